@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,6 +23,18 @@ def graphs_of(config: Path) -> Any:  # pytest names no public type for a fixture
         return asyncio.run(Registry.load(config))
 
     return load_graphs
+
+
+def module_of(function: str) -> Any:
+    """The fixture `project`: the module of the project that defines this function (`./graphs.py:step`), as the fixture
+    `graphs` imported it. A registry imports each file under a module name of its own, so objects of the module, such
+    as gates and counters, differ from those of another registry."""
+
+    @pytest.fixture(scope="session", name="project")
+    def find_module(graphs: Registry) -> ModuleType:
+        return sys.modules[str(getattr(graphs.attribute(function), "__module__", ""))]
+
+    return find_module
 
 
 def settings_of(config: Path, **differs: Any) -> Any:

@@ -41,10 +41,10 @@ async def test_the_runs_of_a_dead_child_are_free_at_once(valkey_url: str, keys: 
         on_exit = specs[child].on_exit
         assert on_exit is not None
         await on_exit(ChildExit(child, NO_PROCESS, -9, 1.0))
-        assert await stores.phase(run) is Phase.QUEUED
+        assert await stores.phase_of(run) is Phase.QUEUED
 
 
 async def claimed(stores: Stores) -> Run:
     """A run that is held by a worker whose process is gone."""
-    await stores.run(await stores.thread())
+    await stores.create_run()
     return await stores.claim_one(worker=f"{platform.node()}:{NO_PROCESS}:0")

@@ -36,7 +36,7 @@ def doctor(stores: Stores, *, repair: bool) -> Doctor:
 
 
 async def queued(stores: Stores) -> Run:
-    return await stores.run(await stores.thread())
+    return await stores.create_run()
 
 
 async def running(stores: Stores) -> Run:
@@ -83,7 +83,7 @@ async def job_of_an_earlier_attempt(stores: Stores) -> str:
 
 
 async def parked_though_there_is_room(stores: Stores) -> str:
-    run = await stores.run(await stores.thread(), groups=[("graph:steps", 1)])
+    run = await stores.create_run(groups=[("graph:steps", 1)])
     job = f"{run.run_id}:1"
     await stores.pipeline.send("DEL", stores.keys.queue)
     await stores.pipeline.send("ZADD", stores.keys.parked_queue("graph:steps"), 1, job)
@@ -97,7 +97,7 @@ async def place_of_run_that_is_over(stores: Stores) -> str:
 
 
 async def busy_without_run(stores: Stores) -> str:
-    thread_id = await stores.thread()
+    thread_id = await stores.create_thread()
     await stores.pipeline.send("HSET", stores.keys.thread(thread_id), "status", "busy")
     return thread_id
 
@@ -179,7 +179,7 @@ async def create_cron(stores: Stores, thread_id: str) -> str:
 
 
 async def cron_without_thread(stores: Stores) -> str:
-    thread_id = await stores.thread()
+    thread_id = await stores.create_thread()
     cron_id = await create_cron(stores, thread_id)
     deleted = await stores.thread_scripts.delete(thread_id)
     assert deleted is not None
@@ -250,7 +250,7 @@ async def test_a_stuck_run_is_claimed_after_the_repair(stores: Stores, breaks: B
 
 async def test_the_next_run_of_a_thread_starts_after_the_repair(stores: Stores) -> None:
     thread_id = await active_run_is_over(stores)
-    run = await stores.run(thread_id)
+    run = await stores.create_run(thread_id)
     assert await stores.claim() == []
     await doctor(stores, repair=True).check_all()
     assert (await stores.claim_one()).run_id == run.run_id
@@ -285,12 +285,12 @@ async def test_a_repaired_lease_of_a_dead_worker_is_reclaimed(stores: Stores) ->
 
 async def test_a_repaired_group_slot_goes_to_a_parked_job(stores: Stores) -> None:
     limited = [("graph:steps", 1)]
-    first = await stores.run(await stores.thread(), groups=limited)
+    first = await stores.create_run(groups=limited)
     await stores.claim_one()
-    second = await stores.run(await stores.thread(), groups=limited)
+    second = await stores.create_run(groups=limited)
     assert await stores.claim() == []
     await stores.pipeline.send("HDEL", stores.keys.run(first.run_id), "groups")  # so that its place is not given back
-    await stores.settle(await stores.now(first))
+    await stores.settle(await stores.reload(first))
     assert await stores.claim() == []
     await doctor(stores, repair=True).check_all()
     assert (await stores.claim_one()).run_id == second.run_id
@@ -299,10 +299,10 @@ async def test_a_repaired_group_slot_goes_to_a_parked_job(stores: Stores) -> Non
 async def test_a_waiting_run_is_abandoned_when_its_thread_has_continued(stores: Stores) -> None:
     run = await waiting(stores)
     await stores.pipeline.send("HDEL", stores.keys.thread(run.thread_id), "waiting_run_id")
-    await stores.run(run.thread_id)
+    await stores.create_run(run.thread_id)
     await stores.settle(await stores.claim_one())
     await doctor(stores, repair=True).check_all()
-    now = await stores.now(run)
+    now = await stores.reload(run)
     assert (now.phase, now.reason) == (Phase.COMPLETED, "abandoned: the thread went on without an answer")
 
 
@@ -316,15 +316,15 @@ async def test_a_run_waits_only_while_its_thread_shows_interrupts(
     run = await waiting(stores)
     await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", interrupts)
     await doctor(stores, repair=True).check_all()
-    assert (await stores.phase(run), (await stores.thread_of(run)).status) == (phase, status)
+    assert (await stores.phase_of(run), (await stores.thread_of(run)).status) == (phase, status)
 
 
 async def test_a_state_write_without_interrupts_ends_the_wait(stores: Stores) -> None:
     run = await waiting(stores)
     await stores.threads.set_state(run.thread_id, status="interrupted", values={}, interrupts={})
-    assert await stores.phase(run) is Phase.WAITING_FOR_APPROVAL
+    assert await stores.phase_of(run) is Phase.WAITING_FOR_APPROVAL
     await stores.threads.set_state(run.thread_id, status="idle", values={}, interrupts={})
-    ended = await stores.now(run)
+    ended = await stores.reload(run)
     assert (ended.phase, ended.reason) == (Phase.COMPLETED, "abandoned: the state was changed from outside")
     assert await doctor(stores, repair=False).check_all() == []
 
@@ -336,11 +336,11 @@ async def test_consistent_records_are_not_changed(stores: Stores) -> None:
     await stores.settle(cancelled, Phase.CANCELLED)
     limited = [("graph:steps", 1)]
     for _ in range(3):
-        await stores.run(await stores.thread(), groups=limited)
+        await stores.create_run(groups=limited)
     handed_back = (await stores.claim())[0]
     await stores.attempt(handed_back).release(handover(handed_back, delay_ms=60_000))
     busy = await running_with_two_behind(stores)
-    await stores.run(await stores.thread(), after_s=60)
+    await stores.create_run(after_s=60)
     await queued(stores)
     before = await stores.dump()
     assert await doctor(stores, repair=True).check_all() == []
@@ -349,11 +349,11 @@ async def test_consistent_records_are_not_changed(stores: Stores) -> None:
 
 
 async def running_with_two_behind(stores: Stores) -> Run:
-    thread_id = await stores.thread()
-    run = await stores.run(thread_id)
+    thread_id = await stores.create_thread()
+    run = await stores.create_run(thread_id)
     claimed = {each.run_id: each for each in await stores.claim()}
-    await stores.run(thread_id)
-    await stores.run(thread_id)
+    await stores.create_run(thread_id)
+    await stores.create_run(thread_id)
     return claimed[run.run_id]
 
 

@@ -27,7 +27,7 @@ async def test_a_run_stays_with_its_worker_when_writes_failed_for_longer_than_a_
         run = await stores.create(new_run(thread_id, options={"input": given}))
 
         async def begun() -> bool:
-            return (await stores.now(run)).attempt == 1
+            return (await stores.reload(run)).attempt == 1
 
         async def expired() -> bool:
             seconds, _ = await server.pipeline.send("TIME")
@@ -35,7 +35,7 @@ async def test_a_run_stays_with_its_worker_when_writes_failed_for_longer_than_a_
             return ends_ms is not None and float(ends_ms) < int(seconds) * 1000
 
         async def over() -> bool:
-            return (await stores.now(run)).final
+            return (await stores.reload(run)).final
 
         await eventually(begun)
         await server.pipeline.send("REPLICAOF", "127.0.0.1", 1)
@@ -43,7 +43,7 @@ async def test_a_run_stays_with_its_worker_when_writes_failed_for_longer_than_a_
         await server.pipeline.send("REPLICAOF", "NO", "ONE")
         gate.touch()
         await eventually(over)
-        assert (await stores.now(run)).attempt == 1
+        assert (await stores.reload(run)).attempt == 1
 
 
 async def test_no_run_is_reclaimed_right_after_the_connection_was_lost(

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from slipway.environment_variables import variable_of
-from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.settings import Settings
-from tests.project_fixtures import graphs_of
+from tests.project_fixtures import graphs_of, module_of
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 
@@ -21,13 +18,7 @@ Load = Callable[..., Settings]
 """Options by name to settings; each option is set as its environment variable."""
 
 graphs = graphs_of(PROJECT)
-
-
-@pytest.fixture(scope="session")
-def project(graphs: Registry) -> ModuleType:
-    """The module of the graphs as this registry imported it; it has the gates at which nodes wait. Each registry
-    imports the file under another module name, so the gates of other registries are different objects."""
-    return sys.modules[str(getattr(graphs.attribute("./graphs.py:step"), "__module__", ""))]
+project = module_of("./graphs.py:step")
 
 
 @pytest.fixture

@@ -1,15 +1,14 @@
-"""Runs, threads, events and attempts on a real Valkey, and a worker in this process where a test asks for one."""
+"""Stores of runs, threads and events on a real Valkey."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ormsgpack
 import pytest
 
 from slipway.ceilings import ceilings_of
@@ -44,17 +43,17 @@ from slipway.settings import Settings
 from slipway.threads.record import Thread
 from slipway.threads.scripts import ThreadScripts
 from slipway.threads.store import ThreadStore
-from tests.project_fixtures import graphs_of
+from tests.project_fixtures import graphs_of, module_of
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 LEASE_MS = 60_000
 TTL_S = 600
-VOLATILE = frozenset({b"updated_us", b"state_us", b"ended_us"})
+TIMES_OF_CHANGE = frozenset({b"updated_us", b"state_us", b"ended_us"})
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What the API and the workers use, on one pipeline, and the moves of runs in one word each."""
+    """The stores of web processes and workers on one pipeline, with methods for the steps that most tests need."""
 
     pipeline: Pipeline
     keys: Keys
@@ -68,92 +67,92 @@ class Stores:
     checkpointer: BaseCheckpointer
     trash: Trash
 
-    async def thread(self) -> str:
-        """A new thread."""
+    async def create_thread(self) -> str:
+        """Creates a thread and returns its id."""
         return (await self.threads.create_or_get(new_id(), {}))[0].thread_id
 
-    async def run(self, thread_id: str, **differs: Any) -> Run:
-        """A new run on a thread."""
-        return await self.create(new_run(thread_id, **differs))
+    async def create_run(self, thread_id: str | None = None, /, **fields: Any) -> Run:
+        """Creates a run, by default on a new thread. `fields` are those of `new_run`."""
+        return await self.create(new_run(thread_id or await self.create_thread(), **fields))
 
     async def create(self, spec: RunSpec) -> Run:
-        """The run, new or not."""
+        """The run of this spec, also if it existed before."""
         return (await self.creator.create(spec)).run
 
     async def claim(self, limit: int = 100, worker: str = "w", lease_ms: int = LEASE_MS) -> list[Run]:
-        """What a worker gets."""
+        """Claims due runs for a worker."""
         _, claimed = await self.scripts.run_claim(worker, limit, lease_ms)
-        return [run_from(held) for held in claimed]
+        return [run_from(fields) for fields in claimed]
 
-    async def claim_one(self, **how: Any) -> Run:
-        """The only run that is due."""
-        (run,) = await self.claim(**how)
+    async def claim_one(self, **options: Any) -> Run:
+        """Claims the only run that is due."""
+        (run,) = await self.claim(**options)
         return run
 
     def attempt(self, run: Run, limits: SendLimits = DEFAULT_LIMITS) -> Attempt:
-        """The writer of a claimed run."""
+        """The attempt of a claimed run."""
         return Attempt(self.scripts, run, limits=limits)
 
     async def settle(self, run: Run, phase: Phase = Phase.COMPLETED, **differs: Any) -> SettleResult:
-        """End a claimed run."""
+        """Settles a claimed run; `differs` are arguments of `settlement`."""
         return await self.attempt(run).settle(settlement(run, phase, **differs))
 
     async def reap(self, worker: str = "w", pause_ms: int = 0) -> list[ReclaimedRun]:
-        """Take back what `worker` holds."""
+        """Reclaims all runs of a worker, as the reaper does after the worker's leases expired."""
         return await self.scripts.run_reap(event_ttl_s=TTL_S, pause_ms=pause_ms, worker=worker)
 
-    async def now(self, run: Run) -> Run:
-        """The record as it is now."""
+    async def reload(self, run: Run) -> Run:
+        """The stored record of a run."""
         return await self.runs.find(run.run_id)
 
-    async def phase(self, run: Run) -> Phase:
-        """Where the run stands now."""
-        return (await self.now(run)).phase
+    async def phase_of(self, run: Run) -> Phase:
+        """The stored phase of a run."""
+        return (await self.reload(run)).phase
 
     async def thread_of(self, run: Run) -> Thread:
-        """The run's thread as it is now."""
+        """The stored thread of a run."""
         return await self.threads.get(run.thread_id)
 
-    async def log(self, run: Run | str) -> list[Event]:
-        """All events of a run."""
+    async def log_of(self, run: Run | str) -> list[Event]:
+        """All events of a run, which may be named by its id."""
         return await self.events.read(run if isinstance(run, str) else run.run_id, count=100_000)
 
-    async def names(self, run: Run | str) -> list[str]:
+    async def event_names(self, run: Run | str) -> list[str]:
         """The names of all events of a run."""
-        return [event.name for event in await self.log(run)]
+        return [event.name for event in await self.log_of(run)]
 
     async def dump(self) -> dict[str, Any]:
-        """Everything under the prefix but times of change: equal dumps, nothing has changed."""
+        """All data under the prefix except times of change: between two equal dumps nothing has changed."""
         return await dump(self.pipeline, self.keys)
 
 
 async def dump(pipeline: Pipeline, keys: Keys) -> dict[str, Any]:
-    """Everything under a prefix but times of change."""
-    held: dict[str, Any] = {}
+    """Key to value for all keys under a prefix, except times of change and the keys that every heartbeat changes."""
+    values: dict[str, Any] = {}
     for key in await pipeline.send("KEYS", f"{keys.prefix}:*"):
         name = key.decode()
-        kind = (await pipeline.send("TYPE", key)).decode()
+        redis_type = (await pipeline.send("TYPE", key)).decode()
         if name in (keys.threads, keys.workers, keys.worker_wake):
             continue
-        if kind == "hash":
+        if redis_type == "hash":
             flat = await pipeline.send("HGETALL", key)
-            held[name] = {f: v for f, v in zip(flat[::2], flat[1::2], strict=True) if f not in VOLATILE}
-        elif kind == "stream":
-            held[name] = await pipeline.send("XRANGE", key, "-", "+")
-        elif kind == "zset":
-            held[name] = await pipeline.send("ZRANGE", key, 0, -1)
-        elif kind == "set":
-            held[name] = sorted(await pipeline.send("SMEMBERS", key))
+            values[name] = {f: v for f, v in zip(flat[::2], flat[1::2], strict=True) if f not in TIMES_OF_CHANGE}
+        elif redis_type == "stream":
+            values[name] = await pipeline.send("XRANGE", key, "-", "+")
+        elif redis_type == "zset":
+            values[name] = await pipeline.send("ZRANGE", key, 0, -1)
+        elif redis_type == "set":
+            values[name] = sorted(await pipeline.send("SMEMBERS", key))
         else:
-            held[name] = await pipeline.send("GET", key)
-    return held
+            values[name] = await pipeline.send("GET", key)
+    return values
 
 
 def new_run(thread_id: str, **differs: Any) -> RunSpec:
-    """A run as the API prepares it. `options` and `ceilings` differ from the usual ones in these members; every other
-    name is a field of the run's identity, execution or behaviour."""
+    """A run as the API prepares it. `options` and `ceilings` name the members that are not at their default; every
+    other name is a field of the run's identity, execution or behaviour."""
     options = RunOptions(**{"input": {"value": 1}} | differs.pop("options", {}))
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "run_id": new_id(),
         "thread_id": thread_id,
         "assistant_id": new_id(),
@@ -162,17 +161,17 @@ def new_run(thread_id: str, **differs: Any) -> RunSpec:
         "ceilings": ceilings(**differs.pop("ceilings", {})),
     } | differs
 
-    def part(of: type[RunIdentity | RunExecution | RunBehaviour]) -> dict[str, Any]:
-        return {field.name: given.pop(field.name) for field in dataclasses.fields(of) if field.name in given}
+    def fields_of(record: type[RunIdentity | RunExecution | RunBehaviour]) -> dict[str, Any]:
+        return {field.name: fields.pop(field.name) for field in dataclasses.fields(record) if field.name in fields}
 
-    identity, execution = RunIdentity(**part(RunIdentity)), RunExecution(**part(RunExecution))
-    spec = RunSpec(identity, execution, RunBehaviour(**part(RunBehaviour)))
-    assert not given, f"not a field of a run: {given}"
+    identity, execution = RunIdentity(**fields_of(RunIdentity)), RunExecution(**fields_of(RunExecution))
+    spec = RunSpec(identity, execution, RunBehaviour(**fields_of(RunBehaviour)))
+    assert not fields, f"a run has no fields with these names: {fields}"
     return spec
 
 
 def ceilings(**lower: float) -> dict[str, float]:
-    """The built-in ceilings, some of them lower."""
+    """The default ceilings, except those in `lower`."""
     return ceilings_of(Settings(), {}, lower)
 
 
@@ -185,7 +184,7 @@ def settlement(
     values: str | None = None,
     rollback: bool = False,
 ) -> Settlement:
-    """How an attempt ends its run."""
+    """The end of a run as its attempt reports it."""
     error = RunError("node.failed", '{"error":"E"}', '{"error":"E"}') if phase is Phase.FAILED else None
     status = "interrupted" if phase is Phase.WAITING_FOR_APPROVAL else "idle"
     return Settlement(
@@ -200,22 +199,17 @@ def settlement(
 
 
 def handover(run: Run, *, delay_ms: int = 0, usage: str = "{}") -> Release:
-    """How an attempt releases its run."""
+    """The release of a run as its attempt reports it."""
     return Release(reason="released", usage=usage, delay_ms=delay_ms)
-
-
-def unpacked(packed: bytes) -> Any:
-    """A MessagePack message."""
-    return ormsgpack.unpackb(packed)
 
 
 @asynccontextmanager
 async def opened(
-    url: str, keys: Keys, *, patience_s: float = 5, listens_at: str | None = None
+    url: str, keys: Keys, *, patience_s: float = 5, subscriber_url: str | None = None
 ) -> AsyncIterator[Stores]:
-    """Stores of a process of their own; `listens_at` is where its subscriber connects."""
+    """Stores with an own pipeline and an own subscriber, as another process has them."""
     pipeline = Pipeline(Address(url), "test", patience_s=patience_s)
-    subscriber = Subscriber(Address(listens_at or url), "test subscriber")
+    subscriber = Subscriber(Address(subscriber_url or url), "test subscriber")
     await pipeline.open()
     await subscriber.open()
     scripts, checkpointer = RunScripts(pipeline, keys), CoreCheckpointer(pipeline, keys)
@@ -241,19 +235,15 @@ async def opened(
 
 @pytest.fixture
 async def stores(valkey_url: str, keys: Keys) -> AsyncIterator[Stores]:
-    """One process's stores."""
+    """Stores on the session's Valkey under the prefix of this test."""
     async with opened(valkey_url, keys) as stores:
         yield stores
 
 
 graphs = graphs_of(PROJECT)
+project = module_of("./graphs.py:fail")
 
 
 def settings_of(url: str, keys: Keys, **differs: Any) -> Settings:
-    """Settings for a process under test."""
+    """Settings of a process that serves the project of this folder."""
     return Settings.of({"redis_url": url, "key_prefix": keys.prefix, "config": PROJECT} | differs)
-
-
-def fields_of(flat: list[bytes]) -> Mapping[bytes, bytes]:
-    """A flat reply as a mapping."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))

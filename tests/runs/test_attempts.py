@@ -24,7 +24,7 @@ FRAME = b"event: values\r\ndata: %d\r\n"
 
 
 async def _claimed(stores: Stores, limits: SendLimits = DEFAULT_LIMITS) -> Attempt:
-    await stores.run(await stores.thread())
+    await stores.create_run()
     attempt = stores.attempt(await stores.claim_one(), limits)
     attempt.write_behind = False  # a write returns when it has acknowledged
     return attempt
@@ -39,7 +39,7 @@ async def _counted(stores: Stores) -> int:
 
 
 async def _numbers(stores: Stores, attempt: Attempt) -> list[int]:
-    log = await stores.log(attempt.run)
+    log = await stores.log_of(attempt.run)
     return [int(event.data) for event in log if event.name == "values"]
 
 
@@ -134,7 +134,7 @@ async def test_a_settle_takes_along_what_was_not_yet_written(stores: Stores) -> 
     assert await attempt.settle(settlement(attempt.run)) == Settled()
     assert await _numbers(stores, attempt) == list(range(10))
     assert await _counted(stores) == 1
-    assert (await stores.names(attempt.run))[-1] == "end"
+    assert (await stores.event_names(attempt.run))[-1] == "end"
 
 
 async def test_a_maker_of_events_waits_for_a_slow_server(valkey_url: str, keys: Keys, stores: Stores) -> None:
@@ -312,7 +312,7 @@ async def test_a_connection_cut_after_any_write_doubles_nothing(valkey_url: str,
         assert far.pipeline.connections > 10
     assert await _numbers(stores, attempt) == list(range(41))
     assert await _counted(stores) == 40
-    assert (await stores.names(attempt.run)).count("end") == 1
+    assert (await stores.event_names(attempt.run)).count("end") == 1
 
 
 async def test_an_attempt_whose_server_stays_away_gives_up_when_patience_ends(valkey_url: str, keys: Keys) -> None:

@@ -10,7 +10,7 @@ import pytest
 from slipway.graphs.registry import Registry
 from slipway.runs.record import Phase, Run
 from tests.runs.conftest import Stores
-from tests.runs.test_recovery import finish
+from tests.runs.executions import execute_next
 
 VARIABLE = "LANGGRAPH_DEFAULT_RECURSION_LIMIT"
 
@@ -20,8 +20,8 @@ async def ran(
 ) -> Run:
     """A run of `graph_id` with this config, to its end."""
     kwargs = {"input": given, "config": config, "stream_mode": ["values", "events"]}
-    await stores.run(await stores.thread(), graph_id=graph_id, options=kwargs, ceilings=limits)
-    return await finish(stores, graphs)
+    await stores.create_run(graph_id=graph_id, options=kwargs, ceilings=limits)
+    return await execute_next(stores, graphs)
 
 
 async def ends(stores: Stores, graphs: Registry, graph_id: str, limit: int | None, **limits: float) -> str:
@@ -45,7 +45,7 @@ async def test_a_recursion_limit_of_the_graph_is_cut_to_the_ceiling_without_a_no
     run = await ran(stores, graphs, "generous_loop", {"value": 0}, {}, max_steps=5)
     assert run.error is not None
     assert (run.error["code"], run.usage["steps"]) == ("ceiling.steps", 5)
-    assert "notice" not in await stores.names(run)
+    assert "notice" not in await stores.event_names(run)
 
 
 async def test_the_variable_of_langgraph_limits_what_has_no_other_limit(
@@ -59,7 +59,7 @@ async def test_the_variable_of_langgraph_limits_what_has_no_other_limit(
     run = await ran(stores, graphs, "loop", {"value": 0}, {}, max_steps=5)
     assert run.error is not None
     assert run.error["code"] == "ceiling.steps"
-    assert "notice" not in await stores.names(run)
+    assert "notice" not in await stores.event_names(run)
 
 
 async def test_everything_else_that_is_bound_is_merged_as_langgraph_does(stores: Stores, graphs: Registry) -> None:
@@ -82,10 +82,10 @@ async def _node_config(
 ) -> tuple[dict[str, Any], str]:
     """What the node of `bound` found in its config, and the name of the run in LangChain's events."""
     kwargs = {"input": {}, "config": config, "stream_mode": ["values", "events"]}
-    await stores.run(await stores.thread(), graph_id="bound", options=kwargs, metadata=metadata)
-    run = await finish(stores, graphs)
+    await stores.create_run(graph_id="bound", options=kwargs, metadata=metadata)
+    run = await execute_next(stores, graphs)
     assert run.phase is Phase.COMPLETED
-    blocks = [event.block for event in await stores.log(run) if event.name == "events"]
+    blocks = [event.block for event in await stores.log_of(run) if event.name == "events"]
     first = orjson.loads(blocks[0].split(b"data: ", 1)[1].splitlines()[0])
     found = (await stores.thread_of(run)).values
     assert found is not None

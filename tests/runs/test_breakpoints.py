@@ -12,7 +12,7 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.record import Phase
 from tests.conftest import Eventually
 from tests.runs.conftest import Stores
-from tests.runs.test_recovery import DURABILITIES, execution, finish
+from tests.runs.executions import DURABILITIES, execute_next, execution_of
 
 BEHIND_THE_LAST: dict[str, tuple[str, dict[str, Any]]] = {
     "named by the request": ("steps", {"interrupt_after": ["three"]}),
@@ -32,13 +32,13 @@ async def test_a_breakpoint_behind_the_last_node_ends_the_run(
     stores: Stores, graphs: Registry, case: str, durability: str
 ) -> None:
     graph_id, kwargs = BEHIND_THE_LAST[case]
-    await stores.run(await stores.thread(), graph_id=graph_id, options=kwargs | {"durability": durability})
-    run = await finish(stores, graphs)
+    await stores.create_run(graph_id=graph_id, options=kwargs | {"durability": durability})
+    run = await execute_next(stores, graphs)
     thread = await stores.thread_of(run)
     assert (run.phase, run.status, thread.status) == (Phase.COMPLETED, "success", "idle")
     assert thread.values is not None
     assert thread.values["log"][-1] in ("three", "only")
-    assert b'"phase"' not in (await stores.log(run))[-1].block
+    assert b'"phase"' not in (await stores.log_of(run))[-1].block
 
 
 @pytest.mark.parametrize("durability", DURABILITIES)
@@ -47,12 +47,12 @@ async def test_a_breakpoint_with_something_next_waits(
     stores: Stores, graphs: Registry, case: str, durability: str
 ) -> None:
     graph_id, kwargs = WITH_A_NEXT[case]
-    thread_id = await stores.thread()
-    await stores.run(thread_id, graph_id=graph_id, options=kwargs | {"durability": durability})
-    run = await finish(stores, graphs)
+    thread_id = await stores.create_thread()
+    await stores.create_run(thread_id, graph_id=graph_id, options=kwargs | {"durability": durability})
+    run = await execute_next(stores, graphs)
     assert (run.phase, (await stores.thread_of(run)).status) == (Phase.WAITING_FOR_APPROVAL, "interrupted")
-    await stores.run(thread_id, graph_id=graph_id, options={"input": None, "durability": durability})
-    run = await finish(stores, graphs)
+    await stores.create_run(thread_id, graph_id=graph_id, options={"input": None, "durability": durability})
+    run = await execute_next(stores, graphs)
     assert (run.phase, (await stores.thread_of(run)).status) == (Phase.COMPLETED, "idle")
 
 
@@ -60,12 +60,12 @@ async def test_a_run_that_is_cancelled_within_a_node_leaves_that_node_to_be_cont
     stores: Stores, graphs: Registry, eventually: Eventually
 ) -> None:
     effects: Any = graphs.attribute("./graphs.py:effects")
-    run = await stores.run(await stores.thread(), graph_id="gate")
-    executing = execution(stores, graphs, await stores.claim_one())
+    run = await stores.create_run(graph_id="gate")
+    executing = execution_of(stores, graphs, await stores.claim_one())
     working = asyncio.create_task(executing.execute())
     await eventually(lambda: executing.usage.node_visits["gate"])
     executing.attempt.request_cancel(Action.INTERRUPT)
     await working
     thread = await stores.thread_of(run)
-    assert (await stores.phase(run), thread.status, thread.interrupts) == (Phase.CANCELLED, "interrupted", {})
+    assert (await stores.phase_of(run), thread.status, thread.interrupts) == (Phase.CANCELLED, "interrupted", {})
     assert effects[run.thread_id] == {"one": 1}

@@ -19,7 +19,7 @@ from slipway.runs.record import Phase, Run
 from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
 from tests.runs.conftest import Stores, ceilings
-from tests.runs.test_recovery import DURABILITIES, die_after, execution, finish
+from tests.runs.executions import DURABILITIES, crash_after, execute_next, execution_of
 
 NEVER = 10**6
 """Groups after which a worker dies that does not die."""
@@ -27,8 +27,8 @@ NEVER = 10**6
 
 async def ended(stores: Stores, graphs: Registry, graph_id: str, value: dict[str, Any], **limits: float) -> Run:
     """A run of `graph_id` under lower ceilings, to its end."""
-    await stores.run(await stores.thread(), graph_id=graph_id, options={"input": value}, ceilings=limits)
-    return await finish(stores, graphs)
+    await stores.create_run(graph_id=graph_id, options={"input": value}, ceilings=limits)
+    return await execute_next(stores, graphs)
 
 
 def _effects(graphs: Registry, run: Run) -> dict[str, int]:
@@ -66,7 +66,7 @@ async def test_a_ceiling_ends_the_run_and_keeps_its_checkpoints(
     assert run.status == ("timeout" if run.error["code"] in ("ceiling.time", "ceiling.step_time") else "error")
     assert {"limit", "used"} <= set(run.error)
     assert await _checkpoints(stores, run) >= 2
-    assert (await stores.names(run))[-2:] == ["error", "end"]
+    assert (await stores.event_names(run))[-2:] == ["error", "end"]
     thread = await stores.thread_of(run)
     assert thread.status == "error"
     assert thread.values is not None
@@ -150,10 +150,10 @@ async def test_what_earlier_attempts_and_runs_have_used_counts(
 ) -> None:
     """The next attempt of a run begins with its usage, and so does the run that continues it."""
     kwargs = {"input": {"value": 300}, "config": {"recursion_limit": 500}}
-    await stores.run(await stores.thread(), graph_id=graph_id, options=kwargs)
+    await stores.create_run(graph_id=graph_id, options=kwargs)
     claimed = replace(await stores.claim_one(), usage=used)
-    await execution(stores, graphs, claimed).execute()
-    run = await stores.now(claimed)
+    await execution_of(stores, graphs, claimed).execute()
+    run = await stores.reload(claimed)
     assert run.error is not None
     assert run.error["code"] == code
     assert run.error["used"] >= run.error["limit"]
@@ -161,12 +161,12 @@ async def test_what_earlier_attempts_and_runs_have_used_counts(
 
 async def test_a_run_that_continues_another_goes_on_counting(stores: Stores, graphs: Registry) -> None:
     """Each run of the chain fails twice before its question; the third and last retry is the second run's."""
-    thread_id, limits = await stores.thread(), {"max_retries": 3}
-    await stores.run(thread_id, graph_id="stumbles", ceilings=limits)
-    first = await finish(stores, graphs)
+    thread_id, limits = await stores.create_thread(), {"max_retries": 3}
+    await stores.create_run(thread_id, graph_id="stumbles", ceilings=limits)
+    first = await execute_next(stores, graphs)
     assert (first.phase, first.usage["retries"]) == (Phase.WAITING_FOR_APPROVAL, 2)
-    await stores.run(thread_id, graph_id="stumbles", options={"command": {"resume": 1}}, ceilings=limits)
-    second = await finish(stores, graphs)
+    await stores.create_run(thread_id, graph_id="stumbles", options={"command": {"resume": 1}}, ceilings=limits)
+    second = await execute_next(stores, graphs)
     assert second.error is not None
     assert (second.error["code"], second.usage["retries"]) == ("ceiling.retries", 3)
     assert second.usage["event_bytes"] > first.usage["event_bytes"] > 0
@@ -178,25 +178,23 @@ def test_what_was_used_is_stored_whole() -> None:
 
 
 async def test_an_answer_does_not_reset_what_was_used(stores: Stores, graphs: Registry) -> None:
-    thread_id = await stores.thread()
-    await stores.run(thread_id, graph_id="ask", ceilings={"max_steps": 2})
-    assert (await finish(stores, graphs)).usage["steps"] == 2
-    await stores.run(thread_id, graph_id="ask", options={"command": {"resume": 1}}, ceilings={"max_steps": 2})
-    run = await finish(stores, graphs)
+    thread_id = await stores.create_thread()
+    await stores.create_run(thread_id, graph_id="ask", ceilings={"max_steps": 2})
+    assert (await execute_next(stores, graphs)).usage["steps"] == 2
+    await stores.create_run(thread_id, graph_id="ask", options={"command": {"resume": 1}}, ceilings={"max_steps": 2})
+    run = await execute_next(stores, graphs)
     assert run.usage["steps"] == 2
     assert run.error is not None
     assert run.error["code"] == "ceiling.steps"
 
 
 async def test_a_death_does_not_reset_what_was_used(stores: Stores, graphs: Registry) -> None:
-    await stores.run(
-        await stores.thread(), graph_id="loop", options={"input": {"value": 0}}, ceilings={"max_steps": 10}
-    )
-    assert await die_after(stores, graphs, await stores.claim_one(), 6)
+    await stores.create_run(graph_id="loop", options={"input": {"value": 0}}, ceilings={"max_steps": 10})
+    assert await crash_after(stores, graphs, await stores.claim_one(), 6)
     before = (await stores.runs.find((await stores.claim_one()).run_id)).usage["steps"]
     assert before >= 3
     await stores.reap()
-    run = await finish(stores, graphs)
+    run = await execute_next(stores, graphs)
     assert run.usage["steps"] == 10
     thread = await stores.thread_of(run)
     assert thread.values is not None
@@ -204,18 +202,16 @@ async def test_a_death_does_not_reset_what_was_used(stores: Stores, graphs: Regi
 
 
 async def test_a_handover_does_not_reset_what_was_used(stores: Stores, graphs: Registry) -> None:
-    await stores.run(
-        await stores.thread(), graph_id="loop", options={"input": {"value": 0}}, ceilings={"max_steps": 30}
-    )
+    await stores.create_run(graph_id="loop", options={"input": {"value": 0}}, ceilings={"max_steps": 30})
     for _ in range(5):
-        executing = execution(stores, graphs, await stores.claim_one())
+        executing = execution_of(stores, graphs, await stores.claim_one())
         working = asyncio.create_task(executing.execute())
         steps = executing.usage.steps
         while executing.usage.steps < steps + 3:  # noqa: ASYNC110
             await asyncio.sleep(0)
         executing.drain()
         await working
-    run = await finish(stores, graphs)
+    run = await execute_next(stores, graphs)
     thread = await stores.thread_of(run)
     assert thread.values is not None
     assert (run.usage["steps"], run.uncounted_attempts) == (30, 5)
@@ -241,13 +237,13 @@ async def test_a_node_that_calls_tasks_with_its_own_name_is_visited_once(stores:
 @pytest.mark.parametrize(("ceiling", "code"), [("max_steps", "steps"), ("max_node_visits", "node_visits")])
 async def test_an_answered_question_is_one_visit(stores: Stores, graphs: Registry, ceiling: str, code: str) -> None:
     """Five visits are five questions and their answers; a sixth visit is refused before it happens."""
-    thread_id, limit = await stores.thread(), {ceiling: 5}
-    await stores.run(thread_id, graph_id="chat", ceilings=limit)
+    thread_id, limit = await stores.create_thread(), {ceiling: 5}
+    await stores.create_run(thread_id, graph_id="chat", ceilings=limit)
     for answered in range(5):
-        run = await finish(stores, graphs)
+        run = await execute_next(stores, graphs)
         assert (run.phase, run.usage["node_visits"]) == (Phase.WAITING_FOR_APPROVAL, {"turn": answered + 1})
-        await stores.run(thread_id, graph_id="chat", options={"command": {"resume": answered}}, ceilings=limit)
-    run = await finish(stores, graphs)
+        await stores.create_run(thread_id, graph_id="chat", options={"command": {"resume": answered}}, ceilings=limit)
+    run = await execute_next(stores, graphs)
     assert run.error is not None
     assert (run.error["code"], run.error["used"]) == (f"ceiling.{code}", 5)
     values = (await stores.thread_of(run)).values
@@ -260,13 +256,13 @@ Counted = tuple[Phase, int, Mapping[str, int]]
 
 async def _counted(stores: Stores, graphs: Registry, graph_id: str, durability: str, dies_after: int) -> list[Counted]:
     """What a run, and the one that answers it, have used in the end, if a worker of each dies after so many groups."""
-    thread_id, counted = await stores.thread(), list[Counted]()
+    thread_id, counted = await stores.create_thread(), list[Counted]()
     kwargs: dict[str, Any] = {"input": {"value": 3}}
     for _ in range(2):
-        made = await stores.run(thread_id, graph_id=graph_id, options=kwargs | {"durability": durability})
-        if await die_after(stores, graphs, await stores.claim_one(), dies_after):
-            await finish(stores, graphs)
-        run = await stores.now(made)
+        made = await stores.create_run(thread_id, graph_id=graph_id, options=kwargs | {"durability": durability})
+        if await crash_after(stores, graphs, await stores.claim_one(), dies_after):
+            await execute_next(stores, graphs)
+        run = await stores.reload(made)
         counted.append((run.phase, run.usage["steps"], run.usage["node_visits"]))
         if run.phase is not Phase.WAITING_FOR_APPROVAL:
             break
@@ -292,18 +288,18 @@ async def test_work_that_is_done_again_is_counted_once(
 
 async def test_a_recursion_limit_above_the_ceiling_is_cut_and_says_so(stores: Stores, graphs: Registry) -> None:
     kwargs = {"input": {"value": 0}, "config": {"recursion_limit": 1000}}
-    await stores.run(await stores.thread(), graph_id="loop", options=kwargs, ceilings={"max_steps": 5})
-    run = await finish(stores, graphs)
+    await stores.create_run(graph_id="loop", options=kwargs, ceilings={"max_steps": 5})
+    run = await execute_next(stores, graphs)
     assert run.error is not None
     assert run.error["code"] == "ceiling.steps"
-    (notice,) = [event for event in await stores.log(run) if event.name == "notice"]
+    (notice,) = [event for event in await stores.log_of(run) if event.name == "notice"]
     assert b'"limit":5' in notice.block
 
 
 async def test_a_recursion_limit_below_the_ceiling_is_the_protocols_error(stores: Stores, graphs: Registry) -> None:
     kwargs = {"input": {"value": 0}, "config": {"recursion_limit": 4}}
-    await stores.run(await stores.thread(), graph_id="loop", options=kwargs)
-    run = await finish(stores, graphs)
+    await stores.create_run(graph_id="loop", options=kwargs)
+    run = await execute_next(stores, graphs)
     assert run.error is not None
     assert (run.error["error"], run.error["code"]) == ("GraphRecursionError", "ceiling.steps")
 

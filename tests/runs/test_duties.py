@@ -72,9 +72,9 @@ async def test_a_worker_whose_duty_breaks_goes_on_with_its_runs(
     with capture_logs() as lines:
         async with working(settings_of(valkey_url, keys), graphs):
             await eventually(lambda: any(line["event"] == "duty.failed" for line in lines))
-            run = await stores.run(await stores.thread())
+            run = await stores.create_run()
 
             async def completed() -> bool:
-                return await stores.phase(run) is Phase.COMPLETED
+                return await stores.phase_of(run) is Phase.COMPLETED
 
             await eventually(completed)

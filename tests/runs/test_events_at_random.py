@@ -1,4 +1,5 @@
-"""Any interleaving of appending, losing messages, breaking the subscription, joining and leaving."""
+"""Followers receive every event once and in order in any sequence of appends, lost messages, disconnects, joins and
+leaves."""
 
 from __future__ import annotations
 
@@ -12,68 +13,71 @@ from slipway.redis.keys import Keys
 from slipway.runs.events import event_position
 from tests.proxy import Proxy, proxied
 from tests.runs.conftest import Stores, opened
-from tests.runs.test_events import Reading, Writing, started
+from tests.runs.log_followers import Follower, NumberWriter, start_writer
 
-MOVES = st.one_of(
+Step = tuple[str, int]
+"""A step and its number: how many events to append, the event after which a follower joins, or 1 (on) and 0 (off)."""
+
+STEPS = st.one_of(
     st.integers(1, 4).map(lambda count: ("write", count)),
-    st.integers(1, 4).map(lambda count: ("put", count)),
-    st.sampled_from([("lose", 1), ("lose", 0), ("cut", 0), ("away", 1), ("away", 0), ("leave", 0), ("turn", 0)]),
+    st.integers(1, 4).map(lambda count: ("append", count)),
+    st.sampled_from([("lose", 1), ("lose", 0), ("cut", 0), ("refuse", 1), ("refuse", 0), ("leave", 0), ("yield", 0)]),
     st.integers(0, 12).map(lambda position: ("join", position)),
 )
 
-LEAVES_BEFORE_THE_SUBSCRIPTION = [
-    *[("away", 1), ("cut", 0), ("turn", 0)],
-    *[("join", 0), ("turn", 0), ("turn", 0), ("leave", 0)],
+LEAVE_BEFORE_SUBSCRIPTION = [
+    *[("refuse", 1), ("cut", 0), ("yield", 0)],
+    *[("join", 0), ("yield", 0), ("yield", 0), ("leave", 0)],
 ]
-"""One of two readers leaves while both wait for their subscription, which cannot be there yet."""
+"""One of two followers leaves while both wait for their subscription."""
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(moves=st.lists(MOVES, max_size=30))
-@example(moves=LEAVES_BEFORE_THE_SUBSCRIPTION)
-def test_every_reader_sees_everything_once_in_order(valkey_url: str, moves: list[tuple[str, int]]) -> None:
-    asyncio.run(_play(valkey_url, moves))
+@given(steps=st.lists(STEPS, max_size=30))
+@example(steps=LEAVE_BEFORE_SUBSCRIPTION)
+def test_every_follower_receives_every_event_once_in_order(valkey_url: str, steps: list[Step]) -> None:
+    asyncio.run(_execute(valkey_url, steps))
 
 
-async def _play(url: str, moves: list[tuple[str, int]]) -> None:
+async def _execute(url: str, steps: list[Step]) -> None:
     keys = Keys(f"test-{uuid.uuid4().hex[:12]}")
-    async with opened(url, keys) as near, proxied(url) as proxy, opened(url, keys, listens_at=proxy.url) as far:
-        writing = await started(near)
-        readings: list[tuple[Reading, str]] = [(Reading(far.events, writing.run_id), "0")]
-        for move, number in moves:
-            await _make(move, number, writing, readings, near, far, proxy)
+    async with opened(url, keys) as local, proxied(url) as proxy, opened(url, keys, subscriber_url=proxy.url) as remote:
+        writer = await start_writer(local)
+        followers: list[tuple[Follower, str]] = [(Follower(remote.events, writer.run_id), "0")]
+        for step in steps:
+            await _execute_step(step, writer, followers, local, remote, proxy)
         proxy.refusing, proxy.loses = False, None
-        await writing.end()
-        log = await near.log(writing.run_id)
-        for reading, after in readings:
-            await reading.done()
-            assert reading.seen == [event for event in log if event.position > event_position(after)]
+        await writer.settle()
+        log = await local.log_of(writer.run_id)
+        for follower, after in followers:
+            await follower.wait_until_end()
+            assert follower.events == [event for event in log if event.position > event_position(after)]
 
 
-async def _make(
-    move: str,
-    number: int,
-    writing: Writing,
-    readings: list[tuple[Reading, str]],
-    near: Stores,
-    far: Stores,
+async def _execute_step(
+    step: Step,
+    writer: NumberWriter,
+    followers: list[tuple[Follower, str]],
+    local: Stores,
+    remote: Stores,
     proxy: Proxy,
 ) -> None:
-    if move == "write":
-        await writing.write(number)
-    elif move == "put":
-        writing.put(number)
-    elif move == "lose":
+    action, number = step
+    if action == "write":
+        await writer.write(number)
+    elif action == "append":
+        writer.append(number)
+    elif action == "lose":
         proxy.loses = (lambda reply: bool(reply[0] == b"message")) if number else None
-    elif move == "away":
+    elif action == "refuse":
         proxy.refusing = bool(number)
-    elif move == "cut":
+    elif action == "cut":
         proxy.cut()
-    elif move == "turn":
+    elif action == "yield":
         await asyncio.sleep(0)
-    elif move == "leave" and len(readings) > 1:
-        await readings.pop()[0].gone()
-    elif move == "join":
-        log = await near.log(writing.run_id)
+    elif action == "leave" and len(followers) > 1:
+        await followers.pop()[0].disconnect()
+    elif action == "join":
+        log = await local.log_of(writer.run_id)
         after = log[number].id if number < len(log) else "0"
-        readings.append((Reading(far.events, writing.run_id, after), after))
+        followers.append((Follower(remote.events, writer.run_id, after), after))

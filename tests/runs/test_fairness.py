@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import AsyncExitStack
 from types import ModuleType
 from typing import Any
@@ -19,14 +18,14 @@ from slipway.runs.script_results import Settled
 from slipway.services import Services
 from slipway_workers.claims import ClaimingWorker
 from tests.conftest import Eventually
-from tests.runs.conftest import PROJECT, Stores, new_run, settings_of
+from tests.runs.conftest import Stores, new_run, settings_of
 from tests.working import working
 
 LONG_RUNS = 500
 
 
 async def _queued(stores: Stores, **differs: object) -> Run:
-    return await stores.run(await stores.thread(), **differs)
+    return await stores.create_run(**differs)
 
 
 async def test_high_goes_before_normal_before_low(stores: Stores) -> None:
@@ -49,7 +48,7 @@ async def test_a_group_never_has_more_running_than_its_limit_and_others_pass(sto
     first = await stores.claim()
     assert [run.run_id for run in first] == [limited[0].run_id, limited[1].run_id, other.run_id]
     assert await stores.claim() == []
-    waiting = await stores.now(limited[2])
+    waiting = await stores.reload(limited[2])
     assert (waiting.phase, waiting.reason) == (Phase.QUEUED, "limit of graph:steps")
     for done, following in zip(first[:2], limited[2:4], strict=True):
         await stores.settle(done)
@@ -79,12 +78,12 @@ async def test_a_place_that_the_first_in_line_cannot_take_goes_to_the_next(store
     assert [run.run_id for run in await stores.claim()] == [of_graph.run_id, of_owner.run_id]
     of_both, following = await _queued(stores, groups=[graph, owner]), await _queued(stores, groups=[graph])
     assert await stores.claim() == []
-    await stores.settle(await stores.now(of_graph))
+    await stores.settle(await stores.reload(of_graph))
     assert (await stores.claim_one()).run_id == following.run_id
-    assert (await stores.now(of_both)).reason == "limit of owner:ada"
-    await stores.settle(await stores.now(of_owner))
+    assert (await stores.reload(of_both)).reason == "limit of owner:ada"
+    await stores.settle(await stores.reload(of_owner))
     assert await stores.claim() == []
-    await stores.settle(await stores.now(following))
+    await stores.settle(await stores.reload(following))
     assert (await stores.claim_one()).run_id == of_both.run_id
 
 
@@ -100,7 +99,7 @@ async def test_a_claim_ends_when_all_that_waits_is_of_full_groups(stores: Stores
 
 async def test_a_run_of_a_full_group_is_not_executed_inline(stores: Stores) -> None:
     async def accept() -> Run:
-        new = new_run(await stores.thread(), inline=True, groups=[("owner:ada", 1)])
+        new = new_run(await stores.create_thread(), inline=True, groups=[("owner:ada", 1)])
         return (await stores.creator.create(new, inline_worker="web")).run
 
     first, second = await accept(), await accept()
@@ -143,14 +142,6 @@ async def test_a_worker_executes_no_more_runs_than_it_has_room_for(
     await work
     await wake.close()
     assert (len(at_once), max(at_once)) == (len(runs), 2)
-
-
-@pytest.fixture(scope="module")
-def project(graphs: Registry) -> ModuleType:
-    """The module of the graphs as the registry imported it."""
-    file = str(PROJECT.parent / "graphs.py")
-    (module,) = (loaded for loaded in sys.modules.values() if str(getattr(loaded, "__file__", "")) == file)
-    return module
 
 
 async def _made(services: Services, graph_id: str) -> Run:

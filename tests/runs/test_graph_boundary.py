@@ -38,7 +38,7 @@ class State(TypedDict, total=False):
 
 
 async def _claimed(stores: Stores, **kwargs: Any) -> Any:
-    await stores.run(await stores.thread(), options=kwargs)
+    await stores.create_run(options=kwargs)
     return await stores.claim_one()
 
 

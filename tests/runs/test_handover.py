@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
@@ -23,18 +22,10 @@ from slipway.services import Services, open_services
 from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually, wait_until
 from tests.proxy import Proxy, proxied
-from tests.runs.conftest import LEASE_MS, PROJECT, Stores, new_run, settings_of
+from tests.runs.conftest import LEASE_MS, Stores, new_run, settings_of
 from tests.working import working
 
-GRAPHS = PROJECT.parent / "graphs.py"
 ALL_ONCE = {"one": 1, "gate": 1, "two": 1}
-
-
-@pytest.fixture(scope="module")
-def project(graphs: Registry) -> ModuleType:
-    """The module of the graphs as the registry imported it: it counts what nodes did, and holds their gates."""
-    (module,) = (loaded for loaded in sys.modules.values() if str(getattr(loaded, "__file__", "")) == str(GRAPHS))
-    return module
 
 
 async def _inline(services: Services, graph_id: str, **differs: Any) -> Run:

@@ -20,8 +20,8 @@ from slipway.runs.record import Phase, Run
 from slipway.serialization.json_encoding import dumps
 from slipway.serialization.serde import Serde
 from tests.runs.conftest import Stores
+from tests.runs.executions import execution_of
 from tests.runs.project.hostile import KINDS, OBJECTS
-from tests.runs.test_recovery import execution
 
 MODES = ["values", "updates", "tasks", "debug", "checkpoints", "messages-tuple", "custom", "lifecycle"]
 SHAPES = [
@@ -50,9 +50,9 @@ def hostile(graphs: Registry) -> Any:
 
 
 async def _end(stores: Stores, graphs: Registry, graph_id: str, **differs: Any) -> Run:
-    made = await stores.run(await stores.thread(), graph_id=graph_id, **differs)
-    await execution(stores, graphs, await stores.claim_one()).execute()
-    return await stores.now(made)
+    made = await stores.create_run(graph_id=graph_id, **differs)
+    await execution_of(stores, graphs, await stores.claim_one()).execute()
+    return await stores.reload(made)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -70,7 +70,7 @@ async def test_what_a_graph_raises_ends_the_run_at_once(
     thread = await stores.thread_of(run)
     assert thread.status == "error"
     assert thread.error is not None
-    log = await stores.log(run)
+    log = await stores.log_of(run)
     assert [event.name for event in log][-2:] == ["error", "end"]
     for event in log:
         orjson.loads(event.data)
@@ -88,7 +88,7 @@ async def test_a_node_that_cancels_its_own_task_fails_the_run(
     assert run.error["code"] == "node.failed"
     assert run.error["error"] in REPLACED["CancelledError"]
     assert hostile[run.thread_id]["cancel"] == 1
-    assert [event.name for event in await stores.log(run)][-2:] == ["error", "end"]
+    assert [event.name for event in await stores.log_of(run)][-2:] == ["error", "end"]
 
 
 @pytest.mark.parametrize("name", OBJECTS)
@@ -101,7 +101,7 @@ async def test_objects_that_cannot_be_encoded_cost_no_attempt(
     assert run.attempt == 1
     assert run.phase in (Phase.FAILED, Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL)
     assert hostile[run.thread_id]["hold"] == 1
-    for event in await stores.log(run):
+    for event in await stores.log_of(run):
         orjson.loads(event.data)
 
 
@@ -122,17 +122,14 @@ async def test_a_fault_in_settling_fails_the_run_at_once(
 
 
 async def test_a_node_that_exits_disturbs_no_other_run(stores: Stores, graphs: Registry) -> None:
-    exiting = [
-        await stores.run(await stores.thread(), graph_id="beside", options={"input": {"kind": "SystemExit"}})
-        for _ in range(4)
-    ]
-    healthy = await stores.run(await stores.thread(), graph_id="steps")
+    exiting = [await stores.create_run(graph_id="beside", options={"input": {"kind": "SystemExit"}}) for _ in range(4)]
+    healthy = await stores.create_run(graph_id="steps")
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         for run in await stores.claim():
-            group.create_task(execution(stores, graphs, run).execute())
-    assert await stores.phase(healthy) is Phase.COMPLETED
+            group.create_task(execution_of(stores, graphs, run).execute())
+    assert await stores.phase_of(healthy) is Phase.COMPLETED
     for run in exiting:
-        assert await stores.phase(run) is Phase.FAILED
+        assert await stores.phase_of(run) is Phase.FAILED
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])

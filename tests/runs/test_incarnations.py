@@ -36,7 +36,7 @@ from slipway.threads.ttl import ThreadTtl
 from slipway.webhooks.scripts import DeliveryScripts
 from tests.checkpoints.conftest import Make, at, checkpointer_name, ids, make, put, saver_pipeline
 from tests.runs.conftest import LEASE_MS, TTL_S, Stores, handover, new_run, settlement
-from tests.runs.test_recovery import execution
+from tests.runs.executions import execution_of
 
 __all__ = ["checkpointer_name", "make", "saver_pipeline"]
 
@@ -74,15 +74,15 @@ async def _by_create(stores: Stores, thread_id: str) -> None:
 
 
 async def _by_run(stores: Stores, thread_id: str) -> None:
-    await stores.run(thread_id, create_thread=True)
+    await stores.create_run(thread_id, create_thread=True)
 
 
 async def _by_stateless_run(stores: Stores, thread_id: str) -> None:
-    await stores.run(thread_id, create_thread=True, options={"temporary": True})
+    await stores.create_run(thread_id, create_thread=True, options={"temporary": True})
 
 
 async def _by_copy(stores: Stores, thread_id: str) -> None:
-    await stores.threads.copy(await stores.thread(), thread_id, token="t")
+    await stores.threads.copy(await stores.create_thread(), thread_id, token="t")
 
 
 @pytest.mark.parametrize("again", [_by_create, _by_run, _by_stateless_run, _by_copy])
@@ -268,7 +268,7 @@ async def test_a_copy_that_is_complete_is_answered_again_when_its_source_is_gone
 async def reborn(stores: Stores, **differs: Any) -> tuple[Run, Run]:
     """A run that a worker holds, and the one that was made with the same id once its thread was removed, held too: both
     are first attempts."""
-    thread_id, run_id = await stores.thread(), new_id()
+    thread_id, run_id = await stores.create_thread(), new_id()
     await stores.create(new_run(thread_id, run_id=run_id, **differs))
     old = await stores.claim_one(worker="old")
     await stores.threads.delete(thread_id)
@@ -300,7 +300,7 @@ async def test_an_attempt_of_a_removed_run_writes_nothing_into_the_run_that_has_
 async def test_an_attempt_of_a_removed_run_rolls_nothing_back_of_the_run_that_has_its_id(
     stores: Stores, graphs: Registry
 ) -> None:
-    thread_id, run_id = await stores.thread(), new_id()
+    thread_id, run_id = await stores.create_thread(), new_id()
     await stores.create(new_run(thread_id, run_id=run_id))
     old = replace(await stores.claim_one(), cancel=Action.ROLLBACK)
     await stores.threads.delete(thread_id)
@@ -308,18 +308,18 @@ async def test_an_attempt_of_a_removed_run_rolls_nothing_back_of_the_run_that_ha
     await stores.create(new_run(thread_id, run_id=run_id))
     await stores.claim_one()
     made = await put(stores.checkpointer, thread_id, {"mine": 1}, run_id=run_id)
-    await execution(stores, graphs, old).execute()
+    await execution_of(stores, graphs, old).execute()
     assert await ids(stores.checkpointer, at(thread_id)) == [made]
     assert (await stores.runs.find(run_id)).phase is Phase.RUNNING
 
 
 async def test_a_log_has_nothing_of_the_removed_run_that_had_its_id(stores: Stores) -> None:
-    thread_id, run_id = await stores.thread(), new_id()
+    thread_id, run_id = await stores.create_thread(), new_id()
     await stores.create(new_run(thread_id, run_id=run_id))
     await stores.settle(await stores.claim_one())
     await stores.runs.delete(thread_id, run_id)
     await stores.create(new_run(thread_id, run_id=run_id))
-    assert await stores.names(run_id) == ["metadata"]
+    assert await stores.event_names(run_id) == ["metadata"]
     assert await stores.pipeline.send("TTL", stores.keys.events(run_id)) == -1
 
 
@@ -332,12 +332,12 @@ async def test_a_removed_runs_lease_is_not_renewed_for_the_run_that_has_its_id(s
     assert words == [(old.run_id, "lost")]
     assert await stores.pipeline.send("ZSCORE", stores.keys.leases, new.run_id) == lease
     await stores.reap("new")
-    assert (await stores.now(new)).crashes == 1
+    assert (await stores.reload(new)).crashes == 1
     await stores.scripts.heartbeat(
         "old", [(old.run_id, old.attempt, old.incarnation)], lease_ms=LEASE_MS, is_worker=True, leaving=False
     )
-    assert (await stores.now(new)).crashes == 1  # its own worker died, whoever else lives
-    assert await stores.phase(new) is Phase.QUEUED
+    assert (await stores.reload(new)).crashes == 1  # its own worker died, whoever else lives
+    assert await stores.phase_of(new) is Phase.QUEUED
 
 
 async def test_what_a_worker_hears_of_a_removed_run_does_not_stop_the_run_that_has_its_id(
@@ -367,7 +367,7 @@ async def test_the_webhook_of_a_removed_run_and_that_of_the_run_with_its_id_are_
     ]
     assert first["delivery_id"] != second["delivery_id"]
     assert await deliveries.settle_try(first["delivery_id"].decode(), 1, outcome="failed", problem="gone")
-    assert (await stores.now(new)).webhook_status == "pending"
+    assert (await stores.reload(new)).webhook_status == "pending"
     assert await deliveries.settle_try(second["delivery_id"].decode(), 1, outcome="delivered")
-    assert (await stores.now(new)).webhook_status == "delivered"
+    assert (await stores.reload(new)).webhook_status == "delivered"
     assert await deliveries.claim([EXTERNAL], 9, LEASE_MS) == []

@@ -42,7 +42,7 @@ async def beating(url: str, keys: Keys, **differs: Any) -> AsyncIterator[LeaseRe
 
 async def held(stores: Stores) -> tuple[Run, Attempt]:
     """A run with a short lease."""
-    await stores.run(await stores.thread())
+    await stores.create_run()
     run = await stores.claim_one(lease_ms=int(LEASE_S * 1000))
     return run, stores.attempt(run)
 
@@ -82,7 +82,7 @@ async def test_a_lease_that_is_not_renewed_expires(stores: Stores, eventually: E
 
 
 async def test_a_lease_is_not_reaped_before_its_end(stores: Stores) -> None:
-    await stores.run(await stores.thread())
+    await stores.create_run()
     run = await stores.claim_one(lease_ms=250)
     ends_ms = float(await stores.pipeline.send("ZSCORE", stores.keys.leases, run.run_id))
     taken: list[ReclaimedRun] = []
@@ -102,7 +102,7 @@ async def test_after_an_outage_the_living_have_one_lease_to_report(stores: Store
         return await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0, grace=grace)
 
     async def ended_lease() -> Run:
-        await stores.run(await stores.thread())
+        await stores.create_run()
         return await stores.claim_one(lease_ms=-1)
 
     gone = await ended_lease()
@@ -174,7 +174,7 @@ async def test_a_heartbeat_reports_a_cancel_whose_message_was_lost(
 
 async def test_when_a_process_died_only_its_leases_end(valkey_url: str, keys: Keys, stores: Stores) -> None:
     for pid in (12, 123):
-        await stores.run(await stores.thread())
+        await stores.create_run()
         await stores.claim_one(worker=f"{platform.node()}:{pid}:abcd")
     dead, alive = await stores.pipeline.send("ZRANGE", keys.leases, 0, -1)
     assert await reclaim_process(settings_of(valkey_url, keys), 12) == [dead.decode()]
@@ -273,7 +273,7 @@ async def test_an_older_attempt_in_the_same_process_hears_that_it_lost(
     valkey_url: str, keys: Keys, stores: Stores
 ) -> None:
     lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), is_worker=True)
-    await stores.run(await stores.thread())
+    await stores.create_run()
     older = stores.attempt(await stores.claim_one())
     lease_renewer.add(older)
     await stores.reap()

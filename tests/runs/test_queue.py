@@ -23,8 +23,8 @@ async def _due(stores: Stores) -> list[Run]:
 
 
 async def test_runs_of_a_thread_go_one_after_the_other(stores: Stores) -> None:
-    thread_id = await stores.thread()
-    made = [await stores.run(thread_id) for _ in range(5)]
+    thread_id = await stores.create_thread()
+    made = [await stores.create_run(thread_id) for _ in range(5)]
     for expected in made:
         (held,) = await _due(stores)
         assert held.run_id == expected.run_id
@@ -35,16 +35,16 @@ async def test_runs_of_a_thread_go_one_after_the_other(stores: Stores) -> None:
 
 
 async def test_runs_of_other_threads_do_not_wait(stores: Stores) -> None:
-    made = {(await stores.run(await stores.thread())).run_id for _ in range(5)}
+    made = {(await stores.create_run()).run_id for _ in range(5)}
     assert {run.run_id for run in await _due(stores)} == made
 
 
 async def test_a_delayed_run_lets_others_go_first(stores: Stores, eventually: Eventually) -> None:
-    thread_id = await stores.thread()
-    later = await stores.run(thread_id, after_s=2)
+    thread_id = await stores.create_thread()
+    later = await stores.create_run(thread_id, after_s=2)
     assert await _due(stores) == []
-    assert (await stores.now(later)).reason == "delay"
-    now = await stores.run(thread_id)
+    assert (await stores.reload(later)).reason == "delay"
+    now = await stores.create_run(thread_id)
     held = await stores.claim_one()
     assert held.run_id == now.run_id
     await stores.settle(held)
@@ -60,8 +60,8 @@ async def test_a_delayed_run_lets_others_go_first(stores: Stores, eventually: Ev
 
 
 async def test_delayed_runs_are_claimed_in_the_order_of_their_due_times(stores: Stores) -> None:
-    runs = [await stores.run(await stores.thread(), after_s=60) for _ in range(4)]
-    now = await stores.run(await stores.thread())
+    runs = [await stores.create_run(after_s=60) for _ in range(4)]
+    now = await stores.create_run()
     order = [runs[place] for place in (2, 0, 3, 1)]
     now_ms = await _server_ms(stores)
     for age_s, run in zip((4, 3, 2, 1), order, strict=True):
@@ -75,9 +75,9 @@ async def _server_ms(stores: Stores) -> int:
 
 
 async def test_a_delayed_run_waits_for_the_one_before_it(stores: Stores, eventually: Eventually) -> None:
-    thread_id = await stores.thread()
-    later = await stores.run(thread_id, after_s=2)
-    await stores.run(thread_id)
+    thread_id = await stores.create_thread()
+    later = await stores.create_run(thread_id, after_s=2)
+    await stores.create_run(thread_id)
     held = await stores.claim_one()
     await _when_due(stores, later, eventually)
     assert await _due(stores) == []
@@ -96,19 +96,19 @@ async def _when_due(stores: Stores, run: Run, eventually: Eventually) -> None:
 
 
 async def test_nobody_overtakes_a_run_that_waits_for_its_next_attempt(stores: Stores, eventually: Eventually) -> None:
-    thread_id = await stores.thread()
-    later = await stores.run(thread_id, after_s=2)
-    first = await stores.run(thread_id)
+    thread_id = await stores.create_thread()
+    later = await stores.create_run(thread_id, after_s=2)
+    first = await stores.create_run(thread_id)
     held = await stores.claim_one()
     assert await stores.attempt(held).release(handover(held, delay_ms=60_000))
     await _when_due(stores, later, eventually)
     assert await _due(stores) == []
-    assert await stores.phase(first) is Phase.QUEUED
+    assert await stores.phase_of(first) is Phase.QUEUED
 
 
 async def test_a_run_that_comes_back_keeps_its_place_ahead_of_later_ones(stores: Stores) -> None:
-    thread_id = await stores.thread()
-    first, _ = [await stores.run(thread_id) for _ in range(2)]
+    thread_id = await stores.create_thread()
+    first, _ = [await stores.create_run(thread_id) for _ in range(2)]
     assert await stores.attempt(held := await stores.claim_one()).release(handover(held))
     assert (await stores.claim_one()).run_id == first.run_id
     await stores.reap()
@@ -116,8 +116,8 @@ async def test_a_run_that_comes_back_keeps_its_place_ahead_of_later_ones(stores:
 
 
 async def test_a_cancelled_run_makes_way(stores: Stores) -> None:
-    thread_id = await stores.thread()
-    first, second, third = [await stores.run(thread_id) for _ in range(3)]
+    thread_id = await stores.create_thread()
+    first, second, third = [await stores.create_run(thread_id) for _ in range(3)]
     await stores.runs.cancel(thread_id, first.run_id, Action.INTERRUPT)
     assert (await stores.claim_one()).run_id == second.run_id
     await stores.reap()
@@ -126,9 +126,9 @@ async def test_a_cancelled_run_makes_way(stores: Stores) -> None:
 
 
 async def test_a_run_that_failed_in_the_reaper_makes_way(stores: Stores) -> None:
-    thread_id = await stores.thread()
-    await stores.run(thread_id, ceilings={"max_attempts": 1})
-    second = await stores.run(thread_id)
+    thread_id = await stores.create_thread()
+    await stores.create_run(thread_id, ceilings={"max_attempts": 1})
+    second = await stores.create_run(thread_id)
     await stores.claim_one()
     await stores.reap()
     assert (await stores.threads.get(thread_id)).status == "busy"
@@ -136,52 +136,52 @@ async def test_a_run_that_failed_in_the_reaper_makes_way(stores: Stores) -> None
 
 
 async def test_reject(stores: Stores) -> None:
-    thread_id = await stores.thread()
-    await stores.run(thread_id, multitask_strategy="reject")
+    thread_id = await stores.create_thread()
+    await stores.create_run(thread_id, multitask_strategy="reject")
     for _ in range(2):  # queued, then running
         with pytest.raises(Conflict):
-            await stores.run(thread_id, multitask_strategy="reject")
+            await stores.create_run(thread_id, multitask_strategy="reject")
         await stores.claim()
     await stores.reap()
     with pytest.raises(Conflict):  # between two attempts
-        await stores.run(thread_id, multitask_strategy="reject")
+        await stores.create_run(thread_id, multitask_strategy="reject")
     assert len(await stores.runs.list(thread_id)) == 1
 
 
 @pytest.mark.parametrize("strategy", ["interrupt", "rollback"])
 async def test_a_newer_run_ends_what_has_not_begun(stores: Stores, strategy: str) -> None:
-    thread_id = await stores.thread()
-    earlier = [await stores.run(thread_id) for _ in range(2)]
-    newer = await stores.run(thread_id, multitask_strategy=strategy)
+    thread_id = await stores.create_thread()
+    earlier = [await stores.create_run(thread_id) for _ in range(2)]
+    newer = await stores.create_run(thread_id, multitask_strategy=strategy)
     assert (await stores.claim_one()).run_id == newer.run_id
     for run in earlier:
         if strategy == "interrupt":
-            assert await stores.phase(run) is Phase.CANCELLED
+            assert await stores.phase_of(run) is Phase.CANCELLED
         else:
             with pytest.raises(NotFound):
-                await stores.now(run)
-        assert (await stores.names(run))[-1] == "end"
+                await stores.reload(run)
+        assert (await stores.event_names(run))[-1] == "end"
 
 
 @pytest.mark.parametrize("strategy", ["interrupt", "rollback"])
 async def test_a_newer_run_asks_the_running_one_to_stop(stores: Stores, strategy: str) -> None:
-    thread_id = await stores.thread()
-    await stores.run(thread_id)
+    thread_id = await stores.create_thread()
+    await stores.create_run(thread_id)
     held = await stores.claim_one()
-    newer = await stores.run(thread_id, multitask_strategy=strategy)
+    newer = await stores.create_run(thread_id, multitask_strategy=strategy)
     assert await _due(stores) == []
-    assert (await stores.now(held)).cancel is Action(strategy)
+    assert (await stores.reload(held)).cancel is Action(strategy)
     assert await stores.settle(held, Phase.CANCELLED, rollback=strategy == "rollback") == Settled()
     assert (await stores.claim_one()).run_id == newer.run_id
 
 
 @pytest.mark.parametrize("strategy", ["interrupt", "rollback"])
 async def test_a_newer_run_asks_one_between_attempts_to_stop(stores: Stores, strategy: str) -> None:
-    thread_id = await stores.thread()
-    earlier = await stores.run(thread_id)
+    thread_id = await stores.create_thread()
+    earlier = await stores.create_run(thread_id)
     await stores.claim_one()
     await stores.reap()
-    newer = await stores.run(thread_id, multitask_strategy=strategy)
+    newer = await stores.create_run(thread_id, multitask_strategy=strategy)
     held = await stores.claim_one()
     assert (held.run_id, held.cancel) == (earlier.run_id, Action(strategy))
     await stores.settle(held, Phase.CANCELLED)
@@ -190,11 +190,11 @@ async def test_a_newer_run_asks_one_between_attempts_to_stop(stores: Stores, str
 
 @pytest.mark.parametrize("before", [Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL, Phase.FAILED])
 async def test_a_run_that_never_began_leaves_the_thread_as_it_was(stores: Stores, before: Phase) -> None:
-    thread_id = await stores.thread()
-    await stores.run(thread_id)
+    thread_id = await stores.create_thread()
+    await stores.create_run(thread_id)
     await stores.settle(await stores.claim_one(), before)
     was = await stores.threads.get(thread_id)
-    queued = await stores.run(thread_id)
+    queued = await stores.create_run(thread_id)
     assert (await stores.threads.get(thread_id)).status == "busy"
     await stores.runs.cancel(thread_id, queued.run_id, Action.INTERRUPT)
     rests = await stores.threads.get(thread_id)
@@ -202,10 +202,10 @@ async def test_a_run_that_never_began_leaves_the_thread_as_it_was(stores: Stores
 
 
 async def test_cancelling_what_waits_behind_a_run_leaves_it_running(stores: Stores) -> None:
-    thread_id = await stores.thread()
-    await stores.run(thread_id)
+    thread_id = await stores.create_thread()
+    await stores.create_run(thread_id)
     held = await stores.claim_one()
-    behind = await stores.run(thread_id)
+    behind = await stores.create_run(thread_id)
     await stores.runs.cancel(thread_id, behind.run_id, Action.INTERRUPT)
     assert (await stores.threads.get(thread_id)).status == "busy"
     await stores.settle(held, Phase.WAITING_FOR_APPROVAL)
@@ -213,8 +213,8 @@ async def test_cancelling_what_waits_behind_a_run_leaves_it_running(stores: Stor
 
 
 async def test_a_state_written_meanwhile_does_not_hide_that_the_thread_is_busy(stores: Stores) -> None:
-    thread_id = await stores.thread()
-    run = await stores.run(thread_id)
+    thread_id = await stores.create_thread()
+    run = await stores.create_run(thread_id)
     await stores.threads.set_state(thread_id, status="interrupted", values={"a": 1}, interrupts={})
     assert (await stores.threads.get(thread_id)).status == "busy"
     await stores.runs.cancel(thread_id, run.run_id, Action.INTERRUPT)
@@ -222,8 +222,8 @@ async def test_a_state_written_meanwhile_does_not_hide_that_the_thread_is_busy(s
 
 
 async def test_two_processes_never_share_a_run(stores: Stores) -> None:
-    threads = [await stores.thread() for _ in range(40)]
-    made = [await stores.run(thread_id) for thread_id in threads for _ in range(10)]
+    threads = [await stores.create_thread() for _ in range(40)]
+    made = [await stores.create_run(thread_id) for thread_id in threads for _ in range(10)]
     done: list[str] = []
     active: set[str] = set()
 
@@ -249,19 +249,19 @@ async def test_two_processes_never_share_a_run(stores: Stores) -> None:
 
 async def test_a_claim_never_brings_more_than_there_is_room_for(stores: Stores) -> None:
     for _ in range(10):
-        await stores.run(await stores.thread())
+        await stores.create_run()
     assert len(await stores.claim(limit=3)) == 3
     assert len(await stores.claim(limit=100)) == 7
 
 
 async def test_a_thread_that_is_deleted_leaves_nothing_behind(stores: Stores) -> None:
-    thread_id = await stores.thread()
-    running = await stores.run(thread_id)
+    thread_id = await stores.create_thread()
+    running = await stores.create_run(thread_id)
     held = await stores.claim_one()
-    queued = await stores.run(thread_id)
+    queued = await stores.create_run(thread_id)
     attempt = stores.attempt(held)
     await stores.threads.delete(thread_id)
-    assert [await stores.names(run) for run in (running, queued)] == [["metadata", "end"]] * 2
+    assert [await stores.event_names(run) for run in (running, queued)] == [["metadata", "end"]] * 2
     assert await stores.settle(held) == AttemptFenced()
     assert await stores.attempt(held).release(handover(held)) is False
     attempt.append("values", b"event: values\r\ndata: 1\r\n")
@@ -281,9 +281,9 @@ async def test_a_place_in_a_group_is_not_lost_with_a_run_that_was_offered_it(sto
     def limited() -> dict[str, list[tuple[str, int]]]:
         return {"groups": [("few", 1)]}
 
-    await stores.run(await stores.thread(), **limited())
+    await stores.create_run(**limited())
     held = await stores.claim_one()
-    second, third = [await stores.run(await stores.thread(), **limited()) for _ in range(2)]
+    second, third = [await stores.create_run(**limited()) for _ in range(2)]
     assert await stores.claim() == []
     await stores.settle(held)
     await stores.runs.cancel(second.thread_id, second.run_id, Action.INTERRUPT)
@@ -291,7 +291,7 @@ async def test_a_place_in_a_group_is_not_lost_with_a_run_that_was_offered_it(sto
 
 
 async def test_a_place_in_a_group_is_not_lost_with_a_stale_job_that_was_offered_it(stores: Stores) -> None:
-    first, second, third = [await stores.run(await stores.thread(), groups=[("few", 1)]) for _ in range(3)]
+    first, second, third = [await stores.create_run(groups=[("few", 1)]) for _ in range(3)]
     held = await stores.claim_one()
     assert held.run_id == first.run_id
     assert await _due(stores) == []  # both wait for the place
@@ -303,7 +303,7 @@ async def test_a_place_in_a_group_is_not_lost_with_a_stale_job_that_was_offered_
 
 
 async def test_a_state_is_not_written_while_a_run_is_pending_or_running(stores: Stores) -> None:
-    thread_id = await stores.thread()
+    thread_id = await stores.create_thread()
     incarnation = (await stores.threads.get(thread_id)).incarnation
     key = f"{stores.keys.prefix}:state"
 
@@ -311,7 +311,7 @@ async def test_a_state_is_not_written_while_a_run_is_pending_or_running(stores: 
         await IdleThreadWriter(stores.pipeline, stores.keys, thread_id, incarnation).write([("SET", key, value)])
 
     await write("before")
-    await stores.run(thread_id)
+    await stores.create_run(thread_id)
     with pytest.raises(Conflict):
         await write("while pending")
     held = await stores.claim_one()
@@ -329,10 +329,10 @@ async def test_a_state_is_not_written_while_a_run_is_pending_or_running(stores: 
 
 @pytest.mark.parametrize("priority", ["high", "normal", "low"])
 async def test_the_age_of_the_oldest_due_job_is_how_long_it_has_been_due(stores: Stores, priority: str) -> None:
-    oldest = await stores.run(await stores.thread(), priority=priority)
-    await stores.run(await stores.thread(), after_s=3600)
+    oldest = await stores.create_run(priority=priority)
+    await stores.create_run(after_s=3600)
     for place, attempt in ((stores.keys.queue, 1), (stores.keys.suspect_queue, 2)):
-        newer = await stores.run(await stores.thread(), priority="high")
+        newer = await stores.create_run(priority="high")
         assert 0 <= await _oldest_due_s(stores) < 30
         await stores.pipeline.send("ZINCRBY", place, -90_000, f"{oldest.run_id}:{attempt}")
         assert 90 <= await _oldest_due_s(stores) < 120
@@ -349,7 +349,7 @@ async def _oldest_due_s(stores: Stores) -> float:
 
 async def test_due_jobs_are_counted_those_of_suspects_too(stores: Stores) -> None:
     for after_s in (0, 0, 3600):
-        await stores.run(await stores.thread(), after_s=after_s)
+        await stores.create_run(after_s=after_s)
 
     async def counts() -> Sequence[int]:
         work = await HealthScripts(stores.pipeline, stores.keys).work(60_000)

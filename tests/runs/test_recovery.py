@@ -5,7 +5,6 @@ The attempt that dies is a real one whose writes stop to arrive: from its k-th g
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -13,88 +12,15 @@ from typing import Any
 
 import pytest
 
-from slipway.errors import StoreUnavailable
-from slipway.execution.execution import Execution
 from slipway.graphs.registry import Registry
-from slipway.redis.redis_commands import RedisCommand
-from slipway.runs.attempt import DEFAULT_LIMITS, Attempt, SendLimits
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.events import Event
 from slipway.runs.record import Phase, Run
-from slipway.runs.script_results import SettleResult
-from slipway.runs.scripts import RunScripts
 from slipway.serialization.json_encoding import dumps
-from tests.runs.conftest import TTL_S, Stores
+from tests.runs.conftest import Stores
+from tests.runs.executions import DURABILITIES, crash_after, execute_next
 
 STATE = ("value", "until", "size", "log", "answers")
-DURABILITIES = ["async", "sync", "exit"]
-
-
-class DyingScripts(RunScripts):
-    """RunScripts of a worker that is cut off for good after so many groups."""
-
-    def __init__(self, stores: Stores, lives_for: int) -> None:
-        super().__init__(stores.pipeline, stores.keys)
-        self._left = lives_for
-        self.died = False
-
-    def cut(self) -> None:
-        """Nothing lands from now on."""
-        self._left = 0
-
-    def run_apply(
-        self,
-        run_id: str,
-        incarnation: str,
-        attempt: int,
-        seq: int,
-        entries: Sequence[tuple[str, bytes]],
-        commands: Sequence[RedisCommand],
-    ) -> asyncio.Future[Any]:
-        if self._left == 0:
-            self.died = True
-            answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            answer.set_exception(StoreUnavailable("cut off"))
-            return answer
-        self._left -= 1
-        return super().run_apply(run_id, incarnation, attempt, seq, entries, commands)
-
-    async def run_settle(self, arguments: Any, commands: Sequence[RedisCommand]) -> SettleResult:
-        if self._left == 0:
-            self.died = True
-            raise StoreUnavailable("cut off")
-        return await super().run_settle(arguments, commands)
-
-
-def execution(
-    stores: Stores,
-    graphs: Registry,
-    run: Run,
-    scripts: RunScripts | None = None,
-    *,
-    limits: SendLimits = DEFAULT_LIMITS,
-) -> Execution:
-    """An attempt as a worker creates it."""
-    attempt = Attempt(scripts or stores.scripts, run, limits=limits)
-    return Execution(attempt, graphs, stores.checkpointer, stores.keys, event_ttl_s=TTL_S)
-
-
-async def die_after(
-    stores: Stores, graphs: Registry, run: Run, groups: int, *, limits: SendLimits = DEFAULT_LIMITS
-) -> bool:
-    """Execute until `groups` groups have landed. False when the run ended before that."""
-    scripts = DyingScripts(stores, groups)
-    await execution(stores, graphs, run, scripts, limits=limits).execute()
-    if scripts.died:
-        await stores.reap()
-    return scripts.died
-
-
-async def finish(stores: Stores, graphs: Registry, *, limits: SendLimits = DEFAULT_LIMITS) -> Run:
-    """The next attempt, to its end."""
-    run = await stores.claim_one()
-    await execution(stores, graphs, run, limits=limits).execute()
-    return await stores.now(run)
 
 
 def shown(log: Sequence[Event]) -> list[str]:
@@ -140,10 +66,10 @@ async def _outcome(stores: Stores, run: Run, thread_id: str) -> dict[str, Any]:
 
 
 async def _prepared(stores: Stores, graphs: Registry, graph_id: str, asked: bool) -> str:
-    thread_id = await stores.thread()
+    thread_id = await stores.create_thread()
     if asked:
-        await stores.run(thread_id, graph_id=graph_id, options={"input": {"value": 1, "log": ["given"]}})
-        assert (await finish(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL
+        await stores.create_run(thread_id, graph_id=graph_id, options={"input": {"value": 1, "log": ["given"]}})
+        assert (await execute_next(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL
     return thread_id
 
 
@@ -159,18 +85,18 @@ async def _request(stores: Stores, thread_id: str, request: Request) -> Request:
 async def _check(stores: Stores, graphs: Registry, graph_id: str, request: Request, *, asked: bool) -> None:
     """Whatever group was the last to land: the same end as without a death."""
     thread_id = await _prepared(stores, graphs, graph_id, asked)
-    calm = await stores.run(thread_id, graph_id=graph_id, options=await _request(stores, thread_id, request))
-    expected = await _outcome(stores, await finish(stores, graphs), thread_id)
-    states = shown(await stores.log(calm))
+    calm = await stores.create_run(thread_id, graph_id=graph_id, options=await _request(stores, thread_id, request))
+    expected = await _outcome(stores, await execute_next(stores, graphs), thread_id)
+    states = shown(await stores.log_of(calm))
     for groups in range(100):
         thread_id = await _prepared(stores, graphs, graph_id, asked)
-        made = await stores.run(thread_id, graph_id=graph_id, options=await _request(stores, thread_id, request))
-        if not await die_after(stores, graphs, await stores.claim_one(), groups):
+        made = await stores.create_run(thread_id, graph_id=graph_id, options=await _request(stores, thread_id, request))
+        if not await crash_after(stores, graphs, await stores.claim_one(), groups):
             return
         was_kept = await kept(stores, made)
-        came = await _outcome(stores, await finish(stores, graphs), thread_id)
+        came = await _outcome(stores, await execute_next(stores, graphs), thread_id)
         assert came == expected, f"after {groups} groups"
-        log = await stores.log(made)
+        log = await stores.log_of(made)
         questions = [event.block.partition(b"id: ")[0] for event in log if b"__interrupt__" in event.block]
         assert len(questions) == len(set(questions)), f"asked twice after {groups} groups"
         seen = Counter(shown(log))
@@ -215,10 +141,10 @@ async def test_a_death_does_not_answer_a_later_question_with_an_answer_that_name
 
 
 async def test_a_run_that_is_cancelled_between_two_attempts_executes_nothing(stores: Stores, graphs: Registry) -> None:
-    run = await stores.run(await stores.thread())
-    assert await die_after(stores, graphs, await stores.claim_one(), 0)
+    run = await stores.create_run()
+    assert await crash_after(stores, graphs, await stores.claim_one(), 0)
     effects: Any = graphs.attribute("./graphs.py:effects")
     before = dict(effects[run.thread_id])
     await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
-    assert (await finish(stores, graphs)).phase is Phase.CANCELLED
+    assert (await execute_next(stores, graphs)).phase is Phase.CANCELLED
     assert dict(effects[run.thread_id]) == before

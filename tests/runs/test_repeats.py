@@ -74,10 +74,10 @@ CALLS: dict[str, Call] = {
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("behind", [False, True], ids=["alone", "with a run behind"])
 async def test_a_repeated_script_changes_nothing(stores: Stores, call: str, behind: bool) -> None:
-    run = await stores.run(thread_id := await stores.thread())
+    run = await stores.create_run(thread_id := await stores.create_thread())
     held = await stores.claim_one()
     if behind:
-        await stores.run(thread_id)
+        await stores.create_run(thread_id)
     before = await stores.dump()
     await CALLS[call](stores, held)
     once = await stores.dump()
@@ -90,9 +90,9 @@ async def test_a_repeated_script_changes_nothing(stores: Stores, call: str, behi
 
 @pytest.mark.parametrize("strategy", ["enqueue", "interrupt", "rollback", "reject"])
 async def test_creating_the_same_run_again_is_one_run(stores: Stores, strategy: str) -> None:
-    thread_id = await stores.thread()
+    thread_id = await stores.create_thread()
     if strategy != "reject":
-        await stores.run(thread_id)
+        await stores.create_run(thread_id)
     new = new_run(thread_id, multitask_strategy=strategy, metadata={"a": 1})
     first = await stores.create(new)
     once = await stores.dump()
@@ -101,7 +101,7 @@ async def test_creating_the_same_run_again_is_one_run(stores: Stores, strategy: 
 
 
 async def test_cancelling_a_pending_run_again_changes_nothing(stores: Stores) -> None:
-    run = await stores.run(await stores.thread())
+    run = await stores.create_run()
     await _cancel(stores, run)
     once = await stores.dump()
     await _cancel(stores, run)
@@ -119,7 +119,7 @@ async def test_creating_the_same_thread_again_is_no_conflict_for_the_same_reques
 
 
 async def test_a_group_that_was_applied_with_a_lost_answer_is_not_applied_by_settle_either(stores: Stores) -> None:
-    await stores.run(await stores.thread())
+    await stores.create_run()
     held = await stores.claim_one()
     await _apply(stores, held)
     await stores.scripts.run_settle(settlement(held).arguments(held, 1), [_count(stores)])
@@ -127,7 +127,7 @@ async def test_a_group_that_was_applied_with_a_lost_answer_is_not_applied_by_set
 
 
 async def test_a_group_of_an_old_attempt_changes_nothing(stores: Stores) -> None:
-    await stores.run(await stores.thread())
+    await stores.create_run()
     old = await stores.claim_one()
     await stores.reap()
     new = await stores.claim_one()
@@ -140,12 +140,12 @@ async def test_a_group_of_an_old_attempt_changes_nothing(stores: Stores) -> None
 
 
 async def test_a_group_that_comes_too_early_changes_nothing_and_an_older_one_counts_once(stores: Stores) -> None:
-    await stores.run(await stores.thread())
+    await stores.create_run()
     run = await stores.claim_one()
     before = await stores.dump()
     assert RunScripts.applied(await _apply(stores, run, 2)) == GroupMissing()
     assert await stores.dump() == before
     for seq in (1, 2, 1, 2):
         assert RunScripts.applied(await _apply(stores, run, seq)) == Applied()
-    assert (await stores.names(run)).count("values") == 2
+    assert (await stores.event_names(run)).count("values") == 2
     assert await stores.pipeline.send("GET", f"{stores.keys.prefix}:count") == b"2"

@@ -17,7 +17,7 @@ from slipway.runs.events import Event
 from slipway.runs.record import Phase, Run
 from tests.conftest import Eventually
 from tests.runs.conftest import Stores
-from tests.runs.test_recovery import DyingScripts, die_after, execution, finish
+from tests.runs.executions import CrashingScripts, crash_after, execute_next, execution_of
 
 MODES = ["values", "updates", "tasks", "debug", "checkpoints", "custom"]
 SHAPES = ["reports", "inner_reports", "calls_reports"]
@@ -51,7 +51,7 @@ def names(found: Iterator[str]) -> Counter[str]:
 async def _made(stores: Stores, graphs: Registry, graph_id: str, modes: list[str], durability: str = "async") -> Run:
     given = {"value": 1, "log": ["given"]}
     kwargs = {"input": given, "stream_mode": modes, "subgraphs": True, "durability": durability}
-    return await stores.run(await stores.thread(), graph_id=graph_id, options=kwargs)
+    return await stores.create_run(graph_id=graph_id, options=kwargs)
 
 
 def _open(graphs: Registry, run: Run) -> None:
@@ -64,8 +64,8 @@ async def _calm(
 ) -> Counter[str]:
     run = await _made(stores, graphs, graph_id, modes)
     _open(graphs, run)
-    assert (await finish(stores, graphs, limits=limits)).phase is Phase.COMPLETED
-    return names(results(await stores.log(run)))
+    assert (await execute_next(stores, graphs, limits=limits)).phase is Phase.COMPLETED
+    return names(results(await stores.log_of(run)))
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ async def test_a_death_while_one_task_is_left_repeats_nothing_of_the_others(
 ) -> None:
     expected = await _calm(stores, graphs, graph_id, modes)
     run = await _made(stores, graphs, graph_id, modes, durability)
-    scripts = DyingScripts(stores, 10**6)
-    working = asyncio.create_task(execution(stores, graphs, await stores.claim_one(), scripts).execute())
+    scripts = CrashingScripts(stores)
+    working = asyncio.create_task(execution_of(stores, graphs, await stores.claim_one(), scripts).execute())
 
     async def others_are_stored() -> bool:
         held = [tuple_ async for tuple_ in stores.checkpointer.alist({"configurable": {"thread_id": run.thread_id}})]
@@ -90,15 +90,15 @@ async def test_a_death_while_one_task_is_left_repeats_nothing_of_the_others(
         )
 
     await eventually(others_are_stored)
-    scripts.cut()
+    scripts.crash()
     _open(graphs, run)
     await working
-    assert scripts.died
+    assert scripts.crashed
     await stores.reap()
-    assert (await finish(stores, graphs)).phase is Phase.COMPLETED
+    assert (await execute_next(stores, graphs)).phase is Phase.COMPLETED
     effects: Any = graphs.attribute("./graphs.py:effects")
     assert [effects[run.thread_id][f"report{number}"] for number in range(REPORTS)] == [1, 1, 1, 2]
-    log = await stores.log(run)
+    log = await stores.log_of(run)
     found = Counter(results(log))
     again = {'custom {"reports":3}'}  # the task that had not finished says it again
     assert {name: count for name, count in found.items() if count > 1 and name not in again} == {}
@@ -132,10 +132,10 @@ async def test_whatever_landed_last_each_result_comes_once(
     for groups in range(100):
         run = await _made(stores, graphs, graph_id, modes, durability)
         _open(graphs, run)
-        if not await die_after(stores, graphs, await stores.claim_one(), groups, limits=limits):
+        if not await crash_after(stores, graphs, await stores.claim_one(), groups, limits=limits):
             break
-        assert (await finish(stores, graphs, limits=limits)).phase is Phase.COMPLETED
-        log = await stores.log(run)
+        assert (await execute_next(stores, graphs, limits=limits)).phase is Phase.COMPLETED
+        log = await stores.log_of(run)
         found = names(results(log))
         assert expected - found == Counter(), f"after {groups} groups"
         if limits.max_buffered_bytes:  # else a task's events may be stored before its result
@@ -150,15 +150,15 @@ async def test_whatever_landed_last_each_result_comes_once(
 
 async def _half_answered(stores: Stores, graphs: Registry) -> tuple[str, str, str]:
     """A thread in which one of two parallel nodes has its answer, its latest checkpoint, and the other interrupt."""
-    thread_id = await stores.thread()
-    await stores.run(thread_id, graph_id="asks", options={"input": {"value": 1}})
-    assert (await finish(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL
+    thread_id = await stores.create_thread()
+    await stores.create_run(thread_id, graph_id="asks", options={"input": {"value": 1}})
+    assert (await execute_next(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL
     asked = await stores.checkpointer.latest(thread_id)
     assert asked is not None
     writes = asked.pending_writes or ()
     first, second = (one.id for _, channel, value in writes if channel == "__interrupt__" for one in value)
-    await stores.run(thread_id, graph_id="asks", options={"command": {"resume": {first: "yes"}}})
-    assert (await finish(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL
+    await stores.create_run(thread_id, graph_id="asks", options={"command": {"resume": {first: "yes"}}})
+    assert (await execute_next(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL
     latest = await stores.checkpointer.latest(thread_id)
     assert latest is not None
     return thread_id, latest.config["configurable"]["checkpoint_id"], second
@@ -170,11 +170,11 @@ async def test_what_another_run_had_finished_is_replayed_once(stores: Stores, gr
         thread_id, checkpoint_id, interrupt_id = await _half_answered(stores, graphs)
         kwargs = {"command": {"resume": {interrupt_id: "yes"}}, "stream_mode": MODES}
         at = {"checkpoint": {"checkpoint_id": checkpoint_id, "checkpoint_ns": ""}} if named else {}
-        run = await stores.run(thread_id, graph_id="asks", options=kwargs | at)
-        if not await die_after(stores, graphs, await stores.claim_one(), groups):
+        run = await stores.create_run(thread_id, graph_id="asks", options=kwargs | at)
+        if not await crash_after(stores, graphs, await stores.claim_one(), groups):
             break
-        assert (await finish(stores, graphs)).phase is Phase.COMPLETED
-        updates = [orjson.loads(event.data) for event in await stores.log(run) if event.name == "updates"]
+        assert (await execute_next(stores, graphs)).phase is Phase.COMPLETED
+        updates = [orjson.loads(event.data) for event in await stores.log_of(run) if event.name == "updates"]
         finished = [node for update in updates for node in update if node != "__metadata__"]
         assert sorted(finished) == ["end", "left", "right"], f"after {groups} groups"
     else:
@@ -200,15 +200,15 @@ async def test_whatever_landed_last_nothing_is_lost_of_what_models_said(
 ) -> None:
     modes = ["values", mode]
     run = await _made(stores, graphs, "models_report", modes)
-    assert (await finish(stores, graphs, limits=LATE)).phase is Phase.COMPLETED
-    expected = said(await stores.log(run))
+    assert (await execute_next(stores, graphs, limits=LATE)).phase is Phase.COMPLETED
+    expected = said(await stores.log_of(run))
     assert expected.total() == REPORTS * (1 if mode == "events" else 4)  # 4 words
     for groups in range(100):
         run = await _made(stores, graphs, "models_report", modes, durability)
-        if not await die_after(stores, graphs, await stores.claim_one(), groups, limits=LATE):
+        if not await crash_after(stores, graphs, await stores.claim_one(), groups, limits=LATE):
             break
-        assert (await finish(stores, graphs, limits=LATE)).phase is Phase.COMPLETED
-        assert expected - said(await stores.log(run)) == Counter(), f"after {groups} groups"
+        assert (await execute_next(stores, graphs, limits=LATE)).phase is Phase.COMPLETED
+        assert expected - said(await stores.log_of(run)) == Counter(), f"after {groups} groups"
     else:
         raise AssertionError("never ended")
 
@@ -218,21 +218,21 @@ async def test_tasks_that_are_executed_again_at_an_older_checkpoint_are_announce
 ) -> None:
     """Their results are stored there already, by the run that gave the first answer."""
     first = await _made(stores, graphs, "ask", ["tasks"])
-    await finish(stores, graphs)
+    await execute_next(stores, graphs)
     answer: dict[str, Any] = {"input": None, "command": {"resume": "yes"}, "stream_mode": ["tasks"]}
-    await stores.run(first.thread_id, graph_id="ask", options=answer)
-    assert (await finish(stores, graphs)).phase is Phase.COMPLETED
+    await stores.create_run(first.thread_id, graph_id="ask", options=answer)
+    assert (await execute_next(stores, graphs)).phase is Phase.COMPLETED
     held = stores.checkpointer.alist({"configurable": {"thread_id": first.thread_id, "checkpoint_ns": ""}})
     (older,) = [found.checkpoint["id"] async for found in held if found.metadata["step"] == 1]
     kwargs = answer | {"checkpoint": {"checkpoint_id": older, "checkpoint_ns": ""}}
     for groups in range(100):
-        await stores.run(first.thread_id, graph_id="ask")
-        assert (await finish(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL, "else the answer is refused"
-        run = await stores.run(first.thread_id, graph_id="ask", options=kwargs)
-        if not await die_after(stores, graphs, await stores.claim_one(), groups):
+        await stores.create_run(first.thread_id, graph_id="ask")
+        assert (await execute_next(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL, "else the answer is refused"
+        run = await stores.create_run(first.thread_id, graph_id="ask", options=kwargs)
+        if not await crash_after(stores, graphs, await stores.claim_one(), groups):
             break
-        assert (await finish(stores, graphs)).phase is Phase.COMPLETED
-        log = await stores.log(run)
+        assert (await execute_next(stores, graphs)).phase is Phase.COMPLETED
+        log = await stores.log_of(run)
         begins = max(number for number, event in enumerate(log) if event.name == "metadata")
         tasks = [orjson.loads(event.data) for event in log[begins:] if event.name == "tasks"]
         executed = {task["id"] for task in tasks if "result" in task}

@@ -11,7 +11,7 @@ from tests.runs.conftest import Stores
 
 
 async def test_scripts_and_python_build_the_same_frames(stores: Stores) -> None:
-    await stores.run(await stores.thread())
+    await stores.create_run()
     run = await stores.claim_one()
     assert isinstance(await stores.settle(run), Settled)
     entries = await stores.pipeline.send("XRANGE", stores.keys.events(run.run_id), "-", "+")

@@ -33,7 +33,7 @@ class SetClock(Clock):
 
 
 async def _queued(stores: Stores, **differs: object) -> Run:
-    return await stores.run(await stores.thread(), **differs)
+    return await stores.create_run(**differs)
 
 
 async def _claim(stores: Stores, worker: str, suspects: int, limit: int = 100) -> list[Run]:
@@ -56,7 +56,7 @@ async def test_a_run_whose_worker_died_is_a_suspect_until_it_gets_further(stores
     again = await stores.claim_one()
     assert again.crashes == 1
     await _prove(stores, again)
-    assert (await stores.now(run)).crashes == 0
+    assert (await stores.reload(run)).crashes == 0
     assert await stores.pipeline.send("EXISTS", stores.keys.running_suspects) == 0
 
 
@@ -117,9 +117,9 @@ async def test_only_the_likeliest_cause_is_charged(stores: Stores) -> None:
     beside = [await _queued(stores) for _ in range(3)]
     assert len(await stores.claim()) == 4
     await stores.reap()
-    assert (await stores.now(cause)).uncounted_attempts == 0
+    assert (await stores.reload(cause)).uncounted_attempts == 0
     for run in beside:
-        record = await stores.now(run)
+        record = await stores.reload(run)
         assert (record.attempt, record.uncounted_attempts, record.crashes) == (1, 1, 1)
 
 
@@ -131,7 +131,7 @@ async def test_a_worker_that_only_hung_takes_the_suspicion_away(stores: Stores) 
         "w", [(run.run_id, held.attempt, run.incarnation)], lease_ms=LEASE_MS, is_worker=True, leaving=False
     )
     assert words == [(run.run_id, "lost")]
-    assert (await stores.now(run)).crashes == 0
+    assert (await stores.reload(run)).crashes == 0
     [again] = await _claim(stores, "x", 1)
     assert again.run_id == run.run_id
     assert await stores.attempt(again).release(handover(again))
@@ -263,7 +263,7 @@ class Fleet:
                 await _prove(self.stores, run)
                 self.suspects[name].remove(run)
             if supersteps >= lasts:
-                assert await self.stores.settle(await self.stores.now(run)) == Settled()
+                assert await self.stores.settle(await self.stores.reload(run)) == Settled()
                 self.suspects[name].remove(run)
                 del self.held[name][run.run_id]
             else:
@@ -281,11 +281,11 @@ async def test_innocent_runs_are_charged_once_for_each_poison(
     bad = {run.run_id for run in chance.sample(runs, poisons)}
     fleet = Fleet(stores, processes, bad, chance)
     for _ in range(200):
-        if all([(await stores.now(run)).final for run in runs]):
+        if all([(await stores.reload(run)).final for run in runs]):
             break
         await fleet.turn(lasts=chance.randint(4, 8))
     for run in runs:
-        record = await stores.now(run)
+        record = await stores.reload(run)
         if run.run_id in bad:
             assert (record.phase, (record.error or {})["code"]) == (Phase.FAILED, "ceiling.attempts")
         else:
@@ -298,7 +298,7 @@ async def test_innocent_runs_are_charged_once_for_each_poison(
 async def test_claims_at_random(seed: int, stores: Stores) -> None:
     """Whatever is claimed, lost, handed back and proven: limits hold, no run is lost, nothing is left over."""
     chance = random.Random(seed)
-    threads = [await stores.thread() for _ in range(8)]
+    threads = [await stores.create_thread() for _ in range(8)]
     limits = {"few": 2, "one": 1}
     held: dict[str, list[Run]] = {name: [] for name in ("a", "b", "c")}
     made: list[Run] = []
@@ -307,7 +307,9 @@ async def test_claims_at_random(seed: int, stores: Stores) -> None:
         groups = [(name, limit) for name, limit in limits.items() if chance.random() < 0.3]
         priority = chance.choice(["low", "normal", "high"])
         made.append(
-            await stores.run(chance.choice(threads), groups=groups, priority=priority, ceilings={"max_attempts": 50})
+            await stores.create_run(
+                chance.choice(threads), groups=groups, priority=priority, ceilings={"max_attempts": 50}
+            )
         )
 
     async def claim() -> None:
@@ -351,7 +353,7 @@ async def test_claims_at_random(seed: int, stores: Stores) -> None:
     for _ in range(10 * len(made) + 10):  # everything that is left comes, one by one
         for run in await _claim(stores, "last", 1, 1):
             assert await stores.settle(run) == Settled()
-    assert all([(await stores.now(run)).final for run in made])
+    assert all([(await stores.reload(run)).final for run in made])
     assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).check_all() == []
     keys = stores.keys
     assert await stores.pipeline.send("EXISTS", keys.queue, keys.suspect_queue, keys.running_suspects, keys.leases) == 0

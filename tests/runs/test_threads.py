@@ -37,7 +37,7 @@ async def test_the_minutes_of_a_thread_are_what_was_given(stores: Stores, minute
 async def test_busy_threads_do_not_keep_the_sweep_from_those_behind_them(stores: Stores) -> None:
     sweeps = stores.thread_scripts
     busy, idle = [(await stores.threads.create_or_get(new_id(), {}, ttl=ThreadTtl(60)))[0].thread_id for _ in range(2)]
-    await stores.run(busy)
+    await stores.create_run(busy)
     for thread_id, due_ms in ((busy, 1), (idle, 2)):
         await stores.pipeline.send("ZADD", stores.keys.threads_due, "XX", due_ms, thread_id)
     swept = [await sweeps.sweep(1) for _ in range(2)]
@@ -49,7 +49,7 @@ async def test_the_newest_states_from_outside_are_kept_for_followers(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scripts, "STATES_KEPT", 3)
-    thread_id = await stores.thread()
+    thread_id = await stores.create_thread()
     written = [new_id() for _ in range(5)]
     for checkpoint_id in written:
         for _ in range(2):  # a script that is repeated stores the state once

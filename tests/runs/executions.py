@@ -1,0 +1,90 @@
+"""Executes runs as a worker does. The worker may crash after any write group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from slipway.errors import StoreUnavailable
+from slipway.execution.execution import Execution
+from slipway.graphs.registry import Registry
+from slipway.redis.redis_commands import RedisCommand
+from slipway.runs.attempt import DEFAULT_LIMITS, Attempt, SendLimits
+from slipway.runs.record import Run
+from slipway.runs.script_results import SettleResult
+from slipway.runs.scripts import RunScripts
+from tests.runs.conftest import TTL_S, Stores
+
+DURABILITIES: Final = ("async", "sync", "exit")
+
+UNLIMITED: Final = 10**6
+"""More write groups than any run of these tests sends."""
+
+
+class CrashingScripts(RunScripts):
+    """The scripts of a worker that crashes: after `groups` write groups, no further write reaches Redis."""
+
+    def __init__(self, stores: Stores, groups: int = UNLIMITED) -> None:
+        super().__init__(stores.pipeline, stores.keys)
+        self._remaining_groups = groups
+        self.crashed = False
+
+    def crash(self) -> None:
+        """No further write reaches Redis."""
+        self._remaining_groups = 0
+
+    def run_apply(
+        self,
+        run_id: str,
+        incarnation: str,
+        attempt: int,
+        seq: int,
+        entries: Sequence[tuple[str, bytes]],
+        commands: Sequence[RedisCommand],
+    ) -> asyncio.Future[Any]:
+        if self._remaining_groups == 0:
+            self.crashed = True
+            reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            reply.set_exception(StoreUnavailable("the worker of this test crashed"))
+            return reply
+        self._remaining_groups -= 1
+        return super().run_apply(run_id, incarnation, attempt, seq, entries, commands)
+
+    async def run_settle(self, arguments: Any, commands: Sequence[RedisCommand]) -> SettleResult:
+        if self._remaining_groups == 0:
+            self.crashed = True
+            raise StoreUnavailable("the worker of this test crashed")
+        return await super().run_settle(arguments, commands)
+
+
+def execution_of(
+    stores: Stores,
+    graphs: Registry,
+    run: Run,
+    scripts: RunScripts | None = None,
+    *,
+    limits: SendLimits = DEFAULT_LIMITS,
+) -> Execution:
+    """The execution of a claimed run, as a worker creates it."""
+    attempt = Attempt(scripts or stores.scripts, run, limits=limits)
+    return Execution(attempt, graphs, stores.checkpointer, stores.keys, event_ttl_s=TTL_S)
+
+
+async def crash_after(
+    stores: Stores, graphs: Registry, run: Run, groups: int, *, limits: SendLimits = DEFAULT_LIMITS
+) -> bool:
+    """Executes a claimed run until its worker crashes after `groups` write groups, and reclaims the run. Returns False
+    if the run ended before the crash."""
+    scripts = CrashingScripts(stores, groups)
+    await execution_of(stores, graphs, run, scripts, limits=limits).execute()
+    if scripts.crashed:
+        await stores.reap()
+    return scripts.crashed
+
+
+async def execute_next(stores: Stores, graphs: Registry, *, limits: SendLimits = DEFAULT_LIMITS) -> Run:
+    """Claims the only due run, executes its attempt to the end, and returns the stored record."""
+    run = await stores.claim_one()
+    await execution_of(stores, graphs, run, limits=limits).execute()
+    return await stores.reload(run)
