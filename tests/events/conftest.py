@@ -1,4 +1,4 @@
-"""A served application with a worker, and a reader of the event protocol that knows no SDK."""
+"""A served application with a worker, and a client of the event protocol without an SDK."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.project_fixtures import graphs_of, settings_of
 __all__ = ["client", "sdk", "served", "worker"]
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
-EVERY = ["values", "updates", "messages", "tools", "lifecycle", "input", "checkpoints", "tasks", "custom"]
+ALL_CHANNELS = ["values", "updates", "messages", "tools", "lifecycle", "input", "checkpoints", "tasks", "custom"]
 DEADLINE_S = 30
 
 Event = dict[str, Any]
@@ -35,68 +35,69 @@ def thread() -> str:
     return str(uuid4())
 
 
-async def command(client: httpx.AsyncClient, thread: str, method: str, **params: Any) -> dict[str, Any]:
-    """The answer to a command."""
-    answer = await client.post(f"/threads/{thread}/commands", json={"id": 7, "method": method, "params": params})
-    assert answer.status_code == 200, answer.text
-    body: dict[str, Any] = answer.json()
+async def send_command(client: httpx.AsyncClient, thread: str, method: str, **params: Any) -> dict[str, Any]:
+    """The response to a command."""
+    response = await client.post(f"/threads/{thread}/commands", json={"id": 7, "method": method, "params": params})
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
     assert body["id"] == 7
     return body
 
 
-async def start(client: httpx.AsyncClient, thread: str, graph: str, **params: Any) -> str:
-    """The id of a run that `run.start` made."""
-    answer = await command(client, thread, "run.start", assistant_id=graph, **params)
-    assert answer["type"] == "success", answer
-    return str(answer["result"]["run_id"])
+async def start_run(client: httpx.AsyncClient, thread: str, graph: str, **params: Any) -> str:
+    """The id of the run that `run.start` created."""
+    reply = await send_command(client, thread, "run.start", assistant_id=graph, **params)
+    assert reply["type"] == "success", reply
+    return str(reply["result"]["run_id"])
 
 
 @asynccontextmanager
-async def listening(client: httpx.AsyncClient, thread: str, **wanted: Any) -> AsyncIterator[AsyncIterator[Event]]:
-    """The events of a thread, from the first that `wanted` names, while the block lasts."""
-    body = {"channels": EVERY, **wanted}
-    async with client.stream("POST", f"/threads/{thread}/stream/events", json=body, timeout=DEADLINE_S) as answer:
-        assert answer.status_code == 200, await answer.aread()
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        yield _events(answer)
+async def event_stream(client: httpx.AsyncClient, thread: str, **filters: Any) -> AsyncIterator[AsyncIterator[Event]]:
+    """An open event stream of a thread. `filters` are members of the request: channels, namespaces, since and so on."""
+    body = {"channels": ALL_CHANNELS, **filters}
+    async with client.stream("POST", f"/threads/{thread}/stream/events", json=body, timeout=DEADLINE_S) as response:
+        assert response.status_code == 200, await response.aread()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield _events(response)
 
 
-async def _events(answer: httpx.Response) -> AsyncIterator[Event]:
-    async for line in answer.aiter_lines():
+async def _events(response: httpx.Response) -> AsyncIterator[Event]:
+    async for line in response.aiter_lines():
         if line.startswith("data: "):
             yield orjson.loads(line.removeprefix("data: "))
 
 
-async def until(events: AsyncIterator[Event], last: Callable[[Event], bool]) -> list[Event]:
-    """All that come, up to one that is the `last`."""
-    heard = []
+async def receive_until(events: AsyncIterator[Event], is_last: Callable[[Event], bool]) -> list[Event]:
+    """Receive events up to the first for which `is_last` is true."""
+    received = []
     async with asyncio.timeout(DEADLINE_S):
         async for event in events:
-            heard.append(event)
-            if last(event):
-                return heard
-    raise AssertionError(f"the stream ended after {heard[-3:]}")
+            received.append(event)
+            if is_last(event):
+                return received
+    raise AssertionError(f"the stream ended after {received[-3:]}")
 
 
-async def told(client: httpx.AsyncClient, thread: str, last: Callable[[Event], bool], **wanted: Any) -> list[Event]:
-    """What the thread tells from its first event, up to the `last`."""
-    async with listening(client, thread, **wanted) as events:
-        return await until(events, last)
+async def read_until(
+    client: httpx.AsyncClient, thread: str, is_last: Callable[[Event], bool], **filters: Any
+) -> list[Event]:
+    """The events of a thread from its first, up to the first for which `is_last` is true."""
+    async with event_stream(client, thread, **filters) as events:
+        return await receive_until(events, is_last)
 
 
-def root(event: Event, word: str = "", run_id: str = "") -> bool:
-    """Whether it is the root lifecycle event `word`: of any run, or of one."""
-    is_root = event["method"] == "lifecycle" and not event["params"]["namespace"]
-    return is_root and word in ("", event["params"]["data"]["event"]) and run_id in event["event_id"]
+def is_root(event: Event, status: str = "", run_id: str = "") -> bool:
+    """Whether the event is a lifecycle event of the root graph with this status, of any run or of one run."""
+    of_root = event["method"] == "lifecycle" and not event["params"]["namespace"]
+    return of_root and status in ("", event["params"]["data"]["event"]) and run_id in event["event_id"]
 
 
-def completed(event: Event) -> bool:
-    """Whether a run has ended well."""
-    return root(event, "completed")
+def is_completed(event: Event) -> bool:
+    return is_root(event, "completed")
 
 
-def named(events: list[Event], method: str, namespace: list[str] | None = None) -> list[Any]:
-    """The data of the events of a method."""
+def data_of(events: list[Event], method: str, namespace: list[str] | None = None) -> list[Any]:
+    """The data of the events with this method, in all namespaces or in one."""
     return [
         event["params"]["data"]
         for event in events

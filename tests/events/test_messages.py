@@ -1,4 +1,4 @@
-"""The channels `messages` and `custom`: what chat models say while they say it, and what nodes write as it is."""
+"""The channels `messages` and `custom`: chunks of chat models while they stream, and the data that nodes write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from tests.events.conftest import completed, named, start, told
+from tests.events.conftest import data_of, is_completed, read_until, start_run
 
 pytestmark = [
     pytest.mark.usefixtures("worker"),
@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 HUMAN: dict[str, Any] = {"messages": [{"type": "human", "content": "hello"}]}
-SAID = {
+CHUNKS = {
     "say": ["you", " ", "said", " ", "hello"],
     "say_astream": ["by", " ", "astream"],
     "say_events_v2": ["by", " ", "v2"],
@@ -25,9 +25,9 @@ SAID = {
 WRITTEN = [{"name": "progress", "n": 1}, {"payload": "text"}, {"payload": [1, 2]}, {"no": "name"}]
 
 
-def spoken(events: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Per node the pieces of the one message that it made."""
-    pieces: dict[str, list[str]] = {}
+def chunks_by_node(events: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """The texts of the chunks of each node, which must belong to one message."""
+    chunks: dict[str, list[str]] = {}
     starts: list[str] = []
     for event in events:
         if event["method"] != "messages":
@@ -36,16 +36,16 @@ def spoken(events: list[dict[str, Any]]) -> dict[str, list[str]]:
         if data["event"] == "message-start":
             starts.append(node)
         if data["event"] == "content-block-delta":
-            pieces.setdefault(node, []).append(data["delta"]["text"])
-    assert starts == list(pieces)
-    return pieces
+            chunks.setdefault(node, []).append(data["delta"]["text"])
+    assert starts == list(chunks)
+    return chunks
 
 
-async def test_what_models_say_is_told_piece_by_piece_and_nothing_else(client: httpx.AsyncClient, thread: str) -> None:
-    await start(client, thread, "models", input=HUMAN)
-    events = await told(client, thread, completed)
-    assert spoken(events) == SAID
-    assert [message["content"] for message in named(events, "values")[-1]["messages"][5:]] == [
+async def test_only_messages_of_models_are_streamed_in_chunks(client: httpx.AsyncClient, thread: str) -> None:
+    await start_run(client, thread, "models", input=HUMAN)
+    events = await read_until(client, thread, is_completed)
+    assert chunks_by_node(events) == CHUNKS
+    assert [message["content"] for message in data_of(events, "values")[-1]["messages"][5:]] == [
         "by hand",
         "a question",
         "4",
@@ -53,38 +53,40 @@ async def test_what_models_say_is_told_piece_by_piece_and_nothing_else(client: h
     ]
 
 
-async def test_messages_of_a_plain_run_are_those_of_models_too(
+async def test_messages_of_a_plain_run_are_those_of_models(
     client: httpx.AsyncClient, sdk: LangGraphClient, thread: str
 ) -> None:
     await sdk.threads.create(thread_id=thread)
     await sdk.runs.wait(thread, "models", input=HUMAN)
     parts = [part async for part in sdk.runs.stream(thread, "models", input=HUMAN, stream_mode="messages-tuple")]
     tuples: Any = [part.data for part in parts if part.event == "messages"]
-    for node, words in SAID.items():
-        mine = [message for message, about in tuples if about["langgraph_node"] == node]
-        assert len({message["id"] for message in mine}) == 1, node
+    for node, texts in CHUNKS.items():
+        messages = [message for message, metadata in tuples if metadata["langgraph_node"] == node]
+        assert len({message["id"] for message in messages}) == 1, node
         if node != "say_events_v3":
-            assert [message["content"] for message in mine if message["content"]] == words
-    events = await told(client, thread, lambda event: completed(event) and event["seq"] >> 30 == 2)
-    assert spoken([event for event in events if event["seq"] >> 30 == 2]) == SAID
+            assert [message["content"] for message in messages if message["content"]] == texts
+    events = await read_until(client, thread, lambda event: is_completed(event) and event["seq"] >> 30 == 2)
+    assert chunks_by_node([event for event in events if event["seq"] >> 30 == 2]) == CHUNKS
 
 
-async def test_whole_messages_of_the_older_mode_are_those_of_models(
+async def test_messages_of_the_stream_mode_messages_are_those_of_models(
     client: httpx.AsyncClient, sdk: LangGraphClient, thread: str
 ) -> None:
     await sdk.threads.create(thread_id=thread)
     parts = [part async for part in sdk.runs.stream(thread, "models", input=HUMAN, stream_mode="messages")]
     assert "messages/complete" in {part.event for part in parts}
-    assert {role["role"] for role in _starts(await told(client, thread, completed))} == {"ai"}
-    assert len(_starts(await told(client, thread, completed))) == len(SAID)
+    assert {role["role"] for role in _starts(await read_until(client, thread, is_completed))} == {"ai"}
+    assert len(_starts(await read_until(client, thread, is_completed))) == len(CHUNKS)
 
 
 def _starts(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [data for data in named(events, "messages") if data["event"] == "message-start"]
+    return [data for data in data_of(events, "messages") if data["event"] == "message-start"]
 
 
-async def test_custom_data_is_as_it_was_written(client: httpx.AsyncClient, thread: str) -> None:
-    await start(client, thread, "models", input=HUMAN)
-    assert named(await told(client, thread, completed, channels=["custom", "lifecycle"]), "custom") == WRITTEN
-    by_name = await told(client, thread, completed, channels=["custom:progress", "lifecycle"])
-    assert named(by_name, "custom") == WRITTEN[:1]
+async def test_custom_data_is_streamed_unchanged(client: httpx.AsyncClient, thread: str) -> None:
+    await start_run(client, thread, "models", input=HUMAN)
+    assert (
+        data_of(await read_until(client, thread, is_completed, channels=["custom", "lifecycle"]), "custom") == WRITTEN
+    )
+    by_name = await read_until(client, thread, is_completed, channels=["custom:progress", "lifecycle"])
+    assert data_of(by_name, "custom") == WRITTEN[:1]

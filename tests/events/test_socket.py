@@ -18,117 +18,121 @@ from slipway.event_protocol.protocol_event import base_number
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from tests.conftest import wait_until
-from tests.events.conftest import DEADLINE_S, EVERY, completed, start, told
+from tests.events.conftest import ALL_CHANNELS, DEADLINE_S, is_completed, read_until, start_run
 from tests.http.conftest import Served
 
 pytestmark = pytest.mark.usefixtures("worker")
 
 
 @asynccontextmanager
-async def socket_of(served: Served, thread: str) -> AsyncIterator[ClientConnection]:
-    """A socket on a thread."""
+async def open_socket(served: Served, thread: str) -> AsyncIterator[ClientConnection]:
     url = f"{served.url.replace('http', 'ws', 1)}/threads/{thread}/stream/events"
     async with asyncio.timeout(DEADLINE_S), connect(url) as socket:
         yield socket
 
 
-async def heard(socket: ClientConnection) -> Any:
-    """The next frame."""
+async def next_frame(socket: ClientConnection) -> Any:
     return orjson.loads(await socket.recv())
 
 
-async def ask(socket: ClientConnection, ident: int, method: str, **params: Any) -> tuple[Any, list[Any]]:
-    """The answer to a command, and the events that came before it."""
-    await socket.send(orjson.dumps({"id": ident, "method": method, "params": params}).decode())
+async def send(socket: ClientConnection, command_id: int, method: str, **params: Any) -> tuple[Any, list[Any]]:
+    """The response to a command, and the events that were received before it."""
+    await socket.send(orjson.dumps({"id": command_id, "method": method, "params": params}).decode())
     events = []
-    while (frame := await heard(socket))["type"] == "event":
+    while (frame := await next_frame(socket))["type"] == "event":
         events.append(frame)
-    assert frame["id"] == ident
+    assert frame["id"] == command_id
     return frame, events
 
 
 async def test_commands_and_events_share_a_socket(served: Served, client: httpx.AsyncClient, thread: str) -> None:
-    async with socket_of(served, thread) as socket:
-        answer, _ = await ask(socket, 1, "subscription.subscribe", channels=EVERY)
-        assert answer["type"] == "success"
-        started, events = await ask(socket, 2, "run.start", assistant_id="steps", input={"until": 3})
+    async with open_socket(served, thread) as socket:
+        response, _ = await send(socket, 1, "subscription.subscribe", channels=ALL_CHANNELS)
+        assert response["type"] == "success"
+        started, events = await send(socket, 2, "run.start", assistant_id="steps", input={"until": 3})
         assert started["result"]["run_id"]
-        while not (events and completed(events[-1])):
-            events.append(await heard(socket))
-        assert events == await told(client, thread, completed)
-        ident = answer["result"]["subscription_id"]
-        assert (await ask(socket, 3, "subscription.unsubscribe", subscription_id=ident))[0]["type"] == "success"
-        again, _ = await ask(socket, 4, "subscription.unsubscribe", subscription_id=ident)
+        while not (events and is_completed(events[-1])):
+            events.append(await next_frame(socket))
+        assert events == await read_until(client, thread, is_completed)
+        subscription_id = response["result"]["subscription_id"]
+        assert (await send(socket, 3, "subscription.unsubscribe", subscription_id=subscription_id))[0][
+            "type"
+        ] == "success"
+        again, _ = await send(socket, 4, "subscription.unsubscribe", subscription_id=subscription_id)
         assert again["error"] == "no_such_subscription"
-        assert (await ask(socket, 5, "run.start", assistant_id="steps", input={"until": 1}))[1] == []
+        assert (await send(socket, 5, "run.start", assistant_id="steps", input={"until": 1}))[1] == []
 
 
-async def test_reconnecting_goes_on_where_it_was(served: Served, client: httpx.AsyncClient, thread: str) -> None:
-    await start(client, thread, "steps", input={"until": 3})
-    whole = await told(client, thread, completed)
-    since = whole[4]["seq"]
-    async with socket_of(served, thread) as socket:
-        refused, _ = await ask(socket, 1, "subscription.reconnect", channels=EVERY)
-        assert refused["error"] == "invalid_argument"
-        mine = {"channels": EVERY, "since": since, "subscription_id": "mine"}
-        answer, replayed = await ask(socket, 2, "subscription.reconnect", **mine)
-        assert answer["result"] == {"subscription_id": "mine", "replayed_events": len(whole) - 5}
-        assert replayed == whole[5:]
-        _, everything = await ask(socket, 3, "subscription.reconnect", channels=EVERY, since=0)
-        assert everything == whole, "a client that has received nothing yet has missed nothing"
+async def test_a_reconnected_subscription_receives_the_events_after_since(
+    served: Served, client: httpx.AsyncClient, thread: str
+) -> None:
+    await start_run(client, thread, "steps", input={"until": 3})
+    all_events = await read_until(client, thread, is_completed)
+    since = all_events[4]["seq"]
+    async with open_socket(served, thread) as socket:
+        rejected, _ = await send(socket, 1, "subscription.reconnect", channels=ALL_CHANNELS)
+        assert rejected["error"] == "invalid_argument"
+        mine = {"channels": ALL_CHANNELS, "since": since, "subscription_id": "mine"}
+        response, replayed = await send(socket, 2, "subscription.reconnect", **mine)
+        assert response["result"] == {"subscription_id": "mine", "replayed_events": len(all_events) - 5}
+        assert replayed == all_events[5:]
+        _, replayed = await send(socket, 3, "subscription.reconnect", channels=ALL_CHANNELS, since=0)
+        assert replayed == all_events, "since=0 replays all events"
 
 
-async def test_what_is_not_kept_is_a_gap(
+async def test_a_client_behind_a_deleted_log_receives_resume_gap(
     served: Served, client: httpx.AsyncClient, thread: str, pipeline: Pipeline, keys: Keys
 ) -> None:
-    old = await start(client, thread, "steps", input={"until": 1})
-    first = await told(client, thread, completed)
-    await start(client, thread, "steps", input={"until": 1})
-    both = await told(client, thread, lambda event: completed(event) and event["seq"] > first[-1]["seq"])
-    await pipeline.send("DEL", keys.events(old))
-    async with socket_of(served, thread) as socket:
-        answer, _ = await ask(socket, 1, "subscription.reconnect", channels=EVERY, since=first[2]["seq"])
-        assert (answer["error"], answer["since"]) == ("resume_gap", first[2]["seq"])
-        assert answer["min_available_seq"] == base_number(2) + 1
-        answer, replayed = await ask(socket, 2, "subscription.reconnect", channels=EVERY, since=base_number(2))
-        assert (answer["type"], replayed) == ("success", both[len(first) :])
-    rest = await told(client, thread, completed)
-    assert rest == both[len(first) :], "what is left has the numbers that it had"
+    deleted = await start_run(client, thread, "steps", input={"until": 1})
+    first = await read_until(client, thread, is_completed)
+    await start_run(client, thread, "steps", input={"until": 1})
+    both = await read_until(client, thread, lambda event: is_completed(event) and event["seq"] > first[-1]["seq"])
+    await pipeline.send("DEL", keys.events(deleted))
+    async with open_socket(served, thread) as socket:
+        response, _ = await send(socket, 1, "subscription.reconnect", channels=ALL_CHANNELS, since=first[2]["seq"])
+        assert (response["error"], response["since"]) == ("resume_gap", first[2]["seq"])
+        assert response["min_available_seq"] == base_number(2) + 1
+        response, replayed = await send(
+            socket, 2, "subscription.reconnect", channels=ALL_CHANNELS, since=base_number(2)
+        )
+        assert (response["type"], replayed) == ("success", both[len(first) :])
+    remaining = await read_until(client, thread, is_completed)
+    assert remaining == both[len(first) :], "the remaining events have the same numbers"
 
 
-async def test_as_many_subscriptions_as_there_may_be_can_still_be_replaced(
+async def test_a_subscription_is_replaced_when_the_limit_is_reached(
     served: Served, thread: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_socket, "MAX_SUBSCRIPTIONS", 2)
-    async with socket_of(served, thread) as socket:
-        answers = [
-            (await ask(socket, at, "subscription.subscribe", channels=EVERY, subscription_id=ident))[0]
-            for at, ident in enumerate(("a", "b", "c", "a"))
+    async with open_socket(served, thread) as socket:
+        responses = [
+            (await send(socket, command_id, "subscription.subscribe", channels=ALL_CHANNELS, subscription_id=name))[0]
+            for command_id, name in enumerate(("a", "b", "c", "a"))
         ]
-    assert [answer["type"] for answer in answers] == ["success", "success", "error", "success"]
-    assert "at most 2" in answers[2]["message"]
+    assert [response["type"] for response in responses] == ["success", "success", "error", "success"]
+    assert "at most 2" in responses[2]["message"]
 
 
-async def test_bad_frames_are_answered_and_the_socket_stays_open(served: Served, thread: str) -> None:
-    async with socket_of(served, thread) as socket:
+async def test_invalid_frames_get_an_error_and_the_socket_stays_open(served: Served, thread: str) -> None:
+    async with open_socket(served, thread) as socket:
         for frame in ("nonsense", "[]", '{"id": "1", "method": "x"}', b"\xff\xfe"):
             await socket.send(frame)
-            assert (await heard(socket))["error"] == "invalid_argument"
-        assert (await ask(socket, 1, "no.such"))[0]["error"] == "unknown_command"
-        assert (await ask(socket, 2, "subscription.subscribe", channels=[]))[0]["error"] == "invalid_argument"
+            assert (await next_frame(socket))["error"] == "invalid_argument"
+        assert (await send(socket, 1, "no.such"))[0]["error"] == "unknown_command"
+        assert (await send(socket, 2, "subscription.subscribe", channels=[]))[0]["error"] == "invalid_argument"
 
 
-async def test_what_is_no_thread_is_refused_for_good(served: Served) -> None:
-    async with socket_of(served, "nonsense") as socket:
-        with pytest.raises(ConnectionClosed) as refused:
+async def test_a_socket_of_an_invalid_thread_id_is_closed_with_4422(served: Served) -> None:
+    async with open_socket(served, "nonsense") as socket:
+        with pytest.raises(ConnectionClosed) as closed:
             await socket.recv()
-        assert refused.value.rcvd is not None
-        assert refused.value.rcvd.code == 4422
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4422
 
 
-async def test_a_socket_that_is_gone_is_followed_no_more(served: Served, thread: str) -> None:
+async def test_a_closed_socket_ends_its_subscription_of_notifications(served: Served, thread: str) -> None:
     notifications = served.services.thread_notifications
-    async with socket_of(served, thread) as socket:
-        await ask(socket, 1, "subscription.subscribe", channels=EVERY)
+    async with open_socket(served, thread) as socket:
+        await send(socket, 1, "subscription.subscribe", channels=ALL_CHANNELS)
         await wait_until(lambda: notifications.is_subscribed(thread))
     await wait_until(lambda: not notifications.is_subscribed(thread))

@@ -1,4 +1,4 @@
-"""Graphs that talk word by word, call tools, have a graph inside, ask, break and wait."""
+"""Graphs that stream messages, call tools, have subgraphs, interrupt, fail and wait."""
 
 import asyncio
 import operator
@@ -14,41 +14,41 @@ from langgraph.stream import ProtocolEvent, StreamChannel, StreamTransformer
 from langgraph.types import interrupt
 
 
-def model_that_says(text: str) -> GenericFakeChatModel:
+def model_that_streams(text: str) -> GenericFakeChatModel:
     """Streams `text` word by word, once."""
     return GenericFakeChatModel(messages=iter([AIMessage(text)]))
 
 
 async def say(state: MessagesState) -> dict[str, list[AnyMessage]]:
-    """Answers with what was said."""
-    return {"messages": [await model_that_says(f"you said {state['messages'][-1].content}").ainvoke("go")]}
+    """Repeats the last message."""
+    return {"messages": [await model_that_streams(f"you said {state['messages'][-1].content}").ainvoke("go")]}
 
 
 def approve(state: MessagesState) -> dict[str, list[AnyMessage]]:
-    """Asks whether that was right."""
+    """Interrupts with a question."""
     return {"messages": [AIMessage(f"approved: {interrupt({'ok?': True})}")]}
 
 
 async def say_astream(state: MessagesState) -> dict[str, list[AnyMessage]]:
-    """Puts the answer together itself."""
-    chunks = [chunk async for chunk in model_that_says("by astream").astream("go")]
+    """Adds up the chunks of the model."""
+    chunks = [chunk async for chunk in model_that_streams("by astream").astream("go")]
     return {"messages": [sum(chunks[1:], chunks[0])]}
 
 
 async def say_events_v2(state: MessagesState) -> dict[str, list[AnyMessage]]:
-    """Takes the answer from LangChain's events."""
-    events = [event async for event in model_that_says("by v2").astream_events("go", version="v2")]
+    """Takes the message from LangChain's events."""
+    events = [event async for event in model_that_streams("by v2").astream_events("go", version="v2")]
     return {"messages": [events[-1]["data"]["output"]]}
 
 
 async def say_events_v3(state: MessagesState) -> dict[str, list[AnyMessage]]:
-    """Takes the answer from the content blocks."""
-    stream = await model_that_says("by v3").astream_events("go", version="v3")
+    """Takes the message from the content blocks."""
+    stream = await model_that_streams("by v3").astream_events("go", version="v3")
     return {"messages": [await stream.output]}
 
 
 def by_hand(state: MessagesState) -> dict[str, list[AnyMessage]]:
-    """Returns messages that no model made, and writes what is no object."""
+    """Returns messages without a model, and writes custom data of several types."""
     writer = get_stream_writer()
     for written in ({"name": "progress", "n": 1}, "text", [1, 2], {"no": "name"}):
         writer(written)
@@ -109,10 +109,10 @@ agent = (
 
 @tool
 async def consult(question: str) -> str:
-    """Has another graph answer."""
+    """Returns the message of another graph."""
     get_stream_writer()({"asking": question})
-    found = await talk.ainvoke({"messages": [HumanMessage(question)]})
-    return str(found["messages"][-1].content)
+    state = await talk.ainvoke({"messages": [HumanMessage(question)]})
+    return str(state["messages"][-1].content)
 
 
 def ask_once(state: MessagesState) -> dict[str, list[AnyMessage]]:
@@ -132,7 +132,7 @@ consulting = (
 
 
 class Count(TypedDict, total=False):
-    """How far it is."""
+    """Counts from 0 to `until`."""
 
     at: int
     until: int
@@ -140,7 +140,7 @@ class Count(TypedDict, total=False):
 
 
 async def step(state: Count) -> Count:
-    """One further, with a word about it."""
+    """Adds 1, and writes the new count."""
     at = state.get("at", 0) + 1
     get_stream_writer()({"at": at})
     await asyncio.sleep(0.01)
@@ -148,24 +148,24 @@ async def step(state: Count) -> Count:
 
 
 class Progress(StreamTransformer):
-    """Tells how far it is, on a channel of its own."""
+    """Pushes the count to the channel `progress`."""
 
     required_stream_modes = ("updates",)
 
     def init(self) -> dict[str, Any]:
-        """The channel."""
+        """Creates the channel."""
         self._channel: StreamChannel[dict[str, int]] = StreamChannel("progress")
         return {"progress": self._channel}
 
     def process(self, event: ProtocolEvent) -> bool:
-        """One word for each step."""
+        """One item for each step."""
         if event["method"] == "updates":
             self._channel.push({"done": event["params"]["data"]["step"]["at"]})
         return True
 
 
 def more(state: Count) -> str:
-    """Until it is there."""
+    """Continues until the count is reached."""
     return "step" if state["at"] < state.get("until", 3) else "__end__"
 
 
@@ -197,18 +197,18 @@ breaks = StateGraph(Count).add_node("broken", broken).add_edge(START, "broken").
 
 
 async def wait(state: Count) -> Count:
-    """Stays here."""
+    """Takes longer than any test."""
     await asyncio.sleep(600)
     return {}
 
 
 def ask_count(state: Count) -> Count:
-    """Wants a number."""
+    """Interrupts for a number."""
     return {"at": interrupt("how many?")}
 
 
 async def linger(state: Count) -> Count:
-    """Still at work when the other node has asked."""
+    """Still runs when the other node has interrupted."""
     await asyncio.sleep(0.5)
     return {}
 
