@@ -1,6 +1,6 @@
 """Details of the protocol that clients depend on and servers often get wrong, one test for each.
 
-Two details need another project: `tests/auth/test_handler_selection.py` and `tests/events/test_trap_19.py`.
+Two details need another project: `tests/auth/test_handler_selection.py` and `tests/events/test_equal_connections.py`.
 """
 
 from __future__ import annotations
