@@ -15,7 +15,7 @@ from slipway.api.idempotent_ids import idempotent_id
 from slipway.api.shared_objects import services_of
 from slipway.errors import RefusedRequest
 from slipway.protocol_types import is_of_the_server
-from slipway.runs.idempotency import HEADER, KEPT_S
+from slipway.runs.idempotency import HEADER, VALID_S
 from slipway.runs.record import Run, RunSpec, new_id
 from slipway.runs.run_request import RunIds, RunRequest
 
@@ -49,7 +49,7 @@ async def prepare_run(
         check_stateless(body)
     run_request = run_request_from_body(request, body, stateless=thread_id is None)
     ids = RunIds(run_id=await idempotent_id(request, index), thread_id=thread_id or new_id())
-    retain_s = KEPT_S if HEADER in request.headers else None
+    retain_s = VALID_S if HEADER in request.headers else None
     submission, permissions = services_of(request).submission, access_check_of(request)
     return await submission.prepare(run_request, ids, permissions, reads=reads, retain_s=retain_s)
 

@@ -1,20 +1,20 @@
 """One attempt at a run: everything that it writes is fenced, and sent in groups.
 
-**Fenced.** Every write carries the number of the attempt. The script compares it with the run's. If a newer attempt
-owns the run, the script changes nothing and replies so; then the attempt is fenced, and every later write raises
-`Fenced`.
+**Fenced.** Every write carries the number of the attempt. The script compares it with the number in the run's record.
+If a newer attempt owns the run, the script changes nothing, and its reply says that the attempt is fenced. Every later
+write of the attempt raises `Fenced`.
 
 **Grouped.** Events and commands are collected in one open group. The group is sent as one script call (`write_groups`)
 
-- in the event loop iteration in which events were appended, if no group is in flight; otherwise when that group is
-  acknowledged. So a group grows while Redis is slow.
-- before the nodes of a superstep run, even if earlier groups are in flight.
+- in the event loop iteration in which events were appended, if no group is in flight. Otherwise it is sent when the
+  group in flight is acknowledged, so the open group grows while Redis is slow;
+- before the nodes of a superstep run, even if earlier groups are in flight;
 - with the script that settles or releases the run.
 
-**Delayed.** LangGraph writes a checkpoint in a task of its own, while the task that reads the stream still appends the
-events of the same superstep. A checkpoint must not be stored without them: its superstep is not executed again, so the
-events would be missing for ever. So commands of the checkpointer wait in `_delayed_commands` until the events that were
-streamed before them are appended.
+**Delayed.** LangGraph writes a checkpoint in a separate asyncio task, while the task that reads the stream still
+appends the events of the same superstep. A checkpoint must not be stored without these events: its superstep is not
+executed again, so they would never be appended. So commands of the checkpointer wait in `_delayed_commands` until the
+events that were streamed before them are appended.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ from slipway.runs.write_groups import GroupSender, WriteGroup, fenced_error
 log = structlog.get_logger(__name__)
 
 _ITERATIONS_UNTIL_APPENDED: Final = 8
-"""Event loop iterations after which a chunk that a node has streamed was read and appended, unless the reader waits in
-`wait_for_capacity`; LangGraph passes chunks through a queue. Its own stream modes need two; the margin costs
-microseconds. Iterations are counted instead of time because a slow machine needs more time, not more iterations."""
+"""Event loop iterations within which a chunk that a node has streamed is read and appended, unless the reader waits in
+`wait_for_capacity`. LangGraph passes chunks through a queue: its own stream modes need two iterations, and the other
+six cost microseconds. Iterations are counted and not time, because a slow machine needs more time, not more
+iterations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +64,16 @@ DEFAULT_LIMITS: Final = SendLimits()
 
 
 class Attempt:
-    """One try at a run by one worker. It is the `Writer` of the run's checkpointer, and the only writer of its log.
+    """One try at a run by one worker. It is the `CheckpointWriter` of the run's checkpointer, and the only writer of
+    its log.
 
-    With `write_behind`, writes return before Redis has them. Before the nodes of a superstep run, everything from
-    before it has been passed to the operating system, which delivers it even if this process is killed. So a crash of
-    the process loses only the superstep in progress. If the connection breaks at the same time, up to
-    `max_unacknowledged_groups` more are lost. If the process was suspended long enough that its lease may have
-    expired, the attempt waits for Redis to acknowledge all groups before the next superstep starts.
+    With `write_behind`, writes return before Redis has them. Before the nodes of a superstep run, everything that was
+    written until then has been passed to the operating system, which delivers it even if this process is killed. So a
+    crash of the process loses only the superstep in progress. If the connection breaks at the same time, up to
+    `max_unacknowledged_groups` further groups are lost. If the process was suspended long enough that its lease may
+    have expired, the attempt waits for Redis to acknowledge all groups before the next superstep starts.
 
-    `on_stop` is called once for each reason to stop: with the action when the run is to be cancelled, with None when
+    `on_stop` is called once for each reason to stop: with the cancel action if the run is to be cancelled, with None if
     the attempt is fenced.
     """
 
@@ -89,7 +91,7 @@ class Attempt:
         self.is_fenced = False
         self.write_behind = True
         self.lease_is_trusted: Callable[[], bool] = lambda: True
-        """Whether no other process can have reclaimed the run, by the local clock."""
+        """Returns whether, by the local clock, no other process can have reclaimed the run."""
         self._scripts, self._limits = scripts, limits
         self._loop = asyncio.get_running_loop()
         self._sender = GroupSender(
@@ -112,12 +114,12 @@ class Attempt:
         self._superstep_pending = False
         """Whether the open group will be sent by `wait_for_capacity`, or with the end of the run."""
         self._reader_running = asyncio.Event()
-        """Clear while the reader of the stream waits in `wait_for_capacity`, so that chunks may be unread."""
+        """Not set while the reader of the stream waits in `wait_for_capacity`: then chunks may be unread."""
         self._reader_running.set()
 
     @property
     def groups_sent(self) -> int:
-        """How many write groups were sent so far, with the one that settles or releases the run."""
+        """How many write groups were sent so far, including the group that settles or releases the run."""
         return self._sender.last_number
 
     # writing
@@ -134,9 +136,9 @@ class Attempt:
         self._schedule_delayed_send()
 
     async def write(self, commands: Sequence[RedisCommand]) -> None:
-        """Writes commands of the checkpointer, together with the events that the graph streamed before them, or after
-        these. With `write_behind`, returns at once; otherwise when Redis has them. Raises `Fenced` or
-        `StoreUnavailable`."""
+        """Writes commands of the checkpointer. They are stored together with the events that the graph streamed before
+        them, or after these events. With `write_behind`, returns at once; otherwise when Redis has stored them. Raises
+        `Fenced` or `StoreUnavailable`."""
         if self.is_fenced:
             raise fenced_error(self.run)
         self._delayed_commands.extend(commands)
@@ -149,8 +151,8 @@ class Attempt:
         await self._wait_acknowledged(self._group)
 
     async def flush(self) -> None:
-        """Returns when Redis has everything that was written so far. Raises `StoreUnavailable`, or `Fenced`, also when
-        an earlier write was fenced."""
+        """Returns when Redis has stored everything that was written so far. Raises `StoreUnavailable`, or `Fenced` if
+        this or an earlier write was fenced."""
         if self._delayed_commands:
             await self._wait_until_appended()
             self._move_delayed_commands(self._command_count)
@@ -184,9 +186,9 @@ class Attempt:
     def chunk_appended(self) -> None:
         """The reader of the stream calls this after each chunk.
 
-        LangGraph streams what a task returned at the moment when it starts to store it, and the reader reads all chunks
-        that there are without a pause, except in `wait_for_capacity`. So all commands that were written before this
-        call have their events in the group. They are sent when the callbacks that are due already have run."""
+        LangGraph streams the output of a task when it starts to store it, and the reader reads all available chunks
+        without a pause, except in `wait_for_capacity`. So the events of all commands that were written before this call
+        are in the group. The commands are sent when the callbacks that are already scheduled have run."""
         if not self._append_scheduled:
             self._append_scheduled = True
             self._loop.call_soon(self._on_chunk_appended)
@@ -199,7 +201,7 @@ class Attempt:
             self._send_if_possible()
 
     def _move_delayed_commands(self, count: int) -> None:
-        """Moves the first `count` commands of the attempt to the open group, except those that were moved before."""
+        """Moves the first `count` commands of the attempt to the open group, if they were not moved before."""
         count = max(count - self._moved_count, 0)
         commands, self._delayed_commands = self._delayed_commands[:count], self._delayed_commands[count:]
         self._moved_count += count
@@ -209,7 +211,7 @@ class Attempt:
     # when a group is sent
 
     def superstep_started(self) -> None:
-        """The nodes of a superstep will run as soon as `wait_for_capacity` returns."""
+        """The reader calls this before the nodes of a superstep run, which they do when `wait_for_capacity` returns."""
         self._superstep_pending = self.write_behind
 
     async def wait_for_capacity(self) -> None:
@@ -228,7 +230,7 @@ class Attempt:
             self._reader_running.set()
 
     async def _send_before_superstep(self) -> None:
-        await asyncio.sleep(0)  # lets LangGraph's task write the checkpoint of the last superstep
+        await asyncio.sleep(0)  # LangGraph's task writes the checkpoint of the last superstep in this iteration
         self._superstep_pending = False
         self._move_delayed_commands(self._command_count)
         self._send_group()
@@ -264,7 +266,7 @@ class Attempt:
         self._send_after_iterations(_ITERATIONS_UNTIL_APPENDED, self._command_count)
 
     def _send_after_iterations(self, iterations: int, count: int) -> None:
-        """Sends the first `count` commands after `iterations` iterations in which the stream is read."""
+        """Sends the first `count` commands after `iterations` event loop iterations in which the stream is read."""
         if not self._reader_running.is_set():
             self._schedule_delayed_send()
         elif iterations:
@@ -297,14 +299,14 @@ class Attempt:
     # being stopped
 
     def request_cancel(self, action: Action) -> None:
-        """The run is to be cancelled; a second request changes nothing."""
+        """Stops the attempt because the run is to be cancelled. A second request changes nothing."""
         if self.cancel is None:
             self.cancel = action
             if self.on_stop is not None:
                 self.on_stop(action)
 
     def mark_fenced(self) -> None:
-        """The attempt no longer owns its run: a write was fenced, or a heartbeat says so."""
+        """Stops the attempt because it no longer owns its run: a write was fenced, or a heartbeat reported it."""
         if not self.is_fenced:
             self.is_fenced = True
             log.warning("attempt.fenced", run=self.run.run_id, attempt=self.number)
@@ -314,30 +316,30 @@ class Attempt:
     # the end
 
     async def settle(self, settlement: Settlement) -> SettleResult:
-        """Ends the run and sends everything that was not sent yet, in one script. `CancelRequested` when a cancel
-        request came first: then nothing has changed, and the run is to be settled as cancelled."""
-        group = await self._take_final_group()
+        """Ends the run and sends everything that was not sent yet, in one script. Returns `CancelRequested` if a cancel
+        request came first: then nothing has changed, and the caller must settle the run as cancelled."""
+        group = await self._final_group()
         if group is None:
             return AttemptFenced()
         arguments = settlement.arguments(self.run, group.number, _text_entries(group))
         result = await self._scripts.run_settle(arguments, group.commands)
         if isinstance(result, CancelRequested):
-            self._sender.return_number()
+            self._sender.release_number()
             self._restore_group(group)
         return result
 
     async def release(self, release: Release) -> bool:
         """Gives the run back to the queue and sends everything that was not sent yet, in one script. False if the
         attempt no longer owns the run."""
-        group = await self._take_final_group()
+        group = await self._final_group()
         if group is None:
             return False
         return await self._scripts.run_release(
             release.arguments(self.run, group.number, _text_entries(group)), group.commands
         )
 
-    async def _take_final_group(self) -> WriteGroup | None:
-        """Returns the last group when all others are acknowledged; None if the attempt is fenced."""
+    async def _final_group(self) -> WriteGroup | None:
+        """Returns the last group when all other groups are acknowledged. None if the attempt is fenced."""
         self._superstep_pending = True
         with suppress(Fenced):
             await self._wait_all_acknowledged()
@@ -345,7 +347,7 @@ class Attempt:
             return None
         self._move_delayed_commands(self._command_count)
         group, self._group = self._group, WriteGroup()
-        self._sender.take_number(group)
+        self._sender.assign_number(group)
         return group
 
     def _restore_group(self, group: WriteGroup) -> None:
@@ -355,5 +357,5 @@ class Attempt:
 
 
 def _text_entries(group: WriteGroup) -> list[Entry]:
-    """The events as the scripts that end a run expect them."""
+    """The events in the form that the scripts that end a run expect."""
     return [(name, frame.decode(), "") for name, frame in group.entries]

@@ -1,14 +1,14 @@
-"""Whether a user may create a run: for a request, a command of the event protocol, a cron or a batch.
+"""Authorizes new runs: for a request, a command of the event protocol, a cron or a batch.
 
-Each operation is authorized on its own. A run that does more than execute needs more operations:
+Each operation is authorized separately. A run that does more than execute needs further operations:
 
 | what the run does | operation |
 |---|---|
 | it executes a graph on a thread | `threads:create_run` |
 | it uses an assistant that is not a system assistant | `assistants:read` |
-| it creates a thread that stays (`if_not_exists`, a stateless run with `on_completion: "keep"`) | `threads:create` |
+| it creates a thread that remains (`if_not_exists`, a stateless run with `on_completion: "keep"`) | `threads:create` |
 | it cancels the active runs of its thread (`multitask_strategy`) | `threads:update` |
-| it shows the values of its thread (the client waits or streams, or names a webhook) | `threads:read` |
+| it sends the values of its thread to the user (who waits, streams, or names a webhook) | `threads:read` |
 
 A stateless run with a temporary thread needs no `threads:create`: no other run is accepted on that thread.
 """
@@ -63,9 +63,9 @@ class RunAuthorizer:
     async def authorize(
         self, permissions: Permissions, spec: RunSpec, *, stateless: bool = False, reads: bool = False
     ) -> RunSpec:
-        """The run as the authorize handlers leave it, with the access filter of its thread. `reads` says that the user
-        receives what the run does to the thread. The assistant is authorized before (`authorize_assistant`). A thread
-        that does not match the filter may be noticed only when the run is created."""
+        """The run with the changes of the authorize handlers and with the access filter of its thread. `reads`: the
+        user receives the values that the run writes to the thread. The assistant must have been authorized before, by
+        `authorize_assistant`. Whether the thread matches the filter may be checked only when the run is created."""
         if permissions.auth is None:
             permissions.mark_authorized("threads:create_run")
             await self._authorize_read(permissions, spec.identity.thread_id, spec.execution.options, reads)
@@ -102,7 +102,7 @@ class RunAuthorizer:
     async def _authorize_read(
         self, permissions: Permissions, thread_id: str, options: RunOptions, reads: bool
     ) -> AccessFilter:
-        """The threads that the user may read, if the run shows its thread to the user."""
+        """The filter of the threads that the user may read, if the run sends the values of its thread to the user."""
         if not reads and options.webhook is None:
             return MATCH_ALL
         _, access_filter = await permissions.authorize(ThreadsRead.model_construct(thread_id=UUID(thread_id)))
@@ -127,8 +127,8 @@ class RunAuthorizer:
         return replace(spec, behaviour=replace(spec.behaviour, thread_metadata=value.metadata))
 
     async def _with_cancels(self, permissions: Permissions, spec: RunSpec, status: str) -> RunSpec:
-        """The run with the authorization to cancel the active runs of its thread, if its strategy does that. On a
-        thread that is not busy nothing is authorized, and the run must not cancel what starts in between."""
+        """The run with the authorization to cancel the active runs of its thread, if its strategy cancels runs. On a
+        thread that is not busy, nothing is authorized, and the run must not cancel a run that starts in between."""
         thread_id, strategy = spec.identity.thread_id, spec.behaviour.multitask_strategy
         if strategy not in _CANCELS:
             return spec
@@ -143,7 +143,7 @@ class RunAuthorizer:
         return spec
 
     async def check_again(self, permissions: Permissions, run: Run) -> None:
-        """Authorizes a run that was created earlier and waits. What the handlers write is ignored, because the run is
+        """Authorizes a stored run that waits. Changes by the handlers are ignored, because the run is already
         stored."""
         await self.authorize_assistant(permissions, run.assistant_id)
         _, access_filter = await permissions.authorize(_value_of_stored(run))
@@ -152,7 +152,7 @@ class RunAuthorizer:
             await self.threads.check_access(run.thread_id, access_filter)
 
     async def authorize_assistant(self, permissions: Permissions, id_or_name: str) -> None:
-        """Authorizes the use of an assistant before anything is read of it. System assistants need no authorization.
+        """Authorizes the use of an assistant, before the assistant is read. System assistants need no authorization.
         Raises `InvalidRequest` for a text that is neither an id nor the name of a graph."""
         assistant_id = self.assistants.resolve_id(id_or_name)
         if self.assistants.is_system(assistant_id):
@@ -193,6 +193,6 @@ def _value_of_stored(run: Run) -> RunsCreate:
 
 
 def _require_own_name(create_filter: AccessFilter, spec: RunSpec) -> None:
-    """A temporary thread needs no owner. But if the metadata names one, it must be one that the filter accepts."""
+    """A temporary thread needs no owner. But if its metadata names an owner, the filter must match that owner."""
     if create_filter.member_names() & spec.identity.metadata.keys():
         require_match(create_filter, spec.identity.metadata, "threads:create_run")

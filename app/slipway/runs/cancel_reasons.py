@@ -1,7 +1,8 @@
-"""Why runs are cancelled: the cause, which is a sentence of the server's, and the reason that the client gave.
+"""Why runs are cancelled: the cause, which is a sentence that Slipway writes, and the reason, which is the client's
+text.
 
-The record stores both (`cancel_cause`, `cancel_reason`). Scripts write the causes that only they know, such as a newer
-run of the thread (`redis/lua/lib/cancel_causes.lua`).
+The record stores both (`cancel_cause`, `cancel_reason`). Causes that only a script can determine, such as a newer run
+of the thread, are written in `redis/lua/lib/cancel_causes.lua`.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def by_deleted_assistant(assistant_id: str) -> str:
 
 
 def cancel_error(cause: str | None, reason: str | None, *, action: Action) -> dict[str, Any]:
-    """The error that clients see for a cancelled run, with the class names that they know. `run_settle.lua` writes the
-    same `error` and `message` into the thread."""
+    """The error of a cancelled run that clients receive. Its class names are those of the reference server.
+    `run_settle.lua` writes the same `error` and `message` to the thread."""
     name = "UserRollback" if action is Action.ROLLBACK else "UserInterrupt"
     message = ": ".join(part for part in (cause, reason) if part) or "cancelled"
     return {"error": name, "message": message, "code": "cancelled", "retryable": False}

@@ -8,9 +8,9 @@ that reaches the second one is not the cause.
 other runs with it:
 
 - A worker starts with one suspect. For each suspect that was cleared, or has executed for `SURVIVED_AFTER_S` seconds,
-  it may execute two more, and so on, doubling. So all runs of a lost machine execute again within a second or two.
+  it may execute two more. So the number doubles, and all runs of a lost machine execute again within two seconds.
 - A cleared suspect counts for `CLEARED_COUNTS_FOR_S` seconds.
-- A suspect that was executing in several crashes in a row executes without other suspects, until it is cleared.
+- A suspect that was executing in several consecutive crashes executes without other suspects, until it is cleared.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CLEARED_AT_SUPERSTEP: Final = 2
 
 
 class CrashSuspects:
-    """The suspects that this process executes. Runs that are not suspects may be added and removed as well."""
+    """The suspects that this process executes. Adding or removing a run that is not a suspect does nothing."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or Clock()
@@ -42,12 +42,12 @@ class CrashSuspects:
         """When suspects were cleared or ended (monotonic, s), in order."""
 
     def add(self, run: Run) -> None:
-        """An attempt at the run starts."""
+        """Records that an attempt at the run starts."""
         if run.crashes:
             self._started[run.run_id, run.attempt] = (run, self._clock.monotonic())
 
     def remove(self, run: Run) -> None:
-        """The suspect was cleared, or its attempt has ended."""
+        """Records that the suspect was cleared, or that its attempt has ended."""
         if self._started.pop((run.run_id, run.attempt), None) and run.crashes == 1:
             self._cleared.append(self._clock.monotonic())
 
@@ -63,7 +63,7 @@ class CrashSuspects:
         return max(0, 1 + survived + len(self._cleared) - not_survived)
 
     def next_slot_in_s(self) -> float:
-        """Seconds until time alone makes another slot free; infinity if it does not."""
+        """Seconds until a slot becomes free although no suspect is cleared or ends. Infinity if none will."""
         if self._runs_exclusively():
             return math.inf
         now = self._clock.monotonic()
@@ -76,7 +76,7 @@ class CrashSuspects:
 
 class SuspectProgress:
     """Counts the supersteps of one attempt and clears its run, if it is a suspect. The commands that clear it are sent
-    in the write group of the superstep. `on_cleared` is called in the same moment."""
+    in the write group of the superstep. `on_cleared` is called when they are added to it."""
 
     def __init__(self, attempt: Attempt, keys: Keys, on_cleared: Callable[[Run], None]) -> None:
         self._attempt, self._keys, self._on_cleared = attempt, keys, on_cleared

@@ -1,8 +1,8 @@
 """Stores a new run: its record, its first event, its job and the status of its thread, in one script.
 
-`RunCreator` is called by `runs/submit.py` and by the inline executor only. An access filter that asks for more
-than equal texts cannot be checked by a script. It is evaluated here on the thread's fields as they are stored; the
-script then creates the run only if these fields are still the same.
+Only `runs/submit.py` and the inline executor call `RunCreator`. A script can check an access filter only if the filter
+compares texts for equality. Any other filter is evaluated here, on the stored fields of the thread; the script then
+creates the run only if these fields have not changed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from slipway.runs.scripts import RunCreate, RunScripts, Ttl
 from slipway.serialization.json_encoding import dumps, json_members
 
 FieldSnapshot = dict[str, str | bool]
-"""Fields of a thread's record as they are stored; False for a field that does not exist."""
+"""Stored values of fields of a thread's record. False for a field that does not exist."""
 
 
 class DueTimeTaken(Conflict):
@@ -49,14 +49,14 @@ class DueTimeTaken(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class CreatedRun:
-    """`is_new` is False if a run with this id existed already: then it is that run."""
+    """`is_new` is False if a run with this id existed already. Then `run` is that run."""
 
     run: Run
     is_new: bool
 
 
 class RunCreator:
-    """Creates runs. One round trip each, and one more for an access filter that a script cannot check."""
+    """Creates runs. Each takes one round trip, and a second one if a script cannot check the access filter."""
 
     def __init__(
         self,
@@ -77,8 +77,9 @@ class RunCreator:
         is `running`.
 
         Raises `NotFound` if the thread does not exist or does not match the access filter; `DueTimeTaken`; and
-        `Conflict` if the thread is busy and the strategy rejects that, if the run would have to cancel another one
-        without authorization, if its own thread exists, or if another run has answered the interrupt."""
+        `Conflict` if the thread is busy and the strategy is `reject`, if the user is not authorized to cancel the run
+        that the strategy would cancel, if the thread that was to be created for the run exists, or if another run has
+        answered the interrupt."""
         thread_id = spec.identity.thread_id
         result = await self._call_script(spec, inline_worker)
         match result:
@@ -104,7 +105,7 @@ class RunCreator:
             result: RunCreateResult | ThreadChanged = await self._trash.create_after_emptying(
                 spec.identity.thread_id, create
             )
-            if not isinstance(result, ThreadChanged):  # else the access filter is evaluated again
+            if not isinstance(result, ThreadChanged):  # after a change, the access filter is evaluated again
                 return result
 
     async def _arguments(self, spec: RunSpec, inline_worker: str | None) -> RunCreate:
@@ -143,8 +144,7 @@ class RunCreator:
         }
 
     async def _read_filter_fields(self, thread_id: str, access_filter: AccessFilter) -> FieldSnapshot:
-        """The fields that the filter reads, of a thread that matches it or does not exist. Raises `NotFound` for any
-        other thread."""
+        """The fields that the filter reads. Raises `NotFound` if the thread exists and does not match the filter."""
         found = await self._reads.thread_filtered(thread_id, access_filter)
         exists = found.plain[0] is not None
         if exists and not access_filter.matches(found.metadata):
@@ -157,7 +157,7 @@ def _busy_conflict(spec: RunSpec, other: str) -> Conflict:
     busy = f"thread {spec.identity.thread_id} is busy with run {other}"
     if spec.behaviour.multitask_strategy == "reject":
         return Conflict(f"{busy}; multitask_strategy is reject")
-    return Conflict(f"{busy}, which came in between; try again")
+    return Conflict(f"{busy}, which was created in between; send the request again")
 
 
 def _answered_conflict(thread_id: str, run_id: str, options: bytes) -> Conflict:

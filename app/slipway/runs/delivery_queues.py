@@ -1,4 +1,4 @@
-"""Where the webhook of a run waits to be called. The names are those of the keys (`redis/keys.py`)."""
+"""The queues in which deliveries of webhooks wait. A queue has the name of its key kind (`redis/keys.py`)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Final, Literal
 DeliveryQueue = Literal["deliveries", "internal_deliveries"]
 
 EXTERNAL: Final[DeliveryQueue] = "deliveries"
-"""Webhooks that are a URL with a host: workers call them."""
+"""Webhooks that are a URL with a host. Workers call them."""
 INTERNAL: Final[DeliveryQueue] = "internal_deliveries"
-"""Webhooks that are a path of this deployment: web processes call them."""
+"""Webhooks that are a path of this deployment. Web processes call them."""
 
 
 def delivery_queue_of(webhook: str | None) -> DeliveryQueue | None:

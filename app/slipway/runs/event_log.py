@@ -1,11 +1,12 @@
-"""The event log of a run: the only source for everything that clients receive about the run.
+"""The event log of a run: the only source of everything that clients receive about the run.
 
-Scripts append to one Redis stream for each run and publish a notification in the same script. A notification contains
-the new entries and the id that they follow. All followers of a run in one process share a `Tail`. A notification that
-continues exactly at the end of the tail is added to it. In every other case (a lost notification, a late follower, a
-new connection) the stream is read. So a lost notification delays events and never loses one.
+The log is one Redis stream for each run. The script that appends to it also publishes a notification, which contains
+the new entries and the id of the entry before them. All followers of a run in one process share a `Tail`. If a
+notification follows the end of the tail without a gap, its entries are added to the tail. In every other case (a lost
+notification, a late follower, a new connection) the stream is read. So a lost notification delays events, but no event
+is lost.
 
-No follower has a queue of its own. A follower that falls behind the tail reads the stream at its own pace.
+A follower has no queue. A follower that is slower than the tail reads the stream at its own pace.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ log = structlog.get_logger(__name__)
 READ_EVENTS: Final = 500
 """The most events of one read."""
 POLL_S: Final = 15.0
-"""Interval at which a followed stream is read although no notification was received."""
+"""Interval in seconds at which a followed stream is read even if no notification was received."""
 _RETRY_PAUSE_S: Final = 0.5
 
 
@@ -45,7 +46,8 @@ class SharedTail:
     poll_task: asyncio.Task[None] | None = None
 
     async def wait_until_subscribed(self) -> None:
-        """All followers share the subscription: cancelling one of them must not cancel it."""
+        """Returns when notifications arrive. All followers share the subscription, so cancelling one of them does not
+        cancel it."""
         await asyncio.shield(self.subscribed)
 
 
@@ -63,7 +65,7 @@ class EventLog:
 
     @contextmanager
     def subscribe_before_create(self, run_id: str) -> Iterator[None]:
-        """Receive notifications of a run that is about to be created, so that its first events need no read."""
+        """Receives the notifications of a run that will be created next, so that its first events need no read."""
         shared = self._add_follower(run_id)
         try:
             yield
@@ -71,11 +73,11 @@ class EventLog:
             self._remove_follower(run_id, shared)
 
     async def exists(self, run_id: str) -> bool:
-        """Whether the log has not expired."""
+        """Whether the log exists: it may have expired."""
         return await self._log.exists(run_id)
 
     async def newest(self, run_id: str) -> Event | None:
-        """The last event; None when the log has expired."""
+        """The last event. None if the log has expired."""
         entries = await self._log.newest(run_id)
         return Event.from_entry(entries[0]) if entries else None
 
@@ -85,9 +87,9 @@ class EventLog:
         return [Event.from_entry(entry) for entry in entries]
 
     async def follow(self, run_id: str, after: str = START_ID) -> AsyncGenerator[Sequence[Event], None]:
-        """Batches of all events that follow `after` (an id, `START_ID` or `NEW_ONLY`), then of new ones, until the
-        `end` event. A `gap` event comes first when the log no longer has the events after `after`. Ends at once when
-        the log has expired. Call `aclose` to stop before the end."""
+        """Batches of all events that follow `after` (an id, `START_ID` or `NEW_ONLY`), then of new events, until the
+        `end` event. If the log no longer has the events after `after`, the first event is a `gap` event. Yields nothing
+        if the log has expired. Call `aclose` to stop before the end."""
         shared = self._add_follower(run_id)
         if shared.poll_task is None:
             shared.poll_task = asyncio.create_task(self._poll(run_id, shared.tail), name=f"poll {run_id}")
@@ -104,7 +106,7 @@ class EventLog:
             self._remove_follower(run_id, shared)
 
     async def _start_position(self, run_id: str, after: str, shared: SharedTail) -> EventPosition | Event | None:
-        """None when nothing follows `after`, a `gap` event when the events after it have expired."""
+        """The position of `after`. None if no event will follow, a `gap` event if the events after it have expired."""
         if after in (START_ID, "0-0"):
             return START
         await shared.wait_until_subscribed()
@@ -139,7 +141,8 @@ class EventLog:
                 await tail.next_notification()
 
     async def _read_with_retries(self, run_id: str, position: EventPosition, tail: Tail) -> list[Event]:
-        """Read the stream, however long Redis is unavailable: a client that is connected stays, and misses nothing."""
+        """Reads the stream; retries while Redis is unavailable, so that a connected client stays and receives every
+        event."""
         while True:
             try:
                 return await self.read_into_tail(run_id, position, tail)
@@ -148,7 +151,7 @@ class EventLog:
                 await asyncio.sleep(_RETRY_PAUSE_S)
 
     async def read_into_tail(self, run_id: str, position: EventPosition, tail: Tail) -> list[Event]:
-        """Read the stream. When the read reached its end, the tail continues there."""
+        """Reads the stream. If the read reaches the end of the stream, the tail continues from there."""
         breaks = tail.breaks
         events = await self.read(run_id, position)
         if len(events) < READ_EVENTS and tail.breaks == breaks:
@@ -165,8 +168,9 @@ class EventLog:
             tail.notify_followers()
 
     async def read_missed(self, run_id: str, tail: Tail) -> None:
-        """Add the events that follow the tail. If they do not fit into one read, or if notifications may have been
-        lost during the read, the end of the log is unknown: then every follower reads the stream itself."""
+        """Reads the events that follow the tail and adds them to it. If they are too many for one read, or if
+        notifications may have been lost during the read, the end of the log is unknown. Then every follower reads the
+        stream itself."""
         breaks, end = tail.breaks, tail.end
         if end is None or not (missed := await self.read_into_tail(run_id, end, tail)) or tail.breaks != breaks:
             return

@@ -9,7 +9,7 @@ from typing import Any, Final
 from slipway.sse_frames import data_of, encode_frame, with_id
 
 EventPosition = tuple[int, int]
-"""An event id as two numbers, so that ids can be compared."""
+"""An event id as two numbers, which can be compared."""
 
 START: Final[EventPosition] = (0, 0)
 START_ID: Final = "0"
@@ -27,8 +27,8 @@ def event_position(event_id: str) -> EventPosition:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry of an event log. `block` is what every SSE client receives, with the id line and the blank line.
-    `result` is set on some `end` events: the JSON body for clients that wait for the result."""
+    """One entry of an event log. `block` is the bytes that every SSE client receives, including the id line and the
+    blank line. Some `end` events have a `result`: the JSON body for clients that wait for the result."""
 
     id: str
     position: EventPosition
@@ -59,16 +59,16 @@ class Event:
 
     @property
     def is_first(self) -> bool:
-        """Whether every log starts with this event."""
+        """Whether it is the event with which every log starts."""
         return self.name == "metadata" and self.data.endswith(_FIRST_ATTEMPT)
 
     @property
     def is_end(self) -> bool:
-        """Whether no event follows."""
+        """Whether it is the last event of its log."""
         return self.name == "end"
 
 
 def gap_event(missing_after: str) -> Event:
-    """Tells a client that the log no longer has the events after its position."""
+    """The event that informs a client that the log no longer has the events after its position."""
     frame = encode_frame("gap", b'{"missing_after":"%b"}' % missing_after.encode())
     return Event.from_frame(missing_after, "gap", frame)

@@ -1,4 +1,4 @@
-"""The failure of a run, in the forms in which it is stored and sent. Every such error is built here."""
+"""The failure of a run, as it is stored and as clients receive it. All such errors are built here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class RunError:
     record: str
     """Stored as the error of the run."""
     public: str
-    """What clients receive: the event `error`, the member `__error__` of the result, and the error of the thread."""
+    """What clients receive in the event `error`, in the member `__error__` of the result, and in the thread's error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +52,17 @@ class Failure:
                 "attempt": attempt,
                 "retryable": self.retryable,
             }
-            | self._public_part()
+            | self._public_text()
             | self.limits
         )
 
-    def _public_part(self) -> dict[str, Any]:
-        """The text for clients, if it differs from the message."""
+    def _public_text(self) -> dict[str, Any]:
+        """The member `shown`: the text for clients, if it differs from the message. Else empty."""
         return {} if self.public_message == self.message else {"shown": self.public_message}
 
     def public(self) -> dict[str, Any]:
-        """What clients receive: in the thread's error, the event `error`, and the member `__error__` of results."""
+        """What clients receive in the event `error`, in the member `__error__` of results, and in the thread's
+        error."""
         return {"error": self.error, "message": self.public_message} | self.rejected_answer
 
 

@@ -1,5 +1,5 @@
-"""What an authorize handler changed in a new run. Everything that was computed from a changed member is computed
-again."""
+"""Applies the changes of an authorize handler to a new run. Everything that was computed from a changed member is
+computed again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from slipway.runs.slipway_options import CONFIGURABLE, CONTEXT, parse_slipway_op
 from slipway.settings import Settings
 
 _THREAD_CONFIG: Final = ("tags", "recursion_limit", "max_concurrency", "run_name", "metadata")
-"""Members of a run's config that it adds to the config of its thread."""
+"""The members of a run's config that are added to the config of its thread."""
 
 
 def changed_by_handler(
@@ -28,8 +28,8 @@ def changed_by_handler(
     settings: Settings,
     check_webhook: Callable[[str | None], None],
 ) -> RunSpec:
-    """The run with the handler value `after`; the handler received `before`. Raises `AuthBroken` for values that no
-    client could send."""
+    """The run with the changes of a handler, which received `before` and left `after`. Raises `AuthBroken` for values
+    that a client could not send either."""
     options, sent = after.kwargs, before.kwargs
     try:
         if options.webhook != sent.webhook:

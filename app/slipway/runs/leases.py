@@ -1,8 +1,8 @@
 """Leases: which attempt owns which run, and until when, on the clock of Redis.
 
-`LeaseRenewer` sends heartbeats from its own thread, so that user code that blocks the event loop does not lose leases.
-The reaper (`slipway_workers.duties.reaper`) reclaims leases that expired. `reclaim_process` reclaims those of a process
-at once; the supervisor calls it when a child process exits.
+`LeaseRenewer` sends heartbeats from its own thread, so that a graph that blocks the event loop does not lose its lease.
+The reaper (`slipway_workers.duties.reaper`) reclaims leases that have expired. `reclaim_process` reclaims all leases of
+one process at once; the supervisor calls it when a child process exits.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ from slipway.settings import Settings
 log = structlog.get_logger(__name__)
 
 RETRY_PAUSE_MS: Final = 500
-"""Each further attempt of a run waits this much longer than the one before, so that a run that kills its worker does
+"""Each attempt after a crash waits this many ms longer than the one before, so that a run that kills its worker does
 not stop all workers."""
 
 
 def outage_after_s(settings: Settings) -> float:
-    """Seconds without any heartbeat after which Redis itself counts as having been unavailable. Shorter than what
-    remains of a lease after a heartbeat, so that every outage in which a lease expires is noticed."""
+    """Seconds without a heartbeat of any process after which Redis counts as having been unavailable. It is shorter
+    than the rest of a lease between two heartbeats, so every outage in which a lease expires is detected."""
     return (settings.lease_s - settings.heartbeat_s) / 2
 
 
 def grace_period_of(settings: Settings) -> Grace:
-    """After an outage of Redis, live workers have one lease of time to send a heartbeat."""
+    """After an outage of Redis, live workers have `lease_s` seconds to send a heartbeat before runs are reclaimed."""
     return {"silence_ms": int(outage_after_s(settings) * 1000), "lease_ms": int(settings.lease_s * 1000)}
 
 
 def worker_id() -> str:
-    """An id for this process that no other process has or had: host, process id and a random part."""
+    """The id of this process: host, process id and a random part. No other process has the same id, now or later."""
     return f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 class LeaseRenewer:
-    """Renews the leases of one process, from its own thread and over its own connection. `is_worker` says whether the
-    process is listed among the live workers.
+    """Renews the leases of one process, from its own thread and over its own connection. `is_worker`: the process is
+    listed among the live workers.
 
-    Redis decides which attempt owns a run. The local clock only ends the trust in a lease earlier: a lease counts as
-    owned for 7/8 of `lease_s`, measured from the moment when the heartbeat that renewed it was sent.
+    Redis decides which attempt owns a run. The process itself trusts a lease for a shorter time: for 7/8 of `lease_s`
+    on its own clock, from the moment when it sent the heartbeat that renewed the lease.
     """
 
     def __init__(self, address: Address, keys: Keys, worker: str, settings: Settings, *, is_worker: bool) -> None:
@@ -66,14 +66,14 @@ class LeaseRenewer:
         self._interval_s = settings.heartbeat_s
         self._trusted_for_s = settings.lease_s * 7 / 8
         self.trusted_until = 0.0
-        """Until when, by `time.monotonic`, the leases that the last successful heartbeat renewed are trusted."""
+        """The time (`time.monotonic`) until which the leases that the last successful heartbeat renewed are trusted."""
         self._grace = grace_period_of(settings)
         self._attempts: dict[str, Attempt] = {}
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="heartbeat", daemon=True)
 
     async def start(self) -> None:
-        """Returns when the thread runs; its connection may not be open yet."""
+        """Starts the thread. Its connection may not be open yet when this returns."""
         self._main_loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = self._main_loop.create_future()
         self._thread.start()
@@ -85,7 +85,7 @@ class LeaseRenewer:
         await asyncio.to_thread(self._thread.join, self._interval_s + 1)
 
     def add(self, attempt: Attempt) -> None:
-        """Starts to renew the lease of an attempt that was claimed just now. If this process still has an older
+        """Starts to renew the lease of an attempt that was just claimed. If this process still executes an older
         attempt of the same run, that attempt has lost the run and is stopped."""
         attempt.lease_is_trusted = partial(self._is_trusted, time.monotonic() + self._trusted_for_s)
         with self._lock:
@@ -96,7 +96,7 @@ class LeaseRenewer:
 
     @property
     def run_ids(self) -> frozenset[str]:
-        """The runs whose leases it renews now."""
+        """The ids of the runs whose leases are renewed now."""
         with self._lock:
             return frozenset(self._attempts)
 
@@ -110,9 +110,9 @@ class LeaseRenewer:
                 del self._attempts[attempt.run.run_id]
 
     def on_control_message(self, message: bytes | None) -> None:
-        """Handles a message of this process's control channel: `<run id>@<created, µs> <instruction>`. The next
-        heartbeat returns the same instruction again, so a lost message only costs time. Messages from earlier releases
-        have no time of creation."""
+        """Handles a message on the control channel of this process: `<run id>@<created, µs> <instruction>`. The reply
+        to the next heartbeat contains the same instruction again, so a lost message only causes a delay. Messages from
+        earlier releases have no creation time."""
         if message is None:
             return
         target, _, instruction = message.decode().partition(" ")
@@ -125,7 +125,7 @@ class LeaseRenewer:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self._main_loop.call_soon_threadsafe(self._started.set_result, None)
-        # both timeouts are one interval, so that a connection that stopped working is replaced before leases expire
+        # both timeouts are one heartbeat interval, so that a broken connection is replaced before leases expire
         timeout_s = self._interval_s
         pipeline = Pipeline(
             self._address, f"lease renewer {self.worker}", patience_s=timeout_s, reply_timeout_s=timeout_s
@@ -180,14 +180,14 @@ class LeaseRenewer:
             self._main_loop.call_soon_threadsafe(self.on_instruction, attempts[run_id], instruction)
 
     def on_instruction(self, attempt: Attempt, instruction: str) -> None:
-        """Handles an instruction for an attempt in the reply to a heartbeat. Ignores it if the process no longer has
-        this attempt."""
+        """Applies an instruction for an attempt from the reply to a heartbeat. Ignores it if the process no longer
+        executes this attempt."""
         if self._attempts.get(attempt.run.run_id) is attempt:
             _apply_instruction(attempt, instruction)
 
 
 def _apply_instruction(attempt: Attempt, instruction: str) -> None:
-    """Applies what Redis sent about the run of an attempt: `lost`, or a cancel action."""
+    """Applies an instruction: `lost`, or a cancel action."""
     if instruction == "lost":
         attempt.mark_fenced()
     else:
@@ -195,7 +195,7 @@ def _apply_instruction(attempt: Attempt, instruction: str) -> None:
 
 
 async def reclaim_process(settings: Settings, pid: int) -> list[str]:
-    """Reclaims at once all leases of a process of this machine that has exited. Returns the ids of the runs."""
+    """Reclaims all leases of a process on this machine that has exited. Returns the ids of the runs."""
     pipeline = Pipeline(Address(settings.redis), "reaper", patience_s=settings.redis_patience_web_s)
     await pipeline.open()
     try:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from slipway.redis.read_stubs import ReadStubs
 
 LogEntry = Sequence[Any]
-"""The id of an entry and its fields in a flat list, as Redis replies."""
+"""An entry as Redis returns it: its id, and its fields as a flat list of names and values."""
 
 _ONE: Final = ("COUNT", 1)
 
@@ -24,13 +24,13 @@ class LogReads(ReadStubs):
         return bool(await self._pipeline.send("EXISTS", self._keys.events(run_id), repeatable=True))
 
     async def newest(self, run_id: str, count: int = 1) -> list[LogEntry]:
-        """Up to `count` entries, newest first; none when the log has expired."""
+        """Up to `count` entries, newest first. Empty if the log has expired."""
         key = self._keys.events(run_id)
         entries: list[LogEntry] = await self._pipeline.send("XREVRANGE", key, "+", "-", "COUNT", count, repeatable=True)
         return entries
 
     async def ends(self, run_id: str) -> tuple[LogEntry | None, LogEntry | None]:
-        """The oldest and the newest entry; None for both when the log has expired."""
+        """The oldest and the newest entry. Both are None if the log has expired."""
         oldest = self._pipeline.send("XRANGE", self._keys.events(run_id), "-", "+", *_ONE, repeatable=True)
         newest = await self.newest(run_id)
         return next(iter(await oldest), None), next(iter(newest), None)

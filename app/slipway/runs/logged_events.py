@@ -1,4 +1,4 @@
-"""What the next attempt of a run needs from the log: the marks and frames that earlier attempts appended."""
+"""Reads what earlier attempts of a run appended to its log, so that the next attempt does not append it again."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Final
 from slipway.runs.log_reads import LogReads
 
 PAGE: Final = 500
-"""Entries that are read at once."""
+"""Entries in one read."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedEvents:
-    """`marks` are what writers put beside entries (`Attempt.append`); of the frames there are only the hashes."""
+    """`marks` are the marks of the entries (see `Attempt.append`). Of the frames, only hashes are stored."""
 
     marks: set[str] = field(default_factory=set)
     hashes: set[int] = field(default_factory=set)
 
     def has_frame(self, frame: bytes) -> bool:
-        """Whether an entry has this very frame."""
+        """Whether an entry has exactly this frame."""
         return hash(frame) in self.hashes
 
 
 async def read_logged_events(log: LogReads, run_id: str) -> LoggedEvents:
-    """Reads the whole log in pages. Only attempts after the first one do this."""
+    """Reads the complete log in pages. A first attempt does not need it."""
     found, start = LoggedEvents(), "-"
     while True:
         page = await log.page(run_id, start, PAGE)

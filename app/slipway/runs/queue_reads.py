@@ -30,8 +30,8 @@ class QueueReads(ReadStubs):
             yield run_ids
 
     async def next_lease_end_in_s(self) -> float:
-        """Seconds until the first lease ends, on the clock of Redis; negative when it has ended, infinite when nothing
-        is running. One round trip."""
+        """Seconds until the first lease expires, on the clock of Redis. Negative if it has expired, infinite if no run
+        has a lease. One round trip."""
         first = self._pipeline.send("ZRANGE", self._keys.leases, 0, 0, "WITHSCORES", repeatable=True)
         seconds, microseconds = await self._pipeline.send("TIME", repeatable=True)
         if not (lease := await first):

@@ -13,8 +13,8 @@ from slipway.redis.read_stubs import ReadStubs
 
 @dataclass(frozen=True, slots=True)
 class RunStart:
-    """What the event protocol needs to know of a run before its events. `started_us` is None for a run that was
-    cancelled before it started; `kwargs` is JSON."""
+    """What the event protocol reads of a run before its events. `started_us` is None for a run that was cancelled
+    before it started. `kwargs` is JSON."""
 
     graph_id: str
     started_us: int | None
@@ -25,29 +25,30 @@ class RunReads(ReadStubs):
     """One round trip each."""
 
     async def record(self, run_id: str) -> Fields:
-        """No fields for an unknown run."""
+        """The fields of the record. Empty if the run does not exist."""
         return await self._hash(self._keys.run(run_id))
 
     async def records(self, run_ids: Iterable[str]) -> list[Fields]:
-        """In the order of the ids."""
+        """The fields of each record, in the order of the ids."""
         return await self._hashes(map(self._keys.run, run_ids))
 
     async def thread_of(self, run_id: str) -> str | None:
-        """None for an unknown run."""
+        """None if the run does not exist."""
         return await self._text(self._keys.run(run_id), "thread_id")
 
     async def ids_of_thread(self, thread_id: str, first: int, last: int) -> list[str] | None:
-        """The runs of a thread from position `first` to `last`, newest first; None for an unknown thread."""
+        """The ids of a thread's runs from position `first` to `last`, newest first. None if the thread does not
+        exist."""
         exists = self._pipeline.send("EXISTS", self._keys.thread(thread_id), repeatable=True)
         run_ids = await self._ids(self._keys.thread_runs(thread_id), first, last, descending=True)
         return run_ids if await exists else None
 
     async def thread_filtered(self, thread_id: str, access_filter: AccessFilter) -> FilteredFields:
-        """What an access filter needs of the thread that a run is created on; `plain` is its creation time."""
+        """The fields of a run's thread that an access filter reads; `plain` is its creation time."""
         return await read_filtered(self._pipeline, self._keys.thread(thread_id), access_filter, "created_us")
 
     async def start(self, run_id: str) -> RunStart | None:
-        """None for an unknown run."""
+        """None if the run does not exist."""
         names = ("graph_id", "started_us", "kwargs")
         graph_id, started_us, kwargs = await self._pipeline.send(
             "HMGET", self._keys.run(run_id), *names, repeatable=True
@@ -57,10 +58,10 @@ class RunReads(ReadStubs):
         return RunStart(graph_id.decode(), None if started_us is None else int(started_us), kwargs)
 
     async def ordinals(self, run_ids: Sequence[str]) -> list[int]:
-        """In the order of the ids; 0 for a run that has neither started nor ended."""
+        """The ordinals of the runs, in the order of the ids. 0 for a run that has neither started nor ended."""
         reads = [self._pipeline.send("HGET", self._keys.run(run_id), "ordinal", repeatable=True) for run_id in run_ids]
         return [int(await read or 0) for read in reads]
 
     async def last_event(self, run_id: str) -> str | None:
-        """The id of the newest event; None for an unknown run."""
+        """The id of the newest event. None if the run does not exist."""
         return await self._text(self._keys.run(run_id), "last_event")

@@ -1,10 +1,11 @@
 """The record of a run: one request to execute a graph on a thread.
 
-`RunSpec` is what `runs/submit.py` stores; `Run` is what is read. Every field is one of the run's hash in Redis
-(`docs/keys.md`), and each comment says who changes it. *Never* means: not after the run was created.
+`RunSpec` is a run before it is stored; `Run` is a stored run. The fields of `Run` are fields of the run's hash in Redis
+(`docs/keys.md`). The docstring of each field says what changes it. *Never changes* means: not after the run was
+created.
 
-The state machine. The word at an arrow is the Lua script that makes the move (`run_<word>.lua`). `completed`, `failed`
-and `cancelled` are final and never change.
+The state machine. The word at an arrow names the Lua script that changes the phase (`run_<word>.lua`). `completed`,
+`failed` and `cancelled` are final and never change.
 
     create ──▶ queued ◀──────────────────────┐
                  │                           │ release (its process drains)
@@ -20,12 +21,13 @@ and `cancelled` are final and never change.
     create ──▶ running            an inline run, claimed by the web process that creates it
     queued ──▶ cancelled          cancel, or create of a newer run; only before the first attempt
 
-    running ╌╌▶ paused ╌╌▶ queued     designed and not built: no script enters `paused` yet
+    running ╌╌▶ paused ╌╌▶ queued     not built yet: no script sets `paused`
 
-In `waiting_for_approval` the graph has returned at an interrupt. The run completes when the thread continues:
-*answered*, or *abandoned* by a run that does not answer. A paused run will be one that an operator, a switch or a
-graph's version stopped between two supersteps; it continues as the same run. Scripts and readers treat the phase as
-active already. A cancelled run whose cancel action is `rollback` is deleted in the script that cancels it.
+In `waiting_for_approval` the graph has returned at an interrupt. The run completes when the next run of its thread
+starts: *answered*, or *abandoned* if that run does not answer the interrupt. `paused` is for a run that an operator, a
+switch or a graph's version stops between two supersteps; it will continue as the same run. Scripts and readers already
+treat `paused` as an active phase. A cancelled run whose cancel action is `rollback` is deleted by the script that
+cancels it.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ from slipway.serialization.json_encoding import dumps
 
 
 class Phase(StrEnum):
-    """Slipway's word for the state of a run. `PAUSED` is never entered yet."""
+    """Slipway's word for the state of a run. No script sets `PAUSED` yet."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -95,26 +97,27 @@ def new_id() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunIdentity:
-    """Which run it is, and for whom it executes."""
+    """The ids of the run, and the user for whom it executes."""
 
     run_id: str
     thread_id: str
     assistant_id: str
     graph_id: str
     metadata: dict[str, Any] = field(default_factory=dict)
-    """The request's metadata over that of its config. The stored metadata also has the thread's and the assistant's."""
+    """The metadata of the request and of its config; the request's members replace the config's. The stored metadata
+    also contains the thread's and the assistant's."""
     assistant_metadata: dict[str, Any] = field(default_factory=dict)
     user: dict[str, Any] | None = None
     """See `Run.user`."""
     changed_by: Sequence[dict[str, Any]] = ()
     """See `Run.changed_by`."""
     due_time: DueTime | None = None
-    """The due time of a cron that this run is for. The script that creates the run moves the cron to its next one."""
+    """The due time of the cron that creates the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunExecution:
-    """What executes, and within which limits."""
+    """What the graph is called with, and the limits of the run."""
 
     options: RunOptions
     ceilings: Limits
@@ -124,12 +127,12 @@ class RunExecution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunBehaviour:
-    """What the run does to its thread and how it is queued."""
+    """How the run treats its thread and the thread's other runs, and how it is queued."""
 
     multitask_strategy: MultitaskStrategy = "enqueue"
     """What happens if the thread is busy."""
     may_cancel: bool = True
-    """False if the user was not authorized to cancel runs: with a strategy that cancels, the run is rejected if the
+    """False if the user was not authorized to cancel runs. Then a run whose strategy cancels runs is rejected if the
     thread is busy."""
     access_filter: AccessFilter = MATCH_ALL
     """The threads that the user may run on. Any other thread is treated as not existing."""
@@ -140,7 +143,7 @@ class RunBehaviour:
     thread_metadata: dict[str, Any] | None = None
     """The metadata of a thread that is created for the run. None for the run's own metadata."""
     thread_config: dict[str, Any] = field(default_factory=dict)
-    """What is merged into the config of the thread."""
+    """Members that are merged into the config of the thread."""
     after_s: int = 0
     """Delay in seconds before the run is due."""
     priority: Priority = "normal"
@@ -160,8 +163,8 @@ class RunSpec:
     behaviour: RunBehaviour = RunBehaviour()
 
     def stored_fields(self) -> dict[str, str]:
-        """The fields of the record that do not depend on what is stored already. `run_create.lua` writes them as they
-        are, and adds times, phase, metadata and the place in the queue."""
+        """The fields of the record that do not depend on stored data. `run_create.lua` writes them unchanged, and adds
+        times, phase, metadata and job."""
         identity, execution, behaviour = self.identity, self.execution, self.behaviour
         queue = delivery_queue_of(execution.options.webhook)
         fields = {
@@ -202,8 +205,8 @@ class Run:
     graph_id: str
     """The graph of that assistant when the run was created. Never changes."""
     incarnation: str
-    """Field `created_us`, in µs: distinguishes this run from an earlier one, since deleted, with the same id. For a
-    delayed run, the time when it is due. Never changes."""
+    """Field `created_us`: the creation time in µs; of a delayed run, the time when it is due. It distinguishes the run
+    from a deleted run that had the same id. Never changes."""
     created_at: str
     """`incarnation` as ISO 8601."""
     updated_at: str
@@ -226,18 +229,18 @@ class Run:
     phase: Phase
     """See the state machine above."""
     reason: str | None
-    """Why the run is in this phase. None if the phase says everything. Changes with the phase."""
+    """Why the run is in this phase. None if there is no further reason. Changes with the phase."""
     attempt: int
     """The number of the last attempt that started, 0 before the first: the fencing token of all its writes. A claim
     adds 1."""
     uncounted_attempts: int
-    """How many attempts ended without counting: released by a drain, or by a crash that another run is charged for.
-    The release and the reaper add 1."""
+    """How many attempts do not count towards the ceiling: they were released by a drain, or ended by a crash that
+    counts for another run. The release and the reaper add 1."""
     no_checkpoints: bool
     """Whether the thread had no checkpoint when the attempt started. A claim writes it."""
     crashes: int = 0
-    """How many workers have died while they executed this run since it last progressed. The reaper adds 1; an attempt
-    that starts its second superstep, or ends, clears it."""
+    """How many workers have died while they executed this run, since it last progressed. The reaper adds 1. An attempt
+    that starts its second superstep, or that ends, sets it to 0."""
     usage: dict[str, Any]
     """What the chain has used of its ceilings (`ceilings.Usage`). Inherited when the run is created or claimed; written
     when an attempt settles or is released."""
@@ -245,15 +248,16 @@ class Run:
     """Why the run failed: `error`, `message`, `code`, `attempt`, `retryable`, and sometimes `node` and `shown`. None
     unless the phase is `failed`. `run_settle` and the reaper write it."""
     resumes: str | None
-    """The run whose interrupt this one answered or whose state it continued. None for the first run of a chain. The
-    script that creates or claims the run writes it."""
+    """The run whose interrupt this run answered, or whose breakpoint it continued from. None for the first run of a
+    chain. The script that creates or claims the run writes it."""
     resumed_by: str | None
-    """The run that continued the thread after this one waited. None before."""
+    """The run that continued the thread after this run waited. None before. The script that creates or claims that run
+    writes it."""
     cancel: Action | None
     """The cancel action that was requested. None unless the run is to be cancelled. A cancel request writes it, and so
     does a newer run with a strategy that cancels."""
     cancel_cause: str | None
-    """Why it was cancelled: a sentence of the server's. Written with `cancel`."""
+    """Why it was cancelled: a sentence that Slipway writes. Written with `cancel`."""
     cancel_reason: str | None
     """The reason that the client gave. None if it gave none. Written with `cancel`."""
     webhook_status: str | None = None
@@ -261,7 +265,8 @@ class Run:
     webhook_problem: str | None = None
     """Why the webhook was not delivered. None if it was, or was not tried yet. A delivery writes it."""
     authorized_s_ago: float = 0.0
-    """Seconds between the authorization of the run and the last change of its phase. Very large without one."""
+    """Seconds between the authorization of the run and the last change of its phase. Very large if the run was not
+    authorized."""
 
     @property
     def status(self) -> str:
@@ -283,7 +288,7 @@ class Run:
         }
 
     def public(self) -> dict[str, Any]:
-        """The protocol's Run object, with Slipway's own members beside it."""
+        """The protocol's Run object, with additional members of Slipway."""
         members: dict[str, Any] = {
             "run_id": self.run_id,
             "thread_id": self.thread_id,
@@ -310,7 +315,7 @@ class Run:
 
     @property
     def public_error(self) -> dict[str, Any] | None:
-        """Why the run failed, or why it was cancelled, as clients see it."""
+        """Why the run failed or was cancelled, as clients receive it."""
         if self.phase is not Phase.CANCELLED:
             return None if self.error is None else _without_private_text(self.error)
         return cancel_reasons.cancel_error(
@@ -345,17 +350,17 @@ PUBLIC_MEMBERS: Final = frozenset(
         "webhook_problem",
     }
 )
-"""Every member of `Run.public`, also those that only some runs have."""
+"""Every member of `Run.public`, including members that only some runs have."""
 
 
 def _without_private_text(error: dict[str, Any]) -> dict[str, Any]:
-    """Clients see the text `shown` in place of `message`, if the error has one."""
+    """The error for clients: if it has the member `shown`, that text replaces `message`."""
     public = dict(error)
     return public | {"message": public.pop("shown")} if "shown" in public else public
 
 
 def run_from(fields: Fields) -> Run:
-    """The record of a stored hash."""
+    """The run with these stored fields."""
     return Run(
         run_id=fields["run_id"].decode(),
         thread_id=fields["thread_id"].decode(),
@@ -394,5 +399,5 @@ def _text(fields: Fields, name: str) -> str | None:
 
 
 def decode_members(fields: Fields, prefix: str) -> dict[str, Any]:
-    """The JSON object whose members are stored as one field each, with `prefix` before their names."""
+    """A JSON object whose members are stored as one field each. `prefix` precedes their names in the record."""
     return {name[len(prefix) :]: orjson.loads(value) for name, value in fields.items() if name.startswith(prefix)}

@@ -1,7 +1,7 @@
 """A request for a run as plain data, and how it becomes a `RunSpec`.
 
-A cron stores a request and has a run created from it at each of its due times: with the assistant, the graph and the
-settings as they are then.
+A cron stores a request. At each due time, a run is created from the stored request, with the assistant, the graph and
+the settings of that time.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from slipway.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What a client asked for, validated. All values are JSON."""
+    """The validated request of a client. All values are JSON."""
 
     assistant_id: str
     """An id, or the name of a graph."""
     options: RunOptions
-    """As they were sent, without those of the assistant. `config` has the members `configurable` and `metadata`."""
+    """The options that the client sent, without the assistant's. `config` always has `configurable` and `metadata`."""
     metadata: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     """Request headers that nodes find in `configurable`."""
@@ -51,7 +51,7 @@ def run_request_from(stored: Mapping[str, Any]) -> RunRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunIds:
-    """What the server decides about a new run: its ids and, for the run of a cron, the due time."""
+    """What Slipway chooses for a new run: its ids and, for the run of a cron, the due time."""
 
     run_id: str
     thread_id: str
@@ -59,12 +59,12 @@ class RunIds:
 
     @property
     def configurable(self) -> dict[str, Any]:
-        """What nodes find in `configurable` beside the members of the request."""
+        """The members that are added to the `configurable` of the request."""
         return {} if self.due_time is None else {"cron_id": self.due_time["cron_id"]}
 
 
 def spec_from(request: RunRequest, ids: RunIds, assistant: Assistant, graph: GraphSpec, settings: Settings) -> RunSpec:
-    """The run without its concurrency groups. Raises `InvalidRequest` for ceilings and priorities that do not exist."""
+    """The run without its concurrency groups. Raises `InvalidRequest` for invalid ceilings and an invalid priority."""
     options = merged_options(request, assistant, ids.configurable)
     of_assistant = parse_slipway_options(assistant.config.get("configurable", {}))
     requested = requested_slipway_options(request.options).over(of_assistant)
@@ -94,8 +94,9 @@ def spec_from(request: RunRequest, ids: RunIds, assistant: Assistant, graph: Gra
 
 
 def merged_options(request: RunRequest, assistant: Assistant, configurable: dict[str, Any]) -> RunOptions:
-    """The request's options over the assistant's. `context` and `config.configurable` mirror each other. What the
-    server adds (`configurable`) is part of the context too, unless the request has a context of its own."""
+    """The options of the request, over those of the assistant. `context` and `config.configurable` mirror each other.
+    The members that Slipway adds (`configurable`) are added to the context as well, unless the request has a
+    context."""
     requested, sent = request.options, request.options.context or request.options.configurable
     metadata = assistant.config.get("metadata", {}) | requested.config["metadata"]
     configured = assistant.config.get("configurable", {}) | sent | request.headers | configurable
@@ -108,8 +109,8 @@ def merged_options(request: RunRequest, assistant: Assistant, configurable: dict
 
 
 def _thread_config(request: RunRequest, assistant: Assistant) -> dict[str, Any]:
-    """What the run adds to the config of its thread: the request's config over the assistant's. The `configurable` of
-    the request is not added; that of the assistant is."""
+    """What the run adds to the config of its thread: the request's config over the assistant's. The assistant's
+    `configurable` is added, the request's is not."""
     sent = {name: value for name, value in request.options.config.items() if value and name != "configurable"}
     metadata = {**assistant.config.get("metadata", {}), **sent.get("metadata", {})}
     return assistant.config | sent | ({"metadata": metadata} if metadata else {})

@@ -1,7 +1,7 @@
-"""What the scripts that change a run return, one class for each outcome.
+"""The results of the scripts that change a run, one class for each outcome.
 
-A script changes either everything that its outcome says, or nothing: only `RunCreated`, `Settled` and `Applied` mean
-that something was written.
+An outcome is atomic: `RunCreated`, `Settled` and `Applied` mean that the script has written everything, and every other
+class means that it has written nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from slipway.runs.cancel_reasons import Action
 
 @dataclass(frozen=True, slots=True)
 class RunCreated:
-    """The run is stored. Also the outcome of a call that is repeated because its reply was lost, if that call was to
-    claim the run for this process: the caller has to start it."""
+    """The run is stored. A call that is repeated because its reply was lost has this outcome as well, if the first call
+    claimed the run for this process: the caller must start the run."""
 
     fields: Fields
 
@@ -33,7 +33,7 @@ class RunExists:
 
 @dataclass(frozen=True, slots=True)
 class ThreadNotFound:
-    """There is no such thread, or the user is not authorized to create a run on it, or it is the temporary thread of
+    """The thread does not exist, or the user is not authorized to create a run on it, or it is the temporary thread of
     another run."""
 
 

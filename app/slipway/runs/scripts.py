@@ -1,7 +1,7 @@
 """The script stubs of runs: typed arguments and results.
 
-The header of each file in `redis/lua/` says what the script changes atomically. Arguments are one MessagePack map with
-text in UTF-8. JSON of users is text in it: Lua never decodes it.
+The header of each file in `redis/lua/` says what the script changes atomically. The arguments are one MessagePack map.
+JSON of users is passed as text, and Lua never decodes it.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ from slipway.runs.script_results import (
 )
 
 Entry = tuple[str, str, str]
-"""A last event: name, frame, and "" (results belong to `end`)."""
+"""One of the last events: name, frame, and an empty text, because only the event `end` has a result."""
 
-LAST: Final = 100
-"""How many events one read of the end of a log returns."""
+LAST_EVENTS: Final = 100
+"""The most events that a read of the end of a log returns."""
 
-SUSPECTS_AGAIN_MS: Final = 100
-"""After how many ms a worker asks again while crash suspects wait."""
+SUSPECTS_RETRY_MS: Final = 100
+"""Milliseconds after which a worker tries to claim again while crash suspects wait."""
 
 _RUN_CREATE = load("run_create")
 _RUN_READ = load("run_read")
@@ -58,14 +58,14 @@ _RUN_CLAIM = load("run_claim")
 _RUN_APPLY = load("run_apply")
 _RUN_SETTLE = load("run_settle")
 _RUN_RELEASE = load("run_release")
-_RUN_REAP = load("run_reap")  # not tried again by itself: after an outage live workers send heartbeats first
+_RUN_REAP = load("run_reap")  # not retried automatically: after an outage, live workers must send heartbeats first
 _RUN_CANCEL = load("run_cancel")
 _RUN_DELETE = load("run_delete")
 _HEARTBEAT = load("heartbeat")
 
 
 class Ttl(TypedDict):
-    """How long a thread lives: `minutes` as JSON text, what is done then, and the same time in ms."""
+    """The time to live of a thread: `minutes` as JSON text, the strategy when it ends, and the same time in ms."""
 
     minutes: str
     strategy: str
@@ -73,7 +73,7 @@ class Ttl(TypedDict):
 
 
 class DueTime(TypedDict):
-    """The due time of a cron that a run is for. `incarnation` is when the cron was created, in µs."""
+    """The due time of a cron for which a run is created. `incarnation` is the creation time of the cron, in µs."""
 
     cron_id: str
     incarnation: str
@@ -91,13 +91,13 @@ class RunCreate(TypedDict):
     run_id: str
     thread_id: str
     fields: list[str]
-    """The record's fields, name and value in turn."""
+    """The fields of the record as a flat list: name, value, name, value."""
     assistant_id: str
     graph_id: str
     assistant_metadata: Mapping[str, str]
     metadata: Mapping[str, str]
     authorized: bool
-    """Whether the auth file authorized the run now: the time of that is stored."""
+    """Whether the auth file has authorized the run: then the script stores the time."""
     due_time: DueTime | None
     continues: bool
     answers: bool
@@ -116,7 +116,7 @@ class RunCreate(TypedDict):
     """Fields of the thread that must not have changed; False for a field that must not exist."""
     inline_worker: str | None
     inline_request: str | None
-    """Random for each call with an `inline_worker`: a repetition of the call is recognised by it."""
+    """A random text for each call with an `inline_worker`, by which the script recognises a repetition of the call."""
     lease_ms: int
     event_ttl_s: int
 
@@ -146,7 +146,7 @@ class RunSettle(TypedDict):
 
 class RunRelease(TypedDict):
     """The arguments of `run_release.lua`. `counted`: whether the attempt counts towards `max_attempts`. `announce`:
-    whether the next attempt repeats work whose start clients have received."""
+    whether the next attempt repeats work of which clients have received events already."""
 
     run_id: str
     incarnation: str
@@ -161,7 +161,7 @@ class RunRelease(TypedDict):
 
 
 class Grace(TypedDict):
-    """When silence counts as an outage of Redis, and how long workers then have to send a heartbeat."""
+    """After how long without heartbeats an outage of Redis is assumed, and how long workers then have to send one."""
 
     silence_ms: int
     lease_ms: int
@@ -175,13 +175,13 @@ class RunScripts(ScriptStubs):
         return _CREATE_RESULTS[reply[0]](*reply[1:])
 
     async def run_read(self, run_id: str, thread_id: str) -> Fields:
-        """The run's fields; none when the thread has no such run."""
+        """The fields of the run. Empty if the thread has no such run."""
         return fields_of(await self._pipeline.run(_RUN_READ, [self._keys.run(run_id)], [thread_id]))
 
     async def run_claim(self, worker: str, limit: int, lease_ms: int, *, suspects: int = 1) -> ClaimResult:
         """Claims runs, at most `suspects` of them crash suspects."""
         arguments = {"worker": worker, "limit": limit, "lease_ms": lease_ms}
-        args = self._args(**arguments | {"suspects": suspects, "again_ms": SUSPECTS_AGAIN_MS})
+        args = self._args(**arguments | {"suspects": suspects, "again_ms": SUSPECTS_RETRY_MS})
         reply = await self._pipeline.run(_RUN_CLAIM, [], args)
         return ClaimResult(float(reply[0]) if reply[0] else None, [fields_of(run) for run in reply[1:]])
 
@@ -194,8 +194,8 @@ class RunScripts(ScriptStubs):
         entries: Sequence[tuple[str, bytes]],
         commands: Sequence[RedisCommand],
     ) -> asyncio.Future[Any]:
-        """A reply that `applied` understands. `incarnation` is when the run was created. Not a coroutine: the hottest
-        path spares itself a task."""
+        """Sends a write group. `applied` converts the reply. `incarnation` is the creation time of the run. It is not a
+        coroutine, because this path is called most often and a coroutine would need a task."""
         args: list[Arg] = [self._keys.prefix, run_id, attempt, incarnation, seq, len(entries)]
         for entry in entries:
             args.extend(entry)
@@ -203,12 +203,12 @@ class RunScripts(ScriptStubs):
         return self._pipeline.run(_RUN_APPLY, [], args)
 
     async def last_frames(self, run_id: str) -> set[bytes]:
-        """Frames of the last `LAST` events of a run's log."""
-        entries = await LogReads(self._pipeline, self._keys).newest(run_id, LAST)
+        """The frames of the last `LAST_EVENTS` events of a run's log."""
+        entries = await LogReads(self._pipeline, self._keys).newest(run_id, LAST_EVENTS)
         return {dict(zip(flat[::2], flat[1::2], strict=True))[b"f"] for _, flat in entries}
 
     async def logged_events(self, run_id: str) -> LoggedEvents:
-        """What attempts have appended to a run's log."""
+        """What all attempts have appended to a run's log."""
         return await read_logged_events(LogReads(self._pipeline, self._keys), run_id)
 
     @staticmethod
@@ -237,8 +237,8 @@ class RunScripts(ScriptStubs):
     async def run_reap(
         self, *, event_ttl_s: int, pause_ms: int, grace: Grace | None = None, worker: str | None = None
     ) -> list[ReclaimedRun]:
-        """Reclaims runs whose lease expired, or whose worker's id starts with `worker`. Reclaims
-        nothing in the grace period after an outage of Redis."""
+        """Reclaims runs whose lease expired or, with `worker`, all runs of the worker whose id starts with that text.
+        Reclaims nothing in the grace period after an outage of Redis."""
         args = self._args(
             event_ttl_s=event_ttl_s,
             pause_ms=pause_ms,
@@ -260,15 +260,15 @@ class RunScripts(ScriptStubs):
             "reason": reason,
             "event_ttl_s": event_ttl_s,
         }
-        return CancelResult(_word(await self._pipeline.run(_RUN_CANCEL, [], self._args(**arguments))))
+        return CancelResult(_status(await self._pipeline.run(_RUN_CANCEL, [], self._args(**arguments))))
 
     async def run_delete(self, run_id: str, thread_id: str) -> DeleteResult:
         return DeleteResult(
-            _word(await self._pipeline.run(_RUN_DELETE, [], self._args(run_id=run_id, thread_id=thread_id)))
+            _status(await self._pipeline.run(_RUN_DELETE, [], self._args(run_id=run_id, thread_id=thread_id)))
         )
 
     def control_channel(self, worker: str) -> str:
-        """The channel of instructions to a worker or web process about its runs."""
+        """The channel on which a worker or web process receives instructions about its runs."""
         return self._keys.control(worker)
 
     async def heartbeat(
@@ -281,9 +281,9 @@ class RunScripts(ScriptStubs):
         leaving: bool,
         grace: Grace | None = None,
     ) -> list[tuple[str, str]]:
-        """Renews the leases of `attempts`: (run, number, creation time of the run in µs). Returns (run, "lost" or the
-        cancel action) of each run that needs attention. With `is_worker` the process counts as a live worker, until a
-        heartbeat with `leaving`."""
+        """Renews the leases of `attempts`, each given as run id, attempt number and creation time of the run in µs.
+        Returns an instruction for each run that was lost or is to be cancelled: its id, and `lost` or the cancel
+        action. With `is_worker` the process counts as a live worker until it sends a heartbeat with `leaving`."""
         arguments = {
             "worker": worker,
             "attempts": list(attempts),
@@ -311,5 +311,5 @@ _CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | ThreadChan
 }
 
 
-def _word(reply: Sequence[bytes]) -> str:
+def _status(reply: Sequence[bytes]) -> str:
     return reply[0].decode()

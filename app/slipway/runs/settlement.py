@@ -1,4 +1,5 @@
-"""How an attempt gives up its run: it settles the run, which has ended, or releases it, back to the queue."""
+"""The two ways in which an attempt stops owning its run: it settles the run, which ends it, or releases it to the
+queue."""
 
 from __future__ import annotations
 
@@ -14,14 +15,14 @@ from slipway.sse_frames import encode_frame
 
 @dataclass(frozen=True, slots=True)
 class ThreadSummary:
-    """What the thread record shows after the run. Both texts are JSON."""
+    """What the run writes to the record of its thread when it ends. `values` and `interrupts` are JSON."""
 
     values: str | None
-    """The state; None leaves the values of the record unchanged."""
+    """The state. None leaves the values in the record unchanged."""
     interrupts: str
     """Open interrupts by task id."""
     status: str
-    """`idle` or `interrupted`; a run that failed sets `error` instead."""
+    """`idle` or `interrupted`. If the run failed, the script writes `error` instead."""
 
 
 EMPTY_SUMMARY: Final = ThreadSummary(None, "{}", "idle")
@@ -36,10 +37,10 @@ class Settlement:
     """What the chain has used, as JSON."""
     event_ttl_s: int
     result: str = ""
-    """What waiting clients receive, as JSON; replaced by the error if there is one."""
+    """What waiting clients receive, as JSON. If the run failed, they receive the error instead."""
     error: RunError | None = None
     thread: ThreadSummary | None = None
-    """None leaves the whole thread record unchanged, for a run that executed nothing."""
+    """None leaves the record of the thread unchanged, for a run that executed nothing."""
     rollback: bool = False
     """Whether the run record is deleted as well."""
 
@@ -70,14 +71,14 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """How a run goes back to the queue before it ended."""
+    """How a run that has not ended is returned to the queue."""
 
     reason: str
     """Shown to clients while the run waits."""
     usage: str
     """What the chain has used, as JSON."""
     announce: bool = False
-    """Whether the next attempt announces itself in the log, because it repeats work of which clients have events."""
+    """Whether the next attempt appends a `metadata` event, because it repeats work of which clients have events."""
     delay_ms: int = 0
 
     def arguments(self, run: Run, number: int, entries: Sequence[Entry] = ()) -> RunRelease:

@@ -28,7 +28,8 @@ class SlipwayOptions:
     """None if none is set."""
 
     def over(self, lower: SlipwayOptions) -> SlipwayOptions:
-        """These options of a request over those of its assistant. Of each ceiling the lower limit applies."""
+        """These options of a request, combined with those of its assistant (`lower`). The lower limit of each ceiling
+        applies."""
         ceilings = dict(lower.ceilings)
         for name, limit in self.ceilings.items():
             ceilings[name] = min(limit, ceilings.get(name, limit))

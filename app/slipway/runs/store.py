@@ -20,7 +20,7 @@ _PAGE: Final = 200
 
 
 class RunStore:
-    """Runs as web processes see them. What workers do to a run is in `attempt.py` and `leases.py`."""
+    """The operations of web processes on runs. `attempt.py` and `leases.py` have those of workers."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, scripts: RunScripts, *, event_ttl_s: int) -> None:
         self._reads, self._scripts, self._event_ttl_s = RunReads(pipeline, keys), scripts, event_ttl_s
@@ -33,11 +33,11 @@ class RunStore:
         return run_from(fields)
 
     async def thread_of(self, run_id: str) -> str | None:
-        """The thread of a run; None if the run does not exist. Reads this one field."""
+        """The id of a run's thread. None if the run does not exist. Reads only this field."""
         return await self._reads.thread_of(run_id)
 
     async def find(self, run_id: str) -> Run:
-        """The run, whatever its thread. Raises `NotFound`."""
+        """The run, on any thread. Raises `NotFound`."""
         fields = await self._reads.record(run_id)
         if "phase" not in fields:
             raise NotFound("run", run_id)
@@ -87,9 +87,9 @@ class RunStore:
     async def cancel(
         self, thread_id: str, run_id: str, action: Action, cause: str = cancel_reasons.BY_API, reason: str | None = None
     ) -> None:
-        """Cancels a run. A run that never started ends at once; a running one ends when its attempt has stopped. If a
-        run is cancelled twice with the same action, it keeps the first cause. Raises `NotFound` for a run that is
-        unknown or has ended."""
+        """Cancels a run. A run that has not started ends at once. A running run ends when its attempt has stopped. If a
+        run is cancelled twice with the same action, it keeps the first cause. Raises `NotFound` if the run does not
+        exist or has ended."""
         result = await self._scripts.run_cancel(
             run_id,
             thread_id,

@@ -1,8 +1,8 @@
 """The only way to create a run: for requests on threads, stateless runs, batches, commands of the event protocol and
 crons.
 
-A run is submitted in two steps. `prepare` authorizes it and returns its `RunSpec`, so that the caller can subscribe to
-its events, or can check a whole batch, before anything is stored. `submit` stores it.
+A run is submitted in two steps. `prepare` authorizes it and returns its `RunSpec`. `submit` stores it. In between, the
+caller can subscribe to its events, or prepare the other runs of a batch, before anything is stored.
 
     api/routes/runs ─▶ submit.prepare ─▶ submit.submit ─▶ creation ─▶ scripts.run_create
 """
@@ -38,7 +38,7 @@ class AdmissionCheck(Protocol):
     """Whether Redis has memory for another run (`health/health.py`)."""
 
     def __call__(self, *, continues: bool) -> None:
-        """Raises `Overloaded`. A run that continues a thread is admitted longer than a new one."""
+        """Raises `Overloaded`. `continues`: the run continues a thread; its limit of memory is higher."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class RunSubmission:
     inline: InlineRuns | None = None
 
     def check_webhook(self, url: str | None) -> None:
-        """Raises `InvalidRequest` for a webhook that no run may have."""
+        """Raises `InvalidRequest` for a webhook that is not allowed."""
         self.authorizer.check_webhook(url)
 
     async def prepare(
@@ -68,8 +68,8 @@ class RunSubmission:
         reads: bool = False,
         retain_s: int | None = None,
     ) -> RunSpec:
-        """The run that is requested, as the authorize handlers leave it. `reads` says that the user receives what the
-        run does to the thread; `retain_s` is for a run with a temporary thread, see `RunBehaviour.retain_s`.
+        """The requested run, with the changes of the authorize handlers. `reads`: the user receives the values that the
+        run writes to the thread. `retain_s` is for a run with a temporary thread, see `RunBehaviour.retain_s`.
 
         Raises `NotFound` for an unknown assistant, thread or checkpoint, `InvalidRequest`, `AccessRefused` and
         `AuthBroken`."""
@@ -82,8 +82,8 @@ class RunSubmission:
         return self._with_groups(spec)
 
     async def submit(self, spec: RunSpec) -> Run:
-        """Stores the run; a run with its id that exists already is returned unchanged. A short graph is started in this
-        process at once.
+        """Stores the run. If a run with its id exists, that run is returned unchanged. An inline run is started at once
+        in this process.
 
         Raises `Overloaded` if Redis is short of memory, and what `RunCreator.create` raises."""
         self.check_admission(continues=spec.execution.options.continues)
@@ -95,8 +95,9 @@ class RunSubmission:
         self, request: RunRequest, ids: RunIds, owner: Permissions, changers: Sequence[Permissions]
     ) -> CreatedRun:
         """Creates the run of a cron's due time. The `owner` and every other user who changed the cron must be
-        authorized now. What the authorize handlers write for the others is ignored, because the run is the owner's. The
-        run is created whatever memory Redis has left, because no client would repeat the request.
+        authorized now. The changes of the authorize handlers are applied for the owner and ignored for the others,
+        because the run executes for the owner. The run is created even if Redis is short of memory, because no client
+        would repeat the request.
 
         Raises `DueTimeTaken`, and what `prepare` and `RunCreator.create` raise."""
         await self.authorizer.authorize_assistant(owner, request.assistant_id)
@@ -109,8 +110,8 @@ class RunSubmission:
         return await self.creator.create(self._with_groups(spec))
 
     async def check_due(self, request: RunRequest, ids: RunIds, permissions: Permissions) -> None:
-        """Whether the user may have such a run created by a cron. Raises what `prepare` raises; creates nothing. The
-        assistant is authorized before."""
+        """Checks that a cron of this user may create such a run, and creates nothing. The assistant must have been
+        authorized before. Raises what `prepare` raises."""
         on_thread = not request.stateless
         spec = await self._spec_of(request, ids)
         await self._authorize_due(permissions, spec, on_thread=on_thread, checks_thread=on_thread)
@@ -118,7 +119,8 @@ class RunSubmission:
     async def _authorize_due(
         self, permissions: Permissions, spec: RunSpec, *, on_thread: bool, checks_thread: bool
     ) -> RunSpec:
-        """A cron on a thread needs `threads:read`, because its owner receives what its runs do to the thread."""
+        """Authorizes the run of a cron. A cron on a thread needs `threads:read`, because its owner receives the values
+        that its runs write to the thread."""
         authorized = await self.authorizer.authorize(permissions, spec, stateless=not on_thread, reads=on_thread)
         if checks_thread:
             await self.threads.check_access(spec.identity.thread_id, authorized.behaviour.access_filter)
@@ -134,7 +136,7 @@ class RunSubmission:
         return replace(spec, behaviour=replace(spec.behaviour, groups=groups)) if groups else spec
 
     async def _check_checkpoint(self, spec: RunSpec) -> None:
-        """LangGraph would start with an empty state if the requested checkpoint did not exist."""
+        """Raises `NotFound` if the requested checkpoint does not exist. LangGraph would start with an empty state."""
         thread_id, checkpoint = spec.identity.thread_id, spec.execution.options.checkpoint or {}
         if not checkpoint.get("checkpoint_id"):
             return

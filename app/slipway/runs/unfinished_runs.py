@@ -1,5 +1,5 @@
-"""Lists every run that is pending or running, in the whole deployment. It starts from the leases and the queues, so its
-cost depends on the number of active runs, not on the number of threads."""
+"""Lists every run of the deployment that is pending or running. It reads the leases and the queues first, so its cost
+depends on the number of active runs and not on the number of threads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ActiveRuns:
         self._reads, self._queue = RunReads(pipeline, keys), QueueReads(pipeline, keys)
 
     async def list_all(self) -> AsyncIterator[Run]:
-        """Each run once."""
+        """Yields each run once."""
         visited: set[str] = set()
         groups: set[str] = set()
         async for run in self._with_queued(self._queue.in_progress(), visited, groups):
@@ -45,7 +45,8 @@ class ActiveRuns:
                         yield waiting
 
     async def _still_active(self, run_ids: Iterable[str], visited: set[str], groups: set[str]) -> AsyncIterator[Run]:
-        """The runs that were not visited before and have not ended. Adds to `visited` and to `groups`."""
+        """The runs that were not visited before and have not ended. Adds their ids to `visited`, and their concurrency
+        groups to `groups`."""
         new = [run_id for run_id in run_ids if run_id not in visited]
         visited.update(new)
         for fields in await self._reads.records(new):

@@ -1,4 +1,4 @@
-"""Write groups: what an attempt sends to Redis in one script call, and how groups arrive in order."""
+"""Write groups: what an attempt sends to Redis in one script call. Redis stores groups in order, each once."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class WriteGroup:
 
     def __init__(self) -> None:
         self.entries: list[tuple[str, bytes]] = []
-        """Events: name (and mark, on a second line) and frame."""
+        """Events as pairs: the name, with the mark on a second line if there is one, and the frame."""
         self.commands: list[RedisCommand] = []
         self.size_bytes = 0
         self.number = 0
         """Position among the groups of the attempt, from 1; 0 before the group is sent."""
         self.acknowledged: asyncio.Future[None] | None = None
-        """Resolved when Redis replied; None while no task waits for it."""
+        """A future that is resolved by the reply of Redis. None while no task waits for it."""
         self.resend = False
         """Whether Redis rejected the group because an earlier one had not arrived."""
 
@@ -45,15 +45,16 @@ class WriteGroup:
             future.set_result(None)
         else:
             future.set_exception(error)
-            future.exception()  # read once, so that asyncio does not report it if no task waits
+            future.exception()  # reading it prevents asyncio from logging an exception that no task retrieved
 
 
 class GroupSender:
     """Sends the write groups of one attempt. Several may be in flight; each is one call of `run_apply.lua`.
 
-    Redis stores a group only if the attempt still owns its run, and only after all groups with lower numbers; a group
-    that arrives twice is stored once. When a connection breaks, the pipeline sends unanswered calls again. Groups that
-    overtook an earlier one this way are rejected and sent again once that one is acknowledged.
+    Redis stores a group only if the attempt still owns its run, and only after all groups with lower numbers. A group
+    that arrives twice is stored once. When a connection breaks, the pipeline sends the calls without a reply again. If
+    a later group then arrives before an earlier one, Redis rejects it, and it is sent again when the earlier group is
+    acknowledged.
 
     `on_fenced`: the attempt no longer owns its run. `on_cancel`: the run is to be cancelled. `on_complete`: a group was
     acknowledged, or failed.
@@ -74,17 +75,18 @@ class GroupSender:
         """Sent and not yet acknowledged, in order."""
         self.last_number = 0
 
-    def take_number(self, group: WriteGroup) -> None:
-        """Gives the group its number. The caller sends it, by `send` or in the script that settles the run."""
+    def assign_number(self, group: WriteGroup) -> None:
+        """Assigns the next number to the group. The caller sends the group, by `send` or in the script that settles the
+        run."""
         self.last_number += 1
         group.number = self.last_number
 
-    def return_number(self) -> None:
-        """Makes the last number free again: Redis changed nothing when it got the group."""
+    def release_number(self) -> None:
+        """Makes the last number available again, because Redis did not store the group."""
         self.last_number -= 1
 
     def send(self, group: WriteGroup) -> None:
-        self.take_number(group)
+        self.assign_number(group)
         self.in_flight.append(group)
         self._call_script(group)
 
