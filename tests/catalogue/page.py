@@ -23,7 +23,8 @@ current, and compare the catalogue with the scripts, with the Python code and wi
 `<p>` is the setting `SLIPWAY_KEY_PREFIX`, `<d>` is `SLIPWAY_LANGGRAPH_REDIS_PREFIX`. Ids are UUIDs as text. Times are
 on the clock of Redis. A **script** is a file of `app/slipway/redis/lua/`; the keys and fields that its libraries use
 count as used by the script. A **package** (`slipway.runs`) sends commands of its own, or decodes a record. Keys of one
-**shard** live together in one slot of a cluster.
+**shard** live together in one slot of a cluster. A channel belongs to no shard: a cluster sends what is published to
+all of its nodes.
 """
 
 _IDS: Final = {
@@ -81,7 +82,7 @@ def _name(kind: KeyKind) -> str:
 
 
 def _key_row(kind: KeyKind) -> tuple[str, ...]:
-    return _name(kind), kind.type, kind.shard, kind.lifetime, kind.meaning
+    return _name(kind), kind.type, kind.shard or "", kind.lifetime, kind.meaning
 
 
 def _use_sentence(kind: KeyKind, users: _Users) -> str:

@@ -36,6 +36,11 @@ def test_every_key_kind_except_channels_declares_its_lifetime() -> None:
     assert without == [kind.name for kind in KEY_KINDS.values() if kind.type is RedisType.CHANNEL]
 
 
+def test_every_key_kind_except_channels_belongs_to_a_shard() -> None:
+    without = [kind.name for kind in KEY_KINDS.values() if kind.shard is None]
+    assert without == [kind.name for kind in KEY_KINDS.values() if kind.type is RedisType.CHANNEL]
+
+
 def test_every_field_that_a_script_names_is_declared() -> None:
     assert {use for use in uses() if use.field not in (None, UNNAMED) and not _declarations(use)} == set()
 

@@ -1,4 +1,5 @@
-"""A script uses keys of one shard, because a script on a cluster can use keys of one slot only."""
+"""A script uses keys of one shard, because a script on a cluster can use keys of one slot only. A channel has no shard:
+PUBLISH reaches every node of a cluster."""
 
 from __future__ import annotations
 
@@ -14,15 +15,7 @@ from tests.catalogue.lua_use import Use
 from tests.catalogue.scripts import uses
 from tests.redis.lua_names import SCRIPTS
 
-_SENDS_CONTROL: Final = (
-    "An instruction is published on the channel of a worker. PUBLISH reaches every node, but a sharded channel must "
-    "belong to the shard of the run: a worker then subscribes to one channel for each shard."
-)
-
 EXCEPTIONS: Final = {
-    ("run_cancel", Shard.PROCESSES): _SENDS_CONTROL,
-    ("run_create", Shard.PROCESSES): _SENDS_CONTROL,
-    ("thread_delete", Shard.PROCESSES): _SENDS_CONTROL,
     ("heartbeat", Shard.PROCESSES): (
         "One heartbeat renews the leases of a worker and lists the worker. On a cluster it is one script for each "
         "shard with a lease, and one that lists the worker."
@@ -41,7 +34,7 @@ def foreign(found: set[Use], homes: dict[str, Shard]) -> dict[tuple[str, Shard],
     kinds: dict[tuple[str, Shard], set[str]] = defaultdict(set)
     for use in found:
         shard = KEY_KINDS[use.kind].shard
-        if shard is not homes[use.script]:
+        if shard not in (None, homes[use.script]):
             kinds[use.script, shard].add(use.kind)
     return dict(kinds)
 
@@ -70,5 +63,10 @@ def test_a_key_of_another_shard_is_noticed() -> None:
 
 
 def test_a_script_uses_keys_of_the_shard_that_it_declares(homes: dict[str, Shard]) -> None:
-    own = {use.script for use in uses() if KEY_KINDS[use.kind].shard is homes[use.script]}
-    assert own == {use.script for use in uses()}
+    keys = [use for use in uses() if KEY_KINDS[use.kind].shard is not None]
+    own = {use.script for use in keys if KEY_KINDS[use.kind].shard is homes[use.script]}
+    assert own == {use.script for use in keys}
+
+
+def test_a_channel_can_be_used_from_any_shard() -> None:
+    assert foreign({Use("duty_acquire", "control", None, True)}, {"duty_acquire": Shard.PROCESSES}) == {}

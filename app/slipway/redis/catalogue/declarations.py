@@ -37,7 +37,8 @@ class Encoding(StrEnum):
 
 
 class Shard(StrEnum):
-    """Which keys live together in one slot of a cluster. A script uses keys of one shard only."""
+    """Which keys live together in one slot of a cluster. A script uses keys of one shard only. It may publish on any
+    channel: a channel belongs to no slot."""
 
     THREAD = "thread"
     """A thread with all that must agree with it: its runs and their events, its checkpoints, the queue, the leases."""
@@ -82,7 +83,8 @@ class KeyKind:
     """What follows the key prefix; each `%s` is replaced by an id. A template without a colon at its start is one of
     `langgraph-checkpoint-redis`: these keys have a prefix of their own."""
     type: RedisType
-    shard: Shard
+    shard: Shard | None
+    """None for a channel: a cluster sends what is published to all of its nodes."""
     meaning: str
     lifetime: str = ""
     """Until when the key exists; channels have none."""

@@ -53,7 +53,7 @@ KEY_KINDS: Final = (
         "control",
         ":worker:%s:control",
         RedisType.CHANNEL,
-        Shard.PROCESSES,
+        shard=None,
         meaning="Instructions to a worker about one of its runs.",
         python_readers=("slipway.runs",),
     ),

@@ -275,7 +275,7 @@ KEY_KINDS: Final = (
         "run_notifications",
         ":run:%s:notifications",
         RedisType.CHANNEL,
-        Shard.THREAD,
+        shard=None,
         meaning="The events that a script appended to a log, with their ids and the id before them.",
         python_readers=("slipway.runs",),
     ),

@@ -147,7 +147,7 @@ KEY_KINDS: Final = (
         "thread_notifications",
         ":thread:%s:notifications",
         RedisType.CHANNEL,
-        Shard.THREAD,
+        shard=None,
         meaning=(
             "Something of a thread changed: a run started or ended, or its state or metadata was written. The"
             " message is `metadata` for metadata, and empty otherwise."
