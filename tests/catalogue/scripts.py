@@ -38,7 +38,7 @@ _DOCUMENTS: Final = ("documents", "document_writes")
 COMPUTED: Final = {
     ("add_to_queue", "queue_key(run_id)"): _QUEUES,
     ("requeue_parked_job", "queue_key((split_job(parked[1])))"): _QUEUES,
-    ("work_census", "key(place)"): _QUEUES,
+    ("workload", "key(queue)"): _QUEUES,
     ("has_job", "key(queue)"): (*_QUEUES, "later_queue"),
     ("check.job", "args.container"): (*_QUEUES, "later_queue", "parked_queue"),
     ("set_metadata_members", "record"): ("assistant",),

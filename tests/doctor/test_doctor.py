@@ -234,7 +234,7 @@ async def test_a_problem_is_found_and_repaired_once(stores: Stores, problem: str
         (mended,) = await doctor(stores, repair=True).check_all()
     assert (mended.name, mended.record_id, mended.repaired) == (problem, ident, True)
     assert [line["problem"] for line in lines if line["event"] == "doctor.problem_found"] == [problem]
-    assert (await HealthScripts(stores.pipeline, stores.keys).work(LEASE_MS)).repairs == {problem: 1}
+    assert (await HealthScripts(stores.pipeline, stores.keys).workload(LEASE_MS)).repairs == {problem: 1}
     assert await doctor(stores, repair=True).check_all() == []
 
 
@@ -268,9 +268,7 @@ async def test_a_repaired_lease_stays_with_a_live_worker(stores: Stores) -> None
     await stores.pipeline.send("DEL", stores.keys.leases)
     await doctor(stores, repair=True).check_all()
     assert await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0) == [], "the lease lasts until the worker reports"
-    lost = await stores.scripts.heartbeat(
-        "w", [(run.run_id, 1, run.incarnation)], lease_ms=LEASE_MS, is_worker=True, leaving=False
-    )
+    lost = await stores.scripts.renew_leases([(run.run_id, 1, run.incarnation)], lease_ms=LEASE_MS)
     assert lost == []
     assert await stores.settle(run) == Settled()
 

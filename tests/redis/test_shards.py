@@ -15,18 +15,10 @@ from tests.catalogue.lua_use import Use
 from tests.catalogue.scripts import uses
 from tests.redis.lua_names import SCRIPTS
 
-EXCEPTIONS: Final = {
-    ("heartbeat", Shard.PROCESSES): (
-        "One heartbeat renews the leases of a worker and lists the worker. On a cluster it is one script for each "
-        "shard with a lease, and one that lists the worker."
-    ),
-    ("work_census", Shard.PROCESSES): "Counts jobs and workers. On a cluster the counts of the shards are added up.",
-}
-"""Scripts that still use keys of a second shard, with the reason. A deployment needs one slot until this is empty."""
-
 TWO_THREADS: Final = ("thread_copy", "checkpoint_copy", "document_copy")
-"""Scripts that use keys of two threads, which the kinds of the keys do not show. On a cluster, a copy must have its
-source's shard, or these scripts must read from one shard and write to another."""
+"""Scripts that use keys of two threads. Both threads have keys of the same kinds, so `foreign` does not notice them. On
+a cluster, either a copy is stored in the shard of its source, or each of these becomes two scripts: one that reads from
+the shard of the source, and one that writes to the shard of the copy."""
 
 
 def foreign(found: set[Use], homes: dict[str, Shard]) -> dict[tuple[str, Shard], set[str]]:
@@ -45,16 +37,11 @@ def homes() -> dict[str, Shard]:
 
 
 def test_a_script_uses_keys_of_its_shard_only(homes: dict[str, Shard]) -> None:
-    found = foreign(uses(), homes)
-    assert {key: kinds for key, kinds in found.items() if key not in EXCEPTIONS} == {}
+    assert foreign(uses(), homes) == {}
 
 
 def test_scripts_with_two_threads_exist() -> None:
     assert set(TWO_THREADS) <= SCRIPTS.keys()
-
-
-def test_every_exception_is_still_needed(homes: dict[str, Shard]) -> None:
-    assert sorted(EXCEPTIONS) == sorted(foreign(uses(), homes))
 
 
 def test_a_key_of_another_shard_is_noticed() -> None:
@@ -69,4 +56,4 @@ def test_a_script_uses_keys_of_the_shard_that_it_declares(homes: dict[str, Shard
 
 
 def test_a_channel_can_be_used_from_any_shard() -> None:
-    assert foreign({Use("duty_acquire", "control", None, True)}, {"duty_acquire": Shard.PROCESSES}) == {}
+    assert foreign({Use("run_cancel", "control", None, True)}, {"run_cancel": Shard.THREAD}) == {}

@@ -326,16 +326,12 @@ async def test_a_log_has_nothing_of_the_removed_run_that_had_its_id(stores: Stor
 async def test_a_removed_runs_lease_is_not_renewed_for_the_run_that_has_its_id(stores: Stores) -> None:
     old, new = await reborn(stores)
     lease = await stores.pipeline.send("ZSCORE", stores.keys.leases, new.run_id)
-    words = await stores.scripts.heartbeat(
-        "old", [(old.run_id, old.attempt, old.incarnation)], lease_ms=10 * LEASE_MS, is_worker=True, leaving=False
-    )
+    words = await stores.scripts.renew_leases([(old.run_id, old.attempt, old.incarnation)], lease_ms=10 * LEASE_MS)
     assert words == [(old.run_id, "lost")]
     assert await stores.pipeline.send("ZSCORE", stores.keys.leases, new.run_id) == lease
     await stores.reap("new")
     assert (await stores.reload(new)).crashes == 1
-    await stores.scripts.heartbeat(
-        "old", [(old.run_id, old.attempt, old.incarnation)], lease_ms=LEASE_MS, is_worker=True, leaving=False
-    )
+    await stores.scripts.renew_leases([(old.run_id, old.attempt, old.incarnation)], lease_ms=LEASE_MS)
     assert (await stores.reload(new)).crashes == 1  # its own worker died, whoever else lives
     assert await stores.phase_of(new) is Phase.QUEUED
 

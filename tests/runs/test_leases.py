@@ -114,8 +114,7 @@ async def test_after_an_outage_the_living_have_one_lease_to_report(stores: Store
     await stores.pipeline.send("HINCRBY", pulse, "last_contact_ms", -grace["silence_ms"] - 1)
     assert await reap() == []
     reports = [(alive.run_id, alive.attempt, alive.incarnation)]
-    said = await stores.scripts.heartbeat("w", reports, lease_ms=60_000, is_worker=True, leaving=False, grace=grace)
-    assert said == []
+    assert await stores.scripts.renew_leases(reports, lease_ms=60_000, grace=grace) == []
     assert await reap() == []
     await stores.pipeline.send("HINCRBY", pulse, "grace_until_ms", -grace["lease_ms"])
     assert await reap() == [(dead.run_id, 1, "queued")]
@@ -186,11 +185,11 @@ class SlowScripts(RunScripts):
 
     asked_at = 0.0
 
-    async def heartbeat(self, *args: Any, **options: Any) -> list[tuple[str, str]]:
+    async def renew_leases(self, *args: Any, **options: Any) -> list[tuple[str, str]]:
         self.asked_at = time.monotonic()
-        words = await super().heartbeat(*args, **options)
+        instructions = await super().renew_leases(*args, **options)
         await asyncio.sleep(0.05)
-        return words
+        return instructions
 
 
 async def test_a_lease_is_trusted_from_the_moment_when_its_heartbeat_was_sent(
@@ -249,10 +248,47 @@ async def test_an_unexpected_reply_does_not_stop_the_heartbeats(keys: Keys, even
         _, attempt = await held(stores)
         async with beating(odd.url, keys) as lease_renewer:
             lease_renewer.add(attempt)
-            await stores.pipeline.send("SET", keys.workers, "not a sorted set")
+            outage_watch = f"{keys.prefix}:outage_watch"
+            await stores.pipeline.send("DEL", outage_watch)
+            await stores.pipeline.send("SET", outage_watch, "not a hash")
             await asyncio.sleep(1.2 * BEAT_S)
-            await stores.pipeline.send("DEL", keys.workers)
+            await stores.pipeline.send("DEL", outage_watch)
             await _stays_held(stores, 2 * LEASE_S)
+
+
+@pytest.mark.slow
+async def test_a_worker_that_cannot_be_listed_keeps_its_leases(keys: Keys, eventually: Eventually) -> None:
+    async with server() as odd, opened(odd.url, keys) as stores:
+        _, attempt = await held(stores)
+        await stores.pipeline.send("SET", keys.workers, "not a sorted set")
+        async with beating(odd.url, keys) as lease_renewer:
+            lease_renewer.add(attempt)
+            await _stays_held(stores, 1.5 * LEASE_S)
+            assert attempt.lease_is_trusted()
+            await stores.pipeline.send("DEL", keys.workers)
+            await eventually(lambda: _is_listed(stores))
+
+
+async def test_a_worker_whose_leases_cannot_be_renewed_is_listed_and_does_not_trust_them(
+    valkey_url: str, keys: Keys, stores: Stores
+) -> None:
+    lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), is_worker=True)
+    await stores.pipeline.send("SET", f"{keys.prefix}:outage_watch", "not a hash")
+    await lease_renewer.send_heartbeat(stores.scripts)
+    assert await _is_listed(stores)
+    assert lease_renewer.trusted_until == 0
+
+
+async def test_a_heartbeat_takes_one_round_trip(valkey_url: str, keys: Keys, stores: Stores) -> None:
+    lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), is_worker=True)
+    await lease_renewer.send_heartbeat(stores.scripts)  # stores the scripts on the server
+    before = stores.pipeline.round_trips
+    await lease_renewer.send_heartbeat(stores.scripts)
+    assert stores.pipeline.round_trips == before + 1
+
+
+async def _is_listed(stores: Stores) -> bool:
+    return bool(await stores.pipeline.send("ZRANGE", stores.keys.workers, 0, -1) == [b"w"])
 
 
 @pytest.mark.parametrize("listed", [True, False])

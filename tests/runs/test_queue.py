@@ -344,7 +344,23 @@ async def test_the_age_of_the_oldest_due_job_is_how_long_it_has_been_due(stores:
 
 
 async def _oldest_due_s(stores: Stores) -> float:
-    return (await HealthScripts(stores.pipeline, stores.keys).work(60_000)).oldest_due_s
+    return (await HealthScripts(stores.pipeline, stores.keys).workload(60_000)).oldest_due_s
+
+
+async def test_reading_the_workload_takes_one_round_trip(stores: Stores) -> None:
+    scripts = HealthScripts(stores.pipeline, stores.keys)
+    await scripts.workload(60_000)  # stores the scripts on the server
+    before = stores.pipeline.round_trips
+    await scripts.workload(60_000)
+    assert stores.pipeline.round_trips == before + 1
+
+
+async def test_only_live_workers_are_counted(stores: Stores) -> None:
+    await stores.scripts.list_worker("live", is_live=True, lease_ms=60_000)
+    await stores.scripts.list_worker("stopped", is_live=True, lease_ms=60_000)
+    await stores.scripts.list_worker("stopped", is_live=False, lease_ms=60_000)
+    await stores.pipeline.send("ZADD", stores.keys.workers, 1, "silent since 1970")
+    assert (await HealthScripts(stores.pipeline, stores.keys).workload(60_000)).workers == 1
 
 
 async def test_due_jobs_are_counted_those_of_suspects_too(stores: Stores) -> None:
@@ -352,7 +368,7 @@ async def test_due_jobs_are_counted_those_of_suspects_too(stores: Stores) -> Non
         await stores.create_run(after_s=after_s)
 
     async def counts() -> Sequence[int]:
-        work = await HealthScripts(stores.pipeline, stores.keys).work(60_000)
+        work = await HealthScripts(stores.pipeline, stores.keys).workload(60_000)
         return work.due, work.later, work.leases
 
     assert await counts() == (2, 1, 0)

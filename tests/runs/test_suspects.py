@@ -127,9 +127,7 @@ async def test_a_worker_that_only_hung_takes_the_suspicion_away(stores: Stores) 
     run = await _queued(stores)
     held = await stores.claim_one()
     await stores.reap()
-    words = await stores.scripts.heartbeat(
-        "w", [(run.run_id, held.attempt, run.incarnation)], lease_ms=LEASE_MS, is_worker=True, leaving=False
-    )
+    words = await stores.scripts.renew_leases([(run.run_id, held.attempt, run.incarnation)], lease_ms=LEASE_MS)
     assert words == [(run.run_id, "lost")]
     assert (await stores.reload(run)).crashes == 0
     [again] = await _claim(stores, "x", 1)

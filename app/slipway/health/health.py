@@ -165,7 +165,7 @@ class HealthMonitor:
                 probe, server, work, layout = await asyncio.gather(
                     self._measure_probe(),
                     read_server_info(self._pipeline),
-                    self._scripts.work(self._lease_ms),
+                    self._scripts.workload(self._lease_ms),
                     self._layout.problem(),
                     return_exceptions=True,
                 )

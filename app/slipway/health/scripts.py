@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,12 +10,13 @@ from typing import Final
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 
-_WORK_CENSUS = load("work_census")
+_WORKLOAD = load("workload")
+_WORKER_COUNT = load("worker_count")
 _DOCTOR = load("doctor")
-_DUTY_TAKE = load("duty_acquire")
+_DUTY_ACQUIRE = load("duty_acquire")
 
-_LOOK_AT: Final = 50
-"""Jobs at the front of the queue among which the oldest is searched: priority moves jobs, so it may not be the
+_MAX_JOBS: Final = 50
+"""Jobs at the front of each queue among which the oldest is searched: priority moves jobs, so it may not be the
 first."""
 
 
@@ -33,13 +35,17 @@ class Workload:
 class HealthScripts(ScriptStubs):
     """Each method takes one round trip."""
 
-    async def work(self, lease_ms: int) -> Workload:
-        """Reads the workload atomically. Workers whose last heartbeat is younger than `lease_ms` count as live."""
-        reply = await self._pipeline.run(_WORK_CENSUS, [], self._args(lease_ms=lease_ms, look_at=_LOOK_AT))
-        workers, due, later, leases, oldest_ms = (int(count) for count in reply[:5])
-        pairs = iter(reply[5])
-        repairs = {name.decode(): int(count) for name, count in zip(pairs, pairs, strict=True)}
-        return Workload(workers, due, later, leases, oldest_ms / 1000, repairs)
+    async def workload(self, lease_ms: int) -> Workload:
+        """Reads the workload with two scripts in one write; all numbers except the workers are of one moment. Workers
+        whose last heartbeat is younger than `lease_ms` count as live."""
+        (*counts, repairs), workers = await asyncio.gather(
+            self._pipeline.run(_WORKLOAD, [], self._args(max_jobs=_MAX_JOBS)),
+            self._pipeline.run(_WORKER_COUNT, [], self._args(lease_ms=lease_ms)),
+        )
+        due, later, leases, oldest_ms = map(int, counts)
+        pairs = iter(repairs)
+        repairs_by_problem = {name.decode(): int(count) for name, count in zip(pairs, pairs, strict=True)}
+        return Workload(int(workers), due, later, leases, oldest_ms / 1000, repairs_by_problem)
 
     async def doctor(
         self, kind: str, ids: Sequence[str], *, container: str, parked: bool, repair: bool, lease_ms: int
@@ -60,4 +66,4 @@ class HealthScripts(ScriptStubs):
 
     async def acquire_duty(self, duty: str, worker: str, for_ms: int) -> bool:
         """Whether `worker` holds this duty for the next `for_ms`. The holder renews it by calling this again."""
-        return bool(await self._pipeline.run(_DUTY_TAKE, [], self._args(duty=duty, worker=worker, for_ms=for_ms)))
+        return bool(await self._pipeline.run(_DUTY_ACQUIRE, [], self._args(duty=duty, worker=worker, for_ms=for_ms)))

@@ -155,26 +155,28 @@ class LeaseRenewer:
                 await self._stopping.wait()
 
     async def send_heartbeat(self, scripts: RunScripts, *, leaving: bool = False) -> None:
-        """Sends one heartbeat and applies the reply. `leaving` removes the process from the live workers. A failure is
-        only logged: the next heartbeat may succeed."""
+        """Sends one heartbeat and applies the reply. `leaving` removes the process from the live workers.
+
+        A heartbeat is two scripts in one write. They can fail independently: a worker whose leases were renewed keeps
+        its runs, although another worker can take over its duties if it is not listed for one lease. A failure is only
+        logged, because the next heartbeat may succeed."""
         with self._lock:
             attempts = dict(self._attempts)
         sent_at = time.monotonic()
-        try:
-            instructions = await scripts.heartbeat(
-                self.worker,
+        instructions, listed = await asyncio.gather(
+            scripts.renew_leases(
                 [(run_id, attempt.number, attempt.run.incarnation) for run_id, attempt in attempts.items()],
                 lease_ms=self._lease_ms,
-                is_worker=self._is_worker,
-                leaving=leaving,
                 grace=self._grace,
-            )
-        except StoreUnavailable as error:
-            log.warning("heartbeat.missed", problem=str(error))
+            ),
+            scripts.list_worker(self.worker, is_live=self._is_worker and not leaving, lease_ms=self._lease_ms),
+            return_exceptions=True,
+        )
+        if isinstance(instructions, BaseException):
+            _log_failure(instructions)
             return
-        except Exception:  # an unexpected reply must not end the thread; the next heartbeat may succeed
-            log.exception("heartbeat.failed")
-            return
+        if isinstance(listed, BaseException):
+            _log_failure(listed)
         self.trusted_until = sent_at + self._trusted_for_s
         for run_id, instruction in instructions:
             self._main_loop.call_soon_threadsafe(self.on_instruction, attempts[run_id], instruction)
@@ -184,6 +186,13 @@ class LeaseRenewer:
         executes this attempt."""
         if self._attempts.get(attempt.run.run_id) is attempt:
             _apply_instruction(attempt, instruction)
+
+
+def _log_failure(error: BaseException) -> None:
+    if isinstance(error, StoreUnavailable):
+        log.warning("heartbeat.missed", problem=str(error))
+    else:  # an unexpected reply
+        log.error("heartbeat.failed", exc_info=error)
 
 
 def _apply_instruction(attempt: Attempt, instruction: str) -> None:

@@ -61,7 +61,8 @@ _RUN_RELEASE = load("run_release")
 _RUN_REAP = load("run_reap")  # not retried automatically: after an outage, live workers must send heartbeats first
 _RUN_CANCEL = load("run_cancel")
 _RUN_DELETE = load("run_delete")
-_HEARTBEAT = load("heartbeat")
+_LEASE_RENEW = load("lease_renew")
+_WORKER_LIST = load("worker_list")
 
 
 class Ttl(TypedDict):
@@ -271,29 +272,19 @@ class RunScripts(ScriptStubs):
         """The channel on which a worker or web process receives instructions about its runs."""
         return self._keys.control(worker)
 
-    async def heartbeat(
-        self,
-        worker: str,
-        attempts: Sequence[tuple[str, int, str]],
-        *,
-        lease_ms: int,
-        is_worker: bool,
-        leaving: bool,
-        grace: Grace | None = None,
+    async def renew_leases(
+        self, attempts: Sequence[tuple[str, int, str]], *, lease_ms: int, grace: Grace | None = None
     ) -> list[tuple[str, str]]:
         """Renews the leases of `attempts`, each given as run id, attempt number and creation time of the run in µs.
         Returns an instruction for each run that was lost or is to be cancelled: its id, and `lost` or the cancel
-        action. With `is_worker` the process counts as a live worker until it sends a heartbeat with `leaving`."""
-        arguments = {
-            "worker": worker,
-            "attempts": list(attempts),
-            "lease_ms": lease_ms,
-            "is_worker": is_worker,
-            "leaving": leaving,
-            "grace": grace,
-        }
-        reply = await self._pipeline.run(_HEARTBEAT, [], self._args(**arguments))
-        return [(run.decode(), word.decode()) for run, word in reply]
+        action."""
+        arguments = self._args(attempts=list(attempts), lease_ms=lease_ms, grace=grace)
+        reply = await self._pipeline.run(_LEASE_RENEW, [], arguments)
+        return [(run.decode(), instruction.decode()) for run, instruction in reply]
+
+    async def list_worker(self, worker: str, *, is_live: bool, lease_ms: int) -> None:
+        """Lists the worker as live for `lease_ms`, or removes it from the list."""
+        await self._pipeline.run(_WORKER_LIST, [], self._args(worker=worker, is_live=is_live, lease_ms=lease_ms))
 
 
 _APPLIED: Final = Applied()

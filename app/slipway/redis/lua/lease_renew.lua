@@ -1,21 +1,20 @@
 --! needs: clock fencing keys outages suspects
 --! repeatable: yes
 --! shard: thread
--- Renews the leases of a process, and lists its worker as live.
+-- Renews the leases of a process. One of the two scripts of a heartbeat; the other is `worker_list`.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `worker`, `attempts` ({run, attempt, creation time of the run in µs} of
---   each), `lease_ms`, `is_worker` (whether it is a worker), `leaving` (whether it stops), `grace` (map: `silence_ms`,
---   `lease_ms`; or nil).
+-- ARGV: the key prefix; a MessagePack map: `attempts` ({run, attempt, creation time of the run in µs} of each),
+--   `lease_ms`, `grace` (map: `silence_ms`, `lease_ms`; or nil).
 -- Reply: {run, instruction} for each run that needs attention: 'lost' if another attempt owns it or it ended, else the
 --   cancel action.
--- Atomic: All leases of the process, the list of workers, and the detection of outages.
+-- Atomic: All leases of the process, and the detection of outages.
 -- Repeatable: Yes.
 
 local args = cmsgpack.unpack(ARGV[2])
 local instructions = {}
 -- the first command must not need memory: a full Redis rejects a script if its first command does
-redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', integer_text(now_ms - args.lease_ms))
+redis.call('ZREM', key('leases'), '')
 if args.grace then in_grace_period(args.grace) end
 for _, pair in ipairs(args.attempts) do -- run, attempt, creation time of the run
   local owned = owned_run(pair[1], pair[2], pair[3])
@@ -26,10 +25,5 @@ for _, pair in ipairs(args.attempts) do -- run, attempt, creation time of the ru
     redis.call('ZADD', key('leases'), 'XX', integer_text(now_ms + args.lease_ms), pair[1])
     if owned.cancel then instructions[#instructions + 1] = {pair[1], owned.cancel} end
   end
-end
-if args.leaving then
-  redis.call('ZREM', key('workers'), args.worker)
-elseif args.is_worker then
-  redis.call('ZADD', key('workers'), integer_text(now_ms), args.worker)
 end
 return instructions

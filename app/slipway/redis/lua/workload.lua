@@ -1,19 +1,18 @@
 --! needs: clock jobs keys
 --! repeatable: yes
 --! shard: thread
--- Counts the work and the workers.
+-- Counts the jobs of the queues, the leases and the repairs.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `lease_ms`, `look_at` (how many jobs are read to find the oldest).
--- Reply: {live workers, due jobs, later jobs, leases, ms since the oldest due job became due, {problem, repairs,
---   ...}}.
+-- ARGV: the key prefix; a MessagePack map: `max_jobs` (how many jobs of each queue are read to find the oldest).
+-- Reply: {due jobs, later jobs, leases, ms since the oldest due job became due, {problem, repairs, ...}}.
 -- Atomic: Changes nothing; all numbers are of one moment.
 -- Repeatable: Yes: it only reads.
 
 local args = cmsgpack.unpack(ARGV[2])
 local oldest_ms = 0
-for _, place in ipairs({'queue', 'suspect_queue'}) do
-  local first = redis.call('ZRANGE', key(place), 0, args.look_at - 1, 'WITHSCORES')
+for _, queue in ipairs({'queue', 'suspect_queue'}) do
+  local first = redis.call('ZRANGE', key(queue), 0, args.max_jobs - 1, 'WITHSCORES')
   for i = 1, #first, 2 do
     local run_id = split_job(first[i])
     local sooner_ms = run_id and redis.call('HGET', key('run', run_id), 'priority_ms') or 0
@@ -21,7 +20,6 @@ for _, place in ipairs({'queue', 'suspect_queue'}) do
   end
 end
 return {
-  redis.call('ZCOUNT', key('workers'), integer_text(now_ms - args.lease_ms), '+inf'),
   redis.call('ZCARD', key('queue')) + redis.call('ZCARD', key('suspect_queue')),
   redis.call('ZCARD', key('later_queue')),
   redis.call('ZCARD', key('leases')),
