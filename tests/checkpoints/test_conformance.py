@@ -17,7 +17,7 @@ from tests.checkpoints.conftest import Make
 
 @pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
 @pytest.mark.parametrize("capability", list(Capability), ids=lambda capability: capability.value)
-async def test_conformance(make: Make, capability: Capability, sealed: bool) -> None:
+async def test_the_checkpointer_conforms(make: Make, capability: Capability, sealed: bool) -> None:
     serde = Serde(encryption=Encryption([b"k" * 32]) if sealed else None)
 
     async def saver() -> AsyncGenerator[BaseCheckpointSaver[str], None]:

@@ -251,23 +251,23 @@ CHECKS: tuple[Check, ...] = (
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_the_package_alone_gets_it_wrong(bare: AsyncRedisSaver, check: Check) -> None:
+async def test_the_package_fails_the_check(bare: AsyncRedisSaver, check: Check) -> None:
     with pytest.raises(AssertionError):
         await check(bare)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_corrected_it_is_right(ours: LangGraphRedisCheckpointer, check: Check) -> None:
+async def test_the_corrected_checkpointer_passes_the_check(ours: LangGraphRedisCheckpointer, check: Check) -> None:
     await check(ours)
 
 
-def test_synchronous_methods_are_not_the_packages(ours: LangGraphRedisCheckpointer) -> None:
+def test_synchronous_methods_do_not_come_from_the_package(ours: LangGraphRedisCheckpointer) -> None:
     """Those keep to none of the corrections."""
     for name in ("get_tuple", "list", "put", "put_writes", "get_delta_channel_history"):
         assert getattr(type(ours), name) is getattr(SyncMethods, name)
 
 
-def test_names_are_the_packages(bare: AsyncRedisSaver, keys: Keys) -> None:
+def test_key_names_equal_those_of_the_package(bare: AsyncRedisSaver, keys: Keys) -> None:
     names = DocumentNames(documents_prefix(keys))
     for ns in ("", "sub:1|deep:2"):
         where = checkpoint_at("t", ns, "1")

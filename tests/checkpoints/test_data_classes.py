@@ -353,7 +353,7 @@ VALUES: list[Any] = [
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
-def test_an_object_comes_back_as_what_it_was(value: Any) -> None:
+def test_an_object_is_restored_with_its_class(value: Any) -> None:
     for whole in (value, {"in": [(value,)]}):
         found = back(whole)
         assert ran == []
@@ -366,7 +366,7 @@ def test_an_object_comes_back_as_what_it_was(value: Any) -> None:
         assert type(back([value])[0]) is type(value)
 
 
-def test_what_an_object_keeps_beside_its_fields_comes_back() -> None:
+def test_private_and_extra_attributes_are_restored() -> None:
     tree = Tree.model_validate({"treeName": "oak", "height": 3})
     tree._private = [Spot(1)]
     found = back(tree)
@@ -417,12 +417,12 @@ def test_no_code_of_an_enum_or_a_named_tuple_runs() -> None:
     assert ran == []
 
 
-def test_a_generic_model_that_this_process_has_not_made_is_read_as_the_plain_one() -> None:
+def test_a_generic_model_with_an_unknown_parameter_is_restored_without_it() -> None:
     found = serde().loads(_record("Box[tests.nowhere.Thing]", ({"content": 3},)))
     assert (type(found), found.content) == (Box, 3)
 
 
-def test_a_secret_of_an_unknown_class_stays_secret() -> None:
+def test_a_secret_of_an_unknown_class_is_restored_as_secret_str() -> None:
     found = serde().loads(serde().dumps(Hidden("hush")))
     assert (type(found), found.get_secret_value()) == (SecretStr, "hush")
 
@@ -462,7 +462,9 @@ PAYLOADS: list[tuple[str, Any, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "payload", "plain"), PAYLOADS)
-def test_what_does_not_fit_the_class_is_plain_data_and_one_warning(name: str, payload: Any, plain: Any) -> None:
+def test_a_record_that_does_not_match_its_class_is_plain_data_with_one_warning(
+    name: str, payload: Any, plain: Any
+) -> None:
     one = serde()
     with capture_logs() as logs:
         found = one.loads(_record(name, payload))
@@ -472,7 +474,7 @@ def test_what_does_not_fit_the_class_is_plain_data_and_one_warning(name: str, pa
     assert (line["event"], line["log_level"], line["type"]) == ("state.not_restored", "warning", f"{__name__}.{name}")
 
 
-def test_hostile_names_do_not_fill_the_memory_with_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_warnings_about_unknown_classes_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(class_allowlist, "MOST_WARNINGS", 3)
     one = serde()
     with capture_logs() as logs:
@@ -481,7 +483,7 @@ def test_hostile_names_do_not_fill_the_memory_with_warnings(monkeypatch: pytest.
     assert len(logs) == 3
 
 
-def test_fields_that_a_class_has_gained_or_lost() -> None:
+def test_added_fields_get_defaults_and_removed_fields_are_logged() -> None:
     with capture_logs() as logs:
         found = serde().loads(_record("Plain", {"number": 1, "lost": 2}))
     assert found == Plain(1)
@@ -497,7 +499,7 @@ class Wide(BaseModel):
     leaf: Leaf | None = None
 
 
-def test_a_field_of_a_declared_model_stays_an_object_that_the_model_takes() -> None:
+def test_a_field_of_a_declared_model_is_restored_as_an_object() -> None:
     one = Serde(ClassAllowlist([Wide]))
     with capture_logs() as logs:
         found = one.loads(_record("Leaf", ({"spot": None},)))
@@ -514,7 +516,7 @@ class Grown(BaseModel):
     made: list[int] = Field(default_factory=list)
 
 
-def test_a_default_that_is_filled_in_belongs_to_one_object_alone() -> None:
+def test_mutable_defaults_are_not_shared_between_restored_objects() -> None:
     one, other = (serde().loads(_record("Grown", ({"number": 1},))) for _ in range(2))
     assert one == other == Grown(number=1)
     one.listed.append(1)
@@ -524,31 +526,31 @@ def test_a_default_that_is_filled_in_belongs_to_one_object_alone() -> None:
         assert (fresh.listed, fresh.nested.spot, fresh.made) == ([Spot(1)], None, [])
 
 
-def test_a_field_that_only_code_of_the_class_sets_may_be_unset() -> None:
+def test_a_field_with_init_false_may_be_missing() -> None:
     with capture_logs() as logs:
         found = serde().loads(_record("Busy", {"amount": 1}))
     assert (type(found), vars(found), logs) == (Busy, {"amount": 1}, [])
 
 
-def test_what_was_stored_of_a_model_counts_as_given() -> None:
+def test_stored_fields_of_a_model_are_set_fields() -> None:
     assert back(Leaf(moment=NOW)).model_dump(exclude_unset=True) == {"moment": NOW, "spot": None}
     tree = back(Tree.model_validate({"treeName": "oak", "height": 3}))
     assert tree.model_dump(exclude_unset=True) == {"name": "oak", "leaves": [], "anything": None, "height": 3}
 
 
-def test_a_set_stays_readable_when_its_members_are_plain_data() -> None:
+def test_a_set_with_unhashable_members_is_restored_as_a_list() -> None:
     stored = serde().dumps({"all": {Plain.Nested("n")}, "frozen": frozenset({Spot(1)})})
     assert Serde().loads(stored) == {"all": [{"name": "n"}], "frozen": [{"x": 1, "y": 0}]}
 
 
-def test_a_value_of_a_library_that_does_not_take_it_any_more_is_plain_data() -> None:
+def test_a_library_value_that_cannot_be_restored_is_plain_data() -> None:
     zone = ormsgpack.packb(ormsgpack.Ext(10, ormsgpack.packb("Nowhere/Land")))
     with capture_logs() as logs:
         assert serde().loads(zone) == "Nowhere/Land"
     assert [line["type"] for line in logs] == ["zoneinfo.ZoneInfo"]
 
 
-def test_what_is_copied_stays_what_it_is() -> None:
+def test_a_serde_that_preserves_unknown_objects_copies_them_unchanged() -> None:
     copier = Serde(preserve_unknown=True)
     for value in VALUES:
         stored = serde().dumps({"in": [value]})
@@ -643,7 +645,9 @@ HOSTILE: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize(("module", "name"), HOSTILE)
 @pytest.mark.parametrize("payload", [{"x": 1}, ({"x": 1},), "text"], ids=str)
-def test_no_other_class_is_made_and_no_code_runs(module: str, name: str, payload: Any) -> None:
+def test_a_class_that_is_not_a_data_class_is_not_restored_and_no_code_runs(
+    module: str, name: str, payload: Any
+) -> None:
     stored, before = _record(name, payload, module), set(sys.modules)
     ran.clear()
     found = serde().loads(stored)
@@ -652,7 +656,7 @@ def test_no_other_class_is_made_and_no_code_runs(module: str, name: str, payload
     assert set(sys.modules) == before
 
 
-def test_looking_into_a_module_runs_none_of_its_code(watched_module: str) -> None:
+def test_searching_a_class_in_a_module_runs_no_code(watched_module: str) -> None:
     ran.clear()
     assert serde().loads(_record("Thing", ({"x": 1},), watched_module)).x == 1
     assert ran == []
@@ -667,13 +671,13 @@ def test_looking_into_a_module_runs_none_of_its_code(watched_module: str) -> Non
     ],
     ids=str,
 )
-def test_stored_attributes_change_nothing_of_the_object_but_its_data(payload: Any) -> None:
+def test_special_attributes_in_a_record_are_ignored(payload: Any) -> None:
     found = serde().loads(_record("Plain", payload))
     assert type(found) is Plain
     assert {*vars(found)} - {"append"} == {"number", "inside", "tags"}
 
 
-def test_a_stored_record_that_is_none_is_an_error() -> None:
+def test_an_invalid_class_reference_raises_stored_data_error() -> None:
     for reference in ([["os"], "system"], ["os"], "os.system", None, [1, 2], True, {"a": 1}):
         packed = ormsgpack.packb(ormsgpack.Ext(64, ormsgpack.packb([reference, {}])))
         with pytest.raises(StoredDataError):
@@ -688,7 +692,7 @@ def test_a_stored_record_that_is_none_is_an_error() -> None:
 @given(
     st.sampled_from(VALUES), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4)
 )
-def test_changed_bytes_are_an_error_or_data_and_run_no_code(value: Any, changes: list[tuple[int, int]]) -> None:
+def test_changed_bytes_raise_or_are_data_and_run_no_code(value: Any, changes: list[tuple[int, int]]) -> None:
     stored, before = bytearray(serde().dumps({"in": [value]})), set(sys.modules)
     for place, byte in changes:
         stored[place % len(stored)] = byte
@@ -726,7 +730,7 @@ REFUSED: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("value", "message"), REFUSED, ids=lambda value: type(value).__name__)
-def test_what_is_no_data_is_refused_with_its_place(value: Any, message: str) -> None:
+def test_a_value_that_is_not_data_is_rejected_with_its_path(value: Any, message: str) -> None:
     with pytest.raises(StateRefused, match=message):
         serde().dumps(value)
 
@@ -740,7 +744,7 @@ class Rude(BaseModel):
         return super().__getattribute__(name)
 
 
-def test_a_class_whose_code_fails_while_it_is_stored_is_refused() -> None:
+def test_an_object_that_raises_while_it_is_encoded_is_rejected() -> None:
     with pytest.raises(
         StateRefused, match=r"test_data_classes\.Rude\): taking it apart raised RuntimeError: not for you"
     ):
@@ -752,6 +756,6 @@ class Leaving(list[Any]):
         raise SystemExit("not for you")
 
 
-def test_a_class_whose_code_ends_the_process_while_it_is_searched_is_refused() -> None:
+def test_an_object_that_raises_system_exit_while_it_is_encoded_is_rejected() -> None:
     with pytest.raises(StateRefused, match=r"test_data_classes\.Leaving"):
         serde().dumps(Leaving([object()]))

@@ -36,7 +36,7 @@ from tests.checkpoints.test_graphs import refund_graph
 __all__ = ["bare", "ours"]
 
 
-async def test_its_values_come_back(bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer) -> None:
+async def test_values_of_the_package_are_loaded(bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer) -> None:
     values: dict[str, Any] = {
         "messages": [HumanMessage("hi", id="1"), AIMessage("ho", id="2")],
         "set": {1, 2},
@@ -61,7 +61,7 @@ async def test_its_values_come_back(bare: AsyncRedisSaver, ours: LangGraphRedisC
     assert await ids(ours, at("t"), filter={"customer": "a"}) == [ident]
 
 
-async def test_a_value_with_bytes_comes_back(bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer) -> None:
+async def test_a_value_with_bytes_is_loaded(bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer) -> None:
     values = {"raw": b"\0\xff", "message": HumanMessage("hi", id="1")}
     await put(bare, "t", values)
     found = await ours.latest("t")
@@ -69,7 +69,7 @@ async def test_a_value_with_bytes_comes_back(bare: AsyncRedisSaver, ours: LangGr
     assert found.checkpoint["channel_values"] == values
 
 
-async def test_nothing_is_constructed_that_is_not_allowed(
+async def test_constructors_that_are_not_allowed_stay_plain_data(
     bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer
 ) -> None:
     hostile = [
@@ -91,7 +91,7 @@ async def test_nothing_is_constructed_that_is_not_allowed(
 @pytest.mark.parametrize(
     ("code", "name", "payload"), [(0, "len", "abc"), (1, "max", [1, 2]), (2, "dict", {"a": 1}), (4, "len", "abc")]
 )
-def test_of_a_safe_module_only_what_is_safe_is_constructed(code: int, name: str, payload: Any) -> None:
+def test_only_safe_names_of_a_safe_module_are_called(code: int, name: str, payload: Any) -> None:
     assert any(module == "builtins" for module, _ in SAFE_MSGPACK_TYPES)
     packed = ormsgpack.packb(ormsgpack.Ext(code, ormsgpack.packb(["builtins", name, payload, "method"])))
     assert ForeignValues(Serde()).load("msgpack", packed) == payload
@@ -121,7 +121,7 @@ ran: list[str] = []
 OBJECTS: dict[str, Any] = {"model": Checked(name="a"), "dataclass": Placed("b"), "enum": Shade.DARK}
 
 
-async def test_objects_of_classes_are_rebuilt_without_running_their_code(
+async def test_objects_of_the_package_are_restored_without_running_their_code(
     bare: AsyncRedisSaver, reading_with: Callable[..., LangGraphRedisCheckpointer]
 ) -> None:
     ident = await put(bare, "t", OBJECTS)
@@ -155,7 +155,7 @@ def reading_with(ours: LangGraphRedisCheckpointer, keys: Keys) -> Callable[..., 
     return lambda allowed: documents(ours.pipeline, keys, serde=Serde(allowed))
 
 
-async def test_a_graph_goes_on_where_the_package_stopped(
+async def test_a_graph_continues_a_thread_of_the_package(
     bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer
 ) -> None:
     config: Any = {"configurable": {"thread_id": "t"}}
@@ -173,7 +173,9 @@ async def test_a_graph_goes_on_where_the_package_stopped(
     assert await ours.thread_bytes("t") == 0
 
 
-async def test_a_pointer_that_leads_nowhere(bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer) -> None:
+async def test_the_latest_checkpoint_is_loaded_when_the_pointer_names_a_deleted_one(
+    bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer
+) -> None:
     older, newer = await put(bare, "t"), await put(bare, "t")
     await ours.pipeline.send("DEL", bare._make_redis_checkpoint_key("t", "", newer))
     found = await ours.latest("t")
@@ -181,7 +183,7 @@ async def test_a_pointer_that_leads_nowhere(bare: AsyncRedisSaver, ours: LangGra
     assert found.checkpoint["id"] == older
 
 
-async def test_damage_is_an_error(bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer) -> None:
+async def test_damaged_data_raises_stored_data_error(bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer) -> None:
     ident = await put(ours, "t", {"a": 1})
     key = bare._make_redis_checkpoint_key("t", "", ident)
     for path, wrong in (
@@ -206,7 +208,7 @@ async def test_an_older_checkpoint_does_not_become_the_latest(ours: LangGraphRed
     assert found.checkpoint["id"] == "00000002"
 
 
-async def test_an_old_thread_is_counted_before_it_grows(
+async def test_the_bytes_of_a_thread_of_the_package_are_counted_before_a_write(
     bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer, keys: Keys
 ) -> None:
     """Whichever namespace is read and written first."""
@@ -219,7 +221,7 @@ async def test_an_old_thread_is_counted_before_it_grows(
         assert await ours.thread_bytes(f"t{ns}") > 5000
 
 
-async def test_documents_say_in_milliseconds_when_they_were_made_as_the_packages_do(
+async def test_documents_have_their_time_in_milliseconds_like_those_of_the_package(
     bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer
 ) -> None:
     keys = [bare._make_redis_checkpoint_key("t", "", await put(saver, "t")) for saver in (bare, ours)]
@@ -228,7 +230,7 @@ async def test_documents_say_in_milliseconds_when_they_were_made_as_the_packages
     assert theirs == [pytest.approx(time.time() * 1000, abs=60_000)]  # the package takes the time of the write
 
 
-async def test_an_index_that_lacks_a_field_is_a_line(modules_url: str, keys: Keys) -> None:
+async def test_an_index_without_a_required_field_raises_config_error(modules_url: str, keys: Keys) -> None:
     pipeline = Pipeline(Address(modules_url), "test", patience_s=5)
     await pipeline.open()
     try:
@@ -243,7 +245,7 @@ async def test_an_index_that_lacks_a_field_is_a_line(modules_url: str, keys: Key
         await pipeline.close()
 
 
-async def test_documents_that_were_there_before_the_index_are_found(
+async def test_documents_older_than_the_index_are_listed(
     bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer
 ) -> None:
     made = [await put(bare, "t", {"n": number}) for number in range(200)]

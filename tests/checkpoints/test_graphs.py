@@ -92,7 +92,9 @@ class Chat(TypedDict):
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-async def test_parallel_tasks_and_messages(saver: BaseCheckpointer, durability: Any) -> None:
+async def test_results_of_parallel_tasks_equal_those_of_the_memory_checkpointer(
+    saver: BaseCheckpointer, durability: Any
+) -> None:
     def spread(state: Chat) -> list[Send]:
         return [Send("look", {"number": number}) for number in range(30)]
 
@@ -118,7 +120,7 @@ class Answer(BaseModel):
     approved: bool
 
 
-async def test_an_interrupt_that_says_what_it_expects(saver: BaseCheckpointer) -> None:
+async def test_an_interrupt_with_a_response_schema_resumes(saver: BaseCheckpointer) -> None:
     async def ask(state: Order) -> dict[str, Any]:
         answer = interrupt("may I", response_schema=Answer)
         return {"answer": f"approved: {answer.approved}"}
@@ -136,7 +138,7 @@ async def test_an_interrupt_that_says_what_it_expects(saver: BaseCheckpointer) -
     assert done["answer"] == "approved: True"
 
 
-async def test_a_failed_node_leaves_its_error_and_goes_on_from_there(saver: BaseCheckpointer) -> None:
+async def test_a_failed_node_stores_its_error_and_is_executed_again(saver: BaseCheckpointer) -> None:
     broken = True
 
     async def first(state: Order) -> dict[str, Any]:
@@ -165,7 +167,7 @@ async def test_a_failed_node_leaves_its_error_and_goes_on_from_there(saver: Base
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-async def test_a_graph_that_fills_its_thread_is_stopped(make: Make, durability: Any) -> None:
+async def test_a_graph_that_exceeds_the_bytes_of_its_thread_fails(make: Make, durability: Any) -> None:
     async def grow(state: Order) -> dict[str, Any]:
         return {"log": ["x" * 1000]}
 
@@ -196,7 +198,7 @@ class Case(BaseModel):
     notes: list[str] = []
 
 
-async def test_a_graphs_own_state_classes(make: Make) -> None:
+async def test_state_classes_of_a_graph_are_restored(make: Make) -> None:
     def close(state: Case) -> dict[str, Any]:
         return {"customer": state.customer.model_copy(update={"tags": frozenset({"closed"})})}
 
@@ -250,7 +252,7 @@ async def test_delta_channels_are_rebuilt(saver: BaseCheckpointer) -> None:
     assert len(ours[0]["lines"]) == 16
 
 
-async def test_a_long_walk_is_one_round_trip(
+async def test_a_delta_channel_history_is_one_round_trip(
     pipeline: Pipeline, core: CoreCheckpointer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _journal(core, 4)
@@ -267,7 +269,7 @@ async def test_a_long_walk_is_one_round_trip(
 
 
 @pytest.mark.parametrize("runs", range(1, 5))
-async def test_pruning_does_not_break_delta_channels(saver: BaseCheckpointer, runs: int) -> None:
+async def test_delta_channels_have_their_values_after_pruning(saver: BaseCheckpointer, runs: int) -> None:
     graph, config = await _journal(saver, runs)
     before = (await graph.aget_state(config)).values
     stored = len([found async for found in saver.alist(at("t"))])
@@ -279,7 +281,7 @@ async def test_pruning_does_not_break_delta_channels(saver: BaseCheckpointer, ru
     assert (await graph.aget_state(config)).values["lines"][: len(before["lines"]) + 1] == [*before["lines"], "after"]
 
 
-async def test_deleting_a_run_does_not_break_the_delta_channels_of_later_ones(saver: BaseCheckpointer) -> None:
+async def test_deleting_a_run_does_not_change_delta_channels_of_later_runs(saver: BaseCheckpointer) -> None:
     graph, config = await _journal(saver, 4)
     before = {
         state.config["configurable"]["checkpoint_id"]: state.values
@@ -293,7 +295,7 @@ async def test_deleting_a_run_does_not_break_the_delta_channels_of_later_ones(sa
     assert {ident: after[ident] for ident in before} == before
 
 
-async def test_a_graph_that_is_deleted_leaves_nothing(saver: BaseCheckpointer, stored_keys: Names) -> None:
+async def test_the_deleted_thread_of_a_graph_has_no_key(saver: BaseCheckpointer, stored_keys: Names) -> None:
     graph = refund_graph(saver)
     await graph.ainvoke({"amount": 5, "log": []}, {"configurable": {"thread_id": "t"}, "metadata": {"run_id": "r"}})
     await saver.adelete_thread("t")

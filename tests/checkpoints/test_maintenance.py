@@ -36,7 +36,7 @@ async def _chain(saver: BaseCheckpointer, thread_id: str, runs: list[str], ns: s
     return made
 
 
-async def test_deleting_threads_leaves_no_key(saver: BaseCheckpointer, stored_keys: Names) -> None:
+async def test_a_deleted_thread_has_no_key(saver: BaseCheckpointer, stored_keys: Names) -> None:
     made = await _chain(saver, "t", ["r1", "r2"])
     await saver.aput_writes(at("t", made[-1]), [("n", 2)], "task1")  # is counted again, though it is there already
     await _chain(saver, "t", ["r2", "r3"], ns="sub:1")
@@ -50,7 +50,7 @@ async def test_deleting_threads_leaves_no_key(saver: BaseCheckpointer, stored_ke
     assert await stored_keys() == []
 
 
-async def test_what_is_stored_after_a_removal_is_the_latest(saver: BaseCheckpointer) -> None:
+async def test_a_checkpoint_stored_after_a_deletion_is_the_latest(saver: BaseCheckpointer) -> None:
     """Also when it is older than what was removed, as in a thread that is imported or migrated."""
     await put(saver, "t", ident="00000002")
     await saver.adelete_thread("t")
@@ -60,7 +60,7 @@ async def test_what_is_stored_after_a_removal_is_the_latest(saver: BaseCheckpoin
     assert found.checkpoint["id"] == "00000001"
 
 
-async def test_deleting_all_runs_leaves_no_key(saver: BaseCheckpointer, stored_keys: Names) -> None:
+async def test_a_thread_without_runs_has_no_key(saver: BaseCheckpointer, stored_keys: Names) -> None:
     await _chain(saver, "t", ["r1", "r2"])
     await _chain(saver, "t", ["r2"], ns="sub:1")
     await saver.adelete_for_runs(["r2", "unknown"])
@@ -68,7 +68,7 @@ async def test_deleting_all_runs_leaves_no_key(saver: BaseCheckpointer, stored_k
     assert await stored_keys() == []
 
 
-async def test_deleting_a_run_keeps_what_others_share(saver: BaseCheckpointer) -> None:
+async def test_deleting_a_run_keeps_values_that_other_runs_use(saver: BaseCheckpointer) -> None:
     made = await _chain(saver, "t", ["r1", "r2", "r2", "r3"])
     sub = await _chain(saver, "t", ["r2", "r3"], ns="sub:1")
     before = await saver.thread_bytes("t")
@@ -83,7 +83,7 @@ async def test_deleting_a_run_keeps_what_others_share(saver: BaseCheckpointer) -
     assert await saver.thread_bytes("t") < before
 
 
-async def test_pruning_keeps_the_latest_of_each_namespace(
+async def test_pruning_keeps_the_latest_checkpoint_of_each_namespace(
     make: Make, saver: BaseCheckpointer, stored_keys: Names
 ) -> None:
     made = await _chain(saver, "t", [f"r{n}" for n in range(20)])
@@ -108,7 +108,7 @@ async def test_pruning_keeps_the_latest_of_each_namespace(
     assert await stored_keys() == []
 
 
-async def test_a_pruned_thread_counts_what_is_left(make: Make, saver: BaseCheckpointer) -> None:
+async def test_a_pruned_thread_counts_the_remaining_bytes(make: Make, saver: BaseCheckpointer) -> None:
     await _chain(saver, "t", ["r"] * 10)
     await saver.aprune(["t"])
     pruned = await saver.thread_bytes("t")
@@ -133,7 +133,7 @@ async def test_a_busy_thread_is_not_pruned(saver: BaseCheckpointer, keys: Keys) 
     assert await ids(saver, at("t")) == made[-1:]
 
 
-async def test_writes_that_wait_for_their_checkpoint_survive_pruning(saver: BaseCheckpointer) -> None:
+async def test_pruning_keeps_pending_writes_of_a_future_checkpoint(saver: BaseCheckpointer) -> None:
     await _chain(saver, "t", ["r", "r"])
     coming = "ffffffff-0000-6000-8000-000000000000"
     await saver.aput_writes(at("t", coming), [("n", 1)], "early")
@@ -144,7 +144,7 @@ async def test_writes_that_wait_for_their_checkpoint_survive_pruning(saver: Base
     assert found.pending_writes == [("early", "n", 1)]
 
 
-async def test_threads_whose_ids_differ_in_case_alone_are_kept_apart(saver: BaseCheckpointer) -> None:
+async def test_thread_ids_are_case_sensitive(saver: BaseCheckpointer) -> None:
     made = await _chain(saver, "t", ["r1"])
     await _chain(saver, "T", ["r2", "r2"])
     await saver.aput_writes(at("T", "never-stored"), [("a", 1)], "task")
@@ -156,7 +156,7 @@ async def test_threads_whose_ids_differ_in_case_alone_are_kept_apart(saver: Base
     assert await saver.stored_writes(at("T", other.checkpoint["id"] if other else None))
 
 
-async def test_a_copy_stands_on_its_own(saver: BaseCheckpointer, stored_keys: Names) -> None:
+async def test_a_copied_thread_does_not_depend_on_the_original(saver: BaseCheckpointer, stored_keys: Names) -> None:
     made = await _chain(saver, "t", ["r1", "r2"])
     await _chain(saver, "t", ["r1"], ns="sub:1")
     await saver.acopy_thread("t", "copy")
@@ -178,7 +178,7 @@ async def test_a_copy_stands_on_its_own(saver: BaseCheckpointer, stored_keys: Na
     assert await stored_keys() == []
 
 
-async def test_a_deployment_with_another_prefix_keeps_what_it_has_of_the_same_thread(
+async def test_deleting_a_thread_keeps_the_thread_of_another_key_prefix(
     make: Make, saver: BaseCheckpointer, keys: Keys
 ) -> None:
     """Also where both have their pending writes in one registry, as `langgraph-checkpoint-redis` names it."""

@@ -85,7 +85,9 @@ async def many_threads(saver: BaseCheckpointer, threads: int, checkpoints: int) 
 
 
 @each_way
-async def test_a_thread_of_a_real_graph(savers: dict[str, BaseCheckpointer], source: str, target: str) -> None:
+async def test_a_thread_of_a_graph_continues_in_the_target(
+    savers: dict[str, BaseCheckpointer], source: str, target: str
+) -> None:
     config: Any = {"configurable": {"thread_id": "t"}}
     await refund_graph(savers[source]).ainvoke({"amount": 5, "log": []}, config)
     moved = await migration(savers, source, target).move("t")
@@ -99,7 +101,7 @@ async def test_a_thread_of_a_real_graph(savers: dict[str, BaseCheckpointer], sou
 
 
 @each_way
-async def test_delta_channels_and_unchanged_values(
+async def test_delta_channels_and_unchanged_values_are_moved(
     savers: dict[str, BaseCheckpointer], source: str, target: str
 ) -> None:
     graph, config = await _journal(savers[source], 4)
@@ -116,7 +118,7 @@ async def test_delta_channels_and_unchanged_values(
 
 
 @each_way
-async def test_what_a_removed_thread_left_is_not_moved(
+async def test_leftovers_of_a_deleted_thread_are_not_moved(
     savers: dict[str, BaseCheckpointer], source: str, target: str
 ) -> None:
     moving = migration(savers, source, target)
@@ -127,7 +129,7 @@ async def test_what_a_removed_thread_left_is_not_moved(
 
 
 @each_way
-async def test_a_thread_that_is_removed_while_it_is_moved_leaves_nothing(
+async def test_a_thread_deleted_while_it_is_moved_is_not_in_the_target(
     savers: dict[str, BaseCheckpointer], source: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moving = migration(savers, source, target)
@@ -149,7 +151,7 @@ async def test_a_thread_that_is_removed_while_it_is_moved_leaves_nothing(
 
 
 @pytest.mark.parametrize("deleted_from", ["core", "langgraph-redis"])
-async def test_a_thread_that_was_deleted_since_it_was_copied_does_not_come_back(
+async def test_a_thread_deleted_after_it_was_copied_is_not_moved_again(
     savers: dict[str, BaseCheckpointer], deleted_from: str
 ) -> None:
     """Whichever of the two was in use by then: the deletion removed it from that one alone."""
@@ -168,7 +170,7 @@ async def test_a_thread_that_was_deleted_since_it_was_copied_does_not_come_back(
     assert await moving.thread_ids() == []
 
 
-async def test_a_thread_that_has_the_id_of_one_that_was_copied_is_named(savers: dict[str, BaseCheckpointer]) -> None:
+async def test_a_thread_recreated_with_the_id_of_a_copied_one_is_reported(savers: dict[str, BaseCheckpointer]) -> None:
     moving = migration(savers, "core", "langgraph-redis", delete_source=True)
     thread = moving.keys.thread("t")
     await moving.pipeline.send("HSET", thread, "created_us", 1)
@@ -184,7 +186,7 @@ async def test_a_thread_that_has_the_id_of_one_that_was_copied_is_named(savers: 
     assert await moving.thread_ids() == []
 
 
-async def test_writes_keep_their_paths_and_places(savers: dict[str, BaseCheckpointer]) -> None:
+async def test_pending_writes_are_moved_with_their_paths_and_order(savers: dict[str, BaseCheckpointer]) -> None:
     ident = await put(savers["core"], "t", ns="sub:1")
     where = at("t", ident, "sub:1")
     await savers["core"].aput_writes(where, [("a", 1), ("b", (1, 2)), ("__error__", "e")], "one", "~__pregel_pull, a")
@@ -195,7 +197,7 @@ async def test_writes_keep_their_paths_and_places(savers: dict[str, BaseCheckpoi
     assert {write.task_path for write in stored} == {"~__pregel_pull, a", "odd"}
 
 
-async def test_who_called_is_neither_shown_nor_moved(
+async def test_the_user_in_metadata_is_neither_loaded_nor_moved(
     savers: dict[str, BaseCheckpointer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`langgraph-checkpoint-redis` keeps it with every checkpoint, as everything that is configurable."""
@@ -212,7 +214,7 @@ async def test_who_called_is_neither_shown_nor_moved(
 
 
 @each_way
-async def test_a_thread_that_went_on_in_the_target_stays_there(
+async def test_newer_checkpoints_in_the_target_are_kept(
     savers: dict[str, BaseCheckpointer], source: str, target: str
 ) -> None:
     first = await put(savers[source], "t", {"a": 1})
@@ -225,7 +227,9 @@ async def test_a_thread_that_went_on_in_the_target_stays_there(
 
 
 @each_way
-async def test_what_differs_is_not_called_moved(savers: dict[str, BaseCheckpointer], source: str, target: str) -> None:
+async def test_a_thread_with_different_writes_in_the_target_is_a_problem(
+    savers: dict[str, BaseCheckpointer], source: str, target: str
+) -> None:
     for thread_id, other in (("t", ("a", 2)), ("u", ("b", 1))):
         ident = await put(savers[source], thread_id, {"a": 1})
         await savers[source].aput_writes(at(thread_id, ident), [("a", 1)], "task")
@@ -235,14 +239,14 @@ async def test_what_differs_is_not_called_moved(savers: dict[str, BaseCheckpoint
         assert await savers[source].latest(thread_id)
 
 
-async def test_values_without_a_version_are_told(savers: dict[str, BaseCheckpointer]) -> None:
+async def test_values_without_a_version_are_a_problem(savers: dict[str, BaseCheckpointer]) -> None:
     await put(savers["langgraph-redis"], "t", {"a": 1}, versions={})
     moved = await migration(savers, "langgraph-redis", "core").move("t")
     assert "has other channel_values" in moved.problem
 
 
 @pytest.mark.processes
-async def test_a_busy_thread_is_left_alone_and_named(
+async def test_a_busy_thread_is_not_moved_and_is_reported(
     savers: dict[str, BaseCheckpointer], modules_url: str, keys: Keys
 ) -> None:
     pipeline = savers["core"].pipeline
@@ -265,7 +269,9 @@ async def test_a_busy_thread_is_left_alone_and_named(
     await pipeline.send("DEL", keys.thread("busy"))
 
 
-async def test_a_run_that_comes_while_a_thread_is_copied(savers: dict[str, BaseCheckpointer], keys: Keys) -> None:
+async def test_a_run_that_starts_while_its_thread_is_copied_stops_the_copy(
+    savers: dict[str, BaseCheckpointer], keys: Keys
+) -> None:
     """The guard of the writes says so, not a look before."""
     await put(savers["core"], "t", {"a": 1})
     moving = migration(savers, "core", "langgraph-redis")
@@ -279,7 +285,7 @@ async def test_a_run_that_comes_while_a_thread_is_copied(savers: dict[str, BaseC
 @pytest.mark.processes
 @pytest.mark.timeout(150)
 @each_way
-async def test_killed_half_way_it_goes_on(
+async def test_a_killed_migration_continues(
     savers: dict[str, BaseCheckpointer], modules_url: str, keys: Keys, source: str, target: str
 ) -> None:
     await many_threads(savers[source], threads=100, checkpoints=6)
@@ -327,7 +333,7 @@ async def test_killed_half_way_it_goes_on(
     ("arguments", "reason"),
     [(("core", "core"), "nothing to move"), (("core", "langgraph-redis", "--delete-source"), "would delete the data")],
 )
-def test_what_makes_no_sense_is_a_line(modules_url: str, keys: Keys, arguments: Any, reason: str) -> None:
+def test_invalid_arguments_are_reported_in_one_line(modules_url: str, keys: Keys, arguments: Any, reason: str) -> None:
     told = subprocess.run(
         command(*arguments),
         env=environment(modules_url, keys),
@@ -342,13 +348,13 @@ def test_what_makes_no_sense_is_a_line(modules_url: str, keys: Keys, arguments: 
 
 
 @pytest.mark.processes
-async def test_what_the_server_works_with_is_not_removed(modules_url: str, keys: Keys) -> None:
+async def test_the_data_of_the_configured_checkpointer_is_not_deleted(modules_url: str, keys: Keys) -> None:
     settings = Settings.of({"redis_url": modules_url, "key_prefix": keys.prefix, "checkpointer": "core"})
     with pytest.raises(ConfigError, match="would delete the data that SLIPWAY_CHECKPOINTER=core uses"):
         await migrate(settings, NO_GRAPHS, "core", "langgraph-redis", delete_source=True)
 
 
-def test_same_tells_types_apart() -> None:
+def test_values_of_different_types_are_not_equal() -> None:
     assert is_equal({"a": [1, (2.0, float("nan"))]}, {"a": [1, (2.0, float("nan"))]})
     assert not is_equal((1, 2), [1, 2])
     assert not is_equal({"a": 1}, {"a": True})
@@ -356,7 +362,7 @@ def test_same_tells_types_apart() -> None:
 
 
 @each_way
-async def test_objects_of_classes_that_this_process_does_not_have(
+async def test_objects_of_unknown_classes_are_moved_unchanged(
     savers: dict[str, BaseCheckpointer], source: str, target: str
 ) -> None:
     values = {"loose": [Unread("a"), {Unread("b")}], "deep": {"er": (Unread("c"),)}}

@@ -9,7 +9,7 @@ from slipway.checkpoints.interrupt_answers import NULL_TASK, InterruptAnswers
 from slipway.checkpoints.stored_results import RETURN, StoredResults
 
 
-def test_a_plain_answer_is_spent_by_the_task_that_takes_it_and_by_no_other() -> None:
+def test_an_answer_without_an_id_is_consumed_by_the_task_that_resumes() -> None:
     answers = InterruptAnswers()
     answers.read([(NULL_TASK, RESUME, "yes"), ("asks", INTERRUPT, [Interrupt("?", "one")])])
     assert answers.consume("beside", [("value", 1)]) == []
@@ -17,7 +17,7 @@ def test_a_plain_answer_is_spent_by_the_task_that_takes_it_and_by_no_other() -> 
     assert answers.consume("asks", [(RESUME, ["yes"])]) == [NULL_TASK]
 
 
-def test_an_answer_that_names_its_interrupt_is_spent_once() -> None:
+def test_an_answer_by_interrupt_id_is_consumed_once() -> None:
     answers = InterruptAnswers()
     answers.read([("asks", INTERRUPT, [Interrupt("?", "one")])])
     assert answers.consume("asks", [(RESUME, ["yes"]), (INTERRUPT, [Interrupt("??", "two")])]) == ["one"]

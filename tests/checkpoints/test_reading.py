@@ -38,7 +38,7 @@ async def test_an_unknown_checkpoint_is_none(saver: BaseCheckpointer) -> None:
     assert await saver.thread_bytes("nobody") == 0
 
 
-async def test_a_long_thread_is_read_in_pages(saver: BaseCheckpointer) -> None:
+async def test_a_thread_with_many_checkpoints_is_listed_in_pages(saver: BaseCheckpointer) -> None:
     made = [await put(saver, "t", {"n": n}, versions={"n": f"{n:08x}"}, even=n % 2 == 0) for n in range(100)]
     newest = made[::-1]
     await ids(saver, at("t"), limit=1)  # from now on the server knows the scripts
@@ -89,7 +89,7 @@ async def test_a_page_ends_early_when_pending_writes_are_large(
     assert saver.pipeline.round_trips - trips >= 4
 
 
-async def test_namespaces_and_threads(saver: BaseCheckpointer) -> None:
+async def test_checkpoints_are_listed_by_thread_and_namespace(saver: BaseCheckpointer) -> None:
     made: dict[tuple[str, str], list[str]] = {}
     for _ in range(3):
         for thread_id in ("t", "u"):
@@ -105,7 +105,7 @@ async def test_namespaces_and_threads(saver: BaseCheckpointer) -> None:
     assert await ids(saver, None, filter={"run_id": "other"}) == []
 
 
-async def test_writes_of_one_checkpoint_to_a_delta_channel_keep_their_order(saver: BaseCheckpointer) -> None:
+async def test_writes_of_one_checkpoint_to_a_delta_channel_are_ordered(saver: BaseCheckpointer) -> None:
     parent = await put(saver, "t")
     child = at("t", await put(saver, "t", parent=parent))
     for task, first in (("a", 0), ("b", 2)):
@@ -117,7 +117,7 @@ async def test_writes_of_one_checkpoint_to_a_delta_channel_keep_their_order(save
     }
 
 
-async def test_writes_without_a_checkpoint_are_no_checkpoint(saver: BaseCheckpointer) -> None:
+async def test_pending_writes_alone_are_not_listed_as_a_checkpoint(saver: BaseCheckpointer) -> None:
     ident = await put(saver, "t", {"a": 1})
     await saver.aput_writes(at("t", "ffffffff-0000-6000-8000-000000000000"), [("a", 1)], "task")
     assert await ids(saver, at("t")) == [ident]
@@ -131,7 +131,7 @@ async def test_writes_without_a_checkpoint_are_no_checkpoint(saver: BaseCheckpoi
     assert (found.checkpoint["id"], found.pending_writes) == (late, [("task", "a", 1)])
 
 
-async def test_metadata_takes_what_the_run_was_configured_with(saver: BaseCheckpointer) -> None:
+async def test_metadata_contains_the_plain_config_of_the_run(saver: BaseCheckpointer) -> None:
     config: Any = at("t")
     config["configurable"] |= {"run_id": "r", "user": "u", "__hidden": 1, "object": object()}
     config["metadata"] = {"assistant_id": "a", "thread_id": "t"}
@@ -141,7 +141,7 @@ async def test_metadata_takes_what_the_run_was_configured_with(saver: BaseCheckp
     assert found.metadata == {"source": "input", "step": -1, "run_id": "r", "user": "u", "assistant_id": "a"}
 
 
-async def test_a_damaged_checkpoint_does_not_hide_the_others(saver: BaseCheckpointer, keys: Keys) -> None:
+async def test_a_history_skips_a_damaged_checkpoint_and_logs_it(saver: BaseCheckpointer, keys: Keys) -> None:
     def count(state: Counted) -> Counted:
         return {"number": state["number"] + 1}
 
@@ -195,7 +195,7 @@ async def _damage(saver: BaseCheckpointer, keys: Keys, thread_id: str, state: St
         await saver.pipeline.send("JSON.SET", key, "$.checkpoint.channel_values.number", '"!"')
 
 
-async def test_damage_is_an_error(pipeline: Pipeline, keys: Keys, core: CoreCheckpointer) -> None:
+async def test_damaged_data_raises_stored_data_error(pipeline: Pipeline, keys: Keys, core: CoreCheckpointer) -> None:
     ident = await put(core, "t", {"a": "text"})
     state = names_of(keys, "t").state
     await pipeline.send("HSET", state, "b\0a\00000000001", b"\xc1\xc1")
@@ -216,7 +216,7 @@ def _plain(found: CheckpointTuple) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_the_same_answers_as_langgraphs_own(saver: BaseCheckpointer, seed: int) -> None:
+async def test_results_equal_those_of_the_memory_checkpointer(saver: BaseCheckpointer, seed: int) -> None:
     """A long random history, told to both."""
     luck = random.Random(seed)
     memory = InMemorySaver()

@@ -27,14 +27,14 @@ def read(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_objects(name: str) -> None:
+def test_recorded_objects_are_restored(name: str) -> None:
     found = read(name)
     assert found == OWN[name]
     assert type(found) is type(OWN[name])
     assert repr(found) == repr(OWN[name])
 
 
-def test_library_types_and_messages() -> None:
+def test_recorded_library_types_and_messages_are_restored() -> None:
     recorded = [read(name) for name in RECORDED if name not in OWN]
     expected = LANGCHAIN + [value for value in LIBRARY if value != complex(1, -2.5)]
     assert recorded == expected

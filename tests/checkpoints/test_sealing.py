@@ -49,7 +49,7 @@ async def _stored(saver: BaseCheckpointer, keys: Keys) -> list[bytes]:
     return seen
 
 
-async def test_states_are_sealed_when_the_latest_thread_is(make: Make, keys: Keys) -> None:
+async def test_states_count_as_encrypted_when_the_latest_thread_is(make: Make, keys: Keys) -> None:
     plain, sealing = make(), make(serde=Serde(encryption=Encryption([NEW])))
     chosen = "core" if isinstance(plain, CoreCheckpointer) else "langgraph-redis"
     settings = Settings.of({"checkpointer": chosen, "langgraph_redis_prefix": documents_prefix(keys)})
@@ -62,7 +62,7 @@ async def test_states_are_sealed_when_the_latest_thread_is(make: Make, keys: Key
     assert await are_encrypted(plain.pipeline, keys, settings)
 
 
-async def test_keys_rotate(make: Make) -> None:
+async def test_encryption_keys_can_be_rotated(make: Make) -> None:
     plain, old = make(), make(serde=Serde(encryption=Encryption([OLD])))
     await put(plain, "p", {"a": 0})
     await put(old, "o", {"a": 1})
@@ -78,7 +78,7 @@ async def test_keys_rotate(make: Make) -> None:
         await plain.latest("n")
 
 
-def test_every_changed_byte_is_noticed() -> None:
+def test_every_changed_byte_of_encrypted_data_is_detected() -> None:
     one = Serde(encryption=Encryption([NEW]))
     sealed = one.dumps({"amount": 1})
     for position in range(1, len(sealed)):

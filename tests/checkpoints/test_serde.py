@@ -160,7 +160,7 @@ LANGCHAIN: list[Any] = [
 
 
 @pytest.mark.parametrize("value", LIBRARY + LANGCHAIN, ids=lambda value: type(value).__name__)
-def test_what_langgraph_keeps_is_kept(value: Any) -> None:
+def test_a_library_value_is_restored_with_its_type(value: Any) -> None:
     for whole in (value, [value], {"k": {"l": value}}) if not isinstance(value, bytearray) else (value,):
         back = again(whole)
         assert back == whole
@@ -171,12 +171,12 @@ def test_what_langgraph_keeps_is_kept(value: Any) -> None:
         assert again(value).maxlen == value.maxlen
 
 
-def test_an_item_of_the_store_is_kept() -> None:
+def test_an_item_of_the_store_is_restored() -> None:
     item = Item(value={"a": 1}, key="k", namespace=("n",), created_at=NOW, updated_at=NOW)
     assert again(item) == item
 
 
-def test_a_graphs_own_classes_are_kept_once_its_schema_is_known() -> None:
+def test_classes_of_a_declared_schema_are_restored() -> None:
     tree = Tree(treeName="oak", leaves=[Leaf(moment=NOW)], anything=Leaf(moment=NOW))
     state = State(tree=tree, outer=Outer(Inner({"a"})), points={"p": (Point(1), Point(2, 3))})
     back = again({"state": state, "level": Level.HIGH}, State, Level)
@@ -187,7 +187,7 @@ def test_a_graphs_own_classes_are_kept_once_its_schema_is_known() -> None:
     assert back["state"].colour is Colour.RED
 
 
-def test_a_class_that_changed_gets_its_defaults() -> None:
+def test_a_changed_class_is_restored_with_defaults_or_as_plain_data() -> None:
     class Order(BaseModel):
         amount: int
         __qualname__ = "Order"
@@ -209,11 +209,11 @@ def test_a_class_that_changed_gets_its_defaults() -> None:
     assert serde(Stricter).loads(old) == {"amount": 3}
 
 
-def test_an_exception_becomes_text_as_in_langgraph() -> None:
+def test_an_exception_is_restored_as_text_as_in_langgraph() -> None:
     assert again(ValueError("no")) == "ValueError('no')"
 
 
-def test_arrays_are_kept() -> None:
+def test_arrays_are_restored() -> None:
     numpy = pytest.importorskip("numpy")
     for array in (numpy.arange(6.0).reshape(2, 3), numpy.asfortranarray(numpy.ones((2, 3), "int16")), numpy.array(3)):
         back = again({"a": array})["a"]
@@ -225,7 +225,7 @@ def test_arrays_are_kept() -> None:
         again(numpy.array([object()]))
 
 
-def test_always_allows_what_langgraph_calls_safe() -> None:
+def test_all_safe_classes_of_langgraph_are_always_allowed() -> None:
     library = {"datetime", "uuid", "decimal", "builtins", "collections", "ipaddress", "pathlib", "pathlib._local"}
     safe = {pair for pair in SAFE_MSGPACK_TYPES if pair[0] not in library | {"zoneinfo", "re"}}
     assert safe <= set(ALWAYS)
@@ -296,7 +296,7 @@ def _same(one: Any, other: Any) -> bool:
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_json)
-def test_json_stays_the_same_json(value: Any) -> None:
+def test_json_is_restored_unchanged(value: Any) -> None:
     back = again(value)
     assert _same(back, value)
     assert json.dumps(back) == json.dumps(value)
@@ -304,13 +304,13 @@ def test_json_stays_the_same_json(value: Any) -> None:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_rich)
-def test_anything_made_of_known_types_round_trips(value: Any) -> None:
+def test_nested_values_of_supported_types_are_restored_unchanged(value: Any) -> None:
     assert _same(again(value), value)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60))
-def test_damaged_bytes_are_an_error_or_plain_data(data: bytes) -> None:
+def test_damaged_bytes_raise_or_are_plain_data(data: bytes) -> None:
     with contextlib.suppress(StoredDataError):
         Serde().loads(data)
 
@@ -333,7 +333,7 @@ def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(tmp_path / "sprung")
 
 
-def test_a_class_that_is_not_allowed_is_not_even_imported(trap: str) -> None:
+def test_the_module_of_a_class_that_is_not_allowed_is_not_imported(trap: str) -> None:
     stored = _class_value("slipway_trap", "Bait", ({"x": 1},))
     others: list[tuple[str, str] | str | type] = [("slipway_trap", "Other"), "slipway", "slipway_trap_more"]
     for allow in ([], others):
@@ -351,7 +351,7 @@ def test_a_class_that_is_not_allowed_is_not_even_imported(trap: str) -> None:
     ("module", "name"),
     [("os", "system"), ("subprocess", "Popen"), ("builtins", "eval"), ("pathlib", "Path.unlink"), ("tests", "nothing")],
 )
-def test_an_allowed_module_offers_only_its_own_records(module: str, name: str) -> None:
+def test_an_allowed_module_allows_only_its_own_data_classes(module: str, name: str) -> None:
     for allowed in (
         ClassAllowlist([module]),
         ClassAllowlist([(module, name)]),
@@ -360,7 +360,7 @@ def test_an_allowed_module_offers_only_its_own_records(module: str, name: str) -
         assert Serde(allowed).loads(_class_value(module, name, {"args": ["true"]})) == {"args": ["true"]}
 
 
-def test_an_allowed_package_does_not_lend_what_it_imports() -> None:
+def test_an_allowed_package_does_not_allow_names_that_it_imports() -> None:
     for module, name in (("serialization.serde", "Shape"), ("redis.connection", "Final"), ("cli", "Settings")):
         assert Serde(ClassAllowlist(["slipway"])).loads(_class_value(f"slipway.{module}", name, {})) == {}
 
@@ -369,7 +369,7 @@ class Unknown(BaseModel):
     x: int = 1
 
 
-def test_what_cannot_be_stored_is_named() -> None:
+def test_the_error_of_a_value_that_cannot_be_stored_names_its_class() -> None:
     with pytest.raises(StateRefused, match=r"builtins\.function"):
         Serde().dumps({"call": again})
     with pytest.raises(StateRefused, match=r"builtins\.object"):
@@ -381,7 +381,7 @@ def test_what_cannot_be_stored_is_named() -> None:
         Serde().dumps(deep)
 
 
-def test_a_class_that_is_declared_later_is_restored_from_then_on() -> None:
+def test_a_class_declared_later_is_restored_after_that() -> None:
     one = Serde()
     stored = one.dumps(Unknown(x=2))
     assert one.loads(stored) == {"x": 2}
@@ -389,7 +389,7 @@ def test_a_class_that_is_declared_later_is_restored_from_then_on() -> None:
     assert one.loads(stored) == Unknown(x=2)
 
 
-def test_a_class_that_is_known_itself_may_be_local() -> None:
+def test_a_local_class_is_restored_if_it_is_declared_itself() -> None:
     class Local(BaseModel):
         x: int
 
@@ -399,14 +399,14 @@ def test_a_class_that_is_known_itself_may_be_local() -> None:
         assert one.loads(one.dumps(Local(x=1))) == {"x": 1}
 
 
-def test_typed_pairs_serve_langgraphs_protocol() -> None:
+def test_typed_pairs_are_restored_and_pickle_is_rejected() -> None:
     one = Serde()
     assert one.loads_typed(one.dumps_typed({"a": (1,)})) == {"a": (1,)}
     with pytest.raises(StoredDataError, match="pickle"):
         one.loads_typed(("pickle", b""))
 
 
-def test_an_error_is_that_of_the_value_that_is_read() -> None:
+def test_an_error_describes_the_value_that_was_read() -> None:
     one = Serde()
     for stored, reason in (
         (ormsgpack.packb(ormsgpack.Ext(99, ormsgpack.packb(1))), "unknown type 99"),

@@ -12,7 +12,7 @@ from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from tests.checkpoints.conftest import at, checkpoint_of, put
 
 
-async def test_from_a_thread_they_do_the_same(saver: BaseCheckpointer) -> None:
+async def test_synchronous_methods_return_the_same_from_a_thread(saver: BaseCheckpointer) -> None:
     versions: ChannelVersions = {"a": "00000001"}
     checkpoint = checkpoint_of({"a": 1}, versions)
     stored = await asyncio.to_thread(saver.put, at("t"), checkpoint, {"source": "loop", "step": 0}, versions)
@@ -32,12 +32,12 @@ async def test_from_a_thread_they_do_the_same(saver: BaseCheckpointer) -> None:
     assert history == await saver.aget_delta_channel_history(config=found.config, channels=["a"])
 
 
-async def test_on_the_event_loop_they_say_what_to_do(saver: BaseCheckpointer) -> None:
+async def test_synchronous_methods_raise_on_the_event_loop(saver: BaseCheckpointer) -> None:
     with pytest.raises(RuntimeError, match="ainvoke"):
         saver.get_tuple(at("t"))
 
 
-async def test_on_another_event_loop_they_say_what_to_do_too(saver: BaseCheckpointer) -> None:
+async def test_synchronous_methods_raise_on_another_event_loop(saver: BaseCheckpointer) -> None:
     async def call() -> None:
         saver.get_tuple(at("t"))
 

@@ -89,7 +89,7 @@ async def test_each_operation_is_one_round_trip_and_one_script(saver: BaseCheckp
     await one_trip(saver.aget_tuple(at("nobody")))
 
 
-async def test_a_budget_costs_no_round_trip_once_the_thread_was_read(make: Make) -> None:
+async def test_a_byte_limit_costs_no_round_trip_after_the_thread_was_read(make: Make) -> None:
     saver = make(max_thread_bytes=100_000)
     pipeline = saver.pipeline
     await put(saver, "t", {"a": 1})
@@ -100,7 +100,7 @@ async def test_a_budget_costs_no_round_trip_once_the_thread_was_read(make: Make)
     assert pipeline.round_trips - trips == 1
 
 
-async def test_writes_are_plain_commands_of_one_group(saver: BaseCheckpointer) -> None:
+async def test_writes_are_commands_of_one_group(saver: BaseCheckpointer) -> None:
     recorder = Recorder(saver.pipeline)
     through = saver.for_run(recorder)
     ident = await put(through, "t", {"a": 1}, run_id="r")
@@ -113,7 +113,7 @@ async def test_writes_are_plain_commands_of_one_group(saver: BaseCheckpointer) -
     assert (await saver.aget_tuple(at("t"))) == (await through.aget_tuple(at("t")))
 
 
-async def test_a_read_returns_what_was_written_a_moment_before(saver: BaseCheckpointer) -> None:
+async def test_a_read_returns_writes_that_were_not_sent_yet(saver: BaseCheckpointer) -> None:
     delayed = saver.for_run(Delayed(saver.pipeline))
     first = await put(delayed, "t", {"a": 1}, run_id="r")
     latest = await delayed.latest("t")
@@ -126,7 +126,7 @@ async def test_a_read_returns_what_was_written_a_moment_before(saver: BaseCheckp
     assert [found async for found in delayed.alist(at("t"))] == []
 
 
-async def test_of_what_a_task_raised_only_what_may_be_shown_is_stored(saver: BaseCheckpointer) -> None:
+async def test_the_stored_error_of_a_task_hides_messages_that_may_contain_secrets(saver: BaseCheckpointer) -> None:
     ident = await put(saver, "t")
     for task, error in (("open", ValueError("no such order")), ("hidden", ConnectionError("redis://:password@host"))):
         await saver.aput_writes(at("t", ident), [(ERROR, error)], task)
@@ -138,7 +138,7 @@ async def test_of_what_a_task_raised_only_what_may_be_shown_is_stored(saver: Bas
     }
 
 
-async def test_what_the_writer_refuses_is_not_stored(saver: BaseCheckpointer, stored_keys: Names) -> None:
+async def test_a_checkpoint_that_the_writer_rejects_is_not_stored(saver: BaseCheckpointer, stored_keys: Names) -> None:
     with pytest.raises(Fenced):
         await put(saver.for_run(Refusing()), "t", {"a": 1})
     assert await stored_keys() == []
@@ -175,7 +175,7 @@ async def test_two_branches_of_a_thread_do_not_share_values(saver: BaseCheckpoin
         assert (parent["configurable"]["checkpoint_id"] if parent else None) == (None if ident == root else root)
 
 
-def test_versions_grow_and_do_not_repeat(saver: BaseCheckpointer) -> None:
+def test_versions_increase_and_are_unique(saver: BaseCheckpointer) -> None:
     version: Any = None
     before: Any
     for before in (None, 7, 7.5, "00000000000000000000000000000003.0.7654"):
@@ -188,7 +188,7 @@ def test_versions_grow_and_do_not_repeat(saver: BaseCheckpointer) -> None:
         version = after
 
 
-async def test_ordinary_writes_stay_and_special_ones_are_replaced(saver: BaseCheckpointer) -> None:
+async def test_repeated_writes_are_ignored_and_special_writes_replaced(saver: BaseCheckpointer) -> None:
     ident = await put(saver, "t")
     where = at("t", ident)
     await saver.aput_writes(where, [("a", 1), ("b", 1)], "task", "p")
@@ -205,7 +205,7 @@ async def test_ordinary_writes_stay_and_special_ones_are_replaced(saver: BaseChe
     ]
 
 
-async def test_writes_are_in_the_order_of_their_tasks_paths(saver: BaseCheckpointer) -> None:
+async def test_writes_are_ordered_by_task_path(saver: BaseCheckpointer) -> None:
     ident = await put(saver, "t")
     paths = [
         "~__pregel_push, 0000000002",
@@ -222,7 +222,7 @@ async def test_writes_are_in_the_order_of_their_tasks_paths(saver: BaseCheckpoin
     assert [value for _, channel, value in found.pending_writes or [] if channel == "c"] == sorted(paths)
 
 
-async def test_names_may_be_any_text(saver: BaseCheckpointer) -> None:
+async def test_names_with_any_characters_are_stored(saver: BaseCheckpointer) -> None:
     values = {"": 1, "a\0b": 2, "ä *?[": 3, "n": 4, "c": 5, "1": 6}
     ident = await put(saver, "thread:i *", values, ns="sub:1|äöü", versions={**dict.fromkeys(values, 3), "n": 0.1})
     await saver.aput_writes(at("thread:i *", ident, "sub:1|äöü"), [("a\0b", 1)], "task\0x", "\1odd")
@@ -234,7 +234,7 @@ async def test_names_may_be_any_text(saver: BaseCheckpointer) -> None:
         await put(saver, "t", ns="a\0b")
 
 
-async def test_a_checkpoint_may_have_thousands_of_channels(saver: BaseCheckpointer) -> None:
+async def test_a_checkpoint_with_9000_channels_is_stored(saver: BaseCheckpointer) -> None:
     values = {f"channel {number}": number for number in range(9000)}
     await put(saver, "t", values)
     found = await saver.latest("t")
@@ -242,13 +242,15 @@ async def test_a_checkpoint_may_have_thousands_of_channels(saver: BaseCheckpoint
     assert found.checkpoint["channel_values"] == values
 
 
-async def test_a_value_that_cannot_be_stored_stores_nothing(saver: BaseCheckpointer, stored_keys: Names) -> None:
+async def test_a_checkpoint_with_an_unstorable_value_is_not_stored_at_all(
+    saver: BaseCheckpointer, stored_keys: Names
+) -> None:
     with pytest.raises(StateRefused):
         await put(saver, "t", {"fine": 1, "wrong": object()})
     assert await stored_keys() == []
 
 
-async def test_the_budget_of_a_thread_holds(make: Make) -> None:
+async def test_a_write_over_the_byte_limit_of_a_thread_is_rejected(make: Make) -> None:
     saver = make(max_thread_bytes=3000)
     ident = await put(saver, "t", {"a": "x" * 1000})
     used = await saver.thread_bytes("t")
@@ -274,7 +276,7 @@ async def test_a_repeated_write_counts_its_bytes_once(saver: BaseCheckpointer, c
     assert await saver.thread_bytes("t") == once
 
 
-async def test_a_write_that_is_replaced_counts_as_it_is_stored_last(saver: BaseCheckpointer) -> None:
+async def test_a_replaced_write_counts_its_last_bytes(saver: BaseCheckpointer) -> None:
     ident = await put(saver, "t", {"a": 1})
     await saver.aput_writes(at("t", ident), [(ERROR, "x" * 500)], "task")
     large = await saver.thread_bytes("t")
@@ -282,7 +284,7 @@ async def test_a_write_that_is_replaced_counts_as_it_is_stored_last(saver: BaseC
     assert 300 < large - await saver.thread_bytes("t") < 600  # a document holds the value in base64
 
 
-async def test_the_counter_is_what_is_stored(pipeline: Pipeline, keys: Keys, core: CoreCheckpointer) -> None:
+async def test_the_byte_counter_equals_the_stored_bytes(pipeline: Pipeline, keys: Keys, core: CoreCheckpointer) -> None:
     ident = await put(core, "t", {"a": 1, "b": [1, 2]}, run_id="r", ns="sub:x")
     await core.aput_writes(at("t", ident, "sub:x"), [("a", 1), (RESUME, 2)], "task", "path")
     stored = 0
@@ -297,7 +299,7 @@ async def test_the_counter_is_what_is_stored(pipeline: Pipeline, keys: Keys, cor
     assert await core.thread_bytes("t") == stored
 
 
-async def test_who_called_is_not_kept_beside_a_state(saver: BaseCheckpointer) -> None:
+async def test_the_user_is_not_stored_in_the_metadata(saver: BaseCheckpointer) -> None:
     target: dict[str, Any] = {"thread_id": "t", "checkpoint_ns": "", "tour": "north"}
     caller = {"langgraph_auth_user_id": "ann", "langgraph_auth_permissions": "all", "user_id": "ann"}
     metadata: Any = {"source": "loop", "step": 0}
@@ -309,7 +311,7 @@ async def test_who_called_is_not_kept_beside_a_state(saver: BaseCheckpointer) ->
     assert not found.metadata.keys() & caller.keys()
 
 
-async def test_plain_data_of_the_config_is_kept_beside_a_state(saver: BaseCheckpointer) -> None:
+async def test_plain_data_of_the_config_is_stored_in_the_metadata(saver: BaseCheckpointer) -> None:
     """Lists and objects, and where a subgraph is; nothing that JSON has no word for, and no part of the machinery."""
     ring: list[Any] = []
     ring.append(ring)
