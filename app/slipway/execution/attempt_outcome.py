@@ -1,4 +1,4 @@
-"""How an attempt can end, and why the server can stop it."""
+"""How an attempt can end, and why Slipway can stop it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from slipway.runs.record import Phase
 
 
 class StopReason(StrEnum):
-    """Why the server stopped an attempt."""
+    """Why Slipway stopped an attempt."""
 
     CANCEL = "cancel"
     """A client cancelled the run."""
     CEILING = "ceiling"
     """The timer of a ceiling ended."""
     DRAIN = "drain"
-    """The process stops, or the budget of an inline run is used."""
+    """The process stops, or the budget of an inline run is used up."""
     LOST = "lost"
     """The attempt no longer owns its run, or Redis is unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended. `phase` is None if the run did not end: it is released, or was lost."""
+    """How an attempt ended. `phase` is None if the run did not end: then it is released to the queue, or was lost."""
 
     phase: Phase | None
     stop: StopReason | None = None
@@ -33,7 +33,7 @@ class Outcome:
     problem: str = ""
     """Why the run was lost, for the log."""
     repeats_superstep: bool = False
-    """Whether the next attempt executes a superstep again of which clients may have events."""
+    """Whether the next attempt repeats a superstep of which clients may have received events."""
 
 
 LOST: Final = Outcome(None, StopReason.LOST)

@@ -1,8 +1,9 @@
 """Enforces ceilings while a graph executes: supersteps, node visits, retries and seconds.
 
-A `CeilingGuard` counts every superstep before its nodes run, and has two timers: for the superstep, and for the active
-seconds of the chain. Retries are counted when LangGraph calls the `RetryPolicy` of a node: `count_retries` replaces
-each policy once, when the graph is opened, and finds the guard of the attempt through a context variable.
+A `CeilingGuard` counts every superstep before its nodes run. It has two timers: one for the seconds of a superstep, and
+one for the active seconds of the chain. Retries are counted when LangGraph calls the `RetryPolicy` of a node:
+`count_retries` replaces each policy once, when the graph is opened. The new policy finds the guard of the attempt
+through a context variable.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ from slipway.errors import CeilingHit
 from slipway.graphs.interface import Graph
 
 PUSH: Final = "__pregel_push"
-"""The trigger of tasks that were sent (`Send`) or called (`@task`)."""
+"""The trigger of tasks that a node sends (`Send`) or calls (`@task`)."""
 
 _current: ContextVar[CeilingGuard | None] = ContextVar("guard", default=None)
 _instrumented: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class CeilingGuard:
-    """Counts and times one attempt. `on_timeout` is called when a timer ends."""
+    """Counts the supersteps, visits and retries of one attempt and measures its seconds. `on_timeout` is called when a
+    timer ends."""
 
     def __init__(self, ceilings: Ceilings, on_timeout: Callable[[], None]) -> None:
         self.ceilings = ceilings
@@ -41,14 +43,15 @@ class CeilingGuard:
         self._step_timer: asyncio.TimerHandle | None = None
         self._active_timer: asyncio.TimerHandle | None = None
         self.superstep_starting = False
-        """Whether LangGraph is announcing the first tasks of a superstep."""
+        """Whether LangGraph is streaming the `tasks` chunks that announce a superstep."""
         self._tasks_starting = False
-        """Whether no task has ended since the last one started."""
+        """Whether no task has ended since the last task started."""
         self._nodes: Collection[str] = ()
         self._failed = Counter[str]()
 
     def start(self) -> None:
-        """Starts the timer of the chain. Tasks that are created from now on find this guard."""
+        """Starts the timer of the chain. Retries in asyncio tasks that are created from now on are counted by this
+        guard."""
         _current.set(self)
         self._active_timer = self._loop.call_later(max(self.ceilings.active_left_s, 0), self._on_timer, "time")
 
@@ -70,9 +73,9 @@ class CeilingGuard:
         self._nodes = graph.nodes.keys()
 
     def task_started(self, task: Mapping[str, Any]) -> bool:
-        """A task will be executed. Returns True for the first task since a task has ended: the first of a superstep, or
-        of the tasks that a node calls one after the other. Raises `CeilingHit` before the nodes of a superstep that
-        exceeds a ceiling run."""
+        """Counts a task that will be executed. Returns True if it is the first task of a superstep, or the first that a
+        node calls after another called task has ended. Raises `CeilingHit` if the superstep or the visit would exceed a
+        ceiling; no node of the superstep has run then."""
         node, task_id = task["name"], task["id"]
         if not self.superstep_starting and not self._is_call(task):
             self._count(lambda: self.ceilings.count_superstep(node, task_id))
@@ -100,12 +103,13 @@ class CeilingGuard:
         self._tasks_starting = self.superstep_starting = False
 
     def superstep_ended(self) -> None:
-        """All tasks of the superstep have ended, also those whose results LangGraph had stored before."""
+        """Records that all tasks of the superstep have ended, including tasks whose stored results LangGraph has
+        loaded."""
         self.superstep_starting = False
 
     def may_retry(self, task: str, max_attempts: int) -> bool:
-        """A task failed, and its policy would retry it. LangGraph also calls the policy after the last attempt of a
-        task, which is not a retry."""
+        """Whether a failed task that its policy would retry may be retried; counts the retry. LangGraph also calls the
+        policy after the last attempt of a task; no retry follows, so it is not counted."""
         if self.ceiling_hit is not None:
             return False
         self._failed[task] += 1
@@ -133,7 +137,7 @@ class CeilingGuard:
 
 
 class _CountingRetryPolicy:
-    """The `retry_on` of a policy: the node's own one decides first, then the ceiling."""
+    """Replaces the `retry_on` of a policy: the original `retry_on` decides first, then the ceiling."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -146,15 +150,17 @@ class _CountingRetryPolicy:
 
 
 def _task_of(error: Exception) -> str:
-    """The task that raised `error`, from the note that LangGraph adds. The last note is that of the outermost task."""
+    """The task that raised `error`, from the notes that LangGraph adds to it. The last note names the outermost
+    task."""
     try:
         return str(getattr(error, "__notes__", [""])[-1])
-    except Exception:  # a class may define `__notes__` as anything
+    except Exception:  # a class of the project may define `__notes__` as any object
         return ""
 
 
 def wants_retry(policy: RetryPolicy, error: Exception) -> bool:
-    """Whether the policy retries after this error. Its `retry_on` is a class, several classes, or a function."""
+    """Whether the policy would retry after this error. Its `retry_on` is a class, a sequence of classes, or a
+    function."""
     retry_on = policy.retry_on
     if isinstance(retry_on, type):
         return isinstance(error, retry_on)
@@ -164,7 +170,7 @@ def wants_retry(policy: RetryPolicy, error: Exception) -> bool:
 
 
 def count_retries(graph: Graph) -> None:
-    """Counts the retries of the graph's nodes and of its subgraphs from now on. Repeated calls do nothing."""
+    """From now on, the retries of the graph's nodes and of its subgraphs are counted. A repeated call does nothing."""
     if graph in _instrumented:
         return
     _instrumented.add(graph)

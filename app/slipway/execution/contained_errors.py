@@ -1,9 +1,9 @@
 """Keeps exceptions of a graph from ending the process that executes it.
 
-asyncio re-raises `SystemExit` and `KeyboardInterrupt` of any task out of the event loop: a node that calls `sys.exit()`
-would end the worker and all of its runs. LangGraph evaluates the class and the truth value of exceptions, and fails in
-unexpected ways if a hostile class makes these raise or lie. So every task that is created inside a run, by LangGraph or
-by a node, replaces such an exception by `GraphRaised`, an ordinary error.
+If a task raises `SystemExit` or `KeyboardInterrupt`, asyncio ends the event loop: a node that calls `sys.exit()` would
+end the worker and all of its runs. LangGraph reads the class and the truth value of exceptions, and fails in unexpected
+ways if the class of an exception makes these raise, or return false answers. So every task that is created in a run, by
+LangGraph or by a node, replaces such an exception with `GraphRaised`, an ordinary error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _inside_a_run: ContextVar[bool] = ContextVar("inside_a_run", default=False)
 
 
 class GraphRaised(RuntimeError):
-    """Replaces an exception that the graph raised (`raised`). Retry policies that do not retry bugs do not retry it."""
+    """Replaces an exception that the graph raised (`raised`). It is a `RuntimeError`, which LangGraph's default retry
+    policy does not retry."""
 
     def __init__(self, raised: BaseException) -> None:
         super().__init__(repr_of(raised))
@@ -34,7 +35,7 @@ class GraphRaised(RuntimeError):
 
 
 def contain_errors() -> None:
-    """Contains exceptions in all tasks that are created from now on in the current context."""
+    """From now on, exceptions are contained in all tasks that are created in the current context."""
     _inside_a_run.set(True)
     loop = asyncio.get_running_loop()
     factory = loop.get_task_factory()
@@ -43,7 +44,7 @@ def contain_errors() -> None:
 
 
 class _TaskFactory:
-    """Creates the tasks of an event loop by the factory that it had before (`before`), or as asyncio does."""
+    """Creates the tasks of an event loop with its previous task factory (`before`), or as asyncio does without one."""
 
     def __init__(self, before: Callable[..., Any] | None) -> None:
         self._before = before
@@ -57,8 +58,8 @@ class _TaskFactory:
 
 
 class _ContainedCoroutine(Coroutine[Any, Any, Any]):
-    """A coroutine that never raises what would end the event loop. It is not an `async def`, so that closing it before
-    it was started closes the inner coroutine, too."""
+    """A coroutine that never raises an exception that would end the event loop. It is not an `async def` function, so
+    that closing it before it has started also closes the coroutine inside it."""
 
     __slots__ = ("_coro",)
 
@@ -88,7 +89,7 @@ class _ContainedCoroutine(Coroutine[Any, Any, Any]):
         return self._coro.__await__()
 
     def __getattr__(self, name: str) -> Any:
-        """`cr_frame` and others, for tools that show where a task is."""
+        """`cr_frame` and similar attributes, for tools that show which line a task executes."""
         return getattr(self._coro, name)
 
 
@@ -97,7 +98,8 @@ def _is_ordinary(error: BaseException) -> bool:
 
 
 def _has_hostile_class(error: BaseException) -> bool:
-    """Whether evaluating its class or its truth value, as LangGraph does, raises or gives a false answer."""
+    """Whether reading the class or the truth value of the exception, as LangGraph does, raises or returns a false
+    answer."""
     try:
         return error.__class__ is not type(error) or not error
     except BaseException:

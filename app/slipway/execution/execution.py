@@ -1,13 +1,14 @@
-"""One attempt at a run, as a pipeline of named steps. A process claims the run, and then:
+"""Executes one attempt at a run, in named steps. A process claims the run, and then:
 
-    load     opens the graph, its checkpointer (fenced by the attempt), and finds out where to start
+    load     opens the graph and its checkpointer (whose writes are fenced), and decides from which checkpoint to start
     guard    starts the timers of the ceilings
-    stream   runs the graph; each chunk becomes events, which are sent in one group with the checkpoints beside them
-    settle   one script: phase, result, thread state, last events, lease, the thread's next run (`settle_or_release`)
+    stream   executes the graph; its chunks become events, which are sent in one group with the checkpoints
+    settle   one script writes phase, result, thread state and last events, ends the lease, and starts the thread's next
+             run (`settle_or_release`)
     report   logs one line
 
-The end of an attempt is one of a closed set (`outcomes.Outcome`). Why the server stopped it is a value
-(`outcomes.StopReason`): a cancel, a ceiling's timer, a drain, or the loss of the run.
+An attempt ends in one of a few ways (`attempt_outcome.Outcome`). The reason why Slipway stopped it is a value as well
+(`attempt_outcome.StopReason`): a cancel request, the timer of a ceiling, a drain, or the loss of the run.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ log = structlog.get_logger(__name__)
 
 
 class Execution:
-    """One attempt. `execute` runs it; `drain`, `stop_now` and the attempt itself can stop it. `on_cleared` is called
-    when the run is a crash suspect and is cleared."""
+    """The execution of one attempt. `drain`, `stop_now` and the attempt itself can stop it. `on_cleared` is called when
+    the run is a crash suspect and is cleared."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class Execution:
         attempt.on_stop = self._on_attempt_stopped
 
     async def execute(self) -> None:
-        """Executes the attempt to its end. Never raises for what the graph does."""
+        """Executes the attempt until it ends. No exception of the graph is raised."""
         contain_errors()
         async with AsyncExitStack() as resources:
             error = await self._run_graph(resources)
@@ -119,16 +120,16 @@ class Execution:
     # load, guard, stream
 
     async def _run_graph(self, resources: AsyncExitStack) -> BaseException | None:
-        """Returns the exception that ended the steps early, if there was one.
+        """Executes the steps from `load` to `stream`. Returns the exception that ended them early, else None.
 
-        The steps run in this task, because a task of their own would start one event loop iteration later. `_stop_with`
-        sets the reason before it cancels this task. Any other cancellation comes from code of the graph in this task,
-        and fails the run like an error of a node."""
+        The steps run in the current asyncio task, because another task would start one event loop iteration later.
+        `_stop_with` sets the stop reason before it cancels this task. Any other cancellation comes from the graph's
+        code in this task, and fails the run like an error of a node."""
         self._working = task = asyncio.current_task()
         assert task is not None
         try:
             await self._load_and_stream(resources)
-        except BaseException as error:  # also the `SystemExit` of a node, which must not end the process
+        except BaseException as error:  # including `SystemExit` from a node, which must not end the process
             return error
         finally:
             self._working = None
@@ -138,7 +139,7 @@ class Execution:
 
     async def _load_and_stream(self, resources: AsyncExitStack) -> None:
         if self._stop is StopReason.CANCEL:
-            await self._load(resources)  # the graph is only needed to read the state that the thread will show
+            await self._load(resources)  # the graph is only needed to read the state for the thread record
             return
         self._guard.start()
         try:
@@ -189,7 +190,7 @@ class Execution:
                 raise self._checkpointer.write_error
             await self.attempt.wait_for_capacity()
         self._append(replay.remaining_updates())
-        # LangGraph also stops at a breakpoint behind the last node, but then nothing is left to continue
+        # LangGraph also stops at a breakpoint after the last node, but then no node is left to execute
         if self._observer.breakpoint and not (await read_snapshot(graph, self.run.thread_id)).next:
             self._observer.breakpoint = False
 
@@ -199,7 +200,7 @@ class Execution:
             self.attempt.append(*entry)
 
     def _observe(self, mode: str, payload: Any) -> None:
-        """Takes a chunk of the root graph. Raises `CeilingHit` before the nodes beyond a ceiling run."""
+        """Handles a chunk of the root graph. Raises `CeilingHit` before nodes run that would exceed a ceiling."""
         if mode == "values":
             self._observer.on_values(payload)
             self._guard.superstep_ended()
@@ -214,7 +215,7 @@ class Execution:
 
     def _on_tasks_start(self) -> None:
         """Called before the tasks of a superstep, or the tasks that a node calls (`@task`), are executed."""
-        if self._guard.superstep_starting:  # called tasks do not wait until the stream is read
+        if self._guard.superstep_starting:  # tasks that a node calls do not wait until the stream is read
             self.attempt.superstep_started()
         self._suspect_progress.superstep_started()
         failpoints.reach("superstep")
@@ -227,8 +228,9 @@ class Execution:
         return self._ceilings.usage
 
     def _usage_if_crashed(self) -> Usage:
-        """The usage that the next attempt continues from if this process dies now. With durability `exit` there is no
-        checkpoint before the end, so all supersteps are executed again, and must not count twice."""
+        """The usage from which the next attempt continues if this process dies now. With durability `exit`, no
+        checkpoint is stored before the run ends. Then all supersteps are executed again, and must not be counted
+        twice."""
         if self.run.options.durability != "exit":
             return self.usage
         return self.usage.with_counts_of(Usage.from_stored(self.run.usage))
@@ -236,7 +238,7 @@ class Execution:
     # settle
 
     def _outcome_of(self, error: BaseException | None) -> Outcome:
-        """How the attempt ended, by the exception that ended its graph and the reason why it was stopped."""
+        """The outcome of the attempt, from the exception that ended its graph and the reason why it was stopped."""
         if self._stop is StopReason.LOST or (is_a(error, Fenced) and self.attempt.is_fenced):
             return LOST
         if type(error) is StoreUnavailable:

@@ -1,7 +1,8 @@
 """Builds the failure of a run from the exception that ended it.
 
-Clients receive the text of an exception only for the classes in `shown_exceptions`. For all others they receive one
-fixed sentence, so that internals do not leak. The record has the complete text, the code, the node and the attempt.
+Clients receive the text of an exception only for the classes in `shown_exceptions`. For all other classes they receive
+a fixed sentence, because the text may contain internals. The record has the complete text, the code, the node and the
+attempt.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ _SLIPWAY_ERRORS: Final = tuple(
 _REJECTED_ANSWER_ERRORS: Final[tuple[type, ...]] = tuple(
     kind for kind in (getattr(langgraph_errors, "UnknownInterruptError", None),) if kind is not None
 )
-"""What LangGraph raises for an answer that strict resuming rejects. Not every supported release has the class."""
+"""The classes that LangGraph raises for an answer that `strict_resume` rejects. Empty for releases that have none."""
 
 
 def failure_of(
     error: BaseException, *, ceiling_hit: CeilingHit | None, node: str | None, node_completed: bool
 ) -> Failure:
-    """The failure that `error` stands for. `ceiling_hit` is the ceiling that caused it, if there is one. If
-    `node_completed`, a node has returned before, so the input is not the cause. Never raises, whatever `error` is."""
+    """The failure that `error` causes. `ceiling_hit` is the ceiling that was hit, if one was. `node_completed`: a node
+    has returned before, so the input is not the cause. Never raises, whatever `error` is."""
     error = _original_error(error)
     try:
         return _failure(error, ceiling_hit, node, node_completed)
@@ -70,14 +71,14 @@ def _failure(error: BaseException, ceiling_hit: CeilingHit | None, node: str | N
 
 
 def public_error(error: BaseException) -> dict[str, str]:
-    """Class and text of an exception, as clients receive them."""
+    """The class and the text of an exception that clients receive."""
     error = _original_error(error)
     return {"error": class_name(error), "message": public_text(error)}
 
 
 def _original_error(error: BaseException) -> BaseException:
-    """The exception that the graph raised, if `error` replaced it: because the original would have ended the event loop
-    (`contained_errors`), or because it raised another one when LangGraph added a note to it."""
+    """The exception that the graph raised. `error` may have replaced it: because the original would have ended the
+    event loop (`contained_errors`), or because the original raised another one when LangGraph added a note to it."""
     if type(error) is GraphRaised:
         return error.raised
     handled = exception_being_handled(error, _LANGGRAPH)
@@ -85,7 +86,7 @@ def _original_error(error: BaseException) -> BaseException:
 
 
 def _as_slipway_error(error: BaseException) -> SlipwayError | None:
-    """`error` if it is one of Slipway's classes. A class that a graph derived from one of them is the graph's."""
+    """`error` if its class is one of Slipway's. A class that a graph derived from one of them does not count."""
     return error if any(type(error) is kind for kind in _SLIPWAY_ERRORS) and isinstance(error, SlipwayError) else None
 
 
@@ -96,7 +97,7 @@ def _plain_failure(code: str, error: BaseException, node: str | None, *, retryab
 
 
 def _rejected_answer(error: BaseException) -> dict[str, Any]:
-    """Details of an answer that strict resuming rejected; empty for every other error."""
+    """Details of an answer that `strict_resume` rejected. Empty for every other error."""
     if not any(type(error) is kind for kind in _REJECTED_ANSWER_ERRORS):
         return {}
     named, pending = getattr(error, "interrupt_ids", ()), getattr(error, "pending_ids", ())
@@ -110,7 +111,7 @@ def _ceiling_failure(hit: CeilingHit, error: BaseException, node: str | None) ->
         message += f"{last}: {message_of(error)}"
         public_message += f"{last}: {message_of(error)}" if is_a(error, SHOWN) else last
     limits = {"limit": hit.limit, "used": hit.used}
-    # clients recognise the protocol's name for too many supersteps
+    # the class name by which clients of the protocol recognise too many supersteps
     name = GraphRecursionError.__name__ if hit.ceiling == "steps" else "CeilingHit"
     return Failure(hit.full_code, name, message, public_message, hit.node or node, False, limits)
 
@@ -123,7 +124,8 @@ def _input_failure(error: BaseException) -> Failure:
 
 
 def _field_problems(error: ValidationError) -> str:
-    """The problem of each field. `errors()` itself may fail, if a validator of the graph raised a hostile exception."""
+    """The problem of each field. `errors()` may fail if a validator of the graph raised an exception with a hostile
+    class."""
     try:
         problems = [f"{'.'.join(map(str, p['loc'])) or 'input'}: {p['msg']}" for p in error.errors(include_url=False)]
     except Exception:

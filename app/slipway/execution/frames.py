@@ -1,5 +1,5 @@
-"""Encodes LangGraph's chunks as the frames that clients receive. Each frame is encoded once, here; it has no id yet,
-because Redis assigns the id when the frame is appended to the log."""
+"""Encodes LangGraph's chunks as the frames that clients receive. Each frame is encoded once, here. It has no id yet:
+Redis assigns the id when the frame is appended to the log."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ from slipway.threads.protocol_state import checkpoint_ref, thread_metadata
 Frame = tuple[str, bytes]
 
 CHECKPOINT_REFS: Final = "checkpoints/brief"
-"""Slipway's own mode: the id and step of each checkpoint without its state, which followers of all modes receive
-anyway."""
+"""A mode of Slipway: the id and the step of each checkpoint, without its state."""
 
 LIFECYCLE: Final = "lifecycle"
-"""Slipway's own mode: when subgraphs start and end. It needs no other events of the subgraphs."""
+"""A mode of Slipway: when subgraphs start and end. It can be requested without the other events of subgraphs."""
 
 _MODE_ALIASES: Final = {"messages-tuple": "messages", CHECKPOINT_REFS: "checkpoints", LIFECYCLE: "tasks"}
 
@@ -49,14 +48,14 @@ def public_config(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 class FrameEncoder:
-    """Encodes the chunks of one run. `modes` are the requested ones, in the protocol's names; `subgraphs` adds
+    """Encodes the chunks of one run. `modes` are the requested modes, in the names of the protocol. `subgraphs` adds
     namespaces to the names of events."""
 
     def __init__(self, modes: Sequence[str], *, subgraphs: bool) -> None:
         self._modes = frozenset(modes)
         self._subgraphs = subgraphs
         self._cumulative_messages: dict[str, BaseMessageChunk] = {}
-        """Messages as far as they were streamed, by id."""
+        """The part of each message that was streamed so far, by id."""
         self._with_metadata: set[str] = set()
         """Ids of the messages whose metadata was sent."""
         self._interrupts: dict[tuple[str, ...], dict[str, Interrupt]] = {}
@@ -66,11 +65,11 @@ class FrameEncoder:
 
     @property
     def graph_modes(self) -> set[str]:
-        """The modes of LangGraph from which the requested modes are built."""
+        """LangGraph's modes from which the frames of the requested modes are built."""
         return {_MODE_ALIASES.get(mode, mode) for mode in self._modes if mode != "events"}
 
     def encode(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Frame]:
-        """Yields the frames of one chunk; none if its mode was not requested."""
+        """Yields the frames of one chunk. Yields nothing if its mode was not requested."""
         if self._lifecycle is not None:
             for subgraph, event in self._lifecycle.events_for(namespace, mode, payload):
                 yield frame("|".join((LIFECYCLE, *subgraph)), event)
@@ -93,8 +92,8 @@ class FrameEncoder:
             yield frame(self._name(mode, namespace), shape(payload) if shape else payload)
 
     def _merge_interrupts(self, namespace: Sequence[str], payload: Any) -> Any:
-        """A state with all interrupts until now. LangGraph streams the interrupts of parallel tasks one by one, but a
-        client that uses the last state as the result needs all of them."""
+        """A state with all interrupts that were streamed so far. LangGraph streams the interrupts of parallel tasks one
+        by one, but a client that uses the last state as the result needs all of them."""
         if not isinstance(payload, dict) or not payload.get(INTERRUPT):
             return payload
         interrupts = self._interrupts.setdefault(tuple(namespace), {})
@@ -111,7 +110,7 @@ class FrameEncoder:
             yield from self._cumulative(*payload)
 
     def _cumulative(self, message: BaseMessage, metadata: dict[str, Any]) -> Iterator[Frame]:
-        """The whole message so far, for clients that replace its text instead of appending to it."""
+        """The message as streamed so far, for clients that replace its text instead of appending to it."""
         message_id = message.id or ""
         if message_id not in self._with_metadata:
             self._with_metadata.add(message_id)
@@ -172,8 +171,8 @@ def _debug(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _debug_task(task: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A task that executes a subgraph has a reference to the subgraph's checkpoint, where the mode `checkpoints` shows
-    a config."""
+    """The task in the form of the mode `debug`: a task that executes a subgraph has a reference to the subgraph's
+    checkpoint. In the mode `checkpoints` it has a config."""
     state = task.get("state")
     if not isinstance(state, Mapping):
         return task

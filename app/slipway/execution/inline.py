@@ -1,8 +1,8 @@
 """Inline runs: short graphs (`"execution": "inline"` in langgraph.json) that the web process executes itself.
 
-An inline run has the same record, events, ceilings and checkpoints as any other. If it takes longer than its budget, it
-stops at its next superstep and is released to the queue. A worker continues it, and clients that follow its log notice
-nothing.
+An inline run has the same record, events, ceilings and checkpoints as any other run. If it takes longer than its
+budget, it stops at its next superstep and is released to the queue. A worker continues it. Clients that follow its log
+receive its events without interruption.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from slipway.settings import Settings
 log = structlog.get_logger(__name__)
 
 MAX_INLINE_RUNS: Final = 64
-"""Runs that one web process executes at once. Workers execute the others."""
+"""The most runs that one web process executes at once. Workers execute all others."""
 
 _STOP_TIMEOUT_S: Final = 5.0
-"""Seconds that executions have to release their runs after they were stopped within a superstep."""
+"""Seconds within which executions must release their runs after they were stopped within a superstep."""
 
 
 class InlineExecutor:
@@ -40,15 +40,15 @@ class InlineExecutor:
 
     @property
     def pending_creations(self) -> int:
-        """Runs whose creation Redis has not acknowledged yet."""
+        """How many runs are being created: Redis has not acknowledged them yet."""
         return len(self._submissions)
 
     async def submit(self, spec: RunSpec) -> Run:
-        """Creates a run and starts it at once. It is only queued if its thread is busy, if this process is stopping, or
-        if it executes `MAX_INLINE_RUNS` runs already.
+        """Creates a run and starts it at once. The run is queued instead if its thread is busy, if this process is
+        stopping, or if it already executes `MAX_INLINE_RUNS` runs.
 
-        The creation continues if the caller is cancelled, because Redis may have given this process the lease of the
-        run already."""
+        The creation continues if the caller is cancelled, because this process may already have the lease of the
+        run."""
         if self._closing or len(self._submissions) + len(self._executions) >= MAX_INLINE_RUNS:
             return (await self._creator.create(spec)).run
         submission = asyncio.create_task(self._create_and_start(spec), name=f"submit {spec.identity.run_id}")
@@ -78,7 +78,7 @@ class InlineExecutor:
             log.error("inline.failed", run=execution.run.run_id, exc_info=error)
 
     async def close(self) -> None:
-        """Releases every run to the workers: at its next superstep, or at once after `drain_s`."""
+        """Releases every run to the queue: at its next superstep, or at once after `drain_s` seconds."""
         self._closing = True
         await _wait(self._submissions, self._settings.redis_patience_web_s)
         self._open_executions.drain()

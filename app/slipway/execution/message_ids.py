@@ -1,8 +1,8 @@
-"""Gives every chunk of a chat model's message the id of its message.
+"""Sets the id of the message on every chunk that a chat model streams.
 
-`model.astream` does so itself before it reports a chunk. `model.astream_events(version="v3")` passes the callbacks to
-the provider's code, which reports chunks without an id. LangGraph then assigns each chunk an id of its own, and clients
-show every chunk as a message.
+`model.astream` sets it itself before it passes a chunk to the callbacks. `model.astream_events(version="v3")` passes
+the callbacks to the provider's code, whose chunks have no id. LangGraph then assigns a different id to each chunk, and
+clients display each chunk as a message.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 
 _PREFIX = "lc_run-"
-"""LangChain's prefix for the id of a message to which the provider gave none; a run id follows."""
+"""LangChain's prefix of the id of a message whose provider set no id. A run id follows."""
 
 
 class MessageIds(BaseCallbackHandler):
-    """Must come before LangGraph's handler, which streams the chunks."""
+    """The callback handler. It must be called before LangGraph's handler, which streams the chunks."""
 
     run_inline = True
     ignore_chain = ignore_agent = ignore_retriever = ignore_custom_event = ignore_retry = True
@@ -29,7 +29,7 @@ class MessageIds(BaseCallbackHandler):
     def on_chat_model_start(
         self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, **kwargs: Any
     ) -> None:
-        """Does nothing. Without this method LangChain would convert the prompt to text and report that."""
+        """Does nothing. Without this method, LangChain would convert the prompt to text and call `on_llm_start`."""
 
     def on_llm_new_token(self, token: str | list[Any], *, chunk: Any = None, run_id: UUID, **kwargs: Any) -> None:
         if isinstance(chunk, ChatGenerationChunk) and chunk.message.id is None:
@@ -37,5 +37,5 @@ class MessageIds(BaseCallbackHandler):
 
 
 def with_message_ids(config: RunnableConfig) -> RunnableConfig:
-    """Returns `config` with the handler, for a run that streams messages."""
+    """`config` with the handler, for a run that streams messages."""
     return merge_configs(config, {"callbacks": [MessageIds()]})

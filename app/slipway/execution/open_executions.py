@@ -1,4 +1,4 @@
-"""The executions of one process, in workers and in web processes: opened, stopped and closed in one place."""
+"""Opens, stops and closes the executions of one process, which is a worker or a web process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class OpenExecutions:
         self._lease_renewer = lease_renewer
         self._draining = False
         self.current: list[Execution] = []
-        """Those that are open now, in the order in which they were opened."""
+        """The open executions, in the order in which they were opened."""
 
     @property
     def worker_id(self) -> str:
@@ -43,8 +43,9 @@ class OpenExecutions:
         return self._lease_renewer.worker
 
     def open(self, run: Run, *, on_cleared: Callable[[Run], None] = lambda run: None) -> Execution:
-        """The execution of a run that this process has just claimed. `on_cleared` is called when a crash suspect is
-        cleared. Not a coroutine: a cancel of the run that arrives right after the claim must find the attempt."""
+        """Opens the execution of a run that this process has just claimed. `on_cleared` is called if the run is a crash
+        suspect and is cleared. This is not a coroutine, because a cancel request that arrives right after the claim
+        must find the attempt."""
         attempt = Attempt(self._scripts, run)
         self._lease_renewer.add(attempt)
         execution = Execution(
@@ -67,7 +68,7 @@ class OpenExecutions:
         self.current.remove(execution)
 
     def drain(self) -> None:
-        """Releases all runs at their next superstep, also those that are opened later."""
+        """Releases all runs at their next superstep, including runs that are opened later."""
         self._draining = True
         for execution in self.current:
             execution.drain()

@@ -1,16 +1,17 @@
-"""Drops events that an earlier attempt already appended to the log, so that the log has each result once.
+"""Filters the events of an attempt that continues an earlier one, so that the log contains each result once.
 
-When an attempt continues where another one died, LangGraph streams again what the first attempt had streamed: the state
-and the checkpoint that it starts from, the tasks of the superstep, and the results of tasks that had finished. Results
-that LangGraph loads come without their `tasks` event. Results of called tasks (`@task`) do not come at all.
+When an attempt continues after a crash, LangGraph streams again what the earlier attempt has streamed: the state and
+the checkpoint from which it continues, the tasks of the superstep, and the results of the tasks that had finished. It
+loads these results and streams them without the `tasks` event. Results of tasks that a node had called (`@task`) are
+not streamed at all.
 
-So each such event is appended with a mark that names what it contains. It is sent in one write group with the writes of
-its task (`Attempt.write`): either both the result and its event are stored, or neither. The next attempt drops events
-whose marks are in the log. If the log lacks the event of a stored result, because its writes could not wait for the
-event, the event is rebuilt from the stored writes.
+So each such event is appended with a mark that identifies its content. It is sent in one write group with the writes of
+its task (`Attempt.write`), so the result and its event are either both stored or both lost. The next attempt does not
+append an event whose mark is in the log. If the log has no event for a stored result, because the writes were sent
+before the event was available, the event is rebuilt from the stored writes.
 
-A task that had not finished is executed again. What it streams is appended again, behind the `metadata` event that
-announces the new attempt.
+A task that had not finished is executed again. Its events are appended again, after the `metadata` event that announces
+the new attempt.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ Namespace = tuple[str, ...]
 
 _METADATA: Final = "__metadata__"
 _RESERVED: Final = ("__", "branch:")
-"""Prefixes of channels that LangGraph adds to the channels that the graph declares."""
+"""The prefixes of channels that LangGraph adds to those that the graph declares."""
 
 
 class LogEntry(NamedTuple):
-    """One event for the log. `mark` names what it contains, so that a later attempt does not append it again."""
+    """One event for the log. `mark` identifies its content, so that a later attempt does not append it again."""
 
     name: str
     frame: bytes
@@ -43,7 +44,7 @@ class LogEntry(NamedTuple):
 
 
 class ReplayFilter:
-    """Filters the events of one attempt. `logged` is what earlier attempts appended; None in the first attempt."""
+    """Filters the events of one attempt. `logged` is what earlier attempts have appended; None in the first attempt."""
 
     def __init__(
         self, frames: FrameEncoder, results: StoredResults, plan: StartPlan, logged: LoggedEvents | None
@@ -51,11 +52,11 @@ class ReplayFilter:
         self._frames, self._logged, self._plan = frames, logged, plan
         self._results = results
         self._updates: dict[Namespace, list[LogEntry]] = {}
-        """Updates whose task is not known yet: they belong to the task of the next result in the namespace."""
+        """Updates that wait for the event of their task, by namespace: the next result in the namespace."""
         self._replayed: dict[Namespace, deque[str]] = {}
-        """Ids of tasks with stored results, in the order in which LangGraph streams their updates."""
+        """The ids of tasks with stored results, in the order in which LangGraph streams their updates, by namespace."""
         self._started: set[Namespace] = set()
-        """Namespaces of which a state was streamed."""
+        """The namespaces in which a state was streamed."""
 
     def entries(self, namespace: Sequence[str], mode: str, payload: Any) -> list[LogEntry]:
         """The events to append for one chunk of the stream."""
@@ -76,7 +77,7 @@ class ReplayFilter:
         return entries
 
     def remaining_updates(self) -> list[LogEntry]:
-        """Updates that no result followed."""
+        """The updates after which no result was streamed."""
         return [entry for updates in self._updates.values() for entry in updates]
 
     def _updates_entries(self, namespace: Namespace, payload: Any, entries: list[LogEntry]) -> list[LogEntry]:
@@ -87,10 +88,12 @@ class ReplayFilter:
             return [entry for entry in entries if _is_lifecycle(entry)]
         replayed = self._replayed.get(namespace)
         if not replayed:
-            return entries  # the result is from the cache of the graph
+            return entries  # the result comes from the cache of the graph
         task_id = replayed.popleft()
         if self._continues:
-            return [entry for entry in entries if _is_lifecycle(entry)]  # was appended when the task was announced
+            return [
+                entry for entry in entries if _is_lifecycle(entry)
+            ]  # its update was appended with its start
         return self._marked_unless_logged(entries, f"r{task_id}")
 
     def _task_entries(
@@ -100,8 +103,8 @@ class ReplayFilter:
         entries: list[LogEntry],
         debug: Mapping[str, Any] | None = None,
     ) -> list[LogEntry]:
-        """The events of a task that starts or ends. `debug` is the chunk of the mode `debug` that contains it, if it
-        does."""
+        """The events of a task that starts or ends. `debug` is the chunk of the mode `debug` that contains the task, if
+        that mode is streamed."""
         task_id, kind = task["id"], "" if debug is None else "d"
         if "triggers" not in task:
             interrupts = ",".join(str(item["id"]) for item in task["interrupts"])
@@ -112,7 +115,8 @@ class ReplayFilter:
         stored = self._results.of(task_id)
         if stored is not None and debug is None:
             self._replayed.setdefault(namespace, deque()).append(task_id)
-        # LangGraph executes all tasks again if the run names an older checkpoint; only the updates show whether it does
+        # If the run names an older checkpoint, LangGraph executes all tasks again. Only the updates show whether it
+        # does.
         if stored is None or self._plan.checkpoint:
             return _marked(entries, f"{kind}s{task_id}")
         entries = self._marked_unless_logged(entries, f"{kind}s{task_id}")
@@ -179,13 +183,14 @@ def _marked(entries: Iterable[LogEntry], mark: str) -> list[LogEntry]:
 
 
 def _is_lifecycle(entry: LogEntry | Frame) -> bool:
-    """Whether an event says that a subgraph starts or ends. Such events come in addition to those of the chunk."""
+    """Whether it is the event of a subgraph that starts or ends. A chunk can have such events in addition to its
+    own."""
     name: str = entry[0]
     return name.startswith(LIFECYCLE)
 
 
 def _starts_superstep(mode: str, payload: Any) -> bool:
-    """Whether a chunk announces a task of a superstep that starts."""
+    """Whether a chunk announces a task of a superstep that is about to start."""
     if mode == "debug":
         return bool(payload["type"] == "task")
     return mode == "tasks" and "triggers" in payload
@@ -200,7 +205,7 @@ def _is_declared(channel: str) -> bool:
 
 
 def _update_of(stored: Writes) -> Any:
-    """The update of a task in the shape in which LangGraph streams it."""
+    """The update of a task, in the form in which LangGraph streams it."""
     for channel, value in stored:
         if channel == RETURN:
             return value

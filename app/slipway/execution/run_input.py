@@ -1,7 +1,7 @@
-"""What LangGraph receives of a run: the input, the config and the context.
+"""Builds what LangGraph is called with: the input, the config and the context of a run.
 
-A later attempt must not pass input to the graph that an earlier one has stored in a checkpoint already. So `plan_start`
-compares with the newest checkpoint of the thread."""
+Input that an earlier attempt has already stored in a checkpoint must not be passed to the graph again. So `plan_start`
+reads the newest checkpoint of the thread."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from slipway.checkpoints.interrupt_answers import NULL_TASK, is_answer_map, unco
 from slipway.graphs.recursion_limit import default_recursion_limit
 from slipway.runs.record import Run
 
-_PASSED_ON: Final = ("tags", "max_concurrency", "run_name")
+_UNCHANGED_MEMBERS: Final = ("tags", "max_concurrency", "run_name")
 """Members of the request's config that are passed to LangGraph unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartPlan:
-    """How to start this attempt."""
+    """How to start an attempt."""
 
     input: Any
     checkpoint: dict[str, Any]
-    """The checkpoint that the run names, as members of `configurable`; empty if it names none."""
+    """The checkpoint that the request named, as members of `configurable`. Empty if it named none."""
     resumes_attempt: bool
-    """Whether an earlier attempt of the run has stored a checkpoint, from which this one continues."""
+    """Whether an earlier attempt at the run has stored a checkpoint. Then this attempt continues from it."""
     only_input_stored: bool = False
     """Whether that checkpoint contains only the input of the run."""
 
@@ -54,9 +54,9 @@ def plan_start(run: Run, newest: CheckpointTuple | None) -> StartPlan:
 
 
 def _remaining_command(command: Mapping[str, Any], newest: CheckpointTuple) -> Mapping[str, Any] | None:
-    """The part of a command that must be passed again, on the checkpoint that an earlier attempt started from.
-    LangGraph has stored the command there, except answers that name their interrupts: each of these is passed until its
-    task has used it. None if nothing remains."""
+    """The part of a command that must be passed again, when the attempt starts from the same checkpoint as the one
+    before. LangGraph has stored the command with that checkpoint, except answers that name their interrupts: such an
+    answer is passed until its task has used it. None if nothing remains."""
     writes, resume = newest.pending_writes or (), command.get("resume")
     stored = any(task_id == NULL_TASK for task_id, _, _ in writes)
     if not is_answer_map(resume):
@@ -68,7 +68,7 @@ def _remaining_command(command: Mapping[str, Any], newest: CheckpointTuple) -> M
 
 
 def command_of(command: Mapping[str, Any]) -> Command[Any]:
-    """Converts a command of the protocol to LangGraph's."""
+    """Converts a command of the protocol to LangGraph's `Command`."""
     goto = command.get("goto")
     targets = goto if isinstance(goto, list) else [goto] if goto else []
     update = command.get("update")
@@ -93,13 +93,13 @@ def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> Runna
         "recursion_limit": _recursion_limit(run, {}, steps_left),
         "run_id": UUID(run.run_id),
     }
-    config |= {name: requested[name] for name in _PASSED_ON if requested.get(name)}
+    config |= {name: requested[name] for name in _UNCHANGED_MEMBERS if requested.get(name)}
     return cast(RunnableConfig, config)
 
 
 def bound_config(run: Run, graph_config: RunnableConfig, name: str, steps_left: int) -> RunnableConfig:
-    """The recursion limit and the run name, which depend on the config that the graph was given by `with_config`
-    (`graph_config`). LangGraph merges the other members itself. `name` is the name of the graph."""
+    """The members that depend on the graph: recursion limit and run name. `graph_config` is the config that
+    `with_config` gave the graph, and `name` the name of the graph. LangGraph merges the other members itself."""
     requested = run.options.config or {}
     return {
         "recursion_limit": _recursion_limit(run, graph_config, steps_left),
@@ -108,14 +108,14 @@ def bound_config(run: Run, graph_config: RunnableConfig, name: str, steps_left: 
 
 
 def _recursion_limit(run: Run, graph_config: RunnableConfig, steps_left: int) -> int:
-    """The limit of the request, else of the assistant, else of the graph, else the default. At most one above the
-    ceiling: LangGraph needs one superstep more than it executes to find out that nothing is left. `CeilingGuard`
-    enforces the ceiling itself."""
+    """The limit of the request, else of the assistant, else of the graph, else the default. It is at most the ceiling
+    plus 1, because LangGraph needs one superstep more than it executes, to detect that no task is left. `CeilingGuard`
+    enforces the ceiling."""
     requested = (run.options.config or {}).get("recursion_limit")
     limit = requested or graph_config.get("recursion_limit") or default_recursion_limit()
     return int(min(limit, max(1, steps_left + 1)))
 
 
 def context_of(run: Run) -> dict[str, Any]:
-    """The context of the request and the assistant, without `ceilings`, which is for the server."""
+    """The context of the run, without `ceilings`, which only Slipway reads."""
     return {name: value for name, value in (run.options.context or {}).items() if name != "ceilings"}

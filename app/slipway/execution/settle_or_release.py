@@ -1,4 +1,5 @@
-"""Settles or releases the run of one attempt: the last write of every execution, however the execution ended."""
+"""Settles or releases the run of one attempt. This is the last write of every execution, however the execution
+ended."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """How the run will end, and what its thread will show."""
+    """The phase and the failure with which the run will end, and what it will write to the record of its thread."""
 
     phase: Phase
     failure: Failure | None
@@ -57,9 +58,9 @@ class RunSettler:
     event_ttl_s: int
 
     async def settle_or_release(self, outcome: Outcome, graph: Graph | None) -> Outcome:
-        """Settles or releases the run as `outcome` says, and returns how it has really ended: a cancel request may come
-        first, a state may not be readable, the run may be lost. An unexpected exception fails the run at once, because
-        another attempt would repeat the effects of the graph and then fail in the same way."""
+        """Settles or releases the run according to `outcome`. Returns the actual outcome, which differs if a cancel
+        request came first, if the state cannot be read, or if the run was lost. An unexpected exception fails the run
+        at once, because another attempt would repeat the effects of the graph and then fail in the same way."""
         try:
             return await self._write_outcome(outcome, graph)
         except BaseException as error:
@@ -87,7 +88,8 @@ class RunSettler:
             return Outcome(None, StopReason.LOST, problem=str(error))
 
     def _is_process_fault(self, error: BaseException) -> bool:
-        """Whether this process cannot or must not settle the run. A graph may raise exceptions of the same classes."""
+        """Whether the error means that this process cannot or must not settle the run. Exceptions of the same classes
+        that the graph raised do not count."""
         if is_a(error, asyncio.CancelledError):
             task = asyncio.current_task()
             return task is not None and task.cancelling() > 0
@@ -130,8 +132,8 @@ class RunSettler:
         )
 
     async def _ending(self, phase: Phase, failure: Failure | None, graph: Graph | None) -> _Ending:
-        """Adds what the thread will show. A state that cannot be read or encoded fails the run, because another attempt
-        would fail in the same way; the values of the thread record remain."""
+        """Adds what is written to the record of the thread. A state that cannot be read or encoded fails the run,
+        because another attempt would fail in the same way; then the values in the record remain unchanged."""
         try:
             return _Ending(phase, failure, await self._thread_summary(phase, graph))
         except BaseException as error:
@@ -143,8 +145,8 @@ class RunSettler:
             return _Ending(Phase.FAILED, failure or _unexpected_failure(error), EMPTY_SUMMARY)
 
     async def _thread_summary(self, phase: Phase, graph: Graph | None) -> ThreadSummary:
-        """The last state in the stream, or the newest checkpoint if the run was cut short, or if the graph streams less
-        than its whole state."""
+        """Built from the last state in the stream; from the newest checkpoint if the run was stopped before its end, or
+        if the graph streams only a part of its state."""
         if graph is None:
             return EMPTY_SUMMARY
         returned = phase in (Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL) and self.observer.received_values

@@ -1,5 +1,5 @@
-"""The stream of a graph, chunk by chunk: LangGraph's stream modes, LangChain's events if they were requested, and what
-the graph's own stream transformers add."""
+"""Executes a graph and yields its chunks: those of LangGraph's stream modes, LangChain's events if they were requested,
+and the output of the graph's stream transformers."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from slipway.graphs.run_context import context_arguments
 from slipway.runs.record import Run
 
 StreamChunk = tuple[Sequence[str], str, Any]
-"""Namespace (empty at the root), mode, payload."""
+"""Namespace (empty for the root graph), mode and payload."""
 
 REQUIRED_MODES: Final = frozenset({"tasks", "values"})
-"""Modes that are streamed whichever modes clients requested: the ceilings count tasks, and the thread record shows
-values."""
+"""Modes that are always streamed, whichever modes clients requested: ceilings are counted by `tasks`, and the record of
+the thread contains the last `values`."""
 
 CUSTOM_PREFIX: Final = "custom:"
-"""Begins the modes of what stream transformers push; the rest is the name of their channel."""
+"""The prefix of the modes of stream transformers. The name of the transformer's channel follows."""
 
 
 async def stream_graph(
     graph: Graph, run: Run, input_: Any, config: RunnableConfig, modes: set[str], control: RunControl
 ) -> AsyncIterator[StreamChunk]:
-    """Executes `graph` and yields its chunks. The nodes of a superstep are executed only after the `tasks` chunks that
-    announce them were taken."""
+    """Executes `graph` and yields its chunks. The nodes of a superstep are executed only after the consumer has
+    received the `tasks` chunks that announce them."""
     subgraphs = _streams_subgraphs(run)
     options = _options(graph, run, modes, control)
     if "messages" in modes:
@@ -58,11 +58,11 @@ def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> di
     breaks = before or after or _has_breakpoints(graph)
     return {
         "context": context_arguments(graph.context_schema, context_of(run)),
-        # only the mode `updates` shows breakpoints
+        # only the mode `updates` contains breakpoints
         "stream_mode": list(modes | REQUIRED_MODES | ({"updates"} if breaks else set())),
         "interrupt_before": before,
         "interrupt_after": after,
-        # the stream leaves out what the output schema leaves out; the state of the thread shows everything
+        # the stream has only the channels of the output schema; the record of the thread has all channels
         "output_keys": graph.output_channels,
         "durability": run.options.durability or "async",
         "control": control,
@@ -71,8 +71,8 @@ def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> di
 
 
 def _has_breakpoints(graph: Graph, checked: frozenset[int] = frozenset()) -> bool:
-    """Whether the graph, or one of its subgraphs, was compiled with breakpoints. A graph may contain itself, so nodes
-    that were `checked` (by their `id()`) are skipped."""
+    """Whether the graph or one of its subgraphs was compiled with breakpoints. A graph may contain itself, so graphs
+    whose nodes are in `checked` (by `id()`) are skipped."""
     if graph.interrupt_before_nodes or graph.interrupt_after_nodes:
         return True
     checked |= {id(graph.nodes)}  # copies of a graph share their nodes
@@ -91,8 +91,8 @@ def _streams_subgraphs(run: Run) -> bool:
 async def _stream_langchain_events(
     graph: Graph, input_: Any, config: RunnableConfig, options: dict[str, Any]
 ) -> AsyncIterator[tuple[Any, ...]]:
-    """Yields LangChain's events as tuples of one. The chunks of the other modes arrive as events of the root run, and
-    are yielded as they are."""
+    """Yields each of LangChain's events as a tuple with one member. The chunks of the other modes arrive as events of
+    the root run, and are yielded unchanged."""
     root = None
     async for event in graph.astream_events(input_, config, version="v2", **options):
         root = root or event["run_id"]
@@ -103,31 +103,32 @@ async def _stream_langchain_events(
 
 
 async def stream_with_transformers(graph: Graph, raw: AsyncIterator[StreamChunk]) -> AsyncIterator[StreamChunk]:
-    """Yields the chunks of `raw`, each after what the graph's stream transformers pushed for it into named channels.
+    """Yields the chunks of `raw`. Before each chunk, yields what the graph's stream transformers pushed to named
+    channels when they received it.
 
     LangGraph runs stream transformers only in its own event protocol, which controls the stream, its modes and its end.
     Here they receive the ordinary stream. An exception of a transformer fails the graph."""
-    from langgraph.stream._mux import StreamMux  # private in LangGraph: only graphs with transformers depend on it
+    from langgraph.stream._mux import StreamMux  # private in LangGraph; only graphs with transformers need it
 
     mux = StreamMux(factories=list(graph.stream_transformers), is_async=True)
     channel = mux._events
-    aiter(channel)  # a channel keeps nothing before it is iterated
+    aiter(channel)  # a channel stores nothing before it is iterated
     try:
         async for namespace, mode, payload in raw:
             params: Any = {"namespace": list(namespace), "timestamp": int(time.time() * 1000), "data": payload}
             await mux.apush({"type": "event", "method": mode, "params": params})
-            for chunk in _take_custom_events(channel):
+            for chunk in _remove_custom_events(channel):
                 yield chunk
             yield namespace, mode, payload
         await mux.aclose()
     except BaseException as error:
         await mux.afail(error)
         raise
-    for chunk in _take_custom_events(channel):
+    for chunk in _remove_custom_events(channel):
         yield chunk
 
 
-def _take_custom_events(channel: Any) -> list[StreamChunk]:
+def _remove_custom_events(channel: Any) -> list[StreamChunk]:
     """Removes all events from the channel and returns those of named channels."""
     events = [event for _, event in channel._items if event["method"].startswith(CUSTOM_PREFIX)]
     channel._items.clear()

@@ -1,4 +1,4 @@
-"""Collects from the stream of a graph what settling the run needs: the last state, interrupts and the failed node."""
+"""Collects what settling a run needs from the stream of its graph: the last state, interrupts and the failed node."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from slipway.serialization.json_encoding import dumps
 
 @dataclass(slots=True)
 class StreamObserver:
-    """Collects from the stream of the root graph what the end of the run needs, whichever modes clients requested."""
+    """Receives the chunks of the root graph in the modes that are always streamed."""
 
     values: Any = None
-    """The last state; it has the key `INTERRUPT` after a superstep with interrupts."""
+    """The last state. After a superstep with interrupts it has the key `INTERRUPT`."""
     received_values: bool = False
     interrupts: dict[str, list[Any]] = field(default_factory=dict)
     """Interrupts by task id."""
@@ -30,18 +30,18 @@ class StreamObserver:
         return bool(self.pending_interrupts or self.breakpoint)
 
     def on_values(self, payload: Any) -> None:
-        """Takes a chunk of the mode `values`: the state after a superstep."""
+        """Handles a chunk of the mode `values`: the state after a superstep."""
         self.values, self.received_values = payload, True
         if isinstance(payload, dict) and payload.get(INTERRUPT):
             self.pending_interrupts.extend(payload[INTERRUPT])
 
     def on_updates(self, payload: Any) -> None:
-        """Takes a chunk of the mode `updates`. An empty list of interrupts is a breakpoint."""
+        """Handles a chunk of the mode `updates`. An empty list of interrupts means a breakpoint."""
         if isinstance(payload, dict) and payload.get(INTERRUPT) == ():
             self.breakpoint = True
 
     def on_task_end(self, payload: dict[str, Any]) -> None:
-        """Takes a chunk of the mode `tasks` with which a task ends."""
+        """Handles a chunk of the mode `tasks` that reports the end of a task."""
         if payload["interrupts"]:
             self.interrupts[payload["id"]] = payload["interrupts"]
         elif payload["error"] is not None:
@@ -55,7 +55,7 @@ class StreamObserver:
         return self.values
 
     def result(self) -> str:
-        """What `wait` and `join` return, as JSON text; never null."""
+        """What `wait` and `join` return, as JSON text. Never null."""
         values = self.values_without_interrupts()
         if self.pending_interrupts:
             return dumps({**(values if isinstance(values, dict) else {}), INTERRUPT: self.pending_interrupts}).decode()

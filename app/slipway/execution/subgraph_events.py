@@ -15,12 +15,12 @@ Namespace = tuple[str, ...]
 
 
 class SubgraphEvents:
-    """Takes the chunks of one run in order, and yields the events with the namespaces of their subgraphs."""
+    """Receives the chunks of one run in order and yields the events, each with the namespace of its subgraph."""
 
     def __init__(self) -> None:
         self._open: set[Namespace] = set()
         self._calls: dict[Namespace, str] = {}
-        """Ids of the tool calls that tasks execute, by the namespace of the task."""
+        """The ids of the tool calls that tasks execute, by the namespace of the task."""
 
     def events_for(
         self, namespace: Sequence[str], mode: str, payload: Any
@@ -58,8 +58,8 @@ def _end_status(payload: Mapping[str, Any]) -> str:
 
 
 def _tool_call_id(input_: Any) -> str | None:
-    """The id of the tool call that a task executes: the input is the call itself (`Send`), or its messages end with one
-    call."""
+    """The id of the tool call that a task executes. The input of the task is the call itself (`Send`), or its last
+    message has exactly one call."""
     if not isinstance(input_, Mapping):
         return None
     call = input_.get("tool_call")

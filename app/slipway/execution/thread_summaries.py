@@ -1,4 +1,4 @@
-"""What a thread shows after a run: built from the stream of the graph, or from the newest checkpoint."""
+"""Builds what a run writes to the record of its thread: from the stream of the graph, or from the newest checkpoint."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def summary_from_snapshot(snapshot: StateSnapshot) -> ThreadSummary:
 
 
 def public_interrupt(item: Any) -> dict[str, Any]:
-    """An interrupt as thread records show it: with `response_schema` only if it has one."""
+    """An interrupt as the record of a thread contains it: with `response_schema` only if it has one."""
     names = ("id", "value", "response_schema")
     raw = item if isinstance(item, dict) else {name: getattr(item, name) for name in names}
     shown = {"id": raw["id"], "value": raw["value"]}

@@ -1,4 +1,4 @@
-"""The stream mode `tools`: LangGraph's chunks of tool calls, in the names that clients expect."""
+"""The stream mode `tools`: LangGraph's chunks of tool calls, with the names that clients expect."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ _EVENT_NAMES: Final[Mapping[str, tuple[str, str, str]]] = {
     "tool-finished": ("on_tool_end", "output", "output"),
     "tool-error": ("on_tool_error", "message", "error"),
 }
-"""LangGraph's event: the client's event, and the member with its content, by LangGraph's and by the client's name."""
+"""By LangGraph's event name: the client's event name, and the names that LangGraph and the client have for the member
+with the content."""
 
 
 class ToolEvents:
-    """The tool events of one run. Each has the name of the tool, which LangGraph sends only when a call starts."""
+    """Encodes the tool events of one run. Each event contains the name of the tool, which LangGraph sends only when the
+    call starts."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
