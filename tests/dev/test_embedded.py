@@ -1,4 +1,4 @@
-"""The embedded Valkey: it keeps what was written, has one owner at a time, and never outlives it."""
+"""The embedded Valkey: it stores data durably, has one owner at a time, and exits with its owner."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.conftest import Eventually
 
 pytestmark = pytest.mark.processes
 
-HOLD = """
+OWNER = """
 import asyncio, pathlib, sys
 from slipway.processes.embedded_valkey import EmbeddedServer
 from slipway.processes.supervisor import Supervisor
@@ -58,14 +58,14 @@ async def running(data_dir: Path) -> AsyncIterator[tuple[EmbeddedServer, Supervi
             await supervisor.stop()
 
 
-async def test_it_keeps_what_was_written(tmp_path: Path) -> None:
+async def test_data_survives_a_restart(tmp_path: Path) -> None:
     async with running(tmp_path / "data") as (_, _, pipeline):
         await pipeline.send("SET", "a", "1")
     async with running(tmp_path / "data") as (_, _, pipeline):
         assert await pipeline.send("GET", "a") == b"1"
 
 
-async def test_it_keeps_what_was_written_before_it_was_killed(tmp_path: Path, eventually: Eventually) -> None:
+async def test_data_survives_sigkill(tmp_path: Path, eventually: Eventually) -> None:
     async with running(tmp_path / "data") as (_, supervisor, pipeline):
         await pipeline.send("SET", "a", "1")
         first = supervisor.pid("valkey")
@@ -74,7 +74,7 @@ async def test_it_keeps_what_was_written_before_it_was_killed(tmp_path: Path, ev
         assert await pipeline.send("GET", "a", repeatable=True) == b"1"
 
 
-async def test_nobody_else_may_talk_to_it_and_it_never_drops_a_key(tmp_path: Path) -> None:
+async def test_only_its_user_can_connect_and_no_key_is_evicted(tmp_path: Path) -> None:
     async with running(tmp_path / "data") as (server, _, pipeline):
         assert await pipeline.send("CONFIG", "GET", "port") == [b"port", b"0"]
         assert await pipeline.send("CONFIG", "GET", "maxmemory-policy") == [b"maxmemory-policy", b"noeviction"]
@@ -84,13 +84,13 @@ async def test_nobody_else_may_talk_to_it_and_it_never_drops_a_key(tmp_path: Pat
         assert stat.S_IMODE(server.data_dir.stat().st_mode) == 0o700
 
 
-async def test_a_path_too_long_for_a_socket_is_no_obstacle(tmp_path: Path) -> None:
+async def test_a_path_can_be_longer_than_a_socket_allows(tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["a-long-name-of-a-folder"] * 6)
     async with running(deep) as (_, _, pipeline):
         assert await pipeline.send("PING") in (b"PONG", "PONG")
 
 
-async def test_a_second_owner_gets_an_error_that_names_the_first(tmp_path: Path) -> None:
+async def test_the_error_for_a_second_owner_names_the_first(tmp_path: Path) -> None:
     async with EmbeddedServer(tmp_path).locked():
         with pytest.raises(ConfigError, match=rf"in use .*process {os.getpid()}.*--data-dir"):
             async with EmbeddedServer(tmp_path).locked():
@@ -99,31 +99,33 @@ async def test_a_second_owner_gets_an_error_that_names_the_first(tmp_path: Path)
         pass
 
 
-async def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+async def test_the_error_for_an_unwritable_folder_names_the_option(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="SLIPWAY_DATA_DIR"):
         async with EmbeddedServer(tmp_path / "file" / "data").locked():
             pass
 
 
-@pytest.mark.parametrize("orphan", [False, True], ids=["killed owner", "orphaned server"])
-async def test_a_successor_of_a_killed_owner_waits_for_the_old_server(tmp_path: Path, orphan: bool) -> None:
-    owner = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
+@pytest.mark.parametrize("stopped", [False, True], ids=["killed owner", "stopped server"])
+async def test_the_next_owner_waits_until_the_old_server_exits(tmp_path: Path, stopped: bool) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE)
     assert owner.stdout is not None
-    with owner.stdout as said:
-        line = said.readline()
+    with owner.stdout as output:
+        line = output.readline()
         while line and not line.startswith(b"pid "):
-            line = said.readline()
+            line = output.readline()
     pid = int(line.split()[1])
-    if orphan:
-        os.kill(pid, signal.SIGSTOP)  # a stopped server obeys nobody until it goes on
+    if stopped:
+        os.kill(pid, signal.SIGSTOP)  # a stopped server handles no signal until it continues
     owner.kill()
     owner.wait()
-    waking = asyncio.get_running_loop().call_later(0.3, os.kill, pid, signal.SIGCONT) if orphan else None
+    continuing = asyncio.get_running_loop().call_later(0.3, os.kill, pid, signal.SIGCONT) if stopped else None
     async with running(tmp_path) as (server, supervisor, pipeline):
         assert supervisor.pid("valkey") != pid
-        assert f"{pid}:signal-handler" in server.log_file.read_text(), "it was killed, with what it had not written yet"
+        assert f"{pid}:signal-handler" in server.log_file.read_text(), (
+            "the old server was killed before it wrote its data"
+        )
         assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
         assert await pipeline.send("DBSIZE") == 0
-    if waking is not None:
-        waking.cancel()
+    if continuing is not None:
+        continuing.cancel()

@@ -1,6 +1,6 @@
-"""Children that are forked from a template process: they are the supervisor's like any others.
+"""Children that the fork server forks: the supervisor treats them like other children.
 
-They are workers that wait for a Redis which is never there: they live, and import nothing of a user's.
+The tests use workers that wait for an unavailable Redis: they keep running and import no project.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from slipway.processes.child_commands import slipway
 from slipway.processes.fork_server import CHILD_ACCEPTED
 from slipway.processes.supervisor import FORK_SERVER, ChildSpec, Supervisor
 from tests.conftest import Eventually
-from tests.dev.test_supervisor import Deaths, gone
+from tests.dev.test_supervisor import RecordedExits, has_exited
 
 pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="elsewhere children are executed"),
+    pytest.mark.skipif(sys.platform != "linux", reason="on other systems children are executed, not forked"),
     pytest.mark.processes,
 ]
 
 
 @pytest.fixture
 async def supervisor(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Supervisor]:
-    """Patient with its template, which imports everything on whatever machine this is."""
+    """A supervisor with a fork server. The timeout is long, because the imports are slow on a loaded machine."""
     monkeypatch.setattr(fork_client, "REPLY_TIMEOUT_S", 50)
     supervisor = Supervisor()
     await supervisor.start_fork_server()
@@ -55,78 +55,80 @@ def worker(tmp_path: Path) -> ChildSpec:
 
 
 def workers_of(config: Path) -> set[int]:
-    """The living processes that were started on this langgraph.json."""
-    found = set()
+    """The ids of the running processes that were started with this langgraph.json."""
+    pids = set()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if str(config) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
-                found.add(process.pid)
-    return found
+                pids.add(process.pid)
+    return pids
 
 
-def ways(lines: Sequence[Mapping[str, Any]]) -> list[object]:
-    """How the workers were started, one after the other."""
+def start_methods(lines: Sequence[Mapping[str, Any]]) -> list[object]:
+    """How each worker was started: `forked` or `executed`."""
     return [line["how"] for line in lines if line["event"] == "child.started" and line["child"] == "worker"]
 
 
-async def test_it_is_our_child_and_shows_as_what_it_is(
+async def test_a_forked_child_has_the_supervisor_as_parent_and_its_own_title(
     supervisor: Supervisor, worker: ChildSpec, eventually: Eventually
 ) -> None:
     with capture_logs() as lines:
         await supervisor.start_child(worker)
     child = psutil.Process(supervisor.pid("worker"))
-    assert ways(lines) == ["forked"]
+    assert start_methods(lines) == ["forked"]
     assert child.ppid() == os.getpid()
     assert os.getsid(child.pid) == child.pid
     await eventually(lambda: (child.name(), child.cmdline()) == ("slipway worker", list(worker.command)))
 
 
-async def test_how_it_ended_is_known(supervisor: Supervisor, worker: ChildSpec, eventually: Eventually) -> None:
-    deaths = Deaths()
-    await supervisor.start_child(ChildSpec("worker", worker.command, worker.arguments, worker.env, on_exit=deaths))
-    os.kill(supervisor.pid("worker"), signal.SIGKILL)
-    await eventually(lambda: deaths.seen)
-    assert [death.description for death in deaths.seen] == ["SIGKILL"]
-
-
-async def test_a_child_that_says_it_can_never_start_is_not_started_again(supervisor: Supervisor) -> None:
-    deaths = Deaths()
-    await supervisor.start_child(
-        ChildSpec("refused", slipway("worker"), ("worker", "--config", "nowhere"), on_exit=deaths)
-    )
-    with pytest.raises(ConfigError, match="refused cannot start"):
-        await supervisor.run_until(asyncio.Event())
-    assert not deaths.seen
-
-
-def links(folder: Path) -> dict[str, Path]:
-    """What a process has open, by number."""
-    found = {}
-    for link in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            found[link.name] = link.readlink()
-    return found
-
-
-async def test_what_was_not_handed_down_is_closed(
+async def test_the_exit_of_a_forked_child_is_reported(
     supervisor: Supervisor, worker: ChildSpec, eventually: Eventually
 ) -> None:
-    ours, its = os.pipe()
-    given = ChildSpec("worker", worker.command, worker.arguments, worker.env, (its,))
+    exits = RecordedExits()
+    await supervisor.start_child(ChildSpec("worker", worker.command, worker.arguments, worker.env, on_exit=exits))
+    os.kill(supervisor.pid("worker"), signal.SIGKILL)
+    await eventually(lambda: exits.recorded)
+    assert [exit_.description for exit_ in exits.recorded] == ["SIGKILL"]
+
+
+async def test_a_forked_child_with_a_wrong_option_is_not_restarted(supervisor: Supervisor) -> None:
+    exits = RecordedExits()
+    await supervisor.start_child(
+        ChildSpec("invalid", slipway("worker"), ("worker", "--config", "nowhere"), on_exit=exits)
+    )
+    with pytest.raises(ConfigError, match="invalid cannot start"):
+        await supervisor.run_until(asyncio.Event())
+    assert not exits.recorded
+
+
+def open_files(folder: Path) -> dict[str, Path]:
+    """The open files of a process by descriptor. `folder` is its `/proc/<pid>/fd`."""
+    files = {}
+    for link in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            files[link.name] = link.readlink()
+    return files
+
+
+async def test_a_forked_child_has_only_the_descriptors_passed_to_it(
+    supervisor: Supervisor, worker: ChildSpec, eventually: Eventually
+) -> None:
+    parent_end, child_end = os.pipe()
+    spec = ChildSpec("worker", worker.command, worker.arguments, worker.env, (child_end,))
     try:
-        await supervisor.start_child(given)
-        held = Path(f"/proc/{supervisor.pid('worker')}/fd")
-        pipe = Path(f"/proc/self/fd/{its}").readlink()
-        await eventually(lambda: links(held).get(str(its)) == pipe)
-        assert list(links(held).values()).count(pipe) == 1
-        template = Path(f"/proc/{supervisor.pid(FORK_SERVER)}/fd")
-        await eventually(lambda: pipe not in links(template).values())
+        await supervisor.start_child(spec)
+        of_child = Path(f"/proc/{supervisor.pid('worker')}/fd")
+        pipe = Path(f"/proc/self/fd/{child_end}").readlink()
+        await eventually(lambda: open_files(of_child).get(str(child_end)) == pipe)
+        assert list(open_files(of_child).values()).count(pipe) == 1
+        of_fork_server = Path(f"/proc/{supervisor.pid(FORK_SERVER)}/fd")
+        await eventually(lambda: pipe not in open_files(of_fork_server).values())
     finally:
-        os.close(ours)
-        os.close(its)
+        os.close(parent_end)
+        os.close(child_end)
 
 
-async def test_children_that_are_wanted_at_once_are_all_forked(supervisor: Supervisor, worker: ChildSpec) -> None:
+async def test_children_requested_at_once_are_all_forked(supervisor: Supervisor, worker: ChildSpec) -> None:
     names = [f"worker-{number}" for number in range(8)]
     specs = [ChildSpec(name, worker.command, worker.arguments, worker.env) for name in names]
     with capture_logs() as lines:
@@ -135,49 +137,51 @@ async def test_children_that_are_wanted_at_once_are_all_forked(supervisor: Super
     assert started == dict.fromkeys(names, "forked")
 
 
-async def test_what_others_leave_behind_is_not_adopted(supervisor: Supervisor, worker: ChildSpec) -> None:
+async def test_the_supervisor_does_not_adopt_orphans(supervisor: Supervisor, worker: ChildSpec) -> None:
     await supervisor.start_child(worker)
-    leaves = subprocess.run(["sh", "-c", "sleep 60 > /dev/null & echo $!"], stdout=subprocess.PIPE, check=True)
-    orphan = psutil.Process(int(leaves.stdout))
+    shell = subprocess.run(["sh", "-c", "sleep 60 > /dev/null & echo $!"], stdout=subprocess.PIPE, check=True)
+    orphan = psutil.Process(int(shell.stdout))
     try:
         assert orphan.ppid() != os.getpid()
     finally:
         orphan.kill()
 
 
-@pytest.mark.parametrize(("answer", "goes_on"), [(CHILD_ACCEPTED, True), (b"", False)], ids=["wanted", "not wanted"])
-def test_a_child_goes_on_only_when_the_supervisor_wants_it(answer: bytes, goes_on: bool) -> None:
-    """A supervisor that stopped waiting has closed its end of the socket."""
-    use = "import sys; from slipway.processes.fork_server import _send_pid"
-    source = f"{use}; _send_pid(int(sys.argv[1])); print('on')"
-    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, its:
-        command = (sys.executable, "-c", source, str(its.fileno()))
-        child = subprocess.Popen(command, pass_fds=(its.fileno(),), stdout=subprocess.PIPE)
-        its.close()
-        ours.settimeout(30)
-        assert int(ours.recv(32)) == child.pid
-        if answer:
-            ours.send(answer)
-    said, _ = child.communicate(timeout=30)
-    assert (said, child.returncode) == ((b"on\n", 0) if goes_on else (b"", 1))
+@pytest.mark.parametrize(
+    ("reply", "continues"), [(CHILD_ACCEPTED, True), (b"", False)], ids=["accepted", "not accepted"]
+)
+def test_a_forked_child_continues_only_when_the_supervisor_accepts_it(reply: bytes, continues: bool) -> None:
+    """A supervisor whose request timed out has closed its end of the socket."""
+    imports = "import sys; from slipway.processes.fork_server import _send_pid"
+    source = f"{imports}; _send_pid(int(sys.argv[1])); print('continued')"
+    parent_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with parent_end, child_end:
+        command = (sys.executable, "-c", source, str(child_end.fileno()))
+        child = subprocess.Popen(command, pass_fds=(child_end.fileno(),), stdout=subprocess.PIPE)
+        child_end.close()
+        parent_end.settimeout(30)
+        assert int(parent_end.recv(32)) == child.pid
+        if reply:
+            parent_end.send(reply)
+    output, _ = child.communicate(timeout=30)
+    assert (output, child.returncode) == ((b"continued\n", 0) if continues else (b"", 1))
 
 
-async def test_a_killed_fork_server_takes_nobody_down_and_is_replaced(
+async def test_a_killed_fork_server_is_restarted_and_its_children_continue(
     supervisor: Supervisor, worker: ChildSpec, eventually: Eventually
 ) -> None:
     with capture_logs() as lines:
         await supervisor.start_child(worker)
-        first, template = supervisor.pid("worker"), supervisor.pid(FORK_SERVER)
-        os.kill(template, signal.SIGKILL)
-        await eventually(lambda: supervisor.pid(FORK_SERVER) != template)
-        assert not gone(first)
+        first, fork_server = supervisor.pid("worker"), supervisor.pid(FORK_SERVER)
+        os.kill(fork_server, signal.SIGKILL)
+        await eventually(lambda: supervisor.pid(FORK_SERVER) != fork_server)
+        assert not has_exited(first)
         os.kill(first, signal.SIGKILL)
         await eventually(lambda: supervisor.pid("worker") != first)
-    assert ways(lines) == ["forked", "forked"]
+    assert start_methods(lines) == ["forked", "forked"]
 
 
-async def test_fork_server_and_worker_killed_at_once(
+async def test_a_worker_is_restarted_when_it_is_killed_with_the_fork_server(
     supervisor: Supervisor, worker: ChildSpec, eventually: Eventually
 ) -> None:
     await supervisor.start_child(worker)
@@ -185,23 +189,23 @@ async def test_fork_server_and_worker_killed_at_once(
     os.kill(supervisor.pid(FORK_SERVER), signal.SIGKILL)
     os.kill(first, signal.SIGKILL)
     await eventually(lambda: supervisor.pid("worker") != first)
-    assert not gone(supervisor.pid("worker"))
+    assert not has_exited(supervisor.pid("worker"))
 
 
-async def test_a_fork_server_that_does_not_answer_is_done_without(
+async def test_without_a_reply_of_the_fork_server_the_child_is_executed(
     supervisor: Supervisor, worker: ChildSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
     monkeypatch.setattr(fork_client, "REPLY_TIMEOUT_S", 0.1)
-    template, earlier = supervisor.pid(FORK_SERVER), zombies()  # other tests of this process may have left some
-    os.kill(template, signal.SIGSTOP)
+    fork_server, earlier = supervisor.pid(FORK_SERVER), zombies()  # other tests of this process may have left zombies
+    os.kill(fork_server, signal.SIGSTOP)
     with capture_logs() as lines:
         await supervisor.start_child(worker)
-    assert ways(lines) == ["executed"]
+    assert start_methods(lines) == ["executed"]
     monkeypatch.setattr(fork_client, "REPLY_TIMEOUT_S", 50)
-    os.kill(template, signal.SIGCONT)
+    os.kill(fork_server, signal.SIGCONT)
     await supervisor.start_child(ChildSpec("next", worker.command, worker.arguments, worker.env))
-    wanted = {supervisor.pid("worker"), supervisor.pid("next")}
-    await eventually(lambda: workers_of(tmp_path / "langgraph.json") == wanted)
+    expected = {supervisor.pid("worker"), supervisor.pid("next")}
+    await eventually(lambda: workers_of(tmp_path / "langgraph.json") == expected)
     await supervisor.start_child(ChildSpec("last", worker.command, worker.arguments, worker.env))
     await eventually(lambda: not set(zombies()) - set(earlier))  # the withdrawn request was not served
 
@@ -211,19 +215,17 @@ def zombies() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
 
 
-async def test_a_fork_server_that_exits_during_a_request_is_not_waited_for(
-    supervisor: Supervisor, worker: ChildSpec
-) -> None:
+async def test_a_request_ends_when_the_fork_server_exits(supervisor: Supervisor, worker: ChildSpec) -> None:
     os.kill(supervisor.pid(FORK_SERVER), signal.SIGSTOP)
     with capture_logs() as lines:
         starting = asyncio.create_task(supervisor.start_child(worker))
-        await asyncio.sleep(0)  # the order is sent
+        await asyncio.sleep(0)  # the request is sent
         os.kill(supervisor.pid(FORK_SERVER), signal.SIGKILL)
         await starting
-    assert ways(lines) == ["executed"], "and not forked by its successor"
+    assert start_methods(lines) == ["executed"], "the next fork server did not fork it"
 
 
-async def test_where_it_cannot_be_done_children_are_executed(
+async def test_children_are_executed_where_forking_is_not_supported(
     worker: ChildSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervising, "is_supported", lambda: False)
@@ -233,24 +235,24 @@ async def test_where_it_cannot_be_done_children_are_executed(
         await supervisor.start_child(worker)
     supervisor.kill()
     await supervisor.stop()
-    assert ways(lines) == ["executed"]
+    assert start_methods(lines) == ["executed"]
 
 
-async def test_one_that_gives_up_waiting_for_a_child_does_not_stop_the_others() -> None:
+async def test_a_cancelled_wait_for_a_child_does_not_end_other_waits() -> None:
     child = fork_client.ForkedProcess(os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}))
-    given_up, kept = (asyncio.create_task(child.wait()) for _ in range(2))
+    cancelled, waiting = (asyncio.create_task(child.wait()) for _ in range(2))
     await asyncio.sleep(0)
-    given_up.cancel()
-    await asyncio.wait({given_up})
+    cancelled.cancel()
+    await asyncio.wait({cancelled})
     os.kill(child.pid, signal.SIGKILL)
     async with asyncio.timeout(30):
-        assert await kept == -signal.SIGKILL
+        assert await waiting == -signal.SIGKILL
 
 
-async def test_a_child_that_has_ended_is_sent_no_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_signal_is_sent_to_a_child_that_exited(monkeypatch: pytest.MonkeyPatch) -> None:
     child, sent = fork_client.ForkedProcess(os.posix_spawn("/bin/true", ["true"], {})), []
     async with asyncio.timeout(30):
         assert await child.wait() == 0
-    monkeypatch.setattr(os, "kill", lambda *signalled: sent.append(signalled))
+    monkeypatch.setattr(os, "kill", lambda *arguments: sent.append(arguments))
     child.terminate()
     assert sent == []

@@ -1,4 +1,4 @@
-"""A deployment that still sets options by their former names: what is said, and what does not start."""
+"""Options that are set by their former names: the log names them, and some of them prevent the start."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEY = "11" * 32
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Nothing in it is ours."""
+    """The environment without any option of Slipway, also without those that have their former names."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     return monkeypatch
@@ -38,8 +38,8 @@ def settings(valkey_url: str, keys: Keys) -> Settings:
     return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT})
 
 
-def test_which_names_look_as_if_they_were_meant() -> None:
-    own = {
+def test_former_names_with_a_valid_value_are_recognised() -> None:
+    variables = {
         "MAX_STEPS": "7",
         "MAX_RETRIES": "many",
         "CHECKPOINTER": "postgres",
@@ -50,11 +50,13 @@ def test_which_names_look_as_if_they_were_meant() -> None:
         "SLIPWAY_LEASE_S": "10",
         "DRAIN_S": "",
     }
-    assert renamed_options_in(own).keys() == {"max_steps", "webhook_secret"}
+    assert renamed_options_in(variables).keys() == {"max_steps", "webhook_secret"}
     assert renamed_options_in(bare_environment() | {"SLIPWAY_MAX_STEPS": "7"}).get("max_steps") is None
 
 
-async def test_they_are_named_and_their_values_are_not(settings: Settings, environment: pytest.MonkeyPatch) -> None:
+async def test_the_log_has_the_former_names_but_not_their_values(
+    settings: Settings, environment: pytest.MonkeyPatch
+) -> None:
     environment.setenv("WEBHOOK_SECRET", "hush")
     environment.setenv("ENCRYPTION_KEY", "also hush")
     with capture_logs() as lines:
@@ -68,31 +70,31 @@ async def test_they_are_named_and_their_values_are_not(settings: Settings, envir
 
 
 @pytest.mark.parametrize("checkpointer", ["core", "langgraph-redis"])
-async def test_sealed_states_and_no_key(
+async def test_a_process_without_the_key_of_encrypted_states_does_not_start(
     checkpointer: str, request: pytest.FixtureRequest, keys: Keys, environment: pytest.MonkeyPatch
 ) -> None:
     url = request.getfixturevalue("valkey_url" if checkpointer == "core" else "modules_url")
-    given = {
+    values = {
         "redis_url": url,
         "key_prefix": keys.prefix,
         "config": PROJECT,
         "checkpointer": checkpointer,
         "langgraph_redis_prefix": f"{keys.prefix}-documents",
     }
-    plain, sealed = Settings.of(given), Settings.of(given | {"encryption_key": KEY})
+    without_key, with_key = Settings.of(values), Settings.of(values | {"encryption_key": KEY})
     graphs = await Registry.load(PROJECT)
-    await start_checks.check(sealed, url)
-    async with open_services(sealed, graphs, "cli") as services:
+    await start_checks.check(with_key, url)
+    async with open_services(with_key, graphs, "cli") as services:
         thread, _ = await services.threads.create_or_get("6f4c1c33-6e39-4a7c-8c0c-6b6d3b7b5d11", {})
         assert services.checkpointer.serde.dumps_typed("x")[1][:1] == MARK
-        await start_checks.check(plain, url)
+        await start_checks.check(without_key, url)
         await put(services.checkpointer, thread.thread_id, {"note": "x"})
         try:
-            await start_checks.check(sealed, url)
+            await start_checks.check(with_key, url)
             with pytest.raises(ConfigError, match="SLIPWAY_ENCRYPTION_KEY is not set: set it to the key"):
-                await start_checks.check(plain, url)
+                await start_checks.check(without_key, url)
             environment.setenv("ENCRYPTION_KEY", KEY)
-            (problem,) = await redis_problems(plain)
+            (problem,) = await redis_problems(without_key)
             assert "set SLIPWAY_ENCRYPTION_KEY instead" in problem
         finally:
             if checkpointer != "core":
@@ -100,7 +102,7 @@ async def test_sealed_states_and_no_key(
                     await services.pipeline.send("FT.DROPINDEX", f"{keys.prefix}-documents{index}")
 
 
-async def test_threads_under_the_former_prefix(
+async def test_a_process_does_not_start_if_threads_exist_under_the_former_prefix(
     settings: Settings, environment: pytest.MonkeyPatch, pipeline: Pipeline, keys: Keys
 ) -> None:
     former = f"{keys.prefix}-former"
@@ -113,7 +115,7 @@ async def test_threads_under_the_former_prefix(
     await start_checks.check(settings.model_copy(update={"key_prefix": former}), settings.redis)
 
 
-async def test_threads_of_the_other_checkpointer(
+async def test_a_process_does_not_start_if_threads_of_the_former_checkpointer_exist(
     settings: Settings, environment: pytest.MonkeyPatch, pipeline: Pipeline, keys: Keys
 ) -> None:
     environment.setenv("CHECKPOINTER", "langgraph-redis")

@@ -1,4 +1,4 @@
-"""The supervisor, with real and very small children."""
+"""The supervisor, with small real processes as children."""
 
 from __future__ import annotations
 
@@ -56,26 +56,26 @@ def keeper_of(child: str) -> asyncio.Task[Any]:
     return task
 
 
-def gone(pid: int) -> bool:
+def has_exited(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 
 
-class Deaths:
-    """Records the exits of children."""
+class RecordedExits:
+    """A listener that records the exits of children."""
 
     def __init__(self) -> None:
-        self.seen: list[ChildExit] = []
+        self.recorded: list[ChildExit] = []
 
-    async def __call__(self, death: ChildExit) -> None:
-        self.seen.append(death)
+    async def __call__(self, child_exit: ChildExit) -> None:
+        self.recorded.append(child_exit)
 
 
 @pytest.fixture
-def deaths() -> Deaths:
-    return Deaths()
+def exits() -> RecordedExits:
+    return RecordedExits()
 
 
 @pytest.fixture
@@ -86,25 +86,25 @@ async def supervisor() -> AsyncIterator[Supervisor]:
     await supervisor.stop()
 
 
-async def test_a_killed_child_is_replaced_and_its_exit_reported(
-    supervisor: Supervisor, deaths: Deaths, eventually: Eventually
+async def test_a_killed_child_is_restarted_and_its_exit_reported(
+    supervisor: Supervisor, exits: RecordedExits, eventually: Eventually
 ) -> None:
-    await supervisor.start_child(ChildSpec("one", python(SLEEP), on_exit=deaths))
+    await supervisor.start_child(ChildSpec("one", python(SLEEP), on_exit=exits))
     first = supervisor.pid("one")
     os.kill(first, signal.SIGKILL)
     await eventually(lambda: supervisor.pid("one") != first)
-    (death,) = deaths.seen
-    assert (death.name, death.pid, death.description) == ("one", first, "SIGKILL")
-    assert not gone(supervisor.pid("one"))
+    (child_exit,) = exits.recorded
+    assert (child_exit.name, child_exit.pid, child_exit.description) == ("one", first, "SIGKILL")
+    assert not has_exited(supervisor.pid("one"))
 
 
-async def test_a_child_that_exits_is_replaced_again_and_again(
-    supervisor: Supervisor, deaths: Deaths, eventually: Eventually
+async def test_a_child_that_exits_is_restarted_each_time(
+    supervisor: Supervisor, exits: RecordedExits, eventually: Eventually
 ) -> None:
-    await supervisor.start_child(ChildSpec("one", python("raise SystemExit(3)"), on_exit=deaths))
-    await eventually(lambda: len(deaths.seen) >= 3)
-    assert {death.description for death in deaths.seen} == {"exit code 3"}
-    assert len({death.pid for death in deaths.seen}) == len(deaths.seen)
+    await supervisor.start_child(ChildSpec("one", python("raise SystemExit(3)"), on_exit=exits))
+    await eventually(lambda: len(exits.recorded) >= 3)
+    assert {child_exit.description for child_exit in exits.recorded} == {"exit code 3"}
+    assert len({child_exit.pid for child_exit in exits.recorded}) == len(exits.recorded)
 
 
 SERVES = f"""
@@ -114,79 +114,77 @@ if not pathlib.Path(sys.argv[1]).exists():
 os.write(int(os.environ[{VARIABLE!r}]), b"1")
 time.sleep(60)
 """
-"""Becomes ready where there is what it needs, and ends at once elsewhere."""
+"""Becomes ready if the file in its argument exists, and exits otherwise."""
 
 
-async def test_children_that_wait_start_when_one_like_them_is_ready(
-    supervisor: Supervisor, deaths: Deaths, tmp_path: Path, eventually: Eventually
+async def test_paused_children_start_when_another_child_is_ready(
+    supervisor: Supervisor, exits: RecordedExits, tmp_path: Path, eventually: Eventually
 ) -> None:
-    needed = tmp_path / "needed"
+    required = tmp_path / "required"
     with capture_logs() as lines:
         for name in ("one", "two", "three"):
-            await supervisor.start_child(ChildSpec(name, python(SERVES, str(needed)), on_exit=deaths))
+            await supervisor.start_child(ChildSpec(name, python(SERVES, str(required)), on_exit=exits))
         await eventually(lambda: len(log_lines(lines, "child.crash_loop")) == 3)
     pauses = [line["restart_in_s"] for line in log_lines(lines, "child.exited")]
-    assert max(pauses) <= 1, "the first ones are short"
-    needed.touch()
+    assert max(pauses) <= 1, "the first pauses are short"
+    required.touch()
     await eventually(lambda: all(supervisor.is_ready(name) for name in ("one", "two", "three")))
-    before = len(deaths.seen)
+    before = len(exits.recorded)
     for name in ("one", "two", "three"):
         os.kill(supervisor.pid(name), signal.SIGKILL)
-    await eventually(lambda: len(deaths.seen) == before + 3)
+    await eventually(lambda: len(exits.recorded) == before + 3)
 
 
-async def test_long_pauses_end_when_one_like_them_is_ready(
+async def test_long_pauses_end_when_another_child_is_ready(
     supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
-    """The last one of them pauses two seconds at most, and is the first to become ready."""
+    """The pause of the last child without a ready sibling is two seconds at most, so it becomes ready first."""
     for name in ("FIRST_PAUSE_S", "LONGEST_PAUSE_S"):
         monkeypatch.setattr(restart_delays, name, 300.0)
-    names, needed = ("one", "two", "three"), tmp_path / "needed"
+    names, required = ("one", "two", "three"), tmp_path / "required"
 
-    def paused(lines: list[Any]) -> set[str]:
+    def paused() -> set[str]:
         return {line["child"] for line in log_lines(lines, "child.exited") if line["restart_in_s"]}
 
     with capture_logs() as lines:
         for name in names:
-            await supervisor.start_child(ChildSpec(name, python(SERVES, str(needed))))
-        await eventually(
-            lambda: {line["child"] for line in log_lines(lines, "child.exited") if line["restart_in_s"]} == {*names}
-        )
-    needed.touch()
+            await supervisor.start_child(ChildSpec(name, python(SERVES, str(required))))
+        await eventually(lambda: paused() == {*names})
+    required.touch()
     await eventually(lambda: all(supervisor.is_ready(name) for name in names))
 
 
-@pytest.mark.parametrize(("said", "ready"), [(b"", False), (b"1", True)], ids=["nothing", "ready"])
-async def test_a_child_that_ends_without_a_word_was_never_ready(said: bytes, ready: bool) -> None:
+@pytest.mark.parametrize(("written", "is_ready"), [(b"", False), (b"1", True)], ids=["nothing", "ready"])
+async def test_a_child_that_reports_nothing_is_not_ready(written: bytes, is_ready: bool) -> None:
     calls: list[bool] = []
-    listening = ReadinessListener(lambda: calls.append(True))
-    its = listening.open()
-    os.write(its, said)
-    os.close(its)
-    assert listening.poll() is ready
-    assert calls == [True] * ready
-    listening.close()
+    listener = ReadinessListener(lambda: calls.append(True))
+    child_end = listener.open()
+    os.write(child_end, written)
+    os.close(child_end)
+    assert listener.poll() is is_ready
+    assert calls == [True] * is_ready
+    listener.close()
 
 
-async def test_starting_a_child_again_uses_up_no_descriptors(supervisor: Supervisor, eventually: Eventually) -> None:
+async def test_a_restart_leaks_no_descriptors(supervisor: Supervisor, eventually: Eventually) -> None:
     await supervisor.start_child(ChildSpec("one", python(SLEEP)))
-    started, held = {supervisor.pid("one")}, []
+    started, descriptors = {supervisor.pid("one")}, []
     for _ in range(3):
         os.kill(supervisor.pid("one"), signal.SIGKILL)
         await eventually(lambda: supervisor.pid("one") not in started)
         started.add(supervisor.pid("one"))
-        held.append(psutil.Process().num_fds())
-    await eventually(lambda: psutil.Process().num_fds() <= held[0])
+        descriptors.append(psutil.Process().num_fds())
+    await eventually(lambda: psutil.Process().num_fds() <= descriptors[0])
 
 
-async def test_each_start_says_anew_that_it_is_ready() -> None:
-    listening = ReadinessListener(lambda: None)
-    for said in (b"1", b""):
-        its = listening.open()
-        os.write(its, said)
-        os.close(its)
-        assert listening.poll() is bool(said)
-    listening.close()
+async def test_each_start_of_a_child_reports_its_readiness() -> None:
+    listener = ReadinessListener(lambda: None)
+    for written in (b"1", b""):
+        child_end = listener.open()
+        os.write(child_end, written)
+        os.close(child_end)
+        assert listener.poll() is bool(written)
+    listener.close()
 
 
 SERVES_ONCE = f"""
@@ -197,68 +195,68 @@ pathlib.Path(sys.argv[1]).touch()
 os.write(int(os.environ[{VARIABLE!r}]), b"1")
 time.sleep(60)
 """
-"""Becomes ready when it starts for the first time; later starts end as if the configuration could not work."""
+"""Becomes ready at its first start. Later starts exit with the code for a wrong option."""
 
 
-async def test_a_child_that_has_served_is_started_again_whatever_later_starts_say(
-    supervisor: Supervisor, deaths: Deaths, tmp_path: Path, eventually: Eventually
+async def test_a_child_that_was_ready_is_restarted_whatever_its_exit_code(
+    supervisor: Supervisor, exits: RecordedExits, tmp_path: Path, eventually: Eventually
 ) -> None:
-    await supervisor.start_child(ChildSpec("one", python(SERVES_ONCE, str(tmp_path / "served")), on_exit=deaths))
+    await supervisor.start_child(ChildSpec("one", python(SERVES_ONCE, str(tmp_path / "served")), on_exit=exits))
     await eventually(lambda: supervisor.is_ready("one"))
     os.kill(supervisor.pid("one"), signal.SIGKILL)
-    await eventually(lambda: len(deaths.seen) >= 3, beside=keeper_of("one"))
-    assert [death.description for death in deaths.seen[:3]] == ["SIGKILL", "exit code 2", "exit code 2"]
+    await eventually(lambda: len(exits.recorded) >= 3, beside=keeper_of("one"))
+    assert [child_exit.description for child_exit in exits.recorded[:3]] == ["SIGKILL", "exit code 2", "exit code 2"]
 
 
-async def test_a_child_that_cannot_be_started_now_is_started_later(
+async def test_a_failed_start_is_repeated(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
-    """The system refuses while a descriptor that the child needs is closed."""
+    """Starting the child fails while a descriptor that is to be passed to it is closed."""
     monkeypatch.setattr(supervising, "LONGEST_PAUSE_S", 0.01)
     with Path(os.devnull).open() as device:
-        needed = fcntl.fcntl(device, fcntl.F_DUPFD, 500)  # a number that nothing else takes meanwhile
+        passed = fcntl.fcntl(device, fcntl.F_DUPFD, 500)  # a number that no other file gets during the test
         try:
-            await supervisor.start_child(ChildSpec("one", python(SLEEP), pass_fds=(needed,)))
+            await supervisor.start_child(ChildSpec("one", python(SLEEP), pass_fds=(passed,)))
             first = supervisor.pid("one")
-            os.close(needed)
+            os.close(passed)
             with capture_logs() as lines:
                 os.kill(first, signal.SIGKILL)
                 keeper = keeper_of("one")
                 await eventually(lambda: len(log_lines(lines, "child.not_started")) >= 2, beside=keeper)
         finally:
-            os.dup2(device.fileno(), needed)
+            os.dup2(device.fileno(), passed)
         try:
             await eventually(lambda: supervisor.pid("one") != first)
         finally:
-            os.close(needed)
+            os.close(passed)
 
 
 def log_lines(lines: list[Any], event: str) -> list[Any]:
-    """The log's lines of an event."""
+    """The log lines of an event."""
     return [line for line in lines if line["event"] == event]
 
 
 async def test_a_listener_that_raises_does_not_stop_the_restart(eventually: Eventually) -> None:
-    async def broken(death: ChildExit) -> None:
-        raise RuntimeError("not today")
+    async def raises(child_exit: ChildExit) -> None:
+        raise RuntimeError("listener failed")
 
     supervisor = Supervisor()
-    await supervisor.start_child(ChildSpec("one", python(SLEEP), on_exit=broken))
+    await supervisor.start_child(ChildSpec("one", python(SLEEP), on_exit=raises))
     first = supervisor.pid("one")
     os.kill(first, signal.SIGKILL)
     await eventually(lambda: supervisor.pid("one") != first)
     await supervisor.stop()
 
 
-async def test_stop_ends_a_child_and_does_not_count_as_a_death(supervisor: Supervisor, deaths: Deaths) -> None:
-    await supervisor.start_child(ChildSpec("one", python(SLEEP), on_exit=deaths))
+async def test_a_stopped_child_exits_without_a_report(supervisor: Supervisor, exits: RecordedExits) -> None:
+    await supervisor.start_child(ChildSpec("one", python(SLEEP), on_exit=exits))
     pid = supervisor.pid("one")
     await supervisor.stop("one")
-    assert gone(pid)
-    assert deaths.seen == []
+    assert has_exited(pid)
+    assert exits.recorded == []
 
 
-async def test_a_child_that_ignores_sigterm_is_killed_in_time(
+async def test_a_child_that_ignores_sigterm_is_killed(
     supervisor: Supervisor, tmp_path: Path, eventually: Eventually
 ) -> None:
     ready = tmp_path / "ready"
@@ -270,84 +268,84 @@ async def test_a_child_that_ignores_sigterm_is_killed_in_time(
     pid = supervisor.pid("one")
     async with asyncio.timeout(30):
         await supervisor.stop()
-    assert gone(pid)
+    assert has_exited(pid)
 
 
-async def test_each_child_is_killed_after_its_own_time(
+async def test_each_child_is_killed_after_its_own_timeout(
     supervisor: Supervisor, tmp_path: Path, eventually: Eventually
 ) -> None:
     source = "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     source += "pathlib.Path(sys.argv[1]).touch(); time.sleep(60)"
-    for name, stop_within_s in (("hasty", 0.1), ("patient", 60)):
+    for name, stop_within_s in (("short", 0.1), ("long", 60)):
         ready = tmp_path / name
         await supervisor.start_child(ChildSpec(name, python(source, str(ready)), stop_within_s=stop_within_s))
         await eventually(ready.exists)
-    hasty, patient = supervisor.pid("hasty"), supervisor.pid("patient")
+    short, long = supervisor.pid("short"), supervisor.pid("long")
     stopping = asyncio.create_task(supervisor.stop())
-    await eventually(lambda: gone(hasty))
-    assert not gone(patient)
+    await eventually(lambda: has_exited(short))
+    assert not has_exited(long)
     supervisor.kill()
     await stopping
 
 
-async def _with_a_child_of_its_own(supervisor: Supervisor, note: Path, eventually: Eventually) -> int:
-    """Keep the child `one`, which starts another process: the pid of that."""
+async def _start_with_grandchild(supervisor: Supervisor, pid_file: Path, eventually: Eventually) -> int:
+    """Starts the child `one`, which starts another process. Returns the id of that process."""
     source = (
         "import pathlib, subprocess, sys, time\n"
         f"child = subprocess.Popen([sys.executable, '-c', {SLEEP!r}])\n"
-        f"pathlib.Path({str(note)!r}).write_text(str(child.pid))\n"
+        f"pathlib.Path({str(pid_file)!r}).write_text(str(child.pid))\n"
         "time.sleep(60)"
     )
     await supervisor.start_child(ChildSpec("one", python(source)))
-    await eventually(lambda: note.exists() and note.read_text())
-    return int(note.read_text())
+    await eventually(lambda: pid_file.exists() and pid_file.read_text())
+    return int(pid_file.read_text())
 
 
-async def test_what_a_dead_child_had_started_goes_with_it(
+async def test_the_processes_of_a_killed_child_are_killed(
     supervisor: Supervisor, tmp_path: Path, eventually: Eventually
 ) -> None:
-    grandchild = await _with_a_child_of_its_own(supervisor, tmp_path / "pid", eventually)
+    grandchild = await _start_with_grandchild(supervisor, tmp_path / "pid", eventually)
     os.kill(supervisor.pid("one"), signal.SIGKILL)
-    await eventually(lambda: gone(grandchild))
+    await eventually(lambda: has_exited(grandchild))
 
 
-async def test_what_a_stopped_child_had_started_goes_with_it(
+async def test_the_processes_of_a_stopped_child_are_killed(
     supervisor: Supervisor, tmp_path: Path, eventually: Eventually
 ) -> None:
-    grandchild = await _with_a_child_of_its_own(supervisor, tmp_path / "pid", eventually)
+    grandchild = await _start_with_grandchild(supervisor, tmp_path / "pid", eventually)
     await supervisor.stop("one")
-    await eventually(lambda: gone(grandchild))
+    await eventually(lambda: has_exited(grandchild))
 
 
 def supervise(
     child: str, stop_within_s: float, orphan_signal: signal.Signals = signal.SIGKILL
 ) -> tuple[subprocess.Popen[bytes], list[int]]:
-    """A supervisor in a process of its own, and the pids of its two children."""
+    """Starts a supervisor as a process of its own. Returns it and the ids of its two children."""
     command = python(SUPERVISE, child, str(stop_within_s), str(int(orphan_signal)))
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
-    with process.stdout as said:
-        line = said.readline()
+    with process.stdout as output:
+        line = output.readline()
         while not line.strip().replace(b" ", b"").isdigit():  # log lines come first
             assert line, "the supervisor did not start"
-            line = said.readline()
+            line = output.readline()
     return process, [int(pid) for pid in line.split()]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel does this on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux sends a signal to the children of a killed process")
 async def test_no_child_outlives_a_killed_supervisor(eventually: Eventually) -> None:
     process, pids = supervise(STUBBORN, 10)
-    assert not any(gone(pid) for pid in pids)
+    assert not any(has_exited(pid) for pid in pids)
     process.kill()
     process.wait()
-    await eventually(lambda: all(gone(pid) for pid in pids))
+    await eventually(lambda: all(has_exited(pid) for pid in pids))
 
 
-ENDS_IN_ORDER = """
+STOPS_CLEANLY = """
 import os, pathlib, signal, time
 note = pathlib.Path({folder!r}) / str(os.getpid())
 def end(*_):
-    note.write_text("ended in order")
+    note.write_text("stopped")
     raise SystemExit
 signal.signal(signal.SIGTERM, end)
 note.touch()
@@ -355,28 +353,28 @@ time.sleep(60)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel does this on Linux only")
-async def test_children_of_a_killed_supervisor_get_the_signal_they_were_given(
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux sends a signal to the children of a killed process")
+async def test_children_of_a_killed_supervisor_receive_their_orphan_signal(
     tmp_path: Path, eventually: Eventually
 ) -> None:
-    process, pids = supervise(ENDS_IN_ORDER.format(folder=str(tmp_path)), 10, signal.SIGTERM)
+    process, pids = supervise(STOPS_CLEANLY.format(folder=str(tmp_path)), 10, signal.SIGTERM)
     notes = [tmp_path / str(pid) for pid in pids]
     await eventually(lambda: all(note.exists() for note in notes))
     process.kill()
     process.wait()
-    await eventually(lambda: all(gone(pid) for pid in pids))
-    assert [note.read_text() for note in notes] == ["ended in order"] * 2
+    await eventually(lambda: all(has_exited(pid) for pid in pids))
+    assert [note.read_text() for note in notes] == ["stopped"] * 2
 
 
-async def test_a_terminal_that_closes_does_not_hurry_a_stop(eventually: Eventually) -> None:
-    hurried: list[bool] = []
-    with stop_requests(lambda: hurried.append(True)) as stop:
+async def test_a_closed_terminal_does_not_kill_children_that_are_stopping(eventually: Eventually) -> None:
+    kills: list[bool] = []
+    with stop_requests(lambda: kills.append(True)) as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         await stop.wait()
         os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGTERM)  # signals arrive in the order in which they are sent
-        await eventually(lambda: hurried)
-    assert hurried == [True]
+        await eventually(lambda: kills)
+    assert kills == [True]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -384,12 +382,12 @@ def test_a_signal_stops_every_child(number: signal.Signals) -> None:
     process, pids = supervise(SLEEP, 10)
     process.send_signal(number)
     assert process.wait(30) == 0
-    assert all(gone(pid) for pid in pids)
+    assert all(has_exited(pid) for pid in pids)
 
 
-async def test_a_second_signal_kills(eventually: Eventually) -> None:
+async def test_a_second_signal_kills_all_children(eventually: Eventually) -> None:
     process, pids = supervise(STUBBORN, 60)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)  # two equal signals may arrive as one
     await eventually(lambda: process.poll() is not None)
-    await eventually(lambda: all(gone(pid) for pid in pids))
+    await eventually(lambda: all(has_exited(pid) for pid in pids))
