@@ -69,22 +69,22 @@ def is_of_the_server(name: str) -> bool:
     return name in _READ_BY_THE_SERVER or name.startswith(("__", *RESERVED_CONFIG))
 
 
-def says(what: str) -> WrapValidator:
-    """Replaces the errors of a union, one for each alternative, by one sentence."""
+def one_error(message: str) -> WrapValidator:
+    """Replaces the errors of a union, of which pydantic reports one for each alternative, by `message`."""
 
     def checked(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
         try:
             return inner(value)
         except ValidationError:
-            raise ValueError(what) from None
+            raise ValueError(message) from None
 
     return WrapValidator(checked)
 
 
 Nodes = Annotated[
-    Literal["*"] | list[str], Field(union_mode="left_to_right"), says('must be "*" or a list of nodes\' names')
+    Literal["*"] | list[str], Field(union_mode="left_to_right"), one_error('must be "*" or a list of nodes\' names')
 ]
-Update = Annotated[JsonObject | list[Any] | None, says("must be an object, or a list of pairs")]
+Update = Annotated[JsonObject | list[Any] | None, one_error("must be an object, or a list of pairs")]
 Limit = Annotated[Whole, Field(ge=1, le=1000)]
 Offset = Annotated[Whole, Field(ge=0, le=2**31)]
 RecursionLimit = Annotated[Whole, Field(ge=1, le=2**31 - 1)]
@@ -94,7 +94,7 @@ DelayS = Annotated[Whole, Field(ge=0, le=LONGEST_DELAY_S)]
 Webhook = Annotated[
     str,
     Field(max_length=LONGEST_WEBHOOK, pattern=r"^(https?://[^\s/]|/)\S*$"),
-    says(
+    one_error(
         f"must be an absolute URL with http or https, or a path of this server, of at most {LONGEST_WEBHOOK} characters"
     ),
 ]
@@ -111,7 +111,7 @@ class SendBody(BaseModel):
 
 Goto = Annotated[
     str | SendBody | list[str | SendBody] | None,
-    says("must be a node's name, an object with node and input, or a list of these"),
+    one_error("must be a node's name, an object with node and input, or a list of these"),
 ]
 
 

@@ -111,7 +111,7 @@ async def test_the_log_names_a_rejected_origin_and_the_option_that_allows_it(cli
     with capture_logs() as lines:
         await client.options("/threads", headers={"origin": FOREIGN[0], "access-control-request-method": "POST"})
     refused = [line for line in lines if line["event"] == "http.origin_rejected"]
-    assert [(line["origin"], line["option"]) for line in refused] == [(FOREIGN[0], "http.cors.allow_origins")]
+    assert [(line["origin"], line["setting"]) for line in refused] == [(FOREIGN[0], "http.cors.allow_origins")]
 
 
 async def test_no_preflight_of_a_foreign_page_is_allowed(client: httpx.AsyncClient) -> None:

@@ -125,7 +125,7 @@ async def test_a_client_that_does_not_read_is_cut_with_a_word_and_no_more_is_kep
     dropped = asyncio.Event()
 
     async def feed(buffer: SendBuffer) -> None:
-        while await buffer.wait_until_taken(0.05):
+        while await buffer.wait_until_not_full(0.05):
             buffer.put([b"x" * 10])
             waiting.append(buffer.count)
             await asyncio.sleep(0)
@@ -167,7 +167,7 @@ async def test_a_client_that_reads_slowly_gets_everything() -> None:
     async def feed(buffer: SendBuffer) -> None:
         for number in range(100):
             buffer.put([b"%d," % number])
-            assert await buffer.wait_until_taken(5)
+            assert await buffer.wait_until_not_full(5)
 
     class Slow(Client):
         async def send(self, message: Message) -> None:
@@ -214,7 +214,7 @@ async def test_a_client_that_does_not_read_is_bounded_in_bytes() -> None:
 
     async def feed(buffer: SendBuffer) -> None:
         nonlocal count
-        while count <= 2 * room_for and await buffer.wait_until_taken(0.05):
+        while count <= 2 * room_for and await buffer.wait_until_not_full(0.05):
             buffer.put([quarter])
             count += 1
         buffer.discard_and_end(b"too slow")
@@ -236,7 +236,7 @@ async def test_a_client_that_reads_gets_any_number_of_bytes() -> None:
     async def feed(buffer: SendBuffer) -> None:
         for _ in range(count):
             buffer.put([half])
-            assert await buffer.wait_until_taken(30)
+            assert await buffer.wait_until_not_full(30)
 
     client = Client()
     await client.ask(feed, max_events=1000)

@@ -90,7 +90,7 @@ class AuthFile:
         return self._handler(resource, action) is not None
 
     def _handler(self, resource: str, action: str) -> AuthHandler | None:
-        """The most specific handler; no other one is called."""
+        """The most specific handler for this operation. Only this one is called. None if no handler applies."""
         key = (resource, action)
         if key not in self._handlers:
             candidates = (key, (resource, "*"), ("*", action), ("*", "*"))
@@ -110,7 +110,8 @@ def load_auth(section: AuthSection, attribute: Callable[[str], object]) -> AuthF
 
 
 def _body_was_read(request: object) -> bool:
-    """Whether the handler read the body by the parameter `request`. No cache key contains the body."""
+    """Whether the handler has read the body through its parameter `request`. Then the user is not cached, because no
+    cache key contains the body."""
     return hasattr(request, "_body") or bool(getattr(request, "_stream_consumed", False))
 
 

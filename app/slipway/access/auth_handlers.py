@@ -46,7 +46,7 @@ class AuthHandler:
         self.names = frozenset(available if takes_all else by_name | set(self._by_position))
 
     async def __call__(self, arguments: Mapping[str, Any]) -> object:
-        """Calls the function with those of `arguments` that it declares.
+        """Calls the function with the arguments that it declares.
 
         A handler can await a future that it shares with other requests, such as one download of keys. When another
         request cancels that future, this handler has failed (`RuntimeError`), but this request is not cancelled."""

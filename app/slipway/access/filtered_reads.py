@@ -21,8 +21,8 @@ MEMBER: Final = "m:"
 
 @dataclass(frozen=True, slots=True)
 class FilteredFields:
-    """`plain` has the values of the other fields that were read. `members` maps each member that the filter checks to
-    its stored JSON; None when the record does not have it."""
+    """`plain` has the values of the fields that the caller named. `members` maps each metadata member that the filter
+    checks to its stored JSON, or to None when the record does not have it."""
 
     plain: tuple[bytes | None, ...]
     members: Mapping[str, bytes | None]
@@ -46,5 +46,5 @@ async def read_filtered(pipeline: Pipeline, key: str, access_filter: AccessFilte
 
 
 def filtered_fields(values: list[bytes | None], plain_count: int, names: list[str]) -> FilteredFields:
-    """Splits a reply: first `plain_count` other fields, then the members `names`."""
+    """Splits a reply that has `plain_count` fields, and then the metadata members `names`."""
     return FilteredFields(tuple(values[:plain_count]), dict(zip(names, values[plain_count:], strict=True)))

@@ -33,8 +33,8 @@ class AccessFilter:
         return all(_matches(metadata, condition) for condition in self.conditions)
 
     def required_texts(self) -> dict[str, str] | None:
-        """The conditions as a dict of member to text, if every condition is equality with a text; scripts can check
-        only these. None if the filter has any other condition."""
+        """The conditions as a dict of member → text, if each of them requires a member to equal a text. Scripts can
+        check no other conditions: None if the filter has one."""
         texts: dict[str, str] = {}
         for condition in self.conditions:
             for name, expected in condition.items():

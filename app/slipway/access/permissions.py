@@ -1,7 +1,7 @@
 """The permissions of one user: calls the auth file, operation by operation.
 
-The API does it for the user of a request (`api.auth.access_check`). Background work, such as a cron or the start of a
-run, does it for the user on whose behalf it acts (`permissions_of`).
+The API authorizes the operations of a request for its user (`api.auth.access_check`). Background work, such as a cron
+or the start of a run, authorizes its operations for the user on whose behalf it acts (`permissions_of`).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def all_permissions_of(
 
 
 def is_handler_failure(error: Exception) -> bool:
-    """Whether the auth file failed, in contrast to a denial. Background work tries again later."""
+    """Whether the auth file failed. False for a denial. After a failure, background work tries again later."""
     return isinstance(error, AuthBroken) or (isinstance(error, AccessRefused) and error.status >= _SERVER_FAULT)
 
 

@@ -27,11 +27,11 @@ _KEY_PARTS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
     "query_params": lambda arguments: arguments["scope"].get("query_string"),
     "scope": lambda arguments: (arguments["scope"]["type"], (arguments["scope"].get("client") or ("",))[0]),
 }
-"""The part of the cache key for each parameter that is no header."""
+"""The part of the cache key for each parameter that is not a header."""
 
 
 class UserCache:
-    """Maps what an authenticate handler received to the user that it returned.
+    """Maps the arguments of an authenticate handler to the user that it returned.
 
     The key has the headers that `cache_keys` names, `authorization` if the handler declares it, and every other
     parameter that the handler declares. `declared` are the names of the handler's parameters. A handler that declares
@@ -50,7 +50,8 @@ class UserCache:
         self._users: OrderedDict[_Key, tuple[float, User]] = OrderedDict()
 
     def key(self, arguments: Mapping[str, Any]) -> _Key | None:
-        """None if the result for this request must not be cached. A request without any of the headers, for example."""
+        """The cache key of a request; None if its user must not be cached, for example because it has none of the
+        headers."""
         headers = tuple(arguments["headers"].get(name) for name in self._header_names)
         if self._disabled or not any(headers):
             return None

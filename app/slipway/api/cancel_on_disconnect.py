@@ -1,4 +1,4 @@
-"""Cancels a run when the client that follows it disconnects, if the client asked for that."""
+"""Cancels a run when the client that follows it disconnects, if the request contains this option."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from slipway.runs.record import Run
 
 log = structlog.get_logger(__name__)
 
-FOLLOWS: Final = requires("threads:read", optional=("threads:update",))
-CANCEL_ON_DISCONNECT: Final = bool_param("cancel_on_disconnect", "Cancel the run when this client disconnects")
+FOLLOW_ACCESS: Final = requires("threads:read", optional=("threads:update",))
+CANCEL_PARAM: Final = bool_param("cancel_on_disconnect", "Cancel the run when this client disconnects")
 
 
 def canceller(request: Request, run: Run) -> OnDisconnect:
-    """Cancels `run`, unless it has ended or the user is not authorized to cancel it at that time."""
+    """Returns a function that cancels `run`, unless the run has ended or the user is not authorized to cancel it when
+    the client disconnects."""
 
     async def cancel() -> None:
         with suppress(NotFound):
@@ -46,5 +47,5 @@ def canceller_from_body(request: Request, run: Run, body: RunBody) -> OnDisconne
 
 
 def canceller_from_query(request: Request, run: Run) -> OnDisconnect | None:
-    """None unless the query asks to cancel."""
+    """None unless the query has `cancel_on_disconnect=true`."""
     return canceller(request, run) if query_flag(request, "cancel_on_disconnect") else None

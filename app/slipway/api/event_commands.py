@@ -1,7 +1,7 @@
 """Commands of the event protocol: start a run, answer interrupts, and read the status of a run and its subgraphs.
 
-Clients send them as HTTP requests and over WebSockets. A command that fails gets an error reply with HTTP status 200;
-only failures of the server itself and missing permissions are HTTP errors.
+Clients send them as HTTP requests and over WebSockets. The reply to a command that fails is an error with HTTP status
+200. Only failures of the server itself and missing permissions are HTTP errors.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from slipway.sse_frames import data_of, name_of
 from slipway.threads.record import Thread
 
 WAIT_FOR_INTERRUPT_S: Final = 5.0
-"""How long an answer waits for the run with the interrupt to settle."""
+"""The longest time that an answer waits until the run with the interrupt settles."""
 
 _THREAD_STATUS: Final = {"busy": "running", "interrupted": "interrupted", "error": "failed", "idle": "completed"}
 """Status of a thread → status of the event protocol."""
@@ -70,7 +70,7 @@ class CommandContext:
 
 
 async def execute_command(context: CommandContext, command: CommandFrame) -> dict[str, Any]:
-    """Returns the reply to a command. Raises `Unavailable`, `AccessRefused` and `AuthBroken`."""
+    """Executes a command and returns the reply. Raises `Unavailable`, `AccessRefused` and `AuthBroken`."""
     perform = _METHODS.get(command.method)
     if perform is None:
         return error_reply(
@@ -102,7 +102,7 @@ def _code_of(error: SlipwayError) -> str:
 
 
 async def _start(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-    """Starts a run with `input`. If the thread waits for an answer, `input` is the answer."""
+    """Starts a run with `input`. If the thread has an open interrupt, `input` is the answer to it."""
     start = params_of(StartParams, params)
     waiting = await _open_interrupts(context) if start.input is not None else {}
     answers = None
@@ -113,7 +113,7 @@ async def _start(context: CommandContext, params: dict[str, Any]) -> dict[str, A
 
 
 async def _open_interrupts(context: CommandContext) -> dict[str, Any]:
-    """The interrupts that the thread waits for: id → value."""
+    """The open interrupts of the thread: id → value."""
     with suppress(NotFound):
         thread = await context.services.threads.get(context.thread_id)
         if thread.status == "busy":
@@ -149,8 +149,8 @@ def _interrupts(thread: Thread) -> dict[str, Any]:
 
 
 async def _respond(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
-    """Starts the run that receives the answers. Waits for the run with the interrupt to settle, because clients
-    receive the interrupt before."""
+    """Starts the run that receives the answers. Waits until the run with the interrupt settles, because clients receive
+    the interrupt before that."""
     respond = params_of(RespondParams, params)
     thread = await _wait_until_idle(context)
     assistant_id = thread.metadata.get("assistant_id")
@@ -160,7 +160,7 @@ async def _respond(context: CommandContext, params: dict[str, Any]) -> dict[str,
     if unknown := [each for each in respond.answers if each not in waiting]:
         if await _is_repetition(context):
             return {"run_id": context.run_id}
-        raise CommandError("no_such_interrupt", f"{unknown[0]!r} does not wait for an answer")
+        raise CommandError("no_such_interrupt", f"{unknown[0]!r} is not an open interrupt")
     try:
         return await _run(context, respond.run(assistant_id))
     except Conflict as error:

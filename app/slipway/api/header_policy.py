@@ -51,7 +51,7 @@ def _is_forwarded(name: str, section: HeadersSection) -> bool:
 
 
 def warn_about_credentials(http: HttpSection) -> None:
-    """Logs a warning for each credential that langgraph.json names in vain."""
+    """Logs a warning for each credential in `includes` of langgraph.json: credentials are never forwarded."""
     sections = {"configurable_headers": http.configurable_headers, "logging_headers": http.logging_headers}
     for name, section in sections.items():
         for header in filter(is_credential, map(str.lower, section.includes)):
@@ -59,5 +59,5 @@ def warn_about_credentials(http: HttpSection) -> None:
                 "langgraph_json.credential_not_passed",
                 key=f"http.{name}.includes",
                 header=header,
-                instead="return what graphs need from the authenticate handler: they find it in langgraph_auth_user",
+                instead="return the value from the authenticate handler; graphs read it from langgraph_auth_user",
             )

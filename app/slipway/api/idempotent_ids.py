@@ -1,4 +1,4 @@
-"""Ids of new records. A repeated request with the same idempotency key gets the same id."""
+"""Chooses the id of the record that a request creates: a new id, or the id that belongs to its idempotency key."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from slipway.runs.record import new_id
 
 
 async def idempotent_id(request: Request, index: int = 0) -> str:
-    """The id of the record that this request creates. In a batch, `index` is the position of the record. Requests with
-    the same idempotency key, user, path and body get the same id."""
+    """Returns a new id for a request without an idempotency key. Requests with the same key, user, path and body get
+    the same id, so a repeated request finds the record of the first. `index` is the position of the record in a batch.
+    Raises `InvalidRequest` if the key was used with another body."""
     key = request.headers.get(HEADER)
     if key is None:
         return new_id()

@@ -12,13 +12,13 @@ from slipway.services import Services
 
 @asynccontextmanager
 async def serve_in_process(services: Services) -> AsyncIterator[None]:
-    """Inside the block, graphs of this process can use `langgraph_sdk.get_client()`. It uses the stores of the process
-    and opens no connection. The host app is not available here."""
+    """Inside the block, graphs of this process can use `langgraph_sdk.get_client()`. The API uses `services`,
+    so no further connection is opened. The host app is not available here."""
 
     @asynccontextmanager
-    async def opened() -> AsyncIterator[Services]:
+    async def existing_services() -> AsyncIterator[Services]:
         yield services
 
-    app = create_app(opened, services.settings, Extensions())
+    app = create_app(existing_services, services.settings, Extensions())
     async with app.router.lifespan_context(app):
         yield

@@ -1,6 +1,6 @@
 """Prometheus metrics about requests and Redis.
 
-Each application has its own registry, so two applications in one process do not mix.
+Each application has its own registry, so the figures of two applications in one process do not mix.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5
 
 
 class HttpMetrics:
-    """Counts requests by method, route and status. The path of a request is no label: every id would be a new
-    series."""
+    """Counts requests by method, route and status. The path of a request is not a label, because every id would
+    create a new time series."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -60,7 +60,7 @@ class HttpMetrics:
 
     def page(self, health: Health) -> bytes:
         """The text that Prometheus scrapes."""
-        self._store.show(health)
+        self._store.update(health)
         return generate_latest(self.registry)
 
 
@@ -86,8 +86,8 @@ class StoreMetrics:
             "slipway_repairs", "Problems that the doctor and the reconciler repaired", ["problem"], registry=registry
         )
 
-    def show(self, health: Health) -> None:
-        """Sets all figures."""
+    def update(self, health: Health) -> None:
+        """Sets all gauges to the figures of a health check."""
         work, server = health.work, health.server
         self._ready.set(health.ready)
         self._probe_s.set(math.nan if health.probe_ms is None else health.probe_ms / 1000)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 
 class ResponsesInProgress:
-    """A web process that stops ends them first. Their clients reconnect, to another process, and miss nothing."""
+    """A web process that stops ends these responses first. Their clients reconnect to another process and miss no
+    event."""
 
     def __init__(self) -> None:
         self._ends: dict[object, Callable[[], None]] = {}
@@ -19,17 +20,17 @@ class ResponsesInProgress:
         return iter(tuple(self._ends))
 
     def close(self) -> None:
-        """Ends every open response, and from now on every new one."""
+        """Ends all responses in progress, and from now on each response as soon as it is added."""
         self.closed = True
         for end in tuple(self._ends.values()):
             end()
 
     def add(self, response: object, end: Callable[[], None]) -> None:
-        """`end` is called when this process stops."""
+        """Calls `end` when this process stops, or at once if it is stopping."""
         self._ends[response] = end
         if self.closed:
             end()
 
     def remove(self, response: object) -> None:
-        """The response has ended."""
+        """Called when the response has ended."""
         self._ends.pop(response, None)

@@ -1,4 +1,4 @@
-"""From the body of a request to a submitted run: what routes of runs, crons and the event protocol share."""
+"""Creates a run from the body of a request. The routes of runs and crons and the event protocol share this code."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from slipway.runs.idempotency import HEADER, VALID_S
 from slipway.runs.record import Run, RunSpec, new_id
 from slipway.runs.run_request import RunIds, RunRequest
 
-CREATES: Final = requires(
+CREATE_ACCESS: Final = requires(
     "threads:create_run", "assistants:read", optional=("threads:create", "threads:read", "threads:update")
 )
-CREATES_AND_READS: Final = requires(
+CREATE_AND_READ_ACCESS: Final = requires(
     "threads:create_run", "assistants:read", "threads:read", optional=("threads:create", "threads:update")
 )
 
@@ -42,9 +42,10 @@ class SubmittedRun:
 async def prepare_run(
     request: Request, body: RunBody, thread_id: str | None, *, reads: bool, index: int = 0
 ) -> RunSpec:
-    """The run that `body` requests, authorized. Without a thread id it is a stateless run; `index` is its position in a
-    batch. `reads` says that the client receives what the run does to the thread. Raises what `RunSubmission.prepare`
-    raises, and `RefusedRequest`."""
+    """Authorizes and validates the run that `body` requests, and returns its spec. Without a thread id it is a
+    stateless run; `index` is its position in a batch. With `reads` the response contains events or the result of the
+    run, for which the user must be authorized to read the thread. Raises the exceptions of `RunSubmission.prepare`, and
+    `RefusedRequest`."""
     if thread_id is None:
         check_stateless(body)
     run_request = run_request_from_body(request, body, stateless=thread_id is None)
@@ -55,8 +56,8 @@ async def prepare_run(
 
 
 async def submit_and_subscribe(request: Request, body: RunBody, thread_id: str | None) -> SubmittedRun:
-    """Creates a run whose events the client receives. The subscription starts before the run is created, so that its
-    first events need no read."""
+    """Creates a run whose events the client receives. Subscribes before the run is created, so that the first events
+    arrive as messages and need not be read from the log."""
     services, spec = services_of(request), await prepare_run(request, body, thread_id, reads=True)
     with ExitStack() as subscription:
         subscription.enter_context(services.events.subscribe_before_create(spec.identity.run_id))
@@ -65,7 +66,8 @@ async def submit_and_subscribe(request: Request, body: RunBody, thread_id: str |
 
 
 def run_request_from_body(connection: HTTPConnection, body: RunBody, *, stateless: bool) -> RunRequest:
-    """What `body` requests, as plain data. Raises for what no assistant could make valid."""
+    """Converts a body to a run request. Raises `RefusedRequest` and `InvalidRequest` for a body that is invalid for
+    every assistant."""
     if body.context and body.config.configurable:
         raise RefusedRequest("give either context or config.configurable, not both: they mirror each other")
     services, user = services_of(connection), user_of(connection)
@@ -86,14 +88,14 @@ def run_request_from_body(connection: HTTPConnection, body: RunBody, *, stateles
 def check_stateless(body: RunBody) -> None:
     """Raises `RefusedRequest` for members that only a run on an existing thread can have."""
     if body.command is not None and "resume" in body.command.public():
-        raise RefusedRequest("command.resume needs a thread: a run without one leaves nothing to resume")
+        raise RefusedRequest("command.resume needs a thread: a stateless run has no interrupt to answer")
     if body.start_from is not None:
-        raise RefusedRequest("checkpoint needs a thread: a run without one has no past")
+        raise RefusedRequest("checkpoint needs a thread: a stateless run starts without checkpoints")
 
 
 def _graph_headers(connection: HTTPConnection) -> dict[str, str]:
-    """The headers that nodes find in `configurable`. A header never replaces a member that the server or LangGraph
-    reads there: browsers send a header `priority`, for example."""
+    """The headers that nodes read in `configurable`. Headers with the name of a member that the server or LangGraph
+    reads there are left out: browsers send a header `priority`, for example."""
     headers = ((name, value) for name, value in connection.headers.items() if not is_of_the_server(name))
     forwarded = forwarded_headers(headers, services_of(connection).config.http.configurable_headers)
     return forwarded | {name: connection.headers[name] for name in _TRACE_HEADERS if name in connection.headers}

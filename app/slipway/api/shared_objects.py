@@ -13,7 +13,7 @@ from slipway.services import Services
 
 
 class SharedObjects(TypedDict):
-    """The members that Slipway adds. The lifespan of a host app can add more."""
+    """The objects that Slipway adds. The lifespan of a host app can add more."""
 
     services: Services
     responses_in_progress: ResponsesInProgress
@@ -21,7 +21,7 @@ class SharedObjects(TypedDict):
 
 
 def services_of(connection: HTTPConnection) -> Services:
-    """The stores of this process."""
+    """The services of this process."""
     return cast(Services, connection.state.services)
 
 

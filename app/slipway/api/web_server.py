@@ -12,8 +12,8 @@ from slipway.processes.readiness import report_ready
 
 
 class WebServer(uvicorn.Server):
-    """Reports readiness to the supervisor, and ends open responses when it stops. uvicorn alone would wait for event
-    streams until its shutdown timeout."""
+    """Reports readiness to the supervisor, and ends the responses in progress when it stops. uvicorn alone would wait
+    for event streams until its shutdown timeout."""
 
     def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
         super().__init__(config)
@@ -31,6 +31,6 @@ class WebServer(uvicorn.Server):
             report_ready()
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        """Ends open responses first. Their clients reconnect to another process and miss no event."""
+        """Ends the responses in progress before uvicorn stops."""
         self._responses_in_progress.close()
         await super().shutdown(sockets)  # type: ignore[arg-type]

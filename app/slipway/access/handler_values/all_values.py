@@ -19,7 +19,7 @@ def _defined_in(module: ModuleType) -> list[type[HandlerValue]]:
 
 
 VALUES: Final = tuple(value for module in (assistants, threads, runs, crons, store) for value in _defined_in(module))
-"""An operation has several values where its routes differ."""
+"""An operation has several values if the routes that authorize it need different members."""
 
 
 def values_table() -> str:

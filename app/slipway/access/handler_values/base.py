@@ -1,9 +1,9 @@
 """The value of one operation: what an authorize handler receives, and how its changes are validated.
 
-A handler receives a copy as a plain dict, with `UUID` objects for ids. Slipway validates the dict that the handler left
-as strictly as a request, and creates a new value from it. Routes use only this new value, so whatever a handler writes
-is stored, searched for or used. A change that cannot be used is an error of the handler (`AuthBroken`), and the
-operation is not done:
+A handler receives a copy as a plain dict, with `UUID` objects for ids, and may change it. When the handler has
+returned, Slipway validates the dict as strictly as a request and creates a new value from it. Routes use only this new
+value, so whatever a handler writes is stored, searched for or used. An invalid change is an error of the handler
+(`AuthBroken`), and the operation fails:
 
 - a member with a wrong type or out of bounds;
 - a member that was removed, or that the operation does not have;
@@ -94,11 +94,12 @@ class HandlerValue(HandlerModel):
         return self.model_dump(warnings=False)
 
     def from_handler(self: _Value, data: Mapping[str, Any]) -> _Value:
-        """The value that a handler left in `data`, which is the changed result of `to_handler`. Raises `AuthBroken`."""
+        """Creates the value that has the changes of a handler. `data` is the result of `to_handler` after the handler
+        has changed it. Raises `AuthBroken` for an invalid change."""
         encoded = _encode(self.OPERATION, data)
         if encoded == _encode(self.OPERATION, self.to_handler()):
             return self
-        changed = self._parse(self._known_members(orjson.loads(encoded)))
+        changed = self._parse(self._members_of_operation(orjson.loads(encoded)))
         for name in sorted(self.FIXED):
             if getattr(changed, name) != getattr(self, name):
                 raise self.handler_error(f"changed {name}, which identifies the record and cannot be changed")
@@ -115,20 +116,20 @@ class HandlerValue(HandlerModel):
         return AuthBroken(f"the authorize handler of {self.OPERATION} {problem}")
 
     def reserved_names(self, before: HandlerValue) -> list[tuple[str, list[str]]]:
-        """The names that only the server writes and that the handler wrote, by the path of their object."""
+        """The names that only the server writes and that the handler changed: (path of their object, names)."""
         if not self.STORES:
             return []
         old, new = getattr(before, "metadata", None) or {}, getattr(self, "metadata", None) or {}
         names = [name for name in new if name in RESERVED_METADATA and new[name] != old.get(name)]
         return [("metadata", names)] if names else []
 
-    def _known_members(self, data: dict[str, Any]) -> dict[str, Any]:
+    def _members_of_operation(self, data: dict[str, Any]) -> dict[str, Any]:
         """`data` without `metadata` if the operation has no such member. Raises `AuthBroken` for missing and unknown
         members."""
         members = type(self).model_fields
         if "metadata" in data and "metadata" not in members:
             if not isinstance(data["metadata"], dict):
-                raise self.handler_error("left metadata that is not an object")
+                raise self.handler_error("wrote metadata that is not an object")
             data = {name: value for name, value in data.items() if name != "metadata"}
         if removed := sorted(members.keys() - data.keys()):
             raise self.handler_error(f"removed {removed[0]} from its value; set it to None instead")
@@ -143,7 +144,7 @@ class HandlerValue(HandlerModel):
             problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
             path = ".".join(str(part) for part in problem["loc"])
             message = problem["msg"].removeprefix("Value error, ")
-            raise self.handler_error(f"left an invalid value in {path}: {message}") from None
+            raise self.handler_error(f"wrote an invalid value in {path}: {message}") from None
 
 
 def _encode(operation: Operation, data: Mapping[str, Any]) -> bytes:
@@ -151,11 +152,12 @@ def _encode(operation: Operation, data: Mapping[str, Any]) -> bytes:
     try:
         return orjson.dumps(dict(data))
     except TypeError as error:
-        raise AuthBroken(f"the authorize handler of {operation} left a value that is not JSON: {error}") from None
+        raise AuthBroken(f"the authorize handler of {operation} wrote a value that is not JSON: {error}") from None
 
 
 def reserved_in_config(path: str, new: object, old: object) -> list[tuple[str, list[str]]]:
-    """The names of `new` that only the server writes and that are not in `old`, as in `HandlerValue.reserved_names`."""
+    """The names that only the server writes and whose value in `new` differs from `old`. The result has the form of
+    `HandlerValue.reserved_names`."""
     new, old = (each if isinstance(each, Mapping) else {} for each in (new, old))
     names = [name for name in new if name.startswith(RESERVED_CONFIG) and new[name] != old.get(name)]
     return [(path, names)] if names else []

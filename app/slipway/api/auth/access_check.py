@@ -1,7 +1,7 @@
 """Verifies that each route authorizes what it declares.
 
-    Endpoint(…, requires("threads:read"))     the handler must authorize this operation, by `authorize`
-    Endpoint(…, PUBLIC)                       for everybody, without authentication
+    Endpoint(…, requires("threads:read"))     the route handler must call `authorize` for this operation
+    Endpoint(…, PUBLIC)                       the request is not authenticated
 
 `with_access_check` wraps every handler and authenticates the user first. Authorizing an operation that the route does
 not declare raises `RuntimeError`. If a handler returns a success without having authorized every operation that the
@@ -46,16 +46,17 @@ class RouteAccess:
     """What a route declares."""
 
     required: frozenset[Operation]
-    """A success needs all of these operations authorized."""
+    """The handler must authorize all of these operations before it returns a success."""
     optional: frozenset[Operation] = frozenset()
     """Operations that the handler authorizes only for some requests."""
     public: bool = False
     probe: bool = False
-    """Load balancers may request this route: without permission they receive `{"ok": true}` unless they accept HTML."""
+    """Load balancers may request this route without permission. They receive `{"ok": true}`, unless they accept
+    HTML."""
 
 
 PUBLIC: Final = RouteAccess(frozenset(), public=True)
-"""For everybody. The request is not authenticated."""
+"""Anybody may send the request. It is not authenticated."""
 
 
 def requires(*operations: Operation, optional: tuple[Operation, ...] = (), probe: bool = False) -> RouteAccess:
@@ -88,7 +89,8 @@ class AccessCheck(Permissions):
 def with_access_check(
     handler: Callable[[_Connection], Awaitable[_Result]], access: RouteAccess, auth: AuthFile | None
 ) -> Callable[[_Connection], Awaitable[_Result]]:
-    """Wraps a handler of requests or of WebSockets. The result raises `AccessRefused` for an unknown user."""
+    """Wraps a handler of requests or of WebSockets. The wrapped handler raises `AccessRefused` when the user cannot be
+    authenticated."""
 
     async def checked(connection: _Connection) -> _Result:
         check = await _open_check(connection, access, auth)
@@ -107,7 +109,7 @@ def with_socket_access_check(
     """Wraps a handler for a `WebSocketRoute`. An error closes the socket with the code 4000 plus the HTTP status."""
     checked = with_access_check(handler, access, auth)
 
-    async def answered(websocket: WebSocket) -> None:
+    async def closed_on_error(websocket: WebSocket) -> None:
         try:
             await checked(websocket)
         except SlipwayError as error:
@@ -116,13 +118,13 @@ def with_socket_access_check(
             reason = "" if isinstance(error, AuthBroken) else close_reason(str(error))
             await websocket.close(CLOSED_BY_STATUS + status_of(error), reason)
 
-    return answered
+    return closed_on_error
 
 
 def with_probe_response(handler: Handler) -> Handler:
     """Wraps the handler of a page that load balancers use as a probe (`RouteAccess.probe`)."""
 
-    async def answered(request: Request) -> Response | ASGIApp:
+    async def respond(request: Request) -> Response | ASGIApp:
         try:
             return await handler(request)
         except AccessRefused:
@@ -130,7 +132,7 @@ def with_probe_response(handler: Handler) -> Handler:
                 raise
             return JsonResponse({"ok": True, "services": {}})
 
-    return answered
+    return respond
 
 
 async def _open_check(connection: HTTPConnection, access: RouteAccess, auth: AuthFile | None) -> AccessCheck:

@@ -1,4 +1,4 @@
-"""Authenticates requests: finds the user by the auth file, at most once for each request."""
+"""Authenticates requests: the auth file returns the user. It is called at most once for each request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slipway.access.users import User
 from slipway.api.request_parsing import parsed
 from slipway.errors import InvalidRequest
 
-USER_SCOPE_KEY: Final = "slipway.caller"
+USER_SCOPE_KEY: Final = "slipway.user"
 """The member of a request's scope that has its `User` after authentication."""
 IN_PROCESS_SCOPE_KEY: Final = "slipway.in_process"
 """True in the scope of requests that this process makes itself. Requests from the network cannot set it."""
@@ -36,7 +36,7 @@ async def authenticate_request(connection: HTTPConnection, auth: AuthFile) -> Us
 
 
 async def _handler_parameters(connection: HTTPConnection, auth: AuthFile) -> dict[str, Any]:
-    """The parameters that an authenticate handler may declare (`auth_handlers.OFFERED`)."""
+    """The parameters that an authenticate handler may declare (`auth_handlers.HANDLER_PARAMETERS`)."""
     scope = connection.scope
     return {
         "request": connection if isinstance(connection, Request) else None,

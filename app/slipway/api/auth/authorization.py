@@ -1,7 +1,8 @@
 """Authorizes operations on threads, runs and assistants.
 
-A record that does not match the access filter is treated as not existing: both raise the same `NotFound`, after the
-same calls. All functions here raise `AccessRefused` and `AuthBroken` as well.
+For a record that does not match the access filter, these functions raise the same `NotFound` as for a record that does
+not exist, and call the auth file and Redis in the same way before. So neither the error nor its delay reveals that the
+record exists. `AccessRefused` and `AuthBroken` can be raised by every function here.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class PublicRecord(Protocol):
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What access filters check."""
+        """The metadata that access filters check."""
 
     def public(self) -> dict[str, Any]:
         """The protocol's object."""
@@ -116,20 +117,20 @@ async def authorize_assistant(connection: HTTPConnection, value: _OfAssistant) -
 
 
 async def read_assistant(connection: HTTPConnection, id_or_name: str) -> Assistant:
-    """The assistant, if the user can read it. Raises `NotFound`, and `InvalidRequest` as `assistant_id_of`."""
+    """The assistant, if the user can read it. Raises `NotFound`, and `InvalidRequest` as `assistant_id_of` does."""
     assistant_id = assistant_id_of(connection, id_or_name)
     assistant, _ = await authorize_assistant(connection, AssistantsRead.model_construct(assistant_id=assistant_id))
     return assistant
 
 
 async def authorize_assistant_use(connection: HTTPConnection, id_or_name: str) -> None:
-    """Authorizes runs of an assistant, before anything of it is read (`runs.authorization`)."""
+    """Authorizes creating runs of an assistant. Nothing of the assistant is read before (`runs.authorization`)."""
     await services_of(connection).submission.authorizer.authorize_assistant(access_check_of(connection), id_or_name)
 
 
 async def response_if_readable(connection: HTTPConnection, value: HandlerValue, record: PublicRecord) -> Response:
-    """The response after a change of `record`: the record if the user can read it, else 204 without a body. `value` is
-    the handler value for reading it."""
+    """The response after a change of `record`: the record if the user is authorized to read it, else 204 without a
+    body. `value` is the handler value for reading it."""
     try:
         _, access_filter = await authorize(connection, value)
     except AccessRefused:

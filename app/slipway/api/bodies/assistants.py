@@ -12,12 +12,10 @@ from slipway.assistants.record import AssistantChanges
 from slipway.graphs.official_sections import Whole
 from slipway.protocol_types import JsonObject, Limit, Offset
 
-# assistants
-
 
 class AssistantPatchBody(Body):
-    """Creates a new version of an assistant. Metadata is merged; every other member that is set replaces the old
-    one."""
+    """Creates a new version of an assistant. Metadata is merged. Every other member that is set replaces the
+    value of the version before."""
 
     graph_id: str | None = None
     config: ConfigBody | None = None
@@ -61,7 +59,7 @@ class AssistantLatestBody(Body):
 
 
 class AssistantFilterBody(Body):
-    """Selects assistants. `metadata` must be contained in that of the assistant, `name` in its name."""
+    """Selects assistants. An assistant matches if its metadata contains `metadata` and its name contains `name`."""
 
     metadata: JsonObject | None = None
     graph_id: str | None = None

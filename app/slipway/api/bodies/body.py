@@ -1,7 +1,7 @@
-"""What all request bodies share: how they are parsed, and the types of their members.
+"""The base of all request bodies, and the types that several bodies use.
 
-Unknown members are ignored. Null means absent, except where null is a value (`input`, `values`, `resume`). Types are
-strict: a number in quotes is not a number.
+Unknown members are ignored. A member that is null is treated as absent; where null is a value (`input`, `values`), it
+is also the default. Types are strict: a number in quotes is not a number.
 """
 
 from __future__ import annotations

@@ -5,8 +5,6 @@ from __future__ import annotations
 from slipway.api.bodies.body import Body, Configurable, Metadata
 from slipway.protocol_types import JsonObject, MaxConcurrency, RecursionLimit
 
-# runs
-
 
 class ConfigBody(Body):
     """`config`: the members of a RunnableConfig that a client can set."""
@@ -19,7 +17,7 @@ class ConfigBody(Body):
     run_name: str | None = None
 
     def public(self) -> JsonObject:
-        """The config as `kwargs` of a run shows it."""
+        """The config as responses show it, in `kwargs` of a run."""
         config: JsonObject = {"configurable": self.configurable, "metadata": self.metadata}
         for name in ("tags", "recursion_limit", "max_concurrency", "run_name"):
             if value := getattr(self, name):
@@ -32,7 +30,7 @@ class ConfigBody(Body):
 
 
 class CheckpointBody(Body):
-    """A checkpoint reference. The checkpoint must be one of the thread in the path."""
+    """A checkpoint reference. It must name a checkpoint of the thread in the path."""
 
     checkpoint_id: str | None = None
     checkpoint_ns: str | None = None

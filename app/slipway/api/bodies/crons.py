@@ -12,7 +12,7 @@ from slipway.api.bodies.runs import RunBody
 from slipway.protocol_types import JsonObject, Limit, Offset
 
 TIMING: Final = frozenset({"schedule", "timezone", "end_time", "enabled", "on_run_completed"})
-"""The members of a cron's body that do not belong to its runs."""
+"""The members of a cron's body that are not part of the run request."""
 
 
 def _utc_time(text: str) -> str:
@@ -39,7 +39,7 @@ class CronBody(RunBody):
 
 
 class CronFilterBody(Body):
-    """Selects crons. `metadata` must be contained in that of the cron."""
+    """Selects crons. A cron matches if its metadata contains `metadata`."""
 
     assistant_id: str | None = None
     thread_id: Uuid | None = None

@@ -48,7 +48,7 @@ class StartParams(Body):
     multitask_strategy: str = Field("enqueue", validation_alias=AliasChoices("multitask_strategy", "multitaskStrategy"))
 
     def run(self, answers: JsonObject | None) -> JsonObject:
-        """The members of a run's body. With `answers` the run resumes the thread instead of using `input`."""
+        """The body of the request for the run. With `answers` the run resumes the thread, and `input` is not used."""
         body: JsonObject = {
             "assistant_id": self.assistant_id,
             "input": self.input if answers is None else None,
@@ -94,7 +94,7 @@ class RespondParams(Body):
         return {each.interrupt_id: each.response for each in self.responses}
 
     def run(self, assistant_id: str) -> JsonObject:
-        """The members of a run's body."""
+        """The body of the request for the run."""
         command: JsonObject = {"resume": self.answers}
         command |= {name: value for name in ("update", "goto") if (value := getattr(self, name)) is not None}
         return {

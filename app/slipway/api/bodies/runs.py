@@ -48,14 +48,14 @@ class RunBody(Body):
 
     @property
     def start_from(self) -> JsonObject | None:
-        """The checkpoint to start from, whichever of the two members names it."""
+        """The reference of the checkpoint to start from, which clients send in `checkpoint` or in `checkpoint_id`."""
         reference = self.checkpoint.public() if self.checkpoint else {}
         if self.checkpoint_id:
             reference.setdefault("checkpoint_id", self.checkpoint_id)
         return reference or None
 
     def options(self, *, temporary: bool) -> RunOptions:
-        """What the graph is called with."""
+        """The options with which the graph is called."""
         return RunOptions(
             input=self.input,
             command=self.command.public() if self.command else None,
@@ -76,11 +76,8 @@ class RunBody(Body):
         )
 
 
-# runs in bulk
-
-
 class CancelBody(Body):
-    """Selects the runs to cancel: all with a status, or those of one thread that are named."""
+    """Selects the runs to cancel: all runs with a status, or some runs of one thread by their ids."""
 
     status: Literal["pending", "running", "all"] | None = None
     thread_id: Uuid | None = None

@@ -25,7 +25,7 @@ _CHANNEL: Final = "values."
 
 
 class StateSelect:
-    """Names of fields, and `values.<channel>` for single channels. An empty selection selects everything."""
+    """`names` are names of fields, or `values.<channel>` for single channels. Without names everything is selected."""
 
     def __init__(self, names: Sequence[str]) -> None:
         """Raises `InvalidRequest` for a field that states do not have."""

@@ -10,23 +10,24 @@ from pydantic import Field
 from slipway.access.handler_values.base import Label
 from slipway.api.bodies.body import Body
 from slipway.graphs.official_sections import Minutes, Whole
-from slipway.protocol_types import JsonObject, Limit, Offset, says
+from slipway.protocol_types import JsonObject, Limit, Offset, one_error
 
 ItemKey = Annotated[str, Field(min_length=1)]
 
 
 class ItemIdBody(Body):
-    """Names one item."""
+    """Identifies one item."""
 
     namespace: list[Label]
     key: ItemKey
 
 
 class ItemBody(ItemIdBody):
-    """Stores an item. `index` has the paths to embed for the search by meaning; false excludes the item from it."""
+    """Stores an item. `index` has the paths to embed for searches by semantic similarity; false excludes the
+    item from these searches."""
 
     value: JsonObject
-    index: Annotated[Literal[False] | list[str] | None, says("must be false, or a list of paths")] = None
+    index: Annotated[Literal[False] | list[str] | None, one_error("must be false, or a list of paths")] = None
     ttl: Minutes | None = None
 
 

@@ -10,8 +10,6 @@ from slipway.api.bodies.body import Body
 from slipway.api.bodies.config import CheckpointBody
 from slipway.protocol_types import CommandBody, JsonObject, Limit, Update
 
-# threads
-
 
 class StateUpdateBody(Body):
     """One state update of a superstep."""
@@ -51,7 +49,7 @@ class StateWriteBody(Body):
 
 
 def _before(value: Any) -> Any:
-    """The id, from a checkpoint id, a checkpoint reference or a config."""
+    """The checkpoint id in `before`, which clients send as an id, as a checkpoint reference or as a config."""
     if isinstance(value, dict):
         value = value.get("configurable", value)
         return value.get("checkpoint_id") if isinstance(value, dict) else value

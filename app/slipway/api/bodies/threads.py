@@ -57,7 +57,7 @@ class ThreadPatchBody(TtlMixin):
 
 
 class ThreadConfigBody(Body):
-    """Merges metadata, in the request of an old client."""
+    """Merges metadata. Only old clients send this body."""
 
     metadata: Metadata = {}
 
@@ -70,7 +70,7 @@ class PruneBody(Body):
 
 
 class ThreadFilterBody(Body):
-    """Selects threads. `metadata` and `values` must be contained in those of the thread."""
+    """Selects threads. A thread matches if its metadata contains `metadata` and its values contain `values`."""
 
     metadata: JsonObject | None = None
     values: JsonObject | None = None

@@ -17,7 +17,7 @@ from slipway.graphs.project_objects import load_project_object
 
 @dataclass(frozen=True, slots=True)
 class Extensions:
-    """Loaded and checked."""
+    """The loaded and validated extensions of one project."""
 
     http: HttpSection = field(default_factory=HttpSection)
     auth: AuthFile | None = None

@@ -1,7 +1,8 @@
 """Internal webhooks: webhooks whose URL is a path of this deployment, such as a route of the host app.
 
-A web process calls them without a network, so the route finds the memory and the lifespan state of its application. The
-call is made on behalf of the run's user, and the auth file authorizes it: a webhook cannot do what its user could not.
+A web process calls them without a network, so a route of the host app can use the app's objects in memory and its
+lifespan state. The auth file authorizes the request for the run's user: a webhook can do nothing that this user is not
+authorized to do.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from slipway.webhooks.deliveries import WebhookDeliveries
 from slipway.webhooks.record import Delivery
 
 _ORIGIN: Final = "http://api"
-"""The scheme and host that the application sees."""
+"""The scheme and host of the requests. The application receives them; nothing resolves them."""
 
 
 class InternalWebhooks(WebhookDeliveries):
-    """Calls internal webhooks in this web process. `state` is the state of the lifespan, including the host app's."""
+    """Calls internal webhooks in this web process. `state` is the lifespan state of Slipway and of the host app."""
 
     def __init__(
         self, services: Services, app: ASGIApp, state: Mapping[str, Any], auth: AuthFile | None = None

@@ -41,15 +41,15 @@ class SlipwayRoute(BaseRoute):
         return max((route.matches(scope)[0] for route in self._app.routes), key=lambda match: match.value), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Slipway's application handles its own errors."""
+        """Calls Slipway's application, which sends its own error responses."""
         await self._app(scope, receive, send)
 
 
 def mount_in_host_app(
     host_app: Starlette, slipway_app: Starlette, section: HttpSection, auth: AuthFile | None
 ) -> Starlette:
-    """Changes and returns the host app. When it is called again with another Slipway application, that one replaces the
-    earlier one."""
+    """Changes and returns the host app. A second call with another Slipway application replaces the first
+    application."""
     host_routes = [route for route in host_app.router.routes if not isinstance(route, SlipwayRoute)]
     host_app.router.routes = [SlipwayRoute(slipway_app, ALWAYS_SLIPWAY), *host_routes, SlipwayRoute(slipway_app)]
     host_app.router.default = slipway_app
@@ -76,8 +76,8 @@ async def host_app_lifespan(host_app: Starlette) -> AsyncIterator[Mapping[str, A
 
 
 def _exempt(host_routes: list[BaseRoute], section: HttpSection) -> Callable[[Scope], bool]:
-    """The requests that the authentication of the host app passes on. Slipway's routes authenticate by themselves,
-    unless authentication must come before the host app's middleware."""
+    """Returns whether the middleware `AuthenticateRequests` leaves a request alone. Slipway's routes authenticate their
+    requests later, unless authentication must precede the host app's middleware (`auth_first`)."""
 
     def exempt(scope: Scope) -> bool:
         if path_below(scope) in ALWAYS_SLIPWAY:
@@ -98,8 +98,7 @@ def _is_public(scope: Scope) -> bool:
 def merge_openapi(host_app: Starlette, document: Mapping[str, Any]) -> dict[str, Any]:
     """Slipway's OpenAPI document, with the paths and components of a FastAPI host app."""
     describe = getattr(host_app, "openapi", None)
-    hosts = describe() if callable(describe) else {}
-    slipways, others = document["components"], hosts.get("components", {})
-    names = dict.fromkeys((*slipways, *others))
-    components = {name: {**others.get(name, {}), **slipways.get(name, {})} for name in names}
-    return {**document, "paths": {**document["paths"], **hosts.get("paths", {})}, "components": components}
+    host_document = describe() if callable(describe) else {}
+    own, added = document["components"], host_document.get("components", {})
+    components = {name: {**added.get(name, {}), **own.get(name, {})} for name in dict.fromkeys((*own, *added))}
+    return {**document, "paths": {**document["paths"], **host_document.get("paths", {})}, "components": components}

@@ -1,4 +1,4 @@
-"""The application as graphs and internal webhooks call it, without a network."""
+"""Calls the application from inside its process, without a network: for graphs and internal webhooks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from slipway.api.auth.authentication import IN_PROCESS_SCOPE_KEY, USER_SCOPE_KEY
 
 
 class InProcessApp:
-    """Calls the application for this process itself.
+    """An ASGI application that marks each request as sent by this process and passes it to `app`.
 
     Without a `user` the requests are trusted, because graphs are the project's own code: the auth file is not called.
-    With a `user` the requests can do what this user could do over a network. `state` is the state of the lifespan."""
+    With a `user` the requests can do what this user could do over a network. `state` is the lifespan state of
+    `app`."""
 
     def __init__(self, app: ASGIApp, state: Mapping[str, Any], user: User | None = None) -> None:
         self._app, self._state, self._user = app, state, user

@@ -40,11 +40,11 @@ class _Registry(list[ASGITransport]):
 @contextmanager
 def connect_clients(app: ASGIApp) -> Iterator[None]:
     """Inside the block, clients without a URL send their requests to `app`."""
-    waiting, registry = getattr(sdk, _REGISTRY), _Registry(app)
-    for transport in waiting:
+    unconnected, registry = getattr(sdk, _REGISTRY), _Registry(app)
+    for transport in unconnected:
         registry.append(transport)
     setattr(sdk, _REGISTRY, registry)
     try:
         yield
     finally:
-        setattr(sdk, _REGISTRY, waiting)
+        setattr(sdk, _REGISTRY, unconnected)

@@ -1,6 +1,7 @@
 """An httpx transport that calls an ASGI application of this process and streams its responses.
 
-`httpx.ASGITransport` returns a response only when it is complete. An event stream may never be complete.
+`httpx.ASGITransport` is not used because it returns a response only when the response is complete, and an event stream
+may never be complete.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ import httpx
 
 Message = MutableMapping[str, Any]
 
-_MAX_BUFFERED_PIECES: Final = 16
-"""The application waits while this many pieces of a response are unread."""
+_MAX_BUFFERED_CHUNKS: Final = 16
+"""The application waits in `send` while this many chunks of its response are unread."""
 _TASKS: Final[set[asyncio.Task[None]]] = set()
 """The event loop holds only weak references to tasks."""
 
 
 class InProcessTransport(httpx.ASGITransport):
-    """Raises what the application raises before its response starts. Raises `httpx.RemoteProtocolError` when the
-    application does not complete its response."""
+    """An exception that the application raises before its response starts is raised by the request. A response that the
+    application does not complete raises `httpx.RemoteProtocolError` when it is read."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Returns when the application has sent the headers."""
@@ -61,7 +62,7 @@ class _Exchange(httpx.AsyncByteStream):
             asyncio.get_running_loop().create_future()
         )
         self._body: bytes | None = body
-        self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(_MAX_BUFFERED_PIECES)
+        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(_MAX_BUFFERED_CHUNKS)
         self._ended, self._complete, self._closed = asyncio.Event(), False, False
 
     async def run(self, call: Awaitable[None]) -> None:
@@ -84,7 +85,7 @@ class _Exchange(httpx.AsyncByteStream):
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """The `send` of the application. Waits while too many pieces are unread."""
+        """The `send` of the application. Waits while the client has not read enough of the response."""
         if message["type"] == "http.response.start" and not self.response_start.done():
             self.response_start.set_result((message["status"], list(message.get("headers", ()))))
         elif message["type"] == "http.response.body":
@@ -94,19 +95,19 @@ class _Exchange(httpx.AsyncByteStream):
                 self._complete = True
                 self._ended.set()
 
-    async def _put(self, piece: bytes | None) -> None:
+    async def _put(self, chunk: bytes | None) -> None:
         if not self._closed:
-            await self._pieces.put(piece)
+            await self._chunks.put(chunk)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while (piece := await self._pieces.get()) is not None:
-            yield piece
+        while (chunk := await self._chunks.get()) is not None:
+            yield chunk
         if not self._complete:
             raise httpx.RemoteProtocolError("the response is incomplete")
 
     async def aclose(self) -> None:
-        """The client reads no more."""
+        """The client has closed the response: `receive` returns `http.disconnect` to the application."""
         self._closed = True
         self._ended.set()
-        while not self._pieces.empty():  # wakes an application that waits in `send`
-            self._pieces.get_nowait()
+        while not self._chunks.empty():  # wakes an application that waits in `send`
+            self._chunks.get_nowait()

@@ -23,9 +23,9 @@ _LOGGED_FROM_STATUS: Final = 400
 
 
 class AccessLog:
-    """Counts each request when it ends. Logs it when it failed, or always when `SLIPWAY_LOG_LEVEL` is debug: what a
-    successful request starts has log lines of its own, and a line for each poll would hide them. `headers` selects the
-    request headers in a line."""
+    """Counts each request when it ends, and logs it when it failed. Successful requests are logged only when
+    `SLIPWAY_LOG_LEVEL` is debug, because a line for each poll would hide the lines about runs. `headers` selects the
+    request headers that a line contains."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics, headers: HeadersSection) -> None:
         self._app, self._metrics, self._headers = app, metrics, headers

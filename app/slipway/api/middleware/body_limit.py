@@ -12,16 +12,16 @@ from slipway.api.middleware.raw_headers import header_value
 from slipway.errors import TooLarge
 
 _DISCARD_FACTOR: Final = 4
-"""At most this many times the limit is received and discarded of a body that is too large."""
+"""Of a body that is too large, at most this many times the limit is received and discarded."""
 _DISCARD_TIMEOUT_S: Final = 2.0
 
 
 class BodyLimit:
     """Raises `TooLarge` for a body of more than `max_bytes`: at once if the request has a content length, else as soon
-    as more was received.
+    as more bytes were received.
 
-    A part of the rest is received and discarded. A client that is still sending when the connection closes would not
-    receive the response."""
+    Before, it receives and discards part of the remaining body: a client that is still sending when the connection
+    closes would not receive the response."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app, self._max_bytes = app, max_bytes

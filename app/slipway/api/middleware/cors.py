@@ -1,4 +1,4 @@
-"""Answers CORS preflight requests and adds the CORS headers to responses."""
+"""Responds to CORS preflight requests and adds the CORS headers to responses."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Protects the server from web pages of other sites.
 
-A page can make the browser of its visitor send requests to this server. `ForeignPages` wraps the whole application, the
-host app too. Requests that this process makes itself are not checked. docs/open-server.md has the rules.
+A page can make the browser of its visitor send requests to this server. `ForeignPages` wraps the whole application with
+the host app. Requests that this process sends to itself are not checked. docs/open-server.md has the rules.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ _MAX_SHOWN_CHARACTERS: Final = 260
 
 
 class ForeignPages:
-    """Removes the cookies from requests of other sites' pages, unless `origins` trusts the page with cookies.
+    """Removes the cookies from each request that a page of another site sends, unless `origins` accepts cookies from
+    that site.
 
-    Without an auth file `hosts` is set. Then a request by another host name and a request of a page that `origins` does
-    not allow are rejected. The probes of the platform, also below `prefix`, are served for every host name."""
+    `hosts` is set when there is no auth file. Then requests for a host name that it does not accept are rejected, and
+    requests from pages whose origin `origins` does not allow. The probes of the hosting platform are served for every
+    host name, with and without `prefix`."""
 
     def __init__(self, app: ASGIApp, origins: Origins, hosts: Hosts | None, prefix: str = "") -> None:
         self._app, self._origins, self._hosts = app, origins, hosts
@@ -50,12 +52,12 @@ class ForeignPages:
                 self._check(self._hosts, headers, foreign)
             except SlipwayError as error:
                 return await _reject(error, scope, receive, send)
-        if foreign is not None and b"cookie" in headers and not self._origins.trust_cookies_of(foreign):
+        if foreign is not None and b"cookie" in headers and not self._origins.accepts_cookies_of(foreign):
             scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"cookie"]}
         return await self._app(scope, receive, send)
 
     def _check(self, hosts: Hosts, headers: Headers, foreign: str | None) -> None:
-        """Raises `SlipwayError` to reject the request. A client that sends no `Host` is not a browser."""
+        """Raises a `SlipwayError` to reject the request. A request without `Host` passes: every browser sends one."""
         host = headers.get(b"host")
         if host is not None and not hosts.accepts(host.decode("latin-1")):
             raise _host_error(host.decode("latin-1"))
@@ -64,7 +66,7 @@ class ForeignPages:
 
 
 def _foreign_origin(headers: Headers) -> str | None:
-    """The origin of the page that sends the request; None if no page does, or one of this server."""
+    """The origin of the page that sends the request. None if no page sends it, or if the page is one of this server."""
     value = headers.get(b"origin")
     if value is None:
         return None
@@ -76,13 +78,13 @@ def _host_error(host: str) -> SlipwayError:
     name = name_in(host)
     if name is None:
         return RefusedRequest("the Host header is malformed")
-    log.warning("http.host_rejected", host=name, option="SLIPWAY_ALLOWED_HOSTS")
+    log.warning("http.host_rejected", host=name, setting="SLIPWAY_ALLOWED_HOSTS")
     return ForeignHost(name)
 
 
 def _origin_error(origin: str) -> SlipwayError:
-    # A browser reports only a CORS error to the page's developer, without the response. So the log names the fix.
-    log.warning("http.origin_rejected", origin=origin, option="http.cors.allow_origins")
+    # A browser shows only a CORS error to the developer of the page, and not the response. So the log names the fix.
+    log.warning("http.origin_rejected", origin=origin, setting="http.cors.allow_origins")
     return ForeignOrigin(repr(origin))
 
 

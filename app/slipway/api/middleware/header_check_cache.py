@@ -1,4 +1,4 @@
-"""Caches decisions about header values, so that each value is checked once.
+"""Caches whether a header value is accepted, so that each value is checked once.
 
 Clients can send any number of values of any length, so the cache is bounded in entries and in bytes.
 """
@@ -21,7 +21,7 @@ class HeaderCheckCache:
         self.entries: dict[str, bool] = {}
 
     def decide(self, text: str) -> bool:
-        """The decision about `text`, from the cache if it is there."""
+        """The decision about `text`, from the cache if possible."""
         decision = self.entries.get(text)
         if decision is None:
             decision = self._decide(text)

@@ -1,8 +1,9 @@
 """The host names that a server without an auth file accepts.
 
-The owner of a page can point the page's own name to the address of this server (DNS rebinding). Then the browser treats
-the server as part of the page's site, and the page can send requests and read the responses. The `Host` header still
-has the page's name. So names that anybody can register are rejected unless `SLIPWAY_ALLOWED_HOSTS` has them.
+The owner of a web site can change the DNS entry of its host name to the address of this server (DNS rebinding). The
+browser then treats this server as part of that site, so pages of the site can send requests and read the responses.
+The `Host` header of these requests still contains the name of the site. So every name that can be registered in public
+DNS is rejected, unless `SLIPWAY_ALLOWED_HOSTS` contains it.
 `X-Forwarded-Host` is not read, because any client can send it.
 """
 
@@ -16,22 +17,23 @@ from typing import Final
 from slipway.api.middleware.header_check_cache import HeaderCheckCache
 
 LOCAL_NAMES: Final = frozenset({"localhost", "host.docker.internal", "host.containers.internal"})
-"""Names of the machine itself. The last two are the names that its containers use for it."""
+"""Names of the machine on which the server runs. Containers on this machine use the last two names for it."""
 
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?)\.?(?::\d{0,5})?")
 _NOT_IN_PUBLIC_DNS: Final = (".local", ".internal")
-"""Endings that nobody can register: RFC 6762, and ICANN's reservation for private use."""
+"""Names with these endings cannot be registered: RFC 6762 reserves `.local`, and ICANN reserves `.internal`."""
 _MAX_HEADER_CHARACTERS: Final = 300
-"""No host name is longer."""
+"""A host name with a port is never longer."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Hosts:
-    """The accepted names for a server that listens on `bound`: those of this machine, and those in `allowed`.
+    """Decides which host names are accepted by a server that listens on `bound`: the names of this machine, and those
+    in `allowed`.
 
-    If other machines can reach `bound`, names that nobody can register are accepted too: IP addresses, names without a
-    dot (services of a compose file), and names that end in `.local` or `.internal`."""
+    If other machines can reach `bound`, names that cannot be registered in public DNS are accepted too: IP addresses,
+    names without a dot (services of a compose file), and names that end in `.local` or `.internal`."""
 
     def __init__(self, bound: str, allowed: Iterable[str] = ()) -> None:
         self._reachable = not is_loopback(bound)

@@ -1,4 +1,5 @@
-"""Without an auth file: accepts only bodies that a page of another site cannot send without a preflight request.
+"""Protects a server without an auth file: accepts only content types that make a browser send a CORS preflight request
+before a page of another site can use them.
 
 It wraps Slipway's routes, but not the host app, whose routes may accept forms.
 """
@@ -23,10 +24,10 @@ _MAX_SHOWN_CHARACTERS: Final = 260
 
 
 class JsonBodies:
-    """A body must have a JSON content type. `text/plain`, which Studio sends, is accepted with the header `Origin`:
-    `ForeignPages` has already checked that the origin is allowed.
+    """Rejects a request body without a JSON content type. Studio sends `text/plain`, which is accepted if the request
+    has the header `Origin`, because `ForeignPages` has already checked that the origin is allowed.
 
-    A page of another site can link to Slipway's pages, but cannot embed them."""
+    Also rejects requests by which a page of another site embeds a page of Slipway. Links to them are allowed."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -58,8 +59,8 @@ def _has_body(headers: Headers) -> bool:
 
 
 def _is_embedded(headers: Headers) -> bool:
-    """Whether a page of another site loads this as an image, a script or a frame. A request whose response a page can
-    read has an `Origin`, by which `ForeignPages` has checked it."""
+    """Whether a page of another site embeds the response: as an image, a script or a frame. False for a request with
+    `Origin`, which `ForeignPages` has already checked."""
     if headers.get(b"sec-fetch-site") != b"cross-site" or b"origin" in headers:
         return False
     return (headers.get(b"sec-fetch-mode"), headers.get(b"sec-fetch-dest")) != (b"navigate", b"document")

@@ -12,11 +12,12 @@ from slipway.api.auth.authentication import is_in_process
 from slipway.api.responses import JsonResponse
 
 PROBES: Final = ("/ok", "/readyz")
-"""Also served without the prefix, because the platform requests them."""
+"""Also served without the prefix, because the hosting platform requests them."""
 
 
 class MountPrefix:
-    """Passes on requests for paths below `prefix`, with `root_path` set to it. All others receive 404."""
+    """Passes on requests for paths below `prefix`, with `root_path` set to `prefix`. Responds to all others with
+    404."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
         self._app, self._prefix = app, prefix

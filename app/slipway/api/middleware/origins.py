@@ -1,6 +1,6 @@
 """The origins whose pages can send requests to this server, and whose cookies are accepted.
 
-A browser sends requests for any page, with the user's cookies. CORS only prevents that the page reads the response.
+A browser sends requests for any page, with the user's cookies. CORS only prevents the page from reading the response.
 Simple requests (a form, `text/plain`) and WebSockets are sent without a preflight request. So the server itself rejects
 requests of other pages by the `Origin` header, which a page can neither omit nor choose.
 """
@@ -26,9 +26,9 @@ _ANY: Final = "*"
 class Origins:
     """The allowed origins.
 
-    Without an auth file (`restricted`) these are the origins of this machine, Studio's, and those that `http.cors`
-    names. With an auth file credentials protect the server: only `http.cors` decides, which allows every origin by
-    default."""
+    Without an auth file (`restricted`) these are the origins of this machine, the origins of Studio, and those in
+    `http.cors`. With an auth file the server is protected by credentials: then only `http.cors` decides, which allows
+    every origin by default."""
 
     def __init__(self, cors: CorsSection, *, restricted: bool) -> None:
         default = restricted and "allow_origins" not in cors.model_fields_set
@@ -49,8 +49,9 @@ class Origins:
     def _decide(self, origin: str) -> bool:
         return self.any or self._is_named(origin) or self._is_default(origin)
 
-    def trust_cookies_of(self, origin: str) -> bool:
-        """Whether cookies are accepted in requests of `origin`. `*` in the configuration names no origin."""
+    def accepts_cookies_of(self, origin: str) -> bool:
+        """Whether cookies are accepted from pages of `origin`: only if `http.cors` names it, for which `*` is not
+        enough."""
         return self._credentials and self._is_named(origin)
 
     def _is_named(self, origin: str) -> bool:

@@ -1,7 +1,7 @@
 """Gives each header exactly one value.
 
-A request can repeat a header. If one reader took the first value and another the last, they would work for two
-different users: one is authenticated, the other is used as the cache key. So a header that identifies the user or the
+A request can repeat a header. If one reader used the first value and another reader the last, one request would act for
+two users: one would be authenticated, and the other would be the cache key. So a header that identifies the user or the
 target of the request must occur once. The values of any other header are joined by commas, as RFC 9110 (5.3) allows.
 """
 

@@ -14,7 +14,7 @@ _MAX_CHARACTERS: Final = 200
 
 
 def request_id_of(scope: Scope) -> str:
-    """Empty for WebSockets, and outside the middleware `RequestId`."""
+    """The id of a request. Empty for WebSockets, and where the middleware `RequestId` is not used."""
     request_id: str = scope.get("slipway.request_id", "")
     return request_id
 

@@ -23,7 +23,7 @@ from slipway.graphs.official_sections import HttpSection
 from slipway.settings import Settings
 
 EXPOSED_HEADERS: Final = ("content-location", "location", "x-pagination-total", "x-pagination-next", "x-request-id")
-"""Response headers that clients in a browser must be able to read. Without them they cannot reconnect."""
+"""Response headers that pages must be able to read: clients in a browser need them to reconnect."""
 
 
 class MiddlewareStack(NamedTuple):

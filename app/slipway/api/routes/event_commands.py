@@ -15,7 +15,7 @@ from slipway.api.request_parsing import parsed, path_id, validated
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.command_replies import error_reply
-from slipway.api.streams.event_access import COMMANDS, authorize_read
+from slipway.api.streams.event_access import COMMAND_ACCESS, authorize_read
 from slipway.errors import InvalidRequest
 
 
@@ -33,6 +33,11 @@ async def post(request: Request) -> Response:
 
 ENDPOINTS: Final = (
     Endpoint(
-        "POST", "/threads/{thread_id}/commands", post, "A command of the event protocol", COMMANDS, body=CommandFrame
+        "POST",
+        "/threads/{thread_id}/commands",
+        post,
+        "A command of the event protocol",
+        COMMAND_ACCESS,
+        body=CommandFrame,
     ),
 )

@@ -24,7 +24,7 @@ from slipway.api.responses import status_of
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import Check
 from slipway.api.streams.command_replies import CommandError, error_reply, success_reply
-from slipway.api.streams.event_access import COMMANDS, authorize_read
+from slipway.api.streams.event_access import COMMAND_ACCESS, authorize_read
 from slipway.api.streams.socket_subscriptions import SocketSubscriptions, Subscription
 from slipway.api.websocket_close import CLOSED_BY_STATUS, close_reason
 from slipway.errors import (
@@ -210,5 +210,5 @@ class SocketSession:
 
 def routes(extensions: Extensions) -> list[BaseRoute]:
     """For Starlette's router, with the access check."""
-    endpoint = with_socket_access_check(connect, COMMANDS, extensions.auth)
+    endpoint = with_socket_access_check(connect, COMMAND_ACCESS, extensions.auth)
     return [WebSocketRoute("/threads/{thread_id}/stream/events", endpoint)]

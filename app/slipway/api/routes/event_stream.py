@@ -21,7 +21,7 @@ from slipway.api.request_parsing import path_id, read_body
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import recheck, watch_thread
 from slipway.api.streams.command_replies import error_reply
-from slipway.api.streams.event_access import READING, authorize_read
+from slipway.api.streams.event_access import READ_ACCESS, authorize_read
 from slipway.api.streams.event_streams import Blocks, stream_response
 from slipway.errors import AccessRefused, NotFound, SlipwayError
 from slipway.serialization.json_encoding import dumps
@@ -70,7 +70,7 @@ ENDPOINTS: Final = (
         "/threads/{thread_id}/stream/events",
         stream,
         "Follow a thread by the event protocol",
-        READING,
+        READ_ACCESS,
         body=EventsBody,
         media_type="text/event-stream",
     ),

@@ -20,16 +20,16 @@ from slipway.api.auth.authorization import (
     read_value,
 )
 from slipway.api.bodies.runs import RunBody
-from slipway.api.cancel_on_disconnect import CANCEL_ON_DISCONNECT, FOLLOWS, canceller_from_body, canceller_from_query
+from slipway.api.cancel_on_disconnect import CANCEL_PARAM, FOLLOW_ACCESS, canceller_from_body, canceller_from_query
 from slipway.api.endpoints import Endpoint, Query, bool_param, int_param, list_param
 from slipway.api.pagination import selected
 from slipway.api.request_parsing import path_id, query_choice, query_flag, query_names, query_number, read_body
 from slipway.api.responses import JsonResponse, empty_response
-from slipway.api.run_submission import CREATES, CREATES_AND_READS, prepare_run, submit_and_subscribe
+from slipway.api.run_submission import CREATE_ACCESS, CREATE_AND_READ_ACCESS, prepare_run, submit_and_subscribe
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import error_value, watch_new_run, watch_run
 from slipway.api.streams.run_streams import stream_existing_run, stream_run
-from slipway.api.streams.stream_requests import ENDING, SINCE, StreamRequest, wants_end
+from slipway.api.streams.stream_requests import END_PARAM, SINCE_PARAM, StreamRequest, wants_end
 from slipway.api.streams.wait_response import wait_response
 from slipway.errors import InvalidRequest
 from slipway.runs.cancel_reasons import BY_API, Action
@@ -172,18 +172,18 @@ _RUN: Final = "/threads/{thread_id}/runs/{run_id}"
 _EVENTS: Final = "text/event-stream"
 
 ENDPOINTS: Final = (
-    Endpoint("POST", f"{_RUNS}/wait", wait, "Run and wait for the result", CREATES_AND_READS, body=RunBody),
+    Endpoint("POST", f"{_RUNS}/wait", wait, "Run and wait for the result", CREATE_AND_READ_ACCESS, body=RunBody),
     Endpoint(
         "POST",
         f"{_RUNS}/stream",
         stream,
         "Run and stream its events",
-        CREATES_AND_READS,
+        CREATE_AND_READ_ACCESS,
         body=RunBody,
-        query=(ENDING,),
+        query=(END_PARAM,),
         media_type=_EVENTS,
     ),
-    Endpoint("POST", _RUNS, create, "Run in the background", CREATES, body=RunBody),
+    Endpoint("POST", _RUNS, create, "Run in the background", CREATE_ACCESS, body=RunBody),
     Endpoint(
         "GET",
         _RUNS,
@@ -208,14 +208,14 @@ ENDPOINTS: Final = (
     Endpoint(
         "DELETE", _RUN, delete, "Delete a run that has ended", requires("threads:delete"), media_type="", status=204
     ),
-    Endpoint("GET", f"{_RUN}/join", join, "Wait for the result", FOLLOWS, query=(CANCEL_ON_DISCONNECT,)),
+    Endpoint("GET", f"{_RUN}/join", join, "Wait for the result", FOLLOW_ACCESS, query=(CANCEL_PARAM,)),
     Endpoint(
         "GET",
         f"{_RUN}/stream",
         join_stream,
         "Follow or replay the events",
-        FOLLOWS,
-        query=(list_param("stream_mode", "Only events of these modes"), SINCE, ENDING, CANCEL_ON_DISCONNECT),
+        FOLLOW_ACCESS,
+        query=(list_param("stream_mode", "Only events of these modes"), SINCE_PARAM, END_PARAM, CANCEL_PARAM),
         media_type=_EVENTS,
     ),
     Endpoint(

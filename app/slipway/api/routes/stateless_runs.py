@@ -17,15 +17,15 @@ from slipway.access.handler_values.threads import RunsCancel, RunSelection
 from slipway.api.auth.access_check import authorize, requires
 from slipway.api.auth.authorization import readable_run
 from slipway.api.bodies.runs import CancelBody, RunBody
-from slipway.api.cancel_on_disconnect import CANCEL_ON_DISCONNECT, FOLLOWS, canceller_from_body, canceller_from_query
+from slipway.api.cancel_on_disconnect import CANCEL_PARAM, FOLLOW_ACCESS, canceller_from_body, canceller_from_query
 from slipway.api.endpoints import Endpoint, Query, list_param
 from slipway.api.request_parsing import parsed, path_id, query_choice, read_body, validated
 from slipway.api.responses import JsonResponse, empty_response
-from slipway.api.run_submission import CREATES, CREATES_AND_READS, prepare_run, submit_and_subscribe
+from slipway.api.run_submission import CREATE_ACCESS, CREATE_AND_READ_ACCESS, prepare_run, submit_and_subscribe
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import error_value, watch_new_run
 from slipway.api.streams.run_streams import stream_existing_run, stream_run
-from slipway.api.streams.stream_requests import ENDING, SINCE, StreamRequest, wants_end
+from slipway.api.streams.stream_requests import END_PARAM, SINCE_PARAM, StreamRequest, wants_end
 from slipway.api.streams.wait_response import wait_response
 from slipway.errors import InvalidRequest, NotFound
 from slipway.runs.cancel_reasons import BY_API, Action
@@ -146,16 +146,16 @@ _EVENTS: Final = "text/event-stream"
 
 ENDPOINTS: Final = (
     Endpoint(
-        "POST", "/runs/wait", wait, "Run without a thread and wait for the result", CREATES_AND_READS, body=RunBody
+        "POST", "/runs/wait", wait, "Run without a thread and wait for the result", CREATE_AND_READ_ACCESS, body=RunBody
     ),
     Endpoint(
         "POST",
         "/runs/stream",
         stream,
         "Run without a thread and stream",
-        CREATES_AND_READS,
+        CREATE_AND_READ_ACCESS,
         body=RunBody,
-        query=(ENDING,),
+        query=(END_PARAM,),
         media_type=_EVENTS,
     ),
     Endpoint(
@@ -163,7 +163,7 @@ ENDPOINTS: Final = (
         "/runs/batch",
         batch,
         "Several runs without threads, in the background",
-        CREATES,
+        CREATE_ACCESS,
     ),
     Endpoint(
         "POST",
@@ -176,14 +176,14 @@ ENDPOINTS: Final = (
         media_type="",
         status=204,
     ),
-    Endpoint("POST", "/runs", create, "Run without a thread in the background", CREATES, body=RunBody),
+    Endpoint("POST", "/runs", create, "Run without a thread in the background", CREATE_ACCESS, body=RunBody),
     Endpoint(
         "GET",
         "/runs/{run_id}/stream",
         join_stream,
         "Follow or replay the events of a run without a thread",
-        FOLLOWS,
-        query=(list_param("stream_mode", "Only events of these modes"), SINCE, ENDING, CANCEL_ON_DISCONNECT),
+        FOLLOW_ACCESS,
+        query=(list_param("stream_mode", "Only events of these modes"), SINCE_PARAM, END_PARAM, CANCEL_PARAM),
         media_type=_EVENTS,
     ),
 )

@@ -18,7 +18,7 @@ from slipway.api.request_parsing import path_id, query_names
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import ThreadAccess, error_event, recheck, watch_thread
 from slipway.api.streams.event_streams import Blocks, shutdown_event, slow_client_event, stream_response
-from slipway.api.streams.stream_requests import ENDING, SINCE, given_event_id, wants_end
+from slipway.api.streams.stream_requests import END_PARAM, SINCE_PARAM, event_id_parameter, wants_end
 from slipway.errors import InvalidRequest, NotFound
 from slipway.threads.thread_events import ThreadEventKind
 from slipway.threads.thread_position import ThreadPosition, position_from_id
@@ -68,7 +68,7 @@ def _requested_kinds(request: Request) -> frozenset[ThreadEventKind]:
 
 
 def _requested_position(request: Request) -> ThreadPosition | None:
-    given = given_event_id(request)
+    given = event_id_parameter(request)
     if given is None:
         return None
     name, event_id = given
@@ -85,7 +85,12 @@ ENDPOINTS: Final = (
         stream,
         "Follow all runs of a thread",
         requires("threads:read"),
-        query=(list_param("stream_mode", ", ".join(MODES)), list_param("stream_modes", "The same"), SINCE, ENDING),
+        query=(
+            list_param("stream_mode", ", ".join(MODES)),
+            list_param("stream_modes", "The same"),
+            SINCE_PARAM,
+            END_PARAM,
+        ),
         media_type="text/event-stream",
     ),
 )

@@ -1,16 +1,16 @@
-"""Ends long responses whose client is not authorized any more.
+"""Ends long responses when their client is no longer authorized.
 
-A stream or a wait can last for hours, and the permissions of its user can change meanwhile. So the auth file authorizes
-the response again
+A stream or a waiting response can last for hours, and the permissions of its user can change in this time. So the auth
+file authorizes the response again
 
 - before the first event of each run, where a response contains several runs (`stream_response` calls `recheck`),
-- when the run starts that a response waits for, unless it was authorized a moment ago, and
+- when the run of the response starts, unless it was authorized less than `RECHECK_AFTER_S` before, and
 - when the metadata of the thread changes, because access filters read it. The change is published on the channel of the
   thread, so nothing is polled. Sending is paused until the result is known.
 
-All of this happens only with an auth file. The client receives the error that the same request would receive now, as an
-event, and the response ends properly, so that the client does not reconnect. If the auth file fails, the client is
-disconnected without an event and reconnects.
+Without an auth file nothing is authorized again. If the client is no longer authorized, it receives an event with the
+error that a new request would receive, and the response ends properly, so that the client does not reconnect. If the
+auth file fails, the client is disconnected without an event and reconnects.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ from slipway.threads.notifications import NotificationKind
 log = structlog.get_logger(__name__)
 
 RECHECK_AFTER_S: Final = 1.0
-"""A run that starts sooner after the last authorization is not authorized again."""
+"""When a run starts less than this time after the last authorization, the response is not authorized again."""
 _RETRY_PAUSE_S: Final = 0.5
 
 Check = Callable[[], Awaitable[None]]
 FinalEvent = Callable[[SlipwayError], bytes]
-"""The last bytes for a client that is not authorized any more."""
+"""Builds the last bytes for a client that is no longer authorized."""
 
 
 def error_event(error: SlipwayError) -> bytes:
-    """The error as an event, in the form of the errors of runs, with the code that the response to a request has."""
+    """The error as an event with the members of a run's error, and with the code of the HTTP error."""
     data = {"error": type(error).__name__, "message": str(error), **error.details()}
     return encode_block("error", dumps(data))
 
@@ -63,7 +63,7 @@ def watch_thread(connection: HTTPConnection, thread_id: str, final_event: FinalE
     """Watches a stream of all runs of a thread. Such a stream is also authorized before each run (`recheck`)."""
     if access_check_of(connection).auth is None:
         return None
-    return AccessWatch(ThreadAccess(connection, read_value(thread_id)), final_event, at_run_start=False).over
+    return AccessWatch(ThreadAccess(connection, read_value(thread_id)), final_event, at_run_start=False).watching
 
 
 def watch_run(
@@ -77,12 +77,12 @@ def watch_run(
     if access_check_of(connection).auth is None:
         return None
     access = ThreadAccess(connection, value or read_value(run.thread_id, run.run_id))
-    return AccessWatch(access, final_event).over
+    return AccessWatch(access, final_event).watching
 
 
 def watch_new_run(connection: HTTPConnection, spec: RunSpec, final_event: FinalEvent = error_event) -> Watch | None:
-    """Watches the response to the request that creates a run. A thread that is created for the run need not match the
-    access filter of `threads:read` before its metadata changes for the first time."""
+    """Watches the response to the request that creates a run. If the request also creates the thread, the
+    thread need not match the access filter of `threads:read` until its metadata changes."""
     if access_check_of(connection).auth is None:
         return None
     access = ThreadAccess(connection, read_value(spec.identity.thread_id, spec.identity.run_id))
@@ -90,12 +90,12 @@ def watch_new_run(connection: HTTPConnection, spec: RunSpec, final_event: FinalE
     watch = AccessWatch(
         access, final_event, access_filter=behaviour.access_filter, thread_is_new=behaviour.create_thread
     )
-    return watch.over
+    return watch.watching
 
 
 async def recheck(check: Check, buffer: SendBuffer, final_event: FinalEvent = error_event) -> bool:
-    """Whether the client is still authorized, according to `check`; if not, the response is ended here. Waits while
-    Redis is unavailable."""
+    """Returns whether the client is still authorized: `check` does not raise. If it raises, ends the response. Waits
+    while Redis is unavailable."""
     while True:
         try:
             await check()
@@ -132,8 +132,8 @@ class ThreadAccess:
 
     async def authorize(self) -> AccessFilter:
         """Returns the current access filter. Raises `AccessRefused` and `AuthBroken`."""
-        _, only = await authorize(self._connection, self._value)
-        return only
+        _, access_filter = await authorize(self._connection, self._value)
+        return access_filter
 
     async def require_match(self, access_filter: AccessFilter) -> None:
         """Raises `NotFound` when the thread exists and does not match the filter."""
@@ -143,9 +143,9 @@ class ThreadAccess:
 class AccessWatch:
     """Authorizes a response again after notifications of its thread.
 
-    `access_filter` is the filter with which the response was authorized; None if it is not known. `thread_is_new`: the
-    thread need not match before its metadata changes. `at_run_start`: the start of a run is a reason to authorize
-    again.
+    `access_filter` is the filter with which the response was authorized; None if the caller does not have it. With
+    `thread_is_new` the thread need not match until its metadata changes. With `at_run_start` the response is authorized
+    again when a run starts.
     """
 
     def __init__(
@@ -162,12 +162,12 @@ class AccessWatch:
         self._checked_at = asyncio.get_running_loop().time()
 
     @contextmanager
-    def over(self, buffer: SendBuffer) -> Iterator[None]:
+    def watching(self, buffer: SendBuffer) -> Iterator[None]:
         """Watches the response of this buffer until the block is left."""
         notifications = services_of(self._access.connection).thread_notifications
         pending = _PendingCheck(self._check, buffer, self._final_event)
         with notifications.subscribed(self._access.thread_id, lambda kind: self._notified(kind, pending)) as subscribed:
-            pending.first(subscribed, self._check_after_subscribing)
+            pending.start_when_subscribed(subscribed, self._check_after_subscribing)
             try:
                 yield
             finally:
@@ -188,7 +188,8 @@ class AccessWatch:
         await self._access.require_match(MATCH_ALL if self._thread_is_new else access_filter)
 
     async def _check_after_subscribing(self) -> None:
-        """The metadata may have changed between the authorization of the response and the subscription."""
+        """Checks once more, because the metadata may have changed after the response was authorized and before the
+        subscription was active."""
         if self._access_filter is None:
             await self._check()
         elif not self._thread_is_new:
@@ -203,18 +204,18 @@ class _PendingCheck:
         self._task: asyncio.Task[None] | None = None
         self._due = False
 
-    def first(self, subscribed: asyncio.Future[None], check: Check) -> None:
-        """Run `check` when the subscription is active. Sending is not paused for it."""
+    def start_when_subscribed(self, subscribed: asyncio.Future[None], check: Check) -> None:
+        """Runs `check` as soon as the subscription is active. Sending is not paused for it."""
 
-        async def later() -> None:
+        async def check_when_subscribed() -> None:
             await subscribed
             await recheck(check, self._buffer, self._final_event)
             await self._run_due_checks()
 
-        self._task = asyncio.create_task(later(), name="access")
+        self._task = asyncio.create_task(check_when_subscribed(), name="access")
 
     def request(self) -> None:
-        """Pause sending, and resume when a check has succeeded."""
+        """Pauses sending until a check has succeeded."""
         self._buffer.pause()
         self._due = True
         if self._task is None or self._task.done():

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class CommandError(Exception):
-    """A command that failed and gets an error as its reply. `code` is one of the protocol's error codes."""
+    """Raised by a command that fails. The client receives an error reply with `code`, an error code of the protocol."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -19,5 +19,5 @@ def success_reply(command_id: int, result: dict[str, Any], applied_through: int)
 
 
 def error_reply(command_id: int | None, code: str, message: str) -> dict[str, Any]:
-    """`command_id` is None when the command could not be read, and for an error of the whole stream."""
+    """`command_id` is None for a malformed command, and for an error of the whole stream."""
     return {"type": "error", "id": command_id, "error": code, "message": message}

@@ -1,9 +1,10 @@
 """Sends an iterator of SSE blocks as a response. Every event stream of the API and of the pages goes through
 `stream_response`; nothing else builds such a response.
 
-All blocks that wait are sent in one write. The first block carries `retry:`, and a comment is sent as heartbeat. A
-client that does not read is disconnected and can resume after the last id that it received. A stream that must be
-complete and is not is closed without its terminating chunk: older clients read a proper end as the end of the run.
+All blocks in the send buffer are sent in one write. The first block contains `retry:`, and an SSE comment is the
+heartbeat. A client that does not read is disconnected, and can resume after the last id that it received. If a stream
+must be complete but is not, it is closed without its terminating chunk, because older clients treat a proper end of the
+stream as the end of the run.
 """
 
 from __future__ import annotations
@@ -29,20 +30,20 @@ STREAM_HEADERS: Final = {
 """No proxy may store or buffer a stream."""
 
 STALL_TIMEOUT_S: Final = 5.0
-"""How long a client with a full buffer may read nothing before it is disconnected."""
+"""A client that reads nothing for this time while its buffer is full is disconnected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """The next blocks of a stream. `needs_check`: the access of the client is checked before they are sent, because
-    they are the first ones of a run or contain a state."""
+    """The next blocks of a stream. With `needs_check` the client is authorized again before they are sent, because they
+    are the first blocks of a run or contain a state."""
 
     blocks: list[bytes]
     needs_check: bool = False
 
 
 Check = Callable[[SendBuffer], Awaitable[bool]]
-"""Returns whether the client is still authorized; if not, it has ended the response."""
+"""Returns whether the client is still authorized. Ends the response if it is not."""
 
 
 def stream_response(
@@ -61,8 +62,8 @@ def stream_response(
 ) -> LongResponse:
     """The response that sends `batches`, complete when the iterator ends.
 
-    `slow_client_event` is the last block for a client that does not read; without one the client receives no reason.
-    `check` is called before each batch that needs it. `LongResponse` describes the other parameters.
+    `slow_client_event` is the last block for a client that does not read; if it is empty, the client receives no
+    reason. `check` is called before each batch that needs it. `LongResponse` describes the other parameters.
     """
 
     async def produce(buffer: SendBuffer) -> None:
@@ -75,7 +76,7 @@ def stream_response(
                 if blocks and prefix:
                     blocks, prefix = [prefix + blocks[0], *blocks[1:]], b""
                 buffer.put(blocks, len(blocks))
-                if not await buffer.wait_until_taken(STALL_TIMEOUT_S):
+                if not await buffer.wait_until_not_full(STALL_TIMEOUT_S):
                     return buffer.discard_and_end(slow_client_event)
         return buffer.finish(complete=True)
 
@@ -96,7 +97,7 @@ def stream_response(
 
 
 def server_event(name: str, record_id: str, detail: str) -> bytes:
-    """An event of the server about the connection. It has no id because it is not in a log. `record_id` is the run, or
+    """An event about the connection. It has no id, because it is not in a log. `record_id` is the id of the run or of
     the thread."""
     return encode_block(name, dumps({"run_id": record_id, "detail": detail}))
 

@@ -1,14 +1,14 @@
 """Responses that stay open: event streams, and JSON that waits for the end of a run.
 
-The headers are sent at once. Then a heartbeat at a fixed interval keeps proxies and clients connected, and the
-disconnect of a client is noticed although nothing is sent. Each client costs two small tasks and one timer, no
-connection to Redis and no command.
+The headers are sent at once. Then a heartbeat at a fixed interval keeps proxies and clients connected. A client that
+disconnects is detected even while nothing is sent. Each client costs two small tasks and one timer, but no connection
+to Redis and no Redis command.
 
     producer ──▶ SendBuffer ──▶ this response ──▶ socket          disconnect ◀── socket
 
 sse-starlette is not used here: it runs four tasks in an anyio task group for each client, sends a blank line after its
-pings (older clients read it as an empty event), sends one event at a time, and does not bound what waits for a slow
-reader.
+pings (older clients read it as an empty event), sends one event at a time, and does not limit the events that wait for
+a slow client.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ log = structlog.get_logger(__name__)
 Producer = Callable[[SendBuffer], Awaitable[None]]
 OnDisconnect = Callable[[], Awaitable[None]]
 Watch = Callable[[SendBuffer], AbstractContextManager[None]]
-"""Observes a response while the block lasts. It may pause, revoke or end what is sent."""
+"""Watches a response inside the block. It may pause, revoke or end the response."""
 
 
 class LongResponse:
     """An ASGI response with the blocks that `produce` puts into a `SendBuffer`.
 
-    `heartbeat` is sent every `heartbeat_s` seconds. `max_events` bounds what waits for the client. `shutdown_event` is
-    the last block when this process stops. `on_disconnect` is called when the client disconnects before the end.
-    `on_close` is closed when the response has ended, for whatever reason. `watch` lasts as long as the response. With
-    `must_be_complete`, a response that is not complete is closed without its terminating chunk, so that the client
-    reconnects.
+    `heartbeat` is sent every `heartbeat_s` seconds. `max_events` is the limit of events that wait for the client.
+    `shutdown_event` is the last block when this process stops. `on_disconnect` is called when the client disconnects
+    before the end. `on_close` is closed when the response has ended, for whatever reason. `watch` is entered for the
+    time of the response. With `must_be_complete`, a response that is not complete is closed without its terminating
+    chunk, so that the client reconnects.
     """
 
     def __init__(

@@ -41,8 +41,8 @@ EventPredicate = Callable[[str], bool]
 
 
 def accept_modes(modes: Sequence[str]) -> EventPredicate | None:
-    """Accepts the events of these stream modes, and those that belong to every stream; None without modes, which means
-    all events. `metadata` is a mode like the others, as on the reference server."""
+    """Returns a predicate that accepts the events of these stream modes and the events that every stream contains.
+    Without modes returns None: all events are accepted. `metadata` is a mode too, as on the reference server."""
     if not modes:
         return None
     names = frozenset(modes) | _IN_EVERY_STREAM
@@ -66,7 +66,7 @@ def stream_run(
     run_path: str | None = None,
     watch: Watch | None = None,
 ) -> LongResponse:
-    """The events of `run` that follow `after`, then new ones until its end; with `sends_end` also the `end` event.
+    """Sends the events of `run` after `after`, then new events until its end. With `sends_end` also the `end` event.
     `run_path` is the path of the run for the headers, if it is not below its thread."""
     return stream_response(
         request,
@@ -84,22 +84,22 @@ def stream_run(
 async def stream_existing_run(
     request: Request,
     run: Run,
-    wanted: StreamRequest,
+    stream_request: StreamRequest,
     *,
     on_disconnect: OnDisconnect | None = None,
     run_path: str | None = None,
 ) -> ASGIApp:
-    """The events of a run that exists. A client that requests the `end` event gets 204 when no event is left for it,
-    because a browser's `EventSource` reconnects until then."""
-    after = wanted.after or NEW_ONLY
-    if wanted.sends_end and await _nothing_left(services_of(request), run, after):
+    """The events of a run that exists. A client that requests the `end` event receives 204 if the run has no
+    further event for it, because the `EventSource` of a browser reconnects until it receives 204."""
+    after = stream_request.after or NEW_ONLY
+    if stream_request.sends_end and await _has_no_event_left(services_of(request), run, after):
         return empty_response()
     return stream_run(
         request,
         run,
         after,
-        sends_end=wanted.sends_end,
-        accepts=accept_modes(wanted.modes),
+        sends_end=stream_request.sends_end,
+        accepts=accept_modes(stream_request.modes),
         on_disconnect=on_disconnect,
         run_path=run_path,
         watch=watch_run(request, run),
@@ -107,11 +107,11 @@ async def stream_existing_run(
 
 
 def run_headers(run_path: str) -> dict[str, str]:
-    """The headers by which a client finds the stream and the run again."""
+    """The headers that tell a client where to reconnect to the stream and where the run is."""
     return {**STREAM_HEADERS, "location": f"{run_path}/stream", "content-location": run_path}
 
 
-async def _nothing_left(services: Services, run: Run, after: str) -> bool:
+async def _has_no_event_left(services: Services, run: Run, after: str) -> bool:
     newest = await services.events.newest(run.run_id)
     if newest is not None:
         return newest.is_end and (after == NEW_ONLY or event_position(after) >= newest.position)
@@ -133,8 +133,9 @@ async def _run_blocks(
 
 
 async def _expired_log_blocks(services: Services, run: Run, sends_end: bool) -> list[bytes]:
-    """What to send when the log had no `end`: nothing when the client has received it already, or when the run was
-    deleted; else a `gap`, because the log has expired, and with `sends_end` an `end` with the status of the run."""
+    """The last blocks of a stream whose log had no `end` event. If the log has expired: a `gap` event, and with
+    `sends_end` an `end` event with the status of the run. Nothing if the log still exists, because the client has
+    received its `end` before, and nothing if the run was deleted or has not ended."""
     if await services.events.exists(run.run_id):
         return []
     try:

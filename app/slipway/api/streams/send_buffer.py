@@ -7,12 +7,12 @@ from contextlib import suppress
 from typing import Final
 
 MAX_BUFFERED_BYTES: Final = 4 * 1024 * 1024
-"""A buffer that holds more is full. One larger block still passes when the buffer is empty."""
+"""A buffer with more bytes is full. A single block may be larger."""
 
 
 class SendBuffer:
-    """Holds whole blocks, so that a heartbeat can go between any two. One task adds blocks and waits while the buffer
-    is full; one task takes them and sends them."""
+    """Contains complete blocks, so that a heartbeat can be sent between any two of them. One task adds blocks and waits
+    while the buffer is full; another task takes the blocks and sends them."""
 
     def __init__(self, *, heartbeat: bytes, heartbeat_s: float, max_events: int) -> None:
         self._loop = asyncio.get_running_loop()
@@ -29,7 +29,7 @@ class SendBuffer:
         """Whether the client disconnected before the server ended the response."""
 
     def put(self, blocks: list[bytes], count: int = 1) -> None:
-        """Add `count` events, as the blocks that they consist of."""
+        """Adds the blocks of `count` events."""
         if not self._finished:
             self._blocks.extend(blocks)
             self._count += count
@@ -43,7 +43,7 @@ class SendBuffer:
 
     @property
     def is_full(self) -> bool:
-        """Whether more events or bytes wait than one client may have waiting."""
+        """Whether more events or bytes wait than the limits of one client allow."""
         return self._count > self._max_events or self._bytes > MAX_BUFFERED_BYTES
 
     @property
@@ -53,11 +53,11 @@ class SendBuffer:
 
     @property
     def is_finished(self) -> bool:
-        """Whether everything was taken and no more blocks are accepted."""
+        """Whether the buffer is empty and no more blocks are accepted."""
         return self._finished and not self._blocks
 
-    async def wait_until_taken(self, timeout_s: float) -> bool:
-        """Whether the buffer is not full, waiting at most `timeout_s` for the client to read."""
+    async def wait_until_not_full(self, timeout_s: float) -> bool:
+        """Waits at most `timeout_s` for the client to read. Returns whether the buffer is not full."""
         if not self.is_full:
             return True
         self._producer = self._loop.create_future()
@@ -67,7 +67,7 @@ class SendBuffer:
         return not self.is_full
 
     def finish(self, last: bytes = b"", *, complete: bool = False) -> None:
-        """Accept no more blocks after `last`, and end when all are sent."""
+        """Adds the block `last`, accepts no more blocks, and ends the response when all blocks are sent."""
         if not self._finished:
             self.complete = complete
             self._blocks.append(last)
@@ -77,22 +77,23 @@ class SendBuffer:
             self._notify(self._producer)
 
     def discard_and_end(self, last: bytes) -> None:
-        """Discard the buffered blocks and send `last`. Does nothing if the response is already ending."""
+        """Discards the buffered blocks and sends `last`. Does nothing if the response is already ending."""
         if not self._finished:
             self._paused = False
             self._blocks.clear()
             self.finish(last)
 
     def end_for_shutdown(self, last: bytes) -> None:
-        """End with `last` because this process stops. Buffered blocks are sent first, unless sending is paused."""
+        """Ends the response with `last`, because this process stops. Buffered blocks are sent first, unless sending is
+        paused."""
         if self._paused:
             self.discard_and_end(last)
         else:
             self.finish(last)
 
     def revoke(self, last: bytes) -> None:
-        """Discard everything that is not sent, also of a response that is already ending. Send `last` and end
-        properly, so that the client, which is not authorized any more, does not reconnect."""
+        """Ends the response of a client that is no longer authorized. Discards everything that is not sent yet, also if
+        the response is already ending. Sends `last` and ends properly, so that the client does not reconnect."""
         if not self.is_finished:
             self._paused = False
             self._blocks.clear()
@@ -100,7 +101,7 @@ class SendBuffer:
             self.finish(last, complete=True)
 
     def pause(self) -> None:
-        """Send nothing but heartbeats until `resume`."""
+        """Sends nothing but heartbeats until `resume`."""
         self._paused = True
 
     def resume(self) -> None:
@@ -108,13 +109,14 @@ class SendBuffer:
         self._notify(self._sender)
 
     def client_disconnected(self) -> None:
-        """Record that the client disconnected. Does nothing if the server already ended this response."""
+        """Records that the client disconnected. Does nothing if the server already ended this response."""
         if not self._finished:
             self.disconnected = True
             self.discard_and_end(b"")
 
     async def take(self) -> bytes:
-        """All blocks that wait, joined, as soon as one does. Must not be called when `is_finished`."""
+        """Waits for a block. Returns all blocks in the buffer as one, and removes them. Must not be called when
+        `is_finished`."""
         while (self._paused or not self._blocks) and not self._heartbeat_due:
             self._sender = self._loop.create_future()
             await self._sender
@@ -123,10 +125,10 @@ class SendBuffer:
             return self._heartbeat
         if self._heartbeat_due:
             self._blocks.append(self._heartbeat)
-        taken = b"".join(self._blocks)
+        joined = b"".join(self._blocks)
         self._blocks, self._count, self._bytes, self._heartbeat_due = [], 0, 0, False
         self._notify(self._producer)
-        return taken
+        return joined
 
     def _on_heartbeat(self) -> None:
         self._heartbeat_due = True

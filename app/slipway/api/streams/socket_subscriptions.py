@@ -1,14 +1,14 @@
 """Sends the events of one thread over one WebSocket, in one order for all subscriptions.
 
-One follower reads the thread. It matches each event against every subscription and sends it once, however many
-match. `_cursor` is the number of the last event that it read. A new subscription first replays the events up to the
-cursor, then the follower sends it new events. Everything is sent under one lock, so
+One follower reads the events of the thread. It compares each event with every subscription, and sends it once even if
+several subscriptions match. `_cursor` is the number of the last event that it read. A new subscription first replays
+the events up to the cursor, then the follower sends it new events. Everything is sent under one lock, so
 
 - the replay of a subscription is the `replayed_events` frames directly before its reply, and
 - all other events are sent once, in the order of their numbers.
 
 The reply is sent after the replay because `@langchain/langgraph-sdk` stops reading a subscription when the run ends,
-unless events wait in it when the reply arrives.
+unless the subscription has unread events when the reply arrives.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Subscription:
 
 
 class SocketSubscriptions:
-    """`check` is awaited before the first event of each run. `on_error` receives what it raises and what reading
-    raises, and closes the socket."""
+    """The subscriptions of one socket. `check` is awaited before the first event of each run. `on_error` receives the
+    exceptions of `check` and of reading the events, and closes the socket."""
 
     def __init__(
         self,
@@ -68,14 +68,14 @@ class SocketSubscriptions:
 
     @asynccontextmanager
     async def command(self) -> AsyncIterator[None]:
-        """Lasts while a command is executed, until its reply is sent. No first event of a run is sent in this time, so
-        the events of a run follow the reply to the command that started it."""
+        """The block executes a command and sends its reply. Inside it, the first event of a run is not sent, so the
+        events of a run follow the reply to the command that started it."""
         async with self._commanding:
             yield
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
-        """Nothing is sent until the block is left."""
+        """Inside the block nothing is sent."""
         async with self._sending:
             yield
 
@@ -85,9 +85,9 @@ class SocketSubscriptions:
             await self._send_frame(frame)
 
     async def subscribe(self, subscription_id: str, subscription: Subscription, reply: Callable[[int], bytes]) -> None:
-        """Replays, sends the frame that `reply` builds from the number of replayed events, and installs the
-        subscription. It replaces a subscription with the same id. Raises `StoreUnavailable`; then nothing is
-        installed."""
+        """Replays events, sends the frame that `reply` builds from the number of replayed events, and adds the
+        subscription. It replaces a subscription with the same id. Raises `StoreUnavailable`; then no subscription is
+        added."""
         async with self._sending:
             self._subscriptions.pop(subscription_id, None)
             incarnation = None
@@ -102,7 +102,7 @@ class SocketSubscriptions:
                 )
 
     async def unsubscribe(self, subscription_id: str) -> None:
-        """Removes the subscription. After the last one, the thread is not followed any more."""
+        """Removes a subscription. When the last one is removed, stops following the thread."""
         async with self._sending:
             self._subscriptions.pop(subscription_id, None)
         if not self._subscriptions:
@@ -121,7 +121,7 @@ class SocketSubscriptions:
         """Sends the events up to the cursor that the subscription has missed, and returns their number. Without a
         follower these are all existing events, and the cursor is set to the last one."""
         through, replayed = self._cursor if self._follower else None, 0
-        # Starts at the first event of the run: the cursor needs the end of a run that was received completely.
+        # Read from the first event of the run: the cursor must pass a run even if the client has all of its events.
         whole_run = base_number(subscription.since >> ORDINAL_BITS)
         async with aclosing(self._log.replay(self._thread_id, whole_run, through)) as batches:
             async for batch in batches:

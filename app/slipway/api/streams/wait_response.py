@@ -1,7 +1,8 @@
-"""Waits for the result of a run: sends a newline every few seconds (JSON allows that before a value), then one object.
+"""Sends the result of a run as one JSON object when the run has ended. Until then sends a newline every few seconds,
+which JSON allows before a value.
 
 Status 200 is sent before the run has ended, so the body of a failed run is `{"__error__": …}`. A response that cannot
-be completed is closed without its terminating chunk; clients then request the `Location`.
+be completed is closed without its terminating chunk. Its client then requests the path in the header `Location`.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def _headers(run: Run) -> dict[str, str]:
 
 
 async def run_result(services: Services, run: Run) -> bytes:
-    """Waits until the run has ended. Returns the JSON of its `end` event, or what is stored when the log has
+    """Waits until the run has ended. Returns the result in its `end` event as JSON, or the stored state if the log has
     expired."""
     async with aclosing(services.events.follow(run.run_id)) as batches:
         async for batch in batches:
