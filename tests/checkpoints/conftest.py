@@ -1,4 +1,4 @@
-"""A checkpointer on the session's Valkey, and checkpoints to give it."""
+"""Fixtures with checkpointers, and functions that store and list checkpoints."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint
 from langgraph.checkpoint.base.id import uuid6
+from langgraph.checkpoint.redis.aio import AsyncRedisSaver
+from redis.asyncio import Redis
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.core_checkpointer import CoreCheckpointer
@@ -17,8 +19,8 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 
-Make = Callable[..., BaseCheckpointer]
-"""Another checkpointer on the same keys, made with these options."""
+CheckpointerFactory = Callable[..., BaseCheckpointer]
+"""Creates a checkpointer on the keys of the test, with these options."""
 
 
 @pytest.fixture
@@ -29,13 +31,14 @@ def core(pipeline: Pipeline, keys: Keys) -> CoreCheckpointer:
 
 @pytest.fixture(params=["core", "langgraph-redis"])
 def checkpointer_name(request: pytest.FixtureRequest) -> str:
-    """Each of the checkpointers, as `SLIPWAY_CHECKPOINTER` names it."""
+    """Each value of `SLIPWAY_CHECKPOINTER`."""
     return str(request.param)
 
 
 @pytest.fixture
-async def saver_pipeline(request: pytest.FixtureRequest, checkpointer_name: str) -> AsyncIterator[Pipeline]:
-    """The pipeline of the checkpointers that `make` creates, to a server with the modules that they need."""
+async def checkpointer_pipeline(request: pytest.FixtureRequest, checkpointer_name: str) -> AsyncIterator[Pipeline]:
+    """The pipeline of the checkpointers that `make_checkpointer` creates, to a server with the modules that they
+    need."""
     url = request.getfixturevalue("valkey_url" if checkpointer_name == "core" else "modules_url")
     pipeline = Pipeline(Address(url), "test", patience_s=5)
     await pipeline.open()
@@ -46,27 +49,56 @@ async def saver_pipeline(request: pytest.FixtureRequest, checkpointer_name: str)
 
 
 @pytest.fixture
-async def make(saver_pipeline: Pipeline, checkpointer_name: str, keys: Keys) -> AsyncIterator[Make]:
-    """Creates checkpointers of each kind."""
+async def make_checkpointer(
+    checkpointer_pipeline: Pipeline, checkpointer_name: str, keys: Keys
+) -> AsyncIterator[CheckpointerFactory]:
     if checkpointer_name == "core":
-        yield lambda **options: CoreCheckpointer(saver_pipeline, keys, **options)
+        yield lambda **options: CoreCheckpointer(checkpointer_pipeline, keys, **options)
         return
     try:
-        await documents(saver_pipeline, keys).asetup()
-        yield lambda **options: documents(saver_pipeline, keys, **options)
+        await langgraph_redis_checkpointer(checkpointer_pipeline, keys).asetup()
+        yield lambda **options: langgraph_redis_checkpointer(checkpointer_pipeline, keys, **options)
     finally:
-        await saver_pipeline.send("FT.DROPINDEX", documents_prefix(keys))
-        await saver_pipeline.send("FT.DROPINDEX", f"{documents_prefix(keys)}_write")
+        await checkpointer_pipeline.send("FT.DROPINDEX", documents_prefix(keys))
+        await checkpointer_pipeline.send("FT.DROPINDEX", f"{documents_prefix(keys)}_write")
 
 
 @pytest.fixture
-def saver(make: Make) -> BaseCheckpointer:
-    """Each of the checkpointers."""
-    return make()
+def saver(make_checkpointer: CheckpointerFactory) -> BaseCheckpointer:
+    return make_checkpointer()
 
 
-def documents(pipeline: Pipeline, keys: Keys, **options: Any) -> LangGraphRedisCheckpointer:
-    """The other checkpointer, under a prefix of the test's own."""
+@pytest.fixture
+async def package(modules_url: str, keys: Keys) -> AsyncIterator[AsyncRedisSaver]:
+    """The checkpointer of `langgraph-checkpoint-redis`, on the keys of `corrected`."""
+    async with Redis.from_url(modules_url) as client:
+        prefix = documents_prefix(keys)
+        saver = AsyncRedisSaver(
+            redis_client=client, checkpoint_prefix=prefix, checkpoint_write_prefix=f"{prefix}_write"
+        )
+        await saver.asetup()
+        try:
+            yield saver
+        finally:
+            await client.execute_command("FT.DROPINDEX", prefix)
+            await client.execute_command("FT.DROPINDEX", f"{prefix}_write")
+
+
+@pytest.fixture
+async def corrected(
+    modules_url: str, package: AsyncRedisSaver, keys: Keys
+) -> AsyncIterator[LangGraphRedisCheckpointer]:
+    """Slipway's corrected subclass of it."""
+    pipeline = Pipeline(Address(modules_url), "test", patience_s=5)
+    await pipeline.open()
+    try:
+        yield langgraph_redis_checkpointer(pipeline, keys)
+    finally:
+        await pipeline.close()
+
+
+def langgraph_redis_checkpointer(pipeline: Pipeline, keys: Keys, **options: Any) -> LangGraphRedisCheckpointer:
+    """The checkpointer `langgraph-redis`, with an index prefix for this test."""
     return LangGraphRedisCheckpointer(pipeline, keys, documents_prefix(keys), **options)
 
 
@@ -76,23 +108,23 @@ def documents_prefix(keys: Keys) -> str:
 
 @pytest.fixture
 def stored_keys(request: pytest.FixtureRequest, keys: Keys) -> Callable[[], Any]:
-    """The names of all keys under the test's prefix, and of registries that name one."""
-    chosen = request.getfixturevalue("core" if "core" in request.fixturenames else "saver")
+    """Lists the keys under the prefix of the test, and the registries that name such keys."""
+    saver = request.getfixturevalue("core" if "core" in request.fixturenames else "saver")
 
-    async def names() -> list[bytes]:
-        found = await chosen.pipeline.send("KEYS", f"{keys.prefix}*", repeatable=True)
-        for registry in await chosen.pipeline.send("KEYS", "write_keys_zset:*", repeatable=True):
-            members = await chosen.pipeline.send("ZRANGE", registry, 0, -1, repeatable=True)
-            found += [registry for member in members if member.startswith(keys.prefix.encode())]
-        return sorted(found)
+    async def list_keys() -> list[bytes]:
+        names = await saver.pipeline.send("KEYS", f"{keys.prefix}*", repeatable=True)
+        for registry in await saver.pipeline.send("KEYS", "write_keys_zset:*", repeatable=True):
+            members = await saver.pipeline.send("ZRANGE", registry, 0, -1, repeatable=True)
+            names += [registry for member in members if member.startswith(keys.prefix.encode())]
+        return sorted(names)
 
-    return names
+    return list_keys
 
 
-def checkpoint_of(values: dict[str, Any], versions: ChannelVersions, ident: str | None = None) -> Checkpoint:
+def checkpoint_of(values: dict[str, Any], versions: ChannelVersions, checkpoint_id: str | None = None) -> Checkpoint:
     return {
         "v": 4,
-        "id": ident or str(uuid6(clock_seq=1)),
+        "id": checkpoint_id or str(uuid6(clock_seq=1)),
         "ts": "2026-01-01T00:00:00+00:00",
         "channel_values": values,
         "channel_versions": versions,
@@ -110,7 +142,7 @@ async def put(
     new: ChannelVersions | None = None,
     ns: str = "",
     parent: str | None = None,
-    ident: str | None = None,
+    checkpoint_id: str | None = None,
     **metadata: Any,
 ) -> str:
     """Store a checkpoint and return its id."""
@@ -121,22 +153,22 @@ async def put(
         config["configurable"]["checkpoint_id"] = parent
     stored = await saver.aput(
         config,
-        checkpoint_of(values, versions, ident),
+        checkpoint_of(values, versions, checkpoint_id),
         {"source": "loop", "step": 0, "parents": {}, **metadata},  # type: ignore[typeddict-item]
         versions if new is None else new,
     )
     return str(stored["configurable"]["checkpoint_id"])
 
 
-def at(thread_id: str, ident: str | None = None, ns: str | None = "") -> RunnableConfig:
-    """How LangGraph names a checkpoint."""
+def config_of(thread_id: str, checkpoint_id: str | None = None, ns: str | None = "") -> RunnableConfig:
+    """The config that names a thread, a namespace (None: all) and a checkpoint."""
     target: dict[str, Any] = {"thread_id": thread_id}
     if ns is not None:
         target["checkpoint_ns"] = ns
-    if ident:
-        target["checkpoint_id"] = ident
+    if checkpoint_id:
+        target["checkpoint_id"] = checkpoint_id
     return {"configurable": target}
 
 
-async def ids(saver: BaseCheckpointSaver[str], config: RunnableConfig | None, **how: Any) -> list[str]:
-    return [found.checkpoint["id"] async for found in saver.alist(config, **how)]
+async def listed_ids(saver: BaseCheckpointSaver[str], config: RunnableConfig | None, **options: Any) -> list[str]:
+    return [stored.checkpoint["id"] async for stored in saver.alist(config, **options)]

@@ -67,7 +67,7 @@ class Names(RootModel[list[str]]):
 
 
 def values() -> dict[str, Any]:
-    """Each value under a name."""
+    """One value of each sort, by name."""
     return {
         "enum": Shade.DARK,
         "enum of a tuple": Shade.PAIR,

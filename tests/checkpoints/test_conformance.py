@@ -1,4 +1,4 @@
-"""LangGraph's own conformance suite, every capability of it."""
+"""All capabilities of LangGraph's conformance suite for checkpointers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from langgraph.checkpoint.conformance.validate import validate
 
 from slipway.serialization.encryption import Encryption
 from slipway.serialization.serde import Serde
-from tests.checkpoints.conftest import Make
+from tests.checkpoints.conftest import CheckpointerFactory
 
 
-@pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
 @pytest.mark.parametrize("capability", list(Capability), ids=lambda capability: capability.value)
-async def test_the_checkpointer_conforms(make: Make, capability: Capability, sealed: bool) -> None:
-    serde = Serde(encryption=Encryption([b"k" * 32]) if sealed else None)
+async def test_the_checkpointer_conforms(
+    make_checkpointer: CheckpointerFactory, capability: Capability, encrypted: bool
+) -> None:
+    serde = Serde(encryption=Encryption([b"k" * 32]) if encrypted else None)
 
     async def saver() -> AsyncGenerator[BaseCheckpointSaver[str], None]:
-        yield make(serde=serde, max_thread_bytes=1 << 30)
+        yield make_checkpointer(serde=serde, max_thread_bytes=1 << 30)
 
     report = await validate(RegisteredCheckpointer("slipway", saver), capabilities={capability.value})
     result = report.results[capability.value]

@@ -1,4 +1,4 @@
-"""Objects of classes that no state schema names: they come back as what they were, and no code of theirs runs."""
+"""Objects of classes that no state schema names: they are restored with their class, and their code does not run."""
 
 from __future__ import annotations
 
@@ -50,23 +50,23 @@ from slipway.serialization.data_classes import imported_module
 from slipway.serialization.serde import Serde, UnknownObject
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # pydantic says on Python 3.14 that this is not for it
+    warnings.simplefilter("ignore")  # pydantic warns on Python 3.14 that it does not support this
     from pydantic import v1
 
 T = TypeVar("T")
-ran: list[str] = []
-"""What code of the classes below has run."""
+executed: list[str] = []
+"""The names of methods of the classes below that have run."""
 
 
 def serde(**options: Any) -> Serde:
-    """Restores data classes of every module that this process has imported."""
+    """A serializer that restores data classes of every module that this process has imported."""
     return Serde(ClassAllowlist(modules=imported_module), **options)
 
 
-def back(value: Any) -> Any:
-    """Stored by one process and read by another."""
+def restore(value: Any) -> Any:
+    """The value, stored by one serializer and restored by another."""
     stored = serde().dumps(value)
-    ran.clear()
+    executed.clear()
     return serde().loads(stored)
 
 
@@ -119,7 +119,7 @@ class Trapped(enum.Enum):
 
     @classmethod
     def _missing_(cls, value: object) -> Trapped:
-        ran.append("_missing_")
+        executed.append("_missing_")
         return cls.REAL
 
 
@@ -135,7 +135,7 @@ class Careful(Spot):
     __slots__ = ()
 
     def __new__(cls, x: int, y: int = 0) -> Careful:
-        ran.append("__new__")
+        executed.append("__new__")
         return super().__new__(cls, x, y)
 
 
@@ -176,7 +176,7 @@ class Descriptor:
         return getattr(holder, self.name, 7) if holder is not None else 7
 
     def __set__(self, holder: Any, value: Any) -> None:
-        ran.append("__set__")
+        executed.append("__set__")
         setattr(holder, self.name, value)
 
 
@@ -188,28 +188,28 @@ class Described:
 
 @dataclasses.dataclass
 class Busy:
-    """Code at every place where a class may have some."""
+    """A dataclass with code in every method that creates or restores an object."""
 
     amount: int
     start: dataclasses.InitVar[int] = 1
     total: int = dataclasses.field(init=False)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Busy:
-        ran.append("__new__")
+        executed.append("__new__")
         return super().__new__(cls)
 
     def __post_init__(self, start: int) -> None:
-        ran.append("__post_init__")
+        executed.append("__post_init__")
         self.total = self.amount + start
         self.beside = {"made": "in __post_init__"}
         self.lock = threading.Lock()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        ran.append("__setattr__")
+        executed.append("__setattr__")
         super().__setattr__(name, value)
 
     def __setstate__(self, state: Any) -> None:
-        ran.append("__setstate__")
+        executed.append("__setstate__")
 
     @functools.cached_property
     def costly(self) -> object:
@@ -236,55 +236,55 @@ class Tree(BaseModel):
 
 
 class BusyModel(BaseModel):
-    """As `Busy`."""
+    """A model with code in every method that creates, restores or dumps an object."""
 
     amount: int
     _held: Any = PrivateAttr(default=None)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
-    _made: list[int] = PrivateAttr(default_factory=lambda: [len(ran)])
+    _made: list[int] = PrivateAttr(default_factory=lambda: [len(executed)])
 
-    def __init__(self, **given: Any) -> None:
-        ran.append("__init__")
-        super().__init__(**given)
+    def __init__(self, **fields: Any) -> None:
+        executed.append("__init__")
+        super().__init__(**fields)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        ran.append("__new__")
+        executed.append("__new__")
         return super().__new__(cls)
 
     def model_post_init(self, context: Any) -> None:
-        ran.append("model_post_init")
+        executed.append("model_post_init")
         self._held = {"from": "model_post_init"}
 
     def __setattr__(self, name: str, value: Any) -> None:
-        ran.append("__setattr__")
+        executed.append("__setattr__")
         super().__setattr__(name, value)
 
     @field_validator("amount")
     @classmethod
     def _amount(cls, amount: int) -> int:
-        ran.append("field_validator")
+        executed.append("field_validator")
         return amount
 
     @model_validator(mode="before")
     @classmethod
-    def _before(cls, given: Any) -> Any:
-        ran.append("model_validator")
-        return given
+    def _before(cls, fields: Any) -> Any:
+        executed.append("model_validator")
+        return fields
 
     @model_serializer(mode="wrap")
     def _dump(self, handler: Any) -> Any:
-        ran.append("model_serializer")
+        executed.append("model_serializer")
         return handler(self)
 
     @field_serializer("amount")
     def _dump_amount(self, amount: int) -> str:
-        ran.append("field_serializer")
+        executed.append("field_serializer")
         return str(amount)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def double(self) -> int:
-        ran.append("computed_field")
+        executed.append("computed_field")
         return 2 * self.amount
 
 
@@ -354,31 +354,31 @@ VALUES: list[Any] = [
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 def test_an_object_is_restored_with_its_class(value: Any) -> None:
-    for whole in (value, {"in": [(value,)]}):
-        found = back(whole)
-        assert ran == []
-        assert found == whole
-        assert type(found) is type(whole)
+    for stored in (value, {"in": [(value,)]}):
+        restored = restore(stored)
+        assert executed == []
+        assert restored == stored
+        assert type(restored) is type(stored)
     if isinstance(value, enum.Enum):
-        assert back(value) is value
+        assert restore(value) is value
     if dataclasses.is_dataclass(value) or isinstance(value, BaseModel):
-        assert repr(back(value)) == repr(value)
-        assert type(back([value])[0]) is type(value)
+        assert repr(restore(value)) == repr(value)
+        assert type(restore([value])[0]) is type(value)
 
 
 def test_private_and_extra_attributes_are_restored() -> None:
     tree = Tree.model_validate({"treeName": "oak", "height": 3})
     tree._private = [Spot(1)]
-    found = back(tree)
-    assert (found._private, found.height, found.model_extra) == ([Spot(1)], 3, {"height": 3})
+    restored = restore(tree)
+    assert (restored._private, restored.height, restored.model_extra) == ([Spot(1)], 3, {"height": 3})
 
     old = V1(name="v")
     old._private = 9
-    assert back(old)._private == 9
+    assert restore(old)._private == 9
 
-    undescribed = back(Described(8))
+    undescribed = restore(Described(8))
     assert (undescribed.measured, vars(undescribed)["_measured"]) == (8, 8)
-    assert "spoiled" in vars(back(_spoiled()))
+    assert "spoiled" in vars(restore(_spoiled()))
 
 
 def _spoiled() -> Plain:
@@ -391,47 +391,44 @@ def test_no_code_of_a_dataclass_runs() -> None:
     busy = Busy(2, 3)
     assert busy.costly
     with capture_logs() as logs:
-        found = back(busy)
-    assert ran == []
-    assert type(found) is Busy
-    assert vars(found) == {"amount": 2, "total": 5, "beside": {"made": "in __post_init__"}}
+        restored = restore(busy)
+    assert executed == []
+    assert type(restored) is Busy
+    assert vars(restored) == {"amount": 2, "total": 5, "beside": {"made": "in __post_init__"}}
     assert [(line["log_level"], line["attributes"]) for line in logs] == [("warning", ["lock"])]
 
 
 def test_no_code_of_a_model_runs() -> None:
     busy = BusyModel(amount=2)
     with capture_logs() as logs:
-        found = back(busy)
-    assert ran == []
-    assert type(found) is BusyModel
-    assert (found.amount, found._held, found._made) == (2, {"from": "model_post_init"}, busy._made)
-    assert found._lock.acquire(blocking=False), "a private attribute that is no data has its default, made by Python"
+        restored = restore(busy)
+    assert executed == []
+    assert type(restored) is BusyModel
+    assert (restored.amount, restored._held, restored._made) == (2, {"from": "model_post_init"}, busy._made)
+    assert restored._lock.acquire(blocking=False), "a private attribute that is not data has its default"
     assert [line["attributes"] for line in logs] == [["_lock"]]
 
 
 def test_no_code_of_an_enum_or_a_named_tuple_runs() -> None:
-    assert back(Careful(1, 2)) == Careful(1, 2)
+    assert restore(Careful(1, 2)) == Careful(1, 2)
     stored = _record("Trapped", 99)
-    ran.clear()
+    executed.clear()
     assert serde().loads(stored) == 99
-    assert ran == []
+    assert executed == []
 
 
 def test_a_generic_model_with_an_unknown_parameter_is_restored_without_it() -> None:
-    found = serde().loads(_record("Box[tests.nowhere.Thing]", ({"content": 3},)))
-    assert (type(found), found.content) == (Box, 3)
+    restored = serde().loads(_record("Box[tests.nowhere.Thing]", ({"content": 3},)))
+    assert (type(restored), restored.content) == (Box, 3)
 
 
 def test_a_secret_of_an_unknown_class_is_restored_as_secret_str() -> None:
-    found = serde().loads(serde().dumps(Hidden("hush")))
-    assert (type(found), found.get_secret_value()) == (SecretStr, "hush")
-
-
-# what does not come back as an object
+    restored = serde().loads(serde().dumps(Hidden("hush")))
+    assert (type(restored), restored.get_secret_value()) == (SecretStr, "hush")
 
 
 def _record(name: str, payload: Any, module: str = __name__) -> bytes:
-    """As an earlier release, another process or an intruder may have stored it."""
+    """A record as an earlier release, another process or an attacker may have stored it."""
 
     def default(value: Any) -> Any:
         return ormsgpack.Ext(1, ormsgpack.packb(list(value), default, ormsgpack.OPT_NON_STR_KEYS))
@@ -465,30 +462,30 @@ PAYLOADS: list[tuple[str, Any, Any]] = [
 def test_a_record_that_does_not_match_its_class_is_plain_data_with_one_warning(
     name: str, payload: Any, plain: Any
 ) -> None:
-    one = serde()
+    serializer = serde()
     with capture_logs() as logs:
-        found = one.loads(_record(name, payload))
-        one.loads(_record(name, payload))
-    assert (found, type(found)) == (plain, type(plain))
+        restored = serializer.loads(_record(name, payload))
+        serializer.loads(_record(name, payload))
+    assert (restored, type(restored)) == (plain, type(plain))
     (line,) = logs
     assert (line["event"], line["log_level"], line["type"]) == ("state.not_restored", "warning", f"{__name__}.{name}")
 
 
 def test_the_number_of_warnings_about_unknown_classes_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(class_allowlist, "MOST_WARNINGS", 3)
-    one = serde()
+    serializer = serde()
     with capture_logs() as logs:
         for number in range(9):
-            assert one.loads(_record(f"Gone{number}", {"a": 1})) == {"a": 1}
+            assert serializer.loads(_record(f"Gone{number}", {"a": 1})) == {"a": 1}
     assert len(logs) == 3
 
 
 def test_added_fields_get_defaults_and_removed_fields_are_logged() -> None:
     with capture_logs() as logs:
-        found = serde().loads(_record("Plain", {"number": 1, "lost": 2}))
-    assert found == Plain(1)
+        restored = serde().loads(_record("Plain", {"number": 1, "lost": 2}))
+    assert restored == Plain(1)
     assert [line["attributes"] for line in logs] == [["lost"]]
-    found.tags.append("its own")
+    restored.tags.append("its own")
     assert serde().loads(_record("Plain", {"number": 1})).tags == []
     assert serde().loads(_record("Spot", {"x": 1})) == Spot(1, 0)
     assert serde().loads(_record("Leaf", ({"moment": NOW.isoformat()},))).spot is None
@@ -500,11 +497,11 @@ class Wide(BaseModel):
 
 
 def test_a_field_of_a_declared_model_is_restored_as_an_object() -> None:
-    one = Serde(ClassAllowlist([Wide]))
+    serializer = Serde(ClassAllowlist([Wide]))
     with capture_logs() as logs:
-        found = one.loads(_record("Leaf", ({"spot": None},)))
-    assert (type(found), vars(found)) == (Leaf, {"spot": None})
-    assert Wide(leaf=found).leaf is found
+        restored = serializer.loads(_record("Leaf", ({"spot": None},)))
+    assert (type(restored), vars(restored)) == (Leaf, {"spot": None})
+    assert Wide(leaf=restored).leaf is restored
     assert [line["attributes"] for line in logs] == [["moment"]]
     assert serde().loads(_record("Leaf", ({"spot": None},))) == {"spot": None}
 
@@ -528,13 +525,13 @@ def test_mutable_defaults_are_not_shared_between_restored_objects() -> None:
 
 def test_a_field_with_init_false_may_be_missing() -> None:
     with capture_logs() as logs:
-        found = serde().loads(_record("Busy", {"amount": 1}))
-    assert (type(found), vars(found), logs) == (Busy, {"amount": 1}, [])
+        restored = serde().loads(_record("Busy", {"amount": 1}))
+    assert (type(restored), vars(restored), logs) == (Busy, {"amount": 1}, [])
 
 
 def test_stored_fields_of_a_model_are_set_fields() -> None:
-    assert back(Leaf(moment=NOW)).model_dump(exclude_unset=True) == {"moment": NOW, "spot": None}
-    tree = back(Tree.model_validate({"treeName": "oak", "height": 3}))
+    assert restore(Leaf(moment=NOW)).model_dump(exclude_unset=True) == {"moment": NOW, "spot": None}
+    tree = restore(Tree.model_validate({"treeName": "oak", "height": 3}))
     assert tree.model_dump(exclude_unset=True) == {"name": "oak", "leaves": [], "anything": None, "height": 3}
 
 
@@ -567,19 +564,16 @@ def test_a_strict_serde_restores_only_what_is_declared() -> None:
     assert "allowed_msgpack_modules" in logs[0]["why"]
 
 
-# hostile records
-
-
 class Finalized(BaseModel):
     x: int
 
     def __del__(self) -> None:
-        ran.append("__del__")
+        executed.append("__del__")
 
 
 class Meta(type):
     def __getattribute__(cls, name: str) -> Any:
-        ran.append(f"Meta.{name}")
+        executed.append(f"Meta.{name}")
         return super().__getattribute__(name)
 
 
@@ -587,8 +581,8 @@ class Watched(metaclass=Meta):
     inner = Plain
 
 
-class Liar:
-    """Says that it is something else."""
+class Impostor:
+    """Has the attributes of a dataclass and of a named tuple, but is neither."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]] = {"x": 1}
     _fields = ("x",)
@@ -596,7 +590,7 @@ class Liar:
 
 class Module(types.ModuleType):
     def __getattribute__(self, name: str) -> Any:
-        ran.append(f"Module.{name}")
+        executed.append(f"Module.{name}")
         return super().__getattribute__(name)
 
 
@@ -627,7 +621,7 @@ HOSTILE: list[tuple[str, str]] = [
     (__name__, "Finalized"),
     (__name__, "Watched"),
     (__name__, "Watched.inner"),
-    (__name__, "Liar"),
+    (__name__, "Impostor"),
     (__name__, "Descriptor"),
     (__name__, "serde"),
     (__name__, "BaseModel"),
@@ -649,17 +643,17 @@ def test_a_class_that_is_not_a_data_class_is_not_restored_and_no_code_runs(
     module: str, name: str, payload: Any
 ) -> None:
     stored, before = _record(name, payload, module), set(sys.modules)
-    ran.clear()
-    found = serde().loads(stored)
-    assert type(found) in (dict, str)
-    assert ran == []
+    executed.clear()
+    restored = serde().loads(stored)
+    assert type(restored) in (dict, str)
+    assert executed == []
     assert set(sys.modules) == before
 
 
 def test_searching_a_class_in_a_module_runs_no_code(watched_module: str) -> None:
-    ran.clear()
+    executed.clear()
     assert serde().loads(_record("Thing", ({"x": 1},), watched_module)).x == 1
-    assert ran == []
+    assert executed == []
 
 
 @pytest.mark.parametrize(
@@ -672,9 +666,9 @@ def test_searching_a_class_in_a_module_runs_no_code(watched_module: str) -> None
     ids=str,
 )
 def test_special_attributes_in_a_record_are_ignored(payload: Any) -> None:
-    found = serde().loads(_record("Plain", payload))
-    assert type(found) is Plain
-    assert {*vars(found)} - {"append"} == {"number", "inside", "tags"}
+    restored = serde().loads(_record("Plain", payload))
+    assert type(restored) is Plain
+    assert {*vars(restored)} - {"append"} == {"number", "inside", "tags"}
 
 
 def test_an_invalid_class_reference_raises_stored_data_error() -> None:
@@ -694,16 +688,13 @@ def test_an_invalid_class_reference_raises_stored_data_error() -> None:
 )
 def test_changed_bytes_raise_or_are_data_and_run_no_code(value: Any, changes: list[tuple[int, int]]) -> None:
     stored, before = bytearray(serde().dumps({"in": [value]})), set(sys.modules)
-    for place, byte in changes:
-        stored[place % len(stored)] = byte
-    ran.clear()
+    for position, byte in changes:
+        stored[position % len(stored)] = byte
+    executed.clear()
     with contextlib.suppress(StoredDataError), capture_logs():
         serde().loads(bytes(stored))
-    assert ran == []
+    assert executed == []
     assert set(sys.modules) == before
-
-
-# what is refused
 
 
 class Client:
@@ -715,11 +706,11 @@ def _generator() -> Iterator[int]:
     yield 1
 
 
-REFUSED: list[tuple[Any, str]] = [
+REJECTED: list[tuple[Any, str]] = [
     (threading.Lock(), r"it is a lock or a queue \(_thread.lock\), which is no data"),
     ({"deep": [{"er": threading.Lock()}]}, r"\['deep'\]\[0\]\['er'\] is a lock or a queue"),
     (Plain(1, inside=[print]), r"inside\[0\] is a function \(builtins.builtin_function_or_method\)"),
-    (AIMessage("x", additional_kwargs={"call": back}), r"additional_kwargs\['call'\] is a function"),
+    (AIMessage("x", additional_kwargs={"call": restore}), r"additional_kwargs\['call'\] is a function"),
     (Leaf.model_construct(moment=_generator()), r"moment is an iterator, generator or coroutine"),
     (Client(), r"it is an object \(tests.checkpoints.test_data_classes.Client\).*or make its class a pydantic model"),
     (Client, r"it is a class"),
@@ -729,13 +720,13 @@ REFUSED: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "message"), REFUSED, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(("value", "message"), REJECTED, ids=lambda value: type(value).__name__)
 def test_a_value_that_is_not_data_is_rejected_with_its_path(value: Any, message: str) -> None:
     with pytest.raises(StateRefused, match=message):
         serde().dumps(value)
 
 
-class Rude(BaseModel):
+class RaisesOnAccess(BaseModel):
     x: int = 1
 
     def __getattribute__(self, name: str) -> Any:
@@ -746,16 +737,16 @@ class Rude(BaseModel):
 
 def test_an_object_that_raises_while_it_is_encoded_is_rejected() -> None:
     with pytest.raises(
-        StateRefused, match=r"test_data_classes\.Rude\): taking it apart raised RuntimeError: not for you"
+        StateRefused, match=r"test_data_classes\.RaisesOnAccess\): taking it apart raised RuntimeError: not for you"
     ):
-        serde().dumps([Rude()])
+        serde().dumps([RaisesOnAccess()])
 
 
-class Leaving(list[Any]):
+class ExitsOnIteration(list[Any]):
     def __iter__(self) -> Iterator[Any]:
         raise SystemExit("not for you")
 
 
 def test_an_object_that_raises_system_exit_while_it_is_encoded_is_rejected() -> None:
-    with pytest.raises(StateRefused, match=r"test_data_classes\.Leaving"):
-        serde().dumps(Leaving([object()]))
+    with pytest.raises(StateRefused, match=r"test_data_classes\.ExitsOnIteration"):
+        serde().dumps(ExitsOnIteration([object()]))

@@ -1,15 +1,14 @@
-"""Real graphs on the checkpointer: interrupts in subgraphs, time travel, own state classes, delta channels."""
+"""Graphs on both checkpointers: interrupts in subgraphs, forks, state classes, delta channels."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain_core.messages import AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.channels.delta import DeltaChannel
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
@@ -22,43 +21,15 @@ from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.errors import CeilingHit
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.serde import Serde
-from tests.checkpoints.conftest import Make, at
+from tests.checkpoints.conftest import CheckpointerFactory, config_of
+from tests.checkpoints.sample_graphs import Order, refund_graph, run_journal
 
 Names = Callable[[], Awaitable[list[bytes]]]
 
 
-class Order(TypedDict):
-    amount: int
-    log: Annotated[list[str], operator.add]
-    answer: str
-
-
-def refund_graph(saver: Any) -> Any:
-    async def ask(state: Order) -> dict[str, Any]:
-        answer = interrupt({"may I pay": state["amount"]})
-        return {"answer": answer, "log": [f"asked: {answer}"]}
-
-    async def prepare(state: Order) -> dict[str, Any]:
-        return {"log": ["prepared"]}
-
-    inner = StateGraph(Order)
-    inner.add_node("prepare", prepare)
-    inner.add_node("ask", ask)
-    inner.add_edge(START, "prepare")
-    inner.add_edge("prepare", "ask")
-
-    async def pay(state: Order) -> dict[str, Any]:
-        return {"log": [f"paid {state['amount']}" if state["answer"] == "yes" else "refused"]}
-
-    outer = StateGraph(Order)
-    outer.add_node("decide", inner.compile())
-    outer.add_node("pay", pay)
-    outer.add_edge(START, "decide")
-    outer.add_edge("decide", "pay")
-    return outer.compile(checkpointer=saver)
-
-
-async def test_an_interrupt_in_a_subgraph_resumes_and_forks(make: Make, saver: BaseCheckpointer) -> None:
+async def test_an_interrupt_in_a_subgraph_resumes_and_forks(
+    make_checkpointer: CheckpointerFactory, saver: BaseCheckpointer
+) -> None:
     graph = refund_graph(saver)
     config: RunnableConfig = {"configurable": {"thread_id": "t"}}
     paused = await graph.ainvoke({"amount": 5, "log": []}, config)
@@ -71,8 +42,8 @@ async def test_an_interrupt_in_a_subgraph_resumes_and_forks(make: Make, saver: B
     assert inner.values["log"] == ["prepared"]
     assert inner.config["configurable"]["checkpoint_ns"].startswith("decide:")
 
-    # another process, which knows nothing but Redis
-    graph = refund_graph(make())
+    # a checkpointer without any state in memory, as in another process
+    graph = refund_graph(make_checkpointer())
     done = await graph.ainvoke(Command(resume="yes"), config)
     assert done["log"][-2:] == ["asked: yes", "paid 5"]
     assert (await graph.aget_state(config)).next == ()
@@ -131,9 +102,9 @@ async def test_an_interrupt_with_a_response_schema_resumes(saver: BaseCheckpoint
     graph = builder.compile(checkpointer=saver)
     config: RunnableConfig = {"configurable": {"thread_id": "t"}}
     await graph.ainvoke({"amount": 5, "log": [], "answer": ""}, config)
-    asked = (await graph.aget_state(config)).interrupts[0]
-    assert asked.value == "may I"
-    assert isinstance(asked.response_schema, dict)
+    pending = (await graph.aget_state(config)).interrupts[0]
+    assert pending.value == "may I"
+    assert isinstance(pending.response_schema, dict)
     done = await graph.ainvoke(Command(resume={"approved": True}), config)
     assert done["answer"] == "approved: True"
 
@@ -167,7 +138,9 @@ async def test_a_failed_node_stores_its_error_and_is_executed_again(saver: BaseC
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-async def test_a_graph_that_exceeds_the_bytes_of_its_thread_fails(make: Make, durability: Any) -> None:
+async def test_a_graph_that_exceeds_the_bytes_of_its_thread_fails(
+    make_checkpointer: CheckpointerFactory, durability: Any
+) -> None:
     async def grow(state: Order) -> dict[str, Any]:
         return {"log": ["x" * 1000]}
 
@@ -175,14 +148,14 @@ async def test_a_graph_that_exceeds_the_bytes_of_its_thread_fails(make: Make, du
     builder.add_node("grow", grow)
     builder.add_edge(START, "grow")
     builder.add_conditional_edges("grow", lambda state: "grow" if len(state["log"]) < 100 else END, ["grow", END])
-    saver = make(max_thread_bytes=50_000)
+    saver = make_checkpointer(max_thread_bytes=50_000)
     config: RunnableConfig = {"configurable": {"thread_id": "t"}, "recursion_limit": 200}
     with pytest.raises(CeilingHit, match="state_bytes"):
         await builder.compile(checkpointer=saver).ainvoke(
             {"amount": 5, "log": [], "answer": ""}, config, durability=durability
         )
     assert await saver.thread_bytes("t") <= 50_000
-    if durability == "sync":  # else the writes of later supersteps may take the room of earlier checkpoints
+    if durability == "sync":  # otherwise writes of later supersteps may use the bytes of earlier checkpoints
         found = await saver.latest("t")
         assert found is not None
         assert len(found.checkpoint["channel_values"]["log"]) > 2
@@ -198,7 +171,7 @@ class Case(BaseModel):
     notes: list[str] = []
 
 
-async def test_state_classes_of_a_graph_are_restored(make: Make) -> None:
+async def test_state_classes_of_a_graph_are_restored(make_checkpointer: CheckpointerFactory) -> None:
     def close(state: Case) -> dict[str, Any]:
         return {"customer": state.customer.model_copy(update={"tags": frozenset({"closed"})})}
 
@@ -206,83 +179,54 @@ async def test_state_classes_of_a_graph_are_restored(make: Make) -> None:
     builder.add_node("close", close)
     builder.add_edge(START, "close")
     config: RunnableConfig = {"configurable": {"thread_id": "t"}}
-    given: Any = {"customer": Customer(name="A")}
+    graph_input: Any = {"customer": Customer(name="A")}
     serde = Serde()
     serde.allowed.add(Case)
-    graph = builder.compile(checkpointer=make(serde=serde))
-    await graph.ainvoke(given, config)
+    graph = builder.compile(checkpointer=make_checkpointer(serde=serde))
+    await graph.ainvoke(graph_input, config)
     assert (await graph.aget_state(config)).values["customer"] == Customer(name="A", tags=frozenset({"closed"}))
 
 
-def _append(state: list[Any], writes: Sequence[Any]) -> list[Any]:
-    return state + [item for write in writes for item in (write if isinstance(write, list) else [write])]
-
-
-class Journal(TypedDict):
-    lines: Annotated[list[str], DeltaChannel(_append, snapshot_frequency=5)]
-    count: int
-
-
-def journal_graph(saver: Any) -> Any:
-    async def write(state: Journal) -> dict[str, Any]:
-        count = state.get("count", 0) + 1
-        return {"lines": [f"line {count}"], "count": count}
-
-    builder = StateGraph(Journal)
-    builder.add_node("write", write)
-    builder.add_edge(START, "write")
-    builder.add_conditional_edges("write", lambda state: "write" if state["count"] % 3 else END, ["write", END])
-    return builder.compile(checkpointer=saver)
-
-
-async def _journal(saver: Any, runs: int) -> tuple[Any, RunnableConfig]:
-    graph = journal_graph(saver)
-    config: RunnableConfig = {"configurable": {"thread_id": "t"}}
-    for number in range(runs):
-        await graph.ainvoke({"lines": [f"run {number}"]}, config | {"metadata": {"run_id": f"r{number}"}})
-    return graph, config
-
-
 async def test_delta_channels_are_rebuilt(saver: BaseCheckpointer) -> None:
-    graph, config = await _journal(saver, 4)
-    memory, _ = await _journal(InMemorySaver(), 4)
-    ours = [state.values async for state in graph.aget_state_history(config)]
-    theirs = [state.values async for state in memory.aget_state_history(config)]
-    assert ours == theirs
-    assert len(ours[0]["lines"]) == 16
+    graph, config = await run_journal(saver, 4)
+    memory, _ = await run_journal(InMemorySaver(), 4)
+    restored = [state.values async for state in graph.aget_state_history(config)]
+    expected = [state.values async for state in memory.aget_state_history(config)]
+    assert restored == expected
+    assert len(restored[0]["lines"]) == 16
 
 
 async def test_a_delta_channel_history_is_one_round_trip(
     pipeline: Pipeline, core: CoreCheckpointer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await _journal(core, 4)
-    made = [found.config async for found in core.alist(at("t"))]
+    await run_journal(core, 4)
+    created_ids = [found.config async for found in core.alist(config_of("t"))]
     base = super(CoreCheckpointer, core).aget_delta_channel_history
-    for config in [*made, at("t"), at("nobody"), at("t", "unknown")]:
+    for config in [*created_ids, config_of("t"), config_of("unknown_thread"), config_of("t", "unknown")]:
         trips = pipeline.round_trips
-        ours = await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
+        history = await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
         assert pipeline.round_trips - trips == 1
-        assert ours == await base(config=config, channels=["lines", "count", "none"])
+        assert history == await base(config=config, channels=["lines", "count", "none"])
         monkeypatch.setattr(core_reader, "PAGE_BYTES", 150)
-        assert ours == await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
+        assert history == await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
         monkeypatch.undo()
 
 
 @pytest.mark.parametrize("runs", range(1, 5))
 async def test_delta_channels_have_their_values_after_pruning(saver: BaseCheckpointer, runs: int) -> None:
-    graph, config = await _journal(saver, runs)
+    graph, config = await run_journal(saver, runs)
     before = (await graph.aget_state(config)).values
-    stored = len([found async for found in saver.alist(at("t"))])
+    stored = len([found async for found in saver.alist(config_of("t"))])
     await saver.aprune(["t"])
     assert (await graph.aget_state(config)).values == before
-    left = len([found async for found in saver.alist(at("t"))])
-    assert left <= min(stored, 8)
+    remaining = len([found async for found in saver.alist(config_of("t"))])
+    assert remaining <= min(stored, 8)
     await graph.ainvoke({"lines": ["after"]}, config)
     assert (await graph.aget_state(config)).values["lines"][: len(before["lines"]) + 1] == [*before["lines"], "after"]
 
 
 async def test_deleting_a_run_does_not_change_delta_channels_of_later_runs(saver: BaseCheckpointer) -> None:
-    graph, config = await _journal(saver, 4)
+    graph, config = await run_journal(saver, 4)
     before = {
         state.config["configurable"]["checkpoint_id"]: state.values
         async for state in graph.aget_state_history(config)
@@ -292,7 +236,7 @@ async def test_deleting_a_run_does_not_change_delta_channels_of_later_runs(saver
     after = {
         state.config["configurable"]["checkpoint_id"]: state.values async for state in graph.aget_state_history(config)
     }
-    assert {ident: after[ident] for ident in before} == before
+    assert {checkpoint_id: after[checkpoint_id] for checkpoint_id in before} == before
 
 
 async def test_the_deleted_thread_of_a_graph_has_no_key(saver: BaseCheckpointer, stored_keys: Names) -> None:

@@ -1,4 +1,4 @@
-"""`slipway checkpoints migrate`: everything is there afterwards, whatever happens on the way."""
+"""`slipway checkpoints migrate`: all checkpoints are in the target, also after a kill or a conflict."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from slipway.serialization.class_allowlist import ClassAllowlist
 from slipway.serialization.data_classes import imported_module
 from slipway.serialization.serde import Serde
 from slipway.settings import Settings
-from tests.checkpoints.conftest import at, documents, documents_prefix, put
-from tests.checkpoints.test_graphs import _journal, refund_graph
+from tests.checkpoints.conftest import config_of, documents_prefix, langgraph_redis_checkpointer, put
+from tests.checkpoints.sample_graphs import refund_graph, run_journal
 from tests.conftest import bare_environment, wait_until
 from tests.http.conftest import PROJECT
 from tests.proxy import proxied
 
-WAYS = [("core", "langgraph-redis"), ("langgraph-redis", "core")]
+DIRECTIONS = [("core", "langgraph-redis"), ("langgraph-redis", "core")]
 NO_GRAPHS: Any = None
-each_way = pytest.mark.parametrize(("source", "target"), WAYS, ids=str)
+both_directions = pytest.mark.parametrize(("source", "target"), DIRECTIONS, ids=str)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ async def savers(modules_url: str, keys: Keys) -> AsyncIterator[dict[str, BaseCh
     """Both checkpointers on one server."""
     pipeline = Pipeline(Address(modules_url), "test", patience_s=5)
     await pipeline.open()
-    other = documents(pipeline, keys)
+    other = langgraph_redis_checkpointer(pipeline, keys)
     await other.asetup()
     try:
         yield {"core": CoreCheckpointer(pipeline, keys), "langgraph-redis": other}
@@ -55,23 +55,23 @@ async def savers(modules_url: str, keys: Keys) -> AsyncIterator[dict[str, BaseCh
         await pipeline.close()
 
 
-def migration(savers: dict[str, BaseCheckpointer], source: str, target: str, **how: bool) -> Migration:
+def migration(savers: dict[str, BaseCheckpointer], source: str, target: str, **options: bool) -> Migration:
     one = savers[source]
-    return Migration(one.pipeline, one.keys, one, savers[target].for_run(one.writer), **how)
+    return Migration(one.pipeline, one.keys, one, savers[target].for_run(one.writer), **options)
 
 
-async def everything(saver: BaseCheckpointer, thread_id: str) -> list[tuple[CheckpointTuple, Any]]:
-    found = [checkpoint async for checkpoint in saver.alist(at(thread_id, ns=None))]
-    return [(checkpoint, await saver.stored_writes(checkpoint.config)) for checkpoint in found]
+async def all_checkpoints(saver: BaseCheckpointer, thread_id: str) -> list[tuple[CheckpointTuple, Any]]:
+    loaded = [checkpoint async for checkpoint in saver.alist(config_of(thread_id, ns=None))]
+    return [(checkpoint, await saver.stored_writes(checkpoint.config)) for checkpoint in loaded]
 
 
-def command(source: str, target: str, *more: str) -> tuple[str, ...]:
-    return slipway("checkpoints", "migrate", "--from", source, "--to", target, "--config", str(PROJECT), *more)
+def command(source: str, target: str, *options: str) -> tuple[str, ...]:
+    return slipway("checkpoints", "migrate", "--from", source, "--to", target, "--config", str(PROJECT), *options)
 
 
-def environment(url: str, keys: Keys, **given: str) -> dict[str, str]:
+def environment(url: str, keys: Keys, **variables: str) -> dict[str, str]:
     prefixes = {"SLIPWAY_KEY_PREFIX": keys.prefix, "SLIPWAY_LANGGRAPH_REDIS_PREFIX": documents_prefix(keys)}
-    return bare_environment() | {"SLIPWAY_REDIS_URL": url, **prefixes, **given}
+    return bare_environment() | {"SLIPWAY_REDIS_URL": url, **prefixes, **variables}
 
 
 async def many_threads(saver: BaseCheckpointer, threads: int, checkpoints: int) -> None:
@@ -81,10 +81,10 @@ async def many_threads(saver: BaseCheckpointer, threads: int, checkpoints: int) 
             values = {"step": step, "note": Decimal(step), "message": HumanMessage("x", id=str(step))}
             versions: Any = dict.fromkeys(values, f"{step + 1:08x}")
             parent = await put(saver, f"t{number}", values, versions=versions, parent=parent, step=step)
-            await saver.aput_writes(at(f"t{number}", parent), [("step", step + 1)], "task", "path")
+            await saver.aput_writes(config_of(f"t{number}", parent), [("step", step + 1)], "task", "path")
 
 
-@each_way
+@both_directions
 async def test_a_thread_of_a_graph_continues_in_the_target(
     savers: dict[str, BaseCheckpointer], source: str, target: str
 ) -> None:
@@ -92,19 +92,19 @@ async def test_a_thread_of_a_graph_continues_in_the_target(
     await refund_graph(savers[source]).ainvoke({"amount": 5, "log": []}, config)
     moved = await migration(savers, source, target).move("t")
     assert (moved.problem, moved.checkpoints) == ("", 5)
-    before, after = await everything(savers[source], "t"), await everything(savers[target], "t")
+    before, after = await all_checkpoints(savers[source], "t"), await all_checkpoints(savers[target], "t")
     assert is_equal(before, after)
     assert len(after) == 5
     done = await refund_graph(savers[target]).ainvoke(Command(resume="yes"), config)
     assert done["log"][-2:] == ["asked: yes", "paid 5"]
-    assert is_equal(before, await everything(savers[source], "t"))
+    assert is_equal(before, await all_checkpoints(savers[source], "t"))
 
 
-@each_way
+@both_directions
 async def test_delta_channels_and_unchanged_values_are_moved(
     savers: dict[str, BaseCheckpointer], source: str, target: str
 ) -> None:
-    graph, config = await _journal(savers[source], 4)
+    graph, config = await run_journal(savers[source], 4)
     before = [state.values async for state in graph.aget_state_history(config)]
     counted = await savers[source].thread_bytes("t")
     for _ in range(2):
@@ -117,7 +117,7 @@ async def test_delta_channels_and_unchanged_values_are_moved(
     assert await savers[source].thread_bytes("t") == counted
 
 
-@each_way
+@both_directions
 async def test_leftovers_of_a_deleted_thread_are_not_moved(
     savers: dict[str, BaseCheckpointer], source: str, target: str
 ) -> None:
@@ -125,10 +125,10 @@ async def test_leftovers_of_a_deleted_thread_are_not_moved(
     await put(savers[source], "t", {"a": 1})
     await moving.pipeline.send("ZADD", moving.keys.trash, 1, "t")
     assert await moving.move("t") == MoveResult("t", 0, "")
-    assert await everything(savers[target], "t") == []
+    assert await all_checkpoints(savers[target], "t") == []
 
 
-@each_way
+@both_directions
 async def test_a_thread_deleted_while_it_is_moved_is_not_in_the_target(
     savers: dict[str, BaseCheckpointer], source: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,22 +139,22 @@ async def test_a_thread_deleted_while_it_is_moved_is_not_in_the_target(
     await put(savers[source], "t", {"a": 2}, parent=first)
     listed = savers[source].alist
 
-    async def removing(*args: Any, **given: Any) -> Any:
-        async for found in listed(*args, **given):
-            yield found
+    async def removing(*args: Any, **options: Any) -> Any:
+        async for loaded in listed(*args, **options):
+            yield loaded
             await moving.pipeline.send("DEL", thread)
 
     monkeypatch.setattr(savers[source], "alist", removing)
     moved = await moving.move("t")
     assert (moved.checkpoints, "not found" in moved.problem) == (0, True)
-    assert await everything(savers[target], "t") == []
+    assert await all_checkpoints(savers[target], "t") == []
 
 
 @pytest.mark.parametrize("deleted_from", ["core", "langgraph-redis"])
 async def test_a_thread_deleted_after_it_was_copied_is_not_moved_again(
     savers: dict[str, BaseCheckpointer], deleted_from: str
 ) -> None:
-    """Whichever of the two was in use by then: the deletion removed it from that one alone."""
+    """The deletion removed the thread from one of the checkpointers, the one that was in use."""
     moving = migration(savers, "core", "langgraph-redis")
     thread = moving.keys.thread("t")
     await moving.pipeline.send("HSET", thread, "created_us", 1)
@@ -166,7 +166,7 @@ async def test_a_thread_deleted_after_it_was_copied_is_not_moved_again(
     assert await moving.thread_ids() == ["t"]
     assert await moving.move("t") == MoveResult("t", 0, "")
     for saver in savers.values():
-        assert await everything(saver, "t") == []
+        assert await all_checkpoints(saver, "t") == []
     assert await moving.thread_ids() == []
 
 
@@ -179,7 +179,7 @@ async def test_a_thread_recreated_with_the_id_of_a_copied_one_is_reported(savers
     await moving.pipeline.send("HSET", thread, "created_us", 2)
     await savers["langgraph-redis"].adelete_thread("t")
     assert await moving.move("t") == MoveResult("t", 0, REPLACED)
-    assert await everything(savers["langgraph-redis"], "t") == []
+    assert await all_checkpoints(savers["langgraph-redis"], "t") == []
     assert await savers["core"].latest("t")
     await moving.pipeline.send("HSET", thread, "created_us", 1)
     assert await moving.move("t") == MoveResult("t", 1, "")
@@ -187,8 +187,8 @@ async def test_a_thread_recreated_with_the_id_of_a_copied_one_is_reported(savers
 
 
 async def test_pending_writes_are_moved_with_their_paths_and_order(savers: dict[str, BaseCheckpointer]) -> None:
-    ident = await put(savers["core"], "t", ns="sub:1")
-    where = at("t", ident, "sub:1")
+    checkpoint_id = await put(savers["core"], "t", ns="sub:1")
+    where = config_of("t", checkpoint_id, "sub:1")
     await savers["core"].aput_writes(where, [("a", 1), ("b", (1, 2)), ("__error__", "e")], "one", "~__pregel_pull, a")
     await savers["core"].aput_writes(where, [("a", 2)], "two", "odd")
     assert (await migration(savers, "core", "langgraph-redis").move("t")).problem == ""
@@ -200,20 +200,20 @@ async def test_pending_writes_are_moved_with_their_paths_and_order(savers: dict[
 async def test_the_user_in_metadata_is_neither_loaded_nor_moved(
     savers: dict[str, BaseCheckpointer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`langgraph-checkpoint-redis` keeps it with every checkpoint, as everything that is configurable."""
+    """`langgraph-checkpoint-redis` stores all configurable values with each checkpoint, also the user."""
     source, target = savers["langgraph-redis"], savers["core"]
     with monkeypatch.context() as patch:
-        kept = "slipway.checkpoints.langgraph_redis.checkpointer.checkpoint_metadata"
-        patch.setattr(kept, lambda config, metadata: dict(metadata))
-        ident = await put(source, "t", {"a": 1}, langgraph_auth_user_id="ann", tour="north")
+        function = "slipway.checkpoints.langgraph_redis.checkpointer.checkpoint_metadata"
+        patch.setattr(function, lambda config, metadata: dict(metadata))
+        checkpoint_id = await put(source, "t", {"a": 1}, langgraph_auth_user_id="ann", tour="north")
     assert (await migration(savers, "langgraph-redis", "core").move("t")).problem == ""
     for saver in (source, target):
-        found = await saver.aget_tuple(at("t", ident))
-        assert found is not None
-        assert found.metadata == {"source": "loop", "step": 0, "parents": {}, "tour": "north"}
+        loaded = await saver.aget_tuple(config_of("t", checkpoint_id))
+        assert loaded is not None
+        assert loaded.metadata == {"source": "loop", "step": 0, "parents": {}, "tour": "north"}
 
 
-@each_way
+@both_directions
 async def test_newer_checkpoints_in_the_target_are_kept(
     savers: dict[str, BaseCheckpointer], source: str, target: str
 ) -> None:
@@ -223,17 +223,17 @@ async def test_newer_checkpoints_in_the_target_are_kept(
     latest = await savers[target].latest("t")
     assert latest is not None
     assert latest.checkpoint["id"] == later
-    assert await savers[target].aget_tuple(at("t", first))
+    assert await savers[target].aget_tuple(config_of("t", first))
 
 
-@each_way
+@both_directions
 async def test_a_thread_with_different_writes_in_the_target_is_a_problem(
     savers: dict[str, BaseCheckpointer], source: str, target: str
 ) -> None:
     for thread_id, other in (("t", ("a", 2)), ("u", ("b", 1))):
-        ident = await put(savers[source], thread_id, {"a": 1})
-        await savers[source].aput_writes(at(thread_id, ident), [("a", 1)], "task")
-        await savers[target].aput_writes(at(thread_id, ident), [other], "task")
+        checkpoint_id = await put(savers[source], thread_id, {"a": 1})
+        await savers[source].aput_writes(config_of(thread_id, checkpoint_id), [("a", 1)], "task")
+        await savers[target].aput_writes(config_of(thread_id, checkpoint_id), [other], "task")
         moved = await migration(savers, source, target, delete_source=True).move(thread_id)
         assert "has other pending writes" in moved.problem
         assert await savers[source].latest(thread_id)
@@ -253,7 +253,7 @@ async def test_a_busy_thread_is_not_moved_and_is_reported(
     for thread in ("busy", "idle"):
         await put(savers["core"], thread, {"a": 1})
     await pipeline.send("HSET", keys.thread("busy"), "status", "busy")
-    told = await asyncio.to_thread(
+    result = await asyncio.to_thread(
         subprocess.run,
         command("core", "langgraph-redis"),
         env=environment(modules_url, keys),
@@ -261,9 +261,9 @@ async def test_a_busy_thread_is_not_moved_and_is_reported(
         text=True,
         timeout=50,
     )
-    assert told.returncode == 1, told.stderr
-    assert f"not moved: thread busy: {BUSY}" in told.stdout
-    assert "1 of 2 threads moved from core to langgraph-redis, 1 checkpoints compared" in told.stdout
+    assert result.returncode == 1, result.stderr
+    assert f"not moved: thread busy: {BUSY}" in result.stdout
+    assert "1 of 2 threads moved from core to langgraph-redis, 1 checkpoints compared" in result.stdout
     assert await savers["langgraph-redis"].latest("busy") is None
     assert await savers["langgraph-redis"].latest("idle")
     await pipeline.send("DEL", keys.thread("busy"))
@@ -272,7 +272,7 @@ async def test_a_busy_thread_is_not_moved_and_is_reported(
 async def test_a_run_that_starts_while_its_thread_is_copied_stops_the_copy(
     savers: dict[str, BaseCheckpointer], keys: Keys
 ) -> None:
-    """The guard of the writes says so, not a look before."""
+    """The guard of each write checks the status of the thread; a check before the copy would be too early."""
     await put(savers["core"], "t", {"a": 1})
     moving = migration(savers, "core", "langgraph-redis")
     await moving.pipeline.send("HSET", keys.thread("t"), "status", "busy")
@@ -284,28 +284,30 @@ async def test_a_run_that_starts_while_its_thread_is_copied_stops_the_copy(
 
 @pytest.mark.processes
 @pytest.mark.timeout(150)
-@each_way
+@both_directions
 async def test_a_killed_migration_continues(
     savers: dict[str, BaseCheckpointer], modules_url: str, keys: Keys, source: str, target: str
 ) -> None:
     await many_threads(savers[source], threads=100, checkpoints=6)
-    async with proxied(modules_url) as proxy:  # in this process: it gets no further while this one stands still
+    async with proxied(
+        modules_url
+    ) as proxy:  # in this process, so the migration cannot continue while the test is paused
         proxy.delay_s = 0.001
-        running = subprocess.Popen(
+        process = subprocess.Popen(
             command(source, target), env=environment(proxy.url, keys), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
 
-        async def some() -> bool:
-            assert running.poll() is None, running.communicate()
+        async def some_are_moved() -> bool:
+            assert process.poll() is None, process.communicate()
             return bool(await savers[target].thread_ids())
 
-        await wait_until(some, 50)
-        running.send_signal(signal.SIGKILL)
-        running.communicate()
-    left = len(await savers[target].thread_ids())
-    assert left < 100, "it was quicker than the signal"
+        await wait_until(some_are_moved, 50)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    moved = len(await savers[target].thread_ids())
+    assert moved < 100, "the migration ended before it was killed"
 
-    told = await asyncio.to_thread(
+    result = await asyncio.to_thread(
         subprocess.run,
         command(source, target, "--delete-source"),
         env=environment(modules_url, keys, SLIPWAY_CHECKPOINTER=target),
@@ -313,19 +315,19 @@ async def test_a_killed_migration_continues(
         text=True,
         timeout=50,
     )
-    assert told.returncode == 0, told
-    assert f"100 of 100 threads moved from {source} to {target}, 600 checkpoints compared" in told.stdout
-    assert "100/100" in told.stderr
+    assert result.returncode == 0, result
+    assert f"100 of 100 threads moved from {source} to {target}, 600 checkpoints compared" in result.stdout
+    assert "100/100" in result.stderr
     assert await savers[source].thread_ids() == []
     for number in range(100):
         latest = await savers[target].latest(f"t{number}")
         assert latest is not None
         assert latest.checkpoint["channel_values"]["step"] == 5
     for thread in ("t0", "t99"):
-        held = await everything(savers[target], thread)
-        notes = [found.checkpoint["channel_values"]["note"] for found, _ in held]
+        checkpoints = await all_checkpoints(savers[target], thread)
+        notes = [loaded.checkpoint["channel_values"]["note"] for loaded, _ in checkpoints]
         assert notes == [Decimal(number) for number in range(5, -1, -1)]
-        assert [writes[0].value for _, writes in held] == list(range(6, 0, -1))
+        assert [writes[0].value for _, writes in checkpoints] == list(range(6, 0, -1))
 
 
 @pytest.mark.processes
@@ -334,7 +336,7 @@ async def test_a_killed_migration_continues(
     [(("core", "core"), "nothing to move"), (("core", "langgraph-redis", "--delete-source"), "would delete the data")],
 )
 def test_invalid_arguments_are_reported_in_one_line(modules_url: str, keys: Keys, arguments: Any, reason: str) -> None:
-    told = subprocess.run(
+    result = subprocess.run(
         command(*arguments),
         env=environment(modules_url, keys),
         check=False,
@@ -342,9 +344,9 @@ def test_invalid_arguments_are_reported_in_one_line(modules_url: str, keys: Keys
         text=True,
         timeout=50,
     )
-    assert told.returncode == 2
-    assert reason in told.stderr
-    assert "Traceback" not in told.stderr
+    assert result.returncode == 2
+    assert reason in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.processes
@@ -361,34 +363,34 @@ def test_values_of_different_types_are_not_equal() -> None:
     assert not is_equal({"a": 1}, {"b": 1})
 
 
-@each_way
+@both_directions
 async def test_objects_of_unknown_classes_are_moved_unchanged(
     savers: dict[str, BaseCheckpointer], source: str, target: str
 ) -> None:
-    values = {"loose": [Unread("a"), {Unread("b")}], "deep": {"er": (Unread("c"),)}}
-    ident = await put(savers[source], "t", values)
-    await savers[source].aput_writes(at("t", ident), [("loose", Unread("d"))], "task", "path")
+    values = {"loose": [Unknown("a"), {Unknown("b")}], "deep": {"er": (Unknown("c"),)}}
+    checkpoint_id = await put(savers[source], "t", values)
+    await savers[source].aput_writes(config_of("t", checkpoint_id), [("loose", Unknown("d"))], "task", "path")
     copying = {name: copy.copy(one) for name, one in savers.items()}
     for one in copying.values():
-        _use(one, Serde(preserve_unknown=True))
+        _use_serde(one, Serde(preserve_unknown=True))
     moved = await migration(copying, source, target).move("t")
     assert (moved.problem, moved.checkpoints) == ("", 1)
-    _use(savers[target], Serde(ClassAllowlist(modules=imported_module)))
-    found = await savers[target].latest("t")
-    assert found is not None
-    assert found.checkpoint["channel_values"] == values
-    assert found.pending_writes == [("task", "loose", Unread("d"))]
+    _use_serde(savers[target], Serde(ClassAllowlist(modules=imported_module)))
+    loaded = await savers[target].latest("t")
+    assert loaded is not None
+    assert loaded.checkpoint["channel_values"] == values
+    assert loaded.pending_writes == [("task", "loose", Unknown("d"))]
 
 
 @dataclass(frozen=True)
-class Unread:
+class Unknown:
     name: str
 
 
-def _use(saver: BaseCheckpointer, serde: Serde) -> None:
-    """Let a checkpointer work with another serializer."""
+def _use_serde(saver: BaseCheckpointer, serde: Serde) -> None:
+    """Replace the serializer of a checkpointer."""
     if isinstance(saver, CoreCheckpointer):
         made: BaseCheckpointer = CoreCheckpointer(saver.pipeline, saver.keys, serde=serde)
     else:
-        made = documents(saver.pipeline, saver.keys, serde=serde)
+        made = langgraph_redis_checkpointer(saver.pipeline, saver.keys, serde=serde)
     saver.__dict__.update(vars(made))

@@ -1,6 +1,6 @@
-"""What an earlier release stored is read as what it was.
+"""Values that an earlier release stored are restored.
 
-`recorded_values.json` holds bytes that the serializer made before objects of any data class were stored.
+`recorded_values.json` has bytes that the serializer wrote when it stored objects of declared classes only.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def read(name: str) -> Any:
 
 @pytest.mark.parametrize("name", OWN)
 def test_recorded_objects_are_restored(name: str) -> None:
-    found = read(name)
-    assert found == OWN[name]
-    assert type(found) is type(OWN[name])
-    assert repr(found) == repr(OWN[name])
+    restored = read(name)
+    assert restored == OWN[name]
+    assert type(restored) is type(OWN[name])
+    assert repr(restored) == repr(OWN[name])
 
 
 def test_recorded_library_types_and_messages_are_restored() -> None:
     recorded = [read(name) for name in RECORDED if name not in OWN]
     expected = LANGCHAIN + [value for value in LIBRARY if value != complex(1, -2.5)]
     assert recorded == expected
-    assert [type(one) for one in recorded] == [type(one) for one in expected]
+    assert [type(value) for value in recorded] == [type(value) for value in expected]

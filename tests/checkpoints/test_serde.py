@@ -1,4 +1,4 @@
-"""Values come back as they went in, and plain data stays plain data."""
+"""The serializer restores values with their types, and plain data stays plain data."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def serde(*schemas: type) -> Serde:
     return Serde(allowed)
 
 
-def again(value: Any, *schemas: type) -> Any:
+def round_trip(value: Any, *schemas: type) -> Any:
     one = serde(*schemas)
     return one.loads(one.dumps(value))
 
@@ -161,30 +161,30 @@ LANGCHAIN: list[Any] = [
 
 @pytest.mark.parametrize("value", LIBRARY + LANGCHAIN, ids=lambda value: type(value).__name__)
 def test_a_library_value_is_restored_with_its_type(value: Any) -> None:
-    for whole in (value, [value], {"k": {"l": value}}) if not isinstance(value, bytearray) else (value,):
-        back = again(whole)
-        assert back == whole
-        assert type(back) is type(whole)
+    for stored in (value, [value], {"k": {"l": value}}) if not isinstance(value, bytearray) else (value,):
+        restored = round_trip(stored)
+        assert restored == stored
+        assert type(restored) is type(stored)
     if isinstance(value, dt.datetime):
-        assert (again(value).tzinfo, again(value).fold) == (value.tzinfo, value.fold)
+        assert (round_trip(value).tzinfo, round_trip(value).fold) == (value.tzinfo, value.fold)
     if isinstance(value, deque):
-        assert again(value).maxlen == value.maxlen
+        assert round_trip(value).maxlen == value.maxlen
 
 
 def test_an_item_of_the_store_is_restored() -> None:
     item = Item(value={"a": 1}, key="k", namespace=("n",), created_at=NOW, updated_at=NOW)
-    assert again(item) == item
+    assert round_trip(item) == item
 
 
 def test_classes_of_a_declared_schema_are_restored() -> None:
     tree = Tree(treeName="oak", leaves=[Leaf(moment=NOW)], anything=Leaf(moment=NOW))
     state = State(tree=tree, outer=Outer(Inner({"a"})), points={"p": (Point(1), Point(2, 3))})
-    back = again({"state": state, "level": Level.HIGH}, State, Level)
-    assert back["state"] == state
-    assert back["level"] is Level.HIGH
-    assert type(back["state"].tree.anything) is Leaf
-    assert back["state"].tree._private == 5
-    assert back["state"].colour is Colour.RED
+    restored = round_trip({"state": state, "level": Level.HIGH}, State, Level)
+    assert restored["state"] == state
+    assert restored["level"] is Level.HIGH
+    assert type(restored["state"].tree.anything) is Leaf
+    assert restored["state"].tree._private == 5
+    assert restored["state"].colour is Colour.RED
 
 
 def test_a_changed_class_is_restored_with_defaults_or_as_plain_data() -> None:
@@ -210,19 +210,19 @@ def test_a_changed_class_is_restored_with_defaults_or_as_plain_data() -> None:
 
 
 def test_an_exception_is_restored_as_text_as_in_langgraph() -> None:
-    assert again(ValueError("no")) == "ValueError('no')"
+    assert round_trip(ValueError("no")) == "ValueError('no')"
 
 
 def test_arrays_are_restored() -> None:
     numpy = pytest.importorskip("numpy")
     for array in (numpy.arange(6.0).reshape(2, 3), numpy.asfortranarray(numpy.ones((2, 3), "int16")), numpy.array(3)):
-        back = again({"a": array})["a"]
-        assert back.dtype == array.dtype
-        assert numpy.array_equal(back, array)
-        assert back.flags.f_contiguous is array.flags.f_contiguous
-    assert again(numpy.int64(5)) == 5
+        restored = round_trip({"a": array})["a"]
+        assert restored.dtype == array.dtype
+        assert numpy.array_equal(restored, array)
+        assert restored.flags.f_contiguous is array.flags.f_contiguous
+    assert round_trip(numpy.int64(5)) == 5
     with pytest.raises(StateRefused):
-        again(numpy.array([object()]))
+        round_trip(numpy.array([object()]))
 
 
 def test_all_safe_classes_of_langgraph_are_always_allowed() -> None:
@@ -297,15 +297,15 @@ def _same(one: Any, other: Any) -> bool:
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_json)
 def test_json_is_restored_unchanged(value: Any) -> None:
-    back = again(value)
-    assert _same(back, value)
-    assert json.dumps(back) == json.dumps(value)
+    restored = round_trip(value)
+    assert _same(restored, value)
+    assert json.dumps(restored) == json.dumps(value)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_rich)
 def test_nested_values_of_supported_types_are_restored_unchanged(value: Any) -> None:
-    assert _same(again(value), value)
+    assert _same(round_trip(value), value)
 
 
 @settings(max_examples=300, deadline=None)
@@ -322,15 +322,15 @@ def _class_value(module: str, name: str, payload: Any) -> bytes:
 
 @pytest.fixture
 def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A module that must not be imported: it writes a file when it is."""
+    """The path of a file that a module writes when it is imported."""
     (tmp_path / "slipway_trap.py").write_text(
-        f"open({str(tmp_path / 'sprung')!r}, 'w').close()\n"
+        f"open({str(tmp_path / 'imported')!r}, 'w').close()\n"
         "from pydantic import BaseModel\nclass Bait(BaseModel):\n    x: int = 1\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(sys.modules, "slipway_trap", None)  # so that what a test imports is forgotten after it
+    monkeypatch.setitem(sys.modules, "slipway_trap", None)  # so that an import by the test is undone after it
     del sys.modules["slipway_trap"]
-    return str(tmp_path / "sprung")
+    return str(tmp_path / "imported")
 
 
 def test_the_module_of_a_class_that_is_not_allowed_is_not_imported(trap: str) -> None:
@@ -371,7 +371,7 @@ class Unknown(BaseModel):
 
 def test_the_error_of_a_value_that_cannot_be_stored_names_its_class() -> None:
     with pytest.raises(StateRefused, match=r"builtins\.function"):
-        Serde().dumps({"call": again})
+        Serde().dumps({"call": round_trip})
     with pytest.raises(StateRefused, match=r"builtins\.object"):
         Serde().dumps([(object(),)])
     deep: list[Any] = []
@@ -393,7 +393,7 @@ def test_a_local_class_is_restored_if_it_is_declared_itself() -> None:
     class Local(BaseModel):
         x: int
 
-    assert again(Local(x=1), Local) == Local(x=1)
+    assert round_trip(Local(x=1), Local) == Local(x=1)
     for allowed in (ClassAllowlist([__name__]), ClassAllowlist(modules=imported_module)):
         one = Serde(allowed)
         assert one.loads(one.dumps(Local(x=1))) == {"x": 1}

@@ -14,7 +14,7 @@ from slipway.runs.attempt import Attempt
 from slipway.runs.record import new_id, run_from
 from slipway.services import open_services
 from slipway.settings import Settings
-from tests.checkpoints.conftest import at, put
+from tests.checkpoints.conftest import config_of, put
 from tests.compat.conftest import PROJECT
 from tests.compat.test_threads import (  # noqa: F401
     test_a_busy_thread_is_not_pruned,
@@ -52,11 +52,11 @@ async def test_a_fenced_attempt_writes_no_checkpoint(settings: Settings, graphs:
         owner = Attempt(services.scripts, run)
         checkpointer = services.checkpointer.for_run(owner, empty_thread=thread)
         stored = await put(checkpointer, thread, {"a": 1})
-        await checkpointer.aput_writes(at(thread, stored), [("a", 2)], "task")
+        await checkpointer.aput_writes(config_of(thread, stored), [("a", 2)], "task")
         await owner.flush()
         await services.scripts.run_reap(event_ttl_s=600, pause_ms=0, worker="w")
         before = await services.pipeline.send("KEYS", f"{settings.langgraph_redis_prefix}*")
-        writing = checkpointer.aput_writes(at(thread, stored), [("b", 3)], "other")
+        writing = checkpointer.aput_writes(config_of(thread, stored), [("b", 3)], "other")
         for write in (put(checkpointer, thread, {"a": 3}, parent=stored), writing):
             with pytest.raises(Fenced):
                 await _write_and_flush(write, owner)

@@ -34,37 +34,47 @@ from slipway.threads.scripts import ThreadScripts
 from slipway.threads.store import ThreadStore
 from slipway.threads.ttl import ThreadTtl
 from slipway.webhooks.scripts import DeliveryScripts
-from tests.checkpoints.conftest import Make, at, checkpointer_name, ids, make, put, saver_pipeline
+from tests.checkpoints.conftest import (
+    CheckpointerFactory,
+    checkpointer_name,
+    checkpointer_pipeline,
+    config_of,
+    listed_ids,
+    make_checkpointer,
+    put,
+)
 from tests.runs.conftest import LEASE_MS, TTL_S, Stores, handover, new_run, settlement
 from tests.runs.executions import execution_of
 
-__all__ = ["checkpointer_name", "make", "saver_pipeline"]
+__all__ = ["checkpointer_name", "checkpointer_pipeline", "make_checkpointer"]
 
 
 @pytest.fixture
-async def either(make: Make, saver_pipeline: Pipeline, keys: Keys, stores: Stores) -> Stores:
+async def either(
+    make_checkpointer: CheckpointerFactory, checkpointer_pipeline: Pipeline, keys: Keys, stores: Stores
+) -> Stores:
     """Stores whose threads are kept by each of the checkpointers."""
-    saver = make()
-    scripts, trash = RunScripts(saver_pipeline, keys), Trash(saver_pipeline, keys, saver)
+    saver = make_checkpointer()
+    scripts, trash = RunScripts(checkpointer_pipeline, keys), Trash(checkpointer_pipeline, keys, saver)
     return replace(
         stores,
-        pipeline=saver_pipeline,
+        pipeline=checkpointer_pipeline,
         scripts=scripts,
-        thread_scripts=ThreadScripts(saver_pipeline, keys),
+        thread_scripts=ThreadScripts(checkpointer_pipeline, keys),
         checkpointer=saver,
         trash=trash,
-        runs=RunStore(saver_pipeline, keys, scripts, event_ttl_s=TTL_S),
-        creator=RunCreator(saver_pipeline, keys, scripts, trash, event_ttl_s=TTL_S, lease_ms=LEASE_MS),
-        threads=ThreadStore(saver_pipeline, keys, saver, trash),
+        runs=RunStore(checkpointer_pipeline, keys, scripts, event_ttl_s=TTL_S),
+        creator=RunCreator(checkpointer_pipeline, keys, scripts, trash, event_ttl_s=TTL_S, lease_ms=LEASE_MS),
+        threads=ThreadStore(checkpointer_pipeline, keys, saver, trash),
     )
 
 
 async def left_behind(stores: Stores, thread_id: str, namespaces: tuple[str, ...] = ("", "inner:1")) -> str:
-    """Make a thread with checkpoints and pending writes, and remove it by the script alone. Returns its incarnation."""
+    """Create a thread with checkpoints and pending writes and delete its record alone. Returns its incarnation."""
     thread, _ = await stores.threads.create_or_get(thread_id, {})
     for namespace in namespaces:
         made = await put(stores.checkpointer, thread_id, {"secret": "old"}, ns=namespace, run_id=new_id())
-        await stores.checkpointer.aput_writes(at(thread_id, made, namespace), [("secret", "older")], "task")
+        await stores.checkpointer.aput_writes(config_of(thread_id, made, namespace), [("secret", "older")], "task")
     assert await stores.thread_scripts.delete(thread_id) is not None
     return thread.incarnation
 
@@ -92,7 +102,7 @@ async def test_a_thread_begins_empty_when_nobody_removed_what_the_last_one_left(
     thread_id = new_id()
     await left_behind(either, thread_id)
     await again(either, thread_id)
-    assert await ids(either.checkpointer, at(thread_id, ns=None)) == []
+    assert await listed_ids(either.checkpointer, config_of(thread_id, ns=None)) == []
     assert await either.checkpointer.thread_bytes(thread_id) == 0
     assert await TrashScripts(either.pipeline, either.keys).entries(0, 9) == []
 
@@ -103,7 +113,7 @@ async def test_what_a_thread_stored_stays_when_its_id_was_in_the_trash(either: S
     [(_, deleted_us)] = await trash.entries(0, 9)  # the duty stands here
     await either.threads.create_or_get(thread_id, {})
     made = await put(either.checkpointer, thread_id, {"mine": 1})
-    await either.checkpointer.aput_writes(at(thread_id, made), [("mine", 2)], "task")
+    await either.checkpointer.aput_writes(config_of(thread_id, made), [("mine", 2)], "task")
     used = await either.checkpointer.thread_bytes(thread_id)
     await either.trash.remove(thread_id, deleted_us)
     await either.trash.empty()
@@ -123,7 +133,7 @@ async def test_a_late_duty_does_not_forget_that_a_later_thread_was_removed(eithe
     assert [name for name, _ in await trash.entries(0, 9)] == [thread_id]
     await either.trash.empty()
     assert await trash.entries(0, 9) == []
-    assert await ids(either.checkpointer, at(thread_id, ns=None)) == []
+    assert await listed_ids(either.checkpointer, config_of(thread_id, ns=None)) == []
 
 
 async def test_a_removal_that_was_cut_short_is_finished_by_whoever_makes_the_thread_again(
@@ -148,9 +158,9 @@ async def test_a_removal_that_was_cut_short_is_finished_by_whoever_makes_the_thr
     with pytest.raises(ConnectionError):
         await stores.trash.remove(thread_id, deleted_us)
     monkeypatch.undo()
-    assert len(await ids(stores.checkpointer, at(thread_id, ns=None))) == 4
+    assert len(await listed_ids(stores.checkpointer, config_of(thread_id, ns=None))) == 4
     await stores.threads.create_or_get(thread_id, {})
-    assert await ids(stores.checkpointer, at(thread_id, ns=None)) == []
+    assert await listed_ids(stores.checkpointer, config_of(thread_id, ns=None)) == []
     await stores.threads.delete(thread_id)
     assert [key for key in await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:*") if b":cp" in key] == []
 
@@ -184,7 +194,7 @@ async def test_a_thread_that_cannot_be_cleared_does_not_keep_the_trash_from_bein
     monkeypatch.setattr(stores.checkpointer, "remove_leftovers", refusing)
     await stores.trash.empty()
     assert [name for name, _ in await TrashScripts(stores.pipeline, stores.keys).entries(0, 9)] == [stuck]
-    assert await ids(stores.checkpointer, at(other, ns=None)) == []
+    assert await listed_ids(stores.checkpointer, config_of(other, ns=None)) == []
 
 
 async def test_deleting_at_the_same_time_leaves_nothing_and_counts_once(either: Stores) -> None:
@@ -196,7 +206,7 @@ async def test_deleting_at_the_same_time_leaves_nothing_and_counts_once(either: 
         await either.threads.delete(thread_id)
     assert first is not None
     await either.trash.remove(thread_id, first.deleted_us)
-    assert await ids(either.checkpointer, at(thread_id, ns=None)) == []
+    assert await listed_ids(either.checkpointer, config_of(thread_id, ns=None)) == []
 
 
 # from outside of runs
@@ -215,7 +225,7 @@ async def test_a_state_that_was_written_for_a_removed_thread_is_not_stored(eithe
         await either.threads.set_state(
             thread_id, status="interrupted", values={"secret": "late"}, interrupts={}, incarnation=old
         )
-    assert await ids(either.checkpointer, at(thread_id, ns=None)) == []
+    assert await listed_ids(either.checkpointer, config_of(thread_id, ns=None)) == []
     assert await either.threads.get(thread_id) == new
 
 
@@ -225,11 +235,11 @@ async def test_pruning_a_deleted_thread_does_not_change_a_later_thread_with_its_
     thread, _ = await either.threads.create_or_get(thread_id, {}, ttl=ThreadTtl(7))
     made = [await put(either.checkpointer, thread_id, {"n": n}) for n in range(3)]
     assert not await either.checkpointer.prune_thread(thread_id, old)
-    assert await ids(either.checkpointer, at(thread_id)) == made[::-1]
+    assert await listed_ids(either.checkpointer, config_of(thread_id)) == made[::-1]
     await either.thread_scripts.sweep(0, [(thread_id, old)])
     assert (await either.threads.get(thread_id)).ttl == thread.ttl
     assert await either.checkpointer.prune_thread(thread_id, thread.incarnation)
-    assert await ids(either.checkpointer, at(thread_id)) == made[-1:]
+    assert await listed_ids(either.checkpointer, config_of(thread_id)) == made[-1:]
 
 
 async def test_a_copy_takes_nothing_of_the_thread_that_has_the_id_of_its_source_by_now(either: Stores) -> None:
@@ -242,7 +252,7 @@ async def test_a_copy_takes_nothing_of_the_thread_that_has_the_id_of_its_source_
     await put(either.checkpointer, source, {"secret": "of another"})
     with pytest.raises(NotFound):
         await either.threads.copy(source, target, token="token")
-    assert await ids(either.checkpointer, at(target)) == []
+    assert await listed_ids(either.checkpointer, config_of(target)) == []
     with pytest.raises(NotFound):
         await either.threads.get(target)
 
@@ -259,7 +269,7 @@ async def test_a_copy_that_is_complete_is_answered_again_when_its_source_is_gone
     await either.threads.delete(source)
     again = await either.threads.copy(source, target, token="token")
     assert again == replace(first, updated_at=again.updated_at)
-    assert len(await ids(either.checkpointer, at(target))) == checkpointed
+    assert len(await listed_ids(either.checkpointer, config_of(target))) == checkpointed
 
 
 # runs
@@ -309,7 +319,7 @@ async def test_an_attempt_of_a_removed_run_rolls_nothing_back_of_the_run_that_ha
     await stores.claim_one()
     made = await put(stores.checkpointer, thread_id, {"mine": 1}, run_id=run_id)
     await execution_of(stores, graphs, old).execute()
-    assert await ids(stores.checkpointer, at(thread_id)) == [made]
+    assert await listed_ids(stores.checkpointer, config_of(thread_id)) == [made]
     assert (await stores.runs.find(run_id)).phase is Phase.RUNNING
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from slipway.redis.keys import Keys
-from tests.checkpoints.conftest import documents, documents_prefix
+from tests.checkpoints.conftest import documents_prefix, langgraph_redis_checkpointer
 from tests.runs.conftest import Stores, opened
 from tests.runs.test_ceilings import (  # noqa: F401
     test_the_ceiling_of_state_bytes_keeps_what_was_kept,
@@ -24,7 +24,7 @@ from tests.runs.test_replays import test_whatever_landed_last_each_result_comes_
 async def stores(modules_url: str, keys: Keys) -> AsyncIterator[Stores]:
     """The stores, with the other checkpointer."""
     async with opened(modules_url, keys) as stores:
-        saver = documents(stores.pipeline, keys)
+        saver = langgraph_redis_checkpointer(stores.pipeline, keys)
         await saver.asetup()
         yield replace(stores, checkpointer=saver)
         for index in ("", "_write"):
