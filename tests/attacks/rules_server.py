@@ -17,7 +17,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.services import Services, open_services
 from slipway.settings import Settings
-from tests.crons.conftest import Time
+from tests.crons.conftest import DueTimes
 from tests.http.conftest import Served, serving
 
 PROJECT = Path(__file__).parent / "rules_project" / "langgraph.json"
@@ -61,9 +61,9 @@ async def services(settings: Settings, graphs: Registry) -> AsyncIterator[Servic
 
 
 @pytest.fixture
-def time(pipeline: Pipeline, keys: Keys) -> Time:
+def due_times(pipeline: Pipeline, keys: Keys) -> DueTimes:
     """The clock, as far as crons know it."""
-    return Time(pipeline, keys)
+    return DueTimes(pipeline, keys)
 
 
 @asynccontextmanager

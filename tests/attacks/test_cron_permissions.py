@@ -21,20 +21,20 @@ from tests.attacks.rules_server import (
     admin,
     ann,
     bob,
+    due_times,
     graphs,
     made,
     rules,
     served,
     services,
     settings,
-    time,
 )
 from tests.conftest import Eventually
-from tests.crons.conftest import Time
+from tests.crons.conftest import DueTimes
 from tests.webhooks.conftest import Receiver, receiver
 from tests.working import working
 
-__all__ = ["admin", "ann", "bob", "graphs", "receiver", "rules", "served", "services", "settings", "time"]
+__all__ = ["admin", "ann", "bob", "due_times", "graphs", "receiver", "rules", "served", "services", "settings"]
 
 MEMBERS = {"members": {"$contains": "ann"}}
 ON_THREADS = ("threads:read", "threads:create_run", "threads:update")
@@ -59,9 +59,9 @@ async def a_cron(client: httpx.AsyncClient, thread: str | None, **differs: Any) 
     return str((await made(client, path, RUN | {"schedule": "* * * * *"} | differs))["cron_id"])
 
 
-async def fired(services: Services, time: Time, cron_id: str, minutes_ago: int = 0) -> int:
+async def fired(services: Services, due_times: DueTimes, cron_id: str, minutes_ago: int = 0) -> int:
     """How many runs its next due time makes."""
-    await time.due(cron_id, minutes_ago)
+    await due_times.make_due(cron_id, minutes_ago)
     return await Scheduler(services).run_once()
 
 
@@ -76,14 +76,14 @@ async def runs_on(admin: httpx.AsyncClient, thread: str) -> int:
 
 
 async def test_a_cron_creates_no_run_while_its_owner_has_no_access(
-    admin: httpx.AsyncClient, ann: httpx.AsyncClient, services: Services, time: Time, thread: str
+    admin: httpx.AsyncClient, ann: httpx.AsyncClient, services: Services, due_times: DueTimes, thread: str
 ) -> None:
     cron = await a_cron(ann, thread)
-    assert await fired(services, time, cron, minutes_ago=9) == 1
+    assert await fired(services, due_times, cron, minutes_ago=9) == 1
     await set_members(admin, thread, "bob")
     with capture_logs() as logs:
         for _ in range(3):
-            assert await fired(services, time, cron) == 0
+            assert await fired(services, due_times, cron) == 0
     assert await runs_on(admin, thread) == 1
     seen = await shown(ann, cron)
     assert seen["enabled"], "a filter may change again"
@@ -92,7 +92,7 @@ async def test_a_cron_creates_no_run_while_its_owner_has_no_access(
     said = [line for line in logs if line["event"].startswith("cron.")]
     assert [(line["cron"], line["owner"]) for line in said] == [(cron, "ann")], "once, not each minute"
     await set_members(admin, thread, "ann")
-    assert await fired(services, time, cron) == 1
+    assert await fired(services, due_times, cron) == 1
     assert (await shown(ann, cron))["problem"] is None
 
 
@@ -101,44 +101,46 @@ async def test_a_denied_due_time_creates_no_run(
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
     services: Services,
-    time: Time,
+    due_times: DueTimes,
     thread: str,
     rules: Any,
     operation: str,
 ) -> None:
     cron, stateless = await a_cron(ann, thread), await a_cron(ann, None)
     rules.refused = {operation}
-    assert await fired(services, time, cron) == 0
+    assert await fired(services, due_times, cron) == 0
     assert operation in (await shown(ann, cron))["problem"]
     assert await runs_on(admin, thread) == 0
-    assert await fired(services, time, stateless) == (operation == "threads:read"), "nobody else's values are in it"
+    assert await fired(services, due_times, stateless) == (operation == "threads:read"), (
+        "nobody else's values are in it"
+    )
 
 
 async def test_a_cron_creates_no_run_when_its_owner_may_not_read_the_assistant(
-    admin: httpx.AsyncClient, ann: httpx.AsyncClient, services: Services, time: Time, rules: Any
+    admin: httpx.AsyncClient, ann: httpx.AsyncClient, services: Services, due_times: DueTimes, rules: Any
 ) -> None:
     metadata = {"team": "blue"}
     assistant = (await made(admin, "/assistants", {"graph_id": "greet", "metadata": metadata}))["assistant_id"]
     rules.filters = {"assistants:read": metadata}
     cron = await a_cron(ann, None, assistant_id=assistant)
     await admin.patch(f"/assistants/{assistant}", json={"metadata": {"team": "red"}})
-    assert await fired(services, time, cron) == 0
+    assert await fired(services, due_times, cron) == 0
     assert (await ann.patch(f"/runs/crons/{cron}", json={"input": {}})).status_code == 404
     assert (await ann.post("/runs/crons", json=RUN | {"assistant_id": assistant, "schedule": NEVER})).status_code == 404
 
 
 async def test_a_cron_that_keeps_its_threads_needs_permission_to_create_them(
-    ann: httpx.AsyncClient, services: Services, time: Time, rules: Any
+    ann: httpx.AsyncClient, services: Services, due_times: DueTimes, rules: Any
 ) -> None:
     rules.written = {"threads:create": {"owner": "ann"}}
     keeps, drops = await a_cron(ann, None, on_run_completed="keep"), await a_cron(ann, None)
-    assert await fired(services, time, keeps, minutes_ago=9) == 1
+    assert await fired(services, due_times, keeps, minutes_ago=9) == 1
     (run,) = [run async for run in services.active_runs.list_all()]
     assert (await services.threads.get(run.thread_id)).metadata["owner"] == "ann"
     rules.refused = {"threads:create"}
-    assert await fired(services, time, keeps) == 0
+    assert await fired(services, due_times, keeps) == 0
     assert "threads:create" in (await shown(ann, keeps))["problem"]
-    assert await fired(services, time, drops) == 1
+    assert await fired(services, due_times, drops) == 1
     body = RUN | {"schedule": NEVER, "on_run_completed": "keep"}
     assert (await ann.post("/runs/crons", json=body)).status_code == 403
 
@@ -153,7 +155,7 @@ async def test_a_due_time_waits_while_the_auth_file_fails(
     ann: httpx.AsyncClient,
     bob: httpx.AsyncClient,
     services: Services,
-    time: Time,
+    due_times: DueTimes,
     rules: Any,
     keys: Keys,
     monkeypatch: pytest.MonkeyPatch,
@@ -161,7 +163,7 @@ async def test_a_due_time_waits_while_the_auth_file_fails(
 ) -> None:
     monkeypatch.setattr(permissions, "HANDLER_TIMEOUT_S", 0.2)
     cron, other = await a_cron(ann, None), await a_cron(bob, None)
-    due_ms = await time.due(cron)
+    due_ms = await due_times.make_due(cron)
     if fault == "500":
         rules.changes = {"threads:create_run": answer_with_500}
     else:
@@ -180,20 +182,20 @@ async def test_a_due_time_waits_while_the_auth_file_fails(
     assert "secret" not in problem
     rules.reset()
     await services.pipeline.send("ZADD", keys.crons_due, due_ms, cron)
-    await time.due(other)
+    await due_times.make_due(other)
     assert await scheduler.run_once() == 2
     runs = {run.metadata["cron_id"]: run async for run in services.active_runs.list_all()}
     assert (await services.crons.get(cron)).run_ids(due_ms)[0] == runs[cron].run_id, "of the time when it was due"
 
 
 async def test_a_hanging_handler_delays_no_other_cron(
-    ann: httpx.AsyncClient, services: Services, time: Time, rules: Any, monkeypatch: pytest.MonkeyPatch
+    ann: httpx.AsyncClient, services: Services, due_times: DueTimes, rules: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(permissions, "HANDLER_TIMEOUT_S", 2)
     stuck, fine = await a_cron(ann, None, on_run_completed="keep"), await a_cron(ann, None)
     rules.still = {"threads:create"}
-    await time.due(stuck, minutes_ago=1)
-    await time.due(fine)
+    await due_times.make_due(stuck, minutes_ago=1)
+    await due_times.make_due(fine)
     assert await Scheduler(services).run_once() == 1
 
 
@@ -239,7 +241,7 @@ async def test_an_owner_without_access_can_disable_and_delete_the_cron(
 
 
 async def test_a_cron_keeps_its_owner_when_another_user_changes_it(
-    ann: httpx.AsyncClient, bob: httpx.AsyncClient, services: Services, time: Time, thread: str, rules: Any
+    ann: httpx.AsyncClient, bob: httpx.AsyncClient, services: Services, due_times: DueTimes, thread: str, rules: Any
 ) -> None:
     rules.permissions = ["desk"]
     cron = await a_cron(ann, thread)
@@ -250,7 +252,7 @@ async def test_a_cron_keeps_its_owner_when_another_user_changes_it(
         operation for who, operation, _ in rules.asked if who == "bob"
     }
     rules.asked.clear()
-    assert await fired(services, time, cron) == 1
+    assert await fired(services, due_times, cron) == 1
     assert {who for who, _, _ in rules.asked} == {"ann", "bob"}, "bob has said what it does"
     (run,) = (await ann.get(f"/threads/{thread}/runs")).json()
     assert (await services.runs.get(thread, run["run_id"])).user["identity"] == "ann"  # type: ignore[index]
@@ -269,7 +271,7 @@ async def test_a_new_cron_must_match_the_filter(ann: httpx.AsyncClient, admin: h
 
 
 async def test_a_cron_without_an_owner_needs_no_authorization(
-    services: Services, time: Time, rules: Any, ann: httpx.AsyncClient, keys: Keys
+    services: Services, due_times: DueTimes, rules: Any, ann: httpx.AsyncClient, keys: Keys
 ) -> None:
     """A cron that a graph made by `get_client()`, or that was there before the auth file."""
     cron = await a_cron(ann, None)
@@ -277,7 +279,7 @@ async def test_a_cron_without_an_owner_needs_no_authorization(
     user = request[request.index('"user":{') :]
     await services.pipeline.send("HSET", keys.cron(cron), "request", request.replace(user, '"user":null}'))
     rules.refused = {"threads:create_run"}
-    assert await fired(services, time, cron) == 1
+    assert await fired(services, due_times, cron) == 1
 
 
 @pytest.fixture
@@ -293,21 +295,21 @@ async def test_a_due_time_needs_the_permission_of_every_user_who_changed_the_cro
     ann: httpx.AsyncClient,
     bob: httpx.AsyncClient,
     services: Services,
-    time: Time,
+    due_times: DueTimes,
     shared: tuple[str, str],
 ) -> None:
     thread, cron = shared
     assert (await bob.patch(f"/runs/crons/{cron}", json={"input": {"text": "bob's"}})).status_code == 200
     assert (await ann.patch(f"/runs/crons/{cron}", json={"timezone": "Europe/Berlin"})).status_code == 200
-    assert await fired(services, time, cron, minutes_ago=9) == 1
+    assert await fired(services, due_times, cron, minutes_ago=9) == 1
     (run,) = (await admin.get(f"/threads/{thread}/runs")).json()
     assert run["kwargs"]["input"] == {"text": "bob's"}
     await set_members(admin, thread, "ann")
-    assert await fired(services, time, cron) == 0
+    assert await fired(services, due_times, cron) == 0
     seen = await shown(ann, cron)
     assert (seen["user_id"], thread in seen["problem"]) == ("ann", True)
     await set_members(admin, thread, "ann", "bob")
-    assert await fired(services, time, cron) == 1
+    assert await fired(services, due_times, cron) == 1
 
 
 async def test_every_user_who_changed_a_cron_must_still_read_its_assistant(
@@ -315,7 +317,7 @@ async def test_every_user_who_changed_a_cron_must_still_read_its_assistant(
     ann: httpx.AsyncClient,
     bob: httpx.AsyncClient,
     services: Services,
-    time: Time,
+    due_times: DueTimes,
     rules: Any,
 ) -> None:
     rules.member_of = {"assistants:read"}
@@ -323,9 +325,9 @@ async def test_every_user_who_changed_a_cron_must_still_read_its_assistant(
     assistant = (await made(admin, "/assistants", both))["assistant_id"]
     cron = await a_cron(ann, None, assistant_id=assistant)
     assert (await bob.patch(f"/runs/crons/{cron}", json={"input": {"text": "bob's"}})).status_code == 200
-    assert await fired(services, time, cron, minutes_ago=9) == 1
+    assert await fired(services, due_times, cron, minutes_ago=9) == 1
     await admin.patch(f"/assistants/{assistant}", json={"metadata": {"members": ["ann"]}})
-    assert await fired(services, time, cron) == 0
+    assert await fired(services, due_times, cron) == 0
     assert assistant in (await shown(ann, cron))["problem"]
 
 
@@ -334,7 +336,7 @@ async def test_a_webhook_set_by_another_user_needs_the_access_of_that_user(
     admin: httpx.AsyncClient,
     bob: httpx.AsyncClient,
     services: Services,
-    time: Time,
+    due_times: DueTimes,
     shared: tuple[str, str],
     settings: Settings,
     graphs: Registry,
@@ -344,7 +346,7 @@ async def test_a_webhook_set_by_another_user_needs_the_access_of_that_user(
 ) -> None:
     thread, cron = shared
     assert (await bob.patch(f"/runs/crons/{cron}", json={"webhook": receiver.url})).status_code == 200
-    assert await fired(services, time, cron) == 1
+    assert await fired(services, due_times, cron) == 1
     (run,) = (await admin.get(f"/threads/{thread}/runs")).json()
     await set_members(admin, thread, *members)
     async with working(settings, graphs):
@@ -354,4 +356,4 @@ async def test_a_webhook_set_by_another_user_needs_the_access_of_that_user(
             return now.get("webhook_status") in ("delivered", "failed")
 
         await eventually(called)
-    assert len(receiver.heard) == ("bob" in members)
+    assert len(receiver.bodies) == ("bob" in members)

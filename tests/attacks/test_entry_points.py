@@ -34,19 +34,19 @@ from tests.attacks.rules_server import (
     RUN,
     admin,
     ann,
+    due_times,
     graphs,
     made,
     rules,
     served,
     services,
     settings,
-    time,
 )
-from tests.crons.conftest import Time
+from tests.crons.conftest import DueTimes
 from tests.http.conftest import Served
 from tests.working import working
 
-__all__ = ["admin", "ann", "graphs", "rules", "served", "services", "settings", "time"]
+__all__ = ["admin", "ann", "due_times", "graphs", "rules", "served", "services", "settings"]
 
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 FRESH = "0199aaaa-bbbb-7ccc-8ddd-{:012x}"
@@ -94,7 +94,7 @@ class Stage:
     ann: httpx.AsyncClient
     admin: httpx.AsyncClient
     rules: Any
-    time: Time
+    due_times: DueTimes
     ids: Ids | None = None
     made: int = 0
 
@@ -216,7 +216,7 @@ class Due:
     async def attempt(self, stage: Stage) -> Attempt:
         """Made or not."""
         cron_id = stage.names()[self.cron]
-        await stage.time.due(cron_id, stage.made % 1000)
+        await stage.due_times.make_due(cron_id, stage.made % 1000)
         made_here = await Scheduler(stage.services).run_once()
         return 200 if made_here else 403, ""
 
@@ -514,11 +514,11 @@ async def stage(
     ann: httpx.AsyncClient,
     admin: httpx.AsyncClient,
     rules: Any,
-    time: Time,
+    due_times: DueTimes,
 ) -> Any:
     """With everything there, and a worker that executes runs."""
     async with working(settings, graphs):
-        stage = Stage(served, services, settings, graphs, ann, admin, rules, time)
+        stage = Stage(served, services, settings, graphs, ann, admin, rules, due_times)
         await stage.build()
         yield stage
 

@@ -16,16 +16,16 @@ import pytest
 from tests.attacks.rules_server import (
     admin,
     ann,
+    due_times,
     graphs,
     rules,
     served,
     services,
     settings,
-    time,
 )
 from tests.attacks.test_entry_points import DOORS, Door, Due, Said, Stage, World, done, stage
 
-__all__ = ["admin", "ann", "graphs", "rules", "served", "services", "settings", "stage", "time"]
+__all__ = ["admin", "ann", "due_times", "graphs", "rules", "served", "services", "settings", "stage"]
 
 PARTS = 12
 """Tests that the doors are shared out among: each stays short."""

@@ -103,10 +103,10 @@ async def test_a_delayed_run_is_authorized_again_when_it_starts(
         await eventually(over)
     now, shown = await run_of(admin, run), (await admin.get(f"/threads/{thread}")).json()
     if loses == "nothing":
-        assert (now["status"], now["webhook_status"], len(receiver.heard)) == ("success", "delivered", 1)
+        assert (now["status"], now["webhook_status"], len(receiver.bodies)) == ("success", "delivered", 1)
         return
     assert (now["status"], now["error"]["code"]) == ("error", "access.refused")
-    assert (now["webhook_status"], receiver.heard) == ("failed", [])
+    assert (now["webhook_status"], receiver.bodies) == ("failed", [])
     assert (shown["status"], shown["values"], shown["error"]) == ("idle", None, None)
     assert (await admin.get(f"/threads/{thread}/history")).json() == []
 
@@ -223,17 +223,17 @@ async def test_a_webhook_sends_only_what_its_user_may_read_at_delivery(
         await made(admin, "/threads", {"thread_id": thread, "metadata": {"members": ["ann"]}})
     async with working(settings, graphs):
         if how in ("goes with its thread", "is of a thread before"):
-            await eventually(lambda: receiver.heard)
-            (told,) = receiver.heard
+            await eventually(lambda: receiver.bodies)
+            (told,) = receiver.bodies
             assert (told["values"], told["status"]) == (None, "interrupted")
-            assert b"secret" not in receiver.raw[0]
+            assert b"secret" not in receiver.raw_bodies[0]
             return
 
         async def failed() -> bool:
             return bool((await run_of(admin, run)).get("webhook_status") == "failed")
 
         await eventually(failed)
-    assert receiver.heard == []
+    assert receiver.bodies == []
     assert "may not read" in (await run_of(admin, run))["webhook_problem"]
 
 
@@ -263,10 +263,10 @@ async def test_a_webhook_waits_while_the_auth_file_fails(
             return "auth file" in ((await run_of(admin, run)).get("webhook_problem") or "")
 
         await eventually(waits)
-        assert receiver.heard == []
+        assert receiver.bodies == []
         setattr(rules, fault, set())
         await pipeline.send("ZADD", keys.deliveries, "XX", 0, run["run_id"])
-        await eventually(lambda: receiver.heard)
+        await eventually(lambda: receiver.bodies)
 
 
 async def test_waiting_for_the_auth_file_uses_no_tries_of_a_webhook(
@@ -283,7 +283,7 @@ async def test_waiting_for_the_auth_file_uses_no_tries_of_a_webhook(
     run = await made(ann, f"/threads/{thread}/runs", LATER | {"webhook": receiver.url})
     await admin.post(f"/threads/{thread}/runs/{run['run_id']}/cancel")
     worker_deliveries, statuses = Deliveries(services), []
-    receiver.answers = ["503 Busy", "503 Busy", "200 OK"]
+    receiver.statuses = ["503 Busy", "503 Busy", "200 OK"]
     for broken in (True, True, False, True, False, False):
         rules.broken = {"threads:read"} if broken else set()
         await pipeline.send("ZADD", keys.deliveries, "XX", 0, run["run_id"])
@@ -291,4 +291,4 @@ async def test_waiting_for_the_auth_file_uses_no_tries_of_a_webhook(
         await eventually(lambda: not worker_deliveries.in_progress)
         statuses.append((await run_of(admin, run))["webhook_status"])
     assert statuses == [*["pending"] * 5, "delivered"]
-    assert len(receiver.heard) == 3
+    assert len(receiver.bodies) == 3

@@ -104,7 +104,7 @@ async def test_a_redirect_to_another_host_is_not_followed(
     """Also when that host is allowed, and reachable: it is not the one that was named."""
     other = receiver.url.replace("localhost", "127.0.0.1")
     for place in (other, "http://10.0.0.1/", "//10.0.0.1/", "ftp://localhost/", "http://u:p@localhost/", "http://["):
-        receiver.answers = [f"308 Moved\r\nlocation: {place}", "200 OK"]
+        receiver.statuses = [f"308 Moved\r\nlocation: {place}", "200 OK"]
         receiver.headers.clear()
         thread = (await sdk.threads.create())["thread_id"]
         run_id = (await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url))["run_id"]

@@ -17,10 +17,10 @@ from slipway.redis.pipeline import Pipeline
 from slipway_workers.process import WorkerProcess
 from tests.auth.conftest import Client
 from tests.conftest import wait_until
-from tests.crons.conftest import Time, time
+from tests.crons.conftest import DueTimes, due_times
 from tests.http.conftest import Served
 
-__all__ = ["time"]
+__all__ = ["due_times"]
 
 ANN = {"authorization": "Bearer ann-token"}
 
@@ -102,7 +102,7 @@ async def test_a_bulk_cancel_cancels_only_the_users_own_runs(ann: Client, bob: C
 
 
 async def test_a_cron_runs_for_its_owner(
-    served: Served, ann: Client, bob: Client, worker: WorkerProcess, time: Time
+    served: Served, ann: Client, bob: Client, worker: WorkerProcess, due_times: DueTimes
 ) -> None:
     thread = (await ann.threads.create())["thread_id"]
     cron = await ann.crons.create_for_thread(thread, "greet", schedule="0 0 1 1 *", input={"text": "hi"})
@@ -110,7 +110,7 @@ async def test_a_cron_runs_for_its_owner(
     assert cron["metadata"]["owner"] == "ann"
     with pytest.raises(NotFoundError):
         await bob.crons.update(cron["cron_id"], enabled=False)
-    await time.due(cron["cron_id"])
+    await due_times.make_due(cron["cron_id"])
 
     async def greeted() -> bool:
         return ((await ann.threads.get(thread))["values"] or {}).get("said") == "Good day, ann"

@@ -1,4 +1,5 @@
-"""The application, and workers whose looks the tests make by hand: time passes by backdating records."""
+"""A web process, and the services of a worker whose rounds the tests start. Crons become due because their stored due
+time is set to the past."""
 
 from __future__ import annotations
 
@@ -20,19 +21,19 @@ MINUTE_MS = 60_000
 
 @pytest.fixture
 async def services(settings: Settings, graphs: Registry) -> AsyncIterator[Services]:
-    """Of a worker that does nothing by itself."""
+    """The services of a worker without duties."""
     async with open_services(settings, graphs, "worker") as services:
         yield services
 
 
-class Time:
-    """Lets crons become due."""
+class DueTimes:
+    """Sets the due times of crons."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
         self._pipeline, self._keys = pipeline, keys
 
-    async def due(self, cron_id: str, minutes_ago: int = 0) -> int:
-        """As if the cron's next due time had been the last full minute, or so many minutes before; in ms."""
+    async def make_due(self, cron_id: str, minutes_ago: int = 0) -> int:
+        """Sets the next due time to the last full minute, or to `minutes_ago` minutes before it. Returns it in ms."""
         seconds, _ = await self._pipeline.send("TIME")
         due_ms = (int(seconds) // 60 - minutes_ago) * MINUTE_MS
         await self._pipeline.send("HSET", self._keys.cron(cron_id), "next_ms", due_ms)
@@ -41,6 +42,5 @@ class Time:
 
 
 @pytest.fixture
-def time(pipeline: Pipeline, keys: Keys) -> Time:
-    """The clock, as far as crons know it."""
-    return Time(pipeline, keys)
+def due_times(pipeline: Pipeline, keys: Keys) -> DueTimes:
+    return DueTimes(pipeline, keys)

@@ -1,4 +1,4 @@
-"""Each due time makes exactly one run, whoever looks, and whatever dies in between."""
+"""Each due time creates exactly one run, however many workers check the crons and whichever of them dies."""
 
 from __future__ import annotations
 
@@ -29,25 +29,24 @@ from slipway_workers.duties.retention import Retention
 from slipway_workers.duties.scheduler import Scheduler
 from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually
-from tests.crons.conftest import MINUTE_MS, Time
+from tests.crons.conftest import MINUTE_MS, DueTimes
 
 
-async def a_cron(sdk: LangGraphClient, **differs: Any) -> str:
-    """Every minute, on threads of its own."""
-    cron = await sdk.crons.create("steps", schedule="* * * * *", input={"value": 1}, **differs)
+async def create_cron(sdk: LangGraphClient, **options: Any) -> str:
+    """A stateless cron that is due every minute."""
+    cron = await sdk.crons.create("steps", schedule="* * * * *", input={"value": 1}, **options)
     return str(cron["cron_id"])  # type: ignore[typeddict-item]
 
 
 async def active_runs(services: Services) -> list[Any]:
-    """All that were made."""
     return [run async for run in services.active_runs.list_all()]
 
 
-async def test_a_due_time_makes_one_run(sdk: LangGraphClient, services: Services, time: Time) -> None:
-    cron_id = await a_cron(sdk, metadata={"who": "me"}, config={"configurable": {"a": 1}})
+async def test_a_due_time_creates_one_run(sdk: LangGraphClient, services: Services, due_times: DueTimes) -> None:
+    cron_id = await create_cron(sdk, metadata={"who": "me"}, config={"configurable": {"a": 1}})
     scheduler = Scheduler(services)
     assert await scheduler.run_once() == 0
-    due_ms = await time.due(cron_id)
+    due_ms = await due_times.make_due(cron_id)
     assert await scheduler.run_once() == 1
     assert await scheduler.run_once() == 0
     (run,) = await active_runs(services)
@@ -55,7 +54,7 @@ async def test_a_due_time_makes_one_run(sdk: LangGraphClient, services: Services
     assert run.metadata["cron_id"] == cron_id
     assert "cron_missed" not in run.metadata
     assert run.options.config["configurable"] == {"a": 1, "cron_id": cron_id}
-    assert run.options.context == {"a": 1, "cron_id": cron_id}, "they mirror each other"
+    assert run.options.context == {"a": 1, "cron_id": cron_id}, "context and configurable mirror each other"
     assert run.options.temporary
     cron = await services.crons.get(cron_id)
     assert cron.next_ms is not None
@@ -63,21 +62,21 @@ async def test_a_due_time_makes_one_run(sdk: LangGraphClient, services: Services
     assert cron.last_run_id == run.run_id == cron.run_ids(due_ms)[0]
 
 
-async def test_what_a_run_says_of_its_due_time_is_the_servers_word(
-    sdk: LangGraphClient, services: Services, time: Time
+async def test_the_metadata_of_a_cron_cannot_replace_the_due_time_of_its_run(
+    sdk: LangGraphClient, services: Services, due_times: DueTimes
 ) -> None:
-    cron_id = await a_cron(sdk, metadata={"cron_due": "never", "cron_missed": 7, "who": "me"})
-    due_ms = await time.due(cron_id, minutes_ago=1)
+    cron_id = await create_cron(sdk, metadata={"cron_due": "never", "cron_missed": 7, "who": "me"})
+    due_ms = await due_times.make_due(cron_id, minutes_ago=1)
     assert await Scheduler(services).run_once() == 1
     (run,) = await active_runs(services)
-    said = {name: run.metadata[name] for name in ("cron_due", "cron_missed", "who")}
-    assert said == {"cron_due": iso(due_ms * 1000), "cron_missed": 1, "who": "me"}
+    metadata = {name: run.metadata[name] for name in ("cron_due", "cron_missed", "who")}
+    assert metadata == {"cron_due": iso(due_ms * 1000), "cron_missed": 1, "who": "me"}
 
 
-async def test_a_cron_is_due_while_it_is_enabled(
+async def test_a_disabled_cron_is_not_due(
     sdk: LangGraphClient, services: Services, pipeline: Pipeline, keys: Keys
 ) -> None:
-    cron_id = await a_cron(sdk)
+    cron_id = await create_cron(sdk)
     await sdk.crons.update(cron_id, enabled=False)
     assert await pipeline.send("ZSCORE", keys.crons_due, cron_id) is None
     assert (await services.crons.get(cron_id)).next_ms is None
@@ -87,24 +86,24 @@ async def test_a_cron_is_due_while_it_is_enabled(
     assert float(due_ms) == (await services.crons.get(cron_id)).next_ms
 
 
-async def test_many_workers_make_one_run(
-    sdk: LangGraphClient, settings: Settings, graphs: Registry, services: Services, time: Time
+async def test_many_workers_create_one_run_for_each_due_time(
+    sdk: LangGraphClient, settings: Settings, graphs: Registry, services: Services, due_times: DueTimes
 ) -> None:
-    crons = [await a_cron(sdk) for _ in range(5)]
+    crons = [await create_cron(sdk) for _ in range(5)]
     for cron_id in crons:
-        await time.due(cron_id)
+        await due_times.make_due(cron_id)
     async with open_services(settings, graphs, "worker") as other:
         schedulers = [Scheduler(each) for each in (services, other) for _ in range(4)]
-        made = await asyncio.gather(*(scheduler.run_once() for scheduler in schedulers))
-    assert sum(made) == 5
+        created = await asyncio.gather(*(scheduler.run_once() for scheduler in schedulers))
+    assert sum(created) == 5
     assert len(await active_runs(services)) == 5
 
 
-async def test_after_downtime_there_is_one_run_that_says_so(
-    sdk: LangGraphClient, services: Services, time: Time
+async def test_after_downtime_one_run_counts_the_missed_due_times(
+    sdk: LangGraphClient, services: Services, due_times: DueTimes
 ) -> None:
-    cron_id = await a_cron(sdk)
-    await time.due(cron_id, minutes_ago=30)
+    cron_id = await create_cron(sdk)
+    await due_times.make_due(cron_id, minutes_ago=30)
     scheduler = Scheduler(services)
     assert await scheduler.run_once() == 1
     assert await scheduler.run_once() == 0
@@ -144,14 +143,14 @@ async def due_time_of(services: Services, cron_id: str, due_ms: int, next_ms: in
 async def test_a_run_that_ended_and_was_deleted_before_the_cron_advanced_is_not_created_again(
     sdk: LangGraphClient,
     services: Services,
-    time: Time,
+    due_times: DueTimes,
     eventually: Eventually,
     pipeline: Pipeline,
     keys: Keys,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cron_id = await a_cron(sdk)
-    due_ms = await time.due(cron_id)
+    cron_id = await create_cron(sdk)
+    due_ms = await due_times.make_due(cron_id)
     await create_run_and_die(services, monkeypatch, cron_id, await due_time_of(services, cron_id, due_ms))
     claims = Pipeline(services.address, "test claims", patience_s=2)
     await claims.open()
@@ -160,25 +159,25 @@ async def test_a_run_that_ended_and_was_deleted_before_the_cron_advanced_is_not_
     cron = await services.crons.get(cron_id)
     run_id, thread_id = cron.run_ids(due_ms)
 
-    async def gone() -> bool:
+    async def is_deleted() -> bool:
         return not await pipeline.send("EXISTS", keys.run(run_id), keys.thread(thread_id))
 
-    await eventually(gone)
+    await eventually(is_deleted)
     process.request_stop()
     await work
     await claims.close()
     await pipeline.send("DEL", keys.events(run_id))
     assert await Scheduler(services).run_once() == 0
-    assert await gone()
+    assert await is_deleted()
     cron = await services.crons.get(cron_id)
     assert (cron.next_ms, cron.last_run_id) == (due_ms + MINUTE_MS, run_id)
 
 
 async def test_a_worker_that_died_leaves_the_due_times_after_its_run_to_the_next_worker(
-    sdk: LangGraphClient, services: Services, time: Time, monkeypatch: pytest.MonkeyPatch
+    sdk: LangGraphClient, services: Services, due_times: DueTimes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cron_id = await a_cron(sdk)
-    due_ms = await time.due(cron_id, minutes_ago=30)
+    cron_id = await create_cron(sdk)
+    due_ms = await due_times.make_due(cron_id, minutes_ago=30)
     following_ms = due_ms + 11 * MINUTE_MS
     due_time = await due_time_of(services, cron_id, due_ms, following_ms)
     await create_run_and_die(services, monkeypatch, cron_id, due_time, missed=10)
@@ -187,15 +186,15 @@ async def test_a_worker_that_died_leaves_the_due_times_after_its_run_to_the_next
     assert (await services.crons.get(cron_id)).next_ms == following_ms
     assert await scheduler.run_once() == 1
     runs = [run.metadata async for run in services.active_runs.list_all()]
-    due_times = {run["cron_due"]: run["cron_missed"] for run in runs}
-    assert due_times == {iso(due_ms * 1000): 10, iso(following_ms * 1000): 19}
+    missed = {run["cron_due"]: run["cron_missed"] for run in runs}
+    assert missed == {iso(due_ms * 1000): 10, iso(following_ms * 1000): 19}
 
 
 async def test_the_last_run_of_a_worker_that_died_ends_the_cron(
-    sdk: LangGraphClient, services: Services, time: Time, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    sdk: LangGraphClient, services: Services, due_times: DueTimes, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cron_id = await a_cron(sdk)
-    due_ms = await time.due(cron_id)
+    cron_id = await create_cron(sdk)
+    due_ms = await due_times.make_due(cron_id)
     await services.pipeline.send("HSET", keys.cron(cron_id), "end_ms", due_ms)
     due_time = DueTime(**{**await due_time_of(services, cron_id, due_ms), "next_ms": None})
     await create_run_and_die(services, monkeypatch, cron_id, due_time)
@@ -241,12 +240,12 @@ async def deleted_and_created_again(services: Services, cron_id: str) -> None:
 async def test_a_worker_that_read_a_cron_before_it_was_changed_creates_no_run_afterwards(
     sdk: LangGraphClient,
     services: Services,
-    time: Time,
+    due_times: DueTimes,
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[Services, str], Awaitable[None]],
 ) -> None:
-    cron_id = await a_cron(sdk)
-    due_ms = await time.due(cron_id)
+    cron_id = await create_cron(sdk)
+    due_ms = await due_times.make_due(cron_id)
     late = Scheduler(services)
     read_before = await late.scripts.due(9)
     stale = await due_time_of(services, cron_id, due_ms)
@@ -263,34 +262,36 @@ async def test_a_worker_that_read_a_cron_before_it_was_changed_creates_no_run_af
     assert not await late.scripts.postpone(stale, problem="of an earlier due time", by_ms=MINUTE_MS)
     assert [cron.public() for cron in await services.crons.search(CronQuery())] == changed
     if changed and changed[0]["enabled"]:
-        await time.due(cron_id, minutes_ago=-1)
+        await due_times.make_due(cron_id, minutes_ago=-1)
         await services.pipeline.send("ZADD", services.keys.crons_due, 0, cron_id)
         assert await Scheduler(services).run_once() == 1
 
 
-async def test_a_change_that_leaves_the_due_time_leaves_its_run(
-    sdk: LangGraphClient, services: Services, time: Time
+async def test_a_change_that_keeps_the_due_time_keeps_its_run(
+    sdk: LangGraphClient, services: Services, due_times: DueTimes
 ) -> None:
-    cron_id = await a_cron(sdk)
-    due_ms = await time.due(cron_id)
+    cron_id = await create_cron(sdk)
+    due_ms = await due_times.make_due(cron_id)
     await sdk.crons.update(cron_id, metadata={"a": 1})
     cron = await services.crons.get(cron_id)
     await services.crons.change(cron_id, replace(cron.disabled(), enabled=True), due_ms - 1, moves=True)
     assert await Scheduler(services).run_once() == 1
 
 
-async def test_a_cron_on_a_thread_queues_its_runs(sdk: LangGraphClient, services: Services, time: Time) -> None:
+async def test_a_cron_on_a_thread_queues_its_runs(
+    sdk: LangGraphClient, services: Services, due_times: DueTimes
+) -> None:
     thread = (await sdk.threads.create())["thread_id"]
     cron = await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={"value": 1})
     for minutes_ago in (2, 0):
-        await time.due(cron["cron_id"], minutes_ago)  # type: ignore[typeddict-item]
+        await due_times.make_due(cron["cron_id"], minutes_ago)  # type: ignore[typeddict-item]
         assert await Scheduler(services).run_once() == 1
     runs = await sdk.runs.list(thread)
     assert len(runs) == 2
     assert not runs[0]["kwargs"]["temporary"]  # type: ignore[typeddict-item]
 
 
-async def test_a_cron_goes_with_its_thread(sdk: LangGraphClient, services: Services) -> None:
+async def test_crons_are_deleted_with_their_thread(sdk: LangGraphClient, services: Services) -> None:
     thread = (await sdk.threads.create())["thread_id"]
     crons: list[Any] = [
         await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={}, enabled=enabled)
@@ -315,16 +316,16 @@ async def test_a_cron_is_deleted_with_its_expired_thread(
     assert await sdk.crons.search() == []
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["no thread", "a later thread with its id"])
+@pytest.mark.parametrize("is_created_again", [False, True], ids=["no thread", "a later thread with its id"])
 async def test_a_cron_whose_thread_was_deleted_creates_no_run_and_is_deleted_when_it_is_due(
-    sdk: LangGraphClient, services: Services, time: Time, *, again: bool
+    sdk: LangGraphClient, services: Services, due_times: DueTimes, *, is_created_again: bool
 ) -> None:
     thread = (await sdk.threads.create())["thread_id"]
     cron: Any = await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={})
-    await ThreadScripts(services.pipeline, services.keys).delete(thread)  # and the process dies
-    if again:
+    await ThreadScripts(services.pipeline, services.keys).delete(thread)  # the process dies after the first script
+    if is_created_again:
         await sdk.threads.create(thread_id=thread)
-    await time.due(cron["cron_id"])
+    await due_times.make_due(cron["cron_id"])
     assert await Scheduler(services).run_once() == 0
     assert await sdk.crons.search() == []
     assert await active_runs(services) == []
@@ -353,23 +354,27 @@ async def test_no_cron_is_created_on_the_temporary_thread_of_a_run(sdk: LangGrap
     assert await sdk.crons.search() == []
 
 
-async def test_a_due_time_on_a_busy_thread_is_passed_over(sdk: LangGraphClient, services: Services, time: Time) -> None:
+async def test_a_due_time_is_skipped_while_the_thread_is_busy(
+    sdk: LangGraphClient, services: Services, due_times: DueTimes
+) -> None:
     thread = (await sdk.threads.create())["thread_id"]
     await sdk.runs.create(thread, "steps", input={})
     cron = await sdk.crons.create_for_thread(
         thread, "steps", schedule="* * * * *", input={}, multitask_strategy="reject"
     )
-    await time.due(cron["cron_id"])  # type: ignore[typeddict-item]
+    await due_times.make_due(cron["cron_id"])  # type: ignore[typeddict-item]
     assert await Scheduler(services).run_once() == 0
-    shown = (await services.crons.get(cron["cron_id"])).public()  # type: ignore[typeddict-item]
-    assert shown["enabled"]
-    assert "busy" in shown["problem"]
+    public = (await services.crons.get(cron["cron_id"])).public()  # type: ignore[typeddict-item]
+    assert public["enabled"]
+    assert "busy" in public["problem"]
     assert len(await sdk.runs.list(thread)) == 1
 
 
-async def test_the_last_due_time_ends_it(sdk: LangGraphClient, services: Services, time: Time) -> None:
-    cron_id = await a_cron(sdk)
-    due_ms = await time.due(cron_id)
+async def test_a_cron_is_never_due_after_its_last_due_time(
+    sdk: LangGraphClient, services: Services, due_times: DueTimes
+) -> None:
+    cron_id = await create_cron(sdk)
+    due_ms = await due_times.make_due(cron_id)
     await services.pipeline.send("HSET", services.keys.cron(cron_id), "end_ms", due_ms)
     assert await Scheduler(services).run_once() == 1
     assert (await services.crons.get(cron_id)).next_run_date is None
@@ -377,7 +382,7 @@ async def test_the_last_due_time_ends_it(sdk: LangGraphClient, services: Service
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_worker_does_all_this_by_itself(
+async def test_a_worker_creates_and_executes_the_runs_of_a_cron(
     sdk: LangGraphClient, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
     thread = (await sdk.threads.create())["thread_id"]
@@ -388,27 +393,27 @@ async def test_a_worker_does_all_this_by_itself(
 
     await eventually(succeeded)
     await sdk.crons.delete(cron["cron_id"])  # type: ignore[typeddict-item]
-    due = [run["metadata"]["cron_due"] for run in await sdk.runs.list(thread)]  # type: ignore[index]
-    assert len(set(due)) == len(due)
+    due_dates = [run["metadata"]["cron_due"] for run in await sdk.runs.list(thread)]  # type: ignore[index]
+    assert len(set(due_dates)) == len(due_dates)
 
 
-async def test_a_time_zone_that_is_gone_stops_that_cron_alone(
-    sdk: LangGraphClient, services: Services, pipeline: Pipeline, keys: Keys, time: Time
+async def test_an_unknown_time_zone_stops_only_the_crons_that_have_it(
+    sdk: LangGraphClient, services: Services, pipeline: Pipeline, keys: Keys, due_times: DueTimes
 ) -> None:
-    lost, other = await a_cron(sdk), await a_cron(sdk)
-    await pipeline.send("HSET", keys.cron(lost), "timezone", "Atlantis/Capital")
-    for cron_id in (lost, other):
-        await time.due(cron_id)
+    unknown_zone, other = await create_cron(sdk), await create_cron(sdk)
+    await pipeline.send("HSET", keys.cron(unknown_zone), "timezone", "Atlantis/Capital")
+    for cron_id in (unknown_zone, other):
+        await due_times.make_due(cron_id)
     assert await Scheduler(services).run_once() == 1
-    held = fields_of(await pipeline.send("HGETALL", keys.cron(lost)))
-    assert b"Atlantis/Capital" in held["problem"]
+    fields = fields_of(await pipeline.send("HGETALL", keys.cron(unknown_zone)))
+    assert b"Atlantis/Capital" in fields["problem"]
     assert await Scheduler(services).run_once() == 0
 
 
-async def test_a_search_shows_a_disabled_cron_whose_time_zone_is_gone(
+async def test_a_search_finds_a_disabled_cron_with_an_unknown_time_zone(
     sdk: LangGraphClient, pipeline: Pipeline, keys: Keys
 ) -> None:
-    lost, other = await a_cron(sdk, enabled=False), await a_cron(sdk)
-    await pipeline.send("HSET", keys.cron(lost), "timezone", "Atlantis/Capital")
+    unknown_zone, other = await create_cron(sdk, enabled=False), await create_cron(sdk)
+    await pipeline.send("HSET", keys.cron(unknown_zone), "timezone", "Atlantis/Capital")
     found: list[Any] = await sdk.crons.search()
-    assert {cron["cron_id"]: cron["next_run_date"] is None for cron in found} == {lost: True, other: False}
+    assert {cron["cron_id"]: cron["next_run_date"] is None for cron in found} == {unknown_zone: True, other: False}

@@ -1,4 +1,4 @@
-"""`/runs/crons` through the protocol's own client."""
+"""The routes of crons, called by the LangGraph SDK and by plain requests."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from langgraph_sdk.client import LangGraphClient
 from slipway.crons import store
 
 DAILY: dict[str, Any] = {"assistant_id": "steps", "schedule": "0 8 * * *", "input": {"value": 1}}
-NOBODY = "01890000-0000-7000-8000-000000000000"
+UNKNOWN_ID = "01890000-0000-7000-8000-000000000000"
 
 
-async def test_a_cron_lives(sdk: LangGraphClient, client: httpx.AsyncClient) -> None:
+async def test_a_cron_is_created_changed_and_deleted(sdk: LangGraphClient, client: httpx.AsyncClient) -> None:
     end = datetime.now(UTC) + timedelta(days=400)
-    made: Any = await sdk.crons.create(
+    created: Any = await sdk.crons.create(
         "steps",
         schedule="0 8 * * *",
         input={"value": 1},
@@ -29,39 +29,48 @@ async def test_a_cron_lives(sdk: LangGraphClient, client: httpx.AsyncClient) -> 
         on_run_completed="keep",
         stream_mode="values",
     )
-    assert (made["schedule"], made["timezone"], made["on_run_completed"]) == ("0 8 * * *", "Europe/Berlin", "keep")
-    assert (made["enabled"], made["thread_id"], made["user_id"], made["metadata"]) == (True, None, None, {"a": 1})
-    assert datetime.fromisoformat(made["end_time"]) == end.replace(microsecond=end.microsecond // 1000 * 1000)
-    assert made["payload"]["input"] == {"value": 1}
-    assert (await client.get(f"/runs/crons/{made['cron_id']}")).json() == made
+    assert (created["schedule"], created["timezone"], created["on_run_completed"]) == (
+        "0 8 * * *",
+        "Europe/Berlin",
+        "keep",
+    )
+    assert (created["enabled"], created["thread_id"], created["user_id"], created["metadata"]) == (
+        True,
+        None,
+        None,
+        {"a": 1},
+    )
+    assert datetime.fromisoformat(created["end_time"]) == end.replace(microsecond=end.microsecond // 1000 * 1000)
+    assert created["payload"]["input"] == {"value": 1}
+    assert (await client.get(f"/runs/crons/{created['cron_id']}")).json() == created
 
-    other: Any = await sdk.crons.update(made["cron_id"], schedule="0 9 * * *", metadata={"b": 2}, end_time=None)
-    assert other["next_run_date"] != made["next_run_date"]
-    assert (other["metadata"], other["end_time"], other["timezone"]) == ({"a": 1, "b": 2}, None, "Europe/Berlin")
-    rests: Any = await sdk.crons.update(made["cron_id"], enabled=False, input={"value": 2})
-    assert (rests["enabled"], rests["payload"]["input"]) == (False, {"value": 2})
-    assert rests["next_run_date"] == other["next_run_date"], "when it would be due, were it enabled"
-    again: Any = await sdk.crons.update(made["cron_id"], enabled=True)
-    assert again["next_run_date"] == other["next_run_date"]
+    changed: Any = await sdk.crons.update(created["cron_id"], schedule="0 9 * * *", metadata={"b": 2}, end_time=None)
+    assert changed["next_run_date"] != created["next_run_date"]
+    assert (changed["metadata"], changed["end_time"], changed["timezone"]) == ({"a": 1, "b": 2}, None, "Europe/Berlin")
+    disabled: Any = await sdk.crons.update(created["cron_id"], enabled=False, input={"value": 2})
+    assert (disabled["enabled"], disabled["payload"]["input"]) == (False, {"value": 2})
+    assert disabled["next_run_date"] == changed["next_run_date"], "the due time that it would have"
+    enabled: Any = await sdk.crons.update(created["cron_id"], enabled=True)
+    assert enabled["next_run_date"] == changed["next_run_date"]
 
-    await sdk.crons.delete(made["cron_id"])
-    assert (await client.get(f"/runs/crons/{made['cron_id']}")).status_code == 404
-    assert (await client.delete(f"/runs/crons/{made['cron_id']}")).status_code == 404
+    await sdk.crons.delete(created["cron_id"])
+    assert (await client.get(f"/runs/crons/{created['cron_id']}")).status_code == 404
+    assert (await client.delete(f"/runs/crons/{created['cron_id']}")).status_code == 404
 
 
-async def test_the_payload_is_what_was_sent_with_the_ids_of_its_runs(client: httpx.AsyncClient) -> None:
+async def test_the_payload_is_the_request_with_the_ids_of_the_runs(client: httpx.AsyncClient) -> None:
     body = DAILY | {"metadata": {"a": 1}, "config": {"configurable": {"k": 1}, "tags": ["t"]}}
-    made = (await client.post("/runs/crons", json=body)).json()
-    configurable = {"k": 1, "cron_id": made["cron_id"]}
-    shown = body | {"assistant_id": made["assistant_id"], "config": {"configurable": configurable, "tags": ["t"]}}
-    assert made["payload"] == shown
-    assert made["assistant_id"] != "steps"
+    created = (await client.post("/runs/crons", json=body)).json()
+    configurable = {"k": 1, "cron_id": created["cron_id"]}
+    expected = body | {"assistant_id": created["assistant_id"], "config": {"configurable": configurable, "tags": ["t"]}}
+    assert created["payload"] == expected
+    assert created["assistant_id"] != "steps"
     plain = (await client.post("/runs/crons", json=DAILY)).json()
     assert plain["payload"] == DAILY | {
         "assistant_id": plain["assistant_id"],
         "config": {"configurable": {"cron_id": plain["cron_id"]}},
     }
-    path = f"/runs/crons/{made['cron_id']}"
+    path = f"/runs/crons/{created['cron_id']}"
     changes = {
         "metadata": {"b": 2},
         "enabled": False,
@@ -69,29 +78,29 @@ async def test_the_payload_is_what_was_sent_with_the_ids_of_its_runs(client: htt
         "end_time": "2040-01-01T00:00:00+00:00",
     }
     changed = (await client.patch(path, json=changes)).json()
-    assert changed["payload"] == shown | changes
+    assert changed["payload"] == expected | changes
     assert changed["metadata"] == {"a": 1, "b": 2}
-    again = (await client.patch(path, json={"end_time": None, "schedule": "0 9 * * *"})).json()
-    assert again["payload"] == changed["payload"] | {"schedule": "0 9 * * *", "end_time": None}
-    assert (await client.get(path)).json() == again
+    changed_again = (await client.patch(path, json={"end_time": None, "schedule": "0 9 * * *"})).json()
+    assert changed_again["payload"] == changed["payload"] | {"schedule": "0 9 * * *", "end_time": None}
+    assert (await client.get(path)).json() == changed_again
 
 
-async def test_search_and_count(sdk: LangGraphClient, client: httpx.AsyncClient) -> None:
+async def test_crons_are_searched_and_counted(sdk: LangGraphClient, client: httpx.AsyncClient) -> None:
     thread = (await sdk.threads.create())["thread_id"]
-    made: list[Any] = [await sdk.crons.create("steps", schedule=f"{n} 8 * * *", metadata={"n": n}) for n in range(3)]
+    created: list[Any] = [await sdk.crons.create("steps", schedule=f"{n} 8 * * *", metadata={"n": n}) for n in range(3)]
     on_thread: Any = await sdk.crons.create_for_thread(thread, "ask", schedule="@hourly")
     assert on_thread["on_run_completed"] is None
     assert await sdk.crons.count() == 4
     assert await sdk.crons.count(thread_id=thread) == 1
-    assert await sdk.crons.count(assistant_id=made[0]["assistant_id"]) == 3
-    found: Any = await sdk.crons.search(assistant_id=made[0]["assistant_id"], limit=2)
-    assert [cron["cron_id"] for cron in found] == [made[2]["cron_id"], made[1]["cron_id"]]
+    assert await sdk.crons.count(assistant_id=created[0]["assistant_id"]) == 3
+    found: Any = await sdk.crons.search(assistant_id=created[0]["assistant_id"], limit=2)
+    assert [cron["cron_id"] for cron in found] == [created[2]["cron_id"], created[1]["cron_id"]]
     assert await sdk.crons.count(assistant_id="steps") == 3
     assert len(await sdk.crons.search(assistant_id="ask")) == 1
-    assert await sdk.crons.count(assistant_id=NOBODY) == 0
-    assert (await client.post("/runs/crons/search", json={"assistant_id": "nobody"})).status_code == 422
+    assert await sdk.crons.count(assistant_id=UNKNOWN_ID) == 0
+    assert (await client.post("/runs/crons/search", json={"assistant_id": "unknown"})).status_code == 422
     found = await sdk.crons.search(metadata={"n": 1}, select=["cron_id", "schedule"])
-    assert found == [{"cron_id": made[1]["cron_id"], "schedule": "1 8 * * *"}]
+    assert found == [{"cron_id": created[1]["cron_id"], "schedule": "1 8 * * *"}]
     found = await sdk.crons.search(sort_by="next_run_date", sort_order="asc")
     dates = [cron["next_run_date"] for cron in found]
     assert dates == sorted(dates)
@@ -100,18 +109,16 @@ async def test_search_and_count(sdk: LangGraphClient, client: httpx.AsyncClient)
     assert (await client.post("/runs/crons/search", json={"enabled": False})).json() == []
 
 
-async def test_a_search_goes_on_where_the_first_page_of_records_ends(
-    sdk: LangGraphClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_search_reads_all_pages_of_records(sdk: LangGraphClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "PAGE", 2)
-    made: list[Any] = [await sdk.crons.create("steps", schedule="@daily") for _ in range(5)]
+    created: list[Any] = [await sdk.crons.create("steps", schedule="@daily") for _ in range(5)]
     found: Any = await sdk.crons.search(sort_order="asc")
-    assert [cron["cron_id"] for cron in found] == [cron["cron_id"] for cron in made]
+    assert [cron["cron_id"] for cron in found] == [cron["cron_id"] for cron in created]
 
 
 @pytest.fixture
 def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Where the machine is: its local time is not UTC."""
+    """The local time of the machine is not UTC."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "America/New_York")
         time.tzset()
@@ -122,12 +129,12 @@ def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("new_york")
 @pytest.mark.parametrize("text", ["2040-01-01T12:00:00", "2040-01-01T12:00:00Z", "2040-01-01T07:00:00-05:00"])
 async def test_an_end_without_a_time_zone_is_in_utc(client: httpx.AsyncClient, text: str) -> None:
-    made = (await client.post("/runs/crons", json=DAILY | {"end_time": text})).json()
-    assert datetime.fromisoformat(made["end_time"]) == datetime(2040, 1, 1, 12, tzinfo=UTC)
+    created = (await client.post("/runs/crons", json=DAILY | {"end_time": text})).json()
+    assert datetime.fromisoformat(created["end_time"]) == datetime(2040, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("path", "differs", "status"),
+    ("path", "changes", "status"),
     [
         ("/runs/crons", {"schedule": "every day"}, 422),
         ("/runs/crons", {"schedule": "0 0 31 2 *"}, 422),
@@ -137,26 +144,28 @@ async def test_an_end_without_a_time_zone_is_in_utc(client: httpx.AsyncClient, t
         ("/runs/crons", {"webhook": "http://127.0.0.1/"}, 422),
         ("/runs/crons", {"command": {"resume": 1}}, 400),
         ("/runs/crons", {"context": {"a": 1}, "config": {"configurable": {"b": 1}}}, 400),
-        ("/runs/crons", {"assistant_id": NOBODY}, 404),
+        ("/runs/crons", {"assistant_id": UNKNOWN_ID}, 404),
         ("/runs/crons", {"schedule": "* * * * * */10", "timezone": None, "end_time": None}, 200),
-        (f"/threads/{NOBODY}/runs/crons", {}, 404),
+        (f"/threads/{UNKNOWN_ID}/runs/crons", {}, 404),
     ],
 )
-async def test_statuses(client: httpx.AsyncClient, path: str, differs: dict[str, Any], status: int) -> None:
-    answer = await client.post(path, json=DAILY | differs)
-    assert answer.status_code == status, answer.text
+async def test_the_status_of_each_request(
+    client: httpx.AsyncClient, path: str, changes: dict[str, Any], status: int
+) -> None:
+    response = await client.post(path, json=DAILY | changes)
+    assert response.status_code == status, response.text
 
 
-async def test_changes_that_cannot_be(client: httpx.AsyncClient) -> None:
+async def test_invalid_changes_are_rejected(client: httpx.AsyncClient) -> None:
     cron_id = (await client.post("/runs/crons", json=DAILY)).json()["cron_id"]
     path = f"/runs/crons/{cron_id}"
     assert (await client.patch(path, json={})).status_code == 400
     assert (await client.patch(path, json={"schedule": "no"})).status_code == 422
-    assert (await client.patch(f"/runs/crons/{NOBODY}", json={"enabled": False})).status_code == 404
+    assert (await client.patch(f"/runs/crons/{UNKNOWN_ID}", json={"enabled": False})).status_code == 404
     assert (await client.patch("/runs/crons/x", json={"enabled": False})).status_code == 422
 
 
-async def test_crons_go_with_their_assistant(sdk: LangGraphClient) -> None:
+async def test_crons_are_deleted_with_their_assistant(sdk: LangGraphClient) -> None:
     assistant = await sdk.assistants.create("steps", name="mine")
     await sdk.crons.create(assistant["assistant_id"], schedule="@daily")
     await sdk.assistants.delete(assistant["assistant_id"])

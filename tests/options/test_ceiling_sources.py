@@ -15,7 +15,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import new_id
 from slipway_workers.duties.scheduler import Scheduler
-from tests.crons.conftest import Time
+from tests.crons.conftest import DueTimes
 from tests.http.conftest import Served, serving
 from tests.options.conftest import PROJECT, Load
 from tests.working import working
@@ -145,7 +145,7 @@ async def test_an_answer_cannot_raise_the_ceilings_of_its_chain(
         thread_id = str((await client.post("/threads", json={})).json()["thread_id"])
         paused = await client.post(f"/threads/{thread_id}/runs/wait", json=first)
         assert paused.status_code == 200, paused.text
-        await continue_thread(route, served, client, thread_id, graph_id, Time(pipeline, keys))
+        await continue_thread(route, served, client, thread_id, graph_id, DueTimes(pipeline, keys))
         answering, _ = (await client.get(f"/threads/{thread_id}/runs")).json()
         await client.get(f"/threads/{thread_id}/runs/{answering['run_id']}/join")
         ended = (await client.get(f"/threads/{thread_id}/runs/{answering['run_id']}")).json()
@@ -154,7 +154,7 @@ async def test_an_answer_cannot_raise_the_ceilings_of_its_chain(
 
 
 async def continue_thread(
-    route: str, served: Served, client: httpx.AsyncClient, thread_id: str, graph_id: str, time: Time
+    route: str, served: Served, client: httpx.AsyncClient, thread_id: str, graph_id: str, due_times: DueTimes
 ) -> None:
     """Continues the thread in one of the `ANSWER_ROUTES` with a request that sets no ceilings."""
     run = {"assistant_id": graph_id, "command": {"resume": "yes"}}
@@ -165,7 +165,7 @@ async def continue_thread(
         response = await client.post(f"/threads/{thread_id}/commands", json=command)
     elif route == "cron":
         cron = await client.post(f"/threads/{thread_id}/runs/crons", json=run | {"schedule": "* * * * *"})
-        await time.due(cron.json()["cron_id"])
+        await due_times.make_due(cron.json()["cron_id"])
         assert await Scheduler(served.services).run_once() == 1
         response = cron
     elif route == "breakpoint":

@@ -46,7 +46,7 @@ TESTED_ELSEWHERE: Final = {
     "model": "tests/graphs/test_research_assistant.py::test_a_model_words_the_answer_and_invented_marks_are_taken_out",
     "redis_max_connections": "tests/health/test_processes.py::test_a_connection_budget_below_the_minimum_is_rejected",
     "checkpointer": "tests/dev/test_checkpointer.py::test_missing_modules_are_reported_in_one_line",
-    "webhook_secret": "tests/webhooks/test_deliveries.py::test_the_signature_can_be_checked",
+    "webhook_secret": "tests/webhooks/test_deliveries.py::test_a_receiver_can_verify_the_signature",
     "log_level": "tests/test_logs.py::test_the_environment_chooses_level_and_format",
     "log_format": "tests/test_logs.py::test_the_environment_chooses_level_and_format",
 }

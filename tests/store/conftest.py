@@ -1,4 +1,4 @@
-"""Stores on a real Valkey; the application and a worker for graphs that remember."""
+"""A store without an index, and a deployment whose graphs use its store."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ settings = settings_of(PROJECT, max_store_item_bytes=ITEM_BYTES)
 
 @pytest.fixture
 async def store(pipeline: Pipeline, keys: Keys) -> RedisStore:
-    """Without an index."""
+    """A store without an index."""
     return RedisStore(pipeline, keys, max_item_bytes=ITEM_BYTES)

@@ -1,4 +1,4 @@
-"""`/store` through the protocol's own client, and graphs that use the store."""
+"""The routes of the store, called by the LangGraph SDK and by plain requests, and graphs that use the store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slipway.redis.pipeline import Pipeline
 from tests.http.conftest import Served
 
 
-async def test_put_get_delete(sdk: LangGraphClient) -> None:
+async def test_an_item_is_put_read_and_deleted(sdk: LangGraphClient) -> None:
     await sdk.store.put_item(["users", "a"], key="k", value={"n": 1}, ttl=5)
     item = await sdk.store.get_item(["users", "a"], key="k", refresh_ttl=False)
     assert (item["namespace"], item["key"], item["value"]) == (["users", "a"], "k", {"n": 1})
@@ -24,7 +24,7 @@ async def test_put_get_delete(sdk: LangGraphClient) -> None:
     assert await sdk.store.get_item(["users", "a"], key="k") is None
 
 
-async def test_search_and_namespaces(sdk: LangGraphClient) -> None:
+async def test_items_are_searched_and_namespaces_are_listed(sdk: LangGraphClient) -> None:
     for n in range(4):
         await sdk.store.put_item(["docs", str(n % 2)], key=str(n), value={"n": n, "text": "cat" if n == 1 else "tax"})
     found = (await sdk.store.search_items(["docs"], filter={"n": {"$gte": 2}}, limit=1, offset=1))["items"]
@@ -60,28 +60,28 @@ async def test_search_and_namespaces(sdk: LangGraphClient) -> None:
         ("POST", "/store/namespaces", {}, 200),
     ],
 )
-async def test_statuses(served: Served, method: str, path: str, body: Any, status: int) -> None:
+async def test_the_status_of_each_request(served: Served, method: str, path: str, body: Any, status: int) -> None:
     async with httpx.AsyncClient(base_url=served.url) as client:
-        answer = await client.request(method, path, json=body)
-    assert answer.status_code == status, answer.text
-    assert status < 400 or isinstance(answer.json()["detail"], str)
+        response = await client.request(method, path, json=body)
+    assert response.status_code == status, response.text
+    assert status < 400 or isinstance(response.json()["detail"], str)
 
 
-async def test_reading_an_item_begins_its_time_anew_unless_told_not_to(
+async def test_a_read_renews_the_time_to_live_unless_the_request_disables_that(
     sdk: LangGraphClient, pipeline: Pipeline, keys: Keys
 ) -> None:
-    member, soon_ms = "n\0k", 1e13
+    member, expiry_ms = "n\0k", 1e13
     await sdk.store.put_item(["n"], key="k", value={}, ttl=5)
     renewed = {}
     for refresh in (False, None, True):
-        await pipeline.send("ZADD", f"{keys.prefix}:store:expiry", "XX", soon_ms, member)
+        await pipeline.send("ZADD", f"{keys.prefix}:store:expiry", "XX", expiry_ms, member)
         await sdk.store.get_item(["n"], key="k", refresh_ttl=refresh)
-        renewed[refresh] = float(await pipeline.send("ZSCORE", f"{keys.prefix}:store:expiry", member)) != soon_ms
+        renewed[refresh] = float(await pipeline.send("ZSCORE", f"{keys.prefix}:store:expiry", member)) != expiry_ms
     assert renewed == {False: False, None: True, True: True}
 
 
 @pytest.mark.usefixtures("worker")
-async def test_graphs_have_it_as_their_store(sdk: LangGraphClient) -> None:
+async def test_graphs_read_and_write_the_same_store(sdk: LangGraphClient) -> None:
     await sdk.runs.wait(None, "remember", input={"text": "the cat"})
     found = (await sdk.store.search_items(["notes"]))["items"]
     assert [item["namespace"] for item in found] == [["notes", "sync"], ["notes", "async"]]
@@ -91,6 +91,6 @@ async def test_graphs_have_it_as_their_store(sdk: LangGraphClient) -> None:
     assert values["found"] == ["tax"]
 
 
-async def test_the_client_raises_what_was_wrong(sdk: LangGraphClient) -> None:
+async def test_the_client_raises_the_text_of_the_error(sdk: LangGraphClient) -> None:
     with pytest.raises(APIStatusError, match="at least one label"):
         await sdk.store.put_item([], key="k", value={})

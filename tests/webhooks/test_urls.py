@@ -1,4 +1,4 @@
-"""Where webhooks may go, and what their headers may hold."""
+"""Which URLs, headers and body members a webhook may have."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ from slipway_workers.duties.deliveries import CheckedAddressTransport
         "http://user@127.0.0.1/",
     ],
 )
-def test_refused_by_default(url: str) -> None:
+def test_urls_that_are_rejected_by_default(url: str) -> None:
     with pytest.raises(InvalidRequest, match="webhook"):
         UrlPolicy(UrlSection()).check(url)
 
 
 @pytest.mark.parametrize(
-    ("differs", "allowed", "refused"),
+    ("settings", "allowed", "rejected"),
     [
         ({}, "http://example.com/a?b=c", "http://10.1.1.1/"),
         ({"require_https": True}, "https://example.com/", "http://example.com/"),
@@ -65,33 +65,33 @@ def test_refused_by_default(url: str) -> None:
         ({"disable_private_ips": False}, "http://10.0.0.1/", "http://127.0.0.1/"),
     ],
 )
-def test_what_the_section_says(differs: dict[str, Any], allowed: str, refused: str) -> None:
-    policy = UrlPolicy(UrlSection(**differs))
+def test_the_settings_of_the_url_section(settings: dict[str, Any], allowed: str, rejected: str) -> None:
+    policy = UrlPolicy(UrlSection(**settings))
     policy.check(allowed)
     with pytest.raises(InvalidRequest):
-        policy.check(refused)
+        policy.check(rejected)
 
 
-async def test_a_name_that_leads_inside_is_found_out_when_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    def rebound(host: str, port: int, *rest: Any, **more: Any) -> list[Any]:
+async def test_a_name_that_resolves_to_a_private_address_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    def private_address(host: str, port: int, *rest: Any, **more: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.7", port))]
 
     policy = UrlPolicy(UrlSection())
     policy.check("http://rebound.example.com/")
-    monkeypatch.setattr(socket, "getaddrinfo", rebound)
+    monkeypatch.setattr(socket, "getaddrinfo", private_address)
     async with httpx.AsyncClient(transport=CheckedAddressTransport(policy)) as client:
         with pytest.raises(NoAddress):
             await client.post("http://rebound.example.com/", content=b"")
 
 
-async def test_the_api_refuses_such_a_run(client: httpx.AsyncClient) -> None:
+async def test_a_run_with_a_forbidden_webhook_is_rejected(client: httpx.AsyncClient) -> None:
     for url in ("//10.0.0.1/", "http://10.0.0.1/"):
-        answer = await client.post("/runs", json={"assistant_id": "steps", "input": {}, "webhook": url})
-        assert answer.status_code == 422
-        assert "webhook" in answer.json()["detail"]
+        response = await client.post("/runs", json={"assistant_id": "steps", "input": {}, "webhook": url})
+        assert response.status_code == 422
+        assert "webhook" in response.json()["detail"]
 
 
-def test_headers_take_only_variables_meant_for_them() -> None:
+def test_headers_use_only_variables_with_the_prefix() -> None:
     def headers(text: str, **variables: str) -> dict[str, str]:
         section = WebhooksSection(headers={"x": text}, url=UrlSection(allowed_domains=["example.com"]))
         return headers_of(section, variables)
@@ -107,7 +107,7 @@ def test_headers_take_only_variables_meant_for_them() -> None:
         headers("${{env.LG_WEBHOOK_A}}", LG_WEBHOOK_A="a\r\nb")
 
 
-def test_secrets() -> None:
+def test_the_forms_of_the_signing_secret() -> None:
     assert secret_of("plain") == b"plain"
     assert secret_of("whsec_YWJj") == b"abc"
     with pytest.raises(ConfigError, match="SLIPWAY_WEBHOOK_SECRET"):
@@ -117,7 +117,7 @@ def test_secrets() -> None:
 @pytest.mark.parametrize(
     ("allowed", "sent"), [(None, {"status", "values", "webhook_sent_at"}), (["status"], {"status"}), ([], set())]
 )
-def test_only_fields_that_are_allowed_are_sent(allowed: list[str] | None, sent: set[str]) -> None:
+def test_only_allowed_fields_are_sent(allowed: list[str] | None, sent: set[str]) -> None:
     members: dict[str, Any] = {"status": "success", "values": {"card": "4111"}}
     delivery = Delivery("r", "r", "t", "https://example.com/", try_number=1, body_members=members)
     assert json.loads(delivery.body(datetime.now(UTC), allowed)).keys() == sent

@@ -1,4 +1,4 @@
-"""Webhooks that are a path of this server's own: they reach the project's app, and our routes, in the web process."""
+"""Internal webhooks: paths of the host app and of Slipway's API, which a web process calls without a network."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from tests.conftest import Eventually
 from tests.http.conftest import Served
 from tests.webhooks.conftest import GRAPHS
 
-OWN_APP = """
+HOST_APP = """
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-told = []
-answers = []
+received = []
+statuses = []
 
 
 @asynccontextmanager
@@ -46,30 +46,30 @@ async def lifespan(app):
 
 
 async def hook(request):
-    facts = {"headers": dict(request.headers), "opened": request.state.opened, "query": dict(request.query_params)}
-    told.append({"body": await request.json(), **facts})
-    return Response(status_code=answers.pop(0) if answers else 204)
+    details = {"headers": dict(request.headers), "opened": request.state.opened, "query": dict(request.query_params)}
+    received.append({"body": await request.json(), **details})
+    return Response(status_code=statuses.pop(0) if statuses else 204)
 
 
-async def told_so_far(request):
-    return JSONResponse(told)
+async def received_requests(request):
+    return JSONResponse(received)
 
 
-async def away(request):
+async def redirect(request):
     return RedirectResponse("http://10.0.0.1/", 307)
 
 
 app = Starlette(
     routes=[
         Route("/own/hook", hook, methods=["POST"]),
-        Route("/own/told", told_so_far),
-        Route("/own/away", away, methods=["POST"]),
+        Route("/own/received", received_requests),
+        Route("/own/redirect", redirect, methods=["POST"]),
     ],
     lifespan=lifespan,
 )
 """
 
-AWAY = "a redirect leads to another server, or from https to http: name the URL that it leads to"
+REDIRECT_PROBLEM = "a redirect leads to another server, or from https to http: name the URL that it leads to"
 
 AUTH = """
 from langgraph_sdk import Auth
@@ -80,7 +80,7 @@ auth = Auth()
 @auth.authenticate
 async def authenticate(authorization):
     if not authorization:
-        raise Auth.exceptions.HTTPException(401, "who are you?")
+        raise Auth.exceptions.HTTPException(401, "no credentials")
     return authorization.removeprefix("Bearer ")
 
 
@@ -93,15 +93,15 @@ async def owned(ctx, value):
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A langgraph.json that lets webhooks go to this machine, with an app and an auth file of its own."""
-    folder = tmp_path_factory.mktemp("own")
-    shutil.copy(GRAPHS, folder / "hooked.py")
-    (folder / "own_app.py").write_text(OWN_APP)
-    (folder / "own_auth.py").write_text(AUTH)
+    """A langgraph.json that allows webhooks on loopback, with a host app and an auth file."""
+    folder = tmp_path_factory.mktemp("internal-webhooks")
+    shutil.copy(GRAPHS, folder / "webhook_graphs.py")
+    (folder / "host_app.py").write_text(HOST_APP)
+    (folder / "auth.py").write_text(AUTH)
     document = {
-        "graphs": {name: f"./hooked.py:{name}" for name in ("steps", "hold")},
-        "http": {"app": "./own_app.py:app"},
-        "auth": {"path": "./own_auth.py:auth"},
+        "graphs": {name: f"./webhook_graphs.py:{name}" for name in ("steps", "hold")},
+        "http": {"app": "./host_app.py:app"},
+        "auth": {"path": "./auth.py:auth"},
         "webhooks": {
             "url": {"disable_loopback": False, "require_https": True, "allowed_domains": []},
             "headers": {"x-from": "the file"},
@@ -113,31 +113,28 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def graphs(project: Path) -> Registry:
-    """Loaded once."""
     return asyncio.run(Registry.load(project))
 
 
 @pytest.fixture
 async def ann(served: Served) -> AsyncIterator[LangGraphClient]:
-    """Somebody."""
     async with get_client(url=served.url, api_key=None, headers={"authorization": "Bearer ann"}) as client:
         yield client
 
 
 @pytest.fixture
 async def bob(served: Served) -> AsyncIterator[LangGraphClient]:
-    """Somebody else."""
     async with get_client(url=served.url, api_key=None, headers={"authorization": "Bearer bob"}) as client:
         yield client
 
 
-async def done(served: Served, run_id: str) -> bool:
-    """Whether the webhook was called for the last time."""
+async def has_ended(served: Served, run_id: str) -> bool:
+    """Whether the delivery has ended: delivered or failed."""
     return (await served.services.runs.find(run_id)).webhook_status in ("delivered", "failed")
 
 
-async def over(client: LangGraphClient, webhook: str) -> str:
-    """A run that ended before it began."""
+async def cancelled_run(client: LangGraphClient, webhook: str) -> str:
+    """A run that was cancelled before it started."""
     thread = (await client.threads.create())["thread_id"]
     run = await client.runs.create(thread, "steps", input={}, webhook=webhook, after_seconds=3600)
     await client.runs.cancel(thread, run["run_id"])
@@ -145,76 +142,77 @@ async def over(client: LangGraphClient, webhook: str) -> str:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_the_projects_app_is_called_where_it_serves(
+async def test_a_path_of_the_host_app_is_called_in_the_web_process(
     ann: LangGraphClient, client: httpx.AsyncClient, served: Served, eventually: Eventually
 ) -> None:
     thread = (await ann.threads.create())["thread_id"]
     run = await ann.runs.create(thread, "steps", input={"value": 1}, webhook="/own/hook?case=7")
-    await eventually(lambda: done(served, run["run_id"]))
-    (told,) = [each for each in (await client.get("/own/told")).json() if each["body"]["run_id"] == run["run_id"]]
-    assert (told["body"]["status"], told["body"]["values"]["value"]) == ("success", 4)
-    assert (told["query"], told["opened"]) == ({"case": "7"}, "by the lifespan")
-    assert told["headers"]["x-from"] == "the file"
-    assert told["headers"]["webhook-id"] == run["run_id"]
-    assert "authorization" not in told["headers"]
+    await eventually(lambda: has_ended(served, run["run_id"]))
+    requests = (await client.get("/own/received")).json()
+    (received,) = [each for each in requests if each["body"]["run_id"] == run["run_id"]]
+    assert (received["body"]["status"], received["body"]["values"]["value"]) == ("success", 4)
+    assert (received["query"], received["opened"]) == ({"case": "7"}, "by the lifespan")
+    assert received["headers"]["x-from"] == "the file"
+    assert received["headers"]["webhook-id"] == run["run_id"]
+    assert "authorization" not in received["headers"]
 
 
-async def test_it_is_tried_again(
+async def test_a_failing_call_is_tried_again(
     ann: LangGraphClient, served: Served, keys: Keys, graphs: Registry, eventually: Eventually
 ) -> None:
-    answers: list[int] = graphs.attribute("./own_app.py:answers")  # type: ignore[assignment]
-    answers.append(503)
-    run_id, pipeline = await over(ann, "/own/hook"), served.services.pipeline
+    statuses: list[int] = graphs.attribute("./host_app.py:statuses")  # type: ignore[assignment]
+    statuses.append(503)
+    run_id, pipeline = await cancelled_run(ann, "/own/hook"), served.services.pipeline
 
     async def delivered() -> bool:
         await pipeline.send("ZADD", keys.internal_deliveries, "XX", 0, run_id)
-        return await done(served, run_id)
+        return await has_ended(served, run_id)
 
     await eventually(delivered)
     assert (await served.services.runs.find(run_id)).webhook_status == "delivered"
-    assert answers == []
+    assert statuses == []
 
 
 @pytest.mark.parametrize(
     ("path", "problem"),
-    [("/own/nowhere", "HTTP 404"), ("/own/away", AWAY)],
+    [("/own/unknown", "HTTP 404"), ("/own/redirect", REDIRECT_PROBLEM)],
 )
-async def test_what_it_refuses_is_final(
+async def test_a_rejected_call_is_not_tried_again(
     ann: LangGraphClient, served: Served, eventually: Eventually, path: str, problem: str
 ) -> None:
-    run_id = await over(ann, path)
-    await eventually(lambda: done(served, run_id))
+    run_id = await cancelled_run(ann, path)
+    await eventually(lambda: has_ended(served, run_id))
     run = await served.services.runs.find(run_id)
     assert (run.webhook_status, run.webhook_problem) == ("failed", problem)
 
 
-async def test_a_call_may_do_what_its_user_may(
+async def test_a_call_has_the_permissions_of_the_runs_user(
     ann: LangGraphClient, bob: LangGraphClient, served: Served, eventually: Eventually
 ) -> None:
-    """A webhook that cancels a run: bob's own, and then, in vain, ann's."""
+    """Bob's webhooks cancel a run: that of ann, which is not found, and his own."""
     for owner, status, problem in ((ann, "pending", "HTTP 404"), (bob, "interrupted", None)):
         thread = (await owner.threads.create())["thread_id"]
         other = (await owner.runs.create(thread, "hold", input={}, after_seconds=3600))["run_id"]
-        run_id = await over(bob, f"/threads/{thread}/runs/{other}/cancel")
-        await eventually(lambda run_id=run_id: done(served, run_id))  # type: ignore[misc]
+        run_id = await cancelled_run(bob, f"/threads/{thread}/runs/{other}/cancel")
+        await eventually(lambda run_id=run_id: has_ended(served, run_id))  # type: ignore[misc]
         assert (await served.services.runs.find(run_id)).webhook_problem == problem
         assert (await owner.runs.get(thread, other))["status"] == status
 
 
 @pytest.mark.parametrize("url", ["//evil.example/hook", "/\\evil.example", "/a b", "relative", "/" + "a" * 70_000])
-async def test_what_is_no_path_is_refused(client: httpx.AsyncClient, url: str) -> None:
-    answer = await client.post(
+async def test_an_invalid_path_is_rejected(client: httpx.AsyncClient, url: str) -> None:
+    response = await client.post(
         "/runs", json={"assistant_id": "steps", "webhook": url}, headers={"authorization": "Bearer ann"}
     )
-    assert (answer.status_code, answer.json()["field"]) == (422, "webhook")
+    assert (response.status_code, response.json()["field"]) == (422, "webhook")
 
 
-def test_a_path_says_which_setting_forbids_it() -> None:
+def test_the_error_about_a_path_names_the_setting_that_forbids_it() -> None:
     with pytest.raises(InvalidRequest, match="disable_loopback"):
         UrlPolicy(UrlSection()).check("/own/hook")
 
 
-async def test_where_paths_are_forbidden_by_now_a_worker_says_so(
+async def test_a_worker_rejects_a_path_that_became_forbidden(
     ann: LangGraphClient, served: Served, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services: Services = served.services
@@ -226,22 +224,24 @@ async def test_where_paths_are_forbidden_by_now_a_worker_says_so(
 
     async def failed() -> bool:
         await deliveries.run_once()
-        return await done(served, run["run_id"])
+        return await has_ended(served, run["run_id"])
 
     await eventually(failed)
     assert "disable_loopback" in str((await services.runs.find(run["run_id"])).webhook_problem)
 
 
-async def test_a_header_without_its_variable_stops_the_web_process(served: Served, settings: Settings) -> None:
+async def test_a_web_process_does_not_start_without_the_variable_of_a_header(
+    served: Served, settings: Settings
+) -> None:
     url = UrlSection(disable_loopback=False, allowed_domains=[])
-    section = WebhooksSection(headers={"x": "${{ env.LG_WEBHOOK_GONE }}"}, url=url)
+    section = WebhooksSection(headers={"x": "${{ env.LG_WEBHOOK_MISSING }}"}, url=url)
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Services]:
         yield replace(served.services, config=replace(served.services.config, webhooks=section))
 
     app = create_app(opened, settings, Extensions())
-    with pytest.raises(ConfigError, match="LG_WEBHOOK_GONE"):
+    with pytest.raises(ConfigError, match="LG_WEBHOOK_MISSING"):
         async with app.router.lifespan_context(app):
             pass
-    assert isinstance(app.state.startup_error, ConfigError), "which `slipway web` shows, and ends with its exit code"
+    assert isinstance(app.state.startup_error, ConfigError), "`slipway web` shows it and exits with its exit code"

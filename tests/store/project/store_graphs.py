@@ -1,4 +1,4 @@
-"""Graphs that use the long-term store, and an embedding function that knows three words."""
+"""Graphs that use the long-term store, and an embedding function that counts three words."""
 
 from typing import TypedDict
 
@@ -10,37 +10,36 @@ WORDS = ("cat", "dog", "tax")
 
 
 async def embed(texts: list[str]) -> list[list[float]]:
-    """One dimension a word, with a little of everything."""
+    """One dimension for each word. No vector is zero."""
     return [[text.count(word) + 0.01 for word in WORDS] for text in texts]
 
 
 class State(TypedDict, total=False):
-    """What is to be remembered, and what was."""
+    """The text to store or to search for, and the texts that were found."""
 
     text: str
     found: list[str]
 
 
-async def note(state: State, runtime: Runtime[None]) -> State:
-    """Writes as an async node does."""
+async def put_async(state: State, runtime: Runtime[None]) -> State:
+    """Puts an item from an async node."""
     assert runtime.store is not None
     await runtime.store.aput(("notes", "async"), "one", {"text": state["text"]})
     return {}
 
 
-def note_too(state: State) -> State:
-    """Writes as a synchronous node does: from a thread."""
+def put_sync(state: State) -> State:
+    """Puts an item from a synchronous node, which runs in a thread."""
     get_store().put(("notes", "sync"), "two", {"text": state["text"]})
     return {}
 
 
-async def look(state: State, runtime: Runtime[None]) -> State:
-    """Looks for something of that meaning."""
+async def search(state: State, runtime: Runtime[None]) -> State:
     assert runtime.store is not None
     found = await runtime.store.asearch(("notes",), query=state["text"], limit=1)
     return {"found": [item.value["text"] for item in found]}
 
 
-_remember = StateGraph(State).add_node("note", note).add_node("note_too", note_too)
-remember = _remember.add_edge(START, "note").add_edge("note", "note_too").compile()
-recall = StateGraph(State).add_node("look", look).add_edge(START, "look").compile()
+_remember = StateGraph(State).add_node("put_async", put_async).add_node("put_sync", put_sync)
+remember = _remember.add_edge(START, "put_async").add_edge("put_async", "put_sync").compile()
+recall = StateGraph(State).add_node("search", search).add_edge(START, "search").compile()
