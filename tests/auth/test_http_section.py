@@ -195,7 +195,7 @@ async def test_openapi_describes_how_to_authenticate(desk: Desk) -> None:
     ("source", "says"),
     [
         ("from langgraph_sdk import Auth\nauth = Auth()", "no authenticate handler"),
-        ("auth = 1", "no langgraph_sdk.Auth object but int"),
+        ("auth = 1", "must be a langgraph_sdk.Auth object, found an object of type int"),
         ("raise OSError('no directory')", "cannot be loaded: OSError: no directory (bad.py:1)"),
         ("ought = 1", "cannot be loaded: ./bad.py has no attribute 'auth'"),
         ("raise SystemExit(3)", "cannot be loaded: SystemExit: 3 (bad.py:1)"),

@@ -98,7 +98,7 @@ async def test_a_web_process_that_stops_gives_its_runs_to_the_workers(
     valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually, project: ModuleType
 ) -> None:
     async with open_services(settings_of(valkey_url, keys, drain_s=0.1), graphs, "web") as web:
-        run = await _inline(web, "quick")
+        run = await _inline(web, "inline_gate")
         await eventually(lambda: project.effects[run.thread_id]["one"])
     project.gates[run.thread_id].set()
     async with working(settings_of(valkey_url, keys), graphs) as (_, services):
@@ -112,7 +112,7 @@ async def test_a_web_process_that_stops_waits_for_the_superstep_of_a_run(
     valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually, project: ModuleType
 ) -> None:
     async with open_services(settings_of(valkey_url, keys), graphs, "web") as web:
-        run = await _inline(web, "quick")
+        run = await _inline(web, "inline_gate")
         execution = _only_execution(web)
         await eventually(lambda: execution.usage.node_visits["gate"])
         assert web.inline is not None
@@ -130,7 +130,7 @@ async def test_work_that_is_done_again_after_a_hand_over_is_announced(
     valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually, project: ModuleType
 ) -> None:
     async with open_services(settings_of(valkey_url, keys, drain_s=0.1), graphs, "web") as web:
-        run = await _inline(web, "quick")
+        run = await _inline(web, "inline_gate")
         execution = _only_execution(web)
         await eventually(lambda: execution.usage.node_visits["gate"])
     project.gates[run.thread_id].set()
@@ -150,21 +150,21 @@ async def test_a_web_process_executes_no_more_runs_at_once_than_its_bound(
 ) -> None:
     monkeypatch.setattr("slipway.execution.inline.MAX_INLINE_RUNS", 2)
     async with open_services(settings_of(valkey_url, keys, drain_s=0), graphs, "web") as web:
-        at_once = await asyncio.gather(*(_inline(web, "quick") for _ in range(4)))
+        at_once = await asyncio.gather(*(_inline(web, "inline_gate") for _ in range(4)))
         assert sorted(run.phase for run in at_once) == [Phase.QUEUED, Phase.QUEUED, Phase.RUNNING, Phase.RUNNING]
-        assert (await _inline(web, "quick")).phase is Phase.QUEUED
+        assert (await _inline(web, "inline_gate")).phase is Phase.QUEUED
         ends = next(run for run in at_once if run.phase is Phase.RUNNING)
         project.gates[ends.thread_id].set()
         await eventually(lambda: _executing(web) == 1)
-        assert (await _inline(web, "quick")).phase is Phase.RUNNING
+        assert (await _inline(web, "inline_gate")).phase is Phase.RUNNING
 
 
 async def test_a_limit_of_running_runs_holds_in_the_web_process(
     valkey_url: str, keys: Keys, graphs: Registry, project: ModuleType
 ) -> None:
     async with open_services(settings_of(valkey_url, keys, drain_s=0), graphs, "web") as web:
-        assert (await _inline(web, "quick", groups=[("few", 1)])).phase is Phase.RUNNING
-        assert (await _inline(web, "quick", groups=[("few", 1)])).phase is Phase.QUEUED
+        assert (await _inline(web, "inline_gate", groups=[("few", 1)])).phase is Phase.RUNNING
+        assert (await _inline(web, "inline_gate", groups=[("few", 1)])).phase is Phase.QUEUED
 
 
 async def test_a_request_that_is_repeated_executes_its_run_once(
@@ -172,10 +172,10 @@ async def test_a_request_that_is_repeated_executes_its_run_once(
 ) -> None:
     async with open_services(settings_of(valkey_url, keys, drain_s=0), graphs, "web") as web:
         run_id, thread_id = new_id(), new_id()
-        at_once = [_inline(web, "quick", run_id=run_id, thread_id=thread_id) for _ in range(2)]
+        at_once = [_inline(web, "inline_gate", run_id=run_id, thread_id=thread_id) for _ in range(2)]
         assert {run.phase for run in await asyncio.gather(*at_once)} == {Phase.RUNNING}
         await eventually(lambda: project.effects[thread_id]["one"])
-        await _inline(web, "quick", run_id=run_id, thread_id=thread_id)
+        await _inline(web, "inline_gate", run_id=run_id, thread_id=thread_id)
         assert _executing(web) == 1
 
 
@@ -193,7 +193,7 @@ async def test_a_run_whose_answer_is_lost_on_the_way_is_executed_all_the_same(
     """The connection breaks when the server has given the web process the run, and before it has said so."""
     async with _behind_a_proxy(valkey_url, keys, graphs) as (proxy, web):
         run_id = new_id()
-        creating = await _unanswered(web, stores, proxy, "quick", run_id)
+        creating = await _unanswered(web, stores, proxy, "inline_gate", run_id)
         proxy.cut()
         proxy.release_replies()
         run = await creating
@@ -228,7 +228,7 @@ async def test_a_lease_in_the_web_process_is_renewed_until_the_run_ends(
 ) -> None:
     async with open_services(settings_of(valkey_url, keys, heartbeat_s=0.1), graphs, "web") as web:
         assert web.lease_renewer is not None
-        run = await _inline(web, "quick")
+        run = await _inline(web, "inline_gate")
         assert run.run_id in web.lease_renewer.run_ids
         until_ms = await web.pipeline.send("ZSCORE", keys.leases, run.run_id)
 
