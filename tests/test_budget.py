@@ -18,7 +18,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.services import Services
 from slipway.settings import Settings
 from tests.bench.client import Connection, connections, new_thread, run_of
-from tests.bench.monitor import Commands, watching
+from tests.bench.monitor import Commands, count_commands
 from tests.bench.setup import CONFIG
 from tests.conftest import wait_until
 from tests.http.conftest import serving
@@ -98,7 +98,7 @@ async def stage(valkey_url: str, keys: Keys, pipeline: Pipeline, graphs: Registr
 async def _run(stage: Stage, steps: int, how: str) -> Asked:
     """One new run on a new thread, after which nothing is under way."""
     web, worker = stage.web.pipeline.round_trips, stage.worker.pipeline.round_trips
-    async with watching(stage.redis_url, stage.pipeline) as commands:
+    async with count_commands(stage.redis_url, stage.pipeline) as commands:
         request = run_of("loop", {"count": 0, "until": steps}, config={"recursion_limit": steps + 10})
         await stage.client.post(f"{new_thread()}/runs/{how}", request)
         await wait_until(lambda: commands["unsubscribe"] and commands["blpop"])

@@ -21,7 +21,7 @@ from slipway.runs.record import new_id
 from tests.auth.conftest import Client
 from tests.auth.samples import CRON, RUN, Sample, samples
 from tests.auth.test_every_route import anns
-from tests.bench.monitor import Commands, watching
+from tests.bench.monitor import Commands, count_commands
 from tests.http.conftest import Served
 from tests.runs.conftest import new_run
 
@@ -219,7 +219,7 @@ async def cost(url: str, pipeline: Pipeline, client: httpx.AsyncClient, name: st
     before = await _sent(pipeline)
     await answer(client, name, ids)
     sent = await _sent(pipeline) - before
-    async with watching(url, pipeline) as commands:
+    async with count_commands(url, pipeline) as commands:
         await answer(client, name, ids)
     return Cost(commands, sent)
 

@@ -1,1 +1,1 @@
-"""Benchmarks: one file a question, one shared server, one table at the end. `python -m tests.bench --help`."""
+"""Benchmarks: one module each, one shared server, one table of all figures. `python -m tests.bench --help`."""

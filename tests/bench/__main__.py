@@ -1,4 +1,5 @@
-"""`python -m tests.bench [question …] [--quick] [--url URL]`: measures, prints, judges nothing by its exit code."""
+"""`python -m tests.bench [benchmark …] [--quick] [--url URL]` measures and prints. The exit code does not depend on
+goals."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ from tests.bench import (
 from tests.bench.figures import Figure, merged, table
 from tests.bench.setup import Bench, NeedsOwnServer, serving
 
-QUESTIONS: Final[dict[str, ModuleType]] = {  # asked in this order
+BENCHMARKS: Final[dict[str, ModuleType]] = {  # measured in this order
     "memory": memory,
     "wait": wait_latency,
     "stream": first_event,
@@ -42,26 +43,26 @@ QUESTIONS: Final[dict[str, ModuleType]] = {  # asked in this order
 }
 
 
-async def bench(questions: Sequence[str], url: str | None, *, quick: bool, repeat: int) -> None:
-    """Ask the questions one after the other, each `repeat` times."""
+async def bench(names: Sequence[str], url: str | None, *, quick: bool, repeat: int) -> None:
+    """Run the benchmarks one after the other, each `repeat` times."""
     print(_machine(), flush=True)
     figures: list[Figure] = []
     async with serving(url, quick=quick) as server:
-        for name in questions:
+        for name in names:
             figures += await _measure(name, server, repeat)
     print(f"\nall figures, medians of {repeat}\n\n{table(figures)}")
 
 
 async def _measure(name: str, server: Bench, repeat: int) -> list[Figure]:
-    question = QUESTIONS[name]
-    began = time.monotonic()
+    benchmark = BENCHMARKS[name]
+    started = time.monotonic()
     try:
-        figures = merged([await question.measure(server) for _ in range(repeat)])
-        notes = await question.notes(server) if hasattr(question, "notes") else []
+        figures = merged([await benchmark.measure(server) for _ in range(repeat)])
+        notes = await benchmark.notes(server) if hasattr(benchmark, "notes") else []
     except NeedsOwnServer:
-        print(f"\n{name}: only for a server that the benchmark starts itself (without --url)", flush=True)
+        print(f"\n{name}: needs a server that the benchmark starts itself (without --url)", flush=True)
         return []
-    print(f"\n{name} ({time.monotonic() - began:.0f} s)\n\n{table(figures)}", flush=True)
+    print(f"\n{name} ({time.monotonic() - started:.0f} s)\n\n{table(figures)}", flush=True)
     for line in notes:
         print(f"    {line}", flush=True)
     return figures
@@ -79,15 +80,15 @@ def _machine() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure Slipway through HTTP.")
-    parser.add_argument("question", nargs="*", help=f"some of {', '.join(QUESTIONS)}; all without any")
-    parser.add_argument("--quick", action="store_true", help="a few of everything, once: to see that it works")
-    parser.add_argument("--url", help="a server that runs already, with tests/bench/langgraph.json")
-    parser.add_argument("--repeat", type=int, help="how often each is measured (3; 1 with --quick)")
-    given = parser.parse_args()
-    if unknown := set(given.question) - set(QUESTIONS):
-        parser.error(f"unknown question {sorted(unknown)[0]!r}; there are {', '.join(QUESTIONS)}")
-    repeat = given.repeat or (1 if given.quick else 3)
-    uvloop.run(bench(given.question or list(QUESTIONS), given.url, quick=given.quick, repeat=repeat))
+    parser.add_argument("benchmark", nargs="*", help=f"any of {', '.join(BENCHMARKS)}; default: all")
+    parser.add_argument("--quick", action="store_true", help="few repetitions, to check that the benchmarks work")
+    parser.add_argument("--url", help="a running server with the graphs of tests/bench/langgraph.json")
+    parser.add_argument("--repeat", type=int, help="number of measurements of each (default: 3; 1 with --quick)")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.benchmark) - set(BENCHMARKS):
+        parser.error(f"unknown benchmark {sorted(unknown)[0]!r}; choose from {', '.join(BENCHMARKS)}")
+    repeat = arguments.repeat or (1 if arguments.quick else 3)
+    uvloop.run(bench(arguments.benchmark or list(BENCHMARKS), arguments.url, quick=arguments.quick, repeat=repeat))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How many background runs a second are accepted, and how many are done?"""
+"""Background runs per second: created, and completed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 
-from tests.bench.client import Connection, Refused, connections, new_thread, run_of
+from tests.bench.client import Connection, RequestFailed, connections, new_thread, run_of
 from tests.bench.figures import Figure
 from tests.bench.setup import Bench
 
@@ -14,14 +14,16 @@ CLIENTS = 32
 
 
 async def measure(bench: Bench) -> list[Figure]:
-    """Creates a second, and runs a second until the last is done."""
+    """Created runs per second, and completed runs per second until the last one has ended."""
     each = bench.size(40, 2)
     async with connections(bench.url, CLIENTS) as clients:
-        began = time.perf_counter()
-        made = await asyncio.gather(*(_create(client, each) for client in clients))
-        accepted_s = time.perf_counter() - began
-        await asyncio.gather(*(_joined(client, places) for client, places in zip(clients, made, strict=True)))
-        done_s = time.perf_counter() - began
+        started = time.perf_counter()
+        paths_by_client = await asyncio.gather(*(_create(client, each) for client in clients))
+        accepted_s = time.perf_counter() - started
+        await asyncio.gather(
+            *(_join(client, run_paths) for client, run_paths in zip(clients, paths_by_client, strict=True))
+        )
+        done_s = time.perf_counter() - started
     runs = CLIENTS * each
     return [
         Figure("background, accepted", runs / accepted_s, "runs/s", more_is_better=True),
@@ -30,16 +32,16 @@ async def measure(bench: Bench) -> list[Figure]:
 
 
 async def _create(client: Connection, count: int) -> list[str]:
-    places = []
+    run_paths = []
     for _ in range(count):
         thread = new_thread()
         run = json.loads(await client.post(f"{thread}/runs", run_of("small", {"text": "hello"})))
-        places.append(f"{thread}/runs/{run['run_id']}")
-    return places
+        run_paths.append(f"{thread}/runs/{run['run_id']}")
+    return run_paths
 
 
-async def _joined(client: Connection, places: list[str]) -> None:
-    """The last ones are waited for; the others are over by then, or nearly."""
-    for place in reversed(places):
-        if (body := await client.get(f"{place}/join")).strip() != b'{"text":"hello!"}':
-            raise Refused(f"unexpected outcome {body[:300]!r}")
+async def _join(client: Connection, run_paths: list[str]) -> None:
+    """Wait for the last runs first; the earlier ones have ended by then, or nearly."""
+    for run_path in reversed(run_paths):
+        if (body := await client.get(f"{run_path}/join")).strip() != b'{"text":"hello!"}':
+            raise RequestFailed(f"unexpected result {body[:300]!r}")

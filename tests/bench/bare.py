@@ -1,4 +1,5 @@
-"""The same graphs without a server: `ainvoke` in this process, checkpoints in its memory. LangGraph's own price."""
+"""The same graphs without a server: `ainvoke` in this process, checkpoints in its memory. This is the cost of LangGraph
+itself."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ def _config(recursion_limit: int = 25) -> RunnableConfig:
 
 
 async def small_runs_per_s(runs: int, clients: int) -> float:
-    """Small runs, each on its own thread, `clients` at a time."""
+    """Small runs, each on its own thread, `clients` concurrently."""
     graph = graphs.small.compile(checkpointer=InMemorySaver())
 
     async def client() -> None:
@@ -25,15 +26,15 @@ async def small_runs_per_s(runs: int, clients: int) -> float:
             await graph.ainvoke({"text": "hello"}, _config())
 
     await graph.ainvoke({"text": "hello"}, _config())
-    began = time.perf_counter()
+    started = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(clients)))
-    return runs // clients * clients / (time.perf_counter() - began)
+    return runs // clients * clients / (time.perf_counter() - started)
 
 
 async def supersteps_per_s(steps: int, together: int) -> float:
-    """Long loops, `together` at a time."""
+    """Long loops, `together` concurrently."""
     graph = graphs.loop.compile(checkpointer=InMemorySaver())
-    began = time.perf_counter()
-    given = graphs.Count(count=0, until=steps)
-    await asyncio.gather(*(graph.ainvoke(given, _config(steps + 10)) for _ in range(together)))
-    return steps * together / (time.perf_counter() - began)
+    started = time.perf_counter()
+    graph_input = graphs.Count(count=0, until=steps)
+    await asyncio.gather(*(graph.ainvoke(graph_input, _config(steps + 10)) for _ in range(together)))
+    return steps * together / (time.perf_counter() - started)

@@ -1,4 +1,4 @@
-"""What does a small run cost: CPU of every process, and bytes kept in Redis?"""
+"""The costs of a small run: CPU of each process, and bytes stored in Redis."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
 
 async def measure(bench: Bench) -> list[Figure]:
-    """CPU and bytes a run."""
+    """CPU and stored bytes per run."""
     processes = bench.own()
     each = bench.size(40, 2)
     runs = CLIENTS * each
-    kept_before, cpu_before = await _kept_bytes(bench), _cpu_ms(processes)
+    stored_before, cpu_before = await _stored_bytes(bench), _cpu_ms(processes)
     async with connections(bench.url, CLIENTS) as clients:
 
         async def client(number: int) -> None:
@@ -30,24 +30,24 @@ async def measure(bench: Bench) -> list[Figure]:
 
         await asyncio.gather(*map(client, range(CLIENTS)))
     cpu = {name: spent - cpu_before[name] for name, spent in _cpu_ms(processes).items()}
-    kept = await _kept_bytes(bench) - kept_before
+    stored = await _stored_bytes(bench) - stored_before
     return [
         Figure("CPU per small run, all processes", sum(cpu.values()) / runs, "ms", goal=2.5),
         *(Figure(f"CPU per small run, {name}", spent / runs, "ms") for name, spent in sorted(cpu.items())),
-        Figure("Redis bytes kept per small run", kept / runs / 1024, "KiB", goal=12),
+        Figure("Redis bytes stored per small run", stored / runs / 1024, "KiB", goal=12),
     ]
 
 
 async def notes(bench: Bench) -> list[str]:
-    """Where the kept bytes of one small run on a new thread are."""
+    """The stored bytes of one small run on a new thread, by key."""
     redis = bench.own_redis()
     before = await _keys(bench)
     async with connections(bench.url, 1) as (client,):
         await wait_small(client)
-    kinds: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     for key in sorted(await _keys(bench) - before):
-        kinds[_ID.sub("…", key)] += await redis.send("MEMORY", "USAGE", key, "SAMPLES", 0, repeatable=True)
-    lines = [f"{size:6d}  {kind}" for kind, size in kinds.most_common()]
+        sizes[_ID.sub("…", key)] += await redis.send("MEMORY", "USAGE", key, "SAMPLES", 0, repeatable=True)
+    lines = [f"{size:6d}  {key}" for key, size in sizes.most_common()]
     return ["bytes of the keys of one small run:", *lines]
 
 
@@ -60,8 +60,8 @@ def _cpu_ms(processes: dict[str, psutil.Process]) -> dict[str, float]:
     return {name: (spent.user + spent.system) * 1000 for name, spent in times.items()}
 
 
-async def _kept_bytes(bench: Bench) -> int:
-    """Memory in use but for buffers, once it has stopped changing."""
+async def _stored_bytes(bench: Bench) -> int:
+    """Used memory without buffers, when it does not change any more."""
     last = -1
     for _ in range(50):
         info = await bench.info("memory")

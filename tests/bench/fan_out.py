@@ -1,7 +1,7 @@
-"""How late are events at 200 clients that watch one run?
+"""The delay of events at 200 clients that follow one run.
 
-The run says when it made each event; the clients' process reads the same clock. A client that was not there for
-an event counts as missing, and any at all fails the benchmark.
+Each event has the time at which the run wrote it; the process of the clients reads the same clock. The benchmark fails
+if any client misses an event.
 """
 
 from __future__ import annotations
@@ -11,27 +11,29 @@ import json
 import re
 import time
 
-from tests.bench.client import Connection, Refused, connections, new_thread, run_of
+from tests.bench.client import Connection, RequestFailed, connections, new_thread, run_of
 from tests.bench.figures import Figure, percentile
 from tests.bench.setup import Bench
 
 CLIENTS = 200
 PAUSE_S = 0.02
-_MADE = re.compile(rb'"at":([0-9.]+)')
+_WRITTEN_AT = re.compile(rb'"at":([0-9.]+)')
 
 
 async def measure(bench: Bench) -> list[Figure]:
     """Lag p50 and p99, over all clients and events."""
     clients, ticks = bench.size(CLIENTS, 20), bench.size(150, 20)
     async with connections(bench.url, clients) as opened:
-        given = {"wait_s": 1.0, "pause_s": PAUSE_S, "ticks": ticks}
+        graph_input = {"wait_s": 1.0, "pause_s": PAUSE_S, "ticks": ticks}
         thread = new_thread()
-        run = json.loads(await opened[0].post(f"{thread}/runs", run_of("ticker", given, stream_mode=["custom"])))
-        place = f"{thread}/runs/{run['run_id']}/stream?stream_mode=custom"
-        heard = await asyncio.gather(*(_watch(client, place) for client in opened))
-    if any(len(lags) != ticks for lags in heard):
-        raise Refused(f"{sum(ticks - len(lags) for lags in heard)} events did not reach their clients")
-    lags = [lag for each in heard for lag in each]
+        run = json.loads(await opened[0].post(f"{thread}/runs", run_of("ticker", graph_input, stream_mode=["custom"])))
+        stream_path = f"{thread}/runs/{run['run_id']}/stream?stream_mode=custom"
+        lags_by_client = await asyncio.gather(*(_follow(client, stream_path) for client in opened))
+    if any(len(lags) != ticks for lags in lags_by_client):
+        raise RequestFailed(
+            f"{sum(ticks - len(lags) for lags in lags_by_client)} events did not arrive at their clients"
+        )
+    lags = [lag for client_lags in lags_by_client for lag in client_lags]
     title = f"fan-out to {clients}, lag"
     return [
         Figure(f"{title} p50", percentile(lags, 50), "ms", goal=4),
@@ -39,13 +41,14 @@ async def measure(bench: Bench) -> list[Figure]:
     ]
 
 
-async def _watch(client: Connection, place: str) -> list[float]:
+async def _follow(client: Connection, stream_path: str) -> list[float]:
     lags: list[float] = []
 
-    def hear(piece: bytes) -> None:
-        """Frames are small and written whole, so a piece never ends inside one; the count would tell."""
+    def on_part(part: bytes) -> None:
+        """Frames are small and written at once, so a part never ends inside a frame. Otherwise events would be
+        missing."""
         now = time.monotonic()
-        lags.extend((now - float(made)) * 1000 for made in _MADE.findall(piece))
+        lags.extend((now - float(written_at)) * 1000 for written_at in _WRITTEN_AT.findall(part))
 
-    await client.get(place, hear)
+    await client.get(stream_path, on_part)
     return lags

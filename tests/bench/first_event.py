@@ -1,19 +1,19 @@
-"""How soon does a stream begin: headers, the `metadata` event, and the first event of the graph itself?"""
+"""Time until the headers, the event `metadata` and the first event of the graph arrive in a stream."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 
-from tests.bench.client import Connection, Refused, connections, new_thread, run_of
+from tests.bench.client import Connection, RequestFailed, connections, new_thread, run_of
 from tests.bench.figures import Figure, percentile
 from tests.bench.setup import Bench
 
-MARKS = (b"", b"event: metadata", b"event: values")
+MARKERS = (b"", b"event: metadata", b"event: values")
 
 
 async def measure(bench: Bench) -> list[Figure]:
-    """p50 of each with 1 and with 32 clients."""
+    """With 1 and with 32 clients."""
     figures = []
     for clients, runs, goal in ((1, bench.size(300, 10), 1.5), (32, bench.size(20, 1), 12.0)):
         async with connections(bench.url, clients) as opened:
@@ -34,17 +34,17 @@ async def _streams(connection: Connection, runs: int) -> list[tuple[float, ...]]
 
 
 async def _stream(connection: Connection) -> tuple[float, ...]:
-    """Milliseconds from the request to each mark."""
-    seen: list[float] = []
+    """Milliseconds from the request to each marker."""
+    times_ms: list[float] = []
     body = bytearray()
 
-    def hear(piece: bytes) -> None:
-        body.extend(piece)
-        while len(seen) < len(MARKS) and MARKS[len(seen)] in body:
-            seen.append((time.perf_counter() - began) * 1000)
+    def on_part(part: bytes) -> None:
+        body.extend(part)
+        while len(times_ms) < len(MARKERS) and MARKERS[len(times_ms)] in body:
+            times_ms.append((time.perf_counter() - started) * 1000)
 
-    began = time.perf_counter()
-    await connection.post(f"{new_thread()}/runs/stream?end=true", run_of("small", {"text": "hello"}), hear)
-    if len(seen) < len(MARKS) or b"event: end" not in body:
-        raise Refused(f"unexpected stream {bytes(body[:300])!r}")
-    return tuple(seen)
+    started = time.perf_counter()
+    await connection.post(f"{new_thread()}/runs/stream?end=true", run_of("small", {"text": "hello"}), on_part)
+    if len(times_ms) < len(MARKERS) or b"event: end" not in body:
+        raise RequestFailed(f"unexpected stream {bytes(body[:300])!r}")
+    return tuple(times_ms)

@@ -1,4 +1,4 @@
-"""The graphs that are measured. They do next to nothing, so that what is seen is the price of running them."""
+"""The measured graphs. Their nodes do almost nothing, so the figures show the cost of executing them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Note(TypedDict, total=False):
 
 
 class Count(TypedDict):
-    """State of `loop`: how far it got, and where it ends."""
+    """State of `loop`: the current count, and the count at which it ends."""
 
     count: int
     until: int
 
 
 class Ticks(TypedDict, total=False):
-    """Input of `ticker`: seconds before the first tick, between two, and how many."""
+    """Input of `ticker`: seconds before the first tick, seconds between ticks, number of ticks."""
 
     wait_s: float
     pause_s: float
@@ -33,22 +33,22 @@ class Ticks(TypedDict, total=False):
 
 
 async def answer(state: Note) -> Note:
-    """One short word."""
+    """Appends one character."""
     return {"text": state.get("text", "") + "!"}
 
 
 async def add(state: Count) -> dict[str, int]:
-    """One more."""
+    """Adds 1."""
     return {"count": state["count"] + 1}
 
 
-async def again(state: Count) -> Literal["add", "__end__"]:
-    """Until it is enough. Async, for a plain function would be sent to a thread each time, by LangGraph."""
+async def next_node(state: Count) -> Literal["add", "__end__"]:
+    """Loops until the count is reached. It is async because LangGraph calls a plain function in a thread each time."""
     return "add" if state["count"] < state["until"] else "__end__"
 
 
 async def tick(state: Ticks) -> Ticks:
-    """Custom events that say when they were made, on the clock that all processes of a machine share."""
+    """Writes custom events with their time, on the monotonic clock that all processes of a machine share."""
     writer = get_stream_writer()
     await asyncio.sleep(state.get("wait_s", 0))
     due = time.monotonic()
@@ -60,5 +60,5 @@ async def tick(state: Ticks) -> Ticks:
 
 
 small = StateGraph(Note).add_node("answer", answer).add_edge(START, "answer").add_edge("answer", END)
-loop = StateGraph(Count).add_node("add", add).add_edge(START, "add").add_conditional_edges("add", again)
+loop = StateGraph(Count).add_node("add", add).add_edge(START, "add").add_conditional_edges("add", next_node)
 ticker = StateGraph(Ticks).add_node("tick", tick).add_edge(START, "tick").add_edge("tick", END)

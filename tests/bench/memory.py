@@ -1,11 +1,10 @@
-"""How much memory do web, worker and Valkey hold when nothing happens?
+"""Memory of the idle web process, worker, fork server and Valkey.
 
-Ask this first: a process that has worked hard does not give everything back. Web and worker are forked from one process
-(the fork server) and share its pages until they write to them, so a sum of resident sizes (RSS) would count those pages
-three times. Here each page is split between the processes that have it (PSS), and the fork server's own part is counted
-with them: that sum is what the machine really gives. The supervisor (`slipway dev`) is told apart: a deployment has
-others.
-"""
+This is measured first, because a process does not return all its memory after work. The web process and the worker are
+forked from the fork server and share its pages until they write to them, so the sum of their resident sizes (RSS) would
+count these pages three times. The proportional size (PSS) divides each page between the processes that share it; its
+sum is what the machine really uses. The supervisor (`slipway dev`) is shown separately, as other deployments have
+another supervisor."""
 
 from __future__ import annotations
 
@@ -18,17 +17,17 @@ MB = 1e6
 
 
 async def measure(bench: Bench) -> list[Figure]:
-    """All and each."""
+    """The sum, and each process."""
     processes = bench.own()
-    held = {name: _held(process) for name, process in processes.items()}
+    sizes_mb = {name: _pss_mb(process) for name, process in processes.items()}
     supervisor = processes["web"].parent()
     assert supervisor is not None
     return [
-        Figure("memory, web + worker + fork server + Valkey (PSS)", sum(held.values()), "MB", goal=150),
-        *(Figure(f"memory, {name} (PSS)", size, "MB") for name, size in sorted(held.items())),
-        Figure("memory, supervisor beside them (PSS)", _held(supervisor), "MB"),
+        Figure("memory, web + worker + fork server + Valkey (PSS)", sum(sizes_mb.values()), "MB", goal=150),
+        *(Figure(f"memory, {name} (PSS)", size, "MB") for name, size in sorted(sizes_mb.items())),
+        Figure("memory, supervisor (PSS)", _pss_mb(supervisor), "MB"),
     ]
 
 
-def _held(process: psutil.Process) -> float:
+def _pss_mb(process: psutil.Process) -> float:
     return float(process.memory_full_info().pss / MB)

@@ -1,4 +1,4 @@
-"""What a Redis server is asked, seen from the server: MONITOR, with scripts by their name."""
+"""Counts the commands that a Redis server receives, by MONITOR; scripts have their names."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.script import Script
 from slipway.runs import scripts
 
-_LINE: Final = re.compile(rb'^\+[\d.]+ \[\d+ (?P<who>[^\]]*)\] "(?P<word>[^"]*)"(?: "(?P<first>[^"]*)")?')
+_LINE: Final = re.compile(rb'^\+[\d.]+ \[\d+ (?P<client>[^\]]*)\] "(?P<command>[^"]*)"(?: "(?P<first>[^"]*)")?')
 _WITHIN_S: Final = 5.0
 
 
 class Commands(Counter[str]):
-    """How often clients asked for each command; a script counts under its own name. What scripts did in turn is in
-    `inner`."""
+    """The number of each command that clients sent; a script counts under its name. `inner` has the commands of
+    scripts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,27 +30,29 @@ class Commands(Counter[str]):
 
 
 def script_names() -> dict[str, str]:
-    """The scripts' names by SHA-1."""
+    """The names of scripts by SHA-1."""
     modules = (scripts, fenced_writers, core_checkpointer, checkpoint_reader)
-    return {held.sha: held.name for module in modules for held in vars(module).values() if isinstance(held, Script)}
+    return {
+        script.sha: script.name for module in modules for script in vars(module).values() if isinstance(script, Script)
+    }
 
 
 @asynccontextmanager
-async def watching(url: str, pipeline: Pipeline) -> AsyncIterator[Commands]:
-    """Counts what the server is asked inside the block; complete when the block is left."""
-    heard = Commands()
+async def count_commands(url: str, pipeline: Pipeline) -> AsyncIterator[Commands]:
+    """Counts the commands that the server receives inside the block; complete at the end of the block."""
+    commands = Commands()
     reader, writer = await _connect(url)
     writer.write(b"MONITOR\r\n")
     await reader.readline()
     marker = uuid.uuid4().hex.encode()
-    listening = asyncio.create_task(_listen(reader, heard, marker), name="monitor")
+    counting = asyncio.create_task(_count(reader, commands, marker), name="monitor")
     try:
-        yield heard
+        yield commands
         await pipeline.send("ECHO", marker, repeatable=True)
         async with asyncio.timeout(_WITHIN_S):
-            await listening
+            await counting
     finally:
-        listening.cancel()
+        counting.cancel()
         writer.close()
 
 
@@ -61,18 +63,18 @@ async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
     return await asyncio.open_connection(host, int(port or 6379), limit=64 * 1024 * 1024)
 
 
-async def _listen(reader: asyncio.StreamReader, heard: Commands, marker: bytes) -> None:
+async def _count(reader: asyncio.StreamReader, commands: Commands, marker: bytes) -> None:
     names = script_names()
     while line := await reader.readline():
         if marker in line:
             return
-        found = _LINE.match(line)
-        if found is None:
+        match = _LINE.match(line)
+        if match is None:
             continue
-        word = found["word"].decode().lower()
-        if found["who"] == b"lua":
-            heard.inner[word] += 1
-        elif word in ("evalsha", "eval"):
-            heard[names.get((found["first"] or b"").decode(), word)] += 1
+        command = match["command"].decode().lower()
+        if match["client"] == b"lua":
+            commands.inner[command] += 1
+        elif command in ("evalsha", "eval"):
+            commands[names.get((match["first"] or b"").decode(), command)] += 1
         else:
-            heard[word] += 1
+            commands[command] += 1

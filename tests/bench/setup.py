@@ -1,4 +1,4 @@
-"""What every question shares: the server under measurement, its processes, its Redis, and how long to measure."""
+"""The measured server with its processes and its Redis, and the number of repetitions."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from tests.bench.client import connections, wait_small
 from tests.conftest import bare_environment
 
 CONFIG: Final = Path(__file__).with_name("langgraph.json")
-MARKS: Final = {
+COMMAND_LINES: Final = {
     "web": "slipway web",
     "worker": "slipway worker",
     "fork-server": "slipway fork-server",
     "valkey": "valkey-server",
 }
-"""What the process list shows for each."""
+"""A part of the command line of each process, by the kind of process."""
 
 READY_WITHIN_S: Final = 60.0
 _WARM_UP_RUNS: Final = 50
 
 
 class NeedsOwnServer(Exception):
-    """The question looks into the server's processes, so it is not for one that was started elsewhere."""
+    """The benchmark reads the processes of the server, so it cannot measure a server at `--url`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The server, and how much of everything to do. `processes` are web, worker, fork server and Valkey by name."""
+    """The measured server. `processes` are the web process, worker, fork server and Valkey by name."""
 
     url: str
     quick: bool
@@ -49,17 +49,17 @@ class Bench:
     redis_url: str = ""
 
     def size(self, full: int, quick: int) -> int:
-        """How many: `quick` is for seeing that it works."""
+        """The number of repetitions."""
         return quick if self.quick else full
 
     def own(self) -> dict[str, psutil.Process]:
-        """The processes, or `NeedsOwnServer`."""
+        """The processes. Raises `NeedsOwnServer` for a server at `--url`."""
         if not self.processes:
             raise NeedsOwnServer
         return self.processes
 
     def own_redis(self) -> Pipeline:
-        """Its Redis, or `NeedsOwnServer`."""
+        """The Redis of the server. Raises `NeedsOwnServer` for a server at `--url`."""
         if self.redis is None:
             raise NeedsOwnServer
         return self.redis
@@ -74,7 +74,7 @@ class Bench:
 async def serving(
     url: str | None, *, quick: bool, env: Mapping[str, str] = MappingProxyType({})
 ) -> AsyncIterator[Bench]:
-    """The server at `url`, or one of our own: `slipway dev` in a new directory, as its users start it, with `env`."""
+    """The server at `url`; without a URL, a `slipway dev` in a new directory with the environment variables `env`."""
     if url is not None:
         yield Bench(url.rstrip("/"), quick)
         return
@@ -92,21 +92,21 @@ async def serving(
 
 
 @contextlib.asynccontextmanager
-async def _dev(folder: Path, given: Mapping[str, str]) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def _dev(folder: Path, env: Mapping[str, str]) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     log = folder / "log"
     with log.open("wb") as errors:
         server = await asyncio.create_subprocess_exec(
             *slipway("dev", "--config", str(CONFIG), "--port", "0", "--data-dir", str(folder / "data")),
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
-            env=bare_environment() | dict(given),
+            env=bare_environment() | dict(env),
         )
     assert server.stdout is not None
     try:
         line = await _ready_line(server.stdout)
         if not line:
-            sys.exit(f"slipway dev did not get ready:\n{log.read_text()[-3000:]}")
-        drain = asyncio.create_task(_swallow(server.stdout), name="swallow")
+            sys.exit(f"slipway dev did not become ready:\n{log.read_text()[-3000:]}")
+        drain = asyncio.create_task(_discard_output(server.stdout), name="discard output")
         yield server, line.split()[1].decode()
         drain.cancel()
     finally:
@@ -116,7 +116,7 @@ async def _dev(folder: Path, given: Mapping[str, str]) -> AsyncIterator[tuple[as
 
 
 async def _ready_line(stream: asyncio.StreamReader) -> bytes:
-    """`ready http://…`, or nothing when the server ended or took too long."""
+    """`ready http://…`; empty when the server exited or was not ready in time."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(READY_WITHIN_S):
             while line := await stream.readline():
@@ -125,16 +125,16 @@ async def _ready_line(stream: asyncio.StreamReader) -> bytes:
     return b""
 
 
-async def _swallow(stream: asyncio.StreamReader) -> None:
+async def _discard_output(stream: asyncio.StreamReader) -> None:
     while await stream.read(65536):
         pass
 
 
 def _children(pid: int) -> Iterator[tuple[str, psutil.Process]]:
     for child in psutil.Process(pid).children(recursive=True):
-        with contextlib.suppress(psutil.ZombieProcess, psutil.NoSuchProcess):  # one that has ended is none of them
-            words = " ".join(child.cmdline())
-            yield from ((name, child) for name, mark in MARKS.items() if mark in words)
+        with contextlib.suppress(psutil.ZombieProcess, psutil.NoSuchProcess):  # the process has exited
+            command_line = " ".join(child.cmdline())
+            yield from ((name, child) for name, part in COMMAND_LINES.items() if part in command_line)
 
 
 async def _warm_up(bench: Bench) -> None:

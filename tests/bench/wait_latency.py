@@ -1,6 +1,6 @@
-"""How long does one client wait for a small run, back to back, and now and then on an idle server?
+"""Latency of small runs for one client that waits: one run after the other, and with random pauses on an idle server.
 
-The pauses are of random length, so that a poll anywhere on the way shows as half its interval.
+The pauses are random, so that polling anywhere would add half its interval.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from tests.bench.setup import Bench
 
 
 async def measure(bench: Bench) -> list[Figure]:
-    """p50 and p99 of both."""
     async with connections(bench.url, 1) as (client,):
-        busy = [await _timed(client) for _ in range(bench.size(500, 20))]
+        busy = [await _run_ms(client) for _ in range(bench.size(500, 20))]
         idle = []
         for _ in range(bench.size(60, 4)):
             await asyncio.sleep(random.uniform(0.02, 0.3))
-            idle.append(await _timed(client))
+            idle.append(await _run_ms(client))
     return [
         Figure("wait, 1 client, p50", percentile(busy, 50), "ms", goal=4),
         Figure("wait, 1 client, p99", percentile(busy, 99), "ms"),
@@ -30,7 +29,7 @@ async def measure(bench: Bench) -> list[Figure]:
     ]
 
 
-async def _timed(client: Connection) -> float:
-    began = time.perf_counter()
+async def _run_ms(client: Connection) -> float:
+    started = time.perf_counter()
     await wait_small(client)
-    return (time.perf_counter() - began) * 1000
+    return (time.perf_counter() - started) * 1000
