@@ -90,6 +90,8 @@ def request_one(operation: Any, url: str, ids: ExistingIds, session: requests.Se
     request()
 
 
+# Hypothesis runs in a thread, and the server in the test's thread uses `random`, which Hypothesis takes for a strategy's.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("worker")
 async def test_responses_match_the_openapi_document(served: Served, sdk: Client, client: httpx.AsyncClient) -> None:
