@@ -6,9 +6,9 @@ import pytest
 
 from slipway.processes.restart_delays import (
     CRASH_LOOP_EARLY_EXITS,
+    CRASH_LOOP_EXITS_BEFORE_READY,
     FREE_EARLY_EXITS,
     LONGEST_PAUSE_S,
-    LOOP_AFTER,
     SERVED_PAUSE_S,
     STEADY_AFTER_S,
     Restarts,
@@ -52,7 +52,7 @@ def test_a_crash_loop_is_reported_once() -> None:
         restarts.record_exit(was_ready=False, lived_s=0.5)
         reported.append(restarts.just_became_crash_loop)
     assert reported.count(True) == 1
-    assert reported.index(True) == LOOP_AFTER - 1
+    assert reported.index(True) == CRASH_LOOP_EXITS_BEFORE_READY - 1
 
 
 def test_readiness_ends_a_crash_loop() -> None:

@@ -25,8 +25,8 @@ NAMED: Final = "custom:"
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """`namespaces` are prefixes; None accepts every namespace. `depth` is how many segments longer than a prefix the
-    namespace of an event may be."""
+    """`namespaces` are prefixes; None accepts every namespace. `depth` is the most segments that the namespace of an
+    event may have after the prefix; None means any number."""
 
     channels: frozenset[str]
     namespaces: tuple[tuple[str, ...], ...] | None = None
@@ -36,7 +36,7 @@ class EventFilter:
     def from_request(
         cls, channels: Sequence[str], namespaces: Sequence[Sequence[str]] | None = None, depth: int | None = None
     ) -> EventFilter:
-        """Raises `RefusedRequest` without a channel, and for an unknown channel."""
+        """Raises `RefusedRequest` if `channels` is empty or has an unknown channel."""
         if not channels:
             raise RefusedRequest(f"channels: name at least one of {', '.join(CHANNELS)} or {NAMED}<name>")
         for channel in channels:

@@ -1,10 +1,10 @@
-"""Converts messages to content blocks: the chunks of a message, or a complete message, become the events of the
-`messages` channel of the event protocol.
+"""Converts the chunks of a message, or a complete message, to the content blocks of the event protocol: the events of
+its channel `messages`. Their order for one message is:
 
     message-start, for each block (content-block-start, -delta …, -finish), message-finish | error
 
-Every event has the id of the message, as `id` and as `run_id`: some clients read one member and some the other to
-distinguish messages that are streamed at the same time.
+Every event has the id of the message, as `id` and as `run_id`. Clients use it to distinguish messages that are streamed
+at the same time; some clients read the first member and some the second.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 Data = dict[str, Any]
 
 ROLES: Final = {"ai": "ai", "AIMessageChunk": "ai", "human": "human", "system": "system", "tool": "tool"}
-"""Type of a message → role of the protocol. Messages of other types have the role `ai`."""
+"""The role in the protocol by type of message. Messages of other types have the role `ai`."""
 
 _CALL_CHUNKS: Final = frozenset({"tool_call_chunk", "server_tool_call_chunk"})
 _TEXT_BLOCKS: Final = {"text": ("text", "text-delta"), "reasoning": ("reasoning", "reasoning-delta")}
@@ -34,7 +34,7 @@ class _Block:
 
 @dataclass(slots=True)
 class MessageStream:
-    """One message that is not finished. `metadata` is what LangGraph streams with it."""
+    """One message that is not finished. `metadata` is the metadata that LangGraph streams with it."""
 
     message_id: str
     metadata: Mapping[str, Any]
@@ -45,7 +45,7 @@ class MessageStream:
 
     @property
     def text(self) -> str:
-        """The text so far."""
+        """The text of all chunks so far."""
         return "".join(block.content.get("text", "") for block in self.blocks.values())
 
     def start(self, message: Mapping[str, Any]) -> Data:
@@ -58,20 +58,20 @@ class MessageStream:
         return self._with_id(data)
 
     def add(self, message: Mapping[str, Any]) -> Iterator[Data]:
-        """The data of the events for another chunk."""
+        """The data of the events for the next chunk."""
         self._add_metadata(message)
         for key, block in _blocks_of(message):
-            known = self.blocks.get(key)
-            if known is None:
-                known = self.blocks[key] = _Block(len(self.blocks), _empty_block(block))
-                start = {"event": "content-block-start", "index": known.index, "content": dict(known.content)}
+            current = self.blocks.get(key)
+            if current is None:
+                current = self.blocks[key] = _Block(len(self.blocks), _empty_block(block))
+                start = {"event": "content-block-start", "index": current.index, "content": dict(current.content)}
                 yield self._with_id(start)
-            delta = _extend(known.content, block)
+            delta = _extend(current.content, block)
             if delta is not None:
-                yield self._with_id({"event": "content-block-delta", "index": known.index, "delta": delta})
+                yield self._with_id({"event": "content-block-delta", "index": current.index, "delta": delta})
 
     def add_cumulative(self, text: str) -> Iterator[Data]:
-        """The data of the events for the new part of `text`, which is the whole text so far."""
+        """The data of the events for the new part of `text`, which is the complete text so far."""
         new = text[len(self.cumulative_text) :] if text.startswith(self.cumulative_text) else text
         self.cumulative_text = text
         if new:
@@ -104,7 +104,7 @@ class MessageStream:
 
 
 def text_of(message: Mapping[str, Any]) -> str:
-    """The whole text of a message."""
+    """The complete text of a message."""
     content = message.get("content")
     if isinstance(content, str):
         return content
@@ -112,7 +112,8 @@ def text_of(message: Mapping[str, Any]) -> str:
 
 
 def _blocks_of(message: Mapping[str, Any]) -> Iterator[tuple[object, Data]]:
-    """The blocks of a message or chunk. Blocks of different chunks with equal keys are one block."""
+    """The blocks of a message or chunk with their keys. Blocks of several chunks that have the same key are one
+    block."""
     content, calls = message.get("content"), message.get("tool_call_chunks") or message.get("tool_calls")
     if isinstance(content, str) and not calls:
         if content:
@@ -121,13 +122,13 @@ def _blocks_of(message: Mapping[str, Any]) -> Iterator[tuple[object, Data]]:
     is_chunk = message.get("type") == "AIMessageChunk"
     for position, block in enumerate(_normal(message, is_chunk)):
         kind, index = block.get("type"), block.get("index")
-        # text without an index continues the text before it
+        # text without an index continues the previous text block
         key = (kind, index) if index is not None else "text" if kind == "text" else (kind, is_chunk or position)
         yield key, {name: value for name, value in block.items() if name != "index" and value is not None}
 
 
 def _normal(message: Mapping[str, Any], is_chunk: bool) -> list[Data]:
-    """LangChain normalises what providers put into `content`."""
+    """The content blocks in LangChain's standard form; providers write different forms to `content`."""
     if not is_chunk and message.get("type") != "ai":
         content = message.get("content")
         return [block if isinstance(block, dict) else {"type": "text", "text": str(block)} for block in content or ()]
@@ -149,7 +150,7 @@ _MESSAGE_MEMBERS: Final = (
 
 
 def _empty_block(block: Data) -> Data:
-    """A block before its first delta. A block that has no deltas is complete."""
+    """The content of a block before its first delta. A block of a type without deltas is complete at once."""
     kind = block.get("type")
     if kind in _TEXT_BLOCKS:
         name, _ = _TEXT_BLOCKS[kind]
@@ -218,8 +219,8 @@ _OMITTED_IF_EMPTY: Final = frozenset(
 
 
 def plain_messages(value: Any) -> Any:
-    """`value` with its messages in the form of the protocol: without the members that only chunks have, and without
-    empty members, except the artifact of a tool message."""
+    """`value` with its messages in the form of the protocol: without members that only chunks have, and without empty
+    members, except the artifact of a tool message."""
     if isinstance(value, list):
         return [plain_messages(item) for item in value]
     if not isinstance(value, dict):

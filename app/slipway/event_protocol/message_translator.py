@@ -1,7 +1,8 @@
 """Translates the messages in a run's log to events of the `messages` channel.
 
-A message can arrive as chunks, as its whole text so far, or complete, in each namespace several at the same time. Only
-messages of chat models are translated: what a node returns is part of `values`.
+A log contains a message as chunks, as its complete text so far, or as the complete message. Several messages can be
+streamed at the same time, also in one namespace. Only messages of chat models are translated, because messages that a
+node returns are part of `values`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from slipway.event_protocol.message_blocks import MessageStream, text_of
 from slipway.event_protocol.protocol_event import Namespace
 
 Emit = Callable[[Namespace, dict[str, Any], str | None], None]
-"""Emits the data of one event, in a namespace, by a node."""
+"""Emits the data of one event, with its namespace and its node."""
 
 _CONTENT_MEMBERS: Final = (
     "content",
@@ -22,11 +23,11 @@ _CONTENT_MEMBERS: Final = (
     "usage_metadata",
     "response_metadata",
 )
-"""The members with which a chunk can contribute to its message."""
+"""The members of a chunk that can add content to its message."""
 
 
 class MessageTranslator:
-    """Holds the messages of one run that are not finished."""
+    """The translator of one run. It stores the messages that are not finished."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
@@ -34,7 +35,7 @@ class MessageTranslator:
         self._metadata: dict[str, Any] = {}
 
     def on_message(self, namespace: Namespace, data: Any) -> None:
-        """An event `messages`: a message or a chunk, and its metadata."""
+        """Handles an event `messages`: a message or a chunk, and its metadata."""
         message, metadata = data
         if not _is_from_model(metadata) or self._is_closing_chunk_without_message(namespace, message):
             return
@@ -47,11 +48,11 @@ class MessageTranslator:
             self._add_complete(namespace, message, metadata)
 
     def on_metadata(self, namespace: Namespace, data: Any) -> None:
-        """An event `messages/metadata`: message id → metadata."""
+        """Handles an event `messages/metadata`: metadata by message id."""
         self._metadata |= {message_id: entry["metadata"] for message_id, entry in data.items()}
 
     def on_partial(self, namespace: Namespace, data: Any) -> None:
-        """An event `messages/partial`: messages with their whole text so far."""
+        """Handles an event `messages/partial`: messages with their complete text so far."""
         for message in self._from_models(data):
             content = message.get("content")
             stream = self._stream_for(namespace, message, {})
@@ -59,12 +60,12 @@ class MessageTranslator:
                 self._emit_all(namespace, stream.add_cumulative(content), {})
 
     def on_complete(self, namespace: Namespace, data: Any) -> None:
-        """An event `messages/complete`."""
+        """Handles an event `messages/complete`."""
         for message in self._from_models(data):
             self._add_complete(namespace, message, {})
 
     def finish_task(self, checkpoint_namespace: str) -> None:
-        """The task has ended, and so have the messages that it produced."""
+        """Finishes the messages of a task that has ended."""
         for (namespace, message_id), stream in list(self._open.items()):
             if stream.metadata.get("langgraph_checkpoint_ns") == checkpoint_namespace:
                 self._finish(namespace, message_id)
@@ -74,14 +75,14 @@ class MessageTranslator:
             self._finish(namespace, message_id)
 
     def fail_all(self, reason: str) -> None:
-        """The messages that are not finished will never be complete."""
+        """Emits an error for each message that is not finished, because it will never be complete."""
         for (namespace, _), stream in self._open.items():
             self._emit_all(namespace, iter((stream.fail(reason),)), stream.metadata)
         self._open.clear()
 
     def _is_closing_chunk_without_message(self, namespace: Namespace, message: Any) -> bool:
-        """LangChain closes a message with an empty chunk. If the model gives its chunks an id, the closing chunk has
-        the id of the call instead, and belongs to no message."""
+        """Whether it is the empty chunk with which LangChain ends a message, with an id of no open message. If a model
+        sets ids on its chunks, the last chunk has the id of the model call instead of the message's id."""
         is_open = (namespace, message.get("id") or "") in self._open
         return message.get("chunk_position") == "last" and not is_open and not any(map(message.get, _CONTENT_MEMBERS))
 
@@ -94,8 +95,7 @@ class MessageTranslator:
         ]
 
     def _add_complete(self, namespace: Namespace, message: Any, metadata: Any) -> None:
-        """A complete message that was streamed before is not emitted again, although its chunks may have had another
-        id."""
+        """Adds a complete message, unless it was streamed as chunks before. The chunks may have had another id."""
         if (namespace, message.get("id") or "") not in self._open:
             text = text_of(message)
             same = [stream for stream in self._open_in_task(namespace, metadata) if text and stream.text == text]
@@ -129,6 +129,6 @@ class MessageTranslator:
 
 
 def _is_from_model(metadata: Mapping[str, Any]) -> bool:
-    """LangChain names the kind of model in the metadata of a call. Messages that a node returns have the metadata of
-    the node."""
+    """Whether a chat model produced the message: then LangChain has added the type of model to the metadata. A message
+    that a node returns only has the metadata of the node."""
     return bool(metadata.get("ls_model_type") == "chat" or metadata.get("ls_integration") == "langchain_chat_model")

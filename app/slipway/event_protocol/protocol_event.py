@@ -1,8 +1,8 @@
 """One event of the event protocol, and the numbers of events.
 
-A number is `ordinal << ORDINAL_BITS` plus the position of the event in its run. The ordinal of a run is assigned by the
-script that starts the run, or cancels it before it started. So numbers grow along the thread and stay the same when
-earlier logs have expired.
+The number of an event is `ordinal << ORDINAL_BITS` plus the position of the event in its run. The ordinal of a run is
+assigned by the script that starts the run, or that cancels it before it has started. So later events of a thread have
+higher numbers, and a number does not change when the logs of earlier runs expire.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Namespace = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class ProtocolEvent:
-    """`timestamp` is in ms. `node` is set if a node caused the event."""
+    """`timestamp` is in ms since the epoch. `node` is set if a node caused the event."""
 
     seq: int
     event_id: str

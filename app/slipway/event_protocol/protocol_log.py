@@ -1,8 +1,8 @@
 """The events of a thread by the event protocol.
 
-Redis stores no such events. The event logs of the runs are followed and translated (`run_translator`). Each translation
-starts at the first event of a run, because numbers and contents depend on everything before. So only clients of the
-event protocol cause this work.
+Redis does not store these events. The event logs of the thread's runs are followed and translated (`run_translator`)
+for each client of the event protocol. Each translation starts at the first event of a run, because the number and the
+content of an event depend on all events before it.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class ProtocolLog:
     async def follow(
         self, thread_id: str, since: int = 0, incarnation: str | None = None
     ) -> AsyncGenerator[list[ProtocolEvent], None]:
-        """Batches of the events with a number above `since`, then of new ones, until the thread is deleted. A thread
-        that does not exist yet has none until it exists. With `incarnation`, ends at once if the thread was deleted
-        since. Waits while Redis is unavailable. Call `aclose` to stop before the end."""
+        """Batches of the existing events with a number above `since`, then of new events, until the thread is deleted.
+        If the thread does not exist yet, waits until it exists. With `incarnation`, ends at once if that thread was
+        deleted. Waits while Redis is unavailable. Call `aclose` to stop before the end."""
         since = await self._valid_since(thread_id, since)
         after = ThreadPosition(max(since >> ORDINAL_BITS, 1) - 1, 1)
         run, translator = StartedRun(0, ""), None
@@ -58,7 +58,7 @@ class ProtocolLog:
                     yield events
 
     async def incarnation(self, thread_id: str) -> str | None:
-        """Identifies the thread among all threads that ever have this id. None while it does not exist."""
+        """The incarnation of the thread (its creation time). None while it does not exist."""
         return (await self._follower.progress(thread_id)).incarnation
 
     async def replay(
@@ -76,8 +76,8 @@ class ProtocolLog:
                         return
 
     async def events_until_now(self, thread_id: str, run_id: str | None = None) -> AsyncGenerator[ProtocolEvent, None]:
-        """The existing events of one run: of the run that started last, or of the named one. There are none if the run
-        has not started, if its log has expired, and if it does not belong to the thread. Raises `StoreUnavailable`."""
+        """The existing events of one run: `run_id`, or the run that started last. Yields nothing if the run has not
+        started, if its log has expired, or if it belongs to another thread. Raises `StoreUnavailable`."""
         runs = [run for run in await self._started_runs(thread_id, 0) if run_id in (None, run.run_id)]
         for run in runs[-1:]:
             async with aclosing(self._existing_events(run)) as batches:
@@ -86,8 +86,8 @@ class ProtocolLog:
                         yield event
 
     async def applied_through(self, thread_id: str) -> int:
-        """A number below every event of a run that is created from now on, and above every event of the runs that have
-        ended."""
+        """A number that is lower than the number of every event of runs that are created from now on, and higher than
+        that of every event of the runs that have ended."""
         progress = await self._follower.progress(thread_id)
         if progress.active_run_id is not None:
             (ordinal,) = await self._runs.ordinals([progress.active_run_id])
@@ -107,7 +107,7 @@ class ProtocolLog:
         return await self._follower.started_runs(thread_id, max(after_ordinal, 0), progress.last_ordinal)
 
     async def _valid_since(self, thread_id: str, since: int) -> int:
-        """0 if no run of the thread can have had this number: it belongs to a thread that was deleted."""
+        """`since`, or 0 if no run of the thread can have had this number: then it is from a deleted thread."""
         while True:
             try:
                 progress = await self._follower.progress(thread_id)

@@ -1,8 +1,8 @@
-"""Translates the event log of a run to events of the event protocol, deterministically.
+"""Translates the event log of a run to events of the event protocol.
 
-No event of the protocol is stored. Every client that reads a log from its start gets the same events with the same
-numbers, on every connection and after every crash, because a log is only appended to. `protocol_event` describes the
-numbers.
+The events of the protocol are not stored. The translation is deterministic, and a log is only appended to. So every
+client gets the same events with the same numbers, on every connection and after every crash. `protocol_event` describes
+the numbers.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ MODES: Final = ("values", "updates", "messages-tuple", "tasks", "checkpoints/bri
 
 _CUSTOM_PREFIX: Final = "custom:"
 _RESUME_ERROR_MEMBERS: Final = ("reason", "interrupt_ids", "pending_ids")
-"""The additional members of the error of a rejected answer."""
+"""The additional members of the error of a run whose answer was rejected."""
 
 
 @dataclass(frozen=True, slots=True)
 class TranslatedRun:
-    """`started_ms` is None if the run was cancelled before it started. `answers` are the ids of the interrupts that
-    the run answers. `modes` are its stream modes."""
+    """What the translation needs of a run. `started_ms` is None if the run was cancelled before it started. `answers`
+    are the ids of the interrupts that the run answers. `modes` are its stream modes."""
 
     ordinal: int
     run_id: str
@@ -47,7 +47,7 @@ class TranslatedRun:
 
 @dataclass(slots=True)
 class _Progress:
-    """What clients know of the run so far."""
+    """What was emitted so far about the state of the run."""
 
     started: bool = False
     open_subgraphs: dict[Namespace, None] = field(default_factory=dict)
@@ -135,7 +135,8 @@ class RunTranslator:
         self._emit("lifecycle", data, event_id=f"synth:{self._run.run_id}:lc||{event}", at_ms=at_ms)
 
     def _on_attempt(self) -> None:
-        """The first attempt starts the run. A later attempt repeats what the earlier one had not finished."""
+        """Handles the event with which an attempt starts. The first attempt starts the run. A later attempt repeats
+        what the earlier attempt had not finished."""
         if self._progress.started:
             self._running_tasks.clear()
             self._messages.fail_all("the attempt that produced this message ended; its node is executed again")
@@ -178,7 +179,8 @@ class RunTranslator:
         self._close_subgraphs(event)
         self._emit_lifecycle(event)
         if event == "interrupted" and not self._progress.interrupt_ids:
-            self._emit_lifecycle("completed")  # a breakpoint has no `input.requested`, for which some clients wait
+            # a breakpoint has no event `input.requested`, for which some clients wait
+            self._emit_lifecycle("completed")
 
     # subgraphs
 
@@ -207,15 +209,15 @@ class RunTranslator:
             self._subgraph_ended(namespace, event)
 
     def _on_subgraph_lifecycle(self, namespace: Namespace, data: Any) -> None:
-        """Runs that do not stream tasks report the ends of their subgraphs this way. A subgraph has started when its
-        namespace appears for the first time."""
+        """Handles the end of a subgraph in a run that does not stream tasks. The start is not handled: a subgraph
+        starts when its namespace appears for the first time."""
         if data["event"] != "started":
             self._subgraph_ended(namespace, data["event"], _message_of(data["error"]) if data.get("error") else None)
 
     # what graphs stream
 
     def _on_values(self, namespace: Namespace, data: Any) -> None:
-        """The values are emitted after their checkpoint, because clients expect this order."""
+        """Stores the values until the event of their checkpoint was emitted, because clients expect this order."""
         self._pending_values[namespace] = data
         if not self._run.modes & {"checkpoints", "checkpoints/brief"}:
             self._emit_pending_values(namespace)
@@ -234,13 +236,13 @@ class RunTranslator:
 
     def _on_updates(self, namespace: Namespace, data: Any) -> None:
         for node, update in data.items():
-            if node == INTERRUPT:  # empty at a breakpoint: the end of the run tells whether it waits there
+            if node == INTERRUPT:  # empty at a breakpoint: the event `end` contains whether the run waits
                 self._emit_interrupts(namespace, update)
             else:
                 self._emit("updates", plain_messages(update), namespace, node=node)
 
     def _emit_interrupts(self, namespace: Namespace, interrupts: Sequence[Any]) -> None:
-        """Each interrupt once, in the namespace in which it appears first: that is where it was raised."""
+        """Emits each interrupt once, in the namespace where it is streamed first, which is where it was raised."""
         for item in interrupts:
             self._progress.is_interrupted = True
             if item["id"] in self._progress.interrupt_ids:
@@ -284,8 +286,8 @@ class RunTranslator:
             self._subgraph_ended(subgraph, "completed")
 
     def _on_custom(self, namespace: Namespace, data: Any) -> None:
-        """The value that a node wrote, unchanged, because clients select a channel by its `name`. A value that is not
-        an object becomes the member `payload`."""
+        """Emits the value that a node wrote, unchanged, because clients select channels by its member `name`. A value
+        that is not an object becomes the member `payload`."""
         self._emit("custom", data if isinstance(data, dict) else {"payload": data}, namespace)
 
     def _on_tool(self, namespace: Namespace, data: Any) -> None:
@@ -303,11 +305,11 @@ _TOOL_EVENTS: Final = {
     "on_tool_end": ("tool-finished", "output", "output"),
     "on_tool_error": ("tool-error", "error", "message"),
 }
-"""Event of a tool in a log → event of the protocol, and the member with the content in either."""
+"""By tool event in a log: the event of the protocol, and the names of the member with the content in both."""
 
 
 def _protocol_tool_event(data: dict[str, Any]) -> dict[str, Any]:
-    if data["event"] not in _TOOL_EVENTS:  # a log of an earlier version has the events of the protocol
+    if data["event"] not in _TOOL_EVENTS:  # a log of an earlier release contains the events of the protocol
         return data
     event, log_member, protocol_member = _TOOL_EVENTS[data["event"]]
     named = {"tool_name": data["name"]} if event == "tool-started" else {}
@@ -315,7 +317,7 @@ def _protocol_tool_event(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _message_of(error: Any) -> str:
-    """The message of an error; the name of its class if it has none."""
+    """The message of an error, or the name of its class if the message is empty."""
     if isinstance(error, dict):
         return str(error.get("message") or error.get("error"))
     return str(error)

@@ -1,1 +1,1 @@
-"""What is wrong with the server or its records, and how to repair it."""
+"""Health checks of a deployment, of its Redis and of its records, and the repair of records."""

@@ -1,6 +1,7 @@
-"""Detects and repairs stuck runs and threads, and crons whose thread was deleted. Scripts never leave stuck runs or
-threads, but a lost write of Redis, an older release, or a person who edits the data may. A process that dies while it
-deletes a thread leaves the thread's crons.
+"""Detects and repairs stuck runs and threads, and crons whose thread was deleted.
+
+Scripts never leave stuck runs or threads. But Redis may lose a write, an older release may have written the data, or a
+person may edit it. A process that dies while it deletes a thread leaves the thread's crons.
 
 Ids are read in pages (ZSCAN, SSCAN, SCAN). One script (`redis/lua/doctor.lua`) checks and repairs a page of runs or
 threads atomically, so the doctor does not race with workers or with another doctor.
@@ -54,12 +55,12 @@ class Problem:
 
     name: str
     record_id: str
-    """Of the run, the thread, the job or the cron."""
+    """The id of the run, the thread, the job or the cron."""
     repaired: bool
 
 
 class Doctor:
-    """Checks the records of one deployment. With `repair` it repairs each problem when it detects it."""
+    """Checks the records of one deployment. With `repair`, each problem is repaired in the script that detects it."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, lease_ms: int, repair: bool) -> None:
         self._reads, self._scripts = HealthReads(pipeline, keys), HealthScripts(pipeline, keys)
@@ -78,8 +79,8 @@ class Doctor:
 
     async def check_next_pages(self, pages: int) -> list[Problem]:
         """Checks all jobs and leases, and the next `pages` pages of threads, runs and crons. Successive calls check all
-        records in a cycle, so a call costs the same however many records exist. Raises `StoreUnavailable`; the next
-        call then starts the cycle again."""
+        records in a cycle, so the cost of a call does not depend on the number of records. Raises `StoreUnavailable`;
+        then the next call starts the cycle again."""
         found: list[Problem] = []
         sweep, self._sweep = self._sweep or self._reads.pages_of_records(), None
         async for page in self._reads.pages_in_progress():
@@ -112,8 +113,9 @@ class Doctor:
         )
 
     async def _check_crons(self, cron_ids: Sequence[str]) -> list[tuple[str, str]]:
-        """Not in one script, because a cron and its thread live in different shards. The cron is read first: its thread
-        existed before it, so a thread that does not exist then was deleted, and stays deleted."""
+        """Detects crons whose thread was deleted. This is not one script, because a cron and its thread are in
+        different shards. The cron is read first: its thread existed before the cron, so a thread that does not exist
+        when it is read afterwards was deleted."""
         found = await self._crons.find(cron_ids)
         if self._repair:
             found = [cron for cron in found if await self._crons.delete(cron)]
@@ -136,8 +138,8 @@ def table(found: Sequence[Problem]) -> str:
 
 
 async def report(settings: Settings, *, repair: bool) -> tuple[str, bool]:
-    """Returns what `slipway doctor` prints, and whether no problem is left. Opens one connection. Raises
-    `StoreUnavailable`, and `ConfigError` when the server does not support the checkpointer."""
+    """Returns what `slipway doctor` prints, and whether no problem remains. Opens one connection. Raises
+    `StoreUnavailable`, and `ConfigError` if the server does not support the checkpointer."""
     await start_checks.check(settings, settings.redis, upgrade=False)
     pipeline, keys = (
         Pipeline(Address(settings.redis), "slipway doctor", patience_s=_PATIENCE_S),

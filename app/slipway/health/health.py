@@ -2,7 +2,7 @@
 
 `HealthMonitor` measures in the background, over the connection of the process: it writes a key, reads it back and
 deletes it, reads INFO and CONFIG, and counts the work. /readyz, /metrics and the admission of new runs use the latest
-measurement at no cost.
+measurement and send no commands.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ log = structlog.get_logger(__name__)
 
 EVERY_S: Final = 2.0
 RECHECK_S: Final = 0.5
-"""The interval while there is an error, or while memory is within `NEAR_HIGH_WATER` of the high-water mark."""
+"""The interval in seconds while a finding is an error, or while memory is within `NEAR_HIGH_WATER` of the high-water
+mark."""
 
 NEAR_HIGH_WATER: Final = 0.1
 SLOW_MS: Final = 250.0
-"""A probe that takes longer is a warning."""
+"""Milliseconds of a probe above which a warning is raised."""
 
 LATE_S: Final = 60.0
-"""A job that has been due for longer is a warning."""
+"""Seconds for which a job has been due above which a warning is raised."""
 
 NEWER_LAYOUT: Final = "store.layout"
 """The code of the finding that a later release has upgraded the data: see `slipway.redis.layout`."""
@@ -48,12 +49,12 @@ REDIS_UNAVAILABLE: Final = "store.away"
 
 RETRY_AFTER_S: Final = 5
 _WITHIN_S: Final = 2.0
-_PROBE_KEPT_MS: Final = 60_000
+_PROBE_TTL_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One measurement. Values that could not be measured are None; `findings` says why."""
+    """One measurement. A value that could not be measured is None, and `findings` has the reason."""
 
     measured_at: datetime
     findings: tuple[Finding, ...]
@@ -78,7 +79,7 @@ class Health:
 
     @property
     def memory_ratio(self) -> float | None:
-        """The used part of the server's memory, 1 is its limit; None without a limit."""
+        """The used part of the server's memory, between 0 and 1. None if the server has no limit."""
         return None if self.server is None else self.server.memory_ratio
 
     @property
@@ -107,7 +108,8 @@ class Health:
 
 
 class HealthMonitor:
-    """Measures at an interval and caches the latest measurement. It is `health.unknown` until `measure` was called."""
+    """Measures at an interval and caches the latest measurement. Its only finding is `health.unknown` until `measure`
+    was called."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings, clock: Clock) -> None:
         self._pipeline, self._clock = pipeline, clock
@@ -119,11 +121,11 @@ class HealthMonitor:
 
     @property
     def latest(self) -> Health:
-        """The latest measurement; a lost connection is included at once."""
+        """The latest measurement, with a finding if the connection was lost since."""
         if self._pipeline.connected or not self._last.ready:
             return self._last
         known = (finding for finding in self._last.findings if finding.level is not Level.OK)
-        return replace(self._last, findings=(_away("the connection is lost"), *known))
+        return replace(self._last, findings=(_redis_unavailable("the connection is lost"), *known))
 
     async def run(self) -> None:
         """Measures until it is cancelled, and logs each finding that is raised or cleared."""
@@ -134,7 +136,7 @@ class HealthMonitor:
             await self.measure()
 
     async def measure(self) -> Health:
-        """Measures within `_WITHIN_S` seconds. Does not raise when Redis is unavailable or returns errors."""
+        """Measures within `_WITHIN_S` seconds. Never raises: an unavailable Redis or an error is a finding."""
         before, self._last = self._last, await self._reading()
         known = {finding.code for finding in before.findings}
         codes = {finding.code for finding in self._last.findings}
@@ -143,15 +145,15 @@ class HealthMonitor:
                 log.warning(
                     "health.finding_raised", code=finding.code, level=finding.level.value, detail=finding.detail
                 )
-        if gone := sorted(known - codes - {"health.unknown", "ok"}):
-            log.info("health.finding_cleared", codes=gone)
+        if cleared := sorted(known - codes - {"health.unknown", "ok"}):
+            log.info("health.finding_cleared", codes=cleared)
         return self._last
 
     def check_admission(self, *, continues: bool = False) -> None:
-        """Raises `Overloaded` while memory is above the high-water mark in the latest measurement: the remaining memory
-        is for the runs in progress. `continues` says that the new run would continue a waiting run of the thread.
-        Raises `StoreUnavailable` after a later release has upgraded the data: this process must not write the older
-        layout."""
+        """Raises `Overloaded` while memory is above the high-water mark in the latest measurement, because the
+        remaining memory is for the runs in progress. `continues`: the new run would continue a waiting run of the
+        thread. Raises `StoreUnavailable` if a later release has upgraded the data, because this process would write an
+        older layout."""
         if (newer := next((each for each in self._last.findings if each.code == NEWER_LAYOUT), None)) is not None:
             raise StoreUnavailable(newer.detail)
         ratio = self._last.memory_ratio
@@ -170,11 +172,11 @@ class HealthMonitor:
                     return_exceptions=True,
                 )
         except TimeoutError:
-            return Health(measured_at, (_away(f"no answer within {_WITHIN_S:g} s"),))
+            return Health(measured_at, (_redis_unavailable(f"no answer within {_WITHIN_S:g} s"),))
         findings = [*self._of_probe(probe), *self._of_server(server)]
         if isinstance(layout, str):
             findings.append(Finding(NEWER_LAYOUT, Level.ERROR, layout))
-        if isinstance(probe, float):  # without writes no worker can send a heartbeat
+        if isinstance(probe, float):  # if writes fail, no worker can send a heartbeat
             findings += self._of_work(work)
         for broken in (probe, server, work, layout):
             if isinstance(broken, BaseException) and not isinstance(broken, StoreUnavailable):
@@ -191,17 +193,17 @@ class HealthMonitor:
         )
 
     async def _measure_probe(self) -> float | Finding:
-        """Milliseconds for writing a key, reading it back and deleting it, in one group; or the finding that it
-        failed."""
+        """The milliseconds that it takes to write a key, read it and delete it, with one write to the socket. A finding
+        if that fails."""
         token, began = secrets.token_hex(8), self._clock.monotonic()
-        replies = await self._probe.replies(self._process, token, _PROBE_KEPT_MS)
+        replies = await self._probe.replies(self._process, token, _PROBE_TTL_MS)
         took_ms = round((self._clock.monotonic() - began) * 1000, 3)
-        if (refused := next((reply for reply in replies if isinstance(reply, BaseException)), None)) is not None:
-            if isinstance(refused, StoreUnavailable) or reply_error(refused) is not None:
+        if (error_reply := next((reply for reply in replies if isinstance(reply, BaseException)), None)) is not None:
+            if isinstance(error_reply, StoreUnavailable) or reply_error(error_reply) is not None:
                 return Finding(
-                    "store.refuses", Level.ERROR, f"a key cannot be written, read and deleted: {_briefly(refused)}"
+                    "store.refuses", Level.ERROR, f"a key cannot be written, read and deleted: {_briefly(error_reply)}"
                 )
-            raise refused
+            raise error_reply
         if replies[1] != token.encode():
             detail = "a key was written and read back with another value: another program may use this key prefix"
             return Finding("store.forgets", Level.ERROR, detail)
@@ -218,7 +220,7 @@ class HealthMonitor:
 
     def _of_server(self, facts: object) -> list[Finding]:
         if not isinstance(facts, ServerInfo):
-            return [_away(str(facts))] if isinstance(facts, StoreUnavailable) else []
+            return [_redis_unavailable(str(facts))] if isinstance(facts, StoreUnavailable) else []
         ratio = facts.memory_ratio
         if ratio is None or ratio <= self._high_water:
             return facts.findings()
@@ -239,14 +241,14 @@ class HealthMonitor:
         return found
 
 
-def _briefly(refused: BaseException) -> str:
-    """The first word of Redis's error, such as `NOPERM`, because the rest may name users and hosts. /readyz is
+def _briefly(error_reply: BaseException) -> str:
+    """The first word of an error of Redis, such as `NOPERM`. The rest may name users and hosts, and /readyz is
     public."""
-    if isinstance(refused, StoreUnavailable):
-        return str(refused)
-    log.warning("health.probe_failed", problem=str(refused))
-    return str(refused).partition(" ")[0]
+    if isinstance(error_reply, StoreUnavailable):
+        return str(error_reply)
+    log.warning("health.probe_failed", problem=str(error_reply))
+    return str(error_reply).partition(" ")[0]
 
 
-def _away(why: str) -> Finding:
+def _redis_unavailable(why: str) -> Finding:
     return Finding(REDIS_UNAVAILABLE, Level.ERROR, f"Redis does not reply: {why}; requests that need it get 503")

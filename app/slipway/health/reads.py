@@ -10,17 +10,16 @@ from typing import Any, Final
 from slipway.redis.read_stubs import ReadStubs
 
 PAGE: Final = 100
-"""About as many ids as a page has: a script that checks so many blocks Redis for about a millisecond."""
+"""Approximate number of ids in a page. A script that checks this many ids blocks Redis for about a millisecond."""
 
 _SCAN_COUNT: Final = 1000
-"""Keys that one SCAN passes: most are not of the kind that is searched."""
+"""The number of keys that one SCAN examines. Most of them are of other key kinds."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdPage:
     """Ids of one kind that `HealthScripts.doctor` checks. `container` is the key of the queue, or the name of the
-    concurrency group, that has them;
-    `parked` says that the queue is one of parked jobs."""
+    concurrency group, that contains them. `parked`: the queue is a parked queue."""
 
     kind: str
     ids: list[str]
@@ -32,7 +31,7 @@ class HealthReads(ReadStubs):
     """Each page is one round trip."""
 
     async def pages_in_progress(self) -> AsyncIterator[IdPage]:
-        """Jobs and leases: as many pages as there is work."""
+        """Pages of jobs and leases. Their number depends on the number of active runs."""
         for queue in (self._keys.queue, self._keys.suspect_queue, self._keys.later_queue):
             async for jobs in self._members("ZSCAN", queue):
                 yield IdPage("job", jobs, queue)
@@ -40,7 +39,8 @@ class HealthReads(ReadStubs):
             yield IdPage("lease", runs)
 
     async def pages_of_records(self) -> AsyncIterator[IdPage]:
-        """Threads, runs, crons, parked jobs and slots of concurrency groups: as many pages as there are of these."""
+        """Pages of threads, runs, crons, parked jobs and slots of concurrency groups. Their number depends on the
+        number of records."""
         async for threads in self._members("ZSCAN", self._keys.threads):
             yield IdPage("thread", threads)
         async for runs in self._ids_of_kind("run", "hash"):
@@ -58,7 +58,7 @@ class HealthReads(ReadStubs):
                     yield IdPage("group_slot", runs, group)
 
     async def live_workers(self, since_ms: int) -> int:
-        """How many workers have sent a heartbeat since then."""
+        """How many workers have sent a heartbeat since `since_ms`."""
         return int(await self._pipeline.send("ZCOUNT", self._keys.workers, since_ms, "+inf", repeatable=True))
 
     async def has_threads(self) -> bool:
@@ -70,7 +70,7 @@ class HealthReads(ReadStubs):
         while True:
             cursor, members = await self._pipeline.send(command, key, cursor, "COUNT", PAGE, repeatable=True)
             names = [member.decode() for member in (members[::2] if command == "ZSCAN" else members)]
-            for first in range(0, len(names), PAGE):  # a small key is returned whole
+            for first in range(0, len(names), PAGE):  # Redis returns a small key completely, whatever the COUNT
                 yield names[first : first + PAGE]
             if int(cursor) == 0:
                 return
@@ -91,10 +91,10 @@ class HealthReads(ReadStubs):
 
 
 class Probe(ReadStubs):
-    """Writes, reads and deletes one key of this process. Not repeated by itself: it measures one try."""
+    """Writes, reads and deletes one key of this process. The commands are not retried, because one try is measured."""
 
     async def replies(self, process: str, token: str, ttl_ms: int) -> Sequence[Any]:
-        """The replies to the three commands, sent in one group: each a value or an exception."""
+        """The replies to the three commands, which are sent together. Each is a value or an exception."""
         key = self._keys.probe(process)
         return await asyncio.gather(
             self._pipeline.send("SET", key, token, "PX", ttl_ms),

@@ -1,5 +1,5 @@
-"""Release checks: whether Redis and the settings allow a new release to serve. They run before it replaces the old
-one."""
+"""Release checks: whether a new release can work with this Redis and these settings. They are executed before it
+replaces the old release."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PATIENCE_S: Final = 10.0
 
 
 async def redis_problems(settings: Settings) -> list[str]:
-    """The problems that a restart does not repair, one sentence each."""
+    """The problems that a restart would not solve, one sentence each."""
     pipeline = Pipeline(Address(settings.redis), "release", patience_s=_PATIENCE_S)
     try:
         await pipeline.open()

@@ -16,8 +16,8 @@ _DOCTOR = load("doctor")
 _DUTY_ACQUIRE = load("duty_acquire")
 
 _MAX_JOBS: Final = 50
-"""Jobs at the front of each queue among which the oldest is searched: priority moves jobs, so it may not be the
-first."""
+"""How many jobs at the front of each queue are read to find the oldest. It may not be the first job, because priorities
+change the order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class HealthScripts(ScriptStubs):
     """Each method takes one round trip."""
 
     async def workload(self, lease_ms: int) -> Workload:
-        """Reads the workload with two scripts in one write; all numbers except the workers are of one moment. Workers
-        whose last heartbeat is younger than `lease_ms` count as live."""
+        """Reads the workload with two scripts, sent together. All numbers except the workers are read atomically. A
+        worker counts as live for `lease_ms` after its last heartbeat."""
         (*counts, repairs), workers = await asyncio.gather(
             self._pipeline.run(_WORKLOAD, [], self._args(max_jobs=_MAX_JOBS)),
             self._pipeline.run(_WORKER_COUNT, [], self._args(lease_ms=lease_ms)),
@@ -60,10 +60,11 @@ class HealthScripts(ScriptStubs):
         return [(problem.decode(), ident.decode()) for problem, ident in reply]
 
     async def count_repairs(self, problem: str, count: int) -> None:
-        """Adds to the number of repairs of a problem."""
+        """Adds `count` to the number of repairs of a problem."""
         if count:
             await self._pipeline.send("HINCRBY", self._keys.repairs, problem, count)
 
     async def acquire_duty(self, duty: str, worker: str, for_ms: int) -> bool:
-        """Whether `worker` holds this duty for the next `for_ms`. The holder renews it by calling this again."""
+        """Assigns the duty to `worker` for `for_ms`, unless another worker holds it. Returns whether `worker` holds it.
+        The holder calls this again to renew it."""
         return bool(await self._pipeline.run(_DUTY_ACQUIRE, [], self._args(duty=duty, worker=worker, for_ms=for_ms)))

@@ -1,5 +1,5 @@
-"""Reads INFO and CONFIG of the Redis server, and reports what would lose runs: eviction, missing persistence, a
-replica.
+"""Reads INFO and CONFIG of the Redis server, and reports settings and states with which runs can be lost: eviction,
+missing persistence, a replica.
 
 A managed server may reject CONFIG or omit lines of INFO. Such a value is None here and gives no finding.
 """
@@ -17,18 +17,18 @@ from slipway.health.findings import Finding, Level
 from slipway.redis.pipeline import Pipeline
 
 OLDEST: Final = (6, 2)
-"""The oldest Redis that has all commands that Slipway uses. A Valkey reports Redis 7.2 or later."""
+"""The oldest version of Redis that has all commands that Slipway uses. Valkey reports Redis 7.2 or later."""
 
 LAG_S: Final = 10
-"""A replica that has acknowledged nothing for longer is a warning."""
+"""Seconds since the last acknowledgement of a replica above which a warning is raised."""
 
 _CONFIG: Final = ("maxmemory-policy", "appendonly", "save")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """None means that the server does not report the value. `used_bytes` is what the server compares with `max_bytes`,
-    where 0 means no limit. `lag_s` and `lag_bytes` are those of the slowest replica."""
+    """The values that the server reports. None means that it does not report the value. `used_bytes` is what the server
+    compares with `max_bytes`, where 0 means no limit. `lag_s` and `lag_bytes` belong to the slowest replica."""
 
     version: str | None = None
     loading: bool | None = None
@@ -48,7 +48,7 @@ class ServerInfo:
 
     @property
     def memory_ratio(self) -> float | None:
-        """The used part of the server's memory, 1 is its limit; None without a limit."""
+        """The used part of the server's memory, between 0 and 1. None if the server has no limit."""
         if self.used_bytes is None or not self.max_bytes:
             return None
         return self.used_bytes / self.max_bytes
@@ -67,7 +67,7 @@ class ServerInfo:
         if self.eviction in (None, "noeviction"):
             return []
         lost = "the logs of finished runs" if str(self.eviction).startswith("volatile") else "runs and checkpoints"
-        detail = f"Redis drops {lost} when it is full (maxmemory-policy {self.eviction}): set it to noeviction"
+        detail = f"Redis evicts {lost} when it is full (maxmemory-policy {self.eviction}): set it to noeviction"
         return [Finding("store.evicts", Level.ERROR, detail)]
 
     def _persistence(self) -> list[Finding]:
@@ -83,7 +83,7 @@ class ServerInfo:
         if self.snapshots is False:
             detail = "a restart of Redis loses everything: set appendonly yes"
             return [Finding("store.volatile", Level.WARNING, detail)]
-        detail = "a crash of Redis loses what came after its last snapshot: set appendonly yes"
+        detail = "a crash of Redis loses all writes after its last snapshot: set appendonly yes"
         return [Finding("store.snapshots_only", Level.WARNING, detail)]
 
     def _append_only(self) -> list[Finding]:
@@ -104,7 +104,9 @@ class ServerInfo:
             detail = f"this Redis is a replica{state}: REDIS_URL must lead to the primary"
             return [Finding("store.replica", Level.ERROR, detail)]
         if self.replicas and self.lag_s is not None and self.lag_s > LAG_S:
-            detail = f"a replica is {self.lag_s} s and {self.lag_bytes} bytes behind: a failover now would lose that"
+            detail = (
+                f"a replica is {self.lag_s} s and {self.lag_bytes} bytes behind: a failover would lose these writes"
+            )
             return [Finding("store.replica_behind", Level.WARNING, detail)]
         return []
 
@@ -129,18 +131,18 @@ class ServerInfo:
 
 async def read_server_info(pipeline: Pipeline) -> ServerInfo:
     """Takes one round trip. A value that the server does not report is None. Raises `StoreUnavailable`."""
-    asked = [
+    replies = [
         pipeline.send("INFO", repeatable=True),
         *(pipeline.send("CONFIG", "GET", name, repeatable=True) for name in _CONFIG),
     ]
-    info, *options = await asyncio.gather(*asked, return_exceptions=True)
+    info, *options = await asyncio.gather(*replies, return_exceptions=True)
     return server_info_from(
         _lines(_reply_or_none(info)), dict(filter(None, (_option(_reply_or_none(option)) for option in options)))
     )
 
 
 def _reply_or_none(reply: Any) -> Any:
-    """The reply; None for a refusal, and what else went wrong is raised."""
+    """The reply. None if the server rejected the command. Raises any other error."""
     if isinstance(reply, hiredis.ReplyError):
         return None
     if isinstance(reply, BaseException):
@@ -158,8 +160,8 @@ def _lines(info: bytes | str | None) -> dict[str, str]:
 
 
 def server_info_from(info: Mapping[str, str], config: Mapping[str, str]) -> ServerInfo:
-    """From the lines of INFO and the options of CONFIG GET; those that are missing are None."""
-    used, apart = _whole(info.get("used_memory")), _whole(info.get("mem_not_counted_for_evict")) or 0
+    """Built from the lines of INFO and the options of CONFIG GET. A value that is missing in both is None."""
+    used, not_counted = _as_int(info.get("used_memory")), _as_int(info.get("mem_not_counted_for_evict")) or 0
     lag_s, lag_bytes = _lag(info)
     link = info.get("master_link_status")
     return ServerInfo(
@@ -171,11 +173,11 @@ def server_info_from(info: Mapping[str, str], config: Mapping[str, str]) -> Serv
         snapshots=None if "save" not in config else bool(config["save"]),
         snapshot_ok=_is(info.get("rdb_last_bgsave_status"), "ok"),
         eviction=info.get("maxmemory_policy") or config.get("maxmemory-policy"),
-        used_bytes=None if used is None else max(used - apart, 0),
-        max_bytes=_whole(info.get("maxmemory")),
+        used_bytes=None if used is None else max(used - not_counted, 0),
+        max_bytes=_as_int(info.get("maxmemory")),
         replica=_is(info.get("role"), "slave"),
         primary_link=_is(link, "up"),
-        replicas=_whole(info.get("connected_slaves")),
+        replicas=_as_int(info.get("connected_slaves")),
         lag_s=lag_s,
         lag_bytes=lag_bytes,
     )
@@ -183,12 +185,12 @@ def server_info_from(info: Mapping[str, str], config: Mapping[str, str]) -> Serv
 
 def _lag(info: Mapping[str, str]) -> tuple[int | None, int | None]:
     """Seconds and bytes of the slowest replica."""
-    end = _whole(info.get("master_repl_offset")) or 0
+    end = _as_int(info.get("master_repl_offset")) or 0
     behind = []
-    for number in range(_whole(info.get("connected_slaves")) or 0):
+    for number in range(_as_int(info.get("connected_slaves")) or 0):
         replica = dict(part.split("=", 1) for part in info.get(f"slave{number}", "").split(",") if "=" in part)
         if replica:
-            behind.append((_whole(replica.get("lag")) or 0, end - (_whole(replica.get("offset")) or end)))
+            behind.append((_as_int(replica.get("lag")) or 0, end - (_as_int(replica.get("offset")) or end)))
     return max(behind, default=(None, None), key=lambda pair: pair[0] or 0)
 
 
@@ -196,13 +198,13 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
 
 
-def _is(said: str | None, word: str) -> bool | None:
-    return None if said is None else said == word
+def _is(value: str | None, expected: str) -> bool | None:
+    return None if value is None else value == expected
 
 
 def _either(first: bool | None, second: bool | None) -> bool | None:
     return second if first is None else first
 
 
-def _whole(said: str | None) -> int | None:
-    return int(said) if said is not None and said.lstrip("-").isdigit() else None
+def _as_int(value: str | None) -> int | None:
+    return int(value) if value is not None and value.lstrip("-").isdigit() else None

@@ -1,7 +1,7 @@
 """Checks at the start of a process: whether the settings match the data that is stored in Redis.
 
-A deployment that loses an option would not fail by itself: it would find no threads, or store states unencrypted beside
-encrypted ones. So a process does not start if the stored data shows that an option is missing.
+Without this check, a deployment that loses an option would start: it would find no threads, or store unencrypted states
+beside encrypted ones. So a process does not start if the stored data shows that an option is missing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ async def check(settings: Settings, url: str, *, upgrade: bool = True) -> None:
         layout = LayoutRecord(pipeline, Keys(settings.key_prefix))
         await (layout.check_or_upgrade() if upgrade else layout.check())
         await _check_seal(settings, former, pipeline)
-    except hiredis.ReplyError as refused:  # an older server, or a user that may read its own keys alone
+    except hiredis.ReplyError as refused:  # an older server, or a user that is not authorized to read these keys
         log.warning("settings.not_checked", problem=f"the stored data cannot be read: {refused}")
     finally:
         await pipeline.close()
@@ -51,7 +51,7 @@ async def check(settings: Settings, url: str, *, upgrade: bool = True) -> None:
 
 
 async def _check_renamed_prefix(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:
-    """Raises `ConfigError` when an option under its former name would select other data, and such data exists."""
+    """Raises `ConfigError` if an option is set only under its former name and would select other data that exists."""
     prefix = former.get("key_prefix", settings.key_prefix)
     if prefix != settings.key_prefix and await HealthReads(pipeline, Keys(prefix)).has_threads():
         raise ConfigError(f"{advice('key_prefix')}. Redis holds threads under that prefix")

@@ -1,4 +1,4 @@
-"""Command lines of child processes, the names of processes, and what each process does once at its start."""
+"""The command lines of child processes, and what every process does once when it starts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _PARENT_CHECK_S: Final = 1.0
 def slipway(*arguments: str) -> tuple[str, ...]:
     """The command line of `slipway <arguments>` in this environment.
 
-    The console script where there is one, so that the process list reads `…/bin/slipway web`."""
+    Uses the console script if it exists, so that the process list shows `…/bin/slipway web`."""
     script = Path(sys.executable).with_name("slipway")
-    command = (str(script),) if script.exists() else ("-P", "-m", "slipway")  # not from the working directory
+    # -P: nothing is imported from the working directory
+    command = (str(script),) if script.exists() else ("-P", "-m", "slipway")
     return sys.executable, *command, *arguments
 
 
@@ -32,24 +33,24 @@ def name_process(name: str) -> None:
 
 
 def watch_parent() -> None:
-    """Exits soon after the supervisor exited. On Linux the kernel does that (see `exec_bound_to_parent`)."""
+    """Ends this process soon after the supervisor has exited. On Linux the kernel does it (`exec_bound_to_parent`)."""
     parent = os.environ.get("SLIPWAY_PARENT_PID")
     if parent:
-        threading.Thread(target=_end_without, args=(int(parent),), name="parent watch", daemon=True).start()
+        threading.Thread(target=_exit_with_parent, args=(int(parent),), name="parent watch", daemon=True).start()
 
 
-def _end_without(parent_pid: int) -> None:
+def _exit_with_parent(parent_pid: int) -> None:
     while os.getppid() == parent_pid:
         time.sleep(_PARENT_CHECK_S)
     os._exit(1)
 
 
 def freeze_loaded_objects() -> None:
-    """Excludes everything that is loaded from garbage collection, and makes collections rarer. Called after all
+    """Excludes all loaded objects from garbage collection, and makes collections less frequent. Called after all
     imports.
 
-    A superstep of a graph allocates thousands of short-lived objects, which reference counting frees. With the default
-    thresholds the collector would scan all modules each time."""
+    A superstep of a graph allocates thousands of short-lived objects, which are freed by reference counting. With the
+    default thresholds, the garbage collector would scan the objects of all modules in each superstep."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)

@@ -1,7 +1,7 @@
-"""`slipway dev`: supervises one web process, one worker process, and a Valkey unless an address of Redis is set.
+"""`slipway dev`: supervises a web process, a worker process and, unless an address of Redis is set, a Valkey.
 
-The supervisor opens the listening socket and passes it to the web process. So a client that connects while the web
-process restarts waits for a moment instead of being rejected.
+The supervisor opens the listening socket and passes it to the web process. So while the web process restarts, clients
+can connect, and wait until it serves again.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from slipway.settings import Settings
 log = structlog.get_logger(__name__)
 
 READY_WITHIN_S: Final = 60.0
-"""After this time a warning says what is not ready; `slipway dev` continues to wait."""
+"""Seconds after which a warning names what is not ready. `slipway dev` continues to wait."""
 
 _KILL_MARGIN_S: Final = 2.0
-"""Time after `drain_s` when a child that still runs is killed."""
+"""Seconds after `drain_s` after which a child that is still running is killed."""
 
 _POLL_S: Final = 0.05
 _ANSWER_WITHIN_S: Final = 2.0
 
 
 async def dev(settings: Settings) -> None:
-    """Runs until SIGINT or SIGTERM. Raises `ConfigError` when the port or the data directory is already in use."""
+    """Runs until SIGINT or SIGTERM. Raises `ConfigError` if the port or the data directory is already in use."""
     with contextlib.closing(listen(settings.host, settings.port)) as listener:
         supervisor = Supervisor()
         with stop_requests(on_second=supervisor.kill) as stop:
@@ -61,7 +61,7 @@ async def dev(settings: Settings) -> None:
 
 
 async def _work(settings: Settings, listener: socket.socket, supervisor: Supervisor) -> None:
-    """Starts everything, prints the ready line, and runs until it is cancelled."""
+    """Starts all processes, prints the ready line, and runs until it is cancelled."""
     try:
         await supervisor.start_fork_server()
         async with _redis(settings, supervisor) as url:
@@ -78,7 +78,7 @@ async def _work(settings: Settings, listener: socket.socket, supervisor: Supervi
 
 
 async def _wait_until_stopped(supervisor: Supervisor, ready: Coroutine[Any, Any, None]) -> None:
-    """Awaits `ready`, and runs until it is cancelled. Raises `ConfigError` when a child can never start."""
+    """Awaits `ready`, and then waits until it is cancelled. Raises `ConfigError` if a child can never start."""
     starting, running = asyncio.create_task(ready), asyncio.create_task(supervisor.run_until(asyncio.Event()))
     try:
         await asyncio.wait((starting, running), return_when=asyncio.FIRST_COMPLETED)
@@ -92,7 +92,7 @@ async def _wait_until_stopped(supervisor: Supervisor, ready: Coroutine[Any, Any,
 
 @contextlib.asynccontextmanager
 async def _redis(settings: Settings, supervisor: Supervisor) -> AsyncIterator[str]:
-    """Yields the address of a Redis that replies: the one that is set, or an embedded server."""
+    """Yields the address of a Redis that replies: the address in the settings, or that of an embedded server."""
     if settings.redis_url is not None:
         await wait_for_redis(settings.redis)
         yield settings.redis
@@ -108,7 +108,7 @@ async def _redis(settings: Settings, supervisor: Supervisor) -> AsyncIterator[st
 
 
 def _modules(settings: Settings) -> list[Path]:
-    """The modules that the embedded server loads for the checkpointer."""
+    """The files of the server modules that the embedded server loads for the checkpointer."""
     if settings.checkpointer == "core":
         return []
     files = module_files()
@@ -121,7 +121,8 @@ def _modules(settings: Settings) -> list[Path]:
 
 
 def child_specs(settings: Settings, url: str, listener: socket.socket) -> list[ChildSpec]:
-    """The worker process and the web process, on the Redis at `url`. The web process serves on `listener`."""
+    """The worker process and the web process, which use the Redis at `url`. The web process accepts connections on
+    `listener`."""
     config = str(settings.config.resolve())
     env = {variable_of("redis_url"): url}
     stop_within_s = settings.drain_s + _KILL_MARGIN_S
@@ -154,7 +155,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def _ready(settings: Settings, url: str, listener: socket.socket, since_ms: int) -> None:
-    """Prints the ready line when the API responds and a worker has sent a heartbeat after `since_ms`."""
+    """Waits until the API responds and a worker has sent a heartbeat after `since_ms`, and prints the ready line."""
     port, keys = listener.getsockname()[1], Keys(settings.key_prefix)
     late_at = asyncio.get_running_loop().time() + READY_WITHIN_S
     async with _pipeline(url) as pipeline:
@@ -170,7 +171,7 @@ async def _ready(settings: Settings, url: str, listener: socket.socket, since_ms
 
 
 async def not_ready_reason(pipeline: Pipeline, keys: Keys, since_ms: int, host: str, port: int) -> str | None:
-    """Why the deployment is not ready; None when it is."""
+    """Why the deployment is not ready. None if it is."""
     try:
         if not await HealthReads(pipeline, keys).live_workers(since_ms):
             return "no worker has sent a heartbeat"

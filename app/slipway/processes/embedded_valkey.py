@@ -1,10 +1,11 @@
-"""The Valkey that `slipway dev` starts: no port, a socket that only its owner can open, and an append-only file.
+"""The Valkey that `slipway dev` starts. It has no port, only a socket that its owner can open, and an append-only file.
 
-Every write goes to the append-only file, which is synced once a second. A power cut can lose the last two seconds of
-writes. So can a SIGKILL of the server while the disk is slow, because Valkey then holds acknowledged writes in memory.
+Every write is appended to the file, which is synced to disk once a second. A power cut can lose the last two seconds of
+writes. A SIGKILL of the server can also lose them while the disk is slow, because Valkey then has acknowledged writes
+only in memory.
 
-Only one `slipway dev` at a time can use a data directory. The server inherits the lock, so the lock is free only when
-both have exited: no second server is ever started on the same files.
+Only one `slipway dev` at a time can use a data directory. The server inherits the lock of the directory, so the lock is
+free only when both have exited, and two servers never use the same files.
 """
 
 from __future__ import annotations
@@ -31,16 +32,17 @@ from slipway.redis.pipeline import Pipeline
 log = structlog.get_logger(__name__)
 
 START_WITHIN_S: Final = 60.0
-"""The server loads its append-only file first, which may be large."""
+"""Seconds within which the server must be ready. It loads its append-only file first, which may be large."""
 
 STOP_WITHIN_S: Final = 10.0
 _POLL_S: Final = 0.02
 _LONGEST_SOCKET_PATH: Final = 100
-"""A socket's path must fit into 104 bytes (108 on Linux)."""
+"""Bytes. Systems limit the path of a socket to 104 bytes (Linux to 108)."""
 
 
 class EmbeddedServer:
-    """The server of one data directory, which a supervisor starts. `modules` are the files of modules that it loads."""
+    """The server of one data directory, which a supervisor starts. `modules` are the files of server modules that it
+    loads."""
 
     def __init__(self, data_dir: Path, modules: Sequence[Path] = ()) -> None:
         self._modules = modules
@@ -52,8 +54,8 @@ class EmbeddedServer:
 
     @contextlib.asynccontextmanager
     async def locked(self) -> AsyncIterator[int]:
-        """Locks the data directory and yields the descriptor of the lock. Raises `ConfigError` while another
-        `slipway dev` has the lock."""
+        """Locks the data directory and yields the descriptor of the lock. Raises `ConfigError` if another `slipway dev`
+        has the lock."""
         for folder in (self.data_dir, self._socket.parent):
             _private(folder)
         lock = os.open(self.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -66,7 +68,7 @@ class EmbeddedServer:
             os.close(lock)
 
     def spec(self, lock: int) -> ChildSpec:
-        """The command of the server; it inherits the descriptor `lock`."""
+        """The command that starts the server. The server inherits the descriptor `lock`."""
         options = {
             "port": "0",
             "unixsocket": str(self._socket),
@@ -91,7 +93,7 @@ class EmbeddedServer:
         )
 
     async def wait_until_ready(self) -> None:
-        """Returns when the server replies to commands. Raises `ConfigError` after `START_WITHIN_S` seconds."""
+        """Waits until the server replies to commands. Raises `ConfigError` after `START_WITHIN_S` seconds."""
         try:
             async with asyncio.timeout(START_WITHIN_S):
                 while True:
@@ -117,8 +119,8 @@ class EmbeddedServer:
         return f"{lines[-1] if lines else 'its log is empty'} (more in {self.log_file})"
 
     async def _acquire_lock(self, lock: int) -> None:
-        """Waits for the lock of a server whose `slipway dev` has exited. Raises `ConfigError` at once when the
-        `slipway dev` still runs."""
+        """Acquires the lock. If only a server whose `slipway dev` has exited has it, stops that server and waits.
+        Raises `ConfigError` at once if another `slipway dev` is running."""
         deadline = asyncio.get_running_loop().time() + STOP_WITHIN_S
         stop_requested = False
         while not _try_lock(lock):
@@ -133,8 +135,8 @@ class EmbeddedServer:
             await asyncio.sleep(_POLL_S)
 
     def _stop_orphaned_server(self) -> bool:
-        """Sends SIGTERM to the server of a killed `slipway dev`. It holds the lock, so its pid file is up to date.
-        Returns whether it sent the signal."""
+        """Sends SIGTERM to the server of a killed `slipway dev`, and returns whether it did. The pid file is valid,
+        because that server still has the lock."""
         pid = _number(self._pid_file.read_bytes()) if self._pid_file.exists() else None
         if pid is None or not _alive(pid):
             return False
@@ -145,7 +147,7 @@ class EmbeddedServer:
 
 
 def _socket_path(data_dir: Path) -> Path:
-    """The socket in the data directory, or in the system's folder for temporary files if its path would be too long."""
+    """The path of the socket: in the data directory, or in the folder for temporary files if that path is too long."""
     path = data_dir / "valkey.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
         return path
@@ -154,7 +156,8 @@ def _socket_path(data_dir: Path) -> Path:
 
 
 def _private(folder: Path) -> None:
-    """Creates `folder` for its owner only, if it does not exist. Raises `ConfigError` if it belongs to another user."""
+    """Creates `folder`, accessible only for its owner, if it does not exist. Raises `ConfigError` if it belongs to
+    another user."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.stat().st_uid != os.getuid():

@@ -1,13 +1,13 @@
-"""Starts a program that does not outlive its parent.
+"""Starts a program that ends when its parent exits.
 
 Usage: `python exec_bound_to_parent.py PARENT_PID SIGNAL PROGRAM ARGUMENT…`
 
-On Linux the kernel sends SIGNAL to the program when the parent exits for any reason. The program replaces this process,
-so the process list shows only the program. On other systems the parent's pid is passed in `SLIPWAY_PARENT_PID` to
-`child_commands.watch_parent`.
+On Linux, the kernel sends SIGNAL to the program when the parent exits for any reason. The program replaces this
+process, so the process list shows only the program. On other systems, the parent's pid is passed to
+`child_commands.watch_parent` in the variable `SLIPWAY_PARENT_PID`.
 
-It is run by its path and without site-packages, so it starts in milliseconds. It exists because no code of Slipway may
-run between `fork` and `exec` in a supervisor that may have threads.
+The file is executed by its path and without site-packages, so it starts in milliseconds. It is a separate program
+because a supervisor may have threads, and then no Python code may be executed between `fork` and `exec`.
 """
 
 from __future__ import annotations

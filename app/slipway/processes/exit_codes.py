@@ -1,11 +1,11 @@
-"""What a process of ours says by its exit code when it could not start."""
+"""The exit codes of Slipway's processes that could not start."""
 
 from __future__ import annotations
 
 from typing import Final
 
 CONFIG: Final = 2
-"""Settings, langgraph.json or the files it names cannot work: starting again will not help."""
+"""The settings, langgraph.json or a file that it names are wrong. Another start would fail in the same way."""
 
 UNAVAILABLE: Final = 75
-"""Redis went away while starting: starting again may help (EX_TEMPFAIL)."""
+"""Redis became unavailable during the start. Another start may succeed (EX_TEMPFAIL)."""

@@ -1,7 +1,8 @@
-"""The supervisor's side of the fork server: requests children and waits for them like for its own.
+"""The supervisor's side of the fork server: sends requests, and waits for the children that the fork server forks.
 
-Each request carries one end of its own socket pair, on which the child sends its pid and receives its acceptance. When
-a process dies in between, that socket closes, and the supervisor starts the child by `exec` instead.
+Each request includes one end of a new socket pair. The child sends its pid on it, and receives the message that the
+supervisor has accepted it. If the fork server or the child dies before that, the socket closes, and the supervisor
+starts the child by `exec` instead.
 """
 
 from __future__ import annotations
@@ -23,27 +24,28 @@ from slipway.processes.fork_server import CHILD_ACCEPTED, ForkRequest
 log = structlog.get_logger(__name__)
 
 REPLY_TIMEOUT_S: Final = 10.0
-"""A fork server that has just been started imports for one or two seconds."""
+"""Seconds. A fork server that has just started imports modules for one or two seconds."""
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 ServerExit = Callable[[], Coroutine[None, None, int]]
-"""Waits until the fork server exits."""
+"""Waits until the fork server exits, and returns its exit code."""
 
 
 def is_supported() -> bool:
-    """Whether this system can fork children this way: Linux, with process descriptors and subreapers."""
+    """Whether the system supports the fork server: Linux with process descriptors and subreapers."""
     if sys.platform != "linux":
         return False
     try:
         os.close(os.pidfd_open(os.getpid()))
-    except OSError:  # an old kernel, or a sandbox that forbids it
+    except OSError:  # an old kernel, or a sandbox that does not allow the system call
         return False
     return set_subreaper(True) and set_subreaper(False)
 
 
 class ForkedProcess:
-    """A child that the fork server forked; used like `asyncio.subprocess.Process`."""
+    """A child that the fork server forked. It has the methods of `asyncio.subprocess.Process` that a supervisor
+    uses."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -54,11 +56,11 @@ class ForkedProcess:
         self._loop.add_reader(self._descriptor, self._reap)
 
     async def wait(self) -> int:
-        """The exit code, negative for a signal."""
+        """Waits for the exit. Returns the exit code, which is negative for a signal."""
         return await asyncio.shield(self._exit_code)
 
     def terminate(self) -> None:
-        """Sends SIGTERM, unless the child has exited: its pid may belong to another process then."""
+        """Sends SIGTERM, unless the child has exited, because its pid may then belong to another process."""
         if self.returncode is None:
             os.kill(self.pid, signal.SIGTERM)
 
@@ -71,7 +73,8 @@ class ForkedProcess:
 
 
 class ForkClient:
-    """Sends requests to the fork server that holds `server_end`, also to a fork server that was restarted."""
+    """Sends requests to the fork server, which has the socket `server_end`. A restarted fork server gets the same
+    socket."""
 
     def __init__(self) -> None:
         self._client_end, self.server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -79,14 +82,14 @@ class ForkClient:
         self._one_at_a_time = asyncio.Lock()
 
     def close(self) -> None:
-        """Closes the control socket; a fork server that still runs exits."""
+        """Closes the control socket, so that the fork server exits."""
         self._client_end.close()
         self.server_end.close()
 
     async def fork(
         self, request: ForkRequest, descriptors: Sequence[int], server_exit: ServerExit
     ) -> ForkedProcess | None:
-        """Returns the child, or None if the fork server did not fork one: it exited (`server_exit` waits for that), or
+        """Forks a child. None if the fork server did not fork one, because it exited (`server_exit` waits for that), or
         did not reply within `REPLY_TIMEOUT_S`."""
         async with self._one_at_a_time:
             parent_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -105,9 +108,9 @@ class ForkClient:
 
 
 async def _receive_pid(parent_end: socket.socket, server_exit: ServerExit) -> bytes:
-    """Returns the pid that the new child sends, or nothing."""
+    """The pid that the new child sends. Empty if it sends none."""
     loop, readable = asyncio.get_running_loop(), asyncio.Event()
-    # not `sock_recv`: after a cancellation it removes its reader later than the socket is closed
+    # not `sock_recv`: after a cancellation it would remove its reader only after the socket was closed
     loop.add_reader(parent_end, readable.set)
     receiving, exiting = asyncio.create_task(readable.wait()), asyncio.create_task(server_exit())
     try:
@@ -122,17 +125,18 @@ async def _receive_pid(parent_end: socket.socket, server_exit: ServerExit) -> by
 
 
 def _accept_child(parent_end: socket.socket, pid: bytes) -> ForkedProcess | None:
-    """Starts to wait for the child and lets it continue. Nothing is awaited here, so no child is lost by a
-    cancellation."""
+    """Starts to wait for the child, and sends it the message that it is accepted. It is not a coroutine, so that no
+    child is lost by a cancellation."""
     if not pid:
         return None
     child = ForkedProcess(int(pid))
-    with suppress(OSError):  # a child that has exited already is handled like any other exit
+    with suppress(OSError):  # a child that has already exited is handled like any other exit
         parent_end.send(CHILD_ACCEPTED)
     return child
 
 
 def set_subreaper(yes: bool) -> bool:
-    """Makes this process the parent of descendants whose parent exits, or stops that. Returns whether the kernel did
-    it. It is switched on only while a child is being forked: the supervisor must not adopt orphans of its children."""
+    """Sets whether this process becomes the parent of descendants whose parent exits. Returns whether the kernel
+    supports it. It is set only while a child is forked, because the supervisor must not become the parent of orphans of
+    its children."""
     return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0) == 0)

@@ -1,4 +1,4 @@
-"""Reclaims the runs of a child process that exited at once, instead of when their leases expire."""
+"""Reclaims the runs of a child process as soon as it has exited, before their leases expire."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ log = structlog.get_logger(__name__)
 
 
 def lease_reclaimer(settings: Settings) -> OnExit:
-    """Returns a handler of child exits. While Redis is unavailable it only logs a warning, and the leases expire."""
+    """A handler for exits of children. While Redis is unavailable, it only logs a warning, and the leases expire
+    later."""
 
     async def reclaim(ended: ChildExit) -> None:
         try:

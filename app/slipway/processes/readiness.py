@@ -1,6 +1,6 @@
-"""Readiness: a child reports once to its supervisor that it serves, by one byte through a pipe.
+"""Readiness: a child reports once to its supervisor that it serves, by one byte that it writes to a pipe.
 
-The number of the pipe's descriptor is in the environment of the child."""
+An environment variable of the child has the number of the pipe's descriptor."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class ReadinessListener:
         self._parent_end: int | None = None
 
     def open(self) -> int:
-        """Starts to listen for a new child. Returns the descriptor for the child, which the caller closes after the
-        child has it."""
+        """Opens a pipe for a new child. Returns the descriptor for the child, which the caller must close when the
+        child has its own copy."""
         self.close()
         self.is_ready = False
         self._parent_end, child_end = os.pipe()
@@ -46,7 +46,7 @@ class ReadinessListener:
             self._parent_end = None
 
     def poll(self) -> bool:
-        """Whether the child has reported, also if the report has not been read yet."""
+        """Whether the child has reported. Also reads a report that has not been handled yet."""
         if self._parent_end is not None:
             os.set_blocking(self._parent_end, False)
             with suppress(BlockingIOError):

@@ -1,7 +1,7 @@
-"""How long a supervisor waits before it restarts a child that exited.
+"""Computes how long a supervisor waits before it restarts a child that has exited.
 
-A child that had served is restarted at once, because clients wait for it. A child that repeatedly exits before it is
-ready has a fault that a restart does not repair; its pauses double, so that a crash loop costs almost nothing.
+A child that was ready is restarted at once, because clients wait for it. A child that repeatedly exits before it is
+ready has a fault that a restart does not fix. Its pauses double, so that a crash loop uses almost no CPU.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from typing import Final
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 10.0
 SERVED_PAUSE_S: Final = 0.05
-"""The pause after an early exit of a child that was ready each time: a run that it executes may be what kills it."""
+"""The first pause in seconds after early exits of a child that was ready each time. A run that it executes may kill
+it."""
 
 STEADY_AFTER_S: Final = 10.0
-"""An exit after this long is not early, and resets the counts."""
+"""Seconds. An exit after more than this time is not early, and resets the counts."""
 
 FREE_EARLY_EXITS: Final = 3
-"""So many early exits in a row of a child that was ready cause no pause."""
+"""The number of consecutive early exits of a child that was ready each time, after which it is restarted at once."""
 
 CRASH_LOOP_EARLY_EXITS: Final = 25
-"""After so many early exits in a row, a child that was ready each time is a crash loop too."""
+"""The number of consecutive early exits after which a child that was ready each time counts as a crash loop."""
 
-LOOP_AFTER: Final = 4
-"""So many exits in a row before the child was ready are a crash loop."""
+CRASH_LOOP_EXITS_BEFORE_READY: Final = 4
+"""The number of consecutive exits before the child was ready that count as a crash loop."""
 
 
 class Restarts:
@@ -33,7 +34,7 @@ class Restarts:
         self._exits_before_ready = self._early_exits = 0
 
     def record_exit(self, *, was_ready: bool, lived_s: float) -> float:
-        """Counts an exit. Returns how long to wait before the restart; 0 is at once."""
+        """Counts an exit. Returns the seconds to wait before the restart; 0 means at once."""
         if lived_s >= STEADY_AFTER_S:
             self._exits_before_ready = self._early_exits = 0
             return 0
@@ -50,14 +51,14 @@ class Restarts:
 
     @property
     def just_became_crash_loop(self) -> bool:
-        """Whether the last exit made it a crash loop. True only once in a row, so that it is logged once."""
-        return self._exits_before_ready == LOOP_AFTER or (
+        """Whether the last exit is the first one that counts as a crash loop, so that it is logged once."""
+        return self._exits_before_ready == CRASH_LOOP_EXITS_BEFORE_READY or (
             self._exits_before_ready == 0 and self._early_exits == CRASH_LOOP_EARLY_EXITS + 1
         )
 
     @property
-    def in_a_row(self) -> int:
-        """Early exits in a row."""
+    def consecutive(self) -> int:
+        """The number of consecutive early exits."""
         return max(self._exits_before_ready, self._early_exits)
 
 

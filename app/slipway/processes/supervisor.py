@@ -1,12 +1,12 @@
 """Starts child processes, restarts those that exit, and stops all of them in order.
 
-A child that exits is restarted: at once, or after a pause that grows while it exits before it is ready
-(`restart_delays`). A child that exits with `exit_codes.CONFIG` before it ever served is not restarted.
+A child that exits is restarted: at once, or after a pause that grows if it repeatedly exits before it is ready
+(`restart_delays`). A child that exits with `exit_codes.CONFIG` and has never been ready is not restarted.
 
-Children that run `slipway` are forked by the fork server (`fork_server`), where the system supports that and the fork
-server runs. All others are started by `exec`. Each child has its own session, so Ctrl-C on the terminal reaches the
-supervisor alone, which stops the children in order. When the supervisor is killed, the kernel kills its children (see
-`exec_bound_to_parent` and `fork_server`).
+Children that execute `slipway` are forked by the fork server (`fork_server`), if the system supports it and the fork
+server is running. All other children are started by `exec`. Each child has its own session, so only the supervisor
+receives Ctrl-C from the terminal, and stops the children in order. When the supervisor is killed, the kernel kills its
+children (see `exec_bound_to_parent` and `fork_server`).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from slipway.processes.restart_delays import LONGEST_PAUSE_S, Restarts
 log = structlog.get_logger(__name__)
 
 MAX_PAUSE_OF_LAST_CHILD_S: Final = 2.0
-"""When all children of one command pause, the last of them pauses for at most this long. It finds out whether the cause
-still exists; when it becomes ready, the others are started at once."""
+"""If all children with the same command are paused, the last of them pauses for at most this many seconds. Its restart
+shows whether the cause still exists. When it becomes ready, the others are restarted at once."""
 
 FORK_SERVER: Final = "fork-server"
 """The name of the fork server among the children."""
@@ -47,7 +47,7 @@ _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class ChildExit:
-    """An exit that the supervisor did not request. `code` is negative for a signal, as in `subprocess`."""
+    """An exit of a child that the supervisor did not request. `code` is negative for a signal, as in `subprocess`."""
 
     name: str
     pid: int
@@ -65,7 +65,7 @@ class ChildExit:
 
 
 OnExit = Callable[[ChildExit], Awaitable[None]]
-"""Called after a child exited and before it is restarted."""
+"""Called after a child has exited and before it is restarted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,14 @@ class ChildSpec:
     name: str
     command: tuple[str, ...]
     arguments: tuple[str, ...] = ()
-    """The arguments of `slipway`, if the command is `slipway`: such a child can be forked."""
+    """The arguments, if the command is `slipway`. Only such a child can be forked."""
     env: Mapping[str, str] = field(default_factory=dict)
-    """Set over the environment of the supervisor."""
+    """Environment variables that are added to those of the supervisor, or replace them."""
     pass_fds: tuple[int, ...] = ()
     stop_within_s: float = 10.0
-    """Time from SIGTERM to SIGKILL."""
+    """Seconds from SIGTERM to SIGKILL."""
     orphan_signal: signal.Signals = signal.SIGKILL
-    """What the kernel sends to the child when the supervisor exits."""
+    """The signal that the kernel sends to the child when the supervisor exits."""
     on_exit: OnExit | None = None
 
 
@@ -100,7 +100,7 @@ class Running(Protocol):
 
 
 class _Child:
-    """A child with its present process and its restarts."""
+    """A child with its current process and the counts of its exits."""
 
     process: Running
 
@@ -109,10 +109,10 @@ class _Child:
         self.readiness = ReadinessListener(lambda: on_ready(self))
         self.restarts = Restarts()
         self.served = False
-        """Whether any of its processes was ready."""
-        self.keeper: asyncio.Task[None] | None = None
+        """Whether one of its processes has been ready."""
+        self.restart_task: asyncio.Task[None] | None = None
         self.pause: asyncio.Event | None = None
-        """Exists while a restart is delayed; setting it restarts the child at once."""
+        """Exists while a restart is delayed. Setting it restarts the child at once."""
 
 
 class Supervisor:
@@ -125,8 +125,8 @@ class Supervisor:
         self._start_failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def start_fork_server(self) -> None:
-        """Starts the fork server. Does nothing where the system does not support it. Called as early as possible,
-        because the first child waits for the imports of the fork server."""
+        """Starts the fork server. Does nothing if the system does not support it. Called as early as possible, because
+        the first child waits until the fork server has imported its modules."""
         if is_supported():
             self._fork_client = ForkClient()
             control = self._fork_client.server_end.fileno()
@@ -138,11 +138,11 @@ class Supervisor:
         child = _Child(spec, self._skip_pauses)
         child.process = await self._start(child)
         self._children[spec.name] = child
-        child.keeper = asyncio.create_task(self._keep(child), name=f"keeper of {spec.name}")
+        child.restart_task = asyncio.create_task(self._restart_after_exits(child), name=f"keeper of {spec.name}")
 
     async def run_until(self, stop_requested: asyncio.Event) -> None:
-        """Returns when `stop_requested` is set. Raises `ConfigError` as soon as a child that never served exits with
-        `exit_codes.CONFIG`: it has logged the reason, and a restart would fail in the same way."""
+        """Returns when `stop_requested` is set. Raises `ConfigError` as soon as a child that has never been ready exits
+        with `exit_codes.CONFIG`. The child has logged the reason, and a restart would fail in the same way."""
         waiting = asyncio.create_task(stop_requested.wait())
         try:
             await asyncio.wait((waiting, self._start_failure), return_when=asyncio.FIRST_COMPLETED)
@@ -156,11 +156,12 @@ class Supervisor:
         return self._children[name].process.pid
 
     def is_ready(self, name: str) -> bool:
-        """Whether the present process of a child has reported that it is ready."""
+        """Whether the current process of a child has reported that it is ready."""
         return self._children[name].readiness.is_ready
 
     async def stop(self, *names: str) -> None:
-        """Sends SIGTERM to these children (to all, without names), and SIGKILL to those that do not exit in time."""
+        """Stops these children; without names, all children. Sends SIGTERM, and SIGKILL if a child does not exit in
+        time."""
         children = [child for name, child in self._children.items() if not names or name in names]
         await asyncio.gather(*(self._stop(child) for child in children))
         for child in children:
@@ -176,7 +177,7 @@ class Supervisor:
             if child.process.returncode is None:
                 _signal_group(child.process.pid, signal.SIGKILL)
 
-    async def _keep(self, child: _Child) -> None:
+    async def _restart_after_exits(self, child: _Child) -> None:
         while True:
             started = self._clock.monotonic()
             code = await child.process.wait()
@@ -184,10 +185,10 @@ class Supervisor:
             child.served = child.readiness.poll() or child.served
             if code == exit_codes.CONFIG and not child.served:
                 return self._fail_start(child)
-            pause_s, how = self._pause_s(child, ended), ended.description
+            pause_s, how = self._restart_pause_s(child, ended), ended.description
             log.warning("child.exited", child=ended.name, pid=ended.pid, how=how, restart_in_s=pause_s)
             if child.restarts.just_became_crash_loop:
-                log.error("child.crash_loop", child=ended.name, exits=child.restarts.in_a_row, how=how)
+                log.error("child.crash_loop", child=ended.name, exits=child.restarts.consecutive, how=how)
             await _handle_exit(child.spec, ended)
             await self._pause(child, pause_s)
             child.process = await self._restart(child)
@@ -197,7 +198,7 @@ class Supervisor:
         if not self._start_failure.done():
             self._start_failure.set_result(child.spec.name)
 
-    def _pause_s(self, child: _Child, ended: ChildExit) -> float:
+    def _restart_pause_s(self, child: _Child, ended: ChildExit) -> float:
         pause_s = child.restarts.record_exit(was_ready=child.readiness.poll(), lived_s=ended.lived_s)
         others = [other for other in self._same_command(child) if other is not child]
         if others and all(other.pause for other in others):
@@ -208,7 +209,8 @@ class Supervisor:
         return [other for other in self._children.values() if other.spec.command == child.spec.command]
 
     def _skip_pauses(self, child: _Child) -> None:
-        """Restarts all children with the command of `child`, which became ready: they can become ready too."""
+        """Restarts all paused children with the command of `child`, which has become ready: they can become ready as
+        well."""
         for other in self._same_command(child):
             if other.pause is not None:
                 other.pause.set()
@@ -229,7 +231,7 @@ class Supervisor:
         while True:
             try:
                 return await self._start(child)
-            except OSError as error:  # no memory or no process is left; that is temporary
+            except OSError as error:  # no memory or process is available; that is temporary
                 log.error("child.not_started", child=child.spec.name, problem=str(error), retry_in_s=LONGEST_PAUSE_S)
                 await self._clock.sleep(LONGEST_PAUSE_S)
 
@@ -246,18 +248,18 @@ class Supervisor:
         return process
 
     async def _fork(self, spec: ChildSpec, env: dict[str, str], descriptors: tuple[int, ...]) -> Running | None:
-        """Returns a forked child; None if no fork server runs, or if it does not fork one."""
+        """A forked child. None if no fork server is running, or if it did not fork the child."""
         server = self._children.get(FORK_SERVER)
         if not spec.arguments or self._fork_client is None or server is None or server.process.returncode is not None:
             return None
-        shown, orphan_signal = " ".join(spec.command), int(spec.orphan_signal)
-        request = ForkRequest(spec.arguments, shown, env, descriptors, os.getpid(), orphan_signal)
+        process_title, orphan_signal = " ".join(spec.command), int(spec.orphan_signal)
+        request = ForkRequest(spec.arguments, process_title, env, descriptors, os.getpid(), orphan_signal)
         return await self._fork_client.fork(request, descriptors, server.process.wait)
 
     async def _stop(self, child: _Child) -> None:
-        if child.keeper is not None:
-            child.keeper.cancel()
-            await asyncio.wait([child.keeper])
+        if child.restart_task is not None:
+            child.restart_task.cancel()
+            await asyncio.wait([child.restart_task])
         process = child.process
         if process.returncode is not None:
             return
@@ -273,7 +275,7 @@ class Supervisor:
 
 
 async def _handle_exit(spec: ChildSpec, ended: ChildExit) -> None:
-    """Kills the processes that the child had started itself, and calls `spec.on_exit`."""
+    """Kills the processes that the child has started, and calls `spec.on_exit`."""
     _signal_group(ended.pid, signal.SIGKILL)
     if spec.on_exit is None:
         return
@@ -294,14 +296,14 @@ async def _execute(spec: ChildSpec, env: dict[str, str], descriptors: tuple[int,
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
-    """Signals a child and the processes of its group, which it started itself."""
+    """Sends a signal to a child and to the processes that it has started, which are in its process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
 
 
 @contextlib.contextmanager
 def stop_requests(on_second: Callable[[], None]) -> Iterator[asyncio.Event]:
-    """Yields an event that SIGINT, SIGTERM or SIGHUP sets; a second SIGINT or SIGTERM calls `on_second`."""
+    """Yields an event that is set by SIGINT, SIGTERM or SIGHUP. A second SIGINT or SIGTERM calls `on_second`."""
     loop, requested = asyncio.get_running_loop(), asyncio.Event()
 
     def on_signal(number: signal.Signals) -> None:

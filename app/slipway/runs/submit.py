@@ -38,7 +38,7 @@ class AdmissionCheck(Protocol):
     """Whether Redis has memory for another run (`health/health.py`)."""
 
     def __call__(self, *, continues: bool) -> None:
-        """Raises `Overloaded`. `continues`: the run continues a thread; its limit of memory is higher."""
+        """Raises `Overloaded`. `continues`: the run continues a waiting run, which the text of the error mentions."""
 
 
 @dataclass(frozen=True, slots=True)
