@@ -90,7 +90,7 @@ def request_one(operation: Any, url: str, ids: ExistingIds, session: requests.Se
     request()
 
 
-# Hypothesis runs in a thread, and the server in the test's thread uses `random`, which Hypothesis takes for a strategy's.
+# Hypothesis runs in a thread, and takes the `random` of the server in the test's thread for that of a strategy.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("worker")
