@@ -1,4 +1,4 @@
-"""The chat: tokens one by one, useful replies, counted usage."""
+"""The chat graph: streamed tokens, replies, token usage."""
 
 from __future__ import annotations
 
@@ -23,24 +23,26 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_LIBRARY_DIR", str(SHIPPED))
 
 
-def said(text: str) -> dict[str, Any]:
+def user_message(text: str) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": text}]}
 
 
-async def test_tokens_stream_and_make_up_the_message() -> None:
+async def test_streamed_tokens_are_the_text_of_the_message() -> None:
     graph: Graph = build()
-    pieces: list[AIMessageChunk] = []
+    chunks: list[AIMessageChunk] = []
     final: dict[str, Any] = {}
-    async for mode, data in graph.astream(said("How do I connect to the VPN?"), stream_mode=["messages", "values"]):
+    async for mode, data in graph.astream(
+        user_message("How do I connect to the VPN?"), stream_mode=["messages", "values"]
+    ):
         if mode == "messages":
             assert isinstance(data[0], AIMessageChunk)
-            pieces.append(data[0])
+            chunks.append(data[0])
         else:
             final = data  # type: ignore[assignment]
     answer = final["messages"][-1]
-    assert len(pieces) > 20
-    assert "".join(str(piece.text) for piece in pieces) == answer.text
-    assert {piece.id for piece in pieces} == {answer.id}
+    assert len(chunks) > 20
+    assert "".join(str(chunk.text) for chunk in chunks) == answer.text
+    assert {chunk.id for chunk in chunks} == {answer.id}
     assert "touch your security key" in answer.text
     assert answer.usage_metadata["total_tokens"] == sum(
         answer.usage_metadata[k] for k in ("input_tokens", "output_tokens")
@@ -48,32 +50,32 @@ async def test_tokens_stream_and_make_up_the_message() -> None:
     assert answer.usage_metadata["output_tokens"] > 20
 
 
-async def test_streamed_and_whole_replies_are_the_same() -> None:
+async def test_streamed_and_complete_replies_are_equal() -> None:
     model = BuiltinChatModel()
-    whole = await model.ainvoke("Hello")
+    complete = await model.ainvoke("Hello")
     streamed = [chunk async for chunk in model.astream("Hello")]
-    assert "".join(str(chunk.text) for chunk in streamed) == whole.text
-    assert whole.usage_metadata is not None
+    assert "".join(str(chunk.text) for chunk in streamed) == complete.text
+    assert complete.usage_metadata is not None
     counted = [chunk.usage_metadata for chunk in streamed if isinstance(chunk, AIMessageChunk) and chunk.usage_metadata]
-    assert counted == [whole.usage_metadata]
-    assert model.invoke("Hello").text == whole.text
-    assert "".join(str(chunk.text) for chunk in model.stream("Hello")) == whole.text
+    assert counted == [complete.usage_metadata]
+    assert model.invoke("Hello").text == complete.text
+    assert "".join(str(chunk.text) for chunk in model.stream("Hello")) == complete.text
 
 
-async def test_the_conversation_is_remembered() -> None:
+async def test_a_reply_uses_earlier_messages_of_the_thread() -> None:
     graph: Graph = build()
     graph.checkpointer = InMemorySaver()
     config: RunnableConfig = {"configurable": {"thread_id": "t"}}
-    await graph.ainvoke(said("Hi, my name is Ada"), config)
-    out = await graph.ainvoke(said("What is my name?"), config)
+    await graph.ainvoke(user_message("Hi, my name is Ada"), config)
+    out = await graph.ainvoke(user_message("What is my name?"), config)
     assert out["messages"][-1].text == "You told me that your name is Ada."
     assert len(out["messages"]) == 4
 
 
-def test_a_name_that_is_corrected_is_the_last_one() -> None:
-    said = [HumanMessage("My name is Ada"), AIMessage("Hello"), HumanMessage("Sorry, my name is Grace")]
-    assert reply(said) == "Nice to meet you, Grace. What would you like to know?"
-    assert reply([*said, HumanMessage("Who am I?")]) == "You told me that your name is Grace."
+def test_a_corrected_name_replaces_the_first_one() -> None:
+    conversation = [HumanMessage("My name is Ada"), AIMessage("Hello"), HumanMessage("Sorry, my name is Grace")]
+    assert reply(conversation) == "Nice to meet you, Grace. What would you like to know?"
+    assert reply([*conversation, HumanMessage("Who am I?")]) == "You told me that your name is Grace."
     assert reply([HumanMessage("Who am I?")]) == "You have not told me your name yet."
 
 
@@ -88,13 +90,13 @@ def test_a_name_that_is_corrected_is_the_last_one() -> None:
         ("The harvest was late this year. " * 20 + "The mill closed in May.", "Its main points"),
     ],
 )
-def test_replies(text: str, words: str) -> None:
+def test_a_reply_matches_the_message(text: str, words: str) -> None:
     assert words in reply([HumanMessage(text)])
     assert reply([HumanMessage(text)]) == reply(
         [HumanMessage("Something before"), AIMessage("Yes"), HumanMessage(text)]
     )
 
 
-async def test_no_messages_are_refused_by_name() -> None:
+async def test_the_error_of_an_input_without_messages_names_the_field() -> None:
     with pytest.raises(ValueError, match=r"^messages:"):
         await build().ainvoke({"messages": []})

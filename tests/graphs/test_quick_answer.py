@@ -1,4 +1,4 @@
-"""Quick answers: sums that cannot do harm, units, dates, and the library."""
+"""The quick answers: sums in limited time and memory, units, dates, and the library."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ async def ask(question: object) -> dict[str, Any]:
         ("What is 007 + 0.5?", "7.5"),
     ],
 )
-def test_sums(question: str, answer: str) -> None:
-    told, kind = compute(question, TODAY)
+def test_sums_are_calculated(question: str, answer: str) -> None:
+    text, kind = compute(question, TODAY)
     assert kind == "sum"
-    assert told.endswith(f"= {answer}")
+    assert text.endswith(f"= {answer}")
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def test_sums(question: str, answer: str) -> None:
         "__import__('os')", "[1]*9", "'a'*9", "True+1", "1 if 1 else 2", "lambda: 1", "1j*1j", "x", "1e999*1",
     ],
 )  # fmt: skip
-def test_hostile_sums_are_refused(expression: str) -> None:
+def test_dangerous_expressions_are_rejected(expression: str) -> None:
     with pytest.raises(Uncomputable):
         evaluate(expression)
 
 
 @given(st.text(alphabet="0123456789+-*/%(). e_j'[]", max_size=300))
-def test_no_expression_does_anything_but_reckon_or_refuse(expression: str) -> None:
+def test_any_expression_is_calculated_or_rejected(expression: str) -> None:
     try:
         value = evaluate(expression)
     except Uncomputable:
@@ -75,13 +75,13 @@ def test_sums_agree_with_python(a: int, b: int) -> None:
 
 
 @given(st.text(max_size=300))
-def test_any_question_has_an_answer_of_some_kind(question: str) -> None:
+def test_a_question_has_an_answer_unless_its_kind_is_none(question: str) -> None:
     answer, kind = compute(question, TODAY)
     assert bool(answer) == (kind != "none")
 
 
 @pytest.mark.parametrize("text", ["What is love?", "2026-03-01", "hello", "1", "What is the 2nd rule?"])
-def test_what_is_no_sum(text: str) -> None:
+def test_other_text_is_not_taken_for_a_sum(text: str) -> None:
     assert find_expression(text) is None
     assert compute(text, TODAY) == ("", "none")
 
@@ -100,7 +100,7 @@ def test_what_is_no_sum(text: str) -> None:
         ("5 km in kg", "km is a unit of length and kg one of mass: they do not convert."),
     ],
 )
-def test_units(question: str, answer: str) -> None:
+def test_units_are_converted(question: str, answer: str) -> None:
     assert convert(question) == answer
 
 
@@ -121,7 +121,7 @@ def test_units(question: str, answer: str) -> None:
         ("How many days since 28 February 2026?", "28 February 2026 was 1 day ago."),
     ],
 )
-def test_dates(question: str, answer: str) -> None:
+def test_questions_about_dates_are_answered(question: str, answer: str) -> None:
     assert about_date(question, TODAY) == answer
 
 
@@ -133,11 +133,11 @@ def test_dates(question: str, answer: str) -> None:
         (date(2026, 12, 26), "25 December 2027 is 364 days away."),
     ],
 )
-def test_christmas_is_the_next_one(today: date, answer: str) -> None:
+def test_christmas_means_the_next_christmas(today: date, answer: str) -> None:
     assert about_date("How many days until Christmas?", today) == answer
 
 
-async def test_the_library_is_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_library_answers_other_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_LIBRARY_DIR", str(SHIPPED))
     out = await ask("When is payday?")
     assert out["kind"] == "library"
@@ -147,6 +147,6 @@ async def test_the_library_is_asked_last(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("question", ["", "  ", None, 4])
-async def test_a_missing_question_is_refused_by_name(question: object) -> None:
+async def test_the_error_of_a_missing_question_names_the_field(question: object) -> None:
     with pytest.raises(ValueError, match=r"^question:"):
         await ask(question)

@@ -1,4 +1,4 @@
-"""The refund desk: the policy, the person, and one refund however often it is tried."""
+"""The refund desk: policy, approval by a person, and exactly one refund after retries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def desk(store: BaseStore | None = None) -> Graph:
     return graph
 
 
-async def test_a_small_refund_is_paid_without_asking() -> None:
+async def test_a_small_refund_is_paid_without_approval() -> None:
     out = await desk().ainvoke({"order_id": "a-1001 ", "reason": "Too small"}, THREAD)
     assert out["decision"] == "approved"
     assert out["refund"]["amount"] == "49.90"
@@ -38,7 +38,7 @@ async def test_a_small_refund_is_paid_without_asking() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "words"),
+    ("graph_input", "words"),
     [
         ({"order_id": "A-1003", "reason": "Changed my mind"}, "the window of 30 days has closed"),
         ({"order_id": "A-1004", "reason": "Changed my mind"}, "refunded in full already"),
@@ -47,8 +47,8 @@ async def test_a_small_refund_is_paid_without_asking() -> None:
         ({"order_id": "Z-9", "reason": "Too small"}, "There is no order Z-9"),
     ],
 )
-async def test_the_policy_refuses_and_says_why(wish: dict[str, Any], words: str) -> None:
-    out = await desk().ainvoke(wish, THREAD)
+async def test_a_refused_refund_has_a_reason(graph_input: dict[str, Any], words: str) -> None:
+    out = await desk().ainvoke(graph_input, THREAD)
     assert out["refund"] is None
     assert words in out["explanation"]
 
@@ -58,7 +58,7 @@ async def test_a_faulty_item_is_refunded_after_the_window() -> None:
     assert out["refund"]["amount"] == "129.00"
 
 
-async def test_a_large_refund_asks_a_person_in_the_shape_of_approval_cards() -> None:
+async def test_a_large_refund_interrupts_with_an_approval_request() -> None:
     out = await desk().ainvoke(LARGE, THREAD)
     value = out["__interrupt__"][0].value
     assert value["action_requests"][0]["name"] == value["review_configs"][0]["action_name"] == "issue_refund"
@@ -71,7 +71,7 @@ async def test_a_large_refund_asks_a_person_in_the_shape_of_approval_cards() -> 
     "resume",
     [{"decisions": [{"type": "approve"}]}, {"type": "approve"}, [{"type": "approve"}], "approve", "Yes!", True],
 )
-async def test_every_form_of_yes_pays(resume: object) -> None:
+async def test_every_form_of_approval_pays(resume: object) -> None:
     graph = desk()
     await graph.ainvoke(LARGE, THREAD)
     out = await graph.ainvoke(Command(resume=resume), THREAD)
@@ -82,7 +82,7 @@ async def test_every_form_of_yes_pays(resume: object) -> None:
 @pytest.mark.parametrize(
     "resume", [{"decisions": [{"type": "reject", "message": "No receipt"}]}, "reject", False, {"type": "reject"}]
 )
-async def test_every_form_of_no_pays_nothing(resume: object) -> None:
+async def test_every_form_of_rejection_pays_nothing(resume: object) -> None:
     graph = desk()
     await graph.ainvoke(LARGE, THREAD)
     out = await graph.ainvoke(Command(resume=resume), THREAD)
@@ -110,7 +110,7 @@ async def test_an_edited_amount_is_paid() -> None:
         ({"type": "edit", "amount": "a lot"}, "an amount such as 49.90 is expected, not 'a lot'"),
     ],
 )
-async def test_a_garbled_answer_is_asked_again(resume: object, words: str) -> None:
+async def test_an_invalid_answer_interrupts_again(resume: object, words: str) -> None:
     graph = desk()
     await graph.ainvoke(LARGE, THREAD)
     out = await graph.ainvoke(Command(resume=resume), THREAD)
@@ -121,7 +121,7 @@ async def test_a_garbled_answer_is_asked_again(resume: object, words: str) -> No
     assert paid["refund"]["amount"] == "389.00"
 
 
-async def test_the_same_key_issues_one_refund() -> None:
+async def test_a_repeated_idempotency_key_issues_one_refund() -> None:
     store = InMemoryStore()
     first = await ledger.issue_refund("A-1", "10.00", "EUR", "key", {}, store)
     again = await ledger.issue_refund("A-1", "99.00", "EUR", "key", {}, store)
@@ -130,7 +130,7 @@ async def test_the_same_key_issues_one_refund() -> None:
     assert await ledger.issue_refund("A-1", "99.00", "EUR", "key", {"key": first}, None) == first
 
 
-async def test_paying_again_from_the_checkpoint_before_it_issues_one_refund() -> None:
+async def test_a_repeated_payment_from_an_earlier_checkpoint_issues_one_refund() -> None:
     store = InMemoryStore()
     graph = desk(store)
     first = await graph.ainvoke({"order_id": "A-1001", "reason": "Too small"}, THREAD)
@@ -140,7 +140,7 @@ async def test_paying_again_from_the_checkpoint_before_it_issues_one_refund() ->
     assert len(await store.asearch(ledger.NAMESPACE)) == 1
 
 
-async def test_a_second_wish_for_the_same_order_finds_it_refunded() -> None:
+async def test_a_second_request_for_a_refunded_order_is_refused() -> None:
     graph = desk()
     await graph.ainvoke({"order_id": "A-1001", "reason": "Too small"}, THREAD)
     out = await graph.ainvoke({"order_id": "A-1001", "reason": "Too small"}, THREAD)
@@ -148,7 +148,7 @@ async def test_a_second_wish_for_the_same_order_finds_it_refunded() -> None:
     assert "refunded in full already" in out["explanation"]
 
 
-async def test_the_amount_of_one_wish_is_not_taken_for_the_next() -> None:
+async def test_the_amount_of_one_request_is_not_used_for_the_next() -> None:
     graph = desk()
     first = await graph.ainvoke({"order_id": "A-1001", "reason": "A scratch", "amount": 10}, THREAD)
     second = await graph.ainvoke({"order_id": "A-1001", "reason": "It is broken"}, THREAD)
@@ -167,7 +167,7 @@ async def test_the_amount_of_one_wish_is_not_taken_for_the_next() -> None:
         (1, "It is broken", True, "approve"),
     ],
 )
-def test_the_last_day_counts(days: int, reason: str, made_to_order: bool, outcome: str) -> None:
+def test_the_refund_window_includes_its_last_day(days: int, reason: str, made_to_order: bool, outcome: str) -> None:
     order: Order = {
         **{"order_id": "X-1", "item": "A lamp", "total": "30.00"},
         "delivered_days_ago": days,
@@ -176,14 +176,14 @@ def test_the_last_day_counts(days: int, reason: str, made_to_order: bool, outcom
     assert rules.apply_policy(order, reason, None).outcome == outcome
 
 
-@pytest.mark.parametrize(("wanted", "outcome"), [("200.00", "approve"), ("200.01", "review"), ("250.00", "review")])
-def test_a_person_is_asked_only_above_the_limit(wanted: str, outcome: str) -> None:
+@pytest.mark.parametrize(("amount", "outcome"), [("200.00", "approve"), ("200.01", "review"), ("250.00", "review")])
+def test_only_amounts_above_the_limit_need_approval(amount: str, outcome: str) -> None:
     order: Order = {"order_id": "X-1", "item": "A lamp", "total": "250.00", "delivered_days_ago": 1}
-    verdict = rules.apply_policy(order, "Too bright", Decimal(wanted))
-    assert (verdict.outcome, verdict.amount) == (outcome, Decimal(wanted))
+    verdict = rules.apply_policy(order, "Too bright", Decimal(amount))
+    assert (verdict.outcome, verdict.amount) == (outcome, Decimal(amount))
 
 
-async def test_what_went_back_for_one_order_is_not_taken_off_another() -> None:
+async def test_a_refund_of_one_order_does_not_reduce_another_order() -> None:
     store = InMemoryStore()
     first = await desk(store).ainvoke({"order_id": "A-1001", "reason": "Too small"}, THREAD)
     assert first["refund"]["amount"] == "49.90"
@@ -191,7 +191,7 @@ async def test_what_went_back_for_one_order_is_not_taken_off_another() -> None:
     assert out["__interrupt__"][0].value["action_requests"][0]["args"]["amount"] == "389.00"
 
 
-async def test_another_thread_finds_it_in_the_store() -> None:
+async def test_another_thread_finds_the_refund_in_the_store() -> None:
     store = InMemoryStore()
     await desk(store).ainvoke({"order_id": "A-1001", "reason": "Too small"}, THREAD)
     other: RunnableConfig = {"configurable": {"thread_id": "case-2"}}
@@ -199,21 +199,21 @@ async def test_another_thread_finds_it_in_the_store() -> None:
     assert out["refund"] is None
 
 
-async def test_a_given_order_stands_in_for_a_built_in_one() -> None:
+async def test_an_order_of_the_input_replaces_a_built_in_order() -> None:
     orders = [{"order_id": "a-1002", "item": "A lamp", "total": "30.00", "delivered_days_ago": 1}]
     out = await desk().ainvoke(LARGE | {"orders": orders}, THREAD)
     assert (out["decision"], out["refund"]["amount"]) == ("approved", "30.00")
 
 
-async def test_given_orders_and_the_limit_of_the_context() -> None:
+async def test_the_context_sets_the_approval_limit() -> None:
     orders = [{"order_id": "X-1", "item": "A lamp", "total": 30, "delivered_days_ago": 1}]
-    wish = {"order_id": "X-1", "reason": "Too bright", "orders": orders}
-    out = await desk().ainvoke(wish, THREAD, context={"review_above": 20})
+    graph_input = {"order_id": "X-1", "reason": "Too bright", "orders": orders}
+    out = await desk().ainvoke(graph_input, THREAD, context={"review_above": 20})
     assert out["__interrupt__"][0].value["action_requests"][0]["args"]["amount"] == "30.00"
 
 
 @pytest.mark.parametrize(
-    ("wish", "field"),
+    ("graph_input", "field"),
     [
         ({"order_id": "", "reason": "x"}, "order_id"),
         ({"order_id": "A-1001", "reason": " "}, "reason"),
@@ -223,20 +223,20 @@ async def test_given_orders_and_the_limit_of_the_context() -> None:
         ({"order_id": "A-1001", "reason": "x", "orders": [{}]}, r"orders\[0\]\.order_id"),
     ],
 )
-async def test_wrong_input_is_refused_by_name(wish: dict[str, Any], field: str) -> None:
+async def test_the_error_of_invalid_input_names_the_field(graph_input: dict[str, Any], field: str) -> None:
     with pytest.raises(ValueError, match=f"^{field}:"):
-        await desk().ainvoke(wish, THREAD)
+        await desk().ainvoke(graph_input, THREAD)
 
 
 @pytest.mark.parametrize(
     "edit", [{"amount": 5}, {"args": {"amount": 5}}, {"edited_action": {"args": {"amount": "5.00"}}}]
 )
-def test_an_edit_has_its_amount_in_one_of_three_places(edit: dict[str, Any]) -> None:
+def test_the_amount_of_an_edit_is_accepted_in_three_forms(edit: dict[str, Any]) -> None:
     answer = review.parse_answer({"type": "edit", "message": "half", **edit}, Decimal("9.00"))
     assert (answer.decision, answer.amount, answer.message) == ("approve", Decimal("5.00"), "half")
 
 
-def test_an_edit_may_not_exceed_what_is_left() -> None:
+def test_an_edit_above_the_remaining_amount_is_rejected() -> None:
     assert review.parse_answer({"type": "edit", "amount": 5}, Decimal("5.00")).amount == Decimal("5.00")
     with pytest.raises(review.InvalidAnswer, match="at most"):
         review.parse_answer({"type": "edit", "amount": "5.01"}, Decimal("5.00"))

@@ -1,4 +1,4 @@
-"""The research assistant, run for real on the shipped library and on documents made here."""
+"""The research assistant, on the shipped library and on documents of the tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from examples.reading.passages import single_spaced
 from examples.research_assistant.citations import Citations
 from examples.research_assistant.graph import build
 
-Answered = dict[str, Any]
+Result = dict[str, Any]
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
 
@@ -35,32 +35,32 @@ def graph() -> Graph:
     return build()
 
 
-async def ask(question: object, documents: object = None, **context: object) -> Answered:
-    given = {"question": question} if documents is None else {"question": question, "documents": documents}
+async def ask(question: object, documents: object = None, **context: object) -> Result:
+    graph_input = {"question": question} if documents is None else {"question": question, "documents": documents}
     graph: Graph = build()
-    answered: Answered = await graph.ainvoke(given, context=context or None)
-    assert json.loads(json.dumps(answered)) == answered
-    return answered
+    result: Result = await graph.ainvoke(graph_input, context=context or None)
+    assert json.loads(json.dumps(result)) == result
+    return result
 
 
-def assert_quotes_stand(answered: Answered, texts: dict[str, str]) -> None:
-    assert answered["citations"]
-    for citation in answered["citations"]:
+def assert_quotes_are_in_the_documents(result: Result, texts: dict[str, str]) -> None:
+    assert result["citations"]
+    for citation in result["citations"]:
         text = texts[citation["name"]]
         assert single_spaced(citation["quote"]) in single_spaced(text)
-        assert f"[{citation['n']}]" in answered["answer"].partition("\n\n**Sources**")[0]
+        assert f"[{citation['n']}]" in result["answer"].partition("\n\n**Sources**")[0]
         assert all(part in text for part in citation["section"].split(" › "))
 
 
-async def test_policy_changes_of_the_shipped_library_are_told_with_figures_and_sources() -> None:
-    answered = await ask("Summarize the policy changes")
+async def test_policy_changes_of_the_shipped_library_are_listed_with_figures_and_sources() -> None:
+    result = await ask("Summarize the policy changes")
     for words in ("60 EUR instead of 45 EUR", "three days instead of two days", "Company cards", "Cash advances"):
-        assert words in answered["answer"]
-    kinds = {(change["section"], change["kind"]) for change in answered["changes"]}
+        assert words in result["answer"]
+    kinds = {(change["section"], change["kind"]) for change in result["changes"]}
     assert {("Meals", "figure"), ("Company cards", "new section"), ("Cash advances", "section removed")} <= kinds
-    assert not any(change["section"] == "Ending the arrangement" for change in answered["changes"])
-    assert answered["coverage"]["ended_by"] == "covered"
-    assert_quotes_stand(answered, {path.name: path.read_text() for path in SHIPPED.iterdir()})
+    assert not any(change["section"] == "Ending the arrangement" for change in result["changes"])
+    assert result["coverage"]["ended_by"] == "covered"
+    assert_quotes_are_in_the_documents(result, {path.name: path.read_text() for path in SHIPPED.iterdir()})
 
 
 @pytest.mark.parametrize(
@@ -75,46 +75,46 @@ async def test_policy_changes_of_the_shipped_library_are_told_with_figures_and_s
     ],
 )
 async def test_questions_to_the_shipped_library_are_answered_from_the_newest_version(question: str, words: str) -> None:
-    answered = await ask(question)
-    assert words in answered["answer"].split("\n\nAlso:")[0]
-    assert_quotes_stand(answered, {path.name: path.read_text() for path in SHIPPED.iterdir()})
+    result = await ask(question)
+    assert words in result["answer"].split("\n\nAlso:")[0]
+    assert_quotes_are_in_the_documents(result, {path.name: path.read_text() for path in SHIPPED.iterdir()})
 
 
-async def test_how_things_were_is_answered_from_older_versions_too() -> None:
-    answered = await ask("How much was previously reimbursed for meals per day?")
-    assert answered["answer"].startswith("Meals on a business trip are reimbursed up to 45 EUR per day. [1]")
-    assert [citation["name"] for citation in answered["citations"]] == ["expense-policy-v1.md"]
+async def test_questions_about_the_past_are_answered_from_older_versions() -> None:
+    result = await ask("How much was previously reimbursed for meals per day?")
+    assert result["answer"].startswith("Meals on a business trip are reimbursed up to 45 EUR per day. [1]")
+    assert [citation["name"] for citation in result["citations"]] == ["expense-policy-v1.md"]
 
 
-async def test_an_answer_that_changed_says_what_it_was_before() -> None:
-    answered = await ask("How much is reimbursed for meals per day?")
-    assert "*Before (version 1.0 (1 March 2024)):*" in answered["answer"]
-    assert "up to 45 EUR per day" in answered["answer"]
+async def test_a_changed_answer_shows_the_earlier_one() -> None:
+    result = await ask("How much is reimbursed for meals per day?")
+    assert "*Before (version 1.0 (1 March 2024)):*" in result["answer"]
+    assert "up to 45 EUR per day" in result["answer"]
 
 
-async def test_changes_are_narrowed_to_what_is_asked() -> None:
-    answered = await ask("What changed about hotels?")
-    assert "140 EUR instead of 120 EUR" in answered["answer"]
-    assert "Company cards" not in answered["answer"]
+async def test_only_changes_about_the_question_are_listed() -> None:
+    result = await ask("What changed about hotels?")
+    assert "140 EUR instead of 120 EUR" in result["answer"]
+    assert "Company cards" not in result["answer"]
 
 
 async def test_two_given_documents_are_compared_by_their_titles() -> None:
     before = "# Rules\n\nLunch is at noon. Dogs may come in on Fridays.\n"
     after = "# Rules\n\nLunch is at one. Dogs may come in on Fridays. Cats may come in too.\n"
-    answered = await ask("What changed?", [{"title": "Rules v1", "text": before}, {"title": "Rules v2", "text": after}])
-    told = {(change["kind"], change["before"], change["after"]) for change in answered["changes"]}
-    assert told == {("changed", "Lunch is at noon.", "Lunch is at one."), ("added", "", "Cats may come in too.")}
-    assert_quotes_stand(answered, {"Rules v1": before, "Rules v2": after})
+    result = await ask("What changed?", [{"title": "Rules v1", "text": before}, {"title": "Rules v2", "text": after}])
+    changed = {(change["kind"], change["before"], change["after"]) for change in result["changes"]}
+    assert changed == {("changed", "Lunch is at noon.", "Lunch is at one."), ("added", "", "Cats may come in too.")}
+    assert_quotes_are_in_the_documents(result, {"Rules v1": before, "Rules v2": after})
 
 
-async def test_without_versions_it_says_that_there_is_nothing_to_compare() -> None:
-    answered = await ask("What changed?", ["# Tea\n\nTea is served at four o'clock in the garden."])
-    assert "No document exists in two versions" in answered["answer"]
-    assert answered["changes"] == []
+async def test_the_answer_without_versions_explains_that_nothing_can_be_compared() -> None:
+    result = await ask("What changed?", ["# Tea\n\nTea is served at four o'clock in the garden."])
+    assert "No document exists in two versions" in result["answer"]
+    assert result["changes"] == []
 
 
 @pytest.mark.parametrize("question", ["", "   ", None, 7])
-async def test_a_missing_question_is_refused_by_name(question: object) -> None:
+async def test_the_error_of_a_missing_question_names_the_field(question: object) -> None:
     with pytest.raises(ValueError, match=r"^question:"):
         await ask(question)
 
@@ -123,33 +123,31 @@ async def test_a_missing_question_is_refused_by_name(question: object) -> None:
     ("documents", "field"),
     [([{"title": "x"}], r"documents\[0\]\.text"), (["a", 5], r"documents\[1\]\.text"), ("a", "documents")],
 )
-async def test_a_wrong_document_is_refused_by_name(documents: object, field: str) -> None:
+async def test_the_error_of_an_invalid_document_names_the_field(documents: object, field: str) -> None:
     with pytest.raises(ValueError, match=f"^{field}:"):
         await ask("What is this?", documents)
 
 
-async def test_empty_documents_are_told_plainly() -> None:
+async def test_the_answer_names_empty_documents() -> None:
     answer = (await ask("Summarize the policy changes", [""]))["answer"]
     assert answer.startswith("The documents are empty.")
     assert "Document 1 is empty" in answer
 
 
-async def test_an_empty_library_is_told_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_answer_names_an_empty_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_LIBRARY_DIR", str(tmp_path / "nowhere"))
-    answered = await ask("What is the notice period?")
-    assert answered["answer"].startswith("There are no documents to read.")
-    assert answered["citations"] == []
+    result = await ask("What is the notice period?")
+    assert result["answer"].startswith("There are no documents to read.")
+    assert result["citations"] == []
 
 
-async def test_files_that_are_not_text_are_left_out_with_a_note(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_files_that_are_not_text_are_skipped_with_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "picture.md").write_bytes(b"\x89PNG\r\n\x00\x00" + bytes(range(256)))
     (tmp_path / "latin.txt").write_bytes("Der Kaffee ist für alle gratis.".encode("latin-1"))
     monkeypatch.setenv("SLIPWAY_LIBRARY_DIR", str(tmp_path))
-    answered = await ask("Wie teuer ist der Kaffee?")
-    assert "Der Kaffee ist für alle gratis." in answered["answer"]
-    assert any("picture.md is not text" in note for note in answered["notes"])
+    result = await ask("Wie teuer ist der Kaffee?")
+    assert "Der Kaffee ist für alle gratis." in result["answer"]
+    assert any("picture.md is not text" in note for note in result["notes"])
 
 
 @pytest.mark.parametrize(
@@ -160,54 +158,57 @@ async def test_files_that_are_not_text_are_left_out_with_a_note(
         ("Отпуск длится тридцать дней. Столовая закрыта.", "Сколько длится отпуск?", "тридцать дней"),
     ],
 )
-async def test_other_languages_and_no_headings(text: str, question: str, words: str) -> None:
-    answered = await ask(question, [text])
-    assert words in answered["answer"]
-    assert_quotes_stand(answered, {"Document 1": text})
+async def test_documents_in_other_languages_without_headings_are_searched(text: str, question: str, words: str) -> None:
+    result = await ask(question, [text])
+    assert words in result["answer"]
+    assert_quotes_are_in_the_documents(result, {"Document 1": text})
 
 
 async def test_one_huge_document_is_searched() -> None:
     filler = "The committee met and talked about the weather at length without any result. " * 20_000
-    answered = await ask("Where is the treasure?", [filler + "\n\nThe treasure lies under the old oak.\n\n" + filler])
-    assert "under the old oak" in answered["answer"]
+    result = await ask("Where is the treasure?", [filler + "\n\nThe treasure lies under the old oak.\n\n" + filler])
+    assert "under the old oak" in result["answer"]
 
 
-async def test_it_widens_its_words_and_counts_the_rounds() -> None:
+async def test_the_search_adds_synonyms_and_counts_its_rounds() -> None:
     document = ["Employees have twenty days of leave. " * 2 + "The sky is blue."]
-    answered = await ask("How much vacation is there?", document)
-    assert "twenty days of leave" in answered["answer"]
-    assert answered["coverage"]["rounds"] == 2
-    assert answered["coverage"]["ended_by"] == "covered"
+    result = await ask("How much vacation is there?", document)
+    assert "twenty days of leave" in result["answer"]
+    assert result["coverage"]["rounds"] == 2
+    assert result["coverage"]["ended_by"] == "covered"
 
 
-async def test_the_loop_ends_at_its_ceiling() -> None:
-    answered = await ask("How much vacation is there?", ["Employees have twenty days of leave."], max_rounds=1)
-    assert answered["coverage"]["ended_by"] == "ceiling"
-    assert answered["coverage"]["missing"] == ["vacation"]
+async def test_the_search_ends_at_its_ceiling() -> None:
+    result = await ask("How much vacation is there?", ["Employees have twenty days of leave."], max_rounds=1)
+    assert result["coverage"]["ended_by"] == "ceiling"
+    assert result["coverage"]["missing"] == ["vacation"]
 
 
-async def test_the_loop_ends_when_there_is_nothing_left_to_try() -> None:
-    answered = await ask("What about xylophones?", ["Employees have twenty days of leave."], max_rounds=10)
-    assert answered["coverage"]["ended_by"] == "nothing left to try"
-    assert "“xylophones”" in answered["answer"]
+async def test_the_search_ends_when_no_words_remain() -> None:
+    result = await ask("What about xylophones?", ["Employees have twenty days of leave."], max_rounds=10)
+    assert result["coverage"]["ended_by"] == "nothing left to try"
+    assert "“xylophones”" in result["answer"]
 
 
 @pytest.mark.parametrize("rounds", [0, 11, True, "many"])
-async def test_a_ceiling_out_of_bounds_is_refused_by_name(rounds: object) -> None:
+async def test_the_error_of_an_invalid_ceiling_names_the_field(rounds: object) -> None:
     with pytest.raises(ValueError, match=r"^context\.max_rounds:"):
         await ask("What about leave?", ["Employees have leave. Xylophones."], max_rounds=rounds)
 
 
 async def test_progress_is_streamed_for_each_document(graph: Graph) -> None:
-    given = {"question": "What is said about tea?", "documents": ["Tea is hot.", "Tea is green.", "Coffee is black."]}
-    seen = [event async for event in graph.astream(given, stream_mode="custom")]
-    stages = [event["stage"] for event in seen if isinstance(event, dict)]
+    graph_input = {
+        "question": "What is said about tea?",
+        "documents": ["Tea is hot.", "Tea is green.", "Coffee is black."],
+    }
+    events = [event async for event in graph.astream(graph_input, stream_mode="custom")]
+    stages = [event["stage"] for event in events if isinstance(event, dict)]
     assert stages[0] == "plan"
     assert stages.count("extract") == 3
     assert stages[-1] == "write"
 
 
-async def test_a_second_question_on_a_thread_starts_afresh() -> None:
+async def test_a_second_question_on_a_thread_uses_new_documents() -> None:
     graph: Graph = build()
     graph.checkpointer = InMemorySaver()
     config: RunnableConfig = {"configurable": {"thread_id": "t"}}
@@ -218,20 +219,20 @@ async def test_a_second_question_on_a_thread_starts_afresh() -> None:
     assert {citation["quote"] for citation in second["citations"]} == {"Coffee is a bean."}
 
 
-async def test_a_second_question_forgets_the_documents_of_the_first() -> None:
+async def test_a_second_question_does_not_count_the_documents_of_the_first() -> None:
     graph: Graph = build()
     graph.checkpointer = InMemorySaver()
     config: RunnableConfig = {"configurable": {"thread_id": "t"}}
     answers = []
     for title, text in (("Tea", "Tea is a drink that is served hot."), ("Coffee", "Coffee is a bean that is roasted.")):
-        given = {"question": "Summarize the documents", "documents": [{"title": title, "text": text}]}
-        answers.append(await graph.ainvoke(given, config))
-    assert [answered["coverage"]["documents"] for answered in answers] == [1, 1]
+        graph_input = {"question": "Summarize the documents", "documents": [{"title": title, "text": text}]}
+        answers.append(await graph.ainvoke(graph_input, config))
+    assert [result["coverage"]["documents"] for result in answers] == [1, 1]
     assert "Tea" in answers[0]["answer"]
     assert "Tea" not in answers[1]["answer"]
 
 
-def test_quotes_of_one_section_share_a_mark() -> None:
+def test_quotes_of_one_section_have_one_number() -> None:
     cite = Citations({"rules.md": "version 2"})
     marks = [
         cite.mark("rules.md", "Rules", section, quote)
@@ -242,22 +243,22 @@ def test_quotes_of_one_section_share_a_mark() -> None:
     assert cite.sources() == "**Sources**\n\n- **Rules**, version 2: [1] Lunch · [2] Doors"
 
 
-async def test_a_model_words_the_answer_and_invented_marks_are_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def opened(name: str) -> BaseChatModel:
+async def test_invented_citations_of_a_model_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_model(name: str) -> BaseChatModel:
         assert name == "some:model"
         return GenericFakeChatModel(messages=iter([AIMessage("Tea is a drink, it says [1], and more [9].")]))
 
     monkeypatch.setenv("SLIPWAY_MODEL", "some:model")
-    monkeypatch.setattr(models, "open_model", opened)
-    answered = await ask("What is tea?", ["Tea is a drink."])
-    assert answered["answer"].startswith("Tea is a drink, it says [1], and more .")
-    assert "**Sources**" in answered["answer"]
+    monkeypatch.setattr(models, "open_model", open_model)
+    result = await ask("What is tea?", ["Tea is a drink."])
+    assert result["answer"].startswith("Tea is a drink, it says [1], and more .")
+    assert "**Sources**" in result["answer"]
 
 
-async def test_a_model_that_cannot_be_used_is_told_and_does_not_stop_the_answer(
+async def test_an_unavailable_model_is_a_note_and_the_answer_has_no_model_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("SLIPWAY_MODEL", "nobody:nothing")
-    answered = await ask("What is tea?", ["Tea is a drink."])
-    assert "Tea is a drink." in answered["answer"]
-    assert any("nobody:nothing" in note for note in answered["notes"])
+    monkeypatch.setenv("SLIPWAY_MODEL", "unknown:model")
+    result = await ask("What is tea?", ["Tea is a drink."])
+    assert "Tea is a drink." in result["answer"]
+    assert any("unknown:model" in note for note in result["notes"])

@@ -1,4 +1,4 @@
-"""What langgraph.json lists can be served: it imports, has schemas and a drawing, and leaves LangChain alone."""
+"""The graphs of langgraph.json: each imports without LangChain, and has schemas and a drawing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LISTED: dict[str, dict[str, str]] = json.loads((PROJECT_ROOT / "langgraph.json")
 
 
 @pytest.mark.parametrize("graph_id", LISTED)
-def test_each_graph_is_compiled_and_describes_itself(graph_id: str) -> None:
+def test_each_graph_is_compiled_and_has_schemas_and_a_drawing(graph_id: str) -> None:
     module, _, attribute = LISTED[graph_id]["path"].partition(":")
     graph: CompiledStateGraph[Any, Any, Any, Any] = getattr(importlib.import_module(module), attribute)
     assert isinstance(graph, CompiledStateGraph)
@@ -28,9 +28,9 @@ def test_each_graph_is_compiled_and_describes_itself(graph_id: str) -> None:
 
 
 @pytest.mark.processes
-def test_importing_the_graphs_opens_no_model_and_reads_no_library() -> None:
+def test_importing_the_graphs_imports_no_langchain() -> None:
     modules = ", ".join(entry["path"].partition(":")[0] for entry in LISTED.values())
     code = f"import sys, {modules}; sys.exit('langchain' in sys.modules)"
     env = {"SLIPWAY_LIBRARY_DIR": "/nowhere", "SLIPWAY_MODEL": "no:such"}
-    ended = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, env=env, check=False)
-    assert ended.returncode == 0
+    process = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, env=env, check=False)
+    assert process.returncode == 0

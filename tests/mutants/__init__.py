@@ -1,1 +1,1 @@
-"""Faults that are planted in the code one at a time, to see that the named tests notice them."""
+"""Faults that are planted in the code one at a time, to check that the named tests notice them."""

@@ -1,4 +1,4 @@
-"""The kept lists of planted faults: each breaks one promise, and names the tests that notice it.
+"""The lists of planted faults. Each fault breaks one promise and names the tests that notice it.
 
 A list is a TOML file of this folder, one for each area of the code:
 
@@ -10,7 +10,7 @@ A list is a TOML file of this folder, one for each area of the code:
     new = "…"
     tests = ["tests/runs/test_leases.py::test_a_lease_lasts_to_its_end"]
 
-A fault that nobody can ever notice has, instead of `tests`, `harmless` with the reason.
+A fault that no test can notice has `harmless` with the reason instead of `tests`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Fault:
 
     @classmethod
     def read(cls, stored: dict[str, object]) -> Self:
-        """From a table of the TOML file; `ValueError` names what is wrong with it."""
+        """From a table of the TOML file. Raises `ValueError`, which names the fault and the wrong member."""
         name = stored.get("name", "a fault without a name")
         texts = {member: stored.get(member) for member in ("name", "promise", "file", "old")}
         if missing := [member for member, text in texts.items() if not isinstance(text, str) or not text]:
@@ -50,14 +50,14 @@ class Fault:
         if not isinstance(tests, list) or not isinstance(new, str) or not isinstance(harmless, str):
             raise ValueError(f"{name}: `tests` must be a list, `new` and `harmless` texts")
         if bool(tests) == bool(harmless):
-            raise ValueError(f"{name}: either `tests` that notice it, or `harmless` with the reason why nobody can")
+            raise ValueError(f"{name}: either `tests` that notice it, or `harmless` with the reason why no test can")
         strings = {member: str(text) for member, text in texts.items()}
         return cls(**strings, new=new, tests=tuple(tests), harmless=harmless)
 
     def planted_in(self, source: str) -> str:
-        """The file's text with the fault; `ValueError` where it cannot be planted in exactly one place."""
-        if (found := source.count(self.old)) != 1:
-            raise ValueError(f"{self.name}: `old` occurs {found} times in {self.file}, not once")
+        """The source with the fault. Raises `ValueError` if `old` does not occur exactly once."""
+        if (count := source.count(self.old)) != 1:
+            raise ValueError(f"{self.name}: `old` occurs {count} times in {self.file}, not once")
         if self.old == self.new:
             raise ValueError(f"{self.name}: `old` and `new` are the same")
         return source.replace(self.old, self.new)
@@ -65,7 +65,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class FaultList:
-    """The faults of one TOML file; `about` is the comment that it begins with."""
+    """The faults of one TOML file; `about` is its first comment."""
 
     area: str
     about: str
@@ -73,18 +73,18 @@ class FaultList:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """`ValueError` names the fault that is written wrongly."""
+        """Raises `ValueError`, which names the invalid fault."""
         text = path.read_text()
         about = " ".join(line.lstrip("# ") for line in text.split("\n\n")[0].splitlines())
-        faults = tuple(Fault.read(each) for each in tomllib.loads(text).get("fault", []))
+        faults = tuple(Fault.read(table) for table in tomllib.loads(text).get("fault", []))
         return cls(path.stem, about, faults)
 
 
-def kept_lists() -> list[FaultList]:
-    """All lists, in the order of their areas' names."""
+def fault_lists() -> list[FaultList]:
+    """All lists, by the names of their areas."""
     return [FaultList.read(path) for path in sorted(HERE.glob("*.toml"))]
 
 
 def to_plant(lists: Iterable[FaultList]) -> list[Fault]:
-    """Those that tests must notice."""
-    return [fault for each in lists for fault in each.faults if not fault.harmless]
+    """The faults that tests must notice."""
+    return [fault for fault_list in lists for fault in fault_list.faults if not fault.harmless]

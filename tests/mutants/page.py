@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Final
 
-from tests.mutants.faults import ROOT, Fault, FaultList, kept_lists
+from tests.mutants.faults import ROOT, Fault, FaultList, fault_lists
 
 PAGE: Final = ROOT / "docs" / "planted-faults.md"
 
@@ -13,24 +13,23 @@ INTRODUCTION: Final = """\
 # Planted faults
 
 Each row is a small fault in the code that breaks one promise, and the test that notices it. `make mutants` plants them
-one at a time in a copy of the checkout and runs their tests; it fails when a fault goes unnoticed. Every run of
-`.ci/run` tries a sample, another one for each commit. The lists are in `tests/mutants/`; this page is written from them
-by `python -m tests.mutants --write-table`.
+one at a time in a copy of the checkout and runs their tests; it fails when a fault is not noticed. Every run of
+`.ci/run` plants a sample, another one for each commit. The lists are in `tests/mutants/`; this page is generated
+from them by `python -m tests.mutants --write-table`.
 """
 
 
 def page() -> str:
-    """The whole page."""
-    return "\n".join([INTRODUCTION, *(_section(each) for each in kept_lists())])
+    return "\n".join([INTRODUCTION, *(_section(fault_list) for fault_list in fault_lists())])
 
 
-def _section(each: FaultList) -> str:
-    rows = [_row(fault) for fault in each.faults]
+def _section(fault_list: FaultList) -> str:
+    rows = [_row(fault) for fault in fault_list.faults]
     return "\n".join(
         [
-            f"## {each.area.replace('-', ' ').capitalize()}",
+            f"## {fault_list.area.replace('-', ' ').capitalize()}",
             "",
-            f"{each.about} {len(each.faults)} faults.",
+            f"{fault_list.about} {len(fault_list.faults)} faults.",
             "",
             "| promise | file | fault | noticed by |",
             "|---|---|---|---|",
@@ -42,12 +41,12 @@ def _section(each: FaultList) -> str:
 
 def _row(fault: Fault) -> str:
     noticed_by = " ".join(f"`{test.removeprefix('tests/')}`" for test in fault.tests)
-    last = noticed_by or f"Nobody can: {_escaped(fault.harmless)}"
+    last = noticed_by or f"No test can: {_escaped(fault.harmless)}"
     return f"| {_escaped(fault.promise)} | `{fault.file}` | {_change(fault)} | {last} |"
 
 
 def _change(fault: Fault) -> str:
-    """The lines that differ; a line end in between is shown as ⏎."""
+    """The lines that differ; a line end is shown as ⏎."""
     lines = list(difflib.ndiff(fault.old.splitlines(), fault.new.splitlines()))
     before = _code([line[2:] for line in lines if line.startswith("- ")])
     after = _code([line[2:] for line in lines if line.startswith("+ ")])
@@ -57,7 +56,7 @@ def _change(fault: Fault) -> str:
 
 
 def _escaped(text: str) -> str:
-    """For a cell of a Markdown table, where a `|` ends the cell also within code."""
+    """For a cell of a Markdown table: a `|` would end the cell, also in code."""
     return text.replace("|", "\\|")
 
 

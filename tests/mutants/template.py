@@ -1,8 +1,7 @@
-"""A script that runs pytest in forks of itself: each starts in milliseconds, for what others wrote is imported already.
+"""A script that runs pytest in forks of itself. A fork starts in milliseconds, as the libraries are imported already.
 
-It reads lines of JSON, `[arguments of pytest, file for its output]`, and answers each with the exit code in a line. The
-code under test must never be imported here: a fork must read the files as they are then.
-"""
+It reads lines of JSON, `[arguments of pytest, file for its output]`, and prints the exit code of each in a line. The
+code under test must not be imported here, as a fork must read the current files."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from typing import Final
 
 import pytest
 
-OTHERS: Final = (
+LIBRARIES: Final = (
     *(
         "arq",
         "cryptography.fernet",
@@ -33,10 +32,10 @@ OTHERS: Final = (
 
 
 def main() -> None:
-    """Answers until the input ends."""
+    """Runs pytest for each line until the input ends."""
     with tempfile.TemporaryDirectory() as empty:  # imports all plugins
         pytest.main(["-q", "-p", "no:cacheprovider", "--rootdir", empty, empty])
-    for name in OTHERS:
+    for name in LIBRARIES:
         importlib.import_module(name)
     print("ready", file=sys.stderr, flush=True)
     for line in sys.stdin:
@@ -53,7 +52,7 @@ def _exit_code_of_fork(arguments: list[str], output: str) -> int:
 
 
 def _run(arguments: list[str], output: str) -> None:
-    """In the fork. What it leaves behind must not run what the template has registered for its own end."""
+    """Runs in the fork, and exits without the exit handlers of the template."""
     code = 1
     try:
         os.setsid()

@@ -1,4 +1,4 @@
-"""The lists of planted faults fit the code and the tests, and docs/planted-faults.md shows them."""
+"""The lists of planted faults match the code and the tests, and docs/planted-faults.md is up to date."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.faults import ROOT, Fault, FaultList, kept_lists, to_plant
+from tests.mutants.faults import ROOT, Fault, FaultList, fault_lists, to_plant
 from tests.mutants.page import PAGE, page
 from tests.mutants.planting import Copy
 
@@ -21,7 +21,7 @@ FAULT = Fault("a", "p", "app/slipway/a.py", "x > 1", "x > 2", ("tests/test_a.py:
 
 def test_every_fault_can_be_planted() -> None:
     wrong = []
-    for fault in (fault for each in kept_lists() for fault in each.faults):
+    for fault in (fault for fault_list in fault_lists() for fault in fault_list.faults):
         assert fault.file.split("/")[0] in {"app", "workers", "examples"}, f"{fault.name}: {fault.file} is not code"
         try:
             fault.planted_in((ROOT / fault.file).read_text())
@@ -31,19 +31,19 @@ def test_every_fault_can_be_planted() -> None:
 
 
 def test_every_name_is_used_once() -> None:
-    names = [fault.name for each in kept_lists() for fault in each.faults]
+    names = [fault.name for fault_list in fault_lists() for fault in fault_list.faults]
     assert [name for name in set(names) if names.count(name) > 1] == []
 
 
 def test_every_named_test_exists() -> None:
-    named = {test.partition("[")[0] for fault in to_plant(kept_lists()) for test in fault.tests}
+    named = {test.partition("[")[0] for fault in to_plant(fault_lists()) for test in fault.tests}
     files = {test.partition("::")[0] for test in named}
     found = {f"{file}::{name}" for file in files for name in names_of_tests(ROOT / file)}
     assert named - found == set()
 
 
 def names_of_tests(path: Path) -> set[str]:
-    """Those of a file, with their class where they have one."""
+    """The names of the tests of a file; methods with their class."""
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     body = ast.parse(path.read_text()).body
     classes = [each for each in body if isinstance(each, ast.ClassDef)]
@@ -51,13 +51,13 @@ def names_of_tests(path: Path) -> set[str]:
     return {each.name for each in body if isinstance(each, functions)} | methods
 
 
-def test_the_page_is_that_of_the_lists() -> None:
-    """To write it anew: `python -m tests.mutants --write-table`."""
+def test_the_page_is_up_to_date() -> None:
+    """`python -m tests.mutants --write-table` writes it."""
     assert PAGE.read_text() == page()
 
 
 @pytest.mark.parametrize("source", ["", "x > 1 or x > 1"], ids=["nowhere", "twice"])
-def test_a_fault_that_has_no_one_place_is_refused(source: str) -> None:
+def test_a_fault_whose_old_text_does_not_occur_once_is_rejected(source: str) -> None:
     with pytest.raises(ValueError, match="not once"):
         FAULT.planted_in(source)
 
@@ -72,7 +72,7 @@ def test_a_fault_that_has_no_one_place_is_refused(source: str) -> None:
     ],
     ids=["incomplete", "without-tests", "tests-and-harmless", "unknown-member"],
 )
-def test_a_list_that_is_written_wrongly_is_refused(tmp_path: Path, lines: str) -> None:
+def test_an_invalid_list_is_rejected(tmp_path: Path, lines: str) -> None:
     path = tmp_path / "some.toml"
     path.write_text(f"# Some.\n\n[[fault]]\n{lines}\n")
     with pytest.raises(ValueError, match="a: "):
@@ -81,7 +81,7 @@ def test_a_list_that_is_written_wrongly_is_refused(tmp_path: Path, lines: str) -
 
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Copy]:
-    """Of a small checkout with one module and its tests."""
+    """A copy of a small checkout with one module and its tests."""
     checkout = tmp_path / "checkout"
     for name, text in {
         "app/slipway/a.py": "def big(x: int) -> bool:\n    return x > 1\n",
@@ -98,21 +98,21 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Copy]:
     copy.close()
 
 
-def test_a_copy_says_which_test_noticed_a_fault_and_takes_it_out_again(copy: Copy) -> None:
+def test_a_copy_reports_the_test_that_noticed_a_fault_and_removes_the_fault(copy: Copy) -> None:
     assert copy.outcome(FAULT).noticed_by == "tests/test_a.py::test_a"
-    assert copy.outcome(FAULT).noticed_by == "tests/test_a.py::test_a", "it was taken out in between"
+    assert copy.outcome(FAULT).noticed_by == "tests/test_a.py::test_a", "the fault was removed in between"
     unnoticed = copy.outcome(replace(FAULT, tests=("tests/test_a.py::test_b",)))
-    assert (unnoticed.noticed_by, unnoticed.said) == (None, "")
+    assert (unnoticed.noticed_by, unnoticed.output) == (None, "")
 
 
-def test_a_test_that_fails_without_the_fault_notices_nothing(copy: Copy) -> None:
+def test_a_test_that_fails_without_the_fault_does_not_count(copy: Copy) -> None:
     outcome = copy.outcome(replace(FAULT, tests=("tests/test_b.py::test_c",)))
     assert outcome.noticed_by is None
-    assert "without the fault these tests do not pass" in outcome.said
+    assert "without the fault these tests do not pass" in outcome.output
 
 
 def test_a_fault_that_stops_the_import_is_noticed_by_no_test(copy: Copy) -> None:
     broken = Fault("b", "p", "app/slipway/a.py", "def big", "def ..big", ("tests/test_a.py::test_a",))
     outcome = copy.outcome(broken)
     assert outcome.noticed_by is None
-    assert "SyntaxError" in outcome.said
+    assert "SyntaxError" in outcome.output
