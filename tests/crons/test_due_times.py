@@ -219,13 +219,13 @@ async def deleted_with_its_assistant(services: Services, cron_id: str) -> None:
 
 async def disabled(services: Services, cron_id: str) -> None:
     cron = await services.crons.get(cron_id)
-    await services.crons.change(cron_id, cron.disabled(), now_ms(), moves=True)
+    await services.crons.change(cron_id, cron.disabled(), now_ms(), reschedule=True)
 
 
 async def rescheduled(services: Services, cron_id: str) -> None:
     cron = await services.crons.get(cron_id)
     new = replace(cron.disabled(), enabled=True, schedule=Schedule("0 0 1 1 *", None))
-    await services.crons.change(cron_id, new, now_ms(), moves=True)
+    await services.crons.change(cron_id, new, now_ms(), reschedule=True)
 
 
 async def deleted_and_created_again(services: Services, cron_id: str) -> None:
@@ -274,7 +274,7 @@ async def test_a_change_that_keeps_the_due_time_keeps_its_run(
     due_ms = await due_times.make_due(cron_id)
     await sdk.crons.update(cron_id, metadata={"a": 1})
     cron = await services.crons.get(cron_id)
-    await services.crons.change(cron_id, replace(cron.disabled(), enabled=True), due_ms - 1, moves=True)
+    await services.crons.change(cron_id, replace(cron.disabled(), enabled=True), due_ms - 1, reschedule=True)
     assert await Scheduler(services).run_once() == 1
 
 

@@ -48,7 +48,7 @@ async def test_busy_threads_do_not_keep_the_sweep_from_those_behind_them(stores:
 async def test_the_newest_states_from_outside_are_kept_for_followers(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scripts, "STATES_KEPT", 3)
+    monkeypatch.setattr(scripts, "MAX_STATE_WRITES", 3)
     thread_id = await stores.create_thread()
     written = [new_id() for _ in range(5)]
     for checkpoint_id in written:

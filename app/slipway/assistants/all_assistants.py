@@ -1,7 +1,7 @@
 """Every assistant that a request can name: the system assistants of all graphs, and those that clients created.
 
-Everywhere a request may give an assistant's id, it may give the name of a graph instead: it means the graph's system
-assistant.
+Wherever a request names an assistant by its id, it may give the name of a graph instead. The name stands for the
+graph's system assistant.
 """
 
 from __future__ import annotations

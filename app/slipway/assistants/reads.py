@@ -7,7 +7,7 @@ from typing import Final
 
 from slipway.access.filtered_reads import FilteredFields, read_filtered
 from slipway.access.filters import AccessFilter
-from slipway.assistants.scripts import RECORD, Record
+from slipway.assistants.scripts import RECORD_FIELDS, AssistantFields
 from slipway.redis.hash_fields import Fields
 from slipway.redis.read_stubs import ReadStubs
 
@@ -17,15 +17,15 @@ _TIMES: Final = ("updated_us", "members_of_us")
 class AssistantReads(ReadStubs):
     """One round trip each."""
 
-    async def record(self, assistant_id: str) -> Record | None:
+    async def record(self, assistant_id: str) -> AssistantFields | None:
         """None for an unknown assistant."""
         return (await self.records([assistant_id]))[0]
 
-    async def records(self, assistant_ids: Sequence[str]) -> list[Record | None]:
+    async def records(self, assistant_ids: Sequence[str]) -> list[AssistantFields | None]:
         """In the order of the ids, None for each unknown assistant."""
         keys = [self._keys.assistant(assistant_id) for assistant_id in assistant_ids]
-        reads = [self._pipeline.send("HMGET", key, *RECORD, repeatable=True) for key in keys]
-        records: list[Record] = [await read for read in reads]
+        reads = [self._pipeline.send("HMGET", key, *RECORD_FIELDS, repeatable=True) for key in keys]
+        records: list[AssistantFields] = [await read for read in reads]
         return [record if record[0] is not None else None for record in records]
 
     async def all_fields(self, assistant_id: str) -> Fields:

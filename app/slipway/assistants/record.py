@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from slipway.assistants.scripts import Content, Record, content_of
+from slipway.assistants.scripts import AssistantFields, Content, content_of
 from slipway.clock import iso
 from slipway.errors import RefusedRequest
 from slipway.serialization.json_encoding import dumps
@@ -81,7 +81,7 @@ def config_and_context(
     return config, context if config is None else configurable
 
 
-def assistant_from(assistant_id: str, fields: Record, *, of_version: bool = False) -> Assistant:
+def assistant_from(assistant_id: str, fields: AssistantFields, *, of_version: bool = False) -> Assistant:
     """The record of stored fields. With `of_version` they are those of one entry in the list of versions, whose
     creation time is that of the version."""
     created_us, updated_us, version, packed = fields

@@ -13,12 +13,12 @@ from slipway.redis.script_stubs import ScriptStubs
 
 _CREATE = load("assistant_create")
 _PATCH = load("assistant_patch")
-_CHOOSE = load("assistant_set_version")
+_SET_VERSION = load("assistant_set_version")
 _DELETE = load("assistant_delete")
 _MEMBERS = load("assistant_members")
-_SYSTEM_SINCE = load("system_assistant_created")
+_SYSTEM_ASSISTANT_CREATED = load("system_assistant_created")
 
-RECORD: Final = ("created_us", "updated_us", "version", "content")
+RECORD_FIELDS: Final = ("created_us", "updated_us", "version", "content")
 """The fields that the stubs return, in this order."""
 
 
@@ -34,19 +34,19 @@ class Content(TypedDict, total=False):
     created_us: str
 
 
-Record = Sequence[bytes | None]
-"""The values of the fields `RECORD`."""
+AssistantFields = Sequence[bytes | None]
+"""The values of the fields `RECORD_FIELDS`."""
 
 
 class AssistantScripts(ScriptStubs):
     """Each method takes one round trip."""
 
-    async def create(self, assistant_id: str, content: Content, token: str) -> tuple[Record | None, bool]:
+    async def create(self, assistant_id: str, content: Content, token: str) -> tuple[AssistantFields | None, bool]:
         """Returns the record of the new assistant and True. If the assistant exists: None, and whether a request with
         the same `token` created it."""
-        args = self._args(assistant_id=assistant_id, content=content, token=token, record=RECORD)
-        word, answer = await self._pipeline.run(_CREATE, [], args)
-        return (answer, True) if word == b"ok" else (None, answer == token.encode())
+        args = self._args(assistant_id=assistant_id, content=content, token=token, record=RECORD_FIELDS)
+        status, reply = await self._pipeline.run(_CREATE, [], args)
+        return (reply, True) if status == b"ok" else (None, reply == token.encode())
 
     async def write_members(self, assistant_id: str) -> None:
         """Updates the fields with single metadata members, for access filters, if they are out of date."""
@@ -54,16 +54,18 @@ class AssistantScripts(ScriptStubs):
 
     async def patch(
         self, assistant_id: str, changes: Content, metadata: Mapping[str, str], token: str
-    ) -> Record | None:
+    ) -> AssistantFields | None:
         """Returns the record with its new version; None if the assistant does not exist."""
-        args = self._args(assistant_id=assistant_id, changes=changes, metadata=metadata, token=token, record=RECORD)
+        args = self._args(
+            assistant_id=assistant_id, changes=changes, metadata=metadata, token=token, record=RECORD_FIELDS
+        )
         reply = await self._pipeline.run(_PATCH, [], args)
         return reply[1] if len(reply) > 1 else None
 
-    async def choose(self, assistant_id: str, version: int) -> tuple[str, Record | None]:
+    async def set_current_version(self, assistant_id: str, version: int) -> tuple[str, AssistantFields | None]:
         """("ok", record), ("missing", None) or ("no_version", None)."""
         reply = await self._pipeline.run(
-            _CHOOSE, [], self._args(assistant_id=assistant_id, version=version, record=RECORD)
+            _SET_VERSION, [], self._args(assistant_id=assistant_id, version=version, record=RECORD_FIELDS)
         )
         return reply[0].decode(), reply[1] if len(reply) > 1 else None
 
@@ -72,9 +74,9 @@ class AssistantScripts(ScriptStubs):
         reply = await self._pipeline.run(_DELETE, [], self._args(assistant_id=assistant_id))
         return bool(reply[0] == b"ok")
 
-    async def system_since(self, graph_id: str) -> int:
+    async def system_assistant_created_us(self, graph_id: str) -> int:
         """When this deployment first served the graph, in µs since 1970."""
-        return int(await self._pipeline.run(_SYSTEM_SINCE, [], self._args(graph_id=graph_id)))
+        return int(await self._pipeline.run(_SYSTEM_ASSISTANT_CREATED, [], self._args(graph_id=graph_id)))
 
 
 def content_of(packed: bytes) -> dict[str, Any]:

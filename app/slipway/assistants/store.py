@@ -83,7 +83,7 @@ class AssistantStore:
 
     async def set_current_version(self, assistant_id: str, version: int) -> Assistant:
         """Makes a stored version the current one. Raises `NotFound` for an unknown assistant or version."""
-        status, fields = await self._scripts.choose(assistant_id, version)
+        status, fields = await self._scripts.set_current_version(assistant_id, version)
         if fields is None:
             raise NotFound("version" if status == "no_version" else "assistant", str(version) or assistant_id)
         return assistant_from(assistant_id, fields)
@@ -107,4 +107,4 @@ class AssistantStore:
 
     async def system_assistant_created_at(self, graph_id: str) -> str:
         """When this deployment first served the graph; stored on the first call."""
-        return iso(await self._scripts.system_since(graph_id))
+        return iso(await self._scripts.system_assistant_created_us(graph_id))

@@ -1,4 +1,4 @@
-"""System assistants: each graph of langgraph.json has one without anybody creating it.
+"""System assistants: each graph of langgraph.json has one that no client has created.
 
 Its id is a function of the graph's name, so clients can compute it. Of its fields only the creation time is stored: a
 run with a system assistant reads nothing.
@@ -81,7 +81,7 @@ class SystemAssistants:
         if graph_id not in self._cached:
             try:
                 manifest = await self._graphs.manifest(graph_id)
-            except GraphUnavailable:  # a factory that needs a run's config; whether it can serve runs, the runs show
+            except GraphUnavailable:  # its factory needs the config of a run, so runs may work
                 return await self._build(graph_id, graph_id, self._graphs.spec(graph_id).description)
             self._cached[graph_id] = await self._build(graph_id, manifest.name, manifest.description)
         return self._cached[graph_id]

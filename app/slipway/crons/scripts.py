@@ -46,8 +46,8 @@ class CronScripts(ScriptStubs):
         metadata: Mapping[str, str],
         *,
         create: bool,
-        drops: Sequence[str] = (),
-        moves: bool,
+        removed_fields: Sequence[str] = (),
+        reschedule: bool,
         next_ms: int | None,
     ) -> SavedCron | None:
         """Creates or changes a cron. Returns None if the cron to change does not exist. `metadata` is stored a second
@@ -57,8 +57,8 @@ class CronScripts(ScriptStubs):
             fields=changes,
             metadata=metadata,
             create=create,
-            drops=list(drops),
-            moves=moves,
+            removed_fields=list(removed_fields),
+            reschedule=reschedule,
             next_ms=next_ms,
             seed=str(uuid4()),
         )

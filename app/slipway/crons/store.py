@@ -61,18 +61,24 @@ class CronStore:
             fields["thread_created_us"] = incarnation
         next_ms = new.schedule.after(now_ms) if new.enabled else None
         saved = await self._scripts.save(
-            cron_id, fields, json_members(new.metadata), create=True, moves=True, next_ms=next_ms
+            cron_id, fields, json_members(new.metadata), create=True, reschedule=True, next_ms=next_ms
         )
         return cron_from(_found(cron_id, saved).fields, now_ms)
 
-    async def change(self, cron_id: str, new: NewCron, now_ms: int, *, moves: bool) -> Cron:
-        """Replaces the cron. With `moves` its next due time is computed again; then no run of its earlier due time is
-        created after the change. Raises `NotFound`."""
+    async def change(self, cron_id: str, new: NewCron, now_ms: int, *, reschedule: bool) -> Cron:
+        """Replaces the cron. With `reschedule` its next due time is computed again, and after the change no run of its
+        earlier due time is created. Raises `NotFound`."""
         changes = new.fields()
         next_ms = new.schedule.after(now_ms) if new.enabled else None
-        drops = [name for name in OPTIONAL if name not in changes]
+        removed_fields = [name for name in OPTIONAL if name not in changes]
         result = await self._scripts.save(
-            cron_id, changes, json_members(new.metadata), create=False, drops=drops, moves=moves, next_ms=next_ms
+            cron_id,
+            changes,
+            json_members(new.metadata),
+            create=False,
+            removed_fields=removed_fields,
+            reschedule=reschedule,
+            next_ms=next_ms,
         )
         saved = _found(cron_id, result)
         cron = cron_from(saved.fields, now_ms)

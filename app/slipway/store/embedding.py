@@ -134,17 +134,17 @@ def _tokenized(fields: Sequence[str]) -> Paths:
         raise InvalidRequest("index", f"is not a list of paths: {error}") from None
 
 
-def _embeddings(named: str, load: Callable[[str], object]) -> Embeddings:
+def _embeddings(text: str, load: Callable[[str], object]) -> Embeddings:
     """`./file.py:name` or `package.module:name` is an object of the project: an `Embeddings`, or a function, async or
     not. Any other text is a provider's model. Raises `ConfigError`."""
     try:
-        where = named.rpartition(":")[0]
-        if "/" in where or "." in where:
-            return ensure_embeddings(load(named))  # type: ignore[arg-type,unused-ignore]
+        module = text.rpartition(":")[0]
+        if "/" in module or "." in module:
+            return ensure_embeddings(load(text))  # type: ignore[arg-type,unused-ignore]
         from langchain.embeddings import init_embeddings
 
-        return init_embeddings(named)  # type: ignore[no-any-return,unused-ignore]
+        return init_embeddings(text)  # type: ignore[no-any-return,unused-ignore]
     except ImportError as error:
-        raise ConfigError(f"store.index.embed: {named!r} needs a package: {error} (extra `models`)") from error
+        raise ConfigError(f"store.index.embed: {text!r} needs a package: {error} (extra `models`)") from error
     except Exception as error:
-        raise ConfigError(f"store.index.embed: {named!r} cannot be used: {error}") from error
+        raise ConfigError(f"store.index.embed: {text!r} cannot be used: {error}") from error

@@ -42,8 +42,8 @@ def matches(value: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
 
 
 def with_access_filter(conditions: Mapping[str, Any], access_filter: AccessFilter) -> dict[str, Any]:
-    """A client's conditions and the caller's access filter. A client cannot send a `AccessFilter`: its conditions are
-    JSON."""
+    """A client's conditions, and the access filter of its user. A client cannot send an `AccessFilter`, because its
+    conditions are JSON."""
     return {**conditions, _ACCESS_FILTER: access_filter} if access_filter else dict(conditions)
 
 

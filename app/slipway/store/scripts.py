@@ -11,7 +11,7 @@ from slipway.redis.script_stubs import ScriptStubs
 
 _PUT = load("store_put")
 _GET = load("store_get")
-_DROP = load("store_delete")
+_DELETE = load("store_delete")
 
 
 class StoreScripts(ScriptStubs):
@@ -27,22 +27,22 @@ class StoreScripts(ScriptStubs):
 
     def delete(self, namespace: str, key: str) -> asyncio.Future[Any]:
         """Deletes an item, if it exists."""
-        return self._pipeline.run(_DROP, [], self._args(ns=namespace, key=key))
+        return self._pipeline.run(_DELETE, [], self._args(ns=namespace, key=key))
 
     def sweep(self, limit: int) -> asyncio.Future[Any]:
         """Deletes up to `limit` expired items. Returns how many."""
-        return self._pipeline.run(_DROP, [], self._args(limit=limit))
+        return self._pipeline.run(_DELETE, [], self._args(limit=limit))
 
-    async def namespaces(self, lead: str) -> list[str]:
-        """The namespaces with items that begin with the labels of `lead`, sorted by name."""
-        least, most = (f"[{lead}.", f"({lead}/") if lead else ("-", "+")  # a slash is what follows a dot
-        found = await self._pipeline.send("ZRANGEBYLEX", self._keys.store_namespaces, least, most, repeatable=True)
+    async def namespaces(self, prefix: str) -> list[str]:
+        """The namespaces with items that begin with the labels of `prefix`, sorted by name."""
+        first, last = (f"[{prefix}.", f"({prefix}/") if prefix else ("-", "+")  # "/" follows "." in ASCII
+        found = await self._pipeline.send("ZRANGEBYLEX", self._keys.store_namespaces, first, last, repeatable=True)
         return [name.decode()[:-1] for name in found]
 
-    def newest(self, namespace: str, most: int) -> asyncio.Future[list[bytes]]:
+    def newest(self, namespace: str, limit: int) -> asyncio.Future[list[bytes]]:
         """A flat list of keys and the times of their last put, the newest first."""
         order = self._keys.store_order(namespace)
-        return self._pipeline.send("ZREVRANGE", order, 0, most - 1, "WITHSCORES", repeatable=True)
+        return self._pipeline.send("ZREVRANGE", order, 0, limit - 1, "WITHSCORES", repeatable=True)
 
     def vectors(self, namespace: str, keys: Sequence[str]) -> asyncio.Future[list[bytes | None]]:
         """The stored vectors of each key."""

@@ -47,9 +47,9 @@ class ItemSearch:
         return items
 
     async def _by_time(self, op: SearchOp) -> list[SearchItem]:
-        wanted, matched = op.offset + op.limit, 0
+        needed, matched = op.offset + op.limit, 0
         page: list[SearchItem] = []
-        item_keys = await self._item_keys(dotted(op.namespace_prefix), None if op.filter else wanted)
+        item_keys = await self._item_keys(dotted(op.namespace_prefix), None if op.filter else needed)
         for start in range(0, len(item_keys), _PAGE):
             for item in await self._read(item_keys[start : start + _PAGE], refresh=False):
                 if not matches(item.value, op.filter or {}):
@@ -57,7 +57,7 @@ class ItemSearch:
                 matched += 1
                 if matched > op.offset:
                     page.append(item)
-                if matched == wanted:
+                if matched == needed:
                     return page
         return page
 

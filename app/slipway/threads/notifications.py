@@ -21,7 +21,7 @@ class NotificationKind(Enum):
     EVENT = "event"
     METADATA = "metadata"
     MISSED = "missed"
-    """The connection was lost and is available again: anything may have happened in between."""
+    """The connection was lost and restored: notifications may have been missed."""
 
 
 NotificationHandler = Callable[[NotificationKind], None]
@@ -66,7 +66,7 @@ class ThreadNotifications:
 
     @contextmanager
     def subscribed(self, thread_id: str, handler: NotificationHandler) -> Iterator[asyncio.Future[None]]:
-        """Calls `handler` for each notification until the block is left. Yields a future that is done when the
+        """Calls `handler` for each notification until the block ends. Yields a future that is done when the
         subscription is active."""
         subscription = self._subscriptions.get(thread_id)
         channel = notification_channel(self._keys, thread_id)

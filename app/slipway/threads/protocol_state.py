@@ -11,7 +11,8 @@ from langgraph.types import Interrupt, PregelTask, StateSnapshot
 _SECRET_WORDS: Final = ("key", "token", "secret", "password", "auth", "credential", "cookie")
 """Metadata is not public if its name contains one of these words. LangGraph keeps the same names out of traces."""
 _NAMES_OF_GRAPHS: Final = frozenset({"parents", "checkpoint_map", "counters_since_delta_snapshot"})
-"""Metadata whose members are named after nodes or channels: a node may be called `author`."""
+"""Metadata whose members are named after nodes or channels. Such a name may contain a secret word by chance: `author`
+contains `auth`."""
 _CHECKPOINT_REF_FIELDS: Final = ("thread_id", "checkpoint_ns", "checkpoint_id")
 
 

@@ -20,12 +20,12 @@ _DELETE = load("thread_delete")
 _EXPECT_CRONS = load("thread_expect_crons")
 _DELETE_CRONS = load("thread_crons_delete")
 
-STATES_KEPT: Final = 100
-"""How many checkpoints that were written outside runs a thread keeps for its followers."""
+MAX_STATE_WRITES: Final = 100
+"""How many state writes a thread stores for its followers; older ones are removed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class SweepResult:
     """The result of a sweep: deleted threads, threads whose checkpoints must be pruned, the number of busy threads, and
     the deleted threads whose crons must be deleted. A pair is a thread id and the thread's incarnation."""
 
@@ -57,9 +57,9 @@ class ThreadScripts(ScriptStubs):
         *,
         members: Sequence[str] = (),
     ) -> tuple[str, list[Any]] | LeftoversExist:
-        """("ok", the flat fields of the new thread), ("exists", the `token` of the thread that exists and these
-        `members` of its metadata), or `LeftoversExist`. `token` tells
-        this request's repetition from another's."""
+        """Returns ("ok", the flat fields of the new thread), ("exists", the `token` of the existing thread and these
+        `members` of its metadata), or `LeftoversExist`. A caller that finds its own `token` has created the thread
+        itself, by an earlier try of the same request."""
         arguments = {
             "thread_id": thread_id,
             "metadata": metadata,
@@ -82,15 +82,15 @@ class ThreadScripts(ScriptStubs):
         incarnation: str | None = None,
     ) -> Fields | None:
         """Changes a thread. Returns its fields; None if no such thread exists, or none that was created at
-        `incarnation`. `state` is the status after a state write, whose checkpoint `checkpoint_id` is kept for
-        followers for `event_ttl_s`."""
+        `incarnation`. `state` is the status after a state write, whose checkpoint `checkpoint_id` is stored
+        for followers for `event_ttl_s` seconds."""
         arguments = {
             "thread_id": thread_id,
             "fields": changes,
             "state": state,
             "checkpoint_id": checkpoint_id,
             "event_ttl_s": event_ttl_s,
-            "states_kept": STATES_KEPT,
+            "max_state_writes": MAX_STATE_WRITES,
             "ttl": ttl,
             "incarnation": incarnation,
         }
@@ -117,18 +117,18 @@ class ThreadScripts(ScriptStubs):
     async def copy(
         self, source: str, thread_id: str, token: str, ttl: Ttl | None, metadata: dict[str, str] | None = None
     ) -> tuple[str, Fields] | LeftoversExist:
-        """("ok" or "exists", fields of the new thread), ("missing", {}), or `LeftoversExist`."""
+        """Returns ("ok" or "exists", fields of the thread), ("missing", {}) without a source, or `LeftoversExist`."""
         args = self._args(source=source, thread_id=thread_id, token=token, ttl=ttl, metadata=metadata)
         reply = await self._pipeline.run(_COPY, [], args)
         if reply[0] == b"leftovers":
             return LeftoversExist()
         return reply[0].decode(), fields_of(reply[1]) if len(reply) > 1 else {}
 
-    async def sweep(self, limit: int, pruned: Sequence[tuple[str, str]] = ()) -> Swept:
+    async def sweep(self, limit: int, pruned: Sequence[tuple[str, str]] = ()) -> SweepResult:
         """Handles up to `limit` expired threads. `pruned` are the threads that were pruned since the last sweep."""
         reply = await self._pipeline.run(_SWEEP, [], self._args(limit=limit, pruned=list(pruned)))
         deleted, to_prune, busy, with_crons = reply
-        return Swept([name.decode() for name in deleted], _pairs(to_prune), int(busy), _pairs(with_crons))
+        return SweepResult([name.decode() for name in deleted], _pairs(to_prune), int(busy), _pairs(with_crons))
 
 
 def _pairs(flat: Sequence[bytes]) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from slipway.exception_text import class_name, is_a, message_of, traceback_of
 
 log = structlog.get_logger(__name__)
 
-_SHOWN_ERRORS: Final = (InvalidUpdateError, EmptyChannelError, ValueError, KeyError, TypeError)
+_PUBLIC_ERRORS: Final = (InvalidUpdateError, EmptyChannelError, ValueError, KeyError, TypeError)
 
 
 def update_error(graph_id: str, error: BaseException) -> RefusedRequest | None:
@@ -23,7 +23,7 @@ def update_error(graph_id: str, error: BaseException) -> RefusedRequest | None:
     included only for exceptions whose texts are meant for users: any other text may contain secrets."""
     if is_a(error, (SlipwayError, ConnectionError, asyncio.CancelledError)):
         return None
-    if is_a(error, _SHOWN_ERRORS):
+    if is_a(error, _PUBLIC_ERRORS):
         return RefusedRequest(f"graph {graph_id!r} rejected the update: {message_of(error)}")
     log.warning("state_write.raised", graph=graph_id, exception=traceback_of(error))
     return RefusedRequest(f"graph {graph_id!r} rejected the update: it raised {class_name(error)}")
@@ -33,8 +33,10 @@ def update_of(values: Any, command: Mapping[str, Any] | None, as_node: str | Non
     """One state write in LangGraph's form. A command replaces the values."""
     if command is None:
         return StateUpdate(update_values(values), as_node)
-    jump = Command(resume=command.get("resume"), update=_pairs(command.get("update")), goto=_goto(command.get("goto")))
-    return StateUpdate(cast("dict[str, Any]", jump), as_node)
+    langgraph_command = Command(
+        resume=command.get("resume"), update=_pairs(command.get("update")), goto=_goto(command.get("goto"))
+    )
+    return StateUpdate(cast("dict[str, Any]", langgraph_command), as_node)
 
 
 def update_values(values: Any) -> Any:

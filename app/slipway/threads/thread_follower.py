@@ -116,7 +116,7 @@ class ThreadFollower:
                             await notified.wait()
 
     async def end_position(self, thread_id: str) -> ThreadPosition:
-        """The position after everything that happened so far, within the run that executes or is queued again."""
+        """The position after all events so far. It lies within the run that executes, or that is queued again."""
         progress = await self._reads.progress(thread_id)
         unfinished = progress.active_run_id or await self._reads.first_waiting_run(thread_id)
         if unfinished is not None:

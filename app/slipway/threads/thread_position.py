@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from slipway.runs.events import EventPosition
 
 _PER_MS: Final = 1_000_000
-_STATES: Final = 10**20
+_STATE_WRITES: Final = 10**20
 _ID: Final = re.compile(r"(\d{1,100})(?:-(\d{1,100}|\*))?", re.ASCII)
 
 
@@ -32,7 +32,7 @@ class ThreadPosition(NamedTuple):
     @property
     def is_within_run(self) -> bool:
         """Whether more events of the run may follow."""
-        return self.offset < _STATES and self.offset % 2 == 0
+        return self.offset < _STATE_WRITES and self.offset % 2 == 0
 
     @property
     def event_id(self) -> str:
@@ -58,14 +58,14 @@ def end_of_run(last_event: ThreadPosition) -> ThreadPosition:
 
 
 def state_write(ordinal: int, time_us: int) -> ThreadPosition:
-    return ThreadPosition(ordinal, _STATES + time_us)
+    return ThreadPosition(ordinal, _STATE_WRITES + time_us)
 
 
 def position_from_id(text: str) -> ThreadPosition | None:
     """`-` is the start. None if `text` is not an id of a thread stream."""
     if text == "-":
         return START
-    found = _ID.fullmatch(text)
-    if found is None:
+    match = _ID.fullmatch(text)
+    if match is None:
         return None
-    return ThreadPosition(int(found[1]), 1 if found[2] == "*" else int(found[2] or 0))
+    return ThreadPosition(int(match[1]), 1 if match[2] == "*" else int(match[2] or 0))

@@ -1,4 +1,4 @@
-"""Calls the webhooks of ended runs. A script hands out each delivery with a lease. Workers call webhooks that have a
+"""Calls the webhooks of ended runs. A process claims each delivery with a lease. Workers call webhooks that have a
 host; web processes call those that are a path of this deployment (`slipway.api.host_app.internal_webhooks`).
 
 Each try may take `AUTHORIZED_WITHIN_S` for the authorization and `CALL_TIMEOUT_S` for the call. A try is repeated after

@@ -26,8 +26,8 @@ class ReadPermission:
         self._auth, self._threads = auth, threads
 
     async def check(self, delivery: Delivery) -> Delivery:
-        """Returns the delivery as it may be sent: without the values of the thread if that was deleted and the users'
-        authorization cannot be compared with its metadata. Raises `DeliveryRejected` when a user may not read the
+        """Returns the delivery. Its values are removed if the thread was deleted and a user has an access filter, which
+        cannot be compared with the metadata of a deleted thread. Raises `DeliveryRejected` when a user may not read the
         thread, and `AuthBroken` when the auth file fails or takes longer than `AUTHORIZED_WITHIN_S`."""
         try:
             async with asyncio.timeout(AUTHORIZED_WITHIN_S):

@@ -203,8 +203,8 @@ async def patch(request: Request) -> Response:
     cron = await services.crons.get(str(value.cron_id), access_filter)
     new = _disabled(cron, value.payload) if changes == DISABLES else None
     new = new or await _changed(request, cron, request_value, value)
-    moves = (new.schedule, new.enabled) != (cron.schedule, cron.enabled)
-    changed = await services.crons.change(cron_id, new, _now_ms(request), moves=moves)
+    reschedule = (new.schedule, new.enabled) != (cron.schedule, cron.enabled)
+    changed = await services.crons.change(cron_id, new, _now_ms(request), reschedule=reschedule)
     return await response_if_readable(request, CronsRead.model_construct(cron_id=UUID(cron_id)), changed)
 
 

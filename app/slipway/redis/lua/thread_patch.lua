@@ -5,7 +5,7 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `thread_id`, `fields` (map of field to text), `state` (the status that
---   follows from the new state, or nil), `checkpoint_id` or nil, `event_ttl_s`, `states_kept`, `ttl` (map or nil),
+--   follows from the new state, or nil), `checkpoint_id` or nil, `event_ttl_s`, `max_state_writes`, `ttl` (map or nil),
 --   `incarnation` (creation time in µs that the thread must have, or nil).
 -- Reply: {'ok', fields}; {'missing'}.
 -- Atomic: The record, the indexes, and the run that waited for approval, if the new state asks for none.
@@ -43,7 +43,7 @@ if args.checkpoint_id then
   -- The state follows the run that started last; the time orders the states that follow one run.
   local ordinal = redis.call('HGET', thread, 'started_runs') or 0
   if not stored then redis.call('ZADD', states, ordinal, integer_text(now_us) .. ':' .. args.checkpoint_id) end
-  redis.call('ZREMRANGEBYRANK', states, 0, -args.states_kept - 1)
+  redis.call('ZREMRANGEBYRANK', states, 0, -args.max_state_writes - 1)
   redis.call('EXPIRE', states, args.event_ttl_s)
   notify_thread(args.thread_id)
 end
