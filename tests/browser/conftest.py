@@ -1,4 +1,4 @@
-"""`slipway dev` with its own data, and a Chromium whose every request and complaint is watched; both once a session."""
+"""Starts `slipway dev` and Chromium, both once per session; observes the console and the requests of each page."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ WAIT_MS = 15_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests here are driven by Chromium."""
+    """Marks all tests of this folder with `chromium`."""
     for item in items:
         if item.path.is_relative_to(HERE):
             mark_chromium(item)
 
 
 def mark_chromium(item: pytest.Item) -> None:
-    """Mark a test as one that shares the session's event loop (the browser lives on it) and needs Chromium: without
-    it the test is skipped, but never in CI."""
+    """Marks a test with `chromium`, and runs it in the event loop of the session, which the browser uses.
+
+    Without Chromium the test is skipped; in CI it fails.
+    """
     item.add_marker(pytest.mark.chromium)
     if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
         item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
@@ -43,14 +45,13 @@ def mark_chromium(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The project's graphs, served."""
+    """`slipway dev` with the graphs of the project."""
     with developing(HERE / "project" / "langgraph.json", tmp_path_factory.mktemp("browser")) as site:
         yield site
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """Headless Chromium."""
     async with async_playwright() as playwright:
         expect.set_options(timeout=WAIT_MS)
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
@@ -60,7 +61,10 @@ async def browser() -> AsyncIterator[Browser]:
 
 @dataclass
 class PageObserver:
-    """What a page said and asked for. A test adds to `allowed` what it provokes."""
+    """Collects the errors and warnings in the console of a page, and its requests to other hosts.
+
+    A test adds to `allowed` the parts of texts that it expects.
+    """
 
     url: str
     allowed: list[str] = field(default_factory=list)
@@ -75,18 +79,17 @@ class PageObserver:
             self.problems.append(f"request to {request.url}")
 
     def unexpected(self) -> list[str]:
-        return [each for each in self.problems if not any(part in each for part in self.allowed)]
+        return [problem for problem in self.problems if not any(part in problem for part in self.allowed)]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def observer(site: Site) -> PageObserver:
-    """What the test's page complains about."""
     return PageObserver(site.url)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, site: Site, observer: PageObserver) -> AsyncIterator[Page]:
-    """An empty page of a fresh browser profile. The test fails when the page complained, or asked another host."""
+    """An empty page of a new browser profile. An unexpected console message or request fails the test."""
     async with await browser.new_context(base_url=site.url, viewport={"width": 1280, "height": 900}) as context:
         context.set_default_timeout(WAIT_MS)
         page = await context.new_page()
@@ -94,6 +97,6 @@ async def page(browser: Browser, site: Site, observer: PageObserver) -> AsyncIte
         page.on("pageerror", lambda error: observer.problems.append(f"error: {error}"))
         page.on("request", observer.request)
         yield page
-        assert await page.evaluate("window.pwned") is None, "a script of a graph's output ran"
+        assert await page.evaluate("window.pwned") is None, "a script in the output of a graph was executed"
     await asyncio.sleep(0)
     assert observer.unexpected() == []

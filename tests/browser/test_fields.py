@@ -1,4 +1,4 @@
-"""Which control a schema gets."""
+"""The kind of form field for each JSON schema."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from slipway.api.ui.forms import fields_of
 
-MANY = {"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "null"}]}
-DEFINED = {"$defs": {"Size": {"enum": ["s", "l"]}, "Loop": {"$ref": "#/$defs/Loop"}}}
+SCALAR = {"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "null"}]}
+DEFINITIONS = {"$defs": {"Size": {"enum": ["s", "l"]}, "Loop": {"$ref": "#/$defs/Loop"}}}
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ DEFINED = {"$defs": {"Size": {"enum": ["s", "l"]}, "Loop": {"$ref": "#/$defs/Loo
         ("count", {"type": "integer"}, "integer"),
         ("count", {"anyOf": [{"type": "integer"}, {"type": "null"}]}, "integer"),
         ("ratio", {"type": "number"}, "number"),
-        ("amount", MANY, "scalar"),
+        ("amount", SCALAR, "scalar"),
         ("sure", {"type": "boolean"}, "flag"),
         ("size", {"$ref": "#/$defs/Size"}, "choice"),
         ("kind", {"const": "a"}, "choice"),
@@ -35,17 +35,17 @@ DEFINED = {"$defs": {"Size": {"enum": ["s", "l"]}, "Loop": {"$ref": "#/$defs/Loo
         ("missing", {"$ref": "#/$defs/None"}, "json"),
     ],
 )
-def test_the_kind_of(name: str, schema: Any, kind: str) -> None:
-    (field,) = fields_of(DEFINED | {"type": "object", "properties": {name: schema}}, "input")
+def test_a_schema_has_one_kind_of_field(name: str, schema: Any, kind: str) -> None:
+    (field,) = fields_of(DEFINITIONS | {"type": "object", "properties": {name: schema}}, "input")
     assert (field.kind, field.path) == (kind, f"input.{name}")
 
 
 @pytest.mark.parametrize("schema", [None, {}, {"type": "string"}, {"type": "array"}])
-def test_no_object_has_no_fields(schema: dict[str, Any] | None) -> None:
+def test_a_schema_of_another_type_has_no_fields(schema: dict[str, Any] | None) -> None:
     assert fields_of(schema, "input") == []
 
 
-def test_bounds_examples_and_what_is_required() -> None:
+def test_a_field_has_the_bounds_and_example_of_its_schema() -> None:
     schema = {
         "required": ["count"],
         "properties": {"count": {"type": "integer", "minimum": 1, "maximum": 5, "examples": [3], "description": "x"}},
@@ -53,5 +53,5 @@ def test_bounds_examples_and_what_is_required() -> None:
     (field,) = fields_of(schema, "input")
     assert (field.least, field.most, field.example, field.required, field.help) == (1, 5, "3", True, "x")
     bounds = {"exclusiveMinimum": 0, "exclusiveMaximum": 10}
-    (other,) = fields_of({"properties": {"share": {"type": "number", **bounds}}}, "input")
-    assert (other.least, other.most, other.example, other.required, other.help) == (0, 10, "", False, "")
+    (optional,) = fields_of({"properties": {"share": {"type": "number", **bounds}}}, "input")
+    assert (optional.least, optional.most, optional.example, optional.required, optional.help) == (0, 10, "", False, "")

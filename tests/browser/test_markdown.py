@@ -1,4 +1,4 @@
-"""The small part of Markdown that the pages render."""
+"""The subset of Markdown that the pages render."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ RENDER = "async text => (await import('/ui/static/markdown.js')).markdown(text).
         ("[1][2] and [3]", "<p>[1][2] and [3]</p>"),
     ],
 )
-async def test_what_becomes_of(page: Page, text: str, html: str) -> None:
+async def test_markdown_is_rendered_as_html(page: Page, text: str, html: str) -> None:
     await page.goto("/ui/graphs/echo")
     assert await page.evaluate(RENDER, text) == html
 
 
 @pytest.mark.parametrize("mark", ["**a ", "*a ", "_a ", "[a](", "`a ", "> ", "- a\n  ", "| a ", "#", "```\n", " - "])
-async def test_no_text_takes_long(page: Page, mark: str) -> None:
+async def test_no_text_is_slow_to_render(page: Page, mark: str) -> None:
     await page.goto("/ui/graphs/echo")
     took_ms = await page.evaluate(
         "async mark => { const { markdown } = await import('/ui/static/markdown.js');"

@@ -26,7 +26,7 @@ STEPS = 16
 async def follow(site: Site, version: str, *thread: str) -> Process:
     """Starts a client of this version that creates a run, on a thread or stateless, and prints the events."""
     run_input = json.dumps({"steps": STEPS, "pause_s": 0.25})
-    command = ("node", "node/follow.js", "climb", run_input, *thread)
+    command = ("node", "node/follow.js", "slow_steps", run_input, *thread)
     return await asyncio.create_subprocess_exec(
         *command, cwd=HERE, env=environment(site, version), stdout=PIPE, stderr=PIPE
     )
@@ -73,6 +73,6 @@ async def test_no_event_is_lost_or_repeated_when_a_web_process_stops(
     for (version, thread), events in zip(cases, received, strict=True):
         logged = [event for event in events if event["event"] != "reconnect"]
         assert len({event["id"] for event in logged}) == len(logged), (version, thread)
-        assert [event["data"]["at"] for event in logged if "at" in event["data"]] == [*range(1, STEPS + 1)]
+        assert [event["data"]["done"] for event in logged if "done" in event["data"]] == [*range(1, STEPS + 1)]
         if thread is not None:
             assert [event["id"] for event in logged] == await logged_ids(site, thread), version

@@ -1,3 +1,3 @@
-"""A graph that cannot be imported."""
+"""A module whose import fails."""
 
-raise RuntimeError("<script>alert('reason')</script> is why")
+raise RuntimeError("<script>alert('reason')</script> is the reason")

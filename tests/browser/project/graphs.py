@@ -1,4 +1,4 @@
-"""Graphs that people can watch, stop, answer, and distrust."""
+"""Graphs for the tests of the pages: slow, streaming, hostile, failing, interrupting, and one with all field kinds."""
 
 import asyncio
 import operator
@@ -13,44 +13,42 @@ from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
-EVIL = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>'
-EVIL_MARKDOWN = f"""# {EVIL}
+HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>'
+HOSTILE_MARKDOWN = f"""# {HOSTILE}
 
-- **bold {EVIL}** and [click](javascript:window.pwned=1) and [web](https://example.org/"onmouseover="window.pwned=1)
-- `{EVIL}`
+- **bold {HOSTILE}** and [click](javascript:window.pwned=1) and [web](https://example.org/"onmouseover="window.pwned=1)
+- `{HOSTILE}`
 
-| a | {EVIL} |
+| a | {HOSTILE} |
 |---|---|
-| b | {EVIL} |
+| b | {HOSTILE} |
 
-> {EVIL}
+> {HOSTILE}
 """
 
 
-class Climb(TypedDict, total=False):
-    """How far, how slowly, and what was passed."""
+class Progress(TypedDict, total=False):
+    """How many steps to execute, the pause before each, and the steps that are done."""
 
     steps: int
     pause_s: float
-    at: int
-    passed: Annotated[list[int], operator.add]
+    done: int
+    finished: Annotated[list[int], operator.add]
 
 
-async def step(state: Climb) -> Climb:
-    """One step up."""
+async def step(state: Progress) -> Progress:
     await asyncio.sleep(state.get("pause_s", 0.2))
-    at = state.get("at", 0) + 1
-    get_stream_writer()({"message": f"reached {at}", "of": state["steps"]})
-    return {"at": at, "passed": [at]}
+    done = state.get("done", 0) + 1
+    get_stream_writer()({"message": f"finished step {done}", "of": state["steps"]})
+    return {"done": done, "finished": [done]}
 
 
-def higher(state: Climb) -> str:
-    """Until the top."""
-    return END if state.get("at", 0) >= state["steps"] else "step"
+def next_node(state: Progress) -> str:
+    return END if state.get("done", 0) >= state["steps"] else "step"
 
 
 class SlowModel(GenericFakeChatModel):
-    """Says one word at a time, slowly enough to be seen."""
+    """Streams twelve words with a pause of 0.2 s after each, so that a test can see them appear."""
 
     async def _astream(
         self,
@@ -67,37 +65,35 @@ class SlowModel(GenericFakeChatModel):
             await asyncio.sleep(0.2)
 
 
-async def say(state: MessagesState) -> dict[str, Any]:
-    """Twelve words."""
+async def reply(state: MessagesState) -> dict[str, Any]:
     return {"messages": [await SlowModel(messages=iter([AIMessage("unused")])).ainvoke(state["messages"])]}
 
 
-class Loose(TypedDict, total=False):
-    """Anything."""
+class Untyped(TypedDict, total=False):
+    """A text, and channels for values of any type."""
 
     text: str
     answer: Any
     items: Any
 
 
-async def poison(state: Loose) -> Loose:
-    """All that a page must not take for HTML."""
-    get_stream_writer()({EVIL: EVIL, "message": EVIL})
-    return {"text": EVIL, "answer": EVIL_MARKDOWN, "items": [{EVIL: EVIL}, {"a": [EVIL]}]}
+async def write_hostile(state: Untyped) -> Untyped:
+    """Returns texts and keys that a page must not render as HTML."""
+    get_stream_writer()({HOSTILE: HOSTILE, "message": HOSTILE})
+    return {"text": HOSTILE, "answer": HOSTILE_MARKDOWN, "items": [{HOSTILE: HOSTILE}, {"a": [HOSTILE]}]}
 
 
-async def refuse(state: Loose) -> Loose:
-    """Fails, rudely."""
-    raise ValueError(f"{EVIL} no luck today")
+async def fail(state: Untyped) -> Untyped:
+    """Fails with an error text that a page must not render as HTML."""
+    raise ValueError(f"{HOSTILE} no luck today")
 
 
-async def ask_text(state: Loose) -> Loose:
-    """A plain question."""
-    return {"answer": interrupt({"question": f"How much? {EVIL}"})}
+async def interrupt_with_question(state: Untyped) -> Untyped:
+    return {"answer": interrupt({"question": f"How much? {HOSTILE}"})}
 
 
-async def ask_cards(state: Loose) -> Loose:
-    """Two actions to decide on."""
+async def interrupt_with_actions(state: Untyped) -> Untyped:
+    """Interrupts with two actions that a person approves, edits or rejects."""
     value = {
         "action_requests": [
             {"name": "send_mail", "args": {"to": "a@example.org", "copies": 2}, "description": "Send it"},
@@ -112,13 +108,11 @@ async def ask_cards(state: Loose) -> Loose:
 
 
 class Place(TypedDict):
-    """Something nested."""
-
     city: str
 
 
 class Form(TypedDict, total=False):
-    """One of each that a form knows."""
+    """One field of each kind that a form has."""
 
     title: str
     count: int
@@ -129,29 +123,34 @@ class Form(TypedDict, total=False):
     place: Place
 
 
-class Echoed(TypedDict):
-    """What was understood."""
+class Received(TypedDict):
+    """The input that the graph received."""
 
-    understood: dict[str, Any]
-
-
-class Both(Form, Echoed):
-    """All of it."""
+    received: dict[str, Any]
 
 
-async def repeat(state: Form) -> Echoed:
-    """What came in."""
-    return {"understood": dict(state)}
+class FormState(Form, Received):
+    """Input and output."""
 
 
-climb = StateGraph(Climb).add_node("step", step).add_edge(START, "step").add_conditional_edges("step", higher).compile()
-talk = StateGraph(MessagesState).add_node("say", say).add_edge(START, "say").compile()
-hostile = StateGraph(Loose).add_node("poison", poison).add_edge(START, "poison").compile()
-fails = StateGraph(Loose).add_node("refuse", refuse).add_edge(START, "refuse").compile()
-asks = StateGraph(Loose).add_node("ask", ask_text).add_edge(START, "ask").compile()
-cards = StateGraph(Loose).add_node("ask", ask_cards).add_edge(START, "ask").compile()
+async def repeat(state: Form) -> Received:
+    return {"received": dict(state)}
+
+
+slow_steps = (
+    StateGraph(Progress)
+    .add_node("step", step)
+    .add_edge(START, "step")
+    .add_conditional_edges("step", next_node)
+    .compile()
+)
+talk = StateGraph(MessagesState).add_node("reply", reply).add_edge(START, "reply").compile()
+hostile = StateGraph(Untyped).add_node("write_hostile", write_hostile).add_edge(START, "write_hostile").compile()
+fails = StateGraph(Untyped).add_node("fail", fail).add_edge(START, "fail").compile()
+interrupts = StateGraph(Untyped).add_node("ask", interrupt_with_question).add_edge(START, "ask").compile()
+approvals = StateGraph(Untyped).add_node("ask", interrupt_with_actions).add_edge(START, "ask").compile()
 echo = (
-    StateGraph(Both, input_schema=Form, output_schema=Echoed)
+    StateGraph(FormState, input_schema=Form, output_schema=Received)
     .add_node("repeat", repeat, input_schema=Form)
     .add_edge(START, "repeat")
     .compile()
