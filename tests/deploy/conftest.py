@@ -1,4 +1,4 @@
-"""A plain checkout, environments that hold what `requirements.txt` names and nothing else, and a platform's Redis."""
+"""A checkout with an environment that has only the packages of `requirements.txt`, and a Redis as on a platform."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ UV = Path(sys.executable).with_name("uv")
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """The files that are in version control, in a folder, and beside them an environment in `.venv`."""
+    """A folder with the files in version control, and an environment in `.venv`."""
 
     folder: Path
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a shell has after the environment was activated, and nothing else."""
+        """The variables of a shell in which the environment is active, and no others."""
         return {"PATH": f"{self.folder / '.venv' / 'bin'}:/usr/bin:/bin", "HOME": str(self.folder)}
 
     def log(self) -> str:
-        """What commands in it have written."""
+        """The output of all commands that were executed in the folder."""
         return (self.folder / "log").read_text()
 
 
 @pytest.fixture(scope="session")
 def checkout() -> Iterator[Checkout]:
-    """One for all tests that leave it as it is."""
-    with fresh_checkout() as found:
-        yield found
+    """A checkout for all tests that do not change it."""
+    with fresh_checkout() as checkout:
+        yield checkout
 
 
 @contextlib.contextmanager
 def fresh_checkout() -> Iterator[Checkout]:
-    """With an environment of its own."""
+    """A new checkout with its own environment, deleted when the block ends."""
     folder = Path(tempfile.mkdtemp(prefix="slipway-checkout-"))
     try:
         copy_tracked(folder)
@@ -57,18 +57,21 @@ def fresh_checkout() -> Iterator[Checkout]:
 
 
 def fresh_environment(folder: Path) -> None:
-    """Pip and what `requirements.txt` names, in `.venv`; Slipway itself is not among that. After the first time this
-    takes a few seconds, from uv's cache. Where only pip is told which index to use, pip does it."""
+    """Creates `.venv` with pip and the packages of `requirements.txt`, without Slipway.
+
+    uv needs a few seconds once its cache is filled. If uv fails, because only pip is configured for the package index,
+    pip installs the packages.
+    """
     python = folder / ".venv" / "bin" / "python"
     requirements = ("--quiet", "--require-hashes", "--requirement", str(ROOT / "requirements.txt"))
     subprocess.run((sys.executable, "-m", "venv", str(folder / ".venv")), check=True, timeout=120)
-    quickly = (str(UV), "pip", "install", *requirements, "--python", str(python))
-    if subprocess.run(quickly, check=False, timeout=300).returncode:
+    with_uv = (str(UV), "pip", "install", *requirements, "--python", str(python))
+    if subprocess.run(with_uv, check=False, timeout=300).returncode:
         subprocess.run((str(python), "-m", "pip", "install", *requirements), check=True, timeout=600)
 
 
 def copy_tracked(target: Path) -> None:
-    """The files in version control, and those that would be added to it."""
+    """Copies the files in version control and those that are not ignored, except the tests."""
     listed = subprocess.run(
         ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"),
         cwd=ROOT,
@@ -83,13 +86,13 @@ def copy_tracked(target: Path) -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Certificate:
-    """What the platform's Redis shows."""
+    """The certificate of the platform's Redis."""
     return self_signed(tmp_path)
 
 
 @pytest.fixture
 async def platform_redis(certificate: Certificate) -> AsyncIterator[str]:
-    """The smallest plan: TLS with a certificate that the server signed itself, 20 connections, 25 MB, no eviction."""
+    """The URL of a small Redis: TLS with a self-signed certificate, 20 connections, 25 MB, no eviction."""
     with embedded_valkey("--maxclients", "20", "--maxmemory", "25mb") as url:
         async with TcpProxy(Path(url.removeprefix("unix://")), certificate.server()) as proxy:
             yield proxy.url

@@ -1,10 +1,11 @@
-"""Commands in a checkout, as a platform starts and stops them."""
+"""Starts and stops commands in a checkout as a platform does, and checks that they serve."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -17,8 +18,8 @@ from tests.conftest import wait_until
 
 @contextlib.asynccontextmanager
 async def command(line: str, folder: Path, env: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A command that a shell runs in `folder`, with a process group of its own. What it writes is appended to the file
-    `log` there; what is left of it at the end is killed."""
+    """Executes a command line with a shell in `folder`, as a process group, and appends its output to `folder/log`. At
+    the end of the block, the remaining processes of the group are killed."""
     with (folder / "log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *("/bin/sh", "-c", line), cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
@@ -26,13 +27,13 @@ async def command(line: str, folder: Path, env: Mapping[str, str]) -> AsyncItera
     try:
         yield process
     finally:
-        if running(process):
+        if group_exists(process):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 
-def running(process: asyncio.subprocess.Process) -> bool:
-    """Whether anything of its process group is left."""
+def group_exists(process: asyncio.subprocess.Process) -> bool:
+    """True while the process group has a process."""
     try:
         os.killpg(process.pid, 0)
     except ProcessLookupError:
@@ -40,34 +41,43 @@ def running(process: asyncio.subprocess.Process) -> bool:
     return True
 
 
-async def stops(*processes: asyncio.subprocess.Process) -> None:
-    """Send SIGTERM to all their process groups, and return when nothing is left of them."""
+async def stop(*processes: asyncio.subprocess.Process) -> None:
+    """Sends SIGTERM to the process groups, and waits until all their processes exited."""
     for process in processes:
         os.killpg(process.pid, signal.SIGTERM)
-    await wait_until(lambda: not any(map(running, processes)), 30)
+    await wait_until(lambda: not any(map(group_exists, processes)), 30)
 
 
-async def ready(url: str) -> None:
-    """Return once new runs would be kept and a worker is there to execute them."""
+async def dev_url(dev: asyncio.subprocess.Process, log: Path) -> str:
+    """Waits until `slipway dev` logs that it is ready, and returns its URL."""
+    with contextlib.suppress(TimeoutError):
+        await wait_until(lambda: "ready http" in log.read_text() or dev.returncode is not None, 120)
+    ready = re.search(r"ready (http://\S+)", log.read_text())
+    assert ready is not None, log.read_text()
+    return ready[1]
+
+
+async def wait_ready(url: str) -> None:
+    """Waits until the web process accepts runs and a worker is live."""
     async with httpx.AsyncClient(base_url=url, timeout=5) as client:
-        await wait_until(lambda: _ready(client))
+        await wait_until(lambda: _is_ready(client))
 
 
-async def _ready(client: httpx.AsyncClient) -> bool:
+async def _is_ready(client: httpx.AsyncClient) -> bool:
     try:
-        answer = await client.get("/readyz")
+        response = await client.get("/readyz")
     except httpx.TransportError:
         return False
-    return answer.status_code == 200 and "workers.none" not in answer.text
+    return response.status_code == 200 and "workers.none" not in response.text
 
 
-async def serves(url: str) -> None:
-    """A run of a graph that ships is executed, and its events are streamed."""
-    await ready(url)
+async def assert_serves(url: str) -> None:
+    """Asserts that a run of an example graph is executed and its events are streamed."""
+    await wait_ready(url)
     async with get_client(url=url) as client:
         thread_id = (await client.threads.create())["thread_id"]
-        given = {"question": "What has changed?"}
-        stream = client.runs.stream(thread_id, "research_assistant", input=given, stream_mode=["updates", "values"])
+        run_input = {"question": "What has changed?"}
+        stream = client.runs.stream(thread_id, "research_assistant", input=run_input, stream_mode=["updates", "values"])
         events = [part.event async for part in stream]
         assert {"metadata", "updates", "values"} <= set(events)
         assert "error" not in events

@@ -1,10 +1,8 @@
-"""A project with packages named `app`, `workers`, `library`, `api` and `tests` is served as it is: by Slipway's wheel,
-and from a checkout by the lines of the Procfile."""
+"""A project with packages named `app`, `workers`, `library`, `api` and `tests` is served without renaming: by the
+installed wheel, and by the commands of the Procfile in a checkout."""
 
 from __future__ import annotations
 
-import contextlib
-import re
 import shutil
 import subprocess
 import sys
@@ -15,10 +13,10 @@ from typing import Any, Final
 import pytest
 from langgraph_sdk import get_client
 
-from tests.conftest import free_port, wait_until
+from tests.conftest import free_port
 from tests.crash.cluster import ROOT
 from tests.deploy.conftest import Checkout, copy_tracked, fresh_checkout
-from tests.deploy.processes import command, ready, stops
+from tests.deploy.processes import command, dev_url, stop, wait_ready
 from tests.deploy.test_procfile import procfile
 
 PROJECT: Final = Path(__file__).with_name("own_packages")
@@ -28,7 +26,7 @@ REPORT: Final = {"class": "app.models.Order", "price": 70, "text": "thanks, Ada"
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Slipway's wheel, built from the files that are in version control."""
+    """The wheel of Slipway, built from the files in version control."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     copy_tracked(source)
     build = ("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(target), str(source))
@@ -39,23 +37,23 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The project, far from Slipway's own files."""
+    """A copy of the project outside the repository."""
     return Path(shutil.copytree(PROJECT, tmp_path / "shop"))
 
 
-async def serves_the_project(url: str) -> None:
-    """Each graph is started, stops for a person, and is resumed with the state that was stored."""
-    await ready(url)
+async def assert_serves_project(url: str) -> None:
+    """Asserts that each graph interrupts, and continues with its stored state after the answer."""
+    await wait_ready(url)
     async with get_client(url=url) as client:
         for graph in GRAPHS:
             thread_id = (await client.threads.create())["thread_id"]
-            asked: Any = await client.runs.wait(thread_id, graph, input={"number": 7})
-            assert asked["__interrupt__"][0]["value"] == "order 7?"
+            interrupted: Any = await client.runs.wait(thread_id, graph, input={"number": 7})
+            assert interrupted["__interrupt__"][0]["value"] == "order 7?"
             values: Any = await client.runs.wait(thread_id, graph, command={"resume": "Ada"})
             assert values["report"] == REPORT
 
 
-def test_the_wheel_has_two_packages_and_all_their_files(wheel: Path) -> None:
+def test_the_wheel_has_two_packages_with_all_their_files(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert {name.partition("/")[0] for name in names} == {"slipway", "slipway_workers"}
@@ -65,24 +63,21 @@ def test_the_wheel_has_two_packages_and_all_their_files(wheel: Path) -> None:
 
 
 @pytest.mark.timeout(400)
-async def test_the_installed_wheel_serves_it(wheel: Path, project: Path) -> None:
-    with fresh_checkout() as elsewhere:
-        python = elsewhere.folder / ".venv" / "bin" / "python"
+async def test_the_installed_wheel_serves_the_project(wheel: Path, project: Path) -> None:
+    with fresh_checkout() as checkout:
+        python = checkout.folder / ".venv" / "bin" / "python"
         install = ("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel))
         subprocess.run((str(python), *install), check=True, timeout=120)
-        async with command("slipway dev --port 0", project, elsewhere.environment) as dev:
-            log = project / "log"
-            with contextlib.suppress(TimeoutError):
-                await wait_until(lambda: "ready http" in log.read_text() or dev.returncode is not None, 120)
-            found = re.search(r"ready (http://\S+)", log.read_text())
-            assert found is not None, log.read_text()
-            await serves_the_project(found[1])
-            await stops(dev)
+        async with command("slipway dev --port 0", project, checkout.environment) as dev:
+            await assert_serves_project(await dev_url(dev, project / "log"))
+            await stop(dev)
 
 
 @pytest.mark.timeout(400)
-async def test_the_lines_of_the_procfile_serve_it(checkout: Checkout, platform_redis: str, project: Path) -> None:
-    """Also where the checkout has a package `tests` of its own, as a platform's copy of the repository has."""
+async def test_the_commands_of_the_procfile_serve_the_project(
+    checkout: Checkout, platform_redis: str, project: Path
+) -> None:
+    """Also if the checkout has a package `tests`, as a platform's copy of the repository does."""
     own_tests = checkout.folder / "tests"
     own_tests.mkdir()
     (own_tests / "__init__.py").touch()
@@ -95,7 +90,7 @@ async def test_the_lines_of_the_procfile_serve_it(checkout: Checkout, platform_r
             command(lines["web"], checkout.folder, env) as web,
             command(two_workers, checkout.folder, env) as worker,
         ):
-            await serves_the_project(f"http://127.0.0.1:{port}")
-            await stops(web, worker)
+            await assert_serves_project(f"http://127.0.0.1:{port}")
+            await stop(web, worker)
     finally:
         shutil.rmtree(own_tests)

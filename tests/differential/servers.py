@@ -53,7 +53,7 @@ async def _server(name: str, work: Path, command: Callable[[int], list[str]]) ->
     with (work / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(command(port), cwd=folder, env=_environment(), stdout=log, stderr=subprocess.STDOUT)
         try:
-            await _wait_ready(url, process, work / f"{name}.log")
+            await wait_ready(url, process, work / f"{name}.log")
             yield url
         finally:
             process.terminate()
@@ -68,7 +68,9 @@ def _environment() -> dict[str, str]:
     return {**inherited, **reference.ENVIRONMENT, **VARIABLES}
 
 
-async def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+async def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Waits until `GET /ok` succeeds. Raises `RuntimeError` with the end of the log if the process exits before, or
+    after `START_WITHIN_S` seconds."""
     deadline = time.monotonic() + START_WITHIN_S
     async with httpx.AsyncClient(base_url=url) as client:
         while process.poll() is None and time.monotonic() < deadline:

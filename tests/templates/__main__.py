@@ -19,15 +19,13 @@ import tomllib
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from tests.conftest import free_port
+from tests.differential.servers import wait_ready
 from tests.templates.checks import CHECKS, check
 from tests.templates.fake_models import fake_models
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent.parent
-START_WITHIN_S: Final = 60.0
 STAND_INS: Final = frozenset({"langchain-tavily"})
 """Packages that cannot be configured to use a local server; `stand_ins` replaces them."""
 
@@ -85,7 +83,7 @@ async def _passes(template: Path, environment: Path) -> bool:
                 stderr=subprocess.STDOUT,
             )
         try:
-            await _wait_ready(f"http://127.0.0.1:{port}", process)
+            await wait_ready(f"http://127.0.0.1:{port}", process, work / "slipway.log")
             await check(template.name, f"http://127.0.0.1:{port}")
         except Exception as error:
             print(f"{template.name}: {type(error).__name__}: {error}\n{(work / 'slipway.log').read_text()[-6000:]}")
@@ -100,18 +98,6 @@ async def _passes(template: Path, environment: Path) -> bool:
 def _python_path(project: Path) -> str:
     """The stand-ins, and the folder that `pip install -e .` would make importable."""
     return os.pathsep.join([str(HERE / "stand_ins"), str(project / "src")])
-
-
-async def _wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_WITHIN_S
-    async with httpx.AsyncClient() as client:
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                if (await client.get(f"{url}/ok")).is_success:
-                    return
-            except httpx.TransportError:
-                await asyncio.sleep(0.1)
-    raise RuntimeError(f"Slipway is not ready (exit code {process.poll()})")
 
 
 def _options() -> argparse.Namespace:

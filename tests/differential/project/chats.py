@@ -53,7 +53,7 @@ class Scripted(BaseChatModel):
         if self.structured:
             return AIMessage('{"name": "Eve", "age": 30}', id=message_id)
         usage: UsageMetadata = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
-        return AIMessage(f"you said {text}", id=message_id, usage_metadata=usage)
+        return AIMessage(f"you wrote {text}", id=message_id, usage_metadata=usage)
 
     def _generate(
         self,
@@ -171,13 +171,13 @@ def look_up(query: str) -> str:
 @tool
 def ask_person(query: str) -> str:
     """Ask a person."""
-    return f"the person says {interrupt({'ask': query})}"
+    return f"the person answered {interrupt({'ask': query})}"
 
 
 @tool(response_format="content_and_artifact")
 def with_artifact(query: str) -> tuple[str, Any]:
     """Return a text and an object."""
-    return f"made {query}", Person(name="Bob", age=7)
+    return f"created {query}", Person(name="Bob", age=7)
 
 
 class Person(BaseModel):

@@ -208,7 +208,7 @@ class OutOnly(TypedDict):
     answer: str
 
 
-class Whole(InOnly, OutOnly):
+class FullState(InOnly, OutOnly):
     hidden: str
 
 
@@ -217,7 +217,7 @@ def solve(state: InOnly) -> dict[str, str]:
 
 
 in_and_out = (
-    StateGraph(Whole, input_schema=InOnly, output_schema=OutOnly)
+    StateGraph(FullState, input_schema=InOnly, output_schema=OutOnly)
     .add_node("solve", solve)
     .add_edge(START, "solve")
     .compile()

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found"
-"""Takes an order, asks a person, and says where everything came from."""
+"""Creates an order, interrupts, and reports from which packages its class and its functions were imported."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from app.models import Order
 
 
 class State(TypedDict, total=False):
-    """`order` is stored as an object."""
+    """`order` is an object of a class of this project."""
 
     number: int
     order: Order
     report: dict[str, Any]
 
 
-def take(state: State) -> State:
-    """The order, as an object of this project."""
+def create(state: State) -> State:
     return {"order": Order(state["number"])}
 
 
 def ask(state: State) -> State:
-    """Waits for a person; what comes after is executed with the state that was stored."""
-    from api.approvals import question  # inside a node, as projects do
+    """Interrupts. After the answer, the node executes again with the stored state."""
+    from api.approvals import question  # imported when the node executes, as in many projects
     from library.texts import thanks
     from tests.samples import SAMPLE
 
@@ -44,5 +43,10 @@ def ask(state: State) -> State:
 
 
 graph = (
-    StateGraph(State).add_node(take).add_node(ask).add_edge(START, "take").add_edge("take", "ask").add_edge("ask", END)
+    StateGraph(State)
+    .add_node(create)
+    .add_node(ask)
+    .add_edge(START, "create")
+    .add_edge("create", "ask")
+    .add_edge("ask", END)
 ).compile()

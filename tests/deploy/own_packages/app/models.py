@@ -1,4 +1,4 @@
-"""A class that states hold."""
+"""The classes of the state."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from dataclasses import dataclass
 
 @dataclass
 class Order:
-    """Restored from checkpoints as this class, by its module's name."""
+    """A checkpoint stores the name of this class, and the object is rebuilt with it."""
 
     number: int
