@@ -1,4 +1,4 @@
-"""The project of `tests/auth`, served: ann has one of everything, bob sees none of it."""
+"""The fixtures of `tests/auth`: a server, and the users ann and bob, who cannot read each other's records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values that an attacker puts into every field, and where the fields are."""
+"""Values that an attacker sends in every field, and the paths of the fields."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Annotated, Any, Final, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel
 
-Place: TypeAlias = tuple[str | int, ...]
-"""Where in a body: names and positions."""
+FieldPath: TypeAlias = tuple[str | int, ...]
+"""The names and list positions that lead to a field of a body."""
 
-_HOLE: Final = "\x01the hostile value\x01"
+_PLACEHOLDER: Final = "\x01the hostile value\x01"
 
 CONSTRUCTOR: Final = {"lc": 1, "type": "constructor", "id": ["subprocess", "getoutput"], "kwargs": {"cmd": "id"}}
 SERIALISED: Final[tuple[Any, ...]] = (
@@ -27,9 +27,9 @@ SERIALISED: Final[tuple[Any, ...]] = (
     {"$ref": "#/definitions/x", "$type": "System.Object", "py/object": "os.system", "__reduce__": ["os.system"]},
     {"__class__": {"__init__": {"__globals__": 1}}, "__proto__": {"admin": True}},
 )
-"""JSON that some serialiser somewhere takes for an object to be made."""
+"""JSON that some serialisers would turn into an object."""
 
-WORDS: Final = (
+TEXTS: Final = (
     "",
     " ",
     "\x00",
@@ -60,7 +60,7 @@ WORDS: Final = (
     "NaN",
     "-0",
 )
-"""Texts for keys, patterns, headers, paths, and languages that are put together from texts."""
+"""Texts for names of keys, patterns, headers, paths, and languages that are built from texts."""
 
 LITERALS: Final = (
     *("null", "true", "0", "-1", "1", "-0", "-0.0", "1.5", "1e308", "1e999", "-1e999", "NaN", "Infinity"),
@@ -68,19 +68,19 @@ LITERALS: Final = (
     *("1" * 400, "0." + "0" * 400 + "1", r'"\ud800"', r'"\udc00\ud800"', "[]", "{}", "[[]]", "[null]", '{"":null}'),
     *('{"a":{"b":{"c":[{}]}}}', '["a",1,null,{}]', '{"$or":1}', '{"$gt":[]}', '{"$eq":{"$eq":1}}', '{"a":1,"a":2}'),
 )
-"""JSON texts, and texts that only look like JSON."""
+"""Valid JSON texts, and texts that only look like JSON."""
 
-EVERYTHING: Final = (*LITERALS, *map(json.dumps, WORDS), *map(json.dumps, SERIALISED))
-"""Each as it is written into a body."""
+ALL_LITERALS: Final = (*LITERALS, *map(json.dumps, TEXTS), *map(json.dumps, SERIALISED))
+"""All hostile values, each as the text that is written into a body."""
 
 
-def places(model: type[BaseModel], depth: int = 0) -> Iterator[Place]:
-    """Every field of a body, and of the bodies inside it, by the names that clients use."""
+def field_paths(model: type[BaseModel], depth: int = 0) -> Iterator[FieldPath]:
+    """Every field of a body, and of the bodies inside it, under the names that clients send."""
     for name, field in model.model_fields.items():
         yield (name,)
         if depth < 2:
             for inner, many in _models(field.annotation):
-                for rest in places(inner, depth + 1):
+                for rest in field_paths(inner, depth + 1):
                     yield (name, 0, *rest) if many else (name, *rest)
 
 
@@ -96,16 +96,16 @@ def _models(annotation: Any, many: bool = False) -> Iterator[tuple[type[BaseMode
         yield from _models(inner, many or get_origin(annotation) is list)
 
 
-def literal_in(body: Any, place: Place, literal: str) -> bytes:
-    """`body` as JSON, with a literal at a place; objects and lists on the way there are made."""
-    return json.dumps(_put(body, place)).replace(json.dumps(_HOLE), literal).encode()
+def with_literal(body: Any, path: FieldPath, literal: str) -> bytes:
+    """`body` as JSON with `literal` at `path`. Missing objects and lists on the path are created."""
+    return json.dumps(_put(body, path)).replace(json.dumps(_PLACEHOLDER), literal).encode()
 
 
-def _put(body: Any, place: Place) -> Any:
-    if not place:
-        return _HOLE
-    first, rest = place[0], place[1:]
+def _put(body: Any, path: FieldPath) -> Any:
+    if not path:
+        return _PLACEHOLDER
+    first, rest = path[0], path[1:]
     if isinstance(first, int):
         return [_put(body[0] if isinstance(body, list) and body else {}, rest)]
-    given = body if isinstance(body, dict) else {}
-    return given | {first: _put(given.get(first), rest)}
+    fields = body if isinstance(body, dict) else {}
+    return fields | {first: _put(fields.get(first), rest)}

@@ -1,15 +1,15 @@
-"""The rows of the table of attacks: everything by which somebody from outside reaches data or starts work.
+"""The rows of the table of attacks: everything through which a client can reach data or start work.
 
     ROUTES       every `Endpoint` of the API and of the pages, by `METHOD /path`
-    COMMANDS     every command of the event protocol's socket, by its method
-    BACKGROUND   work that goes on after its request, or without one: duties, webhooks, open streams, waiting runs
+    COMMANDS     every command of the event protocol, by its method
+    BACKGROUND   work without a request or after it: duties, webhooks, open responses, waiting runs
 
-A test of an attack goes over a whole dictionary, so that a new route, command or duty is attacked as soon as it exists.
-`test_rows.py` fails as long as a route, a command or a duty of the program has no row here.
+A test of an attack iterates over a whole dictionary, so that a new route, command or duty is attacked as soon as it
+exists. `test_rows.py` fails while a route, command or duty has no row here.
 
-    ids = await one_of_everything(ann)
+    ids = await create_one_of_each(ann)
     for name in ROUTES:
-        answer = await send(client, name, ids, "bob")
+        response = await send(client, name, ids, "bob")
 """
 
 from __future__ import annotations
@@ -43,39 +43,39 @@ Ids: TypeAlias = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command of the event protocol. Those that are `posted` are also taken by `POST /threads/{thread_id}/commands`.
-    `params` makes parameters that are good where the ids exist."""
+    """A command of the event protocol. `POST /threads/{thread_id}/commands` accepts those that are `posted`; a
+    WebSocket accepts all. `params` returns parameters that are valid if the records of the ids exist."""
 
     method: str
     posted: bool
     params: Callable[[Ids], dict[str, Any]]
 
-    def frame(self, ids: Ids, ident: int = 1) -> dict[str, Any]:
+    def frame(self, ids: Ids, command_id: int = 1) -> dict[str, Any]:
         """The JSON that a client sends."""
-        return {"id": ident, "method": self.method, "params": self.params(ids)}
+        return {"id": command_id, "method": self.method, "params": self.params(ids)}
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Work in the background. `by` is the class that does it, or the route that holds it open; `look` does one round
-    of a duty at once, where it is a duty."""
+    """Background work. `done_by` is the class that does it, or the route whose response stays open. `run_round` runs
+    one round of a duty, and is None for other work."""
 
     name: str
-    by: str
-    about: str
-    look: Callable[[Services], Awaitable[object]] | None = None
+    done_by: str
+    description: str
+    run_round: Callable[[Services], Awaitable[object]] | None = None
 
 
 ROUTES: Final[dict[str, Endpoint]] = {
     f"{each.method} {plain_path(each.path)}": each for each in (*ENDPOINTS, *site.ENDPOINTS)
 }
 PUBLIC_ROUTES: Final = frozenset(name for name, route in ROUTES.items() if route.access.public)
-"""Routes for everybody, without authentication."""
+"""The routes that need no user."""
 
 ANY_IDS: Final[Ids] = dict.fromkeys(
     ("thread_id", "assistant_id", "run_id", "cron_id", "checkpoint_id", "namespace", "graph_id"), NEW
 )
-"""For samples whose ids do not matter."""
+"""Ids that no record has, for samples whose ids do not matter."""
 
 WITH_BODY: Final = frozenset(
     name for name, route in ROUTES.items() if samples(dict(ANY_IDS)).get(name, Sample()).body is not None
@@ -100,14 +100,14 @@ COMMANDS: Final[dict[str, Command]] = {
     )
 }
 
-HELD_OPEN: Final = tuple(
+LONG_RESPONSES: Final = tuple(
     sorted(
         name
         for name in ROUTES
         if name.split(" ")[1].endswith(("/stream", "/stream/events", "/wait", "/join", "/{run_id}/events"))
     )
 )
-"""The routes with long responses: until a run ends, or until the client disconnects."""
+"""The routes whose responses last until a run ends or the client disconnects."""
 
 BACKGROUND: Final[dict[str, Work]] = {
     each.name: each
@@ -127,7 +127,7 @@ BACKGROUND: Final[dict[str, Work]] = {
         Work(
             "expired leases are reclaimed",
             "Reaper",
-            "queues the runs of a worker that died again",
+            "queues the runs of a dead worker again",
             lambda services: Reaper(services).run_once(),
         ),
         Work(
@@ -155,7 +155,7 @@ BACKGROUND: Final[dict[str, Work]] = {
             lambda services: StoreSweeper(services).run_once(),
         ),
         Work(
-            "a later release has raised the layout",
+            "a later release raised the layout version",
             "LayoutWatch",
             "ends a worker of an older release",
             lambda services: LayoutWatch(services).run_once(),
@@ -163,13 +163,13 @@ BACKGROUND: Final[dict[str, Work]] = {
         Work("a waiting run starts", "ClaimingWorker", "a worker claims a run that was queued or delayed"),
         Work("an inline run starts", "InlineExecutor", "the web process that accepted a run executes it"),
         Work("an open WebSocket", "event_socket", "receives commands and sends the events of subscriptions"),
-        *(Work(f"an open {name}", name, "sends events or a result when they arrive") for name in HELD_OPEN),
+        *(Work(f"an open {name}", name, "sends events or a result when they arrive") for name in LONG_RESPONSES),
     )
 }
 
 
-async def one_of_everything(owner: Client) -> dict[str, str]:
-    """Make one of everything with somebody's SDK client: the ids for the parameters of all paths."""
+async def create_one_of_each(owner: Client) -> dict[str, str]:
+    """Create one record of each kind with the SDK client of `owner`. Returns an id for every parameter of a path."""
     thread = (await owner.threads.create())["thread_id"]
     assistant = (await owner.assistants.create("greet", name="hers"))["assistant_id"]
     run = await owner.runs.create(thread, "greet", input=RUN["input"], after_seconds=3600)
@@ -180,13 +180,13 @@ async def one_of_everything(owner: Client) -> dict[str, str]:
 
 
 def sample_of(name: str, ids: Ids) -> Sample:
-    """The request that makes sense for a route of `ROUTES`."""
+    """A valid request for a route of `ROUTES`."""
     return samples(dict(ids)).get(name, Sample())
 
 
-def ending(name: str, ids: Ids) -> tuple[Sample, Ids]:
-    """A sample, and ids, for an answer that comes at once: waits name an assistant, and joins a run, that does not
-    exist. Everything else is as in `sample_of`."""
+def short_sample_of(name: str, ids: Ids) -> tuple[Sample, Ids]:
+    """As `sample_of`, but no route waits for a run: waits name an assistant, and joins a run, that does not exist.
+    Returns the sample and the ids for its path."""
     sample = sample_of(name, ids)
     if name.endswith("/wait"):
         return replace(sample, body=sample.body | {"assistant_id": NEW}), ids
@@ -197,24 +197,24 @@ async def send(
     client: httpx.AsyncClient,
     name: str,
     ids: Ids,
-    who: str = "",
+    user: str = "",
     sample: Sample | None = None,
     *,
     path: str | None = None,
     content: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> httpx.Response:
-    """Send a route's sample as somebody; an empty `who` has no name. An event stream is closed as soon as its headers
-    have come; any other answer is read. `content` replaces the body, `path` the path with its ids."""
+    """Send the sample of a route with the token of `user`; an empty `user` sends no token. Closes an event stream when
+    its headers arrived, and reads any other response. `content` replaces the body, `path` the path with its ids."""
     sample = sample_of(name, ids) if sample is None else sample
     if content is None and sample.body is not None:
         content = json.dumps(sample.body).encode()
-    named = {"authorization": f"Bearer {who}-token"} if who else {}
+    token = {"authorization": f"Bearer {user}-token"} if user else {}
     request = client.build_request(
         ROUTES[name].method,
         plain_path(ROUTES[name].path).format(**ids) if path is None else path,
         params=sample.query or None,
-        headers={"accept": "text/html", **named, **(headers or {})},
+        headers={"accept": "text/html", **token, **(headers or {})},
         content=content,
     )
     response = await client.send(request, stream=True)

@@ -3,7 +3,6 @@ that does nothing by itself."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,27 +18,24 @@ from slipway.services import Services, open_services
 from slipway.settings import Settings
 from tests.crons.conftest import DueTimes
 from tests.http.conftest import Served, serving
+from tests.project_fixtures import graphs_of, settings_of
 
 PROJECT = Path(__file__).parent / "rules_project" / "langgraph.json"
-NEVER = "0 0 1 1 *"
+YEARLY = "0 0 1 1 *"
+"""The schedule of a cron that is not due during a test."""
 RUN: dict[str, Any] = {"assistant_id": "greet", "input": {"text": "hi"}}
+DELAYED_RUN: dict[str, Any] = RUN | {"after_seconds": 3600}
+MEMBERS_ONLY = {"members": {"$contains": "ann"}}
+"""A filter that matches records with ann among their members."""
+THREAD_OPERATIONS = ("threads:read", "threads:create_run", "threads:update")
 
-
-@pytest.fixture(scope="session")
-def graphs() -> Registry:
-    """The graphs of `rules_project/`, loaded once."""
-    return asyncio.run(Registry.load(PROJECT))
-
-
-@pytest.fixture
-def settings(valkey_url: str, keys: Keys) -> Settings:
-    """Of the project `rules_project/`."""
-    return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT, "sse_ping_s": 0.2})
+graphs = graphs_of(PROJECT)
+settings = settings_of(PROJECT, sse_ping_s=0.2)
 
 
 @pytest.fixture
 def rules(graphs: Registry) -> Iterator[Any]:
-    """What the auth file forbids; nothing before the test and after it."""
+    """The rules of the auth file; without any before and after the test."""
     rules: Any = graphs.attribute("./auth.py:rules")
     rules.reset()
     yield rules
@@ -48,14 +44,14 @@ def rules(graphs: Registry) -> Iterator[Any]:
 
 @pytest.fixture
 async def served(settings: Settings, graphs: Registry) -> AsyncIterator[Served]:
-    """The application under uvicorn."""
+    """A web process of the project under uvicorn."""
     async with serving(settings, graphs) as running:
         yield running
 
 
 @pytest.fixture
 async def services(settings: Settings, graphs: Registry) -> AsyncIterator[Services]:
-    """Of a worker that does nothing by itself."""
+    """The services of a worker that does nothing by itself."""
     async with open_services(settings, graphs, "worker") as services:
         yield services
 
@@ -68,7 +64,7 @@ def due_times(pipeline: Pipeline, keys: Keys) -> DueTimes:
 
 @asynccontextmanager
 async def as_user(served: Served, name: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Plain HTTP with somebody's token."""
+    """A plain HTTP client with the token of this user."""
     headers = {"authorization": f"Bearer {name}-token"}
     async with httpx.AsyncClient(base_url=served.url, headers=headers, timeout=30) as client:
         yield client
@@ -76,27 +72,31 @@ async def as_user(served: Served, name: str) -> AsyncIterator[httpx.AsyncClient]
 
 @pytest.fixture
 async def ann(served: Served) -> AsyncIterator[httpx.AsyncClient]:
-    """A user."""
     async with as_user(served, "ann") as client:
         yield client
 
 
 @pytest.fixture
 async def bob(served: Served) -> AsyncIterator[httpx.AsyncClient]:
-    """Another user."""
     async with as_user(served, "bob") as client:
         yield client
 
 
 @pytest.fixture
 async def admin(served: Served) -> AsyncIterator[httpx.AsyncClient]:
-    """Who may do everything, whatever the rules say."""
+    """The user to whom no rule applies."""
     async with as_user(served, "admin") as client:
         yield client
 
 
-async def made(client: httpx.AsyncClient, path: str, body: Any) -> Any:
-    """What a POST has made."""
-    answer = await client.post(path, json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+async def post_json(client: httpx.AsyncClient, path: str, body: Any) -> Any:
+    """The JSON that a POST returns; fails if its status is not 200."""
+    response = await client.post(path, json=body)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def set_members(admin: httpx.AsyncClient, thread_id: str, *members: str) -> None:
+    """Replace the members in the metadata of a thread."""
+    response = await admin.patch(f"/threads/{thread_id}", json={"metadata": {"members": members}})
+    assert response.status_code == 200

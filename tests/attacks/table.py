@@ -4,7 +4,7 @@ reason why the attack does not apply.
 `cell_of` raises `LookupError` if an attack has no cell for a row. So a new route, command or duty fails
 `test_table.py` until its protection is named. `page()` returns docs/attacks.md:
 
-    python -c "from tests.attacks.table import page; print(page(), end='')" > docs/attacks.md
+    make pages
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from string import ascii_lowercase, ascii_uppercase
 from typing import Final, Literal, TypeAlias
 
-from tests.attacks.rows import BACKGROUND, COMMANDS, HELD_OPEN, PUBLIC_ROUTES, ROUTES, WITH_BODY
+from tests.attacks.rows import BACKGROUND, COMMANDS, LONG_RESPONSES, PUBLIC_ROUTES, ROUTES, WITH_BODY
 
 Kind: TypeAlias = Literal["route", "command", "work"]
 
@@ -28,21 +28,21 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Covered:
     """Tests that show the protection, as `file.py::test`."""
 
     tests: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Spared:
+class Exempt:
     """The reason why an attack does not apply."""
 
     reason: str
 
 
-Cell: TypeAlias = Shown | Spared
-Where: TypeAlias = Callable[[Row], bool]
+Cell: TypeAlias = Covered | Exempt
+Condition: TypeAlias = Callable[[Row], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,13 @@ class Attack:
     """A column. The first of `cells` whose condition is true is the cell of a row."""
 
     title: str
-    happens: str
-    cells: tuple[tuple[Where, Cell], ...]
+    expected: str
+    cells: tuple[tuple[Condition, Cell], ...]
 
     def cell_of(self, row: Row) -> Cell:
         """Raises `LookupError` if no condition is true."""
-        for where, cell in self.cells:
-            if where(row):
+        for condition, cell in self.cells:
+            if condition(row):
                 return cell
         raise LookupError(f"{self.title}: no cell for {row.name}")
 
@@ -68,9 +68,9 @@ ROWS: Final = (
 )
 
 
-def shown(*tests: str) -> Shown:
-    """A cell with tests; those of this folder without its name."""
-    return Shown(tuple(f"tests/{test}" if "/" in test else f"tests/attacks/{test}" for test in tests))
+def tested(*tests: str) -> Covered:
+    """A cell with tests. A test of this folder is named without the folder."""
+    return Covered(tuple(f"tests/{test}" if "/" in test else f"tests/attacks/{test}" for test in tests))
 
 
 # conditions
@@ -92,14 +92,14 @@ def command(row: Row) -> bool:
     return row.kind == "command"
 
 
-def held_open(row: Row) -> bool:
+def long_response(row: Row) -> bool:
     """A route with a long response."""
-    return row.name in HELD_OPEN
+    return row.name in LONG_RESPONSES
 
 
-def an_open_stream(row: Row) -> bool:
+def an_open_response(row: Row) -> bool:
     """A long response that has started."""
-    return row.kind == "work" and (BACKGROUND[row.name].by in HELD_OPEN or row.name == "an open WebSocket")
+    return row.kind == "work" and (BACKGROUND[row.name].done_by in LONG_RESPONSES or row.name == "an open WebSocket")
 
 
 def with_body(row: Row) -> bool:
@@ -114,58 +114,58 @@ def with_id(row: Row) -> bool:
     return row.kind == "route" and "{" in row.name
 
 
-def of_thread(row: Row) -> bool:
+def with_thread_id(row: Row) -> bool:
     return "{thread_id}" in row.name
 
 
-def making_runs(row: Row) -> bool:
+def creates_runs(row: Row) -> bool:
     return row.kind == "route" and "threads:create_run" in ROUTES[row.name].access.required
 
 
-def making(row: Row) -> bool:
-    """The client names the id of the new thread."""
+def creates_threads(row: Row) -> bool:
+    """The route on which a client chooses the id of a new thread."""
     return row.name == "POST /threads"
 
 
-def named(*names: str) -> Where:
-    """One of these rows."""
+def named(*names: str) -> Condition:
+    """The rows with these names."""
     unknown = set(names) - {row.name for row in ROWS}
     assert not unknown, unknown
     return lambda row: row.name in names
 
 
-SHARED: Final = Spared("It sends the same response to everybody, without data of any user.")
-NO_CALLER: Final = Spared("No client triggers it directly: it continues an accepted request.")
-HOUSEKEEPING: Final = Spared("It uses only ids, states and times, acts for no user and shows no data.")
-REQUEST_BEFORE: Final = Spared("It is the response to a request. The row of that request shows the protection.")
-NO_BODY: Final = Spared("It reads no body.")
-NO_PATH: Final = Spared("Its path has no parameter.")
-NO_ID: Final = Spared("Its request has no id of a thread, run, cron or assistant.")
-AT_ONCE: Final = Spared("Each request is authorized, and its response is complete at once.")
-STORED: Final = Spared("It reads only data that was validated when a request stored it.")
-SOCKET_READS: Final = Spared("The handler receives only the ids of a thread and a run, which it cannot change.")
-ONE_REQUEST: Final = Spared("Only requests have headers; frames and background work have none.")
+SHARED: Final = Exempt("It sends the same response to everybody, without data of any user.")
+NO_CALLER: Final = Exempt("No client triggers it directly: it continues an accepted request.")
+HOUSEKEEPING: Final = Exempt("It uses only ids, states and times, acts for no user and shows no data.")
+REQUEST_BEFORE: Final = Exempt("It is the response to a request. The row of that request shows the protection.")
+NO_BODY: Final = Exempt("It reads no body.")
+NO_PATH: Final = Exempt("Its path has no parameter.")
+NO_ID: Final = Exempt("Its request has no id of a thread, run, cron or assistant.")
+AT_ONCE: Final = Exempt("Each request is authorized, and its response is complete at once.")
+STORED: Final = Exempt("It reads only data that was validated when a request stored it.")
+SOCKET_READS: Final = Exempt("The handler receives only the ids of a thread and a run, which it cannot change.")
+ONE_REQUEST: Final = Exempt("Only requests have headers; frames and background work have none.")
 
 WAITING_RUN, INLINE_RUN = named("a waiting run starts"), named("an inline run starts")
-CRON_DUE, SOCKET = named("a cron is due"), named("an open WebSocket")
+DUE_CRON, SOCKET = named("a cron is due"), named("an open WebSocket")
 WEBHOOK = named("a webhook is delivered", "an internal webhook is delivered")
 TRASH = named("the trash is emptied")
 
 # cells that several attacks share
 
-LEAVES = (
-    (CRON_DUE, shown("test_cron_permissions.py::test_a_cron_creates_no_run_while_its_owner_has_no_access")),
-    (WAITING_RUN, shown("test_lost_access.py::test_a_delayed_run_is_authorized_again_when_it_starts")),
-    (INLINE_RUN, shown("test_lost_access.py::test_a_run_that_starts_at_once_is_authorized_once")),
-    (WEBHOOK, shown("test_lost_access.py::test_a_webhook_sends_only_what_its_user_may_read_at_delivery")),
-    (SOCKET, shown("test_open_responses.py::test_a_metadata_change_that_removes_access_closes_a_websocket")),
+BACKGROUND_CELLS = (
+    (DUE_CRON, tested("test_cron_permissions.py::test_a_cron_creates_no_run_while_its_owner_has_no_access")),
+    (WAITING_RUN, tested("test_lost_access.py::test_a_delayed_run_is_authorized_again_when_it_starts")),
+    (INLINE_RUN, tested("test_lost_access.py::test_a_run_that_starts_at_once_is_authorized_once")),
+    (WEBHOOK, tested("test_lost_access.py::test_a_webhook_sends_only_what_its_user_may_read_at_delivery")),
+    (SOCKET, tested("test_open_responses.py::test_a_metadata_change_that_removes_access_closes_a_websocket")),
     (
         named("an open POST /runs/wait", "an open POST /runs/stream"),
-        shown("test_open_responses.py::test_a_metadata_change_ends_the_response_of_a_stateless_run"),
+        tested("test_open_responses.py::test_a_metadata_change_ends_the_response_of_a_stateless_run"),
     ),
     (
-        an_open_stream,
-        shown(
+        an_open_response,
+        tested(
             "test_open_responses.py::test_a_metadata_change_that_removes_access_ends_a_response",
             "test_open_responses.py::test_a_response_is_authorized_again_when_the_run_starts",
         ),
@@ -181,15 +181,15 @@ HOSTILE = (
 EVERY_FRAME = "test_hostile_values.py::test_every_frame_gets_a_response"
 
 
-def hostile(*others: str) -> tuple[tuple[Where, Cell], ...]:
+def hostile(*others: str) -> tuple[tuple[Condition, Cell], ...]:
     """The cells of an attack whose values are sent in each member of bodies and queries, each path and each frame."""
     return (
-        (with_body, shown(HOSTILE[0], *others)),
-        (with_query, shown(HOSTILE[1])),
-        (with_id, shown("test_hostile_values.py::test_no_path_reaches_another_route_or_record")),
-        (command, shown(EVERY_FRAME)),
-        (route, Spared("It reads only the headers of the request, and these change no record.")),
-        (an_open_stream, REQUEST_BEFORE),
+        (with_body, tested(HOSTILE[0], *others)),
+        (with_query, tested(HOSTILE[1])),
+        (with_id, tested("test_hostile_values.py::test_no_path_reaches_another_route_or_record")),
+        (command, tested(EVERY_FRAME)),
+        (route, Exempt("It reads only the headers of the request, and these change no record.")),
+        (an_open_response, REQUEST_BEFORE),
         (anything, STORED),
     )
 
@@ -200,9 +200,9 @@ ATTACKS: Final = (
         "401, or close code 4401 for a WebSocket, before any record is read.",
         (
             (public, SHARED),
-            (route, shown("auth/test_every_route.py::test_every_route_denies_a_client_without_permission")),
-            (command, shown("auth/test_event_protocol.py::test_a_denied_websocket_is_closed_with_the_http_status")),
-            (an_open_stream, REQUEST_BEFORE),
+            (route, tested("auth/test_every_route.py::test_every_route_denies_a_client_without_permission")),
+            (command, tested("auth/test_event_protocol.py::test_a_denied_websocket_is_closed_with_the_http_status")),
+            (an_open_response, REQUEST_BEFORE),
             (anything, NO_CALLER),
         ),
     ),
@@ -211,9 +211,9 @@ ATTACKS: Final = (
         "403, or close code 4403 for a WebSocket, before any record is read.",
         (
             (public, SHARED),
-            (route, shown("auth/test_every_route.py::test_every_route_denies_a_client_without_permission")),
-            (command, shown("auth/test_event_protocol.py::test_a_denied_websocket_is_closed_with_the_http_status")),
-            *LEAVES,
+            (route, tested("auth/test_every_route.py::test_every_route_denies_a_client_without_permission")),
+            (command, tested("auth/test_event_protocol.py::test_a_denied_websocket_is_closed_with_the_http_status")),
+            *BACKGROUND_CELLS,
         ),
     ),
     Attack(
@@ -224,56 +224,56 @@ ATTACKS: Final = (
             (public, SHARED),
             (
                 with_id,
-                shown(
+                tested(
                     "auth/test_every_route.py::test_every_route_hides_the_records_of_another_user",
                     "test_hidden_records.py::test_a_hidden_id_gets_the_response_of_an_unknown_id",
                     "test_hidden_records.py::test_a_large_hidden_record_costs_as_much_as_an_unknown_one",
                 ),
             ),
-            (route, shown("auth/test_every_route.py::test_every_route_hides_the_records_of_another_user")),
+            (route, tested("auth/test_every_route.py::test_every_route_hides_the_records_of_another_user")),
             (
                 command,
-                shown(
+                tested(
                     "auth/test_event_protocol.py::test_a_denied_websocket_is_closed_with_the_http_status",
                     "auth/test_event_protocol.py::test_a_client_that_waits_for_a_thread_receives_no_event_of_another_user",
                 ),
             ),
-            *LEAVES,
+            *BACKGROUND_CELLS,
         ),
     ),
     Attack(
         "A change of an authorize handler is ignored",
-        "The `value` that the handler left is stored, searched for or executed. A value that no request could have is "
-        "500, and nothing is done.",
+        "The `value` as the handler changed it is stored, searched for or executed. An invalid value is 500, and "
+        "nothing is done.",
         (
             (public, SHARED),
             (
-                making_runs,
-                shown(
+                creates_runs,
+                tested(
                     "test_handler_values.py::test_every_route_sends_handlers_values_of_declared_shapes",
                     "test_handler_values.py::test_every_way_to_create_a_run_uses_the_changes_of_a_handler",
                 ),
             ),
             (
                 route,
-                shown(
+                tested(
                     "test_handler_values.py::test_every_route_sends_handlers_values_of_declared_shapes",
                     "test_handler_values.py::test_a_change_of_a_handler_takes_effect",
                 ),
             ),
             (
                 named("run.start"),
-                shown("test_handler_values.py::test_every_way_to_create_a_run_uses_the_changes_of_a_handler"),
+                tested("test_handler_values.py::test_every_way_to_create_a_run_uses_the_changes_of_a_handler"),
             ),
-            (named("input.respond"), Spared("It creates its run with the same function as `run.start`.")),
+            (named("input.respond"), Exempt("It creates its run with the same function as `run.start`.")),
             (command, SOCKET_READS),
             (
-                CRON_DUE,
-                shown("test_cron_permissions.py::test_a_cron_that_keeps_its_threads_needs_permission_to_create_them"),
+                DUE_CRON,
+                tested("test_cron_permissions.py::test_a_cron_that_keeps_its_threads_needs_permission_to_create_them"),
             ),
             (
                 anything,
-                Spared("The stored record has the changes of the handler; later authorizations only allow or deny."),
+                Exempt("The stored record has the changes of the handler; later authorizations only allow or deny."),
             ),
         ),
     ),
@@ -285,21 +285,24 @@ ATTACKS: Final = (
             (public, SHARED),
             (
                 route,
-                shown(
+                tested(
                     "test_entry_points.py::test_a_denied_operation_is_denied_at_every_entry_point",
                     "test_entry_points.py::test_a_filter_applies_at_every_entry_point",
                 ),
             ),
-            (named("run.start"), shown("test_entry_points.py::test_a_denied_operation_is_denied_at_every_entry_point")),
-            (command, shown("test_open_responses.py::test_a_websocket_authorizes_each_command")),
             (
-                CRON_DUE,
-                shown(
+                named("run.start"),
+                tested("test_entry_points.py::test_a_denied_operation_is_denied_at_every_entry_point"),
+            ),
+            (command, tested("test_open_responses.py::test_a_websocket_authorizes_each_command")),
+            (
+                DUE_CRON,
+                tested(
                     "test_entry_points.py::test_a_denied_operation_is_denied_at_every_entry_point",
                     "test_cron_permissions.py::test_a_denied_due_time_creates_no_run",
                 ),
             ),
-            *LEAVES,
+            *BACKGROUND_CELLS,
         ),
     ),
     Attack(
@@ -309,28 +312,31 @@ ATTACKS: Final = (
             (public, SHARED),
             (
                 named("PATCH /runs/crons/{cron_id}"),
-                shown(
+                tested(
                     "test_cron_permissions.py::test_an_owner_who_may_not_create_the_run_cannot_change_the_cron",
                     "test_cron_permissions.py::test_an_owner_without_access_can_disable_and_delete_the_cron",
                 ),
             ),
             (
                 named("DELETE /runs/crons/{cron_id}"),
-                shown("test_cron_permissions.py::test_an_owner_without_access_can_disable_and_delete_the_cron"),
+                tested("test_cron_permissions.py::test_an_owner_without_access_can_disable_and_delete_the_cron"),
             ),
-            (held_open, Spared("Its response, once it has started, has its own row.")),
+            (long_response, Exempt("Its response, once it has started, has its own row.")),
             (route, AT_ONCE),
-            (command, shown("test_open_responses.py::test_a_websocket_authorizes_each_command")),
-            *LEAVES,
+            (command, tested("test_open_responses.py::test_a_websocket_authorizes_each_command")),
+            *BACKGROUND_CELLS,
         ),
     ),
     Attack(
         "Repeated credentials",
         "400, or close code 4400 for a WebSocket, whichever of the values is valid.",
         (
-            (route, shown("test_repeated_credentials.py::test_every_route_rejects_a_repeated_authorization_header")),
-            (command, shown("test_repeated_credentials.py::test_a_websocket_with_repeated_credentials_is_closed")),
-            (an_open_stream, REQUEST_BEFORE),
+            (
+                route,
+                tested("test_repeated_credentials.py::test_every_route_rejects_a_repeated_authorization_header"),
+            ),
+            (command, tested("test_repeated_credentials.py::test_a_websocket_with_repeated_credentials_is_closed")),
+            (an_open_response, REQUEST_BEFORE),
             (anything, ONE_REQUEST),
         ),
     ),
@@ -339,18 +345,18 @@ ATTACKS: Final = (
         "No response, log line, record or config of a run has a credential, whatever langgraph.json includes. The "
         "operator's webhook headers are sent only to hosts that are named.",
         (
-            (route, shown("test_credentials.py::test_no_route_or_command_stores_or_returns_a_credential")),
-            (command, shown("test_credentials.py::test_no_route_or_command_stores_or_returns_a_credential")),
+            (route, tested("test_credentials.py::test_no_route_or_command_stores_or_returns_a_credential")),
+            (command, tested("test_credentials.py::test_no_route_or_command_stores_or_returns_a_credential")),
             (
                 named("a webhook is delivered"),
-                shown(
+                tested(
                     "test_webhook_secrets.py::test_a_host_that_is_not_allowed_is_rejected_with_the_run",
                     "test_webhook_secrets.py::test_a_redirect_to_another_host_is_not_followed",
                 ),
             ),
-            (WAITING_RUN, shown("test_credentials.py::test_no_credential_reaches_a_graph_a_record_or_the_log")),
-            (an_open_stream, REQUEST_BEFORE),
-            (anything, Spared("Records have no credentials that it could copy.")),
+            (WAITING_RUN, tested("test_credentials.py::test_no_credential_reaches_a_graph_a_record_or_the_log")),
+            (an_open_response, REQUEST_BEFORE),
+            (anything, Exempt("Records have no credentials that it could copy.")),
         ),
     ),
     Attack(
@@ -360,7 +366,7 @@ ATTACKS: Final = (
         (
             (
                 route,
-                shown(
+                tested(
                     "test_foreign_origins.py::test_no_route_serves_a_foreign_page",
                     "test_foreign_origins.py::test_a_body_that_needs_no_preflight_starts_nothing",
                     "test_foreign_hosts.py::test_no_route_is_served_under_a_foreign_name",
@@ -368,12 +374,12 @@ ATTACKS: Final = (
             ),
             (
                 command,
-                shown(
+                tested(
                     "test_foreign_origins.py::test_no_command_of_a_foreign_page_is_accepted",
                     "test_foreign_hosts.py::test_no_websocket_is_opened_under_a_foreign_name",
                 ),
             ),
-            (an_open_stream, REQUEST_BEFORE),
+            (an_open_response, REQUEST_BEFORE),
             (anything, NO_CALLER),
         ),
     ),
@@ -383,95 +389,103 @@ ATTACKS: Final = (
         (
             (public, SHARED),
             (
-                lambda row: (of_thread(row) and (not held_open(row) or "{run_id}" in row.name)) or making(row),
-                shown("test_incarnations.py::test_a_thread_with_the_id_of_a_deleted_thread_is_like_any_new_thread"),
+                lambda row: (
+                    (with_thread_id(row) and (not long_response(row) or "{run_id}" in row.name)) or creates_threads(row)
+                ),
+                tested("test_incarnations.py::test_a_thread_with_the_id_of_a_deleted_thread_is_like_any_new_thread"),
             ),
             (
-                of_thread,
-                shown(
+                with_thread_id,
+                tested(
                     "http/test_recreated_threads.py::test_a_recreated_thread_keeps_its_state_its_history_and_its_question"
                 ),
             ),
             (
                 lambda row: "{cron_id}" in row.name,
-                shown(
+                tested(
                     "crons/test_due_times.py::test_a_worker_that_read_a_cron_before_it_was_changed_creates_no_run_afterwards"
                 ),
             ),
             (
                 lambda row: "{run_id}" in row.name,
-                shown("runs/test_incarnations.py::test_a_log_has_nothing_of_the_removed_run_that_had_its_id"),
+                tested("runs/test_incarnations.py::test_a_log_has_nothing_of_the_removed_run_that_had_its_id"),
             ),
             (
                 lambda row: "/assistants" in row.name or "/store/items" in row.name,
-                shown("test_reused_ids.py::test_a_record_with_a_reused_id_has_no_data_of_the_deleted_record"),
+                tested("test_reused_ids.py::test_a_record_with_a_reused_id_has_no_data_of_the_deleted_record"),
             ),
             (
                 named("POST /threads/prune"),
-                shown(
+                tested(
                     "runs/test_incarnations.py::test_pruning_a_deleted_thread_does_not_change_a_later_thread_with_its_id"
                 ),
             ),
             (
                 named("POST /runs/cancel"),
-                shown(
+                tested(
                     "runs/test_incarnations.py::"
                     "test_what_a_worker_hears_of_a_removed_run_does_not_stop_the_run_that_has_its_id"
                 ),
             ),
             (route, NO_ID),
-            (command, shown("test_open_responses.py::test_a_websocket_closes_when_its_thread_is_deleted")),
-            (TRASH, shown("runs/test_incarnations.py::test_what_a_thread_stored_stays_when_its_id_was_in_the_trash")),
+            (command, tested("test_open_responses.py::test_a_websocket_closes_when_its_thread_is_deleted")),
             (
-                CRON_DUE,
-                shown(
+                TRASH,
+                tested("runs/test_incarnations.py::test_what_a_thread_stored_stays_when_its_id_was_in_the_trash"),
+            ),
+            (
+                DUE_CRON,
+                tested(
                     "crons/test_due_times.py::test_a_worker_that_read_a_cron_before_it_was_changed_creates_no_run_afterwards"
                 ),
             ),
             (
                 WEBHOOK,
-                shown(
+                tested(
                     "runs/test_incarnations.py::"
                     "test_the_webhook_of_a_removed_run_and_that_of_the_run_with_its_id_are_both_called"
                 ),
             ),
             (
                 named("a waiting run starts", "an inline run starts"),
-                shown(
+                tested(
                     "runs/test_incarnations.py::"
                     "test_an_attempt_of_a_removed_run_writes_nothing_into_the_run_that_has_its_id"
                 ),
             ),
             (
                 named("expired leases are reclaimed"),
-                shown(
+                tested(
                     "runs/test_incarnations.py::test_a_removed_runs_lease_is_not_renewed_for_the_run_that_has_its_id"
                 ),
             ),
             (
                 named("expired threads are deleted or pruned"),
-                shown(
+                tested(
                     "runs/test_incarnations.py::test_pruning_a_deleted_thread_does_not_change_a_later_thread_with_its_id"
                 ),
             ),
-            (SOCKET, shown("test_open_responses.py::test_a_websocket_closes_when_its_thread_is_deleted")),
-            (an_open_stream, shown("test_open_responses.py::test_a_stream_ends_when_its_thread_is_deleted")),
+            (SOCKET, tested("test_open_responses.py::test_a_websocket_closes_when_its_thread_is_deleted")),
+            (an_open_response, tested("test_open_responses.py::test_a_stream_ends_when_its_thread_is_deleted")),
             (
                 named("stuck records are repaired"),
-                Spared("It repairs a record from its own fields, and copies nothing from one record to another."),
+                Exempt("It repairs a record from its own fields, and copies nothing from one record to another."),
             ),
-            (anything, Spared("It deletes an item by its own time to live; one script checks and deletes it.")),
+            (anything, Exempt("It deletes an item by its own time to live; one script checks and deletes it.")),
         ),
     ),
     Attack(
         "Wrong types",
         "A client error (400 or 422) that names the field, never 500.",
         (
-            (with_body, shown("test_wrong_types.py::test_the_error_names_a_field_of_a_wrong_type", HOSTILE[0])),
-            (with_query, shown("test_wrong_types.py::test_the_error_names_a_parameter_of_a_wrong_type", HOSTILE[1])),
+            (with_body, tested("test_wrong_types.py::test_the_error_names_a_field_of_a_wrong_type", HOSTILE[0])),
+            (
+                with_query,
+                tested("test_wrong_types.py::test_the_error_names_a_parameter_of_a_wrong_type", HOSTILE[1]),
+            ),
             (
                 lambda row: row.name in COMMANDS and COMMANDS[row.name].posted,
-                shown("test_wrong_types.py::test_a_command_with_parameters_of_wrong_types_is_rejected", EVERY_FRAME),
+                tested("test_wrong_types.py::test_a_command_with_parameters_of_wrong_types_is_rejected", EVERY_FRAME),
             ),
             *hostile(),
         ),
@@ -483,15 +497,15 @@ ATTACKS: Final = (
         (
             (
                 with_body,
-                shown(
+                tested(
                     "test_large_json.py::test_no_route_accepts_a_body_over_the_limit",
                     "test_large_json.py::test_no_route_accepts_a_body_that_is_nested_too_deeply",
                     "test_large_json.py::test_checking_a_body_costs_about_as_much_as_parsing_it",
                 ),
             ),
             (route, NO_BODY),
-            (command, shown("test_large_json.py::test_a_frame_that_is_nested_too_deeply_is_rejected")),
-            (an_open_stream, REQUEST_BEFORE),
+            (command, tested("test_large_json.py::test_a_frame_that_is_nested_too_deeply_is_rejected")),
+            (an_open_response, REQUEST_BEFORE),
             (anything, STORED),
         ),
     ),
@@ -499,18 +513,20 @@ ATTACKS: Final = (
         "JSON that looks like serialised objects",
         "It is data: it is returned unchanged, and nothing is imported, created or called.",
         (
-            (with_body, shown(HOSTILE[0], "test_unchanged_data.py::test_records_return_their_data_unchanged")),
+            (with_body, tested(HOSTILE[0], "test_unchanged_data.py::test_records_return_their_data_unchanged")),
             (
                 named("run.start"),
-                shown(EVERY_FRAME, "test_unchanged_data.py::test_the_input_of_a_run_is_returned_unchanged"),
+                tested(EVERY_FRAME, "test_unchanged_data.py::test_the_input_of_a_run_is_returned_unchanged"),
             ),
             (
                 named("input.respond"),
-                shown(EVERY_FRAME, "test_unchanged_data.py::test_an_answer_to_an_interrupt_reaches_the_node_unchanged"),
+                tested(
+                    EVERY_FRAME, "test_unchanged_data.py::test_an_answer_to_an_interrupt_reaches_the_node_unchanged"
+                ),
             ),
             (
                 WAITING_RUN,
-                shown(
+                tested(
                     "test_unchanged_data.py::test_the_input_of_a_run_is_returned_unchanged",
                     "test_unchanged_data.py::test_reserved_configurable_names_have_no_effect",
                 ),
@@ -523,10 +539,10 @@ ATTACKS: Final = (
         "An invalid id is 404 or 422. Another spelling of an id needs the same permission. No file and no other route "
         "is reached.",
         (
-            (with_id, shown("test_hostile_values.py::test_no_path_reaches_another_route_or_record")),
+            (with_id, tested("test_hostile_values.py::test_no_path_reaches_another_route_or_record")),
             (route, NO_PATH),
-            (command, Spared("A WebSocket has the path of its thread; frames have no path.")),
-            (an_open_stream, REQUEST_BEFORE),
+            (command, Exempt("A WebSocket has the path of its thread; frames have no path.")),
+            (an_open_response, REQUEST_BEFORE),
             (anything, NO_CALLER),
         ),
     ),
@@ -535,18 +551,18 @@ ATTACKS: Final = (
         "No value of a request becomes a header or a line of an event stream.",
         (
             (
-                held_open,
-                shown(
+                long_response,
+                tested(
                     "test_hostile_values.py::test_no_value_of_a_field_causes_a_server_error",
                     "test_hostile_values.py::test_an_event_name_of_a_graph_stays_one_line",
                 ),
             ),
-            (route, shown("test_hostile_values.py::test_no_header_causes_a_server_error_or_is_returned")),
-            (command, Spared("A frame is one JSON text, in which line breaks are escaped.")),
-            (SOCKET, Spared("A frame is one JSON text, in which line breaks are escaped.")),
-            (an_open_stream, shown("test_hostile_values.py::test_an_event_name_of_a_graph_stays_one_line")),
-            (WEBHOOK, shown("test_webhook_secrets.py::test_an_ambiguous_url_is_rejected")),
-            (anything, Spared("It writes no header and no event name that a client chose.")),
+            (route, tested("test_hostile_values.py::test_no_header_causes_a_server_error_or_is_returned")),
+            (command, Exempt("A frame is one JSON text, in which line breaks are escaped.")),
+            (SOCKET, Exempt("A frame is one JSON text, in which line breaks are escaped.")),
+            (an_open_response, tested("test_hostile_values.py::test_an_event_name_of_a_graph_stays_one_line")),
+            (WEBHOOK, tested("test_webhook_secrets.py::test_an_ambiguous_url_is_rejected")),
+            (anything, Exempt("It writes no header and no event name that a client chose.")),
         ),
     ),
     Attack(
@@ -558,7 +574,7 @@ ATTACKS: Final = (
     Attack(
         "Regular expressions that do not end",
         "No regular expression of a client is executed.",
-        ((anything, shown("test_patterns.py::test_no_pattern_comes_from_a_client")),),
+        ((anything, tested("test_patterns.py::test_no_pattern_comes_from_a_client")),),
     ),
     Attack(
         "Numbers",
@@ -574,8 +590,8 @@ ATTACKS: Final = (
 
 def page() -> str:
     """docs/attacks.md."""
-    tests = _numbers(cell.tests for cell in _cells() if isinstance(cell, Shown))
-    reasons = _letters(cell.reason for cell in _cells() if isinstance(cell, Spared))
+    tests = _numbers(cell.tests for cell in _cells() if isinstance(cell, Covered))
+    reasons = _letters(cell.reason for cell in _cells() if isinstance(cell, Exempt))
     titles = list(zip(ascii_uppercase, ATTACKS, strict=False))
     lines = [
         *_INTRODUCTION,
@@ -583,7 +599,7 @@ def page() -> str:
         "",
         "| | attack | expected result |",
         "|---|---|---|",
-        *(f"| {letter} | {attack.title} | {attack.happens} |" for letter, attack in titles),
+        *(f"| {letter} | {attack.title} | {attack.expected} |" for letter, attack in titles),
     ]
     for kind, title in _TITLES.items():
         rows = [row for row in ROWS if row.kind == kind]
@@ -633,6 +649,6 @@ def _letters(found: Iterable[str]) -> dict[str, str]:
 
 
 def _mark(cell: Cell, tests: dict[str, int], reasons: dict[str, str]) -> str:
-    if isinstance(cell, Spared):
+    if isinstance(cell, Exempt):
         return reasons[cell.reason]
     return " ".join(str(number) for number in sorted(tests[name] for name in cell.tests))

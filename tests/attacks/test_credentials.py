@@ -1,4 +1,5 @@
-"""A deployment includes every header, by name and by wildcards: no credential reaches a graph, a record or the log."""
+"""Although a deployment includes every header, by name and by wildcard, no credential reaches a graph, a record or the
+log."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
-from tests.attacks.rows import COMMANDS, ROUTES, ending, one_of_everything, send
+from tests.attacks.rows import COMMANDS, ROUTES, create_one_of_each, send, short_sample_of
 from tests.http.conftest import Served, client, sdk, served, serving, worker
 
 __all__ = ["client", "sdk", "served", "worker"]
@@ -39,10 +40,25 @@ CREDENTIALS = [
     *("x-clientsecret", "x-userpassword", "x-passphrase", "x-auth", "authentication", "x-bearer", "dpop", "x-otp"),
     *("x-goog-api-key", "cf-access-jwt-assertion", "x-vault-token", "x-client-secret", "set-cookie"),
 ]
-OTHERS = ["x-tour-id", "user-agent", "x-request-id", "x-forwarded-for", "accept-language", "x-tokenizer", "x-user-id"]
-OTHERS += ["idempotency-key", "x-partition-key", "x-auth-request-email", "x-keyboard", "x-compass", "x-author"]
-SERVERS = ["priority", "ceilings", "thread_ts", "checkpoint_map", "__pregel_checkpointer", "langgraph_auth_scheme"]
-"""What the server or LangGraph reads in `configurable`."""
+OTHER_HEADERS = [
+    "x-tour-id",
+    "user-agent",
+    "x-request-id",
+    "x-forwarded-for",
+    "accept-language",
+    "x-tokenizer",
+    "x-user-id",
+]
+OTHER_HEADERS += ["idempotency-key", "x-partition-key", "x-auth-request-email", "x-keyboard", "x-compass", "x-author"]
+SERVER_CONFIGURABLE = [
+    "priority",
+    "ceilings",
+    "thread_ts",
+    "checkpoint_map",
+    "__pregel_checkpointer",
+    "langgraph_auth_scheme",
+]
+"""Names in `configurable` that the server or LangGraph reads."""
 GRAPHS = """
 from typing import Any, TypedDict
 
@@ -51,30 +67,30 @@ from langgraph.graph import START, StateGraph
 
 
 class State(TypedDict, total=False):
-    seen: dict[str, Any]
+    received: dict[str, Any]
 
 
-def look(state: State, config: RunnableConfig) -> State:
-    return {"seen": {name: str(value) for name, value in config["configurable"].items()}}
+def read_configurable(state: State, config: RunnableConfig) -> State:
+    return {"received": {name: str(value) for name, value in config["configurable"].items()}}
 
 
-look_around = StateGraph(State).add_node("look", look).add_edge(START, "look").compile()
+echo = StateGraph(State).add_node("read", read_configurable).add_edge(START, "read").compile()
 """
 
 
 def test_credential_headers_are_recognised_by_name() -> None:
     assert [name for name in CREDENTIALS if not is_credential(name)] == []
-    assert [name for name in OTHERS if is_credential(name)] == []
+    assert [name for name in OTHER_HEADERS if is_credential(name)] == []
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Includes everything."""
+    """A langgraph.json that includes every header."""
     folder = tmp_path_factory.mktemp("credentials")
-    (folder / "lookers.py").write_text(GRAPHS)
+    (folder / "graphs.py").write_text(GRAPHS)
     everything = {"includes": ["*", "x-*", *CREDENTIALS, "Cookie"]}
     document = {
-        "graphs": dict.fromkeys(("look_around", "greet"), "./lookers.py:look_around"),
+        "graphs": dict.fromkeys(("echo", "greet"), "./graphs.py:echo"),
         "http": {"configurable_headers": everything, "logging_headers": everything},
     }
     (folder / "langgraph.json").write_text(json.dumps(document))
@@ -83,22 +99,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def graphs(project: Path) -> Registry:
-    """Loaded once."""
     return asyncio.run(Registry.load(project))
 
 
 @pytest.fixture
 def settings(valkey_url: str, keys: Keys, project: Path) -> Settings:
-    """Of this project."""
     return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": project})
 
 
 async def everything_stored(pipeline: Pipeline, keys: Keys) -> bytes:
-    """All of the deployment's keys, in Redis's own form, which does not pack short strings."""
-    found = []
+    """The content of all keys of the deployment. Unlike DUMP, it has short strings uncompressed."""
+    contents = []
     for key in await pipeline.send("KEYS", f"{keys.prefix}*"):
         kind = (await pipeline.send("TYPE", key)).decode()
-        read = {
+        command = {
             "string": ("GET", key),
             "hash": ("HGETALL", key),
             "list": ("LRANGE", key, 0, -1),
@@ -106,9 +120,9 @@ async def everything_stored(pipeline: Pipeline, keys: Keys) -> bytes:
             "zset": ("ZRANGE", key, 0, -1, "WITHSCORES"),
             "stream": ("XRANGE", key, "-", "+"),
         }[kind]
-        found.append(repr(await pipeline.send(*read)).encode())
-    assert found
-    return b"".join(found)
+        contents.append(repr(await pipeline.send(*command)).encode())
+    assert contents
+    return b"".join(contents)
 
 
 @pytest.mark.usefixtures("worker")
@@ -116,12 +130,12 @@ async def test_no_credential_reaches_a_graph_a_record_or_the_log(
     client: httpx.AsyncClient, served: Served, pipeline: Pipeline, keys: Keys
 ) -> None:
     headers = dict.fromkeys(CREDENTIALS, MARK) | {"x-tour-id": "tour-7"}
-    run = {"assistant_id": "look_around", "input": {}}
+    run = {"assistant_id": "echo", "input": {}}
     with capture_logs() as lines:
         thread = (await client.post("/threads", json={}, headers=headers)).json()["thread_id"]
         waited = await client.post(f"/threads/{thread}/runs/wait", json=run, headers=headers)
-        cron = {"assistant_id": "look_around", "schedule": "0 0 1 1 *", "input": {}}
-        answers = [
+        cron = {"assistant_id": "echo", "schedule": "0 0 1 1 *", "input": {}}
+        responses = [
             waited,
             await client.post("/runs/stream", json=run, headers=headers),
             await client.post("/runs/batch", json=[run], headers=headers),
@@ -131,9 +145,9 @@ async def test_no_credential_reaches_a_graph_a_record_or_the_log(
             await client.get(f"/threads/{thread}/state", headers=headers),
             await client.get("/nowhere", headers=headers),
         ]
-    assert waited.json()["seen"]["x-tour-id"] == "tour-7"
-    assert not set(CREDENTIALS) & waited.json()["seen"].keys()
-    assert [answer.request.url.path for answer in answers if MARK in answer.text] == []
+    assert waited.json()["received"]["x-tour-id"] == "tour-7"
+    assert not set(CREDENTIALS) & waited.json()["received"].keys()
+    assert [response.request.url.path for response in responses if MARK in response.text] == []
     (line,) = [line for line in lines if line["event"] == "http.request"]
     assert line["headers"]["x-tour-id"] == "tour-7"
     assert MARK not in str(lines)
@@ -145,18 +159,18 @@ async def test_no_credential_reaches_a_graph_a_record_or_the_log(
 @pytest.mark.usefixtures("worker")
 async def test_tokens_in_websocket_subprotocols_reach_no_graph(client: httpx.AsyncClient) -> None:
     headers = {"sec-websocket-protocol": MARK, "x-tour-id": "tour-7"}
-    answer = await client.post("/runs/wait", json={"assistant_id": "look_around", "input": {}}, headers=headers)
-    assert answer.json()["seen"]["x-tour-id"] == "tour-7"
-    assert MARK not in answer.text
+    response = await client.post("/runs/wait", json={"assistant_id": "echo", "input": {}}, headers=headers)
+    assert response.json()["received"]["x-tour-id"] == "tour-7"
+    assert MARK not in response.text
 
 
 @pytest.mark.usefixtures("worker")
 async def test_a_header_never_replaces_a_configurable_of_the_server(client: httpx.AsyncClient) -> None:
-    run = {"assistant_id": "look_around", "input": {}, "config": {"configurable": {"priority": "high"}}}
-    headers = dict.fromkeys(SERVERS, "u=1") | {"x-tour-id": "tour-7"}
-    seen = (await client.post("/runs/wait", json=run, headers=headers)).json()["seen"]
-    assert (seen["priority"], seen["x-tour-id"]) == ("high", "tour-7")
-    assert "u=1" not in seen.values()
+    run = {"assistant_id": "echo", "input": {}, "config": {"configurable": {"priority": "high"}}}
+    headers = dict.fromkeys(SERVER_CONFIGURABLE, "u=1") | {"x-tour-id": "tour-7"}
+    configurable = (await client.post("/runs/wait", json=run, headers=headers)).json()["received"]
+    assert (configurable["priority"], configurable["x-tour-id"]) == ("high", "tour-7")
+    assert "u=1" not in configurable.values()
 
 
 async def test_including_a_credential_header_logs_a_warning(settings: Settings, graphs: Registry) -> None:
@@ -173,18 +187,18 @@ async def test_including_a_credential_header_logs_a_warning(settings: Settings, 
 async def test_no_route_or_command_stores_or_returns_a_credential(
     client: httpx.AsyncClient, served: Served, pipeline: Pipeline, keys: Keys
 ) -> None:
-    """In an answer, in the log or in Redis."""
+    """Neither in a response, nor in the log, nor in Redis."""
     headers = dict.fromkeys(CREDENTIALS, MARK) | {"content-type": "application/json"}
     leaks = []
     async with get_client(url=served.url, api_key=None) as owner:
         with capture_logs() as lines:
             for name in ROUTES:
-                sample, ids = ending(name, await one_of_everything(owner))
-                answer = await send(client, name, ids, sample=sample, headers=headers)
-                assert answer.status_code < 500, name
-                if MARK in str(answer.headers) or (answer.is_stream_consumed and MARK in answer.text):
+                sample, ids = short_sample_of(name, await create_one_of_each(owner))
+                response = await send(client, name, ids, sample=sample, headers=headers)
+                assert response.status_code < 500, name
+                if MARK in str(response.headers) or (response.is_stream_consumed and MARK in response.text):
                     leaks.append(name)
-            ids = await one_of_everything(owner)
+            ids = await create_one_of_each(owner)
             for method, command in COMMANDS.items():
                 path, frame = f"/threads/{ids['thread_id']}/commands", command.frame(ids)
                 if MARK in (await client.post(path, json=frame, headers=headers)).text:

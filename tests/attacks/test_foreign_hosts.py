@@ -1,5 +1,5 @@
-"""A page lets its own name lead to this machine (DNS rebinding): the browser takes the server for that page's own, and
-only the `Host` header says otherwise."""
+"""DNS rebinding: a page makes its own host name resolve to this machine. The browser treats the server as the page's
+own, and only the `Host` header shows the foreign name."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.auth.test_http_section import AUTH, Desk, desk
 
 __all__ = ["desk"]
 
-ALWAYS = (
+THIS_MACHINE = (
     *("localhost", "localhost:8123", "LocalHost:", "localhost.", "localhost.:8123", "chat.localhost", "127.0.0.1:8123"),
     *("127.8.8.8", "[::1]", "[::1]:8123", "[::ffff:127.0.0.1]", "0.0.0.0:8123", "[::]:1", "host.docker.internal:8123"),
 )
-IN_A_NETWORK = ("10.1.2.3:8123", "203.0.113.5", "[2001:db8::1]:8123", "web:8123", "box.local", "slipway.prod.internal")
-NEVER = (
+NETWORK_NAMES = ("10.1.2.3:8123", "203.0.113.5", "[2001:db8::1]:8123", "web:8123", "box.local", "slipway.prod.internal")
+FOREIGN = (
     *("evil.example", "evil.example:8123", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example.", ""),
     *("localhost@evil.example", "evil.example#localhost", "evil.example/localhost", "localhost,evil.example", "[::1"),
     *("localhost:port", "localhost:8123:1", "notlocalhost.example", "evil.example?.localhost", "-.localhost@a.b", ".."),
@@ -36,8 +36,8 @@ NEVER = (
 def test_a_loopback_server_accepts_only_names_of_this_machine(bound: str) -> None:
     hosts = Hosts(bound)
     assert is_loopback(bound)
-    assert [host for host in ALWAYS if not hosts.accepts(host)] == []
-    assert [host for host in (*IN_A_NETWORK, *NEVER) if hosts.accepts(host)] == []
+    assert [host for host in THIS_MACHINE if not hosts.accepts(host)] == []
+    assert [host for host in (*NETWORK_NAMES, *FOREIGN) if hosts.accepts(host)] == []
 
 
 def test_a_host_header_longer_than_any_name_is_rejected() -> None:
@@ -57,8 +57,8 @@ def test_the_cache_of_host_decisions_is_bounded() -> None:
 def test_a_network_server_accepts_only_names_that_no_stranger_can_register(bound: str) -> None:
     hosts = Hosts(bound)
     assert not is_loopback(bound)
-    assert [host for host in (*ALWAYS, *IN_A_NETWORK) if not hosts.accepts(host)] == []
-    assert [host for host in NEVER if hosts.accepts(host)] == []
+    assert [host for host in (*THIS_MACHINE, *NETWORK_NAMES) if not hosts.accepts(host)] == []
+    assert [host for host in FOREIGN if hosts.accepts(host)] == []
 
 
 def test_allowed_hosts_are_accepted() -> None:
@@ -67,7 +67,7 @@ def test_allowed_hosts_are_accepted() -> None:
     )
     served = ("desk.example", "a.example:80", "x.b.example", "x.y.b.example", "[2001:db8::1]:8123")
     assert [host for host in served if not hosts.accepts(host)] == []
-    assert [host for host in ("b.example", "x.a.example", "ab.example", *NEVER) if hosts.accepts(host)] == []
+    assert [host for host in ("b.example", "x.a.example", "ab.example", *FOREIGN) if hosts.accepts(host)] == []
     assert Hosts("127.0.0.1", Settings.load({"SLIPWAY_ALLOWED_HOSTS": "*"}).allowed_hosts).accepts("evil.example")
 
 
@@ -78,19 +78,19 @@ def test_an_invalid_allowed_host_stops_the_start(name: str) -> None:
 
 
 async def test_no_route_is_served_under_a_foreign_name(desk: Desk) -> None:
-    """Whatever a proxy is said to have been asked for. A load balancer may still look whether the server lives."""
+    """`X-Forwarded-Host` changes nothing. The probes of load balancers are served under every name."""
     async with desk.serves() as client:
         wrong = []
         for name, route in ROUTES.items():
             for headers in ({"host": "evil.example:8123"}, {"host": "evil.example", "x-forwarded-host": "localhost"}):
-                answer = await client.request(route.method, plain_path(route.path), headers=headers)
+                response = await client.request(route.method, plain_path(route.path), headers=headers)
                 expected = 200 if route.path in PROBES else 421
-                if answer.status_code != expected:
-                    wrong.append((name, answer.status_code))
+                if response.status_code != expected:
+                    wrong.append((name, response.status_code))
         assert wrong == []
-        refused = await client.get("/info", headers={"host": "desk.example:8123"})
-        assert refused.json()["code"] == "host.refused"
-        assert "SLIPWAY_ALLOWED_HOSTS=desk.example" in refused.json()["detail"]
+        rejected = await client.get("/info", headers={"host": "desk.example:8123"})
+        assert rejected.json()["code"] == "host.refused"
+        assert "SLIPWAY_ALLOWED_HOSTS=desk.example" in rejected.json()["detail"]
         assert (await client.get("/info", headers={"x-forwarded-host": "evil.example"})).status_code == 200
         assert (await client.get("/docs", headers={"host": "evil.example"})).status_code == 421
         assert (await client.get("/ui/static/run.js", headers={"host": "evil.example"})).status_code == 421
@@ -110,14 +110,14 @@ async def test_no_websocket_is_opened_under_a_foreign_name(desk: Desk) -> None:
     async with desk.serves() as client:
         url = f"ws://evil.example/threads/{new_id()}/stream/events"
         for origin in ({}, {"origin": "http://evil.example"}, {"origin": "http://localhost:3000"}):
-            with pytest.raises(InvalidStatus) as refused:
+            with pytest.raises(InvalidStatus) as error:
                 async with connect(url, host="127.0.0.1", port=client.base_url.port, additional_headers=origin):
                     pass
-            assert refused.value.response.status_code == 421
+            assert error.value.response.status_code == 421
 
 
 async def test_an_allowed_host_name_is_served(desk: Desk) -> None:
-    """Pages from there are its own."""
+    """Pages of an allowed name are not foreign."""
     async with desk.serves(options={"host": "0.0.0.0", "allowed_hosts": ("desk.example",)}) as client:
         for host, status in (("desk.example", 200), ("10.1.2.3", 200), ("evil.example", 421)):
             sent = {"host": host, "origin": f"https://{host}"}
@@ -144,20 +144,19 @@ async def test_a_server_with_an_auth_file_is_served_under_every_name(desk: Desk)
     ],
 )
 async def test_the_host_header_of_raw_requests_is_checked(desk: Desk, head: str, status: int) -> None:
-    """Without a `Host`, which no browser sends; with two; with a whole URL."""
+    """Without a `Host`, which no browser does; with two of them; with a URL as target."""
     async with desk.serves() as client:
         reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
         writer.write(f"{head}\r\n".encode())
         async with asyncio.timeout(30):
-            answer = await reader.read()
+            response = await reader.read()
         writer.close()
         await writer.wait_closed()
-    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert response.startswith(f"HTTP/1.1 {status} ".encode())
 
 
 async def test_the_response_to_a_rejected_host_is_json(desk: Desk) -> None:
-    """What the request said comes back as JSON alone, whatever it was."""
     async with desk.serves() as client:
-        answer = await client.get("/", headers={"host": "<script>alert(1)</script>", "accept": "text/html"})
-        assert (answer.status_code, answer.headers["content-type"]) == (400, "application/json")
-        assert "<script>" not in answer.text
+        response = await client.get("/", headers={"host": "<script>alert(1)</script>", "accept": "text/html"})
+        assert (response.status_code, response.headers["content-type"]) == (400, "application/json")
+        assert "<script>" not in response.text

@@ -1,5 +1,5 @@
-"""A page of another site makes the developer's browser send requests to a server that has no auth file: every route,
-with every content type that needs no question beforehand, and every socket."""
+"""A page of another site makes a developer's browser send requests to a server without an auth file: to every route,
+with every content type that needs no preflight request, and to WebSockets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from slipway.api.openapi import plain_path
 from slipway.graphs.official_sections import CorsSection
 from slipway.graphs.registry import Registry
 from slipway.runs.record import new_id
-from tests.attacks.rows import COMMANDS, PUBLIC_ROUTES, ROUTES, Ids, one_of_everything, send
+from tests.attacks.rows import COMMANDS, PUBLIC_ROUTES, ROUTES, Ids, create_one_of_each, send
 from tests.auth.samples import NEW
 from tests.auth.test_http_section import AUTH, Desk, desk
 from tests.http.conftest import serving
@@ -52,7 +52,7 @@ FOREIGN = (
     "null",
     "",
 )
-OURS = (
+ALLOWED = (
     "http://localhost:3000",
     "https://localhost:5173",
     "http://127.0.0.1:3000",
@@ -62,7 +62,7 @@ OURS = (
     *sorted(STUDIO),
 )
 SIMPLE = ("text/plain", "text/plain; application/json", "application/x-www-form-urlencoded", "multipart/form-data")
-"""Content types that a page may send without a question beforehand."""
+"""Content types that a page can send without a preflight request."""
 
 ATTEMPTS = [
     *(("https://evil.example", content_type) for content_type in (*SIMPLE, "application/json")),
@@ -72,98 +72,100 @@ ATTEMPTS = [
 
 @pytest.fixture
 async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
-    """Plain HTTP to a server without an auth file."""
+    """A plain HTTP client of a server without an auth file."""
     async with desk.serves() as client:
         yield client
 
 
-async def everything(client: httpx.AsyncClient) -> Any:
-    """What is stored."""
-    found = [
+async def stored_records(client: httpx.AsyncClient) -> Any:
+    """All threads, assistants, crons, store items and runs."""
+    records = [
         (await client.post(f"/{kind}/search", json={})).json()
         for kind in ("threads", "assistants", "runs/crons", "store/items")
     ]
-    runs = [(await client.get(f"/threads/{each['thread_id']}/runs")).json() for each in found[0]]
-    return found, runs
+    runs = [(await client.get(f"/threads/{each['thread_id']}/runs")).json() for each in records[0]]
+    return records, runs
 
 
 @pytest.fixture
 async def ids(client: httpx.AsyncClient) -> dict[str, str]:
-    """Of one of everything."""
     async with get_client(url=str(client.base_url), api_key=None) as owner:
-        return await one_of_everything(owner)
+        return await create_one_of_each(owner)
 
 
 async def test_no_route_serves_a_foreign_page(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
-    before, wrong = await everything(client), []
+    before, wrong = await stored_records(client), []
     for name, route in ROUTES.items():
         expected = 200 if route.path in PROBES else 403
         for origin, content_type in ATTEMPTS:
-            answer = await send(client, name, ids, headers={"origin": origin, "content-type": content_type})
-            if answer.status_code != expected or "access-control-allow-origin" in answer.headers:
-                wrong.append((name, origin, content_type, answer.status_code))
+            response = await send(client, name, ids, headers={"origin": origin, "content-type": content_type})
+            if response.status_code != expected or "access-control-allow-origin" in response.headers:
+                wrong.append((name, origin, content_type, response.status_code))
     assert wrong == []
-    assert await everything(client) == before
+    assert await stored_records(client) == before
 
 
 async def test_the_log_names_a_rejected_origin_and_the_option_that_allows_it(client: httpx.AsyncClient) -> None:
-    """A browser hides the answer from the page's developer."""
+    """A browser hides the response from the developer of the page."""
     with capture_logs() as lines:
         await client.options("/threads", headers={"origin": FOREIGN[0], "access-control-request-method": "POST"})
-    refused = [line for line in lines if line["event"] == "http.origin_rejected"]
-    assert [(line["origin"], line["setting"]) for line in refused] == [(FOREIGN[0], "http.cors.allow_origins")]
+    rejected = [line for line in lines if line["event"] == "http.origin_rejected"]
+    assert [(line["origin"], line["setting"]) for line in rejected] == [(FOREIGN[0], "http.cors.allow_origins")]
 
 
 async def test_no_preflight_of_a_foreign_page_is_allowed(client: httpx.AsyncClient) -> None:
     for name, route in ROUTES.items():
         for origin in FOREIGN[:3]:
-            asks = {"access-control-request-method": route.method, "access-control-request-private-network": "true"}
-            answer = await client.options(plain_path(route.path), headers={"origin": origin, **asks})
-            assert answer.status_code in (400, 403), (name, origin)
-            assert not {"access-control-allow-origin", "access-control-allow-private-network"} & answer.headers.keys()
+            preflight = {
+                "access-control-request-method": route.method,
+                "access-control-request-private-network": "true",
+            }
+            response = await client.options(plain_path(route.path), headers={"origin": origin, **preflight})
+            assert response.status_code in (400, 403), (name, origin)
+            assert not {"access-control-allow-origin", "access-control-allow-private-network"} & response.headers.keys()
 
 
 async def test_a_body_that_needs_no_preflight_starts_nothing(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
-    """Of browsers too old for an `Origin`, for instance. A form is no JSON, whoever sends it."""
-    before, wrong = await everything(client), []
-    attempts = [({}, SIMPLE), ({"origin": OURS[0]}, SIMPLE[2:])]
+    """A browser that is too old for `Origin` may send it. A form is not JSON, whoever sends it."""
+    before, wrong = await stored_records(client), []
+    attempts = [({}, SIMPLE), ({"origin": ALLOWED[0]}, SIMPLE[2:])]
     for name, route in ROUTES.items():
         for headers, content_types in attempts if route.method != "GET" else []:
             for content_type in content_types:
-                answer = await send(client, name, ids, headers={"content-type": content_type, **headers})
-                if answer.status_code != 415:
-                    wrong.append((name, content_type, answer.status_code))
+                response = await send(client, name, ids, headers={"content-type": content_type, **headers})
+                if response.status_code != 415:
+                    wrong.append((name, content_type, response.status_code))
     assert wrong == []
     untyped = await client.post("/threads", content=b"{}")
     assert (untyped.status_code, untyped.json()["code"]) == (415, "content_type.refused")
     overridden = {"content-type": "text/plain", "x-http-method-override": "DELETE"}
     assert (await client.get(f"/threads/{ids['thread_id']}", headers=overridden)).status_code == 200
-    assert await everything(client) == before
+    assert await stored_records(client) == before
 
 
 async def test_every_sample_is_accepted_from_an_allowed_page(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
-    """Or the requests above would be refused for another reason than the one that they are about."""
+    """Otherwise the requests above could be rejected for a reason other than their origin."""
     for name in ROUTES:
-        if not name.endswith(("/wait", "/join")):  # those last as long as the run
-            answer = await send(client, name, ids, headers={"origin": OURS[0], "content-type": "text/plain"})
-            assert answer.status_code not in (403, 415, 421), name
-            assert answer.headers["access-control-allow-origin"] == OURS[0]
+        if not name.endswith(("/wait", "/join")):  # these respond when the run ends
+            response = await send(client, name, ids, headers={"origin": ALLOWED[0], "content-type": "text/plain"})
+            assert response.status_code not in (403, 415, 421), name
+            assert response.headers["access-control-allow-origin"] == ALLOWED[0]
 
 
-@pytest.mark.parametrize("origin", OURS)
+@pytest.mark.parametrize("origin", ALLOWED)
 async def test_pages_of_this_machine_and_studio_are_served(client: httpx.AsyncClient, origin: str) -> None:
     for content_type in ("application/json", "application/json; charset=utf-8", "Application/VND.api+JSON"):
-        made = await client.post("/threads", content=b"{}", headers={"origin": origin, "content-type": content_type})
-        assert (made.status_code, made.headers["access-control-allow-origin"]) == (200, origin)
+        created = await client.post("/threads", content=b"{}", headers={"origin": origin, "content-type": content_type})
+        assert (created.status_code, created.headers["access-control-allow-origin"]) == (200, origin)
     plain = await client.post("/threads", content=b"{}", headers={"origin": origin, "content-type": "text/plain"})
     untyped = await client.post("/threads", content=b"{}", headers={"origin": origin})
     assert (plain.status_code, untyped.status_code) == (200, 200)
     thread = plain.json()["thread_id"]
     assert (await client.delete(f"/threads/{thread}", headers={"origin": origin})).status_code == 204
-    asks = {"access-control-request-method": "DELETE", "access-control-request-headers": "x-api-key,content-type"}
-    preflight = await client.options(f"/threads/{thread}", headers={"origin": origin, **asks})
+    requested = {"access-control-request-method": "DELETE", "access-control-request-headers": "x-api-key,content-type"}
+    preflight = await client.options(f"/threads/{thread}", headers={"origin": origin, **requested})
     assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, origin)
-    assert await answer_to_command(client, origin, "agent.getTree", {"run_id": NEW})
+    assert await response_to_command(client, origin, "agent.getTree", {"run_id": NEW})
 
 
 async def test_clients_that_are_not_browsers_are_served(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
@@ -171,30 +173,30 @@ async def test_clients_that_are_not_browsers_are_served(client: httpx.AsyncClien
     assert (await client.post(f"/threads/{ids['thread_id']}/copy")).status_code == 200
     cancelled = await client.post(f"/threads/{ids['thread_id']}/runs/{ids['run_id']}/cancel")
     assert cancelled.status_code == 202
-    assert await answer_to_command(client, None, "agent.getTree", ids)
+    assert await response_to_command(client, None, "agent.getTree", ids)
 
 
 @pytest.mark.parametrize("method", COMMANDS)
 async def test_no_command_of_a_foreign_page_is_accepted(
     client: httpx.AsyncClient, ids: dict[str, str], method: str
 ) -> None:
-    """The socket is not even opened; from an allowed page it is."""
-    before = await everything(client)
+    """Its WebSocket is not opened; one of an allowed page is."""
+    before = await stored_records(client)
     for origin in FOREIGN[:-1]:
-        with pytest.raises(InvalidStatus) as refused:
-            await answer_to_command(client, origin, method, ids)
-        assert refused.value.response.status_code == 403
-        assert b"origin.refused" in (refused.value.response.body or b"")
-    assert await everything(client) == before
-    for origin in OURS:
-        assert await answer_to_command(client, origin, method, ids)
+        with pytest.raises(InvalidStatus) as error:
+            await response_to_command(client, origin, method, ids)
+        assert error.value.response.status_code == 403
+        assert b"origin.refused" in (error.value.response.body or b"")
+    assert await stored_records(client) == before
+    for origin in ALLOWED:
+        assert await response_to_command(client, origin, method, ids)
 
 
 async def test_a_page_of_this_server_is_not_foreign(client: httpx.AsyncClient) -> None:
-    """Also behind a proxy that ends TLS, and behind one that changes the name, as the browser says itself."""
-    at = f"{client.base_url.host}:{client.base_url.port}"
+    """Also behind a proxy that ends TLS, and behind one that changes the host, as `Sec-Fetch-Site` shows."""
+    address = f"{client.base_url.host}:{client.base_url.port}"
     behind_a_proxy = {"origin": "https://desk.example", "sec-fetch-site": "same-origin"}
-    for headers in ({"origin": f"http://{at}"}, {"origin": f"https://{at}"}, behind_a_proxy):
+    for headers in ({"origin": f"http://{address}"}, {"origin": f"https://{address}"}, behind_a_proxy):
         assert (await client.post("/threads", json={}, headers=headers)).status_code == 200
     for relation in ("same-site", "cross-site", "none"):
         headers = {"origin": "https://desk.example", "sec-fetch-site": relation}
@@ -214,25 +216,25 @@ async def test_a_foreign_page_can_link_to_pages_and_embed_nothing(
             path: (await client.get(path, headers=sent)).status_code for path in ("/", "/info", "/ui/static/run.js")
         }
         assert found == dict.fromkeys(found, status)
-        beside = sent | {"sec-fetch-site": "same-site"}
-        assert (await client.get("/info", headers=beside)).status_code == 200
-        assert (await client.get("/hello", headers=sent)).status_code == 200  # the project's own routes decide
+        same_site = sent | {"sec-fetch-site": "same-site"}
+        assert (await client.get("/info", headers=same_site)).status_code == 200
+        assert (await client.get("/hello", headers=sent)).status_code == 200  # routes of the host app decide themselves
 
 
 async def test_origins_in_langgraph_json_are_allowed(desk: Desk) -> None:
     cors = {"allow_origins": ["https://desk.example"], "allow_origin_regex": r"https://\w+\.team\.example"}
     async with desk.serves(http={"cors": cors}) as client:
         for origin in ("https://desk.example", "https://ann.team.example", "http://localhost:3000", *STUDIO):
-            made = await client.post("/threads", json={}, headers={"origin": origin})
-            assert (made.status_code, made.headers["access-control-allow-origin"]) == (200, origin)
-            assert await answer_to_command(client, origin, "agent.getTree", {"run_id": NEW})
+            created = await client.post("/threads", json={}, headers={"origin": origin})
+            assert (created.status_code, created.headers["access-control-allow-origin"]) == (200, origin)
+            assert await response_to_command(client, origin, "agent.getTree", {"run_id": NEW})
         lookalikes = ("https://desk.example.evil.example", "https://ann.team.example.evil.example")
         for origin in (*lookalikes, "https://a.b.team.example", "http://desk.example"):
-            refused = await client.post("/threads", json={}, headers={"origin": origin})
-            assert (refused.status_code, refused.json()["code"]) == (403, "origin.refused")
-            assert "http.cors.allow_origins" in refused.json()["detail"]
+            rejected = await client.post("/threads", json={}, headers={"origin": origin})
+            assert (rejected.status_code, rejected.json()["code"]) == (403, "origin.refused")
+            assert "http.cors.allow_origins" in rejected.json()["detail"]
             with pytest.raises(InvalidStatus):
-                await answer_to_command(client, origin, "agent.getTree", {"run_id": NEW})
+                await response_to_command(client, origin, "agent.getTree", {"run_id": NEW})
 
 
 def test_the_cache_of_origin_decisions_is_bounded() -> None:
@@ -252,25 +254,25 @@ async def test_a_wildcard_origin_allows_every_page(desk: Desk) -> None:
     async with desk.serves(http={"cors": {"allow_origins": ["*"]}}) as client:
         for origin in FOREIGN[:-1]:
             sent = {"origin": origin, "content-type": "text/plain"}
-            made = await client.post("/threads", content=b"{}", headers=sent)
-            assert (made.status_code, made.headers["access-control-allow-origin"]) == (200, "*")
-            assert await answer_to_command(client, origin, "agent.getTree", {"run_id": NEW})
+            created = await client.post("/threads", content=b"{}", headers=sent)
+            assert (created.status_code, created.headers["access-control-allow-origin"]) == (200, "*")
+            assert await response_to_command(client, origin, "agent.getTree", {"run_id": NEW})
 
 
 async def test_a_server_with_an_auth_file_allows_every_origin(desk: Desk) -> None:
     ann = {"authorization": "Bearer ann-token", "origin": "https://elsewhere.example"}
     async with desk.serves(auth=AUTH) as client:
-        made = await client.post("/threads", content=b"{}", headers=ann | {"host": "desk.example"})
-        assert (made.status_code, made.headers["access-control-allow-origin"]) == (200, "*")
+        created = await client.post("/threads", content=b"{}", headers=ann | {"host": "desk.example"})
+        assert (created.status_code, created.headers["access-control-allow-origin"]) == (200, "*")
 
 
 async def test_routes_of_the_host_app_reject_foreign_pages(desk: Desk) -> None:
-    """May take forms, from the same pages as ours."""
+    """But they may accept forms."""
     async with desk.serves(http={"app": "./webapp.py:app"}) as client:
-        for origin, status in (("https://evil.example", 403), (OURS[0], 200)):
+        for origin, status in (("https://evil.example", 403), (ALLOWED[0], 200)):
             assert (await client.get("/hello", headers={"origin": origin})).status_code == status
         form = await client.post("/hello", data={"a": "b"})
-        assert form.status_code == 405  # theirs to say, and not 415
+        assert form.status_code == 405  # the response of the host app, not 415
 
 
 COOKIES: list[tuple[str | None, CorsSection, str]] = [
@@ -291,33 +293,33 @@ COOKIES: list[tuple[str | None, CorsSection, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("origin", "cors", "brings"), COOKIES)
-def test_cookies_are_passed_on_only_from_trusted_origins(origin: str | None, cors: CorsSection, brings: str) -> None:
-    """In a request as on a socket."""
+@pytest.mark.parametrize(("origin", "cors", "passed_on"), COOKIES)
+def test_cookies_are_passed_on_only_from_trusted_origins(origin: str | None, cors: CorsSection, passed_on: str) -> None:
+    """Both in a request and on a WebSocket."""
     headers = {"cookie": "session=1"} | ({"origin": origin} if origin else {})
-    guarded: Any = ForeignPages(Starlette(routes=_SHOWS), Origins(cors, restricted=False), None)
-    client = TestClient(guarded)
+    app: Any = ForeignPages(Starlette(routes=_COOKIE_ROUTES), Origins(cors, restricted=False), None)
+    client = TestClient(app)
     with client.websocket_connect("/socket", headers=headers) as socket:
-        assert socket.receive_text() == brings
+        assert socket.receive_text() == passed_on
     for method in ("GET", "POST", "DELETE"):
-        assert client.request(method, "/", headers=headers).text == brings
+        assert client.request(method, "/", headers=headers).text == passed_on
 
 
 def _cookie(connection: HTTPConnection) -> str:
     return connection.headers.get("cookie", "")
 
 
-async def _answer(request: Request) -> PlainTextResponse:
+async def _respond(request: Request) -> PlainTextResponse:
     return PlainTextResponse(_cookie(request))
 
 
-async def _tell(websocket: WebSocket) -> None:
+async def _send(websocket: WebSocket) -> None:
     await websocket.accept()
     await websocket.send_text(_cookie(websocket))
     await websocket.close()
 
 
-_SHOWS = [Route("/", _answer, methods=["GET", "POST", "DELETE"]), WebSocketRoute("/socket", _tell)]
+_COOKIE_ROUTES = [Route("/", _respond, methods=["GET", "POST", "DELETE"]), WebSocketRoute("/socket", _send)]
 
 SESSIONS = """
 from langgraph_sdk import Auth
@@ -325,7 +327,7 @@ from langgraph_sdk import Auth
 auth = Auth()
 
 @auth.authenticate
-def who(headers):
+def authenticate(headers):
     if headers.get(b"cookie") != b"session=ann":
         raise Auth.exceptions.HTTPException(401, "sign in")
     return "ann"
@@ -340,7 +342,7 @@ async def test_a_foreign_page_cannot_use_a_session_cookie(desk: Desk, tmp_path: 
         assert (await client.post("/threads", json={}, headers=session | own)).status_code == 200
         assert (await client.get("/ui/recent", headers=session)).status_code == 200
         async with get_client(url=str(client.base_url), api_key=None, headers=session) as ann:
-            ids = await one_of_everything(ann)
+            ids = await create_one_of_each(ann)
         for name in ROUTES.keys() - PUBLIC_ROUTES:
             for origin in ("https://evil.example", "null"):
                 sent = session | {"origin": origin, "content-type": "text/plain"}
@@ -354,14 +356,14 @@ async def test_a_foreign_page_cannot_use_a_session_cookie(desk: Desk, tmp_path: 
 async def test_only_dev_on_loopback_allows_private_network_access(desk: Desk, dev: bool, host: str, sent: bool) -> None:
     async with desk.serves(dev=dev, options={"host": host}) as client:
         for origin in ("https://smith.langchain.com", "https://evil.example"):
-            asks = {"access-control-request-method": "POST", "access-control-request-private-network": "true"}
-            answer = await client.options("/threads", headers={"origin": origin, **asks})
-            allowed = answer.headers.get("access-control-allow-private-network") == "true"
+            preflight = {"access-control-request-method": "POST", "access-control-request-private-network": "true"}
+            response = await client.options("/threads", headers={"origin": origin, **preflight})
+            allowed = response.headers.get("access-control-allow-private-network") == "true"
             assert allowed == (sent and origin in STUDIO)
 
 
-async def answer_to_command(client: httpx.AsyncClient, origin: str | None, method: str, ids: Ids) -> Any:
-    """The first that a socket on a new thread brings after a command."""
+async def response_to_command(client: httpx.AsyncClient, origin: str | None, method: str, ids: Ids) -> Any:
+    """The first frame after a command on the WebSocket of a new thread."""
     url = f"ws://{client.base_url.host}:{client.base_url.port}/threads/{new_id()}/stream/events"
     headers = {} if origin is None else {"origin": origin}
     async with asyncio.timeout(30), connect(url, additional_headers=headers) as socket:

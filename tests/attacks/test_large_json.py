@@ -1,5 +1,5 @@
-"""Bodies that are made to cost more than their bytes: nested, wide, many-keyed, or longer than the limit. A limit is
-checked before anything is done with a body, and no body holds up the requests of others."""
+"""Bodies that could cost more than their bytes: nested, wide, many-keyed, or longer than the limit. Limits are checked
+before a body is used, and no body delays the requests of other clients."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 from slipway.api.request_parsing import exceeds_depth, parsed
 from slipway.errors import InvalidRequest
 from slipway.serialization.json_encoding import DEEPEST
-from tests.attacks.hostile_values import literal_in
-from tests.attacks.rows import ANY_IDS, COMMANDS, WITH_BODY, one_of_everything, sample_of, send
+from tests.attacks.hostile_values import with_literal
+from tests.attacks.rows import ANY_IDS, COMMANDS, WITH_BODY, create_one_of_each, sample_of, send
 from tests.auth.conftest import Client
 from tests.auth.test_event_protocol import socket_of
 from tests.http.conftest import Served
@@ -26,8 +26,8 @@ TOO_DEEP = "[" * DEEPEST + "]" * DEEPEST
 """One level too many inside an object."""
 FAR_TOO_DEEP = "[" * 30_000 + "]" * 30_000
 BYTES = 1_000_000
-DEAREST = 5
-"""How many times what reading its JSON takes, a body may take until it is checked."""
+MAX_COST = 5
+"""A body may take so many times the CPU time of parsing its JSON."""
 
 
 def wide(unit: str) -> bytes:
@@ -50,21 +50,21 @@ def test_checking_a_body_costs_about_as_much_as_parsing_it(shape: str) -> None:
     body = SHAPES[shape]
     assert parsed(body)
     readable = body.replace(rb"\udc00", rb"\u0064")
-    assert cpu_s(lambda: parsed(body)) < DEAREST * cpu_s(lambda: orjson.loads(readable))
+    assert cpu_s(lambda: parsed(body)) < MAX_COST * cpu_s(lambda: orjson.loads(readable))
 
 
 def cpu_s(work: Callable[[], Any]) -> float:
-    """The least CPU time of three tries; the garbage collector, which comes at any time, is not counted."""
-    found = []
+    """The least CPU time of three calls, in seconds, without the garbage collector."""
+    measured = []
     gc.disable()
     try:
         for _ in range(3):
-            began = time.process_time()
+            start_s = time.process_time()
             work()
-            found.append(time.process_time() - began)
+            measured.append(time.process_time() - start_s)
     finally:
         gc.enable()
-    return min(found)
+    return min(measured)
 
 
 @pytest.mark.parametrize(
@@ -111,17 +111,18 @@ def test_malformed_json_with_surrogates_is_rejected(text: str) -> None:
 async def test_no_route_accepts_a_body_that_is_nested_too_deeply(
     served: Served, client: httpx.AsyncClient, ann: Client
 ) -> None:
-    ids, answers = await one_of_everything(ann), {}
+    ids, results = await create_one_of_each(ann), {}
     for name in sorted(WITH_BODY):
         for literal in (TOO_DEEP, FAR_TOO_DEEP):
-            body = literal_in(sample_of(name, ids).body or {}, ("metadata", "x"), literal)
-            answer = await send(client, name, ids, "ann", content=body)
-            answers[name, len(literal)] = (answer.status_code in (400, 422), "detail" in answer.json() or answer.json())
-    assert answers == dict.fromkeys(answers, (True, True))
+            body = with_literal(sample_of(name, ids).body or {}, ("metadata", "x"), literal)
+            response = await send(client, name, ids, "ann", content=body)
+            is_rejected = response.status_code in (400, 422)
+            results[name, len(literal)] = (is_rejected, "detail" in response.json() or response.json())
+    assert results == dict.fromkeys(results, (True, True))
 
 
 async def test_no_route_accepts_a_body_over_the_limit(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
-    ids, statuses = await one_of_everything(ann), {}
+    ids, statuses = await create_one_of_each(ann), {}
     large = b'{"x":"' + b"x" * served.services.settings.max_body_bytes + b'"}'
     for name in sorted(WITH_BODY):
         statuses[name] = (await send(client, name, ids, "ann", content=large)).status_code
@@ -129,11 +130,11 @@ async def test_no_route_accepts_a_body_over_the_limit(served: Served, client: ht
 
 
 async def test_many_keys_are_stored_unchanged(served: Served, ann: Client) -> None:
-    """In metadata, in a state, in an item: no name is an instruction, however many there are."""
+    """In the metadata of a thread and in a store item."""
     many = {f"k{number}": number for number in range(20_000)}
     thread = (await ann.threads.create(metadata=many))["thread_id"]
-    kept = (await ann.threads.get(thread))["metadata"]
-    assert {name: kept[name] for name in many} == many
+    stored = (await ann.threads.get(thread))["metadata"]
+    assert {name: stored[name] for name in many} == many
     await ann.store.put_item(["many"], "k", many)
     assert (await ann.store.get_item(["many"], "k"))["value"] == many
     assert len(json.dumps(many)) < served.services.settings.max_body_bytes
@@ -144,7 +145,7 @@ async def test_a_frame_that_is_nested_too_deeply_is_rejected(served: Served, ann
     async with socket_of(served, thread, "ann") as socket:
         for literal in (TOO_DEEP, FAR_TOO_DEEP):
             for name, command in COMMANDS.items():
-                sent = literal_in(command.frame(ANY_IDS), ("params", "x"), literal)
+                sent = with_literal(command.frame(ANY_IDS), ("params", "x"), literal)
                 await socket.send(sent.decode())
-                refused = json.loads(await socket.recv())
-                assert (refused["type"], refused["error"]) == ("error", "invalid_argument"), name
+                error = json.loads(await socket.recv())
+                assert (error["type"], error["error"]) == ("error", "invalid_argument"), name

@@ -1,5 +1,5 @@
-"""Who loses access to a thread has nothing begin on it any more, and hears nothing of it by a webhook: a run that was
-delayed or had to wait is asked for again when a worker begins it, and so is what its webhook tells."""
+"""A user who lost access to a thread starts no run on it and receives no webhook about it: a worker authorizes a
+delayed run again when it starts the run, and a webhook when it sends the webhook."""
 
 from __future__ import annotations
 
@@ -20,37 +20,48 @@ from slipway.settings import Settings
 from slipway.webhooks import read_permission
 from slipway_workers.duties.deliveries import Deliveries
 from slipway_workers.start_permission import StartPermission
-from tests.attacks.rules_server import RUN, admin, ann, bob, graphs, made, rules, served, services, settings
+from tests.attacks.rules_server import (
+    DELAYED_RUN,
+    MEMBERS_ONLY,
+    RUN,
+    admin,
+    ann,
+    bob,
+    graphs,
+    post_json,
+    rules,
+    served,
+    services,
+    set_members,
+    settings,
+)
 from tests.conftest import Eventually
 from tests.webhooks.conftest import Receiver, receiver
 from tests.working import working
 
 __all__ = ["admin", "ann", "bob", "graphs", "receiver", "rules", "served", "services", "settings"]
 
-MEMBERS = {"members": {"$contains": "ann"}}
-LATER = RUN | {"after_seconds": 3600}
-
 
 @pytest.fixture
 async def thread(admin: httpx.AsyncClient, rules: Any) -> str:
-    """A thread with ann among its members, and threads are for their members."""
-    rules.filters = dict.fromkeys(("threads:read", "threads:create_run"), MEMBERS)
-    return str((await made(admin, "/threads", {"metadata": {"members": ["ann"]}}))["thread_id"])
+    """A thread with the member ann. Only members may read threads and create runs on them."""
+    rules.filters = dict.fromkeys(("threads:read", "threads:create_run"), MEMBERS_ONLY)
+    return str((await post_json(admin, "/threads", {"metadata": {"members": ["ann"]}}))["thread_id"])
 
 
-class Past:
-    """Lets runs have been made long ago."""
+class RunClock:
+    """Moves stored runs in time."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
         self._pipeline, self._keys = pipeline, keys
 
-    async def due(self, run: Any) -> None:
-        """As if it had been made an hour ago, and were due now."""
+    async def make_due(self, run: Any) -> None:
+        """Make the run due now, and its authorization outdated."""
         await self._pipeline.send("HSET", self._keys.run(run["run_id"]), "permitted_us", 1)
-        await self.again(run)
+        await self.retry_now(run)
 
-    async def again(self, run: Any) -> None:
-        """The run is due now, however often it was tried."""
+    async def retry_now(self, run: Any) -> None:
+        """Make the queued run due now, whatever its attempt."""
         for job in await self._pipeline.send("ZRANGE", self._keys.later_queue, 0, -1):
             if job.decode().startswith(run["run_id"]):
                 await self._pipeline.send("ZADD", self._keys.later_queue, 0, job)
@@ -58,20 +69,13 @@ class Past:
 
 
 @pytest.fixture
-def past(pipeline: Pipeline, keys: Keys) -> Past:
-    """The clock, as far as runs know it."""
-    return Past(pipeline, keys)
+def run_clock(pipeline: Pipeline, keys: Keys) -> RunClock:
+    return RunClock(pipeline, keys)
 
 
-async def run_of(admin: httpx.AsyncClient, run: Any) -> Any:
-    """As it is by now."""
+async def reread(admin: httpx.AsyncClient, run: Any) -> Any:
+    """The current response for a run that was returned earlier."""
     return (await admin.get(f"/threads/{run['thread_id']}/runs/{run['run_id']}")).json()
-
-
-async def lose_access(admin: httpx.AsyncClient, thread: str) -> None:
-    """The thread has no members any more."""
-    answer = await admin.patch(f"/threads/{thread}", json={"metadata": {"members": []}})
-    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("loses", ["the filter", "create_run", "read", "nothing"])
@@ -80,34 +84,34 @@ async def test_a_delayed_run_is_authorized_again_when_it_starts(
     ann: httpx.AsyncClient,
     rules: Any,
     thread: str,
-    past: Past,
+    run_clock: RunClock,
     settings: Settings,
     graphs: Registry,
     receiver: Receiver,
     eventually: Eventually,
     loses: str,
 ) -> None:
-    run = await made(ann, f"/threads/{thread}/runs", LATER | {"webhook": receiver.url})
+    run = await post_json(ann, f"/threads/{thread}/runs", DELAYED_RUN | {"webhook": receiver.url})
     if loses == "the filter":
-        await lose_access(admin, thread)
+        await set_members(admin, thread)
     elif loses == "create_run":
-        rules.refused = {"threads:create_run", "threads:read"}
-    elif loses == "read":  # its webhook shows the thread
-        rules.refused = {"threads:read"}
-    await past.due(run)
+        rules.denied = {"threads:create_run", "threads:read"}
+    elif loses == "read":  # a run with a webhook needs it: the webhook shows the thread
+        rules.denied = {"threads:read"}
+    await run_clock.make_due(run)
     async with working(settings, graphs):
 
-        async def over() -> bool:
-            return bool((await run_of(admin, run)).get("webhook_status") in ("delivered", "failed"))
+        async def webhook_ended() -> bool:
+            return bool((await reread(admin, run)).get("webhook_status") in ("delivered", "failed"))
 
-        await eventually(over)
-    now, shown = await run_of(admin, run), (await admin.get(f"/threads/{thread}")).json()
+        await eventually(webhook_ended)
+    now, shown_thread = await reread(admin, run), (await admin.get(f"/threads/{thread}")).json()
     if loses == "nothing":
         assert (now["status"], now["webhook_status"], len(receiver.bodies)) == ("success", "delivered", 1)
         return
     assert (now["status"], now["error"]["code"]) == ("error", "access.refused")
     assert (now["webhook_status"], receiver.bodies) == ("failed", [])
-    assert (shown["status"], shown["values"], shown["error"]) == ("idle", None, None)
+    assert (shown_thread["status"], shown_thread["values"], shown_thread["error"]) == ("idle", None, None)
     assert (await admin.get(f"/threads/{thread}/history")).json() == []
 
 
@@ -115,17 +119,17 @@ async def test_a_run_that_starts_at_once_is_authorized_once(
     ann: httpx.AsyncClient, rules: Any, thread: str, settings: Settings, graphs: Registry
 ) -> None:
     async with working(settings, graphs):
-        await made(ann, f"/threads/{thread}/runs/wait", RUN)
+        await post_json(ann, f"/threads/{thread}/runs/wait", RUN)
     assert rules.operations() == ["threads:create_run", "threads:read"]
 
 
 async def test_a_run_whose_lease_is_lost_during_authorization_does_not_start(
-    ann: httpx.AsyncClient, rules: Any, thread: str, past: Past, services: Services
+    ann: httpx.AsyncClient, rules: Any, thread: str, run_clock: RunClock, services: Services
 ) -> None:
-    """Its lease ended meanwhile: another worker has it."""
-    await past.due(await made(ann, f"/threads/{thread}/runs", LATER))
-    _, [held] = await services.scripts.run_claim("w", 1, 60_000)
-    attempt = Attempt(services.scripts, run_from(held))
+    """Another worker owns the run when the handler returns."""
+    await run_clock.make_due(await post_json(ann, f"/threads/{thread}/runs", DELAYED_RUN))
+    _, [fields] = await services.scripts.run_claim("w", 1, 60_000)
+    attempt = Attempt(services.scripts, run_from(fields))
     rules.changes["threads:create_run"] = lambda value: attempt.mark_fenced()
     assert not await StartPermission(services).check(attempt)
     rules.changes.clear()
@@ -138,34 +142,34 @@ async def test_a_run_is_queued_again_while_the_auth_file_fails(
     ann: httpx.AsyncClient,
     rules: Any,
     thread: str,
-    past: Past,
+    run_clock: RunClock,
     settings: Settings,
     graphs: Registry,
     eventually: Eventually,
 ) -> None:
-    run = await made(ann, f"/threads/{thread}/runs", LATER)
-    rules.broken = {"threads:create_run"}
-    await past.due(run)
+    run = await post_json(ann, f"/threads/{thread}/runs", DELAYED_RUN)
+    rules.failing = {"threads:create_run"}
+    await run_clock.make_due(run)
     with capture_logs() as logs:
         async with working(settings, graphs):
 
-            async def tried(times: int) -> bool:
+            async def was_authorized(times: int) -> bool:
                 return bool(rules.operations().count("threads:create_run") > times)
 
-            await eventually(lambda: tried(1))
+            await eventually(lambda: was_authorized(1))
 
-            async def handed_back() -> bool:
-                return "auth file" in ((await run_of(admin, run))["reason"] or "")
+            async def is_released() -> bool:
+                return "auth file" in ((await reread(admin, run))["reason"] or "")
 
-            await eventually(handed_back)
-            await past.again(run)
-            await eventually(lambda: tried(2))
-            await eventually(handed_back)
-            rules.broken = set()
-            await past.again(run)
+            await eventually(is_released)
+            await run_clock.retry_now(run)
+            await eventually(lambda: was_authorized(2))
+            await eventually(is_released)
+            rules.failing = set()
+            await run_clock.retry_now(run)
 
             async def succeeded() -> bool:
-                return bool((await run_of(admin, run))["status"] == "success")
+                return bool((await reread(admin, run))["status"] == "success")
 
             await eventually(succeeded)
     assert [line["event"] for line in logs if line["event"].startswith("run.auth")] == ["run.auth_failed"]
@@ -175,29 +179,31 @@ async def test_a_denied_answer_leaves_the_interrupt_open(
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
     thread: str,
-    past: Past,
+    run_clock: RunClock,
     settings: Settings,
     graphs: Registry,
     eventually: Eventually,
 ) -> None:
     answer = {"assistant_id": "asking", "command": {"resume": "yes"}}
     async with working(settings, graphs):
-        await made(admin, f"/threads/{thread}/runs/wait", {"assistant_id": "asking", "input": {}})
-        late = await made(ann, f"/threads/{thread}/runs", answer | {"after_seconds": 3600})
-        await lose_access(admin, thread)
-        await past.due(late)
+        await post_json(admin, f"/threads/{thread}/runs/wait", {"assistant_id": "asking", "input": {}})
+        late = await post_json(ann, f"/threads/{thread}/runs", answer | {"after_seconds": 3600})
+        await set_members(admin, thread)
+        await run_clock.make_due(late)
 
-        async def refused() -> bool:
-            return bool((await run_of(admin, late))["status"] == "error")
+        async def has_failed() -> bool:
+            return bool((await reread(admin, late))["status"] == "error")
 
-        await eventually(refused)
-        shown = (await admin.get(f"/threads/{thread}")).json()
-        assert shown["status"] == "interrupted"
-        assert shown["interrupts"]
-        assert (await made(admin, f"/threads/{thread}/runs/wait", answer))["said"] == "yes"
+        await eventually(has_failed)
+        shown_thread = (await admin.get(f"/threads/{thread}")).json()
+        assert shown_thread["status"] == "interrupted"
+        assert shown_thread["interrupts"]
+        assert (await post_json(admin, f"/threads/{thread}/runs/wait", answer))["reply"] == "yes"
 
 
-@pytest.mark.parametrize("how", ["ends", "is cancelled", "goes with its thread", "is of a thread before"])
+@pytest.mark.parametrize(
+    "outcome", ["ends", "is cancelled", "is deleted with its thread", "is deleted and its thread id used again"]
+)
 async def test_a_webhook_sends_only_what_its_user_may_read_at_delivery(
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
@@ -207,37 +213,37 @@ async def test_a_webhook_sends_only_what_its_user_may_read_at_delivery(
     graphs: Registry,
     receiver: Receiver,
     eventually: Eventually,
-    how: str,
+    outcome: str,
 ) -> None:
     async with working(settings, graphs):
-        await made(admin, f"/threads/{thread}/runs/wait", RUN | {"input": {"text": "secret"}})
-    body = RUN if how == "ends" else LATER
-    run = await made(ann, f"/threads/{thread}/runs", body | {"webhook": receiver.url})
-    await lose_access(admin, thread)
+        await post_json(admin, f"/threads/{thread}/runs/wait", RUN | {"input": {"text": "secret"}})
+    body = RUN if outcome == "ends" else DELAYED_RUN
+    run = await post_json(ann, f"/threads/{thread}/runs", body | {"webhook": receiver.url})
+    await set_members(admin, thread)
     rules.filters.pop("threads:create_run")
-    if how == "is cancelled":
+    if outcome == "is cancelled":
         await admin.post(f"/threads/{thread}/runs/{run['run_id']}/cancel")
-    elif how != "ends":
+    elif outcome != "ends":
         await admin.delete(f"/threads/{thread}")
-    if how == "is of a thread before":
-        await made(admin, "/threads", {"thread_id": thread, "metadata": {"members": ["ann"]}})
+    if outcome == "is deleted and its thread id used again":
+        await post_json(admin, "/threads", {"thread_id": thread, "metadata": {"members": ["ann"]}})
     async with working(settings, graphs):
-        if how in ("goes with its thread", "is of a thread before"):
+        if outcome in ("is deleted with its thread", "is deleted and its thread id used again"):
             await eventually(lambda: receiver.bodies)
-            (told,) = receiver.bodies
-            assert (told["values"], told["status"]) == (None, "interrupted")
+            (body,) = receiver.bodies
+            assert (body["values"], body["status"]) == (None, "interrupted")
             assert b"secret" not in receiver.raw_bodies[0]
             return
 
         async def failed() -> bool:
-            return bool((await run_of(admin, run)).get("webhook_status") == "failed")
+            return bool((await reread(admin, run)).get("webhook_status") == "failed")
 
         await eventually(failed)
     assert receiver.bodies == []
-    assert "may not read" in (await run_of(admin, run))["webhook_problem"]
+    assert "may not read" in (await reread(admin, run))["webhook_problem"]
 
 
-@pytest.mark.parametrize("fault", ["broken", "still"])
+@pytest.mark.parametrize("fault", ["failing", "hanging"])
 async def test_a_webhook_waits_while_the_auth_file_fails(
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
@@ -252,17 +258,17 @@ async def test_a_webhook_waits_while_the_auth_file_fails(
     monkeypatch: pytest.MonkeyPatch,
     fault: str,
 ) -> None:
-    if fault == "still":  # what one handler may take is no bound for those of several users
+    if fault == "hanging":  # several users have several handler calls, so their total has its own limit
         monkeypatch.setattr(permissions, "HANDLER_TIMEOUT_S", 600)
         monkeypatch.setattr(read_permission, "AUTHORIZED_WITHIN_S", 0.2)
-    run = await made(ann, f"/threads/{thread}/runs", RUN | {"webhook": receiver.url})
+    run = await post_json(ann, f"/threads/{thread}/runs", RUN | {"webhook": receiver.url})
     setattr(rules, fault, {"threads:read"})
     async with working(settings, graphs):
 
-        async def waits() -> bool:
-            return "auth file" in ((await run_of(admin, run)).get("webhook_problem") or "")
+        async def webhook_waits() -> bool:
+            return "auth file" in ((await reread(admin, run)).get("webhook_problem") or "")
 
-        await eventually(waits)
+        await eventually(webhook_waits)
         assert receiver.bodies == []
         setattr(rules, fault, set())
         await pipeline.send("ZADD", keys.deliveries, "XX", 0, run["run_id"])
@@ -280,15 +286,15 @@ async def test_waiting_for_the_auth_file_uses_no_tries_of_a_webhook(
     pipeline: Pipeline,
     keys: Keys,
 ) -> None:
-    run = await made(ann, f"/threads/{thread}/runs", LATER | {"webhook": receiver.url})
+    run = await post_json(ann, f"/threads/{thread}/runs", DELAYED_RUN | {"webhook": receiver.url})
     await admin.post(f"/threads/{thread}/runs/{run['run_id']}/cancel")
     worker_deliveries, statuses = Deliveries(services), []
     receiver.statuses = ["503 Busy", "503 Busy", "200 OK"]
-    for broken in (True, True, False, True, False, False):
-        rules.broken = {"threads:read"} if broken else set()
+    for fails in (True, True, False, True, False, False):
+        rules.failing = {"threads:read"} if fails else set()
         await pipeline.send("ZADD", keys.deliveries, "XX", 0, run["run_id"])
         await worker_deliveries.run_once()
         await eventually(lambda: not worker_deliveries.in_progress)
-        statuses.append((await run_of(admin, run))["webhook_status"])
+        statuses.append((await reread(admin, run))["webhook_status"])
     assert statuses == [*["pending"] * 5, "delivered"]
     assert len(receiver.bodies) == 3

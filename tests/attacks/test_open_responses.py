@@ -1,5 +1,5 @@
-"""An answer that lasts ends with the access of its reader: when the thread's metadata changes, when the auth file
-answers otherwise at the next run, and when the thread is deleted."""
+"""A long response ends when its user loses access: when the metadata of the thread changes, when the auth file denies
+access at the next run, and when the thread is deleted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,20 @@ from slipway.runs.record import Phase
 from slipway.runs.script_results import Settled
 from slipway.settings import Settings
 from slipway.sse_frames import HEARTBEAT
-from tests.attacks.rules_server import RUN, admin, ann, graphs, made, rules, served, settings
+from tests.attacks.rules_server import (
+    DELAYED_RUN,
+    MEMBERS_ONLY,
+    RUN,
+    THREAD_OPERATIONS,
+    admin,
+    ann,
+    graphs,
+    post_json,
+    rules,
+    served,
+    set_members,
+    settings,
+)
 from tests.conftest import Eventually, wait_until
 from tests.http.conftest import Served
 from tests.runs.conftest import settlement
@@ -35,9 +48,6 @@ from tests.working import working
 __all__ = ["admin", "ann", "graphs", "rules", "served", "settings"]
 
 DEADLINE_S = 30
-MEMBERS = {"members": {"$contains": "ann"}}
-ON_THREADS = ("threads:read", "threads:create_run", "threads:update")
-LATER = RUN | {"after_seconds": 3600}
 EVENTS = {"channels": ["values", "lifecycle"]}
 RUN_PATH = "/threads/{thread_id}/runs/{run_id}"
 STREAMS = {
@@ -48,17 +58,17 @@ STREAMS = {
     "GET /runs/{run_id}/stream",
     "GET /ui" + RUN_PATH + "/events",
 }
-"""Answers that are events, on a thread that exists."""
+"""Event streams of an existing thread."""
 WAITS = {
     "GET " + RUN_PATH + "/join",
     "POST /threads/{thread_id}/runs/wait",
     "POST " + RUN_PATH + "/cancel",
 }
-"""Answers that are one JSON object, in the end."""
+"""Waiting responses: one JSON object at the end."""
 STATELESS = {"POST /runs/stream", "POST /runs/wait"}
-"""Answers about a run whose thread is made for it."""
-LONG = sorted(STREAMS | WAITS)
-OF_THREAD = ["GET /threads/{thread_id}/stream", "POST /threads/{thread_id}/stream/events"]
+"""Responses for stateless runs."""
+THREAD_RESPONSES = sorted(STREAMS | WAITS)
+THREAD_STREAMS = ["GET /threads/{thread_id}/stream", "POST /threads/{thread_id}/stream/events"]
 
 
 def test_every_long_response_is_listed() -> None:
@@ -70,25 +80,33 @@ def test_every_long_response_is_listed() -> None:
 
 
 @dataclass(slots=True)
-class Open:
-    """An answer that has begun, and what has come of it."""
+class OpenResponse:
+    """A response that has started, and its bytes so far."""
 
     response: httpx.Response
     received: bytearray
     reading: asyncio.Task[None]
 
     async def text(self) -> str:
-        """All of it, once it is over. Fails when it does not end properly."""
+        """The complete text. Waits for the end, and fails if the connection breaks first."""
         async with asyncio.timeout(DEADLINE_S):
             await self.reading
         return self.received.decode()
 
 
 @asynccontextmanager
-async def opened(client: httpx.AsyncClient, name: str, ids: dict[str, str], **query: Any) -> AsyncIterator[Open]:
-    """A long answer, from the moment that its headers have come; `query` is added to its parameters."""
+async def open_long_response(
+    client: httpx.AsyncClient, name: str, ids: dict[str, str], **query: Any
+) -> AsyncIterator[OpenResponse]:
+    """Send the request of a long response and wait for its headers; `query` is added to its parameters."""
     method, _, path = name.partition(" ")
-    body = EVENTS if path.endswith("/stream/events") else LATER if method == "POST" and "cancel" not in path else None
+    body = (
+        EVENTS
+        if path.endswith("/stream/events")
+        else DELAYED_RUN
+        if method == "POST" and "cancel" not in path
+        else None
+    )
     params = query | ({"wait": "true"} if path.endswith("/cancel") else {"end": "true"})
     request = client.build_request(
         method, path.format(**ids), json=body, params=params, timeout=DEADLINE_S, headers={"last-event-id": "-"}
@@ -99,12 +117,12 @@ async def opened(client: httpx.AsyncClient, name: str, ids: dict[str, str], **qu
     received = bytearray()
 
     async def read() -> None:
-        async for piece in response.aiter_bytes():
-            received.extend(piece)
+        async for chunk in response.aiter_bytes():
+            received.extend(chunk)
 
     reading = asyncio.create_task(read())
     try:
-        yield Open(response, received, reading)
+        yield OpenResponse(response, received, reading)
     finally:
         reading.cancel()
         await response.aclose()
@@ -112,23 +130,17 @@ async def opened(client: httpx.AsyncClient, name: str, ids: dict[str, str], **qu
 
 @pytest.fixture
 async def ids(admin: httpx.AsyncClient, rules: Any) -> dict[str, str]:
-    """A thread with ann among its members, which threads are for, and a run of it that waits."""
-    rules.filters = dict.fromkeys(ON_THREADS, MEMBERS)
-    thread_id = (await made(admin, "/threads", {"metadata": {"members": ["ann", "bob"]}}))["thread_id"]
-    run = await made(admin, f"/threads/{thread_id}/runs", RUN)
+    """A thread with the members ann and bob, and a queued run on it. Only a thread with the member ann can be used."""
+    rules.filters = dict.fromkeys(THREAD_OPERATIONS, MEMBERS_ONLY)
+    thread_id = (await post_json(admin, "/threads", {"metadata": {"members": ["ann", "bob"]}}))["thread_id"]
+    run = await post_json(admin, f"/threads/{thread_id}/runs", RUN)
     return {"thread_id": thread_id, "run_id": run["run_id"]}
 
 
-async def set_members(admin: httpx.AsyncClient, thread_id: str, *members: str) -> None:
-    """Who may use the thread from now on."""
-    answer = await admin.patch(f"/threads/{thread_id}", json={"metadata": {"members": members}})
-    assert answer.status_code == 200
-
-
 def error_in(name: str, text: str) -> Any:
-    """The error with which an answer ended: what the last event or the JSON has."""
+    """The error at the end of a response: the data of its last event, or a member of its JSON."""
     if "/ui/" in name:
-        return {"code": "not_found"}  # the page asks anew, and is told by the status
+        return {"code": "not_found"}  # the page sends a new request, and gets the status
     if name in WAITS | STATELESS and "data:" not in text:
         return orjson.loads(text)["__error__"]
     last = text.replace(HEARTBEAT.decode(), "").rstrip().rpartition("\r\n\r\n")[2]
@@ -136,22 +148,21 @@ def error_in(name: str, text: str) -> Any:
     return orjson.loads(last.partition("data: ")[2])
 
 
-async def hold_run(served: Served, name: str) -> None:
-    """For an answer that waits until a cancelled run has stopped: one that waits has at once, one that a worker holds
-    has not."""
+async def claim_run(served: Served, name: str) -> None:
+    """Claim the run for a route that waits until a cancelled run stopped: a queued run would stop at once."""
     if name.endswith("/cancel"):
-        _, held = await served.services.scripts.run_claim("nobody", 1, 60_000)
-        assert len(held) == 1
+        _, claimed = await served.services.scripts.run_claim("nobody", 1, 60_000)
+        assert len(claimed) == 1
 
 
-async def is_listened_to(served: Served, thread_id: str) -> bool:
-    """Whether the server has subscribed to what happens to the thread."""
+async def is_subscribed(served: Served, thread_id: str) -> bool:
+    """Whether the web process has subscribed to notifications of the thread."""
     services = served.services
     return bool((await services.pipeline.send("PUBSUB", "NUMSUB", services.keys.thread_notifications(thread_id)))[1])
 
 
 async def end_runs(served: Served, admin: httpx.AsyncClient, thread_id: str) -> None:
-    """What the thread is busy with comes to its end: as a worker has it, or because it is cancelled."""
+    """End all runs of the thread: settle a running one as cancelled, and cancel a queued one."""
     for run in (await admin.get(f"/threads/{thread_id}/runs")).json():
         if run["status"] == "running":
             now = await served.services.runs.find(run["run_id"])
@@ -161,40 +172,40 @@ async def end_runs(served: Served, admin: httpx.AsyncClient, thread_id: str) -> 
             await admin.post(f"/threads/{thread_id}/runs/{run['run_id']}/cancel")
 
 
-@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("name", THREAD_RESPONSES)
 async def test_a_metadata_change_that_removes_access_ends_a_response(
     served: Served, admin: httpx.AsyncClient, ann: httpx.AsyncClient, ids: dict[str, str], name: str
 ) -> None:
-    """At once: nothing that happens after the change is sent."""
-    await hold_run(served, name)
-    async with opened(ann, name, ids) as answer:
+    """No event after the change is sent."""
+    await claim_run(served, name)
+    async with open_long_response(ann, name, ids) as open_response:
         await set_members(admin, ids["thread_id"], "bob")
         await end_runs(served, admin, ids["thread_id"])
-        text = await answer.text()
+        text = await open_response.text()
     error = error_in(name, text)
     assert error.get("code") == "not_found" or error.get("error") == "no_such_run", text
     assert "interrupted" not in text
     path = name.partition(" ")[2].format(**ids)
     again = await ann.get(path) if name.startswith("GET") else await ann.get(f"/threads/{ids['thread_id']}")
-    assert again.status_code == 404, "a client that comes back does not come back twice"
+    assert again.status_code == 404, "a client that reconnects is denied, and does not reconnect again"
 
 
-@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("name", THREAD_RESPONSES)
 async def test_a_metadata_change_that_keeps_access_ends_no_response(
     served: Served, admin: httpx.AsyncClient, ann: httpx.AsyncClient, ids: dict[str, str], rules: Any, name: str
 ) -> None:
-    """It is asked about, and then the answer goes on."""
-    await hold_run(served, name)
-    async with opened(ann, name, ids) as answer:
-        await wait_until(lambda: is_listened_to(served, ids["thread_id"]))
-        rules.asked.clear()
+    """The response is authorized again and continues."""
+    await claim_run(served, name)
+    async with open_long_response(ann, name, ids) as open_response:
+        await wait_until(lambda: is_subscribed(served, ids["thread_id"]))
+        rules.calls.clear()
         await set_members(admin, ids["thread_id"], "ann", "cleo")
-        await wait_until(lambda: ON_THREADS[name.endswith("/cancel") * 2] in rules.operations())
+        await wait_until(lambda: THREAD_OPERATIONS[name.endswith("/cancel") * 2] in rules.operations())
         await end_runs(served, admin, ids["thread_id"])
-        if name in OF_THREAD:
-            await wait_until(lambda: b"interrupted" in answer.received)
+        if name in THREAD_STREAMS:
+            await wait_until(lambda: b"interrupted" in open_response.received)
         else:
-            assert "not_found" not in await answer.text()
+            assert "not_found" not in await open_response.text()
 
 
 @pytest.mark.parametrize("name", ["GET /threads/{thread_id}/stream", "GET " + RUN_PATH + "/stream"])
@@ -207,18 +218,18 @@ async def test_a_failing_auth_file_disconnects_a_stream(
     eventually: Eventually,
     name: str,
 ) -> None:
-    """The client receives no event that says that the stream is over, and comes back."""
-    async with opened(ann, name, ids) as answer:
-        await eventually(lambda: is_listened_to(served, ids["thread_id"]))
-        rules.broken = {"threads:read"}
+    """Without an end event the client reconnects."""
+    async with open_long_response(ann, name, ids) as open_response:
+        await eventually(lambda: is_subscribed(served, ids["thread_id"]))
+        rules.failing = {"threads:read"}
         await set_members(admin, ids["thread_id"], "ann")
         with suppress(httpx.RemoteProtocolError):
-            await answer.text()
-    assert b"event: error" not in answer.received
-    assert b"event: end" not in answer.received
+            await open_response.text()
+    assert b"event: error" not in open_response.received
+    assert b"event: end" not in open_response.received
 
 
-@pytest.mark.parametrize("name", [name for name in LONG if not name.endswith("/cancel")])
+@pytest.mark.parametrize("name", [name for name in THREAD_RESPONSES if not name.endswith("/cancel")])
 async def test_a_response_is_authorized_again_when_the_run_starts(
     ann: httpx.AsyncClient,
     admin: httpx.AsyncClient,
@@ -229,20 +240,20 @@ async def test_a_response_is_authorized_again_when_the_run_starts(
     monkeypatch: pytest.MonkeyPatch,
     name: str,
 ) -> None:
-    """No metadata has changed, but the handler refuses by now; no word of the run is sent."""
+    """No metadata changed, but the handler denies access now. No event of the run is sent."""
     monkeypatch.setattr(access_watch, "RECHECK_AFTER_S", 0.0)
     thread_id = ids["thread_id"]
     await admin.post(f"/threads/{thread_id}/runs/{ids['run_id']}/cancel")
-    ids = {"thread_id": thread_id, "run_id": (await made(admin, f"/threads/{thread_id}/runs", RUN))["run_id"]}
-    monkeypatch.setitem(LATER, "after_seconds", 0)
-    async with opened(ann, name, ids) as answer:
-        rules.refused = {"threads:read"}
+    ids = {"thread_id": thread_id, "run_id": (await post_json(admin, f"/threads/{thread_id}/runs", RUN))["run_id"]}
+    monkeypatch.setitem(DELAYED_RUN, "after_seconds", 0)
+    async with open_long_response(ann, name, ids) as open_response:
+        rules.denied = {"threads:read"}
         async with working(settings, graphs):
-            text = await answer.text()
+            text = await open_response.text()
     if "/ui/" not in name:
         error = error_in(name, text)
         assert error.get("code") == "access.refused" or error.get("error") == "permission_denied", text
-    assert "said" not in text
+    assert "reply" not in text
 
 
 async def test_a_response_is_authorized_again_before_a_written_state_is_sent(
@@ -251,62 +262,62 @@ async def test_a_response_is_authorized_again_before_a_written_state_is_sent(
     thread_id = ids["thread_id"]
     await end_runs(served, admin, thread_id)
     modes = {"stream_mode": ["run_modes", "state_update"]}
-    async with opened(ann, OF_THREAD[0], ids, **modes) as answer:
-        for text, refused in (("to be seen", set()), ("secret", {"threads:read"})):
-            await wait_until(lambda: b"run_done" in answer.received)
-            rules.refused = refused
+    async with open_long_response(ann, THREAD_STREAMS[0], ids, **modes) as open_response:
+        for text, denied in (("visible", set()), ("secret", {"threads:read"})):
+            await wait_until(lambda: b"run_done" in open_response.received)
+            rules.denied = denied
             written = await admin.post(f"/threads/{thread_id}/state", json={"values": {"text": text}})
             assert written.status_code == 200, written.text
-            if not refused:
-                await wait_until(lambda: b"to be seen" in answer.received)
-        received = await answer.text()
-    assert error_in(OF_THREAD[0], received)["code"] == "access.refused"
+            if not denied:
+                await wait_until(lambda: b"visible" in open_response.received)
+        received = await open_response.text()
+    assert error_in(THREAD_STREAMS[0], received)["code"] == "access.refused"
     assert "secret" not in received
 
 
 async def test_no_event_is_sent_during_the_authorization(
     served: Served, admin: httpx.AsyncClient, ann: httpx.AsyncClient, ids: dict[str, str], rules: Any
 ) -> None:
-    """But the heartbeat, so that the client waits."""
+    """Heartbeats are sent, so that the client waits."""
     assert (await served.services.scripts.run_claim("nobody", 1, 60_000))[1]
-    async with opened(ann, OF_THREAD[0], ids) as answer:
-        await wait_until(lambda: b"event: metadata" in answer.received)  # asked before it
-        rules.asked.clear()
-        rules.still = {"threads:read"}
+    async with open_long_response(ann, THREAD_STREAMS[0], ids) as open_response:
+        await wait_until(lambda: b"event: metadata" in open_response.received)  # is sent after the first authorization
+        rules.calls.clear()
+        rules.hanging = {"threads:read"}
         await set_members(admin, ids["thread_id"], "ann", "cleo")
         await wait_until(lambda: "threads:read" in rules.operations())
         await end_runs(served, admin, ids["thread_id"])
-        beats = answer.received.count(HEARTBEAT)
-        await wait_until(lambda: answer.received.count(HEARTBEAT) >= beats + 2)
-        assert b"interrupted" not in answer.received
+        heartbeats = open_response.received.count(HEARTBEAT)
+        await wait_until(lambda: open_response.received.count(HEARTBEAT) >= heartbeats + 2)
+        assert b"interrupted" not in open_response.received
 
 
 async def test_a_response_is_authorized_again_after_an_outage(
     served: Served, ann: httpx.AsyncClient, ids: dict[str, str], rules: Any
 ) -> None:
-    """Whatever was published meanwhile was missed."""
+    """Notifications during the outage are lost."""
     thread_id, services = ids["thread_id"], served.services
-    async with socket_of(served, thread_id) as socket, opened(ann, OF_THREAD[0], ids) as answer:
-        assert (await say(socket, "agent.getTree"))["id"] == 1
+    async with socket_of(served, thread_id) as socket, open_long_response(ann, THREAD_STREAMS[0], ids) as open_response:
+        assert (await send_command(socket, "agent.getTree"))["id"] == 1
         await wait_until(lambda: services.thread_notifications.is_subscribed(thread_id))
-        rules.refused = {"threads:read"}
+        rules.denied = {"threads:read"}
         services.subscriber.connection.disconnect()
-        assert await closed(socket) == (4403, [])
-        assert error_in(OF_THREAD[0], await answer.text())["code"] == "access.refused"
+        assert await wait_closed(socket) == (4403, [])
+        assert error_in(THREAD_STREAMS[0], await open_response.text())["code"] == "access.refused"
 
 
 @pytest.mark.parametrize("name", sorted(STATELESS))
 async def test_a_metadata_change_ends_the_response_of_a_stateless_run(
     admin: httpx.AsyncClient, ann: httpx.AsyncClient, rules: Any, name: str, eventually: Eventually
 ) -> None:
-    """Its thread is made for it and can be changed all the same."""
-    rules.filters = {"threads:read": MEMBERS}
-    async with opened(ann, name, {}) as answer:
-        place = answer.response.headers["content-location"]
+    """Its temporary thread can be changed."""
+    rules.filters = {"threads:read": MEMBERS_ONLY}
+    async with open_long_response(ann, name, {}) as open_response:
+        location = open_response.response.headers["content-location"]
         (thread,) = (await admin.post("/threads/search", json={})).json()
         await set_members(admin, thread["thread_id"], "bob")
-        text = await answer.text()
-    assert place
+        text = await open_response.text()
+    assert location
     assert error_in(name, text)["code"] == "not_found"
 
 
@@ -314,26 +325,26 @@ async def test_a_metadata_change_ends_the_response_of_a_stateless_run(
 async def test_a_user_who_may_not_read_the_created_thread_still_gets_the_result(
     ann: httpx.AsyncClient, rules: Any, settings: Settings, graphs: Registry, name: str
 ) -> None:
-    """On a thread that is made for the run, the filter of `threads:read` counts once somebody changes the metadata."""
-    rules.filters = {"threads:read": MEMBERS}
+    """On a thread that is created with the run, the filter of `threads:read` applies after a metadata change."""
+    rules.filters = {"threads:read": MEMBERS_ONLY}
     body = RUN | ({"if_not_exists": "create"} if "thread_id" in name else {})
     path = name.partition(" ")[2].format(thread_id=uuid.uuid4())
     async with working(settings, graphs):
-        answer = await ann.post(path, json=body)
-    assert "for ann" in answer.text
+        response = await ann.post(path, json=body)
+    assert "for ann" in response.text
 
 
-@pytest.mark.parametrize("name", OF_THREAD)
+@pytest.mark.parametrize("name", THREAD_STREAMS)
 async def test_a_stream_ends_when_its_thread_is_deleted(
     admin: httpx.AsyncClient, ann: httpx.AsyncClient, ids: dict[str, str], eventually: Eventually, name: str
 ) -> None:
-    """Also when another thread gets its id at once."""
-    async with opened(ann, name, ids) as answer:
+    """Also if a new thread gets its id at once."""
+    async with open_long_response(ann, name, ids) as open_response:
         await admin.post(f"/threads/{ids['thread_id']}/runs/{ids['run_id']}/cancel")
-        await eventually(lambda: b"data:" in answer.received)
+        await eventually(lambda: b"data:" in open_response.received)
         await admin.delete(f"/threads/{ids['thread_id']}")
-        await made(admin, "/threads", {"thread_id": ids["thread_id"], "metadata": {"members": ["ann"]}})
-        text = await answer.text()
+        await post_json(admin, "/threads", {"thread_id": ids["thread_id"], "metadata": {"members": ["ann"]}})
+        text = await open_response.text()
     error = error_in(name, text)
     assert error.get("code") == "not_found" or error.get("error") == "no_such_run"
 
@@ -341,15 +352,15 @@ async def test_a_stream_ends_when_its_thread_is_deleted(
 async def test_the_sdk_does_not_reconnect_after_access_was_lost(
     served: Served, admin: httpx.AsyncClient, ids: dict[str, str]
 ) -> None:
-    """The Python SDK, by each of its streams: what it gets, and how often it asks."""
+    """Each stream of the Python SDK: the error that it receives, and the number of its requests."""
     thread_id, run_id = ids["thread_id"], ids["run_id"]
-    answers: list[tuple[str, int]] = []
+    responses: list[tuple[str, int]] = []
 
-    async def note(response: httpx.Response) -> None:
-        answers.append((response.url.path.removeprefix(f"/threads/{thread_id}"), response.status_code))
+    async def record(response: httpx.Response) -> None:
+        responses.append((response.url.path.removeprefix(f"/threads/{thread_id}"), response.status_code))
 
     async with get_client(url=served.url, api_key=None, headers={"authorization": "Bearer ann-token"}) as client:
-        client.http.client.event_hooks["response"].append(note)
+        client.http.client.event_hooks["response"].append(record)
 
         async def parts(stream: AsyncIterator[Any]) -> list[Any]:
             return [(part.event, part.data) async for part in stream]
@@ -359,35 +370,35 @@ async def test_the_sdk_does_not_reconnect_after_access_was_lost(
             parts(await client.threads.join_stream(thread_id, last_event_id="-")),
             client.runs.join(thread_id, run_id),
         )
-        await wait_until(lambda: len(set(answers)) == 3)
+        await wait_until(lambda: len(set(responses)) == 3)
         await set_members(admin, thread_id, "bob")
         async with asyncio.timeout(DEADLINE_S):
-            of_run, of_thread, outcome = await reading
-    assert of_run[-1] == of_thread[-1]
-    assert (of_run[-1][0], of_run[-1][1]["code"]) == ("error", "not_found")
+            run_events, thread_events, outcome = await reading
+    assert run_events[-1] == thread_events[-1]
+    assert (run_events[-1][0], run_events[-1][1]["code"]) == ("error", "not_found")
     assert outcome["__error__"]["code"] == "not_found"
-    assert len(answers) == 3, answers
+    assert len(responses) == 3, responses
 
 
 @asynccontextmanager
 async def socket_of(served: Served, thread_id: str) -> AsyncIterator[ClientConnection]:
-    """A socket of ann's."""
+    """A WebSocket of ann."""
     url = f"{served.url.replace('http', 'ws', 1)}/threads/{thread_id}/stream/events"
     headers = {"authorization": "Bearer ann-token"}
     async with asyncio.timeout(DEADLINE_S), connect(url, additional_headers=headers) as socket:
         yield socket
 
 
-async def say(socket: ClientConnection, method: str, **params: Any) -> Any:
-    """The answer to a command; events before it are passed over."""
+async def send_command(socket: ClientConnection, method: str, **params: Any) -> Any:
+    """The response to a command. Skips events."""
     await socket.send(orjson.dumps({"id": 1, "method": method, "params": params}).decode())
     while (frame := orjson.loads(await socket.recv()))["type"] == "event":
         pass
     return frame
 
 
-async def closed(socket: ClientConnection) -> tuple[int, list[Any]]:
-    """By which code the server closes the socket, and the frames before that."""
+async def wait_closed(socket: ClientConnection) -> tuple[int, list[Any]]:
+    """The code with which the server closes the WebSocket, and the frames before."""
     frames = []
     with suppress(ConnectionClosed):
         while True:
@@ -402,12 +413,12 @@ async def test_a_metadata_change_that_removes_access_closes_a_websocket(
 ) -> None:
     async with socket_of(served, ids["thread_id"]) as socket:
         if subscribed:
-            assert (await say(socket, "subscription.subscribe", **EVENTS))["type"] == "success"
+            assert (await send_command(socket, "subscription.subscribe", **EVENTS))["type"] == "success"
         else:
-            assert (await say(socket, "agent.getTree"))["id"] == 1
+            assert (await send_command(socket, "agent.getTree"))["id"] == 1
         await set_members(admin, ids["thread_id"], "bob")
         await admin.post(f"/threads/{ids['thread_id']}/runs/{ids['run_id']}/cancel")
-        assert await closed(socket) == (4404, [])
+        assert await wait_closed(socket) == (4404, [])
 
 
 @pytest.mark.parametrize(
@@ -426,10 +437,10 @@ async def test_a_websocket_authorizes_each_command(
     served: Served, admin: httpx.AsyncClient, ids: dict[str, str], rules: Any, method: str, params: dict[str, Any]
 ) -> None:
     async with socket_of(served, ids["thread_id"]) as socket:
-        assert (await say(socket, "agent.getTree"))["id"] == 1
-        rules.refused = {"threads:read"}
+        assert (await send_command(socket, "agent.getTree"))["id"] == 1
+        rules.denied = {"threads:read"}
         await socket.send(orjson.dumps({"id": 2, "method": method, "params": params}).decode())
-        assert await closed(socket) == (4403, [])
+        assert await wait_closed(socket) == (4403, [])
     assert len((await admin.get(f"/threads/{ids['thread_id']}/runs")).json()) == 1
 
 
@@ -437,19 +448,19 @@ async def test_a_websocket_authorizes_each_command(
 async def test_a_long_denial_closes_a_websocket_with_its_code(
     served: Served, ids: dict[str, str], rules: Any, when: str
 ) -> None:
-    """In any script: a frame that closes has room for 123 bytes."""
+    """Also in another alphabet: a close frame has at most 123 bytes of text."""
 
-    def refuse(value: Any) -> None:
+    def deny(value: Any) -> None:
         raise Auth.exceptions.HTTPException(403, "нельзя " * 20)
 
     if when == "at first":
-        rules.changes = {"threads:read": refuse}
+        rules.changes = {"threads:read": deny}
     async with socket_of(served, ids["thread_id"]) as socket:
         if when == "later":
-            assert (await say(socket, "agent.getTree"))["id"] == 1
-            rules.changes = {"threads:read": refuse}
+            assert (await send_command(socket, "agent.getTree"))["id"] == 1
+            rules.changes = {"threads:read": deny}
             await socket.send(orjson.dumps({"id": 2, "method": "agent.getTree", "params": {}}).decode())
-        assert await closed(socket) == (4403, [])
+        assert await wait_closed(socket) == (4403, [])
     assert (socket.close_reason or "").startswith("нельзя нельзя")
 
 
@@ -457,7 +468,7 @@ async def test_a_websocket_closes_when_its_thread_is_deleted(
     served: Served, admin: httpx.AsyncClient, ids: dict[str, str]
 ) -> None:
     async with socket_of(served, ids["thread_id"]) as socket:
-        assert (await say(socket, "subscription.subscribe", **EVENTS))["type"] == "success"
+        assert (await send_command(socket, "subscription.subscribe", **EVENTS))["type"] == "success"
         await admin.delete(f"/threads/{ids['thread_id']}")
-        code, _ = await closed(socket)
+        code, _ = await wait_closed(socket)
         assert code == 4404

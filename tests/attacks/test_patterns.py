@@ -1,4 +1,4 @@
-"""A pattern that a client writes is never executed: there is none that could take for ever, or match too much."""
+"""No pattern of a client is executed, so that none can run without end or match too much."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ ROOT = Path(__file__).parents[2]
 MATCHING = {"compile", "match", "search", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
 GLOBS = {"fnmatch", "fnmatchcase", "translate", "glob", "rglob", "iglob"}
 PATTERN_COMMAND = re.compile("[\"'](KEYS|H?SCAN|[SZ]SCAN|PSUBSCRIBE)[\"']|loadstring")
-BY_PREFIX = {"app/slipway/health/reads.py", "app/slipway/checkpoints/reads.py"}
-"""They look for all keys of one kind, by the deployment's prefix, for an operator's command."""
-OPERATORS = {
+KEY_LISTINGS = {"app/slipway/health/reads.py", "app/slipway/checkpoints/reads.py"}
+"""Commands of operators: they list all keys of one kind under the prefix of the deployment."""
+OTHER_PATTERNS = {
     "app/slipway/api/header_policy.py": "names of headers, by langgraph.json",
     "app/slipway/api/middleware/origins.py": "http.cors.allow_origin_regex of langgraph.json",
     "app/slipway/serialization/standard_types.py": "a pattern in a graph's state, which is compiled and never matched",
     "examples/quick_answer/arithmetic.py": "a table in the same file",
 }
-"""Patterns that are no literals, and whose they are."""
+"""The files with patterns that are not literals, and where these come from."""
 
 
 def unknown_patterns(tree: ast.AST) -> Iterator[int]:
-    """The lines that match by a pattern that is no literal."""
+    """The lines that use a pattern that is not a literal."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         called = node.func
         if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "re":
-            if called.attr in MATCHING and not literal(node.args[0]):
+            if called.attr in MATCHING and not is_literal(node.args[0]):
                 yield node.lineno
         elif isinstance(called, ast.Name | ast.Attribute):
             name = called.id if isinstance(called, ast.Name) else called.attr
-            if name in GLOBS and not any(map(literal, node.args)):
+            if name in GLOBS and not any(map(is_literal, node.args)):
                 yield node.lineno
 
 
-def literal(node: ast.AST) -> bool:
-    """Whether a pattern is written there, if in parts, or made of constants of its module."""
+def is_literal(node: ast.AST) -> bool:
+    """Whether an expression is a is_literal, or is built from literals and constants of its module."""
     if isinstance(node, ast.Constant):
         return True
     if isinstance(node, ast.JoinedStr):
-        return all(literal(part.value if isinstance(part, ast.FormattedValue) else part) for part in node.values)
+        return all(is_literal(part.value if isinstance(part, ast.FormattedValue) else part) for part in node.values)
     if isinstance(node, ast.BinOp):
-        return literal(node.left) and literal(node.right)
+        return is_literal(node.left) and is_literal(node.right)
     return isinstance(node, ast.Name) and node.id.isupper()
 
 
@@ -55,12 +55,12 @@ def test_no_pattern_comes_from_a_client() -> None:
         for path in (ROOT / folder).rglob("*.py")
         if list(unknown_patterns(ast.parse(path.read_text())))
     }
-    assert found == OPERATORS.keys()
+    assert found == OTHER_PATTERNS.keys()
 
 
 def test_redis_receives_no_pattern_and_evaluates_no_text_of_a_client() -> None:
-    """Its scripts are the files in `lua/`: what a client sends is an argument, never part of a script."""
+    """Scripts are the files in `lua/`. Values of clients are arguments, never a part of a script."""
     folders = {"app": "*.py", "workers": "*.py", "app/slipway/redis/lua": "*.lua"}
     files = [path for folder, kind in folders.items() for path in (ROOT / folder).rglob(kind)]
     found = {str(path.relative_to(ROOT)) for path in files if PATTERN_COMMAND.search(path.read_text())}
-    assert found == BY_PREFIX
+    assert found == KEY_LISTINGS

@@ -1,5 +1,5 @@
-"""A webhook is pointed into the network that the server is in: at this machine, its neighbours, or the address by which
-a cloud hands out credentials, in every notation; or what is there is read off the error."""
+"""Webhooks into the network of the server: to this machine, to its neighbours, or to the address at which a cloud hands
+out credentials, in every notation. Errors do not reveal what exists there."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def test_a_zone_does_not_change_the_scope() -> None:
 
 @pytest.mark.parametrize("host", [*PRIVATE, *THIS_MACHINE, *NOWHERE, *SPELLINGS["private"], *SPELLINGS["this machine"]])
 def test_a_url_with_a_private_address_is_rejected(host: str) -> None:
-    """Also where only one of the two is forbidden that it could be taken for."""
+    """Also if only one of the two scopes that the notation could mean is forbidden."""
     url = f"http://[{host}]/" if ":" in host else f"http://{host}/"
     with pytest.raises(InvalidRequest, match="webhook"):
         UrlPolicy(UrlSection()).check(url)
-    mine = host in THIS_MACHINE or host in SPELLINGS["this machine"]
-    other = UrlSection(disable_private_ips=False) if mine else UrlSection(disable_loopback=False)
+    is_this_machine = host in THIS_MACHINE or host in SPELLINGS["this machine"]
+    other = UrlSection(disable_private_ips=False) if is_this_machine else UrlSection(disable_loopback=False)
     with pytest.raises(InvalidRequest, match="webhook"):
         UrlPolicy(other).check(url)
 
@@ -90,10 +90,10 @@ def test_a_url_with_the_name_of_a_metadata_service_is_rejected(host: str) -> Non
         UrlPolicy(UrlSection()).check(f"http://{host}/computeMetadata/v1/")
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    """Every name has these addresses; none is a name that does not exist."""
+def resolve_every_name(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Make every host name resolve to these addresses. Without addresses, no name exists."""
 
-    def found(host: str, port: int, *rest: Any, **more: Any) -> list[Any]:
+    def getaddrinfo(host: str, port: int, *rest: Any, **more: Any) -> list[Any]:
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [
@@ -101,7 +101,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
             for each in addresses
         ]
 
-    monkeypatch.setattr(socket, "getaddrinfo", found)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 @pytest.mark.parametrize("first", ["10.0.0.7", "8.8.8.8"])
@@ -109,62 +109,62 @@ def answering(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
 async def test_a_name_with_one_private_address_is_not_called(
     monkeypatch: pytest.MonkeyPatch, first: str, inside: str
 ) -> None:
-    answering(monkeypatch, first, inside)
+    resolve_every_name(monkeypatch, first, inside)
     async with httpx.AsyncClient(transport=CheckedAddressTransport(UrlPolicy(UrlSection()))) as client:
         with pytest.raises(NoAddress):
             await client.post("http://rebound.example.com/", content=b"")
 
 
 async def test_a_private_name_and_an_unknown_name_have_the_same_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or a client would find out which names there are inside, and which address each has."""
-    said = set()
+    """Otherwise a client could find out which names exist in the network, and their addresses."""
+    problems = set()
     for addresses in ((), ("10.0.0.7",), ("127.0.0.1",), ("169.254.169.254", "8.8.8.8")):
-        answering(monkeypatch, *addresses)
-        with pytest.raises(NoAddress) as refused:
+        resolve_every_name(monkeypatch, *addresses)
+        with pytest.raises(NoAddress) as error:
             await UrlPolicy(UrlSection()).resolve("http://db.inside.example/")
-        said.add((type(refused.value), problem_of(refused.value)))
-    assert said == {(NoAddress, "the host has no address that a webhook may go to")}
+        problems.add((type(error.value), problem_of(error.value)))
+    assert problems == {(NoAddress, "the host has no address that a webhook may go to")}
 
 
 async def test_the_address_that_was_checked_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that answers with another address each time it is asked is asked once."""
-    asked: list[str] = []
+    """A name that resolves to another address each time is resolved only once."""
+    resolved: list[str] = []
     called = asyncio.Event()
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         called.set()
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(respond, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
 
-    def changing(host: str | bytes, port: int, *rest: Any, **more: Any) -> list[Any]:
+    def changing_address(host: str | bytes, port: int, *rest: Any, **more: Any) -> list[Any]:
         name = host.decode() if isinstance(host, bytes) else host  # libraries pass either
         if name == "rebound.example.com":
-            asked.append(name)
-        address = "127.0.0.1" if len(asked) < 2 else "127.0.0.2"  # where nobody listens
+            resolved.append(name)
+        address = "127.0.0.1" if len(resolved) < 2 else "127.0.0.2"  # no server listens there
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
-    monkeypatch.setattr(socket, "getaddrinfo", changing)
+    monkeypatch.setattr(socket, "getaddrinfo", changing_address)
     async with (
         server,
         httpx.AsyncClient(transport=CheckedAddressTransport(UrlPolicy(UrlSection(disable_loopback=False)))) as client,
     ):
-        found = await client.post(f"http://rebound.example.com:{port}/", content=b"")
-    assert (found.status_code, asked, called.is_set()) == (200, ["rebound.example.com"], True)
+        response = await client.post(f"http://rebound.example.com:{port}/", content=b"")
+    assert (response.status_code, resolved, called.is_set()) == (200, ["rebound.example.com"], True)
 
 
 async def test_a_connection_serves_only_the_name_of_its_certificate(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Another name that leads to the same address does not get the connection, whose certificate is not its own."""
+    """Another name with the same address does not use the connection, because the certificate is not for it."""
     certificate, called = self_signed(tmp_path, "hooks.example.com"), 0
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
-    answering(monkeypatch, "127.0.0.1")
+    resolve_every_name(monkeypatch, "127.0.0.1")
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal called
         with contextlib.suppress(asyncio.IncompleteReadError):
             while await reader.readuntil(b"\r\n\r\n"):
@@ -172,7 +172,7 @@ async def test_a_connection_serves_only_the_name_of_its_certificate(
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=certificate.server())
+    server = await asyncio.start_server(respond, "127.0.0.1", 0, ssl=certificate.server())
     port = server.sockets[0].getsockname()[1]
     async with (
         server,

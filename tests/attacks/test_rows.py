@@ -1,4 +1,4 @@
-"""Everything that the program offers has a row in the table of attacks."""
+"""Every route, command, duty and long response has a row in the table of attacks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,25 @@ from slipway.api.routes import event_socket
 from slipway.api.ui import site
 from slipway.execution.inline import InlineExecutor
 from slipway_workers.process import DUTIES, WorkerProcess
-from tests.attacks.rows import ANY_IDS, BACKGROUND, COMMANDS, HELD_OPEN, ROUTES, WITH_BODY, one_of_everything, send
+from tests.attacks.rows import (
+    ANY_IDS,
+    BACKGROUND,
+    COMMANDS,
+    LONG_RESPONSES,
+    ROUTES,
+    WITH_BODY,
+    create_one_of_each,
+    send,
+)
 from tests.auth.conftest import Client
 from tests.auth.samples import samples
 from tests.http.conftest import Served
 
 METHOD = re.compile(r'"((?:agent|input|run|subscription|thread|store)\.\w+)"')
-"""A command, as the modules that carry commands out spell it."""
+"""A command, as it is spelled in the modules that execute commands."""
 
-BUSY = {"DELETE /threads/{thread_id}/runs/{run_id}", "POST /threads/{thread_id}/state"}
-"""They are refused with 409 while the run waits."""
+CONFLICTS = {"DELETE /threads/{thread_id}/runs/{run_id}", "POST /threads/{thread_id}/state"}
+"""Routes that respond with 409 while the run is queued."""
 
 
 def test_every_route_has_a_row() -> None:
@@ -48,28 +57,28 @@ def test_every_command_has_a_row() -> None:
 async def test_every_duty_has_a_row(worker: WorkerProcess) -> None:
     duties = {duty.__name__ for duty in DUTIES}
     others = {each.__name__ for each in (InternalWebhooks, InlineExecutor, type(worker.claims))} | {"event_socket"}
-    assert {work.by for work in BACKGROUND.values()} == duties | others | set(HELD_OPEN)
+    assert {work.done_by for work in BACKGROUND.values()} == duties | others | set(LONG_RESPONSES)
 
 
 def test_every_event_stream_is_a_long_response() -> None:
     streams = {name for name, route in ROUTES.items() if route.media_type == "text/event-stream"}
-    assert streams <= set(HELD_OPEN)
+    assert streams <= set(LONG_RESPONSES)
 
 
-@pytest.mark.parametrize("name", [name for name, work in BACKGROUND.items() if work.look is not None])
+@pytest.mark.parametrize("name", [name for name, work in BACKGROUND.items() if work.run_round is not None])
 async def test_every_duty_can_run_one_round(name: str, served: Served, ann: Client) -> None:
-    look = BACKGROUND[name].look
-    assert look is not None
-    await one_of_everything(ann)
-    await look(served.services)
+    run_round = BACKGROUND[name].run_round
+    assert run_round is not None
+    await create_one_of_each(ann)
+    await run_round(served.services)
 
 
 async def test_every_sample_succeeds_for_the_owner(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
-    """Or an attack would be refused for another reason than the one that its test is about."""
-    answers = {}
+    """Otherwise an attack could be rejected for a reason other than the one that its test checks."""
+    statuses = {}
     for name in ROUTES:
         if name.endswith(("/wait", "/join")):
-            continue  # its run is not over for an hour
-        answers[name] = (await send(client, name, await one_of_everything(ann), "ann")).status_code
-    refused = {name: status for name, status in answers.items() if status not in (200, 202, 204)}
-    assert refused == dict.fromkeys(BUSY, 409)
+            continue  # its run ends in an hour
+        statuses[name] = (await send(client, name, await create_one_of_each(ann), "ann")).status_code
+    failed = {name: status for name, status in statuses.items() if status not in (200, 202, 204)}
+    assert failed == dict.fromkeys(CONFLICTS, 409)

@@ -1,4 +1,4 @@
-"""The table of attacks is complete, names tests that exist, and is what docs/attacks.md shows."""
+"""The table of attacks is complete, names tests that exist, and agrees with docs/attacks.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.table import ATTACKS, ROWS, Attack, Shown, page
+from tests.attacks.table import ATTACKS, ROWS, Attack, Covered, page
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,18 +25,17 @@ def test_every_row_has_a_cell(attack: Attack) -> None:
 
 def test_every_test_exists() -> None:
     cells = [attack.cell_of(row) for attack in ATTACKS for row in ROWS]
-    named = {test for cell in cells if isinstance(cell, Shown) for test in cell.tests}
+    named = {test for cell in cells if isinstance(cell, Covered) for test in cell.tests}
     files = {test.partition("::")[0] for test in named}
-    found = {f"{file}::{name}" for file in files for name in names_in(ROOT / file)}
+    found = {f"{file}::{name}" for file in files for name in names_of_tests(ROOT / file)}
     assert named - found == set()
 
 
-def names_in(path: Path) -> set[str]:
-    """The names of a file's tests."""
+def names_of_tests(path: Path) -> set[str]:
     tree = ast.parse(path.read_text())
     return {each.name for each in tree.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
 def test_the_page_is_generated_from_the_table() -> None:
-    """To write it anew: see `table.py`."""
+    """`make pages` writes the page."""
     assert (ROOT / "docs" / "attacks.md").read_text() == page()

@@ -1,4 +1,4 @@
-"""Somebody names a URL of their own, or one that leads elsewhere, to get the headers of `webhooks.headers`."""
+"""The secrets in `webhooks.headers` are sent to no other host: neither to a URL of a client nor by a redirect."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.webhooks.conftest import Receiver, client, graphs, project, receiver,
 
 __all__ = ["client", "graphs", "project", "receiver", "sdk", "served", "settings", "worker"]
 
-ELSEWHERE = "a redirect leads to another server, or from https to http: name the URL that it leads to"
+REDIRECT_PROBLEM = "a redirect leads to another server, or from https to http: name the URL that it leads to"
 
 
-def config(folder: Path, **webhooks: Any) -> Path:
-    """A langgraph.json with this section."""
+def write_config(folder: Path, **webhooks: Any) -> Path:
+    """Write a langgraph.json with this section `webhooks`."""
     file = folder / "langgraph.json"
     file.write_text(json.dumps({"graphs": {"g": "./g.py:g"}, "webhooks": webhooks}))
     return file
@@ -34,10 +34,10 @@ def config(folder: Path, **webhooks: Any) -> Path:
 def test_headers_without_allowed_domains_stop_the_start(tmp_path: Path) -> None:
     headers = {"authorization": "Bearer x"}
     with pytest.raises(ConfigError, match=r"webhooks: headers would .*set webhooks\.url\.allowed_domains"):
-        read(config(tmp_path, headers=headers))
+        read(write_config(tmp_path, headers=headers))
     for hosts in ([], ["hooks.example.com"]):
-        assert read(config(tmp_path, headers=headers, url={"allowed_domains": hosts})).webhooks.headers == headers
-    assert read(config(tmp_path)).webhooks.url.allowed_domains is None
+        assert read(write_config(tmp_path, headers=headers, url={"allowed_domains": hosts})).webhooks.headers == headers
+    assert read(write_config(tmp_path)).webhooks.url.allowed_domains is None
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_headers_without_allowed_domains_stop_the_start(tmp_path: Path) -> None:
 )
 def test_an_invalid_allowed_domain_stops_the_start(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"webhooks\.url\.allowed_domains\[0\]: .*hooks\.example\.com"):
-        read(config(tmp_path, url={"allowed_domains": [name]}))
+        read(write_config(tmp_path, url={"allowed_domains": [name]}))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_different_spellings_of_a_host_are_equal(name: str, same: str, other: st
         "https://evil.example\\@example.com/",
         "https://evil.example%2f.example.com/",
         "https://evil.example%00.example.com/",
-        "https://evil。example/",  # a full stop of another script, which some readers take for one
+        "https://evil。example/",  # a full stop of another alphabet, which some parsers treat as a dot
         "https:example.com",
         "https:///example.com",
         "HTTPS:\\\\example.com",
@@ -93,18 +93,18 @@ def test_an_ambiguous_url_is_rejected(url: str) -> None:
 
 async def test_a_host_that_is_not_allowed_is_rejected_with_the_run(client: httpx.AsyncClient) -> None:
     for path in ("/runs", "/runs/wait", "/runs/stream"):
-        answer = await client.post(path, json={"assistant_id": "steps", "webhook": "https://evil.example/hook"})
-        assert (answer.status_code, answer.json()["field"]) == (422, "webhook"), path
+        response = await client.post(path, json={"assistant_id": "steps", "webhook": "https://evil.example/hook"})
+        assert (response.status_code, response.json()["field"]) == (422, "webhook"), path
 
 
 @pytest.mark.usefixtures("worker")
 async def test_a_redirect_to_another_host_is_not_followed(
     sdk: LangGraphClient, served: Served, receiver: Receiver, eventually: Eventually
 ) -> None:
-    """Also when that host is allowed, and reachable: it is not the one that was named."""
+    """Also if the other host is allowed and can be reached."""
     other = receiver.url.replace("localhost", "127.0.0.1")
-    for place in (other, "http://10.0.0.1/", "//10.0.0.1/", "ftp://localhost/", "http://u:p@localhost/", "http://["):
-        receiver.statuses = [f"308 Moved\r\nlocation: {place}", "200 OK"]
+    for location in (other, "http://10.0.0.1/", "//10.0.0.1/", "ftp://localhost/", "http://u:p@localhost/", "http://["):
+        receiver.statuses = [f"308 Moved\r\nlocation: {location}", "200 OK"]
         receiver.headers.clear()
         thread = (await sdk.threads.create())["thread_id"]
         run_id = (await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url))["run_id"]
@@ -113,12 +113,12 @@ async def test_a_redirect_to_another_host_is_not_followed(
             return (await served.services.runs.find(run_id)).webhook_status == "failed"
 
         await eventually(failed)
-        assert (await served.services.runs.find(run_id)).webhook_problem == ELSEWHERE, place
+        assert (await served.services.runs.find(run_id)).webhook_problem == REDIRECT_PROBLEM, location
         assert [headers["authorization"] for headers in receiver.headers] == ["Bearer hush"]
 
 
 @pytest.mark.parametrize(
-    ("url", "place", "there"),
+    ("url", "location", "target"),
     [
         ("https://a.example/x", "/y", "https://a.example/y"),
         ("https://a.example/x", "https://a.example:443/y", "https://a.example:443/y"),
@@ -132,12 +132,14 @@ async def test_a_redirect_to_another_host_is_not_followed(
         ("https://a.example/x", "https://u:p@a.example/x", None),
     ],
 )
-def test_a_redirect_stays_on_its_server_and_never_leads_to_plain_http(url: str, place: str, there: str | None) -> None:
-    if there is not None:
-        assert redirect_target(url, place) == there
+def test_a_redirect_stays_on_its_server_and_never_leads_to_plain_http(
+    url: str, location: str, target: str | None
+) -> None:
+    if target is not None:
+        assert redirect_target(url, location) == target
         return
     with pytest.raises(DeliveryRejected):
-        redirect_target(url, place)
+        redirect_target(url, location)
 
 
 def test_a_redirect_may_lead_to_https_but_not_back() -> None:
@@ -147,6 +149,6 @@ def test_a_redirect_may_lead_to_https_but_not_back() -> None:
 
 
 def test_the_problem_of_a_failed_delivery_names_no_address() -> None:
-    inner = OSError("Connect call failed ('10.0.0.7', 80)")
-    for error in (inner, httpx.ConnectError(str(inner)), httpx.ReadError(str(inner)), ValueError(str(inner))):
+    cause = OSError("Connect call failed ('10.0.0.7', 80)")
+    for error in (cause, httpx.ConnectError(str(cause)), httpx.ReadError(str(cause)), ValueError(str(cause))):
         assert "10.0.0.7" not in problem_of(error)

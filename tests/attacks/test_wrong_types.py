@@ -1,5 +1,5 @@
-"""Every field of every body, and every parameter of every query, with a value of a wrong type, and with one that is too
-large for its type: an answer of the client's kind that names the field, never a 500."""
+"""Every field of every body and every parameter of every query, with values of a wrong type and values too large for
+their type: the response is a client error that names the field, never 500."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from slipway.api.endpoints import Endpoint
 from slipway.api.in_process_client.app import InProcessApp
 from slipway.api.in_process_client.transport import InProcessTransport
 from slipway.api.metrics import HttpMetrics
-from tests.attacks.rows import COMMANDS, HELD_OPEN, ROUTES, one_of_everything, sample_of, send
+from tests.attacks.rows import COMMANDS, LONG_RESPONSES, ROUTES, create_one_of_each, sample_of, send
 from tests.auth.conftest import Client
 from tests.auth.samples import Sample
 from tests.http.conftest import Served
@@ -34,9 +34,9 @@ VALUES: Final = {
 }
 """A value of each type of JSON; each is wrong for the fields of the other types."""
 LARGE: Final = ("9" * 400, "1e400", "-1", '"\\ud800"')
-"""JSON that parses, but not into what it says everywhere."""
+"""Valid JSON that some parsers cannot represent."""
 ODD_VALUES: Final[list[Any]] = [[], {}, [[]], {"a": []}, -1, 1.5, True, "", "\u0000", 10**18]
-ODD: Final[list[tuple[str, Any]]] = [
+ODD_FIELDS: Final[list[tuple[str, Any]]] = [
     (path, value)
     for path in (
         *("config.configurable.priority", "config.configurable.ceilings", "config.configurable.ceilings.max_steps"),
@@ -45,83 +45,83 @@ ODD: Final[list[tuple[str, Any]]] = [
     )
     for value in ODD_VALUES
 ]
-"""Fields inside of those that may be anything."""
-FREE: Final = {"input", "resume", "update", "value", "values", "response", "before"}
-"""Fields that take any JSON, at least in part."""
-AT_ONCE: Final = 16
+"""Values for fields inside objects of any shape."""
+ANY_JSON: Final = {"input", "resume", "update", "value", "values", "response", "before"}
+"""Fields that accept any JSON, at least in part."""
+CONCURRENT: Final = 16
 
 BODIES: dict[str, Endpoint] = {
     route.body.__name__: route
     for name, route in ROUTES.items()
-    if route.body not in (None, CommandFrame) and name not in HELD_OPEN
+    if route.body not in (None, CommandFrame) and name not in LONG_RESPONSES
 }
-"""A route for each kind of body, by its name: how a body is read does not depend on the route."""
+"""One route for each kind of body, by the name of the body. Parsing a body does not depend on the route."""
 
 
 def fields(
-    schema: dict[str, Any], all_of_it: dict[str, Any], depth: int = 3
+    schema: dict[str, Any], whole_schema: dict[str, Any], depth: int = 3
 ) -> Iterator[tuple[tuple[str, ...], set[str]]]:
-    """The path of every field below an object, with the types that it takes."""
+    """The path of every field below an object, with the types that it accepts."""
     for name, field in schema.get("properties", {}).items():
-        forms = [_resolved(form, all_of_it) for form in field.get("anyOf", [field])]
+        forms = [_resolved(form, whole_schema) for form in field.get("anyOf", [field])]
         types = {str(form["type"]) for form in forms if "type" in form}
         if types and not any(form == {} for form in forms):
             yield (name,), types
         if depth > 1:
             for form in forms:
-                yield from (((name, *path), found) for path, found in fields(form, all_of_it, depth - 1))
+                yield from (((name, *path), found) for path, found in fields(form, whole_schema, depth - 1))
 
 
-def _resolved(form: dict[str, Any], all_of_it: dict[str, Any]) -> dict[str, Any]:
+def _resolved(form: dict[str, Any], whole_schema: dict[str, Any]) -> dict[str, Any]:
     reference = form.get("$ref")
-    found: dict[str, Any] = form if reference is None else all_of_it["$defs"][reference.rpartition("/")[2]]
+    found: dict[str, Any] = form if reference is None else whole_schema["$defs"][reference.rpartition("/")[2]]
     return found | {"type": "string"} if "enum" in found or "const" in found else found
 
 
 def with_field(body: Any, path: tuple[str, ...], value: Any) -> Any:
-    """A copy of a body in which a field is this."""
-    found = copy.deepcopy(body) if isinstance(body, dict) else {}
-    inner = found
+    """A copy of a body with this value at this path."""
+    changed = copy.deepcopy(body) if isinstance(body, dict) else {}
+    inner = changed
     for name in path[:-1]:
         if not isinstance(inner.get(name), dict):
             inner[name] = {}
         inner = inner[name]
     inner[path[-1]] = value
-    return found
+    return changed
 
 
-class Attempts:
-    """Requests of one test, several at a time, and what was wrong with their answers."""
+class Requests:
+    """Sends the requests of one test, several at a time, and collects wrong responses."""
 
     def __init__(self, client: httpx.AsyncClient, ids: dict[str, str]) -> None:
-        self._client, self.ids, self._room = client, ids, asyncio.Semaphore(AT_ONCE)
+        self._client, self.ids, self._slots = client, ids, asyncio.Semaphore(CONCURRENT)
         self.wrong: dict[str, str] = {}
         self.count = 0
 
-    async def body(self, name: str, content: str, field: str | None) -> None:
-        """One request; `field` is what a refusal has to name, None where the value may be fine."""
-        async with self._room:
-            answer = await send(self._client, name, self.ids, "ann", content=content.encode())
-        self._judge(f"{name} {content[:200]}", answer, field)
+    async def send_body(self, name: str, content: str, field: str | None) -> None:
+        """Send a body. `field` must be named by the error; None if the value can be valid."""
+        async with self._slots:
+            response = await send(self._client, name, self.ids, "ann", content=content.encode())
+        self._check(f"{name} {content[:200]}", response, field)
 
-    async def query(self, name: str, sample: Sample, field: str) -> None:
-        """The same for a parameter of the query."""
-        async with self._room:
-            answer = await send(self._client, name, self.ids, "ann", sample)
-        self._judge(f"{name} {sample.query}", answer, field if answer.status_code == 422 else None)
+    async def send_query(self, name: str, sample: Sample, field: str) -> None:
+        """Send a query. If it is rejected, the error must name `field`."""
+        async with self._slots:
+            response = await send(self._client, name, self.ids, "ann", sample)
+        self._check(f"{name} {sample.query}", response, field if response.status_code == 422 else None)
 
-    def _judge(self, what: str, answer: httpx.Response, field: str | None) -> None:
+    def _check(self, request: str, response: httpx.Response, field: str | None) -> None:
         self.count += 1
-        told = answer.text if answer.is_stream_consumed else ""
-        refused = answer.json() if answer.status_code == 422 else {}
-        named = field is None or (refused.get("field") or "-").startswith((field, field.rstrip("s")))
-        if answer.status_code >= 500 or not named:
-            self.wrong[what] = f"{answer.status_code} {told[:300]}"
+        text = response.text if response.is_stream_consumed else ""
+        error = response.json() if response.status_code == 422 else {}
+        is_named = field is None or (error.get("field") or "-").startswith((field, field.rstrip("s")))
+        if response.status_code >= 500 or not is_named:
+            self.wrong[request] = f"{response.status_code} {text[:300]}"
 
 
 @pytest.fixture
-async def attempts(served: Served, ann: Client) -> AsyncIterator[Attempts]:
-    """By ann, on what is hers, without a network."""
+async def requests(served: Served, ann: Client) -> AsyncIterator[Requests]:
+    """Requests of ann on her records, in process."""
     state = {
         "services": served.services,
         "responses_in_progress": served.app.state.responses_in_progress,
@@ -129,41 +129,43 @@ async def attempts(served: Served, ann: Client) -> AsyncIterator[Attempts]:
     }
     app = InProcessApp(served.app, state, User({"identity": "ann", "permissions": ["desk"]}))
     async with httpx.AsyncClient(transport=InProcessTransport(app), base_url="http://api") as client:
-        yield Attempts(client, await one_of_everything(ann))
+        yield Requests(client, await create_one_of_each(ann))
 
 
 @pytest.mark.parametrize("kind_of_body", sorted(BODIES))
-async def test_the_error_names_a_field_of_a_wrong_type(attempts: Attempts, kind_of_body: str) -> None:
+async def test_the_error_names_a_field_of_a_wrong_type(requests: Requests, kind_of_body: str) -> None:
     route = BODIES[kind_of_body]
     name, model = next(name for name, each in ROUTES.items() if each is route), route.body
     assert model is not None
-    whole = model.model_json_schema()
-    good = sample_of(name, attempts.ids).body
+    schema = model.model_json_schema()
+    good = sample_of(name, requests.ids).body
     batch = isinstance(good, list)
-    one = good[0] if batch else good
-    asked = []
-    for path, types in fields(whole, whole):
-        if FREE & set(path):
+    body = good[0] if batch else good
+    sending = []
+    for path, types in fields(schema, schema):
+        if ANY_JSON & set(path):
             continue
         for kind, value in VALUES.items():
-            takes = kind in types or (kind == "integer" and "number" in types)
-            sent = with_field(one, path, value)
-            asked.append(attempts.body(name, json.dumps([sent] if batch else sent), None if takes else path[0]))
+            is_accepted = kind in types or (kind == "integer" and "number" in types)
+            sent = with_field(body, path, value)
+            sending.append(
+                requests.send_body(name, json.dumps([sent] if batch else sent), None if is_accepted else path[0])
+            )
         for text in LARGE:
-            content = json.dumps(with_field(one, path, "HERE")).replace('"HERE"', text)
-            asked.append(attempts.body(name, f"[{content}]" if batch else content, None))
-    for odd, value in ODD:
-        sent = with_field(one, tuple(odd.split(".")), value)
-        asked.append(attempts.body(name, json.dumps([sent] if batch else sent), None))
+            content = json.dumps(with_field(body, path, "HERE")).replace('"HERE"', text)
+            sending.append(requests.send_body(name, f"[{content}]" if batch else content, None))
+    for odd, value in ODD_FIELDS:
+        sent = with_field(body, tuple(odd.split(".")), value)
+        sending.append(requests.send_body(name, json.dumps([sent] if batch else sent), None))
     for content in ("", "null", "[]", "{}", "1", '"x"', "[1]", "[[]]", "{", "\ufeff{}", '{"a":NaN}'):
-        asked.append(attempts.body(name, content, None))
-    await asyncio.gather(*asked)
-    assert attempts.wrong == {}
-    assert attempts.count == len(asked)
+        sending.append(requests.send_body(name, content, None))
+    await asyncio.gather(*sending)
+    assert requests.wrong == {}
+    assert requests.count == len(sending)
 
 
-async def test_the_error_names_a_parameter_of_a_wrong_type(attempts: Attempts) -> None:
-    asked = []
+async def test_the_error_names_a_parameter_of_a_wrong_type(requests: Requests) -> None:
+    sending = []
     for name, route in ROUTES.items():
         for query in route.query:
             for text in (
@@ -177,16 +179,16 @@ async def test_the_error_names_a_parameter_of_a_wrong_type(attempts: Attempts) -
                 "é",
                 "[[]]",
             ):
-                sample = sample_of(name, attempts.ids)
+                sample = sample_of(name, requests.ids)
                 changed = replace(sample, query=sample.query | {query.name: text})
-                asked.append(attempts.query(name, changed, query.name))
-    await asyncio.gather(*asked)
-    assert attempts.wrong == {}
-    assert attempts.count > 100
+                sending.append(requests.send_query(name, changed, query.name))
+    await asyncio.gather(*sending)
+    assert requests.wrong == {}
+    assert requests.count > 100
 
 
 async def test_the_error_names_an_invalid_priority(client: httpx.AsyncClient, ann: Client) -> None:
-    """Wherever it is given: for a run, a cron, or an assistant."""
+    """For a run, a cron and an assistant."""
     headers = {"authorization": "Bearer ann-token"}
     thread = (await ann.threads.create())["thread_id"]
     for value in ([], {}, ["high"], {"high": 1}, 1, True, "", "urgent"):
@@ -194,19 +196,19 @@ async def test_the_error_names_an_invalid_priority(client: httpx.AsyncClient, an
         for path in ("/runs", "/runs/wait", "/runs/stream", f"/threads/{thread}/runs", "/runs/crons", "/assistants"):
             body = {"schedule": "0 0 1 1 *", "config": config, "input": {}}
             body |= {"graph_id": "greet"} if path == "/assistants" else {"assistant_id": "greet"}
-            answer = await client.post(path, json=body, headers=headers)
-            told = answer.json()
-            assert (answer.status_code, told.get("field")) == (422, "config.configurable.priority"), (path, value)
+            response = await client.post(path, json=body, headers=headers)
+            error = response.json()
+            assert (response.status_code, error.get("field")) == (422, "config.configurable.priority"), (path, value)
 
 
 @pytest.mark.parametrize("method", sorted(name for name, command in COMMANDS.items() if command.posted))
-async def test_a_command_with_parameters_of_wrong_types_is_rejected(attempts: Attempts, method: str) -> None:
-    good = COMMANDS[method].frame(attempts.ids)
+async def test_a_command_with_parameters_of_wrong_types_is_rejected(requests: Requests, method: str) -> None:
+    good = COMMANDS[method].frame(requests.ids)
     frames = [with_field(good, (name,), value) for name in good for value in (*VALUES.values(), [], {}, None, "")]
     names = (*good["params"], "config", "metadata", "namespace", "multitaskStrategy")
     frames += [
-        with_field(good, ("params", name), value) for name in names for value in VALUES.values() if name not in FREE
+        with_field(good, ("params", name), value) for name in names for value in VALUES.values() if name not in ANY_JSON
     ]
     name = "POST /threads/{thread_id}/commands"
-    await asyncio.gather(*(attempts.body(name, json.dumps(frame), None) for frame in frames))
-    assert attempts.wrong == {}
+    await asyncio.gather(*(requests.send_body(name, json.dumps(frame), None) for frame in frames))
+    assert requests.wrong == {}

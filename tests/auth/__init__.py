@@ -1,1 +1,1 @@
-"""The project's own code around the API: auth files, apps, and what langgraph.json's `http` says."""
+"""Auth files, host apps, and the sections `auth` and `http` of langgraph.json."""

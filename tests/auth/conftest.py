@@ -1,4 +1,5 @@
-"""A project with an auth file, served; ann and bob, who do not see each other, and dan, who may do nothing."""
+"""A server with an auth file, and its users: ann and bob, who cannot read each other's records, and dan, who has no
+permission."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ __all__ = ["client", "served", "worker"]
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 
 Client: TypeAlias = Any
-"""A `LangGraphClient`; its own types promise lists where it gives objects."""
+"""A `LangGraphClient`. It is `Any`, because the client declares lists where it returns objects."""
 
 
 graphs = graphs_of(PROJECT)
@@ -25,19 +26,17 @@ settings = settings_of(PROJECT, sse_ping_s=0.2)
 
 
 def as_user(url: str, name: str) -> Client:
-    """The SDK with somebody's token."""
+    """An SDK client with the token of this user."""
     return get_client(url=url, api_key=None, headers={"authorization": f"Bearer {name}-token"})
 
 
 @pytest.fixture
 async def ann(served: Served) -> AsyncIterator[Client]:
-    """A user."""
     async with as_user(served.url, "ann") as client:
         yield client
 
 
 @pytest.fixture
 async def bob(served: Served) -> AsyncIterator[Client]:
-    """Another one."""
     async with as_user(served.url, "bob") as client:
         yield client

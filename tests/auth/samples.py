@@ -1,4 +1,4 @@
-"""A request that makes sense for every route, and what becomes of it when what it names is somebody else's."""
+"""A valid request for every route, and the response to it if the records belong to another user."""
 
 from __future__ import annotations
 
@@ -12,40 +12,41 @@ NEW = "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0000"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`hidden` is the status, and `says` the JSON, that somebody else gets; None does not matter."""
+    """The body and query of a request. Another user gets the status `hidden_status`, and the JSON `hidden_json` unless
+    it is None."""
 
     body: Any = None
     query: dict[str, str] = field(default_factory=dict)
-    hidden: int = 404
-    says: Any = None
+    hidden_status: int = 404
+    hidden_json: Any = None
 
 
 def samples(ids: dict[str, str]) -> dict[str, Sample]:
-    """By method and path. `ids` are of things that exist."""
+    """The samples by method and path. `ids` are those of existing records."""
     thread, assistant, run = ids["thread_id"], ids["assistant_id"], ids["run_id"]
     item = {"namespace": ["n"], "key": "k"}
     return {
-        # new things of one's own are fine for everybody; those that exist are in the way
-        "POST /threads": Sample({"thread_id": thread, "if_exists": "do_nothing"}, hidden=409),
+        # every user may create records, but not with an id that exists
+        "POST /threads": Sample({"thread_id": thread, "if_exists": "do_nothing"}, hidden_status=409),
         "POST /assistants": Sample(
-            {"graph_id": "greet", "assistant_id": assistant, "if_exists": "do_nothing"}, hidden=409
+            {"graph_id": "greet", "assistant_id": assistant, "if_exists": "do_nothing"}, hidden_status=409
         ),
-        "POST /threads/{thread_id}/copy": Sample(hidden=409),
-        # lists and counts without the others'
-        "POST /threads/search": Sample({}, hidden=200, says=[]),
-        "POST /threads/count": Sample({}, hidden=200, says=0),
-        "POST /assistants/search": Sample({"metadata": {"owner": "ann"}}, hidden=200, says=[]),
-        "POST /assistants/count": Sample({"metadata": {"owner": "ann"}}, hidden=200, says=0),
-        "POST /runs/crons/search": Sample({}, hidden=200, says=[]),
-        "POST /runs/crons/count": Sample({}, hidden=200, says=0),
-        "POST /threads/prune": Sample({"thread_ids": [thread]}, hidden=200, says={"pruned_count": 0}),
+        "POST /threads/{thread_id}/copy": Sample(hidden_status=409),
+        # lists and counts without records of other users
+        "POST /threads/search": Sample({}, hidden_status=200, hidden_json=[]),
+        "POST /threads/count": Sample({}, hidden_status=200, hidden_json=0),
+        "POST /assistants/search": Sample({"metadata": {"owner": "ann"}}, hidden_status=200, hidden_json=[]),
+        "POST /assistants/count": Sample({"metadata": {"owner": "ann"}}, hidden_status=200, hidden_json=0),
+        "POST /runs/crons/search": Sample({}, hidden_status=200, hidden_json=[]),
+        "POST /runs/crons/count": Sample({}, hidden_status=200, hidden_json=0),
+        "POST /threads/prune": Sample({"thread_ids": [thread]}, hidden_status=200, hidden_json={"pruned_count": 0}),
         "POST /runs/cancel": Sample({"thread_id": thread, "run_ids": [run]}),
-        # the store is asked below everybody's own namespace
-        "PUT /store/items": Sample(item | {"value": {"text": "dog"}}, hidden=204),
-        "GET /store/items": Sample(query={"namespace": "n", "key": "k"}, hidden=200),
-        "DELETE /store/items": Sample(item, hidden=204),
-        "POST /store/items/search": Sample({"namespace_prefix": []}, hidden=200, says={"items": []}),
-        "POST /store/namespaces": Sample({}, hidden=200, says={"namespaces": []}),
+        # each user has a namespace of the store
+        "PUT /store/items": Sample(item | {"value": {"text": "dog"}}, hidden_status=204),
+        "GET /store/items": Sample(query={"namespace": "n", "key": "k"}, hidden_status=200),
+        "DELETE /store/items": Sample(item, hidden_status=204),
+        "POST /store/items/search": Sample({"namespace_prefix": []}, hidden_status=200, hidden_json={"items": []}),
+        "POST /store/namespaces": Sample({}, hidden_status=200, hidden_json={"namespaces": []}),
         # bodies
         "PATCH /threads/{thread_id}": Sample({"metadata": {"a": 1}}),
         "POST /threads/{thread_id}/state": Sample({"values": {"text": "x"}, "as_node": "say"}),
@@ -56,7 +57,7 @@ def samples(ids: dict[str, str]) -> dict[str, Sample]:
         "POST /assistants/{assistant_id}/versions": Sample({}),
         "POST /assistants/{assistant_id}/latest": Sample({"version": 1}),
         "PATCH /runs/crons/{cron_id}": Sample({"enabled": False}),
-        # runs: somebody else's thread, or somebody else's assistant
+        # runs: on a thread, or with an assistant, of another user
         "POST /threads/{thread_id}/runs": Sample(RUN),
         "POST /threads/{thread_id}/runs/stream": Sample(RUN),
         "POST /threads/{thread_id}/commands": Sample({"id": 1, "method": "agent.getTree", "params": {}}),
@@ -69,8 +70,8 @@ def samples(ids: dict[str, str]) -> dict[str, Sample]:
         "POST /runs/batch": Sample([RUN | {"assistant_id": assistant}]),
         "POST /runs/crons": Sample(CRON | {"assistant_id": assistant}),
         # pages
-        "GET /": Sample(hidden=200),
-        "GET /ui/recent": Sample(hidden=200),
+        "GET /": Sample(hidden_status=200),
+        "GET /ui/recent": Sample(hidden_status=200),
         "GET /ui/graphs/{graph_id}": Sample(query={"from": run}),
-        "GET /ui/threads/{thread_id}/runs/{run_id}/now": Sample(hidden=200, says={"gone": True}),
+        "GET /ui/threads/{thread_id}/runs/{run_id}/now": Sample(hidden_status=200, hidden_json={"gone": True}),
     }

@@ -28,8 +28,7 @@ from slipway.graphs.official_sections import AuthSection
 _A_THREAD = ThreadsRead(thread_id=uuid4())
 
 
-def a_request() -> Request:
-    """A request that no route matches."""
+def make_request() -> Request:
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "query_string": b""}
     return Request(scope)
 
@@ -44,22 +43,22 @@ async def authorizes_read(request: Request) -> Response:
 
 
 @pytest.mark.parametrize(
-    ("access", "says"),
+    ("access", "message"),
     [
         (requires("threads:read", "threads:search"), "without authorizing threads:search"),
         (requires("threads:delete"), "declare"),
     ],
 )
-async def test_a_handler_must_authorize_what_its_route_declares(access: RouteAccess, says: str) -> None:
-    with pytest.raises(RuntimeError, match=says):
-        await with_access_check(authorizes_read, access, None)(a_request())
+async def test_a_handler_must_authorize_what_its_route_declares(access: RouteAccess, message: str) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        await with_access_check(authorizes_read, access, None)(make_request())
 
 
 async def test_a_handler_that_authorizes_nothing_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="without authorizing threads:read"):
-        await with_access_check(authorizes_nothing, requires("threads:read"), None)(a_request())
+        await with_access_check(authorizes_nothing, requires("threads:read"), None)(make_request())
     assert (
-        await with_access_check(authorizes_nothing, requires(optional=("threads:read",)), None)(a_request())
+        await with_access_check(authorizes_nothing, requires(optional=("threads:read",)), None)(make_request())
     ).status_code == 204
 
 
@@ -67,94 +66,96 @@ async def test_an_error_response_needs_no_authorization() -> None:
     async def not_found(request: Request) -> Response:
         return Response(status_code=404)
 
-    assert (await with_access_check(not_found, requires("threads:read"), None)(a_request())).status_code == 404
+    assert (await with_access_check(not_found, requires("threads:read"), None)(make_request())).status_code == 404
 
 
 @pytest.fixture
 def auth() -> AuthFile:
-    """A token is a name. Only ann can read; the handler fails for dan."""
-    found = Auth()
+    """The token is the name of the user. Only ann can read; the handler raises for dan."""
+    handlers = Auth()
 
-    @found.authenticate
-    async def who(query_params: dict[str, str]) -> str:
+    @handlers.authenticate
+    async def authenticate(query_params: dict[str, str]) -> str:
         if "token" not in query_params:
             raise Auth.exceptions.HTTPException(401, "who are you?")
         return query_params["token"]
 
-    @found.on.threads.read
+    @handlers.on.threads.read
     async def read(ctx: Auth.types.AuthContext, value: Any) -> bool:
         if ctx.user.identity == "dan":
             raise KeyError("secret-of-the-directory")
         return ctx.user.identity == "ann"
 
-    return AuthFile(found, AuthSection())
+    return AuthFile(handlers, AuthSection())
 
 
 @pytest.mark.parametrize("status", [400, 403, 500, 503, 599])
 async def test_an_http_exception_of_a_handler_is_the_response(status: int) -> None:
-    answered = Auth()
+    handlers = Auth()
 
-    @answered.authenticate
-    async def who() -> str:
+    @handlers.authenticate
+    async def authenticate() -> str:
         raise Auth.exceptions.HTTPException(status, "later", {"retry-after": "7"})
 
-    @answered.on
-    async def every(ctx: Auth.types.AuthContext, value: Any) -> None:
+    @handlers.on
+    async def deny(ctx: Auth.types.AuthContext, value: Any) -> None:
         raise Auth.exceptions.HTTPException(status, "later", {"retry-after": "7"})
 
-    auth = AuthFile(answered, AuthSection())
-    for answer in (
+    auth = AuthFile(handlers, AuthSection())
+    for call in (
         lambda: auth.authenticate({"headers": {}}),
         lambda: auth.authorize(user_from_result("ann"), "threads", "read", {}),
     ):
-        with pytest.raises(AccessRefused, match="later") as refused:
-            await answer()
-        assert (refused.value.status, refused.value.headers) == (status, {"retry-after": "7"})
+        with pytest.raises(AccessRefused, match="later") as error:
+            await call()
+        assert (error.value.status, error.value.headers) == (status, {"retry-after": "7"})
 
 
 def test_a_denied_websocket_is_closed_with_the_http_status(auth: AuthFile) -> None:
-    async def talk(websocket: WebSocket) -> None:
+    async def send_welcome(websocket: WebSocket) -> None:
         await authorize(websocket, _A_THREAD)
         await websocket.accept()
         await websocket.send_text("welcome")
         await websocket.close()
 
-    app = Starlette(routes=[WebSocketRoute("/talk", with_socket_access_check(talk, requires("threads:read"), auth))])
+    app = Starlette(
+        routes=[WebSocketRoute("/welcome", with_socket_access_check(send_welcome, requires("threads:read"), auth))]
+    )
     client = TestClient(app)
-    with client.websocket_connect("/talk?token=ann") as socket:
+    with client.websocket_connect("/welcome?token=ann") as socket:
         assert socket.receive_text() == "welcome"
-    refused = [
-        ("/talk", 4401, "who are you?"),
-        ("/talk?token=bob", 4403, "threads:read is not allowed"),
-        ("/talk?token=dan", 4500, ""),
+    denied = [
+        ("/welcome", 4401, "who are you?"),
+        ("/welcome?token=bob", 4403, "threads:read is not allowed"),
+        ("/welcome?token=dan", 4500, ""),
     ]
-    for path, code, says in refused:
+    for path, code, reason in denied:
         with client.websocket_connect(path) as socket, pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_text()
-        assert (closed.value.code, closed.value.reason) == (code, says)
+        assert (closed.value.code, closed.value.reason) == (code, reason)
 
 
 @pytest.fixture
-def sharing() -> tuple[AuthFile, dict[str, asyncio.Future[str]]]:
-    """Handlers that await one future for all requests, and the future."""
-    found, shared = Auth(), dict[str, asyncio.Future[str]]()
+def shared_future() -> tuple[AuthFile, dict[str, asyncio.Future[str]]]:
+    """An auth file whose handlers await one future for all requests, and that future as `directory`."""
+    handlers, shared = Auth(), dict[str, asyncio.Future[str]]()
 
-    @found.authenticate
-    async def who() -> str:
+    @handlers.authenticate
+    async def authenticate() -> str:
         return await shared["directory"]
 
-    @found.on.threads.read
+    @handlers.on.threads.read
     async def read(ctx: Auth.types.AuthContext, value: Any) -> bool:
         return bool(await shared["directory"])
 
-    return AuthFile(found, AuthSection()), shared
+    return AuthFile(handlers, AuthSection()), shared
 
 
 async def test_a_handler_fails_when_another_request_cancels_their_shared_future(
-    sharing: tuple[AuthFile, dict[str, asyncio.Future[str]]],
+    shared_future: tuple[AuthFile, dict[str, asyncio.Future[str]]],
 ) -> None:
-    """The other request is not cancelled: background work would end, and a stream would wait without end."""
-    auth, shared = sharing
+    """It is not cancelled itself: that would end background work, and leave a stream waiting without end."""
+    auth, shared = shared_future
     user = user_from_result("ann")
     for call in (lambda: auth.authenticate({}), lambda: auth.authorize(user, "threads", "read", {})):
         shared["directory"] = asyncio.get_running_loop().create_future()
@@ -168,9 +169,9 @@ async def test_a_handler_fails_when_another_request_cancels_their_shared_future(
 
 
 async def test_background_work_stops_waiting_for_a_handler(
-    sharing: tuple[AuthFile, dict[str, asyncio.Future[str]]],
+    shared_future: tuple[AuthFile, dict[str, asyncio.Future[str]]],
 ) -> None:
-    auth, shared = sharing
+    auth, shared = shared_future
     shared["directory"] = asyncio.get_running_loop().create_future()
     with pytest.raises(AuthBroken, match="did not finish within"):
         await Permissions(auth, user_from_result("ann"), within_s=0.01).authorize(_A_THREAD)

@@ -1,4 +1,4 @@
-"""A FastAPI application as `http.app`: everything it brings works, and everything of ours works inside it."""
+"""A FastAPI application as `http.app`: its own features work, and all routes of Slipway work inside it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ CLERK = {"x-clerk": "kim"}
 
 @pytest.fixture
 async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
-    """Of the app, with nobody asked who they are."""
+    """A client of the host app on an open server."""
     async with desk.serves(http={"app": APP}) as client:
         yield client
 
 
 async def test_routes_dependencies_and_background_tasks_work(client: httpx.AsyncClient) -> None:
     assert await status(client, "/desk/orders", "POST", json={"item": "tea"}) == 403
-    made = await client.post("/desk/orders", json={"item": "tea"}, headers=CLERK)
-    assert (made.status_code, made.json()) == (201, {"item": "tea", "count": 1})
-    refused = await client.post("/desk/orders", json={"count": "many"}, headers=CLERK)
-    assert refused.status_code == 422
-    assert [problem["loc"] for problem in refused.json()["detail"]] == [["body", "item"], ["body", "count"]]
+    created = await client.post("/desk/orders", json={"item": "tea"}, headers=CLERK)
+    assert (created.status_code, created.json()) == (201, {"item": "tea", "count": 1})
+    invalid = await client.post("/desk/orders", json={"count": "many"}, headers=CLERK)
+    assert invalid.status_code == 422
+    assert [problem["loc"] for problem in invalid.json()["detail"]] == [["body", "item"], ["body", "count"]]
     assert (await client.get("/desk/sold")).json() == {"sold": ["tea by kim"], "opened": "desk"}
 
 
@@ -37,16 +37,16 @@ async def test_error_handlers_of_the_host_app_apply_only_to_its_routes(client: h
     sold_out = await client.post("/desk/orders", json={"item": "moon"}, headers=CLERK)
     assert (sold_out.status_code, sold_out.json()) == (409, {"sold": "out"})
     assert await status(client, "/desk/orders") == 405
-    lost = await client.get("/threads/none")
-    assert lost.status_code == 422
-    assert "thread_id" in lost.json()["detail"]
+    invalid = await client.get("/threads/none")
+    assert invalid.status_code == 422
+    assert "thread_id" in invalid.json()["detail"]
 
 
 async def test_streams_and_websockets_work(client: httpx.AsyncClient) -> None:
     assert (await client.get("/desk/words")).text == "one two three"
     async with connect(f"ws{str(client.base_url).removeprefix('http')}/desk/echo") as socket:
-        await socket.send("hear me")
-        assert await socket.recv() == "hear me"
+        await socket.send("hello")
+        assert await socket.recv() == "hello"
 
 
 async def test_a_route_of_the_host_app_creates_a_run(client: httpx.AsyncClient) -> None:
@@ -61,14 +61,14 @@ async def test_middleware_of_the_host_app_wraps_slipways_routes_and_streams(clie
         async for line in response.aiter_lines():
             if line == "event: metadata":  # comes while the run waits for a worker
                 break
-    found = await client.get("/ok", headers={"origin": "https://desk.example"})
-    assert found.headers["access-control-allow-origin"] in ("*", "https://desk.example")
+    response = await client.get("/ok", headers={"origin": "https://desk.example"})
+    assert response.headers["access-control-allow-origin"] in ("*", "https://desk.example")
 
 
 async def test_openapi_describes_the_routes_of_both_apps(client: httpx.AsyncClient) -> None:
-    described = (await client.get("/openapi.json")).json()
-    assert {"/desk/orders", "/desk/sold", "/threads", "/runs/stream"} <= described["paths"].keys()
-    assert "Order" in described["components"]["schemas"]
+    document = (await client.get("/openapi.json")).json()
+    assert {"/desk/orders", "/desk/sold", "/threads", "/runs/stream"} <= document["paths"].keys()
+    assert "Order" in document["components"]["schemas"]
     assert "Swagger" in (await client.get("/docs")).text
 
 
@@ -85,6 +85,6 @@ async def test_routes_of_the_host_app_can_require_a_user(desk: Desk) -> None:
 async def test_routes_of_the_host_app_receive_the_user(desk: Desk, order: str) -> None:
     http = {"app": APP, "enable_custom_route_auth": True, "middleware_order": order}
     async with desk.serves(http=http, auth=AUTH) as client:
-        found = await client.get("/desk/me", headers=ANN)
-        assert found.json() == {"identity": "ann", "team": "blue", "may": ["desk"]}
+        user = await client.get("/desk/me", headers=ANN)
+        assert user.json() == {"identity": "ann", "team": "blue", "permissions": ["desk"]}
         assert await status(client, "/desk/me", headers={"authorization": "Bearer dan-token"}) == 403

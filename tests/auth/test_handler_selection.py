@@ -1,4 +1,5 @@
-"""Where servers with auth files go wrong; the other traps are in `tests/compat/test_protocol_details.py`."""
+"""A known difficulty of servers with auth files: which handler is called. The other ones are in
+`tests/compat/test_protocol_details.py`."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from tests.auth.conftest import Client
 async def test_15_the_most_specific_handler_decides_filters_hide_and_changes_are_stored(
     ann: Client, bob: Client
 ) -> None:
-    """One handler is asked, runs are `threads:create_run`, what is hidden is 404, what a handler writes is kept."""
+    """One handler is called, a run is `threads:create_run`, a hidden record is 404, and changes of a handler are
+    stored."""
     thread = await ann.threads.create(metadata={"owner": "bob", "team": "x"})
     assert thread["metadata"] == {"owner": "ann", "team": "x"}
     for hidden in (bob.threads.get(thread["thread_id"]), bob.runs.create(thread["thread_id"], "greet", input={})):
@@ -28,7 +30,7 @@ async def test_15_the_most_specific_handler_decides_filters_hide_and_changes_are
 
 
 def _auth() -> Auth:
-    """An auth file that lets everybody in."""
+    """Handlers that authenticate every client."""
     auth = Auth()
 
     @auth.authenticate
@@ -39,33 +41,33 @@ def _auth() -> Auth:
 
 
 async def test_15_one_handler_is_called() -> None:
-    """The most specific of those that fit: resource and action, resource, action, anything."""
-    auth, asked = _auth(), list[str]()
+    """The most specific handler that matches: resource and action, resource, action, anything."""
+    auth, called = _auth(), list[str]()
 
     @auth.on
     async def anything(ctx: Any, value: Any) -> bool:
-        asked.append("anything")
+        called.append("anything")
         return True
 
     @auth.on.threads
     async def threads(ctx: Any, value: Any) -> bool:
-        asked.append("threads")
+        called.append("threads")
         return True
 
     @auth.on.threads.create_run
     async def runs(ctx: Any, value: Any) -> bool:
-        asked.append("threads:create_run")
+        called.append("threads:create_run")
         return True
 
     custom = AuthFile(auth, AuthSection(path="./auth.py:auth"))
     user = User({"identity": "somebody"})
     for resource, action in (("threads", "create_run"), ("threads", "read"), ("store", "get")):
         await custom.authorize(user, resource, action, {})
-    assert asked == ["threads:create_run", "threads", "anything"]
+    assert called == ["threads:create_run", "threads", "anything"]
 
 
 async def test_15_a_handler_of_a_resource_comes_before_one_of_an_action() -> None:
-    """`@auth.on(actions="read")` is for every resource; `@auth.on.threads` is more specific where both fit."""
+    """`@auth.on(actions="read")` is for every resource; `@auth.on.threads` is more specific if both match."""
     auth, called = _auth(), list[str]()
 
     @auth.on(actions="read")

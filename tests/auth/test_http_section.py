@@ -1,4 +1,5 @@
-"""What langgraph.json's `http`, `auth` and the environment's twins of its sections do, one key after the other."""
+"""The effect of each key in the sections `http` and `auth` of langgraph.json, and of the environment variables that
+replace sections."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ ANN = {"authorization": "Bearer ann-token"}
 
 
 class Desk:
-    """Serves the project with other sections."""
+    """Serves the code of `project/` with other sections in its langgraph.json."""
 
     def __init__(self, folder: Path, url: str, keys: Keys) -> None:
         self._folder, self._url, self._keys = folder, url, keys
@@ -47,20 +48,20 @@ class Desk:
             (folder / source.name).write_text(source.read_text())
 
     def file(self, **sections: Any) -> Path:
-        """A langgraph.json."""
-        found = self._folder / "langgraph.json"
-        found.write_text(json.dumps({"dependencies": ["."], "graphs": {"greet": "./graphs.py:greet"}} | sections))
-        return found
+        """Write a langgraph.json with these sections."""
+        file = self._folder / "langgraph.json"
+        file.write_text(json.dumps({"dependencies": ["."], "graphs": {"greet": "./graphs.py:greet"}} | sections))
+        return file
 
     def settings(self, file: Path, **options: Any) -> Settings:
-        """Of a server with this langgraph.json."""
+        """Settings of a process with this langgraph.json; `options` are other settings."""
         return Settings.of({"redis_url": self._url, "key_prefix": self._keys.prefix, "config": file} | options)
 
     @asynccontextmanager
     async def serves(
         self, *, options: Mapping[str, Any] | None = None, dev: bool = False, **sections: Any
     ) -> AsyncIterator[httpx.AsyncClient]:
-        """A client of it; `options` are further settings."""
+        """A client of a server with these sections; `options` are other settings."""
         file = self.file(**sections)
         settings = self.settings(file, **(options or {}))
         async with (
@@ -72,12 +73,11 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path, valkey_url: str, keys: Keys) -> Desk:
-    """With the project's code."""
     return Desk(tmp_path, valkey_url, keys)
 
 
 async def status(client: httpx.AsyncClient, path: str, method: str = "GET", **more: Any) -> int:
-    """What a route answers."""
+    """The status of the response."""
     return (await client.request(method, path, **more)).status_code
 
 
@@ -85,12 +85,12 @@ async def test_routes_of_the_host_app_win_except_for_health(desk: Desk) -> None:
     async with desk.serves(http={"app": "./webapp.py:app"}, auth=AUTH) as client:
         hello = await client.get("/hello")
         assert hello.json() == {"hello": "desk"}
-        assert (await client.get("/threads/count")).json() == {"mine": True}
+        assert (await client.get("/threads/count")).json() == {"host_app": True}
         assert (await client.post("/threads/count", json={}, headers=ANN)).json() == 0
         assert (await client.get("/ok")).json()["ok"]
-        lost = await client.get("/nowhere")
-        assert (lost.status_code, lost.headers["x-own"]) == (404, "yes")
-        assert "nowhere" in lost.json()["detail"]
+        missing = await client.get("/nowhere")
+        assert (missing.status_code, missing.headers["x-own"]) == (404, "yes")
+        assert "nowhere" in missing.json()["detail"]
         assert (await client.post("/threads", json={})).headers["x-own"] == "yes"
 
 
@@ -98,9 +98,9 @@ async def test_routes_of_the_host_app_win_except_for_health(desk: Desk) -> None:
 async def test_routes_of_the_host_app_can_require_a_user(desk: Desk, order: str) -> None:
     http = {"app": "./webapp.py:app", "enable_custom_route_auth": True, "middleware_order": order}
     async with desk.serves(http=http, auth=AUTH) as client:
-        refused = await client.get("/hello")
-        assert refused.status_code == 401
-        assert ("x-own" in refused.headers) == (order == "middleware_first")
+        denied = await client.get("/hello")
+        assert denied.status_code == 401
+        assert ("x-own" in denied.headers) == (order == "middleware_first")
         assert await status(client, "/hello", headers=ANN) == 200
         assert await status(client, "/info") == 200
         assert await status(client, "/threads", "POST", json={}) == 401
@@ -120,8 +120,8 @@ async def test_disabled_routes_are_not_found(desk: Desk, key: str, paths: list[s
     async with desk.serves(http={key: True}) as client:
         assert [await status(client, path, "POST", json={}) for path in paths] == [404] * len(paths)
         assert await status(client, "/ok") == 200
-        described = (await client.get("/openapi.json")).json()["paths"]
-        assert not set(paths) & described.keys()
+        documented = (await client.get("/openapi.json")).json()["paths"]
+        assert not set(paths) & documented.keys()
 
 
 async def test_meta_pages_and_webhooks_can_be_disabled(desk: Desk) -> None:
@@ -156,17 +156,17 @@ async def test_every_route_is_below_the_mount_prefix(desk: Desk, app: str | None
 async def test_cors_follows_langgraph_json(desk: Desk) -> None:
     cors = {"allow_origins": ["https://desk.example"], "allow_credentials": True, "expose_headers": ["X-Own"]}
     async with desk.serves(http={"cors": cors}) as client:
-        mine = await client.get("/ok", headers={"origin": "https://desk.example"})
-        assert mine.headers["access-control-allow-origin"] == "https://desk.example"
-        assert mine.headers["access-control-allow-credentials"] == "true"
-        assert {"content-location", "x-own"} <= set(mine.headers["access-control-expose-headers"].split(", "))
+        allowed = await client.get("/ok", headers={"origin": "https://desk.example"})
+        assert allowed.headers["access-control-allow-origin"] == "https://desk.example"
+        assert allowed.headers["access-control-allow-credentials"] == "true"
+        assert {"content-location", "x-own"} <= set(allowed.headers["access-control-expose-headers"].split(", "))
         other = await client.get("/ok", headers={"origin": "https://other.example"})
         assert "access-control-allow-origin" not in other.headers
 
 
 async def test_chosen_headers_are_logged(desk: Desk) -> None:
-    wanted = {"include": ["X-*", "authorization"], "exclude": ["x-private"]}
-    async with desk.serves(http={"logging_headers": wanted}) as client:
+    section = {"include": ["X-*", "authorization"], "exclude": ["x-private"]}
+    async with desk.serves(http={"logging_headers": section}) as client:
         with capture_logs() as lines:
             sent = {"x-team": "blue", "x-private": "p", "x-api-key": "k", "authorization": "a"}
             await client.get("/nowhere", headers=sent)
@@ -184,15 +184,15 @@ async def test_a_store_path_that_is_not_used_is_logged(desk: Desk) -> None:
 async def test_openapi_describes_how_to_authenticate(desk: Desk) -> None:
     openapi = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}, "security": [{"token": []}]}
     async with desk.serves(auth=AUTH | {"openapi": openapi}) as client:
-        described = (await client.get("/openapi.json")).json()
-    assert described["security"] == [{"token": []}]
-    assert described["components"]["securitySchemes"] == openapi["securitySchemes"]
-    assert described["paths"]["/ok"]["get"]["security"] == []
-    assert "security" not in described["paths"]["/threads"]["post"]
+        document = (await client.get("/openapi.json")).json()
+    assert document["security"] == [{"token": []}]
+    assert document["components"]["securitySchemes"] == openapi["securitySchemes"]
+    assert document["paths"]["/ok"]["get"]["security"] == []
+    assert "security" not in document["paths"]["/threads"]["post"]
 
 
 @pytest.mark.parametrize(
-    ("source", "says"),
+    ("source", "message"),
     [
         ("from langgraph_sdk import Auth\nauth = Auth()", "no authenticate handler"),
         ("auth = 1", "must be a langgraph_sdk.Auth object, found an object of type int"),
@@ -205,13 +205,13 @@ async def test_openapi_describes_how_to_authenticate(desk: Desk) -> None:
         ),
     ],
 )
-async def test_an_invalid_auth_file_stops_the_start(desk: Desk, tmp_path: Path, source: str, says: str) -> None:
+async def test_an_invalid_auth_file_stops_the_start(desk: Desk, tmp_path: Path, source: str, message: str) -> None:
     (tmp_path / "bad.py").write_text(source)
     file = desk.file(auth={"path": "./bad.py:auth"})
     graphs = await Registry.load(file)
-    with pytest.raises(ConfigError, match=r"auth\.path") as refused:
+    with pytest.raises(ConfigError, match=r"auth\.path") as error:
         await load_extensions(read(file), graphs.attribute)
-    assert says in str(refused.value)
+    assert message in str(error.value)
 
 
 SHARED = """
@@ -220,17 +220,17 @@ from langgraph_sdk import Auth
 auth = Auth()
 
 @auth.authenticate
-def who(authorization: str) -> str:
+def authenticate(authorization: str) -> str:
     return authorization
 
 @auth.on.threads
 async def members(ctx, value):
-    mine = {"$or": [{"members": {"$contains": ctx.user.identity}}, {"open": True}]}
+    accessible = {"$or": [{"members": {"$contains": ctx.user.identity}}, {"open": True}]}
     if ctx.action == "create_run":
         value["metadata"]["members"] = [ctx.user.identity]
-        value["metadata"]["asked_by"] = ctx.user.identity
+        value["metadata"]["created_by"] = ctx.user.identity
         value["kwargs"]["config"]["tags"] = ["marked"]
-    return mine
+    return accessible
 """
 
 
@@ -241,12 +241,12 @@ async def test_an_auth_file_can_share_threads_between_users(desk: Desk, tmp_path
         ann, bob = {"authorization": "ann"}, {"authorization": "bob"}
         both = (await client.post("/threads", json={"metadata": {"members": ["ann", "bob"]}}, headers=ann)).json()
         hers = (await client.post("/threads", json={"metadata": {"members": ["ann"]}}, headers=ann)).json()
-        made = await client.post(f"/threads/{both['thread_id']}/runs", json=run, headers=bob)
-        assert made.json()["metadata"]["asked_by"] == "bob"
-        assert made.json()["kwargs"]["config"]["tags"] == ["marked"]
+        created = await client.post(f"/threads/{both['thread_id']}/runs", json=run, headers=bob)
+        assert created.json()["metadata"]["created_by"] == "bob"
+        assert created.json()["kwargs"]["config"]["tags"] == ["marked"]
         for more in ({}, {"if_not_exists": "create"}):
-            place = f"/threads/{hers['thread_id']}/runs"
-            assert await status(client, place, "POST", json=run | more, headers=bob) == 404
+            path = f"/threads/{hers['thread_id']}/runs"
+            assert await status(client, path, "POST", json=run | more, headers=bob) == 404
         new = await client.post(f"/threads/{uuid4()}/runs", json=run | {"if_not_exists": "create"}, headers=bob)
         found = await client.get(f"/threads/{new.json()['thread_id']}", headers=bob)
         assert found.json()["metadata"]["members"] == ["bob"]
@@ -256,8 +256,9 @@ async def test_an_auth_file_can_share_threads_between_users(desk: Desk, tmp_path
 
 async def test_the_cache_calls_the_handler_once_for_each_user(tmp_path: Path, desk: Desk) -> None:
     (tmp_path / "counting.py").write_text(
-        "from langgraph_sdk import Auth\nauth = Auth()\nasked = []\n"
-        "@auth.authenticate\ndef who(authorization):\n    asked.append(authorization)\n    return authorization\n"
+        "from langgraph_sdk import Auth\nauth = Auth()\ncalls = []\n"
+        "@auth.authenticate\ndef authenticate(authorization):\n"
+        "    calls.append(authorization)\n    return authorization\n"
     )
     file = desk.file(auth={"path": "./counting.py:auth", "cache": {"cache_keys": ["Authorization"], "max_size": 1}})
     graphs = await Registry.load(file)
@@ -266,11 +267,11 @@ async def test_the_cache_calls_the_handler_once_for_each_user(tmp_path: Path, de
     for name in ("ann", "ann", "bob", "ann"):
         headers = {b"authorization": name.encode()}
         assert (await auth.authenticate({"headers": headers, "authorization": name})).identity == name
-    assert graphs.attribute("./counting.py:asked") == ["ann", "bob", "ann"]
+    assert graphs.attribute("./counting.py:calls") == ["ann", "bob", "ann"]
 
 
 @pytest.mark.parametrize(
-    ("given", "fits", "fails"),
+    ("filter_", "matching", "other"),
     [
         ({"a": 1}, {"a": 1}, {"a": True}),
         ({"a": None}, {"a": None}, {}),
@@ -281,21 +282,21 @@ async def test_the_cache_calls_the_handler_once_for_each_user(tmp_path: Path, de
         ({"$and": [{"a": 1}, {"$or": [{"b": 2}, {"b": 3}]}]}, {"a": 1, "b": 3}, {"a": 1}),
     ],
 )
-def test_a_filter_matches_metadata(given: dict[str, Any], fits: dict[str, Any], fails: dict[str, Any]) -> None:
-    assert parse_filter(given).matches(fits)
-    assert not parse_filter(given).matches(fails)
+def test_a_filter_matches_metadata(filter_: dict[str, Any], matching: dict[str, Any], other: dict[str, Any]) -> None:
+    assert parse_filter(filter_).matches(matching)
+    assert not parse_filter(filter_).matches(other)
 
 
 def test_filters_on_texts_can_be_evaluated_by_a_script() -> None:
     assert parse_filter({"a": "x", "b": {"$eq": "y"}}).required_texts() == {"a": "x", "b": "y"}
     assert parse_filter({}).required_texts() == {}
-    for more in ({"a": 1}, {"a": {"$contains": "x"}}, {"$or": [{"a": "x"}, {"b": "y"}]}):
-        assert parse_filter(more).required_texts() is None
+    for filter_ in ({"a": 1}, {"a": {"$contains": "x"}}, {"$or": [{"a": "x"}, {"b": "y"}]}):
+        assert parse_filter(filter_).required_texts() is None
     assert (parse_filter({"a": "x"}) & parse_filter({"a": "y"})).required_texts() is None
 
 
 @pytest.mark.parametrize(
-    "given",
+    "filter_",
     [
         {"a": {"$gt": 1}},
         {"a": {"b": 1}},
@@ -304,9 +305,9 @@ def test_filters_on_texts_can_be_evaluated_by_a_script() -> None:
         {"$or": [{"$or": [{"$or": [{"a": 1}, {"a": 2}]}, {"a": 3}]}, {"a": 4}]},
     ],
 )
-def test_an_invalid_filter_is_rejected(given: dict[str, Any]) -> None:
+def test_an_invalid_filter_is_rejected(filter_: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
-        parse_filter(given)
+        parse_filter(filter_)
 
 
 @pytest.mark.parametrize("order", ["auth_first", "middleware_first"])
@@ -316,12 +317,12 @@ def test_an_app_that_is_mounted_again_uses_only_the_new_auth_file(
     async def me(request: Request) -> PlainTextResponse:
         return PlainTextResponse(request.user.identity)
 
-    own = Starlette(routes=[Route("/me", me)])
+    host_app = Starlette(routes=[Route("/me", me)])
     section = HttpSection(enable_custom_route_auth=True, middleware_order=order)
     for name in ("ann", "bob"):
         auth = Auth()
-        auth.authenticate(_always(name))
-        app = mount_in_host_app(own, Starlette(), section, AuthFile(auth, AuthSection()))
+        auth.authenticate(_authenticate_as(name))
+        app = mount_in_host_app(host_app, Starlette(), section, AuthFile(auth, AuthSection()))
         assert TestClient(app).get("/me").text == name
 
 
@@ -329,36 +330,36 @@ def test_a_body_that_the_auth_file_read_reaches_the_host_app() -> None:
     auth = Auth()
 
     @auth.authenticate
-    async def who(body: Any) -> str:
-        return str(body["who"])
+    async def authenticate(body: Any) -> str:
+        return str(body["user"])
 
     async def echo(request: Request) -> Response:
         async with asyncio.timeout(5):
             return Response(await request.body())
 
-    own = Starlette(routes=[Route("/echo", echo, methods=["POST"])])
+    host_app = Starlette(routes=[Route("/echo", echo, methods=["POST"])])
     section = HttpSection(enable_custom_route_auth=True)
-    client = TestClient(mount_in_host_app(own, Starlette(), section, AuthFile(auth, AuthSection())))
-    assert client.post("/echo", json={"who": "ann"}).json() == {"who": "ann"}
+    client = TestClient(mount_in_host_app(host_app, Starlette(), section, AuthFile(auth, AuthSection())))
+    assert client.post("/echo", json={"user": "ann"}).json() == {"user": "ann"}
 
 
-def _always(name: str) -> Any:
-    async def who() -> str:
+def _authenticate_as(name: str) -> Any:
+    async def authenticate() -> str:
         return name
 
-    return who
+    return authenticate
 
 
-class Badge:
-    """A user as an object."""
-
+class UserObject:
     identity = "ann"
     permissions = ("desk",)
 
 
-@pytest.mark.parametrize("said", ["ann", {"identity": "ann"}, Badge(), (["desk"], "ann"), (("desk",), Badge())])
-def test_a_handler_may_return_a_user_in_every_shape(said: object) -> None:
-    user = user_from_result(said)
+@pytest.mark.parametrize(
+    "result", ["ann", {"identity": "ann"}, UserObject(), (["desk"], "ann"), (("desk",), UserObject())]
+)
+def test_a_handler_may_return_a_user_in_every_shape(result: object) -> None:
+    user = user_from_result(result)
     assert (user.identity, user.display_name, user["identity"], user.is_authenticated) == ("ann", "ann", "ann", True)
 
 
@@ -366,10 +367,12 @@ def test_permissions_beside_the_user_replace_those_of_the_user() -> None:
     assert user_from_result((["desk"], {"identity": "ann", "permissions": ["everything"]})).permissions == ["desk"]
 
 
-@pytest.mark.parametrize("said", [None, "", {}, {"identity": 7}, object(), (["p"], None), ({"identity": "a"}, "x", 1)])
-def test_a_result_without_a_user_is_an_error(said: object) -> None:
+@pytest.mark.parametrize(
+    "result", [None, "", {}, {"identity": 7}, object(), (["p"], None), ({"identity": "a"}, "x", 1)]
+)
+def test_a_result_without_a_user_is_an_error(result: object) -> None:
     with pytest.raises(TypeError):
-        user_from_result(said)
+        user_from_result(result)
 
 
 def test_environment_variables_replace_sections_of_langgraph_json(desk: Desk, tmp_path: Path) -> None:
@@ -382,12 +385,12 @@ def test_environment_variables_replace_sections_of_langgraph_json(desk: Desk, tm
         "LANGGRAPH_WEBHOOKS": '{"headers": {"x-a": "b"}, "url": {"allowed_domains": ["a.example"]}}',
         "LANGSERVE_GRAPHS": '{"other": {"path": "./graphs.py:greet"}}',
     }
-    found = read(file, env)
-    assert (found.http.prefix, found.http.disable_ui, list(found.graphs)) == ("/a", False, ["other"])
-    assert found.store.ttl.default_ttl == 5
-    assert found.checkpointer.ttl is not None
-    assert found.auth.path == "./auth.py:auth"
-    assert found.webhooks.headers == {"x-a": "b"}
+    config = read(file, env)
+    assert (config.http.prefix, config.http.disable_ui, list(config.graphs)) == ("/a", False, ["other"])
+    assert config.store.ttl.default_ttl == 5
+    assert config.checkpointer.ttl is not None
+    assert config.auth.path == "./auth.py:auth"
+    assert config.webhooks.headers == {"x-a": "b"}
     assert list(read(tmp_path / "none.json", env).graphs) == ["other"]
     with pytest.raises(ConfigError, match=r"http\.mount_prefix"):
         read(file, {"LANGGRAPH_HTTP": '{"mount_prefix": "a b"}'})

@@ -1,4 +1,4 @@
-"""The project as somebody made it for another server, started by `slipway dev --config` and used by two people."""
+"""A project that was written for another server, started by `slipway dev --config` and used by two users."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture
 async def dev(tmp_path: Path) -> AsyncIterator[str]:
-    """Its address."""
+    """The URL of the running server."""
     port, log = free_port(), tmp_path / "log"
     arguments = ("--config", str(PROJECT), "--port", str(port), "--data-dir", str(tmp_path / "data"))
     with log.open("ab") as out:
@@ -70,14 +70,14 @@ async def test_an_unmodified_project_is_served(dev: str) -> None:
         assert (await ann.runs.wait(None, "ask_greet", input={"text": "hi"}))["said"] == "Good day, None"
 
 
-def started(
+def run_until_exit(
     tmp_path: Path, valkey_url: str, keys: Keys, command: str, **sections: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """What becomes of a command that should give up, in a project with these sections."""
+    """Run a command that must fail, in a project with these sections of langgraph.json."""
     (tmp_path / "graphs.py").write_text((PROJECT.parent / "graphs.py").read_text())
     file = tmp_path / "langgraph.json"
     file.write_text(json.dumps({"graphs": {"greet": "./graphs.py:greet"}} | sections))
-    told = {
+    environment = {
         "PYTHONPATH": str(ROOT),
         "SLIPWAY_REDIS_URL": valkey_url,
         "SLIPWAY_KEY_PREFIX": keys.prefix,
@@ -85,7 +85,7 @@ def started(
     }
     return subprocess.run(
         slipway(command, "--config", str(file)),
-        env=bare_environment() | told,
+        env=bare_environment() | environment,
         capture_output=True,
         text=True,
         timeout=50,
@@ -98,12 +98,12 @@ def test_without_an_authenticate_handler_nothing_is_served(
     tmp_path: Path, valkey_url: str, keys: Keys, command: str
 ) -> None:
     (tmp_path / "open.py").write_text("from langgraph_sdk import Auth\nauth = Auth()\n")
-    done = started(tmp_path, valkey_url, keys, command, auth={"path": "./open.py:auth"})
+    done = run_until_exit(tmp_path, valkey_url, keys, command, auth={"path": "./open.py:auth"})
     assert done.returncode == (1 if command == "release" else 2)
-    said = done.stderr.count("auth.path: the Auth object has no authenticate handler")
-    assert said == 1 or (command == "dev" and said == 2), "by the web process and by the worker"
+    reports = done.stderr.count("auth.path: the Auth object has no authenticate handler")
+    assert reports == 1 or (command == "dev" and reports == 2), "the web process and the worker may both report it"
     if command == "dev":
-        assert " cannot start; the reason is above" in done.stderr, "of the one that gave up first"
+        assert " cannot start; the reason is above" in done.stderr
 
 
 BROKEN_APPS = {
@@ -126,8 +126,8 @@ BROKEN_APPS = {
 def test_a_broken_host_app_is_reported_once(
     tmp_path: Path, valkey_url: str, keys: Keys, command: str, broken: str
 ) -> None:
-    code, says = BROKEN_APPS[broken]
+    code, message = BROKEN_APPS[broken]
     (tmp_path / "app.py").write_text(code)
-    done = started(tmp_path, valkey_url, keys, command, http={"app": "./app.py:app"})
+    done = run_until_exit(tmp_path, valkey_url, keys, command, http={"app": "./app.py:app"})
     assert done.returncode == 2, done.stderr
-    assert done.stderr.count(f"slipway: {says}") == 1
+    assert done.stderr.count(f"slipway: {message}") == 1

@@ -1,4 +1,4 @@
-"""Two users of one server, by the protocol's own client."""
+"""Two users of one server, with the Python SDK."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ async def test_a_graph_receives_the_user_and_nothing_forged(
             stream_mode=["values", "checkpoints", "debug", "tasks", "events"],
         )
     ]
-    said = next(event.data for event in reversed(events) if event.event == "values")
-    assert said["said"] == "Good day, ann"
-    assert said["told"]["team"] == "blue"
-    assert (said["told"]["id"], said["told"]["permissions"]) == ("ann", ["desk"])
+    state = next(event.data for event in reversed(events) if event.event == "values")
+    assert state["said"] == "Good day, ann"
+    assert state["details"]["team"] == "blue"
+    assert (state["details"]["id"], state["details"]["permissions"]) == ("ann", ["desk"])
     (run,) = await ann.runs.list(thread)
     assert run["metadata"]["owner"] == "ann"
-    shown = [run, await ann.threads.get_history(thread), [event.data for event in events]]
-    assert "langgraph_auth" not in json.dumps(shown)
+    responses = [run, await ann.threads.get_history(thread), [event.data for event in events]]
+    assert "langgraph_auth" not in json.dumps(responses)
     stored = [await pipeline.send("DUMP", key) for key in await pipeline.send("KEYS", f"{keys.prefix}:cp:*")]
     assert stored
     assert not any(b"langgraph_auth" in each for each in stored)
@@ -85,10 +85,10 @@ async def test_an_existing_thread_keeps_its_owner(ann: Client, bob: Client) -> N
         await bob.runs.create(thread, "greet", input={}, if_not_exists="create")
     await ann.threads.update(thread, metadata={"owner": "bob"})
     assert (await ann.threads.get(thread))["metadata"]["owner"] == "ann"
-    made = str(uuid4())
-    await bob.runs.create(made, "greet", input={}, if_not_exists="create", after_seconds=3600)
+    new_thread = str(uuid4())
+    await bob.runs.create(new_thread, "greet", input={}, if_not_exists="create", after_seconds=3600)
     with pytest.raises(NotFoundError):
-        await ann.threads.get(made)
+        await ann.threads.get(new_thread)
 
 
 async def test_a_bulk_cancel_cancels_only_the_users_own_runs(ann: Client, bob: Client) -> None:
@@ -112,23 +112,23 @@ async def test_a_cron_runs_for_its_owner(
         await bob.crons.update(cron["cron_id"], enabled=False)
     await due_times.make_due(cron["cron_id"])
 
-    async def greeted() -> bool:
+    async def has_run() -> bool:
         return ((await ann.threads.get(thread))["values"] or {}).get("said") == "Good day, ann"
 
-    await wait_until(greeted)
+    await wait_until(has_run)
 
 
 async def test_a_graph_sends_requests_to_its_own_server(ann: Client, worker: WorkerProcess) -> None:
-    """`langgraph_sdk.get_client()`, made when the graph was imported and made in a node."""
-    answer = await ann.runs.wait(None, "ask_greet", input={"text": "hi"})
-    assert answer["said"] == "Good day, None"
+    """`langgraph_sdk.get_client()`, called when the graph is imported and in a node."""
+    result = await ann.runs.wait(None, "ask_greet", input={"text": "hi"})
+    assert result["said"] == "Good day, None"
 
 
 async def test_a_graph_follows_an_event_stream_of_its_own_server(ann: Client, worker: WorkerProcess) -> None:
-    """`threads.stream` of `get_client()`: its event stream stays open when the run is over."""
-    answer = await ann.runs.wait(None, "watcher", input={"text": "hi"})
-    assert answer["said"] == "Good day, None", answer
-    assert "run_id" in answer["told"]["first"]
+    """`threads.stream` of `get_client()`, whose event stream stays open after the run ended."""
+    result = await ann.runs.wait(None, "watcher", input={"text": "hi"})
+    assert result["said"] == "Good day, None", result
+    assert "run_id" in result["details"]["first"]
 
 
 async def test_a_factory_receives_the_user_and_the_access_context(
@@ -136,18 +136,18 @@ async def test_a_factory_receives_the_user_and_the_access_context(
 ) -> None:
     thread = (await ann.threads.create(metadata={"graph_id": "ask_greet"}))["thread_id"]
     await bob.assistants.get_schemas("ask_greet")
-    wanted = graphs.attribute("./graphs.py:wanted")
-    assert isinstance(wanted, list)
-    wanted.clear()
+    calls = graphs.attribute("./graphs.py:factory_calls")
+    assert isinstance(calls, list)
+    calls.clear()
     await ann.threads.get_state(thread)
     await bob.assistants.get_schemas("ask_greet")
     await ann.runs.wait(thread, "ask_greet", input={"text": "hi"})
-    assert wanted[:2] == ["threads.read ann", "assistants.read bob"]
-    assert "threads.create_run ann" in wanted
+    assert calls[:2] == ["threads.read ann", "assistants.read bob"]
+    assert "threads.create_run ann" in calls
 
 
 async def test_a_state_is_read_with_the_graph_of_its_user(ann: Client, worker: WorkerProcess) -> None:
-    """Read, written, and on the stream of the thread."""
+    """When it is read, when it is written, and on the event stream of the thread."""
     thread = (await ann.threads.create())["thread_id"]
     await ann.runs.wait(thread, "own_desk", input={"text": "hi"})
     assert (await ann.threads.get_state(thread))["next"] == ["ann"]
@@ -161,10 +161,10 @@ async def test_a_state_is_read_with_the_graph_of_its_user(ann: Client, worker: W
 
 async def test_headers_become_configurable(ann: Client, client: httpx.AsyncClient, worker: WorkerProcess) -> None:
     headers = ANN | {"x-tour-stop": "3", "x-tour-secret": "s", "x-other": "o"}
-    answer = await client.post("/runs/wait", json={"assistant_id": "greet", "input": {"text": "a"}}, headers=headers)
-    told = answer.json()["told"]
-    assert told["x-tour-stop"] == "3"
-    assert not {"x-tour-secret", "x-other", "authorization"} & told.keys()
+    response = await client.post("/runs/wait", json={"assistant_id": "greet", "input": {"text": "a"}}, headers=headers)
+    details = response.json()["details"]
+    assert details["x-tour-stop"] == "3"
+    assert not {"x-tour-secret", "x-other", "authorization"} & details.keys()
 
 
 async def test_a_handler_chooses_the_namespace_in_the_store(ann: Client, bob: Client) -> None:
@@ -176,15 +176,15 @@ async def test_a_handler_chooses_the_namespace_in_the_store(ann: Client, bob: Cl
 
 
 async def test_a_failing_handler_authenticates_no_user(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/threads", json={}, headers={"authorization": "Bearer broken-token"})
-    assert answer.status_code == 500
-    assert "secret" not in answer.text
-    refused = await client.post("/threads", json={})
-    assert (refused.status_code, refused.json()["detail"]) == (401, "who are you?")
-    assert refused.headers["www-authenticate"] == "Bearer"
+    response = await client.post("/threads", json={}, headers={"authorization": "Bearer broken-token"})
+    assert response.status_code == 500
+    assert "secret" not in response.text
+    anonymous = await client.post("/threads", json={})
+    assert (anonymous.status_code, anonymous.json()["detail"]) == (401, "who are you?")
+    assert anonymous.headers["www-authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize("path", ["/noauth/threads/search", "/threads/search"])
 async def test_no_path_bypasses_the_auth_file(client: httpx.AsyncClient, path: str) -> None:
-    answer = await client.post(path, json={}, headers={"root-path": "/noauth", "x-forwarded-prefix": "/noauth"})
-    assert answer.status_code in (401, 404)
+    response = await client.post(path, json={}, headers={"root-path": "/noauth", "x-forwarded-prefix": "/noauth"})
+    assert response.status_code in (401, 404)

@@ -1,4 +1,4 @@
-"""Everybody may do everything, except for what a test forbids in `rules`."""
+"""An auth file that allows everything to every user, except what a test sets in `rules`."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,27 +12,30 @@ ADMIN = "admin"
 
 @dataclass
 class Rules:
-    """By operation, such as `threads:read`: what is refused, filtered, written into the metadata, changed in the value,
-    broken, or stands still. In `member_of` are operations on what has the user among its `members`. `asked` has who was
-    asked about, for what and with which value."""
+    """What the handler does for an operation such as `threads:read`.
 
-    refused: set[str] = field(default_factory=set)
+    It denies operations in `denied`, raises for those in `failing`, never returns for those in `hanging`. It returns
+    the filters in `filters`, or for operations in `member_of` a filter on the user among the `members`. It writes
+    `metadata` into the value, and calls `changes` with it. `calls` has user, operation and value of each call of the
+    handler; `permissions` are those of every user."""
+
+    denied: set[str] = field(default_factory=set)
     filters: dict[str, dict[str, Any]] = field(default_factory=dict)
     member_of: set[str] = field(default_factory=set)
-    written: dict[str, dict[str, Any]] = field(default_factory=dict)
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     changes: dict[str, Callable[[dict[str, Any]], object]] = field(default_factory=dict)
-    broken: set[str] = field(default_factory=set)
-    still: set[str] = field(default_factory=set)
-    asked: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    failing: set[str] = field(default_factory=set)
+    hanging: set[str] = field(default_factory=set)
+    calls: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     permissions: list[str] = field(default_factory=list)
 
     def reset(self) -> None:
-        """Nothing is forbidden."""
+        """Remove all rules and calls."""
         self.__init__()  # type: ignore[misc]
 
     def operations(self) -> list[str]:
-        """What was asked about, in order."""
-        return [operation for _, operation, _ in self.asked]
+        """The operations of all calls, in order."""
+        return [operation for _, operation, _ in self.calls]
 
 
 rules = Rules()
@@ -40,8 +43,8 @@ auth = Auth()
 
 
 @auth.authenticate
-async def who(authorization: str | None) -> Auth.types.MinimalUserDict:
-    """`Bearer ann-token` is ann."""
+async def authenticate(authorization: str | None) -> Auth.types.MinimalUserDict:
+    """`Bearer ann-token` is the token of ann."""
     token = (authorization or "").removeprefix("Bearer ")
     if not token.endswith("-token"):
         raise Auth.exceptions.HTTPException(401, "who are you?")
@@ -49,20 +52,20 @@ async def who(authorization: str | None) -> Auth.types.MinimalUserDict:
 
 
 @auth.on
-async def every(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> Any:
-    """By the rules; the admin may do everything."""
+async def authorize(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> Any:
+    """Follows the rules; the admin may do everything."""
     if ctx.user.identity == ADMIN:
         return None
     operation = f"{ctx.resource}:{ctx.action}"
-    rules.asked.append((ctx.user.identity, operation, dict(value)))
-    if operation in rules.still:
+    rules.calls.append((ctx.user.identity, operation, dict(value)))
+    if operation in rules.hanging:
         await asyncio.Event().wait()
-    if operation in rules.broken:
-        raise KeyError("the directory is away: secret-of-the-directory")
-    if operation in rules.refused:
+    if operation in rules.failing:
+        raise KeyError("the directory is unavailable: secret-of-the-directory")
+    if operation in rules.denied:
         return False
-    if operation in rules.written:
-        value["metadata"] = {**(value.get("metadata") or {}), **rules.written[operation]}
+    if operation in rules.metadata:
+        value["metadata"] = {**(value.get("metadata") or {}), **rules.metadata[operation]}
     if operation in rules.changes:
         rules.changes[operation](value)
     if operation in rules.member_of:

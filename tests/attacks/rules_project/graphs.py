@@ -1,4 +1,4 @@
-"""Graphs that say what they know, and one that asks."""
+"""A graph that returns its user, and one that interrupts."""
 
 from typing import TypedDict
 
@@ -8,20 +8,16 @@ from langgraph.types import interrupt
 
 
 class State(TypedDict, total=False):
-    """What all of them share."""
-
     text: str
-    said: str
+    reply: str
 
 
 def say(state: State, config: RunnableConfig) -> State:
-    """For whom it runs."""
-    return {"said": f"for {config['configurable'].get('user_id')}"}
+    return {"reply": f"for {config['configurable'].get('user_id')}"}
 
 
 def ask(state: State) -> State:
-    """Waits for an answer."""
-    return {"said": interrupt("well?")}
+    return {"reply": interrupt("well?")}
 
 
 greet = StateGraph(State).add_node("say", say).add_edge(START, "say").compile()

@@ -1,4 +1,4 @@
-"""An app as most projects have it: FastAPI with everything that people use of it."""
+"""A typical host app: FastAPI with the features that most projects use."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from starlette.authentication import requires
 
 
 class Order(BaseModel):
-    """What is sent to `/desk/orders`."""
+    """The body of `POST /desk/orders`."""
 
     item: str
     count: int = 1
 
 
 class SoldOutError(Exception):
-    """Answered by a handler of the app's own."""
+    """Converted to a response by an error handler of the app."""
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    """Things on `app.state`, and in every request's state."""
+    """Sets `app.state`, and the state of every request."""
     app.state.sold = []
     yield {"opened": "desk"}
     app.state.sold.append("closed")
 
 
 async def clerk(x_clerk: Annotated[str | None, Header()] = None) -> str:
-    """Auth of the app's own."""
+    """Authenticates with a header of the app."""
     if x_clerk is None:
         raise HTTPException(403, "clerks only")
     return x_clerk
@@ -45,7 +45,6 @@ desk = APIRouter(prefix="/desk", tags=["desk"])
 
 @desk.post("/orders", status_code=201)
 async def order(order: Order, request: Request, by: Annotated[str, Depends(clerk)], later: BackgroundTasks) -> Order:
-    """Takes an order."""
     if order.item == "moon":
         raise SoldOutError
     later.add_task(request.app.state.sold.append, f"{order.item} by {by}")
@@ -54,21 +53,19 @@ async def order(order: Order, request: Request, by: Annotated[str, Depends(clerk
 
 @desk.get("/sold")
 def sold(request: Request) -> dict[str, Any]:
-    """Synchronous, as many routes are."""
+    """A synchronous route."""
     return {"sold": request.app.state.sold, "opened": request.state.opened}
 
 
 @desk.get("/me")
 @requires("desk")
 async def me(request: Request) -> dict[str, Any]:
-    """Who asks, as the auth file says."""
-    return {"identity": request.user.identity, "team": request.user["team"], "may": request.auth.scopes}
+    """The user that the auth file returned."""
+    return {"identity": request.user.identity, "team": request.user["team"], "permissions": request.auth.scopes}
 
 
 @desk.get("/words")
 async def words() -> StreamingResponse:
-    """A stream."""
-
     async def each() -> AsyncIterator[str]:
         for word in ("one ", "two ", "three"):
             yield word
@@ -78,7 +75,7 @@ async def words() -> StreamingResponse:
 
 @desk.get("/greeting")
 async def greeting() -> Any:
-    """Runs a graph of this deployment."""
+    """Creates a run in this deployment."""
     client = get_client()
     thread = await client.threads.create()
     run = await client.runs.create(thread["thread_id"], "greet", input={"text": "desk"}, after_seconds=3600)
@@ -87,7 +84,6 @@ async def greeting() -> Any:
 
 @desk.websocket("/echo")
 async def echo(socket: WebSocket) -> None:
-    """Says back what it hears."""
     await socket.accept()
     await socket.send_text(await socket.receive_text())
     await socket.close()
@@ -99,8 +95,8 @@ app.add_middleware(CORSMiddleware, allow_origins=["https://desk.example"])
 
 
 @app.middleware("http")
-async def marked(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """A header on every answer."""
+async def add_header(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Adds a header to every response."""
     response = await call_next(request)
     response.headers["x-desk"] = "yes"
     return response
@@ -108,5 +104,4 @@ async def marked(request: Request, call_next: Callable[[Request], Awaitable[Resp
 
 @app.exception_handler(SoldOutError)
 async def on_sold_out(request: Request, error: SoldOutError) -> JSONResponse:
-    """What the app makes of its own error."""
     return JSONResponse({"sold": "out"}, 409)

@@ -1,4 +1,4 @@
-"""Routes of the project's own, middleware for every request, and a lifespan."""
+"""A host app with routes, middleware for every request, and a lifespan."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,34 +12,33 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class Marked:
-    """Puts a header on every answer."""
+class HeaderMiddleware:
+    """Adds a header to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def marked(message: Message) -> None:
+        async def send_with_header(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"x-own", b"yes")]
             await send(message)
 
-        await self.app(scope, receive, marked)
+        await self.app(scope, receive, send_with_header)
 
 
 async def hello(request: Request) -> JSONResponse:
-    """Shows what the lifespan opened."""
+    """Returns the state that the lifespan yielded."""
     return JSONResponse({"hello": request.state.opened})
 
 
 async def shadow(request: Request) -> JSONResponse:
-    """In place of ours."""
-    return JSONResponse({"mine": True})
+    """Has the path of a route of Slipway."""
+    return JSONResponse({"host_app": True})
 
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
-    """Something to be opened."""
     yield {"opened": "desk"}
 
 
@@ -50,6 +49,6 @@ app = Starlette(
         Route("/threads/count", shadow, methods=["GET"]),
         Route("/ok", shadow),
     ],
-    middleware=[Middleware(Marked)],
+    middleware=[Middleware(HeaderMiddleware)],
     lifespan=lifespan,
 )

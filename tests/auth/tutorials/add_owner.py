@@ -1,18 +1,19 @@
-"""One handler for everything: what a user makes has the user's name, and only that user finds it. One for the store."""
+"""One handler for all operations: a record has the owner who created it, and only that user finds it. One for the
+store."""
 
 from typing import Any
 
 from langgraph_sdk import Auth
 
-from tests.auth.tutorials.callers import caller
+from tests.auth.tutorials.callers import authenticate
 
 auth = Auth()
-auth.authenticate(caller)
+auth.authenticate(authenticate)
 
 
 @auth.on
 async def add_owner(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> Any:
-    """Also for operations whose value has no metadata."""
+    """Adds metadata also to values that have none."""
     if isinstance(ctx.user, Auth.types.StudioUser):
         return {}
     filters = {"owner": ctx.user.identity}

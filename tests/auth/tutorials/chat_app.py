@@ -1,4 +1,4 @@
-"""What a chat app does for one user, step by step; what each step came to is noted."""
+"""The steps of a chat app for one user, and the result of each step."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from langgraph.types import Command
 from langgraph_sdk import get_client
 
 OK = "ok"
-NEVER = "0 0 1 1 *"
+YEARLY = "0 0 1 1 *"
 STEP_WITHIN_S = 30
 
 
-def said(text: str) -> dict[str, Any]:
-    """An input of the chat."""
+def user_message(text: str) -> dict[str, Any]:
+    """The input of the chat graph with one message."""
     return {"messages": [{"role": "user", "content": text}]}
 
 
 class ChatApp:
-    """`steps` says what each step came to: "ok", or the status that refused it."""
+    """`steps` has the result of each step: "ok", or the status of the error response, or another error."""
 
     def __init__(self, url: str, user: str) -> None:
         self.user = user
@@ -32,10 +32,10 @@ class ChatApp:
         self.url = url
         self.steps: dict[str, str] = {}
 
-    async def step(self, name: str, does: Callable[[], Awaitable[Any]]) -> Any:
-        """Notes what it came to."""
+    async def step(self, name: str, action: Callable[[], Awaitable[Any]]) -> Any:
+        """Run one step and store its result. Returns None if it failed."""
         try:
-            found = await asyncio.wait_for(does(), STEP_WITHIN_S)
+            result = await asyncio.wait_for(action(), STEP_WITHIN_S)
         except httpx.HTTPStatusError as error:
             self.steps[name] = str(error.response.status_code)
             return None
@@ -43,10 +43,10 @@ class ChatApp:
             self.steps[name] = f"{type(error).__name__}: {error}"
             return None
         self.steps[name] = OK
-        return found
+        return result
 
-    async def all(self) -> dict[str, str]:
-        """Every step, in order."""
+    async def run_all(self) -> dict[str, str]:
+        """Run every step in order."""
         async with self.client:
             await self._assistants()
             await self._threads()
@@ -65,34 +65,34 @@ class ChatApp:
         await self.step("assistants.search", a.search)
         await self.step("assistants.schemas", lambda: a.get_schemas("chat"))
         await self.step("assistants.graph", lambda: a.get_graph("chat"))
-        made = await self.step("assistants.create", lambda: a.create("chat", metadata={"of": "app"}, name="mine"))
-        if made:
-            mine = made["assistant_id"]
+        created = await self.step("assistants.create", lambda: a.create("chat", metadata={"of": "app"}, name="mine"))
+        if created:
+            mine = created["assistant_id"]
             await self.step("assistants.update", lambda: a.update(mine, name="still mine"))
             await self.step("assistants.versions", lambda: a.get_versions(mine))
             await self.step("assistants.set_latest", lambda: a.set_latest(mine, 1))
-            await self.step("assistants.run", lambda: self.client.runs.wait(None, mine, input=said("hi")))
+            await self.step("assistants.run", lambda: self.client.runs.wait(None, mine, input=user_message("hi")))
             await self.step("assistants.delete", lambda: a.delete(mine))
 
     async def _threads(self) -> None:
         t = self.client.threads
-        ident = str(uuid4())
-        await self.step("threads.create", lambda: t.create(thread_id=ident, metadata={"graph_id": "chat"}))
-        await self.step("threads.create again", lambda: t.create(thread_id=ident, if_exists="do_nothing"))
+        thread_id = str(uuid4())
+        await self.step("threads.create", lambda: t.create(thread_id=thread_id, metadata={"graph_id": "chat"}))
+        await self.step("threads.create again", lambda: t.create(thread_id=thread_id, if_exists="do_nothing"))
         await self.step("threads.create ttl", lambda: t.create(ttl=60))
         await self.step(
             "threads.create supersteps",
             lambda: t.create(
                 graph_id="chat",
-                supersteps=[{"updates": [{"values": said("hi"), "as_node": "reply"}]}],
+                supersteps=[{"updates": [{"values": user_message("hi"), "as_node": "reply"}]}],
             ),
         )
-        await self.step("threads.get", lambda: t.get(ident))
-        await self.step("threads.update", lambda: t.update(ident, metadata={"title": "A chat"}))
+        await self.step("threads.get", lambda: t.get(thread_id))
+        await self.step("threads.update", lambda: t.update(thread_id, metadata={"title": "A chat"}))
         await self.step("threads.search", lambda: t.search(metadata={"graph_id": "chat"}, limit=10))
         await self.step("threads.count", t.count)
-        await self.step("threads.copy", lambda: t.copy(ident))
-        await self.step("threads.delete", lambda: t.delete(ident))
+        await self.step("threads.copy", lambda: t.copy(thread_id))
+        await self.step("threads.delete", lambda: t.delete(thread_id))
 
     async def _runs(self) -> None:
         c = self.client
@@ -100,49 +100,51 @@ class ChatApp:
         modes = ["values", "messages-tuple", "updates"]
 
         async def streamed(**kwargs: Any) -> None:
-            async for part in c.runs.stream(thread, "chat", input=said("hi"), stream_mode=modes, **kwargs):
+            async for part in c.runs.stream(thread, "chat", input=user_message("hi"), stream_mode=modes, **kwargs):
                 assert part.event != "error", part.data
 
         await self.step("runs.stream", streamed)
         await self.step("runs.stream resumable", lambda: streamed(stream_resumable=True, on_disconnect="continue"))
-        await self.step("runs.wait", lambda: c.runs.wait(thread, "chat", input=said("hi")))
+        await self.step("runs.wait", lambda: c.runs.wait(thread, "chat", input=user_message("hi")))
         run = await self.step(
-            "runs.create", lambda: c.runs.create(thread, "chat", input=said("hi"), stream_resumable=True)
+            "runs.create", lambda: c.runs.create(thread, "chat", input=user_message("hi"), stream_resumable=True)
         )
-        ident = run["run_id"]
-        await self.step("runs.join", lambda: c.runs.join(thread, ident))
+        run_id = run["run_id"]
+        await self.step("runs.join", lambda: c.runs.join(thread, run_id))
 
         async def joined(**kwargs: Any) -> None:
-            async for part in c.runs.join_stream(thread, ident, **kwargs):
+            async for part in c.runs.join_stream(thread, run_id, **kwargs):
                 assert part.event != "error", part.data
 
         await self.step("runs.join_stream", joined)
         await self.step("runs.join_stream from the beginning", lambda: joined(last_event_id="-1"))
-        await self.step("runs.get", lambda: c.runs.get(thread, ident))
+        await self.step("runs.get", lambda: c.runs.get(thread, run_id))
         await self.step("runs.list", lambda: c.runs.list(thread))
         await self.step("threads.get_state", lambda: c.threads.get_state(thread))
         await self.step("threads.get_history", lambda: c.threads.get_history(thread))
-        await self.step("threads.update_state", lambda: c.threads.update_state(thread, said("x"), as_node="reply"))
-        await self.step("runs.delete", lambda: c.runs.delete(thread, ident))
+        await self.step(
+            "threads.update_state", lambda: c.threads.update_state(thread, user_message("x"), as_node="reply")
+        )
+        await self.step("runs.delete", lambda: c.runs.delete(thread, run_id))
         await self.step("runs.cancel", lambda: self._cancelled(thread))
         new = str(uuid4())
         await self.step(
             "runs.create if_not_exists",
-            lambda: c.runs.wait(new, "chat", input=said("hi"), if_not_exists="create", metadata={"of": "app"}),
+            lambda: c.runs.wait(new, "chat", input=user_message("hi"), if_not_exists="create", metadata={"of": "app"}),
         )
         await self.step("threads.get of if_not_exists", lambda: c.threads.get(new))
         await self.step(
-            "runs.webhook", lambda: c.runs.wait(thread, "chat", input=said("hi"), webhook="https://example.com")
+            "runs.webhook", lambda: c.runs.wait(thread, "chat", input=user_message("hi"), webhook="https://example.com")
         )
 
     async def _cancelled(self, thread: str) -> None:
-        run = await self.client.runs.create(thread, "chat", input=said("wait"))
+        run = await self.client.runs.create(thread, "chat", input=user_message("wait"))
         await self.client.runs.cancel(thread, run["run_id"], wait=True)
 
     async def _approval(self) -> None:
         c = self.client
         thread = (await c.threads.create())["thread_id"]
-        await self.step("interrupt", lambda: c.runs.wait(thread, "approval", input=said("hi")))
+        await self.step("interrupt", lambda: c.runs.wait(thread, "approval", input=user_message("hi")))
         done = await self.step("interrupt answered", lambda: c.runs.wait(thread, "approval", command={"resume": "yes"}))
         assert done["messages"][-1]["content"] == "Decision: yes"
 
@@ -150,10 +152,10 @@ class ChatApp:
         c = self.client
         for strategy in ("enqueue", "interrupt", "rollback", "reject"):
             thread = (await c.threads.create())["thread_id"]
-            await c.runs.create(thread, "chat", input=said("wait"))
+            await c.runs.create(thread, "chat", input=user_message("wait"))
 
             async def second(thread: str = thread, strategy: str = strategy) -> Any:
-                return await c.runs.create(thread, "chat", input=said("hi"), multitask_strategy=strategy)
+                return await c.runs.create(thread, "chat", input=user_message("hi"), multitask_strategy=strategy)
 
             await self.step(f"multitask {strategy}", second)
             await c.threads.delete(thread)
@@ -162,19 +164,23 @@ class ChatApp:
         c = self.client
 
         async def streamed() -> None:
-            async for part in c.runs.stream(None, "chat", input=said("hi")):
+            async for part in c.runs.stream(None, "chat", input=user_message("hi")):
                 assert part.event != "error", part.data
 
         await self.step("stateless stream", streamed)
-        await self.step("stateless wait", lambda: c.runs.wait(None, "chat", input=said("hi")))
-        await self.step("stateless create", lambda: c.runs.create(None, "chat", input=said("hi")))
-        await self.step("stateless keep", lambda: c.runs.wait(None, "chat", input=said("hi"), on_completion="keep"))
-        await self.step("stateless batch", lambda: c.runs.create_batch([{"assistant_id": "chat", "input": said("hi")}]))
+        await self.step("stateless wait", lambda: c.runs.wait(None, "chat", input=user_message("hi")))
+        await self.step("stateless create", lambda: c.runs.create(None, "chat", input=user_message("hi")))
+        await self.step(
+            "stateless keep", lambda: c.runs.wait(None, "chat", input=user_message("hi"), on_completion="keep")
+        )
+        await self.step(
+            "stateless batch", lambda: c.runs.create_batch([{"assistant_id": "chat", "input": user_message("hi")}])
+        )
 
     async def _crons(self) -> None:
         c = self.client
         thread = (await c.threads.create())["thread_id"]
-        new: dict[str, Any] = {"schedule": NEVER, "input": said("hi")}
+        new: dict[str, Any] = {"schedule": YEARLY, "input": user_message("hi")}
         await self.step("crons.create_for_thread", lambda: c.crons.create_for_thread(thread, "chat", **new))
         cron = await self.step("crons.create", lambda: c.crons.create("chat", **new))
         await self.step("crons.search", c.crons.search)
@@ -196,7 +202,7 @@ class ChatApp:
 
             async def twice() -> None:
                 thread = (await self.client.threads.create())["thread_id"]
-                body = {"assistant_id": "chat", "input": said("hi")}
+                body = {"assistant_id": "chat", "input": user_message("hi")}
                 both = [await client.post(f"/threads/{thread}/runs", json=body) for _ in range(2)]
                 assert len({each.raise_for_status().json()["run_id"] for each in both}) == 1
 
@@ -207,19 +213,19 @@ class ChatApp:
         config: Any = {"configurable": {"thread_id": str(uuid4())}}
 
         async def answered() -> None:
-            assert (await graph.ainvoke(said("hi"), config))["__interrupt__"]
+            assert (await graph.ainvoke(user_message("hi"), config))["__interrupt__"]
             assert (await graph.aget_state(config)).next == ("approve",)
             done = await graph.ainvoke(Command(resume="yes"), config)
             assert done["messages"][-1]["content"] == "Decision: yes"
-            await graph.aupdate_state(config, said("x"), as_node="approve")
+            await graph.aupdate_state(config, user_message("x"), as_node="approve")
             assert [each async for each in graph.aget_state_history(config)]
 
         await self.step("RemoteGraph", answered)
 
 
 async def main(url: str) -> None:
-    """Prints what both users came to."""
-    both = await asyncio.gather(ChatApp(url, "ann").all(), ChatApp(url, "bob").all())
+    """Print the results of two users."""
+    both = await asyncio.gather(ChatApp(url, "ann").run_all(), ChatApp(url, "bob").run_all())
     for name in both[0]:
         print(f"{name}\t{both[0].get(name)}\t{both[1].get(name)}")
 

@@ -1,13 +1,14 @@
-"""Handlers for single operations on threads; assistants are closed to everybody; the store belongs to its users."""
+"""Handlers for single operations on threads; assistants are denied to every user; each user has a namespace of the
+store."""
 
 from typing import Any
 
 from langgraph_sdk import Auth
 
-from tests.auth.tutorials.callers import caller
+from tests.auth.tutorials.callers import authenticate
 
 auth = Auth()
-auth.authenticate(caller)
+auth.authenticate(authenticate)
 
 
 @auth.on.threads.create
@@ -38,7 +39,7 @@ async def on_run(ctx: Auth.types.AuthContext, value: Any) -> Any:
 
 @auth.on.assistants
 async def on_assistants(ctx: Auth.types.AuthContext, value: Any) -> None:
-    """Nobody uses these routes."""
+    """Denies all routes of assistants."""
     raise Auth.exceptions.HTTPException(status_code=403, detail="Assistants are not for users")
 
 

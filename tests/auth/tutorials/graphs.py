@@ -9,7 +9,7 @@ from langgraph.types import interrupt
 
 
 async def reply(state: MessagesState) -> dict[str, Any]:
-    """Repeats what was said last; "wait" takes longer than any test."""
+    """Repeats the last message. The text "wait" takes longer than any test."""
     text = state["messages"][-1].content
     if text == "wait":
         await asyncio.sleep(600)
@@ -17,7 +17,7 @@ async def reply(state: MessagesState) -> dict[str, Any]:
 
 
 async def approve(state: MessagesState) -> dict[str, Any]:
-    """Replies with the decision of a person."""
+    """Interrupts, and replies with the answer."""
     return {"messages": [AIMessage(f"Decision: {interrupt({'question': 'Shall I?'})}")]}
 
 

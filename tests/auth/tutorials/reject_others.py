@@ -1,24 +1,24 @@
-"""Everything is refused that no handler is for; there are some for threads, their runs, crons and the store."""
+"""Denies every operation without a handler. Threads, their runs, crons and the store have handlers."""
 
 from typing import Any
 
 from langgraph_sdk import Auth
 
-from tests.auth.tutorials.callers import caller
+from tests.auth.tutorials.callers import authenticate
 
 auth = Auth()
-auth.authenticate(caller)
+auth.authenticate(authenticate)
 
 
 @auth.on
 async def reject(ctx: Auth.types.AuthContext, value: Any) -> None:
-    """The default."""
+    """The handler for all other operations."""
     raise Auth.exceptions.HTTPException(status_code=403, detail=f"{ctx.resource}:{ctx.action} is forbidden")
 
 
 @auth.on.threads
 async def on_threads(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> Any:
-    """All operations on threads, runs too."""
+    """All operations on threads and runs."""
     metadata = value.setdefault("metadata", {})
     metadata["owner"] = ctx.user.identity
     return {"owner": ctx.user.identity}
@@ -26,13 +26,13 @@ async def on_threads(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> Any:
 
 @auth.on.threads.read
 async def on_thread_read(ctx: Auth.types.AuthContext, value: Any) -> Any:
-    """Instead of the one above."""
+    """Replaces `on_threads` for reading."""
     return {"owner": ctx.user.identity}
 
 
 @auth.on.crons
 async def on_crons(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> Any:
-    """The same for crons."""
+    """Writes the owner, and filters by it."""
     value.setdefault("metadata", {})["owner"] = ctx.user.identity
     return {"owner": ctx.user.identity}
 
