@@ -193,6 +193,17 @@ def _names_a_key(node: ast.Attribute) -> bool:
     return node.attr in KEY_KINDS and ast.unparse(node.value).rpartition(".")[2] in ("keys", "_keys")
 
 
+def scripts_are_called_by_script_stubs(name: str, tree: ast.Module) -> list[str]:
+    """Only `scripts` modules, and `…_scripts` below `slipway.redis`, load scripts. A script that is not loaded cannot
+    be called."""
+    last = name.rpartition(".")[2]
+    if last == "scripts" or (within(name, "slipway.redis") and last.endswith("_scripts")):
+        return []
+    loaders = {"slipway.redis.script_source", "slipway.redis.script_source.load", "slipway.redis.script.Script"}
+    allowed = {"slipway.redis.pipeline", "slipway.redis.script_source"} if within(name, "slipway.redis") else set()
+    return [] if name in allowed else sorted(loaders.intersection(imports(tree)))
+
+
 def nothing_is_read_or_connected_at_import(name: str, tree: ast.Module) -> list[str]:
     nodes = [node for node in run_at_import(tree) if isinstance(node, ast.Attribute | ast.Call)]
     return [
@@ -230,6 +241,7 @@ RULES: tuple[Rule, ...] = (
     event_frames_are_spelled_in_one_module,
     key_names_live_below_redis,
     records_are_read_and_written_by_stubs,
+    scripts_are_called_by_script_stubs,
     nothing_is_read_or_connected_at_import,
     no_module_is_a_drawer_for_everything,
     every_module_says_what_it_is,
@@ -394,6 +406,12 @@ def test_lua_files_live_below_redis() -> None:
         (lua_lives_below_redis, "slipway.runs.record", "X = \"return redis.call('GET', 'a')\""),
         (event_frames_are_spelled_in_one_module, "slipway.runs.record", "A = b'event: end\\r\\ndata: %b\\r\\n'"),
         (key_names_live_below_redis, "slipway.runs.record", "def f(keys): return f'{keys.prefix}:run'"),
+        (
+            scripts_are_called_by_script_stubs,
+            "slipway.checkpoints.core_reader",
+            "from slipway.redis.script_source import load",
+        ),
+        (scripts_are_called_by_script_stubs, "slipway.redis.layout", "from slipway.redis import script_source"),
         (nothing_is_read_or_connected_at_import, "slipway.runs.record", "import os\nclass A:\n    b = os.environ['C']"),
         (no_module_is_a_drawer_for_everything, "slipway.utils", ""),
         (

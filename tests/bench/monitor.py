@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from slipway.checkpoints import core_checkpointer, fenced_writers
-from slipway.checkpoints import core_reader as checkpoint_reader
+from slipway.checkpoints import scripts as checkpoint_scripts
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.script import Script
 from slipway.runs import scripts
@@ -31,7 +30,7 @@ class Commands(Counter[str]):
 
 def script_names() -> dict[str, str]:
     """The names of scripts by SHA-1."""
-    modules = (scripts, fenced_writers, core_checkpointer, checkpoint_reader)
+    modules = (scripts, checkpoint_scripts)
     return {
         script.sha: script.name for module in modules for script in vars(module).values() if isinstance(script, Script)
     }

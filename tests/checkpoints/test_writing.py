@@ -25,8 +25,8 @@ Names = Callable[[], Awaitable[list[bytes]]]
 class RecordingWriter:
     """A writer that records its commands."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._writer = UnfencedWriter(pipeline)
+    def __init__(self, saver: BaseCheckpointer) -> None:
+        self._writer = UnfencedWriter(saver.pipeline, saver.keys)
         self.groups: list[Sequence[RedisCommand]] = []
 
     async def flush(self) -> None:
@@ -40,8 +40,8 @@ class RecordingWriter:
 class DelayedWriter:
     """A writer that sends nothing before `flush`, as in a run with durability `async`."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._writer = UnfencedWriter(pipeline)
+    def __init__(self, saver: BaseCheckpointer) -> None:
+        self._writer = UnfencedWriter(saver.pipeline, saver.keys)
         self._waiting: list[RedisCommand] = []
 
     async def write(self, commands: Sequence[RedisCommand]) -> None:
@@ -95,7 +95,7 @@ async def test_a_byte_limit_costs_no_round_trip_after_the_thread_was_read(
     saver = make_checkpointer(max_thread_bytes=100_000)
     pipeline = saver.pipeline
     await put(saver, "t", {"a": 1})
-    clone = saver.for_run(UnfencedWriter(pipeline))
+    clone = saver.for_run(UnfencedWriter(pipeline, saver.keys))
     await clone.latest("t")
     trips = pipeline.round_trips
     await put(clone, "t", {"a": 2})
@@ -103,7 +103,7 @@ async def test_a_byte_limit_costs_no_round_trip_after_the_thread_was_read(
 
 
 async def test_writes_are_commands_of_one_group(saver: BaseCheckpointer) -> None:
-    recorder = RecordingWriter(saver.pipeline)
+    recorder = RecordingWriter(saver)
     recording = saver.for_run(recorder)
     checkpoint_id = await put(recording, "t", {"a": 1}, run_id="r")
     await recording.aput_writes(config_of("t", checkpoint_id), [("a", 1), (ERROR, "e")], "task", "path")
@@ -116,7 +116,7 @@ async def test_writes_are_commands_of_one_group(saver: BaseCheckpointer) -> None
 
 
 async def test_a_read_returns_writes_that_were_not_sent_yet(saver: BaseCheckpointer) -> None:
-    delayed = saver.for_run(DelayedWriter(saver.pipeline))
+    delayed = saver.for_run(DelayedWriter(saver))
     first = await put(delayed, "t", {"a": 1}, run_id="r")
     latest = await delayed.latest("t")
     assert latest is not None
@@ -270,7 +270,7 @@ async def test_a_write_over_the_byte_limit_of_a_thread_is_rejected(make_checkpoi
     await saver.aput_writes(config_of("t", checkpoint_id), [("a", "x" * 100)], "task")
     await put(saver, "other", {"a": "x" * 1400})
     with pytest.raises(CeilingHit):
-        await put(saver.for_run(UnfencedWriter(saver.pipeline)), "t", {"a": "x" * 2000})
+        await put(saver.for_run(UnfencedWriter(saver.pipeline, saver.keys)), "t", {"a": "x" * 2000})
 
 
 @pytest.mark.parametrize("channel", ["a", ERROR], ids=["stored once", "replaced"])

@@ -18,6 +18,7 @@ from slipway.redis import layout
 from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LAYOUT, UNRECORDED, LayoutRecord
+from slipway.redis.layout_scripts import StoredLayout
 from slipway.redis.pipeline import Pipeline
 from slipway.services import open_services
 from slipway.settings import Settings
@@ -129,7 +130,7 @@ async def test_a_release_never_lowers_the_layout(
     """Two releases start on an empty database at the same time."""
     read = record.read
 
-    async def read_before_the_newer_release_writes() -> layout.StoredLayout:
+    async def read_before_the_newer_release_writes() -> StoredLayout:
         layout_before = await read()
         await pipeline.send("HSET", keys.layout, "required", 7, "version", 7, "release", "9.1.0")
         return layout_before

@@ -129,7 +129,7 @@ async def test_a_late_duty_does_not_forget_that_a_later_thread_was_removed(eithe
     await left_behind(either, thread_id)
     [(_, deleted_us)] = await trash.entries(0, 9)
     await left_behind(either, thread_id)
-    await trash.forget(thread_id, deleted_us)
+    await trash.remove(thread_id, deleted_us)
     assert [name for name, _ in await trash.entries(0, 9)] == [thread_id]
     await either.trash.empty()
     assert await trash.entries(0, 9) == []

@@ -14,8 +14,7 @@ import copy
 import inspect
 import random
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple, Self
 
 from langchain_core.runnables import RunnableConfig
@@ -27,6 +26,7 @@ from slipway.checkpoints.fenced_writers import CheckpointWriter, UnfencedWriter
 from slipway.checkpoints.interrupt_answers import ANSWER_CONSUMED, InterruptAnswers, root_of
 from slipway.checkpoints.stored_results import StoredResults
 from slipway.checkpoints.sync_methods import SyncMethods
+from slipway.checkpoints.thread_storage import ThreadStorage
 from slipway.errors import CeilingHit
 from slipway.exception_text import is_a
 from slipway.redis.keys import Keys
@@ -37,23 +37,6 @@ from slipway.shown_exceptions import public_repr
 
 _COUNTED_THREADS: Final = 1024
 """How many threads' sizes a checkpointer caches. A thread that is not cached costs one more round trip."""
-
-
-@dataclass(frozen=True, slots=True)
-class StorageCount:
-    """A number of stored values, and their bytes as counted when they were written."""
-
-    count: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class ThreadStorage:
-    """The storage that the checkpoints of one thread take. `channels` has the values of each channel."""
-
-    checkpoints: StorageCount
-    writes: StorageCount
-    channels: Mapping[str, StorageCount]
 
 
 class StoredWrite(NamedTuple):
@@ -100,7 +83,7 @@ class BaseCheckpointer(SyncMethods):
     ) -> None:
         """Initialises the attributes of this class; every constructor calls it."""
         self.pipeline, self.keys = pipeline, keys
-        self.writer = writer or UnfencedWriter(pipeline)
+        self.writer = writer or UnfencedWriter(pipeline, keys)
         self._max_thread_bytes = max_thread_bytes
         self._used_bytes: dict[str, int] = {}
         self._answers, self.results = None, StoredResults()

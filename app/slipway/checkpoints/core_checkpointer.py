@@ -7,7 +7,7 @@ versions; a checkpoint names the versions that it has. `app/slipway/redis/checkp
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.runnables import RunnableConfig
@@ -21,7 +21,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StorageCount, StoredWrite, ThreadStorage
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StoredWrite
 from slipway.checkpoints.channel_values import dumped
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.core_reader import CheckpointReader, config_of
@@ -29,6 +29,8 @@ from slipway.checkpoints.core_records import Dumps, Loads, pack_record, pack_wri
 from slipway.checkpoints.fenced_writers import CheckpointWriter
 from slipway.checkpoints.metadata import checkpoint_metadata
 from slipway.checkpoints.reads import CheckpointReads
+from slipway.checkpoints.scripts import CheckpointScripts, CopyResult
+from slipway.checkpoints.thread_storage import ThreadStorage
 from slipway.errors import Conflict, NotFound
 from slipway.redis.checkpoint_keys import (
     BYTES_FIELD,
@@ -36,19 +38,12 @@ from slipway.redis.checkpoint_keys import (
     member,
     names_of,
     run_threads,
-    thread_record,
 )
 from slipway.redis.connection import Arg
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.redis_commands import RedisCommand
-from slipway.redis.script_source import load
 from slipway.serialization.serde import Serde
-
-_DELETE: Final = load("checkpoint_delete")
-_PRUNE: Final = load("checkpoint_prune")
-_STORAGE: Final = load("checkpoint_storage")
-_COPY: Final = load("checkpoint_copy")
 
 DELETED_AT_ONCE: Final = 1000
 """How many checkpoints one script deletes. Redis serves other clients between two scripts."""
@@ -75,7 +70,7 @@ class CoreCheckpointer(BaseCheckpointer):
         self._deleted_at_once = deleted_at_once
         self._init_shared(pipeline, keys, writer, max_thread_bytes)
         self._dumps, self._loads = _bytes_only(self.serde)
-        self._reads = CheckpointReads(pipeline, keys)
+        self._reads, self._scripts = CheckpointReads(pipeline, keys), CheckpointScripts(pipeline, keys)
         self._reader = CheckpointReader(pipeline, keys, self._loads)
 
     # writing
@@ -196,86 +191,58 @@ class CoreCheckpointer(BaseCheckpointer):
         return await self._reads.thread_ids()
 
     async def storage(self, thread_id: str) -> ThreadStorage:
-        names = names_of(self.keys, thread_id)
-        reply = await self.pipeline.run(_STORAGE, [names.index, names.state], [names.writes_prefix])
-        rest = iter(reply[4:])
-        channels = {
-            name.decode(): StorageCount(int(count), int(size))
-            for name, count, size in zip(rest, rest, rest, strict=True)
-        }
-        checkpoints, writes = (StorageCount(int(reply[i]), int(reply[i + 1])) for i in (0, 2))
-        return ThreadStorage(checkpoints, writes, channels)
+        return await self._scripts.storage(thread_id)
 
     # maintenance: each operation is a script, which the writer does not send
 
     async def adelete_thread(self, thread_id: str) -> None:
-        await self._remove(thread_id)
+        await self._delete(thread_id, unless_thread_exists=False)
 
     async def remove_leftovers(self, thread_id: str) -> None:
-        await self._remove(thread_id, guards=[thread_record(self.keys, thread_id)])
+        await self._delete(thread_id, unless_thread_exists=True)
 
-    async def _remove(self, thread_id: str, guards: Sequence[str] = ()) -> None:
-        names = names_of(self.keys, thread_id)
-        self._used_bytes.pop(thread_id, None)
-        args: list[Arg] = [names.writes_prefix, thread_id, *self._run_key_parts(), self._deleted_at_once]
-        while int(await self.pipeline.run(_DELETE, [names.index, names.state, *guards], args)) > 0:
+    async def _delete(self, thread_id: str, *, unless_thread_exists: bool) -> None:
+        self._uncache_bytes([thread_id])
+        limit = self._deleted_at_once
+        while await self._scripts.delete(thread_id, limit, unless_thread_exists=unless_thread_exists) > 0:
             pass
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         if not run_ids:
             return
         await self.writer.flush()
-        touched = await self._reads.threads_of_runs(run_ids)
-        await asyncio.gather(*(self._trim(thread_id, "runs", *run_ids) for thread_id in touched))
+        thread_ids = await self._reads.threads_of_runs(run_ids)
+        self._uncache_bytes(thread_ids)
+        await asyncio.gather(*(self._scripts.delete_runs(thread_id, run_ids) for thread_id in thread_ids))
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """`keep_latest` keeps the latest checkpoint of each namespace, and the ancestors from which its delta
         channels are rebuilt; `delete` keeps nothing."""
         if strategy == "keep_latest":
-            await asyncio.gather(*(self._trim(thread_id, "latest") for thread_id in thread_ids))
+            self._uncache_bytes(thread_ids)
+            await asyncio.gather(*(self._scripts.prune(thread_id) for thread_id in thread_ids))
         elif strategy == "delete":
             await asyncio.gather(*(self.adelete_thread(thread_id) for thread_id in thread_ids))
         else:
             raise ValueError(f"prune strategy {strategy!r} is unknown; choose 'keep_latest' or 'delete'")
 
     async def prune_thread(self, thread_id: str, incarnation: str) -> bool:
-        return await self._trim(thread_id, "latest", incarnation, guards=[thread_record(self.keys, thread_id)]) >= 0
+        self._uncache_bytes([thread_id])
+        return await self._scripts.prune(thread_id, incarnation) >= 0
 
-    async def _trim(self, thread_id: str, mode: str, *rest: str, guards: Sequence[str] = ()) -> int:
-        names = names_of(self.keys, thread_id)
-        self._used_bytes.pop(thread_id, None)
-        removed = await self.pipeline.run(
-            _PRUNE,
-            [names.index, names.state, *guards],
-            [names.writes_prefix, thread_id, *self._run_key_parts(), mode, *rest],
-        )
-        return int(removed)
+    def _uncache_bytes(self, thread_ids: Iterable[str]) -> None:
+        """Removes the sizes of threads from the cache."""
+        for thread_id in thread_ids:
+            self._used_bytes.pop(thread_id, None)
 
     async def acopy_thread(
         self, source_thread_id: str, target_thread_id: str, incarnations: tuple[str, str] | None = None
     ) -> None:
-        source, target = names_of(self.keys, source_thread_id), names_of(self.keys, target_thread_id)
-        both = (source_thread_id, target_thread_id) if incarnations else ()
-        guards = [thread_record(self.keys, name) for name in both]
-        answer = await self.pipeline.run(
-            _COPY,
-            [source.index, source.state, target.index, target.state, *guards],
-            [
-                source.writes_prefix,
-                target.writes_prefix,
-                target_thread_id,
-                *self._run_key_parts(),
-                *(incarnations or ()),
-            ],
-        )
-        if answer == b"deleted":
+        result = await self._scripts.copy(source_thread_id, target_thread_id, incarnations)
+        if result is CopyResult.THREAD_DELETED:
             raise NotFound("thread", source_thread_id)
-        if answer == b"exists":
+        if result is CopyResult.TARGET_EXISTS:
             raise Conflict(f"thread {target_thread_id} has checkpoints already")
-
-    def _run_key_parts(self) -> tuple[str, str]:
-        lead, _, trail = run_threads(self.keys, "\0").partition("\0")
-        return lead, trail
 
 
 def _split_hset(hset: list[Arg]) -> list[RedisCommand]:

@@ -11,15 +11,13 @@ import orjson
 
 from slipway.checkpoints.langgraph_redis.document_reads import DocumentReads
 from slipway.checkpoints.reads import CheckpointReads
-from slipway.redis.checkpoint_keys import names_of
+from slipway.checkpoints.scripts import CheckpointScripts
 from slipway.redis.document_keys import DocumentNames
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.script_source import load
 from slipway.serialization.encryption import MARK
 from slipway.settings import Settings
 
-_ENCRYPTED: Final = load("checkpoint_encrypted")
 _THREADS: Final = 20
 """How many threads are checked: those that changed last."""
 
@@ -30,8 +28,7 @@ async def are_encrypted(pipeline: Pipeline, keys: Keys, settings: Settings) -> b
     if not threads:
         return False
     if settings.checkpointer == "core":
-        states = [names_of(keys, thread_id).state for thread_id in threads]
-        return bool(await pipeline.run(_ENCRYPTED, states, [MARK]))
+        return await CheckpointScripts(pipeline, keys).has_value_with_mark(threads, MARK)
     documents = DocumentReads(pipeline, keys, DocumentNames(settings.langgraph_redis_prefix))
     return any(await asyncio.gather(*(_is_encrypted(documents, thread_id) for thread_id in threads)))
 

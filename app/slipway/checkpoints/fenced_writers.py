@@ -9,15 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from slipway.checkpoints.scripts import CheckpointScripts, StateWriteResult
 from slipway.errors import Conflict, NotFound
-from slipway.redis.checkpoint_keys import thread_record
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.redis_commands import RedisCommand, packed
-from slipway.redis.script_source import load
-
-_APPLY_FREE = load("apply_unfenced")
-_APPLY_IDLE = load("apply_if_idle")
+from slipway.redis.redis_commands import RedisCommand
 
 
 class CheckpointWriter(Protocol):
@@ -36,12 +32,12 @@ class CheckpointWriter(Protocol):
 class UnfencedWriter:
     """Writes without a condition: for tests and tools."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._scripts = CheckpointScripts(pipeline, keys)
 
     async def write(self, commands: Sequence[RedisCommand]) -> None:
         if commands:
-            await self._pipeline.run(_APPLY_FREE, [], packed(commands))
+            await self._scripts.apply_unfenced(commands)
 
     async def flush(self) -> None:
         """Nothing is buffered."""
@@ -52,16 +48,16 @@ class IdleThreadWriter:
     was created at `incarnation` ("" is a thread without a record), otherwise raises `NotFound`."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, thread_id: str, incarnation: str) -> None:
-        self._pipeline, self._key, self._thread_id = pipeline, thread_record(keys, thread_id), thread_id
-        self._incarnation = incarnation
+        self._scripts = CheckpointScripts(pipeline, keys)
+        self._thread_id, self._incarnation = thread_id, incarnation
 
     async def write(self, commands: Sequence[RedisCommand]) -> None:
         if not commands:
             return
-        answer = await self._pipeline.run(_APPLY_IDLE, [self._key], [self._incarnation, *packed(commands)])
-        if answer == b"deleted":
+        result = await self._scripts.apply_if_idle(self._thread_id, self._incarnation, commands)
+        if result is StateWriteResult.THREAD_DELETED:
             raise NotFound("thread", self._thread_id)
-        if answer == b"busy":
+        if result is StateWriteResult.BUSY:
             raise Conflict(f"thread {self._thread_id} has a run that is pending or running")
 
     async def flush(self) -> None:

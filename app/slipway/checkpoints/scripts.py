@@ -1,15 +1,200 @@
-"""The script stubs of the trash: deleted threads whose checkpoints are not deleted yet."""
+"""The script stubs of the core checkpointer, of state writes outside runs, and of the trash. An attempt's checkpoints
+are written by `RunScripts.run_apply`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from slipway.checkpoints.thread_storage import StorageCount, ThreadStorage
+from slipway.redis.checkpoint_keys import names_of, run_threads, thread_record
+from slipway.redis.connection import Arg
+from slipway.redis.redis_commands import RedisCommand, packed
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 
-_FORGET = load("trash_remove")
+_READ = load("checkpoint_read")
+_HISTORY = load("checkpoint_history")
+_DELETE = load("checkpoint_delete")
+_PRUNE = load("checkpoint_prune")
+_STORAGE = load("checkpoint_storage")
+_COPY = load("checkpoint_copy")
+_ENCRYPTED = load("checkpoint_encrypted")
+_APPLY_UNFENCED = load("apply_unfenced")
+_APPLY_IF_IDLE = load("apply_if_idle")
+_TRASH_REMOVE = load("trash_remove")
+
+CheckpointRow = list[Any]
+"""One checkpoint in a reply: member and record; with values and writes also the values, in the order of the record, and
+the pending writes as a flat list."""
+
+
+class CopyResult(StrEnum):
+    """The outcome of copying a thread's checkpoints. Only `COPIED` has changed something."""
+
+    COPIED = "ok"
+    TARGET_EXISTS = "exists"
+    """The target has checkpoints already."""
+    THREAD_DELETED = "deleted"
+    """One of the threads was deleted, or deleted and created again."""
+
+
+class StateWriteResult(StrEnum):
+    """The outcome of a state write outside runs. Only `WRITTEN` has changed something."""
+
+    WRITTEN = "ok"
+    BUSY = "busy"
+    """A run of the thread is pending or executes."""
+    THREAD_DELETED = "deleted"
+    """The thread was deleted, or deleted and created again."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPage:
+    """The first `members_read` of the requested checkpoints, without those that do not exist. `stored_bytes` counts all
+    checkpoints of the thread."""
+
+    stored_bytes: int
+    rows: list[CheckpointRow]
+    members_read: int
+
+
+@dataclass(frozen=True, slots=True)
+class RangePage:
+    """Checkpoints of a namespace, newest first. `continue_at` is the id below which the next page starts, "" at the
+    end. `stored_bytes` counts all checkpoints of the thread."""
+
+    stored_bytes: int
+    rows: list[CheckpointRow]
+    continue_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """The ancestors of a checkpoint, nearest first: pending writes, and channels with their values, each as a flat
+    list. `continue_at` is the ancestor at which the next page starts, "" at the end."""
+
+    ancestors: list[tuple[list[bytes], list[bytes]]]
+    continue_at: str
+
+
+class CheckpointScripts(ScriptStubs):
+    """Each method takes one round trip. A page ends after `page_bytes`, but has at least one checkpoint if any
+    exists."""
+
+    async def read_members(
+        self, thread_id: str, members: Sequence[Arg], *, complete: bool, page_bytes: int
+    ) -> MemberPage:
+        """Reads checkpoints by their members of the index; with `complete` also values and pending writes."""
+        used, continue_at, rows = await self._read(thread_id, complete, page_bytes, "exact", *members)
+        return MemberPage(int(used), rows, int(continue_at or len(members)))
+
+    async def read_range(
+        self, thread_id: str, namespace: str, below: str, count: int, *, complete: bool, page_bytes: int
+    ) -> RangePage:
+        """Reads up to `count` checkpoints of a namespace, newest first, whose ids are below `below` ("" for all); with
+        `complete` also values and pending writes."""
+        used, continue_at, rows = await self._read(thread_id, complete, page_bytes, "range", namespace, below, count)
+        return RangePage(int(used), rows, continue_at.decode())
+
+    async def _read(self, thread_id: str, complete: bool, page_bytes: int, *selection: Arg) -> Any:
+        names = names_of(self._keys, thread_id)
+        arguments: list[Arg] = [names.writes_prefix, "all" if complete else "records", page_bytes, *selection]
+        return await self._pipeline.run(_READ, [names.index, names.state], arguments)
+
+    async def read_history(
+        self,
+        thread_id: str,
+        namespace: str,
+        checkpoint_id: str,
+        channels: Sequence[str],
+        *,
+        continue_at: str,
+        page_bytes: int,
+    ) -> HistoryPage:
+        """Reads what the ancestors of a checkpoint ("" for the latest) contribute to delta channels."""
+        names = names_of(self._keys, thread_id)
+        arguments: list[Arg] = [names.writes_prefix, namespace, checkpoint_id, continue_at, page_bytes, *channels]
+        next_ancestor, ancestors = await self._pipeline.run(_HISTORY, [names.index, names.state], arguments)
+        return HistoryPage([(writes, values) for writes, values in ancestors], next_ancestor.decode())
+
+    async def delete(self, thread_id: str, limit: int, *, unless_thread_exists: bool) -> int:
+        """Deletes up to `limit` checkpoints. Returns how many remain; -1 and deletes nothing if the thread must not
+        exist and exists."""
+        names = names_of(self._keys, thread_id)
+        guards = [thread_record(self._keys, thread_id)] if unless_thread_exists else []
+        arguments: list[Arg] = [names.writes_prefix, thread_id, *self._run_threads_affixes(), limit]
+        return int(await self._pipeline.run(_DELETE, [names.index, names.state, *guards], arguments))
+
+    async def prune(self, thread_id: str, incarnation: str | None = None) -> int:
+        """Deletes all checkpoints but the latest of each namespace. Returns how many were deleted; -1 and deletes
+        nothing if the thread is busy or was not created at `incarnation`, unless `incarnation` is None."""
+        if incarnation is None:
+            return await self._prune(thread_id, [], "latest")
+        return await self._prune(thread_id, [thread_record(self._keys, thread_id)], "latest", incarnation)
+
+    async def delete_runs(self, thread_id: str, run_ids: Sequence[str]) -> int:
+        """Deletes the checkpoints that these runs created. Returns how many were deleted."""
+        return await self._prune(thread_id, [], "runs", *run_ids)
+
+    async def _prune(self, thread_id: str, guards: Sequence[str], mode: str, *rest: str) -> int:
+        names = names_of(self._keys, thread_id)
+        arguments = [names.writes_prefix, thread_id, *self._run_threads_affixes(), mode, *rest]
+        return int(await self._pipeline.run(_PRUNE, [names.index, names.state, *guards], arguments))
+
+    async def storage(self, thread_id: str) -> ThreadStorage:
+        names = names_of(self._keys, thread_id)
+        reply = await self._pipeline.run(_STORAGE, [names.index, names.state], [names.writes_prefix])
+        flat = iter(reply[4:])
+        channels = {
+            name.decode(): StorageCount(int(count), int(size))
+            for name, count, size in zip(flat, flat, flat, strict=True)
+        }
+        checkpoints, writes = (StorageCount(int(reply[i]), int(reply[i + 1])) for i in (0, 2))
+        return ThreadStorage(checkpoints, writes, channels)
+
+    async def copy(self, source_id: str, target_id: str, incarnations: tuple[str, str] | None) -> CopyResult:
+        """Copies all checkpoints of a thread. With `incarnations`, the creation times of source and target, only if
+        both threads were created then."""
+        source, target = names_of(self._keys, source_id), names_of(self._keys, target_id)
+        guards = [thread_record(self._keys, name) for name in (source_id, target_id)] if incarnations else []
+        arguments = [source.writes_prefix, target.writes_prefix, target_id, *self._run_threads_affixes()]
+        reply = await self._pipeline.run(
+            _COPY,
+            [source.index, source.state, target.index, target.state, *guards],
+            [*arguments, *(incarnations or ())],
+        )
+        return CopyResult(reply.decode())
+
+    async def has_value_with_mark(self, thread_ids: Sequence[str], mark: bytes) -> bool:
+        """Whether one of a few values of these threads begins with `mark`."""
+        states = [names_of(self._keys, thread_id).state for thread_id in thread_ids]
+        return bool(await self._pipeline.run(_ENCRYPTED, states, [mark]))
+
+    async def apply_unfenced(self, commands: Sequence[RedisCommand]) -> None:
+        """Executes commands without a condition."""
+        await self._pipeline.run(_APPLY_UNFENCED, [], packed(commands))
+
+    async def apply_if_idle(
+        self, thread_id: str, incarnation: str, commands: Sequence[RedisCommand]
+    ) -> StateWriteResult:
+        """Executes commands if no run of the thread is pending or executes. `incarnation` is the creation time of the
+        thread, "" for a thread without a record."""
+        record = thread_record(self._keys, thread_id)
+        reply = await self._pipeline.run(_APPLY_IF_IDLE, [record], [incarnation, *packed(commands)])
+        return StateWriteResult(reply.decode())
+
+    def _run_threads_affixes(self) -> tuple[str, str]:
+        """What precedes and follows a run id in the name of a run's set of threads."""
+        before, _, after = run_threads(self._keys, "\0").partition("\0")
+        return before, after
 
 
 class TrashScripts(ScriptStubs):
-    """Reads and removes entries of the trash. One round trip each."""
+    """Reads and removes entries of the trash: deleted threads whose checkpoints are not deleted yet. Each method takes
+    one round trip."""
 
     async def entries(self, first: int, limit: int) -> list[tuple[str, bytes]]:
         """Up to `limit` entries from position `first`: thread id and time of deletion in µs, the oldest first."""
@@ -22,7 +207,7 @@ class TrashScripts(ScriptStubs):
         deleted_us: bytes | None = await self._pipeline.send("ZSCORE", self._keys.trash, thread_id, repeatable=True)
         return deleted_us
 
-    async def forget(self, thread_id: str, deleted_us: bytes) -> None:
+    async def remove(self, thread_id: str, deleted_us: bytes) -> None:
         """Removes the entry, which makes the id usable again. Does nothing if another thread of this id was deleted
         since `deleted_us`."""
-        await self._pipeline.run(_FORGET, [self._keys.trash], [thread_id, deleted_us])
+        await self._pipeline.run(_TRASH_REMOVE, [self._keys.trash], [thread_id, deleted_us])

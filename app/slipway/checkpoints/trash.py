@@ -49,7 +49,7 @@ class Trash:
     async def remove(self, thread_id: str, deleted_us: bytes) -> None:
         """Deletes the checkpoints of a deleted thread, unless a thread of its id exists again."""
         await self._checkpointer.remove_leftovers(thread_id)
-        await self._scripts.forget(thread_id, deleted_us)
+        await self._scripts.remove(thread_id, deleted_us)
 
     async def empty(self) -> None:
         """Deletes the checkpoints of the oldest entries. An interrupted deletion is repeated later. A thread that

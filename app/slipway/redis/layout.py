@@ -9,18 +9,15 @@ raises `required`, so that processes of older releases no longer start, then cha
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import structlog
 
 from slipway.errors import ConfigError
 from slipway.redis.keys import Keys
+from slipway.redis.layout_scripts import LayoutScripts, StoredLayout
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.script_source import load
-from slipway.redis.script_stubs import ScriptStubs
 from slipway.versions import version_of
 
 log = structlog.get_logger(__name__)
@@ -38,52 +35,25 @@ Upgrade = Callable[[Pipeline, Keys], Awaitable[None]]
 UPGRADES: Final[Mapping[int, Upgrade]] = {}
 """By the layout that an upgrade begins with. Data of a layout that is not here cannot be upgraded."""
 
-_RAISE: Final = load("layout_raise")
-_FIELDS: Final = ("required", "version", "release")
 
+class LayoutRecord:
+    """Checks and changes the layout record of one key prefix."""
 
-@dataclass(frozen=True, slots=True)
-class StoredLayout:
-    """The layout record of a store. `version` is None while the store is empty."""
-
-    required: int
-    version: int | None
-    release: str
-
-    @classmethod
-    def from_reply(cls, reply: Sequence[bytes | None]) -> StoredLayout:
-        """Of the values of `required`, `version` and `release`."""
-        required, version, release = reply
-        return cls(int(required or 0), None if version is None else int(version), (release or b"").decode())
-
-    def too_new(self) -> str | None:
-        """Why a process of this release must not use the store; None if it may."""
-        needed = max(self.required, self.version or 0)
-        if needed <= LAYOUT:
-            return None
-        return (
-            f"the data in Redis have layout {needed}, and this release ({version_of('slipway')}) has layout {LAYOUT}: "
-            f"run release {self.release} or a later one"
-        )
-
-
-class LayoutRecord(ScriptStubs):
-    """Reads and changes the layout record of one key prefix."""
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys = pipeline, keys
+        self._scripts = LayoutScripts(pipeline, keys)
 
     async def read(self) -> StoredLayout:
         """One round trip; two for a store without a layout record, whose indexes show whether it has data."""
-        stored = await self._record()
-        if stored.version is None and await self._has_data():
+        stored = await self._scripts.record()
+        if stored.version is None and await self._scripts.has_data():
             return StoredLayout(stored.required, UNRECORDED, stored.release)
         return stored
 
     async def problem(self) -> str | None:
         """Why a process of this release must not use the store any more: a later release has upgraded it. One round
         trip."""
-        return (await self._record()).too_new()
-
-    async def _record(self) -> StoredLayout:
-        return StoredLayout.from_reply(await self._pipeline.send("HMGET", self._keys.layout, *_FIELDS, repeatable=True))
+        return newer_layout_problem(await self._scripts.record())
 
     async def check(self) -> None:
         """Raises `ConfigError` unless the store is empty or has the layout of this release."""
@@ -124,16 +94,20 @@ class LayoutRecord(ScriptStubs):
         log.info("layout.upgraded", layout=LAYOUT)
 
     async def _raise(self, *, version: int | None) -> StoredLayout:
-        arguments = self._args(required=LAYOUT, version=version, release=version_of("slipway"))
-        return StoredLayout.from_reply(await self._pipeline.run(_RAISE, [], arguments))
+        return await self._scripts.raise_to(required=LAYOUT, version=version, release=version_of("slipway"))
 
-    async def _has_data(self) -> bool:
-        keys = self._keys
-        indexes = (keys.threads, keys.assistants, keys.crons, keys.store_namespaces)
-        found = await asyncio.gather(*(self._pipeline.send("EXISTS", index, repeatable=True) for index in indexes))
-        return any(found)
+
+def newer_layout_problem(stored: StoredLayout) -> str | None:
+    """Why a process of this release must not use the store; None if it may."""
+    needed = max(stored.required, stored.version or 0)
+    if needed <= LAYOUT:
+        return None
+    return (
+        f"the data in Redis have layout {needed}, and this release ({version_of('slipway')}) has layout {LAYOUT}: "
+        f"run release {stored.release} or a later one"
+    )
 
 
 def _reject_newer(stored: StoredLayout) -> None:
-    if (problem := stored.too_new()) is not None:
+    if (problem := newer_layout_problem(stored)) is not None:
         raise ConfigError(problem)

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, cast
 
-import orjson
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     ChannelVersions,
@@ -30,7 +29,7 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from redisvl.exceptions import RedisSearchError
 
-from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StorageCount, StoredWrite, ThreadStorage
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StoredWrite
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.core_reader import config_of
 from slipway.checkpoints.fenced_writers import CheckpointWriter
@@ -38,30 +37,23 @@ from slipway.checkpoints.langgraph_redis.client import PipelineClient
 from slipway.checkpoints.langgraph_redis.document_reads import DocumentReads
 from slipway.checkpoints.langgraph_redis.documents import Documents, sizes
 from slipway.checkpoints.langgraph_redis.pruning import Head, latest_of, with_ancestors, without_runs
+from slipway.checkpoints.langgraph_redis.scripts import DocumentScripts, Entry
 from slipway.checkpoints.langgraph_redis.search import Search
 from slipway.checkpoints.metadata import checkpoint_metadata, without_user
+from slipway.checkpoints.scripts import CopyResult
+from slipway.checkpoints.thread_storage import StorageCount, ThreadStorage
 from slipway.errors import Conflict, NotFound
-from slipway.redis.checkpoint_keys import thread_record
 from slipway.redis.connection import Arg
 from slipway.redis.document_keys import DocumentNames, checkpoint_at, counter, namespace_at, registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.redis_commands import RedisCommand
-from slipway.redis.script_source import load
 from slipway.redis.server_modules import require_modules
 from slipway.serialization.serde import Serde
-
-_READ: Final = load("document_read")
-_HEADS: Final = load("document_heads")
-_REMOVE: Final = load("document_remove")
-_COPY: Final = load("document_copy")
 
 _PAGE: Final = 32
 PAGE_BYTES: Final = 1 << 20
 _MAX_CACHED: Final = 1024
-
-Entry = tuple[bytes, list[bytes]]
-"""The document of a checkpoint, and the documents of its pending writes."""
 
 
 class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
@@ -90,6 +82,7 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
         self.serde = serde or Serde()
         self._init_shared(pipeline, keys, writer, max_thread_bytes)
         self._reads = DocumentReads(pipeline, keys, self._names)
+        self._scripts = DocumentScripts(pipeline, keys, self._names)
         self._documents, self._search = Documents(self.serde), Search(pipeline, self._names)
         self._newest: dict[tuple[str, str], str] = {}
 
@@ -197,14 +190,13 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
     async def _latest(self, thread_id: str, namespace: str) -> CheckpointTuple | None:
         """Returns the checkpoint that the pointer names, or the newest one if that checkpoint has expired or was pruned
         by the package."""
-        keys = [counter(self.keys, thread_id), self._names.pointer(thread_id, namespace)]
-        used, pointed, entries = await self.pipeline.run(_READ, keys, [*self._names.leads, PAGE_BYTES])
-        found = self._tuple(entries[0]) if entries else None
-        if found is None and pointed:
+        latest = await self._scripts.read_latest(thread_id, namespace, page_bytes=PAGE_BYTES)
+        found = self._tuple(latest.entry) if latest.entry else None
+        if found is None and latest.has_pointer:
             newest = latest_of(await self._search.checkpoints(thread_id)).get(namespace)
             found = await self._one(thread_id, newest) if newest else None
-        if used or not (pointed or namespace):  # a thread without a root checkpoint is new
-            self._remember_bytes(thread_id, int(used or 0))
+        if latest.stored_bytes or not (latest.has_pointer or namespace):  # a thread without a root checkpoint is new
+            self._remember_bytes(thread_id, latest.stored_bytes or 0)
         newest_id = found.config["configurable"]["checkpoint_id"] if found else ""
         self._remember_newest(thread_id, namespace, newest_id)
         return found
@@ -212,12 +204,10 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
     async def _read(self, thread_id: str, places: Sequence[CheckpointKey]) -> tuple[int, list[Entry]]:
         """Returns how many of `places` were read, and the entries that exist."""
         ats = [checkpoint_at(thread_id, *place) for place in places]
-        used, done, entries = await self.pipeline.run(
-            _READ, [counter(self.keys, thread_id)], [*self._names.leads, PAGE_BYTES, *ats]
-        )
-        if used:
-            self._remember_bytes(thread_id, int(used))
-        return int(done), [(document, writes) for document, writes in entries]
+        page = await self._scripts.read(thread_id, ats, page_bytes=PAGE_BYTES)
+        if page.stored_bytes:
+            self._remember_bytes(thread_id, page.stored_bytes)
+        return page.checkpoints_read, page.entries
 
     async def _entries(
         self, thread_id: str, places: Sequence[CheckpointKey], page: int = _PAGE
@@ -311,7 +301,7 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
 
     async def remove_leftovers(self, thread_id: str) -> None:
         places = await self._search.checkpoints(thread_id)
-        await self._remove(thread_id, places, set(), [thread_record(self.keys, thread_id)])
+        await self._remove(thread_id, places, set(), incarnation="")
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         await self.writer.flush()
@@ -338,25 +328,22 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
             await (self._keep_latest(thread_id) if strategy == "keep_latest" else self.adelete_thread(thread_id))
 
     async def prune_thread(self, thread_id: str, incarnation: str) -> bool:
-        return await self._keep_latest(thread_id, [thread_record(self.keys, thread_id)], incarnation) >= 0
+        return await self._keep_latest(thread_id, incarnation) >= 0
 
-    async def _keep_latest(self, thread_id: str, guards: Sequence[str] = (), incarnation: str = "") -> int:
+    async def _keep_latest(self, thread_id: str, incarnation: str | None = None) -> int:
         places = await self._search.checkpoints(thread_id)
         heads = await self._heads(thread_id, places)
         kept = with_ancestors(heads, latest_of(list(heads)).values())
-        return await self._remove(thread_id, places, kept, guards, incarnation)
+        return await self._remove(thread_id, places, kept, incarnation)
 
     async def _heads(self, thread_id: str, places: Sequence[CheckpointKey]) -> dict[CheckpointKey, Head]:
         by_at = {checkpoint_at(thread_id, *place): place for place in places}
         heads: dict[CheckpointKey, Head] = {}
         for first in range(0, len(places), _PAGE):
             page = list(by_at)[first : first + _PAGE]
-            for at, run_id, parent_id, metadata, held in await self.pipeline.run(
-                _HEADS, [], [self._names.checkpoints, *page]
-            ):
-                deltas = self._documents.deltas(self._documents.metadata(orjson.loads(metadata)[0]))
-                channels = {name.decode() for name in held}
-                heads[by_at[at.decode()]] = Head(orjson.loads(run_id)[0], orjson.loads(parent_id)[0], deltas, channels)
+            for head in await self._scripts.heads(page):
+                deltas = self._documents.deltas(self._documents.metadata(head.metadata))
+                heads[by_at[head.at]] = Head(head.run_id, head.parent_id, deltas, head.channels)
         return heads
 
     async def _remove(
@@ -364,12 +351,11 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
         thread_id: str,
         places: Sequence[CheckpointKey],
         kept: set[CheckpointKey],
-        guards: Sequence[str] = (),
-        incarnation: str = "",
+        incarnation: str | None = None,
     ) -> int:
         """Deletes all checkpoints but `kept`, and writes whose checkpoint is not kept. Keeps writes that are later than
-        the latest kept checkpoint: their checkpoint may not be stored yet. With the thread's record in `guards`,
-        changes nothing unless the thread was created at `incarnation` ("" means that the thread was deleted)."""
+        the latest kept checkpoint: their checkpoint may not be stored yet. With an `incarnation`, changes nothing
+        unless the thread was created then ("" means that the thread was deleted)."""
         self._used_bytes.pop(thread_id, None)
         self._newest.clear()
         latest = latest_of(kept)
@@ -379,17 +365,13 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
             if place not in kept and not (place[0] in latest and place > latest[place[0]])
         ]
         deleted = {place for place in places if place not in kept} | {place for place, _ in writes}
-        pointers: list[str] = []
+        pointers: list[tuple[str, str]] = []
         for namespace in {namespace for namespace, _ in [*places, *deleted]}:
             newest = latest.get(namespace)
-            pointers += (namespace_at(thread_id, namespace), checkpoint_at(thread_id, *newest) if newest else "")
-        ats, keys = [checkpoint_at(thread_id, *place) for place in deleted], [key for _, key in writes]
-        removed = await self.pipeline.run(
-            _REMOVE,
-            [counter(self.keys, thread_id), *guards],
-            [incarnation, *self._names.leads, len(ats), *ats, len(keys), *keys, *pointers],
-        )
-        return int(removed)
+            latest_at = checkpoint_at(thread_id, *newest) if newest else ""
+            pointers.append((namespace_at(thread_id, namespace), latest_at))
+        ats = [checkpoint_at(thread_id, *place) for place in deleted]
+        return await self._scripts.remove(thread_id, ats, [key for _, key in writes], pointers, incarnation)
 
     async def acopy_thread(
         self, source_thread_id: str, target_thread_id: str, incarnations: tuple[str, str] | None = None
@@ -399,20 +381,16 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
         if not places and incarnations is None:
             return
         await self.thread_bytes(source_thread_id)
-        lead = len(source_thread_id) + 1
-        rests = [checkpoint_at(source_thread_id, *place)[lead:] for place in places]
-        namespaces = [namespace_at(source_thread_id, namespace)[lead:] for namespace in {place[0] for place in places}]
-        taken = await self._search.checkpoints(target_thread_id)
-        both = (source_thread_id, target_thread_id)
-        guards = [thread_record(self.keys, name) for name in both] if incarnations else []
-        answer = (taken and b"exists") or await self.pipeline.run(
-            _COPY,
-            [*(counter(self.keys, name) for name in both), *guards],
-            [*(incarnations or ("", "")), *self._names.leads, *both, len(rests), *rests, *namespaces],
-        )
-        if answer == b"deleted":
+        prefix = len(source_thread_id) + 1
+        checkpoints = [checkpoint_at(source_thread_id, *place)[prefix:] for place in places]
+        namespaces = [namespace_at(source_thread_id, name)[prefix:] for name in {place.namespace for place in places}]
+        if await self._search.checkpoints(target_thread_id):
+            result = CopyResult.TARGET_EXISTS
+        else:
+            result = await self._scripts.copy(source_thread_id, target_thread_id, checkpoints, namespaces, incarnations)
+        if result is CopyResult.THREAD_DELETED:
             raise NotFound("thread", source_thread_id)
-        if answer == b"exists":
+        if result is CopyResult.TARGET_EXISTS:
             raise Conflict(f"thread {target_thread_id} has checkpoints already")
 
     def get_channel_values(self, thread_id: str, checkpoint_ns: str = "", checkpoint_id: str = "") -> dict[str, Any]:

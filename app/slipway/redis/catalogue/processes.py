@@ -29,7 +29,7 @@ KEY_KINDS: Final = (
         Shard.LAYOUT,
         meaning="The layout version: a process with a lower one does not start.",
         lifetime="for ever",
-        python_readers=("slipway.redis.layout",),
+        python_readers=("slipway.redis.layout_scripts",),
         fields=_LAYOUT_FIELDS,
     ),
     KeyKind(
