@@ -1,4 +1,4 @@
-"""`python -m slipway` is `slipway`: the commands from a checkout, where nothing has installed the console script."""
+"""`python -m slipway` does the same as `slipway`, for a checkout in which the console script is not installed."""
 
 from __future__ import annotations
 

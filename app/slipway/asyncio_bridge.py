@@ -1,4 +1,4 @@
-"""Runs a coroutine on the event loop from another thread: that of a synchronous node, or of a synchronous client."""
+"""Runs a coroutine on the event loop from another thread, which executes a synchronous node or a synchronous client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ T = TypeVar("T")
 def run_from_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, T]], problem: str) -> T:
     """Runs `work` on `loop` and blocks the calling thread until it returns.
 
-    On an event loop that would deadlock. There it raises `RuntimeError(problem)` without calling `work`.
+    If the calling thread runs an event loop, that could deadlock. Then it raises `RuntimeError(problem)` and does not
+    call `work`.
     """
     try:
         asyncio.get_running_loop()

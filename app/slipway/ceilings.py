@@ -70,7 +70,7 @@ class Usage:
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> Usage:
-        """Reads what `public` returned, from the run record."""
+        """The usage in a run record: the object that `public` returned."""
         return cls(
             steps=stored.get("steps", 0),
             retries=stored.get("retries", 0),
@@ -81,7 +81,7 @@ class Usage:
         )
 
     def public(self) -> dict[str, Any]:
-        """The JSON object in the run record, which clients receive as well."""
+        """The usage as the run record stores it and as clients receive it."""
         return {
             "steps": self.steps,
             "retries": self.retries,
@@ -92,8 +92,7 @@ class Usage:
         }
 
     def with_counts_of(self, earlier: Usage) -> Usage:
-        """This usage with the supersteps and visits of `earlier`: what remains counted if the work since then is
-        lost."""
+        """This usage with the supersteps and visits of `earlier`: the usage if all work since `earlier` is lost."""
         return replace(self, steps=earlier.steps, node_visits=earlier.node_visits, superstep=earlier.superstep)
 
 
@@ -105,7 +104,8 @@ class Ceilings:
     limits: Limits
     usage: Usage
     _counted_tasks: dict[str, str] = field(default_factory=dict)
-    """The tasks that were counted before, if the current superstep is the one that was counted last."""
+    """The counted tasks of the superstep that was counted last. If the current superstep is a repetition of it, its
+    tasks are not counted again."""
 
     @property
     def steps_left(self) -> int:
@@ -123,7 +123,7 @@ class Ceilings:
         return self.limits["max_step_s"]
 
     def count_superstep(self, node: str, task_id: str) -> None:
-        """A superstep starts with this task. A superstep that is executed again is counted once."""
+        """Counts a superstep that starts with this task. A repeated superstep is counted once."""
         counted = self.usage.superstep
         if counted.get(node) != task_id:
             if self.steps_left <= 0:
@@ -132,7 +132,8 @@ class Ceilings:
         self._counted_tasks, self.usage.superstep = counted, {}
 
     def count_visit(self, node: str, task_id: str) -> None:
-        """A task of a node starts. A node is counted once in a superstep, however many tasks it has."""
+        """Counts the visit of a node whose task starts. A node is counted once in a superstep, however many tasks it
+        has."""
         if node in self.usage.superstep:
             return
         if self._counted_tasks.get(node) != task_id:
@@ -142,13 +143,13 @@ class Ceilings:
         self.usage.superstep[node] = task_id
 
     def count_retry(self) -> None:
-        """A node failed and is to be retried."""
+        """Counts a retry of a node."""
         if self.usage.retries >= self.limits["max_retries"]:
             raise self.error_for("retries", self.usage.retries)
         self.usage.retries += 1
 
     def count_event(self, size_bytes: int) -> None:
-        """An event will be appended."""
+        """Counts the bytes of an event that will be appended."""
         self.usage.event_bytes += size_bytes
         if self.usage.event_bytes > self.limits["max_event_bytes"]:
             raise self.error_for("event_bytes", self.usage.event_bytes)

@@ -31,10 +31,11 @@ from slipway.versions import version_of
 log = structlog.get_logger(__name__)
 
 KEEP_ALIVE_S = 75
-"""Longer than proxies keep an idle connection, so that they send no request on a connection that is being closed."""
+"""Seconds. Longer than proxies keep an idle connection, so that no proxy sends a request on a connection that this
+process is closing."""
 
 KILL_MARGIN_S = 2
-"""Time after `drain_s` when a child that still runs is killed."""
+"""Seconds after `drain_s` after which a child that is still running is killed."""
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -55,13 +56,14 @@ Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen
 
 
 def main() -> None:
-    """The console script. Errors that a person has to repair are one line and an exit code, without a traceback."""
+    """The console script. An error that a person must fix is printed as one line without a traceback, and sets the exit
+    code."""
     try:
         cli()
     except ConfigError as error:
-        _give_up(str(error), exit_codes.CONFIG)
+        _exit_with_error(str(error), exit_codes.CONFIG)
     except StoreUnavailable as error:
-        _give_up(str(error), exit_codes.UNAVAILABLE)
+        _exit_with_error(str(error), exit_codes.UNAVAILABLE)
 
 
 @cli.command()
@@ -118,11 +120,11 @@ def fork_server(control: Annotated[int, typer.Option(help="Number of the inherit
 
     report_ready()
     serve_fork_requests(socket.socket(fileno=control))
-    main()  # in each child, with the command line of its request
+    main()  # in each child, with the command line in its request
 
 
 def _import_heavy_modules() -> None:
-    """Imports what web and worker processes import at their start, and nothing of the project."""
+    """Imports the modules that web and worker processes import at their start, but not the project's code."""
     import uvicorn.lifespan.on
     import uvicorn.protocols.http.httptools_impl  # noqa: F401
     import uvloop  # noqa: F401
@@ -193,13 +195,13 @@ def _run(process: Coroutine[Any, Any, None]) -> None:
     uvloop.run(process)
 
 
-def _give_up(message: str, code: int) -> None:
+def _exit_with_error(message: str, code: int) -> None:
     typer.echo(f"slipway: {message}", err=True)
     sys.exit(code)
 
 
 async def _web(settings: Settings, fd: int | None) -> None:
-    """Serves until a signal; requests in progress get `drain_s` seconds."""
+    """Serves until a signal arrives. Requests in progress then have `drain_s` seconds to end."""
     await wait_for_redis(settings.redis, connections=needed("web"))
     await start_checks.check(settings, settings.redis)
     import uvicorn
@@ -250,7 +252,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
 
 
 async def _worker(settings: Settings) -> None:
-    """Executes runs until a signal, then releases the runs that do not end within `drain_s` seconds."""
+    """Executes runs until a signal arrives. Runs that do not end within `drain_s` seconds are then released."""
     await wait_for_redis(settings.redis, connections=needed("worker"))
     await start_checks.check(settings, settings.redis)
     from slipway.api.in_process_server import serve_in_process
@@ -291,7 +293,7 @@ async def _release(settings: Settings) -> list[str]:
     from slipway.graphs.registry import Registry
     from slipway.health.release_checks import redis_problems
 
-    problems = await redis_problems(settings)  # before the project's `env` is there
+    problems = await redis_problems(settings)  # before the variables of the project's `env` are set
     graphs = await Registry.load(settings.config)
     unloadable = [f"graph {name!r} cannot be served: {reason}" for name, reason in graphs.failures().items()]
     try:

@@ -1,11 +1,12 @@
-"""Duties: work that a process repeats beside its requests and runs, in rounds.
+"""Duties: work that a process repeats at an interval, in rounds, in addition to its requests and runs.
 
-A duty is a subclass of `Duty` in a file of its own. Its module docstring says, in this order: what one round does, at
-which interval, which processes may do it, and what it logs. The duties of workers are in `slipway_workers/duties/`, and
-`slipway_workers/process.py` lists them; a web process has one, `slipway.api.host_app.internal_webhooks`.
+A duty is a subclass of `Duty` in a separate file. The docstring of the file says, in this order: what one round does,
+the interval, which processes may perform the duty, and what it logs. The duties of workers are in
+`slipway_workers/duties/`, and `slipway_workers/process.py` lists them; a web process has one,
+`slipway.api.host_app.internal_webhooks`.
 
-A failed round never ends the process. It is logged as `duty.skipped` (Redis is unavailable) or `duty.failed` (anything
-else), and the next round follows at its time.
+A failed round never ends the process. It is logged as `duty.skipped` (Redis is unavailable) or `duty.failed` (any other
+error), and the next round follows after the interval.
 """
 
 from __future__ import annotations
@@ -27,28 +28,28 @@ class Duty(ABC):
     """One duty of one process."""
 
     name: ClassVar[str]
-    """Names the duty in the log."""
+    """The name of the duty in the log."""
 
     def __init__(self, interval_s: float) -> None:
         self.interval_s = interval_s
         self.failed_at: float | None = None
-        """When the last round that failed ended, in seconds of the monotonic clock."""
+        """The time (monotonic clock, s) when the last failed round ended. None if no round has failed."""
         self.finished = False
-        """Whether a round has found that no further round is needed in this process."""
+        """Whether this process needs no further round. A round sets it."""
         self._run_soon = asyncio.Event()
 
     @abstractmethod
     async def run_once(self) -> object:
-        """Does the work of one round. Tests call it directly; what it returns is for them."""
+        """Executes one round. Only tests call it directly and use its result."""
 
     async def run(self) -> None:
-        """Repeats rounds until the duty is finished, or until cancelled."""
+        """Repeats rounds until the duty is finished or this task is cancelled."""
         while not self.finished:
             await self._pause()
             await self.run_round()
 
     async def run_round(self) -> bool:
-        """Runs one round if this process may. Returns False if it may not, or if the round failed, which is logged."""
+        """Executes one round, if `may_run`. Returns False if not, or if the round failed; a failure is logged."""
         try:
             if not await self.may_run():
                 return False
@@ -63,7 +64,7 @@ class Duty(ABC):
         return False
 
     async def may_run(self) -> bool:
-        """Whether this process may run the round that is due."""
+        """Whether this process may execute the round that is due."""
         return True
 
     def next_round_in_s(self) -> float:
@@ -71,7 +72,7 @@ class Duty(ABC):
         return self.interval_s
 
     def run_soon(self) -> None:
-        """Starts the next round at once, or, if a round is running, when it has ended."""
+        """Starts the next round at once or, if a round is in progress, when that round has ended."""
         self._run_soon.set()
 
     async def _pause(self) -> None:

@@ -1,9 +1,9 @@
-"""Every error that Slipway raises on purpose, with its stable code.
+"""Every error that Slipway raises deliberately, with its stable code.
 
-SlipwayError                     error                 base class; str() is written for users
+SlipwayError                     error                 base class; its message is for users
 ├── ConfigError                  config.invalid        settings or langgraph.json are invalid
-├── InvalidRequest               request.invalid       a field of a request is invalid; names the field
-├── RefusedRequest               request.refused       well-formed, but not possible in the present state
+├── InvalidRequest               request.invalid       a field of a request is invalid; the message names it
+├── RefusedRequest               request.refused       well-formed, but not possible in the current state
 ├── NotFound                     not_found             no record or graph has this id or name
 ├── Conflict                     conflict              the record exists already, or another run blocks the operation
 ├── ForeignHost                  host.refused          no auth file, and the host name is not allowed
@@ -11,8 +11,8 @@ SlipwayError                     error                 base class; str() is writ
 ├── NotJson                      content_type.refused  no auth file, and the body is not declared as JSON
 ├── AccessRefused                access.refused        the auth file rejected the user or the operation
 ├── AuthBroken                   auth.broken           the auth file failed; the operation is not authorized
-├── TooLarge                     too_large             larger than a byte limit
-├── Unavailable                  unavailable           cannot be stored now; says when to retry
+├── TooLarge                     too_large             larger than a limit in bytes
+├── Unavailable                  unavailable           cannot be stored now; has the time to retry after
 │   ├── StoreUnavailable         store.unavailable     Redis does not reply, is loading, read-only or full
 │   └── Overloaded               overloaded            Redis is above its high-water mark: no new runs
 ├── Fenced                       attempt.fenced        this attempt no longer owns its run
@@ -35,13 +35,13 @@ from typing import Any, ClassVar
 
 
 class SlipwayError(Exception):
-    """The base class. `code` is stable; `retryable` says whether the same request may succeed later."""
+    """The base class. `code` is stable. `retryable`: the same request may succeed later."""
 
     code: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
 
     def details(self) -> dict[str, Any]:
-        """The members of the error response beside `detail`."""
+        """The members of the error response in addition to `detail`."""
         return {"code": self.code}
 
 
@@ -52,8 +52,8 @@ class ConfigError(SlipwayError):
 
 
 class InvalidRequest(SlipwayError):
-    """One field of a request is invalid. `field` is its path, such as `config.recursion_limit`; `known` lists the
-    allowed values, if there are few."""
+    """A field of a request is invalid. `field` is its path, such as `config.recursion_limit`. `known` lists the allowed
+    values if they are few."""
 
     code = "request.invalid"
 
@@ -66,27 +66,27 @@ class InvalidRequest(SlipwayError):
 
 
 class RefusedRequest(SlipwayError):
-    """The request is well-formed, but not possible in the present state."""
+    """The request is well-formed, but not possible in the current state."""
 
     code = "request.refused"
 
 
 class NotFound(SlipwayError):
-    """No record has this id. `known` lists the ids that exist, if there are few; `why` is the second half of the
+    """No record has this id. `known` lists the existing ids if they are few. `why` is the second half of the
     message."""
 
     code = "not_found"
 
     def __init__(
-        self, kind: str, ident: str, known: Iterable[str] | None = None, *, why: str = "it does not exist"
+        self, kind: str, record_id: str, known: Iterable[str] | None = None, *, why: str = "it does not exist"
     ) -> None:
         names = None if known is None else sorted(known)
         exists = "" if names is None else f"; existing: {', '.join(names)}" if names else "; none exists yet"
-        super().__init__(f"{kind} {ident!r} not found: {why}{exists}")
-        self.kind, self.ident, self.known = kind, ident, names
+        super().__init__(f"{kind} {record_id!r} not found: {why}{exists}")
+        self.kind, self.record_id, self.known = kind, record_id, names
 
     def details(self) -> dict[str, Any]:
-        return {"code": self.code, "kind": self.kind, "id": self.ident} | (
+        return {"code": self.code, "kind": self.kind, "id": self.record_id} | (
             {} if self.known is None else {"known": self.known}
         )
 
@@ -105,7 +105,8 @@ class Conflict(SlipwayError):
 
 
 class AccessRefused(SlipwayError):
-    """The project's auth file rejects the user or the operation, with this HTTP `status` and these `headers`."""
+    """The project's auth file has rejected the user or the operation. The response has this `status` and these
+    `headers`."""
 
     code = "access.refused"
 
@@ -115,8 +116,8 @@ class AccessRefused(SlipwayError):
 
 
 class ForeignHost(SlipwayError):
-    """The server has no auth file, and the request's host name is not one of its own. Another site may have made the
-    name resolve to this server (DNS rebinding)."""
+    """The deployment has no auth file, and the host name of the request is not one of its own. Another site may have
+    made that name resolve to this address (DNS rebinding)."""
 
     code = "host.refused"
 
@@ -128,7 +129,7 @@ class ForeignHost(SlipwayError):
 
 
 class ForeignOrigin(SlipwayError):
-    """The server has no auth file, and a page of another site sends the request."""
+    """The deployment has no auth file, and a page of another site has sent the request."""
 
     code = "origin.refused"
 
@@ -140,8 +141,8 @@ class ForeignOrigin(SlipwayError):
 
 
 class NotJson(SlipwayError):
-    """The server has no auth file, and the body's content type is one that a page of any site may send without the
-    browser asking this server first."""
+    """The deployment has no auth file, and the content type of the body is one that browsers let pages of any site send
+    without a preflight request."""
 
     code = "content_type.refused"
 
@@ -151,14 +152,14 @@ class NotJson(SlipwayError):
 
 
 class AuthBroken(SlipwayError):
-    """A handler of the project's auth file raised, or returned an unusable value. The message is for the log; clients
-    do not receive it."""
+    """A handler of the project's auth file raised, or returned an invalid value. The message is for the log; clients do
+    not receive it."""
 
     code = "auth.broken"
 
 
 class TooLarge(SlipwayError):
-    """Larger than a byte limit that an operator set."""
+    """Larger than a limit in bytes that an operator has set."""
 
     code = "too_large"
 
@@ -181,8 +182,8 @@ class StoreUnavailable(Unavailable):
 
 
 class Overloaded(Unavailable):
-    """Redis is above its high-water mark: new runs are rejected, and runs in progress continue. `ratio` is the used
-    part of its memory, `limit` the high-water mark."""
+    """The memory of Redis is above the high-water mark. New runs are rejected, and runs in progress continue. `ratio`
+    is the used part of the memory, `limit` the high-water mark."""
 
     code = "overloaded"
 
@@ -193,7 +194,7 @@ class Overloaded(Unavailable):
 
     @staticmethod
     def sentence(ratio: float, limit: float) -> str:
-        """The state of Redis's memory, with the figures."""
+        """How much memory Redis uses, and the limit, as a sentence."""
         return f"Redis's memory is {ratio:.1%} full; new runs are rejected above {limit:.0%}"
 
     def details(self) -> dict[str, Any]:
@@ -207,13 +208,13 @@ class Fenced(SlipwayError):
 
 
 class StoredDataError(SlipwayError):
-    """A stored value cannot be read: it is damaged, encrypted with another key, or of a class that is not allowed."""
+    """A stored value cannot be read: it is corrupt, encrypted with another key, or of a class that is not allowed."""
 
     code = "store.data"
 
 
 class RunFailure(SlipwayError):
-    """Why a run ended `failed`. `node` is the node that caused it, if a node did."""
+    """Why a run ended in the phase `failed`. `node` is the node that caused the failure, or None."""
 
     code = "run.failed"
 
@@ -223,7 +224,7 @@ class RunFailure(SlipwayError):
 
 
 class CeilingHit(RunFailure):
-    """The chain reached a ceiling. `ceiling` is what follows `ceiling.` in the code."""
+    """The chain reached a ceiling. `ceiling` is the part of the code after `ceiling.`."""
 
     def __init__(self, ceiling: str, limit: float, used: float, node: str | None = None) -> None:
         super().__init__(f"ceiling {ceiling} reached: {used:g} of {limit:g}", node)
@@ -239,26 +240,26 @@ class CeilingHit(RunFailure):
 
 
 class InputRefused(RunFailure):
-    """The graph's state schema rejects the input; the message names the field."""
+    """The graph's state schema rejects the input. The message names the field."""
 
     code = "input.invalid"
 
 
 class StateRefused(RunFailure):
-    """The state holds a value that cannot be stored; the message names its class and what to do."""
+    """The state contains a value that cannot be stored. The message names its class and what to do."""
 
     code = "state.refused"
 
 
 class GraphUnavailable(RunFailure):
-    """The graph does not import, does not compile, or its factory fails. Only the log has the reason, because an
-    exception of that code may contain addresses and passwords that it reads."""
+    """The graph cannot be imported or compiled, or its factory fails. Only the log has the reason, because the text of
+    an exception of the project's code may contain addresses and passwords."""
 
     code = "graph.unavailable"
 
 
 class NodeFailed(RunFailure):
-    """A node raised and its retries are used up. `error` is the exception's class name."""
+    """A node raised an exception, and its retries are used up. `error` is the name of the exception's class."""
 
     code = "node.failed"
 

@@ -1,9 +1,9 @@
 """Texts of exceptions and values that come from a graph's code. No function here raises, whatever that code does.
 
 An exception may be hostile: its `__str__`, `__repr__` or `__class__` raises, its metaclass returns a wrong name, or its
-message has a gigabyte. So classes are compared by `type()`, never through the object; names are read without calling
-metaclasses; every text is cut to a length that fits into a record; and exceptions that are raised while another one is
-described are discarded, `SystemExit` included.
+message has a gigabyte. So classes are compared with `type()`, and not with attributes of the object. Names are read
+without calling metaclasses. Every text is cut to a length that fits into a record. An exception that is raised while
+another one is described is discarded, including `SystemExit`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from types import TracebackType
 from typing import Any, Final
 
 LONGEST_TEXT: Final = 8192
-"""Characters of a message or a representation; the rest is cut."""
+"""The most characters of a message or a representation. The rest is cut."""
 
 LONGEST_TRACEBACK: Final = 32_768
-"""Characters of a traceback. A longer one is shown without causes, and its message is cut."""
+"""The most characters of a traceback. A longer traceback is logged without causes, and its message is cut."""
 
 _LONGEST_CHAIN: Final = 20
-"""Causes of an exception in a traceback. If there are more, none is included."""
+"""The most causes of an exception in a traceback. If it has more causes, none is included."""
 
 _FRAMES: Final = 60
-"""Frames in a traceback."""
+"""The most frames in a traceback."""
 
 _name_of: Final = type.__dict__["__name__"].__get__
 _traceback_of: Final = BaseException.__dict__["__traceback__"].__get__
@@ -51,7 +51,7 @@ def repr_of(value: object) -> str:
 
 
 def traceback_of(error: BaseException) -> str:
-    """Several lines for a log: where an exception was raised, its causes, and its message."""
+    """The traceback for the log, as several lines: where the exception was raised, its causes, and its message."""
     raised: TracebackType | None = _traceback_of(error)
     try:
         text = "".join(
@@ -65,8 +65,8 @@ def traceback_of(error: BaseException) -> str:
 
 
 def exception_being_handled(error: BaseException, folder: str) -> BaseException | None:
-    """The exception that code in `folder` was handling when it raised `error` by accident. None if it handled none, or
-    if `error` was raised on purpose (`raise … from`)."""
+    """The exception that code in `folder` was handling when it raised `error` unintentionally. None if it handled none,
+    or if `error` was raised intentionally (`raise … from`)."""
     caught: BaseException | None = _context_of(error)
     if caught is None or _cause_of(error) is not None:
         return None

@@ -6,8 +6,8 @@ command starts; without them `reach` does nothing.
 
 An attempt reaches these failpoints, in this order:
 
-    claim                 the run is claimed; nothing else was done
-    guard                 the timers of the ceilings run; the graph is not open yet
+    claim                 the run is claimed; nothing else has happened
+    guard                 the timers of the ceilings are running; the graph is not open yet
     load                  the graph is open, and the newest checkpoint was read
     superstep             a superstep starts: the first is `superstep`, the second `superstep:2`
     checkpoint            a write group of the attempt was acknowledged

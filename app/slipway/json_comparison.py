@@ -1,4 +1,4 @@
-"""How searches and filters compare JSON values."""
+"""Compares JSON values, for searches and filters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def equal(value: Any, expected: Any) -> bool:
-    """Equality as in JSON: `true` is not 1, although Python says so."""
+    """Equality as in JSON: `true` does not equal 1, as it does in Python."""
     return isinstance(value, bool) == isinstance(expected, bool) and bool(value == expected)
 
 

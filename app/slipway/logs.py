@@ -1,7 +1,7 @@
-"""Logs on standard error: text on a terminal, JSON elsewhere. Standard output is left to the results of commands.
+"""Logs on standard error: text on a terminal, JSON elsewhere. Standard output is only for the results of commands.
 
-Slipway logs through structlog and names each event `noun.past_participle` (`run.started`). Lines of libraries come
-through `logging` and get the same form.
+Slipway logs with structlog, and the name of each event is `noun.past_participle` (`run.started`). Libraries log with
+`logging`; their lines are converted to the same form.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
 
 _QUIETER: Final = {"uvicorn": logging.WARNING, "asyncio": logging.WARNING, "httpx": logging.WARNING}
-"""Libraries that log too much at Slipway's level, with the lowest level that is logged of each."""
+"""Libraries that log too many lines at Slipway's level, with the lowest level of each that is logged."""
 
 _INCOMPLETE_RESPONSE: Final = "ASGI callable returned without completing response."
-"""What uvicorn logs when a response is closed without its terminating chunk, so that the client reconnects. A stopping
-process does that on purpose with every open stream."""
+"""uvicorn logs this when a response is closed without its last chunk. A stopping process closes every open stream in
+this way, so that its client reconnects."""
 
 
 def configure(settings: Settings, process: str) -> None:
@@ -62,7 +62,7 @@ def _is_unexpected(record: logging.LogRecord) -> bool:
 
 
 def _rendering(log_format: str) -> list[Processor]:
-    """The processors that render a line; `auto` means text if standard error is a terminal."""
+    """The processors that render a line. `auto` means text if standard error is a terminal, else JSON."""
     terminal = sys.stderr.isatty()
     if log_format == "json" or (log_format == "auto" and not terminal):
         return [
@@ -78,7 +78,7 @@ def _rendering(log_format: str) -> list[Processor]:
 
 
 def _exception_as_text(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Renders the exception of a line without trusting it: the `__str__` of a graph's exception may raise."""
+    """Renders the exception of a line. A graph's exception may be hostile: its `__str__` may raise."""
     raised = event.pop("exc_info", None)
     if isinstance(raised, tuple):
         raised = raised[1]
@@ -100,6 +100,6 @@ class _ProcessName:
         self._process = process
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> dict[str, Any]:
-        event.pop("color_message", None)  # uvicorn's second copy of each message
+        event.pop("color_message", None)  # uvicorn adds a second copy of each message
         event.setdefault("process", self._process)
         return dict(event)

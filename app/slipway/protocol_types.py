@@ -1,4 +1,4 @@
-"""Types of the protocol that both request bodies and handler values use, so that both are checked in the same way."""
+"""Types of the protocol that request bodies and handler values share, so that both are validated in the same way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ StreamMode = Literal[
 ]
 Durability = Literal["sync", "async", "exit"]
 Strategy = Literal["delete", "keep_latest"]
-"""What happens to a thread when its time to live has ended."""
+"""What happens to a thread when its time to live ends."""
 MultitaskStrategy = Literal["reject", "interrupt", "rollback", "enqueue"]
 
 RESERVED_METADATA: Final = frozenset(
@@ -43,7 +43,7 @@ RESERVED_CONFIG: Final = (
     "__pregel_node_finished",
     "__context_provided__",
 )
-_READ_BY_THE_SERVER: Final = frozenset(
+_INTERNAL_MEMBERS: Final = frozenset(
     {
         "assistant_id",
         "ceilings",
@@ -64,9 +64,9 @@ LONGEST_WEBHOOK: Final = 65536
 LONGEST_DELAY_S: Final = 366 * 86400
 
 
-def is_of_the_server(name: str) -> bool:
-    """Whether the server or LangGraph reads or writes the member `name` of `configurable`."""
-    return name in _READ_BY_THE_SERVER or name.startswith(("__", *RESERVED_CONFIG))
+def is_internal_member(name: str) -> bool:
+    """Whether Slipway or LangGraph reads or writes the member `name` of `configurable`."""
+    return name in _INTERNAL_MEMBERS or name.startswith(("__", *RESERVED_CONFIG))
 
 
 def one_error(message: str) -> WrapValidator:
@@ -101,7 +101,7 @@ Webhook = Annotated[
 
 
 class SendBody(BaseModel):
-    """A node to execute next, with its own input."""
+    """A node to execute next, with the input for that node."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -125,6 +125,6 @@ class CommandBody(BaseModel):
     goto: Goto = None
 
     def public(self) -> JsonObject:
-        """The members that were sent. Null means absent, but a `resume` of null counts if it is the only member."""
+        """The members that were sent. Null means absent, except a `resume` of null that is the only member."""
         sent = self.model_dump(include={"resume", "update", "goto"} & self.model_fields_set)
         return {name: value for name, value in sent.items() if value is not None or len(sent) == 1}

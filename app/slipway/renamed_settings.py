@@ -1,6 +1,6 @@
-"""Detects options under their former names, so that an operator learns that they have no effect any more.
+"""Detects options under their former names, to warn the operator that these names no longer have an effect.
 
-Options had no prefix in early versions: `MAX_STEPS` is `SLIPWAY_MAX_STEPS` now."""
+In early versions, options had no prefix: `MAX_STEPS` is now `SLIPWAY_MAX_STEPS`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from slipway.environment_variables import variable_of
 from slipway.settings import Settings
 
 _COMMON_NAMES: Final = frozenset({"config", "host", "log_format", "log_level", "port", "redis_url"})
-"""Former names that many other programs use too, so that they are not reported. `PORT` and `REDIS_URL` still count."""
+"""Former names that are not reported, because many other programs use them. `PORT` and `REDIS_URL` still have an
+effect."""
 
 
 def renamed_options_in(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Values under former names, by option. Only values that the option would accept, of options that are not set under
-    their present name."""
+    """Values that are set under former names, by option. Includes only options that are not set under their current
+    name, and only values that the option would accept."""
     own = os.environ if environment is None else environment
     found: dict[str, str] = {}
     for option, field in Settings.model_fields.items():

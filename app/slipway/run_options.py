@@ -1,7 +1,7 @@
-"""What a run's graph is called with: the object that the protocol shows as `kwargs` of a run.
+"""The run options: what the graph of a run is called with. The protocol shows them as `kwargs` of the run.
 
-The options are stored as one JSON object in the field `kwargs` of the run's record, without the members that have their
-default and without `config.metadata`, which is part of the run's metadata. They never change after the run is created.
+They are stored as one JSON object in the field `kwargs` of the run's record, without members that have their default
+value, and without `config.metadata`, which is part of the run's metadata. They never change after the run is created.
 """
 
 from __future__ import annotations
@@ -53,48 +53,51 @@ def _object_if_none(value: Any) -> Any:
 
 
 Flag = Annotated[bool, Strict()]
-"""A JSON boolean: neither a number nor a text is taken for one."""
+"""A JSON boolean. Numbers and texts are rejected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """The annotations are checked where an authorize handler has written the options; request bodies are checked before
-    (`api/bodies/runs.py`)."""
+    """The run options. The annotations are only checked for options that an authorize handler has written. Those of a
+    request are checked by its body (`api/bodies/runs.py`)."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     input: Any = None
-    """The graph's input. None with no command continues from the thread's last checkpoint."""
+    """The input of the graph. If it is None and there is no command, the run continues from the thread's last
+    checkpoint."""
     command: Annotated[JsonObject, AfterValidator(_checked_command)] | None = None
     """LangGraph's Command: `resume`, `update` and `goto`. `resume` answers an interrupt."""
     config: Annotated[JsonObject, AfterValidator(_checked_config)] = field(default_factory=dict)
-    """The request's RunnableConfig over the assistant's, see `RunConfig`."""
+    """The RunnableConfig of the request over that of the assistant. See `RunConfig`."""
     context: Annotated[JsonObject, BeforeValidator(_object_if_none)] = field(default_factory=dict)
-    """What nodes read as `runtime.context`: the request's over the assistant's."""
+    """What nodes read as `runtime.context`: the context of the request over that of the assistant."""
     stream_mode: list[StreamMode | Literal["checkpoints/brief"]] = field(default_factory=lambda: ["values"])
-    """What is appended to the event log."""
+    """The stream modes whose events are appended to the event log."""
     interrupt_before: Nodes | None = None
-    """Breakpoints before these nodes."""
+    """The nodes before which there is a breakpoint."""
     interrupt_after: Nodes | None = None
-    """Breakpoints after these nodes."""
+    """The nodes after which there is a breakpoint."""
     webhook: Webhook | None = None
-    """The URL, or the path of this deployment, that is called when the run has ended."""
+    """A URL, or a path of this deployment, that is called when the run has ended."""
     feedback_keys: list[str] | None = None
     """Stored and shown, never read."""
     temporary: Flag = False
     """The thread was created for this run and is deleted when the run ends."""
     subgraphs: Flag = False
-    """Events of subgraphs are appended too."""
+    """Events of subgraphs are appended as well."""
     resumable: Flag = False
     """Stored and shown. Every event stream can be resumed."""
     checkpoint_during: Flag = True
-    """The older name of a `durability` other than `exit`; always agrees with it."""
+    """The older option for `durability`. True means a durability other than `exit`, and always agrees with it."""
     durability: Durability = "async"
-    """When checkpoints are stored: before the next superstep (`sync`), during it (`async`) or at the end (`exit`)."""
+    """When a checkpoint is stored: before the next superstep (`sync`), during it (`async`), or when the run ends
+    (`exit`)."""
     checkpoint: JsonObject | None = None
-    """The checkpoint to start from: `checkpoint_id`, `checkpoint_ns`, `checkpoint_map`. None for the latest one."""
+    """The checkpoint from which the run starts: `checkpoint_id`, `checkpoint_ns`, `checkpoint_map`. None for the latest
+    one."""
     strict_resume: Flag = False
-    """A `resume` that matches no open interrupt fails the run."""
+    """The run fails if its `resume` matches no open interrupt."""
 
     @property
     def answers_interrupt(self) -> bool:
@@ -103,7 +106,7 @@ class RunOptions:
 
     @property
     def continues(self) -> bool:
-        """Whether the run continues what the thread's last run left: with an answer, or with no input at all."""
+        """Whether the run continues from the state of the thread: with an answer, or without input."""
         return self.answers_interrupt or (self.command is None and self.input is None)
 
     @property
@@ -122,8 +125,8 @@ class RunOptions:
         return {name: getattr(self, name) for name in _NAMES}
 
     def public(self, ids: Mapping[str, str], metadata: Mapping[str, Any], attempt: int) -> dict[str, Any]:
-        """`kwargs` as clients see it. `config` repeats what nodes find there: the run's `ids`, its metadata, the number
-        of the attempt (0 before the first claim) and the checkpoint that it starts from."""
+        """`kwargs` as clients receive it. Its `config` contains what nodes find there: the run's `ids`, its metadata,
+        the number of the attempt (0 before the first claim), and the checkpoint from which it starts."""
         config = {
             **self.config,
             "configurable": {**self.configurable, **(self.checkpoint or {}), **ids},

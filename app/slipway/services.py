@@ -1,4 +1,4 @@
-"""Opens the connections to Redis and builds every store. Web processes, workers and commands all start here."""
+"""Opens the connections to Redis and builds all stores, for web processes, workers and commands."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ Process = Literal["web", "worker", "cli"]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The connections and stores of a process. `lease_renewer` and `executions` exist in web processes and workers,
-    `inline` in web processes, which also measure `health`. `auth` is the project's auth file in workers, which
-    authorize the runs that they create and start; in web processes it is in `Extensions`."""
+    """The connections and stores of a process. `lease_renewer` and `executions` exist in web processes and workers;
+    `inline` exists in web processes, and only they measure `health`. `auth` is the project's auth file in workers,
+    which authorize the runs that they create and start. In web processes the auth file is in `Extensions`."""
 
     settings: Settings
     config: LangGraphJson
@@ -97,9 +97,9 @@ class Services:
 
 @asynccontextmanager
 async def open_services(settings: Settings, graphs: Graphs, process: Process) -> AsyncIterator[Services]:
-    """Opens everything, and closes it on leaving. Raises `ConfigError` when it needs more connections than the process
-    may open, and in a worker when the auth file cannot be loaded. A web process and a worker wait while Redis is
-    unavailable; a command raises `StoreUnavailable`."""
+    """Opens all connections and stores, and closes them on exit. Raises `ConfigError` if the process needs more
+    connections than it may open and, in a worker, if the auth file cannot be loaded. While Redis is unavailable, a web
+    process and a worker wait, and a command raises `StoreUnavailable`."""
     connection_budget.check(settings, process)
     async with AsyncExitStack() as stack:
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
@@ -213,7 +213,7 @@ def _stores(
 async def _store(
     settings: Settings, config: LangGraphJson, graphs: Graphs, pipeline: Pipeline, keys: Keys
 ) -> RedisStore:
-    """The long-term store with the vector index of langgraph.json; the embedding function is the project's code."""
+    """The long-term store with the vector index of langgraph.json. The embedding function may be the project's code."""
     section = config.store
     index = None if section.index is None else await asyncio.to_thread(VectorIndex, section.index, graphs.attribute)
     store = RedisStore(pipeline, keys, max_item_bytes=settings.max_store_item_bytes, index=index, ttl=section.ttl)
@@ -228,7 +228,7 @@ def _thread_ttl(config: LangGraphJson) -> ThreadTtl | None:
 
 
 async def _executing(services: Services, process: Process, stack: AsyncExitStack) -> Services:
-    """Adds what a process needs to execute runs: heartbeats, and in web processes the executor of inline runs."""
+    """Adds what a process needs to execute runs: heartbeats and, in web processes, the executor of inline runs."""
     lease_renewer = LeaseRenewer(
         services.address, services.keys, worker_id(), services.settings, is_worker=process == "worker"
     )

@@ -1,7 +1,7 @@
-"""Every option of Slipway with its default, its unit and its help, and the combinations that are rejected.
+"""Every option of Slipway with its default, its unit and its description, and the combinations that are rejected.
 
-Each option is an environment variable: `max_steps` is `SLIPWAY_MAX_STEPS` (see `environment_variables`). The
-environment is read by `Settings.load` only; `Settings(...)` uses nothing but its arguments.
+Each option has an environment variable: `SLIPWAY_MAX_STEPS` for `max_steps` (see `environment_variables`). Only
+`Settings.load` reads the environment; `Settings(...)` uses only its arguments.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
 _HOST_NAME: Final = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]+:[0-9a-f:.]*")
-"""A name, `*.name` for all names below it, an address without its brackets, or `*`."""
+"""A host name, `*.name` for all names below it, an IP address without brackets, or `*`."""
 
 NOT_ENFORCED: Final = {
     name: f"{what} are not counted yet, so this ceiling cannot be enforced; leave it out"
@@ -33,7 +33,7 @@ NOT_ENFORCED: Final = {
 
 
 class Settings(BaseModel):
-    """All options, checked together. Frozen: they do not change while a process runs."""
+    """All options, validated together. They do not change while a process is running."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -192,8 +192,9 @@ class Settings(BaseModel):
     def load(
         cls, environment: Mapping[str, str] | None = None, project: Mapping[str, str] | None = None, **given: Any
     ) -> Self:
-        """Reads the options: `given` (the command line, where it is not None), over the `environment` of the process,
-        over the `project`'s `env` in langgraph.json. Raises `ConfigError` that names the variable."""
+        """Reads the options. An option in `given` (the command line) that is not None takes precedence over the
+        `environment` of the process, which takes precedence over the `env` in langgraph.json (`project`). Raises
+        `ConfigError`, which names the variable."""
         own = os.environ if environment is None else environment
         found = platform_options(own)
         for variables in (project or {}, own):
@@ -204,8 +205,8 @@ class Settings(BaseModel):
 
     @classmethod
     def of(cls, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Self:
-        """Settings of those `values` that are options. Raises `ConfigError` that names each invalid option, by its
-        variable in `names` if it has one there."""
+        """The settings with those `values` that are options. Raises `ConfigError`, which names the variable of each
+        invalid option: the one in `names`, else its usual name."""
         try:
             return cls(**{name: value for name, value in values.items() if name in cls.model_fields})
         except ValidationError as error:
@@ -254,12 +255,12 @@ class Settings(BaseModel):
 
     @property
     def redis(self) -> str:
-        """The address of Redis with its secrets, and with the options of its certificate as redis-py spells them in a
-        URL. Raises `ConfigError` when no address is set."""
+        """The address of Redis with its password, and with the settings of its certificate as redis-py expects them in
+        a URL. Raises `ConfigError` if no address is set."""
         if self.redis_url is None:
             raise ConfigError(
                 f"{variable_of('redis_url')} must be set, or one of {', '.join(REDIS_URL_NAMES)}; "
-                "only `slipway dev` brings its own server"
+                "only `slipway dev` starts a server itself"
             )
         url = self.redis_url.get_secret_value()
         checks = {"ssl_cert_reqs": None if self.redis_tls_verify else "none", "ssl_ca_certs": self.redis_ca_file}
@@ -275,8 +276,8 @@ def config_file() -> Path:
 
 
 def _sentence(problem: ErrorDetails, names: Mapping[str, str]) -> str:
-    """Such as `SLIPWAY_MAX_STEPS: Input should be greater than or equal to 1`; without the value, which may be a
-    secret."""
+    """Such as `SLIPWAY_MAX_STEPS: Input should be greater than or equal to 1`. The value is left out, because it may be
+    a secret."""
     option = "_".join(str(part) for part in problem["loc"])
     return f"{names.get(option, variable_of(option))}: {problem['msg']}"
 

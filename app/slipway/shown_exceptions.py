@@ -1,5 +1,5 @@
-"""The text of a graph's exceptions that clients receive: the message, if the class is written for people to read; for
-all other classes one fixed sentence, because the message may contain addresses and passwords."""
+"""The text that clients receive of an exception of a graph. It is the message, if messages of that class are written
+for people. For all other classes it is a fixed sentence, because the message may contain addresses and passwords."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def public_text(error: BaseException) -> str:
 
 
 def public_repr(error: BaseException) -> str:
-    """`repr` for states and streams, with the fixed sentence if clients may not receive the message."""
+    """The `repr` for states and streams. It contains the fixed sentence if clients may not receive the message."""
     return repr_of(error) if is_a(error, SHOWN) else f"{class_name(error)}({HIDDEN!r})"

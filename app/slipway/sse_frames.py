@@ -1,4 +1,4 @@
-"""Server-sent events as bytes. No other Python module spells this format; scripts use the Lua function `frame`, which
+"""Server-sent events as bytes. No other Python module encodes this format. Scripts use the Lua function `frame`, which
 builds the same bytes (`tests/runs/test_sse_frames.py` compares both).
 
 A *frame* is one event without its id, because Redis assigns the id when the frame is appended to an event log. A
@@ -16,28 +16,28 @@ HEARTBEAT: Final = b": heartbeat\r\n"
 """A comment. No blank line follows it: older JavaScript clients read a blank line as an empty event."""
 
 RETRY: Final = b"retry: 1000\r\n"
-"""Makes a browser reconnect after 1000 ms. It belongs into the first block: older JavaScript clients read a block of
-its own as an empty event."""
+"""Makes a browser reconnect after 1000 ms. It must be a part of the first event block, because older JavaScript clients
+read a separate block as an empty event."""
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
 _ID: Final = b"id: "
 
 
 def event_name(text: str) -> str:
-    """`text` with control characters replaced, so that it stays on one line. Names of nodes may contain any."""
+    """`text` with its control characters replaced, so that it is one line. Names of nodes may contain any character."""
     return _CONTROL.sub("\ufffd", text) if _CONTROL.search(text) else text
 
 
 def encode_frame(name: str, data: bytes) -> bytes:
-    """`name` must be one line (see `event_name`); `data` is compact JSON. Without a name, browsers receive the event
-    as a plain message."""
+    """The frame of an event. `name` must be one line (see `event_name`), and `data` compact JSON. If the name is empty,
+    browsers receive the event as a `message`."""
     if not name:
         return b"data: %b\r\n" % data
     return b"event: %b\r\ndata: %b\r\n" % (name.encode(), data)
 
 
 def encode_block(name: str, data: bytes, event_id: str = "") -> bytes:
-    """An event as clients receive it. Without an id a client cannot resume after it."""
+    """An event as clients receive it. If it has no id, a client cannot resume after it."""
     return with_id(encode_frame(name, data), event_id)
 
 

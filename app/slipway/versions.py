@@ -1,4 +1,4 @@
-"""Versions of installed packages, and of Slipway itself where it runs from a checkout."""
+"""The versions of installed packages, and of Slipway itself in a checkout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ UNKNOWN: Final = "0.0.0"
 
 
 def version_of(package: str) -> str:
-    """The version of a package, or `0.0.0` if it is not installed. Slipway's own is also read from a checkout."""
+    """The version of a package, or `0.0.0` if it is not installed. The version of Slipway is also read from a
+    checkout."""
     try:
         return version(package)
     except PackageNotFoundError:

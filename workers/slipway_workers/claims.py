@@ -1,10 +1,10 @@
-"""How a worker claims runs: arq's `Worker`, with three parts replaced.
+"""Claims runs with arq's `Worker`, of which three parts are replaced.
 
-- *Latency*: arq polls the queue. Here a process that queues a job pushes a token to a list, and the token wakes exactly
-  one of the workers that wait with a blocking pop.
-- *Claims*: arq needs three round trips for a job, and checks only the first jobs of the queue. Here one script claims
+- *Latency*: arq polls the queue. Here, a process that queues a job pushes a token to a list. The token wakes exactly
+  one of the workers that wait for the list with a blocking pop.
+- *Claims*: arq needs three round trips for a job, and checks only the first jobs of the queue. Here, one script claims
   as many due runs as the worker has free slots.
-- *Crash*: arq retries a job after its timeout. Here a worker is live as long as its leases are renewed (`leases`,
+- *Crash*: arq retries a job after its timeout. Here, a run is reclaimed when its lease is no longer renewed (`leases`,
   `duties.reaper`).
 
 arq's retries, results and pickled arguments are not used: a job is its id, `<run id>:<attempt>`.
@@ -32,14 +32,14 @@ from slipway.runs.worker_wake import WorkerWake
 log = structlog.get_logger(__name__)
 
 MAX_WAIT_S: Final = 1.0
-"""Seconds after which a worker claims without a token. A lost token delays a run by at most this."""
+"""Seconds after which a worker claims without a token. A lost token delays a run by at most this time."""
 
 RunHandler = Callable[[dict[str, Any], Run], Awaitable[None]]
 
 
 class ClaimingWorker(Worker):
-    """Claims runs and executes each in a task, by `handler`. `wake` is a pipeline of its own, because the pop blocks
-    it."""
+    """Claims runs and calls `handler` for each in a task. `wake` is a separate pipeline, because the blocking pop
+    blocks it."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class ClaimingWorker(Worker):
         self.suspects = CrashSuspects()
 
     async def main(self) -> None:
-        """Claims and executes runs until `stop_claiming`, then waits for those that execute."""
+        """Claims and executes runs until `stop_claiming` is called, then waits until the executing runs end."""
         wait_s = 0.0
         while self.allow_pick_jobs:
             if len(self.tasks) >= self.max_jobs:
@@ -90,8 +90,8 @@ class ClaimingWorker(Worker):
         self._slot_free.set()
 
     async def _claim(self, wait_s: float) -> float:
-        """Claims runs for the free slots, after at most `wait_s` seconds of waiting for a token. Returns how many
-        seconds to wait the next time.
+        """Waits at most `wait_s` seconds for a token, and claims runs for the free slots. Returns the seconds to wait
+        the next time.
 
         The pop and the claim are sent together: Redis executes the claim as soon as a token ends the pop, so both need
         one round trip."""
@@ -116,8 +116,8 @@ class ClaimingWorker(Worker):
         task.add_done_callback(lambda _: self._on_end(job_id, run))
 
     async def run_job(self, job_id: str, score: int, run: Run | None = None) -> None:
-        """Executes one attempt. An unexpected exception is logged and counts as an attempt, because the lease is not
-        renewed any more."""
+        """Executes one attempt. An unexpected exception is logged. It counts as an attempt, because the lease is no
+        longer renewed."""
         assert run is not None
         try:
             await self._run_attempt(self.ctx, run)
@@ -133,6 +133,7 @@ class ClaimingWorker(Worker):
 
 
 def ignore_reply(reply: asyncio.Future[Any]) -> None:
-    """Callback for a command whose reply does not matter. The claim that follows raises the same error."""
+    """The callback for a command whose reply is not needed. If it failed, the claim that follows raises the same
+    error."""
     if not reply.cancelled():
         reply.exception()

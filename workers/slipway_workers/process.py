@@ -1,4 +1,4 @@
-"""A worker process: claims runs, executes them, performs duties, and drains when it is asked to stop."""
+"""A worker process: claims runs, executes them, performs duties, and drains when it is to stop."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ log = structlog.get_logger(__name__)
 DUTIES: Final[tuple[Callable[[Services], Duty], ...]] = (
     Reaper,  # reclaims the runs of workers that died
     TrashCollector,  # deletes the checkpoints of deleted threads
-    Reconciler,  # repairs records that disagree
-    Retention,  # deletes or prunes threads whose time to live is over
+    Reconciler,  # repairs records that contradict each other
+    Retention,  # deletes or prunes threads whose time to live has ended
     Scheduler,  # creates the runs of crons
-    StoreSweeper,  # deletes store items whose time to live is over
+    StoreSweeper,  # deletes store items whose time to live has ended
     Deliveries,  # calls webhooks
-    LayoutWatch,  # ends this worker once a later release has raised the layout of the store
+    LayoutWatch,  # ends this worker when a later release has raised the layout of the store
 )
 
 _STOP_TIMEOUT_S: Final = 2.0
-"""Seconds that executions have to release their runs after they were stopped within a superstep."""
+"""Seconds within which executions must release their runs after they were stopped within a superstep."""
 
 ServeInProcess = Callable[[Services], AbstractAsyncContextManager[None]]
-"""Lets the graphs of this process call the API without a network while the context is open."""
+"""A context in which the graphs of this process can send requests to the API without a network."""
 
 
 async def run(settings: Settings, serve_in_process: ServeInProcess) -> None:
@@ -67,7 +67,7 @@ async def run(settings: Settings, serve_in_process: ServeInProcess) -> None:
 
 
 class WorkerProcess:
-    """The claim loop, the duties and the executions of one process. `wake` is a connection of its own for claims."""
+    """The claim loop, the duties and the executions of one process. `wake` is a separate connection for claims."""
 
     def __init__(self, services: Services, wake: Pipeline) -> None:
         assert services.executions is not None
@@ -87,12 +87,12 @@ class WorkerProcess:
         self._duties = {kind: kind(services) for kind in DUTIES}
 
     def request_stop(self) -> None:
-        """Makes `work` drain and return, as a signal does."""
+        """Makes `work` drain and return, like a signal."""
         self._stop_requested.set()
 
     async def work(self) -> None:
-        """Returns after a drain: a signal asked for it, or a background task ended. Only `LayoutWatch` ends by itself;
-        another task that ends is a bug."""
+        """Works until a signal arrives or a background task ends, then drains and returns. Of the background tasks,
+        only `LayoutWatch` may end; if another one ends, that is a bug."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.request_stop)
@@ -114,7 +114,7 @@ class WorkerProcess:
         stopped within their superstep."""
         log.info("worker.draining", runs=len(self.executions.current))
         self.claims.stop_claiming()
-        # ends the blocking pop of this worker; if another worker gets the token, it claims once more and finds nothing
+        # ends the blocking pop of this worker; if another worker pops the token, it tries to claim and gets nothing
         WorkerWake(self.services.pipeline, self.services.keys).wake_one().add_done_callback(ignore_reply)
         self.executions.drain()
         await asyncio.wait({claims}, timeout=self.services.settings.drain_s)
@@ -123,7 +123,7 @@ class WorkerProcess:
         log.info("worker.drained", runs_left=len(self.executions.current))
 
     async def run_attempt(self, ctx: dict[str, Any], run: Run) -> None:
-        """Executes a run that was claimed just now. If the worker drains already, the run is released at once."""
+        """Executes a run that was just claimed. If the worker is draining already, the run is released at once."""
         execution = self.executions.open(run, on_cleared=self.claims.suspects.remove)
         try:
             if await self._start_permission.check(execution.attempt):

@@ -1,9 +1,9 @@
 """Authorizes runs that start long after they were created.
 
-The auth file authorized a run when it was created. If the run starts more than `AUTHORIZED_FOR_S` seconds later (it was
-delayed, waited for another run of its thread or for a live worker, or is a further attempt), it is authorized again:
-for the same user, with the access filters of now. A run that is denied ends as failed without having executed, and its
-thread remains unchanged. If the auth file fails, the run goes back to the queue for a while.
+The auth file has authorized a run when it was created. If the run starts more than `AUTHORIZED_FOR_S` seconds later (it
+was delayed, waited for another run of its thread or for a live worker, or this is a further attempt), it is authorized
+again: for the same user, with the current access filters. A run that is denied fails without having executed, and its
+thread remains unchanged. If the auth file fails, the run is released to the queue and claimed again later.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from slipway.services import Services
 log = structlog.get_logger(__name__)
 
 AUTHORIZED_FOR_S: Final = 10.0
-"""Seconds for which an authorization counts, so that a run that starts at once needs no second one."""
+"""Seconds for which an authorization is valid. A run that starts at once needs no second one."""
 _RETRY_MS: Final = 15_000
-"""Time until a run is claimed again after the auth file failed."""
+"""Milliseconds until a run can be claimed again after the auth file has failed."""
 _FORBIDDEN: Final = 403
 
 
@@ -37,10 +37,10 @@ class StartPermission:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._auth_failed: set[str] = set()
-        """Runs for which the auth file failed, so that this is logged once for each run."""
+        """The runs for which the auth file has failed. The failure is logged once for each run."""
 
     async def check(self, attempt: Attempt) -> bool:
-        """Whether to execute the run. If not, it has ended or was released."""
+        """Whether the run may be executed. If not, this method has ended or released it."""
         run, auth = attempt.run, self._services.auth
         has_user = run.user is not None or run.changed_by
         if auth is None or not has_user or run.authorized_s_ago < AUTHORIZED_FOR_S or attempt.cancel is not None:
@@ -67,7 +67,7 @@ class StartPermission:
         )
 
     async def _fail(self, attempt: Attempt, error: Exception) -> bool:
-        """Ends the run as failed. Returns False if it is to be cancelled instead, which an execution does."""
+        """Fails the run. Returns False if the run is to be cancelled instead, which the execution does."""
         run = attempt.run
         denial = AccessRefused(_FORBIDDEN, f"the user of this run is not authorized to execute it any more: {error}")
         failure = failure_of(denial, ceiling_hit=None, node=None, node_completed=False)

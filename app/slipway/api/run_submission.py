@@ -14,7 +14,7 @@ from slipway.api.header_policy import forwarded_headers
 from slipway.api.idempotent_ids import idempotent_id
 from slipway.api.shared_objects import services_of
 from slipway.errors import RefusedRequest
-from slipway.protocol_types import is_of_the_server
+from slipway.protocol_types import is_internal_member
 from slipway.runs.idempotency import HEADER, VALID_S
 from slipway.runs.record import Run, RunSpec, new_id
 from slipway.runs.run_request import RunIds, RunRequest
@@ -96,6 +96,6 @@ def check_stateless(body: RunBody) -> None:
 def _graph_headers(connection: HTTPConnection) -> dict[str, str]:
     """The headers that nodes read in `configurable`. Headers with the name of a member that the server or LangGraph
     reads there are left out: browsers send a header `priority`, for example."""
-    headers = ((name, value) for name, value in connection.headers.items() if not is_of_the_server(name))
+    headers = ((name, value) for name, value in connection.headers.items() if not is_internal_member(name))
     forwarded = forwarded_headers(headers, services_of(connection).config.http.configurable_headers)
     return forwarded | {name: connection.headers[name] for name in _TRACE_HEADERS if name in connection.headers}

@@ -1,8 +1,9 @@
 """Calls the webhooks of runs that have ended, except internal ones, which web processes call
-(`slipway.api.host_app.own_webhooks`). The addresses that `webhooks.url` of langgraph.json forbids are never called.
+(`slipway.api.host_app.internal_webhooks`). Addresses that `webhooks.url` of langgraph.json does not allow are never
+called.
 
-Interval: `slipway.webhooks.deliveries.INTERVAL_S`; at once when a run that has a webhook ended in this process.
-Who: every worker; a script hands each delivery to one process at a time, with a lease.
+Interval: `slipway.webhooks.deliveries.INTERVAL_S`; at once when a run with a webhook has ended in this process.
+Who: every worker; a script assigns each delivery to one process at a time, with a lease.
 Logs: `webhook.delivered`, `webhook.failed`, `webhook.rejected` for each try (`slipway.webhooks.deliveries`).
 """
 
@@ -23,14 +24,14 @@ from slipway.webhooks.urls import UrlPolicy
 
 _CONNECT_S: Final = 5.0
 _NO_REUSE: Final = httpx.Limits(max_keepalive_connections=0)
-"""Connections are not reused: a connection is found by its address, but its certificate was checked for one name, and
-another name may have the same address."""
+"""Connections are not reused. They would be selected by address, but the certificate was verified for one host name,
+and another host name may have the same address."""
 
 
 class Deliveries(WebhookDeliveries):
     """One round starts the deliveries that are due.
 
-    If internal webhooks are not allowed at all, no web process takes their deliveries. They are taken here then, and
+    If internal webhooks are not allowed at all, no web process claims their deliveries. Then they are claimed here, and
     fail with the reason.
     """
 
@@ -57,15 +58,15 @@ class Deliveries(WebhookDeliveries):
 
 
 class CheckedAddressTransport(httpx.AsyncBaseTransport):
-    """Resolves a host, checks that each of its addresses is allowed, and connects to the address that it checked. The
-    certificate must be for the name."""
+    """Resolves a host name, checks that all of its addresses are allowed, and connects to an address that was checked.
+    The certificate must be valid for the host name."""
 
     def __init__(self, urls: UrlPolicy) -> None:
         self._urls = urls
 
     @cached_property
     def _inner(self) -> httpx.AsyncHTTPTransport:
-        """Created for the first call: loading the certificates of all authorities takes megabytes."""
+        """Created when it is first needed, because loading the certificates of all authorities takes megabytes."""
         return httpx.AsyncHTTPTransport(limits=_NO_REUSE)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -74,7 +75,7 @@ class CheckedAddressTransport(httpx.AsyncBaseTransport):
         pinned = httpx.Request(
             request.method,
             request.url.copy_with(host=address),
-            headers=request.headers,  # `Host` remains the name
+            headers=request.headers,  # `Host` still has the host name
             stream=request.stream,
             extensions=extensions,
         )

@@ -1,8 +1,8 @@
 """The base of duties that one worker performs for the whole deployment.
 
-Election: before each round a worker acquires the key of the duty in Redis, or extends it. The key expires after
-`HELD_FOR_ROUNDS` intervals, so another worker takes the duty over at most that much later; it does so at once if the
-holder is no longer listed among the live workers.
+Election: before each round a worker acquires the key of the duty in Redis, or extends its lifetime. The key expires
+after `KEY_TTL_ROUNDS` intervals. So if the worker dies, another worker acquires the duty after at most that time; at
+once, if the first is no longer listed among the live workers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from slipway.duties import Duty
 from slipway.health.scripts import HealthScripts
 from slipway.services import Services
 
-HELD_FOR_ROUNDS: Final = 2
+KEY_TTL_ROUNDS: Final = 2
 
 
 class ExclusiveDuty(Duty):
@@ -26,4 +26,4 @@ class ExclusiveDuty(Duty):
         self._election = HealthScripts(services.pipeline, services.keys)
 
     async def may_run(self) -> bool:
-        return await self._election.acquire_duty(self.name, self._worker, int(HELD_FOR_ROUNDS * self.interval_s * 1000))
+        return await self._election.acquire_duty(self.name, self._worker, int(KEY_TTL_ROUNDS * self.interval_s * 1000))

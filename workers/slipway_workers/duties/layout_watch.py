@@ -1,7 +1,7 @@
 """Ends a worker whose release is older than the data: a later release has raised the layout version of the store.
 
 Interval: `heartbeat_s`.
-Who: every worker, for itself. The duty finishes, and a worker whose duty has finished drains and exits.
+Who: every worker, for itself. When the layout is newer the duty finishes, and then the worker drains and exits.
 Logs: `layout.too_new`, once.
 """
 

@@ -1,14 +1,13 @@
-"""Reclaims the runs of workers that sent no heartbeat for one lease: queues them again, or fails them when all attempts
-are used.
+"""Reclaims the runs of workers that have sent no heartbeat for `lease_s` seconds: queues them again, or fails them if
+all attempts are used up.
 
-Interval: `reap_every_s`, at most a quarter of what remains of a lease after a heartbeat; sooner when the next lease
-expires sooner.
+Interval: `reap_every_s`, but at most a quarter of `lease_s` - `heartbeat_s`; sooner if the next lease expires sooner.
 Who: every worker; one script reclaims each run once.
 Logs: `reaper.run_reclaimed` for each run.
 
-After an outage of Redis every lease looks expired. So for one lease of time after this process lost its connection, or
-after a round failed, it reclaims nothing: live workers can send a heartbeat first. The script has the same rule for
-outages that it can notice itself (`leases.grace_period_of`).
+After an outage of Redis, all leases have expired although their workers are alive. So for `lease_s` seconds after this
+process has lost its connection, or after a round has failed, nothing is reclaimed, and live workers can send a
+heartbeat first. The script applies the same rule to outages that it detects itself (`leases.grace_period_of`).
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Reaper(Duty):
         return not self.in_outage()
 
     def in_outage(self) -> bool:
-        """Whether Redis is unavailable, or was less than one lease ago."""
+        """Whether Redis is unavailable, or was unavailable less than `lease_s` seconds ago."""
         pipeline, lease_s = self._pipeline, self._settings.lease_s
         young = pipeline.reconnected and pipeline.connected_for_s() < lease_s
         failed = self.failed_at is not None and time.monotonic() < self.failed_at + lease_s
@@ -62,7 +61,7 @@ class Reaper(Duty):
         self._next_expiry_in_s = await self._read_next_expiry_in_s()
 
     async def _read_next_expiry_in_s(self) -> float:
-        """Seconds until the next lease expires, on the clock of Redis; infinity if there is none."""
+        """Seconds until the next lease expires, on the clock of Redis. Infinity if there is no lease."""
         return max(_MIN_PAUSE_S, await self._queue.next_lease_end_in_s())
 
     def next_round_in_s(self) -> float:

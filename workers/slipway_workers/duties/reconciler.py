@@ -1,6 +1,6 @@
-"""Repairs records that no longer agree with each other, such as a thread that is busy without a run.
+"""Repairs records that contradict each other, such as a thread that is busy without a run.
 
-Interval: `reconcile_every_s`. One round checks `PAGES` pages of threads and runs; the next one continues behind them.
+Interval: `reconcile_every_s`. One round checks `PAGES` pages of threads and runs; the next round continues after them.
 Who: one worker at a time.
 Logs: each repair, which `slipway_repairs` counts as well (`slipway.health.doctor`).
 """
@@ -17,7 +17,7 @@ PAGES: Final = 300
 
 
 class Reconciler(ExclusiveDuty):
-    """One round checks the next pages and repairs what it finds."""
+    """One round checks the next pages and repairs the problems in them."""
 
     name = "reconcile"
 

@@ -1,11 +1,11 @@
-"""Deletes threads whose time to live is over, or all of their checkpoints except the latest, as the thread's strategy
-says. Threads that are busy are skipped and remain due.
+"""Deletes threads whose time to live has ended, or all of their checkpoints except the latest: the thread's strategy
+decides. Busy threads are skipped and remain due.
 
 Interval: `checkpointer.ttl.sweep_interval_minutes` of langgraph.json. One round handles at most `sweep_limit` threads.
 Who: one worker at a time.
 Logs: `retention.swept` with the number of deleted and pruned threads, if there were any.
 
-Threads that are due are in one sorted set, ordered by their time, so a round scans nothing.
+Threads are in one sorted set, ordered by the time when they are due, so a round reads only those that are due.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from slipway_workers.duties.exclusive import ExclusiveDuty
 log = structlog.get_logger(__name__)
 
 _PAGE: Final = 100
-"""Threads that one script call handles."""
+"""The most threads that one script call handles."""
 
 
 class Retention(ExclusiveDuty):

@@ -1,14 +1,14 @@
 """Creates the runs of crons that are due.
 
 Interval: `INTERVAL_S`.
-Who: every worker; the script that creates the run of a due time lets one of them succeed.
+Who: every worker; the script that creates the run of a due time succeeds for one of them.
 Logs: `cron.run_created` for each run; `cron.due_times_missed` if due times passed without a run, such as while no
-worker was running; `cron.access_denied`, `cron.skipped` and `cron.auth_failed` when a problem of a cron begins, not
-again while it lasts; `cron.deleted_without_thread` for a cron whose thread was deleted.
+worker was running; `cron.access_denied`, `cron.skipped` and `cron.auth_failed` when a problem of a cron starts, and not
+again until it changes; `cron.deleted_without_thread` for a cron whose thread was deleted.
 
 A run is created only if the cron's owner is authorized to create it now. If no run can be created, the due time is
 skipped and the cron shows the reason in `problem`; a cron whose thread was deleted is deleted. If the auth file fails,
-the due time is kept and tried again, so a temporary failure loses no run.
+the due time is retried later, so a temporary failure loses no run.
 
 A worker that dies between the creation of the run and the advance of the cron leaves the cron due. The next worker
 then finds that the due time was handled, creates no run, and advances the cron.
@@ -38,10 +38,11 @@ log = structlog.get_logger(__name__)
 INTERVAL_S: Final = 1.0
 _CRONS_PER_ROUND: Final = 100
 _CONCURRENCY: Final = 16
-"""Runs that are created at the same time. Handlers of the auth file, which are called for each, may be slow."""
+"""The most runs that are created at the same time. Handlers of the auth file, which are called for each, may be
+slow."""
 _PROBLEM_CHARS: Final = 500
 _AUTH_RETRY_MS: Final = 15_000
-"""Time until a due time is tried again after the auth file failed."""
+"""Milliseconds after which a due time is retried when the auth file has failed."""
 _RUN_NOT_CREATED: Final = "The run could not be created. The log of the worker has the details."
 _AUTH_FAILED: Final = "The auth file failed, so the operation could not be authorized."
 
@@ -153,6 +154,6 @@ def _with_next(due_time: DueTime, next_ms: int | None) -> DueTime:
 
 
 def _log_new_problem(cron: Cron, problem: str, event: str, **details: object) -> None:
-    """Logs a problem unless the cron showed the same one before."""
+    """Logs a problem, unless it is the problem that the cron already shows."""
     if cron.problem != problem:
         log.error(event, cron=cron.cron_id, problem=problem, **details)

@@ -1,8 +1,8 @@
-"""Deletes items of the long-term store whose time to live is over. Readers do not get such items anyway; a round frees
-their memory.
+"""Deletes items of the long-term store whose time to live has ended. Readers no longer receive such items; a round
+frees their memory.
 
 Interval: `store.ttl.sweep_interval_minutes` of langgraph.json.
-Who: every worker; deleting the same items twice does no harm.
+Who: every worker; deleting an item twice changes nothing.
 Logs: `store.swept` with the number of items, if there were any.
 """
 
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class StoreSweeper(Duty):
-    """One round deletes all items whose time is over."""
+    """One round deletes all items whose time to live has ended."""
 
     name = "store_sweeper"
 

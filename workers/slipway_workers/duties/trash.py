@@ -1,8 +1,8 @@
-"""Deletes the checkpoints of deleted threads. A thread is deleted by one script; its checkpoints, which may be many,
-remain in the trash and are deleted here.
+"""Deletes the checkpoints of deleted threads. A thread is deleted by one script. Its checkpoints, which may be many,
+are then in the trash, and are deleted here.
 
 Interval: `reap_every_s`.
-Who: every worker; deleting the same leftovers twice does no harm.
+Who: every worker; deleting the same leftovers twice changes nothing.
 Logs: `trash.delete_failed` for a thread whose checkpoints cannot be deleted (`slipway.checkpoints.trash`).
 """
 
@@ -13,7 +13,7 @@ from slipway.services import Services
 
 
 class TrashCollector(Duty):
-    """One round deletes the leftovers of the threads that were deleted first."""
+    """One round deletes the leftovers of some threads, those that were deleted first."""
 
     name = "trash"
 
