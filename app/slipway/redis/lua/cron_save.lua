@@ -22,7 +22,7 @@ if redis.call('EXISTS', cron) == 0 then
   redis.call('ZADD', key('crons'), integer_text(now_us), args.cron_id)
   if thread_id then redis.call('SADD', key('thread_crons', thread_id), args.cron_id) end
 elseif args.create then
-  return {'ok', redis.call('HGETALL', cron)}
+  return {'ok', redis.call('HGETALL', cron), false}
 end
 for field, value in pairs(args.fields) do redis.call('HSET', cron, field, value) end
 for _, field in ipairs(args.removed_fields) do redis.call('HDEL', cron, field) end
