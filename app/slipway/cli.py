@@ -137,10 +137,10 @@ def _import_heavy_modules() -> None:
 def release(config: Config = None) -> None:
     """Checks settings, Redis and every graph; a non-zero exit code stops a deploy."""
     settings = load_settings_and_logs("release", config)
-    found = asyncio.run(_release(settings))
-    for problem in found:
+    problems = asyncio.run(_release(settings))
+    for problem in problems:
         typer.echo(f"slipway: {problem}", err=True)
-    if found:
+    if problems:
         raise typer.Exit(1)
     typer.echo("settings, Redis and graphs are ready to serve")
 

@@ -188,9 +188,9 @@ class Overloaded(Unavailable):
     code = "overloaded"
 
     def __init__(self, ratio: float, limit: float, retry_after_s: int, *, continues: bool = False) -> None:
-        what = "; to resume takes a new run: the interrupt stays open, answer it later" if continues else ""
+        advice = "; to resume takes a new run: the interrupt stays open, answer it later" if continues else ""
         self.ratio, self.limit = round(ratio, 4), limit
-        super().__init__(f"{self.sentence(self.ratio, limit)}{what}", retry_after_s)
+        super().__init__(f"{self.sentence(self.ratio, limit)}{advice}", retry_after_s)
 
     @staticmethod
     def sentence(ratio: float, limit: float) -> str:

@@ -122,8 +122,8 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
 
 
 def _warn_unused_sections(config: LangGraphJson) -> None:
-    for name, own in (("store", config.store), ("checkpointer", config.checkpointer)):
-        if own.path is not None:
+    for name, section in (("store", config.store), ("checkpointer", config.checkpointer)):
+        if section.path is not None:
             log.warning("langgraph_json.not_used", key=f"{name}.path", used=f"Slipway's own {name}")
     if config.checkpointer.serde.pickle_fallback:
         log.warning("langgraph_json.not_used", key="checkpointer.serde.pickle_fallback", used="no pickles")

@@ -195,13 +195,13 @@ class Settings(BaseModel):
         """Reads the options. An option in `given` (the command line) that is not None takes precedence over the
         `environment` of the process, which takes precedence over the `env` in langgraph.json (`project`). Raises
         `ConfigError`, which names the variable."""
-        own = os.environ if environment is None else environment
-        found = platform_options(own)
-        for variables in (project or {}, own):
-            found |= options_of(variables, cls.model_fields, NOT_ENFORCED)
-        values = {option: variable.value for option, variable in found.items()}
+        process_variables = os.environ if environment is None else environment
+        set_options = platform_options(process_variables)
+        for variables in (project or {}, process_variables):
+            set_options |= options_of(variables, cls.model_fields, NOT_ENFORCED)
+        values = {option: variable.value for option, variable in set_options.items()}
         values |= {option: value for option, value in given.items() if value is not None}
-        return cls.of(values, {option: variable.name for option, variable in found.items()})
+        return cls.of(values, {option: variable.name for option, variable in set_options.items()})
 
     @classmethod
     def of(cls, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Self:

@@ -115,7 +115,7 @@ class WorkerProcess:
         log.info("worker.draining", runs=len(self.executions.current))
         self.claims.stop_claiming()
         # ends the blocking pop of this worker; if another worker pops the token, it tries to claim and gets nothing
-        WorkerWake(self.services.pipeline, self.services.keys).wake_one().add_done_callback(ignore_reply)
+        WorkerWake(self.services.pipeline, self.services.keys).wake_worker().add_done_callback(ignore_reply)
         self.executions.drain()
         await asyncio.wait({claims}, timeout=self.services.settings.drain_s)
         self.executions.stop_now()

@@ -54,19 +54,19 @@ def failure_of(
 
 
 def _failure(error: BaseException, ceiling_hit: CeilingHit | None, node: str | None, node_completed: bool) -> Failure:
-    own = _as_slipway_error(error)
-    if isinstance(own, CeilingHit):
-        ceiling_hit = ceiling_hit or own
+    slipway_error = _as_slipway_error(error)
+    if isinstance(slipway_error, CeilingHit):
+        ceiling_hit = ceiling_hit or slipway_error
     if ceiling_hit is not None:
         return _ceiling_failure(ceiling_hit, error, node)
     if is_a(error, GraphRecursionError):
         return _plain_failure("ceiling.steps", error, None, retryable=False)
     if is_a(error, _INPUT_ERRORS) and not node_completed:
         return _input_failure(error)
-    if isinstance(own, RunFailure):
-        return _plain_failure(own.code, error, own.node or node, retryable=own.retryable)
-    if own is not None:
-        return _plain_failure(own.code, error, node, retryable=own.retryable)
+    if isinstance(slipway_error, RunFailure):
+        return _plain_failure(slipway_error.code, error, slipway_error.node or node, retryable=slipway_error.retryable)
+    if slipway_error is not None:
+        return _plain_failure(slipway_error.code, error, node, retryable=slipway_error.retryable)
     return _plain_failure(NodeFailed.code, error, node, retryable=False)
 
 

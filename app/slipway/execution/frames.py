@@ -136,20 +136,20 @@ def _checkpoint(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _brief_checkpoint(payload: Mapping[str, Any]) -> dict[str, Any]:
-    own, parent = ((payload[name] or {}).get("configurable", {}) for name in ("config", "parent_config"))
+    config, parent_config = ((payload[name] or {}).get("configurable", {}) for name in ("config", "parent_config"))
     metadata = payload["metadata"]
-    shown = {"id": own.get("checkpoint_id"), "step": metadata.get("step"), "source": metadata.get("source")}
-    return shown | ({"parent_id": parent["checkpoint_id"]} if parent.get("checkpoint_id") else {})
+    brief = {"id": config.get("checkpoint_id"), "step": metadata.get("step"), "source": metadata.get("source")}
+    return brief | ({"parent_id": parent_config["checkpoint_id"]} if parent_config.get("checkpoint_id") else {})
 
 
 def _checkpoint_task(task: Mapping[str, Any]) -> dict[str, Any]:
-    shown = dict(task)
-    if isinstance(shown.get("state"), Mapping):
-        shown["state"] = public_config(shown["state"])
-    if shown.get("error") is not None:
-        error = shown["error"]
-        shown["error"] = public_repr(error) if is_a(error, BaseException) else repr_of(error)
-    return shown
+    public_task = dict(task)
+    if isinstance(public_task.get("state"), Mapping):
+        public_task["state"] = public_config(public_task["state"])
+    if public_task.get("error") is not None:
+        error = public_task["error"]
+        public_task["error"] = public_repr(error) if is_a(error, BaseException) else repr_of(error)
+    return public_task
 
 
 def _task(payload: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -163,11 +163,11 @@ def _debug(payload: Mapping[str, Any]) -> dict[str, Any]:
     content = payload["payload"]
     if payload["type"] != "checkpoint":
         return {**payload, "payload": _task(content)}
-    shown = _checkpoint(content)
-    shown["checkpoint"] = checkpoint_ref(content["config"])
-    shown["parent_checkpoint"] = checkpoint_ref(content["parent_config"])
-    shown["tasks"] = [_debug_task(task) for task in shown["tasks"]]
-    return {**payload, "payload": shown}
+    checkpoint = _checkpoint(content)
+    checkpoint["checkpoint"] = checkpoint_ref(content["config"])
+    checkpoint["parent_checkpoint"] = checkpoint_ref(content["parent_config"])
+    checkpoint["tasks"] = [_debug_task(task) for task in checkpoint["tasks"]]
+    return {**payload, "payload": checkpoint}
 
 
 def _debug_task(task: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -176,8 +176,8 @@ def _debug_task(task: Mapping[str, Any]) -> Mapping[str, Any]:
     state = task.get("state")
     if not isinstance(state, Mapping):
         return task
-    others = {name: value for name, value in task.items() if name != "state"}
-    return {**others, "checkpoint": state["configurable"]}
+    members = {name: value for name, value in task.items() if name != "state"}
+    return {**members, "checkpoint": state["configurable"]}
 
 
 def _event(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,9 +91,7 @@ class ReplayFilter:
             return entries  # the result comes from the cache of the graph
         task_id = replayed.popleft()
         if self._continues:
-            return [
-                entry for entry in entries if _is_lifecycle(entry)
-            ]  # its update was appended with its start
+            return [entry for entry in entries if _is_lifecycle(entry)]  # its update was appended with its start
         return self._marked_unless_logged(entries, f"r{task_id}")
 
     def _task_entries(

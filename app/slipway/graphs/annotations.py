@@ -52,18 +52,18 @@ def fields_of(cls: type) -> dict[str, Any]:
     return hints if names is None else {name: hints.get(name, Any) for name in names}
 
 
-def hints_of(thing: object) -> dict[str, Any]:
+def hints_of(target: object) -> dict[str, Any]:
     """The annotations of a class or function, resolved where possible."""
     try:
-        return typing.get_type_hints(thing, include_extras=True)
+        return typing.get_type_hints(target, include_extras=True)
     except Exception:  # a name that only type checkers import, or an expression that fails
-        return dict(getattr(thing, "__annotations__", None) or {})
+        return dict(getattr(target, "__annotations__", None) or {})
 
 
 def classes_in(annotations: Iterable[object]) -> set[type]:
     """All record classes in the annotations and in the fields of these classes, and the subclasses that the project
     has defined so far: a field that is declared as `Shape` may hold a `Circle`."""
-    found: set[type] = set()
+    classes: set[type] = set()
     pending = list(annotations)
     visited_ids: set[int] = set()
     visited: list[object] = []
@@ -75,12 +75,12 @@ def classes_in(annotations: Iterable[object]) -> set[type]:
         visited.append(annotation)  # or else its id could be reused by another object
         if is_record(annotation):
             assert isinstance(annotation, type)
-            found.add(annotation)
+            classes.add(annotation)
             pending.extend(fields_of(annotation).values())
             if not from_library(annotation):
                 pending.extend(type.__subclasses__(annotation))
         pending.extend(parts_of(annotation))
-    return found
+    return classes
 
 
 def parts_of(annotation: object) -> Iterator[object]:

@@ -64,8 +64,8 @@ def _channel(channel: object) -> str:
     return f"{type(channel).__name__}[{stored}]" + (f" by {_name(reducer)}" if reducer is not None else "")
 
 
-def _name(thing: object) -> str:
-    return str(getattr(thing, "__name__", None) or type(thing).__name__)
+def _name(target: object) -> str:
+    return str(getattr(target, "__name__", None) or type(target).__name__)
 
 
 def _edges(graph: Graph) -> list[list[str]]:
@@ -73,12 +73,12 @@ def _edges(graph: Graph) -> list[list[str]]:
     builder = getattr(graph, "builder", None)
     if builder is None:
         return sorted([trigger, name, "trigger"] for name, node in graph.nodes.items() for trigger in node.triggers)
-    found = [[start, end, "edge"] for start, end in builder.edges]
-    found += [["+".join(sorted(starts)), end, "join"] for starts, end in builder.waiting_edges]
+    edges = [[start, end, "edge"] for start, end in builder.edges]
+    edges += [["+".join(sorted(starts)), end, "join"] for starts, end in builder.waiting_edges]
     for start, branches in builder.branches.items():
         for branch in branches.values():
-            found += [[start, end, "branch"] for end in (branch.ends or {"": "?"}).values()]
-    return sorted(found)
+            edges += [[start, end, "branch"] for end in (branch.ends or {"": "?"}).values()]
+    return sorted(edges)
 
 
 def describe(annotation: object, within: tuple[type, ...] = ()) -> str:

@@ -198,7 +198,7 @@ def _default_configs(name: str, variables: Mapping[str, str]) -> dict[str, dict[
 def _default_config(name: str, path: str, config: object) -> dict[str, Any]:
     section = validate(name, path, ConfigSection, config)
     validate(name, f"{path}.configurable", SlipwayOptionsSection, section.configurable)
-    return section.given()
+    return section.set_members()
 
 
 def _parse(file: Path, name: str) -> dict[str, Any]:

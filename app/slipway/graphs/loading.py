@@ -47,13 +47,13 @@ def load(source: str, config: LangGraphJson) -> object:
     """The object that `source` names. Raises `CannotLoad`, or any exception of the project's code."""
     where, _, attribute = source.rpartition(":")
     module = _load_file(where, config) if _is_file(where) else _load_module(where)
-    found: object = module
+    target: object = module
     for name in attribute.split("."):
-        if not hasattr(found, name):
+        if not hasattr(target, name):
             hint = did_you_mean(name, [n for n in vars(module) if not n.startswith("_")])
             raise CannotLoad(f"{where} has no attribute {name!r}{hint if 'mean' in hint else ''}")
-        found = getattr(found, name)
-    return found
+        target = getattr(target, name)
+    return target
 
 
 def reason(error: BaseException, config: LangGraphJson) -> str:
@@ -162,12 +162,12 @@ def _imports_file(name: str, file: Path, root: Path) -> bool:
         return False
     first = root / parts[0]
     start = first / "__init__.py" if (first / "__init__.py").exists() else file if len(parts) == 1 else None
-    found = _spec(parts[0])
-    if found is None or (Path(found.origin).resolve() if found.origin else None) != start:
+    spec = _spec(parts[0])
+    if spec is None or (Path(spec.origin).resolve() if spec.origin else None) != start:
         return False
     if len(parts) > 1:
-        found = _spec(name)
-    return found is not None and found.origin is not None and Path(found.origin).resolve() == file
+        spec = _spec(name)
+    return spec is not None and spec.origin is not None and Path(spec.origin).resolve() == file
 
 
 def _spec(name: str) -> ModuleSpec | None:

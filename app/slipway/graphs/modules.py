@@ -101,21 +101,21 @@ class GraphModules:
 
     def _not_imported(self, project_modules: dict[str, types.ModuleType]) -> dict[str, ModuleSpec]:
         """The modules of the project that its `import` statements name and that are not imported yet."""
-        found: dict[str, ModuleSpec] = {}
-        waiting = [
+        specs: dict[str, ModuleSpec] = {}
+        unread_modules = [
             (name, file, "__path__" in module_dict(module))
             for name, module in project_modules.items()
             if (file := module_file(module)) is not None
         ]
-        while waiting:
-            for name in sorted(self._imported_by(*waiting.pop())):  # parents first
-                if name in sys.modules or name in found:
+        while unread_modules:
+            for name in sorted(self._imported_by(*unread_modules.pop())):  # parents first
+                if name in sys.modules or name in specs:
                     continue
-                spec = self._spec(name, found)
+                spec = self._spec(name, specs)
                 if spec is not None and spec.origin is not None and self._is_of_project(spec.origin):
-                    found[name] = spec
-                    waiting.append((name, spec.origin, spec.submodule_search_locations is not None))
-        return found
+                    specs[name] = spec
+                    unread_modules.append((name, spec.origin, spec.submodule_search_locations is not None))
+        return specs
 
     def _imported_by(self, name: str, file: str, is_package: bool) -> set[str]:
         if file not in self._imports:
@@ -123,13 +123,13 @@ class GraphModules:
             self._imports[file] = set(_imports_of(Path(file), package))
         return self._imports[file]
 
-    def _spec(self, name: str, found: dict[str, ModuleSpec]) -> ModuleSpec | None:
+    def _spec(self, name: str, specs: dict[str, ModuleSpec]) -> ModuleSpec | None:
         """Finds the file of the module without importing anything."""
         parent = name.rpartition(".")[0]
         if not parent:
             return PathFinder.find_spec(name, [str(folder) for folder in self._folders])
         module = imported_module(parent)
-        search_folders = found[parent].submodule_search_locations if parent in found else None
+        search_folders = specs[parent].submodule_search_locations if parent in specs else None
         if module is not None:
             search_folders = module_dict(module).get("__path__")
         return None if search_folders is None else PathFinder.find_spec(name, list(search_folders))

@@ -32,10 +32,10 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _null_is_absent(cls, given: object) -> object:
-        if isinstance(given, dict):
-            return {name: value for name, value in given.items() if value is not None}
-        return given
+    def _null_is_absent(cls, section: object) -> object:
+        if isinstance(section, dict):
+            return {name: value for name, value in section.items() if value is not None}
+        return section
 
 
 class ConfigSection(Section):
@@ -48,7 +48,7 @@ class ConfigSection(Section):
     metadata: dict[str, Any] = {}
     recursion_limit: Annotated[Whole, Field(ge=1)] | None = None
 
-    def given(self) -> dict[str, Any]:
+    def set_members(self) -> dict[str, Any]:
         """The members that are set, without defaults."""
         return self.model_dump(exclude_unset=True)
 
@@ -107,11 +107,11 @@ class SerdeSection(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _null_is_absent(cls, given: object) -> object:
+    def _null_is_absent(cls, section: object) -> object:
         """Here null does not mean absent: it means no classes."""
-        if isinstance(given, dict):
-            return {name: False if value is None else value for name, value in given.items()}
-        return given
+        if isinstance(section, dict):
+            return {name: False if value is None else value for name, value in section.items()}
+        return section
 
 
 class CheckpointerSection(Section):

@@ -14,9 +14,9 @@ def load_project_object(kind: type[T], description: str, key: str, path: str, at
     """The object at `path`, loaded by `attribute`. Raises `ConfigError` with `key` and the reason when it cannot be
     loaded or is not an instance of `kind`, which the message calls `description`."""
     try:
-        found = attribute(path)
+        target = attribute(path)
     except ConfigError as error:
         raise ConfigError(f"{key}: {path} cannot be loaded: {error}") from error
-    if not isinstance(found, kind):
-        raise ConfigError(f"{key}: {path} must be a {description}, found an object of type {type(found).__name__}")
-    return found
+    if not isinstance(target, kind):
+        raise ConfigError(f"{key}: {path} must be a {description}, found an object of type {type(target).__name__}")
+    return target

@@ -19,9 +19,9 @@ BUILT_IN_LIMIT: Final = 10007
 def default_recursion_limit(environment: Mapping[str, str] | None = None) -> int:
     """Supersteps that a graph may take if nothing else limits it. `environment` replaces the environment of the
     process. Raises `ConfigError` for a value that is not a positive whole number."""
-    given = (os.environ if environment is None else environment).get(VARIABLE, "").strip()
-    if not given:
+    text = (os.environ if environment is None else environment).get(VARIABLE, "").strip()
+    if not text:
         return BUILT_IN_LIMIT
-    if not given.isascii() or not given.isdigit() or int(given) < 1:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise ConfigError(f"{VARIABLE}: must be a whole number, 1 or more")
-    return int(given)
+    return int(text)

@@ -24,11 +24,11 @@ class _Strict(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _reject_unknown_keys(cls, given: object) -> object:
-        for key in given if isinstance(given, dict) else ():
+    def _reject_unknown_keys(cls, section: object) -> object:
+        for key in section if isinstance(section, dict) else ():
             if key not in cls.model_fields:
                 raise unknown_key(key, cls._why_unknown(key))
-        return given
+        return section
 
     @classmethod
     def _why_unknown(cls, key: str) -> str:
@@ -50,12 +50,12 @@ class CeilingsSection(_Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _reject_null(cls, given: object) -> object:
+    def _reject_null(cls, section: object) -> object:
         """Null could be mistaken for "no limit", but every ceiling has a limit."""
-        for key, limit in given.items() if isinstance(given, dict) else ():
+        for key, limit in section.items() if isinstance(section, dict) else ():
             if limit is None and key in cls.model_fields:
                 raise unknown_key(key, "expected a number, found null")
-        return given
+        return section
 
     @classmethod
     def _why_unknown(cls, key: str) -> str:

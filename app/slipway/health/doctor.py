@@ -116,19 +116,19 @@ class Doctor:
         """Detects crons whose thread was deleted. This is not one script, because a cron and its thread are in
         different shards. The cron is read first: its thread existed before the cron, so a thread that does not exist
         when it is read afterwards was deleted."""
-        found = await self._crons.find(cron_ids)
+        crons = await self._crons.find(cron_ids)
         if self._repair:
-            found = [cron for cron in found if await self._crons.delete(cron)]
-            await self._scripts.count_repairs("cron_without_thread", len(found))
-        return [("cron_without_thread", cron.cron_id) for cron in found]
+            crons = [cron for cron in crons if await self._crons.delete(cron)]
+            await self._scripts.count_repairs("cron_without_thread", len(crons))
+        return [("cron_without_thread", cron.cron_id) for cron in crons]
 
 
-def table(found: Sequence[Problem]) -> str:
+def table(problems: Sequence[Problem]) -> str:
     """The problems as a table, one row each."""
-    if not found:
+    if not problems:
         return "no run and no thread is stuck"
     rows = [("problem", "id", "", "description")]
-    for problem in found:
+    for problem in problems:
         rows.append((problem.name, problem.record_id, "repaired" if problem.repaired else "", PROBLEMS[problem.name]))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = (

@@ -124,8 +124,8 @@ class HealthMonitor:
         """The latest measurement, with a finding if the connection was lost since."""
         if self._pipeline.connected or not self._last.ready:
             return self._last
-        known = (finding for finding in self._last.findings if finding.level is not Level.OK)
-        return replace(self._last, findings=(_redis_unavailable("the connection is lost"), *known))
+        findings = (finding for finding in self._last.findings if finding.level is not Level.OK)
+        return replace(self._last, findings=(_redis_unavailable("the connection is lost"), *findings))
 
     async def run(self) -> None:
         """Measures until it is cancelled, and logs each finding that is raised or cleared."""
@@ -231,14 +231,14 @@ class HealthMonitor:
     def _of_work(work: object) -> list[Finding]:
         if not isinstance(work, Workload):
             return []
-        found = []
+        findings = []
         if not work.workers:
             detail = "no live worker: new runs are stored and wait; start `slipway worker`"
-            found.append(Finding("workers.none", Level.WARNING, detail))
+            findings.append(Finding("workers.none", Level.WARNING, detail))
         elif work.oldest_due_s > LATE_S:
             detail = f"a job has been due for {work.oldest_due_s:.0f} s: start more workers, or run `slipway doctor`"
-            found.append(Finding("queue.late", Level.WARNING, detail))
-        return found
+            findings.append(Finding("queue.late", Level.WARNING, detail))
+        return findings
 
 
 def _briefly(error_reply: BaseException) -> str:

@@ -87,16 +87,16 @@ class ServerInfo:
         return [Finding("store.snapshots_only", Level.WARNING, detail)]
 
     def _append_only(self) -> list[Finding]:
-        found = []
+        findings = []
         if self.append_ok is False:
             detail = "Redis cannot write its append-only file (aof_last_write_status): free disk on the server"
-            found.append(Finding("store.append_failed", Level.ERROR, detail))
+            findings.append(Finding("store.append_failed", Level.ERROR, detail))
         if self.rewrite_ok is False:
             detail = (
                 "the append-only file could not be rewritten (aof_last_bgrewrite_status) and keeps growing: free disk"
             )
-            found.append(Finding("store.rewrite_failed", Level.WARNING, detail))
-        return found
+            findings.append(Finding("store.rewrite_failed", Level.WARNING, detail))
+        return findings
 
     def _replication(self) -> list[Finding]:
         if self.replica:

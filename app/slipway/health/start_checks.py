@@ -55,10 +55,10 @@ async def _check_renamed_prefix(settings: Settings, former: dict[str, str], pipe
     prefix = former.get("key_prefix", settings.key_prefix)
     if prefix != settings.key_prefix and await HealthReads(pipeline, Keys(prefix)).has_threads():
         raise ConfigError(f"{advice('key_prefix')}. Redis holds threads under that prefix")
-    kept = ("checkpointer",) if settings.checkpointer == "core" else ("langgraph_redis_prefix",)
-    lost = [option for option in kept if former.get(option) not in (None, getattr(settings, option))]
-    if lost and await HealthReads(pipeline, Keys(settings.key_prefix)).has_threads():
-        raise ConfigError(f"{advice(lost[0])}. The threads in Redis may be stored that way")
+    options = ("checkpointer",) if settings.checkpointer == "core" else ("langgraph_redis_prefix",)
+    without_effect = [option for option in options if former.get(option) not in (None, getattr(settings, option))]
+    if without_effect and await HealthReads(pipeline, Keys(settings.key_prefix)).has_threads():
+        raise ConfigError(f"{advice(without_effect[0])}. The threads in Redis may be stored that way")
 
 
 async def _check_seal(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:

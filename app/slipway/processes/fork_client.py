@@ -79,7 +79,7 @@ class ForkClient:
     def __init__(self) -> None:
         self._client_end, self.server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._client_end.setblocking(False)
-        self._one_at_a_time = asyncio.Lock()
+        self._request_lock = asyncio.Lock()
 
     def close(self) -> None:
         """Closes the control socket, so that the fork server exits."""
@@ -91,7 +91,7 @@ class ForkClient:
     ) -> ForkedProcess | None:
         """Forks a child. None if the fork server did not fork one, because it exited (`server_exit` waits for that), or
         did not reply within `REPLY_TIMEOUT_S`."""
-        async with self._one_at_a_time:
+        async with self._request_lock:
             parent_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             parent_end.setblocking(False)
             set_subreaper(True)

@@ -81,7 +81,7 @@ class RunAuthorizer:
         # the script that creates the run evaluates the filter
         spec = replace(spec, behaviour=replace(spec.behaviour, access_filter=access_filter))
         if options.temporary:
-            _require_own_name(create_filter, spec)
+            _check_owner(create_filter, spec)
             return spec
         if stateless:
             return await self._with_thread(permissions, spec, create_filter, may_exist=False)
@@ -192,7 +192,7 @@ def _value_of_stored(run: Run) -> RunsCreate:
     )
 
 
-def _require_own_name(create_filter: AccessFilter, spec: RunSpec) -> None:
+def _check_owner(create_filter: AccessFilter, spec: RunSpec) -> None:
     """A temporary thread needs no owner. But if its metadata names an owner, the filter must match that owner."""
     if create_filter.member_names() & spec.identity.metadata.keys():
         require_match(create_filter, spec.identity.metadata, "threads:create_run")

@@ -145,16 +145,16 @@ class RunCreator:
 
     async def _read_filter_fields(self, thread_id: str, access_filter: AccessFilter) -> FieldSnapshot:
         """The fields that the filter reads. Raises `NotFound` if the thread exists and does not match the filter."""
-        found = await self._reads.thread_filtered(thread_id, access_filter)
-        exists = found.plain[0] is not None
-        if exists and not access_filter.matches(found.metadata):
+        fields = await self._reads.thread_filtered(thread_id, access_filter)
+        exists = fields.plain[0] is not None
+        if exists and not access_filter.matches(fields.metadata):
             raise NotFound("thread", thread_id)
-        texts = {"created_us": found.plain[0]} | {MEMBER + name: text for name, text in found.members.items()}
+        texts = {"created_us": fields.plain[0]} | {MEMBER + name: text for name, text in fields.members.items()}
         return {name: False if text is None else text.decode() for name, text in texts.items()}
 
 
-def _busy_conflict(spec: RunSpec, other: str) -> Conflict:
-    busy = f"thread {spec.identity.thread_id} is busy with run {other}"
+def _busy_conflict(spec: RunSpec, busy_run_id: str) -> Conflict:
+    busy = f"thread {spec.identity.thread_id} is busy with run {busy_run_id}"
     if spec.behaviour.multitask_strategy == "reject":
         return Conflict(f"{busy}; multitask_strategy is reject")
     return Conflict(f"{busy}, which was created in between; send the request again")

@@ -25,14 +25,14 @@ class LoggedEvents:
 
 async def read_logged_events(log: LogReads, run_id: str) -> LoggedEvents:
     """Reads the complete log in pages. A first attempt does not need it."""
-    found, start = LoggedEvents(), "-"
+    events, start = LoggedEvents(), "-"
     while True:
         page = await log.page(run_id, start, PAGE)
         for _, flat in page:
             stored = dict(zip(flat[::2], flat[1::2], strict=True))
-            found.hashes.add(hash(stored[b"f"]))
+            events.hashes.add(hash(stored[b"f"]))
             if b"m" in stored:
-                found.marks.add(stored[b"m"].decode())
+                events.marks.add(stored[b"m"].decode())
         if len(page) < PAGE:
-            return found
+            return events
         start = f"({page[-1][0].decode()}"

@@ -54,14 +54,14 @@ class RunStore:
     ) -> list[Run]:
         """The runs of a thread, newest first. `metadata` is matched by containment. Raises `NotFound` for an unknown
         thread."""
-        found: list[Run] = []
+        runs: list[Run] = []
         page = _PAGE if status is not None or metadata else min(_PAGE, offset + limit)
         async for run in self._newest(thread_id, page):
             if (status is None or run.status == status) and contains(run.metadata, metadata or {}):
-                found.append(run)
-                if len(found) >= offset + limit:
+                runs.append(run)
+                if len(runs) >= offset + limit:
                     break
-        return found[offset:]
+        return runs[offset:]
 
     async def last_started(self, thread_id: str) -> Run | None:
         """The newest run of a thread that was started. Two reads, and two more for each newer run that waits. Raises

@@ -22,6 +22,6 @@ class WorkerWake:
         was popped, or after `timeout_s`."""
         return self._pipeline.send("BLPOP", self._key, timeout_s)
 
-    def wake_one(self) -> asyncio.Future[Any]:
+    def wake_worker(self) -> asyncio.Future[Any]:
         """Pushes a token: one idle worker tries to claim jobs."""
         return self._pipeline.send("RPUSH", self._key, "1")

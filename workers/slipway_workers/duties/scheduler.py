@@ -110,11 +110,11 @@ class Scheduler(Duty):
         await self.scripts.advance(due_time, run_id)
         return created.is_new
 
-    async def _advance_handled(self, due_time: DueTime, run_id: str, taken: DueTimeTaken) -> None:
+    async def _advance_handled(self, due_time: DueTime, run_id: str, error: DueTimeTaken) -> None:
         """Advances a cron whose due time another process has handled; that process may have died. The next due time is
         the one that process decided on, because its run counts the due times missed until then."""
-        if taken.handled.has_run:
-            await self.scripts.advance(_with_next(due_time, taken.handled.next_ms), run_id)
+        if error.handled.has_run:
+            await self.scripts.advance(_with_next(due_time, error.handled.next_ms), run_id)
         else:
             await self.scripts.advance(due_time, None)
 
@@ -134,11 +134,15 @@ class Scheduler(Duty):
         read was not deleted."""
         if not isinstance(error, NotFound) or error.kind != "thread":
             return False
-        found = await self._without_thread.find([cron.cron_id])
-        for each in found:
+        crons = await self._without_thread.find([cron.cron_id])
+        for each in crons:
             if await self._without_thread.delete(each):
-                log.info("cron.deleted_without_thread", cron=each.cron_id, thread=each.thread_id)
-        return bool(found)
+                log.info(
+                    "cron.deleted_without_thread",
+                    cron=each.cron_id,
+                    thread=each.thread_id,
+                )
+        return bool(crons)
 
     async def _skip(self, cron: Cron, due_time: DueTime, error: Exception) -> None:
         problem = str(error)[:_PROBLEM_CHARS] if isinstance(error, SlipwayError) else _RUN_NOT_CREATED
