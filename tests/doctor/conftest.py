@@ -1,4 +1,4 @@
-"""The stores of one process, as the tests of runs have them."""
+"""The fixture `stores` of the tests of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Each thing that can be stuck: made by hand, found, left alone without `repair`, mended with it, and gone."""
+"""Each kind of problem: a test creates it, the doctor finds it, changes nothing without `repair`, and repairs it with
+`repair`."""
 
 from __future__ import annotations
 
@@ -27,43 +28,43 @@ from slipway.runs.script_results import Settled
 from tests.conftest import bare_environment
 from tests.runs.conftest import LEASE_MS, Stores, handover, settings_of
 
-Breaks = Callable[[Stores], Awaitable[str]]
-"""Makes one thing wrong. Returns the id that is to be named."""
+CreateProblem = Callable[[Stores], Awaitable[str]]
+"""Creates one problem. Returns the id of the record that the doctor must name."""
 
 
 def doctor(stores: Stores, *, repair: bool) -> Doctor:
     return Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=repair)
 
 
-async def queued(stores: Stores) -> Run:
+async def queued_run(stores: Stores) -> Run:
     return await stores.create_run()
 
 
-async def running(stores: Stores) -> Run:
-    await queued(stores)
+async def running_run(stores: Stores) -> Run:
+    await queued_run(stores)
     return await stores.claim_one()
 
 
-async def waiting(stores: Stores) -> Run:
-    run = await running(stores)
+async def waiting_run(stores: Stores) -> Run:
+    run = await running_run(stores)
     await stores.settle(run, Phase.WAITING_FOR_APPROVAL)
     return run
 
 
-async def over(stores: Stores) -> Run:
-    run = await running(stores)
+async def ended_run(stores: Stores) -> Run:
+    run = await running_run(stores)
     await stores.settle(run)
     return run
 
 
 async def queued_without_job(stores: Stores) -> str:
-    run = await queued(stores)
+    run = await queued_run(stores)
     await stores.pipeline.send("DEL", stores.keys.queue)
     return run.run_id
 
 
 async def queued_without_place(stores: Stores) -> str:
-    run = await queued(stores)
+    run = await queued_run(stores)
     await stores.pipeline.send("DEL", stores.keys.queue, stores.keys.thread_queue(run.thread_id))
     await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "idle")
     return run.run_id
@@ -76,7 +77,7 @@ async def job_without_run(stores: Stores) -> str:
 
 
 async def job_of_an_earlier_attempt(stores: Stores) -> str:
-    run = await running(stores)
+    run = await running_run(stores)
     job = f"{run.run_id}:1"
     await stores.pipeline.send("ZADD", stores.keys.later_queue, 2e12, job)
     return job
@@ -91,7 +92,7 @@ async def parked_though_there_is_room(stores: Stores) -> str:
 
 
 async def place_of_run_that_is_over(stores: Stores) -> str:
-    run = await over(stores)
+    run = await ended_run(stores)
     await stores.pipeline.send("SADD", stores.keys.group_runs("graph:steps"), run.run_id)
     return run.run_id
 
@@ -103,61 +104,61 @@ async def busy_without_run(stores: Stores) -> str:
 
 
 async def active_run_is_over(stores: Stores) -> str:
-    run = await over(stores)
+    run = await ended_run(stores)
     await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "active_run_id", run.run_id, "status", "busy")
     return run.thread_id
 
 
 async def waiting_run_is_not_queued(stores: Stores) -> str:
-    run = await over(stores)
+    run = await ended_run(stores)
     await stores.pipeline.send("ZADD", stores.keys.thread_queue(run.thread_id), 1, run.run_id)
     return run.run_id
 
 
 async def running_without_lease(stores: Stores) -> str:
-    run = await running(stores)
+    run = await running_run(stores)
     await stores.pipeline.send("DEL", stores.keys.leases)
     return run.run_id
 
 
 async def lease_of_run_that_is_over(stores: Stores) -> str:
-    run = await over(stores)
+    run = await ended_run(stores)
     await stores.pipeline.send("ZADD", stores.keys.leases, 2e12, run.run_id)
     return run.run_id
 
 
 async def waiting_run_not_named(stores: Stores) -> str:
-    run = await waiting(stores)
+    run = await waiting_run(stores)
     await stores.pipeline.send("HDEL", stores.keys.thread(run.thread_id), "waiting_run_id")
     return run.run_id
 
 
 async def waiting_run_not_shown(stores: Stores) -> str:
-    run = await waiting(stores)
+    run = await waiting_run(stores)
     await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", '{"a":[]}')
     return run.run_id
 
 
-async def waiting_run_without_a_question(stores: Stores) -> str:
-    run = await waiting(stores)
+async def waiting_run_without_interrupts(stores: Stores) -> str:
+    run = await waiting_run(stores)
     await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", "{}")
     return run.run_id
 
 
 async def waits_for_run_that_is_over(stores: Stores) -> str:
-    run = await over(stores)
+    run = await ended_run(stores)
     await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "waiting_run_id", run.run_id)
     return run.thread_id
 
 
 async def suspect_without_job(stores: Stores) -> str:
-    run = await running(stores)
+    run = await running_run(stores)
     await stores.reap()
     await stores.pipeline.send("DEL", stores.keys.suspect_queue)
     return run.run_id
 
 
-async def job_of_a_suspect_that_is_gone(stores: Stores) -> str:
+async def job_of_a_missing_suspect(stores: Stores) -> str:
     job = f"{new_id()}:2"
     await stores.pipeline.send("ZADD", stores.keys.suspect_queue, 0, job)
     return job
@@ -195,7 +196,7 @@ async def cron_of_an_earlier_thread(stores: Stores) -> str:
     return cron_id
 
 
-BROKEN: list[tuple[str, Breaks]] = [
+PROBLEM_CASES: list[tuple[str, CreateProblem]] = [
     ("queued_without_job", queued_without_job),
     ("queued_without_place", queued_without_place),
     ("job_without_run", job_without_run),
@@ -209,42 +210,44 @@ BROKEN: list[tuple[str, Breaks]] = [
     ("lease_of_run_that_is_over", lease_of_run_that_is_over),
     ("waiting_run_not_named", waiting_run_not_named),
     ("waiting_run_not_shown", waiting_run_not_shown),
-    ("waiting_run_not_shown", waiting_run_without_a_question),
+    ("waiting_run_not_shown", waiting_run_without_interrupts),
     ("waits_for_run_that_is_over", waits_for_run_that_is_over),
     ("queued_without_job", suspect_without_job),
-    ("job_without_run", job_of_a_suspect_that_is_gone),
+    ("job_without_run", job_of_a_missing_suspect),
     ("cron_without_thread", cron_without_thread),
     ("cron_without_thread", cron_of_an_earlier_thread),
 ]
 
 
 def test_every_problem_has_a_test() -> None:
-    assert {problem for problem, _ in BROKEN} == set(PROBLEMS)
+    assert {problem for problem, _ in PROBLEM_CASES} == set(PROBLEMS)
 
 
-@pytest.mark.parametrize(("problem", "breaks"), BROKEN, ids=lambda part: getattr(part, "__name__", ""))
-async def test_a_problem_is_found_and_repaired_once(stores: Stores, problem: str, breaks: Breaks) -> None:
-    ident = await breaks(stores)
+@pytest.mark.parametrize(("problem", "create_problem"), PROBLEM_CASES, ids=lambda part: getattr(part, "__name__", ""))
+async def test_a_problem_is_found_and_repaired_once(
+    stores: Stores, problem: str, create_problem: CreateProblem
+) -> None:
+    record_id = await create_problem(stores)
     before = await stores.dump()
     (found,) = await doctor(stores, repair=False).check_all()
-    assert (found.name, found.record_id, found.repaired) == (problem, ident, False)
+    assert (found.name, found.record_id, found.repaired) == (problem, record_id, False)
     assert await stores.dump() == before
 
     with capture_logs() as lines:
-        (mended,) = await doctor(stores, repair=True).check_all()
-    assert (mended.name, mended.record_id, mended.repaired) == (problem, ident, True)
+        (repaired,) = await doctor(stores, repair=True).check_all()
+    assert (repaired.name, repaired.record_id, repaired.repaired) == (problem, record_id, True)
     assert [line["problem"] for line in lines if line["event"] == "doctor.problem_found"] == [problem]
     assert (await HealthScripts(stores.pipeline, stores.keys).workload(LEASE_MS)).repairs == {problem: 1}
     assert await doctor(stores, repair=True).check_all() == []
 
 
-@pytest.mark.parametrize("breaks", [queued_without_job, queued_without_place, parked_though_there_is_room])
-async def test_a_stuck_run_is_claimed_after_the_repair(stores: Stores, breaks: Breaks) -> None:
-    ident = await breaks(stores)
+@pytest.mark.parametrize("create_problem", [queued_without_job, queued_without_place, parked_though_there_is_room])
+async def test_a_stuck_run_is_claimed_after_the_repair(stores: Stores, create_problem: CreateProblem) -> None:
+    record_id = await create_problem(stores)
     assert await stores.claim() == []
     await doctor(stores, repair=True).check_all()
     run = await stores.claim_one()
-    assert ident.startswith(run.run_id)
+    assert record_id.startswith(run.run_id)
     assert (await stores.thread_of(run)).status == "busy"
 
 
@@ -257,24 +260,24 @@ async def test_the_next_run_of_a_thread_starts_after_the_repair(stores: Stores) 
 
 
 async def test_a_busy_thread_without_a_run_gets_its_idle_status_back(stores: Stores) -> None:
-    run = await waiting(stores)
+    run = await waiting_run(stores)
     await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "busy")
     await doctor(stores, repair=True).check_all()
     assert (await stores.thread_of(run)).status == "interrupted"
 
 
 async def test_a_repaired_lease_stays_with_a_live_worker(stores: Stores) -> None:
-    run = await running(stores)
+    run = await running_run(stores)
     await stores.pipeline.send("DEL", stores.keys.leases)
     await doctor(stores, repair=True).check_all()
-    assert await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0) == [], "the lease lasts until the worker reports"
+    assert await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0) == [], "the repaired lease has not expired"
     lost = await stores.scripts.renew_leases([(run.run_id, 1, run.incarnation)], lease_ms=LEASE_MS)
     assert lost == []
     assert await stores.settle(run) == Settled()
 
 
 async def test_a_repaired_lease_of_a_dead_worker_is_reclaimed(stores: Stores) -> None:
-    run = await running(stores)
+    run = await running_run(stores)
     await stores.pipeline.send("DEL", stores.keys.leases)
     await doctor(stores, repair=True).check_all()
     assert await stores.reap() == [(run.run_id, 1, "queued")]
@@ -287,7 +290,9 @@ async def test_a_repaired_group_slot_goes_to_a_parked_job(stores: Stores) -> Non
     await stores.claim_one()
     second = await stores.create_run(groups=limited)
     assert await stores.claim() == []
-    await stores.pipeline.send("HDEL", stores.keys.run(first.run_id), "groups")  # so that its place is not given back
+    await stores.pipeline.send(
+        "HDEL", stores.keys.run(first.run_id), "groups"
+    )  # so that the run does not free its group slot
     await stores.settle(await stores.reload(first))
     assert await stores.claim() == []
     await doctor(stores, repair=True).check_all()
@@ -295,7 +300,7 @@ async def test_a_repaired_group_slot_goes_to_a_parked_job(stores: Stores) -> Non
 
 
 async def test_a_waiting_run_is_abandoned_when_its_thread_has_continued(stores: Stores) -> None:
-    run = await waiting(stores)
+    run = await waiting_run(stores)
     await stores.pipeline.send("HDEL", stores.keys.thread(run.thread_id), "waiting_run_id")
     await stores.create_run(run.thread_id)
     await stores.settle(await stores.claim_one())
@@ -311,14 +316,14 @@ async def test_a_waiting_run_is_abandoned_when_its_thread_has_continued(stores: 
 async def test_a_run_waits_only_while_its_thread_shows_interrupts(
     stores: Stores, interrupts: str, phase: Phase, status: str
 ) -> None:
-    run = await waiting(stores)
+    run = await waiting_run(stores)
     await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", interrupts)
     await doctor(stores, repair=True).check_all()
     assert (await stores.phase_of(run), (await stores.thread_of(run)).status) == (phase, status)
 
 
 async def test_a_state_write_without_interrupts_ends_the_wait(stores: Stores) -> None:
-    run = await waiting(stores)
+    run = await waiting_run(stores)
     await stores.threads.set_state(run.thread_id, status="interrupted", values={}, interrupts={})
     assert await stores.phase_of(run) is Phase.WAITING_FOR_APPROVAL
     await stores.threads.set_state(run.thread_id, status="idle", values={}, interrupts={})
@@ -328,25 +333,25 @@ async def test_a_state_write_without_interrupts_ends_the_wait(stores: Stores) ->
 
 
 async def test_consistent_records_are_not_changed(stores: Stores) -> None:
-    await over(stores)
-    await waiting(stores)
-    cancelled = await running(stores)
+    await ended_run(stores)
+    await waiting_run(stores)
+    cancelled = await running_run(stores)
     await stores.settle(cancelled, Phase.CANCELLED)
     limited = [("graph:steps", 1)]
     for _ in range(3):
         await stores.create_run(groups=limited)
-    handed_back = (await stores.claim())[0]
-    await stores.attempt(handed_back).release(handover(handed_back, delay_ms=60_000))
-    busy = await running_with_two_behind(stores)
+    released = (await stores.claim())[0]
+    await stores.attempt(released).release(handover(released, delay_ms=60_000))
+    busy = await running_with_two_queued(stores)
     await stores.create_run(after_s=60)
-    await queued(stores)
+    await queued_run(stores)
     before = await stores.dump()
     assert await doctor(stores, repair=True).check_all() == []
     assert await stores.dump() == before
     assert (await stores.thread_of(busy)).status == "busy"
 
 
-async def running_with_two_behind(stores: Stores) -> Run:
+async def running_with_two_queued(stores: Stores) -> Run:
     thread_id = await stores.create_thread()
     run = await stores.create_run(thread_id)
     claimed = {each.run_id: each for each in await stores.claim()}
@@ -356,8 +361,8 @@ async def running_with_two_behind(stores: Stores) -> Run:
 
 
 async def test_two_doctors_repair_many_runs_while_a_worker_executes_them(stores: Stores) -> None:
-    """More than a page of each; and while the doctor mends, runs are claimed and settled, none twice."""
-    runs = [await queued(stores) for _ in range(250)]
+    """There is more than one page of problems. Each run is repaired by one doctor and executed once."""
+    runs = [await queued_run(stores) for _ in range(250)]
     await stores.pipeline.send("DEL", stores.keys.queue)
     executed: list[str] = []
 
@@ -373,21 +378,21 @@ async def test_two_doctors_repair_many_runs_while_a_worker_executes_them(stores:
             doctor(stores, repair=True).check_all(), doctor(stores, repair=True).check_all(), work()
         )
     assert {problem.record_id for problem in [*first, *second]} == {run.run_id for run in runs}
-    assert len(first) + len(second) == len(runs), "one of the two mended each"
+    assert len(first) + len(second) == len(runs), "each problem was repaired once"
     assert sorted(executed) == sorted(run.run_id for run in runs)
     assert await doctor(stores, repair=False).check_all() == []
 
 
 async def test_rounds_check_every_page_of_records(stores: Stores) -> None:
     threads = {await busy_without_run(stores) for _ in range(250)}
-    patient = doctor(stores, repair=True)
+    paging_doctor = doctor(stores, repair=True)
     found: set[str] = set()
     rounds = 0
     while found != threads:
         rounds += 1
         assert rounds < 10
-        found |= {problem.record_id for problem in await patient.check_next_pages(1)}
-    assert rounds >= 3, "a round looks at a page"
+        found |= {problem.record_id for problem in await paging_doctor.check_next_pages(1)}
+    assert rounds >= 3, "a round checks one page"
 
 
 async def test_records_under_a_longer_key_prefix_are_not_changed(stores: Stores) -> None:
@@ -398,9 +403,9 @@ async def test_records_under_a_longer_key_prefix_are_not_changed(stores: Stores)
 
 
 async def test_the_table_names_the_problem_and_the_record(stores: Stores) -> None:
-    ident = await busy_without_run(stores)
+    thread_id = await busy_without_run(stores)
     lines = table(await doctor(stores, repair=True).check_all()).splitlines()
-    assert lines[1].split() == ["busy_without_run", ident, "repaired", *PROBLEMS["busy_without_run"].split()]
+    assert lines[1].split() == ["busy_without_run", thread_id, "repaired", *PROBLEMS["busy_without_run"].split()]
     assert table([]) == "no run and no thread is stuck"
 
 
@@ -409,18 +414,18 @@ async def test_a_server_that_evicts_keys_is_reported(stores: Stores, valkey_url:
     await LayoutRecord(stores.pipeline, stores.keys).check_or_upgrade()
     await stores.pipeline.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     try:
-        told, well = await report(settings, repair=False)
+        text, is_healthy = await report(settings, repair=False)
     finally:
         await stores.pipeline.send("CONFIG", "SET", "maxmemory-policy", "noeviction")
-    assert "store.evicts" in told
-    assert "no run and no thread is stuck" in told
-    assert not well
+    assert "store.evicts" in text
+    assert "no run and no thread is stuck" in text
+    assert not is_healthy
 
 
 async def test_the_doctor_command_reports_and_repairs(stores: Stores, valkey_url: str, tmp_path: Path) -> None:
     (tmp_path / "langgraph.json").write_text(json.dumps({"graphs": {"a": "./a.py:graph"}}))
 
-    async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    async def run_doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
         env = bare_environment() | {"SLIPWAY_REDIS_URL": valkey_url, "SLIPWAY_KEY_PREFIX": stores.keys.prefix}
         command = (*slipway("doctor", *arguments),)
         return await asyncio.to_thread(
@@ -430,10 +435,10 @@ async def test_the_doctor_command_reports_and_repairs(stores: Stores, valkey_url
         )
 
     await LayoutRecord(stores.pipeline, stores.keys).check_or_upgrade()
-    ident = await busy_without_run(stores)
-    found = await run()
-    assert (found.returncode, ident in found.stdout, "repaired" in found.stdout) == (1, True, False), found.stderr
-    mended = await run("--repair")
-    assert (mended.returncode, "repaired" in mended.stdout) == (0, True)
-    well = await run()
-    assert (well.returncode, "no run and no thread is stuck" in well.stdout) == (0, True)
+    thread_id = await busy_without_run(stores)
+    found = await run_doctor()
+    assert (found.returncode, thread_id in found.stdout, "repaired" in found.stdout) == (1, True, False), found.stderr
+    repaired = await run_doctor("--repair")
+    assert (repaired.returncode, "repaired" in repaired.stdout) == (0, True)
+    healthy = await run_doctor()
+    assert (healthy.returncode, "no run and no thread is stuck" in healthy.stdout) == (0, True)

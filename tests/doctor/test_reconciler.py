@@ -1,11 +1,8 @@
-"""One worker mends for all; another goes on when it falls silent."""
+"""One worker repairs the problems of a deployment; another worker takes over the duty when that worker stops."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
-
-import pytest
 
 from slipway.graphs.registry import Registry
 from slipway.health.scripts import HealthScripts
@@ -14,14 +11,11 @@ from slipway.services import open_services
 from slipway_workers.duties.reconciler import Reconciler
 from tests.conftest import Eventually
 from tests.doctor.test_doctor import busy_without_run
+from tests.project_fixtures import graphs_of
 from tests.runs.conftest import PROJECT, Stores, settings_of
 from tests.working import working
 
-
-@pytest.fixture(scope="session")
-def graphs() -> Registry:
-    """A project's graphs, loaded once."""
-    return asyncio.run(Registry.load(PROJECT))
+graphs = graphs_of(PROJECT)
 
 
 async def test_a_worker_repairs_a_stuck_thread(
@@ -30,10 +24,10 @@ async def test_a_worker_repairs_a_stuck_thread(
     thread_id = await busy_without_run(stores)
     async with working(settings_of(valkey_url, keys, reconcile_every_s=0.1), graphs):
 
-        async def rests() -> bool:
+        async def is_idle() -> bool:
             return (await stores.threads.get(thread_id)).status == "idle"
 
-        await eventually(rests)
+        await eventually(is_idle)
 
 
 async def test_one_worker_holds_the_duty_until_it_stops_renewing(
@@ -41,12 +35,12 @@ async def test_one_worker_holds_the_duty_until_it_stops_renewing(
 ) -> None:
     settings = settings_of(valkey_url, keys, reconcile_every_s=0.2)
     async with open_services(settings, graphs, "worker") as first, open_services(settings, graphs, "worker") as second:
-        one, other = Reconciler(first), Reconciler(replace(second))
-        assert await one.run_round()
-        assert not await other.run_round()
-        assert await one.run_round()
-        await eventually(other.run_round)
-        assert not await one.run_round()
+        holder, successor = Reconciler(first), Reconciler(replace(second))
+        assert await holder.run_round()
+        assert not await successor.run_round()
+        assert await holder.run_round()
+        await eventually(successor.run_round)
+        assert not await holder.run_round()
 
 
 async def test_a_worker_that_holds_a_duty_renews_it(stores: Stores) -> None:

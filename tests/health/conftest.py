@@ -1,4 +1,5 @@
-"""A Valkey of its own for every test, to be hurt; the application in this process, or real processes."""
+"""Each test has its own Valkey, which it may stop or misconfigure, and the application in process or in real
+processes."""
 
 from __future__ import annotations
 
@@ -19,27 +20,27 @@ graphs = graphs_of(CONFIG)
 
 @pytest.fixture
 async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
-    """A Valkey that keeps every write, without any process on it; nodes run here and count their effects."""
+    """A Valkey that persists every write, without processes of Slipway. Nodes run in this process and record their
+    effects in its file."""
     async with running() as cluster:
         monkeypatch.setenv("EFFECTS", str(cluster.effects.path))
         yield cluster
 
 
-def settings_of(server: Cluster, **differs: Any) -> Settings:
-    """Settings for a process on it."""
-    given = {"redis_url": server.redis_url, "key_prefix": server.keys.prefix, "config": CONFIG, "sse_ping_s": 0.5}
-    return Settings.of(given | differs)
+def settings_of(server: Cluster, **options: Any) -> Settings:
+    """Settings of a process that uses this Valkey."""
+    defaults = {"redis_url": server.redis_url, "key_prefix": server.keys.prefix, "config": CONFIG, "sse_ping_s": 0.5}
+    return Settings.of(defaults | options)
 
 
 @pytest.fixture
 async def served(server: Cluster, graphs: Registry) -> AsyncIterator[Served]:
-    """The application in this process."""
+    """A web process of the project, in this process."""
     async with serving(settings_of(server, redis_patience_web_s=1), graphs) as running:
         yield running
 
 
 @pytest.fixture
 async def client(served: Served) -> AsyncIterator[httpx.AsyncClient]:
-    """Plain HTTP."""
     async with httpx.AsyncClient(base_url=served.url, timeout=10) as client:
         yield client

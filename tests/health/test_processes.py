@@ -1,4 +1,4 @@
-"""Real processes: on a plan of 20 connections with many clients, and on a Valkey that is killed and comes back."""
+"""Real processes: with many clients on a plan of 20 connections, and with a Valkey that is killed and started again."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ CLIENTS = 100
 
 
 @dataclass
-class Follower:
-    """One connection to an event stream, which is never made again."""
+class StreamClient:
+    """Reads one event stream over one connection, without reconnecting."""
 
     counts: list[int] = field(default_factory=list)
     ended: bool = False
 
     async def follow(self, client: httpx.AsyncClient, path: str) -> None:
         name = ""
-        async with client.stream("GET", path, headers={"last-event-id": "-1"}, params={"end": "true"}) as answer:
-            assert answer.status_code == 200
-            async for line in answer.aiter_lines():
+        async with client.stream("GET", path, headers={"last-event-id": "-1"}, params={"end": "true"}) as response:
+            assert response.status_code == 200
+            async for line in response.aiter_lines():
                 if line.startswith("event: "):
                     name = line.removeprefix("event: ")
                 elif line.startswith("data: ") and name == "values":
@@ -53,12 +53,12 @@ async def clients_of(cluster: Cluster) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def create(client: httpx.AsyncClient, **given: Any) -> httpx.Response:
-    body = {"assistant_id": "steps", "input": given, "if_not_exists": "create"}
+async def create_run(client: httpx.AsyncClient, **input_: Any) -> httpx.Response:
+    body = {"assistant_id": "steps", "input": input_, "if_not_exists": "create"}
     return await client.post(f"/threads/{new_id()}/runs", json=body)
 
 
-def place_of(run: dict[str, Any]) -> str:
+def path_of(run: dict[str, Any]) -> str:
     return f"/threads/{run['thread_id']}/runs/{run['run_id']}"
 
 
@@ -66,44 +66,46 @@ async def test_a_plan_of_20_connections_serves_100_clients() -> None:
     async with running(webs=1, workers=1) as cluster, clients_of(cluster) as client:
         await cluster.pipeline.send("CONFIG", "SET", "maxclients", PLAN)
 
-        async def held() -> int:
-            return len((await cluster.pipeline.send("CLIENT", "LIST")).splitlines()) - 1  # the last is this test's own
+        async def open_connections() -> int:
+            return (
+                len((await cluster.pipeline.send("CLIENT", "LIST")).splitlines()) - 1
+            )  # without the connection of this test
 
         async def all_are_open() -> bool:
-            return await held() == connection_budget.needed("web") + connection_budget.needed("worker")
+            return await open_connections() == connection_budget.needed("web") + connection_budget.needed("worker")
 
         await wait_until(all_are_open)
         gate = cluster.gate()
-        run = (await create(client, until=str(gate), pause_s=0.1)).json()
-        followers = [Follower() for _ in range(CLIENTS)]
-        following = asyncio.gather(*(each.follow(client, f"{place_of(run)}/stream") for each in followers))
+        run = (await create_run(client, until=str(gate), pause_s=0.1)).json()
+        followers = [StreamClient() for _ in range(CLIENTS)]
+        following = asyncio.gather(*(each.follow(client, f"{path_of(run)}/stream") for each in followers))
         await wait_until(lambda: all(each.counts for each in followers), beside=following)
-        others = await asyncio.gather(*(create(client, upto=1) for _ in range(20)))
-        assert {answer.status_code for answer in others} == {200}
+        others = await asyncio.gather(*(create_run(client, upto=1) for _ in range(20)))
+        assert {response.status_code for response in others} == {200}
         assert await all_are_open()
         gate.touch()
         await following
         assert all(each.ended and each.counts == followers[0].counts for each in followers)
 
-        async with _no_room(cluster):
+        async with _all_connections_taken(cluster):
             late = cluster.add_worker()
             late.start()
             await wait_until(lambda: "max number of clients" in late.log.read_text())
             assert late.alive
-            assert (await create(client, upto=1)).status_code == 200
+            assert (await create_run(client, upto=1)).status_code == 200
         await wait_until(lambda: late.count_logged("worker.ready"))
         assert "Traceback" not in late.log.read_text()
 
 
 @contextlib.asynccontextmanager
-async def _no_room(cluster: Cluster) -> AsyncIterator[None]:
-    """Every connection of the plan is taken."""
+async def _all_connections_taken(cluster: Cluster) -> AsyncIterator[None]:
+    """Open connections until the server rejects them."""
     taken: list[asyncio.StreamWriter] = []
     try:
         while True:
             reader, writer = await asyncio.open_unix_connection(str(cluster.socket))
             taken.append(writer)
-            if not await _answers(reader, writer):
+            if not await _replies(reader, writer):
                 break
         yield
     finally:
@@ -111,7 +113,7 @@ async def _no_room(cluster: Cluster) -> AsyncIterator[None]:
             writer.close()
 
 
-async def _answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def _replies(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     try:
         writer.write(b"PING\r\n")
         return await reader.readline() == b"+PONG\r\n"
@@ -119,15 +121,15 @@ async def _answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         return False
 
 
-@pytest.mark.parametrize(("process", "most"), [("web", 2), ("worker", 3), ("dev", 3), ("cli", 1)])
-def test_a_connection_budget_below_the_minimum_is_rejected(process: str, most: int) -> None:
-    with pytest.raises(ConfigError, match=rf"SLIPWAY_REDIS_MAX_CONNECTIONS \({most}\)"):
-        connection_budget.check(Settings.of({"redis_max_connections": most}), process)
-    connection_budget.check(Settings.of({"redis_max_connections": most + 1}), process)
+@pytest.mark.parametrize(("process", "too_few"), [("web", 2), ("worker", 3), ("dev", 3), ("cli", 1)])
+def test_a_connection_budget_below_the_minimum_is_rejected(process: str, too_few: int) -> None:
+    with pytest.raises(ConfigError, match=rf"SLIPWAY_REDIS_MAX_CONNECTIONS \({too_few}\)"):
+        connection_budget.check(Settings.of({"redis_max_connections": too_few}), process)
+    connection_budget.check(Settings.of({"redis_max_connections": too_few + 1}), process)
 
 
 def test_dev_checks_the_connection_budget_before_it_starts_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slipway.logs.configure", lambda *how: None)  # the logs of this process are the tests'
+    monkeypatch.setattr("slipway.logs.configure", lambda *arguments: None)  # pytest configures the logs of this process
     with pytest.raises(ConfigError, match=r"SLIPWAY_REDIS_MAX_CONNECTIONS \(3\)"):
         load_settings_and_logs("dev", CONFIG, redis_max_connections=3)
     assert load_settings_and_logs("dev", CONFIG, redis_max_connections=4).redis_max_connections == 4
@@ -144,16 +146,16 @@ async def test_a_process_with_too_small_a_connection_budget_opens_no_connection(
 async def test_runs_and_streams_continue_after_valkey_was_killed() -> None:
     async with running(webs=1, workers=1) as cluster, clients_of(cluster) as client:
         gate = cluster.gate()
-        run = (await create(client, until=str(gate), pause_s=0.05)).json()
-        follower = Follower()
-        following = asyncio.create_task(follower.follow(client, f"{place_of(run)}/stream"))
+        run = (await create_run(client, until=str(gate), pause_s=0.05)).json()
+        follower = StreamClient()
+        following = asyncio.create_task(follower.follow(client, f"{path_of(run)}/stream"))
         await wait_until(lambda: len(follower.counts) > 5, beside=following)
-        kept = [(await create(client, upto=2)).json() for _ in range(20)]
+        accepted = [(await create_run(client, upto=2)).json() for _ in range(20)]
         await cluster.valkey.kill()
 
-        refused = await create(client, upto=1)  # the client itself waits no longer than its own deadline
-        assert (refused.status_code, refused.json()["code"]) == (503, "store.unavailable")
-        assert int(refused.headers["retry-after"]) >= 1
+        rejected = await create_run(client, upto=1)  # within the timeout of the client
+        assert (rejected.status_code, rejected.json()["code"]) == (503, "store.unavailable")
+        assert int(rejected.headers["retry-after"]) >= 1
         assert (await client.get("/ok")).status_code == 200
         unready = await client.get("/readyz")
         assert unready.status_code == 503
@@ -168,9 +170,9 @@ async def test_runs_and_streams_continue_after_valkey_was_killed() -> None:
         await wait_until(ready, beside=following)
         gate.touch()
         await following
-        for each in kept:
-            assert (await client.get(f"{place_of(each)}/join")).json()["count"] == 2
+        for each in accepted:
+            assert (await client.get(f"{path_of(each)}/join")).json()["count"] == 2
         assert follower.ended
-        assert (await client.get(place_of(run))).json()["attempt"] == 1, "nothing is done twice"
+        assert (await client.get(path_of(run))).json()["attempt"] == 1, "no node ran twice"
         counts = [count for count in follower.counts if count]
-        assert counts == list(range(1, len(counts) + 1)), "every event, once"
+        assert counts == list(range(1, len(counts) + 1)), "every event was sent once"

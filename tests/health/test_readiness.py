@@ -1,4 +1,4 @@
-"""/readyz, /metrics and the admission of new runs, on a server that gets worse and better."""
+"""/readyz, /metrics and the admission of new runs while the state of the Redis server changes."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from tests.working import working
 STEPS = {"assistant_id": "steps", "if_not_exists": "create"}
 
 
-async def codes(client: httpx.AsyncClient) -> dict[str, str]:
-    """The findings of /readyz by code; `ready` with the status."""
-    answer = await client.get("/readyz")
-    assert answer.json()["ready"] == (answer.status_code == 200)
-    return {finding["code"]: finding["level"] for finding in answer.json()["findings"]}
+async def levels_by_code(client: httpx.AsyncClient) -> dict[str, str]:
+    """The levels of the findings of /readyz by code. Checks that `ready` agrees with the status."""
+    response = await client.get("/readyz")
+    assert response.json()["ready"] == (response.status_code == 200)
+    return {finding["code"]: finding["level"] for finding in response.json()["findings"]}
 
 
-async def figure(client: httpx.AsyncClient, name: str) -> float:
+async def metric(client: httpx.AsyncClient, name: str) -> float:
     found = re.search(rf"^slipway_{name} (\S+)$", (await client.get("/metrics")).text, re.MULTILINE)
     assert found is not None, name
     return float(found[1])
 
 
-async def create(client: httpx.AsyncClient, thread_id: str | None = None, **body: Any) -> httpx.Response:
-    given = STEPS | {"input": {"upto": 2}} | body
-    return await client.post(f"/threads/{thread_id or new_id()}/runs", json=given)
+async def create_run(client: httpx.AsyncClient, thread_id: str | None = None, **body: Any) -> httpx.Response:
+    complete = STEPS | {"input": {"upto": 2}} | body
+    return await client.post(f"/threads/{thread_id or new_id()}/runs", json=complete)
 
 
-async def fill(server: Cluster, ratio: float) -> None:
-    """As if the server were so full."""
+async def set_memory_ratio(server: Cluster, ratio: float) -> None:
+    """Set `maxmemory` so that the server uses this part of it."""
     info = (await server.pipeline.send("INFO", "memory")).decode()
     numbers = dict(re.findall(r"^(used_memory|mem_not_counted_for_evict):(\d+)\r?$", info, re.MULTILINE))
     used = int(numbers["used_memory"]) - int(numbers["mem_not_counted_for_evict"])
@@ -52,74 +52,74 @@ async def fill(server: Cluster, ratio: float) -> None:
 
 
 async def test_a_missing_worker_is_a_warning_and_readyz_stays_ready(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/readyz")
-    assert answer.status_code == 200
-    assert answer.json()["workers"] == 0
-    assert await codes(client) == {"workers.none": "warning"}
-    assert "slipway worker" in answer.json()["findings"][0]["detail"]
+    response = await client.get("/readyz")
+    assert response.status_code == 200
+    assert response.json()["workers"] == 0
+    assert await levels_by_code(client) == {"workers.none": "warning"}
+    assert "slipway worker" in response.json()["findings"][0]["detail"]
 
 
 async def test_metrics_count_jobs_workers_and_leases(
     server: Cluster, served: Served, client: httpx.AsyncClient, graphs: Registry, eventually: Eventually
 ) -> None:
-    assert (await create(client)).status_code == 200
-    assert (await create(client, after_seconds=60)).status_code == 200
+    assert (await create_run(client)).status_code == 200
+    assert (await create_run(client, after_seconds=60)).status_code == 200
     await served.services.health.measure()
-    assert await figure(client, "queued_jobs") == 2
-    assert await figure(client, "oldest_due_job_seconds") >= 0
-    assert await figure(client, "store_probe_seconds") > 0
-    assert str(await figure(client, "store_memory_ratio")) == "nan", "without a limit"
-    await fill(server, 0.5)
+    assert await metric(client, "queued_jobs") == 2
+    assert await metric(client, "oldest_due_job_seconds") >= 0
+    assert await metric(client, "store_probe_seconds") > 0
+    assert str(await metric(client, "store_memory_ratio")) == "nan", "without a limit"
+    await set_memory_ratio(server, 0.5)
     async with working(settings_of(server), graphs):
-        assert (await create(client, input={"upto": 1, "pause_s": 30})).status_code == 200
+        assert (await create_run(client, input={"upto": 1, "pause_s": 30})).status_code == 200
 
         async def measured() -> bool:
             await served.services.health.measure()
-            workers, leases = await figure(client, "workers"), await figure(client, "leases")
-            return (workers, leases, await figure(client, "queued_jobs")) == (1, 1, 1)
+            workers, leases = await metric(client, "workers"), await metric(client, "leases")
+            return (workers, leases, await metric(client, "queued_jobs")) == (1, 1, 1)
 
         await eventually(measured)
-        assert 0.3 < await figure(client, "store_memory_ratio") < 0.7
-        assert await codes(client) == {"ok": "ok"}
+        assert 0.3 < await metric(client, "store_memory_ratio") < 0.7
+        assert await levels_by_code(client) == {"ok": "ok"}
     assert await server.pipeline.send("KEYS", f"{server.keys.prefix}:probe:*") == []
 
 
 async def test_a_job_that_has_been_due_for_too_long_is_a_warning(
     server: Cluster, served: Served, client: httpx.AsyncClient
 ) -> None:
-    job = f"{(await create(client)).json()['run_id']}:1"
+    job = f"{(await create_run(client)).json()['run_id']}:1"
     await server.pipeline.send("ZADD", server.keys.workers, 1e15, "a worker")
 
-    async def found() -> dict[str, str]:
+    async def measured_levels() -> dict[str, str]:
         await served.services.health.measure()
-        return await codes(client)
+        return await levels_by_code(client)
 
     await server.pipeline.send("ZINCRBY", server.keys.queue, -30_000, job)
-    assert await found() == {"ok": "ok"}
+    assert await measured_levels() == {"ok": "ok"}
     await server.pipeline.send("ZINCRBY", server.keys.queue, -60_000, job)
-    assert await found() == {"queue.late": "warning"}
-    assert 90 <= await figure(client, "oldest_due_job_seconds") < 120
+    assert await measured_levels() == {"queue.late": "warning"}
+    assert 90 <= await metric(client, "oldest_due_job_seconds") < 120
 
 
 async def test_a_finding_is_logged_when_it_is_raised_and_when_it_is_cleared(
     server: Cluster,
 ) -> None:
-    watch = HealthMonitor(server.pipeline, server.keys, settings_of(server), Clock())
+    monitor = HealthMonitor(server.pipeline, server.keys, settings_of(server), Clock())
     await server.pipeline.send("ZADD", server.keys.workers, 1e15, "a worker")
     with capture_logs() as lines:
         for policy in ("noeviction", "allkeys-lru", "allkeys-lru", "noeviction"):
             await server.pipeline.send("CONFIG", "SET", "maxmemory-policy", policy)
-            await watch.measure()
-    told = [(line["event"], code) for line in lines for code in line.get("codes", [line.get("code")])]
-    assert ("health.finding_raised", "ok") not in told
-    assert [event for event, code in told if code == "store.evicts"] == [
+            await monitor.measure()
+    logged = [(line["event"], code) for line in lines for code in line.get("codes", [line.get("code")])]
+    assert ("health.finding_raised", "ok") not in logged
+    assert [event for event, code in logged if code == "store.evicts"] == [
         "health.finding_raised",
         "health.finding_cleared",
     ]
 
 
 class FirstPause(Clock):
-    """Ends whoever pauses, and remembers for how long that would have been."""
+    """Records the length of the first pause and cancels the task that pauses."""
 
     def __init__(self) -> None:
         self.pause_s = 0.0
@@ -134,11 +134,11 @@ async def test_memory_near_the_high_water_mark_is_measured_more_often(
     server: Cluster, ratio: float, pause_s: float
 ) -> None:
     clock = FirstPause()
-    watch = HealthMonitor(server.pipeline, server.keys, settings_of(server, redis_high_water=0.85), clock)
-    await fill(server, ratio)
-    assert (await watch.measure()).ready
+    monitor = HealthMonitor(server.pipeline, server.keys, settings_of(server, redis_high_water=0.85), clock)
+    await set_memory_ratio(server, ratio)
+    assert (await monitor.measure()).ready
     with contextlib.suppress(asyncio.CancelledError):
-        await watch.run()
+        await monitor.run()
     assert clock.pause_s == pause_s
 
 
@@ -154,14 +154,14 @@ async def test_a_lost_connection_is_reported_at_once(
 ) -> None:
     async with working(settings_of(server), graphs):
 
-        async def well() -> bool:
+        async def is_healthy() -> bool:
             await served.services.health.measure()
-            return await codes(client) == {"ok": "ok"}
+            return await levels_by_code(client) == {"ok": "ok"}
 
-        await eventually(well)
+        await eventually(is_healthy)
         await server.valkey.kill()
         await eventually(lambda: not served.services.pipeline.connected)
-        assert await codes(client) == {"store.away": "error"}
+        assert await levels_by_code(client) == {"store.away": "error"}
         services = {"redis": "down", "workers": "unknown"}
         assert (await client.get("/ok")).json() == {"ok": True, "services": services}
         assert (await client.get("/ok?check_db=1")).status_code == 503
@@ -172,65 +172,65 @@ async def test_an_eviction_policy_is_an_error_finding(
 ) -> None:
     await server.pipeline.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
 
-    async def told() -> bool:
-        return (await codes(client)).get("store.evicts") == "error"
+    async def is_reported() -> bool:
+        return (await levels_by_code(client)).get("store.evicts") == "error"
 
-    await eventually(told)
+    await eventually(is_reported)
     assert (await client.get("/readyz")).status_code == 503
     assert (await client.get("/ok")).status_code == 200
     await server.pipeline.send("CONFIG", "SET", "maxmemory-policy", "noeviction")
 
-    async def passed() -> bool:
+    async def is_ready() -> bool:
         return (await client.get("/readyz")).status_code == 200
 
-    await eventually(passed)
+    await eventually(is_ready)
 
 
 async def test_new_runs_are_rejected_before_memory_is_full_and_other_requests_succeed(
     server: Cluster, served: Served, client: httpx.AsyncClient, graphs: Registry, eventually: Eventually
 ) -> None:
     async with working(settings_of(server), graphs):
-        waiting, long, unwanted = new_id(), new_id(), new_id()
-        asked = {"assistant_id": "asks", "input": {"upto": 1}, "if_not_exists": "create"}
-        assert "__interrupt__" in (await client.post(f"/threads/{waiting}/runs/wait", json=asked)).json()
-        assert (await client.post("/threads", json={"thread_id": unwanted})).status_code == 200
-        first = (await create(client, long, input={"upto": 40, "pause_s": 0.02})).json()
-        doomed = (await create(client, input={"upto": 1, "pause_s": 30})).json()
+        interrupted, long, unused = new_id(), new_id(), new_id()
+        body = {"assistant_id": "asks", "input": {"upto": 1}, "if_not_exists": "create"}
+        assert "__interrupt__" in (await client.post(f"/threads/{interrupted}/runs/wait", json=body)).json()
+        assert (await client.post("/threads", json={"thread_id": unused})).status_code == 200
+        first = (await create_run(client, long, input={"upto": 40, "pause_s": 0.02})).json()
+        cancelled = (await create_run(client, input={"upto": 1, "pause_s": 30})).json()
 
-        await fill(server, 0.9)
+        await set_memory_ratio(server, 0.9)
         await served.services.health.measure()
-        refused = await create(client)
-        assert refused.status_code == 503
-        assert int(refused.headers["retry-after"]) >= 1
-        said = refused.json()
-        assert said["code"] == "overloaded"
-        assert 0.85 < said["memory_ratio"] < 1
-        assert said["limit"] == 0.85
-        assert f"{said['memory_ratio']:.1%}" in said["detail"]
+        rejected = await create_run(client)
+        assert rejected.status_code == 503
+        assert int(rejected.headers["retry-after"]) >= 1
+        error = rejected.json()
+        assert error["code"] == "overloaded"
+        assert 0.85 < error["memory_ratio"] < 1
+        assert error["limit"] == 0.85
+        assert f"{error['memory_ratio']:.1%}" in error["detail"]
         resume = {"assistant_id": "asks", "command": {"resume": 1}}
-        held_back = await client.post(f"/threads/{waiting}/runs/wait", json=resume)
-        assert held_back.status_code == 503
-        assert "resume" in held_back.json()["detail"]
-        assert await codes(client) == {"memory.high": "warning"}
+        rejected_answer = await client.post(f"/threads/{interrupted}/runs/wait", json=resume)
+        assert rejected_answer.status_code == 503
+        assert "resume" in rejected_answer.json()["detail"]
+        assert await levels_by_code(client) == {"memory.high": "warning"}
         assert (await client.get("/readyz")).status_code == 200
 
-        assert (await client.get(f"/threads/{waiting}")).json()["status"] == "interrupted"
-        path = f"/threads/{doomed['thread_id']}/runs/{doomed['run_id']}"
+        assert (await client.get(f"/threads/{interrupted}")).json()["status"] == "interrupted"
+        path = f"/threads/{cancelled['thread_id']}/runs/{cancelled['run_id']}"
         assert (await client.post(f"{path}/cancel?wait=true")).status_code == 200
-        assert (await client.delete(f"/threads/{unwanted}")).status_code == 204
+        assert (await client.delete(f"/threads/{unused}")).status_code == 204
         assert (await client.get(f"/threads/{long}/runs/{first['run_id']}/join")).json()["count"] == 40
 
         await server.pipeline.send("CONFIG", "SET", "maxmemory", 0)
         await served.services.health.measure()
-        assert (await client.post(f"/threads/{waiting}/runs/wait", json=resume)).json()["trail"] == [1, 1]
+        assert (await client.post(f"/threads/{interrupted}/runs/wait", json=resume)).json()["trail"] == [1, 1]
 
 
 async def test_health_responses_cost_no_round_trips(served: Served, client: httpx.AsyncClient) -> None:
     pipeline = served.services.pipeline
     trips = []
-    for _ in range(5):  # the watch may measure in one of them
+    for _ in range(5):  # the health monitor may measure during one of them
         before = pipeline.round_trips
-        assert (await create(client)).status_code == 200
+        assert (await create_run(client)).status_code == 200
         trips.append(pipeline.round_trips - before)
         before = pipeline.round_trips
         await client.get("/readyz")

@@ -1,4 +1,4 @@
-"""After an outage the living report before anything is taken from them."""
+"""After an outage of Redis, live workers renew their leases before the reaper reclaims any."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ LEASE_S = 2.0
 async def test_a_run_stays_with_its_worker_when_writes_failed_for_longer_than_a_lease(
     server: Cluster, graphs: Registry, eventually: Eventually
 ) -> None:
-    """The connection stays, so only the refusals tell that the heartbeats were lost too."""
+    """The connection stays open. Only the failed commands show that heartbeats were lost too."""
     settings = settings_of(server, lease_s=LEASE_S, heartbeat_s=0.5, reap_every_s=0.1)
     async with opened(server.redis_url, server.keys) as stores, working(settings, graphs):
         thread_id = (await stores.threads.create_or_get(new_id(), {}))[0].thread_id
         gate = server.gate()
-        given = {"until": str(gate), "pause_s": 0.03}
-        run = await stores.create(new_run(thread_id, options={"input": given}))
+        input_ = {"until": str(gate), "pause_s": 0.03}
+        run = await stores.create(new_run(thread_id, options={"input": input_}))
 
-        async def begun() -> bool:
+        async def has_started() -> bool:
             return (await stores.reload(run)).attempt == 1
 
-        async def expired() -> bool:
+        async def lease_expired() -> bool:
             seconds, _ = await server.pipeline.send("TIME")
             ends_ms = await server.pipeline.send("ZSCORE", server.keys.leases, run.run_id)
             return ends_ms is not None and float(ends_ms) < int(seconds) * 1000
 
-        async def over() -> bool:
+        async def has_ended() -> bool:
             return (await stores.reload(run)).final
 
-        await eventually(begun)
+        await eventually(has_started)
         await server.pipeline.send("REPLICAOF", "127.0.0.1", 1)
-        await eventually(expired)
+        await eventually(lease_expired)
         await server.pipeline.send("REPLICAOF", "NO", "ONE")
         gate.touch()
-        await eventually(over)
+        await eventually(has_ended)
         assert (await stores.reload(run)).attempt == 1
 
 

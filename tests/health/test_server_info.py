@@ -1,4 +1,4 @@
-"""What the server says about itself, and what is made of it."""
+"""The fields that a Redis server reports about itself, and the findings derived from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
 from tests.crash.cluster import Cluster
 
-WELL = {
+HEALTHY = {
     "redis_version": "7.2.4",
     "loading": "0",
     "aof_enabled": "1",
@@ -25,18 +25,18 @@ WELL = {
 }
 
 
-def codes(facts: ServerInfo) -> dict[str, Level]:
-    return {finding.code: finding.level for finding in facts.findings()}
+def levels_by_code(info: ServerInfo) -> dict[str, Level]:
+    return {finding.code: finding.level for finding in info.findings()}
 
 
 def test_a_healthy_server_has_no_findings() -> None:
-    facts = server_info_from(WELL, {})
-    assert facts.findings() == []
-    assert facts.memory_ratio == 0.9
+    info = server_info_from(HEALTHY, {})
+    assert info.findings() == []
+    assert info.memory_ratio == 0.9
 
 
 @pytest.mark.parametrize(
-    ("said", "config", "code", "level"),
+    ("changed", "config", "code", "level"),
     [
         ({"redis_version": "6.0.16"}, {}, "store.version", Level.ERROR),
         ({"loading": "1"}, {}, "store.loading", Level.ERROR),
@@ -62,15 +62,15 @@ def test_a_healthy_server_has_no_findings() -> None:
     ],
 )
 def test_every_fault_of_a_server_has_a_finding(
-    said: dict[str, str], config: dict[str, str], code: str, level: Level
+    changed: dict[str, str], config: dict[str, str], code: str, level: Level
 ) -> None:
-    assert codes(server_info_from(WELL | said, config)) == {code: level}
+    assert levels_by_code(server_info_from(HEALTHY | changed, config)) == {code: level}
 
 
 def test_the_lag_is_that_of_the_slowest_replica() -> None:
     replicas = {"slave0": "ip=a,lag=1,offset=40", "slave1": "ip=b,lag=3,offset=49"}
-    facts = server_info_from(WELL | {"connected_slaves": "2", "master_repl_offset": "50"} | replicas, {})
-    assert (facts.replicas, facts.lag_s, facts.lag_bytes) == (2, 3, 1)
+    info = server_info_from(HEALTHY | {"connected_slaves": "2", "master_repl_offset": "50"} | replicas, {})
+    assert (info.replicas, info.lag_s, info.lag_bytes) == (2, 3, 1)
 
 
 def test_a_missing_field_is_unknown_and_no_finding() -> None:
@@ -80,8 +80,8 @@ def test_a_missing_field_is_unknown_and_no_finding() -> None:
 
 
 def test_memory_that_eviction_does_not_count_is_ignored() -> None:
-    assert server_info_from(WELL | {"mem_not_counted_for_evict": "400"}, {}).memory_ratio == 0.5
-    assert server_info_from(WELL | {"maxmemory": "0"}, {}).memory_ratio is None
+    assert server_info_from(HEALTHY | {"mem_not_counted_for_evict": "400"}, {}).memory_ratio == 0.5
+    assert server_info_from(HEALTHY | {"maxmemory": "0"}, {}).memory_ratio is None
 
 
 async def test_a_server_that_denies_info_has_empty_server_info(server: Cluster) -> None:
@@ -92,5 +92,5 @@ async def test_a_server_that_denies_info_has_empty_server_info(server: Cluster) 
         assert await read_server_info(pipeline) == ServerInfo()
     finally:
         await pipeline.close()
-    facts = await read_server_info(server.pipeline)
-    assert (facts.append_only, facts.eviction, facts.snapshots) == (True, "noeviction", False)
+    info = await read_server_info(server.pipeline)
+    assert (info.append_only, info.eviction, info.snapshots) == (True, "noeviction", False)

@@ -1,4 +1,4 @@
-"""A deployment whose classes have changed: its old threads stay readable, and go on with plain data."""
+"""A deployment whose classes changed: old threads stay readable, and continue with plain data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from slipway.redis.server_modules import module_files
-from tests.objects.test_restored_objects import OPTIONS, Talk
+from tests.objects.test_restored_objects import OPTIONS, GraphThread
 from tests.site import developing
 
 BEFORE = """
@@ -84,11 +84,11 @@ class State(TypedDict, total=False):
     shade: shop.Shade
     spot: shop.Spot
     kept: shop.Kept
-    loose: Any
-    told: list[str]
+    untyped: Any
+    types: list[str]
 
 def put(state):
-    if state.get("told"):
+    if state.get("types"):
         return {}
     objects = {
         "renamed": shop.Renamed(name="r"),
@@ -97,26 +97,26 @@ def put(state):
         "all": {shop.Spot(1)},
     }
     declared = {"stricter": objects["stricter"], "shade": shop.Shade.DARK, "spot": shop.Spot(1)}
-    return {**declared, "kept": shop.Kept(name="k"), "loose": objects, "told": ["put"]}
+    return {**declared, "kept": shop.Kept(name="k"), "untyped": objects, "types": ["put"]}
 
-def look(state):
+def report(state):
     interrupt({"shade": state["shade"]})
-    held = [state["stricter"], state["shade"], state["spot"], state["loose"]["renamed"], state["loose"]["moved"]]
-    return {"told": [*state["told"], *(type(one).__name__ for one in held), repr(state["kept"])]}
+    values = [state["stricter"], state["shade"], state["spot"], state["untyped"]["renamed"], state["untyped"]["moved"]]
+    return {"types": [*state["types"], *(type(one).__name__ for one in values), repr(state["kept"])]}
 
 class Model(BaseModel):
     nested: shop.Nested | None = None
-    told: str = ""
+    restored: str = ""
 
 def fill(state: Model):
     return {"nested": state.nested or shop.Nested(name="s")}
 
 def wait(state: Model):
     interrupt("go?")
-    return {"told": repr(state.nested)}
+    return {"restored": repr(state.nested)}
 
 modelled = StateGraph(Model).add_node(fill).add_node(wait).add_edge(START, "fill").add_edge("fill", "wait").compile()
-graph = StateGraph(State).add_node(put).add_node(look).add_edge(START, "put").add_edge("put", "look").compile()
+graph = StateGraph(State).add_node(put).add_node(report).add_edge(START, "put").add_edge("put", "report").compile()
 """
 
 
@@ -131,34 +131,34 @@ async def test_old_threads_stay_readable_and_continue(tmp_path: Path, options: d
     (tmp_path / "desk.py").write_text(GRAPH)
     (tmp_path / "shop.py").write_text(BEFORE)
     with developing(config, data, **options) as site:
-        talk = Talk(site, "desk")
-        await talk.run({})
-        before = await talk.state()
-        modelled = Talk(site, "modelled")
+        thread = GraphThread(site, "desk")
+        await thread.run({})
+        before = await thread.state()
+        modelled = GraphThread(site, "modelled")
         await modelled.run({})
 
     (tmp_path / "shop.py").write_text(AFTER)
     with developing(config, data, **options) as site:
-        talk.site = site
-        after = await talk.state()
+        thread.site = site
+        after = await thread.state()
         kept = before["values"]["kept"]
         assert kept == {"name": "k"}
         assert after["values"] == before["values"] | {"kept": kept | {"more": 7}}
         assert (after["next"], after["tasks"][0]["interrupts"]) == (before["next"], before["tasks"][0]["interrupts"])
-        assert len(await talk.history()) == 3
-        await talk.answer("go on")
-        told = (await talk.state())["values"]["told"]
-        assert told == ["put", "dict", "str", "dict", "dict", "dict", "Kept(name='k', more=7)"]
-        await site.call("POST", f"{talk.path}/state", {"values": {"told": ["updated"]}})
-        again: Any = await talk.run({})
+        assert len(await thread.history()) == 3
+        await thread.answer("go on")
+        types = (await thread.state())["values"]["types"]
+        assert types == ["put", "dict", "str", "dict", "dict", "dict", "Kept(name='k', more=7)"]
+        await site.call("POST", f"{thread.path}/state", {"values": {"types": ["updated"]}})
+        again: Any = await thread.run({})
         assert again["__interrupt__"]
-        assert [state["values"].get("told") for state in await talk.history()][:2] == [["updated"], ["updated"]]
+        assert [state["values"].get("types") for state in await thread.history()][:2] == [["updated"], ["updated"]]
         modelled.site = site
         assert (await modelled.state())["next"] == ["wait"]
-        assert (await modelled.answer("yes"))["told"] == "Nested(name='s')"
-        whole = {"name": "n", "customer": "c"}
-        await site.call("POST", f"{modelled.path}/state", {"values": {"nested": whole}, "as_node": "wait"})
-        assert (await modelled.state())["values"]["nested"] == whole
+        assert (await modelled.answer("yes"))["restored"] == "Nested(name='s')"
+        complete = {"name": "n", "customer": "c"}
+        await site.call("POST", f"{modelled.path}/state", {"values": {"nested": complete}, "as_node": "wait"})
+        assert (await modelled.state())["values"]["nested"] == complete
     lines = [json.loads(line) for line in (data / "dev.log").read_text().splitlines() if line.startswith("{")]
     assert not [line for line in lines if line["level"] == "error"]
     for process in ("web", "worker"):

@@ -1,4 +1,5 @@
-"""Somebody who can write into Redis names any class in a stored state: nothing is imported, constructed or run."""
+"""An attacker who can write into Redis puts names of any classes into a stored state. Nothing outside the allowlist is
+imported, created or called."""
 
 from __future__ import annotations
 
@@ -15,77 +16,79 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 from tests.conftest import embedded_valkey
-from tests.objects.test_restored_objects import Talk
+from tests.objects.test_restored_objects import GraphThread
 from tests.site import developing
 
-ARMED = """
+CLASSES = """
 from dataclasses import dataclass
 from pathlib import Path
 from pydantic import BaseModel, PrivateAttr, field_validator
 
-def spring(*given):
-    (Path(__file__).parent / "sprung").write_text(repr(given))
+def detect(*arguments):
+    (Path(__file__).parent / "detected").write_text(repr(arguments))
 
 class Model(BaseModel):
     x: int
-    _private: object = PrivateAttr(default_factory=spring)
+    _private: object = PrivateAttr(default_factory=detect)
 
     def __new__(cls, *args, **kwargs):
-        spring("__new__")
+        detect("__new__")
 
     def __init__(self, **given):
-        spring("__init__")
+        detect("__init__")
 
     def model_post_init(self, context):
-        spring("model_post_init")
+        detect("model_post_init")
 
     @field_validator("x")
     def _x(cls, x):
-        spring("validator")
+        detect("validator")
 
 @dataclass
 class Record:
     x: int
 
     def __post_init__(self):
-        spring("__post_init__")
+        detect("__post_init__")
 
     def __setattr__(self, name, value):
-        spring("__setattr__")
+        detect("__setattr__")
 
 class Finalized(BaseModel):
     x: int
 
     def __del__(self):
-        spring("__del__")
+        detect("__del__")
 
 class NoData:
     def __init__(self, **given):
-        spring("NoData")
+        detect("NoData")
 """
 GRAPH = """
 from typing import Any, TypedDict
-import armed
+import classes
 from langgraph.graph import START, StateGraph
 
 class State(TypedDict, total=False):
-    held: Any
-    seen: list[str]
+    values: Any
+    types: list[str]
 
-def look(state):
-    held = state.get("held")
-    return {"seen": [type(one).__name__ for one in held] if isinstance(held, list) else []}
+def report(state):
+    values = state.get("values")
+    return {"types": [type(one).__name__ for one in values] if isinstance(values, list) else []}
 
-graph = StateGraph(State).add_node(look).add_edge(START, "look").compile()
+graph = StateGraph(State).add_node(report).add_edge(START, "report").compile()
 """
-TRAP = "from pathlib import Path\n(Path(__file__).parent / 'sprung').write_text('imported')\nclass Bait: ...\n"
-NAMED = [
-    ("armed", "Model", "Model"),
-    ("armed", "Record", "Record"),
-    ("armed", "Finalized", "dict"),
-    ("armed", "NoData", "dict"),
-    ("armed", "spring", "dict"),
-    ("trap", "Bait", "dict"),
+UNIMPORTED = (
+    "from pathlib import Path\n(Path(__file__).parent / 'detected').write_text('imported')\nclass Unimported: ...\n"
+)
+FORGED = [
+    ("classes", "Model", "Model"),
+    ("classes", "Record", "Record"),
+    ("classes", "Finalized", "dict"),
+    ("classes", "NoData", "dict"),
+    ("classes", "detect", "dict"),
+    ("unimported", "Unimported", "dict"),
     ("subprocess", "Popen", "dict"),
     ("os", "system", "dict"),
     ("slipway.settings", "Settings", "dict"),
@@ -101,30 +104,30 @@ def _stored(module: str, name: str) -> Any:
 
 @pytest.mark.timeout(120)
 async def test_a_forged_state_imports_and_calls_nothing(tmp_path: Path) -> None:
-    for name, text in {"armed": ARMED, "desk": GRAPH, "trap": TRAP}.items():
+    for name, text in {"classes": CLASSES, "desk": GRAPH, "unimported": UNIMPORTED}.items():
         (tmp_path / f"{name}.py").write_text(text)
-    config, data, sprung = tmp_path / "langgraph.json", tmp_path / "data", tmp_path / "sprung"
+    config, data, detected = tmp_path / "langgraph.json", tmp_path / "data", tmp_path / "detected"
     config.write_text(json.dumps({"graphs": {"desk": "./desk.py:graph"}}))
     data.mkdir()
     with embedded_valkey() as url, developing(config, data, SLIPWAY_REDIS_URL=url) as site:
-        talk = Talk(site, "desk")
-        await talk.run({"held": []})
-        await _write(url, talk.path.rpartition("/")[2], [_stored(module, name) for module, name, _ in NAMED])
-        held = (await talk.state())["values"]["held"]
-        assert held == [{"x": "not validated"} for _ in NAMED]
-        assert len(await talk.history()) == 3
-        assert (await talk.run({"seen": []}))["seen"] == [kind for _, _, kind in NAMED]
-        await site.call("POST", f"{talk.path}/state", {"values": {"seen": []}})
-        assert not sprung.exists()
+        thread = GraphThread(site, "desk")
+        await thread.run({"values": []})
+        await _overwrite(url, thread.path.rpartition("/")[2], [_stored(module, name) for module, name, _ in FORGED])
+        values = (await thread.state())["values"]["values"]
+        assert values == [{"x": "not validated"} for _ in FORGED]
+        assert len(await thread.history()) == 3
+        assert (await thread.run({"types": []}))["types"] == [kind for _, _, kind in FORGED]
+        await site.call("POST", f"{thread.path}/state", {"values": {"types": []}})
+        assert not detected.exists()
 
 
-async def _write(url: str, thread_id: str, held: list[Any]) -> None:
-    """Put a value in place of what the thread's channel `held` has."""
+async def _overwrite(url: str, thread_id: str, values: list[Any]) -> None:
+    """Replace the stored value of the channel `values`."""
     pipeline = Pipeline(Address(url), "intruder", patience_s=5)
     await pipeline.open()
     state = names_of(Keys(Settings().key_prefix), thread_id).state
-    fields = [field for field in await pipeline.send("HKEYS", state) if field.startswith(b"b\0held\0")]
+    fields = [field for field in await pipeline.send("HKEYS", state) if field.startswith(b"b\0values\0")]
     assert fields
     for field in fields:
-        await pipeline.send("HSET", state, field, ormsgpack.packb(held))
+        await pipeline.send("HSET", state, field, ormsgpack.packb(values))
     await pipeline.close()

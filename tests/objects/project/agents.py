@@ -1,4 +1,4 @@
-"""Agents that answer in every form there is, each with its own strategy; and one whose tool gives an artifact."""
+"""Agents with every format and strategy of structured responses, and one whose tool returns an artifact."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
 from langgraph.runtime import Runtime
-from people import SCHEMA, Account, Person, Row  # type: ignore[import-not-found]
+from response_formats import SCHEMA, Account, Person, Row  # type: ignore[import-not-found]
 
 ADA = {"name": "Ada", "age": 36}
 
 
 class Model(BaseChatModel):
-    """Calls its last tool once; without tools it answers in JSON, as models do that know a schema."""
+    """A chat model that calls its last tool once. Without tools it replies with JSON, as a model with a schema does."""
 
     tools: tuple[Any, ...] = ()
 
@@ -39,48 +39,48 @@ class Model(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        answer = AIMessage(json.dumps(ADA))
+        reply = AIMessage(json.dumps(ADA))
         if self.tools and not isinstance(messages[-1], ToolMessage):
             name = getattr(self.tools[-1], "name", None) or self.tools[-1]["name"]
             args = {"name": "Ada"} if name == "look_up" else ADA
-            answer = AIMessage("", tool_calls=[{"name": name, "args": args, "id": f"call-{len(messages)}"}])
-        return ChatResult(generations=[ChatGeneration(message=answer)])
+            reply = AIMessage("", tool_calls=[{"name": name, "args": args, "id": f"call-{len(messages)}"}])
+        return ChatResult(generations=[ChatGeneration(message=reply)])
 
 
-class Watching(AgentMiddleware[Any, Any]):
-    """Says at the start of a run what the run before has left."""
+class StateReporter(AgentMiddleware[Any, Any]):
+    """Appends a message at the start of each run that shows the objects of the run before."""
 
     def before_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any]:
-        held = [state.get("structured_response"), *(getattr(one, "artifact", None) for one in state["messages"])]
-        return {"messages": [AIMessage("found " + "; ".join(repr(one) for one in held if one is not None))]}
+        objects = [state.get("structured_response"), *(getattr(one, "artifact", None) for one in state["messages"])]
+        return {"messages": [AIMessage("found " + "; ".join(repr(one) for one in objects if one is not None))]}
 
 
-def answering(form: Any, *, provider: bool = False) -> Any:
+def agent_with(form: Any, *, provider: bool = False) -> Any:
     model = Model(profile={"structured_output": provider})
-    return create_agent(model, tools=[], response_format=form, middleware=[Watching()])
+    return create_agent(model, tools=[], response_format=form, middleware=[StateReporter()])
 
 
-tool_model = answering(ToolStrategy(Person))
-tool_dataclass = answering(ToolStrategy(Account))
-tool_typed_dict = answering(ToolStrategy(Row))
-tool_json_schema = answering(ToolStrategy(SCHEMA))
-tool_union = answering(ToolStrategy(Account | Person))
-provider_model = answering(ProviderStrategy(Person), provider=True)
-provider_dataclass = answering(ProviderStrategy(Account), provider=True)
-provider_typed_dict = answering(ProviderStrategy(Row), provider=True)
-provider_json_schema = answering(ProviderStrategy(SCHEMA), provider=True)
-auto_model = answering(AutoStrategy(Person))
-plain_model = answering(Person)
-plain_model_of_provider = answering(Person, provider=True)
-plain_dataclass = answering(Account)
-plain_typed_dict = answering(Row)
-plain_json_schema = answering(SCHEMA)
+tool_model = agent_with(ToolStrategy(Person))
+tool_dataclass = agent_with(ToolStrategy(Account))
+tool_typed_dict = agent_with(ToolStrategy(Row))
+tool_json_schema = agent_with(ToolStrategy(SCHEMA))
+tool_union = agent_with(ToolStrategy(Account | Person))
+provider_model = agent_with(ProviderStrategy(Person), provider=True)
+provider_dataclass = agent_with(ProviderStrategy(Account), provider=True)
+provider_typed_dict = agent_with(ProviderStrategy(Row), provider=True)
+provider_json_schema = agent_with(ProviderStrategy(SCHEMA), provider=True)
+auto_model = agent_with(AutoStrategy(Person))
+plain_model = agent_with(Person)
+plain_model_of_provider = agent_with(Person, provider=True)
+plain_dataclass = agent_with(Account)
+plain_typed_dict = agent_with(Row)
+plain_json_schema = agent_with(SCHEMA)
 
 
 @tool(response_format="content_and_artifact")
 def look_up(name: str) -> tuple[str, Any]:
-    """Find somebody."""
+    """Find a person."""
     return "found", {"person": Person(name=name, age=36), "accounts": [Account(name, 36)]}
 
 
-with_artifact = create_agent(Model(), tools=[look_up], middleware=[Watching()])
+with_artifact = create_agent(Model(), tools=[look_up], middleware=[StateReporter()])

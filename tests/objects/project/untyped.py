@@ -1,4 +1,4 @@
-"""Graphs that put objects wherever their types say nothing of them, and compare what they get back."""
+"""Graphs that store objects where no type declares them, and compare them with the restored objects."""
 
 from __future__ import annotations
 
@@ -39,38 +39,43 @@ class Order(BaseModel):
 
 
 class State(TypedDict, total=False):
-    held: Any
-    seen: Annotated[list[str], add]
+    value: Any
+    comparisons: Annotated[list[str], add]
 
 
 def objects() -> dict[str, Any]:
-    from late import Late  # type: ignore[import-not-found]
+    from imported_in_node import ImportedInNode  # type: ignore[import-not-found]
 
-    order = Order(lines=[{"spot": Spot(1, 2), "late": [Late(3)]}, Total([Colour.RED])])
+    order = Order(lines=[{"spot": Spot(1, 2), "late": [ImportedInNode(3)]}, Total([Colour.RED])])
     order._note = Spot(3, 4)
-    return {"order": order, "colours": {Colour.RED}, "late": Late(4), "json": {"lc": 2, "type": "constructor"}}
+    return {
+        "order": order,
+        "colours": {Colour.RED},
+        "late": ImportedInNode(4),
+        "json": {"lc": 2, "type": "constructor"},
+    }
 
 
-def compared(name: str, found: Any, expected: Any) -> str:
-    same = found == expected and repr(found) == repr(expected) and type(found) is type(expected)
-    return f"{name}: {'same' if same else repr(found)}"
+def comparison(name: str, restored: Any, expected: Any) -> str:
+    same = restored == expected and repr(restored) == repr(expected) and type(restored) is type(expected)
+    return f"{name}: {'same' if same else repr(restored)}"
 
 
 def put(state: State) -> State:
-    return {"held": objects()}
+    return {"value": objects()}
 
 
 def ask(state: State) -> Command[str]:
     answer = interrupt(Order(lines=[Spot(0, 0)]))
-    found = [compared("state", state["held"], objects()), compared("answer", answer, "yes")]
+    comparisons = [comparison("state", state["value"], objects()), comparison("answer", answer, "yes")]
     sends = [Send("part", Total([Spot(1, 1), name])) for name in ("a", "b")]
-    return Command(update={"held": Spot(9, 9), "seen": found}, goto=sends)
+    return Command(update={"value": Spot(9, 9), "comparisons": comparisons}, goto=sends)
 
 
 def part(total: Any) -> State:
     name = total.parts[1]
     interrupt({"name": name, "colour": Colour.RED})
-    return {"seen": [compared(f"send {name}", total, Total([Spot(1, 1), name]))]}
+    return {"comparisons": [comparison(f"send {name}", total, Total([Spot(1, 1), name]))]}
 
 
 graph = (
@@ -85,19 +90,21 @@ graph = (
 
 
 @task
-def made(number: int) -> Any:
+def create_total(number: int) -> Any:
     return Total([Spot(number, number)])
 
 
 @entrypoint()
 def functional(number: int, *, previous: Any = None) -> Any:
-    totals = [made(n).result() for n in range(number)]
+    totals = [create_total(n).result() for n in range(number)]
     interrupt(Colour.RED)
     expected = [Total([Spot(n, n)]) for n in range(number)]
-    seen = [compared("tasks", totals, expected)]
+    comparisons = [comparison("tasks", totals, expected)]
     if previous is not None:
-        seen.append(compared("previous", previous, {"order": Order(lines=[number]), "seen": ["tasks: same"]}))
-    return entrypoint.final(value=seen, save={"order": Order(lines=[number]), "seen": seen})
+        comparisons.append(
+            comparison("previous", previous, {"order": Order(lines=[number]), "comparisons": ["tasks: same"]})
+        )
+    return entrypoint.final(value=comparisons, save={"order": Order(lines=[number]), "comparisons": comparisons})
 
 
 class Connection:
@@ -106,7 +113,7 @@ class Connection:
 
 
 def connect(state: State) -> State:
-    return {"held": {"connections": [Total([Connection()])]}}
+    return {"value": {"connections": [Total([Connection()])]}}
 
 
 client = StateGraph(State).add_node(connect).add_edge(START, "connect").compile()

@@ -1,4 +1,4 @@
-"""What agents answer with. No state schema names any of it."""
+"""The formats of structured responses of agents. No state schema names them."""
 
 from __future__ import annotations
 
@@ -6,34 +6,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, Field
-from typing_extensions import TypedDict  # before Python 3.12 pydantic knows no other
+from typing_extensions import TypedDict  # before Python 3.12, pydantic accepts only this one
 
 
 class Person(BaseModel):
-    """Somebody."""
-
     name: str
     age: int = Field(ge=0)
 
 
 @dataclass
 class Account:
-    """Somebody's account."""
-
     name: str
     age: int
 
 
 class Row(TypedDict):
-    """Somebody in a table."""
-
     name: str
     age: int
 
 
 SCHEMA: dict[str, Any] = {
     "title": "Record",
-    "description": "Somebody in a file",
+    "description": "A person",
     "type": "object",
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
     "required": ["name", "age"],
