@@ -51,7 +51,7 @@ def test_a_field_has_the_bounds_and_example_of_its_schema() -> None:
         "properties": {"count": {"type": "integer", "minimum": 1, "maximum": 5, "examples": [3], "description": "x"}},
     }
     (field,) = fields_of(schema, "input")
-    assert (field.least, field.most, field.example, field.required, field.help) == (1, 5, "3", True, "x")
+    assert (field.minimum, field.maximum, field.example, field.required, field.help) == (1, 5, "3", True, "x")
     bounds = {"exclusiveMinimum": 0, "exclusiveMaximum": 10}
     (optional,) = fields_of({"properties": {"share": {"type": "number", **bounds}}}, "input")
     assert (optional.least, optional.most, optional.example, optional.required, optional.help) == (0, 10, "", False, "")

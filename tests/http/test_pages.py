@@ -91,7 +91,7 @@ async def test_a_page_reads_the_log_from_where_it_stopped(client: httpx.AsyncCli
 async def test_a_run_that_was_removed_is_gone(client: httpx.AsyncClient) -> None:
     place, run = await a_run(client, assistant_id="steps", input={}, after_seconds=600)
     await client.post(f"{place.removeprefix('/ui')}/cancel", params={"action": "rollback"})
-    assert (await client.get(f"{place}/now")).json() == {"gone": True}
+    assert (await client.get(f"{place}/now")).json() == {"deleted": True}
     assert run not in (await client.get("/")).text
 
 

@@ -60,9 +60,9 @@ class _SharedMembers(TypedDict):
 
 
 async def create(request: Request) -> Response:
-    body, own_id = await read_body(request, AssistantBody), await idempotent_id(request)
+    body, new_id = await read_body(request, AssistantBody), await idempotent_id(request)
     _check_run_options(body)
-    assistant_id = body.assistant_id or (own_id if HEADER in request.headers else str(uuid4()))
+    assistant_id = body.assistant_id or (new_id if HEADER in request.headers else str(uuid4()))
     request_value = AssistantsCreate.model_construct(
         assistant_id=UUID(assistant_id),
         graph_id=body.graph_id,
@@ -70,14 +70,14 @@ async def create(request: Request) -> Response:
         if_exists=body.if_exists,
         **_shared_members(body),
     )
-    value, creatable = await authorize(request, request_value)
+    value, create_filter = await authorize(request, request_value)
     assistant_id, exist_ok = str(value.assistant_id), value.if_exists == "do_nothing"
     assistants, new = services_of(request).assistants, _with_handler_changes(request_value, value).changes()
     if exist_ok and access_check_of(request).auth is not None:
         with suppress(NotFound):
-            return await _existing_response(request, await assistants.get(assistant_id, creatable))
-    require_match(creatable, new.metadata, "assistants:create")
-    assistant = await assistants.create(assistant_id, new, token=own_id, exist_ok=exist_ok, access_filter=creatable)
+            return await _existing_response(request, await assistants.get(assistant_id, create_filter))
+    require_match(create_filter, new.metadata, "assistants:create")
+    assistant = await assistants.create(assistant_id, new, token=new_id, exist_ok=exist_ok, access_filter=create_filter)
     return JsonResponse(assistant.public())
 
 
@@ -86,16 +86,17 @@ def _read_value(assistant: Assistant) -> AssistantsRead:
 
 
 async def _existing_response(request: Request, assistant: Assistant) -> Response:
-    """The response for an assistant that existed already. The permission to create one does not permit to read it."""
-    _, readable = await authorize(request, _read_value(assistant))
-    if not readable.matches(assistant.metadata):
+    """The response for an assistant that existed already. The user may be authorized to create it, but not to read
+    it."""
+    _, read_filter = await authorize(request, _read_value(assistant))
+    if not read_filter.matches(assistant.metadata):
         raise Conflict(f"assistant {assistant.assistant_id} exists already")
     return JsonResponse(assistant.public())
 
 
 async def patch(request: Request) -> Response:
     """Creates a new version."""
-    body, own_id = await read_body(request, AssistantPatchBody), await idempotent_id(request)
+    body, new_id = await read_body(request, AssistantPatchBody), await idempotent_id(request)
     _check_run_options(body)
     assistant_id = assistant_id_of(request, _id_or_name(request))
     request_value = AssistantsUpdate.model_construct(
@@ -103,7 +104,7 @@ async def patch(request: Request) -> Response:
     )
     _, value = await authorize_assistant(request, request_value)
     changes = _with_handler_changes(request_value, value).changes()
-    changed = await services_of(request).assistants.patch(_id_or_name(request), changes, token=own_id)
+    changed = await services_of(request).assistants.patch(_id_or_name(request), changes, token=new_id)
     return await response_if_readable(request, _read_value(changed), changed)
 
 
@@ -119,8 +120,8 @@ def _shared_members(body: AssistantPatchBody) -> _SharedMembers:
 def _with_handler_changes(
     request_value: AssistantsCreate | AssistantsUpdate, value: AssistantsCreate | AssistantsUpdate
 ) -> AssistantPatchBody:
-    """The assistant after the authorize handler changed `request_value` to `value`. An error is the client's if the
-    handler changed nothing, else the handler's (`AuthBroken`)."""
+    """The assistant after the authorize handler has changed `request_value` to `value`. Raises `InvalidRequest` and
+    `RefusedRequest` for an invalid assistant if the handler changed nothing, else `AuthBroken`."""
     members = value.model_dump(include={"graph_id", "name", "description", "config", "context"})
     try:
         body = validated(AssistantPatchBody, members)
@@ -150,14 +151,14 @@ async def delete(request: Request) -> Response:
     )
     value = AssistantsDelete.model_construct(assistant_id=assistant_id_of(request, assistant_id))
     await authorize_assistant(request, value)
-    deletable = MATCH_ALL
+    delete_filter = MATCH_ALL
     if with_threads:
-        _, deletable = await authorize(request, ThreadsDelete.model_construct(thread_id=None))
+        _, delete_filter = await authorize(request, ThreadsDelete.model_construct(thread_id=None))
     await services.assistants.delete(assistant_id)
     await services.crons.delete_for_assistant(assistant_id)
     await _cancel_runs(services, assistant_id)
     if with_threads:
-        await _delete_threads(services, assistant_id, deletable)
+        await _delete_threads(services, assistant_id, delete_filter)
     return empty_response()
 
 
@@ -169,8 +170,8 @@ async def _cancel_runs(services: Services, assistant_id: str) -> None:
             await services.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, cause)
 
 
-async def _delete_threads(services: Services, assistant_id: str, deletable: AccessFilter) -> None:
-    query = ThreadQuery(metadata={"assistant_id": assistant_id}, access_filter=deletable)
+async def _delete_threads(services: Services, assistant_id: str, delete_filter: AccessFilter) -> None:
+    query = ThreadQuery(metadata={"assistant_id": assistant_id}, access_filter=delete_filter)
     while found := await services.threads.search(query, limit=100):
         for thread in found:
             with suppress(NotFound):

@@ -28,7 +28,7 @@ from slipway.api.idempotent_ids import idempotent_id
 from slipway.api.pagination import paged, selected
 from slipway.api.request_parsing import parsed, path_id, read_body, validated
 from slipway.api.responses import JsonResponse, empty_response
-from slipway.api.run_submission import check_stateless, run_request_from_body
+from slipway.api.run_submission import CREATE_ACCESS, check_stateless, run_request_from_body
 from slipway.api.shared_objects import services_of
 from slipway.assistants.record import Assistant
 from slipway.crons.record import Cron, NewCron
@@ -49,19 +49,19 @@ class _Selection(TypedDict):
 
 
 class _Plan(NamedTuple):
-    """When a cron is due, and the run that it then requests."""
+    """The schedule of a cron, and the run request from which each of its runs is created."""
 
     schedule: Schedule
     run_request: RunRequest
 
 
 async def create(request: Request) -> Response:
-    """A cron whose runs are stateless."""
+    """Creates a cron whose runs are stateless."""
     return await _create(request, None)
 
 
 async def create_for_thread(request: Request) -> Response:
-    """A cron whose runs execute on the thread in the path."""
+    """Creates a cron whose runs execute on the thread in the path."""
     thread_id = path_id(request, "thread_id")
     return await _create(request, thread_id)
 
@@ -81,16 +81,16 @@ async def _create(request: Request, thread_id: str | None) -> Response:
         payload=body.model_dump(exclude_unset=True),
         metadata=body.metadata,
     )
-    value, creatable = await authorize(request, request_value)
+    value, create_filter = await authorize(request, request_value)
     changed = _with_handler_changes(request, request_value, value, {}, thread_id)
-    require_match(creatable, value.metadata, "crons:create")
+    require_match(create_filter, value.metadata, "crons:create")
     new = await _new_cron(request, changed, thread_id, _payload_of_new(body, changed))
     await _authorize_runs(request, new)
     return JsonResponse((await services.crons.create(str(value.cron_id), new, _now_ms(request))).public())
 
 
 def _payload_of_new(body: CronBody, changed: CronBody) -> JsonObject:
-    """The payload that a new cron shows: the members that the client sent, with the changes of the handler."""
+    """The payload of a new cron in responses: the members that the client sent, with the changes of the handler."""
     has_metadata = bool(changed.metadata) or "metadata" in body.model_fields_set
     return changed.model_dump(exclude_unset=True, exclude=None if has_metadata else {"metadata"})
 
@@ -98,8 +98,9 @@ def _payload_of_new(body: CronBody, changed: CronBody) -> JsonObject:
 def _with_handler_changes(
     request: Request, request_value: _CronValue, value: _CronValue, stored: JsonObject, thread_id: str | None
 ) -> CronBody:
-    """The cron after the authorize handler changed `request_value` to `value`. `stored` has the members of an existing
-    cron. An error is the client's if the unchanged request has it too, else the handler's (`AuthBroken`)."""
+    """The cron after the authorize handler has changed `request_value` to `value`. `stored` has the members of an
+    existing cron. Raises the error of an invalid cron if the request is invalid without the changes too, else
+    `AuthBroken`."""
     try:
         if unknown := sorted(value.payload.keys() - request_value.payload.keys() - CronBody.model_fields.keys()):
             raise InvalidRequest(f"payload.{unknown[0]}", "is not a member of a cron")
@@ -124,7 +125,7 @@ def _merged(stored: JsonObject, changes: JsonObject) -> JsonObject:
 
 
 def _plan(request: Request, body: CronBody, thread_id: str | None) -> _Plan:
-    """Raises `InvalidRequest` and `RefusedRequest` for a body that no assistant could make valid."""
+    """Raises `InvalidRequest` and `RefusedRequest` for a body that is invalid for every assistant."""
     stateless = thread_id is None
     if stateless:
         check_stateless(body)
@@ -133,7 +134,7 @@ def _plan(request: Request, body: CronBody, thread_id: str | None) -> _Plan:
 
 
 async def _new_cron(request: Request, body: CronBody, thread_id: str | None, payload: JsonObject) -> NewCron:
-    """The cron that `body` describes. `payload` is what responses show as its body."""
+    """The cron that `body` describes. Responses show `payload` as its body."""
     stateless = thread_id is None
     plan = _plan(request, body, thread_id)
     assistant = await _usable_assistant(request, body.assistant_id)
@@ -162,7 +163,7 @@ async def _authorize_runs(request: Request, new: NewCron) -> None:
     """Authorizes a run of the cron now. It is authorized again at each due time."""
     services, check = services_of(request), access_check_of(request)
     if check.auth is None:
-        for operation in RUNS.required:
+        for operation in CREATE_ACCESS.required:
             check.mark_authorized(operation)
         return
     run_request = replace(new.request, metadata=new.metadata | new.request.metadata)
@@ -171,7 +172,8 @@ async def _authorize_runs(request: Request, new: NewCron) -> None:
 
 
 async def _usable_assistant(request: Request, id_or_name: str) -> Assistant:
-    """The assistant, if the user can run it. An unknown name is 404 here, as on the reference server, and not 422."""
+    """The assistant, if the user is authorized to run it. Raises `NotFound` for an unknown name, because the reference
+    server responds with 404 and not with 422 here."""
     services = services_of(request)
     try:
         await authorize_assistant_use(request, id_or_name)
@@ -201,7 +203,7 @@ async def patch(request: Request) -> Response:
     )
     value, access_filter = await authorize(request, request_value)
     cron = await services.crons.get(str(value.cron_id), access_filter)
-    new = _disabled(cron, value.payload) if changes == DISABLES else None
+    new = _disabled(cron, value.payload) if changes == DISABLING_CHANGE else None
     new = new or await _changed(request, cron, request_value, value)
     reschedule = (new.schedule, new.enabled) != (cron.schedule, cron.enabled)
     changed = await services.crons.change(cron_id, new, _now_ms(request), reschedule=reschedule)
@@ -209,16 +211,16 @@ async def patch(request: Request) -> Response:
 
 
 def _disabled(cron: Cron, changes: JsonObject) -> NewCron | None:
-    """The disabled cron; None if the handler changed more than its metadata."""
+    """The cron, disabled. None if the handler changed more than the metadata."""
     metadata = changes.get("metadata") or {}
-    if {name: value for name, value in changes.items() if name != "metadata"} != DISABLES:
+    if {name: value for name, value in changes.items() if name != "metadata"} != DISABLING_CHANGE:
         return None
     new = cron.disabled()
     return replace(new, metadata=new.metadata | metadata, payload=new.payload | changes)
 
 
 async def _changed(request: Request, cron: Cron, request_value: CronsUpdate, value: CronsUpdate) -> NewCron:
-    """The cron with the changes, if the user is authorized for its runs."""
+    """The cron with the changes. Raises an error if the user is not authorized for its runs."""
     stored = cron.payload | {
         "schedule": cron.schedule.text,
         "timezone": cron.schedule.zone,
@@ -236,14 +238,15 @@ async def _changed(request: Request, cron: Cron, request_value: CronsUpdate, val
 
 
 def _owner(cron: Cron, user: User | None) -> dict[str, Any] | None:
-    """The owner stays the same. Their stored user is renewed when they change the cron."""
+    """The stored user of the owner, who does not change. When the owner changes the cron, it is replaced by the user
+    of this request."""
     if user is not None and user.identity == cron.user_id:
         return user.stored()
     return cron.request.user
 
 
 def _changed_by(cron: Cron, user: User | None) -> list[dict[str, Any]]:
-    """The stored users who changed the cron, without the owner; `user` is the one who changes it now."""
+    """The stored users who have changed the cron, except its owner. `user` sends this change."""
     others = cron.request.changed_by
     if user is None or user.identity == cron.user_id:
         return others
@@ -251,7 +254,7 @@ def _changed_by(cron: Cron, user: User | None) -> list[dict[str, Any]]:
 
 
 def _changed_payload(payload: JsonObject, body: CronBody, changes: JsonObject) -> JsonObject:
-    """The payload that a changed cron shows: each member as it was sent last."""
+    """The payload of a changed cron in responses: each member as the last request with it sent it."""
     members = body.model_dump(exclude_unset=True)
     sent = {name: members[name] for name in changes if name in members}
     if "metadata" in sent:
@@ -261,7 +264,7 @@ def _changed_payload(payload: JsonObject, body: CronBody, changes: JsonObject) -
 
 
 async def delete(request: Request) -> Response:
-    """Deletes a cron. Runs that it created stay."""
+    """Deletes a cron, but not the runs that it has created."""
     crons, cron_id = services_of(request).crons, path_id(request, "cron_id")
     value, access_filter = await authorize(request, CronsDelete.model_construct(cron_id=UUID(cron_id)))
     await crons.delete((await crons.get(str(value.cron_id), access_filter)).cron_id)
@@ -312,12 +315,9 @@ def _now_ms(request: Request) -> int:
 _CronValue = TypeVar("_CronValue", CronsCreate, CronsUpdate)
 _REQUIRED_MEMBERS: Final = {"assistant_id": "any", "schedule": "any"}
 """Members that a new cron must have and a change need not have."""
-DISABLES: Final = {"enabled": False}
-"""The change that needs no authorization for runs: everybody who can change a cron can disable it."""
-RUNS: Final = requires(
-    "threads:create_run", "assistants:read", optional=("threads:create", "threads:read", "threads:update")
-)
-"""The operations that the runs of a cron need."""
+DISABLING_CHANGE: Final = {"enabled": False}
+"""The change that needs no authorization for runs: a user who is authorized to change a cron can always disable
+it."""
 _CRON: Final = "/runs/crons/{cron_id}"
 
 ENDPOINTS: Final = (
@@ -326,7 +326,7 @@ ENDPOINTS: Final = (
         "/runs/crons",
         create,
         "Create a cron whose runs are stateless",
-        requires("crons:create", *RUNS.required, optional=tuple(RUNS.optional)),
+        requires("crons:create", *CREATE_ACCESS.required, optional=tuple(CREATE_ACCESS.optional)),
         body=CronBody,
     ),
     Endpoint(
@@ -334,7 +334,7 @@ ENDPOINTS: Final = (
         "/threads/{thread_id}/runs/crons",
         create_for_thread,
         "Create a cron on a thread",
-        requires("crons:create", "threads:read", *RUNS.required, optional=tuple(RUNS.optional)),
+        requires("crons:create", "threads:read", *CREATE_ACCESS.required, optional=tuple(CREATE_ACCESS.optional)),
         body=CronBody,
     ),
     Endpoint("POST", "/runs/crons/search", search, "Search crons", requires("crons:search"), body=CronSearchBody),
@@ -351,7 +351,7 @@ ENDPOINTS: Final = (
         _CRON,
         patch,
         "Change a cron",
-        requires("crons:update", "crons:read", optional=tuple(RUNS.required | RUNS.optional)),
+        requires("crons:update", "crons:read", optional=tuple(CREATE_ACCESS.required | CREATE_ACCESS.optional)),
         status_without_body=204,
     ),
     Endpoint("DELETE", _CRON, delete, "Delete a cron", requires("crons:delete"), media_type="", status=204),

@@ -36,7 +36,7 @@ ENDPOINTS: Final = (
         "POST",
         "/threads/{thread_id}/commands",
         post,
-        "A command of the event protocol",
+        "Execute a command of the event protocol",
         COMMAND_ACCESS,
         body=CommandFrame,
     ),

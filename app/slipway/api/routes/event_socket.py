@@ -55,9 +55,9 @@ async def connect(websocket: WebSocket) -> None:
     await websocket.accept()
     services = services_of(websocket)
     session = SocketSession(websocket, services, thread_id, check)
-    with ExitStack() as watched:
+    with ExitStack() as subscription:
         if access_check_of(websocket).auth is not None:
-            watched.enter_context(services.thread_notifications.subscribed(thread_id, session.on_notification))
+            subscription.enter_context(services.thread_notifications.subscribed(thread_id, session.on_notification))
         try:
             await session.run()
         except WebSocketDisconnect:
@@ -84,7 +84,7 @@ class SocketSession:
                 return
             raw = message.get("text") or message.get("bytes") or ""
             async with self._subscriptions.command():
-                await self._perform(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw)
+                await self._execute_frame(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw)
 
     def on_notification(self, kind: NotificationKind) -> None:
         """Authorizes the client again when the metadata of the thread may have changed."""
@@ -94,7 +94,7 @@ class SocketSession:
             check.add_done_callback(self._checks.discard)
 
     async def _recheck(self) -> None:
-        """Pauses sending until the result is known."""
+        """Authorizes the client again. Nothing is sent until the result is known."""
         async with self._subscriptions.paused():
             try:
                 await self._check()
@@ -102,7 +102,7 @@ class SocketSession:
                 await self._close_after_error(error)
 
     async def _is_still_authorized(self) -> bool:
-        """Whether the client is authorized to read the thread; if not, the socket is closed. Raises `Unavailable`."""
+        """Whether the client is still authorized to read the thread. Closes the socket if not. Raises `Unavailable`."""
         try:
             await self._check()
         except Unavailable:
@@ -121,7 +121,7 @@ class SocketSession:
     async def _send(self, frame: bytes) -> None:
         await self._websocket.send({"type": "websocket.send", "text": frame.decode()})
 
-    async def _perform(self, raw: bytes) -> None:
+    async def _execute_frame(self, raw: bytes) -> None:
         """Executes one command and sends its reply."""
         try:
             command = validated(CommandFrame, parsed(raw))
@@ -153,7 +153,7 @@ class SocketSession:
         return await execute_command(context, command)
 
     async def _subscribe(self, command: CommandFrame) -> None:
-        """Replays, replies and installs a subscription, in this order (see `socket_subscriptions`)."""
+        """Replays events, sends the reply and adds the subscription, in this order (see `socket_subscriptions`)."""
         params = params_of(SubscribeParams, command.params)
         try:
             event_filter = params.filter
@@ -180,7 +180,7 @@ class SocketSession:
         if "since" not in params.model_fields_set:
             raise CommandError("invalid_argument", "since: required for subscription.reconnect")
         oldest = await self._services.protocol_log.oldest(self._thread_id)
-        if max(params.since, base_number(1)) + 1 >= oldest:  # no event is numbered below those of the first run
+        if max(params.since, base_number(1)) + 1 >= oldest:  # the events of the first run have the lowest numbers
             return None
         message = f"The events after {params.since} have expired. The first available event is {oldest}."
         return error_reply(command.id, "resume_gap", message) | {"since": params.since, "min_available_seq": oldest}
@@ -209,6 +209,6 @@ class SocketSession:
 
 
 def routes(extensions: Extensions) -> list[BaseRoute]:
-    """For Starlette's router, with the access check."""
+    """The routes for Starlette's router, with their access check."""
     endpoint = with_socket_access_check(connect, COMMAND_ACCESS, extensions.auth)
     return [WebSocketRoute("/threads/{thread_id}/stream/events", endpoint)]

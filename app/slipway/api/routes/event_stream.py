@@ -1,8 +1,8 @@
-"""The events of a thread by the event protocol, as server-sent events: all existing ones, then new ones.
+"""The events of a thread in the event protocol, as server-sent events: existing events, then new events.
 
-The stream ends with an error frame when its thread is deleted or its client is not authorized to read it any more. It
-is closed without its terminating chunk when this process stops and when a client does not read: clients read a proper
-end as the end of the thread.
+The stream ends with an error event when the thread is deleted or the client is no longer authorized to read it. When
+this process stops, or the client does not read, the stream is closed without its terminating chunk, because clients
+treat a proper end as the end of the thread.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from slipway.serialization.json_encoding import dumps
 from slipway.sse_frames import encode_block
 
 _BATCH: Final = 100
-"""Events of one batch: the events of a long thread are never all in memory."""
+"""Events of one batch. So the events of a long thread are never all in memory at once."""
 
 
 async def stream(request: Request) -> ASGIApp:
@@ -59,7 +59,7 @@ async def stream(request: Request) -> ASGIApp:
 
 
 def _final_event(error: SlipwayError) -> bytes:
-    """The last event of a stream that ends for good, as the protocol defines it."""
+    """The last event of a stream that the client must not resume, as the protocol defines it."""
     code = "permission_denied" if isinstance(error, AccessRefused) else "no_such_run"
     return encode_block("error", dumps(error_reply(None, code, str(error))))
 

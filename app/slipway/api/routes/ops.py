@@ -21,8 +21,8 @@ from slipway.versions import version_of
 
 
 async def ok(request: Request) -> Response:
-    """200 as long as this process runs. With `check_db` it also needs Redis. `services` is from the latest health
-    check."""
+    """Responds with 200 as long as this process runs, with `check_db` only if Redis replies. `services` is a result of
+    the latest health check."""
     if query_flag(request, "check_db"):
         await services_of(request).pipeline.send("PING", repeatable=True)
     return JsonResponse({"ok": True, "services": services_of(request).health.latest.services})
@@ -62,9 +62,9 @@ def _info() -> dict[str, Any]:
 
 
 async def readyz(request: Request) -> Response:
-    """200 if a new run would be stored, else 503; with all findings. It is the result of the latest health check."""
-    now = services_of(request).health.latest
-    return JsonResponse(now.public(), 200 if now.ready else 503)
+    """200 if a new run would be stored, else 503; with all findings of the latest health check."""
+    health = services_of(request).health.latest
+    return JsonResponse(health.public(), 200 if health.ready else 503)
 
 
 async def metrics(request: Request) -> Response:

@@ -40,18 +40,18 @@ log = structlog.get_logger(__name__)
 
 STATUSES: Final = ("pending", "running", "success", "error", "timeout", "interrupted")
 MAX_REASON_CHARS: Final = 1000
-"""Of a client's reason to cancel. It is stored with the run, and is part of the error of the thread."""
+"""The longest reason to cancel that a client can send. It is stored with the run and in the error of the thread."""
 
 
 async def create(request: Request) -> Response:
-    """A background run."""
+    """Creates a run and responds at once."""
     spec = await prepare_run(request, await read_body(request, RunBody), path_id(request, "thread_id"), reads=False)
     run = await services_of(request).submission.submit(spec)
     return JsonResponse(run.public(), headers={"content-location": f"/threads/{run.thread_id}/runs/{run.run_id}"})
 
 
 async def stream(request: Request) -> ASGIApp:
-    """A run and its events."""
+    """Creates a run and sends its events."""
     ends, body = wants_end(request), await read_body(request, RunBody)
     submitted = await submit_and_subscribe(request, body, path_id(request, "thread_id"))
     return stream_run(
@@ -66,7 +66,7 @@ async def stream(request: Request) -> ASGIApp:
 
 
 async def wait(request: Request) -> ASGIApp:
-    """A run and its result."""
+    """Creates a run and sends its result."""
     body = await read_body(request, RunBody)
     submitted = await submit_and_subscribe(request, body, path_id(request, "thread_id"))
     return wait_response(
@@ -99,8 +99,8 @@ async def list_all(request: Request) -> Response:
 async def read(request: Request) -> Response:
     """One run."""
     select = _selected(request)
-    (shown,) = selected([(await _readable(request)).public()], select)
-    return JsonResponse(shown)
+    (selection,) = selected([(await _readable(request)).public()], select)
+    return JsonResponse(selection)
 
 
 def _selected(request: Request) -> list[str]:
@@ -122,7 +122,7 @@ async def delete(request: Request) -> Response:
 
 
 async def join(request: Request) -> ASGIApp:
-    """The result of an existing run."""
+    """Sends the result of an existing run."""
     run = await _readable(request)
     return wait_response(
         request, run, on_disconnect=canceller_from_query(request, run), watch=watch_run(request, run, error_value)
@@ -130,7 +130,7 @@ async def join(request: Request) -> ASGIApp:
 
 
 async def join_stream(request: Request) -> ASGIApp:
-    """The events of an existing run: those after `Last-Event-ID`, or only new ones."""
+    """Sends the events of an existing run: those after `Last-Event-ID`, or only new events."""
     stream_request = StreamRequest.from_request(request)
     run = await _readable(request)
     return await stream_existing_run(request, run, stream_request, on_disconnect=canceller_from_query(request, run))
@@ -140,16 +140,16 @@ async def cancel(request: Request) -> Response | ASGIApp:
     """Cancels a run; with `wait`, responds when it has stopped."""
     services = services_of(request)
     action = Action(query_choice(request, "action", tuple(Action)) or Action.INTERRUPT)
-    waits, reason = query_flag(request, "wait"), request.query_params.get("reason")
+    wait_for_end, reason = query_flag(request, "wait"), request.query_params.get("reason")
     if reason is not None and len(reason) > MAX_REASON_CHARS:
         raise InvalidRequest("reason", f"is longer than {MAX_REASON_CHARS} characters")
     thread_id, run_id = _ids(request)
     action = await authorize_cancel(request, thread_id, run_id, action)
     run = await services.runs.get(thread_id, run_id)
-    if waits:  # the response has the result of the run
+    if wait_for_end:  # the response has the result of the run
         await authorize_read(request, thread_id, run_id)
     await services.runs.cancel(run.thread_id, run.run_id, action, BY_API, reason)
-    if not waits:
+    if not wait_for_end:
         return empty_response(202)
     watch = watch_run(request, run, error_value, cancel_value(thread_id, run_id, action))
     return wait_response(request, run, watch=watch)
@@ -172,23 +172,25 @@ _RUN: Final = "/threads/{thread_id}/runs/{run_id}"
 _EVENTS: Final = "text/event-stream"
 
 ENDPOINTS: Final = (
-    Endpoint("POST", f"{_RUNS}/wait", wait, "Run and wait for the result", CREATE_AND_READ_ACCESS, body=RunBody),
+    Endpoint(
+        "POST", f"{_RUNS}/wait", wait, "Create a run and wait for its result", CREATE_AND_READ_ACCESS, body=RunBody
+    ),
     Endpoint(
         "POST",
         f"{_RUNS}/stream",
         stream,
-        "Run and stream its events",
+        "Create a run and stream its events",
         CREATE_AND_READ_ACCESS,
         body=RunBody,
         query=(END_PARAM,),
         media_type=_EVENTS,
     ),
-    Endpoint("POST", _RUNS, create, "Run in the background", CREATE_ACCESS, body=RunBody),
+    Endpoint("POST", _RUNS, create, "Create a run", CREATE_ACCESS, body=RunBody),
     Endpoint(
         "GET",
         _RUNS,
         list_all,
-        "The runs of a thread, newest first",
+        "List the runs of a thread, newest first",
         requires("threads:search", "threads:read"),
         query=(
             int_param("limit", 10, 1, 1000),
@@ -201,7 +203,7 @@ ENDPOINTS: Final = (
         "GET",
         _RUN,
         read,
-        "One run",
+        "Read a run",
         requires("threads:read"),
         query=(list_param("select", "Members of the response"),),
     ),

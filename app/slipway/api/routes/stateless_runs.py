@@ -1,5 +1,5 @@
-"""Stateless runs: the thread of each is created with it and, unless the request keeps it, deleted with it
-(docs/protocol.md)."""
+"""Stateless runs. The thread of such a run is created with it, and deleted with it unless the request has
+`"on_completion": "keep"` (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ MAX_BATCH_RUNS: Final = 1000
 
 
 async def create(request: Request) -> Response:
-    """A background run."""
+    """Creates a run and responds at once."""
     spec = await prepare_run(request, await read_body(request, RunBody), None, reads=False)
     run = await services_of(request).submission.submit(spec)
     return JsonResponse(run.public(), headers={"content-location": f"/runs/{run.run_id}"})
 
 
 async def batch(request: Request) -> Response:
-    """Several background runs, each on its own. All are checked and authorized before the first one is created."""
+    """Creates several runs and responds at once. All are validated and authorized before the first run is created."""
     sent = parsed(await request.body())
     if not isinstance(sent, list) or not 0 < len(sent) <= MAX_BATCH_RUNS:
         raise InvalidRequest("", f"the body must be a list of 1 to {MAX_BATCH_RUNS} runs")
@@ -54,7 +54,7 @@ async def batch(request: Request) -> Response:
 
 
 async def stream(request: Request) -> ASGIApp:
-    """A run and its events."""
+    """Creates a run and sends its events."""
     ends, body = wants_end(request), await read_body(request, RunBody)
     submitted = await submit_and_subscribe(request, body, None)
     return stream_run(
@@ -70,7 +70,7 @@ async def stream(request: Request) -> ASGIApp:
 
 
 async def wait(request: Request) -> ASGIApp:
-    """A run and its result."""
+    """Creates a run and sends its result."""
     body = await read_body(request, RunBody)
     submitted = await submit_and_subscribe(request, body, None)
     return wait_response(
@@ -83,7 +83,8 @@ async def wait(request: Request) -> ASGIApp:
 
 
 async def join_stream(request: Request) -> ASGIApp:
-    """The events of a run that is found by its id alone: those after `Last-Event-ID`, or only new ones."""
+    """Sends the events of a run whose thread the path does not name: those after `Last-Event-ID`, or only new
+    events."""
     stream_request = StreamRequest.from_request(request)
     run = await readable_run(request, path_id(request, "run_id"))
     return await stream_existing_run(
@@ -92,7 +93,7 @@ async def join_stream(request: Request) -> ASGIApp:
 
 
 async def cancel(request: Request) -> Response:
-    """Cancels several runs: all with a status, or those of one thread that are named."""
+    """Cancels several runs: all runs with a status, or some runs of one thread by their ids."""
     services, body = services_of(request), await read_body(request, CancelBody)
     action = Action(query_choice(request, "action", tuple(Action)) or Action.INTERRUPT)
     thread = None if body.thread_id is None else UUID(body.thread_id)
@@ -105,12 +106,12 @@ async def cancel(request: Request) -> Response:
     value, access_filter = await authorize(request, request_value)
     if (value.thread_id is None) != (value.metadata.run_ids is None):
         raise request_value.handler_error(
-            "left metadata.run_ids that do not fit thread_id: runs of one thread have both"
+            "wrote metadata.run_ids or thread_id without the other: runs of one thread need both"
         )
     selection, action = value.metadata, Action(value.action)
     cancelled = 0
     async for thread_id, run_id in _to_cancel(services, value, access_filter):
-        with suppress(NotFound):  # unknown, or it has ended in between
+        with suppress(NotFound):  # it does not exist, or has ended in between
             await services.runs.cancel(thread_id, run_id, action, BY_API)
             cancelled += 1
     if cancelled == 0:
@@ -146,13 +147,18 @@ _EVENTS: Final = "text/event-stream"
 
 ENDPOINTS: Final = (
     Endpoint(
-        "POST", "/runs/wait", wait, "Run without a thread and wait for the result", CREATE_AND_READ_ACCESS, body=RunBody
+        "POST",
+        "/runs/wait",
+        wait,
+        "Create a stateless run and wait for its result",
+        CREATE_AND_READ_ACCESS,
+        body=RunBody,
     ),
     Endpoint(
         "POST",
         "/runs/stream",
         stream,
-        "Run without a thread and stream",
+        "Create a stateless run and stream its events",
         CREATE_AND_READ_ACCESS,
         body=RunBody,
         query=(END_PARAM,),
@@ -162,26 +168,26 @@ ENDPOINTS: Final = (
         "POST",
         "/runs/batch",
         batch,
-        "Several runs without threads, in the background",
+        "Create several stateless runs",
         CREATE_ACCESS,
     ),
     Endpoint(
         "POST",
         "/runs/cancel",
         cancel,
-        "Cancel many runs",
+        "Cancel several runs",
         requires("threads:update"),
         body=CancelBody,
         query=(Query("action", {"type": "string", "enum": [*Action], "default": "interrupt"}),),
         media_type="",
         status=204,
     ),
-    Endpoint("POST", "/runs", create, "Run without a thread in the background", CREATE_ACCESS, body=RunBody),
+    Endpoint("POST", "/runs", create, "Create a stateless run", CREATE_ACCESS, body=RunBody),
     Endpoint(
         "GET",
         "/runs/{run_id}/stream",
         join_stream,
-        "Follow or replay the events of a run without a thread",
+        "Follow or replay the events of a stateless run",
         FOLLOW_ACCESS,
         query=(list_param("stream_mode", "Only events of these modes"), SINCE_PARAM, END_PARAM, CANCEL_PARAM),
         media_type=_EVENTS,

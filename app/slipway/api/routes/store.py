@@ -110,7 +110,8 @@ async def namespaces(request: Request) -> Response:
 
 
 def _store_error(request_value: HandlerValue, value: HandlerValue, error: Exception) -> SlipwayError:
-    """An error of the client, or of the authorize handler if it changed the value."""
+    """The error for a value that the store rejects: of the client, or of the authorize handler if it changed the
+    value."""
     if value != request_value:
         return request_value.handler_error(f"changed the value to one that the store rejects: {error}")
     return error if isinstance(error, SlipwayError) else RefusedRequest(str(error))

@@ -49,17 +49,23 @@ async def _read(request: Request, checkpoint: CheckpointRef, subgraphs: bool, se
 
 
 async def write(request: Request) -> Response:
-    """Writes a state after the latest checkpoint, or after the one that the body names."""
+    """Writes a state after the latest checkpoint, or after the checkpoint that the body names."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, StateWriteBody)
     await authorize_thread(request, StateWrite.model_construct(thread_id=UUID(thread_id)))
-    place = await services_of(request).states.update(
+    checkpoint_ref = await services_of(request).states.update(
         thread_id, body.values, as_node=body.as_node, checkpoint=body.start_checkpoint, user=user_of(request)
     )
-    return JsonResponse({"checkpoint": place, "configurable": place, "checkpoint_id": place.get("checkpoint_id")})
+    return JsonResponse(
+        {
+            "checkpoint": checkpoint_ref,
+            "configurable": checkpoint_ref,
+            "checkpoint_id": checkpoint_ref.get("checkpoint_id"),
+        }
+    )
 
 
 async def merge(request: Request) -> Response:
-    """Merges metadata into the thread, for old clients."""
+    """Merges metadata into the thread. Only old clients use this route."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, ThreadConfigBody)
     changes = ThreadsUpdate.model_construct(thread_id=UUID(thread_id), metadata=body.metadata)
     value = await authorize_thread(request, changes)
@@ -73,7 +79,7 @@ async def history(request: Request) -> Response:
 
 
 async def history_by_query(request: Request) -> Response:
-    """The history, by query parameters."""
+    """The history, selected by query parameters."""
     before = request.query_params.get("before")
     body = {
         "limit": query_number(request, "limit", 10, 1, 1000),

@@ -31,11 +31,12 @@ MODES: Final[dict[str, frozenset[ThreadEventKind]]] = {
 """The kinds of events of each mode."""
 
 _CHECKED_KINDS: Final[frozenset[ThreadEventKind]] = frozenset({"begin", "state"})
-"""The client is authorized again before an event of these kinds: the first one of a run, and a state."""
+"""Before an event of these kinds, which starts a run or contains a state, the client is authorized again."""
 
 
 async def stream(request: Request) -> ASGIApp:
-    """The events of all runs after `Last-Event-ID`, or new ones only. The `end` of each run is sent only on request."""
+    """Sends the events of all runs after `Last-Event-ID`, or only new events. The `end` event of each run is sent only
+    for `end=true`."""
     services, thread_id = services_of(request), path_id(request, "thread_id")
     kinds, after = _requested_kinds(request), _requested_position(request)
     await authorize_read(request, thread_id)
@@ -68,10 +69,10 @@ def _requested_kinds(request: Request) -> frozenset[ThreadEventKind]:
 
 
 def _requested_position(request: Request) -> ThreadPosition | None:
-    given = event_id_parameter(request)
-    if given is None:
+    parameter = event_id_parameter(request)
+    if parameter is None:
         return None
-    name, event_id = given
+    name, event_id = parameter
     position = position_from_id(event_id)
     if position is None:
         raise InvalidRequest(name, f"{event_id!r} is neither an id of this stream nor -")
@@ -87,7 +88,7 @@ ENDPOINTS: Final = (
         requires("threads:read"),
         query=(
             list_param("stream_mode", ", ".join(MODES)),
-            list_param("stream_modes", "The same"),
+            list_param("stream_modes", "The same as stream_mode"),
             SINCE_PARAM,
             END_PARAM,
         ),

@@ -58,22 +58,22 @@ async def create(request: Request) -> Response:
     request_value = ThreadsCreate.model_construct(
         thread_id=UUID(thread_id), metadata=body.metadata, if_exists=body.if_exists, ttl=ttl_value
     )
-    value, creatable = await authorize(request, request_value)
+    value, create_filter = await authorize(request, request_value)
     thread_id, metadata, exist_ok = str(value.thread_id), value.metadata, value.if_exists == "do_nothing"
     ttl = None if value.ttl is None else ThreadTtl(value.ttl.ttl, value.ttl.strategy)
-    writable = MATCH_ALL
+    update_filter = MATCH_ALL
     if body.supersteps:
         if "graph_id" not in metadata:
             raise request_value.handler_error("removed metadata.graph_id, without which supersteps cannot be written")
-        _, writable = await authorize(request, StateWrite.model_construct(thread_id=value.thread_id))
-    if exist_ok and not creatable.matches(metadata):  # an existing thread may match
+        _, update_filter = await authorize(request, StateWrite.model_construct(thread_id=value.thread_id))
+    if exist_ok and not create_filter.matches(metadata):  # an existing thread may match
         with suppress(NotFound):
-            await services.threads.check_access(thread_id, creatable)
+            await services.threads.check_access(thread_id, create_filter)
             return await _existing_response(request, await services.threads.get(thread_id))
-    require_match(creatable, metadata, "threads:create")
-    require_match(writable, metadata, "threads:update")
+    require_match(create_filter, metadata, "threads:create")
+    require_match(update_filter, metadata, "threads:update")
     thread, is_new = await services.threads.create_or_get(
-        thread_id, metadata, exist_ok=exist_ok, token=own_id, ttl=ttl, access_filter=creatable
+        thread_id, metadata, exist_ok=exist_ok, token=own_id, ttl=ttl, access_filter=create_filter
     )
     if body.supersteps and is_new:
         thread = await _write_supersteps(request, thread, body.supersteps)
@@ -86,15 +86,15 @@ async def create(request: Request) -> Response:
 
 
 async def _existing_response(request: Request, thread: Thread) -> Response:
-    """The response for a thread that existed already. The permission to create a thread does not permit to read it."""
-    _, readable = await authorize(request, read_value(thread.thread_id))
-    if not readable.matches(thread.metadata):
+    """The response for a thread that existed already. The user may be authorized to create it, but not to read it."""
+    _, read_filter = await authorize(request, read_value(thread.thread_id))
+    if not read_filter.matches(thread.metadata):
         raise Conflict(f"thread {thread.thread_id} exists already")
     return JsonResponse(thread.public())
 
 
 async def _write_supersteps(request: Request, thread: Thread, supersteps: Sequence[SuperstepBody]) -> Thread:
-    """The new thread with its checkpoints. Deletes the thread when its graph rejects an update."""
+    """Writes the checkpoints of a new thread and returns the thread. Deletes it when its graph rejects an update."""
     services = services_of(request)
     steps = [
         [
@@ -165,10 +165,10 @@ async def search(request: Request) -> Response:
         sort_by=body.sort_by,
         sort_order=body.sort_order,
     )
-    whole = [thread.public() for thread in found[: value.limit]]
-    page = selected(whole, body.select)
+    objects = [thread.public() for thread in found[: value.limit]]
+    page = selected(objects, body.select)
     if paths:
-        page = [each | {"extracted": extract(thread, paths)} for each, thread in zip(page, whole, strict=True)]
+        page = [each | {"extracted": extract(thread, paths)} for each, thread in zip(page, objects, strict=True)]
     return paged(page, offset=value.offset, limit=value.limit, total=value.offset + len(found))
 
 
@@ -184,23 +184,24 @@ async def count(request: Request) -> Response:
 async def copy(request: Request) -> Response:
     """Creates a thread with the checkpoints of another."""
     services, source, new_id = services_of(request), path_id(request, "thread_id"), await idempotent_id(request)
-    _, readable = await authorize(request, read_value(source))
+    _, read_filter = await authorize(request, read_value(source))
     if access_check_of(request).auth is None:
         access_check_of(request).mark_authorized("threads:create")
         return JsonResponse((await services.threads.copy(source, new_id, token=new_id)).public())
-    metadata = await _metadata_of(services, source, readable)
-    value, creatable = await authorize(
+    metadata = await _metadata_of(services, source, read_filter)
+    value, create_filter = await authorize(
         request, ThreadCopy.model_construct(thread_id=UUID(new_id), metadata=metadata, if_exists="raise")
     )
-    require_match(creatable, value.metadata, "threads:create")
+    require_match(create_filter, value.metadata, "threads:create")
     copied = await services.threads.copy(source, str(value.thread_id), token=new_id, metadata=value.metadata)
     return JsonResponse(copied.public())
 
 
-async def _metadata_of(services: Services, source: str, readable: AccessFilter) -> dict[str, Any]:
-    """Raises the same error for a thread that does not exist and for one that the user cannot read."""
+async def _metadata_of(services: Services, source: str, read_filter: AccessFilter) -> dict[str, Any]:
+    """The metadata of a thread. Raises the same `Conflict` for a thread that does not exist as for a thread that the
+    user is not authorized to read."""
     try:
-        await services.threads.check_access(source, readable)
+        await services.threads.check_access(source, read_filter)
         return (await services.threads.get(source)).metadata
     except NotFound:
         raise Conflict(f"thread {source} not found: it does not exist, or you are not permitted to read it") from None
@@ -210,18 +211,18 @@ async def prune(request: Request) -> Response:
     """Deletes threads, or all their checkpoints except the latest. Unknown threads, and those that do not match the
     user's access filter, are skipped."""
     body = await read_body(request, PruneBody)
-    permitted = []
+    thread_ids = []
     for thread_id in dict.fromkeys(body.thread_ids):
         with suppress(NotFound):
             await authorize_delete(request, thread_id)
-            permitted.append(thread_id)
+            thread_ids.append(thread_id)
     if not body.thread_ids:
         access_check_of(request).mark_authorized("threads:delete")
-    return JsonResponse({"pruned_count": await services_of(request).threads.prune(permitted, body.strategy)})
+    return JsonResponse({"pruned_count": await services_of(request).threads.prune(thread_ids, body.strategy)})
 
 
 async def storage(request: Request) -> Response:
-    """The bytes that the thread uses in Redis."""
+    """The number of bytes that the thread uses in Redis."""
     thread_id = path_id(request, "thread_id")
     await authorize_read(request, thread_id)
     return JsonResponse(await services_of(request).threads.storage(thread_id))

@@ -1,7 +1,7 @@
 """Converts the input schema of a graph to the fields of a form.
 
-Each field gets the control that fits its type; all other types get a text box for JSON, and the whole input can always
-be written as JSON. Nothing is validated here: the page validates what a control can, the graph validates the rest.
+Each field has a control for its type, or a text box for JSON if its type has no control. The whole input can always be
+written as JSON. Nothing is validated here: the page validates numbers and JSON, the graph validates everything else.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Kind = Literal["line", "text", "number", "integer", "scalar", "flag", "choice", 
 
 _SHORT: Final = re.compile(r"(^|_)(id|key|code|name|email|url|date|number|currency|locale|language)$")
 _SHORT_FORMATS: Final = frozenset({"date", "date-time", "time", "email", "uri", "uuid", "ipv4", "ipv6"})
-_DEEPEST: Final = 20
+_MAX_REFERENCES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One option: its JSON text, and its label."""
+    """One choice of a selection: its JSON text, and its label."""
 
     value: str
     label: str
@@ -43,18 +43,18 @@ class Field:
     example: str = ""
     example_json: str = ""
     choices: tuple[Choice, ...] = ()
-    least: float | None = None
-    most: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
 
 
 def fields_of(schema: JsonSchema | None, path: str) -> list[Field]:
     """The fields of the schema of an object. Empty if the schema declares no members: then the input must be JSON."""
     root = schema or {}
-    whole = _resolved(root, root)
-    properties = whole.get("properties")
+    resolved = _resolved(root, root)
+    properties = resolved.get("properties")
     if not isinstance(properties, dict):
         return []
-    required = set(whole.get("required") or ())
+    required = set(resolved.get("required") or ())
     return [_field(name, part, f"{path}.{name}", name in required, root) for name, part in properties.items()]
 
 
@@ -74,8 +74,8 @@ def _field(name: str, declared: Any, path: str, required: bool, root: JsonSchema
         example="" if example is None else example if isinstance(example, str) else dumps(example).decode(),
         example_json="" if example is None else dumps(example).decode(),
         choices=tuple(Choice(dumps(each).decode(), str(each)) for each in _enum(part)),
-        least=_bound(part, "minimum", "exclusiveMinimum"),
-        most=_bound(part, "maximum", "exclusiveMaximum"),
+        minimum=_bound(part, "minimum", "exclusiveMinimum"),
+        maximum=_bound(part, "maximum", "exclusiveMaximum"),
     )
 
 
@@ -138,7 +138,7 @@ def _branches(part: Mapping[str, Any], root: JsonSchema) -> list[dict[str, Any]]
 
 def _resolved(part: Any, root: JsonSchema) -> dict[str, Any]:
     """The schema to which `$ref` refers, within the same document."""
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_REFERENCES):
         if not isinstance(part, dict):
             return {}
         reference = part.get("$ref")

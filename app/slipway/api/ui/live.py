@@ -1,7 +1,7 @@
-"""What the page of a run follows: the event log as events without a name, and the current state of the run.
+"""The data that the page of a run loads while it is open: the events of the run, and its current record.
 
 A browser's `EventSource` receives only the event names for which it has listeners, and names with a namespace
-(`updates|child:6382a9`) are not known beforehand. So each event is sent as a plain message,
+(`updates|child:6382a9`) cannot be listed in advance. So each event is sent as a plain message,
 `{"event": <name>, "data": …}`, with its id. The browser reconnects by itself with the last id that it received.
 """
 
@@ -53,7 +53,8 @@ async def events(request: Request) -> ASGIApp:
 
 
 def _after(request: Request) -> str:
-    """A browser that reconnects sends a header; a page that opens a new stream sends `after`."""
+    """The event id after which the stream continues. A browser that reconnects sends it in a header, a page that opens
+    a new stream sends it in `after`."""
     after = request.query_params.get("after", "")
     return position(request) or (after if _EVENT_ID.fullmatch(after) else START_ID)
 
@@ -69,16 +70,16 @@ async def _blocks(services: Services, run: Run, after: str) -> AsyncGenerator[Bl
 
 
 def _message(name: str, data: bytes, result: bytes | None = None, event_id: str = "") -> bytes:
-    more = b'"result":%b,' % result if result else b""
-    return encode_block("", b'{"event":%b,%b"data":%b}' % (dumps(name), more, data), event_id)
+    result_member = b'"result":%b,' % result if result else b""
+    return encode_block("", b'{"event":%b,%b"data":%b}' % (dumps(name), result_member, data), event_id)
 
 
 async def _expired_log_blocks(services: Services, run: Run) -> list[bytes]:
-    """Tells the page that the log has expired, or that the run was deleted."""
+    """The last events for a page if the log had no `end`: the log has expired, or the run was deleted."""
     try:
         stored = await services.runs.find(run.run_id)
     except NotFound:
-        return [_message("gone", b"{}")]
+        return [_message("deleted", b"{}")]
     if not _has_ended(stored):
         return []
     end = dumps({"run_id": stored.run_id, "status": stored.status, "phase": stored.phase})
@@ -86,12 +87,13 @@ async def _expired_log_blocks(services: Services, run: Run) -> list[bytes]:
 
 
 async def run_status(request: Request) -> Response:
-    """The current state of the run. `{"gone": true}` if it was deleted, as a rollback does with the run it cancels."""
+    """The current record of the run. `{"deleted": true}` if it was deleted, for
+    example because it was cancelled with `rollback`."""
     services = services_of(request)
     try:
         run = await readable_run(request)
     except NotFound:
-        return JsonResponse({"gone": True})
+        return JsonResponse({"deleted": True})
     return JsonResponse(await run_view(services, run), headers=dict(HEADERS))
 
 
@@ -103,8 +105,8 @@ async def readable_run(request: Request) -> Run:
 
 
 async def run_view(services: Services, run: Run) -> dict[str, Any]:
-    """What the page shows of a run: its record without the input, the number of live workers while it waits for one,
-    and its interrupts while it waits for an answer."""
+    """The data of a run that its page shows: fields of its record, the number of live workers until it has ended, and
+    its interrupts while it waits for an answer."""
     public = run.public()
     view: dict[str, Any] = {
         "run": {name: public.get(name) for name in _RUN_FIELDS},

@@ -40,22 +40,22 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
 
 @cache
 def _templates() -> Environment:
-    found = Environment(
+    environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["as_data"] = as_data
-    found.filters["pretty"] = pretty
-    found.filters["words"] = readable_name
-    found.filters["phase_text"] = phase_text
-    return found
+    environment.filters["as_data"] = as_data
+    environment.filters["pretty"] = pretty
+    environment.filters["readable_name"] = readable_name
+    environment.filters["phase_text"] = phase_text
+    return environment
 
 
 def as_data(value: Any) -> Markup:
-    """JSON for a script tag. Nothing in it can end the tag."""
+    """JSON for a script tag, escaped so that no value can end the tag."""
     text = dumps(value).decode()
     for sign, escaped in (("&", "\\u0026"), ("<", "\\u003c"), (">", "\\u003e")):
         text = text.replace(sign, escaped)

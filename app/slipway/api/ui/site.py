@@ -19,8 +19,8 @@ _RUN: Final = "/ui/threads/{thread_id}/runs/{run_id}"
 
 
 class _Static(StaticFiles):
-    """Styles and scripts. Browsers request them again each time, mostly answered by 304: after an upgrade, a page must
-    not use an old script."""
+    """Styles and scripts. Browsers must request them each time (usually the response is 304), so that a page does not
+    use an old script after an upgrade."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -57,7 +57,7 @@ ENDPOINTS: Final = (
 
 
 def routes(auth: AuthFile | None) -> list[BaseRoute]:
-    """For Starlette's router, after those of the API."""
+    """The routes of the pages for Starlette's router. They follow the routes of the API."""
     return [
         *(endpoint.route(auth) for endpoint in ENDPOINTS),
         Mount("/ui/static", _Static(directory=HERE / "static")),

@@ -41,7 +41,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A run in a list. `waits_for` is how long it waits for an answer; empty if it does not."""
+    """A run in a list. `waits_for` is the time since which it waits for an answer; empty if it does not wait."""
 
     run: Run
     about: str
@@ -60,13 +60,13 @@ def _as_page(handler: Handler) -> Handler:
             raise
         except SlipwayError as error:
             status = 404 if isinstance(error, InvalidRequest) else status_of(error)
-            return _error_page(request, status, str(error), passes=error.retryable)
+            return _error_page(request, status, str(error), retryable=error.retryable)
 
     return handled
 
 
-def _error_page(request: Request, status: int, detail: str, *, passes: bool = False) -> Response:
-    return page(request, "trouble.html", status, passes=passes, title=HTTPStatus(status).phrase, detail=detail)
+def _error_page(request: Request, status: int, detail: str, *, retryable: bool = False) -> Response:
+    return page(request, "error.html", status, retryable=retryable, title=HTTPStatus(status).phrase, detail=detail)
 
 
 @_as_page
@@ -80,26 +80,26 @@ async def home(request: Request) -> Response:
 
 @_as_page
 async def recent(request: Request) -> Response:
-    """The part of the home page that is reloaded."""
+    """The list of recent runs, which the home page reloads."""
     return page(request, "recent.html", **await _recent_runs(request))
 
 
 async def _recent_runs(request: Request) -> dict[str, Any]:
     services = services_of(request)
     every = ThreadsSearch.model_construct(metadata={}, values={}, status=None, limit=_THREADS, offset=0)
-    value, only = await authorize(request, every)
-    threads = await services.threads.search(thread_query(value, only), limit=value.limit, offset=value.offset)
-    readable = [thread for thread in threads if await _may_read(request, thread)]
+    value, access_filter = await authorize(request, every)
+    threads = await services.threads.search(thread_query(value, access_filter), limit=value.limit, offset=value.offset)
+    readable = [thread for thread in threads if await _is_readable(request, thread)]
     lists = await asyncio.gather(*(_runs_of(services, thread.thread_id) for thread in readable))
     newest = sorted((run for runs in lists for run in runs), key=lambda run: run.created_at, reverse=True)
     return {"rows": [_row(services, run) for run in newest[:_RUNS]], "health": services.health.latest}
 
 
-async def _may_read(request: Request, thread: Thread) -> bool:
+async def _is_readable(request: Request, thread: Thread) -> bool:
     """Whether the user is authorized to read the runs of a thread that the search returned."""
     try:
-        _, only = await authorize(request, read_value(thread.thread_id))
-        return only.matches(thread.metadata)
+        _, access_filter = await authorize(request, read_value(thread.thread_id))
+        return access_filter.matches(thread.metadata)
     except AccessRefused:
         return False
 
@@ -119,13 +119,13 @@ def _row(services: Services, run: Run) -> Row:
 
 def _input_summary(options: RunOptions) -> str:
     """A short text about the input of a run."""
-    command, given = options.command, options.input
+    command, run_input = options.command, options.input
     if command:
         text = f"Answer: {_first_text(command['resume'])}" if "resume" in command else "Command"
-    elif isinstance(given, dict):
-        text = " · ".join(_short_text(name, each) for name, each in list(given.items())[:3] if _first_text(each))
+    elif isinstance(run_input, dict):
+        text = " · ".join(_short_text(name, each) for name, each in list(run_input.items())[:3] if _first_text(each))
     else:
-        text = "Continues the thread" if given is None else _first_text(given)
+        text = "Continues the thread" if run_input is None else _first_text(run_input)
     return text if len(text) <= _SUMMARY else f"{text[: _SUMMARY - 1]}…"
 
 
@@ -158,11 +158,11 @@ async def graph(request: Request) -> Response:
     await read_assistant(request, graph_id)
     spec, manifest = services.graphs.spec(graph_id), await services.graphs.manifest(graph_id)
     thread_id = request.query_params.get("thread", "")
-    before = await _earlier(request, request.query_params.get("from", ""))
+    earlier = await _earlier_run(request, request.query_params.get("from", ""))
     data = {
         "graph_id": graph_id,
-        "input": before.options.input if before else None,
-        "context": before.options.context if before else None,
+        "input": earlier.options.input if earlier else None,
+        "context": earlier.options.context if earlier else None,
     }
     return page(
         request,
@@ -170,14 +170,14 @@ async def graph(request: Request) -> Response:
         spec=spec,
         manifest=manifest,
         fields=fields_of(manifest.schemas.input, "input"),
-        settings=fields_of(manifest.schemas.context, "context"),
+        context_fields=fields_of(manifest.schemas.context, "context"),
         thread_id=thread_id,
         data=data,
         schema=manifest.schemas.input,
     )
 
 
-async def _earlier(request: Request, run_id: str) -> Run | None:
+async def _earlier_run(request: Request, run_id: str) -> Run | None:
     if not run_id:
         return None
     return await readable_run(request, checked_uuid(run_id, "from"))
@@ -206,7 +206,7 @@ async def run(request: Request) -> Response:
     found = await run_of_path(request)
     outputs, chats = await _output_info(services, found.graph_id)
     data = {
-        "now": await run_view(services, found),
+        "view": await run_view(services, found),
         "input": found.options.input,
         "command": found.options.command,
         "context": found.options.context,
@@ -217,8 +217,8 @@ async def run(request: Request) -> Response:
 
 
 async def _output_info(services: Services, graph_id: str) -> tuple[list[str], bool]:
-    """The names of the graph's outputs, and whether its input is a conversation. Empty if the graph is not served any
-    more."""
+    """The names of the graph's outputs, and whether its input is a conversation. Empty if the graph cannot be
+    served any longer."""
     try:
         schemas = (await services.graphs.manifest(graph_id)).schemas
     except SlipwayError:
