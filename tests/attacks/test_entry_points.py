@@ -529,7 +529,7 @@ NEEDED_TO_RESPOND = {
     "GET /ui/threads/{thread_id}/runs/{run_id}/now": {"threads:read"},
 }
 """Entry points whose only sign of an allowed operation is a response that is not empty."""
-_EMPTY_RESPONSES = ("", "0", '{"namespaces":[]}', '{"pruned_count":0}', '{"gone":true}')
+_EMPTY_RESPONSES = ("", "0", '{"namespaces":[]}', '{"pruned_count":0}', '{"deleted":true}')
 
 
 def observed_operations(entry_point: EntryPoint, outcome: Outcome, before: StoredData, after: StoredData) -> set[str]:

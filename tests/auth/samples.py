@@ -73,5 +73,5 @@ def samples(ids: dict[str, str]) -> dict[str, Sample]:
         "GET /": Sample(hidden_status=200),
         "GET /ui/recent": Sample(hidden_status=200),
         "GET /ui/graphs/{graph_id}": Sample(query={"from": run}),
-        "GET /ui/threads/{thread_id}/runs/{run_id}/now": Sample(hidden_status=200, hidden_json={"gone": True}),
+        "GET /ui/threads/{thread_id}/runs/{run_id}/now": Sample(hidden_status=200, hidden_json={"deleted": True}),
     }

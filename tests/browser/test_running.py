@@ -55,7 +55,7 @@ async def test_the_research_assistant_answers_a_question(site: Site, page: Page)
     await page.get_by_text(re.compile(r"^citations \(\d+\)$")).click()
     await expect(page.get_by_role("columnheader", name="quote")).to_be_visible()
     await expect(page.locator("#progress")).to_contain_text("extract")
-    await expect(page.locator("#standing")).to_have_text("Completed.")
+    await expect(page.locator("#run-summary")).to_have_text("Completed.")
     await expect(page.locator("#usage")).to_contain_text("of 500")
 
 
@@ -77,7 +77,7 @@ async def test_a_person_approves_a_refund(page: Page) -> None:
     await page.wait_for_url(lambda url: url != interrupted_url)
     await wait_completed(page)
     await expect(page.locator("#result")).to_contain_text("approved by a person")
-    await page.get_by_role("link", name="goes on from an earlier run").click()
+    await page.get_by_role("link", name="continues an earlier run").click()
     await expect(page.locator(PHASE)).to_have_text("completed")
     await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
 
@@ -139,8 +139,8 @@ async def test_several_actions_are_decided_together(page: Page, site: Site) -> N
 
 async def test_a_run_continues_after_a_breakpoint(page: Page, site: Site) -> None:
     await page.goto(await site.start("slow_steps", {"steps": 2, "pause_s": 0}, interrupt_after="*"))
-    await expect(page.locator("#standing")).to_contain_text("breakpoint")
-    await page.get_by_role("button", name="Go on").click()
+    await expect(page.locator("#run-summary")).to_contain_text("breakpoint")
+    await page.get_by_role("button", name="Continue").click()
     await wait_completed(page)
     await expect(page.locator("#result")).to_contain_text("2")
 
@@ -149,16 +149,16 @@ async def test_message_chunks_are_shown_one_by_one(page: Page) -> None:
     await page.goto("/ui/graphs/talk")
     await page.get_by_label("Your message").fill("Hello")
     await page.get_by_label("Your message").press("Control+Enter")
-    reply = page.locator("#messages .theirs")
+    reply = page.locator("#messages .from-others")
     await expect(reply).to_contain_text("word2")
     assert "word11" not in await reply.inner_text()
-    await expect(reply).to_have_class(re.compile("live"))
+    await expect(reply).to_have_class(re.compile("partial"))
     await wait_completed(page)
     await expect(reply).to_contain_text("word11")
-    await expect(reply).not_to_have_class(re.compile("live"))
-    await expect(page.locator("#messages .mine")).to_contain_text("Hello")
+    await expect(reply).not_to_have_class(re.compile("partial"))
+    await expect(page.locator("#messages .from-user")).to_contain_text("Hello")
     first_url = page.url
-    await page.get_by_label("Say more").fill("And again")
+    await page.get_by_label("Next message").fill("And again")
     await page.get_by_role("button", name="Send").click()
     await page.wait_for_url(lambda url: url != first_url)
     await expect(page.locator("#messages > li")).to_have_count(4, timeout=RUN_TIMEOUT_MS)
@@ -172,7 +172,7 @@ async def test_cancel_stops_a_run_and_keeps_its_steps(page: Page, site: Site) ->
     await page.get_by_role("button", name="Cancel", exact=True).click()
     await expect(page.locator(PHASE)).to_have_text("cancelled")
     why = "cancelled through the API: by a person, on the page of the run"
-    await expect(page.locator("#standing")).to_have_text(f"Cancelled: {why}. Finished steps are kept.")
+    await expect(page.locator("#run-summary")).to_have_text(f"Cancelled: {why}. Finished steps are kept.")
     await expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_hidden()
     assert (await site.run_of(page))["status"] == "interrupted"
 
@@ -182,10 +182,10 @@ async def test_cancel_and_undo_deletes_the_run(page: Page, site: Site) -> None:
     await expect(page.locator("#progress .done").first).to_be_visible()
     undo = page.get_by_role("button", name="Cancel and undo").first
     await undo.click()
-    await page.get_by_role("button", name="Keep it").click()
+    await page.get_by_role("button", name="Keep the run").click()
     await undo.click()
     await page.get_by_role("dialog").get_by_role("button", name="Cancel and undo").click()
-    await expect(page.locator("#standing")).to_contain_text("Nothing of this run is stored", timeout=RUN_TIMEOUT_MS)
+    await expect(page.locator("#run-summary")).to_contain_text("Nothing of this run is stored", timeout=RUN_TIMEOUT_MS)
 
 
 async def test_a_reload_during_a_run_shows_all_events(page: Page, site: Site) -> None:
@@ -243,7 +243,7 @@ async def test_an_ended_run_is_shown_with_all_events(page: Page, site: Site) -> 
     await wait_completed(page)
     await expect(page.locator("#progress .done")).to_have_count(3)
     await asyncio.gather(
-        expect(page.locator("#result")).to_be_visible(), expect(page.locator("#again")).to_be_visible()
+        expect(page.locator("#result")).to_be_visible(), expect(page.locator("#run-again")).to_be_visible()
     )
 
 
@@ -264,9 +264,9 @@ async def test_the_page_reports_that_no_worker_is_live(browser: Browser, valkey_
         await page.goto(f"{served.url}/ui/graphs/slow_steps")
         await page.get_by_label("Steps").fill("1")
         await page.get_by_role("button", name="Start the run").click()
-        await expect(page.locator("#standing")).to_contain_text("no live worker")
+        await expect(page.locator("#run-summary")).to_contain_text("no live worker")
         await expect(page.locator(PHASE)).to_have_text("queued")
         await page.get_by_role("button", name="Cancel", exact=True).click()
         await expect(page.locator(PHASE)).to_have_text("cancelled")
         await page.goto(served.url)
-        await expect(page.get_by_text("No worker is alive")).to_be_visible()
+        await expect(page.get_by_text("No live worker")).to_be_visible()

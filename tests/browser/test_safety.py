@@ -45,7 +45,7 @@ async def test_hostile_errors_interrupts_and_descriptions_are_shown_as_text(page
     await expect(page.locator("#failure")).to_contain_text("<img src=x")
     await assert_no_markup(page)
     await page.goto(await site.start("interrupts", {"text": "x"}))
-    await expect(page.locator("#questions")).to_contain_text("<img src=x")
+    await expect(page.locator("#interrupts")).to_contain_text("<img src=x")
     await assert_no_markup(page)
     await page.get_by_role("textbox", name="Your answer").fill("5")
     await page.get_by_label("The answer is JSON").check()
@@ -53,7 +53,7 @@ async def test_hostile_errors_interrupts_and_descriptions_are_shown_as_text(page
     await expect(page.locator("#phase")).to_have_text("completed", timeout=RUN_TIMEOUT_MS)
     await page.goto("/")
     await expect(page.get_by_text("<img src=x onerror=alert(1)> in the description")).to_be_visible()
-    await expect(page.locator(".card.broken")).to_contain_text("the log of this server says why")
+    await expect(page.locator(".card.broken")).to_contain_text("The log of this server shows the error")
     await expect(page.get_by_text("is the reason", exact=False)).to_have_count(0)
     await assert_no_markup(page)
 
@@ -103,7 +103,7 @@ async def test_a_run_can_be_started_with_the_keyboard(page: Page) -> None:
     await page.keyboard.type("typed")
     await page.keyboard.press("Control+Enter")
     await expect(page.locator("#phase")).to_have_text("completed", timeout=RUN_TIMEOUT_MS)
-    await expect(page.locator("#standing")).to_have_attribute("aria-live", "polite")
+    await expect(page.locator("#run-summary")).to_have_attribute("aria-live", "polite")
 
 
 async def test_every_control_has_a_label(page: Page, site: Site) -> None:

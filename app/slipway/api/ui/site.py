@@ -12,7 +12,7 @@ from starlette.types import Scope
 from slipway.access.auth_file import AuthFile
 from slipway.api.auth.access_check import requires
 from slipway.api.endpoints import Endpoint
-from slipway.api.ui import live, views
+from slipway.api.ui import run_updates, views
 from slipway.api.ui.rendering import HEADERS, HERE
 
 _RUN: Final = "/ui/threads/{thread_id}/runs/{run_id}"
@@ -50,8 +50,8 @@ ENDPOINTS: Final = (
     ),
     Endpoint("GET", "/ui/threads/{thread_id}", views.thread, "A thread", requires("threads:read")),
     Endpoint("GET", _RUN, views.run, "A run", _READS),
-    Endpoint("GET", f"{_RUN}/events", live.events, "A run's events", _READS),
-    Endpoint("GET", f"{_RUN}/now", live.run_status, "The current state of a run", _READS),
+    Endpoint("GET", f"{_RUN}/events", run_updates.events, "A run's events", _READS),
+    Endpoint("GET", f"{_RUN}/now", run_updates.run_status, "The current state of a run", _READS),
 )
 """The pages with data. Styles, scripts and error pages need no authorization."""
 

@@ -20,10 +20,10 @@ from slipway.api.request_parsing import checked_uuid, path_id
 from slipway.api.responses import status_of
 from slipway.api.shared_objects import services_of
 from slipway.api.ui.forms import fields_of
-from slipway.api.ui.live import readable_run as run_of_path
-from slipway.api.ui.live import run_view
 from slipway.api.ui.phase_texts import thread_text
 from slipway.api.ui.rendering import page, readable_name
+from slipway.api.ui.run_updates import readable_run as run_of_path
+from slipway.api.ui.run_updates import run_view
 from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError
 from slipway.graphs.spec import GraphSpec
 from slipway.run_options import RunOptions

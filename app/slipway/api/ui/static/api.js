@@ -5,12 +5,13 @@ export const STREAM = {
   stream_subgraphs: true,
 };
 
-// Where the server's paths begin: empty, or langgraph.json's `http.mount_prefix`.
+// The prefix of all paths of the server: `http.mount_prefix` of langgraph.json, or empty.
 export const base = document.documentElement.dataset.base ?? "";
 
-export class Refused extends Error {
+// A request that the server rejected, or that could not be sent (status 0).
+export class RequestFailed extends Error {
   constructor(status, body) {
-    super(typeof body?.detail === "string" ? body.detail : `The server answered ${status}.`);
+    super(typeof body?.detail === "string" ? body.detail : `The server responded with status ${status}.`);
     this.status = status;
     this.field = typeof body?.field === "string" ? body.field : "";
   }
@@ -22,20 +23,20 @@ export async function call(method, path, body) {
     options.headers["content-type"] = "application/json";
     options.body = JSON.stringify(body);
   }
-  let answer;
+  let response;
   try {
-    answer = await fetch(base + path, options);
+    response = await fetch(base + path, options);
   } catch {
-    throw new Refused(0, { detail: "The server cannot be reached. Try again in a moment." });
+    throw new RequestFailed(0, { detail: "The server cannot be reached. Try again in a moment." });
   }
-  const text = await answer.text();
+  const text = await response.text();
   let value = null;
   try {
     value = text ? JSON.parse(text) : null;
   } catch {
     value = null;
   }
-  if (!answer.ok) throw new Refused(answer.status, value);
+  if (!response.ok) throw new RequestFailed(response.status, value);
   return value;
 }
 

@@ -1,4 +1,4 @@
-// Building elements. Text only ever becomes text nodes: nothing in these pages parses HTML.
+// Functions that build elements. Text always becomes a text node: nothing in these pages parses HTML.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -25,15 +25,15 @@ export function setText(node, text) {
   if (node && node.textContent !== text) node.textContent = text;
 }
 
-export function words(name) {
+export function readableName(name) {
   return String(name).replaceAll("_", " ");
 }
 
-// Shows a problem under a field and links both for screen readers; "" removes it.
-export function problem(field, text) {
-  const place = field.querySelector(".problem");
+// Shows a problem below a field and marks the control as invalid for screen readers. An empty text removes it.
+export function showProblem(field, text) {
+  const message = field.querySelector(".problem");
   const control = field.querySelector("input, textarea, select");
-  setText(place, text);
-  show(place, Boolean(text));
+  setText(message, text);
+  show(message, Boolean(text));
   if (control) text ? control.setAttribute("aria-invalid", "true") : control.removeAttribute("aria-invalid");
 }

@@ -1,7 +1,7 @@
 // The form that starts a run.
 
-import { Refused, STREAM, call, newId, runPage } from "./api.js";
-import { byId, pageData, problem, setText, show } from "./dom.js";
+import { RequestFailed, STREAM, call, newId, runPage } from "./api.js";
+import { byId, pageData, setText, show, showProblem } from "./dom.js";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const data = pageData();
@@ -9,21 +9,21 @@ const form = byId("start");
 const fields = [...form.querySelectorAll(".field[data-kind]")];
 const tabs = [byId("tab-form"), byId("tab-json")].filter(Boolean);
 const raw = byId("raw");
-const byJson = () => !tabs.length || tabs[1].getAttribute("aria-selected") === "true";
+const isJsonTab = () => !tabs.length || tabs[1].getAttribute("aria-selected") === "true";
 
-class Wrong extends Error {}
+class InvalidInput extends Error {}
 
 const control = (field) => field.querySelector("input, textarea, select");
 
-// Each kind: text of the control to a value. Empty text never gets here.
-const READ = {
+// By kind of field: converts the text of the control to a value. An empty text is not converted.
+const PARSERS = {
   line: (text) => text,
   text: (text) => text,
   scalar: (text) => (/^-?\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : text),
   number: (text, input) => bounded(asNumber(text), input),
   integer: (text, input) => {
     const value = bounded(asNumber(text), input);
-    if (!Number.isInteger(value)) throw new Wrong("Must be a whole number.");
+    if (!Number.isInteger(value)) throw new InvalidInput("Must be a whole number.");
     return value;
   },
   flag: (text) => text === "true",
@@ -35,14 +35,14 @@ const READ = {
 
 function asNumber(text) {
   const value = Number(text.trim());
-  if (!Number.isFinite(value)) throw new Wrong("Must be a number.");
+  if (!Number.isFinite(value)) throw new InvalidInput("Must be a number.");
   return value;
 }
 
 function bounded(value, input) {
-  const { least, most } = input.dataset;
-  if (least !== undefined && value < Number(least)) throw new Wrong(`Must be at least ${least}.`);
-  if (most !== undefined && value > Number(most)) throw new Wrong(`Must be at most ${most}.`);
+  const { minimum, maximum } = input.dataset;
+  if (minimum !== undefined && value < Number(minimum)) throw new InvalidInput(`Must be at least ${minimum}.`);
+  if (maximum !== undefined && value > Number(maximum)) throw new InvalidInput(`Must be at most ${maximum}.`);
   return value;
 }
 
@@ -50,31 +50,31 @@ function parsed(text) {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new Wrong(`Not valid JSON: ${error.message}`);
+    throw new InvalidInput(`Not valid JSON: ${error.message}`);
   }
 }
 
-// The values of a group of fields. Every problem is put at its field; null when there was one.
-function gather(group) {
+// The values of a group of fields. Shows each problem at its field, and returns null if there was a problem.
+function valuesOf(group) {
   const values = {};
-  let fine = true;
+  let valid = true;
   for (const field of fields.filter((each) => each.dataset.group === group)) {
     const input = control(field);
-    problem(field, "");
+    showProblem(field, "");
     try {
-      if (input.value.trim()) values[field.dataset.name] = READ[field.dataset.kind](input.value, input);
-      else if (field.dataset.required) throw new Wrong("This is needed.");
+      if (input.value.trim()) values[field.dataset.name] = PARSERS[field.dataset.kind](input.value, input);
+      else if (field.dataset.required) throw new InvalidInput("Required.");
     } catch (error) {
-      if (!(error instanceof Wrong)) throw error;
-      problem(field, error.message);
-      fine = false;
+      if (!(error instanceof InvalidInput)) throw error;
+      showProblem(field, error.message);
+      valid = false;
     }
   }
-  return fine ? values : null;
+  return valid ? values : null;
 }
 
-// Puts a value into its control; false when it does not fit there.
-function put(field, value) {
+// Sets the control of a field to a value. Returns false if the control cannot show the value.
+function setControl(field, value) {
   const kind = field.dataset.kind;
   const input = control(field);
   if (value === null || value === undefined) input.value = "";
@@ -87,16 +87,16 @@ function put(field, value) {
   return true;
 }
 
-// True when the form can show all of `input`.
-function fill(group, input) {
+// Sets all controls of a group. Returns whether the form can show all members of `input`.
+function fillGroup(group, input) {
   if (input === null || typeof input !== "object" || Array.isArray(input)) return false;
-  const mine = fields.filter((field) => field.dataset.group === group);
-  const known = new Set(mine.map((field) => field.dataset.name));
-  const whole = mine.map((field) => put(field, input[field.dataset.name])).every(Boolean);
-  return whole && Object.keys(input).every((name) => known.has(name));
+  const groupFields = fields.filter((field) => field.dataset.group === group);
+  const names = new Set(groupFields.map((field) => field.dataset.name));
+  const allShown = groupFields.map((field) => setControl(field, input[field.dataset.name])).every(Boolean);
+  return allShown && Object.keys(input).every((name) => names.has(name));
 }
 
-function choose(tab) {
+function selectTab(tab) {
   for (const each of tabs) {
     const chosen = each === tab;
     each.setAttribute("aria-selected", String(chosen));
@@ -105,31 +105,31 @@ function choose(tab) {
   }
 }
 
-function toJson() {
-  const values = gather("input");
+function switchToJson() {
+  const values = valuesOf("input");
   if (values === null) return;
   raw.value = JSON.stringify(values, null, 2);
-  choose(tabs[1]);
+  selectTab(tabs[1]);
 }
 
-function toForm() {
-  problem(raw.closest(".field"), "");
+function switchToForm() {
+  showProblem(raw.closest(".field"), "");
   try {
-    if (raw.value.trim() && !fill("input", parsed(raw.value))) throw new Wrong("The form cannot show all of this; it stays as JSON.");
-    choose(tabs[0]);
+    if (raw.value.trim() && !fillGroup("input", parsed(raw.value))) throw new InvalidInput("The form cannot show all of this input, so it stays JSON.");
+    selectTab(tabs[0]);
   } catch (error) {
-    problem(raw.closest(".field"), error.message);
+    showProblem(raw.closest(".field"), error.message);
   }
 }
 
-function input() {
-  if (!byJson()) return gather("input");
+function runInput() {
+  if (!isJsonTab()) return valuesOf("input");
   const field = raw.closest(".field");
-  problem(field, "");
+  showProblem(field, "");
   try {
     return raw.value.trim() ? parsed(raw.value) : {};
   } catch (error) {
-    problem(field, error.message);
+    showProblem(field, error.message);
     return null;
   }
 }
@@ -137,35 +137,35 @@ function input() {
 function threadId() {
   const field = byId("thread").closest(".field");
   const text = byId("thread").value.trim();
-  problem(field, text && !UUID.test(text) ? "A thread's id is a UUID, such as 0190f3c2-7d1e-7a44-8f0e-2b1c9d3e4f50." : "");
+  showProblem(field, text && !UUID.test(text) ? "A thread's id is a UUID, such as 0190f3c2-7d1e-7a44-8f0e-2b1c9d3e4f50." : "");
   return text && !UUID.test(text) ? null : text || newId();
 }
 
 async function start() {
   setText(byId("form-error"), "");
   show(byId("form-error"), false);
-  const [given, context, thread] = [input(), gather("context"), threadId()];
-  if (given === null || context === null || thread === null) return focusFirstProblem();
-  const body = { assistant_id: data.graph_id, input: given, if_not_exists: "create", ...STREAM };
+  const [input, context, thread] = [runInput(), valuesOf("context"), threadId()];
+  if (input === null || context === null || thread === null) return focusFirstProblem();
+  const body = { assistant_id: data.graph_id, input, if_not_exists: "create", ...STREAM };
   if (Object.keys(context).length) body.context = context;
   const button = form.querySelector("[type=submit]");
   button.disabled = true;
   try {
     location.assign(runPage(await call("POST", `/threads/${thread}/runs`, body)));
   } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    refuse(error);
+    if (!(error instanceof RequestFailed)) throw error;
+    showRequestError(error);
   } finally {
     button.disabled = false;
   }
 }
 
-// At the field that the answer names, or the nearest one around it; else above the button.
-function refuse(error) {
+// Shows the error at the field that the response names, or at the nearest field that contains it, or above the button.
+function showRequestError(error) {
   for (let path = error.field; path; path = path.replace(/[.[]?[^.[]*$/, "")) {
     const field = form.querySelector(`[data-path="${CSS.escape(path)}"]`);
     if (field) {
-      problem(field, error.message);
+      showProblem(field, error.message);
       return focusFirstProblem();
     }
   }
@@ -187,30 +187,30 @@ form.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
 });
 if (tabs.length) {
-  tabs[0].addEventListener("click", () => byJson() && toForm());
-  tabs[1].addEventListener("click", () => byJson() || toJson());
+  tabs[0].addEventListener("click", () => isJsonTab() && switchToForm());
+  tabs[1].addEventListener("click", () => isJsonTab() || switchToJson());
   tabs[0].parentElement.addEventListener("keydown", (event) => {
     if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-    (byJson() ? toForm : toJson)();
+    (isJsonTab() ? switchToForm : switchToJson)();
     tabs.find((tab) => tab.tabIndex === 0).focus();
   });
 }
 
-const exampled = fields.filter((field) => field.dataset.example);
-show(byId("examples"), exampled.length > 0);
+const fieldsWithExample = fields.filter((field) => field.dataset.example);
+show(byId("examples"), fieldsWithExample.length > 0);
 byId("examples").addEventListener("click", () => {
-  if (byJson() && tabs.length) choose(tabs[0]);
-  for (const field of exampled) if (!control(field).value) put(field, JSON.parse(field.dataset.example));
-  control(exampled[0]).focus();
+  if (isJsonTab() && tabs.length) selectTab(tabs[0]);
+  for (const field of fieldsWithExample) if (!control(field).value) setControl(field, JSON.parse(field.dataset.example));
+  control(fieldsWithExample[0]).focus();
 });
 
-if (data.context) fill("context", data.context);
+if (data.context) fillGroup("context", data.context);
 if (data.input !== null) {
   raw.value = JSON.stringify(data.input, null, 2);
-  if (tabs.length && !fill("input", data.input)) choose(tabs[1]);
+  if (tabs.length && !fillGroup("input", data.input)) selectTab(tabs[1]);
 } else if (!tabs.length) {
   raw.value = "{}";
 }
 
-// Only now: a form that is sent before this script listens would be lost.
+// The button is enabled last: a form that is submitted before this script has its listeners would be lost.
 form.querySelector("[type=submit]").disabled = false;

@@ -1,5 +1,5 @@
-// A small, safe part of Markdown as elements: headings, lists, tables, quotes, code, bold, italics, links to http(s).
-// Everything else, HTML included, stays the text it is.
+// Converts a safe subset of Markdown to elements: headings, lists, tables, quotes, code, bold, italics, links to http(s).
+// Everything else, also HTML, stays plain text.
 
 import { el } from "./dom.js";
 
@@ -8,8 +8,8 @@ const BULLET = /^(\s*)(?:[-*+]|(\d{1,9})[.)])\s+(.*)$/;
 const HEADING = /^(#{1,6})\s+(.*?)\s*#*$/;
 const RULE = /^\s*([-*_])(\s*\1){2,}\s*$/;
 const TABLE_LINE = /^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$/;
-const DEEPEST = 6;
-const LONG_LINE = 4000; // a longer one is no prose, and looking for its marks could take very long
+const MAX_DEPTH = 6;
+const LONG_LINE = 4000; // a longer line is not parsed, because that could take very long
 
 export function inline(text, depth = 0) {
   if (text.length > LONG_LINE) return [text];
@@ -26,7 +26,7 @@ export function inline(text, depth = 0) {
 
 function span([whole, , code, bold, starred, underlined, label, target], depth) {
   if (code !== undefined) return el("code", {}, code);
-  if (depth >= DEEPEST) return whole;
+  if (depth >= MAX_DEPTH) return whole;
   if (bold !== undefined) return el("strong", {}, inline(bold, depth + 1));
   if (label !== undefined) return el("a", { href: target, rel: "noopener noreferrer", target: "_blank" }, label);
   return el("em", {}, inline(starred ?? underlined, depth + 1));
@@ -42,14 +42,14 @@ export function looksLikeMarkdown(text) {
 }
 
 function blocks(lines, depth) {
-  const made = [];
+  const nodes = [];
   let at = 0;
   while (at < lines.length) {
     const [node, next] = block(lines, at, depth);
-    if (node) made.push(node);
+    if (node) nodes.push(node);
     at = next;
   }
-  return made;
+  return nodes;
 }
 
 function block(lines, at, depth) {
@@ -59,7 +59,7 @@ function block(lines, at, depth) {
   const heading = HEADING.exec(line);
   if (heading) return [el(`h${Math.min(heading[1].length + 2, 6)}`, {}, inline(heading[2])), at + 1];
   if (RULE.test(line)) return [el("hr"), at + 1];
-  if (line.startsWith(">") && depth < DEEPEST) return quote(lines, at, depth);
+  if (line.startsWith(">") && depth < MAX_DEPTH) return quote(lines, at, depth);
   if (BULLET.test(line)) return list(lines, at, depth);
   if (line.includes("|") && at + 1 < lines.length && TABLE_LINE.test(lines[at + 1])) return table(lines, at);
   return paragraph(lines, at);
@@ -78,7 +78,8 @@ function quote(lines, at, depth) {
   return [el("blockquote", {}, blocks(inner, depth + 1)), end];
 }
 
-// A list runs to the first line that is neither an item, nor indented under one, nor a blank before more of it.
+// A list ends before the first line that is neither an item, nor indented below an item, nor a blank line before another
+// item.
 function list(lines, at, depth) {
   const [, indent, number] = BULLET.exec(lines[at]);
   const items = [];
@@ -87,17 +88,17 @@ function list(lines, at, depth) {
     const item = BULLET.exec(lines[end]);
     if (item && item[1].length <= indent.length) {
       if (item[1].length < indent.length || (item[2] === undefined) !== (number === undefined)) break;
-      items.push({ text: item[3], under: [] });
+      items.push({ text: item[3], nested: [] });
     } else if (item || /^\s+\S/.test(lines[end])) {
-      items.at(-1).under.push(lines[end]);
+      items.at(-1).nested.push(lines[end]);
     } else if (lines[end].trim() || !BULLET.test(lines[end + 1] ?? "")) {
       break;
     }
     end += 1;
   }
-  const made = items.map(({ text, under }) =>
-    el("li", {}, inline(text), depth < DEEPEST ? blocks(outdented(under), depth + 1) : under.join("\n")));
-  return [el(number === undefined ? "ul" : "ol", number > 1 ? { start: number } : {}, made), end];
+  const elements = items.map(({ text, nested }) =>
+    el("li", {}, inline(text), depth < MAX_DEPTH ? blocks(outdented(nested), depth + 1) : nested.join("\n")));
+  return [el(number === undefined ? "ul" : "ol", number > 1 ? { start: number } : {}, elements), end];
 }
 
 function outdented(lines) {

@@ -1,6 +1,6 @@
-// The state of a thread, readable.
+// The page of a thread: renders its state.
 
 import { byId, pageData } from "./dom.js";
-import { result } from "./values.js";
+import { renderState } from "./values.js";
 
-byId("values").replaceChildren(result(pageData().values ?? null, []));
+byId("values").replaceChildren(renderState(pageData().values ?? null, []));

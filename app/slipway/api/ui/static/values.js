@@ -1,11 +1,11 @@
-// Any JSON value as something to read.
+// Renders any JSON value for people.
 
-import { el, words } from "./dom.js";
+import { el, readableName } from "./dom.js";
 import { looksLikeMarkdown, markdown } from "./markdown.js";
 
 const PROSE = /^(answer|explanation|summary|result|output|report|text|response|message)$/;
-const MOST_ROWS = 200;
-const MOST_COLUMNS = 6;
+const MAX_ROWS = 200;
+const MAX_COLUMNS = 6;
 const LONG_TEXT = 100_000;
 
 const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
@@ -28,7 +28,7 @@ export function scalar(value) {
   return String(value);
 }
 
-export function shown(value, depth = 0) {
+export function rendered(value, depth = 0) {
   if (typeof value === "string") return prose(value);
   if (isScalar(value)) return el("p", { class: "plain" }, scalar(value));
   if (isEmpty(value)) return el("p", { class: "dim" }, "none");
@@ -38,8 +38,8 @@ export function shown(value, depth = 0) {
 
 export function facts(value, depth = 0) {
   const rows = Object.entries(value).map(([name, inner]) => [
-    el("dt", {}, words(name)),
-    el("dd", {}, isScalar(inner) && !isLong(inner) ? scalar(inner) : shown(inner, depth + 1)),
+    el("dt", {}, readableName(name)),
+    el("dd", {}, isScalar(inner) && !isLong(inner) ? scalar(inner) : rendered(inner, depth + 1)),
   ]);
   return el("dl", { class: "facts" }, rows);
 }
@@ -47,56 +47,56 @@ export function facts(value, depth = 0) {
 const isLong = (value) => typeof value === "string" && (value.length > 160 || value.includes("\n"));
 
 function list(items, depth) {
-  const kept = items.slice(0, MOST_ROWS);
-  const more = items.length > kept.length ? el("p", { class: "dim" }, `… and ${items.length - kept.length} more`) : null;
-  if (kept.every(isScalar)) return el("div", {}, el("ul", {}, kept.map((item) => el("li", {}, scalar(item)))), more);
-  const columns = columnsOf(kept);
-  if (columns) return el("div", {}, table(kept, columns), more);
-  return el("div", {}, el("ol", { class: "things" }, kept.map((item) => el("li", {}, shown(item, depth + 1)))), more);
+  const visible = items.slice(0, MAX_ROWS);
+  const more = items.length > visible.length ? el("p", { class: "dim" }, `… and ${items.length - visible.length} more`) : null;
+  if (visible.every(isScalar)) return el("div", {}, el("ul", {}, visible.map((item) => el("li", {}, scalar(item)))), more);
+  const columns = columnsOf(visible);
+  if (columns) return el("div", {}, table(visible, columns), more);
+  return el("div", {}, el("ol", { class: "items" }, visible.map((item) => el("li", {}, rendered(item, depth + 1)))), more);
 }
 
 function columnsOf(items) {
   if (!items.every(isObject)) return null;
   const names = [...new Set(items.flatMap((item) => Object.keys(item)))];
   const flat = items.every((item) => Object.values(item).every(isScalar));
-  return flat && names.length <= MOST_COLUMNS ? names : null;
+  return flat && names.length <= MAX_COLUMNS ? names : null;
 }
 
 function table(items, columns) {
-  const head = el("tr", {}, columns.map((name) => el("th", { scope: "col" }, words(name))));
+  const head = el("tr", {}, columns.map((name) => el("th", { scope: "col" }, readableName(name))));
   const rows = items.map((item) => el("tr", {}, columns.map((name) => el("td", {}, name in item ? scalar(item[name]) : ""))));
   return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" },
     el("table", {}, el("thead", {}, head), el("tbody", {}, rows)));
 }
 
-// A run's values: what is meant for reading first, then small facts, then the rest folded away.
-export function result(values, outputs) {
-  if (!isObject(values)) return shown(values);
+// The state of a run: first texts, then short values, then all other values in sections that can be opened.
+export function renderState(values, outputs) {
+  if (!isObject(values)) return rendered(values);
   const named = outputs.filter((name) => name in values);
   const names = (named.length ? named : Object.keys(values)).filter((name) => !/^(messages|__\w+__)$/.test(name));
   const parts = [];
-  const small = {};
-  const folded = [];
+  const short = {};
+  const sections = [];
   for (const name of names) {
     const value = values[name];
-    if (typeof value === "string" && PROSE.test(name) && value) parts.push(shown(value));
-    else if (isScalar(value) && !isLong(value)) value === "" || (small[name] = value);
-    else if (!isEmpty(value)) folded.push([name, value]);
+    if (typeof value === "string" && PROSE.test(name) && value) parts.push(rendered(value));
+    else if (isScalar(value) && !isLong(value)) value === "" || (short[name] = value);
+    else if (!isEmpty(value)) sections.push([name, value]);
   }
-  if (Object.keys(small).length) parts.push(facts(small));
-  parts.push(...folded.map(([name, value]) => fold(name, value)));
-  if (named.length && Object.keys(values).length > named.length) parts.push(fold("whole state", values, true));
+  if (Object.keys(short).length) parts.push(facts(short));
+  parts.push(...sections.map(([name, value]) => section(name, value)));
+  if (named.length && Object.keys(values).length > named.length) parts.push(section("complete state", values, true));
   return el("div", {}, parts);
 }
 
-const unfolded = new Map(); // what somebody opened or closed stays so when newer values arrive
+const openSections = new Map(); // a section that the user opened or closed stays so when newer values arrive
 
-function fold(name, value, raw = false) {
+function section(name, value, raw = false) {
   const size = Array.isArray(value) ? ` (${value.length})` : "";
-  const small = !raw && (Array.isArray(value) ? value.length <= 3 : true);
-  const details = el("details", { open: unfolded.get(name) ?? small }, el("summary", {}, `${words(name)}${size}`));
-  details.firstElementChild.addEventListener("click", () => unfolded.set(name, !details.open));
-  const fill = () => { if (details.open && details.childElementCount === 1) details.append(raw ? json(value) : shown(value, 1)); };
+  const isSmall = !raw && (Array.isArray(value) ? value.length <= 3 : true);
+  const details = el("details", { open: openSections.get(name) ?? isSmall }, el("summary", {}, `${readableName(name)}${size}`));
+  details.firstElementChild.addEventListener("click", () => openSections.set(name, !details.open));
+  const fill = () => { if (details.open && details.childElementCount === 1) details.append(raw ? json(value) : rendered(value, 1)); };
   details.addEventListener("toggle", fill);
   fill();
   return details;
