@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
@@ -57,6 +59,13 @@ async def browser() -> AsyncIterator[Browser]:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield chromium
         await chromium.close()
+
+
+async def logged_event_ids(site: Site, run_path: str, **parameters: str) -> list[str]:
+    """The ids of all events in the log of a run; `run_path` is `/threads/<id>/runs/<id>`."""
+    async with httpx.AsyncClient(base_url=site.url, timeout=30) as client:
+        log = await client.get(f"{run_path}/stream", params=parameters, headers={"last-event-id": "-1"})
+    return re.findall(r"^id: (\S+)", log.text, re.MULTILINE)
 
 
 @dataclass

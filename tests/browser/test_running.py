@@ -7,13 +7,12 @@ import re
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import httpx
 from playwright.async_api import Browser, Page, expect
 
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.settings import Settings
-from tests.browser.conftest import HERE, PageObserver
+from tests.browser.conftest import HERE, PageObserver, logged_event_ids
 from tests.conftest import Eventually
 from tests.http.conftest import serving
 from tests.site import Site
@@ -35,11 +34,8 @@ async def shown_ids(page: Page) -> list[str]:
 
 
 async def logged_ids(site: Site, page: Page) -> list[str]:
-    """The ids of all events in the log of the run that the page shows."""
-    path = urlsplit(page.url).path.removeprefix("/ui")
-    async with httpx.AsyncClient(base_url=site.url, timeout=30) as client:
-        log = await client.get(f"{path}/stream?end=true", headers={"last-event-id": "-1"})
-    return re.findall(r"^id: (\S+)", log.text, re.MULTILINE)
+    """The ids of all events in the log of the run that the page shows, the end event included."""
+    return await logged_event_ids(site, urlsplit(page.url).path.removeprefix("/ui"), end="true")
 
 
 async def test_the_research_assistant_answers_a_question(site: Site, page: Page) -> None:

@@ -1,4 +1,4 @@
-"""The synchronous Python client, in a thread of its own."""
+"""The synchronous Python client, in a separate thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 
 def use_all_clients(url: str) -> dict[str, Any]:
-    """Calls the assistants, threads and runs clients, and returns what they returned."""
+    """Calls methods of the assistants, threads and runs clients, and returns their results."""
     with get_sync_client(url=url, api_key=None) as client:
         assistant = client.assistants.create("ask", metadata={"team": "x"}, name="Sync")
         assert client.assistants.update(assistant["assistant_id"], name="Again")["version"] == 2

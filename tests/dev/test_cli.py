@@ -42,7 +42,7 @@ def slipway(tmp_path: Path) -> Slipway:
 
 
 def error_line(process: subprocess.CompletedProcess[str]) -> str:
-    """The line that a command printed which did not start."""
+    """The only line of output of a command that did not start."""
     assert process.returncode == 2
     assert process.stdout == ""
     assert process.stderr.count("\n") == 1

@@ -27,7 +27,7 @@ KEY = "11" * 32
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The environment without any option of Slipway, also without those that have their former names."""
+    """The environment without options of Slipway under their former names."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     return monkeypatch

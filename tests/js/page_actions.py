@@ -1,8 +1,9 @@
-"""What tests do with a page of `page/`: open it, send a message, wait, switch threads."""
+"""What tests do with a page of `page/`: open it, send messages, wait; and the checks that several pages must pass."""
 
 from __future__ import annotations
 
 from urllib.parse import parse_qs, urlencode, urlsplit
+from uuid import uuid4
 
 from playwright.async_api import Locator, Page, expect
 
@@ -59,3 +60,50 @@ async def switch_threads(page: Page, site: Site) -> None:
     await wait_idle(page)
     await page.get_by_role("button", name="New thread").click()
     await expect(page.locator("#messages li")).to_have_count(0)
+
+
+async def start_gated_reply(page: Page, site: Site, **parameters: str) -> str:
+    """Opens the page for the graph `gated` and waits for the first half of its reply. Returns the gate."""
+    gate = f"gate {uuid4()}"
+    await open_page(page, site, "gated", **parameters)
+    await send_message(page, gate)
+    await expect(replies(page)).to_have_text(HALF_REPLY.strip())
+    return gate
+
+
+async def finish_gated_reply(page: Page, site: Site, gate: str) -> None:
+    """Opens the gate, and asserts that the page shows the complete reply and no other."""
+    await open_gate(site, gate)
+    await expect(replies(page)).to_have_text(FULL_REPLY.strip(), timeout=RUN_TIMEOUT_MS)
+    await wait_idle(page)
+    await expect(page.locator("#messages li")).to_have_count(2)
+
+
+async def final_status(site: Site, thread_id: str) -> str:
+    """Waits for the end of the only run of the thread, and returns its status."""
+    (run,) = await site.call("GET", f"/threads/{thread_id}/runs")
+    await site.call("GET", f"/threads/{thread_id}/runs/{run['run_id']}/join")
+    (run,) = await site.call("GET", f"/threads/{thread_id}/runs")
+    return str(run["status"])
+
+
+async def reject_refund_after_reload(page: Page, site: Site, **parameters: str) -> None:
+    """Requests a refund, reloads the page at the interrupt, and rejects the refund."""
+    await open_page(page, site, "refund_desk", **parameters)
+    await send_message(page, '{"order_id": "A-1002", "reason": "It does not fit my bench"}')
+    approval = page.get_by_role("region", name="Approval")
+    await expect(approval).to_contain_text("Refund 389.00 EUR")
+    await wait_idle(page)
+    await page.reload()
+    await expect(approval).to_contain_text("Refund 389.00 EUR")
+    await approval.get_by_role("button", name="Reject").click()
+    await expect(page.locator("#values")).to_contain_text("rejected by a person", timeout=RUN_TIMEOUT_MS)
+    await expect(approval).to_have_count(0)
+
+
+async def see_error_of_run(page: Page, site: Site) -> None:
+    """Executes the graph `fail`, and asserts that the page shows its error."""
+    await open_page(page, site, "fail")
+    await send_message(page, "anything")
+    await expect(page.locator(".error")).to_contain_text("no luck today")
+    await wait_idle(page)

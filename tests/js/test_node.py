@@ -61,7 +61,7 @@ def _start(site: Site, version: str) -> subprocess.Popen[str]:
 @pytest.mark.timeout(RUN_WITHIN_S + 120)
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(("file", "name"), cases())
-def test_node(results: Results, version: str, file: str, name: str) -> None:
+def test_each_test_in_node_passes(results: Results, version: str, file: str, name: str) -> None:
     assert (version, file, name) in results, "the test was not executed"
     failure = results[version, file, name]
     assert failure is None, failure

@@ -17,6 +17,7 @@ from tests.js.page_actions import (
     open_gate,
     open_page,
     replies,
+    see_error_of_run,
     send_message,
     switch_threads,
     wait_idle,
@@ -81,8 +82,5 @@ async def test_a_run_of_another_client_is_joined(site: Site, page: Page) -> None
 
 async def test_the_error_of_a_run_is_shown_and_reported(site: Site, page: Page, observer: PageObserver) -> None:
     observer.allowed.append("no luck today")
-    await open_page(page, site, "fail")
-    await send_message(page, "anything")
-    await expect(page.locator(".error")).to_contain_text("no luck today")
+    await see_error_of_run(page, site)
     await expect(page.locator("#log li").first).to_contain_text("no luck today")
-    await wait_idle(page)

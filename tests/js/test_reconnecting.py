@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import signal
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from tests.browser.conftest import logged_event_ids
 from tests.conftest import Eventually
 from tests.js.client_versions import VERSIONS
 from tests.js.test_node import environment
@@ -42,9 +41,7 @@ async def read(process: Process, count: int) -> list[dict[str, Any]]:
 async def logged_ids(site: Site, thread: str) -> list[str]:
     """The ids of all events in the log of the thread's only run."""
     (run,) = await site.call("GET", f"/threads/{thread}/runs")
-    async with httpx.AsyncClient(base_url=site.url, timeout=30) as client:
-        log = await client.get(f"/threads/{thread}/runs/{run['run_id']}/stream", headers={"last-event-id": "-1"})
-    return re.findall(r"^id: (\S+)", log.text, re.MULTILINE)
+    return await logged_event_ids(site, f"/threads/{thread}/runs/{run['run_id']}")
 
 
 @pytest.mark.timeout(180)

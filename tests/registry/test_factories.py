@@ -1,4 +1,4 @@
-"""Factories: which functions of a project are one, and what they receive and return."""
+"""Factories: the supported kinds, the parameters they receive, and failures."""
 
 from __future__ import annotations
 

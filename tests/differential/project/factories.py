@@ -69,7 +69,7 @@ async def functional(numbers: list[int]) -> dict[str, Any]:
 
 @entrypoint()
 async def functional_plain(numbers: list[int], *, previous: Any = None) -> Any:
-    """Doubles all numbers; `previous` has those of the run before."""
+    """Doubles all numbers, and returns the numbers that the previous run saved."""
     doubled = [await double(number) for number in numbers]
     return entrypoint.final(value={"doubled": doubled, "previous": previous}, save=doubled)
 
