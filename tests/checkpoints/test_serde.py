@@ -411,7 +411,7 @@ def test_an_error_describes_the_value_that_was_read() -> None:
     for stored, reason in (
         (ormsgpack.packb(ormsgpack.Ext(99, ormsgpack.packb(1))), "unknown type 99"),
         (b"\x91", "is damaged"),
-        (ormsgpack.packb(ormsgpack.Ext(64, ormsgpack.packb([None, 1]))), "does not say of which class"),
+        (ormsgpack.packb(ormsgpack.Ext(64, ormsgpack.packb([None, 1]))), "does not name its class"),
         (b"\x91", "is damaged"),
     ):
         with pytest.raises(StoredDataError, match=reason):

@@ -47,7 +47,7 @@ async def _documents(pipeline: Pipeline, threads: set[str]) -> list[str]:
     key prefix."""
     return [
         f"{name!r} belongs to no thread"
-        for prefix in _DOCUMENTS.leads
+        for prefix in _DOCUMENTS.prefixes
         for name in await pipeline.send("KEYS", f"{prefix}*", repeatable=True)
         if name.decode().removeprefix(prefix).partition(":")[0] not in threads
     ]

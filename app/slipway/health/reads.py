@@ -83,7 +83,7 @@ class HealthReads(ReadStubs):
             cursor, names = await self._pipeline.send(
                 "SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, "TYPE", stored_as, repeatable=True
             )
-            ids = [found for name in names if (found := self._keys.ident(kind, name.decode())) is not None]
+            ids = [found for name in names if (found := self._keys.id_in(kind, name.decode())) is not None]
             for first in range(0, len(ids), PAGE):
                 yield ids[first : first + PAGE]
             if int(cursor) == 0:

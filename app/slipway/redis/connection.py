@@ -54,7 +54,7 @@ class ConnectionOwner(Protocol):
 
 
 class Address:
-    """Where Redis is, and the credentials, from a URL (`redis://`, `rediss://`, `unix://`)."""
+    """The address of Redis and the credentials, from a URL (`redis://`, `rediss://`, `unix://`)."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -168,11 +168,11 @@ class Connection(asyncio.Protocol):
             raise UntrustedCertificate(str(self.address), error.verify_message) from error
         except (OSError, TimeoutError) as error:
             self.disconnect()
-            problem = f"Redis at {self.address} does not answer: {str(error) or type(error).__name__}"
+            problem = f"Redis at {self.address} does not reply: {str(error) or type(error).__name__}"
             raise StoreUnavailable(problem + self._tls_hint(error)) from error
         except hiredis.ReplyError as error:
             self.disconnect()
-            raise StoreUnavailable(f"Redis at {self.address} refuses this client: {error}") from error
+            raise StoreUnavailable(f"Redis at {self.address} rejects this client: {error}") from error
         if not self.connected:
             raise StoreUnavailable(f"Redis at {self.address} closed the connection after the handshake")
         self._owner.on_connected()
@@ -240,8 +240,8 @@ class Connection(asyncio.Protocol):
         if self._handshake_done is not None and not self._handshake_done.done():
             self._handshake_done.set_exception(
                 ConnectionResetError(
-                    "closed during the handshake; perhaps it has no room for another connection"
-                    + ("" if self.address.tls else ", or takes only TLS (rediss://)")
+                    "closed during the handshake; perhaps it has reached its limit of connections"
+                    + ("" if self.address.tls else ", or accepts only TLS (rediss://)")
                 )
             )
         if was_connected:

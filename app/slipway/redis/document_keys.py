@@ -1,9 +1,10 @@
-"""How `SLIPWAY_CHECKPOINTER=langgraph-redis` names its keys: like `langgraph-checkpoint-redis`. A test compares them.
+"""The names of the keys of `SLIPWAY_CHECKPOINTER=langgraph-redis`. They are those of `langgraph-checkpoint-redis`; a
+test compares them.
 
 `<d>` is the setting `langgraph_redis_prefix` (the package's own default is `checkpoint`), `<at>` is
 `<thread>:<ns>:<checkpoint>`, where the root namespace is written `__empty__`. The registries of pending writes have one
 name whatever the prefix, so a registry may name documents of another deployment: scripts use only those that begin
-with our prefix.
+with the prefix of their own deployment.
 """
 
 from __future__ import annotations
@@ -22,28 +23,28 @@ REGISTRIES: Final = "write_keys_zset:"
 
 @dataclass(frozen=True, slots=True)
 class DocumentNames:
-    """The keys under one prefix; each of the first three lacks `<at>`."""
+    """The keys under one prefix. `checkpoints`, `writes` and `pointers` are the prefixes of such keys."""
 
     prefix: str
 
     @property
     def checkpoints(self) -> str:
-        """How the name of every checkpoint begins."""
+        """The prefix of the keys of checkpoints."""
         return f"{self.prefix}:"
 
     @property
     def writes(self) -> str:
-        """How the name of every pending write begins."""
+        """The prefix of the keys of pending writes."""
         return f"{self.prefix}_write:"
 
     @property
     def pointers(self) -> str:
-        """How the name of every pointer to a latest checkpoint begins."""
+        """The prefix of the keys that name the latest checkpoint of a namespace."""
         return f"{self.prefix}_latest:"
 
     @property
-    def leads(self) -> tuple[str, str, str, str]:
-        """The beginnings of names that scripts get, in their order: checkpoints, registries, writes, pointers."""
+    def prefixes(self) -> tuple[str, str, str, str]:
+        """The prefixes that scripts receive, in this order: checkpoints, registries, writes, pointers."""
         return self.checkpoints, REGISTRIES, self.writes, self.pointers
 
     def checkpoint(self, at: str) -> str:

@@ -15,8 +15,8 @@ class Keys:
 
     prefix: str
 
-    def _of(self, kind: str, *ident: str) -> str:
-        return self.prefix + TEMPLATES[kind] % ident
+    def _of(self, kind: str, *ids: str) -> str:
+        return self.prefix + TEMPLATES[kind] % ids
 
     def run(self, run_id: str) -> str:
         return self._of("run", run_id)
@@ -178,9 +178,11 @@ class Keys:
         prefix = re.sub(r"([\\*?\[\]^])", r"\\\1", self.prefix)
         return prefix + TEMPLATES[kind] % "*"
 
-    def ident(self, kind: str, key: str) -> str | None:
-        """The id in the name of a key of this kind, or None when the key is of another kind. Ids of runs have no colon,
-        names of groups may."""
-        lead = self._of(kind, "")
-        ident = key.removeprefix(lead)
-        return ident if key.startswith(lead) and ident and (kind != "run" or ":" not in ident) else None
+    def id_in(self, kind: str, key: str) -> str | None:
+        """The id in the name of a key of this kind; None if the key is of another kind. The id of a run contains no
+        colon, the name of a concurrency group can contain one."""
+        prefix = self._of(kind, "")
+        record_id = key.removeprefix(prefix)
+        if not key.startswith(prefix) or not record_id or (kind == "run" and ":" in record_id):
+            return None
+        return record_id

@@ -1,7 +1,7 @@
 """The layout version: which shapes of keys and records the store has.
 
-`LAYOUT` is the version that this release reads and writes. Whoever changes a stored shape so that an older or newer
-release would misread it raises `LAYOUT` by one and adds an entry to `UPGRADES`. The store has a record with two
+`LAYOUT` is the version that this release reads and writes. A change of a stored shape that an older or newer release
+would misread raises `LAYOUT` by one and adds an entry to `UPGRADES`. The store has a record with two
 numbers: `version`, the layout of what is stored, and `required`, the layout that a process must have. An upgrade first
 raises `required`, so that processes of older releases no longer start, then changes the records, then raises
 `version`. If it is interrupted, the next start repeats it.

@@ -124,7 +124,7 @@ class Pipeline:
         return self._enqueue(_Command(pack(args), self._loop.create_future(), repeatable, self._deadline()))
 
     def run(self, script: Script, keys: Sequence[str], args: Sequence[Arg]) -> asyncio.Future[Any]:
-        """Calls a script by its digest. If Redis does not have the script, it is sent whole, once."""
+        """Calls a script by its digest. If Redis does not have the script, the call is repeated with the source."""
         keys_and_args = (len(keys), *keys, *args)
         packed = pack(("EVALSHA", script.sha, *keys_and_args))
         reply = self._loop.create_future()

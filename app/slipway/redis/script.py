@@ -1,4 +1,4 @@
-"""A Lua script: sent by its digest, and whole to a server that does not have it yet."""
+"""A Lua script. A call sends its digest; the source is sent only to a server that does not have the script yet."""
 
 from __future__ import annotations
 

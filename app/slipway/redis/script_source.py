@@ -58,8 +58,8 @@ def library(name: str) -> str:
 
 
 def libraries_of(text: str) -> list[str]:
-    """The libraries that a script or library needs, also by way of others, each after those that it needs itself.
-    Raises `BadScript` if libraries need each other."""
+    """The libraries that a script or library needs, directly or through other libraries. Each library follows those
+    that it needs itself. Raises `BadScript` if libraries need each other."""
     found: dict[str, None] = {}
     _add_libraries(text, (), found)
     return list(found)

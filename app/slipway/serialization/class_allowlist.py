@@ -91,7 +91,7 @@ class ClassAllowlist:
         self._modules = modules
         self._references: dict[type, Reference] = {}
         self._resolved: dict[Reference, type] = {}
-        self._seen: set[Any] = set()
+        self._visited: set[Any] = set()
         self._fields_of_models: set[type] = set()
         self._warned: set[tuple[Any, ...]] = set()
         self.allow(allow)
@@ -109,7 +109,7 @@ class ClassAllowlist:
         waiting = [(annotation, False)]
         while waiting:
             found, in_model = waiting.pop()
-            if _known((found, in_model), self._seen):
+            if not _is_first_visit((found, in_model), self._visited):
                 continue
             if hasattr(found, "__value__"):  # `type X = ...`
                 waiting.append((found.__value__, in_model))
@@ -135,20 +135,20 @@ class ClassAllowlist:
 
     def reference(self, cls: type) -> Reference:
         """The stored name of a class. It may be a name under which the class cannot be found again."""
-        known = self._references.get(cls)
-        if known is None:
+        cached = self._references.get(cls)
+        if cached is None:
             key = name_of(cls)
-            known = self._references[cls] = ALWAYS.index(key) if key in ALWAYS else key
-        return known
+            cached = self._references[cls] = ALWAYS.index(key) if key in ALWAYS else key
+        return cached
 
     def resolve(self, reference: Reference) -> type:
         """The class that a stored value names. Raises `NotRebuildable` with the reason when the class is not found or
         not allowed."""
-        known = self._resolved.get(reference)
-        if known is None:
+        cached = self._resolved.get(reference)
+        if cached is None:
             found = self._declared(reference, self._by_name) or self._of_graphs(reference)
-            known = self._resolved[reference] = found
-        return known
+            cached = self._resolved[reference] = found
+        return cached
 
     def resolve_json(self, reference: Reference) -> type:
         """`resolve` for values that were stored as JSON, which a user's JSON can imitate."""
@@ -167,7 +167,7 @@ class ClassAllowlist:
         return ".".join(ALWAYS[reference]) if 0 <= reference < len(ALWAYS) else f"class number {reference}"
 
     def warn(self, cls: tuple[str, str] | str, why: str, **more: Any) -> None:
-        """Log once for each class and reason that its objects are not restored."""
+        """Logs once for each class and reason that its objects are not restored."""
         key = (cls, why)
         if key not in self._warned and len(self._warned) < MOST_WARNINGS:
             self._warned.add(key)
@@ -179,12 +179,12 @@ class ClassAllowlist:
         if isinstance(reference, int):
             if not 0 <= reference < len(ALWAYS):
                 raise NotRebuildable(f"class number {reference} is unknown to this release")
-            return _found(*ALWAYS[reference])
+            return _import_class(*ALWAYS[reference])
         if reference in self._types:
             return self._types[reference]
         if not by_name.has(*reference):
             return None
-        found = _found(*reference)
+        found = _import_class(*reference)
         if kind_of(found) is None:
             raise NotRebuildable("it is neither a pydantic model, a dataclass, an enum nor a named tuple")
         return found
@@ -202,7 +202,7 @@ class ClassAllowlist:
             raise NotRebuildable(f"no graph imports its module, and it is not imported for stored data: {_ADVICE}")
         found = class_in(module, name)
         if found is None:
-            raise NotRebuildable("its module has no such class (any more)")
+            raise NotRebuildable("its module has no such class")
         if kind_of(found) is None:
             raise NotRebuildable("it is neither a pydantic model, a dataclass, an enum nor a named tuple")
         if has_finalizer(found):
@@ -226,20 +226,21 @@ class _Names:
             self._pairs.add(name_of(entry) if isinstance(entry, type) else (entry[0], entry[1]))
 
     def has(self, module: str, name: str) -> bool:
-        name = name.partition("[")[0]  # a generic model stands for those made of it
+        name = name.partition("[")[0]  # an entry for a generic model allows its parametrized models too
         if (module, name) in self._pairs or (module, name.rpartition(".")[2]) in self._pairs:
             return True
         return any(module == package or module.startswith(f"{package}.") for package in self._packages)
 
 
-def _known(found: Any, seen: set[Any]) -> bool:
+def _is_first_visit(item: Any, visited: set[Any]) -> bool:
+    """Adds the item to `visited`. False for an item that was visited before, and for one that is not hashable."""
     try:
-        if found in seen:
-            return True
-        seen.add(found)
+        if item in visited:
+            return False
+        visited.add(item)
     except TypeError:  # not hashable: metadata inside Annotated, or the values of a Literal
-        return True
-    return False
+        return False
+    return True
 
 
 def _annotations(cls: type) -> list[Any]:
@@ -249,19 +250,19 @@ def _annotations(cls: type) -> list[Any]:
         return []
     try:
         return list(typing.get_type_hints(cls, include_extras=True).values())
-    except Exception:  # a name that only a type checker sees; what can be resolved was
+    except Exception:  # one cannot be resolved, such as a name that is imported for type checkers only: use the others
         return [hint for hint in getattr(cls, "__annotations__", {}).values() if not isinstance(hint, str)]
 
 
-def _found(module_name: str, name: str) -> type:
+def _import_class(module_name: str, name: str) -> type:
     """A class that is allowed by name; its module is imported."""
     if imported_module(module_name) is None:
         try:
             importlib.import_module(module_name)
-        except Exception as error:  # its code may raise anything
+        except Exception as error:  # the code of the module may raise anything
             raise NotRebuildable(f"its module cannot be imported ({type(error).__name__})") from error
     module = imported_module(module_name)
     found = None if module is None else class_in(module, name)
     if found is None:
-        raise NotRebuildable("its module has no such class (any more)")
+        raise NotRebuildable("its module has no such class")
     return found

@@ -51,7 +51,7 @@ class Encryption:
         return prefix + nonce + self._ciphers[self._first].encrypt(nonce, plain, prefix)
 
     def decrypt(self, encrypted: bytes) -> bytes:
-        """Raises `StoredDataError` when the value is damaged or none of the keys fits."""
+        """Raises `StoredDataError` when the value is damaged or none of the keys decrypts it."""
         from cryptography.exceptions import InvalidTag
 
         nonce_at = len(MARK) + _NAME_BYTES
@@ -64,7 +64,7 @@ class Encryption:
         try:
             return cipher.decrypt(nonce, encrypted[nonce_at + _NONCE_BYTES :], prefix)
         except (InvalidTag, ValueError) as error:
-            raise StoredDataError("an encrypted value is damaged, or its key was swapped") from error
+            raise StoredDataError("an encrypted value is damaged, or the key of its name is another one") from error
 
 
 def _name(key: bytes) -> bytes:

@@ -28,7 +28,7 @@ ObjectCodec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 """Two functions: take an object apart into a plain payload, and rebuild it from one (raises `NotRebuildable`)."""
 
 Parts = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
-"""Fields, extra fields, hidden attributes."""
+"""The fields, extra fields and hidden attributes of an object, by name."""
 
 _MISSING: Final = object()
 _set: Final = object.__setattr__
@@ -39,7 +39,7 @@ class NotRebuildable(Exception):
 
 
 class RebuildContext(Protocol):
-    """What taking apart and rebuilding need to know about the serializer."""
+    """What the functions of this module need from the serializer."""
 
     def storable(self, value: Any) -> bool:
         """Whether the value can be stored."""
@@ -54,7 +54,7 @@ class RebuildContext(Protocol):
         ...
 
     def report_omitted(self, cls: type, names: Iterable[str], why: str) -> None:
-        """Report attributes of an object that are not stored, or not restored."""
+        """Reports attributes of an object that are not stored, or not restored."""
         ...
 
 
@@ -118,7 +118,7 @@ def _model(cls: Any, context: RebuildContext) -> ObjectCodec:
 
     def take_apart(model: Any) -> Any:
         fields = model.__dict__
-        if fields.keys() != names:  # cached properties live there too
+        if fields.keys() != names:  # cached properties are stored there too
             fields = {name: fields[name] for name in names if name in fields}
         extra = model.__pydantic_extra__
         if private and model.__pydantic_private__:

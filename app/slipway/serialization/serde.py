@@ -220,7 +220,7 @@ class Serde:
         except Exception as error:
             if self._preserve_unknown:
                 raise StoredDataError(f"a stored {standard_types.NAMES[code]} cannot be read: {error}") from error
-            why = f"it was not rebuilt ({type(error).__name__}); what it is made of is read as plain data"
+            why = f"it was not rebuilt ({type(error).__name__}); its parts are read as plain data"
             self.allowed.warn(standard_types.NAMES[code], why)
             return payload
 
@@ -257,7 +257,7 @@ def _stored(reference: Reference) -> int | list[str]:
 
 def _named(stored: Any) -> tuple[str, str]:
     if type(stored) is not list or len(stored) != 2 or not all(type(part) is str for part in stored):
-        raise StoredDataError("a stored object does not say of which class it is")
+        raise StoredDataError("a stored object does not name its class")
     return stored[0], stored[1]
 
 

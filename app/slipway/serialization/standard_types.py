@@ -45,7 +45,7 @@ def _take_apart_timezone(zone: dt.timezone) -> Any:
 
 def _take_apart_zone(zone: zoneinfo.ZoneInfo) -> str:
     if not zone.key:
-        raise StateRefused("it has no key, so it could not be found again")
+        raise StateRefused("it has no key, so it could not be loaded again")
     return zone.key
 
 
@@ -169,4 +169,4 @@ def _path_kind(path: pathlib.PurePath) -> str:
     for kind in type(path).__mro__:
         if kind.__name__ in _PATHS:
             return kind.__name__
-    raise StateRefused("it is no path of a known system")
+    raise StateRefused("it is neither a POSIX path nor a Windows path")

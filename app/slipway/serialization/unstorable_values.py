@@ -31,8 +31,8 @@ _FUNCTIONS: Final = (
 _PRIMITIVES: Final = frozenset({"_thread", "threading", "asyncio", "queue", "_queue", "concurrent", "multiprocessing"})
 
 _ELSEWHERE: Final = (
-    "Keep it out of the state: store what it is made from, such as an id, a path or settings, and make it in the node "
-    "that needs it"
+    "Keep it out of the state: store what it is created from, such as an id, a path or settings, and create it in the "
+    "node that needs it"
 )
 _AS_DATA: Final = "or make its class a pydantic model, a dataclass, an enum or a named tuple"
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset, deque)

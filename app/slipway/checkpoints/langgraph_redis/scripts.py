@@ -67,14 +67,14 @@ class DocumentScripts(ScriptStubs):
     async def read_latest(self, thread_id: str, namespace: str, *, page_bytes: int) -> LatestDocument:
         """Reads the checkpoint that the pointer of a namespace names."""
         keys = [counter(self._keys, thread_id), self._names.pointer(thread_id, namespace)]
-        used, has_pointer, entries = await self._pipeline.run(_READ, keys, [*self._names.leads, page_bytes])
+        used, has_pointer, entries = await self._pipeline.run(_READ, keys, [*self._names.prefixes, page_bytes])
         entry = (entries[0][0], entries[0][1]) if entries else None
         return LatestDocument(int(used) if used else None, bool(has_pointer), entry)
 
     async def read(self, thread_id: str, ats: Sequence[str], *, page_bytes: int) -> DocumentPage:
         """Reads checkpoints until the page has `page_bytes`."""
         used, read, entries = await self._pipeline.run(
-            _READ, [counter(self._keys, thread_id)], [*self._names.leads, page_bytes, *ats]
+            _READ, [counter(self._keys, thread_id)], [*self._names.prefixes, page_bytes, *ats]
         )
         return DocumentPage(
             int(used) if used else None, int(read), [(document, writes) for document, writes in entries]
@@ -108,7 +108,7 @@ class DocumentScripts(ScriptStubs):
         if it must not exist), unless `incarnation` is None."""
         guards = [] if incarnation is None else [thread_record(self._keys, thread_id)]
         flat_pointers = [text for pointer in pointers for text in pointer]
-        arguments: list[Arg] = [incarnation or "", *self._names.leads, len(ats), *ats, len(write_keys), *write_keys]
+        arguments: list[Arg] = [incarnation or "", *self._names.prefixes, len(ats), *ats, len(write_keys), *write_keys]
         reply = await self._pipeline.run(
             _REMOVE, [counter(self._keys, thread_id), *guards], [*arguments, *flat_pointers]
         )
@@ -131,7 +131,7 @@ class DocumentScripts(ScriptStubs):
             [*(counter(self._keys, name) for name in both), *guards],
             [
                 *(incarnations or ("", "")),
-                *self._names.leads,
+                *self._names.prefixes,
                 *both,
                 len(checkpoints),
                 *checkpoints,

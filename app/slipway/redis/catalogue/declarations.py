@@ -20,7 +20,7 @@ class RedisType(StrEnum):
 
 
 class Encoding(StrEnum):
-    """How a value is written. All of it is text but `BYTES` and `MSGPACK`."""
+    """How a value is encoded. All encodings except `BYTES` and `MSGPACK` are text."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -69,7 +69,7 @@ class Field:
     """Whether no Python code reads it."""
 
     def names(self, field: str) -> bool:
-        """Whether it is the declaration of a field that is stored."""
+        """Whether this is the declaration of a stored field with this name."""
         prefix, star, _ = self.name.partition("*")
         return field.startswith(prefix) if star else field == self.name
 

@@ -18,7 +18,7 @@ _MIGRATED_FIELDS: Final = (
 _LAYOUT_FIELDS: Final = (
     Field("required", Encoding.INTEGER, "The layout version that a process must have; raised before an upgrade."),
     Field("version", Encoding.INTEGER, "The layout version of what is stored; raised after an upgrade."),
-    Field("release", Encoding.TEXT, "The version of Slipway that raised one of them last."),
+    Field("release", Encoding.TEXT, "The version of Slipway that last raised `required` or `version`."),
 )
 
 KEY_KINDS: Final = (
@@ -28,7 +28,7 @@ KEY_KINDS: Final = (
         RedisType.HASH,
         Shard.LAYOUT,
         meaning="The layout version: a process with a lower one does not start.",
-        lifetime="for ever",
+        lifetime="forever",
         python_readers=("slipway.redis.layout_scripts",),
         fields=_LAYOUT_FIELDS,
     ),

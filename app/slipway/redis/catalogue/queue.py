@@ -6,11 +6,11 @@ from typing import Final
 
 from slipway.redis.catalogue.declarations import Encoding, Field, KeyKind, RedisType, Shard
 
-_PULSE_FIELDS: Final = (
+_OUTAGE_WATCH_FIELDS: Final = (
     Field(
         "last_contact_ms",
         Encoding.TIME_MS,
-        "When a heartbeat or the reaper came last: a longer pause is an outage of Redis.",
+        "When Redis executed the last heartbeat or round of the reaper. A long pause is an outage of Redis.",
         scripts_only=True,
     ),
     Field(
@@ -104,9 +104,9 @@ KEY_KINDS: Final = (
         ":outage_watch",
         RedisType.HASH,
         Shard.THREAD,
-        meaning="How an outage of Redis is noticed.",
+        meaning="The times by which an outage of Redis is detected.",
         lifetime="forever",
-        fields=_PULSE_FIELDS,
+        fields=_OUTAGE_WATCH_FIELDS,
     ),
     KeyKind(
         "repairs",

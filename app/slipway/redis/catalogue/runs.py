@@ -9,7 +9,9 @@ from slipway.redis.catalogue.declarations import Encoding, Field, KeyKind, Redis
 _RUN_FIELDS: Final = (
     Field("run_id", Encoding.TEXT, "Its id, a UUID.", python_writers=("slipway.runs.record",)),
     Field("thread_id", Encoding.TEXT, "The thread that it executes on.", python_writers=("slipway.runs.record",)),
-    Field("assistant_id", Encoding.TEXT, "The assistant that was asked for.", python_writers=("slipway.runs.record",)),
+    Field(
+        "assistant_id", Encoding.TEXT, "The assistant that the request names.", python_writers=("slipway.runs.record",)
+    ),
     Field(
         "graph_id",
         Encoding.TEXT,
@@ -19,10 +21,7 @@ _RUN_FIELDS: Final = (
     Field(
         "kwargs",
         Encoding.JSON,
-        (
-            "The request: input, command, config, stream modes and the rest; a member with its default value "
-            "is left out."
-        ),
+        "The run options: input, command, config, stream modes and so on, without members that have default values.",
         python_writers=("slipway.runs.record",),
     ),
     Field(
@@ -40,7 +39,7 @@ _RUN_FIELDS: Final = (
     Field(
         "continues",
         Encoding.BOOLEAN,
-        "Whether it continues what the thread's last run left: with an answer, or without input.",
+        "Whether it continues from the thread's last checkpoint: with an answer to an interrupt, or without input.",
         scripts_only=True,
         python_writers=("slipway.runs.record",),
     ),
@@ -187,27 +186,30 @@ _RUN_FIELDS: Final = (
         "The first run of its chain: its own id, unless it answers an interrupt.",
         scripts_only=True,
     ),
-    Field("resumes", Encoding.TEXT, "The run whose interrupt it answers.", absent="it answers none"),
+    Field("resumes", Encoding.TEXT, "The run whose interrupt it answers.", absent="it answers no interrupt"),
     Field(
         "resumed_by",
         Encoding.TEXT,
-        "The run that continued the thread after this run's interrupt.",
-        absent="no run has",
+        "The run that continued the thread after this run had stopped at an interrupt.",
+        absent="it did not stop at an interrupt, or the thread was not continued since",
     ),
     Field(
         "cancel_action",
         Encoding.TEXT,
         "`interrupt` or `rollback`: the cancel action that was requested.",
-        absent="nobody cancelled it",
+        absent="no cancel was requested",
     ),
     Field(
-        "cancel_cause", Encoding.TEXT, "Why it is cancelled: a sentence of the server.", absent="nobody cancelled it"
+        "cancel_cause",
+        Encoding.TEXT,
+        "Why it is cancelled, as a sentence of the server.",
+        absent="no cancel was requested",
     ),
     Field(
         "cancel_reason",
         Encoding.TEXT,
         "The text that the client sent with the cancel request.",
-        absent="the client sent none",
+        absent="the cancel request had no text",
     ),
     Field(
         "error",
@@ -218,7 +220,7 @@ _RUN_FIELDS: Final = (
     Field(
         "input_not_stored",
         Encoding.FLAG,
-        ("It failed before its input was stored, so that an interrupt that it answered may be answered again."),
+        "It failed before its input was stored. An interrupt that it answered can be answered again.",
         absent="its input was stored, or it has not failed",
         scripts_only=True,
     ),
@@ -226,14 +228,14 @@ _RUN_FIELDS: Final = (
         "crashes",
         Encoding.INTEGER,
         "How many workers died in a row while they executed it.",
-        absent="no worker did since it was cleared",
+        absent="no worker has died since the run was cleared",
         python_writers=("slipway.runs",),
     ),
     Field(
         "crashed_attempt",
         Encoding.INTEGER,
         ("The attempt with which a worker died last, so that a worker that was only slow can withdraw the count."),
-        absent="no worker did since it was cleared",
+        absent="no worker has died since the run was cleared",
         python_writers=("slipway.runs",),
         scripts_only=True,
     ),

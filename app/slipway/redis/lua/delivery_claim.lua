@@ -8,7 +8,7 @@
 -- ARGV: the key prefix; a MessagePack map: `queues` (key kinds, in the order of reading), `limit`, `lease_ms`.
 -- Reply: the fields of each delivery, and its name as `delivery_id`.
 -- Atomic: The number of tries and the time of the next claim.
--- Repeatable: No: a repetition claims others.
+-- Repeatable: No: a repetition claims other deliveries.
 
 local args = cmsgpack.unpack(ARGV[2])
 local claimed = {}

@@ -7,7 +7,7 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `worker`, `limit`, `suspects` (most crash suspects to claim), `lease_ms`,
---   `again_ms` (when to ask again if suspects wait).
+--   `again_ms` (when to claim again if suspects wait).
 -- Reply: {ms until the next job is due ('' if none waits), fields of a run, ...}.
 -- Atomic: For each run: job, slots, lease, the thread's status, and the waiting run that it answers.
 -- Repeatable: No: a repetition claims other runs.

@@ -90,7 +90,7 @@ if args.multitask == 'interrupt' or args.multitask == 'rollback' then
 end
 
 local created_us = now_us + args.after_ms * 1000
-redis.call('DEL', key('events', args.run_id)) -- of a deleted run whose id comes back with its idempotency key
+redis.call('DEL', key('events', args.run_id)) -- the log of a deleted run with the same id, by an idempotency key
 redis.call('HSET', run, unpack(args.fields))
 redis.call('HSET', run, 'phase', 'queued', 'attempt', 0, 'uncounted_attempts', 0, 'chain_id', args.run_id, 'usage', '{}',
   'created_us', integer_text(created_us), 'updated_us', integer_text(now_us),

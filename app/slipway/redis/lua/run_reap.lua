@@ -1,8 +1,8 @@
 --! needs: after_run clock deliveries events keys leases outages requeue
 --! repeatable: no
 --! shard: thread
--- Reclaims runs whose lease has expired, or whose worker's id starts with `worker` (a process that is known to be
--- dead). A run with attempts left is queued again; a run without fails. Each becomes a crash suspect until it starts
+-- Reclaims runs whose lease has expired, or whose worker's id starts with `worker` (a process that has
+-- exited). A run with attempts left is queued again; a run without fails. Each becomes a crash suspect until it starts
 -- its second superstep. Of runs that died together, the one with the most earlier crashes is the likely cause: only
 -- its attempt counts. If several have as many earlier crashes, at least one, no attempt counts, and each is executed
 -- alone.
@@ -52,9 +52,9 @@ local function most_suspected_by_worker()
   local worst = {}
   for _, run_id in ipairs(redis.call('SMEMBERS', key('running_suspects'))) do
     local fields = redis.call('HMGET', key('run', run_id), 'worker', 'crashes')
-    local crashes, known = tonumber(fields[2]) or 0, fields[1] and worst[fields[1]] or {crashes = 0, runs = 0}
-    if fields[1] and crashes >= known.crashes then
-      worst[fields[1]] = {crashes = crashes, runs = crashes == known.crashes and known.runs + 1 or 1}
+    local crashes, most = tonumber(fields[2]) or 0, fields[1] and worst[fields[1]] or {crashes = 0, runs = 0}
+    if fields[1] and crashes >= most.crashes then
+      worst[fields[1]] = {crashes = crashes, runs = crashes == most.crashes and most.runs + 1 or 1}
     end
   end
   return worst

@@ -4,7 +4,7 @@
 -- Stores an item. The creation time of an item that exists stays.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `ns`, `key`, `ttl_ms` (0: for ever); the value as JSON; its vectors or ''.
+-- ARGV: the key prefix; a MessagePack map: `ns`, `key`, `ttl_ms` (0: forever); the value as JSON; its vectors or ''.
 -- Reply: 'ok'.
 -- Atomic: The item, its vectors, and the indexes.
 -- Repeatable: Yes.

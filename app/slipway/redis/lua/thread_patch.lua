@@ -8,7 +8,7 @@
 --   follows from the new state, or nil), `checkpoint_id` or nil, `event_ttl_s`, `max_state_writes`, `ttl` (map or nil),
 --   `incarnation` (creation time in µs that the thread must have, or nil).
 -- Reply: {'ok', fields}; {'missing'}.
--- Atomic: The record, the indexes, and the run that waited for approval, if the new state asks for none.
+-- Atomic: The record, the indexes, and the run that waited for approval, if the new state needs no approval.
 -- Repeatable: Yes.
 
 local args = cmsgpack.unpack(ARGV[2])

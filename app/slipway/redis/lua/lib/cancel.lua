@@ -20,7 +20,7 @@ local function cancel_queued_run(run_id, thread_id, action, cause, reason, event
   end
 end
 
--- Asks the attempt that executes the run to stop; it settles the run. The first request for an action sets the cause.
+-- Requests the attempt that executes the run to stop. The attempt settles the run. The first request for an action sets the cause.
 local function request_cancel(run_id, action, cause, reason)
   local run = key('run', run_id)
   if redis.call('HGET', run, 'cancel_action') ~= action then set_cancel_cause(run, cause, reason) end

@@ -1,8 +1,9 @@
 --! needs: clock keys
 -- Outages of Redis.
 
--- Whether leases mean nothing yet, because nobody could renew them during an outage of Redis. An outage is detected
--- when no heartbeat and no reaper called for `silence_ms`; then every worker has one lease of time to send a heartbeat.
+-- Whether expired leases must not be reclaimed yet, because workers could not renew them during an outage of Redis. An
+-- outage is detected when Redis executed neither a heartbeat nor a round of the reaper for `silence_ms`. Then every
+-- worker has one lease of time to send a heartbeat.
 local function in_grace_period(grace)
   local record = key('outage_watch')
   local fields = redis.call('HMGET', record, 'last_contact_ms', 'grace_until_ms')
