@@ -1,4 +1,4 @@
-"""The base of Slipway's checkpointers: what both do alike, and what the server needs beside LangGraph's own methods.
+"""The base of Slipway's checkpointers: their common code, and the methods that the server needs beside LangGraph's.
 
 A `BaseCheckpointer` stores the checkpoints of all threads. Its writes are groups of plain commands that a
 `CheckpointWriter` sends, so that an attempt's checkpoints are stored only while it owns its run. Before a group is
@@ -93,8 +93,8 @@ class BaseCheckpointer(SyncMethods):
     def for_run(
         self, writer: CheckpointWriter, *, empty_thread: str | None = None, max_thread_bytes: int | None = None
     ) -> Self:
-        """A cheap clone whose writes are sent by `writer`. `empty_thread` is a thread that has no checkpoint: nothing
-        is read of it until the clone has written one. `max_thread_bytes` replaces the budget."""
+        """A cheap clone whose writes are sent by `writer`. `empty_thread` is a thread that has no checkpoint: its
+        checkpoints are not read until the clone has written one. `max_thread_bytes` replaces the budget."""
         clone = copy.copy(self)
         if max_thread_bytes is not None:
             clone._max_thread_bytes = max_thread_bytes
@@ -134,7 +134,7 @@ class BaseCheckpointer(SyncMethods):
             self.results.add(found.pending_writes)
 
     async def _write(self, thread_id: str, commands: list[RedisCommand], size: int) -> None:
-        """Sends a group. Raises `CeilingHit` if its `size` exceeds the rest of the thread's budget."""
+        """Sends a group. Raises `CeilingHit` if its `size` exceeds what remains of the thread's budget."""
         if thread_id == self._empty_thread:
             self._empty_thread = None
             self._remember_bytes(thread_id, 0)
@@ -152,7 +152,7 @@ class BaseCheckpointer(SyncMethods):
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Stores what a task wrote. An ordinary write is stored once: a repetition changes nothing. An error, an
-        interrupt or a resume value replaces the one before."""
+        interrupt or a resume value replaces the earlier one."""
         if not writes:
             return
         target = config["configurable"]

@@ -156,7 +156,7 @@ class CoreCheckpointer(BaseCheckpointer):
         target = (config or {}).get("configurable", {})
         await self.writer.flush()
         threads = [str(target["thread_id"])] if "thread_id" in target else await self.thread_ids()
-        left = limit
+        remaining = limit
         for thread_id in threads:
             found = self._reader.read_pages(
                 thread_id,
@@ -164,11 +164,11 @@ class CoreCheckpointer(BaseCheckpointer):
                 target.get("checkpoint_id"),
                 get_checkpoint_id(before) if before else None,
                 filter or {},
-                left,
+                remaining,
             )
             async for checkpoint in found:
                 yield checkpoint
-                left = None if left is None else left - 1
+                remaining = None if remaining is None else remaining - 1
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -255,7 +255,7 @@ def _split_hset(hset: list[Arg]) -> list[RedisCommand]:
 
 
 def _bytes_only(serde: SerializerProtocol) -> tuple[Dumps, Loads]:
-    """A serializer that says no type beside its bytes; a foreign one has its type put in front."""
+    """The functions that encode and decode values. For a foreign serializer the type is written before the bytes."""
     if isinstance(serde, Serde):
         return serde.dumps, serde.loads
 

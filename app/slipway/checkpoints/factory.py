@@ -1,4 +1,4 @@
-"""Creates the checkpointer that the settings choose, and the other one for migrations."""
+"""Creates the checkpointer that the settings choose, and the other one for a migration."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class InterruptAnswers:
             )
 
     def consume(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[str]:
-        """What a task's writes consume if they contain one answer more than before: the ids of the answered interrupts,
+        """What a task's writes consume if they contain one more answer than before: the ids of the answered interrupts,
         or `NULL_TASK` for a plain answer; empty otherwise."""
         count, interrupt_ids = self._answer_counts.get(task_id, 0), self._interrupt_ids.get(task_id, [])
         for channel, value in writes:

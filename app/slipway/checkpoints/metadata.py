@@ -27,15 +27,15 @@ the graph."""
 def checkpoint_metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[str, Any]:
     """The metadata to store. A member of LangGraph's metadata replaces one of the config. Internal names (`__…`), names
     of the user and every member that is not plain data are omitted."""
-    kept: dict[str, Any] = {}
+    stored: dict[str, Any] = {}
     configurable = config.get("configurable") or {}
     caller = _CALLER if "langgraph_auth_user_id" in configurable else frozenset[str]()
     for name, value in without_user(metadata).items():
         if name not in caller:
-            kept[name] = str.replace(value, "\0", "") if isinstance(value, str) else value
-    _add(kept, config.get("metadata") or {}, _THREAD | caller)
-    _add(kept, configurable, _PARENT | caller)
-    return kept
+            stored[name] = str.replace(value, "\0", "") if isinstance(value, str) else value
+    _add(stored, config.get("metadata") or {}, _THREAD | caller)
+    _add(stored, configurable, _PARENT | caller)
+    return stored
 
 
 def without_user(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,13 +43,13 @@ def without_user(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metadata.items() if not name.startswith("langgraph_auth_")}
 
 
-def _add(kept: dict[str, Any], members: Mapping[str, Any], omitted: frozenset[str]) -> None:
+def _add(stored: dict[str, Any], members: Mapping[str, Any], omitted: frozenset[str]) -> None:
     for name, value in members.items():
-        if name in kept or name in omitted or name.startswith(("__", "langgraph_auth_")):
+        if name in stored or name in omitted or name.startswith(("__", "langgraph_auth_")):
             continue
         plain = _plain(value, frozenset())
         if plain is not _NOT_PLAIN:
-            kept[name] = plain
+            stored[name] = plain
 
 
 def _plain(value: Any, inside: frozenset[int]) -> Any:

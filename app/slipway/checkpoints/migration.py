@@ -1,12 +1,12 @@
 """Moves threads from one checkpointer to the other. A thread is copied, read back and compared. It is deleted from the
 source only then, and only if that was requested.
 
-Checkpoints that the target has already are not written again, so an interrupted migration continues when it is started
-again. A thread with an active run is skipped, also when the run starts during the copy.
+Checkpoints that the target has already are not written again, so a migration that was interrupted can be started again.
+A thread with an active run is skipped, also when the run starts during the copy.
 
-A thread that was copied and not removed from its source is in both checkpointers, and whoever deletes it removes it
-from one. So a migration stores which threads it copied; the next one removes what the other checkpointer still has of
-those that were deleted in between.
+After a copy without deletion, both checkpointers have the checkpoints of the thread. When a user deletes the thread,
+only the checkpointer in use deletes its checkpoints. Therefore a migration records which threads it copied, and the
+next migration deletes the checkpoints of those threads that were deleted in between from both checkpointers.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StoredWrite
+from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.fenced_writers import IdleThreadWriter
 from slipway.checkpoints.reads import MigrationRecords
 from slipway.checkpoints.scripts import TrashScripts
@@ -64,12 +65,13 @@ class Migration:
         return MigrationRecords(self.pipeline, self.keys)
 
     async def run(self, thread_ids: Sequence[str]) -> AsyncGenerator[MoveResult]:
-        """Yields the result of each thread as soon as it is known. Raises `StoreUnavailable`; no data is lost then."""
-        left, running = list(thread_ids)[::-1], set[asyncio.Task[MoveResult]]()
+        """Yields the result of each thread when it was moved or skipped. Raises `StoreUnavailable`; then no data is
+        lost."""
+        waiting, running = list(thread_ids)[::-1], set[asyncio.Task[MoveResult]]()
         try:
-            while left or running:
-                while left and len(running) < _CONCURRENCY:
-                    running.add(asyncio.create_task(self.move(left.pop())))
+            while waiting or running:
+                while waiting and len(running) < _CONCURRENCY:
+                    running.add(asyncio.create_task(self.move(waiting.pop())))
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     yield await task
@@ -126,31 +128,33 @@ class Migration:
         async for checkpoint in self.source.alist(_thread(thread_id)):
             versions = checkpoint.checkpoint["channel_versions"]
             namespace = checkpoint.config["configurable"]["checkpoint_ns"]
-            there = await target.aget_tuple(checkpoint.config)
-            if there is None or _difference(checkpoint, there):
+            copied = await target.aget_tuple(checkpoint.config)
+            if copied is None or _difference(checkpoint, copied):
                 new = {name: version for name, version in versions.items() if (namespace, name, version) not in stored}
                 parent = (checkpoint.parent_config or {}).get("configurable", {}).get("checkpoint_id")
-                place = {**checkpoint.config["configurable"], "checkpoint_id": parent}
-                await target.aput({"configurable": place}, checkpoint.checkpoint, checkpoint.metadata, new)
+                configurable = {**checkpoint.config["configurable"], "checkpoint_id": parent}
+                await target.aput({"configurable": configurable}, checkpoint.checkpoint, checkpoint.metadata, new)
             stored.update((namespace, name, version) for name, version in versions.items())
             if checkpoint.pending_writes:
-                held = await target.stored_writes(checkpoint.config)
-                missing = [w for w in await self.source.stored_writes(checkpoint.config) if not _among(w, held)]
+                in_target = await target.stored_writes(checkpoint.config)
+                in_source = await self.source.stored_writes(checkpoint.config)
+                missing = [write for write in in_source if not _contains(in_target, write)]
                 await target.put_stored_writes(checkpoint.config, missing)
 
     async def _compare(self, thread_id: str) -> tuple[int, str]:
-        """How many checkpoints are equal, and the first difference."""
+        """Compares the copy with the source. Returns how many checkpoints are equal, and the first difference or ""."""
         count = 0
         async for checkpoint in self.source.alist(_thread(thread_id)):
-            there = await self.target.aget_tuple(checkpoint.config)
-            wrong = "is missing" if there is None else _difference(checkpoint, there)
-            if not wrong and checkpoint.pending_writes:
-                held = await self.target.stored_writes(checkpoint.config)
-                writes = await self.source.stored_writes(checkpoint.config)
-                wrong = "" if all(_among(write, held) for write in writes) else "has other pending writes"
-            if wrong:
-                place = checkpoint.config["configurable"]
-                return count, f"checkpoint {place['checkpoint_id']} of namespace {place['checkpoint_ns']!r} {wrong}"
+            copied = await self.target.aget_tuple(checkpoint.config)
+            difference = "is missing" if copied is None else _difference(checkpoint, copied)
+            if not difference and checkpoint.pending_writes:
+                in_target = await self.target.stored_writes(checkpoint.config)
+                in_source = await self.source.stored_writes(checkpoint.config)
+                if not all(_contains(in_target, write) for write in in_source):
+                    difference = "has other pending writes"
+            if difference:
+                key = CheckpointKey.from_configurable(checkpoint.config["configurable"])
+                return count, f"checkpoint {key.checkpoint_id} of namespace {key.namespace!r} {difference}"
             count += 1
         return count, ""
 
@@ -159,18 +163,19 @@ def _thread(thread_id: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread_id}}
 
 
-def _difference(one: CheckpointTuple, other: CheckpointTuple) -> str:
+def _difference(source: CheckpointTuple, copied: CheckpointTuple) -> str:
+    """How the copied checkpoint differs from its source; "" if it is equal."""
     for name in ("config", "parent_config", "metadata"):
-        if not is_equal(getattr(one, name), getattr(other, name)):
+        if not is_equal(getattr(source, name), getattr(copied, name)):
             return f"has another {name}"
-    for name in {*one.checkpoint, *other.checkpoint}:
-        if not is_equal(one.checkpoint.get(name), other.checkpoint.get(name)):
+    for name in {*source.checkpoint, *copied.checkpoint}:
+        if not is_equal(source.checkpoint.get(name), copied.checkpoint.get(name)):
             return f"has other {name}"
     return ""
 
 
-def _among(write: StoredWrite, held: Sequence[StoredWrite]) -> bool:
-    return any(write[:4] == other[:4] and is_equal(write.value, other.value) for other in held)
+def _contains(writes: Sequence[StoredWrite], write: StoredWrite) -> bool:
+    return any(write[:4] == other[:4] and is_equal(write.value, other.value) for other in writes)
 
 
 class _CompareAll:

@@ -57,7 +57,8 @@ class CheckpointReads(ReadStubs):
 
 
 class MigrationRecords(ReadStubs):
-    """Which threads a migration copied, and what it must know of a thread. One round trip each."""
+    """Which threads a migration copied, and the fields of a thread that decide whether it is moved. One round trip
+    each."""
 
     async def copied_threads(self) -> list[str]:
         """Threads that were copied and are not deleted from the source yet."""
@@ -79,5 +80,5 @@ class MigrationRecords(ReadStubs):
         await self._pipeline.send("HSET", self._keys.migrated, thread_id, incarnation, repeatable=True)
 
     async def remove(self, thread_id: str) -> None:
-        """The source has nothing of the thread any more."""
+        """Removes the record: the source has no checkpoints of the thread."""
         await self._pipeline.send("HDEL", self._keys.migrated, thread_id, repeatable=True)

@@ -2,9 +2,9 @@
 
 A script deletes the record of a thread atomically. It cannot delete the checkpoints in the same call, because their
 number is unbounded. They are deleted afterwards: by the request that deletes the thread, by the duty `trash` of
-workers, or by the request that creates the next thread of the same id. A thread is created only when nothing of an
-earlier thread of its id is left, and leftovers are deleted only while no thread of their id exists. So every thread
-starts empty and loses nothing of its own, whichever process dies and whenever.
+workers, or by the request that creates the next thread of the same id. A thread is created only when no
+checkpoint of an earlier thread of its id exists, and leftovers are deleted only while no thread of their id exists. So
+every thread starts without checkpoints and never loses one of its own, even if a process dies at any point.
 """
 
 from __future__ import annotations

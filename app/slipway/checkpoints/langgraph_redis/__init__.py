@@ -1,2 +1,2 @@
 """`SLIPWAY_CHECKPOINTER=langgraph-redis`: threads in the format of `langgraph-checkpoint-redis`, for servers with
-RedisJSON and RediSearch. Imported only where that is asked for: the package behind it is an extra."""
+RedisJSON and RediSearch. Imported only if this checkpointer is chosen, because the package is an optional extra."""

@@ -183,8 +183,8 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
             self._remember_writes(found)
         return found
 
-    async def _one(self, thread_id: str, place: CheckpointKey) -> CheckpointTuple | None:
-        _, entries = await self._read(thread_id, [place])
+    async def _one(self, thread_id: str, key: CheckpointKey) -> CheckpointTuple | None:
+        _, entries = await self._read(thread_id, [key])
         return self._tuple(entries[0]) if entries else None
 
     async def _latest(self, thread_id: str, namespace: str) -> CheckpointTuple | None:
@@ -201,18 +201,16 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
         self._remember_newest(thread_id, namespace, newest_id)
         return found
 
-    async def _read(self, thread_id: str, places: Sequence[CheckpointKey]) -> tuple[int, list[Entry]]:
-        """Returns how many of `places` were read, and the entries that exist."""
-        ats = [checkpoint_at(thread_id, *place) for place in places]
+    async def _read(self, thread_id: str, keys: Sequence[CheckpointKey]) -> tuple[int, list[Entry]]:
+        """Returns how many of `keys` were read, and the entries that exist."""
+        ats = [checkpoint_at(thread_id, *key) for key in keys]
         page = await self._scripts.read(thread_id, ats, page_bytes=PAGE_BYTES)
         if page.stored_bytes:
             self._remember_bytes(thread_id, page.stored_bytes)
         return page.checkpoints_read, page.entries
 
-    async def _entries(
-        self, thread_id: str, places: Sequence[CheckpointKey], page: int = _PAGE
-    ) -> AsyncIterator[Entry]:
-        remaining = list(places)
+    async def _entries(self, thread_id: str, keys: Sequence[CheckpointKey], page: int = _PAGE) -> AsyncIterator[Entry]:
+        remaining = list(keys)
         while remaining:
             done, entries = await self._read(thread_id, remaining[:page])
             for entry in entries:
@@ -235,7 +233,7 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
         await self.writer.flush()
         remaining = limit
         for thread_id in [str(target["thread_id"])] if "thread_id" in target else await self.thread_ids():
-            places = [
+            keys = [
                 key
                 for key in await self._search.checkpoints(thread_id)
                 if namespace in (None, key.namespace)
@@ -243,8 +241,8 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
                 and (not below or key.checkpoint_id < below)
             ]
             if remaining is not None and not filter:
-                places = places[:remaining]
-            async for entry in self._entries(thread_id, places):
+                keys = keys[:remaining]
+            async for entry in self._entries(thread_id, keys):
                 if remaining is not None and remaining <= 0:
                     return
                 if (found := self._tuple(entry)) is not None and _matches(found.metadata, filter or {}):
@@ -300,15 +298,15 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
         await self._reads.delete_stored_bytes(thread_id)
 
     async def remove_leftovers(self, thread_id: str) -> None:
-        places = await self._search.checkpoints(thread_id)
-        await self._remove(thread_id, places, set(), incarnation="")
+        keys = await self._search.checkpoints(thread_id)
+        await self._remove(thread_id, keys, set(), incarnation="")
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         await self.writer.flush()
-        touched = {thread_id for run_id in run_ids for thread_id in await self._search.threads_of_run(run_id)}
-        for thread_id in touched:
-            places = await self._search.checkpoints(thread_id)
-            await self._remove(thread_id, places, without_runs(await self._heads(thread_id, places), run_ids))
+        thread_ids = {thread_id for run_id in run_ids for thread_id in await self._search.threads_of_run(run_id)}
+        for thread_id in thread_ids:
+            keys = await self._search.checkpoints(thread_id)
+            await self._remove(thread_id, keys, without_runs(await self._heads(thread_id, keys), run_ids))
 
     async def aprune(
         self,
@@ -331,15 +329,15 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
         return await self._keep_latest(thread_id, incarnation) >= 0
 
     async def _keep_latest(self, thread_id: str, incarnation: str | None = None) -> int:
-        places = await self._search.checkpoints(thread_id)
-        heads = await self._heads(thread_id, places)
-        kept = with_ancestors(heads, latest_of(list(heads)).values())
-        return await self._remove(thread_id, places, kept, incarnation)
+        keys = await self._search.checkpoints(thread_id)
+        heads = await self._heads(thread_id, keys)
+        retained = with_ancestors(heads, latest_of(list(heads)).values())
+        return await self._remove(thread_id, keys, retained, incarnation)
 
-    async def _heads(self, thread_id: str, places: Sequence[CheckpointKey]) -> dict[CheckpointKey, Head]:
-        by_at = {checkpoint_at(thread_id, *place): place for place in places}
+    async def _heads(self, thread_id: str, keys: Sequence[CheckpointKey]) -> dict[CheckpointKey, Head]:
+        by_at = {checkpoint_at(thread_id, *key): key for key in keys}
         heads: dict[CheckpointKey, Head] = {}
-        for first in range(0, len(places), _PAGE):
+        for first in range(0, len(keys), _PAGE):
             page = list(by_at)[first : first + _PAGE]
             for head in await self._scripts.heads(page):
                 deltas = self._documents.deltas(self._documents.metadata(head.metadata))
@@ -349,41 +347,41 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
     async def _remove(
         self,
         thread_id: str,
-        places: Sequence[CheckpointKey],
-        kept: set[CheckpointKey],
+        keys: Sequence[CheckpointKey],
+        retained: set[CheckpointKey],
         incarnation: str | None = None,
     ) -> int:
-        """Deletes all checkpoints but `kept`, and writes whose checkpoint is not kept. Keeps writes that are later than
-        the latest kept checkpoint: their checkpoint may not be stored yet. With an `incarnation`, changes nothing
-        unless the thread was created then ("" means that the thread was deleted)."""
+        """Deletes all checkpoints but `retained`, and writes whose checkpoint is not retained. Writes that are later
+        than the latest retained checkpoint stay: their checkpoint may not be stored yet. With an `incarnation`, changes
+        nothing unless the thread was created then ("" means that the thread was deleted)."""
         self._used_bytes.pop(thread_id, None)
         self._newest.clear()
-        latest = latest_of(kept)
+        latest = latest_of(retained)
         writes = [
-            (place, key)
-            for place, key in await self._search.writes(thread_id)
-            if place not in kept and not (place[0] in latest and place > latest[place[0]])
+            (key, write_key)
+            for key, write_key in await self._search.writes(thread_id)
+            if key not in retained and not (key.namespace in latest and key > latest[key.namespace])
         ]
-        deleted = {place for place in places if place not in kept} | {place for place, _ in writes}
+        deleted = {key for key in keys if key not in retained} | {key for key, _ in writes}
         pointers: list[tuple[str, str]] = []
-        for namespace in {namespace for namespace, _ in [*places, *deleted]}:
+        for namespace in {key.namespace for key in [*keys, *deleted]}:
             newest = latest.get(namespace)
             latest_at = checkpoint_at(thread_id, *newest) if newest else ""
             pointers.append((namespace_at(thread_id, namespace), latest_at))
-        ats = [checkpoint_at(thread_id, *place) for place in deleted]
-        return await self._scripts.remove(thread_id, ats, [key for _, key in writes], pointers, incarnation)
+        ats = [checkpoint_at(thread_id, *key) for key in deleted]
+        return await self._scripts.remove(thread_id, ats, [write_key for _, write_key in writes], pointers, incarnation)
 
     async def acopy_thread(
         self, source_thread_id: str, target_thread_id: str, incarnations: tuple[str, str] | None = None
     ) -> None:
-        places = {*await self._search.checkpoints(source_thread_id)}
-        places |= {place for place, _ in await self._search.writes(source_thread_id)}
-        if not places and incarnations is None:
+        keys = {*await self._search.checkpoints(source_thread_id)}
+        keys |= {key for key, _ in await self._search.writes(source_thread_id)}
+        if not keys and incarnations is None:
             return
         await self.thread_bytes(source_thread_id)
         prefix = len(source_thread_id) + 1
-        checkpoints = [checkpoint_at(source_thread_id, *place)[prefix:] for place in places]
-        namespaces = [namespace_at(source_thread_id, name)[prefix:] for name in {place.namespace for place in places}]
+        checkpoints = [checkpoint_at(source_thread_id, *key)[prefix:] for key in keys]
+        namespaces = [namespace_at(source_thread_id, name)[prefix:] for name in {key.namespace for key in keys}]
         if await self._search.checkpoints(target_thread_id):
             result = CopyResult.TARGET_EXISTS
         else:

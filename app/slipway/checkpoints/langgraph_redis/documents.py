@@ -1,7 +1,7 @@
 """Encodes and decodes one checkpoint, or one pending write, as a document of `langgraph-checkpoint-redis`.
 
 The layout is that package's. The values are Slipway's: each is encoded by `Serde`, then base64. The type of the
-checkpoint or write, and a prefix of the metadata, mark this encoding; user data cannot reach either place.
+checkpoint or write, and a prefix of the metadata, mark this encoding; user data is never stored in either of them.
 `ForeignValues` reads values that the package wrote.
 """
 

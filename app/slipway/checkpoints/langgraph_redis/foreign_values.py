@@ -27,7 +27,7 @@ from slipway.serialization.serde import Serde
 
 _SINGLE, _POSITIONAL, _DELTA = 0, 1, 7
 _CONSTRUCTORS: Final = frozenset({_SINGLE, _POSITIONAL, 2, 4, 5, _DELTA})
-"""Types of LangGraph's MessagePack format whose values hold other values."""
+"""Types of LangGraph's MessagePack format whose values contain other values."""
 
 _SET: Final = ["builtins", "set"]
 
@@ -52,7 +52,7 @@ class ForeignValues:
                 return self._packed.loads_typed((kind, data))
         except (ValueError, TypeError) as error:
             raise StoredDataError(f"a stored value is damaged: {error}") from error
-        raise StoredDataError(f"a stored value is in the format {kind!r}, which is not read")
+        raise StoredDataError(f"a stored value is in the format {kind!r}, which this checkpointer does not read")
 
     def _unpack(self, code: int, data: bytes) -> Any:
         """Decodes an extension value of LangGraph's MessagePack format. Constructs only the classes that LangGraph

@@ -1,7 +1,7 @@
 """Which checkpoints of a thread must be retained when others are deleted.
 
-A delta channel is rebuilt from the writes of its ancestors, back to the nearest that holds a value of it: ancestors
-that a kept checkpoint needs for that are kept too.
+A delta channel is rebuilt from the writes of its ancestors, back to the nearest that has a value of it.
+Ancestors that a retained checkpoint needs for that are retained too.
 """
 
 from __future__ import annotations
@@ -14,38 +14,35 @@ from slipway.checkpoints.checkpoint_key import CheckpointKey
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The fields of a checkpoint on which the choice depends. `deltas` are channels that may have to be rebuilt; `held`
-    are channels with a stored value."""
+    """The fields of a checkpoint on which the choice depends. `deltas` are channels that may have to be rebuilt;
+    `channels` have a stored value."""
 
     run_id: str
     parent_id: str
     deltas: Collection[str]
-    held: Collection[str]
+    channels: Collection[str]
 
 
-def latest_of(places: Collection[CheckpointKey]) -> dict[str, CheckpointKey]:
+def latest_of(keys: Collection[CheckpointKey]) -> dict[str, CheckpointKey]:
     """The latest checkpoint of each namespace."""
-    latest: dict[str, CheckpointKey] = {}
-    for place in sorted(places):
-        latest[place[0]] = place
-    return latest
+    return {key.namespace: key for key in sorted(keys)}
 
 
 def without_runs(heads: Mapping[CheckpointKey, Head], run_ids: Collection[str]) -> set[CheckpointKey]:
     """The checkpoints that are retained when those of the runs are deleted."""
-    return with_ancestors(heads, {place for place, head in heads.items() if head.run_id not in run_ids})
+    return with_ancestors(heads, {key for key, head in heads.items() if head.run_id not in run_ids})
 
 
-def with_ancestors(heads: Mapping[CheckpointKey, Head], kept: Collection[CheckpointKey]) -> set[CheckpointKey]:
-    """`kept`, and the ancestors from which they are rebuilt."""
-    all_kept = set(kept)
-    for key in kept:
+def with_ancestors(heads: Mapping[CheckpointKey, Head], retained: Collection[CheckpointKey]) -> set[CheckpointKey]:
+    """`retained`, and the ancestors from which their delta channels are rebuilt."""
+    all_retained = set(retained)
+    for key in retained:
         head = heads.get(key)
-        wanted = set(head.deltas) - set(head.held) if head else set()
-        while head and wanted:
+        unresolved = set(head.deltas) - set(head.channels) if head else set()
+        while head and unresolved:
             parent = CheckpointKey(key.namespace, head.parent_id)
             head = heads.get(parent)
             if head:
-                all_kept.add(parent)
-                wanted -= set(head.held)
-    return all_kept
+                all_retained.add(parent)
+                unresolved -= set(head.channels)
+    return all_retained

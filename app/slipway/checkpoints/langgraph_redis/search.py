@@ -28,12 +28,12 @@ class Search:
 
     def __init__(self, pipeline: Pipeline, names: DocumentNames) -> None:
         self._pipeline, self._names = pipeline, names
-        place = {"thread_id", "checkpoint_ns", "checkpoint_id"}
-        self._indexes = {names.prefix: place | {"run_id"}, names.writes.removesuffix(":"): place}
+        key_fields = {"thread_id", "checkpoint_ns", "checkpoint_id"}
+        self._indexes = {names.prefix: key_fields | {"run_id"}, names.writes.removesuffix(":"): key_fields}
 
     async def complete(self) -> None:
-        """Returns when both indexes contain all documents. A new index is filled in the background and returns a part
-        of the documents until then. Raises `ConfigError` when an index lacks a field."""
+        """Returns when both indexes contain all documents. Redis fills a new index in the background; until then, a
+        search returns only a part of the documents. Raises `ConfigError` when an index lacks a field."""
         for index, fields in self._indexes.items():
             while True:
                 reply = await self._pipeline.send("FT.INFO", index, repeatable=True)
@@ -51,7 +51,7 @@ class Search:
     async def checkpoints(self, thread_id: str) -> list[CheckpointKey]:
         """The checkpoints of a thread, newest first."""
         found = await self._find(self._names.prefix, "thread_id", thread_id, "checkpoint_ns", "checkpoint_id")
-        return sorted((_checkpoint_key(row) for _, row in found), key=lambda place: place[::-1], reverse=True)
+        return sorted((_checkpoint_key(row) for _, row in found), key=lambda key: key[::-1], reverse=True)
 
     async def writes(self, thread_id: str) -> list[tuple[CheckpointKey, str]]:
         """The pending writes of a thread: the checkpoint and the key of each."""
@@ -60,7 +60,7 @@ class Search:
         return [(_checkpoint_key(row), key) for key, row in found]
 
     async def threads_of_run(self, run_id: str) -> set[str]:
-        """The threads that hold checkpoints of a run."""
+        """The threads that have checkpoints of a run."""
         found = await self._find(self._names.prefix, "run_id", run_id, "thread_id")
         return {row["thread_id"] for _, row in found if "thread_id" in row}
 
@@ -73,11 +73,13 @@ class Search:
         rows = (_row(flat) for flat in reply[1:])
         return sorted({row["thread_id"] for row in rows if row.get("thread_id")})
 
-    async def _find(self, index: str, field: str, value: str, *wanted: str) -> list[tuple[str, dict[str, str]]]:
+    async def _find(
+        self, index: str, field: str, value: str, *returned_fields: str
+    ) -> list[tuple[str, dict[str, str]]]:
         """(key, fields) of the documents whose `field` is exactly `value`."""
         if not value:  # an empty query would match every document
             return []
-        query: list[Arg] = [str(Tag(field) == value), "RETURN", len(wanted) + 1, field, *wanted]
+        query: list[Arg] = [str(Tag(field) == value), "RETURN", len(returned_fields) + 1, field, *returned_fields]
         query += ["LIMIT", 0, _ALL, "TIMEOUT", 0, "DIALECT", 2]
         reply = await self._pipeline.send("FT.SEARCH", index, *query, repeatable=True)
         found = ((key.decode(), _row(flat)) for key, flat in zip(reply[1::2], reply[2::2], strict=True))
