@@ -1,4 +1,4 @@
-"""The command `slipway checkpoints migrate`: progress and results on the terminal."""
+"""The CLI command `slipway checkpoints migrate`: moves all threads and shows progress and results on the terminal."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from slipway.settings import Settings
 async def migrate(
     settings: Settings, graphs: Graphs, source: CheckpointerName, target: CheckpointerName, *, delete_source: bool
 ) -> bool:
-    """Moves all threads. Returns whether all were moved. Shows a progress bar on standard error and the results on
-    standard output. Opens one connection. Raises `ConfigError` and `StoreUnavailable`."""
+    """Moves the checkpoints of all threads from one checkpointer to the other. Returns whether every thread was moved.
+    The progress bar is on standard error, the results are on standard output. Opens one connection to Redis. Raises
+    `ConfigError` and `StoreUnavailable`."""
     if source == target:
         raise ConfigError(f"--from and --to are both {source}: there is nothing to move")
     if delete_source and settings.checkpointer == source:
         raise ConfigError(
-            f"--delete-source would delete the data that SLIPWAY_CHECKPOINTER={source} uses: move without it, "
-            f"start everything with SLIPWAY_CHECKPOINTER={target}, and then migrate again with --delete-source"
+            f"--delete-source would delete the data that SLIPWAY_CHECKPOINTER={source} uses: migrate without it first, "
+            f"restart all processes with SLIPWAY_CHECKPOINTER={target}, and then migrate again with --delete-source"
         )
     pipeline, keys = (
         Pipeline(Address(settings.redis), "slipway migrate", patience_s=settings.redis_patience_worker_s),
@@ -47,32 +48,32 @@ async def migrate(
             await open_checkpointer(target, settings, serde, pipeline, keys),
             delete_source,
         )
-        moved = await _with_bar(migration, await migration.thread_ids())
+        results = await _move_with_progress_bar(migration, await migration.thread_ids())
     finally:
         await pipeline.close()
-    return _print_results(moved, source, target)
+    return _print_results(results, source, target)
 
 
-async def _with_bar(migration: Migration, thread_ids: list[str]) -> list[MoveResult]:
+async def _move_with_progress_bar(migration: Migration, thread_ids: list[str]) -> list[MoveResult]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    outcomes: list[MoveResult] = []
+    results: list[MoveResult] = []
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("threads", total=len(thread_ids))
         async with aclosing(migration.run(thread_ids)) as running:
-            async for outcome in running:
-                outcomes.append(outcome)
+            async for result in running:
+                results.append(result)
                 progress.advance(bar)
-    return outcomes
+    return results
 
 
-def _print_results(outcomes: list[MoveResult], source: CheckpointerName, target: CheckpointerName) -> bool:
+def _print_results(results: list[MoveResult], source: CheckpointerName, target: CheckpointerName) -> bool:
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    failed = [outcome for outcome in outcomes if outcome.problem]
-    for outcome in failed:
-        console.print(f"not moved: thread {outcome.thread_id}: {outcome.problem}")
-    moved = [outcome for outcome in outcomes if not outcome.problem]
-    checkpoints = sum(outcome.checkpoints for outcome in moved)
+    failed = [result for result in results if result.problem]
+    for result in failed:
+        console.print(f"not moved: thread {result.thread_id}: {result.problem}")
+    moved = [result for result in results if not result.problem]
+    checkpoints = sum(result.checkpoints for result in moved)
     console.print(
-        f"{len(moved)} of {len(outcomes)} threads moved from {source} to {target}, {checkpoints} checkpoints compared"
+        f"{len(moved)} of {len(results)} threads moved from {source} to {target}, {checkpoints} checkpoints compared"
     )
     return not failed

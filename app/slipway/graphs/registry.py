@@ -1,4 +1,4 @@
-"""The graphs of langgraph.json, imported and compiled: the only implementation of `served_graphs.Graphs`.
+"""The graphs of langgraph.json, imported and compiled: the only implementation of `interface.Graphs`.
 
 All graphs are loaded at start, in a thread. A graph that fails to load is recorded with the reason; all other graphs
 are served.
