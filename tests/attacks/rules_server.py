@@ -12,13 +12,29 @@ import httpx
 import pytest
 
 from slipway.graphs.registry import Registry
-from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
-from slipway.services import Services, open_services
 from slipway.settings import Settings
-from tests.crons.conftest import DueTimes
+from tests.crons.conftest import due_times, services
 from tests.http.conftest import Served, serving
 from tests.project_fixtures import graphs_of, settings_of
+
+__all__ = [
+    "DELAYED_RUN",
+    "MEMBERS_ONLY",
+    "RUN",
+    "THREAD_OPERATIONS",
+    "YEARLY",
+    "admin",
+    "ann",
+    "bob",
+    "due_times",
+    "graphs",
+    "post_json",
+    "rules",
+    "served",
+    "services",
+    "set_members",
+    "settings",
+]
 
 PROJECT = Path(__file__).parent / "rules_project" / "langgraph.json"
 YEARLY = "0 0 1 1 *"
@@ -47,19 +63,6 @@ async def served(settings: Settings, graphs: Registry) -> AsyncIterator[Served]:
     """A web process of the project under uvicorn."""
     async with serving(settings, graphs) as running:
         yield running
-
-
-@pytest.fixture
-async def services(settings: Settings, graphs: Registry) -> AsyncIterator[Services]:
-    """The services of a worker that does nothing by itself."""
-    async with open_services(settings, graphs, "worker") as services:
-        yield services
-
-
-@pytest.fixture
-def due_times(pipeline: Pipeline, keys: Keys) -> DueTimes:
-    """The clock, as far as crons know it."""
-    return DueTimes(pipeline, keys)
 
 
 @asynccontextmanager

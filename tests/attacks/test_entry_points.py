@@ -234,7 +234,7 @@ _TREE: dict[str, Any] = {"id": 1, "method": "agent.getTree", "params": {}}
 _SUBSCRIBE = {"id": 1, "method": "subscription.subscribe", "params": {"channels": ["values"]}}
 _STEPS = [{"updates": [{"values": {"text": "x"}, "as_node": "say"}]}]
 _ON_BUSY = {"thread_id": "{busy}", "run_id": "{pending_run_id}"}
-_HOOK = {"webhook": "http://localhost:9/nobody"}
+_HOOK = {"webhook": "http://localhost:9/hook"}
 
 ENTRY_POINTS: tuple[EntryPoint, ...] = (
     # assistants
@@ -418,15 +418,15 @@ class StoredData:
         temporary = await asyncio.gather(
             *(pipeline.send("HEXISTS", keys.thread(each.thread_id), "temporary") for each in found)
         )
-        kept = {each.thread_id: each for each, is_temporary in zip(found, temporary, strict=True) if not is_temporary}
-        lists = await asyncio.gather(*(services.runs.list(name, limit=1000) for name in kept))
+        lasting = {each.thread_id: each for each, temp in zip(found, temporary, strict=True) if not temp}
+        lists = await asyncio.gather(*(services.runs.list(name, limit=1000) for name in lasting))
         runs = [run for each in lists for run in each]
-        states = await asyncio.gather(*(pipeline.send("ZCARD", keys.thread_states(name)) for name in kept))
+        states = await asyncio.gather(*(pipeline.send("ZCARD", keys.thread_states(name)) for name in lasting))
         logs = await pipeline.send("KEYS", keys.events("*"))
         return cls(
-            threads={name: _own_metadata(thread.metadata) for name, thread in kept.items()},
-            states=dict(zip(kept, states, strict=True)),
-            ttls={name: thread.ttl for name, thread in kept.items()},
+            threads={name: _own_metadata(thread.metadata) for name, thread in lasting.items()},
+            states=dict(zip(lasting, states, strict=True)),
+            ttls={name: thread.ttl for name, thread in lasting.items()},
             runs={name.decode().split(":")[-2] for name in logs},
             thread_runs={run.run_id for run in runs},
             cancelled={run.run_id for run in runs if run.phase == "cancelled" or run.cancel},
@@ -567,8 +567,8 @@ async def scenario(
 async def call_and_observe(
     scenario: Scenario, entry_point: EntryPoint, *, denied: str = "", filtered: str = ""
 ) -> set[str]:
-    """The operations that it was, while one is refused, or allowed for what there is not. What the outcome has used up
-    is there again."""
+    """The operations that an entry point does while one is denied, or while its filter matches no record. Then builds
+    the records again if the call changed one."""
     before = await StoredData.read(scenario.services)
     scenario.rules.denied = {denied}
     scenario.rules.filters = {filtered: EXCLUDES_ALL}

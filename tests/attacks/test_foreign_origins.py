@@ -126,7 +126,7 @@ async def test_no_preflight_of_a_foreign_page_is_allowed(client: httpx.AsyncClie
 
 
 async def test_a_body_that_needs_no_preflight_starts_nothing(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
-    """A browser that is too old for `Origin` may send it. A form is not JSON, whoever sends it."""
+    """A browser that is too old for `Origin` may send it. A form is never JSON."""
     before, wrong = await stored_records(client), []
     attempts = [({}, SIMPLE), ({"origin": ALLOWED[0]}, SIMPLE[2:])]
     for name, route in ROUTES.items():

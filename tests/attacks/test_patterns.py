@@ -38,7 +38,7 @@ def unknown_patterns(tree: ast.AST) -> Iterator[int]:
 
 
 def is_literal(node: ast.AST) -> bool:
-    """Whether an expression is a is_literal, or is built from literals and constants of its module."""
+    """Whether an expression is a literal, or is built from literals and constants of its module."""
     if isinstance(node, ast.Constant):
         return True
     if isinstance(node, ast.JoinedStr):

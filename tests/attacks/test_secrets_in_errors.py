@@ -94,7 +94,7 @@ async def store(ctx, value):
 GRAPHS = {
     "greet": "./graphs.py:greet",
     "broken": "./broken.py:graph",
-    "made": "./leaky.py:make",
+    "factory": "./leaky.py:make",
     "leaky": "./leaky.py:leaky",
 }
 MODES = ["values", "updates", "tasks", "checkpoints", "debug", "custom", "lifecycle"]
@@ -158,7 +158,7 @@ async def run_failures(ann: Client, client: httpx.AsyncClient, leaks: Leaks) -> 
     """Create runs that fail in each way, and read each by every route. Returns the ids of the last one."""
     headers = {"authorization": "Bearer ann-token"}
     last: dict[str, str] = {}
-    for graph in ("broken", "made", "leaky"):
+    for graph in ("broken", "factory", "leaky"):
         thread = (await ann.threads.create())["thread_id"]
         body = {"assistant_id": graph, "input": {"text": "hi"}, "stream_mode": MODES}
         for path in ("/runs", f"/threads/{thread}/runs"):

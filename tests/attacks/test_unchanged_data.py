@@ -52,7 +52,7 @@ async def test_an_answer_to_an_interrupt_reaches_the_node_unchanged(ann: Client)
             thread = (await ann.threads.create())["thread_id"]
             await ann.runs.wait(thread, "own_desk", input={"text": "hi"})
             result = await ann.runs.wait(thread, "own_desk", command={"resume": {"answer": value}})
-            assert result["said"] == {"answer": value}
+            assert result["reply"] == {"answer": value}
 
 
 async def test_records_return_their_data_unchanged(ann: Client) -> None:

@@ -1,5 +1,5 @@
-"""A known difficulty of servers with auth files: which handler is called. The other ones are in
-`tests/compat/test_protocol_details.py`."""
+"""Which handler of an auth file is called for an operation, and what its result changes. Other details of the protocol
+are in `tests/compat/test_protocol_details.py`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from slipway.graphs.official_sections import AuthSection
 from tests.auth.conftest import Client
 
 
-async def test_15_the_most_specific_handler_decides_filters_hide_and_changes_are_stored(
-    ann: Client, bob: Client
-) -> None:
+async def test_one_handler_decides_filters_hide_records_and_changes_are_stored(ann: Client, bob: Client) -> None:
     """One handler is called, a run is `threads:create_run`, a hidden record is 404, and changes of a handler are
     stored."""
     thread = await ann.threads.create(metadata={"owner": "bob", "team": "x"})
@@ -35,12 +33,12 @@ def _auth() -> Auth:
 
     @auth.authenticate
     async def authenticate(authorization: str | None) -> str:
-        return authorization or "somebody"
+        return authorization or "ann"
 
     return auth
 
 
-async def test_15_one_handler_is_called() -> None:
+async def test_only_the_most_specific_handler_is_called() -> None:
     """The most specific handler that matches: resource and action, resource, action, anything."""
     auth, called = _auth(), list[str]()
 
@@ -60,13 +58,13 @@ async def test_15_one_handler_is_called() -> None:
         return True
 
     custom = AuthFile(auth, AuthSection(path="./auth.py:auth"))
-    user = User({"identity": "somebody"})
+    user = User({"identity": "ann"})
     for resource, action in (("threads", "create_run"), ("threads", "read"), ("store", "get")):
         await custom.authorize(user, resource, action, {})
     assert called == ["threads:create_run", "threads", "anything"]
 
 
-async def test_15_a_handler_of_a_resource_comes_before_one_of_an_action() -> None:
+async def test_a_handler_of_a_resource_comes_before_one_of_an_action() -> None:
     """`@auth.on(actions="read")` is for every resource; `@auth.on.threads` is more specific if both match."""
     auth, called = _auth(), list[str]()
 
@@ -82,5 +80,5 @@ async def test_15_a_handler_of_a_resource_comes_before_one_of_an_action() -> Non
 
     custom = AuthFile(auth, AuthSection(path="./auth.py:auth"))
     for resource in ("threads", "assistants"):
-        await custom.authorize(User({"identity": "somebody"}), resource, "read", {})
+        await custom.authorize(User({"identity": "ann"}), resource, "read", {})
     assert called == ["threads", "reads"]

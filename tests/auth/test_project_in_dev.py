@@ -56,7 +56,7 @@ async def test_an_unmodified_project_is_served(dev: str) -> None:
 
         thread = (await ann.threads.create())["thread_id"]
         events = [event async for event in ann.runs.stream(thread, "greet", input={"text": "hi"})]
-        assert events[-1].data["said"] == "Good day, ann"
+        assert events[-1].data["reply"] == "Good day, ann"
         assert [each["thread_id"] for each in await ann.threads.search()] == [thread]
         assert await bob.threads.search() == []
 
@@ -67,7 +67,7 @@ async def test_an_unmodified_project_is_served(dev: str) -> None:
         assert (await bob.store.search_items(["pets"], query="dog"))["items"] == []
 
         await ann.runs.wait(None, "remember", input={"text": "a note"})
-        assert (await ann.runs.wait(None, "ask_greet", input={"text": "hi"}))["said"] == "Good day, None"
+        assert (await ann.runs.wait(None, "ask_greet", input={"text": "hi"}))["reply"] == "Good day, None"
 
 
 def run_until_exit(

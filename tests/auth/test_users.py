@@ -41,7 +41,7 @@ async def test_a_graph_receives_the_user_and_nothing_forged(
         )
     ]
     state = next(event.data for event in reversed(events) if event.event == "values")
-    assert state["said"] == "Good day, ann"
+    assert state["reply"] == "Good day, ann"
     assert state["details"]["team"] == "blue"
     assert (state["details"]["id"], state["details"]["permissions"]) == ("ann", ["desk"])
     (run,) = await ann.runs.list(thread)
@@ -113,7 +113,7 @@ async def test_a_cron_runs_for_its_owner(
     await due_times.make_due(cron["cron_id"])
 
     async def has_run() -> bool:
-        return ((await ann.threads.get(thread))["values"] or {}).get("said") == "Good day, ann"
+        return ((await ann.threads.get(thread))["values"] or {}).get("reply") == "Good day, ann"
 
     await wait_until(has_run)
 
@@ -121,13 +121,13 @@ async def test_a_cron_runs_for_its_owner(
 async def test_a_graph_sends_requests_to_its_own_server(ann: Client, worker: WorkerProcess) -> None:
     """`langgraph_sdk.get_client()`, called when the graph is imported and in a node."""
     result = await ann.runs.wait(None, "ask_greet", input={"text": "hi"})
-    assert result["said"] == "Good day, None"
+    assert result["reply"] == "Good day, None"
 
 
 async def test_a_graph_follows_an_event_stream_of_its_own_server(ann: Client, worker: WorkerProcess) -> None:
     """`threads.stream` of `get_client()`, whose event stream stays open after the run ended."""
     result = await ann.runs.wait(None, "watcher", input={"text": "hi"})
-    assert result["said"] == "Good day, None", result
+    assert result["reply"] == "Good day, None", result
     assert "run_id" in result["details"]["first"]
 
 

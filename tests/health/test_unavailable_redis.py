@@ -33,8 +33,8 @@ async def is_ready(client: httpx.AsyncClient) -> bool:
 async def test_a_full_server_rejects_new_runs_until_memory_is_free(
     server: Cluster, client: httpx.AsyncClient, eventually: Eventually
 ) -> None:
-    kept, deleted = new_id(), new_id()
-    assert (await create_run(client, kept)).status_code == 200
+    existing, deleted = new_id(), new_id()
+    assert (await create_run(client, existing)).status_code == 200
     assert (await client.post("/threads", json={"thread_id": deleted})).status_code == 200
     await set_memory_ratio(server, 1.5)
 
@@ -44,7 +44,7 @@ async def test_a_full_server_rejects_new_runs_until_memory_is_free(
     await eventually(is_full)
     assert (await rejected_run(client))["code"] == "overloaded"
     assert (await client.post("/threads", json={})).json()["code"] == "store.unavailable"
-    assert (await client.get(f"/threads/{kept}")).status_code == 200
+    assert (await client.get(f"/threads/{existing}")).status_code == 200
     assert (await client.delete(f"/threads/{deleted}")).status_code == 204, "deletion frees memory"
     await server.pipeline.send("CONFIG", "SET", "maxmemory", 0)
     await eventually(lambda: is_ready(client))

@@ -27,7 +27,7 @@ async def embed(texts: list[str]) -> list[list[float]]:
 
 class State(TypedDict, total=False):
     text: str
-    said: str
+    reply: str
     details: dict[str, Any]
 
 
@@ -43,7 +43,7 @@ async def say(state: State, config: RunnableConfig) -> State:
     details |= {name: configurable[name] for name in configurable if name.startswith("x-") or name == "authorization"}
     if user is not None:
         details |= {"team": user["team"], "identity": user.identity, "is": user.is_authenticated}
-    return {"said": f"{os.environ['GREETING']}, {details['user_id']}", "details": details}
+    return {"reply": f"{os.environ['GREETING']}, {details['user_id']}", "details": details}
 
 
 async def keep(state: State, runtime: Runtime[None]) -> State:
@@ -57,7 +57,7 @@ async def ask(state: State) -> State:
     """Runs the graph `greet` with the in-process client."""
     assistants: Any = await import_time_client.assistants.search(graph_id="greet")
     result: Any = await get_client().runs.wait(None, assistants[0]["assistant_id"], input={"text": state["text"]})
-    return {"said": result["said"]}
+    return {"reply": result["reply"]}
 
 
 async def watch(state: State) -> State:
@@ -70,7 +70,7 @@ async def watch(state: State) -> State:
     async with asyncio.timeout(WATCHED_WITHIN_S), server.threads.stream(assistant_id="greet") as stream:
         await stream.run.start(input={"text": state["text"]})
         output: Any = await stream.output
-    return {"said": output["said"], "details": {"first": events[0]}}
+    return {"reply": output["reply"], "details": {"first": events[0]}}
 
 
 greet = StateGraph(State).add_node("say", say).add_edge(START, "say").compile()
@@ -87,7 +87,7 @@ def make_own_desk(runtime: ServerRuntime[None]) -> Any:
     """A factory whose graph has a node that is named after the user and interrupts."""
     desk = "nobody" if runtime.user is None else runtime.user.identity
     graph = StateGraph(State).add_node("begin", lambda state: {}).add_edge(START, "begin")
-    return graph.add_node(desk, lambda state: {"said": interrupt("well?")}).add_edge("begin", desk).compile()
+    return graph.add_node(desk, lambda state: {"reply": interrupt("well?")}).add_edge("begin", desk).compile()
 
 
 watcher = StateGraph(State).add_node("watch", watch).add_edge(START, "watch")
