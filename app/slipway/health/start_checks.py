@@ -42,8 +42,8 @@ async def check(settings: Settings, url: str, *, upgrade: bool = True) -> None:
         layout = LayoutRecord(pipeline, Keys(settings.key_prefix))
         await (layout.check_or_upgrade() if upgrade else layout.check())
         await _check_seal(settings, former, pipeline)
-    except hiredis.ReplyError as refused:  # an older server, or a user that is not authorized to read these keys
-        log.warning("settings.not_checked", problem=f"the stored data cannot be read: {refused}")
+    except hiredis.ReplyError as error:  # an older server, or a user that is not authorized to read these keys
+        log.warning("settings.not_checked", problem=f"the stored data cannot be read: {error}")
     finally:
         await pipeline.close()
     for option in former:

@@ -33,7 +33,7 @@ class RunRequest:
     headers: dict[str, str] = field(default_factory=dict)
     """Request headers that nodes find in `configurable`."""
     stateless: bool = False
-    """The run has a thread of its own."""
+    """The thread of the run is created with it."""
     create_thread: bool = False
     """The thread is created if it does not exist."""
     multitask_strategy: MultitaskStrategy = "enqueue"
