@@ -408,7 +408,7 @@ ATTACKS: Final = (
             ),
             (
                 lambda row: "{run_id}" in row.name,
-                tested("runs/test_incarnations.py::test_a_log_has_nothing_of_the_removed_run_that_had_its_id"),
+                tested("runs/test_incarnations.py::test_a_log_has_no_events_of_a_deleted_run_with_the_same_id"),
             ),
             (
                 lambda row: "/assistants" in row.name or "/store/items" in row.name,
@@ -423,15 +423,14 @@ ATTACKS: Final = (
             (
                 named("POST /runs/cancel"),
                 tested(
-                    "runs/test_incarnations.py::"
-                    "test_what_a_worker_hears_of_a_removed_run_does_not_stop_the_run_that_has_its_id"
+                    "runs/test_incarnations.py::test_messages_about_a_deleted_run_do_not_stop_a_later_run_with_its_id"
                 ),
             ),
             (route, NO_ID),
             (command, tested("test_open_responses.py::test_a_websocket_closes_when_its_thread_is_deleted")),
             (
                 TRASH,
-                tested("runs/test_incarnations.py::test_what_a_thread_stored_stays_when_its_id_was_in_the_trash"),
+                tested("runs/test_incarnations.py::test_emptying_the_trash_keeps_the_checkpoints_of_a_new_thread"),
             ),
             (
                 DUE_CRON,
@@ -443,20 +442,20 @@ ATTACKS: Final = (
                 WEBHOOK,
                 tested(
                     "runs/test_incarnations.py::"
-                    "test_the_webhook_of_a_removed_run_and_that_of_the_run_with_its_id_are_both_called"
+                    "test_the_webhooks_of_a_deleted_run_and_of_a_later_run_with_its_id_are_both_sent"
                 ),
             ),
             (
                 named("a waiting run starts", "an inline run starts"),
                 tested(
                     "runs/test_incarnations.py::"
-                    "test_an_attempt_of_a_removed_run_writes_nothing_into_the_run_that_has_its_id"
+                    "test_an_attempt_of_a_deleted_run_writes_nothing_to_a_later_run_with_its_id"
                 ),
             ),
             (
                 named("expired leases are reclaimed"),
                 tested(
-                    "runs/test_incarnations.py::test_a_removed_runs_lease_is_not_renewed_for_the_run_that_has_its_id"
+                    "runs/test_incarnations.py::test_the_lease_of_a_deleted_run_is_not_renewed_for_a_later_run_with_its_id"
                 ),
             ),
             (

@@ -46,20 +46,20 @@ from slipway.errors import (
         (CeilingHit("state_bytes", 5, 6), 413, {"code": "ceiling.state_bytes", "limit": 5, "used": 6}),
     ],
 )
-def test_an_error_has_its_status_and_says_what_its_class_knows(
+def test_the_response_for_an_error_has_its_status_and_its_details(
     error: SlipwayError, status: int, told: dict[str, Any]
 ) -> None:
     answer = error_response(error)
     assert (answer.status_code, orjson.loads(answer.body)) == (status, {"detail": str(error)} | told)
 
 
-def test_who_comes_too_early_is_told_in_seconds_when_to_come_back() -> None:
+def test_a_response_503_has_a_retry_after_header_in_seconds() -> None:
     assert error_response(Unavailable("full")).headers["retry-after"] == "1"
     assert error_response(Overloaded(0.95, 0.9, 7)).headers["retry-after"] == "7"
     assert "retry-after" not in error_response(Conflict("no")).headers
 
 
-def test_the_headers_that_an_auth_file_gives_are_sent() -> None:
+def test_the_headers_of_an_error_of_the_auth_file_are_sent() -> None:
     assert (
         error_response(AccessRefused(401, "no", {"www-authenticate": "Basic"})).headers["www-authenticate"] == "Basic"
     )
@@ -69,14 +69,14 @@ def test_the_headers_that_an_auth_file_gives_are_sent() -> None:
     ("offset", "limit", "total", "following"),
     [(0, 2, 3, "2"), (2, 2, 3, None), (0, 3, 3, None), (3, 3, 6, None), (3, 2, 6, "5"), (0, 10, 0, None)],
 )
-def test_only_a_page_that_is_not_the_last_says_where_the_next_begins(
+def test_every_page_except_the_last_has_the_offset_of_the_next(
     offset: int, limit: int, total: int, following: str | None
 ) -> None:
     headers = paged([], offset=offset, limit=limit, total=total).headers
     assert (headers.get("x-pagination-next"), headers["x-pagination-total"]) == (following, str(total))
 
 
-def test_only_the_fields_that_are_asked_for_are_sent() -> None:
+def test_only_selected_fields_are_returned() -> None:
     shown: list[dict[str, Any]] = [{"a": 1, "b": None}, {"a": 2}]
     assert selected(shown, None) == selected(shown, []) == shown
     assert selected(shown, ["b", "a"]) == [{"b": None, "a": 1}, {"b": None, "a": 2}]

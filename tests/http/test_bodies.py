@@ -30,7 +30,7 @@ def run_body(**fields: Any) -> RunBody:
 
 
 @pytest.mark.parametrize("name", sorted(RunBody.model_fields.keys() - {"assistant_id"}))
-def test_null_is_absent(name: str) -> None:
+def test_a_null_field_is_an_absent_field(name: str) -> None:
     assert run_body(**{name: None}) == run_body()
 
 
@@ -73,14 +73,14 @@ RUN: dict[str, Any] = {
         (CronSearchBody, {}, SEARCHED | {"sort_by": "created_at", "select": None}),
     ],
 )
-def test_what_is_not_said_is_as_the_protocol_has_it(
+def test_absent_fields_have_the_defaults_of_the_protocol(
     model: type[Body], given: dict[str, Any], defaults: dict[str, Any]
 ) -> None:
     body = validated(model, given)
     assert {name: getattr(body, name) for name in defaults} == defaults
 
 
-def test_the_bounds_of_what_a_run_may_ask_for_belong_to_it() -> None:
+def test_numbers_and_lengths_at_their_bounds_are_accepted_and_beyond_them_rejected() -> None:
     for fields in (
         {"after_seconds": 0},
         {"after_seconds": 366 * 86400},
@@ -104,7 +104,7 @@ def test_unknown_fields_are_ignored() -> None:
     assert run_body(assistantId="x", whatever=[1]) == run_body()
 
 
-def test_a_whole_number_may_be_written_as_a_fraction() -> None:
+def test_an_integer_may_be_sent_with_a_zero_fraction() -> None:
     given = run_body(config={"recursion_limit": 100.0, "max_concurrency": 3.0}, after_seconds=5.0)
     assert given == run_body(config={"recursion_limit": 100, "max_concurrency": 3}, after_seconds=5)
     assert isinstance(given.config.public()["recursion_limit"], int)
@@ -136,14 +136,16 @@ def test_a_whole_number_may_be_written_as_a_fraction() -> None:
         ({"command": {"update": "x"}}, "command.update", "list of pairs"),
     ],
 )
-def test_what_is_wrong_is_named(fields: dict[str, Any], path: str, says: str) -> None:
+def test_the_error_of_an_invalid_field_names_the_field_and_the_fix(
+    fields: dict[str, Any], path: str, says: str
+) -> None:
     with pytest.raises(InvalidRequest) as refused:
         run_body(**fields)
     assert refused.value.field == path
     assert says in str(refused.value)
 
 
-def test_reserved_keys_are_removed() -> None:
+def test_reserved_keys_are_removed_from_metadata_config_and_context() -> None:
     body = run_body(
         metadata={"run_id": "x", "mine": 1},
         config={"configurable": {"langgraph_auth_user": "root", "__otel_x": 1, "a": 1}, "metadata": {"thread_id": 1}},
@@ -179,18 +181,18 @@ def test_every_reserved_key_is_removed() -> None:
         ({"durability": "sync", "checkpoint_during": False}, "sync"),
     ],
 )
-def test_durability_and_its_old_spelling(fields: dict[str, Any], durability: str) -> None:
+def test_durability_has_precedence_over_checkpoint_during(fields: dict[str, Any], durability: str) -> None:
     assert run_body(**fields).durable == durability
 
 
-def test_a_checkpoint_is_said_in_two_ways() -> None:
+def test_a_start_checkpoint_can_be_named_by_id_or_as_an_object() -> None:
     assert run_body(checkpoint_id=CHECKPOINT).start_from == {"checkpoint_id": CHECKPOINT}
     given = {"checkpoint_id": CHECKPOINT, "checkpoint_ns": "", "checkpoint_map": None, "thread_id": "elsewhere"}
     assert run_body(checkpoint=given).start_from == {"checkpoint_id": CHECKPOINT, "checkpoint_ns": ""}
     assert run_body(checkpoint={}).start_from is None
 
 
-def test_a_null_answer_is_an_answer() -> None:
+def test_a_null_resume_value_is_an_answer() -> None:
     command = run_body(command={"resume": None}).command
     assert command is not None
     assert command.public() == {"resume": None}
@@ -200,42 +202,42 @@ def test_a_null_answer_is_an_answer() -> None:
     "before",
     [CHECKPOINT, {"checkpoint_id": CHECKPOINT, "checkpoint_ns": ""}, {"configurable": {"checkpoint_id": CHECKPOINT}}],
 )
-def test_before_comes_in_three_forms(before: Any) -> None:
+def test_before_of_a_history_has_three_forms(before: Any) -> None:
     assert validated(HistoryBody, {"before": before}).before == CHECKPOINT
 
 
 @pytest.mark.parametrize("limit", [1, 1000])
-def test_limits_include_their_bounds(limit: int) -> None:
+def test_a_limit_of_1_or_1000_is_accepted(limit: int) -> None:
     models: tuple[type[Any], ...] = (HistoryBody, ThreadSearchBody, AssistantSearchBody, CronSearchBody)
     for model in models:
         assert validated(model, {"limit": limit}).limit == limit
 
 
 @pytest.mark.parametrize("limit", [0, 1001, "5", 1.5])
-def test_limits_have_bounds(limit: Any) -> None:
+def test_an_invalid_limit_is_rejected(limit: Any) -> None:
     with pytest.raises(InvalidRequest, match="limit"):
         validated(HistoryBody, {"limit": limit})
 
 
-def test_thread_ids_are_canonical() -> None:
+def test_thread_ids_are_converted_to_canonical_form() -> None:
     assert validated(ThreadBody, {"thread_id": CHECKPOINT.upper()}).thread_id == CHECKPOINT
     with pytest.raises(InvalidRequest, match="thread_id"):
         validated(ThreadBody, {"thread_id": "{" + CHECKPOINT + "}"})
 
 
-def test_a_fork_is_said_in_two_ways() -> None:
+def test_the_checkpoint_of_a_state_write_has_two_forms() -> None:
     assert validated(StateWriteBody, {"checkpoint_id": "c"}).start_checkpoint == {"checkpoint_id": "c"}
     assert validated(StateWriteBody, {"checkpoint": {"checkpoint_id": "c"}}).start_checkpoint == {"checkpoint_id": "c"}
 
 
 @pytest.mark.parametrize("raw", [b"", b"  ", b"{", b"{'a': 1}", b"[NaN]", b'{"a": "\\udx"}', b"\xff", b'"\\ud800'])
-def test_malformed_json_is_refused(raw: bytes) -> None:
+def test_malformed_json_is_rejected(raw: bytes) -> None:
     with pytest.raises(InvalidRequest, match="JSON"):
         parsed(raw)
 
 
 @pytest.mark.parametrize("value", [[], "text", 1, None])
-def test_a_body_is_an_object(value: Any) -> None:
+def test_a_body_that_is_not_an_object_is_rejected(value: Any) -> None:
     with pytest.raises(InvalidRequest, match="object"):
         validated(ThreadBody, value)
 
@@ -245,7 +247,7 @@ def test_lone_surrogates_are_replaced() -> None:
     assert parsed(b'"\\ud83d\\ude00"') == "\U0001f600"
 
 
-def test_depth_has_a_bound() -> None:
+def test_json_beyond_the_maximum_depth_is_rejected() -> None:
     assert parsed(b"[" * DEEPEST + b"]" * DEEPEST)
     with pytest.raises(InvalidRequest, match="deeper"):
         parsed(b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1))
@@ -255,7 +257,7 @@ def test_depth_has_a_bound() -> None:
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(), st.lists, max_leaves=5))
-def test_any_input_passes_through(value: Any) -> None:
+def test_any_json_input_is_unchanged(value: Any) -> None:
     raw = orjson.dumps({"assistant_id": "x", "input": {"v": value}})
     assert validated(RunBody, parsed(raw)).input == {"v": value}
 
@@ -266,12 +268,12 @@ def test_any_input_passes_through(value: Any) -> None:
         st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers() | st.text()) | st.just({}),
     )
 )
-def test_whatever_is_sent_is_read_or_refused(fields: dict[str, Any]) -> None:
+def test_any_fields_are_accepted_or_rejected_without_another_exception(fields: dict[str, Any]) -> None:
     with suppress(InvalidRequest):
         assert validated(RunBody, fields).assistant_id == fields["assistant_id"]
 
 
-def test_an_answer_by_the_event_protocol_makes_the_run_that_it_describes() -> None:
+def test_an_answer_by_the_event_protocol_becomes_a_run_body() -> None:
     given = {
         "interrupt_id": "i1",
         "response": 7,

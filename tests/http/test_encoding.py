@@ -75,18 +75,18 @@ Pair = namedtuple("Pair", ["left", "right"])
         (Unfriendly(), "<Unfriendly>"),
     ],
 )
-def test_each_kind_of_value(value: Any, expected: Any) -> None:
+def test_values_of_every_type_are_encoded_as_json(value: Any, expected: Any) -> None:
     assert json.loads(dumps(value)) == expected
 
 
-def test_messages_are_dumped_as_langchain_does() -> None:
+def test_messages_are_encoded_as_in_langchain() -> None:
     human, chunk = json.loads(dumps([HumanMessage("hi", id="1"), AIMessageChunk(content="x", id="2")]))
     assert (human["type"], human["content"], human["id"]) == ("human", "hi", "1")
     assert chunk["type"] == "AIMessageChunk"
     assert chunk["tool_call_chunks"] == []
 
 
-def test_a_message_inside_a_model_keeps_its_own_fields() -> None:
+def test_a_message_inside_a_model_is_encoded_with_all_its_fields() -> None:
     class Turn(BaseModel):
         reply: Any
 
@@ -95,7 +95,7 @@ def test_a_message_inside_a_model_keeps_its_own_fields() -> None:
     assert reply["tool_calls"][0]["name"] == "t"
 
 
-def test_circles_and_depths_end() -> None:
+def test_cyclic_and_deep_values_are_encoded() -> None:
     circle: list[Any] = []
     circle.append(circle)
     deep: Any = 1
@@ -122,12 +122,12 @@ anything = st.recursive(
 
 
 @given(anything)
-def test_nothing_raises_and_all_of_it_is_json(value: Any) -> None:
+def test_any_value_is_encoded_as_valid_json(value: Any) -> None:
     encoded = dumps(value)
     json.loads(encoded)
     assert b"\\ud8" not in encoded.lower()
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1), st.lists))
-def test_plain_json_is_itself(value: Any) -> None:
+def test_plain_json_is_encoded_unchanged(value: Any) -> None:
     assert json.loads(dumps(value)) == value

@@ -66,13 +66,13 @@ async def test_a_subgraph_is_read_with_the_graph_of_its_run(sdk: Client) -> None
     assert newest["next"] == ["within"]
 
 
-async def test_a_copy_is_read_with_the_graph_of_the_run_that_it_has_not(sdk: Client) -> None:
+async def test_a_copy_is_read_with_the_graph_of_the_last_run_of_its_source(sdk: Client) -> None:
     thread = await thread_of(sdk, ["one", "two"], by_request=True)
     copied = (await sdk.threads.copy(thread))["thread_id"]
     assert (await sdk.threads.get_state(copied))["next"] == ["one"]
 
 
-async def test_the_assistants_config_stays_when_the_run_is_deleted(sdk: Client) -> None:
+async def test_a_state_is_read_with_the_config_of_the_assistant_after_the_run_was_deleted(sdk: Client) -> None:
     thread = await thread_of(sdk, ["one", "two"])
     await sdk.threads.update_state(thread, {"log": ["written"]}, as_node="one")
     (run,) = await sdk.runs.list(thread)
@@ -81,14 +81,14 @@ async def test_the_assistants_config_stays_when_the_run_is_deleted(sdk: Client) 
     assert state["next"] == ["two"]
 
 
-async def test_a_run_that_waits_does_not_change_how_a_state_is_read(sdk: Client) -> None:
+async def test_a_delayed_run_does_not_change_the_graph_of_a_state(sdk: Client) -> None:
     thread = await thread_of(sdk, ["one", "two"])
     other = {"configurable": {"nodes": ["other"]}}
     await sdk.runs.create(thread, "made", input={"log": []}, config=other, after_seconds=600)
     assert (await sdk.threads.get_state(thread))["next"] == ["one"]
 
 
-async def test_an_update_chooses_its_way_as_the_run_did(sdk: Client) -> None:
+async def test_a_state_write_evaluates_edges_with_the_config_of_the_run(sdk: Client) -> None:
     thread = str((await sdk.threads.create())["thread_id"])
     right = {"configurable": {"way": "right"}}
     answer = await sdk.runs.wait(thread, "way", input={"log": []}, config=right)
@@ -97,7 +97,7 @@ async def test_an_update_chooses_its_way_as_the_run_did(sdk: Client) -> None:
     assert (await sdk.threads.get_state(thread))["next"] == ["right"]
 
 
-async def test_a_run_of_another_graph_does_not_say_how_a_state_is_read(sdk: Client) -> None:
+async def test_a_run_of_another_graph_does_not_change_the_graph_of_a_state(sdk: Client) -> None:
     thread = await thread_of(sdk, ["one", "two"])
     await sdk.runs.wait(thread, "steps", input={"value": 1}, config={"configurable": {"nodes": ["other"]}})
     await sdk.threads.update(thread, metadata={"graph_id": "made"})
@@ -105,7 +105,9 @@ async def test_a_run_of_another_graph_does_not_say_how_a_state_is_read(sdk: Clie
     assert (await sdk.threads.get_state(thread))["next"] == ["two"]
 
 
-async def test_a_factory_gets_the_ids_of_the_thread_that_is_read(sdk: Client, served: Served, graphs: Registry) -> None:
+async def test_a_factory_receives_the_ids_of_the_thread_whose_state_is_read(
+    sdk: Client, served: Served, graphs: Registry
+) -> None:
     others = dict.fromkeys(("thread_id", "graph_id", "assistant_id"), "another")
     config = {"configurable": {"nodes": ["one"], "inside": [], **others}}
     thread = str((await sdk.threads.create())["thread_id"])
@@ -117,7 +119,7 @@ async def test_a_factory_gets_the_ids_of_the_thread_that_is_read(sdk: Client, se
     assert configurable == {"nodes": ["one"], "inside": []} | ids
 
 
-async def test_an_update_follows_the_latest_state_wherever_the_last_run_began(sdk: Client) -> None:
+async def test_a_state_write_follows_the_latest_state_and_not_the_start_of_the_last_run(sdk: Client) -> None:
     thread = str((await sdk.threads.create())["thread_id"])
     await sdk.runs.wait(thread, "steps", input={"value": 1})
     first = (await sdk.threads.get_history(thread, limit=50))[-1]["checkpoint"]

@@ -62,7 +62,7 @@ async def test_a_runs_config_has_its_ids_and_its_metadata(client: httpx.AsyncCli
         ({"input": None}, {"input": None}),
     ],
 )
-async def test_each_member_of_kwargs_shows_its_own_field(
+async def test_each_field_of_a_request_changes_its_own_member_of_kwargs(
     client: httpx.AsyncClient, asked: dict[str, Any], shown: dict[str, Any]
 ) -> None:
     thread = await a_thread(client)
@@ -82,14 +82,16 @@ async def test_the_ids_in_configurable_are_those_of_the_run(client: httpx.AsyncC
     assert (ids["thread_id"], ids["graph_id"]) == (thread, "steps")
 
 
-async def test_runs_are_listed_by_every_status_that_a_run_can_have(client: httpx.AsyncClient) -> None:
+async def test_runs_can_be_listed_by_every_status(client: httpx.AsyncClient) -> None:
     thread = await a_thread(client)
     for status in {"timeout", *STATUS.values()}:
         answer = await client.get(f"/threads/{thread}/runs", params={"status": status})
         assert (answer.status_code, answer.json()) == (200, []), status
 
 
-async def test_what_is_said_nearest_to_a_run_wins_in_its_metadata(client: httpx.AsyncClient) -> None:
+async def test_metadata_of_the_request_has_precedence_over_config_thread_and_assistant(
+    client: httpx.AsyncClient,
+) -> None:
     def said(who: str, *names: str) -> dict[str, str]:
         return dict.fromkeys(names, who)
 
@@ -103,14 +105,14 @@ async def test_what_is_said_nearest_to_a_run_wins_in_its_metadata(client: httpx.
     assert run["kwargs"]["config"]["metadata"] == run["metadata"]
 
 
-async def test_a_query_may_ask_for_a_thousand(client: httpx.AsyncClient) -> None:
+async def test_the_limit_of_a_query_is_at_most_1000(client: httpx.AsyncClient) -> None:
     thread = await a_thread(client)
     for path in ("runs", "history"):
         assert (await client.get(f"/threads/{thread}/{path}?limit=1000")).status_code == 200
         assert (await client.get(f"/threads/{thread}/{path}?limit=1001")).status_code == 422
 
 
-async def test_a_thread_says_when_its_state_changed_and_when_anything_did(
+async def test_a_thread_has_the_times_of_its_last_state_change_and_of_any_change(
     client: httpx.AsyncClient, worker: WorkerProcess
 ) -> None:
     thread = await a_thread(client)
@@ -126,14 +128,16 @@ async def test_a_thread_says_when_its_state_changed_and_when_anything_did(
     assert found == renamed
 
 
-async def test_a_search_that_names_no_field_has_what_changed_last_first(client: httpx.AsyncClient) -> None:
+async def test_threads_are_sorted_by_their_last_change_by_default(client: httpx.AsyncClient) -> None:
     threads = [await a_thread(client) for _ in range(3)]
     await client.patch(f"/threads/{threads[0]}", json={"metadata": {"title": "t"}})
     found = [one["thread_id"] for one in (await client.post("/threads/search", json={})).json()]
     assert found == [threads[0], threads[2], threads[1]]
 
 
-async def test_a_history_without_a_limit_is_the_newest_state(client: httpx.AsyncClient, worker: WorkerProcess) -> None:
+async def test_the_default_limit_of_a_history_is_1_by_post_and_10_by_get(
+    client: httpx.AsyncClient, worker: WorkerProcess
+) -> None:
     thread = await a_thread(client)
     await client.post(f"/threads/{thread}/runs/wait", json=STEPS)
     states = (await client.get(f"/threads/{thread}/history", params={"limit": 50})).json()
@@ -142,7 +146,9 @@ async def test_a_history_without_a_limit_is_the_newest_state(client: httpx.Async
     assert (await client.get(f"/threads/{thread}/history")).json() == states[:10]
 
 
-async def test_a_fork_shows_where_it_starts(client: httpx.AsyncClient, worker: WorkerProcess) -> None:
+async def test_the_config_of_a_fork_has_the_id_of_its_start_checkpoint(
+    client: httpx.AsyncClient, worker: WorkerProcess
+) -> None:
     thread = await a_thread(client)
     await client.post(f"/threads/{thread}/runs/wait", json=STEPS)
     place = (await client.get(f"/threads/{thread}/state")).json()["checkpoint"]["checkpoint_id"]
@@ -150,18 +156,20 @@ async def test_a_fork_shows_where_it_starts(client: httpx.AsyncClient, worker: W
     assert run["kwargs"]["config"]["configurable"]["checkpoint_id"] == place
 
 
-async def test_context_is_an_object(client: httpx.AsyncClient) -> None:
+async def test_the_default_context_of_a_run_is_an_empty_object(client: httpx.AsyncClient) -> None:
     run = (await client.post("/runs", json=STEPS)).json()
     assert run["kwargs"]["context"] == {}
 
 
 @pytest.mark.parametrize(("on_completion", "temporary"), [("delete", True), ("keep", False)])
-async def test_a_kept_run_is_not_temporary(client: httpx.AsyncClient, on_completion: str, temporary: bool) -> None:
+async def test_a_stateless_run_with_on_completion_keep_is_not_temporary(
+    client: httpx.AsyncClient, on_completion: str, temporary: bool
+) -> None:
     run = (await client.post("/runs", json=STEPS | {"on_completion": on_completion})).json()
     assert run["kwargs"]["temporary"] is temporary
 
 
-async def test_a_threads_config_is_what_its_runs_left(client: httpx.AsyncClient) -> None:
+async def test_the_config_of_a_thread_is_the_config_of_its_last_run(client: httpx.AsyncClient) -> None:
     thread = await a_thread(client)
     assert (await client.get(f"/threads/{thread}")).json()["config"] == {}
     await client.post(f"/threads/{thread}/runs", json=STEPS | {"config": {"configurable": {"own": 1}}})
@@ -176,7 +184,7 @@ async def test_a_threads_config_is_what_its_runs_left(client: httpx.AsyncClient)
     assert found["config"] == left
 
 
-async def test_a_small_run_stores_what_it_was_asked_and_nothing_else(client: httpx.AsyncClient, served: Served) -> None:
+async def test_a_run_stores_no_default_options(client: httpx.AsyncClient, served: Served) -> None:
     services: Services = served.services
     run = (await client.post("/runs", json=STEPS | {"on_completion": "keep"})).json()
     held = await services.pipeline.send("HGET", services.keys.run(run["run_id"]), "kwargs")

@@ -13,7 +13,7 @@ from tests.http.test_sdk_runs import Client, events_of, new_thread
 pytestmark = pytest.mark.usefixtures("worker")
 
 
-async def test_a_client_gets_the_output_schema_and_the_state_has_the_rest(sdk: Client) -> None:
+async def test_results_have_the_output_schema_and_the_state_has_all_channels(sdk: Client) -> None:
     thread = await new_thread(sdk)
     given: Any = {"question": "why"}
     assert await sdk.runs.wait(thread, "schemas", input=given) == {"answer": "WHY"}
@@ -25,7 +25,7 @@ async def test_a_client_gets_the_output_schema_and_the_state_has_the_rest(sdk: C
     assert (await sdk.threads.get(thread))["values"] == whole
 
 
-async def test_no_stream_tells_what_only_operators_may_read(sdk: Client) -> None:
+async def test_no_response_contains_an_error_message_for_operators(sdk: Client) -> None:
     thread = await new_thread(sdk)
     modes: Any = ["tasks", "debug", "updates", "values"]
     events = await events_of(sdk.runs.stream(thread, "inside", input={}, stream_mode=modes))
@@ -40,7 +40,7 @@ async def test_no_stream_tells_what_only_operators_may_read(sdk: Client) -> None
     assert (await sdk.runs.join(thread, run["run_id"]))["__error__"] == {"error": "Inside", "message": HIDDEN}
 
 
-async def test_an_answer_that_never_reached_the_graph_does_not_count(sdk: Client) -> None:
+async def test_an_ambiguous_answer_leaves_all_interrupts_open(sdk: Client) -> None:
     """With two questions open, an answer has to name the one it is for."""
     thread = await new_thread(sdk)
     asked = (await sdk.runs.wait(thread, "both", input={"log": []}))["__interrupt__"]
@@ -53,7 +53,7 @@ async def test_an_answer_that_never_reached_the_graph_does_not_count(sdk: Client
         await sdk.runs.create(thread, "both", command={"resume": named})
 
 
-async def test_checkpoints_are_told_by_where_they_are(sdk: Client) -> None:
+async def test_checkpoint_events_contain_references_of_the_checkpoint_and_its_parent(sdk: Client) -> None:
     thread = await new_thread(sdk)
     config: Any = {"configurable": {"colour": "red"}}
     events = await events_of(sdk.runs.stream(thread, "steps", input={"value": 1}, config=config, stream_mode="debug"))
@@ -65,7 +65,7 @@ async def test_checkpoints_are_told_by_where_they_are(sdk: Client) -> None:
     assert (await sdk.threads.get_state(thread))["metadata"]["thread_id"] == thread
 
 
-async def test_the_root_of_the_events_is_the_run(sdk: Client) -> None:
+async def test_the_root_of_the_langchain_events_is_the_run(sdk: Client) -> None:
     thread = await new_thread(sdk)
     events = await events_of(sdk.runs.stream(thread, "steps", input={"value": 1}, stream_mode="events"))
     root = next(data for name, data in events if name == "events")
@@ -75,7 +75,7 @@ async def test_the_root_of_the_events_is_the_run(sdk: Client) -> None:
     assert next(data for name, data in events if name == "events")["name"] == "mine"
 
 
-async def test_max_concurrency_is_heeded(sdk: Client) -> None:
+async def test_max_concurrency_limits_the_parallel_nodes(sdk: Client) -> None:
     thread = await new_thread(sdk)
     config: Any = {"max_concurrency": 1}
     assert await sdk.runs.wait(thread, "crowded", input={"log": []}, config=config) == {"log": ["1"] * 4}

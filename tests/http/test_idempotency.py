@@ -24,7 +24,7 @@ async def _post(client: httpx.AsyncClient, path: str, body: object, key: str | N
     return await client.post(path, json=body, headers=headers)
 
 
-async def test_a_thread_is_made_once_for_a_key(client: httpx.AsyncClient) -> None:
+async def test_repeated_requests_with_a_key_create_one_thread(client: httpx.AsyncClient) -> None:
     key = uuid.uuid4().hex
     first, again = [await _post(client, "/threads", {"metadata": {"a": 1}}, key) for _ in range(2)]
     assert first.status_code == again.status_code == 200
@@ -34,14 +34,14 @@ async def test_a_thread_is_made_once_for_a_key(client: httpx.AsyncClient) -> Non
     assert other.json()["field"] == "Idempotency-Key"
 
 
-async def test_a_keyed_thread_with_an_id_of_its_own_may_be_sent_again(client: httpx.AsyncClient) -> None:
+async def test_a_repeated_request_with_a_key_and_a_thread_id_is_no_conflict(client: httpx.AsyncClient) -> None:
     body = {"thread_id": str(uuid.uuid4())}
     answers = [await _post(client, "/threads", body, "k1") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert (await _post(client, "/threads", body)).status_code == 409
 
 
-async def test_the_past_of_a_thread_is_written_once(client: httpx.AsyncClient) -> None:
+async def test_the_supersteps_of_an_imported_thread_are_stored_once(client: httpx.AsyncClient) -> None:
     updates = [{"values": {"value": number}, "as_node": "one"} for number in (1, 2)]
     body = {"metadata": {"graph_id": "steps"}, "supersteps": [{"updates": [update]} for update in updates]}
     answers = await asyncio.gather(*(_post(client, "/threads", body, "k1") for _ in range(5)))
@@ -52,7 +52,7 @@ async def test_the_past_of_a_thread_is_written_once(client: httpx.AsyncClient) -
     assert len((await client.get(f"/threads/{thread_id}/history")).json()) == 2
 
 
-async def test_a_copy_takes_the_place_of_no_other_thread(client: httpx.AsyncClient, served: Served) -> None:
+async def test_a_copy_does_not_replace_an_existing_thread(client: httpx.AsyncClient, served: Served) -> None:
     source, other = [(await _post(client, "/threads", {"metadata": {"n": n}})).json()["thread_id"] for n in (1, 2)]
     threads, made = served.services.threads, str(uuid.uuid4())
     copied = await threads.copy(source, made, token="one")
@@ -64,7 +64,7 @@ async def test_a_copy_takes_the_place_of_no_other_thread(client: httpx.AsyncClie
         assert await threads.get(taken) == before
 
 
-async def test_a_thread_whose_past_is_refused_is_not_made(client: httpx.AsyncClient) -> None:
+async def test_an_import_with_an_invalid_superstep_creates_no_thread(client: httpx.AsyncClient) -> None:
     thread_id = str(uuid.uuid4())
     steps = [{"updates": [{"values": {"value": 1}, "as_node": "nobody"}]}]
     body = {"thread_id": thread_id, "metadata": {"graph_id": "steps"}, "supersteps": steps}
@@ -74,7 +74,7 @@ async def test_a_thread_whose_past_is_refused_is_not_made(client: httpx.AsyncCli
     assert (await client.get(f"/threads/{thread_id}")).status_code == 404
 
 
-async def test_a_run_is_made_once_for_a_key_however_often_and_at_once_it_is_sent(client: httpx.AsyncClient) -> None:
+async def test_concurrent_and_repeated_requests_with_a_key_create_one_run(client: httpx.AsyncClient) -> None:
     thread_id = (await _post(client, "/threads", {})).json()["thread_id"]
     path, body = f"/threads/{thread_id}/runs", {"assistant_id": "steps", "input": {"log": []}}
     key = uuid.uuid4().hex
@@ -85,7 +85,7 @@ async def test_a_run_is_made_once_for_a_key_however_often_and_at_once_it_is_sent
     assert (await _post(client, path, body | {"input": {}}, key)).status_code == 422
 
 
-async def test_the_same_key_and_body_on_another_thread_make_another_run(client: httpx.AsyncClient) -> None:
+async def test_the_same_key_on_another_thread_creates_another_run(client: httpx.AsyncClient) -> None:
     threads = [(await _post(client, "/threads", {})).json()["thread_id"] for _ in range(2)]
     body = {"assistant_id": "steps", "input": {"log": []}}
     made = [(await _post(client, f"/threads/{thread_id}/runs", body, "k")).json() for thread_id in threads]
@@ -94,7 +94,7 @@ async def test_the_same_key_and_body_on_another_thread_make_another_run(client: 
 
 
 @pytest.mark.parametrize("form", ["", "/wait", "/stream", "/batch"])
-async def test_a_run_whose_thread_has_gone_with_it_is_not_made_again(
+async def test_a_repeated_request_does_not_create_an_ended_stateless_run_again(
     client: httpx.AsyncClient, pipeline: Pipeline, keys: Keys, eventually: Eventually, form: str
 ) -> None:
     """The answer was lost on its way: the client asks again when all is over."""
@@ -133,7 +133,7 @@ def _ids(answer: Any) -> list[tuple[str, str]]:
     return [(run["run_id"], run["thread_id"]) for run in (answer if isinstance(answer, list) else [answer])]
 
 
-async def test_a_key_that_is_forgotten_may_stand_for_another_run(
+async def test_an_expired_key_can_be_used_for_another_run(
     client: httpx.AsyncClient, pipeline: Pipeline, keys: Keys
 ) -> None:
     thread_id = (await _post(client, "/threads", {})).json()["thread_id"]
@@ -146,21 +146,21 @@ async def test_a_key_that_is_forgotten_may_stand_for_another_run(
     assert other.json()["run_id"] != first.json()["run_id"]
 
 
-async def test_a_key_is_forgotten_after_a_day(client: httpx.AsyncClient, pipeline: Pipeline, keys: Keys) -> None:
+async def test_a_key_expires_after_a_day(client: httpx.AsyncClient, pipeline: Pipeline, keys: Keys) -> None:
     for _ in range(2):
         assert (await _post(client, "/threads", {}, "k1")).status_code == 200
     (kept,) = await pipeline.send("KEYS", f"{keys.prefix}:idempotency:*")
     assert 86_000 < await pipeline.send("TTL", kept) <= 86_400
 
 
-async def test_a_cron_that_was_changed_meanwhile_stays_as_it_is(client: httpx.AsyncClient) -> None:
+async def test_a_repeated_request_does_not_undo_a_change_of_its_cron(client: httpx.AsyncClient) -> None:
     body = {"assistant_id": "steps", "schedule": "0 0 1 1 *", "input": {"value": 1}}
     cron = (await _post(client, "/runs/crons", body, "k1")).json()
     changed = (await client.patch(f"/runs/crons/{cron['cron_id']}", json={"enabled": False})).json()
     assert (await _post(client, "/runs/crons", body, "k1")).json() == changed
 
 
-async def test_an_answer_by_the_event_protocol_may_be_sent_again(client: httpx.AsyncClient) -> None:
+async def test_a_repeated_answer_by_the_event_protocol_returns_the_first_result(client: httpx.AsyncClient) -> None:
     thread_id = str(uuid.uuid4())
     given = {"assistant_id": "ask", "input": {}, "if_not_exists": "create"}
     (asked,) = (await _post(client, f"/threads/{thread_id}/runs/wait", given)).json()["__interrupt__"]
@@ -173,7 +173,9 @@ async def test_an_answer_by_the_event_protocol_may_be_sent_again(client: httpx.A
     assert other.json()["error"] == "no_such_interrupt"
 
 
-async def test_of_two_answers_to_an_interrupt_one_wins(client: httpx.AsyncClient, worker: WorkerProcess) -> None:
+async def test_the_second_of_two_answers_to_an_interrupt_is_rejected(
+    client: httpx.AsyncClient, worker: WorkerProcess
+) -> None:
     thread_id = (await _post(client, "/threads", {})).json()["thread_id"]
     path = f"/threads/{thread_id}/runs"
     asked = await _post(client, f"{path}/wait", {"assistant_id": "ask", "input": {}})
@@ -196,7 +198,7 @@ async def _resumed(client: httpx.AsyncClient, path: str, graph_id: str, answer: 
     return await _post(client, f"{path}/wait", {"assistant_id": graph_id, "command": {"resume": answer}})
 
 
-async def test_an_answer_that_a_node_took_stays_when_it_fails(client: httpx.AsyncClient, worker: WorkerProcess) -> None:
+async def test_an_answer_counts_when_its_node_fails(client: httpx.AsyncClient, worker: WorkerProcess) -> None:
     thread_id = (await _post(client, "/threads", {})).json()["thread_id"]
     path = f"/threads/{thread_id}/runs"
     await _post(client, f"{path}/wait", {"assistant_id": "number", "input": {"value": 1}})
@@ -216,7 +218,7 @@ async def test_an_answer_that_names_none_of_several_interrupts_leaves_them_open(
     assert (await _resumed(client, path, "ask_numbers", named)).json()["log"] == ["2", "2"]
 
 
-async def test_an_answer_that_strict_resuming_refuses_leaves_the_interrupt_open(
+async def test_an_answer_that_strict_resume_rejects_leaves_the_interrupt_open(
     client: httpx.AsyncClient, worker: WorkerProcess
 ) -> None:
     thread_id = (await _post(client, "/threads", {})).json()["thread_id"]

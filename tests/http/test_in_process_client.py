@@ -20,7 +20,7 @@ def reaching(app: ASGIApp) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=InProcessTransport(app, root_path="/within"), base_url="http://api")
 
 
-async def test_an_answer_is_read_while_it_is_made() -> None:
+async def test_a_response_is_received_while_it_is_produced() -> None:
     heard = asyncio.Event()
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -36,7 +36,7 @@ async def test_an_answer_is_read_while_it_is_made() -> None:
         assert [piece async for piece in reading] == [b"second"]
 
 
-async def test_a_whole_answer_and_a_refusal_are_what_they_are() -> None:
+async def test_an_application_receives_the_request_and_the_client_its_response() -> None:
     async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()
         told = {"path": scope["path"], "query": scope["query_string"].decode(), "root": scope["root_path"]}
@@ -50,7 +50,7 @@ async def test_a_whole_answer_and_a_refusal_are_what_they_are() -> None:
     )
 
 
-async def test_who_leaves_is_noticed_and_an_application_that_is_ahead_waits() -> None:
+async def test_an_application_waits_for_a_slow_client_and_receives_its_disconnect() -> None:
     over, sent = asyncio.Event(), 0
 
     async def endless(scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,7 +100,7 @@ async def half(scope: Scope, receive: Receive, send: Send) -> None:
         (breaks, LookupError, "no such thing"),
     ],
 )
-async def test_what_goes_wrong_is_raised(
+async def test_a_client_raises_the_error_of_the_application(
     app: Callable[[Scope, Receive, Send], Awaitable[None]], error: type[Exception], words: str
 ) -> None:
     async with asyncio.timeout(SOON_S), reaching(app) as client:

@@ -35,8 +35,8 @@ from tests.runs.servers import server
 from tests.working import working
 
 TESTED_ELSEWHERE: Final = {
-    "redis_tls_verify": "tests/runs/test_tls.py::test_any_certificate_is_accepted_when_the_settings_say_so",
-    "redis_ca_file": "tests/runs/test_tls.py::test_one_authority_is_trusted_where_its_file_is_named",
+    "redis_tls_verify": "tests/runs/test_tls.py::test_any_certificate_is_accepted_without_redis_tls_verify",
+    "redis_ca_file": "tests/runs/test_tls.py::test_the_authority_in_redis_ca_file_is_trusted",
     "config": "tests/dev/test_cli.py::test_config_and_host_are_read_from_the_environment",
     "data_dir": "tests/dev/test_cli.py::test_the_data_directory_is_read_from_the_environment",
     "allowed_hosts": "tests/attacks/test_foreign_hosts.py::test_an_allowed_host_name_is_served",

@@ -1,4 +1,4 @@
-"""A run is made only on a thread that its caller may use, in the moment in which it is made."""
+"""The script that creates a run rejects it if the thread does not match the access filter at that moment."""
 
 from __future__ import annotations
 
@@ -20,57 +20,61 @@ FILTERS = (MEMBER, parse_filter({"$or": [{"owner": "ann"}, {"members": {"$contai
 
 
 @pytest.fixture
-def meanwhile(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Awaitable[Any]]], None]:
-    """Has something done once, after the filter was asked and before the run is made."""
+def before_create(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Awaitable[Any]]], None]:
+    """Executes an action once, after the filter was evaluated in Python and before the script creates the run."""
 
-    def between(act: Callable[[], Awaitable[Any]]) -> None:
-        create, acts = stores.scripts.run_create, [act]
+    def set_action(action: Callable[[], Awaitable[Any]]) -> None:
+        create, actions = stores.scripts.run_create, [action]
 
-        async def then(arguments: RunCreate) -> RunCreateResult | ThreadChanged | LeftoversExist:
-            while acts:
-                await acts.pop()()
+        async def act_and_create(arguments: RunCreate) -> RunCreateResult | ThreadChanged | LeftoversExist:
+            while actions:
+                await actions.pop()()
             return await create(arguments)
 
-        monkeypatch.setattr(stores.scripts, "run_create", then)
+        monkeypatch.setattr(stores.scripts, "run_create", act_and_create)
 
-    return between
+    return set_action
 
 
-@pytest.mark.parametrize("only", FILTERS)
-async def test_an_access_filter_is_checked_against_the_thread(stores: Stores, only: AccessFilter) -> None:
-    hers, his = new_id(), new_id()
-    await stores.threads.create_or_get(hers, {"members": ["bob", "ann"]})
-    await stores.threads.create_or_get(his, {"members": ["bob"], "owner": "bob"})
-    assert (await stores.create(new_run(hers, access_filter=only))).thread_id == hers
-    for thread, more in ((his, {}), (his, {"create_thread": True}), (new_id(), {})):
+@pytest.mark.parametrize("access_filter", FILTERS)
+async def test_an_access_filter_is_checked_against_the_thread(stores: Stores, access_filter: AccessFilter) -> None:
+    matching, other = new_id(), new_id()
+    await stores.threads.create_or_get(matching, {"members": ["bob", "ann"]})
+    await stores.threads.create_or_get(other, {"members": ["bob"], "owner": "bob"})
+    assert (await stores.create(new_run(matching, access_filter=access_filter))).thread_id == matching
+    for thread, options in ((other, {}), (other, {"create_thread": True}), (new_id(), {})):
         with pytest.raises(NotFound):
-            await stores.create(new_run(thread, access_filter=only, **more))
-    assert (await stores.create(new_run(new_id(), access_filter=only, create_thread=True))).status == "pending"
+            await stores.create(new_run(thread, access_filter=access_filter, **options))
+    assert (await stores.create(new_run(new_id(), access_filter=access_filter, create_thread=True))).status == "pending"
 
 
-@pytest.mark.parametrize("only", FILTERS)
-async def test_who_was_shut_out_meanwhile_makes_no_run(stores: Stores, meanwhile: Any, only: AccessFilter) -> None:
+@pytest.mark.parametrize("access_filter", FILTERS)
+async def test_a_user_who_loses_access_before_the_run_is_created_creates_no_run(
+    stores: Stores, before_create: Any, access_filter: AccessFilter
+) -> None:
     thread = new_id()
     await stores.threads.create_or_get(thread, {"members": ["ann"]})
-    meanwhile(lambda: stores.threads.patch(thread, {"members": ["bob"]}))
+    before_create(lambda: stores.threads.patch(thread, {"members": ["bob"]}))
     with pytest.raises(NotFound):
-        await stores.create(new_run(thread, access_filter=only))
+        await stores.create(new_run(thread, access_filter=access_filter))
     assert await stores.runs.list(thread) == []
 
 
-async def test_a_change_that_lets_the_caller_in_is_not_in_the_way(stores: Stores, meanwhile: Any) -> None:
+async def test_a_change_of_metadata_that_still_matches_does_not_reject_the_run(
+    stores: Stores, before_create: Any
+) -> None:
     thread = new_id()
     await stores.threads.create_or_get(thread, {"members": ["ann"]})
-    meanwhile(lambda: stores.threads.patch(thread, {"members": ["ann", "bob"], "other": 1}))
+    before_create(lambda: stores.threads.patch(thread, {"members": ["ann", "bob"], "other": 1}))
     assert (await stores.create(new_run(thread, access_filter=MEMBER))).status == "pending"
 
 
 @pytest.mark.parametrize("metadata", [{}, {"members": ["bob"]}])
-async def test_a_thread_that_somebody_else_made_meanwhile_is_theirs(
-    stores: Stores, meanwhile: Any, metadata: dict[str, Any]
+async def test_a_thread_that_another_user_created_first_is_not_found(
+    stores: Stores, before_create: Any, metadata: dict[str, Any]
 ) -> None:
     thread = new_id()
-    meanwhile(lambda: stores.threads.create_or_get(thread, metadata))
+    before_create(lambda: stores.threads.create_or_get(thread, metadata))
     with pytest.raises(NotFound):
         await stores.create(new_run(thread, access_filter=MEMBER, create_thread=True))
     assert await stores.runs.list(thread) == []

@@ -1,4 +1,4 @@
-"""Breakpoints: a run waits at one only if something is left to continue."""
+"""A run waits at a breakpoint only if the graph has a next task."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.conftest import Eventually
 from tests.runs.conftest import Stores
 from tests.runs.executions import DURABILITIES, execute_next, execution_of
 
-BEHIND_THE_LAST: dict[str, tuple[str, dict[str, Any]]] = {
+AFTER_THE_LAST_NODE: dict[str, tuple[str, dict[str, Any]]] = {
     "named by the request": ("steps", {"interrupt_after": ["three"]}),
     "all nodes": ("gateless", {"interrupt_after": "*"}),
     "compiled in": ("stops_at_end", {}),
 }
-WITH_A_NEXT: dict[str, tuple[str, dict[str, Any]]] = {
+WITH_A_NEXT_TASK: dict[str, tuple[str, dict[str, Any]]] = {
     "after": ("steps", {"interrupt_after": ["two"]}),
     "before": ("steps", {"interrupt_before": ["three"]}),
     "in a subgraph": ("inner_stop", {}),
@@ -27,11 +27,11 @@ WITH_A_NEXT: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("durability", DURABILITIES)
-@pytest.mark.parametrize("case", BEHIND_THE_LAST)
-async def test_a_breakpoint_behind_the_last_node_ends_the_run(
+@pytest.mark.parametrize("case", AFTER_THE_LAST_NODE)
+async def test_a_breakpoint_after_the_last_node_completes_the_run(
     stores: Stores, graphs: Registry, case: str, durability: str
 ) -> None:
-    graph_id, kwargs = BEHIND_THE_LAST[case]
+    graph_id, kwargs = AFTER_THE_LAST_NODE[case]
     await stores.create_run(graph_id=graph_id, options=kwargs | {"durability": durability})
     run = await execute_next(stores, graphs)
     thread = await stores.thread_of(run)
@@ -42,11 +42,11 @@ async def test_a_breakpoint_behind_the_last_node_ends_the_run(
 
 
 @pytest.mark.parametrize("durability", DURABILITIES)
-@pytest.mark.parametrize("case", WITH_A_NEXT)
-async def test_a_breakpoint_with_something_next_waits(
+@pytest.mark.parametrize("case", WITH_A_NEXT_TASK)
+async def test_a_run_waits_at_a_breakpoint_before_a_next_task(
     stores: Stores, graphs: Registry, case: str, durability: str
 ) -> None:
-    graph_id, kwargs = WITH_A_NEXT[case]
+    graph_id, kwargs = WITH_A_NEXT_TASK[case]
     thread_id = await stores.create_thread()
     await stores.create_run(thread_id, graph_id=graph_id, options=kwargs | {"durability": durability})
     run = await execute_next(stores, graphs)
@@ -56,7 +56,7 @@ async def test_a_breakpoint_with_something_next_waits(
     assert (run.phase, (await stores.thread_of(run)).status) == (Phase.COMPLETED, "idle")
 
 
-async def test_a_run_that_is_cancelled_within_a_node_leaves_that_node_to_be_continued(
+async def test_a_thread_whose_run_was_cancelled_within_a_node_can_continue_with_this_node(
     stores: Stores, graphs: Registry, eventually: Eventually
 ) -> None:
     effects: Any = graphs.attribute("./graphs.py:effects")

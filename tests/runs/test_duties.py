@@ -1,4 +1,4 @@
-"""Duties beside the runs: one that fails is logged, and stops nothing."""
+"""A duty that fails is logged, and neither its next rounds nor the runs of its worker stop."""
 
 from __future__ import annotations
 
@@ -17,55 +17,55 @@ from tests.runs.conftest import Stores, settings_of
 from tests.working import working
 
 
-class Tidy(Duty):
+class FailingDuty(Duty):
     """Fails in its first two rounds."""
 
-    name = "tidy"
+    name = "test_duty"
 
     def __init__(self) -> None:
         super().__init__(0.001)
         self.rounds = 0
-        self.enough = asyncio.Event()
+        self.succeeded = asyncio.Event()
 
     async def run_once(self) -> None:
         self.rounds += 1
         if self.rounds == 1:
             raise StoreUnavailable("Redis is unavailable")
         if self.rounds == 2:
-            raise ValueError("a record that nobody foresaw")
-        self.enough.set()
+            raise ValueError("an unexpected record")
+        self.succeeded.set()
 
 
-async def test_a_round_that_fails_is_logged_and_the_next_one_comes() -> None:
-    tidy = Tidy()
+async def test_a_failed_round_is_logged_and_the_next_round_follows() -> None:
+    duty = FailingDuty()
     with capture_logs() as lines:
-        duty = asyncio.create_task(tidy.run())
+        task = asyncio.create_task(duty.run())
         async with asyncio.timeout(30):
-            await tidy.enough.wait()
-        duty.cancel()
+            await duty.succeeded.wait()
+        task.cancel()
     assert [(line["event"], line["duty"], line["log_level"]) for line in lines] == [
-        ("duty.skipped", "tidy", "warning"),
-        ("duty.failed", "tidy", "error"),
+        ("duty.skipped", "test_duty", "warning"),
+        ("duty.failed", "test_duty", "error"),
     ]
 
 
-async def test_a_round_returns_whether_it_was_done() -> None:
-    tidy = Tidy()
+async def test_run_round_returns_whether_the_round_succeeded() -> None:
+    duty = FailingDuty()
     with capture_logs():
-        assert [await tidy.run_round() for _ in range(3)] == [False, False, True]
+        assert [await duty.run_round() for _ in range(3)] == [False, False, True]
 
 
 async def test_run_soon_ends_the_pause_of_a_duty() -> None:
-    tidy = Tidy()
-    tidy.rounds, tidy.interval_s = 2, 3600
-    duty = asyncio.create_task(tidy.run())
-    tidy.run_soon()
+    duty = FailingDuty()
+    duty.rounds, duty.interval_s = 2, 3600
+    task = asyncio.create_task(duty.run())
+    duty.run_soon()
     async with asyncio.timeout(30):
-        await tidy.enough.wait()
-    duty.cancel()
+        await duty.succeeded.wait()
+    task.cancel()
 
 
-async def test_a_worker_whose_duty_breaks_goes_on_with_its_runs(
+async def test_a_worker_whose_duty_fails_continues_to_execute_runs(
     valkey_url: str, keys: Keys, pipeline: Pipeline, stores: Stores, graphs: Registry, eventually: Eventually
 ) -> None:
     await pipeline.send("SET", keys.crons_due, "not a sorted set")
@@ -74,7 +74,7 @@ async def test_a_worker_whose_duty_breaks_goes_on_with_its_runs(
             await eventually(lambda: any(line["event"] == "duty.failed" for line in lines))
             run = await stores.create_run()
 
-            async def completed() -> bool:
+            async def is_completed() -> bool:
                 return await stores.phase_of(run) is Phase.COMPLETED
 
-            await eventually(completed)
+            await eventually(is_completed)

@@ -1,4 +1,4 @@
-"""Who is served first, and that nobody waits for ever: priorities, limits of groups, many long runs."""
+"""Order of claims: priorities, limits of concurrency groups, and short runs beside many long runs."""
 
 from __future__ import annotations
 
@@ -24,27 +24,25 @@ from tests.working import working
 LONG_RUNS = 500
 
 
-async def _queued(stores: Stores, **differs: object) -> Run:
-    return await stores.create_run(**differs)
-
-
-async def test_high_goes_before_normal_before_low(stores: Stores) -> None:
-    runs = {priority: await _queued(stores, priority=priority) for priority in ("low", "normal", "high")}
+async def test_runs_are_claimed_by_priority(stores: Stores) -> None:
+    runs = {priority: await stores.create_run(priority=priority) for priority in ("low", "normal", "high")}
     order = [(await stores.claim(limit=1))[0].run_id for _ in runs]
     assert order == [runs[priority].run_id for priority in ("high", "normal", "low")]
 
 
-async def test_a_low_run_that_has_waited_long_enough_goes_before_a_new_normal_one(stores: Stores) -> None:
-    low = await _queued(stores, priority="low")
+async def test_a_low_priority_run_is_claimed_before_normal_ones_that_came_a_minute_later(stores: Stores) -> None:
+    low = await stores.create_run(priority="low")
     job = f"{low.run_id}:1"
-    await stores.pipeline.send("ZINCRBY", stores.keys.queue, -PRIORITY_MS["low"] - 1, job)  # as if it came a minute ago
-    await _queued(stores)
+    await stores.pipeline.send(
+        "ZINCRBY", stores.keys.queue, -PRIORITY_MS["low"] - 1, job
+    )  # as if it was queued a minute ago
+    await stores.create_run()
     assert (await stores.claim(limit=1))[0].run_id == low.run_id
 
 
-async def test_a_group_never_has_more_running_than_its_limit_and_others_pass(stores: Stores) -> None:
-    limited = [await _queued(stores, groups=[("graph:steps", 2)]) for _ in range(5)]
-    other = await _queued(stores)
+async def test_a_group_runs_at_most_its_limit_and_does_not_block_other_runs(stores: Stores) -> None:
+    limited = [await stores.create_run(groups=[("graph:steps", 2)]) for _ in range(5)]
+    other = await stores.create_run()
     first = await stores.claim()
     assert [run.run_id for run in first] == [limited[0].run_id, limited[1].run_id, other.run_id]
     assert await stores.claim() == []
@@ -55,9 +53,9 @@ async def test_a_group_never_has_more_running_than_its_limit_and_others_pass(sto
         assert (await stores.claim_one()).run_id == following.run_id
 
 
-async def test_the_limit_holds_for_runs_that_died_and_were_handed_back(stores: Stores) -> None:
-    first = await _queued(stores, groups=[("owner:ada", 1)])
-    second = await _queued(stores, groups=[("owner:ada", 1)])
+async def test_the_limit_of_a_group_applies_to_reclaimed_runs(stores: Stores) -> None:
+    first = await stores.create_run(groups=[("owner:ada", 1)])
+    second = await stores.create_run(groups=[("owner:ada", 1)])
     assert [run.run_id for run in await stores.claim()] == [first.run_id]
     await stores.reap()
     claimed = await stores.claim()
@@ -72,11 +70,11 @@ async def test_the_limit_holds_for_runs_that_died_and_were_handed_back(stores: S
     )
 
 
-async def test_a_place_that_the_first_in_line_cannot_take_goes_to_the_next(stores: Stores) -> None:
+async def test_a_free_group_slot_goes_to_the_first_run_that_no_other_group_blocks(stores: Stores) -> None:
     graph, owner = ("graph:steps", 1), ("owner:ada", 1)
-    of_graph, of_owner = await _queued(stores, groups=[graph]), await _queued(stores, groups=[owner])
+    of_graph, of_owner = await stores.create_run(groups=[graph]), await stores.create_run(groups=[owner])
     assert [run.run_id for run in await stores.claim()] == [of_graph.run_id, of_owner.run_id]
-    of_both, following = await _queued(stores, groups=[graph, owner]), await _queued(stores, groups=[graph])
+    of_both, following = await stores.create_run(groups=[graph, owner]), await stores.create_run(groups=[graph])
     assert await stores.claim() == []
     await stores.settle(await stores.reload(of_graph))
     assert (await stores.claim_one()).run_id == following.run_id
@@ -87,52 +85,52 @@ async def test_a_place_that_the_first_in_line_cannot_take_goes_to_the_next(store
     assert (await stores.claim_one()).run_id == of_both.run_id
 
 
-async def test_a_claim_ends_when_all_that_waits_is_of_full_groups(stores: Stores) -> None:
-    one, other = ("graph:steps", 1), ("owner:ada", 1)
-    for groups in ([one], [other], [one, other], [other, one]):
-        await _queued(stores, groups=groups)
+async def test_a_claim_ends_when_all_queued_runs_belong_to_full_groups(stores: Stores) -> None:
+    graph, owner = ("graph:steps", 1), ("owner:ada", 1)
+    for groups in ([graph], [owner], [graph, owner], [owner, graph]):
+        await stores.create_run(groups=groups)
     due_in_ms, claimed = await stores.scripts.run_claim("w", 10, 60_000)
     assert (due_in_ms, len(claimed)) == (None, 2)
-    for group, _ in (one, other):
+    for group, _ in (graph, owner):
         assert await stores.pipeline.send("ZCARD", stores.keys.parked_queue(group)) == 1
 
 
 async def test_a_run_of_a_full_group_is_not_executed_inline(stores: Stores) -> None:
-    async def accept() -> Run:
-        new = new_run(await stores.create_thread(), inline=True, groups=[("owner:ada", 1)])
-        return (await stores.creator.create(new, inline_worker="web")).run
+    async def submit_inline() -> Run:
+        spec = new_run(await stores.create_thread(), inline=True, groups=[("owner:ada", 1)])
+        return (await stores.creator.create(spec, inline_worker="web")).run
 
-    first, second = await accept(), await accept()
+    first, second = await submit_inline(), await submit_inline()
     assert (first.phase, second.phase) == (Phase.RUNNING, Phase.QUEUED)
     await stores.settle(first)
     assert (await stores.claim_one()).run_id == second.run_id
 
 
-async def test_a_deleted_thread_gives_back_its_places_in_groups(stores: Stores) -> None:
-    await _queued(stores, groups=[("owner:ada", 1)])
-    held = await stores.claim_one()
-    second = await _queued(stores, groups=[("owner:ada", 1)])
+async def test_deleting_a_thread_frees_the_group_slots_of_its_runs(stores: Stores) -> None:
+    await stores.create_run(groups=[("owner:ada", 1)])
+    running = await stores.claim_one()
+    second = await stores.create_run(groups=[("owner:ada", 1)])
     assert await stores.claim() == []
-    await stores.threads.delete(held.thread_id)
+    await stores.threads.delete(running.thread_id)
     assert (await stores.claim_one()).run_id == second.run_id
 
 
-async def test_a_worker_executes_no_more_runs_than_it_has_room_for(
+async def test_a_worker_executes_at_most_max_runs_at_once(
     valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
 ) -> None:
     gates: dict[str, asyncio.Event] = {}
-    at_once: list[int] = []
+    active_counts: list[int] = []
 
-    async def perform(_: dict[str, Any], run: Run) -> None:
+    async def execute(_: dict[str, Any], run: Run) -> None:
         gates[run.run_id] = asyncio.Event()
-        at_once.append(len(gates))
+        active_counts.append(len(gates))
         await gates[run.run_id].wait()
         assert await stores.settle(run) == Settled()
 
-    runs = [await _queued(stores) for _ in range(6)]
+    runs = [await stores.create_run() for _ in range(6)]
     wake = Pipeline(Address(valkey_url), "test worker wake", patience_s=5)
     await wake.open()
-    worker = ClaimingWorker(perform, keys, wake, "w", lease_ms=60_000, max_runs=2)
+    worker = ClaimingWorker(execute, keys, wake, "w", lease_ms=60_000, max_runs=2)
     work = asyncio.create_task(worker.main())
     for _ in runs[1:]:
         await eventually(lambda: len(gates) == 2, beside=work)
@@ -141,10 +139,10 @@ async def test_a_worker_executes_no_more_runs_than_it_has_room_for(
     worker.stop_claiming()
     await work
     await wake.close()
-    assert (len(at_once), max(at_once)) == (len(runs), 2)
+    assert (len(active_counts), max(active_counts)) == (len(runs), 2)
 
 
-async def _made(services: Services, graph_id: str) -> Run:
+async def submit(services: Services, graph_id: str) -> Run:
     return await services.submission.submit(new_run(new_id(), graph_id=graph_id, create_thread=True))
 
 
@@ -155,17 +153,17 @@ async def test_with_500_long_runs_in_progress_a_new_short_one_starts_at_once(
     settings = settings_of(valkey_url, keys, max_runs_per_worker=260)
     async with AsyncExitStack() as stack:
         (_, services), _ = [await stack.enter_async_context(working(settings, graphs)) for _ in range(2)]
-        long = await asyncio.gather(*(_made(services, "gate") for _ in range(LONG_RUNS)))
+        long_runs = await asyncio.gather(*(submit(services, "gate") for _ in range(LONG_RUNS)))
 
         async def all_running() -> bool:
             return bool(await services.pipeline.send("ZCARD", keys.leases) == LONG_RUNS)
 
         await eventually(all_running, within_s=30)
-        short = await _made(services, "steps")
-        events = services.events.follow(short.run_id)
+        short_run = await submit(services, "steps")
+        events = services.events.follow(short_run.run_id)
         async with asyncio.timeout(30):
             assert [event.name async for batch in events for event in batch][-1] == "end"
-        for run in long:
+        for run in long_runs:
             project.gates[run.thread_id].set()
 
         async def none_running() -> bool:

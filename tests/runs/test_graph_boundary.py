@@ -1,4 +1,4 @@
-"""What a graph is given and what its stream becomes, one piece of the way at a time."""
+"""What a graph receives as config and context, and how its stream is encoded."""
 
 from __future__ import annotations
 
@@ -32,8 +32,6 @@ IDENTITY = {"langgraph_auth_user": {"identity": "me"}, "langgraph_auth_user_id":
 
 
 class State(TypedDict, total=False):
-    """What the graphs of these tests share."""
-
     value: int
 
 
@@ -42,26 +40,26 @@ async def _claimed(stores: Stores, **kwargs: Any) -> Any:
     return await stores.claim_one()
 
 
-async def test_a_client_does_not_say_who_it_is(stores: Stores) -> None:
-    said = {"langgraph_auth_user_id": "another", "user_id": "another", "run_id": "another", "mine": 1}
-    run = replace(await _claimed(stores, config={"configurable": said}), user={"identity": "me"})
+async def test_a_client_cannot_set_the_user_and_run_ids_in_configurable(stores: Stores) -> None:
+    requested = {"langgraph_auth_user_id": "another", "user_id": "another", "run_id": "another", "mine": 1}
+    run = replace(await _claimed(stores, config={"configurable": requested}), user={"identity": "me"})
     configurable = config_of(run, {}, steps_left=10)["configurable"]
-    found = {name: configurable[name] for name in said}
-    assert found == {"langgraph_auth_user_id": "me", "user_id": "me", "run_id": run.run_id, "mine": 1}
+    received = {name: configurable[name] for name in requested}
+    assert received == {"langgraph_auth_user_id": "me", "user_id": "me", "run_id": run.run_id, "mine": 1}
 
 
 @pytest.mark.parametrize("by_name", ["validate_by_name", "populate_by_name"])
-def test_a_context_takes_names_and_aliases_where_its_class_does(by_name: str) -> None:
+def test_a_context_accepts_names_and_aliases_if_its_class_does(by_name: str) -> None:
     class Context(BaseModel):
         model_config = ConfigDict(**{by_name: True})  # type: ignore[misc]
 
         size: int = Field(1, alias="modelSize")
 
-    given = {"size": 2, "modelSize": 3, "other": 4}
-    assert context_arguments(Context, given) == {"size": 2, "modelSize": 3}
+    context = {"size": 2, "modelSize": 3, "other": 4}
+    assert context_arguments(Context, context) == {"size": 2, "modelSize": 3}
 
 
-def test_streamed_configs_do_not_show_who_the_caller_is() -> None:
+def test_streamed_configs_do_not_contain_the_user() -> None:
     config = {"configurable": {"thread_id": "t", "mine": 1, "__pregel_x": 2, **IDENTITY}}
     checkpoint: dict[str, Any] = {
         "config": config,
@@ -83,11 +81,11 @@ def _data(frame: bytes) -> Any:
 
 
 async def test_hidden_events_are_not_streamed(stores: Stores) -> None:
-    shown = RunnableLambda(lambda value: value).with_config(run_name="shown")
+    visible = RunnableLambda(lambda value: value).with_config(run_name="visible")
     hidden = RunnableLambda(lambda value: value).with_config(run_name="hidden", tags=["langsmith:hidden"])
 
     async def node(state: State) -> State:
-        await shown.ainvoke(1)
+        await visible.ainvoke(1)
         await hidden.ainvoke(1)
         return {"value": 1}
 
@@ -95,73 +93,75 @@ async def test_hidden_events_are_not_streamed(stores: Stores) -> None:
     graph = StateGraph(State).add_node("node", node).add_edge(START, "node").compile(InMemorySaver())
     stream = stream_graph(graph, run, {"value": 0}, {"configurable": {"thread_id": "t"}}, set(), RunControl())
     names = {payload["name"] async for _, mode, payload in stream if mode == "events"}
-    assert "shown" in names
+    assert "visible" in names
     assert "hidden" not in names
 
 
-def test_a_chunk_keeps_the_id_of_its_provider() -> None:
-    """One that has none gets that of its message."""
+def test_a_message_chunk_has_the_id_of_its_provider_or_of_its_message() -> None:
     run_id, ids = uuid4(), []
-    for given in ("msg_1", None):
-        chunk = ChatGenerationChunk(message=AIMessageChunk(content="word", id=given))
+    for provider_id in ("msg_1", None):
+        chunk = ChatGenerationChunk(message=AIMessageChunk(content="word", id=provider_id))
         MessageIds().on_llm_new_token("word", chunk=chunk, run_id=run_id)
         ids.append(chunk.message.id)
     assert ids == ["msg_1", f"lc_run--{run_id}"]
 
 
 @pytest.mark.parametrize(
-    ("end", "shown"),
+    ("end", "expected"),
     [
         ({"event": "tool-finished", "output": 3}, {"event": "on_tool_end", "output": 3}),
         ({"event": "tool-error", "message": "no"}, {"event": "on_tool_error", "error": "no"}),
     ],
 )
-def test_every_event_of_a_tool_call_names_the_tool(end: dict[str, Any], shown: dict[str, Any]) -> None:
-    begin: dict[str, Any] = {"event": "tool-started", "tool_name": "double", "input": {}}
-    deltas = [{"event": "tool-output-delta", "delta": part} for part in "ab"]
-    events: list[dict[str, Any]] = [begin, *deltas, end]
+def test_every_event_of_a_tool_call_names_the_tool(end: dict[str, Any], expected: dict[str, Any]) -> None:
+    start: dict[str, Any] = {"event": "tool-started", "tool_name": "double", "input": {}}
+    deltas = [{"event": "tool-output-delta", "delta": delta} for delta in "ab"]
+    events: list[dict[str, Any]] = [start, *deltas, end]
     tools = ToolEvents()
-    told = [tools.encode(event | {"tool_call_id": "c"}) for event in events]
-    assert [event["name"] for event in told] == ["double"] * 4
-    assert [event["data"] for event in told[1:3]] == ["a", "b"]
-    assert told[3] == {"toolCallId": "c", "name": "double"} | shown
+    encoded = [tools.encode(event | {"tool_call_id": "c"}) for event in events]
+    assert [event["name"] for event in encoded] == ["double"] * 4
+    assert [event["data"] for event in encoded[1:3]] == ["a", "b"]
+    assert encoded[3] == {"toolCallId": "c", "name": "double"} | expected
 
 
-class Count(StreamTransformer):
-    """Pushes how many chunks it has seen, at the end."""
+class CountingTransformer(StreamTransformer):
+    """Counts the chunks of a stream and pushes the count when the stream ends."""
 
     required_stream_modes = ("values",)
 
     def init(self) -> dict[str, Any]:
-        """The channel."""
-        self._seen = 0
+        """Returns the channel of the count."""
+        self._count = 0
         self._channel: StreamChannel[int] = StreamChannel("count")
         return {"count": self._channel}
 
     def process(self, event: ProtocolEvent) -> bool:
-        """One more."""
-        self._seen += 1
+        """Counts an event and lets it pass."""
+        self._count += 1
         return True
 
     def finalize(self) -> None:
-        """The stream is over."""
-        self._channel.push(self._seen)
+        """Pushes the count."""
+        self._channel.push(self._count)
 
 
-async def test_what_a_transformer_pushes_at_the_end_is_streamed() -> None:
+async def test_a_value_that_a_transformer_pushes_at_the_end_is_streamed() -> None:
     async def stream() -> AsyncIterator[Any]:
         for value in range(3):
             yield (), "values", {"value": value}
 
     graph: Graph = (
-        StateGraph(State).add_node("node", lambda _: {}).add_edge(START, "node").compile(transformers=[Count])
+        StateGraph(State)
+        .add_node("node", lambda _: {})
+        .add_edge(START, "node")
+        .compile(transformers=[CountingTransformer])
     )
-    came = [(mode, payload) async for _, mode, payload in stream_with_transformers(graph, stream())]
-    assert came == [*(("values", {"value": value}) for value in range(3)), ("custom:count", 3)]
+    chunks = [(mode, payload) async for _, mode, payload in stream_with_transformers(graph, stream())]
+    assert chunks == [*(("values", {"value": value}) for value in range(3)), ("custom:count", 3)]
 
 
 @pytest.mark.parametrize(
-    ("whole", "part", "has"),
+    ("metadata", "searched", "matches"),
     [
         ({"a": 1}, {"a": True}, False),
         ({"a": False}, {"a": 0}, False),
@@ -170,5 +170,5 @@ async def test_what_a_transformer_pushes_at_the_end_is_streamed() -> None:
         ({"a": {"b": [1]}}, {"a": {"b": [True]}}, False),
     ],
 )
-def test_a_search_for_true_does_not_find_one(whole: object, part: object, has: bool) -> None:
-    assert contains(whole, part) is has
+def test_a_search_for_true_does_not_match_1(metadata: object, searched: object, matches: bool) -> None:
+    assert contains(metadata, searched) is matches

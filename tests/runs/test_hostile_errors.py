@@ -1,4 +1,4 @@
-"""Whatever a graph raises, wherever: the run ends `failed` at once, and what the node has done it has done once."""
+"""Any exception of a graph, raised anywhere, fails the run in its first attempt. No node is executed again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from slipway.runs.record import Phase, Run
 from slipway.serialization.json_encoding import dumps
 from slipway.serialization.serde import Serde
 from tests.runs.conftest import Stores
-from tests.runs.executions import execution_of
+from tests.runs.executions import execute_next, execution_of
 from tests.runs.project.hostile import KINDS, OBJECTS
 
 MODES = ["values", "updates", "tasks", "debug", "checkpoints", "messages-tuple", "custom", "lifecycle"]
@@ -39,34 +39,35 @@ REPLACED = {
     "StopIteration": {"RuntimeError"},
     "StopAsyncIteration": {"RuntimeError", "StopAsyncIteration"},
 }
-"""What Python or LangGraph makes of some."""
+"""Exception to the names of those that Python or LangGraph raises in its channel."""
 CODES = {"Fenced": "attempt.fenced"}
 
 
 @pytest.fixture(scope="session")
-def hostile(graphs: Registry) -> Any:
-    """The module with the graphs."""
+def effects(graphs: Registry) -> Any:
+    """Thread id to how often each node did its work."""
     return graphs.attribute("./hostile.py:effects")
 
 
-async def _end(stores: Stores, graphs: Registry, graph_id: str, **differs: Any) -> Run:
-    made = await stores.create_run(graph_id=graph_id, **differs)
-    await execution_of(stores, graphs, await stores.claim_one()).execute()
-    return await stores.reload(made)
+async def _run_to_end(stores: Stores, graphs: Registry, graph_id: str, **differs: Any) -> Run:
+    await stores.create_run(graph_id=graph_id, **differs)
+    return await execute_next(stores, graphs)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_a_graph_raises_ends_the_run_at_once(
-    stores: Stores, graphs: Registry, hostile: dict[str, Counter[str]], kind: str, shape: str
+async def test_an_exception_of_a_graph_fails_the_run_in_its_first_attempt(
+    stores: Stores, graphs: Registry, effects: dict[str, Counter[str]], kind: str, shape: str
 ) -> None:
-    run = await _end(stores, graphs, shape, options={"input": {"kind": kind}, "stream_mode": MODES, "subgraphs": True})
+    run = await _run_to_end(
+        stores, graphs, shape, options={"input": {"kind": kind}, "stream_mode": MODES, "subgraphs": True}
+    )
     assert (run.phase, run.attempt, run.status) == (Phase.FAILED, 1, "error")
     assert run.error is not None
     assert run.error["code"] == CODES.get(kind, "node.failed")
     assert run.error["error"] in REPLACED.get(kind, {kind})
     assert len(run.error["message"]) < 10_000
-    assert hostile[run.thread_id]["raise"] == (3 if (kind, shape) == ("ValueError", "retried") else 1)
+    assert effects[run.thread_id]["raise"] == (3 if (kind, shape) == ("ValueError", "retried") else 1)
     thread = await stores.thread_of(run)
     assert thread.status == "error"
     assert thread.error is not None
@@ -77,51 +78,53 @@ async def test_what_a_graph_raises_ends_the_run_at_once(
     assert sum(len(event.block) for event in log) < 200_000
 
 
-@pytest.mark.parametrize("how", ["waits", "returns"])
+@pytest.mark.parametrize("end", ["waits", "returns"])
 @pytest.mark.parametrize("shape", CANCELLING)
 async def test_a_node_that_cancels_its_own_task_fails_the_run(
-    stores: Stores, graphs: Registry, hostile: dict[str, Counter[str]], shape: str, how: str
+    stores: Stores, graphs: Registry, effects: dict[str, Counter[str]], shape: str, end: str
 ) -> None:
-    run = await _end(stores, graphs, shape, options={"input": {"kind": how}, "stream_mode": MODES, "subgraphs": True})
+    run = await _run_to_end(
+        stores, graphs, shape, options={"input": {"kind": end}, "stream_mode": MODES, "subgraphs": True}
+    )
     assert (run.phase, run.attempt, run.status) == (Phase.FAILED, 1, "error")
     assert run.error is not None
     assert run.error["code"] == "node.failed"
     assert run.error["error"] in REPLACED["CancelledError"]
-    assert hostile[run.thread_id]["cancel"] == 1
+    assert effects[run.thread_id]["cancel"] == 1
     assert [event.name for event in await stores.log_of(run)][-2:] == ["error", "end"]
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-@pytest.mark.parametrize("place", ["custom", "interrupt", "message", "state"])
-async def test_objects_that_cannot_be_encoded_cost_no_attempt(
-    stores: Stores, graphs: Registry, hostile: dict[str, Counter[str]], name: str, place: str
+@pytest.mark.parametrize("channel", ["custom", "interrupt", "message", "state"])
+async def test_an_object_that_cannot_be_encoded_uses_no_second_attempt(
+    stores: Stores, graphs: Registry, effects: dict[str, Counter[str]], name: str, channel: str
 ) -> None:
-    given = {"kind": name, "log": [place]}
-    run = await _end(stores, graphs, "holds", options={"input": given, "stream_mode": MODES})
+    options = {"input": {"kind": name, "log": [channel]}, "stream_mode": MODES}
+    run = await _run_to_end(stores, graphs, "writes_object", options=options)
     assert run.attempt == 1
     assert run.phase in (Phase.FAILED, Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL)
-    assert hostile[run.thread_id]["hold"] == 1
+    assert effects[run.thread_id]["write"] == 1
     for event in await stores.log_of(run):
         orjson.loads(event.data)
 
 
-async def test_a_fault_in_settling_fails_the_run_at_once(
+async def test_an_unexpected_exception_before_the_settle_fails_the_run(
     stores: Stores, graphs: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Any) -> Any:
-        raise LookupError("a fault of ours")
+    def raise_lookup_error(*_: Any) -> Any:
+        raise LookupError("a fault in Slipway")
 
-    monkeypatch.setattr("slipway.execution.settle_or_release.summary_from_stream", broken)
-    run = await _end(stores, graphs, "steps")
+    monkeypatch.setattr("slipway.execution.settle_or_release.summary_from_stream", raise_lookup_error)
+    run = await _run_to_end(stores, graphs, "steps")
     assert run.error is not None
     assert (run.phase, run.attempt, run.error["error"]) == (Phase.FAILED, 1, "LookupError")
-    monkeypatch.setattr(failpoints, "reach", lambda name: broken() if name == "before_settle" else None)
-    run = await _end(stores, graphs, "steps")
+    monkeypatch.setattr(failpoints, "reach", lambda name: raise_lookup_error() if name == "before_settle" else None)
+    run = await _run_to_end(stores, graphs, "steps")
     assert run.error is not None
     assert (run.phase, run.attempt, run.error["error"]) == (Phase.FAILED, 1, "LookupError")
 
 
-async def test_a_node_that_exits_disturbs_no_other_run(stores: Stores, graphs: Registry) -> None:
+async def test_a_node_that_raises_system_exit_does_not_affect_other_runs(stores: Stores, graphs: Registry) -> None:
     exiting = [await stores.create_run(graph_id="beside", options={"input": {"kind": "SystemExit"}}) for _ in range(4)]
     healthy = await stores.create_run(graph_id="steps")
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
@@ -149,23 +152,23 @@ async def test_a_task_that_exits_while_it_is_cancelled_raises_an_ordinary_error(
     assert type(caught.value.raised) is kind
 
 
-@pytest.mark.parametrize("on_purpose", [True, False])
-def test_an_error_that_was_raised_from_another_is_the_one_that_counts(on_purpose: bool) -> None:
+@pytest.mark.parametrize("with_cause", [True, False])
+def test_an_exception_that_was_raised_from_another_is_the_reported_one(with_cause: bool) -> None:
     caught = LookupError()
     try:
         try:
             raise caught
         except LookupError:
-            raise ValueError from (caught if on_purpose else None)
+            raise ValueError from (caught if with_cause else None)
     except ValueError as raised:
-        if not on_purpose:
+        if not with_cause:
             raised.__cause__ = None
         handled = exception_being_handled(raised, str(Path(__file__).parent))
-    assert handled is (None if on_purpose else caught)
+    assert handled is (None if with_cause else caught)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_exception_has_a_text(kind: str) -> None:
+def test_every_exception_can_be_encoded_as_text(kind: str) -> None:
     error = KINDS[kind]()
     texts = (message_of(error), repr_of(error), class_name(error))
     assert all(type(text) is str and len(text) < LONGEST_TEXT + 100 for text in texts)
@@ -175,7 +178,7 @@ def test_every_exception_has_a_text(kind: str) -> None:
 
 
 @given(st.text(alphabet=st.characters(), max_size=50), st.integers(0, 3))
-def test_any_text_of_an_exception_can_be_kept(text: str, depth: int) -> None:
+def test_any_text_of_an_exception_can_be_stored(text: str, depth: int) -> None:
     error: Exception = ValueError(text)
     for _ in range(depth):
         error = ExceptionGroup(text, [error, RuntimeError(text)])
@@ -184,6 +187,6 @@ def test_any_text_of_an_exception_can_be_kept(text: str, depth: int) -> None:
     Serde().loads(Serde().dumps(error))
 
 
-def test_a_long_text_says_how_much_is_missing() -> None:
+def test_a_shortened_text_names_the_number_of_missing_characters() -> None:
     text = message_of(ValueError("x" * (LONGEST_TEXT + 7)))
     assert text.endswith("x… (7 more characters)")

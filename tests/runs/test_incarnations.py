@@ -1,6 +1,8 @@
-"""An id that is used again: what a removed thread or run left does not touch the next one, nor is it seen there.
+"""A thread or run whose id was used before gets no data of its predecessor, and late writes for the predecessor do not
+change it.
 
-A thread is removed by the script alone wherever a test needs the moment in which its remover was killed."""
+Where a test calls the delete script directly, the checkpoints of the thread remain as leftovers, as after a crash of
+the process that deleted the thread."""
 
 from __future__ import annotations
 
@@ -50,10 +52,10 @@ __all__ = ["checkpointer_name", "checkpointer_pipeline", "make_checkpointer"]
 
 
 @pytest.fixture
-async def either(
+async def stores_by_checkpointer(
     make_checkpointer: CheckpointerFactory, checkpointer_pipeline: Pipeline, keys: Keys, stores: Stores
 ) -> Stores:
-    """Stores whose threads are kept by each of the checkpointers."""
+    """Stores with each of the checkpointers."""
     saver = make_checkpointer()
     scripts, trash = RunScripts(checkpointer_pipeline, keys), Trash(checkpointer_pipeline, keys, saver)
     return replace(
@@ -69,7 +71,7 @@ async def either(
     )
 
 
-async def left_behind(stores: Stores, thread_id: str, namespaces: tuple[str, ...] = ("", "inner:1")) -> str:
+async def create_leftovers(stores: Stores, thread_id: str, namespaces: tuple[str, ...] = ("", "inner:1")) -> str:
     """Create a thread with checkpoints and pending writes and delete its record alone. Returns its incarnation."""
     thread, _ = await stores.threads.create_or_get(thread_id, {})
     for namespace in namespaces:
@@ -95,66 +97,66 @@ async def _by_copy(stores: Stores, thread_id: str) -> None:
     await stores.threads.copy(await stores.create_thread(), thread_id, token="t")
 
 
-@pytest.mark.parametrize("again", [_by_create, _by_run, _by_stateless_run, _by_copy])
-async def test_a_thread_begins_empty_when_nobody_removed_what_the_last_one_left(
-    either: Stores, again: Callable[[Stores, str], Awaitable[None]]
+@pytest.mark.parametrize("create", [_by_create, _by_run, _by_stateless_run, _by_copy])
+async def test_a_thread_starts_empty_when_its_id_has_leftovers(
+    stores_by_checkpointer: Stores, create: Callable[[Stores, str], Awaitable[None]]
 ) -> None:
     thread_id = new_id()
-    await left_behind(either, thread_id)
-    await again(either, thread_id)
-    assert await listed_ids(either.checkpointer, config_of(thread_id, ns=None)) == []
-    assert await either.checkpointer.thread_bytes(thread_id) == 0
-    assert await TrashScripts(either.pipeline, either.keys).entries(0, 9) == []
+    await create_leftovers(stores_by_checkpointer, thread_id)
+    await create(stores_by_checkpointer, thread_id)
+    assert await listed_ids(stores_by_checkpointer.checkpointer, config_of(thread_id, ns=None)) == []
+    assert await stores_by_checkpointer.checkpointer.thread_bytes(thread_id) == 0
+    assert await TrashScripts(stores_by_checkpointer.pipeline, stores_by_checkpointer.keys).entries(0, 9) == []
 
 
-async def test_what_a_thread_stored_stays_when_its_id_was_in_the_trash(either: Stores) -> None:
-    thread_id, trash = new_id(), TrashScripts(either.pipeline, either.keys)
-    await left_behind(either, thread_id)
-    [(_, deleted_us)] = await trash.entries(0, 9)  # the duty stands here
-    await either.threads.create_or_get(thread_id, {})
-    made = await put(either.checkpointer, thread_id, {"mine": 1})
-    await either.checkpointer.aput_writes(config_of(thread_id, made), [("mine", 2)], "task")
-    used = await either.checkpointer.thread_bytes(thread_id)
-    await either.trash.remove(thread_id, deleted_us)
-    await either.trash.empty()
-    found = await either.checkpointer.latest(thread_id)
+async def test_emptying_the_trash_keeps_the_checkpoints_of_a_new_thread(stores_by_checkpointer: Stores) -> None:
+    thread_id, trash = new_id(), TrashScripts(stores_by_checkpointer.pipeline, stores_by_checkpointer.keys)
+    await create_leftovers(stores_by_checkpointer, thread_id)
+    [(_, deleted_us)] = await trash.entries(0, 9)  # a duty has read the trash
+    await stores_by_checkpointer.threads.create_or_get(thread_id, {})
+    made = await put(stores_by_checkpointer.checkpointer, thread_id, {"mine": 1})
+    await stores_by_checkpointer.checkpointer.aput_writes(config_of(thread_id, made), [("mine", 2)], "task")
+    used = await stores_by_checkpointer.checkpointer.thread_bytes(thread_id)
+    await stores_by_checkpointer.trash.remove(thread_id, deleted_us)
+    await stores_by_checkpointer.trash.empty()
+    found = await stores_by_checkpointer.checkpointer.latest(thread_id)
     assert found is not None
     assert found.checkpoint["channel_values"] == {"mine": 1}
     assert found.pending_writes == [("task", "mine", 2)]
-    assert await either.checkpointer.thread_bytes(thread_id) == used
+    assert await stores_by_checkpointer.checkpointer.thread_bytes(thread_id) == used
 
 
-async def test_a_late_duty_does_not_forget_that_a_later_thread_was_removed(either: Stores) -> None:
-    thread_id, trash = new_id(), TrashScripts(either.pipeline, either.keys)
-    await left_behind(either, thread_id)
+async def test_a_late_duty_does_not_remove_the_trash_entry_of_a_later_thread(stores_by_checkpointer: Stores) -> None:
+    thread_id, trash = new_id(), TrashScripts(stores_by_checkpointer.pipeline, stores_by_checkpointer.keys)
+    await create_leftovers(stores_by_checkpointer, thread_id)
     [(_, deleted_us)] = await trash.entries(0, 9)
-    await left_behind(either, thread_id)
+    await create_leftovers(stores_by_checkpointer, thread_id)
     await trash.remove(thread_id, deleted_us)
     assert [name for name, _ in await trash.entries(0, 9)] == [thread_id]
-    await either.trash.empty()
+    await stores_by_checkpointer.trash.empty()
     assert await trash.entries(0, 9) == []
-    assert await listed_ids(either.checkpointer, config_of(thread_id, ns=None)) == []
+    assert await listed_ids(stores_by_checkpointer.checkpointer, config_of(thread_id, ns=None)) == []
 
 
-async def test_a_removal_that_was_cut_short_is_finished_by_whoever_makes_the_thread_again(
+async def test_creating_a_thread_again_finishes_an_interrupted_deletion(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpointer = CoreCheckpointer(stores.pipeline, stores.keys, deleted_at_once=2)
     trash = Trash(stores.pipeline, stores.keys, checkpointer)
     stores = replace(stores, checkpointer=checkpointer, trash=trash)
     thread_id = new_id()
-    await left_behind(stores, thread_id, ("", *(f"inner:{n}" for n in range(5))))
+    await create_leftovers(stores, thread_id, ("", *(f"inner:{n}" for n in range(5))))
     [(_, deleted_us)] = await TrashScripts(stores.pipeline, stores.keys).entries(0, 9)
-    run, left = stores.pipeline.run, 1
+    run, remaining_calls = stores.pipeline.run, 1
 
-    def once(*args: Any) -> Any:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise ConnectionError("killed")
+    def run_once(*args: Any) -> Any:
+        nonlocal remaining_calls
+        remaining_calls -= 1
+        if remaining_calls < 0:
+            raise ConnectionError("the deletion is interrupted")
         return run(*args)
 
-    monkeypatch.setattr(stores.pipeline, "run", once)
+    monkeypatch.setattr(stores.pipeline, "run", run_once)
     with pytest.raises(ConnectionError):
         await stores.trash.remove(thread_id, deleted_us)
     monkeypatch.undo()
@@ -165,7 +167,7 @@ async def test_a_removal_that_was_cut_short_is_finished_by_whoever_makes_the_thr
     assert [key for key in await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:*") if b":cp" in key] == []
 
 
-async def test_a_record_that_is_damaged_does_not_keep_an_id_from_being_used_again(
+async def test_an_id_with_a_damaged_checkpoint_can_be_used_again(
     stores: Stores,
 ) -> None:
     thread_id = new_id()
@@ -178,106 +180,114 @@ async def test_a_record_that_is_damaged_does_not_keep_an_id_from_being_used_agai
     assert (await stores.threads.create_or_get(thread_id, {}))[0].incarnation != thread.incarnation
 
 
-async def test_a_thread_that_cannot_be_cleared_does_not_keep_the_trash_from_being_emptied(
+async def test_leftovers_that_cannot_be_deleted_do_not_block_the_trash(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck, other = new_id(), new_id()
     for thread_id in (stuck, other):
-        await left_behind(stores, thread_id)
+        await create_leftovers(stores, thread_id)
     remove = stores.checkpointer.remove_leftovers
 
-    async def refusing(thread_id: str) -> None:
+    async def fail_if_stuck(thread_id: str) -> None:
         if thread_id == stuck:
             raise RuntimeError("WRONGTYPE")
         await remove(thread_id)
 
-    monkeypatch.setattr(stores.checkpointer, "remove_leftovers", refusing)
+    monkeypatch.setattr(stores.checkpointer, "remove_leftovers", fail_if_stuck)
     await stores.trash.empty()
     assert [name for name, _ in await TrashScripts(stores.pipeline, stores.keys).entries(0, 9)] == [stuck]
     assert await listed_ids(stores.checkpointer, config_of(other, ns=None)) == []
 
 
-async def test_deleting_at_the_same_time_leaves_nothing_and_counts_once(either: Stores) -> None:
+async def test_two_concurrent_deletions_of_a_thread_succeed_once_and_leave_nothing(
+    stores_by_checkpointer: Stores,
+) -> None:
     thread_id = new_id()
-    await either.threads.create_or_get(thread_id, {})
-    await put(either.checkpointer, thread_id, {"a": 1})
-    first = await either.thread_scripts.delete(thread_id)
+    await stores_by_checkpointer.threads.create_or_get(thread_id, {})
+    await put(stores_by_checkpointer.checkpointer, thread_id, {"a": 1})
+    first = await stores_by_checkpointer.thread_scripts.delete(thread_id)
     with pytest.raises(NotFound):
-        await either.threads.delete(thread_id)
+        await stores_by_checkpointer.threads.delete(thread_id)
     assert first is not None
-    await either.trash.remove(thread_id, first.deleted_us)
-    assert await listed_ids(either.checkpointer, config_of(thread_id, ns=None)) == []
+    await stores_by_checkpointer.trash.remove(thread_id, first.deleted_us)
+    assert await listed_ids(stores_by_checkpointer.checkpointer, config_of(thread_id, ns=None)) == []
 
 
-# from outside of runs
+# without runs
 
 
-async def test_a_state_that_was_written_for_a_removed_thread_is_not_stored(either: Stores) -> None:
+async def test_a_late_state_write_to_a_deleted_thread_is_not_stored(stores_by_checkpointer: Stores) -> None:
     thread_id = new_id()
-    old = await left_behind(either, thread_id)
-    late = either.checkpointer.for_run(IdleThreadWriter(either.pipeline, either.keys, thread_id, old))
+    old = await create_leftovers(stores_by_checkpointer, thread_id)
+    late = stores_by_checkpointer.checkpointer.for_run(
+        IdleThreadWriter(stores_by_checkpointer.pipeline, stores_by_checkpointer.keys, thread_id, old)
+    )
     with pytest.raises(NotFound):
         await put(late, thread_id, {"secret": "late"})
-    new, _ = await either.threads.create_or_get(thread_id, {})
+    new, _ = await stores_by_checkpointer.threads.create_or_get(thread_id, {})
     with pytest.raises(NotFound):
         await put(late, thread_id, {"secret": "late"})
     with pytest.raises(NotFound):
-        await either.threads.set_state(
+        await stores_by_checkpointer.threads.set_state(
             thread_id, status="interrupted", values={"secret": "late"}, interrupts={}, incarnation=old
         )
-    assert await listed_ids(either.checkpointer, config_of(thread_id, ns=None)) == []
-    assert await either.threads.get(thread_id) == new
+    assert await listed_ids(stores_by_checkpointer.checkpointer, config_of(thread_id, ns=None)) == []
+    assert await stores_by_checkpointer.threads.get(thread_id) == new
 
 
-async def test_pruning_a_deleted_thread_does_not_change_a_later_thread_with_its_id(either: Stores) -> None:
+async def test_pruning_a_deleted_thread_does_not_change_a_later_thread_with_its_id(
+    stores_by_checkpointer: Stores,
+) -> None:
     thread_id = new_id()
-    old = await left_behind(either, thread_id)
-    thread, _ = await either.threads.create_or_get(thread_id, {}, ttl=ThreadTtl(7))
-    made = [await put(either.checkpointer, thread_id, {"n": n}) for n in range(3)]
-    assert not await either.checkpointer.prune_thread(thread_id, old)
-    assert await listed_ids(either.checkpointer, config_of(thread_id)) == made[::-1]
-    await either.thread_scripts.sweep(0, [(thread_id, old)])
-    assert (await either.threads.get(thread_id)).ttl == thread.ttl
-    assert await either.checkpointer.prune_thread(thread_id, thread.incarnation)
-    assert await listed_ids(either.checkpointer, config_of(thread_id)) == made[-1:]
+    old = await create_leftovers(stores_by_checkpointer, thread_id)
+    thread, _ = await stores_by_checkpointer.threads.create_or_get(thread_id, {}, ttl=ThreadTtl(7))
+    made = [await put(stores_by_checkpointer.checkpointer, thread_id, {"n": n}) for n in range(3)]
+    assert not await stores_by_checkpointer.checkpointer.prune_thread(thread_id, old)
+    assert await listed_ids(stores_by_checkpointer.checkpointer, config_of(thread_id)) == made[::-1]
+    await stores_by_checkpointer.thread_scripts.sweep(0, [(thread_id, old)])
+    assert (await stores_by_checkpointer.threads.get(thread_id)).ttl == thread.ttl
+    assert await stores_by_checkpointer.checkpointer.prune_thread(thread_id, thread.incarnation)
+    assert await listed_ids(stores_by_checkpointer.checkpointer, config_of(thread_id)) == made[-1:]
 
 
-async def test_a_copy_takes_nothing_of_the_thread_that_has_the_id_of_its_source_by_now(either: Stores) -> None:
+async def test_a_copy_contains_nothing_of_a_later_thread_with_the_id_of_its_source(
+    stores_by_checkpointer: Stores,
+) -> None:
     source, target = new_id(), new_id()
-    await either.threads.create_or_get(source, {})
-    await put(either.checkpointer, source, {"mine": 1})
-    await either.thread_scripts.copy(source, target, "token", None)  # and its process is killed
-    await either.threads.delete(source)
-    await either.threads.create_or_get(source, {})
-    await put(either.checkpointer, source, {"secret": "of another"})
+    await stores_by_checkpointer.threads.create_or_get(source, {})
+    await put(stores_by_checkpointer.checkpointer, source, {"mine": 1})
+    await stores_by_checkpointer.thread_scripts.copy(source, target, "token", None)  # and the process crashes
+    await stores_by_checkpointer.threads.delete(source)
+    await stores_by_checkpointer.threads.create_or_get(source, {})
+    await put(stores_by_checkpointer.checkpointer, source, {"secret": "of another"})
     with pytest.raises(NotFound):
-        await either.threads.copy(source, target, token="token")
-    assert await listed_ids(either.checkpointer, config_of(target)) == []
+        await stores_by_checkpointer.threads.copy(source, target, token="token")
+    assert await listed_ids(stores_by_checkpointer.checkpointer, config_of(target)) == []
     with pytest.raises(NotFound):
-        await either.threads.get(target)
+        await stores_by_checkpointer.threads.get(target)
 
 
 @pytest.mark.parametrize("checkpointed", [True, False])
-async def test_a_copy_that_is_complete_is_answered_again_when_its_source_is_gone(
-    either: Stores, checkpointed: bool
+async def test_a_repeated_copy_returns_the_complete_copy_of_a_deleted_source(
+    stores_by_checkpointer: Stores, checkpointed: bool
 ) -> None:
     source, target = new_id(), new_id()
-    await either.threads.create_or_get(source, {"a": 1})
+    await stores_by_checkpointer.threads.create_or_get(source, {"a": 1})
     if checkpointed:
-        await put(either.checkpointer, source, {"mine": 1})
-    first = await either.threads.copy(source, target, token="token")
-    await either.threads.delete(source)
-    again = await either.threads.copy(source, target, token="token")
+        await put(stores_by_checkpointer.checkpointer, source, {"mine": 1})
+    first = await stores_by_checkpointer.threads.copy(source, target, token="token")
+    await stores_by_checkpointer.threads.delete(source)
+    again = await stores_by_checkpointer.threads.copy(source, target, token="token")
     assert again == replace(first, updated_at=again.updated_at)
-    assert len(await listed_ids(either.checkpointer, config_of(target))) == checkpointed
+    assert len(await listed_ids(stores_by_checkpointer.checkpointer, config_of(target))) == checkpointed
 
 
 # runs
 
 
-async def reborn(stores: Stores, **differs: Any) -> tuple[Run, Run]:
-    """A run that a worker holds, and the one that was made with the same id once its thread was removed, held too: both
-    are first attempts."""
+async def run_and_successor(stores: Stores, **differs: Any) -> tuple[Run, Run]:
+    """A claimed run, and a claimed run that was created with the same id after the thread of the first was deleted.
+    Both are in their first attempt."""
     thread_id, run_id = await stores.create_thread(), new_id()
     await stores.create(new_run(thread_id, run_id=run_id, **differs))
     old = await stores.claim_one(worker="old")
@@ -289,8 +299,8 @@ async def reborn(stores: Stores, **differs: Any) -> tuple[Run, Run]:
     return old, new
 
 
-async def test_an_attempt_of_a_removed_run_writes_nothing_into_the_run_that_has_its_id(stores: Stores) -> None:
-    old, new = await reborn(stores)
+async def test_an_attempt_of_a_deleted_run_writes_nothing_to_a_later_run_with_its_id(stores: Stores) -> None:
+    old, new = await run_and_successor(stores)
     before = await stores.dump()
     late = Attempt(stores.scripts, old)
     saver: BaseCheckpointer = CoreCheckpointer(stores.pipeline, stores.keys, writer=late)
@@ -307,7 +317,7 @@ async def test_an_attempt_of_a_removed_run_writes_nothing_into_the_run_that_has_
     assert await stores.scripts.run_settle(settlement(old).arguments(old, 1), []) == AttemptFenced()
 
 
-async def test_an_attempt_of_a_removed_run_rolls_nothing_back_of_the_run_that_has_its_id(
+async def test_an_attempt_of_a_deleted_run_rolls_back_nothing_of_a_later_run_with_its_id(
     stores: Stores, graphs: Registry
 ) -> None:
     thread_id, run_id = await stores.create_thread(), new_id()
@@ -323,7 +333,7 @@ async def test_an_attempt_of_a_removed_run_rolls_nothing_back_of_the_run_that_ha
     assert (await stores.runs.find(run_id)).phase is Phase.RUNNING
 
 
-async def test_a_log_has_nothing_of_the_removed_run_that_had_its_id(stores: Stores) -> None:
+async def test_a_log_has_no_events_of_a_deleted_run_with_the_same_id(stores: Stores) -> None:
     thread_id, run_id = await stores.create_thread(), new_id()
     await stores.create(new_run(thread_id, run_id=run_id))
     await stores.settle(await stores.claim_one())
@@ -333,8 +343,8 @@ async def test_a_log_has_nothing_of_the_removed_run_that_had_its_id(stores: Stor
     assert await stores.pipeline.send("TTL", stores.keys.events(run_id)) == -1
 
 
-async def test_a_removed_runs_lease_is_not_renewed_for_the_run_that_has_its_id(stores: Stores) -> None:
-    old, new = await reborn(stores)
+async def test_the_lease_of_a_deleted_run_is_not_renewed_for_a_later_run_with_its_id(stores: Stores) -> None:
+    old, new = await run_and_successor(stores)
     lease = await stores.pipeline.send("ZSCORE", stores.keys.leases, new.run_id)
     words = await stores.scripts.renew_leases([(old.run_id, old.attempt, old.incarnation)], lease_ms=10 * LEASE_MS)
     assert words == [(old.run_id, "lost")]
@@ -342,14 +352,16 @@ async def test_a_removed_runs_lease_is_not_renewed_for_the_run_that_has_its_id(s
     await stores.reap("new")
     assert (await stores.reload(new)).crashes == 1
     await stores.scripts.renew_leases([(old.run_id, old.attempt, old.incarnation)], lease_ms=LEASE_MS)
-    assert (await stores.reload(new)).crashes == 1  # its own worker died, whoever else lives
+    assert (
+        await stores.reload(new)
+    ).crashes == 1  # the heartbeat of the old worker clears nothing: the new worker crashed
     assert await stores.phase_of(new) is Phase.QUEUED
 
 
-async def test_what_a_worker_hears_of_a_removed_run_does_not_stop_the_run_that_has_its_id(
+async def test_messages_about_a_deleted_run_do_not_stop_a_later_run_with_its_id(
     stores: Stores, valkey_url: str
 ) -> None:
-    old, new = await reborn(stores)
+    old, new = await run_and_successor(stores)
     lease_renewer = LeaseRenewer(Address(valkey_url), stores.keys, "w", Settings(), is_worker=True)
     attempt = stores.attempt(new)
     lease_renewer.add(attempt)
@@ -362,12 +374,12 @@ async def test_what_a_worker_hears_of_a_removed_run_does_not_stop_the_run_that_h
     assert (attempt.is_fenced, attempt.cancel) == (True, "interrupt")
 
 
-async def test_the_webhook_of_a_removed_run_and_that_of_the_run_with_its_id_are_both_called(stores: Stores) -> None:
-    old, new = await reborn(stores, options={"webhook": "https://receiver.example/"})
+async def test_the_webhooks_of_a_deleted_run_and_of_a_later_run_with_its_id_are_both_sent(stores: Stores) -> None:
+    old, new = await run_and_successor(stores, options={"webhook": "https://receiver.example/"})
     deliveries = DeliveryScripts(stores.pipeline, stores.keys)
     await stores.settle(new, result='{"mine":1}', values='{"mine":1}')
     first, second = await deliveries.claim([EXTERNAL], 9, LEASE_MS)
-    assert [(held["run_id"].decode(), held["body_status"]) for held in (first, second)] == [
+    assert [(delivery["run_id"].decode(), delivery["body_status"]) for delivery in (first, second)] == [
         (old.run_id, b"interrupted"),
         (new.run_id, b"success"),
     ]

@@ -1,4 +1,4 @@
-"""With the checkpointer `langgraph-redis`: a worker dies after each group of writes, and nothing happens twice."""
+"""Tests of crashes and ceilings with the checkpointer `langgraph-redis`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from slipway.redis.keys import Keys
 from tests.checkpoints.conftest import documents_prefix, langgraph_redis_checkpointer
 from tests.runs.conftest import Stores, opened
 from tests.runs.test_ceilings import (  # noqa: F401
-    test_the_ceiling_of_state_bytes_keeps_what_was_kept,
+    test_checkpoints_below_max_state_bytes_remain,
 )
 from tests.runs.test_recovery import (  # noqa: F401
-    test_a_death_changes_nothing_of_a_run_that_goes_on,
-    test_a_death_does_not_answer_a_second_question_with_the_first_answer,
+    test_a_crash_does_not_change_the_outcome_of_a_continuing_run,
+    test_after_a_crash_an_answer_is_not_used_for_a_second_interrupt,
 )
-from tests.runs.test_replays import test_whatever_landed_last_each_result_comes_once  # noqa: F401
+from tests.runs.test_replays import test_after_a_crash_at_any_write_group_each_result_is_in_the_log_once  # noqa: F401
 
 
 @pytest.fixture
 async def stores(modules_url: str, keys: Keys) -> AsyncIterator[Stores]:
-    """The stores, with the other checkpointer."""
+    """Stores with the checkpointer `langgraph-redis`."""
     async with opened(modules_url, keys) as stores:
         saver = langgraph_redis_checkpointer(stores.pipeline, keys)
         await saver.asetup()

@@ -1,4 +1,4 @@
-"""Heartbeats: leases live as long as their process, whatever the network and the graphs do."""
+"""Heartbeats renew the leases of a live process, also when its event loop is blocked or Redis is unavailable."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tests.proxy import Proxy, proxied
 from tests.runs.conftest import Stores, opened, settings_of
 from tests.runs.servers import server
 
-LEASE_S, BEAT_S = 2.0, 0.2
+LEASE_S, HEARTBEAT_S = 2.0, 0.2
 
 
 @asynccontextmanager
-async def beating(url: str, keys: Keys, **differs: Any) -> AsyncIterator[LeaseRenewer]:
-    """A lease_renewer of a worker named `w`."""
-    settings = settings_of(url, keys, lease_s=LEASE_S, heartbeat_s=BEAT_S, reap_every_s=0.1, **differs)
+async def renewing_leases(url: str, keys: Keys, **differs: Any) -> AsyncIterator[LeaseRenewer]:
+    """A started lease renewer of a worker named `w`."""
+    settings = settings_of(url, keys, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S, reap_every_s=0.1, **differs)
     lease_renewer = LeaseRenewer(Address(url), keys, "w", settings, is_worker=True)
     await lease_renewer.start()
     try:
@@ -40,83 +40,84 @@ async def beating(url: str, keys: Keys, **differs: Any) -> AsyncIterator[LeaseRe
         await lease_renewer.stop()
 
 
-async def held(stores: Stores) -> tuple[Run, Attempt]:
-    """A run with a short lease."""
+async def claimed_attempt(stores: Stores) -> tuple[Run, Attempt]:
+    """Claims a new run with a lease of `LEASE_S` seconds."""
     await stores.create_run()
     run = await stores.claim_one(lease_ms=int(LEASE_S * 1000))
     return run, stores.attempt(run)
 
 
-async def expired(stores: Stores) -> list[ReclaimedRun]:
-    """What the reaper takes now."""
+async def reap_expired(stores: Stores) -> list[ReclaimedRun]:
+    """One round of the reaper: reclaims the runs whose lease expired."""
     return await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0)
 
 
-async def _stays_held(stores: Stores, for_s: float) -> None:
+async def _check_lease_for(stores: Stores, for_s: float) -> None:
+    """Checks for so many seconds that no lease expires."""
     until = time.monotonic() + for_s
     while time.monotonic() < until:
-        assert await expired(stores) == []
+        assert await reap_expired(stores) == []
         await asyncio.sleep(0.02)
 
 
 @pytest.mark.slow
-async def test_a_blocked_event_loop_keeps_its_leases(valkey_url: str, keys: Keys, stores: Stores) -> None:
-    _, attempt = await held(stores)
-    async with beating(valkey_url, keys) as lease_renewer:
+async def test_leases_are_renewed_while_the_event_loop_is_blocked(valkey_url: str, keys: Keys, stores: Stores) -> None:
+    _, attempt = await claimed_attempt(stores)
+    async with renewing_leases(valkey_url, keys) as lease_renewer:
         lease_renewer.add(attempt)
         time.sleep(2.5 * LEASE_S)
-        assert await expired(stores) == []
+        assert await reap_expired(stores) == []
         assert not attempt.is_fenced
 
 
 async def test_a_lease_that_is_not_renewed_expires(stores: Stores, eventually: Eventually) -> None:
-    run, _ = await held(stores)
-    taken: list[ReclaimedRun] = []
+    run, _ = await claimed_attempt(stores)
+    reclaimed: list[ReclaimedRun] = []
 
-    async def ends() -> bool:
-        taken.extend(await expired(stores))
-        return bool(taken)
+    async def is_reclaimed() -> bool:
+        reclaimed.extend(await reap_expired(stores))
+        return bool(reclaimed)
 
-    await eventually(ends)
-    assert taken == [(run.run_id, 1, "queued")]
+    await eventually(is_reclaimed)
+    assert reclaimed == [(run.run_id, 1, "queued")]
 
 
-async def test_a_lease_is_not_reaped_before_its_end(stores: Stores) -> None:
+async def test_a_run_is_not_reclaimed_before_its_lease_expires(stores: Stores) -> None:
     await stores.create_run()
     run = await stores.claim_one(lease_ms=250)
     ends_ms = float(await stores.pipeline.send("ZSCORE", stores.keys.leases, run.run_id))
-    taken: list[ReclaimedRun] = []
+    reclaimed: list[ReclaimedRun] = []
     async with asyncio.timeout(30):
-        while not taken:
-            taken = await expired(stores)
+        while not reclaimed:
+            reclaimed = await reap_expired(stores)
             seconds, micros = await stores.pipeline.send("TIME")
     assert int(seconds) * 1000 + int(micros) / 1000 >= ends_ms
-    assert taken == [(run.run_id, 1, "queued")]
+    assert reclaimed == [(run.run_id, 1, "queued")]
 
 
-async def test_after_an_outage_the_living_have_one_lease_to_report(stores: Stores) -> None:
-    """The script alone, with an outage that is written into the record of the last sign of life."""
+async def test_after_an_outage_live_workers_have_a_grace_period_to_renew_their_leases(stores: Stores) -> None:
+    """The test writes the outage into the record of the last contact."""
     grace: Grace = {"silence_ms": 60_000, "lease_ms": 60_000}
 
     async def reap() -> list[ReclaimedRun]:
         return await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0, grace=grace)
 
-    async def ended_lease() -> Run:
+    async def run_with_expired_lease() -> Run:
         await stores.create_run()
         return await stores.claim_one(lease_ms=-1)
 
-    gone = await ended_lease()
-    assert await reap() == [(gone.run_id, 1, "queued")]  # nobody was away
-    gone = await stores.claim_one(lease_ms=-1)
-    assert await reap() == [(gone.run_id, 2, "queued")]
-    alive, dead = await stores.claim_one(lease_ms=-1), await ended_lease()
-    pulse = f"{stores.keys.prefix}:outage_watch"
-    await stores.pipeline.send("HINCRBY", pulse, "last_contact_ms", -grace["silence_ms"] - 1)
+    crashed = await run_with_expired_lease()
+    assert await reap() == [(crashed.run_id, 1, "queued")]  # there was no outage
+    crashed = await stores.claim_one(lease_ms=-1)
+    assert await reap() == [(crashed.run_id, 2, "queued")]
+    alive, dead = await stores.claim_one(lease_ms=-1), await run_with_expired_lease()
+    outage_watch = f"{stores.keys.prefix}:outage_watch"
+    await stores.pipeline.send("HINCRBY", outage_watch, "last_contact_ms", -grace["silence_ms"] - 1)
     assert await reap() == []
     reports = [(alive.run_id, alive.attempt, alive.incarnation)]
     assert await stores.scripts.renew_leases(reports, lease_ms=60_000, grace=grace) == []
     assert await reap() == []
-    await stores.pipeline.send("HINCRBY", pulse, "grace_until_ms", -grace["lease_ms"])
+    await stores.pipeline.send("HINCRBY", outage_watch, "grace_until_ms", -grace["lease_ms"])
     assert await reap() == [(dead.run_id, 1, "queued")]
 
 
@@ -125,21 +126,21 @@ async def test_a_cancel_is_sent_to_the_worker_at_once(
 ) -> None:
     lease_renewer = LeaseRenewer(
         Address(valkey_url), keys, "w", settings_of(valkey_url, keys), is_worker=True
-    )  # it never beats
-    _, attempt = await held(stores)
+    )  # it is not started, so it sends no heartbeats
+    _, attempt = await claimed_attempt(stores)
     lease_renewer.add(attempt)
-    async with listening(valkey_url, keys.control("w"), lease_renewer.on_control_message):
+    async with subscribed(valkey_url, keys.control("w"), lease_renewer.on_control_message):
         await stores.runs.cancel(attempt.run.thread_id, attempt.run.run_id, Action.ROLLBACK)
         await eventually(lambda: attempt.cancel is Action.ROLLBACK)
 
 
 @asynccontextmanager
-async def listening(url: str, channel: str, listener: MessageHandler) -> AsyncIterator[None]:
-    """Subscribed to a channel until the block is left."""
+async def subscribed(url: str, channel: str, handler: MessageHandler) -> AsyncIterator[None]:
+    """Subscribes to a channel for the duration of the block."""
     subscriber = Subscriber(Address(url), "test control")
     await subscriber.open()
     try:
-        await subscriber.subscribe(channel, listener)
+        await subscriber.subscribe(channel, handler)
         yield
     finally:
         await subscriber.close()
@@ -148,30 +149,29 @@ async def listening(url: str, channel: str, listener: MessageHandler) -> AsyncIt
 async def test_a_heartbeat_reports_that_another_worker_owns_a_run(
     valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
 ) -> None:
-    _, attempt = await held(stores)
-    told: list[Action | None] = []
-    attempt.on_stop = told.append
-    async with beating(valkey_url, keys) as lease_renewer:
+    _, attempt = await claimed_attempt(stores)
+    stops: list[Action | None] = []
+    attempt.on_stop = stops.append
+    async with renewing_leases(valkey_url, keys) as lease_renewer:
         lease_renewer.add(attempt)
         await stores.reap()
         await eventually(lambda: attempt.is_fenced)
-        again = await stores.claim_one()
-        assert again.attempt == 2
-        await asyncio.sleep(2 * BEAT_S)  # more beats say no more
-    assert told == [None]
+        assert (await stores.claim_one()).attempt == 2
+        await asyncio.sleep(2 * HEARTBEAT_S)  # later heartbeats do not report it again
+    assert stops == [None]
 
 
 async def test_a_heartbeat_reports_a_cancel_whose_message_was_lost(
     valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
 ) -> None:
-    run, attempt = await held(stores)
-    async with beating(valkey_url, keys) as lease_renewer:
+    run, attempt = await claimed_attempt(stores)
+    async with renewing_leases(valkey_url, keys) as lease_renewer:
         lease_renewer.add(attempt)
         await stores.runs.cancel(run.thread_id, run.run_id, Action.ROLLBACK)
         await eventually(lambda: attempt.cancel is Action.ROLLBACK)
 
 
-async def test_when_a_process_died_only_its_leases_end(valkey_url: str, keys: Keys, stores: Stores) -> None:
+async def test_only_the_leases_of_a_crashed_process_are_reclaimed(valkey_url: str, keys: Keys, stores: Stores) -> None:
     for pid in (12, 123):
         await stores.create_run()
         await stores.claim_one(worker=f"{platform.node()}:{pid}:abcd")
@@ -181,12 +181,12 @@ async def test_when_a_process_died_only_its_leases_end(valkey_url: str, keys: Ke
 
 
 class SlowScripts(RunScripts):
-    """The answer to a heartbeat takes a while."""
+    """The reply to a heartbeat arrives late."""
 
-    asked_at = 0.0
+    sent_at = 0.0
 
     async def renew_leases(self, *args: Any, **options: Any) -> list[tuple[str, str]]:
-        self.asked_at = time.monotonic()
+        self.sent_at = time.monotonic()
         instructions = await super().renew_leases(*args, **options)
         await asyncio.sleep(0.05)
         return instructions
@@ -201,17 +201,19 @@ async def test_a_lease_is_trusted_from_the_moment_when_its_heartbeat_was_sent(
         SlowScripts(stores.pipeline, keys),
     )
     await lease_renewer.send_heartbeat(scripts)
-    assert lease_renewer.trusted_until <= scripts.asked_at + settings.lease_s * 7 / 8
+    assert lease_renewer.trusted_until <= scripts.sent_at + settings.lease_s * 7 / 8
 
 
 @pytest.mark.slow
-async def test_a_silent_connection_costs_no_lease(valkey_url: str, keys: Keys, stores: Stores) -> None:
-    _, attempt = await held(stores)
-    async with proxied(valkey_url) as proxy, beating(proxy.url, keys) as lease_renewer:
+async def test_leases_are_renewed_when_a_connection_stops_responding(
+    valkey_url: str, keys: Keys, stores: Stores
+) -> None:
+    _, attempt = await claimed_attempt(stores)
+    async with proxied(valkey_url) as proxy, renewing_leases(proxy.url, keys) as lease_renewer:
         lease_renewer.add(attempt)
         await _next_heartbeat(proxy)
-        proxy.deafen()  # this connection, not the next
-        await _stays_held(stores, 2.5 * LEASE_S)
+        proxy.deafen()  # affects this connection, not the next one
+        await _check_lease_for(stores, 2.5 * LEASE_S)
 
 
 async def _next_heartbeat(proxy: Proxy) -> None:
@@ -221,49 +223,49 @@ async def _next_heartbeat(proxy: Proxy) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_broken_connection_costs_no_lease(valkey_url: str, keys: Keys, stores: Stores) -> None:
-    _, attempt = await held(stores)
-    async with proxied(valkey_url) as proxy, beating(proxy.url, keys) as lease_renewer:
+async def test_leases_are_renewed_when_connections_are_cut(valkey_url: str, keys: Keys, stores: Stores) -> None:
+    _, attempt = await claimed_attempt(stores)
+    async with proxied(valkey_url) as proxy, renewing_leases(proxy.url, keys) as lease_renewer:
         lease_renewer.add(attempt)
         for _ in range(4):
             await _next_heartbeat(proxy)
             proxy.cut()
-            await _stays_held(stores, 0.3)
+            await _check_lease_for(stores, 0.3)
 
 
 @pytest.mark.slow
-async def test_a_full_server_costs_no_lease(keys: Keys, eventually: Eventually) -> None:
+async def test_leases_are_renewed_while_redis_is_full(keys: Keys, eventually: Eventually) -> None:
     async with server("--maxmemory-policy", "noeviction") as full, opened(full.url, keys) as stores:
-        _, attempt = await held(stores)
-        async with beating(full.url, keys) as lease_renewer:
+        _, attempt = await claimed_attempt(stores)
+        async with renewing_leases(full.url, keys) as lease_renewer:
             lease_renewer.add(attempt)
             await stores.pipeline.send("CONFIG", "SET", "maxmemory", "1")
-            await _stays_held(stores, 2 * LEASE_S)
+            await _check_lease_for(stores, 2 * LEASE_S)
             assert not attempt.is_fenced
 
 
 @pytest.mark.slow
 async def test_an_unexpected_reply_does_not_stop_the_heartbeats(keys: Keys, eventually: Eventually) -> None:
     async with server() as odd, opened(odd.url, keys) as stores:
-        _, attempt = await held(stores)
-        async with beating(odd.url, keys) as lease_renewer:
+        _, attempt = await claimed_attempt(stores)
+        async with renewing_leases(odd.url, keys) as lease_renewer:
             lease_renewer.add(attempt)
             outage_watch = f"{keys.prefix}:outage_watch"
             await stores.pipeline.send("DEL", outage_watch)
             await stores.pipeline.send("SET", outage_watch, "not a hash")
-            await asyncio.sleep(1.2 * BEAT_S)
+            await asyncio.sleep(1.2 * HEARTBEAT_S)
             await stores.pipeline.send("DEL", outage_watch)
-            await _stays_held(stores, 2 * LEASE_S)
+            await _check_lease_for(stores, 2 * LEASE_S)
 
 
 @pytest.mark.slow
 async def test_a_worker_that_cannot_be_listed_keeps_its_leases(keys: Keys, eventually: Eventually) -> None:
     async with server() as odd, opened(odd.url, keys) as stores:
-        _, attempt = await held(stores)
+        _, attempt = await claimed_attempt(stores)
         await stores.pipeline.send("SET", keys.workers, "not a sorted set")
-        async with beating(odd.url, keys) as lease_renewer:
+        async with renewing_leases(odd.url, keys) as lease_renewer:
             lease_renewer.add(attempt)
-            await _stays_held(stores, 1.5 * LEASE_S)
+            await _check_lease_for(stores, 1.5 * LEASE_S)
             assert attempt.lease_is_trusted()
             await stores.pipeline.send("DEL", keys.workers)
             await eventually(lambda: _is_listed(stores))
@@ -292,20 +294,20 @@ async def _is_listed(stores: Stores) -> bool:
 
 
 @pytest.mark.parametrize("listed", [True, False])
-async def test_a_worker_is_listed_while_it_lives(valkey_url: str, keys: Keys, stores: Stores, listed: bool) -> None:
-    settings = settings_of(valkey_url, keys, lease_s=LEASE_S, heartbeat_s=BEAT_S, reap_every_s=0.1)
+async def test_a_worker_is_listed_until_it_stops(valkey_url: str, keys: Keys, stores: Stores, listed: bool) -> None:
+    settings = settings_of(valkey_url, keys, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S, reap_every_s=0.1)
     lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings, is_worker=listed)
     await lease_renewer.start()
-    run, attempt = await held(stores)
+    run, attempt = await claimed_attempt(stores)
     lease_renewer.add(attempt)
-    await _stays_held(stores, 2 * BEAT_S)
+    await _check_lease_for(stores, 2 * HEARTBEAT_S)
     assert await stores.pipeline.send("ZRANGE", keys.workers, 0, -1) == ([b"w"] if listed else [])
     await lease_renewer.stop()
     assert await stores.pipeline.send("ZCARD", keys.workers) == 0
     assert run.run_id
 
 
-async def test_an_older_attempt_in_the_same_process_hears_that_it_lost(
+async def test_an_attempt_is_fenced_when_its_process_claims_the_run_again(
     valkey_url: str, keys: Keys, stores: Stores
 ) -> None:
     lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), is_worker=True)

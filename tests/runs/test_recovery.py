@@ -1,7 +1,4 @@
-"""A worker dies after each of its groups of writes: the next attempt goes on, and nothing happens twice.
-
-The attempt that dies is a real one whose writes stop to arrive: from its k-th group on nothing reaches Redis.
-"""
+"""When a worker crashes after any write group, the next attempt ends the run as if there had been no crash."""
 
 from __future__ import annotations
 
@@ -23,25 +20,26 @@ from tests.runs.executions import DURABILITIES, crash_after, execute_next
 STATE = ("value", "until", "size", "log", "answers")
 
 
-def shown(log: Sequence[Event]) -> list[str]:
-    """The states that clients saw, in order; ids of interrupts are those of their checkpoints, which differ."""
+def streamed_states(log: Sequence[Event]) -> list[str]:
+    """The states in a log, in order, without the ids of interrupts, which differ between runs."""
     frames = [event.block.partition(b"id: ")[0].decode() for event in log if event.name == "values"]
     return [re.sub(r'"id":"[0-9a-f]{32}"', "", frame) for frame in frames]
 
 
-async def kept(stores: Stores, run: Run) -> list[str]:
-    """The values of the log's states that a checkpoint of the run holds, as JSON."""
+async def checkpointed_states(stores: Stores, run: Run) -> list[str]:
+    """The states in the checkpoints of a run, as JSON."""
     config: Any = {"configurable": {"thread_id": run.thread_id, "checkpoint_ns": ""}}
-    found = []
+    states = []
     async for checkpoint in stores.checkpointer.alist(config):
         if checkpoint.metadata.get("run_id") == run.run_id and checkpoint.metadata.get("source") == "loop":
             values = checkpoint.checkpoint["channel_values"]
-            found.append(dumps({name: values[name] for name in STATE if name in values}).decode())
-    return found
+            states.append(dumps({name: values[name] for name in STATE if name in values}).decode())
+    return states
 
 
 Request = dict[str, Any]
-EACH = object()
+ANSWER_EACH = object()
+"""In a request: a map with one answer for each interrupt of the thread."""
 
 PLAIN: dict[str, tuple[str, Request]] = {
     "plain": ("steps", {"input": {"value": 1, "log": ["given"]}}),
@@ -51,9 +49,9 @@ PLAIN: dict[str, tuple[str, Request]] = {
 
 ANSWERS: dict[str, tuple[str, Request]] = {
     "resume": ("ask", {"command": {"resume": "yes"}, "input": None}),
-    "resume with update": ("ask", {"command": {"resume": "yes", "update": {"log": ["told"]}}, "input": None}),
-    "update": ("ask", {"command": {"update": {"log": ["told"]}}, "input": None}),
-    "goto": ("ask", {"command": {"goto": "two", "update": {"log": ["told"]}}, "input": None}),
+    "resume with update": ("ask", {"command": {"resume": "yes", "update": {"log": ["updated"]}}, "input": None}),
+    "update": ("ask", {"command": {"update": {"log": ["updated"]}}, "input": None}),
+    "goto": ("ask", {"command": {"goto": "two", "update": {"log": ["updated"]}}, "input": None}),
     "no input": ("ask", {"input": None}),
     "other input": ("ask", {"input": {"value": 7, "log": ["again"]}}),
 }
@@ -65,79 +63,82 @@ async def _outcome(stores: Stores, run: Run, thread_id: str) -> dict[str, Any]:
     return {"phase": run.phase, "values": thread.values, "status": thread.status, "interrupts": interrupts}
 
 
-async def _prepared(stores: Stores, graphs: Registry, graph_id: str, asked: bool) -> str:
+async def _prepare_thread(stores: Stores, graphs: Registry, graph_id: str, interrupted: bool) -> str:
     thread_id = await stores.create_thread()
-    if asked:
+    if interrupted:
         await stores.create_run(thread_id, graph_id=graph_id, options={"input": {"value": 1, "log": ["given"]}})
         assert (await execute_next(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL
     return thread_id
 
 
 async def _request(stores: Stores, thread_id: str, request: Request) -> Request:
-    """The request, with `EACH` replaced by answers that name the thread's interrupts."""
-    if request.get("command", {}).get("resume") is not EACH:
+    """The request, in which `ANSWER_EACH` is replaced by answers to all interrupts of the thread."""
+    if request.get("command", {}).get("resume") is not ANSWER_EACH:
         return request
     thread = await stores.threads.get(thread_id)
     ids = [item["id"] for items in thread.interrupts.values() for item in items]
-    return request | {"command": {"resume": {ident: f"answer {number}" for number, ident in enumerate(ids)}}}
+    return request | {
+        "command": {"resume": {interrupt_id: f"answer {number}" for number, interrupt_id in enumerate(ids)}}
+    }
 
 
-async def _check(stores: Stores, graphs: Registry, graph_id: str, request: Request, *, asked: bool) -> None:
-    """Whatever group was the last to land: the same end as without a death."""
-    thread_id = await _prepared(stores, graphs, graph_id, asked)
-    calm = await stores.create_run(thread_id, graph_id=graph_id, options=await _request(stores, thread_id, request))
+async def _check(stores: Stores, graphs: Registry, graph_id: str, request: Request, *, interrupted: bool) -> None:
+    """Compares a run without a crash with runs whose worker crashes after 0, 1, 2, ... write groups: they end in the
+    same way, no interrupt is streamed twice, and no state that is in a checkpoint is streamed twice."""
+    thread_id = await _prepare_thread(stores, graphs, graph_id, interrupted)
+    undisturbed = await stores.create_run(
+        thread_id, graph_id=graph_id, options=await _request(stores, thread_id, request)
+    )
     expected = await _outcome(stores, await execute_next(stores, graphs), thread_id)
-    states = shown(await stores.log_of(calm))
+    states = streamed_states(await stores.log_of(undisturbed))
     for groups in range(100):
-        thread_id = await _prepared(stores, graphs, graph_id, asked)
-        made = await stores.create_run(thread_id, graph_id=graph_id, options=await _request(stores, thread_id, request))
+        thread_id = await _prepare_thread(stores, graphs, graph_id, interrupted)
+        run = await stores.create_run(thread_id, graph_id=graph_id, options=await _request(stores, thread_id, request))
         if not await crash_after(stores, graphs, await stores.claim_one(), groups):
             return
-        was_kept = await kept(stores, made)
-        came = await _outcome(stores, await execute_next(stores, graphs), thread_id)
-        assert came == expected, f"after {groups} groups"
-        log = await stores.log_of(made)
-        questions = [event.block.partition(b"id: ")[0] for event in log if b"__interrupt__" in event.block]
-        assert len(questions) == len(set(questions)), f"asked twice after {groups} groups"
-        seen = Counter(shown(log))
-        assert set(seen) == set(states), f"after {groups} groups"
+        in_checkpoints = await checkpointed_states(stores, run)
+        outcome = await _outcome(stores, await execute_next(stores, graphs), thread_id)
+        assert outcome == expected, f"after {groups} groups"
+        log = await stores.log_of(run)
+        interrupts = [event.block.partition(b"id: ")[0] for event in log if b"__interrupt__" in event.block]
+        assert len(interrupts) == len(set(interrupts)), f"an interrupt is streamed twice after {groups} groups"
+        counts = Counter(streamed_states(log))
+        assert set(counts) == set(states), f"after {groups} groups"
         for state in states:
-            twice = seen[state] > states.count(state)
-            assert not (twice and any(one in state for one in was_kept)), f"after {groups} groups"
-    raise AssertionError("never ended")
+            repeated = counts[state] > states.count(state)
+            assert not (repeated and any(values in state for values in in_checkpoints)), f"after {groups} groups"
+    raise AssertionError("the run sends more than 100 write groups")
 
 
 @pytest.mark.parametrize("durability", DURABILITIES)
 @pytest.mark.parametrize("kind", PLAIN)
-async def test_a_death_changes_nothing_of_a_fresh_run(
+async def test_a_crash_does_not_change_the_outcome_of_a_first_run(
     stores: Stores, graphs: Registry, kind: str, durability: str
 ) -> None:
     graph_id, request = PLAIN[kind]
-    await _check(stores, graphs, graph_id, request | {"durability": durability}, asked=False)
+    await _check(stores, graphs, graph_id, request | {"durability": durability}, interrupted=False)
 
 
 @pytest.mark.parametrize("durability", DURABILITIES)
 @pytest.mark.parametrize("kind", ANSWERS)
-async def test_a_death_changes_nothing_of_a_run_that_goes_on(
+async def test_a_crash_does_not_change_the_outcome_of_a_continuing_run(
     stores: Stores, graphs: Registry, kind: str, durability: str
 ) -> None:
     graph_id, request = ANSWERS[kind]
-    await _check(stores, graphs, graph_id, request | {"durability": durability}, asked=True)
+    await _check(stores, graphs, graph_id, request | {"durability": durability}, interrupted=True)
 
 
-async def test_a_death_does_not_answer_a_second_question_with_the_first_answer(
-    stores: Stores, graphs: Registry
-) -> None:
-    await _check(stores, graphs, "talk", {"command": {"resume": "a"}, "input": None}, asked=True)
+async def test_after_a_crash_an_answer_is_not_used_for_a_second_interrupt(stores: Stores, graphs: Registry) -> None:
+    await _check(stores, graphs, "talk", {"command": {"resume": "a"}, "input": None}, interrupted=True)
 
 
 @pytest.mark.parametrize("durability", DURABILITIES)
 @pytest.mark.parametrize("graph_id", ["ask", "talk", "inner_talk", "talks"])
-async def test_a_death_does_not_answer_a_later_question_with_an_answer_that_named_an_earlier_one(
+async def test_after_a_crash_an_answer_is_used_only_for_the_interrupt_that_it_names(
     stores: Stores, graphs: Registry, graph_id: str, durability: str
 ) -> None:
-    request = {"command": {"resume": EACH}, "input": None, "durability": durability}
-    await _check(stores, graphs, graph_id, request, asked=True)
+    request = {"command": {"resume": ANSWER_EACH}, "input": None, "durability": durability}
+    await _check(stores, graphs, graph_id, request, interrupted=True)
 
 
 async def test_a_run_that_is_cancelled_between_two_attempts_executes_nothing(stores: Stores, graphs: Registry) -> None:

@@ -1,4 +1,4 @@
-"""RunScripts that promise to be harmless when repeated: the second time changes nothing."""
+"""Repeatable scripts change nothing when they are called repeated with the same arguments."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ Call = Callable[[Stores, Run], Awaitable[Any]]
 
 
 async def _settle(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.run_settle(settlement(run).arguments(run, 1, [("values", "f", "")]), [_count(stores)])
+    return await stores.scripts.run_settle(
+        settlement(run).arguments(run, 1, [("values", "f", "")]), [increment(stores)]
+    )
 
 
 async def _rollback(stores: Stores, run: Run) -> Any:
     return await stores.scripts.run_settle(
-        settlement(run, Phase.CANCELLED, rollback=True).arguments(run, 1), [_count(stores)]
+        settlement(run, Phase.CANCELLED, rollback=True).arguments(run, 1), [increment(stores)]
     )
 
 
-async def _asks(stores: Stores, run: Run) -> Any:
+async def _settle_waiting(stores: Stores, run: Run) -> Any:
     return await stores.scripts.run_settle(
-        settlement(run, Phase.WAITING_FOR_APPROVAL).arguments(run, 1), [_count(stores)]
+        settlement(run, Phase.WAITING_FOR_APPROVAL).arguments(run, 1), [increment(stores)]
     )
 
 
 async def _release(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.run_release(handover(run).arguments(run, 1, [("values", "f", "")]), [_count(stores)])
+    return await stores.scripts.run_release(handover(run).arguments(run, 1, [("values", "f", "")]), [increment(stores)])
 
 
 async def _apply(stores: Stores, run: Run, seq: int = 1) -> Any:
     entries = [("values", b"f")]
-    return await stores.scripts.run_apply(run.run_id, run.incarnation, run.attempt, seq, entries, [_count(stores)])
+    return await stores.scripts.run_apply(run.run_id, run.incarnation, run.attempt, seq, entries, [increment(stores)])
 
 
 async def _reap(stores: Stores, run: Run) -> Any:
@@ -47,7 +49,7 @@ async def _reap(stores: Stores, run: Run) -> Any:
 
 async def _cancel(stores: Stores, run: Run) -> Any:
     return await stores.scripts.run_cancel(
-        run.run_id, run.thread_id, action="interrupt", cause="why", reason=None, event_ttl_s=TTL_S
+        run.run_id, run.thread_id, action="interrupt", cause="a test", reason=None, event_ttl_s=TTL_S
     )
 
 
@@ -55,14 +57,14 @@ async def _delete_thread(stores: Stores, run: Run) -> Any:
     return await stores.thread_scripts.delete(run.thread_id)
 
 
-def _count(stores: Stores) -> tuple[str, str]:
+def increment(stores: Stores) -> tuple[str, str]:
     return "INCR", f"{stores.keys.prefix}:count"
 
 
 CALLS: dict[str, Call] = {
     "settle": _settle,
     "settle with rollback": _rollback,
-    "settle, waiting": _asks,
+    "settle, waiting": _settle_waiting,
     "release": _release,
     "apply": _apply,
     "reap": _reap,
@@ -72,31 +74,30 @@ CALLS: dict[str, Call] = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("behind", [False, True], ids=["alone", "with a run behind"])
-async def test_a_repeated_script_changes_nothing(stores: Stores, call: str, behind: bool) -> None:
-    run = await stores.create_run(thread_id := await stores.create_thread())
-    held = await stores.claim_one()
-    if behind:
+@pytest.mark.parametrize("with_queued_run", [False, True], ids=["alone", "with a queued run"])
+async def test_a_repeated_script_changes_nothing(stores: Stores, call: str, with_queued_run: bool) -> None:
+    await stores.create_run(thread_id := await stores.create_thread())
+    run = await stores.claim_one()
+    if with_queued_run:
         await stores.create_run(thread_id)
     before = await stores.dump()
-    await CALLS[call](stores, held)
+    await CALLS[call](stores, run)
     once = await stores.dump()
     assert once != before
     for _ in range(3):
-        await CALLS[call](stores, held)
+        await CALLS[call](stores, run)
     assert await stores.dump() == once
-    assert run.run_id == held.run_id
 
 
 @pytest.mark.parametrize("strategy", ["enqueue", "interrupt", "rollback", "reject"])
-async def test_creating_the_same_run_again_is_one_run(stores: Stores, strategy: str) -> None:
+async def test_creating_the_same_run_again_creates_one_run(stores: Stores, strategy: str) -> None:
     thread_id = await stores.create_thread()
     if strategy != "reject":
         await stores.create_run(thread_id)
-    new = new_run(thread_id, multitask_strategy=strategy, metadata={"a": 1})
-    first = await stores.create(new)
+    spec = new_run(thread_id, multitask_strategy=strategy, metadata={"a": 1})
+    created = await stores.create(spec)
     once = await stores.dump()
-    assert await stores.create(new) == first
+    assert await stores.create(spec) == created
     assert await stores.dump() == once
 
 
@@ -108,25 +109,25 @@ async def test_cancelling_a_pending_run_again_changes_nothing(stores: Stores) ->
     assert await stores.dump() == once
 
 
-async def test_creating_the_same_thread_again_is_no_conflict_for_the_same_request(stores: Stores) -> None:
+async def test_creating_a_thread_again_returns_the_token_of_the_first_request(stores: Stores) -> None:
     run = new_run("0" * 36)
-    first = await stores.thread_scripts.create(run.identity.thread_id, {"a": "1"}, "token")
-    again = await stores.thread_scripts.create(run.identity.thread_id, {"a": "1"}, "token", members=["a"])
-    assert not isinstance(first, LeftoversExist)
-    assert first[0] == "ok"
-    assert again == ("exists", [b"token", b"1"])
-    assert dict(zip(first[1][::2], first[1][1::2], strict=True))[b"m:a"] == b"1"
+    created = await stores.thread_scripts.create(run.identity.thread_id, {"a": "1"}, "token")
+    repeated = await stores.thread_scripts.create(run.identity.thread_id, {"a": "1"}, "token", members=["a"])
+    assert not isinstance(created, LeftoversExist)
+    assert created[0] == "ok"
+    assert repeated == ("exists", [b"token", b"1"])
+    assert dict(zip(created[1][::2], created[1][1::2], strict=True))[b"m:a"] == b"1"
 
 
-async def test_a_group_that_was_applied_with_a_lost_answer_is_not_applied_by_settle_either(stores: Stores) -> None:
+async def test_a_settle_does_not_apply_a_group_again_whose_reply_was_lost(stores: Stores) -> None:
     await stores.create_run()
-    held = await stores.claim_one()
-    await _apply(stores, held)
-    await stores.scripts.run_settle(settlement(held).arguments(held, 1), [_count(stores)])
+    run = await stores.claim_one()
+    await _apply(stores, run)
+    await stores.scripts.run_settle(settlement(run).arguments(run, 1), [increment(stores)])
     assert await stores.pipeline.send("GET", f"{stores.keys.prefix}:count") == b"1"
 
 
-async def test_a_group_of_an_old_attempt_changes_nothing(stores: Stores) -> None:
+async def test_a_write_group_of_an_old_attempt_changes_nothing(stores: Stores) -> None:
     await stores.create_run()
     old = await stores.claim_one()
     await stores.reap()
@@ -139,7 +140,7 @@ async def test_a_group_of_an_old_attempt_changes_nothing(stores: Stores) -> None
     assert RunScripts.applied(await _apply(stores, new)) == Applied()
 
 
-async def test_a_group_that_comes_too_early_changes_nothing_and_an_older_one_counts_once(stores: Stores) -> None:
+async def test_a_write_group_is_applied_once_and_only_after_its_predecessor(stores: Stores) -> None:
     await stores.create_run()
     run = await stores.claim_one()
     before = await stores.dump()

@@ -1,4 +1,4 @@
-"""A worker dies in the middle of a superstep: what its finished tasks produced is in the log once, in every mode."""
+"""When a worker crashes within a superstep, the log has the events of each finished task once, in every stream mode."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ from tests.runs.executions import CrashingScripts, crash_after, execute_next, ex
 MODES = ["values", "updates", "tasks", "debug", "checkpoints", "custom"]
 SHAPES = ["reports", "inner_reports", "calls_reports"]
 REPORTS = 4
+ENDLESS = "the run sends more than 100 write groups"
 
 
 def results(log: list[Event]) -> Iterator[str]:
-    """Each thing that must come once: results by task, updates and custom events by report, checkpoints by id."""
+    """A text for each event that must occur once: results by task, updates and custom events by report, checkpoints by
+    id."""
     for event in log:
-        mode, _, place = event.name.partition("|")
+        mode, _, namespace = event.name.partition("|")
         data = orjson.loads(event.data)
         if mode == "debug":
             mode, data = f"debug {data['type']}", data["payload"]
@@ -35,37 +37,43 @@ def results(log: list[Event]) -> Iterator[str]:
             yield f"{mode} {data['name']} {data['id']}"
         elif mode == "updates":
             assert "__metadata__" not in data
-            yield f"updates {place.split(':')[0]} {event.data.decode()}"
+            yield f"updates {namespace.split(':')[0]} {event.data.decode()}"
         elif mode == "custom":
             yield f"custom {event.data.decode()}"
         elif mode in ("checkpoints", "debug checkpoint"):
             yield f"{mode} {data['config']['configurable']['checkpoint_id']}"
 
 
-def names(found: Iterator[str]) -> Counter[str]:
-    """How many there are of each, without the ids, which differ between runs."""
+def count_without_ids(texts: Iterator[str]) -> Counter[str]:
+    """How often each of `results` occurs, without ids, which differ between runs."""
     with_ids = ("tasks", "debug", "checkpoints")
-    return Counter(result.rpartition(" ")[0] if result.startswith(with_ids) else result for result in found)
+    return Counter(text.rpartition(" ")[0] if text.startswith(with_ids) else text for text in texts)
 
 
-async def _made(stores: Stores, graphs: Registry, graph_id: str, modes: list[str], durability: str = "async") -> Run:
-    given = {"value": 1, "log": ["given"]}
-    kwargs = {"input": given, "stream_mode": modes, "subgraphs": True, "durability": durability}
+async def _create_run(
+    stores: Stores, graphs: Registry, graph_id: str, modes: list[str], durability: str = "async"
+) -> Run:
+    kwargs = {
+        "input": {"value": 1, "log": ["given"]},
+        "stream_mode": modes,
+        "subgraphs": True,
+        "durability": durability,
+    }
     return await stores.create_run(graph_id=graph_id, options=kwargs)
 
 
-def _open(graphs: Registry, run: Run) -> None:
+def _open_gate(graphs: Registry, run: Run) -> None:
     gates: Any = graphs.attribute("./graphs.py:gates")
     gates[run.thread_id].set()
 
 
-async def _calm(
+async def _count_without_crash(
     stores: Stores, graphs: Registry, graph_id: str, modes: list[str], limits: SendLimits = DEFAULT_LIMITS
 ) -> Counter[str]:
-    run = await _made(stores, graphs, graph_id, modes)
-    _open(graphs, run)
+    run = await _create_run(stores, graphs, graph_id, modes)
+    _open_gate(graphs, run)
     assert (await execute_next(stores, graphs, limits=limits)).phase is Phase.COMPLETED
-    return names(results(await stores.log_of(run)))
+    return count_without_ids(results(await stores.log_of(run)))
 
 
 @pytest.mark.parametrize(
@@ -74,24 +82,25 @@ async def _calm(
     ids=str,
 )
 @pytest.mark.parametrize("graph_id", SHAPES)
-async def test_a_death_while_one_task_is_left_repeats_nothing_of_the_others(
+async def test_a_crash_during_the_last_task_of_a_superstep_repeats_no_other_task(
     stores: Stores, graphs: Registry, eventually: Eventually, graph_id: str, modes: list[str], durability: str
 ) -> None:
-    expected = await _calm(stores, graphs, graph_id, modes)
-    run = await _made(stores, graphs, graph_id, modes, durability)
+    expected = await _count_without_crash(stores, graphs, graph_id, modes)
+    run = await _create_run(stores, graphs, graph_id, modes, durability)
     scripts = CrashingScripts(stores)
     working = asyncio.create_task(execution_of(stores, graphs, await stores.claim_one(), scripts).execute())
 
     async def others_are_stored() -> bool:
-        held = [tuple_ async for tuple_ in stores.checkpointer.alist({"configurable": {"thread_id": run.thread_id}})]
-        texts = [str(value) for each in held for _, _, value in each.pending_writes or ()]
+        checkpoints = stores.checkpointer.alist({"configurable": {"thread_id": run.thread_id}})
+        writes = [write async for checkpoint in checkpoints for write in checkpoint.pending_writes or ()]
+        texts = [str(value) for _, _, value in writes]
         return all(any(f"report{n}" in text for text in texts) for n in range(REPORTS - 1)) or (
-            graph_id == "calls_reports" and sum(len(each.pending_writes or ()) for each in held) >= REPORTS - 1
+            graph_id == "calls_reports" and len(writes) >= REPORTS - 1
         )
 
     await eventually(others_are_stored)
     scripts.crash()
-    _open(graphs, run)
+    _open_gate(graphs, run)
     await working
     assert scripts.crashed
     await stores.reap()
@@ -99,64 +108,65 @@ async def test_a_death_while_one_task_is_left_repeats_nothing_of_the_others(
     effects: Any = graphs.attribute("./graphs.py:effects")
     assert [effects[run.thread_id][f"report{number}"] for number in range(REPORTS)] == [1, 1, 1, 2]
     log = await stores.log_of(run)
-    found = Counter(results(log))
-    again = {'custom {"reports":3}'}  # the task that had not finished says it again
-    assert {name: count for name, count in found.items() if count > 1 and name not in again} == {}
-    assert set(names(results(log))) == set(expected)
-    for name, count in names(results(log)).items():
-        assert count == expected[name] + (name in again), name
+    repeated = {'custom {"reports":3}'}  # the unfinished task is executed again
+    counts = Counter(results(log))
+    assert {text: count for text, count in counts.items() if count > 1 and text not in repeated} == {}
+    assert set(count_without_ids(results(log))) == set(expected)
+    for text, count in count_without_ids(results(log)).items():
+        assert count == expected[text] + (text in repeated), text
 
 
-LATE = SendLimits(delay_s=0)
-"""On a slow machine each timer is due in the next event loop iteration."""
+NO_DELAY = SendLimits(delay_s=0)
+"""Commands are sent in the next event loop iteration, as on a slow machine on which each timer is late."""
 
-PACES = {"": DEFAULT_LIMITS, "late": LATE, "late-and-full": replace(LATE, max_buffered_bytes=0)}
-"""`full`: large events make the reader of the stream wait after each."""
+LIMITS = {"": DEFAULT_LIMITS, "no-delay": NO_DELAY, "no-delay-no-buffer": replace(NO_DELAY, max_buffered_bytes=0)}
+"""`no-buffer`: the graph waits after each event until it is sent, as after large events."""
 
 
 @pytest.mark.parametrize(
-    ("graph_id", "pace"),
+    ("graph_id", "limits_name"),
     [
         *((graph_id, "") for graph_id in [*SHAPES, "fan", "wide", "calls_in_turn"]),
-        ("inner_reports", "late"),
-        *((graph_id, "late-and-full") for graph_id in ["inner_reports", "calls_reports", "calls_in_turn"]),
+        ("inner_reports", "no-delay"),
+        *((graph_id, "no-delay-no-buffer") for graph_id in ["inner_reports", "calls_reports", "calls_in_turn"]),
     ],
 )
 @pytest.mark.parametrize("durability", ["async", "sync"])
-async def test_whatever_landed_last_each_result_comes_once(
-    stores: Stores, graphs: Registry, graph_id: str, durability: str, pace: str
+async def test_after_a_crash_at_any_write_group_each_result_is_in_the_log_once(
+    stores: Stores, graphs: Registry, graph_id: str, durability: str, limits_name: str
 ) -> None:
-    limits = PACES[pace]
+    limits = LIMITS[limits_name]
     modes = [mode for mode in MODES if mode != "custom"]
-    expected = await _calm(stores, graphs, graph_id, modes, limits)
+    expected = await _count_without_crash(stores, graphs, graph_id, modes, limits)
     for groups in range(100):
-        run = await _made(stores, graphs, graph_id, modes, durability)
-        _open(graphs, run)
+        run = await _create_run(stores, graphs, graph_id, modes, durability)
+        _open_gate(graphs, run)
         if not await crash_after(stores, graphs, await stores.claim_one(), groups, limits=limits):
             break
         assert (await execute_next(stores, graphs, limits=limits)).phase is Phase.COMPLETED
         log = await stores.log_of(run)
-        found = names(results(log))
-        assert expected - found == Counter(), f"after {groups} groups"
-        if limits.max_buffered_bytes:  # else a task's events may be stored before its result
-            twice = {
-                name for name, count in Counter(results(log)).items() if count > 1 and not name.startswith("updates")
+        counts = count_without_ids(results(log))
+        assert expected - counts == Counter(), f"after {groups} groups"
+        if limits.max_buffered_bytes:  # without a buffer, events of a task may be stored before its result
+            repeated = {
+                text for text, count in Counter(results(log)).items() if count > 1 and not text.startswith("updates")
             }
-            assert twice == set(), f"after {groups} groups"
-            assert found == expected, f"after {groups} groups"
+            assert repeated == set(), f"after {groups} groups"
+            assert counts == expected, f"after {groups} groups"
     else:
-        raise AssertionError("never ended")
+        raise AssertionError(ENDLESS)
 
 
 async def _half_answered(stores: Stores, graphs: Registry) -> tuple[str, str, str]:
-    """A thread in which one of two parallel nodes has its answer, its latest checkpoint, and the other interrupt."""
+    """Creates a thread in which one of two parallel interrupts is answered. Returns the ids of the thread, its latest
+    checkpoint and the other interrupt."""
     thread_id = await stores.create_thread()
     await stores.create_run(thread_id, graph_id="asks", options={"input": {"value": 1}})
     assert (await execute_next(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL
-    asked = await stores.checkpointer.latest(thread_id)
-    assert asked is not None
-    writes = asked.pending_writes or ()
-    first, second = (one.id for _, channel, value in writes if channel == "__interrupt__" for one in value)
+    interrupted = await stores.checkpointer.latest(thread_id)
+    assert interrupted is not None
+    writes = interrupted.pending_writes or ()
+    first, second = (each.id for _, channel, value in writes if channel == "__interrupt__" for each in value)
     await stores.create_run(thread_id, graph_id="asks", options={"command": {"resume": {first: "yes"}}})
     assert (await execute_next(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL
     latest = await stores.checkpointer.latest(thread_id)
@@ -165,7 +175,9 @@ async def _half_answered(stores: Stores, graphs: Registry) -> tuple[str, str, st
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["at a checkpoint", "at the latest"])
-async def test_what_another_run_had_finished_is_replayed_once(stores: Stores, graphs: Registry, named: bool) -> None:
+async def test_a_task_that_an_earlier_run_finished_is_streamed_once(
+    stores: Stores, graphs: Registry, named: bool
+) -> None:
     for groups in range(100):
         thread_id, checkpoint_id, interrupt_id = await _half_answered(stores, graphs)
         kwargs = {"command": {"resume": {interrupt_id: "yes"}}, "stream_mode": MODES}
@@ -178,64 +190,66 @@ async def test_what_another_run_had_finished_is_replayed_once(stores: Stores, gr
         finished = [node for update in updates for node in update if node != "__metadata__"]
         assert sorted(finished) == ["end", "left", "right"], f"after {groups} groups"
     else:
-        raise AssertionError("never ended")
+        raise AssertionError(ENDLESS)
 
 
-def said(log: list[Event]) -> Counter[str]:
-    """What models have streamed, word by word, and the ends of the nodes that called them, as LangChain's events."""
-    found = Counter[str]()
+def model_output(log: list[Event]) -> Counter[str]:
+    """How often each word of a model and each end of a node `report` (a LangChain event) is in a log."""
+    counts = Counter[str]()
     for event in log:
         data = orjson.loads(event.data)
         if event.name.startswith("messages") and data[0]["content"].strip():
-            found[f"message {data[0]['content']}"] += 1
+            counts[f"message {data[0]['content']}"] += 1
         elif event.name.startswith("events") and data["event"] == "on_chain_end" and data["name"] == "report":
-            found[f"end {data['data']['output']['log'][0]}"] += 1
-    return found
+            counts[f"end {data['data']['output']['log'][0]}"] += 1
+    return counts
 
 
 @pytest.mark.parametrize("durability", ["async", "sync"])
 @pytest.mark.parametrize("mode", ["messages-tuple", "events"])
-async def test_whatever_landed_last_nothing_is_lost_of_what_models_said(
+async def test_after_a_crash_at_any_write_group_no_output_of_a_model_is_lost(
     stores: Stores, graphs: Registry, mode: str, durability: str
 ) -> None:
     modes = ["values", mode]
-    run = await _made(stores, graphs, "models_report", modes)
-    assert (await execute_next(stores, graphs, limits=LATE)).phase is Phase.COMPLETED
-    expected = said(await stores.log_of(run))
+    run = await _create_run(stores, graphs, "models_report", modes)
+    assert (await execute_next(stores, graphs, limits=NO_DELAY)).phase is Phase.COMPLETED
+    expected = model_output(await stores.log_of(run))
     assert expected.total() == REPORTS * (1 if mode == "events" else 4)  # 4 words
     for groups in range(100):
-        run = await _made(stores, graphs, "models_report", modes, durability)
-        if not await crash_after(stores, graphs, await stores.claim_one(), groups, limits=LATE):
+        run = await _create_run(stores, graphs, "models_report", modes, durability)
+        if not await crash_after(stores, graphs, await stores.claim_one(), groups, limits=NO_DELAY):
             break
-        assert (await execute_next(stores, graphs, limits=LATE)).phase is Phase.COMPLETED
-        assert expected - said(await stores.log_of(run)) == Counter(), f"after {groups} groups"
+        assert (await execute_next(stores, graphs, limits=NO_DELAY)).phase is Phase.COMPLETED
+        assert expected - model_output(await stores.log_of(run)) == Counter(), f"after {groups} groups"
     else:
-        raise AssertionError("never ended")
+        raise AssertionError(ENDLESS)
 
 
 async def test_tasks_that_are_executed_again_at_an_older_checkpoint_are_announced_again(
     stores: Stores, graphs: Registry
 ) -> None:
-    """Their results are stored there already, by the run that gave the first answer."""
-    first = await _made(stores, graphs, "ask", ["tasks"])
+    """The run that first answered the interrupt stored their results at this checkpoint."""
+    first = await _create_run(stores, graphs, "ask", ["tasks"])
     await execute_next(stores, graphs)
     answer: dict[str, Any] = {"input": None, "command": {"resume": "yes"}, "stream_mode": ["tasks"]}
     await stores.create_run(first.thread_id, graph_id="ask", options=answer)
     assert (await execute_next(stores, graphs)).phase is Phase.COMPLETED
-    held = stores.checkpointer.alist({"configurable": {"thread_id": first.thread_id, "checkpoint_ns": ""}})
-    (older,) = [found.checkpoint["id"] async for found in held if found.metadata["step"] == 1]
+    config: Any = {"configurable": {"thread_id": first.thread_id, "checkpoint_ns": ""}}
+    (older,) = [each.checkpoint["id"] async for each in stores.checkpointer.alist(config) if each.metadata["step"] == 1]
     kwargs = answer | {"checkpoint": {"checkpoint_id": older, "checkpoint_ns": ""}}
     for groups in range(100):
         await stores.create_run(first.thread_id, graph_id="ask")
-        assert (await execute_next(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL, "else the answer is refused"
+        assert (await execute_next(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL, (
+            "without an interrupt the answer is rejected"
+        )
         run = await stores.create_run(first.thread_id, graph_id="ask", options=kwargs)
         if not await crash_after(stores, graphs, await stores.claim_one(), groups):
             break
         assert (await execute_next(stores, graphs)).phase is Phase.COMPLETED
         log = await stores.log_of(run)
-        begins = max(number for number, event in enumerate(log) if event.name == "metadata")
-        tasks = [orjson.loads(event.data) for event in log[begins:] if event.name == "tasks"]
+        start = max(index for index, event in enumerate(log) if event.name == "metadata")
+        tasks = [orjson.loads(event.data) for event in log[start:] if event.name == "tasks"]
         executed = {task["id"] for task in tasks if "result" in task}
         assert executed <= {task["id"] for task in tasks if "triggers" in task}, f"after {groups} groups"
     else:
-        raise AssertionError("never ended")
+        raise AssertionError(ENDLESS)

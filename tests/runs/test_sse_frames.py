@@ -1,4 +1,4 @@
-"""The bytes of server-sent events: Python and the scripts build the same ones."""
+"""Python and the scripts encode server-sent events to the same bytes."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def test_the_parts_of_a_block_can_be_read(data: bytes) -> None:
     assert frame_of(block) == encode_frame("updates|child:1", data)
 
 
-def test_a_name_stays_on_its_line() -> None:
+def test_line_breaks_in_an_event_name_are_replaced() -> None:
     assert event_name("values|a\r\nevent: end") == "values|a��event: end"

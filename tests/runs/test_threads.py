@@ -1,4 +1,4 @@
-"""Whole threads: copies, times to live, states that were written from outside a run."""
+"""Copies of threads, their time to live, and state writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from tests.runs.conftest import Stores
 
 
 @pytest.mark.parametrize("metadata", [None, {"owner": "bob"}, {}])
-async def test_metadata_of_a_copy_stands_in_for_the_source(stores: Stores, metadata: dict[str, str] | None) -> None:
+async def test_given_metadata_replaces_the_metadata_of_the_source_in_a_copy(
+    stores: Stores, metadata: dict[str, str] | None
+) -> None:
     source = new_id()
     await stores.threads.create_or_get(source, {"owner": "ann", "secret": "of ann"})
     copy = await stores.threads.copy(source, new_id(), token="t", metadata=metadata)
@@ -22,7 +24,7 @@ async def test_metadata_of_a_copy_stands_in_for_the_source(stores: Stores, metad
 
 
 @pytest.mark.parametrize("minutes", [60, 0.1, 43_200.25, 1_234_567])
-async def test_the_minutes_of_a_thread_are_what_was_given(stores: Stores, minutes: float) -> None:
+async def test_the_time_to_live_of_a_thread_is_stored_exactly(stores: Stores, minutes: float) -> None:
     ttl = ThreadTtl(minutes, "keep_latest")
     thread, _ = await stores.threads.create_or_get(new_id(), {}, ttl=ttl)
     assert thread.ttl is not None
@@ -34,18 +36,17 @@ async def test_the_minutes_of_a_thread_are_what_was_given(stores: Stores, minute
     assert int(now[0]) + minutes * 60 - 30 < int(expires_us) / 1e6 < int(now[0]) + minutes * 60 + 30
 
 
-async def test_busy_threads_do_not_keep_the_sweep_from_those_behind_them(stores: Stores) -> None:
-    sweeps = stores.thread_scripts
+async def test_busy_threads_do_not_block_the_retention_of_later_threads(stores: Stores) -> None:
     busy, idle = [(await stores.threads.create_or_get(new_id(), {}, ttl=ThreadTtl(60)))[0].thread_id for _ in range(2)]
     await stores.create_run(busy)
     for thread_id, due_ms in ((busy, 1), (idle, 2)):
         await stores.pipeline.send("ZADD", stores.keys.threads_due, "XX", due_ms, thread_id)
-    swept = [await sweeps.sweep(1) for _ in range(2)]
-    assert [(each.deleted, each.busy) for each in swept] == [([], 1), ([idle], 0)]
+    rounds = [await stores.thread_scripts.sweep(1) for _ in range(2)]
+    assert [(each.deleted, each.busy) for each in rounds] == [([], 1), ([idle], 0)]
     assert await stores.pipeline.send("ZRANGE", stores.keys.threads_due, 0, -1) == [busy.encode()]
 
 
-async def test_the_newest_states_from_outside_are_kept_for_followers(
+async def test_the_latest_state_writes_are_stored_for_followers(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scripts, "MAX_STATE_WRITES", 3)
@@ -54,5 +55,5 @@ async def test_the_newest_states_from_outside_are_kept_for_followers(
     for checkpoint_id in written:
         for _ in range(2):  # a script that is repeated stores the state once
             await stores.thread_scripts.patch(thread_id, {}, state="idle", checkpoint_id=checkpoint_id, event_ttl_s=60)
-    kept = await stores.pipeline.send("ZRANGE", stores.keys.thread_states(thread_id), 0, -1)
-    assert [member.decode().partition(":")[2] for member in kept] == written[-3:]
+    stored = await stores.pipeline.send("ZRANGE", stores.keys.thread_states(thread_id), 0, -1)
+    assert [member.decode().partition(":")[2] for member in stored] == written[-3:]

@@ -1,4 +1,4 @@
-"""Redis behind TLS: whose certificates are accepted, and what is said where a handshake fails."""
+"""Redis behind TLS: which certificates are accepted, and the errors of a failed handshake."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def certificate(tmp_path: Path) -> Certificate:
 
 @pytest.fixture
 async def tls_url(valkey_url: str, certificate: Certificate) -> AsyncIterator[str]:
-    """The session's Valkey behind TLS."""
+    """The URL of a TLS proxy before the session's Valkey."""
     async with TcpProxy(Path(valkey_url.removeprefix("unix://")), certificate.server()) as proxy:
         yield proxy.url
 
@@ -38,51 +38,53 @@ async def ping(url: str) -> Any:
         await pipeline.close()
 
 
-async def test_a_certificate_is_checked_by_default(tls_url: str) -> None:
+async def test_a_certificate_is_verified_by_default(tls_url: str) -> None:
     with pytest.raises(UntrustedCertificate, match="SLIPWAY_REDIS_TLS_VERIFY=0"):
         await ping(Settings.load({"REDIS_URL": tls_url}).redis)
 
 
-async def test_a_process_that_starts_does_not_wait_for_a_better_certificate(tls_url: str) -> None:
+async def test_a_start_fails_at_once_when_the_certificate_is_not_trusted(tls_url: str) -> None:
     with pytest.raises(ConfigError, match="SLIPWAY_REDIS_CA_FILE"):
         await problem_with(tls_url)
 
 
-async def test_any_certificate_is_accepted_when_the_settings_say_so(tls_url: str) -> None:
+async def test_any_certificate_is_accepted_without_redis_tls_verify(tls_url: str) -> None:
     assert await ping(Settings.load({"REDIS_URL": tls_url, "SLIPWAY_REDIS_TLS_VERIFY": "0"}).redis) == b"PONG"
 
 
-async def test_one_authority_is_trusted_where_its_file_is_named(tls_url: str, certificate: Certificate) -> None:
+async def test_the_authority_in_redis_ca_file_is_trusted(tls_url: str, certificate: Certificate) -> None:
     settings = Settings.load({"REDIS_URL": tls_url, "SLIPWAY_REDIS_CA_FILE": str(certificate.file)})
     assert await ping(settings.redis) == b"PONG"
     with pytest.raises(UntrustedCertificate):
         await ping(settings.redis.replace("127.0.0.1", "localhost"))
 
 
-def test_what_the_address_says_itself_stays(certificate: Certificate) -> None:
-    own = "rediss://host?ssl_cert_reqs=none"
-    assert Settings.load({"REDIS_URL": own, "SLIPWAY_REDIS_TLS_VERIFY": "0"}).redis == own
+def test_tls_options_of_the_address_have_precedence(certificate: Certificate) -> None:
+    url = "rediss://host?ssl_cert_reqs=none"
+    assert Settings.load({"REDIS_URL": url, "SLIPWAY_REDIS_TLS_VERIFY": "0"}).redis == url
     plain = Settings.load({"REDIS_URL": "redis://host", "SLIPWAY_REDIS_TLS_VERIFY": "0"})
     assert plain.redis == "redis://host"
 
 
 @pytest.mark.slow
-async def test_tls_spoken_to_a_server_without_it(valkey_url: str) -> None:
+async def test_a_tls_handshake_with_a_server_without_tls_names_the_fix(valkey_url: str) -> None:
     async with TcpProxy(Path(valkey_url.removeprefix("unix://"))) as proxy:
         with pytest.raises(StoreUnavailable, match=r"not speak TLS.* redis://"):
             await ping(proxy.url.replace("redis:", "rediss:"))
 
 
-async def test_a_server_with_tls_spoken_to_without_it(tls_url: str) -> None:
+async def test_a_plain_connection_to_a_server_with_tls_names_the_fix(tls_url: str) -> None:
     with pytest.raises(StoreUnavailable, match=r"only TLS \(rediss://\)"):
         await ping(tls_url.replace("rediss:", "redis:"))
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "No such file"), ("no certificate", "no certificates in PEM")])
-def test_a_file_of_authorities_that_is_none(tmp_path: Path, content: str | None, said: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "expected"), [(None, "No such file"), ("not a certificate", "no certificates in PEM")]
+)
+def test_a_wrong_redis_ca_file_is_an_error(tmp_path: Path, content: str | None, expected: str) -> None:
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_text(content)
     settings = Settings.load({"REDIS_URL": "rediss://host", "SLIPWAY_REDIS_CA_FILE": str(file)})
-    with pytest.raises(ConfigError, match=f"SLIPWAY_REDIS_CA_FILE: .*{said}"):
+    with pytest.raises(ConfigError, match=f"SLIPWAY_REDIS_CA_FILE: .*{expected}"):
         Address(settings.redis)

@@ -17,39 +17,39 @@ class Rounds(TypedDict, total=False):
     until: int
 
 
-class Told(TypedDict, total=False):
-    """What a node found in its config."""
+class NodeConfig(TypedDict, total=False):
+    """The config that a node received."""
 
-    found: dict[str, Any]
+    node_config: dict[str, Any]
 
 
-def tell(state: Told, config: RunnableConfig) -> Told:
-    """What this config says."""
-    chosen = {name: config["configurable"].get(name) for name in ("tone", "size")}
+def report_config(state: NodeConfig, config: RunnableConfig) -> NodeConfig:
+    """Returns those members of its config that the tests compare."""
+    configurable = {name: config["configurable"].get(name) for name in ("tone", "size")}
     metadata = {name: config["metadata"].get(name) for name in ("team", "level")}
     tags = [tag for tag in config["tags"] if not tag.startswith("seq:")]
-    facts = {"tags": tags, "metadata": metadata, "configurable": chosen}
-    return {"found": facts | {"max_concurrency": config.get("max_concurrency")}}
+    members = {"tags": tags, "metadata": metadata, "configurable": configurable}
+    return {"node_config": members | {"max_concurrency": config.get("max_concurrency")}}
 
 
 def make_loop_of_four() -> Graph:
-    """The same by a factory."""
+    """A factory of the same graph as `loop_of_four`."""
     return endless.with_config({"recursion_limit": 4})
 
 
 endless: Graph = (
     StateGraph(Rounds)
-    .add_node("turn", lambda state: {"value": state["value"] + 1})
-    .add_edge(START, "turn")
-    .add_conditional_edges("turn", lambda state: "turn" if state["value"] < state.get("until", 10**9) else END)
+    .add_node("count", lambda state: {"value": state["value"] + 1})
+    .add_edge(START, "count")
+    .add_conditional_edges("count", lambda state: "count" if state["value"] < state.get("until", 10**9) else END)
     .compile()
 )
 loop_of_four = endless.with_config({"recursion_limit": 4})
 generous_loop = endless.with_config({"recursion_limit": 9_999})
 bound = (
-    StateGraph(Told)
-    .add_node("tell", tell)
-    .add_edge(START, "tell")
+    StateGraph(NodeConfig)
+    .add_node("report_config", report_config)
+    .add_edge(START, "report_config")
     .compile()
     .with_config(
         {

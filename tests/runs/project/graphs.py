@@ -1,4 +1,4 @@
-"""Graphs whose effects are counted outside of them."""
+"""Graphs whose nodes count how often they do their work."""
 
 import asyncio
 import operator
@@ -17,17 +17,17 @@ from langgraph.types import RetryPolicy, Send, interrupt
 from slipway.graphs.interface import Graph
 
 effects: defaultdict[str, Counter[str]] = defaultdict(Counter)
-"""Thread id to how often each node has done its work."""
+"""Thread id to how often each node did its work."""
 
 REPORTS = 4
-"""Tasks that `reports` has side by side."""
+"""The number of parallel tasks of `reports`."""
 
 gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
-"""Thread id to what opens the gate of a node that waits."""
+"""Thread id to the event that a node of the thread waits for."""
 
 
 class State(TypedDict, total=False):
-    """What all of them share."""
+    """`until` is the number of rounds of a loop, `size` the bytes that each round adds to `log`."""
 
     value: int
     until: int
@@ -36,19 +36,19 @@ class State(TypedDict, total=False):
     answers: Annotated[list[Any], operator.add]
 
 
-def _did(config: RunnableConfig, node: str) -> dict[str, Any]:
+def _count_effect(config: RunnableConfig, node: str) -> dict[str, Any]:
     effects[config["configurable"]["thread_id"]][node] += 1
     return {"log": [node]}
 
 
 def _step(node: str) -> Any:
     async def work(state: State, config: RunnableConfig) -> dict[str, Any]:
-        return _did(config, node) | {"value": state.get("value", 0) + 1}
+        return _count_effect(config, node) | {"value": state.get("value", 0) + 1}
 
     return work
 
 
-def _row(**nodes: Any) -> Graph:
+def _sequence(**nodes: Any) -> Graph:
     builder, before = StateGraph(State), START
     for name, node in nodes.items():
         builder.add_node(name, node)
@@ -58,97 +58,97 @@ def _row(**nodes: Any) -> Graph:
 
 
 async def ask_once(state: State, config: RunnableConfig) -> dict[str, Any]:
-    """Asks, then works."""
+    """Interrupts, then does its work."""
     answer = interrupt("how much?")
-    return _did(config, "ask") | {"answers": [answer]}
+    return _count_effect(config, "ask") | {"answers": [answer]}
 
 
 async def ask_twice(state: State, config: RunnableConfig) -> dict[str, Any]:
-    """Asks two things, one after the other."""
+    """Interrupts twice, one after the other."""
     answers = [interrupt("first?"), interrupt("second?")]
-    return _did(config, "twice") | {"answers": answers}
+    return _count_effect(config, "twice") | {"answers": answers}
 
 
 async def turn(state: State, config: RunnableConfig) -> dict[str, Any]:
-    """One round of a loop, with a payload of `size` bytes."""
-    return _did(config, "turn") | {"value": state.get("value", 0) + 1, "log": ["x" * state.get("size", 1)]}
+    """One round of a loop; adds `size` bytes to the state."""
+    return _count_effect(config, "turn") | {"value": state.get("value", 0) + 1, "log": ["x" * state.get("size", 1)]}
 
 
 async def wait_at_gate(state: State, config: RunnableConfig) -> dict[str, Any]:
-    """Until the test opens the gate."""
+    """Waits until the test opens the gate of the thread."""
     await gates[config["configurable"]["thread_id"]].wait()
-    return _did(config, "gate")
+    return _count_effect(config, "gate")
 
 
-def sleep_hard(state: State, config: RunnableConfig) -> dict[str, Any]:
-    """A sync node that sleeps, as people write them."""
+def block_thread(state: State, config: RunnableConfig) -> dict[str, Any]:
+    """A sync node that blocks its thread for `value` ms."""
     time.sleep(state["value"] / 1000)
-    return _did(config, "block")
+    return _count_effect(config, "block")
 
 
-async def spin_hard(state: State, config: RunnableConfig) -> dict[str, Any]:
-    """An async node that never gives way."""
+async def block_event_loop(state: State, config: RunnableConfig) -> dict[str, Any]:
+    """An async node that blocks the event loop for `value` ms."""
     until = time.monotonic() + state["value"] / 1000
     while time.monotonic() < until:
         pass
-    return _did(config, "spin")
+    return _count_effect(config, "spin")
 
 
 async def fail(state: State, config: RunnableConfig) -> dict[str, Any]:
     """Always fails."""
-    _did(config, "fail")
+    _count_effect(config, "fail")
     raise ConnectionError("not today")
 
 
 async def stumble(state: State, config: RunnableConfig) -> dict[str, Any]:
-    """Fails twice each time before it succeeds."""
-    if _did(config, "stumble") and effects[config["configurable"]["thread_id"]]["stumble"] % 3:
+    """Fails twice before it succeeds, each time that it is executed."""
+    if _count_effect(config, "stumble") and effects[config["configurable"]["thread_id"]]["stumble"] % 3:
         raise ConnectionError("not yet")
     return {}
 
 
 async def branch(state: State, config: RunnableConfig) -> dict[str, Any]:
-    """One of many in parallel."""
+    """One of several parallel tasks."""
     effects[config["configurable"]["thread_id"]][f"branch{state['value']}"] += 1
     return {"log": [f"branch{state['value']}"]}
 
 
 def spread(state: State) -> list[Send]:
-    """To five at once."""
+    """Five parallel tasks."""
     return [Send("branch", {"value": number}) for number in range(5)]
 
 
 def spread_widely(state: State) -> list[Send]:
-    """To `value` at once."""
+    """`value` - 1 parallel tasks."""
     return [Send("branch", {"value": number}) for number in range(state["value"] - 1)]
 
 
 @task
 async def square(number: int, config: RunnableConfig) -> int:
-    """Work that is called."""
-    _did(config, "square")
+    """A task that an entrypoint or a node calls."""
+    _count_effect(config, "square")
     return number * number
 
 
 @entrypoint()
-async def calls_at_once(given: dict[str, int]) -> dict[str, Any]:
-    """Calls one task `value` times at the same time."""
-    return {"value": sum(await asyncio.gather(*(square(number) for number in range(given["value"]))))}
+async def calls_at_once(input: dict[str, int]) -> dict[str, Any]:
+    """Calls one task `value` times in parallel."""
+    return {"value": sum(await asyncio.gather(*(square(number) for number in range(input["value"]))))}
 
 
 @entrypoint()
-async def calls_in_turn(given: dict[str, int]) -> dict[str, Any]:
+async def calls_in_turn(input: dict[str, int]) -> dict[str, Any]:
     """Calls one task `value` times, one after the other."""
-    return {"value": sum([await square(number) for number in range(given["value"])])}
+    return {"value": sum([await square(number) for number in range(input["value"])])}
 
 
 async def call_in_turn(state: State) -> dict[str, Any]:
-    """A node that calls a task of its own name."""
+    """A node that calls a task with the name of the node."""
     return {"value": sum([await square(number) for number in range(state["value"])])}
 
 
 def _chat() -> Graph:
-    """Asks in a loop for ever."""
+    """Interrupts in an endless loop."""
     builder = StateGraph(State).add_node("turn", ask_once).add_edge(START, "turn")
     return builder.add_edge("turn", "turn").compile()
 
@@ -160,7 +160,7 @@ def _wide() -> Graph:
 
 
 async def report(state: State, config: RunnableConfig) -> dict[str, Any]:
-    """One of many in parallel, which says so. The last waits for its gate."""
+    """One of `REPORTS` parallel tasks; streams its number as a custom event. The last one waits at the gate."""
     number, thread_id = state["value"], config["configurable"]["thread_id"]
     get_stream_writer()({"reports": number})
     if number == REPORTS - 1:
@@ -170,14 +170,14 @@ async def report(state: State, config: RunnableConfig) -> dict[str, Any]:
 
 
 async def report_by_model(state: State, config: RunnableConfig) -> dict[str, Any]:
-    """One of many in parallel, whose model streams what it says."""
+    """One of `REPORTS` parallel tasks; streams the output of a model."""
     model = GenericFakeChatModel(messages=iter([AIMessage(f"report {state['value']} is done")]))
     answer = await model.ainvoke("Report.", config)
     return {"log": [answer.text]}
 
 
 def spread_reports(state: State) -> list[Send]:
-    """To all of them."""
+    """All `REPORTS` parallel tasks."""
     return [Send("report", {"value": number}) for number in range(REPORTS)]
 
 
@@ -189,14 +189,14 @@ def _reports(node: Any = report) -> Graph:
 
 @task
 async def report_called(number: int, config: RunnableConfig) -> int:
-    """A report that is called."""
+    """A report as a task that an entrypoint calls."""
     await report({"value": number}, config)
     return number
 
 
 @entrypoint()
-async def calls_reports(given: dict[str, int]) -> dict[str, Any]:
-    """Calls all of them at once."""
+async def calls_reports(input: dict[str, int]) -> dict[str, Any]:
+    """Calls all reports in parallel."""
     return {"value": sum(await asyncio.gather(*(report_called(number) for number in range(REPORTS))))}
 
 
@@ -218,32 +218,32 @@ def _fan() -> Graph:
     return builder.add_edge("branch", "end").compile()
 
 
-steps = _row(one=_step("one"), two=_step("two"), three=_step("three"))
-ask = _row(one=_step("one"), ask=ask_once, two=_step("two"))
+steps = _sequence(one=_step("one"), two=_step("two"), three=_step("three"))
+ask = _sequence(one=_step("one"), ask=ask_once, two=_step("two"))
 reports = _reports()
-inner_reports = _row(before=_step("before"), inner=_reports(), after=_step("after"))
-models_report = _row(before=_step("before"), inner=_reports(report_by_model), after=_step("after"))
+inner_reports = _sequence(before=_step("before"), inner=_reports(), after=_step("after"))
+models_report = _sequence(before=_step("before"), inner=_reports(report_by_model), after=_step("after"))
 chat = _chat()
 wide = _wide()
-namesake = _row(square=call_in_turn, end=_step("end"))
-gateless = _row(only=_step("only"))
-stops_at_end = _row(one=_step("one"), three=_step("three"))
+namesake = _sequence(square=call_in_turn, end=_step("end"))
+gateless = _sequence(only=_step("only"))
+stops_at_end = _sequence(one=_step("one"), three=_step("three"))
 stops_at_end.interrupt_after_nodes = ["three"]
-_stops_inside = _row(last=_step("last"))
+_stops_inside = _sequence(last=_step("last"))
 _stops_inside.interrupt_after_nodes = ["last"]
-inner_stop = _row(inner=_stops_inside)
+inner_stop = _sequence(inner=_stops_inside)
 asks = _asks()
 loop = _loop()
 fan = _fan()
-block = _row(one=_step("one"), block=sleep_hard, two=_step("two"))
-spin = _row(one=_step("one"), spin=spin_hard, two=_step("two"))
-gate = _row(one=_step("one"), gate=wait_at_gate, two=_step("two"))
-talk = _row(one=_step("one"), twice=ask_twice, two=_step("two"))
-inner_talk = _row(one=_step("one"), inner=_row(twice=ask_twice), two=_step("two"))
+block = _sequence(one=_step("one"), block=block_thread, two=_step("two"))
+spin = _sequence(one=_step("one"), spin=block_event_loop, two=_step("two"))
+gate = _sequence(one=_step("one"), gate=wait_at_gate, two=_step("two"))
+talk = _sequence(one=_step("one"), twice=ask_twice, two=_step("two"))
+inner_talk = _sequence(one=_step("one"), inner=_sequence(twice=ask_twice), two=_step("two"))
 
 
 def _talks() -> Any:
-    """Two who ask at once, each two things."""
+    """Two parallel nodes that interrupt twice each."""
     builder = StateGraph(State)
     for name in ("left", "right"):
         builder.add_node(name, ask_twice)
@@ -252,20 +252,20 @@ def _talks() -> Any:
 
 
 talks = _talks()
-AT_ONCE = RetryPolicy(0.001, 1, jitter=False, max_attempts=20)
+RETRY_AT_ONCE = RetryPolicy(0.001, 1, jitter=False, max_attempts=20)
 
 
 def _flaky() -> StateGraph[State]:
-    return StateGraph(State).add_node("fail", fail, retry_policy=AT_ONCE)
+    return StateGraph(State).add_node("fail", fail, retry_policy=RETRY_AT_ONCE)
 
 
 def _stumbles() -> Graph:
-    """Fails twice, asks, and so on for ever."""
-    builder = StateGraph(State).add_node("stumble", stumble, retry_policy=AT_ONCE).add_node("ask", ask_once)
+    """An endless loop of a node that fails twice and a node that interrupts."""
+    builder = StateGraph(State).add_node("stumble", stumble, retry_policy=RETRY_AT_ONCE).add_node("ask", ask_once)
     builder.add_edge(START, "stumble").add_edge("stumble", "ask")
     return builder.add_edge("ask", "stumble").compile()
 
 
 flaky = _flaky().add_node("one", _step("one")).add_edge(START, "one").add_edge("one", "fail").compile()
-inner_flaky = _row(inner=_flaky().add_edge(START, "fail").compile())
+inner_flaky = _sequence(inner=_flaky().add_edge(START, "fail").compile())
 stumbles = _stumbles()

@@ -1,4 +1,4 @@
-"""Exceptions that do not let themselves be described, and graphs that raise them in every place."""
+"""Exceptions and objects that raise when Slipway reads or encodes them, and graphs that raise or store them."""
 
 import asyncio
 import operator
@@ -21,11 +21,11 @@ from slipway.errors import Fenced, RunFailure
 from slipway.graphs.interface import Graph
 
 effects: defaultdict[str, Counter[str]] = defaultdict(Counter)
-"""Thread id to how often each node has done its work."""
+"""Thread id to how often each node did its work."""
 
 
 class State(TypedDict, total=False):
-    """Which exception to raise."""
+    """`kind` names the exception to raise."""
 
     kind: str
     log: Annotated[list[str], operator.add]
@@ -40,95 +40,95 @@ def _exits(*_: Any) -> Any:
 
 
 class StrRaises(Exception):
-    """No text."""
+    """Its text cannot be read."""
 
     __str__ = __repr__ = _raises
 
 
 class StrExits(Exception):
-    """A text that ends the process."""
+    """Reading its text raises SystemExit."""
 
     __str__ = __repr__ = _exits
 
 
 class StrIsNone(Exception):
-    """A text that is none."""
+    """Its text is None."""
 
     __str__ = lambda self: None  # type: ignore[assignment,return-value]  # noqa: E731
 
 
 class StrNeverEnds(Exception):
-    """A text that contains itself."""
+    """Reading its text recurses without end."""
 
     def __str__(self) -> str:
         return f"{self}"
 
 
 class Text(str):
-    """A text that is more than one."""
+    """A subclass of `str` whose methods raise."""
 
     __str__ = __format__ = __getitem__ = __len__ = __add__ = encode = replace = _raises  # type: ignore[assignment]
 
 
 class StrIsStrange(Exception):
-    """A text of an own class."""
+    """Its text is of a hostile subclass of `str`."""
 
     def __str__(self) -> str:
         return Text("strange")
 
 
 class Compares(Exception):
-    """Nothing can be done with it."""
+    """It cannot be compared, hashed or pickled."""
 
     __eq__ = __ne__ = __hash__ = __lt__ = __getstate__ = __reduce__ = __reduce_ex__ = _raises
 
 
 class ClassRaises(Exception):
-    """Asked for its class, it raises."""
+    """Reading `__class__` raises."""
 
     __class__ = property(_raises)
 
 
 class ClassLies(Exception):
-    """It says that it is another."""
+    """`__class__` is another class."""
 
     __class__ = property(lambda self: Fenced)
 
 
 class AttributesRaise(Exception):
-    """Nothing can be read of it."""
+    """Reading any attribute raises."""
 
     def __getattribute__(self, name: str) -> Any:
         raise ZeroDivisionError(name)
 
 
 class NotesRaise(Exception):
-    """Asked for notes, it raises."""
+    """Reading its notes raises."""
 
     __notes__ = property(_raises)
 
 
 class CausesRaise(Exception):
-    """Asked for its causes, it raises."""
+    """Reading its causes raises."""
 
     __cause__ = __context__ = __traceback__ = __suppress_context__ = property(_raises)
 
 
-class _Liar(type):
+class _HostileMeta(type):
     __name__ = __doc__ = property(_raises)
     __eq__ = __hash__ = __repr__ = __str__ = _raises
 
 
-def _of_a_liar() -> Any:
-    return _Liar("OfALiar", (Exception,), {})
+def _hostile_class() -> Any:
+    return _HostileMeta("ClassOfHostileMeta", (Exception,), {})
 
 
-class OwnFence(Fenced):
-    """Looks like one of the server's own."""
+class FencedSubclass(Fenced):
+    """A subclass of an exception of Slipway."""
 
 
 class Cyclic(Exception):
-    """Is its own cause."""
+    """It is the cause of its own cause."""
 
     def __init__(self) -> None:
         super().__init__("cyclic")
@@ -137,7 +137,7 @@ class Cyclic(Exception):
 
 
 class LongChain(Exception):
-    """Has a thousand causes."""
+    """It has a chain of a thousand causes."""
 
     def __init__(self) -> None:
         super().__init__("long")
@@ -148,19 +148,19 @@ class LongChain(Exception):
 
 
 class Coded(RunFailure):
-    """One whose code raises."""
+    """A RunFailure whose code cannot be read."""
 
     code = property(_raises)
 
 
 class UnknownInterruptError(Exception):
-    """Has the name of one of LangGraph's."""
+    """It has the name of an exception of LangGraph."""
 
     pending_ids = property(_raises)
 
 
 class Bare(BaseException):
-    """No `Exception` at all."""
+    """A BaseException that is not an Exception."""
 
 
 KINDS: dict[str, Callable[[], BaseException]] = {
@@ -175,8 +175,8 @@ KINDS: dict[str, Callable[[], BaseException]] = {
     "AttributesRaise": AttributesRaise,
     "NotesRaise": NotesRaise,
     "CausesRaise": CausesRaise,
-    "OfALiar": lambda: _of_a_liar()("a liar's"),
-    "OwnFence": lambda: OwnFence("mine"),
+    "ClassOfHostileMeta": lambda: _hostile_class()("hostile"),
+    "FencedSubclass": lambda: FencedSubclass("mine"),
     "Fenced": lambda: Fenced("no"),
     "GraphDrained": lambda: GraphDrained("no"),
     "Coded": lambda: Coded("coded"),
@@ -199,25 +199,25 @@ KINDS: dict[str, Callable[[], BaseException]] = {
 
 
 class Unreadable:
-    """No exception, but as bad."""
+    """An object that cannot be read, compared or pickled."""
 
     __str__ = __repr__ = __eq__ = __hash__ = __iter__ = __getstate__ = __reduce_ex__ = _raises
 
 
 class Exits(Unreadable):
-    """Ends the process when it is looked at."""
+    """Encoding it raises SystemExit."""
 
     __str__ = model_dump = dict = __getstate__ = _exits
 
 
 class ClasslessObject:
-    """Asked for its class, it raises."""
+    """Reading `__class__` raises."""
 
     __class__ = property(_raises)
 
 
 class Endless(dict[str, Any]):
-    """Contains itself."""
+    """A dict that contains itself."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -225,12 +225,12 @@ class Endless(dict[str, Any]):
 
 
 class BadModel(BaseModel):
-    """A model that does not let itself be written down."""
+    """A model whose serializer raises SystemExit."""
 
     value: int = 1
 
     @model_serializer
-    def _written(self) -> Any:
+    def _serialize(self) -> Any:
         raise SystemExit(3)
 
 
@@ -252,20 +252,20 @@ def _raise(state: State, config: RunnableConfig) -> Any:
 
 
 async def raise_async(state: State, config: RunnableConfig) -> State:
-    """On the event loop."""
+    """Raises on the event loop."""
     await asyncio.sleep(0)
     _raise(state, config)
     return {}
 
 
 def raise_sync(state: State, config: RunnableConfig) -> State:
-    """In a thread."""
+    """Raises in a thread."""
     _raise(state, config)
     return {}
 
 
 async def cancel_itself(state: State, config: RunnableConfig) -> State:
-    """Cancels the task in which it runs, and waits for that or returns before it comes."""
+    """Cancels its own asyncio task. Kind `waits` then awaits, so that the cancellation arrives in the node."""
     effects[config["configurable"]["thread_id"]]["cancel"] += 1
     current = asyncio.current_task()
     assert current is not None
@@ -276,12 +276,12 @@ async def cancel_itself(state: State, config: RunnableConfig) -> State:
 
 
 async def other(state: State) -> State:
-    """Something beside it."""
+    """A node in parallel to the one that raises."""
     return {"log": ["other"]}
 
 
 async def start(state: State) -> State:
-    """So that it is not the input's fault."""
+    """A first superstep, so that the error does not look like one of the input."""
     return {"log": ["start"]}
 
 
@@ -295,30 +295,30 @@ def _graph(node: Any, *, beside: bool = False, **how: Any) -> Graph:
 
 @task
 async def cancel_called(state: State, config: RunnableConfig) -> None:
-    """Called by another."""
+    """A task that cancels itself."""
     await cancel_itself(state, config)
 
 
 @entrypoint()
-async def cancel_in_task(given: State) -> None:
+async def cancel_in_task(input: State) -> None:
     """Calls a task that cancels itself."""
-    await cancel_called(given)
+    await cancel_called(input)
 
 
 @task
 async def raise_called(state: State, config: RunnableConfig) -> None:
-    """Called by another."""
+    """A task that raises."""
     _raise(state, config)
 
 
 @entrypoint()
-async def raise_in_task(given: State) -> None:
+async def raise_in_task(input: State) -> None:
     """Calls a task that raises."""
-    await raise_called(given)
+    await raise_called(input)
 
 
 async def raise_in_own_task(state: State, config: RunnableConfig) -> State:
-    """In a task that the node made itself."""
+    """Raises in an asyncio task that the node creates."""
     await asyncio.gather(asyncio.create_task(raise_async(state, config)), asyncio.sleep(0))
     return {}
 
@@ -329,7 +329,7 @@ async def _raise_in_async_edge(state: State, config: RunnableConfig) -> Any:
 
 
 async def slow(state: State) -> State:
-    """Something beside it that is still running when the other raises."""
+    """A parallel node that is still running when the edge raises."""
     await asyncio.sleep(0.2)
     return {}
 
@@ -348,19 +348,19 @@ def _reduce(old: list[str], new: list[str]) -> list[str]:
 
 
 class Reduced(TypedDict, total=False):
-    """A channel whose reducer raises what it holds."""
+    """A channel whose reducer raises the exception that the channel names."""
 
     kind: str
     names: Annotated[list[str], _reduce]
 
 
 async def name(state: Reduced, config: RunnableConfig) -> Reduced:
-    """Writes what is raised."""
+    """Writes the name of the exception."""
     return {"names": [state["kind"]]}
 
 
 async def name_other(state: Reduced, config: RunnableConfig) -> Reduced:
-    """Sets it off."""
+    """Makes the reducer raise."""
     effects[config["configurable"]["thread_id"]]["raise"] += 1
     return {"names": ["other"]}
 
@@ -370,31 +370,31 @@ def _in_reducer() -> Graph:
     return builder.add_edge(START, "name").add_edge("name", "other").compile()
 
 
-class Held(TypedDict, total=False):
-    """Anything."""
+class ObjectState(TypedDict, total=False):
+    """`kind` names an object, `log` the channel to which the node writes it."""
 
     kind: str
     log: list[str]
-    held: Any
+    object: Any
     messages: Annotated[list[AnyMessage], add_messages]
 
 
-async def hold(state: Held, config: RunnableConfig) -> Held:
-    """Puts an object where the input says."""
-    effects[config["configurable"]["thread_id"]]["hold"] += 1
-    thing, place = OBJECTS[state["kind"]](), state["log"][0]
-    if place == "custom":
-        get_stream_writer()(thing)
-    elif place == "interrupt":
-        interrupt(thing)
-    elif place == "message":
-        return {"messages": [AIMessage("hi", additional_kwargs={"thing": thing})]}
+async def write_object(state: ObjectState, config: RunnableConfig) -> ObjectState:
+    """Writes an object to the channel that the input names."""
+    effects[config["configurable"]["thread_id"]]["write"] += 1
+    hostile_object, channel = OBJECTS[state["kind"]](), state["log"][0]
+    if channel == "custom":
+        get_stream_writer()(hostile_object)
+    elif channel == "interrupt":
+        interrupt(hostile_object)
+    elif channel == "message":
+        return {"messages": [AIMessage("hi", additional_kwargs={"object": hostile_object})]}
     else:
-        return {"held": thing}
+        return {"object": hostile_object}
     return {}
 
 
-holds = StateGraph(Held).add_node("hold", hold).add_edge(START, "hold").compile()
+writes_object = StateGraph(ObjectState).add_node("write", write_object).add_edge(START, "write").compile()
 alone = _graph(raise_async)
 in_thread = _graph(raise_sync)
 beside = _graph(raise_async, beside=True)
@@ -406,11 +406,11 @@ class CancelsItself(Runnable[State, State]):
     """A node that LangGraph awaits in the task of the superstep."""
 
     def invoke(self, input: State, config: RunnableConfig | None = None, **kwargs: Any) -> State:
-        """Never used: graphs are executed on the event loop."""
+        """Never called: graphs are executed on the event loop."""
         raise NotImplementedError
 
     async def ainvoke(self, input: State, config: RunnableConfig | None = None, **kwargs: Any) -> State:
-        """As the function."""
+        """Cancels the task of the superstep."""
         assert config is not None
         return await cancel_itself(input, config)
 
