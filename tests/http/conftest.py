@@ -1,4 +1,4 @@
-"""The real application on a real socket, with real stores; a worker where a test asks for one."""
+"""The application under uvicorn on a real socket, its clients, and a worker in the process of the test."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PING_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A web process, as its clients and its operator see it."""
+    """A running web process: its URL, its application and its services."""
 
     url: str
     app: Starlette
@@ -55,7 +55,7 @@ async def served(settings: Settings, graphs: Registry) -> AsyncIterator[Served]:
 
 @asynccontextmanager
 async def serving(settings: Settings, graphs: Registry, *, dev: bool = False) -> AsyncIterator[Served]:
-    """The application under uvicorn, until the block is left; `dev` as `slipway dev` has it."""
+    """Runs the application under uvicorn for the duration of the block; with `dev` as `slipway dev` does."""
     opened: list[Services] = []
 
     @asynccontextmanager
@@ -67,36 +67,36 @@ async def serving(settings: Settings, graphs: Registry, *, dev: bool = False) ->
     extensions = await load_extensions(read(settings.config), graphs.attribute)
     app = create_app(opener, settings, extensions, dev=dev)
     config = Config(app, http="httptools", ws="websockets-sansio", lifespan="on", log_config=None, access_log=False)
-    # with the protocol named, asyncio sends each write at once; else answers wait 40 ms for an acknowledgement
-    server, listening = WebServer(config, app), socket.socket(proto=socket.IPPROTO_TCP)
-    listening.bind(("127.0.0.1", 0))
-    task = asyncio.create_task(server.serve([listening]))
+    # with the protocol named, asyncio sends each write at once; otherwise responses wait 40 ms for an acknowledgement
+    server, listener = WebServer(config, app), socket.socket(proto=socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    task = asyncio.create_task(server.serve([listener]))
     try:
         await wait_until(lambda: server.started or task.done())
         assert opened, "the application did not start"
-        yield Served(f"http://127.0.0.1:{listening.getsockname()[1]}", app, opened[0])
+        yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", app, opened[0])
     finally:
         server.should_exit = True
         await task
-        listening.close()
+        listener.close()
 
 
 @pytest.fixture
 async def client(served: Served) -> AsyncIterator[httpx.AsyncClient]:
-    """Plain HTTP."""
+    """An HTTP client of the application."""
     async with httpx.AsyncClient(base_url=served.url, timeout=10) as client:
         yield client
 
 
 @pytest.fixture
 async def sdk(served: Served) -> AsyncIterator[LangGraphClient]:
-    """The protocol's own client."""
+    """The SDK's client of the application."""
     async with get_client(url=served.url, api_key=None) as client:
         yield client
 
 
 @pytest.fixture
 async def worker(settings: Settings, graphs: Registry) -> AsyncIterator[WorkerProcess]:
-    """A worker, in this process."""
+    """A worker in the process of the test."""
     async with working(settings, graphs) as (process, _):
         yield process

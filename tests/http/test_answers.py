@@ -1,4 +1,4 @@
-"""Errors as clients get them: the status, the headers and what the body says besides the sentence."""
+"""Responses for errors (status, headers and members of the body), for pages of a list, and for selected fields."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from slipway.errors import (
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "told"),
+    ("error", "status", "members"),
     [
         (InvalidRequest("limit", "is wrong"), 422, {"code": "request.invalid", "field": "limit"}),
         (
@@ -40,17 +40,17 @@ from slipway.errors import (
         (Conflict("answered", answered_by="7"), 409, {"code": "conflict", "answered_by": "7"}),
         (TooLarge("no"), 413, {"code": "too_large"}),
         (AccessRefused(418, "no"), 418, {"code": "access.refused"}),
-        (StoreUnavailable("away"), 503, {"code": "store.unavailable"}),
+        (StoreUnavailable("no reply"), 503, {"code": "store.unavailable"}),
         (Overloaded(0.91234, 0.9, 5), 503, {"code": "overloaded", "memory_ratio": 0.9123, "limit": 0.9}),
         (GraphUnavailable("no"), 503, {"code": "graph.unavailable"}),
         (CeilingHit("state_bytes", 5, 6), 413, {"code": "ceiling.state_bytes", "limit": 5, "used": 6}),
     ],
 )
 def test_the_response_for_an_error_has_its_status_and_its_details(
-    error: SlipwayError, status: int, told: dict[str, Any]
+    error: SlipwayError, status: int, members: dict[str, Any]
 ) -> None:
-    answer = error_response(error)
-    assert (answer.status_code, orjson.loads(answer.body)) == (status, {"detail": str(error)} | told)
+    response = error_response(error)
+    assert (response.status_code, orjson.loads(response.body)) == (status, {"detail": str(error)} | members)
 
 
 def test_a_response_503_has_a_retry_after_header_in_seconds() -> None:
@@ -66,17 +66,17 @@ def test_the_headers_of_an_error_of_the_auth_file_are_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("offset", "limit", "total", "following"),
+    ("offset", "limit", "total", "next_offset"),
     [(0, 2, 3, "2"), (2, 2, 3, None), (0, 3, 3, None), (3, 3, 6, None), (3, 2, 6, "5"), (0, 10, 0, None)],
 )
 def test_every_page_except_the_last_has_the_offset_of_the_next(
-    offset: int, limit: int, total: int, following: str | None
+    offset: int, limit: int, total: int, next_offset: str | None
 ) -> None:
     headers = paged([], offset=offset, limit=limit, total=total).headers
-    assert (headers.get("x-pagination-next"), headers["x-pagination-total"]) == (following, str(total))
+    assert (headers.get("x-pagination-next"), headers["x-pagination-total"]) == (next_offset, str(total))
 
 
 def test_only_selected_fields_are_returned() -> None:
-    shown: list[dict[str, Any]] = [{"a": 1, "b": None}, {"a": 2}]
-    assert selected(shown, None) == selected(shown, []) == shown
-    assert selected(shown, ["b", "a"]) == [{"b": None, "a": 1}, {"b": None, "a": 2}]
+    records: list[dict[str, Any]] = [{"a": 1, "b": None}, {"a": 2}]
+    assert selected(records, None) == selected(records, []) == records
+    assert selected(records, ["b", "a"]) == [{"b": None, "a": 1}, {"b": None, "a": 2}]

@@ -1,4 +1,4 @@
-"""What clients send is read leniently where it does no harm, and refused by the name of the field where it does."""
+"""Request bodies: defaults, accepted forms, and errors that name the wrong field."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ RUN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("model", "given", "defaults"),
+    ("model", "fields", "defaults"),
     [
         (RunBody, {"assistant_id": "a"}, RUN),
         (CronBody, {"assistant_id": "a", "schedule": "@daily"}, {"enabled": True, "on_run_completed": "delete"}),
@@ -74,9 +74,9 @@ RUN: dict[str, Any] = {
     ],
 )
 def test_absent_fields_have_the_defaults_of_the_protocol(
-    model: type[Body], given: dict[str, Any], defaults: dict[str, Any]
+    model: type[Body], fields: dict[str, Any], defaults: dict[str, Any]
 ) -> None:
-    body = validated(model, given)
+    body = validated(model, fields)
     assert {name: getattr(body, name) for name in defaults} == defaults
 
 
@@ -101,17 +101,17 @@ def test_numbers_and_lengths_at_their_bounds_are_accepted_and_beyond_them_reject
 
 
 def test_unknown_fields_are_ignored() -> None:
-    assert run_body(assistantId="x", whatever=[1]) == run_body()
+    assert run_body(assistantId="x", unknown=[1]) == run_body()
 
 
 def test_an_integer_may_be_sent_with_a_zero_fraction() -> None:
-    given = run_body(config={"recursion_limit": 100.0, "max_concurrency": 3.0}, after_seconds=5.0)
-    assert given == run_body(config={"recursion_limit": 100, "max_concurrency": 3}, after_seconds=5)
-    assert isinstance(given.config.public()["recursion_limit"], int)
+    body = run_body(config={"recursion_limit": 100.0, "max_concurrency": 3.0}, after_seconds=5.0)
+    assert body == run_body(config={"recursion_limit": 100, "max_concurrency": 3}, after_seconds=5)
+    assert isinstance(body.config.public()["recursion_limit"], int)
 
 
 @pytest.mark.parametrize(
-    ("fields", "path", "says"),
+    ("fields", "path", "text"),
     [
         ({"assistant_id": 3}, "assistant_id", "string"),
         ({"stream_mode": ["values", "vales"]}, "stream_mode[1]", "'messages-tuple'"),
@@ -137,12 +137,12 @@ def test_an_integer_may_be_sent_with_a_zero_fraction() -> None:
     ],
 )
 def test_the_error_of_an_invalid_field_names_the_field_and_the_fix(
-    fields: dict[str, Any], path: str, says: str
+    fields: dict[str, Any], path: str, text: str
 ) -> None:
-    with pytest.raises(InvalidRequest) as refused:
+    with pytest.raises(InvalidRequest) as rejected:
         run_body(**fields)
-    assert refused.value.field == path
-    assert says in str(refused.value)
+    assert rejected.value.field == path
+    assert text in str(rejected.value)
 
 
 def test_reserved_keys_are_removed_from_metadata_config_and_context() -> None:
@@ -166,8 +166,8 @@ def test_every_reserved_key_is_removed() -> None:
     mine = {"mine": 1}
     models: tuple[type[Any], ...] = (RunBody, ThreadBody, ThreadPatchBody, AssistantBody)
     for model in models:
-        given = {"assistant_id": CHECKPOINT, "graph_id": "g", "metadata": dict.fromkeys(metadata, "x") | mine}
-        assert validated(model, given).metadata == mine, model
+        fields = {"assistant_id": CHECKPOINT, "graph_id": "g", "metadata": dict.fromkeys(metadata, "x") | mine}
+        assert validated(model, fields).metadata == mine, model
     body = run_body(config={"configurable": dict.fromkeys(config, "x") | mine}, context=dict.fromkeys(config, "x"))
     assert (body.config.configurable, body.context) == (mine, {})
 
@@ -187,8 +187,8 @@ def test_durability_has_precedence_over_checkpoint_during(fields: dict[str, Any]
 
 def test_a_start_checkpoint_can_be_named_by_id_or_as_an_object() -> None:
     assert run_body(checkpoint_id=CHECKPOINT).start_from == {"checkpoint_id": CHECKPOINT}
-    given = {"checkpoint_id": CHECKPOINT, "checkpoint_ns": "", "checkpoint_map": None, "thread_id": "elsewhere"}
-    assert run_body(checkpoint=given).start_from == {"checkpoint_id": CHECKPOINT, "checkpoint_ns": ""}
+    checkpoint = {"checkpoint_id": CHECKPOINT, "checkpoint_ns": "", "checkpoint_map": None, "thread_id": "other"}
+    assert run_body(checkpoint=checkpoint).start_from == {"checkpoint_id": CHECKPOINT, "checkpoint_ns": ""}
     assert run_body(checkpoint={}).start_from is None
 
 
@@ -274,7 +274,7 @@ def test_any_fields_are_accepted_or_rejected_without_another_exception(fields: d
 
 
 def test_an_answer_by_the_event_protocol_becomes_a_run_body() -> None:
-    given = {
+    params = {
         "interrupt_id": "i1",
         "response": 7,
         "update": {"a": 1},
@@ -283,7 +283,7 @@ def test_an_answer_by_the_event_protocol_becomes_a_run_body() -> None:
         "metadata": {"m": 1},
         "strict_resume": True,
     }
-    run = validated(RunBody, validated(RespondParams, given).run("chat"))
+    run = validated(RunBody, validated(RespondParams, params).run("chat"))
     assert run == run_body(
         command={"resume": {"i1": 7}, "update": {"a": 1}, "goto": "next"},
         config={"tags": ["t"]},

@@ -1,4 +1,4 @@
-"""Whatever a graph keeps in its state comes out as JSON, and nothing makes the encoder raise."""
+"""Any value of a state is encoded as JSON; the encoder never raises."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Order(BaseModel):
     when: datetime
 
 
-class Unfriendly:
+class WithoutText:
     def __str__(self) -> str:
         raise RuntimeError("no")
 
@@ -72,7 +72,7 @@ Pair = namedtuple("Pair", ["left", "right"])
         ({"\ud800": "x\udfff"}, {"\ufffd": "x\ufffd"}),
         (Send("node", {"a": {1}}), {"node": "node", "arg": {"a": [1]}, "timeout": None}),
         (Interrupt("why?", "0" * 32), {"value": "why?", "id": "0" * 32, "response_schema": None}),
-        (Unfriendly(), "<Unfriendly>"),
+        (WithoutText(), "<WithoutText>"),
     ],
 )
 def test_values_of_every_type_are_encoded_as_json(value: Any, expected: Any) -> None:
@@ -87,10 +87,12 @@ def test_messages_are_encoded_as_in_langchain() -> None:
 
 
 def test_a_message_inside_a_model_is_encoded_with_all_its_fields() -> None:
-    class Turn(BaseModel):
+    class Exchange(BaseModel):
         reply: Any
 
-    reply = json.loads(dumps(Turn(reply=AIMessage("x", tool_calls=[{"name": "t", "args": {}, "id": "c"}]))))["reply"]
+    reply = json.loads(dumps(Exchange(reply=AIMessage("x", tool_calls=[{"name": "t", "args": {}, "id": "c"}]))))[
+        "reply"
+    ]
     assert reply["type"] == "ai"
     assert reply["tool_calls"][0]["name"] == "t"
 

@@ -1,4 +1,4 @@
-"""States of threads whose graph a factory makes: they are read and written with the graph that left them."""
+"""The state of a thread whose graph a factory builds is read and written with the graph of its last run."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 
 async def thread_of(sdk: Client, nodes: list[str], inside: Sequence[str] = (), *, by_request: bool = False) -> str:
-    """A thread that waits in the first of these nodes. The assistant says which they are, or the run's request."""
+    """A thread that waits at an interrupt in the first of these nodes, which the config of the assistant names or, with
+    `by_request`, the config of the run."""
     config = {"configurable": {"nodes": nodes, "inside": [*inside]}}
-    assistant = "made"
+    assistant = "built"
     if not by_request:
-        assistant = (await sdk.assistants.create("made", config=config))["assistant_id"]
+        assistant = (await sdk.assistants.create("built", config=config))["assistant_id"]
     thread = str((await sdk.threads.create())["thread_id"])
     await sdk.runs.wait(thread, assistant, input={"log": []}, config=config if by_request else None)
     assert (await sdk.threads.get(thread))["status"] == "interrupted"
     return thread
 
 
-def asked(state: Any) -> list[Any]:
-    """What the tasks of a state ask."""
+def interrupts_in(state: Any) -> list[Any]:
+    """The values of the interrupts of a state."""
     return [item["value"] for task in state["tasks"] for item in task["interrupts"]]
 
 
@@ -40,12 +41,12 @@ async def test_a_state_is_read_with_the_graph_of_its_run(sdk: Client, by_request
         thread = await thread_of(sdk, nodes, by_request=by_request)
         state = await sdk.threads.get_state(thread)
         assert state["next"] == nodes[:1]
-        assert asked(state) == [f"{nodes[0]}?"]
+        assert interrupts_in(state) == [f"{nodes[0]}?"]
         newest, first = await sdk.threads.get_history(thread)
-        assert (newest["next"], asked(newest)) == (state["next"], asked(state))
+        assert (newest["next"], interrupts_in(newest)) == (state["next"], interrupts_in(state))
         assert first["next"] == ["__start__"]
-        again = await sdk.threads.get_state(thread, checkpoint_id=newest["checkpoint"]["checkpoint_id"])
-        assert again["next"] == nodes[:1]
+        by_id = await sdk.threads.get_state(thread, checkpoint_id=newest["checkpoint"]["checkpoint_id"])
+        assert by_id["next"] == nodes[:1]
 
 
 @pytest.mark.parametrize("by_request", [False, True])
@@ -59,7 +60,7 @@ async def test_a_state_is_written_with_the_graph_of_its_run(sdk: Client, by_requ
 async def test_a_subgraph_is_read_with_the_graph_of_its_run(sdk: Client) -> None:
     thread = await thread_of(sdk, ["outer", "last"], inside=["outer"])
     (task,) = (await sdk.threads.get_state(thread, subgraphs=True))["tasks"]
-    assert (task["state"]["next"], asked(task["state"])) == (["within"], ["outer?"])
+    assert (task["state"]["next"], interrupts_in(task["state"])) == (["within"], ["outer?"])
     inside = task["state"]["checkpoint"]
     assert (await sdk.threads.get_state(thread, checkpoint=inside))["next"] == ["within"]
     newest = (await sdk.threads.get_history(thread, checkpoint=inside))[0]
@@ -68,8 +69,8 @@ async def test_a_subgraph_is_read_with_the_graph_of_its_run(sdk: Client) -> None
 
 async def test_a_copy_is_read_with_the_graph_of_the_last_run_of_its_source(sdk: Client) -> None:
     thread = await thread_of(sdk, ["one", "two"], by_request=True)
-    copied = (await sdk.threads.copy(thread))["thread_id"]
-    assert (await sdk.threads.get_state(copied))["next"] == ["one"]
+    copy = (await sdk.threads.copy(thread))["thread_id"]
+    assert (await sdk.threads.get_state(copy))["next"] == ["one"]
 
 
 async def test_a_state_is_read_with_the_config_of_the_assistant_after_the_run_was_deleted(sdk: Client) -> None:
@@ -84,15 +85,15 @@ async def test_a_state_is_read_with_the_config_of_the_assistant_after_the_run_wa
 async def test_a_delayed_run_does_not_change_the_graph_of_a_state(sdk: Client) -> None:
     thread = await thread_of(sdk, ["one", "two"])
     other = {"configurable": {"nodes": ["other"]}}
-    await sdk.runs.create(thread, "made", input={"log": []}, config=other, after_seconds=600)
+    await sdk.runs.create(thread, "built", input={"log": []}, config=other, after_seconds=600)
     assert (await sdk.threads.get_state(thread))["next"] == ["one"]
 
 
 async def test_a_state_write_evaluates_edges_with_the_config_of_the_run(sdk: Client) -> None:
     thread = str((await sdk.threads.create())["thread_id"])
-    right = {"configurable": {"way": "right"}}
-    answer = await sdk.runs.wait(thread, "way", input={"log": []}, config=right)
-    assert answer["log"] == ["begin", "right"]
+    right = {"configurable": {"branch": "right"}}
+    values = await sdk.runs.wait(thread, "branching", input={"log": []}, config=right)
+    assert values["log"] == ["begin", "right"]
     await sdk.threads.update_state(thread, {"log": ["again"]}, as_node="begin")
     assert (await sdk.threads.get_state(thread))["next"] == ["right"]
 
@@ -100,7 +101,7 @@ async def test_a_state_write_evaluates_edges_with_the_config_of_the_run(sdk: Cli
 async def test_a_run_of_another_graph_does_not_change_the_graph_of_a_state(sdk: Client) -> None:
     thread = await thread_of(sdk, ["one", "two"])
     await sdk.runs.wait(thread, "steps", input={"value": 1}, config={"configurable": {"nodes": ["other"]}})
-    await sdk.threads.update(thread, metadata={"graph_id": "made"})
+    await sdk.threads.update(thread, metadata={"graph_id": "built"})
     await sdk.threads.update_state(thread, {"log": ["written"]}, as_node="one")
     assert (await sdk.threads.get_state(thread))["next"] == ["two"]
 
@@ -111,11 +112,12 @@ async def test_a_factory_receives_the_ids_of_the_thread_whose_state_is_read(
     others = dict.fromkeys(("thread_id", "graph_id", "assistant_id"), "another")
     config = {"configurable": {"nodes": ["one"], "inside": [], **others}}
     thread = str((await sdk.threads.create())["thread_id"])
-    await sdk.runs.wait(thread, "made", input={"log": []}, config=config)
+    await sdk.runs.wait(thread, "built", input={"log": []}, config=config)
     services = served.services
     opener = ThreadGraphOpener(graphs, services.runs, services.checkpointer)
     configurable = (await opener.config(await services.threads.get(thread), None))["configurable"]
-    ids = {"thread_id": thread, "graph_id": "made", "assistant_id": (await sdk.assistants.get("made"))["assistant_id"]}
+    assistant_id = (await sdk.assistants.get("built"))["assistant_id"]
+    ids = {"thread_id": thread, "graph_id": "built", "assistant_id": assistant_id}
     assert configurable == {"nodes": ["one"], "inside": []} | ids
 
 
@@ -123,8 +125,8 @@ async def test_a_state_write_follows_the_latest_state_and_not_the_start_of_the_l
     thread = str((await sdk.threads.create())["thread_id"])
     await sdk.runs.wait(thread, "steps", input={"value": 1})
     first = (await sdk.threads.get_history(thread, limit=50))[-1]["checkpoint"]
-    began = {"configurable": {"checkpoint_id": first["checkpoint_id"]}}
-    await sdk.runs.wait(thread, "steps", input={"value": 10}, config=began)
+    from_first = {"configurable": {"checkpoint_id": first["checkpoint_id"]}}
+    await sdk.runs.wait(thread, "steps", input={"value": 10}, config=from_first)
     latest = await sdk.threads.get_state(thread)
     await sdk.threads.update_state(thread, {"value": 7}, as_node="one")
     written = await sdk.threads.get_state(thread)

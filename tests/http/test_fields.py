@@ -1,4 +1,4 @@
-"""Fields of responses whose values were measured on the reference server."""
+"""Fields of responses have the same values as on the reference server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.http.conftest import Served
 STEPS = {"assistant_id": "steps", "input": {"value": 1}}
 
 
-async def a_thread(client: httpx.AsyncClient, **body: Any) -> str:
+async def create_thread(client: httpx.AsyncClient, **body: Any) -> str:
     return str((await client.post("/threads", json=body)).json()["thread_id"])
 
 
@@ -27,26 +27,33 @@ async def test_a_runs_config_has_its_ids_and_its_metadata(client: httpx.AsyncCli
             json={"graph_id": "steps", "metadata": {"of": "assistant"}, "config": {"configurable": {"tone": "dry"}}},
         )
     ).json()["assistant_id"]
-    thread = await a_thread(client, metadata={"case": 7})
+    thread = await create_thread(client, metadata={"case": 7})
     body = {
         "assistant_id": assistant,
         "input": {"value": 1},
-        "metadata": {"asked": True},
+        "metadata": {"requested": True},
         "config": {"configurable": {"mine": 1}, "metadata": {"given": 1}, "recursion_limit": 50},
     }
     run = (await client.post(f"/threads/{thread}/runs", json=body)).json()
     ids = {"run_id": run["run_id"], "thread_id": thread, "graph_id": "steps", "assistant_id": assistant}
-    metadata = {"of": "assistant", "case": 7, "given": 1, "asked": True, "graph_id": "steps", "assistant_id": assistant}
+    metadata = {
+        "of": "assistant",
+        "case": 7,
+        "given": 1,
+        "requested": True,
+        "graph_id": "steps",
+        "assistant_id": assistant,
+    }
     config = run["kwargs"]["config"]
     assert config == {"recursion_limit": 50, "configurable": {"tone": "dry", "mine": 1} | ids, "metadata": metadata}
     assert run["metadata"] == metadata
     await client.get(f"/threads/{thread}/runs/{run['run_id']}/join")
-    now = (await client.get(f"/threads/{thread}/runs/{run['run_id']}")).json()["kwargs"]["config"]
-    assert now == config | {"metadata": metadata | {"run_attempt": 1}}
+    after = (await client.get(f"/threads/{thread}/runs/{run['run_id']}")).json()["kwargs"]["config"]
+    assert after == config | {"metadata": metadata | {"run_attempt": 1}}
 
 
 @pytest.mark.parametrize(
-    ("asked", "shown"),
+    ("fields", "members"),
     [
         ({"stream_mode": "updates"}, {"stream_mode": ["updates"]}),
         ({"stream_subgraphs": True}, {"subgraphs": True}),
@@ -63,17 +70,17 @@ async def test_a_runs_config_has_its_ids_and_its_metadata(client: httpx.AsyncCli
     ],
 )
 async def test_each_field_of_a_request_changes_its_own_member_of_kwargs(
-    client: httpx.AsyncClient, asked: dict[str, Any], shown: dict[str, Any]
+    client: httpx.AsyncClient, fields: dict[str, Any], members: dict[str, Any]
 ) -> None:
-    thread = await a_thread(client)
+    thread = await create_thread(client)
     plain, run = [
-        (await client.post(f"/threads/{thread}/runs", json=STEPS | body)).json()["kwargs"] for body in ({}, asked)
+        (await client.post(f"/threads/{thread}/runs", json=STEPS | body)).json()["kwargs"] for body in ({}, fields)
     ]
-    assert {name: run[name] for name in run if name != "config" and run[name] != plain[name]} == shown
+    assert {name: run[name] for name in run if name != "config" and run[name] != plain[name]} == members
 
 
 async def test_the_ids_in_configurable_are_those_of_the_run(client: httpx.AsyncClient) -> None:
-    thread = await a_thread(client)
+    thread = await create_thread(client)
     others = dict.fromkeys(("run_id", "thread_id", "graph_id", "assistant_id"), "another")
     body = STEPS | {"config": {"configurable": others | {"mine": 1}}}
     run = (await client.post(f"/threads/{thread}/runs", json=body)).json()
@@ -83,30 +90,27 @@ async def test_the_ids_in_configurable_are_those_of_the_run(client: httpx.AsyncC
 
 
 async def test_runs_can_be_listed_by_every_status(client: httpx.AsyncClient) -> None:
-    thread = await a_thread(client)
+    thread = await create_thread(client)
     for status in {"timeout", *STATUS.values()}:
-        answer = await client.get(f"/threads/{thread}/runs", params={"status": status})
-        assert (answer.status_code, answer.json()) == (200, []), status
+        response = await client.get(f"/threads/{thread}/runs", params={"status": status})
+        assert (response.status_code, response.json()) == (200, []), status
 
 
 async def test_metadata_of_the_request_has_precedence_over_config_thread_and_assistant(
     client: httpx.AsyncClient,
 ) -> None:
-    def said(who: str, *names: str) -> dict[str, str]:
-        return dict.fromkeys(names, who)
-
-    body = {"graph_id": "steps", "metadata": said("assistant", "a", "b", "c", "d")}
+    body = {"graph_id": "steps", "metadata": dict.fromkeys("abcd", "assistant")}
     assistant = (await client.post("/assistants", json=body)).json()["assistant_id"]
-    thread = await a_thread(client, metadata=said("thread", "b", "c", "d"))
-    asked = {"config": {"metadata": said("config", "c", "d")}, "metadata": said("request", "d")}
-    run = (await client.post(f"/threads/{thread}/runs", json={"assistant_id": assistant, "input": {}} | asked)).json()
-    shown = {name: run["metadata"][name] for name in "abcd"}
-    assert shown == {"a": "assistant", "b": "thread", "c": "config", "d": "request"}
+    thread = await create_thread(client, metadata=dict.fromkeys("bcd", "thread"))
+    request = {"config": {"metadata": dict.fromkeys("cd", "config")}, "metadata": {"d": "request"}}
+    run = (await client.post(f"/threads/{thread}/runs", json={"assistant_id": assistant, "input": {}} | request)).json()
+    metadata = {name: run["metadata"][name] for name in "abcd"}
+    assert metadata == {"a": "assistant", "b": "thread", "c": "config", "d": "request"}
     assert run["kwargs"]["config"]["metadata"] == run["metadata"]
 
 
 async def test_the_limit_of_a_query_is_at_most_1000(client: httpx.AsyncClient) -> None:
-    thread = await a_thread(client)
+    thread = await create_thread(client)
     for path in ("runs", "history"):
         assert (await client.get(f"/threads/{thread}/{path}?limit=1000")).status_code == 200
         assert (await client.get(f"/threads/{thread}/{path}?limit=1001")).status_code == 422
@@ -115,30 +119,30 @@ async def test_the_limit_of_a_query_is_at_most_1000(client: httpx.AsyncClient) -
 async def test_a_thread_has_the_times_of_its_last_state_change_and_of_any_change(
     client: httpx.AsyncClient, worker: WorkerProcess
 ) -> None:
-    thread = await a_thread(client)
-    made = (await client.get(f"/threads/{thread}")).json()
-    assert made["created_at"] == made["updated_at"] == made["state_updated_at"]
+    thread = await create_thread(client)
+    created = (await client.get(f"/threads/{thread}")).json()
+    assert created["created_at"] == created["updated_at"] == created["state_updated_at"]
     await client.post(f"/threads/{thread}/runs/wait", json=STEPS)
-    ran = (await client.get(f"/threads/{thread}")).json()
-    assert ran["created_at"] == made["created_at"] < ran["state_updated_at"] <= ran["updated_at"]
+    after_run = (await client.get(f"/threads/{thread}")).json()
+    assert after_run["created_at"] == created["created_at"] < after_run["state_updated_at"] <= after_run["updated_at"]
     renamed = (await client.patch(f"/threads/{thread}", json={"metadata": {"title": "t"}})).json()
-    assert renamed["updated_at"] > ran["updated_at"]
-    assert renamed["state_updated_at"] == ran["state_updated_at"]
+    assert renamed["updated_at"] > after_run["updated_at"]
+    assert renamed["state_updated_at"] == after_run["state_updated_at"]
     (found,) = (await client.post("/threads/search", json={"ids": [thread]})).json()
     assert found == renamed
 
 
 async def test_threads_are_sorted_by_their_last_change_by_default(client: httpx.AsyncClient) -> None:
-    threads = [await a_thread(client) for _ in range(3)]
+    threads = [await create_thread(client) for _ in range(3)]
     await client.patch(f"/threads/{threads[0]}", json={"metadata": {"title": "t"}})
-    found = [one["thread_id"] for one in (await client.post("/threads/search", json={})).json()]
+    found = [each["thread_id"] for each in (await client.post("/threads/search", json={})).json()]
     assert found == [threads[0], threads[2], threads[1]]
 
 
 async def test_the_default_limit_of_a_history_is_1_by_post_and_10_by_get(
     client: httpx.AsyncClient, worker: WorkerProcess
 ) -> None:
-    thread = await a_thread(client)
+    thread = await create_thread(client)
     await client.post(f"/threads/{thread}/runs/wait", json=STEPS)
     states = (await client.get(f"/threads/{thread}/history", params={"limit": 50})).json()
     assert len(states) > 3
@@ -149,11 +153,11 @@ async def test_the_default_limit_of_a_history_is_1_by_post_and_10_by_get(
 async def test_the_config_of_a_fork_has_the_id_of_its_start_checkpoint(
     client: httpx.AsyncClient, worker: WorkerProcess
 ) -> None:
-    thread = await a_thread(client)
+    thread = await create_thread(client)
     await client.post(f"/threads/{thread}/runs/wait", json=STEPS)
-    place = (await client.get(f"/threads/{thread}/state")).json()["checkpoint"]["checkpoint_id"]
-    run = (await client.post(f"/threads/{thread}/runs", json=STEPS | {"checkpoint_id": place})).json()
-    assert run["kwargs"]["config"]["configurable"]["checkpoint_id"] == place
+    checkpoint_id = (await client.get(f"/threads/{thread}/state")).json()["checkpoint"]["checkpoint_id"]
+    run = (await client.post(f"/threads/{thread}/runs", json=STEPS | {"checkpoint_id": checkpoint_id})).json()
+    assert run["kwargs"]["config"]["configurable"]["checkpoint_id"] == checkpoint_id
 
 
 async def test_the_default_context_of_a_run_is_an_empty_object(client: httpx.AsyncClient) -> None:
@@ -170,7 +174,7 @@ async def test_a_stateless_run_with_on_completion_keep_is_not_temporary(
 
 
 async def test_the_config_of_a_thread_is_the_config_of_its_last_run(client: httpx.AsyncClient) -> None:
-    thread = await a_thread(client)
+    thread = await create_thread(client)
     assert (await client.get(f"/threads/{thread}")).json()["config"] == {}
     await client.post(f"/threads/{thread}/runs", json=STEPS | {"config": {"configurable": {"own": 1}}})
     assert (await client.get(f"/threads/{thread}")).json()["config"] == {"configurable": {}}
@@ -178,31 +182,31 @@ async def test_the_config_of_a_thread_is_the_config_of_its_last_run(client: http
     assistant = (await client.post("/assistants", json={"graph_id": "steps", "config": config})).json()["assistant_id"]
     body = {"assistant_id": assistant, "config": {"recursion_limit": 50, "metadata": {"b": 2}}}
     await client.post(f"/threads/{thread}/runs", json=body)
-    left = config | {"recursion_limit": 50, "metadata": {"a": 1, "b": 2}}
-    assert (await client.get(f"/threads/{thread}")).json()["config"] == left
+    expected = config | {"recursion_limit": 50, "metadata": {"a": 1, "b": 2}}
+    assert (await client.get(f"/threads/{thread}")).json()["config"] == expected
     (found,) = (await client.post("/threads/search", json={"ids": [thread]})).json()
-    assert found["config"] == left
+    assert found["config"] == expected
 
 
 async def test_a_run_stores_no_default_options(client: httpx.AsyncClient, served: Served) -> None:
     services: Services = served.services
     run = (await client.post("/runs", json=STEPS | {"on_completion": "keep"})).json()
-    held = await services.pipeline.send("HGET", services.keys.run(run["run_id"]), "kwargs")
-    assert held == b'{"input":{"value":1}}'
+    stored = await services.pipeline.send("HGET", services.keys.run(run["run_id"]), "kwargs")
+    assert stored == b'{"input":{"value":1}}'
     options = (await services.runs.find(run["run_id"])).options
     assert options.stream_mode == ["values"]
     options.stream_mode.append("updates")
-    assert RunOptions().stream_mode == ["values"], "defaults are not shared"
+    assert RunOptions().stream_mode == ["values"], "a run must not change the defaults"
 
 
 async def test_every_field_of_a_run_can_be_selected(client: httpx.AsyncClient, worker: WorkerProcess) -> None:
-    thread = await a_thread(client)
+    thread = await create_thread(client)
     run = (await client.post(f"/threads/{thread}/runs", json=STEPS | {"after_seconds": 3600})).json()["run_id"]
     path = f"/threads/{thread}/runs"
     await client.post(f"{path}/{run}/cancel", params={"reason": "enough"})
-    shown = (await client.get(f"{path}/{run}")).json()
-    assert shown["cancel_reason"] == "enough"
-    for name, value in shown.items():
+    body = (await client.get(f"{path}/{run}")).json()
+    assert body["cancel_reason"] == "enough"
+    for name, value in body.items():
         assert (await client.get(path, params={"select": name})).json() == [{name: value}]
         assert (await client.get(f"{path}/{run}", params={"select": name})).json() == {name: value}
 
@@ -210,7 +214,7 @@ async def test_every_field_of_a_run_can_be_selected(client: httpx.AsyncClient, w
 async def test_a_thread_has_no_values_before_its_first_checkpoint(
     client: httpx.AsyncClient, worker: WorkerProcess
 ) -> None:
-    thread = await a_thread(client)
-    answer = (await client.post(f"/threads/{thread}/runs/wait", json={"assistant_id": "steps", "input": None})).json()
-    assert answer["__error__"]["error"] == "EmptyInputError"
+    thread = await create_thread(client)
+    result = (await client.post(f"/threads/{thread}/runs/wait", json={"assistant_id": "steps", "input": None})).json()
+    assert result["__error__"]["error"] == "EmptyInputError"
     assert (await client.get(f"/threads/{thread}")).json()["values"] is None

@@ -1,4 +1,4 @@
-"""What graphs of every legal shape show to their clients."""
+"""What clients receive from graphs with schemas, subgraphs, parallel interrupts and limited concurrency."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 async def test_results_have_the_output_schema_and_the_state_has_all_channels(sdk: Client) -> None:
     thread = await new_thread(sdk)
-    given: Any = {"question": "why"}
-    assert await sdk.runs.wait(thread, "schemas", input=given) == {"answer": "WHY"}
-    events = await events_of(sdk.runs.stream(thread, "schemas", input=given, stream_mode=["values", "updates"]))
+    question: Any = {"question": "why"}
+    assert await sdk.runs.wait(thread, "schemas", input=question) == {"answer": "WHY"}
+    events = await events_of(sdk.runs.stream(thread, "schemas", input=question, stream_mode=["values", "updates"]))
     assert [data for name, data in events if name == "updates"] == [{"think": {"answer": "WHY"}}]
     assert all(set(data) <= {"answer"} for name, data in events if name == "values")
-    whole = {"question": "why", "draft": "hm", "answer": "WHY"}
-    assert (await sdk.threads.get_state(thread))["values"] == whole
-    assert (await sdk.threads.get(thread))["values"] == whole
+    all_channels = {"question": "why", "draft": "hm", "answer": "WHY"}
+    assert (await sdk.threads.get_state(thread))["values"] == all_channels
+    assert (await sdk.threads.get(thread))["values"] == all_channels
 
 
 async def test_no_response_contains_an_error_message_for_operators(sdk: Client) -> None:
@@ -35,19 +35,19 @@ async def test_no_response_contains_an_error_message_for_operators(sdk: Client) 
     state: Any = await sdk.threads.get_state(thread)
     assert [task["error"] for task in state["tasks"]] == [f"Inside({HIDDEN!r})"]
     (run,) = await sdk.runs.list(thread)
-    elsewhere = [await sdk.threads.get(thread), await sdk.threads.get_history(thread), run]
-    assert "hunter2" not in repr(elsewhere)
+    other_responses = [await sdk.threads.get(thread), await sdk.threads.get_history(thread), run]
+    assert "hunter2" not in repr(other_responses)
     assert (await sdk.runs.join(thread, run["run_id"]))["__error__"] == {"error": "Inside", "message": HIDDEN}
 
 
 async def test_an_ambiguous_answer_leaves_all_interrupts_open(sdk: Client) -> None:
-    """With two questions open, an answer has to name the one it is for."""
+    """With two open interrupts, an answer must name its interrupt."""
     thread = await new_thread(sdk)
-    asked = (await sdk.runs.wait(thread, "both", input={"log": []}))["__interrupt__"]
-    unclear = await sdk.runs.wait(thread, "both", command={"resume": "yes"}, raise_error=False)
-    assert unclear["__error__"]["error"] == "RuntimeError"
+    interrupts = (await sdk.runs.wait(thread, "both", input={"log": []}))["__interrupt__"]
+    ambiguous = await sdk.runs.wait(thread, "both", command={"resume": "yes"}, raise_error=False)
+    assert ambiguous["__error__"]["error"] == "RuntimeError"
     assert len((await sdk.threads.get(thread))["interrupts"]) == 2
-    named = {question["id"]: question["value"].upper() for question in asked}
+    named = {interrupt["id"]: interrupt["value"].upper() for interrupt in interrupts}
     assert await sdk.runs.wait(thread, "both", command={"resume": named}) == {"log": ["a: A", "b: B"]}
     with pytest.raises(ConflictError):
         await sdk.runs.create(thread, "both", command={"resume": named})
@@ -57,11 +57,11 @@ async def test_checkpoint_events_contain_references_of_the_checkpoint_and_its_pa
     thread = await new_thread(sdk)
     config: Any = {"configurable": {"colour": "red"}}
     events = await events_of(sdk.runs.stream(thread, "steps", input={"value": 1}, config=config, stream_mode="debug"))
-    told = [data["payload"] for _, data in events if isinstance(data, dict) and data.get("type") == "checkpoint"]
-    place = {"thread_id", "checkpoint_ns", "checkpoint_id"}
-    assert [set(payload["checkpoint"]) for payload in told] == [place] * len(told)
-    assert told[0]["parent_checkpoint"] is None
-    assert told[1]["parent_checkpoint"] == told[0]["checkpoint"]
+    payloads = [data["payload"] for _, data in events if isinstance(data, dict) and data.get("type") == "checkpoint"]
+    members = {"thread_id", "checkpoint_ns", "checkpoint_id"}
+    assert [set(payload["checkpoint"]) for payload in payloads] == [members] * len(payloads)
+    assert payloads[0]["parent_checkpoint"] is None
+    assert payloads[1]["parent_checkpoint"] == payloads[0]["checkpoint"]
     assert (await sdk.threads.get_state(thread))["metadata"]["thread_id"] == thread
 
 

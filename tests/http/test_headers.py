@@ -1,4 +1,4 @@
-"""Which headers of a request go further than the request."""
+"""Which headers of a request are forwarded to the config of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SENT = [("x-tour", "1"), ("cookie", "c"), ("proxy-authorization", "p"), ("author
 
 
 @pytest.mark.parametrize(
-    ("includes", "excludes", "found"),
+    ("includes", "excludes", "forwarded"),
     [
         ([], [], set()),
         (["*"], [], {"x-tour"}),
@@ -22,5 +22,5 @@ SENT = [("x-tour", "1"), ("cookie", "c"), ("proxy-authorization", "p"), ("author
         (["Cookie", "authorization", "proxy-authorization", "x-api-key"], [], set()),
     ],
 )
-def test_credentials_are_never_forwarded(includes: list[str], excludes: list[str], found: set[str]) -> None:
-    assert set(forwarded_headers(SENT, HeadersSection(includes=includes, excludes=excludes))) == found
+def test_credentials_are_never_forwarded(includes: list[str], excludes: list[str], forwarded: set[str]) -> None:
+    assert set(forwarded_headers(SENT, HeadersSection(includes=includes, excludes=excludes))) == forwarded

@@ -1,4 +1,4 @@
-"""Requests to an application without a network: heard while they are made, broken off and left as on a network."""
+"""Requests to an application without a network: responses are streamed, and disconnects work as on a network."""
 
 from __future__ import annotations
 
@@ -12,97 +12,97 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from slipway.api.in_process_client.transport import InProcessTransport
 
-SOON_S = 10
+DEADLINE_S = 10
 
 
-def reaching(app: ASGIApp) -> httpx.AsyncClient:
-    """A client of `app`."""
+def client_of(app: ASGIApp) -> httpx.AsyncClient:
+    """A client whose requests go to `app`."""
     return httpx.AsyncClient(transport=InProcessTransport(app, root_path="/within"), base_url="http://api")
 
 
 async def test_a_response_is_received_while_it_is_produced() -> None:
-    heard = asyncio.Event()
+    first_received = asyncio.Event()
 
-    async def pieces() -> AsyncIterator[bytes]:
+    async def body() -> AsyncIterator[bytes]:
         yield b"first"
-        await heard.wait()
+        await first_received.wait()
         yield b"second"
 
-    client = reaching(StreamingResponse(pieces()))
-    async with asyncio.timeout(SOON_S), client, client.stream("GET", "/") as answer:
-        reading = answer.aiter_raw()
-        assert await anext(reading) == b"first"
-        heard.set()
-        assert [piece async for piece in reading] == [b"second"]
+    client = client_of(StreamingResponse(body()))
+    async with asyncio.timeout(DEADLINE_S), client, client.stream("GET", "/") as response:
+        chunks = response.aiter_raw()
+        assert await anext(chunks) == b"first"
+        first_received.set()
+        assert [chunk async for chunk in chunks] == [b"second"]
 
 
 async def test_an_application_receives_the_request_and_the_client_its_response() -> None:
     async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()
-        told = {"path": scope["path"], "query": scope["query_string"].decode(), "root": scope["root_path"]}
-        await JSONResponse({**told, "body": message["body"].decode()}, 418)(scope, receive, send)
+        request = {"path": scope["path"], "query": scope["query_string"].decode(), "root": scope["root_path"]}
+        await JSONResponse({**request, "body": message["body"].decode()}, 418)(scope, receive, send)
 
-    async with reaching(echo) as client:
-        answer = await client.post("/a/b", params={"c": "d"}, content=b"e")
-    assert (answer.status_code, answer.json()) == (
+    async with client_of(echo) as client:
+        response = await client.post("/a/b", params={"c": "d"}, content=b"e")
+    assert (response.status_code, response.json()) == (
         418,
         {"path": "/a/b", "query": "c=d", "root": "/within", "body": "e"},
     )
 
 
 async def test_an_application_waits_for_a_slow_client_and_receives_its_disconnect() -> None:
-    over, sent = asyncio.Event(), 0
+    ended, sent = asyncio.Event(), 0
 
     async def endless(scope: Scope, receive: Receive, send: Send) -> None:
         nonlocal sent
-        gone = asyncio.create_task(_gone(receive))
+        disconnected = asyncio.create_task(_wait_for_disconnect(receive))
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        while not gone.done():
+        while not disconnected.done():
             await send({"type": "http.response.body", "body": b"more", "more_body": True})
             sent += 1
             await asyncio.sleep(0)
-        over.set()
+        ended.set()
 
-    async with asyncio.timeout(SOON_S), reaching(endless) as client:
-        async with client.stream("GET", "/") as answer:
-            assert await anext(answer.aiter_raw()) == b"more"
+    async with asyncio.timeout(DEADLINE_S), client_of(endless) as client:
+        async with client.stream("GET", "/") as response:
+            assert await anext(response.aiter_raw()) == b"more"
             for _ in range(1000):
                 await asyncio.sleep(0)
             assert sent < 100
-        await over.wait()
+        await ended.wait()
 
 
-async def _gone(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def silent(scope: Scope, receive: Receive, send: Send) -> None:
-    """Says nothing at all."""
+async def send_nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Returns without a response."""
 
 
-async def breaks(scope: Scope, receive: Receive, send: Send) -> None:
-    """Raises before it answers."""
+async def raise_lookup_error(scope: Scope, receive: Receive, send: Send) -> None:
+    """Raises before the response."""
     raise LookupError("no such thing")
 
 
-async def half(scope: Scope, receive: Receive, send: Send) -> None:
-    """Ends in the middle."""
+async def send_half(scope: Scope, receive: Receive, send: Send) -> None:
+    """Returns before the response is complete."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"half", "more_body": True})
 
 
 @pytest.mark.parametrize(
-    ("app", "error", "words"),
+    ("app", "error", "text"),
     [
-        (silent, httpx.RemoteProtocolError, "sent no response"),
-        (half, httpx.RemoteProtocolError, "incomplete"),
-        (breaks, LookupError, "no such thing"),
+        (send_nothing, httpx.RemoteProtocolError, "sent no response"),
+        (send_half, httpx.RemoteProtocolError, "incomplete"),
+        (raise_lookup_error, LookupError, "no such thing"),
     ],
 )
 async def test_a_client_raises_the_error_of_the_application(
-    app: Callable[[Scope, Receive, Send], Awaitable[None]], error: type[Exception], words: str
+    app: Callable[[Scope, Receive, Send], Awaitable[None]], error: type[Exception], text: str
 ) -> None:
-    async with asyncio.timeout(SOON_S), reaching(app) as client:
-        with pytest.raises(error, match=words):
+    async with asyncio.timeout(DEADLINE_S), client_of(app) as client:
+        with pytest.raises(error, match=text):
             await client.get("/")

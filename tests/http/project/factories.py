@@ -1,4 +1,4 @@
-"""Functions that make a graph for each configuration."""
+"""A factory that builds a graph for each config, and a graph whose edges depend on the config."""
 
 from __future__ import annotations
 
@@ -16,41 +16,39 @@ def joined(before: list[str], new: list[str]) -> list[str]:
     return before + new
 
 
-class Made(TypedDict, total=False):
-    """What made graphs write."""
-
+class State(TypedDict, total=False):
     log: Annotated[list[str], joined]
 
 
 def node_of(name: str, asks: bool) -> Any:
-    """A node that writes its name, with the answer if it asks."""
+    """A node that writes its name; if `asks`, it interrupts and writes the answer too."""
 
-    def work(state: Made) -> Made:
+    def work(state: State) -> State:
         return {"log": [f"{name}: {interrupt(f'{name}?')}" if asks else name]}
 
     return work
 
 
-def made(config: RunnableConfig) -> Graph:
-    """A row of the nodes that `configurable.nodes` names, which asks in each; a name in `inside` is a subgraph."""
-    chosen = config["configurable"]
-    graph = StateGraph(Made)
-    for name in chosen["nodes"]:
+def build(config: RunnableConfig) -> Graph:
+    """A sequence of the nodes in `configurable.nodes`, each of which interrupts. A name in `inside` is a subgraph."""
+    configurable = config["configurable"]
+    graph = StateGraph(State)
+    for name in configurable["nodes"]:
         node = node_of(name, asks=True)
-        if name in chosen.get("inside", []):
-            node = StateGraph(Made).add_node("within", node).add_edge(START, "within").compile()
+        if name in configurable.get("inside", []):
+            node = StateGraph(State).add_node("within", node).add_edge(START, "within").compile()
         graph.add_node(name, node)
-    graph.add_edge(START, chosen["nodes"][0])
-    for earlier, later in pairwise(chosen["nodes"]):
+    graph.add_edge(START, configurable["nodes"][0])
+    for earlier, later in pairwise(configurable["nodes"]):
         graph.add_edge(earlier, later)
     return graph.compile()
 
 
-def _way(state: Made, config: RunnableConfig) -> Literal["left", "right"]:
-    return "left" if config["configurable"]["way"] == "left" else "right"
+def _branch(state: State, config: RunnableConfig) -> Literal["left", "right"]:
+    return "left" if config["configurable"]["branch"] == "left" else "right"
 
 
-forked = StateGraph(Made).add_node("begin", node_of("begin", asks=False))
-forked.add_node("left", node_of("left", asks=False)).add_edge("left", END)
-forked.add_node("right", node_of("right", asks=False)).add_edge("right", END)
-forked.add_edge(START, "begin").add_conditional_edges("begin", _way)
+branching = StateGraph(State).add_node("begin", node_of("begin", asks=False))
+branching.add_node("left", node_of("left", asks=False)).add_edge("left", END)
+branching.add_node("right", node_of("right", asks=False)).add_edge("right", END)
+branching.add_edge(START, "begin").add_conditional_edges("begin", _branch)
