@@ -42,7 +42,7 @@ TESTED_ELSEWHERE: Final = {
     "allowed_hosts": "tests/attacks/test_foreign_hosts.py::test_an_allowed_host_name_is_served",
     "host": "tests/dev/test_cli.py::test_config_and_host_are_read_from_the_environment",
     "port": "tests/dev/test_cli.py::test_a_port_in_use_is_reported",
-    "library_dir": "tests/graphs/test_research_assistant.py::test_an_empty_library_is_told_plainly",
+    "library_dir": "tests/graphs/test_research_assistant.py::test_the_answer_names_an_empty_library",
     "model": "tests/graphs/test_research_assistant.py::test_a_model_words_the_answer_and_invented_marks_are_taken_out",
     "redis_max_connections": "tests/health/test_processes.py::test_a_connection_budget_below_the_minimum_is_rejected",
     "checkpointer": "tests/dev/test_checkpointer.py::test_missing_modules_are_reported_in_one_line",
