@@ -1,4 +1,4 @@
-"""A server's certificate that it signed itself, as a hosting platform's Redis has."""
+"""Self-signed server certificates, like those of the Redis of hosting platforms."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """`file` holds the certificate and its key in PEM; for one day."""
+    """`file` has the certificate and its private key in PEM. It is valid for one day."""
 
     file: Path
 
     def server(self) -> ssl.SSLContext:
-        """For a server that shows it."""
+        """The TLS context of a server with this certificate."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.file)
         return context
 
 
 def self_signed(folder: Path, *hosts: str) -> Certificate:
-    """A new one in `folder`, for these hosts; for 127.0.0.1 where none is named."""
+    """Create a certificate in `folder` for these hosts; without hosts, for 127.0.0.1."""
     names: list[x509.GeneralName] = [x509.DNSName(host) for host in hosts]
     if not names:
         names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]

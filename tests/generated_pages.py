@@ -1,4 +1,4 @@
-"""The pages and tables that are written from the code: `make pages` writes them, tests/test_docs.py compares them."""
+"""The generated pages and tables: `make pages` writes them, tests/test_docs.py compares them with the code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES: Final = ("app/slipway", "app/slipway/*", "workers/slipway_workers", "w
 
 
 def folders_table() -> str:
-    """What each package holds: the first line of its docstring."""
+    """The content of each package: the first line of its docstring."""
     folders = sorted(path.parent for pattern in PACKAGES for path in ROOT.glob(f"{pattern}/__init__.py"))
     rows = [f"| `{folder.relative_to(ROOT)}/` | {_first_line(folder / '__init__.py')} |" for folder in folders]
     return "\n".join(["| folder | holds |", "|---|---|", *rows, ""])
@@ -35,7 +35,7 @@ PARTS: Final[tuple[tuple[Path, str, Callable[[], str]], ...]] = (
     (DOCS / "auth-and-http.md", "values", values_table),
     (ROOT / "ARCHITECTURE.md", "folders", folders_table),
 )
-"""Parts of pages, between two comments that name them."""
+"""Generated parts of pages, between two comments with the name of the part."""
 
 WHOLE: Final[tuple[tuple[Path, Callable[[], str]], ...]] = (
     (DOCS / "attacks.md", attacks.page),
@@ -45,15 +45,14 @@ WHOLE: Final[tuple[tuple[Path, Callable[[], str]], ...]] = (
 
 
 def with_part(page: Path, name: str, text: str) -> str:
-    """The text of a page with another text of the part `name`."""
+    """The text of a page with `text` as its part `name`."""
     part = re.compile(rf"(<!-- {name}:[^\n]*-->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-    written, found = part.subn(lambda match: match[1] + text + match[2], page.read_text())
-    assert found == 1, f"{page.name} has no part {name}"
-    return written
+    result, count = part.subn(lambda match: match[1] + text + match[2], page.read_text())
+    assert count == 1, f"{page.name} has no part {name}"
+    return result
 
 
 def main() -> None:
-    """Writes every page and part."""
     for page, name, text in PARTS:
         page.write_text(with_part(page, name, text()))
     for page, text in WHOLE:

@@ -11,31 +11,31 @@ from tests.test_boundaries import API_LAYERS, LAYERS, Layers, internal_imports, 
 
 
 def edges(layers: Layers, package: str) -> dict[str, set[str]]:
-    """Package or module right below `package` (or `slipway_workers`) → those that it imports."""
-    found: dict[str, set[str]] = {part: set() for layer in layers for part in layer}
+    """For each package or module directly below `package` (or `slipway_workers`): the ones that it imports."""
+    imports: dict[str, set[str]] = {part: set() for layer in layers for part in layer}
     for importer, imported in internal_imports(package):
         parts = part_of(importer, package), part_of(imported, package)
-        if parts[0] != parts[1] and all(part in found for part in parts):
-            found[parts[0]].add(parts[1])
-    return found
+        if parts[0] != parts[1] and all(part in imports for part in parts):
+            imports[parts[0]].add(parts[1])
+    return imports
 
 
 def print_graph(layers: Layers, package: str) -> int:
-    """Returns how many arrows point upwards."""
-    found, upward = edges(layers, package), 0
+    """Returns the number of arrows that point upwards."""
+    imports, upward = edges(layers, package), 0
 
     def full(part: str) -> str:
         return part if part == "slipway_workers" else f"{package}.{part}"
 
     for layer in reversed(layers):
         for part in layer:
-            lower = sorted(found[part], key=lambda name: (-layer_of(full(name), layers, package), name))
+            lower = sorted(imports[part], key=lambda name: (-layer_of(full(name), layers, package), name))
             arrows = [
                 ("↑ " if points_upwards(full(part), full(name), layers, package) else "") + name for name in lower
             ]
             upward += sum(arrow.startswith("↑") for arrow in arrows)
             print(f"{part:24} → {', '.join(arrows) or 'nothing'}")
-    print(f"{package}: {sum(map(len, found.values()))} arrows, {upward} point upwards\n")
+    print(f"{package}: {sum(map(len, imports.values()))} arrows, {upward} point upwards\n")
     return upward
 
 

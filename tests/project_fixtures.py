@@ -1,4 +1,4 @@
-"""The fixtures `graphs` and `settings` of a folder of tests, for the folder's own project."""
+"""Creates the fixtures `graphs` and `settings` of a folder of tests for the project of the folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from slipway.settings import Settings
 
 
 def graphs_of(config: Path) -> Any:  # pytest names no public type for a fixture
-    """The fixture `graphs`: the graphs of this langgraph.json, loaded once a session."""
+    """The fixture `graphs`: the graphs of this langgraph.json, loaded once for the session."""
 
     @pytest.fixture(scope="session", name="graphs")
     def load_graphs() -> Registry:
@@ -37,12 +37,12 @@ def module_of(function: str) -> Any:
     return find_module
 
 
-def settings_of(config: Path, **differs: Any) -> Any:
-    """The fixture `settings`: those of a process on the session's Valkey with the test's own key prefix; `differs` are
-    settings by name that are not at their default."""
+def settings_of(config: Path, **overrides: Any) -> Any:
+    """The fixture `settings`: settings with the session's Valkey, the key prefix of the test, and `overrides` by
+    name."""
 
     @pytest.fixture(name="settings")
     def make_settings(valkey_url: str, keys: Keys) -> Settings:
-        return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": config} | differs)
+        return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": config} | overrides)
 
     return make_settings

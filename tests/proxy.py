@@ -1,6 +1,6 @@
-"""A proxy between a client and Redis that can misbehave: cut, refuse, fall silent, delay, and lose messages.
+"""A proxy between a client and Redis that disturbs connections: it cuts, rejects, delays them, and drops data.
 
-Both sides are unix sockets. What it does holds for all connections, those open and those to come.
+Both sides are unix sockets. Attributes apply to all connections, open and new ones.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 import hiredis
 
-Loses = Callable[[Any], bool]
-"""Whether a reply of the server never reaches the client."""
+Drops = Callable[[Any], bool]
+"""Returns whether a reply of the server is dropped."""
 
 
 class Proxy:
-    """Made by `proxied`. `requests` counts the writes of clients that were passed on."""
+    """`proxied` creates it. `requests` counts the writes of clients that were forwarded."""
 
     def __init__(self, upstream: str) -> None:
         self._upstream = upstream
@@ -30,52 +30,50 @@ class Proxy:
         self._serving: set[asyncio.Task[None]] = set()
         self._folder = Path(tempfile.mkdtemp(prefix="slipway-proxy-"))
         self.url = f"unix://{self._folder / 'redis.sock'}"
-        self.refusing = False
-        self.silent = False
-        """Nothing passes to the client any more: what the server answers is lost."""
-        self._deaf: set[asyncio.StreamWriter] = set()
+        self.rejecting = False
+        self.dropping_replies = False
+        """True: all replies of the server are dropped."""
+        self._dropping: set[asyncio.StreamWriter] = set()
         self.delay_s = 0.0
-        self.loses: Loses | None = None
+        self.drops: Drops | None = None
         self.cut_after_requests: int | None = None
-        """Pass on so many writes, then break every connection before an answer comes."""
+        """After this number of writes, all connections are closed before the reply."""
         self.requests = 0
         self.accepted = 0
-        self.held_bytes = 0
-        self.lost = 0
+        self.held_back_bytes = 0
+        self.dropped = 0
         self._passing = asyncio.Event()
         self._passing.set()
 
     async def start(self) -> None:
-        """Listen."""
         self._server = await asyncio.start_unix_server(self._accept, self.url.removeprefix("unix://"))
 
     async def stop(self) -> None:
-        """Hang up and go."""
         assert self._server is not None
         self._server.close()
-        self.refusing = True
+        self.rejecting = True
         self.cut()
         await asyncio.gather(*self._serving, return_exceptions=True)
         await self._server.wait_closed()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def cut(self) -> None:
-        """Break every connection now."""
+        """Close all connections."""
         for writer in list(self._writers):
             writer.transport.abort()
 
-    def deafen(self) -> None:
-        """Nothing passes on the connections that are open now; new ones are fine."""
-        self._deaf |= self._writers
+    def drop_data(self) -> None:
+        """Forward nothing more from clients on the open connections; new ones work."""
+        self._dropping |= self._writers
 
     def hold_replies(self) -> None:
-        """Keep what the server answers until `release_replies`."""
+        """Hold back the replies of the server until `release_replies`."""
         self._passing.clear()
 
     def release_replies(self) -> None:
-        """Hand on what was held."""
+        """Forward the replies that were held back."""
         self._passing.set()
-        self.held_bytes = 0
+        self.held_back_bytes = 0
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving = asyncio.create_task(self._serve(reader, writer))
@@ -84,20 +82,20 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        if self.refusing:
+        if self.rejecting:
             writer.transport.abort()
             return
         up_reader, up_writer = await asyncio.open_unix_connection(self._upstream.removeprefix("unix://"))
         self._writers |= {writer, up_writer}
         try:
-            ways = {
+            directions = {
                 asyncio.ensure_future(self._to_server(reader, up_writer)),
                 asyncio.ensure_future(self._to_client(up_reader, writer)),
             }
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+            await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
+            for direction in directions:
+                direction.cancel()
+            await asyncio.gather(*directions, return_exceptions=True)
         finally:
             self._writers -= {writer, up_writer}
             writer.transport.abort()
@@ -108,7 +106,7 @@ class Proxy:
             while data := await reader.read(65536):
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
-                if writer in self._deaf:
+                if writer in self._dropping:
                     continue
                 self.requests += 1
                 writer.write(data)
@@ -121,22 +119,22 @@ class Proxy:
         parser = hiredis.Reader()
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                if self.silent:
-                    self.lost += 1
+                if self.dropping_replies:
+                    self.dropped += 1
                     continue
                 if not self._passing.is_set():
-                    self.held_bytes += len(data)
+                    self.held_back_bytes += len(data)
                     await self._passing.wait()
-                writer.write(data if self.loses is None else self._kept(parser, data, self.loses))
+                writer.write(data if self.drops is None else self._without_dropped(parser, data, self.drops))
                 await writer.drain()
 
-    def _kept(self, parser: hiredis.Reader, data: bytes, loses: Loses) -> bytes:
+    def _without_dropped(self, parser: hiredis.Reader, data: bytes, drops: Drops) -> bytes:
         parser.feed(data)
-        kept = b""
+        forwarded = b""
         while (reply := parser.gets()) is not False:
-            if not loses(reply):
-                kept += _encoded(reply)
-        return kept
+            if not drops(reply):
+                forwarded += _encoded(reply)
+        return forwarded
 
 
 def _encoded(reply: Any) -> bytes:
@@ -151,7 +149,7 @@ def _encoded(reply: Any) -> bytes:
 
 @asynccontextmanager
 async def proxied(upstream: str) -> AsyncIterator[Proxy]:
-    """A proxy before the server at `upstream` (a `unix://` URL)."""
+    """A proxy to the server at `upstream` (a `unix://` URL)."""
     proxy = Proxy(upstream)
     await proxy.start()
     try:

@@ -1,4 +1,4 @@
-"""`slipway dev` on a project of tests: its own data directory, its own port, and the JSON API beside it."""
+"""`slipway dev` with a project of the tests, a temporary data directory and a free port."""
 
 from __future__ import annotations
 
@@ -33,33 +33,38 @@ class Site:
     process: subprocess.Popen[bytes]
 
     def children(self, name: str) -> list[psutil.Process]:
-        """The processes that `ps` shows as `slipway <name>`: none or two while one is being replaced."""
-        return [one for one in psutil.Process(self.process.pid).children() if _runs(one, name)]
+        """The processes whose command line is `slipway <name>`: none or two while one is replaced."""
+        return [process for process in psutil.Process(self.process.pid).children() if _executes(process, name)]
 
     def child(self, name: str) -> psutil.Process:
-        """The newest of them."""
-        return max(self.children(name), key=lambda one: one.create_time())
+        """The newest of these processes."""
+        return max(self.children(name), key=lambda process: process.create_time())
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON API."""
+        """Send a request to the JSON API. Returns the JSON of the response."""
         async with httpx.AsyncClient(base_url=self.url, timeout=30) as client:
-            answer = await client.request(method, path, json=body)
-            answer.raise_for_status()
-            return answer.json() if answer.content else None
+            response = await client.request(method, path, json=body)
+            response.raise_for_status()
+            return response.json() if response.content else None
 
-    async def start(self, graph: str, given: Any, **more: Any) -> str:
-        """A run by the API; returns its page's address."""
-        body = {"assistant_id": graph, "input": given, "if_not_exists": "create", "stream_mode": ["values", "tasks"]}
-        run = await self.call("POST", f"/threads/{uuid4()}/runs", body | more)
+    async def start(self, graph: str, graph_input: Any, **options: Any) -> str:
+        """Create a run by the API. Returns the URL of its page."""
+        body = {
+            "assistant_id": graph,
+            "input": graph_input,
+            "if_not_exists": "create",
+            "stream_mode": ["values", "tasks"],
+        }
+        run = await self.call("POST", f"/threads/{uuid4()}/runs", body | options)
         return f"{self.url}/ui/threads/{run['thread_id']}/runs/{run['run_id']}"
 
     async def run_of(self, page: Page) -> dict[str, Any]:
         """The record of the run that a page shows."""
-        found: dict[str, Any] = await self.call("GET", urlsplit(page.url).path.removeprefix("/ui"))
-        return found
+        record: dict[str, Any] = await self.call("GET", urlsplit(page.url).path.removeprefix("/ui"))
+        return record
 
 
-def _runs(process: psutil.Process, name: str) -> bool:
+def _executes(process: psutil.Process, name: str) -> bool:
     try:
         return name in process.cmdline() and any("slipway" in part or part == "app" for part in process.cmdline())
     except psutil.Error:
@@ -67,9 +72,9 @@ def _runs(process: psutil.Process, name: str) -> bool:
 
 
 @contextmanager
-def developing(config: Path, folder: Path, **options: str) -> Iterator[Site]:
-    """The graphs of `config`, served until the block is left, with data and log in `folder`; `options` are added to
-    the environment."""
+def running_site(config: Path, folder: Path, **options: str) -> Iterator[Site]:
+    """Serve the graphs of `config` until the end of the block, with data and log in `folder`. `options` are further
+    environment variables."""
     port = free_port()
     arguments = ("--config", str(config), "--port", str(port), "--data-dir", str(folder))
     log = folder / "dev.log"

@@ -22,7 +22,7 @@ from tests.bench.monitor import Commands, count_commands
 from tests.bench.setup import CONFIG
 from tests.conftest import wait_until
 from tests.http.conftest import serving
-from tests.working import working
+from tests.worker import running_worker
 
 RUNS = 7
 STEPS = 10
@@ -89,7 +89,7 @@ async def stage(valkey_url: str, keys: Keys, pipeline: Pipeline, graphs: Registr
     )
     async with (
         serving(settings, graphs) as served,
-        working(settings, graphs) as (_, worker),
+        running_worker(settings, graphs) as (_, worker),
         connections(served.url, 1) as (client,),
     ):
         yield Stage(client, served.services, worker, valkey_url, pipeline)

@@ -35,7 +35,7 @@ from tests.attacks.rules_server import (
 from tests.conftest import Eventually
 from tests.crons.conftest import DueTimes
 from tests.webhooks.conftest import Receiver, receiver
-from tests.working import working
+from tests.worker import running_worker
 
 __all__ = ["admin", "ann", "bob", "due_times", "graphs", "receiver", "rules", "served", "services", "settings"]
 
@@ -343,7 +343,7 @@ async def test_a_webhook_set_by_another_user_needs_the_access_of_that_user(
     assert await fire(services, due_times, cron) == 1
     (run,) = (await admin.get(f"/threads/{thread}/runs")).json()
     await set_members(admin, thread, *members)
-    async with working(settings, graphs):
+    async with running_worker(settings, graphs):
 
         async def webhook_ended() -> bool:
             now = (await admin.get(f"/threads/{thread}/runs/{run['run_id']}")).json()

@@ -45,7 +45,7 @@ from tests.attacks.rules_server import (
 )
 from tests.crons.conftest import DueTimes
 from tests.http.conftest import Served
-from tests.working import working
+from tests.worker import running_worker
 
 __all__ = ["admin", "ann", "due_times", "graphs", "rules", "served", "services", "settings"]
 
@@ -558,7 +558,7 @@ async def scenario(
     due_times: DueTimes,
 ) -> Any:
     """A scenario with all records, and a worker that executes runs."""
-    async with working(settings, graphs):
+    async with running_worker(settings, graphs):
         scenario = Scenario(served, services, settings, graphs, ann, admin, rules, due_times)
         await scenario.build()
         yield scenario

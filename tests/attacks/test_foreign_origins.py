@@ -35,7 +35,7 @@ from tests.attacks.rows import COMMANDS, PUBLIC_ROUTES, ROUTES, Ids, create_one_
 from tests.auth.samples import NEW
 from tests.auth.test_http_section import AUTH, Desk, desk
 from tests.http.conftest import serving
-from tests.working import working
+from tests.worker import running_worker
 
 __all__ = ["desk"]
 
@@ -376,7 +376,7 @@ async def test_the_official_clients_work_from_a_page(desk: Desk, origin: str) ->
     """The SDK, streams and `RemoteGraph`, with the headers that a browser adds."""
     settings = desk.settings(desk.file(env={"GREETING": "Good day"}))
     graphs = await Registry.load(settings.config)
-    async with serving(settings, graphs) as served, working(settings, graphs):
+    async with serving(settings, graphs) as served, running_worker(settings, graphs):
         url, headers = served.url, {"origin": origin}
         async with get_client(url=url, api_key=None, headers=headers) as sdk:
             thread = (await sdk.threads.create())["thread_id"]

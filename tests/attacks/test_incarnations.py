@@ -14,7 +14,7 @@ from tests.attacks.rows import LONG_RESPONSES, ROUTES, create_one_of_each, send
 from tests.auth.conftest import Client
 from tests.auth.samples import RUN
 from tests.http.conftest import Served
-from tests.working import working
+from tests.worker import running_worker
 
 RUN_ROUTES = {name for name in ROUTES if "{run_id}" in name}
 """They are called with the run of the deleted thread, which does not exist, so that none waits for it."""
@@ -33,7 +33,7 @@ async def test_a_thread_with_the_id_of_a_deleted_thread_is_like_any_new_thread(
 ) -> None:
     ids = await create_one_of_each(ann)
     used = (await ann.threads.create())["thread_id"]
-    async with working(settings, graphs):
+    async with running_worker(settings, graphs):
         await ann.runs.wait(used, "greet", input=RUN["input"])
     state = await ann.threads.get_state(used)
     assert state["values"]

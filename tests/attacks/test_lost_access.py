@@ -37,7 +37,7 @@ from tests.attacks.rules_server import (
 )
 from tests.conftest import Eventually
 from tests.webhooks.conftest import Receiver, receiver
-from tests.working import working
+from tests.worker import running_worker
 
 __all__ = ["admin", "ann", "bob", "graphs", "receiver", "rules", "served", "services", "settings"]
 
@@ -99,7 +99,7 @@ async def test_a_delayed_run_is_authorized_again_when_it_starts(
     elif loses == "read":  # a run with a webhook needs it: the webhook shows the thread
         rules.denied = {"threads:read"}
     await run_clock.make_due(run)
-    async with working(settings, graphs):
+    async with running_worker(settings, graphs):
 
         async def webhook_ended() -> bool:
             return bool((await reread(admin, run)).get("webhook_status") in ("delivered", "failed"))
@@ -118,7 +118,7 @@ async def test_a_delayed_run_is_authorized_again_when_it_starts(
 async def test_a_run_that_starts_at_once_is_authorized_once(
     ann: httpx.AsyncClient, rules: Any, thread: str, settings: Settings, graphs: Registry
 ) -> None:
-    async with working(settings, graphs):
+    async with running_worker(settings, graphs):
         await post_json(ann, f"/threads/{thread}/runs/wait", RUN)
     assert rules.operations() == ["threads:create_run", "threads:read"]
 
@@ -151,7 +151,7 @@ async def test_a_run_is_queued_again_while_the_auth_file_fails(
     rules.failing = {"threads:create_run"}
     await run_clock.make_due(run)
     with capture_logs() as logs:
-        async with working(settings, graphs):
+        async with running_worker(settings, graphs):
 
             async def was_authorized(times: int) -> bool:
                 return bool(rules.operations().count("threads:create_run") > times)
@@ -185,7 +185,7 @@ async def test_a_denied_answer_leaves_the_interrupt_open(
     eventually: Eventually,
 ) -> None:
     answer = {"assistant_id": "asking", "command": {"resume": "yes"}}
-    async with working(settings, graphs):
+    async with running_worker(settings, graphs):
         await post_json(admin, f"/threads/{thread}/runs/wait", {"assistant_id": "asking", "input": {}})
         late = await post_json(ann, f"/threads/{thread}/runs", answer | {"after_seconds": 3600})
         await set_members(admin, thread)
@@ -215,7 +215,7 @@ async def test_a_webhook_sends_only_what_its_user_may_read_at_delivery(
     eventually: Eventually,
     outcome: str,
 ) -> None:
-    async with working(settings, graphs):
+    async with running_worker(settings, graphs):
         await post_json(admin, f"/threads/{thread}/runs/wait", RUN | {"input": {"text": "secret"}})
     body = RUN if outcome == "ends" else DELAYED_RUN
     run = await post_json(ann, f"/threads/{thread}/runs", body | {"webhook": receiver.url})
@@ -227,7 +227,7 @@ async def test_a_webhook_sends_only_what_its_user_may_read_at_delivery(
         await admin.delete(f"/threads/{thread}")
     if outcome == "is deleted and its thread id used again":
         await post_json(admin, "/threads", {"thread_id": thread, "metadata": {"members": ["ann"]}})
-    async with working(settings, graphs):
+    async with running_worker(settings, graphs):
         if outcome in ("is deleted with its thread", "is deleted and its thread id used again"):
             await eventually(lambda: receiver.bodies)
             (body,) = receiver.bodies
@@ -263,7 +263,7 @@ async def test_a_webhook_waits_while_the_auth_file_fails(
         monkeypatch.setattr(read_permission, "AUTHORIZED_WITHIN_S", 0.2)
     run = await post_json(ann, f"/threads/{thread}/runs", RUN | {"webhook": receiver.url})
     setattr(rules, fault, {"threads:read"})
-    async with working(settings, graphs):
+    async with running_worker(settings, graphs):
 
         async def webhook_waits() -> bool:
             return "auth file" in ((await reread(admin, run)).get("webhook_problem") or "")

@@ -43,7 +43,7 @@ from tests.attacks.rules_server import (
 from tests.conftest import Eventually, wait_until
 from tests.http.conftest import Served
 from tests.runs.conftest import settlement
-from tests.working import working
+from tests.worker import running_worker
 
 __all__ = ["admin", "ann", "graphs", "rules", "served", "settings"]
 
@@ -248,7 +248,7 @@ async def test_a_response_is_authorized_again_when_the_run_starts(
     monkeypatch.setitem(DELAYED_RUN, "after_seconds", 0)
     async with open_long_response(ann, name, ids) as open_response:
         rules.denied = {"threads:read"}
-        async with working(settings, graphs):
+        async with running_worker(settings, graphs):
             text = await open_response.text()
     if "/ui/" not in name:
         error = error_in(name, text)
@@ -329,7 +329,7 @@ async def test_a_user_who_may_not_read_the_created_thread_still_gets_the_result(
     rules.filters = {"threads:read": MEMBERS_ONLY}
     body = RUN | ({"if_not_exists": "create"} if "thread_id" in name else {})
     path = name.partition(" ")[2].format(thread_id=uuid.uuid4())
-    async with working(settings, graphs):
+    async with running_worker(settings, graphs):
         response = await ann.post(path, json=body)
     assert "for ann" in response.text
 

@@ -26,7 +26,7 @@ from tests.auth.samples import NEW, Sample, samples
 from tests.auth.test_http_section import Desk
 from tests.conftest import Eventually, embedded_valkey
 from tests.http.conftest import Served, serving
-from tests.working import working
+from tests.worker import running_worker
 
 MARK = "hush"
 """A part of every secret."""
@@ -135,7 +135,7 @@ async def test_no_response_has_the_text_of_an_exception(tmp_path: Path, valkey_u
     with capture_logs() as lines:
         async with AsyncExitStack() as stack:
             served, settings, registry = await stack.enter_async_context(leaking(tmp_path, valkey_url, keys))
-            await stack.enter_async_context(working(settings, registry))
+            await stack.enter_async_context(running_worker(settings, registry))
             ann = await stack.enter_async_context(as_user(served.url, "ann"))
             client = await stack.enter_async_context(httpx.AsyncClient(base_url=served.url, timeout=30))
             ids = await run_failures(ann, client, leaks)

@@ -20,7 +20,7 @@ from slipway.settings import Settings
 from tests.auth.conftest import as_user
 from tests.auth.tutorials.chat_app import OK, ChatApp
 from tests.http.conftest import Served, serving
-from tests.working import working
+from tests.worker import running_worker
 
 TUTORIALS = Path(__file__).parent / "tutorials"
 
@@ -42,7 +42,7 @@ async def tutorial(request: pytest.FixtureRequest, valkey_url: str, keys: Keys) 
     config = TUTORIALS / f"{name}.json"
     settings = Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": config, "sse_ping_s": 0.2})
     graphs = await Registry.load(config)
-    async with serving(settings, graphs) as served, working(settings, graphs):
+    async with serving(settings, graphs) as served, running_worker(settings, graphs):
         yield name, served
 
 

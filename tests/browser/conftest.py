@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 
-from tests.site import Site, developing
+from tests.site import Site, running_site
 
 HERE = Path(__file__).parent
 CHROMIUM = Path("/usr/bin/chromium")
@@ -48,7 +48,7 @@ def mark_chromium(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """`slipway dev` with the graphs of the project."""
-    with developing(HERE / "project" / "langgraph.json", tmp_path_factory.mktemp("browser")) as site:
+    with running_site(HERE / "project" / "langgraph.json", tmp_path_factory.mktemp("browser")) as site:
         yield site
 
 

@@ -1,5 +1,5 @@
-"""A network between Slipway and Valkey that can be cut, be slow and lose what it carries: TCP on this side, the
-server's socket on the other. With a `tls` context it takes TLS alone."""
+"""A TCP proxy to the unix socket of Valkey that cuts connections, delays data or drops it. With a `tls` context it
+accepts only TLS."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Self
 
 
 class TcpProxy:
-    """Use as a context; `url` is where it listens."""
+    """An async context manager; it listens at `url`."""
 
     def __init__(self, socket: Path, tls: ssl.SSLContext | None = None) -> None:
         self._socket, self._tls = socket, tls
         self._pipes: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._lossy: set[asyncio.StreamWriter] = set()
+        self._dropping: set[asyncio.StreamWriter] = set()
         self.delay_s = 0.0
-        """How long each piece is under way, in either direction."""
+        """The delay of all data, in each direction."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls)
@@ -35,22 +35,22 @@ class TcpProxy:
         return f"{'rediss' if self._tls else 'redis'}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
 
     def cut(self) -> None:
-        """Reset every connection; new ones are let through."""
+        """Reset all connections; new ones work."""
         for writer in self._writers:
             writer.transport.abort()
 
-    def lose(self) -> None:
-        """Forwards nothing more on the connections that are open now, without closing them; new ones work."""
-        self._lossy |= self._writers
+    def drop_data(self) -> None:
+        """Forward nothing more on the open connections, without closing them; new ones work."""
+        self._dropping |= self._writers
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there, back = await asyncio.open_unix_connection(str(self._socket))
+            server_reader, server_writer = await asyncio.open_unix_connection(str(self._socket))
         except OSError:
             writer.transport.abort()
             return
-        self._writers |= {writer, back}
-        for source, target in ((reader, back), (there, writer)):
+        self._writers |= {writer, server_writer}
+        for source, target in ((reader, server_writer), (server_reader, writer)):
             pipe = asyncio.create_task(self._pipe(source, target))
             self._pipes.add(pipe)
             pipe.add_done_callback(self._pipes.discard)
@@ -60,7 +60,7 @@ class TcpProxy:
             while data := await source.read(65536):
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
-                if target not in self._lossy:
+                if target not in self._dropping:
                     target.write(data)
                     await target.drain()
         target.transport.abort()

@@ -196,7 +196,7 @@ async def test_runs_complete_on_a_network_that_is(fault: str) -> None:
             await wait_until(lambda: all(reader.ids for reader in readers), beside=following)
             proxy.delay_s = 0.1 if fault == "slow" else 0
             if fault != "slow":
-                proxy.cut() if fault == "cut" else proxy.lose()
+                proxy.cut() if fault == "cut" else proxy.drop_data()
             await asyncio.sleep(0.3)
         await following
         for reader in readers:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from langgraph_sdk import get_client
 
-from tests.site import developing
+from tests.site import running_site
 
 VARIABLES = {
     "MAX_TOKENS": "4k",
@@ -48,7 +48,7 @@ async def test_graphs_receive_all_variables_and_slipway_uses_none(tmp_path: Path
     config.write_text(json.dumps({"graphs": graphs, "env": ".env", "slipway": section}))
     folder = tmp_path / "data"
     folder.mkdir()
-    with developing(config, folder) as site:
+    with running_site(config, folder) as site:
         async with get_client(url=site.url) as client:
             for graph in graphs:
                 assert await client.runs.wait(None, graph, input={}) == {"variables": VARIABLES}

@@ -13,7 +13,7 @@ from tests.conftest import Eventually
 from tests.doctor.test_doctor import busy_without_run
 from tests.project_fixtures import graphs_of
 from tests.runs.conftest import PROJECT, Stores, settings_of
-from tests.working import working
+from tests.worker import running_worker
 
 graphs = graphs_of(PROJECT)
 
@@ -22,7 +22,7 @@ async def test_a_worker_repairs_a_stuck_thread(
     stores: Stores, valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually
 ) -> None:
     thread_id = await busy_without_run(stores)
-    async with working(settings_of(valkey_url, keys, reconcile_every_s=0.1), graphs):
+    async with running_worker(settings_of(valkey_url, keys, reconcile_every_s=0.1), graphs):
 
         async def is_idle() -> bool:
             return (await stores.threads.get(thread_id)).status == "idle"

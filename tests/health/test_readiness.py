@@ -20,7 +20,7 @@ from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
 from tests.health.conftest import settings_of
 from tests.http.conftest import Served
-from tests.working import working
+from tests.worker import running_worker
 
 STEPS = {"assistant_id": "steps", "if_not_exists": "create"}
 
@@ -70,7 +70,7 @@ async def test_metrics_count_jobs_workers_and_leases(
     assert await metric(client, "store_probe_seconds") > 0
     assert str(await metric(client, "store_memory_ratio")) == "nan", "without a limit"
     await set_memory_ratio(server, 0.5)
-    async with working(settings_of(server), graphs):
+    async with running_worker(settings_of(server), graphs):
         assert (await create_run(client, input={"upto": 1, "pause_s": 30})).status_code == 200
 
         async def measured() -> bool:
@@ -152,7 +152,7 @@ async def test_a_failed_measurement_is_an_error_finding(server: Cluster) -> None
 async def test_a_lost_connection_is_reported_at_once(
     server: Cluster, served: Served, client: httpx.AsyncClient, graphs: Registry, eventually: Eventually
 ) -> None:
-    async with working(settings_of(server), graphs):
+    async with running_worker(settings_of(server), graphs):
 
         async def is_healthy() -> bool:
             await served.services.health.measure()
@@ -189,7 +189,7 @@ async def test_an_eviction_policy_is_an_error_finding(
 async def test_new_runs_are_rejected_before_memory_is_full_and_other_requests_succeed(
     server: Cluster, served: Served, client: httpx.AsyncClient, graphs: Registry, eventually: Eventually
 ) -> None:
-    async with working(settings_of(server), graphs):
+    async with running_worker(settings_of(server), graphs):
         interrupted, long, unused = new_id(), new_id(), new_id()
         body = {"assistant_id": "asks", "input": {"upto": 1}, "if_not_exists": "create"}
         assert "__interrupt__" in (await client.post(f"/threads/{interrupted}/runs/wait", json=body)).json()

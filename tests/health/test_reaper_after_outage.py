@@ -10,7 +10,7 @@ from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
 from tests.health.conftest import settings_of
 from tests.runs.conftest import new_run, opened
-from tests.working import working
+from tests.worker import running_worker
 
 LEASE_S = 2.0
 
@@ -20,7 +20,7 @@ async def test_a_run_stays_with_its_worker_when_writes_failed_for_longer_than_a_
 ) -> None:
     """The connection stays open. Only the failed commands show that heartbeats were lost too."""
     settings = settings_of(server, lease_s=LEASE_S, heartbeat_s=0.5, reap_every_s=0.1)
-    async with opened(server.redis_url, server.keys) as stores, working(settings, graphs):
+    async with opened(server.redis_url, server.keys) as stores, running_worker(settings, graphs):
         thread_id = (await stores.threads.create_or_get(new_id(), {}))[0].thread_id
         gate = server.gate()
         input_ = {"until": str(gate), "pause_s": 0.03}

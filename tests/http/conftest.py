@@ -26,7 +26,7 @@ from slipway.settings import Settings
 from slipway_workers.process import WorkerProcess
 from tests.conftest import wait_until
 from tests.project_fixtures import graphs_of, settings_of
-from tests.working import working
+from tests.worker import running_worker
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 PING_S = 0.2
@@ -98,5 +98,5 @@ async def sdk(served: Served) -> AsyncIterator[LangGraphClient]:
 @pytest.fixture
 async def worker(settings: Settings, graphs: Registry) -> AsyncIterator[WorkerProcess]:
     """A worker in the process of the test."""
-    async with working(settings, graphs) as (process, _):
+    async with running_worker(settings, graphs) as (process, _):
         yield process

@@ -16,7 +16,7 @@ from playwright.async_api import Browser, Page
 
 from tests.browser.conftest import WAIT_MS, PageObserver, browser, mark_chromium
 from tests.js.bundle import bundle, serve_folder
-from tests.site import Site, developing
+from tests.site import Site, running_site
 
 __all__ = ["browser"]
 
@@ -75,7 +75,7 @@ def _install() -> str:
 def site(node_modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """`slipway dev` with the graphs of the project, and a heartbeat every 0.2 s in streams."""
     config = HERE / "project" / "langgraph.json"
-    with developing(config, tmp_path_factory.mktemp("js"), SLIPWAY_SSE_PING_S="0.2") as site:
+    with running_site(config, tmp_path_factory.mktemp("js"), SLIPWAY_SSE_PING_S="0.2") as site:
         yield site
 
 

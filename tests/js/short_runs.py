@@ -20,7 +20,7 @@ from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.js.bundle import bundle, serve_folder
 from tests.js.client_versions import SDK
 from tests.js.page_actions import open_page
-from tests.site import Site, developing
+from tests.site import Site, running_site
 
 HERE = Path(__file__).parent
 REPLY: Final = "hello to you"
@@ -65,7 +65,7 @@ def main() -> int:
         page.mkdir()
         data.mkdir()
         bundle("short_runs", page, None if options.client == "bundled" else options.client)
-        with serve_folder(page) as home, developing(HERE / "project" / "langgraph.json", data) as site:
+        with serve_folder(page) as home, running_site(HERE / "project" / "langgraph.json", data) as site:
             reports = asyncio.run(_execute_in_chromium(home, site, options.transport, options.runs))
     lost = without_reply(reports)
     for report in lost[:5]:

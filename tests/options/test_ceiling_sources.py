@@ -18,7 +18,7 @@ from slipway_workers.duties.scheduler import Scheduler
 from tests.crons.conftest import DueTimes
 from tests.http.conftest import Served, serving
 from tests.options.conftest import PROJECT, Load
-from tests.working import working
+from tests.worker import running_worker
 
 CASES: Final = {
     "max_steps": (3, {"upto": 9}, "ceiling.steps"),
@@ -61,7 +61,7 @@ def body_with(source: str, **options: object) -> dict[str, Any]:
 @pytest.mark.parametrize("source", SOURCES)
 async def test_a_ceiling_of_a_request_or_an_assistant_is_enforced(load: Load, graphs: Registry, source: str) -> None:
     other_errors = {}
-    async with serving(load(), graphs) as served, working(load(), graphs), client_of(served) as client:
+    async with serving(load(), graphs) as served, running_worker(load(), graphs), client_of(served) as client:
         for name, (limit, exceeding_input, code) in CASES.items():
             assistant, body = "plain", {"input": exceeding_input}
             if source.startswith("assistant"):
@@ -86,7 +86,7 @@ async def test_a_ceiling_of_a_graph_in_langgraph_json_is_enforced(load: Load, tm
     config.write_bytes(orjson.dumps({"graphs": dict.fromkeys(entries, GRAPH), "slipway": {"graphs": entries}}))
     settings = load(config=config)
     graphs = await Registry.load(config)
-    async with serving(settings, graphs) as served, working(settings, graphs), client_of(served) as client:
+    async with serving(settings, graphs) as served, running_worker(settings, graphs), client_of(served) as client:
         for name, (limit, exceeding_input, code) in CASES.items():
             error = await run_error(served, client, name, {"input": exceeding_input})
             if (error.get("code"), error.get("limit")) != (code, limit):
@@ -141,7 +141,7 @@ async def test_an_answer_cannot_raise_the_ceilings_of_its_chain(
     if route == "breakpoint":
         first = {"assistant_id": graph_id, "input": {"upto": 9}, "interrupt_after": ["step"]}
     first |= body_with("request.config", ceilings={"max_steps": 4})
-    async with serving(load(), graphs) as served, working(load(), graphs), client_of(served) as client:
+    async with serving(load(), graphs) as served, running_worker(load(), graphs), client_of(served) as client:
         thread_id = str((await client.post("/threads", json={})).json()["thread_id"])
         paused = await client.post(f"/threads/{thread_id}/runs/wait", json=first)
         assert paused.status_code == 200, paused.text

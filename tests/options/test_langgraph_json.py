@@ -19,7 +19,7 @@ from slipway.runs.record import new_id
 from tests.http.conftest import serving
 from tests.options.conftest import PROJECT, Load
 from tests.options.test_options import RUN, check_second_run_waits_for_first
-from tests.working import working
+from tests.worker import running_worker
 
 TESTS: Final = {
     "execution": "test_a_run_of_an_inline_graph_ends_without_a_worker",
@@ -48,7 +48,7 @@ async def test_a_run_of_an_inline_graph_ends_without_a_worker(load: Load, graphs
 async def test_ceilings_of_all_graphs_and_of_one_graph_are_enforced(load: Load, graph_id: str, limit: int) -> None:
     settings = load(config=PROJECT.with_name("ceilings.json"))
     graphs = await Registry.load(settings.config)
-    async with serving(settings, graphs) as served, working(settings, graphs) as (_, services):
+    async with serving(settings, graphs) as served, running_worker(settings, graphs) as (_, services):
         async with get_client(url=served.url) as client:
             thread_id = (await client.threads.create())["thread_id"]
             await client.runs.wait(thread_id, graph_id, input={"upto": 200}, raise_error=False)
@@ -82,7 +82,11 @@ async def test_langgraph_config_is_the_config_of_system_assistants_only(
     monkeypatch.setenv("LANGGRAPH_CONFIG", orjson.dumps({"plain": config}).decode())
     settings = load()
     graphs = await Registry.load(settings.config)
-    async with serving(settings, graphs) as served, working(settings, graphs), get_client(url=served.url) as client:
+    async with (
+        serving(settings, graphs) as served,
+        running_worker(settings, graphs),
+        get_client(url=served.url) as client,
+    ):
         system = await client.assistants.get("plain")
         assert (system["config"], system["context"]) == (config, config["configurable"])
         created = await client.assistants.create("plain")

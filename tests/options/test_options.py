@@ -32,7 +32,7 @@ from tests.http.conftest import Served, serving
 from tests.http.raw_request import raw_request
 from tests.options.conftest import PROJECT, Load
 from tests.runs.servers import server
-from tests.working import working
+from tests.worker import running_worker
 
 TESTED_ELSEWHERE: Final = {
     "redis_tls_verify": "tests/runs/test_tls.py::test_any_certificate_is_accepted_without_redis_tls_verify",
@@ -222,7 +222,7 @@ async def check_second_run_waits_for_first(
             run_body = RUN | {"input": {"gate": True}} | body
             runs.append((await client.post(f"/threads/{new_id()}/runs", json=run_body)).json())
         first, second = runs
-        async with working(settings, graphs) as (_, services):
+        async with running_worker(settings, graphs) as (_, services):
 
             async def first_is_running() -> bool:
                 return await phase_of(services, first["run_id"]) is Phase.RUNNING
@@ -244,7 +244,7 @@ async def test_a_lease_expires_after_lease_s(load: Load, graphs: Registry, pipel
     async with serving(settings, graphs) as served, httpx.AsyncClient(base_url=served.url) as client:
         body = RUN | {"input": {"gate": True}}
         run = (await client.post(f"/threads/{new_id()}/runs", json=body)).json()
-        async with working(settings, graphs):
+        async with running_worker(settings, graphs):
 
             async def lease_end_ms() -> float | None:
                 score = await pipeline.send("ZSCORE", keys.leases, run["run_id"])
@@ -258,7 +258,7 @@ async def test_a_lease_expires_after_lease_s(load: Load, graphs: Registry, pipel
 async def test_heartbeats_are_sent_every_heartbeat_s(
     load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys
 ) -> None:
-    async with working(load(heartbeat_s=0.1), graphs):
+    async with running_worker(load(heartbeat_s=0.1), graphs):
 
         async def last_heartbeat_ms() -> float | None:
             worker_and_score = await pipeline.send("ZRANGE", keys.workers, 0, 0, "WITHSCORES")
@@ -269,7 +269,7 @@ async def test_heartbeats_are_sent_every_heartbeat_s(
 
 @covers("reap_every_s")
 async def test_the_reaper_runs_every_reap_every_s(load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys) -> None:
-    async with working(load(reap_every_s=0.1, heartbeat_s=100, lease_s=300), graphs):
+    async with running_worker(load(reap_every_s=0.1, heartbeat_s=100, lease_s=300), graphs):
 
         async def last_round_ms() -> float | None:
             contact_ms = await pipeline.send("HGET", f"{keys.prefix}:outage_watch", "last_contact_ms")
@@ -283,7 +283,7 @@ async def test_the_reconciler_runs_every_reconcile_every_s(
     load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys
 ) -> None:
     """A worker holds the duty for two rounds."""
-    async with working(load(reconcile_every_s=0.5), graphs):
+    async with running_worker(load(reconcile_every_s=0.5), graphs):
 
         async def remaining_ms() -> float | None:
             ttl_ms = int(await pipeline.send("PTTL", keys.duty("reconcile")))
@@ -346,7 +346,11 @@ async def test_an_item_above_max_store_item_bytes_is_rejected(load: Load, graphs
 @covers("event_ttl_s")
 async def test_events_expire_after_event_ttl_s(load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys) -> None:
     settings = load(event_ttl_s=600)
-    async with serving(settings, graphs) as served, working(settings, graphs), get_client(url=served.url) as client:
+    async with (
+        serving(settings, graphs) as served,
+        running_worker(settings, graphs),
+        get_client(url=served.url) as client,
+    ):
         thread_id = (await client.threads.create())["thread_id"]
         await client.runs.wait(thread_id, "plain", input={})
         (run,) = await client.runs.list(thread_id)
@@ -393,7 +397,7 @@ async def test_the_ceilings_of_the_deployment_are_enforced(
     load: Load, graphs: Registry, option: str, value: float, exceeding_input: dict[str, Any], code: str
 ) -> None:
     settings = load(max_body_bytes=60_000, **{option: value})
-    async with serving(settings, graphs) as served, working(settings, graphs) as (_, services):
+    async with serving(settings, graphs) as served, running_worker(settings, graphs) as (_, services):
         async with get_client(url=served.url) as client:
             thread_id = (await client.threads.create())["thread_id"]
             await client.runs.wait(thread_id, "plain", input=exceeding_input, raise_error=False)

@@ -322,7 +322,7 @@ async def test_a_disconnect_after_any_write_stores_every_write_once(
 async def test_an_attempt_is_fenced_when_redis_stays_unavailable(valkey_url: str, keys: Keys) -> None:
     async with proxied(valkey_url) as proxy, opened(proxy.url, keys, patience_s=0.3) as remote:
         attempt = await claimed_attempt(remote)
-        proxy.refusing = True
+        proxy.rejecting = True
         proxy.cut()
         with pytest.raises(StoreUnavailable):
             await attempt.write([increment(remote)])

@@ -14,7 +14,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import Phase
 from tests.conftest import Eventually
 from tests.runs.conftest import Stores, settings_of
-from tests.working import working
+from tests.worker import running_worker
 
 
 class FailingDuty(Duty):
@@ -70,7 +70,7 @@ async def test_a_worker_whose_duty_fails_continues_to_execute_runs(
 ) -> None:
     await pipeline.send("SET", keys.crons_due, "not a sorted set")
     with capture_logs() as lines:
-        async with working(settings_of(valkey_url, keys), graphs):
+        async with running_worker(settings_of(valkey_url, keys), graphs):
             await eventually(lambda: any(line["event"] == "duty.failed" for line in lines))
             run = await stores.create_run()
 

@@ -148,11 +148,11 @@ async def test_a_follower_misses_no_event_when_messages_are_lost(
     writer = await start_writer(stores)
     follower = Follower(remote.events, writer.run_id)
     lost = iter([False, True, False, True, True, False, False, True] * 10)
-    proxy.loses = lambda reply: reply[0] == b"message" and next(lost)
+    proxy.drops = lambda reply: reply[0] == b"message" and next(lost)
     await eventually(lambda: len(follower.events) == 1)
     for _ in range(20):
         await writer.write()
-    proxy.loses = None
+    proxy.drops = None
     await writer.settle()
     assert (await follower.wait_until_end()).numbers == list(range(1, 21))
 
@@ -164,7 +164,7 @@ async def test_one_poll_finds_all_missed_events(
     writer = await start_writer(stores)
     follower = Follower(remote.events, writer.run_id)
     await eventually(lambda: len(follower.events) == 1)
-    proxy.loses = lambda reply: reply[0] == b"message"
+    proxy.drops = lambda reply: reply[0] == b"message"
     await writer.write(missed)
     await writer.settle()
     followed = remote.events.followed[writer.run_id]
@@ -202,10 +202,10 @@ async def test_a_follower_misses_no_event_when_the_subscriber_reconnects(
     follower = Follower(remote.events, writer.run_id)
     await eventually(lambda: len(follower.events) == 1)
     for round_ in range(1, 6):
-        proxy.refusing = True
+        proxy.rejecting = True
         proxy.cut()
         await writer.write(3)
-        proxy.refusing = False
+        proxy.rejecting = False
         await eventually(lambda expected=3 * round_: len(follower.numbers) == expected)  # type: ignore[misc]
     proxy.cut()
     await writer.settle()
@@ -223,11 +223,11 @@ async def test_an_event_between_a_reconnect_and_the_reply_to_a_slow_read_is_not_
         slow.hold_replies()
         proxy.cut()  # after the new subscription the follower reads the log; the proxy holds that reply
         accepted = proxy.accepted
-        await eventually(lambda: slow.held_bytes > 0)
-        proxy.refusing = True
+        await eventually(lambda: slow.held_back_bytes > 0)
+        proxy.rejecting = True
         proxy.cut()
         await writer.settle()
-        proxy.refusing = False
+        proxy.rejecting = False
         await eventually(lambda: proxy.accepted > accepted + 1)
         await eventually(lambda: remote.subscriber.connected)
         slow.release_replies()

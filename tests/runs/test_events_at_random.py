@@ -46,7 +46,7 @@ async def _execute(url: str, steps: list[Step]) -> None:
         followers: list[tuple[Follower, str]] = [(Follower(remote.events, writer.run_id), "0")]
         for step in steps:
             await _execute_step(step, writer, followers, local, remote, proxy)
-        proxy.refusing, proxy.loses = False, None
+        proxy.rejecting, proxy.drops = False, None
         await writer.settle()
         log = await local.log_of(writer.run_id)
         for follower, after in followers:
@@ -68,9 +68,9 @@ async def _execute_step(
     elif action == "append":
         writer.append(number)
     elif action == "lose":
-        proxy.loses = (lambda reply: bool(reply[0] == b"message")) if number else None
+        proxy.drops = (lambda reply: bool(reply[0] == b"message")) if number else None
     elif action == "refuse":
-        proxy.refusing = bool(number)
+        proxy.rejecting = bool(number)
     elif action == "cut":
         proxy.cut()
     elif action == "yield":

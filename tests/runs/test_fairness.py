@@ -19,7 +19,7 @@ from slipway.services import Services
 from slipway_workers.claims import ClaimingWorker
 from tests.conftest import Eventually
 from tests.runs.conftest import Stores, new_run, settings_of
-from tests.working import working
+from tests.worker import running_worker
 
 LONG_RUNS = 500
 
@@ -152,7 +152,7 @@ async def test_with_500_long_runs_in_progress_a_new_short_one_starts_at_once(
 ) -> None:
     settings = settings_of(valkey_url, keys, max_runs_per_worker=260)
     async with AsyncExitStack() as stack:
-        (_, services), _ = [await stack.enter_async_context(working(settings, graphs)) for _ in range(2)]
+        (_, services), _ = [await stack.enter_async_context(running_worker(settings, graphs)) for _ in range(2)]
         long_runs = await asyncio.gather(*(submit(services, "gate") for _ in range(LONG_RUNS)))
 
         async def all_running() -> bool:

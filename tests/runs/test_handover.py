@@ -23,7 +23,7 @@ from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually, wait_until
 from tests.proxy import Proxy, proxied
 from tests.runs.conftest import LEASE_MS, Stores, new_run, settings_of
-from tests.working import working
+from tests.worker import running_worker
 
 ALL_ONCE = {"one": 1, "gate": 1, "two": 1}
 
@@ -83,7 +83,7 @@ async def test_a_worker_continues_an_inline_run_beyond_its_budget_without_repeat
     settings = settings_of(
         valkey_url, keys, inline_budget_s=60
     )  # the budget of the graph is shorter and has precedence
-    async with open_services(settings, graphs, "web") as web, working(settings, graphs):
+    async with open_services(settings, graphs, "web") as web, running_worker(settings, graphs):
         run = await _submit_inline(web, "quick")
         execution = _only_execution(web)
         await eventually(lambda: execution.drain_requested)
@@ -102,7 +102,7 @@ async def test_a_stopping_web_process_releases_its_runs_to_workers(
         run = await _submit_inline(web, "inline_gate")
         await eventually(lambda: project.effects[run.thread_id]["one"])
     project.gates[run.thread_id].set()
-    async with working(settings_of(valkey_url, keys), graphs) as (_, services):
+    async with running_worker(settings_of(valkey_url, keys), graphs) as (_, services):
         await eventually(lambda: _has_phase(services, run, Phase.COMPLETED))
         record = await services.runs.find(run.run_id)
         assert (record.attempt, record.uncounted_attempts) == (2, 1)
@@ -135,7 +135,7 @@ async def test_an_attempt_that_repeats_work_after_a_release_is_announced(
         execution = _only_execution(web)
         await eventually(lambda: execution.usage.node_visits["gate"])
     project.gates[run.thread_id].set()
-    async with working(settings_of(valkey_url, keys), graphs) as (_, services):
+    async with running_worker(settings_of(valkey_url, keys), graphs) as (_, services):
         await eventually(lambda: _has_phase(services, run, Phase.COMPLETED))
         announced = [event for event in await services.events.read(run.run_id) if event.name == "metadata"]
         assert [orjson.loads(event.data)["attempt"] for event in announced] == [1, 2]
@@ -262,14 +262,14 @@ async def test_a_stopping_worker_releases_its_runs_without_using_an_attempt(
     valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually, project: ModuleType
 ) -> None:
     settings = settings_of(valkey_url, keys, max_attempts=1)
-    async with working(settings, graphs) as (process, services):
+    async with running_worker(settings, graphs) as (process, services):
         run = await services.submission.submit(new_run(new_id(), graph_id="gate", create_thread=True))
         await eventually(lambda: project.effects[run.thread_id]["one"])
         process.request_stop()
         await eventually(lambda: all(execution.drain_requested for execution in process.executions.current))
         project.gates[run.thread_id].set()
         await eventually(lambda: _has_phase(services, run, Phase.QUEUED))
-    async with working(settings, graphs) as (_, services):
+    async with running_worker(settings, graphs) as (_, services):
         await eventually(lambda: _has_phase(services, run, Phase.COMPLETED))
         assert project.effects[run.thread_id] == ALL_ONCE
         assert (await services.runs.find(run.run_id)).uncounted_attempts == 1
@@ -293,7 +293,7 @@ async def test_all_runs_of_a_stopping_worker_complete_in_another_worker(
     valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually, project: ModuleType
 ) -> None:
     settings = settings_of(valkey_url, keys, drain_s=0.2)
-    async with working(settings, graphs) as (process, services):
+    async with running_worker(settings, graphs) as (process, services):
         specs = [new_run(new_id(), graph_id="gate", create_thread=True) for _ in range(20)]
         runs = await asyncio.gather(*(services.submission.submit(spec) for spec in specs))
         await eventually(lambda: all(project.effects[run.thread_id]["one"] for run in runs))
@@ -301,7 +301,7 @@ async def test_all_runs_of_a_stopping_worker_complete_in_another_worker(
         await eventually(lambda: not process.executions.current)
     for run in runs:
         project.gates[run.thread_id].set()
-    async with working(settings, graphs) as (_, services):
+    async with running_worker(settings, graphs) as (_, services):
         for run in runs:
             await eventually(functools.partial(_has_phase, services, run, Phase.COMPLETED))
             assert project.effects[run.thread_id] == ALL_ONCE

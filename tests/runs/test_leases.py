@@ -212,7 +212,7 @@ async def test_leases_are_renewed_when_a_connection_stops_responding(
     async with proxied(valkey_url) as proxy, renewing_leases(proxy.url, keys) as lease_renewer:
         lease_renewer.add(attempt)
         await _next_heartbeat(proxy)
-        proxy.deafen()  # affects this connection, not the next one
+        proxy.drop_data()  # affects this connection, not the next one
         await _check_lease_for(stores, 2.5 * LEASE_S)
 
 

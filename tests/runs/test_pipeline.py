@@ -81,10 +81,10 @@ async def test_a_cancelled_command_does_not_shift_the_replies_of_others(pipeline
 
 async def test_only_repeatable_commands_are_sent_again_after_a_disconnect(proxy: Proxy, keys: Keys) -> None:
     async with open_pipeline(proxy.url) as pipeline:
-        proxy.silent = True
+        proxy.dropping_replies = True
         once, repeatable = pipeline.send("INCR", f"{keys.prefix}:n"), pipeline.send("ECHO", "x", repeatable=True)
         await _reply_lost(proxy)
-        proxy.silent = False
+        proxy.dropping_replies = False
         proxy.cut()
         with pytest.raises(StoreUnavailable):
             await once
@@ -95,16 +95,16 @@ async def test_only_repeatable_commands_are_sent_again_after_a_disconnect(proxy:
 
 async def _reply_lost(proxy: Proxy) -> None:
     """Waits until Redis has replied and the proxy has discarded the reply."""
-    count = proxy.lost
-    await wait_until(lambda: proxy.lost > count)
+    count = proxy.dropped
+    await wait_until(lambda: proxy.dropped > count)
 
 
 async def test_repeated_commands_keep_their_order(proxy: Proxy, keys: Keys) -> None:
     async with open_pipeline(proxy.url) as pipeline:
-        proxy.silent = True
+        proxy.dropping_replies = True
         sent = [pipeline.send("ECHO", str(number), repeatable=True) for number in range(20)]
         await _reply_lost(proxy)
-        proxy.silent = False
+        proxy.dropping_replies = False
         proxy.cut()
         more = [pipeline.send("ECHO", str(number), repeatable=True) for number in range(20, 40)]
         assert [int(reply) for reply in await asyncio.gather(*sent, *more)] == list(range(40))
@@ -115,10 +115,10 @@ async def test_repeated_commands_are_sent_before_commands_from_the_moment_of_the
 ) -> None:
     async with open_pipeline(proxy.url) as pipeline:
         log = f"{keys.prefix}:log"
-        proxy.silent = True
+        proxy.dropping_replies = True
         first = pipeline.send("RPUSH", log, "first", repeatable=True)
         await _reply_lost(proxy)
-        proxy.silent = False
+        proxy.dropping_replies = False
         pipeline.reconnect()
         await asyncio.gather(first, pipeline.send("RPUSH", log, "later", repeatable=True))
         assert await pipeline.send("LRANGE", log, 0, -1) == [b"first", b"first", b"later"]
@@ -126,13 +126,13 @@ async def test_repeated_commands_are_sent_before_commands_from_the_moment_of_the
 
 async def test_a_command_fails_when_redis_stays_unavailable(proxy: Proxy) -> None:
     async with open_pipeline(proxy.url, patience_s=0.3) as pipeline:
-        proxy.refusing = True
+        proxy.rejecting = True
         proxy.cut()
         sent_at = asyncio.get_running_loop().time()
         with pytest.raises(StoreUnavailable, match="unavailable"):
             await pipeline.send("PING", repeatable=True)
         assert asyncio.get_running_loop().time() - sent_at > 0.2
-        proxy.refusing = False
+        proxy.rejecting = False
         await _wait_for_reply(pipeline)
 
 
@@ -148,10 +148,10 @@ async def _wait_for_reply(pipeline: Pipeline) -> None:
 
 async def test_a_connection_without_replies_is_replaced(proxy: Proxy) -> None:
     async with open_pipeline(proxy.url, reply_timeout_s=0.3) as pipeline:
-        proxy.silent = True
+        proxy.dropping_replies = True
         reply = pipeline.send("ECHO", "x", repeatable=True)
         await _reply_lost(proxy)
-        proxy.silent = False
+        proxy.dropping_replies = False
         assert await asyncio.wait_for(reply, 30) == b"x"
         assert pipeline.connections == 2
 
@@ -177,7 +177,7 @@ async def test_commands_that_wait_for_a_connection_fail_when_the_pipeline_closes
     proxy: Proxy, eventually: Eventually
 ) -> None:
     async with open_pipeline(proxy.url, patience_s=3600) as pipeline:
-        proxy.refusing = True
+        proxy.rejecting = True
         proxy.cut()
         await eventually(lambda: not pipeline.connected)
         waiting = pipeline.send("PING", repeatable=True)
@@ -189,11 +189,11 @@ async def test_commands_that_wait_for_a_connection_fail_when_the_pipeline_closes
 async def test_the_pause_between_reconnects_has_a_maximum(proxy: Proxy, eventually: Eventually) -> None:
     """Pauses double up to the maximum, so a Redis that is available again after an hour is found at once."""
     async with open_pipeline(proxy.url, max_reconnect_pause_s=0.1):
-        proxy.refusing = True
+        proxy.rejecting = True
         proxy.cut()
         tries = proxy.accepted
         await eventually(lambda: proxy.accepted >= tries + 15)  # pauses that double would take 27 minutes
-        proxy.refusing = False
+        proxy.rejecting = False
 
 
 async def test_commands_that_wait_to_be_sent_again_fail_when_the_pipeline_closes(keys: Keys) -> None:
@@ -255,7 +255,7 @@ async def test_a_subscriber_connection_without_replies_is_replaced(
         requests = proxy.requests
         await eventually(lambda: proxy.requests >= requests + 3)
         assert proxy.accepted == 1, "pings were answered"
-        proxy.deafen()
+        proxy.drop_data()
         later = subscriber.subscribe(keys.run_notifications("b"), messages.put_nowait)
         assert await asyncio.wait_for(messages.get(), 30) is None
         await asyncio.wait_for(later, 30)
@@ -272,10 +272,10 @@ async def test_a_ping_of_a_lost_connection_does_not_replace_the_next_connection(
     subscriber = Subscriber(Address(proxy.url), "test subscriber", ping_every_s=3600)
     await subscriber.open()
     try:
-        proxy.silent = True
+        proxy.dropping_replies = True
         subscriber.ping()
         await _reply_lost(proxy)
-        proxy.silent = False
+        proxy.dropping_replies = False
         proxy.cut()
         await eventually(lambda: proxy.accepted == 2 and subscriber.connected)
         subscriber.ping()

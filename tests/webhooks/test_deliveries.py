@@ -24,7 +24,7 @@ from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually
 from tests.http.conftest import Served
 from tests.webhooks.conftest import SECRET, Receiver
-from tests.working import executing
+from tests.worker import executing
 
 
 async def make_due(pipeline: Pipeline, keys: Keys) -> None:

@@ -15,13 +15,13 @@ from slipway_workers.process import WorkerProcess
 
 
 def executing(process: WorkerProcess) -> dict[str, Execution]:
-    """The executions of a worker by run id; the newest one of each run."""
+    """The newest execution of each run of a worker, by run id."""
     return {execution.run.run_id: execution for execution in process.executions.current}
 
 
 @asynccontextmanager
-async def working(settings: Settings, graphs: Registry) -> AsyncIterator[tuple[WorkerProcess, Services]]:
-    """Works until the block is left, which lets go of whatever it still executes."""
+async def running_worker(settings: Settings, graphs: Registry) -> AsyncIterator[tuple[WorkerProcess, Services]]:
+    """A worker that runs until the end of the block. Executions that remain are stopped."""
     async with open_services(settings, graphs, "worker") as services:
         wake = Pipeline(services.address, "test worker wake", patience_s=2)
         await wake.open()
