@@ -43,7 +43,7 @@ TESTED_ELSEWHERE: Final = {
     "host": "tests/dev/test_cli.py::test_config_and_host_are_read_from_the_environment",
     "port": "tests/dev/test_cli.py::test_a_port_in_use_is_reported",
     "library_dir": "tests/graphs/test_research_assistant.py::test_the_answer_names_an_empty_library",
-    "model": "tests/graphs/test_research_assistant.py::test_a_model_words_the_answer_and_invented_marks_are_taken_out",
+    "model": "tests/graphs/test_research_assistant.py::test_invented_citations_of_a_model_are_removed",
     "redis_max_connections": "tests/health/test_processes.py::test_a_connection_budget_below_the_minimum_is_rejected",
     "checkpointer": "tests/dev/test_checkpointer.py::test_missing_modules_are_reported_in_one_line",
     "webhook_secret": "tests/webhooks/test_deliveries.py::test_a_receiver_can_verify_the_signature",
