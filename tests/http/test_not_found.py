@@ -1,4 +1,4 @@
-"""Every route, asked for what nobody knows: each 404 says "not found", where clients look for these words."""
+"""Every route responds 404 to an unknown id, and the detail contains "not found", which clients search for."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ASKED: Final = [
 
 
 @pytest.mark.parametrize("endpoint", ASKED, ids=named)
-async def test_what_nobody_knows_is_not_found(served: Served, client: httpx.AsyncClient, endpoint: Endpoint) -> None:
+async def test_an_unknown_id_is_not_found(served: Served, client: httpx.AsyncClient, endpoint: Endpoint) -> None:
     sample = samples(IDS | {"namespace": "n"}).get(named(endpoint), Sample())
     path = plain_path(endpoint.path).format(**IDS, namespace="n", graph_id="nobody")
     answer = await client.request(endpoint.method, path, params=sample.query, json=sent(sample.body))
@@ -60,7 +60,7 @@ async def test_what_nobody_knows_is_not_found(served: Served, client: httpx.Asyn
 
 
 @pytest.mark.parametrize("endpoint", [each for each in ASKED if "{run_id}" in each.path], ids=named)
-async def test_neither_is_a_run_that_its_thread_has_not(client: httpx.AsyncClient, endpoint: Endpoint) -> None:
+async def test_a_run_of_another_thread_is_not_found(client: httpx.AsyncClient, endpoint: Endpoint) -> None:
     thread = (await client.post("/threads", json={})).json()["thread_id"]
     answer = await client.request(endpoint.method, plain_path(endpoint.path).format(**IDS | {"thread_id": thread}))
     assert answer.status_code == 404, answer.text
@@ -78,14 +78,18 @@ async def test_neither_is_a_run_that_its_thread_has_not(client: httpx.AsyncClien
         ("POST", "/runs/crons", {"assistant_id": "nobody", "schedule": "@daily"}),
     ],
 )
-async def test_so_is_what_no_path_names(client: httpx.AsyncClient, method: str, path: str, body: Any) -> None:
+async def test_unknown_paths_and_unknown_names_in_bodies_are_not_found(
+    client: httpx.AsyncClient, method: str, path: str, body: Any
+) -> None:
     answer = await client.request(method, path, json=body)
     assert answer.status_code == 404
     assert "not found" in answer.json()["detail"].lower()
 
 
 @pytest.mark.parametrize("route", ["/runs", "/runs/wait", "/runs/stream", f"/threads/{UNKNOWN}/runs"])
-async def test_an_assistant_id_that_is_no_id_and_no_name_is_malformed(client: httpx.AsyncClient, route: str) -> None:
+async def test_an_assistant_id_that_is_neither_an_id_nor_a_graph_is_rejected(
+    client: httpx.AsyncClient, route: str
+) -> None:
     answer = await client.post(route, json={"assistant_id": "nobody"})
     assert answer.status_code == 422
     assert answer.json()["field"] == "assistant_id"
@@ -129,7 +133,7 @@ async def test_an_empty_body_is_malformed(client: httpx.AsyncClient, path: str) 
         ("POST", "/store/items/search", {"namespace_prefix": [""]}, 422),
     ],
 )
-async def test_errors_of_the_store_are_said_twice(
+async def test_errors_of_the_store_are_in_error_and_in_detail(
     client: httpx.AsyncClient, method: str, path: str, body: Any, status: int
 ) -> None:
     answer = await client.request(method, path, json=body)

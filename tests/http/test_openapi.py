@@ -1,4 +1,4 @@
-"""The description and the routes are one thing."""
+"""The OpenAPI document describes exactly the routes and the models of their bodies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_every_route_is_described(client: httpx.AsyncClient, served: Serve
     assert len(described) == len(ENDPOINTS)
 
 
-async def test_the_description_is_a_page_too(client: httpx.AsyncClient) -> None:
+async def test_the_docs_page_lists_every_endpoint(client: httpx.AsyncClient) -> None:
     page = await client.get("/docs")
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     for endpoint in ENDPOINTS:
@@ -37,7 +37,7 @@ async def test_the_description_is_a_page_too(client: httpx.AsyncClient) -> None:
         assert escape(endpoint.summary) in page.text
 
 
-async def test_bodies_are_the_models(client: httpx.AsyncClient) -> None:
+async def test_request_bodies_are_described_by_their_models(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     schemas = document["components"]["schemas"]
     assert schemas["RunBody"]["properties"].keys() == RunBody.model_fields.keys()
@@ -46,7 +46,7 @@ async def test_bodies_are_the_models(client: httpx.AsyncClient) -> None:
     assert "text/event-stream" in asked["responses"]["200"]["content"]
 
 
-async def test_every_reference_leads_somewhere(client: httpx.AsyncClient) -> None:
+async def test_every_reference_is_defined(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
 
     def references(node: object) -> set[str]:
@@ -59,7 +59,7 @@ async def test_every_reference_leads_somewhere(client: httpx.AsyncClient) -> Non
         assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
 
 
-async def test_query_parameters_say_their_default_and_their_bounds(client: httpx.AsyncClient) -> None:
+async def test_query_parameters_have_their_default_and_bounds(client: httpx.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
     asked = {each["name"]: each["schema"] for each in paths["/threads/{thread_id}/runs"]["get"]["parameters"]}
     assert asked["limit"] == {"type": "integer", "default": 10, "minimum": 1, "maximum": 1000}

@@ -1,4 +1,4 @@
-"""What surrounds every request: ids, limits, CORS, and errors in one shape."""
+"""Request ids, body limits, CORS, and error responses of every route."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ THREAD = f"/threads/{UNKNOWN}"
 JSON = {"content-type": "application/json"}
 
 
-async def test_a_request_id_is_made_or_kept(client: httpx.AsyncClient) -> None:
+async def test_a_request_id_is_created_or_returned(client: httpx.AsyncClient) -> None:
     assert len((await client.get("/ok")).headers["x-request-id"]) == 36
     assert (await client.get("/ok", headers={"x-request-id": "mine"})).headers["x-request-id"] == "mine"
     for unusable in (b"x" * 300, b"", b"two\tcolumns of the log", "\xe4".encode()):
@@ -81,7 +81,7 @@ async def test_errors_have_one_shape(client: httpx.AsyncClient, method: str, pat
     assert isinstance(answer.json()["code"], str)
 
 
-async def test_a_wrong_method_is_answered_with_those_that_there_are(client: httpx.AsyncClient) -> None:
+async def test_a_response_405_lists_the_allowed_methods(client: httpx.AsyncClient) -> None:
     answer = await client.put(f"{THREAD}/state/checkpoint")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
@@ -105,7 +105,7 @@ async def test_a_wrong_method_is_answered_with_those_that_there_are(client: http
     ],
 )
 @pytest.mark.parametrize("route", ["runs", "runs/stream", "runs/wait"])
-async def test_a_bad_run_is_refused_before_anything_starts(
+async def test_an_invalid_run_is_rejected_before_the_response_starts(
     client: httpx.AsyncClient, route: str, body: bytes, status: int, field: str | None
 ) -> None:
     answer = await client.post(f"{THREAD}/{route}", content=body, headers=JSON)
@@ -120,7 +120,7 @@ async def test_what_exists_is_listed(client: httpx.AsyncClient) -> None:
     assert "nobody" in answer["detail"]
 
 
-async def test_large_bodies_are_refused_by_length_and_as_they_grow(client: httpx.AsyncClient) -> None:
+async def test_large_bodies_are_rejected_by_length_and_while_they_arrive(client: httpx.AsyncClient) -> None:
     async def grow() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b" " * 1024
@@ -146,7 +146,7 @@ async def test_pages_of_this_machine_may_read_what_they_need(client: httpx.Async
         assert answer.headers["access-control-allow-origin"] == page["origin"]
 
 
-async def test_what_nobody_foresaw_is_told_by_its_request_id_alone(
+async def test_an_unexpected_error_shows_its_request_id_only(
     client: httpx.AsyncClient, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def explode() -> None:

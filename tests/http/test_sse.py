@@ -1,4 +1,4 @@
-"""Streams on a real socket, with no worker: what a client sees while its run waits, and when it or the server goes."""
+"""Event streams on a real socket without a worker: queued runs, disconnects, slow clients, and a stopping server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RUN = b'{"assistant_id": "hold", "input": {"value": 1}}'
 LEAVING = b'{"assistant_id": "hold", "input": {"value": 1}, "on_disconnect": "cancel"}'
 
 
-async def test_the_first_bytes_come_before_any_worker(served: Served, sdk: LangGraphClient) -> None:
+async def test_a_stream_starts_before_a_worker_claims_the_run(served: Served, sdk: LangGraphClient) -> None:
     thread = await thread_of(sdk)
     async with raw_request(served.url, f"/threads/{thread}/runs/stream", RUN) as reader, asyncio.timeout(30):
         head = await reader.readuntil(b"\r\n\r\n")
@@ -43,7 +43,9 @@ async def test_the_first_bytes_come_before_any_worker(served: Served, sdk: LangG
         assert b"\r\nid: " in first
 
 
-async def test_a_queued_run_beats_steadily_without_blank_lines(served: Served, sdk: LangGraphClient) -> None:
+async def test_the_stream_of_a_queued_run_has_heartbeats_without_blank_lines(
+    served: Served, sdk: LangGraphClient
+) -> None:
     thread = await thread_of(sdk)
     async with raw_request(served.url, f"/threads/{thread}/runs/stream", RUN) as reader, asyncio.timeout(30):
         await reader.readuntil(b"\r\n\r\n")
@@ -55,7 +57,7 @@ async def test_a_queued_run_beats_steadily_without_blank_lines(served: Served, s
         assert time.monotonic() - began >= 2 * PING_S
 
 
-async def test_a_waiting_client_gets_newlines(served: Served, sdk: LangGraphClient) -> None:
+async def test_a_waiting_response_sends_newlines_as_heartbeats(served: Served, sdk: LangGraphClient) -> None:
     thread = await thread_of(sdk)
     async with raw_request(served.url, f"/threads/{thread}/runs/wait", RUN) as reader, asyncio.timeout(30):
         await reader.readuntil(b"\r\n\r\n")
@@ -102,7 +104,7 @@ async def test_a_cancelled_run_ends_its_streams_and_waits(
 
 
 @pytest.mark.parametrize("route", ["stream", "wait"])
-async def test_a_stopping_server_lets_its_clients_go_and_cancels_nothing(
+async def test_a_stopping_server_ends_its_responses_and_cancels_no_run(
     settings: Settings, graphs: Registry, sdk: LangGraphClient, eventually: Eventually, route: str
 ) -> None:
     thread = await thread_of(sdk)
@@ -121,7 +123,7 @@ async def _read_all(url: str, path: str, body: bytes) -> bytes:
         return await reader.read()
 
 
-async def test_a_client_that_does_not_read_is_cut_and_resumes_without_a_hole(
+async def test_a_slow_client_is_disconnected_and_resumes_without_a_gap(
     served: Served,
     sdk: LangGraphClient,
     client: httpx.AsyncClient,
@@ -149,7 +151,9 @@ async def test_a_client_that_does_not_read_is_cut_and_resumes_without_a_hole(
     assert len(ids) == len(set(ids)) == 2000
 
 
-async def test_a_log_that_is_gone_is_told(served: Served, sdk: LangGraphClient, client: httpx.AsyncClient) -> None:
+async def test_the_stream_of_an_expired_log_has_a_gap_event(
+    served: Served, sdk: LangGraphClient, client: httpx.AsyncClient
+) -> None:
     thread = await thread_of(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
     await sdk.runs.cancel(thread, run)
@@ -166,7 +170,7 @@ async def test_a_log_that_is_gone_is_told(served: Served, sdk: LangGraphClient, 
     assert (await client.get(f"{place}/join")).json() == {}
 
 
-async def test_whoever_joins_when_the_log_is_gone_gets_what_is_stored(
+async def test_joining_a_run_with_an_expired_log_returns_the_stored_result(
     served: Served, sdk: LangGraphClient, client: httpx.AsyncClient, worker: WorkerProcess
 ) -> None:
     for graph, questions in (("steps", 0), ("ask", 1)):
@@ -199,7 +203,9 @@ def test_modes_are_filtered(modes: list[str], name: str, passes: bool) -> None:
     assert wanted(name) is passes
 
 
-async def test_a_new_reader_of_a_thread_gets_the_run_that_still_waits(served: Served, sdk: LangGraphClient) -> None:
+async def test_a_follower_of_a_thread_receives_a_run_that_was_queued_before(
+    served: Served, sdk: LangGraphClient
+) -> None:
     thread = await thread_of(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
     begins_at = await served.services.thread_follower.end_position(thread)
@@ -226,7 +232,9 @@ async def test_both_streams_of_a_thread_have_its_runs_in_the_order_of_their_ordi
     assert list(dict.fromkeys(protocol)) == runs
 
 
-async def test_a_run_that_starts_after_many_newer_ones_is_found(served: Served, sdk: LangGraphClient) -> None:
+async def test_a_follower_of_a_thread_receives_a_run_that_starts_after_many_newer_ones(
+    served: Served, sdk: LangGraphClient
+) -> None:
     thread, services = await thread_of(sdk), served.services
     oldest, *newer = [(await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"] for _ in range(40)]
     for run in newer:

@@ -1,4 +1,4 @@
-"""Runs without a thread, through the protocol's own client."""
+"""Stateless runs, through the SDK's client."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def _nothing_left(pipeline: Pipeline, keys: Keys) -> bool:
     return not [name for name in names if name.startswith(kinds) and not name.endswith((":events", ":queue:wake"))]
 
 
-async def test_wait_answers_and_leaves_nothing(
+async def test_a_stateless_run_leaves_no_records(
     sdk: LangGraphClient, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
     values = await sdk.runs.wait(None, "steps", input={"value": 1})
@@ -38,13 +38,13 @@ async def test_stream_has_every_event(sdk: LangGraphClient) -> None:
     assert [part.event for part in parts] == ["metadata", "updates", "updates", "updates"]
 
 
-async def test_an_interrupt_just_ends_it(sdk: LangGraphClient) -> None:
+async def test_an_interrupt_ends_a_stateless_run(sdk: LangGraphClient) -> None:
     values = await sdk.runs.wait(None, "ask", input={})
     assert isinstance(values, dict)
     assert values["__interrupt__"]
 
 
-async def test_the_thread_stays_when_asked(client: httpx.AsyncClient) -> None:
+async def test_on_completion_keep_keeps_the_thread(client: httpx.AsyncClient) -> None:
     body = {"assistant_id": "steps", "input": {"value": 1}, "on_completion": "keep"}
     answer = await client.post("/runs/wait", json=body)
     place = answer.headers["location"].removesuffix("/join")
@@ -106,7 +106,9 @@ async def test_leaving_cancels_only_when_asked(client: httpx.AsyncClient, eventu
     assert (await standing())[0] in (("running", None), ("pending", None))
 
 
-async def test_a_batch_has_a_bound(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_beyond_the_maximum_is_rejected(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stateless_runs, "MAX_BATCH_RUNS", 3)
     one = {"assistant_id": "steps", "input": {"value": 1}}
     assert (await client.post("/runs/batch", json=[one] * 3)).status_code == 200

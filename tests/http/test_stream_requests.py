@@ -1,4 +1,4 @@
-"""What a request for an event stream may ask: the end as an event, and where to go on without a header."""
+"""Query parameters of event streams: `end`, `since_event_id` and `stream_mode`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def new_thread(sdk: LangGraphClient) -> str:
 
 @pytest.mark.parametrize("body", [STEPS, QUICK], ids=["in a worker", "inline"])
 @pytest.mark.parametrize("of_thread", [True, False], ids=["of a thread", "without one"])
-async def test_the_end_is_an_event_only_where_it_is_asked_for(
+async def test_a_stream_has_an_end_event_only_with_the_parameter_end(
     sdk: LangGraphClient, client: httpx.AsyncClient, body: dict[str, Any], of_thread: bool
 ) -> None:
     place = f"/threads/{await new_thread(sdk)}/runs/stream" if of_thread else "/runs/stream"
@@ -60,7 +60,7 @@ async def test_the_end_is_an_event_only_where_it_is_asked_for(
     assert (await client.get(joined, params={"end": "perhaps"})).status_code == 422
 
 
-async def test_who_wants_the_end_and_comes_back_for_nothing_gets_204(
+async def test_a_client_that_reconnects_after_the_end_event_gets_204(
     sdk: LangGraphClient, client: httpx.AsyncClient
 ) -> None:
     ending = await client.post(f"/threads/{await new_thread(sdk)}/runs/stream", json=STEPS, params={"end": "true"})
@@ -90,7 +90,7 @@ async def test_the_end_of_each_run_is_in_the_streams_of_threads_that_ask(
         assert found == wanted
 
 
-async def test_since_event_id_is_last_event_id_without_a_header(
+async def test_since_event_id_works_like_the_header_last_event_id(
     sdk: LangGraphClient, client: httpx.AsyncClient
 ) -> None:
     thread = await new_thread(sdk)
