@@ -214,11 +214,11 @@ def nothing_is_read_or_connected_at_import(name: str, tree: ast.Module) -> list[
     ]
 
 
-def no_module_is_a_drawer_for_everything(name: str, tree: ast.Module) -> list[str]:
+def no_module_is_named_utils(name: str, tree: ast.Module) -> list[str]:
     return [part for part in name.split(".") if part in {"utils", "util", "helpers", "common", "misc"}]
 
 
-def every_module_says_what_it_is(name: str, tree: ast.Module) -> list[str]:
+def every_module_has_a_docstring(name: str, tree: ast.Module) -> list[str]:
     return [] if ast.get_docstring(tree) else ["no docstring"]
 
 
@@ -243,8 +243,8 @@ RULES: tuple[Rule, ...] = (
     records_are_read_and_written_by_stubs,
     scripts_are_called_by_script_stubs,
     nothing_is_read_or_connected_at_import,
-    no_module_is_a_drawer_for_everything,
-    every_module_says_what_it_is,
+    no_module_is_named_utils,
+    every_module_has_a_docstring,
     runs_are_created_by_their_submission,
 )
 
@@ -305,7 +305,7 @@ def test_routes_do_not_import_each_other() -> None:
     assert {pair for pair in internal_imports(routes) if all(within(name, routes) for name in pair)} == set()
 
 
-def test_an_upward_import_is_noticed() -> None:
+def test_an_upward_import_is_detected() -> None:
     assert points_upwards("slipway.runs.record", "slipway.threads.store")
     assert points_upwards("slipway.store.store", "slipway.crons.store"), "neighbours do not import each other"
     assert not points_upwards("slipway.threads.store", "slipway.runs.record")
@@ -314,7 +314,7 @@ def test_an_upward_import_is_noticed() -> None:
     )
 
 
-def test_there_is_something_to_check() -> None:
+def test_all_modules_are_checked() -> None:
     expected = {"slipway", "slipway.settings", "slipway.redis.keys", "slipway_workers.process"}
     assert expected <= {name_of(path) for path in MODULES}
 
@@ -384,7 +384,7 @@ def test_tests_read_no_private_names() -> None:
         "getattr(saver, '_pipeline')",
     ],
 )
-def test_a_private_name_in_a_test_is_noticed(source: str) -> None:
+def test_a_private_name_in_a_test_is_detected(source: str) -> None:
     assert list(private_names_read(ast.parse(source)))
     assert not list(private_names_read(ast.parse(source.replace("_", ""))))
 
@@ -413,16 +413,16 @@ def test_lua_files_live_below_redis() -> None:
         ),
         (scripts_are_called_by_script_stubs, "slipway.redis.layout", "from slipway.redis import script_source"),
         (nothing_is_read_or_connected_at_import, "slipway.runs.record", "import os\nclass A:\n    b = os.environ['C']"),
-        (no_module_is_a_drawer_for_everything, "slipway.utils", ""),
+        (no_module_is_named_utils, "slipway.utils", ""),
         (
             runs_are_created_by_their_submission,
             "slipway.api.routes.runs",
             "from slipway.runs.creation import RunCreator",
         ),
         (runs_are_created_by_their_submission, "slipway.crons.store", "A = submission.creator.create(spec)"),
-        (every_module_says_what_it_is, "slipway.runs.record", "A = 1"),
+        (every_module_has_a_docstring, "slipway.runs.record", "A = 1"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_each_rule_notices(rule: Rule, name: str, source: str) -> None:
+def test_each_rule_detects(rule: Rule, name: str, source: str) -> None:
     assert rule(name, ast.parse(source))

@@ -1,7 +1,7 @@
-"""What a run may ask of Redis: the budget of round trips, counted on the server and on the pipelines.
+"""The Redis round trips of a run, counted on the server and on the pipelines.
 
-Structure, not time: whoever adds a round trip to the way of a run fails here, on the fastest machine too. Timers (a
-worker looks for work every second) and a busy machine can only add; so the least of several runs is what counts.
+The tests count round trips, not time, so an added round trip fails on any machine. Timers and a busy machine can only
+add commands, so the minimum of several runs is compared.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ ONCE = {
     "run_claim": 1,
     "run_settle": 1,
     "blpop": 1,  # the worker waits for the next wake-up
-    "subscribe": 1,  # said, not waited for
+    "subscribe": 1,  # sent without waiting for the reply
     "unsubscribe": 1,
 }
-"""Everything but `run_apply`. What is not named is not asked: nothing is read to answer."""
+"""All commands of a run except `run_apply`. The response needs no read."""
 
 
 WORKER_TRIPS = 2
@@ -60,8 +60,8 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What one run asked: commands on the server, and writes on the pipelines of the two processes."""
+class Counts:
+    """What one run counts: commands on the server, and writes on the pipelines of the two processes."""
 
     commands: Commands
     web_trips: int
@@ -76,7 +76,7 @@ def graphs() -> Registry:
 
 @pytest.fixture
 async def stage(valkey_url: str, keys: Keys, pipeline: Pipeline, graphs: Registry) -> AsyncIterator[Stage]:
-    """With duties so rare that none falls into a test."""
+    """The intervals of duties are so long that none runs during a test."""
     settings = Settings.of(
         {
             "redis_url": valkey_url,
@@ -95,39 +95,39 @@ async def stage(valkey_url: str, keys: Keys, pipeline: Pipeline, graphs: Registr
         yield Stage(client, served.services, worker, valkey_url, pipeline)
 
 
-async def _run(stage: Stage, steps: int, how: str) -> Asked:
-    """One new run on a new thread, after which nothing is under way."""
+async def _run(stage: Stage, steps: int, how: str) -> Counts:
+    """Execute one run on a new thread and wait until its commands have ended."""
     web, worker = stage.web.pipeline.round_trips, stage.worker.pipeline.round_trips
     async with count_commands(stage.redis_url, stage.pipeline) as commands:
         request = run_of("loop", {"count": 0, "until": steps}, config={"recursion_limit": steps + 10})
         await stage.client.post(f"{new_thread()}/runs/{how}", request)
         await wait_until(lambda: commands["unsubscribe"] and commands["blpop"])
-    return Asked(commands, stage.web.pipeline.round_trips - web, stage.worker.pipeline.round_trips - worker)
+    return Counts(commands, stage.web.pipeline.round_trips - web, stage.worker.pipeline.round_trips - worker)
 
 
-async def _least(stage: Stage, steps: int, how: str) -> Asked:
-    """The fewest of everything over several runs."""
+async def _minimum(stage: Stage, steps: int, how: str) -> Counts:
+    """The minimum of each count over several runs."""
     await _run(stage, steps, how)  # loads the scripts
     runs = [await _run(stage, steps, how) for _ in range(RUNS)]
     least = Commands()
     for name in set().union(*(run.commands for run in runs)):
         if count := min(run.commands[name] for run in runs):
             least[name] = count
-    return Asked(least, min(run.web_trips for run in runs), min(run.worker_trips for run in runs))
+    return Counts(least, min(run.web_trips for run in runs), min(run.worker_trips for run in runs))
 
 
 @pytest.mark.parametrize("how", ["wait", "stream"])
-async def test_a_new_run_asks_for_each_of_its_moments_once(stage: Stage, how: str) -> None:
-    asked = await _least(stage, STEPS, how)
-    writes = asked.commands.pop("run_apply")
-    assert dict(asked.commands) == ONCE
+async def test_a_new_run_sends_each_command_once(stage: Stage, how: str) -> None:
+    counts = await _minimum(stage, STEPS, how)
+    writes = counts.commands.pop("run_apply")
+    assert dict(counts.commands) == ONCE
     assert writes <= PER_STEP * STEPS + BESIDE_STEPS
-    assert asked.web_trips == 1, "create; the answer rides on the end event"
-    assert asked.worker_trips <= PER_STEP * STEPS + BESIDE_STEPS + WORKER_TRIPS
+    assert counts.web_trips == 1, "create; the end event contains the response"
+    assert counts.worker_trips <= PER_STEP * STEPS + BESIDE_STEPS + WORKER_TRIPS
 
 
-async def test_a_further_superstep_adds_writes_alone(stage: Stage) -> None:
-    few, many = await _least(stage, STEPS, "wait"), await _least(stage, 3 * STEPS, "wait")
+async def test_a_further_superstep_adds_only_writes(stage: Stage) -> None:
+    few, many = await _minimum(stage, STEPS, "wait"), await _minimum(stage, 3 * STEPS, "wait")
     assert many.commands["run_apply"] - few.commands["run_apply"] <= PER_STEP * 2 * STEPS + BESIDE_STEPS
     assert many.worker_trips - few.worker_trips <= PER_STEP * 2 * STEPS + BESIDE_STEPS
     assert set(many.commands) == set(few.commands)

@@ -1,4 +1,4 @@
-"""The documents say what the code does: options, ceilings, error codes, commands, versions, files they point to."""
+"""The documents match the code: options, ceilings, error codes, commands, versions, links."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def all_errors(kind: type[SlipwayError] = SlipwayError) -> Iterator[type[Slipway
 
 
 @pytest.mark.parametrize(("page", "name", "text"), PARTS, ids=[name for _, name, _ in PARTS])
-def test_parts_that_are_written_from_the_code_are_up_to_date(page: Path, name: str, text: Callable[[], str]) -> None:
+def test_generated_parts_are_up_to_date(page: Path, name: str, text: Callable[[], str]) -> None:
     """`make pages` writes them."""
     assert page.read_text() == with_part(page, name, text())
 
@@ -70,7 +70,7 @@ def test_the_changelog_has_this_version() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_link_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()))
     local = {target for target in targets if not target.startswith(("http://", "https://"))}
     assert {target for target in local if not (page.parent / target).exists()} == set()
@@ -110,7 +110,7 @@ def test_requirements_are_pinned_and_name_no_host(name: str) -> None:
     assert "index" not in re.sub(r"(?m)^[a-z0-9._-]+==", "", text)
 
 
-def test_requirements_have_what_the_project_wants() -> None:
+def test_requirements_contain_all_dependencies() -> None:
     pinned = set(re.findall(r"(?m)^([a-z0-9._-]+)==", (ROOT / "requirements.txt").read_text()))
     wanted = {re.split(r"[<>=;\[ ]", line)[0] for line in PROJECT["dependencies"]}
     assert wanted - pinned == set()

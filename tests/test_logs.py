@@ -1,4 +1,4 @@
-"""Log lines, as a process of ours writes them."""
+"""Log lines of Slipway's processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.conftest import bare_environment
 
 pytestmark = pytest.mark.processes
 
-SPEAK = """
+LOG_SCRIPT = """
 import logging, structlog
 from slipway.logs import configure
 from slipway.settings import Settings
@@ -30,8 +30,8 @@ except ZeroDivisionError:
 """
 
 
-def speak(log_format: str, more: str = "") -> str:
-    code = SPEAK.format(format=log_format) + more
+def logged(log_format: str, more: str = "") -> str:
+    code = LOG_SCRIPT.format(format=log_format) + more
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout == b""
     return done.stderr.decode()
@@ -50,16 +50,16 @@ log.info("run.over")
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_an_exception_that_cannot_be_described_has_a_line(log_format: str) -> None:
-    said = speak(log_format, HOSTILE)
-    assert "Hostile" in said
-    assert "run.over" in said
-    assert "Logging error" not in said
+def test_an_exception_whose_text_cannot_be_read_is_logged(log_format: str) -> None:
+    output = logged(log_format, HOSTILE)
+    assert "Hostile" in output
+    assert "run.over" in output
+    assert "Logging error" not in output
 
 
 @pytest.mark.parametrize("log_format", ["json", "auto"])
-def test_machines_get_one_object_a_line(log_format: str) -> None:
-    ours, theirs, broke = (orjson.loads(line) for line in speak(log_format).splitlines())
+def test_each_json_log_line_is_one_object(log_format: str) -> None:
+    ours, theirs, broke = (orjson.loads(line) for line in logged(log_format).splitlines())
     assert ours["event"] == "run.started"
     assert (ours["process"], ours["level"], ours["run_id"]) == ("web", "info", "r1")
     assert (theirs["event"], theirs["level"], theirs["port"]) == ("from elsewhere", "warning", 1)
@@ -79,7 +79,7 @@ def test_the_environment_chooses_level_and_format(level: str, shown: list[str]) 
     assert not any(line.startswith("{") for line in lines)
 
 
-def test_libraries_are_no_louder_than_the_level() -> None:
+def test_logs_of_libraries_follow_the_log_level() -> None:
     code = (
         "import logging; from slipway.logs import configure; from slipway.settings import Settings\n"
         "configure(Settings(log_level='error'), 'web'); library = logging.getLogger('httpx')\n"
@@ -89,10 +89,10 @@ def test_libraries_are_no_louder_than_the_level() -> None:
     assert ("a warning" in done.stderr, "an error" in done.stderr) == (False, True)
 
 
-def test_people_get_pairs_and_a_plain_traceback() -> None:
-    said = speak("text")
-    assert "run.started" in said
-    assert "process=web" in said
-    assert "run_id=r1" in said
-    assert "ZeroDivisionError: division by zero" in said
-    assert "never" not in said
+def test_a_text_log_has_pairs_and_a_plain_traceback() -> None:
+    output = logged("text")
+    assert "run.started" in output
+    assert "process=web" in output
+    assert "run_id=r1" in output
+    assert "ZeroDivisionError: division by zero" in output
+    assert "never" not in output

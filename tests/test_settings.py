@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what they refuse."""
+"""Settings: their sources, and the values that are rejected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.conftest import bare_environment
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment without anything that configures Slipway."""
+    """An environment without variables that configure Slipway."""
     for name in os.environ.keys() - bare_environment().keys():
         monkeypatch.delenv(name)
     return monkeypatch
@@ -41,7 +41,7 @@ def test_an_empty_variable_is_not_set(environment: pytest.MonkeyPatch) -> None:
     assert Settings.load().max_steps == 500
 
 
-def test_the_projects_variables_are_below_the_environment(environment: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_variables_of_the_project(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("SLIPWAY_MAX_STEPS", "8")
     settings = Settings.load(project={"SLIPWAY_MAX_STEPS": "7", "SLIPWAY_MAX_RETRIES": "3", "OTHER": "1"})
     assert (settings.max_steps, settings.max_retries) == (8, 3)
@@ -59,7 +59,7 @@ HOSTILE = {
     "MAX_STEPS": "many",
     "ENCRYPTION_KEY": "short",
 }
-"""What a project may have in its own environment."""
+"""Variables that a project may use itself."""
 
 
 def test_a_projects_own_variables_configure_nothing() -> None:
@@ -70,7 +70,7 @@ def test_a_projects_own_variables_configure_nothing() -> None:
 
 @pytest.mark.parametrize("option", sorted(Settings.model_fields))
 def test_every_option_is_read_by_its_name(option: str) -> None:
-    """A word is a value of the options that are text; the others refuse it and name the variable."""
+    """Text options accept any word; all other options reject it with an error that names the variable."""
     variable = f"SLIPWAY_{option.upper()}"
     try:
         outcome = repr(getattr(Settings.load({variable: "word"}), option))
@@ -91,16 +91,16 @@ def test_every_option_is_read_by_its_name(option: str) -> None:
         ({"REDIS_TLS_URL": "", "REDIS_URL": "redis://b"}, "redis://b"),
     ],
 )
-def test_the_platforms_address_of_redis(given: dict[str, str], found: str) -> None:
+def test_the_redis_url_is_read_from_variables_of_the_platform(given: dict[str, str], found: str) -> None:
     assert Settings.load(given).redis == found
 
 
-def test_several_add_ons_are_not_guessed_between() -> None:
+def test_different_urls_of_several_add_ons_are_rejected() -> None:
     with pytest.raises(ConfigError, match="HEROKU_REDIS_PINK_URL, HEROKU_REDIS_RED_URL differ: set SLIPWAY_REDIS_URL"):
         Settings.load({"HEROKU_REDIS_PINK_URL": "rediss://p", "HEROKU_REDIS_RED_URL": "rediss://r"})
 
 
-def test_the_platforms_port() -> None:
+def test_the_port_is_read_from_the_variable_of_the_platform() -> None:
     assert Settings.load({"PORT": "5001"}).port == 5001
     assert Settings.load({"PORT": "abc", "SLIPWAY_PORT": "5002"}).port == 5002
     with pytest.raises(ConfigError, match=r"^PORT: "):
@@ -116,19 +116,19 @@ def test_the_platforms_port() -> None:
         ("SLIPWAY_QQQ", "SLIPWAY_QQQ: there is no such option$"),
     ],
 )
-def test_a_misspelt_option_is_refused(variable: str, said: str) -> None:
+def test_an_unknown_option_is_rejected_with_a_suggestion(variable: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said.replace("?", r"\?")):
         Settings.load({variable: "7"})
     with pytest.raises(ConfigError, match=said.replace("?", r"\?")):
         Settings.load({}, {variable: "7"})
 
 
-def test_what_slipway_sets_for_its_own_processes_is_no_option() -> None:
+def test_internal_variables_of_slipway_are_ignored() -> None:
     names = (failpoints.VARIABLE, failpoints.SIGNAL, readiness.VARIABLE, "SLIPWAY_PARENT_PID")
     assert Settings.load(dict.fromkeys(names, "1")) == Settings()
 
 
-def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_option() -> None:
+def test_variables_of_a_kubernetes_service_named_slipway_are_ignored() -> None:
     service = {
         "SLIPWAY_SERVICE_HOST": "10.0.0.1",
         "SLIPWAY_SERVICE_PORT": "80",
@@ -147,7 +147,7 @@ def test_enumerations_are_read_in_any_case(level: str) -> None:
     assert (settings.log_level, settings.checkpointer) == (level.lower(), "langgraph-redis")
 
 
-def test_no_address_is_an_error_that_names_the_setting() -> None:
+def test_the_error_of_a_missing_redis_url_names_the_setting() -> None:
     with pytest.raises(ConfigError, match="SLIPWAY_REDIS_URL must be set, or one of REDIS_TLS_URL, REDIS_URL"):
         _ = Settings().redis
 
@@ -174,12 +174,12 @@ def test_secrets_are_not_shown() -> None:
         ({"max_body_bytes": 2**30}, "SLIPWAY_MAX_BODY_BYTES .* SLIPWAY_MAX_STATE_BYTES"),
     ],
 )
-def test_what_cannot_work_is_refused_by_name(values: dict[str, object], named: str) -> None:
+def test_the_error_of_an_invalid_setting_names_it(values: dict[str, object], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         Settings.of(values)
 
 
-def test_a_refusal_does_not_repeat_the_value() -> None:
+def test_the_error_of_a_setting_does_not_contain_its_value() -> None:
     with pytest.raises(ConfigError) as refused:
         Settings.of({"redis_url": ["hush"]})
     assert "hush" not in str(refused.value)
@@ -227,6 +227,6 @@ class TestProjectEnvironment:
         assert dict(os.environ) == before
 
 
-def test_retries_may_be_forbidden(environment: pytest.MonkeyPatch) -> None:
+def test_zero_retries_are_accepted(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("SLIPWAY_MAX_RETRIES", "0")
     assert Settings.load().max_retries == 0
