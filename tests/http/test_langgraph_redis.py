@@ -15,20 +15,20 @@ from slipway.services import open_services
 from slipway.settings import Settings
 from tests.http.conftest import PING_S, PROJECT, Served
 from tests.http.test_sdk_runs import (  # noqa: F401
-    test_a_client_that_leaves_cancels_when_it_said_so,
-    test_a_failed_run_says_why,
-    test_a_fork_starts_from_the_past,
+    test_a_busy_thread_rejects_writes_and_deletions,
+    test_a_disconnect_cancels_the_run_with_on_disconnect_cancel,
+    test_a_failed_run_returns_its_error,
+    test_a_fork_starts_at_an_earlier_checkpoint,
     test_a_rollback_leaves_nothing,
+    test_a_run_stops_at_a_breakpoint_and_the_next_run_continues,
     test_a_stream_begins_with_metadata_and_ends_with_the_result,
-    test_a_thread_is_made_when_asked,
-    test_an_inline_graph_gives_the_same,
+    test_an_inline_graph_returns_the_same_values_and_events,
     test_an_interrupt_is_answered_by_a_new_run,
-    test_breakpoints_stop_and_go_on,
     test_cancelling,
     test_commands_update_and_jump,
+    test_if_not_exists_create_creates_the_thread,
     test_lists_and_deletes,
-    test_one_run_at_a_time,
-    test_wait_gives_the_last_values,
+    test_wait_returns_the_last_values,
 )
 from tests.http.test_sdk_threads import (  # noqa: F401
     test_a_state_is_read_at_every_checkpoint,
@@ -36,7 +36,7 @@ from tests.http.test_sdk_threads import (  # noqa: F401
     test_a_thread_is_imported_superstep_by_superstep,
     test_a_thread_that_never_ran_has_an_empty_state,
     test_subgraphs_show_their_state,
-    test_threads_are_made_changed_and_removed,
+    test_threads_are_created_changed_and_deleted,
 )
 
 pytestmark = pytest.mark.usefixtures("worker")

@@ -1,4 +1,4 @@
-"""Runs, through the protocol's own client, with a worker."""
+"""Runs, through the SDK's client and with a worker."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ async def events_of(parts: Any) -> list[tuple[str, Any]]:
     return [(part.event, part.data) async for part in parts]
 
 
-async def test_wait_gives_the_last_values(sdk: Client) -> None:
+async def test_wait_returns_the_last_values(sdk: Client) -> None:
     thread = await new_thread(sdk)
     assert await sdk.runs.wait(thread, "steps", input={"value": 1}) == {"value": 4, "log": ["one", "two", "three"]}
     assert (await sdk.threads.get(thread))["status"] == "idle"
 
 
-async def test_an_inline_graph_gives_the_same(sdk: Client) -> None:
+async def test_an_inline_graph_returns_the_same_values_and_events(sdk: Client) -> None:
     thread = await new_thread(sdk)
     assert await sdk.runs.wait(thread, "quick", input={"value": 1}) == {"value": 4, "log": ["one", "two", "three"]}
     names = [name for name, _ in await events_of(sdk.runs.stream(thread, "quick", input={"value": 1}))]
@@ -48,7 +48,7 @@ async def test_a_delayed_run_of_an_inline_graph_waits(sdk: Client) -> None:
 
 
 @pytest.mark.parametrize(("bang", "error"), [("exit", "SystemExit"), ("undescribed", "Undescribed")])
-async def test_a_graph_that_exits_in_the_web_process_ends_no_more_than_its_run(
+async def test_a_graph_that_raises_system_exit_in_the_web_process_fails_only_its_run(
     sdk: Client, bang: str, error: str
 ) -> None:
     thread = await new_thread(sdk)
@@ -65,7 +65,7 @@ async def test_a_graph_that_exits_in_the_web_process_ends_no_more_than_its_run(
 
 
 @pytest.mark.parametrize("graph", ["steps", "quick"], ids=["in a worker", "inline"])
-async def test_a_breakpoint_behind_the_last_node_leaves_nothing_to_wait_for(sdk: Client, graph: str) -> None:
+async def test_a_breakpoint_after_the_last_node_does_not_interrupt_the_thread(sdk: Client, graph: str) -> None:
     thread = await new_thread(sdk)
     result = await sdk.runs.wait(thread, graph, input={"value": 1}, interrupt_after=["three"])
     assert result == {"value": 4, "log": ["one", "two", "three"]}
@@ -97,7 +97,7 @@ async def test_every_mode_streams(sdk: Client, mode: Any) -> None:
     assert {name for name, _ in events} == {"metadata", mode}
 
 
-async def test_words_are_streamed(sdk: Client) -> None:
+async def test_the_output_of_a_model_is_streamed(sdk: Client) -> None:
     given = {"messages": [{"role": "user", "content": "hi"}]}
     thread = await new_thread(sdk)
     tuples = await events_of(sdk.runs.stream(thread, "talk", input=given, stream_mode="messages-tuple"))
@@ -106,7 +106,7 @@ async def test_words_are_streamed(sdk: Client) -> None:
     assert [data[0]["content"] for name, data in partial if name == "messages/partial"][-1] == "hello to you"
 
 
-async def test_following_later_misses_nothing_and_repeats_nothing(sdk: Client) -> None:
+async def test_joining_a_stream_after_any_event_returns_all_later_events_once(sdk: Client) -> None:
     thread = await new_thread(sdk)
     run = await sdk.runs.create(thread, "steps", input={"value": 1}, stream_mode=["values", "updates"])
     whole = [part async for part in sdk.runs.join_stream(thread, run["run_id"], last_event_id="-1")]
@@ -123,7 +123,7 @@ async def test_following_later_misses_nothing_and_repeats_nothing(sdk: Client) -
         assert {part.event async for part in only} == names
 
 
-async def test_join_answers_for_a_run_that_is_over(sdk: Client) -> None:
+async def test_join_returns_the_result_of_an_ended_run(sdk: Client) -> None:
     thread = await new_thread(sdk)
     run = await sdk.runs.create(thread, "steps", input={"value": 1})
     assert (await sdk.runs.join(thread, run["run_id"]))["value"] == 4
@@ -133,7 +133,7 @@ async def test_join_answers_for_a_run_that_is_over(sdk: Client) -> None:
     assert found["phase"] == "completed"
 
 
-async def test_a_failed_run_says_why(sdk: Client) -> None:
+async def test_a_failed_run_returns_its_error(sdk: Client) -> None:
     thread = await new_thread(sdk)
     answer = await sdk.runs.wait(thread, "fail", input={"value": 1}, raise_error=False)
     assert answer == {"__error__": {"error": "ValueError", "message": "no luck today"}}
@@ -161,7 +161,7 @@ async def test_an_interrupt_is_answered_by_a_new_run(sdk: Client) -> None:
     assert answered["log"] == ["one", "asked", "two"]
 
 
-async def test_breakpoints_stop_and_go_on(sdk: Client) -> None:
+async def test_a_run_stops_at_a_breakpoint_and_the_next_run_continues(sdk: Client) -> None:
     thread = await new_thread(sdk)
     first = await sdk.runs.wait(thread, "steps", input={"value": 1}, interrupt_before=["two"])
     assert first["log"] == ["one"]
@@ -176,7 +176,7 @@ async def test_commands_update_and_jump(sdk: Client) -> None:
     assert after["value"] == 101
 
 
-async def test_a_fork_starts_from_the_past(sdk: Client) -> None:
+async def test_a_fork_starts_at_an_earlier_checkpoint(sdk: Client) -> None:
     thread = await new_thread(sdk)
     await sdk.runs.wait(thread, "steps", input={"value": 1})
     history = await sdk.threads.get_history(thread, limit=50)
@@ -186,7 +186,7 @@ async def test_a_fork_starts_from_the_past(sdk: Client) -> None:
     assert len(await sdk.threads.get_history(thread, limit=50)) > len(history)
 
 
-async def test_a_fork_from_nowhere_is_refused(sdk: Client) -> None:
+async def test_a_fork_from_an_unknown_checkpoint_is_not_found(sdk: Client) -> None:
     thread = await new_thread(sdk)
     await sdk.runs.wait(thread, "steps", input={"value": 1})
     nowhere = str(uuid4())
@@ -229,7 +229,7 @@ async def test_a_rollback_leaves_nothing(sdk: Client, eventually: Eventually) ->
     assert (await sdk.threads.get_state(thread))["values"] == before["values"]
 
 
-async def test_a_client_that_leaves_cancels_when_it_said_so(
+async def test_a_disconnect_cancels_the_run_with_on_disconnect_cancel(
     sdk: Client, served: Served, eventually: Eventually
 ) -> None:
     thread = await new_thread(sdk)
@@ -243,7 +243,7 @@ async def test_a_client_that_leaves_cancels_when_it_said_so(
     await eventually(cancelled)
 
 
-async def test_one_run_at_a_time(sdk: Client) -> None:
+async def test_a_busy_thread_rejects_writes_and_deletions(sdk: Client) -> None:
     thread = await new_thread(sdk)
     first = await sdk.runs.create(thread, "hold", input={"value": 1})
     with pytest.raises(ConflictError):
@@ -272,7 +272,7 @@ async def test_lists_and_deletes(sdk: Client) -> None:
     assert len(await sdk.runs.list(thread)) == 2
 
 
-async def test_a_thread_is_made_when_asked(sdk: Client) -> None:
+async def test_if_not_exists_create_creates_the_thread(sdk: Client) -> None:
     thread = str(uuid4())
     with pytest.raises(NotFoundError):
         await sdk.runs.create(thread, "steps", input={"value": 1})
@@ -283,7 +283,7 @@ async def test_a_thread_is_made_when_asked(sdk: Client) -> None:
     assert found["metadata"]["graph_id"] == "steps"
 
 
-async def test_headers_lead_back_to_the_run(client: httpx.AsyncClient, sdk: Client) -> None:
+async def test_the_location_headers_of_a_run_name_its_paths(client: httpx.AsyncClient, sdk: Client) -> None:
     thread = await new_thread(sdk)
     runs, body = f"/threads/{thread}/runs", {"assistant_id": "steps", "input": {"value": 1}}
     created = await client.post(runs, json=body)
@@ -301,7 +301,7 @@ async def test_headers_lead_back_to_the_run(client: httpx.AsyncClient, sdk: Clie
     assert first[3].startswith("id: ")
 
 
-async def test_an_id_that_no_event_ever_had_is_as_none(sdk: Client) -> None:
+async def test_an_unknown_last_event_id_is_accepted(sdk: Client) -> None:
     thread = await new_thread(sdk)
     run = await sdk.runs.create(thread, "steps", input={"value": 1})
     await sdk.runs.join(thread, run["run_id"])
@@ -312,7 +312,7 @@ async def test_an_id_that_no_event_ever_had_is_as_none(sdk: Client) -> None:
         assert await events_of(sdk.runs.join_stream(thread, run["run_id"], last_event_id=event_id)) == whole, event_id
 
 
-async def test_kwargs_show_what_was_asked(sdk: Client) -> None:
+async def test_kwargs_contain_the_options_of_the_request(sdk: Client) -> None:
     thread = await new_thread(sdk)
     run: Any = await sdk.runs.create(
         thread, "steps", input={"value": 1}, context={"tone": "dry"}, metadata={"a": 1}, config={"tags": ["t"]}

@@ -1,4 +1,4 @@
-"""Threads, their states and assistants, through the protocol's own client."""
+"""Threads, their states and assistants, through the SDK's client."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def ran(sdk: Client, graph: str = "steps") -> str:
     return thread
 
 
-async def test_threads_are_made_changed_and_removed(sdk: Client, client: httpx.AsyncClient) -> None:
+async def test_threads_are_created_changed_and_deleted(sdk: Client, client: httpx.AsyncClient) -> None:
     thread_id = str(uuid4())
     made = await sdk.threads.create(thread_id=thread_id, metadata={"a": 1, "run_id": "mine"}, graph_id="steps")
     assert made["metadata"] == {"a": 1, "graph_id": "steps"}
@@ -70,7 +70,7 @@ async def test_a_thread_that_never_ran_has_an_empty_state(sdk: Client) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_checkpoint_is_one_of_the_thread_in_the_path(sdk: Client, client: httpx.AsyncClient) -> None:
+async def test_a_checkpoint_reference_is_read_in_the_thread_of_the_path(sdk: Client, client: httpx.AsyncClient) -> None:
     """Whatever thread the checkpoint itself names."""
     mine, other = [(await sdk.threads.create())["thread_id"] for _ in range(2)]
     for value, thread in ((1, mine), (100, other)):
@@ -116,7 +116,7 @@ async def test_a_state_is_read_at_every_checkpoint(
     assert (empty["values"], empty["checkpoint"]) == ({}, None)
 
 
-async def test_only_what_is_selected_of_a_state_is_sent(
+async def test_only_selected_members_of_a_state_are_returned(
     sdk: Client, client: httpx.AsyncClient, worker: WorkerProcess
 ) -> None:
     thread = await ran(sdk)
@@ -134,7 +134,7 @@ async def test_only_what_is_selected_of_a_state_is_sent(
         assert (refused.status_code, refused.json()["field"]) == (422, "select")
 
 
-async def test_a_state_that_its_graph_refuses_is_still_read(sdk: Client, worker: WorkerProcess) -> None:
+async def test_a_state_that_its_graph_rejects_can_be_read(sdk: Client, worker: WorkerProcess) -> None:
     thread = str((await sdk.threads.create())["thread_id"])
     failed = await sdk.runs.wait(thread, "strict", input={"count": "many"}, raise_error=False)
     assert failed["__error__"]["error"] == "ValidationError"
@@ -169,7 +169,9 @@ async def test_a_state_is_written_and_forked(sdk: Client, worker: WorkerProcess)
     assert (fork["values"]["value"], fork["parent_checkpoint"]) == (77, first["checkpoint"])
 
 
-async def test_a_place_does_not_lead_to_another_thread(sdk: Client, served: Served, worker: WorkerProcess) -> None:
+async def test_a_checkpoint_reference_does_not_read_another_thread(
+    sdk: Client, served: Served, worker: WorkerProcess
+) -> None:
     """Clients send checkpoints as they got them, with the thread inside; access was checked for the path's thread."""
     one, other = await ran(sdk), await ran(sdk)
     place: Any = (await sdk.threads.get_state(other))["checkpoint"]

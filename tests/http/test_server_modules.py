@@ -1,4 +1,4 @@
-"""A server without the modules is one clear line."""
+"""Without its modules or its package, the checkpointer `langgraph-redis` fails with an error that names them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def test_services_do_not_open(valkey_url: str, keys: Keys, graphs: Registr
             pass
 
 
-async def test_what_is_lacking_is_named(pipeline: Pipeline) -> None:
+async def test_missing_modules_are_named(pipeline: Pipeline) -> None:
     with pytest.raises(ConfigError, match="no RediSearch and no RedisJSON"):
         await require_modules(pipeline)
 

@@ -1,4 +1,4 @@
-"""Graphs that are legal and not what one expects: each fails alone, or works."""
+"""Unusual but valid graphs work, or fail without an effect on others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def new_thread(sdk: Client) -> str:
     return str((await sdk.threads.create())["thread_id"])
 
 
-async def test_a_synchronous_node_calls_a_graph_that_asks(sdk: Client) -> None:
+async def test_a_graph_that_a_synchronous_node_calls_can_interrupt(sdk: Client) -> None:
     thread = await new_thread(sdk)
     asked = await sdk.runs.wait(thread, "calls", input={"value": 0})
     assert [item["value"] for item in asked["__interrupt__"]] == [{"question": "how much?"}]
@@ -27,7 +27,7 @@ async def test_a_synchronous_node_calls_a_graph_that_asks(sdk: Client) -> None:
     assert answered["log"] == ["called"]
 
 
-async def test_a_thread_whose_state_is_refused_is_read_and_goes_on_without_the_run(sdk: Client) -> None:
+async def test_a_thread_with_a_rejected_state_can_be_read_and_continues_after_its_run_was_deleted(sdk: Client) -> None:
     thread = await new_thread(sdk)
     answer = await sdk.runs.wait(thread, "strict", input={"count": "many"}, raise_error=False)
     assert answer["__error__"]["message"].startswith("count: ")
@@ -40,13 +40,13 @@ async def test_a_thread_whose_state_is_refused_is_read_and_goes_on_without_the_r
     assert (await sdk.runs.wait(thread, "strict", input={"count": 4}))["said"] == "4 taken"
 
 
-async def test_a_factory_may_look_for_what_no_run_says(sdk: Client) -> None:
+async def test_a_factory_can_use_a_default_for_a_missing_config(sdk: Client) -> None:
     assert (await sdk.runs.wait(None, "tuned", input={"value": 0}))["log"] == ["a"]
     toned = {"configurable": {"tone": "b"}}
     assert (await sdk.runs.wait(None, "tuned", input={"value": 0}, config=toned))["log"] == ["b"]
 
 
-async def test_a_factory_that_needs_a_config_serves_the_runs_that_have_it(sdk: Client, served: Served) -> None:
+async def test_a_factory_that_needs_a_config_fails_only_runs_without_it(sdk: Client, served: Served) -> None:
     toned = {"configurable": {"tone": "b"}}
     assert (await sdk.runs.wait(None, "toned", input={"value": 0}, config=toned))["log"] == ["b"]
     thread = await new_thread(sdk)
