@@ -215,7 +215,7 @@ async def test_a_wrong_password_fails_the_connection(keys: Keys) -> None:
     async with server() as locked:
         async with open_pipeline(locked.url) as pipeline:
             await pipeline.send("CONFIG", "SET", "requirepass", "secret")
-        with pytest.raises(StoreUnavailable, match="refuses"):
+        with pytest.raises(StoreUnavailable, match="rejects"):
             await Pipeline(Address(f"{locked.url}?password=wrong"), "test", patience_s=1).open()
         async with open_pipeline(f"{locked.url}?password=secret") as pipeline:
             assert await pipeline.send("PING") == b"PONG"
