@@ -188,13 +188,12 @@ async def test_a_priority_is_stored_no_matter_where_it_is_set(
         assert await pipeline.send("HGET", keys.run(run["run_id"]), "priority_ms") == b"-60000"
 
 
-@pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize(
-    ("name", "value", "field"),
+    ("source", "name", "value", "field"),
     [
-        ("priority", "urgent", "priority"),
-        ("ceilings", 5, "ceilings"),
-        ("ceilings", {"max_steps": -1}, "ceilings.max_steps"),
+        *((source, "priority", "urgent", "priority") for source in SOURCES if source.endswith("config")),
+        *((source, "ceilings", 5, "ceilings") for source in SOURCES),
+        *((source, "ceilings", {"max_steps": -1}, "ceilings.max_steps") for source in SOURCES),
     ],
 )
 async def test_the_error_of_a_wrong_option_names_the_member_of_the_request(
@@ -208,3 +207,20 @@ async def test_the_error_of_a_wrong_option_names_the_member_of_the_request(
         else:
             rejected = await client.post(f"/threads/{new_id()}/runs", json=RUN | body)
     assert (rejected.status_code, rejected.json()["field"]) == (422, f"{path}.{field}")
+
+
+@pytest.mark.parametrize("source", ["request.context", "assistant.context"])
+@pytest.mark.parametrize("value", ["urgent", 5, None])
+async def test_another_priority_in_a_context_belongs_to_the_graph(
+    load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys, source: str, value: object
+) -> None:
+    assistant, body = "plain", {"context": {"priority": value}}
+    async with serving(load(), graphs) as served, client_of(served) as client:
+        if source.startswith("assistant"):
+            assistant = (await client.post("/assistants", json={"graph_id": "plain"} | body)).json()["assistant_id"]
+            body = {}
+        response = await client.post(f"/threads/{new_id()}/runs", json=RUN | {"assistant_id": assistant} | body)
+        assert response.status_code == 200, response.text
+        run = response.json()
+        assert await pipeline.send("HGET", keys.run(run["run_id"]), "priority_ms") == b"0"
+        assert run["kwargs"]["context"]["priority"] == value

@@ -17,7 +17,7 @@ from slipway.protocol_types import MultitaskStrategy
 from slipway.run_options import RunOptions
 from slipway.runs.record import RunBehaviour, RunExecution, RunIdentity, RunSpec
 from slipway.runs.scripts import DueTime
-from slipway.runs.slipway_options import parse_slipway_options, requested_slipway_options
+from slipway.runs.slipway_options import slipway_options_of
 from slipway.settings import Settings
 
 
@@ -66,8 +66,8 @@ class RunIds:
 def spec_from(request: RunRequest, ids: RunIds, assistant: Assistant, graph: GraphSpec, settings: Settings) -> RunSpec:
     """The run without its concurrency groups. Raises `InvalidRequest` for invalid ceilings and an invalid priority."""
     options = merged_options(request, assistant, ids.configurable)
-    of_assistant = parse_slipway_options(assistant.config.get("configurable", {}))
-    requested = requested_slipway_options(request.options).over(of_assistant)
+    of_assistant = slipway_options_of(assistant.context, assistant.config.get("configurable", {}))
+    requested = slipway_options_of(request.options.context, request.options.configurable).over(of_assistant)
     limits = ceilings_of(settings, graph.ceilings, requested.ceilings)
     return RunSpec(
         RunIdentity(

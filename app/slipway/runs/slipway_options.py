@@ -10,7 +10,6 @@ from typing import Any, Final, get_args
 from slipway.ceilings import Limits, parse_limits
 from slipway.errors import InvalidRequest
 from slipway.graphs.spec import Priority
-from slipway.run_options import RunOptions
 
 PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
 
@@ -41,11 +40,9 @@ def parse_slipway_options(values: Mapping[str, Any], path: str = CONFIGURABLE) -
     return SlipwayOptions(_parse_ceilings(values, path), _parse_priority(values, path))
 
 
-def requested_slipway_options(options: RunOptions) -> SlipwayOptions:
-    """The options of a request, which has either a context or a `configurable`. Raises `InvalidRequest`."""
-    if options.context:
-        return parse_slipway_options(options.context, CONTEXT)
-    return parse_slipway_options(options.configurable)
+def slipway_options_of(context: Mapping[str, Any], configurable: Mapping[str, Any]) -> SlipwayOptions:
+    """The options of a request or an assistant, in the context if there is one. Raises `InvalidRequest`."""
+    return parse_slipway_options(context, CONTEXT) if context else parse_slipway_options(configurable)
 
 
 def _parse_ceilings(values: Mapping[str, Any], path: str) -> Limits:
@@ -56,9 +53,12 @@ def _parse_ceilings(values: Mapping[str, Any], path: str) -> Limits:
 
 
 def _parse_priority(values: Mapping[str, Any], path: str) -> Priority | None:
+    """A context is typed by the graph, which may have a `priority` of its own: other values there are not Slipway's."""
     if "priority" not in values:
         return None
     for priority in PRIORITIES:
         if values["priority"] == priority:
             return priority
+    if path == CONTEXT:
+        return None
     raise InvalidRequest(f"{path}.priority", f"must be one of {', '.join(PRIORITIES)}")
