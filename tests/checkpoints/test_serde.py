@@ -294,7 +294,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(_json)
 def test_json_is_restored_unchanged(value: Any) -> None:
     restored = round_trip(value)
@@ -302,13 +302,13 @@ def test_json_is_restored_unchanged(value: Any) -> None:
     assert json.dumps(restored) == json.dumps(value)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(_rich)
 def test_nested_values_of_supported_types_are_restored_unchanged(value: Any) -> None:
     assert _same(round_trip(value), value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=60))
 def test_damaged_bytes_raise_or_are_plain_data(data: bytes) -> None:
     with contextlib.suppress(StoredDataError):

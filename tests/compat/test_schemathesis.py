@@ -61,7 +61,6 @@ def request_one(operation: Any, url: str, ids: ExistingIds, session: requests.Se
 
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         database=None,
         derandomize=True,
         phases=[Phase.generate],

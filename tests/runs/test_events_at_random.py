@@ -32,7 +32,7 @@ LEAVE_BEFORE_SUBSCRIPTION = [
 """One of two followers leaves while both wait for their subscription."""
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=30))
 @example(steps=LEAVE_BEFORE_SUBSCRIPTION)
 def test_every_follower_receives_every_event_once_in_order(valkey_url: str, steps: list[Step]) -> None:
