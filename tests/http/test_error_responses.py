@@ -1,4 +1,4 @@
-"""Responses for errors (status, headers and members of the body), for pages of a list, and for selected fields."""
+"""Responses for errors: status, headers and members of the body."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 import pytest
 
-from slipway.api.pagination import paged, selected
 from slipway.api.responses import error_response
 from slipway.errors import (
     AccessRefused,
@@ -63,20 +62,3 @@ def test_the_headers_of_an_error_of_the_auth_file_are_sent() -> None:
     assert (
         error_response(AccessRefused(401, "no", {"www-authenticate": "Basic"})).headers["www-authenticate"] == "Basic"
     )
-
-
-@pytest.mark.parametrize(
-    ("offset", "limit", "total", "next_offset"),
-    [(0, 2, 3, "2"), (2, 2, 3, None), (0, 3, 3, None), (3, 3, 6, None), (3, 2, 6, "5"), (0, 10, 0, None)],
-)
-def test_every_page_except_the_last_has_the_offset_of_the_next(
-    offset: int, limit: int, total: int, next_offset: str | None
-) -> None:
-    headers = paged([], offset=offset, limit=limit, total=total).headers
-    assert (headers.get("x-pagination-next"), headers["x-pagination-total"]) == (next_offset, str(total))
-
-
-def test_only_selected_fields_are_returned() -> None:
-    records: list[dict[str, Any]] = [{"a": 1, "b": None}, {"a": 2}]
-    assert selected(records, None) == selected(records, []) == records
-    assert selected(records, ["b", "a"]) == [{"b": None, "a": 1}, {"b": None, "a": 2}]
