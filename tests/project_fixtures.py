@@ -43,6 +43,6 @@ def settings_of(config: Path, **overrides: Any) -> Any:
 
     @pytest.fixture(name="settings")
     def make_settings(valkey_url: str, keys: Keys) -> Settings:
-        return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": config} | overrides)
+        return Settings.from_values({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": config} | overrides)
 
     return make_settings

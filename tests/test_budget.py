@@ -77,7 +77,7 @@ def graphs() -> Registry:
 @pytest.fixture
 async def stage(valkey_url: str, keys: Keys, pipeline: Pipeline, graphs: Registry) -> AsyncIterator[Stage]:
     """The intervals of duties are so long that none runs during a test."""
-    settings = Settings.of(
+    settings = Settings.from_values(
         {
             "redis_url": valkey_url,
             "key_prefix": keys.prefix,

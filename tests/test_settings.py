@@ -153,7 +153,7 @@ def test_the_error_of_a_missing_redis_url_names_the_setting() -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    settings = Settings.of({"redis_url": "redis://:hush@host", "encryption_key": "hush"})
+    settings = Settings.from_values({"redis_url": "redis://:hush@host", "encryption_key": "hush"})
     assert "hush" not in repr(settings) + str(settings)
 
 
@@ -176,12 +176,12 @@ def test_secrets_are_not_shown() -> None:
 )
 def test_the_error_of_an_invalid_setting_names_it(values: dict[str, object], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
-        Settings.of(values)
+        Settings.from_values(values)
 
 
 def test_the_error_of_a_setting_does_not_contain_its_value() -> None:
     with pytest.raises(ConfigError) as refused:
-        Settings.of({"redis_url": ["hush"]})
+        Settings.from_values({"redis_url": ["hush"]})
     assert "hush" not in str(refused.value)
 
 

@@ -201,10 +201,10 @@ class Settings(BaseModel):
             set_options |= options_of(variables, cls.model_fields, NOT_ENFORCED)
         values = {option: variable.value for option, variable in set_options.items()}
         values |= {option: value for option, value in given.items() if value is not None}
-        return cls.of(values, {option: variable.name for option, variable in set_options.items()})
+        return cls.from_values(values, {option: variable.name for option, variable in set_options.items()})
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Self:
+    def from_values(cls, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Self:
         """The settings with those `values` that are options. Raises `ConfigError`, which names the variable of each
         invalid option: the one in `names`, else its usual name."""
         try:

@@ -104,7 +104,7 @@ def graphs(project: Path) -> Registry:
 
 @pytest.fixture
 def settings(valkey_url: str, keys: Keys, project: Path) -> Settings:
-    return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": project})
+    return Settings.from_values({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": project})
 
 
 async def everything_stored(pipeline: Pipeline, keys: Keys) -> bytes:

@@ -42,7 +42,7 @@ async def served(tmp_path: Path, valkey_url: str, keys: Keys) -> AsyncIterator[S
     http = {"app": "./webapp.py:app", "enable_custom_route_auth": True}
     auth = {"path": "./auth.py:auth", "cache": CACHE}
     file = Desk(tmp_path, valkey_url, keys).file(auth=auth, http=http)
-    settings = Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": file})
+    settings = Settings.from_values({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": file})
     assert read(file).auth.cache is not None
     async with serving(settings, await Registry.load(file)) as running:
         yield running

@@ -108,7 +108,9 @@ async def leaking(folder: Path, url: str, keys: Keys) -> AsyncIterator[tuple[Ser
         (folder / name).write_text(text)
     store = {"index": {"dims": 3, "embed": "./leaky.py:embed", "fields": ["text"]}}
     file = desk.file(graphs=GRAPHS, env=ENV, store=store, auth={"path": "./leaky_auth.py:auth"})
-    settings = Settings.of({"redis_url": url, "key_prefix": keys.prefix, "config": file, "redis_patience_web_s": 1})
+    settings = Settings.from_values(
+        {"redis_url": url, "key_prefix": keys.prefix, "config": file, "redis_patience_web_s": 1}
+    )
     registry = await Registry.load(file)
     async with serving(settings, registry) as served:
         yield served, settings, registry

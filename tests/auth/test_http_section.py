@@ -55,7 +55,7 @@ class Desk:
 
     def settings(self, file: Path, **options: Any) -> Settings:
         """Settings of a process with this langgraph.json; `options` are other settings."""
-        return Settings.of({"redis_url": self._url, "key_prefix": self._keys.prefix, "config": file} | options)
+        return Settings.from_values({"redis_url": self._url, "key_prefix": self._keys.prefix, "config": file} | options)
 
     @asynccontextmanager
     async def serves(

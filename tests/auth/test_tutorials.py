@@ -40,7 +40,9 @@ async def tutorial(request: pytest.FixtureRequest, valkey_url: str, keys: Keys) 
     """The name of an auth file, and a server with it. A worker is running."""
     name: str = request.param
     config = TUTORIALS / f"{name}.json"
-    settings = Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": config, "sse_ping_s": 0.2})
+    settings = Settings.from_values(
+        {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": config, "sse_ping_s": 0.2}
+    )
     graphs = await Registry.load(config)
     async with serving(settings, graphs) as served, running_worker(settings, graphs):
         yield name, served

@@ -254,7 +254,7 @@ async def test_an_unknown_run_has_an_error_page(page: Page, observer: PageObserv
 
 async def test_the_page_reports_that_no_worker_is_live(browser: Browser, valkey_url: str, keys: Keys) -> None:
     project = HERE / "project" / "langgraph.json"
-    settings = Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": project})
+    settings = Settings.from_values({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": project})
     async with serving(settings, await Registry.load(project)) as served, await browser.new_context() as context:
         page = await context.new_page()
         await page.goto(f"{served.url}/ui/graphs/slow_steps")

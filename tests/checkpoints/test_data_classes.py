@@ -707,7 +707,7 @@ def _generator() -> Iterator[int]:
 
 
 REJECTED: list[tuple[Any, str]] = [
-    (threading.Lock(), r"it is a lock or a queue \(_thread.lock\), which is no data"),
+    (threading.Lock(), r"it is a lock or a queue \(_thread.lock\), which is not data"),
     ({"deep": [{"er": threading.Lock()}]}, r"\['deep'\]\[0\]\['er'\] is a lock or a queue"),
     (Plain(1, inside=[print]), r"inside\[0\] is a function \(builtins.builtin_function_or_method\)"),
     (AIMessage("x", additional_kwargs={"call": restore}), r"additional_kwargs\['call'\] is a function"),

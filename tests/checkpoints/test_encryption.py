@@ -54,7 +54,7 @@ async def test_states_count_as_encrypted_when_the_latest_thread_is(
 ) -> None:
     plain, encrypting = make_checkpointer(), make_checkpointer(serde=Serde(encryption=Encryption([NEW])))
     name = "core" if isinstance(plain, CoreCheckpointer) else "langgraph-redis"
-    settings = Settings.of({"checkpointer": name, "langgraph_redis_prefix": documents_prefix(keys)})
+    settings = Settings.from_values({"checkpointer": name, "langgraph_redis_prefix": documents_prefix(keys)})
     for number in range(30):
         await put(plain, f"t{number}", {"a": 1})
         await plain.pipeline.send("ZADD", keys.threads, number, f"t{number}")

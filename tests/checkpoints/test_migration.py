@@ -351,7 +351,7 @@ def test_invalid_arguments_are_reported_in_one_line(modules_url: str, keys: Keys
 
 @pytest.mark.processes
 async def test_the_data_of_the_configured_checkpointer_is_not_deleted(modules_url: str, keys: Keys) -> None:
-    settings = Settings.of({"redis_url": modules_url, "key_prefix": keys.prefix, "checkpointer": "core"})
+    settings = Settings.from_values({"redis_url": modules_url, "key_prefix": keys.prefix, "checkpointer": "core"})
     with pytest.raises(ConfigError, match="would delete the data that SLIPWAY_CHECKPOINTER=core uses"):
         await migrate(settings, NO_GRAPHS, "core", "langgraph-redis", delete_source=True)
 

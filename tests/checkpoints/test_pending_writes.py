@@ -31,7 +31,7 @@ def test_only_a_task_that_returned_has_a_result() -> None:
         [("failed", ERROR, "E"), ("interrupted", INTERRUPT, [Interrupt("?", "one")]), ("interrupted", RESUME, ["yes"])]
     )
     results.add([("done", "value", 1), ("done", "other", 2), ("called", RETURN, 3), (NULL_TASK, "value", 4)])
-    assert results.of("done") == [("value", 1), ("other", 2)]
-    assert results.of("called") == [(RETURN, 3)]
+    assert results.writes_of("done") == [("value", 1), ("other", 2)]
+    assert results.writes_of("called") == [(RETURN, 3)]
     for task_id in ("failed", "interrupted", NULL_TASK, "never started"):
-        assert results.of(task_id) is None
+        assert results.writes_of(task_id) is None

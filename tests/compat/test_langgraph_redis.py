@@ -32,7 +32,7 @@ async def settings(modules_url: str, pipeline: Pipeline, keys: Keys) -> AsyncIte
     """Settings with the checkpointer `langgraph-redis` and prefixes that no other test uses."""
     prefix = f"{keys.prefix}-documents"
     values = {"redis_url": modules_url, "key_prefix": keys.prefix, "langgraph_redis_prefix": prefix}
-    yield Settings.of({**values, "checkpointer": "langgraph-redis", "config": PROJECT, "sse_ping_s": 0.2})
+    yield Settings.from_values({**values, "checkpointer": "langgraph-redis", "config": PROJECT, "sse_ping_s": 0.2})
     for index in ("", "_write"):
         await pipeline.send("FT.DROPINDEX", prefix + index)
 

@@ -249,7 +249,7 @@ async def test_threads_without_a_time_to_live_get_the_default(
         '"graphs"', '"checkpointer": {"ttl": {"default_ttl": 30, "strategy": "keep_latest"}}, "graphs"', 1
     )
     (tmp_path / "langgraph.json").write_text(text.replace("../../http/project", str(settings.config.parent)))
-    other = Settings.of({**settings.model_dump(), "config": tmp_path / "langgraph.json"})
+    other = Settings.from_values({**settings.model_dump(), "config": tmp_path / "langgraph.json"})
     async with open_services(other, graphs, "cli") as services:
         thread, _ = await services.threads.create_or_get(str(uuid4()), {})
         assert thread.ttl is not None
@@ -267,7 +267,7 @@ async def test_a_thread_created_by_a_run_gets_the_default_time_to_live(
 ) -> None:
     text = settings.config.read_text().replace('"graphs"', '"checkpointer": {"ttl": {"default_ttl": 30}}, "graphs"', 1)
     (tmp_path / "langgraph.json").write_text(text.replace("../../http/project", str(settings.config.parent)))
-    other = Settings.of({**settings.model_dump(), "config": tmp_path / "langgraph.json"})
+    other = Settings.from_values({**settings.model_dump(), "config": tmp_path / "langgraph.json"})
     async with serving(other, graphs) as served, httpx.AsyncClient(base_url=served.url) as client:
         thread, body = str(uuid4()), {"assistant_id": "steps", "input": {}, "if_not_exists": "create"}
         assert (await client.post(f"/threads/{thread}/runs", json=body)).status_code == 200

@@ -121,16 +121,16 @@ class TestRelease:
     """The problems of a Redis server that `slipway release` reports."""
 
     async def test_a_correct_server_has_no_problem(self, valkey_url: str) -> None:
-        assert await redis_problems(Settings.of({"redis_url": valkey_url})) == []
+        assert await redis_problems(Settings.from_values({"redis_url": valkey_url})) == []
 
     async def test_an_unavailable_server_is_a_problem(self, tmp_path: Path) -> None:
-        (problem,) = await redis_problems(Settings.of({"redis_url": f"unix://{tmp_path}/none.sock"}))
+        (problem,) = await redis_problems(Settings.from_values({"redis_url": f"unix://{tmp_path}/none.sock"}))
         assert "none.sock" in problem
 
     async def test_a_server_that_evicts_keys_is_a_problem(self, valkey_url: str, pipeline: Pipeline) -> None:
         await pipeline.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
         try:
-            (problem,) = await redis_problems(Settings.of({"redis_url": valkey_url}))
+            (problem,) = await redis_problems(Settings.from_values({"redis_url": valkey_url}))
         finally:
             await pipeline.send("CONFIG", "SET", "maxmemory-policy", "noeviction")
         assert "noeviction" in problem

@@ -33,7 +33,7 @@ async def test_heartbeats_of_earlier_workers_do_not_count_for_readiness(pipeline
 @pytest.mark.parametrize("child", ["worker", "web"])
 async def test_the_runs_of_a_child_that_exited_are_queued_at_once(valkey_url: str, keys: Keys, child: str) -> None:
     """Also if no Redis URL is set, because `slipway dev` started the server itself."""
-    settings = Settings.of({"key_prefix": keys.prefix, "config": PROJECT})
+    settings = Settings.from_values({"key_prefix": keys.prefix, "config": PROJECT})
     with contextlib.closing(listen("127.0.0.1", 0)) as listener:
         specs = {spec.name: spec for spec in child_specs(settings, valkey_url, listener)}
     async with opened(valkey_url, keys) as stores:

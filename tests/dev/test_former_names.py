@@ -35,7 +35,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.fixture
 def settings(valkey_url: str, keys: Keys) -> Settings:
-    return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT})
+    return Settings.from_values({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT})
 
 
 def test_former_names_with_a_valid_value_are_recognised() -> None:
@@ -81,7 +81,7 @@ async def test_a_process_without_the_key_of_encrypted_states_does_not_start(
         "checkpointer": checkpointer,
         "langgraph_redis_prefix": f"{keys.prefix}-documents",
     }
-    without_key, with_key = Settings.of(values), Settings.of(values | {"encryption_key": KEY})
+    without_key, with_key = Settings.from_values(values), Settings.from_values(values | {"encryption_key": KEY})
     graphs = await Registry.load(PROJECT)
     await start_checks.check(with_key, url)
     async with open_services(with_key, graphs, "cli") as services:

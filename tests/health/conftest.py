@@ -30,7 +30,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
 def settings_of(server: Cluster, **options: Any) -> Settings:
     """Settings of a process that uses this Valkey."""
     defaults = {"redis_url": server.redis_url, "key_prefix": server.keys.prefix, "config": CONFIG, "sse_ping_s": 0.5}
-    return Settings.of(defaults | options)
+    return Settings.from_values(defaults | options)
 
 
 @pytest.fixture

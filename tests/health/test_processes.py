@@ -124,8 +124,8 @@ async def _replies(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 @pytest.mark.parametrize(("process", "too_few"), [("web", 2), ("worker", 3), ("dev", 3), ("cli", 1)])
 def test_a_connection_budget_below_the_minimum_is_rejected(process: str, too_few: int) -> None:
     with pytest.raises(ConfigError, match=rf"SLIPWAY_REDIS_MAX_CONNECTIONS \({too_few}\)"):
-        connection_budget.check(Settings.of({"redis_max_connections": too_few}), process)
-    connection_budget.check(Settings.of({"redis_max_connections": too_few + 1}), process)
+        connection_budget.check(Settings.from_values({"redis_max_connections": too_few}), process)
+    connection_budget.check(Settings.from_values({"redis_max_connections": too_few + 1}), process)
 
 
 def test_dev_checks_the_connection_budget_before_it_starts_processes(monkeypatch: pytest.MonkeyPatch) -> None:

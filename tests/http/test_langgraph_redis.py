@@ -53,7 +53,7 @@ def settings_of(url: str, keys: Keys, **differs: object) -> Settings:
         "max_body_bytes": 64 * 1024,
         "sse_buffer_events": 10,
     }
-    return Settings.of(values | differs)
+    return Settings.from_values(values | differs)
 
 
 @pytest.fixture

@@ -154,7 +154,7 @@ async def test_a_value_that_cannot_be_stored_fails_the_run_and_is_located(site: 
     assert error["error"] == "StateRefused"
     assert error["message"].startswith(
         "channel 'value' holds a value that cannot be stored: ['connections'][0].parts[0] is an object "
-        "(untyped.Connection), which is no data. Keep it out of the state"
+        "(untyped.Connection), which is not data. Keep it out of the state"
     )
     assert (await site.call("GET", f"{thread.path}/runs"))[0]["error"]["node"] == "connect"
     assert run["thread_id"] in thread.path

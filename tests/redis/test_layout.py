@@ -160,7 +160,9 @@ async def test_a_running_worker_of_an_older_release_drains_and_exits(
     (tmp_path / "langgraph.json").write_text('{"graphs": {"a": "./a.py:graph"}}')
     (tmp_path / "a.py").write_text(GRAPH)
     config = tmp_path / "langgraph.json"
-    settings = Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": config, "heartbeat_s": 0.1})
+    settings = Settings.from_values(
+        {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": config, "heartbeat_s": 0.1}
+    )
     async with open_services(settings, await Registry.load(settings.config), "worker") as services:
         wake = Pipeline(services.address, "test worker wake", patience_s=2)
         await wake.open()

@@ -246,4 +246,4 @@ project = module_of("./graphs.py:fail")
 
 def settings_of(url: str, keys: Keys, **differs: Any) -> Settings:
     """Settings of a process that serves the project of this folder."""
-    return Settings.of({"redis_url": url, "key_prefix": keys.prefix, "config": PROJECT} | differs)
+    return Settings.from_values({"redis_url": url, "key_prefix": keys.prefix, "config": PROJECT} | differs)

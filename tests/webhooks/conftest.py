@@ -85,4 +85,4 @@ def graphs(project: Path) -> Registry:
 def settings(valkey_url: str, keys: Keys, project: Path) -> Settings:
     """Includes a signing secret."""
     values = {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": project, "webhook_secret": SECRET}
-    return Settings.of(values)
+    return Settings.from_values(values)

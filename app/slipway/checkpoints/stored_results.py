@@ -27,18 +27,17 @@ class StoredResults:
 
     def __init__(self) -> None:
         self._unread: list[Iterable[PendingWrite]] = []
-        self._of: dict[str, Writes] = {}
+        self._by_task: dict[str, Writes] = {}
 
     def add(self, writes: Iterable[PendingWrite]) -> None:
-        """Adds the pending writes of a checkpoint. They are sorted by the first `of`, because most attempts never call
-        it."""
+        """Adds the pending writes of a checkpoint. The first `writes_of` sorts them: most attempts never call it."""
         self._unread.append(writes)
 
-    def of(self, task_id: str) -> Writes | None:
-        """The writes of a task; None when it did not finish."""
+    def writes_of(self, task_id: str) -> Writes | None:
+        """The writes of a task; None if it did not finish."""
         while self._unread:
-            self._of |= _by_task(self._unread.pop(0))
-        return self._of.get(task_id)
+            self._by_task |= _by_task(self._unread.pop(0))
+        return self._by_task.get(task_id)
 
 
 def _by_task(writes: Iterable[PendingWrite]) -> dict[str, Writes]:

@@ -110,7 +110,7 @@ class ReplayFilter:
                 return self._marked_unless_logged(entries, f"{kind}q{task_id}:{interrupts}")
             updates = self._updates.pop(namespace, []) if debug is None else []
             return _marked([*updates, *entries], f"{kind}r{task_id}")
-        stored = self._results.of(task_id)
+        stored = self._results.writes_of(task_id)
         if stored is not None and debug is None:
             self._replayed.setdefault(namespace, deque()).append(task_id)
         # If the run names an older checkpoint, LangGraph executes all tasks again. Only the updates show whether it

@@ -13,7 +13,7 @@ from slipway.errors import StateRefused
 from slipway.serialization.data_classes import mro_of, name_of
 from slipway.serialization.objects import RebuildContext, codec_of, plain_of
 
-NO_DATA: Final = "it is no data"
+NO_DATA: Final = "it is not data"
 """The reason for an object whose class is not a data class."""
 
 _DEEPEST: Final = 50
@@ -52,7 +52,7 @@ def unstorable_error(value: Any, error: StateRefused, context: RebuildContext) -
     if reason != NO_DATA:
         return StateRefused(f"{described}: {reason}")
     advice = _ELSEWHERE if _is_never_data(part) else f"{_ELSEWHERE}, {_AS_DATA}"
-    return StateRefused(f"{described}, which is no data. {advice}")
+    return StateRefused(f"{described}, which is not data. {advice}")
 
 
 def _find_unstorable_part(value: Any, context: RebuildContext) -> tuple[str, Any]:
