@@ -5,21 +5,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import pytest
 from langgraph_sdk import get_client
 
-from tests.http.conftest import Served, client, served, worker
+from tests.http.conftest import Client, Served, client, served, worker
 from tests.project_fixtures import graphs_of, settings_of
 
-__all__ = ["client", "served", "worker"]
+__all__ = ["Client", "client", "served", "worker"]
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
-
-Client: TypeAlias = Any
-"""A `LangGraphClient`. It is `Any`, because the client declares lists where it returns objects."""
-
 
 graphs = graphs_of(PROJECT)
 settings = settings_of(PROJECT, sse_ping_s=0.2)

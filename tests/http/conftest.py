@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import httpx
 import pytest
@@ -30,6 +31,9 @@ from tests.worker import running_worker
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 PING_S = 0.2
+
+Client: TypeAlias = Any
+"""A `LangGraphClient`. It is `Any`, because the client declares lists where it returns objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,11 @@ async def sdk(served: Served) -> AsyncIterator[LangGraphClient]:
     """The SDK's client of the application."""
     async with get_client(url=served.url, api_key=None) as client:
         yield client
+
+
+async def new_thread(sdk: Client) -> str:
+    """Creates a thread and returns its id."""
+    return str((await sdk.threads.create())["thread_id"])
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 from langgraph_sdk.errors import ConflictError
 
 from slipway.shown_exceptions import HIDDEN
-from tests.http.test_sdk_runs import Client, events_of, new_thread
+from tests.http.conftest import Client, new_thread
+from tests.http.test_sdk_runs import events_of
 
 pytestmark = pytest.mark.usefixtures("worker")
 

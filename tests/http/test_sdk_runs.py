@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 from langgraph_sdk.errors import APIStatusError, ConflictError, NotFoundError
 
-from tests.http.conftest import Served
-
-Client: TypeAlias = Any
-"""A `LangGraphClient`; its own types promise lists where it gives objects."""
+from tests.http.conftest import Client, Served, new_thread
 
 pytestmark = pytest.mark.usefixtures("worker")
 
 Eventually = Callable[..., Awaitable[None]]
-
-
-async def new_thread(sdk: Client) -> str:
-    return str((await sdk.threads.create())["thread_id"])
 
 
 async def events_of(parts: Any) -> list[tuple[str, Any]]:

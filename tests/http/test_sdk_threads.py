@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -12,14 +12,11 @@ from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError
 
 from slipway.graphs.registry import Registry
 from slipway_workers.process import WorkerProcess
-from tests.http.conftest import Served
-
-Client: TypeAlias = Any
-"""A `LangGraphClient`; its own types promise lists where it gives objects."""
+from tests.http.conftest import Client, Served, new_thread
 
 
 async def ran(sdk: Client, graph: str = "steps") -> str:
-    thread = str((await sdk.threads.create())["thread_id"])
+    thread = await new_thread(sdk)
     await sdk.runs.wait(thread, graph, input={"value": 1})
     return thread
 
@@ -135,7 +132,7 @@ async def test_only_selected_members_of_a_state_are_returned(
 
 
 async def test_a_state_that_its_graph_rejects_can_be_read(sdk: Client, worker: WorkerProcess) -> None:
-    thread = str((await sdk.threads.create())["thread_id"])
+    thread = await new_thread(sdk)
     failed = await sdk.runs.wait(thread, "strict", input={"count": "many"}, raise_error=False)
     assert failed["__error__"]["error"] == "ValidationError"
     state: Any = await sdk.threads.get_state(thread)

@@ -19,14 +19,10 @@ from slipway.settings import Settings
 from slipway.sse_frames import HEARTBEAT, data_of
 from slipway.threads.thread_position import START
 from slipway_workers.process import WorkerProcess
-from tests.http.conftest import PING_S, Served, serving
+from tests.http.conftest import PING_S, Served, new_thread, serving
 from tests.http.raw_request import raw_request
 
 Eventually = Callable[..., Awaitable[None]]
-
-
-async def thread_of(sdk: LangGraphClient) -> str:
-    return str((await sdk.threads.create())["thread_id"])
 
 
 RUN = b'{"assistant_id": "hold", "input": {"value": 1}}'
@@ -34,7 +30,7 @@ LEAVING = b'{"assistant_id": "hold", "input": {"value": 1}, "on_disconnect": "ca
 
 
 async def test_a_stream_starts_before_a_worker_claims_the_run(served: Served, sdk: LangGraphClient) -> None:
-    thread = await thread_of(sdk)
+    thread = await new_thread(sdk)
     async with raw_request(served.url, f"/threads/{thread}/runs/stream", RUN) as reader, asyncio.timeout(30):
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 OK")
@@ -46,7 +42,7 @@ async def test_a_stream_starts_before_a_worker_claims_the_run(served: Served, sd
 async def test_the_stream_of_a_queued_run_has_heartbeats_without_blank_lines(
     served: Served, sdk: LangGraphClient
 ) -> None:
-    thread = await thread_of(sdk)
+    thread = await new_thread(sdk)
     async with raw_request(served.url, f"/threads/{thread}/runs/stream", RUN) as reader, asyncio.timeout(30):
         await reader.readuntil(b"\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
@@ -58,7 +54,7 @@ async def test_the_stream_of_a_queued_run_has_heartbeats_without_blank_lines(
 
 
 async def test_a_waiting_response_sends_newlines_as_heartbeats(served: Served, sdk: LangGraphClient) -> None:
-    thread = await thread_of(sdk)
+    thread = await new_thread(sdk)
     async with raw_request(served.url, f"/threads/{thread}/runs/wait", RUN) as reader, asyncio.timeout(30):
         await reader.readuntil(b"\r\n\r\n")
         for _ in range(2):
@@ -70,7 +66,7 @@ async def test_a_waiting_response_sends_newlines_as_heartbeats(served: Served, s
 async def test_leaving_cancels_only_when_asked(
     served: Served, sdk: LangGraphClient, eventually: Eventually, route: str
 ) -> None:
-    stays, leaves = await thread_of(sdk), await thread_of(sdk)
+    stays, leaves = await new_thread(sdk), await new_thread(sdk)
     for thread, body in ((stays, RUN), (leaves, LEAVING)):
         async with raw_request(served.url, f"/threads/{thread}/runs/{route}", body) as reader:
             await reader.readuntil(b"\r\n\r\n")
@@ -89,7 +85,7 @@ async def test_leaving_cancels_only_when_asked(
 async def test_a_cancelled_run_ends_its_streams_and_waits(
     served: Served, sdk: LangGraphClient, client: httpx.AsyncClient, eventually: Eventually
 ) -> None:
-    thread = await thread_of(sdk)
+    thread = await new_thread(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
     place = f"/threads/{thread}/runs/{run}"
     following = asyncio.create_task(client.get(f"{place}/stream?end=true", headers={"last-event-id": "-1"}))
@@ -107,7 +103,7 @@ async def test_a_cancelled_run_ends_its_streams_and_waits(
 async def test_a_stopping_server_ends_its_responses_and_cancels_no_run(
     settings: Settings, graphs: Registry, sdk: LangGraphClient, eventually: Eventually, route: str
 ) -> None:
-    thread = await thread_of(sdk)
+    thread = await new_thread(sdk)
     async with serving(settings, graphs) as other:
         ends = asyncio.create_task(_read_all(other.url, f"/threads/{thread}/runs/{route}", LEAVING))
         await eventually(other.app.state.responses_in_progress.__len__)
@@ -131,7 +127,7 @@ async def test_a_slow_client_is_disconnected_and_resumes_without_a_gap(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("slipway.api.streams.event_streams.STALL_TIMEOUT_S", 0.2)
-    thread = await thread_of(sdk)
+    thread = await new_thread(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
     pipeline, log = served.services.pipeline, served.services.keys.events(run)
     frame = b"event: custom\r\ndata: " + b'"%s"' % (b"x" * 20_000) + b"\r\n"
@@ -154,7 +150,7 @@ async def test_a_slow_client_is_disconnected_and_resumes_without_a_gap(
 async def test_the_stream_of_an_expired_log_has_a_gap_event(
     served: Served, sdk: LangGraphClient, client: httpx.AsyncClient
 ) -> None:
-    thread = await thread_of(sdk)
+    thread = await new_thread(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
     await sdk.runs.cancel(thread, run)
     await served.services.pipeline.send("DEL", served.services.keys.events(run))
@@ -174,7 +170,7 @@ async def test_joining_a_run_with_an_expired_log_returns_the_stored_result(
     served: Served, sdk: LangGraphClient, client: httpx.AsyncClient, worker: WorkerProcess
 ) -> None:
     for graph, questions in (("steps", 0), ("ask", 1)):
-        thread = await thread_of(sdk)
+        thread = await new_thread(sdk)
         waited = await client.post(f"/threads/{thread}/runs/wait", json={"assistant_id": graph, "input": {"value": 1}})
         place = waited.headers["content-location"]
         await served.services.pipeline.send("DEL", served.services.keys.events(place.rpartition("/")[2]))
@@ -206,7 +202,7 @@ def test_modes_are_filtered(modes: list[str], name: str, passes: bool) -> None:
 async def test_a_follower_of_a_thread_receives_a_run_that_was_queued_before(
     served: Served, sdk: LangGraphClient
 ) -> None:
-    thread = await thread_of(sdk)
+    thread = await new_thread(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
     begins_at = await served.services.thread_follower.end_position(thread)
     await sdk.runs.cancel(thread, run)
@@ -218,7 +214,7 @@ async def test_a_follower_of_a_thread_receives_a_run_that_was_queued_before(
 async def test_both_streams_of_a_thread_have_its_runs_in_the_order_of_their_ordinals(
     served: Served, sdk: LangGraphClient
 ) -> None:
-    thread, services = await thread_of(sdk), served.services
+    thread, services = await new_thread(sdk), served.services
     runs = [(await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"] for _ in range(40)]
     runs = runs[20:] + runs[:20]  # in this order they are cancelled, and get their ordinals
     for run in runs:
@@ -235,7 +231,7 @@ async def test_both_streams_of_a_thread_have_its_runs_in_the_order_of_their_ordi
 async def test_a_follower_of_a_thread_receives_a_run_that_starts_after_many_newer_ones(
     served: Served, sdk: LangGraphClient
 ) -> None:
-    thread, services = await thread_of(sdk), served.services
+    thread, services = await new_thread(sdk), served.services
     oldest, *newer = [(await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"] for _ in range(40)]
     for run in newer:
         await sdk.runs.cancel(thread, run)
@@ -248,7 +244,7 @@ async def test_a_follower_of_a_thread_receives_a_run_that_starts_after_many_newe
 async def test_the_stream_of_a_thread_ends_when_another_thread_gets_its_id(
     served: Served, sdk: LangGraphClient
 ) -> None:
-    thread = await thread_of(sdk)
+    thread = await new_thread(sdk)
     await sdk.runs.cancel(thread, (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"])
     async with asyncio.timeout(30), aclosing(served.services.thread_events.follow(thread, START)) as batches:
         while (await anext(batches))[-1].kind != "done":

@@ -10,6 +10,8 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
+from tests.http.conftest import new_thread
+
 pytestmark = pytest.mark.usefixtures("worker")
 
 STEPS: dict[str, Any] = {"assistant_id": "steps", "input": {"value": 1}, "stream_mode": "updates"}
@@ -30,11 +32,6 @@ def ids_in(text: str) -> list[str]:
 def frames_in(text: str) -> str:
     """A stream without its comments: a heartbeat comes whenever nothing else did for a while."""
     return re.sub(r"^:.*\n", "", text, flags=re.MULTILINE)
-
-
-async def new_thread(sdk: LangGraphClient) -> str:
-    """A thread without runs."""
-    return str((await sdk.threads.create())["thread_id"])
 
 
 @pytest.mark.parametrize("body", [STEPS, QUICK], ids=["in a worker", "inline"])

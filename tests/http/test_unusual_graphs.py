@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 import pytest
 
-from tests.http.conftest import Served
-
-Client: TypeAlias = Any
-"""A `LangGraphClient`; its own types promise lists where it gives objects."""
+from tests.http.conftest import Client, Served, new_thread
 
 pytestmark = pytest.mark.usefixtures("worker")
-
-
-async def new_thread(sdk: Client) -> str:
-    return str((await sdk.threads.create())["thread_id"])
 
 
 async def test_a_graph_that_a_synchronous_node_calls_can_interrupt(sdk: Client) -> None:
