@@ -1,23 +1,23 @@
-# `make run` and `make test` need Python 3.11 or newer and nothing else; what they install stays in .venv.
+# `make run` and `make test` need only Python 3.11 or newer. They install everything else into .venv.
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# The first of these that is new enough; `make run PYTHON=…` overrides it.
+# The first of these commands that is Python 3.11 or newer; `make run PYTHON=…` overrides it.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 PYTEST_ARGS ?=
-# $(call pytest,PYTHON,ARGUMENTS): that no test is selected (exit code 5) is no failure of one part of the suite
+# $(call pytest,PYTHON,ARGUMENTS): exit code 5 (no test was selected) is not a failure, because PYTEST_ARGS may select none
 pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
 .PHONY: help run pages test test-fast test-units test-processes lint import-graph lock bench soak short-runs differential templates mutants clean
 
-help:  ## What can be made
+help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
 
-run: $(VENV)/runtime.stamp  ## Install what is needed and start everything on this machine
+run: $(VENV)/runtime.stamp  ## Install the requirements, and start a Valkey, a web process and a worker
 	@exec $(BIN)/slipway dev
 
 test: lint  ## Check the code and run the whole suite
@@ -25,54 +25,54 @@ test: lint  ## Check the code and run the whole suite
 	$(MAKE) --no-print-directory test-processes; second=$$?; \
 	exit $$((first > second ? first : second))
 
-test-fast: $(VENV)/dev.stamp  ## The tests that need nothing, or only a Valkey
+test-fast: $(VENV)/dev.stamp  ## Run the tests that need nothing or only a Valkey
 	@$(call pytest,$(BIN)/python,--numprocesses 2 -m "not processes and not slow")
 
-test-units: $(VENV)/dev.stamp  ## The tests that start no whole processes, two at a time
+test-units: $(VENV)/dev.stamp  ## Run the tests that do not kill whole servers, two at a time
 	@$(call pytest,$(BIN)/python,--numprocesses 2 -m "not alone")
 
-test-processes: $(VENV)/dev.stamp  ## The tests that start, stop and kill whole processes, one at a time
+test-processes: $(VENV)/dev.stamp  ## Run the tests that kill whole servers, one at a time
 	@$(call pytest,$(BIN)/python,-m alone)
 
-lint: $(VENV)/dev.stamp  ## ruff and mypy
+lint: $(VENV)/dev.stamp  ## Run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
 import-graph: $(VENV)/dev.stamp  ## Print which package imports which; fails when an import points upwards
 	@$(BIN)/python -m tests.import_graph
 
-pages: $(VENV)/dev.stamp  ## Write the pages and tables that come from the code: settings, keys, attacks, planted faults, folders
+pages: $(VENV)/dev.stamp  ## Write the generated pages and tables: settings, keys, attacks, planted faults, folders
 	@$(BIN)/python -m tests.generated_pages
 
-lock: $(VENV)/dev.stamp  ## Pin requirements again (LOCK_ARGS=--upgrade takes newer ones)
+lock: $(VENV)/dev.stamp  ## Pin the requirements again (LOCK_ARGS=--upgrade pins newer versions)
 	$(LOCK) --output-file requirements.txt
 	$(LOCK) --output-file requirements-dev.txt --constraint requirements.txt --group dev --all-extras
 
-bench: $(VENV)/dev.stamp  ## Measure, and compare with the bare graph
+bench: $(VENV)/dev.stamp  ## Measure speed, memory and cost, compared with the bare graph
 	$(BIN)/python -m tests.bench
 
-soak: $(VENV)/dev.stamp  ## 500 runs while something is killed every second (SOAK_ARGS=--seed 7)
+soak: $(VENV)/dev.stamp  ## Execute 500 runs while a process is killed every second (SOAK_ARGS=--seed 7)
 	$(BIN)/python -m tests.crash.soak $(SOAK_ARGS)
 
-mutants: $(VENV)/dev.stamp  ## Plant small faults in a copy of the code; the tests must notice each (MUTANTS_ARGS="--only lease")
+mutants: $(VENV)/dev.stamp  ## Plant small faults in a copy of the code; the tests must notice each one (MUTANTS_ARGS="--only lease")
 	$(BIN)/python -m tests.mutants $(MUTANTS_ARGS)
 
-differential: $(VENV)/dev.stamp  ## The same requests to the reference server and to Slipway (DIFFERENTIAL_ARGS=--only=streams)
+differential: $(VENV)/dev.stamp  ## Send the same requests to the reference server and to Slipway (DIFFERENTIAL_ARGS=--only=streams)
 	$(BIN)/python -m tests.differential $(DIFFERENTIAL_ARGS)
 
-templates: $(VENV)/dev.stamp  ## Talk to unmodified public templates (TEMPLATES=a folder with their checkouts)
+templates: $(VENV)/dev.stamp  ## Serve unmodified public templates (TEMPLATES=a folder with their checkouts)
 	$(BIN)/python -m tests.templates $(TEMPLATES)
 
-short-runs: $(VENV)/dev.stamp  ## 200 short runs by useStream in Chromium, over a WebSocket (SHORT_RUNS_ARGS="--transport sse")
+short-runs: $(VENV)/dev.stamp  ## Execute 200 short runs by useStream in Chromium, over a WebSocket (SHORT_RUNS_ARGS="--transport sse")
 	@test -d tests/js/node_modules || (cd tests/js && npm ci)
 	$(BIN)/python -m tests.js.short_runs $(SHORT_RUNS_ARGS)
 
-clean:  ## Remove what was installed and cached; data in .slipway stays
+clean:  ## Delete .venv, packages and caches; the data in .slipway stay
 	rm -rf $(VENV) .differential .templates tests/js/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "Slipway needs Python 3.11 or newer; none was found. Install one, or: make PYTHON=/path/to/python" >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Slipway needs Python 3.11 or newer; none was found. Install one, or name its path: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot create a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 
 $(VENV)/runtime.stamp: requirements.txt pyproject.toml | $(BIN)/python
 	@echo "installing what Slipway needs into $(VENV) …"
