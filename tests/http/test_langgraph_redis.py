@@ -16,18 +16,18 @@ from slipway.settings import Settings
 from tests.http.conftest import PING_S, PROJECT, Served
 from tests.http.test_sdk_runs import (  # noqa: F401
     test_a_busy_thread_rejects_writes_and_deletions,
+    test_a_cancelled_run_is_interrupted_and_cannot_be_cancelled_again,
+    test_a_command_updates_the_state_and_jumps_to_a_node,
     test_a_disconnect_cancels_the_run_with_on_disconnect_cancel,
     test_a_failed_run_returns_its_error,
     test_a_fork_starts_at_an_earlier_checkpoint,
-    test_a_rollback_leaves_nothing,
+    test_a_rollback_deletes_the_run_and_restores_the_state,
     test_a_run_stops_at_a_breakpoint_and_the_next_run_continues,
     test_a_stream_begins_with_metadata_and_ends_with_the_result,
     test_an_inline_graph_returns_the_same_values_and_events,
     test_an_interrupt_is_answered_by_a_new_run,
-    test_cancelling,
-    test_commands_update_and_jump,
     test_if_not_exists_create_creates_the_thread,
-    test_lists_and_deletes,
+    test_runs_are_listed_and_deleted,
     test_wait_returns_the_last_values,
 )
 from tests.http.test_sdk_threads import (  # noqa: F401
@@ -35,7 +35,7 @@ from tests.http.test_sdk_threads import (  # noqa: F401
     test_a_state_is_written_and_forked,
     test_a_thread_is_imported_superstep_by_superstep,
     test_a_thread_that_never_ran_has_an_empty_state,
-    test_subgraphs_show_their_state,
+    test_the_states_of_subgraphs_are_read_and_written,
     test_threads_are_created_changed_and_deleted,
 )
 

@@ -15,56 +15,56 @@ from tests.http.conftest import Served
 
 UNKNOWN: Final = "01890000-0000-7000-8000-000000000000"
 IDS: Final = dict.fromkeys(("thread_id", "assistant_id", "run_id", "cron_id", "checkpoint_id"), UNKNOWN)
-KNOWN_GRAPH: Final = "steps"
+EXISTING_GRAPH: Final = "steps"
 
-NEW: Final = frozenset({"POST /runs/crons", "POST /runs", "POST /runs/stream", "POST /runs/wait"})
-"""Routes without an id in their path whose bodies name what they need."""
-SILENT: Final = frozenset(
+IDS_IN_BODY: Final = frozenset({"POST /runs/crons", "POST /runs", "POST /runs/stream", "POST /runs/wait"})
+"""Routes without an id in their path. Their bodies contain the id."""
+WITHOUT_404: Final = frozenset(
     {
-        "POST /threads/{thread_id}/commands",  # answers 200 with an error of the event protocol
-        "POST /threads/{thread_id}/stream/events",  # a thread may come to be while it is watched
+        "POST /threads/{thread_id}/commands",  # responds 200 with an error of the event protocol
+        "POST /threads/{thread_id}/stream/events",  # a client can follow a thread before the thread is created
     }
 )
 
 
-def named(endpoint: Endpoint) -> str:
+def route_name(endpoint: Endpoint) -> str:
     return f"{endpoint.method} {plain_path(endpoint.path)}"
 
 
-def sent(body: Any) -> Any:
-    """The sample's body, for the graphs of this project."""
+def body_for_this_project(body: Any) -> Any:
+    """The body of a sample. The graph of the auth tests is replaced by a graph of this project."""
     if isinstance(body, list):
-        return [sent(each) for each in body]
+        return [body_for_this_project(each) for each in body]
     if isinstance(body, dict) and body.get("assistant_id") == "greet":
-        return body | {"assistant_id": KNOWN_GRAPH}
+        return body | {"assistant_id": EXISTING_GRAPH}
     return body
 
 
-ASKED: Final = [
+CHECKED: Final = [
     endpoint
     for endpoint in ENDPOINTS
-    if named(endpoint) not in SILENT
+    if route_name(endpoint) not in WITHOUT_404
     and not endpoint.access.public
-    and ("_id}" in endpoint.path or named(endpoint) in NEW)
+    and ("_id}" in endpoint.path or route_name(endpoint) in IDS_IN_BODY)
 ]
 
 
-@pytest.mark.parametrize("endpoint", ASKED, ids=named)
+@pytest.mark.parametrize("endpoint", CHECKED, ids=route_name)
 async def test_an_unknown_id_is_not_found(served: Served, client: httpx.AsyncClient, endpoint: Endpoint) -> None:
-    sample = samples(IDS | {"namespace": "n"}).get(named(endpoint), Sample())
+    sample = samples(IDS | {"namespace": "n"}).get(route_name(endpoint), Sample())
     path = plain_path(endpoint.path).format(**IDS, namespace="n", graph_id="nobody")
-    answer = await client.request(endpoint.method, path, params=sample.query, json=sent(sample.body))
-    assert answer.status_code == 404, answer.text
-    assert "not found" in answer.json()["detail"]
-    assert answer.json()["code"] == "not_found"
+    response = await client.request(endpoint.method, path, params=sample.query, json=body_for_this_project(sample.body))
+    assert response.status_code == 404, response.text
+    assert "not found" in response.json()["detail"]
+    assert response.json()["code"] == "not_found"
 
 
-@pytest.mark.parametrize("endpoint", [each for each in ASKED if "{run_id}" in each.path], ids=named)
+@pytest.mark.parametrize("endpoint", [each for each in CHECKED if "{run_id}" in each.path], ids=route_name)
 async def test_a_run_of_another_thread_is_not_found(client: httpx.AsyncClient, endpoint: Endpoint) -> None:
     thread = (await client.post("/threads", json={})).json()["thread_id"]
-    answer = await client.request(endpoint.method, plain_path(endpoint.path).format(**IDS | {"thread_id": thread}))
-    assert answer.status_code == 404, answer.text
-    assert answer.json()["detail"] == f"run '{UNKNOWN}' not found: it does not exist"
+    response = await client.request(endpoint.method, plain_path(endpoint.path).format(**IDS | {"thread_id": thread}))
+    assert response.status_code == 404, response.text
+    assert response.json()["detail"] == f"run '{UNKNOWN}' not found: it does not exist"
 
 
 @pytest.mark.parametrize(
@@ -81,26 +81,26 @@ async def test_a_run_of_another_thread_is_not_found(client: httpx.AsyncClient, e
 async def test_unknown_paths_and_unknown_names_in_bodies_are_not_found(
     client: httpx.AsyncClient, method: str, path: str, body: Any
 ) -> None:
-    answer = await client.request(method, path, json=body)
-    assert answer.status_code == 404
-    assert "not found" in answer.json()["detail"].lower()
+    response = await client.request(method, path, json=body)
+    assert response.status_code == 404
+    assert "not found" in response.json()["detail"].lower()
 
 
 @pytest.mark.parametrize("route", ["/runs", "/runs/wait", "/runs/stream", f"/threads/{UNKNOWN}/runs"])
 async def test_an_assistant_id_that_is_neither_an_id_nor_a_graph_is_rejected(
     client: httpx.AsyncClient, route: str
 ) -> None:
-    answer = await client.post(route, json={"assistant_id": "nobody"})
-    assert answer.status_code == 422
-    assert answer.json()["field"] == "assistant_id"
-    assert KNOWN_GRAPH in answer.json()["known"]
-    assert "not found" in answer.json()["detail"]
+    response = await client.post(route, json={"assistant_id": "nobody"})
+    assert response.status_code == 422
+    assert response.json()["field"] == "assistant_id"
+    assert EXISTING_GRAPH in response.json()["known"]
+    assert "not found" in response.json()["detail"]
 
 
 async def test_an_assistant_is_found_by_its_id_in_any_case(client: httpx.AsyncClient) -> None:
-    made = (await client.post("/assistants", json={"graph_id": KNOWN_GRAPH})).json()
-    answer = await client.get(f"/assistants/{made['assistant_id'].upper()}")
-    assert answer.json() == made
+    created = (await client.post("/assistants", json={"graph_id": EXISTING_GRAPH})).json()
+    response = await client.get(f"/assistants/{created['assistant_id'].upper()}")
+    assert response.json() == created
 
 
 @pytest.mark.slow
@@ -136,6 +136,6 @@ async def test_an_empty_body_is_malformed(client: httpx.AsyncClient, path: str) 
 async def test_errors_of_the_store_are_in_error_and_in_detail(
     client: httpx.AsyncClient, method: str, path: str, body: Any, status: int
 ) -> None:
-    answer = await client.request(method, path, json=body)
-    assert answer.status_code == status
-    assert answer.json()["error"] == answer.json()["detail"]
+    response = await client.request(method, path, json=body)
+    assert response.status_code == status
+    assert response.json()["error"] == response.json()["detail"]

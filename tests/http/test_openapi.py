@@ -41,9 +41,9 @@ async def test_request_bodies_are_described_by_their_models(client: httpx.AsyncC
     document = (await client.get("/openapi.json")).json()
     schemas = document["components"]["schemas"]
     assert schemas["RunBody"]["properties"].keys() == RunBody.model_fields.keys()
-    asked = document["paths"]["/threads/{thread_id}/runs/stream"]["post"]
-    assert asked["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/RunBody"}
-    assert "text/event-stream" in asked["responses"]["200"]["content"]
+    operation = document["paths"]["/threads/{thread_id}/runs/stream"]["post"]
+    assert operation["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/RunBody"}
+    assert "text/event-stream" in operation["responses"]["200"]["content"]
 
 
 async def test_every_reference_is_defined(client: httpx.AsyncClient) -> None:
@@ -51,8 +51,8 @@ async def test_every_reference_is_defined(client: httpx.AsyncClient) -> None:
 
     def references(node: object) -> set[str]:
         if isinstance(node, dict):
-            own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
-            return own.union(*(references(inner) for inner in node.values()))
+            direct = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
+            return direct.union(*(references(inner) for inner in node.values()))
         return set().union(*(references(inner) for inner in node)) if isinstance(node, list) else set()
 
     for reference in references(document):
@@ -61,11 +61,11 @@ async def test_every_reference_is_defined(client: httpx.AsyncClient) -> None:
 
 async def test_query_parameters_have_their_default_and_bounds(client: httpx.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
-    asked = {each["name"]: each["schema"] for each in paths["/threads/{thread_id}/runs"]["get"]["parameters"]}
-    assert asked["limit"] == {"type": "integer", "default": 10, "minimum": 1, "maximum": 1000}
-    assert asked["offset"] == {"type": "integer", "default": 0, "minimum": 0}
-    assert asked["thread_id"] == {"type": "string", "format": "uuid"}
-    assert set(asked["status"]["enum"]) == {"timeout", *STATUS.values()}
+    schemas = {each["name"]: each["schema"] for each in paths["/threads/{thread_id}/runs"]["get"]["parameters"]}
+    assert schemas["limit"] == {"type": "integer", "default": 10, "minimum": 1, "maximum": 1000}
+    assert schemas["offset"] == {"type": "integer", "default": 0, "minimum": 0}
+    assert schemas["thread_id"] == {"type": "string", "format": "uuid"}
+    assert set(schemas["status"]["enum"]) == {"timeout", *STATUS.values()}
 
 
 async def test_every_success_is_described(client: httpx.AsyncClient) -> None:

@@ -21,16 +21,16 @@ JSON = {"content-type": "application/json"}
 async def test_a_request_id_is_created_or_returned(client: httpx.AsyncClient) -> None:
     assert len((await client.get("/ok")).headers["x-request-id"]) == 36
     assert (await client.get("/ok", headers={"x-request-id": "mine"})).headers["x-request-id"] == "mine"
-    for unusable in (b"x" * 300, b"", b"two\tcolumns of the log", "\xe4".encode()):
-        answer = await client.get("/ok", headers=[(b"x-request-id", unusable)])
-        assert len(answer.headers["x-request-id"]) == 36
+    for invalid in (b"x" * 300, b"", b"two\tcolumns of the log", "\xe4".encode()):
+        response = await client.get("/ok", headers=[(b"x-request-id", invalid)])
+        assert len(response.headers["x-request-id"]) == 36
 
 
-async def test_an_answer_that_an_error_cuts_is_in_the_log_and_gets_no_second_beginning() -> None:
-    """Whatever the error: the client has a status that says that all is well."""
+async def test_an_error_after_the_response_started_is_logged_and_starts_no_second_response() -> None:
+    """Also an expected error such as `NotFound`, because the client already received the status 200."""
     sent: list[Message] = []
 
-    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+    async def start_and_fail(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"half", "more_body": True})
         raise NotFound("thread", UNKNOWN)
@@ -42,7 +42,7 @@ async def test_an_answer_that_an_error_cuts_is_in_the_log_and_gets_no_second_beg
         return {"type": "http.disconnect"}
 
     with capture_logs() as logs:
-        await ErrorResponses(answers)({"type": "http", "path": "/cut", "headers": []}, receive, send)
+        await ErrorResponses(start_and_fail)({"type": "http", "path": "/cut", "headers": []}, receive, send)
     assert [(line["event"], line["path"]) for line in logs] == [("http.request_failed", "/cut")]
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
@@ -75,15 +75,15 @@ async def test_an_answer_that_an_error_cuts_is_in_the_log_and_gets_no_second_beg
     ],
 )
 async def test_errors_have_one_shape(client: httpx.AsyncClient, method: str, path: str, status: int) -> None:
-    answer = await client.request(method, path)
-    assert answer.status_code == status
-    assert isinstance(answer.json()["detail"], str)
-    assert isinstance(answer.json()["code"], str)
+    response = await client.request(method, path)
+    assert response.status_code == status
+    assert isinstance(response.json()["detail"], str)
+    assert isinstance(response.json()["code"], str)
 
 
 async def test_a_response_405_lists_the_allowed_methods(client: httpx.AsyncClient) -> None:
-    answer = await client.put(f"{THREAD}/state/checkpoint")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    response = await client.put(f"{THREAD}/state/checkpoint")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
 
 @pytest.mark.parametrize(
@@ -108,61 +108,61 @@ async def test_a_response_405_lists_the_allowed_methods(client: httpx.AsyncClien
 async def test_an_invalid_run_is_rejected_before_the_response_starts(
     client: httpx.AsyncClient, route: str, body: bytes, status: int, field: str | None
 ) -> None:
-    answer = await client.post(f"{THREAD}/{route}", content=body, headers=JSON)
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.json().get("field") == field
+    response = await client.post(f"{THREAD}/{route}", content=body, headers=JSON)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/json"
+    assert response.json().get("field") == field
 
 
-async def test_what_exists_is_listed(client: httpx.AsyncClient) -> None:
-    answer = (await client.post(f"{THREAD}/runs", json={"assistant_id": "nobody"})).json()
-    assert "steps" in answer["known"]
-    assert "nobody" in answer["detail"]
+async def test_the_error_for_an_unknown_assistant_lists_the_existing_graphs(client: httpx.AsyncClient) -> None:
+    error = (await client.post(f"{THREAD}/runs", json={"assistant_id": "nobody"})).json()
+    assert "steps" in error["known"]
+    assert "nobody" in error["detail"]
 
 
 async def test_large_bodies_are_rejected_by_length_and_while_they_arrive(client: httpx.AsyncClient) -> None:
-    async def grow() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b" " * 1024
 
     large = await client.post("/threads", content=b" " * 65 * 1024, headers=JSON)
     assert large.status_code == 413
-    grown = await client.post("/threads", content=grow(), headers=JSON)
-    assert grown.status_code == 413
-    assert "65536 bytes" in grown.json()["detail"]
+    chunked = await client.post("/threads", content=chunks(), headers=JSON)
+    assert chunked.status_code == 413
+    assert "65536 bytes" in chunked.json()["detail"]
     fits = await client.post("/threads", content=b" " * (64 * 1024 - 2) + b"{}", headers=JSON)
     assert fits.status_code == 200
 
 
-async def test_pages_of_this_machine_may_read_what_they_need(client: httpx.AsyncClient) -> None:
-    page = {"origin": "http://localhost:3000"}
-    asks = {"access-control-request-method": "POST", "access-control-request-headers": "x-api-key"}
-    preflight = await client.options("/threads", headers=page | asks)
+async def test_pages_of_localhost_can_read_the_response_headers_of_the_protocol(client: httpx.AsyncClient) -> None:
+    origin = {"origin": "http://localhost:3000"}
+    preflight_request = {"access-control-request-method": "POST", "access-control-request-headers": "x-api-key"}
+    preflight = await client.options("/threads", headers=origin | preflight_request)
     assert preflight.status_code == 200
-    plain = await client.get("/nowhere", headers=page)
+    plain = await client.get("/nowhere", headers=origin)
     exposed = {name.strip() for name in plain.headers["access-control-expose-headers"].split(",")}
     assert {"content-location", "location", "x-pagination-total", "x-pagination-next", "x-request-id"} <= exposed
-    for answer in (preflight, plain):
-        assert answer.headers["access-control-allow-origin"] == page["origin"]
+    for response in (preflight, plain):
+        assert response.headers["access-control-allow-origin"] == origin["origin"]
 
 
 async def test_an_unexpected_error_shows_its_request_id_only(
     client: httpx.AsyncClient, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def explode() -> None:
+    def fail() -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr(served.services.graphs, "failures", explode)
-    answer = await client.get("/info")
-    assert answer.status_code == 500
-    assert answer.json() == {
+    monkeypatch.setattr(served.services.graphs, "failures", fail)
+    response = await client.get("/info")
+    assert response.status_code == 500
+    assert response.json() == {
         "detail": "internal error",
         "code": "internal",
-        "request_id": answer.headers["x-request-id"],
+        "request_id": response.headers["x-request-id"],
     }
 
 
-async def test_system_routes(client: httpx.AsyncClient) -> None:
+async def test_ok_info_and_metrics_describe_the_server(client: httpx.AsyncClient) -> None:
     services = {"redis": "up", "workers": "down"}
     assert (await client.get("/ok?check_db=1")).json() == {"ok": True, "services": services}
     info = (await client.get("/info")).json()

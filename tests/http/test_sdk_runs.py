@@ -46,10 +46,10 @@ async def test_a_graph_that_raises_system_exit_in_the_web_process_fails_only_its
 ) -> None:
     thread = await new_thread(sdk)
     await sdk.runs.wait(thread, "touchy", input={"bang": "then fine"})
-    with pytest.raises(APIStatusError) as refused:
+    with pytest.raises(APIStatusError) as rejected:
         await sdk.threads.update_state(thread, {"bang": bang}, as_node="touch")
-    assert refused.value.response.status_code == 400
-    assert error in refused.value.response.json()["detail"]
+    assert rejected.value.response.status_code == 400
+    assert error in rejected.value.response.json()["detail"]
     ended = await sdk.runs.wait(thread, "touchy", input={"bang": f"then {bang}"}, raise_error=False)
     assert ended["__error__"]["error"] == error
     (run, _) = await sdk.runs.list(thread)
@@ -91,29 +91,29 @@ async def test_every_mode_streams(sdk: Client, mode: Any) -> None:
 
 
 async def test_the_output_of_a_model_is_streamed(sdk: Client) -> None:
-    given = {"messages": [{"role": "user", "content": "hi"}]}
+    messages = {"messages": [{"role": "user", "content": "hi"}]}
     thread = await new_thread(sdk)
-    tuples = await events_of(sdk.runs.stream(thread, "talk", input=given, stream_mode="messages-tuple"))
+    tuples = await events_of(sdk.runs.stream(thread, "talk", input=messages, stream_mode="messages-tuple"))
     assert "".join(data[0]["content"] for name, data in tuples if name == "messages") == "hello to you"
-    partial = await events_of(sdk.runs.stream(thread, "talk", input=given, stream_mode="messages"))
+    partial = await events_of(sdk.runs.stream(thread, "talk", input=messages, stream_mode="messages"))
     assert [data[0]["content"] for name, data in partial if name == "messages/partial"][-1] == "hello to you"
 
 
 async def test_joining_a_stream_after_any_event_returns_all_later_events_once(sdk: Client) -> None:
     thread = await new_thread(sdk)
     run = await sdk.runs.create(thread, "steps", input={"value": 1}, stream_mode=["values", "updates"])
-    whole = [part async for part in sdk.runs.join_stream(thread, run["run_id"], last_event_id="-1")]
-    assert whole[0].event == "metadata"
-    assert whole[-1].event == "values"
-    ids = [part.id for part in whole]
+    complete = [part async for part in sdk.runs.join_stream(thread, run["run_id"], last_event_id="-1")]
+    assert complete[0].event == "metadata"
+    assert complete[-1].event == "values"
+    ids = [part.id for part in complete]
     assert len(set(ids)) == len(ids)
-    for at, last_id in enumerate(ids):
-        rest = [part.id async for part in sdk.runs.join_stream(thread, run["run_id"], last_event_id=last_id)]
-        assert rest == ids[at + 1 :]
+    for index, last_id in enumerate(ids):
+        later_ids = [part.id async for part in sdk.runs.join_stream(thread, run["run_id"], last_event_id=last_id)]
+        assert later_ids == ids[index + 1 :]
     assert [part async for part in sdk.runs.join_stream(thread, run["run_id"])] == []
     for modes, names in (("updates", {"updates"}), (["updates", "metadata"], {"metadata", "updates"})):
-        only = sdk.runs.join_stream(thread, run["run_id"], last_event_id="-1", stream_mode=modes)
-        assert {part.event async for part in only} == names
+        filtered = sdk.runs.join_stream(thread, run["run_id"], last_event_id="-1", stream_mode=modes)
+        assert {part.event async for part in filtered} == names
 
 
 async def test_join_returns_the_result_of_an_ended_run(sdk: Client) -> None:
@@ -121,15 +121,15 @@ async def test_join_returns_the_result_of_an_ended_run(sdk: Client) -> None:
     run = await sdk.runs.create(thread, "steps", input={"value": 1})
     assert (await sdk.runs.join(thread, run["run_id"]))["value"] == 4
     assert (await sdk.runs.join(thread, run["run_id"]))["value"] == 4
-    found = await sdk.runs.get(thread, run["run_id"])
-    assert found["status"] == "success"
-    assert found["phase"] == "completed"
+    ended = await sdk.runs.get(thread, run["run_id"])
+    assert ended["status"] == "success"
+    assert ended["phase"] == "completed"
 
 
 async def test_a_failed_run_returns_its_error(sdk: Client) -> None:
     thread = await new_thread(sdk)
-    answer = await sdk.runs.wait(thread, "fail", input={"value": 1}, raise_error=False)
-    assert answer == {"__error__": {"error": "ValueError", "message": "no luck today"}}
+    result = await sdk.runs.wait(thread, "fail", input={"value": 1}, raise_error=False)
+    assert result == {"__error__": {"error": "ValueError", "message": "no luck today"}}
     events = await events_of(sdk.runs.stream(thread, "fail", input={"value": 1}))
     assert ("error", {"error": "ValueError", "message": "no luck today"}) in events
     assert (await sdk.threads.get(thread))["status"] == "error"
@@ -140,18 +140,18 @@ async def test_a_failed_run_returns_its_error(sdk: Client) -> None:
 
 async def test_an_interrupt_is_answered_by_a_new_run(sdk: Client) -> None:
     thread = await new_thread(sdk)
-    asked = await sdk.runs.wait(thread, "ask", input={"value": 1})
-    assert asked["__interrupt__"][0]["value"] == {"question": "how much?"}
-    found = await sdk.threads.get(thread)
-    assert found["status"] == "interrupted"
-    (interrupts,) = found["interrupts"].values()
+    interrupted = await sdk.runs.wait(thread, "ask", input={"value": 1})
+    assert interrupted["__interrupt__"][0]["value"] == {"question": "how much?"}
+    record = await sdk.threads.get(thread)
+    assert record["status"] == "interrupted"
+    (interrupts,) = record["interrupts"].values()
     assert interrupts[0]["value"] == {"question": "how much?"}
     state = await sdk.threads.get_state(thread)
     assert state["next"] == ["ask"]
     assert state["tasks"][0]["interrupts"][0]["id"] == interrupts[0]["id"]
-    answered = await sdk.runs.wait(thread, "ask", command={"resume": 7})
-    assert answered["answer"] == 7
-    assert answered["log"] == ["one", "asked", "two"]
+    resumed = await sdk.runs.wait(thread, "ask", command={"resume": 7})
+    assert resumed["answer"] == 7
+    assert resumed["log"] == ["one", "asked", "two"]
 
 
 async def test_a_run_stops_at_a_breakpoint_and_the_next_run_continues(sdk: Client) -> None:
@@ -162,7 +162,7 @@ async def test_a_run_stops_at_a_breakpoint_and_the_next_run_continues(sdk: Clien
     assert (await sdk.runs.wait(thread, "steps", input=None))["log"] == ["one", "two", "three"]
 
 
-async def test_commands_update_and_jump(sdk: Client) -> None:
+async def test_a_command_updates_the_state_and_jumps_to_a_node(sdk: Client) -> None:
     thread = await new_thread(sdk)
     await sdk.runs.wait(thread, "steps", input={"value": 1})
     after = await sdk.runs.wait(thread, "steps", command={"update": {"value": 100}, "goto": "three"})
@@ -174,29 +174,34 @@ async def test_a_fork_starts_at_an_earlier_checkpoint(sdk: Client) -> None:
     await sdk.runs.wait(thread, "steps", input={"value": 1})
     history = await sdk.threads.get_history(thread, limit=50)
     before_three = next(state for state in history if state["next"] == ["three"])
-    again = await sdk.runs.wait(thread, "steps", input=None, checkpoint=before_three["checkpoint"])
-    assert again["log"] == ["one", "two", "three"]
+    forked = await sdk.runs.wait(thread, "steps", input=None, checkpoint=before_three["checkpoint"])
+    assert forked["log"] == ["one", "two", "three"]
     assert len(await sdk.threads.get_history(thread, limit=50)) > len(history)
 
 
 async def test_a_fork_from_an_unknown_checkpoint_is_not_found(sdk: Client) -> None:
     thread = await new_thread(sdk)
     await sdk.runs.wait(thread, "steps", input={"value": 1})
-    nowhere = str(uuid4())
-    for place in ({"checkpoint_id": nowhere}, {"checkpoint": {"checkpoint_id": nowhere, "checkpoint_ns": ""}}):
-        with pytest.raises(NotFoundError, match=nowhere):
-            await sdk.runs.create(thread, "steps", input=None, **place)
+    unknown_id = str(uuid4())
+    for checkpoint in (
+        {"checkpoint_id": unknown_id},
+        {"checkpoint": {"checkpoint_id": unknown_id, "checkpoint_ns": ""}},
+    ):
+        with pytest.raises(NotFoundError, match=unknown_id):
+            await sdk.runs.create(thread, "steps", input=None, **checkpoint)
     assert len(await sdk.runs.list(thread)) == 1
 
 
-async def test_cancelling(sdk: Client, client: httpx.AsyncClient, eventually: Eventually) -> None:
+async def test_a_cancelled_run_is_interrupted_and_cannot_be_cancelled_again(
+    sdk: Client, client: httpx.AsyncClient, eventually: Eventually
+) -> None:
     thread = await new_thread(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
 
-    async def holds() -> bool:
+    async def waits_in_its_node() -> bool:
         return bool((await sdk.threads.get_state(thread))["next"] == ["wait"])
 
-    await eventually(holds)
+    await eventually(waits_in_its_node)
     await sdk.runs.cancel(thread, run, wait=True)
     assert (await sdk.runs.get(thread, run))["status"] == "interrupted"
     assert (await sdk.threads.get_state(thread))["values"]["log"] == ["one"]
@@ -206,16 +211,16 @@ async def test_cancelling(sdk: Client, client: httpx.AsyncClient, eventually: Ev
     assert {name for name, _ in events} == {"metadata", "values"}
 
 
-async def test_a_rollback_leaves_nothing(sdk: Client, eventually: Eventually) -> None:
+async def test_a_rollback_deletes_the_run_and_restores_the_state(sdk: Client, eventually: Eventually) -> None:
     thread = await new_thread(sdk)
     await sdk.runs.wait(thread, "steps", input={"value": 1})
     before = await sdk.threads.get_state(thread)
     run = (await sdk.runs.create(thread, "hold", input={"value": 50}))["run_id"]
 
-    async def holds() -> bool:
+    async def waits_in_its_node() -> bool:
         return bool((await sdk.threads.get_state(thread))["next"] == ["wait"])
 
-    await eventually(holds)
+    await eventually(waits_in_its_node)
     await sdk.runs.cancel(thread, run, wait=True, action="rollback")
     with pytest.raises(NotFoundError):
         await sdk.runs.get(thread, run)
@@ -250,7 +255,7 @@ async def test_a_busy_thread_rejects_writes_and_deletions(sdk: Client) -> None:
     assert (await sdk.runs.get(thread, first["run_id"]))["status"] == "interrupted"
 
 
-async def test_lists_and_deletes(sdk: Client) -> None:
+async def test_runs_are_listed_and_deleted(sdk: Client) -> None:
     thread = await new_thread(sdk)
     for _ in range(3):
         await sdk.runs.wait(thread, "steps", input={"value": 1})
@@ -270,10 +275,10 @@ async def test_if_not_exists_create_creates_the_thread(sdk: Client) -> None:
     with pytest.raises(NotFoundError):
         await sdk.runs.create(thread, "steps", input={"value": 1})
     await sdk.runs.wait(thread, "steps", input={"value": 1}, if_not_exists="create", metadata={"owner": "me"})
-    found = await sdk.threads.get(thread)
-    assert found["metadata"] is not None
-    assert found["metadata"]["owner"] == "me"
-    assert found["metadata"]["graph_id"] == "steps"
+    created = await sdk.threads.get(thread)
+    assert created["metadata"] is not None
+    assert created["metadata"]["owner"] == "me"
+    assert created["metadata"]["graph_id"] == "steps"
 
 
 async def test_the_location_headers_of_a_run_name_its_paths(client: httpx.AsyncClient, sdk: Client) -> None:
@@ -300,9 +305,11 @@ async def test_an_unknown_last_event_id_is_accepted(sdk: Client) -> None:
     await sdk.runs.join(thread, run["run_id"])
     for event_id in ("mock_event_20", "yesterday", "1-2-3", "9" * 5000, "99999999999999-0", "18446744073709551615-1"):
         assert await events_of(sdk.runs.join_stream(thread, run["run_id"], last_event_id=event_id)) == [], event_id[:30]
-    whole = await events_of(sdk.runs.join_stream(thread, run["run_id"], last_event_id="-1"))
+    complete = await events_of(sdk.runs.join_stream(thread, run["run_id"], last_event_id="-1"))
     for event_id in ("0-0", "1-0", "17"):  # before the first event: nothing is missing
-        assert await events_of(sdk.runs.join_stream(thread, run["run_id"], last_event_id=event_id)) == whole, event_id
+        assert await events_of(sdk.runs.join_stream(thread, run["run_id"], last_event_id=event_id)) == complete, (
+            event_id
+        )
 
 
 async def test_kwargs_contain_the_options_of_the_request(sdk: Client) -> None:

@@ -15,7 +15,7 @@ from slipway_workers.process import WorkerProcess
 from tests.http.conftest import Client, Served, new_thread
 
 
-async def ran(sdk: Client, graph: str = "steps") -> str:
+async def thread_with_run(sdk: Client, graph: str = "steps") -> str:
     thread = await new_thread(sdk)
     await sdk.runs.wait(thread, graph, input={"value": 1})
     return thread
@@ -23,16 +23,16 @@ async def ran(sdk: Client, graph: str = "steps") -> str:
 
 async def test_threads_are_created_changed_and_deleted(sdk: Client, client: httpx.AsyncClient) -> None:
     thread_id = str(uuid4())
-    made = await sdk.threads.create(thread_id=thread_id, metadata={"a": 1, "run_id": "mine"}, graph_id="steps")
-    assert made["metadata"] == {"a": 1, "graph_id": "steps"}
-    assert (made["status"], made["values"]) == ("idle", None)
+    created = await sdk.threads.create(thread_id=thread_id, metadata={"a": 1, "run_id": "mine"}, graph_id="steps")
+    assert created["metadata"] == {"a": 1, "graph_id": "steps"}
+    assert (created["status"], created["values"]) == ("idle", None)
     with pytest.raises(ConflictError):
         await sdk.threads.create(thread_id=thread_id)
-    assert (await sdk.threads.create(thread_id=thread_id, if_exists="do_nothing"))["metadata"] == made["metadata"]
+    assert (await sdk.threads.create(thread_id=thread_id, if_exists="do_nothing"))["metadata"] == created["metadata"]
     changed = await sdk.threads.update(thread_id, metadata={"b": 2})
     assert changed["metadata"] == {"a": 1, "b": 2, "graph_id": "steps"}
-    quiet = await client.patch(f"/threads/{thread_id}", json={"metadata": {}}, headers={"prefer": "return=minimal"})
-    assert (quiet.status_code, quiet.content) == (204, b"")
+    minimal = await client.patch(f"/threads/{thread_id}", json={"metadata": {}}, headers={"prefer": "return=minimal"})
+    assert (minimal.status_code, minimal.content) == (204, b"")
     await sdk.threads.delete(thread_id)
     with pytest.raises(NotFoundError):
         await sdk.threads.get(thread_id)
@@ -46,11 +46,11 @@ async def test_threads_are_found_in_pages(sdk: Client, client: httpx.AsyncClient
     page = await client.post("/threads/search", json={"metadata": {"owner": "me"}, "limit": 2})
     assert [thread["metadata"]["number"] for thread in page.json()] == [2, 1]
     assert page.headers["x-pagination-next"] == "2"
-    rest = await client.post("/threads/search", json={"metadata": {"owner": "me"}, "limit": 2, "offset": 2})
-    assert "x-pagination-next" not in rest.headers
-    assert rest.headers["x-pagination-total"] == "3"
-    exact = await client.post("/threads/search", json={"metadata": {"owner": "me"}, "limit": 3})
-    assert (len(exact.json()), "x-pagination-next" in exact.headers) == (3, False)
+    last_page = await client.post("/threads/search", json={"metadata": {"owner": "me"}, "limit": 2, "offset": 2})
+    assert "x-pagination-next" not in last_page.headers
+    assert last_page.headers["x-pagination-total"] == "3"
+    exact_page = await client.post("/threads/search", json={"metadata": {"owner": "me"}, "limit": 3})
+    assert (len(exact_page.json()), "x-pagination-next" in exact_page.headers) == (3, False)
     selected = await sdk.threads.search(select=["thread_id", "values"], limit=1)
     assert set(selected[0]) == {"thread_id", "values"}
 
@@ -68,24 +68,27 @@ async def test_a_thread_that_never_ran_has_an_empty_state(sdk: Client) -> None:
 
 @pytest.mark.usefixtures("worker")
 async def test_a_checkpoint_reference_is_read_in_the_thread_of_the_path(sdk: Client, client: httpx.AsyncClient) -> None:
-    """Whatever thread the checkpoint itself names."""
+    """The server ignores the thread id inside the checkpoint reference."""
     mine, other = [(await sdk.threads.create())["thread_id"] for _ in range(2)]
     for value, thread in ((1, mine), (100, other)):
         await sdk.runs.wait(thread, "steps", input={"value": value})
-    my_place, others_place = [(await sdk.threads.get_state(thread))["checkpoint"] for thread in (mine, other)]
-    named = {"thread_id": other, "checkpoint_ns": "", "checkpoint_id": my_place["checkpoint_id"]}
-    run = {"assistant_id": "steps", "input": {"value": 2}, "checkpoint": named}
-    made = await client.post(f"/threads/{mine}/runs", json=run)
-    assert made.json()["kwargs"]["checkpoint"] == {"checkpoint_ns": "", "checkpoint_id": my_place["checkpoint_id"]}
-    read = await client.post(f"/threads/{mine}/state/checkpoint", json={"checkpoint": named})
-    assert (read.json()["values"]["value"], read.json()["checkpoint"]) == (4, my_place)
-    assert (await client.post(f"/threads/{mine}/runs", json=run | {"checkpoint": others_place})).status_code == 404
+    my_checkpoint, other_checkpoint = [(await sdk.threads.get_state(thread))["checkpoint"] for thread in (mine, other)]
+    reference = {"thread_id": other, "checkpoint_ns": "", "checkpoint_id": my_checkpoint["checkpoint_id"]}
+    run = {"assistant_id": "steps", "input": {"value": 2}, "checkpoint": reference}
+    created = await client.post(f"/threads/{mine}/runs", json=run)
+    assert created.json()["kwargs"]["checkpoint"] == {
+        "checkpoint_ns": "",
+        "checkpoint_id": my_checkpoint["checkpoint_id"],
+    }
+    state = await client.post(f"/threads/{mine}/state/checkpoint", json={"checkpoint": reference})
+    assert (state.json()["values"]["value"], state.json()["checkpoint"]) == (4, my_checkpoint)
+    assert (await client.post(f"/threads/{mine}/runs", json=run | {"checkpoint": other_checkpoint})).status_code == 404
 
 
 async def test_a_state_is_read_at_every_checkpoint(
     sdk: Client, client: httpx.AsyncClient, worker: WorkerProcess
 ) -> None:
-    thread = await ran(sdk)
+    thread = await thread_with_run(sdk)
     history: list[Any] = await sdk.threads.get_history(thread, limit=50)
     assert [state["metadata"]["step"] for state in history] == [3, 2, 1, 0, -1]
     assert history[0]["parent_checkpoint"] == history[1]["checkpoint"]
@@ -93,8 +96,8 @@ async def test_a_state_is_read_at_every_checkpoint(
     assert history[0]["metadata"]["graph_id"] == "steps"
     for past in history:
         by_id = (await client.get(f"/threads/{thread}/state/{past['checkpoint_id']}")).json()
-        by_place = await sdk.threads.get_state(thread, checkpoint=past["checkpoint"])
-        assert by_id == by_place == past
+        by_reference = await sdk.threads.get_state(thread, checkpoint=past["checkpoint"])
+        assert by_id == by_reference == past
     for before in (
         history[1]["checkpoint_id"],
         history[1]["checkpoint"],
@@ -102,13 +105,15 @@ async def test_a_state_is_read_at_every_checkpoint(
     ):
         body = {"limit": 50, "before": before}
         assert (await client.post(f"/threads/{thread}/history", json=body)).json() == history[2:]
-    answer = await client.get(f"/threads/{thread}/history", params={"before": history[1]["checkpoint_id"], "limit": 2})
-    assert answer.json() == history[2:4]
-    for place in (history[1]["checkpoint"], {"configurable": history[1]["checkpoint"]}):
-        asked: dict[str, str | int] = {"before": json.dumps(place), "limit": 2}
-        assert (await client.get(f"/threads/{thread}/history", params=asked)).json() == history[2:4]
-    found = await sdk.threads.get_history(thread, metadata={"step": 1})
-    assert [state["checkpoint_id"] for state in found] == [history[2]["checkpoint_id"]]
+    response = await client.get(
+        f"/threads/{thread}/history", params={"before": history[1]["checkpoint_id"], "limit": 2}
+    )
+    assert response.json() == history[2:4]
+    for reference in (history[1]["checkpoint"], {"configurable": history[1]["checkpoint"]}):
+        query: dict[str, str | int] = {"before": json.dumps(reference), "limit": 2}
+        assert (await client.get(f"/threads/{thread}/history", params=query)).json() == history[2:4]
+    by_metadata = await sdk.threads.get_history(thread, metadata={"step": 1})
+    assert [state["checkpoint_id"] for state in by_metadata] == [history[2]["checkpoint_id"]]
     empty = (await client.get(f"/threads/{thread}/state/1ef4f797-8335-6428-8001-8a1503f9b875")).json()
     assert (empty["values"], empty["checkpoint"]) == ({}, None)
 
@@ -116,19 +121,19 @@ async def test_a_state_is_read_at_every_checkpoint(
 async def test_only_selected_members_of_a_state_are_returned(
     sdk: Client, client: httpx.AsyncClient, worker: WorkerProcess
 ) -> None:
-    thread = await ran(sdk)
-    whole: Any = await sdk.threads.get_state(thread)
+    thread = await thread_with_run(sdk)
+    complete: Any = await sdk.threads.get_state(thread)
     select = ["values.value", "values.nothing", "next"]
-    part = {"values": {"value": 4}, "next": []}
-    assert await sdk.threads.get_state(thread, select=select) == part
-    assert await sdk.threads.get_state(thread, checkpoint_id=whole["checkpoint_id"], select=select) == part
-    assert await sdk.threads.get_state(thread, checkpoint=whole["checkpoint"], select=select) == part
-    assert (await sdk.threads.get_history(thread, limit=2, select=select))[0] == part
-    answer = await client.get(f"/threads/{thread}/history", params={"limit": 1, "select": "values,values.value"})
-    assert answer.json() == [{"values": whole["values"]}]
+    selected = {"values": {"value": 4}, "next": []}
+    assert await sdk.threads.get_state(thread, select=select) == selected
+    assert await sdk.threads.get_state(thread, checkpoint_id=complete["checkpoint_id"], select=select) == selected
+    assert await sdk.threads.get_state(thread, checkpoint=complete["checkpoint"], select=select) == selected
+    assert (await sdk.threads.get_history(thread, limit=2, select=select))[0] == selected
+    response = await client.get(f"/threads/{thread}/history", params={"limit": 1, "select": "values,values.value"})
+    assert response.json() == [{"values": complete["values"]}]
     for path in (f"/threads/{thread}/history", f"/threads/{thread}/state/checkpoint"):
-        refused = await client.post(path, json={"checkpoint": {}, "select": ["value"]})
-        assert (refused.status_code, refused.json()["field"]) == (422, "select")
+        rejected = await client.post(path, json={"checkpoint": {}, "select": ["value"]})
+        assert (rejected.status_code, rejected.json()["field"]) == (422, "select")
 
 
 async def test_a_state_that_its_graph_rejects_can_be_read(sdk: Client, worker: WorkerProcess) -> None:
@@ -143,7 +148,7 @@ async def test_a_state_that_its_graph_rejects_can_be_read(sdk: Client, worker: W
 
 
 async def test_a_state_is_written_and_forked(sdk: Client, worker: WorkerProcess) -> None:
-    thread = await ran(sdk)
+    thread = await thread_with_run(sdk)
     written: Any = await sdk.threads.update_state(thread, {"value": 10}, as_node="one")
     assert set(written["checkpoint"]) == {"thread_id", "checkpoint_ns", "checkpoint_id"}
     assert written["configurable"] == written["checkpoint"]
@@ -152,8 +157,8 @@ async def test_a_state_is_written_and_forked(sdk: Client, worker: WorkerProcess)
     assert state["checkpoint"] == written["checkpoint"]
     assert (state["values"]["value"], state["next"]) == (10, ["two"])
     assert state["metadata"]["source"] == "update"
-    found = await sdk.threads.get(thread)
-    assert (found["status"], found["values"]["value"]) == ("interrupted", 10)
+    record = await sdk.threads.get(thread)
+    assert (record["status"], record["values"]["value"]) == ("interrupted", 10)
     assert (await sdk.runs.wait(thread, "steps", input=None))["value"] == 12
     await sdk.threads.update_state(thread, [["value", 5], ["log", ["x"]], ["log", ["y"]]], as_node="three")
     paired: Any = await sdk.threads.get(thread)
@@ -169,15 +174,15 @@ async def test_a_state_is_written_and_forked(sdk: Client, worker: WorkerProcess)
 async def test_a_checkpoint_reference_does_not_read_another_thread(
     sdk: Client, served: Served, worker: WorkerProcess
 ) -> None:
-    """Clients send checkpoints as they got them, with the thread inside; access was checked for the path's thread."""
-    one, other = await ran(sdk), await ran(sdk)
-    place: Any = (await sdk.threads.get_state(other))["checkpoint"]
-    assert place["thread_id"] == other
-    shown: Any = await sdk.threads.get_state(one, checkpoint=place)
-    assert (shown["values"], shown["checkpoint"]) == ({}, None)
-    assert await sdk.threads.get_history(one, checkpoint=place) == []
-    found = await served.services.states.get(one, {"thread_id": other})
-    assert found["checkpoint"] == (await sdk.threads.get_state(one))["checkpoint"]
+    """Clients send the thread id inside a reference. The server authorized access only to the thread of the path."""
+    mine, other = await thread_with_run(sdk), await thread_with_run(sdk)
+    reference: Any = (await sdk.threads.get_state(other))["checkpoint"]
+    assert reference["thread_id"] == other
+    state: Any = await sdk.threads.get_state(mine, checkpoint=reference)
+    assert (state["values"], state["checkpoint"]) == ({}, None)
+    assert await sdk.threads.get_history(mine, checkpoint=reference) == []
+    stored = await served.services.states.get(mine, {"thread_id": other})
+    assert stored["checkpoint"] == (await sdk.threads.get_state(mine))["checkpoint"]
 
 
 async def test_a_thread_is_imported_superstep_by_superstep(sdk: Client) -> None:
@@ -197,29 +202,31 @@ async def test_a_thread_is_imported_superstep_by_superstep(sdk: Client) -> None:
         await sdk.threads.create(supersteps=[{"updates": [{"values": {}, "as_node": "one"}]}])
 
 
-async def test_subgraphs_show_their_state(sdk: Client, worker: WorkerProcess) -> None:
-    thread = await ran(sdk, "nested")
+async def test_the_states_of_subgraphs_are_read_and_written(sdk: Client, worker: WorkerProcess) -> None:
+    thread = await thread_with_run(sdk, "nested")
     state: Any = await sdk.threads.get_state(thread, subgraphs=True)
     (task,) = state["tasks"]
     assert task["name"] == "child"
     assert task["state"]["next"] == ["ask"]
     assert task["state"]["checkpoint"]["checkpoint_ns"] == f"child:{task['id']}"
     assert await sdk.threads.get_state(thread, checkpoint=state["checkpoint"], subgraphs=True) == state
-    plain: Any = await sdk.threads.get_state(thread)
-    place = plain["tasks"][0]["checkpoint"]
-    assert place == {"thread_id": thread, "checkpoint_ns": f"child:{task['id']}"}
-    inner = await sdk.threads.get_state(thread, checkpoint=place)
+    without_subgraphs: Any = await sdk.threads.get_state(thread)
+    reference = without_subgraphs["tasks"][0]["checkpoint"]
+    assert reference == {"thread_id": thread, "checkpoint_ns": f"child:{task['id']}"}
+    inner = await sdk.threads.get_state(thread, checkpoint=reference)
     assert inner["next"] == ["ask"]
-    assert await sdk.threads.get_history(thread, checkpoint=place)
+    assert await sdk.threads.get_history(thread, checkpoint=reference)
 
-    asked: Any = await sdk.threads.get(thread)
-    await sdk.threads.update_state(thread, {"log": ["corrected"]}, checkpoint=place)
+    before: Any = await sdk.threads.get(thread)
+    await sdk.threads.update_state(thread, {"log": ["corrected"]}, checkpoint=reference)
     after: Any = await sdk.threads.get(thread)
-    assert asked["interrupts"]
-    assert (after["status"], after["interrupts"]) == ("interrupted", asked["interrupts"])
+    assert before["interrupts"]
+    assert (after["status"], after["interrupts"]) == ("interrupted", before["interrupts"])
 
 
-async def test_assistants(sdk: Client, client: httpx.AsyncClient, graphs: Registry) -> None:
+async def test_system_assistants_have_a_drawing_and_schemas(
+    sdk: Client, client: httpx.AsyncClient, graphs: Registry
+) -> None:
     steps = await sdk.assistants.get("steps")
     assert steps == await sdk.assistants.get(steps["assistant_id"])
     assert steps["metadata"] == {"created_by": "system"}
@@ -240,7 +247,7 @@ async def test_assistants(sdk: Client, client: httpx.AsyncClient, graphs: Regist
     assert set(await sdk.assistants.get_subgraphs("nested", namespace="child")) == {"child"}
 
 
-async def test_the_system_id_is_one_that_clients_may_compute() -> None:
+async def test_clients_can_compute_the_id_of_a_system_assistant() -> None:
     from slipway.assistants.system import system_id
 
     assert system_id("agent") == "fe096781-5601-53d2-b2f6-0d3403f7e9ca"

@@ -18,7 +18,7 @@ from slipway.services import open_services
 from tests.http.test_langgraph_redis import settings_of
 
 
-async def test_services_do_not_open(valkey_url: str, keys: Keys, graphs: Registry) -> None:
+async def test_services_do_not_open_without_the_modules(valkey_url: str, keys: Keys, graphs: Registry) -> None:
     with pytest.raises(ConfigError, match=r"needs the modules RediSearch and RedisJSON, .* use Redis 8"):
         async with open_services(settings_of(valkey_url, keys), graphs, "cli"):
             pass
@@ -35,8 +35,8 @@ async def test_a_missing_package_is_named(valkey_url: str, keys: Keys, monkeypat
         await check(settings_of(valkey_url, keys), valkey_url)
 
 
-def test_files_of_modules_are_those_of_all_modules_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that an incomplete package is a message before the server starts, and not a server that ends at once."""
+def test_module_files_are_found_only_if_all_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An incomplete package is reported before the server starts. Otherwise the server would start and exit at once."""
     folder = tmp_path / "a_wheel" / "redis-stack-server" / "lib"
     folder.mkdir(parents=True)
     (tmp_path / "a_wheel" / "__init__.py").touch()

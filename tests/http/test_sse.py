@@ -26,7 +26,7 @@ Eventually = Callable[..., Awaitable[None]]
 
 
 RUN = b'{"assistant_id": "hold", "input": {"value": 1}}'
-LEAVING = b'{"assistant_id": "hold", "input": {"value": 1}, "on_disconnect": "cancel"}'
+RUN_WITH_CANCEL_ON_DISCONNECT = b'{"assistant_id": "hold", "input": {"value": 1}, "on_disconnect": "cancel"}'
 
 
 async def test_a_stream_starts_before_a_worker_claims_the_run(served: Served, sdk: LangGraphClient) -> None:
@@ -63,11 +63,11 @@ async def test_a_waiting_response_sends_newlines_as_heartbeats(served: Served, s
 
 
 @pytest.mark.parametrize("route", ["stream", "wait"])
-async def test_leaving_cancels_only_when_asked(
+async def test_a_disconnect_cancels_only_a_run_with_on_disconnect_cancel(
     served: Served, sdk: LangGraphClient, eventually: Eventually, route: str
 ) -> None:
-    stays, leaves = await new_thread(sdk), await new_thread(sdk)
-    for thread, body in ((stays, RUN), (leaves, LEAVING)):
+    unaffected_thread, cancelled_thread = await new_thread(sdk), await new_thread(sdk)
+    for thread, body in ((unaffected_thread, RUN), (cancelled_thread, RUN_WITH_CANCEL_ON_DISCONNECT)):
         async with raw_request(served.url, f"/threads/{thread}/runs/{route}", body) as reader:
             await reader.readuntil(b"\r\n\r\n")
 
@@ -75,11 +75,11 @@ async def test_leaving_cancels_only_when_asked(
         return str((await sdk.runs.list(thread))[0]["status"])
 
     async def cancelled() -> bool:
-        return await status(leaves) == "interrupted"
+        return await status(cancelled_thread) == "interrupted"
 
     await eventually(cancelled)
     await eventually(lambda: len(served.app.state.responses_in_progress) == 0)
-    assert await status(stays) == "pending"
+    assert await status(unaffected_thread) == "pending"
 
 
 async def test_a_cancelled_run_ends_its_streams_and_waits(
@@ -87,16 +87,16 @@ async def test_a_cancelled_run_ends_its_streams_and_waits(
 ) -> None:
     thread = await new_thread(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
-    place = f"/threads/{thread}/runs/{run}"
-    following = asyncio.create_task(client.get(f"{place}/stream?end=true", headers={"last-event-id": "-1"}))
-    live = asyncio.create_task(client.get(f"{place}/stream?end=true"))
-    joining = asyncio.create_task(client.get(f"{place}/join"))
+    run_path = f"/threads/{thread}/runs/{run}"
+    replay = asyncio.create_task(client.get(f"{run_path}/stream?end=true", headers={"last-event-id": "-1"}))
+    live_stream = asyncio.create_task(client.get(f"{run_path}/stream?end=true"))
+    join = asyncio.create_task(client.get(f"{run_path}/join"))
     await eventually(lambda: len(served.app.state.responses_in_progress) == 3)
-    assert (await client.post(f"{place}/cancel")).status_code == 202
-    assert "event: end\r\n" in (await following).text
-    assert "event: end\r\n" in (await live).text
-    assert "event: metadata\r\n" not in (await live).text
-    assert (await joining).json() == {}
+    assert (await client.post(f"{run_path}/cancel")).status_code == 202
+    assert "event: end\r\n" in (await replay).text
+    assert "event: end\r\n" in (await live_stream).text
+    assert "event: metadata\r\n" not in (await live_stream).text
+    assert (await join).json() == {}
 
 
 @pytest.mark.parametrize("route", ["stream", "wait"])
@@ -104,13 +104,17 @@ async def test_a_stopping_server_ends_its_responses_and_cancels_no_run(
     settings: Settings, graphs: Registry, sdk: LangGraphClient, eventually: Eventually, route: str
 ) -> None:
     thread = await new_thread(sdk)
-    async with serving(settings, graphs) as other:
-        ends = asyncio.create_task(_read_all(other.url, f"/threads/{thread}/runs/{route}", LEAVING))
-        await eventually(other.app.state.responses_in_progress.__len__)
-    told = await asyncio.wait_for(ends, 30)
-    assert told.startswith(b"HTTP/1.1 200 OK")
-    assert (b"event: reconnect\r\n" in told) is (route == "stream")
-    assert not told.endswith(b"0\r\n\r\n"), "a client that knows no `reconnect` would take it for the whole"
+    async with serving(settings, graphs) as stopping_server:
+        response = asyncio.create_task(
+            _read_all(stopping_server.url, f"/threads/{thread}/runs/{route}", RUN_WITH_CANCEL_ON_DISCONNECT)
+        )
+        await eventually(stopping_server.app.state.responses_in_progress.__len__)
+    received = await asyncio.wait_for(response, 30)
+    assert received.startswith(b"HTTP/1.1 200 OK")
+    assert (b"event: reconnect\r\n" in received) is (route == "stream")
+    assert not received.endswith(b"0\r\n\r\n"), (
+        "a client that does not support `reconnect` would treat the response as complete"
+    )
     assert (await sdk.runs.list(thread))[0]["status"] == "pending"
 
 
@@ -142,8 +146,8 @@ async def test_a_slow_client_is_disconnected_and_resumes_without_a_gap(
     assert b"event: slow_client\r\n" in read
     ids = re.findall(rb"\r\nid: ([0-9-]+)\r\n", read)
     assert len(ids) < 2000
-    rest = (await client.get(path, headers={"last-event-id": ids[-1].decode()})).content
-    ids += re.findall(rb"\r\nid: ([0-9-]+)\r\n", rest)
+    remaining = (await client.get(path, headers={"last-event-id": ids[-1].decode()})).content
+    ids += re.findall(rb"\r\nid: ([0-9-]+)\r\n", remaining)
     assert len(ids) == len(set(ids)) == 2000
 
 
@@ -154,32 +158,34 @@ async def test_the_stream_of_an_expired_log_has_a_gap_event(
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
     await sdk.runs.cancel(thread, run)
     await served.services.pipeline.send("DEL", served.services.keys.events(run))
-    place = f"/threads/{thread}/runs/{run}"
-    told = (await client.get(f"{place}/stream", headers={"last-event-id": "-1"})).text
-    assert "event: gap\r\n" in told
-    assert "event: end\r\n" not in told
-    ending = await client.get(f"{place}/stream?end=true", headers={"last-event-id": "-1"})
-    assert (told in ending.text, '"status":"interrupted"' in ending.text) == (True, True)
-    (last_id,) = re.findall(r"\r\nid: ([0-9-]+)\r\n", ending.text)
-    assert (await client.get(f"{place}/stream?end=true", headers={"last-event-id": last_id})).status_code == 204
-    assert (await client.get(f"{place}/stream")).text == ""
-    assert (await client.get(f"{place}/join")).json() == {}
+    run_path = f"/threads/{thread}/runs/{run}"
+    received = (await client.get(f"{run_path}/stream", headers={"last-event-id": "-1"})).text
+    assert "event: gap\r\n" in received
+    assert "event: end\r\n" not in received
+    with_end = await client.get(f"{run_path}/stream?end=true", headers={"last-event-id": "-1"})
+    assert (received in with_end.text, '"status":"interrupted"' in with_end.text) == (True, True)
+    (last_id,) = re.findall(r"\r\nid: ([0-9-]+)\r\n", with_end.text)
+    assert (await client.get(f"{run_path}/stream?end=true", headers={"last-event-id": last_id})).status_code == 204
+    assert (await client.get(f"{run_path}/stream")).text == ""
+    assert (await client.get(f"{run_path}/join")).json() == {}
 
 
 async def test_joining_a_run_with_an_expired_log_returns_the_stored_result(
     served: Served, sdk: LangGraphClient, client: httpx.AsyncClient, worker: WorkerProcess
 ) -> None:
-    for graph, questions in (("steps", 0), ("ask", 1)):
+    for graph, interrupt_count in (("steps", 0), ("ask", 1)):
         thread = await new_thread(sdk)
-        waited = await client.post(f"/threads/{thread}/runs/wait", json={"assistant_id": graph, "input": {"value": 1}})
-        place = waited.headers["content-location"]
-        await served.services.pipeline.send("DEL", served.services.keys.events(place.rpartition("/")[2]))
-        joined = (await client.get(f"{place}/join")).json()
-        asked, known = joined.pop("__interrupt__", []), waited.json()
-        assert [(each["id"], each["value"]) for each in asked] == [
-            (each["id"], each["value"]) for each in known.pop("__interrupt__", [])
+        wait_response = await client.post(
+            f"/threads/{thread}/runs/wait", json={"assistant_id": graph, "input": {"value": 1}}
+        )
+        run_path = wait_response.headers["content-location"]
+        await served.services.pipeline.send("DEL", served.services.keys.events(run_path.rpartition("/")[2]))
+        joined = (await client.get(f"{run_path}/join")).json()
+        interrupts, expected = joined.pop("__interrupt__", []), wait_response.json()
+        assert [(each["id"], each["value"]) for each in interrupts] == [
+            (each["id"], each["value"]) for each in expected.pop("__interrupt__", [])
         ]
-        assert (len(asked), joined) == (questions, known)
+        assert (len(interrupts), joined) == (interrupt_count, expected)
 
 
 @pytest.mark.parametrize(
@@ -194,9 +200,9 @@ async def test_joining_a_run_with_an_expired_log_returns_the_stored_result(
     ],
 )
 def test_modes_are_filtered(modes: list[str], name: str, passes: bool) -> None:
-    wanted = accept_modes(modes)
-    assert wanted is not None
-    assert wanted(name) is passes
+    accepts = accept_modes(modes)
+    assert accepts is not None
+    assert accepts(name) is passes
 
 
 async def test_a_follower_of_a_thread_receives_a_run_that_was_queued_before(
@@ -204,11 +210,11 @@ async def test_a_follower_of_a_thread_receives_a_run_that_was_queued_before(
 ) -> None:
     thread = await new_thread(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
-    begins_at = await served.services.thread_follower.end_position(thread)
+    end_position = await served.services.thread_follower.end_position(thread)
     await sdk.runs.cancel(thread, run)
-    async with asyncio.timeout(30), aclosing(served.services.thread_events.follow(thread, begins_at)) as batches:
-        (begin, *_) = await anext(batches)
-    assert run.encode() in begin.block
+    async with asyncio.timeout(30), aclosing(served.services.thread_events.follow(thread, end_position)) as batches:
+        (first, *_) = await anext(batches)
+    assert run.encode() in first.block
 
 
 async def test_both_streams_of_a_thread_have_its_runs_in_the_order_of_their_ordinals(
@@ -216,7 +222,7 @@ async def test_both_streams_of_a_thread_have_its_runs_in_the_order_of_their_ordi
 ) -> None:
     thread, services = await new_thread(sdk), served.services
     runs = [(await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"] for _ in range(40)]
-    runs = runs[20:] + runs[:20]  # in this order they are cancelled, and get their ordinals
+    runs = runs[20:] + runs[:20]  # the order in which they are cancelled and receive their ordinals
     for run in runs:
         await sdk.runs.cancel(thread, run)
     done: list[str] = []
