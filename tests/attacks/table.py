@@ -397,7 +397,7 @@ ATTACKS: Final = (
             (
                 with_thread_id,
                 tested(
-                    "http/test_recreated_threads.py::test_a_recreated_thread_keeps_its_state_its_history_and_its_question"
+                    "http/test_recreated_threads.py::test_a_recreated_thread_keeps_its_state_history_and_interrupt"
                 ),
             ),
             (

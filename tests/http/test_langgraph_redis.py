@@ -1,4 +1,4 @@
-"""The server with the checkpointer `langgraph-redis`: the same clients, the same tests."""
+"""The tests of the SDK again, with the checkpointer `langgraph-redis`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from tests.http.test_sdk_threads import (  # noqa: F401
 pytestmark = pytest.mark.usefixtures("worker")
 
 
-def settings_of(url: str, keys: Keys, **differs: object) -> Settings:
+def settings_of(url: str, keys: Keys, **overrides: object) -> Settings:
     values = {
         "redis_url": url,
         "key_prefix": keys.prefix,
@@ -53,38 +53,40 @@ def settings_of(url: str, keys: Keys, **differs: object) -> Settings:
         "max_body_bytes": 64 * 1024,
         "sse_buffer_events": 10,
     }
-    return Settings.from_values(values | differs)
+    return Settings.from_values(values | overrides)
 
 
 @pytest.fixture
 async def settings(modules_url: str, pipeline: Pipeline, keys: Keys) -> AsyncIterator[Settings]:
-    """With the other checkpointer, under prefixes of the test's own."""
-    chosen = settings_of(modules_url, keys)
-    yield chosen
+    """Deletes the search indexes of the checkpointer after the test."""
+    settings = settings_of(modules_url, keys)
+    yield settings
     for index in ("", "_write"):
-        await pipeline.send("FT.DROPINDEX", f"{chosen.langgraph_redis_prefix}{index}")
+        await pipeline.send("FT.DROPINDEX", f"{settings.langgraph_redis_prefix}{index}")
 
 
 @pytest.fixture
 def valkey_url(modules_url: str) -> str:
-    """Tests that look at the server look at that one."""
+    """The server with the modules that `langgraph-redis` needs."""
     return modules_url
 
 
-async def test_info_says_which(client: httpx.AsyncClient, served: Served) -> None:
-    told = (await client.get("/info")).json()["checkpointer"]
-    assert told["kind"] == "langgraph-redis"
-    assert set(told["packages"]) == {"langgraph-checkpoint-redis", "redisvl"}
+async def test_info_names_the_checkpointer_and_its_packages(client: httpx.AsyncClient, served: Served) -> None:
+    checkpointer = (await client.get("/info")).json()["checkpointer"]
+    assert checkpointer["kind"] == "langgraph-redis"
+    assert set(checkpointer["packages"]) == {"langgraph-checkpoint-redis", "redisvl"}
 
 
-async def test_no_connection_more(served: Served, pipeline: Pipeline) -> None:
+async def test_the_checkpointer_shares_the_connections_of_the_process(served: Served, pipeline: Pipeline) -> None:
     clients = (await pipeline.send("CLIENT", "LIST")).decode().splitlines()
-    ours = [line for line in clients if "name=slipway-web" in line]
-    assert 0 < len(ours) <= needed("web")
+    connections = [line for line in clients if "name=slipway-web" in line]
+    assert 0 < len(connections) <= needed("web")
     assert served.services.checkpointer.pipeline is served.services.pipeline
 
 
-async def test_a_sealed_state(modules_url: str, keys: Keys, graphs: Registry, settings: Settings) -> None:
-    sealed = settings_of(modules_url, keys, encryption_key="00" * 32)
-    async with open_services(sealed, graphs, "cli") as services:
+async def test_the_checkpointer_encrypts_values(
+    modules_url: str, keys: Keys, graphs: Registry, settings: Settings
+) -> None:
+    encrypted = settings_of(modules_url, keys, encryption_key="00" * 32)
+    async with open_services(encrypted, graphs, "cli") as services:
         assert services.checkpointer.serde.dumps_typed("x")[1][:1] == b"\xc1"

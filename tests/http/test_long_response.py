@@ -1,4 +1,4 @@
-"""Long answers over a plain ASGI stand-in: beats, back pressure, clients that leave, clients that do not read."""
+"""Long responses to an ASGI client in this process: heartbeats, limits of the buffer, disconnects, shutdown."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.streams.long_response import LongResponse, Producer
 from slipway.api.streams.send_buffer import MAX_BUFFERED_BYTES, SendBuffer
 
-BEAT = b": heartbeat\r\n"
+HEARTBEAT = b": heartbeat\r\n"
 
 
 class Client:
-    """One ASGI client: keeps what is sent, may stop reading, may leave."""
+    """One ASGI client: stores the messages that it receives; it can stop reading, and disconnect."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
-        self.left = asyncio.Event()
-        self.reads = asyncio.Event()
-        self.reads.set()
+        self.disconnected = asyncio.Event()
+        self.is_reading = asyncio.Event()
+        self.is_reading.set()
 
     async def receive(self) -> Message:
-        await self.left.wait()
+        await self.disconnected.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        await self.reads.wait()
+        await self.is_reading.wait()
         self.messages.append(message)
 
     @property
@@ -41,18 +41,18 @@ class Client:
     def ended(self) -> bool:
         return self.messages[-1]["type"] == "http.response.body" and not self.messages[-1]["more_body"]
 
-    def ask(self, feed: Producer, **options: Any) -> asyncio.Task[None]:
-        given: dict[str, Any] = {
+    def request(self, produce: Producer, **options: Any) -> asyncio.Task[None]:
+        arguments: dict[str, Any] = {
             "headers": {"a": "b"},
-            "heartbeat": BEAT,
+            "heartbeat": HEARTBEAT,
             "heartbeat_s": 60.0,
             "max_events": 10,
             "responses_in_progress": ResponsesInProgress(),
         } | options
-        return asyncio.create_task(self._ask(LongResponse(feed, **given)))
+        return asyncio.create_task(self._receive_all(LongResponse(produce, **arguments)))
 
-    async def _ask(self, answer: LongResponse) -> None:
-        await answer({"type": "http"}, self.receive, self.send)
+    async def _receive_all(self, response: LongResponse) -> None:
+        await response({"type": "http"}, self.receive, self.send)
 
 
 Eventually = Callable[..., Awaitable[None]]
@@ -62,206 +62,207 @@ async def forever(buffer: SendBuffer) -> None:
     await asyncio.Event().wait()
 
 
-async def test_headers_go_out_at_once(eventually: Eventually) -> None:
+async def test_headers_are_sent_before_the_first_block(eventually: Eventually) -> None:
     client = Client()
-    asked = client.ask(forever)
+    response = client.request(forever)
     await eventually(lambda: client.messages)
     assert client.messages == [{"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]}]
-    client.left.set()
-    await asked
+    client.disconnected.set()
+    await response
 
 
-async def test_what_waits_goes_out_in_one_message() -> None:
-    async def feed(buffer: SendBuffer) -> None:
+async def test_buffered_blocks_are_sent_in_one_message() -> None:
+    async def produce(buffer: SendBuffer) -> None:
         buffer.put([b"1", b"2"])
         buffer.put([b"3"])
 
     client = Client()
-    await client.ask(feed)
+    await client.request(produce)
     assert [message.get("body") for message in client.messages[1:]] == [b"123"]
     assert client.ended
 
 
-async def test_beats_are_steady(eventually: Eventually) -> None:
+async def test_heartbeats_repeat_while_nothing_else_is_sent(eventually: Eventually) -> None:
     client = Client()
-    asked = client.ask(forever, heartbeat_s=0.01)
-    await eventually(lambda: client.body.count(BEAT) >= 3)
-    client.left.set()
-    await asked
-    assert client.body.replace(BEAT, b"") == b""
+    response = client.request(forever, heartbeat_s=0.01)
+    await eventually(lambda: client.body.count(HEARTBEAT) >= 3)
+    client.disconnected.set()
+    await response
+    assert client.body.replace(HEARTBEAT, b"") == b""
 
 
-async def test_a_client_that_leaves_is_noticed_while_nothing_is_sent() -> None:
-    gone = asyncio.Event()
+async def test_a_disconnect_is_detected_while_nothing_is_sent() -> None:
+    reported = asyncio.Event()
 
     async def on_disconnect() -> None:
-        gone.set()
+        reported.set()
 
-    held, answers, client = ExitStack(), ResponsesInProgress(), Client()
+    on_close, responses, client = ExitStack(), ResponsesInProgress(), Client()
     closed: list[bool] = []
-    held.callback(closed.append, True)
-    asked = client.ask(forever, on_disconnect=on_disconnect, on_close=held, responses_in_progress=answers)
-    client.left.set()
-    await asked
-    assert gone.is_set()
+    on_close.callback(closed.append, True)
+    response = client.request(forever, on_disconnect=on_disconnect, on_close=on_close, responses_in_progress=responses)
+    client.disconnected.set()
+    await response
+    assert reported.is_set()
     assert closed == [True]
-    assert len(answers) == 0
+    assert len(responses) == 0
 
 
-async def test_a_client_that_leaves_after_the_end_has_not_gone() -> None:
+async def test_on_disconnect_is_not_called_when_the_response_ends() -> None:
     async def on_disconnect() -> None:
-        raise AssertionError("it did not leave early")
+        raise AssertionError("the client received the complete response")
 
-    async def feed(buffer: SendBuffer) -> None:
+    async def produce(buffer: SendBuffer) -> None:
         buffer.put([b"all"])
 
     client = Client()
-    await client.ask(feed, on_disconnect=on_disconnect)
+    await client.request(produce, on_disconnect=on_disconnect)
     assert client.body == b"all"
 
 
-async def test_a_client_that_does_not_read_is_cut_with_a_word_and_no_more_is_kept() -> None:
-    waiting: list[int] = []
-    dropped = asyncio.Event()
+async def test_the_buffer_for_a_client_that_does_not_read_is_limited_in_events() -> None:
+    """One event more than `max_events`. The producer then replaces the buffered events with a last block."""
+    buffered: list[int] = []
+    ended = asyncio.Event()
 
-    async def feed(buffer: SendBuffer) -> None:
+    async def produce(buffer: SendBuffer) -> None:
         while await buffer.wait_until_not_full(0.05):
             buffer.put([b"x" * 10])
-            waiting.append(buffer.count)
+            buffered.append(buffer.count)
             await asyncio.sleep(0)
         buffer.discard_and_end(b"too slow")
-        dropped.set()
+        ended.set()
 
     client = Client()
-    client.reads.clear()
-    asked = client.ask(feed)
-    await dropped.wait()
-    client.reads.set()
-    await asked
+    client.is_reading.clear()
+    response = client.request(produce)
+    await ended.wait()
+    client.is_reading.set()
+    await response
     assert client.body.endswith(b"too slow")
-    assert max(waiting) == 11
+    assert max(buffered) == 11
     assert client.ended
 
 
-async def test_a_client_that_does_not_read_while_the_server_stops_gets_its_end(eventually: Eventually) -> None:
-    answers, closed = ResponsesInProgress(), asyncio.Event()
+async def test_a_client_that_does_not_read_receives_the_end_when_the_process_stops(eventually: Eventually) -> None:
+    responses, closed = ResponsesInProgress(), asyncio.Event()
 
-    async def feed(buffer: SendBuffer) -> None:
+    async def produce(buffer: SendBuffer) -> None:
         buffer.put([b"x"])
         await closed.wait()
         buffer.discard_and_end(b"too slow")
 
     client = Client()
-    client.reads.clear()
-    asked = client.ask(feed, responses_in_progress=answers)
-    await eventually(answers.__len__)
-    answers.close()
+    client.is_reading.clear()
+    response = client.request(produce, responses_in_progress=responses)
+    await eventually(responses.__len__)
+    responses.close()
     closed.set()
     await asyncio.sleep(0)
-    client.reads.set()
-    await asked
+    client.is_reading.set()
+    await response
     assert client.ended
 
 
-async def test_a_client_that_reads_slowly_gets_everything() -> None:
-    async def feed(buffer: SendBuffer) -> None:
+async def test_a_client_that_reads_slowly_receives_everything() -> None:
+    async def produce(buffer: SendBuffer) -> None:
         for number in range(100):
             buffer.put([b"%d," % number])
             assert await buffer.wait_until_not_full(5)
 
-    class Slow(Client):
+    class SlowClient(Client):
         async def send(self, message: Message) -> None:
             await asyncio.sleep(0.001)
             await super().send(message)
 
-    client = Slow()
-    await client.ask(feed)
+    client = SlowClient()
+    await client.request(produce)
     assert client.body == b"".join(b"%d," % number for number in range(100))
 
 
-async def test_closing_ends_streams_cleanly_and_breaks_off_what_is_waited_for(eventually: Eventually) -> None:
+async def test_a_process_that_stops_ends_event_streams_and_cuts_off_waiting_responses(eventually: Eventually) -> None:
     for must_be_complete in (False, True):
-        answers, client = ResponsesInProgress(), Client()
-        asked = client.ask(forever, responses_in_progress=answers, must_be_complete=must_be_complete)
-        await eventually(answers.__len__)
-        answers.close()
-        await asked
+        responses, client = ResponsesInProgress(), Client()
+        response = client.request(forever, responses_in_progress=responses, must_be_complete=must_be_complete)
+        await eventually(responses.__len__)
+        responses.close()
+        await response
         assert client.ended is not must_be_complete
 
 
-async def test_after_closing_nothing_new_begins() -> None:
-    answers, client = ResponsesInProgress(), Client()
-    answers.close()
+async def test_a_response_that_starts_while_the_process_stops_ends_at_once() -> None:
+    responses, client = ResponsesInProgress(), Client()
+    responses.close()
     async with asyncio.timeout(10):
-        await client.ask(forever, responses_in_progress=answers)
+        await client.request(forever, responses_in_progress=responses)
     assert client.ended
 
 
-async def test_a_whole_answer_is_ended() -> None:
-    async def feed(buffer: SendBuffer) -> None:
+async def test_a_complete_waiting_response_is_ended() -> None:
+    async def produce(buffer: SendBuffer) -> None:
         buffer.finish(b"{}", complete=True)
 
     client = Client()
-    await client.ask(feed, must_be_complete=True)
+    await client.request(produce, must_be_complete=True)
     assert client.body == b"{}"
     assert client.ended
 
 
-async def test_a_client_that_does_not_read_is_bounded_in_bytes() -> None:
-    """However few events that is: it may fall `MAX_BUFFERED_BYTES` behind, and one event more."""
-    quarter, room_for = b"x" * (MAX_BUFFERED_BYTES // 4), 4
+async def test_the_buffer_for_a_client_that_does_not_read_is_limited_in_bytes() -> None:
+    """Of any number of events, at most `MAX_BUFFERED_BYTES` and one event more are buffered."""
+    quarter, limit = b"x" * (MAX_BUFFERED_BYTES // 4), 4
     count = 0
 
-    async def feed(buffer: SendBuffer) -> None:
+    async def produce(buffer: SendBuffer) -> None:
         nonlocal count
-        while count <= 2 * room_for and await buffer.wait_until_not_full(0.05):
+        while count <= 2 * limit and await buffer.wait_until_not_full(0.05):
             buffer.put([quarter])
             count += 1
         buffer.discard_and_end(b"too slow")
 
     client = Client()
-    client.reads.clear()
-    asked = client.ask(feed, max_events=1000)
+    client.is_reading.clear()
+    response = client.request(produce, max_events=1000)
     await asyncio.sleep(0)
-    await asyncio.wait({asked}, timeout=0.1)
-    client.reads.set()
-    await asked
-    assert count == room_for + 1
+    await asyncio.wait({response}, timeout=0.1)
+    client.is_reading.set()
+    await response
+    assert count == limit + 1
     assert client.body == b"too slow"
 
 
-async def test_a_client_that_reads_gets_any_number_of_bytes() -> None:
+async def test_a_client_that_reads_receives_any_number_of_bytes() -> None:
     half, count = b"x" * (MAX_BUFFERED_BYTES // 2), 7
 
-    async def feed(buffer: SendBuffer) -> None:
+    async def produce(buffer: SendBuffer) -> None:
         for _ in range(count):
             buffer.put([half])
             assert await buffer.wait_until_not_full(30)
 
     client = Client()
-    await client.ask(feed, max_events=1000)
+    await client.request(produce, max_events=1000)
     assert len(client.body) == count * len(half)
 
 
-async def test_a_client_that_leaves_while_the_rest_is_sent_has_not_gone(eventually: Eventually) -> None:
-    """Its run must not be cancelled: nothing was left to wait for."""
-    put = asyncio.Event()
+async def test_on_disconnect_is_not_called_once_the_complete_result_is_buffered(eventually: Eventually) -> None:
+    """The run has ended, so a client that disconnects then must not cancel it."""
+    is_buffered = asyncio.Event()
 
     async def on_disconnect() -> None:
-        raise AssertionError("it did not leave early")
+        raise AssertionError("the client received the complete response")
 
-    async def feed(buffer: SendBuffer) -> None:
+    async def produce(buffer: SendBuffer) -> None:
         buffer.finish(b"all", complete=True)
-        put.set()
+        is_buffered.set()
 
     client = Client()
-    client.reads.clear()
-    asked = client.ask(feed, on_disconnect=on_disconnect, must_be_complete=True)
-    await put.wait()
-    client.left.set()
-    for _ in range(5):  # the server notices that it has left
+    client.is_reading.clear()
+    response = client.request(produce, on_disconnect=on_disconnect, must_be_complete=True)
+    await is_buffered.wait()
+    client.disconnected.set()
+    for _ in range(5):  # the response detects the disconnect
         await asyncio.sleep(0)
-    client.reads.set()
-    await asked
+    client.is_reading.set()
+    await response
     assert client.body == b"all"
     assert client.ended

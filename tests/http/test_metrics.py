@@ -1,4 +1,4 @@
-"""What Prometheus scrapes: the units of the figures, and which series there are."""
+"""The metrics page for Prometheus: units of values, and removal and number of series."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def lines(metrics: HttpMetrics, health: Health) -> list[str]:
-    """The page without its comments."""
+    """The lines of the metrics page without comments."""
     return [line for line in metrics.page(health).decode().splitlines() if not line.startswith("#")]
 
 
-def test_the_probe_is_in_seconds() -> None:
+def test_the_duration_of_the_store_probe_is_in_seconds() -> None:
     assert "slipway_store_probe_seconds 0.25" in lines(HttpMetrics(), Health(AT, (), probe_ms=250.0))
 
 
-def test_a_finding_that_has_passed_is_gone() -> None:
-    metrics, shown = HttpMetrics(), 'slipway_findings{code="store.slow",level="warning"} 1.0'
-    assert shown in lines(metrics, Health(AT, (Finding("store.slow", Level.WARNING, "look at it"),)))
+def test_a_health_finding_that_no_longer_holds_is_removed() -> None:
+    metrics, series = HttpMetrics(), 'slipway_findings{code="store.slow",level="warning"} 1.0'
+    assert series in lines(metrics, Health(AT, (Finding("store.slow", Level.WARNING, "check the network"),)))
     assert not any("store.slow" in line for line in lines(metrics, Health(AT, ())))
 
 
-def test_methods_and_paths_that_nobody_serves_make_one_series() -> None:
+def test_requests_that_match_no_route_are_counted_in_one_series() -> None:
     metrics = HttpMetrics()
     for number in range(3):
         metrics.count_request({"method": f"M{number}", "path": f"/{number}", "endpoint": None}, 404, 0.1)

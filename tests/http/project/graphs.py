@@ -1,4 +1,4 @@
-"""Small graphs, one for each thing that a client can meet."""
+"""Small graphs, one for each behaviour of a graph that clients have to handle."""
 
 import asyncio
 import operator
@@ -16,22 +16,20 @@ from slipway.graphs.interface import Graph
 
 
 class State(TypedDict, total=False):
-    """What most of them share."""
-
     value: int
     log: Annotated[list[str], operator.add]
     answer: Any
 
 
 class Undescribed(Exception):
-    """Its text raises."""
+    """Its conversion to text raises `SystemExit`."""
 
     def __str__(self) -> str:
         raise SystemExit(3)
 
 
-def _fuse(old: str, new: str) -> str:
-    """A reducer that raises what it is told."""
+def _raising_reducer(old: str, new: str) -> str:
+    """Raises the exception that the new value names. Returns any other value."""
     if new == "exit":
         raise SystemExit(3)
     if new == "undescribed":
@@ -39,186 +37,175 @@ def _fuse(old: str, new: str) -> str:
     return new
 
 
-class Touchy(TypedDict, total=False):
-    """A channel that one must not touch."""
-
-    bang: Annotated[str, _fuse]
+class RaisingState(TypedDict, total=False):
+    bang: Annotated[str, _raising_reducer]
 
 
-async def touch(state: Touchy) -> Touchy:
-    """Hands on what it got."""
+async def touch(state: RaisingState) -> RaisingState:
+    """Writes the input without "then ". The reducer therefore raises in the node, not when the input is written."""
     return {"bang": state["bang"].removeprefix("then ")}
 
 
-touchy = StateGraph(Touchy).add_node("touch", touch).add_edge(START, "touch").compile()
+touchy = StateGraph(RaisingState).add_node("touch", touch).add_edge(START, "touch").compile()
 
 
 async def one(state: State) -> State:
-    """First step."""
     get_stream_writer()({"from": "one"})
     return {"value": state.get("value", 0) + 1, "log": ["one"]}
 
 
 async def two(state: State) -> State:
-    """Second step."""
     return {"value": state["value"] + 1, "log": ["two"]}
 
 
 async def three(state: State) -> State:
-    """Third step."""
     return {"value": state["value"] + 1, "log": ["three"]}
 
 
-def ask_one(state: State) -> State:
-    """Stops until somebody answers."""
+def ask_amount(state: State) -> State:
     return {"answer": interrupt({"question": "how much?"}), "log": ["asked"]}
 
 
 def ask_number(state: State) -> State:
-    """Fails for an answer that is no number."""
+    """Raises `ValueError` when the answer is not a number."""
     return {"answer": int(interrupt("how many?"))}
 
 
 async def wait_long(state: State) -> State:
-    """Longer than any test."""
+    """Takes longer than any test."""
     await asyncio.sleep(120)
     return {}
 
 
-async def break_down(state: State) -> State:
-    """Fails with what no client is to read."""
+async def fail_to_connect(state: State) -> State:
+    """Raises an error whose text must not be sent to clients."""
     raise ConnectionError("db-7.internal refused")
 
 
-async def refuse(state: State) -> State:
-    """Always fails."""
+async def raise_value_error(state: State) -> State:
     raise ValueError("no luck today")
 
 
 class Inside(Exception):
-    """Of a class whose text is not for clients."""
+    """An error of the project. Its text must not be sent to clients."""
 
 
-async def refuse_inside(state: State) -> State:
-    """Fails with what only operators may read."""
+async def raise_inside(state: State) -> State:
     raise Inside("the password is hunter2")
 
 
-def ask_as(who: str) -> Any:
-    """A node that asks, beside others that do."""
+def interrupting_node(name: str) -> Any:
+    """A node that interrupts with its name."""
 
     def node(state: State) -> State:
-        return {"log": [f"{who}: {interrupt(who)}"]}
+        return {"log": [f"{name}: {interrupt(name)}"]}
 
     return node
 
 
 class Question(TypedDict):
-    """What callers give."""
+    """The input schema."""
 
     question: str
 
 
 class Answer(TypedDict):
-    """What callers get."""
+    """The output schema."""
 
     answer: str
 
 
-class Thinking(Question, Answer):
-    """What the graph keeps to itself beside."""
+class PrivateState(Question, Answer):
+    """The state, with a channel that is neither input nor output."""
 
     draft: str
 
 
-def think(state: Thinking) -> dict[str, str]:
-    """Answers, and keeps its draft."""
+def think(state: PrivateState) -> dict[str, str]:
     return {"draft": "hm", "answer": state["question"].upper()}
 
 
-def crowd(size: int) -> Graph:
-    """Nodes side by side; each tells how many were at work when it began."""
-    builder, busy = StateGraph(State), set[str]()
+def parallel_nodes(size: int) -> Graph:
+    """Each node logs how many nodes were executing when it started, itself included."""
+    builder, executing = StateGraph(State), set[str]()
 
-    def member(name: str) -> Any:
+    def create_node(name: str) -> Any:
         async def node(state: State) -> State:
-            busy.add(name)
-            seen = len(busy)
+            executing.add(name)
+            count = len(executing)
             await asyncio.sleep(0)
-            busy.discard(name)
-            return {"log": [str(seen)]}
+            executing.discard(name)
+            return {"log": [str(count)]}
 
         return node
 
     for name in map(str, range(size)):
-        builder.add_node(name, member(name)).add_edge(START, name)
+        builder.add_node(name, create_node(name)).add_edge(START, name)
     return builder.compile()
 
 
-async def talk_one(state: MessagesState) -> dict[str, Any]:
-    """Streams some words."""
+async def stream_greeting(state: MessagesState) -> dict[str, Any]:
     model = GenericFakeChatModel(messages=iter([AIMessage("hello to you")]))
     return {"messages": [await model.ainvoke(state["messages"])]}
 
 
 class Order(BaseModel):
-    """A state that refuses what it does not like."""
+    """A state that pydantic validates. Without a `count` or with a wrong type, the node fails."""
 
     count: int
     said: str = ""
 
 
 def take(state: Order) -> dict[str, str]:
-    """Needs an order that is one."""
     return {"said": f"{state.count} taken"}
 
 
-def row(**nodes: Any) -> Graph:
-    """A graph of nodes one after the other."""
-    builder, before = StateGraph(State), START
+def sequence(**nodes: Any) -> Graph:
+    """A graph that executes the nodes one after the other."""
+    builder, previous = StateGraph(State), START
     for name, node in nodes.items():
         builder.add_node(name, node)
-        builder.add_edge(before, name)
-        before = name
+        builder.add_edge(previous, name)
+        previous = name
     return builder.compile()
 
 
 def toned(config: RunnableConfig) -> Graph:
-    """Cannot be made without a tone."""
+    """A factory that fails without `configurable.tone`."""
     tone = config["configurable"]["tone"]
-    return row(sing=lambda state: {"log": [tone]})
+    return sequence(sing=lambda state: {"log": [tone]})
 
 
 def tuned(config: RunnableConfig) -> Graph:
-    """Can be made without one."""
+    """A factory with a default for `configurable.tone`."""
     tone = config["configurable"].get("tone", "a")
-    return row(sing=lambda state: {"log": [tone]})
+    return sequence(sing=lambda state: {"log": [tone]})
 
 
-steps = row(one=one, two=two, three=three)
-ask = row(one=one, ask=ask_one, two=two)
+steps = sequence(one=one, two=two, three=three)
+ask = sequence(one=one, ask=ask_amount, two=two)
 ask_numbers = StateGraph(State)
 for name in ("first", "second"):
     ask_numbers.add_node(name, lambda state: {"log": [str(interrupt("how many?"))]})
     ask_numbers.add_edge(START, name)
-number = row(number=ask_number)
-hold = row(one=one, wait=wait_long)
-fail = row(one=one, refuse=refuse)
-fail_secretly = row(one=one, break_down=break_down)
-nested = row(one=one, child=row(ask=ask_one))
-inside = row(refuse=refuse_inside)
-both = StateGraph(State).add_node("a", ask_as("a")).add_node("b", ask_as("b"))
+number = sequence(number=ask_number)
+hold = sequence(one=one, wait=wait_long)
+fail = sequence(one=one, refuse=raise_value_error)
+fail_secretly = sequence(one=one, break_down=fail_to_connect)
+nested = sequence(one=one, child=sequence(ask=ask_amount))
+inside = sequence(refuse=raise_inside)
+both = StateGraph(State).add_node("a", interrupting_node("a")).add_node("b", interrupting_node("b"))
 both.add_edge(START, "a").add_edge(START, "b")
-schemas = StateGraph(Thinking, input_schema=Question, output_schema=Answer).add_node(think).add_edge(START, "think")
-crowded = crowd(4)
-talk = StateGraph(MessagesState).add_node("talk", talk_one).add_edge(START, "talk").compile()
+schemas = StateGraph(PrivateState, input_schema=Question, output_schema=Answer).add_node(think).add_edge(START, "think")
+crowded = parallel_nodes(4)
+talk = StateGraph(MessagesState).add_node("talk", stream_greeting).add_edge(START, "talk").compile()
 strict = StateGraph(Order).add_node("take", take).add_edge(START, "take").compile()
 
 
 def call_ask(state: State) -> State:
-    """Calls a graph as a function, from a synchronous node."""
+    """A synchronous node that calls a graph as a function."""
     return {"answer": only_ask.invoke({"value": 1})["answer"], "log": ["called"]}
 
 
-only_ask = row(ask=ask_one)
-calls = row(call=call_ask)
+only_ask = sequence(ask=ask_amount)
+calls = sequence(call=call_ask)

@@ -1,4 +1,4 @@
-"""Graphs inside graphs."""
+"""Subgraphs: two levels deep, and one on a server that cannot be reached."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from langgraph.pregel.remote import RemoteGraph
 from langgraph.types import interrupt
 
 
-class Said(TypedDict, total=False):
-    """What all of them share."""
-
-    said: str
+class State(TypedDict, total=False):
+    text: str
 
 
-def ask(state: Said) -> Said:
-    """Stops until somebody answers."""
-    return {"said": interrupt("well?")}
+def ask(state: State) -> State:
+    return {"text": interrupt("well?")}
 
 
-def one(name: str, node: Any) -> Any:
-    """A graph of this one node."""
-    return StateGraph(Said).add_node(name, node).add_edge(START, name)
+def graph_of(name: str, node: Any) -> Any:
+    """A graph with one node."""
+    return StateGraph(State).add_node(name, node).add_edge(START, name)
 
 
-deep = one("ask", ask).compile()
-three_deep = one("middle", one("deep", deep).compile()).compile()
-away = RemoteGraph("anything", url="http://127.0.0.1:1", name="away")
-beside_away = one("child", deep).add_node("away", away).add_edge(START, "away").compile(interrupt_before=["away"])
+deep = graph_of("ask", ask).compile()
+three_deep = graph_of("middle", graph_of("deep", deep).compile()).compile()
+unreachable = RemoteGraph("anything", url="http://127.0.0.1:1", name="unreachable")
+beside_away = (
+    graph_of("child", deep)
+    .add_node("unreachable", unreachable)
+    .add_edge(START, "unreachable")
+    .compile(interrupt_before=["unreachable"])
+)
