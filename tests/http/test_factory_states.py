@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
 from slipway.graphs.registry import Registry
 from slipway.threads.graph_opener import ThreadGraphOpener
-from tests.http.conftest import Served
-
-Client: TypeAlias = Any
-"""A `LangGraphClient`; its own types promise lists where it gives objects."""
+from tests.http.conftest import Client, Served, new_thread
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -24,7 +21,7 @@ async def thread_of(sdk: Client, nodes: list[str], inside: Sequence[str] = (), *
     assistant = "built"
     if not by_request:
         assistant = (await sdk.assistants.create("built", config=config))["assistant_id"]
-    thread = str((await sdk.threads.create())["thread_id"])
+    thread = await new_thread(sdk)
     await sdk.runs.wait(thread, assistant, input={"log": []}, config=config if by_request else None)
     assert (await sdk.threads.get(thread))["status"] == "interrupted"
     return thread
@@ -90,7 +87,7 @@ async def test_a_delayed_run_does_not_change_the_graph_of_a_state(sdk: Client) -
 
 
 async def test_a_state_write_evaluates_edges_with_the_config_of_the_run(sdk: Client) -> None:
-    thread = str((await sdk.threads.create())["thread_id"])
+    thread = await new_thread(sdk)
     right = {"configurable": {"branch": "right"}}
     values = await sdk.runs.wait(thread, "branching", input={"log": []}, config=right)
     assert values["log"] == ["begin", "right"]
@@ -111,7 +108,7 @@ async def test_a_factory_receives_the_ids_of_the_thread_whose_state_is_read(
 ) -> None:
     others = dict.fromkeys(("thread_id", "graph_id", "assistant_id"), "another")
     config = {"configurable": {"nodes": ["one"], "inside": [], **others}}
-    thread = str((await sdk.threads.create())["thread_id"])
+    thread = await new_thread(sdk)
     await sdk.runs.wait(thread, "built", input={"log": []}, config=config)
     services = served.services
     opener = ThreadGraphOpener(graphs, services.runs, services.checkpointer)
@@ -122,7 +119,7 @@ async def test_a_factory_receives_the_ids_of_the_thread_whose_state_is_read(
 
 
 async def test_a_state_write_follows_the_latest_state_and_not_the_start_of_the_last_run(sdk: Client) -> None:
-    thread = str((await sdk.threads.create())["thread_id"])
+    thread = await new_thread(sdk)
     await sdk.runs.wait(thread, "steps", input={"value": 1})
     first = (await sdk.threads.get_history(thread, limit=50))[-1]["checkpoint"]
     from_first = {"configurable": {"checkpoint_id": first["checkpoint_id"]}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 from langgraph.types import Interrupt, PregelTask, StateSnapshot
@@ -11,16 +11,14 @@ from slipway.redis.checkpoint_keys import names_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.threads.protocol_state import interrupts_of, public_state
-
-Client: TypeAlias = Any
-"""A `LangGraphClient`; its type hints declare lists where it returns objects."""
+from tests.http.conftest import Client, new_thread
 
 pytestmark = pytest.mark.usefixtures("worker")
 
 
 async def run_once(sdk: Client, graph: str, **request: Any) -> str:
     """Waits for a run on a new thread. Returns the id of the thread."""
-    thread = str((await sdk.threads.create())["thread_id"])
+    thread = await new_thread(sdk)
     await sdk.runs.wait(thread, graph, input={"text": ""}, **request)
     return thread
 
@@ -111,7 +109,7 @@ async def test_a_damaged_state_of_a_subgraph_does_not_hide_its_parents(
 
 
 async def test_the_debug_stream_names_the_checkpoints_of_subgraph_tasks(sdk: Client) -> None:
-    thread = str((await sdk.threads.create())["thread_id"])
+    thread = await new_thread(sdk)
     modes = ["debug", "checkpoints"]
     parts = [part async for part in sdk.runs.stream(thread, "three_deep", input={"text": ""}, stream_mode=modes)]
     debug = [part.data["payload"] for part in parts if part.event == "debug" and part.data["type"] == "checkpoint"]

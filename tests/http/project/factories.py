@@ -20,11 +20,11 @@ class State(TypedDict, total=False):
     log: Annotated[list[str], joined]
 
 
-def node_of(name: str, asks: bool) -> Any:
-    """A node that writes its name; if `asks`, it interrupts and writes the answer too."""
+def node_of(name: str, interrupts: bool) -> Any:
+    """A node that writes its name; with `interrupts`, it interrupts and writes the answer too."""
 
     def work(state: State) -> State:
-        return {"log": [f"{name}: {interrupt(f'{name}?')}" if asks else name]}
+        return {"log": [f"{name}: {interrupt(f'{name}?')}" if interrupts else name]}
 
     return work
 
@@ -34,7 +34,7 @@ def build(config: RunnableConfig) -> Graph:
     configurable = config["configurable"]
     graph = StateGraph(State)
     for name in configurable["nodes"]:
-        node = node_of(name, asks=True)
+        node = node_of(name, interrupts=True)
         if name in configurable.get("inside", []):
             node = StateGraph(State).add_node("within", node).add_edge(START, "within").compile()
         graph.add_node(name, node)
@@ -48,7 +48,7 @@ def _branch(state: State, config: RunnableConfig) -> Literal["left", "right"]:
     return "left" if config["configurable"]["branch"] == "left" else "right"
 
 
-branching = StateGraph(State).add_node("begin", node_of("begin", asks=False))
-branching.add_node("left", node_of("left", asks=False)).add_edge("left", END)
-branching.add_node("right", node_of("right", asks=False)).add_edge("right", END)
+branching = StateGraph(State).add_node("begin", node_of("begin", interrupts=False))
+branching.add_node("left", node_of("left", interrupts=False)).add_edge("left", END)
+branching.add_node("right", node_of("right", interrupts=False)).add_edge("right", END)
 branching.add_edge(START, "begin").add_conditional_edges("begin", _branch)
