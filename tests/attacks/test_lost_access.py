@@ -13,7 +13,7 @@ from slipway.access import permissions
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.attempt import Attempt
+from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.record import run_from
 from slipway.services import Services
 from slipway.settings import Settings
@@ -129,7 +129,7 @@ async def test_a_run_whose_lease_is_lost_during_authorization_does_not_start(
     """Another worker owns the run when the handler returns."""
     await run_clock.make_due(await post_json(ann, f"/threads/{thread}/runs", DELAYED_RUN))
     _, [fields] = await services.scripts.run_claim("w", 1, 60_000)
-    attempt = Attempt(services.scripts, run_from(fields))
+    attempt = AttemptWriter(services.scripts, run_from(fields))
     rules.changes["threads:create_run"] = lambda value: attempt.mark_fenced()
     assert not await StartPermission(services).check(attempt)
     rules.changes.clear()

@@ -10,7 +10,7 @@ from slipway.errors import Fenced
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.attempt import Attempt
+from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.record import new_id, run_from
 from slipway.services import open_services
 from slipway.settings import Settings
@@ -49,7 +49,7 @@ async def test_a_fenced_attempt_writes_no_checkpoint(settings: Settings, graphs:
         await services.submission.submit(new_run(thread, graph_id="steps"))
         _, claimed = await services.scripts.run_claim("w", 1, 60_000)
         run = run_from(claimed[0])
-        owner = Attempt(services.scripts, run)
+        owner = AttemptWriter(services.scripts, run)
         checkpointer = services.checkpointer.for_run(owner, empty_thread=thread)
         stored = await put(checkpointer, thread, {"a": 1})
         await checkpointer.aput_writes(config_of(thread, stored), [("a", 2)], "task")
@@ -66,6 +66,6 @@ async def test_a_fenced_attempt_writes_no_checkpoint(settings: Settings, graphs:
         assert (latest.checkpoint["channel_values"], latest.pending_writes) == ({"a": 1}, [("task", "a", 2)])
 
 
-async def _write_and_flush(write: Awaitable[object], attempt: Attempt) -> None:
+async def _write_and_flush(write: Awaitable[object], attempt: AttemptWriter) -> None:
     await write
     await attempt.flush()

@@ -20,7 +20,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from slipway.run_options import RunOptions
-from slipway.runs.attempt import DEFAULT_LIMITS, Attempt, SendLimits
+from slipway.runs.attempt_writer import DEFAULT_LIMITS, AttemptWriter, SendLimits
 from slipway.runs.creation import RunCreator
 from slipway.runs.event_log import EventLog
 from slipway.runs.events import Event
@@ -89,9 +89,9 @@ class Stores:
         (run,) = await self.claim(**options)
         return run
 
-    def attempt(self, run: Run, limits: SendLimits = DEFAULT_LIMITS) -> Attempt:
+    def attempt(self, run: Run, limits: SendLimits = DEFAULT_LIMITS) -> AttemptWriter:
         """The attempt of a claimed run."""
-        return Attempt(self.scripts, run, limits=limits)
+        return AttemptWriter(self.scripts, run, limits=limits)
 
     async def settle(self, run: Run, phase: Phase = Phase.COMPLETED, **differs: Any) -> SettleResult:
         """Settles a claimed run; `differs` are arguments of `settlement`."""

@@ -10,7 +10,7 @@ from slipway.errors import StoreUnavailable
 from slipway.execution.execution import Execution
 from slipway.graphs.registry import Registry
 from slipway.redis.redis_commands import RedisCommand
-from slipway.runs.attempt import DEFAULT_LIMITS, Attempt, SendLimits
+from slipway.runs.attempt_writer import DEFAULT_LIMITS, AttemptWriter, SendLimits
 from slipway.runs.record import Run
 from slipway.runs.script_results import SettleResult
 from slipway.runs.scripts import RunScripts
@@ -67,7 +67,7 @@ def execution_of(
     limits: SendLimits = DEFAULT_LIMITS,
 ) -> Execution:
     """The execution of a claimed run, as a worker creates it."""
-    attempt = Attempt(scripts or stores.scripts, run, limits=limits)
+    attempt = AttemptWriter(scripts or stores.scripts, run, limits=limits)
     return Execution(attempt, graphs, stores.checkpointer, stores.keys, event_ttl_s=TTL_S)
 
 

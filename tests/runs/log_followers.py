@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from slipway.runs.attempt import Attempt
+from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.event_log import POLL_S, EventLog
 from slipway.runs.events import Event
 from slipway.runs.record import Run
@@ -17,7 +17,7 @@ class NumberWriter:
 
     def __init__(self, stores: Stores, run: Run) -> None:
         self.stores, self.run, self.run_id = stores, run, run.run_id
-        self.attempt = Attempt(stores.scripts, run)
+        self.attempt = AttemptWriter(stores.scripts, run)
         self.last_number = 0
 
     def append(self, count: int = 1) -> None:

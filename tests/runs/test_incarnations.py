@@ -22,7 +22,7 @@ from slipway.graphs.registry import Registry
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.attempt import Attempt
+from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.creation import RunCreator
 from slipway.runs.delivery_queues import EXTERNAL
@@ -302,7 +302,7 @@ async def run_and_successor(stores: Stores, **differs: Any) -> tuple[Run, Run]:
 async def test_an_attempt_of_a_deleted_run_writes_nothing_to_a_later_run_with_its_id(stores: Stores) -> None:
     old, new = await run_and_successor(stores)
     before = await stores.dump()
-    late = Attempt(stores.scripts, old)
+    late = AttemptWriter(stores.scripts, old)
     saver: BaseCheckpointer = CoreCheckpointer(stores.pipeline, stores.keys, writer=late)
     late.append("values", b"event: values\r\ndata: {}\r\n")
     await put(saver, old.thread_id, {"secret": "old"})

@@ -14,7 +14,7 @@ import pytest
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.subscriber import MessageHandler, Subscriber
-from slipway.runs.attempt import Attempt
+from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.leases import LeaseRenewer, reclaim_process
 from slipway.runs.record import Run
@@ -40,7 +40,7 @@ async def renewing_leases(url: str, keys: Keys, **differs: Any) -> AsyncIterator
         await lease_renewer.stop()
 
 
-async def claimed_attempt(stores: Stores) -> tuple[Run, Attempt]:
+async def claimed_attempt(stores: Stores) -> tuple[Run, AttemptWriter]:
     """Claims a new run with a lease of `LEASE_S` seconds."""
     await stores.create_run()
     run = await stores.claim_one(lease_ms=int(LEASE_S * 1000))

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from slipway.graphs.registry import Registry
-from slipway.runs.attempt import DEFAULT_LIMITS, SendLimits
+from slipway.runs.attempt_writer import DEFAULT_LIMITS, SendLimits
 from slipway.runs.events import Event
 from slipway.runs.record import Phase, Run
 from tests.conftest import Eventually

@@ -15,7 +15,7 @@ import structlog
 from slipway.access.permissions import all_permissions_of, is_handler_failure
 from slipway.errors import AccessRefused, AuthBroken, NotFound
 from slipway.execution.failure_from_exception import failure_of
-from slipway.runs.attempt import Attempt
+from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.record import Phase
 from slipway.runs.script_results import CancelRequested
 from slipway.runs.settlement import Release, Settlement
@@ -39,7 +39,7 @@ class StartPermission:
         self._auth_failed: set[str] = set()
         """The runs for which the auth file has failed. The failure is logged once for each run."""
 
-    async def check(self, attempt: Attempt) -> bool:
+    async def check(self, attempt: AttemptWriter) -> bool:
         """Whether the run may be executed. If not, this method has ended or released it."""
         run, auth = attempt.run, self._services.auth
         has_user = run.user is not None or run.changed_by
@@ -57,7 +57,7 @@ class StartPermission:
         self._auth_failed.discard(run.run_id)
         return not attempt.is_fenced
 
-    async def _release(self, attempt: Attempt, error: Exception) -> None:
+    async def _release(self, attempt: AttemptWriter, error: Exception) -> None:
         run = attempt.run
         if run.run_id not in self._auth_failed:
             self._auth_failed.add(run.run_id)
@@ -66,7 +66,7 @@ class StartPermission:
             Release(reason="the auth file failed", usage=dumps(run.usage).decode(), delay_ms=_RETRY_MS)
         )
 
-    async def _fail(self, attempt: Attempt, error: Exception) -> bool:
+    async def _fail(self, attempt: AttemptWriter, error: Exception) -> bool:
         """Fails the run. Returns False if the run is to be cancelled instead, which the execution does."""
         run = attempt.run
         denial = AccessRefused(_FORBIDDEN, f"the user of this run is not authorized to execute it any more: {error}")

@@ -42,7 +42,7 @@ from slipway.execution.stream_observer import StreamObserver
 from slipway.graphs.describe import name_of
 from slipway.graphs.interface import Graph, Graphs, with_checkpointer
 from slipway.redis.keys import Keys
-from slipway.runs.attempt import Attempt
+from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.crash_suspects import SuspectProgress
 from slipway.runs.record import Phase, Run
@@ -57,7 +57,7 @@ class Execution:
 
     def __init__(
         self,
-        attempt: Attempt,
+        attempt: AttemptWriter,
         graphs: Graphs,
         checkpointer: BaseCheckpointer,
         keys: Keys,

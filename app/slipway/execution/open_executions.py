@@ -10,7 +10,7 @@ from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.execution.execution import Execution
 from slipway.graphs.interface import Graphs
 from slipway.redis.keys import Keys
-from slipway.runs.attempt import Attempt
+from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.leases import LeaseRenewer
 from slipway.runs.record import Run
 from slipway.runs.scripts import RunScripts
@@ -46,7 +46,7 @@ class OpenExecutions:
         """Opens the execution of a run that this process has just claimed. `on_cleared` is called if the run is a crash
         suspect and is cleared. This is not a coroutine, because a cancel request that arrives right after the claim
         must find the attempt."""
-        attempt = Attempt(self._scripts, run)
+        attempt = AttemptWriter(self._scripts, run)
         self._lease_renewer.add(attempt)
         execution = Execution(
             attempt,

@@ -6,8 +6,8 @@ loads these results and streams them without the `tasks` event. Results of tasks
 not streamed at all.
 
 So each such event is appended with a mark that identifies its content. It is sent in one write group with the writes of
-its task (`Attempt.write`), so the result and its event are either both stored or both lost. The next attempt does not
-append an event whose mark is in the log. If the log has no event for a stored result, because the writes were sent
+its task (`AttemptWriter.write`), so the result and its event are either both stored or both lost. The next attempt does
+not append an event whose mark is in the log. If the log has no event for a stored result, because the writes were sent
 before the event was available, the event is rebuilt from the stored writes.
 
 A task that had not finished is executed again. Its events are appended again, after the `metadata` event that announces

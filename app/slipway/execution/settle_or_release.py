@@ -20,7 +20,7 @@ from slipway.execution.stream_observer import StreamObserver
 from slipway.execution.thread_summaries import summary_from_snapshot, summary_from_stream
 from slipway.graphs.interface import Graph
 from slipway.redis.keys import Keys
-from slipway.runs.attempt import Attempt
+from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.failure import Failure
 from slipway.runs.record import Phase
@@ -50,7 +50,7 @@ class _Ending:
 class RunSettler:
     """Settles or releases the run of one attempt. `usage` and `observer` are those of the execution."""
 
-    attempt: Attempt
+    attempt: AttemptWriter
     checkpointer: BaseCheckpointer
     keys: Keys
     usage: Usage

@@ -22,7 +22,7 @@ from typing import Final
 
 from slipway.clock import Clock
 from slipway.redis.keys import Keys
-from slipway.runs.attempt import Attempt
+from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.record import Run
 from slipway.runs.write_group_commands import clear_suspect
 
@@ -78,7 +78,7 @@ class SuspectProgress:
     """Counts the supersteps of one attempt and clears its run, if it is a suspect. The commands that clear it are sent
     in the write group of the superstep. `on_cleared` is called when they are added to it."""
 
-    def __init__(self, attempt: Attempt, keys: Keys, on_cleared: Callable[[Run], None]) -> None:
+    def __init__(self, attempt: AttemptWriter, keys: Keys, on_cleared: Callable[[Run], None]) -> None:
         self._attempt, self._keys, self._on_cleared = attempt, keys, on_cleared
         self._remaining = CLEARED_AT_SUPERSTEP if attempt.run.crashes else 0
 

@@ -23,7 +23,7 @@ from slipway.errors import StoreUnavailable
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.attempt import Attempt
+from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.scripts import Grace, RunScripts
 from slipway.settings import Settings
@@ -68,7 +68,7 @@ class LeaseRenewer:
         self.trusted_until = 0.0
         """The time (`time.monotonic`) until which the leases that the last successful heartbeat renewed are trusted."""
         self._grace = grace_period_of(settings)
-        self._attempts: dict[str, Attempt] = {}
+        self._attempts: dict[str, AttemptWriter] = {}
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="heartbeat", daemon=True)
 
@@ -84,7 +84,7 @@ class LeaseRenewer:
         self._loop.call_soon_threadsafe(self._stopping.set)
         await asyncio.to_thread(self._thread.join, self._interval_s + 1)
 
-    def add(self, attempt: Attempt) -> None:
+    def add(self, attempt: AttemptWriter) -> None:
         """Starts to renew the lease of an attempt that was just claimed. If this process still executes an older
         attempt of the same run, that attempt has lost the run and is stopped."""
         attempt.lease_is_trusted = partial(self._is_trusted, time.monotonic() + self._trusted_for_s)
@@ -103,7 +103,7 @@ class LeaseRenewer:
     def _is_trusted(self, claim_trusted_until: float) -> bool:
         return time.monotonic() < max(claim_trusted_until, self.trusted_until)
 
-    def remove(self, attempt: Attempt) -> None:
+    def remove(self, attempt: AttemptWriter) -> None:
         """Stops renewing the lease."""
         with self._lock:
             if self._attempts.get(attempt.run.run_id) is attempt:
@@ -181,7 +181,7 @@ class LeaseRenewer:
         for run_id, instruction in instructions:
             self._main_loop.call_soon_threadsafe(self.on_instruction, attempts[run_id], instruction)
 
-    def on_instruction(self, attempt: Attempt, instruction: str) -> None:
+    def on_instruction(self, attempt: AttemptWriter, instruction: str) -> None:
         """Applies an instruction for an attempt from the reply to a heartbeat. Ignores it if the process no longer
         executes this attempt."""
         if self._attempts.get(attempt.run.run_id) is attempt:
@@ -195,7 +195,7 @@ def _log_failure(error: BaseException) -> None:
         log.error("heartbeat.failed", exc_info=error)
 
 
-def _apply_instruction(attempt: Attempt, instruction: str) -> None:
+def _apply_instruction(attempt: AttemptWriter, instruction: str) -> None:
     """Applies an instruction: `lost`, or a cancel action."""
     if instruction == "lost":
         attempt.mark_fenced()

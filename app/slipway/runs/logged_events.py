@@ -13,7 +13,7 @@ PAGE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class LoggedEvents:
-    """`marks` are the marks of the entries (see `Attempt.append`). Of the frames, only hashes are stored."""
+    """`marks` are the marks of the entries (see `AttemptWriter.append`). Of the frames, only hashes are stored."""
 
     marks: set[str] = field(default_factory=set)
     hashes: set[int] = field(default_factory=set)

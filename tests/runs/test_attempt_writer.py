@@ -1,4 +1,5 @@
-"""Attempts write in groups, are fenced, and survive a Redis that is unavailable, full or read-only."""
+"""The writes of an attempt are sent in groups and fenced. Its writer survives a Redis that is unavailable, full or
+read-only."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from structlog.testing import capture_logs
 
 from slipway.errors import Fenced, StoreUnavailable
 from slipway.redis.keys import Keys
-from slipway.runs.attempt import DEFAULT_LIMITS, Attempt, SendLimits
+from slipway.runs.attempt_writer import DEFAULT_LIMITS, AttemptWriter, SendLimits
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.script_results import AttemptFenced, Settled
 from slipway.runs.scripts import RunScripts
@@ -23,7 +24,7 @@ from tests.runs.servers import server
 FRAME = b"event: values\r\ndata: %d\r\n"
 
 
-async def claimed_attempt(stores: Stores, limits: SendLimits = DEFAULT_LIMITS) -> Attempt:
+async def claimed_attempt(stores: Stores, limits: SendLimits = DEFAULT_LIMITS) -> AttemptWriter:
     await stores.create_run()
     attempt = stores.attempt(await stores.claim_one(), limits)
     attempt.write_behind = False  # a write returns when Redis has acknowledged it
@@ -38,7 +39,7 @@ async def read_count(stores: Stores) -> int:
     return int(await stores.pipeline.send("GET", f"{stores.keys.prefix}:count", repeatable=True) or 0)
 
 
-async def logged_numbers(stores: Stores, attempt: Attempt) -> list[int]:
+async def logged_numbers(stores: Stores, attempt: AttemptWriter) -> list[int]:
     log = await stores.log_of(attempt.run)
     return [int(event.data) for event in log if event.name == "values"]
 
@@ -250,7 +251,7 @@ async def test_an_attempt_with_an_untrusted_lease_waits_for_redis_before_the_nex
     assert await logged_numbers(stores, attempt) == [0]
 
 
-async def _superstep(attempt: Attempt, number: int) -> None:
+async def _superstep(attempt: AttemptWriter, number: int) -> None:
     attempt.append("values", FRAME % number)
     attempt.superstep_started()
     await attempt.wait_for_capacity()

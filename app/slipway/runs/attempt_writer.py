@@ -1,4 +1,4 @@
-"""One attempt at a run: everything that it writes is fenced, and sent in groups.
+"""Writes the events and checkpoints of one attempt at a run. The writes are fenced, and sent in groups.
 
 **Fenced.** Every write carries the number of the attempt. The script compares it with the number in the run's record.
 If a newer attempt owns the run, the script changes nothing, and its reply says that the attempt is fenced. Every later
@@ -48,7 +48,7 @@ iterations."""
 
 @dataclass(frozen=True, slots=True)
 class SendLimits:
-    """When an attempt sends its open group, and when the graph waits for that."""
+    """When a writer sends its open group, and when the graph waits for that."""
 
     max_buffered_bytes: int = 1024 * 1024
     """Bytes in the open group above which `wait_for_capacity` waits."""
@@ -63,9 +63,9 @@ class SendLimits:
 DEFAULT_LIMITS: Final = SendLimits()
 
 
-class Attempt:
-    """One try at a run by one worker. It is the `CheckpointWriter` of the run's checkpointer, and the only writer of
-    its log.
+class AttemptWriter:
+    """The writer of one attempt at a run, in the process that executes it. It is the `CheckpointWriter` of the run's
+    checkpointer, and appends the events of the graph to the run's log.
 
     With `write_behind`, writes return before Redis has them. Before the nodes of a superstep run, everything that was
     written until then has been passed to the operating system, which delivers it even if this process is killed. So a
@@ -151,8 +151,9 @@ class Attempt:
         await self._wait_acknowledged(self._group)
 
     async def flush(self) -> None:
-        """Returns when Redis has stored everything that was written so far. Raises `StoreUnavailable`, or `Fenced` if
-        this or an earlier write was fenced."""
+        """Waits until Redis has stored all writes so far. Raises `Fenced` if one of them was rejected because the
+        attempt no longer owns the run, and `StoreUnavailable` if Redis did not acknowledge one. After either, every
+        later flush raises `Fenced`."""
         if self._delayed_commands:
             await self._wait_until_appended()
             self._move_delayed_commands(self._command_count)
