@@ -19,7 +19,7 @@ from slipway.services import Services
 from slipway.settings import Settings
 from slipway.webhooks import read_permission
 from slipway_workers.duties.deliveries import Deliveries
-from slipway_workers.start_permission import StartPermission
+from slipway_workers.start_authorization import StartAuthorization
 from tests.attacks.rules_server import (
     DELAYED_RUN,
     MEMBERS_ONLY,
@@ -131,10 +131,10 @@ async def test_a_run_whose_lease_is_lost_during_authorization_does_not_start(
     _, [fields] = await services.scripts.run_claim("w", 1, 60_000)
     attempt = AttemptWriter(services.scripts, run_from(fields))
     rules.changes["threads:create_run"] = lambda value: attempt.mark_fenced()
-    assert not await StartPermission(services).check(attempt)
+    assert not await StartAuthorization(services).check(attempt)
     rules.changes.clear()
     attempt.is_fenced = False
-    assert await StartPermission(services).check(attempt)
+    assert await StartAuthorization(services).check(attempt)
 
 
 async def test_a_run_is_queued_again_while_the_auth_file_fails(

@@ -15,7 +15,7 @@ from slipway.runs.record import FINAL, Phase, Run, new_id, run_from
 from slipway.runs.script_results import CancelRequested, Settled, SettleResult
 from slipway.runs.unfinished_runs import ActiveRuns
 from slipway.webhooks.scripts import DeliveryScripts
-from slipway_workers.start_permission import AUTHORIZED_FOR_S
+from slipway_workers.start_authorization import AUTHORIZED_FOR_S
 from tests.runs.conftest import LEASE_MS, Stores, handover, new_run, settlement
 
 

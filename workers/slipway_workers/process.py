@@ -30,7 +30,7 @@ from slipway_workers.duties.retention import Retention
 from slipway_workers.duties.scheduler import Scheduler
 from slipway_workers.duties.store_sweeper import StoreSweeper
 from slipway_workers.duties.trash import TrashCollector
-from slipway_workers.start_permission import StartPermission
+from slipway_workers.start_authorization import StartAuthorization
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +83,7 @@ class WorkerProcess:
             lease_ms=int(settings.lease_s * 1000),
             max_runs=settings.max_runs_per_worker,
         )
-        self._start_permission = StartPermission(services)
+        self._start_authorization = StartAuthorization(services)
         self._duties = {kind: kind(services) for kind in DUTIES}
 
     def request_stop(self) -> None:
@@ -126,7 +126,7 @@ class WorkerProcess:
         """Executes a run that was just claimed. If the worker is draining already, the run is released at once."""
         execution = self.executions.open(run, on_cleared=self.claims.suspects.remove)
         try:
-            if await self._start_permission.check(execution.attempt):
+            if await self._start_authorization.check(execution.attempt):
                 await execution.execute()
         finally:
             self.executions.close(execution)

@@ -31,7 +31,7 @@ _RETRY_MS: Final = 15_000
 _FORBIDDEN: Final = 403
 
 
-class StartPermission:
+class StartAuthorization:
     """Authorizes the runs that one worker starts."""
 
     def __init__(self, services: Services) -> None:
