@@ -32,7 +32,7 @@ def module_of(function: str) -> Any:
 
     @pytest.fixture(scope="session", name="project")
     def find_module(graphs: Registry) -> ModuleType:
-        return sys.modules[str(getattr(graphs.attribute(function), "__module__", ""))]
+        return sys.modules[str(getattr(graphs.load_object(function), "__module__", ""))]
 
     return find_module
 

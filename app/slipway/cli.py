@@ -214,7 +214,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
     from slipway.services import Services, open_services
 
     graphs = await Registry.load(settings.config)
-    extensions = await load_extensions(read(settings.config), graphs.attribute)
+    extensions = await load_extensions(read(settings.config), graphs.load_object)
     freeze_loaded_objects()
 
     def opener() -> AbstractAsyncContextManager[Services]:
@@ -297,7 +297,7 @@ async def _release(settings: Settings) -> list[str]:
     graphs = await Registry.load(settings.config)
     unloadable = [f"graph {name!r} cannot be served: {reason}" for name, reason in graphs.failures().items()]
     try:
-        await load_extensions(read(settings.config), graphs.attribute)
+        await load_extensions(read(settings.config), graphs.load_object)
     except ConfigError as error:
         unloadable.append(str(error))
     return [*problems, *unloadable]

@@ -61,9 +61,9 @@ def options_of(
     return variables
 
 
-def platform_options(environment: Mapping[str, str]) -> dict[str, Variable]:
-    """The port and the address of Redis, from the variables of hosting platforms. Raises `ConfigError` if several
-    add-ons set different addresses."""
+def platform_settings(environment: Mapping[str, str]) -> dict[str, Variable]:
+    """The port and the address of Redis, from the variables of hosting platforms. Raises `ConfigError` if two
+    add-on variables name different Redis servers and none of `REDIS_URL_NAMES` is set."""
     variables = {"port": Variable("PORT", environment["PORT"])} if environment.get("PORT") else {}
     if name := next((name for name in REDIS_URL_NAMES if environment.get(name)), None):
         return variables | {"redis_url": Variable(name, environment[name])}

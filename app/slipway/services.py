@@ -215,7 +215,7 @@ async def _store(
 ) -> RedisStore:
     """The long-term store with the vector index of langgraph.json. The embedding function may be the project's code."""
     section = config.store
-    index = None if section.index is None else await asyncio.to_thread(VectorIndex, section.index, graphs.attribute)
+    index = None if section.index is None else await asyncio.to_thread(VectorIndex, section.index, graphs.load_object)
     store = RedisStore(pipeline, keys, max_item_bytes=settings.max_store_item_bytes, index=index, ttl=section.ttl)
     graphs.use_store(store)
     return store
@@ -247,7 +247,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     )
     services = replace(services, lease_renewer=lease_renewer, executions=executions)
     if process == "worker":
-        auth = await asyncio.to_thread(load_auth, services.config.auth, services.graphs.attribute)
+        auth = await asyncio.to_thread(load_auth, services.config.auth, services.graphs.load_object)
         return replace(services, auth=auth)
     inline = InlineExecutor(services.submission.creator, services.graphs, executions, services.settings)
     stack.push_async_callback(inline.close)

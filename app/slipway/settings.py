@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from slipway.environment_variables import REDIS_URL_NAMES, options_of, platform_options, variable_of
+from slipway.environment_variables import REDIS_URL_NAMES, options_of, platform_settings, variable_of
 from slipway.errors import ConfigError
 
 KIB: Final = 1024
@@ -196,7 +196,7 @@ class Settings(BaseModel):
         `environment` of the process, which takes precedence over the `env` in langgraph.json (`project`). Raises
         `ConfigError`, which names the variable."""
         process_variables = os.environ if environment is None else environment
-        set_options = platform_options(process_variables)
+        set_options = platform_settings(process_variables)
         for variables in (project or {}, process_variables):
             set_options |= options_of(variables, cls.model_fields, NOT_ENFORCED)
         values = {option: variable.value for option, variable in set_options.items()}

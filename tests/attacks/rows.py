@@ -2,7 +2,7 @@
 
     ROUTES       every `Endpoint` of the API and of the pages, by `METHOD /path`
     COMMANDS     every command of the event protocol, by its method
-    BACKGROUND   work without a request or after it: duties, webhooks, open responses, waiting runs
+    BACKGROUND   work without a request or after it: duties, webhooks, open responses, queued runs
 
 A test of an attack iterates over a whole dictionary, so that a new route, command or duty is attacked as soon as it
 exists. `test_rows.py` fails while a route, command or duty has no row here.
@@ -160,7 +160,7 @@ BACKGROUND: Final[dict[str, Work]] = {
             "ends a worker of an older release",
             lambda services: LayoutWatch(services).run_once(),
         ),
-        Work("a waiting run starts", "ClaimingWorker", "a worker claims a run that was queued or delayed"),
+        Work("a queued run starts", "ClaimingWorker", "a worker claims a run that was queued or delayed"),
         Work("an inline run starts", "InlineExecutor", "the web process that accepted a run executes it"),
         Work("an open WebSocket", "event_socket", "receives commands and sends the events of subscriptions"),
         *(Work(f"an open {name}", name, "sends events or a result when they arrive") for name in LONG_RESPONSES),

@@ -52,7 +52,7 @@ settings = settings_of(PROJECT, sse_ping_s=0.2)
 @pytest.fixture
 def rules(graphs: Registry) -> Iterator[Any]:
     """The rules of the auth file; without any before and after the test."""
-    rules: Any = graphs.attribute("./auth.py:rules")
+    rules: Any = graphs.load_object("./auth.py:rules")
     rules.reset()
     yield rules
     rules.reset()

@@ -146,7 +146,7 @@ STORED: Final = Exempt("It reads only data that was validated when a request sto
 SOCKET_READS: Final = Exempt("The handler receives only the ids of a thread and a run, which it cannot change.")
 ONE_REQUEST: Final = Exempt("Only requests have headers; frames and background work have none.")
 
-WAITING_RUN, INLINE_RUN = named("a waiting run starts"), named("an inline run starts")
+QUEUED_RUN, INLINE_RUN = named("a queued run starts"), named("an inline run starts")
 DUE_CRON, SOCKET = named("a cron is due"), named("an open WebSocket")
 WEBHOOK = named("a webhook is delivered", "an internal webhook is delivered")
 TRASH = named("the trash is emptied")
@@ -155,7 +155,7 @@ TRASH = named("the trash is emptied")
 
 BACKGROUND_CELLS = (
     (DUE_CRON, tested("test_cron_permissions.py::test_a_cron_creates_no_run_while_its_owner_has_no_access")),
-    (WAITING_RUN, tested("test_lost_access.py::test_a_delayed_run_is_authorized_again_when_it_starts")),
+    (QUEUED_RUN, tested("test_lost_access.py::test_a_delayed_run_is_authorized_again_when_it_starts")),
     (INLINE_RUN, tested("test_lost_access.py::test_a_run_that_starts_at_once_is_authorized_once")),
     (WEBHOOK, tested("test_lost_access.py::test_a_webhook_sends_only_what_its_user_may_read_at_delivery")),
     (SOCKET, tested("test_open_responses.py::test_a_metadata_change_that_removes_access_closes_a_websocket")),
@@ -354,7 +354,7 @@ ATTACKS: Final = (
                     "test_webhook_secrets.py::test_a_redirect_to_another_host_is_not_followed",
                 ),
             ),
-            (WAITING_RUN, tested("test_credentials.py::test_no_credential_reaches_a_graph_a_record_or_the_log")),
+            (QUEUED_RUN, tested("test_credentials.py::test_no_credential_reaches_a_graph_a_record_or_the_log")),
             (an_open_response, REQUEST_BEFORE),
             (anything, Exempt("Records have no credentials that it could copy.")),
         ),
@@ -396,9 +396,7 @@ ATTACKS: Final = (
             ),
             (
                 with_thread_id,
-                tested(
-                    "http/test_recreated_threads.py::test_a_recreated_thread_keeps_its_state_history_and_interrupt"
-                ),
+                tested("http/test_recreated_threads.py::test_a_recreated_thread_keeps_its_state_history_and_interrupt"),
             ),
             (
                 lambda row: "{cron_id}" in row.name,
@@ -446,7 +444,7 @@ ATTACKS: Final = (
                 ),
             ),
             (
-                named("a waiting run starts", "an inline run starts"),
+                named("a queued run starts", "an inline run starts"),
                 tested(
                     "runs/test_incarnations.py::"
                     "test_an_attempt_of_a_deleted_run_writes_nothing_to_a_later_run_with_its_id"
@@ -524,7 +522,7 @@ ATTACKS: Final = (
                 ),
             ),
             (
-                WAITING_RUN,
+                QUEUED_RUN,
                 tested(
                     "test_unchanged_data.py::test_the_input_of_a_run_is_returned_unchanged",
                     "test_unchanged_data.py::test_reserved_configurable_names_have_no_effect",
@@ -622,7 +620,7 @@ _INTRODUCTION: Final = (
     "# Attacks",
     "",
     "This page shows how Slipway is protected against each kind of attack or faulty client: for each route, each",
-    "command of the event protocol, and each kind of background work (crons, webhooks, waiting runs, open responses).",
+    "command of the event protocol, and each kind of background work (crons, webhooks, queued runs, open responses).",
     "A number in a cell is a test that shows the protection. A letter is the reason why the attack does not apply.",
     "Both are listed below.",
     "",

@@ -210,7 +210,7 @@ async def test_an_invalid_auth_file_stops_the_start(desk: Desk, tmp_path: Path, 
     file = desk.file(auth={"path": "./bad.py:auth"})
     graphs = await Registry.load(file)
     with pytest.raises(ConfigError, match=r"auth\.path") as error:
-        await load_extensions(read(file), graphs.attribute)
+        await load_extensions(read(file), graphs.load_object)
     assert message in str(error.value)
 
 
@@ -262,12 +262,12 @@ async def test_the_cache_calls_the_handler_once_for_each_user(tmp_path: Path, de
     )
     file = desk.file(auth={"path": "./counting.py:auth", "cache": {"cache_keys": ["Authorization"], "max_size": 1}})
     graphs = await Registry.load(file)
-    auth = load_auth(read(file).auth, graphs.attribute)
+    auth = load_auth(read(file).auth, graphs.load_object)
     assert auth is not None
     for name in ("ann", "ann", "bob", "ann"):
         headers = {b"authorization": name.encode()}
         assert (await auth.authenticate({"headers": headers, "authorization": name})).identity == name
-    assert graphs.attribute("./counting.py:calls") == ["ann", "bob", "ann"]
+    assert graphs.load_object("./counting.py:calls") == ["ann", "bob", "ann"]
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ async def test_a_factory_receives_the_user_and_the_access_context(
 ) -> None:
     thread = (await ann.threads.create(metadata={"graph_id": "ask_greet"}))["thread_id"]
     await bob.assistants.get_schemas("ask_greet")
-    calls = graphs.attribute("./graphs.py:factory_calls")
+    calls = graphs.load_object("./graphs.py:factory_calls")
     assert isinstance(calls, list)
     calls.clear()
     await ann.threads.get_state(thread)

@@ -68,7 +68,7 @@ async def serving(settings: Settings, graphs: Registry, *, dev: bool = False) ->
             opened.append(services)
             yield services
 
-    extensions = await load_extensions(read(settings.config), graphs.attribute)
+    extensions = await load_extensions(read(settings.config), graphs.load_object)
     app = create_app(opener, settings, extensions, dev=dev)
     config = Config(app, http="httptools", ws="websockets-sansio", lifespan="on", log_config=None, access_log=False)
     # with the protocol named, asyncio sends each write at once; otherwise responses wait 40 ms for an acknowledgement

@@ -59,7 +59,7 @@ async def test_a_run_waits_at_a_breakpoint_before_a_next_task(
 async def test_a_thread_whose_run_was_cancelled_within_a_node_can_continue_with_this_node(
     stores: Stores, graphs: Registry, eventually: Eventually
 ) -> None:
-    effects: Any = graphs.attribute("./graphs.py:effects")
+    effects: Any = graphs.load_object("./graphs.py:effects")
     run = await stores.create_run(graph_id="gate")
     executing = execution_of(stores, graphs, await stores.claim_one())
     working = asyncio.create_task(executing.execute())

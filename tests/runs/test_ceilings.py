@@ -30,7 +30,7 @@ async def run_to_end(stores: Stores, graphs: Registry, graph_id: str, value: dic
 
 def _effects(graphs: Registry, run: Run) -> dict[str, int]:
     """Node of the run to how often it did its work."""
-    effects: Any = graphs.attribute("./graphs.py:effects")
+    effects: Any = graphs.load_object("./graphs.py:effects")
     return dict(effects[run.thread_id])
 
 
@@ -317,7 +317,7 @@ async def test_a_recursion_limit_below_max_steps_fails_with_graph_recursion_erro
 
 @pytest.mark.slow
 async def test_max_step_s_ends_a_run_whose_node_blocks_a_thread(stores: Stores, graphs: Registry) -> None:
-    effects = graphs.attribute("./graphs.py:effects")
+    effects = graphs.load_object("./graphs.py:effects")
     run = await run_to_end(stores, graphs, "block", {"value": 6000}, max_step_s=0.2)
     assert isinstance(effects, dict)
     assert "block" not in effects[run.thread_id], "the run waited until the node returned"

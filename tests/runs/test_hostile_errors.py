@@ -46,7 +46,7 @@ CODES = {"Fenced": "attempt.fenced"}
 @pytest.fixture(scope="session")
 def effects(graphs: Registry) -> Any:
     """Thread id to how often each node did its work."""
-    return graphs.attribute("./hostile.py:effects")
+    return graphs.load_object("./hostile.py:effects")
 
 
 async def _run_to_end(stores: Stores, graphs: Registry, graph_id: str, **differs: Any) -> Run:

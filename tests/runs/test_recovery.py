@@ -144,7 +144,7 @@ async def test_after_a_crash_an_answer_is_used_only_for_the_interrupt_that_it_na
 async def test_a_run_that_is_cancelled_between_two_attempts_executes_nothing(stores: Stores, graphs: Registry) -> None:
     run = await stores.create_run()
     assert await crash_after(stores, graphs, await stores.claim_one(), 0)
-    effects: Any = graphs.attribute("./graphs.py:effects")
+    effects: Any = graphs.load_object("./graphs.py:effects")
     before = dict(effects[run.thread_id])
     await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
     assert (await execute_next(stores, graphs)).phase is Phase.CANCELLED

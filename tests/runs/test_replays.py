@@ -63,7 +63,7 @@ async def _create_run(
 
 
 def _open_gate(graphs: Registry, run: Run) -> None:
-    gates: Any = graphs.attribute("./graphs.py:gates")
+    gates: Any = graphs.load_object("./graphs.py:gates")
     gates[run.thread_id].set()
 
 
@@ -105,7 +105,7 @@ async def test_a_crash_during_the_last_task_of_a_superstep_repeats_no_other_task
     assert scripts.crashed
     await stores.reap()
     assert (await execute_next(stores, graphs)).phase is Phase.COMPLETED
-    effects: Any = graphs.attribute("./graphs.py:effects")
+    effects: Any = graphs.load_object("./graphs.py:effects")
     assert [effects[run.thread_id][f"report{number}"] for number in range(REPORTS)] == [1, 1, 1, 2]
     log = await stores.log_of(run)
     repeated = {'custom {"reports":3}'}  # the unfinished task is executed again

@@ -160,7 +160,7 @@ async def test_a_path_of_the_host_app_is_called_in_the_web_process(
 async def test_a_failing_call_is_tried_again(
     ann: LangGraphClient, served: Served, keys: Keys, graphs: Registry, eventually: Eventually
 ) -> None:
-    statuses: list[int] = graphs.attribute("./host_app.py:statuses")  # type: ignore[assignment]
+    statuses: list[int] = graphs.load_object("./host_app.py:statuses")  # type: ignore[assignment]
     statuses.append(503)
     run_id, pipeline = await cancelled_run(ann, "/own/hook"), served.services.pipeline
 

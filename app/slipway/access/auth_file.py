@@ -101,11 +101,11 @@ class AuthFile:
         return self._handlers[key]
 
 
-def load_auth(section: AuthSection, attribute: Callable[[str], object]) -> AuthFile | None:
+def load_auth(section: AuthSection, load_object: Callable[[str], object]) -> AuthFile | None:
     """Loads the auth file that langgraph.json names; None if it names none. Raises `ConfigError`."""
     if section.path is None:
         return None
-    auth = load_project_object(Auth, "langgraph_sdk.Auth object", "auth.path", section.path, attribute)
+    auth = load_project_object(Auth, "langgraph_sdk.Auth object", "auth.path", section.path, load_object)
     return AuthFile(auth, section)
 
 

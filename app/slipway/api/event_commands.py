@@ -84,7 +84,7 @@ async def execute_command(context: CommandContext, command: CommandFrame) -> dic
     except (Unavailable, AccessRefused, AuthBroken):
         raise
     except SlipwayError as error:
-        return error_reply(command.id, _code_of(error), str(error))
+        return error_reply(command.id, _protocol_error_code(error), str(error))
 
 
 def params_of(model: type[Params], params: dict[str, Any]) -> Params:
@@ -95,7 +95,8 @@ def params_of(model: type[Params], params: dict[str, Any]) -> Params:
         raise CommandError("invalid_argument", str(error)) from None
 
 
-def _code_of(error: SlipwayError) -> str:
+def _protocol_error_code(error: SlipwayError) -> str:
+    """The error code of the event protocol: `invalid_argument` if the client can correct the command."""
     if isinstance(error, InvalidRequest | RefusedRequest | NotFound):
         return "invalid_argument"
     return "unknown_error"

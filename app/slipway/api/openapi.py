@@ -101,18 +101,19 @@ def _id_schema(name: str) -> dict[str, str]:
 
 
 def _responses(endpoint: Endpoint) -> dict[str, Any]:
-    responses = {str(endpoint.status): _success(endpoint)}
+    responses = {str(endpoint.status): _success_response(endpoint)}
     if endpoint.status_without_body:
         responses[str(endpoint.status_without_body)] = {"description": "Done"}
-    return responses | {status: _failure(description) for status, description in ERRORS.items()}
+    return responses | {status: _error_response(description) for status, description in ERRORS.items()}
 
 
-def _success(endpoint: Endpoint) -> dict[str, Any]:
+def _success_response(endpoint: Endpoint) -> dict[str, Any]:
     if not endpoint.media_type:
         return {"description": "Done"}
     return {"description": endpoint.summary, "content": {endpoint.media_type: {}}}
 
 
-def _failure(description: str) -> dict[str, Any]:
+def _error_response(description: str) -> dict[str, Any]:
+    """The OpenAPI object of a response whose body is the schema `Error`."""
     schema = {"$ref": _REFERENCE.format(model="Error")}
     return {"description": description, "content": {"application/json": {"schema": schema}}}

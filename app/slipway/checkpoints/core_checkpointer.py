@@ -213,7 +213,9 @@ class CoreCheckpointer(BaseCheckpointer):
         await self.writer.flush()
         thread_ids = await self._reads.threads_of_runs(run_ids)
         self._uncache_bytes(thread_ids)
-        await asyncio.gather(*(self._scripts.delete_runs(thread_id, run_ids) for thread_id in thread_ids))
+        await asyncio.gather(
+            *(self._scripts.delete_checkpoints_of_runs(thread_id, run_ids) for thread_id in thread_ids)
+        )
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """`keep_latest` keeps the latest checkpoint of each namespace, and the ancestors from which its delta

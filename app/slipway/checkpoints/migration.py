@@ -142,7 +142,8 @@ class Migration:
                 await target.put_stored_writes(checkpoint.config, missing)
 
     async def _compare(self, thread_id: str) -> tuple[int, str]:
-        """Compares the copy with the source. Returns how many checkpoints are equal, and the first difference or ""."""
+        """Compares the copy with the source. Returns the number of equal checkpoints, and the first difference ("" for
+        none)."""
         count = 0
         async for checkpoint in self.source.alist(_thread(thread_id)):
             copied = await self.target.aget_tuple(checkpoint.config)

@@ -37,5 +37,5 @@ class MessageIds(BaseCallbackHandler):
 
 
 def with_message_ids(config: RunnableConfig) -> RunnableConfig:
-    """`config` with the handler, for a run that streams messages."""
+    """Returns `config` with the callback handler that gives streamed messages their ids."""
     return merge_configs(config, {"callbacks": [MessageIds()]})

@@ -59,9 +59,10 @@ class Graphs(Protocol):
         Raises the errors of `spec`; entering raises `GraphUnavailable` if the factory fails."""
         ...
 
-    def attribute(self, source: str) -> object:
-        """The object that `./file.py:name` or `package.module:name` names in the project; it need not be a graph.
-        Imports the project's code, which may block. Raises `ConfigError`."""
+    def load_object(self, source: str) -> object:
+        """Imports a file or a module of the project and returns the object that `./file.py:name` or
+        `package.module:name` names, a graph or any other object. The import may block. Raises `ConfigError` if the
+        import fails or the object does not exist."""
         ...
 
     def use_store(self, store: BaseStore) -> None:

@@ -10,11 +10,13 @@ from slipway.errors import ConfigError
 T = TypeVar("T")
 
 
-def load_project_object(kind: type[T], description: str, key: str, path: str, attribute: Callable[[str], object]) -> T:
-    """The object at `path`, loaded by `attribute`. Raises `ConfigError` with `key` and the reason when it cannot be
+def load_project_object(
+    kind: type[T], description: str, key: str, path: str, load_object: Callable[[str], object]
+) -> T:
+    """The object at `path`, loaded by `load_object`. Raises `ConfigError` with `key` and the reason when it cannot be
     loaded or is not an instance of `kind`, which the message calls `description`."""
     try:
-        target = attribute(path)
+        target = load_object(path)
     except ConfigError as error:
         raise ConfigError(f"{key}: {path} cannot be loaded: {error}") from error
     if not isinstance(target, kind):

@@ -120,7 +120,7 @@ class Registry:
         except KeyError:
             raise NotFound("graph", graph_id, known=self.names()) from None
 
-    def attribute(self, source: str) -> object:
+    def load_object(self, source: str) -> object:
         """Raises `ConfigError` with the reason and the line of the project's code."""
         try:
             return loading.load(source, self._config)

@@ -36,10 +36,11 @@ def watch_parent() -> None:
     """Ends this process soon after the supervisor has exited. On Linux the kernel does it (`exec_bound_to_parent`)."""
     parent = os.environ.get("SLIPWAY_PARENT_PID")
     if parent:
-        threading.Thread(target=_exit_with_parent, args=(int(parent),), name="parent watch", daemon=True).start()
+        threading.Thread(target=_exit_after_parent, args=(int(parent),), name="parent watch", daemon=True).start()
 
 
-def _exit_with_parent(parent_pid: int) -> None:
+def _exit_after_parent(parent_pid: int) -> None:
+    """Blocks until the parent process has exited, then exits this process at once, without cleanup."""
     while os.getppid() == parent_pid:
         time.sleep(_PARENT_CHECK_S)
     os._exit(1)

@@ -48,9 +48,17 @@ class UntrustedCertificate(StoreUnavailable):
 class ConnectionOwner(Protocol):
     """What a connection calls for each reply, after each connect, and after each loss."""
 
-    def on_reply(self, reply: Any) -> None: ...
-    def on_connected(self) -> None: ...
-    def on_lost(self) -> None: ...
+    def on_reply(self, reply: Any) -> None:
+        """Receives a reply, in the order of the commands. An error of Redis is a reply too."""
+        ...
+
+    def on_connected(self) -> None:
+        """Called after each connect, when the handshake is complete and commands can be sent."""
+        ...
+
+    def on_lost(self) -> None:
+        """Called when a connection is lost. Replies to commands that were sent on it will not come."""
+        ...
 
 
 class Address:
@@ -178,7 +186,7 @@ class Connection(asyncio.Protocol):
         self._owner.on_connected()
 
     def _tls_hint(self, error: OSError) -> str:
-        """Advice for a socket that was opened although the TLS handshake failed."""
+        """What to do when the TCP connection succeeded and the TLS handshake failed. Empty for other errors."""
         in_handshake = isinstance(error, ssl.SSLError | TimeoutError | ConnectionResetError | ConnectionAbortedError)
         if self.address.tls is None or not in_handshake:
             return ""

@@ -130,9 +130,9 @@ class Pipeline:
         reply = self._loop.create_future()
         return self._enqueue(_Command(packed, reply, script.repeatable, self._deadline(), script, keys_and_args))
 
-    async def flushed_to_os(self) -> bool:
-        """Waits for one event loop iteration. Returns whether the operating system has all commands: it delivers them
-        even if this process is killed."""
+    async def flush_to_os(self) -> bool:
+        """Waits for one event loop iteration, in which the commands are written to the socket. Returns whether the
+        operating system has all of them: then it delivers them even if this process is killed."""
         await asyncio.sleep(0)  # `_flush` runs; what it writes is sent at once, unless the socket is full
         return not self._waiting and self._connection.write_buffer_empty
 
@@ -164,6 +164,7 @@ class Pipeline:
     # ConnectionOwner
 
     def on_connected(self) -> None:
+        """Counts the connection, and sends the commands that wait for it."""
         self.connections += 1
         self._connected_at = self._loop.time()
         self._flush()

@@ -20,7 +20,7 @@ _FILES: Final = ("redisearch.so", "rejson.so")
 
 
 async def require_modules(pipeline: Pipeline) -> None:
-    """Raises `ConfigError` when the server lacks a module, and `StoreUnavailable`."""
+    """Raises `ConfigError` if Redis lacks RediSearch or RedisJSON, and `StoreUnavailable` if it does not reply."""
     try:
         commands = await pipeline.send("COMMAND", "INFO", *NEEDED.values(), repeatable=True)
     except hiredis.ReplyError:  # this user is not authorized for COMMAND: a missing module fails at its first use

@@ -97,6 +97,7 @@ class Subscriber:
     # ConnectionOwner
 
     def on_connected(self) -> None:
+        """Subscribes to the channels again."""
         self._unanswered = False
         if self._handlers:
             self.connection.write([pack(("SUBSCRIBE", *self._handlers))])

@@ -236,7 +236,7 @@ class AttemptWriter:
         self._move_delayed_commands(self._command_count)
         self._send_group()
         in_flight = self._sender.in_flight
-        if in_flight and not (await self._scripts.flushed_to_os() and self.lease_is_trusted()):
+        if in_flight and not (await self._scripts.flush_to_os() and self.lease_is_trusted()):
             await self._wait_all_acknowledged()
         while len(in_flight) > self._limits.max_unacknowledged_groups:
             await self._wait_acknowledged(in_flight[0])

@@ -25,7 +25,7 @@ class QueueReads(ReadStubs):
             yield run_ids
 
     async def of_thread(self, thread_id: str) -> AsyncIterator[list[str]]:
-        """The waiting runs of a thread, oldest first."""
+        """The queued runs of a thread, oldest first."""
         async for run_ids in self._pages(self._keys.thread_queue(thread_id)):
             yield run_ids
 

@@ -36,13 +36,13 @@ class ActiveRuns:
     async def _with_queued(
         self, pages: AsyncIterator[list[str]], visited: set[str], groups: set[str]
     ) -> AsyncIterator[Run]:
-        """The active runs of these pages, each followed by the runs that wait for it on its thread."""
+        """The active runs of these pages, each followed by the queued runs of its thread."""
         async for run_ids in pages:
             async for run in self._still_active(run_ids, visited, groups):
                 yield run
-                async for queued in self._queue.of_thread(run.thread_id):
-                    async for waiting in self._still_active(queued, visited, groups):
-                        yield waiting
+                async for queued_ids in self._queue.of_thread(run.thread_id):
+                    async for queued in self._still_active(queued_ids, visited, groups):
+                        yield queued
 
     async def _still_active(self, run_ids: Iterable[str], visited: set[str], groups: set[str]) -> AsyncIterator[Run]:
         """The runs that were not visited before and have not ended. Adds their ids to `visited`, and their concurrency

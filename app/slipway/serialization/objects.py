@@ -126,6 +126,7 @@ def _model(cls: Any, context: RebuildContext) -> ObjectCodec:
         return (fields, extra) if extra else (fields,)
 
     def rebuild(payload: Any) -> Any:
+        """Creates an object of the class from its stored payload, without calling its constructor."""
         parts: Parts
         if type(payload) is tuple and len(payload) == 1 and type(payload[0]) is dict:  # nearly always
             parts = payload[0], {}, {}
@@ -174,6 +175,7 @@ def _model_v1(cls: Any, context: RebuildContext) -> ObjectCodec:
         return (dict(model.__dict__), {}, _storable(cls, held, context)) if held else dict(model.__dict__)
 
     def rebuild(payload: Any) -> Any:
+        """Creates an object of the class from its stored payload, without calling its constructor."""
         stored, extra, hidden = parts_of(payload)
         fields, extra = _matching_fields(stored | extra, names, default)
         if extra and not extra_allowed:
@@ -215,6 +217,7 @@ def _dataclass(cls: type, context: RebuildContext) -> ObjectCodec:
         return (fields, {}, _storable(cls, beside, context)) if beside else fields
 
     def rebuild(payload: Any) -> Any:
+        """Creates an object of the class from its stored payload, without calling its constructor."""
         if simple is not None and type(payload) is dict and payload.keys() == names:  # nearly always
             record = _empty(cls)
             simple(record).update(payload)
@@ -295,6 +298,7 @@ def _named_tuple(cls: Any, context: RebuildContext) -> ObjectCodec:
         return dict(zip(names, tuple.__iter__(record), strict=True))
 
     def rebuild(payload: Any) -> Any:
+        """Creates an object of the class from its stored payload, without calling its constructor."""
         fields, extra, _ = parts_of(payload)
         if extra or fields.keys() != names:
             fields, extra = _matching_fields(fields | extra, names, lambda name: defaults.get(name, _MISSING))
@@ -344,6 +348,7 @@ def _send(cls: type) -> ObjectCodec:
         return (send.node, send.arg) if timeout is None else (send.node, send.arg, timeout)
 
     def rebuild(payload: Any) -> Any:
+        """Creates a `Send` from its stored payload."""
         return cls(*payload[:2]) if len(payload) == 2 else cls(*payload[:2], timeout=payload[2])
 
     return take_apart, rebuild

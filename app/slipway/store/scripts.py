@@ -30,7 +30,7 @@ class StoreScripts(ScriptStubs):
         return self._pipeline.run(_DELETE, [], self._args(ns=namespace, key=key))
 
     def sweep(self, limit: int) -> asyncio.Future[Any]:
-        """Deletes up to `limit` expired items. Returns how many."""
+        """Deletes up to `limit` expired items. Returns the number of deleted items."""
         return self._pipeline.run(_DELETE, [], self._args(limit=limit))
 
     async def namespaces(self, prefix: str) -> list[str]:

@@ -83,7 +83,7 @@ class RedisStore(BaseStore):
         return [None if isinstance(op, PutOp) else next(results) for op in ops]
 
     async def sweep(self) -> int:
-        """Deletes expired items, which reads skip already. Returns how many."""
+        """Deletes expired items, which reads skip already. Returns the number of deleted items."""
         total = 0
         while True:
             deleted = int(await self._scripts.sweep(EXPIRED_PER_CALL))

@@ -75,8 +75,8 @@ class ThreadReads(ReadStubs):
         )
         return ThreadProgress(_text(incarnation), int(ordinal or 0), _text(active))
 
-    async def first_waiting_run(self, thread_id: str) -> str | None:
-        """The run that is next."""
+    async def first_queued_run(self, thread_id: str) -> str | None:
+        """The id of the run that is first in the thread's queue, or None if the queue is empty."""
         return next(iter(await self._ids(self._keys.thread_queue(thread_id), 0, 0)), None)
 
     async def newest_runs(self, thread_id: str, first: int, last: int) -> list[str]:

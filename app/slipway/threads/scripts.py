@@ -110,8 +110,8 @@ class ThreadScripts(ScriptStubs):
         return reply[0].decode() if reply else None
 
     async def delete_crons(self, threads: Sequence[tuple[str, str]]) -> int:
-        """Deletes the crons of deleted threads, each a thread id and the thread's incarnation. Returns how many crons
-        were deleted."""
+        """Deletes the crons of deleted threads, each a thread id and the thread's incarnation. Returns the number of
+        deleted crons."""
         return int(await self._pipeline.run(_DELETE_CRONS, [], self._args(threads=list(threads))))
 
     async def copy(

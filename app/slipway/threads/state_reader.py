@@ -51,8 +51,9 @@ async def _read(graph: Graph, config: RunnableConfig) -> StateSnapshot:
 async def read_history(
     graph: Graph, config: RunnableConfig, *, filter: dict[str, Any] | None, before: RunnableConfig | None, limit: int
 ) -> list[StateSnapshot]:
-    """Past states, newest first. A state that the graph rejects is read from its checkpoint alone. A checkpoint with
-    damaged bytes is skipped and logged; raises `StoredDataError` if there is no other."""
+    """Returns up to `limit` states of the thread before `before` whose metadata matches `filter`, newest first. A state
+    that the graph rejects is read from its checkpoint alone. A damaged checkpoint is skipped and logged; raises
+    `StoredDataError` if no other checkpoint matches."""
     try:
         return [state async for state in graph.aget_state_history(config, filter=filter, before=before, limit=limit)]
     except StoredDataError as error:

@@ -174,8 +174,8 @@ class ThreadStore:
         return thread
 
     async def prune(self, thread_ids: Collection[str], strategy: Strategy) -> int:
-        """Deletes threads, or all their checkpoints but the latest of each namespace. Returns of how many threads.
-        Unknown threads are skipped; with `keep_latest` busy ones are skipped too."""
+        """Deletes threads, or all their checkpoints but the latest of each namespace. Returns the number of threads for
+        which it did so. Unknown threads are skipped; with `keep_latest` busy ones are skipped too."""
         pruned = 0
         for thread_id in dict.fromkeys(thread_ids):
             with suppress(NotFound):

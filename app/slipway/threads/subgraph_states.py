@@ -18,8 +18,8 @@ log = structlog.get_logger(__name__)
 
 
 async def with_subgraphs(graph: Graph, state: StateSnapshot) -> StateSnapshot:
-    """Adds the readable states of subgraphs to `state`. `graph` is the root graph of the thread and has a
-    checkpointer."""
+    """Returns `state`, with the states of the subgraphs in its tasks instead of their configs. A task whose subgraph's
+    state cannot be read still has the config. `graph` is the root graph of the thread and has a checkpointer."""
     return state._replace(tasks=tuple([await _with_state(graph, task) for task in state.tasks]))
 
 

@@ -118,7 +118,7 @@ class ThreadFollower:
     async def end_position(self, thread_id: str) -> ThreadPosition:
         """The position after all events so far. It lies within the run that executes, or that is queued again."""
         progress = await self._reads.progress(thread_id)
-        unfinished = progress.active_run_id or await self._reads.first_waiting_run(thread_id)
+        unfinished = progress.active_run_id or await self._reads.first_queued_run(thread_id)
         if unfinished is not None:
             (ordinal,), last = await self._runs.ordinals([unfinished]), await self._runs.last_event(unfinished)
             if ordinal and last is not None:

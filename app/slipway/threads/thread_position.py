@@ -31,7 +31,7 @@ class ThreadPosition(NamedTuple):
 
     @property
     def is_within_run(self) -> bool:
-        """Whether more events of the run may follow."""
+        """Whether this position is at an event of a run or before its first event, so that more events may follow."""
         return self.offset < _STATE_WRITES and self.offset % 2 == 0
 
     @property

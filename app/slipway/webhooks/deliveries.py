@@ -31,7 +31,7 @@ from slipway.webhooks.delivery_policy import (
     RETRY_PAUSES_MS,
     DeliveryFailed,
     DeliveryRejected,
-    log_text,
+    problem_for_log,
     problem_of,
     redirect_target,
 )
@@ -110,7 +110,8 @@ class WebhookDeliveries(Duty):
         """The absolute URL of the webhook. Raises `InvalidRequest` for a URL that is forbidden."""
 
     async def run_once(self) -> int:
-        """Claims due deliveries, at most as many as slots are free, and starts a try of each. Returns how many."""
+        """Claims due deliveries, at most as many as slots are free, and starts a try of each. Returns their
+        number."""
         free_slots = _CONCURRENCY - len(self._tries)
         claimed = await self.scripts.claim(self._queues, free_slots, _LEASE_MS) if free_slots else []
         for fields in claimed:
@@ -162,7 +163,7 @@ class WebhookDeliveries(Duty):
             calls = delivery.try_number - delivery.uncounted_tries
             pause_ms = RETRY_PAUSES_MS[calls - 1] if calls <= len(RETRY_PAUSES_MS) else None
             outcome = "failed" if pause_ms is None else "pending"
-            log.warning("webhook.failed", problem=log_text(error), retry_ms=pause_ms, **log_fields)
+            log.warning("webhook.failed", problem=problem_for_log(error), retry_ms=pause_ms, **log_fields)
             await self.scripts.settle_try(
                 delivery.delivery_id,
                 delivery.try_number,
@@ -171,7 +172,7 @@ class WebhookDeliveries(Duty):
                 retry_ms=pause_ms,
             )
         except Exception as error:  # a rejection, a forbidden URL, or one that httpx cannot parse
-            log.warning("webhook.rejected", problem=log_text(error), **log_fields)
+            log.warning("webhook.rejected", problem=problem_for_log(error), **log_fields)
             problem = problem_of(error)
             await self.scripts.settle_try(delivery.delivery_id, delivery.try_number, outcome="failed", problem=problem)
         else:

@@ -52,7 +52,8 @@ def problem_of(error: BaseException) -> str:
     return "the call failed; the server's log has the details"
 
 
-def log_text(error: BaseException) -> str:
+def problem_for_log(error: BaseException) -> str:
+    """The class and the text of the error, for the log only: the text may describe the network."""
     return f"{type(error).__name__}: {error}"[:_PROBLEM_CHARS]
 
 

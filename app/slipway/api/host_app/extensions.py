@@ -24,18 +24,18 @@ class Extensions:
     host_app: Starlette | None = None
 
 
-async def load_extensions(config: LangGraphJson, attribute: Callable[[str], object]) -> Extensions:
-    """Imports the project's code in a thread. `attribute` returns the object for a reference `./file.py:name`. Raises
+async def load_extensions(config: LangGraphJson, load_object: Callable[[str], object]) -> Extensions:
+    """Imports the project's code in a thread. `load_object` returns the object for a reference `./file.py:name`. Raises
     `ConfigError` with the key of langgraph.json and the reason."""
-    return await asyncio.to_thread(_load, config, attribute)
+    return await asyncio.to_thread(_load, config, load_object)
 
 
-def _load(config: LangGraphJson, attribute: Callable[[str], object]) -> Extensions:
+def _load(config: LangGraphJson, load_object: Callable[[str], object]) -> Extensions:
     warn_about_credentials(config.http)
-    return Extensions(config.http, load_auth(config.auth, attribute), _load_host_app(config.http, attribute))
+    return Extensions(config.http, load_auth(config.auth, load_object), _load_host_app(config.http, load_object))
 
 
-def _load_host_app(section: HttpSection, attribute: Callable[[str], object]) -> Starlette | None:
+def _load_host_app(section: HttpSection, load_object: Callable[[str], object]) -> Starlette | None:
     if section.app is None:
         return None
-    return load_project_object(Starlette, "Starlette or FastAPI application", "http.app", section.app, attribute)
+    return load_project_object(Starlette, "Starlette or FastAPI application", "http.app", section.app, load_object)

@@ -77,7 +77,7 @@ class _Exchange(httpx.AsyncByteStream):
         await self._put(None)
 
     async def receive(self) -> Message:
-        """The `receive` of the application."""
+        """The ASGI `receive` that the application calls. Returns the request, then `http.disconnect` after the end."""
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
@@ -85,7 +85,7 @@ class _Exchange(httpx.AsyncByteStream):
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """The `send` of the application. Waits while the client has not read enough of the response."""
+        """The ASGI `send` that the application calls. Waits until the client has read enough."""
         if message["type"] == "http.response.start" and not self.response_start.done():
             self.response_start.set_result((message["status"], list(message.get("headers", ()))))
         elif message["type"] == "http.response.body":

@@ -57,7 +57,8 @@ class ForeignPages:
         return await self._app(scope, receive, send)
 
     def _check(self, hosts: Hosts, headers: Headers, foreign: str | None) -> None:
-        """Raises a `SlipwayError` to reject the request. A request without `Host` passes: every browser sends one."""
+        """Raises a `SlipwayError` if `hosts` does not accept the `Host` header, or if the origins that may call this
+        server do not include `foreign`. A request without `Host` is accepted: no browser sends such a request."""
         host = headers.get(b"host")
         if host is not None and not hosts.accepts(host.decode("latin-1")):
             raise _host_error(host.decode("latin-1"))

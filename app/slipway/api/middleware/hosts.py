@@ -77,7 +77,7 @@ def is_local(name: str) -> bool:
 
 
 def is_loopback(bound: str) -> bool:
-    """Whether only its own machine can reach a server that listens on `bound`."""
+    """Whether `bound` is an address that only this machine can reach."""
     address = _address(bound)
     return bound.lower() == "localhost" if address is None else address.is_loopback
 

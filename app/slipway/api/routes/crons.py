@@ -204,7 +204,7 @@ async def patch(request: Request) -> Response:
     value, access_filter = await authorize(request, request_value)
     cron = await services.crons.get(str(value.cron_id), access_filter)
     new = _disabled(cron, value.payload) if changes == DISABLING_CHANGE else None
-    new = new or await _changed(request, cron, request_value, value)
+    new = new or await _with_changes(request, cron, request_value, value)
     reschedule = (new.schedule, new.enabled) != (cron.schedule, cron.enabled)
     changed = await services.crons.change(cron_id, new, _now_ms(request), reschedule=reschedule)
     return await response_if_readable(request, CronsRead.model_construct(cron_id=UUID(cron_id)), changed)
@@ -219,8 +219,9 @@ def _disabled(cron: Cron, changes: JsonObject) -> NewCron | None:
     return replace(new, metadata=new.metadata | metadata, payload=new.payload | changes)
 
 
-async def _changed(request: Request, cron: Cron, request_value: CronsUpdate, value: CronsUpdate) -> NewCron:
-    """The cron with the changes. Raises an error if the user is not authorized for its runs."""
+async def _with_changes(request: Request, cron: Cron, request_value: CronsUpdate, value: CronsUpdate) -> NewCron:
+    """The cron with the changes. Raises an error if the user may not create the runs that the changed cron would
+    create."""
     stored = cron.payload | {
         "schedule": cron.schedule.text,
         "timezone": cron.schedule.zone,

@@ -73,7 +73,7 @@ class SocketSession:
         self._websocket, self._services, self._thread_id = websocket, services, thread_id
         self._check, self._checks, self._closed = check, set[asyncio.Task[None]](), False
         self._subscriptions = SocketSubscriptions(
-            services.protocol_log, thread_id, send=self._send, check=check, on_error=self._close_after_error
+            services.protocol_log, thread_id, send=self._send_text, check=check, on_error=self._close_after_error
         )
 
     async def run(self) -> None:
@@ -84,7 +84,7 @@ class SocketSession:
                 return
             raw = message.get("text") or message.get("bytes") or ""
             async with self._subscriptions.command():
-                await self._execute_frame(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw)
+                await self._execute_message(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw)
 
     def on_notification(self, kind: NotificationKind) -> None:
         """Authorizes the client again when the metadata of the thread may have changed."""
@@ -118,10 +118,11 @@ class SocketSession:
             check.cancel()
         await self._subscriptions.aclose()
 
-    async def _send(self, frame: bytes) -> None:
-        await self._websocket.send({"type": "websocket.send", "text": frame.decode()})
+    async def _send_text(self, message: bytes) -> None:
+        """Sends one WebSocket text message, a JSON object in UTF-8."""
+        await self._websocket.send({"type": "websocket.send", "text": message.decode()})
 
-    async def _execute_frame(self, raw: bytes) -> None:
+    async def _execute_message(self, raw: bytes) -> None:
         """Executes one command and sends its reply."""
         try:
             command = validated(CommandFrame, parsed(raw))

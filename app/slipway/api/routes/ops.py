@@ -62,7 +62,7 @@ def _info() -> dict[str, Any]:
 
 
 async def readyz(request: Request) -> Response:
-    """200 if a new run would be stored, else 503; with all findings of the latest health check."""
+    """Responds 200 if a new run would be stored, else 503. The body lists the findings of the latest health check."""
     health = services_of(request).health.latest
     return JsonResponse(health.public(), 200 if health.ready else 503)
 

@@ -62,8 +62,9 @@ def stream_response(
 ) -> LongResponse:
     """The response that sends `batches`, complete when the iterator ends.
 
-    `slow_client_event` is the last block for a client that does not read; if it is empty, the client receives no
-    reason. `check` is called before each batch that needs it. `LongResponse` describes the other parameters.
+    `check` is called before a batch with `needs_check` is sent; without `check`, such a batch is sent as any other. A
+    client that does not read is disconnected, and `slow_client_event` is the last block for it. If this is empty, the
+    response ends without a block that names the reason. `LongResponse` describes the other parameters.
     """
 
     async def produce(buffer: SendBuffer) -> None:

@@ -4,7 +4,7 @@ One follower reads the events of the thread. It compares each event with every s
 several subscriptions match. `_cursor` is the number of the last event that it read. A new subscription first replays
 the events up to the cursor, then the follower sends it new events. Everything is sent under one lock, so
 
-- the replay of a subscription is the `replayed_events` frames directly before its reply, and
+- the replay of a subscription is the `replayed_events` messages directly before its reply, and
 - all other events are sent once, in the order of their numbers.
 
 The reply is sent after the replay because `@langchain/langgraph-sdk` stops reading a subscription when the run ends,
@@ -24,7 +24,7 @@ from slipway.event_protocol.protocol_event import ORDINAL_BITS, ProtocolEvent, b
 from slipway.event_protocol.protocol_log import ProtocolLog
 
 Send = Callable[[bytes], Awaitable[None]]
-"""Sends one text frame. Raises `WebSocketDisconnect` when the client has disconnected."""
+"""Sends one text message. Raises `WebSocketDisconnect` when the client has disconnected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class SocketSubscriptions:
         on_error: Callable[[Exception], Awaitable[None]],
     ) -> None:
         self._log, self._thread_id = protocol_log, thread_id
-        self._send_frame, self._check, self._on_error = send, check, on_error
+        self._send_text, self._check, self._on_error = send, check, on_error
         self._subscriptions: dict[str, Subscription] = {}
         self._follower: asyncio.Task[None] | None = None
         self._cursor = 0
@@ -79,13 +79,13 @@ class SocketSubscriptions:
         async with self._sending:
             yield
 
-    async def send(self, frame: bytes) -> None:
-        """Sends a frame that is not an event."""
+    async def send(self, message: bytes) -> None:
+        """Sends a message that is not an event."""
         async with self._sending:
-            await self._send_frame(frame)
+            await self._send_text(message)
 
     async def subscribe(self, subscription_id: str, subscription: Subscription, reply: Callable[[int], bytes]) -> None:
-        """Replays events, sends the frame that `reply` builds from the number of replayed events, and adds the
+        """Replays events, sends the message that `reply` builds from the number of replayed events, and adds the
         subscription. It replaces a subscription with the same id. Raises `StoreUnavailable`; then no subscription is
         added."""
         async with self._sending:
@@ -94,7 +94,7 @@ class SocketSubscriptions:
             if self._follower is None:
                 self._cursor, incarnation = 0, await self._log.incarnation(self._thread_id)
             replayed = await self._replay(subscription)
-            await self._send_frame(reply(replayed))
+            await self._send_text(reply(replayed))
             self._subscriptions[subscription_id] = subscription
             if self._follower is None:
                 self._follower = asyncio.create_task(
@@ -149,6 +149,6 @@ class SocketSubscriptions:
         sent = 0
         for event in events:
             if any(subscription.matches(event) for subscription in to):
-                await self._send_frame(event.encoded())
+                await self._send_text(event.encoded())
                 sent += 1
         return sent

@@ -61,7 +61,7 @@ def fields_of(schema: JsonSchema | None, path: str) -> list[Field]:
 def _field(name: str, declared: Any, path: str, required: bool, root: JsonSchema) -> Field:
     outer = declared if isinstance(declared, dict) else {}
     part = outer | _plain(outer, root)
-    kind = _kind(name, part, root)
+    kind = _control_kind(name, part, root)
     examples = outer.get("examples") or part.get("examples") or ()
     example = examples[0] if isinstance(examples, list | tuple) and examples else None
     return Field(
@@ -83,7 +83,9 @@ def _label(name: str) -> str:
     return name.replace("_", " ").strip().capitalize() or name
 
 
-def _kind(name: str, part: Mapping[str, Any], root: JsonSchema) -> Kind:
+def _control_kind(name: str, part: Mapping[str, Any], root: JsonSchema) -> Kind:
+    """The kind of control for the field `name`. `part` is the schema of the field, `root` the whole schema, to which
+    references in `part` refer."""
     if _enum(part):
         return "choice"
     declared = part.get("type")

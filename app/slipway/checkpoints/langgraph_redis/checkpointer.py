@@ -202,7 +202,7 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
         return found
 
     async def _read(self, thread_id: str, keys: Sequence[CheckpointKey]) -> tuple[int, list[Entry]]:
-        """Returns how many of `keys` were read, and the entries that exist."""
+        """Returns the number of `keys` that were read, and the entries that exist."""
         ats = [checkpoint_at(thread_id, *key) for key in keys]
         page = await self._scripts.read(thread_id, ats, page_bytes=PAGE_BYTES)
         if page.stored_bytes:

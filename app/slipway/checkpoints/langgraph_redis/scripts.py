@@ -103,8 +103,8 @@ class DocumentScripts(ScriptStubs):
         incarnation: str | None,
     ) -> int:
         """Deletes checkpoints with their pending writes, and the writes with these keys. `pointers` are the namespaces,
-        as `<thread>:<ns>`, each with the `<at>` of its latest checkpoint afterwards ("" for none). Returns how many
-        checkpoints were deleted; -1 and deletes nothing if the thread is busy or was not created at `incarnation` (""
+        as `<thread>:<ns>`, each with the `<at>` of its latest checkpoint afterwards ("" for none). Returns the number
+        of deleted checkpoints; -1 and deletes nothing if the thread is busy or was not created at `incarnation` (""
         if it must not exist), unless `incarnation` is None."""
         guards = [] if incarnation is None else [thread_record(self._keys, thread_id)]
         flat_pointers = [text for pointer in pointers for text in pointer]

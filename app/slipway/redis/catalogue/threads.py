@@ -130,8 +130,8 @@ KEY_KINDS: Final = (
         ":thread:%s:queue",
         RedisType.ZSET,
         Shard.THREAD,
-        meaning="The waiting runs of a thread, by created_at in µs.",
-        lifetime="while runs wait",
+        meaning="The queued runs of a thread, by created_at in µs.",
+        lifetime="while runs are queued",
         python_readers=("slipway.threads", "slipway.runs"),
     ),
     KeyKind(

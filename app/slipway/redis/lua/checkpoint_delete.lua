@@ -5,7 +5,7 @@
 -- KEYS: index; state; the thread record, if nothing may be deleted while the thread exists.
 -- ARGV: prefix of the pending-writes keys; thread; what precedes and follows a run id in the name of a run's set of
 --   threads; limit.
--- Reply: how many checkpoints remain; -1 while the thread exists.
+-- Reply: the number of remaining checkpoints; -1 while the thread exists.
 -- Atomic: The checkpoints of one call. A damaged record does not stop the deletion.
 -- Repeatable: Yes.
 

@@ -8,7 +8,7 @@
 -- ARGV: prefix of the pending-writes keys; thread; what precedes and follows a run id in the name of a run's set of
 --   threads; then either 'latest' (keep the latest of each namespace) and the creation time of the thread in µs, or
 --   'runs' and the runs whose checkpoints are deleted.
--- Reply: how many checkpoints were deleted; -1 if the thread is busy, was deleted, or was deleted and created again.
+-- Reply: the number of deleted checkpoints; -1 if the thread is busy, was deleted, or was deleted and created again.
 -- Atomic: The checkpoints, the values, and the counter of bytes.
 -- Repeatable: Yes: what is deleted is not found again.
 

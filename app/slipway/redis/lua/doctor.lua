@@ -74,7 +74,7 @@ function check.group_slot(run_id)
   if record_problem('place_of_run_that_is_over', run_id) then free_group_slot(args.container, run_id) end
 end
 
--- A thread: its active run must be running, its waiting runs queued, the first of them must have a job, and a busy
+-- A thread: its active run must be running, the runs in its queue queued, the first of them must have a job, and a busy
 -- thread must have one of these.
 function check.thread(thread_id)
   local thread, queue = key('thread', thread_id), key('thread_queue', thread_id)

@@ -5,7 +5,7 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `ns` and `key`, or `limit`.
--- Reply: how many were deleted.
+-- Reply: the number of deleted items.
 -- Atomic: Each item, its vectors, and the indexes.
 -- Repeatable: Yes.
 

@@ -31,7 +31,7 @@ local function enqueue(run_id, attempt, due_ms)
   wake_worker()
 end
 
--- Queues a job for the first waiting run of a thread; the runs behind it wait. Returns whether there was one.
+-- Adds a job for the first queued run of a thread; the runs behind it get none yet. Returns whether there was one.
 local function enqueue_next_run(thread_id)
   local head = redis.call('ZRANGE', key('thread_queue', thread_id), 0, 0)[1]
   if not head then return false end

@@ -1,5 +1,5 @@
 --! needs: clock keys
--- The run of a thread that waits for approval.
+-- The waiting run of a thread: the run whose interrupt the thread shows.
 
 -- Completes a run that will not be answered.
 local function abandon_waiting_run(run_id, why)
