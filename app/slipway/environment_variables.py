@@ -1,6 +1,6 @@
 """The environment variables that configure Slipway.
 
-The name of an option's variable is `SLIPWAY_` followed by the name of the option in upper case. The address of Redis
+The name of a setting's variable is `SLIPWAY_` followed by the name of the setting in upper case. The address of Redis
 and the port are also read from variables that hosting platforms set. These are read only from the environment of the
 process, because in a project's `.env` these names belong to the project's own services.
 """
@@ -23,39 +23,39 @@ address with TLS and one without sets the first variable to the one with TLS."""
 
 _SECOND_ADD_ON: Final = re.compile(r"HEROKU_REDIS_[A-Z]+_URL")
 _INTERNAL: Final = frozenset({"FAILPOINT", "FAILPOINT_SIGNAL", "PARENT_PID", "READY_FD"})
-"""The names, without `SLIPWAY_`, of variables that Slipway or its tests set for its processes. They are not options."""
+"""The names, without `SLIPWAY_`, of variables that Slipway or its tests set for its processes, not settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """The value of an option, and the name of the variable that has it."""
+    """The value of a setting, and the name of the variable that has it."""
 
     name: str
     value: str
 
 
-def variable_of(option: str) -> str:
-    """The name of an option's variable: `SLIPWAY_MAX_STEPS` for `max_steps`."""
-    return f"{PREFIX}{option.upper()}"
+def variable_of(setting: str) -> str:
+    """The name of a setting's variable: `SLIPWAY_MAX_STEPS` for `max_steps`."""
+    return f"{PREFIX}{setting.upper()}"
 
 
-def options_of(
+def settings_of(
     environment: Mapping[str, str], known: Iterable[str], rejected: Mapping[str, str]
 ) -> dict[str, Variable]:
-    """The variables of the options that are set, by option. An empty value counts as not set. Raises `ConfigError` for
-    `SLIPWAY_` variables that belong to no option, because a misspelt option must not be ignored. The error names all of
-    them, with the reason in `rejected` if it has one."""
-    options, links = set(known), tuple(_service_links(environment))
+    """The variables that have a value, by setting. An empty value counts as not set. Raises `ConfigError` for
+    `SLIPWAY_` variables that belong to no setting, because a misspelt setting must not be ignored. The error names all
+    of them, with the reason in `rejected` if it has one."""
+    settings, links = set(known), tuple(_service_links(environment))
     variables: dict[str, Variable] = {}
     unknown = []
     for name, value in environment.items():
-        option = name.upper().removeprefix(PREFIX).lower()
-        if not name.upper().startswith(PREFIX) or option.upper() in _INTERNAL or name.startswith(links):
+        setting = name.upper().removeprefix(PREFIX).lower()
+        if not name.upper().startswith(PREFIX) or setting.upper() in _INTERNAL or name.startswith(links):
             continue
-        if option not in options:
-            unknown.append(f"{name}: {rejected[option]}" if option in rejected else _unknown(name, options))
+        if setting not in settings:
+            unknown.append(f"{name}: {rejected[setting]}" if setting in rejected else _unknown(name, settings))
         elif value.strip():
-            variables[option] = Variable(name, value.strip())
+            variables[setting] = Variable(name, value.strip())
     if unknown:
         raise ConfigError("; ".join(unknown))
     return variables
@@ -76,14 +76,14 @@ def platform_settings(environment: Mapping[str, str]) -> dict[str, Variable]:
     return variables
 
 
-def _unknown(name: str, options: Collection[str]) -> str:
-    near = difflib.get_close_matches(name.upper().removeprefix(PREFIX).lower(), options, n=1)
+def _unknown(name: str, settings: Collection[str]) -> str:
+    near = difflib.get_close_matches(name.upper().removeprefix(PREFIX).lower(), settings, n=1)
     return f"{name}: there is no such option{f'; did you mean {variable_of(near[0])}?' if near else ''}"
 
 
 def _service_links(environment: Mapping[str, str]) -> Iterator[str]:
     """The prefixes of variables that Kubernetes sets in every pod for a service whose name starts with `slipway`, such
-    as `SLIPWAY_PORT=tcp://10.0.0.1:80`. These variables are not options."""
+    as `SLIPWAY_PORT=tcp://10.0.0.1:80`. These variables are not settings."""
     for name in environment:
         if name.startswith(PREFIX) and name.endswith("_SERVICE_HOST"):
             service = name.removesuffix("SERVICE_HOST")

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from slipway.environment_variables import REDIS_URL_NAMES, options_of, platform_settings, variable_of
+from slipway.environment_variables import REDIS_URL_NAMES, platform_settings, settings_of, variable_of
 from slipway.errors import ConfigError
 
 KIB: Final = 1024
@@ -196,12 +196,12 @@ class Settings(BaseModel):
         `environment` of the process, which takes precedence over the `env` in langgraph.json (`project`). Raises
         `ConfigError`, which names the variable."""
         process_variables = os.environ if environment is None else environment
-        set_options = platform_settings(process_variables)
+        variables_by_setting = platform_settings(process_variables)
         for variables in (project or {}, process_variables):
-            set_options |= options_of(variables, cls.model_fields, NOT_ENFORCED)
-        values = {option: variable.value for option, variable in set_options.items()}
+            variables_by_setting |= settings_of(variables, cls.model_fields, NOT_ENFORCED)
+        values = {setting: variable.value for setting, variable in variables_by_setting.items()}
         values |= {option: value for option, value in given.items() if value is not None}
-        return cls.from_values(values, {option: variable.name for option, variable in set_options.items()})
+        return cls.from_values(values, {setting: variable.name for setting, variable in variables_by_setting.items()})
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Self:

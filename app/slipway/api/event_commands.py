@@ -96,7 +96,7 @@ def params_of(model: type[Params], params: dict[str, Any]) -> Params:
 
 
 def _protocol_error_code(error: SlipwayError) -> str:
-    """The error code of the event protocol: `invalid_argument` if the client can correct the command."""
+    """The error code of the event protocol: `invalid_argument` if the command must be changed, else `unknown_error`."""
     if isinstance(error, InvalidRequest | RefusedRequest | NotFound):
         return "invalid_argument"
     return "unknown_error"
@@ -105,11 +105,11 @@ def _protocol_error_code(error: SlipwayError) -> str:
 async def _start(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
     """Starts a run with `input`. If the thread has an open interrupt, `input` is the answer to it."""
     start = params_of(StartParams, params)
-    waiting = await _open_interrupts(context) if start.input is not None else {}
+    open_interrupts = await _open_interrupts(context) if start.input is not None else {}
     answers = None
-    if waiting:
-        by_id = isinstance(start.input, dict) and start.input.keys() <= waiting.keys()
-        answers = start.input if by_id or len(waiting) > 1 else {next(iter(waiting)): start.input}
+    if open_interrupts:
+        by_id = isinstance(start.input, dict) and start.input.keys() <= open_interrupts.keys()
+        answers = start.input if by_id or len(open_interrupts) > 1 else {next(iter(open_interrupts)): start.input}
     return await _run(context, start.run(answers))
 
 
@@ -157,8 +157,8 @@ async def _respond(context: CommandContext, params: dict[str, Any]) -> dict[str,
     assistant_id = thread.metadata.get("assistant_id")
     if not isinstance(assistant_id, str):
         raise CommandError("no_such_run", f"thread {context.thread_id} has no run with an interrupt")
-    waiting = _interrupts(thread) if thread.status == "interrupted" else {}
-    if unknown := [each for each in respond.answers if each not in waiting]:
+    open_interrupts = _interrupts(thread) if thread.status == "interrupted" else {}
+    if unknown := [each for each in respond.answers if each not in open_interrupts]:
         if await _is_repetition(context):
             return {"run_id": context.run_id}
         raise CommandError("no_such_interrupt", f"{unknown[0]!r} is not an open interrupt")

@@ -49,7 +49,8 @@ class ConnectionOwner(Protocol):
     """What a connection calls for each reply, after each connect, and after each loss."""
 
     def on_reply(self, reply: Any) -> None:
-        """Receives a reply, in the order of the commands. An error of Redis is a reply too."""
+        """Called for each reply, in the order of the commands, and for each message of a channel. `reply` may be an
+        error of Redis (`reply_error`)."""
         ...
 
     def on_connected(self) -> None:
