@@ -64,7 +64,7 @@ async def test_a_thread_whose_run_was_cancelled_within_a_node_can_continue_with_
     executing = execution_of(stores, graphs, await stores.claim_one())
     working = asyncio.create_task(executing.execute())
     await eventually(lambda: executing.usage.node_visits["gate"])
-    executing.attempt.request_cancel(Action.INTERRUPT)
+    executing.writer.request_cancel(Action.INTERRUPT)
     await working
     thread = await stores.thread_of(run)
     assert (await stores.phase_of(run), thread.status, thread.interrupts) == (Phase.CANCELLED, "interrupted", {})

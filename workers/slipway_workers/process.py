@@ -126,7 +126,7 @@ class WorkerProcess:
         """Executes a run that was just claimed. If the worker is draining already, the run is released at once."""
         execution = self.executions.open(run, on_cleared=self.claims.suspects.remove)
         try:
-            if await self._start_authorization.check(execution.attempt):
+            if await self._start_authorization.check(execution.writer):
                 await execution.execute()
         finally:
             self.executions.close(execution)

@@ -52,12 +52,12 @@ log = structlog.get_logger(__name__)
 
 
 class Execution:
-    """The execution of one attempt. `drain`, `stop_now` and the attempt itself can stop it. `on_cleared` is called when
-    the run is a crash suspect and is cleared."""
+    """The execution of one attempt. `drain`, `stop_now` and the writer of the attempt can stop it. `on_cleared` is
+    called when the run is a crash suspect and is cleared."""
 
     def __init__(
         self,
-        attempt: AttemptWriter,
+        writer: AttemptWriter,
         graphs: Graphs,
         checkpointer: BaseCheckpointer,
         keys: Keys,
@@ -66,25 +66,25 @@ class Execution:
         store: BaseStore | None = None,
         on_cleared: Callable[[Run], None] = lambda run: None,
     ) -> None:
-        self.attempt, self.run = attempt, attempt.run
+        self.writer, self.run = writer, writer.run
         self._graphs, self._keys, self._store = graphs, keys, store
         empty_thread = self.run.thread_id if self.run.no_checkpoints else None
         budget = self.run.ceilings.get("max_state_bytes")
         self._checkpointer = checkpointer.for_run(
-            attempt, empty_thread=empty_thread, max_thread_bytes=None if budget is None else int(budget)
+            writer, empty_thread=empty_thread, max_thread_bytes=None if budget is None else int(budget)
         )
         self._ceilings = Ceilings(self.run.ceilings, Usage.from_stored(self.run.usage))
         self._guard = CeilingGuard(self._ceilings, lambda: self._stop_with(StopReason.CEILING))
-        self._suspect_progress = SuspectProgress(attempt, keys, on_cleared)
+        self._suspect_progress = SuspectProgress(writer, keys, on_cleared)
         self._observer = StreamObserver()
-        self._settler = RunSettler(attempt, self._checkpointer, keys, self.usage, self._observer, event_ttl_s)
+        self._settler = RunSettler(writer, self._checkpointer, keys, self.usage, self._observer, event_ttl_s)
         self._control = RunControl()
-        self._stop: StopReason | None = StopReason.CANCEL if attempt.cancel else None
+        self._stop: StopReason | None = StopReason.CANCEL if writer.cancel else None
         self._working: asyncio.Task[Any] | None = None
         self._graph: Graph | None = None
         self._config: RunnableConfig = {}
         self._plan = NO_PLAN
-        attempt.on_stop = self._on_attempt_stopped
+        writer.on_stop = self._on_attempt_stopped
 
     async def execute(self) -> None:
         """Executes the attempt until it ends. No exception of the graph is raised."""
@@ -172,23 +172,23 @@ class Execution:
         if requested and requested > limit:
             message = f"recursion_limit {requested} is above the ceiling max_steps and was reduced to {limit}"
             data = {"code": "ceiling.steps", "asked": requested, "limit": limit, "message": message}
-            self.attempt.append(*frame("notice", data))
+            self.writer.append(*frame("notice", data))
 
     async def _stream(self, graph: Graph) -> None:
         options = self.run.options
         frames = FrameEncoder(options.stream_mode, subgraphs=options.subgraphs)
-        self.attempt.write_behind = options.durability != "sync"
-        logged = await self.attempt.read_logged_events() if self.run.attempt > 1 else None
+        self.writer.write_behind = options.durability != "sync"
+        logged = await self.writer.read_logged_events() if self.run.attempt > 1 else None
         replay = ReplayFilter(frames, self._checkpointer.results, self._plan, logged)
         stream = stream_graph(graph, self.run, self._plan.input, self._config, frames.graph_modes, self._control)
         async for namespace, mode, payload in stream:
             if not namespace:
                 self._observe(mode, payload)
             self._append(replay.entries(namespace, mode, payload))
-            self.attempt.chunk_appended()
+            self.writer.chunk_appended()
             if self._checkpointer.write_error is not None:
                 raise self._checkpointer.write_error
-            await self.attempt.wait_for_capacity()
+            await self.writer.wait_for_capacity()
         self._append(replay.remaining_updates())
         # LangGraph also stops at a breakpoint after the last node, but then no node is left to execute
         if self._observer.breakpoint and not (await read_snapshot(graph, self.run.thread_id)).next:
@@ -197,7 +197,7 @@ class Execution:
     def _append(self, entries: Sequence[LogEntry]) -> None:
         for entry in entries:
             self._ceilings.count_event(len(entry.frame))
-            self.attempt.append(*entry)
+            self.writer.append(*entry)
 
     def _observe(self, mode: str, payload: Any) -> None:
         """Handles a chunk of the root graph. Raises `CeilingHit` before nodes run that would exceed a ceiling."""
@@ -216,11 +216,11 @@ class Execution:
     def _on_tasks_start(self) -> None:
         """Called before the tasks of a superstep, or the tasks that a node calls (`@task`), are executed."""
         if self._guard.superstep_starting:  # tasks that a node calls do not wait until the stream is read
-            self.attempt.superstep_started()
+            self.writer.superstep_started()
         self._suspect_progress.superstep_started()
         failpoints.reach("superstep")
         self._guard.count_time()
-        self.attempt.add_command(store_usage(self._keys, self.run.run_id, usage_json(self._usage_if_crashed())))
+        self.writer.add_command(store_usage(self._keys, self.run.run_id, usage_json(self._usage_if_crashed())))
 
     @property
     def usage(self) -> Usage:
@@ -239,7 +239,7 @@ class Execution:
 
     def _outcome_of(self, error: BaseException | None) -> Outcome:
         """The outcome of the attempt, from the exception that ended its graph and the reason why it was stopped."""
-        if self._stop is StopReason.LOST or (is_a(error, Fenced) and self.attempt.is_fenced):
+        if self._stop is StopReason.LOST or (is_a(error, Fenced) and self.writer.is_fenced):
             return LOST
         if type(error) is StoreUnavailable:
             return Outcome(None, StopReason.LOST, problem=str(error))
@@ -269,7 +269,7 @@ class Execution:
     # report
 
     def _report(self, outcome: Outcome) -> None:
-        fields = {"run": self.run.run_id, "graph": self.run.graph_id, "attempt": self.attempt.number}
+        fields = {"run": self.run.run_id, "graph": self.run.graph_id, "attempt": self.writer.number}
         if outcome.phase is not None:
             code = outcome.failure.code if outcome.failure else None
             steps, active_s = self.usage.steps, round(self.usage.active_s, 3)

@@ -46,10 +46,10 @@ class OpenExecutions:
         """Opens the execution of a run that this process has just claimed. `on_cleared` is called if the run is a crash
         suspect and is cleared. This is not a coroutine, because a cancel request that arrives right after the claim
         must find the attempt."""
-        attempt = AttemptWriter(self._scripts, run)
-        self._lease_renewer.add(attempt)
+        writer = AttemptWriter(self._scripts, run)
+        self._lease_renewer.add(writer)
         execution = Execution(
-            attempt,
+            writer,
             self._graphs,
             self._checkpointer,
             self._keys,
@@ -64,7 +64,7 @@ class OpenExecutions:
 
     def close(self, execution: Execution) -> None:
         """Stops renewing the lease. A run that was neither settled nor released is reclaimed when its lease expires."""
-        self._lease_renewer.remove(execution.attempt)
+        self._lease_renewer.remove(execution.writer)
         self.current.remove(execution)
 
     def drain(self) -> None:

@@ -50,7 +50,7 @@ class _Ending:
 class RunSettler:
     """Settles or releases the run of one attempt. `usage` and `observer` are those of the execution."""
 
-    attempt: AttemptWriter
+    writer: AttemptWriter
     checkpointer: BaseCheckpointer
     keys: Keys
     usage: Usage
@@ -66,7 +66,7 @@ class RunSettler:
         except BaseException as error:
             if self._is_process_fault(error):
                 raise
-            log.error("settle.failed", run=self.attempt.run.run_id, exception=traceback_of(error))
+            log.error("settle.failed", run=self.writer.run.run_id, exception=traceback_of(error))
             ending = _Ending(Phase.FAILED, _unexpected_failure(error), EMPTY_SUMMARY)
             return ending.outcome if isinstance(await self._settle(ending), Settled) else LOST
 
@@ -93,10 +93,10 @@ class RunSettler:
         if is_a(error, asyncio.CancelledError):
             task = asyncio.current_task()
             return task is not None and task.cancelling() > 0
-        return type(error) is StoreUnavailable or (is_a(error, Fenced) and self.attempt.is_fenced)
+        return type(error) is StoreUnavailable or (is_a(error, Fenced) and self.writer.is_fenced)
 
     async def _release(self, outcome: Outcome) -> bool:
-        return await self.attempt.release(
+        return await self.writer.release(
             Release(
                 reason="released by a process that stops",
                 usage=usage_json(self.usage),
@@ -110,22 +110,22 @@ class RunSettler:
         if self._is_rollback(phase):
             # This write comes before the checkpoints are deleted, so that an attempt that no longer owns its run is
             # fenced here. They are found by the run id alone, and another run may have this id now.
-            self.attempt.add_command(store_usage(self.keys, self.attempt.run.run_id, usage_json(self.usage)))
-            await self.checkpointer.adelete_for_runs([self.attempt.run.run_id])
+            self.writer.add_command(store_usage(self.keys, self.writer.run.run_id, usage_json(self.usage)))
+            await self.checkpointer.adelete_for_runs([self.writer.run.run_id])
         ending = await self._ending(phase, failure, graph)
         return ending, await self._settle(ending)
 
     def _is_rollback(self, phase: Phase) -> bool:
-        return phase is Phase.CANCELLED and self.attempt.cancel is Action.ROLLBACK
+        return phase is Phase.CANCELLED and self.writer.cancel is Action.ROLLBACK
 
     async def _settle(self, ending: _Ending) -> SettleResult:
-        return await self.attempt.settle(
+        return await self.writer.settle(
             Settlement(
                 ending.phase,
                 usage=usage_json(self.usage),
                 event_ttl_s=self.event_ttl_s,
                 result="" if ending.phase is Phase.CANCELLED else self.observer.result(),
-                error=None if ending.failure is None else ending.failure.run_error(self.attempt.number),
+                error=None if ending.failure is None else ending.failure.run_error(self.writer.number),
                 thread=ending.thread,
                 rollback=self._is_rollback(ending.phase),
             )
@@ -139,7 +139,7 @@ class RunSettler:
         except BaseException as error:
             if self._is_process_fault(error):
                 raise
-            log.error("state.not_stored", run=self.attempt.run.run_id, exception=traceback_of(error))
+            log.error("state.not_stored", run=self.writer.run.run_id, exception=traceback_of(error))
             if phase is Phase.CANCELLED:
                 return _Ending(phase, failure, EMPTY_SUMMARY)
             return _Ending(Phase.FAILED, failure or _unexpected_failure(error), EMPTY_SUMMARY)
@@ -152,7 +152,7 @@ class RunSettler:
         returned = phase in (Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL) and self.observer.received_values
         if returned and graph.output_channels == graph.stream_channels_asis:
             return summary_from_stream(self.observer)
-        return summary_from_snapshot(await read_snapshot(graph, self.attempt.run.thread_id))
+        return summary_from_snapshot(await read_snapshot(graph, self.writer.run.thread_id))
 
 
 async def read_snapshot(graph: Graph, thread_id: str) -> StateSnapshot:

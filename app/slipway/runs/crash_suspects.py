@@ -78,15 +78,15 @@ class SuspectProgress:
     """Counts the supersteps of one attempt and clears its run, if it is a suspect. The commands that clear it are sent
     in the write group of the superstep. `on_cleared` is called when they are added to it."""
 
-    def __init__(self, attempt: AttemptWriter, keys: Keys, on_cleared: Callable[[Run], None]) -> None:
-        self._attempt, self._keys, self._on_cleared = attempt, keys, on_cleared
-        self._remaining = CLEARED_AT_SUPERSTEP if attempt.run.crashes else 0
+    def __init__(self, writer: AttemptWriter, keys: Keys, on_cleared: Callable[[Run], None]) -> None:
+        self._writer, self._keys, self._on_cleared = writer, keys, on_cleared
+        self._remaining = CLEARED_AT_SUPERSTEP if writer.run.crashes else 0
 
     def superstep_started(self) -> None:
         if self._remaining == 0:
             return
         self._remaining -= 1
         if self._remaining == 0:
-            for command in clear_suspect(self._keys, self._attempt.run.run_id):
-                self._attempt.add_command(command)
-            self._on_cleared(self._attempt.run)
+            for command in clear_suspect(self._keys, self._writer.run.run_id):
+                self._writer.add_command(command)
+            self._on_cleared(self._writer.run)

@@ -20,7 +20,7 @@ _PAGE: Final = 200
 
 
 class RunStore:
-    """The operations of web processes on runs. `attempt.py` and `leases.py` have those of workers."""
+    """The operations of web processes on runs. `attempt_writer.py` and `leases.py` have those of workers."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, scripts: RunScripts, *, event_ttl_s: int) -> None:
         self._reads, self._scripts, self._event_ttl_s = RunReads(pipeline, keys), scripts, event_ttl_s
