@@ -7,6 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 PYTEST_ARGS ?=
+# Many tests wait for processes and timers, so three at a time keep two cores busy.
 # $(call pytest,PYTHON,ARGUMENTS): exit code 5 (no test was selected) is not a failure, because PYTEST_ARGS may select none
 pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
@@ -26,10 +27,10 @@ test: lint  ## Check the code and run the whole suite
 	exit $$((first > second ? first : second))
 
 test-fast: $(VENV)/dev.stamp  ## Run the tests that need nothing or only a Valkey
-	@$(call pytest,$(BIN)/python,--numprocesses 2 -m "not processes and not slow")
+	@$(call pytest,$(BIN)/python,--numprocesses 3 -m "not processes and not slow")
 
-test-units: $(VENV)/dev.stamp  ## Run the tests that do not kill whole servers, two at a time
-	@$(call pytest,$(BIN)/python,--numprocesses 2 -m "not alone")
+test-units: $(VENV)/dev.stamp  ## Run the tests that do not kill whole servers, three at a time
+	@$(call pytest,$(BIN)/python,--numprocesses 3 -m "not alone")
 
 test-processes: $(VENV)/dev.stamp  ## Run the tests that kill whole servers, one at a time
 	@$(call pytest,$(BIN)/python,-m alone)
