@@ -155,11 +155,11 @@ class LeaseRenewer:
                 await self._stopping.wait()
 
     async def send_heartbeat(self, scripts: RunScripts, *, leaving: bool = False) -> None:
-        """Sends one heartbeat and applies the reply. `leaving` removes the process from the live workers.
+        """Sends one heartbeat and applies the reply. `leaving` removes a worker from the live workers.
 
-        A heartbeat is two scripts in one write. They can fail independently: a worker whose leases were renewed keeps
-        its runs, although another worker can take over its duties if it is not listed for one lease. A failure is only
-        logged, because the next heartbeat may succeed."""
+        A heartbeat of a worker is two scripts in one write. They can fail independently: a worker whose leases were
+        renewed keeps its runs, although another worker can take over its duties if it is not listed for one lease. A
+        failure is only logged, because the next heartbeat may succeed."""
         with self._lock:
             attempts = dict(self._attempts)
         sent_at = time.monotonic()
@@ -169,7 +169,7 @@ class LeaseRenewer:
                 lease_ms=self._lease_ms,
                 grace=self._grace,
             ),
-            scripts.list_worker(self.worker, is_live=self._is_worker and not leaving, lease_ms=self._lease_ms),
+            self._list(scripts, is_live=not leaving),
             return_exceptions=True,
         )
         if isinstance(instructions, BaseException):
@@ -180,6 +180,10 @@ class LeaseRenewer:
         self.trusted_until = sent_at + self._trusted_for_s
         for run_id, instruction in instructions:
             self._main_loop.call_soon_threadsafe(self.on_instruction, attempts[run_id], instruction)
+
+    async def _list(self, scripts: RunScripts, *, is_live: bool) -> None:
+        if self._is_worker:
+            await scripts.list_worker(self.worker, is_live=is_live, lease_ms=self._lease_ms)
 
     def on_instruction(self, attempt: AttemptWriter, instruction: str) -> None:
         """Applies an instruction for an attempt from the reply to a heartbeat. Ignores it if the process no longer

@@ -4,8 +4,7 @@
 -- Lists a worker as live, or removes it from the list. Removes workers without a heartbeat for one lease as well.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `worker`, `is_live` (false for a web process, and for a worker that stops),
---   `lease_ms`.
+-- ARGV: the key prefix; a MessagePack map: `worker`, `is_live` (false for a worker that stops), `lease_ms`.
 -- Reply: nothing.
 -- Atomic: The list of live workers.
 -- Repeatable: Yes.
