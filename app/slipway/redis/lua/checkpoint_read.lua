@@ -4,8 +4,8 @@
 --
 -- KEYS: index; state.
 -- ARGV: prefix of the pending-writes keys; 'all' or 'records' (without values and writes); most bytes of a page; then
---   either 'range', namespace, an id that all must be below ('' for none) and how many, or 'exact' and members of the
---   index.
+--   either 'range', namespace, an id that all must be below ('' for none) and their maximum number, or 'exact'
+--   and members of the index.
 -- Reply: {bytes of the thread, where to continue ('' at the end; an id, or the number of members read), one entry for
 --   each checkpoint: {member, record, values in the order of the record, {task and index, write, ...}}}.
 -- Atomic: Changes nothing.

@@ -4,7 +4,7 @@
 --
 -- KEYS: byte counters of source and target; then the records of both threads, unless the caller has no thread records.
 -- ARGV: creation times of both threads in µs; prefixes of checkpoints, registries, writes and pointers; source thread;
---   target thread; how many checkpoints, then <namespace>:<checkpoint> of each; then the namespaces that have a
+--   target thread; the number of checkpoints, then <namespace>:<checkpoint> of each; then the namespaces that have a
 --   pointer.
 -- Reply: 'ok'; 'exists' if the target has checkpoints; 'deleted' if a thread was deleted, or deleted and created again.
 --   A target's record says by `copied_us` that its checkpoints are still to be copied.

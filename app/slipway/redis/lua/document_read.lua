@@ -5,8 +5,8 @@
 -- KEYS: the thread's byte counter; for the latest checkpoint, the pointer to it.
 -- ARGV: prefixes of checkpoints, registries, writes and pointers; most bytes of a page; without a pointer,
 --   <thread>:<namespace>:<checkpoint> of each.
--- Reply: {bytes of the thread ('' if they were never counted), how many names were read, {document, {write, ...}} for
---   each checkpoint that exists}.
+-- Reply: {bytes of the thread ('' if they were never counted), the number of names that were read,
+--   {document, {write, ...}} for each checkpoint that exists}.
 -- Atomic: Changes nothing.
 -- Repeatable: Yes: it only reads.
 

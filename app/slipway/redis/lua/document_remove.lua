@@ -4,8 +4,8 @@
 --
 -- KEYS: the thread's byte counter; the thread record, if nothing may be deleted while a run executes.
 -- ARGV: creation time of the thread in µs ('' if the thread must not exist); prefixes of checkpoints, registries,
---   writes and pointers; how many checkpoints, then their names; how many other writes, then their names; then
---   <thread>:<namespace> and the name of its latest checkpoint afterwards ('' for none), repeated.
+--   writes and pointers; the number of checkpoints, then their names; the number of other writes, then their names;
+--   then <thread>:<namespace> and the name of its latest checkpoint afterwards ('' for none), repeated.
 -- Reply: the number of deleted checkpoints; -1 if the thread is busy, was deleted, or was deleted and created again.
 -- Atomic: The documents, the pointers and the byte counter. A pointer to a document that still exists stays.
 -- Repeatable: Yes: what is deleted is not found again.

@@ -55,7 +55,7 @@ local function claim(job, score)
   return true
 end
 
--- The first crash suspect, if it is among the first due jobs, its score, and how many workers died with it.
+-- The first crash suspect, if it is among the first due jobs, its score, and the number of workers that died with it.
 local function next_suspect()
   local first = redis.call('ZRANGE', key('suspect_queue'), 0, 0, 'WITHSCORES')
   if #first == 0 or redis.call('ZCOUNT', key('queue'), '-inf', '(' .. first[2]) >= remaining then return nil end

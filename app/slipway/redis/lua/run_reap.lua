@@ -47,7 +47,7 @@ local function is_dead(run_id)
   return worker and string.sub(worker, 1, #args.worker) == args.worker
 end
 
--- By worker: the most earlier crashes of a run that it executes, and how many of its runs have as many.
+-- By worker: the most earlier crashes of a run that it executes, and the number of its runs with that many.
 local function most_suspected_by_worker()
   local worst = {}
   for _, run_id in ipairs(redis.call('SMEMBERS', key('running_suspects'))) do

@@ -7,8 +7,8 @@
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `limit`, `pruned` ({thread, creation time in µs} of each thread that was
 --   pruned: its time to live starts again).
--- Reply: {deleted ids, {id to prune, its creation time in µs, ...}, how many were busy, {id of a deleted thread that may
---   have crons, its creation time in µs, ...}}.
+-- Reply: {deleted ids, {id to prune, its creation time in µs, ...}, the number of busy threads, {id of a deleted
+--   thread that may have crons, its creation time in µs, ...}}.
 -- Atomic: All threads of one call.
 -- Repeatable: Yes.
 

@@ -5,7 +5,7 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `lease_ms`.
--- Reply: how many workers sent a heartbeat in the last `lease_ms`.
+-- Reply: the number of workers that sent a heartbeat in the last `lease_ms`.
 -- Atomic: Changes nothing.
 -- Repeatable: Yes: it only reads.
 

@@ -4,7 +4,7 @@
 -- Counts the jobs of the queues, the leases and the repairs.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `max_jobs` (how many jobs of each queue are read to find the oldest).
+-- ARGV: the key prefix; a MessagePack map: `max_jobs` (jobs of each queue that are read to find the oldest one).
 -- Reply: {due jobs, later jobs, leases, ms since the oldest due job became due, {problem, repairs, ...}}.
 -- Atomic: Changes nothing; all numbers are of one moment.
 -- Repeatable: Yes: it only reads.
