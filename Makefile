@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 PYTEST_ARGS ?=
+# Without stored bytecode, each process compiles every module again: pytest needs 14 s more until its first test.
+unexport PYTHONDONTWRITEBYTECODE
 # Many tests wait for processes and timers, so three at a time keep two cores busy.
 # $(call pytest,PYTHON,ARGUMENTS): exit code 5 (no test was selected) is not a failure, because PYTEST_ARGS may select none
 pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }

