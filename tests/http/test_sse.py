@@ -16,7 +16,7 @@ from orjson import loads
 from slipway.api.streams.run_streams import accept_modes
 from slipway.graphs.registry import Registry
 from slipway.settings import Settings
-from slipway.sse_frames import HEARTBEAT, data_of
+from slipway.sse_frames import PING, data_of
 from slipway.threads.thread_position import START
 from slipway_workers.process import WorkerProcess
 from tests.http.conftest import PING_S, Served, new_thread, serving
@@ -39,7 +39,7 @@ async def test_a_stream_starts_before_a_worker_claims_the_run(served: Served, sd
         assert b"\r\nid: " in first
 
 
-async def test_the_stream_of_a_queued_run_has_heartbeats_without_blank_lines(
+async def test_the_stream_of_a_queued_run_has_pings_without_blank_lines(
     served: Served, sdk: LangGraphClient
 ) -> None:
     thread = await new_thread(sdk)
@@ -48,12 +48,12 @@ async def test_the_stream_of_a_queued_run_has_heartbeats_without_blank_lines(
         await reader.readuntil(b"\r\n\r\n")
         began = time.monotonic()
         for _ in range(3):
-            await reader.readuntil(HEARTBEAT)
+            await reader.readuntil(PING)
             assert (await reader.readexactly(2)) == b"\r\n"  # the end of the chunk, no blank line in it
         assert time.monotonic() - began >= 2 * PING_S
 
 
-async def test_a_waiting_response_sends_newlines_as_heartbeats(served: Served, sdk: LangGraphClient) -> None:
+async def test_a_waiting_response_sends_newlines_as_pings(served: Served, sdk: LangGraphClient) -> None:
     thread = await new_thread(sdk)
     async with raw_request(served.url, f"/threads/{thread}/runs/wait", RUN) as reader, asyncio.timeout(30):
         await reader.readuntil(b"\r\n\r\n")
@@ -166,6 +166,8 @@ async def test_the_stream_of_an_expired_log_has_a_gap_event(
     assert (received in with_end.text, '"status":"interrupted"' in with_end.text) == (True, True)
     (last_id,) = re.findall(r"\r\nid: ([0-9-]+)\r\n", with_end.text)
     assert (await client.get(f"{run_path}/stream?end=true", headers={"last-event-id": last_id})).status_code == 204
+    after_an_id = await client.get(f"{run_path}/stream?end=true", headers={"last-event-id": "1-0"})
+    assert re.findall(r"event: (\w+)\r\n", after_an_id.text) == ["gap", "end"]
     assert (await client.get(f"{run_path}/stream")).text == ""
     assert (await client.get(f"{run_path}/join")).json() == {}
 

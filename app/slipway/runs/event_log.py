@@ -88,8 +88,9 @@ class EventLog:
 
     async def follow(self, run_id: str, after: str = START_ID) -> AsyncGenerator[Sequence[Event], None]:
         """Batches of all events that follow `after` (an id, `START_ID` or `NEW_ONLY`), then of new events, until the
-        `end` event. If the log no longer has the events after `after`, the first event is a `gap` event. Yields nothing
-        if the log has expired. Call `aclose` to stop before the end."""
+        `end` event. If the log no longer has the events after an id, the first event is a `gap` event. If the log has
+        expired, a `gap` event is all that follows an id, and nothing follows `START_ID` or `NEW_ONLY`. Call `aclose` to
+        stop before the end."""
         shared = self._add_follower(run_id)
         if shared.poll_task is None:
             shared.poll_task = asyncio.create_task(self._poll(run_id, shared.tail), name=f"poll {run_id}")

@@ -122,20 +122,20 @@ async def _has_no_event_left(services: Services, run: Run, after: str) -> bool:
 async def _run_blocks(
     services: Services, run: Run, after: str, accepts: EventPredicate | None, sends_end: bool
 ) -> AsyncGenerator[Blocks, None]:
-    ended = False
+    ended = gap_sent = False
     async with aclosing(services.events.follow(run.run_id, after)) as batches:
         async for batch in batches:
-            ended = batch[-1].is_end
+            ended, gap_sent = batch[-1].is_end, gap_sent or batch[0].name == "gap"
             events = batch if sends_end or not ended else batch[:-1]
             yield Blocks([event.block for event in events if accepts is None or accepts(event.name)])
     if not ended and after != NEW_ONLY:
-        yield Blocks(await _expired_log_blocks(services, run, sends_end))
+        yield Blocks(await _expired_log_blocks(services, run, sends_gap=not gap_sent, sends_end=sends_end))
 
 
-async def _expired_log_blocks(services: Services, run: Run, sends_end: bool) -> list[bytes]:
-    """The last blocks of a stream whose log had no `end` event. If the log has expired: a `gap` event, and with
-    `sends_end` an `end` event with the status of the run. Nothing if the log still exists, because the client has
-    received its `end` before, and nothing if the run was deleted or has not ended."""
+async def _expired_log_blocks(services: Services, run: Run, *, sends_gap: bool, sends_end: bool) -> list[bytes]:
+    """The last blocks of a stream whose log had no `end` event. If the log has expired: with `sends_gap` a `gap` event,
+    and with `sends_end` an `end` event with the status of the run. Nothing if the log still exists, because the client
+    has received its `end` before, and nothing if the run was deleted or has not ended."""
     if await services.events.exists(run.run_id):
         return []
     try:
@@ -144,8 +144,10 @@ async def _expired_log_blocks(services: Services, run: Run, sends_end: bool) -> 
         return []
     if stored.status in ("pending", "running"):
         return []
-    gap = server_event("gap", run.run_id, "The events of this run have expired.")
-    if not sends_end:
-        return [gap]
-    end = dumps({"run_id": run.run_id, "status": stored.status})
-    return [gap, encode_block("end", end, _EXPIRED_LOG_END_ID)]
+    blocks = []
+    if sends_gap:
+        blocks.append(server_event("gap", run.run_id, "The events of this run have expired."))
+    if sends_end:
+        end = dumps({"run_id": run.run_id, "status": stored.status})
+        blocks.append(encode_block("end", end, _EXPIRED_LOG_END_ID))
+    return blocks
