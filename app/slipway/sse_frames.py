@@ -1,5 +1,5 @@
-"""Server-sent events as bytes. No other Python module encodes this format. Scripts use the Lua function `frame`, which
-builds the same bytes (`tests/runs/test_sse_frames.py` compares both).
+"""Server-sent events as bytes. No other Python module encodes this format. Scripts use the Lua function
+`sse_frame`, which builds the same bytes (`tests/runs/test_sse_frames.py` compares both).
 
 A *frame* is one event without its id, because Redis assigns the id when the frame is appended to an event log. A
 *block* is what a client receives: the frame, its id line, and a blank line.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-HEARTBEAT: Final = b": heartbeat\r\n"
+PING: Final = b": heartbeat\r\n"
 """A comment. No blank line follows it: older JavaScript clients read a blank line as an empty event."""
 
 RETRY: Final = b"retry: 1000\r\n"

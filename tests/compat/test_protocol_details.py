@@ -108,7 +108,7 @@ async def test_no_response_with_status_200_is_empty(
     assert (missing.status_code, missing.content) == (200, b"null")
 
 
-async def test_heartbeats_are_sent_while_a_run_is_queued(sdk: Client, client: httpx.AsyncClient) -> None:
+async def test_pings_are_sent_while_a_run_is_queued(sdk: Client, client: httpx.AsyncClient) -> None:
     """Event streams send comments that no blank line follows; waiting responses send newlines."""
     thread = await new_thread(sdk)
     await sdk.runs.create(thread, "hold", input={})

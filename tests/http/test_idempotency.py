@@ -125,7 +125,7 @@ async def test_a_repeated_request_does_not_create_an_ended_stateless_run_again(
 
 
 def _lines(response: httpx.Response) -> list[str]:
-    """The lines of a response except heartbeats."""
+    """The lines of a response except pings."""
     return [line for line in response.text.splitlines() if line and not line.startswith(":")]
 
 

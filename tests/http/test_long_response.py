@@ -1,4 +1,4 @@
-"""Long responses to an ASGI client in this process: heartbeats, limits of the buffer, disconnects, shutdown."""
+"""Long responses to an ASGI client in this process: pings, limits of the buffer, disconnects, shutdown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.streams.long_response import LongResponse, Producer
 from slipway.api.streams.send_buffer import MAX_BUFFERED_BYTES, SendBuffer
 
-HEARTBEAT = b": heartbeat\r\n"
+PING = b": heartbeat\r\n"
 
 
 class Client:
@@ -44,8 +44,8 @@ class Client:
     def request(self, produce: Producer, **options: Any) -> asyncio.Task[None]:
         arguments: dict[str, Any] = {
             "headers": {"a": "b"},
-            "heartbeat": HEARTBEAT,
-            "heartbeat_s": 60.0,
+            "ping": PING,
+            "ping_s": 60.0,
             "max_events": 10,
             "responses_in_progress": ResponsesInProgress(),
         } | options
@@ -82,13 +82,13 @@ async def test_buffered_blocks_are_sent_in_one_message() -> None:
     assert client.ended
 
 
-async def test_heartbeats_repeat_while_nothing_else_is_sent(eventually: Eventually) -> None:
+async def test_pings_repeat_while_nothing_else_is_sent(eventually: Eventually) -> None:
     client = Client()
-    response = client.request(forever, heartbeat_s=0.01)
-    await eventually(lambda: client.body.count(HEARTBEAT) >= 3)
+    response = client.request(forever, ping_s=0.01)
+    await eventually(lambda: client.body.count(PING) >= 3)
     client.disconnected.set()
     await response
-    assert client.body.replace(HEARTBEAT, b"") == b""
+    assert client.body.replace(PING, b"") == b""
 
 
 async def test_a_disconnect_is_detected_while_nothing_is_sent() -> None:

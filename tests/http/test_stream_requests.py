@@ -30,7 +30,7 @@ def ids_in(text: str) -> list[str]:
 
 
 def frames_in(text: str) -> str:
-    """A stream without its comments. The number of heartbeats depends on the duration of the stream."""
+    """A stream without its comments. The number of pings depends on the duration of the stream."""
     return re.sub(r"^:.*\n", "", text, flags=re.MULTILINE)
 
 

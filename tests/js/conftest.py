@@ -73,7 +73,7 @@ def _install() -> str:
 
 @pytest.fixture(scope="session")
 def site(node_modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """`slipway dev` with the graphs of the project, and a heartbeat every 0.2 s in streams."""
+    """`slipway dev` with the graphs of the project, and a ping every 0.2 s in streams."""
     config = HERE / "project" / "langgraph.json"
     with running_site(config, tmp_path_factory.mktemp("js"), SLIPWAY_SSE_PING_S="0.2") as site:
         yield site

@@ -88,10 +88,10 @@ test("joinStream follows a run that is executing", async () => {
   assert.equal(text, Array.from({ length: 12 }, (_, number) => `word${number} `).join(""));
 });
 
-test("heartbeats of the server are not events", async () => {
+test("pings of the server are not events", async () => {
   const thread = await newThread();
   const run = await startHold(thread);
-  const timer = setTimeout(() => client.runs.cancel(thread, run), 2_000); // at least ten heartbeats
+  const timer = setTimeout(() => client.runs.cancel(thread, run), 2_000); // at least ten pings
   const parts = await collect(client.runs.joinStream(thread, run, { lastEventId: "-1" }));
   clearTimeout(timer);
   assert.ok(parts.every((part) => part.event), JSON.stringify(parts));

@@ -2,7 +2,7 @@
 `stream_response`; nothing else builds such a response.
 
 All blocks in the send buffer are sent in one write. The first block contains `retry:`, and an SSE comment is the
-heartbeat. A client that does not read is disconnected, and can resume after the last id that it received. If a stream
+ping. A client that does not read is disconnected, and can resume after the last id that it received. If a stream
 must be complete but is not, it is closed without its terminating chunk, because older clients treat a proper end of the
 stream as the end of the run.
 """
@@ -20,7 +20,7 @@ from slipway.api.shared_objects import responses_in_progress_of, services_of
 from slipway.api.streams.long_response import LongResponse, OnDisconnect, Watch
 from slipway.api.streams.send_buffer import SendBuffer
 from slipway.serialization.json_encoding import dumps
-from slipway.sse_frames import HEARTBEAT, RETRY, encode_block
+from slipway.sse_frames import PING, RETRY, encode_block
 
 STREAM_HEADERS: Final = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -85,8 +85,8 @@ def stream_response(
     return LongResponse(
         produce,
         headers=dict(headers),
-        heartbeat=HEARTBEAT,
-        heartbeat_s=settings.sse_ping_s,
+        ping=PING,
+        ping_s=settings.sse_ping_s,
         max_events=settings.sse_buffer_events,
         responses_in_progress=responses_in_progress_of(request),
         shutdown_event=shutdown_event,

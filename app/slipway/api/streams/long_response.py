@@ -1,6 +1,6 @@
 """Responses that stay open: event streams, and JSON that waits for the end of a run.
 
-The headers are sent at once. Then a heartbeat at a fixed interval keeps proxies and clients connected. A client that
+The headers are sent at once. Then a ping at a fixed interval keeps proxies and clients connected. A client that
 disconnects is detected even while nothing is sent. Each client costs two small tasks and one timer, but no connection
 to Redis and no Redis command.
 
@@ -36,7 +36,7 @@ Watch = Callable[[SendBuffer], AbstractContextManager[None]]
 class LongResponse:
     """An ASGI response with the blocks that `produce` puts into a `SendBuffer`.
 
-    `heartbeat` is sent every `heartbeat_s` seconds. `max_events` is the limit of events that wait for the client.
+    `ping` is sent every `ping_s` seconds. `max_events` is the limit of events that wait for the client.
     `shutdown_event` is the last block when this process stops. `on_disconnect` is called when the client disconnects
     before the end. `on_close` is closed when the response has ended, for whatever reason. `watch` is entered for the
     time of the response. With `must_be_complete`, a response that is not complete is closed without its terminating
@@ -48,8 +48,8 @@ class LongResponse:
         produce: Producer,
         *,
         headers: dict[str, str],
-        heartbeat: bytes,
-        heartbeat_s: float,
+        ping: bytes,
+        ping_s: float,
         max_events: int,
         responses_in_progress: ResponsesInProgress,
         shutdown_event: bytes = b"",
@@ -58,14 +58,14 @@ class LongResponse:
         on_close: ExitStack | None = None,
         watch: Watch | None = None,
     ) -> None:
-        self._produce, self._heartbeat, self._heartbeat_s = produce, heartbeat, heartbeat_s
+        self._produce, self._ping, self._ping_s = produce, ping, ping_s
         self._max_events, self._must_be_complete = max_events, must_be_complete
         self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         self._responses_in_progress, self._shutdown_event = responses_in_progress, shutdown_event
         self._on_disconnect, self._on_close, self._watch = on_disconnect, on_close, watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        buffer = SendBuffer(heartbeat=self._heartbeat, heartbeat_s=self._heartbeat_s, max_events=self._max_events)
+        buffer = SendBuffer(ping=self._ping, ping_s=self._ping_s, max_events=self._max_events)
         self._responses_in_progress.add(buffer, partial(buffer.end_for_shutdown, self._shutdown_event))
         helpers = [
             asyncio.create_task(self._produce_all(buffer)),

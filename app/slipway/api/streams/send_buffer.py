@@ -1,4 +1,4 @@
-"""The blocks that wait to be sent to one client, and the heartbeats between them."""
+"""The blocks that wait to be sent to one client, and the pings between them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ MAX_BUFFERED_BYTES: Final = 4 * 1024 * 1024
 
 
 class SendBuffer:
-    """Contains complete blocks, so that a heartbeat can be sent between any two of them. One task adds blocks and waits
+    """Contains complete blocks, so that a ping can be sent between any two of them. One task adds blocks and waits
     while the buffer is full; another task takes the blocks and sends them."""
 
-    def __init__(self, *, heartbeat: bytes, heartbeat_s: float, max_events: int) -> None:
+    def __init__(self, *, ping: bytes, ping_s: float, max_events: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._heartbeat, self._heartbeat_s, self._max_events = heartbeat, heartbeat_s, max_events
+        self._ping, self._ping_s, self._max_events = ping, ping_s, max_events
         self._blocks: list[bytes] = []
         self._count = self._bytes = 0
-        self._heartbeat_due = self._finished = self._paused = False
+        self._ping_due = self._finished = self._paused = False
         self._sender: asyncio.Future[None] | None = None
         self._producer: asyncio.Future[None] | None = None
-        self._timer = self._loop.call_later(heartbeat_s, self._on_heartbeat)
+        self._timer = self._loop.call_later(ping_s, self._on_ping)
         self.complete = False
         """Whether the client receives everything that belongs to the response."""
         self.disconnected = False
@@ -101,7 +101,7 @@ class SendBuffer:
             self.finish(last, complete=True)
 
     def pause(self) -> None:
-        """Sends nothing but heartbeats until `resume`."""
+        """Sends nothing but pings until `resume`."""
         self._paused = True
 
     def resume(self) -> None:
@@ -117,22 +117,22 @@ class SendBuffer:
     async def take(self) -> bytes:
         """Waits for a block. Returns all blocks in the buffer as one, and removes them. Must not be called when
         `is_finished`."""
-        while (self._paused or not self._blocks) and not self._heartbeat_due:
+        while (self._paused or not self._blocks) and not self._ping_due:
             self._sender = self._loop.create_future()
             await self._sender
         if self._paused:
-            self._heartbeat_due = False
-            return self._heartbeat
-        if self._heartbeat_due:
-            self._blocks.append(self._heartbeat)
+            self._ping_due = False
+            return self._ping
+        if self._ping_due:
+            self._blocks.append(self._ping)
         joined = b"".join(self._blocks)
-        self._blocks, self._count, self._bytes, self._heartbeat_due = [], 0, 0, False
+        self._blocks, self._count, self._bytes, self._ping_due = [], 0, 0, False
         self._notify(self._producer)
         return joined
 
-    def _on_heartbeat(self) -> None:
-        self._heartbeat_due = True
-        self._timer = self._loop.call_later(self._heartbeat_s, self._on_heartbeat)
+    def _on_ping(self) -> None:
+        self._ping_due = True
+        self._timer = self._loop.call_later(self._ping_s, self._on_ping)
         self._notify(self._sender)
 
     @staticmethod

@@ -22,7 +22,7 @@ from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
 from slipway.threads.record import Thread
 
-_HEARTBEAT: Final = b"\n"
+_PING: Final = b"\n"
 _EMPTY_RESULT: Final = b"{}"
 
 
@@ -44,8 +44,8 @@ def wait_response(
     return LongResponse(
         produce,
         headers=_headers(run),
-        heartbeat=_HEARTBEAT,
-        heartbeat_s=settings.sse_ping_s,
+        ping=_PING,
+        ping_s=settings.sse_ping_s,
         max_events=1,
         responses_in_progress=responses_in_progress_of(request),
         must_be_complete=True,
