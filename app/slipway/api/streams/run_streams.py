@@ -144,7 +144,7 @@ async def _expired_log_blocks(services: Services, run: Run, *, sends_gap: bool, 
         return []
     if stored.status in ("pending", "running"):
         return []
-    blocks = []
+    blocks: list[bytes] = []
     if sends_gap:
         blocks.append(server_event("gap", run.run_id, "The events of this run have expired."))
     if sends_end:
