@@ -25,7 +25,7 @@ from slipway.graphs.registry import Registry
 from slipway.runs.record import Phase
 from slipway.runs.script_results import Settled
 from slipway.settings import Settings
-from slipway.sse_frames import HEARTBEAT
+from slipway.sse_frames import PING
 from tests.attacks.rules_server import (
     DELAYED_RUN,
     MEMBERS_ONLY,
@@ -143,7 +143,7 @@ def error_in(name: str, text: str) -> Any:
         return {"code": "not_found"}  # the page sends a new request, and gets the status
     if name in WAITS | STATELESS and "data:" not in text:
         return orjson.loads(text)["__error__"]
-    last = text.replace(HEARTBEAT.decode(), "").rstrip().rpartition("\r\n\r\n")[2]
+    last = text.replace(PING.decode(), "").rstrip().rpartition("\r\n\r\n")[2]
     assert last.startswith("event: error\r\n"), text
     return orjson.loads(last.partition("data: ")[2])
 
@@ -287,8 +287,8 @@ async def test_no_event_is_sent_during_the_authorization(
         await set_members(admin, ids["thread_id"], "ann", "cleo")
         await wait_until(lambda: "threads:read" in rules.operations())
         await end_runs(served, admin, ids["thread_id"])
-        heartbeats = open_response.received.count(HEARTBEAT)
-        await wait_until(lambda: open_response.received.count(HEARTBEAT) >= heartbeats + 2)
+        heartbeats = open_response.received.count(PING)
+        await wait_until(lambda: open_response.received.count(PING) >= heartbeats + 2)
         assert b"interrupted" not in open_response.received
 
 
