@@ -143,7 +143,6 @@ class Ceilings:
         self.usage.superstep[node] = task_id
 
     def count_retry(self) -> None:
-        """Counts a retry of a node."""
         if self.usage.retries >= self.limits["max_retries"]:
             raise self.error_for("retries", self.usage.retries)
         self.usage.retries += 1
@@ -155,6 +154,6 @@ class Ceilings:
             raise self.error_for("event_bytes", self.usage.event_bytes)
 
     def error_for(self, ceiling: str, used: float, node: str | None = None) -> CeilingHit:
-        """The error for the ceiling with this code."""
+        """`ceiling` is a code without its prefix `ceiling.`; `used` is in the unit of the limit."""
         setting = {"time": "max_active_s", "step_time": "max_step_s"}.get(ceiling, f"max_{ceiling}")
         return CeilingHit(ceiling, self.limits[setting], used, node)

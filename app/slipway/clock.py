@@ -23,7 +23,6 @@ class Clock:
         return time.monotonic()
 
     async def sleep(self, delay_s: float) -> None:
-        """Waits for `delay_s` seconds."""
         await asyncio.sleep(delay_s)
 
 

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class Duty(ABC):
-    """One duty of one process."""
+    """The base of all duties. `ExclusiveDuty` of the workers is for those that one worker at a time performs."""
 
     name: ClassVar[str]
     """The name of the duty in the log."""

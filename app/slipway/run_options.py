@@ -101,7 +101,6 @@ class RunOptions:
 
     @property
     def answers_interrupt(self) -> bool:
-        """Whether the run answers an interrupt."""
         return bool(self.command and "resume" in self.command)
 
     @property
@@ -111,7 +110,7 @@ class RunOptions:
 
     @property
     def configurable(self) -> JsonObject:
-        """The member `configurable` of `config`."""
+        """Empty if `config` has no such member."""
         return self.config.get("configurable") or {}
 
     def stored(self) -> dict[str, Any]:

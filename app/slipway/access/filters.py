@@ -29,7 +29,6 @@ class AccessFilter:
     conditions: tuple[Condition, ...] = ()
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
-        """Whether a record with this metadata matches."""
         return all(_matches(metadata, condition) for condition in self.conditions)
 
     def required_texts(self) -> dict[str, str] | None:

@@ -61,7 +61,6 @@ class JsonResponse(Response):
 
 
 def empty_response(status: int = 204) -> Response:
-    """A response without a body."""
     return Response(status_code=status)
 
 

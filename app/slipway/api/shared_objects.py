@@ -21,7 +21,6 @@ class SharedObjects(TypedDict):
 
 
 def services_of(connection: HTTPConnection) -> Services:
-    """The services of this process."""
     return cast(Services, connection.state.services)
 
 
@@ -31,5 +30,4 @@ def responses_in_progress_of(connection: HTTPConnection) -> ResponsesInProgress:
 
 
 def metrics_of(connection: HTTPConnection) -> HttpMetrics:
-    """The metrics of this application."""
     return cast(HttpMetrics, connection.state.metrics)

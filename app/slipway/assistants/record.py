@@ -19,15 +19,27 @@ class Assistant:
     """One version of an assistant, in the protocol's words."""
 
     assistant_id: str
+    """A UUID. Chosen by the client or the web process; computed for a system assistant. Never changes."""
     graph_id: str
+    """The graph of this version."""
     name: str
+    """A text for people. Need not be unique; a new version may have another."""
     description: str | None
+    """A text for people. None if no request has set one."""
     created_at: str
+    """When the assistant was created, as ISO 8601. In a list of versions: when this version was created."""
     updated_at: str
+    """When the current version was created or set, as ISO 8601."""
     config: dict[str, Any] = field(default_factory=dict)
+    """A RunnableConfig, over which each run puts its own. Empty if the assistant sets none."""
     context: dict[str, Any] = field(default_factory=dict)
+    """What nodes read as `runtime.context`; `config.configurable` has the same members. Empty if the assistant sets
+    none."""
     metadata: dict[str, Any] = field(default_factory=dict)
+    """What clients wrote. A new version has the members of the version before it, with those of the request merged
+    in."""
     version: int = 1
+    """From 1. A changed assistant gets a new version with the next number."""
 
     def public(self) -> dict[str, Any]:
         """The protocol's Assistant object."""

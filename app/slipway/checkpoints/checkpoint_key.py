@@ -20,7 +20,7 @@ class CheckpointKey(NamedTuple):
         return cls(configurable.get("checkpoint_ns", ""), str(configurable["checkpoint_id"]))
 
     def config(self, thread_id: str) -> RunnableConfig:
-        """The config that names this checkpoint of a thread."""
+        """The reverse of `from_configurable`."""
         return {
             "configurable": {
                 "thread_id": thread_id,

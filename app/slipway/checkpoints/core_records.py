@@ -79,7 +79,7 @@ class CheckpointRecord:
 
 
 def pack_write(channel: str, task_path: str, value: bytes) -> bytes:
-    """One pending write with its serialized value."""
+    """`value` is serialized already. A usual prefix of the task path is stored as one byte."""
     if task_path.startswith(_PULL):
         task_path = f"\1{task_path[len(_PULL) :]}"
     elif task_path.startswith(_PUSH):

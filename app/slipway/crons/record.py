@@ -69,28 +69,42 @@ class Cron:
     """The stored record of a cron. Due times are in ms since the epoch."""
 
     cron_id: str
+    """A UUID. Never changes."""
     incarnation: str
     """The creation time in µs. It distinguishes the cron from an earlier one, since deleted, of the same id."""
     assistant_id: str
+    """The assistant of its runs. A request can change it."""
     thread_id: str | None
+    """The thread of its runs. None if a thread is created for each run. Never changes."""
     thread_created_us: str | None
     """The incarnation of the thread. The cron creates no runs on a later thread with the same id. None without a
     thread."""
     schedule: Schedule
+    """When it is due: cron expression, time zone and end. A request can change it, and `next_ms` with it."""
     next_ms: int | None
-    """The next due time. None for a cron that is disabled or has no due time left."""
+    """The next due time. None for a cron that is disabled or has no due time left. The scheduler changes it after each
+    due time."""
     due_if_enabled_ms: int | None
-    """The next due time that a disabled cron would have."""
+    """The next due time that a disabled cron would have. Computed at reading, not stored; None for an enabled cron."""
     enabled: bool
+    """Whether it creates runs. A request can change it."""
     on_run_completed: str | None
+    """`delete` or `keep`: what happens to the thread that was created for a run when the run ends. None if the request
+    named a thread."""
     payload: dict[str, Any]
+    """The body that the client sent, with the changes of later requests. Clients receive it; nothing else reads it."""
     metadata: dict[str, Any]
+    """What clients wrote. Each run of the cron gets these members. A request can replace them."""
     request: RunRequest
+    """The run request of each due time. A request that changes the cron replaces it."""
     created_at: str
+    """`incarnation` as ISO 8601."""
     updated_at: str
+    """When a request changed the cron last, as ISO 8601."""
     last_run_id: str | None
+    """The run of the last due time. None before the first run. The scheduler changes it."""
     problem: str | None
-    """Why no run was created for the last due time."""
+    """Why no run was created for the last due time. None if one was created. The scheduler changes it."""
     seed: str | None
     """A random UUID that is never public: clients must not be able to compute the ids of future threads."""
 

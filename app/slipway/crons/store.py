@@ -44,8 +44,6 @@ class CronQuery:
 
 
 class CronStore:
-    """The stored crons."""
-
     def __init__(self, pipeline: Pipeline, keys: Keys, clock: Clock) -> None:
         self._reads, self._scripts, self._clock = CronReads(pipeline, keys), CronScripts(pipeline, keys), clock
         self._threads = ThreadScripts(pipeline, keys)

@@ -32,11 +32,10 @@ class ProtocolEvent:
 
     @property
     def ordinal(self) -> int:
-        """The ordinal of its run."""
         return self.seq >> ORDINAL_BITS
 
     def encoded(self) -> bytes:
-        """The event as JSON."""
+        """JSON, as a WebSocket sends it and as the data of the SSE block."""
         params: dict[str, Any] = {"namespace": self.namespace, "timestamp": self.timestamp, "data": self.data}
         if self.node is not None:
             params["node"] = self.node
@@ -45,7 +44,7 @@ class ProtocolEvent:
         )
 
     def block(self) -> bytes:
-        """The event as an SSE block."""
+        """An SSE block with the method as its name and `seq` as its id."""
         return encode_block(self.method, self.encoded(), str(self.seq))
 
 

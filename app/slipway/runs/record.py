@@ -100,19 +100,24 @@ class RunIdentity:
     """The ids of the run, and the user for whom it executes."""
 
     run_id: str
+    """A UUID. A new one, or the one that the idempotency key or the due time of a cron determines."""
     thread_id: str
+    """A UUID. The thread need not exist: see `RunBehaviour.create_thread` and `own_thread`."""
     assistant_id: str
+    """A UUID. Of a system assistant if the request names a graph."""
     graph_id: str
+    """The graph of the assistant when the run was requested."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """The metadata of the request and of its config; the request's members replace the config's. The stored metadata
     also contains the thread's and the assistant's."""
     assistant_metadata: dict[str, Any] = field(default_factory=dict)
+    """The metadata of the assistant's current version. Other metadata replace its members."""
     user: dict[str, Any] | None = None
     """See `Run.user`."""
     changed_by: Sequence[dict[str, Any]] = ()
     """See `Run.changed_by`."""
     due_time: DueTime | None = None
-    """The due time of the cron that creates the run."""
+    """The due time for which a cron creates the run. None for all other runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +125,11 @@ class RunExecution:
     """What the graph is called with, and the limits of the run."""
 
     options: RunOptions
+    """What the graph is called with: the options of the request over those of the assistant."""
     ceilings: Limits
+    """The limits of the chain, by name, with the defaults of the deployment and of the graph."""
     inline: bool = False
-    """The web process that receives the request may execute the run itself."""
+    """Whether the graph is declared as inline: the web process that receives the request may execute the run itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,12 +150,14 @@ class RunBehaviour:
     thread_metadata: dict[str, Any] | None = None
     """The metadata of a thread that is created for the run. None for the run's own metadata."""
     thread_config: dict[str, Any] = field(default_factory=dict)
-    """Members that are merged into the config of the thread."""
+    """Members that are merged into the config of the thread. Empty: its config does not change."""
     after_s: int = 0
     """Delay in seconds before the run is due."""
     priority: Priority = "normal"
+    """Of the request, or else of the graph. Shifts the job's place in the queue: see `PRIORITY_MS`."""
     groups: Sequence[tuple[str, int]] = ()
-    """Concurrency groups: the name of each, and how many runs with this name may execute at once."""
+    """Concurrency groups: the name of each, and how many runs with this name may execute at once. Empty if no group
+    limits the run."""
     retain_s: int | None = None
     """Seconds for which the record of a run with a temporary thread stays after the thread is deleted, so that a
     repeated request finds it. None: the record is deleted with the thread."""
@@ -194,7 +203,7 @@ def _json(value: object) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The stored record of a run."""
+    """A run as it was stored at the moment of reading. It does not follow later changes."""
 
     run_id: str
     """A UUID, chosen by the web process. Never changes."""
@@ -360,7 +369,6 @@ def _without_private_text(error: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_from(fields: Fields) -> Run:
-    """The run with these stored fields."""
     return Run(
         run_id=fields["run_id"].decode(),
         thread_id=fields["thread_id"].decode(),

@@ -12,5 +12,5 @@ def store_usage(keys: Keys, run_id: str, usage: str) -> RedisCommand:
 
 
 def clear_suspect(keys: Keys, run_id: str) -> tuple[RedisCommand, RedisCommand]:
-    """Clears a crash suspect."""
+    """Removes the run from the crash suspects, and sets its number of crashes to 0."""
     return ("HDEL", keys.run(run_id), "crashes", "crashed_attempt"), ("SREM", keys.running_suspects, run_id)

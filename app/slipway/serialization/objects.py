@@ -42,7 +42,7 @@ class RebuildContext(Protocol):
     """What the functions of this module need from the serializer."""
 
     def storable(self, value: Any) -> bool:
-        """Whether the value can be stored."""
+        """See `Serde.storable`."""
         ...
 
     def copied(self, value: Any) -> Any:

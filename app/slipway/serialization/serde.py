@@ -124,7 +124,7 @@ class Serde:
             return self._substitute(reference, payload, error)
 
     def storable(self, value: Any) -> bool:
-        """Whether `dumps` accepts the value."""
+        """Whether `dumps` accepts the value. It is encoded for this, so this costs as much as `dumps`."""
         try:
             self._pack(ormsgpack.Ext(_BYTEARRAY, bytes(value)) if type(value) is bytearray else value)
         except StateRefused:

@@ -26,7 +26,7 @@ class StoreScripts(ScriptStubs):
         return self._pipeline.run(_GET, [], self._args(ns=namespace, keys=list(keys), refresh=refresh))
 
     def delete(self, namespace: str, key: str) -> asyncio.Future[Any]:
-        """Deletes an item, if it exists."""
+        """An item that does not exist is not an error."""
         return self._pipeline.run(_DELETE, [], self._args(ns=namespace, key=key))
 
     def sweep(self, limit: int) -> asyncio.Future[Any]:

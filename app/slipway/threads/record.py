@@ -19,23 +19,33 @@ SORTABLE: Final = ("thread_id", "status", "created_at", "updated_at", "state_upd
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """The stored record of a thread."""
+    """A thread as it was stored at the moment of reading. It does not follow later changes."""
 
     thread_id: str
+    """A UUID, chosen by the client or the web process. Never changes."""
     incarnation: str
     """The creation time in µs. It distinguishes the thread from an earlier one, since deleted, of the same id."""
     created_at: str
+    """`incarnation` as ISO 8601."""
     updated_at: str
+    """When the record or one of the thread's runs changed last, as ISO 8601."""
     state_updated_at: str
+    """When a run or a state write changed `values` last, as ISO 8601. Equals `created_at` before."""
     metadata: dict[str, Any]
+    """What requests and new runs merged into it, and the assistant and the graph of the last run."""
     status: str
+    """`idle`, `busy`, `interrupted` or `error`. Scripts change it when a run is created, starts or ends, and with each
+    state write."""
     config: dict[str, Any]
+    """What the last run had as its config. Empty if the thread never had a run."""
     values: dict[str, Any] | None
-    """None until a run or a state write has stored a state."""
+    """The channels of the latest checkpoint, as JSON. A run that ends and a state write replace it. None before."""
     interrupts: dict[str, Any]
-    """The interrupts of each task, by task id."""
+    """The open interrupts of each task, by task id. Replaced together with `values`; empty if none is open."""
     error: dict[str, Any] | None
+    """The error with which the last run ended, as clients receive it. None if that run did not fail."""
     ttl: dict[str, Any] | None = None
+    """The protocol's object: strategy, minutes and the end of the time. None if it has no time to live."""
 
     @property
     def graph_id(self) -> str | None:
@@ -60,8 +70,6 @@ class Thread:
 
 
 def thread_from(thread_id: str, fields: Fields) -> Thread:
-    """The record of a stored hash."""
-
     def parsed(name: str) -> Any:
         return orjson.loads(fields[name]) if fields.get(name) else None
 

@@ -109,7 +109,7 @@ class ThreadStore:
         return value
 
     async def active_run(self, thread_id: str) -> str | None:
-        """The id of the run that executes on the thread now."""
+        """None if no run executes on the thread now, or if the thread does not exist."""
         return await self._reads.active_run(thread_id)
 
     async def patch(self, thread_id: str, metadata: dict[str, Any], ttl: ThreadTtl | None = None) -> Thread:

@@ -30,8 +30,6 @@ class _AssistantFields(HandlerValue):
 
 
 class AssistantsCreate(_AssistantFields):
-    """An assistant is created."""
-
     OPERATION = "assistants:create"
 
     assistant_id: Id
@@ -41,7 +39,7 @@ class AssistantsCreate(_AssistantFields):
 
 
 class AssistantsRead(HandlerValue):
-    """An assistant is read. It must have the members of `metadata`."""
+    """If `metadata` is not empty, only an assistant whose metadata contains it is found."""
 
     OPERATION = "assistants:read"
     FIXED = frozenset({"assistant_id"})
@@ -66,8 +64,6 @@ class AssistantsUpdate(_AssistantFields):
 
 
 class AssistantsSetVersion(HandlerValue):
-    """A version of an assistant becomes its current version."""
-
     OPERATION = "assistants:update"
     FIXED = frozenset({"assistant_id"})
 
@@ -76,8 +72,6 @@ class AssistantsSetVersion(HandlerValue):
 
 
 class AssistantsDelete(HandlerValue):
-    """An assistant is deleted."""
-
     OPERATION = "assistants:delete"
     FIXED = frozenset({"assistant_id"})
 
@@ -85,8 +79,6 @@ class AssistantsDelete(HandlerValue):
 
 
 class AssistantsSearch(HandlerValue):
-    """Assistants are searched."""
-
     OPERATION = "assistants:search"
 
     graph_id: str | None

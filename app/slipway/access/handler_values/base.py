@@ -81,7 +81,7 @@ class HandlerModel(BaseModel):
 
 
 class HandlerValue(HandlerModel):
-    """The `value` of one operation."""
+    """The base of the values of all operations: how a handler receives and changes them."""
 
     OPERATION: ClassVar[Operation]
     FIXED: ClassVar[frozenset[str]] = frozenset()
@@ -108,7 +108,7 @@ class HandlerValue(HandlerModel):
         return changed
 
     def record_filter(self) -> AccessFilter:
-        """The part of the value that is a filter on the records."""
+        """Conditions that the value sets for the record, in addition to the access filter."""
         return MATCH_ALL
 
     def handler_error(self, problem: str) -> AuthBroken:
@@ -164,7 +164,7 @@ def reserved_in_config(path: str, new: object, old: object) -> list[tuple[str, l
 
 
 def configurable_of(config: JsonObject | None) -> object:
-    """The member `configurable` of a RunnableConfig."""
+    """None if the config has no such member."""
     return (config or {}).get("configurable")
 
 

@@ -55,8 +55,6 @@ _Cron = TypeVar("_Cron", bound=_CronFields)
 
 
 class CronsCreate(_CronFields):
-    """A cron is created."""
-
     OPERATION = "crons:create"
     FIXED = frozenset({"thread_id", "user_id"})
 
@@ -67,8 +65,6 @@ class CronsCreate(_CronFields):
 
 
 class CronsRead(HandlerValue):
-    """A cron is read."""
-
     OPERATION = "crons:read"
     FIXED = frozenset({"cron_id"})
 
@@ -89,8 +85,6 @@ class CronsUpdate(_CronFields):
 
 
 class CronsDelete(HandlerValue):
-    """A cron is deleted."""
-
     OPERATION = "crons:delete"
     FIXED = frozenset({"cron_id"})
 
@@ -98,8 +92,6 @@ class CronsDelete(HandlerValue):
 
 
 class CronsSearch(HandlerValue):
-    """Crons are searched."""
-
     OPERATION = "crons:search"
 
     assistant_id: Id | None

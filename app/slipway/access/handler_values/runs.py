@@ -14,7 +14,7 @@ IfNotExists = Literal["create", "reject"]
 
 
 class RunsCreate(HandlerValue):
-    """A run is created."""
+    """`kwargs` are the run options, `after_seconds` is the delay before the run is due."""
 
     OPERATION = "threads:create_run"
     FIXED = frozenset({"assistant_id", "thread_id", "run_id", "status", "action"})

@@ -24,8 +24,6 @@ class StorePut(HandlerValue):
 
 
 class StoreGet(HandlerValue):
-    """An item is read."""
-
     OPERATION = "store:get"
 
     namespace: Annotated[Namespace, Field(min_length=1)]
@@ -34,8 +32,6 @@ class StoreGet(HandlerValue):
 
 
 class StoreDelete(HandlerValue):
-    """An item is deleted."""
-
     OPERATION = "store:delete"
 
     namespace: Annotated[Namespace, Field(min_length=1)]

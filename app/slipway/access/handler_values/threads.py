@@ -23,8 +23,6 @@ class Ttl(HandlerModel):
 
 
 class ThreadsCreate(HandlerValue):
-    """A thread is created."""
-
     OPERATION = "threads:create"
     STORES = True
 
@@ -47,7 +45,7 @@ class ThreadCopy(ThreadsCreate):
 
 
 class ThreadsRead(HandlerValue):
-    """A thread or one of its runs is read."""
+    """Without `run_id` a thread is read, otherwise one of its runs."""
 
     OPERATION = "threads:read"
     FIXED = frozenset({"thread_id", "run_id"})
@@ -69,8 +67,6 @@ class ThreadsUpdate(HandlerValue):
 
 
 class StateWrite(HandlerValue):
-    """A state is written to a thread."""
-
     OPERATION = "threads:update"
     FIXED = frozenset({"thread_id"})
 
@@ -98,7 +94,7 @@ class RunsCancel(HandlerValue):
 
 
 class RunCancel(RunsCancel):
-    """One run is cancelled."""
+    """Cancels one run, which `metadata` identifies. A handler cannot select other runs."""
 
     thread_id: Id
 
@@ -126,8 +122,6 @@ class ThreadsDelete(HandlerValue):
 
 
 class ThreadsSearch(HandlerValue):
-    """Threads are searched."""
-
     OPERATION = "threads:search"
 
     metadata: Metadata
@@ -149,7 +143,7 @@ class ThreadsCount(ThreadsSearch):
 
 
 class RunsSearch(HandlerValue):
-    """The runs of a thread are listed."""
+    """Searches the runs of one thread: for runs there is no other operation than that of threads."""
 
     OPERATION = "threads:search"
     FIXED = frozenset({"thread_id"})

@@ -67,8 +67,6 @@ class AssistantFilterBody(Body):
 
 
 class AssistantSearchBody(AssistantFilterBody):
-    """Searches a page of assistants."""
-
     limit: Limit = 10
     offset: Offset = 0
     sort_by: Literal["assistant_id", "graph_id", "name", "created_at", "updated_at"] = "created_at"

@@ -51,8 +51,6 @@ CronSort = Literal["cron_id", "assistant_id", "thread_id", "created_at", "update
 
 
 class CronSearchBody(CronFilterBody):
-    """Searches a page of crons."""
-
     limit: Limit = 10
     offset: Offset = 0
     sort_by: CronSort = "created_at"

@@ -39,7 +39,7 @@ class CommandFrame(Body):
 
 
 class StartParams(Body):
-    """`run.start`."""
+    """`run.start`. `config.configurable.checkpoint_id` is the checkpoint from which the run starts."""
 
     assistant_id: str
     input: Any = None
@@ -90,11 +90,10 @@ class RespondParams(Body):
 
     @property
     def answers(self) -> JsonObject:
-        """The answers by interrupt id."""
         return {each.interrupt_id: each.response for each in self.responses}
 
     def run(self, assistant_id: str) -> JsonObject:
-        """The body of the request for the run."""
+        """The body of the request for the run that has these answers. Members that are not sent keep their defaults."""
         command: JsonObject = {"resume": self.answers}
         command |= {name: value for name in ("update", "goto") if (value := getattr(self, name)) is not None}
         return {
@@ -107,7 +106,7 @@ class RespondParams(Body):
 
 
 class TreeParams(Body):
-    """`agent.getTree`."""
+    """`agent.getTree`. Without `run_id`: the subgraphs of all runs of the thread whose logs have not expired."""
 
     run_id: str | None = None
 
@@ -119,6 +118,4 @@ class SubscribeParams(EventsBody):
 
 
 class UnsubscribeParams(Body):
-    """`subscription.unsubscribe`."""
-
     subscription_id: str

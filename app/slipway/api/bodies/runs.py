@@ -13,7 +13,7 @@ from slipway.run_options import RunOptions
 
 
 class RunBody(Body):
-    """A request for a run."""
+    """`feedback_keys` and `stream_resumable` are stored and shown, and have no effect."""
 
     assistant_id: str
     input: Any = None
@@ -55,7 +55,7 @@ class RunBody(Body):
         return reference or None
 
     def options(self, *, temporary: bool) -> RunOptions:
-        """The options with which the graph is called."""
+        """`temporary` says that the thread is created for this run and is deleted with it."""
         return RunOptions(
             input=self.input,
             command=self.command.public() if self.command else None,

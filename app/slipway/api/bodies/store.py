@@ -16,8 +16,6 @@ ItemKey = Annotated[str, Field(min_length=1)]
 
 
 class ItemIdBody(Body):
-    """Identifies one item."""
-
     namespace: list[Label]
     key: ItemKey
 

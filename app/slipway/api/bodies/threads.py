@@ -78,8 +78,6 @@ class ThreadFilterBody(Body):
 
 
 class ThreadSearchBody(ThreadFilterBody):
-    """Searches a page of threads."""
-
     ids: list[Uuid] | None = None
     limit: Limit = 10
     offset: Offset = 0

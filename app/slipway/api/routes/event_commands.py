@@ -20,7 +20,8 @@ from slipway.errors import InvalidRequest
 
 
 async def post(request: Request) -> Response:
-    """Executes one command."""
+    """The response has status 200 also if the command failed, and its body then has the error. A body that is not a
+    command gets 400."""
     services, thread_id = services_of(request), path_id(request, "thread_id")
     await authorize_read(request, thread_id)
     try:

@@ -97,7 +97,6 @@ async def list_all(request: Request) -> Response:
 
 
 async def read(request: Request) -> Response:
-    """One run."""
     select = _selected(request)
     (selection,) = selected([(await _readable(request)).public()], select)
     return JsonResponse(selection)

@@ -22,7 +22,6 @@ from slipway.store.filters import with_access_filter
 
 
 async def put(request: Request) -> Response:
-    """Stores an item."""
     body = await read_body(request, ItemBody)
     request_value = StorePut.model_construct(
         namespace=_non_empty(body.namespace), key=body.key, value=body.value, index=body.index, ttl=body.ttl

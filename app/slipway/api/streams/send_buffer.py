@@ -29,7 +29,7 @@ class SendBuffer:
         """Whether the client disconnected before the server ended the response."""
 
     def put(self, blocks: list[bytes], count: int = 1) -> None:
-        """Adds the blocks of `count` events."""
+        """Adds the blocks of `count` events, unless the response is ending."""
         if not self._finished:
             self._blocks.extend(blocks)
             self._count += count

@@ -35,7 +35,6 @@ class Subscription:
     since: int = 0
 
     def matches(self, event: ProtocolEvent) -> bool:
-        """Whether the subscription receives the event."""
         return event.seq > self.since and self.filter.matches(event)
 
 

@@ -63,7 +63,7 @@ def as_data(value: Any) -> Markup:
 
 
 def pretty(value: Any) -> str:
-    """Indented JSON."""
+    """JSON with an indent of 2. Letters that are not ASCII are not escaped."""
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 

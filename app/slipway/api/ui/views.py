@@ -201,7 +201,6 @@ async def thread(request: Request) -> Response:
 
 @_as_page
 async def run(request: Request) -> Response:
-    """A run and its new events."""
     services = services_of(request)
     found = await run_of_path(request)
     outputs, chats = await _output_info(services, found.graph_id)

@@ -32,7 +32,7 @@ _DELTAS: Final = "counters_since_delta_snapshot"
 
 @dataclass(frozen=True, slots=True)
 class StoredCheckpoint:
-    """A decoded document."""
+    """A decoded document. `parent_id` is empty if the checkpoint has no parent."""
 
     thread_id: str
     namespace: str
@@ -43,7 +43,7 @@ class StoredCheckpoint:
 
 
 class Documents:
-    """Encodes and decodes documents."""
+    """Encodes with `serde`, and decodes what `serde` or the package has encoded."""
 
     def __init__(self, serde: Serde) -> None:
         self._serde, self._foreign = serde, ForeignValues(serde)
