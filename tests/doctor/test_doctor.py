@@ -417,7 +417,7 @@ async def test_a_server_that_evicts_keys_is_reported(stores: Stores, valkey_url:
         text, is_healthy = await report(settings, repair=False)
     finally:
         await stores.pipeline.send("CONFIG", "SET", "maxmemory-policy", "noeviction")
-    assert "store.evicts" in text
+    assert "redis.evicts" in text
     assert "no run and no thread is stuck" in text
     assert not is_healthy
 

@@ -159,7 +159,7 @@ async def test_runs_and_streams_continue_after_valkey_was_killed() -> None:
         assert (await client.get("/ok")).status_code == 200
         unready = await client.get("/readyz")
         assert unready.status_code == 503
-        assert "store.away" in {finding["code"] for finding in unready.json()["findings"]}
+        assert "redis.unavailable" in {finding["code"] for finding in unready.json()["findings"]}
         assert not following.done()
 
         await cluster.start_valkey()

@@ -112,7 +112,7 @@ async def test_a_finding_is_logged_when_it_is_raised_and_when_it_is_cleared(
             await monitor.measure()
     logged = [(line["event"], code) for line in lines for code in line.get("codes", [line.get("code")])]
     assert ("health.finding_raised", "ok") not in logged
-    assert [event for event, code in logged if code == "store.evicts"] == [
+    assert [event for event, code in logged if code == "redis.evicts"] == [
         "health.finding_raised",
         "health.finding_cleared",
     ]
@@ -161,7 +161,7 @@ async def test_a_lost_connection_is_reported_at_once(
         await eventually(is_healthy)
         await server.valkey.kill()
         await eventually(lambda: not served.services.pipeline.connected)
-        assert await levels_by_code(client) == {"store.away": "error"}
+        assert await levels_by_code(client) == {"redis.unavailable": "error"}
         services = {"redis": "down", "workers": "unknown"}
         assert (await client.get("/ok")).json() == {"ok": True, "services": services}
         assert (await client.get("/ok?check_db=1")).status_code == 503
@@ -173,7 +173,7 @@ async def test_an_eviction_policy_is_an_error_finding(
     await server.pipeline.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
 
     async def is_reported() -> bool:
-        return (await levels_by_code(client)).get("store.evicts") == "error"
+        return (await levels_by_code(client)).get("redis.evicts") == "error"
 
     await eventually(is_reported)
     assert (await client.get("/readyz")).status_code == 503

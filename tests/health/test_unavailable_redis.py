@@ -39,7 +39,7 @@ async def test_a_full_server_rejects_new_runs_until_memory_is_free(
     await set_memory_ratio(server, 1.5)
 
     async def is_full() -> bool:
-        return (await levels_by_code(client)).get("store.refuses") == "error"
+        return (await levels_by_code(client)).get("redis.rejects_writes") == "error"
 
     await eventually(is_full)
     assert (await rejected_run(client))["code"] == "overloaded"
@@ -60,7 +60,7 @@ async def test_a_server_that_became_a_replica_rejects_new_runs_until_it_is_promo
     assert "READONLY" in (await rejected_run(client))["detail"]
 
     async def is_reported() -> bool:
-        return (await levels_by_code(client)).get("store.replica") == "error"
+        return (await levels_by_code(client)).get("redis.replica") == "error"
 
     await eventually(is_reported)
     assert "workers.none" not in await levels_by_code(client), "workers cannot send heartbeats to a replica"
@@ -82,7 +82,7 @@ async def test_a_stopped_server_rejects_new_runs_until_it_replies(
 
 
 async def _is_unavailable(client: httpx.AsyncClient) -> bool:
-    return (await levels_by_code(client)).get("store.away") == "error"
+    return (await levels_by_code(client)).get("redis.unavailable") == "error"
 
 
 async def test_a_loading_server_rejects_new_runs_until_its_data_is_loaded(
@@ -97,7 +97,7 @@ async def test_a_loading_server_rejects_new_runs_until_its_data_is_loaded(
     server.valkey.start("--key-load-delay", "500")
 
     async def is_loading() -> bool:
-        return "store.loading" in await levels_by_code(client)
+        return "redis.loading" in await levels_by_code(client)
 
     await eventually(is_loading)
     assert (await rejected_run(client))["code"] == "store.unavailable"

@@ -21,9 +21,9 @@ def test_the_duration_of_the_store_probe_is_in_seconds() -> None:
 
 
 def test_a_health_finding_that_no_longer_holds_is_removed() -> None:
-    metrics, series = HttpMetrics(), 'slipway_findings{code="store.slow",level="warning"} 1.0'
-    assert series in lines(metrics, Health(AT, (Finding("store.slow", Level.WARNING, "check the network"),)))
-    assert not any("store.slow" in line for line in lines(metrics, Health(AT, ())))
+    metrics, series = HttpMetrics(), 'slipway_findings{code="redis.slow",level="warning"} 1.0'
+    assert series in lines(metrics, Health(AT, (Finding("redis.slow", Level.WARNING, "check the network"),)))
+    assert not any("redis.slow" in line for line in lines(metrics, Health(AT, ())))
 
 
 def test_requests_that_match_no_route_are_counted_in_one_series() -> None:

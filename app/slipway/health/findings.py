@@ -16,7 +16,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One result of a health check. `code` is stable, such as `store.evicts`."""
+    """One result of a health check. `code` is stable, such as `redis.evicts`."""
 
     code: str
     level: Level

@@ -41,10 +41,10 @@ SLOW_MS: Final = 250.0
 LATE_S: Final = 60.0
 """Seconds for which a job has been due above which a warning is raised."""
 
-NEWER_LAYOUT: Final = "store.layout"
+NEWER_LAYOUT: Final = "redis.layout"
 """The code of the finding that a later release has upgraded the data: see `slipway.redis.layout`."""
 
-REDIS_UNAVAILABLE: Final = "store.away"
+REDIS_UNAVAILABLE: Final = "redis.unavailable"
 """The code of the finding that Redis does not reply."""
 
 RETRY_AFTER_S: Final = 5
@@ -200,13 +200,12 @@ class HealthMonitor:
         took_ms = round((self._clock.monotonic() - began) * 1000, 3)
         if (error_reply := next((reply for reply in replies if isinstance(reply, BaseException)), None)) is not None:
             if isinstance(error_reply, StoreUnavailable) or reply_error(error_reply) is not None:
-                return Finding(
-                    "store.refuses", Level.ERROR, f"a key cannot be written, read and deleted: {_briefly(error_reply)}"
-                )
+                detail = f"a key cannot be written, read and deleted: {_briefly(error_reply)}"
+                return Finding("redis.rejects_writes", Level.ERROR, detail)
             raise error_reply
         if replies[1] != token.encode():
             detail = "a key was written and read back with another value: another program may use this key prefix"
-            return Finding("store.forgets", Level.ERROR, detail)
+            return Finding("redis.wrong_value", Level.ERROR, detail)
         return took_ms
 
     @staticmethod
@@ -215,7 +214,7 @@ class HealthMonitor:
             return [probe]
         if isinstance(probe, float) and probe > SLOW_MS:
             detail = f"writing, reading and deleting a key takes {probe:.0f} ms: check the server's load and distance"
-            return [Finding("store.slow", Level.WARNING, detail)]
+            return [Finding("redis.slow", Level.WARNING, detail)]
         return []
 
     def _of_server(self, facts: object) -> list[Finding]:

@@ -61,53 +61,53 @@ class ServerInfo:
         if self.version is None or _numbers(self.version) >= OLDEST:
             return []
         detail = f"Redis {self.version} is too old: use Redis 6.2, Valkey 7.2 or later"
-        return [Finding("store.version", Level.ERROR, detail)]
+        return [Finding("redis.version", Level.ERROR, detail)]
 
     def _eviction(self) -> list[Finding]:
         if self.eviction in (None, "noeviction"):
             return []
         lost = "the logs of finished runs" if str(self.eviction).startswith("volatile") else "runs and checkpoints"
         detail = f"Redis evicts {lost} when it is full (maxmemory-policy {self.eviction}): set it to noeviction"
-        return [Finding("store.evicts", Level.ERROR, detail)]
+        return [Finding("redis.evicts", Level.ERROR, detail)]
 
     def _persistence(self) -> list[Finding]:
         if self.loading:
-            return [Finding("store.loading", Level.ERROR, "Redis is loading its data: wait until it has finished")]
+            return [Finding("redis.loading", Level.ERROR, "Redis is loading its data: wait until it has finished")]
         if self.append_only:
             return self._append_only()
         if self.snapshot_ok is False:
             detail = "the last snapshot failed (rdb_last_bgsave_status): free disk or memory on the server, see its log"
-            return [Finding("store.snapshot_failed", Level.ERROR, detail)]
+            return [Finding("redis.snapshot_failed", Level.ERROR, detail)]
         if self.append_only is None:
             return []
         if self.snapshots is False:
             detail = "a restart of Redis loses everything: set appendonly yes"
-            return [Finding("store.volatile", Level.WARNING, detail)]
+            return [Finding("redis.volatile", Level.WARNING, detail)]
         detail = "a crash of Redis loses all writes after its last snapshot: set appendonly yes"
-        return [Finding("store.snapshots_only", Level.WARNING, detail)]
+        return [Finding("redis.snapshots_only", Level.WARNING, detail)]
 
     def _append_only(self) -> list[Finding]:
         findings = []
         if self.append_ok is False:
             detail = "Redis cannot write its append-only file (aof_last_write_status): free disk on the server"
-            findings.append(Finding("store.append_failed", Level.ERROR, detail))
+            findings.append(Finding("redis.append_failed", Level.ERROR, detail))
         if self.rewrite_ok is False:
             detail = (
                 "the append-only file could not be rewritten (aof_last_bgrewrite_status) and keeps growing: free disk"
             )
-            findings.append(Finding("store.rewrite_failed", Level.WARNING, detail))
+            findings.append(Finding("redis.rewrite_failed", Level.WARNING, detail))
         return findings
 
     def _replication(self) -> list[Finding]:
         if self.replica:
             state = "" if self.primary_link is not False else " and has lost its primary"
             detail = f"this Redis is a replica{state}: REDIS_URL must lead to the primary"
-            return [Finding("store.replica", Level.ERROR, detail)]
+            return [Finding("redis.replica", Level.ERROR, detail)]
         if self.replicas and self.lag_s is not None and self.lag_s > LAG_S:
             detail = (
                 f"a replica is {self.lag_s} s and {self.lag_bytes} bytes behind: a failover would lose these writes"
             )
-            return [Finding("store.replica_behind", Level.WARNING, detail)]
+            return [Finding("redis.replica_behind", Level.WARNING, detail)]
         return []
 
     def public(self) -> dict[str, Any]:
@@ -135,9 +135,9 @@ async def read_server_info(pipeline: Pipeline) -> ServerInfo:
         pipeline.send("INFO", repeatable=True),
         *(pipeline.send("CONFIG", "GET", name, repeatable=True) for name in _CONFIG),
     ]
-    info, *options = await asyncio.gather(*replies, return_exceptions=True)
+    info, *parameters = await asyncio.gather(*replies, return_exceptions=True)
     return server_info_from(
-        _lines(_reply_or_none(info)), dict(filter(None, (_option(_reply_or_none(option)) for option in options)))
+        _lines(_reply_or_none(info)), dict(filter(None, (_parameter(_reply_or_none(each)) for each in parameters)))
     )
 
 
@@ -150,7 +150,7 @@ def _reply_or_none(reply: Any) -> Any:
     return reply
 
 
-def _option(reply: Any) -> tuple[str, str] | None:
+def _parameter(reply: Any) -> tuple[str, str] | None:
     return (reply[0].decode(), reply[1].decode()) if reply else None
 
 
@@ -160,7 +160,7 @@ def _lines(info: bytes | str | None) -> dict[str, str]:
 
 
 def server_info_from(info: Mapping[str, str], config: Mapping[str, str]) -> ServerInfo:
-    """Built from the lines of INFO and the options of CONFIG GET. A value that is missing in both is None."""
+    """Built from the lines of INFO and the parameters of CONFIG GET. A value that is missing in both is None."""
     used, not_counted = _as_int(info.get("used_memory")), _as_int(info.get("mem_not_counted_for_evict")) or 0
     lag_s, lag_bytes = _lag(info)
     link = info.get("master_link_status")
