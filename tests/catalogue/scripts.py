@@ -73,7 +73,7 @@ COMPUTED: Final = {
     ("document_remove", "registry"): ("document_registries",),
     ("document_remove", "pointer"): ("document_pointers",),
     ("document_remove", "latest"): ("documents",),
-    ("forget", "name"): _DOCUMENTS,
+    ("delete_document", "name"): _DOCUMENTS,
 }
 """Function (or script, outside its functions) and expression to the kinds of the keys whose names it computes."""
 

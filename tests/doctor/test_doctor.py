@@ -306,7 +306,7 @@ async def test_a_waiting_run_is_abandoned_when_its_thread_has_continued(stores: 
     await stores.settle(await stores.claim_one())
     await doctor(stores, repair=True).check_all()
     now = await stores.reload(run)
-    assert (now.phase, now.reason) == (Phase.COMPLETED, "abandoned: the thread went on without an answer")
+    assert (now.phase, now.reason) == (Phase.COMPLETED, "abandoned: the thread continued without an answer")
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ async def test_a_state_write_without_interrupts_ends_the_wait(stores: Stores) ->
     assert await stores.phase_of(run) is Phase.WAITING_FOR_APPROVAL
     await stores.threads.set_state(run.thread_id, status="idle", values={}, interrupts={})
     ended = await stores.reload(run)
-    assert (ended.phase, ended.reason) == (Phase.COMPLETED, "abandoned: the state was changed from outside")
+    assert (ended.phase, ended.reason) == (Phase.COMPLETED, "abandoned: the state was changed through the API")
     assert await doctor(stores, repair=False).check_all() == []
 
 

@@ -46,7 +46,7 @@ class Assistant:
         return asdict(self)
 
     def public_version(self) -> dict[str, Any]:
-        """This version as clients see it in a list of versions: an assistant without `updated_at`."""
+        """This version as clients receive it in a list of versions: an assistant without `updated_at`."""
         return {name: value for name, value in self.public().items() if name != "updated_at"}
 
 

@@ -58,7 +58,7 @@ def _with_positions(writes: Sequence[tuple[str, Any]], task_id: str, task_path: 
 
 
 def _storable(channel: str, value: Any) -> Any:
-    """An exception that a task raised is stored as the text that clients may see."""
+    """An exception that a task raised is stored as the text that clients may receive."""
     return public_repr(value) if channel == ERROR and is_a(value, BaseException) else value
 
 

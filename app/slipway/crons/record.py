@@ -5,8 +5,8 @@ Exactly one run is created for each due time, however many workers check the sch
 worker first creates the run, then advances the cron to its next due time: two scripts, because a cron and its runs may
 live in different shards. Two facts make a repetition harmless:
 
-- Every worker computes the same id for the run of a due time, and the script that creates it remembers the due time as
-  handled (`redis/lua/lib/due_times.lua`), also when the run is deleted before the cron was advanced.
+- Every worker computes the same id for the run of a due time, and the script that creates the run stores that the due
+  time is handled (`redis/lua/lib/due_times.lua`). This stays stored if the run is deleted before the cron was advanced.
 - The cron is advanced only if it still has the due time that the run was created for.
 
 After downtime one run is created for all missed due times; its metadata has their number (`cron_missed`).

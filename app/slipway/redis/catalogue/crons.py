@@ -111,7 +111,7 @@ KEY_KINDS: Final = (
         ":crons:due",
         RedisType.ZSET,
         Shard.CRONS,
-        meaning="Enabled crons, by their next due time in ms, or by the time of the next try to create its run.",
+        meaning="Enabled crons, by their next due time in ms, or by the time at which it is due again after a problem.",
         lifetime="while they are enabled",
     ),
     KeyKind(

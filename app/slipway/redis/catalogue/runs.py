@@ -127,7 +127,7 @@ _RUN_FIELDS: Final = (
     Field(
         "uncounted_attempts",
         Encoding.INTEGER,
-        ("How many attempts ended without counting: by a drain, or by a crash for which another run is charged."),
+        ("How many attempts ended without counting: by a drain, or by a crash that counts for another run."),
     ),
     Field(
         "worker", Encoding.TEXT, "The process that executes it.", absent="no attempt holds its lease", scripts_only=True
@@ -145,7 +145,7 @@ _RUN_FIELDS: Final = (
     Field(
         "last_group",
         Encoding.INTEGER,
-        "The number of the last group of writes that the current attempt stored.",
+        "The number of the last write group that the current attempt stored.",
         absent="no attempt started",
         scripts_only=True,
     ),
@@ -234,7 +234,7 @@ _RUN_FIELDS: Final = (
     Field(
         "crashed_attempt",
         Encoding.INTEGER,
-        ("The attempt with which a worker died last, so that a worker that was only slow can withdraw the count."),
+        ("The attempt with which a worker died last. If that worker was only slow, the crash is subtracted again."),
         absent="no worker has died since the run was cleared",
         python_writers=("slipway.runs",),
         scripts_only=True,

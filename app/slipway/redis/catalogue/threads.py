@@ -69,7 +69,7 @@ _THREAD_FIELDS: Final = (
     Field(
         "error",
         Encoding.JSON,
-        "The error with which its last run ended, as clients see it.",
+        "The error with which its last run ended, as clients receive it.",
         absent="that run did not fail",
     ),
     Field(

@@ -6,7 +6,7 @@
 -- KEYS: none named; the commands name the keys of one thread.
 -- ARGV: the commands: each is its count of words, then its words.
 -- Reply: 'ok'.
--- Atomic: All commands; no other client sees some of them only.
+-- Atomic: All commands.
 -- Repeatable: No: the commands may count bytes.
 
 execute_commands(1)

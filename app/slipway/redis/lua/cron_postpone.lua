@@ -1,13 +1,13 @@
 --! needs: clock crons keys
 --! repeatable: yes
 --! shard: crons
--- Tries again later to create the run of a due time, because of a problem.
+-- Makes a cron due again later for the same due time, because of a problem.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `cron_id`, `incarnation` (creation time in µs), `due_ms`, `problem` (JSON),
 --   `by_ms`.
 -- Reply: 1; 0 if another process has already set the next due time.
--- Atomic: The problem in the record, and the time of the next try in the index. `next_ms` of the record stays.
+-- Atomic: The problem in the record, and the time at which it is due again in the index. `next_ms` of the record stays.
 -- Repeatable: Yes.
 
 local args = cmsgpack.unpack(ARGV[2])

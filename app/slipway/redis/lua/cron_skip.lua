@@ -1,7 +1,7 @@
 --! needs: crons keys
 --! repeatable: yes
 --! shard: crons
--- Lets a due time pass without a run, because of a problem.
+-- Sets the next due time of a cron without creating the run of the last one, because of a problem.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `cron_id`, `incarnation` (creation time in µs), `due_ms`, `next_ms` (nil: no

@@ -31,7 +31,7 @@ local function has_job(run_id)
   for _, queue in ipairs({'queue', 'suspect_queue', 'later_queue'}) do
     if redis.call('ZSCORE', key(queue), job) then return true end
   end
-  for _, pair in ipairs(groups_of(run_id)) do
+  for _, pair in ipairs(concurrency_groups_of(run_id)) do
     if redis.call('ZSCORE', key('parked_queue', pair[1]), job) then return true end
   end
   return false
@@ -51,7 +51,7 @@ function check.job(job)
   if not fields or fields[1] ~= 'queued' or fields[2] + 1 ~= tonumber(attempt) then
     if record_problem('job_without_run', job) then redis.call('ZREM', args.container, job) end
   elseif args.parked and redis.call('EXISTS', key('queue'), key('suspect_queue')) == 0
-      and not group_at_limit(run_id) then
+      and not concurrency_group_at_limit(run_id) then
     -- with empty queues, no job was moved from the parked ones to take the free slot
     if record_problem('parked_though_there_is_room', job) then
       redis.call('ZREM', args.container, job)
@@ -71,7 +71,7 @@ end
 function check.group_slot(run_id)
   local has_slot = redis.call('SISMEMBER', key('group_runs', args.container), run_id) == 1
   if not has_slot or phase_of(run_id) == 'running' then return end
-  if record_problem('place_of_run_that_is_over', run_id) then free_group_slot(args.container, run_id) end
+  if record_problem('place_of_run_that_is_over', run_id) then free_concurrency_slot(args.container, run_id) end
 end
 
 -- A thread: its active run must be running, the runs in its queue queued, the first of them must have a job, and a busy
@@ -120,15 +120,15 @@ local function check_running(run_id)
   redis.call('ZADD', key('leases'), integer_text(now_ms + args.lease_ms), run_id)
 end
 
--- An idle thread whose run waits for approval must have the status `interrupted`. If it has no interrupts, the run waits
--- for nothing.
+-- An idle thread whose run waits for approval must have the status `interrupted`. If it has no interrupts, nobody
+-- can answer the run.
 local function check_interrupts(run_id, thread, status, interrupts)
   if status == 'interrupted' or status == 'busy' or not record_problem('waiting_run_not_shown', run_id) then return end
   if interrupts and interrupts ~= '{}' then
     redis.call('HSET', thread, 'status', 'interrupted', 'idle_status', 'interrupted')
   else
     redis.call('HDEL', thread, 'waiting_run_id')
-    abandon_waiting_run(run_id, 'the thread asks nothing')
+    abandon_waiting_run(run_id, 'the thread has no open interrupt')
   end
 end
 
@@ -142,7 +142,7 @@ local function check_waiting(run_id, thread_id)
   local newest = redis.call('ZREVRANGE', key('thread_runs', thread_id), 0, 0)[1]
   local superseded = newest and newest ~= run_id and redis.call('HGET', key('run', newest), 'attempt') ~= '0'
   if fields[2] or superseded then
-    abandon_waiting_run(run_id, 'the thread went on without an answer')
+    abandon_waiting_run(run_id, 'the thread continued without an answer')
     return
   end
   redis.call('HSET', thread, 'waiting_run_id', run_id, 'idle_status', 'interrupted')

@@ -17,7 +17,7 @@ if KEYS[2] then
 end
 local removed, freed = 0, 0
 
-local function forget(name)
+local function delete_document(name)
   local document = redis.call('JSON.GET', name)
   if document then freed = freed + #document end
   redis.call('UNLINK', name)
@@ -28,16 +28,16 @@ for _ = 1, tonumber(ARGV[6]) do
   local registry = registries .. ARGV[at]
   for _, name in ipairs(redis.call('ZRANGE', registry, 0, -1)) do
     if string.sub(name, 1, #writes) == writes then
-      forget(name)
+      delete_document(name)
       redis.call('ZREM', registry, name)
     end
   end
-  forget(checkpoints .. ARGV[at])
+  delete_document(checkpoints .. ARGV[at])
   removed = removed + 1
   at = at + 1
 end
 local others = tonumber(ARGV[at])
-for i = at + 1, at + others do forget(ARGV[i]) end
+for i = at + 1, at + others do delete_document(ARGV[i]) end
 for i = at + 1 + others, #ARGV, 2 do
   local pointer = pointers .. ARGV[i]
   local latest = redis.call('GET', pointer)

@@ -1,7 +1,7 @@
 --! needs: clock keys
 --! repeatable: yes
 --! shard: processes
--- Gives a duty to a worker if no other live worker holds it, or lets the holder keep it.
+-- Assigns a duty to a worker if no other live worker holds it. The holder itself renews it.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `duty`, `worker`, `for_ms`.

@@ -19,7 +19,7 @@ if args.grace then in_grace_period(args.grace) end
 for _, pair in ipairs(args.attempts) do -- run, attempt, creation time of the run
   local owned = owned_run(pair[1], pair[2], pair[3])
   if not owned then
-    withdraw_suspicion(pair[1], pair[2], pair[3])
+    uncount_crash(pair[1], pair[2], pair[3])
     instructions[#instructions + 1] = {pair[1], 'lost'}
   else
     redis.call('ZADD', key('leases'), 'XX', integer_text(now_ms + args.lease_ms), pair[1])

@@ -1,19 +1,19 @@
 --! needs: events fencing keys redis_commands
 --! repeatable: yes
 --! shard: thread
--- Applies one group of writes of an attempt: commands and events.
+-- Applies one write group of an attempt: commands and events.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; run; attempt; creation time of the run in µs; number of the group; count of events; name and
---   frame of each; then the commands: each is its count of words, then its words.
--- Reply: {'ok', cancel action or ''}; {'fenced'}; {'early'} if a group before this one is missing.
--- Atomic: The commands, the events with their notification, and the number of the group.
--- Repeatable: Yes: a group whose number is not the next one changes nothing.
+-- ARGV: the key prefix; run; attempt; creation time of the run in µs; number of the write group; count of events; name
+--   and frame of each; then the commands: each is its count of words, then its words.
+-- Reply: {'ok', cancel action or ''}; {'fenced'}; {'early'} if a write group before this one is missing.
+-- Atomic: The commands, the events with their notification, and the number of the write group.
+-- Repeatable: Yes: a write group whose number is not the next one changes nothing.
 
 local run_id, attempt, seq, count = ARGV[2], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6])
 local owned = owned_run(run_id, attempt, ARGV[4])
 if not owned then return {'fenced'} end
-local new = is_next_group(owned, seq)
+local new = is_next_write_group(owned, seq)
 if new == nil then return {'early'} end
 if new then
   local entries = {}

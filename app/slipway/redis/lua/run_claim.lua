@@ -2,8 +2,8 @@
 --! repeatable: no
 --! shard: thread
 -- Gives a worker due runs, each with a lease. A job is removed if its run was deleted, ended, or must wait for another
--- run of its thread, which queues it again. A job of a group without a free slot is parked until a run of the group
--- ends. A crash suspect that several workers died with is claimed without other suspects.
+-- run of its thread, which queues it again. A job of a concurrency group without a free slot is parked until a run of
+-- the group ends. A crash suspect that several workers died with is claimed without other suspects.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `worker`, `limit`, `suspects` (most crash suspects to claim), `lease_ms`,
@@ -25,8 +25,8 @@ for i = 1, #due, 2 do
 end
 
 -- A job that does not start offers its free slots to the next parked jobs.
-local function offer_group_slots(run_id)
-  for _, pair in ipairs(groups_of(run_id)) do
+local function offer_concurrency_slots(run_id)
+  for _, pair in ipairs(concurrency_groups_of(run_id)) do
     if redis.call('SCARD', key('group_runs', pair[1])) < pair[2] then requeue_parked_job(pair[1]) end
   end
 end
@@ -37,14 +37,14 @@ local function claim(job, score)
   local fields = redis.call('HMGET', run, 'phase', 'thread_id', 'announce_attempt', 'continues')
   if fields[1] ~= 'queued' or redis.call('HGET', key('thread', fields[2]), 'active_run_id')
       or redis.call('ZRANGE', key('thread_queue', fields[2]), 0, 0)[1] ~= run_id then
-    offer_group_slots(run_id)
+    offer_concurrency_slots(run_id)
     return false
   end
-  local full = group_at_limit(run_id)
+  local full = concurrency_group_at_limit(run_id)
   if full then
     redis.call('ZADD', key('parked_queue', full), score, job)
     redis.call('HSET', run, 'reason', 'limit of ' .. full)
-    offer_group_slots(run_id)
+    offer_concurrency_slots(run_id)
     return false
   end
   local continued = complete_waiting_run(fields[2], run_id, fields[4] == '1')

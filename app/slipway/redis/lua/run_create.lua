@@ -119,7 +119,7 @@ if continued then inherit_chain(continued, args.run_id) end
 append_events(args.run_id, {metadata_event(args.run_id, 1)})
 
 local first = not active and redis.call('ZRANGE', key('thread_queue', args.thread_id), 0, 0)[1] == args.run_id
-if first and args.inline_worker and args.after_ms == 0 and not group_at_limit(args.run_id) then
+if first and args.inline_worker and args.after_ms == 0 and not concurrency_group_at_limit(args.run_id) then
   acquire_lease(args.run_id, args.thread_id, args.inline_worker, args.lease_ms)
   redis.call('HSET', run, 'inline_request', args.inline_request)
 elseif first then

@@ -12,7 +12,7 @@
 
 local args = cmsgpack.unpack(ARGV[2])
 local owned = owned_run(args.run_id, args.attempt, args.incarnation)
-local new = owned and is_next_group(owned, args.seq)
+local new = owned and is_next_write_group(owned, args.seq)
 if new == nil then return {'fenced'} end
 if new then execute_commands(3) end
 redis.call('HSET', key('run', args.run_id), 'usage', args.usage, 'last_group', args.seq)

@@ -19,7 +19,7 @@ if not owned then
 end
 if owned.cancel and args.phase ~= 'cancelled' then return {'cancel', owned.cancel} end
 
-local new = is_next_group(owned, args.seq)
+local new = is_next_write_group(owned, args.seq)
 if new == nil then return {'fenced'} end
 if new then execute_commands(3) end
 local entries = args.entries

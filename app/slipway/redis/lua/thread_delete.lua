@@ -1,7 +1,8 @@
 --! needs: cancel_causes clock concurrency_groups deliveries events keys leases phases thread_deletion worker_messages
 --! repeatable: no
 --! shard: thread
--- Deletes a thread with its runs. A running attempt is fenced, and its worker is told to stop.
+-- Deletes a thread with its runs. A running attempt is fenced, and its worker receives a message to stop
+-- it.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `thread_id`, `incarnation` (creation time in µs that the thread must have,

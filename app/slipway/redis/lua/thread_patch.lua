@@ -29,7 +29,7 @@ if args.state then
     if waiting and args.state ~= 'interrupted' then
       redis.call('HDEL', thread, 'waiting_run_id')
       if redis.call('HGET', key('run', waiting), 'phase') == 'waiting_for_approval' then
-        abandon_waiting_run(waiting, 'the state was changed from outside')
+        abandon_waiting_run(waiting, 'the state was changed through the API')
       end
     end
   end

@@ -8,7 +8,7 @@ local function detach_retained_runs(thread_id)
     local run = key('run', run_id)
     local fields = redis.call('HMGET', run, 'retain_s', 'phase')
     if fields[1] then
-      if fields[2] == 'waiting_for_approval' then abandon_waiting_run(run_id, 'its thread went with it') end
+      if fields[2] == 'waiting_for_approval' then abandon_waiting_run(run_id, 'its thread was deleted') end
       redis.call('EXPIRE', run, fields[1])
       redis.call('ZREM', key('thread_runs', thread_id), run_id)
     end

@@ -2,20 +2,20 @@
 -- Concurrency groups: at most `limit` runs of a group execute at once. Jobs over the limit are parked until a slot is
 -- free.
 
--- The groups of a run that have a limit: {{name, limit}, ...}.
-local function groups_of(run_id)
+-- The concurrency groups of a run that have a limit: {{name, limit}, ...}.
+local function concurrency_groups_of(run_id)
   local stored = redis.call('HGET', key('run', run_id), 'groups')
   return stored and cjson.decode(stored) or {}
 end
 
--- The first group of the run that has no free slot, or nil.
-local function group_at_limit(run_id)
-  for _, pair in ipairs(groups_of(run_id)) do
+-- The first concurrency group of the run that has no free slot, or nil.
+local function concurrency_group_at_limit(run_id)
+  for _, pair in ipairs(concurrency_groups_of(run_id)) do
     if redis.call('SCARD', key('group_runs', pair[1])) >= pair[2] then return pair[1] end
   end
 end
 
--- Moves the first parked job of a group back to the queue, where it tries again to get a slot.
+-- Moves the first parked job of a concurrency group back to the queue, where the next claim may give it a slot.
 local function requeue_parked_job(group)
   local parked = redis.call('ZPOPMIN', key('parked_queue', group))
   if #parked > 0 then
@@ -24,12 +24,12 @@ local function requeue_parked_job(group)
   end
 end
 
-local function free_group_slot(group, run_id)
+local function free_concurrency_slot(group, run_id)
   if redis.call('SREM', key('group_runs', group), run_id) == 1 then requeue_parked_job(group) end
 end
 
-local function free_group_slots(run_id)
-  for _, pair in ipairs(groups_of(run_id)) do free_group_slot(pair[1], run_id) end
+local function free_concurrency_slots(run_id)
+  for _, pair in ipairs(concurrency_groups_of(run_id)) do free_concurrency_slot(pair[1], run_id) end
 end
 
 -- Removes the job of the run's next attempt from whichever queue has it. If the job was due, it may have been offered
@@ -40,7 +40,7 @@ local function delete_job(run_id)
   local job = job_name(run_id, attempt + 1)
   local was_due = redis.call('ZREM', key('queue'), job) + redis.call('ZREM', key('suspect_queue'), job) > 0
   redis.call('ZREM', key('later_queue'), job)
-  for _, pair in ipairs(groups_of(run_id)) do
+  for _, pair in ipairs(concurrency_groups_of(run_id)) do
     redis.call('ZREM', key('parked_queue', pair[1]), job)
     if was_due then requeue_parked_job(pair[1]) end
   end

@@ -15,7 +15,7 @@ end
 
 -- Creates the delivery if the run has a webhook. The delivery is a copy of the run record with what the webhook
 -- receives, because run and thread may be deleted before the call: `values` and `interrupts` (none for a temporary
--- thread), the final status, and the error as clients see it if that is not the record's.
+-- thread), the final status, and the error as clients receive it if that is not the record's.
 local function create_delivery(run_id, thread_id, status, values, interrupts, shown_error)
   local run = key('run', run_id)
   if redis.call('HGET', run, 'webhook') ~= 'pending' then return end

@@ -1,6 +1,6 @@
 --! needs: clock keys
--- The due times of crons, as threads see them. A cron and the runs that it creates may live in different shards, so no
--- script can create a run and advance its cron. Instead the shard of the run remembers, for each cron, the last due time
+-- The due times of crons that are handled. A cron and the runs that it creates may live in different shards, so no
+-- script can create a run and advance its cron. Instead the shard of the run stores, for each cron, the last due time
 -- that was handled there. Due times of a cron only move forward, so this one is enough to recognise a repetition, also
 -- after the run was deleted.
 
@@ -17,7 +17,7 @@ local function handled_reply(due_time)
   return newer == 0 and fields[3] and {'due_time_handled', fields[3]} or {'due_time_handled'}
 end
 
--- Remembers a due time as handled. `next_ms` is the cron's next due time, or '' for none, as the process decided that
+-- Stores that a due time is handled. `next_ms` is the cron's next due time, or '' for none, as the process decided that
 -- created the run; nil if no run was created because the due time was revoked.
 local function set_handled(due_time, next_ms)
   local handled = key('handled_due_time', due_time.cron_id)

@@ -1,9 +1,9 @@
 --! needs: keys
--- Fencing: whether an attempt may still write, and which of its groups of writes is the next.
+-- Fencing: whether an attempt may still write, and which of its write groups is the next.
 
--- Returns the run's last group number, cancel action and thread if this attempt owns the run, else nil. `incarnation`
--- (creation time in µs) must match as well: after a run was deleted, a new run can have the same id and the same
--- attempt number.
+-- Returns the number of the run's last write group, its cancel action and its thread if this attempt owns the run, else
+-- nil. `incarnation` (creation time in µs) must match as well: after a run was deleted, a new run can have the same id
+-- and the same attempt number.
 local function owned_run(run_id, attempt, incarnation)
   local fields = redis.call('HMGET', key('run', run_id), 'attempt', 'phase', 'last_group', 'cancel_action', 'thread_id',
     'created_us')
@@ -11,10 +11,10 @@ local function owned_run(run_id, attempt, incarnation)
   return {seq = tonumber(fields[3]), cancel = fields[4], thread_id = fields[5]}
 end
 
--- Returns true for the next group, false for a repetition, nil if a group before it is missing. A group is missing if
--- Redis rejected it and it will be sent again, or if Redis lost it: a restart or a failover can lose acknowledged
--- writes. In the second case the attempt must stop, because its log would have a gap.
-local function is_next_group(owned, number)
+-- Returns true for the next write group, false for a repetition, nil if a write group before it is missing. One is
+-- missing if Redis rejected it and it will be sent again, or if Redis lost it: a restart or a failover can lose
+-- acknowledged writes. In the second case the attempt must stop, because its log would have a gap.
+local function is_next_write_group(owned, number)
   if number <= owned.seq then return false end
   if number == owned.seq + 1 then return true end
   return nil

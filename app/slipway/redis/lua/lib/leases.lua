@@ -11,7 +11,7 @@ local function acquire_lease(run_id, thread_id, worker, lease_ms)
   -- `no_checkpoints`: the thread has no checkpoints, so the worker does not read the newest one
   redis.call('HSET', run, 'no_checkpoints', 1 - redis.call('EXISTS', key('checkpoints', thread_id)))
   redis.call('HSETNX', run, 'started_us', integer_text(now_us))
-  for _, pair in ipairs(groups_of(run_id)) do redis.call('SADD', key('group_runs', pair[1]), run_id) end
+  for _, pair in ipairs(concurrency_groups_of(run_id)) do redis.call('SADD', key('group_runs', pair[1]), run_id) end
   if redis.call('HEXISTS', run, 'crashes') == 1 then redis.call('SADD', key('running_suspects'), run_id) end
   redis.call('ZADD', key('leases'), integer_text(now_ms + lease_ms), run_id)
   redis.call('ZREM', key('thread_queue', thread_id), run_id)
@@ -25,5 +25,5 @@ local function release_lease(run_id)
   redis.call('ZREM', key('leases'), run_id)
   redis.call('SREM', key('running_suspects'), run_id)
   redis.call('HDEL', key('run', run_id), 'worker', 'inline_request')
-  free_group_slots(run_id)
+  free_concurrency_slots(run_id)
 end

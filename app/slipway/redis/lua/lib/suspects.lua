@@ -1,8 +1,8 @@
 --! needs: keys
 -- Crash suspects: runs that were executing when their worker died.
 
--- Counts one crash less, because the worker of this attempt turned out to be alive.
-local function withdraw_suspicion(run_id, attempt, incarnation)
+-- Subtracts the crash of this attempt, because its worker is alive: its heartbeats were only late.
+local function uncount_crash(run_id, attempt, incarnation)
   local run = key('run', run_id)
   local fields = redis.call('HMGET', run, 'crashed_attempt', 'created_us')
   if fields[1] ~= tostring(attempt) or fields[2] ~= incarnation then return end

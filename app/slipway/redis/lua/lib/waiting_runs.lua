@@ -16,6 +16,6 @@ local function complete_waiting_run(thread_id, next_run, answered)
   local run = key('run', waiting)
   if redis.call('HGET', run, 'phase') ~= 'waiting_for_approval' then return nil end
   redis.call('HSET', run, 'phase', 'completed', 'resumed_by', next_run, 'updated_us', integer_text(now_us),
-    'reason', answered and 'answered' or 'abandoned: the thread went on without an answer')
+    'reason', answered and 'answered' or 'abandoned: the thread continued without an answer')
   return answered and waiting or nil
 end
