@@ -38,7 +38,7 @@ pytestmark = [
 @pytest.fixture
 async def supervisor(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Supervisor]:
     """A supervisor with a fork server. The timeout is long, because the imports are slow on a loaded machine."""
-    monkeypatch.setattr(fork_client, "REPLY_TIMEOUT_S", 50)
+    monkeypatch.setattr(fork_client, "PID_TIMEOUT_S", 50)
     supervisor = Supervisor()
     await supervisor.start_fork_server()
     yield supervisor
@@ -192,16 +192,16 @@ async def test_a_worker_is_restarted_when_it_is_killed_with_the_fork_server(
     assert not has_exited(supervisor.pid("worker"))
 
 
-async def test_without_a_reply_of_the_fork_server_the_child_is_executed(
+async def test_without_a_pid_from_the_fork_server_the_child_is_executed(
     supervisor: Supervisor, worker: ChildSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
-    monkeypatch.setattr(fork_client, "REPLY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(fork_client, "PID_TIMEOUT_S", 0.1)
     fork_server, earlier = supervisor.pid(FORK_SERVER), zombies()  # other tests of this process may have left zombies
     os.kill(fork_server, signal.SIGSTOP)
     with capture_logs() as lines:
         await supervisor.start_child(worker)
     assert start_methods(lines) == ["executed"]
-    monkeypatch.setattr(fork_client, "REPLY_TIMEOUT_S", 50)
+    monkeypatch.setattr(fork_client, "PID_TIMEOUT_S", 50)
     os.kill(fork_server, signal.SIGCONT)
     await supervisor.start_child(ChildSpec("next", worker.command, worker.arguments, worker.env))
     expected = {supervisor.pid("worker"), supervisor.pid("next")}

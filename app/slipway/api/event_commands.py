@@ -1,7 +1,7 @@
 """Commands of the event protocol: start a run, answer interrupts, and read the status of a run and its subgraphs.
 
-Clients send them as HTTP requests and over WebSockets. The reply to a command that fails is an error with HTTP status
-200. Only failures of the server itself and missing permissions are HTTP errors.
+Clients send them as HTTP requests and over WebSockets. The response to a command that fails is an error with HTTP
+status 200. Only failures of the server itself and missing permissions are HTTP errors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from slipway.api.bodies.events import CommandFrame, RespondParams, StartParams, 
 from slipway.api.bodies.runs import RunBody
 from slipway.api.request_parsing import checked_uuid, validated
 from slipway.api.run_submission import run_request_from_body
-from slipway.api.streams.command_replies import CommandError, error_reply, success_reply
+from slipway.api.streams.command_responses import CommandError, command_error_response, command_response
 from slipway.errors import (
     AccessRefused,
     AuthBroken,
@@ -70,21 +70,21 @@ class CommandContext:
 
 
 async def execute_command(context: CommandContext, command: CommandFrame) -> dict[str, Any]:
-    """Executes a command and returns the reply. Raises `Unavailable`, `AccessRefused` and `AuthBroken`."""
+    """Executes a command and returns the response. Raises `Unavailable`, `AccessRefused` and `AuthBroken`."""
     perform = _METHODS.get(command.method)
     if perform is None:
-        return error_reply(
+        return command_error_response(
             command.id, "unknown_command", f"{command.method!r} is not one of {', '.join(sorted(_METHODS))}"
         )
     try:
         before = await context.services.protocol_log.applied_through(context.thread_id)
-        return success_reply(command.id, await perform(context, command.params), before)
+        return command_response(command.id, await perform(context, command.params), before)
     except CommandError as error:
-        return error_reply(command.id, error.code, str(error))
+        return command_error_response(command.id, error.code, str(error))
     except (Unavailable, AccessRefused, AuthBroken):
         raise
     except SlipwayError as error:
-        return error_reply(command.id, _protocol_error_code(error), str(error))
+        return command_error_response(command.id, _protocol_error_code(error), str(error))
 
 
 def params_of(model: type[Params], params: dict[str, Any]) -> Params:

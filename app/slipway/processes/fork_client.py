@@ -23,7 +23,7 @@ from slipway.processes.fork_server import CHILD_ACCEPTED, ForkRequest
 
 log = structlog.get_logger(__name__)
 
-REPLY_TIMEOUT_S: Final = 10.0
+PID_TIMEOUT_S: Final = 10.0
 """Seconds. A fork server that has just started imports modules for one or two seconds."""
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -90,7 +90,7 @@ class ForkClient:
         self, request: ForkRequest, descriptors: Sequence[int], server_exit: ServerExit
     ) -> ForkedProcess | None:
         """Forks a child. None if the fork server did not fork one, because it exited (`server_exit` waits for that), or
-        did not reply within `REPLY_TIMEOUT_S`."""
+        sent no pid within `PID_TIMEOUT_S`."""
         async with self._request_lock:
             parent_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             parent_end.setblocking(False)
@@ -114,7 +114,7 @@ async def _receive_pid(parent_end: socket.socket, server_exit: ServerExit) -> by
     loop.add_reader(parent_end, readable.set)
     receiving, exiting = asyncio.create_task(readable.wait()), asyncio.create_task(server_exit())
     try:
-        await asyncio.wait((receiving, exiting), timeout=REPLY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((receiving, exiting), timeout=PID_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
         with suppress(BlockingIOError):
             return parent_end.recv(32)
         return b""

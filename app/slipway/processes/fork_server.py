@@ -35,7 +35,7 @@ from slipway.processes.exec_bound_to_parent import PR_SET_PDEATHSIG
 
 MOST_DESCRIPTORS: Final = 8
 CHILD_ACCEPTED: Final = b"go"
-"""The supervisor's reply to a child that has sent its pid. A child that does not receive it exits."""
+"""What the supervisor sends to a child that has sent its pid. A child that does not receive it exits."""
 
 _MAX_REQUEST_BYTES: Final = 1 << 20
 _ADOPTED_WITHIN_S: Final = 10.0
@@ -93,17 +93,17 @@ def serve_fork_requests(control: socket.socket) -> ForkRequest:
             os.close(descriptor)
 
 
-def _is_withdrawn(reply: int) -> bool:
+def _is_withdrawn(pid_socket: int) -> bool:
     """Whether the supervisor has closed its end of the request's socket, because it has waited too long. If a child
     were forked then, it would become a child of the supervisor, which would never wait for it."""
     poll = select.poll()
-    poll.register(reply, select.POLLIN)
+    poll.register(pid_socket, select.POLLIN)
     return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
 def _fork_twice() -> bool:
     """Returns True in the child and False in the fork server. If no process can be created, the request's socket is
-    closed without a reply."""
+    closed and no pid is sent."""
     try:
         intermediate = os.fork()
     except OSError:
@@ -124,8 +124,8 @@ def _set_up_child(request: ForkRequest, received_descriptors: list[int], libc: c
 
     os.setsid()
     _set_parent_death_signal(request.parent, request.orphan_signal, libc)
-    reply, *descriptors = _move_descriptors(received_descriptors, above=max(request.descriptors, default=2))
-    _send_pid(reply)
+    pid_socket, *descriptors = _move_descriptors(received_descriptors, above=max(request.descriptors, default=2))
+    _send_pid(pid_socket)
     for descriptor, number in zip(descriptors, request.descriptors, strict=True):
         os.dup2(descriptor, number, inheritable=False)
         os.close(descriptor)
@@ -159,9 +159,9 @@ def _move_descriptors(descriptors: list[int], above: int) -> list[int]:
     return moved
 
 
-def _send_pid(reply: int) -> None:
+def _send_pid(pid_socket: int) -> None:
     """Sends the pid to the supervisor. Returns if the supervisor accepts the child; exits if it does not."""
-    with socket.socket(fileno=reply) as supervisor, suppress(OSError):
+    with socket.socket(fileno=pid_socket) as supervisor, suppress(OSError):
         supervisor.send(str(os.getpid()).encode())
         if supervisor.recv(len(CHILD_ACCEPTED)) == CHILD_ACCEPTED:
             return

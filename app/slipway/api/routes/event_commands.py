@@ -14,7 +14,7 @@ from slipway.api.idempotent_ids import idempotent_id
 from slipway.api.request_parsing import parsed, path_id, validated
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of
-from slipway.api.streams.command_replies import error_reply
+from slipway.api.streams.command_responses import command_error_response
 from slipway.api.streams.event_access import COMMAND_ACCESS, authorize_read
 from slipway.errors import InvalidRequest
 
@@ -27,7 +27,7 @@ async def post(request: Request) -> Response:
     try:
         command = validated(CommandFrame, parsed(await request.body()))
     except InvalidRequest as error:
-        return JsonResponse(error_reply(None, "invalid_argument", str(error)) | {"detail": str(error)}, 400)
+        return JsonResponse(command_error_response(None, "invalid_argument", str(error)) | {"detail": str(error)}, 400)
     context = CommandContext(request, services, thread_id, await idempotent_id(request))
     return JsonResponse(await execute_command(context, command))
 

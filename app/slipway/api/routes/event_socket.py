@@ -1,4 +1,4 @@
-"""The event protocol over a WebSocket: the client sends commands, the server sends replies and the events of
+"""The event protocol over a WebSocket: the client sends commands, the server sends responses and the events of
 subscriptions.
 
 Nothing is buffered for a client: the thread is read as fast as the client reads.
@@ -23,7 +23,7 @@ from slipway.api.request_parsing import checked_uuid, parsed, validated
 from slipway.api.responses import status_of
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import Check
-from slipway.api.streams.command_replies import CommandError, error_reply, success_reply
+from slipway.api.streams.command_responses import CommandError, command_error_response, command_response
 from slipway.api.streams.event_access import COMMAND_ACCESS, authorize_read
 from slipway.api.streams.socket_subscriptions import SocketSubscriptions, Subscription
 from slipway.api.websocket_close import CLOSED_BY_STATUS, close_reason
@@ -77,7 +77,7 @@ class SocketSession:
         )
 
     async def run(self) -> None:
-        """Executes the commands in order and replies to each. Raises `WebSocketDisconnect`."""
+        """Executes the commands in order and sends a response to each. Raises `WebSocketDisconnect`."""
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
@@ -123,29 +123,29 @@ class SocketSession:
         await self._websocket.send({"type": "websocket.send", "text": message.decode()})
 
     async def _execute_message(self, raw: bytes) -> None:
-        """Executes one command and sends its reply."""
+        """Executes one command and sends its response."""
         try:
             command = validated(CommandFrame, parsed(raw))
         except InvalidRequest as error:
-            return await self._subscriptions.send(dumps(error_reply(None, "invalid_argument", str(error))))
+            return await self._subscriptions.send(dumps(command_error_response(None, "invalid_argument", str(error))))
         try:
             if not await self._is_still_authorized():
                 return None
             if command.method in ("subscription.subscribe", "subscription.reconnect"):
                 return await self._subscribe(command)
-            reply = await self._execute(command)
+            response = await self._execute(command)
         except CommandError as error:
-            reply = error_reply(command.id, error.code, str(error))
+            response = command_error_response(command.id, error.code, str(error))
         except AccessRefused as error:
-            reply = error_reply(command.id, "permission_denied", str(error))
+            response = command_error_response(command.id, "permission_denied", str(error))
         except AuthBroken:
             log.exception("auth.failed", path=self._websocket.url.path)
-            reply = error_reply(
+            response = command_error_response(
                 command.id, "unknown_error", "The auth file failed, so the operation could not be authorized."
             )
         except Unavailable as error:
-            reply = error_reply(command.id, "unknown_error", str(error))
-        return await self._subscriptions.send(dumps(reply))
+            response = command_error_response(command.id, "unknown_error", str(error))
+        return await self._subscriptions.send(dumps(response))
 
     async def _execute(self, command: CommandFrame) -> dict[str, Any]:
         if command.method == "subscription.unsubscribe":
@@ -154,7 +154,7 @@ class SocketSession:
         return await execute_command(context, command)
 
     async def _subscribe(self, command: CommandFrame) -> None:
-        """Replays events, sends the reply and adds the subscription, in this order (see `socket_subscriptions`)."""
+        """Replays events, sends the response and adds the subscription, in this order (see `socket_subscriptions`)."""
         params = params_of(SubscribeParams, command.params)
         try:
             event_filter = params.filter
@@ -169,22 +169,23 @@ class SocketSession:
             raise CommandError("invalid_argument", f"a socket has at most {MAX_SUBSCRIPTIONS} subscriptions")
         through = await self._services.protocol_log.applied_through(self._thread_id)
 
-        def reply(replayed: int) -> bytes:
+        def response(replayed: int) -> bytes:
             return dumps(
-                success_reply(command.id, {"subscription_id": subscription_id, "replayed_events": replayed}, through)
+                command_response(command.id, {"subscription_id": subscription_id, "replayed_events": replayed}, through)
             )
 
-        return await self._subscriptions.subscribe(subscription_id, Subscription(event_filter, params.since), reply)
+        return await self._subscriptions.subscribe(subscription_id, Subscription(event_filter, params.since), response)
 
     async def _resume_gap(self, command: CommandFrame, params: SubscribeParams) -> dict[str, Any] | None:
-        """The error reply if the events after `since` have expired."""
+        """The error response if the events after `since` have expired."""
         if "since" not in params.model_fields_set:
             raise CommandError("invalid_argument", "since: required for subscription.reconnect")
         oldest = await self._services.protocol_log.oldest(self._thread_id)
         if max(params.since, base_number(1)) + 1 >= oldest:  # the events of the first run have the lowest numbers
             return None
         message = f"The events after {params.since} have expired. The first available event is {oldest}."
-        return error_reply(command.id, "resume_gap", message) | {"since": params.since, "min_available_seq": oldest}
+        details = {"since": params.since, "min_available_seq": oldest}
+        return command_error_response(command.id, "resume_gap", message) | details
 
     async def _unsubscribe(self, command: CommandFrame) -> dict[str, Any]:
         params = params_of(UnsubscribeParams, command.params)
@@ -193,7 +194,7 @@ class SocketSession:
                 "no_such_subscription", f"{params.subscription_id!r} is not a subscription of this socket"
             )
         await self._subscriptions.unsubscribe(params.subscription_id)
-        return success_reply(command.id, {}, await self._services.protocol_log.applied_through(self._thread_id))
+        return command_response(command.id, {}, await self._services.protocol_log.applied_through(self._thread_id))
 
     async def _close_after_error(self, error: Exception) -> None:
         """Closes the socket, because following the thread failed. Does nothing if the client has disconnected."""

@@ -20,7 +20,7 @@ from slipway.api.endpoints import Endpoint
 from slipway.api.request_parsing import path_id, read_body
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import recheck, watch_thread
-from slipway.api.streams.command_replies import error_reply
+from slipway.api.streams.command_responses import command_error_response
 from slipway.api.streams.event_access import READ_ACCESS, authorize_read
 from slipway.api.streams.event_streams import Blocks, stream_response
 from slipway.errors import AccessRefused, NotFound, SlipwayError
@@ -61,7 +61,7 @@ async def stream(request: Request) -> ASGIApp:
 def _final_event(error: SlipwayError) -> bytes:
     """The last event of a stream that the client must not resume, as the protocol defines it."""
     code = "permission_denied" if isinstance(error, AccessRefused) else "no_such_run"
-    return encode_block("error", dumps(error_reply(None, code, str(error))))
+    return encode_block("error", dumps(command_error_response(None, code, str(error))))
 
 
 ENDPOINTS: Final = (

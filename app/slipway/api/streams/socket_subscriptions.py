@@ -4,11 +4,11 @@ One follower reads the events of the thread. It compares each event with every s
 several subscriptions match. `_cursor` is the number of the last event that it read. A new subscription first replays
 the events up to the cursor, then the follower sends it new events. Everything is sent under one lock, so
 
-- the replay of a subscription is the `replayed_events` messages directly before its reply, and
+- the replay of a subscription is the `replayed_events` messages directly before its response, and
 - all other events are sent once, in the order of their numbers.
 
-The reply is sent after the replay because `@langchain/langgraph-sdk` stops reading a subscription when the run ends,
-unless the subscription has unread events when the reply arrives.
+The response is sent after the replay because `@langchain/langgraph-sdk` stops reading a subscription when the run ends,
+unless the subscription has unread events when the response arrives.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class SocketSubscriptions:
 
     @asynccontextmanager
     async def command(self) -> AsyncIterator[None]:
-        """The block executes a command and sends its reply. Inside it, the first event of a run is not sent, so the
-        events of a run follow the reply to the command that started it."""
+        """The block executes a command and sends its response. Inside it, the first event of a run is not sent, so the
+        events of a run follow the response to the command that started it."""
         async with self._commanding:
             yield
 
@@ -83,8 +83,10 @@ class SocketSubscriptions:
         async with self._sending:
             await self._send_text(message)
 
-    async def subscribe(self, subscription_id: str, subscription: Subscription, reply: Callable[[int], bytes]) -> None:
-        """Replays events, sends the message that `reply` builds from the number of replayed events, and adds the
+    async def subscribe(
+        self, subscription_id: str, subscription: Subscription, response: Callable[[int], bytes]
+    ) -> None:
+        """Replays events, sends the message that `response` builds from the number of replayed events, and adds the
         subscription. It replaces a subscription with the same id. Raises `StoreUnavailable`; then no subscription is
         added."""
         async with self._sending:
@@ -93,7 +95,7 @@ class SocketSubscriptions:
             if self._follower is None:
                 self._cursor, incarnation = 0, await self._log.incarnation(self._thread_id)
             replayed = await self._replay(subscription)
-            await self._send_text(reply(replayed))
+            await self._send_text(response(replayed))
             self._subscriptions[subscription_id] = subscription
             if self._follower is None:
                 self._follower = asyncio.create_task(

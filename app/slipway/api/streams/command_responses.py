@@ -1,4 +1,4 @@
-"""The replies to commands of the event protocol, over HTTP and over a WebSocket."""
+"""The responses to event commands, over HTTP and over a WebSocket."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any
 
 
 class CommandError(Exception):
-    """Raised by a command that fails. The client receives an error reply with `code`, an error code of the protocol."""
+    """Raised by a command that fails. The client receives a response with `code`, an error code of the protocol."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
 
 
-def success_reply(command_id: int, result: dict[str, Any], applied_through: int) -> dict[str, Any]:
+def command_response(command_id: int, result: dict[str, Any], applied_through: int) -> dict[str, Any]:
     """`applied_through` is the number up to which the events of the thread were applied before the command."""
     return {"type": "success", "id": command_id, "result": result, "meta": {"applied_through_seq": applied_through}}
 
 
-def error_reply(command_id: int | None, code: str, message: str) -> dict[str, Any]:
+def command_error_response(command_id: int | None, code: str, message: str) -> dict[str, Any]:
     """`command_id` is None for a malformed command, and for an error of the whole stream."""
     return {"type": "error", "id": command_id, "error": code, "message": message}
