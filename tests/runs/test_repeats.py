@@ -9,7 +9,7 @@ import pytest
 
 from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.runs.record import Phase, Run
-from slipway.runs.script_results import Applied, AttemptFenced, GroupMissing
+from slipway.runs.script_results import Applied, AttemptFenced, WriteGroupMissing
 from slipway.runs.scripts import RunScripts
 from tests.runs.conftest import TTL_S, Stores, handover, new_run, settlement
 
@@ -144,7 +144,7 @@ async def test_a_write_group_is_applied_once_and_only_after_its_predecessor(stor
     await stores.create_run()
     run = await stores.claim_one()
     before = await stores.dump()
-    assert RunScripts.applied(await _apply(stores, run, 2)) == GroupMissing()
+    assert RunScripts.applied(await _apply(stores, run, 2)) == WriteGroupMissing()
     assert await stores.dump() == before
     for seq in (1, 2, 1, 2):
         assert RunScripts.applied(await _apply(stores, run, seq)) == Applied()

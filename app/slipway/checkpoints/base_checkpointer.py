@@ -1,7 +1,7 @@
 """The base of Slipway's checkpointers: their common code, and the methods that the server needs beside LangGraph's.
 
-A `BaseCheckpointer` stores the checkpoints of all threads. Its writes are groups of plain commands that a
-`CheckpointWriter` sends, so that an attempt's checkpoints are stored only while it owns its run. Before a group is
+A `BaseCheckpointer` stores the checkpoints of all threads. Each of its writes is a list of plain commands that
+a `CheckpointWriter` sends, so that an attempt's checkpoints are stored only while it owns its run. Before a list is
 sent, its bytes are compared with the byte budget of the thread. `app/slipway/checkpoints/factory.py` creates the
 checkpointers.
 
@@ -134,7 +134,8 @@ class BaseCheckpointer(SyncMethods):
             self.results.add(found.pending_writes)
 
     async def _write(self, thread_id: str, commands: list[RedisCommand], size: int) -> None:
-        """Sends a group. Raises `CeilingHit` if its `size` exceeds what remains of the thread's budget."""
+        """Sends the commands of one write. Raises `CeilingHit` if its `size` exceeds what remains of the thread's
+        budget."""
         if thread_id == self._empty_thread:
             self._empty_thread = None
             self._remember_bytes(thread_id, 0)

@@ -17,7 +17,7 @@ from slipway.redis.redis_commands import RedisCommand
 
 
 class CheckpointWriter(Protocol):
-    """Executes all commands of a group in order, or none."""
+    """Executes all commands of one write in order, or none."""
 
     async def write(self, commands: Sequence[RedisCommand]) -> None:
         """Returns when the commands are certain to be executed before all later ones. Raises `Fenced`, `Conflict` or

@@ -2,13 +2,13 @@
 
 LangGraph stores a plain answer (`Command(resume=…)`) beside the checkpoint, as a write without a task. A task that
 receives the answer stores it again as its own write. Both remain until the next checkpoint. If the attempt died in
-between, a node that interrupts a second time would receive the first answer again. Therefore the group that stores a
-task's answer also replaces the write without a task by a mark, which LangGraph ignores.
+between, a node that interrupts a second time would receive the first answer again. Therefore the write group that
+stores a task's answer also replaces the write without a task by a mark, which LangGraph ignores.
 
 LangGraph does not store answers that name their interrupts (a map of interrupt id to answer). The next attempt passes
 the map again, and LangGraph would use the answer to a task's first interrupt for its later interrupts too. Therefore
-the same group stores, beside the root graph's checkpoint, which interrupts of the task were answered, and the next
-attempt omits these answers (`unconsumed_answers`).
+the same write group stores, beside the root graph's checkpoint, which interrupts of the task were answered, and the
+next attempt omits these answers (`unconsumed_answers`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     load     opens the graph and its checkpointer (whose writes are fenced), and decides from which checkpoint to start
     guard    starts the timers of the ceilings
-    stream   executes the graph; its chunks become events, which are sent in one group with the checkpoints
+    stream   executes the graph; its chunks become events, which are sent in write groups with the checkpoints
     settle   one script writes phase, result, thread state and last events, ends the lease, and starts the thread's next
              run (`settle_or_release`)
     report   logs one line

@@ -52,7 +52,7 @@ class HealthScripts(ScriptStubs):
     ) -> list[tuple[str, str]]:
         """Returns (problem, id) for each problem of these ids of one kind. With `repair` it is repaired in the same
         script. `container` has these ids: the key of a queue (`parked` if it is the queue of a concurrency
-        group), or the name of a group."""
+        group), or the name of a concurrency group."""
         arguments = self._args(
             kind=kind, ids=list(ids), container=container, parked=parked, repair=repair, lease_ms=lease_ms
         )

@@ -1,10 +1,10 @@
-"""Writes the events and checkpoints of one attempt at a run. The writes are fenced, and sent in groups.
+"""Writes the events and checkpoints of one attempt at a run. The writes are fenced, and sent in write groups.
 
 **Fenced.** Every write carries the number of the attempt. The script compares it with the number in the run's record.
 If a newer attempt owns the run, the script changes nothing, and its reply says that the attempt is fenced. Every later
 write of the attempt raises `Fenced`.
 
-**Grouped.** Events and commands are collected in one open group. The group is sent as one script call (`write_groups`)
+**Grouped.** Events and commands are collected in the open write group. One script call sends it (`write_groups`):
 
 - in the event loop iteration in which events were appended, if no group is in flight. Otherwise it is sent when the
   group in flight is acknowledged, so the open group grows while Redis is slow;
@@ -102,15 +102,16 @@ class AttemptWriter:
             on_complete=self._on_group_complete,
         )
         self._group = WriteGroup()
-        """The open group."""
+        """The open write group."""
         self._delayed_commands: list[RedisCommand] = []
         """Commands of the checkpointer whose events may not be appended yet."""
         self._moved_count = 0
         """How many delayed commands were moved to a group so far."""
         self._send_scheduled = False
         self._send_timer: asyncio.TimerHandle | None = None
-        self._append_scheduled = False
-        """Whether events were appended in this event loop iteration; then the group is sent at its end."""
+        self._send_check_scheduled = False
+        """Whether `_on_chunk_appended` will be called: the stream had a chunk, with or without events, since the last
+        call. Until then the group is not sent."""
         self._superstep_pending = False
         """Whether the open group will be sent by `wait_for_capacity`, or with the end of the run."""
         self._reader_running = asyncio.Event()
@@ -190,12 +191,12 @@ class AttemptWriter:
         LangGraph streams the output of a task when it starts to store it, and the reader reads all available chunks
         without a pause, except in `wait_for_capacity`. So the events of all commands that were written before this call
         are in the group. The commands are sent when the callbacks that are already scheduled have run."""
-        if not self._append_scheduled:
-            self._append_scheduled = True
+        if not self._send_check_scheduled:
+            self._send_check_scheduled = True
             self._loop.call_soon(self._on_chunk_appended)
 
     def _on_chunk_appended(self) -> None:
-        self._append_scheduled = False
+        self._send_check_scheduled = False
         if self._reader_running.is_set():
             self._move_delayed_commands(self._command_count)
         if self._group:
@@ -279,7 +280,7 @@ class AttemptWriter:
     def _send_if_possible(self) -> None:
         self._send_scheduled = False
         waits_for_superstep = self._superstep_pending and self._group.acknowledged is None
-        if not self._sender.in_flight and not self._append_scheduled and not waits_for_superstep:
+        if not self._sender.in_flight and not self._send_check_scheduled and not waits_for_superstep:
             self._send_group()
 
     def _send_group(self) -> None:

@@ -116,8 +116,9 @@ def _thread_config(request: RunRequest, assistant: Assistant) -> dict[str, Any]:
     return assistant.config | sent | ({"metadata": metadata} if metadata else {})
 
 
-def groups_of(metadata: Mapping[str, Any], graph: GraphSpec, settings: Settings) -> list[tuple[str, int]]:
-    """The concurrency groups of a run with this metadata."""
+def concurrency_groups_of(metadata: Mapping[str, Any], graph: GraphSpec, settings: Settings) -> list[tuple[str, int]]:
+    """The name (`graph:<graph id>`, `owner:<owner>`) and the limit of each concurrency group of a run with this
+    metadata. Empty if neither the graph nor the deployment sets a limit."""
     groups = []
     if graph.max_running_runs is not None:
         groups.append((f"graph:{graph.graph_id}", graph.max_running_runs))

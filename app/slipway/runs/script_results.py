@@ -113,15 +113,15 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFenced:
-    """The attempt no longer owns the run, or Redis has lost a group that it had acknowledged."""
+    """The attempt no longer owns the run, or Redis has lost a write group that it had acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
-class GroupMissing:
+class WriteGroupMissing:
     """An earlier write group of the attempt has not arrived, so this one is not stored either."""
 
 
-ApplyResult = Applied | AttemptFenced | GroupMissing
+ApplyResult = Applied | AttemptFenced | WriteGroupMissing
 
 
 @dataclass(frozen=True, slots=True)

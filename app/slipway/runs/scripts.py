@@ -29,7 +29,6 @@ from slipway.runs.script_results import (
     ClaimResult,
     DeleteResult,
     DueTimeHandled,
-    GroupMissing,
     InterruptAnswered,
     ReclaimedRun,
     RunCreated,
@@ -41,6 +40,7 @@ from slipway.runs.script_results import (
     ThreadChanged,
     ThreadExists,
     ThreadNotFound,
+    WriteGroupMissing,
 )
 
 Entry = tuple[str, str, str]
@@ -217,7 +217,7 @@ class RunScripts(ScriptStubs):
         """The result of `run_apply`, from its reply."""
         if reply[0] == b"ok":
             return Applied(Action(reply[1].decode())) if reply[1] else _APPLIED
-        return AttemptFenced() if reply[0] == b"fenced" else GroupMissing()
+        return AttemptFenced() if reply[0] == b"fenced" else WriteGroupMissing()
 
     async def flush_to_os(self) -> bool:
         """See `Pipeline.flush_to_os`."""

@@ -23,7 +23,7 @@ from slipway.graphs.interface import Graphs
 from slipway.runs.authorization import RunAuthorizer, ThreadAccess
 from slipway.runs.creation import CreatedRun, RunCreator
 from slipway.runs.record import Run, RunSpec
-from slipway.runs.run_request import RunIds, RunRequest, groups_of, spec_from
+from slipway.runs.run_request import RunIds, RunRequest, concurrency_groups_of, spec_from
 from slipway.settings import Settings
 
 
@@ -79,7 +79,7 @@ class RunSubmission:
             spec = replace(spec, behaviour=replace(spec.behaviour, retain_s=retain_s))
         spec = await self.authorizer.authorize(permissions, spec, stateless=request.stateless, reads=reads)
         await self._check_checkpoint(spec)
-        return self._with_groups(spec)
+        return self._with_concurrency_groups(spec)
 
     async def submit(self, spec: RunSpec) -> Run:
         """Stores the run. If a run with its id exists, that run is returned unchanged. An inline run is started at once
@@ -107,7 +107,7 @@ class RunSubmission:
             await self.authorizer.authorize_assistant(changer, spec.identity.assistant_id)
             await self._authorize_due(changer, spec, on_thread=on_thread, checks_thread=on_thread)
         spec = await self._authorize_due(owner, spec, on_thread=on_thread, checks_thread=False)
-        return await self.creator.create(self._with_groups(spec))
+        return await self.creator.create(self._with_concurrency_groups(spec))
 
     async def check_due(self, request: RunRequest, ids: RunIds, permissions: Permissions) -> None:
         """Checks that a cron of this user may create such a run, and creates nothing. The assistant must have been
@@ -130,9 +130,9 @@ class RunSubmission:
         assistant = await self.assistants.get(request.assistant_id)
         return spec_from(request, ids, assistant, self.graphs.spec(assistant.graph_id), self.settings)
 
-    def _with_groups(self, spec: RunSpec) -> RunSpec:
+    def _with_concurrency_groups(self, spec: RunSpec) -> RunSpec:
         graph = self.graphs.spec(spec.identity.graph_id)
-        groups = groups_of(spec.identity.metadata, graph, self.settings)
+        groups = concurrency_groups_of(spec.identity.metadata, graph, self.settings)
         return replace(spec, behaviour=replace(spec.behaviour, groups=groups)) if groups else spec
 
     async def _check_checkpoint(self, spec: RunSpec) -> None:

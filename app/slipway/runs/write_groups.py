@@ -12,7 +12,7 @@ from slipway.errors import Fenced, StoreUnavailable
 from slipway.redis.redis_commands import RedisCommand
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.record import Run
-from slipway.runs.script_results import Applied, ApplyResult, GroupMissing
+from slipway.runs.script_results import Applied, ApplyResult, WriteGroupMissing
 from slipway.runs.scripts import RunScripts
 
 
@@ -109,7 +109,7 @@ class GroupSender:
 
     def _on_result(self, group: WriteGroup, result: ApplyResult) -> None:
         failpoints.reach("checkpoint")
-        if isinstance(result, GroupMissing) and group is not self.in_flight[0]:
+        if isinstance(result, WriteGroupMissing) and group is not self.in_flight[0]:
             group.resend = True
             return
         if not isinstance(result, Applied):  # also when Redis has lost a group that it had acknowledged

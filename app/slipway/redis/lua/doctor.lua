@@ -7,7 +7,7 @@
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `kind` ('job', 'lease', 'group_slot', 'thread' or 'run'), `ids`,
 --   `container` (the key of the queue, or the name of the concurrency group, that has these ids), `parked` (whether
---   that queue is one of a group), `repair`, `lease_ms`.
+--   that queue is the one of a concurrency group), `repair`, `lease_ms`.
 -- Reply: {problem, id} for each problem.
 -- Atomic: Each repair, and its count.
 -- Repeatable: Yes: a repaired problem is not found again.
