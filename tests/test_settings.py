@@ -110,10 +110,10 @@ def test_the_port_is_read_from_the_variable_of_the_platform() -> None:
 @pytest.mark.parametrize(
     ("variable", "said"),
     [
-        ("SLIPWAY_MAX_STEP", "SLIPWAY_MAX_STEP: there is no such option; did you mean SLIPWAY_MAX_STEPS?"),
+        ("SLIPWAY_MAX_STEP", "SLIPWAY_MAX_STEP: there is no such setting; did you mean SLIPWAY_MAX_STEPS?"),
         ("SLIPWAY_ENCRYPTON_KEY", "did you mean SLIPWAY_ENCRYPTION_KEY?"),
         ("SLIPWAY_MAX_TOKENS", "SLIPWAY_MAX_TOKENS: tokens are not counted yet, so this ceiling cannot be enforced"),
-        ("SLIPWAY_QQQ", "SLIPWAY_QQQ: there is no such option$"),
+        ("SLIPWAY_QQQ", "SLIPWAY_QQQ: there is no such setting$"),
     ],
 )
 def test_an_unknown_option_is_rejected_with_a_suggestion(variable: str, said: str) -> None:

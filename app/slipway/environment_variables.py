@@ -78,7 +78,7 @@ def platform_settings(environment: Mapping[str, str]) -> dict[str, Variable]:
 
 def _unknown(name: str, settings: Collection[str]) -> str:
     near = difflib.get_close_matches(name.upper().removeprefix(PREFIX).lower(), settings, n=1)
-    return f"{name}: there is no such option{f'; did you mean {variable_of(near[0])}?' if near else ''}"
+    return f"{name}: there is no such setting{f'; did you mean {variable_of(near[0])}?' if near else ''}"
 
 
 def _service_links(environment: Mapping[str, str]) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""Detects options under their former names, to warn the operator that these names no longer have an effect.
+"""Detects settings under their former names, to warn the operator that these names no longer have an effect.
 
-In early versions, options had no prefix: `MAX_STEPS` is now `SLIPWAY_MAX_STEPS`."""
+In early versions, settings had no prefix: `MAX_STEPS` is now `SLIPWAY_MAX_STEPS`."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _COMMON_NAMES: Final = frozenset({"config", "host", "log_format", "log_level", "
 effect."""
 
 
-def renamed_options_in(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Values that are set under former names, by option. Includes only options that are not set under their current
-    name, and only values that the option would accept."""
+def renamed_settings_in(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Values that are set under former names, by setting. Includes only settings that are not set under their
+    current name, and only values that the setting would accept."""
     own = os.environ if environment is None else environment
     found: dict[str, str] = {}
-    for option, field in Settings.model_fields.items():
-        value = own.get(option.upper(), "")
-        if option in _COMMON_NAMES or not value or own.get(variable_of(option)):
+    for setting, field in Settings.model_fields.items():
+        value = own.get(setting.upper(), "")
+        if setting in _COMMON_NAMES or not value or own.get(variable_of(setting)):
             continue
         accepted: Any = Annotated[field.annotation, field]
         try:
             TypeAdapter(accepted).validate_python(value)
         except ValidationError:
             continue
-        found[option] = value
+        found[setting] = value
     return found
 
 
-def advice(option: str) -> str:
-    """What the operator should do about the former name of an option."""
-    former, present = option.upper(), variable_of(option)
+def advice(setting: str) -> str:
+    """What the operator should do about the former name of a setting."""
+    former, present = setting.upper(), variable_of(setting)
     return f"{former} does not configure Slipway any more: set {present} instead, or unset {former} if it is not meant"

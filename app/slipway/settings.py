@@ -1,6 +1,6 @@
-"""Every option of Slipway with its default, its unit and its description, and the combinations that are rejected.
+"""Every setting of Slipway with its default, its unit and its description, and the combinations that are rejected.
 
-Each option has an environment variable: `SLIPWAY_MAX_STEPS` for `max_steps` (see `environment_variables`). Only
+Each setting has an environment variable: `SLIPWAY_MAX_STEPS` for `max_steps` (see `environment_variables`). Only
 `Settings.load` reads the environment; `Settings(...)` uses only its arguments.
 """
 
@@ -33,7 +33,7 @@ NOT_ENFORCED: Final = {
 
 
 class Settings(BaseModel):
-    """All options, validated together. They do not change while a process is running."""
+    """All settings, validated together. They do not change while a process is running."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -192,7 +192,7 @@ class Settings(BaseModel):
     def load(
         cls, environment: Mapping[str, str] | None = None, project: Mapping[str, str] | None = None, **given: Any
     ) -> Self:
-        """Reads the options. An option in `given` (the command line) that is not None takes precedence over the
+        """Reads the settings. A setting in `given` (the command line) that is not None takes precedence over the
         `environment` of the process, which takes precedence over the `env` in langgraph.json (`project`). Raises
         `ConfigError`, which names the variable."""
         process_variables = os.environ if environment is None else environment
@@ -200,13 +200,13 @@ class Settings(BaseModel):
         for variables in (project or {}, process_variables):
             variables_by_setting |= settings_of(variables, cls.model_fields, NOT_ENFORCED)
         values = {setting: variable.value for setting, variable in variables_by_setting.items()}
-        values |= {option: value for option, value in given.items() if value is not None}
+        values |= {setting: value for setting, value in given.items() if value is not None}
         return cls.from_values(values, {setting: variable.name for setting, variable in variables_by_setting.items()})
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Self:
-        """The settings with those `values` that are options. Raises `ConfigError`, which names the variable of each
-        invalid option: the one in `names`, else its usual name."""
+        """The settings with those `values` whose names are settings. Raises `ConfigError`, which names the variable of
+        each invalid setting: the one in `names`, else its usual name."""
         try:
             return cls(**{name: value for name, value in values.items() if name in cls.model_fields})
         except ValidationError as error:
@@ -229,7 +229,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
-        """Raises `ConfigError` for options that contradict each other."""
+        """Raises `ConfigError` for settings that contradict each other."""
         if self.lease_s <= 2 * self.heartbeat_s:
             raise ConfigError(
                 f"SLIPWAY_LEASE_S ({self.lease_s:g}) must be more than twice "
@@ -278,15 +278,15 @@ def config_file() -> Path:
 def _sentence(problem: ErrorDetails, names: Mapping[str, str]) -> str:
     """Such as `SLIPWAY_MAX_STEPS: Input should be greater than or equal to 1`. The value is left out, because it may be
     a secret."""
-    option = "_".join(str(part) for part in problem["loc"])
-    return f"{names.get(option, variable_of(option))}: {problem['msg']}"
+    setting = "_".join(str(part) for part in problem["loc"])
+    return f"{names.get(setting, variable_of(setting))}: {problem['msg']}"
 
 
 def settings_table() -> str:
     """The settings as a Markdown table, for docs/settings.md."""
     rows = ["| setting | default | what it is |", "|---|---|---|"]
-    for name, option in Settings.model_fields.items():
-        rows.append(f"| `{variable_of(name)}` | {_shown(name, option.default)} | {option.description} |")
+    for name, setting in Settings.model_fields.items():
+        rows.append(f"| `{variable_of(name)}` | {_shown(name, setting.default)} | {setting.description} |")
     return "\n".join(rows) + "\n"
 
 

@@ -12,7 +12,7 @@ from slipway.health.release_checks import redis_problems
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
 from slipway.redis.pipeline import Pipeline
-from slipway.renamed_settings import renamed_options_in
+from slipway.renamed_settings import renamed_settings_in
 from slipway.serialization.encryption import MARK
 from slipway.services import open_services
 from slipway.settings import Settings
@@ -50,8 +50,8 @@ def test_former_names_with_a_valid_value_are_recognised() -> None:
         "SLIPWAY_LEASE_S": "10",
         "DRAIN_S": "",
     }
-    assert renamed_options_in(variables).keys() == {"max_steps", "webhook_secret"}
-    assert renamed_options_in(bare_environment() | {"SLIPWAY_MAX_STEPS": "7"}).get("max_steps") is None
+    assert renamed_settings_in(variables).keys() == {"max_steps", "webhook_secret"}
+    assert renamed_settings_in(bare_environment() | {"SLIPWAY_MAX_STEPS": "7"}).get("max_steps") is None
 
 
 async def test_the_log_has_the_former_names_but_not_their_values(
@@ -62,8 +62,8 @@ async def test_the_log_has_the_former_names_but_not_their_values(
     with capture_logs() as lines:
         await start_checks.check(settings, settings.redis)
     assert [(line["event"], line["variable"]) for line in lines] == [
-        ("settings.renamed_option", "ENCRYPTION_KEY"),
-        ("settings.renamed_option", "WEBHOOK_SECRET"),
+        ("settings.renamed", "ENCRYPTION_KEY"),
+        ("settings.renamed", "WEBHOOK_SECRET"),
     ]
     assert "set SLIPWAY_WEBHOOK_SECRET instead" in lines[1]["problem"]
     assert "hush" not in str(lines)

@@ -1,7 +1,7 @@
 """Claims runs with arq's `Worker`, of which three parts are replaced.
 
-- *Latency*: arq polls the queue. Here, a process that queues a job pushes a token to a list. The token wakes exactly
-  one of the workers that wait for the list with a blocking pop.
+- *Latency*: arq polls the queue. Here, a script that queues a job, due or not, pushes a token to a list. The token
+  wakes exactly one of the workers that wait for the list with a blocking pop.
 - *Claims*: arq needs three round trips for a job, and checks only the first jobs of the queue. Here, one script claims
   as many due runs as the worker has free slots.
 - *Crash*: arq retries a job after its timeout. Here, a run is reclaimed when its lease is no longer renewed (`leases`,

@@ -42,7 +42,7 @@ DUTIES: Final[tuple[Callable[[Services], Duty], ...]] = (
     Scheduler,  # creates the runs of crons
     StoreSweeper,  # deletes store items whose time to live has ended
     Deliveries,  # calls webhooks
-    LayoutWatch,  # ends this worker when a later release has raised the layout of the store
+    LayoutWatch,  # ends this worker when a later release has raised the layout of the data
 )
 
 _STOP_TIMEOUT_S: Final = 2.0

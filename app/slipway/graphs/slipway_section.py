@@ -68,7 +68,7 @@ class CeilingsSection(_Strict):
 
 
 class GraphSection(_Strict):
-    """`slipway.graphs.NAME`: see `GraphSpec` for what each option means."""
+    """`slipway.graphs.NAME`: see `GraphSpec` for what each setting means."""
 
     execution: ExecutionMode = "worker"
     inline_budget_s: PositiveNumber | None = None

@@ -12,7 +12,7 @@ ExecutionMode = Literal["worker", "inline"]
 
 @dataclass(frozen=True, slots=True)
 class GraphSpec:
-    """One entry of `graphs` with its options in `slipway.graphs`. Reading it imports nothing."""
+    """One entry of `graphs` with its settings in `slipway.graphs`. Reading it imports nothing."""
 
     graph_id: str
     source: str

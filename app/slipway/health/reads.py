@@ -91,7 +91,7 @@ class HealthReads(ReadStubs):
 
 
 class Probe(ReadStubs):
-    """Writes, reads and deletes one key of this process. The commands are not retried, because one try is measured."""
+    """Writes, reads and deletes one key of this process. They are never sent again: one round trip is measured."""
 
     async def replies(self, process: str, token: str, ttl_ms: int) -> Sequence[Any]:
         """The replies to the three commands, which are sent together. Each is a value or an exception."""

@@ -1,7 +1,7 @@
 """Checks at the start of a process: whether the settings match the data that is stored in Redis.
 
-Without this check, a deployment that loses an option would start: it would find no threads, or store unencrypted states
-beside encrypted ones. So a process does not start if the stored data shows that an option is missing.
+Without this check, a deployment that loses a setting would start: it would find no threads, or store unencrypted states
+beside encrypted ones. So a process does not start if the stored data shows that a setting is missing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
 from slipway.redis.pipeline import Pipeline
-from slipway.renamed_settings import advice, renamed_options_in
+from slipway.renamed_settings import advice, renamed_settings_in
 from slipway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -30,41 +30,41 @@ _PATIENCE_S: Final = 10.0
 
 async def check(settings: Settings, url: str, *, upgrade: bool = True) -> None:
     """Raises `ConfigError` when the server at `url` does not support the checkpointer, or when its data was written
-    with other settings or by a release with a newer layout. Logs a warning for each option that is set under its former
-    name. With `upgrade`, an empty store gets the layout of this release, and an older layout is upgraded. Opens one
-    connection. Raises `StoreUnavailable`."""
+    with other settings or by a release with a newer layout. Logs a warning for each setting that is set under its
+    former name. With `upgrade`, the layout of this release is stored if there are no data, and data of an older layout
+    are upgraded. Opens one connection. Raises `StoreUnavailable`."""
     await requirements.check(settings, url)
-    former = renamed_options_in()
+    former = renamed_settings_in()
     pipeline = Pipeline(Address(url), "slipway check", patience_s=_PATIENCE_S)
     await pipeline.open()
     try:
         await _check_renamed_prefix(settings, former, pipeline)
         layout = LayoutRecord(pipeline, Keys(settings.key_prefix))
         await (layout.check_or_upgrade() if upgrade else layout.check())
-        await _check_seal(settings, former, pipeline)
+        await _check_encryption(settings, former, pipeline)
     except hiredis.ReplyError as error:  # an older server, or a user that is not authorized to read these keys
         log.warning("settings.not_checked", problem=f"the stored data cannot be read: {error}")
     finally:
         await pipeline.close()
-    for option in former:
-        log.warning("settings.renamed_option", variable=option.upper(), problem=advice(option))
+    for setting in former:
+        log.warning("settings.renamed", variable=setting.upper(), problem=advice(setting))
 
 
 async def _check_renamed_prefix(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:
-    """Raises `ConfigError` if an option is set only under its former name and would select other data that exists."""
+    """Raises `ConfigError` if a setting is set only under its former name and would select other data that exists."""
     prefix = former.get("key_prefix", settings.key_prefix)
     if prefix != settings.key_prefix and await HealthReads(pipeline, Keys(prefix)).has_threads():
         raise ConfigError(f"{advice('key_prefix')}. Redis holds threads under that prefix")
-    options = ("checkpointer",) if settings.checkpointer == "core" else ("langgraph_redis_prefix",)
-    without_effect = [option for option in options if former.get(option) not in (None, getattr(settings, option))]
+    names = ("checkpointer",) if settings.checkpointer == "core" else ("langgraph_redis_prefix",)
+    without_effect = [name for name in names if former.get(name) not in (None, getattr(settings, name))]
     if without_effect and await HealthReads(pipeline, Keys(settings.key_prefix)).has_threads():
         raise ConfigError(f"{advice(without_effect[0])}. The threads in Redis may be stored that way")
 
 
-async def _check_seal(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:
+async def _check_encryption(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:
     if settings.encryption_key is None and await are_encrypted(pipeline, Keys(settings.key_prefix), settings):
         hint = f". {advice('encryption_key')}" if "encryption_key" in former else ""
         raise ConfigError(
-            f"the states in Redis are sealed, and {variable_of('encryption_key')} is not set: set it to the key that "
-            f"sealed them{hint}"
+            f"the states in Redis are encrypted, and {variable_of('encryption_key')} is not set: set it to the key "
+            f"that encrypted them{hint}"
         )

@@ -1,10 +1,10 @@
-"""The layout version: which shapes of keys and records the store has.
+"""The layout version: which key names, fields and formats the data in Redis have.
 
-`LAYOUT` is the version that this release reads and writes. A change of a stored shape that an older or newer release
-would misread raises `LAYOUT` by one and adds an entry to `UPGRADES`. The store has a record with two
-numbers: `version`, the layout of what is stored, and `required`, the layout that a process must have. An upgrade first
-raises `required`, so that processes of older releases no longer start, then changes the records, then raises
-`version`. If it is interrupted, the next start repeats it.
+`LAYOUT` is the version that this release reads and writes. A change of a key name, field or format that an older or
+newer release would misread raises `LAYOUT` by one and adds an entry to `UPGRADES`. A record in Redis has two numbers:
+`version`, the layout of what is stored, and `required`, the layout that a process must have. An upgrade first raises
+`required`, so that processes of older releases no longer start, then changes the records, then raises `version`. If it
+is interrupted, the next start repeats it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LAYOUT: Final = 1
 """The layout version of this release."""
 
 UNRECORDED: Final = 0
-"""The layout of a store with data but without a layout record: releases before the first recorded layout wrote it."""
+"""The layout of data without a layout record: releases before the first recorded layout wrote them."""
 
 Upgrade = Callable[[Pipeline, Keys], Awaitable[None]]
 """Changes all records from one layout to the next. It may be repeated, and may run in two processes at once."""
@@ -44,19 +44,19 @@ class LayoutRecord:
         self._scripts = LayoutScripts(pipeline, keys)
 
     async def read(self) -> StoredLayout:
-        """One round trip; two for a store without a layout record, whose indexes show whether it has data."""
+        """One round trip; two if there is no layout record: then the indexes show whether there are data."""
         stored = await self._scripts.record()
         if stored.version is None and await self._scripts.has_data():
             return StoredLayout(stored.required, UNRECORDED, stored.release)
         return stored
 
     async def problem(self) -> str | None:
-        """Why a process of this release must not use the store any more: a later release has upgraded it. One round
+        """Why a process of this release must not use the data any more: a later release has upgraded them. One round
         trip."""
         return newer_layout_problem(await self._scripts.record())
 
     async def check(self) -> None:
-        """Raises `ConfigError` unless the store is empty or has the layout of this release."""
+        """Raises `ConfigError` unless there are no data or they have the layout of this release."""
         stored = await self.read()
         _reject_newer(stored)
         if stored.version is not None and stored.version < LAYOUT:
@@ -67,8 +67,8 @@ class LayoutRecord:
             )
 
     async def check_or_upgrade(self) -> None:
-        """Gives an empty store the layout of this release, and upgrades an older store to it. Raises `ConfigError` if
-        the store has a newer layout."""
+        """Stores the layout of this release if there are no data, and upgrades data of an older layout. Raises
+        `ConfigError` if the data have a newer layout."""
         stored = await self.read()
         _reject_newer(stored)
         if stored.version == LAYOUT:
@@ -98,7 +98,7 @@ class LayoutRecord:
 
 
 def newer_layout_problem(stored: StoredLayout) -> str | None:
-    """Why a process of this release must not use the store; None if it may."""
+    """Why a process of this release must not use the data; None if it may."""
     needed = max(stored.required, stored.version or 0)
     if needed <= LAYOUT:
         return None

@@ -16,7 +16,7 @@ _FIELDS: Final = ("required", "version", "release")
 
 @dataclass(frozen=True, slots=True)
 class StoredLayout:
-    """The layout record of a store. `version` is None while the store is empty."""
+    """The layout record of one key prefix. `version` is None if it was never stored."""
 
     required: int
     version: int | None

@@ -1,8 +1,8 @@
 """Stores a new run: its record, its first event, its job and the status of its thread, in one script.
 
-Only `runs/submit.py` and the inline executor call `RunCreator`. A script can check an access filter only if the filter
-compares texts for equality. Any other filter is evaluated here, on the stored fields of the thread; the script then
-creates the run only if these fields have not changed.
+`runs/submit.py` is the only entry: it calls `RunCreator`, for inline runs by way of `execution/inline.py`. A script can
+check an access filter only if the filter compares texts for equality. Any other filter is evaluated here, on the stored
+fields of the thread; the script then creates the run only if these fields have not changed.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class ThreadScripts(ScriptStubs):
     ) -> tuple[str, list[Any]] | LeftoversExist:
         """Returns ("ok", the flat fields of the new thread), ("exists", the `token` of the existing thread and these
         `members` of its metadata), or `LeftoversExist`. A caller that finds its own `token` has created the thread
-        itself, by an earlier try of the same request."""
+        itself, when the same request was sent earlier."""
         arguments = {
             "thread_id": thread_id,
             "metadata": metadata,

@@ -162,10 +162,10 @@ class ThreadStore:
         if status == "exists" and fields.get("token", b"").decode() != token:
             raise Conflict(f"thread {thread_id} exists already")
         thread = thread_from(thread_id, fields)
-        if "copied_us" not in fields:  # an earlier try of this request completed the copy
+        if "copied_us" not in fields:  # the same request, sent earlier, completed the copy
             return thread
         try:
-            with suppress(Conflict):  # an earlier try of this request is copying now
+            with suppress(Conflict):  # the same request, sent earlier, is copying now
                 incarnations = fields["copied_us"].decode(), thread.incarnation
                 await self._checkpointer.acopy_thread(source, thread_id, incarnations)
         except NotFound:

@@ -1,4 +1,4 @@
-"""Ends a worker whose release is older than the data: a later release has raised the layout version of the store.
+"""Ends a worker whose release is older than the data: a later release has raised the layout version.
 
 Interval: `heartbeat_s`.
 Who: every worker, for itself. When the layout is newer the duty finishes, and then the worker drains and exits.
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class LayoutWatch(Duty):
-    """One round compares the layout of the store with that of this release."""
+    """One round compares the layout of the data with that of this release."""
 
     name = "layout watch"
 
