@@ -18,7 +18,7 @@ from slipway.checkpoints.trash import Trash
 from slipway.clock import Clock
 from slipway.crons.store import CronStore
 from slipway.event_protocol.protocol_log import ProtocolLog
-from slipway.execution.inline import InlineExecutor
+from slipway.execution.inline import InlineRuns
 from slipway.execution.open_executions import OpenExecutions
 from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import LangGraphJson, read
@@ -90,7 +90,7 @@ class Services:
     webhook_urls: UrlPolicy
     lease_renewer: LeaseRenewer | None
     executions: OpenExecutions | None
-    inline: InlineExecutor | None
+    inline: InlineRuns | None
     health: HealthMonitor
     auth: AuthFile | None = None
 
@@ -228,7 +228,7 @@ def _thread_ttl(config: LangGraphJson) -> ThreadTtl | None:
 
 
 async def _executing(services: Services, process: Process, stack: AsyncExitStack) -> Services:
-    """Adds what a process needs to execute runs: heartbeats and, in web processes, the executor of inline runs."""
+    """Adds what a process needs to execute runs: heartbeats and, in web processes, `InlineRuns`."""
     lease_renewer = LeaseRenewer(
         services.address, services.keys, worker_id(), services.settings, is_worker=process == "worker"
     )
@@ -249,7 +249,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     if process == "worker":
         auth = await asyncio.to_thread(load_auth, services.config.auth, services.graphs.load_object)
         return replace(services, auth=auth)
-    inline = InlineExecutor(services.submission.creator, services.graphs, executions, services.settings)
+    inline = InlineRuns(services.submission.creator, services.graphs, executions, services.settings)
     stack.push_async_callback(inline.close)
     await services.health.measure()
     watch = asyncio.create_task(services.health.run(), name="health watch")

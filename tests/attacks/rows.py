@@ -161,7 +161,7 @@ BACKGROUND: Final[dict[str, Work]] = {
             lambda services: LayoutWatch(services).run_once(),
         ),
         Work("a queued run starts", "ClaimingWorker", "a worker claims a run that was queued or delayed"),
-        Work("an inline run starts", "InlineExecutor", "the web process that accepted a run executes it"),
+        Work("an inline run starts", "InlineRuns", "the web process that accepted a run executes it"),
         Work("an open WebSocket", "event_socket", "receives commands and sends the events of subscriptions"),
         *(Work(f"an open {name}", name, "sends events or a result when they arrive") for name in LONG_RESPONSES),
     )

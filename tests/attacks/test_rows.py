@@ -13,7 +13,7 @@ from slipway.api.host_app.internal_webhooks import InternalWebhooks
 from slipway.api.route_table import ENDPOINTS
 from slipway.api.routes import event_socket
 from slipway.api.ui import site
-from slipway.execution.inline import InlineExecutor
+from slipway.execution.inline import InlineRuns
 from slipway_workers.process import DUTIES, WorkerProcess
 from tests.attacks.rows import (
     ANY_IDS,
@@ -56,7 +56,7 @@ def test_every_command_has_a_row() -> None:
 
 async def test_every_duty_has_a_row(worker: WorkerProcess) -> None:
     duties = {duty.__name__ for duty in DUTIES}
-    others = {each.__name__ for each in (InternalWebhooks, InlineExecutor, type(worker.claims))} | {"event_socket"}
+    others = {each.__name__ for each in (InternalWebhooks, InlineRuns, type(worker.claims))} | {"event_socket"}
     assert {work.done_by for work in BACKGROUND.values()} == duties | others | set(LONG_RESPONSES)
 
 

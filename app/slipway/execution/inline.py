@@ -29,7 +29,7 @@ _STOP_TIMEOUT_S: Final = 5.0
 """Seconds within which executions must release their runs after they were stopped within a superstep."""
 
 
-class InlineExecutor:
+class InlineRuns:
     """Creates and executes the inline runs of a web process."""
 
     def __init__(self, creator: RunCreator, graphs: Graphs, executions: OpenExecutions, settings: Settings) -> None:

@@ -27,7 +27,7 @@ from slipway.runs.run_request import RunIds, RunRequest, concurrency_groups_of, 
 from slipway.settings import Settings
 
 
-class InlineRuns(Protocol):
+class InlineSubmission(Protocol):
     """Executes short graphs in this process (`execution/inline.py`)."""
 
     async def submit(self, spec: RunSpec, /) -> Run:
@@ -53,7 +53,7 @@ class RunSubmission:
     authorizer: RunAuthorizer
     creator: RunCreator
     check_admission: AdmissionCheck
-    inline: InlineRuns | None = None
+    inline: InlineSubmission | None = None
 
     def check_webhook(self, url: str | None) -> None:
         """Raises `InvalidRequest` for a webhook that is not allowed."""
