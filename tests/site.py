@@ -18,7 +18,7 @@ import psutil
 from playwright.async_api import Page
 
 from slipway.processes.child_commands import slipway
-from tests.conftest import bare_environment, free_port
+from tests.environment import bare_environment, free_port
 
 ROOT: Final = Path(__file__).parent.parent
 READY_WITHIN_S: Final = 40.0

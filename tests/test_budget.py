@@ -20,8 +20,8 @@ from slipway.settings import Settings
 from tests.bench.client import Connection, connections, new_thread, run_of
 from tests.bench.monitor import Commands, count_commands
 from tests.bench.setup import CONFIG
-from tests.conftest import wait_until
 from tests.http.conftest import serving
+from tests.waiting import wait_until
 from tests.worker import running_worker
 
 RUNS = 7

@@ -8,7 +8,7 @@ import sys
 import orjson
 import pytest
 
-from tests.conftest import bare_environment
+from tests.environment import bare_environment
 
 pytestmark = pytest.mark.processes
 

@@ -13,7 +13,7 @@ from slipway.errors import ConfigError
 from slipway.processes import readiness
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.settings import Settings, settings_table
-from tests.conftest import bare_environment
+from tests.environment import bare_environment
 
 
 @pytest.fixture

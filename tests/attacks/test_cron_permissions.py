@@ -32,8 +32,8 @@ from tests.attacks.rules_server import (
     set_members,
     settings,
 )
-from tests.conftest import Eventually
 from tests.crons.conftest import DueTimes
+from tests.waiting import Eventually
 from tests.webhooks.conftest import Receiver, receiver
 from tests.worker import running_worker
 

@@ -78,8 +78,8 @@ from tests.attacks.rules_server import (
     settings,
 )
 from tests.auth.samples import NEW
-from tests.conftest import wait_until
 from tests.http.conftest import Served
+from tests.waiting import wait_until
 
 __all__ = ["admin", "ann", "graphs", "rules", "served", "services", "settings"]
 

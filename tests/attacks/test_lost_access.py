@@ -35,7 +35,7 @@ from tests.attacks.rules_server import (
     set_members,
     settings,
 )
-from tests.conftest import Eventually
+from tests.waiting import Eventually
 from tests.webhooks.conftest import Receiver, receiver
 from tests.worker import running_worker
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.attacks.rules_server import DELAYED_RUN, RUN, YEARLY, admin, ann, graphs, post_json, rules, served, settings
-from tests.conftest import Eventually
+from tests.waiting import Eventually
 
 __all__ = ["admin", "ann", "graphs", "rules", "served", "settings"]
 

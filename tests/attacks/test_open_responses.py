@@ -40,9 +40,9 @@ from tests.attacks.rules_server import (
     set_members,
     settings,
 )
-from tests.conftest import Eventually, wait_until
 from tests.http.conftest import Served
 from tests.runs.conftest import settlement
+from tests.waiting import Eventually, wait_until
 from tests.worker import running_worker
 
 __all__ = ["admin", "ann", "graphs", "rules", "served", "settings"]

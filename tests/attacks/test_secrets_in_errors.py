@@ -24,8 +24,9 @@ from tests.attacks.rows import ROUTES, send
 from tests.auth.conftest import Client, as_user
 from tests.auth.samples import NEW, Sample, samples
 from tests.auth.test_http_section import Desk
-from tests.conftest import Eventually, embedded_valkey
+from tests.embedded_valkey import embedded_valkey
 from tests.http.conftest import Served, serving
+from tests.waiting import Eventually
 from tests.worker import running_worker
 
 MARK = "hush"

@@ -15,8 +15,8 @@ from slipway.graphs.langgraph_json import read
 from slipway.graphs.official_sections import UrlSection
 from slipway.webhooks.delivery_policy import DeliveryRejected, problem_of, redirect_target
 from slipway.webhooks.urls import Target, UrlPolicy
-from tests.conftest import Eventually
 from tests.http.conftest import Served
+from tests.waiting import Eventually
 from tests.webhooks.conftest import Receiver, client, graphs, project, receiver, sdk, served, settings, worker
 
 __all__ = ["client", "graphs", "project", "receiver", "sdk", "served", "settings", "worker"]

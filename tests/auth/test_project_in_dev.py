@@ -15,8 +15,9 @@ import pytest
 from slipway.processes.child_commands import slipway
 from slipway.redis.keys import Keys
 from tests.auth.conftest import PROJECT, as_user
-from tests.conftest import bare_environment, free_port, wait_until
 from tests.crash.cluster import ROOT, START_WITHIN_S
+from tests.environment import bare_environment, free_port
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.processes
 

@@ -16,9 +16,9 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway_workers.process import WorkerProcess
 from tests.auth.conftest import Client
-from tests.conftest import wait_until
 from tests.crons.conftest import DueTimes, due_times
 from tests.http.conftest import Served
+from tests.waiting import wait_until
 
 __all__ = ["due_times"]
 

@@ -19,7 +19,7 @@ from slipway.processes.embedded_valkey import EmbeddedServer
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
 from tests.bench.client import connections, wait_small
-from tests.conftest import bare_environment
+from tests.environment import bare_environment
 
 CONFIG: Final = Path(__file__).with_name("langgraph.json")
 COMMAND_LINES: Final = {

@@ -13,9 +13,9 @@ from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.settings import Settings
 from tests.browser.conftest import HERE, PageObserver, logged_event_ids
-from tests.conftest import Eventually
 from tests.http.conftest import serving
 from tests.site import Site
+from tests.waiting import Eventually
 
 PHASE = "#phase"
 RUN_PAGE = re.compile(r"/ui/threads/[0-9a-f-]{36}/runs/[0-9a-f-]{36}$")

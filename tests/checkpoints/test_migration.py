@@ -31,9 +31,10 @@ from slipway.serialization.serde import Serde
 from slipway.settings import Settings
 from tests.checkpoints.conftest import config_of, documents_prefix, langgraph_redis_checkpointer, put
 from tests.checkpoints.sample_graphs import refund_graph, run_journal
-from tests.conftest import bare_environment, wait_until
+from tests.environment import bare_environment
 from tests.http.conftest import PROJECT
 from tests.proxy import proxied
+from tests.waiting import wait_until
 
 DIRECTIONS = [("core", "langgraph-redis"), ("langgraph-redis", "core")]
 NO_GRAPHS: Any = None

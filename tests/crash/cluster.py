@@ -35,9 +35,10 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import module_files
-from tests.conftest import bare_environment, free_port, wait_until
 from tests.crash.effects import Effects
 from tests.crash.local_fork_server import ForkedProcess, fork_server
+from tests.environment import bare_environment, free_port
+from tests.waiting import wait_until
 
 ROOT: Final = Path(__file__).parent.parent.parent
 CONFIG: Final = Path(__file__).with_name("project") / "langgraph.json"

@@ -13,9 +13,10 @@ from typing import Final, Self
 import psutil
 
 from slipway.processes.child_commands import slipway
-from tests.conftest import bare_environment, free_port, wait_until
 from tests.crash.cluster import CONFIG, ROOT, START_WITHIN_S
 from tests.crash.effects import Effects
+from tests.environment import bare_environment, free_port
+from tests.waiting import wait_until
 
 COMMAND_LINES: Final = {
     "web": "slipway web",

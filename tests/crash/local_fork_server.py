@@ -18,7 +18,7 @@ from typing import IO, Final
 from slipway.processes.child_commands import slipway
 from slipway.processes.fork_client import set_subreaper
 from slipway.processes.fork_server import CHILD_ACCEPTED, ForkRequest
-from tests.conftest import bare_environment
+from tests.environment import bare_environment
 
 REPLY_WITHIN_S: Final = 30.0
 

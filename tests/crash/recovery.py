@@ -19,11 +19,11 @@ from functools import partial
 
 import psutil
 
-from tests.conftest import wait_until
 from tests.crash.clients import Client, Reader
 from tests.crash.cluster import running
 from tests.crash.dev import Dev
 from tests.crash.effects import Effects
+from tests.waiting import wait_until
 
 SLOW_IMPORT_S = 2.0
 

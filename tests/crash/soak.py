@@ -24,7 +24,6 @@ from typing import Any, get_args
 import structlog
 
 from slipway.checkpoints.requirements import CheckpointerName
-from tests.conftest import wait_until
 from tests.crash.checks import (
     Entry,
     assert_log_is_complete,
@@ -36,6 +35,7 @@ from tests.crash.clients import Client, Reader
 from tests.crash.cluster import Cluster, Process, running
 from tests.crash.effects import Effect, repetition
 from tests.crash.leftovers import leftover_problems
+from tests.waiting import wait_until
 
 SETTLE_WITHIN_S = 120.0
 READ_WITHIN_S = 60.0

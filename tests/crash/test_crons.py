@@ -15,8 +15,8 @@ from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
 from slipway import failpoints
-from tests.conftest import wait_until
 from tests.crash.cluster import Cluster, running
+from tests.waiting import wait_until
 
 KILLS = 4
 STEP = {"upto": 1, "pause_s": 0}

@@ -11,9 +11,9 @@ import uuid
 import pytest
 
 from slipway.redis.server_modules import module_files
-from tests.conftest import wait_until
 from tests.crash.clients import Client, Reader
 from tests.crash.dev import Dev
+from tests.waiting import wait_until
 
 
 @pytest.mark.timeout(120)

@@ -14,13 +14,13 @@ import pytest
 import pytest_asyncio
 from langgraph_sdk import get_client
 
-from tests.conftest import wait_until
 from tests.crash.checks import assert_log_is_consistent, assert_reader_received_all
 from tests.crash.clients import Client, Reader
 from tests.crash.cluster import LEASE_S, Cluster, running
 from tests.crash.effects import repetition
 from tests.crash.shared_cluster import SharedCluster
 from tests.crash.tcp_proxy import TcpProxy
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import pytest
 
-from tests.conftest import wait_until
 from tests.crash.clients import Client
 from tests.crash.cluster import LEASE_S, Cluster, running
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
 

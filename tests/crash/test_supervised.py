@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 
-from tests.conftest import wait_until
 from tests.crash.clients import Client
 from tests.crash.cluster import Cluster, Process, running
+from tests.waiting import wait_until
 
 
 def children(supervisor: Process) -> list[psutil.Process]:

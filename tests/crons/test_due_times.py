@@ -28,8 +28,8 @@ from slipway.threads.scripts import ThreadScripts
 from slipway_workers.duties.retention import Retention
 from slipway_workers.duties.scheduler import Scheduler
 from slipway_workers.process import WorkerProcess
-from tests.conftest import Eventually
 from tests.crons.conftest import MINUTE_MS, DueTimes
+from tests.waiting import Eventually
 
 
 async def create_cron(sdk: LangGraphClient, **options: Any) -> str:

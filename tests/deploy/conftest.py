@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Certificate, self_signed
-from tests.conftest import embedded_valkey
 from tests.crash.cluster import ROOT
 from tests.crash.tcp_proxy import TcpProxy
+from tests.embedded_valkey import embedded_valkey
 
 UV = Path(sys.executable).with_name("uv")
 

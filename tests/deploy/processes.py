@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 from langgraph_sdk import get_client
 
-from tests.conftest import wait_until
+from tests.waiting import wait_until
 
 
 @contextlib.asynccontextmanager

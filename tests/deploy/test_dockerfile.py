@@ -12,10 +12,11 @@ from typing import Self
 
 import pytest
 
-from tests.conftest import embedded_valkey, free_port
 from tests.crash.cluster import ROOT
 from tests.deploy.conftest import Checkout, fresh_environment
 from tests.deploy.processes import assert_serves, command, stop
+from tests.embedded_valkey import embedded_valkey
+from tests.environment import free_port
 
 
 @dataclass(frozen=True, slots=True)

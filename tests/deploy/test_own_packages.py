@@ -13,11 +13,11 @@ from typing import Any, Final
 import pytest
 from langgraph_sdk import get_client
 
-from tests.conftest import free_port
 from tests.crash.cluster import ROOT
 from tests.deploy.conftest import Checkout, copy_tracked, fresh_checkout
 from tests.deploy.processes import command, dev_url, stop, wait_ready
 from tests.deploy.test_procfile import procfile
+from tests.environment import free_port
 
 PROJECT: Final = Path(__file__).with_name("own_packages")
 GRAPHS: Final = ("by_file", "by_module", "inline")

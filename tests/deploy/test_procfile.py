@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_port
 from tests.deploy.conftest import Checkout
 from tests.deploy.processes import assert_serves, command, stop
+from tests.environment import free_port
 
 
 def procfile(folder: Path) -> dict[str, str]:

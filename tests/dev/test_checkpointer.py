@@ -9,8 +9,9 @@ import pytest
 
 from slipway.processes.child_commands import slipway
 from slipway.redis.server_modules import module_files
-from tests.conftest import bare_environment, wait_until
+from tests.environment import bare_environment
 from tests.http.conftest import PROJECT
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.processes
 

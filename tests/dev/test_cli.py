@@ -20,7 +20,8 @@ from slipway.processes.supervisor import Supervisor
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.wait_for_redis import problem_with, wait_for_redis
 from slipway.settings import Settings
-from tests.conftest import Eventually, bare_environment
+from tests.environment import bare_environment
+from tests.waiting import Eventually
 
 pytestmark = pytest.mark.processes
 

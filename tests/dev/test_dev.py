@@ -13,7 +13,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import Phase, Run
 from slipway.settings import Settings
-from tests.conftest import free_port
+from tests.environment import free_port
 from tests.runs.conftest import PROJECT, Stores, opened
 
 pytestmark = pytest.mark.processes

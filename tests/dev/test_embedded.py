@@ -20,7 +20,7 @@ from slipway.processes.embedded_valkey import EmbeddedServer
 from slipway.processes.supervisor import Supervisor
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
-from tests.conftest import Eventually
+from tests.waiting import Eventually
 
 pytestmark = pytest.mark.processes
 

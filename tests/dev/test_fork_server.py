@@ -26,8 +26,8 @@ from slipway.processes import supervisor as supervising
 from slipway.processes.child_commands import slipway
 from slipway.processes.fork_server import CHILD_ACCEPTED
 from slipway.processes.supervisor import FORK_SERVER, ChildSpec, Supervisor
-from tests.conftest import Eventually
 from tests.dev.test_supervisor import RecordedExits, has_exited
+from tests.waiting import Eventually
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="on other systems children are executed, not forked"),

@@ -17,7 +17,7 @@ from slipway.serialization.encryption import MARK
 from slipway.services import open_services
 from slipway.settings import Settings
 from tests.checkpoints.conftest import put
-from tests.conftest import bare_environment
+from tests.environment import bare_environment
 from tests.runs.conftest import PROJECT
 
 pytestmark = pytest.mark.processes

@@ -20,7 +20,7 @@ from slipway.processes import exit_codes, restart_delays
 from slipway.processes import supervisor as supervising
 from slipway.processes.readiness import VARIABLE, ReadinessListener
 from slipway.processes.supervisor import ChildExit, ChildSpec, Supervisor, stop_requests
-from tests.conftest import Eventually
+from tests.waiting import Eventually
 
 pytestmark = pytest.mark.processes
 

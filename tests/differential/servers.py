@@ -15,8 +15,8 @@ from typing import Final
 
 import httpx
 
-from tests.conftest import free_port
 from tests.differential import reference
+from tests.environment import free_port
 
 PROJECT: Final = Path(__file__).parent / "project"
 VARIABLES: Final = {

@@ -25,7 +25,7 @@ from slipway.run_options import RunOptions
 from slipway.runs.record import Phase, Run, new_id
 from slipway.runs.run_request import RunRequest
 from slipway.runs.script_results import Settled
-from tests.conftest import bare_environment
+from tests.environment import bare_environment
 from tests.runs.conftest import LEASE_MS, Stores, handover, settings_of
 
 CreateProblem = Callable[[Stores], Awaitable[str]]

@@ -9,10 +9,10 @@ from slipway.health.scripts import HealthScripts
 from slipway.redis.keys import Keys
 from slipway.services import open_services
 from slipway_workers.duties.reconciler import Reconciler
-from tests.conftest import Eventually
 from tests.doctor.test_doctor import busy_without_run
 from tests.project_fixtures import graphs_of
 from tests.runs.conftest import PROJECT, Stores, settings_of
+from tests.waiting import Eventually
 from tests.worker import running_worker
 
 graphs = graphs_of(PROJECT)

@@ -10,8 +10,8 @@ from langgraph.pregel.remote import RemoteGraph
 from langgraph.types import Command
 from langgraph_sdk.client import LangGraphClient
 
-from tests.conftest import wait_until
 from tests.events.conftest import DEADLINE_S
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("worker")
 

@@ -17,9 +17,9 @@ from slipway.api.routes import event_socket
 from slipway.event_protocol.protocol_event import base_number
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from tests.conftest import wait_until
 from tests.events.conftest import ALL_CHANNELS, DEADLINE_S, is_completed, read_until, start_run
 from tests.http.conftest import Served
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("worker")
 

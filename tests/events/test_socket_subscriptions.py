@@ -12,9 +12,9 @@ import pytest
 from slipway.api.streams.socket_subscriptions import SocketSubscriptions, Subscription
 from slipway.event_protocol.event_filters import EventFilter
 from slipway.event_protocol.protocol_event import ProtocolEvent
-from tests.conftest import Eventually
 from tests.events.conftest import ALL_CHANNELS, start_run
 from tests.http.conftest import Served
+from tests.waiting import Eventually
 
 ALL = EventFilter.from_request(ALL_CHANNELS)
 

@@ -16,7 +16,6 @@ from websockets.exceptions import ConnectionClosed
 from slipway.graphs.registry import Registry
 from slipway.settings import Settings
 from slipway_workers.process import WorkerProcess
-from tests.conftest import wait_until
 from tests.events.conftest import (
     ALL_CHANNELS,
     DEADLINE_S,
@@ -30,6 +29,7 @@ from tests.events.conftest import (
     start_run,
 )
 from tests.http.conftest import serving
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("worker")
 HUMAN: dict[str, Any] = {"messages": [{"type": "human", "content": "hello", "id": "h1"}]}

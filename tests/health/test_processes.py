@@ -19,9 +19,9 @@ from slipway.redis import connection_budget
 from slipway.runs.record import new_id
 from slipway.services import open_services
 from slipway.settings import Settings
-from tests.conftest import wait_until
 from tests.crash.cluster import CONFIG, Cluster, running
 from tests.health.conftest import settings_of
+from tests.waiting import wait_until
 
 PLAN = 20
 CLIENTS = 100

@@ -16,10 +16,10 @@ from slipway.graphs.registry import Registry
 from slipway.health.findings import Level
 from slipway.health.health import EVERY_S, RECHECK_S, HealthMonitor
 from slipway.runs.record import new_id
-from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
 from tests.health.conftest import settings_of
 from tests.http.conftest import Served
+from tests.waiting import Eventually
 from tests.worker import running_worker
 
 STEPS = {"assistant_id": "steps", "if_not_exists": "create"}

@@ -6,10 +6,10 @@ from slipway.graphs.registry import Registry
 from slipway.runs.record import new_id
 from slipway.services import open_services
 from slipway_workers.duties.reaper import Reaper
-from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
 from tests.health.conftest import settings_of
 from tests.runs.conftest import new_run, opened
+from tests.waiting import Eventually
 from tests.worker import running_worker
 
 LEASE_S = 2.0

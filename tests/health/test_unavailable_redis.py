@@ -7,10 +7,10 @@ import pytest
 
 from slipway.redis.pipeline import is_temporary
 from slipway.runs.record import new_id
-from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
 from tests.health.test_readiness import create_run, levels_by_code, set_memory_ratio
 from tests.http.conftest import Served
+from tests.waiting import Eventually
 
 KEYS_TO_READ = 80_000
 """Loading so many keys takes longer than the test, which then removes the delay of loading."""

@@ -25,8 +25,8 @@ from slipway.graphs.registry import Registry
 from slipway.services import Services, open_services
 from slipway.settings import Settings
 from slipway_workers.process import WorkerProcess
-from tests.conftest import wait_until
 from tests.project_fixtures import graphs_of, settings_of
+from tests.waiting import wait_until
 from tests.worker import running_worker
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"

@@ -10,8 +10,8 @@ from langgraph_sdk.client import LangGraphClient
 
 from slipway.services import Services
 from slipway_workers.process import WorkerProcess
-from tests.conftest import Eventually
 from tests.http.conftest import Served
+from tests.waiting import Eventually
 
 HOLD = {"assistant_id": "hold", "input": {"value": 1}}
 INTERRUPTED = "UserInterrupt"

@@ -13,8 +13,8 @@ from slipway.errors import Conflict
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway_workers.process import WorkerProcess
-from tests.conftest import Eventually
 from tests.http.conftest import Served
+from tests.waiting import Eventually
 
 pytestmark = pytest.mark.usefixtures("worker")
 

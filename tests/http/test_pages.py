@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from slipway_workers.process import WorkerProcess
-from tests.conftest import Eventually
 from tests.http.conftest import Served
+from tests.waiting import Eventually
 
 
 async def create_run(client: httpx.AsyncClient, **body: Any) -> tuple[str, str]:

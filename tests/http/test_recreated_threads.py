@@ -9,7 +9,7 @@ from langgraph_sdk.client import LangGraphClient as Client
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway_workers.process import WorkerProcess
-from tests.conftest import Eventually
+from tests.waiting import Eventually
 
 
 async def test_a_recreated_thread_keeps_its_state_history_and_interrupt(

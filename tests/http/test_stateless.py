@@ -12,7 +12,7 @@ from slipway.api.routes import stateless_runs
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.cancel_reasons import BY_DISCONNECT
-from tests.conftest import Eventually
+from tests.waiting import Eventually
 
 pytestmark = pytest.mark.usefixtures("worker")
 

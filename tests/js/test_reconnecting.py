@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import logged_event_ids
-from tests.conftest import Eventually
 from tests.js.client_versions import VERSIONS
 from tests.js.test_node import environment
 from tests.site import Site
+from tests.waiting import Eventually
 
 HERE = Path(__file__).parent
 ENDS_WITHIN_S = 60

@@ -15,7 +15,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
-from tests.conftest import embedded_valkey
+from tests.embedded_valkey import embedded_valkey
 from tests.objects.test_restored_objects import GraphThread
 from tests.site import running_site
 

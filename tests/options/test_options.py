@@ -26,12 +26,13 @@ from slipway.runs.record import Phase, new_id
 from slipway.serialization.encryption import MARK
 from slipway.services import Services, open_services
 from slipway.settings import Settings
-from tests.conftest import bare_environment, wait_until
 from tests.crash.cluster import ROOT
+from tests.environment import bare_environment
 from tests.http.conftest import Served, serving
 from tests.http.raw_request import raw_request
 from tests.options.conftest import PROJECT, Load
 from tests.runs.servers import server
+from tests.waiting import wait_until
 from tests.worker import running_worker
 
 TESTED_ELSEWHERE: Final = {

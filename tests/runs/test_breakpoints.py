@@ -10,9 +10,9 @@ import pytest
 from slipway.graphs.registry import Registry
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.record import Phase
-from tests.conftest import Eventually
 from tests.runs.conftest import Stores
 from tests.runs.executions import DURABILITIES, execute_next, execution_of
+from tests.waiting import Eventually
 
 AFTER_THE_LAST_NODE: dict[str, tuple[str, dict[str, Any]]] = {
     "named by the request": ("steps", {"interrupt_after": ["three"]}),

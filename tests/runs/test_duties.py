@@ -12,8 +12,8 @@ from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import Phase
-from tests.conftest import Eventually
 from tests.runs.conftest import Stores, settings_of
+from tests.waiting import Eventually
 from tests.worker import running_worker
 
 

@@ -13,10 +13,10 @@ from slipway.runs.event_tail import TAIL_EVENTS, Tail
 from slipway.runs.events import Event
 from slipway.runs.record import new_id
 from slipway.threads.notifications import ThreadNotifications
-from tests.conftest import Eventually
 from tests.proxy import Proxy, proxied
 from tests.runs.conftest import Stores, opened
 from tests.runs.log_followers import Follower, NumberWriter, numbers_in, start_writer
+from tests.waiting import Eventually
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from slipway.runs.record import PRIORITY_MS, Phase, Run, new_id
 from slipway.runs.script_results import Settled
 from slipway.services import Services
 from slipway_workers.claims import ClaimingWorker
-from tests.conftest import Eventually
 from tests.runs.conftest import Stores, new_run, settings_of
+from tests.waiting import Eventually
 from tests.worker import running_worker
 
 LONG_RUNS = 500

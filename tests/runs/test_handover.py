@@ -20,9 +20,9 @@ from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import Phase, Run, new_id, run_from
 from slipway.services import Services, open_services
 from slipway_workers.process import WorkerProcess
-from tests.conftest import Eventually, wait_until
 from tests.proxy import Proxy, proxied
 from tests.runs.conftest import LEASE_MS, Stores, new_run, settings_of
+from tests.waiting import Eventually, wait_until
 from tests.worker import running_worker
 
 ALL_ONCE = {"one": 1, "gate": 1, "two": 1}

@@ -20,10 +20,10 @@ from slipway.runs.leases import LeaseRenewer, reclaim_process
 from slipway.runs.record import Run
 from slipway.runs.script_results import ReclaimedRun
 from slipway.runs.scripts import Grace, RunScripts
-from tests.conftest import Eventually
 from tests.proxy import Proxy, proxied
 from tests.runs.conftest import Stores, opened, settings_of
 from tests.runs.servers import server
+from tests.waiting import Eventually
 
 LEASE_S, HEARTBEAT_S = 2.0, 0.2
 

@@ -14,9 +14,9 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
-from tests.conftest import Eventually, wait_until
 from tests.proxy import Proxy, proxied
 from tests.runs.servers import server
+from tests.waiting import Eventually, wait_until
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from slipway.health.scripts import HealthScripts
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import AttemptFenced, Settled
-from tests.conftest import Eventually
 from tests.runs.conftest import Stores, handover
+from tests.waiting import Eventually
 
 
 async def test_the_runs_of_a_thread_execute_one_after_the_other(stores: Stores) -> None:

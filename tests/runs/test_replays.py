@@ -15,9 +15,9 @@ from slipway.graphs.registry import Registry
 from slipway.runs.attempt_writer import DEFAULT_LIMITS, SendLimits
 from slipway.runs.events import Event
 from slipway.runs.record import Phase, Run
-from tests.conftest import Eventually
 from tests.runs.conftest import Stores
 from tests.runs.executions import CrashingScripts, crash_after, execute_next, execution_of
+from tests.waiting import Eventually
 
 MODES = ["values", "updates", "tasks", "debug", "checkpoints", "custom"]
 SHAPES = ["reports", "inner_reports", "calls_reports"]

@@ -19,8 +19,8 @@ import tomllib
 from pathlib import Path
 from typing import Final
 
-from tests.conftest import free_port
 from tests.differential.servers import wait_ready
+from tests.environment import free_port
 from tests.templates.checks import CHECKS, check
 from tests.templates.fake_models import fake_models
 

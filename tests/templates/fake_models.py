@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.conftest import wait_until
+from tests.waiting import wait_until
 
 EMBEDDING_DIMS: Final = 1536
 

@@ -21,8 +21,8 @@ from slipway.webhooks.read_permission import AUTHORIZED_WITHIN_S
 from slipway.webhooks.scripts import DeliveryScripts
 from slipway_workers.duties.deliveries import Deliveries
 from slipway_workers.process import WorkerProcess
-from tests.conftest import Eventually
 from tests.http.conftest import Served
+from tests.waiting import Eventually
 from tests.webhooks.conftest import SECRET, Receiver
 from tests.worker import executing
 

@@ -25,8 +25,8 @@ from slipway.services import Services
 from slipway.settings import Settings
 from slipway.webhooks.urls import UrlPolicy
 from slipway_workers.duties.deliveries import Deliveries
-from tests.conftest import Eventually
 from tests.http.conftest import Served
+from tests.waiting import Eventually
 from tests.webhooks.conftest import GRAPHS
 
 HOST_APP = """
