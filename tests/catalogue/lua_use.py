@@ -76,8 +76,8 @@ def _blocks(name: str, source: str) -> list[_Block]:
     return [*functions, _Block(name, "".join([*outside, source[end_of_last:]]))]
 
 
-def _arguments(text: str) -> list[str]:
-    """The arguments of a call; `text` starts after the call's opening bracket."""
+def arguments_of(text: str) -> list[str]:
+    """The arguments of a call. `text` starts after the call's opening bracket."""
     arguments, depth, start, quoted = [], 0, 0, False
     for position, char in enumerate(text):
         if char == "'":
@@ -96,11 +96,12 @@ def _arguments(text: str) -> list[str]:
     return arguments
 
 
-def _variables(text: str) -> dict[str, str]:
+def variables_of(text: str) -> dict[str, str]:
+    """Local variables and the expressions that are assigned to them."""
     variables: dict[str, str] = {}
     for match in _ASSIGNMENT.finditer(text):
         names = [name.strip() for name in match[1].split(",")]
-        variables.update(zip(names, _arguments(match[2] + ")"), strict=False))
+        variables.update(zip(names, arguments_of(match[2] + ")"), strict=False))
     return variables
 
 
@@ -126,7 +127,7 @@ class LuaSource:
     def _of_script(self, name: str, source: str, shared: Mapping[str, _Block]) -> Iterator[Use]:
         own = _blocks(name, source)
         scope = {**shared, **{block.name: block for block in own}}
-        outer = _variables(own[-1].text)
+        outer = variables_of(own[-1].text)
         todo, done = [block.name for block in own], set[str]()
         while todo:
             block = scope[todo.pop()]
@@ -134,9 +135,9 @@ class LuaSource:
                 continue
             done.add(block.name)
             todo += [called for called in re.findall(r"\b([\w.]+)\(", block.text) if called in scope]
-            variables = (outer if block in own else {}) | _variables(block.text)
+            variables = (outer if block in own else {}) | variables_of(block.text)
             for match in _CALL.finditer(block.text):
-                yield from self._of_call(name, block, variables, _arguments(block.text[match.end() :]))
+                yield from self._of_call(name, block, variables, arguments_of(block.text[match.end() :]))
 
     def _of_call(self, script: str, block: _Block, variables: Mapping[str, str], call: Sequence[str]) -> Iterator[Use]:
         verb = call[0].strip("'")

@@ -15,7 +15,7 @@ from slipway.redis.script_source import BadScript, directives_of, libraries_of, 
 from tests.redis.lua_names import LIBRARIES, SCRIPTS, definitions, problems, unknown_names
 
 ROOT: Final = Path(__file__).parents[2]
-DIRECTIVES: Final = {"needs", "repeatable", "shard", "keys"}
+DIRECTIVES: Final = {"needs", "repeatable", "shard", "threads", "keys"}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

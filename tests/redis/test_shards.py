@@ -4,7 +4,6 @@ PUBLISH reaches every node of a cluster."""
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Final
 
 import pytest
 
@@ -12,13 +11,9 @@ from slipway.redis.catalogue.declarations import Shard
 from slipway.redis.catalogue.key_kinds import KEY_KINDS
 from slipway.redis.script_source import directives_of
 from tests.catalogue.lua_use import Use
-from tests.catalogue.scripts import uses
-from tests.redis.lua_names import SCRIPTS
-
-TWO_THREADS: Final = ("thread_copy", "checkpoint_copy", "document_copy")
-"""Scripts that use keys of two threads. Both threads have keys of the same kinds, so `foreign` does not notice them. On
-a cluster, either a copy is stored in the shard of its source, or each of these becomes two scripts: one that reads from
-the shard of the source, and one that writes to the shard of the copy."""
+from tests.catalogue.scripts import KEYS, uses
+from tests.redis.lua_names import LIBRARIES, SCRIPTS
+from tests.redis.lua_threads import threads_received
 
 
 def foreign(found: set[Use], homes: dict[str, Shard]) -> dict[tuple[str, Shard], set[str]]:
@@ -40,8 +35,30 @@ def test_a_script_uses_keys_of_its_shard_only(homes: dict[str, Shard]) -> None:
     assert foreign(uses(), homes) == {}
 
 
-def test_scripts_with_two_threads_exist() -> None:
-    assert set(TWO_THREADS) <= SCRIPTS.keys()
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_that_receives_two_threads_declares_it(name: str) -> None:
+    """Both threads have keys of the same kinds, so `foreign` does not notice them. On a cluster, either a copy is
+    stored in the shard of its source, or each of these scripts becomes two: one that reads from the shard of the
+    source, and one that writes to the shard of the copy."""
+    received = threads_received(SCRIPTS[name], LIBRARIES, KEYS.get(name, ()))
+    assert directives_of(SCRIPTS[name]).get("threads") == ([str(received)] if received > 1 else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "key_kinds"),
+    [
+        ("local a, b = key('thread', args.source), key('thread', args.thread_id)", ()),
+        ("local other = args.other\nredis.call('DEL', key('thread_runs', args.thread_id))\nset_updated(other)", ()),
+        ("redis.call('COPY', KEYS[1], KEYS[2])", ("checkpoints", "checkpoints")),
+    ],
+)
+def test_a_second_thread_is_noticed(text: str, key_kinds: tuple[str, ...]) -> None:
+    assert threads_received(text, LIBRARIES, key_kinds) == 2
+
+
+def test_threads_that_a_script_reads_are_not_received() -> None:
+    text = "local thread_id = redis.call('HGET', run, 'thread_id')\nset_updated(thread_id)\nset_updated(args.thread_id)"
+    assert threads_received(text, LIBRARIES, ()) == 1
 
 
 def test_a_key_of_another_shard_is_noticed() -> None:

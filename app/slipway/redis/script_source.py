@@ -5,6 +5,7 @@ The first lines of a file are directives:
     --! needs: clock keys        libraries; a library can need others, and each is sent once, before what needs it
     --! repeatable: yes          for scripts only: see `Script.repeatable`
     --! shard: thread            for scripts only: the shard whose keys it uses (`catalogue.declarations.Shard`)
+    --! threads: 2               for scripts only: it receives the ids of two threads and uses keys of both
     --! keys: deliveries         key kinds whose names are in variables, so that the loader cannot find them in the code
 
 What is sent consists of the templates of the key kinds that the code names, the libraries and the script, all without

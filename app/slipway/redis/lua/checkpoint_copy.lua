@@ -1,5 +1,6 @@
 --! repeatable: no
 --! shard: thread
+--! threads: 2
 -- Copies every checkpoint of a thread to a thread that has none.
 --
 -- KEYS: index and state of the source, index and state of the target; then the records of both threads, unless the

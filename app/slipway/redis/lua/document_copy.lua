@@ -1,5 +1,6 @@
 --! repeatable: no
 --! shard: thread
+--! threads: 2
 -- langgraph-redis: copies the checkpoints of a thread to a thread that has none.
 --
 -- KEYS: byte counters of source and target; then the records of both threads, unless the caller has no thread records.

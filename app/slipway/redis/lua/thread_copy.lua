@@ -1,6 +1,7 @@
 --! needs: clock keys threads
 --! repeatable: yes
 --! shard: thread
+--! threads: 2
 -- Creates a thread with the values, interrupts, config and metadata of another one, without its runs. `copied_us` (the
 -- creation time of the source) says that its checkpoints are still to be copied.
 --
