@@ -81,7 +81,7 @@ async def test_metrics_count_jobs_workers_and_leases(
         await eventually(measured)
         assert 0.3 < await metric(client, "store_memory_ratio") < 0.7
         assert await levels_by_code(client) == {"ok": "ok"}
-    assert await server.pipeline.send("KEYS", f"{server.keys.prefix}:probe:*") == []
+    assert await server.pipeline.send("KEYS", server.keys.pattern("probe")) == []
 
 
 async def test_a_job_that_has_been_due_for_too_long_is_a_warning(

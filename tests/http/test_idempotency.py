@@ -106,7 +106,7 @@ async def test_a_repeated_request_does_not_create_an_ended_stateless_run_again(
         return not await pipeline.send("ZCARD", keys.threads)
 
     await eventually(has_no_threads)
-    before = await pipeline.send("KEYS", f"{keys.prefix}:*:events")
+    before = await pipeline.send("KEYS", keys.pattern("events"))
     logs = [await pipeline.send("XRANGE", log, "-", "+") for log in sorted(before)]
     again = await _post(client, f"/runs{form}", body, key)
     assert again.status_code == 200
@@ -118,7 +118,7 @@ async def test_a_repeated_request_does_not_create_an_ended_stateless_run_again(
         assert _ids(again.json()) == _ids(first.json())
 
     async def all_keys_expire() -> bool:
-        remaining = await pipeline.send("KEYS", f"{keys.prefix}:run:*")
+        remaining = await pipeline.send("KEYS", keys.pattern("run"))
         return all([await pipeline.send("TTL", key) > 0 for key in remaining])
 
     await eventually(all_keys_expire)
@@ -139,7 +139,7 @@ async def test_an_expired_key_can_be_used_for_another_run(
     thread_id = (await _post(client, "/threads", {})).json()["thread_id"]
     path, body = f"/threads/{thread_id}/runs", {"assistant_id": "steps", "input": {"value": 1}}
     first = await _post(client, path, body, "k1")
-    (record,) = await pipeline.send("KEYS", f"{keys.prefix}:idempotency:*")
+    (record,) = await pipeline.send("KEYS", keys.pattern("idempotency"))
     await pipeline.send("DEL", record)  # as if a day had passed
     other = await _post(client, path, body | {"input": {"value": 2}}, "k1")
     assert other.status_code == 200
@@ -149,7 +149,7 @@ async def test_an_expired_key_can_be_used_for_another_run(
 async def test_a_key_expires_after_a_day(client: httpx.AsyncClient, pipeline: Pipeline, keys: Keys) -> None:
     for _ in range(2):
         assert (await _post(client, "/threads", {}, "k1")).status_code == 200
-    (record,) = await pipeline.send("KEYS", f"{keys.prefix}:idempotency:*")
+    (record,) = await pipeline.send("KEYS", keys.pattern("idempotency"))
     assert 86_000 < await pipeline.send("TTL", record) <= 86_400
 
 

@@ -273,7 +273,7 @@ async def test_the_reaper_runs_every_reap_every_s(load: Load, graphs: Registry, 
     async with running_worker(load(reap_every_s=0.1, heartbeat_s=100, lease_s=300), graphs):
 
         async def last_round_ms() -> float | None:
-            contact_ms = await pipeline.send("HGET", f"{keys.prefix}:outage_watch", "last_contact_ms")
+            contact_ms = await pipeline.send("HGET", keys.outage_watch, "last_contact_ms")
             return None if contact_ms is None else float(contact_ms)
 
         assert shortest_interval_s(await distinct_values(last_round_ms)) < 0.7

@@ -74,9 +74,9 @@ async def test_a_read_renews_the_time_to_live_unless_the_request_disables_that(
     await sdk.store.put_item(["n"], key="k", value={}, ttl=5)
     renewed = {}
     for refresh in (False, None, True):
-        await pipeline.send("ZADD", f"{keys.prefix}:store:expiry", "XX", expiry_ms, member)
+        await pipeline.send("ZADD", keys.store_expiry, "XX", expiry_ms, member)
         await sdk.store.get_item(["n"], key="k", refresh_ttl=refresh)
-        renewed[refresh] = float(await pipeline.send("ZSCORE", f"{keys.prefix}:store:expiry", member)) != expiry_ms
+        renewed[refresh] = float(await pipeline.send("ZSCORE", keys.store_expiry, member)) != expiry_ms
     assert renewed == {False: False, None: True, True: True}
 
 

@@ -125,6 +125,10 @@ class Keys:
         return self._of("leases")
 
     @property
+    def outage_watch(self) -> str:
+        return self._of("outage_watch")
+
+    @property
     def workers(self) -> str:
         return self._of("workers")
 
@@ -150,6 +154,10 @@ class Keys:
     @property
     def store_namespaces(self) -> str:
         return self._of("store_namespaces")
+
+    @property
+    def store_expiry(self) -> str:
+        return self._of("store_expiry")
 
     def cron(self, cron_id: str) -> str:
         return self._of("cron", cron_id)
