@@ -391,6 +391,44 @@ def test_a_private_name_in_a_test_is_detected(source: str) -> None:
     assert not list(private_names_read(ast.parse(source.replace("_", ""))))
 
 
+def waits_for_time(text: str) -> list[str]:
+    """The calls of a test file that wait for time to pass without a comment behind them, and the loops that only wait.
+    An event loop iteration (`sleep(0)`) is no time."""
+    found, lines = [], text.encode().splitlines()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("asyncio.sleep", "time.sleep"):
+            behind = lines[(node.end_lineno or 0) - 1][node.end_col_offset :]
+            if ast.unparse(node.args[0]) != "0" and b"  # " not in behind:
+                found.append(ast.unparse(node))
+        elif isinstance(node, ast.For | ast.While):
+            body = "\n".join(ast.unparse(each) for each in node.body)
+            found += [body] if re.fullmatch(r"(await asyncio|time)\.sleep\(.*\)", body) else []
+    return found
+
+
+def test_tests_wait_for_events() -> None:
+    """A sleep needs a comment that says why the test is about time. A loop that only sleeps is replaced by
+    `wait_until` or `event_loop_iterations` (`tests/waiting.py`)."""
+    texts = {path.relative_to(ROOT): path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    found = {str(path): waits_for_time(text) for path, text in texts.items()}
+    assert {path: calls for path, calls in found.items() if calls} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("time.sleep(1)", True),
+        ("time.sleep(LEASE_S)  # a lease expires", False),
+        ("async def f():\n    await asyncio.sleep(0.1)", True),
+        ("async def f():\n    await asyncio.sleep(0)", False),
+        ("async def f():\n    for _ in range(5):\n        await asyncio.sleep(0)", True),
+        ("async def f():\n    while not done():\n        await asyncio.sleep(0.1)  # polls", True),
+    ],
+)
+def test_a_wait_for_time_is_detected(text: str, found: bool) -> None:
+    assert bool(waits_for_time(text)) is found
+
+
 def test_lua_files_live_below_redis() -> None:
     folders = {path.parent for folder in SOURCE_ROOTS for path in folder.rglob("*.lua")}
     lua = ROOT / "app" / "slipway" / "redis" / "lua"

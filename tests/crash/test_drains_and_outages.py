@@ -8,6 +8,7 @@ import signal
 import time
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -129,10 +130,7 @@ async def test_a_web_process_with_200_streams_drains_and_its_clients_reconnect(
     print(f"a web process with 200 streams exited after {time.monotonic() - signalled_at:.2f} s")
     received = [len(reader.ids) for reader in readers]
 
-    def all_received_more() -> bool:
-        return all(len(reader.ids) > count for reader, count in zip(readers, received, strict=True))
-
-    await wait_until(all_received_more, 60, beside=following)
+    await wait_until(lambda: have_received_more(readers, received), 60, beside=following)
     gate.touch()
     await following
     log = await cluster.log_of(run_id)
@@ -163,12 +161,22 @@ async def test_the_sdk_receives_the_result_after_a_restart_of_the_web_process(
     assert result["trail"] == list(range(1, result["count"] + 1))
 
 
+async def wait_for_next_events(cluster: Cluster, runs: StartedRuns) -> None:
+    """Waits until the log of each run is longer than now."""
+    lengths = [len(await cluster.log_of(run_id)) for _, run_id in runs]
+
+    async def are_longer() -> bool:
+        return all([len(await cluster.log_of(run_id)) > n for (_, run_id), n in zip(runs, lengths, strict=True)])
+
+    await wait_until(are_longer)
+
+
 async def test_runs_continue_in_the_same_attempt_after_valkey_was_killed(cluster: Cluster, client: Client) -> None:
     runs = await start_runs(cluster, client, 6, upto=12, pause_s=0.2)
     for _ in range(2):
         await cluster.valkey.kill()
         await cluster.start_valkey()
-        await asyncio.sleep(0.5)
+        await wait_for_next_events(cluster, runs)
     assert set(await assert_runs_completed(cluster, client, runs, 12, most_repeated=2)) == {1}
 
 
@@ -177,9 +185,14 @@ async def test_runs_continue_in_the_same_attempt_after_valkey_was_suspended_long
 ) -> None:
     runs = await start_runs(cluster, client, 6, upto=12, pause_s=0.2)
     cluster.valkey.suspend()
-    await asyncio.sleep(1.5 * LEASE_S)
+    await asyncio.sleep(1.5 * LEASE_S)  # nothing can report the end of a lease while Valkey is suspended
     cluster.valkey.resume()
     assert set(await assert_runs_completed(cluster, client, runs, 12, most_repeated=0)) == {1}
+
+
+def have_received_more(readers: list[Reader], counts: list[int]) -> bool:
+    """Whether each reader has received more events than its count, or the end of its run."""
+    return all(reader.ended or len(reader.ids) > count for reader, count in zip(readers, counts, strict=True))
 
 
 @pytest.mark.parametrize("fault", ["cut", "slow", "lossy"])
@@ -197,7 +210,8 @@ async def test_runs_complete_on_a_network_that_is(fault: str) -> None:
             proxy.delay_s = 0.1 if fault == "slow" else 0
             if fault != "slow":
                 proxy.cut() if fault == "cut" else proxy.drop_data()
-            await asyncio.sleep(0.3)
+            counts = [len(reader.ids) for reader in readers]
+            await wait_until(partial(have_received_more, readers, counts), 60, beside=following)
         await following
         for reader in readers:
             assert_reader_received_all(reader, await cluster.log_of(reader.run_id))

@@ -50,7 +50,7 @@ async def _disturb(cluster: Cluster, until: float) -> None:
             await cluster.restart(worker)
         else:
             worker.signal(signal.SIGSTOP)
-            await asyncio.sleep(LEASE_S + 0.5)  # until the leases have expired
+            await asyncio.sleep(LEASE_S + 0.5)  # longer than a lease; no event shows its end if the worker had no run
             worker.signal(signal.SIGCONT)
 
 
@@ -65,7 +65,7 @@ async def _recreate(cluster: Cluster, client: Client, thread_id: str, number: in
             await wait_until(partial(_has_ended, client, thread_id, run_id))
             await _assert_has_only(client, thread_id, run_id)
         else:
-            await asyncio.sleep(rng.random() * 0.2)
+            await asyncio.sleep(rng.random() * 0.2)  # the thread is deleted at any moment of the run
         if last:
             return run_id
         await client.call("DELETE", f"/threads/{thread_id}")

@@ -77,7 +77,7 @@ async def converse(socket: ClientConnection, rng: random.Random) -> Conversation
     async def send() -> None:
         for command_id, (method, params) in enumerate(commands):
             await socket.send(orjson.dumps({"id": command_id, "method": method, "params": params}).decode())
-            await asyncio.sleep(rng.choice((0.0, 0.0, 0.01, 0.03)))
+            await asyncio.sleep(rng.choice((0.0, 0.0, 0.01, 0.03)))  # commands arrive at any moment of the run
 
     sending, conversation = asyncio.create_task(send()), Conversation()
     while True:

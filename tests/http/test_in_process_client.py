@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from slipway.api.in_process_client.transport import InProcessTransport
+from tests.waiting import event_loop_iterations
 
 DEADLINE_S = 10
 
@@ -66,8 +67,7 @@ async def test_an_application_waits_for_a_slow_client_and_receives_its_disconnec
     async with asyncio.timeout(DEADLINE_S), client_of(endless) as client:
         async with client.stream("GET", "/") as response:
             assert await anext(response.aiter_raw()) == b"more"
-            for _ in range(1000):
-                await asyncio.sleep(0)
+            await event_loop_iterations(1000)
             assert sent < 100
         await ended.wait()
 

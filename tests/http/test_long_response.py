@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,6 +11,7 @@ from starlette.types import Message
 from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.streams.long_response import LongResponse, Producer
 from slipway.api.streams.send_buffer import MAX_BUFFERED_BYTES, SendBuffer
+from tests.waiting import Eventually, event_loop_iterations
 
 PING = b": heartbeat\r\n"
 
@@ -53,9 +53,6 @@ class Client:
 
     async def _receive_all(self, response: LongResponse) -> None:
         await response({"type": "http"}, self.receive, self.send)
-
-
-Eventually = Callable[..., Awaitable[None]]
 
 
 async def forever(buffer: SendBuffer) -> None:
@@ -129,7 +126,7 @@ async def test_the_buffer_for_a_client_that_does_not_read_is_limited_in_events()
         while await buffer.wait_until_not_full(0.05):
             buffer.put([b"x" * 10])
             buffered.append(buffer.count)
-            await asyncio.sleep(0)
+            await event_loop_iterations(1)  # the response can take the block
         buffer.discard_and_end(b"too slow")
         ended.set()
 
@@ -145,12 +142,13 @@ async def test_the_buffer_for_a_client_that_does_not_read_is_limited_in_events()
 
 
 async def test_a_client_that_does_not_read_receives_the_end_when_the_process_stops(eventually: Eventually) -> None:
-    responses, closed = ResponsesInProgress(), asyncio.Event()
+    responses, closed, discarded = ResponsesInProgress(), asyncio.Event(), asyncio.Event()
 
     async def produce(buffer: SendBuffer) -> None:
         buffer.put([b"x"])
         await closed.wait()
         buffer.discard_and_end(b"too slow")
+        discarded.set()
 
     client = Client()
     client.is_reading.clear()
@@ -158,7 +156,7 @@ async def test_a_client_that_does_not_read_receives_the_end_when_the_process_sto
     await eventually(responses.__len__)
     responses.close()
     closed.set()
-    await asyncio.sleep(0)
+    await discarded.wait()
     client.is_reading.set()
     await response
     assert client.ended
@@ -172,7 +170,7 @@ async def test_a_client_that_reads_slowly_receives_everything() -> None:
 
     class SlowClient(Client):
         async def send(self, message: Message) -> None:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # it reads slowly
             await super().send(message)
 
     client = SlowClient()
@@ -211,7 +209,7 @@ async def test_a_complete_waiting_response_is_ended() -> None:
 async def test_the_buffer_for_a_client_that_does_not_read_is_limited_in_bytes() -> None:
     """Of any number of events, at most `MAX_BUFFERED_BYTES` and one event more are buffered."""
     quarter, limit = b"x" * (MAX_BUFFERED_BYTES // 4), 4
-    count = 0
+    count, ended = 0, asyncio.Event()
 
     async def produce(buffer: SendBuffer) -> None:
         nonlocal count
@@ -219,12 +217,12 @@ async def test_the_buffer_for_a_client_that_does_not_read_is_limited_in_bytes() 
             buffer.put([quarter])
             count += 1
         buffer.discard_and_end(b"too slow")
+        ended.set()
 
     client = Client()
     client.is_reading.clear()
     response = client.request(produce, max_events=1000)
-    await asyncio.sleep(0)
-    await asyncio.wait({response}, timeout=0.1)
+    await ended.wait()
     client.is_reading.set()
     await response
     assert count == limit + 1
@@ -260,8 +258,7 @@ async def test_on_disconnect_is_not_called_once_the_complete_result_is_buffered(
     response = client.request(produce, on_disconnect=on_disconnect, must_be_complete=True)
     await is_buffered.wait()
     client.disconnected.set()
-    for _ in range(5):  # the response detects the disconnect
-        await asyncio.sleep(0)
+    await event_loop_iterations(5)  # the response detects the disconnect, and nothing shows it
     client.is_reading.set()
     await response
     assert client.body == b"all"

@@ -19,7 +19,7 @@ from slipway.runs.scripts import RunScripts
 from tests.proxy import proxied
 from tests.runs.conftest import Stores, handover, opened, settlement
 from tests.runs.servers import server
-from tests.waiting import Eventually
+from tests.waiting import Eventually, event_loop_iterations
 
 FRAME = b"event: values\r\ndata: %d\r\n"
 
@@ -62,7 +62,7 @@ async def test_events_that_arrive_while_a_group_is_sent_share_the_next_group(sto
     before = stores.pipeline.round_trips
     for number in range(200):
         attempt.append("values", FRAME % number)
-        await asyncio.sleep(0)
+        await event_loop_iterations(1)
     await attempt.flush()
     assert stores.pipeline.round_trips - before < 150
     assert await logged_numbers(stores, attempt) == list(range(200))
@@ -82,8 +82,7 @@ async def test_commands_wait_for_the_events_of_their_superstep(stores: Stores, e
     attempt.write_behind = True
     groups = attempt.groups_sent
     await attempt.write([increment(stores)])
-    for _ in range(50):  # more event loop iterations than a command waits if there is no delay
-        await asyncio.sleep(0)
+    await event_loop_iterations(50)  # more than a command waits if there is no delay
     attempt.append("values", FRAME % 0)
     await attempt.flush()
     assert attempt.groups_sent == groups + 1
@@ -120,7 +119,7 @@ async def test_events_and_checkpoint_before_a_superstep_are_one_group(stores: St
 async def test_a_settle_includes_events_that_were_appended_while_it_waited_for_a_group(stores: Stores) -> None:
     attempt = await claimed_attempt(stores)
     attempt.append("values", FRAME % 0)
-    await asyncio.sleep(0)
+    await event_loop_iterations(1)  # the first event is sent
     attempt.append("values", FRAME % 1)
     assert await attempt.settle(settlement(attempt.run)) == Settled()
     assert attempt.groups_sent == 2
@@ -143,7 +142,7 @@ async def test_a_graph_waits_when_too_many_bytes_are_buffered(valkey_url: str, k
         attempt = await claimed_attempt(remote)
         proxy.hold_replies()
         attempt.append("values", FRAME % 0)
-        await asyncio.sleep(0)
+        await event_loop_iterations(1)  # it is sent, and its reply is held back
         for _ in range(3):
             attempt.append("values", b"x" * 600_000)
         waiting = asyncio.ensure_future(attempt.wait_for_capacity())
@@ -273,7 +272,7 @@ async def test_a_fenced_attempt_changes_nothing_and_is_reported_once(stores: Sto
             with pytest.raises(Fenced):
                 await attempt.write([increment(stores)])
             attempt.append("values", FRAME % 2)
-            await asyncio.sleep(0)
+            await event_loop_iterations(1)  # it would be sent
         assert await attempt.settle(settlement(attempt.run)) == AttemptFenced()
         assert await attempt.release(handover(attempt.run)) is False
         attempt.mark_fenced()
@@ -334,16 +333,19 @@ async def test_kills_and_restarts_of_redis_lose_and_repeat_no_write(keys: Keys) 
     async with server() as own_server, opened(own_server.url, keys, patience_s=30) as stores:
         attempt = await claimed_attempt(stores)
 
+        written = asyncio.Queue[int]()
+
         async def write() -> None:
             for number in range(300):
                 attempt.append("values", FRAME % number)
                 await attempt.write([increment(stores)])
+                written.put_nowait(number)
 
         writing = asyncio.create_task(write())
         for _ in range(3):
-            count = await read_count(stores)
-            while not writing.done() and await read_count(stores) < count + 20:  # noqa: ASYNC110
-                await asyncio.sleep(0)
+            async with asyncio.timeout(30):
+                for _ in range(20):
+                    await written.get()
             await own_server.kill()
             await own_server.start()
         await writing

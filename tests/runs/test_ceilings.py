@@ -20,6 +20,7 @@ from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
 from tests.runs.conftest import Stores, ceilings
 from tests.runs.executions import DURABILITIES, UNLIMITED, crash_after, execute_next, execution_of
+from tests.waiting import event_loop_iterations
 
 
 async def run_to_end(stores: Stores, graphs: Registry, graph_id: str, value: dict[str, Any], **limits: float) -> Run:
@@ -128,7 +129,7 @@ async def test_max_step_s_is_measured_for_each_superstep(stores: Stores) -> None
         guard.task_ended()
         guard.superstep_ended()
     guard.stop()
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # timers expire in order: a step timer that still runs expires before this one
     assert (late, guard.ceiling_hit) == ([], None)
 
 
@@ -204,8 +205,8 @@ async def test_a_release_does_not_reset_the_usage(stores: Stores, graphs: Regist
         executing = execution_of(stores, graphs, await stores.claim_one())
         working = asyncio.create_task(executing.execute())
         steps = executing.usage.steps
-        while executing.usage.steps < steps + 3:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        while executing.usage.steps < steps + 3:  # `wait_until` polls too seldom: the run would end first
+            await event_loop_iterations(1)
         executing.drain()
         await working
     run = await execute_next(stores, graphs)

@@ -16,7 +16,7 @@ from slipway.threads.notifications import ThreadNotifications
 from tests.proxy import Proxy, proxied
 from tests.runs.conftest import Stores, opened
 from tests.runs.log_followers import Follower, NumberWriter, numbers_in, start_writer
-from tests.waiting import Eventually
+from tests.waiting import Eventually, event_loop_iterations
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ async def test_events_that_are_appended_while_a_follower_starts_are_received_at_
         for iteration in range(40):  # events are appended in different event loop iterations of the follower's start
             if iteration % 4 == 0:
                 writer.append()
-            await asyncio.sleep(0)
+            await event_loop_iterations(1)
         await writer.attempt.flush()
         await writer.settle()
         await follower.wait_until_end()
@@ -94,8 +94,7 @@ async def test_an_event_in_any_event_loop_iteration_of_a_followers_start_is_rece
         await writer.write()
         last = (await stores.log_of(writer.run_id))[-1].id
         follower = Follower(stores.events, writer.run_id, last)
-        for _ in range(iterations):
-            await asyncio.sleep(0)
+        await event_loop_iterations(iterations)
         await writer.settle()
         await follower.wait_until_end()
         assert [event.name for event in follower.events] == ["end"]
@@ -105,7 +104,7 @@ async def test_all_followers_receive_a_burst_of_events(writer: NumberWriter, sto
     followers = [Follower(stores.events, writer.run_id) for _ in range(100)]
     for _ in range(20):
         writer.append(50)
-        await asyncio.sleep(0)
+        await event_loop_iterations(1)
     await writer.settle()
     for follower in followers:
         await follower.wait_until_end()
@@ -133,11 +132,11 @@ async def test_a_follower_that_is_slower_than_the_tail_reads_the_log(writer: Num
     slow_events = list(await anext(batches))
     for _ in range(5):
         await writer.write(TAIL_EVENTS // 2)
-        await asyncio.sleep(0)
+        await event_loop_iterations(1)
     await writer.settle()
     async for batch in batches:
         slow_events.extend(batch)
-        await asyncio.sleep(0)
+        await event_loop_iterations(1)
     fast_numbers = (await fast.wait_until_end()).numbers
     assert numbers_in(slow_events) == fast_numbers == list(range(1, 5 * TAIL_EVENTS // 2 + 1))
 
@@ -177,7 +176,7 @@ async def test_a_read_before_a_disconnect_does_not_set_the_end_of_the_log(writer
     for disconnected in (False, True):
         tail = Tail()
         read = asyncio.create_task(stores.events.read_into_tail(writer.run_id, (0, 0), tail))
-        await asyncio.sleep(0)  # the read has started
+        await event_loop_iterations(1)  # the read has started
         if disconnected:
             tail.on_notification(None)
         (first,) = await read
@@ -189,7 +188,7 @@ async def test_a_disconnect_during_a_poll_makes_the_tail_incomplete(writer: Numb
     tail, log = Tail(), await stores.log_of(writer.run_id)
     tail.add((0, 0), log[:1])
     poll = asyncio.create_task(stores.events.read_missed(writer.run_id, tail))
-    await asyncio.sleep(0)  # the read has started
+    await event_loop_iterations(1)  # the read has started
     tail.on_notification(None)
     await poll
     assert tail.events_after(log[-1].position) is None, "events between the read and the disconnect may be missing"
@@ -337,7 +336,7 @@ async def test_a_follower_that_disconnects_before_the_subscription_does_not_stop
     stores: Stores, writer: NumberWriter, after: str
 ) -> None:
     first, second = (Follower(stores.events, writer.run_id, after) for _ in range(2))
-    await asyncio.sleep(0)  # both wait for the subscription, whose reply cannot have arrived yet
+    await event_loop_iterations(1)  # both wait for the subscription, whose reply cannot have arrived yet
     await first.disconnect()
     await writer.settle()
     assert [event.name for event in (await second.wait_until_end()).events][-1:] == ["end"]

@@ -14,6 +14,7 @@ from slipway.runs.events import event_position
 from tests.proxy import Proxy, proxied
 from tests.runs.conftest import Stores, opened
 from tests.runs.log_followers import Follower, NumberWriter, start_writer
+from tests.waiting import event_loop_iterations
 
 Step = tuple[str, int]
 """A step and its number: how many events to append, the event after which a follower joins, or 1 (on) and 0 (off)."""
@@ -74,7 +75,7 @@ async def _execute_step(
     elif action == "cut":
         proxy.cut()
     elif action == "yield":
-        await asyncio.sleep(0)
+        await event_loop_iterations(1)
     elif action == "leave" and len(followers) > 1:
         await followers.pop()[0].disconnect()
     elif action == "join":
