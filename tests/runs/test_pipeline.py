@@ -247,7 +247,7 @@ async def test_a_subscriber_connection_without_replies_is_replaced(
     proxy: Proxy, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
     """No error is raised: the handler gets None, because it may have missed messages, and new subscriptions work."""
-    subscriber = Subscriber(Address(proxy.url), "test subscriber", ping_every_s=1)
+    subscriber = Subscriber(Address(proxy.url), "test subscriber", ping_every_s=0.3)
     await subscriber.open()
     try:
         messages: asyncio.Queue[bytes | None] = asyncio.Queue()

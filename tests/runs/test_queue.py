@@ -14,7 +14,6 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import AttemptFenced, Settled
 from tests.runs.conftest import Stores, handover
-from tests.waiting import Eventually
 
 
 async def test_the_runs_of_a_thread_execute_one_after_the_other(stores: Stores) -> None:
@@ -33,9 +32,9 @@ async def test_runs_of_different_threads_do_not_wait_for_each_other(stores: Stor
     assert {run.run_id for run in await stores.claim()} == created
 
 
-async def test_a_delayed_run_does_not_block_later_runs_of_its_thread(stores: Stores, eventually: Eventually) -> None:
+async def test_a_delayed_run_does_not_block_later_runs_of_its_thread(stores: Stores) -> None:
     thread_id = await stores.create_thread()
-    later = await stores.create_run(thread_id, after_s=2)
+    later = await stores.create_run(thread_id, after_s=60)
     assert await stores.claim() == []
     assert (await stores.reload(later)).reason == "delay"
     now = await stores.create_run(thread_id)
@@ -43,14 +42,8 @@ async def test_a_delayed_run_does_not_block_later_runs_of_its_thread(stores: Sto
     assert running.run_id == now.run_id
     await stores.settle(running)
     assert await stores.claim() == []
-    claimed: list[Run] = []
-
-    async def is_claimed() -> bool:
-        claimed.extend(await stores.claim())
-        return bool(claimed)
-
-    await eventually(is_claimed)
-    assert [run.run_id for run in claimed] == [later.run_id]
+    await _make_due(stores, later)
+    assert (await stores.claim_one()).run_id == later.run_id
 
 
 async def test_delayed_runs_are_claimed_in_the_order_of_their_due_times(stores: Stores) -> None:
@@ -68,35 +61,31 @@ async def _server_ms(stores: Stores) -> int:
     return int(seconds) * 1000 + int(micros) // 1000
 
 
-async def test_a_delayed_run_waits_for_the_active_run_of_its_thread(stores: Stores, eventually: Eventually) -> None:
+async def test_a_delayed_run_waits_for_the_active_run_of_its_thread(stores: Stores) -> None:
     thread_id = await stores.create_thread()
-    later = await stores.create_run(thread_id, after_s=2)
+    later = await stores.create_run(thread_id, after_s=60)
     await stores.create_run(thread_id)
     running = await stores.claim_one()
-    await _wait_until_due(stores, later, eventually)
+    await _make_due(stores, later)
     assert await stores.claim() == []
     await stores.settle(running)
     assert (await stores.claim_one()).run_id == later.run_id
 
 
-async def _wait_until_due(stores: Stores, run: Run, eventually: Eventually) -> None:
-    due_ms = int(await stores.pipeline.send("HGET", stores.keys.run(run.run_id), "due_ms"))
-
-    async def is_due() -> bool:
-        return await _server_ms(stores) > due_ms + 5
-
-    await eventually(is_due)
+async def _make_due(stores: Stores, run: Run) -> None:
+    """Changes the stored due time of a delayed run, as if its delay had passed."""
+    due_ms = await _server_ms(stores)
+    await stores.pipeline.send("HSET", stores.keys.run(run.run_id), "due_ms", due_ms)
+    assert await stores.pipeline.send("ZADD", stores.keys.later_queue, "XX", "CH", due_ms, f"{run.run_id}:1") == 1
 
 
-async def test_no_run_of_a_thread_overtakes_one_that_waits_for_its_next_attempt(
-    stores: Stores, eventually: Eventually
-) -> None:
+async def test_no_run_of_a_thread_overtakes_one_that_waits_for_its_next_attempt(stores: Stores) -> None:
     thread_id = await stores.create_thread()
-    later = await stores.create_run(thread_id, after_s=2)
+    later = await stores.create_run(thread_id, after_s=60)
     first = await stores.create_run(thread_id)
     running = await stores.claim_one()
     assert await stores.attempt(running).release(handover(running, delay_ms=60_000))
-    await _wait_until_due(stores, later, eventually)
+    await _make_due(stores, later)
     assert await stores.claim() == []
     assert await stores.phase_of(first) is Phase.QUEUED
 
