@@ -1,4 +1,4 @@
-"""Which context a graph receives, for each kind of context schema and each way to send it (docs/protocol.md 4.6)."""
+"""Which context a graph receives, for each kind of context schema and each way to send it."""
 
 from __future__ import annotations
 
