@@ -270,7 +270,7 @@ class Run:
     cancel_reason: str | None
     """The reason that the client gave. None if it gave none. Written with `cancel`."""
     webhook_status: str | None = None
-    """Field `webhook`: `pending`, `delivered`, `refused` or `failed`. None without a webhook. A delivery changes it."""
+    """Field `webhook`: `pending`, `delivered` or `failed`. None without a webhook. A delivery changes it."""
     webhook_problem: str | None = None
     """Why the webhook was not delivered. None if it was, or was not tried yet. A delivery writes it."""
     authorized_s_ago: float = 0.0

@@ -242,7 +242,7 @@ _RUN_FIELDS: Final = (
     Field(
         "webhook",
         Encoding.TEXT,
-        "`pending`, `delivered`, `refused` or `failed`: the status of its webhook.",
+        "`pending`, `delivered` or `failed`: the status of its webhook.",
         absent="it has no webhook",
         python_writers=("slipway.runs",),
     ),
