@@ -114,7 +114,7 @@ class CronStore:
         return deleted is not None
 
     async def delete_for_assistant(self, assistant_id: str) -> None:
-        """Deletes all crons of an assistant."""
+        """Reads all crons of the deployment, because there is no index by assistant."""
         for cron in await self.search(CronQuery(assistant_id=assistant_id)):
             await self._delete(cron.cron_id)
 

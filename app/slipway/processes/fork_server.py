@@ -43,7 +43,7 @@ _ADOPTED_WITHIN_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ForkRequest:
-    """A child to fork."""
+    """What a supervisor sends for each child, as JSON."""
 
     arguments: tuple[str, ...]
     """The arguments of `slipway`."""
@@ -54,6 +54,7 @@ class ForkRequest:
     descriptors: tuple[int, ...]
     """The numbers that the child assigns to the descriptors that are sent with the request."""
     parent: int
+    """The pid of the supervisor."""
     orphan_signal: int
     """The signal that the kernel sends to the child when its parent exits."""
 

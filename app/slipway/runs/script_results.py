@@ -143,7 +143,7 @@ SettleResult = Settled | AttemptFenced | CancelRequested
 
 
 class CancelResult(StrEnum):
-    """`ACCEPTED`: the run is cancelled, or its attempt was asked to stop."""
+    """`ACCEPTED`: the run is cancelled, or its attempt received a request to stop."""
 
     ACCEPTED = "ok"
     NOT_FOUND = "missing"

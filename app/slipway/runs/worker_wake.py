@@ -1,5 +1,5 @@
 """Wakes idle workers. Scripts push a token to a list for each job that they queue, also for a job that is
-not due yet. One idle worker pops the token and tries to claim; if no job is due, it learns when the next one is."""
+not due yet. One idle worker pops the token and tries to claim. The reply says when the next job is due."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class _Entry:
 
 
 class ThreadFollower:
-    """Reads and follows threads."""
+    """Reads state writes and the logs of all runs of a thread, in the order of the ordinals."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, notifications: ThreadNotifications, events: EventLog) -> None:
         self._reads, self._runs = ThreadReads(pipeline, keys), RunReads(pipeline, keys)

@@ -138,7 +138,7 @@ class WebhookDeliveries(Duty):
             log.exception("webhook.crashed", run=fields.get("run_id", b"").decode())
 
     async def _deliver(self, delivery: Delivery) -> None:
-        log_fields = {"run": delivery.run_id, "attempt": delivery.try_number}
+        log_fields = {"run": delivery.run_id, "try": delivery.try_number}
         try:
             delivery = await self._permission.check(delivery)
             self._auth_failed.discard(delivery.delivery_id)

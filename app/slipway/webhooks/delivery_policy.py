@@ -39,8 +39,8 @@ def redirect_target(url: str, location: str) -> str:
 
 
 def problem_of(error: BaseException) -> str:
-    """The problem of a failed call as clients are shown it. Clients choose the host, and must not learn about the
-    network behind it: the texts of network errors go to the log only."""
+    """The problem of a failed call as clients receive it. Clients choose the host, and must receive nothing about
+    the network behind it: the texts of network errors go to the log only."""
     if isinstance(error, DeliveryFailed | DeliveryRejected | NoAddress | SlipwayError):
         return str(error)[:_PROBLEM_CHARS]
     if isinstance(error, TimeoutError | httpx.TimeoutException):

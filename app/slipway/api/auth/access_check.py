@@ -43,7 +43,7 @@ _SCOPE_KEY: Final = "slipway.access_check"
 
 @dataclass(frozen=True, slots=True)
 class RouteAccess:
-    """What a route declares."""
+    """The operations of a route. `AccessCheck` compares them with what its handler authorized."""
 
     required: frozenset[Operation]
     """The handler must authorize all of these operations before it returns a success."""

@@ -1,7 +1,7 @@
 --! needs: clock keys threads waiting_runs
 --! repeatable: yes
 --! shard: thread
--- Changes fields of a thread, and notes a checkpoint that was written from outside a run.
+-- Changes fields of a thread, and stores that a checkpoint was written from outside a run.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `thread_id`, `fields` (map of field to text), `state` (the status that
