@@ -32,12 +32,14 @@ class Thread:
     state_updated_at: str
     """When a run or a state write changed `values` last, as ISO 8601. Equals `created_at` before."""
     metadata: dict[str, Any]
-    """What requests and new runs merged into it, and the assistant and the graph of the last run."""
+    """What requests wrote, and the assistant and the graph of the run that was created last. A request merges members
+    into it."""
     status: str
     """`idle`, `busy`, `interrupted` or `error`. Scripts change it when a run is created, starts or ends, and with each
     state write."""
     config: dict[str, Any]
-    """What the last run had as its config. Empty if the thread never had a run."""
+    """Members of the configs of runs and their assistants, which each new run merges into it. Empty if the thread never
+    had a run."""
     values: dict[str, Any] | None
     """The channels of the latest checkpoint, as JSON. A run that ends and a state write replace it. None before."""
     interrupts: dict[str, Any]

@@ -106,7 +106,7 @@ class RespondParams(Body):
 
 
 class TreeParams(Body):
-    """`agent.getTree`. Without `run_id`: the subgraphs of all runs of the thread whose logs have not expired."""
+    """`agent.getTree`. Without `run_id`: the run of the thread that started last."""
 
     run_id: str | None = None
 
