@@ -19,7 +19,7 @@ _PARENT: Final = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns"})
 """In `configurable` these name the parent of the checkpoint."""
 _THREAD: Final = frozenset({"thread_id"})
 """It is part of the record's key."""
-_CALLER: Final = frozenset({"user_id"})
+_USER: Final = frozenset({"user_id"})
 """The user's identity, which the server adds beside `langgraph_auth_user_id`. Without an auth file the name belongs to
 the graph."""
 
@@ -29,12 +29,12 @@ def checkpoint_metadata(config: RunnableConfig, metadata: CheckpointMetadata) ->
     of the user and every member that is not plain data are omitted."""
     stored: dict[str, Any] = {}
     configurable = config.get("configurable") or {}
-    caller = _CALLER if "langgraph_auth_user_id" in configurable else frozenset[str]()
+    user = _USER if "langgraph_auth_user_id" in configurable else frozenset[str]()
     for name, value in without_user(metadata).items():
-        if name not in caller:
+        if name not in user:
             stored[name] = str.replace(value, "\0", "") if isinstance(value, str) else value
-    _add(stored, config.get("metadata") or {}, _THREAD | caller)
-    _add(stored, configurable, _PARENT | caller)
+    _add(stored, config.get("metadata") or {}, _THREAD | user)
+    _add(stored, configurable, _PARENT | user)
     return stored
 
 

@@ -1,4 +1,4 @@
-"""Authorizes new runs: for a request, a command of the event protocol, a cron or a batch.
+"""Authorizes new runs: for a request, an event command, a cron or a batch.
 
 Each operation is authorized separately. A run that does more than execute needs further operations:
 

@@ -1,5 +1,4 @@
-"""The only way to create a run: for requests on threads, stateless runs, batches, commands of the event protocol and
-crons.
+"""The only way to create a run: for requests on threads, stateless runs, batches, event commands and crons.
 
 A run is submitted in two steps. `prepare` authorizes it and returns its `RunSpec`. `submit` stores it. In between, the
 caller can subscribe to its events, or prepare the other runs of a batch, before anything is stored.

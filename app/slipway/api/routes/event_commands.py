@@ -1,4 +1,4 @@
-"""The route for commands of the event protocol."""
+"""The route for event commands."""
 
 from __future__ import annotations
 
