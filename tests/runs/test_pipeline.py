@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import hiredis
 import pytest
@@ -15,7 +16,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from tests.proxy import Proxy, proxied
-from tests.runs.servers import server
+from tests.runs.servers import is_rejecting, server
 from tests.waiting import Eventually, wait_until
 
 
@@ -200,7 +201,7 @@ async def test_commands_that_wait_to_be_sent_again_fail_when_the_pipeline_closes
     async with server("--replicaof", "127.0.0.1", "1", "--replica-serve-stale-data", "no") as replica:
         async with open_pipeline(replica.url) as pipeline:
             reply = pipeline.send("GET", f"{keys.prefix}:x", repeatable=True)
-            await asyncio.wait([reply], timeout=0.15)
+            await wait_until(partial(is_rejecting, pipeline, "MASTERDOWN"))
             assert not reply.done()
         with pytest.raises(StoreUnavailable):
             await asyncio.wait_for(reply, 30)
