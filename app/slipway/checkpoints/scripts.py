@@ -89,7 +89,7 @@ class CheckpointScripts(ScriptStubs):
     ) -> MemberPage:
         """Reads checkpoints by their members of the index; with `complete` also values and pending writes."""
         used, continue_at, rows = await self._read(thread_id, complete, page_bytes, "exact", *members)
-        return MemberPage(int(used), rows, int(continue_at or len(members)))
+        return MemberPage(used, rows, int(continue_at or len(members)))
 
     async def read_range(
         self, thread_id: str, namespace: str, below: str, count: int, *, complete: bool, page_bytes: int
@@ -97,12 +97,16 @@ class CheckpointScripts(ScriptStubs):
         """Reads up to `count` checkpoints of a namespace, newest first, whose ids are below `below` ("" for all); with
         `complete` also values and pending writes."""
         used, continue_at, rows = await self._read(thread_id, complete, page_bytes, "range", namespace, below, count)
-        return RangePage(int(used), rows, continue_at.decode())
+        return RangePage(used, rows, continue_at.decode())
 
-    async def _read(self, thread_id: str, complete: bool, page_bytes: int, *selection: Arg) -> Any:
+    async def _read(
+        self, thread_id: str, complete: bool, page_bytes: int, *selection: Arg
+    ) -> tuple[int, bytes, list[CheckpointRow]]:
+        """Returns the bytes of the thread, where the next page continues (empty at the end), and the checkpoints."""
         names = names_of(self._keys, thread_id)
         arguments: list[Arg] = [names.writes_prefix, "all" if complete else "records", page_bytes, *selection]
-        return await self._pipeline.run(_READ, [names.index, names.state], arguments)
+        used, continue_at, rows = await self._pipeline.run(_READ, [names.index, names.state], arguments)
+        return int(used), continue_at, rows
 
     async def read_history(
         self,

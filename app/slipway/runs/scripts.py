@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypedDict
+from typing import Final, TypedDict
 
 from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.redis.connection import Arg
@@ -194,7 +194,7 @@ class RunScripts(ScriptStubs):
         seq: int,
         entries: Sequence[tuple[str, bytes]],
         commands: Sequence[RedisCommand],
-    ) -> asyncio.Future[Any]:
+    ) -> asyncio.Future[Sequence[bytes]]:
         """Sends a write group. `applied` converts the reply. `incarnation` is the creation time of the run. It is not a
         coroutine, because this path is called most often and a coroutine would need a task."""
         args: list[Arg] = [self._keys.prefix, run_id, attempt, incarnation, seq, len(entries)]

@@ -4,7 +4,6 @@ not due yet. One idle worker pops the token and tries to claim. The reply says w
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -18,11 +17,11 @@ class WorkerWake:
         self.queue_name = keys.queue
         """The key of the due jobs, which arq needs."""
 
-    def wait(self, timeout_s: float) -> asyncio.Future[Any]:
+    def wait(self, timeout_s: float) -> asyncio.Future[list[bytes] | None]:
         """Waits for a token and pops it. Commands that are sent later on the same pipeline are executed when a token
         was popped, or after `timeout_s`."""
         return self._pipeline.send("BLPOP", self._key, timeout_s)
 
-    def wake_worker(self) -> asyncio.Future[Any]:
+    def wake_worker(self) -> asyncio.Future[int]:
         """Pushes a token: one idle worker tries to claim jobs."""
         return self._pipeline.send("RPUSH", self._key, "1")

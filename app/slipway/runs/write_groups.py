@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from slipway import failpoints
 from slipway.errors import Fenced, StoreUnavailable
@@ -98,7 +97,7 @@ class GroupSender:
         )
         reply.add_done_callback(partial(self._on_reply, group))
 
-    def _on_reply(self, group: WriteGroup, reply: asyncio.Future[Any]) -> None:
+    def _on_reply(self, group: WriteGroup, reply: asyncio.Future[Sequence[bytes]]) -> None:
         if reply.cancelled():
             self._complete(group, StoreUnavailable("the connection was closed"))
         elif (error := reply.exception()) is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
@@ -17,7 +16,7 @@ _DELETE = load("store_delete")
 class StoreScripts(ScriptStubs):
     """The methods are not coroutines: all calls of one event loop iteration share a round trip."""
 
-    def put(self, namespace: str, key: str, value: bytes, vectors: bytes, ttl_ms: int) -> asyncio.Future[Any]:
+    def put(self, namespace: str, key: str, value: bytes, vectors: bytes, ttl_ms: int) -> asyncio.Future[bytes]:
         """Stores an item; with a `ttl_ms` of 0, without an expiry."""
         return self._pipeline.run(_PUT, [], [*self._args(ns=namespace, key=key, ttl_ms=ttl_ms), value, vectors])
 
@@ -25,11 +24,11 @@ class StoreScripts(ScriptStubs):
         """For each key `created|updated|expires|ttl|value` (µs, µs, ms, ms, JSON); empty if the item is missing."""
         return self._pipeline.run(_GET, [], self._args(ns=namespace, keys=list(keys), refresh=refresh))
 
-    def delete(self, namespace: str, key: str) -> asyncio.Future[Any]:
+    def delete(self, namespace: str, key: str) -> asyncio.Future[int]:
         """An item that does not exist is not an error."""
         return self._pipeline.run(_DELETE, [], self._args(ns=namespace, key=key))
 
-    def sweep(self, limit: int) -> asyncio.Future[Any]:
+    def sweep(self, limit: int) -> asyncio.Future[int]:
         """Deletes up to `limit` expired items. Returns the number of deleted items."""
         return self._pipeline.run(_DELETE, [], self._args(limit=limit))
 

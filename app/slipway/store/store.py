@@ -12,7 +12,7 @@ a transaction: it reads first, then writes, and of several writes to one item th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Final, cast
 
 from langgraph.store.base import (
@@ -86,7 +86,7 @@ class RedisStore(BaseStore):
         """Deletes expired items, which reads skip already. Returns the number of deleted items."""
         total = 0
         while True:
-            deleted = int(await self._scripts.sweep(EXPIRED_PER_CALL))
+            deleted = await self._scripts.sweep(EXPIRED_PER_CALL)
             total += deleted
             if deleted < EXPIRED_PER_CALL:
                 return total
@@ -95,7 +95,7 @@ class RedisStore(BaseStore):
         stored_puts = {item_key: op for item_key, op in puts.items() if op.value is not None}
         values = {item_key: self._encode(op) for item_key, op in stored_puts.items()}
         vectors = dict(zip(stored_puts, await self._embed(list(stored_puts.values())), strict=True))
-        sent = []
+        sent: list[Awaitable[object]] = []
         for item_key, op in puts.items():
             if op.value is None:
                 sent.append(self._scripts.delete(*item_key))
