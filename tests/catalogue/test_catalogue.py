@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
+from slipway.redis import hash_fields
 from slipway.redis.catalogue.declarations import Field, KeyKind, RedisType
 from slipway.redis.catalogue.key_kinds import KEY_KINDS, KINDS_BY_SECTION
 from tests.catalogue.lua_use import UNNAMED, Use
@@ -74,10 +76,15 @@ def _is_of(field: Field, name: str) -> bool:
 
 
 def _texts(packages: Sequence[str]) -> set[str]:
-    """All string literals in the source of the packages."""
+    """All string literals in the source of the packages, and the prefixes of fields that it names."""
     trees = [ast.parse(path.read_text()) for package in packages for path in _modules(package)]
     nodes = [node for tree in trees for node in ast.walk(tree)]
-    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    literals = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return literals | {getattr(hash_fields, node.id) for node in nodes if _names_a_prefix(node)}
+
+
+def _names_a_prefix(node: ast.AST) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name) and node.id.endswith("_PREFIX") and hasattr(hash_fields, node.id)
 
 
 def _modules(package: str) -> Iterator[Path]:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from slipway.access.filters import AccessFilter
+from slipway.redis.hash_fields import METADATA_PREFIX
 from slipway.redis.pipeline import Pipeline
-
-MEMBER: Final = "m:"
-"""The prefix of the fields that hold metadata members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ def members_of(access_filter: AccessFilter) -> list[str]:
 async def read_filtered(pipeline: Pipeline, key: str, access_filter: AccessFilter, *plain: str) -> FilteredFields:
     """Reads the fields `plain` of the record at `key` and the members that the filter checks. One round trip."""
     names = members_of(access_filter)
-    values = await pipeline.send("HMGET", key, *plain, *(MEMBER + name for name in names), repeatable=True)
+    values = await pipeline.send("HMGET", key, *plain, *(METADATA_PREFIX + name for name in names), repeatable=True)
     return filtered_fields(values, len(plain), names)
 
 

@@ -8,8 +8,10 @@ from typing import Final
 from slipway.access.filtered_reads import FilteredFields, read_filtered
 from slipway.access.filters import AccessFilter
 from slipway.assistants.scripts import RECORD_FIELDS, AssistantFields
-from slipway.redis.hash_fields import Fields
 from slipway.redis.read_stubs import ReadStubs
+
+_VERSION_PREFIX: Final = "v:"
+"""The prefix of the fields that hold the content of one version each."""
 
 _TIMES: Final = ("updated_us", "members_of_us")
 
@@ -28,9 +30,13 @@ class AssistantReads(ReadStubs):
         records: list[AssistantFields] = [await read for read in reads]
         return [record if record[0] is not None else None for record in records]
 
-    async def all_fields(self, assistant_id: str) -> Fields:
-        """The record with the content of every version."""
-        return await self._hash(self._keys.assistant(assistant_id))
+    async def versions(self, assistant_id: str) -> list[AssistantFields]:
+        """The record as it is with each version, newest first. Empty for an unknown assistant."""
+        fields = await self._hash(self._keys.assistant(assistant_id))
+        prefix = len(_VERSION_PREFIX)
+        numbers = sorted((int(name[prefix:]) for name in fields if name.startswith(_VERSION_PREFIX)), reverse=True)
+        times = (fields.get("created_us"), fields.get("updated_us"))
+        return [(*times, b"%d" % number, fields[f"{_VERSION_PREFIX}{number}"]) for number in numbers]
 
     async def filtered(self, assistant_id: str, access_filter: AccessFilter) -> tuple[bool, FilteredFields]:
         """Whether the fields for access filters are up to date, and those that the filter needs; `plain[0]` is None for

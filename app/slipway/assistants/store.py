@@ -76,10 +76,8 @@ class AssistantStore:
 
     async def versions(self, assistant_id: str) -> list[Assistant]:
         """Every version, newest first; empty when the assistant does not exist."""
-        stored = await self._reads.all_fields(assistant_id)
-        numbers = sorted((int(name[2:]) for name in stored if name.startswith("v:")), reverse=True)
-        times = (stored.get("created_us"), stored.get("updated_us"))
-        return [assistant_from(assistant_id, (*times, b"%d" % n, stored[f"v:{n}"]), of_version=True) for n in numbers]
+        versions = await self._reads.versions(assistant_id)
+        return [assistant_from(assistant_id, fields, of_version=True) for fields in versions]
 
     async def set_current_version(self, assistant_id: str, version: int) -> Assistant:
         """Makes a stored version the current one. Raises `NotFound` for an unknown assistant or version."""

@@ -1,11 +1,15 @@
-"""A Redis hash as a dict."""
+"""A Redis hash as a dict, and the field names that records of several kinds share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 Fields = dict[str, bytes]
 """Field names and values of one hash."""
+
+METADATA_PREFIX: Final = "m:"
+"""The prefix of the fields of a record that hold one member of its metadata each."""
 
 
 def fields_of(flat: Sequence[bytes]) -> Fields:

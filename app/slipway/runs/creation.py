@@ -13,13 +13,12 @@ from functools import partial
 
 import orjson
 
-from slipway.access.filtered_reads import MEMBER
 from slipway.access.filters import AccessFilter
 from slipway.checkpoints.trash import Trash
 from slipway.errors import Conflict, NotFound
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.reads import RunReads
+from slipway.runs.reads import FieldSnapshot, RunReads, snapshot_of
 from slipway.runs.record import Run, RunSpec, run_from
 from slipway.runs.script_results import (
     DueTimeHandled,
@@ -34,9 +33,6 @@ from slipway.runs.script_results import (
 )
 from slipway.runs.scripts import RunCreate, RunScripts, Ttl
 from slipway.serialization.json_encoding import dumps, json_members
-
-FieldSnapshot = dict[str, str | bool]
-"""Stored values of fields of a thread's record. False for a field that does not exist."""
 
 
 class DueTimeTaken(Conflict):
@@ -149,8 +145,7 @@ class RunCreator:
         exists = fields.plain[0] is not None
         if exists and not access_filter.matches(fields.metadata):
             raise NotFound("thread", thread_id)
-        texts = {"created_us": fields.plain[0]} | {MEMBER + name: text for name, text in fields.members.items()}
-        return {name: False if text is None else text.decode() for name, text in texts.items()}
+        return snapshot_of(fields)
 
 
 def _busy_conflict(spec: RunSpec, busy_run_id: str) -> Conflict:

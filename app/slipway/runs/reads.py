@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from slipway.access.filtered_reads import FilteredFields, read_filtered
 from slipway.access.filters import AccessFilter
-from slipway.redis.hash_fields import Fields
+from slipway.redis.hash_fields import METADATA_PREFIX, Fields
 from slipway.redis.read_stubs import ReadStubs
+
+FieldSnapshot = dict[str, str | bool]
+"""Stored values of fields of a thread's record. False for a field that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +68,9 @@ class RunReads(ReadStubs):
     async def last_event(self, run_id: str) -> str | None:
         """The id of the newest event. None if the run does not exist."""
         return await self._text(self._keys.run(run_id), "last_event")
+
+
+def snapshot_of(thread: FilteredFields) -> FieldSnapshot:
+    """The fields that `RunReads.thread_filtered` returned, by their names in the record."""
+    texts = {"created_us": thread.plain[0]} | {METADATA_PREFIX + name: text for name, text in thread.members.items()}
+    return {name: False if text is None else text.decode() for name, text in texts.items()}

@@ -45,7 +45,7 @@ from slipway.ceilings import Limits
 from slipway.clock import iso
 from slipway.graphs.spec import Priority
 from slipway.protocol_types import MultitaskStrategy
-from slipway.redis.hash_fields import Fields
+from slipway.redis.hash_fields import METADATA_PREFIX, Fields
 from slipway.run_options import RunOptions, options_from
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
@@ -377,7 +377,7 @@ def run_from(fields: Fields) -> Run:
         graph_id=fields["graph_id"].decode(),
         phase=Phase(fields["phase"].decode()),
         reason=_text(fields, "reason"),
-        metadata=decode_members(fields, "m:"),
+        metadata=decode_members(fields, METADATA_PREFIX),
         options=options_from(fields["kwargs"]),
         multitask_strategy=fields["multitask_strategy"].decode(),
         created_at=iso(int(fields["created_us"])),

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from slipway.clock import iso
-from slipway.redis.hash_fields import Fields
+from slipway.redis.hash_fields import METADATA_PREFIX, Fields
 from slipway.runs.record import decode_members
 from slipway.threads.ttl import public_ttl
 
@@ -82,7 +82,7 @@ def thread_from(thread_id: str, fields: Fields) -> Thread:
         created_at=iso(created_us),
         updated_at=iso(int(fields.get("updated_us", created_us))),
         state_updated_at=iso(int(fields.get("state_us", created_us))),
-        metadata=decode_members(fields, "m:"),
+        metadata=decode_members(fields, METADATA_PREFIX),
         status=fields["status"].decode(),
         config=_config(fields),
         values=parsed("values"),
@@ -94,5 +94,5 @@ def thread_from(thread_id: str, fields: Fields) -> Thread:
 
 def _config(fields: Fields) -> dict[str, Any]:
     """The config that runs stored. It has `configurable` as soon as there was a run, even if that is empty."""
-    default: dict[str, Any] = {"configurable": {}} if "m:assistant_id" in fields else {}
+    default: dict[str, Any] = {"configurable": {}} if f"{METADATA_PREFIX}assistant_id" in fields else {}
     return default | decode_members(fields, "c:")

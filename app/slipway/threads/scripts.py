@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from slipway.checkpoints.leftovers_exist import LeftoversExist
-from slipway.redis.hash_fields import Fields, fields_of
+from slipway.redis.hash_fields import METADATA_PREFIX, Fields, fields_of
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.scripts import Ttl
@@ -65,12 +65,43 @@ class ThreadScripts(ScriptStubs):
             "metadata": metadata,
             "token": token,
             "ttl": ttl,
-            "existing": ["token", *(f"m:{name}" for name in members)],
+            "existing": ["token", *(METADATA_PREFIX + name for name in members)],
         }
         reply = await self._pipeline.run(_CREATE, [], self._args(**arguments))
         return LeftoversExist() if reply[0] == b"leftovers" else (reply[0].decode(), reply[1])
 
-    async def patch(
+    async def patch_metadata(
+        self, thread_id: str, metadata: Mapping[str, str], *, ttl: Ttl | None = None
+    ) -> Fields | None:
+        """Sets members of a thread's metadata, each a JSON text. Returns the fields of the thread; None if it does not
+        exist."""
+        changes = {METADATA_PREFIX + name: text for name, text in metadata.items()}
+        return await self._patch(thread_id, changes, ttl=ttl)
+
+    async def set_state(
+        self,
+        thread_id: str,
+        *,
+        values: str,
+        interrupts: str,
+        status: str,
+        checkpoint_id: str | None,
+        event_ttl_s: int,
+        incarnation: str | None = None,
+    ) -> Fields | None:
+        """Stores the thread's values and interrupts, as JSON, and its status after a state write. Its checkpoint
+        `checkpoint_id` is stored for followers for `event_ttl_s` seconds. Returns the fields of the thread; None if no
+        such thread exists, or none that was created at `incarnation`."""
+        return await self._patch(
+            thread_id,
+            {"values": values, "interrupts": interrupts},
+            state=status,
+            checkpoint_id=checkpoint_id,
+            event_ttl_s=event_ttl_s,
+            incarnation=incarnation,
+        )
+
+    async def _patch(
         self,
         thread_id: str,
         changes: Mapping[str, str],
@@ -81,9 +112,6 @@ class ThreadScripts(ScriptStubs):
         ttl: Ttl | None = None,
         incarnation: str | None = None,
     ) -> Fields | None:
-        """Changes a thread. Returns its fields; None if no such thread exists, or none that was created at
-        `incarnation`. `state` is the status after a state write, whose checkpoint `checkpoint_id` is stored
-        for followers for `event_ttl_s` seconds."""
         arguments = {
             "thread_id": thread_id,
             "fields": changes,

@@ -115,8 +115,8 @@ class ThreadStore:
     async def patch(self, thread_id: str, metadata: dict[str, Any], ttl: ThreadTtl | None = None) -> Thread:
         """Merges metadata member by member, atomically. With `ttl` the time to live starts again from now. Raises
         `NotFound`."""
-        changes = {f"m:{name}": value for name, value in json_members(metadata).items()}
-        fields = await self._scripts.patch(thread_id, changes, ttl=ttl.stored() if ttl else None)
+        stored_ttl = ttl.stored() if ttl else None
+        fields = await self._scripts.patch_metadata(thread_id, json_members(metadata), ttl=stored_ttl)
         return self._found(thread_id, fields)
 
     async def set_state(
@@ -131,11 +131,11 @@ class ThreadStore:
     ) -> Thread:
         """Stores the values, interrupts and status of the thread after a state write that created `checkpoint_id`.
         Raises `NotFound` when the thread was not created at `incarnation`."""
-        changes = {"values": dumps(values).decode(), "interrupts": dumps(interrupts).decode()}
-        fields = await self._scripts.patch(
+        fields = await self._scripts.set_state(
             thread_id,
-            changes,
-            state=status,
+            values=dumps(values).decode(),
+            interrupts=dumps(interrupts).decode(),
+            status=status,
             checkpoint_id=checkpoint_id,
             event_ttl_s=self._event_ttl_s,
             incarnation=incarnation,
