@@ -214,9 +214,10 @@ def commands(tmp_path: Path, valkey_url: str, keys: Keys) -> Commands:
         (("worker", "--processes", "2"), 2),
         (("release",), 1),
         (("doctor",), 2),
+        (("doctor", "--repair"), 2),
         (("checkpoints", "migrate", "--from", "core", "--to", "langgraph-redis"), 2),
     ],
-    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
 )
 async def test_no_command_of_an_older_release_starts(
     commands: Commands, pipeline: Pipeline, keys: Keys, command: tuple[str, ...], code: int

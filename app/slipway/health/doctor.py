@@ -138,8 +138,9 @@ def table(problems: Sequence[Problem]) -> str:
 
 
 async def report(settings: Settings, *, repair: bool) -> tuple[str, bool]:
-    """Returns what `slipway doctor` prints, and whether no problem remains. Opens one connection. Raises
-    `StoreUnavailable`, and `ConfigError` if the server does not support the checkpointer."""
+    """Returns what `slipway doctor` prints, and whether no problem remains. Raises `StoreUnavailable`. Raises
+    `ConfigError`, before it reads or changes a record, if the server does not support the checkpointer or if the data
+    in Redis have another layout version."""
     await start_checks.check(settings, settings.redis, upgrade=False)
     pipeline, keys = (
         Pipeline(Address(settings.redis), "slipway doctor", patience_s=_PATIENCE_S),
