@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -70,13 +70,31 @@ STUBS = {
     "slipway.checkpoints.langgraph_redis.client",
     "slipway.checkpoints.langgraph_redis.search",
     "slipway.runs.idempotency_keys",
-    "slipway.runs.write_group_commands",
     "slipway.runs.worker_wake",
 }
-"""Stub modules beside those whose names say it: `scripts`, `reads` and `…_reads`."""
+"""Stub modules beside those whose names say it: `scripts`, `reads`, `…_reads` and `write_commands`."""
 
 SERVER_COMMANDS = {"CONFIG", "INFO", "PING", "TIME"}
 """Commands that any module may send: they use no key."""
+
+COMMANDS_ON_KEYS = """
+APPEND BITCOUNT BITFIELD BITOP BITPOS COPY DECR DECRBY DEL DUMP EXISTS EXPIRE EXPIREAT EXPIRETIME GET GETBIT GETDEL
+GETEX GETRANGE GETSET INCR INCRBY INCRBYFLOAT KEYS MGET MIGRATE MOVE MSET MSETNX OBJECT PERSIST PEXPIRE PEXPIREAT
+PEXPIRETIME PSETEX PTTL RANDOMKEY RENAME RENAMENX RESTORE SCAN SET SETBIT SETEX SETNX SETRANGE SORT STRLEN TOUCH TTL
+TYPE UNLINK HDEL HEXISTS HEXPIRE HGET HGETALL HINCRBY HINCRBYFLOAT HKEYS HLEN HMGET HMSET HRANDFIELD HSCAN HSET
+HSETNX HSTRLEN HVALS BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH LINDEX LINSERT LLEN LMOVE LMPOP LPOP LPOS LPUSH LPUSHX
+LRANGE LREM LSET LTRIM RPOP RPOPLPUSH RPUSH RPUSHX SADD SCARD SDIFF SDIFFSTORE SINTER SINTERCARD SINTERSTORE
+SISMEMBER SMEMBERS SMISMEMBER SMOVE SPOP SRANDMEMBER SREM SSCAN SUNION SUNIONSTORE BZMPOP BZPOPMAX BZPOPMIN ZADD
+ZCARD ZCOUNT ZDIFF ZDIFFSTORE ZINCRBY ZINTER ZINTERCARD ZINTERSTORE ZLEXCOUNT ZMPOP ZMSCORE ZPOPMAX ZPOPMIN
+ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANGESTORE ZRANK ZREM ZREMRANGEBYLEX ZREMRANGEBYRANK ZREMRANGEBYSCORE
+ZREVRANGE ZREVRANGEBYLEX ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE ZUNION ZUNIONSTORE XACK XADD XAUTOCLAIM XCLAIM XDEL
+XGROUP XINFO XLEN XPENDING XRANGE XREAD XREADGROUP XREVRANGE XSETID XTRIM PUBLISH SPUBLISH EVAL EVALSHA FCALL
+STORE_FIELDS STORE_DOCUMENTS
+"""
+"""Redis commands that read or change keys, or publish. `lua/lib/redis_commands.lua` executes `STORE_…`."""
+
+MODULE_COMMANDS = ("FT.", "JSON.")
+"""How the commands of Redis modules begin."""
 
 Rule = Callable[[str, ast.Module], list[str]]
 """What in a module, given its name and source, is against the rule."""
@@ -173,13 +191,19 @@ def _names_a_prefix(part: ast.expr) -> bool:
 
 
 def records_are_read_and_written_by_stubs(name: str, tree: ast.Module) -> list[str]:
-    """Only stubs send commands on keys, and only they name keys."""
+    """Only stubs send or build commands on keys, and only they name keys."""
     last = name.rpartition(".")[2]
-    if within(name, "slipway.redis") or last in ("scripts", "reads") or last.endswith("_reads") or name in STUBS:
+    if last in ("scripts", "reads", "write_commands") or last.endswith("_reads"):
         return []
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _sends_a_command(node)]
-    keys = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _names_a_key(node)]
-    return [ast.unparse(node) for node in (*calls, *keys)]
+    return [] if within(name, "slipway.redis") or name in STUBS else _uses_of_records(tree)
+
+
+def _uses_of_records(tree: ast.Module) -> list[str]:
+    nodes = list(ast.walk(tree))
+    calls = [node for node in nodes if isinstance(node, ast.Call) and _sends_a_command(node)]
+    built = [node for node in nodes if node not in calls and _begins_with_a_command(node)]
+    keys = [node for node in nodes if isinstance(node, ast.Attribute) and _names_a_key(node)]
+    return [ast.unparse(node) for node in (*calls, *built, *keys)]
 
 
 def _sends_a_command(call: ast.Call) -> bool:
@@ -189,6 +213,19 @@ def _sends_a_command(call: ast.Call) -> bool:
     if isinstance(command, ast.Constant):
         return isinstance(command.value, str) and command.value.isupper() and command.value not in SERVER_COMMANDS
     return ast.unparse(call.func.value).endswith("pipeline")
+
+
+def _begins_with_a_command(node: ast.AST) -> bool:
+    """Whether a tuple, a list or the arguments of a call begin with the name of a command on keys. The first argument
+    of an `Endpoint` is an HTTP method."""
+    parts: Sequence[ast.expr] = ()
+    if isinstance(node, ast.Tuple | ast.List):
+        parts = node.elts
+    elif isinstance(node, ast.Call) and ast.unparse(node.func) != "Endpoint":
+        parts = node.args
+    if not parts or not isinstance(parts[0], ast.Constant) or not isinstance(parts[0].value, str):
+        return False
+    return parts[0].value in COMMANDS_ON_KEYS.split() or parts[0].value.startswith(MODULE_COMMANDS)
 
 
 def _names_a_key(node: ast.Attribute) -> bool:
@@ -314,6 +351,11 @@ def test_an_upward_import_is_detected() -> None:
     assert points_upwards(
         "slipway.api.auth.access_check", "slipway.api.streams.event_streams", API_LAYERS, "slipway.api"
     )
+
+
+def test_every_listed_stub_uses_records() -> None:
+    trees = {name_of(path): tree_of(path) for path in MODULES}
+    assert {name for name in STUBS if name not in trees or not _uses_of_records(trees[name])} == set()
 
 
 def test_all_modules_are_checked() -> None:
@@ -446,6 +488,12 @@ def test_lua_files_live_below_redis() -> None:
         (lua_lives_below_redis, "slipway.runs.record", "X = \"return redis.call('GET', 'a')\""),
         (event_frames_are_spelled_in_one_module, "slipway.runs.record", "A = b'event: end\\r\\ndata: %b\\r\\n'"),
         (key_names_live_below_redis, "slipway.runs.record", "def f(keys): return f'{keys.prefix}:run'"),
+        (records_are_read_and_written_by_stubs, "slipway.runs.record", "def f(keys): return keys.run('a')"),
+        (records_are_read_and_written_by_stubs, "slipway.runs.record", "def f(a): a.send('ZMISSING', 'b')"),
+        (records_are_read_and_written_by_stubs, "slipway.runs.record", "def f(pipeline): pipeline.send(*a)"),
+        (records_are_read_and_written_by_stubs, "slipway.runs.record", "A = ('HSET', name, 'field', 1)"),
+        (records_are_read_and_written_by_stubs, "slipway.runs.record", "A = ['JSON.SET', name, '$', document]"),
+        (records_are_read_and_written_by_stubs, "slipway.runs.record", "def f(writer): writer.add('ZADD', name, 0, a)"),
         (
             scripts_are_called_by_script_stubs,
             "slipway.checkpoints.core_reader",

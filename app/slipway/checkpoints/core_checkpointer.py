@@ -31,15 +31,8 @@ from slipway.checkpoints.metadata import checkpoint_metadata
 from slipway.checkpoints.reads import CheckpointReads
 from slipway.checkpoints.scripts import CheckpointScripts, CopyResult
 from slipway.checkpoints.thread_storage import ThreadStorage
+from slipway.checkpoints.write_commands import store_checkpoint, store_writes
 from slipway.errors import Conflict, NotFound
-from slipway.redis.checkpoint_keys import (
-    BYTES_FIELD,
-    blob_field,
-    member,
-    names_of,
-    run_threads,
-)
-from slipway.redis.connection import Arg
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.redis_commands import RedisCommand
@@ -47,9 +40,6 @@ from slipway.serialization.serde import Serde
 
 DELETED_AT_ONCE: Final = 1000
 """How many checkpoints one script deletes. Redis serves other clients between two scripts."""
-
-_MAX_ARGUMENTS: Final = 2000
-"""The most arguments of one command; even, so that a field and its value are not separated."""
 
 
 class CoreCheckpointer(BaseCheckpointer):
@@ -86,24 +76,15 @@ class CoreCheckpointer(BaseCheckpointer):
         target = config["configurable"]
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
         parent_id = target.get("checkpoint_id") or ""
-        where = member(namespace, checkpoint["id"])
-        names = names_of(self.keys, thread_id)
         record, run_id = pack_record(checkpoint, parent_id, checkpoint_metadata(config, metadata), self._dumps)
-        fields: list[Arg] = ["HSET", names.state, f"c{where}", record]
-        size = 1 + 2 * len(where) + len(record)
         values = checkpoint["channel_values"]
-        for channel, version in new_versions.items():
-            if channel in values:
-                field, blob = blob_field(namespace, channel, version), dumped(self._dumps, channel, values[channel])
-                fields += (field, blob)
-                size += len(field) + len(blob)
-        commands: list[RedisCommand] = [
-            *_split_hset(fields),
-            ("ZADD", names.index, 0, where),
-            ("HINCRBY", names.state, BYTES_FIELD, size),
+        new_values = [
+            (channel, version, dumped(self._dumps, channel, values[channel]))
+            for channel, version in new_versions.items()
+            if channel in values
         ]
-        if run_id:
-            commands.append(("SADD", run_threads(self.keys, run_id), thread_id))
+        key = CheckpointKey(namespace, checkpoint["id"])
+        commands, size = store_checkpoint(self.keys, thread_id, key, record, new_values, run_id=run_id)
         await self._write(thread_id, commands, size)
         return config_of(thread_id, namespace, checkpoint["id"])
 
@@ -116,16 +97,11 @@ class CoreCheckpointer(BaseCheckpointer):
     def _write_commands(
         self, thread_id: str, key: CheckpointKey, writes: Sequence[StoredWrite]
     ) -> tuple[list[RedisCommand], int]:
-        where = member(*key)
-        names = names_of(self.keys, thread_id)
-        store: list[Arg] = ["STORE_FIELDS", names.writes_prefix + where, names.state, BYTES_FIELD]
-        size = 0
-        for task_id, task_path, position, channel, value in writes:
-            field = f"{task_id}\0{position}"
-            data = pack_write(channel, task_path, dumped(self._dumps, channel, value, task_path))
-            store += ("once" if position >= 0 else "replace", field, data)
-            size += len(field) + len(data)
-        return [tuple(store), ("ZADD", names.index, 0, where)], size
+        packed = [
+            (task_id, position, pack_write(channel, task_path, dumped(self._dumps, channel, value, task_path)))
+            for task_id, task_path, position, channel, value in writes
+        ]
+        return store_writes(self.keys, thread_id, key, packed)
 
     # reading
 
@@ -245,15 +221,6 @@ class CoreCheckpointer(BaseCheckpointer):
             raise NotFound("thread", source_thread_id)
         if result is CopyResult.TARGET_EXISTS:
             raise Conflict(f"thread {target_thread_id} has checkpoints already")
-
-
-def _split_hset(hset: list[Arg]) -> list[RedisCommand]:
-    """Splits a command with too many arguments: scripts pass a command to Lua's `unpack`, which is limited to
-    thousands."""
-    if len(hset) <= _MAX_ARGUMENTS:
-        return [tuple(hset)]
-    lead, pairs = hset[:2], hset[2:]
-    return [tuple(lead + pairs[at : at + _MAX_ARGUMENTS]) for at in range(0, len(pairs), _MAX_ARGUMENTS)]
 
 
 def _bytes_only(serde: SerializerProtocol) -> tuple[Dumps, Loads]:

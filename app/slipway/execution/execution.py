@@ -46,7 +46,7 @@ from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.crash_suspects import SuspectProgress
 from slipway.runs.record import Phase, Run
-from slipway.runs.write_group_commands import store_usage
+from slipway.runs.write_commands import store_usage
 
 log = structlog.get_logger(__name__)
 

@@ -26,7 +26,7 @@ from slipway.runs.failure import Failure
 from slipway.runs.record import Phase
 from slipway.runs.script_results import CancelRequested, Settled, SettleResult
 from slipway.runs.settlement import EMPTY_SUMMARY, Release, Settlement, ThreadSummary
-from slipway.runs.write_group_commands import store_usage
+from slipway.runs.write_commands import store_usage
 from slipway.serialization.json_encoding import dumps
 from slipway.threads.state_reader import read_state
 

@@ -56,6 +56,11 @@ def member(namespace: str, checkpoint_id: str) -> str:
     return f"{namespace}\0{checkpoint_id}"
 
 
+def record_field(member_name: str) -> str:
+    """The field of a checkpoint's record. `member_name` is the checkpoint within its thread: see `member`."""
+    return f"c{member_name}"
+
+
 def blob_field(namespace: str, channel: str, version: str | int | float) -> str:
     """The field of a channel's value. The scripts build the same name from a record's head."""
     return f"b{namespace}\0{channel}\0{version if isinstance(version, str) else format(version, '.17g')}"

@@ -24,7 +24,7 @@ from slipway.clock import Clock
 from slipway.redis.keys import Keys
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.record import Run
-from slipway.runs.write_group_commands import clear_suspect
+from slipway.runs.write_commands import clear_suspect
 
 SURVIVED_AFTER_S: Final = 0.25
 CLEARED_COUNTS_FOR_S: Final = 1.0

@@ -39,12 +39,12 @@ from slipway.checkpoints.langgraph_redis.documents import Documents, sizes
 from slipway.checkpoints.langgraph_redis.pruning import Head, latest_of, with_ancestors, without_runs
 from slipway.checkpoints.langgraph_redis.scripts import DocumentScripts, Entry
 from slipway.checkpoints.langgraph_redis.search import Search
+from slipway.checkpoints.langgraph_redis.write_commands import store_checkpoint, store_writes
 from slipway.checkpoints.metadata import checkpoint_metadata, without_user
 from slipway.checkpoints.scripts import CopyResult
 from slipway.checkpoints.thread_storage import StorageCount, ThreadStorage
 from slipway.errors import Conflict, NotFound
-from slipway.redis.connection import Arg
-from slipway.redis.document_keys import DocumentNames, checkpoint_at, counter, namespace_at, registry
+from slipway.redis.document_keys import DocumentNames, checkpoint_at, namespace_at
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.redis_commands import RedisCommand
@@ -117,19 +117,14 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
         """Store a checkpoint with all its channel values."""
         target = config["configurable"]
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
-        at = checkpoint_at(thread_id, namespace, checkpoint["id"])
+        key = CheckpointKey(namespace, checkpoint["id"])
         parent_id = target.get("checkpoint_id") or ""
         document = self._documents.pack(
             thread_id, namespace, parent_id, checkpoint, checkpoint_metadata(config, metadata)
         )
-        key = self._names.checkpoint(at)
-        commands: list[RedisCommand] = [
-            ("JSON.SET", key, "$", document),
-            ("INCRBY", counter(self.keys, thread_id), len(document)),
-        ]
-        if checkpoint["id"] >= await self._newest_of(thread_id, namespace):
-            commands.append(("SET", self._names.pointer(thread_id, namespace), key))
-        await self._write(thread_id, commands, len(document))
+        is_latest = checkpoint["id"] >= await self._newest_of(thread_id, namespace)
+        commands, size = store_checkpoint(self.keys, self._names, thread_id, key, document, is_latest=is_latest)
+        await self._write(thread_id, commands, size)
         self._remember_newest(thread_id, namespace, checkpoint["id"])
         return config_of(thread_id, namespace, checkpoint["id"])
 
@@ -141,17 +136,10 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
     def _write_commands(
         self, thread_id: str, key: CheckpointKey, writes: Sequence[StoredWrite]
     ) -> tuple[list[RedisCommand], int]:
-        at = checkpoint_at(thread_id, *key)
-        store: list[Arg] = ["STORE_DOCUMENTS", counter(self.keys, thread_id)]
-        registered: list[Arg] = ["ZADD", registry(at)]
-        size = 0
-        for write in writes:
-            name = self._names.write(at, write.task_id, write.position)
-            document = self._documents.pack_write(thread_id, *key, write)
-            store += ("once" if write.position >= 0 else "replace", name, document)
-            registered += (write.position, name)
-            size += len(document)
-        return [tuple(store), tuple(registered)], size
+        packed = [
+            (write.task_id, write.position, self._documents.pack_write(thread_id, *key, write)) for write in writes
+        ]
+        return store_writes(self.keys, self._names, thread_id, key, packed)
 
     async def _newest_of(self, thread_id: str, namespace: str) -> str:
         """The id of the newest checkpoint of a namespace, or "". Cached after the first read or write."""
