@@ -60,7 +60,7 @@ API_LAYERS = (
     ("ui",),
     ("routes",),
     ("route_table", "web_server"),
-    ("server",),
+    ("application",),
     ("in_process_server",),
 )
 """The packages and modules of `slipway.api`, the lowest layer first. The same rule holds as for LAYERS."""
@@ -483,7 +483,7 @@ def test_lua_files_live_below_redis() -> None:
         (starlette_stays_in_the_api, "slipway.runs.record", "from starlette.requests import Request"),
         (only_the_command_line_imports_workers, "slipway.runs.record", "from slipway_workers import claims"),
         (only_the_command_line_imports_the_api, "slipway.runs.record", "from slipway import api"),
-        (only_the_command_line_imports_the_api, "slipway_workers.process", "def f():\n    import slipway.api.server"),
+        (only_the_command_line_imports_the_api, "slipway_workers.process", "def f():\n    import slipway.api.application"),
         (nothing_imports_the_examples, "slipway.runs.record", "from examples import chat"),
         (lua_lives_below_redis, "slipway.runs.record", "X = \"return redis.call('GET', 'a')\""),
         (event_frames_are_spelled_in_one_module, "slipway.runs.record", "A = b'event: end\\r\\ndata: %b\\r\\n'"),

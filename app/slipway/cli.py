@@ -129,7 +129,7 @@ def _import_heavy_modules() -> None:
     import uvicorn.protocols.http.httptools_impl  # noqa: F401
     import uvloop  # noqa: F401
 
-    import slipway.api.server  # noqa: F401
+    import slipway.api.application  # noqa: F401
     import slipway_workers.process  # noqa: F401
 
 
@@ -206,8 +206,8 @@ async def _web(settings: Settings, fd: int | None) -> None:
     await start_checks.check(settings, settings.redis)
     import uvicorn
 
+    from slipway.api.application import create_app
     from slipway.api.host_app.extensions import load_extensions
-    from slipway.api.server import create_app
     from slipway.api.web_server import WebServer
     from slipway.graphs.langgraph_json import read
     from slipway.graphs.registry import Registry

@@ -17,8 +17,8 @@ from langgraph_sdk.client import LangGraphClient
 from starlette.applications import Starlette
 from uvicorn import Config
 
+from slipway.api.application import create_app
 from slipway.api.host_app.extensions import load_extensions
-from slipway.api.server import create_app
 from slipway.api.web_server import WebServer
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.registry import Registry

@@ -15,8 +15,8 @@ import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
+from slipway.api.application import create_app
 from slipway.api.host_app.extensions import Extensions
-from slipway.api.server import create_app
 from slipway.errors import ConfigError, InvalidRequest
 from slipway.graphs.official_sections import UrlSection, WebhooksSection
 from slipway.graphs.registry import Registry

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from slipway.api.application import create_app
 from slipway.api.host_app.extensions import Extensions
-from slipway.api.server import create_app
 from slipway.services import Services
 
 

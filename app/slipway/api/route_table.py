@@ -1,5 +1,5 @@
-"""The endpoints of the API, and the keys of langgraph.json that disable them. `api/server.py` adds the sockets of the
-event protocol and the pages."""
+"""The endpoints of the API, and the keys of langgraph.json that disable them. `api/application.py` adds the sockets of
+the event protocol and the pages."""
 
 from __future__ import annotations
 
