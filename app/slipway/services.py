@@ -37,7 +37,7 @@ from slipway.runs.leases import LeaseRenewer, worker_id
 from slipway.runs.scripts import RunScripts
 from slipway.runs.store import RunStore
 from slipway.runs.submit import RunSubmission
-from slipway.runs.unfinished_runs import ActiveRuns
+from slipway.runs.unfinished_runs import UnfinishedRuns
 from slipway.settings import Settings
 from slipway.store.embedding import VectorIndex
 from slipway.store.store import RedisStore
@@ -74,7 +74,7 @@ class Services:
     idempotency: Idempotency
     runs: RunStore
     submission: RunSubmission
-    active_runs: ActiveRuns
+    unfinished_runs: UnfinishedRuns
     threads: ThreadStore
     checkpointer: BaseCheckpointer
     trash: Trash
@@ -189,7 +189,7 @@ def _stores(
             creator=creator,
             check_admission=health.check_admission,
         ),
-        active_runs=ActiveRuns(pipeline, keys),
+        unfinished_runs=UnfinishedRuns(pipeline, keys),
         threads=threads,
         checkpointer=checkpointer,
         trash=trash,

@@ -129,7 +129,7 @@ async def test_a_cron_that_keeps_its_threads_needs_permission_to_create_them(
     rules.metadata = {"threads:create": {"owner": "ann"}}
     keeping, temporary = await create_cron(ann, None, on_run_completed="keep"), await create_cron(ann, None)
     assert await fire(services, due_times, keeping, minutes_ago=9) == 1
-    (run,) = [run async for run in services.active_runs.list_all()]
+    (run,) = [run async for run in services.unfinished_runs.list_all()]
     assert (await services.threads.get(run.thread_id)).metadata["owner"] == "ann"
     rules.denied = {"threads:create"}
     assert await fire(services, due_times, keeping) == 0
@@ -178,7 +178,7 @@ async def test_a_due_time_waits_while_the_auth_file_fails(
     await services.pipeline.send("ZADD", keys.crons_due, due_ms, cron)
     await due_times.make_due(other)
     assert await scheduler.run_once() == 2
-    runs = {run.metadata["cron_id"]: run async for run in services.active_runs.list_all()}
+    runs = {run.metadata["cron_id"]: run async for run in services.unfinished_runs.list_all()}
     assert (await services.crons.get(cron)).run_ids(due_ms)[0] == runs[cron].run_id, "the first due time"
 
 

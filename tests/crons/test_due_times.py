@@ -38,8 +38,8 @@ async def create_cron(sdk: LangGraphClient, **options: Any) -> str:
     return str(cron["cron_id"])  # type: ignore[typeddict-item]
 
 
-async def active_runs(services: Services) -> list[Any]:
-    return [run async for run in services.active_runs.list_all()]
+async def unfinished_runs(services: Services) -> list[Any]:
+    return [run async for run in services.unfinished_runs.list_all()]
 
 
 async def test_a_due_time_creates_one_run(sdk: LangGraphClient, services: Services, due_times: DueTimes) -> None:
@@ -49,7 +49,7 @@ async def test_a_due_time_creates_one_run(sdk: LangGraphClient, services: Servic
     due_ms = await due_times.make_due(cron_id)
     assert await scheduler.run_once() == 1
     assert await scheduler.run_once() == 0
-    (run,) = await active_runs(services)
+    (run,) = await unfinished_runs(services)
     assert run.metadata["who"] == "me"
     assert run.metadata["cron_id"] == cron_id
     assert "cron_missed" not in run.metadata
@@ -68,7 +68,7 @@ async def test_the_metadata_of_a_cron_cannot_replace_the_due_time_of_its_run(
     cron_id = await create_cron(sdk, metadata={"cron_due": "never", "cron_missed": 7, "who": "me"})
     due_ms = await due_times.make_due(cron_id, minutes_ago=1)
     assert await Scheduler(services).run_once() == 1
-    (run,) = await active_runs(services)
+    (run,) = await unfinished_runs(services)
     metadata = {name: run.metadata[name] for name in ("cron_due", "cron_missed", "who")}
     assert metadata == {"cron_due": iso(due_ms * 1000), "cron_missed": 1, "who": "me"}
 
@@ -96,7 +96,7 @@ async def test_many_workers_create_one_run_for_each_due_time(
         schedulers = [Scheduler(each) for each in (services, other) for _ in range(4)]
         created = await asyncio.gather(*(scheduler.run_once() for scheduler in schedulers))
     assert sum(created) == 5
-    assert len(await active_runs(services)) == 5
+    assert len(await unfinished_runs(services)) == 5
 
 
 async def test_after_downtime_one_run_counts_the_missed_due_times(
@@ -107,7 +107,7 @@ async def test_after_downtime_one_run_counts_the_missed_due_times(
     scheduler = Scheduler(services)
     assert await scheduler.run_once() == 1
     assert await scheduler.run_once() == 0
-    (run,) = await active_runs(services)
+    (run,) = await unfinished_runs(services)
     assert run.metadata["cron_missed"] == 30
     cron = await services.crons.get(cron_id)
     assert cron.next_ms is not None
@@ -185,7 +185,7 @@ async def test_a_worker_that_died_leaves_the_due_times_after_its_run_to_the_next
     assert await scheduler.run_once() == 0
     assert (await services.crons.get(cron_id)).next_ms == following_ms
     assert await scheduler.run_once() == 1
-    runs = [run.metadata async for run in services.active_runs.list_all()]
+    runs = [run.metadata async for run in services.unfinished_runs.list_all()]
     missed = {run["cron_due"]: run["cron_missed"] for run in runs}
     assert missed == {iso(due_ms * 1000): 10, iso(following_ms * 1000): 19}
 
@@ -257,7 +257,7 @@ async def test_a_worker_that_read_a_cron_before_it_was_changed_creates_no_run_af
 
     monkeypatch.setattr(late.scripts, "due", due)
     assert await late.run_once() == 0
-    assert await active_runs(services) == []
+    assert await unfinished_runs(services) == []
     assert not await late.scripts.skip(stale, problem="of an earlier due time")
     assert not await late.scripts.postpone(stale, problem="of an earlier due time", by_ms=MINUTE_MS)
     assert [cron.public() for cron in await services.crons.search(CronQuery())] == changed
@@ -328,7 +328,7 @@ async def test_a_cron_whose_thread_was_deleted_creates_no_run_and_is_deleted_whe
     await due_times.make_due(cron["cron_id"])
     assert await Scheduler(services).run_once() == 0
     assert await sdk.crons.search() == []
-    assert await active_runs(services) == []
+    assert await unfinished_runs(services) == []
     assert await services.pipeline.send("EXISTS", services.keys.crons_due, services.keys.crons) == 0
 
 

@@ -13,7 +13,7 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import EXTERNAL
 from slipway.runs.record import FINAL, Phase, Run, new_id, run_from
 from slipway.runs.script_results import CancelRequested, Settled, SettleResult
-from slipway.runs.unfinished_runs import ActiveRuns
+from slipway.runs.unfinished_runs import UnfinishedRuns
 from slipway.webhooks.scripts import DeliveryScripts
 from slipway_workers.start_authorization import AUTHORIZED_FOR_S
 from tests.runs.conftest import LEASE_MS, Stores, handover, new_run, settlement
@@ -216,7 +216,7 @@ async def test_deleting_a_waiting_run_removes_it_from_its_thread(stores: Stores)
     assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).check_all() == []
 
 
-async def test_active_runs_are_listed_wherever_they_wait(stores: Stores) -> None:
+async def test_unfinished_runs_are_listed_wherever_they_wait(stores: Stores) -> None:
     """Due, delayed, queued behind a run of the thread, parked in a concurrency group, or reclaimed after a crash."""
     reclaimed = await stores.create_run()
     await stores.claim_one(worker="v")
@@ -230,7 +230,7 @@ async def test_active_runs_are_listed_wherever_they_wait(stores: Stores) -> None
     for thread_id, after_s in ((running.thread_id, 0), (parked.thread_id, 0), (await stores.create_thread(), 0)):
         expected.add((await stores.create_run(thread_id, after_s=after_s)).run_id)
     expected.add((await stores.create_run(after_s=60)).run_id)
-    listed = [run.run_id async for run in ActiveRuns(stores.pipeline, stores.keys).list_all()]
+    listed = [run.run_id async for run in UnfinishedRuns(stores.pipeline, stores.keys).list_all()]
     assert (set(listed), len(listed)) == (expected, len(expected))
 
 

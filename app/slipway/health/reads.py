@@ -31,7 +31,7 @@ class HealthReads(ReadStubs):
     """Each page is one round trip."""
 
     async def pages_in_progress(self) -> AsyncIterator[IdPage]:
-        """Pages of jobs and leases. Their number depends on the number of active runs."""
+        """Pages of jobs and leases. Their number depends on the number of unfinished runs."""
         for queue in (self._keys.queue, self._keys.suspect_queue, self._keys.later_queue):
             async for jobs in self._members("ZSCAN", queue):
                 yield IdPage("job", jobs, queue)

@@ -1,5 +1,5 @@
-"""Lists every run of the deployment that is pending or running. It reads the leases and the queues first, so its cost
-depends on the number of active runs and not on the number of threads."""
+"""Lists every unfinished run of the deployment: each that is pending or running. It reads the leases and the queues first, so its cost
+depends on the number of unfinished runs and not on the number of threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slipway.runs.reads import RunReads
 from slipway.runs.record import Run, run_from
 
 
-class ActiveRuns:
+class UnfinishedRuns:
     """Reads leases, queues, and the thread queues of the runs that these contain. A run that starts or ends during the
     read may be listed or not."""
 
@@ -36,15 +36,17 @@ class ActiveRuns:
     async def _with_queued(
         self, pages: AsyncIterator[list[str]], visited: set[str], groups: set[str]
     ) -> AsyncIterator[Run]:
-        """The active runs of these pages, each followed by the queued runs of its thread."""
+        """The unfinished runs of these pages, each followed by the queued runs of its thread."""
         async for run_ids in pages:
-            async for run in self._still_active(run_ids, visited, groups):
+            async for run in self._still_unfinished(run_ids, visited, groups):
                 yield run
                 async for queued_ids in self._queue.of_thread(run.thread_id):
-                    async for queued in self._still_active(queued_ids, visited, groups):
+                    async for queued in self._still_unfinished(queued_ids, visited, groups):
                         yield queued
 
-    async def _still_active(self, run_ids: Iterable[str], visited: set[str], groups: set[str]) -> AsyncIterator[Run]:
+    async def _still_unfinished(
+        self, run_ids: Iterable[str], visited: set[str], groups: set[str]
+    ) -> AsyncIterator[Run]:
         """The runs that were not visited before and have not ended. Adds their ids to `visited`, and their concurrency
         groups to `groups`."""
         new = [run_id for run_id in run_ids if run_id not in visited]

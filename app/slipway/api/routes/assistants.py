@@ -143,7 +143,8 @@ def _check_run_options(body: AssistantPatchBody) -> None:
 
 
 async def delete(request: Request) -> Response:
-    """Deletes an assistant with its crons, and cancels its active runs. `delete_threads` deletes its threads too."""
+    """Deletes an assistant with its crons, and cancels its unfinished runs. `delete_threads` deletes its threads
+    too."""
     services, assistant_id, with_threads = (
         services_of(request),
         _id_or_name(request),
@@ -164,7 +165,7 @@ async def delete(request: Request) -> Response:
 
 async def _cancel_runs(services: Services, assistant_id: str) -> None:
     # The list is read completely first, because each cancelled run changes it.
-    for run in [run async for run in services.active_runs.list_all() if run.assistant_id == assistant_id]:
+    for run in [run async for run in services.unfinished_runs.list_all() if run.assistant_id == assistant_id]:
         with suppress(NotFound):
             cause = by_deleted_assistant(assistant_id)
             await services.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, cause)
