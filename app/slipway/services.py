@@ -48,7 +48,7 @@ from slipway.threads.store import ThreadStore
 from slipway.threads.thread_events import ThreadEvents
 from slipway.threads.thread_follower import ThreadFollower
 from slipway.threads.ttl import ThreadTtl
-from slipway.webhooks.request_check import WebhookCheck
+from slipway.webhooks.new_run_webhook_check import NewRunWebhookCheck
 from slipway.webhooks.urls import UrlPolicy
 
 log = structlog.get_logger(__name__)
@@ -162,7 +162,7 @@ def _stores(
     )
     assistants, health = AllAssistants(graphs, pipeline, keys), HealthMonitor(pipeline, keys, settings, clock)
     webhook_urls = UrlPolicy(config.webhooks.url)
-    check_webhook = WebhookCheck(webhook_urls, disabled=config.http.disable_webhooks)
+    check_webhook = NewRunWebhookCheck(webhook_urls, disabled=config.http.disable_webhooks)
     authorizer = RunAuthorizer(settings, graphs, assistants, threads, check_webhook)
     states = ThreadStateStore(
         ThreadGraphOpener(graphs, runs, checkpointer, store), threads, checkpointer, pipeline, keys

@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from slipway.clock import Clock
-from slipway.crons.without_thread import CronsWithoutThread
+from slipway.crons.crons_of_deleted_threads import CronsOfDeletedThreads
 from slipway.health import start_checks
 from slipway.health.health import HealthMonitor
 from slipway.health.reads import HealthReads, IdPage
@@ -64,7 +64,7 @@ class Doctor:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, lease_ms: int, repair: bool) -> None:
         self._reads, self._scripts = HealthReads(pipeline, keys), HealthScripts(pipeline, keys)
-        self._crons = CronsWithoutThread(pipeline, keys)
+        self._crons = CronsOfDeletedThreads(pipeline, keys)
         self._lease_ms, self._repair = lease_ms, repair
         self._sweep: AsyncIterator[IdPage] | None = None
 

@@ -1,5 +1,5 @@
-"""Lists every unfinished run of the deployment: each that is pending or running. It reads the leases and the queues first, so its cost
-depends on the number of unfinished runs and not on the number of threads."""
+"""Lists every unfinished run of the deployment: each that is pending or running. It reads the leases and the queues
+first, so its cost depends on the number of unfinished runs and not on the number of threads."""
 
 from __future__ import annotations
 

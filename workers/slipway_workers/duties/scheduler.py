@@ -23,9 +23,9 @@ import structlog
 
 from slipway import failpoints
 from slipway.access.permissions import all_permissions_of, is_handler_failure
+from slipway.crons.crons_of_deleted_threads import CronsOfDeletedThreads
 from slipway.crons.record import Cron, cron_from
 from slipway.crons.scripts import CronScripts
-from slipway.crons.without_thread import CronsWithoutThread
 from slipway.duties import Duty
 from slipway.errors import AccessRefused, NotFound, SlipwayError, StoreUnavailable
 from slipway.runs.creation import DueTimeTaken
@@ -55,7 +55,7 @@ class Scheduler(Duty):
     def __init__(self, services: Services) -> None:
         super().__init__(INTERVAL_S)
         self._services, self.scripts = services, CronScripts(services.pipeline, services.keys)
-        self._without_thread = CronsWithoutThread(services.pipeline, services.keys)
+        self._crons_of_deleted_threads = CronsOfDeletedThreads(services.pipeline, services.keys)
         self._slots = asyncio.Semaphore(_CONCURRENCY)
 
     async def run_once(self) -> int:
@@ -121,7 +121,7 @@ class Scheduler(Duty):
     async def _handle_error(self, cron: Cron, due_time: DueTime, error: Exception) -> None:
         if is_handler_failure(error):
             await self._retry_later(cron, due_time, error)
-        elif not await self._delete_without_thread(cron, error):
+        elif not await self._delete_if_thread_is_deleted(cron, error):
             await self._skip(cron, due_time, error)
 
     async def _retry_later(self, cron: Cron, due_time: DueTime, error: Exception) -> None:
@@ -129,14 +129,14 @@ class Scheduler(Duty):
             details = {"due_ms": due_time["due_ms"], "again_ms": _AUTH_RETRY_MS, "exc_info": error}
             _log_new_problem(cron, _AUTH_FAILED, "cron.auth_failed", **details)
 
-    async def _delete_without_thread(self, cron: Cron, error: Exception) -> bool:
+    async def _delete_if_thread_is_deleted(self, cron: Cron, error: Exception) -> bool:
         """Deletes the cron if its thread was deleted, and returns whether it was. A thread that the owner may no longer
         read was not deleted."""
         if not isinstance(error, NotFound) or error.kind != "thread":
             return False
-        crons = await self._without_thread.find([cron.cron_id])
+        crons = await self._crons_of_deleted_threads.find([cron.cron_id])
         for each in crons:
-            if await self._without_thread.delete(each):
+            if await self._crons_of_deleted_threads.delete(each):
                 log.info(
                     "cron.deleted_without_thread",
                     cron=each.cron_id,

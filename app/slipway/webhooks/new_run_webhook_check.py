@@ -1,4 +1,4 @@
-"""Whether the webhook of a new run is allowed, for every way to create a run."""
+"""Checks the webhook of a new run, for every way to create a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from slipway.webhooks.urls import UrlPolicy
 
 
 @dataclass(frozen=True, slots=True)
-class WebhookCheck:
+class NewRunWebhookCheck:
     """`disabled` is `http.disable_webhooks` of langgraph.json."""
 
     urls: UrlPolicy

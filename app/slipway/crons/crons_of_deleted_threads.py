@@ -17,7 +17,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.threads.reads import ThreadReads
 
 
-class CronsWithoutThread:
+class CronsOfDeletedThreads:
     """Crons that were created for a thread which does not exist any more."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
