@@ -1,7 +1,15 @@
 """Computes how long a supervisor waits before it restarts a child that has exited.
 
-A child that was ready is restarted at once, because clients wait for it. A child that repeatedly exits before it is
-ready has a fault that a restart does not fix. Its pauses double, so that a crash loop uses almost no CPU.
+An exit is early if it follows the start within `STEADY_AFTER_S`. A child that exits later is restarted at once, and so
+is a child after its first early exit. After further early exits, the pause depends on whether the child was ready:
+
+- If it was ready each time, clients wait for it, and a run that it executes may kill it. It is restarted at once after
+  `FREE_EARLY_EXITS` early exits, and after `SERVED_PAUSE_S` from then on. After more than `CRASH_LOOP_EARLY_EXITS`,
+  each pause is twice as long as the one before.
+- If it exits before it is ready, it has a fault that a restart does not fix. The second exit pauses for
+  `FIRST_PAUSE_S`, and each later pause is twice as long as the one before.
+
+No pause exceeds `LONGEST_PAUSE_S`, so a crash loop uses almost no CPU.
 """
 
 from __future__ import annotations
@@ -11,17 +19,16 @@ from typing import Final
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 10.0
 SERVED_PAUSE_S: Final = 0.05
-"""The first pause in seconds after early exits of a child that was ready each time. A run that it executes may kill
-it."""
+"""The first pause in seconds of a child that was ready each time, after more than `FREE_EARLY_EXITS` early exits."""
 
 STEADY_AFTER_S: Final = 10.0
 """Seconds. An exit after more than this time is not early, and resets the counts."""
 
 FREE_EARLY_EXITS: Final = 3
-"""The number of consecutive early exits of a child that was ready each time, after which it is restarted at once."""
+"""A child that was ready each time is restarted without a pause after each of this many consecutive early exits."""
 
 CRASH_LOOP_EARLY_EXITS: Final = 25
-"""The number of consecutive early exits after which a child that was ready each time counts as a crash loop."""
+"""A child that was ready each time is in a crash loop after more than this many consecutive early exits."""
 
 CRASH_LOOP_EXITS_BEFORE_READY: Final = 4
 """The number of consecutive exits before the child was ready that count as a crash loop."""

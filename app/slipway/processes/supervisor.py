@@ -1,6 +1,6 @@
 """Starts child processes, restarts those that exit, and stops all of them in order.
 
-A child that exits is restarted: at once, or after a pause that grows if it repeatedly exits before it is ready
+A child that exits is restarted: at once, or after a pause if it repeatedly exits soon after its start
 (`restart_delays`). A child that exits with `exit_codes.CONFIG` and has never been ready is not restarted.
 
 Children that execute `slipway` are forked by the fork server (`fork_server`), if the system supports it and the fork
