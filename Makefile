@@ -41,7 +41,7 @@ lint: $(VENV)/dev.stamp  ## Run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-import-graph: $(VENV)/dev.stamp  ## Print which package imports which; fails when an import points upwards
+import-graph: $(VENV)/dev.stamp  ## Print which package imports which; fails when an import points upwards or modules form a cycle
 	@$(BIN)/python -m tests.import_graph
 
 pages: $(VENV)/dev.stamp  ## Write the generated pages and tables: settings, keys, attacks, planted faults, folders

@@ -1,13 +1,27 @@
 """Prints which package imports which, the highest layer first, for `slipway` and inside `slipway.api`: `make
 import-graph`.
 
-The exit code is 1 when an arrow points upwards. When every arrow points to a lower layer, there is no cycle."""
+The exit code is 1 when an arrow points upwards, or when there is a cycle of modules. Arrows exclude only cycles between
+packages, so the imports of all modules are checked as well."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.test_boundaries import API_LAYERS, LAYERS, Layers, internal_imports, layer_of, part_of, points_upwards
+from tests.test_boundaries import (
+    API_LAYERS,
+    LAYERS,
+    MODULES,
+    Layers,
+    import_cycle,
+    internal_imports,
+    layer_of,
+    module_imports,
+    name_of,
+    part_of,
+    points_upwards,
+    tree_of,
+)
 
 
 def edges(layers: Layers, package: str) -> dict[str, set[str]]:
@@ -39,9 +53,16 @@ def print_graph(layers: Layers, package: str) -> int:
     return upward
 
 
+def print_cycle() -> int:
+    """Returns the number of imports in the cycle that was found, or 0."""
+    cycle = import_cycle(module_imports({name_of(path): tree_of(path) for path in MODULES}))
+    print(f"{len(MODULES)} modules, {'a cycle: ' + ' → '.join(cycle) if cycle else 'no cycle'}")
+    return len(cycle)
+
+
 def main() -> int:
     """Returns the exit code."""
-    return 1 if print_graph(LAYERS, "slipway") + print_graph(API_LAYERS, "slipway.api") else 0
+    return 1 if print_graph(LAYERS, "slipway") + print_graph(API_LAYERS, "slipway.api") + print_cycle() else 0
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ LAYERS = (
     ("__main__",),
 )
 """The packages and modules of `slipway`, the lowest layer first, and the workers. A module imports from its own package
-and from lower layers only, so no import points upwards and none goes in a circle."""
+and from lower layers only. So there is no cycle between packages; `import_cycle` finds those inside a package."""
 
 API_LAYERS = (
     ("responses", "request_parsing", "header_policy", "metrics", "responses_in_progress", "websocket_close"),
@@ -337,6 +338,44 @@ def test_every_part_is_in_one_layer(layers: Layers, package: str) -> None:
 def test_no_import_points_upwards(layers: Layers, package: str) -> None:
     inside = [pair for pair in internal_imports(package) if package == "slipway" or within(pair[0], package)]
     assert {pair for pair in inside if points_upwards(*pair, layers, package)} == set()
+
+
+def module_imports(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
+    """For each module: the others among `trees` that it imports, also inside functions and for type checkers only. An
+    import of `a.b` executes the package `a` first, so it counts as an import of `a` too; and each module counts as
+    importing the packages that it is in."""
+    graph: dict[str, set[str]] = {}
+    for name, tree in trees.items():
+        imported = {name, *imports(tree)} & trees.keys()
+        graph[name] = {other for other in trees if any(within(each, other) for each in imported)} - {name}
+    return graph
+
+
+def import_cycle(graph: Mapping[str, set[str]]) -> list[str]:
+    """One cycle, if there is any: each module in it imports the next one, and the last is the first."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        cycle: list[str] = error.args[1]
+        return cycle[::-1]
+    return []
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    assert import_cycle(module_imports({name_of(path): tree_of(path) for path in MODULES})) == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "cycle"),
+    [
+        ({"p": "", "p.a": "import p.b", "p.b": ""}, set()),
+        ({"p": "", "p.a": "import p.b", "p.b": "def f():\n    from p.a import x"}, {"p.a", "p.b"}),
+        ({"p": "", "p.a": "from p import b", "p.b": "if TYPE_CHECKING:\n    import p.a"}, {"p.a", "p.b"}),
+        ({"p": "from p.a import x", "p.a": ""}, {"p", "p.a"}),
+    ],
+)
+def test_an_import_cycle_is_detected(sources: dict[str, str], cycle: set[str]) -> None:
+    assert set(import_cycle(module_imports({name: ast.parse(text) for name, text in sources.items()}))) == cycle
 
 
 def test_routes_do_not_import_each_other() -> None:

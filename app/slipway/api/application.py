@@ -28,7 +28,7 @@ from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.route_table import enabled_endpoints
 from slipway.api.routes import event_socket, ops
 from slipway.api.shared_objects import SharedObjects
-from slipway.api.ui import routes as page_routes
+from slipway.api.ui import site
 from slipway.errors import ConfigError
 from slipway.services import Services
 from slipway.settings import Settings
@@ -72,7 +72,7 @@ def _routes(endpoints: list[Endpoint], extensions: Extensions, metrics: HttpMetr
     for endpoint, route in zip(endpoints, routes, strict=True):
         metrics.name_route(route.endpoint, endpoint.path)
     sockets = [] if http.disable_threads else event_socket.routes(extensions)
-    pages = [Route("/", ops.ok)] if http.disable_ui else page_routes(extensions.auth)
+    pages = [Route("/", ops.ok)] if http.disable_ui else site.routes(extensions.auth)
     return [*routes, *sockets, *pages]
 
 
