@@ -294,7 +294,7 @@ async def test_waiting_for_the_auth_file_uses_no_tries_of_a_webhook(
         rules.failing = {"threads:read"} if fails else set()
         await pipeline.send("ZADD", keys.deliveries, "XX", 0, run["run_id"])
         await worker_deliveries.run_once()
-        await eventually(lambda: not worker_deliveries.in_progress)
+        await eventually(lambda: not worker_deliveries.tries.in_progress)
         statuses.append((await reread(admin, run))["webhook_status"])
     assert statuses == [*["pending"] * 5, "delivered"]
     assert len(receiver.bodies) == 3

@@ -15,10 +15,10 @@ import pytest
 
 from slipway.errors import InvalidRequest
 from slipway.graphs.official_sections import UrlSection
+from slipway.webhooks.checked_address_transport import CheckedAddressTransport
 from slipway.webhooks.delivery_policy import problem_of
 from slipway.webhooks.ip_addresses import AddressScope, scope_of
 from slipway.webhooks.urls import NoAddress, UrlPolicy
-from slipway_workers.duties.deliveries import CheckedAddressTransport
 from tests.certificates import self_signed
 
 PRIVATE = [

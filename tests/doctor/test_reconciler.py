@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from slipway.duties.scripts import DutyScripts
 from slipway.graphs.registry import Registry
-from slipway.health.scripts import HealthScripts
 from slipway.redis.keys import Keys
 from slipway.services import open_services
 from slipway_workers.duties.reconciler import Reconciler
@@ -44,15 +44,15 @@ async def test_one_worker_holds_the_duty_until_it_stops_renewing(
 
 
 async def test_a_worker_that_holds_a_duty_renews_it(stores: Stores) -> None:
-    scripts = HealthScripts(stores.pipeline, stores.keys)
+    scripts = DutyScripts(stores.pipeline, stores.keys)
     await stores.pipeline.send("ZADD", stores.keys.workers, 1, "a", 1, "b")
-    assert [await scripts.acquire_duty("d", name, 60_000) for name in ("a", "b", "a")] == [True, False, True]
+    assert [await scripts.acquire("d", name, 60_000) for name in ("a", "b", "a")] == [True, False, True]
     assert 0 < await stores.pipeline.send("PTTL", stores.keys.duty("d")) <= 60_000
 
 
 async def test_the_duty_of_a_stopped_worker_is_free(stores: Stores) -> None:
-    scripts = HealthScripts(stores.pipeline, stores.keys)
+    scripts = DutyScripts(stores.pipeline, stores.keys)
     await stores.pipeline.send("ZADD", stores.keys.workers, 1, "a", 1, "b")
-    assert await scripts.acquire_duty("d", "a", 60_000)
+    assert await scripts.acquire("d", "a", 60_000)
     await stores.pipeline.send("ZREM", stores.keys.workers, "a")
-    assert [await scripts.acquire_duty("d", name, 60_000) for name in ("b", "a")] == [True, False]
+    assert [await scripts.acquire("d", name, 60_000) for name in ("b", "a")] == [True, False]

@@ -39,9 +39,7 @@ async def test_a_stream_starts_before_a_worker_claims_the_run(served: Served, sd
         assert b"\r\nid: " in first
 
 
-async def test_the_stream_of_a_queued_run_has_pings_without_blank_lines(
-    served: Served, sdk: LangGraphClient
-) -> None:
+async def test_the_stream_of_a_queued_run_has_pings_without_blank_lines(served: Served, sdk: LangGraphClient) -> None:
     thread = await new_thread(sdk)
     async with raw_request(served.url, f"/threads/{thread}/runs/stream", RUN) as reader, asyncio.timeout(30):
         await reader.readuntil(b"\r\n\r\n")

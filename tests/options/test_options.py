@@ -287,7 +287,7 @@ async def test_the_reconciler_runs_every_reconcile_every_s(
     async with running_worker(load(reconcile_every_s=0.5), graphs):
 
         async def remaining_ms() -> float | None:
-            ttl_ms = int(await pipeline.send("PTTL", keys.duty("reconcile")))
+            ttl_ms = int(await pipeline.send("PTTL", keys.duty("reconciler")))
             return ttl_ms if ttl_ms > 0 else None
 
         (ttl_ms,) = await distinct_values(remaining_ms, 1)

@@ -6,7 +6,7 @@ import asyncio
 
 from structlog.testing import capture_logs
 
-from slipway.duties import Duty
+from slipway.duties.duty import Duty
 from slipway.errors import StoreUnavailable
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys

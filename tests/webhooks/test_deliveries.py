@@ -16,7 +16,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.delivery_queues import EXTERNAL, INTERNAL
 from slipway.services import Services
-from slipway.webhooks import deliveries as delivery_rules
+from slipway.webhooks import delivery_tries
 from slipway.webhooks.read_permission import AUTHORIZED_WITHIN_S
 from slipway.webhooks.scripts import DeliveryScripts
 from slipway_workers.duties.deliveries import Deliveries
@@ -201,12 +201,12 @@ async def test_the_pause_between_two_tries_grows(
     for pause_ms in (2_000, 15_000):
         started_ms = await now_ms(pipeline)
         await deliveries.run_once()
-        await eventually(lambda: not deliveries.in_progress)
+        await eventually(lambda: not deliveries.tries.in_progress)
         assert (await public_run(served, run_id))["webhook_status"] == "pending"
         assert started_ms + pause_ms <= await due_at(pipeline, keys, run_id) <= await now_ms(pipeline) + pause_ms
         await make_due(pipeline, keys)
     await deliveries.run_once()
-    await eventually(lambda: not deliveries.in_progress)
+    await eventually(lambda: not deliveries.tries.in_progress)
     assert (await public_run(served, run_id))["webhook_status"] == "failed"
     assert await pipeline.send("ZSCORE", keys.deliveries, run_id) is None
 
@@ -230,16 +230,16 @@ async def test_the_lease_outlasts_the_longest_try(
         writer.close()
 
     server = await asyncio.start_server(hang, "127.0.0.1", 0)
-    longest_ms = (AUTHORIZED_WITHIN_S + delivery_rules.CALL_TIMEOUT_S) * 1000
+    longest_ms = (AUTHORIZED_WITHIN_S + delivery_tries.CALL_TIMEOUT_S) * 1000
     run_id = await cancelled_run(sdk, f"http://localhost:{server.sockets[0].getsockname()[1]}/")
     deliveries, other = Deliveries(served.services), Deliveries(served.services)
-    monkeypatch.setattr(delivery_rules, "CALL_TIMEOUT_S", 0.2)  # an existing client still has a timeout of 30 s
+    monkeypatch.setattr(delivery_tries, "CALL_TIMEOUT_S", 0.2)  # an existing client still has a timeout of 30 s
     async with server:
         started_ms = await now_ms(pipeline)
         await deliveries.run_once()
         assert await due_at(pipeline, keys, run_id) > started_ms + longest_ms
         assert await other.run_once() == 0
-        await eventually(lambda: not deliveries.in_progress)
+        await eventually(lambda: not deliveries.tries.in_progress)
         assert called.is_set()
     assert (await public_run(served, run_id))["webhook_problem"] == "no response in time"
 
@@ -266,13 +266,13 @@ async def test_a_delivery_of_a_dead_worker_is_claimed_again(
     thread = (await sdk.threads.create())["thread_id"]
     run = await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url)
     await sdk.runs.cancel(thread, run["run_id"])
-    dead, live = Deliveries(services), Deliveries(services)
-    assert len(await dead.scripts.claim((EXTERNAL,), 10, 45_000)) == 1
+    scripts_of_dead_worker, live = DeliveryScripts(pipeline, keys), Deliveries(services)
+    assert len(await scripts_of_dead_worker.claim((EXTERNAL,), 10, 45_000)) == 1
     assert await live.run_once() == 0  # the lease of the dead worker has not expired
     await make_due(pipeline, keys)
     assert await live.run_once() == 1
     await eventually(lambda: is_delivered(served, run["run_id"]))
-    assert not await dead.scripts.settle_try(run["run_id"], 1, outcome="failed", problem="late")
+    assert not await scripts_of_dead_worker.settle_try(run["run_id"], 1, outcome="failed", problem="late")
     assert await is_delivered(served, run["run_id"])
 
 
@@ -293,7 +293,7 @@ async def test_a_worker_that_stops_completes_its_tries(
     await sdk.runs.cancel(thread, run["run_id"])
     deliveries = Deliveries(served.services)
     task = asyncio.create_task(deliveries.run())
-    await eventually(lambda: deliveries.in_progress or receiver.bodies)
+    await eventually(lambda: deliveries.tries.in_progress or receiver.bodies)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -12,10 +12,10 @@ import pytest
 
 from slipway.errors import ConfigError, InvalidRequest
 from slipway.graphs.official_sections import UrlSection, WebhooksSection
+from slipway.webhooks.checked_address_transport import CheckedAddressTransport
 from slipway.webhooks.record import Delivery
 from slipway.webhooks.request_headers import headers_of, secret_of
 from slipway.webhooks.urls import NoAddress, UrlPolicy
-from slipway_workers.duties.deliveries import CheckedAddressTransport
 
 
 @pytest.mark.parametrize(

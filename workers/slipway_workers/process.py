@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from slipway.duties import Duty
+from slipway.duties.duty import Duty
 from slipway.graphs.registry import Registry
 from slipway.processes.child_commands import freeze_loaded_objects
 from slipway.processes.readiness import report_ready

@@ -112,7 +112,7 @@ def _lifespan(
 @asynccontextmanager
 async def _running(webhooks: InternalWebhooks) -> AsyncIterator[None]:
     """Calls internal webhooks inside the block."""
-    task = asyncio.create_task(webhooks.run(), name="internal webhooks")
+    task = asyncio.create_task(webhooks.run(), name=webhooks.name)
     try:
         yield
     finally:

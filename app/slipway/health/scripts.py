@@ -1,4 +1,4 @@
-"""Stubs of the scripts that measure the workload, detect and repair problems, and assign duties to workers."""
+"""Stubs of the scripts that measure the workload, and detect and repair problems."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from slipway.redis.script_stubs import ScriptStubs
 _WORKLOAD = load("workload")
 _WORKER_COUNT = load("worker_count")
 _DOCTOR = load("doctor")
-_DUTY_ACQUIRE = load("duty_acquire")
 
 _MAX_JOBS: Final = 50
 """How many jobs at the front of each queue are read to find the oldest. It may not be the first job, because priorities
@@ -63,8 +62,3 @@ class HealthScripts(ScriptStubs):
         """Adds `count` to the number of repairs of a problem."""
         if count:
             await self._pipeline.send("HINCRBY", self._keys.repairs, problem, count)
-
-    async def acquire_duty(self, duty: str, worker: str, for_ms: int) -> bool:
-        """Assigns the duty to `worker` for `for_ms`, unless another worker holds it. Returns whether `worker` holds it.
-        The holder calls this again to renew it."""
-        return bool(await self._pipeline.run(_DUTY_ACQUIRE, [], self._args(duty=duty, worker=worker, for_ms=for_ms)))

@@ -1,1 +1,1 @@
-"""Duties: work that workers repeat at an interval. Each duty is one file of the same shape."""
+"""The duties of workers. Each duty is one file of the same shape."""

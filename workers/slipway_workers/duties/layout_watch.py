@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import structlog
 
-from slipway.duties import Duty
+from slipway.duties.duty import Duty
 from slipway.redis.layout import LayoutRecord
 from slipway.services import Services
 
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 class LayoutWatch(Duty):
     """One round compares the layout of the data with that of this release."""
 
-    name = "layout watch"
+    name = "layout_watch"
 
     def __init__(self, services: Services) -> None:
         super().__init__(services.settings.heartbeat_s)

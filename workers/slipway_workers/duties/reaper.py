@@ -18,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from slipway.duties import Duty
+from slipway.duties.duty import Duty
 from slipway.runs.leases import RETRY_PAUSE_MS, grace_period_of, outage_after_s
 from slipway.runs.queue_reads import QueueReads
 from slipway.services import Services

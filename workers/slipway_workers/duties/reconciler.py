@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from slipway.duties.exclusive_duty import ExclusiveDuty
 from slipway.health.doctor import Doctor
 from slipway.services import Services
-from slipway_workers.duties.exclusive import ExclusiveDuty
 
 PAGES: Final = 300
 
@@ -19,7 +19,7 @@ PAGES: Final = 300
 class Reconciler(ExclusiveDuty):
     """One round checks the next pages and repairs the problems in them."""
 
-    name = "reconcile"
+    name = "reconciler"
 
     def __init__(self, services: Services) -> None:
         super().__init__(services, services.settings.reconcile_every_s)

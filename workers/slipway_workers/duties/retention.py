@@ -14,10 +14,10 @@ from typing import Final
 
 import structlog
 
+from slipway.duties.exclusive_duty import ExclusiveDuty
 from slipway.graphs.official_sections import ThreadTtlSection
 from slipway.services import Services
 from slipway.threads.scripts import ThreadScripts
-from slipway_workers.duties.exclusive import ExclusiveDuty
 
 log = structlog.get_logger(__name__)
 

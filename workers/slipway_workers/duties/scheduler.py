@@ -26,7 +26,7 @@ from slipway.access.permissions import all_permissions_of, is_handler_failure
 from slipway.crons.crons_of_deleted_threads import CronsOfDeletedThreads
 from slipway.crons.record import Cron, cron_from
 from slipway.crons.scripts import CronScripts
-from slipway.duties import Duty
+from slipway.duties.duty import Duty
 from slipway.errors import AccessRefused, NotFound, SlipwayError, StoreUnavailable
 from slipway.runs.creation import DueTimeTaken
 from slipway.runs.run_request import RunIds

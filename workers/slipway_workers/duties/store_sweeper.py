@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import structlog
 
-from slipway.duties import Duty
+from slipway.duties.duty import Duty
 from slipway.services import Services
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ Logs: `trash.delete_failed` for a thread whose checkpoints cannot be deleted (`s
 
 from __future__ import annotations
 
-from slipway.duties import Duty
+from slipway.duties.duty import Duty
 from slipway.services import Services
 
 

@@ -1,8 +1,8 @@
-"""Duties: work that a process repeats at an interval, in rounds, in addition to its requests and runs.
+"""The base of all duties: work that a process repeats at an interval, in rounds, in addition to its requests and runs.
 
 A duty is a subclass of `Duty` in a separate file. The docstring of the file says, in this order: what one round does,
 the interval, which processes may perform the duty, and what it logs. The duties of workers are in
-`slipway_workers/duties/`, and `slipway_workers/process.py` lists them; a web process has one,
+`slipway_workers/duties/`, and `slipway_workers/process.py` lists them. Web processes perform one duty,
 `slipway.api.host_app.internal_webhooks`.
 
 A failed round never ends the process. It is logged as `duty.skipped` (Redis is unavailable) or `duty.failed` (any other
@@ -28,7 +28,7 @@ class Duty(ABC):
     """The base of all duties. `ExclusiveDuty` of the workers is for those that one worker at a time performs."""
 
     name: ClassVar[str]
-    """The name of the duty in the log."""
+    """The name of the duty in the log. It is the name of its file."""
 
     def __init__(self, interval_s: float) -> None:
         self.interval_s = interval_s
@@ -43,10 +43,13 @@ class Duty(ABC):
         """Executes one round. Only tests call it directly and use its result."""
 
     async def run(self) -> None:
-        """Repeats rounds until the duty is finished or this task is cancelled."""
-        while not self.finished:
-            await self._pause()
-            await self.run_round()
+        """Repeats rounds until the duty is finished or this task is cancelled, and then closes the duty."""
+        try:
+            while not self.finished:
+                await self._pause()
+                await self.run_round()
+        finally:
+            await self.close()
 
     async def run_round(self) -> bool:
         """Executes one round, if `may_run`. Returns False if not, or if the round failed; a failure is logged."""
@@ -62,6 +65,9 @@ class Duty(ABC):
             return True
         self.failed_at = time.monotonic()
         return False
+
+    async def close(self) -> None:  # noqa: B027 (most duties have nothing to end)
+        """Ends what rounds have started and closes what stays open between rounds. `run` calls it at its end."""
 
     async def may_run(self) -> bool:
         """Whether this process may execute the round that is due."""

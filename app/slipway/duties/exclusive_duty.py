@@ -1,4 +1,4 @@
-"""The base of duties that one worker performs for the whole deployment.
+"""The base of duties that one worker at a time performs for the whole deployment.
 
 Election: before each round a worker acquires the key of the duty in Redis, or extends its lifetime. The key expires
 after `KEY_TTL_ROUNDS` intervals. So if the worker dies, another worker acquires the duty after at most that time; at
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from slipway.duties import Duty
-from slipway.health.scripts import HealthScripts
+from slipway.duties.duty import Duty
+from slipway.duties.scripts import DutyScripts
 from slipway.services import Services
 
 KEY_TTL_ROUNDS: Final = 2
@@ -23,7 +23,7 @@ class ExclusiveDuty(Duty):
         super().__init__(interval_s)
         assert services.lease_renewer is not None
         self._worker = services.lease_renewer.worker
-        self._election = HealthScripts(services.pipeline, services.keys)
+        self._election = DutyScripts(services.pipeline, services.keys)
 
     async def may_run(self) -> bool:
-        return await self._election.acquire_duty(self.name, self._worker, int(KEY_TTL_ROUNDS * self.interval_s * 1000))
+        return await self._election.acquire(self.name, self._worker, int(KEY_TTL_ROUNDS * self.interval_s * 1000))

@@ -1,5 +1,7 @@
-"""Calls the webhooks of ended runs. A process claims each delivery with a lease. Workers call webhooks that have a
-host; web processes call those that are a path of this deployment (`slipway.api.host_app.internal_webhooks`).
+"""Calls the webhooks of ended runs. A process claims each delivery with a lease, and executes one try of it.
+
+Two duties use it: workers call webhooks that have a host (`slipway_workers.duties.deliveries`), and web processes call
+those that are a path of this deployment (`slipway.api.host_app.internal_webhooks`).
 
 Each try may take `AUTHORIZED_WITHIN_S` for the authorization and `CALL_TIMEOUT_S` for the call. A try is repeated after
 network errors, 429 and 5xx. Any other status but 2xx ends the delivery, and so does a forbidden address.
@@ -8,8 +10,7 @@ network errors, 429 and 5xx. Any other status but 2xx ends the delivery, and so 
 from __future__ import annotations
 
 import asyncio
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
@@ -18,7 +19,6 @@ import structlog
 
 from slipway.access.auth_file import AuthFile
 from slipway.clock import Clock
-from slipway.duties import Duty
 from slipway.errors import AuthBroken, StoreUnavailable
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.redis.hash_fields import Fields
@@ -39,11 +39,13 @@ from slipway.webhooks.read_permission import ReadPermission
 from slipway.webhooks.record import Delivery
 from slipway.webhooks.request_headers import headers_of, secret_of, signature
 from slipway.webhooks.scripts import DeliveryScripts
-from slipway.webhooks.urls import NoAddress, UrlPolicy
+from slipway.webhooks.urls import NoAddress
 
 log = structlog.get_logger(__name__)
 
 INTERVAL_S: Final = 1.0
+"""Seconds between two rounds of a duty that calls webhooks."""
+
 _STOP_TIMEOUT_S: Final = 2.0
 _CONCURRENCY: Final = 16
 CALL_TIMEOUT_S: Final = 30.0
@@ -69,51 +71,55 @@ class DeliveryServices(Protocol):
     def keys(self) -> Keys: ...
     @property
     def threads(self) -> ThreadStore: ...
-    @property
-    def webhook_urls(self) -> UrlPolicy: ...
 
 
-class WebhookDeliveries(Duty):
-    """Calls the webhooks of `queues` from this process."""
+class Receivers(Protocol):
+    """How this process reaches the receivers of webhooks."""
 
-    name = "deliveries"
+    def client_for(self, delivery: Delivery) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+        """The HTTP client for this delivery."""
 
-    def __init__(self, services: DeliveryServices, queues: Sequence[DeliveryQueue], auth: AuthFile | None) -> None:
-        super().__init__(INTERVAL_S)
-        self.run_soon()  # the first round does not wait
+    def url_of(self, delivery: Delivery) -> str:
+        """The absolute URL of the webhook. Raises `InvalidRequest` for a URL that is forbidden."""
+
+
+class DeliveryTries:
+    """The tries that this process executes, of deliveries in `queues`. `on_try_ended` is called after each try."""
+
+    def __init__(
+        self,
+        services: DeliveryServices,
+        queues: Sequence[DeliveryQueue],
+        receivers: Receivers,
+        auth: AuthFile | None,
+        *,
+        on_try_ended: Callable[[], None],
+    ) -> None:
+        self._queues, self._receivers, self._report_ended_try = queues, receivers, on_try_ended
         self._permission = ReadPermission(auth, services.threads)
         self._auth_failed: set[str] = set()
-        self.scripts, self._clock = DeliveryScripts(services.pipeline, services.keys), services.clock
-        self._section, self._urls, self._queues = services.config.webhooks, services.webhook_urls, queues
+        self._scripts, self._clock = DeliveryScripts(services.pipeline, services.keys), services.clock
+        self._section = services.config.webhooks
         self._headers = headers_of(self._section)
         secret = services.settings.webhook_secret
         self._secret = None if secret is None else secret_of(secret.get_secret_value())
         self._tries: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> None:
-        """Runs until cancelled. Tries in progress then have `_STOP_TIMEOUT_S` to end; another process repeats those
-        that do not, when their lease has expired."""
+    async def close(self) -> None:
+        """Waits until the tries in progress have ended, at most `_STOP_TIMEOUT_S`. Another process repeats those that
+        have not ended, when their lease has expired."""
         try:
-            await super().run()
-        finally:
             if self._tries:
                 await asyncio.wait(self._tries, timeout=_STOP_TIMEOUT_S)
+        finally:
             for task in list(self._tries):
                 task.cancel()
 
-    @abstractmethod
-    def _client_for(self, delivery: Delivery) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-        """The HTTP client for this delivery."""
-
-    @abstractmethod
-    def _url_of(self, delivery: Delivery) -> str:
-        """The absolute URL of the webhook. Raises `InvalidRequest` for a URL that is forbidden."""
-
-    async def run_once(self) -> int:
+    async def start_due(self) -> int:
         """Claims due deliveries, at most as many as slots are free, and starts a try of each. Returns their
         number."""
         free_slots = _CONCURRENCY - len(self._tries)
-        claimed = await self.scripts.claim(self._queues, free_slots, _LEASE_MS) if free_slots else []
+        claimed = await self._scripts.claim(self._queues, free_slots, _LEASE_MS) if free_slots else []
         for fields in claimed:
             task = asyncio.create_task(self._process(fields))
             self._tries.add(task)
@@ -122,7 +128,7 @@ class WebhookDeliveries(Duty):
 
     def _on_try_ended(self, task: asyncio.Task[None]) -> None:
         self._tries.discard(task)
-        self.run_soon()
+        self._report_ended_try()
 
     @property
     def in_progress(self) -> int:
@@ -143,7 +149,7 @@ class WebhookDeliveries(Duty):
             delivery = await self._permission.check(delivery)
             self._auth_failed.discard(delivery.delivery_id)
             async with asyncio.timeout(CALL_TIMEOUT_S):
-                async with self._client_for(delivery) as client:
+                async with self._receivers.client_for(delivery) as client:
                     await self._call(client, delivery)
         except StoreUnavailable:
             raise
@@ -151,7 +157,7 @@ class WebhookDeliveries(Duty):
             if delivery.delivery_id not in self._auth_failed:  # log the first failure only
                 log.exception("webhook.auth_failed", retry_ms=_AUTH_RETRY_MS, **log_fields)
             self._auth_failed.add(delivery.delivery_id)
-            await self.scripts.settle_try(
+            await self._scripts.settle_try(
                 delivery.delivery_id,
                 delivery.try_number,
                 outcome="pending",
@@ -164,7 +170,7 @@ class WebhookDeliveries(Duty):
             pause_ms = RETRY_PAUSES_MS[calls - 1] if calls <= len(RETRY_PAUSES_MS) else None
             outcome = "failed" if pause_ms is None else "pending"
             log.warning("webhook.failed", problem=problem_for_log(error), retry_ms=pause_ms, **log_fields)
-            await self.scripts.settle_try(
+            await self._scripts.settle_try(
                 delivery.delivery_id,
                 delivery.try_number,
                 outcome=outcome,
@@ -174,10 +180,10 @@ class WebhookDeliveries(Duty):
         except Exception as error:  # a rejection, a forbidden URL, or one that httpx cannot parse
             log.warning("webhook.rejected", problem=problem_for_log(error), **log_fields)
             problem = problem_of(error)
-            await self.scripts.settle_try(delivery.delivery_id, delivery.try_number, outcome="failed", problem=problem)
+            await self._scripts.settle_try(delivery.delivery_id, delivery.try_number, outcome="failed", problem=problem)
         else:
             log.info("webhook.delivered", **log_fields)
-            await self.scripts.settle_try(delivery.delivery_id, delivery.try_number, outcome="delivered")
+            await self._scripts.settle_try(delivery.delivery_id, delivery.try_number, outcome="delivered")
 
     async def _call(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
         """Sends the POST, and sends it again where a redirect leads on the same server."""
@@ -187,7 +193,7 @@ class WebhookDeliveries(Duty):
         if self._secret is not None:
             headers |= signature(self._secret, delivery.delivery_id, now, body)
         headers |= self._headers
-        url = self._url_of(delivery)
+        url = self._receivers.url_of(delivery)
         for _ in range(_MAX_REDIRECTS + 1):
             async with client.stream("POST", url, content=body, headers=headers) as response:
                 status, location = response.status_code, response.headers.get("location")
