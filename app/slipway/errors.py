@@ -72,17 +72,23 @@ class RefusedRequest(SlipwayError):
 
 
 class NotFound(SlipwayError):
-    """No record has this id. `known` lists the existing ids if they are few. `why` is the second half of the
-    message."""
+    """No record has this id, or none to which the operation applies. `known` lists the existing ids if they are few.
+    `problem` and `why` are the second half of the message."""
 
     code = "not_found"
 
     def __init__(
-        self, kind: str, record_id: str, known: Iterable[str] | None = None, *, why: str = "it does not exist"
+        self,
+        kind: str,
+        record_id: str,
+        known: Iterable[str] | None = None,
+        *,
+        problem: str = "not found",
+        why: str = "it does not exist",
     ) -> None:
         names = None if known is None else sorted(known)
         exists = "" if names is None else f"; existing: {', '.join(names)}" if names else "; none exists yet"
-        super().__init__(f"{kind} {record_id!r} not found: {why}{exists}")
+        super().__init__(f"{kind} {record_id!r} {problem}: {why}{exists}")
         self.kind, self.record_id, self.known = kind, record_id, names
 
     def details(self) -> dict[str, Any]:

@@ -205,7 +205,7 @@ async def test_a_cancelled_run_is_interrupted_and_cannot_be_cancelled_again(
     await sdk.runs.cancel(thread, run, wait=True)
     assert (await sdk.runs.get(thread, run))["status"] == "interrupted"
     assert (await sdk.threads.get_state(thread))["values"]["log"] == ["one"]
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError, match=f"run '{run}' cannot be cancelled: it has ended already"):
         await sdk.runs.cancel(thread, run)
     events = await events_of(sdk.runs.join_stream(thread, run, last_event_id="-1"))
     assert {name for name, _ in events} == {"metadata", "values"}

@@ -41,7 +41,7 @@ async def test_a_final_phase_never_changes(stores: Stores, phase: Phase) -> None
     assert not await stores.attempt(running).release(handover(running))
     assert await stores.reap() == []
     assert await stores.claim() == []
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match=f"run '{run.run_id}' cannot be cancelled: it has ended already"):
         await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
     assert await stores.dump() == before
 
@@ -305,6 +305,37 @@ async def test_the_next_attempt_cancels_a_run_that_is_between_two_attempts(store
     await stores.runs.cancel(run.thread_id, run.run_id, Action.ROLLBACK)
     assert await stores.phase_of(run) is Phase.QUEUED
     assert (await stores.claim_one()).cancel is Action.ROLLBACK
+
+
+async def _set_phase(stores: Stores, run: Run, phase: Phase) -> None:
+    await stores.pipeline.send("HSET", stores.keys.run(run.run_id), "phase", phase.value)
+
+
+async def test_a_paused_run_is_cancelled_like_a_queued_one(stores: Stores) -> None:
+    """No script sets the phase `paused` yet."""
+    not_started, started = await stores.create_run(), await stores.create_run()
+    await _set_phase(stores, not_started, Phase.PAUSED)
+    await stores.runs.cancel(not_started.thread_id, not_started.run_id, Action.INTERRUPT)
+    assert await stores.phase_of(not_started) is Phase.CANCELLED
+    await stores.claim_one()
+    await stores.reap()
+    await _set_phase(stores, started, Phase.PAUSED)
+    await stores.runs.cancel(started.thread_id, started.run_id, Action.INTERRUPT)
+    assert await stores.phase_of(started) is Phase.PAUSED
+    await _set_phase(stores, started, Phase.QUEUED)
+    assert (await stores.claim_one()).cancel is Action.INTERRUPT
+
+
+async def test_a_stateless_run_that_stops_at_an_interrupt_is_abandoned(stores: Stores) -> None:
+    """Its record stays, for its idempotency key, but its thread is deleted, so nobody can answer."""
+    spec = new_run(new_id(), options={"temporary": True}, create_thread=True, own_thread=True, retain_s=60)
+    run = await stores.create(spec)
+    await stores.settle(await stores.claim_one(), Phase.WAITING_FOR_APPROVAL)
+    ended = await stores.reload(run)
+    assert (ended.phase, ended.reason) == (Phase.COMPLETED, "abandoned: its thread was deleted")
+    assert b'"phase":"waiting_for_approval"' in (await stores.log_of(run))[-1].block
+    with pytest.raises(NotFound):
+        await stores.thread_of(run)
 
 
 async def test_a_queued_or_running_run_cannot_be_deleted(stores: Stores) -> None:

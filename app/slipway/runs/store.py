@@ -87,9 +87,9 @@ class RunStore:
     async def cancel(
         self, thread_id: str, run_id: str, action: Action, cause: str = cancel_reasons.BY_API, reason: str | None = None
     ) -> None:
-        """Cancels a run. A run that has not started ends at once. A running run ends when its attempt has stopped. If a
-        run is cancelled twice with the same action, it keeps the first cause. Raises `NotFound` if the run does not
-        exist or has ended."""
+        """Cancels a run. A run that has not started ends at once. A running run ends when its attempt has stopped. A
+        run between two attempts ends when the next one starts. If a run is cancelled twice with the same action, it
+        keeps the first cause. Raises `NotFound` if the run does not exist or has ended."""
         result = await self._scripts.run_cancel(
             run_id,
             thread_id,
@@ -101,11 +101,11 @@ class RunStore:
         if result is CancelResult.NOT_FOUND:
             raise NotFound("run", run_id)
         if result is CancelResult.ALREADY_ENDED:
-            raise NotFound("active run", run_id, why="it has ended already")
+            raise NotFound("run", run_id, problem="cannot be cancelled", why="it has ended already")
 
     async def delete(self, thread_id: str, run_id: str) -> None:
         """Deletes the record and the log of a run that has ended. Its checkpoints are deleted by the checkpointer.
-        Raises `NotFound`, and `Conflict` while the run is active."""
+        Raises `NotFound`, and `Conflict` if the run has not ended."""
         result = await self._scripts.run_delete(run_id, thread_id)
         if result is DeleteResult.NOT_FOUND:
             raise NotFound("run", run_id)

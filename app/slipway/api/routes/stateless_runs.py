@@ -116,7 +116,7 @@ async def cancel(request: Request) -> Response:
             cancelled += 1
     if cancelled == 0:
         names = ", ".join(map(str, selection.run_ids or ())) or selection.status or ""
-        raise NotFound("active run", names, why="none of these is pending or running")
+        raise NotFound("run to cancel", names, why="none of these is pending or running")
     return empty_response()
 
 

@@ -1,7 +1,8 @@
---! needs: after_run cancel keys
+--! needs: after_run cancel keys phases
 --! repeatable: yes
 --! shard: thread
--- Cancels a run: at once if it never started, otherwise by an instruction to the attempt that executes it.
+-- Cancels a run: at once if it never started, otherwise by an instruction to the attempt that executes it, or that will
+-- execute it next.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `run_id`, `thread_id`, `action` ('interrupt' or 'rollback'), `cause` (a
@@ -14,15 +15,13 @@ local args = cmsgpack.unpack(ARGV[2])
 local run = key('run', args.run_id)
 local fields = redis.call('HMGET', run, 'phase', 'thread_id', 'attempt')
 if not fields[1] or fields[2] ~= args.thread_id then return {'missing'} end
-if fields[1] == 'queued' and fields[3] == '0' then
+if not is_in_progress(fields[1]) then return {'final'} end
+if fields[3] == '0' then
   cancel_queued_run(args.run_id, args.thread_id, args.action, args.cause, args.reason, args.event_ttl_s)
   if not redis.call('HGET', key('thread', args.thread_id), 'active_run_id') then
     start_next_run_or_idle(args.thread_id)
   end
-  return {'ok'}
-end
-if fields[1] == 'queued' or fields[1] == 'running' then
+else
   request_cancel(args.run_id, args.action, args.cause, args.reason)
-  return {'ok'}
 end
-return {'final'}
+return {'ok'}

@@ -1,4 +1,4 @@
---! needs: after_run cancel_causes clock deliveries events fencing keys leases redis_commands runs
+--! needs: after_run cancel_causes clock deliveries events fencing keys leases redis_commands runs waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Ends a run: phase, error, result, thread state, last events, lease, delivery, and the thread's next run.
@@ -41,9 +41,14 @@ if args.values then redis.call('HSET', thread, 'values', args.values, 'state_us'
 if args.interrupts then redis.call('HSET', thread, 'interrupts', args.interrupts) end
 local thread_error = args.phase == 'cancelled' and cancel_error(run) or args.thread_error
 if thread_error then redis.call('HSET', thread, 'error', thread_error) end
-if args.phase == 'waiting_for_approval' then redis.call('HSET', thread, 'waiting_run_id', args.run_id) end
+local waits = args.phase == 'waiting_for_approval'
+if waits then redis.call('HSET', thread, 'waiting_run_id', args.run_id) end
 create_delivery(args.run_id, owned.thread_id, args.rollback and 'rollback' or args.status, args.values, args.interrupts,
   args.thread_error)
 if args.rollback then delete_run(args.run_id, owned.thread_id) end
+-- a temporary thread is deleted now, so nobody can answer
+if waits and redis.call('HGET', thread, 'temporary') == '1' then
+  abandon_waiting_run(args.run_id, 'its thread was deleted')
+end
 start_next_run_or_idle(owned.thread_id, args.thread_status)
 return {'ok'}

@@ -1,4 +1,4 @@
---! needs: keys queue thread_deletion threads waiting_runs
+--! needs: keys queue thread_deletion threads
 -- What happens to a thread when one of its runs ended.
 
 -- Runs that must stay readable (`retain_s`) are separated from their temporary thread before it is deleted; they expire
@@ -6,10 +6,9 @@
 local function detach_retained_runs(thread_id)
   for _, run_id in ipairs(redis.call('ZRANGE', key('thread_runs', thread_id), 0, -1)) do
     local run = key('run', run_id)
-    local fields = redis.call('HMGET', run, 'retain_s', 'phase')
-    if fields[1] then
-      if fields[2] == 'waiting_for_approval' then abandon_waiting_run(run_id, 'its thread was deleted') end
-      redis.call('EXPIRE', run, fields[1])
+    local retain_s = redis.call('HGET', run, 'retain_s')
+    if retain_s then
+      redis.call('EXPIRE', run, retain_s)
       redis.call('ZREM', key('thread_runs', thread_id), run_id)
     end
   end
