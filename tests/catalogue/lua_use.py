@@ -52,12 +52,37 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldValue:
+    """A value that a script gives to a field with `HSET`. `expression` is the Lua expression of the value."""
+
+    script: str
+    kind: str
+    field: str
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Block:
     """A function, or the code of a script outside its functions."""
 
     name: str
     text: str
     parameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One `redis.call` that a script executes, in the block that contains it, with the variables of that block."""
+
+    script: str
+    block: _Block
+    variables: Mapping[str, str]
+    arguments: Sequence[str]
+
+    @property
+    def verb(self) -> str:
+        """The Redis command, or the expression that computes it."""
+        return self.arguments[0].strip("'")
 
 
 def _blocks(name: str, source: str) -> list[_Block]:
@@ -121,56 +146,76 @@ class LuaSource:
 
     def uses(self) -> set[Use]:
         """The uses of each script, including those of the functions that it calls."""
+        return {use for call in self._calls() for use in self._uses_of(call)}
+
+    def field_values(self, kind: str, field: str) -> set[FieldValue]:
+        """The values that scripts give to this field, including those that the functions give which they call."""
+        calls = (call for call in self._calls() if call.verb == "HSET")
+        values = {value for call in calls for value in self._values_of(call)}
+        return {value for value in values if (value.kind, value.field) == (kind, field)}
+
+    def _calls(self) -> Iterator[_Call]:
         shared = {block.name: block for source in self.shared for block in _blocks("", source)}
-        return {use for name, source in self.scripts.items() for use in self._of_script(name, source, shared)}
+        for name, source in self.scripts.items():
+            yield from _calls_of_script(name, source, shared)
 
-    def _of_script(self, name: str, source: str, shared: Mapping[str, _Block]) -> Iterator[Use]:
-        own = _blocks(name, source)
-        scope = {**shared, **{block.name: block for block in own}}
-        outer = variables_of(own[-1].text)
-        todo, done = [block.name for block in own], set[str]()
-        while todo:
-            block = scope[todo.pop()]
-            if block.name in done:
-                continue
-            done.add(block.name)
-            todo += [called for called in re.findall(r"\b([\w.]+)\(", block.text) if called in scope]
-            variables = (outer if block in own else {}) | variables_of(block.text)
-            for match in _CALL.finditer(block.text):
-                yield from self._of_call(name, block, variables, arguments_of(block.text[match.end() :]))
+    def _values_of(self, call: _Call) -> Iterator[FieldValue]:
+        for kind in self._kinds_of(call, call.arguments[1]):
+            for name, expression in zip(call.arguments[2::2], call.arguments[3::2], strict=False):
+                for field in _fields("HSET", [name]):
+                    yield FieldValue(call.script, kind, field, expression)
 
-    def _of_call(self, script: str, block: _Block, variables: Mapping[str, str], call: Sequence[str]) -> Iterator[Use]:
-        verb = call[0].strip("'")
+    def _uses_of(self, call: _Call) -> Iterator[Use]:
+        verb = call.verb
         if verb in _WITHOUT_KEYS or verb.startswith("unpack("):
             return
         if verb not in _ALL_WRITES | _ALL_READS:
-            raise ValueError(f"{script}: {verb} is not in the lists of commands of this module")
-        keys = call[1:] if verb in _MANY_KEYS else call[1:2]
+            raise ValueError(f"{call.script}: {verb} is not in the lists of commands of this module")
+        keys = call.arguments[1:] if verb in _MANY_KEYS else call.arguments[1:2]
         for position, expression in enumerate(keys):
             if expression == "'REPLACE'":
                 continue
             source_of_copy = verb == "COPY" and position == 0
             accesses = [True] if verb in _ALL_WRITES and not source_of_copy else []
             accesses += [False] if verb in _ALL_READS or source_of_copy else []
-            for kind in self._kinds_of(script, block, variables, expression):
+            for kind in self._kinds_of(call, expression):
                 for writes in accesses:
-                    yield Use(script, kind, None, writes)
+                    yield Use(call.script, kind, None, writes)
                     if verb in _FIELD_WRITES | _FIELD_READS:
-                        yield from (Use(script, kind, field, writes) for field in _fields(verb, call[2:]))
+                        fields = _fields(verb, call.arguments[2:])
+                        yield from (Use(call.script, kind, field, writes) for field in fields)
 
-    def _kinds_of(self, script: str, block: _Block, variables: Mapping[str, str], expression: str) -> Sequence[str]:
-        for function in (f"{script}/{block.name}", block.name):
+    def _kinds_of(self, call: _Call, expression: str) -> Sequence[str]:
+        block, variables = call.block, call.variables
+        for function in (f"{call.script}/{block.name}", block.name):
             if (function, expression) in self.unnamed:
                 return self.unnamed[function, expression]
         if match := _KIND.match(expression):
             return (match[1],)
         if match := _KEY_ARGUMENT.fullmatch(expression):
-            return (self.key_kinds[script][int(match[1]) - 1],)
+            return (self.key_kinds[call.script][int(match[1]) - 1],)
         if expression in variables and variables[expression] != expression:
-            return self._kinds_of(script, block, variables, variables[expression])
+            return self._kinds_of(call, variables[expression])
         if expression in block.parameters and expression in self.kinds:
             return (expression,)
-        raise ValueError(f"{script}, {block.name}: which kind of key is {expression}?")
+        raise ValueError(f"{call.script}, {block.name}: which kind of key is {expression}?")
+
+
+def _calls_of_script(name: str, source: str, shared: Mapping[str, _Block]) -> Iterator[_Call]:
+    """The calls of a script and of the functions that it calls, directly or through other functions."""
+    own = _blocks(name, source)
+    scope = {**shared, **{block.name: block for block in own}}
+    outer = variables_of(own[-1].text)
+    todo, done = [block.name for block in own], set[str]()
+    while todo:
+        block = scope[todo.pop()]
+        if block.name in done:
+            continue
+        done.add(block.name)
+        todo += [called for called in re.findall(r"\b([\w.]+)\(", block.text) if called in scope]
+        variables = (outer if block in own else {}) | variables_of(block.text)
+        for match in _CALL.finditer(block.text):
+            yield _Call(name, block, variables, arguments_of(block.text[match.end() :]))
 
 
 def _fields(verb: str, arguments: Sequence[str]) -> Iterator[str]:

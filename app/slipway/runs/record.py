@@ -4,30 +4,29 @@
 (`docs/keys.md`). The docstring of each field says what changes it. *Never changes* means: not after the run was
 created.
 
-The state machine. The word at an arrow names the Lua script that changes the phase (`run_<word>.lua`). `completed`,
-`failed` and `cancelled` are final and never change.
+The state machine. Each line is a change of the phase and the Lua scripts that make it. `completed`, `failed` and
+`cancelled` are final and never change. `docs/state-machine.md` draws the same changes and says when each happens;
+`tests/test_state_machine.py` compares both with the scripts.
 
-    create ──▶ queued ◀──────────────────────┐
-                 │                           │ release (its process drains)
-               claim                         │ reap (its worker died)
-                 ▼                           │
-              running ───────────────────────┘
-                 │
-                 ├─ settle ─▶ completed
-                 ├─ settle ─▶ failed         or by reap, when all attempts are used
-                 ├─ settle ─▶ cancelled
-                 └─ settle ─▶ waiting_for_approval ─ create or claim of the thread's next run ─▶ completed
+    (new)                 → queued                run_create
+    (new)                 → running               run_create
+    queued                → running               run_claim
+    queued                → cancelled             run_cancel, run_create
+    running               → queued                run_release, run_reap
+    running               → waiting_for_approval  run_settle
+    running               → completed             run_settle
+    running               → failed                run_settle, run_reap
+    running               → cancelled             run_settle
+    waiting_for_approval  → completed             run_create, run_claim, run_settle, thread_patch, doctor
 
-    create ──▶ running            an inline run, claimed by the web process that creates it
-    queued ──▶ cancelled          cancel, or create of a newer run; only before the first attempt
+In `waiting_for_approval` the graph has returned at an interrupt or a breakpoint. The run completes when the next run of
+its thread starts: *answered*, or *abandoned* if that run does not answer. It is also abandoned when a state write
+leaves nothing to answer, and when its thread was temporary. A cancelled run whose cancel action is `rollback` is
+deleted by the script that cancels it.
 
-    running ╌╌▶ paused ╌╌▶ queued     not built yet: no script sets `paused`
-
-In `waiting_for_approval` the graph has returned at an interrupt. The run completes when the next run of its thread
-starts: *answered*, or *abandoned* if that run does not answer the interrupt. `paused` is for a run that an operator, a
-switch or a graph's version stops between two supersteps; it will continue as the same run. Scripts and readers already
-treat `paused` as an active phase. A cancelled run whose cancel action is `rollback` is deleted by the script that
-cancels it.
+`paused` is for a run that an operator, a switch or a graph's version stops between two supersteps; it will continue as
+the same run. No script sets it yet. The scripts that cancel and delete runs already treat a paused run like a queued
+one (`redis/lua/lib/phases.lua`).
 """
 
 from __future__ import annotations
@@ -219,16 +218,16 @@ class Run:
     created_at: str
     """`incarnation` as ISO 8601."""
     updated_at: str
-    """When the phase changed last, as ISO 8601. Every script that changes the phase writes it."""
+    """Field `updated_us`: when the phase changed last, as ISO 8601. Every script that changes the phase writes it."""
     metadata: dict[str, Any]
-    """The assistant's, the thread's and the request's metadata, merged when the run was created. Never changes."""
+    """Fields `m:*`: the assistant's, the thread's and the request's metadata, merged when the run was created. Never
+    changes."""
     options: RunOptions
-    """What the graph is called with (field `kwargs`). Never changes."""
+    """Field `kwargs`: what the graph is called with. Never changes."""
     ceilings: Limits
-    """The hard limits of the chain, by name. The script that creates or claims the run lowers them to those of the run
-    that it answers."""
+    """The hard limits of the chain, by name. The script that writes `resumes` lowers them to those of that run."""
     multitask_strategy: str
-    """Field `multitask`. Never changes."""
+    """What happened if the thread was busy when the run was created. Never changes."""
     user: dict[str, Any] | None = None
     """The user for whom the run executes (`User.stored`); clients never receive it. None if no auth file is configured.
     Never changes."""
@@ -238,44 +237,47 @@ class Run:
     phase: Phase
     """See the state machine above."""
     reason: str | None
-    """Why the run is in this phase. None if there is no further reason. Changes with the phase."""
+    """Why the run is in this phase. None if there is no further reason. Changes with the phase, and when a claim parks
+    the job of the run."""
     attempt: int
-    """The number of the last attempt that started, 0 before the first: the fencing token of all its writes. A claim
-    adds 1."""
+    """The number of the last attempt that started, 0 before the first: the fencing token of all its writes. The script
+    that starts an attempt adds 1: a claim, or the creation of an inline run."""
     uncounted_attempts: int
-    """How many attempts do not count towards the ceiling: they were released by a drain, or ended by a crash that
-    counts for another run. The release and the reaper add 1."""
+    """How many attempts do not count towards `max_attempts`: they were released, or ended by a crash of which the
+    run is not the likely cause (`run_reap.lua`). A release or a reclaim adds 1."""
     no_checkpoints: bool
-    """Whether the thread had no checkpoint when the attempt started. A claim writes it."""
+    """Whether the thread had no checkpoint when the attempt started. The script that starts an attempt writes it."""
     crashes: int = 0
-    """How many workers have died while they executed this run, since it last progressed. The reaper adds 1. An attempt
-    that starts its second superstep, or that ends, sets it to 0."""
+    """How many workers have died while they executed this run, since it last progressed. A reclaim adds 1, and a
+    heartbeat of a worker that was alive after all subtracts it. An attempt that starts its second superstep, or that
+    settles the run, sets it to 0."""
     usage: dict[str, Any]
-    """What the chain has used of its ceilings (`ceilings.Usage`). Inherited when the run is created or claimed; written
-    when an attempt settles or is released."""
+    """What the chain has used of its ceilings (`ceilings.Usage`). The script that writes `resumes` copies it from that
+    run. An attempt writes it with each superstep, and when it settles or releases the run."""
     error: dict[str, Any] | None
     """Why the run failed: `error`, `message`, `code`, `attempt`, `retryable`, and sometimes `node` and `shown`. None
-    unless the phase is `failed`. `run_settle` and the reaper write it."""
+    unless the phase is `failed`. `run_settle` and `run_reap` write it."""
     resumes: str | None
-    """The run whose interrupt this run answered, or whose breakpoint it continued from. None for the first run of a
-    chain. The script that creates or claims the run writes it."""
+    """The run whose interrupt this run answered, or whose breakpoint it continued from; or an earlier answer that left
+    the interrupt open. None for the first run of a chain. The script that creates or claims the run writes it."""
     resumed_by: str | None
     """The run that continued the thread after this run waited. None before. The script that creates or claims that run
     writes it."""
     cancel: Action | None
-    """The cancel action that was requested. None unless the run is to be cancelled. A cancel request writes it, and so
-    does a newer run with a strategy that cancels."""
+    """Field `cancel_action`: the cancel action that was requested. None unless the run is to be cancelled. A cancel
+    request writes it, and so does a newer run with a strategy that cancels."""
     cancel_cause: str | None
     """Why it was cancelled: a sentence that Slipway writes. Written with `cancel`."""
     cancel_reason: str | None
     """The reason that the client gave. None if it gave none. Written with `cancel`."""
     webhook_status: str | None = None
-    """Field `webhook`: `pending`, `delivered` or `failed`. None without a webhook. A delivery changes it."""
+    """Field `webhook`: `pending`, `delivered` or `failed`. None without a webhook. Each try changes it."""
     webhook_problem: str | None = None
-    """Why the webhook was not delivered. None if it was, or was not tried yet. A delivery writes it."""
+    """Why the last try to deliver the webhook failed. None if it succeeded, or was not made yet. Each try changes
+    it."""
     authorized_s_ago: float = 0.0
-    """Seconds between the authorization of the run and the last change of its phase. Very large if the run was not
-    authorized."""
+    """Seconds between the authorization of the run (field `permitted_us`) and the last change of its phase. Very large
+    if the run was not authorized."""
 
     @property
     def status(self) -> str:

@@ -76,7 +76,7 @@ _RUN_FIELDS: Final = (
     Field(
         "max_attempts",
         Encoding.INTEGER,
-        "Its ceiling of attempts, as in `ceilings`, for the reaper.",
+        "Its ceiling of attempts, as in `ceilings`, for the script that reclaims it.",
         scripts_only=True,
         python_writers=("slipway.runs.record",),
     ),
@@ -113,7 +113,7 @@ _RUN_FIELDS: Final = (
     Field(
         "ended_us",
         Encoding.TIME_US,
-        "When an attempt or the reaper ended it.",
+        "When an attempt settled it, or a reclaim failed it.",
         absent="it has not ended, or was cancelled before it started",
     ),
     Field("due_ms", Encoding.TIME_MS, "When its next attempt may start.", scripts_only=True),
@@ -127,7 +127,10 @@ _RUN_FIELDS: Final = (
     Field(
         "uncounted_attempts",
         Encoding.INTEGER,
-        ("How many attempts ended without counting: by a drain, or by a crash that counts for another run."),
+        (
+            "How many attempts do not count towards `max_attempts`: they were released, or ended by a crash of which "
+            "it is not the likely cause."
+        ),
     ),
     Field(
         "worker", Encoding.TEXT, "The process that executes it.", absent="no attempt holds its lease", scripts_only=True
