@@ -119,6 +119,33 @@ async def test_a_crash_counts_as_an_attempt_of_the_most_suspected_run_only(store
         assert (record.attempt, record.uncounted_attempts, record.crashes) == (1, 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("earlier_crashes", "counts"),
+    [
+        ([0, 0, 0], [True, True, True]),
+        ([2, 1, 0], [True, False, False]),
+        ([1, 0, 0], [True, False, False]),
+        ([1, 1, 0], [False, False, False]),
+        ([2, 2, 1], [True, True, False]),
+    ],
+)
+async def test_the_earlier_crashes_of_the_runs_of_a_dead_worker_decide_which_attempts_count(
+    stores: Stores, earlier_crashes: list[int], counts: list[bool]
+) -> None:
+    """The table of docs/state-machine.md. A run of another worker makes no difference."""
+    runs = [await stores.create_run() for _ in earlier_crashes]
+    await stores.claim()
+    other = await stores.create_run()
+    await stores.claim(worker="other")
+    for run, crashes in zip([*runs, other], [*earlier_crashes, 9], strict=True):
+        if crashes:
+            await stores.pipeline.send("HSET", stores.keys.run(run.run_id), "crashes", crashes)
+            await stores.pipeline.send("SADD", stores.keys.running_suspects, run.run_id)
+    await stores.reap()
+    assert [(await stores.reload(run)).uncounted_attempts == 0 for run in runs] == counts
+    assert [(await stores.reload(run)).crashes for run in runs] == [crashes + 1 for crashes in earlier_crashes]
+
+
 async def test_a_heartbeat_of_a_reclaimed_worker_clears_its_suspects(stores: Stores) -> None:
     run = await stores.create_run()
     claimed = await stores.claim_one()

@@ -2,7 +2,7 @@
 
 `LeaseRenewer` sends heartbeats from its own thread, so that a graph that blocks the event loop does not lose its lease.
 The reaper (`slipway_workers.duties.reaper`) reclaims leases that have expired. `reclaim_process` reclaims all leases of
-one process at once; the supervisor calls it when a child process exits.
+one process, although they have not expired; the supervisor calls it when a child process has exited.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def outage_after_s(settings: Settings) -> float:
 
 
 def grace_period_of(settings: Settings) -> Grace:
-    """After an outage of Redis, live workers have `lease_s` seconds to send a heartbeat before runs are reclaimed."""
+    """After an outage of Redis, live workers have `lease_s` seconds to send a heartbeat before the reaper reclaims
+    runs."""
     return {"silence_ms": int(outage_after_s(settings) * 1000), "lease_ms": int(settings.lease_s * 1000)}
 
 
@@ -208,7 +209,8 @@ def _apply_instruction(attempt: AttemptWriter, instruction: str) -> None:
 
 
 async def reclaim_process(settings: Settings, pid: int) -> list[str]:
-    """Reclaims all leases of a process on this machine that has exited. Returns the ids of the runs."""
+    """Reclaims all leases of a process on this machine that has exited, without a grace period. Returns the ids of the
+    runs."""
     pipeline = Pipeline(Address(settings.redis), "reaper", patience_s=settings.redis_patience_web_s)
     await pipeline.open()
     try:

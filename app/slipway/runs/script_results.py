@@ -93,7 +93,8 @@ class ClaimResult(NamedTuple):
 
 
 class ReclaimedRun(NamedTuple):
-    """A run whose lease the reaper ended. `attempt` is the attempt that lost the lease."""
+    """A run that was taken back from a dead process: by the reaper, or by a supervisor whose child process exited.
+    `attempt` is the attempt that lost the run."""
 
     run_id: str
     attempt: int
@@ -143,7 +144,7 @@ SettleResult = Settled | AttemptFenced | CancelRequested
 
 
 class CancelResult(StrEnum):
-    """`ACCEPTED`: the run is cancelled, or its attempt received a request to stop."""
+    """`ACCEPTED`: the run is cancelled, or the attempt that executes it (or the next one) will cancel it."""
 
     ACCEPTED = "ok"
     NOT_FOUND = "missing"

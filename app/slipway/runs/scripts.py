@@ -238,8 +238,9 @@ class RunScripts(ScriptStubs):
     async def run_reap(
         self, *, event_ttl_s: int, pause_ms: int, grace: Grace | None = None, worker: str | None = None
     ) -> list[ReclaimedRun]:
-        """Reclaims runs whose lease expired or, with `worker`, all runs of the worker whose id starts with that text.
-        Reclaims nothing in the grace period after an outage of Redis."""
+        """Reclaims the runs whose lease has expired. With `worker`, reclaims all runs of the process whose id starts
+        with that text, although their leases have not expired. With `grace`, reclaims nothing in the grace period
+        after an outage of Redis."""
         args = self._args(
             event_ttl_s=event_ttl_s,
             pause_ms=pause_ms,

@@ -1,13 +1,16 @@
-"""Reclaims the runs of workers that have sent no heartbeat for `lease_s` seconds: queues them again, or fails them if
+"""Reclaims the runs of processes that have sent no heartbeat for `lease_s` seconds: queues them again, or fails them if
 all attempts are used up.
 
-Interval: `reap_every_s`, but at most a quarter of `lease_s` - `heartbeat_s`; sooner if the next lease expires sooner.
+Interval: `reap_every_s`, but at most (`lease_s` - `heartbeat_s`) / 4; sooner if the next lease expires sooner.
 Who: every worker; one script reclaims each run once.
 Logs: `reaper.run_reclaimed` for each run.
 
-After an outage of Redis, all leases have expired although their workers are alive. So for `lease_s` seconds after this
-process has lost its connection, or after a round has failed, nothing is reclaimed, and live workers can send a
-heartbeat first. The script applies the same rule to outages that it detects itself (`leases.grace_period_of`).
+After an outage of Redis, all leases have expired although their processes are alive. So this process reclaims nothing
+while it has no connection, for `lease_s` seconds after it has connected again, and for `lease_s` seconds after a round
+has failed. Live processes can send a heartbeat first. The script applies the same rule to outages that it detects
+itself (`leases.grace_period_of`).
+
+The supervisor does not wait for this duty: see `leases.reclaim_process`.
 """
 
 from __future__ import annotations

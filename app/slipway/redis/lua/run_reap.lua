@@ -1,19 +1,24 @@
 --! needs: after_run clock deliveries events keys leases outages requeue
 --! repeatable: no
 --! shard: thread
--- Reclaims runs whose lease has expired, or whose worker's id starts with `worker` (a process that has
--- exited). A run with attempts left is queued again; a run without fails. Each becomes a crash suspect until it starts
--- its second superstep. Of runs that died together, the one with the most earlier crashes is the likely cause: only
--- its attempt counts. If several have as many earlier crashes, at least one, no attempt counts, and each is executed
--- alone.
+-- Reclaims the runs whose lease has expired. With `worker`, reclaims all runs of the process whose id starts with this
+-- text, although their leases have not expired: the process has exited. A run with attempts left is queued again, and
+-- becomes a crash suspect until it starts its second superstep. A run without attempts left fails.
+--
+-- Which attempts of a dead process count towards `max_attempts` depends on the earlier crashes of its runs:
+--   no run has any                            all attempts count
+--   one run has more than every other         only its attempt counts
+--   several runs have one, and no run more    no attempt counts; each of these runs is then executed without other
+--                                             suspects
+--   several runs have the most, two or more   the attempts of these runs count
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `worker` or nil, `event_ttl_s`, `pause_ms` (before a retry, for each
 --   counted attempt), `failure` (map: `record` and `public`, the failure of a run without attempts left; %d in their
 --   messages stands for the number of attempts), `grace` (map: `silence_ms`, `lease_ms`; or nil).
--- Reply: {run, attempt, 'queued' or 'failed'} for each; nothing in the grace period after an outage.
+-- Reply: {run, attempt, 'queued' or 'failed'} for each. With `grace`, nothing in the grace period after an outage.
 -- Atomic: All runs of one call.
--- Repeatable: No: it is not sent again by itself, because after an outage live workers must renew their leases first.
+-- Repeatable: No: after an outage, live workers must renew their leases before it is sent again.
 
 local args = cmsgpack.unpack(ARGV[2])
 local reclaimed = {}
@@ -41,6 +46,7 @@ local function fail(run_id, thread_id, spent)
   start_next_run_or_idle(thread_id, 'error')
 end
 
+-- Whether the run is to be reclaimed: always without `worker`, because only expired leases are read then.
 local function is_dead(run_id)
   if not args.worker then return true end
   local worker = redis.call('HGET', key('run', run_id), 'worker')
@@ -60,7 +66,7 @@ local function most_suspected_by_worker()
   return worst
 end
 
--- Queues the run again, or fails it. Its attempt counts unless another run is the likelier cause.
+-- Queues the run again, or fails it. `worst` decides whether its attempt counts.
 local function reclaim(run_id, fields, worst)
   local run, crashes = key('run', run_id), tonumber(fields.crashes) or 0
   local likeliest = worst[fields.worker] or {crashes = 0, runs = 1}
