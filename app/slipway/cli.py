@@ -252,7 +252,8 @@ async def _web(settings: Settings, fd: int | None) -> None:
 
 
 async def _worker(settings: Settings) -> None:
-    """Executes runs until a signal arrives. Runs that do not end within `drain_s` seconds are then released."""
+    """Executes runs until a signal arrives. Then each run is released: at its next superstep, or within its superstep
+    when `drain_s` seconds have passed."""
     await wait_for_redis(settings.redis, connections=needed("worker"))
     await start_checks.check(settings, settings.redis)
     from slipway.api.in_process_server import serve_in_process

@@ -53,7 +53,7 @@ ServeInProcess = Callable[[Services], AbstractAsyncContextManager[None]]
 
 
 async def run(settings: Settings, serve_in_process: ServeInProcess) -> None:
-    """Works until SIGTERM or SIGINT, then drains within `drain_s`."""
+    """Works until SIGTERM or SIGINT, then drains."""
     graphs = await Registry.load(settings.config)
     freeze_loaded_objects()
     async with open_services(settings, graphs, "worker") as services:
@@ -111,7 +111,7 @@ class WorkerProcess:
 
     async def _drain(self, claims: asyncio.Task[None]) -> None:
         """Claims nothing more and stops each graph at its next superstep. After `drain_s` the remaining graphs are
-        stopped within their superstep."""
+        stopped within their superstep, and have `_STOP_TIMEOUT_S` to release their runs."""
         log.info("worker.draining", runs=len(self.executions.current))
         self.claims.stop_claiming()
         # ends the blocking pop of this worker; if another worker pops the token, it tries to claim and gets nothing

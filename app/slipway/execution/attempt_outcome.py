@@ -14,7 +14,7 @@ class StopReason(StrEnum):
     """Why Slipway stopped an attempt."""
 
     CANCEL = "cancel"
-    """A client cancelled the run."""
+    """The run is cancelled: by a client, by a newer run of its thread, or because its assistant was deleted."""
     CEILING = "ceiling"
     """The timer of a ceiling ended."""
     DRAIN = "drain"

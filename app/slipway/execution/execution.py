@@ -1,11 +1,14 @@
 """Executes one attempt at a run, in named steps. A process claims the run, and then:
 
-    load     opens the graph and its checkpointer (whose writes are fenced), and decides from which checkpoint to start
     guard    starts the timers of the ceilings
+    load     decides from which checkpoint to start, and opens the graph
     stream   executes the graph; its chunks become events, which are sent in write groups with the checkpoints
     settle   one script writes phase, result, thread state and last events, ends the lease, and starts the thread's next
              run (`settle_or_release`)
     report   logs one line
+
+A run that is to be cancelled before it starts is only loaded, for the state of its thread, and settled. The
+checkpointer, whose writes are fenced, exists before the first step.
 
 An attempt ends in one of a few ways (`attempt_outcome.Outcome`). The reason why Slipway stopped it is a value as well
 (`attempt_outcome.StopReason`): a cancel request, the timer of a ceiling, a drain, or the loss of the run.
@@ -117,10 +120,10 @@ class Execution:
         if self._working is not None:
             self._working.cancel()
 
-    # load, guard, stream
+    # guard, load, stream
 
     async def _run_graph(self, resources: AsyncExitStack) -> BaseException | None:
-        """Executes the steps from `load` to `stream`. Returns the exception that ended them early, else None.
+        """Executes the steps from `guard` to `stream`. Returns the exception that ended them early, else None.
 
         The steps run in the current asyncio task, because another task would start one event loop iteration later.
         `_stop_with` sets the stop reason before it cancels this task. Any other cancellation comes from the graph's
