@@ -77,6 +77,10 @@ async def test_each_change_creates_a_version(sdk: Client) -> None:
     assert (await sdk.assistants.update(assistant_id, name="next"))["version"] == 4
     with pytest.raises(NotFoundError):
         await sdk.assistants.set_latest(assistant_id, 9)
+    unknown = str(uuid4())
+    with pytest.raises(NotFoundError) as not_found:
+        await sdk.assistants.set_latest(unknown, 1)
+    assert unknown in not_found.value.response.text
     with pytest.raises(NotFoundError):
         await sdk.assistants.get_versions(str(uuid4()))
     with pytest.raises(NotFoundError):

@@ -28,14 +28,14 @@ from slipway.runs.creation import RunCreator
 from slipway.runs.delivery_queues import EXTERNAL
 from slipway.runs.leases import LeaseRenewer
 from slipway.runs.record import Phase, Run, new_id
-from slipway.runs.script_results import AttemptFenced, Settled
+from slipway.runs.script_results import AttemptFenced, RunLost, Settled
 from slipway.runs.scripts import RunScripts
 from slipway.runs.store import RunStore
 from slipway.settings import Settings
 from slipway.threads.scripts import ThreadScripts
 from slipway.threads.store import ThreadStore
 from slipway.threads.ttl import ThreadTtl
-from slipway.webhooks.scripts import DeliveryScripts
+from slipway.webhooks.scripts import Delivered, DeliveryScripts, GivenUp
 from tests.checkpoints.conftest import (
     CheckpointerFactory,
     checkpointer_name,
@@ -347,7 +347,7 @@ async def test_the_lease_of_a_deleted_run_is_not_renewed_for_a_later_run_with_it
     old, new = await run_and_successor(stores)
     lease = await stores.pipeline.send("ZSCORE", stores.keys.leases, new.run_id)
     words = await stores.scripts.renew_leases([(old.run_id, old.attempt, old.incarnation)], lease_ms=10 * LEASE_MS)
-    assert words == [(old.run_id, "lost")]
+    assert words == [(old.run_id, RunLost())]
     assert await stores.pipeline.send("ZSCORE", stores.keys.leases, new.run_id) == lease
     await stores.reap("new")
     assert (await stores.reload(new)).crashes == 1
@@ -367,7 +367,7 @@ async def test_messages_about_a_deleted_run_do_not_stop_a_later_run_with_its_id(
     lease_renewer.add(attempt)
     lease_renewer.on_control_message(f"{old.run_id}@{old.incarnation} lost".encode())
     lease_renewer.on_control_message(f"{old.run_id}@{old.incarnation} interrupt".encode())
-    lease_renewer.on_instruction(stores.attempt(old), "lost")
+    lease_renewer.on_instruction(stores.attempt(old), RunLost())
     assert (attempt.is_fenced, attempt.cancel) == (False, None)
     lease_renewer.on_control_message(f"{new.run_id}@{new.incarnation} interrupt".encode())
     lease_renewer.on_control_message(f"{new.run_id}@{new.incarnation} lost".encode())
@@ -384,8 +384,8 @@ async def test_the_webhooks_of_a_deleted_run_and_of_a_later_run_with_its_id_are_
         (new.run_id, b"success"),
     ]
     assert first["delivery_id"] != second["delivery_id"]
-    assert await deliveries.settle_try(first["delivery_id"].decode(), 1, outcome="failed", problem="gone")
+    assert await deliveries.settle_try(first["delivery_id"].decode(), 1, GivenUp("gone"))
     assert (await stores.reload(new)).webhook_status == "pending"
-    assert await deliveries.settle_try(second["delivery_id"].decode(), 1, outcome="delivered")
+    assert await deliveries.settle_try(second["delivery_id"].decode(), 1, Delivered())
     assert (await stores.reload(new)).webhook_status == "delivered"
     assert await deliveries.claim([EXTERNAL], 9, LEASE_MS) == []

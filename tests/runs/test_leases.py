@@ -19,7 +19,7 @@ from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.leases import LeaseRenewer, reclaim_process
 from slipway.runs.record import Run
-from slipway.runs.script_results import ReclaimedRun
+from slipway.runs.script_results import Instruction, ReclaimedRun
 from slipway.runs.scripts import Grace, RunScripts
 from tests.proxy import proxied
 from tests.runs.conftest import Stores, opened, settings_of
@@ -209,7 +209,7 @@ class SlowScripts(RunScripts):
 
     sent_at = 0.0
 
-    async def renew_leases(self, *args: Any, **options: Any) -> list[tuple[str, str]]:
+    async def renew_leases(self, *args: Any, **options: Any) -> list[tuple[str, Instruction]]:
         self.sent_at = time.monotonic()
         instructions = await super().renew_leases(*args, **options)
         await asyncio.sleep(0.05)  # the delay of the reply

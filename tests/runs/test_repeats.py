@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import Applied, AttemptFenced, WriteGroupMissing
 from slipway.runs.scripts import RunScripts
+from slipway.threads.scripts import ThreadCreated, ThreadIdInUse
 from tests.runs.conftest import TTL_S, Stores, handover, new_run, settlement
 
 Call = Callable[[Stores, Run], Awaitable[Any]]
@@ -109,14 +109,15 @@ async def test_cancelling_a_pending_run_again_changes_nothing(stores: Stores) ->
     assert await stores.dump() == once
 
 
-async def test_creating_a_thread_again_returns_the_token_of_the_first_request(stores: Stores) -> None:
+async def test_creating_a_thread_again_recognises_the_first_request(stores: Stores) -> None:
     run = new_run("0" * 36)
     created = await stores.thread_scripts.create(run.identity.thread_id, {"a": "1"}, "token")
     repeated = await stores.thread_scripts.create(run.identity.thread_id, {"a": "1"}, "token", members=["a"])
-    assert not isinstance(created, LeftoversExist)
-    assert created[0] == "ok"
-    assert repeated == ("exists", [b"token", b"1"])
-    assert dict(zip(created[1][::2], created[1][1::2], strict=True))[b"m:a"] == b"1"
+    other = await stores.thread_scripts.create(run.identity.thread_id, {"a": "2"}, "other", members=["a"])
+    assert isinstance(created, ThreadCreated)
+    assert created.fields["m:a"] == b"1"
+    assert repeated == ThreadIdInUse(by_same_request=True, metadata={"a": 1})
+    assert other == ThreadIdInUse(by_same_request=False, metadata={"a": 1})
 
 
 async def test_a_settle_does_not_apply_a_group_again_whose_reply_was_lost(stores: Stores) -> None:

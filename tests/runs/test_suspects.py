@@ -18,7 +18,7 @@ from slipway.runs.crash_suspects import (
     SuspectProgress,
 )
 from slipway.runs.record import Phase, Run
-from slipway.runs.script_results import Settled
+from slipway.runs.script_results import RunLost, Settled
 from tests.runs.conftest import LEASE_MS, Stores, handover
 
 
@@ -153,7 +153,7 @@ async def test_a_heartbeat_of_a_reclaimed_worker_clears_its_suspects(stores: Sto
     instructions = await stores.scripts.renew_leases(
         [(run.run_id, claimed.attempt, run.incarnation)], lease_ms=LEASE_MS
     )
-    assert instructions == [(run.run_id, "lost")]
+    assert instructions == [(run.run_id, RunLost())]
     assert (await stores.reload(run)).crashes == 0
     [claimed] = await _claim(stores, "x", 1)
     assert claimed.run_id == run.run_id

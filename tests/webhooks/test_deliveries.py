@@ -18,7 +18,7 @@ from slipway.runs.delivery_queues import EXTERNAL, INTERNAL
 from slipway.services import Services
 from slipway.webhooks import delivery_tries
 from slipway.webhooks.read_permission import AUTHORIZED_WITHIN_S
-from slipway.webhooks.scripts import DeliveryScripts
+from slipway.webhooks.scripts import DeliveryScripts, GivenUp
 from slipway_workers.duties.deliveries import Deliveries
 from slipway_workers.process import WorkerProcess
 from tests.http.conftest import Served
@@ -272,7 +272,7 @@ async def test_a_delivery_of_a_dead_worker_is_claimed_again(
     await make_due(pipeline, keys)
     assert await live.run_once() == 1
     await eventually(lambda: is_delivered(served, run["run_id"]))
-    assert not await scripts_of_dead_worker.settle_try(run["run_id"], 1, outcome="failed", problem="late")
+    assert not await scripts_of_dead_worker.settle_try(run["run_id"], 1, GivenUp("late"))
     assert await is_delivered(served, run["run_id"])
 
 
@@ -307,7 +307,7 @@ async def test_the_outcome_of_a_webhook_is_not_stored_in_a_later_run_with_the_sa
     run_id, scripts = await cancelled_run(sdk, receiver.url), DeliveryScripts(pipeline, keys)
     (claimed,) = await scripts.claim((EXTERNAL,), 1, 45_000)
     await pipeline.send("HSET", keys.run(run_id), "created_us", 1)  # as if it had been deleted and created again
-    assert await scripts.settle_try(run_id, int(claimed["tries"]), outcome="failed", problem="HTTP 410")
+    assert await scripts.settle_try(run_id, int(claimed["tries"]), GivenUp("HTTP 410"))
     now = await public_run(served, run_id)
     assert (now["webhook_status"], now.get("webhook_problem")) == ("pending", None)
 

@@ -6,7 +6,7 @@ large record and a record that does not exist.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,6 @@ async def read_filtered(pipeline: Pipeline, key: str, access_filter: AccessFilte
     return filtered_fields(values, len(plain), names)
 
 
-def filtered_fields(values: list[bytes | None], plain_count: int, names: list[str]) -> FilteredFields:
+def filtered_fields(values: Sequence[bytes | None], plain_count: int, names: Sequence[str]) -> FilteredFields:
     """Splits a reply that has `plain_count` fields, and then the metadata members `names`."""
     return FilteredFields(tuple(values[:plain_count]), dict(zip(names, values[plain_count:], strict=True)))

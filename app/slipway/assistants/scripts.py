@@ -4,6 +4,7 @@ JSON text, so that Lua merges metadata without decoding JSON."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypedDict
 
 import ormsgpack
@@ -38,15 +39,46 @@ AssistantFields = Sequence[bytes | None]
 """The values of the fields `RECORD_FIELDS`."""
 
 
+@dataclass(frozen=True, slots=True)
+class AssistantCreated:
+    """The assistant is stored."""
+
+    fields: AssistantFields
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantExists:
+    """An assistant with this id exists already. `by_same_request`: the same request created it,
+    when it was sent earlier."""
+
+    by_same_request: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSelected:
+    """The version is the current one."""
+
+    fields: AssistantFields
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantNotFound:
+    """The assistant does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionNotFound:
+    """The assistant has no such version."""
+
+
 class AssistantScripts(ScriptStubs):
     """Each method takes one round trip."""
 
-    async def create(self, assistant_id: str, content: Content, token: str) -> tuple[AssistantFields | None, bool]:
-        """Returns the record of the new assistant and True. If the assistant exists: None, and whether a request with
-        the same `token` created it."""
+    async def create(self, assistant_id: str, content: Content, token: str) -> AssistantCreated | AssistantExists:
+        """Creates an assistant. A request that is sent again has the same `token`."""
         args = self._args(assistant_id=assistant_id, content=content, token=token, record=RECORD_FIELDS)
         status, reply = await self._pipeline.run(_CREATE, [], args)
-        return (reply, True) if status == b"ok" else (None, reply == token.encode())
+        return AssistantCreated(reply) if status == b"ok" else AssistantExists(reply == token.encode())
 
     async def write_members(self, assistant_id: str) -> None:
         """Updates the fields with single metadata members, for access filters, if they are out of date."""
@@ -62,12 +94,15 @@ class AssistantScripts(ScriptStubs):
         reply = await self._pipeline.run(_PATCH, [], args)
         return reply[1] if len(reply) > 1 else None
 
-    async def set_current_version(self, assistant_id: str, version: int) -> tuple[str, AssistantFields | None]:
-        """("ok", record), ("missing", None) or ("no_version", None)."""
+    async def set_current_version(
+        self, assistant_id: str, version: int
+    ) -> VersionSelected | AssistantNotFound | VersionNotFound:
         reply = await self._pipeline.run(
             _SET_VERSION, [], self._args(assistant_id=assistant_id, version=version, record=RECORD_FIELDS)
         )
-        return reply[0].decode(), reply[1] if len(reply) > 1 else None
+        if reply[0] == b"missing":
+            return AssistantNotFound()
+        return VersionSelected(reply[1]) if reply[0] == b"ok" else VersionNotFound()
 
     async def delete(self, assistant_id: str) -> bool:
         """Returns whether the assistant existed."""

@@ -8,7 +8,13 @@ from typing import Final
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.assistants.reads import AssistantReads
 from slipway.assistants.record import Assistant, AssistantChanges, assistant_from
-from slipway.assistants.scripts import AssistantScripts
+from slipway.assistants.scripts import (
+    AssistantCreated,
+    AssistantNotFound,
+    AssistantScripts,
+    VersionNotFound,
+    VersionSelected,
+)
 from slipway.clock import iso
 from slipway.errors import Conflict, NotFound
 from slipway.redis.keys import Keys
@@ -58,10 +64,10 @@ class AssistantStore:
         content.setdefault("config", "{}")
         content.setdefault("context", "{}")
         while True:
-            fields, same_token = await self._scripts.create(assistant_id, content, token)
-            if fields is not None:
-                return assistant_from(assistant_id, fields)
-            if not ((same_token or exist_ok) and await self.matches(assistant_id, access_filter)):
+            result = await self._scripts.create(assistant_id, content, token)
+            if isinstance(result, AssistantCreated):
+                return assistant_from(assistant_id, result.fields)
+            if not ((result.by_same_request or exist_ok) and await self.matches(assistant_id, access_filter)):
                 raise Conflict(f"assistant {assistant_id} exists already")
             if (existing := await self.get(assistant_id)) is not None:  # None: deleted in between, so create it again
                 return existing
@@ -81,10 +87,13 @@ class AssistantStore:
 
     async def set_current_version(self, assistant_id: str, version: int) -> Assistant:
         """Makes a stored version the current one. Raises `NotFound` for an unknown assistant or version."""
-        status, fields = await self._scripts.set_current_version(assistant_id, version)
-        if fields is None:
-            raise NotFound("version" if status == "no_version" else "assistant", str(version) or assistant_id)
-        return assistant_from(assistant_id, fields)
+        match await self._scripts.set_current_version(assistant_id, version):
+            case VersionSelected(fields):
+                return assistant_from(assistant_id, fields)
+            case VersionNotFound():
+                raise NotFound("version", str(version))
+            case AssistantNotFound():
+                raise NotFound("assistant", assistant_id)
 
     async def delete(self, assistant_id: str) -> None:
         """Deletes the assistant with all versions. Raises `NotFound`."""

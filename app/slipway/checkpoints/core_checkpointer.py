@@ -180,7 +180,7 @@ class CoreCheckpointer(BaseCheckpointer):
     async def _delete(self, thread_id: str, *, unless_thread_exists: bool) -> None:
         self._uncache_bytes([thread_id])
         limit = self._deleted_at_once
-        while await self._scripts.delete(thread_id, limit, unless_thread_exists=unless_thread_exists) > 0:
+        while await self._scripts.delete(thread_id, limit, unless_thread_exists=unless_thread_exists):
             pass
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
@@ -206,7 +206,7 @@ class CoreCheckpointer(BaseCheckpointer):
 
     async def prune_thread(self, thread_id: str, incarnation: str) -> bool:
         self._uncache_bytes([thread_id])
-        return await self._scripts.prune(thread_id, incarnation) >= 0
+        return await self._scripts.prune(thread_id, incarnation)
 
     def _uncache_bytes(self, thread_ids: Iterable[str]) -> None:
         """Removes the sizes of threads from the cache."""

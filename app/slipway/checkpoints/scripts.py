@@ -125,29 +125,29 @@ class CheckpointScripts(ScriptStubs):
         next_ancestor, ancestors = await self._pipeline.run(_HISTORY, [names.index, names.state], arguments)
         return HistoryPage([(writes, values) for writes, values in ancestors], next_ancestor.decode())
 
-    async def delete(self, thread_id: str, limit: int, *, unless_thread_exists: bool) -> int:
-        """Deletes up to `limit` checkpoints. Returns the number that remains; -1 and deletes nothing if the thread must
+    async def delete(self, thread_id: str, limit: int, *, unless_thread_exists: bool) -> bool:
+        """Deletes up to `limit` checkpoints. Returns whether more are to be deleted. Deletes nothing if the thread must
         not exist and exists."""
         names = names_of(self._keys, thread_id)
         guards = [thread_record(self._keys, thread_id)] if unless_thread_exists else []
         arguments: list[Arg] = [names.writes_prefix, thread_id, *self._run_threads_affixes(), limit]
-        return int(await self._pipeline.run(_DELETE, [names.index, names.state, *guards], arguments))
+        return int(await self._pipeline.run(_DELETE, [names.index, names.state, *guards], arguments)) > 0
 
-    async def prune(self, thread_id: str, incarnation: str | None = None) -> int:
-        """Deletes all checkpoints but the latest of each namespace. Returns the number of deleted checkpoints; -1
-        and deletes nothing if the thread is busy or was not created at `incarnation`, unless `incarnation` is None."""
+    async def prune(self, thread_id: str, incarnation: str | None = None) -> bool:
+        """Deletes all checkpoints but the latest of each namespace. Returns False and deletes nothing if the thread is
+        busy or was not created at `incarnation`, unless `incarnation` is None."""
         if incarnation is None:
             return await self._prune(thread_id, [], "latest")
         return await self._prune(thread_id, [thread_record(self._keys, thread_id)], "latest", incarnation)
 
-    async def delete_checkpoints_of_runs(self, thread_id: str, run_ids: Sequence[str]) -> int:
-        """Deletes the checkpoints that these runs created. Returns the number of deleted checkpoints."""
-        return await self._prune(thread_id, [], "runs", *run_ids)
+    async def delete_checkpoints_of_runs(self, thread_id: str, run_ids: Sequence[str]) -> None:
+        """Deletes the checkpoints that these runs created."""
+        await self._prune(thread_id, [], "runs", *run_ids)
 
-    async def _prune(self, thread_id: str, guards: Sequence[str], mode: str, *rest: str) -> int:
+    async def _prune(self, thread_id: str, guards: Sequence[str], mode: str, *rest: str) -> bool:
         names = names_of(self._keys, thread_id)
         arguments = [names.writes_prefix, thread_id, *self._run_threads_affixes(), mode, *rest]
-        return int(await self._pipeline.run(_PRUNE, [names.index, names.state, *guards], arguments))
+        return int(await self._pipeline.run(_PRUNE, [names.index, names.state, *guards], arguments)) >= 0
 
     async def storage(self, thread_id: str) -> ThreadStorage:
         names = names_of(self._keys, thread_id)

@@ -25,6 +25,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
+from slipway.runs.script_results import Instruction, RunLost, instruction_from
 from slipway.runs.scripts import Grace, RunScripts
 from slipway.settings import Settings
 
@@ -120,7 +121,7 @@ class LeaseRenewer:
         run_id, _, incarnation = target.partition("@")
         attempt = self._attempts.get(run_id)
         if attempt is not None and incarnation in ("", attempt.run.incarnation):
-            _apply_instruction(attempt, instruction)
+            _apply_instruction(attempt, instruction_from(instruction))
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -186,7 +187,7 @@ class LeaseRenewer:
         if self._is_worker:
             await scripts.list_worker(self.worker, is_live=is_live, lease_ms=self._lease_ms)
 
-    def on_instruction(self, attempt: AttemptWriter, instruction: str) -> None:
+    def on_instruction(self, attempt: AttemptWriter, instruction: Instruction) -> None:
         """Applies an instruction for an attempt from the reply to a heartbeat. Ignores it if the process no longer
         executes this attempt."""
         if self._attempts.get(attempt.run.run_id) is attempt:
@@ -200,12 +201,12 @@ def _log_failure(error: BaseException) -> None:
         log.error("heartbeat.failed", exc_info=error)
 
 
-def _apply_instruction(attempt: AttemptWriter, instruction: str) -> None:
-    """Applies an instruction: `lost`, or a cancel action."""
-    if instruction == "lost":
-        attempt.mark_fenced()
-    else:
-        attempt.request_cancel(Action(instruction))
+def _apply_instruction(attempt: AttemptWriter, instruction: Instruction) -> None:
+    match instruction:
+        case RunLost():
+            attempt.mark_fenced()
+        case Action():
+            attempt.request_cancel(instruction)
 
 
 async def reclaim_process(settings: Settings, pid: int) -> list[str]:

@@ -92,14 +92,37 @@ class ClaimResult(NamedTuple):
     runs: list[Fields]
 
 
+class ReclaimOutcome(StrEnum):
+    """`FAILED`: the run has used up its attempts."""
+
+    QUEUED = "queued"
+    FAILED = "failed"
+
+
 class ReclaimedRun(NamedTuple):
     """A run that was taken back from a dead process: by the reaper, or by a supervisor whose child process exited.
     `attempt` is the attempt that lost the run."""
 
     run_id: str
     attempt: int
-    outcome: str
-    """`queued`, or `failed` if the run has used up its attempts."""
+    outcome: ReclaimOutcome
+
+
+# lease_renew
+
+
+@dataclass(frozen=True, slots=True)
+class RunLost:
+    """Another attempt owns the run, or the run has ended."""
+
+
+Instruction = RunLost | Action
+"""What an attempt must do: stop without another write, or cancel its run."""
+
+
+def instruction_from(text: str) -> Instruction:
+    """Of the text in a reply or in a message on a control channel."""
+    return RunLost() if text == "lost" else Action(text)
 
 
 # run_apply and run_settle

@@ -29,8 +29,10 @@ from slipway.runs.script_results import (
     ClaimResult,
     DeleteResult,
     DueTimeHandled,
+    Instruction,
     InterruptAnswered,
     ReclaimedRun,
+    ReclaimOutcome,
     RunCreated,
     RunCreateResult,
     RunExists,
@@ -41,6 +43,7 @@ from slipway.runs.script_results import (
     ThreadExists,
     ThreadNotFound,
     WriteGroupMissing,
+    instruction_from,
 )
 
 Entry = tuple[str, str, str]
@@ -249,7 +252,10 @@ class RunScripts(ScriptStubs):
             failure={"record": ATTEMPTS_USED_UP.record(0), "public": ATTEMPTS_USED_UP.public()},
         )
         reply = await self._pipeline.run(_RUN_REAP, [], args)
-        return [ReclaimedRun(run.decode(), int(attempt), outcome.decode()) for run, attempt, outcome in reply]
+        return [
+            ReclaimedRun(run.decode(), int(attempt), ReclaimOutcome(outcome.decode()))
+            for run, attempt, outcome in reply
+        ]
 
     async def run_cancel(
         self, run_id: str, thread_id: str, *, action: str, cause: str, reason: str | None, event_ttl_s: int
@@ -275,13 +281,12 @@ class RunScripts(ScriptStubs):
 
     async def renew_leases(
         self, attempts: Sequence[tuple[str, int, str]], *, lease_ms: int, grace: Grace | None = None
-    ) -> list[tuple[str, str]]:
+    ) -> list[tuple[str, Instruction]]:
         """Renews the leases of `attempts`, each given as run id, attempt number and creation time of the run in µs.
-        Returns an instruction for each run that was lost or is to be cancelled: its id, and `lost` or the cancel
-        action."""
+        Returns the id and an instruction for each run that was lost or is to be cancelled."""
         arguments = self._args(attempts=list(attempts), lease_ms=lease_ms, grace=grace)
         reply = await self._pipeline.run(_LEASE_RENEW, [], arguments)
-        return [(run.decode(), instruction.decode()) for run, instruction in reply]
+        return [(run.decode(), instruction_from(instruction.decode())) for run, instruction in reply]
 
     async def list_worker(self, worker: str, *, is_live: bool, lease_ms: int) -> None:
         """Lists the worker as live for `lease_ms`, or removes it from the list."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from slipway.access.filtered_reads import filtered_fields
 from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.redis.hash_fields import METADATA_PREFIX, Fields, fields_of
 from slipway.redis.script_source import load
@@ -22,6 +23,32 @@ _DELETE_CRONS = load("thread_crons_delete")
 
 MAX_STATE_WRITES: Final = 100
 """How many state writes a thread stores for its followers; older ones are removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadCreated:
+    """The thread is stored; these are its fields."""
+
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadIdInUse:
+    """A thread with this id exists already. `by_same_request`: the same request created it, when it was sent earlier.
+    `metadata` has the requested members."""
+
+    by_same_request: bool
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceNotFound:
+    """The thread to copy does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetInUse:
+    """Another request has created a thread with the id of the copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +83,9 @@ class ThreadScripts(ScriptStubs):
         ttl: Ttl | None = None,
         *,
         members: Sequence[str] = (),
-    ) -> tuple[str, list[Any]] | LeftoversExist:
-        """Returns ("ok", the flat fields of the new thread), ("exists", the `token` of the existing thread and these
-        `members` of its metadata), or `LeftoversExist`. A caller that finds its own `token` has created the thread
-        itself, when the same request was sent earlier."""
+    ) -> ThreadCreated | ThreadIdInUse | LeftoversExist:
+        """Creates a thread. A request that is sent again has the same `token`. `members` are the members of the
+        metadata that are read if the thread exists."""
         arguments = {
             "thread_id": thread_id,
             "metadata": metadata,
@@ -68,7 +94,12 @@ class ThreadScripts(ScriptStubs):
             "existing": ["token", *(METADATA_PREFIX + name for name in members)],
         }
         reply = await self._pipeline.run(_CREATE, [], self._args(**arguments))
-        return LeftoversExist() if reply[0] == b"leftovers" else (reply[0].decode(), reply[1])
+        if reply[0] == b"leftovers":
+            return LeftoversExist()
+        if reply[0] == b"ok":
+            return ThreadCreated(fields_of(reply[1]))
+        existing = filtered_fields(reply[1], 1, members)
+        return ThreadIdInUse(existing.plain[0] == token.encode(), existing.metadata)
 
     async def patch_metadata(
         self, thread_id: str, metadata: Mapping[str, str], *, ttl: Ttl | None = None
@@ -144,13 +175,17 @@ class ThreadScripts(ScriptStubs):
 
     async def copy(
         self, source: str, thread_id: str, token: str, ttl: Ttl | None, metadata: dict[str, str] | None = None
-    ) -> tuple[str, Fields] | LeftoversExist:
-        """Returns ("ok" or "exists", fields of the thread), ("missing", {}) without a source, or `LeftoversExist`."""
+    ) -> ThreadCreated | SourceNotFound | TargetInUse | LeftoversExist:
+        """Creates a thread with the record of `source`. A request that is sent again has the same `token`, and has the
+        result `ThreadCreated` again, with the current fields."""
         args = self._args(source=source, thread_id=thread_id, token=token, ttl=ttl, metadata=metadata)
         reply = await self._pipeline.run(_COPY, [], args)
         if reply[0] == b"leftovers":
             return LeftoversExist()
-        return reply[0].decode(), fields_of(reply[1]) if len(reply) > 1 else {}
+        if reply[0] == b"missing":
+            return SourceNotFound()
+        fields = fields_of(reply[1])
+        return ThreadCreated(fields) if fields.get("token", b"").decode() == token else TargetInUse()
 
     async def sweep(self, limit: int, pruned: Sequence[tuple[str, str]] = ()) -> SweepResult:
         """Handles up to `limit` expired threads. `pruned` are the threads that were pruned since the last sweep."""

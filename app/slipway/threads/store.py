@@ -7,20 +7,20 @@ from contextlib import suppress
 from typing import Any
 
 from slipway import failpoints
-from slipway.access.filtered_reads import filtered_fields, members_of
+from slipway.access.filtered_reads import members_of
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.trash import Trash
 from slipway.errors import Conflict, NotFound
 from slipway.protocol_types import Strategy
-from slipway.redis.hash_fields import Fields, fields_of
+from slipway.redis.hash_fields import Fields
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import new_id
 from slipway.serialization.json_encoding import dumps, json_members
 from slipway.threads.reads import ThreadReads
 from slipway.threads.record import Thread, thread_from
-from slipway.threads.scripts import ThreadScripts
+from slipway.threads.scripts import SourceNotFound, TargetInUse, ThreadCreated, ThreadIdInUse, ThreadScripts
 from slipway.threads.search import ThreadQuery, ThreadSearch
 from slipway.threads.ttl import ThreadTtl
 
@@ -59,15 +59,13 @@ class ThreadStore:
         token, ttl = token or new_id(), ttl or self._ttl
         names, stored_ttl = members_of(access_filter), ttl.stored() if ttl else None
         while True:
-            status, reply = await self._trash.create_after_emptying(
+            result: ThreadCreated | ThreadIdInUse = await self._trash.create_after_emptying(
                 thread_id,
                 lambda: self._scripts.create(thread_id, json_members(metadata), token, stored_ttl, members=names),
             )
-            if status == "ok":
-                return thread_from(thread_id, fields_of(reply)), True
-            existing = filtered_fields(reply, 1, names)
-            same_token = existing.plain[0] == token.encode()
-            if not ((same_token or exist_ok) and access_filter.matches(existing.metadata)):
+            if isinstance(result, ThreadCreated):
+                return thread_from(thread_id, result.fields), True
+            if not ((result.by_same_request or exist_ok) and access_filter.matches(result.metadata)):
                 raise Conflict(f"thread {thread_id} exists already")
             with suppress(NotFound):  # deleted in between: create it again
                 return await self.get(thread_id), False
@@ -154,13 +152,19 @@ class ThreadStore:
         new thread then. Raises `Conflict` when a thread of this id exists that another request (`token`) created."""
         ttl = self._ttl.stored() if self._ttl else None
         stored_metadata = None if metadata is None else json_members(metadata)
-        status, fields = await self._trash.create_after_emptying(
+        result: ThreadCreated | SourceNotFound | TargetInUse = await self._trash.create_after_emptying(
             thread_id, lambda: self._scripts.copy(source, thread_id, token, ttl, stored_metadata)
         )
-        if status == "missing":
-            raise NotFound("thread", source)
-        if status == "exists" and fields.get("token", b"").decode() != token:
-            raise Conflict(f"thread {thread_id} exists already")
+        match result:
+            case SourceNotFound():
+                raise NotFound("thread", source)
+            case TargetInUse():
+                raise Conflict(f"thread {thread_id} exists already")
+            case ThreadCreated(fields):
+                return await self._copy_checkpoints(source, thread_id, fields)
+
+    async def _copy_checkpoints(self, source: str, thread_id: str, fields: Fields) -> Thread:
+        """Completes the copy. Returns the new thread, whose record has these fields."""
         thread = thread_from(thread_id, fields)
         if "copied_us" not in fields:  # the same request, sent earlier, completed the copy
             return thread

@@ -38,7 +38,7 @@ from slipway.webhooks.delivery_policy import (
 from slipway.webhooks.read_permission import ReadPermission
 from slipway.webhooks.record import Delivery
 from slipway.webhooks.request_headers import headers_of, secret_of, signature
-from slipway.webhooks.scripts import DeliveryScripts
+from slipway.webhooks.scripts import Delivered, DeliveryScripts, GivenUp, TriedAgain, TryResult
 from slipway.webhooks.urls import NoAddress
 
 log = structlog.get_logger(__name__)
@@ -157,33 +157,22 @@ class DeliveryTries:
             if delivery.delivery_id not in self._auth_failed:  # log the first failure only
                 log.exception("webhook.auth_failed", retry_ms=_AUTH_RETRY_MS, **log_fields)
             self._auth_failed.add(delivery.delivery_id)
-            await self._scripts.settle_try(
-                delivery.delivery_id,
-                delivery.try_number,
-                outcome="pending",
-                problem=_AUTH_FAILED,
-                retry_ms=_AUTH_RETRY_MS,
-                uncounted=delivery.uncounted_tries + 1,
-            )
+            await self._settle(delivery, TriedAgain(_AUTH_FAILED, _AUTH_RETRY_MS, delivery.uncounted_tries + 1))
         except (DeliveryFailed, NoAddress, OSError, TimeoutError, httpx.TransportError) as error:
             calls = delivery.try_number - delivery.uncounted_tries
             pause_ms = RETRY_PAUSES_MS[calls - 1] if calls <= len(RETRY_PAUSES_MS) else None
-            outcome = "failed" if pause_ms is None else "pending"
             log.warning("webhook.failed", problem=problem_for_log(error), retry_ms=pause_ms, **log_fields)
-            await self._scripts.settle_try(
-                delivery.delivery_id,
-                delivery.try_number,
-                outcome=outcome,
-                problem=problem_of(error),
-                retry_ms=pause_ms,
-            )
+            problem = problem_of(error)
+            await self._settle(delivery, GivenUp(problem) if pause_ms is None else TriedAgain(problem, pause_ms))
         except Exception as error:  # a rejection, a forbidden URL, or one that httpx cannot parse
             log.warning("webhook.rejected", problem=problem_for_log(error), **log_fields)
-            problem = problem_of(error)
-            await self._scripts.settle_try(delivery.delivery_id, delivery.try_number, outcome="failed", problem=problem)
+            await self._settle(delivery, GivenUp(problem_of(error)))
         else:
             log.info("webhook.delivered", **log_fields)
-            await self._scripts.settle_try(delivery.delivery_id, delivery.try_number, outcome="delivered")
+            await self._settle(delivery, Delivered())
+
+    async def _settle(self, delivery: Delivery, result: TryResult) -> None:
+        await self._scripts.settle_try(delivery.delivery_id, delivery.try_number, result)
 
     async def _call(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
         """Sends the POST, and sends it again where a redirect leads on the same server."""

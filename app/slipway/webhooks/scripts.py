@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import ormsgpack
 
@@ -15,6 +16,32 @@ _DELIVERY_CLAIM = load("delivery_claim")
 _DELIVERY_SETTLE_TRY = load("delivery_settle_try")
 
 
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The receiver has accepted the webhook."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriedAgain:
+    """The next try starts after `pause_ms`. `uncounted_tries` is the number of tries so far that made no call; None if
+    this one made a call."""
+
+    problem: str
+    pause_ms: int
+    uncounted_tries: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """There is no next try."""
+
+    problem: str
+
+
+TryResult = Delivered | TriedAgain | GivenUp
+"""How a try to deliver a webhook ended."""
+
+
 class DeliveryScripts(ScriptStubs):
     """Each method takes one round trip."""
 
@@ -23,24 +50,15 @@ class DeliveryScripts(ScriptStubs):
         arguments = self._args(queues=list(queues), limit=limit, lease_ms=lease_ms)
         return [fields_of(delivery) for delivery in await self._pipeline.run(_DELIVERY_CLAIM, [], arguments)]
 
-    async def settle_try(
-        self,
-        delivery_id: str,
-        number: int,
-        *,
-        outcome: str,
-        problem: str | None = None,
-        retry_ms: int | None = None,
-        uncounted: int | None = None,
-    ) -> bool:
-        """Stores how the try `number` ended: for the last time, or with a next try after `retry_ms`. `uncounted` is the
-        number of tries so far that made no call. Returns False if a later try has started."""
-        arguments = {
-            "delivery_id": delivery_id,
-            "try": number,
-            "outcome": outcome,
-            "problem": problem,
-            "retry_ms": retry_ms,
-            "uncounted": uncounted,
-        }
+    async def settle_try(self, delivery_id: str, number: int, result: TryResult) -> bool:
+        """Stores how the try `number` ended. Returns False if a later try has started."""
+        stored: dict[str, str | int | None]
+        match result:
+            case Delivered():
+                stored = {"outcome": "delivered"}
+            case TriedAgain(problem, pause_ms, uncounted):
+                stored = {"outcome": "pending", "problem": problem, "retry_ms": pause_ms, "uncounted": uncounted}
+            case GivenUp(problem):
+                stored = {"outcome": "failed", "problem": problem}
+        arguments = stored | {"delivery_id": delivery_id, "try": number}
         return bool(await self._pipeline.run(_DELIVERY_SETTLE_TRY, [], (self._keys.prefix, ormsgpack.packb(arguments))))

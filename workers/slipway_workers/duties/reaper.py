@@ -60,7 +60,7 @@ class Reaper(Duty):
             event_ttl_s=self._settings.event_ttl_s, pause_ms=RETRY_PAUSE_MS, grace=self._grace
         )
         for run in reclaimed:
-            log.warning("reaper.run_reclaimed", run=run.run_id, attempt=run.attempt, outcome=run.outcome)
+            log.warning("reaper.run_reclaimed", run=run.run_id, attempt=run.attempt, outcome=run.outcome.value)
         self._next_expiry_in_s = await self._read_next_expiry_in_s()
 
     async def _read_next_expiry_in_s(self) -> float:
