@@ -7,7 +7,7 @@ config may also contain objects of the project.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, Final
 
 from langchain_core.runnables import RunnableConfig
@@ -27,14 +27,15 @@ the graph."""
 def checkpoint_metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[str, Any]:
     """The metadata to store. A member of LangGraph's metadata replaces one of the config. Internal names (`__…`), names
     of the user and every member that is not plain data are omitted."""
-    stored: dict[str, Any] = {}
     configurable = config.get("configurable") or {}
     user = _USER if "langgraph_auth_user_id" in configurable else frozenset[str]()
-    for name, value in without_user(metadata).items():
-        if name not in user:
-            stored[name] = str.replace(value, "\0", "") if isinstance(value, str) else value
-    _add(stored, config.get("metadata") or {}, _THREAD | user)
-    _add(stored, configurable, _PARENT | user)
+    stored = {
+        name: str.replace(value, "\0", "") if isinstance(value, str) else value
+        for name, value in without_user(metadata).items()
+        if name not in user
+    }
+    stored |= _plain_members(config.get("metadata") or {}, omitted=stored.keys() | _THREAD | user)
+    stored |= _plain_members(configurable, omitted=stored.keys() | _PARENT | user)
     return stored
 
 
@@ -43,13 +44,14 @@ def without_user(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metadata.items() if not name.startswith("langgraph_auth_")}
 
 
-def _add(stored: dict[str, Any], members: Mapping[str, Any], omitted: frozenset[str]) -> None:
-    for name, value in members.items():
-        if name in stored or name in omitted or name.startswith(("__", "langgraph_auth_")):
-            continue
-        plain = _plain(value, frozenset())
-        if plain is not _NOT_PLAIN:
-            stored[name] = plain
+def _plain_members(members: Mapping[str, Any], omitted: Set[str]) -> dict[str, Any]:
+    """The members that are plain data, without internal names and names of the user."""
+    plain = {
+        name: _plain(value, frozenset())
+        for name, value in members.items()
+        if name not in omitted and not name.startswith(("__", "langgraph_auth_"))
+    }
+    return {name: value for name, value in plain.items() if value is not _NOT_PLAIN}
 
 
 def _plain(value: Any, inside: frozenset[int]) -> Any:

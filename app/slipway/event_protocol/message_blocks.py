@@ -26,10 +26,33 @@ _TEXT_BLOCKS: Final = {"text": ("text", "text-delta"), "reasoning": ("reasoning"
 _METADATA: Final = ("langgraph_node", "langgraph_step", "langgraph_checkpoint_ns", "ls_model_name", "ls_provider")
 
 
-@dataclass(slots=True)
 class _Block:
-    index: int
-    content: Data
+    """One content block, which chunks extend. Only this class changes `content`."""
+
+    def __init__(self, index: int, first: Data) -> None:
+        """`first` is the block of the first chunk. The caller passes it to `extend` too, like that of each chunk."""
+        self.index, self.content = index, _empty_block(first)
+
+    def extend(self, block: Data) -> Data | None:
+        """Adds the block of a chunk. Returns the delta, if there is one."""
+        kind = block.get("type", "")
+        if kind in _TEXT_BLOCKS:
+            name, delta = _TEXT_BLOCKS[kind]
+            new = block.get(name) or ""
+            self.content[name] += new
+            return {"type": delta, name: new} if new else None
+        if kind not in _CALL_CHUNKS:
+            if self.content == block:
+                return None
+            self.content |= block
+            return {"type": "block-delta", "fields": dict(block)}
+        new = block.get("args") or ""
+        late = {name: block[name] for name in ("id", "name") if block.get(name) and not self.content.get(name)}
+        self.content |= late
+        self.content["args"] += new
+        if late:
+            return {"type": "block-delta", "fields": {"type": kind, **late, "args": self.content["args"]}}
+        return {"type": "tool-call-delta", "args": new} if new else None
 
 
 @dataclass(slots=True)
@@ -63,10 +86,10 @@ class MessageStream:
         for key, block in _blocks_of(message):
             current = self.blocks.get(key)
             if current is None:
-                current = self.blocks[key] = _Block(len(self.blocks), _empty_block(block))
+                current = self.blocks[key] = _Block(len(self.blocks), block)
                 start = {"event": "content-block-start", "index": current.index, "content": dict(current.content)}
                 yield self._with_id(start)
-            delta = _extend(current.content, block)
+            delta = current.extend(block)
             if delta is not None:
                 yield self._with_id({"event": "content-block-delta", "index": current.index, "delta": delta})
 
@@ -156,28 +179,6 @@ def _empty_block(block: Data) -> Data:
         name, _ = _TEXT_BLOCKS[kind]
         return block | {name: ""}
     return block | {"args": ""} if kind in _CALL_CHUNKS else dict(block)
-
-
-def _extend(content: Data, block: Data) -> Data | None:
-    """Adds `block` to `content`. Returns the delta, if there is one."""
-    kind = block.get("type", "")
-    if kind in _TEXT_BLOCKS:
-        name, delta = _TEXT_BLOCKS[kind]
-        new = block.get(name) or ""
-        content[name] += new
-        return {"type": delta, name: new} if new else None
-    if kind not in _CALL_CHUNKS:
-        if content == block:
-            return None
-        content.update(block)
-        return {"type": "block-delta", "fields": dict(block)}
-    new = block.get("args") or ""
-    late = {name: block[name] for name in ("id", "name") if block.get(name) and not content.get(name)}
-    content.update(late)
-    content["args"] += new
-    if late:
-        return {"type": "block-delta", "fields": {"type": kind, **late, "args": content["args"]}}
-    return {"type": "tool-call-delta", "args": new} if new else None
 
 
 def _finished(content: Data) -> Data:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 from typing import Final
@@ -61,18 +61,16 @@ def library(name: str) -> str:
 def libraries_of(text: str) -> list[str]:
     """The libraries that a script or library needs, directly or through other libraries. Each library follows those
     that it needs itself. Raises `BadScript` if libraries need each other."""
-    found: dict[str, None] = {}
-    _add_libraries(text, (), found)
-    return list(found)
+    return list(dict.fromkeys(_libraries_of(text, ())))
 
 
-def _add_libraries(text: str, path: tuple[str, ...], found: dict[str, None]) -> None:
+def _libraries_of(text: str, path: tuple[str, ...]) -> Iterator[str]:
+    """The libraries in the same order, repeated if several others need them. `path` are the libraries that led here."""
     for name in directives_of(text).get("needs", []):
         if name in path:
             raise BadScript(f"libraries need each other: {' -> '.join((*path, name))}")
-        if name not in found:
-            _add_libraries(library(name), (*path, name), found)
-            found[name] = None
+        yield from _libraries_of(library(name), (*path, name))
+        yield name
 
 
 def directives_of(text: str) -> Mapping[str, list[str]]:

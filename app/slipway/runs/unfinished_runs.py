@@ -21,40 +21,46 @@ class UnfinishedRuns:
     def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
         self._reads, self._queue = RunReads(pipeline, keys), QueueReads(pipeline, keys)
 
-    async def list_all(self) -> AsyncIterator[Run]:
+    def list_all(self) -> AsyncIterator[Run]:
         """Yields each run once."""
-        visited: set[str] = set()
-        groups: set[str] = set()
-        async for run in self._with_queued(self._queue.in_progress(), visited, groups):
+        return _Listing(self._reads, self._queue).runs()
+
+
+class _Listing:
+    """One listing of all unfinished runs: the runs that were visited, and the concurrency groups whose parked runs are
+    still to be read."""
+
+    def __init__(self, reads: RunReads, queue: QueueReads) -> None:
+        self._reads, self._queue = reads, queue
+        self._visited: set[str] = set()
+        self._groups: set[str] = set()
+
+    async def runs(self) -> AsyncIterator[Run]:
+        async for run in self._with_queued(self._queue.in_progress()):
             yield run
-        while groups:  # jobs are parked only behind running runs of their group
-            parked, groups = groups, set()
-            for group in parked:
-                async for run in self._with_queued(self._queue.parked(group), visited, groups):
+        while self._groups:  # jobs are parked only behind running runs of their group
+            groups, self._groups = self._groups, set()
+            for group in groups:
+                async for run in self._with_queued(self._queue.parked(group)):
                     yield run
 
-    async def _with_queued(
-        self, pages: AsyncIterator[list[str]], visited: set[str], groups: set[str]
-    ) -> AsyncIterator[Run]:
+    async def _with_queued(self, pages: AsyncIterator[list[str]]) -> AsyncIterator[Run]:
         """The unfinished runs of these pages, each followed by the queued runs of its thread."""
         async for run_ids in pages:
-            async for run in self._still_unfinished(run_ids, visited, groups):
+            async for run in self._still_unfinished(run_ids):
                 yield run
                 async for queued_ids in self._queue.of_thread(run.thread_id):
-                    async for queued in self._still_unfinished(queued_ids, visited, groups):
+                    async for queued in self._still_unfinished(queued_ids):
                         yield queued
 
-    async def _still_unfinished(
-        self, run_ids: Iterable[str], visited: set[str], groups: set[str]
-    ) -> AsyncIterator[Run]:
-        """The runs that were not visited before and have not ended. Adds their ids to `visited`, and their concurrency
-        groups to `groups`."""
-        new = [run_id for run_id in run_ids if run_id not in visited]
-        visited.update(new)
+    async def _still_unfinished(self, run_ids: Iterable[str]) -> AsyncIterator[Run]:
+        """The runs that were not visited before and have not ended."""
+        new = [run_id for run_id in run_ids if run_id not in self._visited]
+        self._visited.update(new)
         for fields in await self._reads.records(new):
             if "phase" not in fields:
                 continue
-            groups.update(name for name, _ in orjson.loads(fields.get("groups", b"[]")))
+            self._groups.update(name for name, _ in orjson.loads(fields.get("groups", b"[]")))
             run = run_from(fields)
             if run.status in ("pending", "running"):
                 yield run

@@ -109,7 +109,7 @@ class ClassAllowlist:
         waiting = [(annotation, False)]
         while waiting:
             found, in_model = waiting.pop()
-            if not _is_first_visit((found, in_model), self._visited):
+            if not self._is_first_visit((found, in_model)):
                 continue
             if hasattr(found, "__value__"):  # `type X = ...`
                 waiting.append((found.__value__, in_model))
@@ -126,6 +126,16 @@ class ClassAllowlist:
                     self._resolved.pop(key, None)
                 model = kind_of(found) == "model"
                 waiting.extend((part, model) for part in _annotations(found))
+
+    def _is_first_visit(self, item: Any) -> bool:
+        """Remembers the item. False for an item that was visited before, and for one that is not hashable."""
+        try:
+            if item in self._visited:
+                return False
+            self._visited.add(item)
+        except TypeError:  # not hashable: metadata inside Annotated, or the values of a Literal
+            return False
+        return True
 
     def is_field_of_model(self, cls: type) -> bool:
         """Whether a declared model has a field of this class. Such an object is rebuilt even without some of its
@@ -230,17 +240,6 @@ class _Names:
         if (module, name) in self._pairs or (module, name.rpartition(".")[2]) in self._pairs:
             return True
         return any(module == package or module.startswith(f"{package}.") for package in self._packages)
-
-
-def _is_first_visit(item: Any, visited: set[Any]) -> bool:
-    """Adds the item to `visited`. False for an item that was visited before, and for one that is not hashable."""
-    try:
-        if item in visited:
-            return False
-        visited.add(item)
-    except TypeError:  # not hashable: metadata inside Annotated, or the values of a Literal
-        return False
-    return True
 
 
 def _annotations(cls: type) -> list[Any]:
