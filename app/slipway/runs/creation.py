@@ -31,7 +31,7 @@ from slipway.runs.script_results import (
     ThreadExists,
     ThreadNotFound,
 )
-from slipway.runs.scripts import RunCreate, RunScripts, Ttl
+from slipway.runs.scripts import RunCreate, RunScripts, StoredTtl
 from slipway.serialization.json_encoding import dumps, json_members
 
 
@@ -63,7 +63,7 @@ class RunCreator:
         *,
         event_ttl_s: int,
         lease_ms: int,
-        thread_ttl: Ttl | None = None,
+        thread_ttl: StoredTtl | None = None,
     ) -> None:
         self._reads, self._scripts, self._trash = RunReads(pipeline, keys), scripts, trash
         self._event_ttl_s, self._lease_ms, self._thread_ttl = event_ttl_s, lease_ms, thread_ttl

@@ -68,7 +68,7 @@ _LEASE_RENEW = load("lease_renew")
 _WORKER_LIST = load("worker_list")
 
 
-class Ttl(TypedDict):
+class StoredTtl(TypedDict):
     """The time to live of a thread: `minutes` as JSON text, the strategy when it ends, and the same time in ms."""
 
     minutes: str
@@ -112,7 +112,7 @@ class RunCreate(TypedDict):
     own_thread: bool
     thread_metadata: Mapping[str, str]
     thread_config: Mapping[str, str]
-    thread_ttl: Ttl | None
+    thread_ttl: StoredTtl | None
     after_ms: int
     required_metadata: Mapping[str, str]
     """Metadata that the thread must have, if it exists."""

@@ -23,7 +23,7 @@ class ThreadProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class StateWrite:
+class StoredStateWrite:
     """A state that was written from outside a run. `ordinal` is that of the run that had started last."""
 
     ordinal: int
@@ -83,7 +83,7 @@ class ThreadReads(ReadStubs):
         """Runs from position `first` to `last`, the one that was created last first."""
         return await self._ids(self._keys.thread_runs(thread_id), first, last, descending=True)
 
-    async def state_writes(self, thread_id: str, first_ordinal: int, last_ordinal: int) -> list[StateWrite]:
+    async def state_writes(self, thread_id: str, first_ordinal: int, last_ordinal: int) -> list[StoredStateWrite]:
         """The state writes that follow the runs with these ordinals, in order."""
         key = self._keys.thread_states(thread_id)
         stored = await self._pipeline.send(
@@ -92,7 +92,7 @@ class ThreadReads(ReadStubs):
         writes = []
         for member, ordinal in zip(stored[::2], stored[1::2], strict=True):
             time_us, _, checkpoint_id = member.decode().partition(":")
-            writes.append(StateWrite(int(float(ordinal)), int(time_us), checkpoint_id))
+            writes.append(StoredStateWrite(int(float(ordinal)), int(time_us), checkpoint_id))
         return writes
 
 

@@ -11,7 +11,7 @@ from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.redis.hash_fields import METADATA_PREFIX, Fields, fields_of
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
-from slipway.runs.scripts import Ttl
+from slipway.runs.scripts import StoredTtl
 
 _COPY = load("thread_copy")
 _SWEEP = load("thread_sweep")
@@ -80,7 +80,7 @@ class ThreadScripts(ScriptStubs):
         thread_id: str,
         metadata: Mapping[str, str],
         token: str,
-        ttl: Ttl | None = None,
+        ttl: StoredTtl | None = None,
         *,
         members: Sequence[str] = (),
     ) -> ThreadCreated | ThreadIdInUse | LeftoversExist:
@@ -102,7 +102,7 @@ class ThreadScripts(ScriptStubs):
         return ThreadIdInUse(existing.plain[0] == token.encode(), existing.metadata)
 
     async def patch_metadata(
-        self, thread_id: str, metadata: Mapping[str, str], *, ttl: Ttl | None = None
+        self, thread_id: str, metadata: Mapping[str, str], *, ttl: StoredTtl | None = None
     ) -> Fields | None:
         """Sets members of a thread's metadata, each a JSON text. Returns the fields of the thread; None if it does not
         exist."""
@@ -140,7 +140,7 @@ class ThreadScripts(ScriptStubs):
         state: str | None = None,
         checkpoint_id: str | None = None,
         event_ttl_s: int = 0,
-        ttl: Ttl | None = None,
+        ttl: StoredTtl | None = None,
         incarnation: str | None = None,
     ) -> Fields | None:
         arguments = {
@@ -174,7 +174,7 @@ class ThreadScripts(ScriptStubs):
         return int(await self._pipeline.run(_DELETE_CRONS, [], self._args(threads=list(threads))))
 
     async def copy(
-        self, source: str, thread_id: str, token: str, ttl: Ttl | None, metadata: dict[str, str] | None = None
+        self, source: str, thread_id: str, token: str, ttl: StoredTtl | None, metadata: dict[str, str] | None = None
     ) -> ThreadCreated | SourceNotFound | TargetInUse | LeftoversExist:
         """Creates a thread with the record of `source`. A request that is sent again has the same `token`, and has the
         result `ThreadCreated` again, with the current fields."""

@@ -8,7 +8,7 @@ from typing import Any
 from slipway.clock import iso
 from slipway.protocol_types import Strategy
 from slipway.redis.hash_fields import Fields
-from slipway.runs.scripts import Ttl
+from slipway.runs.scripts import StoredTtl
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class ThreadTtl:
     minutes: float
     strategy: Strategy = "delete"
 
-    def stored(self) -> Ttl:
+    def stored(self) -> StoredTtl:
         """The form that scripts take."""
         return {"minutes": str(self.minutes), "strategy": self.strategy, "ms": int(self.minutes * 60_000)}
 

@@ -25,7 +25,7 @@ _NOT_IN_PUBLIC_DNS: Final = (".local", ".internal")
 _MAX_HEADER_CHARACTERS: Final = 300
 """A host name with a port is never longer."""
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Hosts:
@@ -82,7 +82,7 @@ def is_loopback(bound: str) -> bool:
     return bound.lower() == "localhost" if address is None else address.is_loopback
 
 
-def _address(name: str) -> Address | None:
+def _address(name: str) -> IpAddress | None:
     try:
         return ipaddress.ip_address(name)
     except ValueError:

@@ -16,7 +16,7 @@ from slipway.api.auth.authorization import authorize_read, read_value
 from slipway.api.endpoints import Endpoint, list_param
 from slipway.api.request_parsing import path_id, query_names
 from slipway.api.shared_objects import services_of
-from slipway.api.streams.access_watch import ThreadAccess, error_event, recheck, watch_thread
+from slipway.api.streams.access_watch import ThreadAuthorizer, error_event, recheck, watch_thread
 from slipway.api.streams.event_streams import Blocks, shutdown_event, slow_client_event, stream_response
 from slipway.api.streams.stream_requests import END_PARAM, SINCE_PARAM, event_id_parameter, wants_end
 from slipway.errors import InvalidRequest, NotFound
@@ -55,7 +55,7 @@ async def stream(request: Request) -> ASGIApp:
         blocks(),
         slow_client_event=slow_client_event(thread_id),
         shutdown_event=shutdown_event(thread_id),
-        check=partial(recheck, ThreadAccess(request, read_value(thread_id)).check),
+        check=partial(recheck, ThreadAuthorizer(request, read_value(thread_id)).check),
         watch=watch_thread(request, thread_id),
     )
 

@@ -63,7 +63,7 @@ def watch_thread(connection: HTTPConnection, thread_id: str, final_event: FinalE
     """Watches a stream of all runs of a thread. Such a stream is also authorized before each run (`recheck`)."""
     if access_check_of(connection).auth is None:
         return None
-    return AccessWatch(ThreadAccess(connection, read_value(thread_id)), final_event, at_run_start=False).watching
+    return AccessWatch(ThreadAuthorizer(connection, read_value(thread_id)), final_event, at_run_start=False).watching
 
 
 def watch_run(
@@ -76,8 +76,8 @@ def watch_run(
     run."""
     if access_check_of(connection).auth is None:
         return None
-    access = ThreadAccess(connection, value or read_value(run.thread_id, run.run_id))
-    return AccessWatch(access, final_event).watching
+    authorizer = ThreadAuthorizer(connection, value or read_value(run.thread_id, run.run_id))
+    return AccessWatch(authorizer, final_event).watching
 
 
 def watch_new_run(connection: HTTPConnection, spec: RunSpec, final_event: FinalEvent = error_event) -> Watch | None:
@@ -85,10 +85,10 @@ def watch_new_run(connection: HTTPConnection, spec: RunSpec, final_event: FinalE
     thread need not match the access filter of `threads:read` until its metadata changes."""
     if access_check_of(connection).auth is None:
         return None
-    access = ThreadAccess(connection, read_value(spec.identity.thread_id, spec.identity.run_id))
+    authorizer = ThreadAuthorizer(connection, read_value(spec.identity.thread_id, spec.identity.run_id))
     behaviour = spec.behaviour
     watch = AccessWatch(
-        access, final_event, access_filter=behaviour.access_filter, thread_is_new=behaviour.create_thread
+        authorizer, final_event, access_filter=behaviour.access_filter, thread_is_new=behaviour.create_thread
     )
     return watch.watching
 
@@ -111,7 +111,7 @@ async def recheck(check: Check, buffer: SendBuffer, final_event: FinalEvent = er
             return False
 
 
-class ThreadAccess:
+class ThreadAuthorizer:
     """Authorizes one operation on a thread for the user of a connection, as often as needed."""
 
     def __init__(self, connection: HTTPConnection, value: ThreadsRead | RunCancel) -> None:
@@ -150,23 +150,24 @@ class AccessWatch:
 
     def __init__(
         self,
-        access: ThreadAccess,
+        authorizer: ThreadAuthorizer,
         final_event: FinalEvent,
         *,
         access_filter: AccessFilter | None = None,
         thread_is_new: bool = False,
         at_run_start: bool = True,
     ) -> None:
-        self._access, self._final_event, self._at_run_start = access, final_event, at_run_start
+        self._authorizer, self._final_event, self._at_run_start = authorizer, final_event, at_run_start
         self._access_filter, self._thread_is_new = access_filter, thread_is_new
         self._checked_at = asyncio.get_running_loop().time()
 
     @contextmanager
     def watching(self, buffer: SendBuffer) -> Iterator[None]:
         """Watches the response of this buffer until the block is left."""
-        notifications = services_of(self._access.connection).thread_notifications
+        authorizer = self._authorizer
+        notifications = services_of(authorizer.connection).thread_notifications
         pending = _PendingCheck(self._check, buffer, self._final_event)
-        with notifications.subscribed(self._access.thread_id, lambda kind: self._notified(kind, pending)) as subscribed:
+        with notifications.subscribed(authorizer.thread_id, lambda kind: self._notified(kind, pending)) as subscribed:
             pending.start_when_subscribed(subscribed, self._check_after_subscribing)
             try:
                 yield
@@ -184,8 +185,8 @@ class AccessWatch:
 
     async def _check(self) -> None:
         self._checked_at = asyncio.get_running_loop().time()
-        access_filter = await self._access.authorize()
-        await self._access.require_match(MATCH_ALL if self._thread_is_new else access_filter)
+        access_filter = await self._authorizer.authorize()
+        await self._authorizer.require_match(MATCH_ALL if self._thread_is_new else access_filter)
 
     async def _check_after_subscribing(self) -> None:
         """Checks once more, because the metadata may have changed after the response was authorized and before the
@@ -193,7 +194,7 @@ class AccessWatch:
         if self._access_filter is None:
             await self._check()
         elif not self._thread_is_new:
-            await self._access.require_match(self._access_filter)
+            await self._authorizer.require_match(self._access_filter)
 
 
 class _PendingCheck:

@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 
 from slipway.api.auth.access_check import requires
 from slipway.api.auth.authorization import read_value
-from slipway.api.streams.access_watch import Check, ThreadAccess
+from slipway.api.streams.access_watch import Check, ThreadAuthorizer
 
 READ_ACCESS: Final = requires("threads:read")
 COMMAND_ACCESS: Final = requires(
@@ -20,6 +20,6 @@ COMMAND_ACCESS: Final = requires(
 async def authorize_read(connection: HTTPConnection, thread_id: str) -> Check:
     """Authorizes reading the events and the state of a thread, which need not exist yet. Returns a function that
     authorizes it again: it is called before each run and each command. Raises `NotFound` and `AccessRefused`."""
-    access = ThreadAccess(connection, read_value(thread_id))
-    await access.check()
-    return access.check
+    authorizer = ThreadAuthorizer(connection, read_value(thread_id))
+    await authorizer.check()
+    return authorizer.check

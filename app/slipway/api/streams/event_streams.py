@@ -42,7 +42,7 @@ class Blocks:
     needs_check: bool = False
 
 
-Check = Callable[[SendBuffer], Awaitable[bool]]
+Recheck = Callable[[SendBuffer], Awaitable[bool]]
 """Returns whether the client is still authorized. Ends the response if it is not."""
 
 
@@ -55,7 +55,7 @@ def stream_response(
     slow_client_event: bytes = b"",
     shutdown_event: bytes = b"",
     must_be_complete: bool = False,
-    check: Check | None = None,
+    check: Recheck | None = None,
     on_disconnect: OnDisconnect | None = None,
     on_close: ExitStack | None = None,
     watch: Watch | None = None,

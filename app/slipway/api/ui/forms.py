@@ -31,7 +31,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class FormField:
     """One control. `path` is the name of the field in errors of the API."""
 
     name: str
@@ -47,7 +47,7 @@ class Field:
     maximum: float | None = None
 
 
-def fields_of(schema: JsonSchema | None, path: str) -> list[Field]:
+def fields_of(schema: JsonSchema | None, path: str) -> list[FormField]:
     """The fields of the schema of an object. Empty if the schema declares no members: then the input must be JSON."""
     root = schema or {}
     resolved = _resolved(root, root)
@@ -58,13 +58,13 @@ def fields_of(schema: JsonSchema | None, path: str) -> list[Field]:
     return [_field(name, part, f"{path}.{name}", name in required, root) for name, part in properties.items()]
 
 
-def _field(name: str, declared: Any, path: str, required: bool, root: JsonSchema) -> Field:
+def _field(name: str, declared: Any, path: str, required: bool, root: JsonSchema) -> FormField:
     outer = declared if isinstance(declared, dict) else {}
     part = outer | _plain(outer, root)
     kind = _control_kind(name, part, root)
     examples = outer.get("examples") or part.get("examples") or ()
     example = examples[0] if isinstance(examples, list | tuple) and examples else None
-    return Field(
+    return FormField(
         name=name,
         path=path,
         kind=kind,

@@ -37,7 +37,7 @@ from slipway.checkpoints.langgraph_redis.client import PipelineClient
 from slipway.checkpoints.langgraph_redis.document_reads import DocumentReads
 from slipway.checkpoints.langgraph_redis.documents import Documents, sizes
 from slipway.checkpoints.langgraph_redis.pruning import Head, latest_of, with_ancestors, without_runs
-from slipway.checkpoints.langgraph_redis.scripts import DocumentScripts, Entry
+from slipway.checkpoints.langgraph_redis.scripts import CheckpointEntry, DocumentScripts
 from slipway.checkpoints.langgraph_redis.search import Search
 from slipway.checkpoints.langgraph_redis.write_commands import store_checkpoint, store_writes
 from slipway.checkpoints.metadata import checkpoint_metadata, without_user
@@ -189,7 +189,7 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
         self._remember_newest(thread_id, namespace, newest_id)
         return found
 
-    async def _read(self, thread_id: str, keys: Sequence[CheckpointKey]) -> tuple[int, list[Entry]]:
+    async def _read(self, thread_id: str, keys: Sequence[CheckpointKey]) -> tuple[int, list[CheckpointEntry]]:
         """Returns the number of `keys` that were read, and the entries that exist."""
         ats = [checkpoint_at(thread_id, *key) for key in keys]
         page = await self._scripts.read(thread_id, ats, page_bytes=PAGE_BYTES)
@@ -197,7 +197,9 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
             self._remember_bytes(thread_id, page.stored_bytes)
         return page.checkpoints_read, page.entries
 
-    async def _entries(self, thread_id: str, keys: Sequence[CheckpointKey], page: int = _PAGE) -> AsyncIterator[Entry]:
+    async def _entries(
+        self, thread_id: str, keys: Sequence[CheckpointKey], page: int = _PAGE
+    ) -> AsyncIterator[CheckpointEntry]:
         remaining = list(keys)
         while remaining:
             done, entries = await self._read(thread_id, remaining[:page])
@@ -237,7 +239,7 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
                     yield found
                     remaining = None if remaining is None else remaining - 1
 
-    def _tuple(self, entry: Entry) -> CheckpointTuple | None:
+    def _tuple(self, entry: CheckpointEntry) -> CheckpointTuple | None:
         stored = self._documents.unpack(entry[0])
         if stored is None:
             return None

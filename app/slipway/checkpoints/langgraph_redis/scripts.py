@@ -22,7 +22,7 @@ _HEADS = load("document_heads")
 _REMOVE = load("document_remove")
 _COPY = load("document_copy")
 
-Entry = tuple[bytes, list[bytes]]
+CheckpointEntry = tuple[bytes, list[bytes]]
 """The document of a checkpoint, and the documents of its pending writes."""
 
 
@@ -33,7 +33,7 @@ class DocumentPage:
 
     stored_bytes: int | None
     checkpoints_read: int
-    entries: list[Entry]
+    entries: list[CheckpointEntry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class LatestDocument:
 
     stored_bytes: int | None
     has_pointer: bool
-    entry: Entry | None
+    entry: CheckpointEntry | None
 
 
 @dataclass(frozen=True, slots=True)
