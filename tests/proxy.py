@@ -1,6 +1,7 @@
 """A proxy between a client and Redis that disturbs connections: it cuts, rejects, delays them, and drops data.
 
-Both sides are unix sockets. Attributes apply to all connections, open and new ones.
+It connects to the unix socket of Redis, and listens on a unix socket or a TCP port. Attributes apply to all
+connections, open and new ones.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,18 +25,20 @@ Drops = Callable[[Any], bool]
 class Proxy:
     """`proxied` creates it. `requests` counts the writes of clients that were forwarded."""
 
+    url: str
+
     def __init__(self, upstream: str) -> None:
         self._upstream = upstream
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._folder = Path(tempfile.mkdtemp(prefix="slipway-proxy-"))
-        self.url = f"unix://{self._folder / 'redis.sock'}"
         self.rejecting = False
         self.dropping_replies = False
         """True: all replies of the server are dropped."""
         self._dropping: set[asyncio.StreamWriter] = set()
         self.delay_s = 0.0
+        """The delay of all data, in each direction."""
         self.drops: Drops | None = None
         self.cut_after_requests: int | None = None
         """After this number of writes, all connections are closed before the reply."""
@@ -45,8 +49,16 @@ class Proxy:
         self._passing = asyncio.Event()
         self._passing.set()
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_unix_server(self._accept, self.url.removeprefix("unix://"))
+    async def listen_on_unix_socket(self) -> None:
+        socket = self._folder / "redis.sock"
+        self._server = await asyncio.start_unix_server(self._accept, socket)
+        self.url = f"unix://{socket}"
+
+    async def listen_on_tcp_port(self, tls: ssl.SSLContext | None) -> None:
+        """With `tls`, only TLS is accepted."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=tls)
+        port = self._server.sockets[0].getsockname()[1]
+        self.url = f"{'rediss' if tls else 'redis'}://127.0.0.1:{port}/0"
 
     async def stop(self) -> None:
         assert self._server is not None
@@ -63,7 +75,7 @@ class Proxy:
             writer.transport.abort()
 
     def drop_data(self) -> None:
-        """Forward nothing more from clients on the open connections; new ones work."""
+        """Forward nothing more on the open connections, without closing them; new ones work."""
         self._dropping |= self._writers
 
     def hold_replies(self) -> None:
@@ -85,7 +97,11 @@ class Proxy:
         if self.rejecting:
             writer.transport.abort()
             return
-        up_reader, up_writer = await asyncio.open_unix_connection(self._upstream.removeprefix("unix://"))
+        try:
+            up_reader, up_writer = await asyncio.open_unix_connection(self._upstream.removeprefix("unix://"))
+        except OSError:
+            writer.transport.abort()
+            return
         self._writers |= {writer, up_writer}
         try:
             directions = {
@@ -103,11 +119,7 @@ class Proxy:
 
     async def _to_server(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                if self.delay_s:
-                    await asyncio.sleep(self.delay_s)
-                if writer in self._dropping:
-                    continue
+            async for data in self._received(reader, writer):
                 self.requests += 1
                 writer.write(data)
                 await writer.drain()
@@ -118,7 +130,7 @@ class Proxy:
     async def _to_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         parser = hiredis.Reader()
         with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
+            async for data in self._received(reader, writer):
                 if self.dropping_replies:
                     self.dropped += 1
                     continue
@@ -127,6 +139,14 @@ class Proxy:
                     await self._passing.wait()
                 writer.write(data if self.drops is None else self._without_dropped(parser, data, self.drops))
                 await writer.drain()
+
+    async def _received(self, reader: asyncio.StreamReader, target: asyncio.StreamWriter) -> AsyncIterator[bytes]:
+        """The delayed data for `target` that are not dropped by `drop_data`."""
+        while data := await reader.read(65536):
+            if self.delay_s:
+                await asyncio.sleep(self.delay_s)
+            if target not in self._dropping:
+                yield data
 
     def _without_dropped(self, parser: hiredis.Reader, data: bytes, drops: Drops) -> bytes:
         parser.feed(data)
@@ -149,9 +169,20 @@ def _encoded(reply: Any) -> bytes:
 
 @asynccontextmanager
 async def proxied(upstream: str) -> AsyncIterator[Proxy]:
-    """A proxy to the server at `upstream` (a `unix://` URL)."""
+    """A proxy to the server at `upstream` (a `unix://` URL), which listens on a unix socket."""
     proxy = Proxy(upstream)
-    await proxy.start()
+    await proxy.listen_on_unix_socket()
+    try:
+        yield proxy
+    finally:
+        await proxy.stop()
+
+
+@asynccontextmanager
+async def tcp_proxied(upstream: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
+    """A proxy to the server at `upstream` (a `unix://` URL), which listens on a TCP port; with `tls`, for TLS only."""
+    proxy = Proxy(upstream)
+    await proxy.listen_on_tcp_port(tls)
     try:
         yield proxy
     finally:

@@ -20,7 +20,7 @@ from tests.crash.clients import Client, Reader
 from tests.crash.cluster import LEASE_S, Cluster, running
 from tests.crash.effects import repetition
 from tests.crash.shared_cluster import SharedCluster
-from tests.crash.tcp_proxy import TcpProxy
+from tests.proxy import tcp_proxied
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
@@ -197,7 +197,7 @@ def have_received_more(readers: list[Reader], counts: list[int]) -> bool:
 
 @pytest.mark.parametrize("fault", ["cut", "slow", "lossy"])
 async def test_runs_complete_on_a_network_that_is(fault: str) -> None:
-    async with running() as cluster, TcpProxy(cluster.socket) as proxy:
+    async with running() as cluster, tcp_proxied(cluster.redis_url) as proxy:
         worker, web = cluster.add_worker(redis_url=proxy.url), cluster.add_web(redis_url=proxy.url)
         await cluster.restart(worker)
         web.start()

@@ -15,8 +15,8 @@ import pytest
 
 from tests.certificates import Certificate, self_signed
 from tests.crash.cluster import ROOT
-from tests.crash.tcp_proxy import TcpProxy
 from tests.embedded_valkey import embedded_valkey
+from tests.proxy import tcp_proxied
 
 UV = Path(sys.executable).with_name("uv")
 
@@ -94,5 +94,5 @@ def certificate(tmp_path: Path) -> Certificate:
 async def platform_redis(certificate: Certificate) -> AsyncIterator[str]:
     """The URL of a small Redis: TLS with a self-signed certificate, 20 connections, 25 MB, no eviction."""
     with embedded_valkey("--maxclients", "20", "--maxmemory", "25mb") as url:
-        async with TcpProxy(Path(url.removeprefix("unix://")), certificate.server()) as proxy:
+        async with tcp_proxied(url, certificate.server()) as proxy:
             yield proxy.url

@@ -14,7 +14,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.wait_for_redis import problem_with
 from slipway.settings import Settings
 from tests.certificates import Certificate, self_signed
-from tests.crash.tcp_proxy import TcpProxy
+from tests.proxy import tcp_proxied
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def certificate(tmp_path: Path) -> Certificate:
 @pytest.fixture
 async def tls_url(valkey_url: str, certificate: Certificate) -> AsyncIterator[str]:
     """The URL of a TLS proxy before the session's Valkey."""
-    async with TcpProxy(Path(valkey_url.removeprefix("unix://")), certificate.server()) as proxy:
+    async with tcp_proxied(valkey_url, certificate.server()) as proxy:
         yield proxy.url
 
 
@@ -68,7 +68,7 @@ def test_tls_options_of_the_address_have_precedence(certificate: Certificate) ->
 
 @pytest.mark.slow
 async def test_a_tls_handshake_with_a_server_without_tls_names_the_fix(valkey_url: str) -> None:
-    async with TcpProxy(Path(valkey_url.removeprefix("unix://"))) as proxy:
+    async with tcp_proxied(valkey_url) as proxy:
         with pytest.raises(StoreUnavailable, match=r"not speak TLS.* redis://"):
             await ping(proxy.url.replace("redis:", "rediss:"))
 
