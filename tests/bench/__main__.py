@@ -20,6 +20,7 @@ from tests.bench import (
     costs,
     fan_out,
     first_event,
+    libraries,
     memory,
     redis_calls,
     supersteps,
@@ -40,6 +41,7 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {  # measured in this order
     "costs": costs,
     "redis": redis_calls,
     "checkpointers": checkpointers,
+    "libraries": libraries,
 }
 
 

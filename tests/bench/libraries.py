@@ -1,0 +1,274 @@
+"""Slipway's own parts and the libraries that they replace, each in this process and with a Valkey of its own.
+
+`ARCHITECTURE.md` lists the figures as reasons for the parts. Those about sse-starlette need that package, which Slipway
+does not install.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final
+
+import httpx
+from arq.connections import RedisSettings, create_pool
+from arq.worker import Worker, func
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from redis.asyncio import Redis
+from starlette.types import Message, Receive, Scope, Send
+
+from slipway.api.in_process_client.transport import InProcessTransport
+from slipway.api.responses_in_progress import ResponsesInProgress
+from slipway.api.streams.long_response import LongResponse
+from slipway.api.streams.send_buffer import SendBuffer
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
+from slipway.redis.subscriber import Subscriber
+from slipway.runs.worker_wake import WorkerWake
+from slipway.serialization.serde import Serde
+from tests.bench.figures import Figure
+from tests.bench.setup import Bench
+from tests.embedded_valkey import embedded_valkey
+
+CLIENTS: Final = 200
+EVENT: Final = b'event: values\r\ndata: {"value": 1}\r\n'
+EVENT_INTERVAL_S: Final = 0.05
+EVENTS_OF_GRAPH_CLIENT: Final = 20
+
+
+async def measure(bench: Bench) -> list[Figure]:
+    """Delays in ms, CPU in µs, numbers of connections and tasks, and memory in KiB."""
+    with embedded_valkey() as url:
+        return [
+            *serializers(bench.size(300, 3)),
+            *await wake_delays(url, bench.size(40, 2)),
+            *await subscribers(url, bench.size(200, 5)),
+            *await streamed_responses(bench.size(200, 5)),
+            *await in_process_transports(),
+        ]
+
+
+def serializers(times: int) -> list[Figure]:
+    """A conversation of 20 messages, written and read."""
+    pairs = ((HumanMessage(f"question {n} " * 10), AIMessage(f"answer {n} " * 40)) for n in range(10))
+    state = {"messages": [message for pair in pairs for message in pair], "counter": 3}
+    library, own = JsonPlusSerializer(), Serde()
+    return [
+        Figure("serializer, 20 messages, LangGraph's", _cpu_us(lambda: _round_trip(library, state), times), "µs"),
+        Figure("serializer, 20 messages, Slipway's", _cpu_us(lambda: _round_trip(own, state), times), "µs"),
+    ]
+
+
+def _round_trip(serializer: JsonPlusSerializer | Serde, state: dict[str, Any]) -> None:
+    restored = serializer.loads_typed(serializer.dumps_typed(state))
+    assert restored == state
+
+
+def _cpu_us(call: Callable[[], None], times: int) -> float:
+    call()  # what is created once, such as encoders of classes
+    started = time.process_time()
+    for _ in range(times):
+        call()
+    return (time.process_time() - started) / times * 1e6
+
+
+async def wake_delays(url: str, times: int) -> list[Figure]:
+    """From a queued job to its start in an idle worker: arq with its default settings, and the wake-up of claims."""
+    started: asyncio.Queue[float] = asyncio.Queue()
+
+    async def job(ctx: dict[str, Any]) -> None:
+        started.put_nowait(time.perf_counter())
+
+    pool = await create_pool(RedisSettings(unix_socket_path=url.removeprefix("unix://")))
+    worker = Worker(functions=[func(job, name="job")], redis_pool=pool, handle_signals=False)
+    working = asyncio.create_task(worker.main())
+    arq_ms = []
+    for _ in range(times):
+        await asyncio.sleep(random.uniform(0.1, 0.8))
+        queued = time.perf_counter()
+        await pool.enqueue_job("job")
+        arq_ms.append((await started.get() - queued) * 1000)
+    working.cancel()
+    await asyncio.gather(working, *worker.tasks.values(), return_exceptions=True)
+    await pool.aclose()
+
+    sender, waiter = (Pipeline(Address(url), "bench", patience_s=5) for _ in range(2))
+    await asyncio.gather(sender.open(), waiter.open())
+    own_ms = []
+    for _ in range(times):
+        token = WorkerWake(waiter, Keys("bench")).wait(5)
+        await asyncio.sleep(random.uniform(0, 0.05))
+        queued = time.perf_counter()
+        pushed = WorkerWake(sender, Keys("bench")).wake_worker()
+        await token
+        own_ms.append((time.perf_counter() - queued) * 1000)
+        await pushed
+    await asyncio.gather(sender.close(), waiter.close())
+    return [
+        Figure("idle worker receives a job, arq, p50", statistics.median(arq_ms), "ms"),
+        Figure("idle worker receives a token, Slipway, p50", statistics.median(own_ms), "ms"),
+    ]
+
+
+async def subscribers(url: str, messages: int) -> list[Figure]:
+    """CPU of this process for one message that 200 clients receive, and the connections that they need."""
+    redis = Redis.from_url(url)
+    before = await _connections(redis)
+    pubsubs = [Redis.from_url(url).pubsub() for _ in range(CLIENTS)]
+    await asyncio.gather(*(pubsub.subscribe("redis-py") for pubsub in pubsubs))
+    library_connections = await _connections(redis) - before
+
+    async def read(pubsub: Any) -> None:
+        received = 0
+        while received < messages:
+            message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=None)
+            received += message is not None
+
+    library_us = await _cpu_of_messages(redis, "redis-py", messages, [read(pubsub) for pubsub in pubsubs])
+    for pubsub in pubsubs:
+        await pubsub.aclose()
+
+    before = await _connections(redis)
+    subscriber = Subscriber(Address(url), "bench")
+    await subscriber.open()
+    queues: list[asyncio.Queue[bytes | None]] = [asyncio.Queue() for _ in range(CLIENTS)]
+
+    def deliver(message: bytes | None) -> None:
+        for queue in queues:
+            queue.put_nowait(message)
+
+    await subscriber.subscribe("slipway", deliver)
+    own_connections = await _connections(redis) - before
+
+    async def take(queue: asyncio.Queue[bytes | None]) -> None:
+        for _ in range(messages):
+            await queue.get()
+
+    own_us = await _cpu_of_messages(redis, "slipway", messages, [take(queue) for queue in queues])
+    await subscriber.close()
+    await redis.aclose()
+    return [
+        Figure("200 subscribers, redis-py, connections", library_connections, ""),
+        Figure("200 subscribers, Slipway, connections", own_connections, ""),
+        Figure("200 subscribers, redis-py, CPU per message", library_us / 1000, "ms"),
+        Figure("200 subscribers, Slipway, CPU per message", own_us / 1000, "ms"),
+    ]
+
+
+async def _cpu_of_messages(redis: Redis, channel: str, messages: int, readers: list[Awaitable[None]]) -> float:
+    reading = asyncio.gather(*readers)
+    await asyncio.sleep(0.1)
+    started = time.process_time()
+    for _ in range(messages):
+        await redis.publish(channel, EVENT)
+    await reading
+    return (time.process_time() - started) / messages * 1e6
+
+
+async def _connections(redis: Redis) -> int:
+    return len(await redis.client_list())
+
+
+async def streamed_responses(events: int) -> list[Figure]:
+    """CPU for one event to 200 clients, and what each client costs. Without sse-starlette, only Slipway's figures."""
+    figures = await _response_figures("Slipway", _long_response, events)
+    if find_spec("sse_starlette") is not None:
+        import_module("sse_starlette.sse")  # so that its code does not count as memory of clients
+        figures = await _response_figures("sse-starlette", _sse_starlette_response, events) + figures
+    return figures
+
+
+Source = asyncio.Queue[bytes | None]
+"""The events for one client. None is the end."""
+
+
+def _long_response(source: Source) -> Any:
+    async def produce(buffer: SendBuffer) -> None:
+        while (event := await source.get()) is not None:
+            buffer.put([event])
+        buffer.finish(complete=True)
+
+    return LongResponse(
+        produce, headers={}, ping=b": ping\r\n\r\n", ping_s=5, max_events=1000, responses_in_progress=_RESPONSES
+    )
+
+
+_RESPONSES: Final = ResponsesInProgress()
+
+
+def _sse_starlette_response(source: Source) -> Any:
+    async def events() -> AsyncIterator[bytes]:
+        while (event := await source.get()) is not None:
+            yield event
+
+    return import_module("sse_starlette.sse").EventSourceResponse(events(), ping=5)
+
+
+async def _response_figures(name: str, response_of: Callable[[Source], Any], events: int) -> list[Figure]:
+    sources: list[Source] = [asyncio.Queue() for _ in range(CLIENTS)]
+    sent, closed = asyncio.Semaphore(0), asyncio.Event()
+
+    async def receive() -> Message:
+        await closed.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body" and message.get("body"):
+            sent.release()
+
+    tasks_before = len(asyncio.all_tasks())
+    tracemalloc.start()
+    responding = [
+        asyncio.create_task(response_of(source)({"type": "http", "method": "GET"}, receive, send)) for source in sources
+    ]
+    await asyncio.sleep(0.2)
+    memory_kib = tracemalloc.get_traced_memory()[0] / CLIENTS / 1024
+    tracemalloc.stop()
+    tasks = round((len(asyncio.all_tasks()) - tasks_before) / CLIENTS - 1)
+    started = time.process_time()
+    for _ in range(events):
+        for source in sources:
+            source.put_nowait(EVENT)
+        for _ in range(CLIENTS):
+            await sent.acquire()
+    cpu_us = (time.process_time() - started) / events / CLIENTS * 1e6
+    for source in sources:
+        source.put_nowait(None)
+    await asyncio.gather(*responding)
+    return [
+        Figure(f"streamed response, {name}, CPU per event", cpu_us, "µs"),
+        Figure(f"streamed response, {name}, memory per client", memory_kib, "KiB"),
+        Figure(f"streamed response, {name}, tasks per client beside that of its request", tasks, ""),
+    ]
+
+
+async def in_process_transports() -> list[Figure]:
+    """Until a client in the same process receives the first of 20 events that are sent every 50 ms."""
+    return [
+        Figure("first of 20 events, httpx.ASGITransport", await _first_event_ms(httpx.ASGITransport(_events)), "ms"),
+        Figure("first of 20 events, Slipway", await _first_event_ms(InProcessTransport(_events)), "ms"),
+    ]
+
+
+async def _events(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(EVENTS_OF_GRAPH_CLIENT):
+        await send({"type": "http.response.body", "body": EVENT, "more_body": True})
+        await asyncio.sleep(EVENT_INTERVAL_S)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _first_event_ms(transport: httpx.ASGITransport) -> float:
+    async with httpx.AsyncClient(transport=transport) as client:
+        started = time.perf_counter()
+        async with client.stream("GET", "http://api/") as response:
+            await anext(response.aiter_raw())
+            return (time.perf_counter() - started) * 1000
