@@ -8,7 +8,7 @@ A list is a TOML file of this folder, one for each area of the code:
     file = "app/slipway/redis/lua/run_reap.lua"
     old = "…"                              # occurs exactly once in the file
     new = "…"
-    tests = ["tests/runs/test_leases.py::test_a_lease_that_is_not_renewed_expires"]
+    tests = ["tests/runs/test_leases.py::test_a_run_is_not_reclaimed_before_its_lease_expires"]
 
 A fault that no test can notice has `harmless` with the reason instead of `tests`.
 """
