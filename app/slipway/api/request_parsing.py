@@ -18,7 +18,7 @@ from starlette.requests import Request
 from slipway.errors import InvalidRequest
 from slipway.serialization.json_encoding import DEEPEST, clean
 
-Body = TypeVar("Body", bound=BaseModel)
+_Body = TypeVar("_Body", bound=BaseModel)
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OBJECT: Final = "must be a JSON object"
@@ -27,7 +27,7 @@ _TRUE: Final = frozenset({"true", "1"})
 _FALSE: Final = frozenset({"false", "0", ""})
 
 
-async def read_body(request: Request, model: type[Body]) -> Body:
+async def read_body(request: Request, model: type[_Body]) -> _Body:
     """Parses the body. An empty body is malformed."""
     return validated(model, parsed(await request.body()))
 
@@ -47,7 +47,7 @@ def parsed(raw: bytes) -> Any:
     return value
 
 
-def validated(model: type[Body], value: Any, path: str = "") -> Body:
+def validated(model: type[_Body], value: Any, path: str = "") -> _Body:
     """Parses `value`. `path` is its path in the body. Raises `InvalidRequest` for the first problem."""
     if not isinstance(value, dict):
         raise InvalidRequest(path, _OBJECT if path else "the body must be a JSON object")

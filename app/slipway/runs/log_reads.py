@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from slipway.redis.read_stubs import ReadStubs
 
-LogEntry = Sequence[Any]
+RawEntry = Sequence[Any]
 """An entry as Redis returns it: its id, and its fields as a flat list of names and values."""
 
 _ONE: Final = ("COUNT", 1)
@@ -23,20 +23,20 @@ class LogReads(ReadStubs):
     async def exists(self, run_id: str) -> bool:
         return bool(await self._pipeline.send("EXISTS", self._keys.events(run_id), repeatable=True))
 
-    async def newest(self, run_id: str, count: int = 1) -> list[LogEntry]:
+    async def newest(self, run_id: str, count: int = 1) -> list[RawEntry]:
         """Up to `count` entries, newest first. Empty if the log has expired."""
         key = self._keys.events(run_id)
-        entries: list[LogEntry] = await self._pipeline.send("XREVRANGE", key, "+", "-", "COUNT", count, repeatable=True)
+        entries: list[RawEntry] = await self._pipeline.send("XREVRANGE", key, "+", "-", "COUNT", count, repeatable=True)
         return entries
 
-    async def ends(self, run_id: str) -> tuple[LogEntry | None, LogEntry | None]:
+    async def ends(self, run_id: str) -> tuple[RawEntry | None, RawEntry | None]:
         """The oldest and the newest entry. Both are None if the log has expired."""
         oldest = self._pipeline.send("XRANGE", self._keys.events(run_id), "-", "+", *_ONE, repeatable=True)
         newest = await self.newest(run_id)
         return next(iter(await oldest), None), next(iter(newest), None)
 
-    async def page(self, run_id: str, start: str, count: int) -> list[LogEntry]:
+    async def page(self, run_id: str, start: str, count: int) -> list[RawEntry]:
         """Up to `count` entries from `start` on: an id, an id after `(` to exclude it, or `-` for the oldest."""
         key = self._keys.events(run_id)
-        entries: list[LogEntry] = await self._pipeline.send("XRANGE", key, start, "+", "COUNT", count, repeatable=True)
+        entries: list[RawEntry] = await self._pipeline.send("XRANGE", key, start, "+", "COUNT", count, repeatable=True)
         return entries

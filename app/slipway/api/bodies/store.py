@@ -12,12 +12,12 @@ from slipway.api.bodies.body import Body
 from slipway.graphs.official_sections import Minutes, Whole
 from slipway.protocol_types import JsonObject, Limit, Offset, one_error
 
-ItemKey = Annotated[str, Field(min_length=1)]
+KeyText = Annotated[str, Field(min_length=1)]
 
 
 class ItemIdBody(Body):
     namespace: list[Label]
-    key: ItemKey
+    key: KeyText
 
 
 class ItemBody(ItemIdBody):
