@@ -144,6 +144,10 @@ class Process:
         """The number of lines with this event in the log of the process."""
         return self.log.read_text().count(f'"{event}"')
 
+    def count_starts(self) -> int:
+        """How often the process, a worker, has reported that it is ready."""
+        return self.count_logged("worker.ready") if self.log.exists() else 0
+
 
 class Web(Process):
     """A web process, at `url`."""
@@ -261,12 +265,15 @@ class Cluster:
         return worker
 
     async def restart(self, worker: Process, failpoint: str | None = None, signal_name: str = "") -> None:
-        """Start a worker that has exited, and return when it is a live worker."""
+        """Start a worker that has exited, and return when it is a live worker that drains on SIGTERM."""
+        starts_before = worker.count_starts()
         worker.start(**({failpoints.VARIABLE: failpoint, failpoints.SIGNAL: signal_name} if failpoint else {}))
-        await wait_until(lambda: self._is_live(worker), START_WITHIN_S)
+        await wait_until(lambda: self._is_ready(worker, starts_before), START_WITHIN_S)
 
-    async def _is_live(self, worker: Process) -> bool:
+    async def _is_ready(self, worker: Process, starts_before: int) -> bool:
         assert worker.alive, worker.log.read_text()[-2000:]
+        if worker.count_starts() == starts_before:
+            return False
         live = await self.pipeline.send("ZRANGE", self.keys.workers, 0, -1, repeatable=True)
         return any(f":{worker.pid}:".encode() in name for name in live)
 
