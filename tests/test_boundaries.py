@@ -443,6 +443,7 @@ def fields_declared(tree: ast.Module) -> set[str]:
     return {member.target.id for member in members if isinstance(member.target, ast.Name)}
 
 
+@pytest.mark.slow
 def test_tests_read_no_private_names() -> None:
     found: dict[str, list[str]] = {}
     for path in (ROOT / "tests").rglob("*.py"):

@@ -164,6 +164,7 @@ async def test_documents_in_other_languages_without_headings_are_searched(text: 
     assert_quotes_are_in_the_documents(result, {"Document 1": text})
 
 
+@pytest.mark.slow
 async def test_one_huge_document_is_searched() -> None:
     filler = "The committee met and talked about the weather at length without any result. " * 20_000
     result = await ask("Where is the treasure?", [filler + "\n\nThe treasure lies under the old oak.\n\n" + filler])

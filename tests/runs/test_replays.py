@@ -123,6 +123,7 @@ LIMITS = {"": DEFAULT_LIMITS, "no-delay": NO_DELAY, "no-delay-no-buffer": replac
 """`no-buffer`: the graph waits after each event until it is sent, as after large events."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("graph_id", "limits_name"),
     [
@@ -205,6 +206,7 @@ def model_output(log: list[Event]) -> Counter[str]:
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("durability", ["async", "sync"])
 @pytest.mark.parametrize("mode", ["messages-tuple", "events"])
 async def test_after_a_crash_at_any_write_group_no_output_of_a_model_is_lost(
