@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.__main__ import BENCHMARKS
+from tests.bench.compare import Comparison, compare
 from tests.bench.figures import Figure, merged, percentile, table
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +28,22 @@ async def test_every_benchmark_prints_its_figures() -> None:
     for name in BENCHMARKS:
         assert f"\n{name} (" in printed
     assert "all figures" in printed
+
+
+@pytest.mark.timeout(120)
+async def test_two_checkouts_are_compared() -> None:
+    comparisons = await compare(ROOT, ["latency"], pairs=1)
+    assert [comparison.name for comparison in comparisons] == [
+        "waited run, 1 client, p50",
+        "first values event, 1 client, p50",
+        "memory of an idle stream (USS)",
+    ]
+    assert all(before > 0 and after > 0 for c in comparisons for before, after in zip(c.before, c.after, strict=True))
+
+
+def test_a_comparison_is_the_median_of_the_ratios_of_the_pairs() -> None:
+    line = Comparison("wait", "ms", before=[2, 4, 8], after=[1, 4, 16]).line()
+    assert line == "| wait | 4 ms | 4 ms | 1.000 | 0.500 … 2.000 |"
 
 
 def test_repetitions_are_merged_to_a_median_with_its_spread() -> None:

@@ -21,7 +21,7 @@ async def measure(bench: Bench) -> list[Figure]:
     processes = bench.own()
     each = bench.size(40, 2)
     runs = CLIENTS * each
-    stored_before, cpu_before = await _stored_bytes(bench), _cpu_ms(processes)
+    stored_before, cpu_before = await _stored_bytes(bench), cpu_ms(processes)
     async with connections(bench.url, CLIENTS) as clients:
 
         async def client(number: int) -> None:
@@ -29,7 +29,7 @@ async def measure(bench: Bench) -> list[Figure]:
                 await wait_small(clients[number])
 
         await asyncio.gather(*map(client, range(CLIENTS)))
-    cpu = {name: spent - cpu_before[name] for name, spent in _cpu_ms(processes).items()}
+    cpu = {name: spent - cpu_before[name] for name, spent in cpu_ms(processes).items()}
     stored = await _stored_bytes(bench) - stored_before
     return [
         Figure("CPU per small run, all processes", sum(cpu.values()) / runs, "ms", goal=2.5),
@@ -55,7 +55,7 @@ async def _keys(bench: Bench) -> set[str]:
     return {key.decode() for key in await bench.own_redis().send("KEYS", "*", repeatable=True)}
 
 
-def _cpu_ms(processes: dict[str, psutil.Process]) -> dict[str, float]:
+def cpu_ms(processes: dict[str, psutil.Process]) -> dict[str, float]:
     times = {name: process.cpu_times() for name, process in processes.items()}
     return {name: (spent.user + spent.system) * 1000 for name, spent in times.items()}
 

@@ -30,11 +30,11 @@ async def measure(bench: Bench) -> list[Figure]:
 
 
 async def _streams(connection: Connection, runs: int) -> list[tuple[float, ...]]:
-    return [await _stream(connection) for _ in range(runs)]
+    return [await stream_small(connection) for _ in range(runs)]
 
 
-async def _stream(connection: Connection) -> tuple[float, ...]:
-    """Milliseconds from the request to each marker."""
+async def stream_small(connection: Connection) -> tuple[float, ...]:
+    """One small run, streamed from the request to its end. Returns the milliseconds from the request to each marker."""
     times_ms: list[float] = []
     body = bytearray()
 

@@ -14,7 +14,6 @@ from typing import Final
 
 import psutil
 
-from slipway.processes.child_commands import slipway
 from slipway.processes.embedded_valkey import EmbeddedServer
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
@@ -72,14 +71,15 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def serving(
-    url: str | None, *, quick: bool, env: Mapping[str, str] = MappingProxyType({})
+    url: str | None, *, quick: bool, env: Mapping[str, str] = MappingProxyType({}), python: str = sys.executable
 ) -> AsyncIterator[Bench]:
-    """The server at `url`; without a URL, a `slipway dev` in a new directory with the environment variables `env`."""
+    """The server at `url`; without a URL, the `slipway dev` of the environment of `python`, in a new directory with the
+    environment variables `env`."""
     if url is not None:
         yield Bench(url.rstrip("/"), quick)
         return
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
-        async with _dev(Path(folder), env) as (server, ready_url):
+        async with _dev(Path(folder), env, python) as (server, ready_url):
             redis_url = EmbeddedServer(Path(folder) / "data").url
             pipeline = Pipeline(Address(redis_url), "bench", patience_s=5)
             await pipeline.open()
@@ -92,11 +92,14 @@ async def serving(
 
 
 @contextlib.asynccontextmanager
-async def _dev(folder: Path, env: Mapping[str, str]) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def _dev(
+    folder: Path, env: Mapping[str, str], python: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     log = folder / "log"
     with log.open("wb") as errors:
         server = await asyncio.create_subprocess_exec(
-            *slipway("dev", "--config", str(CONFIG), "--port", "0", "--data-dir", str(folder / "data")),
+            *(python, "-P", "-m", "slipway", "dev"),
+            *("--config", str(CONFIG), "--port", "0", "--data-dir", str(folder / "data")),
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
             env=bare_environment() | dict(env),
