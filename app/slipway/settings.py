@@ -147,7 +147,7 @@ class Settings(BaseModel):
     checkpointer: Literal["core", "langgraph-redis"] = Field(
         default="core",
         description="`core`: plain Redis or Valkey commands, no modules; `langgraph-redis`: the format of "
-        "`langgraph-checkpoint-redis`, needs RedisJSON and RediSearch and the extra of that name",
+        "`langgraph-checkpoint-redis`, needs a server with RedisJSON and RediSearch",
     )
     langgraph_redis_prefix: str = Field(
         default="checkpoint",

@@ -1,13 +1,11 @@
-"""Without its modules or its package, the checkpointer `langgraph-redis` fails with an error that names them."""
+"""On a server without its modules, the checkpointer `langgraph-redis` fails with an error that names them."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from slipway.checkpoints.requirements import check
 from slipway.errors import ConfigError
 from slipway.graphs.registry import Registry
 from slipway.redis import server_modules
@@ -27,12 +25,6 @@ async def test_services_do_not_open_without_the_modules(valkey_url: str, keys: K
 async def test_missing_modules_are_named(pipeline: Pipeline) -> None:
     with pytest.raises(ConfigError, match="no RediSearch and no RedisJSON"):
         await require_modules(pipeline)
-
-
-async def test_a_missing_package_is_named(valkey_url: str, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "langgraph.checkpoint.redis", None)
-    with pytest.raises(ConfigError, match=r"\.\[langgraph-redis\]"):
-        await check(settings_of(valkey_url, keys), valkey_url)
 
 
 def test_module_files_are_found_only_if_all_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
