@@ -152,8 +152,8 @@ def only_the_command_line_imports_workers(name: str, tree: ast.Module) -> list[s
     return [found for found in imports(tree) if within(found, "slipway_workers")]
 
 
-def only_the_command_line_imports_the_api(name: str, tree: ast.Module) -> list[str]:
-    if within(name, "slipway.api") or name == "slipway.cli":
+def only_entry_points_import_the_api(name: str, tree: ast.Module) -> list[str]:
+    if within(name, "slipway.api") or name in ("slipway.cli", "slipway_workers.start"):
         return []
     return [found for found in imports(tree) if within(found, "slipway.api")]
 
@@ -275,7 +275,7 @@ def runs_are_created_by_their_submission(name: str, tree: ast.Module) -> list[st
 RULES: tuple[Rule, ...] = (
     starlette_stays_in_the_api,
     only_the_command_line_imports_workers,
-    only_the_command_line_imports_the_api,
+    only_entry_points_import_the_api,
     nothing_imports_the_examples,
     lua_lives_below_redis,
     event_frames_are_spelled_in_one_module,
@@ -522,9 +522,9 @@ def test_lua_files_live_below_redis() -> None:
     [
         (starlette_stays_in_the_api, "slipway.runs.record", "from starlette.requests import Request"),
         (only_the_command_line_imports_workers, "slipway.runs.record", "from slipway_workers import claims"),
-        (only_the_command_line_imports_the_api, "slipway.runs.record", "from slipway import api"),
+        (only_entry_points_import_the_api, "slipway.runs.record", "from slipway import api"),
         (
-            only_the_command_line_imports_the_api,
+            only_entry_points_import_the_api,
             "slipway_workers.process",
             "def f():\n    import slipway.api.application",
         ),

@@ -254,12 +254,9 @@ async def _web(settings: Settings, fd: int | None) -> None:
 async def _worker(settings: Settings) -> None:
     """Executes runs until a signal arrives. Then each run is released: at its next superstep, or within its superstep
     when `drain_s` seconds have passed."""
-    await wait_for_redis(settings.redis, connections=needed("worker"))
-    await start_checks.check(settings, settings.redis)
-    from slipway.api.in_process_server import serve_in_process
-    from slipway_workers.process import run
+    from slipway_workers.start import drain_on_signals, work
 
-    await run(settings, serve_in_process)
+    await work(settings, drain_on_signals)
 
 
 async def _workers(settings: Settings) -> None:

@@ -89,6 +89,12 @@ class ClaimingWorker(Worker):
         self.allow_pick_jobs = False
         self._slot_free.set()
 
+    async def wait_until_idle(self, within_s: float) -> bool:
+        """Waits until no run executes and none is claimed. Returns whether that was within this time."""
+        working = {task for task in (self.main_task, *self.tasks.values()) if task is not None}
+        _, remaining = await asyncio.wait(working, timeout=within_s)
+        return not remaining
+
     async def _claim(self, wait_s: float) -> float:
         """Waits at most `wait_s` seconds for a token, and claims runs for the free slots. Returns the seconds to wait
         the next time.

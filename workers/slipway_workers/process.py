@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
@@ -21,6 +19,7 @@ from slipway.runs.record import Run
 from slipway.runs.worker_wake import WorkerWake
 from slipway.services import Services, open_services
 from slipway.settings import Settings
+from slipway_workers.background import Background
 from slipway_workers.claims import ClaimingWorker, ignore_reply
 from slipway_workers.duties.deliveries import Deliveries
 from slipway_workers.duties.layout_watch import LayoutWatch
@@ -51,9 +50,12 @@ _STOP_TIMEOUT_S: Final = 2.0
 ServeInProcess = Callable[[Services], AbstractAsyncContextManager[None]]
 """A context in which the graphs of this process can send requests to the API without a network."""
 
+OnReady = Callable[["WorkerProcess"], None]
+"""Called once, when a worker process has started its background work. From then on `request_stop` drains it."""
 
-async def run(settings: Settings, serve_in_process: ServeInProcess) -> None:
-    """Works until SIGTERM or SIGINT, then drains."""
+
+async def run(settings: Settings, serve_in_process: ServeInProcess, on_ready: OnReady) -> None:
+    """Loads the graphs, opens the connections and works. Returns when the process has drained."""
     graphs = await Registry.load(settings.config)
     freeze_loaded_objects()
     async with open_services(settings, graphs, "worker") as services:
@@ -61,13 +63,14 @@ async def run(settings: Settings, serve_in_process: ServeInProcess) -> None:
         try:
             await open_with_retries(wake.open, services.clock)
             async with serve_in_process(services):
-                await WorkerProcess(services, wake).work()
+                await WorkerProcess(services, wake).work(on_ready)
         finally:
             await wake.close()
 
 
 class WorkerProcess:
-    """The claim loop, the duties and the executions of one process. `wake` is a separate connection for claims."""
+    """The background work of one process: the claim loop with its executions, and the duties. `wake` is a separate
+    connection for claims."""
 
     def __init__(self, services: Services, wake: Pipeline) -> None:
         assert services.executions is not None
@@ -86,41 +89,46 @@ class WorkerProcess:
         self._start_authorization = StartAuthorization(services)
         self._duties = {kind: kind(services) for kind in DUTIES}
 
+    def background(self) -> tuple[Background, ...]:
+        """What works from the start of the process to the end of its drain."""
+        claims = Background("claims", self.claims.async_run, self._drain_runs)
+        return claims, *(Background(duty.name, duty.run) for duty in self._duties.values())
+
     def request_stop(self) -> None:
-        """Makes `work` drain and return, like a signal."""
+        """Makes `work` drain and return."""
         self._stop_requested.set()
 
-    async def work(self) -> None:
-        """Works until a signal arrives or a background task ends, then drains and returns. Of the background tasks,
-        only `LayoutWatch` may end; if another one ends, that is a bug."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.request_stop)
-        claims = asyncio.create_task(self.claims.main(), name="claims")
-        duties = [asyncio.create_task(duty.run(), name=duty.name) for duty in self._duties.values()]
+    async def work(self, on_ready: OnReady = lambda process: None) -> None:
+        """Works until `request_stop` is called or some background work ends, then drains and returns. Only
+        `LayoutWatch` may end; if anything else ends, that is a bug, and its exception is raised."""
+        background = self.background()
+        tasks = [asyncio.create_task(each.run(), name=each.name) for each in background]
         stop_requested = asyncio.create_task(self._stop_requested.wait(), name="stop request")
+        on_ready(self)
         report_ready()
         log.info("worker.ready", worker=self._worker_id, graphs=self.services.graphs.names())
-        await asyncio.wait({claims, *duties, stop_requested}, return_when=asyncio.FIRST_COMPLETED)
-        await self._drain(claims)
-        for task in (claims, *duties, stop_requested):
-            task.cancel()
-        for task in (claims, *duties):
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    async def _drain(self, claims: asyncio.Task[None]) -> None:
-        """Claims nothing more and stops each graph at its next superstep. After `drain_s` the remaining graphs are
-        stopped within their superstep, and have `_STOP_TIMEOUT_S` to release their runs."""
+        await asyncio.wait({*tasks, stop_requested}, return_when=asyncio.FIRST_COMPLETED)
         log.info("worker.draining", runs=len(self.executions.current))
+        drains = [asyncio.create_task(each.drain(self.services.settings.drain_s)) for each in background]
+        await asyncio.wait(drains)
+        log.info("worker.drained", runs_left=len(self.executions.current))
+        for task in (*tasks, stop_requested):
+            task.cancel()
+        await asyncio.wait(tasks)
+        for task in (*drains, *tasks):
+            if not task.cancelled():
+                task.result()
+
+    async def _drain_runs(self, within_s: float) -> None:
+        """Claims nothing more and stops each graph at its next superstep. After `within_s` the remaining graphs are
+        stopped within their superstep, and have `_STOP_TIMEOUT_S` to release their runs."""
         self.claims.stop_claiming()
         # ends the blocking pop of this worker; if another worker pops the token, it tries to claim and gets nothing
         WorkerWake(self.services.pipeline, self.services.keys).wake_worker().add_done_callback(ignore_reply)
         self.executions.drain()
-        await asyncio.wait({claims}, timeout=self.services.settings.drain_s)
-        self.executions.stop_now()
-        await asyncio.wait({claims}, timeout=_STOP_TIMEOUT_S)
-        log.info("worker.drained", runs_left=len(self.executions.current))
+        if not await self.claims.wait_until_idle(within_s):
+            self.executions.stop_now()
+            await self.claims.wait_until_idle(_STOP_TIMEOUT_S)
 
     async def run_attempt(self, ctx: dict[str, Any], run: Run) -> None:
         """Executes a run that was just claimed. If the worker is draining already, the run is released at once."""
