@@ -71,6 +71,7 @@ STUBS = {
     "slipway.checkpoints.langgraph_redis.client",
     "slipway.checkpoints.langgraph_redis.search",
     "slipway.runs.idempotency_keys",
+    "slipway.runs.worker_health",
     "slipway.runs.worker_wake",
 }
 """Stub modules beside those whose names say it: `scripts`, `reads`, `…_reads` and `write_commands`."""

@@ -37,6 +37,7 @@ _IDS: Final = {
     "parked_queue": ("group",),
     "duty": ("duty",),
     "control": ("worker",),
+    "worker_health": ("host",),
     "probe": ("process",),
     "assistant": ("assistant",),
     "cron": ("cron",),

@@ -15,6 +15,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import PRIORITY_MS, Phase, Run, new_id
 from slipway.runs.script_results import Settled
+from slipway.runs.worker_health import WorkerHealth
 from slipway.services import Services
 from slipway_workers.claims import ClaimingWorker
 from tests.runs.conftest import Stores, new_run, settings_of
@@ -130,14 +131,17 @@ async def test_a_worker_executes_at_most_max_runs_at_once(
     runs = [await stores.create_run() for _ in range(6)]
     wake = Pipeline(Address(valkey_url), "test worker wake", patience_s=5)
     await wake.open()
-    worker = ClaimingWorker(execute, keys, wake, "w", lease_ms=60_000, max_runs=2)
+    health = WorkerHealth(stores.pipeline, keys, "w")
+    worker = ClaimingWorker(execute, keys, wake, "w", health, lease_ms=60_000, max_runs=2)
     work = asyncio.create_task(worker.main())
     for _ in runs[1:]:
         await eventually(lambda: len(gates) == 2, beside=work)
         gates.pop(next(iter(gates))).set()
     gates.pop(next(iter(gates))).set()
     worker.stop_claiming()
-    await work
+    assert await worker.wait_until_idle(10)
+    work.cancel()
+    await worker.close()
     await wake.close()
     assert (len(active_counts), max(active_counts)) == (len(runs), 2)
 

@@ -1,4 +1,7 @@
-"""Claims runs with arq's `Worker`, of which three parts are replaced.
+"""Claims runs with a subclass of arq's `Worker`.
+
+It has the life cycle of arq: `async_run` executes `main`, `close` ends it, `ctx` is passed to each attempt, and its
+health is recorded in Redis, where `arq --check` reads it. It replaces how arq takes and executes jobs:
 
 - *Latency*: arq polls the queue. Here, a script that queues a job, due or not, pushes a token to a list. The token
   wakes exactly one of the workers that wait for the list with a blocking pop.
@@ -6,6 +9,7 @@
   as many due runs as the worker has free slots.
 - *Crash*: arq retries a job after its timeout. Here, a run is reclaimed when its lease is no longer renewed (`leases`,
   `duties.reaper`).
+- *Connections*: arq uses a pool of redis-py. Here, commands are sent on the two pipelines of the process.
 
 arq's retries, results and pickled arguments are not used: a job is its id, `<run id>:<attempt>`.
 """
@@ -14,8 +18,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from contextlib import suppress
+from signal import Signals
+from typing import Any, Final, cast
 
+import hiredis
 import structlog
 from arq.connections import ArqRedis
 from arq.worker import Worker, func
@@ -27,12 +34,23 @@ from slipway.redis.pipeline import Pipeline
 from slipway.runs.crash_suspects import CrashSuspects
 from slipway.runs.record import Run, run_from
 from slipway.runs.scripts import RunScripts
+from slipway.runs.worker_health import WorkerHealth
 from slipway.runs.worker_wake import WorkerWake
 
 log = structlog.get_logger(__name__)
 
 MAX_WAIT_S: Final = 1.0
 """Seconds after which a worker claims without a token. A lost token delays a run by at most this time."""
+
+HEALTH_EVERY_S: Final = 2.0
+"""Interval at which the claim loop records that it works."""
+
+HEALTH_LIFETIME_S: Final = 5.0
+"""Seconds after which a worker that records nothing counts as dead. It is longer than two intervals, so that a short
+pause of a busy machine is not taken for a dead worker."""
+
+_ADDED_BY_ARQ_S: Final = 1.0
+"""arq stores a record of health for `health_check_interval` and one second."""
 
 RunHandler = Callable[[dict[str, Any], Run], Awaitable[None]]
 
@@ -47,6 +65,7 @@ class ClaimingWorker(Worker):
         keys: Keys,
         wake: Pipeline,
         worker: str,
+        health: WorkerHealth,
         *,
         lease_ms: int,
         max_runs: int,
@@ -55,33 +74,45 @@ class ClaimingWorker(Worker):
         super().__init__(
             functions=[func(handler, name="attempt", keep_result=0, max_tries=1)],  # type: ignore[arg-type]
             queue_name=self._tokens.queue_name,
-            redis_pool=ArqRedis(),
+            redis_pool=cast(ArqRedis, health),
             handle_signals=False,
             max_jobs=max_runs,
             keep_result=0,
             max_tries=1,
             retry_jobs=False,
+            health_check_key=health.key,
+            health_check_interval=HEALTH_LIFETIME_S - _ADDED_BY_ARQ_S,
         )
         self._run_attempt, self._scripts = handler, RunScripts(wake, keys)
         self._worker_id, self._lease_ms = worker, lease_ms
-        self._slot_free = asyncio.Event()
+        self._slot_free, self._claims_ended = asyncio.Event(), asyncio.Event()
+        self._recording: asyncio.Task[None] | None = None
+        self._record_at = 0.0
         self.suspects = CrashSuspects()
 
     async def main(self) -> None:
-        """Claims and executes runs until `stop_claiming` is called, then waits until the executing runs end."""
+        """Claims and executes runs until `stop_claiming` is called. Records its health until it is cancelled, so that a
+        worker that drains is healthy."""
+        try:
+            await self._claim_until_stopped()
+        finally:
+            self._claims_ended.set()
+        while True:
+            self._record_health_if_due()
+            await asyncio.sleep(MAX_WAIT_S)
+
+    async def _claim_until_stopped(self) -> None:
         wait_s = 0.0
         while self.allow_pick_jobs:
+            self._record_health_if_due()
             if len(self.tasks) >= self.max_jobs:
-                self._slot_free.clear()
-                await self._slot_free.wait()
+                await self._wait_for_slot()
                 continue
             try:
                 wait_s = await self._claim(wait_s)
             except StoreUnavailable as error:
                 log.warning("claim.failed", problem=str(error))
                 await asyncio.sleep(MAX_WAIT_S)
-        if self.tasks:
-            await asyncio.wait(list(self.tasks.values()))
 
     def stop_claiming(self) -> None:
         """Stops claiming. Runs that a claim in progress returns are started and released at once
@@ -89,11 +120,47 @@ class ClaimingWorker(Worker):
         self.allow_pick_jobs = False
         self._slot_free.set()
 
+    def handle_sig(self, signum: Signals) -> None:
+        """Called by `close`, with no signal: stops the attempts that are left after the drain, and does not wait for
+        them."""
+        if self._recording is not None:
+            self._recording.cancel()
+        for task in self.tasks.values():
+            task.cancel()
+        self.tasks.clear()
+
+    async def record_health(self) -> None:
+        """Records the health as arq does, whenever it is called, and does not log the counts. A failure is only logged,
+        because claims do not depend on it."""
+        self._last_health_check, self._last_health_check_log = 0.0, None
+        try:
+            await super().record_health()
+        except (StoreUnavailable, hiredis.ReplyError) as error:
+            log.warning("health.not_recorded", problem=str(error))
+
+    def _record_health_if_due(self) -> None:
+        """Starts to record the health in a task, for which the claim loop does not wait. While Redis is unavailable,
+        that task waits for it."""
+        if self.loop.time() < self._record_at or not (self._recording is None or self._recording.done()):
+            return
+        self._record_at = self.loop.time() + HEALTH_EVERY_S
+        self._recording = self.loop.create_task(self.record_health(), name="record health")
+
+    async def _wait_for_slot(self) -> None:
+        self._slot_free.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MAX_WAIT_S):
+                await self._slot_free.wait()
+
     async def wait_until_idle(self, within_s: float) -> bool:
-        """Waits until no run executes and none is claimed. Returns whether that was within this time."""
-        working = {task for task in (self.main_task, *self.tasks.values()) if task is not None}
-        _, remaining = await asyncio.wait(working, timeout=within_s)
-        return not remaining
+        """Waits until the last claim has returned and no run executes. Returns whether that was within this time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._claims_ended.wait()
+                if self.tasks:
+                    await asyncio.wait(list(self.tasks.values()))
+                return True
+        return False
 
     async def _claim(self, wait_s: float) -> float:
         """Waits at most `wait_s` seconds for a token, and claims runs for the free slots. Returns the seconds to wait
@@ -133,7 +200,7 @@ class ClaimingWorker(Worker):
             self.jobs_failed += 1
 
     def _on_end(self, job_id: str, run: Run) -> None:
-        del self.tasks[job_id]
+        self.tasks.pop(job_id, None)
         self.suspects.remove(run)
         self._slot_free.set()
 

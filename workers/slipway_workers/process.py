@@ -16,6 +16,7 @@ from slipway.processes.readiness import report_ready
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.wait_for_redis import open_with_retries
 from slipway.runs.record import Run
+from slipway.runs.worker_health import WorkerHealth
 from slipway.runs.worker_wake import WorkerWake
 from slipway.services import Services, open_services
 from slipway.settings import Settings
@@ -83,6 +84,7 @@ class WorkerProcess:
             services.keys,
             wake,
             self._worker_id,
+            WorkerHealth(services.pipeline, services.keys, self._worker_id),
             lease_ms=int(settings.lease_s * 1000),
             max_runs=settings.max_runs_per_worker,
         )
@@ -115,6 +117,7 @@ class WorkerProcess:
         for task in (*tasks, stop_requested):
             task.cancel()
         await asyncio.wait(tasks)
+        await self.claims.close()
         for task in (*drains, *tasks):
             if not task.cancelled():
                 task.result()

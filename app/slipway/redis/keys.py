@@ -132,6 +132,9 @@ class Keys:
     def workers(self) -> str:
         return self._of("workers")
 
+    def worker_health(self, host: str) -> str:
+        return self._of("worker_health", host)
+
     def probe(self, process: str) -> str:
         return self._of("probe", process)
 

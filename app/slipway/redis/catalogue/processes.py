@@ -39,7 +39,17 @@ KEY_KINDS: Final = (
         Shard.PROCESSES,
         meaning="Live workers, by their last heartbeat in ms.",
         lifetime="one lease after the last heartbeat",
-        python_readers=("slipway.health",),
+        python_readers=("slipway.health", "slipway.runs"),
+    ),
+    KeyKind(
+        "worker_health",
+        ":worker_health:%s",
+        RedisType.STRING,
+        Shard.PROCESSES,
+        meaning="That a worker of a host claims runs, for `arq --check`: a time, and its counts of runs.",
+        lifetime="5 s after a worker of the host recorded it last, or until the last one exits",
+        python_writers=("slipway.runs",),
+        python_readers=("arq",),
     ),
     KeyKind(
         "duty",
