@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
@@ -17,10 +16,10 @@ import structlog
 import typer
 
 from slipway import failpoints
-from slipway.errors import ConfigError, StoreUnavailable
+from slipway.errors import ConfigError
 from slipway.health import start_checks
-from slipway.processes import exit_codes
 from slipway.processes.child_commands import freeze_loaded_objects, name_process, slipway, watch_parent
+from slipway.processes.exit_codes import exit_on_errors_to_fix
 from slipway.processes.readiness import report_ready
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.redis.connection_budget import needed
@@ -56,14 +55,9 @@ Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen
 
 
 def main() -> None:
-    """The console script. An error that a person must fix is printed as one line without a traceback, and sets the exit
-    code."""
-    try:
+    """The console script."""
+    with exit_on_errors_to_fix():
         cli()
-    except ConfigError as error:
-        _exit_with_error(str(error), exit_codes.CONFIG)
-    except StoreUnavailable as error:
-        _exit_with_error(str(error), exit_codes.UNAVAILABLE)
 
 
 @cli.command()
@@ -193,11 +187,6 @@ def _run(process: Coroutine[Any, Any, None]) -> None:
     import uvloop
 
     uvloop.run(process)
-
-
-def _exit_with_error(message: str, code: int) -> None:
-    typer.echo(f"slipway: {message}", err=True)
-    sys.exit(code)
 
 
 async def _web(settings: Settings, fd: int | None) -> None:

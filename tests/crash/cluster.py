@@ -236,6 +236,28 @@ class Cluster:
         self.workers.append(worker)
         return worker
 
+    def add_arq_worker(self, *, redis_url: str | None = None) -> Process:
+        """A worker of arq's command line that is not started yet."""
+        command = self._arq_command(f"arq-{next(self._numbers)}", redis_url)
+        worker = Process(command)
+        self.workers.append(worker)
+        return worker
+
+    async def arq_check(self) -> tuple[int, str]:
+        """The exit code and the output of `arq --check`."""
+        command = self._arq_command("check", None, "--check")
+        check = await asyncio.create_subprocess_exec(
+            *command.program, env={**bare_environment(), **command.env}, stderr=subprocess.PIPE
+        )
+        _, output = await check.communicate()
+        assert check.returncode is not None
+        return check.returncode, output.decode()
+
+    def _arq_command(self, name: str, redis_url: str | None, *arguments: str) -> Command:
+        env = self._env | {variable_of("config"): str(CONFIG)} | ({"SLIPWAY_REDIS_URL": redis_url} if redis_url else {})
+        program = (sys.executable, "-m", "arq", "slipway_workers.settings.WorkerSettings", *arguments)
+        return Command(name, program, env, self.folder / f"{name}.log")
+
     def add_web(self, *, redis_url: str | None = None) -> Web:
         """A web process that is not started yet. It has the same port after each start."""
         port = free_port()
@@ -262,6 +284,12 @@ class Cluster:
         `signal_name` is SIGSTOP."""
         worker = self.add_worker()
         await self.restart(worker, failpoint, signal_name)
+        return worker
+
+    async def start_arq_worker(self) -> Process:
+        """Add a worker of arq's command line and return when it is ready."""
+        worker = self.add_arq_worker()
+        await self.restart(worker)
         return worker
 
     async def restart(self, worker: Process, failpoint: str | None = None, signal_name: str = "") -> None:
@@ -321,7 +349,12 @@ class Cluster:
 
 @asynccontextmanager
 async def running(
-    *, webs: int = 0, workers: int = 0, graphs_env: Mapping[str, str] = MappingProxyType({}), **settings: Any
+    *,
+    webs: int = 0,
+    workers: int = 0,
+    arq_workers: int = 0,
+    graphs_env: Mapping[str, str] = MappingProxyType({}),
+    **settings: Any,
 ) -> AsyncIterator[Cluster]:
     """A cluster in a temporary folder. `settings` are settings by their lower-case names; `graphs_env` are further
     environment variables, which the graphs read."""
@@ -331,7 +364,9 @@ async def running(
         await cluster.start_valkey()
         await cluster.pipeline.open()
         await asyncio.gather(
-            *(cluster.start_web() for _ in range(webs)), *(cluster.start_worker() for _ in range(workers))
+            *(cluster.start_web() for _ in range(webs)),
+            *(cluster.start_worker() for _ in range(workers)),
+            *(cluster.start_arq_worker() for _ in range(arq_workers)),
         )
         yield cluster
     finally:

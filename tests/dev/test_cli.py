@@ -33,8 +33,8 @@ def slipway(tmp_path: Path) -> Slipway:
     """Executes a command in a folder with a langgraph.json and an environment without options of Slipway."""
     (tmp_path / "langgraph.json").write_text('{"graphs": {"a": "./a.py:graph"}}')
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "slipway.cli", *arguments]
+    def run(*arguments: str, module: str = "slipway.cli", **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", module, *arguments]
         root = str(Path(__file__).parent.parent.parent)
         env = bare_environment() | {"PYTHONPATH": root} | environment
         return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30, check=False)
@@ -116,6 +116,43 @@ async def test_a_process_waits_for_an_unavailable_redis(tmp_path: Path, eventual
                 await waiting
             finally:
                 await supervisor.stop()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "problem"),
+    [
+        ((), {"SLIPWAY_MAX_STEPS": "none"}, "SLIPWAY_MAX_STEPS"),
+        ((), {"SLIPWAY_FAILPOINT": "nowhere"}, "SLIPWAY_FAILPOINT"),
+        ((), {"SLIPWAY_WORKER_PROCESSES": "2"}, "SLIPWAY_WORKER_PROCESSES (2): arq starts one process"),
+        (("--check",), {}, "REDIS_URL"),
+        (("--burst",), {}, "--burst"),
+        (("--watch", "."), {}, "--watch"),
+        (("--custom-log-dict", "logging.root"), {}, "--custom-log-dict"),
+    ],
+)
+def test_a_worker_of_arq_that_cannot_start_is_reported(
+    slipway: Slipway, arguments: tuple[str, ...], environment: dict[str, str], problem: str
+) -> None:
+    """Also beside settings that would let it start."""
+    usable = {} if "REDIS_URL" in problem else {"SLIPWAY_REDIS_URL": "unix:///nowhere/none.sock"}
+    command = ("slipway_workers.settings.WorkerSettings", *arguments)
+    assert problem in error_line(slipway(*command, module="arq", **usable, **environment))
+
+
+def test_a_check_of_an_unavailable_redis_is_reported(slipway: Slipway) -> None:
+    command, url = ("--check", "slipway_workers.settings.WorkerSettings"), "unix:///nowhere/none.sock"
+    process = slipway(*command, module="arq", SLIPWAY_REDIS_URL=url)
+    assert (process.returncode, process.stderr.count("\n")) == (exit_codes.UNAVAILABLE, 1), process.stderr
+    assert "none.sock" in process.stderr
+
+
+def test_a_check_of_arq_imports_no_graphs() -> None:
+    """Neither does a worker while it waits for Redis."""
+    code = "import sys, slipway_workers.settings; print(*sys.modules)"
+    process = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True)
+    imported = {name.partition(".")[0] for name in process.stdout.split()}
+    assert "arq" in imported
+    assert not {name for name in imported if name.startswith(("langgraph", "langchain", "starlette"))}
 
 
 class TestRelease:

@@ -20,8 +20,13 @@ def load_settings_and_logs(process: str, config: Path | None = None, **given: An
     """Returns the settings of this process and configures its logs. `given` are the options of the command line; None
     if an option is not set. Raises `ConfigError`."""
     logs.configure(Settings(), process)
-    path = config or config_file()
-    settings = Settings.load(project=read(path).env, config=path, **given)
+    settings = load_settings(config, **given)
     connection_budget.check(settings, process)
     logs.configure(settings, process)
     return settings
+
+
+def load_settings(config: Path | None = None, **given: Any) -> Settings:
+    """Like `load_settings_and_logs`, for a program that does not log as a process of Slipway."""
+    path = config or config_file()
+    return Settings.load(project=read(path).env, config=path, **given)

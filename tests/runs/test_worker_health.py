@@ -1,0 +1,78 @@
+"""The key that `arq --check` reads: which worker records it, and which deletes it."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from typing import Any
+
+import pytest
+
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
+from slipway.runs.record import Run
+from slipway.runs.worker_health import WorkerHealth
+from slipway_workers import claims
+from slipway_workers.claims import ClaimingWorker
+from tests.runs.conftest import Stores
+from tests.waiting import Eventually
+
+OWN = f"{platform.node()}:1:own"
+
+
+@pytest.mark.parametrize(
+    ("live", "is_kept"),
+    [(OWN, False), (f"{platform.node()}:2:other", True), (f"{platform.node()}-b:2:of_another_host", False)],
+)
+async def test_the_last_worker_of_a_host_deletes_the_record(
+    pipeline: Pipeline, keys: Keys, live: str, is_kept: bool
+) -> None:
+    health = WorkerHealth(pipeline, keys, OWN)
+    await health.psetex(health.key, 60_000, b"alive")
+    await pipeline.send("ZADD", keys.workers, 1, live)
+    await health.delete(health.key)
+    assert bool(await pipeline.send("EXISTS", health.key)) is is_kept
+
+
+async def test_due_jobs_of_both_queues_are_counted(pipeline: Pipeline, keys: Keys) -> None:
+    await pipeline.send("ZADD", keys.queue, 1, "a:1", 1, "b:1")
+    await pipeline.send("ZADD", keys.suspect_queue, 1, "c:2")
+    assert await WorkerHealth(pipeline, keys, OWN).zcard(keys.queue) == 3
+
+
+async def test_a_worker_records_while_it_has_no_free_slot_and_while_it_drains(
+    valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "MAX_WAIT_S", 0.05)
+    monkeypatch.setattr(claims, "HEALTH_EVERY_S", 0.0)
+    started, gate = asyncio.Event(), asyncio.Event()
+
+    async def execute(_: dict[str, Any], run: Run) -> None:
+        started.set()
+        await gate.wait()
+
+    async def record() -> bytes:
+        return bytes(await stores.pipeline.send("GETDEL", health.key) or b"")
+
+    async def is_recorded() -> bool:
+        return b"j_complete=0 j_failed=0 j_retried=0 j_ongoing=1 queued=1" in await record()
+
+    for _ in range(2):
+        await stores.create_run()
+    health = WorkerHealth(stores.pipeline, keys, OWN)
+    wake = Pipeline(Address(valkey_url), "test worker wake", patience_s=5)
+    await wake.open()
+    worker = ClaimingWorker(execute, keys, wake, OWN, health, lease_ms=60_000, max_runs=1)
+    work = asyncio.create_task(worker.async_run())
+    await started.wait()
+    await eventually(is_recorded, beside=work)
+    worker.stop_claiming()
+    await eventually(is_recorded, beside=work)
+    gate.set()
+    assert await worker.wait_until_idle(10)
+    await eventually(record, beside=work)
+    work.cancel()
+    await worker.close()
+    await wake.close()
+    assert not await record()
