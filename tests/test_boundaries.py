@@ -21,6 +21,7 @@ LUA_WORDS = ("redis.call(", "redis.pcall(", "KEYS[", "ARGV[")
 
 LAYERS = (
     ("errors", "clock", "versions", "exception_text", "json_comparison", "asyncio_bridge", "sse_frames"),
+    ("current_work",),
     ("failpoints", "environment_variables", "shown_exceptions"),
     ("settings",),
     ("ceilings",),

@@ -22,6 +22,7 @@ from slipway.execution.inline import InlineRuns
 from slipway.execution.open_executions import OpenExecutions
 from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import LangGraphJson, read
+from slipway.health.event_loop_watch import EventLoopWatch
 from slipway.health.health import HealthMonitor
 from slipway.redis import connection_budget
 from slipway.redis.connection import Address
@@ -58,9 +59,9 @@ Process = Literal["web", "worker", "cli"]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The connections and stores of a process. `lease_renewer` and `executions` exist in web processes and workers;
-    `inline` exists in web processes, and only they measure `health`. `auth` is the project's auth file in workers,
-    which authorize the runs that they create and start. In web processes the auth file is in `Extensions`."""
+    """The connections and stores of a process. `lease_renewer`, `executions` and `event_loop` exist in web processes
+    and workers; `inline` exists in web processes, and only they measure `health`. `auth` is the project's auth file in
+    workers, which authorize the runs that they create and start. In web processes the auth file is in `Extensions`."""
 
     settings: Settings
     config: LangGraphJson
@@ -92,6 +93,7 @@ class Services:
     executions: OpenExecutions | None
     inline: InlineRuns | None
     health: HealthMonitor
+    event_loop: EventLoopWatch | None
     auth: AuthFile | None = None
 
 
@@ -207,6 +209,7 @@ def _stores(
         executions=None,
         inline=None,
         health=health,
+        event_loop=None,
     )
 
 
@@ -228,7 +231,10 @@ def _thread_ttl(config: LangGraphJson) -> ThreadTtl | None:
 
 
 async def _executing(services: Services, process: Process, stack: AsyncExitStack) -> Services:
-    """Adds what a process needs to execute runs: heartbeats and, in web processes, `InlineRuns`."""
+    """Adds what a process needs to execute runs: the watch of its event loop, heartbeats and, in web processes,
+    `InlineRuns`."""
+    event_loop = EventLoopWatch(services.settings.event_loop_limit_s, services.settings.config.resolve().parent)
+    stack.enter_context(event_loop.watching())
     lease_renewer = LeaseRenewer(
         services.address, services.keys, worker_id(), services.settings, is_worker=process == "worker"
     )
@@ -245,7 +251,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
         lease_renewer,
         event_ttl_s=services.settings.event_ttl_s,
     )
-    services = replace(services, lease_renewer=lease_renewer, executions=executions)
+    services = replace(services, lease_renewer=lease_renewer, executions=executions, event_loop=event_loop)
     if process == "worker":
         auth = await asyncio.to_thread(load_auth, services.config.auth, services.graphs.load_object)
         return replace(services, auth=auth)

@@ -122,6 +122,14 @@ class Settings(BaseModel):
     )
     drain_s: float = Field(default=25, ge=0, lt=30, description="Time that a stopping process has to release its runs")
 
+    # web and workers
+    event_loop_limit_s: float = Field(
+        default=1,
+        ge=0.05,
+        description="Time that code may block the event loop of a process before `event_loop.blocked` is logged "
+        "([what to do](operations.md#a-process-seems-stuck))",
+    )
+
     # redis
     redis_patience_web_s: float = Field(
         default=2, gt=0, le=60, description="Time that a request waits while Redis is unavailable"

@@ -88,6 +88,8 @@ def _lifespan(
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
             services = await stack.enter_async_context(open_services())
+            if services.event_loop is not None:
+                metrics.show_event_loop(services.event_loop)
             state: SharedObjects = {
                 "services": services,
                 "responses_in_progress": responses_in_progress,

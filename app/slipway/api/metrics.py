@@ -1,4 +1,4 @@
-"""Prometheus metrics about requests and Redis.
+"""Prometheus metrics about requests, the event loop of the process, and Redis.
 
 Each application has its own registry, so the figures of two applications in one process do not mix.
 """
@@ -6,10 +6,14 @@ Each application has its own registry, so the figures of two applications in one
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 from starlette.types import Scope
 
+from slipway.health.event_loop_watch import EventLoopWatch
 from slipway.health.health import Health
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -58,6 +62,10 @@ class HttpMetrics:
         self._counters[key].inc()
         self._histograms[route].observe(took_s)
 
+    def show_event_loop(self, watch: EventLoopWatch) -> None:
+        """From now on, the page has the blocks of an event loop."""
+        self.registry.register(EventLoopMetrics(watch))
+
     def page(self, health: Health) -> bytes:
         """The text that Prometheus scrapes."""
         self._store.update(health)
@@ -102,6 +110,20 @@ class StoreMetrics:
             self._findings.labels(finding.code, finding.level.value).set(1)
         for problem, count in (work.repairs if work else {}).items():
             self._repairs.labels(problem).set(count)
+
+
+class EventLoopMetrics(Collector):
+    """What the watch of the event loop of this process has counted."""
+
+    def __init__(self, watch: EventLoopWatch) -> None:
+        self._watch = watch
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        blocks, blocked_s = self._watch.blocks, self._watch.blocked_s
+        yield CounterMetricFamily("slipway_event_loop_blocks", "Blocks of the event loop of this process", value=blocks)
+        yield CounterMetricFamily(
+            "slipway_event_loop_blocked_seconds", "Time of those blocks that are over", value=blocked_s
+        )
 
 
 def _or_nan(figure: float | None) -> float:

@@ -30,6 +30,7 @@ from langgraph.store.base import BaseStore
 from slipway import failpoints
 from slipway.ceilings import Ceilings, Usage
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.current_work import CURRENT_WORK
 from slipway.errors import Fenced, StoreUnavailable
 from slipway.exception_text import is_a, traceback_of
 from slipway.execution.attempt_outcome import CANCELLED, DRAINED, LOST, STOPPED_WITHIN_SUPERSTEP, Outcome, StopReason
@@ -92,6 +93,7 @@ class Execution:
     async def execute(self) -> None:
         """Executes the attempt until it ends. No exception of the graph is raised."""
         contain_errors()
+        CURRENT_WORK.set({"run": self.run.run_id, "graph": self.run.graph_id})
         async with AsyncExitStack() as resources:
             error = await self._run_graph(resources)
             outcome = await self._settler.settle_or_release(self._outcome_of(error), self._graph)

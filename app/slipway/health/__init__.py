@@ -1,1 +1,1 @@
-"""Health checks of a deployment, of its Redis and of its records, and the repair of records."""
+"""Health checks of a deployment, of its Redis, of its records and of the event loops, and the repair of records."""

@@ -1,4 +1,4 @@
-"""Counts requests, and logs those that failed."""
+"""Counts requests, logs those that failed, and says in the context of each which request it is."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from slipway.api.header_policy import forwarded_headers
 from slipway.api.metrics import HttpMetrics
 from slipway.api.middleware.request_id import request_id_of
+from slipway.current_work import CURRENT_WORK
 from slipway.graphs.official_sections import HeadersSection
 
 log = structlog.get_logger(__name__)
@@ -32,7 +33,10 @@ class AccessLog:
         self._verbose = logging.getLogger().isEnabledFor(logging.DEBUG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
+            return await self._app(scope, receive, send)
+        CURRENT_WORK.set(_work_of(scope))  # each request has its own task
+        if scope["type"] == "websocket":
             return await self._app(scope, receive, send)
         started, status = time.perf_counter(), _CLIENT_DISCONNECTED
 
@@ -59,3 +63,8 @@ class AccessLog:
         if headers := forwarded_headers(Headers(scope=scope).items(), self._headers):
             fields["headers"] = headers
         at_level("http.request", **fields, request_id=request_id)
+
+
+def _work_of(scope: Scope) -> dict[str, str]:
+    work = {"method": scope.get("method", "WEBSOCKET"), "path": scope["path"]}
+    return work | {"request_id": request_id} if (request_id := request_id_of(scope)) else work
