@@ -15,7 +15,6 @@ import pytest
 
 from slipway.processes.child_commands import slipway
 from slipway.redis.server_modules import module_files
-from tests.crash.cluster import ROOT
 from tests.environment import bare_environment, free_port
 from tests.http.conftest import PROJECT
 from tests.waiting import wait_until
@@ -79,7 +78,8 @@ def recorded(tmp_path: Path) -> dict[str, str]:
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(LOADED_MODULES)
-    return {"PYTHONPATH": f"{folder}:{ROOT}", "LOADED_MODULES": str(tmp_path)}
+    search_path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    return {"PYTHONPATH": search_path, "LOADED_MODULES": str(tmp_path)}
 
 
 def loaded(tmp_path: Path, pid: int) -> set[str]:
