@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any, get_args
 
 import structlog
@@ -54,6 +55,15 @@ class SubmittedRun:
     thread_id: str
     run_id: str
     graph_input: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """What was done to a process. `at` is the time in seconds since 1970, when it was done."""
+
+    at: float
+    name: str
+    pid: int
 
 
 @dataclass(slots=True)
@@ -112,6 +122,7 @@ class Soak:
         self.submitted: list[SubmittedRun] = []
         self.readers: list[Reader] = []
         self.effects: dict[str, list[Effect]] = {}
+        self.disturbances: list[Disturbance] = []
         self.client = Client(*(web.url for web in cluster.webs))
 
     async def run(self) -> Report:
@@ -179,6 +190,8 @@ class Soak:
         )[0]
         self.report.disturbances[disturbance] += 1
         worker, web = self.rng.choice(self.cluster.workers), self.rng.choice(self.cluster.webs)
+        target = {"kill web": web, "kill valkey": self.cluster.valkey}.get(disturbance, worker)
+        self.disturbances.append(Disturbance(time.time(), disturbance, target.pid))
         if disturbance == "kill worker":
             await worker.kill()
         elif disturbance == "kill web":
@@ -259,7 +272,8 @@ class Soak:
         self._report_failure_of(partial(assert_reader_received_all, reader), run.run_id, log)
 
     def _check_effects(self, run: SubmittedRun, killed_attempts: int) -> None:
-        """All work was done. At most one superstep was repeated for each of the killed attempts."""
+        """All work was done. At most one superstep was repeated for each of the killed attempts, and one more if Valkey
+        was lost too."""
         report, effects = self.report, self.effects[run.run_id]
         repeated = repetition(effects)
         report.killed_attempts += killed_attempts
@@ -270,8 +284,28 @@ class Soak:
             report.problems.append(f"{run.run_id} ({run.graph}): a superstep was skipped")
         if missing := missing_work(run.graph, run.graph_input, effects):
             report.problems.append(f"{run.run_id} ({run.graph}): never done: {missing}")
-        if repeated.supersteps > killed_attempts or repeated.most > 1:
-            report.problems.append(f"{run.run_id} ({run.graph}): {repeated}, {killed_attempts} attempts were killed")
+        losses = self._losses_of_valkey(effects)
+        if repeated.supersteps > killed_attempts + losses or repeated.most > 1 + min(losses, 1):
+            report.problems.append(
+                f"{run.run_id} ({run.graph}): {repeated}, {killed_attempts} attempts were killed"
+                + self._timeline(effects)
+            )
+
+    def _losses_of_valkey(self, effects: list[Effect]) -> int:
+        """The number of attempts between whose start and the start of the next one Valkey was killed."""
+        starts = sorted({each.attempt: each.at for each in reversed(effects)}.values())
+        killed = [each.at for each in self.disturbances if each.name == "kill valkey"]
+        return sum(any(start < at < end for at in killed) for start, end in pairwise(starts))
+
+    def _timeline(self, effects: list[Effect]) -> str:
+        """The supersteps that were executed and the disturbances in between, one a line, with seconds since the
+        first."""
+        first, last = effects[0].at, effects[-1].at
+        lines = [(each.at, f"attempt {each.attempt} (pid {each.pid}): {each.event} {each.step}") for each in effects]
+        lines += [
+            (each.at, f"{each.name} (pid {each.pid})") for each in self.disturbances if first - 2 <= each.at <= last
+        ]
+        return "".join(f"\n    {at - first:7.3f}  {text}" for at, text in sorted(lines))
 
     def _report_failure_of(
         self, check: Callable[[list[Entry]], None], run_id: str, log: list[tuple[str, str, bytes]]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -46,6 +47,16 @@ class Server:
         self._process.kill()
         await asyncio.to_thread(self._process.wait)
 
+    def suspend(self) -> None:
+        """SIGSTOP."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     async def stop(self) -> None:
         """End it and remove what it kept."""
         await self.kill()
@@ -65,6 +76,12 @@ async def is_rejecting(pipeline: Pipeline, code: str) -> bool:
     statistics: bytes = await pipeline.send("INFO", "errorstats", repeatable=True)
     count = re.search(rf"errorstat_{code}:count=(\d+)", statistics.decode())
     return count is not None and int(count[1]) > 1
+
+
+async def is_only_client(pipeline: Pipeline) -> bool:
+    """Whether the server has closed the connections of all other pipelines of tests."""
+    clients: bytes = await pipeline.send("CLIENT", "LIST", "TYPE", "normal", repeatable=True)
+    return clients.count(b" name=test ") == 1
 
 
 @asynccontextmanager

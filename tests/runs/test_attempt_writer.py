@@ -19,7 +19,7 @@ from slipway.runs.script_results import AttemptFenced, Settled
 from slipway.runs.scripts import RunScripts
 from tests.proxy import proxied
 from tests.runs.conftest import Stores, handover, opened, settlement
-from tests.runs.servers import is_rejecting, server
+from tests.runs.servers import is_only_client, is_rejecting, server
 from tests.waiting import Eventually, event_loop_iterations, wait_until
 
 FRAME = b"event: values\r\ndata: %d\r\n"
@@ -181,26 +181,48 @@ async def test_all_events_before_a_superstep_are_sent_before_it_starts(
         await attempt.write([increment(remote)])
         await attempt.flush()  # loads the script
         proxy.hold_replies()
-        for number in range(4):
-            attempt.append("values", FRAME % number)
-            await attempt.write([increment(remote)])
-            attempt.superstep_started()
-            await asyncio.wait_for(attempt.wait_for_capacity(), 30)  # the superstep may start without a reply
+        attempt.append("values", FRAME % 0)
+        await attempt.write([increment(remote)])
+        attempt.superstep_started()
+        await asyncio.wait_for(attempt.wait_for_capacity(), 30)  # the superstep starts without a reply
 
-            async def is_logged(last: int = number) -> bool:
-                return await logged_numbers(stores, attempt) == list(range(last + 1))
+        async def is_logged() -> bool:
+            return await logged_numbers(stores, attempt) == [0]
 
-            await eventually(is_logged)
-        attempt.append("values", FRAME % 4)
+        await eventually(is_logged)
+        attempt.append("values", FRAME % 1)
         attempt.superstep_started()
         waiting = asyncio.ensure_future(attempt.wait_for_capacity())
         await event_loop_iterations(10)  # more than it needs to return
-        assert not waiting.done(), "too many groups are not acknowledged"
+        assert not waiting.done(), "the group before it is not acknowledged"
         proxy.release_replies()
         await asyncio.wait_for(waiting, 30)
         assert await attempt.settle(settlement(attempt.run)) == Settled()
-    assert await logged_numbers(stores, attempt) == list(range(5))
-    assert await read_count(stores) == 5
+    assert await logged_numbers(stores, attempt) == [0, 1]
+    assert await read_count(stores) == 2
+
+
+async def test_a_killed_process_loses_nothing_from_before_a_superstep(keys: Keys) -> None:
+    """Redis reads 16 KiB of a connection at a time. If it cannot send its replies because the process was killed, it
+    closes the connection and does not read the rest."""
+    async with server() as own_server, opened(own_server.url, keys) as survivor:
+        async with opened(own_server.url, keys) as killed:
+            attempt = await claimed_attempt(killed)
+            await attempt.write([increment(killed)])  # loads the script
+            attempt.write_behind = True
+            own_server.suspend()
+            for started in range(10):
+                attempt.append("values", FRAME % started)
+                attempt.add_command(("SET", f"{keys.prefix}:padding", b"x" * 20_000))
+                attempt.superstep_started()
+                waiting = asyncio.ensure_future(attempt.wait_for_capacity())
+                await event_loop_iterations(10)  # more than it needs to return
+                if not waiting.done():
+                    waiting.cancel()
+                    break
+        own_server.resume()  # and the connections of the killed process are closed
+        await wait_until(partial(is_only_client, survivor.pipeline))
+        assert (await logged_numbers(survivor, attempt))[:started] == list(range(started))
 
 
 class DelayingScripts(RunScripts):
@@ -231,7 +253,7 @@ async def test_groups_that_arrive_before_their_predecessor_are_sent_again(stores
     scripts.delay_next = True
     for number in range(3):
         await _superstep(attempt, number)
-    await stores.pipeline.send("PING")
+        await stores.pipeline.send("PING")  # Redis has rejected the group
     assert await logged_numbers(stores, attempt) == []
     scripts.send_delayed()
     await attempt.flush()

@@ -16,7 +16,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from tests.proxy import Proxy, proxied
-from tests.runs.servers import is_rejecting, server
+from tests.runs.servers import Server, is_only_client, is_rejecting, server
 from tests.waiting import Eventually, wait_until
 
 
@@ -25,6 +25,13 @@ async def proxy(valkey_url: str) -> AsyncIterator[Proxy]:
     """A proxy between the pipeline and Valkey."""
     async with proxied(valkey_url) as proxy:
         yield proxy
+
+
+@pytest.fixture
+async def own_server() -> AsyncIterator[Server]:
+    """A server that only this test uses, and may suspend."""
+    async with server() as own_server:
+        yield own_server
 
 
 @asynccontextmanager
@@ -92,6 +99,48 @@ async def test_only_repeatable_commands_are_sent_again_after_a_disconnect(proxy:
         assert await repeatable == b"x"
         assert await pipeline.send("GET", f"{keys.prefix}:n") == b"1"
         assert pipeline.reconnected
+
+
+@pytest.mark.parametrize(
+    ("writes", "certain"),
+    [
+        ([[20_000]], True),
+        ([[100, 100, 100]], True),
+        ([[100, 20_000]], False),
+        ([[100], [100]], False),
+    ],
+)
+async def test_commands_that_redis_reads_at_once_are_executed_although_the_process_is_killed(
+    own_server: Server, keys: Keys, writes: list[list[int]], certain: bool
+) -> None:
+    """Each of `writes` has the sizes of its commands. Redis cannot reply to the killed process, and then reads nothing
+    more."""
+    async with open_pipeline(own_server.url) as survivor:
+        async with open_pipeline(own_server.url) as killed:
+            own_server.suspend()
+            sent = []
+            for write in writes:
+                sent += [killed.send("RPUSH", f"{keys.prefix}:list", b"x" * size) for size in write]
+                is_certain = await killed.will_be_executed()
+        own_server.resume()
+        await asyncio.gather(*sent, return_exceptions=True)  # none of them has a reply
+        await wait_until(partial(is_only_client, survivor))
+        executed = await survivor.send("LLEN", f"{keys.prefix}:list")
+    assert is_certain is certain
+    assert executed == (1 if writes == [[100, 20_000]] else len(sent))
+
+
+async def test_commands_without_a_reply_are_not_certain_while_they_wait_for_a_connection(proxy: Proxy) -> None:
+    async with open_pipeline(proxy.url) as pipeline:
+        assert await pipeline.will_be_executed()
+        proxy.rejecting = True
+        proxy.cut()
+        await wait_until(lambda: not pipeline.connected)
+        reply = pipeline.send("PING", repeatable=True)
+        assert not await pipeline.will_be_executed()
+        proxy.rejecting = False
+        await reply
+        assert await pipeline.will_be_executed()
 
 
 async def _reply_lost(proxy: Proxy) -> None:

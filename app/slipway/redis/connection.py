@@ -153,10 +153,12 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def write(self, packed: Iterable[bytes]) -> None:
-        """Sends encoded commands in one write. Only allowed while `connected`."""
+    def write(self, packed: Iterable[bytes]) -> int:
+        """Sends encoded commands in one write, and returns the number of bytes. Only allowed while `connected`."""
         assert self._transport is not None
-        self._transport.write(b"".join(packed))
+        data = b"".join(packed)
+        self._transport.write(data)
+        return len(data)
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()

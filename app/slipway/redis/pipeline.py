@@ -39,6 +39,9 @@ _TEMPORARY_ERRORS: Final = (
 _SCRIPT_ERROR_PREFIX: Final = "ERR Error running script"
 """How Redis 6 begins the error of a command inside a script. The error itself follows after a dash."""
 
+_READ_BYTES: Final = 16 * 1024
+"""What Redis and Valkey read from a connection at a time."""
+
 _RETRY_PAUSE_S: Final = 0.1
 _CHECK_INTERVAL_S: Final = 0.5
 
@@ -52,6 +55,8 @@ class _Command:
     script: Script | None = None
     keys_and_args: tuple[Arg, ...] = field(default=())
     sent_at: float = 0.0
+    write: int = 0
+    """The number of the write in which it was sent last."""
 
 
 class Pipeline:
@@ -73,6 +78,7 @@ class Pipeline:
         self._waiting: list[_Command] = []
         self._in_flight: deque[_Command] = deque()
         self._flush_due = False
+        self._bytes_of_last_write = 0
         self._closed = False
         self._check_timer: asyncio.TimerHandle | None = None
         self._connected_at = 0.0
@@ -130,11 +136,21 @@ class Pipeline:
         reply = self._loop.create_future()
         return self._enqueue(_Command(packed, reply, script.repeatable, self._deadline(), script, keys_and_args))
 
-    async def flush_to_os(self) -> bool:
-        """Waits for one event loop iteration, in which the commands are written to the socket. Returns whether the
-        operating system has all of them: then it delivers them even if this process is killed."""
+    async def will_be_executed(self) -> bool:
+        """Waits for one event loop iteration, in which the commands are written to the socket. Returns whether Redis
+        executes all of them even if this process is killed now.
+
+        The operating system keeps what was written, but Redis reads only a part of it at a time. After each read it
+        executes the complete commands, and if it then cannot send the replies because the process does not exist any
+        more, it closes the connection and never reads the rest. So no reply may be due before the last command is
+        read: it is the only one, or Redis reads all of them at once."""
         await asyncio.sleep(0)  # `_flush` runs; what it writes is sent at once, unless the socket is full
-        return not self._waiting and self._connection.write_buffer_empty
+        if self._waiting or not self._connection.write_buffer_empty:
+            return False
+        if len(self._in_flight) < 2:
+            return True
+        in_one_write = self._in_flight[0].write == self.round_trips
+        return in_one_write and self._bytes_of_last_write <= _READ_BYTES
 
     def _deadline(self) -> float:
         return self._loop.time() + self._patience_s
@@ -155,11 +171,11 @@ class Pipeline:
             return
         batch, self._waiting = self._waiting, []
         now = self._loop.time()
-        for command in batch:
-            command.sent_at = now
-        self._in_flight.extend(batch)
         self.round_trips += 1
-        self._connection.write([command.packed for command in batch])
+        for command in batch:
+            command.sent_at, command.write = now, self.round_trips
+        self._in_flight.extend(batch)
+        self._bytes_of_last_write = self._connection.write([command.packed for command in batch])
 
     # ConnectionOwner
 

@@ -52,8 +52,6 @@ class SendLimits:
 
     max_buffered_bytes: int = 1024 * 1024
     """Bytes in the open group above which `wait_for_capacity` waits."""
-    max_unacknowledged_groups: int = 4
-    """Groups that may be in flight while the graph executes."""
     delay_s: float = 0.02
     """Seconds that commands without events wait for events, so that both are sent in one group. Usually the events
     arrive within a few event loop iterations. They never arrive when they belong to a subgraph that the client does not
@@ -67,11 +65,11 @@ class AttemptWriter:
     """The writer of one attempt at a run, in the process that executes it. It is the `CheckpointWriter` of the run's
     checkpointer, and appends the events of the graph to the run's log.
 
-    With `write_behind`, writes return before Redis has them. Before the nodes of a superstep run, everything that was
-    written until then has been passed to the operating system, which delivers it even if this process is killed. So a
-    crash of the process loses only the superstep in progress. If the connection breaks at the same time, up to
-    `max_unacknowledged_groups` further groups are lost. If the process was suspended long enough that its lease may
-    have expired, the attempt waits for Redis to acknowledge all groups before the next superstep starts.
+    With `write_behind`, writes return before Redis has them. Before the nodes of a superstep run, Redis has
+    acknowledged everything that was written until then, or it will execute it even if this process is killed
+    (`Pipeline.will_be_executed`). So a crash of the process loses only the superstep in progress. If Redis is lost at
+    the same time, the group before it can be lost too. If the process was suspended long enough that its lease may have
+    expired, the attempt waits for Redis to acknowledge all groups before the next superstep starts.
 
     `on_stop` is called once for each reason to stop: with the cancel action if the run is to be cancelled, with None if
     the attempt is fenced.
@@ -237,10 +235,8 @@ class AttemptWriter:
         self._move_delayed_commands(self._command_count)
         self._send_group()
         in_flight = self._sender.in_flight
-        if in_flight and not (await self._scripts.flush_to_os() and self.lease_is_trusted()):
+        if in_flight and not (await self._scripts.will_be_executed() and self.lease_is_trusted()):
             await self._wait_all_acknowledged()
-        while len(in_flight) > self._limits.max_unacknowledged_groups:
-            await self._wait_acknowledged(in_flight[0])
 
     async def _wait_all_acknowledged(self) -> None:
         while self._sender.in_flight:

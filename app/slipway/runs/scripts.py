@@ -222,9 +222,9 @@ class RunScripts(ScriptStubs):
             return Applied(Action(reply[1].decode())) if reply[1] else _APPLIED
         return AttemptFenced() if reply[0] == b"fenced" else WriteGroupMissing()
 
-    async def flush_to_os(self) -> bool:
-        """See `Pipeline.flush_to_os`."""
-        return await self._pipeline.flush_to_os()
+    async def will_be_executed(self) -> bool:
+        """See `Pipeline.will_be_executed`."""
+        return await self._pipeline.will_be_executed()
 
     async def run_settle(self, arguments: RunSettle, commands: Sequence[RedisCommand]) -> SettleResult:
         args = [*self._args(**arguments), *packed(commands)]
