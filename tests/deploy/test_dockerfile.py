@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -57,6 +58,12 @@ def copy_source(source: str, target: str, folder: Path) -> None:
         shutil.copy2(ROOT / source, folder / target)
 
 
+def health_check() -> str:
+    """The health check of the worker in compose.yaml, as a command line."""
+    [arguments] = re.findall(r'test: \["CMD", ("arq".*)\]', (ROOT / "compose.yaml").read_text())
+    return shlex.join(json.loads(f"[{arguments}]"))
+
+
 def test_dockerignore_includes_exactly_the_copied_files() -> None:
     included = {
         line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")
@@ -73,5 +80,7 @@ async def test_the_image_serves_and_stops(tmp_path: Path) -> None:
         env = image.checkout.environment | image.env | {"PORT": str(port), "SLIPWAY_REDIS_URL": url}
         async with command(image.cmd, tmp_path, env) as web, command("slipway worker", tmp_path, env) as worker:
             await assert_serves(f"http://127.0.0.1:{port}")
+            async with command(health_check(), tmp_path, env) as check:
+                assert await check.wait() == 0
             await stop(web, worker)
     assert "Traceback" not in image.checkout.log()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from arq.connections import create_pool
+from redis.exceptions import ConnectionError
 
 from slipway.errors import ConfigError, StoreUnavailable
 from slipway.redis.connection import Address, UntrustedCertificate
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.wait_for_redis import problem_with
 from slipway.settings import Settings
+from slipway_workers.arq_redis_settings import arq_redis_settings
 from tests.certificates import Certificate, self_signed
 from tests.proxy import tcp_proxied
 
@@ -57,6 +61,21 @@ async def test_the_authority_in_redis_ca_file_is_trusted(tls_url: str, certifica
     assert await ping(settings.redis) == b"PONG"
     with pytest.raises(UntrustedCertificate):
         await ping(settings.redis.replace("127.0.0.1", "localhost"))
+
+
+@pytest.mark.parametrize("variable", ["SLIPWAY_REDIS_CA_FILE", "SLIPWAY_REDIS_TLS_VERIFY"])
+async def test_arq_accepts_the_same_certificates(tls_url: str, certificate: Certificate, variable: str) -> None:
+    """`arq --check` connects with these settings."""
+    value = str(certificate.file) if variable == "SLIPWAY_REDIS_CA_FILE" else "0"
+    url = tls_url.replace("rediss://", "rediss://default:@") + "/3"
+    redis_settings = arq_redis_settings(Settings.load({"REDIS_URL": url, variable: value}))
+    assert (redis_settings.username, redis_settings.database) == ("default", 3)
+    redis = await create_pool(replace(redis_settings, username=None, password=None, conn_retries=0))
+    assert await redis.ping()
+    await redis.aclose()
+    strict = arq_redis_settings(Settings.load({"REDIS_URL": tls_url}))
+    with pytest.raises(ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+        await create_pool(replace(strict, conn_retries=0))
 
 
 def test_tls_options_of_the_address_have_precedence(certificate: Certificate) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import platform
+from pathlib import Path
 from typing import Any
 
 import pytest
+from arq.worker import async_check_health
 
+from slipway.environment_variables import variable_of
+from slipway.errors import ConfigError
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import Run
 from slipway.runs.worker_health import WorkerHealth
-from slipway_workers import claims
+from slipway_workers import claims, settings
 from slipway_workers.claims import ClaimingWorker
 from tests.runs.conftest import Stores
 from tests.waiting import Eventually
@@ -33,6 +37,28 @@ async def test_the_last_worker_of_a_host_deletes_the_record(
     await pipeline.send("ZADD", keys.workers, 1, live)
     await health.delete(health.key)
     assert bool(await pipeline.send("EXISTS", health.key)) is is_kept
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
+async def test_arq_finds_the_record_of_this_host(
+    valkey_url: str, pipeline: Pipeline, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "langgraph.json"
+    config.write_text('{"graphs": {"a": "./a.py:graph"}}')
+    for setting, value in (("redis_url", valkey_url), ("key_prefix", keys.prefix), ("config", str(config))):
+        monkeypatch.setenv(variable_of(setting), value)
+    options = vars(settings.WorkerSettings)
+
+    async def exit_code() -> int:
+        return await async_check_health(options["redis_settings"], options["health_check_key"])
+
+    assert await exit_code() == 1
+    health = WorkerHealth(pipeline, keys, OWN)
+    await health.psetex(health.key, 60_000, b"alive")
+    assert await exit_code() == 0
+    monkeypatch.delenv(variable_of("redis_url"))
+    with pytest.raises(ConfigError, match="SLIPWAY_REDIS_URL"):
+        _ = settings.WorkerSettings
 
 
 async def test_due_jobs_of_both_queues_are_counted(pipeline: Pipeline, keys: Keys) -> None:

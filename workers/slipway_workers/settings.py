@@ -1,7 +1,7 @@
 """`arq slipway_workers.settings.WorkerSettings` is the same worker as `slipway worker`.
 
-arq's command line creates a plain `arq.worker.Worker` from the members of `WorkerSettings`. This *host* only starts
-Slipway's worker process in a task and drains it, by arq's hooks. The host takes no jobs and sends nothing to Redis: so
+arq's command line creates a plain `arq.worker.Worker` from the members of `WorkerSettings`. This *outer worker* only
+starts Slipway's worker process in a task and drains it, by arq's hooks. It takes no jobs and sends nothing to Redis: so
 it needs no connection, and no outage ends it. Runs are claimed by `slipway_workers.claims.ClaimingWorker`.
 
 `arq --check` reads what the claim loops of this host's workers record, also those that `slipway worker` started.
@@ -31,13 +31,12 @@ from slipway.redis.wait_for_redis import problem_with
 from slipway.runs.worker_health import health_key
 from slipway.settings import Settings
 from slipway_workers.arq_redis_settings import arq_redis_settings
-from slipway_workers.start import drain_on_signals, work
 
 if TYPE_CHECKING:
     from slipway_workers.process import WorkerProcess
 
 _POLL_DELAY_S: Final = 86_400
-"""Seconds between two polls of the host, which do nothing."""
+"""Seconds between two polls of the outer worker, which do nothing."""
 
 _REJECTED_OPTIONS: Final = {
     "burst": "--burst is not supported: a worker also performs duties, such as crons, and works until it is stopped",
@@ -85,13 +84,13 @@ def _settings_of_command(options: Mapping[str, Any]) -> Settings:
 
 
 def _worker_settings(settings: Settings) -> type:
-    host = _Host(settings)
+    inner = _InnerWorker(settings)
     members = {
         "functions": [_never_executed],
         "redis_settings": arq_redis_settings(settings),
         "redis_pool": _UnusedPool(),
-        "on_startup": host.on_startup,
-        "on_shutdown": host.on_shutdown,
+        "on_startup": inner.on_startup,
+        "on_shutdown": inner.on_shutdown,
         "max_jobs": 0,
         "poll_delay": _POLL_DELAY_S,
         "health_check_key": health_key(Keys(settings.key_prefix)),
@@ -108,34 +107,42 @@ _ARQ_LOG: Final = logging.getLogger("arq.worker")
 
 
 def _is_warning(record: logging.LogRecord) -> bool:
-    """Filters what the host logs at its start: it would be logged twice, and is not true of Slipway's worker."""
+    """Filters what the outer worker logs at its start: it would be logged twice, and is not true of Slipway."""
     return record.levelno >= logging.WARNING
 
 
-class _Host:
+class _InnerWorker:
     """Slipway's worker process, in a task of the event loop of arq's worker."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._task: asyncio.Task[None] | None = None
         self._process: WorkerProcess | None = None
+        """The worker process since it has been ready. Before that, a stop only cancels its start."""
 
     async def on_startup(self, ctx: dict[Any, Any]) -> None:
-        """Starts the worker process. When it ends, arq's worker ends."""
+        """Starts the worker process. When it ends, the outer worker ends."""
         if _is_warning in _ARQ_LOG.filters:
             _ARQ_LOG.removeFilter(_is_warning)
             logging.getLogger("arq").handlers.clear()
+        from slipway_workers.start import work
+
         main = asyncio.current_task()
         assert main is not None
         self._task = asyncio.create_task(work(self._settings, self._on_ready), name="slipway worker")
         self._task.add_done_callback(lambda _: main.cancel())
 
     def _on_ready(self, process: WorkerProcess) -> None:
+        from slipway_workers.start import drain_on_signals
+
         self._process = process
         drain_on_signals(process)  # in place of arq's handlers
 
     async def on_shutdown(self, ctx: dict[Any, Any]) -> None:
         """Drains the worker process, or ends its start. Raises the exception that ended it; if a person must fix its
         reason, ends this process."""
+        if self._task is None:  # the outer worker was stopped before it had started
+            return
         if self._process is None:
             self._task.cancel()
         else:

@@ -209,7 +209,8 @@ def _parse(file: Path, name: str) -> dict[str, Any]:
             name,
             "",
             f"there is no such file ({file}). Create it with "
-            '{"dependencies": ["."], "graphs": {"my_graph": "./my_graph.py:graph"}}, or name another one with --config',
+            '{"dependencies": ["."], "graphs": {"my_graph": "./my_graph.py:graph"}}, or name another one with '
+            "--config or SLIPWAY_CONFIG",
         )
     except UnicodeDecodeError as error:
         reject(name, "", f"not UTF-8 text (byte {error.start})")
