@@ -91,7 +91,7 @@ async def test_a_node_that_blocks_a_worker_is_reported_while_it_blocks(
     waiting, calling, *libraries = report["where"]
     assert (waiting.split()[1], calling.split()[1]) == ("wait_for_release", function)
     assert waiting.startswith("project.py:")
-    assert libraries[0].startswith("threading.py:"), "what the project's code waits for"
+    assert any(line.startswith("threading.py:") for line in libraries), "what the project's code waits for"
 
 
 async def test_a_handler_of_the_host_app_that_blocks_is_reported_and_counted(
@@ -126,14 +126,12 @@ async def test_a_long_block_is_reported_at_growing_intervals() -> None:
 
 async def test_a_function_that_holds_the_interpreter_lock_is_reported() -> None:
     """The thread of the watch is blocked as well, but the process uses CPU time."""
-    watch = EventLoopWatch(LIMIT_S, Path.cwd())
+    watch = EventLoopWatch(limit_s=0.1, project=Path.cwd())
     with capture_logs() as lines, watch.watching():
-        started_at = time.process_time()
-        while time.process_time() - started_at < 2 * LIMIT_S:  # once on most machines
-            sum(range(20_000_000))
-        await wait_until(lambda: ends_of(lines))
+        sum(range(30_000_000))  # one call in C, of at least 0.2 s
+        await wait_until(lambda: ends_of(lines), within_s=5)
     assert watch.blocks == 1
-    assert ends_of(lines)[0]["blocked_s"] >= LIMIT_S
+    assert ends_of(lines)[0]["blocked_s"] >= 0.1
 
 
 async def test_a_long_garbage_collection_is_named() -> None:

@@ -149,14 +149,13 @@ class RunSettle(TypedDict):
 
 
 class RunRelease(TypedDict):
-    """The arguments of `run_release.lua`. `counted`: whether the attempt counts towards `max_attempts`. `announce`:
-    whether the next attempt repeats work of which clients have received events already."""
+    """The arguments of `run_release.lua`. `announce`: whether the next attempt repeats work of which
+    clients have received events already."""
 
     run_id: str
     incarnation: str
     attempt: int
     seq: int
-    counted: bool
     announce: bool
     reason: str
     delay_ms: int

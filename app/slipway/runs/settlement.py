@@ -82,14 +82,12 @@ class Release:
     delay_ms: int = 0
 
     def arguments(self, run: Run, number: int, entries: Sequence[Entry] = ()) -> RunRelease:
-        """The arguments of the script. `number` and `entries` are those of the last write group. A release never counts
-        as an attempt."""
+        """The arguments of the script. `number` and `entries` are those of the last write group."""
         return {
             "run_id": run.run_id,
             "incarnation": run.incarnation,
             "attempt": run.attempt,
             "seq": number,
-            "counted": False,
             "announce": self.announce,
             "reason": self.reason,
             "delay_ms": self.delay_ms,

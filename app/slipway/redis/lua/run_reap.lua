@@ -77,9 +77,8 @@ local function reclaim(run_id, fields, worst)
     return 'failed'
   end
   redis.call('HSET', run, 'crashes', crashes + 1, 'crashed_attempt', fields.attempt)
-  requeue(run_id, fields.thread_id, counts_attempt, 'the worker of attempt ' .. fields.attempt .. ' died',
+  requeue(run_id, fields.thread_id, counts_attempt, true, 'the worker of attempt ' .. fields.attempt .. ' died',
     args.pause_ms * math.max(spent - 1, 0))
-  redis.call('HSET', run, 'announce_attempt', 1)
   return 'queued'
 end
 

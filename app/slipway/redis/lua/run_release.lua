@@ -1,7 +1,7 @@
 --! needs: events fencing keys redis_commands requeue
 --! repeatable: yes
 --! shard: thread
--- Gives a run back to the queue, with the last writes of its attempt.
+-- Gives a run back to the queue, with the last writes of its attempt, which does not count towards `max_attempts`.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunRelease`; then the commands: each is its count of
@@ -17,6 +17,5 @@ if new == nil then return {'fenced'} end
 if new then execute_commands(3) end
 redis.call('HSET', key('run', args.run_id), 'usage', args.usage, 'last_group', args.seq)
 append_events(args.run_id, args.entries)
-requeue(args.run_id, owned.thread_id, args.counted, args.reason, args.delay_ms)
-if args.announce then redis.call('HSET', key('run', args.run_id), 'announce_attempt', 1) end
+requeue(args.run_id, owned.thread_id, false, args.announce, args.reason, args.delay_ms)
 return {'ok'}
