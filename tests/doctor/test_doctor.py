@@ -259,6 +259,15 @@ async def test_the_next_run_of_a_thread_starts_after_the_repair(stores: Stores) 
     assert (await stores.claim_one()).run_id == run.run_id
 
 
+async def test_a_paused_run_stays_the_active_run_of_its_thread(stores: Stores) -> None:
+    """No script sets the phase `paused` yet."""
+    run = await running_run(stores)
+    await stores.pipeline.send("HSET", stores.keys.run(run.run_id), "phase", Phase.PAUSED.value)
+    await stores.pipeline.send("DEL", stores.keys.leases)
+    assert await doctor(stores, repair=True).check_all() == []
+    assert (await stores.thread_of(run)).status == "busy"
+
+
 async def test_a_busy_thread_without_a_run_gets_its_idle_status_back(stores: Stores) -> None:
     run = await waiting_run(stores)
     await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "busy")

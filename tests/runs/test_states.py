@@ -217,7 +217,12 @@ async def test_deleting_a_waiting_run_removes_it_from_its_thread(stores: Stores)
 
 
 async def test_unfinished_runs_are_listed_wherever_they_wait(stores: Stores) -> None:
-    """Due, delayed, queued behind a run of the thread, parked in a concurrency group, or reclaimed after a crash."""
+    """Due, delayed, queued behind a run of the thread, parked in a concurrency group, reclaimed after a crash, or
+    paused, without a lease and without a job. No script sets the phase `paused` yet."""
+    paused = await stores.create_run()
+    await stores.claim_one()
+    await _set_phase(stores, paused, Phase.PAUSED)
+    await stores.pipeline.send("DEL", stores.keys.leases)
     reclaimed = await stores.create_run()
     await stores.claim_one(worker="v")
     await stores.reap("v")
@@ -226,7 +231,7 @@ async def test_unfinished_runs_are_listed_wherever_they_wait(stores: Stores) -> 
     assert [run_from(running).run_id for running in claimed] == [running.run_id]
     cancelled = await stores.create_run()
     await stores.runs.cancel(cancelled.thread_id, cancelled.run_id, Action.INTERRUPT)
-    expected = {reclaimed.run_id, running.run_id, parked.run_id, behind_parked.run_id}
+    expected = {paused.run_id, reclaimed.run_id, running.run_id, parked.run_id, behind_parked.run_id}
     for thread_id, after_s in ((running.thread_id, 0), (parked.thread_id, 0), (await stores.create_thread(), 0)):
         expected.add((await stores.create_run(thread_id, after_s=after_s)).run_id)
     expected.add((await stores.create_run(after_s=60)).run_id)

@@ -33,28 +33,28 @@ class HealthReads(ReadStubs):
     async def pages_in_progress(self) -> AsyncIterator[IdPage]:
         """Pages of jobs and leases. Their number depends on the number of unfinished runs."""
         for queue in (self._keys.queue, self._keys.suspect_queue, self._keys.later_queue):
-            async for jobs in self._members("ZSCAN", queue):
+            async for jobs in self._members("ZSCAN", queue, PAGE):
                 yield IdPage("job", jobs, queue)
-        async for runs in self._members("ZSCAN", self._keys.leases):
+        async for runs in self._members("ZSCAN", self._keys.leases, PAGE):
             yield IdPage("lease", runs)
 
     async def pages_of_records(self) -> AsyncIterator[IdPage]:
         """Pages of threads, runs, crons, parked jobs and slots of concurrency groups. Their number depends on the
         number of records."""
-        async for threads in self._members("ZSCAN", self._keys.threads):
+        async for threads in self._members("ZSCAN", self._keys.threads, PAGE):
             yield IdPage("thread", threads)
         async for runs in self._ids_of_kind("run", "hash"):
             yield IdPage("run", runs)
-        async for crons in self._members("ZSCAN", self._keys.crons):
+        async for crons in self._members("ZSCAN", self._keys.crons, PAGE):
             yield IdPage("cron", crons)
         async for groups in self._ids_of_kind("parked_queue", "zset"):
             for group in groups:
                 key = self._keys.parked_queue(group)
-                async for jobs in self._members("ZSCAN", key):
+                async for jobs in self._members("ZSCAN", key, PAGE):
                     yield IdPage("job", jobs, key, parked=True)
         async for groups in self._ids_of_kind("group_runs", "set"):
             for group in groups:
-                async for runs in self._members("SSCAN", self._keys.group_runs(group)):
+                async for runs in self._members("SSCAN", self._keys.group_runs(group), PAGE):
                     yield IdPage("group_slot", runs, group)
 
     async def live_workers(self, since_ms: int) -> int:
@@ -64,16 +64,6 @@ class HealthReads(ReadStubs):
     async def has_threads(self) -> bool:
         """Whether any thread is stored under the prefix."""
         return bool(await self._pipeline.send("EXISTS", self._keys.threads, repeatable=True))
-
-    async def _members(self, command: str, key: str) -> AsyncIterator[list[str]]:
-        cursor: Any = 0
-        while True:
-            cursor, members = await self._pipeline.send(command, key, cursor, "COUNT", PAGE, repeatable=True)
-            names = [member.decode() for member in (members[::2] if command == "ZSCAN" else members)]
-            for first in range(0, len(names), PAGE):  # Redis returns a small key completely, whatever the COUNT
-                yield names[first : first + PAGE]
-            if int(cursor) == 0:
-                return
 
     async def _ids_of_kind(self, kind: str, stored_as: str) -> AsyncIterator[list[str]]:
         """The ids in the names of all keys of a kind."""

@@ -1,8 +1,9 @@
-"""The base of the read stubs: typed methods that each read keys of one kind of record, in one round trip."""
+"""The base of the read stubs: typed methods that each read keys of one kind of record."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Literal
 
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
@@ -32,3 +33,15 @@ class ReadStubs:
         command = "ZREVRANGE" if descending else "ZRANGE"
         members = await self._pipeline.send(command, key, first, last, repeatable=True)
         return [member.decode() for member in members]
+
+    async def _members(self, command: Literal["SSCAN", "ZSCAN"], key: str, page: int) -> AsyncIterator[list[str]]:
+        """All members of a set or a sorted set, at most `page` at a time; one round trip for about as many. Members
+        that are added or removed during the read may be missing, and any may come twice."""
+        cursor: Any = 0
+        while True:
+            cursor, members = await self._pipeline.send(command, key, cursor, "COUNT", page, repeatable=True)
+            names = [member.decode() for member in (members[::2] if command == "ZSCAN" else members)]
+            for first in range(0, len(names), page):  # Redis returns a small key completely, whatever the COUNT
+                yield names[first : first + page]
+            if int(cursor) == 0:
+                return

@@ -1,4 +1,4 @@
-"""The read stubs of the queue: leases, jobs, and the runs that wait."""
+"""The read stubs of the queue: the runs of busy threads, and the leases."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from typing import Final
 
 from slipway.redis.read_stubs import ReadStubs
 
-_PAGE: Final = 200
+_PAGE: Final = 500
+"""Threads of which two fields are read in one round trip. Most threads are idle."""
 
 
 class QueueReads(ReadStubs):
-    """Pages of run ids; one round trip for each page."""
+    """Reads what executes and what waits."""
 
-    async def in_progress(self) -> AsyncIterator[list[str]]:
-        """The runs that have a lease or a job that is not parked."""
-        for key in (self._keys.leases, self._keys.queue, self._keys.suspect_queue, self._keys.later_queue):
-            async for run_ids in self._pages(key):
-                yield run_ids
-
-    async def parked(self, group: str) -> AsyncIterator[list[str]]:
-        """The runs whose jobs wait for a slot of the concurrency group."""
-        async for run_ids in self._pages(self._keys.parked_queue(group)):
-            yield run_ids
-
-    async def of_thread(self, thread_id: str) -> AsyncIterator[list[str]]:
-        """The queued runs of a thread, oldest first."""
-        async for run_ids in self._pages(self._keys.thread_queue(thread_id)):
-            yield run_ids
+    async def of_busy_threads(self) -> AsyncIterator[list[str]]:
+        """Pages of the active and the queued runs of all busy threads; three round trips for a page of threads."""
+        async for thread_ids in self._members("ZSCAN", self._keys.threads, _PAGE):
+            reads = [
+                self._pipeline.send("HMGET", self._keys.thread(each), "status", "active_run_id", repeatable=True)
+                for each in thread_ids
+            ]
+            replies = zip(thread_ids, [await read for read in reads], strict=True)
+            busy = {thread_id: active for thread_id, (status, active) in replies if status == b"busy"}
+            queues = [
+                self._pipeline.send("ZRANGE", self._keys.thread_queue(thread_id), 0, -1, repeatable=True)
+                for thread_id in busy
+            ]
+            run_ids = [active for active in busy.values() if active is not None]
+            for queue in queues:
+                run_ids += await queue
+            yield [run_id.decode() for run_id in run_ids]
 
     async def next_lease_end_in_s(self) -> float:
         """Seconds until the first lease expires, on the clock of Redis. Negative if it has expired, infinite if no run
@@ -37,9 +40,3 @@ class QueueReads(ReadStubs):
         if not (lease := await first):
             return float("inf")
         return float(lease[1]) / 1000 - int(seconds) - int(microseconds) / 1_000_000
-
-    async def _pages(self, key: str) -> AsyncIterator[list[str]]:
-        start = 0
-        while members := await self._ids(key, start, start + _PAGE - 1):
-            yield [member.rpartition(":")[0] or member for member in members]  # a job is <run>:<attempt>
-            start += _PAGE

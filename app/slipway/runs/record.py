@@ -25,8 +25,8 @@ leaves nothing to answer, and when its thread was temporary. A cancelled run who
 deleted by the script that cancels it.
 
 `paused` is for a run that an operator, a switch or a graph's version stops between two supersteps; it will continue as
-the same run. No script sets it yet. The scripts that cancel and delete runs already treat a paused run like a queued
-one (`redis/lua/lib/phases.lua`).
+the same run. No script sets it yet. The scripts that cancel and delete runs (`redis/lua/lib/phases.lua`), and the list
+of unfinished runs, already treat a paused run like a queued one. The doctor leaves it the active run of its thread.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning="All threads, by updated_at in µs.",
         lifetime="forever",
-        python_readers=("slipway.threads", "slipway.health", "slipway.checkpoints"),
+        python_readers=("slipway.threads", "slipway.runs", "slipway.health", "slipway.checkpoints"),
     ),
     KeyKind(
         "threads_due",

@@ -74,7 +74,7 @@ function check.group_slot(run_id)
   if record_problem('place_of_run_that_is_over', run_id) then free_concurrency_slot(args.container, run_id) end
 end
 
--- A thread: its active run must be running, the runs in its queue queued, the first of them must have a job, and a busy
+-- A thread: its active run must be running or paused, the runs in its queue queued, the first of them must have a job, and a busy
 -- thread must have one of these.
 function check.thread(thread_id)
   local thread, queue = key('thread', thread_id), key('thread_queue', thread_id)
@@ -92,7 +92,7 @@ function check.thread(thread_id)
   local head, active = first_queued(thread_id), fields[2]
   if active then
     local phase = phase_of(active)
-    if phase ~= 'running' and record_problem('active_run_is_over', thread_id) then
+    if phase ~= 'running' and phase ~= 'paused' and record_problem('active_run_is_over', thread_id) then
       local ends = {completed = 'idle', failed = 'error', waiting_for_approval = 'interrupted'}
       start_next_run_or_idle(thread_id, ends[phase])
     end
