@@ -6,8 +6,16 @@ import contextlib
 import os
 import random
 import socket
+from pathlib import Path
+from typing import Final
 
 from slipway.environment_variables import PREFIX, REDIS_URL_NAMES
+
+_ROOT: Final = Path(__file__).parent.parent
+
+PYTHON_PATH: Final = os.pathsep.join(str(_ROOT / folder) for folder in (".", "app", "workers"))
+"""The source roots beside this file. Processes need them to execute a planted fault (`tests/mutants`) instead of the
+installed code."""
 
 
 def bare_environment() -> dict[str, str]:

@@ -37,7 +37,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import module_files
 from tests.crash.effects import Effects
 from tests.crash.local_fork_server import ForkedProcess, fork_server
-from tests.environment import bare_environment, free_port
+from tests.environment import PYTHON_PATH, bare_environment, free_port
 from tests.waiting import wait_until
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -97,7 +97,7 @@ class Process:
         full_env = {**bare_environment(), **self._command.env, **env}
         with self.log.open("ab") as out:
             if self._command.forked and is_supported() and not arguments:
-                self._child = fork_server(ROOT).fork(self._command.forked, full_env, out)
+                self._child = fork_server(PYTHON_PATH).fork(self._command.forked, full_env, out)
                 return
             launcher = (
                 sys.executable,
@@ -184,7 +184,7 @@ class Cluster:
             "SLIPWAY_REDIS_URL": self.redis_url,
             "SLIPWAY_KEY_PREFIX": self.keys.prefix,
             "EFFECTS": str(self.effects.path),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": PYTHON_PATH,
             **SETTINGS,
             **settings,
         }

@@ -12,7 +12,6 @@ import socket
 import subprocess
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import IO, Final
 
 from slipway.processes.child_commands import slipway
@@ -42,12 +41,12 @@ class ForkedProcess:
 class LocalForkServer:
     """A `slipway fork-server` of this process. It is synchronous, so tests with different event loops share it."""
 
-    def __init__(self, python_path: Path) -> None:
+    def __init__(self, python_path: str) -> None:
         self._control, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with server_end:
             self._process = subprocess.Popen(
                 slipway("fork-server", "--control", str(server_end.fileno())),
-                env=bare_environment() | {"PYTHONPATH": str(python_path)},
+                env=bare_environment() | {"PYTHONPATH": python_path},
                 stdin=subprocess.DEVNULL,
                 pass_fds=(server_end.fileno(),),
                 start_new_session=True,
@@ -79,7 +78,7 @@ class LocalForkServer:
 
 
 @cache
-def fork_server(python_path: Path) -> LocalForkServer:
+def fork_server(python_path: str) -> LocalForkServer:
     """The fork server of this process for children with this `PYTHONPATH`; the first call starts it."""
     server = LocalForkServer(python_path)
     atexit.register(server.close)

@@ -20,7 +20,7 @@ from slipway.processes.supervisor import Supervisor
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.wait_for_redis import problem_with, wait_for_redis
 from slipway.settings import Settings
-from tests.environment import bare_environment
+from tests.environment import PYTHON_PATH, bare_environment
 from tests.waiting import Eventually
 
 pytestmark = pytest.mark.processes
@@ -35,8 +35,7 @@ def slipway(tmp_path: Path) -> Slipway:
 
     def run(*arguments: str, module: str = "slipway.cli", **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", module, *arguments]
-        root = str(Path(__file__).parent.parent.parent)
-        env = bare_environment() | {"PYTHONPATH": root} | environment
+        env = bare_environment() | {"PYTHONPATH": PYTHON_PATH} | environment
         return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30, check=False)
 
     return run
