@@ -264,7 +264,7 @@ async def test_groups_that_arrive_before_their_predecessor_are_sent_again(stores
 async def test_an_attempt_with_an_untrusted_lease_waits_for_redis_before_the_next_superstep(stores: Stores) -> None:
     attempt = await claimed_attempt(stores)
     attempt.write_behind = True
-    attempt.lease_is_trusted = lambda: False
+    attempt.lease_trusted_until = 0.0
     await _superstep(attempt, 0)  # waits for the reply; the attempt still owns the run
     assert await logged_numbers(stores, attempt) == [0]
     await stores.reap()

@@ -122,7 +122,7 @@ async def test_a_worker_executes_at_most_max_runs_at_once(
     gates: dict[str, asyncio.Event] = {}
     active_counts: list[int] = []
 
-    async def execute(_: dict[str, Any], run: Run) -> None:
+    async def execute(_: dict[str, Any], run: Run, claim_sent_at: float) -> None:
         gates[run.run_id] = asyncio.Event()
         active_counts.append(len(gates))
         await gates[run.run_id].wait()

@@ -6,6 +6,7 @@ the process that deleted the thread."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -364,7 +365,7 @@ async def test_messages_about_a_deleted_run_do_not_stop_a_later_run_with_its_id(
     old, new = await run_and_successor(stores)
     lease_renewer = LeaseRenewer(Address(valkey_url), stores.keys, "w", Settings(), is_worker=True)
     attempt = stores.attempt(new)
-    lease_renewer.add(attempt)
+    lease_renewer.add(attempt, time.monotonic())
     lease_renewer.on_control_message(f"{old.run_id}@{old.incarnation} lost".encode())
     lease_renewer.on_control_message(f"{old.run_id}@{old.incarnation} interrupt".encode())
     lease_renewer.on_instruction(stores.attempt(old), RunLost())

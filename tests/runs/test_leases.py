@@ -14,13 +14,16 @@ from structlog.testing import capture_logs
 
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import MessageHandler, Subscriber
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.leases import LeaseRenewer, reclaim_process
-from slipway.runs.record import Run
+from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import Instruction, ReclaimedRun
 from slipway.runs.scripts import Grace, RunScripts
+from slipway.runs.worker_health import WorkerHealth
+from slipway_workers.claims import ClaimingWorker
 from tests.proxy import proxied
 from tests.runs.conftest import Stores, opened, settings_of
 from tests.runs.servers import server
@@ -75,13 +78,13 @@ async def _check_lease_is_renewed(stores: Stores, run: Run) -> None:
     await wait_until(would_have_ended)
 
 
-async def _wait_for_heartbeats(lease_renewer: LeaseRenewer, count: int = 1) -> None:
-    """Waits until so many more heartbeats have renewed the leases."""
+async def _wait_for_heartbeats(attempt: AttemptWriter, count: int = 1) -> None:
+    """Waits until so many more heartbeats have renewed the lease of the attempt."""
     for _ in range(count):
-        last = lease_renewer.trusted_until
+        last = attempt.lease_trusted_until
 
         def has_renewed(before: float = last) -> bool:
-            return lease_renewer.trusted_until > before
+            return attempt.lease_trusted_until > before
 
         await wait_until(has_renewed)
 
@@ -90,7 +93,7 @@ async def _wait_for_heartbeats(lease_renewer: LeaseRenewer, count: int = 1) -> N
 async def test_leases_are_renewed_while_the_event_loop_is_blocked(valkey_url: str, keys: Keys, stores: Stores) -> None:
     _, attempt = await claimed_attempt(stores)
     async with renewing_leases(valkey_url, keys) as lease_renewer:
-        lease_renewer.add(attempt)
+        lease_renewer.add(attempt, time.monotonic())
         time.sleep(1.5 * LEASE_S)  # the event loop is blocked for longer than a lease lasts
         assert await reap_expired(stores) == []
         assert not attempt.is_fenced
@@ -140,7 +143,7 @@ async def test_a_cancel_is_sent_to_the_worker_at_once(
         Address(valkey_url), keys, "w", settings_of(valkey_url, keys), is_worker=True
     )  # it is not started, so it sends no heartbeats
     _, attempt = await claimed_attempt(stores)
-    lease_renewer.add(attempt)
+    lease_renewer.add(attempt, time.monotonic())
     async with subscribed(valkey_url, keys.control("w"), lease_renewer.on_control_message):
         await stores.runs.cancel(attempt.run.thread_id, attempt.run.run_id, Action.ROLLBACK)
         await eventually(lambda: attempt.cancel is Action.ROLLBACK)
@@ -165,11 +168,13 @@ async def test_a_heartbeat_reports_that_another_worker_owns_a_run(
     stops: list[Action | None] = []
     attempt.on_stop = stops.append
     async with renewing_leases(valkey_url, keys) as lease_renewer:
-        lease_renewer.add(attempt)
+        lease_renewer.add(attempt, time.monotonic())
         await stores.reap()
         await eventually(lambda: attempt.is_fenced)
         assert (await stores.claim_one()).attempt == 2
-        await _wait_for_heartbeats(lease_renewer, 2)  # they do not report it again
+        _, other = await claimed_attempt(stores)
+        lease_renewer.add(other, time.monotonic())
+        await _wait_for_heartbeats(other, 2)  # they do not report it again
     assert stops == [None]
 
 
@@ -178,7 +183,7 @@ async def test_a_heartbeat_reports_a_cancel_whose_message_was_lost(
 ) -> None:
     run, attempt = await claimed_attempt(stores)
     async with renewing_leases(valkey_url, keys) as lease_renewer:
-        lease_renewer.add(attempt)
+        lease_renewer.add(attempt, time.monotonic())
         await stores.runs.cancel(run.thread_id, run.run_id, Action.ROLLBACK)
         await eventually(lambda: attempt.cancel is Action.ROLLBACK)
 
@@ -212,8 +217,63 @@ async def test_a_lease_is_trusted_from_the_moment_when_its_heartbeat_was_sent(
         LeaseRenewer(Address(valkey_url), keys, "w", settings, is_worker=True),
         SlowScripts(stores.pipeline, keys),
     )
-    await lease_renewer.send_heartbeat(scripts)
-    assert lease_renewer.trusted_until <= scripts.sent_at + settings.lease_s * 7 / 8
+    (_, attempt), (_, later) = await claimed_attempt(stores), await claimed_attempt(stores)
+    lease_renewer.add(attempt, claim_sent_at=0)
+    heartbeat = asyncio.create_task(lease_renewer.send_heartbeat(scripts))
+    await wait_until(lambda: scripts.sent_at)
+    lease_renewer.add(later, claim_sent_at=0)  # the heartbeat did not renew this one
+    await heartbeat
+    trusted_for_s = settings.lease_s * 7 / 8
+    assert 0 < attempt.lease_trusted_until - trusted_for_s <= scripts.sent_at
+    assert later.lease_trusted_until == trusted_for_s
+
+
+async def test_a_heartbeat_does_not_extend_the_trust_in_the_lease_of_a_lost_run(
+    valkey_url: str, keys: Keys, stores: Stores
+) -> None:
+    settings = settings_of(valkey_url, keys)
+    lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings, is_worker=True)
+    _, attempt = await claimed_attempt(stores)
+    lease_renewer.add(attempt, claim_sent_at=0)
+    await stores.reap()
+    await lease_renewer.start()
+    await wait_until(lambda: attempt.is_fenced)
+    assert attempt.lease_trusted_until == settings.lease_s * 7 / 8
+    await lease_renewer.stop()
+
+
+async def test_the_lease_of_a_claim_is_trusted_from_the_moment_when_the_claim_was_sent(
+    valkey_url: str, keys: Keys, stores: Stores
+) -> None:
+    """The worker may be suspended before it receives the reply."""
+    claims_sent_at: list[float] = []
+    await claimed_attempt(stores)  # loads the script
+
+    async def execute(_: dict[str, Any], run: Run, claim_sent_at: float) -> None:
+        claims_sent_at.append(claim_sent_at)
+
+    async with proxied(valkey_url) as proxy:
+        wake = Pipeline(Address(proxy.url), "test worker wake", patience_s=5)
+        await wake.open()
+        proxy.hold_replies()
+        health = WorkerHealth(stores.pipeline, keys, "w")
+        worker = ClaimingWorker(execute, keys, wake, "w", health, lease_ms=60_000, max_runs=1)
+        run = await stores.create_run()
+        work = asyncio.create_task(worker.main())
+
+        async def is_claimed() -> bool:
+            return await stores.phase_of(run) is Phase.RUNNING
+
+        await wait_until(is_claimed, beside=work)
+        claimed_at = time.monotonic()
+        proxy.release_replies()
+        await wait_until(lambda: claims_sent_at, beside=work)
+        worker.stop_claiming()
+        assert await worker.wait_until_idle(10)
+        work.cancel()
+        await worker.close()
+        await wake.close()
+    assert claims_sent_at[0] <= claimed_at
 
 
 @pytest.mark.slow
@@ -222,8 +282,8 @@ async def test_leases_are_renewed_when_a_connection_stops_responding(
 ) -> None:
     run, attempt = await claimed_attempt(stores)
     async with proxied(valkey_url) as proxy, renewing_leases(proxy.url, keys) as lease_renewer:
-        lease_renewer.add(attempt)
-        await _wait_for_heartbeats(lease_renewer)
+        lease_renewer.add(attempt, time.monotonic())
+        await _wait_for_heartbeats(attempt)
         proxy.drop_data()  # affects this connection, not the next one
         await _check_lease_is_renewed(stores, run)
 
@@ -231,8 +291,8 @@ async def test_leases_are_renewed_when_a_connection_stops_responding(
 async def test_leases_are_renewed_when_connections_are_cut(valkey_url: str, keys: Keys, stores: Stores) -> None:
     run, attempt = await claimed_attempt(stores)
     async with proxied(valkey_url) as proxy, renewing_leases(proxy.url, keys) as lease_renewer:
-        lease_renewer.add(attempt)
-        await _wait_for_heartbeats(lease_renewer)
+        lease_renewer.add(attempt, time.monotonic())
+        await _wait_for_heartbeats(attempt)
         for _ in range(4):
             before_ms = await _lease_end_ms(stores, run)
             proxy.cut()
@@ -249,7 +309,7 @@ async def test_leases_are_renewed_while_redis_is_full(keys: Keys) -> None:
     async with server("--maxmemory-policy", "noeviction") as full, opened(full.url, keys) as stores:
         run, attempt = await claimed_attempt(stores)
         async with renewing_leases(full.url, keys) as lease_renewer:
-            lease_renewer.add(attempt)
+            lease_renewer.add(attempt, time.monotonic())
             await stores.pipeline.send("CONFIG", "SET", "maxmemory", "1")
             await _check_lease_is_renewed(stores, run)
             assert not attempt.is_fenced
@@ -261,7 +321,7 @@ async def test_an_unexpected_reply_does_not_stop_the_heartbeats(keys: Keys) -> N
         run, attempt = await claimed_attempt(stores)
         with capture_logs() as logs:
             async with renewing_leases(odd.url, keys) as lease_renewer:
-                lease_renewer.add(attempt)
+                lease_renewer.add(attempt, time.monotonic())
                 await stores.pipeline.send("DEL", keys.outage_watch)
                 await stores.pipeline.send("SET", keys.outage_watch, "not a hash")
                 await wait_until(lambda: "heartbeat.failed" in [entry["event"] for entry in logs])
@@ -275,9 +335,9 @@ async def test_a_worker_that_cannot_be_listed_keeps_its_leases(keys: Keys, event
         run, attempt = await claimed_attempt(stores)
         await stores.pipeline.send("SET", keys.workers, "not a sorted set")
         async with renewing_leases(odd.url, keys) as lease_renewer:
-            lease_renewer.add(attempt)
+            lease_renewer.add(attempt, time.monotonic())
             await _check_lease_is_renewed(stores, run)
-            assert attempt.lease_is_trusted()
+            await _wait_for_heartbeats(attempt)
             await stores.pipeline.send("DEL", keys.workers)
             await eventually(lambda: _is_listed(stores))
 
@@ -286,10 +346,13 @@ async def test_a_worker_whose_leases_cannot_be_renewed_is_listed_and_does_not_tr
     valkey_url: str, keys: Keys, stores: Stores
 ) -> None:
     lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), is_worker=True)
+    _, attempt = await claimed_attempt(stores)
+    lease_renewer.add(attempt, claim_sent_at=0)
+    before = attempt.lease_trusted_until
     await stores.pipeline.send("SET", keys.outage_watch, "not a hash")
     await lease_renewer.send_heartbeat(stores.scripts)
     assert await _is_listed(stores)
-    assert lease_renewer.trusted_until == 0
+    assert attempt.lease_trusted_until == before
 
 
 async def test_a_heartbeat_takes_one_round_trip(valkey_url: str, keys: Keys, stores: Stores) -> None:
@@ -310,8 +373,8 @@ async def test_a_worker_is_listed_until_it_stops(valkey_url: str, keys: Keys, st
     lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings, is_worker=listed)
     await lease_renewer.start()
     _, attempt = await claimed_attempt(stores)
-    lease_renewer.add(attempt)
-    await _wait_for_heartbeats(lease_renewer)
+    lease_renewer.add(attempt, time.monotonic())
+    await _wait_for_heartbeats(attempt)
     assert await stores.pipeline.send("ZRANGE", keys.workers, 0, -1) == ([b"w"] if listed else [])
     await lease_renewer.stop()
     assert await stores.pipeline.send("ZCARD", keys.workers) == 0
@@ -323,8 +386,8 @@ async def test_an_attempt_is_fenced_when_its_process_claims_the_run_again(
     lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), is_worker=True)
     await stores.create_run()
     older = stores.attempt(await stores.claim_one())
-    lease_renewer.add(older)
+    lease_renewer.add(older, time.monotonic())
     await stores.reap()
     newer = stores.attempt(await stores.claim_one())
-    lease_renewer.add(newer)
+    lease_renewer.add(newer, time.monotonic())
     assert (older.is_fenced, newer.is_fenced) == (True, False)

@@ -74,7 +74,7 @@ async def test_a_worker_records_while_it_has_no_free_slot_and_while_it_drains(
     monkeypatch.setattr(claims, "HEALTH_EVERY_S", 0.0)
     started, gate = asyncio.Event(), asyncio.Event()
 
-    async def execute(_: dict[str, Any], run: Run) -> None:
+    async def execute(_: dict[str, Any], run: Run, claim_sent_at: float) -> None:
         started.set()
         await gate.wait()
 

@@ -17,6 +17,7 @@ arq's retries, results and pickled arguments are not used: a job is its id, `<ru
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from signal import Signals
@@ -52,7 +53,8 @@ pause of a busy machine is not taken for a dead worker."""
 _ADDED_BY_ARQ_S: Final = 1.0
 """arq stores a record of health for `health_check_interval` and one second."""
 
-RunHandler = Callable[[dict[str, Any], Run], Awaitable[None]]
+RunHandler = Callable[[dict[str, Any], Run, float], Awaitable[None]]
+"""Executes one attempt at a run. The last argument is when the claim of the run was sent (`time.monotonic`)."""
 
 
 class ClaimingWorker(Worker):
@@ -171,29 +173,30 @@ class ClaimingWorker(Worker):
         if wait_s > 0:
             self._tokens.wait(wait_s).add_done_callback(ignore_reply)
         free = self.max_jobs - len(self.tasks)
+        sent_at = time.monotonic()
         claimed = await self._scripts.run_claim(
             self._worker_id, free, self._lease_ms, suspects=self.suspects.free_slots()
         )
         if claimed.runs:
             failpoints.reach("claim")
         for fields in claimed.runs:
-            self._start(run_from(fields))
+            self._start(run_from(fields), sent_at)
         due_in_s = MAX_WAIT_S if claimed.due_in_ms is None else claimed.due_in_ms / 1000
         return min(MAX_WAIT_S, due_in_s, self.suspects.next_slot_in_s())
 
-    def _start(self, run: Run) -> None:
+    def _start(self, run: Run, claim_sent_at: float) -> None:
         job_id = f"{run.run_id}:{run.attempt}"
-        task = self.loop.create_task(self.run_job(job_id, 0, run), name=f"job {job_id}")
+        task = self.loop.create_task(self.run_job(job_id, 0, run, claim_sent_at), name=f"job {job_id}")
         self.tasks[job_id] = task
         self.suspects.add(run)
         task.add_done_callback(lambda _: self._on_end(job_id, run))
 
-    async def run_job(self, job_id: str, score: int, run: Run | None = None) -> None:
+    async def run_job(self, job_id: str, score: int, run: Run | None = None, claim_sent_at: float = 0.0) -> None:
         """Executes one attempt. An unexpected exception is logged. It counts as an attempt, because the lease is no
         longer renewed."""
         assert run is not None
         try:
-            await self._run_attempt(self.ctx, run)
+            await self._run_attempt(self.ctx, run, claim_sent_at)
             self.jobs_complete += 1
         except Exception:
             log.exception("attempt.crashed", job=job_id)

@@ -133,9 +133,10 @@ class WorkerProcess:
             self.executions.stop_now()
             await self.claims.wait_until_idle(_STOP_TIMEOUT_S)
 
-    async def run_attempt(self, ctx: dict[str, Any], run: Run) -> None:
-        """Executes a run that was just claimed. If the worker is draining already, the run is released at once."""
-        execution = self.executions.open(run, on_cleared=self.claims.suspects.remove)
+    async def run_attempt(self, ctx: dict[str, Any], run: Run, claim_sent_at: float) -> None:
+        """Executes a run that was just claimed: see `RunHandler`. If the worker is draining already, the run is
+        released at once."""
+        execution = self.executions.open(run, claim_sent_at, on_cleared=self.claims.suspects.remove)
         try:
             if await self._start_authorization.check(execution.writer):
                 await execution.execute()

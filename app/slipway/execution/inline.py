@@ -8,6 +8,7 @@ receive its events without interruption.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection
 from typing import Any, Final
 
@@ -57,13 +58,14 @@ class InlineRuns:
         return await asyncio.shield(submission)
 
     async def _create_and_start(self, spec: RunSpec) -> Run:
+        sent_at = time.monotonic()
         created = await self._creator.create(spec, inline_worker=self._open_executions.worker_id)
         if created.is_new and created.run.phase is Phase.RUNNING:
-            self._start(created.run)
+            self._start(created.run, sent_at)
         return created.run
 
-    def _start(self, run: Run) -> None:
-        execution = self._open_executions.open(run)
+    def _start(self, run: Run, claim_sent_at: float) -> None:
+        execution = self._open_executions.open(run, claim_sent_at)
         task = asyncio.create_task(execution.execute(), name=f"inline {run.run_id}")
         self._executions.add(task)
         budget_s = self._graphs.spec(run.graph_id).inline_budget_s or self._settings.inline_budget_s

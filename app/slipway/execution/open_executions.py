@@ -42,12 +42,14 @@ class OpenExecutions:
         """The id under which this process claims runs."""
         return self._lease_renewer.worker
 
-    def open(self, run: Run, *, on_cleared: Callable[[Run], None] = lambda run: None) -> Execution:
-        """Opens the execution of a run that this process has just claimed. `on_cleared` is called if the run is a crash
-        suspect and is cleared. This is not a coroutine, because a cancel request that arrives right after the claim
-        must find the attempt."""
+    def open(
+        self, run: Run, claim_sent_at: float, *, on_cleared: Callable[[Run], None] = lambda run: None
+    ) -> Execution:
+        """Opens the execution of a run that this process has just claimed; the claim was sent at `claim_sent_at`
+        (`time.monotonic`). `on_cleared` is called if the run is a crash suspect and is cleared. This is not a
+        coroutine, because a cancel request that arrives right after the claim must find the attempt."""
         writer = AttemptWriter(self._scripts, run)
-        self._lease_renewer.add(writer)
+        self._lease_renewer.add(writer, claim_sent_at)
         execution = Execution(
             writer,
             self._graphs,

@@ -20,6 +20,8 @@ events that were streamed before them are appended.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -88,8 +90,9 @@ class AttemptWriter:
         self.cancel: Action | None = run.cancel
         self.is_fenced = False
         self.write_behind = True
-        self.lease_is_trusted: Callable[[], bool] = lambda: True
-        """Returns whether, by the local clock, no other process can have reclaimed the run."""
+        self.lease_trusted_until = math.inf
+        """The time (`time.monotonic`) until which no other process can have reclaimed the run. The thread of the
+        `LeaseRenewer` changes it."""
         self._scripts, self._limits = scripts, limits
         self._loop = asyncio.get_running_loop()
         self._sender = GroupSender(
@@ -235,8 +238,11 @@ class AttemptWriter:
         self._move_delayed_commands(self._command_count)
         self._send_group()
         in_flight = self._sender.in_flight
-        if in_flight and not (await self._scripts.will_be_executed() and self.lease_is_trusted()):
+        if in_flight and not (await self._scripts.will_be_executed() and self._lease_is_trusted()):
             await self._wait_all_acknowledged()
+
+    def _lease_is_trusted(self) -> bool:
+        return time.monotonic() < self.lease_trusted_until
 
     async def _wait_all_acknowledged(self) -> None:
         while self._sender.in_flight:

@@ -14,7 +14,6 @@ import secrets
 import threading
 import time
 from contextlib import suppress
-from functools import partial
 from typing import Final
 
 import structlog
@@ -58,7 +57,8 @@ class LeaseRenewer:
     listed among the live workers.
 
     Redis decides which attempt owns a run. The process itself trusts a lease for a shorter time: for 7/8 of `lease_s`
-    on its own clock, from the moment when it sent the heartbeat that renewed the lease.
+    on its own clock, from the moment when it sent the claim, or the heartbeat that renewed the lease. It may have been
+    suspended before it received the reply.
     """
 
     def __init__(self, address: Address, keys: Keys, worker: str, settings: Settings, *, is_worker: bool) -> None:
@@ -67,8 +67,6 @@ class LeaseRenewer:
         self._lease_ms = int(settings.lease_s * 1000)
         self._interval_s = settings.heartbeat_s
         self._trusted_for_s = settings.lease_s * 7 / 8
-        self.trusted_until = 0.0
-        """The time (`time.monotonic`) until which the leases that the last successful heartbeat renewed are trusted."""
         self._grace = grace_period_of(settings)
         self._attempts: dict[str, AttemptWriter] = {}
         self._lock = threading.Lock()
@@ -86,10 +84,11 @@ class LeaseRenewer:
         self._loop.call_soon_threadsafe(self._stopping.set)
         await asyncio.to_thread(self._thread.join, self._interval_s + 1)
 
-    def add(self, attempt: AttemptWriter) -> None:
-        """Starts to renew the lease of an attempt that was just claimed. If this process still executes an older
-        attempt of the same run, that attempt has lost the run and is stopped."""
-        attempt.lease_is_trusted = partial(self._is_trusted, time.monotonic() + self._trusted_for_s)
+    def add(self, attempt: AttemptWriter, claim_sent_at: float) -> None:
+        """Starts to renew the lease of an attempt that was just claimed; the claim was sent at `claim_sent_at`
+        (`time.monotonic`). If this process still executes an older attempt of the same run, that attempt has lost the
+        run and is stopped."""
+        attempt.lease_trusted_until = claim_sent_at + self._trusted_for_s
         with self._lock:
             older = self._attempts.get(attempt.run.run_id)
             self._attempts[attempt.run.run_id] = attempt
@@ -101,9 +100,6 @@ class LeaseRenewer:
         """The ids of the runs whose leases are renewed now."""
         with self._lock:
             return frozenset(self._attempts)
-
-    def _is_trusted(self, claim_trusted_until: float) -> bool:
-        return time.monotonic() < max(claim_trusted_until, self.trusted_until)
 
     def remove(self, attempt: AttemptWriter) -> None:
         """Stops renewing the lease."""
@@ -179,7 +175,9 @@ class LeaseRenewer:
             return
         if isinstance(listed, BaseException):
             _log_failure(listed)
-        self.trusted_until = sent_at + self._trusted_for_s
+        lost = {run_id for run_id, instruction in instructions if isinstance(instruction, RunLost)}
+        for run_id in attempts.keys() - lost:
+            attempts[run_id].lease_trusted_until = sent_at + self._trusted_for_s
         for run_id, instruction in instructions:
             self._main_loop.call_soon_threadsafe(self.on_instruction, attempts[run_id], instruction)
 
