@@ -57,12 +57,13 @@ async def latency(bench: Bench) -> list[Figure]:
 
 
 async def supersteps(bench: Bench) -> list[Figure]:
-    """A loop of supersteps."""
-    steps, before = 500, cpu_ms(bench.own())
-    async with connections(bench.url, 1) as (client,):
-        request = run_of("loop", {"count": 0, "until": steps}, config={"recursion_limit": steps + 2})
-        took_ms = await _elapsed_ms(client.post(f"{new_thread()}/runs/wait", request))
-    return [Figure("superstep of a loop", took_ms / steps, "ms"), *_cpu(bench, before, steps, "superstep")]
+    """One loop of supersteps."""
+    return await _loops(bench, "superstep", loops=1, steps=500)
+
+
+async def together(bench: Bench) -> list[Figure]:
+    """Eight loops at the same time."""
+    return await _loops(bench, "superstep of 8 loops", loops=8, steps=200)
 
 
 async def followed(bench: Bench) -> list[Figure]:
@@ -77,6 +78,7 @@ ROUNDS: Final[dict[str, Round]] = {
     "streamed": streamed,
     "latency": latency,
     "supersteps": supersteps,
+    "together": together,
     "followed": followed,
 }
 
@@ -171,6 +173,16 @@ async def _small_runs(bench: Bench, kind: str, execute: Callable[[Connection], A
         Figure(f"{kind} run, 32 clients, time per run", took_ms / runs, "ms"),
         *_cpu(bench, before, runs, f"{kind} run"),
     ]
+
+
+async def _loops(bench: Bench, title: str, *, loops: int, steps: int) -> list[Figure]:
+    before = cpu_ms(bench.own())
+    request = run_of("loop", {"count": 0, "until": steps}, config={"recursion_limit": steps + 2})
+    async with connections(bench.url, loops) as clients:
+        runs = (client.post(f"{new_thread()}/runs/wait", request) for client in clients)
+        took_ms = await _elapsed_ms(asyncio.gather(*runs))
+    count = loops * steps
+    return [Figure(f"{title}, time", took_ms / count, "ms"), *_cpu(bench, before, count, title)]
 
 
 def _cpu(bench: Bench, before: dict[str, float], count: int, each: str) -> list[Figure]:
