@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from arq.worker import async_check_health
+from structlog.testing import capture_logs
 
 from slipway.environment_variables import variable_of
 from slipway.errors import ConfigError
@@ -102,3 +103,26 @@ async def test_a_worker_records_while_it_has_no_free_slot_and_while_it_drains(
     await worker.close()
     await wake.close()
     assert not await record()
+
+
+async def test_a_worker_whose_health_cannot_be_recorded_claims(
+    valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
+) -> None:
+    executed = asyncio.Event()
+
+    async def execute(_: dict[str, Any], run: Run, claim_sent_at: float) -> None:
+        executed.set()
+
+    wake, closed = (Pipeline(Address(valkey_url), f"test {name}", patience_s=5) for name in ("wake", "health"))
+    await wake.open()
+    await closed.open()
+    await closed.close()
+    worker = ClaimingWorker(execute, keys, wake, OWN, WorkerHealth(closed, keys, OWN), lease_ms=60_000, max_runs=1)
+    with capture_logs() as lines:
+        work = asyncio.create_task(worker.async_run())
+        await eventually(lambda: any(line["event"] == "health.not_recorded" for line in lines), beside=work)
+        await stores.create_run()
+        await eventually(executed.is_set, beside=work)
+    work.cancel()
+    await worker.close()
+    await wake.close()

@@ -31,8 +31,8 @@ class WorkerHealth:
 
     async def zcard(self, queue: str) -> int:
         """The number of due jobs in the queue, and of those in the queue of crash suspects."""
-        counts = [self._pipeline.send("ZCARD", key, repeatable=True) for key in (queue, self._keys.suspect_queue)]
-        return sum([await count for count in counts])
+        queues = (queue, self._keys.suspect_queue)
+        return sum(await asyncio.gather(*(self._pipeline.send("ZCARD", key, repeatable=True) for key in queues)))
 
     async def psetex(self, key: str, lifetime_ms: int, value: bytes) -> None:
         """Records the health, until it expires."""
