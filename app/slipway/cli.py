@@ -276,6 +276,7 @@ async def _workers(settings: Settings) -> None:
 
 async def _release(settings: Settings) -> list[str]:
     from slipway.api.host_app.extensions import load_extensions
+    from slipway.arq_jobs.application import load_arq_application
     from slipway.graphs.langgraph_json import read
     from slipway.graphs.registry import Registry
     from slipway.health.release_checks import redis_problems
@@ -283,8 +284,14 @@ async def _release(settings: Settings) -> list[str]:
     problems = await redis_problems(settings)  # before the variables of the project's `env` are set
     graphs = await Registry.load(settings.config)
     unloadable = [f"graph {name!r} cannot be served: {reason}" for name, reason in graphs.failures().items()]
+    config = read(settings.config)
     try:
-        await load_extensions(read(settings.config), graphs.load_object)
+        await load_extensions(config, graphs.load_object)
+    except ConfigError as error:
+        unloadable.append(str(error))
+    try:
+        if config.arq is not None:
+            await load_arq_application(config.arq, graphs.load_object, settings)
     except ConfigError as error:
         unloadable.append(str(error))
     return [*problems, *unloadable]

@@ -11,6 +11,9 @@ from typing import Literal
 import structlog
 
 from slipway.access.auth_file import AuthFile, load_auth
+from slipway.arq_jobs.application import ArqApplication, load_arq_application
+from slipway.arq_jobs.current_pool import provide_pool
+from slipway.arq_jobs.redis_pool import ProjectRedis, project_redis
 from slipway.assistants.all_assistants import AllAssistants
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.factory import open_checkpointer, serde_of
@@ -61,7 +64,8 @@ Process = Literal["web", "worker", "cli"]
 class Services:
     """The connections and stores of a process. `lease_renewer`, `executions` and `event_loop` exist in web processes
     and workers; `inline` exists in web processes, and only they measure `health`. `auth` is the project's auth file in
-    workers, which authorize the runs that they create and start. In web processes the auth file is in `Extensions`."""
+    workers, which authorize the runs that they create and start. In web processes the auth file is in `Extensions`.
+    `arq` is the project's arq application in web processes and workers, if langgraph.json names one."""
 
     settings: Settings
     config: LangGraphJson
@@ -95,14 +99,25 @@ class Services:
     health: HealthMonitor
     event_loop: EventLoopWatch | None
     auth: AuthFile | None = None
+    arq: OpenArqApplication | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenArqApplication:
+    """The project's arq application, and the client with its connections to Redis."""
+
+    application: ArqApplication
+    redis: ProjectRedis
 
 
 @asynccontextmanager
 async def open_services(settings: Settings, graphs: Graphs, process: Process) -> AsyncIterator[Services]:
     """Opens all connections and stores, and closes them on exit. Raises `ConfigError` if the process needs more
-    connections than it may open and, in a worker, if the auth file cannot be loaded. While Redis is unavailable, a web
-    process and a worker wait, and a command raises `StoreUnavailable`."""
-    connection_budget.check(settings, process)
+    connections than it may open, if the arq application cannot be loaded and, in a worker, if the auth file cannot be
+    loaded. While Redis is unavailable, a web process and a worker wait, and a command raises `StoreUnavailable`."""
+    config = read(settings.config)
+    application = await _arq_application(settings, config, graphs, process)
+    connection_budget.check(settings, process, 0 if application is None else application.connections)
     async with AsyncExitStack() as stack:
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
         patience_s = settings.redis_patience_worker_s if process == "worker" else settings.redis_patience_web_s
@@ -112,15 +127,32 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         subscriber = Subscriber(address, f"slipway {process} subscriber")
         stack.push_async_callback(subscriber.close)
         await _opened(subscriber.open, process)
-        config = read(settings.config)
         _warn_unused_sections(config)
         store = await _store(settings, config, graphs, pipeline, keys)
         serde = serde_of(settings, config.checkpointer.serde, graphs)
         checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, keys)
         services = _stores(settings, config, graphs, address, keys, pipeline, subscriber, store, checkpointer)
         if process != "cli":
+            services = replace(services, arq=_open_arq(application, address, stack))
             services = await _executing(services, process, stack)
         yield services
+
+
+async def _arq_application(
+    settings: Settings, config: LangGraphJson, graphs: Graphs, process: Process
+) -> ArqApplication | None:
+    if config.arq is None or process == "cli":
+        return None
+    return await load_arq_application(config.arq, graphs.load_object, settings)
+
+
+def _open_arq(application: ArqApplication | None, address: Address, stack: AsyncExitStack) -> OpenArqApplication | None:
+    """Also provides the client to the project's code (`slipway.arq`)."""
+    opened = None if application is None else OpenArqApplication(application, project_redis(application, address))
+    if opened is not None:
+        stack.push_async_callback(opened.redis.disconnect)
+    stack.enter_context(provide_pool(None if opened is None else opened.redis))
+    return opened
 
 
 def _warn_unused_sections(config: LangGraphJson) -> None:

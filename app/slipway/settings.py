@@ -144,7 +144,13 @@ class Settings(BaseModel):
         description="New runs are rejected while Redis uses more than this part of its `maxmemory`",
     )
     redis_max_connections: int = Field(
-        default=5, ge=1, description="Most connections to Redis that one process may open"
+        default=8, ge=1, description="Most connections to Redis that one process may open"
+    )
+    arq_connections: int = Field(
+        default=2,
+        ge=1,
+        description="Most connections to Redis that one process opens for the project's arq application "
+        "(`slipway.arq`); commands wait while all are in use",
     )
     max_store_item_bytes: int = Field(
         default=1 * MIB, ge=1 * KIB, description="Largest value of an item of the long-term store, as JSON"

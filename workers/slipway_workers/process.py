@@ -11,6 +11,7 @@ import structlog
 
 from slipway.duties.duty import Duty
 from slipway.graphs.registry import Registry
+from slipway.health.write_commands import report_arq_fault
 from slipway.processes.child_commands import freeze_loaded_objects
 from slipway.processes.readiness import report_ready
 from slipway.redis.pipeline import Pipeline
@@ -20,6 +21,7 @@ from slipway.runs.worker_health import WorkerHealth
 from slipway.runs.worker_wake import WorkerWake
 from slipway.services import Services, open_services
 from slipway.settings import Settings
+from slipway_workers.arq_jobs import ArqJobs
 from slipway_workers.background import Background
 from slipway_workers.claims import ClaimingWorker, ignore_reply
 from slipway_workers.duties.deliveries import Deliveries
@@ -70,8 +72,8 @@ async def run(settings: Settings, serve_in_process: ServeInProcess, on_ready: On
 
 
 class WorkerProcess:
-    """The background work of one process: the claim loop with its executions, and the duties. `wake` is a separate
-    connection for claims."""
+    """The background work of one process: the claim loop with its executions, the duties, and the jobs of the project's
+    arq application. `wake` is a separate connection for claims."""
 
     def __init__(self, services: Services, wake: Pipeline) -> None:
         assert services.executions is not None
@@ -90,11 +92,15 @@ class WorkerProcess:
         )
         self._start_authorization = StartAuthorization(services)
         self._duties = {kind: kind(services) for kind in DUTIES}
+        self._arq_jobs = None if services.arq is None else ArqJobs(services.arq, self._report_arq_fault)
 
     def background(self) -> tuple[Background, ...]:
         """What works from the start of the process to the end of its drain."""
         claims = Background("claims", self.claims.async_run, self._drain_runs)
-        return claims, *(Background(duty.name, duty.run) for duty in self._duties.values())
+        duties = [Background(duty.name, duty.run) for duty in self._duties.values()]
+        if self._arq_jobs is None:
+            return claims, *duties
+        return claims, Background("arq jobs", self._arq_jobs.async_run, self._arq_jobs.drain), *duties
 
     def request_stop(self) -> None:
         """Makes `work` drain and return."""
@@ -132,6 +138,10 @@ class WorkerProcess:
         if not await self.claims.wait_until_idle(within_s):
             self.executions.stop_now()
             await self.claims.wait_until_idle(_STOP_TIMEOUT_S)
+
+    def _report_arq_fault(self) -> None:
+        report = report_arq_fault(self.services.pipeline, self.services.keys, self._worker_id)
+        report.add_done_callback(ignore_reply)
 
     async def run_attempt(self, ctx: dict[str, Any], run: Run, claim_sent_at: float) -> None:
         """Executes a run that was just claimed: see `RunHandler`. If the worker is draining already, the run is

@@ -87,16 +87,16 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
-            services = await stack.enter_async_context(open_services())
-            if services.event_loop is not None:
-                metrics.show_event_loop(services.event_loop)
-            state: SharedObjects = {
-                "services": services,
-                "responses_in_progress": responses_in_progress,
-                "metrics": metrics,
-            }
-            stack.enter_context(connect_clients(InProcessApp(app, state)))
             try:
+                services = await stack.enter_async_context(open_services())
+                if services.event_loop is not None:
+                    metrics.show_event_loop(services.event_loop)
+                state: SharedObjects = {
+                    "services": services,
+                    "responses_in_progress": responses_in_progress,
+                    "metrics": metrics,
+                }
+                stack.enter_context(connect_clients(InProcessApp(app, state)))
                 host_app = extensions.host_app
                 host_state = await stack.enter_async_context(host_app_lifespan(host_app)) if host_app else {}
                 whole_state = {**host_state, **state}

@@ -6,6 +6,7 @@
       "dependencies": ["."],
       "env": ".env",
       "slipway": {
+        "arq": "./tasks.py:WorkerSettings",
         "ceilings": {"max_steps": 200},
         "graphs": {"quick_answer": {"execution": "inline", "inline_budget_s": 5, "version": "1",
                                     "ceilings": {"max_steps": 50}}}
@@ -28,7 +29,7 @@ from typing import Annotated, Any, cast
 
 import structlog
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from slipway.graphs.config_errors import did_you_mean, kind_of, reject, validate
 from slipway.graphs.official_sections import (
@@ -40,6 +41,7 @@ from slipway.graphs.official_sections import (
     StoreSection,
     WebhooksSection,
 )
+from slipway.graphs.project_objects import Source, Text
 from slipway.graphs.recursion_limit import default_recursion_limit
 from slipway.graphs.slipway_section import CeilingsSection, GraphSection, SlipwayOptionsSection, SlipwaySection
 from slipway.graphs.spec import GraphSpec
@@ -60,23 +62,10 @@ DEFAULT_CONFIGS = "LANGGRAPH_CONFIG"
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-def _source(text: str) -> str:
-    module, _, attribute = text.strip().rpartition(":")
-    if not module or not attribute:
-        raise ValueError(f"expected './file.py:attribute' or 'package.module:attribute', found {text!r}")
-    return text.strip()
-
-
 def _variable(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError(f"expected a string, found {kind_of(value)}")
     return str(value)
-
-
-Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
-
-Source = Annotated[Text, AfterValidator(_source)]
-"""Names an object of the project: `./file.py:attribute` or `package.module:attribute`."""
 
 
 class GraphEntry(Section):
@@ -136,6 +125,8 @@ class LangGraphJson:
     webhooks: WebhooksSection
     auth: AuthSection
     http: HttpSection
+    arq: str | None
+    """The project's arq application: `./file.py:attribute` or `package.module:attribute`."""
 
     @property
     def folder(self) -> Path:
@@ -164,6 +155,7 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
         webhooks=document.webhooks,
         auth=document.auth,
         http=document.http,
+        arq=document.slipway.arq,
     )
 
 

@@ -1,13 +1,29 @@
-"""Objects of the project that langgraph.json names by `./file.py:attribute` and that must be of a certain class."""
+"""Objects of the project that langgraph.json names by `./file.py:attribute`: their names, and loading those that must
+be of a certain class."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field
 
 from slipway.errors import ConfigError
 
 T = TypeVar("T")
+
+
+def _source(text: str) -> str:
+    module, _, attribute = text.strip().rpartition(":")
+    if not module or not attribute:
+        raise ValueError(f"expected './file.py:attribute' or 'package.module:attribute', found {text!r}")
+    return text.strip()
+
+
+Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+
+Source = Annotated[Text, AfterValidator(_source)]
+"""Names an object of the project: `./file.py:attribute` or `package.module:attribute`."""
 
 
 def load_project_object(

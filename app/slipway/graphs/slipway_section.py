@@ -1,4 +1,5 @@
-"""The section `slipway` of `langgraph.json`: Slipway's own settings for all graphs and for single graphs.
+"""The section `slipway` of `langgraph.json`: Slipway's own settings for all graphs and for single graphs, and the
+project's arq application.
 
 An unknown key is rejected, because it would be a setting without effect.
 """
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slipway.graphs.config_errors import did_you_mean, unknown_key
 from slipway.graphs.official_sections import Whole
+from slipway.graphs.project_objects import Source
 from slipway.graphs.spec import ExecutionMode, Priority
 from slipway.settings import NOT_ENFORCED
 
@@ -93,3 +95,5 @@ class SlipwaySection(_Strict):
 
     ceilings: CeilingsSection | None = None
     graphs: dict[str, GraphSection | None] = {}
+    arq: Source | None = None
+    """The `WorkerSettings` of the project's arq application: a class, an object or a dict, as arq accepts."""

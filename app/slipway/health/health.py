@@ -18,7 +18,7 @@ import structlog
 from slipway.clock import Clock
 from slipway.errors import Overloaded, StoreUnavailable
 from slipway.health.findings import Finding, Level
-from slipway.health.reads import Probe
+from slipway.health.reads import HealthReads, Probe
 from slipway.health.scripts import HealthScripts, Workload
 from slipway.health.server_info import ServerInfo, read_server_info
 from slipway.redis.connection import reply_error
@@ -115,6 +115,7 @@ class HealthMonitor:
         self._pipeline, self._clock = pipeline, clock
         self._layout = LayoutRecord(pipeline, keys)
         self._scripts, self._probe = HealthScripts(pipeline, keys), Probe(pipeline, keys)
+        self._reads = HealthReads(pipeline, keys)
         self._process = secrets.token_hex(8)
         self._lease_ms, self._high_water = int(settings.lease_s * 1000), settings.redis_high_water
         self._last = Health(clock.now(), (Finding("health.unknown", Level.ERROR, "nothing was measured yet"),))
@@ -164,11 +165,12 @@ class HealthMonitor:
         measured_at = self._clock.now()
         try:
             async with asyncio.timeout(_WITHIN_S):
-                probe, server, work, layout = await asyncio.gather(
+                probe, server, work, layout, arq_fault = await asyncio.gather(
                     self._measure_probe(),
                     read_server_info(self._pipeline),
                     self._scripts.workload(self._lease_ms),
                     self._layout.problem(),
+                    self._reads.arq_fault(),
                     return_exceptions=True,
                 )
         except TimeoutError:
@@ -176,9 +178,11 @@ class HealthMonitor:
         findings = [*self._of_probe(probe), *self._of_server(server)]
         if isinstance(layout, str):
             findings.append(Finding(NEWER_LAYOUT, Level.ERROR, layout))
+        if isinstance(arq_fault, str):
+            findings.append(_arq_failing(arq_fault))
         if isinstance(probe, float):  # if writes fail, no worker can send a heartbeat
             findings += self._of_work(work)
-        for broken in (probe, server, work, layout):
+        for broken in (probe, server, work, layout, arq_fault):
             if isinstance(broken, BaseException) and not isinstance(broken, StoreUnavailable):
                 log.warning("health.check_failed", problem=f"{type(broken).__name__}: {broken}")
                 findings.append(Finding("health.broken", Level.ERROR, f"{type(broken).__name__}; the log has details"))
@@ -247,6 +251,11 @@ def _briefly(error_reply: BaseException) -> str:
         return str(error_reply)
     log.warning("health.probe_failed", problem=str(error_reply))
     return str(error_reply).partition(" ")[0]
+
+
+def _arq_failing(worker: str) -> Finding:
+    detail = f"jobs of slipway.arq do not execute in the worker {worker}: its log has the reason (arq.failed)"
+    return Finding("arq.failing", Level.WARNING, detail)
 
 
 def _redis_unavailable(why: str) -> Finding:

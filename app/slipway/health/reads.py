@@ -61,6 +61,11 @@ class HealthReads(ReadStubs):
         """How many workers have sent a heartbeat since `since_ms`."""
         return int(await self._pipeline.send("ZCOUNT", self._keys.workers, since_ms, "+inf", repeatable=True))
 
+    async def arq_fault(self) -> str | None:
+        """The worker that has reported a fault of the arq application in the last seconds."""
+        worker = await self._pipeline.send("GET", self._keys.arq_fault, repeatable=True)
+        return None if worker is None else str(worker.decode())
+
     async def has_threads(self) -> bool:
         """Whether any thread is stored under the prefix."""
         return bool(await self._pipeline.send("EXISTS", self._keys.threads, repeatable=True))

@@ -1,4 +1,5 @@
-"""How many connections to Redis a process opens. The number is fixed: no request opens another one.
+"""How many connections to Redis a process opens. The number is fixed: no request opens another one. A project with an
+arq application adds `arq_connections`, which are opened when they are needed.
 
 Managed plans limit connections, so every process has a budget (`redis_max_connections`). A process that needs more does
 not start.
@@ -31,12 +32,14 @@ def needed(process: str) -> int:
     return len(NEEDED.get(process, ()))
 
 
-def check(settings: Settings, process: str) -> None:
-    """Raises `ConfigError` if the budget is less than the process needs."""
-    if (most := settings.redis_max_connections) >= needed(process):
+def check(settings: Settings, process: str, arq_connections: int = 0) -> None:
+    """Raises `ConfigError` if the budget is less than the process needs. `arq_connections` is the number that it opens
+    for the project's arq application."""
+    if (most := settings.redis_max_connections) >= needed(process) + arq_connections:
         return
     kind = "worker" if process == "dev" else process
+    for_arq = f" and for slipway.arq ({arq_connections})" if arq_connections else ""
     raise ConfigError(
-        f"SLIPWAY_REDIS_MAX_CONNECTIONS ({most}) is less than a {kind} process needs: {needed(process)}, "
-        f"for {', '.join(NEEDED[kind])}"
+        f"SLIPWAY_REDIS_MAX_CONNECTIONS ({most}) is less than a {kind} process needs: "
+        f"{needed(process) + arq_connections}, for {', '.join(NEEDED[kind])}{for_arq}"
     )

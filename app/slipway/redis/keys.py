@@ -135,6 +135,10 @@ class Keys:
     def worker_health(self, host: str) -> str:
         return self._of("worker_health", host)
 
+    @property
+    def arq_fault(self) -> str:
+        return self._of("arq_fault")
+
     def probe(self, process: str) -> str:
         return self._of("probe", process)
 
@@ -183,6 +187,10 @@ class Keys:
     @property
     def internal_deliveries(self) -> str:
         return self._of("internal_deliveries")
+
+    def owns(self, name: str) -> bool:
+        """Whether a key of this name would be among the keys of this deployment."""
+        return name == self.prefix or name.startswith(f"{self.prefix}:")
 
     def pattern(self, kind: str) -> str:
         """A glob that matches every key of a kind whose names have one id, and longer names."""

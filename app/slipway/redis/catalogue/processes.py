@@ -78,6 +78,16 @@ KEY_KINDS: Final = (
         python_readers=("slipway.health",),
     ),
     KeyKind(
+        "arq_fault",
+        ":arq_fault",
+        RedisType.STRING,
+        Shard.PROCESSES,
+        meaning="A worker in which the project's arq application has a fault; its jobs do not execute there.",
+        lifetime="30 s after the last report",
+        python_writers=("slipway.health",),
+        python_readers=("slipway.health",),
+    ),
+    KeyKind(
         "migrated",
         ":migrated",
         RedisType.HASH,

@@ -1,0 +1,1 @@
+"""The project's own arq application: its settings, and its connections to Redis."""

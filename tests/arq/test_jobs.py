@@ -1,0 +1,321 @@
+"""arq's own rules hold for jobs in a worker, faults do not end it, and a drain covers them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+import uuid
+from typing import Any
+
+import pytest
+from arq import Retry, cron, func
+from arq.connections import RedisSettings
+from arq.jobs import Job
+from structlog.testing import capture_logs
+
+from slipway.arq_jobs.redis_pool import ProjectRedis
+from slipway_workers.arq_jobs import ArqJobs
+from tests.arq.conftest import Running, queue_name
+from tests.proxy import proxied
+from tests.waiting import wait_until
+
+
+async def enqueue(jobs: ArqJobs, function: str, *args: Any, **options: Any) -> Job:
+    job = await jobs.pool.enqueue_job(function, *args, **options)
+    assert job is not None
+    return job
+
+
+async def result_of(job: Job) -> Any:
+    return await job.result(timeout=20, poll_delay=0.01)
+
+
+def events_in(logs: list[Any]) -> list[str]:
+    return [entry["event"] for entry in logs]
+
+
+class Project:
+    """Functions and hooks that record what happens to them."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.started, self.may_end = asyncio.Event(), asyncio.Event()
+        self.startup_errors: list[BaseException] = []
+
+    async def on_startup(self, ctx: dict[Any, Any]) -> None:
+        self.calls.append("startup")
+        if self.startup_errors:
+            raise self.startup_errors.pop(0)
+        ctx["resource"] = "open"
+
+    async def on_shutdown(self, ctx: dict[Any, Any]) -> None:
+        self.calls.append(f"shutdown {ctx.get('resource')}")
+
+    async def on_job_start(self, ctx: dict[Any, Any]) -> None:
+        self.calls.append(f"start {ctx['job_try']}")
+
+    async def after_job_end(self, ctx: dict[Any, Any]) -> None:
+        self.calls.append("after end")
+
+    async def hold(self, ctx: dict[Any, Any]) -> str:
+        self.calls.append("hold")
+        self.started.set()
+        await self.may_end.wait()
+        return "held"
+
+    async def ignore_cancellation(self, ctx: dict[Any, Any]) -> None:
+        self.started.set()
+        while not self.may_end.is_set():
+            try:
+                await self.may_end.wait()
+            except asyncio.CancelledError:
+                self.calls.append("ignored")
+
+    async def quick(self, ctx: dict[Any, Any]) -> str:
+        return "quick"
+
+    async def fail_twice(self, ctx: dict[Any, Any]) -> int:
+        if ctx["job_try"] < 3:
+            raise Retry(defer=0.01)
+        return int(ctx["job_try"])
+
+    async def leave(self, ctx: dict[Any, Any]) -> None:
+        sys.exit(4)
+
+    async def leave_in_a_task(self, ctx: dict[Any, Any]) -> None:
+        async def leave() -> None:
+            sys.exit(5)
+
+        await asyncio.gather(leave())
+
+    def functions(self) -> list[Any]:
+        every = (
+            self.hold,
+            self.ignore_cancellation,
+            self.quick,
+            self.fail_twice,
+            self.leave,
+            self.leave_in_a_task,
+        )
+        return [func(each, name=each.__name__) for each in every]
+
+
+@pytest.fixture
+def project() -> Project:
+    return Project()
+
+
+async def test_hooks_context_retries_and_results_are_those_of_arq(running: Running, project: Project) -> None:
+    options = {name: getattr(project, name) for name in ("on_startup", "on_shutdown", "on_job_start", "after_job_end")}
+    async with running(functions=project.functions(), **options) as jobs:
+        assert await result_of(await enqueue(jobs, "fail_twice")) == 3
+        await wait_until(lambda: project.calls.count("after end") == 3)
+    tries = [part for number in (1, 2, 3) for part in (f"start {number}", "after end")]
+    assert project.calls == ["startup", *tries, "shutdown open"]
+
+
+async def test_the_limit_of_jobs_is_kept_and_a_job_can_be_aborted(running: Running, project: Project) -> None:
+    async with running(functions=project.functions(), max_jobs=1, allow_abort_jobs=True) as jobs:
+        first, second = await enqueue(jobs, "hold"), await enqueue(jobs, "quick", _defer_by=0.001)
+        await project.started.wait()
+        assert await second.result_info() is None
+        assert await first.abort(timeout=20, poll_delay=0.01)
+        assert await result_of(second) == "quick"
+
+
+async def test_a_cron_job_is_executed_once_by_two_workers(running: Running) -> None:
+    times: list[str] = []
+
+    async def tick(ctx: dict[Any, Any]) -> None:
+        times.append(ctx["job_id"])
+
+    def crons() -> list[Any]:
+        return [cron(tick, name=name, second=set(range(60)), microsecond=0)]
+
+    name, queue = f"tick-{uuid.uuid4().hex}", queue_name()
+    async with running(cron_jobs=crons(), queue_name=queue), running(cron_jobs=crons(), queue_name=queue):
+        await wait_until(lambda: len(times) >= 3)
+    assert len(times) == len(set(times))
+
+
+@pytest.mark.parametrize("name", ["leave", "leave_in_a_task"])
+async def test_a_function_that_exits_fails_its_job(running: Running, project: Project, name: str) -> None:
+    async with running(functions=project.functions()) as jobs:
+        job = await enqueue(jobs, name)
+        with pytest.raises(Exception, match="SystemExit"):
+            await result_of(job)
+        assert await result_of(await enqueue(jobs, "quick")) == "quick"
+
+
+async def test_a_result_can_be_read_without_slipway(running: Running, project: Project, redis: ProjectRedis) -> None:
+    async with running(functions=project.functions()) as jobs:
+        job = await enqueue(jobs, "leave")
+        with pytest.raises(Exception, match="leave raised SystemExit"):
+            await result_of(job)
+        assert b"slipway" not in (await redis.get(f"arq:result:{job.job_id}") or b"slipway")
+
+
+async def test_the_task_of_a_job_has_a_telling_name(running: Running, project: Project) -> None:
+    async with running(functions=project.functions()) as jobs:
+        job = await enqueue(jobs, "hold")
+        await project.started.wait()
+        assert f"arq job hold:{job.job_id}" in {task.get_name() for task in asyncio.all_tasks()}
+        project.may_end.set()
+        await result_of(job)
+
+
+async def test_a_hook_that_raises_does_not_stop_other_jobs(running: Running, project: Project) -> None:
+    async def on_job_start(ctx: dict[Any, Any]) -> None:
+        if ctx["job_id"].startswith("bad"):
+            sys.exit(1) if ctx["job_id"].startswith("bad-exit") else 1 / 0
+
+    with capture_logs() as logs:
+        async with running(functions=project.functions(), on_job_start=on_job_start) as jobs:
+            held = await enqueue(jobs, "hold")
+            await project.started.wait()
+            for kind in ("bad", "bad-exit"):
+                await enqueue(jobs, "quick", _job_id=f"{kind}-{uuid.uuid4().hex}")
+            await wait_until(lambda: events_in(logs).count("arq.job_unfinished") == 2)
+            assert await result_of(await enqueue(jobs, "quick")) == "quick"
+            project.may_end.set()
+            assert await result_of(held) == "held"
+    problems = [entry["problem"] for entry in logs if entry["event"] == "arq.job_unfinished"]
+    assert problems == ["ZeroDivisionError('division by zero')", "SystemExit(1)"]
+
+
+async def test_a_job_that_cannot_be_read_fails_alone(running: Running, project: Project, redis: ProjectRedis) -> None:
+    queue, unreadable = queue_name(), uuid.uuid4().hex
+    await redis.set(f"arq:job:{unreadable}", b"not a pickle", px=60_000)
+    await redis.zadd(queue, {unreadable: 1})
+    async with running(functions=project.functions(), queue_name=queue) as jobs:
+        assert await result_of(await enqueue(jobs, "quick")) == "quick"
+        await wait_until(lambda: jobs.jobs_failed == 1)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("not yet"), SystemExit(3), asyncio.CancelledError()], ids=repr)
+async def test_a_start_that_raises_is_repeated_after_a_pause(
+    running: Running, project: Project, error: BaseException
+) -> None:
+    project.startup_errors, faults = [error, error], list[float]()
+    with capture_logs() as logs:
+        async with running(
+            lambda: faults.append(time.monotonic()),
+            functions=project.functions(),
+            on_startup=project.on_startup,
+            on_shutdown=project.on_shutdown,
+        ) as jobs:
+            assert await result_of(await enqueue(jobs, "quick")) == "quick"
+    assert project.calls == ["startup", "shutdown None"] * 2 + ["startup", "shutdown open"]
+    assert [entry["pause_s"] for entry in logs if entry["event"] == "arq.failed"] == [0.5, 1.0]
+    assert faults[1] - faults[0] >= 0.5
+    assert events_in(logs).count("arq.recovered") == 1
+
+
+async def test_a_queue_of_another_type_is_a_fault_until_it_is_repaired(
+    running: Running, project: Project, redis: ProjectRedis
+) -> None:
+    queue, faults = queue_name(), list[None]()
+    with capture_logs() as logs:
+        async with running(lambda: faults.append(None), functions=project.functions(), queue_name=queue) as jobs:
+            held = await enqueue(jobs, "hold")
+            await project.started.wait()
+            await redis.delete(queue)
+            await redis.set(queue, "text")
+            await wait_until(lambda: faults)
+            await redis.delete(queue)
+            assert await result_of(await enqueue(jobs, "quick")) == "quick"
+            project.may_end.set()
+            await wait_until(lambda: jobs.jobs_complete == 2)
+            assert held.job_id
+    problems = [entry["problem"] for entry in logs if entry["event"] == "arq.failed"]
+    assert all("WRONGTYPE" in problem for problem in problems)
+
+
+async def test_jobs_end_and_start_after_an_outage(running: Running, project: Project, valkey_url: str) -> None:
+    async with proxied(valkey_url) as proxy:
+        own = RedisSettings(unix_socket_path=proxy.url.removeprefix("unix://"))
+        faults = list[None]()
+        async with running(
+            lambda: faults.append(None), functions=project.functions(), redis_settings=own, max_jobs=2
+        ) as jobs:
+            held = await enqueue(jobs, "hold")
+            await project.started.wait()
+            proxy.rejecting = True
+            proxy.cut()
+            await wait_until(lambda: faults)
+            proxy.rejecting = False
+            assert await result_of(await enqueue(jobs, "quick")) == "quick"
+            project.may_end.set()
+            assert await result_of(held) == "held"
+
+
+async def test_a_start_of_a_job_that_raises_costs_no_slot(
+    running: Running, project: Project, redis: ProjectRedis
+) -> None:
+    """arq raises for an id that is not text, after it has taken a slot for the job."""
+    queue, faults = queue_name(), list[None]()
+    await redis.zadd(queue, {b"\xff": 1})
+    async with running(
+        lambda: faults.append(None), functions=project.functions(), queue_name=queue, max_jobs=1
+    ) as jobs:
+        await wait_until(lambda: len(faults) == 2)
+        await redis.zrem(queue, b"\xff")
+        assert await result_of(await enqueue(jobs, "quick")) == "quick"
+
+
+async def test_a_redis_that_is_unavailable_at_the_start_is_a_fault(running: Running, project: Project) -> None:
+    own, faults = RedisSettings(unix_socket_path="/nonexistent/redis.sock"), list[None]()
+    async with running(lambda: faults.append(None), functions=project.functions(), redis_settings=own) as jobs:
+        await wait_until(lambda: faults)
+        assert jobs.main_task is not None
+        assert not jobs.main_task.done()
+
+
+async def test_a_drain_lets_jobs_end_and_picks_no_other(running: Running, project: Project) -> None:
+    async with running(
+        functions=project.functions(), max_jobs=1, on_startup=project.on_startup, on_shutdown=project.on_shutdown
+    ) as jobs:
+        held, queued = await enqueue(jobs, "hold"), await enqueue(jobs, "quick", _defer_by=0.001)
+        await project.started.wait()
+        drain = asyncio.create_task(jobs.drain(20))
+        await wait_until(lambda: not jobs.allow_pick_jobs)
+        project.may_end.set()
+        await drain
+        assert await result_of(held) == "held"
+        assert await queued.result_info() is None
+        assert project.calls == ["startup", "hold", "shutdown open"]
+
+
+async def test_a_job_that_does_not_end_in_time_is_executed_again_elsewhere(running: Running, project: Project) -> None:
+    queue = queue_name()
+    async with running(functions=project.functions(), queue_name=queue) as jobs:
+        job = await enqueue(jobs, "hold")
+        await project.started.wait()
+        await jobs.drain(0.05)
+        assert jobs.jobs_retried == 1
+    project.started.clear()
+    project.may_end.set()
+    async with running(functions=project.functions(), queue_name=queue) as other:
+        assert await result_of(Job(job.job_id, other.pool, queue)) == "held"
+    assert project.calls == ["hold", "hold"]
+
+
+async def test_a_drain_ends_although_a_job_and_a_hook_ignore_it(running: Running, project: Project) -> None:
+    async with running(functions=project.functions(), on_shutdown=project.ignore_cancellation) as jobs:
+        await enqueue(jobs, "ignore_cancellation")
+        await project.started.wait()
+        began = time.monotonic()
+        await jobs.drain(0)
+        assert time.monotonic() - began < 2
+        project.may_end.set()
+        await wait_until(lambda: jobs.job_counter == 0)
+    assert "ignored" in project.calls
+
+
+async def test_a_drain_ends_a_start_that_does_not_return(running: Running, project: Project) -> None:
+    options = {"on_startup": project.hold, "on_shutdown": project.on_shutdown}
+    async with running(functions=project.functions(), **options) as jobs:
+        await project.started.wait()
+        await jobs.drain(0)
+    assert project.calls == ["hold", "shutdown None"]
