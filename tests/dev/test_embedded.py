@@ -18,6 +18,7 @@ import pytest
 from slipway.errors import ConfigError
 from slipway.processes.embedded_valkey import EmbeddedServer
 from slipway.processes.supervisor import Supervisor
+from slipway.processes.valkey_program import valkey_program
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
 from tests.waiting import Eventually
@@ -129,3 +130,14 @@ async def test_the_next_owner_waits_until_the_old_server_exits(tmp_path: Path, s
         assert await pipeline.send("DBSIZE") == 0
     if continuing is not None:
         continuing.cancel()
+
+
+@pytest.mark.parametrize("record", [[], None])
+def test_a_platform_without_valkey_is_reported(monkeypatch: pytest.MonkeyPatch, record: list[Path] | None) -> None:
+    """A package has no record of its files if another installer than pip installed it."""
+    monkeypatch.setattr("slipway.processes.valkey_program.files", lambda package: record)
+    valkey_program.cache_clear()
+    with pytest.raises(ConfigError, match="no Valkey for this platform: set SLIPWAY_REDIS_URL"):
+        valkey_program()
+    monkeypatch.undo()
+    assert valkey_program().is_file()

