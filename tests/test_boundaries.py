@@ -99,6 +99,8 @@ STORE_FIELDS STORE_DOCUMENTS
 MODULE_COMMANDS = ("FT.", "JSON.")
 """How the commands of Redis modules begin."""
 
+STORED_FIELDS = {field.name for kind in KEY_KINDS.values() for field in kind.fields}
+
 Rule = Callable[[str, ast.Module], list[str]]
 """What in a module, given its name and source, is against the rule."""
 
@@ -235,6 +237,29 @@ def _names_a_key(node: ast.Attribute) -> bool:
     return node.attr in KEY_KINDS and ast.unparse(node.value).rpartition(".")[2] in ("keys", "_keys")
 
 
+def fields_are_named_by_stubs_and_records(name: str, tree: ast.Module) -> list[str]:
+    """Only stubs and the modules `record` name the fields of a stored record. Stubs return None for a record that does
+    not exist."""
+    last = name.rpartition(".")[2]
+    if within(name, "slipway.redis") or last in ("scripts", "reads", "record") or last.endswith("_reads"):
+        return []
+    return [ast.unparse(node) for node in ast.walk(tree) if _names_a_field(node)]
+
+
+def _names_a_field(node: ast.AST) -> bool:
+    """Whether it is `fields["name"]`, `fields.get("name")` or `"name" in fields`, and a stored field has this name."""
+    match node:
+        case ast.Subscript(value=fields, slice=ast.Constant(value=field)):
+            pass
+        case ast.Call(func=ast.Attribute(value=fields, attr="get"), args=[ast.Constant(value=field), *_]):
+            pass
+        case ast.Compare(left=ast.Constant(value=field), ops=[ast.In() | ast.NotIn()], comparators=[fields]):
+            pass
+        case _:
+            return False
+    return field in STORED_FIELDS and ast.unparse(fields).rpartition(".")[2] in ("fields", "record")
+
+
 def scripts_are_called_by_script_stubs(name: str, tree: ast.Module) -> list[str]:
     """Only `scripts` modules, and `…_scripts` below `slipway.redis`, load scripts. A script that is not loaded cannot
     be called."""
@@ -283,6 +308,7 @@ RULES: tuple[Rule, ...] = (
     event_frames_are_spelled_in_one_module,
     key_names_live_below_redis,
     records_are_read_and_written_by_stubs,
+    fields_are_named_by_stubs_and_records,
     scripts_are_called_by_script_stubs,
     nothing_is_read_or_connected_at_import,
     no_module_is_named_utils,
@@ -631,6 +657,9 @@ def test_lua_files_live_below_redis() -> None:
         (records_are_read_and_written_by_stubs, "slipway.runs.record", "A = ('HSET', name, 'field', 1)"),
         (records_are_read_and_written_by_stubs, "slipway.runs.record", "A = ['JSON.SET', name, '$', document]"),
         (records_are_read_and_written_by_stubs, "slipway.runs.record", "def f(writer): writer.add('ZADD', name, 0, a)"),
+        (fields_are_named_by_stubs_and_records, "slipway.runs.store", "def f(fields): return 'phase' not in fields"),
+        (fields_are_named_by_stubs_and_records, "slipway.runs.store", "def f(run): return run.fields['phase']"),
+        (fields_are_named_by_stubs_and_records, "slipway.runs.store", "def f(fields): return fields.get('phase')"),
         (
             scripts_are_called_by_script_stubs,
             "slipway.checkpoints.core_reader",

@@ -380,13 +380,13 @@ async def test_the_webhooks_of_a_deleted_run_and_of_a_later_run_with_its_id_are_
     deliveries = DeliveryScripts(stores.pipeline, stores.keys)
     await stores.settle(new, result='{"mine":1}', values='{"mine":1}')
     first, second = await deliveries.claim([EXTERNAL], 9, LEASE_MS)
-    assert [(delivery["run_id"].decode(), delivery["body_status"]) for delivery in (first, second)] == [
+    assert [(delivery.run_id, delivery.fields["body_status"]) for delivery in (first, second)] == [
         (old.run_id, b"interrupted"),
         (new.run_id, b"success"),
     ]
-    assert first["delivery_id"] != second["delivery_id"]
-    assert await deliveries.settle_try(first["delivery_id"].decode(), 1, GivenUp("gone"))
+    assert first.fields["delivery_id"] != second.fields["delivery_id"]
+    assert await deliveries.settle_try(first.fields["delivery_id"].decode(), 1, GivenUp("gone"))
     assert (await stores.reload(new)).webhook_status == "pending"
-    assert await deliveries.settle_try(second["delivery_id"].decode(), 1, Delivered())
+    assert await deliveries.settle_try(second.fields["delivery_id"].decode(), 1, Delivered())
     assert (await stores.reload(new)).webhook_status == "delivered"
     assert await deliveries.claim([EXTERNAL], 9, LEASE_MS) == []

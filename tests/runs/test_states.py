@@ -99,8 +99,8 @@ async def test_the_webhook_of_a_run_without_remaining_attempts_is_sent(stores: S
     assert await deliveries.claim((EXTERNAL,), 10, 60_000) == []
     assert await stores.reap() == [(run.run_id, 1, "failed")]
     [delivery] = await deliveries.claim((EXTERNAL,), 10, 60_000)
-    assert (delivery["run_id"].decode(), delivery["body_status"]) == (run.run_id, b"error")
-    assert b"ceiling.attempts" in delivery["error"]
+    assert (delivery.run_id, delivery.fields["body_status"]) == (run.run_id, b"error")
+    assert b"ceiling.attempts" in delivery.fields["error"]
 
 
 async def _release(stores: Stores) -> None:

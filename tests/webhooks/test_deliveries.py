@@ -282,7 +282,8 @@ async def test_a_claim_returns_at_most_the_limit(pipeline: Pipeline, keys: Keys)
         await pipeline.send("ZADD", queue, 0, name)
     scripts = DeliveryScripts(pipeline, keys)
     claims = [await scripts.claim((EXTERNAL, INTERNAL), 2, 45_000) for _ in range(3)]
-    assert [[fields["delivery_id"] for fields in claimed] for claimed in claims] == [[b"a", b"b"], [b"c"], []]
+    ids = [[delivery.fields["delivery_id"] for delivery in claimed] for claimed in claims]
+    assert ids == [[b"a", b"b"], [b"c"], []]
 
 
 async def test_a_worker_that_stops_completes_its_tries(
@@ -307,7 +308,7 @@ async def test_the_outcome_of_a_webhook_is_not_stored_in_a_later_run_with_the_sa
     run_id, scripts = await cancelled_run(sdk, receiver.url), DeliveryScripts(pipeline, keys)
     (claimed,) = await scripts.claim((EXTERNAL,), 1, 45_000)
     await pipeline.send("HSET", keys.run(run_id), "created_us", 1)  # as if it had been deleted and created again
-    assert await scripts.settle_try(run_id, int(claimed["tries"]), GivenUp("HTTP 410"))
+    assert await scripts.settle_try(run_id, int(claimed.fields["tries"]), GivenUp("HTTP 410"))
     now = await public_run(served, run_id)
     assert (now["webhook_status"], now.get("webhook_problem")) == ("pending", None)
 

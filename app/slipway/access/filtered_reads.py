@@ -31,6 +31,15 @@ class FilteredFields:
         return {name: orjson.loads(text) for name, text in self.members.items() if text is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class FilteredMetadata:
+    """The metadata members of a record that an access filter checks. They are not `up_to_date` if an earlier release,
+    which did not store them as fields, changed the record last."""
+
+    metadata: dict[str, Any]
+    up_to_date: bool
+
+
 def members_of(access_filter: AccessFilter) -> list[str]:
     """The metadata members that the filter checks, sorted."""
     return sorted(access_filter.member_names())
@@ -41,6 +50,14 @@ async def read_filtered(pipeline: Pipeline, key: str, access_filter: AccessFilte
     names = members_of(access_filter)
     values = await pipeline.send("HMGET", key, *plain, *(METADATA_PREFIX + name for name in names), repeatable=True)
     return filtered_fields(values, len(plain), names)
+
+
+async def read_members(pipeline: Pipeline, key: str, access_filter: AccessFilter) -> FilteredMetadata | None:
+    """Reads the members that the filter checks, of the record of a cron or an assistant at `key`. None if it does not
+    exist. One round trip."""
+    stored = await read_filtered(pipeline, key, access_filter, "updated_us", "members_of_us")
+    updated_us, members_of_us = stored.plain
+    return None if updated_us is None else FilteredMetadata(stored.metadata, updated_us == members_of_us)
 
 
 def filtered_fields(values: Sequence[bytes | None], plain_count: int, names: Sequence[str]) -> FilteredFields:

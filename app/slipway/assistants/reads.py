@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from slipway.access.filtered_reads import FilteredFields, read_filtered
+from slipway.access.filtered_reads import FilteredMetadata, read_members
 from slipway.access.filters import AccessFilter
 from slipway.assistants.scripts import RECORD_FIELDS, AssistantFields
 from slipway.redis.read_stubs import ReadStubs
 
 _VERSION_PREFIX: Final = "v:"
 """The prefix of the fields that hold the content of one version each."""
-
-_TIMES: Final = ("updated_us", "members_of_us")
 
 
 class AssistantReads(ReadStubs):
@@ -38,11 +36,9 @@ class AssistantReads(ReadStubs):
         times = (fields.get("created_us"), fields.get("updated_us"))
         return [(*times, b"%d" % number, fields[f"{_VERSION_PREFIX}{number}"]) for number in numbers]
 
-    async def filtered(self, assistant_id: str, access_filter: AccessFilter) -> tuple[bool, FilteredFields]:
-        """Whether the fields for access filters are up to date, and those that the filter needs; `plain[0]` is None for
-        an unknown assistant."""
-        stored = await read_filtered(self._pipeline, self._keys.assistant(assistant_id), access_filter, *_TIMES)
-        return stored.plain[0] == stored.plain[1], stored
+    async def filtered(self, assistant_id: str, access_filter: AccessFilter) -> FilteredMetadata | None:
+        """None for an unknown assistant."""
+        return await read_members(self._pipeline, self._keys.assistant(assistant_id), access_filter)
 
     async def ids(self, graph_id: str | None, first: int, last: int) -> list[str]:
         """Ids of all assistants, or of those of one graph, from position `first` to `last`, newest first."""

@@ -43,11 +43,11 @@ class AssistantStore:
         returns true, also for an unknown id."""
         if not access_filter:
             return True
-        up_to_date, stored = await self._reads.filtered(assistant_id, access_filter)
-        if not up_to_date:
+        stored = await self._reads.filtered(assistant_id, access_filter)
+        if stored is not None and not stored.up_to_date:
             await self._scripts.write_members(assistant_id)
-            _, stored = await self._reads.filtered(assistant_id, access_filter)
-        return stored.plain[0] is not None and access_filter.matches(stored.metadata)
+            stored = await self._reads.filtered(assistant_id, access_filter)
+        return stored is not None and access_filter.matches(stored.metadata)
 
     async def create(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from slipway.access.filtered_reads import FilteredFields, read_filtered
+from slipway.access.filtered_reads import FilteredMetadata, read_members
 from slipway.access.filters import AccessFilter
 from slipway.redis.hash_fields import Fields
 from slipway.redis.read_stubs import ReadStubs
@@ -24,20 +24,17 @@ class CronThread:
 class CronReads(ReadStubs):
     """One round trip each."""
 
-    async def record(self, cron_id: str) -> Fields:
-        """No fields for an unknown cron."""
-        return await self._hash(self._keys.cron(cron_id))
+    async def record(self, cron_id: str) -> Fields | None:
+        """None for an unknown cron."""
+        return (await self.records([cron_id]))[0]
 
-    async def records(self, cron_ids: Iterable[str]) -> list[Fields]:
-        """In the order of the ids."""
-        return await self._hashes(map(self._keys.cron, cron_ids))
+    async def records(self, cron_ids: Iterable[str]) -> list[Fields | None]:
+        """In the order of the ids, None for each unknown cron."""
+        return await self._records(map(self._keys.cron, cron_ids), "cron_id")
 
-    async def filtered(self, cron_id: str, access_filter: AccessFilter) -> tuple[bool, FilteredFields]:
-        """Whether the fields for access filters are up to date, and those that the filter needs; `plain[0]` is None for
-        an unknown cron."""
-        key = self._keys.cron(cron_id)
-        stored = await read_filtered(self._pipeline, key, access_filter, "updated_us", "members_of_us")
-        return stored.plain[0] == stored.plain[1], stored
+    async def filtered(self, cron_id: str, access_filter: AccessFilter) -> FilteredMetadata | None:
+        """None for an unknown cron."""
+        return await read_members(self._pipeline, self._keys.cron(cron_id), access_filter)
 
     async def metadata(self, cron_id: str) -> bytes | None:
         """The metadata as JSON; None for an unknown cron."""

@@ -44,11 +44,13 @@ class NewCron:
     metadata: dict[str, Any]
     request: RunRequest
 
-    def fields(self) -> dict[str, str]:
-        """The stored fields. None is stored as a missing field."""
+    def fields(self, thread_incarnation: str | None = None) -> dict[str, str]:
+        """The stored fields. None is stored as a missing field. `thread_incarnation` is given when the cron is created,
+        and never changes."""
         fields = {
             "assistant_id": self.assistant_id,
             "thread_id": self.thread_id,
+            "thread_created_us": thread_incarnation,
             "schedule": self.schedule.text,
             "timezone": self.schedule.zone,
             "end_ms": None if self.schedule.end_ms is None else str(self.schedule.end_ms),

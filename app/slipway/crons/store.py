@@ -51,15 +51,19 @@ class CronStore:
     async def create(self, cron_id: str, new: NewCron, now_ms: int) -> Cron:
         """Creates a cron, or returns the existing one of this id unchanged. Raises `NotFound` when its thread does not
         exist or is the temporary thread of a run. A cron is deleted with its thread."""
-        fields = new.fields()
+        incarnation = None
         if new.thread_id is not None:
             incarnation = await self._threads.expect_crons(new.thread_id)
             if incarnation is None:
                 raise NotFound("thread", new.thread_id)
-            fields["thread_created_us"] = incarnation
         next_ms = new.schedule.after(now_ms) if new.enabled else None
         saved = await self._scripts.save(
-            cron_id, fields, json_members(new.metadata), create=True, reschedule=True, next_ms=next_ms
+            cron_id,
+            new.fields(incarnation),
+            json_members(new.metadata),
+            create=True,
+            reschedule=True,
+            next_ms=next_ms,
         )
         return cron_from(_found(cron_id, saved).fields, now_ms)
 
@@ -90,14 +94,16 @@ class CronStore:
         if access_filter and not await self._matches(cron_id, access_filter):
             raise NotFound("cron", cron_id)
         fields = await self._reads.record(cron_id)
-        if "cron_id" not in fields:
+        if fields is None:
             raise NotFound("cron", cron_id)
         return cron_from(fields, self._now_ms())
 
     async def _matches(self, cron_id: str, access_filter: AccessFilter) -> bool:
-        up_to_date, stored = await self._reads.filtered(cron_id, access_filter)
-        if up_to_date:
-            return stored.plain[0] is not None and access_filter.matches(stored.metadata)
+        stored = await self._reads.filtered(cron_id, access_filter)
+        if stored is None:
+            return False
+        if stored.up_to_date:
+            return access_filter.matches(stored.metadata)
         metadata = await self._reads.metadata(cron_id)  # stored by an earlier release
         return metadata is not None and access_filter.matches(orjson.loads(metadata))
 
@@ -130,9 +136,9 @@ class CronStore:
         start = 0
         while True:
             ids = await self._reads.ids(start, start + PAGE - 1)
-            for stored in await self._reads.records(ids):
-                if "cron_id" in stored:
-                    yield cron_from(stored, self._now_ms())
+            for fields in await self._reads.records(ids):
+                if fields is not None:
+                    yield cron_from(fields, self._now_ms())
             if len(ids) < PAGE:
                 return
             start += PAGE

@@ -19,10 +19,12 @@ class ReadStubs:
     async def _hash(self, key: str) -> Fields:
         return fields_of(await self._pipeline.send("HGETALL", key, repeatable=True))
 
-    async def _hashes(self, keys: Iterable[str]) -> list[Fields]:
-        """The hashes in the order of `keys`; one round trip. A missing key gives no fields."""
+    async def _records(self, keys: Iterable[str], always: str) -> list[Fields | None]:
+        """The records in the order of `keys`, None for each that does not exist; one round trip. `always` is a field
+        that every record of the kind has."""
         reads = [self._pipeline.send("HGETALL", key, repeatable=True) for key in keys]
-        return [fields_of(await read) for read in reads]
+        records = [fields_of(await read) for read in reads]
+        return [fields if always in fields else None for fields in records]
 
     async def _text(self, key: str, field: str) -> str | None:
         value = await self._pipeline.send("HGET", key, field, repeatable=True)

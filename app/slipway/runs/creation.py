@@ -18,7 +18,7 @@ from slipway.checkpoints.trash import Trash
 from slipway.errors import Conflict, NotFound
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.reads import FieldSnapshot, RunReads, snapshot_of
+from slipway.runs.reads import FieldSnapshot, RunReads
 from slipway.runs.record import Run, RunSpec, run_from
 from slipway.runs.script_results import (
     DueTimeHandled,
@@ -141,11 +141,10 @@ class RunCreator:
 
     async def _read_filter_fields(self, thread_id: str, access_filter: AccessFilter) -> FieldSnapshot:
         """The fields that the filter reads. Raises `NotFound` if the thread exists and does not match the filter."""
-        fields = await self._reads.thread_filtered(thread_id, access_filter)
-        exists = fields.plain[0] is not None
-        if exists and not access_filter.matches(fields.metadata):
+        thread = await self._reads.thread_filtered(thread_id, access_filter)
+        if thread.metadata is not None and not access_filter.matches(thread.metadata):
             raise NotFound("thread", thread_id)
-        return snapshot_of(fields)
+        return thread.snapshot
 
 
 def _busy_conflict(spec: RunSpec, busy_run_id: str) -> Conflict:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from slipway.access.filtered_reads import FilteredFields, read_filtered
+from slipway.access.filtered_reads import read_filtered
 from slipway.access.filters import AccessFilter
 from slipway.redis.hash_fields import METADATA_PREFIX, Fields
 from slipway.redis.read_stubs import ReadStubs
@@ -24,16 +25,25 @@ class RunStart:
     kwargs: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class ThreadSnapshot:
+    """The fields of a run's thread that an access filter reads. `metadata` has the members that it checks, and is None
+    for an unknown thread."""
+
+    snapshot: FieldSnapshot
+    metadata: dict[str, Any] | None
+
+
 class RunReads(ReadStubs):
     """One round trip each."""
 
-    async def record(self, run_id: str) -> Fields:
-        """The fields of the record. Empty if the run does not exist."""
-        return await self._hash(self._keys.run(run_id))
+    async def record(self, run_id: str) -> Fields | None:
+        """The fields of the record. None if the run does not exist."""
+        return (await self.records([run_id]))[0]
 
-    async def records(self, run_ids: Iterable[str]) -> list[Fields]:
-        """The fields of each record, in the order of the ids."""
-        return await self._hashes(map(self._keys.run, run_ids))
+    async def records(self, run_ids: Iterable[str]) -> list[Fields | None]:
+        """The fields of each record, in the order of the ids. None for each run that does not exist."""
+        return await self._records(map(self._keys.run, run_ids), "phase")
 
     async def thread_of(self, run_id: str) -> str | None:
         """None if the run does not exist."""
@@ -46,9 +56,14 @@ class RunReads(ReadStubs):
         run_ids = await self._ids(self._keys.thread_runs(thread_id), first, last, descending=True)
         return run_ids if await exists else None
 
-    async def thread_filtered(self, thread_id: str, access_filter: AccessFilter) -> FilteredFields:
-        """The fields of a run's thread that an access filter reads; `plain` is its creation time."""
-        return await read_filtered(self._pipeline, self._keys.thread(thread_id), access_filter, "created_us")
+    async def thread_filtered(self, thread_id: str, access_filter: AccessFilter) -> ThreadSnapshot:
+        """The thread of a run, as far as the access filter reads it."""
+        stored = await read_filtered(self._pipeline, self._keys.thread(thread_id), access_filter, "created_us")
+        (created_us,) = stored.plain
+        texts = {"created_us": created_us}
+        texts |= {METADATA_PREFIX + name: text for name, text in stored.members.items()}
+        snapshot = {name: False if text is None else text.decode() for name, text in texts.items()}
+        return ThreadSnapshot(snapshot, None if created_us is None else stored.metadata)
 
     async def start(self, run_id: str) -> RunStart | None:
         """None if the run does not exist."""
@@ -68,9 +83,3 @@ class RunReads(ReadStubs):
     async def last_event(self, run_id: str) -> str | None:
         """The id of the newest event. None if the run does not exist."""
         return await self._text(self._keys.run(run_id), "last_event")
-
-
-def snapshot_of(thread: FilteredFields) -> FieldSnapshot:
-    """The fields that `RunReads.thread_filtered` returned, by their names in the record."""
-    texts = {"created_us": thread.plain[0]} | {METADATA_PREFIX + name: text for name, text in thread.members.items()}
-    return {name: False if text is None else text.decode() for name, text in texts.items()}

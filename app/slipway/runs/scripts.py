@@ -177,9 +177,10 @@ class RunScripts(ScriptStubs):
         reply = await self._pipeline.run(_RUN_CREATE, [], self._args(**arguments))
         return _CREATE_RESULTS[reply[0]](*reply[1:])
 
-    async def run_read(self, run_id: str, thread_id: str) -> Fields:
-        """The fields of the run. Empty if the thread has no such run."""
-        return fields_of(await self._pipeline.run(_RUN_READ, [self._keys.run(run_id)], [thread_id]))
+    async def run_read(self, run_id: str, thread_id: str) -> Fields | None:
+        """The fields of the run. None if the thread has no such run."""
+        fields = fields_of(await self._pipeline.run(_RUN_READ, [self._keys.run(run_id)], [thread_id]))
+        return fields if "phase" in fields else None
 
     async def run_claim(self, worker: str, limit: int, lease_ms: int, *, suspects: int = 1) -> ClaimResult:
         """Claims runs, at most `suspects` of them crash suspects."""

@@ -28,7 +28,7 @@ class RunStore:
     async def get(self, thread_id: str, run_id: str) -> Run:
         """Raises `NotFound`, also if the run belongs to another thread."""
         fields = await self._scripts.run_read(run_id, thread_id)
-        if "phase" not in fields:
+        if fields is None:
             raise NotFound("run", run_id)
         return run_from(fields)
 
@@ -39,7 +39,7 @@ class RunStore:
     async def find(self, run_id: str) -> Run:
         """The run, on any thread. Raises `NotFound`."""
         fields = await self._reads.record(run_id)
-        if "phase" not in fields:
+        if fields is None:
             raise NotFound("run", run_id)
         return run_from(fields)
 
@@ -78,7 +78,7 @@ class RunStore:
             if ids is None:
                 raise NotFound("thread", thread_id)
             for fields in await self._reads.records(ids):
-                if fields:
+                if fields is not None:
                     yield run_from(fields)
             if len(ids) < page:
                 return

@@ -29,5 +29,5 @@ class UnfinishedRuns:
             new = [run_id for run_id in dict.fromkeys(run_ids) if run_id not in listed]
             listed.update(new)
             for fields in await self._reads.records(new):
-                if "phase" in fields and (run := run_from(fields)).status in ("pending", "running"):
+                if fields is not None and (run := run_from(fields)).status in ("pending", "running"):
                     yield run

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from slipway.access.filtered_reads import FilteredFields, read_filtered
+from slipway.access.filtered_reads import read_filtered
 from slipway.access.filters import AccessFilter
 from slipway.redis.hash_fields import Fields
 from slipway.redis.keys import Keys
@@ -31,20 +32,34 @@ class StoredStateWrite:
     checkpoint_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class FilteredThread:
+    """`created_us` is the creation time in µs. `metadata` has only the members that the access filter checks."""
+
+    created_us: int
+    status: str
+    metadata: dict[str, Any]
+
+
 class ThreadReads(ReadStubs):
     """One round trip each."""
 
-    async def record(self, thread_id: str) -> Fields:
-        """No fields for an unknown thread."""
-        return await self._hash(self._keys.thread(thread_id))
+    async def record(self, thread_id: str) -> Fields | None:
+        """None for an unknown thread."""
+        return (await self.records([thread_id]))[0]
 
-    async def records(self, thread_ids: Iterable[str]) -> list[Fields]:
-        """In the order of the ids."""
-        return await self._hashes(map(self._keys.thread, thread_ids))
+    async def records(self, thread_ids: Iterable[str]) -> list[Fields | None]:
+        """In the order of the ids, None for each unknown thread."""
+        return await self._records(map(self._keys.thread, thread_ids), "created_us")
 
-    async def filtered(self, thread_id: str, access_filter: AccessFilter, *plain: str) -> FilteredFields:
-        """The fields `plain`, and those that the access filter needs."""
-        return await read_filtered(self._pipeline, self._keys.thread(thread_id), access_filter, *plain)
+    async def filtered(self, thread_id: str, access_filter: AccessFilter) -> FilteredThread | None:
+        """None for an unknown thread."""
+        key = self._keys.thread(thread_id)
+        stored = await read_filtered(self._pipeline, key, access_filter, "created_us", "status")
+        created_us, status = stored.plain
+        if created_us is None or status is None:
+            return None
+        return FilteredThread(int(created_us), status.decode(), stored.metadata)
 
     async def count(self) -> int:
         """How many threads exist."""

@@ -10,7 +10,6 @@ import orjson
 from slipway.clock import iso
 from slipway.redis.hash_fields import METADATA_PREFIX, Fields
 from slipway.runs.record import decode_members
-from slipway.threads.ttl import public_ttl
 
 Status = Literal["idle", "busy", "interrupted", "error"]
 STATUSES: Final = ("idle", "busy", "interrupted", "error")
@@ -88,7 +87,7 @@ def thread_from(thread_id: str, fields: Fields) -> Thread:
         values=parsed("values"),
         interrupts=parsed("interrupts") or {},
         error=parsed("error"),
-        ttl=public_ttl(fields),
+        ttl=_ttl(fields),
     )
 
 
@@ -96,3 +95,15 @@ def _config(fields: Fields) -> dict[str, Any]:
     """The config that runs stored. It has `configurable` as soon as there was a run, even if that is empty."""
     default: dict[str, Any] = {"configurable": {}} if f"{METADATA_PREFIX}assistant_id" in fields else {}
     return default | decode_members(fields, "c:")
+
+
+def _ttl(fields: Fields) -> dict[str, Any] | None:
+    """The protocol's `ttl` object of a stored thread; None without a time to live."""
+    if "ttl" not in fields:
+        return None
+    minutes = float(fields["ttl"])
+    return {
+        "strategy": fields["ttl_strategy"].decode(),
+        "ttl_minutes": int(minutes) if minutes.is_integer() else minutes,
+        "expires_at": iso(int(fields["expires_us"])),
+    }

@@ -27,9 +27,11 @@ MAX_STATE_WRITES: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class ThreadCreated:
-    """The thread is stored; these are its fields."""
+    """The thread is stored; these are its fields. `copied_incarnation` is the incarnation of the thread whose
+    checkpoints are still to be copied to it, if any."""
 
     fields: Fields
+    copied_incarnation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,10 @@ class ThreadScripts(ScriptStubs):
         if reply[0] == b"missing":
             return SourceNotFound()
         fields = fields_of(reply[1])
-        return ThreadCreated(fields) if fields.get("token", b"").decode() == token else TargetInUse()
+        if fields.get("token", b"").decode() != token:
+            return TargetInUse()
+        copied_us = fields.get("copied_us")
+        return ThreadCreated(fields, None if copied_us is None else copied_us.decode())
 
     async def sweep(self, limit: int, pruned: Sequence[tuple[str, str]] = ()) -> SweepResult:
         """Handles up to `limit` expired threads. `pruned` are the threads that were pruned since the last sweep."""

@@ -68,7 +68,7 @@ class ThreadSearch:
         while True:
             ids = await self._reads.ids(start, start + _PAGE - 1, descending=descending)
             for thread_id, fields in zip(ids, await self._reads.records(ids), strict=True):
-                if "created_us" in fields and query.matches(thread := thread_from(thread_id, fields)):
+                if fields is not None and query.matches(thread := thread_from(thread_id, fields)):
                     yield thread
             if len(ids) < _PAGE:
                 return

@@ -18,7 +18,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import new_id
 from slipway.serialization.json_encoding import dumps, json_members
-from slipway.threads.reads import ThreadReads
+from slipway.threads.reads import FilteredThread, ThreadReads
 from slipway.threads.record import Thread, thread_from
 from slipway.threads.scripts import SourceNotFound, TargetInUse, ThreadCreated, ThreadIdInUse, ThreadScripts
 from slipway.threads.search import ThreadQuery, ThreadSearch
@@ -75,36 +75,31 @@ class ThreadStore:
         only the metadata that the filter has conditions on; a filter without conditions costs no read."""
         if not access_filter:
             return
-        stored = await self._reads.filtered(thread_id, access_filter, "created_us")
-        exists = stored.plain[0] is not None
-        if not (access_filter.matches(stored.metadata) if exists else may_be_new):
+        thread = await self._reads.filtered(thread_id, access_filter)
+        if not (may_be_new if thread is None else access_filter.matches(thread.metadata)):
             raise NotFound("thread", thread_id)
 
     async def get(self, thread_id: str) -> Thread:
         """Raises `NotFound`."""
-        fields = await self._reads.record(thread_id)
-        if "created_us" not in fields:
-            raise NotFound("thread", thread_id)
-        return thread_from(thread_id, fields)
+        return self._found(thread_id, await self._reads.record(thread_id))
 
     async def status(self, thread_id: str, access_filter: AccessFilter = MATCH_ALL) -> str | None:
         """The status of the thread; None when it does not exist. Raises `NotFound` when it does not match the access
         filter. One read of a few fields."""
-        status = await self._field(thread_id, "status", access_filter)
-        return None if status is None else status.decode()
+        thread = await self._filtered(thread_id, access_filter)
+        return None if thread is None else thread.status
 
     async def created_us(self, thread_id: str, access_filter: AccessFilter = MATCH_ALL) -> int | None:
         """When the thread was created, in µs since the epoch; None when it does not exist. Raises `NotFound` when it
         does not match the access filter."""
-        created_us = await self._field(thread_id, "created_us", access_filter)
-        return None if created_us is None else int(created_us)
+        thread = await self._filtered(thread_id, access_filter)
+        return None if thread is None else thread.created_us
 
-    async def _field(self, thread_id: str, name: str, access_filter: AccessFilter) -> bytes | None:
-        stored = await self._reads.filtered(thread_id, access_filter, name)
-        (value,) = stored.plain
-        if value is not None and not access_filter.matches(stored.metadata):
+    async def _filtered(self, thread_id: str, access_filter: AccessFilter) -> FilteredThread | None:
+        thread = await self._reads.filtered(thread_id, access_filter)
+        if thread is not None and not access_filter.matches(thread.metadata):
             raise NotFound("thread", thread_id)
-        return value
+        return thread
 
     async def active_run(self, thread_id: str) -> str | None:
         """None if no run executes on the thread now, or if the thread does not exist."""
@@ -160,17 +155,17 @@ class ThreadStore:
                 raise NotFound("thread", source)
             case TargetInUse():
                 raise Conflict(f"thread {thread_id} exists already")
-            case ThreadCreated(fields):
-                return await self._copy_checkpoints(source, thread_id, fields)
+            case ThreadCreated():
+                return await self._copy_checkpoints(source, thread_id, result)
 
-    async def _copy_checkpoints(self, source: str, thread_id: str, fields: Fields) -> Thread:
-        """Completes the copy. Returns the new thread, whose record has these fields."""
-        thread = thread_from(thread_id, fields)
-        if "copied_us" not in fields:  # the same request, sent earlier, completed the copy
+    async def _copy_checkpoints(self, source: str, thread_id: str, created: ThreadCreated) -> Thread:
+        """Completes the copy. Returns the new thread."""
+        thread = thread_from(thread_id, created.fields)
+        if created.copied_incarnation is None:  # the same request, sent earlier, completed the copy
             return thread
         try:
             with suppress(Conflict):  # the same request, sent earlier, is copying now
-                incarnations = fields["copied_us"].decode(), thread.incarnation
+                incarnations = created.copied_incarnation, thread.incarnation
                 await self._checkpointer.acopy_thread(source, thread_id, incarnations)
         except NotFound:
             await self.delete(thread_id, thread.incarnation)

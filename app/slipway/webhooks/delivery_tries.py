@@ -21,7 +21,6 @@ from slipway.access.auth_file import AuthFile
 from slipway.clock import Clock
 from slipway.errors import AuthBroken, StoreUnavailable
 from slipway.graphs.langgraph_json import LangGraphJson
-from slipway.redis.hash_fields import Fields
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.delivery_queues import DeliveryQueue
@@ -38,7 +37,7 @@ from slipway.webhooks.delivery_policy import (
 from slipway.webhooks.read_permission import ReadPermission
 from slipway.webhooks.record import Delivery
 from slipway.webhooks.request_headers import headers_of, secret_of, signature
-from slipway.webhooks.scripts import Delivered, DeliveryScripts, GivenUp, TriedAgain, TryResult
+from slipway.webhooks.scripts import ClaimedDelivery, Delivered, DeliveryScripts, GivenUp, TriedAgain, TryResult
 from slipway.webhooks.urls import NoAddress
 
 log = structlog.get_logger(__name__)
@@ -120,8 +119,8 @@ class DeliveryTries:
         number."""
         free_slots = _CONCURRENCY - len(self._tries)
         claimed = await self._scripts.claim(self._queues, free_slots, _LEASE_MS) if free_slots else []
-        for fields in claimed:
-            task = asyncio.create_task(self._process(fields))
+        for delivery in claimed:
+            task = asyncio.create_task(self._process(delivery))
             self._tries.add(task)
             task.add_done_callback(self._on_try_ended)
         return len(claimed)
@@ -135,13 +134,13 @@ class DeliveryTries:
         """How many tries this process executes now."""
         return len(self._tries)
 
-    async def _process(self, fields: Fields) -> None:
+    async def _process(self, claimed: ClaimedDelivery) -> None:
         try:
-            await self._deliver(Delivery.from_fields(fields))
+            await self._deliver(Delivery.from_fields(claimed.fields))
         except StoreUnavailable as error:
-            log.warning("webhook.outcome_lost", run=fields["run_id"].decode(), problem=str(error))
+            log.warning("webhook.outcome_lost", run=claimed.run_id, problem=str(error))
         except Exception:  # a record that cannot be read must not stop the process
-            log.exception("webhook.crashed", run=fields.get("run_id", b"").decode())
+            log.exception("webhook.crashed", run=claimed.run_id)
 
     async def _deliver(self, delivery: Delivery) -> None:
         log_fields = {"run": delivery.run_id, "try": delivery.try_number}

@@ -42,13 +42,22 @@ TryResult = Delivered | TriedAgain | GivenUp
 """How a try to deliver a webhook ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimedDelivery:
+    """`run_id` is the run that calls the webhook, and `fields` is the record of the delivery."""
+
+    run_id: str
+    fields: Fields
+
+
 class DeliveryScripts(ScriptStubs):
     """Each method takes one round trip."""
 
-    async def claim(self, queues: Sequence[DeliveryQueue], limit: int, lease_ms: int) -> list[Fields]:
+    async def claim(self, queues: Sequence[DeliveryQueue], limit: int, lease_ms: int) -> list[ClaimedDelivery]:
         """Claims due deliveries for `lease_ms`; then another process may claim them."""
         arguments = self._args(queues=list(queues), limit=limit, lease_ms=lease_ms)
-        return [fields_of(delivery) for delivery in await self._pipeline.run(_DELIVERY_CLAIM, [], arguments)]
+        records = [fields_of(delivery) for delivery in await self._pipeline.run(_DELIVERY_CLAIM, [], arguments)]
+        return [ClaimedDelivery(fields.get("run_id", b"").decode(), fields) for fields in records]
 
     async def settle_try(self, delivery_id: str, number: int, result: TryResult) -> bool:
         """Stores how the try `number` ended. Returns False if a later try has started."""
