@@ -17,8 +17,9 @@ from slipway.exception_text import is_a, traceback_of
 from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
 
-_QUIETER: Final = {"uvicorn": logging.WARNING, "asyncio": logging.WARNING, "httpx": logging.WARNING}
-"""Libraries that log too many lines at Slipway's level, with the lowest level of each that is logged."""
+_QUIETER: Final = dict.fromkeys(("asyncio", "httpx", "sse_starlette", "uvicorn"), logging.WARNING)
+"""Libraries that log too many lines at Slipway's level, with the lowest level of each that is logged. sse-starlette
+would log the content of all streams."""
 
 _INCOMPLETE_RESPONSE: Final = "ASGI callable returned without completing response."
 """uvicorn logs this when a response is closed without its last chunk. A stopping process closes every open stream in

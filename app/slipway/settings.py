@@ -32,6 +32,12 @@ NOT_ENFORCED: Final = {
 """Ceilings that Slipway cannot count yet, each with the error message when it is set."""
 
 
+REMOVED: Final = {
+    "sse_buffer_events": "this setting was removed, because no events wait for a slow client any more; leave it out",
+}
+"""Settings of earlier releases, each with the error message when it is set."""
+
+
 class Settings(BaseModel):
     """All settings, validated together. They do not change while a process is running."""
 
@@ -87,9 +93,6 @@ class Settings(BaseModel):
     )
     max_body_bytes: int = Field(default=10 * MIB, ge=1 * KIB, description="Largest request body")
     sse_ping_s: float = Field(default=5, gt=0, lt=55, description="Interval of the comments on an idle event stream")
-    sse_buffer_events: int = Field(
-        default=1000, ge=10, description="Events that may wait for a slow client before it is disconnected"
-    )
     inline_budget_s: float = Field(
         default=5,
         gt=0,
@@ -212,7 +215,7 @@ class Settings(BaseModel):
         process_variables = os.environ if environment is None else environment
         variables_by_setting = platform_settings(process_variables)
         for variables in (project or {}, process_variables):
-            variables_by_setting |= settings_of(variables, cls.model_fields, NOT_ENFORCED)
+            variables_by_setting |= settings_of(variables, cls.model_fields, NOT_ENFORCED | REMOVED)
         values = {setting: variable.value for setting, variable in variables_by_setting.items()}
         values |= {setting: value for setting, value in given.items() if value is not None}
         return cls.from_values(values, {setting: variable.name for setting, variable in variables_by_setting.items()})

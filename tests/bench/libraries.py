@@ -1,7 +1,6 @@
 """Slipway's own parts and the libraries that they replace, each in this process and with a Valkey of its own.
 
-`ARCHITECTURE.md` lists the figures as reasons for the parts. Those about sse-starlette need that package, which Slipway
-does not install.
+`ARCHITECTURE.md` lists the figures as reasons for the parts.
 """
 
 from __future__ import annotations
@@ -10,10 +9,7 @@ import asyncio
 import random
 import statistics
 import time
-import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import httpx
@@ -22,12 +18,9 @@ from arq.worker import Worker, func
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from redis.asyncio import Redis
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from slipway.api.in_process_client.transport import InProcessTransport
-from slipway.api.responses_in_progress import ResponsesInProgress
-from slipway.api.streams.long_response import LongResponse
-from slipway.api.streams.send_buffer import SendBuffer
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -51,7 +44,6 @@ async def measure(bench: Bench) -> list[Figure]:
             *serializers(bench.size(300, 3)),
             *await wake_delays(url, bench.size(40, 2)),
             *await subscribers(url, bench.size(200, 5)),
-            *await streamed_responses(bench.size(200, 5)),
             *await in_process_transports(),
         ]
 
@@ -175,79 +167,6 @@ async def _cpu_of_messages(redis: Redis, channel: str, messages: int, readers: l
 
 async def _connections(redis: Redis) -> int:
     return len(await redis.client_list())
-
-
-async def streamed_responses(events: int) -> list[Figure]:
-    """CPU for one event to 200 clients, and what each client costs. Without sse-starlette, only Slipway's figures."""
-    figures = await _response_figures("Slipway", _long_response, events)
-    if find_spec("sse_starlette") is not None:
-        import_module("sse_starlette.sse")  # so that its code does not count as memory of clients
-        figures = await _response_figures("sse-starlette", _sse_starlette_response, events) + figures
-    return figures
-
-
-Source = asyncio.Queue[bytes | None]
-"""The events for one client. None is the end."""
-
-
-def _long_response(source: Source) -> Any:
-    async def produce(buffer: SendBuffer) -> None:
-        while (event := await source.get()) is not None:
-            buffer.put([event])
-        buffer.finish(complete=True)
-
-    return LongResponse(
-        produce, headers={}, ping=b": ping\r\n\r\n", ping_s=5, max_events=1000, responses_in_progress=_RESPONSES
-    )
-
-
-_RESPONSES: Final = ResponsesInProgress()
-
-
-def _sse_starlette_response(source: Source) -> Any:
-    async def events() -> AsyncIterator[bytes]:
-        while (event := await source.get()) is not None:
-            yield event
-
-    return import_module("sse_starlette.sse").EventSourceResponse(events(), ping=5)
-
-
-async def _response_figures(name: str, response_of: Callable[[Source], Any], events: int) -> list[Figure]:
-    sources: list[Source] = [asyncio.Queue() for _ in range(CLIENTS)]
-    sent, closed = asyncio.Semaphore(0), asyncio.Event()
-
-    async def receive() -> Message:
-        await closed.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message: Message) -> None:
-        if message["type"] == "http.response.body" and message.get("body"):
-            sent.release()
-
-    tasks_before = len(asyncio.all_tasks())
-    tracemalloc.start()
-    responding = [
-        asyncio.create_task(response_of(source)({"type": "http", "method": "GET"}, receive, send)) for source in sources
-    ]
-    await asyncio.sleep(0.2)
-    memory_kib = tracemalloc.get_traced_memory()[0] / CLIENTS / 1024
-    tracemalloc.stop()
-    tasks = round((len(asyncio.all_tasks()) - tasks_before) / CLIENTS - 1)
-    started = time.process_time()
-    for _ in range(events):
-        for source in sources:
-            source.put_nowait(EVENT)
-        for _ in range(CLIENTS):
-            await sent.acquire()
-    cpu_us = (time.process_time() - started) / events / CLIENTS * 1e6
-    for source in sources:
-        source.put_nowait(None)
-    await asyncio.gather(*responding)
-    return [
-        Figure(f"streamed response, {name}, CPU per event", cpu_us, "µs"),
-        Figure(f"streamed response, {name}, memory per client", memory_kib, "KiB"),
-        Figure(f"streamed response, {name}, tasks per client beside that of its request", tasks, ""),
-    ]
 
 
 async def in_process_transports() -> list[Figure]:

@@ -46,7 +46,7 @@ class Served:
 
 
 graphs = graphs_of(PROJECT)
-settings = settings_of(PROJECT, sse_ping_s=PING_S, max_body_bytes=64 * 1024, sse_buffer_events=10)
+settings = settings_of(PROJECT, sse_ping_s=PING_S, max_body_bytes=64 * 1024)
 """Small limits that tests can reach."""
 
 

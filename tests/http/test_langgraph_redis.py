@@ -51,7 +51,6 @@ def settings_of(url: str, keys: Keys, **overrides: object) -> Settings:
         "config": PROJECT,
         "sse_ping_s": PING_S,
         "max_body_bytes": 64 * 1024,
-        "sse_buffer_events": 10,
     }
     return Settings.from_values(values | overrides)
 

@@ -1,19 +1,27 @@
-"""Long responses to an ASGI client in this process: pings, limits of the buffer, disconnects, shutdown."""
+"""Event streams and waiting responses to an ASGI client in this process: pings, slow clients, disconnects, shutdown."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from starlette.types import Message
+import pytest
+from sse_starlette import EventSourceResponse
+from starlette.types import ASGIApp, Message
+from structlog.testing import capture_logs
 
 from slipway.api.responses_in_progress import ResponsesInProgress
-from slipway.api.streams.long_response import LongResponse, Producer
-from slipway.api.streams.send_buffer import MAX_BUFFERED_BYTES, SendBuffer
+from slipway.api.streams import event_streams
+from slipway.api.streams.event_streams import PART_BYTES, Blocks, EventStream
+from slipway.api.streams.response_control import ResponseControl
+from slipway.api.streams.wait_response import WaitResponse
+from slipway.sse_frames import PING
 from tests.waiting import Eventually, event_loop_iterations
 
-PING = b": heartbeat\r\n"
+HEADERS = {"a": "b"}
+RESPONSES = ("stream", "wait")
 
 
 class Client:
@@ -38,57 +46,98 @@ class Client:
         return b"".join(message.get("body", b"") for message in self.messages)
 
     @property
+    def parts(self) -> list[bytes]:
+        return [message["body"] for message in self.messages if message["type"] == "http.response.body"]
+
+    @property
     def ended(self) -> bool:
         return self.messages[-1]["type"] == "http.response.body" and not self.messages[-1]["more_body"]
 
-    def request(self, produce: Producer, **options: Any) -> asyncio.Task[None]:
-        arguments: dict[str, Any] = {
-            "headers": {"a": "b"},
-            "ping": PING,
-            "ping_s": 60.0,
-            "max_events": 10,
-            "responses_in_progress": ResponsesInProgress(),
-        } | options
-        return asyncio.create_task(self._receive_all(LongResponse(produce, **arguments)))
+    def stream(self, batches: AsyncGenerator[Blocks, None], **options: Any) -> asyncio.Task[None]:
+        """Requests an event stream."""
+        arguments: dict[str, Any] = {"headers": HEADERS, "prefix": b"", "ping_s": 60.0}
+        arguments |= {"responses_in_progress": ResponsesInProgress()} | options
+        return asyncio.create_task(self.receive_all(EventStream(batches, **arguments)))
 
-    async def _receive_all(self, response: LongResponse) -> None:
-        await response({"type": "http"}, self.receive, self.send)
+    def idle(self, kind: str, **options: Any) -> asyncio.Task[None]:
+        """Requests a response of this kind, on which nothing happens."""
+        arguments: dict[str, Any] = {"ping_s": 60.0, "responses_in_progress": ResponsesInProgress()} | options
+        if kind == "stream":
+            return self.stream(forever(), must_be_complete=True, **arguments)
+        return asyncio.create_task(self.receive_all(WaitResponse(no_result, headers=HEADERS, **arguments)))
+
+    async def receive_all(self, response: ASGIApp) -> None:
+        await response({"type": "http", "method": "GET"}, self.receive, self.send)
 
 
-async def forever(buffer: SendBuffer) -> None:
+async def forever() -> AsyncGenerator[Blocks, None]:
     await asyncio.Event().wait()
+    yield Blocks([])
 
 
-async def test_headers_are_sent_before_the_first_block(eventually: Eventually) -> None:
+async def no_result() -> bytes:
+    await asyncio.Event().wait()
+    return b""
+
+
+async def batches_of(*batches: Blocks) -> AsyncGenerator[Blocks, None]:
+    for batch in batches:
+        yield batch
+
+
+@pytest.mark.parametrize("kind", RESPONSES)
+async def test_headers_are_sent_before_the_first_block(eventually: Eventually, kind: str) -> None:
     client = Client()
-    response = client.request(forever)
+    response = client.idle(kind)
     await eventually(lambda: client.messages)
     assert client.messages == [{"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]}]
     client.disconnected.set()
     await response
 
 
-async def test_buffered_blocks_are_sent_in_one_message() -> None:
-    async def produce(buffer: SendBuffer) -> None:
-        buffer.put([b"1", b"2"])
-        buffer.put([b"3"])
-
+async def test_a_batch_is_sent_in_one_message_and_the_last_one_with_the_end() -> None:
     client = Client()
-    await client.request(produce)
-    assert [message.get("body") for message in client.messages[1:]] == [b"123"]
+    batches = batches_of(Blocks([b"1", b"2"]), Blocks([]), Blocks([b"3", b"4"], are_last=True))
+    await client.stream(batches, prefix=b"retry:")
+    assert client.parts == [b"retry:12", b"34"]
     assert client.ended
 
 
-async def test_pings_repeat_while_nothing_else_is_sent(eventually: Eventually) -> None:
+async def test_a_large_batch_is_sent_in_parts_of_whole_blocks() -> None:
+    block, count = b"x" * (PART_BYTES // 4), 10
+    for are_last in (False, True):
+        client = Client()
+        await client.stream(batches_of(Blocks([block] * count, are_last=are_last)))
+        assert [len(part) // len(block) for part in client.parts if part] == [4, 4, 2]
+
+
+@pytest.mark.parametrize(("kind", "ping"), [("stream", PING), ("wait", b"\n")])
+async def test_pings_repeat_while_nothing_else_is_sent(eventually: Eventually, kind: str, ping: bytes) -> None:
     client = Client()
-    response = client.request(forever, ping_s=0.01)
-    await eventually(lambda: client.body.count(PING) >= 3)
+    response = client.idle(kind, ping_s=0.01)
+    await eventually(lambda: client.body.count(ping) >= 3)
     client.disconnected.set()
     await response
-    assert client.body.replace(PING, b"") == b""
+    assert client.body.replace(ping, b"") == b""
 
 
-async def test_a_disconnect_is_detected_while_nothing_is_sent() -> None:
+@pytest.mark.parametrize("kind", RESPONSES)
+async def test_at_most_one_ping_waits_for_a_client_that_does_not_read(eventually: Eventually, kind: str) -> None:
+    client = Client()
+    response = client.idle(kind, ping_s=0.001)
+    await eventually(lambda: client.messages)
+    client.is_reading.clear()
+    received = len(client.messages)
+    await asyncio.sleep(0.02)  # many intervals
+    client.disconnected.set()
+    await response
+    client.is_reading.set()
+    await event_loop_iterations(3)
+    assert len(client.messages) <= received + 1
+
+
+@pytest.mark.parametrize("kind", RESPONSES)
+async def test_a_disconnect_is_detected_while_nothing_is_sent(kind: str) -> None:
     reported = asyncio.Event()
 
     async def on_disconnect() -> None:
@@ -97,7 +146,7 @@ async def test_a_disconnect_is_detected_while_nothing_is_sent() -> None:
     on_close, responses, client = ExitStack(), ResponsesInProgress(), Client()
     closed: list[bool] = []
     on_close.callback(closed.append, True)
-    response = client.request(forever, on_disconnect=on_disconnect, on_close=on_close, responses_in_progress=responses)
+    response = client.idle(kind, on_disconnect=on_disconnect, on_close=on_close, responses_in_progress=responses)
     client.disconnected.set()
     await response
     assert reported.is_set()
@@ -105,161 +154,194 @@ async def test_a_disconnect_is_detected_while_nothing_is_sent() -> None:
     assert len(responses) == 0
 
 
+async def not_called() -> None:
+    raise AssertionError("the client received the complete response")
+
+
 async def test_on_disconnect_is_not_called_when_the_response_ends() -> None:
-    async def on_disconnect() -> None:
-        raise AssertionError("the client received the complete response")
-
-    async def produce(buffer: SendBuffer) -> None:
-        buffer.put([b"all"])
-
     client = Client()
-    await client.request(produce, on_disconnect=on_disconnect)
+    await client.stream(batches_of(Blocks([b"all"])), on_disconnect=not_called)
     assert client.body == b"all"
 
 
-async def test_the_buffer_for_a_client_that_does_not_read_is_limited_in_events() -> None:
-    """One event more than `max_events`. The producer then replaces the buffered events with a last block."""
-    buffered: list[int] = []
-    ended = asyncio.Event()
+async def test_on_disconnect_is_not_called_while_the_end_waits_for_the_client(eventually: Eventually) -> None:
+    """The run has ended, so a client that disconnects then must not cancel it."""
+    asked = asyncio.Event()
 
-    async def produce(buffer: SendBuffer) -> None:
-        while await buffer.wait_until_not_full(0.05):
-            buffer.put([b"x" * 10])
-            buffered.append(buffer.count)
-            await event_loop_iterations(1)  # the response can take the block
-        buffer.discard_and_end(b"too slow")
-        ended.set()
+    async def result() -> bytes:
+        asked.set()
+        return b"all"
 
-    client = Client()
-    client.is_reading.clear()
-    response = client.request(produce)
-    await ended.wait()
-    client.is_reading.set()
-    await response
-    assert client.body.endswith(b"too slow")
-    assert max(buffered) == 11
-    assert client.ended
+    async def batches() -> AsyncGenerator[Blocks, None]:
+        asked.set()
+        yield Blocks([b"all"], are_last=True)
 
+    def wait(client: Client, **options: Any) -> asyncio.Task[None]:
+        response = WaitResponse(result, headers=HEADERS, ping_s=60, **options)
+        return asyncio.create_task(client.receive_all(response))
 
-async def test_a_client_that_does_not_read_receives_the_end_when_the_process_stops(eventually: Eventually) -> None:
-    responses, closed, discarded = ResponsesInProgress(), asyncio.Event(), asyncio.Event()
-
-    async def produce(buffer: SendBuffer) -> None:
-        buffer.put([b"x"])
-        await closed.wait()
-        buffer.discard_and_end(b"too slow")
-        discarded.set()
-
-    client = Client()
-    client.is_reading.clear()
-    response = client.request(produce, responses_in_progress=responses)
-    await eventually(responses.__len__)
-    responses.close()
-    closed.set()
-    await discarded.wait()
-    client.is_reading.set()
-    await response
-    assert client.ended
+    for start in (lambda client, **options: client.stream(batches(), must_be_complete=True, **options), wait):
+        client, responses = Client(), ResponsesInProgress()
+        asked.clear()
+        response = start(client, on_disconnect=not_called, responses_in_progress=responses)
+        await eventually(lambda: client.messages)  # noqa: B023  awaited in this iteration
+        client.is_reading.clear()
+        await asked.wait()
+        await event_loop_iterations(5)  # the last bytes wait now, and nothing shows it
+        client.disconnected.set()
+        await event_loop_iterations(5)  # the response detects the disconnect, and nothing shows it
+        client.is_reading.set()
+        await response
 
 
-async def test_a_client_that_reads_slowly_receives_everything() -> None:
-    async def produce(buffer: SendBuffer) -> None:
+async def test_nothing_is_pulled_for_a_client_that_does_not_read(
+    eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is disconnected. The last block names the reason, and the response is incomplete."""
+    monkeypatch.setattr(event_streams, "STALL_TIMEOUT_S", 0.05)
+    client, pulled = Client(), 0
+
+    async def batches() -> AsyncGenerator[Blocks, None]:
+        nonlocal pulled
         for number in range(100):
-            buffer.put([b"%d," % number])
-            assert await buffer.wait_until_not_full(5)
+            if number == 10:
+                client.is_reading.clear()
+            pulled += 1
+            yield Blocks([b"x"])
+
+    responses = ResponsesInProgress()
+    response = client.stream(
+        batches(), slow_client_event=b"too slow", must_be_complete=True, responses_in_progress=responses
+    )
+    await eventually(lambda: pulled == 11 and len(responses) == 0)
+    client.is_reading.set()
+    await response
+    assert client.body == b"x" * 10 + b"too slow"
+    assert not client.ended
+
+
+async def test_a_client_that_reads_slowly_receives_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it takes longer than the limit, each part does not."""
+    monkeypatch.setattr(event_streams, "STALL_TIMEOUT_S", 0.2)
 
     class SlowClient(Client):
         async def send(self, message: Message) -> None:
-            await asyncio.sleep(0.001)  # it reads slowly
+            await asyncio.sleep(0.01)  # it reads slowly
             await super().send(message)
 
     client = SlowClient()
-    await client.request(produce)
-    assert client.body == b"".join(b"%d," % number for number in range(100))
+    await client.stream(batches_of(*(Blocks([b"%d," % number]) for number in range(50))))
+    assert client.body == b"".join(b"%d," % number for number in range(50))
 
 
-async def test_a_process_that_stops_ends_event_streams_and_cuts_off_waiting_responses(eventually: Eventually) -> None:
-    for must_be_complete in (False, True):
-        responses, client = ResponsesInProgress(), Client()
-        response = client.request(forever, responses_in_progress=responses, must_be_complete=must_be_complete)
-        await eventually(responses.__len__)
-        responses.close()
-        await response
-        assert client.ended is not must_be_complete
+async def test_a_client_that_reads_everything_is_not_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit passes several times while nothing is sent."""
+    monkeypatch.setattr(event_streams, "STALL_TIMEOUT_S", 0.01)
+
+    async def batches() -> AsyncGenerator[Blocks, None]:
+        for _ in range(3):
+            yield Blocks([b"x"])
+            await asyncio.sleep(0.03)  # longer than the limit
+
+    client = Client()
+    await client.stream(batches(), slow_client_event=b"too slow", must_be_complete=True)
+    assert (client.body, client.ended) == (b"xxx", True)
 
 
-async def test_a_response_that_starts_while_the_process_stops_ends_at_once() -> None:
+async def test_a_client_that_does_not_read_receives_the_end_when_the_process_stops(eventually: Eventually) -> None:
+    responses, client = ResponsesInProgress(), Client()
+    response = client.stream(forever(), responses_in_progress=responses, shutdown_event=b"reconnect")
+    await eventually(lambda: client.messages)
+    client.is_reading.clear()
+    responses.close()
+    await event_loop_iterations(5)  # the last block waits now, and nothing shows it
+    client.is_reading.set()
+    await response
+    assert client.body == b"reconnect"
+    assert client.ended
+
+
+@pytest.mark.parametrize("kind", RESPONSES)
+async def test_a_process_that_stops_cuts_off_responses_that_must_be_complete(eventually: Eventually, kind: str) -> None:
+    responses, client = ResponsesInProgress(), Client()
+    response = client.idle(kind, responses_in_progress=responses)
+    await eventually(lambda: client.messages)
+    responses.close()
+    await response
+    assert not client.ended
+
+
+@pytest.mark.parametrize("kind", RESPONSES)
+async def test_a_response_that_starts_while_the_process_stops_ends_at_once(kind: str) -> None:
     responses, client = ResponsesInProgress(), Client()
     responses.close()
     async with asyncio.timeout(10):
-        await client.request(forever, responses_in_progress=responses)
-    assert client.ended
+        await client.idle(kind, responses_in_progress=responses)
+    assert client.messages[0]["type"] == "http.response.start"
+    assert (len(client.messages), client.ended) == (2, False)
 
 
-async def test_a_complete_waiting_response_is_ended() -> None:
-    async def produce(buffer: SendBuffer) -> None:
-        buffer.finish(b"{}", complete=True)
+async def test_a_head_request_receives_the_headers() -> None:
+    client = Client()
+    stream = EventStream(forever(), headers=HEADERS, prefix=b"", ping_s=60, responses_in_progress=ResponsesInProgress())
+    async with asyncio.timeout(10):
+        await stream({"type": "http", "method": "HEAD"}, client.receive, client.send)
+    assert (client.body, client.ended) == (b"", True)
+
+
+@pytest.mark.parametrize("kind", RESPONSES)
+async def test_a_response_whose_content_fails_is_incomplete_and_the_error_is_logged(kind: str) -> None:
+    async def batches() -> AsyncGenerator[Blocks, None]:
+        yield Blocks([b"first"])
+        raise ValueError("broken")
+
+    async def result() -> bytes:
+        raise ValueError("broken")
 
     client = Client()
-    await client.request(produce, must_be_complete=True)
-    assert client.body == b"{}"
-    assert client.ended
+    with capture_logs() as lines:
+        if kind == "stream":
+            await client.stream(batches(), must_be_complete=True)
+        else:
+            responses = ResponsesInProgress()
+            await client.receive_all(WaitResponse(result, headers=HEADERS, ping_s=60, responses_in_progress=responses))
+    assert client.body == (b"first" if kind == "stream" else b"")
+    assert not client.ended
+    assert [line["event"] for line in lines] == [f"http.{kind}_failed"]
 
 
-async def test_the_buffer_for_a_client_that_does_not_read_is_limited_in_bytes() -> None:
-    """Of any number of events, at most `MAX_BUFFERED_BYTES` and one event more are buffered."""
-    quarter, limit = b"x" * (MAX_BUFFERED_BYTES // 4), 4
-    count, ended = 0, asyncio.Event()
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_revoked_stream_discards_what_was_pulled(eventually: Eventually, paused: bool) -> None:
+    """A part waits because the client does not read, or because the stream is paused."""
+    client, pulled, controls = Client(), asyncio.Event(), []
 
-    async def produce(buffer: SendBuffer) -> None:
-        nonlocal count
-        while count <= 2 * limit and await buffer.wait_until_not_full(0.05):
-            buffer.put([quarter])
-            count += 1
-        buffer.discard_and_end(b"too slow")
-        ended.set()
+    @contextmanager
+    def watch(control: ResponseControl) -> Iterator[None]:
+        controls.append(control)
+        yield
 
-    client = Client()
-    client.is_reading.clear()
-    response = client.request(produce, max_events=1000)
-    await ended.wait()
+    async def batches() -> AsyncGenerator[Blocks, None]:
+        if paused:
+            controls[0].pause()
+        else:
+            client.is_reading.clear()
+        pulled.set()
+        yield Blocks([b"secret"])
+
+    response = client.stream(batches(), watch=watch, must_be_complete=True)
+    await pulled.wait()
+    await event_loop_iterations(3)  # the part waits now, and nothing shows it
+    controls[0].revoke(b"denied")
+    controls[0].resume()
+    await event_loop_iterations(5)  # the part is discarded now, and nothing shows it
     client.is_reading.set()
     await response
-    assert count == limit + 1
-    assert client.body == b"too slow"
-
-
-async def test_a_client_that_reads_receives_any_number_of_bytes() -> None:
-    half, count = b"x" * (MAX_BUFFERED_BYTES // 2), 7
-
-    async def produce(buffer: SendBuffer) -> None:
-        for _ in range(count):
-            buffer.put([half])
-            assert await buffer.wait_until_not_full(30)
-
-    client = Client()
-    await client.request(produce, max_events=1000)
-    assert len(client.body) == count * len(half)
-
-
-async def test_on_disconnect_is_not_called_once_the_complete_result_is_buffered(eventually: Eventually) -> None:
-    """The run has ended, so a client that disconnects then must not cancel it."""
-    is_buffered = asyncio.Event()
-
-    async def on_disconnect() -> None:
-        raise AssertionError("the client received the complete response")
-
-    async def produce(buffer: SendBuffer) -> None:
-        buffer.finish(b"all", complete=True)
-        is_buffered.set()
-
-    client = Client()
-    client.is_reading.clear()
-    response = client.request(produce, on_disconnect=on_disconnect, must_be_complete=True)
-    await is_buffered.wait()
-    client.disconnected.set()
-    await event_loop_iterations(5)  # the response detects the disconnect, and nothing shows it
-    client.is_reading.set()
-    await response
-    assert client.body == b"all"
+    assert client.body == b"denied"
     assert client.ended
+
+
+def test_the_methods_that_event_streams_replace_exist_in_the_library() -> None:
+    """Otherwise an upgrade of the library would make them ineffective."""
+    for name in ("_listen_for_exit_signal_with_grace", "_send_with_timeout"):
+        assert name in vars(EventSourceResponse)
+        assert name in vars(EventStream)

@@ -13,8 +13,11 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 from orjson import loads
 
+from slipway.api.streams import event_streams
 from slipway.api.streams.run_streams import accept_modes
 from slipway.graphs.registry import Registry
+from slipway.runs.cancel_reasons import BY_API, Action
+from slipway.runs.events import Event
 from slipway.settings import Settings
 from slipway.sse_frames import PING, data_of
 from slipway.threads.thread_position import START
@@ -97,6 +100,25 @@ async def test_a_cancelled_run_ends_its_streams_and_waits(
     assert (await join).json() == {}
 
 
+async def test_a_stream_that_is_opened_while_its_run_ends_has_the_end_event(
+    served: Served, sdk: LangGraphClient, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends after the server has read that it has not ended, and before it follows the run."""
+    thread, log = await new_thread(sdk), served.services.events
+    run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
+    newest = log.newest
+
+    async def newest_before_the_end(run_id: str) -> Event | None:
+        monkeypatch.undo()
+        event = await newest(run_id)
+        await served.services.runs.cancel(thread, run, Action.INTERRUPT, BY_API)
+        return event
+
+    monkeypatch.setattr(log, "newest", newest_before_the_end)
+    response = await client.get(f"/threads/{thread}/runs/{run}/stream?end=true")
+    assert re.fullmatch(r"retry: \d+\r\nevent: end\r\n[^\r]*\r\nid: [0-9-]+\r\n\r\n", response.text)
+
+
 @pytest.mark.parametrize("route", ["stream", "wait"])
 async def test_a_stopping_server_ends_its_responses_and_cancels_no_run(
     settings: Settings, graphs: Registry, sdk: LangGraphClient, eventually: Eventually, route: str
@@ -128,7 +150,7 @@ async def test_a_slow_client_is_disconnected_and_resumes_without_a_gap(
     eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("slipway.api.streams.event_streams.STALL_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(event_streams, "STALL_TIMEOUT_S", 0.2)
     thread = await new_thread(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
     pipeline, log = served.services.pipeline, served.services.keys.events(run)
@@ -138,8 +160,8 @@ async def test_a_slow_client_is_disconnected_and_resumes_without_a_gap(
     path = f"/threads/{thread}/runs/{run}/stream?stream_mode=custom"
     async with raw_request(served.url, path, method="GET", headers="last-event-id: -1\r\n") as reader:
         await eventually(served.app.state.responses_in_progress.__len__)
-        (buffer,) = served.app.state.responses_in_progress
-        await eventually(lambda: buffer.is_ending)
+        (control,) = served.app.state.responses_in_progress
+        await eventually(lambda: control.is_ending)
         read = await reader.read()
     assert b"event: slow_client\r\n" in read
     ids = re.findall(rb"\r\nid: ([0-9-]+)\r\n", read)

@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import Any, Final
 
 import httpx
-import orjson
 import pytest
 from langgraph_sdk import get_client
 
@@ -29,7 +28,6 @@ from slipway.settings import Settings
 from tests.crash.cluster import ROOT
 from tests.environment import bare_environment
 from tests.http.conftest import Served, serving
-from tests.http.raw_request import raw_request
 from tests.options.conftest import PROJECT, Load
 from tests.runs.servers import server
 from tests.waiting import wait_until
@@ -141,20 +139,6 @@ async def test_an_idle_stream_gets_a_comment_every_sse_ping_s(load: Load, graphs
                 if comments == 3:
                     break
         assert time.monotonic() - started_at < 12
-
-
-@covers("sse_buffer_events")
-async def test_sse_buffer_events_is_the_size_of_a_send_buffer(load: Load, graphs: Registry) -> None:
-    """`tests/http/test_sse.py` tests what happens to a client whose buffer stays full."""
-    async with serving(load(sse_buffer_events=10), graphs) as served:
-        body = orjson.dumps(RUN)
-        async with raw_request(served.url, f"/threads/{new_id()}/runs/stream", body):
-            await wait_until(served.app.state.responses_in_progress.__len__)
-            (buffer,) = served.app.state.responses_in_progress
-            buffer.put([b": event\r\n"] * 10, 10)
-            assert not buffer.is_full
-            buffer.put([b": event\r\n"])
-            assert buffer.is_full
 
 
 @covers("inline_budget_s")

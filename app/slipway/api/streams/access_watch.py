@@ -29,8 +29,7 @@ from slipway.access.permissions import is_handler_failure
 from slipway.api.auth.access_check import access_check_of, authorize
 from slipway.api.auth.authorization import read_value
 from slipway.api.shared_objects import services_of
-from slipway.api.streams.long_response import Watch
-from slipway.api.streams.send_buffer import SendBuffer
+from slipway.api.streams.response_control import ResponseControl, Watch
 from slipway.errors import SlipwayError, StoreUnavailable
 from slipway.runs.record import Run, RunSpec
 from slipway.serialization.json_encoding import dumps
@@ -93,7 +92,7 @@ def watch_new_run(connection: HTTPConnection, spec: RunSpec, final_event: FinalE
     return watch.watching
 
 
-async def recheck(check: Check, buffer: SendBuffer, final_event: FinalEvent = error_event) -> bool:
+async def recheck(check: Check, control: ResponseControl, final_event: FinalEvent = error_event) -> bool:
     """Returns whether the client is still authorized: `check` does not raise. If it raises, ends the response. Waits
     while Redis is unavailable."""
     while True:
@@ -105,9 +104,9 @@ async def recheck(check: Check, buffer: SendBuffer, final_event: FinalEvent = er
         except Exception as error:
             if not isinstance(error, SlipwayError) or is_handler_failure(error):
                 log.exception("access.unknown")
-                buffer.discard_and_end(b"")
+                control.end()
             else:
-                buffer.revoke(final_event(error))
+                control.revoke(final_event(error))
             return False
 
 
@@ -162,11 +161,11 @@ class AccessWatch:
         self._checked_at = asyncio.get_running_loop().time()
 
     @contextmanager
-    def watching(self, buffer: SendBuffer) -> Iterator[None]:
-        """Watches the response of this buffer until the block is left."""
+    def watching(self, control: ResponseControl) -> Iterator[None]:
+        """Watches the response with this control until the block is left."""
         authorizer = self._authorizer
         notifications = services_of(authorizer.connection).thread_notifications
-        pending = _PendingCheck(self._check, buffer, self._final_event)
+        pending = _PendingCheck(self._check, control, self._final_event)
         with notifications.subscribed(authorizer.thread_id, lambda kind: self._notified(kind, pending)) as subscribed:
             pending.start_when_subscribed(subscribed, self._check_after_subscribing)
             try:
@@ -200,8 +199,8 @@ class AccessWatch:
 class _PendingCheck:
     """Runs at most one check at a time. A failed check ends the response."""
 
-    def __init__(self, check: Check, buffer: SendBuffer, final_event: FinalEvent) -> None:
-        self._check, self._buffer, self._final_event = check, buffer, final_event
+    def __init__(self, check: Check, control: ResponseControl, final_event: FinalEvent) -> None:
+        self._check, self._control, self._final_event = check, control, final_event
         self._task: asyncio.Task[None] | None = None
         self._due = False
 
@@ -210,14 +209,14 @@ class _PendingCheck:
 
         async def check_when_subscribed() -> None:
             await subscribed
-            await recheck(check, self._buffer, self._final_event)
+            await recheck(check, self._control, self._final_event)
             await self._run_due_checks()
 
         self._task = asyncio.create_task(check_when_subscribed(), name="access")
 
     def request(self) -> None:
         """Pauses sending until a check has succeeded."""
-        self._buffer.pause()
+        self._control.pause()
         self._due = True
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run_due_checks(), name="access")
@@ -227,7 +226,7 @@ class _PendingCheck:
             self._task.cancel()
 
     async def _run_due_checks(self) -> None:
-        while self._due and not self._buffer.is_finished:
+        while self._due and not self._control.is_ending:
             self._due = False
-            await recheck(self._check, self._buffer, self._final_event)
-        self._buffer.resume()
+            await recheck(self._check, self._control, self._final_event)
+        self._control.resume()

@@ -1,26 +1,34 @@
 """Sends an iterator of SSE blocks as a response. Every event stream of the API and of the pages goes through
 `stream_response`; nothing else builds such a response.
 
-All blocks in the send buffer are sent in one write. The first block contains `retry:`, and an SSE comment is the
-ping. A client that does not read is disconnected, and can resume after the last id that it received. If a stream
-must be complete but is not, it is closed without its terminating chunk, because older clients treat a proper end of the
-stream as the end of the run.
+sse-starlette's `EventSourceResponse` pulls the blocks, sends them and the pings, and detects a client that disconnects.
+Nothing is pulled for a client that does not read; it is disconnected, and can resume after the last id that it
+received. If a stream must be complete but is not, it is closed without its terminating chunk, because older clients
+treat a proper end of the stream as the end of the run.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import ExitStack, aclosing
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, aclosing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+import structlog
+from sse_starlette.sse import EventSourceResponse
 from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
 
+from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.shared_objects import responses_in_progress_of, services_of
-from slipway.api.streams.long_response import LongResponse, OnDisconnect, Watch
-from slipway.api.streams.send_buffer import SendBuffer
+from slipway.api.streams.response_control import Ending, OnDisconnect, ResponseControl, Watch, resolve
+from slipway.api.streams.response_timers import Pings, StallTimer
 from slipway.serialization.json_encoding import dumps
 from slipway.sse_frames import PING, RETRY, encode_block
+
+log = structlog.get_logger(__name__)
 
 STREAM_HEADERS: Final = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -30,19 +38,24 @@ STREAM_HEADERS: Final = {
 """No proxy may store or buffer a stream."""
 
 STALL_TIMEOUT_S: Final = 5.0
-"""A client that reads nothing for this time while its buffer is full is disconnected."""
+"""A client that does not read the previous part of its stream within this time is disconnected."""
+PART_BYTES: Final = 64 * 1024
+"""The blocks of a batch are sent in parts of about this size, so that a client that reads slowly is not disconnected
+while it reads a large batch. A block is never divided, because a ping may follow each part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
     """The next blocks of a stream. With `needs_check` the client is authorized again before they are sent, because they
-    are the first blocks of a run or contain a state."""
+    are the first blocks of a run or contain a state. Blocks that `are_last` are sent in one write with the end of the
+    stream, and nothing that follows them is sent."""
 
     blocks: list[bytes]
     needs_check: bool = False
+    are_last: bool = False
 
 
-Recheck = Callable[[SendBuffer], Awaitable[bool]]
+Recheck = Callable[[ResponseControl], Awaitable[bool]]
 """Returns whether the client is still authorized. Ends the response if it is not."""
 
 
@@ -59,42 +72,166 @@ def stream_response(
     on_disconnect: OnDisconnect | None = None,
     on_close: ExitStack | None = None,
     watch: Watch | None = None,
-) -> LongResponse:
+) -> EventStream:
     """The response that sends `batches`, complete when the iterator ends.
 
-    `check` is called before a batch with `needs_check` is sent; without `check`, such a batch is sent as any other. A
-    client that does not read is disconnected, and `slow_client_event` is the last block for it. If this is empty, the
-    response ends without a block that names the reason. `LongResponse` describes the other parameters.
+    With `retry` the first block contains `retry:`. `check` is called before a batch with `needs_check` is sent; without
+    `check`, such a batch is sent as any other. `EventStream` describes the other parameters.
     """
-
-    async def produce(buffer: SendBuffer) -> None:
-        prefix = RETRY if retry else b""
-        async with aclosing(batches):
-            async for batch in batches:
-                if batch.needs_check and check is not None and not await check(buffer):
-                    return None
-                blocks = batch.blocks
-                if blocks and prefix:
-                    blocks, prefix = [prefix + blocks[0], *blocks[1:]], b""
-                buffer.put(blocks, len(blocks))
-                if not await buffer.wait_until_not_full(STALL_TIMEOUT_S):
-                    return buffer.discard_and_end(slow_client_event)
-        return buffer.finish(complete=True)
-
-    settings = services_of(request).settings
-    return LongResponse(
-        produce,
-        headers=dict(headers),
-        ping=PING,
-        ping_s=settings.sse_ping_s,
-        max_events=settings.sse_buffer_events,
+    return EventStream(
+        batches,
+        headers=headers,
+        prefix=RETRY if retry else b"",
+        ping_s=services_of(request).settings.sse_ping_s,
         responses_in_progress=responses_in_progress_of(request),
+        slow_client_event=slow_client_event,
         shutdown_event=shutdown_event,
         must_be_complete=must_be_complete,
+        check=check,
         on_disconnect=on_disconnect,
         on_close=on_close,
         watch=watch,
     )
+
+
+class EventStream(EventSourceResponse):
+    """Sends `prefix` and the blocks of `batches`, joined to parts.
+
+    The last block is `shutdown_event` when this process stops, and `slow_client_event` for a client that does not read.
+    If it is empty, the response ends without a block that names the reason. With `must_be_complete`, a response that is
+    not complete is closed without its terminating chunk, so that the client reconnects. `on_disconnect` is called when
+    the client disconnects before the end. `on_close` is closed when the response has ended, for whatever reason.
+    `watch` is entered for the time of the response.
+    """
+
+    def __init__(
+        self,
+        batches: AsyncGenerator[Blocks, None],
+        *,
+        headers: Mapping[str, str],
+        prefix: bytes,
+        ping_s: float,
+        responses_in_progress: ResponsesInProgress,
+        slow_client_event: bytes = b"",
+        shutdown_event: bytes = b"",
+        must_be_complete: bool = False,
+        check: Recheck | None = None,
+        on_disconnect: OnDisconnect | None = None,
+        on_close: ExitStack | None = None,
+        watch: Watch | None = None,
+    ) -> None:
+        super().__init__(
+            self._parts(batches),
+            ping=0,  # `Pings` sends them
+            client_close_handler_callable=self._client_disconnected,
+        )
+        self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        self._stopped = asyncio.get_running_loop().create_future()
+        self._control = ResponseControl(partial(resolve, self._stopped))
+        self._stall_timer = StallTimer(STALL_TIMEOUT_S, partial(self._control.end, slow_client_event))
+        self._prefix, self._ping_s, self._check, self._last_part = prefix, ping_s, check, b""
+        self._responses_in_progress, self._last_at_shutdown = responses_in_progress, shutdown_event
+        self._must_be_complete, self._on_disconnect = must_be_complete, on_disconnect
+        self._on_close, self._watch = on_close, watch
+        self._started = self._ended = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        control, pings = self._control, Pings(send, PING, self._ping_s)
+
+        async def send_part(message: Message) -> None:
+            """Sends a message of the library, and the last part together with the end."""
+            if message["type"] == "http.response.start":
+                self._started = True
+                await send(message)
+                pings.start()
+            elif control.is_ending:
+                return
+            elif message["more_body"]:
+                await send(message)
+            else:
+                await control.wait_while_paused()
+                control.complete(self._last_part)
+                pings.stop()
+                await self._send_end(send)
+                resolve(self._stopped)  # costs less CPU than the cancellation by the library
+
+        self._responses_in_progress.add(control, partial(control.end, self._last_at_shutdown))
+        try:
+            with self._watch(control) if self._watch is not None else nullcontext():
+                await super().__call__(scope, receive, send_part)
+        except Exception:
+            log.exception("http.stream_failed")
+            control.end()
+        finally:
+            pings.stop()
+            self._stall_timer.stop()
+            self._responses_in_progress.remove(control)
+            if self._on_close is not None:
+                self._on_close.close()
+        if not control.disconnected:
+            await self._send_end(send)
+        elif self._on_disconnect is not None:
+            await self._on_disconnect()
+
+    async def _parts(self, batches: AsyncGenerator[Blocks, None]) -> AsyncGenerator[bytes, None]:
+        """The blocks, joined to parts. If they are the last, the last part is left to be sent with the end."""
+        control = self._control
+        async with aclosing(batches):
+            async for batch in batches:
+                if batch.needs_check and self._check is not None and not await self._check(control):
+                    return
+                part = b""
+                for next_part in _joined(batch.blocks):
+                    if part:
+                        await control.wait_while_paused()
+                        yield part
+                    part, self._prefix = self._prefix + next_part, b""
+                if batch.are_last:
+                    self._last_part = part
+                    return
+                if part:
+                    await control.wait_while_paused()
+                    yield part
+
+    async def _send_end(self, send: Send) -> None:
+        """Sends the last bytes, once."""
+        if self._ended:
+            return
+        self._ended = True
+        if not self._started:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        ending = self._control.ending or Ending()
+        ends = ending.complete or not self._must_be_complete
+        await send({"type": "http.response.body", "body": ending.last, "more_body": not ends})
+
+    async def _listen_for_exit_signal_with_grace(self) -> None:
+        """Replaces the method of the library, which watches the signals of the process. The library stops sending when
+        this returns."""
+        await self._stopped
+
+    async def _send_with_timeout(self, send: Send, message: Message) -> None:
+        """Replaces the method of the library, which starts a timer for each message."""
+        self._stall_timer.message_started()
+        await send(message)
+        self._stall_timer.message_sent()
+
+    async def _client_disconnected(self, message: Message) -> None:
+        """The library also calls this after the end of a stream."""
+        self._control.client_disconnected()
+
+
+def _joined(blocks: Sequence[bytes]) -> Iterator[bytes]:
+    """The blocks, joined to parts of at least `PART_BYTES`, and the rest."""
+    part: list[bytes] = []
+    size = 0
+    for block in blocks:
+        part.append(block)
+        size += len(block)
+        if size >= PART_BYTES:
+            yield b"".join(part)
+            part, size = [], 0
+    if part:
+        yield b"".join(part)
 
 
 def server_event(name: str, record_id: str, detail: str) -> bytes:

@@ -18,12 +18,13 @@ from slipway.api.streams.access_watch import watch_run
 from slipway.api.streams.event_streams import (
     STREAM_HEADERS,
     Blocks,
+    EventStream,
     server_event,
     shutdown_event,
     slow_client_event,
     stream_response,
 )
-from slipway.api.streams.long_response import LongResponse, OnDisconnect, Watch
+from slipway.api.streams.response_control import OnDisconnect, Watch
 from slipway.api.streams.stream_requests import StreamRequest
 from slipway.errors import NotFound
 from slipway.runs.events import NEW_ONLY, event_position
@@ -65,7 +66,7 @@ def stream_run(
     on_close: ExitStack | None = None,
     run_path: str | None = None,
     watch: Watch | None = None,
-) -> LongResponse:
+) -> EventStream:
     """Sends the events of `run` after `after`, then new events until its end. With `sends_end` also the `end` event.
     `run_path` is the path of the run for the headers, if it is not below its thread."""
     return stream_response(
@@ -127,9 +128,17 @@ async def _run_blocks(
         async for batch in batches:
             ended, gap_sent = batch[-1].is_end, gap_sent or batch[0].name == "gap"
             events = batch if sends_end or not ended else batch[:-1]
-            yield Blocks([event.block for event in events if accepts is None or accepts(event.name)])
+            yield Blocks([event.block for event in events if accepts is None or accepts(event.name)], are_last=ended)
     if not ended and after != NEW_ONLY:
         yield Blocks(await _expired_log_blocks(services, run, sends_gap=not gap_sent, sends_end=sends_end))
+    elif not ended and sends_end:
+        yield Blocks(await _end_before_the_stream(services, run))
+
+
+async def _end_before_the_stream(services: Services, run: Run) -> list[bytes]:
+    """The `end` event of a run that ended after its stream was requested, but before the stream followed new events."""
+    newest = await services.events.newest(run.run_id)
+    return [newest.block] if newest is not None and newest.is_end else []
 
 
 async def _expired_log_blocks(services: Services, run: Run, *, sends_gap: bool, sends_end: bool) -> list[bytes]:

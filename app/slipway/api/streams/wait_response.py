@@ -7,20 +7,28 @@ be completed is closed without its terminating chunk. Its client then requests t
 
 from __future__ import annotations
 
-from contextlib import ExitStack, aclosing
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack, aclosing, nullcontext
+from functools import partial
 from typing import Any, Final
 
+import structlog
 from langgraph.checkpoint.serde.types import INTERRUPT
 from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
 
+from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.shared_objects import responses_in_progress_of, services_of
-from slipway.api.streams.long_response import LongResponse, OnDisconnect, Watch
-from slipway.api.streams.send_buffer import SendBuffer
+from slipway.api.streams.response_control import Ending, OnDisconnect, ResponseControl, Watch, resolve
+from slipway.api.streams.response_timers import Pings
 from slipway.errors import NotFound
 from slipway.runs.record import Run
 from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
 from slipway.threads.record import Thread
+
+log = structlog.get_logger(__name__)
 
 _PING: Final = b"\n"
 _EMPTY_RESULT: Final = b"{}"
@@ -33,26 +41,86 @@ def wait_response(
     on_disconnect: OnDisconnect | None = None,
     on_close: ExitStack | None = None,
     watch: Watch | None = None,
-) -> LongResponse:
+) -> WaitResponse:
     """The response that sends the result of `run` when the run has ended."""
     services = services_of(request)
-    settings = services.settings
-
-    async def produce(buffer: SendBuffer) -> None:
-        buffer.finish(await run_result(services, run), complete=True)
-
-    return LongResponse(
-        produce,
+    return WaitResponse(
+        partial(run_result, services, run),
         headers=_headers(run),
-        ping=_PING,
-        ping_s=settings.sse_ping_s,
-        max_events=1,
+        ping_s=services.settings.sse_ping_s,
         responses_in_progress=responses_in_progress_of(request),
-        must_be_complete=True,
         on_disconnect=on_disconnect,
         on_close=on_close,
         watch=watch,
     )
+
+
+class WaitResponse:
+    """Sends the headers at once, and the bytes that `result` returns when it returns. Until then sends a newline every
+    `ping_s` seconds. If there is no result, because `result` fails or this process stops, the response is closed
+    without its terminating chunk, so that the client requests it again.
+
+    `on_disconnect` is called when the client disconnects before the end. `on_close` is closed when the response has
+    ended, for whatever reason. `watch` is entered for the time of the response.
+    """
+
+    def __init__(
+        self,
+        result: Callable[[], Awaitable[bytes]],
+        *,
+        headers: Mapping[str, str],
+        ping_s: float,
+        responses_in_progress: ResponsesInProgress,
+        on_disconnect: OnDisconnect | None = None,
+        on_close: ExitStack | None = None,
+        watch: Watch | None = None,
+    ) -> None:
+        self._result, self._ping_s, self._responses_in_progress = result, ping_s, responses_in_progress
+        self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        self._on_disconnect, self._on_close, self._watch = on_disconnect, on_close, watch
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        finished = asyncio.get_running_loop().create_future()
+        control, pings = ResponseControl(partial(resolve, finished)), Pings(send, _PING, self._ping_s)
+        self._responses_in_progress.add(control, control.end)
+        helpers = (
+            asyncio.create_task(self._wait_for_result(control, finished)),
+            asyncio.create_task(_wait_for_disconnect(receive, control)),
+        )
+        try:
+            with self._watch(control) if self._watch is not None else nullcontext():
+                await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+                pings.start()
+                await finished
+        finally:
+            pings.stop()
+            for helper in helpers:
+                helper.cancel()
+            self._responses_in_progress.remove(control)
+            if self._on_close is not None:
+                self._on_close.close()
+        if control.disconnected:
+            if self._on_disconnect is not None:
+                await self._on_disconnect()
+            return
+        ending = control.ending or Ending()
+        await send({"type": "http.response.body", "body": ending.last, "more_body": not ending.complete})
+
+    async def _wait_for_result(self, control: ResponseControl, finished: asyncio.Future[None]) -> None:
+        try:
+            result = await self._result()
+            await control.wait_while_paused()
+            control.complete(result)
+        except Exception:
+            log.exception("http.wait_failed")
+        finally:
+            resolve(finished)
+
+
+async def _wait_for_disconnect(receive: Receive, control: ResponseControl) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    control.client_disconnected()
 
 
 def _headers(run: Run) -> dict[str, str]:

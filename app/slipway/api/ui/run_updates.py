@@ -64,7 +64,8 @@ async def _blocks(services: Services, run: Run, after: str) -> AsyncGenerator[Bl
     async with aclosing(services.events.follow(run.run_id, after)) as batches:
         async for batch in batches:
             ended = batch[-1].is_end
-            yield Blocks([_message(event.name, event.data, event.result, event.id) for event in batch])
+            messages = [_message(event.name, event.data, event.result, event.id) for event in batch]
+            yield Blocks(messages, are_last=ended)
     if not ended:
         yield Blocks(await _expired_log_blocks(services, run))
 
