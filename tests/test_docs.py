@@ -1,4 +1,4 @@
-"""The documents match the code: options, ceilings, error codes, commands, versions, links."""
+"""The documents match the code: settings, ceilings, error codes, commands, versions, links."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def test_the_ceilings_have_their_defaults() -> None:
     text = (DOCS / "ceilings.md").read_text()
     rows = re.findall(r"^\| [^|]+ \| `SLIPWAY_(MAX_\w+)` \| ([^|]+) \| `ceiling\.\w+` \|$", text, re.MULTILINE)
     assert len(rows) >= 8
-    for option, shown in rows:
-        default = Settings.model_fields[option.lower()].default
+    for setting, shown in rows:
+        default = Settings.model_fields[setting.lower()].default
         if default is None:
             assert shown == "as `SLIPWAY_MAX_STEPS`"
             continue
-        assert shown in (str(default), f"{default} s", f"{default // MIB} MiB"), option
+        assert shown in (str(default), f"{default} s", f"{default // MIB} MiB"), setting
 
 
 def test_every_error_code_is_explained() -> None:

@@ -29,7 +29,7 @@ def test_construction_reads_no_environment(environment: pytest.MonkeyPatch) -> N
     assert Settings().max_steps == 500
 
 
-def test_the_environment_sets_options_and_the_command_line_wins(environment: pytest.MonkeyPatch) -> None:
+def test_the_environment_sets_values_and_the_command_line_wins(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("SLIPWAY_MAX_STEPS", "7")
     environment.setenv("SLIPWAY_PORT", "5001")
     settings = Settings.load(port=5002, host=None)
@@ -68,15 +68,15 @@ def test_a_projects_own_variables_configure_nothing() -> None:
     assert Settings.load(own) == Settings()
 
 
-@pytest.mark.parametrize("option", sorted(Settings.model_fields))
-def test_every_option_is_read_by_its_name(option: str) -> None:
-    """Text options accept any word; all other options reject it with an error that names the variable."""
-    variable = f"SLIPWAY_{option.upper()}"
+@pytest.mark.parametrize("setting", sorted(Settings.model_fields))
+def test_every_setting_is_read_by_its_name(setting: str) -> None:
+    """Text settings accept any word; all other settings reject it with an error that names the variable."""
+    variable = f"SLIPWAY_{setting.upper()}"
     try:
-        outcome = repr(getattr(Settings.load({variable: "word"}), option))
+        outcome = repr(getattr(Settings.load({variable: "word"}), setting))
     except ConfigError as refused:
         outcome = str(refused)
-    assert outcome.startswith(f"{variable}: ") or outcome != repr(getattr(Settings(), option))
+    assert outcome.startswith(f"{variable}: ") or outcome != repr(getattr(Settings(), setting))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_the_port_is_read_from_the_variable_of_the_platform() -> None:
         ("SLIPWAY_QQQ", "SLIPWAY_QQQ: there is no such setting$"),
     ],
 )
-def test_an_unknown_option_is_rejected_with_a_suggestion(variable: str, said: str) -> None:
+def test_an_unknown_setting_is_rejected_with_a_suggestion(variable: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said.replace("?", r"\?")):
         Settings.load({variable: "7"})
     with pytest.raises(ConfigError, match=said.replace("?", r"\?")):
@@ -191,10 +191,10 @@ def test_settings_do_not_change() -> None:
         Settings().port = 1
 
 
-def test_every_option_has_help_and_a_row() -> None:
+def test_every_setting_has_help_and_a_row() -> None:
     table = settings_table()
-    for name, option in Settings.model_fields.items():
-        assert option.description, name
+    for name, setting in Settings.model_fields.items():
+        assert setting.description, name
         assert f"| `SLIPWAY_{name.upper()}` |" in table
 
 
@@ -205,7 +205,7 @@ class TestProjectEnvironment:
     def _logs_stay(self, environment: pytest.MonkeyPatch) -> None:
         environment.setattr(logs, "configure", lambda settings, process: None)
 
-    def test_its_options_count(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_its_settings_count(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
         config = tmp_path / "langgraph.json"
         config.write_text('{"graphs": {"a": "./a.py:a"}, "env": {"SLIPWAY_MODEL": "some:model", "SLIPWAY_LEASE_S": 9}}')
         environment.setenv("SLIPWAY_LEASE_S", "10")

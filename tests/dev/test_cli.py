@@ -1,4 +1,4 @@
-"""A command that cannot start prints one line that names the option to change, never a traceback."""
+"""A command that cannot start prints one line that names the setting to change, never a traceback."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Slipway = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def slipway(tmp_path: Path) -> Slipway:
-    """Executes a command in a folder with a langgraph.json and an environment without options of Slipway."""
+    """Executes a command in a folder with a langgraph.json and an environment without settings of Slipway."""
     (tmp_path / "langgraph.json").write_text('{"graphs": {"a": "./a.py:graph"}}')
 
     def run(*arguments: str, module: str = "slipway.cli", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -65,7 +65,7 @@ def test_a_missing_langgraph_json_is_reported(slipway: Slipway) -> None:
     assert "nowhere.json" in error_line(slipway("dev", "--config", "nowhere.json"))
 
 
-def test_an_invalid_option_is_reported(slipway: Slipway) -> None:
+def test_an_invalid_setting_is_reported(slipway: Slipway) -> None:
     assert "SLIPWAY_MAX_STEPS" in error_line(slipway("worker", SLIPWAY_MAX_STEPS="none"))
 
 
@@ -78,7 +78,7 @@ def test_an_invalid_redis_url_is_reported(slipway: Slipway) -> None:
     assert "REDIS_URL" in error_line(slipway("worker", REDIS_URL="http://localhost"))
 
 
-def test_an_unavailable_redis_has_another_exit_code_than_a_wrong_option(slipway: Slipway) -> None:
+def test_an_unavailable_redis_has_another_exit_code_than_a_wrong_setting(slipway: Slipway) -> None:
     """A supervisor restarts a process with this exit code."""
     process = slipway("doctor", SLIPWAY_REDIS_URL="unix:///nowhere/none.sock")
     assert (process.returncode, process.stdout) == (exit_codes.UNAVAILABLE, ""), process.stderr

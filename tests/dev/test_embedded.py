@@ -100,7 +100,7 @@ async def test_the_error_for_a_second_owner_names_the_first(tmp_path: Path) -> N
         pass
 
 
-async def test_the_error_for_an_unwritable_folder_names_the_option(tmp_path: Path) -> None:
+async def test_the_error_for_an_unwritable_folder_names_the_setting(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="SLIPWAY_DATA_DIR"):
         async with EmbeddedServer(tmp_path / "file" / "data").locked():

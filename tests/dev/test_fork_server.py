@@ -91,7 +91,7 @@ async def test_the_exit_of_a_forked_child_is_reported(
     assert [exit_.description for exit_ in exits.recorded] == ["SIGKILL"]
 
 
-async def test_a_forked_child_with_a_wrong_option_is_not_restarted(supervisor: Supervisor) -> None:
+async def test_a_forked_child_with_a_wrong_setting_is_not_restarted(supervisor: Supervisor) -> None:
     exits = RecordedExits()
     await supervisor.start_child(
         ChildSpec("invalid", slipway("worker"), ("worker", "--config", "nowhere"), on_exit=exits)

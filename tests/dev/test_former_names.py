@@ -1,4 +1,4 @@
-"""Options that are set by their former names: the log names them, and some of them prevent the start."""
+"""Settings that are set by their former names: the log names them, and some of them prevent the start."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEY = "11" * 32
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The environment without options of Slipway under their former names."""
+    """The environment without settings of Slipway under their former names."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     return monkeypatch

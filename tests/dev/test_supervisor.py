@@ -200,7 +200,7 @@ pathlib.Path(sys.argv[1]).touch()
 os.write(int(os.environ[{VARIABLE!r}]), b"1")
 time.sleep(60)
 """
-"""Becomes ready at its first start. Later starts exit with the code for a wrong option."""
+"""Becomes ready at its first start. Later starts exit with the code for a wrong setting."""
 
 
 async def test_a_child_that_was_ready_is_restarted_whatever_its_exit_code(

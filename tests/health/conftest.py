@@ -27,10 +27,10 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
         yield cluster
 
 
-def settings_of(server: Cluster, **options: Any) -> Settings:
+def settings_of(server: Cluster, **values: Any) -> Settings:
     """Settings of a process that uses this Valkey."""
     defaults = {"redis_url": server.redis_url, "key_prefix": server.keys.prefix, "config": CONFIG, "sse_ping_s": 0.5}
-    return Settings.from_values(defaults | options)
+    return Settings.from_values(defaults | values)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.project_fixtures import graphs_of, module_of
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 
 Load = Callable[..., Settings]
-"""Options by name to settings; each option is set as its environment variable."""
+"""Values by the name of their setting, to `Settings`; each is set as its environment variable."""
 
 graphs = graphs_of(PROJECT)
 project = module_of("./graphs.py:step")
@@ -26,7 +26,7 @@ def load(valkey_url: str, keys: Keys) -> Load:
     """Loads settings for the session's Valkey and the key prefix of this test."""
     defaults = {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT}
 
-    def load(**options: object) -> Settings:
-        return Settings.load({variable_of(name): str(value) for name, value in (defaults | options).items()})
+    def load(**values: object) -> Settings:
+        return Settings.load({variable_of(name): str(value) for name, value in (defaults | values).items()})
 
     return load

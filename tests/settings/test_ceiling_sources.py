@@ -17,7 +17,7 @@ from slipway.runs.record import new_id
 from slipway_workers.duties.scheduler import Scheduler
 from tests.crons.conftest import DueTimes
 from tests.http.conftest import Served, serving
-from tests.options.conftest import PROJECT, Load
+from tests.settings.conftest import PROJECT, Load
 from tests.worker import running_worker
 
 CASES: Final = {

@@ -17,13 +17,13 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import new_id
 from tests.http.conftest import serving
-from tests.options.conftest import PROJECT, Load
-from tests.options.test_options import RUN, check_second_run_waits_for_first
+from tests.settings.conftest import PROJECT, Load
+from tests.settings.test_effects import RUN, check_second_run_waits_for_first
 from tests.worker import running_worker
 
 TESTS: Final = {
     "execution": "test_a_run_of_an_inline_graph_ends_without_a_worker",
-    "inline_budget_s": "tests/options/test_options.py::test_inline_budget_s_applies_to_graphs_without_an_own_budget",
+    "inline_budget_s": "tests/settings/test_effects.py::test_inline_budget_s_applies_to_graphs_without_an_own_budget",
     "ceilings": "test_ceilings_of_all_graphs_and_of_one_graph_are_enforced",
     "version": "test_the_info_endpoint_returns_the_version_of_each_graph",
     "priority": "test_a_run_of_a_high_priority_graph_is_queued_first",

@@ -1,4 +1,4 @@
-"""Every option has the effect that its help describes: for each option one test fails when Slipway ignores it."""
+"""Every setting has the effect that its help describes: for each setting one test fails when Slipway ignores it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from slipway.settings import Settings
 from tests.crash.cluster import ROOT
 from tests.environment import bare_environment
 from tests.http.conftest import Served, serving
-from tests.options.conftest import PROJECT, Load
 from tests.runs.servers import server
+from tests.settings.conftest import PROJECT, Load
 from tests.waiting import wait_until
 from tests.worker import running_worker
 
@@ -52,25 +52,25 @@ TESTED_ELSEWHERE: Final = {
     "log_level": "tests/test_logs.py::test_the_environment_chooses_level_and_format",
     "log_format": "tests/test_logs.py::test_the_environment_chooses_level_and_format",
 }
-"""Options whose test is in the file of their feature."""
+"""Settings whose test is in the file of their feature."""
 
 TESTED_HERE: dict[str, str] = {}
-"""All other options, to the name of their test in this file; `covers` fills it."""
+"""All other settings, to the name of their test in this file; `covers` fills it."""
 
 RUN: Final = {"assistant_id": "plain", "input": {}, "if_not_exists": "create"}
 
 
-def covers(*options: str) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., Awaitable[None]]]:
-    """Declares that the test fails when Slipway ignores one of these options."""
+def covers(*settings: str) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., Awaitable[None]]]:
+    """Declares that the test fails when Slipway ignores one of these settings."""
 
     def register(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        TESTED_HERE.update(dict.fromkeys(options, test.__name__))
+        TESTED_HERE.update(dict.fromkeys(settings, test.__name__))
         return test
 
     return register
 
 
-def test_every_option_has_a_test() -> None:
+def test_every_setting_has_a_test() -> None:
     assert {*TESTED_HERE, *TESTED_ELSEWHERE} == set(Settings.model_fields)
     for test_id in TESTED_ELSEWHERE.values():
         file, _, name = test_id.partition("::")
@@ -370,7 +370,7 @@ async def test_langgraph_redis_indexes_have_the_prefix(
 @covers("max_steps", "max_node_visits", "max_retries", "max_active_s", "max_step_s")
 @covers("max_state_bytes", "max_event_bytes")
 @pytest.mark.parametrize(
-    ("option", "value", "exceeding_input", "code"),
+    ("setting", "value", "exceeding_input", "code"),
     [
         ("max_steps", 3, {"upto": 9}, "ceiling.steps"),
         ("max_node_visits", 3, {"upto": 9}, "ceiling.node_visits"),
@@ -382,9 +382,9 @@ async def test_langgraph_redis_indexes_have_the_prefix(
     ],
 )
 async def test_the_ceilings_of_the_deployment_are_enforced(
-    load: Load, graphs: Registry, option: str, value: float, exceeding_input: dict[str, Any], code: str
+    load: Load, graphs: Registry, setting: str, value: float, exceeding_input: dict[str, Any], code: str
 ) -> None:
-    settings = load(max_body_bytes=60_000, **{option: value})
+    settings = load(max_body_bytes=60_000, **{setting: value})
     async with serving(settings, graphs) as served, running_worker(settings, graphs) as (_, services):
         async with get_client(url=served.url) as client:
             thread_id = (await client.threads.create())["thread_id"]
