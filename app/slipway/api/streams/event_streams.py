@@ -120,15 +120,16 @@ class EventStream(EventSourceResponse):
         on_close: ExitStack | None = None,
         watch: Watch | None = None,
     ) -> None:
+        self._stopped = asyncio.get_running_loop().create_future()
+        self._control = control = ResponseControl(partial(resolve, self._stopped))
         super().__init__(
             self._parts(batches),
             ping=0,  # `Pings` sends them
-            client_close_handler_callable=self._client_disconnected,
+            # a method of this object would form a reference cycle, which only the garbage collector would free
+            client_close_handler_callable=partial(_client_disconnected, control),
         )
         self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        self._stopped = asyncio.get_running_loop().create_future()
-        self._control = ResponseControl(partial(resolve, self._stopped))
-        self._stall_timer = StallTimer(STALL_TIMEOUT_S, partial(self._control.end, slow_client_event))
+        self._stall_timer = StallTimer(STALL_TIMEOUT_S, partial(control.end, slow_client_event))
         self._prefix, self._ping_s, self._check, self._last_part = prefix, ping_s, check, b""
         self._responses_in_progress, self._last_at_shutdown = responses_in_progress, shutdown_event
         self._must_be_complete, self._on_disconnect = must_be_complete, on_disconnect
@@ -215,9 +216,10 @@ class EventStream(EventSourceResponse):
         await send(message)
         self._stall_timer.message_sent()
 
-    async def _client_disconnected(self, message: Message) -> None:
-        """The library also calls this after the end of a stream."""
-        self._control.client_disconnected()
+
+async def _client_disconnected(control: ResponseControl, message: Message) -> None:
+    """The library also calls this after the end of a stream."""
+    control.client_disconnected()
 
 
 def _joined(blocks: Sequence[bytes]) -> Iterator[bytes]:
