@@ -200,10 +200,12 @@ async def _web(settings: Settings, fd: int | None) -> None:
     from slipway.api.web_server import WebServer
     from slipway.graphs.langgraph_json import read
     from slipway.graphs.registry import Registry
-    from slipway.services import Services, open_services
+    from slipway.services import Services, checked_arq_application, open_services
 
     graphs = await Registry.load(settings.config)
-    extensions = await load_extensions(read(settings.config), graphs.load_object)
+    project = read(settings.config)
+    extensions = await load_extensions(project, graphs.load_object)
+    await checked_arq_application(settings, project, graphs, "web")  # uvicorn would log an error of it as a traceback
     freeze_loaded_objects()
 
     def opener() -> AbstractAsyncContextManager[Services]:
@@ -276,10 +278,10 @@ async def _workers(settings: Settings) -> None:
 
 async def _release(settings: Settings) -> list[str]:
     from slipway.api.host_app.extensions import load_extensions
-    from slipway.arq_jobs.application import load_arq_application
     from slipway.graphs.langgraph_json import read
     from slipway.graphs.registry import Registry
     from slipway.health.release_checks import redis_problems
+    from slipway.services import checked_arq_application
 
     problems = await redis_problems(settings)  # before the variables of the project's `env` are set
     graphs = await Registry.load(settings.config)
@@ -290,8 +292,7 @@ async def _release(settings: Settings) -> list[str]:
     except ConfigError as error:
         unloadable.append(str(error))
     try:
-        if config.arq is not None:
-            await load_arq_application(config.arq, graphs.load_object, settings)
+        await checked_arq_application(settings, config, graphs, "worker")  # it needs more connections than "web"
     except ConfigError as error:
         unloadable.append(str(error))
     return [*problems, *unloadable]

@@ -116,8 +116,11 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
     connections than it may open, if the arq application cannot be loaded and, in a worker, if the auth file cannot be
     loaded. While Redis is unavailable, a web process and a worker wait, and a command raises `StoreUnavailable`."""
     config = read(settings.config)
-    application = await _arq_application(settings, config, graphs, process)
-    connection_budget.check(settings, process, 0 if application is None else application.connections)
+    if process == "cli":
+        application = None
+        connection_budget.check(settings, process)
+    else:
+        application = await checked_arq_application(settings, config, graphs, process)
     async with AsyncExitStack() as stack:
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
         patience_s = settings.redis_patience_worker_s if process == "worker" else settings.redis_patience_web_s
@@ -138,12 +141,16 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         yield services
 
 
-async def _arq_application(
+async def checked_arq_application(
     settings: Settings, config: LangGraphJson, graphs: Graphs, process: Process
 ) -> ArqApplication | None:
-    if config.arq is None or process == "cli":
-        return None
-    return await load_arq_application(config.arq, graphs.load_object, settings)
+    """The project's arq application, if langgraph.json names one. Raises `ConfigError` if it cannot be loaded, or if
+    the process may not open its connections."""
+    application = None
+    if config.arq is not None:
+        application = await load_arq_application(config.arq, graphs.load_object, settings)
+    connection_budget.check(settings, process, 0 if application is None else application.connections)
+    return application
 
 
 def _open_arq(application: ArqApplication | None, address: Address, stack: AsyncExitStack) -> OpenArqApplication | None:

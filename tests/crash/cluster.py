@@ -171,8 +171,8 @@ class Web(Process):
 class Cluster:
     """The processes of one Valkey and one key prefix. `running` creates it."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, settings: Mapping[str, str], project: Path = CONFIG) -> None:
+        self.folder, self._project = folder, project
         self.socket = folder / "valkey.sock"
         self.redis_url = f"unix://{self.socket}"
         self.keys = Keys("crash")
@@ -254,7 +254,11 @@ class Cluster:
         return check.returncode, output.decode()
 
     def _arq_command(self, name: str, redis_url: str | None, *arguments: str) -> Command:
-        env = self._env | {variable_of("config"): str(CONFIG)} | ({"SLIPWAY_REDIS_URL": redis_url} if redis_url else {})
+        env = (
+            self._env
+            | {variable_of("config"): str(self._project)}
+            | ({"SLIPWAY_REDIS_URL": redis_url} if redis_url else {})
+        )
         program = (sys.executable, "-m", "arq", "slipway_workers.settings.WorkerSettings", *arguments)
         return Command(name, program, env, self.folder / f"{name}.log")
 
@@ -268,7 +272,7 @@ class Cluster:
 
     def _command(self, name: str, subcommand: str, redis_url: str | None, *arguments: str) -> Command:
         env = self._env | ({"SLIPWAY_REDIS_URL": redis_url} if redis_url else {})
-        full = (subcommand, "--config", str(CONFIG), *arguments)
+        full = (subcommand, "--config", str(self._project), *arguments)
         forked = () if "--processes" in full else full
         return Command(name, slipway(*full), env, self.folder / f"{name}.log", forked)
 
@@ -354,12 +358,14 @@ async def running(
     workers: int = 0,
     arq_workers: int = 0,
     graphs_env: Mapping[str, str] = MappingProxyType({}),
+    project: Path = CONFIG,
     **settings: Any,
 ) -> AsyncIterator[Cluster]:
     """A cluster in a temporary folder. `settings` are settings by their lower-case names; `graphs_env` are further
-    environment variables, which the graphs read."""
+    environment variables, which the graphs read; `project` is the path of a langgraph.json."""
     folder = Path(tempfile.mkdtemp(prefix="slipway-crash-"))
-    cluster = Cluster(folder, {variable_of(name): str(value) for name, value in settings.items()} | dict(graphs_env))
+    variables = {variable_of(name): str(value) for name, value in settings.items()} | dict(graphs_env)
+    cluster = Cluster(folder, variables, project)
     try:
         await cluster.start_valkey()
         await cluster.pipeline.open()
