@@ -32,7 +32,8 @@ _NOTHING: Final = object()
 _FIRST_PAUSE_S: Final = 0.05
 MAX_RECONNECT_PAUSE_S: Final = 1.0
 """The longest pause between two attempts to reconnect."""
-_CONNECT_TIMEOUT_S: Final = 5.0
+CONNECT_TIMEOUT_S: Final = 5.0
+"""Seconds for the connect, the TLS handshake and the first replies together."""
 
 
 class UntrustedCertificate(StoreUnavailable):
@@ -107,13 +108,20 @@ def _tls_context(parts: dict[str, Any]) -> ssl.SSLContext:
 
 
 class Connection(asyncio.Protocol):
-    """A connection that reconnects by itself, with pauses that double up to `max_pause_s`. CLIENT LIST shows `name`."""
+    """A connection that reconnects by itself, with pauses that double up to `max_pause_s`. An attempt to connect fails
+    after `connect_timeout_s`. CLIENT LIST shows `name`."""
 
     def __init__(
-        self, address: Address, name: str, owner: ConnectionOwner, *, max_pause_s: float = MAX_RECONNECT_PAUSE_S
+        self,
+        address: Address,
+        name: str,
+        owner: ConnectionOwner,
+        *,
+        max_pause_s: float = MAX_RECONNECT_PAUSE_S,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
         self.address, self.name = address, name
-        self._max_pause_s = max_pause_s
+        self._max_pause_s, self._connect_timeout_s = max_pause_s, connect_timeout_s
         self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
@@ -166,7 +174,7 @@ class Connection(asyncio.Protocol):
         self._lost.clear()
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
         try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(self._connect_timeout_s):
                 if self.address.path:
                     await loop.create_unix_connection(self._protocol, self.address.path)
                 else:

@@ -23,7 +23,15 @@ from typing import Any, Final
 import hiredis
 
 from slipway.errors import StoreUnavailable
-from slipway.redis.connection import MAX_RECONNECT_PAUSE_S, Address, Arg, Connection, pack, reply_error
+from slipway.redis.connection import (
+    CONNECT_TIMEOUT_S,
+    MAX_RECONNECT_PAUSE_S,
+    Address,
+    Arg,
+    Connection,
+    pack,
+    reply_error,
+)
 from slipway.redis.script import Script
 
 _TEMPORARY_ERRORS: Final = (
@@ -62,7 +70,7 @@ class _Command:
 class Pipeline:
     """Commands on one connection. `patience_s` is the timeout of a command while Redis is unavailable. If Redis sends
     no reply for `reply_timeout_s`, the connection is closed and opened again, with pauses of up to
-    `max_reconnect_pause_s`."""
+    `max_reconnect_pause_s`. An attempt to connect fails after `connect_timeout_s`."""
 
     def __init__(
         self,
@@ -72,8 +80,11 @@ class Pipeline:
         patience_s: float,
         reply_timeout_s: float = 10.0,
         max_reconnect_pause_s: float = MAX_RECONNECT_PAUSE_S,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
-        self._connection = Connection(address, name, self, max_pause_s=max_reconnect_pause_s)
+        self._connection = Connection(
+            address, name, self, max_pause_s=max_reconnect_pause_s, connect_timeout_s=connect_timeout_s
+        )
         self._patience_s, self._reply_timeout_s = patience_s, reply_timeout_s
         self._waiting: list[_Command] = []
         self._in_flight: deque[_Command] = deque()
