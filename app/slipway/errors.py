@@ -139,9 +139,17 @@ class ForeignOrigin(SlipwayError):
 
     code = "origin.refused"
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str | None) -> None:
+        """`origin` is the header of the request. None if the browser sent another header that says where it is from."""
+        if origin == "null":
+            super().__init__(
+                "without an auth file a page without an address of its own, which was opened from a file or in a "
+                "sandboxed frame, may not call this server: open it from a web server, such as http://localhost:3000"
+            )
+            return
+        pages = "pages of another site" if origin is None else f"pages of {origin!r}"
         super().__init__(
-            f"without an auth file pages of {origin} may not call this server: to allow them, add the origin to "
+            f"without an auth file {pages} may not call this server: to allow them, add their origin to "
             "http.cors.allow_origins in langgraph.json"
         )
 

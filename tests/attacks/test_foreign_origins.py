@@ -235,6 +235,10 @@ async def test_origins_in_langgraph_json_are_allowed(desk: Desk) -> None:
             assert "http.cors.allow_origins" in rejected.json()["detail"]
             with pytest.raises(InvalidStatus):
                 await response_to_command(client, origin, "agent.getTree", {"run_id": NEW})
+        from_file = await client.post("/threads", json={}, headers={"origin": "null"})
+        assert (from_file.status_code, from_file.json()["code"]) == (403, "origin.refused")
+        assert "open it from a web server" in from_file.json()["detail"]
+        assert "allow_origins" not in from_file.json()["detail"], "it would allow pages of every site"
 
 
 def test_the_cache_of_origin_decisions_is_bounded() -> None:

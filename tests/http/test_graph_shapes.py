@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langgraph_sdk.errors import ConflictError
 
-from slipway.shown_exceptions import HIDDEN
+from slipway.shown_exceptions import EXITED, HIDDEN
 from tests.http.conftest import Client, new_thread
 from tests.http.test_sdk_runs import events_of
 
@@ -26,19 +26,24 @@ async def test_results_have_the_output_schema_and_the_state_has_all_channels(sdk
     assert (await sdk.threads.get(thread))["values"] == all_channels
 
 
-async def test_no_response_contains_an_error_message_for_operators(sdk: Client) -> None:
+@pytest.mark.parametrize(
+    ("graph", "name", "text"), [("inside", "Inside", HIDDEN), ("exit_inside", "SystemExit", EXITED)]
+)
+async def test_no_response_contains_an_error_message_for_operators(
+    sdk: Client, graph: str, name: str, text: str
+) -> None:
     thread = await new_thread(sdk)
     modes: Any = ["tasks", "debug", "updates", "values"]
-    events = await events_of(sdk.runs.stream(thread, "inside", input={}, stream_mode=modes))
+    events = await events_of(sdk.runs.stream(thread, graph, input={}, stream_mode=modes))
     assert "hunter2" not in repr(events)
-    ended = [data for name, data in events if name == "tasks" and "triggers" not in data]
-    assert ended[0]["error"]["error"] == "Inside"
+    ended = [data for event, data in events if event == "tasks" and "triggers" not in data]
+    assert ended[0]["error"]["error"] == name
     state: Any = await sdk.threads.get_state(thread)
-    assert [task["error"] for task in state["tasks"]] == [f"Inside({HIDDEN!r})"]
+    assert [task["error"] for task in state["tasks"]] == [f"{name}({text!r})"]
     (run,) = await sdk.runs.list(thread)
     other_responses = [await sdk.threads.get(thread), await sdk.threads.get_history(thread), run]
     assert "hunter2" not in repr(other_responses)
-    assert (await sdk.runs.join(thread, run["run_id"]))["__error__"] == {"error": "Inside", "message": HIDDEN}
+    assert (await sdk.runs.join(thread, run["run_id"]))["__error__"] == {"error": name, "message": text}
 
 
 async def test_an_ambiguous_answer_leaves_all_interrupts_open(sdk: Client) -> None:

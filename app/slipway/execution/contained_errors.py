@@ -15,7 +15,8 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Final
 
-from slipway.exception_text import is_a, repr_of
+from slipway.exception_text import is_a
+from slipway.shown_exceptions import public_repr
 
 _LOOP_STOPPING_ERRORS: Final = (SystemExit, KeyboardInterrupt)
 
@@ -23,11 +24,11 @@ _inside_a_run: ContextVar[bool] = ContextVar("inside_a_run", default=False)
 
 
 class GraphRaised(RuntimeError):
-    """Replaces an exception that the graph raised (`raised`). It is a `RuntimeError`, which LangGraph's default retry
-    policy does not retry."""
+    """Replaces an exception that the graph raised (`raised`), and shows only what clients may receive of it. It is a
+    `RuntimeError`, which LangGraph's default retry policy does not retry."""
 
     def __init__(self, raised: BaseException) -> None:
-        super().__init__(repr_of(raised))
+        super().__init__(public_repr(raised))
         self.raised = raised
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import operator
+import sys
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
@@ -92,6 +93,10 @@ class Inside(Exception):
 
 async def raise_inside(state: State) -> State:
     raise Inside("the password is hunter2")
+
+
+async def exit_inside(state: State) -> State:
+    sys.exit("the password is hunter2")
 
 
 def interrupting_node(name: str) -> Any:
@@ -194,6 +199,7 @@ fail = sequence(one=one, refuse=raise_value_error)
 fail_secretly = sequence(one=one, break_down=fail_to_connect)
 nested = sequence(one=one, child=sequence(ask=ask_amount))
 inside = sequence(refuse=raise_inside)
+exits = sequence(refuse=exit_inside)
 both = StateGraph(State).add_node("a", interrupting_node("a")).add_node("b", interrupting_node("b"))
 both.add_edge(START, "a").add_edge(START, "b")
 schemas = StateGraph(PrivateState, input_schema=Question, output_schema=Answer).add_node(think).add_edge(START, "think")

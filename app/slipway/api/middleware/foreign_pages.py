@@ -84,9 +84,11 @@ def _host_error(host: str) -> SlipwayError:
 
 
 def _origin_error(origin: str) -> SlipwayError:
-    # A browser shows only a CORS error to the developer of the page, and not the response. So the log names the fix.
-    log.warning("http.origin_rejected", origin=origin, setting="http.cors.allow_origins")
-    return ForeignOrigin(repr(origin))
+    # A browser shows only a CORS error to the developer of the page, and not the response. So the log names the fix,
+    # which is none for `null`: to allow it would allow pages of every site, in a sandboxed frame
+    fix = {} if origin == "null" else {"setting": "http.cors.allow_origins"}
+    log.warning("http.origin_rejected", origin=origin, **fix)
+    return ForeignOrigin(origin)
 
 
 async def _reject(error: SlipwayError, scope: Scope, receive: Receive, send: Send) -> None:

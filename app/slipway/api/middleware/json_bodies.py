@@ -38,7 +38,7 @@ class JsonBodies:
             if scope["method"] not in _READS:
                 _check_content_type(headers)
             elif _is_embedded(headers):
-                raise ForeignOrigin("another site")
+                raise ForeignOrigin(None)
         return await self._app(scope, receive, send)
 
 
