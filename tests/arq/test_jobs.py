@@ -15,6 +15,7 @@ from arq.jobs import Job
 from structlog.testing import capture_logs
 
 from slipway.arq_jobs.redis_pool import ProjectRedis
+from slipway.settings import Settings
 from slipway_workers.arq_jobs import ArqJobs
 from tests.arq.conftest import Running, queue_name
 from tests.proxy import proxied
@@ -106,8 +107,12 @@ def project() -> Project:
     return Project()
 
 
-async def test_hooks_context_retries_and_results_are_those_of_arq(running: Running, project: Project) -> None:
-    options = {name: getattr(project, name) for name in ("on_startup", "on_shutdown", "on_job_start", "after_job_end")}
+async def test_hooks_context_retries_and_results_are_those_of_arq(
+    running: Running, project: Project, settings: Settings
+) -> None:
+    """Also with a single connection."""
+    options = {"settings": settings.model_copy(update={"arq_connections": 1})}
+    options |= {name: getattr(project, name) for name in ("on_startup", "on_shutdown", "on_job_start", "after_job_end")}
     async with running(functions=project.functions(), **options) as jobs:
         assert await result_of(await enqueue(jobs, "fail_twice")) == 3
         await wait_until(lambda: project.calls.count("after end") == 3)

@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from arq.jobs import Job
 from langgraph_sdk import get_client
+from structlog.testing import capture_logs
 
 import slipway.arq
 from slipway.graphs.registry import Registry
@@ -73,6 +75,29 @@ async def test_a_job_starts_runs_without_a_user(served: Served) -> None:
     assert "values" in result["events"]
     async with httpx.AsyncClient(base_url=served.url) as client:
         assert (await client.post("/threads", json={})).status_code == 401, "the auth file applies to other clients"
+
+
+async def test_a_function_that_blocks_the_event_loop_is_named(
+    served: Served, settings: Settings, graphs: Registry
+) -> None:
+    release: Any = graphs.load_object("./tasks.py:release")
+    with capture_logs() as logs:
+
+        def release_when_reported(logger: object, method: str, line: Any) -> Any:
+            if line["event"] == "event_loop.blocked":
+                release.set()
+            return line
+
+        structlog.get_config()["processors"].insert(0, release_when_reported)
+        async with running_worker(settings.model_copy(update={"event_loop_limit_s": 0.2}), graphs):
+            job = await slipway.arq.pool().enqueue_job("block")
+            assert job is not None
+            await job.result(timeout=20, poll_delay=0.02)
+    release.clear()
+    [report] = [line for line in logs if line["event"] == "event_loop.blocked" and line.get("job")]
+    assert (report["job"], report["function"]) == (job.job_id, "block")
+    assert report["task"] == f"arq job block:{job.job_id}"
+    assert report["where"][0].startswith("tasks.py:")
 
 
 async def test_a_fault_of_the_application_is_a_finding_and_runs_continue(

@@ -40,8 +40,8 @@ CANCELLED_WITHIN_S: Final = 0.5
 """Seconds in which jobs must end after they were cancelled by a drain."""
 
 SHUTDOWN_WITHIN_S: Final = 0.75
-"""Seconds that `on_shutdown` has when jobs were cancelled. The seconds of a drain after `drain_s` are fewer than those
-that a supervisor waits before it kills the process."""
+"""Seconds that `on_shutdown` has when jobs were cancelled; otherwise it also has what is left of the time of the drain.
+The seconds of a drain after `drain_s` are fewer than those that a supervisor waits before it kills the process."""
 
 _HEALTH_KEY_WITHIN_S: Final = 0.25
 
@@ -88,6 +88,7 @@ class ArqJobs(Worker):
         longer than `within_s`."""
         self.allow_pick_jobs, self.max_jobs = False, 0  # the second also ends a round of picks that has begun
         log.info("arq.draining", jobs=len(self._live))
+        deadline = self.loop.time() + within_s
         if not await _ends(self._wait_until_idle(), within_s):
             for task in self._live:
                 task.cancel()
@@ -95,8 +96,9 @@ class ArqJobs(Worker):
         if self.main_task is not None:
             self.main_task.cancel()
         await self._delete_health_key()
-        if not await _ends(self._close(), SHUTDOWN_WITHIN_S):
-            log.warning("arq.shutdown_unfinished", within_s=SHUTDOWN_WITHIN_S)
+        shutdown_within_s = max(deadline - self.loop.time(), 0) + SHUTDOWN_WITHIN_S
+        if not await _ends(self._close(), shutdown_within_s):
+            log.warning("arq.shutdown_unfinished", within_s=shutdown_within_s)
         log.info("arq.drained", jobs_left=len(self._live))
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:

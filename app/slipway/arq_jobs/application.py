@@ -78,25 +78,32 @@ async def load_arq_application(source: str, load_object: LoadObject, settings: S
     except ConfigError as error:
         raise ConfigError(f"{KEY}: {source} cannot be loaded: {error}") from error
     try:
-        return _application(source, target, settings)
+        options = await asyncio.to_thread(_worker_options, target)
+        return _application(source, options, settings)
     except ConfigError as error:
         raise ConfigError(f"{KEY}: {source}: {error}") from error
 
 
-def _application(source: str, target: object, settings: Settings) -> ArqApplication:
+def _worker_options(target: object) -> dict[str, Any]:
+    """The arguments of arq's worker. Imports functions that are named as text, so it may block."""
     if not isinstance(target, dict) and not hasattr(target, "__dict__"):
         raise ConfigError(f"must be a class, an object or a dict with arq's settings, found {type(target).__name__}")
     options: dict[str, Any] = get_kwargs(cast(Any, target))
     for name, (accepted, why) in _REJECTED.items():
         if options.pop(name, accepted) != accepted:
             raise ConfigError(f"{name} cannot be set here: {why}")
-    redis_settings = options.pop("redis_settings", None)
     if not isinstance(options.get("queue_name", ""), str):
         raise ConfigError(f"queue_name must be a text, found {options['queue_name']!r}")
     _check_functions(options)
     for name in _HOOKS:
         if options.get(name) is not None and not callable(options[name]):
             raise ConfigError(f"{name} must be an async function, found {type(options[name]).__name__}")
+    return options
+
+
+def _application(source: str, options: dict[str, Any], settings: Settings) -> ArqApplication:
+    """Creates a worker of arq to check its arguments, which needs the event loop."""
+    redis_settings = options.pop("redis_settings", None)
     try:
         worker = Worker(**options, redis_pool=ArqRedis(), handle_signals=False)
     except Exception as error:  # arq checks its arguments with many kinds of exceptions
@@ -116,7 +123,7 @@ def _check_functions(options: Mapping[str, Any]) -> None:
         )
     try:
         functions: Sequence[Function | CronJob] = [*map(func, given), *crons]
-    except Exception as error:  # not a coroutine function, not importable, not a list
+    except (Exception, SystemExit) as error:  # not a coroutine function, not a list, or any error of an import
         raise ConfigError(f"functions: {type(error).__name__}: {error}") from error
     if wrong := [each for each in crons if not isinstance(each, CronJob)]:
         raise ConfigError(f"cron_jobs must be made with arq.cron(...), found {type(wrong[0]).__name__}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from langgraph_sdk import get_client
 
 QUEUE = "arq:tests"
+
+release = threading.Event()
 
 
 async def startup(ctx: dict[Any, Any]) -> None:
@@ -15,6 +18,11 @@ async def startup(ctx: dict[Any, Any]) -> None:
 
 async def greet(ctx: dict[Any, Any], name: str) -> str:
     return f"{ctx['greeting']} {name}"
+
+
+async def block(ctx: dict[Any, Any]) -> None:
+    """Blocks the event loop until it is released, or for a second."""
+    release.wait(1)
 
 
 async def double_by_runs(ctx: dict[Any, Any], number: int) -> dict[str, Any]:
@@ -28,7 +36,7 @@ async def double_by_runs(ctx: dict[Any, Any], number: int) -> dict[str, Any]:
 
 
 class WorkerSettings:
-    functions = (greet, double_by_runs)
+    functions = (greet, block, double_by_runs)
     queue_name = QUEUE
     on_startup = startup
     poll_delay = 0.02
