@@ -22,6 +22,8 @@ from slipway.redis.keys import Keys
 from tests.checkpoints.conftest import config_of, documents_prefix, listed_ids, put
 from tests.checkpoints.sample_graphs import run_journal
 
+PACKAGE = "langgraph.checkpoint.redis"
+
 Saver = BaseCheckpointSaver[str]
 Check = Callable[[Saver], Awaitable[None]]
 
@@ -246,3 +248,35 @@ def test_key_names_equal_those_of_the_package(package: AsyncRedisSaver, keys: Ke
         assert names.pointer("t", ns) == package._make_redis_checkpoint_latest_key("t", ns)
         assert package._key_registry is not None
         assert registry(where) == package._key_registry.make_write_keys_zset_key("t", ns, "1")
+
+
+INHERITED = {
+    "asetup": "creates the search indexes; Slipway's calls it",
+    "setup": "the same",
+    "create_indexes": "called by `asetup`",
+    "checkpoints_schema": "the fields of the index of checkpoints",
+    "writes_schema": "the fields of the index of pending writes",
+    "configure_client": "called by the constructor, which gets Slipway's client",
+    "cluster_mode": "found out by `asetup`",
+    "aset_client_info": "nobody calls it: the connection is Slipway's",
+    "set_client_info": "the same",
+    "from_conn_string": "nobody calls it",
+}
+"""The public names of the package that its users know and Slipway does not replace."""
+
+
+def test_everything_that_the_package_offers_is_replaced_or_inherited_on_purpose() -> None:
+    """A later version of the package may have new methods, which would bypass the writer of an attempt."""
+    package = [cls for cls in LangGraphRedisCheckpointer.__mro__ if cls.__module__.startswith(PACKAGE)]
+    public = {name for cls in package for name in vars(cls) if not name.startswith("_")}
+    ours = {
+        name for cls in LangGraphRedisCheckpointer.__mro__ if cls.__module__.startswith("slipway") for name in vars(cls)
+    }
+    assert public - (ours - {"asetup"}) == INHERITED.keys()
+
+
+async def test_encoded_values_are_not_returned(corrected: LangGraphRedisCheckpointer) -> None:
+    with pytest.raises(NotImplementedError, match="use aget_tuple"):
+        await corrected.aget_channel_values("t", "", await put(corrected, "t", {"a": 1}))
+    with pytest.raises(NotImplementedError, match="use aget_tuple"):
+        corrected.get_channel_values("t")

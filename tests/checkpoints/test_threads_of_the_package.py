@@ -216,7 +216,8 @@ async def test_an_older_checkpoint_does_not_become_the_latest(
 async def test_the_bytes_of_a_thread_of_the_package_are_counted_before_a_write(
     package: AsyncRedisSaver, corrected: LangGraphRedisCheckpointer, keys: Keys
 ) -> None:
-    """In each namespace, also if it is the first that is read and written."""
+    """In each namespace, also if it is the first that is read and written. They are counted when the run loads its
+    checkpoint, so that its writes need not wait."""
     for ns in ("", "sub:1"):
         checkpoint_id = await put(package, f"t{ns}", {"a": "x" * 5000})
         limited = langgraph_redis_checkpointer(corrected.pipeline, keys, max_thread_bytes=6000).for_run(
@@ -224,7 +225,7 @@ async def test_the_bytes_of_a_thread_of_the_package_are_counted_before_a_write(
         )
         assert (await limited.latest(f"t{ns}", ns) is None) == bool(ns)
         with pytest.raises(CeilingHit, match="state_bytes"):
-            await put(limited, f"t{ns}", {"a": "x" * 1000}, ns=ns, parent=checkpoint_id)
+            put(limited, f"t{ns}", {"a": "x" * 1000}, ns=ns, parent=checkpoint_id).send(None)
         assert await corrected.thread_bytes(f"t{ns}") > 5000
 
 

@@ -69,6 +69,20 @@ async def _commands(pipeline: Pipeline) -> dict[str, int]:
     }
 
 
+@pytest.mark.parametrize("loaded", ["latest", "named", "none"])
+async def test_a_run_that_has_loaded_its_checkpoint_reads_nothing_before_it_writes(
+    make_checkpointer: CheckpointerFactory, loaded: str
+) -> None:
+    """A superstep waits for the writes that were passed to the writer, not for those that a read delays."""
+    saver = make_checkpointer(max_thread_bytes=1_000_000)
+    stored = await put(saver, "t", {"a": 1})
+    delayed = saver.for_run(DelayedWriter(saver))
+    where = {"latest": config_of("t"), "named": config_of("t", stored), "none": config_of("new")}[loaded]
+    await delayed.aget_tuple(where)
+    with pytest.raises(StopIteration):  # it ends without waiting
+        put(delayed, where["configurable"]["thread_id"], {"a": 2}).send(None)
+
+
 async def test_each_operation_is_one_round_trip_and_one_script(saver: BaseCheckpointer) -> None:
     pipeline = saver.pipeline
     first = await put(saver, "t", {"a": 1, "b": 2}, run_id="r")

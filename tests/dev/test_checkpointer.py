@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -137,3 +138,33 @@ def test_commands_load_no_package_of_a_checkpointer_that_is_not_used(
     process = subprocess.Popen(slipway(command, *config), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     process.wait(50)
     assert loaded(tmp_path, process.pid) == set()
+
+
+IMPORT = """
+import logging, os, signal, sys, threading, warnings
+
+import langgraph.graph, redis.asyncio
+
+
+def process_state():
+    return {
+        "environment": dict(os.environ),
+        "search path": [*sys.path, *sys.meta_path, *sys.path_hooks],
+        "warnings": [*warnings.filters, warnings.showwarning],
+        "logging": [logging.root.level, logging.root.manager.disable, *logging.root.handlers],
+        "hooks": [sys.excepthook, threading.excepthook, sys.unraisablehook],
+        "threads": threading.enumerate(),
+        "signals": [signal.getsignal(number) for number in signal.valid_signals()],
+    }
+
+
+before = process_state()
+import slipway.checkpoints.langgraph_redis.checkpointer
+print([name for name, state in process_state().items() if state != before[name]])
+"""
+
+
+def test_an_import_of_the_packages_changes_nothing_else_in_the_process() -> None:
+    command = (sys.executable, "-W", "error", "-c", IMPORT)
+    process = subprocess.run(command, check=False, capture_output=True, text=True, timeout=50)
+    assert (process.stdout, process.stderr) == ("[]\n", "")

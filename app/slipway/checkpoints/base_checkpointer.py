@@ -127,6 +127,11 @@ class BaseCheckpointer(SyncMethods):
         target: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
         return await self.aget_tuple(target)
 
+    @property
+    def _is_of_run(self) -> bool:
+        """Whether this is a clone that `for_run` has created."""
+        return self._answers is not None
+
     def _remember_writes(self, found: CheckpointTuple) -> None:
         """Collects the answers and results among the pending writes of a checkpoint that was read."""
         if self._answers is not None and found.pending_writes:

@@ -15,6 +15,7 @@ It is async only and uses Slipway's pipeline.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, cast
 
@@ -157,16 +158,21 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
     # reading
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """The checkpoint that `config` names, or the latest of its namespace; None when there is none."""
+        """The checkpoint that `config` names, or the latest of its namespace; None when there is none. Also reads what
+        `aput` needs to know, so that a run that has loaded its checkpoint reads nothing before it writes: a superstep
+        waits for the writes that were passed to the writer, not for those that a read delays."""
         target = config["configurable"]
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
         checkpoint_id = get_checkpoint_id(config)
         await self.writer.flush()
-        found = (
-            await self._one(thread_id, CheckpointKey(namespace, checkpoint_id))
-            if checkpoint_id
-            else await self._latest(thread_id, namespace)
-        )
+        found: CheckpointTuple | None
+        if checkpoint_id:
+            key = CheckpointKey(namespace, checkpoint_id)
+            found, _ = await asyncio.gather(self._one(thread_id, key), self._newest_of(thread_id, namespace))
+        else:
+            found = await self._latest(thread_id, namespace)
+        if self._is_of_run and self._max_thread_bytes is not None and thread_id not in self._used_bytes:
+            self._remember_bytes(thread_id, await self.thread_bytes(thread_id))
         if found is not None:
             self._remember_writes(found)
         return found
@@ -381,9 +387,13 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
         if result is CopyResult.TARGET_EXISTS:
             raise Conflict(f"thread {target_thread_id} has checkpoints already")
 
-    def get_channel_values(self, thread_id: str, checkpoint_ns: str = "", checkpoint_id: str = "") -> dict[str, Any]:
+    async def aget_channel_values(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Not supported, because it would return encoded values: use `aget_tuple`."""
+        raise NotImplementedError("use aget_tuple")
+
+    def get_channel_values(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Not supported: use `aget_tuple`."""
-        raise NotImplementedError
+        raise NotImplementedError("use aget_tuple")
 
 
 def _matches(metadata: Any, expected: dict[str, Any]) -> bool:
