@@ -20,7 +20,7 @@ SSE_STARTS = ("event: ", "data: ", "id: ", "retry: ")
 LUA_WORDS = ("redis.call(", "redis.pcall(", "KEYS[", "ARGV[")
 
 LAYERS = (
-    ("errors", "clock", "versions", "exception_text", "json_comparison", "asyncio_bridge", "sse_frames"),
+    ("errors", "clock", "versions", "exception_text", "json_comparison", "asyncio_bridge", "sse_frames", "stop_times"),
     ("current_work",),
     ("failpoints", "environment_variables", "shown_exceptions"),
     ("settings",),
@@ -449,6 +449,8 @@ PRIVATE_NAMES_USED = {
     "langgraph.stream._mux": "LangGraph runs stream transformers only in its own event protocol",
     "_events": "the same",
     "_items": "the same",
+    "_shutdown": "a forked child ends as Python does; only leaving all frames of its parent would do that publicly",
+    "_run_exitfuncs": "the same",
 }
 """Private names of other packages that app and workers use, each with the reason: no public name does the same. A
 change of such a package can break them, so a test covers each."""

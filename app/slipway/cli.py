@@ -20,11 +20,12 @@ from slipway.errors import ConfigError
 from slipway.health import start_checks
 from slipway.processes.child_commands import freeze_loaded_objects, name_process, slipway, watch_parent
 from slipway.processes.exit_codes import exit_on_errors_to_fix
-from slipway.processes.readiness import report_ready
+from slipway.processes.forking import Forker, is_supported, run_without_threads
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.redis.connection_budget import needed
 from slipway.redis.wait_for_redis import wait_for_redis
 from slipway.settings import Settings
+from slipway.stop_times import kill_after_s
 from slipway.versions import version_of
 
 log = structlog.get_logger(__name__)
@@ -32,9 +33,6 @@ log = structlog.get_logger(__name__)
 KEEP_ALIVE_S = 75
 """Seconds. Longer than proxies keep an idle connection, so that no proxy sends a request on a connection that this
 process is closing."""
-
-KILL_MARGIN_S = 2
-"""Seconds after `drain_s` after which a child that is still running is killed."""
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -72,7 +70,7 @@ def dev(
     settings = load_settings_and_logs("dev", config, host=host, port=port, data_dir=data_dir)
     from slipway.processes.dev import dev
 
-    asyncio.run(dev(settings))
+    dev(settings, prepared_forker)
 
 
 @cli.command()
@@ -103,28 +101,8 @@ def worker(
     if settings.worker_processes == 1:
         _run(_worker(settings))
     else:
-        asyncio.run(_workers(settings))
-
-
-@cli.command(hidden=True)
-def fork_server(control: Annotated[int, typer.Option(help="Number of the inherited socket for requests.")]) -> None:
-    """Forks the children of a supervisor."""
-    _import_heavy_modules()
-    from slipway.processes.fork_server import serve_fork_requests
-
-    report_ready()
-    serve_fork_requests(socket.socket(fileno=control))
-    main()  # in each child, with the command line in its request
-
-
-def _import_heavy_modules() -> None:
-    """Imports the modules that web and worker processes import at their start, but not the project's code."""
-    import uvicorn.lifespan.on
-    import uvicorn.protocols.http.httptools_impl  # noqa: F401
-    import uvloop  # noqa: F401
-
-    import slipway.api.application  # noqa: F401
-    import slipway_workers.process  # noqa: F401
+        asyncio.run(_check_redis(settings))
+        run_without_threads(_workers(settings, prepared_forker()))
 
 
 @cli.command()
@@ -250,30 +228,48 @@ async def _worker(settings: Settings) -> None:
     await work(settings, drain_on_signals)
 
 
-async def _workers(settings: Settings) -> None:
-    """Starts several worker processes under a supervisor."""
+async def _check_redis(settings: Settings) -> None:
     await wait_for_redis(settings.redis)
     await start_checks.check(settings, settings.redis)
+
+
+async def _workers(settings: Settings, forker: Forker | None) -> None:
+    """Starts several worker processes under a supervisor."""
     from slipway.processes.lease_reclaim import lease_reclaimer
     from slipway.processes.supervisor import ChildSpec, Supervisor, stop_requests
 
-    supervisor, stop_within_s = Supervisor(), settings.drain_s + KILL_MARGIN_S
+    supervisor, stop_within_s = Supervisor(), kill_after_s(settings.drain_s)
+    supervisor.forker = forker
     arguments = ("worker", "--config", str(settings.config.resolve()), "--processes", "1")
     with stop_requests(on_second=supervisor.kill) as stop:
         try:
-            await supervisor.start_fork_server()
             for number in range(1, settings.worker_processes + 1):
                 spec = ChildSpec(
                     f"worker-{number}",
                     slipway(*arguments),
                     arguments,
                     stop_within_s=stop_within_s,
-                    on_exit=lease_reclaimer(settings),
+                    on_exit=lease_reclaimer(settings, forker),
                 )
                 await supervisor.start_child(spec)
             await supervisor.run_until(stop)
         finally:
             await supervisor.stop()
+
+
+def prepared_forker() -> Forker | None:
+    """Imports the modules that web and worker processes import at their start, but not the project's code. Returns what
+    forks such processes; None if the system does not support it."""
+    if not is_supported():
+        return None
+    import uvicorn.lifespan.on
+    import uvicorn.protocols.http.httptools_impl  # noqa: F401
+    import uvloop  # noqa: F401
+
+    import slipway.api.application  # noqa: F401
+    import slipway_workers.process  # noqa: F401
+
+    return Forker(main)
 
 
 async def _release(settings: Settings) -> list[str]:

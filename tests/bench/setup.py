@@ -24,7 +24,6 @@ CONFIG: Final = Path(__file__).with_name("langgraph.json")
 COMMAND_LINES: Final = {
     "web": "slipway web",
     "worker": "slipway worker",
-    "fork-server": "slipway fork-server",
     "valkey": "valkey-server",
 }
 """A part of the command line of each process, by the kind of process."""
@@ -39,7 +38,7 @@ class NeedsOwnServer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The measured server. `processes` are the web process, worker, fork server and Valkey by name."""
+    """The measured server. `processes` are the web process, the worker and Valkey by name."""
 
     url: str
     quick: bool

@@ -29,7 +29,7 @@ from slipway.environment_variables import variable_of
 from slipway.errors import StoreUnavailable
 from slipway.processes import exec_bound_to_parent
 from slipway.processes.child_commands import slipway
-from slipway.processes.fork_client import is_supported
+from slipway.processes.forking import is_supported
 from slipway.processes.valkey_program import valkey_program
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys

@@ -13,15 +13,14 @@ from typing import Final, Self
 import psutil
 
 from slipway.processes.child_commands import slipway
-from tests.crash.cluster import CONFIG, ROOT, START_WITHIN_S
+from tests.crash.cluster import CONFIG, START_WITHIN_S
 from tests.crash.effects import Effects
-from tests.environment import bare_environment, free_port
+from tests.environment import PYTHON_PATH, bare_environment, free_port
 from tests.waiting import wait_until
 
 COMMAND_LINES: Final = {
     "web": "slipway web",
     "worker": "slipway worker",
-    "fork-server": "slipway fork-server",
     "valkey": "valkey-server",
 }
 """A part of the command line of each process, by the kind of process."""
@@ -56,7 +55,7 @@ class Dev:
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 slipway("dev", *arguments),
-                env=bare_environment() | self.options | {"EFFECTS": str(self.effects.path), "PYTHONPATH": str(ROOT)},
+                env=bare_environment() | self.options | {"EFFECTS": str(self.effects.path), "PYTHONPATH": PYTHON_PATH},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

@@ -116,8 +116,7 @@ async def test_only_processes_that_use_the_checkpointer_load_its_packages(
                 assert response.status_code == 200, response.text
         found = {"dev": dev.pid}
         for child in psutil.Process(dev.pid).children():
-            kinds = ("fork-server", "web", "worker")
-            found |= {kind: child.pid for kind in kinds if f"slipway {kind}" in " ".join(child.cmdline())}
+            found |= {kind: child.pid for kind in ("web", "worker") if f"slipway {kind}" in " ".join(child.cmdline())}
         for pid in found.values():
             os.kill(pid, signal.SIGUSR2)
         await wait_until(lambda: all((tmp_path / str(pid)).exists() for pid in found.values()))

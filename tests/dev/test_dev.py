@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import platform
+import sys
+from pathlib import Path
 
 import pytest
 
-from slipway.processes.dev import child_specs, listen, not_ready_reason
-from slipway.processes.supervisor import ChildExit
+from slipway.processes.dev import announce_when_ready, child_specs, listen
+from slipway.processes.readiness import VARIABLE
+from slipway.processes.supervisor import ChildExit, ChildSpec, Supervisor
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import Phase, Run
 from slipway.settings import Settings
-from tests.environment import free_port
 from tests.runs.conftest import PROJECT, Stores, opened
+from tests.waiting import Eventually, event_loop_iterations
 
 pytestmark = pytest.mark.processes
 
@@ -22,12 +25,36 @@ NO_PROCESS = 2**22 + 1
 """A process id above the largest that Linux assigns."""
 
 
-async def test_heartbeats_of_earlier_workers_do_not_count_for_readiness(pipeline: Pipeline, keys: Keys) -> None:
-    port = free_port()
-    await pipeline.send("ZADD", keys.workers, 1999, "an earlier worker")
-    assert await not_ready_reason(pipeline, keys, 2000, "127.0.0.1", port) == "no worker has sent a heartbeat"
-    await pipeline.send("ZADD", keys.workers, 2000, "a worker of this start")
-    assert await not_ready_reason(pipeline, keys, 2000, "127.0.0.1", port) == "the web process does not respond"
+SERVES_LATER = f"""
+import os, pathlib, sys, time
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.01)
+os.write(int(os.environ[{VARIABLE!r}]), b"1")
+time.sleep(60)
+"""
+"""Becomes ready when the file in its argument exists."""
+
+
+@pytest.mark.parametrize(("first", "second"), [("web", "worker"), ("worker", "web")])
+async def test_the_ready_line_is_printed_when_both_processes_serve(
+    first: str, second: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], eventually: Eventually
+) -> None:
+    supervisor, settings = Supervisor(), Settings.from_values({"config": PROJECT, "host": "127.0.0.1"})
+    for name in (first, second):
+        command = (sys.executable, "-c", SERVES_LATER, str(tmp_path / name))
+        await supervisor.start_child(ChildSpec(name, command))
+    with contextlib.closing(listen("127.0.0.1", 0)) as listener:
+        (tmp_path / first).touch()
+        await eventually(lambda: supervisor.is_ready(first))
+        announcing = asyncio.create_task(announce_when_ready(settings, listener, supervisor))
+        await event_loop_iterations(5)
+        assert not announcing.done()
+        assert "ready http" not in capsys.readouterr().out
+        (tmp_path / second).touch()
+        await announcing
+        assert capsys.readouterr().out.endswith(f"ready http://127.0.0.1:{listener.getsockname()[1]}\n")
+    supervisor.kill()
+    await supervisor.stop()
 
 
 @pytest.mark.parametrize("child", ["worker", "web"])

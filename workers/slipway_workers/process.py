@@ -21,6 +21,7 @@ from slipway.runs.worker_health import WorkerHealth
 from slipway.runs.worker_wake import WorkerWake
 from slipway.services import Services, open_services
 from slipway.settings import Settings
+from slipway.stop_times import RELEASE_WITHIN_S
 from slipway_workers.arq_jobs import ArqJobs
 from slipway_workers.background import Background
 from slipway_workers.claims import ClaimingWorker, ignore_reply
@@ -46,9 +47,6 @@ DUTIES: Final[tuple[Callable[[Services], Duty], ...]] = (
     Deliveries,  # calls webhooks
     LayoutWatch,  # ends this worker when a later release has raised the layout of the data
 )
-
-_STOP_TIMEOUT_S: Final = 2.0
-"""Seconds within which executions must release their runs after they were stopped within a superstep."""
 
 ServeInProcess = Callable[[Services], AbstractAsyncContextManager[None]]
 """A context in which the graphs of this process can send requests to the API without a network."""
@@ -130,14 +128,14 @@ class WorkerProcess:
 
     async def _drain_runs(self, within_s: float) -> None:
         """Claims nothing more and stops each graph at its next superstep. After `within_s` the remaining graphs are
-        stopped within their superstep, and have `_STOP_TIMEOUT_S` to release their runs."""
+        stopped within their superstep, and have `RELEASE_WITHIN_S` to release their runs."""
         self.claims.stop_claiming()
         # ends the blocking pop of this worker; if another worker pops the token, it tries to claim and gets nothing
         WorkerWake(self.services.pipeline, self.services.keys).wake_worker().add_done_callback(ignore_reply)
         self.executions.drain()
         if not await self.claims.wait_until_idle(within_s):
             self.executions.stop_now()
-            await self.claims.wait_until_idle(_STOP_TIMEOUT_S)
+            await self.claims.wait_until_idle(RELEASE_WITHIN_S)
 
     def _report_arq_fault(self) -> None:
         report = report_arq_fault(self.services.pipeline, self.services.keys, self._worker_id)

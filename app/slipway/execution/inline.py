@@ -20,14 +20,12 @@ from slipway.graphs.interface import Graphs
 from slipway.runs.creation import RunCreator
 from slipway.runs.record import Phase, Run, RunSpec
 from slipway.settings import Settings
+from slipway.stop_times import RELEASE_WITHIN_S
 
 log = structlog.get_logger(__name__)
 
 MAX_INLINE_RUNS: Final = 64
 """The most runs that one web process executes at once. Workers execute all others."""
-
-_STOP_TIMEOUT_S: Final = 5.0
-"""Seconds within which executions must release their runs after they were stopped within a superstep."""
 
 
 class InlineRuns:
@@ -86,7 +84,7 @@ class InlineRuns:
         self._open_executions.drain()
         await _wait(self._executions, self._settings.drain_s)
         self._open_executions.stop_now()
-        await _wait(self._executions, _STOP_TIMEOUT_S)
+        await _wait(self._executions, RELEASE_WITHIN_S)
 
 
 async def _wait(tasks: Collection[asyncio.Task[Any]], timeout_s: float) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,63 +18,67 @@ import structlog
 from pydantic import SecretStr
 
 from slipway.environment_variables import variable_of
-from slipway.errors import ConfigError, StoreUnavailable
+from slipway.errors import ConfigError
 from slipway.health import start_checks
-from slipway.health.reads import HealthReads
 from slipway.processes.child_commands import slipway
 from slipway.processes.embedded_valkey import EmbeddedServer
+from slipway.processes.forking import Forker, run_without_threads
 from slipway.processes.lease_reclaim import lease_reclaimer
-from slipway.processes.supervisor import FORK_SERVER, ChildSpec, Supervisor, stop_requests
-from slipway.redis.connection import Address
-from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
+from slipway.processes.supervisor import ChildSpec, Supervisor, stop_requests
 from slipway.redis.server_modules import module_files
 from slipway.redis.wait_for_redis import wait_for_redis
 from slipway.settings import Settings
+from slipway.stop_times import kill_after_s
 
 log = structlog.get_logger(__name__)
 
 READY_WITHIN_S: Final = 60.0
 """Seconds after which a warning names what is not ready. `slipway dev` continues to wait."""
 
-_KILL_MARGIN_S: Final = 2.0
-"""Seconds after `drain_s` after which a child that is still running is killed."""
-
 _POLL_S: Final = 0.05
-_ANSWER_WITHIN_S: Final = 2.0
 
 
-async def dev(settings: Settings) -> None:
-    """Runs until SIGINT or SIGTERM. Raises `ConfigError` if the port or the data directory is already in use."""
+def dev(settings: Settings, make_forker: Callable[[], Forker | None]) -> None:
+    """Runs until SIGINT or SIGTERM. Raises `ConfigError` if the port or the data directory is already in use.
+    `make_forker` imports the modules of the child processes."""
     with contextlib.closing(listen(settings.host, settings.port)) as listener:
-        supervisor = Supervisor()
-        with stop_requests(on_second=supervisor.kill) as stop:
-            work = asyncio.create_task(_work(settings, listener, supervisor), name="dev")
-            stop_request = asyncio.create_task(stop.wait(), name="stop request")
-            await asyncio.wait([work, stop_request], return_when=asyncio.FIRST_COMPLETED)
-            stop_request.cancel()
-            if stop.is_set():
-                log.info("dev.stopping")
-                work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
+        if settings.redis_url is not None:
+            # in an event loop of its own, which ends its threads: a supervisor with threads cannot fork
+            asyncio.run(_check_redis(settings, settings.redis))
+        run_without_threads(_until_stopped(settings, listener, make_forker))
 
 
-async def _work(settings: Settings, listener: socket.socket, supervisor: Supervisor) -> None:
+async def _until_stopped(settings: Settings, listener: socket.socket, make_forker: Callable[[], Forker | None]) -> None:
+    supervisor = Supervisor()
+    with stop_requests(on_second=supervisor.kill) as stop:
+        work = asyncio.create_task(_work(settings, listener, supervisor, make_forker), name="dev")
+        stop_request = asyncio.create_task(stop.wait(), name="stop request")
+        await asyncio.wait([work, stop_request], return_when=asyncio.FIRST_COMPLETED)
+        stop_request.cancel()
+        if stop.is_set():
+            log.info("dev.stopping")
+            work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+
+
+async def _check_redis(settings: Settings, url: str) -> None:
+    await wait_for_redis(url)
+    await start_checks.check(settings, url)
+
+
+async def _work(
+    settings: Settings, listener: socket.socket, supervisor: Supervisor, make_forker: Callable[[], Forker | None]
+) -> None:
     """Starts all processes, prints the ready line, and runs until it is cancelled."""
-    try:
-        await supervisor.start_fork_server()
-        async with _redis(settings, supervisor) as url:
-            await start_checks.check(settings, url)
-            since_ms = await _server_time_ms(url)
-            try:
-                for spec in child_specs(settings, url, listener):
-                    await supervisor.start_child(spec)
-                await _wait_until_stopped(supervisor, _ready(settings, url, listener, since_ms))
-            finally:
-                await supervisor.stop("web", "worker")
-    finally:
-        await supervisor.stop(FORK_SERVER)
+    async with _redis(settings, supervisor) as url:
+        supervisor.forker = make_forker()
+        try:
+            for spec in child_specs(settings, url, listener, supervisor.forker):
+                await supervisor.start_child(spec)
+            await _wait_until_stopped(supervisor, announce_when_ready(settings, listener, supervisor))
+        finally:
+            await supervisor.stop("web", "worker")
 
 
 async def _wait_until_stopped(supervisor: Supervisor, ready: Coroutine[Any, Any, None]) -> None:
@@ -94,7 +98,6 @@ async def _wait_until_stopped(supervisor: Supervisor, ready: Coroutine[Any, Any,
 async def _redis(settings: Settings, supervisor: Supervisor) -> AsyncIterator[str]:
     """Yields the address of a Redis that replies: the address in the settings, or that of an embedded server."""
     if settings.redis_url is not None:
-        await wait_for_redis(settings.redis)
         yield settings.redis
         return
     server = EmbeddedServer(settings.data_dir, _modules(settings))
@@ -102,6 +105,7 @@ async def _redis(settings: Settings, supervisor: Supervisor) -> AsyncIterator[st
         try:
             await supervisor.start_child(server.spec(lock))
             await server.wait_until_ready()
+            await _check_redis(settings, server.url)
             yield server.url
         finally:
             await supervisor.stop("valkey")
@@ -120,13 +124,13 @@ def _modules(settings: Settings) -> list[Path]:
     return files
 
 
-def child_specs(settings: Settings, url: str, listener: socket.socket) -> list[ChildSpec]:
+def child_specs(settings: Settings, url: str, listener: socket.socket, forker: Forker | None = None) -> list[ChildSpec]:
     """The worker process and the web process, which use the Redis at `url`. The web process accepts connections on
     `listener`."""
     config = str(settings.config.resolve())
     env = {variable_of("redis_url"): url}
-    stop_within_s = settings.drain_s + _KILL_MARGIN_S
-    on_exit = lease_reclaimer(settings.model_copy(update={"redis_url": SecretStr(url)}))
+    stop_within_s = kill_after_s(settings.drain_s)
+    on_exit = lease_reclaimer(settings.model_copy(update={"redis_url": SecretStr(url)}), forker)
     fd = listener.fileno()
     web = ("web", "--config", config, "--fd", str(fd))
     worker = ("worker", "--config", config, "--processes", "1")
@@ -154,59 +158,15 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _ready(settings: Settings, url: str, listener: socket.socket, since_ms: int) -> None:
-    """Waits until the API responds and a worker has sent a heartbeat after `since_ms`, and prints the ready line."""
-    port, keys = listener.getsockname()[1], Keys(settings.key_prefix)
+async def announce_when_ready(settings: Settings, listener: socket.socket, supervisor: Supervisor) -> None:
+    """Waits until both children have reported that they serve, and prints the ready line."""
     late_at = asyncio.get_running_loop().time() + READY_WITHIN_S
-    async with _pipeline(url) as pipeline:
-        while missing := await not_ready_reason(pipeline, keys, since_ms, settings.host, port):
-            if asyncio.get_running_loop().time() > late_at:
-                log.warning("dev.not_ready", missing=missing, after_s=READY_WITHIN_S)
-                late_at = float("inf")
-            await asyncio.sleep(_POLL_S)
+    while missing := [name for name in ("web", "worker") if not supervisor.is_ready(name)]:
+        if asyncio.get_running_loop().time() > late_at:
+            log.warning("dev.not_ready", missing=missing, after_s=READY_WITHIN_S)
+            late_at = float("inf")
+        await asyncio.sleep(_POLL_S)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     log.info("dev.checkpointer", checkpointer=settings.checkpointer)
-    sys.stdout.write(f"ready http://{host}:{port}\n")
+    sys.stdout.write(f"ready http://{host}:{listener.getsockname()[1]}\n")
     sys.stdout.flush()
-
-
-async def not_ready_reason(pipeline: Pipeline, keys: Keys, since_ms: int, host: str, port: int) -> str | None:
-    """Why the deployment is not ready. None if it is."""
-    try:
-        if not await HealthReads(pipeline, keys).live_workers(since_ms):
-            return "no worker has sent a heartbeat"
-    except StoreUnavailable as error:
-        return str(error)
-    return None if await _answers_ok(host, port) else "the web process does not respond"
-
-
-async def _server_time_ms(url: str) -> int:
-    async with _pipeline(url) as pipeline:
-        seconds, microseconds = await pipeline.send("TIME", repeatable=True)
-        return int(seconds) * 1000 + int(microseconds) // 1000
-
-
-@contextlib.asynccontextmanager
-async def _pipeline(url: str) -> AsyncIterator[Pipeline]:
-    pipeline = Pipeline(Address(url), "dev", patience_s=_ANSWER_WITHIN_S)
-    await pipeline.open()
-    try:
-        yield pipeline
-    finally:
-        await pipeline.close()
-
-
-async def _answers_ok(host: str, port: int) -> bool:
-    """Whether the response to GET /ok is 200."""
-    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    writer = None
-    try:
-        async with asyncio.timeout(_ANSWER_WITHIN_S):
-            reader, writer = await asyncio.open_connection(here, port)
-            writer.write(b"GET /ok HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            return (await reader.readline()).split()[1:2] == [b"200"]
-    except (OSError, TimeoutError):
-        return False
-    finally:
-        if writer is not None:
-            writer.close()

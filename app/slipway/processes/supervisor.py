@@ -3,10 +3,9 @@
 A child that exits is restarted: at once, or after a pause if it repeatedly exits soon after its start
 (`restart_delays`). A child that exits with `exit_codes.CONFIG` and has never been ready is not restarted.
 
-Children that execute `slipway` are forked by the fork server (`fork_server`), if the system supports it and the fork
-server is running. All other children are started by `exec`. Each child has its own session, so only the supervisor
-receives Ctrl-C from the terminal, and stops the children in order. When the supervisor is killed, the kernel kills its
-children (see `exec_bound_to_parent` and `fork_server`).
+Children that execute `slipway` are forked if that is possible (`forking`). All other children are started by `exec`.
+Each child has its own session, so only the supervisor receives Ctrl-C from the terminal, and stops the children in
+order. When the supervisor is killed, the kernel kills its children (see `exec_bound_to_parent` and `forking`).
 """
 
 from __future__ import annotations
@@ -26,9 +25,7 @@ import structlog
 from slipway.clock import Clock
 from slipway.errors import ConfigError
 from slipway.processes import exit_codes
-from slipway.processes.child_commands import slipway
-from slipway.processes.fork_client import ForkClient, is_supported
-from slipway.processes.fork_server import ForkRequest
+from slipway.processes.forking import Fork, Forker
 from slipway.processes.readiness import VARIABLE, ReadinessListener
 from slipway.processes.restart_delays import LONGEST_PAUSE_S, Restarts
 
@@ -37,9 +34,6 @@ log = structlog.get_logger(__name__)
 MAX_PAUSE_OF_LAST_CHILD_S: Final = 2.0
 """If all children with the same command are paused, the last of them pauses for at most this many seconds. Its restart
 shows whether the cause still exists. When it becomes ready, the others are restarted at once."""
-
-FORK_SERVER: Final = "fork-server"
-"""The name of the fork server among the children."""
 
 _LAUNCH: Final = str(Path(__file__).with_name("exec_bound_to_parent.py"))
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -119,19 +113,11 @@ class Supervisor:
     """A set of children by name."""
 
     def __init__(self, clock: Clock | None = None) -> None:
+        self.forker: Forker | None = None
+        """Forks the children that execute `slipway`. While it is None, they are executed."""
         self._clock = clock or Clock()
         self._children: dict[str, _Child] = {}
-        self._fork_client: ForkClient | None = None
         self._start_failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    async def start_fork_server(self) -> None:
-        """Starts the fork server. Does nothing if the system does not support it. Called as early as possible, because
-        the first child waits until the fork server has imported its modules."""
-        if is_supported():
-            self._fork_client = ForkClient()
-            control = self._fork_client.server_end.fileno()
-            command = slipway("fork-server", "--control", str(control))
-            await self.start_child(ChildSpec(FORK_SERVER, command, pass_fds=(control,)))
 
     async def start_child(self, spec: ChildSpec) -> None:
         """Starts a child, and restarts it whenever it exits."""
@@ -167,9 +153,6 @@ class Supervisor:
         for child in children:
             child.readiness.close()
             self._children.pop(child.spec.name, None)
-        if self._fork_client is not None and FORK_SERVER not in self._children:
-            self._fork_client.close()
-            self._fork_client = None
 
     def kill(self) -> None:
         """Sends SIGKILL to every child. `stop` must still be awaited."""
@@ -248,13 +231,11 @@ class Supervisor:
         return process
 
     async def _fork(self, spec: ChildSpec, env: dict[str, str], descriptors: tuple[int, ...]) -> Running | None:
-        """A forked child. None if no fork server is running, or if it did not fork the child."""
-        server = self._children.get(FORK_SERVER)
-        if not spec.arguments or self._fork_client is None or server is None or server.process.returncode is not None:
+        """A forked child. None if it must be executed."""
+        if not spec.arguments or self.forker is None:
             return None
-        process_title, orphan_signal = " ".join(spec.command), int(spec.orphan_signal)
-        request = ForkRequest(spec.arguments, process_title, env, descriptors, os.getpid(), orphan_signal)
-        return await self._fork_client.fork(request, descriptors, server.process.wait)
+        main, title = self.forker.command(spec.arguments), " ".join(spec.command)
+        return await self.forker.fork(Fork(main, title, env, descriptors, spec.orphan_signal))
 
     async def _stop(self, child: _Child) -> None:
         if child.restart_task is not None:
