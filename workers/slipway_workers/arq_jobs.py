@@ -27,7 +27,7 @@ from redis.exceptions import RedisError
 
 from slipway.current_work import CURRENT_WORK
 from slipway.exception_text import repr_of
-from slipway.execution.contained_errors import contain_errors
+from slipway.execution.contained_errors import GraphRaised, contain_errors
 from slipway.services import OpenArqApplication
 
 log = structlog.get_logger(__name__)
@@ -219,7 +219,8 @@ class ArqJobs(Worker):
 
 def _contained(function: Function | CronJob) -> Function | CronJob:
     """The function with a telling name for its task, for reports of code that blocks the event loop. `sys.exit()` in
-    it fails the job."""
+    it, or in a task that it created, fails the job with an exception of arq, which every program that reads the result
+    knows."""
     execute = function.coroutine
 
     async def contained(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> Any:
@@ -228,8 +229,9 @@ def _contained(function: Function | CronJob) -> Function | CronJob:
             task.set_name(f"arq job {function.name}:{ctx['job_id']}")
         try:
             return await execute(ctx, *args, **kwargs)
-        except (SystemExit, KeyboardInterrupt) as error:
-            raise JobExecutionFailed(f"{function.name} raised {repr_of(error)}") from error
+        except (SystemExit, KeyboardInterrupt, GraphRaised) as error:
+            raised = error.raised if isinstance(error, GraphRaised) else error
+            raise JobExecutionFailed(f"{function.name} raised {repr_of(raised)}") from error
 
     return replace(function, coroutine=cast(Any, contained))
 
