@@ -215,10 +215,8 @@ class Run:
     incarnation: str
     """Field `created_us`: the creation time in µs; of a delayed run, the time when it is due. It distinguishes the run
     from a deleted run that had the same id. Never changes."""
-    created_at: str
-    """`incarnation` as ISO 8601."""
-    updated_at: str
-    """Field `updated_us`: when the phase changed last, as ISO 8601. Every script that changes the phase writes it."""
+    updated_us: int
+    """When the phase changed last, in µs. Every script that changes the phase writes it."""
     metadata: dict[str, Any]
     """Fields `m:*`: the assistant's, the thread's and the request's metadata, merged when the run was created. Never
     changes."""
@@ -278,6 +276,16 @@ class Run:
     authorized_s_ago: float = 0.0
     """Seconds between the authorization of the run (field `permitted_us`) and the last change of its phase. Very large
     if the run was not authorized."""
+
+    @property
+    def created_at(self) -> str:
+        """`incarnation` as ISO 8601."""
+        return iso(int(self.incarnation))
+
+    @property
+    def updated_at(self) -> str:
+        """`updated_us` as ISO 8601."""
+        return iso(self.updated_us)
 
     @property
     def status(self) -> str:
@@ -382,8 +390,7 @@ def run_from(fields: Fields) -> Run:
         metadata=decode_members(fields, METADATA_PREFIX),
         options=options_from(fields["kwargs"]),
         multitask_strategy=fields["multitask_strategy"].decode(),
-        created_at=iso(int(fields["created_us"])),
-        updated_at=iso(int(fields["updated_us"])),
+        updated_us=int(fields["updated_us"]),
         attempt=int(fields["attempt"]),
         error=orjson.loads(fields["error"]) if "error" in fields else None,
         usage=orjson.loads(fields["usage"]),
