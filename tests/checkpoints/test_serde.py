@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
+import numpy
 import ormsgpack
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -214,7 +215,6 @@ def test_an_exception_is_restored_as_text_as_in_langgraph() -> None:
 
 
 def test_arrays_are_restored() -> None:
-    numpy = pytest.importorskip("numpy")
     for array in (numpy.arange(6.0).reshape(2, 3), numpy.asfortranarray(numpy.ones((2, 3), "int16")), numpy.array(3)):
         restored = round_trip({"a": array})["a"]
         assert restored.dtype == array.dtype

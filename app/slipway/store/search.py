@@ -1,8 +1,8 @@
 """Searches for items: by the time of their last put, or by the similarity of their vectors to a query.
 
 Conditions are checked here, item by item. A search with conditions therefore reads every item below its prefix, and a
-search by similarity reads every vector below it. With numpy installed that is meant for up to about 10,000 items below
-the prefix, without numpy for about 1,000. A search that would read more than `MAX_SCANNED_ITEMS` items is rejected.
+search by similarity reads every vector below it. That is meant for up to about 10,000 items below the prefix. A search
+that would read more than `MAX_SCANNED_ITEMS` items is rejected.
 
 A search costs three round trips, and one more for each further page of items that it reads.
 """
