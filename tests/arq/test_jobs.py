@@ -195,6 +195,33 @@ async def test_a_job_that_cannot_be_read_fails_alone(running: Running, project: 
         await wait_until(lambda: jobs.jobs_failed == 1)
 
 
+async def test_a_redis_that_does_not_reply_is_a_fault_until_it_replies(
+    running: Running, project: Project, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipway_workers.arq_jobs.STALLED_AFTER_S", 0.2)
+    async with proxied(valkey_url) as proxy:
+        own, faults = RedisSettings(unix_socket_path=proxy.url.removeprefix("unix://")), list[None]()
+        async with running(lambda: faults.append(None), functions=project.functions(), redis_settings=own) as jobs:
+            proxy.hold_replies()
+            await wait_until(lambda: faults)
+            proxy.release_replies()
+            assert await result_of(await enqueue(jobs, "quick")) == "quick"
+
+
+async def test_a_start_that_cancels_its_task_is_a_fault(running: Running, project: Project) -> None:
+    async def on_startup(ctx: dict[Any, Any]) -> None:
+        if not faults:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+
+    faults = list[None]()
+    async with running(lambda: faults.append(None), functions=project.functions(), on_startup=on_startup) as jobs:
+        assert await result_of(await enqueue(jobs, "quick")) == "quick"
+    assert len(faults) == 1
+
+
 @pytest.mark.parametrize("error", [RuntimeError("not yet"), SystemExit(3), asyncio.CancelledError()], ids=repr)
 async def test_a_start_that_raises_is_repeated_after_a_pause(
     running: Running, project: Project, error: BaseException

@@ -45,6 +45,9 @@ The seconds of a drain after `drain_s` are fewer than those that a supervisor wa
 
 _HEALTH_KEY_WITHIN_S: Final = 0.25
 
+STALLED_AFTER_S: Final = 30.0
+"""Seconds after which a round of polling, which takes milliseconds, is a fault: Redis does not reply."""
+
 _FAULTS: Final = (Exception, SystemExit, KeyboardInterrupt)
 """What the project's code may raise, in a task that must not end."""
 
@@ -60,7 +63,7 @@ class ArqJobs(Worker):
         self.cron_jobs = [replace(each) for each in self.cron_jobs]  # their next times belong to this worker
         self._on_fault = on_fault
         self._consecutive_faults = 0
-        self._started = False
+        self._started = self._stopping = False
         self._live: set[asyncio.Task[Any]] = set()
         self._picking = asyncio.Lock()
 
@@ -71,7 +74,7 @@ class ArqJobs(Worker):
         try:
             await asyncio.wait({self.main_task})
         finally:
-            self.main_task.cancel()
+            self._stop_main()
 
     async def main(self) -> None:
         """Starts the application and polls its queue, until it is cancelled. A fault only causes a pause."""
@@ -93,8 +96,7 @@ class ArqJobs(Worker):
             for task in self._live:
                 task.cancel()
             await _ends(self._wait_until_idle(), CANCELLED_WITHIN_S)
-        if self.main_task is not None:
-            self.main_task.cancel()
+        self._stop_main()
         await self._delete_health_key()
         shutdown_within_s = max(deadline - self.loop.time(), 0) + SHUTDOWN_WITHIN_S
         if not await _ends(self._close(), shutdown_within_s):
@@ -147,10 +149,10 @@ class ArqJobs(Worker):
     async def _poll(self) -> None:
         if self._consecutive_faults:
             self._skip_missed_times()
-        await self._poll_iteration()
+        await _replies(self._poll_iteration())
 
     async def _start(self) -> None:
-        await self.pool.ping()
+        await _replies(self.pool.ping())
         self.ctx["redis"] = self.pool
         self._started = True
         if self.on_startup:
@@ -162,9 +164,17 @@ class ArqJobs(Worker):
         if self._started and self.on_shutdown:
             try:
                 await self.on_shutdown(self.ctx)
-            except _FAULTS as error:
+            except (*_FAULTS, asyncio.CancelledError) as error:
+                if self._stopping and isinstance(error, asyncio.CancelledError):
+                    raise
                 log.error("arq.shutdown_failed", problem=repr_of(error), exc_info=error)
         self._started = False
+
+    def _stop_main(self) -> None:
+        """From now on a cancellation ends `main`. Before that, it comes from the project's code and is a fault."""
+        self._stopping = True
+        if self.main_task is not None:
+            self.main_task.cancel()
 
     async def _close(self) -> None:
         if self.main_task is not None:
@@ -181,7 +191,7 @@ class ArqJobs(Worker):
         try:
             await step()
         except (*_FAULTS, asyncio.CancelledError) as error:
-            if self._is_cancelled():
+            if self._stopping:
                 raise
             self._consecutive_faults += 1
             log.error(
@@ -197,12 +207,6 @@ class ArqJobs(Worker):
             self._consecutive_faults = 0
             log.info("arq.recovered")
         return True
-
-    @staticmethod
-    def _is_cancelled() -> bool:
-        """Whether the current task was cancelled, and not only something that it awaits."""
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._pause_s())
@@ -234,6 +238,15 @@ def _contained(function: Function | CronJob) -> Function | CronJob:
             raise JobExecutionFailed(f"{function.name} raised {repr_of(raised)}") from error
 
     return replace(function, coroutine=cast(Any, contained))
+
+
+async def _replies(commands: Awaitable[Any]) -> None:
+    """Raises `TimeoutError` when Redis does not reply. redis-py would wait without a limit."""
+    try:
+        async with asyncio.timeout(STALLED_AFTER_S):
+            await commands
+    except TimeoutError as error:
+        raise TimeoutError(f"Redis has not replied for {STALLED_AFTER_S:g} s") from error
 
 
 async def _ends(work: Coroutine[Any, Any, None], within_s: float) -> bool:
