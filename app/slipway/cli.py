@@ -18,9 +18,10 @@ import typer
 from slipway import failpoints
 from slipway.errors import ConfigError
 from slipway.health import start_checks
-from slipway.processes.child_commands import freeze_loaded_objects, name_process, slipway, watch_parent
+from slipway.processes.child_commands import name_process, slipway, watch_parent
 from slipway.processes.exit_codes import exit_on_errors_to_fix
 from slipway.processes.forking import Forker, is_supported, run_without_threads
+from slipway.processes.garbage_collection import FULL_AFTER_UNDER_LOAD, collect_when_idle, freeze_loaded_objects
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.redis.connection_budget import needed
 from slipway.redis.wait_for_redis import wait_for_redis
@@ -184,7 +185,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
     project = read(settings.config)
     extensions = await load_extensions(project, graphs.load_object)
     await checked_arq_application(settings, project, graphs, "web")  # uvicorn would log an error of it as a traceback
-    freeze_loaded_objects()
+    freeze_loaded_objects(full_after=FULL_AFTER_UNDER_LOAD)
 
     def opener() -> AbstractAsyncContextManager[Services]:
         return open_services(settings, graphs, "web")
@@ -215,7 +216,11 @@ async def _web(settings: Settings, fd: int | None) -> None:
             auth=extensions.auth is not None,
             allowed_hosts=settings.allowed_hosts,
         )
-    await server.serve(sockets=None if fd is None else [socket.socket(fileno=fd)])
+    collecting = asyncio.create_task(collect_when_idle(), name="garbage collection")
+    try:
+        await server.serve(sockets=None if fd is None else [socket.socket(fileno=fd)])
+    finally:
+        collecting.cancel()
     if not server.started:
         raise typer.Exit(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -338,6 +339,29 @@ async def test_a_revoked_stream_discards_what_was_pulled(eventually: Eventually,
     await response
     assert client.body == b"denied"
     assert client.ended
+
+
+async def test_responses_leave_no_reference_cycles() -> None:
+    """Otherwise streams would cause garbage collections, which stop the process for some milliseconds."""
+
+    async def result() -> bytes:
+        return b"{}"
+
+    async def receive_one_of_each() -> None:
+        client, responses = Client(), ResponsesInProgress()
+        await client.stream(batches_of(Blocks([b"1"]), Blocks([b"2"], are_last=True)))
+        await client.receive_all(WaitResponse(result, headers=HEADERS, ping_s=60, responses_in_progress=responses))
+
+    await receive_one_of_each()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            await receive_one_of_each()
+        await event_loop_iterations(3)  # tasks that were cancelled end
+        assert gc.collect() < 20
+    finally:
+        gc.enable()
 
 
 def test_the_methods_that_event_streams_replace_exist_in_the_library() -> None:

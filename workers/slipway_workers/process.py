@@ -12,7 +12,7 @@ import structlog
 from slipway.duties.duty import Duty
 from slipway.graphs.registry import Registry
 from slipway.health.write_commands import report_arq_fault
-from slipway.processes.child_commands import freeze_loaded_objects
+from slipway.processes.garbage_collection import freeze_loaded_objects
 from slipway.processes.readiness import report_ready
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.wait_for_redis import open_with_retries

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import threading
@@ -44,14 +43,3 @@ def _exit_after_parent(parent_pid: int) -> None:
     while os.getppid() == parent_pid:
         time.sleep(_PARENT_CHECK_S)
     os._exit(1)
-
-
-def freeze_loaded_objects() -> None:
-    """Excludes all loaded objects from garbage collection, and makes collections less frequent. Called after all
-    imports.
-
-    A superstep of a graph allocates thousands of short-lived objects, which are freed by reference counting. With the
-    default thresholds, the garbage collector would scan the objects of all modules in each superstep."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
