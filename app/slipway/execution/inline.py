@@ -80,9 +80,11 @@ class InlineRuns:
     async def close(self) -> None:
         """Releases every run to the queue: at its next superstep, or at once after `drain_s` seconds."""
         self._closing = True
-        await _wait(self._submissions, self._settings.redis_patience_web_s)
+        clock, drain_s = asyncio.get_running_loop().time, self._settings.drain_s
+        stop_at = clock() + drain_s
+        await _wait(self._submissions, min(self._settings.redis_patience_web_s, drain_s))
         self._open_executions.drain()
-        await _wait(self._executions, self._settings.drain_s)
+        await _wait(self._executions, stop_at - clock())
         self._open_executions.stop_now()
         await _wait(self._executions, RELEASE_WITHIN_S)
 
