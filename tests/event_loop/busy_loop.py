@@ -1,5 +1,5 @@
-"""A process whose event loop is always busy with short callbacks, and watched. It blocks once, for `argv[2]` seconds,
-when it can read a line. `argv[1]` is the limit in seconds."""
+"""A process whose event loop is always busy with short callbacks, and watched. For each line that it can read, it says
+that it blocks, and blocks for `argv[2]` seconds. `argv[1]` is the limit in seconds."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from slipway.settings import Settings
 
 
 async def main(limit_s: float, block_s: float) -> None:
-    loop, blocked = asyncio.get_running_loop(), asyncio.Event()
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
     def keep_busy() -> None:
-        if not blocked.is_set():
+        if not ended.is_set():
             loop.call_soon(keep_busy)
 
     def block() -> None:
-        loop.remove_reader(sys.stdin)
-        time.sleep(block_s)  # the block
-        blocked.set()
+        if sys.stdin.readline():
+            print("blocking", flush=True)
+            time.sleep(block_s)  # the block
+        else:
+            loop.remove_reader(sys.stdin)
+            ended.set()
 
     with EventLoopWatch(limit_s, Path.cwd()).watching():
         loop.add_reader(sys.stdin, block)
-        print("ready", flush=True)
         keep_busy()
-        await blocked.wait()
+        await ended.wait()
         await asyncio.sleep(limit_s)  # the watch reports the end of the block within half of it
 
 

@@ -94,20 +94,29 @@ async def test_a_node_that_blocks_a_worker_is_reported_while_it_blocks(
     assert any(line.startswith("threading.py:") for line in libraries), "what the project's code waits for"
 
 
+async def counted(client: httpx.AsyncClient) -> tuple[float, float]:
+    """The number of blocks and their seconds at /metrics."""
+    lines = (await client.get("/metrics")).text.splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    blocks, blocked_s = values["slipway_event_loop_blocks_total"], values["slipway_event_loop_blocked_seconds_total"]
+    return float(blocks), float(blocked_s)
+
+
 async def test_a_handler_of_the_host_app_that_blocks_is_reported_and_counted(
     settings: Settings, graphs: Registry, project: ModuleType
 ) -> None:
     async with serving(settings, graphs) as served, httpx.AsyncClient(base_url=served.url) as client:
+        blocks_before, blocked_s_before = await counted(client)
         with releasing(project.release, when=lambda lines: blocks_of(lines, "wait_for_release")) as lines:
             response = await client.get("/report", timeout=DEADLINE_S)
-            await wait_until(lambda: ends_of(lines))
-        (report,), (end,) = blocks_of(lines, "wait_for_release"), ends_of(lines)
+            await wait_until(lambda: any(end.get("path") == "/report" for end in ends_of(lines)))
+        report, *_ = blocks_of(lines, "wait_for_release")
+        (end,) = (end for end in ends_of(lines) if end.get("path") == "/report")
         assert (report["method"], report["path"]) == ("GET", "/report")
         assert report["request_id"] == end["request_id"] == response.headers["x-request-id"]
-        metrics = (await client.get("/metrics")).text.splitlines()
-        assert "slipway_event_loop_blocks_total 1.0" in metrics
-        (seconds,) = (line for line in metrics if line.startswith("slipway_event_loop_blocked_seconds_total"))
-        assert float(seconds.split()[1]) == pytest.approx(end["blocked_s"], abs=0.1)
+        blocks, blocked_s = await counted(client)
+        assert blocks >= blocks_before + 1
+        assert blocked_s >= blocked_s_before + end["blocked_s"] - 0.1
 
 
 async def test_a_long_block_is_reported_at_growing_intervals() -> None:
@@ -117,21 +126,23 @@ async def test_a_long_block_is_reported_at_growing_intervals() -> None:
         EventLoopWatch(limit_s, Path.cwd()).watching(),
     ):
         assert release.wait(DEADLINE_S)
-        await wait_until(lambda: ends_of(lines))
+        longest_s = limit_s * REPEAT_FACTOR**2
+        await wait_until(lambda: any(end["blocked_s"] >= longest_s for end in ends_of(lines)))
     times = [line["blocked_s"] for line in blocks_of(lines, "growing")]
     assert len(times) == 3
-    assert times[2] >= limit_s * REPEAT_FACTOR**2
-    assert len(ends_of(lines)) == 1
+    assert times[2] >= longest_s
+    assert len([end for end in ends_of(lines) if end["blocked_s"] >= longest_s]) == 1
 
 
 async def test_a_function_that_holds_the_interpreter_lock_is_reported() -> None:
     """The thread of the watch is blocked as well, but the process uses CPU time."""
     watch = EventLoopWatch(limit_s=0.1, project=Path.cwd())
     with capture_logs() as lines, watch.watching():
-        sum(range(30_000_000))  # one call in C, of at least 0.2 s
-        await wait_until(lambda: ends_of(lines), within_s=5)
-    assert watch.blocks == 1
-    assert ends_of(lines)[0]["blocked_s"] >= 0.1
+        started_at = time.monotonic()
+        sum(range(30_000_000))  # one call in C, of at least 0.3 s
+        least_s = (time.monotonic() - started_at) * 0.7
+        await wait_until(lambda: any(end["blocked_s"] >= least_s for end in ends_of(lines)), within_s=5)
+    assert watch.blocks >= 1
 
 
 async def test_a_long_garbage_collection_is_named() -> None:
@@ -164,7 +175,7 @@ async def test_the_watch_ends_at_once() -> None:
 
 @pytest.mark.processes
 def test_a_suspended_process_is_not_reported() -> None:
-    limit_s, suspended_s, block_s = 0.2, 0.8, 0.35
+    limit_s, suspended_s, block_s = 0.2, 1.5, 0.6
     command = (sys.executable, "-m", "tests.event_loop.busy_loop", str(limit_s), str(block_s))
     with subprocess.Popen(
         command,
@@ -175,15 +186,15 @@ def test_a_suspended_process_is_not_reported() -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        process.stdin.write("block\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "blocking\n"
         process.send_signal(signal.SIGSTOP)
-        time.sleep(suspended_s)  # a suspension far longer than the limit
+        time.sleep(suspended_s)  # the block ends during the suspension
         process.send_signal(signal.SIGCONT)
-        _, errors = process.communicate("now block\n", timeout=DEADLINE_S)
-    reports, ends = (
-        [line for line in map(orjson.loads, errors.splitlines()) if line["event"] == f"event_loop.{event}"]
-        for event in ("blocked", "unblocked")
-    )
-    assert [report["where"][0].split()[1] for report in reports] == ["block"]
-    assert len(ends) == 1
+        _, errors = process.communicate("block again\n", timeout=DEADLINE_S)
+    lines = list(map(orjson.loads, errors.splitlines()))
+    assert len(blocks_of(lines, "busy_loop.py")) >= 1, "of the second block"
+    assert max(line["blocked_s"] for line in lines) < suspended_s
