@@ -319,16 +319,37 @@ class Soak:
             )
 
 
+class WorkerKills(Soak):
+    """Only workers are killed, twice a second, while they execute many quick supersteps. So more of them are killed in
+    the moment after the start of a superstep, when Redis may not have read what precedes it."""
+
+    def _random_run(self) -> tuple[str, dict[str, Any]]:
+        return "steps", {"upto": 40, "pause_s": 0.005}
+
+    async def _disturb(self) -> None:
+        until = time.monotonic() + self.seconds
+        while time.monotonic() < until:
+            await asyncio.sleep(0.5)
+            worker = self.rng.choice(self.cluster.workers)
+            self.report.disturbances["kill worker"] += 1
+            self.disturbances.append(Disturbance(time.time(), "kill worker", worker.pid))
+            await worker.kill()
+            self._start_exited()
+
+
 def _expected(run: SubmittedRun, phase: str) -> tuple[str, str]:
     if run.graph == "asks":
         return "waiting_for_approval", "interrupted"
     return ("failed", "error") if run.graph == "fails" else ("completed", "idle")
 
 
-async def soak(runs: int, seconds: float, seed: int, checkpointer: CheckpointerName = "core") -> Report:
+async def soak(
+    runs: int, seconds: float, seed: int, checkpointer: CheckpointerName = "core", *, only_workers: bool = False
+) -> Report:
     """One soak test on a new cluster."""
+    kind = WorkerKills if only_workers else Soak
     async with running(webs=2, workers=3, max_attempts=50, drain_s=5, checkpointer=checkpointer) as cluster:
-        return await Soak(cluster, runs, seconds, seed).run()
+        return await kind(cluster, runs, seconds, seed).run()
 
 
 def main() -> None:
@@ -340,9 +361,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--checkpointer", choices=get_args(CheckpointerName), default="core")
+    parser.add_argument("--only-workers", action="store_true", help="kill only workers, during quick supersteps")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
-    report = asyncio.run(soak(arguments.runs, arguments.seconds, arguments.seed, arguments.checkpointer))
+    report = asyncio.run(
+        soak(
+            arguments.runs,
+            arguments.seconds,
+            arguments.seed,
+            arguments.checkpointer,
+            only_workers=arguments.only_workers,
+        )
+    )
     print(report.table())
     sys.exit(1 if report.problems else 0)
 
