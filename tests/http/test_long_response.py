@@ -35,12 +35,15 @@ class Client:
         self.is_reading.set()
 
     async def receive(self) -> Message:
+        """Like a server, also returns when the response has ended."""
         await self.disconnected.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
         await self.is_reading.wait()
         self.messages.append(message)
+        if not message.get("more_body", True):
+            self.disconnected.set()
 
     @property
     def body(self) -> bytes:
@@ -165,34 +168,66 @@ async def test_on_disconnect_is_not_called_when_the_response_ends() -> None:
     assert client.body == b"all"
 
 
-async def test_on_disconnect_is_not_called_while_the_end_waits_for_the_client(eventually: Eventually) -> None:
+@pytest.mark.parametrize("kind", RESPONSES)
+async def test_on_disconnect_is_not_called_while_the_end_waits_for_the_client(kind: str) -> None:
     """The run has ended, so a client that disconnects then must not cancel it."""
-    asked = asyncio.Event()
+    client, ended = Client(), asyncio.Event()
 
-    async def result() -> bytes:
-        asked.set()
+    def end_of_run() -> bytes:
+        client.is_reading.clear()
+        ended.set()
         return b"all"
 
     async def batches() -> AsyncGenerator[Blocks, None]:
-        asked.set()
+        yield Blocks([end_of_run()], are_last=True)
+
+    async def result() -> bytes:
+        return end_of_run()
+
+    if kind == "stream":
+        response = client.stream(batches(), must_be_complete=True, on_disconnect=not_called)
+    else:
+        wait = WaitResponse(
+            result,
+            headers=HEADERS,
+            ping_s=60,
+            responses_in_progress=ResponsesInProgress(),
+            on_disconnect=not_called,
+        )
+        response = asyncio.create_task(client.receive_all(wait))
+    await ended.wait()
+    await event_loop_iterations(5)  # the last bytes wait now, and nothing shows it
+    client.disconnected.set()
+    await event_loop_iterations(5)  # the response detects the disconnect, and nothing shows it
+    client.is_reading.set()
+    await response
+    assert (client.body, client.ended) in ((b"all", True), (b"", False)), "all of it, or nothing of it"
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_the_end_of_a_stream_that_ends_at_once_can_wait(paused: bool) -> None:
+    """The client does not read yet, or the stream is paused."""
+    client, controls = Client(), []
+
+    @contextmanager
+    def watch(control: ResponseControl) -> Iterator[None]:
+        controls.append(control)
+        yield
+
+    async def batches() -> AsyncGenerator[Blocks, None]:
+        if paused:
+            controls[0].pause()
+        else:
+            client.is_reading.clear()
         yield Blocks([b"all"], are_last=True)
 
-    def wait(client: Client, **options: Any) -> asyncio.Task[None]:
-        response = WaitResponse(result, headers=HEADERS, ping_s=60, **options)
-        return asyncio.create_task(client.receive_all(response))
-
-    for start in (lambda client, **options: client.stream(batches(), must_be_complete=True, **options), wait):
-        client, responses = Client(), ResponsesInProgress()
-        asked.clear()
-        response = start(client, on_disconnect=not_called, responses_in_progress=responses)
-        await eventually(lambda: client.messages)  # noqa: B023  awaited in this iteration
-        client.is_reading.clear()
-        await asked.wait()
-        await event_loop_iterations(5)  # the last bytes wait now, and nothing shows it
-        client.disconnected.set()
-        await event_loop_iterations(5)  # the response detects the disconnect, and nothing shows it
-        client.is_reading.set()
-        await response
+    response = client.stream(batches(), watch=watch, must_be_complete=True)
+    await event_loop_iterations(10)  # the end waits now, and nothing shows it
+    assert not response.done()
+    controls[0].resume()
+    client.is_reading.set()
+    await response
+    assert (client.body, client.ended) == (b"all", True)
 
 
 async def test_nothing_is_pulled_for_a_client_that_does_not_read(

@@ -129,7 +129,6 @@ class EventStream(EventSourceResponse):
             client_close_handler_callable=partial(_client_disconnected, control),
         )
         self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        self._send_lock = nullcontext()  # type: ignore[assignment]  # only the pings of the library need it
         self._stall_timer = StallTimer(STALL_TIMEOUT_S, partial(control.end, slow_client_event))
         self._prefix, self._ping_s, self._check, self._last_part = prefix, ping_s, check, b""
         self._responses_in_progress, self._last_at_shutdown = responses_in_progress, shutdown_event
