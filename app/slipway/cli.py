@@ -20,6 +20,7 @@ from slipway.errors import ConfigError
 from slipway.health import start_checks
 from slipway.processes.child_commands import name_process, slipway, watch_parent
 from slipway.processes.exit_codes import exit_on_errors_to_fix
+from slipway.processes.exit_in_time import exit_after
 from slipway.processes.forking import Forker, is_supported, run_without_threads
 from slipway.processes.garbage_collection import FULL_AFTER_UNDER_LOAD, collect_when_idle, freeze_loaded_objects
 from slipway.processes.settings_and_logs import load_settings_and_logs
@@ -165,7 +166,7 @@ def version() -> None:
 def _run(process: Coroutine[Any, Any, None]) -> None:
     import uvloop
 
-    uvloop.run(process)
+    uvloop.run(exit_after(process))
 
 
 async def _web(settings: Settings, fd: int | None) -> None:

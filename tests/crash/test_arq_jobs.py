@@ -66,6 +66,7 @@ async def test_each_job_and_each_run_ends_once_while_workers_drain_and_die(clust
         assert await cluster.pipeline.send("PEXPIRE", f"arq:in-progress:{job_id}", 1) == 1
     gate.touch()
     assert await drained.wait_for_exit(30) == 0
+    assert drained.count_logged("process.code_left") == 1
     assert begun_by[drained_pid] <= set(times_done(cluster, "ship")), "it waited for its jobs"
 
     readers = [Reader(run_id) for run_id in runs]

@@ -25,6 +25,7 @@ from slipway.environment_variables import variable_of
 from slipway.errors import ConfigError, StoreUnavailable
 from slipway.processes.child_commands import name_process, watch_parent
 from slipway.processes.exit_codes import exit_on_errors_to_fix
+from slipway.processes.exit_in_time import exit_after
 from slipway.processes.settings_and_logs import load_settings, load_settings_and_logs
 from slipway.redis.keys import Keys
 from slipway.redis.wait_for_redis import problem_with
@@ -148,9 +149,12 @@ class _InnerWorker:
         else:
             self._process.request_stop()
         await asyncio.wait({self._task})
-        with exit_on_errors_to_fix():
-            if not self._task.cancelled():
-                self._task.result()
+        await exit_after(self._outcome(self._task))
+
+    @staticmethod
+    async def _outcome(ended: asyncio.Task[None]) -> None:
+        if not ended.cancelled():
+            ended.result()
 
 
 class _UnusedPool:

@@ -8,6 +8,7 @@ import json
 import os
 import time
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from arq import cron
@@ -26,6 +27,11 @@ def effect(ctx: dict[Any, Any], task: str, event: str) -> None:
     }
     with Path(os.environ["EFFECTS"]).open("ab", buffering=0) as file:
         file.write(json.dumps(line).encode() + b"\n")
+
+
+async def leave_code_behind(ctx: dict[Any, Any]) -> None:
+    """Starts a thread that does not end when the worker has drained."""
+    Thread(target=time.sleep, args=(60,), name="left behind").start()
 
 
 async def ship(ctx: dict[Any, Any], gate: str) -> str:
@@ -49,5 +55,6 @@ async def tick(ctx: dict[Any, Any]) -> str:
 class WorkerSettings:
     functions = (ship,)
     cron_jobs = (cron(tick, second=set(range(60)), keep_result=600),)
+    on_startup = leave_code_behind
     max_jobs = 8
     poll_delay = 0.05
