@@ -292,6 +292,30 @@ async def test_a_handler_receives_none_after_a_disconnect(
     await subscriber.close()
 
 
+async def test_an_unsubscription_is_sent_with_the_next_subscription_or_soon(
+    proxy: Proxy, pipeline: Pipeline, keys: Keys, eventually: Eventually
+) -> None:
+    """In both cases in one write."""
+    messages: list[bytes | None] = []
+    first, second = f"{keys.prefix}:first", f"{keys.prefix}:second"
+    subscriber = Subscriber(Address(proxy.url), "test")
+    await subscriber.open()
+    try:
+        await subscriber.subscribe(first, messages.append)
+        requests = proxy.requests
+        subscriber.unsubscribe(first)
+        await asyncio.gather(*(subscriber.subscribe(channel, messages.append) for channel in (first, second)))
+        assert proxy.requests == requests + 1
+        for channel in (first, second):
+            await pipeline.send("PUBLISH", channel, channel)
+        await eventually(lambda: messages == [first.encode(), second.encode()])
+        subscriber.unsubscribe(first)
+        requests = proxy.requests
+        await eventually(lambda: proxy.requests == requests + 1)
+    finally:
+        await subscriber.close()
+
+
 @pytest.mark.slow
 async def test_a_subscriber_connection_without_replies_is_replaced(
     proxy: Proxy, pipeline: Pipeline, keys: Keys, eventually: Eventually

@@ -20,13 +20,18 @@ log = structlog.get_logger(__name__)
 PING_EVERY_S: Final = 5.0
 """The interval of pings. A connection on which a ping got no reply within one interval is closed and opened again."""
 
+UNSUBSCRIBE_WITHIN_S: Final = 0.05
+"""An unsubscription waits at most this time for a subscription, to be sent in the same write: on a busy web process,
+where each run has a channel, every second write is saved."""
+
 _MESSAGE_PARTS: Final = 3
 
 MessageHandler = Callable[[bytes | None], None]
 
 
 class Subscriber:
-    """Channels on one connection. All subscriptions of one event loop iteration are sent in one write."""
+    """Channels on one connection. All subscriptions of one event loop iteration are sent in one write, with the
+    unsubscriptions before them."""
 
     def __init__(self, address: Address, name: str, *, ping_every_s: float = PING_EVERY_S) -> None:
         self._ping_every_s, self._unanswered = ping_every_s, False
@@ -35,6 +40,8 @@ class Subscriber:
         self._handlers: dict[bytes, MessageHandler] = {}
         self._acknowledged: dict[bytes, asyncio.Future[None]] = {}
         self._unsent: list[tuple[str, bytes]] = []
+        self._flush_due: asyncio.Handle | None = None
+        self._flush_at_once = False
 
     @property
     def connected(self) -> bool:
@@ -48,8 +55,9 @@ class Subscriber:
         self._ping_later()
 
     async def close(self) -> None:
-        if self._pings is not None:
-            self._pings.cancel()
+        for timer in (self._pings, self._flush_due):
+            if timer is not None:
+                timer.cancel()
         await self.connection.close()
 
     def subscribe(self, channel: str, handler: MessageHandler) -> asyncio.Future[None]:
@@ -59,21 +67,28 @@ class Subscriber:
         self._handlers[name] = handler
         acknowledged: asyncio.Future[None] = self._loop.create_future()
         self._acknowledged[name] = acknowledged
-        self._queue_command("SUBSCRIBE", name)
+        self._unsent.append(("SUBSCRIBE", name))
+        if not self._flush_at_once:
+            self._flush_at_once = True
+            self._replace_flush(self._loop.call_soon(self._flush))
         return acknowledged
 
     def unsubscribe(self, channel: str) -> None:
+        """The handler of the channel receives nothing more. Redis is told within `UNSUBSCRIBE_WITHIN_S`."""
         name = channel.encode()
         if self._handlers.pop(name, None) is not None:
             self._acknowledged.pop(name, None)
-            self._queue_command("UNSUBSCRIBE", name)
+            self._unsent.append(("UNSUBSCRIBE", name))
+            if self._flush_due is None:
+                self._flush_due = self._loop.call_later(UNSUBSCRIBE_WITHIN_S, self._flush)
 
-    def _queue_command(self, verb: str, channel: bytes) -> None:
-        if not self._unsent:
-            self._loop.call_soon(self._flush)
-        self._unsent.append((verb, channel))
+    def _replace_flush(self, flush: asyncio.Handle) -> None:
+        if self._flush_due is not None:
+            self._flush_due.cancel()
+        self._flush_due = flush
 
     def _flush(self) -> None:
+        self._flush_due, self._flush_at_once = None, False
         unsent, self._unsent = self._unsent, []
         if self.connection.connected:
             self.connection.write([pack(words) for words in unsent])
