@@ -9,7 +9,7 @@ import asyncio
 import random
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 import httpx
@@ -18,9 +18,12 @@ from arq.worker import Worker, func
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from redis.asyncio import Redis
-from starlette.types import Receive, Scope, Send
+from sse_starlette import EventSourceResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway.api.in_process_client.transport import InProcessTransport
+from slipway.api.responses_in_progress import ResponsesInProgress
+from slipway.api.streams.event_streams import STREAM_HEADERS, Blocks, EventStream
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -32,6 +35,7 @@ from tests.bench.setup import Bench
 from tests.embedded_valkey import embedded_valkey
 
 CLIENTS: Final = 200
+CONCURRENT_STREAMS: Final = 32
 EVENT: Final = b'event: values\r\ndata: {"value": 1}\r\n'
 EVENT_INTERVAL_S: Final = 0.05
 EVENTS_OF_GRAPH_CLIENT: Final = 20
@@ -44,6 +48,7 @@ async def measure(bench: Bench) -> list[Figure]:
             *serializers(bench.size(300, 3)),
             *await wake_delays(url, bench.size(40, 2)),
             *await subscribers(url, bench.size(200, 5)),
+            *await event_streams(bench.size(50, 2)),
             *await in_process_transports(),
         ]
 
@@ -167,6 +172,60 @@ async def _cpu_of_messages(redis: Redis, channel: str, messages: int, readers: l
 
 async def _connections(redis: Redis) -> int:
     return len(await redis.client_list())
+
+
+async def event_streams(rounds: int) -> list[Figure]:
+    """CPU for a stream of 3 events, and for each event of a longer one, without a server."""
+    figures = []
+    for name, respond in (("sse-starlette", _library_stream), ("Slipway", _own_stream)):
+        short_us, long_us = [await _stream_us(respond, events, rounds) for events in (3, 103)]
+        figures += [
+            Figure(f"event stream, {name}, CPU of a short stream", short_us, "µs"),
+            Figure(f"event stream, {name}, CPU of an event", (long_us - short_us) / 100, "µs"),
+        ]
+    return figures
+
+
+async def _stream_us(respond: Callable[[int], ASGIApp], events: int, rounds: int) -> float:
+    async def stream() -> None:
+        ended = asyncio.Event()
+
+        async def receive() -> Message:
+            await ended.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            if not message.get("more_body", True):
+                ended.set()
+
+        await respond(events)({"type": "http", "method": "GET"}, receive, send)
+
+    await asyncio.gather(*(stream() for _ in range(CONCURRENT_STREAMS)))
+    started = time.process_time()
+    for _ in range(rounds):
+        await asyncio.gather(*(stream() for _ in range(CONCURRENT_STREAMS)))
+    return (time.process_time() - started) / rounds / CONCURRENT_STREAMS * 1e6
+
+
+def _library_stream(events: int) -> ASGIApp:
+    async def blocks() -> AsyncIterator[bytes]:
+        for _ in range(events):
+            await asyncio.sleep(0)
+            yield EVENT
+
+    return EventSourceResponse(blocks(), ping=5, send_timeout=5.0)
+
+
+def _own_stream(events: int) -> ASGIApp:
+    async def batches() -> AsyncGenerator[Blocks, None]:
+        for number in range(events):
+            await asyncio.sleep(0)
+            yield Blocks([EVENT], are_last=number == events - 1)
+
+    return EventStream(batches(), headers=STREAM_HEADERS, prefix=b"", ping_s=5, responses_in_progress=_RESPONSES)
+
+
+_RESPONSES: Final = ResponsesInProgress()
 
 
 async def in_process_transports() -> list[Figure]:

@@ -1,10 +1,10 @@
 """Sends an iterator of SSE blocks as a response. Every event stream of the API and of the pages goes through
 `stream_response`; nothing else builds such a response.
 
-sse-starlette's `EventSourceResponse` pulls the blocks, sends them and the pings, and detects a client that disconnects.
-Nothing is pulled for a client that does not read; it is disconnected, and can resume after the last id that it
-received. If a stream must be complete but is not, it is closed without its terminating chunk, because older clients
-treat a proper end of the stream as the end of the run.
+sse-starlette's `EventSourceResponse` pulls the blocks, sends them, and detects a client that disconnects. Nothing is
+pulled for a client that does not read; it is disconnected, and can resume after the last id that it received. If a
+stream must be complete but is not, it is closed without its terminating chunk, because older clients treat a proper end
+of the stream as the end of the run.
 """
 
 from __future__ import annotations
