@@ -18,6 +18,7 @@ from arq.jobs import Deserializer, Serializer
 from arq.worker import Function, Worker, func, get_kwargs
 
 from slipway.arq_jobs.cron_times import problem_with_times
+from slipway.arq_jobs.option_values import list_of, problem_with_function, problem_with_options
 from slipway.environment_variables import variable_of
 from slipway.errors import ConfigError
 from slipway.redis.keys import Keys
@@ -37,8 +38,6 @@ _REJECTED: Final[Mapping[str, tuple[object, str]]] = {
     "job_completion_wait": (0, f"the time that jobs have to end after SIGTERM is {variable_of('drain_s')}"),
 }
 """Arguments of arq's worker that have no effect here: the only accepted value, and what applies instead."""
-
-_HOOKS: Final = ("on_startup", "on_shutdown", "on_job_start", "on_job_end", "after_job_end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +91,14 @@ def _worker_options(target: object) -> dict[str, Any]:
     for name, (accepted, why) in _REJECTED.items():
         if options.pop(name, accepted) != accepted:
             raise ConfigError(f"{name} cannot be set here: {why}")
-    if not isinstance(options.get("queue_name", ""), str):
-        raise ConfigError(f"queue_name must be a text, found {options['queue_name']!r}")
+    if (problem := problem_with_options(options)) is not None:
+        raise ConfigError(problem)
+    for name in ("functions", "cron_jobs"):
+        if name in options:
+            options[name], problem = list_of(options, name)
+            if problem is not None:
+                raise ConfigError(problem)
     _check_functions(options)
-    for name in _HOOKS:
-        if options.get(name) is not None and not callable(options[name]):
-            raise ConfigError(f"{name} must be an async function, found {type(options[name]).__name__}")
     return options
 
 
@@ -123,13 +124,16 @@ def _check_functions(options: Mapping[str, Any]) -> None:
         )
     try:
         functions: Sequence[Function | CronJob] = [*map(func, given), *crons]
-    except (Exception, SystemExit) as error:  # not a coroutine function, not a list, or any error of an import
+    except (Exception, SystemExit) as error:  # not a coroutine function, or any error of an import
         raise ConfigError(f"functions: {type(error).__name__}: {error}") from error
     if wrong := [each for each in crons if not isinstance(each, CronJob)]:
         raise ConfigError(f"cron_jobs must be made with arq.cron(...), found {type(wrong[0]).__name__}")
     for each in crons:
         if (problem := problem_with_times(each)) is not None:
             raise ConfigError(f"cron job {each.name!r}: {problem}")
+    for each in functions:
+        if (problem := problem_with_function(each)) is not None:
+            raise ConfigError(f"{'cron job' if isinstance(each, CronJob) else 'function'} {each.name!r}: {problem}")
     by_name: dict[str, Function | CronJob] = {}
     for each in functions:
         if _behaviour(by_name.setdefault(each.name, each)) != _behaviour(each):
@@ -178,4 +182,9 @@ def _connections(redis_settings: object, settings: Settings) -> int:
         raise ConfigError(f"redis_settings must be arq's RedisSettings, found {type(redis_settings).__name__}")
     if redis_settings.sentinel and isinstance(redis_settings.host, str):
         raise ConfigError("redis_settings: with sentinel=True, host must be a list of (host, port) of the sentinels")
+    if not redis_settings.sentinel and not isinstance(redis_settings.host, str):
+        raise ConfigError("redis_settings: host must be a text; a list of sentinels needs sentinel=True")
+    most = redis_settings.max_connections
+    if most is not None and not (isinstance(most, int) and most >= 0):
+        raise ConfigError(f"redis_settings: max_connections must be a whole number, found {most!r}")
     return redis_settings.max_connections or settings.arq_connections

@@ -22,12 +22,26 @@ _RANGES: Final = {
     "microsecond": range(1_000_000),
 }
 
+_EMPTY: Final[tuple[object, ...]] = (set(), [], ())
+
 
 def problem_with_times(cron_job: CronJob) -> str | None:
     """What is wrong with the times of a cron job; None if they come again and again."""
     for name, allowed in _RANGES.items():
-        for value in _values(getattr(cron_job, name)):
-            if value not in allowed and not (name == "weekday" and value in WEEKDAYS):
+        option = getattr(cron_job, name)
+        if name == "weekday" and isinstance(option, str):
+            if option.lower() not in WEEKDAYS:
+                return f"weekday={option!r} is none of {', '.join(WEEKDAYS)}"
+            continue
+        if option is None and name != "microsecond":
+            continue
+        accepted = int if name == "microsecond" else int | set | list | tuple
+        if not isinstance(option, accepted):
+            return f"{name}={option!r} must be a whole number" + ("" if accepted is int else " or a set of them")
+        if option in _EMPTY:
+            return f"{name}={option!r} has no value"
+        for value in _values(option):
+            if value not in allowed:
                 return f"{name}={value!r} is not between {allowed[0]} and {allowed[-1]}"
     months, days = _values(cron_job.month) or _RANGES["month"], _values(cron_job.day)
     if days and min(days) > max(monthrange(_LEAP_YEAR, month)[1] for month in months):
@@ -38,4 +52,4 @@ def problem_with_times(cron_job: CronJob) -> str | None:
 def _values(option: Any) -> tuple[Any, ...]:
     if option is None:
         return ()
-    return tuple(option) if isinstance(option, Iterable) and not isinstance(option, str) else (option,)
+    return tuple(option) if isinstance(option, Iterable) else (option,)
