@@ -18,7 +18,6 @@ from slipway.graphs.registry import Registry
 from slipway.settings import Settings
 from tests.arq.conftest import loaded
 
-
 untyped_cron: Any = cron
 
 

@@ -37,6 +37,10 @@ def events_in(logs: list[Any]) -> list[str]:
     return [entry["event"] for entry in logs]
 
 
+class NoException(BaseException):
+    """arq handles only classes of `Exception`."""
+
+
 class Project:
     """Functions and hooks that record what happens to them."""
 
@@ -91,6 +95,12 @@ class Project:
 
         await asyncio.gather(leave())
 
+    async def raise_no_exception(self, ctx: dict[Any, Any]) -> None:
+        raise NoException
+
+    async def raise_generator_exit(self, ctx: dict[Any, Any]) -> None:
+        raise GeneratorExit
+
     def functions(self) -> list[Any]:
         every = (
             self.hold,
@@ -99,6 +109,8 @@ class Project:
             self.fail_twice,
             self.leave,
             self.leave_in_a_task,
+            self.raise_no_exception,
+            self.raise_generator_exit,
         )
         return [func(each, name=each.__name__) for each in every]
 
@@ -145,14 +157,22 @@ async def test_a_cron_job_is_executed_once_by_two_workers(running: Running) -> N
     assert len(times) == len(set(times))
 
 
-@pytest.mark.parametrize("name", ["leave", "leave_in_a_task"])
+@pytest.mark.parametrize(
+    ("name", "raised"),
+    [
+        ("leave", "SystemExit"),
+        ("leave_in_a_task", "SystemExit"),
+        ("raise_no_exception", "NoException"),
+        ("raise_generator_exit", "GeneratorExit"),
+    ],
+)
 async def test_a_function_that_exits_fails_its_job(
-    running: Running, project: Project, redis: ProjectRedis, name: str
+    running: Running, project: Project, redis: ProjectRedis, name: str, raised: str
 ) -> None:
     """Also for a program without Slipway, which reads the result."""
     async with running(functions=project.functions()) as jobs:
         job = await enqueue(jobs, name)
-        with pytest.raises(JobExecutionFailed, match=f"{name} raised SystemExit"):
+        with pytest.raises(JobExecutionFailed, match=f"{name} raised {raised}"):
             await result_of(job)
         assert b"slipway" not in (await redis.get(f"arq:result:{job.job_id}") or b"slipway")
         assert await result_of(await enqueue(jobs, "quick")) == "quick"

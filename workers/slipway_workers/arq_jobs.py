@@ -48,9 +48,6 @@ _HEALTH_KEY_WITHIN_S: Final = 0.25
 STALLED_AFTER_S: Final = 30.0
 """Seconds after which a round of polling, which takes milliseconds, is a fault: Redis does not reply."""
 
-_FAULTS: Final = (Exception, SystemExit, KeyboardInterrupt)
-"""What the project's code may raise, in a task that must not end."""
-
 
 class ArqJobs(Worker):
     """`async_run` executes jobs until `drain` was called. It never raises an exception of the project."""
@@ -122,7 +119,7 @@ class ArqJobs(Worker):
         """Executes one job. An exception of anything but its function is logged."""
         try:
             await super().run_job(job_id, score)
-        except (*_FAULTS, asyncio.CancelledError) as error:
+        except BaseException as error:  # arq would end its loop with it
             log.error(
                 "arq.job_unfinished",
                 job=job_id,
@@ -164,7 +161,7 @@ class ArqJobs(Worker):
         if self._started and self.on_shutdown:
             try:
                 await self.on_shutdown(self.ctx)
-            except (*_FAULTS, asyncio.CancelledError) as error:
+            except BaseException as error:
                 if self._stopping and isinstance(error, asyncio.CancelledError):
                     raise
                 log.error("arq.shutdown_failed", problem=repr_of(error), exc_info=error)
@@ -190,7 +187,7 @@ class ArqJobs(Worker):
         """Whether a step succeeded. A fault is logged, the first of several with its traceback."""
         try:
             await step()
-        except (*_FAULTS, asyncio.CancelledError) as error:
+        except BaseException as error:
             if self._stopping:
                 raise
             self._consecutive_faults += 1
@@ -233,9 +230,12 @@ def _contained(function: Function | CronJob) -> Function | CronJob:
             task.set_name(f"arq job {function.name}:{ctx['job_id']}")
         try:
             return await execute(ctx, *args, **kwargs)
-        except (SystemExit, KeyboardInterrupt, GraphRaised) as error:
-            raised = error.raised if isinstance(error, GraphRaised) else error
-            raise JobExecutionFailed(f"{function.name} raised {repr_of(raised)}") from error
+        except (Exception, asyncio.CancelledError) as error:
+            if not isinstance(error, GraphRaised):
+                raise
+            raise JobExecutionFailed(f"{function.name} raised {repr_of(error.raised)}") from error
+        except BaseException as error:  # SystemExit, or a class of the project
+            raise JobExecutionFailed(f"{function.name} raised {repr_of(error)}") from error
 
     return replace(function, coroutine=cast(Any, contained))
 
