@@ -1,13 +1,16 @@
-"""A process exits in time although the project's code left tasks and threads that do not end."""
+"""A process exits in time although the project's code left tasks and threads that do not end, or has not started."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
+from pathlib import Path
 
 import pytest
 
 from slipway.processes import exit_codes
+from slipway.redis.keys import Keys
 from tests.environment import PYTHON_PATH, bare_environment
 
 pytestmark = pytest.mark.processes
@@ -63,3 +66,42 @@ async def test_code_that_does_not_end_is_named_and_left(outcome: str, code: int,
     assert text.count(shown) == 1
     assert "ignores cancellation" in text
     assert "sleeps" in text
+
+
+HOST_APP = """
+import asyncio
+from contextlib import asynccontextmanager
+from starlette.applications import Starlette
+
+@asynccontextmanager
+async def lifespan(app):
+    print("the host app starts", flush=True)
+    await asyncio.Event().wait()
+    yield
+
+app = Starlette(lifespan=lifespan)
+"""
+
+
+async def test_a_web_process_that_still_starts_exits_when_it_is_told_to(
+    tmp_path: Path, valkey_url: str, keys: Keys
+) -> None:
+    (tmp_path / "host.py").write_text(HOST_APP)
+    (tmp_path / "langgraph.json").write_text('{"graphs": {"a": "./a.py:graph"}, "http": {"app": "./host.py:app"}}')
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "slipway", "web", "--port", "0"),
+        cwd=tmp_path,
+        env=bare_environment()
+        | {"PYTHONPATH": PYTHON_PATH, "SLIPWAY_REDIS_URL": valkey_url, "SLIPWAY_KEY_PREFIX": keys.prefix},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            await process.stdout.readuntil(b"the host app starts\n")
+            process.terminate()
+            assert await process.wait() == -signal.SIGTERM
+    finally:
+        if process.returncode is None:
+            process.kill()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from types import FrameType
 from typing import cast
 
 import uvicorn
@@ -29,6 +31,15 @@ class WebServer(uvicorn.Server):
             raise
         if self.started:
             report_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Before this process serves, a signal ends it at once: there is nothing to drain, and the start may wait for
+        Redis or for the host app. uvicorn would wait for the end of the start."""
+        if self.started:
+            super().handle_exit(sig, frame)
+        else:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Ends the responses in progress before uvicorn stops."""
