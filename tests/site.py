@@ -65,8 +65,10 @@ class Site:
 
 
 def _executes(process: psutil.Process, name: str) -> bool:
+    """The command line of a forked process is one string, which psutil divides only in some cases."""
     try:
-        return name in process.cmdline() and any("slipway" in part or part == "app" for part in process.cmdline())
+        command_line = " ".join(process.cmdline()).split()
+        return name in command_line and any("slipway" in part for part in command_line)
     except psutil.Error:
         return False
 
