@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import socket
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +25,7 @@ from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import Instruction, ReclaimedRun
 from slipway.runs.scripts import Grace, RunScripts
 from slipway.runs.worker_health import WorkerHealth
+from slipway.stop_times import CLOSE_WITHIN_S
 from slipway_workers.claims import ClaimingWorker
 from tests.proxy import proxied
 from tests.runs.conftest import Stores, opened, settings_of
@@ -207,6 +210,16 @@ class SlowScripts(RunScripts):
         instructions = await super().renew_leases(*args, **options)
         await asyncio.sleep(0.05)  # the delay of the reply
         return instructions
+
+
+async def test_it_stops_in_time_while_redis_does_not_reply(keys: Keys) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        lease_renewer = LeaseRenewer(Address(url), keys, "w", settings_of(url, keys), is_worker=True)
+        await lease_renewer.start()
+        async with asyncio.timeout(CLOSE_WITHIN_S):
+            await lease_renewer.stop()
+    await wait_until(lambda: all(thread.name != "heartbeat" for thread in threading.enumerate()))
 
 
 async def test_a_lease_is_trusted_from_the_moment_when_its_heartbeat_was_sent(
