@@ -280,9 +280,11 @@ def prepared_forker() -> Forker | None:
 
 async def _release(settings: Settings) -> list[str]:
     from slipway.api.host_app.extensions import load_extensions
+    from slipway.arq_jobs.redis_pool import problem_with_own_redis
     from slipway.graphs.langgraph_json import read
     from slipway.graphs.registry import Registry
     from slipway.health.release_checks import redis_problems
+    from slipway.redis.connection import Address
     from slipway.services import checked_arq_application
 
     problems = await redis_problems(settings)  # before the variables of the project's `env` are set
@@ -294,7 +296,9 @@ async def _release(settings: Settings) -> list[str]:
     except ConfigError as error:
         unloadable.append(str(error))
     try:
-        await checked_arq_application(settings, config, graphs, "worker")  # it needs more connections than "web"
+        arq = await checked_arq_application(settings, config, graphs, "worker")  # needs more connections than "web"
+        if arq is not None and (problem := await problem_with_own_redis(arq, Address(settings.redis))) is not None:
+            unloadable.append(problem)
     except ConfigError as error:
         unloadable.append(str(error))
     return [*problems, *unloadable]

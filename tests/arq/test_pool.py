@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 import slipway.arq
 from slipway.arq_jobs.current_pool import provide_pool
-from slipway.arq_jobs.redis_pool import ProjectRedis, project_redis
+from slipway.arq_jobs.redis_pool import ProjectRedis, problem_with_own_redis, project_redis
 from slipway.errors import ConfigError
 from slipway.graphs.registry import Registry
 from slipway.redis.connection import Address
@@ -123,6 +124,17 @@ async def test_without_redis_settings_it_is_slipways_redis(settings: Settings, v
         info = await client.client_info()
         assert (info["db"], info["name"]) == (4, "slipway-arq")
         await client.disconnect()
+
+
+async def test_an_own_redis_that_does_not_reply_is_a_problem_of_a_release(settings: Settings) -> None:
+    address = Address(settings.redis)
+    unreachable = await loaded(settings, functions=[work], redis_settings=RedisSettings(port=1))
+    problem = await problem_with_own_redis(unreachable, address)
+    assert problem is not None
+    assert re.match(
+        r"slipway\.arq: .*: the Redis of redis_settings does not reply: ConnectionError.*localhost:1", problem
+    )
+    assert await problem_with_own_redis(await loaded(settings, functions=[work]), address) is None
 
 
 async def test_closing_the_client_closes_no_connection(redis: ProjectRedis) -> None:

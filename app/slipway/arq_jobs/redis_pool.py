@@ -7,6 +7,7 @@ these connections in one process.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import Any, Final, cast
 
@@ -19,9 +20,11 @@ from redis.asyncio.connection import (
     UnixDomainSocketConnection,
 )
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.exceptions import RedisError
 
-from slipway.arq_jobs.application import ArqApplication
+from slipway.arq_jobs.application import KEY, ArqApplication
 from slipway.arq_jobs.waiting_pool import WaitingPool
+from slipway.exception_text import repr_of
 from slipway.redis.connection import Address
 
 _CONNECT_TIMEOUT_S: Final = 5.0
@@ -51,6 +54,25 @@ def project_redis(application: ArqApplication, address: Address) -> ProjectRedis
         default_queue_name=application.queue_name,
         expires_extra_ms=application.expires_extra_ms,
     )
+
+
+async def problem_with_own_redis(application: ArqApplication, address: Address) -> str | None:
+    """Why the Redis of the application's `redis_settings` does not reply. None if it does, or if the application uses
+    the Redis of Slipway."""
+    if application.redis_settings is None:
+        return None
+    client = project_redis(application, address)
+    try:
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            await client.ping()
+    except (RedisError, OSError) as error:
+        return (
+            f"{KEY}: {application.source}: the Redis of redis_settings does not reply: {repr_of(error)}. Leave "
+            "redis_settings out to use the Redis of Slipway"
+        )
+    finally:
+        await client.disconnect()
+    return None
 
 
 class _TlsConnection(SSLConnection):
