@@ -123,15 +123,15 @@ class EventStream(EventSourceResponse):
         self._stopped = asyncio.get_running_loop().create_future()
         self._control = control = ResponseControl(partial(resolve, self._stopped))
         super().__init__(
-            self._parts(batches),
+            _parts(batches, control, check, prefix),
             ping=0,  # `Pings` sends them
             # a method of this object would form a reference cycle, which only the garbage collector would free
             client_close_handler_callable=partial(_client_disconnected, control),
         )
         self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         self._stall_timer = StallTimer(STALL_TIMEOUT_S, partial(control.end, slow_client_event))
-        self._prefix, self._ping_s, self._check, self._last_part = prefix, ping_s, check, b""
-        self._responses_in_progress, self._last_at_shutdown = responses_in_progress, shutdown_event
+        self._ping_s, self._last_at_shutdown = ping_s, shutdown_event
+        self._responses_in_progress = responses_in_progress
         self._must_be_complete, self._on_disconnect = must_be_complete, on_disconnect
         self._on_close, self._watch = on_close, watch
         self._started = self._ended = False
@@ -140,18 +140,15 @@ class EventStream(EventSourceResponse):
         control, pings = self._control, Pings(send, PING, self._ping_s)
 
         async def send_part(message: Message) -> None:
-            """Sends a message of the library, and the last part together with the end."""
+            """Sends a message of the library. Its last message is replaced by the end of the response."""
             if message["type"] == "http.response.start":
                 self._started = True
                 await send(message)
                 pings.start()
-            elif control.is_ending:
-                return
             elif message["more_body"]:
-                await send(message)
-            else:
-                await control.wait_while_paused()
-                control.complete(self._last_part)
+                if not control.is_ending:
+                    await send(message)
+            elif control.is_complete:
                 pings.stop()
                 await self._send_end(send)
                 resolve(self._stopped)  # costs less CPU than the cancellation by the library
@@ -174,26 +171,6 @@ class EventStream(EventSourceResponse):
         elif self._on_disconnect is not None:
             await self._on_disconnect()
 
-    async def _parts(self, batches: AsyncGenerator[Blocks, None]) -> AsyncGenerator[bytes, None]:
-        """The blocks, joined to parts. If they are the last, the last part is left to be sent with the end."""
-        control = self._control
-        async with aclosing(batches):
-            async for batch in batches:
-                if batch.needs_check and self._check is not None and not await self._check(control):
-                    return
-                part = b""
-                for next_part in _joined(batch.blocks):
-                    if part:
-                        await control.wait_while_paused()
-                        yield part
-                    part, self._prefix = self._prefix + next_part, b""
-                if batch.are_last:
-                    self._last_part = part
-                    return
-                if part:
-                    await control.wait_while_paused()
-                    yield part
-
     async def _send_end(self, send: Send) -> None:
         """Sends the last bytes, once."""
         if self._ended:
@@ -215,6 +192,32 @@ class EventStream(EventSourceResponse):
         self._stall_timer.message_started()
         await send(message)
         self._stall_timer.message_sent()
+
+
+async def _parts(
+    batches: AsyncGenerator[Blocks, None], control: ResponseControl, check: Recheck | None, prefix: bytes
+) -> AsyncGenerator[bytes, None]:
+    """`prefix` and the blocks, joined to parts. Then completes the response; the part with the last blocks is sent with
+    its end."""
+    last = b""
+    async with aclosing(batches):
+        async for batch in batches:
+            if batch.needs_check and check is not None and not await check(control):
+                return
+            part = b""
+            for next_part in _joined(batch.blocks):
+                if part:
+                    await control.wait_while_paused()
+                    yield part
+                part, prefix = prefix + next_part, b""
+            if batch.are_last:
+                last = part
+                break
+            if part:
+                await control.wait_while_paused()
+                yield part
+    await control.wait_while_paused()
+    control.complete(last)
 
 
 async def _client_disconnected(control: ResponseControl, message: Message) -> None:

@@ -35,6 +35,11 @@ class ResponseControl:
         """Whether no more content is sent."""
         return self.ending is not None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of the content was sent, but for the last bytes."""
+        return self.ending is not None and self.ending.complete
+
     def pause(self) -> None:
         """Until `resume`, the response sends nothing but pings."""
         if self._resumed is None:
