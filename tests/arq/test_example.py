@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,10 @@ async def website() -> AsyncIterator[str]:
     listener.close()
 
 
-async def test_a_job_starts_a_run_whose_node_enqueues_jobs(settings: Settings, website: str) -> None:
+async def test_a_job_starts_a_run_whose_node_enqueues_jobs(
+    settings: Settings, website: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))  # the folders of the example would hide modules of other tests
     graphs = await Registry.load(EXAMPLE)
     assert graphs.failures() == {}
     tasks: Any = graphs.load_object("./tasks.py:PAGES")

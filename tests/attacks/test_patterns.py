@@ -11,8 +11,13 @@ ROOT = Path(__file__).parents[2]
 MATCHING = {"compile", "match", "search", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
 GLOBS = {"fnmatch", "fnmatchcase", "translate", "glob", "rglob", "iglob"}
 PATTERN_COMMAND = re.compile("[\"'](KEYS|H?SCAN|[SZ]SCAN|PSUBSCRIBE)[\"']|loadstring")
-KEY_LISTINGS = {"app/slipway/health/reads.py", "app/slipway/checkpoints/reads.py"}
-"""Commands of operators: they list all keys of one kind under the prefix of the deployment."""
+LISTINGS = {
+    "app/slipway/health/reads.py": "all keys of one kind under the prefix of the deployment, for operators",
+    "app/slipway/checkpoints/reads.py": "all keys of one kind under the prefix of the deployment, for operators",
+    "app/slipway/redis/read_stubs.py": "all members of one key, without a pattern",
+    "app/slipway/runs/queue_reads.py": "all members of one key, without a pattern",
+}
+"""The files with commands that could have a pattern, and what they list."""
 OTHER_PATTERNS = {
     "app/slipway/api/header_policy.py": "names of headers, by langgraph.json",
     "app/slipway/api/middleware/origins.py": "http.cors.allow_origin_regex of langgraph.json",
@@ -63,4 +68,4 @@ def test_redis_receives_no_pattern_and_evaluates_no_text_of_a_client() -> None:
     folders = {"app": "*.py", "workers": "*.py", "app/slipway/redis/lua": "*.lua"}
     files = [path for folder, kind in folders.items() for path in (ROOT / folder).rglob(kind)]
     found = {str(path.relative_to(ROOT)) for path in files if PATTERN_COMMAND.search(path.read_text())}
-    assert found == KEY_LISTINGS
+    assert found == LISTINGS.keys()
