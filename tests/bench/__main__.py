@@ -16,8 +16,10 @@ import uvloop
 
 from tests.bench import (
     background,
+    big,
     checkpointers,
     costs,
+    delays,
     fan_out,
     first_event,
     libraries,
@@ -42,6 +44,8 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {  # measured in this order
     "redis": redis_calls,
     "checkpointers": checkpointers,
     "libraries": libraries,
+    "big": big,
+    "delays": delays,
 }
 
 

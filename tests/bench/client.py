@@ -33,7 +33,10 @@ class Connection(asyncio.Protocol):
 
     async def post(self, path: str, body: dict[str, Any], on_data: OnBodyPart | None = None) -> bytes:
         """The body of the response. Raises `RequestFailed`."""
-        data = json.dumps(body).encode()
+        return await self.post_json(path, json.dumps(body).encode(), on_data)
+
+    async def post_json(self, path: str, data: bytes, on_data: OnBodyPart | None = None) -> bytes:
+        """Sends a body that is encoded already: to encode a large one delays the other requests of the client."""
         head = b"POST %b HTTP/1.1\r\nHost: %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         return await self._send(head % (path.encode(), self._host, len(data)) + data, on_data)
 
