@@ -35,8 +35,13 @@ def definitions(text: str) -> set[str]:
 
 def names(text: str) -> set[str]:
     """All names in the code of a file except members of tables."""
+    return set(names_in_order(text))
+
+
+def names_in_order(text: str) -> list[str]:
+    """The same names as often as they occur, with the words of Lua between them."""
     code = re.sub(r"\s--\s.*$", "", code_of(text), flags=re.MULTILINE)
-    return set(_NAME.findall(_TEXT.sub("''", code)))
+    return _NAME.findall(_TEXT.sub("''", code))
 
 
 def unknown_names(text: str, libraries: dict[str, str]) -> set[str]:

@@ -11,8 +11,8 @@ import pytest
 
 from slipway.redis import script_source
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.script_source import BadScript, directives_of, libraries_of, load
-from tests.redis.lua_names import LIBRARIES, SCRIPTS, definitions, problems, unknown_names
+from slipway.redis.script_source import BadScript, directives_of, libraries_of, load, statements_of, with_key_names
+from tests.redis.lua_names import LIBRARIES, SCRIPTS, definitions, names_in_order, problems, unknown_names
 
 ROOT: Final = Path(__file__).parents[2]
 DIRECTIVES: Final = {"needs", "repeatable", "shard", "threads", "keys"}
@@ -58,28 +58,56 @@ def test_a_wrong_declaration_is_detected(text: str, expected: list[str]) -> None
     assert problems("x", text, {"clock": "local now_ms = redis.call('TIME')[1]"}) == expected
 
 
-def test_each_library_is_sent_once_and_before_its_users() -> None:
-    for name, text in SCRIPTS.items():
-        source = load(name).source
-        for library in libraries_of(text):
-            position = source.index(f"local {_first_definition(library)}")
-            for needed in directives_of(LIBRARIES[library]).get("needs", []):
-                assert source.index(f"local {_first_definition(needed)}") < position, (name, library, needed)
-            assert source.count(f"local {_first_definition(library)}") == 1
-
-
-def _first_definition(library: str) -> str:
-    match = re.search(r"^local (function \w+\(|\w+ =)", LIBRARIES[library], re.MULTILINE)
-    assert match is not None
-    return match[1]
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_what_a_script_uses_is_sent_before_its_users_and_nothing_else_is_sent(name: str) -> None:
+    source = load(name).source
+    assert unknown_names(source, {}) == set()
+    sent, needed = names_in_order(source), libraries_of(SCRIPTS[name])
+    for defined in {each for library in needed for each in definitions(LIBRARIES[library])} & set(sent):
+        assert sent.count(defined) > 1, f"{defined} is sent and not used"
+        assert sent[sent.index(defined) - 1] in ("local", "function"), f"{defined} is used before its definition"
 
 
 def test_unneeded_libraries_and_templates_are_not_sent() -> None:
     source = load("run_apply").source
     others = set(LIBRARIES) - set(libraries_of(SCRIPTS["run_apply"]))
     assert [name for other in others for name in definitions(LIBRARIES[other]) if f" {name}(" in source] == []
-    assert "crons" not in source, "templates of other key kinds are not sent"
+    assert "TEMPLATES" not in source, "all names of keys are expressions"
+    assert "metadata_event" not in source, "this function of a library is not used"
     assert "--" not in source
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("f(key('queue'), 1)", "f(PREFIX .. ':queue', 1)"),
+        ("f(key('run', run_id))", "f(PREFIX .. ':run:' .. run_id)"),
+        ("f(key('thread_queue', pairs[1]), 2)", "f(PREFIX .. ':thread:' .. pairs[1] .. ':queue', 2)"),
+        ("f(key('thread_queue', g(a, (b))))", "f(PREFIX .. ':thread:' .. (g(a, (b))) .. ':queue')"),
+        ("f(key('run', a), key('run', b))", "f(PREFIX .. ':run:' .. a, PREFIX .. ':run:' .. b)"),
+        ("f(key(kind))", "f(key(kind))"),
+    ],
+)
+def test_a_key_of_a_literal_kind_is_sent_as_an_expression(code: str, expected: str) -> None:
+    assert with_key_names(code) == expected
+
+
+@pytest.mark.parametrize("code", ["key('runs', id)", "key('run', id", "key('run', key('run', id))"])
+def test_a_key_that_cannot_be_named_is_an_error(code: str) -> None:
+    with pytest.raises(BadScript, match="key"):
+        with_key_names(code)
+
+
+def test_templates_are_sent_to_scripts_that_compute_the_kind_of_a_key() -> None:
+    source = load("delivery_claim").source
+    templates = "local TEMPLATES = {deliveries = ':deliveries', internal_deliveries = ':deliveries:internal'}"
+    assert source.startswith(templates)
+
+
+def test_a_statement_of_a_library_that_defines_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(script_source, "library", {"a": "local b = 1\nredis.call('TIME')\n"}.__getitem__)
+    with pytest.raises(BadScript, match="can only define something"):
+        statements_of("a")
 
 
 def test_a_cycle_of_libraries_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,15 +8,21 @@ The first lines of a file are directives:
     --! threads: 2               for scripts only: it receives the ids of two threads and uses keys of both
     --! keys: deliveries         key kinds whose names are in variables, so that the loader cannot find them in the code
 
-What is sent consists of the templates of the key kinds that the code names, the libraries and the script, all without
-comments. It is sent whole only to a server that does not have it: otherwise `Pipeline.run` sends its digest.
+What is sent consists of those definitions of the libraries that the script uses, directly or through each other, and
+the script, all without comments. Redis executes all of it in each call: it creates every function again, also one that
+is not called. A key whose kind is a literal is sent as an expression, which costs a third of a call of `key`:
+`key('thread_queue', thread_id)` becomes `PREFIX .. ':thread:' .. thread_id .. ':queue'`. Only if a kind is in a
+variable, `key` is sent, with the templates of the kinds that the code names.
+
+The source is sent whole only to a server that does not have it: otherwise `Pipeline.run` sends its digest.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Final
@@ -28,6 +34,12 @@ _LUA: Final = resources.files("slipway.redis") / "lua"
 _DIRECTIVE: Final = re.compile(r"^--! (\w+): (.*)$", re.MULTILINE)
 _COMMENT: Final = re.compile(r"^\s*(--.*)?\n", re.MULTILINE)
 _TEXT: Final = re.compile(r"'([^'\n]*)'")
+_NAME: Final = re.compile(r"(?<![\w.:])[A-Za-z_]\w*")
+_STATEMENT: Final = re.compile(r"^(?=(?!end\b|[})])\S)", re.MULTILINE)
+_DEFINED: Final = re.compile(r"local function (\w+)|local ([\w, ]+?) =|function (\w+)\.")
+_KEY_CALL: Final = re.compile(r"(?<![\w.])key\('(\w+)'")
+_BRACKET: Final = re.compile(r"[()]")
+_SIMPLE: Final = re.compile(r"[\w.]+(\[\w+\])?")
 
 
 class BadScript(Exception):
@@ -42,10 +54,11 @@ def load(name: str) -> Script:
     repeatable = directives.get("repeatable", [])
     if repeatable not in (["yes"], ["no"]):
         raise BadScript(f"{name}.lua: the line '--! repeatable: yes' (or no) is missing")
-    parts = [library(needed) for needed in libraries_of(text)] + [text]
-    kinds = {kind for part in parts for kind in key_kinds_in(part)}
-    code = "".join(code_of(part) for part in parts)
-    if kinds:
+    libraries = libraries_of(text)
+    code = _used_code([each for needed in libraries for each in statements_of(needed)], with_key_names(code_of(text)))
+    if "TEMPLATES" in _names(code):
+        kinds = {kind for part in (*map(library, libraries), text) for kind in directives_of(part).get("keys", [])}
+        kinds |= set(_TEXT.findall(code)) & TEMPLATES.keys()
         templates = ", ".join(f"{kind} = '{TEMPLATES[kind]}'" for kind in sorted(kinds))
         code = f"local TEMPLATES = {{{templates}}}\n{code}"
     digest = hashlib.sha1(code.encode(), usedforsecurity=False).hexdigest()
@@ -78,9 +91,76 @@ def directives_of(text: str) -> Mapping[str, list[str]]:
     return {match[1]: match[2].split() for match in _DIRECTIVE.finditer(text)}
 
 
-def key_kinds_in(text: str) -> set[str]:
-    """The key kinds that a file names: in its code, and in its directive."""
-    return (set(_TEXT.findall(code_of(text))) | set(directives_of(text).get("keys", []))) & TEMPLATES.keys()
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement of a library outside its functions, and the names that it defines and uses. Every definition of a
+    library is such a statement: a function, a variable, or a function that is a member of a table."""
+
+    code: str
+    defines: frozenset[str]
+    uses: frozenset[str]
+
+
+@cache
+def statements_of(name: str) -> Sequence[Statement]:
+    """The statements of a library. One begins in column 0 and ends before the next line that does, unless that line
+    closes it."""
+    return [_statement(code) for code in _STATEMENT.split(with_key_names(code_of(library(name)))) if code]
+
+
+def _statement(code: str) -> Statement:
+    match = _DEFINED.match(code)
+    if match is None:
+        raise BadScript(f"a library can only define something: {code}")
+    return Statement(code, frozenset((match[1] or match[2] or match[3]).split(", ")), _names(code))
+
+
+def _used_code(statements: Sequence[Statement], script: str) -> str:
+    """The script, after those statements of its libraries that it needs. Each library follows those that it needs, so a
+    name can be used only by what follows its definition."""
+    kept, used = [script], set(_names(script))
+    for statement in reversed(statements):
+        if statement.defines & used:
+            kept.append(statement.code)
+            used |= statement.uses
+    return "".join(reversed(kept))
+
+
+def _names(code: str) -> frozenset[str]:
+    """All names in the code except members of tables."""
+    return frozenset(_NAME.findall(_TEXT.sub("''", code)))
+
+
+def with_key_names(code: str) -> str:
+    """The code with an expression in place of each call of `key` whose kind is a literal."""
+    parts, done = [], 0
+    for match in _KEY_CALL.finditer(code):
+        if match.start() < done:
+            raise BadScript(f"key: the id of a key cannot be another key: {match[0]}")
+        end = _end_of_call(code, match.end())
+        parts += [code[done : match.start()], _key_name(match[1], code[match.end() : end].removeprefix(", "))]
+        done = end + 1
+    return "".join([*parts, code[done:]])
+
+
+def _end_of_call(code: str, position: int) -> int:
+    """The position of the bracket that closes the call whose arguments contain `position`."""
+    depth = 1
+    for bracket in _BRACKET.finditer(code, position):
+        depth += 1 if bracket[0] == "(" else -1
+        if not depth:
+            return bracket.start()
+    raise BadScript(f"a call of key is not closed: {code[position:]}")
+
+
+def _key_name(kind: str, key_id: str) -> str:
+    if kind not in TEMPLATES:
+        raise BadScript(f"key: there is no kind {kind}")
+    before, _, after = TEMPLATES[kind].partition("%s")
+    if not key_id:
+        return f"PREFIX .. '{before}'"
+    key_id = key_id if _SIMPLE.fullmatch(key_id) else f"({key_id})"
+    return f"PREFIX .. '{before}' .. {key_id}" + (f" .. '{after}'" if after else "")
 
 
 def code_of(text: str) -> str:
