@@ -31,6 +31,7 @@ _IDS: Final = {
     "run": ("run",),
     "events": ("run",),
     "run_notifications": ("run",),
+    "runs_with": ("term",),
     "checkpoint_threads": ("run",),
     "idempotency": ("digest",),
     "graph_assistants": ("graph",),

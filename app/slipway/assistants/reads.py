@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -24,8 +25,9 @@ class AssistantReads(ReadStubs):
     async def records(self, assistant_ids: Sequence[str]) -> list[AssistantFields | None]:
         """In the order of the ids, None for each unknown assistant."""
         keys = [self._keys.assistant(assistant_id) for assistant_id in assistant_ids]
-        reads = [self._pipeline.send("HMGET", key, *RECORD_FIELDS, repeatable=True) for key in keys]
-        records: list[AssistantFields] = [await read for read in reads]
+        records: list[AssistantFields] = await asyncio.gather(
+            *(self._pipeline.send("HMGET", key, *RECORD_FIELDS, repeatable=True) for key in keys)
+        )
         return [record if record[0] is not None else None for record in records]
 
     async def versions(self, assistant_id: str) -> list[AssistantFields]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -46,8 +47,9 @@ class CronReads(ReadStubs):
     async def threads(self, cron_ids: Iterable[str]) -> list[CronThread]:
         """The threads of those of these crons that exist and have one."""
         names = ("cron_id", "created_us", "thread_id", "thread_created_us")
-        reads = [self._pipeline.send("HMGET", self._keys.cron(each), *names, repeatable=True) for each in cron_ids]
-        found = [await read for read in reads]
+        found = await asyncio.gather(
+            *(self._pipeline.send("HMGET", self._keys.cron(each), *names, repeatable=True) for each in cron_ids)
+        )
         return [CronThread(*(value.decode() for value in values)) for values in found if None not in values]
 
     async def ids(self, first: int, last: int) -> list[str]:

@@ -21,6 +21,9 @@ class Keys:
     def run(self, run_id: str) -> str:
         return self._of("run", run_id)
 
+    def runs_with(self, term: str) -> str:
+        return self._of("runs_with", term)
+
     def events(self, run_id: str) -> str:
         return self._of("events", run_id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Literal
 
@@ -22,8 +23,8 @@ class ReadStubs:
     async def _records(self, keys: Iterable[str], always: str) -> list[Fields | None]:
         """The records in the order of `keys`, None for each that does not exist; one round trip. `always` is a field
         that every record of the kind has."""
-        reads = [self._pipeline.send("HGETALL", key, repeatable=True) for key in keys]
-        records = [fields_of(await read) for read in reads]
+        replies = await asyncio.gather(*(self._pipeline.send("HGETALL", key, repeatable=True) for key in keys))
+        records = map(fields_of, replies)
         return [fields if always in fields else None for fields in records]
 
     async def _text(self, key: str, field: str) -> str | None:

@@ -114,6 +114,7 @@ class RunCreator:
             "run_id": identity.run_id,
             "thread_id": identity.thread_id,
             "fields": [text for pair in spec.stored_fields().items() for text in pair],
+            "terms": spec.terms,
             "assistant_id": dumps(identity.assistant_id).decode(),
             "graph_id": dumps(identity.graph_id).decode(),
             "assistant_metadata": json_members(identity.assistant_metadata),

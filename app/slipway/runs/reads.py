@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,8 +78,10 @@ class RunReads(ReadStubs):
 
     async def ordinals(self, run_ids: Sequence[str]) -> list[int]:
         """The ordinals of the runs, in the order of the ids. 0 for a run that has neither started nor ended."""
-        reads = [self._pipeline.send("HGET", self._keys.run(run_id), "ordinal", repeatable=True) for run_id in run_ids]
-        return [int(await read or 0) for read in reads]
+        ordinals = await asyncio.gather(
+            *(self._pipeline.send("HGET", self._keys.run(run_id), "ordinal", repeatable=True) for run_id in run_ids)
+        )
+        return [int(ordinal or 0) for ordinal in ordinals]
 
     async def last_event(self, run_id: str) -> str | None:
         """The id of the newest event. None if the run does not exist."""

@@ -49,6 +49,7 @@ from slipway.run_options import RunOptions, options_from
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import INTERNAL, delivery_queue_of
+from slipway.runs.index_terms import owner_of, run_terms
 from slipway.runs.scripts import DueTime
 from slipway.serialization.json_encoding import dumps
 
@@ -170,6 +171,11 @@ class RunSpec:
     execution: RunExecution
     behaviour: RunBehaviour = RunBehaviour()
 
+    @property
+    def terms(self) -> list[str]:
+        """The index terms of the run (`index_terms.py`)."""
+        return run_terms(self.identity.assistant_id, self.identity.graph_id, self.identity.user)
+
     def stored_fields(self) -> dict[str, str]:
         """The fields of the record that do not depend on stored data. `run_create.lua` writes them unchanged, and adds
         times, phase, metadata and job."""
@@ -192,6 +198,7 @@ class RunSpec:
             "retain_s": None if behaviour.retain_s is None else str(behaviour.retain_s),
             "webhook": None if queue is None else "pending",
             "webhook_queue": queue if queue == INTERNAL else None,
+            "terms": "".join(self.terms),
         }
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -295,6 +302,11 @@ class Run:
     @property
     def final(self) -> bool:
         return self.phase in FINAL
+
+    @property
+    def owner(self) -> str | None:
+        """The identity of `user`."""
+        return owner_of(self.user)
 
     @property
     def ids(self) -> dict[str, str]:

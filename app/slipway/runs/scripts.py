@@ -18,6 +18,7 @@ from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.failure import ATTEMPTS_USED_UP
+from slipway.runs.index_terms import error_term
 from slipway.runs.log_reads import LogReads
 from slipway.runs.logged_events import LoggedEvents, read_logged_events
 from slipway.runs.script_results import (
@@ -96,6 +97,8 @@ class RunCreate(TypedDict):
     thread_id: str
     fields: list[str]
     """The fields of the record as a flat list: name, value, name, value."""
+    terms: Sequence[str]
+    """The index terms of the run."""
     assistant_id: str
     graph_id: str
     assistant_metadata: Mapping[str, str]
@@ -137,6 +140,8 @@ class RunSettle(TypedDict):
     status: str
     reason: str
     error: str | None
+    error_term: str | None
+    """The index term of the error's code."""
     usage: str
     entries: list[Entry]
     result: str
@@ -249,7 +254,11 @@ class RunScripts(ScriptStubs):
             pause_ms=pause_ms,
             worker=worker,
             grace=grace,
-            failure={"record": ATTEMPTS_USED_UP.record(0), "public": ATTEMPTS_USED_UP.public()},
+            failure={
+                "record": ATTEMPTS_USED_UP.record(0),
+                "public": ATTEMPTS_USED_UP.public(),
+                "term": error_term(ATTEMPTS_USED_UP.code),
+            },
         )
         reply = await self._pipeline.run(_RUN_REAP, [], args)
         return [

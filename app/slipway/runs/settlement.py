@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from slipway.runs.failure import RunError
+from slipway.runs.index_terms import error_term
 from slipway.runs.record import Phase, Run, status_of
 from slipway.runs.scripts import Entry, RunRelease, RunSettle
 from slipway.sse_frames import encode_frame
@@ -57,6 +58,7 @@ class Settlement:
             "status": status_of(self.phase, code or None),
             "reason": code,
             "error": error.record if error else None,
+            "error_term": error_term(code) if error else None,
             "usage": self.usage,
             "entries": [*entries, *([("error", encode_frame("error", public.encode()).decode(), "")] if error else [])],
             "result": f'{{"__error__":{public}}}' if error else self.result,

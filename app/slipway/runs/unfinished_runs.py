@@ -1,8 +1,4 @@
-"""Lists every unfinished run of the deployment: each that is pending or running.
-
-A run that has not ended keeps its thread busy, so only the runs of busy threads are read. Leases and jobs would not be
-enough: a paused run has neither.
-"""
+"""Lists the unfinished runs of the deployment: each that is pending or running."""
 
 from __future__ import annotations
 
@@ -10,22 +6,33 @@ from collections.abc import AsyncIterator
 
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.queue_reads import QueueReads
+from slipway.runs.index_reads import RunIndexReads
+from slipway.runs.index_terms import UNFINISHED, assistant_term
 from slipway.runs.reads import RunReads
 from slipway.runs.record import Run, run_from
 
 
 class UnfinishedRuns:
-    """Reads two fields of each thread, and the queues of busy threads. A run that starts or ends during the read may be
-    listed or not."""
+    """Reads the index of unfinished runs: two round trips for a page. A run that is created or ends during the read may
+    be listed or not, so a caller may cancel runs while it reads."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._reads, self._queue = RunReads(pipeline, keys), QueueReads(pipeline, keys)
+        self._reads, self._indexes = RunReads(pipeline, keys), RunIndexReads(pipeline, keys)
 
     async def list_all(self) -> AsyncIterator[Run]:
         """Yields each run once."""
+        async for run in self._in_sets(UNFINISHED):
+            yield run
+
+    async def of_assistant(self, assistant_id: str) -> AsyncIterator[Run]:
+        """Yields each run of one assistant once. Reads the shorter of two sets: the runs of the assistant, and the
+        unfinished runs."""
+        async for run in self._in_sets(UNFINISHED, assistant_term(assistant_id)):
+            yield run
+
+    async def _in_sets(self, *names: str) -> AsyncIterator[Run]:
         listed: set[str] = set()
-        async for run_ids in self._queue.of_busy_threads():
+        async for run_ids in self._indexes.in_all_sets(names):
             new = [run_id for run_id in dict.fromkeys(run_ids) if run_id not in listed]
             listed.update(new)
             for fields in await self._reads.records(new):

@@ -164,8 +164,7 @@ async def delete(request: Request) -> Response:
 
 
 async def _cancel_runs(services: Services, assistant_id: str) -> None:
-    # The list is read completely first, because each cancelled run changes it.
-    for run in [run async for run in services.unfinished_runs.list_all() if run.assistant_id == assistant_id]:
+    async for run in services.unfinished_runs.of_assistant(assistant_id):
         with suppress(NotFound):
             cause = by_deleted_assistant(assistant_id)
             await services.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, cause)

@@ -128,8 +128,7 @@ async def _to_cancel(
         for run_id in value.metadata.run_ids or ():
             yield str(value.thread_id), str(run_id)
         return
-    # all pages are read first, because a cancelled run moves the entries of the pages that follow
-    for run in [run async for run in services.unfinished_runs.list_all()]:
+    async for run in services.unfinished_runs.list_all():
         selected = value.metadata.status in ("all", run.status)
         if selected and await _has_access(services, run.thread_id, access_filter):
             yield run.thread_id, run.run_id

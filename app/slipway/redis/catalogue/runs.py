@@ -249,6 +249,21 @@ _RUN_FIELDS: Final = (
         absent="it has no webhook",
         python_writers=("slipway.runs",),
     ),
+    Field(
+        "terms",
+        Encoding.TEXT,
+        "Its index terms, 20 characters each.",
+        absent="an earlier release stored it, and its thread was deleted",
+        scripts_only=True,
+        python_writers=("slipway.runs.record",),
+    ),
+    Field(
+        "error_term",
+        Encoding.TEXT,
+        "The index term of the code of its error.",
+        absent="it has not failed",
+        scripts_only=True,
+    ),
     Field("webhook_problem", Encoding.TEXT, "Why the last try failed.", absent="no try failed"),
 )
 
@@ -263,6 +278,18 @@ KEY_KINDS: Final = (
         python_writers=("slipway.runs",),
         python_readers=("slipway.runs", "slipway.webhooks"),
         fields=_RUN_FIELDS,
+    ),
+    KeyKind(
+        "runs_with",
+        ":runs:with:%s",
+        RedisType.ZSET,
+        Shard.THREAD,
+        meaning=(
+            "An index of runs across threads, by created_at in µs: those in one phase (`unfinished` for queued, "
+            "running and paused runs), or those with one index term (an assistant, a graph, an owner or an error code)."
+        ),
+        lifetime="while there are such runs",
+        python_readers=("slipway.runs",),
     ),
     KeyKind(
         "events",

@@ -1,4 +1,4 @@
---! needs: cancel cancel_causes clock concurrency_groups due_times events keys leases phases queue runs threads waiting_runs
+--! needs: cancel cancel_causes clock concurrency_groups due_times events keys leases phases queue run_indexes runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.
@@ -110,6 +110,7 @@ end
 redis.call('HSET', thread, 'status', 'busy', 'm:graph_id', args.graph_id, 'm:assistant_id', args.assistant_id)
 for field, value in pairs(args.thread_config) do redis.call('HSET', thread, 'c:' .. field, value) end
 redis.call('ZADD', key('thread_runs', args.thread_id), integer_text(created_us), args.run_id)
+index_run(args.run_id, integer_text(created_us), args.terms)
 redis.call('ZADD', key('thread_queue', args.thread_id), integer_text(created_us), args.run_id)
 
 if not args.answers then redis.call('HDEL', thread, 'answered_by_run_id') end

@@ -1,4 +1,4 @@
---! needs: after_run clock deliveries events keys leases outages requeue
+--! needs: after_run clock deliveries events keys leases outages requeue run_indexes
 --! repeatable: no
 --! shard: thread
 -- Reclaims the runs whose lease has expired. With `worker`, reclaims all runs of the process whose id starts with this
@@ -15,7 +15,7 @@
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `worker` or nil, `event_ttl_s`, `pause_ms` (before a retry, for each
 --   counted attempt), `failure` (map: `record` and `public`, the failure of a run without attempts left; %d in their
---   messages stands for the number of attempts), `grace` (map: `silence_ms`, `lease_ms`; or nil).
+--   messages stands for the number of attempts; `term`, the index term of its code), `grace` (map: `silence_ms`, `lease_ms`; or nil).
 -- Reply: {run, attempt, 'queued' or 'failed'} for each. With `grace`, nothing in the grace period after an outage.
 -- Atomic: All runs of one call.
 -- Repeatable: No: after an outage, live workers must renew their leases before it is sent again.
@@ -36,6 +36,9 @@ local function fail(run_id, thread_id, spent)
   release_lease(run_id)
   redis.call('HSET', key('run', run_id), 'phase', 'failed', 'reason', failure.record.code, 'error', error,
     'updated_us', integer_text(now_us), 'ended_us', integer_text(now_us))
+  local created_us = redis.call('HGET', key('run', run_id), 'created_us')
+  index_phase(run_id, created_us, 'running', 'failed')
+  index_error(run_id, created_us, failure.term)
   append_events(run_id, {
     {'error', sse_frame('error', public_error), ''},
     end_event(run_id, 'error', '{"__error__":' .. public_error .. '}'),

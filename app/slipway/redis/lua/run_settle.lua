@@ -1,4 +1,4 @@
---! needs: after_run cancel_causes clock deliveries events fencing keys leases redis_commands runs waiting_runs
+--! needs: after_run cancel_causes clock deliveries events fencing keys leases redis_commands run_indexes runs waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Ends a run: phase, error, result, thread state, last events, lease, delivery, and the thread's next run.
@@ -26,8 +26,10 @@ local entries = args.entries
 entries[#entries + 1] = end_event(args.run_id, args.status, args.result, args.phase)
 redis.call('HSET', run, 'phase', args.phase, 'reason', args.reason, 'usage', args.usage, 'settled_by', args.attempt,
   'updated_us', integer_text(now_us), 'ended_us', integer_text(now_us))
+index_phase(args.run_id, args.incarnation, 'running', args.phase)
 if args.error then
   redis.call('HSET', run, 'error', args.error)
+  index_error(args.run_id, args.incarnation, args.error_term)
   -- `input_not_stored`: nothing was stored, not even the input
   if owned.seq == 0 and #ARGV == 2 and args.attempt == 1 then redis.call('HSET', run, 'input_not_stored', 1) end
 end

@@ -1,4 +1,4 @@
---! needs: cancel_causes clock concurrency_groups deliveries events keys runs threads worker_messages
+--! needs: cancel_causes clock concurrency_groups deliveries events keys run_indexes runs threads worker_messages
 -- Cancelling runs.
 
 -- Cancels a run that never started, at once. The action `rollback` deletes it.
@@ -9,6 +9,7 @@ local function cancel_queued_run(run_id, thread_id, action, cause, reason, event
   delete_job(run_id)
   redis.call('HSET', run, 'phase', 'cancelled', 'reason', '', 'cancel_action', action,
     'updated_us', integer_text(now_us))
+  index_phase(run_id, redis.call('HGET', run, 'created_us'), 'queued', 'cancelled')
   set_cancel_cause(run, cause, reason)
   create_delivery(run_id, thread_id, action == 'rollback' and 'rollback' or 'interrupted')
   append_events(run_id, {end_event(run_id, 'interrupted')})

@@ -1,4 +1,4 @@
---! needs: clock keys
+--! needs: clock keys run_indexes
 -- The run record: its ordinal, its chain, its deletion.
 
 -- Assigns the number of a run within its thread: when its first attempt starts, or when it is cancelled before that. It
@@ -33,6 +33,7 @@ end
 
 -- The event log stays for a minute, so that followers receive the last events.
 local function delete_run(run_id, thread_id)
+  unindex_run(run_id)
   redis.call('DEL', key('run', run_id))
   redis.call('ZREM', key('thread_runs', thread_id), run_id)
   redis.call('PEXPIRE', key('events', run_id), 60000)

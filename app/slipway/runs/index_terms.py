@@ -1,0 +1,54 @@
+"""The index terms of runs: each stands for one value of one member, and names the sorted set of the runs that have it.
+
+Scripts maintain the sets (`redis/lua/lib/run_indexes.lua`), and `runs/search.py` reads them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from typing import Any, Final
+
+from slipway.assistants.system import system_id
+
+UNFINISHED: Final = "unfinished"
+"""The set of all runs that are queued, running or paused. The other phases have a set of the same name."""
+
+
+def run_terms(assistant_id: str, graph_id: str, user: dict[str, Any] | None) -> list[str]:
+    """The terms of a new run. The runs of a graph are those of its system assistant, and those with the term of the
+    graph: most runs have a system assistant, and so need one term less."""
+    terms = [assistant_term(assistant_id)]
+    if assistant_id != system_id(graph_id):
+        terms.append(other_assistants_term(graph_id))
+    if (owner := owner_of(user)) is not None:
+        terms.append(owner_term(owner))
+    return terms
+
+
+def assistant_term(assistant_id: str) -> str:
+    return _term("assistant_id", assistant_id)
+
+
+def other_assistants_term(graph_id: str) -> str:
+    """The runs of a graph whose assistant is not its system assistant."""
+    return _term("graph_id", graph_id)
+
+
+def owner_term(identity: str) -> str:
+    return _term("owner", identity)
+
+
+def error_term(code: str) -> str:
+    """The runs that failed with an error code."""
+    return _term("error", code)
+
+
+def owner_of(user: dict[str, Any] | None) -> str | None:
+    """The identity of the stored user of a run."""
+    return None if user is None else str(user["identity"])
+
+
+@lru_cache(maxsize=4096)
+def _term(member: str, value: str) -> str:
+    return hashlib.sha1(f"run\0{member}\0{value}".encode(), usedforsecurity=False).hexdigest()[:20]
