@@ -117,6 +117,30 @@ async def test_events_and_checkpoint_before_a_superstep_are_one_group(stores: St
     assert (await logged_numbers(stores, attempt), await read_count(stores)) == ([0, 1, 2], 3)
 
 
+async def test_the_writes_of_the_last_superstep_are_sent_with_the_settle(stores: Stores) -> None:
+    attempt = await claimed_attempt(stores)
+    attempt.write_behind = True
+    attempt.append("values", FRAME % 0)
+    await attempt.write([increment(stores)])
+    attempt.superstep_ended()
+    await event_loop_iterations(3)  # LangGraph needs these between the last task and the end of its stream
+    assert attempt.groups_sent == 0
+    assert await attempt.settle(settlement(attempt.run)) == Settled()
+    assert (attempt.groups_sent, await logged_numbers(stores, attempt), await read_count(stores)) == (1, [0], 1)
+
+
+async def test_the_writes_of_a_superstep_do_not_wait_for_slow_work_that_follows_it(stores: Stores) -> None:
+    attempt = await claimed_attempt(stores, SendLimits(delay_s=60))
+    attempt.write_behind = True
+    attempt.append("values", FRAME % 0)
+    attempt.superstep_ended()
+    await wait_until(lambda: attempt.groups_sent)
+    attempt.append("values", FRAME % 1)
+    attempt.superstep_ended()
+    await attempt.flush()
+    assert await logged_numbers(stores, attempt) == [0, 1]
+
+
 async def test_a_settle_includes_events_that_were_appended_while_it_waited_for_a_group(stores: Stores) -> None:
     attempt = await claimed_attempt(stores)
     attempt.append("values", FRAME % 0)

@@ -125,8 +125,9 @@ async def test_max_step_s_is_measured_for_each_superstep(stores: Stores) -> None
     late: list[str] = []
     guard = CeilingGuard(Ceilings(ceilings(max_step_s=0.001), Usage()), lambda: late.append("late"))
     for task_id in ("first", "second"):  # without an await, so no timer can expire in between
-        guard.task_started({"name": "turn", "id": task_id, "triggers": ("branch:to:turn",), "input": None})
-        guard.task_ended()
+        task = {"name": "turn", "id": task_id, "triggers": ("branch:to:turn",), "input": None}
+        guard.task_started(task)
+        guard.task_ended(task)
         guard.superstep_ended()
     guard.stop()
     await asyncio.sleep(0.01)  # timers expire in order: a step timer that still runs expires before this one

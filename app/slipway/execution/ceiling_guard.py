@@ -46,6 +46,8 @@ class CeilingGuard:
         """Whether LangGraph is streaming the `tasks` chunks that announce a superstep."""
         self._tasks_starting = False
         """Whether no task has ended since the last task started."""
+        self._running: set[str] = set()
+        """The ids of the tasks that have started and not ended, including tasks that a node calls."""
         self._nodes: Collection[str] = ()
         self._failed = Counter[str]()
 
@@ -80,7 +82,9 @@ class CeilingGuard:
         if not self.superstep_starting and not self._is_call(task):
             self._count(lambda: self.ceilings.count_superstep(node, task_id))
             self.superstep_starting = True
+            self._running.clear()
         self._count(lambda: self.ceilings.count_visit(node, task_id))
+        self._running.add(task_id)
         first = not self._tasks_starting
         if first:
             self._tasks_starting = True
@@ -99,8 +103,11 @@ class CeilingGuard:
                 return True
         return task["name"] not in self._nodes
 
-    def task_ended(self) -> None:
+    def task_ended(self, task: Mapping[str, Any]) -> bool:
+        """Returns True if all tasks that have started in this superstep have ended."""
         self._tasks_starting = self.superstep_starting = False
+        self._running.discard(task["id"])
+        return not self._running
 
     def superstep_ended(self) -> None:
         """Records that all tasks of the superstep have ended, including tasks whose stored results LangGraph has

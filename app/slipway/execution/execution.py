@@ -215,7 +215,8 @@ class Execution:
             if self._guard.task_started(payload):
                 self._on_tasks_start()
         elif mode == "tasks":
-            self._guard.task_ended()
+            if self._guard.task_ended(payload):
+                self.writer.superstep_ended()
             self._observer.on_task_end(payload)
 
     def _on_tasks_start(self) -> None:

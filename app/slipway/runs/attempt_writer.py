@@ -7,7 +7,8 @@ write of the attempt raises `Fenced`.
 **Grouped.** Events and commands are collected in the open write group. One script call sends it (`write_groups`):
 
 - in the event loop iteration in which events were appended, if no group is in flight. Otherwise it is sent when the
-  group in flight is acknowledged, so the open group grows while Redis is slow;
+  group in flight is acknowledged, so the open group grows while Redis is slow. What the last task of a superstep wrote
+  waits for the next superstep or the end of the run, which follows within a few iterations;
 - before the nodes of a superstep run, even if earlier groups are in flight;
 - with the script that settles or releases the run.
 
@@ -46,6 +47,12 @@ _ITERATIONS_UNTIL_APPENDED: Final = 8
 `wait_for_capacity`. LangGraph passes chunks through a queue: its own stream modes need two iterations, and the other
 six cost microseconds. Iterations are counted and not time, because a slow machine needs more time, not more
 iterations."""
+
+
+_ITERATIONS_UNTIL_BOUNDARY: Final = 8
+"""Event loop iterations after the end of a superstep within which LangGraph starts the next superstep or ends the run,
+unless it has slow work to do. It needs none for a superstep and three for the end. Until then the open group is not
+sent, unless a task waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,8 @@ class AttemptWriter:
         self._send_check_scheduled = False
         """Whether `_on_chunk_appended` will be called: the stream had a chunk, with or without events, since the last
         call. Until then the group is not sent."""
+        self._iterations_until_boundary = 0
+        """For how many more event loop iterations the open group waits for the next superstep or the end of the run."""
         self._superstep_pending = False
         """Whether the open group will be sent by `wait_for_capacity`, or with the end of the run."""
         self._reader_running = asyncio.Event()
@@ -197,6 +206,10 @@ class AttemptWriter:
             self._loop.call_soon(self._on_chunk_appended)
 
     def _on_chunk_appended(self) -> None:
+        if self._iterations_until_boundary and self._group.acknowledged is None:
+            self._iterations_until_boundary -= 1
+            self._loop.call_soon(self._on_chunk_appended)
+            return
         self._send_check_scheduled = False
         if self._reader_running.is_set():
             self._move_delayed_commands(self._command_count)
@@ -216,6 +229,13 @@ class AttemptWriter:
     def superstep_started(self) -> None:
         """The reader calls this before the nodes of a superstep run, which they do when `wait_for_capacity` returns."""
         self._superstep_pending = self.write_behind
+        self._iterations_until_boundary = 0
+
+    def superstep_ended(self) -> None:
+        """The reader calls this when all tasks of a superstep have ended, before `chunk_appended`. The next superstep
+        or the end of the run sends what they wrote in its own script call, so the last superstep needs no group of its
+        own."""
+        self._iterations_until_boundary = _ITERATIONS_UNTIL_BOUNDARY
 
     async def wait_for_capacity(self) -> None:
         """Waits until at most `max_buffered_bytes` are buffered. Before a superstep, also sends everything that was
