@@ -19,7 +19,7 @@ if new then
   local entries = {}
   for i = 1, count do entries[i] = {ARGV[5 + 2 * i], ARGV[6 + 2 * i], ''} end
   execute_commands(7 + 2 * count)
-  append_events(run_id, entries)
-  redis.call('HSET', key('run', run_id), 'last_group', seq)
+  local last_event = append_to_log(run_id, entries, owned.last_event)
+  redis.call('HSET', key('run', run_id), 'last_group', seq, 'last_event', last_event)
 end
 return {'ok', owned.cancel or ''}

@@ -15,7 +15,7 @@ local owned = owned_run(args.run_id, args.attempt, args.incarnation)
 local new = owned and is_next_write_group(owned, args.seq)
 if new == nil then return {'fenced'} end
 if new then execute_commands(3) end
-redis.call('HSET', key('run', args.run_id), 'usage', args.usage, 'last_group', args.seq)
-append_events(args.run_id, args.entries)
+local last_event = append_to_log(args.run_id, args.entries, owned.last_event)
+redis.call('HSET', key('run', args.run_id), 'usage', args.usage, 'last_group', args.seq, 'last_event', last_event)
 requeue(args.run_id, owned.thread_id, false, args.announce, args.reason, args.delay_ms)
 return {'ok'}

@@ -25,7 +25,7 @@ if new then execute_commands(3) end
 local entries = args.entries
 entries[#entries + 1] = end_event(args.run_id, args.status, args.result, args.phase)
 redis.call('HSET', run, 'phase', args.phase, 'reason', args.reason, 'usage', args.usage, 'settled_by', args.attempt,
-  'updated_us', integer_text(now_us), 'ended_us', integer_text(now_us))
+  'updated_us', now_us, 'ended_us', now_us, 'last_event', append_to_log(args.run_id, entries, owned.last_event))
 index_phase(args.run_id, args.incarnation, 'running', args.phase)
 if args.error then
   redis.call('HSET', run, 'error', args.error)
@@ -35,7 +35,6 @@ if args.error then
 end
 redis.call('HDEL', run, 'crashes', 'crashed_attempt')
 release_lease(args.run_id)
-append_events(args.run_id, entries)
 redis.call('EXPIRE', key('events', args.run_id), args.event_ttl_s)
 
 local thread = key('thread', owned.thread_id)

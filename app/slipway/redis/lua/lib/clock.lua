@@ -5,5 +5,6 @@ local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 local now_ms = math.floor(now_us / 1000)
 
--- Lua would write large numbers as 1.7e+15.
+-- For replies and for texts that are put together: there, Lua would write large numbers as 1.7e+15. `redis.call` writes
+-- integers in full.
 local function integer_text(number) return string.format('%.0f', number) end

@@ -6,15 +6,14 @@ local function sse_frame(name, data)
   return 'event: ' .. name .. '\r\ndata: ' .. data .. '\r\n'
 end
 
--- Appends to the log of a run. Each entry is {name, frame, result}; only end events have a result, the others have ''.
+-- Appends to the log of a run, and returns the id of the last entry, which the caller stores in the run's field
+-- `last_event`. `previous_id` is what that field holds; false for an empty log. Each entry is {name, frame, result}; only end events have a result, the others have ''.
 -- A name may be followed by a line feed and a mark: the mark is stored beside the event, and a later attempt does not
 -- append an event whose mark is in the log. The notification carries the entries with their ids and the id before them,
 -- so that a follower which has read up to that id needs no read.
-local function append_events(run_id, entries)
-  if #entries == 0 then return end
-  local run, log = key('run', run_id), key('events', run_id)
-  local previous_id = redis.call('HGET', run, 'last_event') or '0-0'
-  local last_id
+local function append_to_log(run_id, entries, previous_id)
+  if #entries == 0 then return previous_id end
+  local log, last_id = key('events', run_id), nil
   for _, entry in ipairs(entries) do
     local line_feed = string.find(entry[1], '\n', 1, true)
     if line_feed then
@@ -28,8 +27,15 @@ local function append_events(run_id, entries)
     end
     entry[4] = last_id
   end
-  redis.call('HSET', run, 'last_event', last_id)
-  redis.call('PUBLISH', key('run_notifications', run_id), cmsgpack.pack({previous_id, entries}))
+  redis.call('PUBLISH', key('run_notifications', run_id), cmsgpack.pack({previous_id or '0-0', entries}))
+  return last_id
+end
+
+-- Appends events for a script that has not read the run's field `last_event` and does not store it itself.
+local function append_events(run_id, entries)
+  local run = key('run', run_id)
+  local last_id = append_to_log(run_id, entries, redis.call('HGET', run, 'last_event'))
+  if last_id then redis.call('HSET', run, 'last_event', last_id) end
 end
 
 local function metadata_event(run_id, attempt)

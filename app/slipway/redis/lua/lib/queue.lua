@@ -1,23 +1,25 @@
 --! needs: clock jobs keys
 -- The queues of jobs. A due job is ranked by its due time in ms plus the priority of its run in ms.
 
--- Adds a token that wakes one idle worker.
 local WAKE_TOKENS = 64
 
+-- Adds a token that wakes one idle worker. More tokens than these are of no use: a worker claims all jobs that are due.
 local function wake_worker()
-  redis.call('RPUSH', key('worker_wake'), '1')
-  redis.call('LTRIM', key('worker_wake'), -WAKE_TOKENS, -1)
+  if redis.call('RPUSH', key('worker_wake'), '1') > WAKE_TOKENS then
+    redis.call('LTRIM', key('worker_wake'), -WAKE_TOKENS, -1)
+  end
 end
 
--- The queue for a due job of this run. Crash suspects have a queue of their own, so that a worker which may not start
--- one does not read past them.
-local function queue_key(run_id)
-  return key(redis.call('HEXISTS', key('run', run_id), 'crashes') == 1 and 'suspect_queue' or 'queue')
+-- The queue for a due job. Crash suspects have a queue of their own, so that a worker which may not start one does not
+-- read past them. `crashes` is the field of the run; false if it is no suspect.
+local function queue_key(crashes)
+  if crashes then return key('suspect_queue') end
+  return key('queue')
 end
 
 local function add_to_queue(run_id, job, due_ms)
-  local priority_ms = redis.call('HGET', key('run', run_id), 'priority_ms') or 0
-  redis.call('ZADD', queue_key(run_id), integer_text(due_ms + priority_ms), job)
+  local fields = redis.call('HMGET', key('run', run_id), 'crashes', 'priority_ms')
+  redis.call('ZADD', queue_key(fields[1]), due_ms + (fields[2] or 0), job)
 end
 
 -- Queues the job of an attempt for `due_ms`.
@@ -26,7 +28,7 @@ local function enqueue(run_id, attempt, due_ms)
   if due_ms <= now_ms then
     add_to_queue(run_id, job, due_ms)
   else
-    redis.call('ZADD', key('later_queue'), integer_text(due_ms), job)
+    redis.call('ZADD', key('later_queue'), due_ms, job)
   end
   wake_worker()
 end
