@@ -23,6 +23,7 @@ from slipway.protocol_types import (
     StreamMode,
     Webhook,
 )
+from slipway.serialization.compression import decompressed
 
 
 class RunConfig(BaseModel):
@@ -135,8 +136,8 @@ class RunOptions:
 
 
 def options_from(stored: bytes) -> RunOptions:
-    """The options of a record's field `kwargs`."""
-    return RunOptions(**orjson.loads(stored))
+    """The options of a record's field `kwargs`, which is compressed if it is large."""
+    return RunOptions(**orjson.loads(decompressed(stored)))
 
 
 _NAMES: Final = tuple(each.name for each in fields(RunOptions))

@@ -27,6 +27,7 @@ from slipway.threads.state_reader import read_history, read_state
 from slipway.threads.subgraph_states import with_subgraphs
 from tests.checkpoints.conftest import config_of, documents_prefix, listed_ids, put
 from tests.checkpoints.sample_graphs import refund_graph
+from tests.incompressible import incompressible
 
 
 async def test_an_unknown_checkpoint_is_none(saver: BaseCheckpointer) -> None:
@@ -77,7 +78,9 @@ async def test_a_page_ends_early_when_values_are_large(
 ) -> None:
     for module in (core_reader, documents_saver):
         monkeypatch.setattr(module, "PAGE_BYTES", 5000)
-    created_ids = [await put(saver, "t", {"n": "x" * 2000}, versions={"n": f"{n:08x}"}, k=1) for n in range(9)]
+    created_ids = [
+        await put(saver, "t", {"n": incompressible(2000)}, versions={"n": f"{n:08x}"}, k=1) for n in range(9)
+    ]
     await listed_ids(saver, config_of("t"), limit=1)  # loads the scripts
     trips = saver.pipeline.round_trips
     assert await listed_ids(saver, config_of("t")) == created_ids[::-1]
@@ -94,7 +97,7 @@ async def test_a_page_ends_early_when_pending_writes_are_large(
     created_ids = []
     for n in range(9):
         created_ids.append(await put(saver, "t", {"n": n}, versions={"n": f"{n:08x}"}))
-        await saver.aput_writes(config_of("t", created_ids[-1]), [("n", "x" * 3000)], "task")
+        await saver.aput_writes(config_of("t", created_ids[-1]), [("n", incompressible(3000))], "task")
     trips = saver.pipeline.round_trips
     assert await listed_ids(saver, config_of("t")) == created_ids[::-1]
     assert saver.pipeline.round_trips - trips >= 4

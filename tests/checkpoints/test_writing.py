@@ -18,6 +18,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.redis_commands import RedisCommand
 from slipway.shown_exceptions import HIDDEN
 from tests.checkpoints.conftest import CheckpointerFactory, checkpoint_of, config_of, put
+from tests.incompressible import incompressible
 
 Names = Callable[[], Awaitable[list[bytes]]]
 
@@ -272,19 +273,19 @@ async def test_a_checkpoint_with_an_unstorable_value_is_not_stored_at_all(
 
 async def test_a_write_over_the_byte_limit_of_a_thread_is_rejected(make_checkpointer: CheckpointerFactory) -> None:
     saver = make_checkpointer(max_thread_bytes=3000)
-    checkpoint_id = await put(saver, "t", {"a": "x" * 1000})
+    checkpoint_id = await put(saver, "t", {"a": incompressible(1000)})
     used = await saver.thread_bytes("t")
     assert 1000 < used < 2200
     with pytest.raises(CeilingHit, match="state_bytes") as hit:
-        await put(saver, "t", {"a": "x" * 2000})
+        await put(saver, "t", {"a": incompressible(2000)})
     assert (hit.value.full_code, hit.value.limit) == ("ceiling.state_bytes", 3000)
     with pytest.raises(CeilingHit):
-        await saver.aput_writes(config_of("t", checkpoint_id), [("a", "x" * 2000)], "task")
+        await saver.aput_writes(config_of("t", checkpoint_id), [("a", incompressible(2000))], "task")
     assert await saver.thread_bytes("t") == used
     await saver.aput_writes(config_of("t", checkpoint_id), [("a", "x" * 100)], "task")
-    await put(saver, "other", {"a": "x" * 1400})
+    await put(saver, "other", {"a": incompressible(1400)})
     with pytest.raises(CeilingHit):
-        await put(saver.for_run(UnfencedWriter(saver.pipeline, saver.keys)), "t", {"a": "x" * 2000})
+        await put(saver.for_run(UnfencedWriter(saver.pipeline, saver.keys)), "t", {"a": incompressible(2000)})
 
 
 @pytest.mark.parametrize("channel", ["a", ERROR], ids=["stored once", "replaced"])

@@ -21,7 +21,8 @@ _ASSIGNED: Final = re.compile(r"(?<![\w.])\w+ = ")
 _BUILT_IN: Final = frozenset(
     _NAME.findall(
         "and break do else elseif end false for function if in local nil not or repeat return then true until while "
-        "cjson cmsgpack ipairs math next pairs pcall redis string tonumber tostring type unpack ARGV KEYS TEMPLATES"
+        "cjson cmsgpack ipairs math next pairs pcall redis string struct table tonumber tostring type unpack "
+        "ARGV KEYS TEMPLATES"
     )
 )
 _DEFINITION: Final = re.compile(r"^local (?:function (\w+)|([\w, ]+?) =)", re.MULTILINE)

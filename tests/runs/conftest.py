@@ -191,9 +191,9 @@ def settlement(
         phase,
         usage=usage,
         event_ttl_s=TTL_S,
-        result=result,
+        result=result.encode(),
         error=error,
-        thread=ThreadSummary(values, "{}", status),
+        thread=ThreadSummary(None if values is None else values.encode(), b"{}", status),
         rollback=rollback,
     )
 

@@ -17,6 +17,7 @@ from slipway.runs.attempt_writer import DEFAULT_LIMITS, AttemptWriter, SendLimit
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.script_results import AttemptFenced, Settled
 from slipway.runs.scripts import RunScripts
+from tests.incompressible import incompressible
 from tests.proxy import proxied
 from tests.runs.conftest import Stores, handover, opened, settlement
 from tests.runs.servers import is_only_client, is_rejecting, server
@@ -169,7 +170,7 @@ async def test_a_graph_waits_when_too_many_bytes_are_buffered(valkey_url: str, k
         attempt.append("values", FRAME % 0)
         await event_loop_iterations(1)  # it is sent, and its reply is held back
         for _ in range(3):
-            attempt.append("values", b"x" * 600_000)
+            attempt.append("values", incompressible(600_000))
         waiting = asyncio.ensure_future(attempt.wait_for_capacity())
         await wait_until(lambda: proxy.held_back_bytes)
         assert not waiting.done()

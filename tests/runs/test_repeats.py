@@ -17,9 +17,7 @@ Call = Callable[[Stores, Run], Awaitable[Any]]
 
 
 async def _settle(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.run_settle(
-        settlement(run).arguments(run, 1, [("values", "f", "")]), [increment(stores)]
-    )
+    return await stores.scripts.run_settle(settlement(run).arguments(run, 1, [("values", b"f")]), [increment(stores)])
 
 
 async def _rollback(stores: Stores, run: Run) -> Any:
@@ -35,7 +33,7 @@ async def _settle_waiting(stores: Stores, run: Run) -> Any:
 
 
 async def _release(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.run_release(handover(run).arguments(run, 1, [("values", "f", "")]), [increment(stores)])
+    return await stores.scripts.run_release(handover(run).arguments(run, 1, [("values", b"f")]), [increment(stores)])
 
 
 async def _apply(stores: Stores, run: Run, seq: int = 1) -> Any:

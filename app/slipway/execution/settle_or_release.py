@@ -124,7 +124,7 @@ class RunSettler:
                 ending.phase,
                 usage=usage_json(self.usage),
                 event_ttl_s=self.event_ttl_s,
-                result="" if ending.phase is Phase.CANCELLED else self.observer.result(),
+                result=b"" if ending.phase is Phase.CANCELLED else self.observer.result(),
                 error=None if ending.failure is None else ending.failure.run_error(self.writer.number),
                 thread=ending.thread,
                 rollback=self._is_rollback(ending.phase),

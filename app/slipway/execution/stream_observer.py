@@ -54,9 +54,9 @@ class StreamObserver:
             return {name: value for name, value in self.values.items() if name != INTERRUPT}
         return self.values
 
-    def result(self) -> str:
-        """What `wait` and `join` return, as JSON text. Never null."""
+    def result(self) -> bytes:
+        """What `wait` and `join` return, as JSON. Never null."""
         values = self.values_without_interrupts()
         if self.pending_interrupts:
-            return dumps({**(values if isinstance(values, dict) else {}), INTERRUPT: self.pending_interrupts}).decode()
-        return dumps({} if values is None else values).decode()
+            return dumps({**(values if isinstance(values, dict) else {}), INTERRUPT: self.pending_interrupts})
+        return dumps({} if values is None else values)

@@ -14,7 +14,7 @@ from slipway.serialization.json_encoding import dumps
 def summary_from_stream(observer: StreamObserver) -> ThreadSummary:
     interrupts = {task: [public_interrupt(item) for item in items] for task, items in observer.interrupts.items()}
     status = "interrupted" if observer.is_interrupted else "idle"
-    return ThreadSummary(dumps(observer.values_without_interrupts()).decode(), dumps(interrupts).decode(), status)
+    return ThreadSummary(dumps(observer.values_without_interrupts()), dumps(interrupts), status)
 
 
 def summary_from_snapshot(snapshot: StateSnapshot) -> ThreadSummary:
@@ -23,7 +23,7 @@ def summary_from_snapshot(snapshot: StateSnapshot) -> ThreadSummary:
     interrupts = {task.id: [public_interrupt(item) for item in task.interrupts] for task in interrupted}
     status = "interrupted" if snapshot.next else "idle"
     values = None if snapshot.created_at is None else snapshot.values
-    return ThreadSummary(dumps(values).decode(), dumps(interrupts).decode(), status)
+    return ThreadSummary(dumps(values), dumps(interrupts), status)
 
 
 def public_interrupt(item: Any) -> dict[str, Any]:

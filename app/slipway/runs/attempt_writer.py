@@ -36,9 +36,10 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.logged_events import LoggedEvents
 from slipway.runs.record import Run
 from slipway.runs.script_results import AttemptFenced, CancelRequested, SettleResult
-from slipway.runs.scripts import Entry, RunScripts
+from slipway.runs.scripts import RunScripts
 from slipway.runs.settlement import Release, Settlement
 from slipway.runs.write_groups import GroupSender, WriteGroup, fenced_error
+from slipway.serialization.compression import compressed
 
 log = structlog.get_logger(__name__)
 
@@ -136,9 +137,11 @@ class AttemptWriter:
     # writing
 
     def append(self, name: str, frame: bytes, mark: str = "") -> None:
-        """Appends an event to the run's log. `mark` is stored beside it for later attempts (`read_logged_events`)."""
-        self._group.entries.append((f"{name}\n{mark}" if mark else name, frame))
-        self._group.size_bytes += len(frame)
+        """Appends an event to the run's log. `mark` is stored beside it for later attempts (`read_logged_events`). A
+        large frame is compressed here, once; processes that forward it decompress it."""
+        stored = compressed(frame)
+        self._group.entries.append((f"{name}\n{mark}" if mark else name, stored))
+        self._group.size_bytes += len(stored)
         self.chunk_appended()
 
     def add_command(self, command: RedisCommand) -> None:
@@ -345,7 +348,7 @@ class AttemptWriter:
         group = await self._final_group()
         if group is None:
             return AttemptFenced()
-        arguments = settlement.arguments(self.run, group.number, _text_entries(group))
+        arguments = settlement.arguments(self.run, group.number, group.entries)
         result = await self._scripts.run_settle(arguments, group.commands)
         if isinstance(result, CancelRequested):
             self._sender.release_number()
@@ -358,9 +361,7 @@ class AttemptWriter:
         group = await self._final_group()
         if group is None:
             return False
-        return await self._scripts.run_release(
-            release.arguments(self.run, group.number, _text_entries(group)), group.commands
-        )
+        return await self._scripts.run_release(release.arguments(self.run, group.number, group.entries), group.commands)
 
     async def _final_group(self) -> WriteGroup | None:
         """Returns the last group when all other groups are acknowledged. None if the attempt is fenced."""
@@ -378,8 +379,3 @@ class AttemptWriter:
         self._group.entries[:0] = group.entries
         self._group.commands[:0] = group.commands
         self._group.size_bytes += group.size_bytes
-
-
-def _text_entries(group: WriteGroup) -> list[Entry]:
-    """The events in the form that the scripts that end a run expect."""
-    return [(name, frame.decode(), "") for name, frame in group.entries]

@@ -115,6 +115,7 @@ class RunCreator:
             "thread_id": identity.thread_id,
             "fields": [text for pair in spec.stored_fields().items() for text in pair],
             "terms": spec.terms,
+            "kwargs": spec.stored_options(),
             "assistant_id": dumps(identity.assistant_id).decode(),
             "graph_id": dumps(identity.graph_id).decode(),
             "assistant_metadata": json_members(identity.assistant_metadata),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from slipway.serialization.compression import decompressed
 from slipway.sse_frames import data_of, encode_frame, with_id
 
 EventPosition = tuple[int, int]
@@ -38,7 +39,9 @@ class Event:
 
     @classmethod
     def from_frame(cls, event_id: str, name: str, frame: bytes, result: bytes | None = None) -> Event:
-        return cls(event_id, event_position(event_id), name, with_id(frame, event_id), result)
+        """`frame` and `result` as they are stored: large ones are compressed."""
+        block = with_id(decompressed(frame), event_id)
+        return cls(event_id, event_position(event_id), name, block, decompressed(result) if result else None)
 
     @classmethod
     def from_entry(cls, entry: Sequence[Any]) -> Event:
@@ -48,9 +51,10 @@ class Event:
 
     @classmethod
     def from_notification(cls, entry: Sequence[Any]) -> Event:
-        """From an entry of a notification: name, frame, result, id."""
+        """From an entry of a notification: name, frame, result, id. Frame and result are texts if no frame or result of
+        the notification is compressed."""
         name, frame, result, event_id = entry
-        return cls.from_frame(event_id, name, frame.encode(), result.encode() if result else None)
+        return cls.from_frame(event_id, name, _bytes(frame), _bytes(result))
 
     @property
     def data(self) -> bytes:
@@ -66,6 +70,10 @@ class Event:
     def is_end(self) -> bool:
         """Whether it is the last event of its log."""
         return self.name == "end"
+
+
+def _bytes(sent: str | bytes) -> bytes:
+    return sent if isinstance(sent, bytes) else sent.encode()
 
 
 def gap_event(missing_after: str) -> Event:

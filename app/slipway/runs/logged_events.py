@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from slipway.runs.log_reads import LogReads
+from slipway.serialization.compression import decompressed
 
 PAGE: Final = 500
 """Entries in one read."""
@@ -30,7 +31,7 @@ async def read_logged_events(log: LogReads, run_id: str) -> LoggedEvents:
         page = await log.page(run_id, start, PAGE)
         for _, flat in page:
             stored = dict(zip(flat[::2], flat[1::2], strict=True))
-            events.hashes.add(hash(stored[b"f"]))
+            events.hashes.add(hash(decompressed(stored[b"f"])))
             if b"m" in stored:
                 events.marks.add(stored[b"m"].decode())
         if len(page) < PAGE:

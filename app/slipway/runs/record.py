@@ -51,6 +51,7 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import INTERNAL, delivery_queue_of
 from slipway.runs.index_terms import owner_of, run_terms
 from slipway.runs.scripts import DueTime
+from slipway.serialization.compression import compressed
 from slipway.serialization.json_encoding import dumps
 
 
@@ -188,7 +189,6 @@ class RunSpec:
             "graph_id": identity.graph_id,
             "user": None if identity.user is None else _json(identity.user),
             "changed_by": _json(identity.changed_by) if identity.changed_by else None,
-            "kwargs": _json(execution.options.stored()),
             "continues": str(int(execution.options.continues)),
             "ceilings": _json(execution.ceilings),
             "max_attempts": str(int(execution.ceilings["max_attempts"])),
@@ -201,6 +201,10 @@ class RunSpec:
             "terms": "".join(self.terms),
         }
         return {name: value for name, value in fields.items() if value is not None}
+
+    def stored_options(self) -> bytes:
+        """The field `kwargs`, which `run_create.lua` writes too. It is compressed if it is large."""
+        return compressed(dumps(self.execution.options.stored()))
 
 
 def _json(value: object) -> str:

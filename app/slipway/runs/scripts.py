@@ -7,7 +7,8 @@ JSON of users is passed as text, and Lua never decodes it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypedDict
 
 from slipway.checkpoints.leftovers_exist import LeftoversExist
@@ -46,9 +47,11 @@ from slipway.runs.script_results import (
     WriteGroupMissing,
     instruction_from,
 )
+from slipway.serialization.compression import decompressed
 
-Entry = tuple[str, str, str]
-"""One of the last events: name, frame, and an empty text, because only the event `end` has a result."""
+Entry = tuple[str, bytes]
+"""An event as it is appended: its name, with a mark on a second line if it has one, and its frame in its stored
+form."""
 
 LAST_EVENTS: Final = 100
 """The most events that a read of the end of a log returns."""
@@ -99,6 +102,8 @@ class RunCreate(TypedDict):
     """The fields of the record as a flat list: name, value, name, value."""
     terms: Sequence[str]
     """The index terms of the run."""
+    kwargs: bytes
+    """The stored form of the run options."""
     assistant_id: str
     graph_id: str
     assistant_metadata: Mapping[str, str]
@@ -129,8 +134,9 @@ class RunCreate(TypedDict):
 
 
 class RunSettle(TypedDict):
-    """The arguments of `run_settle.lua`. `entries` are (name, frame, "") of the last events before `end`. None leaves
-    the thread's values, interrupts or status unchanged."""
+    """The arguments of `run_settle.lua`. `entries` are the last events before `end`. `result`, `values` and
+    `interrupts` are in their stored form: large ones are compressed. None leaves the thread's
+    values, interrupts or status unchanged."""
 
     run_id: str
     incarnation: str
@@ -144,9 +150,9 @@ class RunSettle(TypedDict):
     """The index term of the error's code."""
     usage: str
     entries: list[Entry]
-    result: str
-    values: str | None
-    interrupts: str | None
+    result: bytes
+    values: bytes | None
+    interrupts: bytes | None
     thread_status: str | None
     thread_error: str | None
     rollback: bool
@@ -179,7 +185,8 @@ class RunScripts(ScriptStubs):
     """Each method takes one round trip."""
 
     async def run_create(self, arguments: RunCreate) -> RunCreateResult | ThreadChanged | LeftoversExist:
-        reply = await self._pipeline.run(_RUN_CREATE, [], self._args(**arguments))
+        args = self._args(**{**arguments, "kwargs": None})
+        reply = await self._pipeline.run(_RUN_CREATE, [], [*args, arguments["kwargs"]])
         return _CREATE_RESULTS[reply[0]](*reply[1:])
 
     async def run_read(self, run_id: str, thread_id: str) -> Fields | None:
@@ -200,21 +207,20 @@ class RunScripts(ScriptStubs):
         incarnation: str,
         attempt: int,
         seq: int,
-        entries: Sequence[tuple[str, bytes]],
+        entries: Sequence[Entry],
         commands: Sequence[RedisCommand],
     ) -> asyncio.Future[Sequence[bytes]]:
         """Sends a write group. `applied` converts the reply. `incarnation` is the creation time of the run. It is not a
         coroutine, because this path is called most often and a coroutine would need a task."""
         args: list[Arg] = [self._keys.prefix, run_id, attempt, incarnation, seq, len(entries)]
-        for entry in entries:
-            args.extend(entry)
+        args.extend(_event_arguments(entries))
         args.extend(packed(commands))
         return self._pipeline.run(_RUN_APPLY, [], args)
 
     async def last_frames(self, run_id: str) -> set[bytes]:
         """The frames of the last `LAST_EVENTS` events of a run's log."""
         entries = await LogReads(self._pipeline, self._keys).newest(run_id, LAST_EVENTS)
-        return {dict(zip(flat[::2], flat[1::2], strict=True))[b"f"] for _, flat in entries}
+        return {decompressed(dict(zip(flat[::2], flat[1::2], strict=True))[b"f"]) for _, flat in entries}
 
     async def logged_events(self, run_id: str) -> LoggedEvents:
         """What all attempts have appended to a run's log."""
@@ -232,7 +238,17 @@ class RunScripts(ScriptStubs):
         return await self._pipeline.will_be_executed()
 
     async def run_settle(self, arguments: RunSettle, commands: Sequence[RedisCommand]) -> SettleResult:
-        args = [*self._args(**arguments), *packed(commands)]
+        values, interrupts, entries = arguments["values"], arguments["interrupts"], arguments["entries"]
+        small = {
+            **arguments,
+            "result": None,
+            "values": None,
+            "interrupts": None,
+            "entries": None,
+            "events": len(entries),
+        }
+        args: list[Arg] = [*self._args(**small), arguments["result"], values or b"", interrupts or b""]
+        args += (*_event_arguments(entries), *packed(commands))
         reply = await self._pipeline.run(_RUN_SETTLE, [], args)
         if reply[0] == b"cancel":
             return CancelRequested(Action(reply[1].decode()))
@@ -240,7 +256,9 @@ class RunScripts(ScriptStubs):
 
     async def run_release(self, arguments: RunRelease, commands: Sequence[RedisCommand]) -> bool:
         """Gives the run back to the queue. Returns False if this attempt does not own it."""
-        reply = await self._pipeline.run(_RUN_RELEASE, [], [*self._args(**arguments), *packed(commands)])
+        entries = arguments["entries"]
+        args = self._args(**{**arguments, "entries": None, "events": len(entries)})
+        reply = await self._pipeline.run(_RUN_RELEASE, [], [*args, *_event_arguments(entries), *packed(commands)])
         return bool(reply[0] == b"ok")
 
     async def run_reap(
@@ -300,6 +318,11 @@ class RunScripts(ScriptStubs):
     async def list_worker(self, worker: str, *, is_live: bool, lease_ms: int) -> None:
         """Lists the worker as live for `lease_ms`, or removes it from the list."""
         await self._pipeline.run(_WORKER_LIST, [], self._args(worker=worker, is_live=is_live, lease_ms=lease_ms))
+
+
+def _event_arguments(entries: Sequence[Entry]) -> Iterator[Arg]:
+    """Name and frame of each event. Not in the map of arguments: Lua's MessagePack knows no binary values."""
+    return itertools.chain.from_iterable(entries)
 
 
 _APPLIED: Final = Applied()

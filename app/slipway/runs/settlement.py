@@ -11,6 +11,7 @@ from slipway.runs.failure import RunError
 from slipway.runs.index_terms import error_term
 from slipway.runs.record import Phase, Run, status_of
 from slipway.runs.scripts import Entry, RunRelease, RunSettle
+from slipway.serialization.compression import compressed
 from slipway.sse_frames import encode_frame
 
 
@@ -18,15 +19,15 @@ from slipway.sse_frames import encode_frame
 class ThreadSummary:
     """What the run writes to the record of its thread when it ends. `values` and `interrupts` are JSON."""
 
-    values: str | None
+    values: bytes | None
     """The state. None leaves the values in the record unchanged."""
-    interrupts: str
+    interrupts: bytes
     """Open interrupts by task id."""
     status: str
     """`idle` or `interrupted`. If the run failed, the script writes `error` instead."""
 
 
-EMPTY_SUMMARY: Final = ThreadSummary(None, "{}", "idle")
+EMPTY_SUMMARY: Final = ThreadSummary(None, b"{}", "idle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Settlement:
     usage: str
     """What the chain has used, as JSON."""
     event_ttl_s: int
-    result: str = ""
+    result: bytes = b""
     """What waiting clients receive, as JSON. If the run failed, they receive the error instead."""
     error: RunError | None = None
     thread: ThreadSummary | None = None
@@ -46,7 +47,8 @@ class Settlement:
     """Whether the run record is deleted as well."""
 
     def arguments(self, run: Run, number: int, entries: Sequence[Entry] = ()) -> RunSettle:
-        """The arguments of the script. `number` and `entries` are those of the last write group."""
+        """The arguments of the script, with large values compressed. `number` and `entries` are those of the last write
+        group."""
         error, thread = self.error, self.thread
         code, public = (error.code, error.public) if error else ("", "")
         return {
@@ -60,10 +62,10 @@ class Settlement:
             "error": error.record if error else None,
             "error_term": error_term(code) if error else None,
             "usage": self.usage,
-            "entries": [*entries, *([("error", encode_frame("error", public.encode()).decode(), "")] if error else [])],
-            "result": f'{{"__error__":{public}}}' if error else self.result,
-            "values": thread.values if thread else None,
-            "interrupts": thread.interrupts if thread else None,
+            "entries": [*entries, *([("error", encode_frame("error", public.encode()))] if error else [])],
+            "result": compressed(b'{"__error__":%b}' % public.encode() if error else self.result),
+            "values": compressed(thread.values) if thread and thread.values is not None else None,
+            "interrupts": compressed(thread.interrupts) if thread else None,
             "thread_status": ("error" if error else thread.status) if thread else None,
             "thread_error": public if thread and error else None,
             "rollback": self.rollback,

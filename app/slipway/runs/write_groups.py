@@ -12,7 +12,7 @@ from slipway.redis.redis_commands import RedisCommand
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.record import Run
 from slipway.runs.script_results import Applied, ApplyResult, WriteGroupMissing
-from slipway.runs.scripts import RunScripts
+from slipway.runs.scripts import Entry, RunScripts
 
 
 class WriteGroup:
@@ -21,8 +21,8 @@ class WriteGroup:
     __slots__ = ("acknowledged", "commands", "entries", "number", "resend", "size_bytes")
 
     def __init__(self) -> None:
-        self.entries: list[tuple[str, bytes]] = []
-        """Events as pairs: the name, with the mark on a second line if there is one, and the frame."""
+        self.entries: list[Entry] = []
+        """Events as pairs: the name, with the mark on a second line if there is one, and the frame as it is stored."""
         self.commands: list[RedisCommand] = []
         self.size_bytes = 0
         self.number = 0

@@ -31,6 +31,7 @@ from slipway.errors import SlipwayError, StateRefused, StoredDataError
 from slipway.exception_text import class_name, is_a, message_of, repr_of
 from slipway.serialization import standard_types
 from slipway.serialization.class_allowlist import ClassAllowlist, Reference
+from slipway.serialization.compression import compressed, decompressed
 from slipway.serialization.data_classes import mro_of, name_of
 from slipway.serialization.encryption import MARK, Encryption
 from slipway.serialization.objects import NotRebuildable, ObjectCodec, codec_of, construct, plain_of
@@ -89,21 +90,23 @@ class Serde:
         self._problem: SlipwayError | None = None
 
     def dumps(self, value: Any) -> bytes:
-        """Encrypts the bytes if there is a key. Raises `StateRefused`, with the position of the part that cannot be
-        stored."""
+        """Compresses large values (`compression.py`), and encrypts the bytes if there is a key. Raises `StateRefused`,
+        with the position of the part that cannot be stored."""
         try:
             packed = self._pack(ormsgpack.Ext(_BYTEARRAY, bytes(value)) if type(value) is bytearray else value)
         except StateRefused as error:
             raise unstorable_error(value, error, self) from error.__cause__
-        return packed if self._encryption is None else self._encryption.encrypt(packed)
+        stored = compressed(packed)
+        return stored if self._encryption is None else self._encryption.encrypt(stored)
 
     def loads(self, data: bytes) -> Any:
         """Objects that cannot be rebuilt are returned as plain data. Raises `StoredDataError` when the bytes are
-        damaged or encrypted with another key."""
+        damaged, compressed by an unknown codec, or encrypted with another key."""
         if data[:1] == MARK:
             if self._encryption is None:
                 raise StoredDataError("a stored value is encrypted, and SLIPWAY_ENCRYPTION_KEY is not set")
             data = self._encryption.decrypt(data)
+        data = decompressed(data)
         try:
             return ormsgpack.unpackb(data, ext_hook=self._hook, option=_UNPACK)
         except Exception as error:

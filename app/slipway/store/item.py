@@ -9,6 +9,8 @@ from typing import NamedTuple, TypeVar
 import orjson
 from langgraph.store.base import Item
 
+from slipway.serialization.compression import decompressed
+
 _Item = TypeVar("_Item", bound=Item)
 
 
@@ -32,10 +34,11 @@ def by_namespace(item_keys: Iterable[ItemKey]) -> dict[str, list[str]]:
 
 
 def item_from(item_class: type[_Item], item_key: ItemKey, stored: bytes) -> _Item:
-    """The item of `created|updated|expires|ttl|value`: times in µs since the epoch, the value as JSON."""
+    """The item of `created|updated|expires|ttl|value`: times in µs since the epoch, the value as JSON,
+    compressed if it is large."""
     created_us, updated_us, _, _, value = stored.split(b"|", 4)
     return item_class(
-        value=orjson.loads(value),
+        value=orjson.loads(decompressed(value)),
         key=item_key.key,
         namespace=tuple(item_key.namespace.split(".")),
         created_at=_time(created_us),

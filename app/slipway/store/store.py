@@ -33,6 +33,7 @@ from slipway.errors import InvalidRequest, TooLarge
 from slipway.graphs.official_sections import StoreTtlSection
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.serialization.compression import compressed
 from slipway.serialization.json_encoding import dumps
 from slipway.store.embedding import VectorIndex
 from slipway.store.filters import check_operators, matches_namespace, required_prefix
@@ -113,7 +114,7 @@ class RedisStore(BaseStore):
             raise TooLarge(
                 f"item {op.key!r} has {len(value)} bytes; SLIPWAY_MAX_STORE_ITEM_BYTES is {self._max_item_bytes}"
             )
-        return value
+        return compressed(value)
 
     async def _embed(self, puts: Sequence[PutOp]) -> list[bytes]:
         if self._index is None:

@@ -10,6 +10,7 @@ import orjson
 from slipway.clock import iso
 from slipway.redis.hash_fields import METADATA_PREFIX, Fields
 from slipway.runs.record import decode_members
+from slipway.serialization.compression import decompressed
 
 Status = Literal["idle", "busy", "interrupted", "error"]
 STATUSES: Final = ("idle", "busy", "interrupted", "error")
@@ -72,7 +73,7 @@ class Thread:
 
 def thread_from(thread_id: str, fields: Fields) -> Thread:
     def parsed(name: str) -> Any:
-        return orjson.loads(fields[name]) if fields.get(name) else None
+        return orjson.loads(decompressed(fields[name])) if fields.get(name) else None
 
     created_us = int(fields["created_us"])
     return Thread(

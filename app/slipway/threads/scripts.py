@@ -115,19 +115,21 @@ class ThreadScripts(ScriptStubs):
         self,
         thread_id: str,
         *,
-        values: str,
-        interrupts: str,
+        values: bytes,
+        interrupts: bytes,
         status: str,
         checkpoint_id: str | None,
         event_ttl_s: int,
         incarnation: str | None = None,
     ) -> Fields | None:
-        """Stores the thread's values and interrupts, as JSON, and its status after a state write. Its checkpoint
+        """Stores the thread's values and interrupts, as JSON and compressed if they are large, and its status after a
+        state write. Its checkpoint
         `checkpoint_id` is stored for followers for `event_ttl_s` seconds. Returns the fields of the thread; None if no
         such thread exists, or none that was created at `incarnation`."""
         return await self._patch(
             thread_id,
-            {"values": values, "interrupts": interrupts},
+            {},
+            [values, interrupts],
             state=status,
             checkpoint_id=checkpoint_id,
             event_ttl_s=event_ttl_s,
@@ -138,6 +140,7 @@ class ThreadScripts(ScriptStubs):
         self,
         thread_id: str,
         changes: Mapping[str, str],
+        new_state: Sequence[bytes] = (),
         *,
         state: str | None = None,
         checkpoint_id: str | None = None,
@@ -155,7 +158,7 @@ class ThreadScripts(ScriptStubs):
             "ttl": ttl,
             "incarnation": incarnation,
         }
-        reply = await self._pipeline.run(_PATCH, [], self._args(**arguments))
+        reply = await self._pipeline.run(_PATCH, [], [*self._args(**arguments), *new_state])
         return fields_of(reply[1]) if len(reply) > 1 else None
 
     async def delete(self, thread_id: str, incarnation: str | None = None) -> DeletedThread | None:

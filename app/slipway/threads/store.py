@@ -17,6 +17,7 @@ from slipway.redis.hash_fields import Fields
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import new_id
+from slipway.serialization.compression import compressed
 from slipway.serialization.json_encoding import dumps, json_members
 from slipway.threads.reads import FilteredThread, ThreadReads
 from slipway.threads.record import Thread, thread_from
@@ -126,8 +127,8 @@ class ThreadStore:
         Raises `NotFound` when the thread was not created at `incarnation`."""
         fields = await self._scripts.set_state(
             thread_id,
-            values=dumps(values).decode(),
-            interrupts=dumps(interrupts).decode(),
+            values=compressed(dumps(values)),
+            interrupts=compressed(dumps(interrupts)),
             status=status,
             checkpoint_id=checkpoint_id,
             event_ttl_s=self._event_ttl_s,

@@ -21,6 +21,7 @@ from slipway.redis.hash_fields import Fields
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.record import Run, run_from
+from slipway.serialization.compression import decompressed
 from slipway.serialization.json_encoding import dumps
 
 _RUN_MEMBERS: Final = (
@@ -72,8 +73,8 @@ class Delivery:
             "status": status,
             "run_started_at": iso(int(fields["started_us"])) if "started_us" in fields else None,
             "run_ended_at": iso(int(fields.get("ended_us", fields["updated_us"]))),
-            "values": orjson.loads(fields.get("body_values", b"null")),
-            "interrupts": orjson.loads(fields["body_interrupts"]),
+            "values": orjson.loads(decompressed(fields.get("body_values", b"null"))),
+            "interrupts": orjson.loads(decompressed(fields["body_interrupts"])),
         }
         if error:
             members["error"] = {"error": error.get("error"), "message": error.get("message")}

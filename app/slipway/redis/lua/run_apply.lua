@@ -16,10 +16,8 @@ if not owned then return {'fenced'} end
 local new = is_next_write_group(owned, seq)
 if new == nil then return {'early'} end
 if new then
-  local entries = {}
-  for i = 1, count do entries[i] = {ARGV[5 + 2 * i], ARGV[6 + 2 * i], ''} end
   execute_commands(7 + 2 * count)
-  local last_event = append_to_log(run_id, entries, owned.last_event)
+  local last_event = append_to_log(run_id, event_arguments(7, count), owned.last_event)
   redis.call('HSET', key('run', run_id), 'last_group', seq, 'last_event', last_event)
 end
 return {'ok', owned.cancel or ''}

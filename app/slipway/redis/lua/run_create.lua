@@ -4,7 +4,7 @@
 -- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunCreate`.
+-- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunCreate`; the field `kwargs`.
 -- Reply: {'created', fields}, also if this very request has created the run and `inline_worker` holds it; {'exists',
 --   fields} for a run that existed; {'no_thread'} also if the thread lacks the `required_metadata`, or is the
 --   temporary thread of another run; {'thread_exists'} if the thread was to be created; {'changed'} if a field of the
@@ -91,7 +91,7 @@ end
 
 local created_us = now_us + args.after_ms * 1000
 redis.call('DEL', key('events', args.run_id)) -- the log of a deleted run with the same id, by an idempotency key
-redis.call('HSET', run, unpack(args.fields))
+redis.call('HSET', run, 'kwargs', ARGV[3], unpack(args.fields))
 redis.call('HSET', run, 'phase', 'queued', 'attempt', 0, 'uncounted_attempts', 0, 'chain_id', args.run_id, 'usage', '{}',
   'created_us', integer_text(created_us), 'updated_us', integer_text(now_us),
   'due_ms', integer_text(now_ms + args.after_ms))

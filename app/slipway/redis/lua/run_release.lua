@@ -4,8 +4,8 @@
 -- Gives a run back to the queue, with the last writes of its attempt, which does not count towards `max_attempts`.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunRelease`; then the commands: each is its count of
---   words, then its words.
+-- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunRelease`; name and frame of each of its `events`; then
+--   the commands: each is its count of words, then its words.
 -- Reply: {'ok'}; {'fenced'}.
 -- Atomic: Commands, events, lease, job, and the thread's order of runs.
 -- Repeatable: Yes: the attempt owns the run no longer, so nothing changes.
@@ -14,8 +14,8 @@ local args = cmsgpack.unpack(ARGV[2])
 local owned = owned_run(args.run_id, args.attempt, args.incarnation)
 local new = owned and is_next_write_group(owned, args.seq)
 if new == nil then return {'fenced'} end
-if new then execute_commands(3) end
-local last_event = append_to_log(args.run_id, args.entries, owned.last_event)
+if new then execute_commands(3 + 2 * args.events) end
+local last_event = append_to_log(args.run_id, event_arguments(3, args.events), owned.last_event)
 redis.call('HSET', key('run', args.run_id), 'usage', args.usage, 'last_group', args.seq, 'last_event', last_event)
 requeue(args.run_id, owned.thread_id, false, args.announce, args.reason, args.delay_ms)
 return {'ok'}

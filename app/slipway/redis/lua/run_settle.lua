@@ -4,8 +4,9 @@
 -- Ends a run: phase, error, result, thread state, last events, lease, delivery, and the thread's next run.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunSettle`; then the attempt's last commands: each is its
---   count of words, then its words.
+-- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunSettle`; result, values and interrupts, each '' for
+--   none; name and frame of each of its `events`; then the attempt's last commands: each is its count of words, then
+--   its words.
 -- Reply: {'ok'}; {'fenced'}; {'cancel', action} if a cancel was requested and this is not its settlement.
 -- Atomic: All of it.
 -- Repeatable: Yes: a repetition by the attempt that settled the run replies 'ok'.
@@ -21,9 +22,11 @@ if owned.cancel and args.phase ~= 'cancelled' then return {'cancel', owned.cance
 
 local new = is_next_write_group(owned, args.seq)
 if new == nil then return {'fenced'} end
-if new then execute_commands(3) end
-local entries = args.entries
-entries[#entries + 1] = end_event(args.run_id, args.status, args.result, args.phase)
+local first_command = 6 + 2 * args.events
+if new then execute_commands(first_command) end
+local values, interrupts = ARGV[4] ~= '' and ARGV[4] or nil, ARGV[5] ~= '' and ARGV[5] or nil
+local entries = event_arguments(6, args.events)
+entries[#entries + 1] = end_event(args.run_id, args.status, ARGV[3], args.phase)
 redis.call('HSET', run, 'phase', args.phase, 'reason', args.reason, 'usage', args.usage, 'settled_by', args.attempt,
   'updated_us', now_us, 'ended_us', now_us, 'last_event', append_to_log(args.run_id, entries, owned.last_event))
 index_phase(args.run_id, args.incarnation, 'running', args.phase)
@@ -31,20 +34,20 @@ if args.error then
   redis.call('HSET', run, 'error', args.error)
   index_error(args.run_id, args.incarnation, args.error_term)
   -- `input_not_stored`: nothing was stored, not even the input
-  if owned.seq == 0 and #ARGV == 2 and args.attempt == 1 then redis.call('HSET', run, 'input_not_stored', 1) end
+  if owned.seq == 0 and #ARGV < first_command and args.attempt == 1 then redis.call('HSET', run, 'input_not_stored', 1) end
 end
 redis.call('HDEL', run, 'crashes', 'crashed_attempt')
 release_lease(args.run_id)
 redis.call('EXPIRE', key('events', args.run_id), args.event_ttl_s)
 
 local thread = key('thread', owned.thread_id)
-if args.values then redis.call('HSET', thread, 'values', args.values, 'state_us', integer_text(now_us)) end
-if args.interrupts then redis.call('HSET', thread, 'interrupts', args.interrupts) end
+if values then redis.call('HSET', thread, 'values', values, 'state_us', integer_text(now_us)) end
+if interrupts then redis.call('HSET', thread, 'interrupts', interrupts) end
 local thread_error = args.phase == 'cancelled' and cancel_error(run) or args.thread_error
 if thread_error then redis.call('HSET', thread, 'error', thread_error) end
 local waits = args.phase == 'waiting_for_approval'
 if waits then redis.call('HSET', thread, 'waiting_run_id', args.run_id) end
-create_delivery(args.run_id, owned.thread_id, args.rollback and 'rollback' or args.status, args.values, args.interrupts,
+create_delivery(args.run_id, owned.thread_id, args.rollback and 'rollback' or args.status, values, interrupts,
   args.thread_error)
 if args.rollback then delete_run(args.run_id, owned.thread_id) end
 -- a temporary thread is deleted now, so nobody can answer

@@ -6,7 +6,7 @@
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `thread_id`, `fields` (map of field to text), `state` (the status that
 --   follows from the new state, or nil), `checkpoint_id` or nil, `event_ttl_s`, `max_state_writes`, `ttl` (map or nil),
---   `incarnation` (creation time in µs that the thread must have, or nil).
+--   `incarnation` (creation time in µs that the thread must have, or nil); with a new state its values and interrupts.
 -- Reply: {'ok', fields}; {'missing'}.
 -- Atomic: The record, the indexes, and the run that waited for approval, if the new state needs no approval.
 -- Repeatable: Yes.
@@ -22,7 +22,8 @@ for field, value in pairs(args.fields) do
 end
 if metadata_changed then notify_thread(args.thread_id, 'metadata') end
 if args.state then
-  redis.call('HSET', thread, 'state_us', integer_text(now_us), 'idle_status', args.state)
+  redis.call('HSET', thread, 'state_us', integer_text(now_us), 'idle_status', args.state, 'values', ARGV[3],
+    'interrupts', ARGV[4])
   if redis.call('HGET', thread, 'status') ~= 'busy' then
     redis.call('HSET', thread, 'status', args.state)
     local waiting = redis.call('HGET', thread, 'waiting_run_id')

@@ -6,8 +6,29 @@ local function sse_frame(name, data)
   return 'event: ' .. name .. '\r\ndata: ' .. data .. '\r\n'
 end
 
+-- A text as the binary type of MessagePack, for which Python expects no UTF-8.
+local function binary(text)
+  return struct.pack('>BI4', 198, #text) .. text
+end
+
+-- The notification: the id before the entries, and the entries with their ids. Compressed frames and results, which
+-- begin with a byte below 32, are sent as they are stored.
+local function packed_notification(previous_id, entries)
+  local is_text = true
+  for _, entry in ipairs(entries) do
+    is_text = is_text and string.byte(entry[2]) >= 32 and (entry[3] == '' or string.byte(entry[3]) >= 32)
+  end
+  if is_text then return cmsgpack.pack({previous_id, entries}) end
+  local parts = {}
+  for i, entry in ipairs(entries) do
+    parts[i] = '\148' .. cmsgpack.pack(entry[1]) .. binary(entry[2]) .. binary(entry[3]) .. cmsgpack.pack(entry[4])
+  end
+  return '\146' .. cmsgpack.pack(previous_id) .. struct.pack('>BI4', 221, #parts) .. table.concat(parts)
+end
+
 -- Appends to the log of a run, and returns the id of the last entry, which the caller stores in the run's field
--- `last_event`. `previous_id` is what that field holds; false for an empty log. Each entry is {name, frame, result}; only end events have a result, the others have ''.
+-- `last_event`. `previous_id` is what that field holds; false for an empty log. Each entry is {name, frame, result}; only
+-- end events have a result, the others have ''.
 -- A name may be followed by a line feed and a mark: the mark is stored beside the event, and a later attempt does not
 -- append an event whose mark is in the log. The notification carries the entries with their ids and the id before them,
 -- so that a follower which has read up to that id needs no read.
@@ -27,7 +48,7 @@ local function append_to_log(run_id, entries, previous_id)
     end
     entry[4] = last_id
   end
-  redis.call('PUBLISH', key('run_notifications', run_id), cmsgpack.pack({previous_id or '0-0', entries}))
+  redis.call('PUBLISH', key('run_notifications', run_id), packed_notification(previous_id or '0-0', entries))
   return last_id
 end
 
@@ -36,6 +57,13 @@ local function append_events(run_id, entries)
   local run = key('run', run_id)
   local last_id = append_to_log(run_id, entries, redis.call('HGET', run, 'last_event'))
   if last_id then redis.call('HSET', run, 'last_event', last_id) end
+end
+
+-- The events in ARGV from index `first` on: name and frame of each.
+local function event_arguments(first, count)
+  local entries = {}
+  for i = 1, count do entries[i] = {ARGV[first + 2 * i - 2], ARGV[first + 2 * i - 1], ''} end
+  return entries
 end
 
 local function metadata_event(run_id, attempt)
