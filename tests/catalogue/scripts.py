@@ -36,8 +36,8 @@ _RUN_THREADS: Final = ("checkpoint_threads",)
 _DOCUMENTS: Final = ("documents", "document_writes")
 
 COMPUTED: Final = {
-    ("add_to_queue", "queue_key(fields[1])"): _QUEUES,
-    ("requeue_parked_job", "queue_key(crashes)"): _QUEUES,
+    ("add_to_queue", "queue_key(fields[1], fields[2])"): _QUEUES,
+    ("requeue_parked_job", "queue_key(fields[1], fields[2])"): _QUEUES,
     ("workload", "key(queue)"): _QUEUES,
     ("has_job", "key(queue)"): (*_QUEUES, "later_queue"),
     ("check.job", "args.container"): (*_QUEUES, "later_queue", "parked_queue"),

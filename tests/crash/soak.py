@@ -16,15 +16,16 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import structlog
 
 from slipway.checkpoints.requirements import CheckpointerName
+from slipway.settings import Settings
 from tests.crash.checks import (
     Entry,
     assert_log_is_complete,
@@ -36,12 +37,25 @@ from tests.crash.clients import Client, Reader
 from tests.crash.cluster import Cluster, Process, running
 from tests.crash.effects import Effect, repetition
 from tests.crash.leftovers import leftover_problems
+from tests.crash.recovery_times import (
+    KilledAttempt,
+    Recovery,
+    attempts_of,
+    reclaim_times,
+    recoveries_of,
+    recovery_table,
+)
 from tests.waiting import wait_until
 
 SETTLE_WITHIN_S = 120.0
 READ_WITHIN_S = 60.0
 READERS = 20
 """The number of runs that a client follows while they execute. The logs of all runs are read after they ended."""
+
+DEFAULT_LEASES: Mapping[str, Any] = {
+    name: Settings.model_fields[name].default for name in ("lease_s", "heartbeat_s", "reap_every_s")
+}
+"""The leases of a deployment. Those of `cluster` are shorter."""
 
 CHECKED_AT_ONCE = 10
 """The number of runs that are checked concurrently."""
@@ -85,6 +99,7 @@ class Report:
     logs_followed: int = 0
     repairs: str = "none"
     reconnections: int = 0
+    recoveries: list[Recovery] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def table(self) -> str:
@@ -105,6 +120,7 @@ class Report:
                 "logs read, logs followed live, reconnections",
                 f"{self.logs_read}, {self.logs_followed}, {self.reconnections}",
             ),
+            *recovery_table(self.recoveries),
             ("repairs by the doctor", self.repairs),
             ("problems", len(self.problems)),
         ]
@@ -115,14 +131,20 @@ class Report:
 class Soak:
     """One soak on one cluster."""
 
+    disturbance_weights: tuple[int, ...] = (5, 2, 2, 2, 1)
+    """How often what is done, in the order of `_disturb_once`."""
+
     def __init__(self, cluster: Cluster, runs: int, seconds: float, seed: int) -> None:
         self.cluster, self.runs, self.seconds = cluster, runs, seconds
         self.rng = random.Random(seed)
+        self.disturbance_rng = random.Random(f"disturbances {seed}")
         self.report = Report(seed)
         self.submitted: list[SubmittedRun] = []
         self.readers: list[Reader] = []
         self.effects: dict[str, list[Effect]] = {}
         self.disturbances: list[Disturbance] = []
+        self.killed: list[KilledAttempt] = []
+        self.reclaims: dict[tuple[str, int], float] = {}
         self.client = Client(*(web.url for web in cluster.webs))
 
     async def run(self) -> Report:
@@ -185,15 +207,15 @@ class Soak:
             await self._disturb_once()
 
     async def _disturb_once(self) -> None:
-        disturbance = self.rng.choices(
-            ["kill worker", "kill web", "stop worker", "drain worker", "kill valkey"], [5, 2, 2, 2, 1]
+        disturbance = self.disturbance_rng.choices(
+            ["kill worker", "kill web", "stop worker", "drain worker", "kill valkey"], self.disturbance_weights
         )[0]
         self.report.disturbances[disturbance] += 1
-        worker, web = self.rng.choice(self.cluster.workers), self.rng.choice(self.cluster.webs)
+        worker, web = self.disturbance_rng.choice(self.cluster.workers), self.disturbance_rng.choice(self.cluster.webs)
         target = {"kill web": web, "kill valkey": self.cluster.valkey}.get(disturbance, worker)
         self.disturbances.append(Disturbance(time.time(), disturbance, target.pid))
         if disturbance == "kill worker":
-            await worker.kill()
+            await self._kill_worker(worker)
         elif disturbance == "kill web":
             await web.kill()
         elif disturbance == "drain worker":
@@ -203,9 +225,14 @@ class Soak:
             await self.cluster.start_valkey()
         else:
             worker.suspend()
-            await asyncio.sleep(self.rng.uniform(0.5, 4))
+            await asyncio.sleep(self.disturbance_rng.uniform(0.5, 4))
             worker.resume()
         self._start_exited()
+
+    async def _kill_worker(self, worker: Process) -> None:
+        killed_at = time.time()
+        await worker.kill()
+        self.killed += await attempts_of(self.cluster.pipeline, self.cluster.keys, worker.pid, killed_at)
 
     def _start_exited(self) -> None:
         """Restarts exited processes, as a hosting platform does."""
@@ -227,6 +254,7 @@ class Soak:
         report = self.report
         report.runs = len(self.submitted)
         self.effects = self.cluster.effects.by_run()
+        self.reclaims = reclaim_times(worker.log for worker in self.cluster.workers)
         for first in range(0, len(self.submitted), CHECKED_AT_ONCE):
             await asyncio.gather(*(self._check_run(run) for run in self.submitted[first : first + CHECKED_AT_ONCE]))
         for reader in self.readers:
@@ -257,6 +285,7 @@ class Soak:
         log = await self.cluster.log_of(run.run_id)
         await self._check_log(run, log, int(record["attempt"]))
         self._check_effects(run, sum(name == "metadata" for _, name, _ in log) - 1)
+        self._measure_recoveries(run, log)
 
     async def _check_log(self, run: SubmittedRun, log: list[Entry], attempts: int) -> None:
         """The log is consistent and complete, and a client receives exactly its events."""
@@ -291,6 +320,13 @@ class Soak:
                 + self._timeline(effects)
             )
 
+    def _measure_recoveries(self, run: SubmittedRun, log: list[Entry]) -> None:
+        claims = [int(entry_id.partition("-")[0]) / 1000 for entry_id, name, _ in log if name == "metadata"]
+        killed = [each for each in self.killed if each.run_id == run.run_id]
+        kills_of_valkey = [each.at for each in self.disturbances if each.name == "kill valkey"]
+        effects = self.effects[run.run_id]
+        self.report.recoveries += recoveries_of(killed, effects, claims, self.reclaims, kills_of_valkey)
+
     def _losses_of_valkey(self, effects: list[Effect]) -> int:
         """The number of attempts between whose start and the start of the next one Valkey was killed."""
         starts = sorted({each.attempt: each.at for each in reversed(effects)}.values())
@@ -319,6 +355,23 @@ class Soak:
             )
 
 
+class LongRuns(Soak):
+    """Each run takes `run_s` seconds, so a killed worker executes many of them, and attempts are
+    killed one after the other."""
+
+    run_s: Final = 5.0
+
+    def _random_run(self) -> tuple[str, dict[str, Any]]:
+        pause_s = self.rng.uniform(0.1, 1)
+        return "steps", {"upto": max(round(self.run_s / pause_s), 1), "pause_s": pause_s}
+
+
+class LongRunsOfKilledWorkers(LongRuns):
+    """The same, while only workers are killed, one each second."""
+
+    disturbance_weights = (1, 0, 0, 0, 0)
+
+
 class WorkerKills(Soak):
     """Only workers are killed, twice a second, while they execute many quick supersteps. So more of them are killed in
     the moment after the start of a superstep, when Redis may not have read what precedes it."""
@@ -330,10 +383,10 @@ class WorkerKills(Soak):
         until = time.monotonic() + self.seconds
         while time.monotonic() < until:
             await asyncio.sleep(0.5)
-            worker = self.rng.choice(self.cluster.workers)
+            worker = self.disturbance_rng.choice(self.cluster.workers)
             self.report.disturbances["kill worker"] += 1
             self.disturbances.append(Disturbance(time.time(), "kill worker", worker.pid))
-            await worker.kill()
+            await self._kill_worker(worker)
             self._start_exited()
 
 
@@ -344,11 +397,20 @@ def _expected(run: SubmittedRun, phase: str) -> tuple[str, str]:
 
 
 async def soak(
-    runs: int, seconds: float, seed: int, checkpointer: CheckpointerName = "core", *, only_workers: bool = False
+    runs: int,
+    seconds: float,
+    seed: int,
+    checkpointer: CheckpointerName = "core",
+    *,
+    only_workers: bool = False,
+    long_runs: bool = False,
+    default_leases: bool = False,
 ) -> Report:
     """One soak test on a new cluster."""
-    kind = WorkerKills if only_workers else Soak
-    async with running(webs=2, workers=3, max_attempts=50, drain_s=5, checkpointer=checkpointer) as cluster:
+    short, long = (WorkerKills, LongRunsOfKilledWorkers) if only_workers else (Soak, LongRuns)
+    kind = long if long_runs else short
+    settings = DEFAULT_LEASES if default_leases else {}
+    async with running(webs=2, workers=3, max_attempts=50, drain_s=5, checkpointer=checkpointer, **settings) as cluster:
         return await kind(cluster, runs, seconds, seed).run()
 
 
@@ -362,6 +424,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--checkpointer", choices=get_args(CheckpointerName), default="core")
     parser.add_argument("--only-workers", action="store_true", help="kill only workers, during quick supersteps")
+    parser.add_argument("--long-runs", action="store_true", help="runs of 5 s, so that a killed worker executes many")
+    parser.add_argument(
+        "--default-leases", action="store_true", help="leases of 8 s, as in a deployment, to measure recovery times"
+    )
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     report = asyncio.run(
@@ -371,6 +437,8 @@ def main() -> None:
             arguments.seed,
             arguments.checkpointer,
             only_workers=arguments.only_workers,
+            long_runs=arguments.long_runs,
+            default_leases=arguments.default_leases,
         )
     )
     print(report.table())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from slipway.graphs.registry import Registry
 from slipway.runs.record import new_id
 from slipway.services import open_services
@@ -44,6 +46,22 @@ async def test_a_run_stays_with_its_worker_when_writes_failed_for_longer_than_a_
         gate.touch()
         await eventually(has_ended)
         assert (await stores.reload(run)).attempt == 1
+
+
+async def test_runs_are_reclaimed_soon_after_a_short_loss_of_the_connection(
+    server: Cluster, graphs: Registry, eventually: Eventually
+) -> None:
+    """A loss that is too short for a lease to expire costs one heartbeat of time, not one lease."""
+    settings = settings_of(server, lease_s=60, heartbeat_s=0.5)
+    async with open_services(settings, graphs, "worker") as services:
+        reaper = Reaper(services)
+        assert await reaper.run_round()
+        lost_at = time.monotonic()
+        connections = services.pipeline.connections
+        await server.pipeline.send("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await eventually(lambda: services.pipeline.connections > connections)
+        await eventually(lambda: not reaper.in_outage())
+        assert time.monotonic() - lost_at > settings.heartbeat_s
 
 
 async def test_no_run_is_reclaimed_right_after_the_connection_was_lost(

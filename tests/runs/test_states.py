@@ -13,6 +13,7 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import EXTERNAL
 from slipway.runs.record import FINAL, Phase, Run, new_id, run_from
 from slipway.runs.script_results import CancelRequested, Settled, SettleResult
+from slipway.runs.suspect_slots import NO_SUSPECTS
 from slipway.runs.unfinished_runs import UnfinishedRuns
 from slipway.webhooks.scripts import DeliveryScripts
 from slipway_workers.start_authorization import AUTHORIZED_FOR_S
@@ -227,7 +228,7 @@ async def test_unfinished_runs_are_listed_wherever_they_wait(stores: Stores) -> 
     await stores.claim_one(worker="v")
     await stores.reap("v")
     running, parked, behind_parked = [await stores.create_run(groups=[("few", 1)]) for _ in range(3)]
-    _, claimed = await stores.scripts.run_claim("w", 10, LEASE_MS, suspects=0)
+    _, claimed = await stores.scripts.run_claim("w", 10, LEASE_MS, NO_SUSPECTS)
     assert [run_from(running).run_id for running in claimed] == [running.run_id]
     cancelled = await stores.create_run()
     await stores.runs.cancel(cancelled.thread_id, cancelled.run_id, Action.INTERRUPT)
@@ -303,13 +304,22 @@ async def test_a_pending_run_is_cancelled_at_once(stores: Stores, action: Action
         assert await stores.phase_of(run) is Phase.CANCELLED
 
 
-async def test_the_next_attempt_cancels_a_run_that_is_between_two_attempts(stores: Stores) -> None:
-    run = await stores.create_run()
-    await stores.claim_one()
-    await stores.reap()
+async def test_the_next_attempt_of_a_cancelled_run_is_due_at_once(stores: Stores) -> None:
+    """Its graph reads the state of the thread, which no script can. No other suspect and no slot is waited for."""
+    groups = [("one", 1)]
+    run = await stores.create_run(groups=groups)
+    for _ in range(2):
+        await stores.pipeline.send("ZADD", stores.keys.later_queue, "XX", 0, f"{run.run_id}:2")
+        await stores.claim_one()
+        await stores.reap(pause_ms=60_000)
+    await stores.create_run(groups=groups)
+    await stores.claim_one()  # it has the only slot
+    assert await stores.claim() == []
     await stores.runs.cancel(run.thread_id, run.run_id, Action.ROLLBACK)
     assert await stores.phase_of(run) is Phase.QUEUED
-    assert (await stores.claim_one()).cancel is Action.ROLLBACK
+    _, claimed = await stores.scripts.run_claim("w", 9, LEASE_MS, NO_SUSPECTS)
+    assert [run_from(fields).cancel for fields in claimed] == [Action.ROLLBACK]
+    assert await stores.pipeline.send("ZCARD", stores.keys.later_queue) == 0
 
 
 async def _set_phase(stores: Stores, run: Run, phase: Phase) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
+from typing import Final
 
 import pytest
 
@@ -14,11 +15,13 @@ from slipway.runs.crash_suspects import (
     CLEARED_AT_SUPERSTEP,
     CLEARED_COUNTS_FOR_S,
     SURVIVED_AFTER_S,
+    SURVIVES_LONGER_BY,
     CrashSuspects,
     SuspectProgress,
 )
 from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import RunLost, Settled
+from slipway.runs.suspect_slots import ALONE_FROM_CRASHES, ANY_CRASH, NO_SUSPECTS, SuspectSlots
 from tests.runs.conftest import LEASE_MS, Stores, handover
 
 
@@ -32,8 +35,10 @@ class ManualClock(Clock):
         return self.time_s
 
 
-async def _claim(stores: Stores, worker: str, suspects: int, limit: int = 100) -> list[Run]:
-    _, claimed = await stores.scripts.run_claim(worker, limit, LEASE_MS, suspects=suspects)
+async def _claim(stores: Stores, worker: str, suspects: int | SuspectSlots = ANY_CRASH, limit: int = 100) -> list[Run]:
+    """Claims at most that many suspects of each crash."""
+    slots = suspects if isinstance(suspects, SuspectSlots) else SuspectSlots(others=suspects)
+    _, claimed = await stores.scripts.run_claim(worker, limit, LEASE_MS, slots)
     return [await stores.runs.find(fields["run_id"].decode()) for fields in claimed]
 
 
@@ -62,7 +67,7 @@ async def test_a_claim_without_suspects_gets_all_other_runs(stores: Stores) -> N
     await stores.reap()
     others = {(await stores.create_run()).run_id for _ in range(5)}
     assert {run.run_id for run in await _claim(stores, "x", 0)} == others
-    due_in_ms, claimed = await stores.scripts.run_claim("x", 9, LEASE_MS, suspects=0)
+    due_in_ms, claimed = await stores.scripts.run_claim("x", 9, LEASE_MS, NO_SUSPECTS)
     assert claimed == []
     assert due_in_ms is not None
     assert due_in_ms > 0  # the worker claims again soon
@@ -78,32 +83,59 @@ async def test_suspects_and_other_runs_are_claimed_by_priority_and_due_time(stor
     assert order == [high.run_id, first.run_id, normal.run_id]
 
 
-async def test_a_suspect_of_two_crashes_is_claimed_alone(stores: Stores) -> None:
-    twice = await stores.create_run()
-    for _ in range(2):
-        await stores.claim_one()
-        await stores.reap()
-    once = await stores.create_run()
-    await stores.claim(worker="v", limit=1)  # the suspect ranks first
-    assert [run.run_id for run in await stores.claim(worker="u")] == [once.run_id]
+async def _crash_together(stores: Stores, worker: str, count: int) -> list[Run]:
+    """Runs of one worker that died."""
+    runs = [await stores.create_run() for _ in range(count)]
+    assert len(await _claim(stores, worker, 0)) == count
+    await stores.reap(worker)
+    return runs
+
+
+async def test_a_suspect_of_two_crashes_is_claimed_without_others_of_its_last_crash(stores: Stores) -> None:
+    twice = await stores.create_run(priority="high")
+    await stores.claim(worker="u")
     await stores.reap("u")
+    once = [await stores.create_run() for _ in range(2)]
+    assert len(await stores.claim(worker="v")) == 3
     await stores.reap("v")
     claims = [await _claim(stores, name, 5) for name in ("x", "y")]
-    assert sorted([(run.run_id, run.crashes) for run in claimed] for claimed in claims) == sorted(
-        [[(once.run_id, 1)], [(twice.run_id, 3)]]
-    )
+    assert [[(run.run_id, run.crashes) for run in claimed] for claimed in claims] == [
+        [(twice.run_id, 2)],
+        [(run.run_id, 1) for run in once],
+    ]
 
 
-async def test_a_suspect_of_two_crashes_is_claimed_alone_when_it_ranks_first(stores: Stores) -> None:
-    twice = await stores.create_run(priority="high")
-    for _ in range(2):
-        assert (await stores.claim_one()).run_id == twice.run_id
-        await stores.reap()
-    assert (await stores.create_run()).run_id == (await _claim(stores, "v", 0))[0].run_id
-    assert [outcome for _, _, outcome in await stores.reap("v")] == ["queued"]
-    first, second = [await _claim(stores, name, 5) for name in ("x", "y")]
-    assert [(run.run_id, run.crashes) for run in first] == [(twice.run_id, 2)]
-    assert [run.crashes for run in second] == [1]
+async def test_a_suspect_of_two_crashes_is_not_claimed_with_others_of_its_last_crash(stores: Stores) -> None:
+    twice = await stores.create_run()
+    await stores.claim(worker="u")
+    await stores.reap("u")
+    first = await stores.create_run(priority="high")
+    assert len(await stores.claim(worker="v")) == 2
+    await stores.reap("v")
+    claims = [await _claim(stores, name, 5) for name in ("x", "y")]
+    assert [[run.run_id for run in claimed] for claimed in claims] == [[first.run_id], [twice.run_id]]
+
+
+async def test_a_suspect_of_three_crashes_is_claimed_as_the_only_suspect_and_not_overtaken(stores: Stores) -> None:
+    thrice = await stores.create_run()
+    for worker in ("r", "s", "t"):
+        await stores.pipeline.send("ZADD", stores.keys.later_queue, "XX", 0, f"{thrice.run_id}:2")
+        await stores.claim(worker=worker)
+        await stores.reap(worker)
+    [once] = await _crash_together(stores, "u", 1)
+    other = await stores.create_run()
+    assert [run.run_id for run in await _claim(stores, "v", SuspectSlots(alone=False))] == [other.run_id]
+    assert [run.run_id for run in await _claim(stores, "w")] == [thrice.run_id]
+    assert [run.run_id for run in await _claim(stores, "x", SuspectSlots(alone=False))] == [once.run_id]
+
+
+async def test_suspects_of_different_crashes_do_not_wait_for_each_other(stores: Stores) -> None:
+    groups = [await _crash_together(stores, worker, 3) for worker in ("u", "v", "w")]
+    claimed = await _claim(stores, "x", 1)
+    assert {run.run_id for run in claimed} == {runs[0].run_id for runs in groups}
+    assert {run.crashed_worker for run in claimed} == {"u", "v", "w"}
+    claimed = await _claim(stores, "x", SuspectSlots({"u": 0, "v": 2, "w": 0}))
+    assert [run.run_id for run in claimed] == [run.run_id for run in groups[1][1:]]
 
 
 async def test_a_crash_counts_as_an_attempt_of_the_most_suspected_run_only(stores: Stores) -> None:
@@ -123,10 +155,13 @@ async def test_a_crash_counts_as_an_attempt_of_the_most_suspected_run_only(store
     ("earlier_crashes", "counts"),
     [
         ([0, 0, 0], [True, True, True]),
-        ([2, 1, 0], [True, False, False]),
         ([1, 0, 0], [True, False, False]),
+        ([2, 0, 0], [True, False, False]),
         ([1, 1, 0], [False, False, False]),
-        ([2, 2, 1], [True, True, False]),
+        ([2, 1, 0], [False, False, False]),
+        ([3, 1, 0], [True, False, False]),
+        ([1, 3, 2], [False, True, False]),
+        ([3, 3, 1], [False, False, False]),
     ],
 )
 async def test_the_earlier_crashes_of_the_runs_of_a_dead_worker_decide_which_attempts_count(
@@ -179,6 +214,16 @@ async def test_each_attempt_after_the_second_waits_longer(stores: Stores) -> Non
     assert await stores.claim() == []
 
 
+async def test_a_run_that_progresses_between_crashes_continues_without_a_pause(stores: Stores) -> None:
+    """Long runs lose many workers on machines that are often replaced."""
+    await stores.create_run(ceilings={"max_attempts": 9})
+    for attempt in range(1, 5):
+        run = await stores.claim_one()
+        assert run.attempt == attempt
+        await _clear(stores, run)
+        await stores.reap(pause_ms=60_000)
+
+
 async def test_a_released_suspect_remains_a_suspect(stores: Stores) -> None:
     await stores.create_run()
     await stores.claim_one()
@@ -190,11 +235,17 @@ async def test_a_released_suspect_remains_a_suspect(stores: Stores) -> None:
     assert (await stores.claim_one()).crashes == 1
 
 
-def _suspect(number: int, crashes: int = 1) -> Run:
+def _suspect(number: int, crashes: int = 1, crash: str = "crash") -> Run:
     run = object.__new__(Run)
-    for name, value in {"run_id": str(number), "attempt": 2, "crashes": crashes}.items():
+    fields = {"run_id": str(number), "attempt": 2, "crashes": crashes, "crashed_worker": crash, "cancel": None}
+    for name, value in fields.items():
         object.__setattr__(run, name, value)
     return run
+
+
+def _free(suspects: CrashSuspects, crash: str = "crash") -> int:
+    slots = suspects.free_slots()
+    return slots.by_crash.get(crash, slots.others)
 
 
 def test_the_number_of_suspects_that_start_at_once_doubles() -> None:
@@ -202,30 +253,32 @@ def test_the_number_of_suspects_that_start_at_once_doubles() -> None:
     suspects = CrashSuspects(clock)
     started: list[float] = []
     while len(started) < 32:
-        for _ in range(suspects.free_slots()):
+        for _ in range(_free(suspects)):
             started.append(clock.time_s / SURVIVED_AFTER_S)
             suspects.add(_suspect(len(started)))
-        assert suspects.free_slots() == 0
+        assert _free(suspects) == 0
+        assert _free(suspects, "another crash") == 1
         clock.time_s += SURVIVED_AFTER_S
     assert sorted(Counter(started).items()) == [(0, 1), (1, 2), (2, 4), (3, 8), (4, 16), (5, 32)]
 
 
-def test_cleared_suspects_let_more_suspects_start() -> None:
+def test_cleared_suspects_let_more_suspects_of_their_crash_start() -> None:
     clock = ManualClock()
     suspects = CrashSuspects(clock)
     started: list[int] = []
     while sum(started) < 15:
-        started.append(suspects.free_slots())
+        started.append(_free(suspects))
         runs = [_suspect(sum(started) + number) for number in range(started[-1])]
         for run in runs:
             suspects.add(run)
-        assert suspects.free_slots() == 0
+        assert _free(suspects) == 0
         clock.time_s += SURVIVED_AFTER_S / 10
         for run in runs:
             suspects.remove(run)
+        assert _free(suspects, "another crash") == 1
     assert started == [1, 2, 4, 8]
     clock.time_s += CLEARED_COUNTS_FOR_S
-    assert suspects.free_slots() == 1, "cleared suspects count for a limited time"
+    assert suspects.free_slots() == SuspectSlots({}), "cleared suspects count for a limited time"
 
 
 def test_next_slot_in_s_is_the_time_until_a_suspect_may_start() -> None:
@@ -234,20 +287,42 @@ def test_next_slot_in_s_is_the_time_until_a_suspect_may_start() -> None:
     assert suspects.next_slot_in_s() == math.inf
     suspects.add(_suspect(1))
     clock.time_s += SURVIVED_AFTER_S / 4
-    assert suspects.free_slots() == 0
+    assert _free(suspects) == 0
     assert suspects.next_slot_in_s() == SURVIVED_AFTER_S * 3 / 4
     clock.time_s += suspects.next_slot_in_s()
-    assert suspects.free_slots() == 2
+    assert _free(suspects) == 2
 
 
-def test_a_suspect_of_several_crashes_executes_without_other_suspects() -> None:
+def test_a_suspect_of_two_crashes_executes_without_others_of_its_last_crash_until_it_has_survived() -> None:
     clock = ManualClock()
     suspects, run = CrashSuspects(clock), _suspect(1, crashes=2)
+    suspects.add(_suspect(2, crash="another crash"))
     suspects.add(run)
-    clock.time_s += 1000
-    assert suspects.free_slots() == 0
+    clock.time_s += SURVIVED_AFTER_S * (SURVIVES_LONGER_BY - 0.5)
+    assert (_free(suspects), _free(suspects, "another crash")) == (0, 2)
+    assert not suspects.free_slots().alone
+    assert suspects.next_slot_in_s() == SURVIVED_AFTER_S / 2
+    clock.time_s += SURVIVED_AFTER_S / 2
+    assert _free(suspects) == 1
+    assert suspects.free_slots().alone
     suspects.remove(run)
-    assert suspects.free_slots() == 1
+    assert _free(suspects) == 1
+
+
+@pytest.mark.parametrize("crashes", [ALONE_FROM_CRASHES, ALONE_FROM_CRASHES + 1])
+def test_a_suspect_of_more_crashes_executes_without_other_suspects_until_it_has_survived(crashes: int) -> None:
+    clock = ManualClock()
+    suspects, survives_after_s = CrashSuspects(clock), SURVIVED_AFTER_S * SURVIVES_LONGER_BY ** (crashes - 1)
+    suspects.add(_suspect(1, crashes))
+    clock.time_s += survives_after_s - SURVIVED_AFTER_S
+    assert suspects.free_slots() == NO_SUSPECTS
+    assert suspects.next_slot_in_s() == SURVIVED_AFTER_S
+    clock.time_s += SURVIVED_AFTER_S
+    assert suspects.free_slots() == SuspectSlots({"crash": 1})
+
+
+MOST_CRASHES_OF_ONE_RUN: Final = 7
+"""The attempts that count, and the crashes in which it is not known yet which run is the cause."""
 
 
 class Fleet:
@@ -318,6 +393,7 @@ async def test_a_harmless_run_loses_at_most_one_attempt_for_each_fatal_run(
         else:
             assert record.phase is Phase.COMPLETED
             assert record.attempt - record.uncounted_attempts <= 1 + fatal
+    assert fleet.started - processes <= fatal * MOST_CRASHES_OF_ONE_RUN
     assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).check_all() == []
 
 
@@ -341,10 +417,11 @@ async def test_random_claims_crashes_and_releases_keep_all_limits_and_lose_no_ru
     async def claim() -> None:
         worker, max_suspects, limit = rng.choice(sorted(by_worker)), rng.randint(0, 3), rng.randint(1, 4)
         claimed = await _claim(stores, worker, max_suspects, limit)
-        crashes = [run.crashes for run in claimed if run.crashes]
         assert len(claimed) <= limit
-        assert len(crashes) <= max_suspects
-        assert len(crashes) < 2 or max(crashes) == 1
+        for crash in {run.crashed_worker for run in claimed if run.crashes}:
+            crashes = [run.crashes for run in claimed if run.crashes and run.crashed_worker == crash]
+            assert len(crashes) <= max_suspects
+            assert len(crashes) < 2 or max(crashes) == 1
         by_worker[worker] += claimed
         running = [run for runs in by_worker.values() for run in runs]
         assert len({run.thread_id for run in running}) == len(running)

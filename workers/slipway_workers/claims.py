@@ -174,9 +174,7 @@ class ClaimingWorker(Worker):
             self._tokens.wait(wait_s).add_done_callback(ignore_reply)
         free = self.max_jobs - len(self.tasks)
         sent_at = time.monotonic()
-        claimed = await self._scripts.run_claim(
-            self._worker_id, free, self._lease_ms, suspects=self.suspects.free_slots()
-        )
+        claimed = await self._scripts.run_claim(self._worker_id, free, self._lease_ms, self.suspects.free_slots())
         if claimed.runs:
             failpoints.reach("claim")
         for fields in claimed.runs:

@@ -19,7 +19,7 @@ from typing import Final
 import structlog
 
 from slipway.errors import StoreUnavailable
-from slipway.redis.connection import Address
+from slipway.redis.connection import MAX_RECONNECT_PAUSE_S, Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt_writer import AttemptWriter
@@ -35,14 +35,19 @@ _LAST_HEARTBEAT_WITHIN_S: Final = CLOSE_WITHIN_S / 2
 """Longer than a script takes, and short enough that a process stops in time while Redis is unavailable."""
 
 RETRY_PAUSE_MS: Final = 500
-"""Each attempt after a crash waits this many ms longer than the one before, so that a run that kills its worker does
-not stop all workers."""
+"""After each further crash in a row, the next attempt waits this many ms longer, so that a run that kills its worker
+does not stop all workers."""
 
 
 def outage_after_s(settings: Settings) -> float:
     """Seconds without a heartbeat of any process after which Redis counts as having been unavailable. It is shorter
     than the rest of a lease between two heartbeats, so every outage in which a lease expires is detected."""
     return (settings.lease_s - settings.heartbeat_s) / 2
+
+
+def contact_within_s(settings: Settings) -> float:
+    """Seconds after a connection to Redis within which a live process has connected, too, and has sent a heartbeat."""
+    return settings.heartbeat_s + MAX_RECONNECT_PAUSE_S
 
 
 def grace_period_of(settings: Settings) -> Grace:

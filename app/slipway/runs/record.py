@@ -260,6 +260,9 @@ class Run:
     """How many workers have died while they executed this run, since it last progressed. A reclaim adds 1, and a
     heartbeat of a worker that was alive after all subtracts it. An attempt that starts its second superstep, or that
     settles the run, sets it to 0."""
+    crashed_worker: str = ""
+    """The worker that died last while it executed this run. Empty if `crashes` is 0, and after a crash under an earlier
+    release."""
     usage: dict[str, Any]
     """What the chain has used of its ceilings (`ceilings.Usage`). The script that writes `resumes` copies it from that
     run. An attempt writes it with each superstep, and when it settles or releases the run."""
@@ -421,6 +424,7 @@ def run_from(fields: Fields) -> Run:
         webhook_status=_text(fields, "webhook"),
         webhook_problem=_text(fields, "webhook_problem"),
         crashes=int(fields.get("crashes", b"0")),
+        crashed_worker=_text(fields, "crashed_worker") or "",
         user=orjson.loads(fields["user"]) if "user" in fields else None,
         changed_by=orjson.loads(fields.get("changed_by", b"[]")),
         authorized_s_ago=(int(fields["updated_us"]) - int(fields.get("permitted_us", 0))) / 1e6,

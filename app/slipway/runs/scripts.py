@@ -47,6 +47,7 @@ from slipway.runs.script_results import (
     WriteGroupMissing,
     instruction_from,
 )
+from slipway.runs.suspect_slots import ALONE_FROM_CRASHES, ANY_CRASH, SuspectSlots
 from slipway.serialization.compression import decompressed
 
 Entry = tuple[str, bytes]
@@ -194,10 +195,21 @@ class RunScripts(ScriptStubs):
         fields = fields_of(await self._pipeline.run(_RUN_READ, [self._keys.run(run_id)], [thread_id]))
         return fields if "phase" in fields else None
 
-    async def run_claim(self, worker: str, limit: int, lease_ms: int, *, suspects: int = 1) -> ClaimResult:
-        """Claims runs, at most `suspects` of them crash suspects."""
-        arguments = {"worker": worker, "limit": limit, "lease_ms": lease_ms}
-        args = self._args(**arguments | {"suspects": suspects, "again_ms": SUSPECTS_RETRY_MS})
+    async def run_claim(
+        self, worker: str, limit: int, lease_ms: int, suspects: SuspectSlots = ANY_CRASH
+    ) -> ClaimResult:
+        """Claims runs. `suspects` says which crash suspects may be among them."""
+        arguments = {
+            "worker": worker,
+            "limit": limit,
+            "lease_ms": lease_ms,
+            "suspect_slots": dict(suspects.by_crash),
+            "suspects": suspects.others,
+            "alone": suspects.alone,
+            "alone_from": ALONE_FROM_CRASHES,
+            "again_ms": SUSPECTS_RETRY_MS,
+        }
+        args = self._args(**arguments)
         reply = await self._pipeline.run(_RUN_CLAIM, [], args)
         return ClaimResult(float(reply[0]) if reply[0] else None, [fields_of(run) for run in reply[1:]])
 
@@ -272,6 +284,7 @@ class RunScripts(ScriptStubs):
             pause_ms=pause_ms,
             worker=worker,
             grace=grace,
+            alone_from=ALONE_FROM_CRASHES,
             failure={
                 "record": ATTEMPTS_USED_UP.record(0),
                 "public": ATTEMPTS_USED_UP.public(),

@@ -88,8 +88,8 @@ class RunStore:
         self, thread_id: str, run_id: str, action: Action, cause: str = cancel_reasons.BY_API, reason: str | None = None
     ) -> None:
         """Cancels a run. A run that has not started ends at once. A running run ends when its attempt has stopped. A
-        run between two attempts ends when the next one starts. If a run is cancelled twice with the same action, it
-        keeps the first cause. Raises `NotFound` if the run does not exist or has ended."""
+        run between two attempts ends with the next one, which is due at once. If a run is cancelled twice with the
+        same action, it keeps the first cause. Raises `NotFound` if the run does not exist or has ended."""
         result = await self._scripts.run_cancel(
             run_id,
             thread_id,

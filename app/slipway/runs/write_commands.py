@@ -13,4 +13,5 @@ def store_usage(keys: Keys, run_id: str, usage: str) -> RedisCommand:
 
 def clear_suspect(keys: Keys, run_id: str) -> tuple[RedisCommand, RedisCommand]:
     """Removes the run from the crash suspects, and sets its number of crashes to 0."""
-    return ("HDEL", keys.run(run_id), "crashes", "crashed_attempt"), ("SREM", keys.running_suspects, run_id)
+    fields = ("crashes", "crashed_attempt", "crashed_worker")
+    return ("HDEL", keys.run(run_id), *fields), ("SREM", keys.running_suspects, run_id)

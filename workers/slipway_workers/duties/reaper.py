@@ -5,10 +5,11 @@ Interval: `reap_every_s`, but at most (`lease_s` - `heartbeat_s`) / 4; sooner if
 Who: every worker; one script reclaims each run once.
 Logs: `reaper.run_reclaimed` for each run.
 
-After an outage of Redis, all leases have expired although their processes are alive. So this process reclaims nothing
-while it has no connection, for `lease_s` seconds after it has connected again, and for `lease_s` seconds after a round
-has failed. Live processes can send a heartbeat first. The script applies the same rule to outages that it detects
-itself (`leases.grace_period_of`).
+After an outage of Redis, leases may have expired although their processes are alive. So this process reclaims nothing
+while it has no connection, and for a grace period after it has connected again or a round has failed, in which live
+processes can send a heartbeat. It lasts `lease_s` seconds. If the outage was too short for a lease to expire
+(`leases.outage_after_s`), it lasts `leases.contact_within_s`, until all live processes have sent a heartbeat. The
+script applies a grace period of its own to outages that it detects (`leases.grace_period_of`).
 
 The supervisor does not wait for this duty: see `leases.reclaim_process`.
 """
@@ -22,7 +23,7 @@ from typing import Final
 import structlog
 
 from slipway.duties.duty import Duty
-from slipway.runs.leases import RETRY_PAUSE_MS, grace_period_of, outage_after_s
+from slipway.runs.leases import RETRY_PAUSE_MS, contact_within_s, grace_period_of, outage_after_s
 from slipway.runs.queue_reads import QueueReads
 from slipway.services import Services
 
@@ -43,17 +44,29 @@ class Reaper(Duty):
         self._queue = QueueReads(services.pipeline, services.keys)
         self._settings, self._grace = settings, grace_period_of(settings)
         self._next_expiry_in_s = math.inf
+        self._succeeded_at = -math.inf
+        """When the last round succeeded (`time.monotonic`)."""
 
     async def may_run(self) -> bool:
         self._next_expiry_in_s = math.inf
         return not self.in_outage()
 
     def in_outage(self) -> bool:
-        """Whether Redis is unavailable, or was unavailable less than `lease_s` seconds ago."""
-        pipeline, lease_s = self._pipeline, self._settings.lease_s
-        young = pipeline.reconnected and pipeline.connected_for_s() < lease_s
-        failed = self.failed_at is not None and time.monotonic() < self.failed_at + lease_s
-        return not pipeline.connected or young or failed
+        """Whether Redis is unavailable, or a grace period has not ended yet."""
+        pipeline, now = self._pipeline, time.monotonic()
+        if not pipeline.connected:
+            return True
+        outages = [now - pipeline.connected_for_s()] if pipeline.reconnected else []
+        if self.failed_at is not None:
+            outages.append(self.failed_at)
+        ended_at = max(outages, default=-math.inf)
+        return now < ended_at + self._grace_period_s(ended_at)
+
+    def _grace_period_s(self, ended_at: float) -> float:
+        """The grace period after an outage, which began at the earliest when the last round succeeded."""
+        if ended_at - self._succeeded_at > outage_after_s(self._settings):
+            return self._settings.lease_s
+        return contact_within_s(self._settings)
 
     async def run_once(self) -> None:
         reclaimed = await self._scripts.run_reap(
@@ -62,6 +75,7 @@ class Reaper(Duty):
         for run in reclaimed:
             log.warning("reaper.run_reclaimed", run=run.run_id, attempt=run.attempt, outcome=run.outcome.value)
         self._next_expiry_in_s = await self._read_next_expiry_in_s()
+        self._succeeded_at = time.monotonic()
 
     async def _read_next_expiry_in_s(self) -> float:
         """Seconds until the next lease expires, on the clock of Redis. Infinity if there is no lease."""

@@ -243,6 +243,13 @@ _RUN_FIELDS: Final = (
         scripts_only=True,
     ),
     Field(
+        "crashed_worker",
+        Encoding.TEXT,
+        "The id of the worker that died last while it executed the run.",
+        absent="no worker has died since the run was cleared, or only under an earlier release",
+        python_writers=("slipway.runs",),
+    ),
+    Field(
         "webhook",
         Encoding.TEXT,
         "`pending`, `delivered` or `failed`: the status of its webhook.",

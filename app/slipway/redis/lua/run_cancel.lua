@@ -1,8 +1,8 @@
 --! needs: after_run cancel keys phases
 --! repeatable: yes
 --! shard: thread
--- Cancels a run: at once if it never started, otherwise by an instruction to the attempt that executes it, or that will
--- execute it next.
+-- Cancels a run: at once if it never started, otherwise by an instruction to the attempt that executes it, or to the
+-- next one, which is due at once.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `run_id`, `thread_id`, `action` ('interrupt' or 'rollback'), `cause` (a

@@ -3,10 +3,13 @@
 --! shard: thread
 -- Gives a worker due runs, each with a lease. A job is removed if its run was deleted, ended, or must wait for another
 -- run of its thread, which queues it again. A job of a concurrency group without a free slot is parked until a run of
--- the group ends. A crash suspect that several workers died with is claimed without other suspects.
+-- the group ends. Of the crash suspects of each dead worker, only as many are claimed as have a free slot; one that
+-- several workers died with is claimed without others of its last crash, or as the only suspect.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `worker`, `limit`, `suspects` (most crash suspects to claim), `lease_ms`,
+-- ARGV: the key prefix; a MessagePack map: `worker`, `limit`, `lease_ms`, `suspect_slots` (map of dead worker to free
+--   slots for its suspects), `suspects` (the free slots for those of each dead worker that it does not name), `alone_from`
+--   (crashes from which a suspect is claimed as the only suspect), `alone` (whether the worker may claim such a one),
 --   `again_ms` (when to claim again if suspects wait).
 -- Reply: {ms until the next job is due ('' if none waits), fields of a run, ...}.
 -- Atomic: For each run: job, slots, lease, the thread's status, and the waiting run that it answers.
@@ -16,6 +19,7 @@ local args = cmsgpack.unpack(ARGV[2])
 local reply = {''}
 local remaining = args.limit
 local BATCH = 200
+local SUSPECTS_READ = 100
 
 local due = redis.call('ZRANGEBYSCORE', key('later_queue'), '-inf', integer_text(now_ms), 'WITHSCORES',
   'LIMIT', 0, BATCH)
@@ -34,13 +38,14 @@ end
 local function claim(job, score)
   local run_id = split_job(job)
   local run = key('run', run_id)
-  local fields = redis.call('HMGET', run, 'phase', 'thread_id', 'announce_attempt', 'continues')
+  local fields = redis.call('HMGET', run, 'phase', 'thread_id', 'announce_attempt', 'continues',
+    'cancel_action')
   if fields[1] ~= 'queued' or redis.call('HGET', key('thread', fields[2]), 'active_run_id')
       or redis.call('ZRANGE', key('thread_queue', fields[2]), 0, 0)[1] ~= run_id then
     offer_concurrency_slots(run_id)
     return false
   end
-  local full = concurrency_group_at_limit(run_id)
+  local full = not fields[5] and concurrency_group_at_limit(run_id) -- a cancelled run executes no node
   if full then
     redis.call('ZADD', key('parked_queue', full), score, job)
     redis.call('HSET', run, 'reason', 'limit of ' .. full)
@@ -55,25 +60,30 @@ local function claim(job, score)
   return true
 end
 
--- The first crash suspect, if it is among the first due jobs, its score, and the number of workers that died with it.
-local function next_suspect()
-  local first = redis.call('ZRANGE', key('suspect_queue'), 0, 0, 'WITHSCORES')
-  if #first == 0 or redis.call('ZCOUNT', key('queue'), '-inf', '(' .. first[2]) >= remaining then return nil end
-  local run_id = split_job(first[1])
-  return first[1], first[2], tonumber(redis.call('HGET', key('run', run_id), 'crashes') or 0)
-end
-
-local read_jobs, suspects = 0, args.suspects
-while remaining > 0 and suspects > 0 and read_jobs < BATCH do
-  local job, score, crashes = next_suspect()
-  if not job or (crashes > 1 and suspects < args.suspects) then break end
-  read_jobs = read_jobs + 1
-  redis.call('ZREM', key('suspect_queue'), job)
-  if claim(job, score) then
-    remaining = remaining - 1
-    suspects = crashes > 1 and 0 or suspects - 1
+-- Claims the first suspects, unless enough other jobs rank before them. No suspect overtakes one that must be alone.
+local function claim_suspects()
+  local slots, claimed_of, alone = args.suspect_slots, {}, args.alone
+  local jobs = redis.call('ZRANGE', key('suspect_queue'), 0, SUSPECTS_READ - 1, 'WITHSCORES')
+  for i = 1, #jobs, 2 do
+    local job, score = jobs[i], jobs[i + 1]
+    local fields = redis.call('HMGET', key('run', (split_job(job))), 'crashes', 'crashed_worker')
+    local crashes, crash = tonumber(fields[1]) or 0, fields[2] or ''
+    local free = slots[crash] or args.suspects
+    if crashes >= args.alone_from and not alone then return end
+    if free > 0 and not (crashes > 1 and claimed_of[crash]) then
+      if redis.call('ZCOUNT', key('queue'), '-inf', '(' .. score) >= remaining then return end
+      redis.call('ZREM', key('suspect_queue'), job)
+      if claim(job, score) then
+        remaining = remaining - 1
+        if remaining == 0 or crashes >= args.alone_from then return end
+        slots[crash], claimed_of[crash], alone = crashes > 1 and 0 or free - 1, true, false
+      end
+    end
   end
 end
+
+claim_suspects()
+local read_jobs = 0
 while remaining > 0 and read_jobs < BATCH do
   local jobs = redis.call('ZPOPMIN', key('queue'), remaining)
   if #jobs == 0 then break end

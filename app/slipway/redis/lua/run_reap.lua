@@ -5,17 +5,18 @@
 -- text, although their leases have not expired: the process has exited. A run with attempts left is queued again, and
 -- becomes a crash suspect until it starts its second superstep. A run without attempts left fails.
 --
--- Which attempts of a dead process count towards `max_attempts` depends on the earlier crashes of its runs:
+-- Which attempts of a dead process count towards `max_attempts` depends on the earlier crashes of its runs. The attempt of
+-- the likely cause must count, and few others:
 --   no run has any                            all attempts count
---   one run has more than every other         only its attempt counts
---   several runs have one, and no run more    no attempt counts; each of these runs is then executed without other
---                                             suspects
---   several runs have the most, two or more   the attempts of these runs count
+--   one run has any                           only its attempt counts
+--   several runs have some                    only the attempt of a run that has the most, if these are at least
+--                                             `alone_from`: no other suspect has started beside it
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `worker` or nil, `event_ttl_s`, `pause_ms` (before a retry, for each
---   counted attempt), `failure` (map: `record` and `public`, the failure of a run without attempts left; %d in their
---   messages stands for the number of attempts; `term`, the index term of its code), `grace` (map: `silence_ms`, `lease_ms`; or nil).
+--   earlier crash), `failure` (map: `record` and `public`, the failure of a run without attempts left; %d in their
+--   messages stands for the number of attempts; `term`, the index term of its code), `alone_from` (earlier crashes from
+--   which no other suspect starts beside a run), `grace` (map: `silence_ms`, `lease_ms`; or nil).
 -- Reply: {run, attempt, 'queued' or 'failed'} for each. With `grace`, nothing in the grace period after an outage.
 -- Atomic: All runs of one call.
 -- Repeatable: No: after an outage, live workers must renew their leases before it is sent again.
@@ -56,32 +57,41 @@ local function is_dead(run_id)
   return worker and string.sub(worker, 1, #args.worker) == args.worker
 end
 
--- By worker: the most earlier crashes of a run that it executes, and the number of its runs with that many.
-local function most_suspected_by_worker()
-  local worst = {}
+-- By worker: the number of its suspects, the most earlier crashes of one, and how many have that many.
+local function suspects_by_worker()
+  local by_worker = {}
   for _, run_id in ipairs(redis.call('SMEMBERS', key('running_suspects'))) do
     local fields = redis.call('HMGET', key('run', run_id), 'worker', 'crashes')
-    local crashes, most = tonumber(fields[2]) or 0, fields[1] and worst[fields[1]] or {crashes = 0, runs = 0}
-    if fields[1] and crashes >= most.crashes then
-      worst[fields[1]] = {crashes = crashes, runs = crashes == most.crashes and most.runs + 1 or 1}
+    local crashes, most = tonumber(fields[2]) or 0, fields[1] and by_worker[fields[1]] or {crashes = 0, runs = 0, all = 0}
+    if fields[1] then
+      by_worker[fields[1]] = most
+      most.all = most.all + 1
+      if crashes > most.crashes then most.crashes, most.runs = crashes, 0 end
+      if crashes == most.crashes then most.runs = most.runs + 1 end
     end
   end
-  return worst
+  return by_worker
 end
 
--- Queues the run again, or fails it. `worst` decides whether its attempt counts.
-local function reclaim(run_id, fields, worst)
+-- Whether the attempt of a run with these earlier crashes counts, of a dead worker with these suspects.
+local function counts(crashes, suspects)
+  if not suspects then return true end
+  local is_likely_cause = suspects.all == 1 or crashes >= args.alone_from
+  return crashes == suspects.crashes and suspects.runs == 1 and is_likely_cause
+end
+
+-- Queues the run again, or fails it. The suspects of its worker decide whether its attempt counts.
+local function reclaim(run_id, fields, suspects)
   local run, crashes = key('run', run_id), tonumber(fields.crashes) or 0
-  local likeliest = worst[fields.worker] or {crashes = 0, runs = 1}
-  local counts_attempt = crashes == likeliest.crashes and (likeliest.runs == 1 or crashes > 1)
+  local counts_attempt = counts(crashes, suspects)
   local spent = fields.attempt - fields.uncounted_attempts - (counts_attempt and 0 or 1)
   if counts_attempt and spent >= tonumber(fields.max_attempts) then
     fail(run_id, fields.thread_id, spent)
     return 'failed'
   end
-  redis.call('HSET', run, 'crashes', crashes + 1, 'crashed_attempt', fields.attempt)
+  redis.call('HSET', run, 'crashes', crashes + 1, 'crashed_attempt', fields.attempt, 'crashed_worker', fields.worker)
   requeue(run_id, fields.thread_id, counts_attempt, true, 'the worker of attempt ' .. fields.attempt .. ' died',
-    args.pause_ms * math.max(spent - 1, 0))
+    args.pause_ms * crashes)
   return 'queued'
 end
 
@@ -90,10 +100,10 @@ redis.call('ZREM', key('leases'), '')
 if args.grace and in_grace_period(args.grace) then return reclaimed end
 
 local limit = args.worker and '+inf' or integer_text(now_ms)
-local worst
+local by_worker
 for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit)) do
   if is_dead(run_id) then
-    worst = worst or most_suspected_by_worker()
+    by_worker = by_worker or suspects_by_worker()
     local values = redis.call('HMGET', key('run', run_id), 'phase', 'thread_id', 'attempt', 'uncounted_attempts',
       'max_attempts', 'worker', 'crashes')
     local fields = {phase = values[1], thread_id = values[2], attempt = values[3], uncounted_attempts = values[4],
@@ -101,7 +111,7 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit
     if fields.phase ~= 'running' then
       redis.call('ZREM', key('leases'), run_id)
     else
-      reclaimed[#reclaimed + 1] = {run_id, fields.attempt, reclaim(run_id, fields, worst)}
+      reclaimed[#reclaimed + 1] = {run_id, fields.attempt, reclaim(run_id, fields, by_worker[fields.worker])}
     end
   end
 end

@@ -36,7 +36,7 @@ if args.error then
   -- `input_not_stored`: nothing was stored, not even the input
   if owned.seq == 0 and #ARGV < first_command and args.attempt == 1 then redis.call('HSET', run, 'input_not_stored', 1) end
 end
-redis.call('HDEL', run, 'crashes', 'crashed_attempt')
+redis.call('HDEL', run, 'crashes', 'crashed_attempt', 'crashed_worker')
 release_lease(args.run_id)
 redis.call('EXPIRE', key('events', args.run_id), args.event_ttl_s)
 

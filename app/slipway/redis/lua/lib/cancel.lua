@@ -1,4 +1,4 @@
---! needs: cancel_causes clock concurrency_groups deliveries events keys run_indexes runs threads worker_messages
+--! needs: cancel_causes clock concurrency_groups deliveries events keys queue run_indexes runs threads worker_messages
 -- Cancelling runs.
 
 -- Cancels a run that never started, at once. The action `rollback` deletes it.
@@ -21,11 +21,26 @@ local function cancel_queued_run(run_id, thread_id, action, cause, reason, event
   end
 end
 
--- Requests the attempt that executes the run to stop. The attempt settles the run. The first request for an action sets the cause.
+-- Makes the next attempt of a queued run due now. It executes no node; it ends the run with the state of its thread,
+-- which only the graph can read from the checkpoint.
+local function cancel_between_attempts(run_id)
+  local run = key('run', run_id)
+  local fields = redis.call('HMGET', run, 'thread_id', 'due_ms')
+  delete_job(run_id)
+  redis.call('HSET', run, 'due_ms', integer_text(math.min(now_ms, tonumber(fields[2]))))
+  if not redis.call('HGET', key('thread', fields[1]), 'active_run_id') then enqueue_next_run(fields[1]) end
+end
+
+-- Requests that a run stops. The attempt that executes it settles it, or else the next one, which becomes due at once.
+-- The first request for an action sets the cause.
 local function request_cancel(run_id, action, cause, reason)
   local run = key('run', run_id)
   if redis.call('HGET', run, 'cancel_action') ~= action then set_cancel_cause(run, cause, reason) end
   redis.call('HSET', run, 'cancel_action', action)
-  local worker = redis.call('HGET', run, 'worker')
-  if worker then send_to_worker(worker, run_id, action) end
+  local fields = redis.call('HMGET', run, 'worker', 'phase')
+  if fields[1] then
+    send_to_worker(fields[1], run_id, action)
+  elseif fields[2] == 'queued' then
+    cancel_between_attempts(run_id)
+  end
 end

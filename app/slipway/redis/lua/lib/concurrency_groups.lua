@@ -19,8 +19,8 @@ end
 local function requeue_parked_job(group)
   local parked = redis.call('ZPOPMIN', key('parked_queue', group))
   if #parked > 0 then
-    local crashes = redis.call('HGET', key('run', (split_job(parked[1]))), 'crashes')
-    redis.call('ZADD', queue_key(crashes), parked[2], parked[1])
+    local fields = redis.call('HMGET', key('run', (split_job(parked[1]))), 'crashes', 'cancel_action')
+    redis.call('ZADD', queue_key(fields[1], fields[2]), parked[2], parked[1])
     wake_worker()
   end
 end

@@ -11,15 +11,16 @@ local function wake_worker()
 end
 
 -- The queue for a due job. Crash suspects have a queue of their own, so that a worker which may not start one does not
--- read past them. `crashes` is the field of the run; false if it is no suspect.
-local function queue_key(crashes)
-  if crashes then return key('suspect_queue') end
+-- read past them. A cancelled run is no suspect, because its next attempt executes no node. `crashes` and
+-- `cancel_action` are fields of the run, or false.
+local function queue_key(crashes, cancel_action)
+  if crashes and not cancel_action then return key('suspect_queue') end
   return key('queue')
 end
 
 local function add_to_queue(run_id, job, due_ms)
-  local fields = redis.call('HMGET', key('run', run_id), 'crashes', 'priority_ms')
-  redis.call('ZADD', queue_key(fields[1]), due_ms + (fields[2] or 0), job)
+  local fields = redis.call('HMGET', key('run', run_id), 'crashes', 'cancel_action', 'priority_ms')
+  redis.call('ZADD', queue_key(fields[1], fields[2]), due_ms + (fields[3] or 0), job)
 end
 
 -- Queues the job of an attempt for `due_ms`.

@@ -8,7 +8,7 @@ local function uncount_crash(run_id, attempt, incarnation)
   if fields[1] ~= tostring(attempt) or fields[2] ~= incarnation then return end
   redis.call('HDEL', run, 'crashed_attempt')
   if redis.call('HINCRBY', run, 'crashes', -1) <= 0 then
-    redis.call('HDEL', run, 'crashes')
+    redis.call('HDEL', run, 'crashes', 'crashed_worker')
     redis.call('SREM', key('running_suspects'), run_id)
   end
 end
