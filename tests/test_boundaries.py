@@ -31,6 +31,7 @@ LAYERS = (
     ("protocol_types", "arq_jobs"),
     ("run_options", "arq"),
     ("access",),
+    ("indexes",),
     ("checkpoints", "assistants"),
     ("runs",),
     ("threads",),

@@ -188,7 +188,15 @@ def _stores(
     scripts, clock = RunScripts(pipeline, keys), Clock()
     ttl, events = _thread_ttl(config), EventLog(pipeline, keys, subscriber)
     trash = Trash(pipeline, keys, checkpointer)
-    threads = ThreadStore(pipeline, keys, checkpointer, trash, ttl=ttl, event_ttl_s=settings.event_ttl_s)
+    threads = ThreadStore(
+        pipeline,
+        keys,
+        checkpointer,
+        trash,
+        ttl=ttl,
+        event_ttl_s=settings.event_ttl_s,
+        max_checks=settings.search_max_checks,
+    )
     notifications = ThreadNotifications(keys, subscriber)
     follower = ThreadFollower(pipeline, keys, notifications, events)
     runs = RunStore(pipeline, keys, scripts, event_ttl_s=settings.event_ttl_s)

@@ -158,6 +158,12 @@ class Settings(BaseModel):
     max_store_item_bytes: int = Field(
         default=1 * MIB, ge=1 * KIB, description="Largest value of an item of the long-term store, as JSON"
     )
+    search_max_checks: int = Field(
+        default=20_000,
+        ge=100,
+        description="Entries of indexes that a search reads at most; a record that it reads only to compare it counts "
+        "as 10. A response that may lack records has the header X-Search-Incomplete",
+    )
     event_ttl_s: int = Field(
         default=86_400, ge=60, description="Time that the events of a run are stored after its end"
     )

@@ -414,7 +414,7 @@ class StoredData:
     @classmethod
     async def read(cls, services: Services) -> StoredData:
         pipeline, keys = services.pipeline, services.keys
-        found = await services.threads.search(ThreadQuery(), limit=10_000)
+        found = (await services.threads.search(ThreadQuery(), limit=10_000)).records
         temporary = await asyncio.gather(
             *(pipeline.send("HEXISTS", keys.thread(each.thread_id), "temporary") for each in found)
         )

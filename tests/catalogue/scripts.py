@@ -29,6 +29,7 @@ KEYS: Final = {
 }
 """Script to the kinds of its `KEYS`."""
 
+_THREAD_SETS: Final = ("threads", "threads_with", "threads_created", "threads_state", "threads_ids")
 _QUEUES: Final = ("queue", "suspect_queue")
 _DELIVERIES: Final = ("deliveries", "internal_deliveries")
 _WRITES: Final = ("checkpoint_writes",)
@@ -74,6 +75,8 @@ COMPUTED: Final = {
     ("document_remove", "pointer"): ("document_pointers",),
     ("document_remove", "latest"): ("documents",),
     ("delete_document", "name"): _DOCUMENTS,
+    ("walk_index", "set"): _THREAD_SETS,
+    ("walk_index", "query.order"): _THREAD_SETS,
 }
 """Function (or script, outside its functions) and expression to the kinds of the keys whose names it computes."""
 

@@ -11,8 +11,9 @@ import pytest
 from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError
 
 from slipway.graphs.registry import Registry
+from slipway.settings import Settings
 from slipway_workers.process import WorkerProcess
-from tests.http.conftest import Client, Served, new_thread
+from tests.http.conftest import Client, Served, new_thread, serving
 
 
 async def thread_with_run(sdk: Client, graph: str = "steps") -> str:
@@ -53,6 +54,22 @@ async def test_threads_are_found_in_pages(sdk: Client, client: httpx.AsyncClient
     assert (len(exact_page.json()), "x-pagination-next" in exact_page.headers) == (3, False)
     selected = await sdk.threads.search(select=["thread_id", "values"], limit=1)
     assert set(selected[0]) == {"thread_id", "values"}
+
+
+async def test_a_search_that_stops_at_its_limit_says_so(settings: Settings, graphs: Registry) -> None:
+    async with (
+        serving(settings.model_copy(update={"search_max_checks": 100}), graphs) as served,
+        httpx.AsyncClient(base_url=served.url) as client,
+    ):
+        for number in range(11):
+            await served.services.threads.create_or_get(str(uuid4()), {"nested": {"number": number}, "number": number})
+        for path in ("/threads/search", "/threads/count"):
+            by_object = await client.post(path, json={"metadata": {"nested": {"number": 0}}})
+            assert by_object.headers["x-search-incomplete"] == "true"
+            assert by_object.json() in ([], 0)
+            narrowed = await client.post(path, json={"metadata": {"nested": {"number": 0}, "number": 0}})
+            assert "x-search-incomplete" not in narrowed.headers
+            assert narrowed.json() == 1 or len(narrowed.json()) == 1
 
 
 async def test_a_thread_that_never_ran_has_an_empty_state(sdk: Client) -> None:

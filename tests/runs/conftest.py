@@ -15,6 +15,7 @@ from slipway.ceilings import ceilings_of
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.checkpoints.trash import Trash
+from slipway.indexes.terms import value_terms
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -140,7 +141,8 @@ async def dump(pipeline: Pipeline, keys: Keys) -> dict[str, Any]:
         elif redis_type == "stream":
             values[name] = await pipeline.send("XRANGE", key, "-", "+")
         elif redis_type == "zset":
-            values[name] = await pipeline.send("ZRANGE", key, 0, -1)
+            members = await pipeline.send("ZRANGE", key, 0, -1)
+            values[name] = sorted(members) if name.startswith(f"{keys.threads}:") else members  # scores change
         elif redis_type == "set":
             values[name] = sorted(await pipeline.send("SMEMBERS", key))
         else:
@@ -193,7 +195,12 @@ def settlement(
         event_ttl_s=TTL_S,
         result=result.encode(),
         error=error,
-        thread=ThreadSummary(None if values is None else values.encode(), b"{}", status),
+        thread=ThreadSummary(
+            None if values is None else values.encode(),
+            "" if values is None else value_terms(None, values),
+            b"{}",
+            status,
+        ),
         rollback=rollback,
     )
 

@@ -145,7 +145,13 @@ class History:
         if self.created:
             thread_id = _chosen(self.created, number).thread_id
             await self.stores.thread_scripts.set_state(
-                thread_id, values=b"{}", interrupts=b"{}", status="idle", checkpoint_id=None, event_ttl_s=60
+                thread_id,
+                values=b"{}",
+                value_terms="",
+                interrupts=b"{}",
+                status="idle",
+                checkpoint_id=None,
+                event_ttl_s=60,
             )
 
 

@@ -55,7 +55,13 @@ async def test_the_latest_state_writes_are_stored_for_followers(
     for checkpoint_id in written:
         for _ in range(2):  # a script that is repeated stores the state once
             await stores.thread_scripts.set_state(
-                thread_id, values=b"{}", interrupts=b"{}", status="idle", checkpoint_id=checkpoint_id, event_ttl_s=60
+                thread_id,
+                values=b"{}",
+                value_terms="",
+                interrupts=b"{}",
+                status="idle",
+                checkpoint_id=checkpoint_id,
+                event_ttl_s=60,
             )
     stored = await stores.pipeline.send("ZRANGE", stores.keys.thread_states(thread_id), 0, -1)
     assert [member.decode().partition(":")[2] for member in stored] == written[-3:]

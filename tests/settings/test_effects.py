@@ -45,6 +45,7 @@ TESTED_ELSEWHERE: Final = {
     "model": "tests/graphs/test_research_assistant.py::test_invented_citations_of_a_model_are_removed",
     "event_loop_limit_s": "tests/event_loop/test_event_loop_watch.py::"
     "test_a_node_that_blocks_a_worker_is_reported_while_it_blocks",
+    "search_max_checks": "tests/http/test_sdk_threads.py::test_a_search_that_stops_at_its_limit_says_so",
     "arq_connections": "tests/arq/test_pool.py::test_the_connections_are_limited_and_commands_wait",
     "redis_max_connections": "tests/health/test_processes.py::test_a_connection_budget_below_the_minimum_is_rejected",
     "checkpointer": "tests/dev/test_checkpointer.py::test_missing_modules_are_reported_in_one_line",

@@ -15,9 +15,14 @@ def selected(objects: list[dict[str, Any]], select: Sequence[str] | None) -> lis
     return [{name: each.get(name) for name in select} for each in objects] if select else objects
 
 
-def paged(objects: list[dict[str, Any]], *, offset: int, limit: int, total: int) -> Response:
-    """One page. `X-Pagination-Next` is set only if more objects follow."""
-    headers = {"x-pagination-total": str(total)}
+def completeness(*, complete: bool) -> dict[str, str]:
+    """The header of a search that stopped at its limit: more objects may match than the response has or counts."""
+    return {} if complete else {"x-search-incomplete": "true"}
+
+
+def paged(objects: list[dict[str, Any]], *, offset: int, limit: int, total: int, complete: bool = True) -> Response:
+    """One page. `X-Pagination-Next` is set only if more objects follow. `complete`: see `completeness`."""
+    headers = {"x-pagination-total": str(total)} | completeness(complete=complete)
     if offset + limit < total:
         headers["x-pagination-next"] = str(offset + limit)
     return JsonResponse(objects, headers=headers)

@@ -7,6 +7,7 @@ from typing import Any
 from langgraph.types import StateSnapshot
 
 from slipway.execution.stream_observer import StreamObserver
+from slipway.indexes.terms import value_terms
 from slipway.runs.settlement import ThreadSummary
 from slipway.serialization.json_encoding import dumps
 
@@ -14,7 +15,7 @@ from slipway.serialization.json_encoding import dumps
 def summary_from_stream(observer: StreamObserver) -> ThreadSummary:
     interrupts = {task: [public_interrupt(item) for item in items] for task, items in observer.interrupts.items()}
     status = "interrupted" if observer.is_interrupted else "idle"
-    return ThreadSummary(dumps(observer.values_without_interrupts()), dumps(interrupts), status)
+    return _summary(observer.values_without_interrupts(), interrupts, status)
 
 
 def summary_from_snapshot(snapshot: StateSnapshot) -> ThreadSummary:
@@ -23,7 +24,12 @@ def summary_from_snapshot(snapshot: StateSnapshot) -> ThreadSummary:
     interrupts = {task.id: [public_interrupt(item) for item in task.interrupts] for task in interrupted}
     status = "interrupted" if snapshot.next else "idle"
     values = None if snapshot.created_at is None else snapshot.values
-    return ThreadSummary(dumps(values), dumps(interrupts), status)
+    return _summary(values, interrupts, status)
+
+
+def _summary(values: Any, interrupts: Any, status: str) -> ThreadSummary:
+    text = dumps(values)
+    return ThreadSummary(text, value_terms(values, text), dumps(interrupts), status)
 
 
 def public_interrupt(item: Any) -> dict[str, Any]:

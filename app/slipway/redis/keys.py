@@ -68,6 +68,21 @@ class Keys:
     def threads(self) -> str:
         return self._of("threads")
 
+    def threads_with(self, term: str) -> str:
+        return self._of("threads_with", term)
+
+    @property
+    def threads_created(self) -> str:
+        return self._of("threads_created")
+
+    @property
+    def threads_state(self) -> str:
+        return self._of("threads_state")
+
+    @property
+    def threads_ids(self) -> str:
+        return self._of("threads_ids")
+
     @property
     def threads_due(self) -> str:
         return self._of("threads_due")

@@ -16,6 +16,7 @@ import orjson
 from slipway.access.filters import AccessFilter
 from slipway.checkpoints.trash import Trash
 from slipway.errors import Conflict, NotFound
+from slipway.indexes.terms import metadata_digests, metadata_terms
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.reads import FieldSnapshot, RunReads
@@ -109,15 +110,18 @@ class RunCreator:
         required, expected = behaviour.access_filter.required_texts(), FieldSnapshot()
         if required is None:
             expected = await self._read_filter_fields(identity.thread_id, behaviour.access_filter)
-        thread_metadata = identity.metadata if behaviour.thread_metadata is None else behaviour.thread_metadata
+        thread_metadata = json_members(
+            identity.metadata if behaviour.thread_metadata is None else behaviour.thread_metadata
+        )
+        graph = {"graph_id": dumps(identity.graph_id).decode(), "assistant_id": dumps(identity.assistant_id).decode()}
         return {
             "run_id": identity.run_id,
             "thread_id": identity.thread_id,
             "fields": [text for pair in spec.stored_fields().items() for text in pair],
             "terms": spec.terms,
             "kwargs": spec.stored_options(),
-            "assistant_id": dumps(identity.assistant_id).decode(),
-            "graph_id": dumps(identity.graph_id).decode(),
+            "assistant_id": graph["assistant_id"],
+            "graph_id": graph["graph_id"],
             "assistant_metadata": json_members(identity.assistant_metadata),
             "metadata": json_members(identity.metadata),
             "authorized": identity.user is not None or bool(identity.changed_by),
@@ -129,7 +133,10 @@ class RunCreator:
             "may_cancel": behaviour.may_cancel,
             "create_thread": behaviour.create_thread,
             "own_thread": behaviour.own_thread,
-            "thread_metadata": json_members(thread_metadata),
+            "thread_metadata": thread_metadata,
+            "thread_terms": metadata_terms(graph | thread_metadata | graph) if behaviour.create_thread else "",
+            "graph_terms": metadata_terms(graph),
+            "graph_members": metadata_digests(graph),
             "thread_config": json_members(behaviour.thread_config),
             "thread_ttl": self._thread_ttl,
             "after_ms": behaviour.after_s * 1000,

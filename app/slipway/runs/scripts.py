@@ -120,6 +120,12 @@ class RunCreate(TypedDict):
     create_thread: bool
     own_thread: bool
     thread_metadata: Mapping[str, str]
+    thread_terms: str
+    """The packed index terms of the metadata that a new thread has, with the graph and the assistant."""
+    graph_terms: str
+    """The packed index terms of the graph and the assistant."""
+    graph_members: str
+    """The digests of these two metadata members."""
     thread_config: Mapping[str, str]
     thread_ttl: StoredTtl | None
     after_ms: int
@@ -153,6 +159,7 @@ class RunSettle(TypedDict):
     entries: list[Entry]
     result: bytes
     values: bytes | None
+    value_terms: str
     interrupts: bytes | None
     thread_status: str | None
     thread_error: str | None

@@ -21,13 +21,15 @@ class ThreadSummary:
 
     values: bytes | None
     """The state. None leaves the values in the record unchanged."""
+    value_terms: str
+    """The packed index terms of the values."""
     interrupts: bytes
     """Open interrupts by task id."""
     status: str
     """`idle` or `interrupted`. If the run failed, the script writes `error` instead."""
 
 
-EMPTY_SUMMARY: Final = ThreadSummary(None, b"{}", "idle")
+EMPTY_SUMMARY: Final = ThreadSummary(None, "", b"{}", "idle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Settlement:
             "entries": [*entries, *([("error", encode_frame("error", public.encode()))] if error else [])],
             "result": compressed(b'{"__error__":%b}' % public.encode() if error else self.result),
             "values": compressed(thread.values) if thread and thread.values is not None else None,
+            "value_terms": thread.value_terms if thread else "",
             "interrupts": compressed(thread.interrupts) if thread else None,
             "thread_status": ("error" if error else thread.status) if thread else None,
             "thread_error": public if thread and error else None,

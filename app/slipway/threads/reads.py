@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from slipway.access.filtered_reads import read_filtered
+import orjson
+
+from slipway.access.filtered_reads import FilteredFields, filtered_fields, read_filtered
 from slipway.access.filters import AccessFilter
-from slipway.redis.hash_fields import Fields
+from slipway.redis.hash_fields import METADATA_PREFIX, Fields
 from slipway.redis.keys import Keys
 from slipway.redis.read_stubs import ReadStubs
+from slipway.serialization.compression import decompressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,15 @@ class FilteredThread:
     metadata: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class ComparedThread:
+    """What a search compares. `metadata` has only the members that were named, `values` are None unless read."""
+
+    status: str
+    metadata: dict[str, Any]
+    values: dict[str, Any] | None
+
+
 class ThreadReads(ReadStubs):
     """One round trip each."""
 
@@ -61,13 +73,18 @@ class ThreadReads(ReadStubs):
             return None
         return FilteredThread(int(created_us), status.decode(), stored.metadata)
 
-    async def count(self) -> int:
-        """How many threads exist."""
-        return int(await self._pipeline.send("ZCARD", self._keys.threads, repeatable=True))
-
-    async def ids(self, first: int, last: int, *, descending: bool) -> list[str]:
-        """Threads from position `first` to `last`, by `updated_at`."""
-        return await self._ids(self._keys.threads, first, last, descending=descending)
+    async def compared(
+        self, thread_ids: Iterable[str], members: Sequence[str], *, values: bool
+    ) -> list[ComparedThread | None]:
+        """The status and the named metadata members of each thread, and its `values` on request. None for each unknown
+        thread."""
+        plain = ("status", "values") if values else ("status",)
+        names = (*plain, *(METADATA_PREFIX + name for name in members))
+        reads = [
+            self._pipeline.send("HMGET", self._keys.thread(thread_id), *names, repeatable=True)
+            for thread_id in thread_ids
+        ]
+        return [_compared(filtered_fields(await read, len(plain), members)) for read in reads]
 
     async def incarnation(self, thread_id: str) -> str | None:
         """The creation time in µs; None for an unknown thread."""
@@ -114,6 +131,13 @@ class ThreadReads(ReadStubs):
 def notification_channel(keys: Keys, thread_id: str) -> str:
     """The channel of notifications about changes of a thread."""
     return keys.thread_notifications(thread_id)
+
+
+def _compared(stored: FilteredFields) -> ComparedThread | None:
+    status, *values = stored.plain
+    if status is None:
+        return None
+    return ComparedThread(status.decode(), stored.metadata, orjson.loads(decompressed(values[0])) if values and values[0] else None)
 
 
 def _text(value: bytes | None) -> str | None:

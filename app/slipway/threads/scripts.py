@@ -8,7 +8,11 @@ from typing import Any, Final
 
 from slipway.access.filtered_reads import filtered_fields
 from slipway.checkpoints.leftovers_exist import LeftoversExist
+from slipway.indexes.scripts import Index, IndexWalk, Order
+from slipway.indexes.terms import metadata_digests, metadata_terms
 from slipway.redis.hash_fields import METADATA_PREFIX, Fields, fields_of
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.scripts import StoredTtl
@@ -19,6 +23,7 @@ _CREATE = load("thread_create")
 _PATCH = load("thread_patch")
 _DELETE = load("thread_delete")
 _EXPECT_CRONS = load("thread_expect_crons")
+_SEARCH = load("thread_search")
 _DELETE_CRONS = load("thread_crons_delete")
 
 MAX_STATE_WRITES: Final = 100
@@ -91,6 +96,7 @@ class ThreadScripts(ScriptStubs):
         arguments = {
             "thread_id": thread_id,
             "metadata": metadata,
+            "terms": metadata_terms(metadata),
             "token": token,
             "ttl": ttl,
             "existing": ["token", *(METADATA_PREFIX + name for name in members)],
@@ -109,27 +115,30 @@ class ThreadScripts(ScriptStubs):
         """Sets members of a thread's metadata, each a JSON text. Returns the fields of the thread; None if it does not
         exist."""
         changes = {METADATA_PREFIX + name: text for name, text in metadata.items()}
-        return await self._patch(thread_id, changes, ttl=ttl)
+        members, terms = metadata_digests(metadata), metadata_terms(metadata)
+        return await self._patch(thread_id, changes, members=members, terms=terms, ttl=ttl)
 
     async def set_state(
         self,
         thread_id: str,
         *,
         values: bytes,
+        value_terms: str,
         interrupts: bytes,
         status: str,
         checkpoint_id: str | None,
         event_ttl_s: int,
         incarnation: str | None = None,
     ) -> Fields | None:
-        """Stores the thread's values and interrupts, as JSON and compressed if they are large, and its status after a
-        state write. Its checkpoint
-        `checkpoint_id` is stored for followers for `event_ttl_s` seconds. Returns the fields of the thread; None if no
-        such thread exists, or none that was created at `incarnation`."""
+        """Stores the thread's values and interrupts, as JSON and compressed if they are large, the index terms of the
+        values, and its status after a state write. Its checkpoint `checkpoint_id` is stored for followers for
+        `event_ttl_s` seconds. Returns the fields of the thread; None if no such thread exists, or none that was created
+        at `incarnation`."""
         return await self._patch(
             thread_id,
             {},
             [values, interrupts],
+            value_terms=value_terms,
             state=status,
             checkpoint_id=checkpoint_id,
             event_ttl_s=event_ttl_s,
@@ -142,6 +151,9 @@ class ThreadScripts(ScriptStubs):
         changes: Mapping[str, str],
         new_state: Sequence[bytes] = (),
         *,
+        members: str = "",
+        terms: str = "",
+        value_terms: str = "",
         state: str | None = None,
         checkpoint_id: str | None = None,
         event_ttl_s: int = 0,
@@ -151,6 +163,9 @@ class ThreadScripts(ScriptStubs):
         arguments = {
             "thread_id": thread_id,
             "fields": changes,
+            "members": members,
+            "terms": terms,
+            "value_terms": value_terms,
             "state": state,
             "checkpoint_id": checkpoint_id,
             "event_ttl_s": event_ttl_s,
@@ -183,8 +198,15 @@ class ThreadScripts(ScriptStubs):
     ) -> ThreadCreated | SourceNotFound | TargetInUse | LeftoversExist:
         """Creates a thread with the record of `source`. A request that is sent again has the same `token`, and has the
         result `ThreadCreated` again, with the current fields."""
-        args = self._args(source=source, thread_id=thread_id, token=token, ttl=ttl, metadata=metadata)
-        reply = await self._pipeline.run(_COPY, [], args)
+        arguments = {
+            "source": source,
+            "thread_id": thread_id,
+            "token": token,
+            "ttl": ttl,
+            "metadata": metadata,
+            "terms": None if metadata is None else metadata_terms(metadata),
+        }
+        reply = await self._pipeline.run(_COPY, [], self._args(**arguments))
         if reply[0] == b"leftovers":
             return LeftoversExist()
         if reply[0] == b"missing":
@@ -200,6 +222,25 @@ class ThreadScripts(ScriptStubs):
         reply = await self._pipeline.run(_SWEEP, [], self._args(limit=limit, pruned=list(pruned)))
         deleted, to_prune, busy, with_crons = reply
         return SweepResult([name.decode() for name in deleted], _pairs(to_prune), int(busy), _pairs(with_crons))
+
+
+def thread_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:
+    """A walk through the indexes of threads. The sets have the name of a status or of an index term, and are ordered by
+    `updated_at`."""
+    return IndexWalk(pipeline, keys, Index(keys.threads, keys.threads_with), _SEARCH)
+
+
+def thread_orders(keys: Keys) -> dict[str, Order]:
+    """The set of all threads in each order by which a search can sort. Threads of one status are ordered by
+    `updated_at`."""
+    by_update = Order(keys.threads)
+    return {
+        "updated_at": by_update,
+        "status": by_update,
+        "created_at": Order(keys.threads_created),
+        "state_updated_at": Order(keys.threads_state),
+        "thread_id": Order(keys.threads_ids, by_id=True),
+    }
 
 
 def _pairs(flat: Sequence[bytes]) -> list[tuple[str, str]]:

@@ -12,6 +12,8 @@ from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.trash import Trash
 from slipway.errors import Conflict, NotFound
+from slipway.indexes.search import DEFAULT_MAX_CHECKS, Count, Found
+from slipway.indexes.terms import value_terms
 from slipway.protocol_types import Strategy
 from slipway.redis.hash_fields import Fields
 from slipway.redis.keys import Keys
@@ -28,7 +30,7 @@ from slipway.threads.ttl import ThreadTtl
 
 class ThreadStore:
     """The stored threads. `ttl` is the default time to live of new threads. `event_ttl_s` is how long the thread's log
-    mentions a state write."""
+    mentions a state write. `max_checks` bounds a search: see `IndexSearch`."""
 
     def __init__(
         self,
@@ -39,9 +41,10 @@ class ThreadStore:
         *,
         ttl: ThreadTtl | None = None,
         event_ttl_s: int = 0,
+        max_checks: int = DEFAULT_MAX_CHECKS,
     ) -> None:
         self._reads, self._checkpointer = ThreadReads(pipeline, keys), checkpointer
-        self._trash, self._search = trash, ThreadSearch(pipeline, keys)
+        self._trash, self._search = trash, ThreadSearch(pipeline, keys, max_checks=max_checks)
         self._scripts, self._ttl, self._event_ttl_s = ThreadScripts(pipeline, keys), ttl, event_ttl_s
 
     async def create_or_get(
@@ -125,9 +128,11 @@ class ThreadStore:
     ) -> Thread:
         """Stores the values, interrupts and status of the thread after a state write that created `checkpoint_id`.
         Raises `NotFound` when the thread was not created at `incarnation`."""
+        text = dumps(values)
         fields = await self._scripts.set_state(
             thread_id,
-            values=compressed(dumps(values)),
+            values=compressed(text),
+            value_terms=value_terms(values, text),
             interrupts=compressed(dumps(interrupts)),
             status=status,
             checkpoint_id=checkpoint_id,
@@ -229,12 +234,12 @@ class ThreadStore:
         offset: int = 0,
         sort_by: str = "updated_at",
         sort_order: str = "desc",
-    ) -> list[Thread]:
+    ) -> Found[Thread]:
         """A page of the matching threads: see `ThreadSearch.page`."""
         return await self._search.page(
             query, limit=limit, offset=offset, sort_by=sort_by, descending=sort_order == "desc"
         )
 
-    async def count(self, query: ThreadQuery) -> int:
-        """How many threads match."""
+    async def count(self, query: ThreadQuery) -> Count:
+        """How many threads match: see `ThreadSearch.count`."""
         return await self._search.count(query)

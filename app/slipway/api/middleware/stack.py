@@ -22,7 +22,14 @@ from slipway.api.middleware.request_id import RequestId
 from slipway.graphs.official_sections import HttpSection
 from slipway.settings import Settings
 
-EXPOSED_HEADERS: Final = ("content-location", "location", "x-pagination-total", "x-pagination-next", "x-request-id")
+EXPOSED_HEADERS: Final = (
+    "content-location",
+    "location",
+    "x-pagination-total",
+    "x-pagination-next",
+    "x-request-id",
+    "x-search-incomplete",
+)
 """Response headers that pages must be able to read: clients in a browser need them to reconnect."""
 
 

@@ -172,7 +172,7 @@ async def _cancel_runs(services: Services, assistant_id: str) -> None:
 
 async def _delete_threads(services: Services, assistant_id: str, delete_filter: AccessFilter) -> None:
     query = ThreadQuery(metadata={"assistant_id": assistant_id}, access_filter=delete_filter)
-    while found := await services.threads.search(query, limit=100):
+    while found := (await services.threads.search(query, limit=100)).records:
         for thread in found:
             with suppress(NotFound):
                 await services.threads.delete(thread.thread_id, thread.incarnation)

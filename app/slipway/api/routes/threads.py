@@ -34,7 +34,7 @@ from slipway.api.bodies.thread_state import SuperstepBody
 from slipway.api.bodies.threads import PruneBody, ThreadBody, ThreadFilterBody, ThreadPatchBody, ThreadSearchBody
 from slipway.api.endpoints import Endpoint, list_param
 from slipway.api.idempotent_ids import idempotent_id
-from slipway.api.pagination import paged, selected
+from slipway.api.pagination import completeness, paged, selected
 from slipway.api.request_parsing import path_id, query_names, read_body
 from slipway.api.responses import JsonResponse, empty_response
 from slipway.api.shared_objects import services_of
@@ -165,11 +165,12 @@ async def search(request: Request) -> Response:
         sort_by=body.sort_by,
         sort_order=body.sort_order,
     )
-    objects = [thread.public() for thread in found[: value.limit]]
+    objects = [thread.public() for thread in found.records[: value.limit]]
     page = selected(objects, body.select)
     if paths:
         page = [each | {"extracted": extract(thread, paths)} for each, thread in zip(page, objects, strict=True)]
-    return paged(page, offset=value.offset, limit=value.limit, total=value.offset + len(found))
+    total = value.offset + len(found.records)
+    return paged(page, offset=value.offset, limit=value.limit, total=total, complete=found.complete)
 
 
 async def count(request: Request) -> Response:
@@ -178,7 +179,8 @@ async def count(request: Request) -> Response:
         request,
         ThreadsCount.model_construct(metadata=body.metadata or {}, values=body.values or {}, status=body.status),
     )
-    return JsonResponse(await services_of(request).threads.count(thread_query(value, access_filter)))
+    counted = await services_of(request).threads.count(thread_query(value, access_filter))
+    return JsonResponse(counted.number, headers=completeness(complete=counted.complete))
 
 
 async def copy(request: Request) -> Response:

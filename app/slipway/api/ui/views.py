@@ -88,7 +88,8 @@ async def _recent_runs(request: Request) -> dict[str, Any]:
     services = services_of(request)
     every = ThreadsSearch.model_construct(metadata={}, values={}, status=None, limit=_THREADS, offset=0)
     value, access_filter = await authorize(request, every)
-    threads = await services.threads.search(thread_query(value, access_filter), limit=value.limit, offset=value.offset)
+    query = thread_query(value, access_filter)
+    threads = (await services.threads.search(query, limit=value.limit, offset=value.offset)).records
     readable = [thread for thread in threads if await _is_readable(request, thread)]
     lists = await asyncio.gather(*(_runs_of(services, thread.thread_id) for thread in readable))
     newest = sorted((run for runs in lists for run in runs), key=lambda run: run.created_at, reverse=True)

@@ -1,4 +1,4 @@
---! needs: after_run clock concurrency_groups jobs keys leases queue waiting_runs
+--! needs: after_run clock concurrency_groups jobs keys leases queue threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Checks a page of ids of one kind for inconsistent records, and repairs them on request. All ids are checked and
@@ -108,7 +108,7 @@ local function check_queued(run_id, thread_id)
   if redis.call('ZSCORE', queue, run_id) or redis.call('EXISTS', key('thread', thread_id)) == 0 then return end
   if not record_problem('queued_without_place', run_id) then return end
   redis.call('ZADD', queue, redis.call('HGET', key('run', run_id), 'created_us'), run_id)
-  redis.call('HSET', key('thread', thread_id), 'status', 'busy')
+  set_status(thread_id, 'busy')
   if not redis.call('HGET', key('thread', thread_id), 'active_run_id') and first_queued(thread_id) == run_id then
     enqueue_next_run(thread_id)
   end
@@ -122,12 +122,13 @@ end
 
 -- An idle thread whose run waits for approval must have the status `interrupted`. If it has no interrupts, nobody
 -- can answer the run.
-local function check_interrupts(run_id, thread, status, interrupts)
+local function check_interrupts(run_id, thread_id, status, interrupts)
   if status == 'interrupted' or status == 'busy' or not record_problem('waiting_run_not_shown', run_id) then return end
   if interrupts and interrupts ~= '{}' then
-    redis.call('HSET', thread, 'status', 'interrupted', 'idle_status', 'interrupted')
+    redis.call('HSET', key('thread', thread_id), 'idle_status', 'interrupted')
+    set_status(thread_id, 'interrupted')
   else
-    redis.call('HDEL', thread, 'waiting_run_id')
+    redis.call('HDEL', key('thread', thread_id), 'waiting_run_id')
     abandon_waiting_run(run_id, 'the thread has no open interrupt')
   end
 end
@@ -137,7 +138,7 @@ end
 local function check_waiting(run_id, thread_id)
   local thread = key('thread', thread_id)
   local fields = redis.call('HMGET', thread, 'status', 'waiting_run_id', 'interrupts')
-  if fields[2] == run_id then return check_interrupts(run_id, thread, fields[1], fields[3]) end
+  if fields[2] == run_id then return check_interrupts(run_id, thread_id, fields[1], fields[3]) end
   if not fields[1] or not record_problem('waiting_run_not_named', run_id) then return end
   local newest = redis.call('ZREVRANGE', key('thread_runs', thread_id), 0, 0)[1]
   local superseded = newest and newest ~= run_id and redis.call('HGET', key('run', newest), 'attempt') ~= '0'
@@ -146,7 +147,7 @@ local function check_waiting(run_id, thread_id)
     return
   end
   redis.call('HSET', thread, 'waiting_run_id', run_id, 'idle_status', 'interrupted')
-  if fields[1] ~= 'busy' then redis.call('HSET', thread, 'status', 'interrupted') end
+  if fields[1] ~= 'busy' then set_status(thread_id, 'interrupted') end
 end
 
 function check.run(run_id)

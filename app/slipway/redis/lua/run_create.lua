@@ -52,7 +52,8 @@ end
 if not exists then
   if not args.create_thread then return {'no_thread'} end
   if has_leftovers(args.thread_id) then return {'leftovers'} end
-  redis.call('HSET', thread, 'created_us', integer_text(now_us), 'state_us', integer_text(now_us), 'status', 'idle')
+  redis.call('HSET', thread, 'status', 'idle')
+  index_new_thread(args.thread_id, args.thread_terms)
   if args.temporary then redis.call('HSET', thread, 'temporary', 1) else set_ttl(args.thread_id, args.thread_ttl) end
   for field, value in pairs(args.thread_metadata) do redis.call('HSET', thread, 'm:' .. field, value) end
 elseif args.own_thread then
@@ -107,7 +108,8 @@ redis.call('HSET', run, 'm:graph_id', args.graph_id, 'm:assistant_id', args.assi
 if redis.call('HGET', thread, 'status') ~= 'busy' then
   redis.call('HSET', thread, 'idle_status', redis.call('HGET', thread, 'status') or 'idle')
 end
-redis.call('HSET', thread, 'status', 'busy', 'm:graph_id', args.graph_id, 'm:assistant_id', args.assistant_id)
+redis.call('HSET', thread, 'm:graph_id', args.graph_id, 'm:assistant_id', args.assistant_id)
+if exists then replace_terms(args.thread_id, args.graph_members, args.graph_terms) end
 for field, value in pairs(args.thread_config) do redis.call('HSET', thread, 'c:' .. field, value) end
 redis.call('ZADD', key('thread_runs', args.thread_id), integer_text(created_us), args.run_id)
 index_run(args.run_id, integer_text(created_us), args.terms)
@@ -129,6 +131,6 @@ elseif first then
 else
   redis.call('HSET', run, 'reason', 'earlier run of the thread')
 end
-set_updated(args.thread_id)
+set_updated(args.thread_id, 'busy')
 if due_time then set_handled(due_time, due_time.next_ms and integer_text(due_time.next_ms) or '') end
 return {'created', redis.call('HGETALL', run)}

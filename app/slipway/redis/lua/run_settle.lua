@@ -1,4 +1,4 @@
---! needs: after_run cancel_causes clock deliveries events fencing keys leases redis_commands run_indexes runs waiting_runs
+--! needs: after_run cancel_causes clock deliveries events fencing keys leases redis_commands run_indexes runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Ends a run: phase, error, result, thread state, last events, lease, delivery, and the thread's next run.
@@ -41,7 +41,11 @@ release_lease(args.run_id)
 redis.call('EXPIRE', key('events', args.run_id), args.event_ttl_s)
 
 local thread = key('thread', owned.thread_id)
-if values then redis.call('HSET', thread, 'values', values, 'state_us', integer_text(now_us)) end
+if values then
+  redis.call('HSET', thread, 'values', values)
+  replace_value_terms(owned.thread_id, args.value_terms)
+  set_state_updated(owned.thread_id)
+end
 if interrupts then redis.call('HSET', thread, 'interrupts', interrupts) end
 local thread_error = args.phase == 'cancelled' and cancel_error(run) or args.thread_error
 if thread_error then redis.call('HSET', thread, 'error', thread_error) end

@@ -1,4 +1,4 @@
---! needs: clock keys threads
+--! needs: keys threads
 --! repeatable: yes
 --! shard: thread
 --! threads: 2
@@ -7,7 +7,7 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `source`, `thread_id`, `token` (of the request), `ttl` (map or nil),
---   `metadata` (map of member to JSON that replaces the source's, or nil).
+--   `metadata` (map of member to JSON that replaces the source's, or nil), `terms` (packed, of that metadata, or nil).
 -- Reply: {'ok', fields}; {'exists', fields}; {'missing'} if there is no source; {'leftovers'} if checkpoints of a
 --   deleted thread must be deleted first.
 -- Atomic: The record and the indexes.
@@ -19,7 +19,8 @@ if redis.call('EXISTS', thread) == 1 then return {'exists', redis.call('HGETALL'
 if has_leftovers(args.thread_id) then return {'leftovers'} end
 local fields = redis.call('HGETALL', source)
 if #fields == 0 then return {'missing'} end
-local kept = {values = true, interrupts = true}
+local kept = {values = true, value_terms = true, interrupts = true}
+local terms
 local rest_status
 for i = 1, #fields, 2 do
   local name = fields[i]
@@ -28,11 +29,12 @@ for i = 1, #fields, 2 do
     redis.call('HSET', thread, name, fields[i + 1])
   end
   if name == 'created_us' then redis.call('HSET', thread, 'copied_us', fields[i + 1]) end
+  if name == 'terms' then terms = fields[i + 1] end
   if name == 'status' then rest_status = fields[i + 1] == 'interrupted' and 'interrupted' or 'idle' end
 end
 for field, value in pairs(args.metadata or {}) do redis.call('HSET', thread, 'm:' .. field, value) end
-redis.call('HSET', thread, 'created_us', integer_text(now_us), 'state_us', integer_text(now_us), 'status', rest_status,
-  'idle_status', rest_status, 'token', args.token)
+redis.call('HSET', thread, 'status', rest_status, 'idle_status', rest_status, 'token', args.token)
+index_new_thread(args.thread_id, args.terms or terms or ANY_METADATA)
 set_ttl(args.thread_id, args.ttl)
 set_updated(args.thread_id)
 return {'ok', redis.call('HGETALL', thread)}

@@ -28,7 +28,6 @@ local function start_next_run_or_idle(thread_id, status)
     detach_retained_runs(thread_id)
     delete_thread(thread_id)
   else
-    redis.call('HSET', thread, 'status', redis.call('HGET', thread, 'idle_status') or 'idle')
-    set_updated(thread_id)
+    set_updated(thread_id, redis.call('HGET', thread, 'idle_status') or 'idle')
   end
 end

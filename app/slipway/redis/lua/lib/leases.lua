@@ -15,7 +15,8 @@ local function acquire_lease(run_id, thread_id, worker, lease_ms)
   if redis.call('HEXISTS', run, 'crashes') == 1 then redis.call('SADD', key('running_suspects'), run_id) end
   redis.call('ZADD', key('leases'), integer_text(now_ms + lease_ms), run_id)
   redis.call('ZREM', key('thread_queue', thread_id), run_id)
-  redis.call('HSET', thread, 'active_run_id', run_id, 'status', 'busy')
+  redis.call('HSET', thread, 'active_run_id', run_id)
+  set_status(thread_id, 'busy')
   redis.call('HDEL', thread, 'error')
   notify_thread(thread_id)
   return attempt

@@ -1,8 +1,6 @@
---! needs: keys
+--! needs: keys terms
 -- The indexes of runs across threads: sorted sets of run ids, scored by creation time in µs. A run is in the set of its
 -- phase, and in one set for each of its index terms.
-
-local TERM_LENGTH = 20
 
 -- The name of the set of a phase. Runs that are queued, running or paused share one, so that a claim moves nothing.
 local function phase_set(phase)

@@ -8,9 +8,9 @@ local function delete_thread(thread_id)
   for _, run_id in ipairs(redis.call('ZRANGE', key('thread_runs', thread_id), 0, -1)) do
     delete_run(run_id, thread_id)
   end
+  unindex_thread(thread_id)
   redis.call('DEL', key('thread', thread_id), key('thread_runs', thread_id), key('thread_queue', thread_id),
     key('thread_states', thread_id))
-  redis.call('ZREM', key('threads'), thread_id)
   redis.call('ZREM', key('threads_due'), thread_id)
   notify_thread(thread_id)
   redis.call('ZADD', key('trash'), integer_text(now_us), thread_id)

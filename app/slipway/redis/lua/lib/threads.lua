@@ -1,9 +1,102 @@
---! needs: clock keys
+--! needs: clock keys terms
 -- The thread record and the indexes of threads.
 
-local function set_updated(thread_id)
-  redis.call('HSET', key('thread', thread_id), 'updated_us', integer_text(now_us))
-  redis.call('ZADD', key('threads'), integer_text(now_us), thread_id)
+-- `terms` (of the metadata) and `value_terms` are packed: see `indexes/terms.py`. Each term, and each status, has a
+-- sorted set of threads with the same scores as the index of all threads.
+local MEMBER_LENGTH = 8
+local MAX_TERMS = 64
+local ANY_METADATA = 'm*******************'
+
+local function index_terms(thread_id, terms, score)
+  for i = 1, #terms, TERM_LENGTH do
+    redis.call('ZADD', key('threads_with', string.sub(terms, i, i + TERM_LENGTH - 1)), score, thread_id)
+  end
+end
+
+-- Removes a thread from the sets of the terms that are not `kept`.
+local function unindex_terms(thread_id, terms, kept)
+  for i = 1, #terms, TERM_LENGTH do
+    local term = string.sub(terms, i, i + TERM_LENGTH - 1)
+    if not (kept and string.find(kept, term, 1, true)) then redis.call('ZREM', key('threads_with', term), thread_id) end
+  end
+end
+
+-- Sets the time of the last change, in the record and in all indexes, and the status unless it is nil.
+local function set_updated(thread_id, status)
+  local thread, score = key('thread', thread_id), integer_text(now_us)
+  local fields = redis.call('HMGET', thread, 'status', 'terms', 'value_terms')
+  status = status or fields[1]
+  redis.call('HSET', thread, 'updated_us', score, 'status', status)
+  redis.call('ZADD', key('threads'), score, thread_id)
+  if fields[1] and fields[1] ~= status then redis.call('ZREM', key('threads_with', fields[1]), thread_id) end
+  redis.call('ZADD', key('threads_with', status), score, thread_id)
+  index_terms(thread_id, fields[2] or '', score)
+  index_terms(thread_id, fields[3] or '', score)
+end
+
+-- Sets the status without the time of the last change.
+local function set_status(thread_id, status)
+  local thread = key('thread', thread_id)
+  local fields = redis.call('HMGET', thread, 'status', 'updated_us')
+  if fields[1] == status then return end
+  redis.call('HSET', thread, 'status', status)
+  if fields[1] then redis.call('ZREM', key('threads_with', fields[1]), thread_id) end
+  if fields[2] then redis.call('ZADD', key('threads_with', status), fields[2], thread_id) end
+end
+
+-- Sets the time of the last change of the values.
+local function set_state_updated(thread_id)
+  redis.call('HSET', key('thread', thread_id), 'state_us', integer_text(now_us))
+  redis.call('ZADD', key('threads_state'), integer_text(now_us), thread_id)
+end
+
+-- Adds a new thread to the orders that never change. `set_updated` must follow.
+local function index_new_thread(thread_id, terms)
+  redis.call('HSET', key('thread', thread_id), 'created_us', integer_text(now_us), 'terms', terms)
+  redis.call('ZADD', key('threads_created'), integer_text(now_us), thread_id)
+  redis.call('ZADD', key('threads_ids'), 0, thread_id)
+  set_state_updated(thread_id)
+end
+
+-- Replaces the terms of metadata members. `members` are their digests, concatenated. `set_updated` must follow.
+-- A record of an earlier release has no terms until it is indexed: it gets the term that every search reads.
+local function replace_terms(thread_id, members, terms)
+  if members == '' then return end
+  local thread = key('thread', thread_id)
+  local stored = redis.call('HGET', thread, 'terms')
+  if stored == ANY_METADATA then return end
+  local replaced, kept = {}, terms
+  for i = 1, #members, MEMBER_LENGTH do replaced[string.sub(members, i, i + MEMBER_LENGTH - 1)] = true end
+  for i = 1, #(stored or ''), TERM_LENGTH do
+    if not replaced[string.sub(stored, i, i + MEMBER_LENGTH - 1)] then
+      kept = kept .. string.sub(stored, i, i + TERM_LENGTH - 1)
+    end
+  end
+  if not stored or #kept > MAX_TERMS * TERM_LENGTH then kept = ANY_METADATA end
+  if kept == stored then return end
+  unindex_terms(thread_id, stored or '', kept)
+  redis.call('HSET', thread, 'terms', kept)
+end
+
+-- Replaces the terms of the values. `set_updated` must follow.
+local function replace_value_terms(thread_id, terms)
+  local thread = key('thread', thread_id)
+  local stored = redis.call('HGET', thread, 'value_terms') or ''
+  if stored == terms then return end
+  unindex_terms(thread_id, stored, terms)
+  redis.call('HSET', thread, 'value_terms', terms)
+end
+
+-- Removes a thread from all indexes.
+local function unindex_thread(thread_id)
+  local fields = redis.call('HMGET', key('thread', thread_id), 'status', 'terms', 'value_terms')
+  if fields[1] then redis.call('ZREM', key('threads_with', fields[1]), thread_id) end
+  unindex_terms(thread_id, fields[2] or '')
+  unindex_terms(thread_id, fields[3] or '')
+  redis.call('ZREM', key('threads'), thread_id)
+  redis.call('ZREM', key('threads_created'), thread_id)
+  redis.call('ZREM', key('threads_state'), thread_id)
+  redis.call('ZREM', key('threads_ids'), thread_id)
 end
 
 -- Starts the time to live of a thread again. `ttl` is {minutes, strategy, ms}; nil changes nothing.

@@ -1,0 +1,209 @@
+"""Pages and counts of records by an index: bounded walks, and an exact comparison of every record that they find."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Generic, Protocol, TypeVar
+
+from slipway.indexes.query import IndexQuery
+from slipway.indexes.scripts import IndexWalk, Order, Position, Step
+
+Record = TypeVar("Record")
+
+STEP_CHECKS: Final = 1000
+"""The most entries that one script reads. It blocks Redis for one or two milliseconds."""
+
+DEFAULT_MAX_CHECKS: Final = 20_000
+"""The default of the setting `search_max_checks`."""
+
+RECORD_CHECKS: Final = 10
+"""As how many entries of an index a record counts that is read to compare it."""
+
+_CANDIDATES: Final = 100
+"""How many uncertain records are compared at a time."""
+
+
+class Records(Protocol[Record]):
+    """The records that a search compares."""
+
+    async def read(self, record_ids: Sequence[str]) -> list[Record | None]:
+        """The records in the order of the ids. None for each that does not match or does not exist (any more)."""
+        ...
+
+    async def matching(self, record_ids: Sequence[str]) -> list[str]:
+        """The ids of the records that match, in the same order. Reads only what the query compares."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[Record]):
+    """A page. It is not `complete` if the search stopped at its limit: then more records may match."""
+
+    records: list[Record]
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many records match; at least so many if it is not `complete`."""
+
+    number: int
+    complete: bool = True
+
+
+@dataclass(slots=True)
+class _Budget:
+    """How many entries a search may still read."""
+
+    checks: int
+    exhausted: bool = False
+
+    def spend(self, checks: int) -> None:
+        self.checks -= checks
+
+    async def matching(self, records: Records[Record], record_ids: Sequence[str]) -> AsyncIterator[list[str]]:
+        """Those of the records that match, some at a time, until the budget is spent."""
+        waiting = list(record_ids)
+        while waiting and not self.stop_if_spent():
+            size = min(_CANDIDATES, max(self.checks // RECORD_CHECKS, 1))
+            part, waiting = waiting[:size], waiting[size:]
+            self.spend(len(part) * RECORD_CHECKS)
+            yield await records.matching(part)
+
+    def stop_if_spent(self) -> bool:
+        """Whether nothing is left. To be asked only while there is more to read."""
+        self.exhausted = self.exhausted or self.checks <= 0
+        return self.exhausted
+
+
+@dataclass(slots=True)
+class _Page(Generic[Record]):
+    """A page while it is filled."""
+
+    records: Records[Record]
+    limit: int
+    to_skip: int
+    found: list[Record] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    @property
+    def missing(self) -> int:
+        return self.limit - len(self.found)
+
+    async def add(self, record_ids: Sequence[str], budget: _Budget, *, certain: bool) -> None:
+        """Adds records in order. If they are not `certain`, they are compared before the page skips any."""
+        new = [each for each in dict.fromkeys(record_ids) if each not in self.seen]
+        self.seen.update(new)
+        if certain:
+            await self._read(new)
+            return
+        async for matching in budget.matching(self.records, new):
+            await self._read(matching)
+            if self.missing == 0:
+                return
+
+    async def _read(self, record_ids: Sequence[str]) -> None:
+        skipped = min(self.to_skip, len(record_ids))
+        self.to_skip -= skipped
+        waiting = list(record_ids[skipped:])
+        while waiting and self.missing:
+            part, waiting = waiting[: self.missing], waiting[self.missing :]
+            self.found += [record for record in await self.records.read(part) if record is not None]
+
+
+class IndexSearch:
+    """Searches of one index. `max_checks` bounds each: the entries of sets that it reads, and `RECORD_CHECKS` for each
+    record that it reads only to compare it. To sort by another order than that of the index, up to `max_gathered`
+    records (by default half as many) are gathered; if more may match, all records are read in that order."""
+
+    def __init__(self, walk: IndexWalk, *, max_checks: int, max_gathered: int | None = None) -> None:
+        self._walk, self._max_checks = walk, max_checks
+        self._max_gathered = max_checks // 2 if max_gathered is None else max_gathered
+
+    async def page(
+        self,
+        queries: Sequence[IndexQuery],
+        records: Records[Record],
+        order: Order,
+        *,
+        descending: bool,
+        limit: int,
+        offset: int,
+    ) -> Found[Record]:
+        """`limit` records from `offset` on. Those that match the first query come first; each record must match one
+        query at most."""
+        page, budget = _Page(records, limit, offset), _Budget(self._max_checks)
+        for query in queries:
+            if page.missing == 0 or budget.exhausted:
+                break
+            await self._fill(page, budget, query, order, descending=descending)
+        return Found(page.found, not budget.exhausted)
+
+    async def count(self, query: IndexQuery, records: Records[Record], order: Order) -> Count:
+        """How many records match."""
+        budget, total = _Budget(self._max_checks), 0
+        async for step in self._steps(query, order, budget, descending=True, counts=True):
+            if step.certain:
+                total += step.count
+                continue
+            async for matching in budget.matching(records, step.ids):
+                total += len(matching)
+        return Count(total, not budget.exhausted)
+
+    async def _fill(
+        self, page: _Page[Record], budget: _Budget, query: IndexQuery, order: Order, *, descending: bool
+    ) -> None:
+        gathered: list[tuple[float, str]] = []
+        certain = True
+        async for step in self._steps(query, order, budget, descending=descending, page=page):
+            certain = certain and step.certain
+            page.to_skip -= step.skipped
+            if step.gathered:
+                gathered += zip(step.scores, step.ids, strict=True)
+                continue
+            await page.add(step.ids, budget, certain=step.certain)
+            if page.missing == 0:
+                return
+        gathered.sort(reverse=descending)
+        await page.add([record_id for _, record_id in gathered], budget, certain=certain)
+
+    async def _steps(
+        self,
+        query: IndexQuery,
+        order: Order,
+        budget: _Budget,
+        *,
+        descending: bool,
+        page: _Page[Record] | None = None,
+        counts: bool = False,
+    ) -> AsyncIterator[Step]:
+        """The steps of a walk, until its end or that of the budget."""
+        position: Position | None = None
+        gathers: bool | None = None
+        certain = query.exact
+        while True:
+            step = await self._walk.step(
+                query,
+                order,
+                descending=descending,
+                after=position,
+                limit=_step_limit(page, certain=certain),
+                skip=0 if page is None else page.to_skip,
+                checks=min(STEP_CHECKS, max(budget.checks, 1)),
+                gather=self._max_gathered,
+                gathers=gathers,
+                counts=counts,
+            )
+            budget.spend(step.checks)
+            position, gathers, certain = step.position, step.gathered, step.certain
+            yield step
+            if position is None or budget.stop_if_spent():
+                return
+
+
+def _step_limit(page: _Page[Record] | None, *, certain: bool) -> int:
+    """How many records one step finds: no more than the page needs, if they need no comparison."""
+    if page is None:
+        return STEP_CHECKS
+    return page.missing if certain else min(max(page.missing + page.to_skip, _CANDIDATES), STEP_CHECKS)
