@@ -34,7 +34,10 @@ NESTED: Final = st.recursive(
 )
 METADATA: Final = st.dictionaries(st.sampled_from(MEMBERS), NESTED, max_size=3)
 CHANNELS: Final = st.dictionaries(st.sampled_from(["topic", "count", "messages"]), NESTED, max_size=3)
-MANY: Final[dict[str, dict[str, Any]]] = {"many": {f"m{i}": i for i in range(MAX_TERMS + 1)}, "long_list": {"tags": list(range(MAX_TERMS + 1))}}
+MANY: Final[dict[str, dict[str, Any]]] = {
+    "many": {f"m{i}": i for i in range(MAX_TERMS + 1)},
+    "long_list": {"tags": list(range(MAX_TERMS + 1))},
+}
 CONDITION: Final = st.dictionaries(
     st.sampled_from(MEMBERS),
     NESTED.filter(lambda value: not isinstance(value, dict))

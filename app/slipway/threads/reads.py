@@ -137,7 +137,9 @@ def _compared(stored: FilteredFields) -> ComparedThread | None:
     status, *values = stored.plain
     if status is None:
         return None
-    return ComparedThread(status.decode(), stored.metadata, orjson.loads(decompressed(values[0])) if values and values[0] else None)
+    return ComparedThread(
+        status.decode(), stored.metadata, orjson.loads(decompressed(values[0])) if values and values[0] else None
+    )
 
 
 def _text(value: bytes | None) -> str | None:
