@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from slipway.redis.catalogue.key_kinds import KEY_KINDS
@@ -37,7 +38,9 @@ _RUN_THREADS: Final = ("checkpoint_threads",)
 _DOCUMENTS: Final = ("documents", "document_writes")
 
 COMPUTED: Final = {
+    ("few_fields", "hash"): ("run", "thread"),
     ("add_to_queue", "queue_key(fields[1], fields[2])"): _QUEUES,
+    ("enqueue", "queue"): _QUEUES,
     ("requeue_parked_job", "queue_key(fields[1], fields[2])"): _QUEUES,
     ("workload", "key(queue)"): _QUEUES,
     ("has_job", "key(queue)"): (*_QUEUES, "later_queue"),
@@ -81,12 +84,14 @@ COMPUTED: Final = {
 """Function (or script, outside its functions) and expression to the kinds of the keys whose names it computes."""
 
 
+@cache
 def source() -> LuaSource:
     """All scripts of the repository."""
     scripts = {name: text for name, text in SCRIPTS.items() if name not in ANY_COMMANDS}
     return LuaSource(scripts, list(LIBRARIES.values()), frozenset(KEY_KINDS), KEYS, COMPUTED)
 
 
+@cache
 def uses() -> set[Use]:
     """Every use of a key or a field by a script."""
     return source().uses()

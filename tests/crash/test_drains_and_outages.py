@@ -70,7 +70,7 @@ async def assert_runs_completed(
         repeated = repetition(cluster.effects.of_run(run_id))
         assert repeated.most <= most_repeated
         assert not repeated.skipped
-        counted_attempts.append(int(record["attempt"]) - int(record["uncounted_attempts"]))
+        counted_attempts.append(int(record["attempt"]) - int(record.get("uncounted_attempts", 0)))
     return counted_attempts
 
 

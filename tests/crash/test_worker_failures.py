@@ -163,7 +163,7 @@ async def test_runs_that_kill_their_workers_cost_other_runs_few_attempts(poisons
                 assert (record["phase"], record["reason"]) == ("failed", "ceiling.attempts")
             else:
                 attempts.append(await assert_completed(cluster, client, thread_id, run_id, 12))
-                assert attempts[-1] - int(record["uncounted_attempts"]) <= 1 + poisons
+                assert attempts[-1] - int(record.get("uncounted_attempts", 0)) <= 1 + poisons
         print(f"{poisons} poison runs; attempts of the other runs: {sorted(attempts)}")
         await client.close()
 

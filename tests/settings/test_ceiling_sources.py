@@ -222,5 +222,5 @@ async def test_another_priority_in_a_context_belongs_to_the_graph(
         response = await client.post(f"/threads/{new_id()}/runs", json=RUN | {"assistant_id": assistant} | body)
         assert response.status_code == 200, response.text
         run = response.json()
-        assert await pipeline.send("HGET", keys.run(run["run_id"]), "priority_ms") == b"0"
+        assert await pipeline.send("HGET", keys.run(run["run_id"]), "priority_ms") is None
         assert run["kwargs"]["context"]["priority"] == value

@@ -17,6 +17,7 @@ from slipway.access.filters import AccessFilter
 from slipway.checkpoints.trash import Trash
 from slipway.errors import Conflict, NotFound
 from slipway.indexes.terms import metadata_digests, metadata_terms
+from slipway.redis.hash_fields import CONFIG_PREFIX, METADATA_PREFIX, flat, prefixed
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.reads import FieldSnapshot, RunReads
@@ -33,7 +34,7 @@ from slipway.runs.script_results import (
     ThreadNotFound,
 )
 from slipway.runs.scripts import RunCreate, RunScripts, StoredTtl
-from slipway.serialization.json_encoding import dumps, json_members
+from slipway.serialization.json_encoding import json_members
 
 
 class DueTimeTaken(Conflict):
@@ -114,16 +115,16 @@ class RunCreator:
             identity.metadata if behaviour.thread_metadata is None else behaviour.thread_metadata
         )
         graph = {"graph_id": dumps(identity.graph_id).decode(), "assistant_id": dumps(identity.assistant_id).decode()}
+        metadata = prefixed(METADATA_PREFIX, json_members(identity.metadata))
+        config = prefixed(CONFIG_PREFIX, json_members(behaviour.thread_config))
         return {
             "run_id": identity.run_id,
             "thread_id": identity.thread_id,
-            "fields": [text for pair in spec.stored_fields().items() for text in pair],
+            "fields": flat(spec.stored_fields()),
+            "members": flat(metadata),
             "terms": spec.terms,
             "kwargs": spec.stored_options(),
-            "assistant_id": graph["assistant_id"],
-            "graph_id": graph["graph_id"],
-            "assistant_metadata": json_members(identity.assistant_metadata),
-            "metadata": json_members(identity.metadata),
+            "priority_ms": spec.priority_ms,
             "authorized": identity.user is not None or bool(identity.changed_by),
             "due_time": identity.due_time,
             "continues": options.continues,
@@ -133,11 +134,11 @@ class RunCreator:
             "may_cancel": behaviour.may_cancel,
             "create_thread": behaviour.create_thread,
             "own_thread": behaviour.own_thread,
-            "thread_metadata": thread_metadata,
+            "thread_members": flat(prefixed(METADATA_PREFIX, thread_metadata)),
             "thread_terms": metadata_terms(graph | thread_metadata | graph) if behaviour.create_thread else "",
             "graph_terms": metadata_terms(graph),
             "graph_members": metadata_digests(graph),
-            "thread_config": json_members(behaviour.thread_config),
+            "thread_fields": flat(prefixed(METADATA_PREFIX, graph) | config),
             "thread_ttl": self._thread_ttl,
             "after_ms": behaviour.after_s * 1000,
             "required_metadata": json_members(dict(required or {})),

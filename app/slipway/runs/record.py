@@ -44,7 +44,7 @@ from slipway.ceilings import Limits
 from slipway.clock import iso
 from slipway.graphs.spec import Priority
 from slipway.protocol_types import MultitaskStrategy
-from slipway.redis.hash_fields import METADATA_PREFIX, Fields
+from slipway.redis.hash_fields import METADATA_PREFIX, Fields, prefixed
 from slipway.run_options import RunOptions, options_from
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
@@ -52,7 +52,7 @@ from slipway.runs.delivery_queues import INTERNAL, delivery_queue_of
 from slipway.runs.index_terms import owner_of, run_terms
 from slipway.runs.scripts import DueTime
 from slipway.serialization.compression import compressed
-from slipway.serialization.json_encoding import dumps
+from slipway.serialization.json_encoding import dumps, json_members
 
 
 class Phase(StrEnum):
@@ -178,8 +178,8 @@ class RunSpec:
         return run_terms(self.identity.assistant_id, self.identity.graph_id, self.identity.user)
 
     def stored_fields(self) -> dict[str, str]:
-        """The fields of the record that do not depend on stored data. `run_create.lua` writes them unchanged, and adds
-        times, phase, metadata and job."""
+        """The fields of the record that do not depend on stored data, with the metadata of the assistant. Fields with
+        default values are absent. `run_create.lua` writes them unchanged, and adds times, phase, metadata and job."""
         identity, execution, behaviour = self.identity, self.execution, self.behaviour
         queue = delivery_queue_of(execution.options.webhook)
         fields = {
@@ -189,18 +189,23 @@ class RunSpec:
             "graph_id": identity.graph_id,
             "user": None if identity.user is None else _json(identity.user),
             "changed_by": _json(identity.changed_by) if identity.changed_by else None,
-            "continues": str(int(execution.options.continues)),
+            "continues": "1" if execution.options.continues else None,
             "ceilings": _json(execution.ceilings),
-            "max_attempts": str(int(execution.ceilings["max_attempts"])),
-            "multitask_strategy": behaviour.multitask_strategy,
-            "priority_ms": str(PRIORITY_MS[behaviour.priority]),
+            "multitask_strategy": None if behaviour.multitask_strategy == "enqueue" else behaviour.multitask_strategy,
+            "priority_ms": str(self.priority_ms) if self.priority_ms else None,
             "groups": _json(behaviour.groups) if behaviour.groups else None,
             "retain_s": None if behaviour.retain_s is None else str(behaviour.retain_s),
             "webhook": None if queue is None else "pending",
             "webhook_queue": queue if queue == INTERNAL else None,
             "terms": "".join(self.terms),
         }
-        return {name: value for name, value in fields.items() if value is not None}
+        stored = {name: value for name, value in fields.items() if value is not None}
+        return stored | prefixed(METADATA_PREFIX, json_members(identity.assistant_metadata))
+
+    @property
+    def priority_ms(self) -> int:
+        """What the priority adds to the due time of the job."""
+        return PRIORITY_MS[self.behaviour.priority]
 
     def stored_options(self) -> bytes:
         """The field `kwargs`, which `run_create.lua` writes too. It is compressed if it is large."""
@@ -229,8 +234,8 @@ class Run:
     updated_us: int
     """When the phase changed last, in µs. Every script that changes the phase writes it."""
     metadata: dict[str, Any]
-    """Fields `m:*`: the assistant's, the thread's and the request's metadata, merged when the run was created. Never
-    changes."""
+    """Fields `m:*`: the assistant's, the thread's and the request's metadata, merged when the run was created; with
+    `graph_id` and `assistant_id`. Never changes."""
     options: RunOptions
     """Field `kwargs`: what the graph is called with. Never changes."""
     ceilings: Limits
@@ -406,20 +411,20 @@ def run_from(fields: Fields) -> Run:
         graph_id=fields["graph_id"].decode(),
         phase=Phase(fields["phase"].decode()),
         reason=_text(fields, "reason"),
-        metadata=decode_members(fields, METADATA_PREFIX),
+        metadata=decode_members(fields, METADATA_PREFIX) | _ids_in_metadata(fields),
         options=options_from(fields["kwargs"]),
-        multitask_strategy=fields["multitask_strategy"].decode(),
+        multitask_strategy=fields.get("multitask_strategy", b"enqueue").decode(),
         updated_us=int(fields["updated_us"]),
         attempt=int(fields["attempt"]),
         error=orjson.loads(fields["error"]) if "error" in fields else None,
-        usage=orjson.loads(fields["usage"]),
+        usage=orjson.loads(fields.get("usage", b"{}")),
         ceilings=orjson.loads(fields["ceilings"]),
         resumes=_text(fields, "resumes"),
         resumed_by=_text(fields, "resumed_by"),
         cancel=Action(fields["cancel_action"].decode()) if fields.get("cancel_action") else None,
         cancel_cause=_text(fields, "cancel_cause"),
         cancel_reason=_text(fields, "cancel_reason"),
-        uncounted_attempts=int(fields["uncounted_attempts"]),
+        uncounted_attempts=int(fields.get("uncounted_attempts", 0)),
         no_checkpoints=fields.get("no_checkpoints") == b"1",
         webhook_status=_text(fields, "webhook"),
         webhook_problem=_text(fields, "webhook_problem"),
@@ -429,6 +434,11 @@ def run_from(fields: Fields) -> Run:
         changed_by=orjson.loads(fields.get("changed_by", b"[]")),
         authorized_s_ago=(int(fields["updated_us"]) - int(fields.get("permitted_us", 0))) / 1e6,
     )
+
+
+def _ids_in_metadata(fields: Fields) -> dict[str, str]:
+    """The members that the metadata of every run has."""
+    return {name: fields[name].decode() for name in ("graph_id", "assistant_id")}
 
 
 def _text(fields: Fields, name: str) -> str | None:

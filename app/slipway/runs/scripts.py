@@ -94,21 +94,20 @@ class DueTime(TypedDict):
 
 
 class RunCreate(TypedDict):
-    """The arguments of `run_create.lua`. Metadata and config are maps of member to JSON text; `assistant_id` and
-    `graph_id` are JSON texts as well. See `RunSpec` for what each member means."""
+    """The arguments of `run_create.lua`. Lists of fields are flat: name, value, name, value. Members that are None,
+    False, 0 or empty are not sent. See `RunSpec` for what each member means."""
 
     run_id: str
     thread_id: str
     fields: list[str]
-    """The fields of the record as a flat list: name, value, name, value."""
+    """Fields of the record, with the metadata of the assistant."""
+    members: list[str]
+    """The metadata of the request, as fields."""
     terms: Sequence[str]
     """The index terms of the run."""
     kwargs: bytes
     """The stored form of the run options."""
-    assistant_id: str
-    graph_id: str
-    assistant_metadata: Mapping[str, str]
-    metadata: Mapping[str, str]
+    priority_ms: int
     authorized: bool
     """Whether the auth file has authorized the run: then the script stores the time."""
     due_time: DueTime | None
@@ -119,14 +118,16 @@ class RunCreate(TypedDict):
     may_cancel: bool
     create_thread: bool
     own_thread: bool
-    thread_metadata: Mapping[str, str]
+    thread_members: list[str]
+    """The metadata of a thread that is created for the run, as fields."""
+    thread_fields: list[str]
+    """Fields of the thread that each of its runs sets."""
     thread_terms: str
     """The packed index terms of the metadata that a new thread has, with the graph and the assistant."""
     graph_terms: str
     """The packed index terms of the graph and the assistant."""
     graph_members: str
     """The digests of these two metadata members."""
-    thread_config: Mapping[str, str]
     thread_ttl: StoredTtl | None
     after_ms: int
     required_metadata: Mapping[str, str]
@@ -193,8 +194,11 @@ class RunScripts(ScriptStubs):
     """Each method takes one round trip."""
 
     async def run_create(self, arguments: RunCreate) -> RunCreateResult | ThreadChanged | LeftoversExist:
-        args = self._args(**{**arguments, "kwargs": None})
-        reply = await self._pipeline.run(_RUN_CREATE, [], [*args, arguments["kwargs"]])
+        sent = {name: argument for name, argument in arguments.items() if argument and name != "kwargs"}
+        reply = await self._pipeline.run(_RUN_CREATE, [], [*self._args(**sent), arguments["kwargs"]])
+        if reply[0] == b"created":
+            fields = _as_bytes(arguments["fields"]) | {"kwargs": arguments["kwargs"]}
+            return RunCreated(fields | fields_of(reply[1]) | _as_bytes(arguments["members"]))
         return _CREATE_RESULTS[reply[0]](*reply[1:])
 
     async def run_read(self, run_id: str, thread_id: str) -> Fields | None:
@@ -348,7 +352,6 @@ def _event_arguments(entries: Sequence[Entry]) -> Iterator[Arg]:
 _APPLIED: Final = Applied()
 
 _CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | ThreadChanged | LeftoversExist]]] = {
-    b"created": lambda flat: RunCreated(fields_of(flat)),
     b"exists": lambda flat: RunExists(fields_of(flat)),
     b"no_thread": ThreadNotFound,
     b"thread_exists": ThreadExists,
@@ -358,6 +361,11 @@ _CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | ThreadChan
     b"due_time_handled": DueTimeHandled.from_reply,
     b"leftovers": LeftoversExist,
 }
+
+
+def _as_bytes(flat: Sequence[str]) -> Fields:
+    """Fields as they are read, from the list in which they are sent."""
+    return {name: value.encode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
 
 def _status(reply: Sequence[bytes]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from slipway.clock import iso
-from slipway.redis.hash_fields import METADATA_PREFIX, Fields
+from slipway.redis.hash_fields import CONFIG_PREFIX, METADATA_PREFIX, Fields
 from slipway.runs.record import decode_members
 from slipway.serialization.compression import decompressed
 
@@ -95,7 +95,7 @@ def thread_from(thread_id: str, fields: Fields) -> Thread:
 def _config(fields: Fields) -> dict[str, Any]:
     """The config that runs stored. It has `configurable` as soon as there was a run, even if that is empty."""
     default: dict[str, Any] = {"configurable": {}} if f"{METADATA_PREFIX}assistant_id" in fields else {}
-    return default | decode_members(fields, "c:")
+    return default | decode_members(fields, CONFIG_PREFIX)
 
 
 def _ttl(fields: Fields) -> dict[str, Any] | None:

@@ -27,19 +27,23 @@ _RUN_FIELDS: Final = (
     Field(
         "m:*",
         Encoding.JSON,
-        "One member of its metadata: the assistant's, the thread's and the request's, merged.",
+        "One member of its metadata: the assistant's, the thread's and the request's, merged. `assistant_id` and"
+        " `graph_id`, which the metadata of every run has, are not among them.",
         absent="the metadata has no such member",
+        python_writers=("slipway.runs.record",),
     ),
     Field(
         "multitask_strategy",
         Encoding.TEXT,
-        "The strategy that it was created with: `enqueue`, `reject`, `interrupt` or `rollback`.",
+        "The strategy that it was created with: `reject`, `interrupt` or `rollback`.",
+        absent="it was `enqueue`",
         python_writers=("slipway.runs.record",),
     ),
     Field(
         "continues",
-        Encoding.BOOLEAN,
-        "Whether it continues from the thread's last checkpoint: with an answer to an interrupt, or without input.",
+        Encoding.FLAG,
+        "It continues from the thread's last checkpoint: with an answer to an interrupt, or without input.",
+        absent="it does not",
         scripts_only=True,
         python_writers=("slipway.runs.record",),
     ),
@@ -69,14 +73,8 @@ _RUN_FIELDS: Final = (
         "priority_ms",
         Encoding.INTEGER,
         "What its priority adds to the due time of its job, for the rank in the queue.",
+        absent="its priority is `normal`",
         unit="ms",
-        scripts_only=True,
-        python_writers=("slipway.runs.record",),
-    ),
-    Field(
-        "max_attempts",
-        Encoding.INTEGER,
-        "Its ceiling of attempts, as in `ceilings`, for the script that reclaims it.",
         scripts_only=True,
         python_writers=("slipway.runs.record",),
     ),
@@ -116,7 +114,13 @@ _RUN_FIELDS: Final = (
         "When an attempt settled it, or a reclaim failed it.",
         absent="it has not ended, or was cancelled before it started",
     ),
-    Field("due_ms", Encoding.TIME_MS, "When its next attempt may start.", scripts_only=True),
+    Field(
+        "due_ms",
+        Encoding.TIME_MS,
+        "When its next attempt may start.",
+        absent="it was never queued again, so it is due at `created_us`",
+        scripts_only=True,
+    ),
     Field("phase", Encoding.TEXT, "Its phase; see docs/state-machine.md."),
     Field("reason", Encoding.TEXT, "Why it is in this phase; empty when the phase says everything."),
     Field(
@@ -131,6 +135,7 @@ _RUN_FIELDS: Final = (
             "How many attempts do not count towards `max_attempts`: they were released, or ended by a crash of which "
             "it is not the likely cause."
         ),
+        absent="all count",
     ),
     Field(
         "worker", Encoding.TEXT, "The process that executes it.", absent="no attempt holds its lease", scripts_only=True
@@ -182,11 +187,18 @@ _RUN_FIELDS: Final = (
         absent="it has neither started nor ended",
     ),
     Field("last_event", Encoding.TEXT, "The id of the newest event in its log."),
-    Field("usage", Encoding.JSON, "What its chain has used of its ceilings.", python_writers=("slipway.runs",)),
+    Field(
+        "usage",
+        Encoding.JSON,
+        "What its chain has used of its ceilings.",
+        absent="it has used nothing, and answers no interrupt",
+        python_writers=("slipway.runs",),
+    ),
     Field(
         "chain_id",
         Encoding.TEXT,
-        "The first run of its chain: its own id, unless it answers an interrupt.",
+        "The first run of its chain.",
+        absent="it is the first one",
         scripts_only=True,
     ),
     Field("resumes", Encoding.TEXT, "The run whose interrupt it answers.", absent="it answers no interrupt"),

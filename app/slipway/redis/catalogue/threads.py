@@ -61,10 +61,14 @@ _THREAD_FIELDS: Final = (
         Encoding.JSON,
         "One member of its metadata.",
         absent="the metadata has no such member",
-        python_writers=("slipway.threads",),
+        python_writers=("slipway.threads", "slipway.runs"),
     ),
     Field(
-        "c:*", Encoding.JSON, "One member of the config that its last run had.", absent="the config has no such member"
+        "c:*",
+        Encoding.JSON,
+        "One member of the config that its last run had.",
+        absent="the config has no such member",
+        python_writers=("slipway.runs",),
     ),
     Field(
         "values",

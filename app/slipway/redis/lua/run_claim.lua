@@ -25,7 +25,7 @@ local due = redis.call('ZRANGEBYSCORE', key('later_queue'), '-inf', integer_text
   'LIMIT', 0, BATCH)
 for i = 1, #due, 2 do
   redis.call('ZREM', key('later_queue'), due[i])
-  add_to_queue((split_job(due[i])), due[i], tonumber(due[i + 1]))
+  add_to_queue((split_job(due[i])), due[i], due[i + 1])
 end
 
 -- A job that does not start offers its free slots to the next parked jobs.

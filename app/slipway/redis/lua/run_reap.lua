@@ -84,8 +84,8 @@ end
 local function reclaim(run_id, fields, suspects)
   local run, crashes = key('run', run_id), tonumber(fields.crashes) or 0
   local counts_attempt = counts(crashes, suspects)
-  local spent = fields.attempt - fields.uncounted_attempts - (counts_attempt and 0 or 1)
-  if counts_attempt and spent >= tonumber(fields.max_attempts) then
+  local spent = fields.attempt - (fields.uncounted_attempts or 0) - (counts_attempt and 0 or 1)
+  if counts_attempt and spent >= cjson.decode(fields.ceilings).max_attempts then
     fail(run_id, fields.thread_id, spent)
     return 'failed'
   end
@@ -105,9 +105,9 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit
   if is_dead(run_id) then
     by_worker = by_worker or suspects_by_worker()
     local values = redis.call('HMGET', key('run', run_id), 'phase', 'thread_id', 'attempt', 'uncounted_attempts',
-      'max_attempts', 'worker', 'crashes')
+      'ceilings', 'worker', 'crashes')
     local fields = {phase = values[1], thread_id = values[2], attempt = values[3], uncounted_attempts = values[4],
-      max_attempts = values[5], worker = values[6], crashes = values[7]}
+      ceilings = values[5], worker = values[6], crashes = values[7]}
     if fields.phase ~= 'running' then
       redis.call('ZREM', key('leases'), run_id)
     else

@@ -18,27 +18,32 @@ local function queue_key(crashes, cancel_action)
   return key('queue')
 end
 
+-- Adds a due job.
 local function add_to_queue(run_id, job, due_ms)
   local fields = redis.call('HMGET', key('run', run_id), 'crashes', 'cancel_action', 'priority_ms')
   redis.call('ZADD', queue_key(fields[1], fields[2]), due_ms + (fields[3] or 0), job)
 end
 
--- Queues the job of an attempt for `due_ms`.
-local function enqueue(run_id, attempt, due_ms)
+-- Queues the job of an attempt for `due_ms`. `queue` is the queue for a due job of this run, and `priority_ms` the field of
+-- the run; false or nil if it has none.
+local function enqueue(run_id, attempt, due_ms, queue, priority_ms)
   local job = job_name(run_id, attempt)
   if due_ms <= now_ms then
-    add_to_queue(run_id, job, due_ms)
+    redis.call('ZADD', queue, due_ms + (priority_ms or 0), job)
   else
     redis.call('ZADD', key('later_queue'), due_ms, job)
   end
   wake_worker()
 end
 
--- Adds a job for the first queued run of a thread; the runs behind it get none yet. Returns whether there was one.
+-- Adds a job for the first queued run of a thread; the runs behind it get none yet. Returns whether there was one. A run
+-- is due when it was created (after its delay), unless it was queued again.
 local function enqueue_next_run(thread_id)
   local head = redis.call('ZRANGE', key('thread_queue', thread_id), 0, 0)[1]
   if not head then return false end
-  local fields = redis.call('HMGET', key('run', head), 'attempt', 'due_ms')
-  enqueue(head, tonumber(fields[1]) + 1, math.max(tonumber(fields[2]), 0))
+  local fields = redis.call('HMGET', key('run', head), 'attempt', 'created_us', 'due_ms', 'crashes', 'cancel_action',
+    'priority_ms')
+  local due_ms = tonumber(fields[3]) or math.floor(fields[2] / 1000)
+  enqueue(head, fields[1] + 1, math.max(due_ms, 0), queue_key(fields[4], fields[5]), fields[6])
   return true
 end

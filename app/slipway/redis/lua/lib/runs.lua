@@ -1,4 +1,4 @@
---! needs: clock keys run_indexes
+--! needs: keys run_indexes
 -- The run record: its ordinal, its chain, its deletion.
 
 -- Assigns the number of a run within its thread: when its first attempt starts, or when it is cancelled before that. It
@@ -19,8 +19,7 @@ local function lower_ceilings(to, earlier)
   if not lowered then return end
   local members = ''
   for name, limit in pairs(limits) do members = members .. string.format(',"%s":%.17g', name, limit) end
-  redis.call('HSET', run, 'ceilings', '{' .. string.sub(members, 2) .. '}',
-    'max_attempts', integer_text(math.floor(limits.max_attempts)))
+  redis.call('HSET', run, 'ceilings', '{' .. string.sub(members, 2) .. '}')
 end
 
 -- Makes the run `to` continue the chain of `from`: it inherits the usage, the id of the chain's first run, and every
