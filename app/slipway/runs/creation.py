@@ -34,7 +34,7 @@ from slipway.runs.script_results import (
     ThreadNotFound,
 )
 from slipway.runs.scripts import RunCreate, RunScripts, StoredTtl
-from slipway.serialization.json_encoding import json_members
+from slipway.serialization.json_encoding import dumps, json_members
 
 
 class DueTimeTaken(Conflict):

@@ -51,7 +51,7 @@ function check.job(job)
   if not fields or fields[1] ~= 'queued' or fields[2] + 1 ~= tonumber(attempt) then
     if record_problem('job_without_run', job) then redis.call('ZREM', args.container, job) end
   elseif args.parked and redis.call('EXISTS', key('queue'), key('suspect_queue')) == 0
-      and not concurrency_group_at_limit(run_id) then
+      and not concurrency_group_at_limit(concurrency_groups_of(run_id)) then
     -- with empty queues, no job was moved from the parked ones to take the free slot
     if record_problem('parked_though_there_is_room', job) then
       redis.call('ZREM', args.container, job)

@@ -21,41 +21,58 @@ local remaining = args.limit
 local BATCH = 200
 local SUSPECTS_READ = 100
 
-local due = redis.call('ZRANGEBYSCORE', key('later_queue'), '-inf', integer_text(now_ms), 'WITHSCORES',
-  'LIMIT', 0, BATCH)
-for i = 1, #due, 2 do
-  redis.call('ZREM', key('later_queue'), due[i])
-  add_to_queue((split_job(due[i])), due[i], due[i + 1])
+-- Most claims find neither delayed jobs nor crash suspects. Then neither is read.
+local others_wait = redis.call('EXISTS', key('later_queue'), key('suspect_queue')) > 0
+local queue_may_have_more = true
+
+local function queue_jobs_that_became_due()
+  local due = redis.call('ZRANGEBYSCORE', key('later_queue'), '-inf', now_ms, 'WITHSCORES', 'LIMIT', 0, BATCH)
+  for i = 1, #due, 2 do
+    redis.call('ZREM', key('later_queue'), due[i])
+    add_to_queue((split_job(due[i])), due[i], due[i + 1])
+  end
 end
 
 -- A job that does not start offers its free slots to the next parked jobs.
-local function offer_concurrency_slots(run_id)
-  for _, pair in ipairs(concurrency_groups_of(run_id)) do
-    if redis.call('SCARD', key('group_runs', pair[1])) < pair[2] then requeue_parked_job(pair[1]) end
+local function offer_concurrency_slots(groups)
+  for _, pair in ipairs(groups) do
+    if redis.call('SCARD', key('group_runs', pair[1])) < pair[2] then
+      requeue_parked_job(pair[1])
+      others_wait, queue_may_have_more = true, true
+    end
   end
 end
 
 local function claim(job, score)
   local run_id = split_job(job)
   local run = key('run', run_id)
-  local fields = redis.call('HMGET', run, 'phase', 'thread_id', 'announce_attempt', 'continues',
-    'cancel_action')
-  if fields[1] ~= 'queued' or redis.call('HGET', key('thread', fields[2]), 'active_run_id')
-      or redis.call('ZRANGE', key('thread_queue', fields[2]), 0, 0)[1] ~= run_id then
-    offer_concurrency_slots(run_id)
+  local phase, thread_id, announces, continues, cancel_action, groups, attempt, started_us, ordinal, crashes = unpack(
+    redis.call('HMGET', run, 'phase', 'thread_id', 'announce_attempt', 'continues', 'cancel_action', 'groups', 'attempt',
+      'started_us', 'ordinal', 'crashes'))
+  groups = decoded_groups(groups)
+  if phase ~= 'queued' then
+    offer_concurrency_slots(groups)
     return false
   end
-  local full = not fields[5] and concurrency_group_at_limit(run_id) -- a cancelled run executes no node
+  local active, waiting, status, started_runs, thread_error = unpack(redis.call('HMGET', key('thread', thread_id),
+    'active_run_id', 'waiting_run_id', 'status', 'started_runs', 'error'))
+  if active or redis.call('ZRANGE', key('thread_queue', thread_id), 0, 0)[1] ~= run_id then
+    offer_concurrency_slots(groups)
+    return false
+  end
+  local full = not cancel_action and concurrency_group_at_limit(groups) -- a cancelled run executes no node
   if full then
     redis.call('ZADD', key('parked_queue', full), score, job)
     redis.call('HSET', run, 'reason', 'limit of ' .. full)
-    offer_concurrency_slots(run_id)
+    offer_concurrency_slots(groups)
     return false
   end
-  local continued = complete_waiting_run(fields[2], run_id, fields[4] == '1')
+  local continued = waiting and complete_waiting_run(thread_id, run_id, continues == '1')
   if continued then inherit_chain(continued, run_id) end
-  local attempt = acquire_lease(run_id, fields[2], args.worker, args.lease_ms)
-  if fields[3] == '1' then append_events(run_id, {metadata_event(run_id, attempt)}) end
+  attempt = acquire_lease(run_id, thread_id, args.worker, args.lease_ms, {attempt = attempt, started_us = started_us,
+    ordinal = ordinal, crashes = crashes, groups = groups, status = status, started_runs = started_runs,
+    error = thread_error})
+  if announces == '1' then append_events(run_id, {metadata_event(run_id, attempt)}) end
   reply[#reply + 1] = redis.call('HGETALL', run)
   return true
 end
@@ -82,21 +99,26 @@ local function claim_suspects()
   end
 end
 
-claim_suspects()
+if others_wait then
+  queue_jobs_that_became_due()
+  claim_suspects()
+end
 local read_jobs = 0
-while remaining > 0 and read_jobs < BATCH do
+while remaining > 0 and read_jobs < BATCH and queue_may_have_more do
   local jobs = redis.call('ZPOPMIN', key('queue'), remaining)
-  if #jobs == 0 then break end
+  queue_may_have_more = #jobs == 2 * remaining
   for i = 1, #jobs, 2 do
     read_jobs = read_jobs + 1
     if claim(jobs[i], jobs[i + 1]) then remaining = remaining - 1 end
   end
 end
 
-if redis.call('ZCARD', key('queue')) > 0 then
+if queue_may_have_more and redis.call('ZCARD', key('queue')) > 0 then
   reply[1] = '0'
-else
-  redis.call('DEL', key('worker_wake'))
+  return reply
+end
+redis.call('DEL', key('worker_wake'))
+if others_wait then
   local first = redis.call('ZRANGE', key('later_queue'), 0, 0, 'WITHSCORES')
   local wait_ms = #first > 0 and math.max(first[2] - now_ms, 0) or nil
   if redis.call('EXISTS', key('suspect_queue')) == 1 then wait_ms = math.min(wait_ms or args.again_ms, args.again_ms) end

@@ -133,9 +133,13 @@ local continued = waiting and not active and complete_waiting_run(args.thread_id
 if continued and args.answers then redis.call('HSET', thread, 'answered_by_run_id', args.run_id) end
 if continued then inherit_chain(continued, args.run_id) end
 
-local inline = first and args.inline_worker and after_ms == 0 and not concurrency_group_at_limit(args.run_id)
+local may_execute = first and args.inline_worker and after_ms == 0
+local groups = may_execute and concurrency_groups_of(args.run_id)
+local inline = may_execute and not concurrency_group_at_limit(groups)
 if inline then
-  acquire_lease(args.run_id, args.thread_id, args.inline_worker, args.lease_ms)
+  local fields = redis.call('HMGET', thread, 'started_runs', 'error')
+  acquire_lease(args.run_id, args.thread_id, args.inline_worker, args.lease_ms,
+    {attempt = 0, groups = groups, started_runs = fields[1], error = fields[2]})
   redis.call('HSET', run, 'inline_request', args.inline_request)
 elseif first then
   enqueue(args.run_id, 1, now_ms + after_ms, key('queue'), args.priority_ms)

@@ -2,15 +2,19 @@
 -- Concurrency groups: at most `limit` runs of a group execute at once. Jobs over the limit are parked until a slot is
 -- free.
 
--- The concurrency groups of a run that have a limit: {{name, limit}, ...}.
-local function concurrency_groups_of(run_id)
-  local stored = redis.call('HGET', key('run', run_id), 'groups')
+-- The concurrency groups of a run that have a limit: {{name, limit}, ...}. `stored` is the field of the run; false if it
+-- has none.
+local function decoded_groups(stored)
   return stored and cjson.decode(stored) or {}
 end
 
--- The first concurrency group of the run that has no free slot, or nil.
-local function concurrency_group_at_limit(run_id)
-  for _, pair in ipairs(concurrency_groups_of(run_id)) do
+local function concurrency_groups_of(run_id)
+  return decoded_groups(redis.call('HGET', key('run', run_id), 'groups'))
+end
+
+-- The first of these concurrency groups that has no free slot, or nil.
+local function concurrency_group_at_limit(groups)
+  for _, pair in ipairs(groups) do
     if redis.call('SCARD', key('group_runs', pair[1])) >= pair[2] then return pair[1] end
   end
 end
@@ -29,19 +33,19 @@ local function free_concurrency_slot(group, run_id)
   if redis.call('SREM', key('group_runs', group), run_id) == 1 then requeue_parked_job(group) end
 end
 
-local function free_concurrency_slots(run_id)
-  for _, pair in ipairs(concurrency_groups_of(run_id)) do free_concurrency_slot(pair[1], run_id) end
+local function free_concurrency_slots(run_id, groups)
+  for _, pair in ipairs(groups) do free_concurrency_slot(pair[1], run_id) end
 end
 
 -- Removes the job of the run's next attempt from whichever queue has it. If the job was due, it may have been offered
 -- free slots: the next parked jobs of its groups get them.
 local function delete_job(run_id)
-  local attempt = redis.call('HGET', key('run', run_id), 'attempt')
-  if not attempt then return end
-  local job = job_name(run_id, attempt + 1)
+  local fields = redis.call('HMGET', key('run', run_id), 'attempt', 'groups')
+  if not fields[1] then return end
+  local job = job_name(run_id, fields[1] + 1)
   local was_due = redis.call('ZREM', key('queue'), job) + redis.call('ZREM', key('suspect_queue'), job) > 0
   redis.call('ZREM', key('later_queue'), job)
-  for _, pair in ipairs(concurrency_groups_of(run_id)) do
+  for _, pair in ipairs(decoded_groups(fields[2])) do
     redis.call('ZREM', key('parked_queue', pair[1]), job)
     if was_due then requeue_parked_job(pair[1]) end
   end
