@@ -1,4 +1,4 @@
---! needs: after_run cancel_causes clock deliveries events fencing keys leases redis_commands run_indexes runs threads waiting_runs
+--! needs: after_run cancel_causes clock concurrency_groups deliveries events fencing keys leases redis_commands run_indexes runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Ends a run: phase, error, result, thread state, last events, lease, delivery, and the thread's next run.
@@ -36,8 +36,9 @@ if args.error then
   -- `input_not_stored`: nothing was stored, not even the input
   if owned.seq == 0 and #ARGV < first_command and args.attempt == 1 then redis.call('HSET', run, 'input_not_stored', 1) end
 end
-redis.call('HDEL', run, 'crashes', 'crashed_attempt', 'crashed_worker')
-release_lease(args.run_id)
+local stored = redis.call('HMGET', run, 'groups', 'webhook')
+redis.call('HDEL', run, 'worker', 'inline_request', 'crashes', 'crashed_attempt', 'crashed_worker')
+remove_lease(args.run_id, decoded_groups(stored[1]))
 redis.call('EXPIRE', key('events', args.run_id), args.event_ttl_s)
 
 local thread = key('thread', owned.thread_id)
@@ -51,8 +52,10 @@ local thread_error = args.phase == 'cancelled' and cancel_error(run) or args.thr
 if thread_error then redis.call('HSET', thread, 'error', thread_error) end
 local waits = args.phase == 'waiting_for_approval'
 if waits then redis.call('HSET', thread, 'waiting_run_id', args.run_id) end
-create_delivery(args.run_id, owned.thread_id, args.rollback and 'rollback' or args.status, values, interrupts,
-  args.thread_error)
+if stored[2] == 'pending' then
+  create_delivery(args.run_id, owned.thread_id, args.rollback and 'rollback' or args.status, values, interrupts,
+    args.thread_error)
+end
 if args.rollback then delete_run(args.run_id, owned.thread_id) end
 -- a temporary thread is deleted now, so nobody can answer
 if waits and redis.call('HGET', thread, 'temporary') == '1' then

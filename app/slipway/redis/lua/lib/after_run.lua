@@ -19,15 +19,17 @@ end
 -- temporary thread is deleted instead of becoming idle.
 local function start_next_run_or_idle(thread_id, status)
   local thread = key('thread', thread_id)
-  if redis.call('EXISTS', thread) == 0 then return end
+  local created_us, temporary, idle_status = unpack(redis.call('HMGET', thread, 'created_us', 'temporary', 'idle_status'))
+  if not created_us then return end
+  status = status or idle_status or 'idle'
   redis.call('HDEL', thread, 'active_run_id')
-  if status then redis.call('HSET', thread, 'idle_status', status) end
+  redis.call('HSET', thread, 'idle_status', status)
   if enqueue_next_run(thread_id) then
     set_updated(thread_id)
-  elseif redis.call('HGET', thread, 'temporary') == '1' then
+  elseif temporary then
     detach_retained_runs(thread_id)
     delete_thread(thread_id)
   else
-    set_updated(thread_id, redis.call('HGET', thread, 'idle_status') or 'idle')
+    set_updated(thread_id, status)
   end
 end
