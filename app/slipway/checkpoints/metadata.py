@@ -15,43 +15,48 @@ from langgraph.checkpoint.base import CheckpointMetadata
 
 _DEEPEST: Final = 100
 _NOT_PLAIN: Final = object()
-_PARENT: Final = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns"})
-"""In `configurable` these name the parent of the checkpoint."""
-_THREAD: Final = frozenset({"thread_id"})
-"""It is part of the record's key."""
-_USER: Final = frozenset({"user_id"})
+_OMITTED: Final = frozenset({"thread_id"})
+"""Members of the config's metadata that are not stored. The thread is part of the record's key."""
+_OMITTED_CONFIGURABLE: Final = _OMITTED | {"checkpoint_id", "checkpoint_ns"}
+"""Members of `configurable` that are not stored. These name the parent of the checkpoint."""
+_USER: Final = "user_id"
 """The user's identity, which the server adds beside `langgraph_auth_user_id`. Without an auth file the name belongs to
 the graph."""
+_AUTH_PREFIX: Final = "langgraph_auth_"
+_NOT_STORED: Final = ("__", _AUTH_PREFIX)
+"""The prefixes of internal names and of names of the user."""
 
 
 def checkpoint_metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[str, Any]:
     """The metadata to store. A member of LangGraph's metadata replaces one of the config. Internal names (`__…`), names
     of the user and every member that is not plain data are omitted."""
     configurable = config.get("configurable") or {}
-    user = _USER if "langgraph_auth_user_id" in configurable else frozenset[str]()
     stored = {
         name: str.replace(value, "\0", "") if isinstance(value, str) else value
         for name, value in without_user(metadata).items()
-        if name not in user
     }
-    stored |= _plain_members(config.get("metadata") or {}, omitted=stored.keys() | _THREAD | user)
-    stored |= _plain_members(configurable, omitted=stored.keys() | _PARENT | user)
+    if config_metadata := config.get("metadata"):
+        _add_plain_members(stored, config_metadata, _OMITTED)
+    _add_plain_members(stored, configurable, _OMITTED_CONFIGURABLE)
+    if "langgraph_auth_user_id" in configurable:
+        stored.pop(_USER, None)
     return stored
 
 
 def without_user(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata without the user who sent the request, who is not part of a state."""
-    return {name: value for name, value in metadata.items() if not name.startswith("langgraph_auth_")}
+    return {name: value for name, value in metadata.items() if not name.startswith(_AUTH_PREFIX)}
 
 
-def _plain_members(members: Mapping[str, Any], omitted: Set[str]) -> dict[str, Any]:
-    """The members that are plain data, without internal names and names of the user."""
-    plain = {
-        name: _plain(value, frozenset())
-        for name, value in members.items()
-        if name not in omitted and not name.startswith(("__", "langgraph_auth_"))
-    }
-    return {name: value for name, value in plain.items() if value is not _NOT_PLAIN}
+def _add_plain_members(stored: dict[str, Any], members: Mapping[str, Any], omitted: Set[str]) -> None:
+    """Adds the members that are plain data and that `stored` does not have."""
+    for name, value in members.items():
+        if name in stored or name in omitted or name.startswith(_NOT_STORED):
+            continue
+        if type(value) is not str or "\0" in value:
+            value = _plain(value, frozenset())
+        if value is not _NOT_PLAIN:
+            stored[name] = value
 
 
 def _plain(value: Any, inside: frozenset[int]) -> Any:

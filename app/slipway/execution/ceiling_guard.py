@@ -41,6 +41,9 @@ class CeilingGuard:
         self._loop = asyncio.get_running_loop()
         self._counted_until = self._loop.time()
         self._step_timer: asyncio.TimerHandle | None = None
+        self._step_ends_at = 0.0
+        """When the current superstep has lasted too long. `_step_timer` waits for the end of this superstep or of an
+        earlier one, because starting a timer for each superstep costs more CPU than counting it."""
         self._active_timer: asyncio.TimerHandle | None = None
         self.superstep_starting = False
         """Whether LangGraph is streaming the `tasks` chunks that announce a superstep."""
@@ -80,17 +83,17 @@ class CeilingGuard:
         ceiling; no node of the superstep has run then."""
         node, task_id = task["name"], task["id"]
         if not self.superstep_starting and not self._is_call(task):
-            self._count(lambda: self.ceilings.count_superstep(node, task_id))
+            self._count(self.ceilings.count_superstep, node, task_id)
             self.superstep_starting = True
             self._running.clear()
-        self._count(lambda: self.ceilings.count_visit(node, task_id))
+        self._count(self.ceilings.count_visit, node, task_id)
         self._running.add(task_id)
         first = not self._tasks_starting
         if first:
             self._tasks_starting = True
-            if self._step_timer is not None:
-                self._step_timer.cancel()
-            self._step_timer = self._loop.call_later(self.ceilings.step_s, self._on_timer, "step_time")
+            self._step_ends_at = self._loop.time() + self.ceilings.step_s
+            if self._step_timer is None:
+                self._step_timer = self._loop.call_at(self._step_ends_at, self._on_step_timer)
         return first
 
     def _is_call(self, task: Mapping[str, Any]) -> bool:
@@ -129,12 +132,18 @@ class CeilingGuard:
             return False
         return True
 
-    def _count(self, count: Callable[[], None]) -> None:
+    def _count(self, count: Callable[[str, str], None], node: str, task_id: str) -> None:
         try:
-            count()
+            count(node, task_id)
         except CeilingHit as hit:
             self.ceiling_hit = self.ceiling_hit or hit
             raise
+
+    def _on_step_timer(self) -> None:
+        if self._loop.time() < self._step_ends_at:
+            self._step_timer = self._loop.call_at(self._step_ends_at, self._on_step_timer)
+        else:
+            self._on_timer("step_time")
 
     def _on_timer(self, ceiling: str) -> None:
         self.count_time()

@@ -70,6 +70,8 @@ class _ContainedCoroutine(Coroutine[Any, Any, Any]):
     def send(self, value: Any) -> Any:
         try:
             return self._coro.send(value)
+        except StopIteration:  # the coroutine has returned
+            raise
         except BaseException as error:
             if _is_ordinary(error):
                 raise

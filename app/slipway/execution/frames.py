@@ -27,6 +27,9 @@ CHECKPOINT_REFS: Final = "checkpoints/brief"
 LIFECYCLE: Final = "lifecycle"
 """A mode of Slipway: when subgraphs start and end. It can be requested without the other events of subgraphs."""
 
+CUSTOM_PREFIX: Final = "custom:"
+"""The prefix of the modes of stream transformers. The name of the transformer's channel follows."""
+
 _MODE_ALIASES: Final = {"messages-tuple": "messages", CHECKPOINT_REFS: "checkpoints", LIFECYCLE: "tasks"}
 
 SECRET_PREFIXES: Final = ("__", "langgraph_auth_")
@@ -62,14 +65,21 @@ class FrameEncoder:
         """Interrupts by namespace and id."""
         self._tools = ToolEvents()
         self._lifecycle = SubgraphEvents() if LIFECYCLE in modes else None
+        self._streamed = self._modes | self.graph_modes
+        """The names of the modes whose chunks may have frames, beside those of stream transformers."""
 
     @property
     def graph_modes(self) -> set[str]:
         """LangGraph's modes from which the frames of the requested modes are built."""
         return {_MODE_ALIASES.get(mode, mode) for mode in self._modes if mode != "events"}
 
-    def encode(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Frame]:
-        """Yields the frames of one chunk. Yields nothing if its mode was not requested."""
+    def encode(self, namespace: Sequence[str], mode: str, payload: Any) -> Sequence[Frame]:
+        """The frames of one chunk. Empty if its mode was not requested."""
+        if self._lifecycle is None and mode not in self._streamed and not mode.startswith(CUSTOM_PREFIX):
+            return ()
+        return tuple(self._frames(namespace, mode, payload))
+
+    def _frames(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Frame]:
         if self._lifecycle is not None:
             for subgraph, event in self._lifecycle.events_for(namespace, mode, payload):
                 yield frame("|".join((LIFECYCLE, *subgraph)), event)
@@ -81,7 +91,7 @@ class FrameEncoder:
             yield from self._messages(namespace, payload)
         elif mode == "checkpoints" and CHECKPOINT_REFS in self._modes:
             yield frame(self._name(CHECKPOINT_REFS, namespace), _brief_checkpoint(payload))
-        elif mode.startswith("custom:"):
+        elif mode.startswith(CUSTOM_PREFIX):
             yield frame(mode, payload)
         elif mode == "tools" and mode in self._modes:
             yield frame(self._name(mode, namespace), self._tools.encode(payload))

@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl
 
-from slipway.execution.frames import CHECKPOINT_REFS, LIFECYCLE
+from slipway.execution.frames import CHECKPOINT_REFS, CUSTOM_PREFIX, LIFECYCLE
 from slipway.execution.message_ids import with_message_ids
 from slipway.execution.run_input import context_of
 from slipway.graphs.interface import Graph
@@ -24,9 +24,6 @@ StreamChunk = tuple[Sequence[str], str, Any]
 REQUIRED_MODES: Final = frozenset({"tasks", "values"})
 """Modes that are always streamed, whichever modes clients requested: ceilings are counted by `tasks`, and the record of
 the thread contains the last `values`."""
-
-CUSTOM_PREFIX: Final = "custom:"
-"""The prefix of the modes of stream transformers. The name of the transformer's channel follows."""
 
 
 async def stream_graph(

@@ -9,6 +9,7 @@ stay readable on the server.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from slipway.errors import InvalidRequest
 from slipway.redis.keys import Keys
@@ -26,6 +27,7 @@ class CheckpointNames:
     writes_prefix: str
 
 
+@lru_cache(maxsize=256)
 def names_of(keys: Keys, thread_id: str) -> CheckpointNames:
     """The keys that hold the checkpoints of a thread."""
     return CheckpointNames(

@@ -290,7 +290,8 @@ class AttemptWriter:
 
     def _on_send_delay(self) -> None:
         self._send_timer = None
-        self._send_after_iterations(_ITERATIONS_UNTIL_APPENDED, self._command_count)
+        if self._group or self._delayed_commands:
+            self._send_after_iterations(_ITERATIONS_UNTIL_APPENDED, self._command_count)
 
     def _send_after_iterations(self, iterations: int, count: int) -> None:
         """Sends the first `count` commands after `iterations` event loop iterations in which the stream is read."""
@@ -366,6 +367,9 @@ class AttemptWriter:
     async def _final_group(self) -> WriteGroup | None:
         """Returns the last group when all other groups are acknowledged. None if the attempt is fenced."""
         self._superstep_pending = True
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
         with suppress(Fenced):
             await self._wait_all_acknowledged()
         if self.is_fenced:
