@@ -53,10 +53,9 @@ def _add_plain_members(stored: dict[str, Any], members: Mapping[str, Any], omitt
     for name, value in members.items():
         if name in stored or name in omitted or name.startswith(_NOT_STORED):
             continue
-        if type(value) is not str or "\0" in value:
-            value = _plain(value, frozenset())
-        if value is not _NOT_PLAIN:
-            stored[name] = value
+        plain = value if type(value) is str and "\0" not in value else _plain(value, frozenset())
+        if plain is not _NOT_PLAIN:
+            stored[name] = plain
 
 
 def _plain(value: Any, inside: frozenset[int]) -> Any:
