@@ -39,6 +39,7 @@ from slipway.runs.event_log import EventLog
 from slipway.runs.idempotency import Idempotency
 from slipway.runs.leases import LeaseRenewer, worker_id
 from slipway.runs.scripts import RunScripts
+from slipway.runs.search import RunSearch
 from slipway.runs.store import RunStore
 from slipway.runs.submit import RunSubmission
 from slipway.runs.unfinished_runs import UnfinishedRuns
@@ -80,6 +81,7 @@ class Services:
     runs: RunStore
     submission: RunSubmission
     unfinished_runs: UnfinishedRuns
+    run_search: RunSearch
     threads: ThreadStore
     checkpointer: BaseCheckpointer
     trash: Trash
@@ -239,6 +241,7 @@ def _stores(
             check_admission=health.check_admission,
         ),
         unfinished_runs=UnfinishedRuns(pipeline, keys),
+        run_search=RunSearch(pipeline, keys, max_checks=settings.search_max_checks),
         threads=threads,
         checkpointer=checkpointer,
         trash=trash,

@@ -341,6 +341,7 @@ ENTRY_POINTS: tuple[EntryPoint, ...] = (
     RouteCall("POST", f"{_RUN}/cancel", query={"wait": "true"}, variant="and wait", path_ids=_ON_BUSY),
     RouteCall("POST", f"{_RUN}/cancel", query={"action": "rollback"}, variant="and roll back", path_ids=_ON_BUSY),
     RouteCall("DELETE", _RUN),
+    RouteCall("GET", "/ops/runs"),
     # runs without a thread
     RouteCall("POST", "/runs", DELAYED_RUN),
     RouteCall("POST", "/runs", KEEPING_RUN, variant="keeping the thread"),
@@ -630,6 +631,7 @@ OPERATIONS_OF = {
     "POST /threads/{thread_id}/runs/stream": "threads:create_run threads:read",
     "POST /threads/{thread_id}/runs/stream on a new thread": "threads:create threads:create_run",
     "GET /threads/{thread_id}/runs": "threads:read threads:search",
+    "GET /ops/runs": "threads:search",
     "GET /threads/{thread_id}/runs/{run_id}": "threads:read",
     "GET /threads/{thread_id}/runs/{run_id}/join": "threads:read",
     "GET /threads/{thread_id}/runs/{run_id}/stream": "threads:read",

@@ -43,6 +43,7 @@ from slipway.access.handler_values.crons import (
 from slipway.access.handler_values.runs import RunsCreate
 from slipway.access.handler_values.store import StoreDelete, StoreGet, StoreListNamespaces, StorePut, StoreSearch
 from slipway.access.handler_values.threads import (
+    AllRunsSearch,
     BusyThreadCancel,
     RunCancel,
     RunsCancel,
@@ -121,6 +122,7 @@ EXAMPLES: dict[type[HandlerValue], HandlerValue] = {
         ThreadsSearch(metadata={"deep": [{"a": 1}]}, values={}, status=None, ids=[A], **PAGE),
         ThreadsCount(metadata={"deep": [{"a": 1}]}, values={}, status=None),
         RunsSearch(thread_id=A, metadata={"deep": [{"a": 1}]}, status=None, **PAGE),
+        AllRunsSearch(thread_id=None, metadata={"deep": [{"a": 1}]}, status=None, **PAGE),
         RunsCreate(
             assistant_id=A,
             thread_id=A,
@@ -409,6 +411,11 @@ EFFECTS: dict[tuple[type[HandlerValue], str], Effect] = {
         1, "GET /threads/{thread one}/runs", lambda records, found: len(found) == 1, query={"limit": 5}
     ),
     (RunsSearch, "offset"): Effect(1, "GET /threads/{thread one}/runs", lambda records, found: found == []),
+    (AllRunsSearch, "metadata"): Effect(
+        MARK, "GET /ops/runs", lambda records, found: values_of(found["runs"], "run_id") == {records["run one"]}
+    ),
+    (AllRunsSearch, "status"): Effect("success", "GET /ops/runs", lambda records, found: found["runs"] == []),
+    (AllRunsSearch, "limit"): Effect(1, "GET /ops/runs", lambda records, found: len(found["runs"]) == 1),
     (RunsCreate, "metadata"): Effect(
         MARK, CREATE_RUN, lambda records, found: found["metadata"]["mark"] == "yes", DELAYED_RUN
     ),

@@ -37,6 +37,7 @@ def samples(ids: dict[str, str]) -> dict[str, Sample]:
         "POST /threads/count": Sample({}, hidden_status=200, hidden_json=0),
         "POST /assistants/search": Sample({"metadata": {"owner": "ann"}}, hidden_status=200, hidden_json=[]),
         "POST /assistants/count": Sample({"metadata": {"owner": "ann"}}, hidden_status=200, hidden_json=0),
+        "GET /ops/runs": Sample(hidden_status=200, hidden_json={"runs": [], "next": None}),
         "POST /runs/crons/search": Sample({}, hidden_status=200, hidden_json=[]),
         "POST /runs/crons/count": Sample({}, hidden_status=200, hidden_json=0),
         "POST /threads/prune": Sample({"thread_ids": [thread]}, hidden_status=200, hidden_json={"pruned_count": 0}),

@@ -12,6 +12,7 @@ from slipway.api.routes import (
     event_commands,
     event_stream,
     ops,
+    ops_runs,
     runs,
     stateless_runs,
     store,
@@ -31,6 +32,7 @@ ROUTE_GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "state": thread_state.ENDPOINTS,
     "assistants": assistants.ENDPOINTS,
     "store": store.ENDPOINTS,
+    "ops": ops_runs.ENDPOINTS,
     "meta": ops.META,
     "health": ops.HEALTH,
 }
@@ -38,7 +40,7 @@ ENDPOINTS: Final = tuple(endpoint for group in ROUTE_GROUPS.values() for endpoin
 """The router matches in this order: frequent requests first, and `/threads/search` before `/threads/{thread_id}`."""
 
 DISABLED_BY: Final = {
-    "disable_runs": ("crons", "runs", "stateless"),
+    "disable_runs": ("crons", "runs", "stateless", "ops"),
     "disable_threads": ("threads", "thread_stream", "events", "state"),
     "disable_assistants": ("assistants",),
     "disable_store": ("store",),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final
 
+from slipway.indexes.query import AnyOf
 from slipway.redis.read_stubs import ReadStubs
+from slipway.runs.index_terms import UNFINISHED
+from slipway.runs.run_position import RunPosition
 
 _PAGE: Final = 500
 """Members of a set that are read in one round trip."""
@@ -24,10 +27,31 @@ class RunIndexReads(ReadStubs):
         async for run_ids in self._members("ZSCAN", shortest, _PAGE):
             yield await self._in_sets(run_ids, others)
 
+    async def leased_in_sets(self, conditions: Sequence[AnyOf], most: int) -> list[RunPosition] | None:
+        """The runs that have a lease and, for each condition, are in one of its sets; None if there are more than
+        `most` leases. Two round trips."""
+        run_ids = await self._ids(self._keys.leases, 0, most)
+        if len(run_ids) > most:
+            return None
+        if not run_ids:
+            return []
+        names = dict.fromkeys([UNFINISHED, *(name for condition in conditions for name in condition)])
+        scores = dict(zip(names, await self._scores(map(self._keys.runs_with, names), run_ids), strict=True))
+        return [
+            RunPosition(int(float(created_us)), run_id)
+            for place, (run_id, created_us) in enumerate(zip(run_ids, scores[UNFINISHED], strict=True))
+            if created_us is not None
+            and all(any(scores[name][place] is not None for name in condition) for condition in conditions)
+        ]
+
     async def _in_sets(self, run_ids: list[str], sets: Sequence[str]) -> list[str]:
         if not run_ids or not sets:
             return run_ids
-        scores = await asyncio.gather(
-            *(self._pipeline.send("ZMSCORE", each, *run_ids, repeatable=True) for each in sets)
-        )
+        scores = await self._scores(sets, run_ids)
         return [run_id for run_id, found in zip(run_ids, zip(*scores, strict=True), strict=True) if None not in found]
+
+    async def _scores(self, sets: Iterable[str], run_ids: Sequence[str]) -> list[list[bytes | None]]:
+        """For each set the scores of the runs in it, None for each other run."""
+        reads = (self._pipeline.send("ZMSCORE", each, *run_ids, repeatable=True) for each in sets)
+        scores: list[list[bytes | None]] = await asyncio.gather(*reads)
+        return scores

@@ -1,18 +1,18 @@
-"""The index terms of runs: each stands for one value of one member, and names the sorted set of the runs that have it.
+"""The sets that the indexes of runs have: one for each phase, and one for each index term.
 
-Scripts maintain the sets (`redis/lua/lib/run_indexes.lua`), and `runs/search.py` reads them.
+Scripts maintain the sets (`redis/lua/lib/run_indexes.lua`). `runs/search.py` and `runs/unfinished_runs.py` read them.
 """
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 from typing import Any, Final
 
 from slipway.assistants.system import system_id
+from slipway.indexes.terms import Space, scalar_term
 
 UNFINISHED: Final = "unfinished"
-"""The set of all runs that are queued, running or paused. The other phases have a set of the same name."""
+"""The set of all runs that are queued, running or paused. Each other phase has a set of its name."""
 
 
 def run_terms(assistant_id: str, graph_id: str, user: dict[str, Any] | None) -> list[str]:
@@ -51,4 +51,6 @@ def owner_of(user: dict[str, Any] | None) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _term(member: str, value: str) -> str:
-    return hashlib.sha1(f"run\0{member}\0{value}".encode(), usedforsecurity=False).hexdigest()[:20]
+    term = scalar_term(Space.RECORD, member, value)
+    assert term is not None  # a text has a term
+    return term

@@ -312,6 +312,11 @@ class Run:
         return status_of(self.phase, self.error.get("code") if self.error else None)
 
     @property
+    def error_code(self) -> str | None:
+        """The stable code of `error`."""
+        return None if self.error is None else self.error.get("code")
+
+    @property
     def final(self) -> bool:
         return self.phase in FINAL
 

@@ -153,3 +153,16 @@ class RunsSearch(HandlerValue):
     status: RunStatus | None
     limit: Limit
     offset: Offset
+
+
+class AllRunsSearch(HandlerValue):
+    """Searches the runs of all threads."""
+
+    OPERATION = "threads:search"
+    FIXED = frozenset({"thread_id", "offset"})
+
+    thread_id: None
+    metadata: Metadata
+    status: RunStatus | None
+    limit: Limit
+    offset: Offset
