@@ -492,6 +492,7 @@ NEEDED_TO_LIST = {
     "POST /runs/crons/search": {"crons:search"},
     "POST /store/items/search": {"store:search"},
     "GET /threads/{thread_id}/runs": {"threads:search", "threads:read"},
+    "GET /ops/runs": {"threads:search"},
     "GET /": {"threads:search", "threads:read"},
     "GET /ui/recent": {"threads:search", "threads:read"},
 }
