@@ -211,7 +211,8 @@ def _stores(
         lease_ms=int(settings.lease_s * 1000),
         thread_ttl=ttl.stored() if ttl else None,
     )
-    assistants, health = AllAssistants(graphs, pipeline, keys), HealthMonitor(pipeline, keys, settings, clock)
+    assistants = AllAssistants(graphs, pipeline, keys, max_checks=settings.search_max_checks)
+    health = HealthMonitor(pipeline, keys, settings, clock)
     webhook_urls = UrlPolicy(config.webhooks.url)
     check_webhook = NewRunWebhookCheck(webhook_urls, disabled=config.http.disable_webhooks)
     authorizer = RunAuthorizer(settings, graphs, assistants, threads, check_webhook)
@@ -253,7 +254,7 @@ def _stores(
         thread_follower=follower,
         protocol_log=ProtocolLog(pipeline, keys, follower, events),
         store=store,
-        crons=CronStore(pipeline, keys, clock),
+        crons=CronStore(pipeline, keys, clock, max_checks=settings.search_max_checks),
         webhook_urls=webhook_urls,
         lease_renewer=None,
         executions=None,

@@ -23,7 +23,8 @@ from slipway.access.handler_values.base import Operation
 from slipway.api.openapi import plain_path
 from slipway.api.route_table import ENDPOINTS
 from slipway.api.ui import site
-from slipway.crons.store import CronQuery
+from slipway.assistants.search import AssistantQuery
+from slipway.crons.search import CronQuery
 from slipway.graphs.registry import Registry
 from slipway.services import Services
 from slipway.settings import Settings
@@ -416,6 +417,8 @@ class StoredData:
     async def read(cls, services: Services) -> StoredData:
         pipeline, keys = services.pipeline, services.keys
         found = (await services.threads.search(ThreadQuery(), limit=10_000)).records
+        assistants = await services.assistants.search(AssistantQuery(), limit=1000, offset=0)
+        crons = await services.crons.search(CronQuery(), limit=1000)
         temporary = await asyncio.gather(
             *(pipeline.send("HEXISTS", keys.thread(each.thread_id), "temporary") for each in found)
         )
@@ -431,8 +434,8 @@ class StoredData:
             runs={name.decode().split(":")[-2] for name in logs},
             thread_runs={run.run_id for run in runs},
             cancelled={run.run_id for run in runs if run.phase == "cancelled" or run.cancel},
-            assistants={each.assistant_id: each.public() for each in await services.assistants.search()},
-            crons={each.cron_id: _stable(each.public()) for each in await services.crons.search(CronQuery())},
+            assistants={each.assistant_id: each.public() for each in assistants.records},
+            crons={each.cron_id: _stable(each.public()) for each in crons.records},
             items={(*item.namespace, item.key): item.value for item in await services.store.asearch((), limit=1000)},
         )
 

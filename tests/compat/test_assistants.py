@@ -128,19 +128,6 @@ async def test_assistants_are_found_by_name_metadata_and_graph(sdk: Client, clie
         assert (await client.post("/assistants/search", json=criteria)).status_code == 422
 
 
-async def test_a_search_over_several_pages_finds_each_assistant_once(
-    sdk: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("slipway.assistants.store.PAGE", 2)
-    for number in range(5):
-        await sdk.assistants.create("received_config", name=f"number {number}")
-    names = [
-        assistant["name"]
-        for assistant in await sdk.assistants.search(name="number", graph_id="received_config", sort_by="name")
-    ]
-    assert sorted(names) == [f"number {number}" for number in range(5)]
-
-
 async def test_system_assistants_cannot_be_changed_or_deleted(
     sdk: Client, settings: Settings, graphs: Registry
 ) -> None:

@@ -14,7 +14,7 @@ from langgraph_sdk.errors import NotFoundError
 
 from slipway.clock import iso
 from slipway.crons.schedules import Schedule
-from slipway.crons.store import CronQuery
+from slipway.crons.search import CronQuery
 from slipway.errors import NotFound
 from slipway.graphs.registry import Registry
 from slipway.redis.hash_fields import Fields, fields_of
@@ -250,7 +250,7 @@ async def test_a_worker_that_read_a_cron_before_it_was_changed_creates_no_run_af
     read_before = await late.scripts.due(9)
     stale = await due_time_of(services, cron_id, due_ms)
     await change(services, cron_id)
-    changed = [cron.public() for cron in await services.crons.search(CronQuery())]
+    changed = [cron.public() for cron in (await services.crons.search(CronQuery(), limit=1000)).records]
 
     async def due(limit: int) -> tuple[int, list[Fields]]:
         return read_before
@@ -260,7 +260,7 @@ async def test_a_worker_that_read_a_cron_before_it_was_changed_creates_no_run_af
     assert await unfinished_runs(services) == []
     assert not await late.scripts.skip(stale, problem="of an earlier due time")
     assert not await late.scripts.postpone(stale, problem="of an earlier due time", by_ms=MINUTE_MS)
-    assert [cron.public() for cron in await services.crons.search(CronQuery())] == changed
+    assert [cron.public() for cron in (await services.crons.search(CronQuery(), limit=1000)).records] == changed
     if changed and changed[0]["enabled"]:
         await due_times.make_due(cron_id, minutes_ago=-1)
         await services.pipeline.send("ZADD", services.keys.crons_due, 0, cron_id)

@@ -6,8 +6,7 @@ graph's system assistant.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
@@ -15,12 +14,13 @@ from langchain_core.runnables import RunnableConfig
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.access.users import User, user_configurable
 from slipway.assistants.record import Assistant, AssistantChanges
+from slipway.assistants.search import AssistantQuery, AssistantSearch
 from slipway.assistants.store import AssistantStore
 from slipway.assistants.system import SystemAssistants, system_id
 from slipway.errors import Conflict, InvalidRequest, NotFound
 from slipway.graphs.interface import Graphs
 from slipway.graphs.manifest import Manifest
-from slipway.json_comparison import contains
+from slipway.indexes.search import DEFAULT_MAX_CHECKS, Count, Found
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 
@@ -28,8 +28,9 @@ from slipway.redis.pipeline import Pipeline
 class AllAssistants:
     """Resolves ids and names, and passes each operation to the system assistants or to the store."""
 
-    def __init__(self, graphs: Graphs, pipeline: Pipeline, keys: Keys) -> None:
+    def __init__(self, graphs: Graphs, pipeline: Pipeline, keys: Keys, *, max_checks: int = DEFAULT_MAX_CHECKS) -> None:
         self._graphs, self._stored = graphs, AssistantStore(pipeline, keys)
+        self._search = AssistantSearch(pipeline, keys, max_checks=max_checks)
         self._system = SystemAssistants(graphs, self._stored)
 
     async def get(self, id_or_name: str, access_filter: AccessFilter = MATCH_ALL) -> Assistant:
@@ -134,31 +135,32 @@ class AllAssistants:
 
     async def search(
         self,
+        query: AssistantQuery,
         *,
-        metadata: dict[str, Any] | None = None,
-        graph_id: str | None = None,
-        name: str | None = None,
+        limit: int,
+        offset: int,
         sort_by: str = "created_at",
         descending: bool = True,
-        access_filter: AccessFilter = MATCH_ALL,
-    ) -> list[Assistant]:
-        """All matching assistants, sorted. Metadata matches by containment, `name` anywhere in the name, in any case.
-        Raises `NotFound` for an unknown `graph_id`."""
-        self._system.check_name(graph_id)
-        matching = [
-            assistant
-            async for assistant in self._all(graph_id)
-            if contains(assistant.metadata, metadata or {})
-            and access_filter.matches(assistant.metadata)
-            and (name or "").casefold() in assistant.name.casefold()
-        ]
-        return sorted(matching, key=lambda assistant: str(getattr(assistant, sort_by)), reverse=descending)
+    ) -> Found[Assistant]:
+        """`limit` matching assistants from `offset` on. Raises `NotFound` for an unknown graph."""
+        self._system.check_name(query.graph_id)
+        system = await self._matching_system(query)
+        skipped = max(offset - len(system), 0)  # as many stored ones come before the page, wherever the system ones are
+        stored = await self._search.page(
+            query, limit=limit + len(system), offset=skipped, sort_by=sort_by, descending=descending
+        )
+        found = sorted([*system, *stored.records], key=lambda each: str(getattr(each, sort_by)), reverse=descending)
+        first = offset - skipped
+        return Found(found[first : first + limit], stored.complete)
 
-    async def _all(self, graph_id: str | None) -> AsyncIterator[Assistant]:
-        async for assistant in self._system.all(graph_id):
-            yield assistant
-        async for assistant in self._stored.all(graph_id):
-            yield assistant
+    async def count(self, query: AssistantQuery) -> Count:
+        """How many assistants match. Raises `NotFound` for an unknown graph."""
+        self._system.check_name(query.graph_id)
+        stored = await self._search.count(query)
+        return Count(stored.number + len(await self._matching_system(query)), stored.complete)
+
+    async def _matching_system(self, query: AssistantQuery) -> list[Assistant]:
+        return [each async for each in self._system.all(query.graph_id) if query.matches(each)]
 
 
 def _canonical_uuid(text: str) -> str | None:

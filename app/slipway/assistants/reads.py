@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from slipway.access.filtered_reads import FilteredMetadata, read_members
 from slipway.access.filters import AccessFilter
 from slipway.assistants.scripts import RECORD_FIELDS, AssistantFields
 from slipway.redis.read_stubs import ReadStubs
+
+_NAMES: Final = 2000
+"""Names that are read in one round trip."""
 
 _VERSION_PREFIX: Final = "v:"
 """The prefix of the fields that hold the content of one version each."""
@@ -42,7 +45,12 @@ class AssistantReads(ReadStubs):
         """None for an unknown assistant."""
         return await read_members(self._pipeline, self._keys.assistant(assistant_id), access_filter)
 
-    async def ids(self, graph_id: str | None, first: int, last: int) -> list[str]:
-        """Ids of all assistants, or of those of one graph, from position `first` to `last`, newest first."""
-        index = self._keys.assistants if graph_id is None else self._keys.graph_assistants(graph_id)
-        return await self._ids(index, first, last, descending=True)
+    async def count(self) -> int:
+        """How many assistants clients have created."""
+        return int(await self._pipeline.send("ZCARD", self._keys.assistants, repeatable=True))
+
+    async def names(self) -> AsyncIterator[list[tuple[str, str]]]:
+        """Pages of the ids and names of all assistants, in no order. Any may come twice. One round trip for about as
+        many as a page has."""
+        async for members in self._members("ZSCAN", self._keys.assistants_by("name"), _NAMES):
+            yield [(assistant_id, name) for name, _, assistant_id in (each.rpartition("\0") for each in members)]

@@ -9,6 +9,7 @@ from typing import Any, Final, TypedDict
 
 import ormsgpack
 
+from slipway.indexes.terms import metadata_digests, metadata_terms
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 
@@ -32,6 +33,8 @@ class Content(TypedDict, total=False):
     config: str
     context: str
     metadata: dict[str, str]
+    terms: str
+    """The packed index terms of the metadata; older releases stored none."""
     created_us: str
 
 
@@ -89,7 +92,13 @@ class AssistantScripts(ScriptStubs):
     ) -> AssistantFields | None:
         """Returns the record with its new version; None if the assistant does not exist."""
         args = self._args(
-            assistant_id=assistant_id, changes=changes, metadata=metadata, token=token, record=RECORD_FIELDS
+            assistant_id=assistant_id,
+            changes=changes,
+            metadata=metadata,
+            members=metadata_digests(metadata),
+            terms=metadata_terms(metadata),
+            token=token,
+            record=RECORD_FIELDS,
         )
         reply = await self._pipeline.run(_PATCH, [], args)
         return reply[1] if len(reply) > 1 else None

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Final
-
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.assistants.reads import AssistantReads
 from slipway.assistants.record import Assistant, AssistantChanges, assistant_from
@@ -17,11 +14,10 @@ from slipway.assistants.scripts import (
 )
 from slipway.clock import iso
 from slipway.errors import Conflict, NotFound
+from slipway.indexes.terms import metadata_terms
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.json_encoding import json_members
-
-PAGE: Final = 200
 
 
 class AssistantStore:
@@ -60,7 +56,8 @@ class AssistantStore:
     ) -> Assistant:
         """Creates an assistant. If one of this id exists, returns it unchanged when it matches the access filter and
         either `exist_ok` is set or it was created with the same `token`. Otherwise raises `Conflict`."""
-        content = changes.content() | {"metadata": json_members(dict(changes.metadata))}
+        metadata = json_members(dict(changes.metadata))
+        content = changes.content() | {"metadata": metadata, "terms": metadata_terms(metadata)}
         content.setdefault("config", "{}")
         content.setdefault("context", "{}")
         while True:
@@ -99,18 +96,6 @@ class AssistantStore:
         """Deletes the assistant with all versions. Raises `NotFound`."""
         if not await self._scripts.delete(assistant_id):
             raise NotFound("assistant", assistant_id)
-
-    async def all(self, graph_id: str | None = None) -> AsyncIterator[Assistant]:
-        """All assistants, or those of one graph, newest first."""
-        start = 0
-        while True:
-            ids = await self._reads.ids(graph_id, start, start + PAGE - 1)
-            for assistant_id, fields in zip(ids, await self._reads.records(ids), strict=True):
-                if fields is not None:
-                    yield assistant_from(assistant_id, fields)
-            if len(ids) < PAGE:
-                return
-            start += PAGE
 
     async def system_assistant_created_at(self, graph_id: str) -> str:
         """When this deployment first served the graph; stored on the first call."""

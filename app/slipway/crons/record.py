@@ -23,9 +23,10 @@ import orjson
 from slipway.clock import iso
 from slipway.crons.schedules import Schedule
 from slipway.errors import InvalidRequest
+from slipway.indexes.terms import Space, metadata_terms, scalar_term
 from slipway.redis.hash_fields import Fields
 from slipway.runs.run_request import RunRequest, run_request_from
-from slipway.serialization.json_encoding import dumps
+from slipway.serialization.json_encoding import dumps, json_members
 
 _FORMER_NAMESPACE: Final = UUID("b6f0c9a4-56f4-4c0b-8a35-2d6f0c1f7f0e")
 """For crons that were stored by an earlier release and have no seed."""
@@ -61,6 +62,12 @@ class NewCron:
             "request": dumps(asdict(self.request)).decode(),
         }
         return {name: value for name, value in fields.items() if value is not None}
+
+    def terms(self) -> str:
+        """The packed index terms."""
+        members = {"assistant_id": self.assistant_id, "thread_id": self.thread_id, "enabled": self.enabled}
+        terms = [scalar_term(Space.RECORD, name, value) for name, value in members.items()]
+        return "".join(term for term in terms if term is not None) + metadata_terms(json_members(self.metadata))
 
 
 OPTIONAL: Final = ("timezone", "end_ms", "on_run_completed", "thread_id")

@@ -44,6 +44,7 @@ class CronScripts(ScriptStubs):
         cron_id: str,
         changes: Mapping[str, str],
         metadata: Mapping[str, str],
+        terms: str,
         *,
         create: bool,
         removed_fields: Sequence[str] = (),
@@ -51,11 +52,12 @@ class CronScripts(ScriptStubs):
         next_ms: int | None,
     ) -> SavedCron | None:
         """Creates or changes a cron. Returns None if the cron to change does not exist. `metadata` is stored a second
-        time, one field for each member, for access filters."""
+        time, one field for each member, for access filters. `terms` are the packed index terms."""
         arguments = self._args(
             cron_id=cron_id,
             fields=changes,
             metadata=metadata,
+            terms=terms,
             create=create,
             removed_fields=list(removed_fields),
             reschedule=reschedule,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -13,40 +11,22 @@ from slipway.clock import Clock
 from slipway.crons.reads import CronReads
 from slipway.crons.record import OPTIONAL, Cron, NewCron, cron_from
 from slipway.crons.scripts import CronScripts, SavedCron
+from slipway.crons.search import CronQuery, CronSearch
 from slipway.errors import NotFound
-from slipway.json_comparison import contains
+from slipway.indexes.search import DEFAULT_MAX_CHECKS, Count, Found
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.json_encoding import json_members
 from slipway.threads.scripts import ThreadScripts
 
 PAGE: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class CronQuery:
-    """The conditions of a search; None matches every cron. Metadata matches by containment."""
-
-    assistant_id: str | None = None
-    thread_id: str | None = None
-    enabled: bool | None = None
-    metadata: dict[str, Any] | None = None
-    access_filter: AccessFilter = MATCH_ALL
-
-    def matches(self, cron: Cron) -> bool:
-        return (
-            self.assistant_id in (None, cron.assistant_id)
-            and self.thread_id in (None, cron.thread_id)
-            and self.enabled in (None, cron.enabled)
-            and contains(cron.metadata, self.metadata or {})
-            and self.access_filter.matches(cron.metadata)
-        )
+"""Crons that are read at a time, to delete them."""
 
 
 class CronStore:
-    def __init__(self, pipeline: Pipeline, keys: Keys, clock: Clock) -> None:
+    def __init__(self, pipeline: Pipeline, keys: Keys, clock: Clock, *, max_checks: int = DEFAULT_MAX_CHECKS) -> None:
         self._reads, self._scripts, self._clock = CronReads(pipeline, keys), CronScripts(pipeline, keys), clock
-        self._threads = ThreadScripts(pipeline, keys)
+        self._threads, self._search = ThreadScripts(pipeline, keys), CronSearch(pipeline, keys, max_checks=max_checks)
 
     async def create(self, cron_id: str, new: NewCron, now_ms: int) -> Cron:
         """Creates a cron, or returns the existing one of this id unchanged. Raises `NotFound` when its thread does not
@@ -61,6 +41,7 @@ class CronStore:
             cron_id,
             new.fields(incarnation),
             json_members(new.metadata),
+            new.terms(),
             create=True,
             reschedule=True,
             next_ms=next_ms,
@@ -77,6 +58,7 @@ class CronStore:
             cron_id,
             changes,
             json_members(new.metadata),
+            new.terms(),
             create=False,
             removed_fields=removed_fields,
             reschedule=reschedule,
@@ -120,28 +102,24 @@ class CronStore:
         return deleted is not None
 
     async def delete_for_assistant(self, assistant_id: str) -> None:
-        """Reads all crons of the deployment, because there is no index by assistant."""
-        for cron in await self.search(CronQuery(assistant_id=assistant_id)):
-            await self._delete(cron.cron_id)
+        while found := (await self.search(CronQuery(assistant_id=assistant_id), limit=PAGE)).records:
+            for cron in found:
+                await self._delete(cron.cron_id)
 
     def _now_ms(self) -> int:
         return int(self._clock.now().timestamp() * 1000)
 
-    async def search(self, query: CronQuery, *, sort_by: str = "created_at", descending: bool = True) -> list[Cron]:
-        """All matching crons, sorted."""
-        found = [cron async for cron in self._all() if query.matches(cron)]
-        return sorted(found, key=lambda cron: str(getattr(cron, sort_by) or ""), reverse=descending)
+    async def search(
+        self, query: CronQuery, *, limit: int, offset: int = 0, sort_by: str = "created_at", descending: bool = True
+    ) -> Found[Cron]:
+        """`limit` matching crons from `offset` on."""
+        return await self._search.page(
+            query, self._now_ms(), limit=limit, offset=offset, sort_by=sort_by, descending=descending
+        )
 
-    async def _all(self) -> AsyncIterator[Cron]:
-        start = 0
-        while True:
-            ids = await self._reads.ids(start, start + PAGE - 1)
-            for fields in await self._reads.records(ids):
-                if fields is not None:
-                    yield cron_from(fields, self._now_ms())
-            if len(ids) < PAGE:
-                return
-            start += PAGE
+    async def count(self, query: CronQuery) -> Count:
+        """How many crons match."""
+        return await self._search.count(query, self._now_ms())
 
 
 def _found(cron_id: str, saved: SavedCron | None) -> SavedCron:

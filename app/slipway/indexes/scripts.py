@@ -18,6 +18,8 @@ class Order:
 
     key: str
     by_id: bool = False
+    by_text: bool = False
+    """Whether all scores are equal, and the members are `<text>\\0<id>`, where each id is a UUID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +87,10 @@ class IndexWalk(ScriptStubs):
             "every": self._index.every,
             "conjunctions": [[self._keys_of(any_of) for any_of in each] for each in query.conjunctions],
             "order": order.key,
-            "ids_order": order.by_id,
+            "ids_order": order.by_id or order.by_text,
+            "texts": order.by_text,
             "reverse": descending,
-            "gather": gather,
+            "gather": 0 if order.by_text else gather,
             "gathers": gathers,
             "after": None if after is None else [after.score, after.record_id],
             "skip": skip,

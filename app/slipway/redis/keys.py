@@ -97,6 +97,12 @@ class Keys:
     def graph_assistants(self, graph_id: str) -> str:
         return self._of("graph_assistants", graph_id)
 
+    def assistants_with(self, term: str) -> str:
+        return self._of("assistants_with", term)
+
+    def assistants_by(self, order: str) -> str:
+        return self._of("assistants_by", order)
+
     @property
     def system_assistants(self) -> str:
         return self._of("system_assistants")
@@ -190,6 +196,12 @@ class Keys:
     @property
     def crons(self) -> str:
         return self._of("crons")
+
+    def crons_with(self, term: str) -> str:
+        return self._of("crons_with", term)
+
+    def crons_by(self, order: str) -> str:
+        return self._of("crons_by", order)
 
     @property
     def crons_due(self) -> str:

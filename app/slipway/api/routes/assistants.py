@@ -34,11 +34,12 @@ from slipway.api.bodies.assistants import (
 )
 from slipway.api.endpoints import Endpoint, Query, bool_param
 from slipway.api.idempotent_ids import idempotent_id
-from slipway.api.pagination import paged, selected
+from slipway.api.pagination import completeness, paged, selected
 from slipway.api.request_parsing import query_flag, read_body, validated
 from slipway.api.responses import JsonResponse, empty_response
 from slipway.api.shared_objects import services_of
 from slipway.assistants.record import Assistant, config_and_context
+from slipway.assistants.search import AssistantQuery
 from slipway.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from slipway.graphs.manifest import Manifest
 from slipway.json_comparison import contains
@@ -185,26 +186,28 @@ async def search(request: Request) -> Response:
     )
     value, access_filter = await authorize(request, request_value)
     found = await services_of(request).assistants.search(
-        metadata=value.metadata,
-        access_filter=access_filter,
-        graph_id=value.graph_id,
-        name=body.name,
+        _query(value, body, access_filter),
+        limit=value.limit + 1,  # one more tells whether there is a next page
+        offset=value.offset,
         sort_by=body.sort_by,
         descending=body.sort_order == "desc",
     )
-    page = found[value.offset : value.offset + value.limit]
-    objects = selected([assistant.public() for assistant in page], body.select)
-    return paged(objects, offset=value.offset, limit=value.limit, total=len(found))
+    objects = selected([assistant.public() for assistant in found.records[: value.limit]], body.select)
+    total = value.offset + len(found.records)
+    return paged(objects, offset=value.offset, limit=value.limit, total=total, complete=found.complete)
 
 
 async def count(request: Request) -> Response:
     body = await read_body(request, AssistantFilterBody)
     request_value = AssistantsCount.model_construct(graph_id=body.graph_id, metadata=body.metadata or {})
     value, access_filter = await authorize(request, request_value)
-    found = await services_of(request).assistants.search(
-        metadata=value.metadata, graph_id=value.graph_id, name=body.name, access_filter=access_filter
-    )
-    return JsonResponse(len(found))
+    counted = await services_of(request).assistants.count(_query(value, body, access_filter))
+    return JsonResponse(counted.number, headers=completeness(complete=counted.complete))
+
+
+def _query(value: AssistantsSearch, body: AssistantFilterBody, access_filter: AccessFilter) -> AssistantQuery:
+    """The query for an authorized search."""
+    return AssistantQuery(value.metadata, value.graph_id, body.name, access_filter)
 
 
 async def read(request: Request) -> Response:

@@ -25,7 +25,7 @@ from slipway.api.auth.authorization import authorize_assistant_use, authorize_re
 from slipway.api.bodies.crons import CronBody, CronFilterBody, CronSearchBody
 from slipway.api.endpoints import Endpoint
 from slipway.api.idempotent_ids import idempotent_id
-from slipway.api.pagination import paged, selected
+from slipway.api.pagination import completeness, paged, selected
 from slipway.api.request_parsing import parsed, path_id, read_body, validated
 from slipway.api.responses import JsonResponse, empty_response
 from slipway.api.run_submission import CREATE_ACCESS, check_stateless, run_request_from_body
@@ -33,7 +33,7 @@ from slipway.api.shared_objects import services_of
 from slipway.assistants.record import Assistant
 from slipway.crons.record import Cron, NewCron
 from slipway.crons.schedules import Schedule
-from slipway.crons.store import CronQuery
+from slipway.crons.search import CronQuery
 from slipway.errors import InvalidRequest, NotFound, RefusedRequest
 from slipway.protocol_types import JsonObject
 from slipway.runs.record import new_id
@@ -277,16 +277,22 @@ async def search(request: Request) -> Response:
     request_value = CronsSearch.model_construct(**_selection(request, body), limit=body.limit, offset=body.offset)
     value, access_filter = await authorize(request, request_value)
     found = await services_of(request).crons.search(
-        _query(value, body, access_filter), sort_by=body.sort_by, descending=body.sort_order == "desc"
+        _query(value, body, access_filter),
+        limit=value.limit + 1,  # one more tells whether there is a next page
+        offset=value.offset,
+        sort_by=body.sort_by,
+        descending=body.sort_order == "desc",
     )
-    page = [cron.public() for cron in found[value.offset : value.offset + value.limit]]
-    return paged(selected(page, body.select), offset=value.offset, limit=value.limit, total=len(found))
+    page = selected([cron.public() for cron in found.records[: value.limit]], body.select)
+    total = value.offset + len(found.records)
+    return paged(page, offset=value.offset, limit=value.limit, total=total, complete=found.complete)
 
 
 async def count(request: Request) -> Response:
     body = await read_body(request, CronFilterBody)
     value, access_filter = await authorize(request, CronsCount.model_construct(**_selection(request, body)))
-    return JsonResponse(len(await services_of(request).crons.search(_query(value, body, access_filter))))
+    counted = await services_of(request).crons.count(_query(value, body, access_filter))
+    return JsonResponse(counted.number, headers=completeness(complete=counted.complete))
 
 
 def _selection(request: Request, body: CronFilterBody) -> _Selection:

@@ -20,7 +20,10 @@ _ASSISTANT_FIELDS: Final = (
     Field(
         "content",
         Encoding.MSGPACK,
-        ("The content of the current version: graph_id, name, description, config, context, metadata, created_us."),
+        (
+            "The content of the current version: graph_id, name, description, config, context, metadata, created_us, "
+            "and terms, the packed index terms of the metadata."
+        ),
     ),
     Field("v:*", Encoding.MSGPACK, "The content of one version, by its number.", absent="there is no such version"),
     Field(
@@ -65,6 +68,27 @@ KEY_KINDS: Final = (
         Shard.ASSISTANTS,
         meaning="The assistants of one graph, by created_at in µs.",
         lifetime="while the graph has any",
+        python_readers=("slipway.assistants",),
+    ),
+    KeyKind(
+        "assistants_with",
+        ":assistants:with:%s",
+        RedisType.ZSET,
+        Shard.ASSISTANTS,
+        meaning="The assistants whose metadata have one index term, by created_at in µs.",
+        lifetime="while there are such assistants",
+        python_readers=("slipway.assistants",),
+    ),
+    KeyKind(
+        "assistants_by",
+        ":assistants:by:%s",
+        RedisType.ZSET,
+        Shard.ASSISTANTS,
+        meaning=(
+            "All assistants in one order: `updated_at` in µs, or `assistant_id`, `name` or `graph_id`, where all "
+            "scores are 0 and, in the last two, a member is `<text>\\0<assistant>`."
+        ),
+        lifetime="while there are assistants",
         python_readers=("slipway.assistants",),
     ),
     KeyKind(

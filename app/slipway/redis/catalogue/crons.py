@@ -68,6 +68,12 @@ _CRON_FIELDS: Final = (
         Encoding.TIME_US,
         ("The `updated_us` for which the `m:*` fields were written; another value means that they are out of date."),
     ),
+    Field(
+        "terms",
+        Encoding.TEXT,
+        "Its index terms, 20 characters each.",
+        scripts_only=True,
+    ),
     Field("next_ms", Encoding.TIME_MS, "Its next due time.", absent="it is disabled, or has no due time left"),
     Field("last_run_id", Encoding.TEXT, "The run of its last due time.", absent="it has created none"),
     Field("problem", Encoding.TEXT, "Why the last due time created no run.", absent="it created one"),
@@ -105,6 +111,31 @@ KEY_KINDS: Final = (
         meaning="All crons, by created_at in µs.",
         lifetime="forever",
         python_readers=("slipway.crons", "slipway.health"),
+    ),
+    KeyKind(
+        "crons_with",
+        ":crons:with:%s",
+        RedisType.ZSET,
+        Shard.CRONS,
+        meaning=(
+            "The crons with one index term (of their metadata, an assistant, a thread, or whether they are enabled), "
+            "by created_at in µs."
+        ),
+        lifetime="while there are such crons",
+        python_readers=("slipway.crons",),
+    ),
+    KeyKind(
+        "crons_by",
+        ":crons:by:%s",
+        RedisType.ZSET,
+        Shard.CRONS,
+        meaning=(
+            "All crons in one order: `updated_at` in µs, `next_run_date` or `end_time` in ms (-1 if there is none), or "
+            "`cron_id`, `assistant_id` or `thread_id`, where all scores are 0 and, in the last two, a member is "
+            "`<text>\\0<cron>`."
+        ),
+        lifetime="while there are crons",
+        python_readers=("slipway.crons",),
     ),
     KeyKind(
         "crons_due",

@@ -1,4 +1,4 @@
---! needs: clock keys metadata_members
+--! needs: assistant_indexes clock keys metadata_members
 --! repeatable: yes
 --! shard: assistants
 -- Creates an assistant with its first version.
@@ -7,7 +7,7 @@
 -- ARGV: the key prefix; a MessagePack map: `assistant_id`, `content` (map: see `assistants.scripts.Content`), `token`
 --   (of the request), `record` (names of the fields of the reply).
 -- Reply: {'ok', fields}; {'exists', token of the request that created it}.
--- Atomic: The record and the two indexes.
+-- Atomic: The record and the indexes.
 -- Repeatable: Yes: the caller recognises its own token in 'exists'.
 
 local args = cmsgpack.unpack(ARGV[2])
@@ -20,6 +20,5 @@ local content = cmsgpack.pack(args.content)
 redis.call('HSET', assistant, 'created_us', integer_text(now_us), 'updated_us', integer_text(now_us),
   'token', args.token,   'version', 1, 'newest_version', 1, 'content', content, 'v:1', content)
 set_metadata_members(assistant, args.content.metadata)
-redis.call('ZADD', key('assistants'), integer_text(now_us), args.assistant_id)
-redis.call('ZADD', key('graph_assistants', args.content.graph_id), integer_text(now_us), args.assistant_id)
+index_assistant(args.assistant_id, integer_text(now_us), integer_text(now_us), args.content)
 return {'ok', redis.call('HMGET', assistant, unpack(args.record))}

@@ -1,4 +1,4 @@
---! needs: keys
+--! needs: assistant_indexes keys
 --! repeatable: no
 --! shard: assistants
 -- Deletes an assistant with all versions.
@@ -6,14 +6,13 @@
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `assistant_id`.
 -- Reply: {'ok'}; {'missing'}.
--- Atomic: The record and the two indexes.
+-- Atomic: The record and the indexes.
 -- Repeatable: No: a repetition replies 'missing'.
 
 local args = cmsgpack.unpack(ARGV[2])
 local assistant = key('assistant', args.assistant_id)
 local content = redis.call('HGET', assistant, 'content')
 if not content then return {'missing'} end
-redis.call('ZREM', key('assistants'), args.assistant_id)
-redis.call('ZREM', key('graph_assistants', cmsgpack.unpack(content).graph_id), args.assistant_id)
+unindex_assistant(args.assistant_id, cmsgpack.unpack(content))
 redis.call('DEL', assistant)
 return {'ok'}

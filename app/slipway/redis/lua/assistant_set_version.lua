@@ -1,4 +1,4 @@
---! needs: clock keys metadata_members
+--! needs: assistant_indexes clock keys metadata_members
 --! repeatable: yes
 --! shard: assistants
 -- Makes an earlier version of an assistant the current one.
@@ -6,20 +6,17 @@
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `assistant_id`, `version`, `record` (names of the fields of the reply).
 -- Reply: {'ok', fields}; {'missing'}; {'no_version'}.
--- Atomic: The record, and the index of the graph if the version has another graph.
+-- Atomic: The record and the indexes.
 -- Repeatable: Yes: the version is the current one afterwards.
 
 local args = cmsgpack.unpack(ARGV[2])
 local assistant = key('assistant', args.assistant_id)
-local fields = redis.call('HMGET', assistant, 'content', 'v:' .. args.version)
+local fields = redis.call('HMGET', assistant, 'content', 'v:' .. args.version, 'created_us')
 if not fields[1] then return {'missing'} end
 if not fields[2] then return {'no_version'} end
 local chosen = cmsgpack.unpack(fields[2])
-local before, after = cmsgpack.unpack(fields[1]).graph_id, chosen.graph_id
-if before ~= after then
-  redis.call('ZREM', key('graph_assistants', before), args.assistant_id)
-  redis.call('ZADD', key('graph_assistants', after), redis.call('HGET', assistant, 'created_us'), args.assistant_id)
-end
+unindex_assistant(args.assistant_id, cmsgpack.unpack(fields[1]))
+index_assistant(args.assistant_id, fields[3], integer_text(now_us), chosen)
 redis.call('HSET', assistant, 'updated_us', integer_text(now_us), 'version', args.version, 'content', fields[2])
 set_metadata_members(assistant, chosen.metadata)
 return {'ok', redis.call('HMGET', assistant, unpack(args.record))}

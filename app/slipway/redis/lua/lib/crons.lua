@@ -20,9 +20,11 @@ local function set_next_due_time(cron_id, next_ms)
   local cron = key('cron', cron_id)
   if next_ms then
     redis.call('HSET', cron, 'next_ms', integer_text(next_ms))
+    redis.call('ZADD', key('crons_by', 'next_run_date'), integer_text(next_ms), cron_id)
     redis.call('ZADD', key('crons_due'), integer_text(next_ms), cron_id)
   else
     redis.call('HDEL', cron, 'next_ms')
+    redis.call('ZADD', key('crons_by', 'next_run_date'), -1, cron_id)
     redis.call('ZREM', key('crons_due'), cron_id)
   end
 end

@@ -4,7 +4,8 @@
 --   `every` (key of the set of all records, scored like the sets of the terms)
 --   `conjunctions` (a record matches if one of them holds: each is a list of conditions, all of which must hold; each
 --     condition is a list of keys of sets, and the record must be in one of them. The first key is the term itself)
---   `order` (key of the set whose scores are the order), `ids_order` (whether all its scores are equal), `reverse`
+--   `order` (key of the set whose scores are the order), `ids_order` (whether all its scores are equal), `texts` (whether
+--     its members are `<text>\0<id>`, where each id is a UUID: then nothing is gathered), `reverse`
 --   `gather` (most members of the sets of the terms that are gathered, to be sorted by the caller, if `order` is not
 --     `every`; the set `order` itself is walked if there are more), `gathers` (whether an earlier call gathered, or nil)
 --   `after` ({score, id} of the last entry that an earlier call read, or nil)
@@ -16,6 +17,7 @@
 -- of skipped matches, number of checks, 1 if gathered, 1 if all matches are certain}.
 
 local INDEX_BATCH = 100
+local UUID_LENGTH = 36
 
 local function walk_index(query)
   local sizes, checks = {}, 0
@@ -179,6 +181,7 @@ local function walk_index(query)
     local id = source.id
     last_id, last_score, source.id = id, source.score, nil
     checks = checks + 1
+    if query.texts then id = string.sub(id, -UUID_LENGTH) end
     if id ~= matched_id and matches(source, id) then
       matched_id = id
       if skipped < skips then

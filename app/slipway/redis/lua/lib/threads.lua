@@ -3,9 +3,6 @@
 
 -- `terms` (of the metadata) and `value_terms` are packed: see `indexes/terms.py`. Each term, and each status, has a
 -- sorted set of threads with the same scores as the index of all threads.
-local MEMBER_LENGTH = 8
-local MAX_TERMS = 64
-local ANY_METADATA = 'm*******************'
 
 local function index_terms(thread_id, terms, score)
   for i = 1, #terms, TERM_LENGTH do
@@ -59,20 +56,11 @@ local function index_new_thread(thread_id, terms)
 end
 
 -- Replaces the terms of metadata members. `members` are their digests, concatenated. `set_updated` must follow.
--- A record of an earlier release has no terms until it is indexed: it gets the term that every search reads.
 local function replace_terms(thread_id, members, terms)
   if members == '' then return end
   local thread = key('thread', thread_id)
   local stored = redis.call('HGET', thread, 'terms')
-  if stored == ANY_METADATA then return end
-  local replaced, kept = {}, terms
-  for i = 1, #members, MEMBER_LENGTH do replaced[string.sub(members, i, i + MEMBER_LENGTH - 1)] = true end
-  for i = 1, #(stored or ''), TERM_LENGTH do
-    if not replaced[string.sub(stored, i, i + MEMBER_LENGTH - 1)] then
-      kept = kept .. string.sub(stored, i, i + TERM_LENGTH - 1)
-    end
-  end
-  if not stored or #kept > MAX_TERMS * TERM_LENGTH then kept = ANY_METADATA end
+  local kept = replaced_terms(stored, members, terms)
   if kept == stored then return end
   unindex_terms(thread_id, stored or '', kept)
   redis.call('HSET', thread, 'terms', kept)
