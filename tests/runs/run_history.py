@@ -139,8 +139,8 @@ class History:
             thread_id = _chosen(self.created, number).thread_id
             await self.stores.thread_scripts.set_state(
                 thread_id,
-                values="{}",
-                interrupts="{}",
+                values=b"{}",
+                interrupts=b"{}",
                 status="idle",
                 value_terms="",
                 checkpoint_id=None,

@@ -16,6 +16,7 @@ from slipway.indexes.terms import Space
 from slipway.json_comparison import contains
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.script_source import load
 
 _GRAPH: Final = "graph:"
 """The prefix of the names of sets of one graph each. No index term has a colon."""
@@ -92,7 +93,7 @@ class AssistantSearch:
             graph_id = name.removeprefix(_GRAPH)
             return keys.assistants_with(name) if graph_id == name else keys.graph_assistants(graph_id)
 
-        walk = IndexWalk(pipeline, keys, Index(keys.assistants, set_of), "assistant_search")
+        walk = IndexWalk(pipeline, keys, Index(keys.assistants, set_of), load("assistant_search"))
         self._search = IndexSearch(walk, max_checks=max_checks)
 
     async def page(

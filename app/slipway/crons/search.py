@@ -16,6 +16,7 @@ from slipway.indexes.terms import Space
 from slipway.json_comparison import contains
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.script_source import load
 
 _SORTED_HERE: Final = 500
 """The most crons that are read completely to sort them."""
@@ -83,7 +84,7 @@ class CronSearch:
             "assistant_id": Order(keys.crons_by("assistant_id"), by_text=True),
             "thread_id": Order(keys.crons_by("thread_id"), by_text=True),
         }
-        walk = IndexWalk(pipeline, keys, Index(keys.crons, keys.crons_with), "cron_search")
+        walk = IndexWalk(pipeline, keys, Index(keys.crons, keys.crons_with), load("cron_search"))
         self._search = IndexSearch(walk, max_checks=max_checks)
 
     async def page(

@@ -1,4 +1,4 @@
---! needs: keys threads
+--! needs: keys terms threads
 --! repeatable: yes
 --! shard: thread
 --! threads: 2
