@@ -33,6 +33,12 @@ KEYS: Final = {
 _THREAD_SETS: Final = ("threads", "threads_with", "threads_created", "threads_state", "threads_ids")
 _QUEUES: Final = ("queue", "suspect_queue")
 _DELIVERIES: Final = ("deliveries", "internal_deliveries")
+_ASSISTANT_INDEXES: Final = ("assistants", "assistants_by", "assistants_with", "graph_assistants")
+_CRON_INDEXES: Final = ("crons", "crons_by", "crons_with")
+_OTHER_INDEXES: Final = {
+    _CRON_INDEXES: ("cron_save", "cron_delete", "cron_index_check", "thread_crons_delete"),
+    ("runs_with",): ("run_index_check",),
+}
 _WRITES: Final = ("checkpoint_writes",)
 _RUN_THREADS: Final = ("checkpoint_threads",)
 _DOCUMENTS: Final = ("documents", "document_writes")
@@ -47,6 +53,17 @@ COMPUTED: Final = {
     ("check.job", "args.container"): (*_QUEUES, "later_queue", "parked_queue"),
     ("set_metadata_members", "record"): ("assistant",),
     ("cron_save/set_metadata_members", "record"): ("cron",),
+    ("add_entries", "entry[1]"): _ASSISTANT_INDEXES,
+    ("remove_entries", "entry[1]"): _ASSISTANT_INDEXES,
+    ("are_stored", "entry[1]"): _ASSISTANT_INDEXES,
+    ("assistant_index_check", "set"): _ASSISTANT_INDEXES,
+    ("cron_index_check", "set"): _CRON_INDEXES,
+    **{
+        (f"{script}/{function}", "entry[1]"): kinds
+        for kinds, scripts in _OTHER_INDEXES.items()
+        for script in scripts
+        for function in ("add_entries", "remove_entries", "are_stored")
+    },
     ("create_delivery", "key(delivery_queue(run))"): _DELIVERIES,
     ("delivery_settle_try", "key(delivery_queue(delivery))"): _DELIVERIES,
     ("delivery_claim", "key(queue)"): _DELIVERIES,

@@ -89,7 +89,7 @@ async def test_every_search_finds_what_a_comparison_finds(
     pipeline: Pipeline, keys: Keys, monkeypatch: pytest.MonkeyPatch, sorted_here: int
 ) -> None:
     """With few crons that are sorted after they were read, and with more than those."""
-    monkeypatch.setattr(search, "_SORTED_HERE", sorted_here)
+    monkeypatch.setattr(search, "SORTED_HERE", sorted_here)
     random, store, scripts = Random(sorted_here), CronStore(pipeline, keys, Clock()), ThreadScripts(pipeline, keys)
     threads = [new_id() for _ in range(3)]
     for thread_id in threads:

@@ -71,7 +71,7 @@ async def test_every_search_finds_what_a_comparison_finds(
     stores: Stores, monkeypatch: pytest.MonkeyPatch, sorted_here: int
 ) -> None:
     """With few assistants that are sorted after they were read, and with more than those."""
-    monkeypatch.setattr(search, "_SORTED_HERE", sorted_here)
+    monkeypatch.setattr(search, "SORTED_HERE", sorted_here)
     random = Random(sorted_here)
     assistants = await changed_assistants(stores, random, 150)
     assert len(assistants) > 15

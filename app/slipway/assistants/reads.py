@@ -8,7 +8,8 @@ from typing import Final
 
 from slipway.access.filtered_reads import FilteredMetadata, read_members
 from slipway.access.filters import AccessFilter
-from slipway.assistants.scripts import RECORD_FIELDS, AssistantFields
+from slipway.assistants.scripts import RECORD_FIELDS, AssistantFields, content_of
+from slipway.indexes.terms import metadata_terms
 from slipway.redis.read_stubs import ReadStubs
 
 _NAMES: Final = 2000
@@ -44,6 +45,15 @@ class AssistantReads(ReadStubs):
     async def filtered(self, assistant_id: str, access_filter: AccessFilter) -> FilteredMetadata | None:
         """None for an unknown assistant."""
         return await read_members(self._pipeline, self._keys.assistant(assistant_id), access_filter)
+
+    async def index_records(self, assistant_ids: Sequence[str]) -> list[tuple[str, str, str]]:
+        """What `AssistantScripts.check_indexes` compares: id, `updated_us` and index terms of each that exists."""
+        records = zip(assistant_ids, await self.records(assistant_ids), strict=True)
+        return [
+            (assistant_id, fields[1].decode(), metadata_terms(content_of(fields[3])["metadata"]))
+            for assistant_id, fields in records
+            if fields is not None and fields[1] is not None and fields[3] is not None
+        ]
 
     async def count(self) -> int:
         """How many assistants clients have created."""

@@ -9,7 +9,10 @@ from typing import Any, Final, TypedDict
 
 import ormsgpack
 
+from slipway.indexes.scripts import Index, IndexWalk, Order, problems_of
 from slipway.indexes.terms import metadata_digests, metadata_terms
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 
@@ -19,6 +22,12 @@ _SET_VERSION = load("assistant_set_version")
 _DELETE = load("assistant_delete")
 _MEMBERS = load("assistant_members")
 _SYSTEM_ASSISTANT_CREATED = load("system_assistant_created")
+
+_SEARCH = load("assistant_search")
+_INDEX_CHECK = load("assistant_index_check")
+
+GRAPH: Final = "graph:"
+"""The prefix of the names of sets of one graph each. No index term has a colon."""
 
 RECORD_FIELDS: Final = ("created_us", "updated_us", "version", "content")
 """The fields that the stubs return, in this order."""
@@ -118,9 +127,39 @@ class AssistantScripts(ScriptStubs):
         reply = await self._pipeline.run(_DELETE, [], self._args(assistant_id=assistant_id))
         return bool(reply[0] == b"ok")
 
+    async def check_indexes(
+        self, records: Sequence[tuple[str, str, str]], entries: Sequence[tuple[str, str, str]], *, repair: bool
+    ) -> list[tuple[str, str]]:
+        """The problems that the indexes have with these records (id, `updated_us`, index terms) and entries (key of the
+        set, member, id), each with the id of the assistant. With `repair` they are repaired."""
+        args = self._args(records=records, entries=entries, repair=repair)
+        return problems_of(await self._pipeline.run(_INDEX_CHECK, [], args))
+
     async def system_assistant_created_us(self, graph_id: str) -> int:
         """When this deployment first served the graph, in µs since 1970."""
         return int(await self._pipeline.run(_SYSTEM_ASSISTANT_CREATED, [], self._args(graph_id=graph_id)))
+
+
+def assistant_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:
+    """A walk through the indexes of assistants. The sets have the name of an index term, or of a graph after `GRAPH`,
+    and are ordered by `created_at`."""
+
+    def set_of(name: str) -> str:
+        graph_id = name.removeprefix(GRAPH)
+        return keys.assistants_with(name) if graph_id == name else keys.graph_assistants(graph_id)
+
+    return IndexWalk(pipeline, keys, Index(keys.assistants, set_of), _SEARCH)
+
+
+def assistant_orders(keys: Keys) -> dict[str, Order]:
+    """The set of all assistants in each order by which a search can sort."""
+    return {
+        "created_at": Order(keys.assistants),
+        "updated_at": Order(keys.assistants_by("updated_at")),
+        "assistant_id": Order(keys.assistants_by("assistant_id"), by_id=True),
+        "name": Order(keys.assistants_by("name"), by_text=True),
+        "graph_id": Order(keys.assistants_by("graph_id"), by_text=True),
+    }
 
 
 def content_of(packed: bytes) -> dict[str, Any]:

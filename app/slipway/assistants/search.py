@@ -9,19 +9,15 @@ from typing import Any, Final
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.assistants.reads import AssistantReads
 from slipway.assistants.record import Assistant, assistant_from
+from slipway.assistants.scripts import GRAPH, assistant_orders, assistant_walk
 from slipway.indexes.query import EVERY_RECORD, IndexQuery, contained, filtered, in_set
-from slipway.indexes.scripts import Index, IndexWalk, Order
 from slipway.indexes.search import Count, Found, IndexSearch
 from slipway.indexes.terms import Space
 from slipway.json_comparison import contains
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.script_source import load
 
-_GRAPH: Final = "graph:"
-"""The prefix of the names of sets of one graph each. No index term has a colon."""
-
-_SORTED_HERE: Final = 500
+SORTED_HERE: Final = 500
 """The most assistants that are read completely to sort them by a text."""
 
 _NAMES_PER_CHECK: Final = 10
@@ -52,7 +48,7 @@ class AssistantQuery:
     def in_terms(self) -> IndexQuery:
         """The query without the name, for the indexes of assistants."""
         return (
-            (EVERY_RECORD if self.graph_id is None else in_set(_GRAPH + self.graph_id))
+            (EVERY_RECORD if self.graph_id is None else in_set(GRAPH + self.graph_id))
             & contained(Space.METADATA, self.metadata or {})
             & filtered(self.access_filter)
         )
@@ -80,21 +76,9 @@ class AssistantSearch:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, max_checks: int) -> None:
         self._reads, self._max_checks = AssistantReads(pipeline, keys), max_checks
-        self._by_creation = Order(keys.assistants)
-        self._orders = {
-            "created_at": self._by_creation,
-            "updated_at": Order(keys.assistants_by("updated_at")),
-            "assistant_id": Order(keys.assistants_by("assistant_id"), by_id=True),
-            "name": Order(keys.assistants_by("name"), by_text=True),
-            "graph_id": Order(keys.assistants_by("graph_id"), by_text=True),
-        }
-
-        def set_of(name: str) -> str:
-            graph_id = name.removeprefix(_GRAPH)
-            return keys.assistants_with(name) if graph_id == name else keys.graph_assistants(graph_id)
-
-        walk = IndexWalk(pipeline, keys, Index(keys.assistants, set_of), load("assistant_search"))
-        self._search = IndexSearch(walk, max_checks=max_checks)
+        self._orders = assistant_orders(keys)
+        self._by_creation = self._orders["created_at"]
+        self._search = IndexSearch(assistant_walk(pipeline, keys), max_checks=max_checks)
 
     async def page(
         self, query: AssistantQuery, *, limit: int, offset: int, sort_by: str, descending: bool
@@ -129,14 +113,14 @@ class AssistantSearch:
         be read."""
         records = _MatchingAssistants(self._reads, query)
         if query.name:
-            named = await self._with_name(query, _SORTED_HERE)
+            named = await self._with_name(query, SORTED_HERE)
             return None if named is None else [each for each in await records.read(named) if each is not None]
         if not self._orders[sort_by].by_text or query.in_terms() == EVERY_RECORD:
             return None
         found = await self._search.page(
-            [query.in_terms()], records, self._by_creation, descending=True, limit=_SORTED_HERE + 1, offset=0
+            [query.in_terms()], records, self._by_creation, descending=True, limit=SORTED_HERE + 1, offset=0
         )
-        return found.records if found.complete and len(found.records) <= _SORTED_HERE else None
+        return found.records if found.complete and len(found.records) <= SORTED_HERE else None
 
     async def _with_name(self, query: AssistantQuery, most: int | None) -> list[str] | None:
         """The assistants whose names match; None if there are more than `most`, or too many names to read them."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from slipway.access.filtered_reads import FilteredMetadata, read_members
 from slipway.access.filters import AccessFilter
+from slipway.crons.record import stored_terms
 from slipway.redis.hash_fields import Fields
 from slipway.redis.read_stubs import ReadStubs
 
@@ -52,6 +53,10 @@ class CronReads(ReadStubs):
         )
         return [CronThread(*(value.decode() for value in values)) for values in found if None not in values]
 
-    async def ids(self, first: int, last: int) -> list[str]:
-        """Ids of all crons from position `first` to `last`, oldest first."""
-        return await self._ids(self._keys.crons, first, last)
+    async def index_records(self, cron_ids: Sequence[str]) -> list[tuple[str, str, str]]:
+        """What `CronScripts.check_indexes` compares: id, `updated_us` and index terms of each that exists."""
+        return [
+            (cron_id, fields["updated_us"].decode(), stored_terms(fields))
+            for cron_id, fields in zip(cron_ids, await self.records(cron_ids), strict=True)
+            if fields is not None
+        ]

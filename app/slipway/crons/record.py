@@ -14,6 +14,7 @@ After downtime one run is created for all missed due times; its metadata has the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -65,9 +66,25 @@ class NewCron:
 
     def terms(self) -> str:
         """The packed index terms."""
-        members = {"assistant_id": self.assistant_id, "thread_id": self.thread_id, "enabled": self.enabled}
-        terms = [scalar_term(Space.RECORD, name, value) for name, value in members.items()]
-        return "".join(term for term in terms if term is not None) + metadata_terms(json_members(self.metadata))
+        return _terms(self.assistant_id, self.thread_id, enabled=self.enabled, metadata=json_members(self.metadata))
+
+
+def stored_terms(fields: Fields) -> str:
+    """The packed index terms of a stored cron."""
+    thread_id, metadata = fields.get("thread_id"), json_members(orjson.loads(fields["metadata"]))
+    return _terms(
+        fields["assistant_id"].decode(),
+        None if thread_id is None else thread_id.decode(),
+        enabled=fields["enabled"] == b"1",
+        metadata=metadata,
+    )
+
+
+def _terms(assistant_id: str, thread_id: str | None, *, enabled: bool, metadata: Mapping[str, str]) -> str:
+    """`metadata` has JSON texts."""
+    members = {"assistant_id": assistant_id, "thread_id": thread_id, "enabled": enabled}
+    terms = [scalar_term(Space.RECORD, name, value) for name, value in members.items()]
+    return "".join(term for term in terms if term is not None) + metadata_terms(metadata)
 
 
 OPTIONAL: Final = ("timezone", "end_ms", "on_run_completed", "thread_id")

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
+from slipway.indexes.scripts import Index, IndexWalk, Order, problems_of
 from slipway.redis.hash_fields import Fields, fields_of
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.scripts import DueTime
@@ -18,6 +21,8 @@ _ADVANCE = load("cron_advance")
 _SKIP = load("cron_skip")
 _POSTPONE = load("cron_postpone")
 _REVOKE = load("due_time_revoke")
+_SEARCH = load("cron_search")
+_INDEX_CHECK = load("cron_index_check")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +96,37 @@ class CronScripts(ScriptStubs):
         """Sets the next due time without a run. Returns False if the cron does not have this due time any more."""
         return bool(await self._pipeline.run(_SKIP, [], self._args(**due_time, problem=problem)))
 
+    async def check_indexes(
+        self, records: Sequence[tuple[str, str, str]], entries: Sequence[tuple[str, str, str]], *, repair: bool
+    ) -> list[tuple[str, str]]:
+        """The problems that the indexes have with these records (id, `updated_us`, index terms) and entries (key of the
+        set, member, id), each with the id of the cron. With `repair` they are repaired."""
+        args = self._args(records=records, entries=entries, repair=repair)
+        return problems_of(await self._pipeline.run(_INDEX_CHECK, [], args))
+
     async def postpone(self, due_time: DueTime, *, problem: str, by_ms: int) -> bool:
         """Makes the cron due again in `by_ms`, for the same due time. Returns False if the cron does not have this due
         time any more."""
         return bool(await self._pipeline.run(_POSTPONE, [], self._args(**due_time, problem=problem, by_ms=by_ms)))
+
+
+def cron_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:
+    """A walk through the indexes of crons. The sets have the name of an index term, and are ordered by `created_at`."""
+    return IndexWalk(pipeline, keys, Index(keys.crons, keys.crons_with), _SEARCH)
+
+
+def cron_orders(keys: Keys) -> dict[str, Order]:
+    """The set of all crons in each order by which a search can sort. A disabled cron is in that of `next_run_date`
+    without its date."""
+    return {
+        "created_at": Order(keys.crons),
+        "updated_at": Order(keys.crons_by("updated_at")),
+        "next_run_date": Order(keys.crons_by("next_run_date")),
+        "end_time": Order(keys.crons_by("end_time")),
+        "cron_id": Order(keys.crons_by("cron_id"), by_id=True),
+        "assistant_id": Order(keys.crons_by("assistant_id"), by_text=True),
+        "thread_id": Order(keys.crons_by("thread_id"), by_text=True),
+    }
 
 
 def _number(reply: bytes | None) -> int | None:

@@ -9,16 +9,15 @@ from typing import Any, Final
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.crons.reads import CronReads
 from slipway.crons.record import Cron, cron_from
+from slipway.crons.scripts import cron_orders, cron_walk
 from slipway.indexes.query import EVERY_RECORD, IndexQuery, all_of, contained, filtered, member_equals
-from slipway.indexes.scripts import Index, IndexWalk, Order
 from slipway.indexes.search import Count, Found, IndexSearch
 from slipway.indexes.terms import Space
 from slipway.json_comparison import contains
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.script_source import load
 
-_SORTED_HERE: Final = 500
+SORTED_HERE: Final = 500
 """The most crons that are read completely to sort them."""
 
 
@@ -74,18 +73,9 @@ class CronSearch:
     """Searches crons. The first page usually takes two round trips. `max_checks` bounds a search: see `IndexSearch`."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, max_checks: int) -> None:
-        self._reads, self._by_creation = CronReads(pipeline, keys), Order(keys.crons)
-        self._orders = {
-            "created_at": self._by_creation,
-            "updated_at": Order(keys.crons_by("updated_at")),
-            "next_run_date": Order(keys.crons_by("next_run_date")),
-            "end_time": Order(keys.crons_by("end_time")),
-            "cron_id": Order(keys.crons_by("cron_id"), by_id=True),
-            "assistant_id": Order(keys.crons_by("assistant_id"), by_text=True),
-            "thread_id": Order(keys.crons_by("thread_id"), by_text=True),
-        }
-        walk = IndexWalk(pipeline, keys, Index(keys.crons, keys.crons_with), load("cron_search"))
-        self._search = IndexSearch(walk, max_checks=max_checks)
+        self._reads, self._orders = CronReads(pipeline, keys), cron_orders(keys)
+        self._by_creation = self._orders["created_at"]
+        self._search = IndexSearch(cron_walk(pipeline, keys), max_checks=max_checks)
 
     async def page(
         self, query: CronQuery, now_ms: int, *, limit: int, offset: int, sort_by: str, descending: bool
@@ -95,7 +85,7 @@ class CronSearch:
             return await self._by_next_run(query, now_ms, limit=limit, offset=offset, descending=descending)
         if self._orders[sort_by].by_text and query.in_terms() != EVERY_RECORD:
             few = await self._first(query, now_ms)
-            if few.complete and len(few.records) <= _SORTED_HERE:
+            if few.complete and len(few.records) <= SORTED_HERE:
                 return Found(_sorted(few.records, sort_by, descending=descending)[offset : offset + limit])
         return await self._ordered(query, now_ms, limit=limit, offset=offset, sort_by=sort_by, descending=descending)
 
@@ -119,7 +109,7 @@ class CronSearch:
     async def _first(self, query: CronQuery, now_ms: int) -> Found[Cron]:
         """One more than can be sorted here."""
         return await self._ordered(
-            query, now_ms, limit=_SORTED_HERE + 1, offset=0, sort_by="created_at", descending=True
+            query, now_ms, limit=SORTED_HERE + 1, offset=0, sort_by="created_at", descending=True
         )
 
     async def _by_next_run(
@@ -143,7 +133,7 @@ class CronSearch:
             skipped = 0
         found = _sorted([*disabled.records, *enabled.records], "next_run_date", descending=descending)
         first = offset - skipped
-        complete = disabled.complete and enabled.complete and len(disabled.records) <= _SORTED_HERE
+        complete = disabled.complete and enabled.complete and len(disabled.records) <= SORTED_HERE
         return Found(found[first : first + limit], complete)
 
 

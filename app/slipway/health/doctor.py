@@ -9,6 +9,7 @@ threads atomically, so the doctor does not race with workers or with another doc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,7 @@ from slipway.clock import Clock
 from slipway.crons.crons_of_deleted_threads import CronsOfDeletedThreads
 from slipway.health import start_checks
 from slipway.health.health import HealthMonitor
+from slipway.health.index_checks import IndexChecks, Problems
 from slipway.health.reads import HealthReads, IdPage
 from slipway.health.scripts import HealthScripts
 from slipway.redis.connection import Address
@@ -29,6 +31,9 @@ from slipway.settings import Settings
 log = structlog.get_logger(__name__)
 
 _PATIENCE_S: Final = 10.0
+
+_ENTRY: Final = "_entry"
+"""The suffix of the kind of a page of entries of an index."""
 
 PROBLEMS: Final = {
     "queued_without_job": "a queued run that no worker would ever claim",
@@ -45,6 +50,12 @@ PROBLEMS: Final = {
     "waits_for_run_that_is_over": "a thread that shows the interrupt of a run that has ended or was deleted",
     "waiting_run_not_named": "a run that waits for an answer, while its thread does not name it as waiting",
     "cron_without_thread": "a cron whose thread was deleted",
+    "run_not_indexed": "a run that searches across threads do not find",
+    "run_indexed_wrongly": "an index of runs that names a run which it must not name",
+    "assistant_not_indexed": "an assistant that searches do not find",
+    "assistant_indexed_wrongly": "an index of assistants that names an assistant which it must not name",
+    "cron_not_indexed": "a cron that searches do not find",
+    "cron_indexed_wrongly": "an index of crons that names a cron which it must not name",
 }
 """The description of each problem, by its stable name."""
 
@@ -64,7 +75,7 @@ class Doctor:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, lease_ms: int, repair: bool) -> None:
         self._reads, self._scripts = HealthReads(pipeline, keys), HealthScripts(pipeline, keys)
-        self._crons = CronsOfDeletedThreads(pipeline, keys)
+        self._crons, self._indexes = CronsOfDeletedThreads(pipeline, keys), IndexChecks(pipeline, keys, repair=repair)
         self._lease_ms, self._repair = lease_ms, repair
         self._sweep: AsyncIterator[IdPage] | None = None
 
@@ -97,12 +108,32 @@ class Doctor:
     async def _check_page(self, page: IdPage) -> list[Problem]:
         if not page.ids:
             return []
-        detected = await (self._check_crons(page.ids) if page.kind == "cron" else self._check_in_script(page))
+        detected = await self._detect(page)
         for problem, record_id in detected:
             log.warning("doctor.problem_found", problem=problem, id=record_id, repaired=self._repair)
         return [Problem(problem, record_id, self._repair) for problem, record_id in detected]
 
-    async def _check_in_script(self, page: IdPage) -> list[tuple[str, str]]:
+    async def _detect(self, page: IdPage) -> Problems:
+        if page.kind == "cron":
+            return await self._check_crons(page.ids) + await self._check_indexes(page)
+        if page.kind == "run":
+            return await self._check_in_script(page) + await self._check_indexes(page)
+        if page.kind == "assistant" or page.kind.endswith(_ENTRY):
+            return await self._check_indexes(page)
+        return await self._check_in_script(page)
+
+    async def _check_indexes(self, page: IdPage) -> Problems:
+        kind = page.kind.removesuffix(_ENTRY)
+        if kind == page.kind:
+            problems = await self._indexes.records(kind, page.ids)
+        else:
+            problems = await self._indexes.entries(kind, page.container, page.ids)
+        if self._repair:
+            for problem, count in Counter(problem for problem, _ in problems).items():
+                await self._scripts.count_repairs(problem, count)
+        return problems
+
+    async def _check_in_script(self, page: IdPage) -> Problems:
         return await self._scripts.doctor(
             page.kind,
             page.ids,
@@ -112,7 +143,7 @@ class Doctor:
             lease_ms=self._lease_ms,
         )
 
-    async def _check_crons(self, cron_ids: Sequence[str]) -> list[tuple[str, str]]:
+    async def _check_crons(self, cron_ids: Sequence[str]) -> Problems:
         """Detects crons whose thread was deleted. This is not one script, because a cron and its thread are in
         different shards. The cron is read first: its thread existed before the cron, so a thread that does not exist
         when it is read afterwards was deleted."""

@@ -12,6 +12,13 @@ from slipway.redis.read_stubs import ReadStubs
 PAGE: Final = 100
 """Approximate number of ids in a page. A script that checks this many ids blocks Redis for about a millisecond."""
 
+_SETS_OF: Final = {
+    "run": ("runs_with",),
+    "assistant": ("graph_assistants", "assistants_with", "assistants_by"),
+    "cron": ("crons_with", "crons_by"),
+}
+"""By kind of record: the key kinds of the sets of its indexes whose names have an id."""
+
 _SCAN_COUNT: Final = 1000
 """The number of keys that one SCAN examines. Most of them are of other key kinds."""
 
@@ -19,7 +26,7 @@ _SCAN_COUNT: Final = 1000
 @dataclass(frozen=True, slots=True)
 class IdPage:
     """Ids of one kind that `HealthScripts.doctor` checks. `container` is the key of the queue, or the name of the
-    concurrency group, that contains them. `parked`: the queue is a parked queue."""
+    concurrency group, that contains them, or that of the set of an index. `parked`: the queue is a parked queue."""
 
     kind: str
     ids: list[str]
@@ -39,14 +46,18 @@ class HealthReads(ReadStubs):
             yield IdPage("lease", runs)
 
     async def pages_of_records(self) -> AsyncIterator[IdPage]:
-        """Pages of threads, runs, crons, parked jobs and slots of concurrency groups. Their number depends on the
-        number of records."""
+        """Pages of threads, runs, crons, assistants, entries of indexes, parked jobs and slots of concurrency groups.
+        Their number depends on the number of records."""
         async for threads in self._members("ZSCAN", self._keys.threads, PAGE):
             yield IdPage("thread", threads)
         async for runs in self._ids_of_kind("run", "hash"):
             yield IdPage("run", runs)
-        async for crons in self._members("ZSCAN", self._keys.crons, PAGE):
+        async for crons in self._ids_of_kind("cron", "hash"):
             yield IdPage("cron", crons)
+        async for assistants in self._ids_of_kind("assistant", "hash"):
+            yield IdPage("assistant", assistants)
+        async for page in self._pages_of_index_entries():
+            yield page
         async for groups in self._ids_of_kind("parked_queue", "zset"):
             for group in groups:
                 key = self._keys.parked_queue(group)
@@ -56,6 +67,19 @@ class HealthReads(ReadStubs):
             for group in groups:
                 async for runs in self._members("SSCAN", self._keys.group_runs(group), PAGE):
                     yield IdPage("group_slot", runs, group)
+
+    async def _pages_of_index_entries(self) -> AsyncIterator[IdPage]:
+        """Pages of the members of all sets of the indexes of runs, assistants and crons."""
+        for kind, set_kinds in _SETS_OF.items():
+            for every in {"assistant": [self._keys.assistants], "cron": [self._keys.crons]}.get(kind, []):
+                async for members in self._members("ZSCAN", every, PAGE):
+                    yield IdPage(f"{kind}_entry", members, every)
+            for set_kind in set_kinds:
+                async for names in self._ids_of_kind(set_kind, "zset"):
+                    for name in names:
+                        key = self._keys.named(set_kind, name)
+                        async for members in self._members("ZSCAN", key, PAGE):
+                            yield IdPage(f"{kind}_entry", members, key)
 
     async def live_workers(self, since_ms: int) -> int:
         """How many workers have sent a heartbeat since `since_ms`."""
@@ -79,7 +103,7 @@ class HealthReads(ReadStubs):
                 "SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, "TYPE", stored_as, repeatable=True
             )
             ids = [found for name in names if (found := self._keys.id_in(kind, name.decode())) is not None]
-            for first in range(0, len(ids), PAGE):
+            for first in range(0, len(ids) or 1, PAGE):  # an empty page, so that each page costs one round trip
                 yield ids[first : first + PAGE]
             if int(cursor) == 0:
                 return

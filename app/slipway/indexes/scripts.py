@@ -59,6 +59,11 @@ class Step:
     """Whether every found record matches, as far as the index knows: the query is exact, and no wider term exists."""
 
 
+def problems_of(reply: Sequence[Sequence[bytes]]) -> list[tuple[str, str]]:
+    """The reply of a script that checks indexes: the name of each problem, with the id of its record."""
+    return [(problem.decode(), record_id.decode()) for problem, record_id in reply]
+
+
 class IndexWalk(ScriptStubs):
     """Walks through one index, with the script of its shard."""
 

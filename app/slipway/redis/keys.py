@@ -218,6 +218,10 @@ class Keys:
     def internal_deliveries(self) -> str:
         return self._of("internal_deliveries")
 
+    def named(self, kind: str, record_id: str) -> str:
+        """The key of a kind whose names have one id."""
+        return self._of(kind, record_id)
+
     def owns(self, name: str) -> bool:
         """Whether a key of this name would be among the keys of this deployment."""
         return name == self.prefix or name.startswith(f"{self.prefix}:")
@@ -228,10 +232,10 @@ class Keys:
         return prefix + TEMPLATES[kind] % "*"
 
     def id_in(self, kind: str, key: str) -> str | None:
-        """The id in the name of a key of this kind; None if the key is of another kind. The id of a run contains no
-        colon, the name of a concurrency group can contain one."""
+        """The id in the name of a key of this kind; None if the key is of another kind. The id of a run, an assistant
+        or a cron contains no colon, the name of a concurrency group can contain one."""
         prefix = self._of(kind, "")
         record_id = key.removeprefix(prefix)
-        if not key.startswith(prefix) or not record_id or (kind == "run" and ":" in record_id):
+        if not key.startswith(prefix) or not record_id or (kind in ("run", "assistant", "cron") and ":" in record_id):
             return None
         return record_id

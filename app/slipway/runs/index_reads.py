@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final
 
+import orjson
+
 from slipway.indexes.query import AnyOf
 from slipway.redis.read_stubs import ReadStubs
-from slipway.runs.index_terms import UNFINISHED
+from slipway.runs.index_terms import UNFINISHED, error_term, run_terms
 from slipway.runs.run_position import RunPosition
 
 _PAGE: Final = 500
@@ -43,6 +45,26 @@ class RunIndexReads(ReadStubs):
             if created_us is not None
             and all(any(scores[name][place] is not None for name in condition) for condition in conditions)
         ]
+
+    async def index_records(self, run_ids: Sequence[str]) -> list[tuple[str, str, str, str]]:
+        """What `RunScripts.check_indexes` compares: id, `updated_us`, index terms, and that of the error, of each that
+        exists."""
+        names = ("updated_us", "assistant_id", "graph_id", "user", "error")
+        reads = (self._pipeline.send("HMGET", self._keys.run(each), *names, repeatable=True) for each in run_ids)
+        records = []
+        for run_id, stored in zip(run_ids, await asyncio.gather(*reads), strict=True):
+            updated_us, assistant_id, graph_id, user, error = stored
+            if updated_us is not None:
+                terms = run_terms(
+                    assistant_id.decode(), graph_id.decode(), None if user is None else orjson.loads(user)
+                )
+                code = None if error is None else orjson.loads(error).get("code")
+                records.append((run_id, updated_us.decode(), "".join(terms), "" if code is None else error_term(code)))
+        return records
+
+    def name_of(self, set_key: str) -> str:
+        """The name of a set in its key."""
+        return set_key.removeprefix(self._keys.runs_with(""))
 
     async def _in_sets(self, run_ids: list[str], sets: Sequence[str]) -> list[str]:
         if not run_ids or not sets:

@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypedDict
 
 from slipway.checkpoints.leftovers_exist import LeftoversExist
+from slipway.indexes.scripts import Index, IndexWalk, Order, problems_of
 from slipway.redis.connection import Arg
 from slipway.redis.hash_fields import Fields, fields_of
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.redis_commands import RedisCommand, packed
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.failure import ATTEMPTS_USED_UP
-from slipway.runs.index_terms import error_term
+from slipway.runs.index_terms import UNFINISHED, error_term
 from slipway.runs.log_reads import LogReads
 from slipway.runs.logged_events import LoggedEvents, read_logged_events
 from slipway.runs.script_results import (
@@ -71,6 +74,8 @@ _RUN_CANCEL = load("run_cancel")
 _RUN_DELETE = load("run_delete")
 _LEASE_RENEW = load("lease_renew")
 _WORKER_LIST = load("worker_list")
+_RUN_SEARCH = load("run_search")
+_RUN_INDEX_CHECK = load("run_index_check")
 
 
 class StoredTtl(TypedDict):
@@ -326,6 +331,14 @@ class RunScripts(ScriptStubs):
             _status(await self._pipeline.run(_RUN_DELETE, [], self._args(run_id=run_id, thread_id=thread_id)))
         )
 
+    async def check_indexes(
+        self, records: Sequence[tuple[str, str, str, str]], entries: Sequence[tuple[str, str]], *, repair: bool
+    ) -> list[tuple[str, str]]:
+        """The problems that the indexes have with these records (id, `updated_us`, index terms, that of the error) and
+        entries (name of the set, id), each with the id of the run. With `repair` they are repaired."""
+        args = self._args(records=records, entries=entries, repair=repair)
+        return problems_of(await self._pipeline.run(_RUN_INDEX_CHECK, [], args))
+
     def control_channel(self, worker: str) -> str:
         """The channel on which a worker or web process receives instructions about its runs."""
         return self._keys.control(worker)
@@ -347,6 +360,17 @@ class RunScripts(ScriptStubs):
 def _event_arguments(entries: Sequence[Entry]) -> Iterator[Arg]:
     """Name and frame of each event. Not in the map of arguments: Lua's MessagePack knows no binary values."""
     return itertools.chain.from_iterable(entries)
+
+
+def run_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:
+    """A walk through the indexes of runs. The sets have the name of a phase or of an index term, and are ordered by
+    `created_at`. None of them has all runs, so a query needs a condition."""
+    return IndexWalk(pipeline, keys, Index(keys.runs_with(UNFINISHED), keys.runs_with), _RUN_SEARCH)
+
+
+def run_order(keys: Keys) -> Order:
+    """The order of all sets of runs."""
+    return Order(keys.runs_with(UNFINISHED))
 
 
 _APPLIED: Final = Applied()

@@ -12,16 +12,16 @@ from typing import Final, Protocol
 
 from slipway.assistants.system import system_id
 from slipway.indexes.query import AnyOf, IndexQuery
-from slipway.indexes.scripts import Index, IndexWalk, Order, Position
+from slipway.indexes.scripts import Position
 from slipway.indexes.search import RECORD_CHECKS, STEP_CHECKS
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.script_source import load
 from slipway.runs.index_reads import RunIndexReads
 from slipway.runs.index_terms import UNFINISHED, assistant_term, error_term, other_assistants_term, owner_term
 from slipway.runs.reads import RunReads
 from slipway.runs.record import Phase, Run, run_from
 from slipway.runs.run_position import RunPosition
+from slipway.runs.scripts import run_order, run_walk
 
 _UNFINISHED_PHASES: Final = frozenset({Phase.QUEUED, Phase.RUNNING, Phase.PAUSED})
 
@@ -105,9 +105,7 @@ class RunSearch:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, max_checks: int) -> None:
         self._reads, self._indexes = RunReads(pipeline, keys), RunIndexReads(pipeline, keys)
-        every = keys.runs_with(UNFINISHED)  # the walk never reads all runs: each query has a condition
-        self._walk = IndexWalk(pipeline, keys, Index(every, keys.runs_with), load("run_search"))
-        self._order, self._max_checks = Order(every), max_checks
+        self._walk, self._order, self._max_checks = run_walk(pipeline, keys), run_order(keys), max_checks
 
     async def page(
         self,

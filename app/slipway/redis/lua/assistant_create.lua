@@ -1,4 +1,4 @@
---! needs: assistant_indexes clock keys metadata_members
+--! needs: assistant_indexes clock index_entries keys metadata_members
 --! repeatable: yes
 --! shard: assistants
 -- Creates an assistant with its first version.
@@ -20,5 +20,5 @@ local content = cmsgpack.pack(args.content)
 redis.call('HSET', assistant, 'created_us', integer_text(now_us), 'updated_us', integer_text(now_us),
   'token', args.token,   'version', 1, 'newest_version', 1, 'content', content, 'v:1', content)
 set_metadata_members(assistant, args.content.metadata)
-index_assistant(args.assistant_id, integer_text(now_us), integer_text(now_us), args.content)
+add_entries(assistant_entries(args.assistant_id, integer_text(now_us), integer_text(now_us), args.content))
 return {'ok', redis.call('HMGET', assistant, unpack(args.record))}

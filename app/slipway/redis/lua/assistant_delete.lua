@@ -1,4 +1,4 @@
---! needs: assistant_indexes keys
+--! needs: assistant_indexes index_entries keys
 --! repeatable: no
 --! shard: assistants
 -- Deletes an assistant with all versions.
@@ -13,6 +13,6 @@ local args = cmsgpack.unpack(ARGV[2])
 local assistant = key('assistant', args.assistant_id)
 local content = redis.call('HGET', assistant, 'content')
 if not content then return {'missing'} end
-unindex_assistant(args.assistant_id, cmsgpack.unpack(content))
+remove_entries(assistant_entries(args.assistant_id, 0, 0, cmsgpack.unpack(content)))
 redis.call('DEL', assistant)
 return {'ok'}

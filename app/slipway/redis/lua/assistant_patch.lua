@@ -1,4 +1,4 @@
---! needs: assistant_indexes clock keys metadata_members terms
+--! needs: assistant_indexes clock index_entries keys metadata_members terms
 --! repeatable: yes
 --! shard: assistants
 -- Creates a new version of an assistant: the current one with some members replaced and its metadata merged.
@@ -17,12 +17,12 @@ local fields = redis.call('HMGET', assistant, 'content', 'token', 'created_us')
 if not fields[1] then return {'missing'} end
 if fields[2] ~= args.token then
   local content = cmsgpack.unpack(fields[1])
-  unindex_assistant(args.assistant_id, content)
+  remove_entries(assistant_entries(args.assistant_id, 0, 0, content))
   for name, value in pairs(args.changes) do content[name] = value end
   for name, value in pairs(args.metadata) do content.metadata[name] = value end
   content.terms = replaced_terms(content.terms, args.members, args.terms)
   content.created_us = integer_text(now_us)
-  index_assistant(args.assistant_id, fields[3], integer_text(now_us), content)
+  add_entries(assistant_entries(args.assistant_id, fields[3], integer_text(now_us), content))
   local version = redis.call('HINCRBY', assistant, 'newest_version', 1)
   local packed = cmsgpack.pack(content)
   redis.call('HSET', assistant, 'updated_us', integer_text(now_us), 'token', args.token, 'version', version,

@@ -1,4 +1,4 @@
---! needs: assistant_indexes clock keys metadata_members
+--! needs: assistant_indexes clock index_entries keys metadata_members
 --! repeatable: yes
 --! shard: assistants
 -- Makes an earlier version of an assistant the current one.
@@ -15,8 +15,8 @@ local fields = redis.call('HMGET', assistant, 'content', 'v:' .. args.version, '
 if not fields[1] then return {'missing'} end
 if not fields[2] then return {'no_version'} end
 local chosen = cmsgpack.unpack(fields[2])
-unindex_assistant(args.assistant_id, cmsgpack.unpack(fields[1]))
-index_assistant(args.assistant_id, fields[3], integer_text(now_us), chosen)
+remove_entries(assistant_entries(args.assistant_id, 0, 0, cmsgpack.unpack(fields[1])))
+add_entries(assistant_entries(args.assistant_id, fields[3], integer_text(now_us), chosen))
 redis.call('HSET', assistant, 'updated_us', integer_text(now_us), 'version', args.version, 'content', fields[2])
 set_metadata_members(assistant, chosen.metadata)
 return {'ok', redis.call('HMGET', assistant, unpack(args.record))}

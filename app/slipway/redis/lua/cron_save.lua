@@ -1,4 +1,4 @@
---! needs: clock cron_indexes crons keys metadata_members
+--! needs: clock cron_indexes crons index_entries keys metadata_members
 --! repeatable: yes
 --! shard: crons
 -- Creates a cron, or changes some fields of it. A cron that exists already is not created again and stays as it is. The
@@ -23,19 +23,17 @@ if redis.call('EXISTS', cron) == 0 then
 elseif args.create then
   return {'ok', redis.call('HGETALL', cron), false}
 else
-  unindex_cron(args.cron_id)
+  remove_entries(cron_entries(args.cron_id))
 end
 for field, value in pairs(args.fields) do redis.call('HSET', cron, field, value) end
 for _, field in ipairs(args.removed_fields) do redis.call('HDEL', cron, field) end
 redis.call('HSET', cron, 'updated_us', integer_text(now_us), 'terms', args.terms)
 set_metadata_members(cron, args.metadata)
-index_cron(args.cron_id)
 local passed = false
 if args.reschedule then
   passed = due_now(args.cron_id)
   if args.next_ms and passed == integer_text(args.next_ms) then passed = false end
   set_next_due_time(args.cron_id, args.next_ms)
-else
-  redis.call('ZADD', key('crons_by', 'next_run_date'), redis.call('HGET', cron, 'next_ms') or -1, args.cron_id)
 end
+add_entries(cron_entries(args.cron_id))
 return {'ok', redis.call('HGETALL', cron), passed}
