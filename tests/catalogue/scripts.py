@@ -39,6 +39,11 @@ _OTHER_INDEXES: Final = {
     _CRON_INDEXES: ("cron_save", "cron_delete", "cron_index_check", "thread_crons_delete"),
     ("runs_with",): ("run_index_check",),
 }
+_OTHER_SEARCHES: Final = {
+    "run_search": ("runs_with",),
+    "assistant_search": _ASSISTANT_INDEXES,
+    "cron_search": _CRON_INDEXES,
+}
 _WRITES: Final = ("checkpoint_writes",)
 _RUN_THREADS: Final = ("checkpoint_threads",)
 _DOCUMENTS: Final = ("documents", "document_writes")
@@ -97,6 +102,11 @@ COMPUTED: Final = {
     ("delete_document", "name"): _DOCUMENTS,
     ("walk_index", "set"): _THREAD_SETS,
     ("walk_index", "query.order"): _THREAD_SETS,
+    **{
+        (f"{script}/walk_index", each): kinds
+        for script, kinds in _OTHER_SEARCHES.items()
+        for each in ("set", "query.order")
+    },
 }
 """Function (or script, outside its functions) and expression to the kinds of the keys whose names it computes."""
 

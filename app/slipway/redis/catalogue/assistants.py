@@ -59,7 +59,7 @@ KEY_KINDS: Final = (
         Shard.ASSISTANTS,
         meaning="All assistants that clients created, by created_at in µs.",
         lifetime="forever",
-        python_readers=("slipway.assistants",),
+        python_readers=("slipway.assistants", "slipway.health"),
     ),
     KeyKind(
         "graph_assistants",
