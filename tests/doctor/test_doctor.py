@@ -9,9 +9,12 @@ import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import ormsgpack
 import pytest
 from structlog.testing import capture_logs
 
+from slipway.assistants.record import AssistantChanges
+from slipway.assistants.store import AssistantStore
 from slipway.clock import Clock
 from slipway.crons.reads import CronReads
 from slipway.crons.record import NewCron
@@ -196,6 +199,74 @@ async def cron_of_an_earlier_thread(stores: Stores) -> str:
     return cron_id
 
 
+async def run_not_indexed(stores: Stores) -> str:
+    run = await ended_run(stores)
+    await stores.pipeline.send("ZREM", stores.keys.runs_with("completed"), run.run_id)
+    return run.run_id
+
+
+async def run_of_an_earlier_release(stores: Stores) -> str:
+    run = await queued_run(stores)
+    await stores.pipeline.send("HDEL", stores.keys.run(run.run_id), "terms")
+    await stores.pipeline.send("DEL", *await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:runs:with:*"))
+    return run.run_id
+
+
+async def run_indexed_wrongly(stores: Stores) -> str:
+    run = await ended_run(stores)
+    await stores.pipeline.send("ZADD", stores.keys.runs_with("failed"), run.incarnation, run.run_id)
+    return run.run_id
+
+
+async def create_assistant(stores: Stores) -> str:
+    changes = AssistantChanges(graph_id="steps", name="x", metadata={"team": "a"})
+    store = AssistantStore(stores.pipeline, stores.keys)
+    return (await store.create(new_id(), changes, token=new_id(), exist_ok=False)).assistant_id
+
+
+async def assistant_not_indexed(stores: Stores) -> str:
+    assistant_id = await create_assistant(stores)
+    await stores.pipeline.send("ZREM", stores.keys.assistants_by("updated_at"), assistant_id)
+    return assistant_id
+
+
+async def assistant_of_an_earlier_release(stores: Stores) -> str:
+    assistant_id = await create_assistant(stores)
+    key = stores.keys.assistant(assistant_id)
+    content = ormsgpack.unpackb(await stores.pipeline.send("HGET", key, "content"))
+    del content["terms"]
+    await stores.pipeline.send("HSET", key, "content", ormsgpack.packb(content))
+    names = [name.decode() for name in await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:assistants:*")]
+    new_sets = [name for name in names if ":assistants:with:" in name or ":assistants:by:" in name]
+    await stores.pipeline.send("DEL", *new_sets)
+    return assistant_id
+
+
+async def assistant_indexed_wrongly(stores: Stores) -> str:
+    assistant_id = await create_assistant(stores)
+    await stores.pipeline.send("ZADD", stores.keys.assistants_by("name"), 0, f"y\0{assistant_id}")
+    return assistant_id
+
+
+async def cron_not_indexed(stores: Stores) -> str:
+    cron_id = await create_cron(stores, await stores.create_thread())
+    await stores.pipeline.send("ZREM", stores.keys.crons, cron_id)
+    return cron_id
+
+
+async def cron_of_an_earlier_release(stores: Stores) -> str:
+    cron_id = await create_cron(stores, await stores.create_thread())
+    await stores.pipeline.send("HDEL", stores.keys.cron(cron_id), "terms")
+    await stores.pipeline.send("DEL", *await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:crons:*"))
+    return cron_id
+
+
+async def cron_indexed_wrongly(stores: Stores) -> str:
+    cron_id = await create_cron(stores, await stores.create_thread())
+    await stores.pipeline.send("ZADD", stores.keys.crons_by("assistant_id"), 0, f"other\0{cron_id}")
+    return cron_id
+
+
 PROBLEM_CASES: list[tuple[str, CreateProblem]] = [
     ("queued_without_job", queued_without_job),
     ("queued_without_place", queued_without_place),
@@ -216,6 +287,15 @@ PROBLEM_CASES: list[tuple[str, CreateProblem]] = [
     ("job_without_run", job_of_a_missing_suspect),
     ("cron_without_thread", cron_without_thread),
     ("cron_without_thread", cron_of_an_earlier_thread),
+    ("run_not_indexed", run_not_indexed),
+    ("run_not_indexed", run_of_an_earlier_release),
+    ("run_indexed_wrongly", run_indexed_wrongly),
+    ("assistant_not_indexed", assistant_not_indexed),
+    ("assistant_not_indexed", assistant_of_an_earlier_release),
+    ("assistant_indexed_wrongly", assistant_indexed_wrongly),
+    ("cron_not_indexed", cron_not_indexed),
+    ("cron_not_indexed", cron_of_an_earlier_release),
+    ("cron_indexed_wrongly", cron_indexed_wrongly),
 ]
 
 
