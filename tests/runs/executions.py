@@ -42,6 +42,7 @@ class CrashingScripts(RunScripts):
         seq: int,
         entries: Sequence[tuple[str, bytes]],
         commands: Sequence[RedisCommand],
+        usage: str = "",
     ) -> asyncio.Future[Any]:
         if self._remaining_groups == 0:
             self.crashed = True
@@ -49,7 +50,7 @@ class CrashingScripts(RunScripts):
             reply.set_exception(StoreUnavailable("the worker of this test crashed"))
             return reply
         self._remaining_groups -= 1
-        return super().run_apply(run_id, incarnation, attempt, seq, entries, commands)
+        return super().run_apply(run_id, incarnation, attempt, seq, entries, commands, usage)
 
     async def run_settle(self, arguments: Any, commands: Sequence[RedisCommand]) -> SettleResult:
         if self._remaining_groups == 0:

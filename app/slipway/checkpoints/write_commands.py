@@ -39,11 +39,11 @@ def store_checkpoint(
         size += len(field) + len(value)
     commands: list[RedisCommand] = [
         *_split_hset(hset),
-        ("ZADD", names.index, 0, where),
-        ("HINCRBY", names.state, BYTES_FIELD, size),
+        ("ADD_TO_INDEX", names.index, where),
+        ("COUNT_BYTES", names.state, BYTES_FIELD, size),
     ]
     if run_id:
-        commands.append(("SADD", run_threads(keys, run_id), thread_id))
+        commands.append(("ADD_TO_SET", run_threads(keys, run_id), thread_id))
     return commands, size
 
 
@@ -59,7 +59,7 @@ def store_writes(
         field = f"{task_id}\0{position}"
         store += ("once" if position >= 0 else "replace", field, data)
         size += len(field) + len(data)
-    return [tuple(store), ("ZADD", names.index, 0, where)], size
+    return [tuple(store), ("ADD_TO_INDEX", names.index, where)], size
 
 
 def _split_hset(hset: list[Arg]) -> list[RedisCommand]:

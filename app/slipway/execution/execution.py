@@ -50,7 +50,6 @@ from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.crash_suspects import SuspectProgress
 from slipway.runs.record import Phase, Run
-from slipway.runs.write_commands import store_usage
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +70,7 @@ class Execution:
         on_cleared: Callable[[Run], None] = lambda run: None,
     ) -> None:
         self.writer, self.run = writer, writer.run
-        self._graphs, self._keys, self._store = graphs, keys, store
+        self._graphs, self._store = graphs, store
         empty_thread = self.run.thread_id if self.run.no_checkpoints else None
         budget = self.run.ceilings.get("max_state_bytes")
         self._checkpointer = checkpointer.for_run(
@@ -81,7 +80,7 @@ class Execution:
         self._guard = CeilingGuard(self._ceilings, lambda: self._stop_with(StopReason.CEILING))
         self._suspect_progress = SuspectProgress(writer, keys, on_cleared)
         self._observer = StreamObserver()
-        self._settler = RunSettler(writer, self._checkpointer, keys, self.usage, self._observer, event_ttl_s)
+        self._settler = RunSettler(writer, self._checkpointer, self.usage, self._observer, event_ttl_s)
         self._control = RunControl()
         self._stop: StopReason | None = StopReason.CANCEL if writer.cancel else None
         self._working: asyncio.Task[Any] | None = None
@@ -226,7 +225,7 @@ class Execution:
         self._suspect_progress.superstep_started()
         failpoints.reach("superstep")
         self._guard.count_time()
-        self.writer.add_command(store_usage(self._keys, self.run.run_id, usage_json(self._usage_if_crashed())))
+        self.writer.store_usage(usage_json(self._usage_if_crashed()))
 
     @property
     def usage(self) -> Usage:

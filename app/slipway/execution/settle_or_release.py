@@ -19,14 +19,12 @@ from slipway.execution.failure_from_exception import failure_of
 from slipway.execution.stream_observer import StreamObserver
 from slipway.execution.thread_summaries import summary_from_snapshot, summary_from_stream
 from slipway.graphs.interface import Graph
-from slipway.redis.keys import Keys
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.failure import Failure
 from slipway.runs.record import Phase
 from slipway.runs.script_results import CancelRequested, Settled, SettleResult
 from slipway.runs.settlement import EMPTY_SUMMARY, Release, Settlement, ThreadSummary
-from slipway.runs.write_commands import store_usage
 from slipway.serialization.json_encoding import dumps
 from slipway.threads.state_reader import read_state
 
@@ -52,7 +50,6 @@ class RunSettler:
 
     writer: AttemptWriter
     checkpointer: BaseCheckpointer
-    keys: Keys
     usage: Usage
     observer: StreamObserver
     event_ttl_s: int
@@ -110,7 +107,7 @@ class RunSettler:
         if self._is_rollback(phase):
             # This write comes before the checkpoints are deleted, so that an attempt that no longer owns its run is
             # fenced here. They are found by the run id alone, and another run may have this id now.
-            self.writer.add_command(store_usage(self.keys, self.writer.run.run_id, usage_json(self.usage)))
+            self.writer.store_usage(usage_json(self.usage))
             await self.checkpointer.adelete_for_runs([self.writer.run.run_id])
         ending = await self._ending(phase, failure, graph)
         return ending, await self._settle(ending)

@@ -149,6 +149,11 @@ class AttemptWriter:
         self._group.commands.append(command)
         self._schedule_delayed_send()
 
+    def store_usage(self, usage: str) -> None:
+        """Stores what the chain has used of its ceilings, as JSON, with the open group. Does not wait for it."""
+        self._group.usage = usage
+        self._schedule_delayed_send()
+
     async def write(self, commands: Sequence[RedisCommand]) -> None:
         """Writes commands of the checkpointer. They are stored together with the events that the graph streamed before
         them, or after these events. With `write_behind`, returns at once; otherwise when Redis has stored them. Raises
@@ -382,4 +387,5 @@ class AttemptWriter:
     def _restore_group(self, group: WriteGroup) -> None:
         self._group.entries[:0] = group.entries
         self._group.commands[:0] = group.commands
+        self._group.usage = self._group.usage or group.usage
         self._group.size_bytes += group.size_bytes

@@ -237,10 +237,12 @@ class RunScripts(ScriptStubs):
         seq: int,
         entries: Sequence[Entry],
         commands: Sequence[RedisCommand],
+        usage: str = "",
     ) -> asyncio.Future[Sequence[bytes]]:
-        """Sends a write group. `applied` converts the reply. `incarnation` is the creation time of the run. It is not a
-        coroutine, because this path is called most often and a coroutine would need a task."""
-        args: list[Arg] = [self._keys.prefix, run_id, attempt, incarnation, seq, len(entries)]
+        """Sends a write group. `applied` converts the reply. `incarnation` is the creation time of the run. The stored
+        usage stays as it is if `usage` is empty. It is not a coroutine, because this path is called most often and a
+        coroutine would need a task."""
+        args: list[Arg] = [self._keys.prefix, run_id, attempt, incarnation, seq, usage, len(entries)]
         args.extend(_event_arguments(entries))
         args.extend(packed(commands))
         return self._pipeline.run(_RUN_APPLY, [], args)

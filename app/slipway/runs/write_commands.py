@@ -6,11 +6,6 @@ from slipway.redis.keys import Keys
 from slipway.redis.redis_commands import RedisCommand
 
 
-def store_usage(keys: Keys, run_id: str, usage: str) -> RedisCommand:
-    """Stores what the chain has used of its ceilings, as JSON."""
-    return ("HSET", keys.run(run_id), "usage", usage)
-
-
 def clear_suspect(keys: Keys, run_id: str) -> tuple[RedisCommand, RedisCommand]:
     """Removes the run from the crash suspects, and sets its number of crashes to 0."""
     fields = ("crashes", "crashed_attempt", "crashed_worker")

@@ -18,12 +18,14 @@ from slipway.runs.scripts import Entry, RunScripts
 class WriteGroup:
     """Events and commands that Redis stores together or not at all. The events come first."""
 
-    __slots__ = ("acknowledged", "commands", "entries", "number", "resend", "size_bytes")
+    __slots__ = ("acknowledged", "commands", "entries", "number", "resend", "size_bytes", "usage")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         """Events as pairs: the name, with the mark on a second line if there is one, and the frame as it is stored."""
         self.commands: list[RedisCommand] = []
+        self.usage = ""
+        """What the chain has used of its ceilings, as JSON; empty if it is not stored with this group."""
         self.size_bytes = 0
         self.number = 0
         """Position among the groups of the attempt, from 1; 0 before the group is sent."""
@@ -33,7 +35,7 @@ class WriteGroup:
         """Whether Redis rejected the group because an earlier one had not arrived."""
 
     def __bool__(self) -> bool:
-        return bool(self.entries or self.commands)
+        return bool(self.entries or self.commands or self.usage)
 
     def resolve(self, error: BaseException | None) -> None:
         """Ends the wait of the tasks that wait for `acknowledged`."""
@@ -93,7 +95,7 @@ class GroupSender:
         group.resend = False
         run = self._run
         reply = self._scripts.run_apply(
-            run.run_id, run.incarnation, run.attempt, group.number, group.entries, group.commands
+            run.run_id, run.incarnation, run.attempt, group.number, group.entries, group.commands, group.usage
         )
         reply.add_done_callback(partial(self._on_reply, group))
 
