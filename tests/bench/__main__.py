@@ -23,8 +23,10 @@ from tests.bench import (
     fan_out,
     first_event,
     libraries,
+    many,
     memory,
     redis_calls,
+    sleepers,
     supersteps,
     throughput,
     wait_latency,
@@ -46,6 +48,8 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {  # measured in this order
     "libraries": libraries,
     "big": big,
     "delays": delays,
+    "many": many,
+    "sleepers": sleepers,
 }
 
 

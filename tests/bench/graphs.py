@@ -59,6 +59,19 @@ async def tick(state: Ticks) -> Ticks:
     return {}
 
 
+class Sleep(TypedDict, total=False):
+    """State of `sleeper`: seconds to wait, as for a model."""
+
+    for_s: float
+
+
+async def sleep(state: Sleep) -> Sleep:
+    """Waits."""
+    await asyncio.sleep(state.get("for_s", 1))
+    return {}
+
+
 small = StateGraph(Note).add_node("answer", answer).add_edge(START, "answer").add_edge("answer", END)
 loop = StateGraph(Count).add_node("add", add).add_edge(START, "add").add_conditional_edges("add", next_node)
 ticker = StateGraph(Ticks).add_node("tick", tick).add_edge(START, "tick").add_edge("tick", END)
+sleeper = StateGraph(Sleep).add_node("sleep", sleep).add_edge(START, "sleep").add_edge("sleep", END)

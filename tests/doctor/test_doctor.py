@@ -480,8 +480,19 @@ async def test_rounds_check_every_page_of_records(stores: Stores) -> None:
     while found != threads:
         rounds += 1
         assert rounds < 10
-        found |= {problem.record_id for problem in await paging_doctor.check_next_pages(1)}
+        found |= {problem.record_id for problem in await paging_doctor.check_next_pages(1, 1)}
     assert rounds >= 3, "a round checks one page"
+
+
+async def test_rounds_check_a_few_pages_of_jobs_however_many_are_queued(stores: Stores) -> None:
+    jobs = [f"{new_id()}:1" for _ in range(1000)]
+    await stores.pipeline.send("ZADD", stores.keys.queue, *(word for job in jobs for word in (0, job)))
+    paging_doctor = doctor(stores, repair=True)
+    sizes = [len(await paging_doctor.check_next_pages(0, 2))]
+    while sum(sizes) < len(jobs):
+        sizes.append(len(await paging_doctor.check_next_pages(0, 2)))
+        assert len(sizes) < 50
+    assert max(sizes) < len(jobs) / 2
 
 
 async def test_records_under_a_longer_key_prefix_are_not_changed(stores: Stores) -> None:

@@ -10,7 +10,7 @@ threads atomically, so the doctor does not race with workers or with another doc
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,6 +70,25 @@ class Problem:
     repaired: bool
 
 
+class _Cycle:
+    """Pages that are read a few at a time, again from the first when the last one was read or a read failed."""
+
+    def __init__(self, all_pages: Callable[[], AsyncIterator[IdPage]]) -> None:
+        self._all_pages = all_pages
+        self._rest: AsyncIterator[IdPage] | None = None
+
+    async def next_pages(self, count: int) -> AsyncIterator[IdPage]:
+        """At most `count` pages, and none beyond the last one."""
+        rest, self._rest = self._rest or self._all_pages(), None
+        for _ in range(count):
+            try:
+                page = await anext(rest)
+            except StopAsyncIteration:
+                return
+            yield page
+        self._rest = rest
+
+
 class Doctor:
     """Checks the records of one deployment. With `repair`, each problem is repaired in the script that detects it."""
 
@@ -77,7 +96,8 @@ class Doctor:
         self._reads, self._scripts = HealthReads(pipeline, keys), HealthScripts(pipeline, keys)
         self._crons, self._indexes = CronsOfDeletedThreads(pipeline, keys), IndexChecks(pipeline, keys, repair=repair)
         self._lease_ms, self._repair = lease_ms, repair
-        self._sweep: AsyncIterator[IdPage] | None = None
+        self._in_progress = _Cycle(self._reads.pages_in_progress)
+        self._records = _Cycle(self._reads.pages_of_records)
 
     async def check_all(self) -> list[Problem]:
         """Checks all records once. Raises `StoreUnavailable`."""
@@ -88,21 +108,14 @@ class Doctor:
             found += await self._check_page(page)
         return list({(problem.name, problem.record_id): problem for problem in found}.values())
 
-    async def check_next_pages(self, pages: int) -> list[Problem]:
-        """Checks all jobs and leases, and the next `pages` pages of threads, runs and crons. Successive calls check all
-        records in a cycle, so the cost of a call does not depend on the number of records. Raises `StoreUnavailable`;
-        then the next call starts the cycle again."""
+    async def check_next_pages(self, pages: int, job_pages: int) -> list[Problem]:
+        """Checks the next `pages` pages of threads, runs and crons, and the next `job_pages` of jobs and leases.
+        Successive calls check all of them in two cycles, so the cost of a call does not depend on their number. Raises
+        `StoreUnavailable`; then the next call starts the cycle again."""
         found: list[Problem] = []
-        sweep, self._sweep = self._sweep or self._reads.pages_of_records(), None
-        async for page in self._reads.pages_in_progress():
-            found += await self._check_page(page)
-        for _ in range(pages):
-            try:
-                page = await anext(sweep)
-            except StopAsyncIteration:
-                return found
-            found += await self._check_page(page)
-        self._sweep = sweep
+        for cycle, count in ((self._in_progress, job_pages), (self._records, pages)):
+            async for page in cycle.next_pages(count):
+                found += await self._check_page(page)
         return found
 
     async def _check_page(self, page: IdPage) -> list[Problem]:

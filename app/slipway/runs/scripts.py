@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, TypedDict
+from typing import Final, NotRequired, TypedDict
 
 from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.indexes.scripts import Index, IndexWalk, Order, problems_of
@@ -193,6 +193,8 @@ class Grace(TypedDict):
 
     silence_ms: int
     lease_ms: int
+    waits: NotRequired[bool]
+    """Whether the process that reclaims has a grace period of its own now."""
 
 
 class RunScripts(ScriptStubs):

@@ -6,10 +6,11 @@ Who: every worker; one script reclaims each run once.
 Logs: `reaper.run_reclaimed` for each run.
 
 After an outage of Redis, leases may have expired although their processes are alive. So this process reclaims nothing
-while it has no connection, and for a grace period after it has connected again or a round has failed, in which live
-processes can send a heartbeat. It lasts `lease_s` seconds. If the outage was too short for a lease to expire
-(`leases.outage_after_s`), it lasts `leases.contact_within_s`, until all live processes have sent a heartbeat. The
-script applies a grace period of its own to outages that it detects (`leases.grace_period_of`).
+for a grace period after it has connected again or a round has failed, in which live processes can send a heartbeat. It
+lasts `lease_s` seconds. If the outage was too short for a lease to expire (`leases.outage_after_s`), it lasts
+`leases.contact_within_s`, until all live processes have sent a heartbeat. The rounds in this time reclaim nothing, but
+show when Redis is available. The script applies a grace period of its own to outages that it detects
+(`leases.grace_period_of`).
 
 The supervisor does not wait for this duty: see `leases.reclaim_process`.
 """
@@ -43,43 +44,41 @@ class Reaper(Duty):
         self._pipeline, self._scripts = services.pipeline, services.scripts
         self._queue = QueueReads(services.pipeline, services.keys)
         self._settings, self._grace = settings, grace_period_of(settings)
-        self._next_expiry_in_s = math.inf
-        self._succeeded_at = -math.inf
-        """When the last round succeeded (`time.monotonic`)."""
+        self._next_round_in_s = self.interval_s
+        self._contact_at = time.monotonic()
+        """When the last round succeeded, or this process connected first (`time.monotonic`)."""
+        self._grace_until = -math.inf
 
     async def may_run(self) -> bool:
-        self._next_expiry_in_s = math.inf
-        return not self.in_outage()
+        return self._pipeline.connected
 
-    def in_outage(self) -> bool:
-        """Whether Redis is unavailable, or a grace period has not ended yet."""
+    def grace_period_s(self) -> float:
+        """Seconds until runs may be reclaimed. 0 without a grace period."""
         pipeline, now = self._pipeline, time.monotonic()
-        if not pipeline.connected:
-            return True
         outages = [now - pipeline.connected_for_s()] if pipeline.reconnected else []
         if self.failed_at is not None:
             outages.append(self.failed_at)
         ended_at = max(outages, default=-math.inf)
-        return now < ended_at + self._grace_period_s(ended_at)
-
-    def _grace_period_s(self, ended_at: float) -> float:
-        """The grace period after an outage, which began at the earliest when the last round succeeded."""
-        if ended_at - self._succeeded_at > outage_after_s(self._settings):
-            return self._settings.lease_s
-        return contact_within_s(self._settings)
+        if ended_at > self._contact_at:
+            was_short = ended_at - self._contact_at <= outage_after_s(self._settings)
+            lasts_s = contact_within_s(self._settings) if was_short else self._settings.lease_s
+            self._grace_until = max(self._grace_until, ended_at + lasts_s)
+        return max(0.0, self._grace_until - now)
 
     async def run_once(self) -> None:
+        grace_s = self.grace_period_s()
         reclaimed = await self._scripts.run_reap(
-            event_ttl_s=self._settings.event_ttl_s, pause_ms=RETRY_PAUSE_MS, grace=self._grace
+            event_ttl_s=self._settings.event_ttl_s,
+            pause_ms=RETRY_PAUSE_MS,
+            grace={**self._grace, "waits": grace_s > 0},
         )
+        self._contact_at = time.monotonic()
         for run in reclaimed:
             log.warning("reaper.run_reclaimed", run=run.run_id, attempt=run.attempt, outcome=run.outcome.value)
-        self._next_expiry_in_s = await self._read_next_expiry_in_s()
-        self._succeeded_at = time.monotonic()
-
-    async def _read_next_expiry_in_s(self) -> float:
-        """Seconds until the next lease expires, on the clock of Redis. Infinity if there is no lease."""
-        return max(_MIN_PAUSE_S, await self._queue.next_lease_end_in_s())
+        expires_in_s = await self._queue.next_lease_end_in_s()
+        # a lease that has expired and was not reclaimed is one of a grace period
+        soonest_s = grace_s if grace_s > 0 else math.inf if expires_in_s <= 0 and not reclaimed else expires_in_s
+        self._next_round_in_s = min(self.interval_s, max(_MIN_PAUSE_S, soonest_s))
 
     def next_round_in_s(self) -> float:
-        return min(self.interval_s, self._next_expiry_in_s)
+        return self._next_round_in_s

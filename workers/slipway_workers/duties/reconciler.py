@@ -1,6 +1,7 @@
 """Repairs records that contradict each other, such as a thread that is busy without a run.
 
-Interval: `reconcile_every_s`. One round checks `PAGES` pages of threads and runs; the next round continues after them.
+Interval: `reconcile_every_s`. One round checks `JOB_PAGES` pages of jobs and `PAGES` pages of threads and runs,
+which takes Redis about half a second of CPU at most; the next round continues after them.
 Who: one worker at a time.
 Logs: each repair, which `slipway_repairs` counts as well (`slipway.health.doctor`).
 """
@@ -14,6 +15,7 @@ from slipway.health.doctor import Doctor
 from slipway.services import Services
 
 PAGES: Final = 300
+JOB_PAGES: Final = 100
 
 
 class Reconciler(ExclusiveDuty):
@@ -27,4 +29,4 @@ class Reconciler(ExclusiveDuty):
         self._doctor = Doctor(services.pipeline, services.keys, lease_ms=lease_ms, repair=True)
 
     async def run_once(self) -> None:
-        await self._doctor.check_next_pages(PAGES)
+        await self._doctor.check_next_pages(PAGES, JOB_PAGES)

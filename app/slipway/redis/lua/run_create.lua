@@ -62,7 +62,8 @@ elseif temporary then
   return {'no_thread'} -- a temporary thread belongs to one run
 end
 
-local queued = exists and redis.call('ZRANGE', key('thread_queue', args.thread_id), 0, -1) or {}
+local cancels = args.multitask == 'interrupt' or args.multitask == 'rollback'
+local queued = exists and redis.call('ZRANGE', key('thread_queue', args.thread_id), 0, cancels and -1 or 0) or {}
 local rejects = args.multitask == 'reject' or not args.may_cancel and args.multitask ~= 'enqueue'
 if (active or #queued > 0) and rejects then return {'busy', active or queued[1]} end
 
@@ -77,7 +78,7 @@ if args.answers and answered_by and not waiting then
   reopened = answered_by
 end
 
-if args.multitask == 'interrupt' or args.multitask == 'rollback' then
+if cancels then
   local cause = superseded_cause(args.run_id, args.multitask)
   for _, earlier in ipairs(queued) do
     if redis.call('HGET', key('run', earlier), 'attempt') == '0' then

@@ -16,7 +16,8 @@
 -- ARGV: the key prefix; a MessagePack map: `worker` or nil, `event_ttl_s`, `pause_ms` (before a retry, for each
 --   earlier crash), `failure` (map: `record` and `public`, the failure of a run without attempts left; %d in their
 --   messages stands for the number of attempts; `term`, the index term of its code), `alone_from` (earlier crashes from
---   which no other suspect starts beside a run), `grace` (map: `silence_ms`, `lease_ms`; or nil).
+--   which no other suspect starts beside a run), `grace` (map: `silence_ms`, `lease_ms`, `waits`: the process has a grace
+--   period of its own; or nil).
 -- Reply: {run, attempt, 'queued' or 'failed'} for each. With `grace`, nothing in the grace period after an outage.
 -- Atomic: All runs of one call.
 -- Repeatable: No: after an outage, live workers must renew their leases before it is sent again.
@@ -97,7 +98,7 @@ end
 
 -- the first command must not need memory: a full Redis rejects a script if its first command does
 redis.call('ZREM', key('leases'), '')
-if args.grace and in_grace_period(args.grace) then return reclaimed end
+if args.grace and (in_grace_period(args.grace) or args.grace.waits) then return reclaimed end
 
 local limit = args.worker and '+inf' or integer_text(now_ms)
 local by_worker
