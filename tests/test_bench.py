@@ -53,5 +53,16 @@ def test_repetitions_are_merged_to_a_median_with_its_spread() -> None:
     assert len(table([figure]).splitlines()) == 3
 
 
+def test_a_goal_can_be_a_ratio_to_the_bare_graph() -> None:
+    rates = [
+        Figure("rate", value, "runs/s", more_is_better=True, bare=bare, goal_of_bare=0.6)
+        for value, bare in ((5, 10), (7, 10), (60, 90))
+    ]
+    (figure,) = merged([[rate] for rate in rates])
+    assert figure.met
+    assert figure.cells()[3:] == ("≥ 0.6 of bare met", "0.67 of 10")
+    assert not rates[0].met
+
+
 def test_a_percentile_is_one_of_the_samples() -> None:
     assert [percentile([5, 1, 2, 4, 3], percent) for percent in (0, 50, 99, 100)] == [1, 3, 5, 5]

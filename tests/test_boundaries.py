@@ -50,7 +50,15 @@ LAYERS = (
 and from lower layers only. So there is no cycle between packages; `import_cycle` finds those inside a package."""
 
 API_LAYERS = (
-    ("responses", "request_parsing", "header_policy", "metrics", "responses_in_progress", "websocket_close"),
+    (
+        "responses",
+        "request_parsing",
+        "header_policy",
+        "metrics",
+        "responses_in_progress",
+        "websocket_close",
+        "body_send",
+    ),
     ("shared_objects", "pagination"),
     ("bodies",),
     ("auth",),

@@ -36,8 +36,8 @@ async def measure(bench: Bench) -> list[Figure]:
     lags = [lag for client_lags in lags_by_client for lag in client_lags]
     title = f"fan-out to {clients}, lag"
     return [
-        Figure(f"{title} p50", percentile(lags, 50), "ms", goal=4),
-        Figure(f"{title} p99", percentile(lags, 99), "ms", goal=10),
+        Figure(f"{title} p50", percentile(lags, 50), "ms", goal=6),
+        Figure(f"{title} p99", percentile(lags, 99), "ms", goal=12),
     ]
 
 

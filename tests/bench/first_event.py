@@ -15,7 +15,7 @@ MARKERS = (b"", b"event: metadata", b"event: values")
 async def measure(bench: Bench) -> list[Figure]:
     """With 1 and with 32 clients."""
     figures = []
-    for clients, runs, goal in ((1, bench.size(300, 10), 1.5), (32, bench.size(20, 1), 12.0)):
+    for clients, runs, goal in ((1, bench.size(300, 10), 1.5), (32, bench.size(20, 1), 25.0)):
         async with connections(bench.url, clients) as opened:
             streams = await asyncio.gather(*(_streams(connection, runs) for connection in opened))
         headers, metadata, values = zip(*(times for stream in streams for times in stream), strict=True)

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway.api.in_process_client.transport import InProcessTransport
 from slipway.api.responses_in_progress import ResponsesInProgress
-from slipway.api.streams.event_streams import STREAM_HEADERS, Blocks, EventStream
+from slipway.api.streams.event_streams import Blocks, EventStream, StreamOptions
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -222,7 +222,7 @@ def _own_stream(events: int) -> ASGIApp:
             await asyncio.sleep(0)
             yield Blocks([EVENT], are_last=number == events - 1)
 
-    return EventStream(batches(), headers=STREAM_HEADERS, prefix=b"", ping_s=5, responses_in_progress=_RESPONSES)
+    return EventStream(batches(), StreamOptions(prefix=b""), ping_s=5, responses_in_progress=_RESPONSES)
 
 
 _RESPONSES: Final = ResponsesInProgress()

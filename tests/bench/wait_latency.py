@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 
+from tests.bench import bare
 from tests.bench.client import Connection, connections, wait_small
 from tests.bench.figures import Figure, percentile
 from tests.bench.setup import Bench
@@ -21,10 +22,11 @@ async def measure(bench: Bench) -> list[Figure]:
         for _ in range(bench.size(60, 4)):
             await asyncio.sleep(random.uniform(0.02, 0.3))
             idle.append(await _run_ms(client))
+    bare_ms = 1000 / await bare.small_runs_per_s(bench.size(500, 20), 1)
     return [
-        Figure("wait, 1 client, p50", percentile(busy, 50), "ms", goal=4),
+        Figure("wait, 1 client, p50", percentile(busy, 50), "ms", goal=3, bare=bare_ms),
         Figure("wait, 1 client, p99", percentile(busy, 99), "ms"),
-        Figure("wait, idle server, random pauses, p50", percentile(idle, 50), "ms", goal=6),
+        Figure("wait, idle server, random pauses, p50", percentile(idle, 50), "ms", goal=4.5),
         Figure("wait, idle server, random pauses, p99", percentile(idle, 99), "ms"),
     ]
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 from sse_starlette import EventSourceResponse
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
+from slipway.api.body_send import BodySend
 from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.streams import event_streams
-from slipway.api.streams.event_streams import PART_BYTES, Blocks, EventStream
+from slipway.api.streams.event_streams import PART_BYTES, Blocks, EventStream, StreamOptions
 from slipway.api.streams.response_control import ResponseControl
+from slipway.api.streams.response_lifetime import UNWATCHED, ResponseLifetime
 from slipway.api.streams.wait_response import WaitResponse
 from slipway.sse_frames import PING
 from tests.waiting import Eventually, event_loop_iterations
@@ -57,18 +59,40 @@ class Client:
     def ended(self) -> bool:
         return self.messages[-1]["type"] == "http.response.body" and not self.messages[-1]["more_body"]
 
-    def stream(self, batches: AsyncGenerator[Blocks, None], **options: Any) -> asyncio.Task[None]:
+    def stream(
+        self,
+        batches: AsyncGenerator[Blocks, None],
+        *,
+        ping_s: float = 60.0,
+        responses_in_progress: ResponsesInProgress | None = None,
+        **options: Any,
+    ) -> asyncio.Task[None]:
         """Requests an event stream."""
-        arguments: dict[str, Any] = {"headers": HEADERS, "prefix": b"", "ping_s": 60.0}
-        arguments |= {"responses_in_progress": ResponsesInProgress()} | options
-        return asyncio.create_task(self.receive_all(EventStream(batches, **arguments)))
+        stream_options = StreamOptions(**{"headers": HEADERS, "prefix": b""} | options)
+        responses = ResponsesInProgress() if responses_in_progress is None else responses_in_progress
+        stream = EventStream(batches, stream_options, ping_s=ping_s, responses_in_progress=responses)
+        return asyncio.create_task(self.receive_all(stream))
 
     def idle(self, kind: str, **options: Any) -> asyncio.Task[None]:
         """Requests a response of this kind, on which nothing happens."""
-        arguments: dict[str, Any] = {"ping_s": 60.0, "responses_in_progress": ResponsesInProgress()} | options
         if kind == "stream":
-            return self.stream(forever(), must_be_complete=True, **arguments)
-        return asyncio.create_task(self.receive_all(WaitResponse(no_result, headers=HEADERS, **arguments)))
+            return self.stream(forever(), must_be_complete=True, **options)
+        return self.wait(no_result, **options)
+
+    def wait(
+        self,
+        result: Callable[[], Awaitable[bytes]],
+        *,
+        ping_s: float = 60.0,
+        responses_in_progress: ResponsesInProgress | None = None,
+        lifetime: ResponseLifetime = UNWATCHED,
+    ) -> asyncio.Task[None]:
+        """Requests a waiting response."""
+        responses = ResponsesInProgress() if responses_in_progress is None else responses_in_progress
+        response = WaitResponse(
+            result, headers=HEADERS, ping_s=ping_s, responses_in_progress=responses, lifetime=lifetime
+        )
+        return asyncio.create_task(self.receive_all(response))
 
     async def receive_all(self, response: ASGIApp) -> None:
         await response({"type": "http", "method": "GET"}, self.receive, self.send)
@@ -82,6 +106,17 @@ async def forever() -> AsyncGenerator[Blocks, None]:
 async def no_result() -> bytes:
     await asyncio.Event().wait()
     return b""
+
+
+def collecting(controls: list[ResponseControl]) -> ResponseLifetime:
+    """A lifetime that appends the control of its response to `controls`."""
+
+    @contextmanager
+    def watch(control: ResponseControl) -> Iterator[None]:
+        controls.append(control)
+        yield
+
+    return ResponseLifetime(watch=watch)
 
 
 async def batches_of(*batches: Blocks) -> AsyncGenerator[Blocks, None]:
@@ -150,7 +185,8 @@ async def test_a_disconnect_is_detected_while_nothing_is_sent(kind: str) -> None
     on_close, responses, client = ExitStack(), ResponsesInProgress(), Client()
     closed: list[bool] = []
     on_close.callback(closed.append, True)
-    response = client.idle(kind, on_disconnect=on_disconnect, on_close=on_close, responses_in_progress=responses)
+    lifetime = ResponseLifetime(on_disconnect=on_disconnect, on_close=on_close)
+    response = client.idle(kind, lifetime=lifetime, responses_in_progress=responses)
     client.disconnected.set()
     await response
     assert reported.is_set()
@@ -164,7 +200,7 @@ async def not_called() -> None:
 
 async def test_on_disconnect_is_not_called_when_the_response_ends() -> None:
     client = Client()
-    await client.stream(batches_of(Blocks([b"all"])), on_disconnect=not_called)
+    await client.stream(batches_of(Blocks([b"all"])), lifetime=ResponseLifetime(on_disconnect=not_called))
     assert client.body == b"all"
 
 
@@ -184,17 +220,11 @@ async def test_on_disconnect_is_not_called_while_the_end_waits_for_the_client(ki
     async def result() -> bytes:
         return end_of_run()
 
+    lifetime = ResponseLifetime(on_disconnect=not_called)
     if kind == "stream":
-        response = client.stream(batches(), must_be_complete=True, on_disconnect=not_called)
+        response = client.stream(batches(), must_be_complete=True, lifetime=lifetime)
     else:
-        wait = WaitResponse(
-            result,
-            headers=HEADERS,
-            ping_s=60,
-            responses_in_progress=ResponsesInProgress(),
-            on_disconnect=not_called,
-        )
-        response = asyncio.create_task(client.receive_all(wait))
+        response = client.wait(result, lifetime=lifetime)
     await ended.wait()
     await event_loop_iterations(5)  # the last bytes wait now, and nothing shows it
     client.disconnected.set()
@@ -207,12 +237,7 @@ async def test_on_disconnect_is_not_called_while_the_end_waits_for_the_client(ki
 @pytest.mark.parametrize("paused", [False, True])
 async def test_the_end_of_a_stream_that_ends_at_once_can_wait(paused: bool) -> None:
     """The client does not read yet, or the stream is paused."""
-    client, controls = Client(), []
-
-    @contextmanager
-    def watch(control: ResponseControl) -> Iterator[None]:
-        controls.append(control)
-        yield
+    client, controls = Client(), list[ResponseControl]()
 
     async def batches() -> AsyncGenerator[Blocks, None]:
         if paused:
@@ -221,7 +246,7 @@ async def test_the_end_of_a_stream_that_ends_at_once_can_wait(paused: bool) -> N
             client.is_reading.clear()
         yield Blocks([b"all"], are_last=True)
 
-    response = client.stream(batches(), watch=watch, must_be_complete=True)
+    response = client.stream(batches(), lifetime=collecting(controls), must_be_complete=True)
     await event_loop_iterations(10)  # the end waits now, and nothing shows it
     assert not response.done()
     controls[0].resume()
@@ -319,7 +344,7 @@ async def test_a_response_that_starts_while_the_process_stops_ends_at_once(kind:
 
 async def test_a_head_request_receives_the_headers() -> None:
     client = Client()
-    stream = EventStream(forever(), headers=HEADERS, prefix=b"", ping_s=60, responses_in_progress=ResponsesInProgress())
+    stream = EventStream(forever(), StreamOptions(), ping_s=60, responses_in_progress=ResponsesInProgress())
     async with asyncio.timeout(10):
         await stream({"type": "http", "method": "HEAD"}, client.receive, client.send)
     assert (client.body, client.ended) == (b"", True)
@@ -339,8 +364,7 @@ async def test_a_response_whose_content_fails_is_incomplete_and_the_error_is_log
         if kind == "stream":
             await client.stream(batches(), must_be_complete=True)
         else:
-            responses = ResponsesInProgress()
-            await client.receive_all(WaitResponse(result, headers=HEADERS, ping_s=60, responses_in_progress=responses))
+            await client.wait(result)
     assert client.body == (b"first" if kind == "stream" else b"")
     assert not client.ended
     assert [line["event"] for line in lines] == [f"http.{kind}_failed"]
@@ -349,12 +373,7 @@ async def test_a_response_whose_content_fails_is_incomplete_and_the_error_is_log
 @pytest.mark.parametrize("paused", [False, True])
 async def test_a_revoked_stream_discards_what_was_pulled(eventually: Eventually, paused: bool) -> None:
     """A part waits because the client does not read, or because the stream is paused."""
-    client, pulled, controls = Client(), asyncio.Event(), []
-
-    @contextmanager
-    def watch(control: ResponseControl) -> Iterator[None]:
-        controls.append(control)
-        yield
+    client, pulled, controls = Client(), asyncio.Event(), list[ResponseControl]()
 
     async def batches() -> AsyncGenerator[Blocks, None]:
         if paused:
@@ -364,7 +383,7 @@ async def test_a_revoked_stream_discards_what_was_pulled(eventually: Eventually,
         pulled.set()
         yield Blocks([b"secret"])
 
-    response = client.stream(batches(), watch=watch, must_be_complete=True)
+    response = client.stream(batches(), lifetime=collecting(controls), must_be_complete=True)
     await pulled.wait()
     await event_loop_iterations(3)  # the part waits now, and nothing shows it
     controls[0].revoke(b"denied")
@@ -376,6 +395,24 @@ async def test_a_revoked_stream_discards_what_was_pulled(eventually: Eventually,
     assert client.ended
 
 
+async def test_the_body_of_a_stream_does_not_pass_through_middleware() -> None:
+    """An event that is sent to many clients would cost a call of each middleware for each client."""
+    client, passed = Client(), list[str]()
+    batches, responses = batches_of(Blocks([b"1"]), Blocks([b"2"])), ResponsesInProgress()
+    stream = EventStream(batches, StreamOptions(prefix=b""), ping_s=60, responses_in_progress=responses)
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_and_note(message: Message) -> None:
+            passed.append(message["type"])
+            await send(message)
+
+        await stream(scope, receive, send_and_note)
+
+    await BodySend(middleware)({"type": "http", "method": "GET"}, client.receive, client.send)
+    assert client.parts == [b"1", b"2", b""]
+    assert passed == ["http.response.start", "http.response.body"], "the start and the end"
+
+
 async def test_responses_leave_no_reference_cycles() -> None:
     """Otherwise streams would cause garbage collections, which stop the process for some milliseconds."""
 
@@ -383,9 +420,9 @@ async def test_responses_leave_no_reference_cycles() -> None:
         return b"{}"
 
     async def receive_one_of_each() -> None:
-        client, responses = Client(), ResponsesInProgress()
+        client = Client()
         await client.stream(batches_of(Blocks([b"1"]), Blocks([b"2"], are_last=True)))
-        await client.receive_all(WaitResponse(result, headers=HEADERS, ping_s=60, responses_in_progress=responses))
+        await client.wait(result)
 
     await receive_one_of_each()
     gc.collect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -269,14 +270,18 @@ async def test_a_follower_from_a_future_position_receives_the_end(
 
 
 async def test_disconnected_followers_leave_no_task_and_no_subscription(
-    writer: NumberWriter, stores: Stores, eventually: Eventually
+    writer: NumberWriter, stores: Stores, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def polling_tasks() -> list[asyncio.Task[Any]]:
+        return [task for task in asyncio.all_tasks() if task.get_name().endswith(writer.run_id)]
+
+    monkeypatch.setattr("slipway.runs.event_log.POLL_S", 0.001)
     followers = [Follower(stores.events, writer.run_id) for _ in range(5)]
-    await eventually(lambda: all(follower.events for follower in followers))
+    await eventually(lambda: all(follower.events for follower in followers) and polling_tasks())
     for follower in followers:
         await follower.disconnect()
     assert stores.events.followed == {}
-    await eventually(lambda: not [task for task in asyncio.all_tasks() if task.get_name().endswith(writer.run_id)])
+    await eventually(lambda: not polling_tasks())
     channel = stores.keys.run_notifications(writer.run_id)
 
     async def has_no_subscriber() -> bool:

@@ -20,4 +20,4 @@ class Background:
     """Works until it is cancelled. The process drains and ends when it returns or raises an exception before."""
     drain: Callable[[float], Coroutine[Any, Any, None]] = _nothing_to_drain
     """Begins nothing more, and returns when nothing is in progress. What is still in progress after this number of
-    seconds is stopped, and has 2 more seconds to be handed back."""
+    seconds is stopped, and has `RELEASE_WITHIN_S` (`slipway.stop_times`) to be handed back."""

@@ -11,9 +11,11 @@ from typing import Any
 import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 from starlette.types import Lifespan
 
+from slipway.api.body_send import BodySend
 from slipway.api.endpoints import Endpoint
 from slipway.api.host_app.extensions import Extensions
 from slipway.api.host_app.internal_webhooks import InternalWebhooks
@@ -51,7 +53,7 @@ def create_app(
     lifespan = _lifespan(open_services, extensions, responses_in_progress, metrics)
     app = slipway_app = Starlette(
         routes=_routes(endpoints, extensions, metrics),
-        middleware=stack.inner if host_app else [*stack.outer, *stack.inner],
+        middleware=[Middleware(BodySend), *([] if host_app else stack.outer), *stack.inner],
         exception_handlers={HTTPException: on_http_exception},
         lifespan=lifespan,
     )

@@ -14,7 +14,7 @@ from slipway.api.bodies.runs import RunBody
 from slipway.api.endpoints import bool_param
 from slipway.api.request_parsing import query_flag
 from slipway.api.shared_objects import services_of
-from slipway.api.streams.response_control import OnDisconnect
+from slipway.api.streams.response_lifetime import OnDisconnect
 from slipway.errors import AccessRefused, AuthBroken, NotFound
 from slipway.runs.cancel_reasons import BY_DISCONNECT, Action
 from slipway.runs.record import Run

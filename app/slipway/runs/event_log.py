@@ -38,12 +38,13 @@ _RETRY_PAUSE_S: Final = 0.5
 
 @dataclass(slots=True)
 class SharedTail:
-    """The tail of a run, its subscription, the number of its followers, and the task that polls the stream."""
+    """The tail of a run, its subscription, the number of its followers, and what polls the stream: a timer at first,
+    because most runs end before the first poll and a task costs more."""
 
     subscribed: asyncio.Future[None]
     tail: Tail
     followers: int = 0
-    poll_task: asyncio.Task[None] | None = None
+    polling: asyncio.TimerHandle | asyncio.Task[None] | None = None
 
     async def wait_until_subscribed(self) -> None:
         """Returns when notifications arrive. All followers share the subscription, so cancelling one of them does not
@@ -92,8 +93,8 @@ class EventLog:
         expired, a `gap` event is all that follows an id, and nothing follows `START_ID` or `NEW_ONLY`. Call `aclose` to
         stop before the end."""
         shared = self._add_follower(run_id)
-        if shared.poll_task is None:
-            shared.poll_task = asyncio.create_task(self._poll(run_id, shared.tail), name=f"poll {run_id}")
+        if shared.polling is None:
+            shared.polling = asyncio.get_running_loop().call_later(POLL_S, self._start_polling, run_id, shared)
         try:
             position = await self._start_position(run_id, after, shared)
             if position is None:
@@ -161,12 +162,15 @@ class EventLog:
             tail.deleted = True
         return events
 
+    def _start_polling(self, run_id: str, shared: SharedTail) -> None:
+        shared.polling = asyncio.create_task(self._poll(run_id, shared.tail), name=f"poll {run_id}")
+
     async def _poll(self, run_id: str, tail: Tail) -> None:
         while True:
-            await asyncio.sleep(POLL_S)
             with suppress(StoreUnavailable):
                 await self.read_missed(run_id, tail)
             tail.notify_followers()
+            await asyncio.sleep(POLL_S)
 
     async def read_missed(self, run_id: str, tail: Tail) -> None:
         """Reads the events that follow the tail and adds them to it. If they are too many for one read, or if
@@ -195,5 +199,5 @@ class EventLog:
         if shared.followers == 0:
             self._subscriber.unsubscribe(self._log.channel(run_id))
             del self._tails[run_id]
-            if shared.poll_task is not None:
-                shared.poll_task.cancel()
+            if shared.polling is not None:
+                shared.polling.cancel()

@@ -22,7 +22,8 @@ from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import recheck, watch_thread
 from slipway.api.streams.command_responses import command_error_response
 from slipway.api.streams.event_access import READ_ACCESS, authorize_read
-from slipway.api.streams.event_streams import Blocks, stream_response
+from slipway.api.streams.event_streams import Blocks, StreamOptions, stream_response
+from slipway.api.streams.response_lifetime import ResponseLifetime
 from slipway.errors import AccessRefused, NotFound, SlipwayError
 from slipway.serialization.json_encoding import dumps
 from slipway.sse_frames import encode_block
@@ -51,10 +52,12 @@ async def stream(request: Request) -> ASGIApp:
     return stream_response(
         request,
         blocks(),
-        retry=False,
-        must_be_complete=True,
-        check=partial(recheck, check, final_event=_final_event),
-        watch=watch_thread(request, thread_id, _final_event),
+        StreamOptions(
+            prefix=b"",
+            must_be_complete=True,
+            check=partial(recheck, check, final_event=_final_event),
+            lifetime=ResponseLifetime(watch=watch_thread(request, thread_id, _final_event)),
+        ),
     )
 
 

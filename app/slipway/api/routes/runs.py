@@ -28,6 +28,7 @@ from slipway.api.responses import JsonResponse, empty_response
 from slipway.api.run_submission import CREATE_ACCESS, CREATE_AND_READ_ACCESS, prepare_run, submit_and_subscribe
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import error_value, watch_new_run, watch_run
+from slipway.api.streams.response_lifetime import ResponseLifetime
 from slipway.api.streams.run_streams import stream_existing_run, stream_run
 from slipway.api.streams.stream_requests import END_PARAM, SINCE_PARAM, StreamRequest, wants_end
 from slipway.api.streams.wait_response import wait_response
@@ -59,9 +60,11 @@ async def stream(request: Request) -> ASGIApp:
         submitted.run,
         START_ID,
         sends_end=ends,
-        on_disconnect=canceller_from_body(request, submitted.run, body),
-        on_close=submitted.subscription,
-        watch=watch_new_run(request, submitted.spec),
+        lifetime=ResponseLifetime(
+            on_disconnect=canceller_from_body(request, submitted.run, body),
+            on_close=submitted.subscription,
+            watch=watch_new_run(request, submitted.spec),
+        ),
     )
 
 
@@ -72,9 +75,11 @@ async def wait(request: Request) -> ASGIApp:
     return wait_response(
         request,
         submitted.run,
-        on_disconnect=canceller_from_body(request, submitted.run, body),
-        on_close=submitted.subscription,
-        watch=watch_new_run(request, submitted.spec, error_value),
+        ResponseLifetime(
+            on_disconnect=canceller_from_body(request, submitted.run, body),
+            on_close=submitted.subscription,
+            watch=watch_new_run(request, submitted.spec, error_value),
+        ),
     )
 
 
@@ -123,9 +128,8 @@ async def delete(request: Request) -> Response:
 async def join(request: Request) -> ASGIApp:
     """Sends the result of an existing run."""
     run = await _readable(request)
-    return wait_response(
-        request, run, on_disconnect=canceller_from_query(request, run), watch=watch_run(request, run, error_value)
-    )
+    on_disconnect, watch = canceller_from_query(request, run), watch_run(request, run, error_value)
+    return wait_response(request, run, ResponseLifetime(on_disconnect=on_disconnect, watch=watch))
 
 
 async def join_stream(request: Request) -> ASGIApp:
@@ -151,7 +155,7 @@ async def cancel(request: Request) -> Response | ASGIApp:
     if not wait_for_end:
         return empty_response(202)
     watch = watch_run(request, run, error_value, cancel_value(thread_id, run_id, action))
-    return wait_response(request, run, watch=watch)
+    return wait_response(request, run, ResponseLifetime(watch=watch))
 
 
 def _ids(request: Request) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from slipway.api.responses import JsonResponse, empty_response
 from slipway.api.run_submission import CREATE_ACCESS, CREATE_AND_READ_ACCESS, prepare_run, submit_and_subscribe
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import error_value, watch_new_run
+from slipway.api.streams.response_lifetime import ResponseLifetime
 from slipway.api.streams.run_streams import stream_existing_run, stream_run
 from slipway.api.streams.stream_requests import END_PARAM, SINCE_PARAM, StreamRequest, wants_end
 from slipway.api.streams.wait_response import wait_response
@@ -62,10 +63,12 @@ async def stream(request: Request) -> ASGIApp:
         submitted.run,
         START_ID,
         sends_end=ends,
-        on_disconnect=canceller_from_body(request, submitted.run, body),
-        on_close=submitted.subscription,
         run_path=f"/runs/{submitted.run.run_id}",
-        watch=watch_new_run(request, submitted.spec),
+        lifetime=ResponseLifetime(
+            on_disconnect=canceller_from_body(request, submitted.run, body),
+            on_close=submitted.subscription,
+            watch=watch_new_run(request, submitted.spec),
+        ),
     )
 
 
@@ -76,9 +79,11 @@ async def wait(request: Request) -> ASGIApp:
     return wait_response(
         request,
         submitted.run,
-        on_disconnect=canceller_from_body(request, submitted.run, body),
-        on_close=submitted.subscription,
-        watch=watch_new_run(request, submitted.spec, error_value),
+        ResponseLifetime(
+            on_disconnect=canceller_from_body(request, submitted.run, body),
+            on_close=submitted.subscription,
+            watch=watch_new_run(request, submitted.spec, error_value),
+        ),
     )
 
 

@@ -17,7 +17,14 @@ from slipway.api.endpoints import Endpoint, list_param
 from slipway.api.request_parsing import path_id, query_names
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import ThreadAuthorizer, error_event, recheck, watch_thread
-from slipway.api.streams.event_streams import Blocks, shutdown_event, slow_client_event, stream_response
+from slipway.api.streams.event_streams import (
+    Blocks,
+    StreamOptions,
+    shutdown_event,
+    slow_client_event,
+    stream_response,
+)
+from slipway.api.streams.response_lifetime import ResponseLifetime
 from slipway.api.streams.stream_requests import END_PARAM, SINCE_PARAM, event_id_parameter, wants_end
 from slipway.errors import InvalidRequest, NotFound
 from slipway.threads.thread_events import ThreadEventKind
@@ -53,10 +60,12 @@ async def stream(request: Request) -> ASGIApp:
     return stream_response(
         request,
         blocks(),
-        slow_client_event=slow_client_event(thread_id),
-        shutdown_event=shutdown_event(thread_id),
-        check=partial(recheck, ThreadAuthorizer(request, read_value(thread_id)).check),
-        watch=watch_thread(request, thread_id),
+        StreamOptions(
+            slow_client_event=slow_client_event(thread_id),
+            shutdown_event=shutdown_event(thread_id),
+            check=partial(recheck, ThreadAuthorizer(request, read_value(thread_id)).check),
+            lifetime=ResponseLifetime(watch=watch_thread(request, thread_id)),
+        ),
     )
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, aclosing, nullcontext
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -21,9 +21,11 @@ from sse_starlette.sse import EventSourceResponse
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from slipway.api.body_send import body_send_of
 from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.shared_objects import responses_in_progress_of, services_of
-from slipway.api.streams.response_control import Ending, OnDisconnect, ResponseControl, Watch, resolve
+from slipway.api.streams.response_control import Ending, ResponseControl, resolve
+from slipway.api.streams.response_lifetime import UNWATCHED, ResponseLifetime
 from slipway.api.streams.response_timers import Pings, StallTimer
 from slipway.serialization.json_encoding import dumps
 from slipway.sse_frames import PING, RETRY, encode_block
@@ -59,85 +61,59 @@ Recheck = Callable[[ResponseControl], Awaitable[bool]]
 """Returns whether the client is still authorized. Ends the response if it is not."""
 
 
-def stream_response(
-    request: Request,
-    batches: AsyncGenerator[Blocks, None],
-    *,
-    headers: Mapping[str, str] = STREAM_HEADERS,
-    retry: bool = True,
-    slow_client_event: bytes = b"",
-    shutdown_event: bytes = b"",
-    must_be_complete: bool = False,
-    check: Recheck | None = None,
-    on_disconnect: OnDisconnect | None = None,
-    on_close: ExitStack | None = None,
-    watch: Watch | None = None,
-) -> EventStream:
-    """The response that sends `batches`, complete when the iterator ends.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """How an event stream begins and ends."""
 
-    With `retry` the first block contains `retry:`. `check` is called before a batch with `needs_check` is sent; without
-    `check`, such a batch is sent as any other. `EventStream` describes the other parameters.
-    """
-    return EventStream(
-        batches,
-        headers=headers,
-        prefix=RETRY if retry else b"",
-        ping_s=services_of(request).settings.sse_ping_s,
-        responses_in_progress=responses_in_progress_of(request),
-        slow_client_event=slow_client_event,
-        shutdown_event=shutdown_event,
-        must_be_complete=must_be_complete,
-        check=check,
-        on_disconnect=on_disconnect,
-        on_close=on_close,
-        watch=watch,
-    )
+    headers: Mapping[str, str] = field(default_factory=lambda: STREAM_HEADERS)
+    prefix: bytes = RETRY
+    """Begins the first block."""
+    slow_client_event: bytes = b""
+    """The last block for a client that does not read. If it is empty, no block names the reason."""
+    shutdown_event: bytes = b""
+    """The last block when this process stops. If it is empty, no block names the reason."""
+    must_be_complete: bool = False
+    """A response that is not complete is closed without its terminating chunk, so that the client reconnects."""
+    check: Recheck | None = None
+    """Called before a batch with `needs_check` is sent. None: such a batch is sent as any other."""
+    lifetime: ResponseLifetime = UNWATCHED
+
+
+def stream_response(request: Request, batches: AsyncGenerator[Blocks, None], options: StreamOptions) -> EventStream:
+    """The response that sends `batches`, complete when the iterator ends."""
+    ping_s = services_of(request).settings.sse_ping_s
+    return EventStream(batches, options, ping_s=ping_s, responses_in_progress=responses_in_progress_of(request))
 
 
 class EventStream(EventSourceResponse):
-    """Sends `prefix` and the blocks of `batches`, joined to parts.
-
-    The last block is `shutdown_event` when this process stops, and `slow_client_event` for a client that does not read.
-    If it is empty, the response ends without a block that names the reason. With `must_be_complete`, a response that is
-    not complete is closed without its terminating chunk, so that the client reconnects. `on_disconnect` is called when
-    the client disconnects before the end. `on_close` is closed when the response has ended, for whatever reason.
-    `watch` is entered for the time of the response.
-    """
+    """Sends the blocks of `batches`, joined to parts, and a ping every `ping_s` seconds."""
 
     def __init__(
         self,
         batches: AsyncGenerator[Blocks, None],
+        options: StreamOptions,
         *,
-        headers: Mapping[str, str],
-        prefix: bytes,
         ping_s: float,
         responses_in_progress: ResponsesInProgress,
-        slow_client_event: bytes = b"",
-        shutdown_event: bytes = b"",
-        must_be_complete: bool = False,
-        check: Recheck | None = None,
-        on_disconnect: OnDisconnect | None = None,
-        on_close: ExitStack | None = None,
-        watch: Watch | None = None,
     ) -> None:
         self._stopped = asyncio.get_running_loop().create_future()
         self._control = control = ResponseControl(partial(resolve, self._stopped))
         super().__init__(
-            _parts(batches, control, check, prefix),
+            _parts(batches, control, options.check, options.prefix),
             ping=0,  # `Pings` sends them
             # a method of this object would form a reference cycle, which only the garbage collector would free
             client_close_handler_callable=partial(_client_disconnected, control),
         )
-        self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        self._stall_timer = StallTimer(STALL_TIMEOUT_S, partial(control.end, slow_client_event))
-        self._ping_s, self._last_at_shutdown = ping_s, shutdown_event
-        self._responses_in_progress = responses_in_progress
-        self._must_be_complete, self._on_disconnect = must_be_complete, on_disconnect
-        self._on_close, self._watch = on_close, watch
+        self.raw_headers = [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in options.headers.items()
+        ]
+        self._stall_timer = StallTimer(STALL_TIMEOUT_S, partial(control.end, options.slow_client_event))
+        self._options, self._ping_s, self._responses_in_progress = options, ping_s, responses_in_progress
         self._started = self._ended = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        control, pings = self._control, Pings(send, PING, self._ping_s)
+        control, lifetime, send_body = self._control, self._options.lifetime, body_send_of(scope, send)
+        pings = Pings(send_body, PING, self._ping_s)
 
         async def send_part(message: Message) -> None:
             """Sends a message of the library. Its last message is replaced by the end of the response."""
@@ -147,15 +123,15 @@ class EventStream(EventSourceResponse):
                 pings.start()
             elif message["more_body"]:
                 if not control.is_ending:
-                    await send(message)
+                    await send_body(message)
             elif control.is_complete:
                 pings.stop()
                 await self._send_end(send)
                 resolve(self._stopped)  # costs less CPU than the cancellation by the library
 
-        self._responses_in_progress.add(control, partial(control.end, self._last_at_shutdown))
+        at_shutdown = partial(control.end, self._options.shutdown_event)
         try:
-            with self._watch(control) if self._watch is not None else nullcontext():
+            with lifetime.in_progress(control, self._responses_in_progress, at_shutdown):
                 await super().__call__(scope, receive, send_part)
         except Exception:
             log.exception("http.stream_failed")
@@ -163,13 +139,10 @@ class EventStream(EventSourceResponse):
         finally:
             pings.stop()
             self._stall_timer.stop()
-            self._responses_in_progress.remove(control)
-            if self._on_close is not None:
-                self._on_close.close()
-        if not control.disconnected:
+        if control.disconnected:
+            await lifetime.report_disconnect()
+        else:
             await self._send_end(send)
-        elif self._on_disconnect is not None:
-            await self._on_disconnect()
 
     async def _send_end(self, send: Send) -> None:
         """Sends the last bytes, once."""
@@ -179,7 +152,7 @@ class EventStream(EventSourceResponse):
         if not self._started:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         ending = self._control.ending or Ending()
-        ends = ending.complete or not self._must_be_complete
+        ends = ending.complete or not self._options.must_be_complete
         await send({"type": "http.response.body", "body": ending.last, "more_body": not ends})
 
     async def _listen_for_exit_signal_with_grace(self) -> None:

@@ -4,11 +4,9 @@ a control; whoever watches a response uses it, whichever of the two it is."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-
-OnDisconnect = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)

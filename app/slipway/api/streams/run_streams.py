@@ -6,7 +6,7 @@ The `end` event of the log is sent only to clients that request it (`stream_requ
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import ExitStack, aclosing
+from contextlib import aclosing
 from typing import Final
 
 from starlette.requests import Request
@@ -19,12 +19,13 @@ from slipway.api.streams.event_streams import (
     STREAM_HEADERS,
     Blocks,
     EventStream,
+    StreamOptions,
     server_event,
     shutdown_event,
     slow_client_event,
     stream_response,
 )
-from slipway.api.streams.response_control import OnDisconnect, Watch
+from slipway.api.streams.response_lifetime import OnDisconnect, ResponseLifetime
 from slipway.api.streams.stream_requests import StreamRequest
 from slipway.errors import NotFound
 from slipway.runs.events import NEW_ONLY, event_position
@@ -62,23 +63,21 @@ def stream_run(
     *,
     sends_end: bool,
     accepts: EventPredicate | None = None,
-    on_disconnect: OnDisconnect | None = None,
-    on_close: ExitStack | None = None,
     run_path: str | None = None,
-    watch: Watch | None = None,
+    lifetime: ResponseLifetime,
 ) -> EventStream:
     """Sends the events of `run` after `after`, then new events until its end. With `sends_end` also the `end` event.
     `run_path` is the path of the run for the headers, if it is not below its thread."""
     return stream_response(
         request,
         _run_blocks(services_of(request), run, after, accepts, sends_end),
-        headers=run_headers(run_path or f"/threads/{run.thread_id}/runs/{run.run_id}"),
-        slow_client_event=slow_client_event(run.run_id),
-        shutdown_event=shutdown_event(run.run_id),
-        must_be_complete=True,
-        on_disconnect=on_disconnect,
-        on_close=on_close,
-        watch=watch,
+        StreamOptions(
+            headers=run_headers(run_path or f"/threads/{run.thread_id}/runs/{run.run_id}"),
+            slow_client_event=slow_client_event(run.run_id),
+            shutdown_event=shutdown_event(run.run_id),
+            must_be_complete=True,
+            lifetime=lifetime,
+        ),
     )
 
 
@@ -101,9 +100,8 @@ async def stream_existing_run(
         after,
         sends_end=stream_request.sends_end,
         accepts=accept_modes(stream_request.modes),
-        on_disconnect=on_disconnect,
         run_path=run_path,
-        watch=watch_run(request, run),
+        lifetime=ResponseLifetime(on_disconnect=on_disconnect, watch=watch_run(request, run)),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import ExitStack, aclosing, nullcontext
+from contextlib import aclosing
 from functools import partial
 from typing import Any, Final
 
@@ -20,7 +20,8 @@ from starlette.types import Receive, Scope, Send
 
 from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.shared_objects import responses_in_progress_of, services_of
-from slipway.api.streams.response_control import Ending, OnDisconnect, ResponseControl, Watch, resolve
+from slipway.api.streams.response_control import Ending, ResponseControl, resolve
+from slipway.api.streams.response_lifetime import UNWATCHED, ResponseLifetime
 from slipway.api.streams.response_timers import Pings
 from slipway.errors import NotFound
 from slipway.runs.record import Run
@@ -34,14 +35,7 @@ _PING: Final = b"\n"
 _EMPTY_RESULT: Final = b"{}"
 
 
-def wait_response(
-    request: Request,
-    run: Run,
-    *,
-    on_disconnect: OnDisconnect | None = None,
-    on_close: ExitStack | None = None,
-    watch: Watch | None = None,
-) -> WaitResponse:
+def wait_response(request: Request, run: Run, lifetime: ResponseLifetime) -> WaitResponse:
     """The response that sends the result of `run` when the run has ended."""
     services = services_of(request)
     return WaitResponse(
@@ -49,20 +43,14 @@ def wait_response(
         headers=_headers(run),
         ping_s=services.settings.sse_ping_s,
         responses_in_progress=responses_in_progress_of(request),
-        on_disconnect=on_disconnect,
-        on_close=on_close,
-        watch=watch,
+        lifetime=lifetime,
     )
 
 
 class WaitResponse:
     """Sends the headers at once, and the bytes that `result` returns when it returns. Until then sends a newline every
     `ping_s` seconds. If there is no result, because `result` fails or this process stops, the response is closed
-    without its terminating chunk, so that the client requests it again.
-
-    `on_disconnect` is called when the client disconnects before the end. `on_close` is closed when the response has
-    ended, for whatever reason. `watch` is entered for the time of the response.
-    """
+    without its terminating chunk, so that the client requests it again."""
 
     def __init__(
         self,
@@ -71,37 +59,30 @@ class WaitResponse:
         headers: Mapping[str, str],
         ping_s: float,
         responses_in_progress: ResponsesInProgress,
-        on_disconnect: OnDisconnect | None = None,
-        on_close: ExitStack | None = None,
-        watch: Watch | None = None,
+        lifetime: ResponseLifetime = UNWATCHED,
     ) -> None:
         self._result, self._ping_s, self._responses_in_progress = result, ping_s, responses_in_progress
         self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        self._on_disconnect, self._on_close, self._watch = on_disconnect, on_close, watch
+        self._lifetime = lifetime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         finished = asyncio.get_running_loop().create_future()
         control, pings = ResponseControl(partial(resolve, finished)), Pings(send, _PING, self._ping_s)
-        self._responses_in_progress.add(control, control.end)
-        helpers = (
-            asyncio.create_task(self._wait_for_result(control, finished)),
-            asyncio.create_task(_wait_for_disconnect(receive, control)),
-        )
-        try:
-            with self._watch(control) if self._watch is not None else nullcontext():
+        with self._lifetime.in_progress(control, self._responses_in_progress, control.end):
+            helpers = (
+                asyncio.create_task(self._wait_for_result(control, finished)),
+                asyncio.create_task(_wait_for_disconnect(receive, control)),
+            )
+            try:
                 await send({"type": "http.response.start", "status": 200, "headers": self._headers})
                 pings.start()
                 await finished
-        finally:
-            pings.stop()
-            for helper in helpers:
-                helper.cancel()
-            self._responses_in_progress.remove(control)
-            if self._on_close is not None:
-                self._on_close.close()
+            finally:
+                pings.stop()
+                for helper in helpers:
+                    helper.cancel()
         if control.disconnected:
-            if self._on_disconnect is not None:
-                await self._on_disconnect()
+            await self._lifetime.report_disconnect()
             return
         ending = control.ending or Ending()
         await send({"type": "http.response.body", "body": ending.last, "more_body": not ending.complete})

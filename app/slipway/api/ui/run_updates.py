@@ -21,7 +21,8 @@ from slipway.api.request_parsing import path_id
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import watch_run
-from slipway.api.streams.event_streams import STREAM_HEADERS, Blocks, stream_response
+from slipway.api.streams.event_streams import STREAM_HEADERS, Blocks, StreamOptions, stream_response
+from slipway.api.streams.response_lifetime import ResponseLifetime
 from slipway.api.streams.stream_requests import position
 from slipway.api.ui.phase_texts import phase_text
 from slipway.api.ui.rendering import HEADERS
@@ -44,12 +45,9 @@ async def events(request: Request) -> ASGIApp:
     """The events of the run from its start, or after the last id of this client, until its end."""
     services, after = services_of(request), _after(request)
     run = await readable_run(request)
-    return stream_response(
-        request,
-        _blocks(services, run, after),
-        headers={**HEADERS, **STREAM_HEADERS},
-        watch=watch_run(request, run, lambda error: b""),
-    )
+    lifetime = ResponseLifetime(watch=watch_run(request, run, lambda error: b""))
+    options = StreamOptions(headers={**HEADERS, **STREAM_HEADERS}, lifetime=lifetime)
+    return stream_response(request, _blocks(services, run, after), options)
 
 
 def _after(request: Request) -> str:
