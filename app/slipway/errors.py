@@ -196,23 +196,31 @@ class StoreUnavailable(Unavailable):
 
 
 class Overloaded(Unavailable):
-    """The memory of Redis is above the high-water mark. New runs are rejected, and runs in progress continue. `ratio`
-    is the used part of the memory, `limit` the high-water mark."""
+    """The memory of Redis has no room below the high-water mark. New runs are rejected, and runs in progress continue.
+    `ratio` is the used part of the memory, `reserved` the part that runs in progress are expected to use, `limit` the
+    high-water mark."""
 
     code = "overloaded"
 
-    def __init__(self, ratio: float, limit: float, retry_after_s: int, *, continues: bool = False) -> None:
-        advice = "; to resume takes a new run: the interrupt stays open, answer it later" if continues else ""
-        self.ratio, self.limit = round(ratio, 4), limit
-        super().__init__(f"{self.sentence(self.ratio, limit)}{advice}", retry_after_s)
+    def __init__(
+        self, ratio: float, limit: float, retry_after_s: int, *, reserved: float = 0.0, advice: str = ""
+    ) -> None:
+        self.ratio, self.reserved, self.limit = round(ratio, 4), round(reserved, 4), limit
+        super().__init__(f"{self.sentence(self.ratio, limit, self.reserved)}{advice}", retry_after_s)
+
+    def for_answer(self) -> Overloaded:
+        """The error for a run that would continue a waiting run of its thread."""
+        advice = "; to resume takes a new run: the interrupt stays open, answer it later"
+        return Overloaded(self.ratio, self.limit, self.retry_after_s, reserved=self.reserved, advice=advice)
 
     @staticmethod
-    def sentence(ratio: float, limit: float) -> str:
+    def sentence(ratio: float, limit: float, reserved: float = 0.0) -> str:
         """How much memory Redis uses, and the limit, as a sentence."""
-        return f"Redis's memory is {ratio:.1%} full; new runs are rejected above {limit:.0%}"
+        more = f", and runs in progress are expected to need {reserved:.1%} more" if reserved else ""
+        return f"Redis's memory is {ratio:.1%} full{more}; new runs are rejected above {limit:.0%}"
 
     def details(self) -> dict[str, Any]:
-        return {"code": self.code, "memory_ratio": self.ratio, "limit": self.limit}
+        return {"code": self.code, "memory_ratio": self.ratio, "reserved_ratio": self.reserved, "limit": self.limit}
 
 
 class Fenced(SlipwayError):

@@ -33,6 +33,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from slipway.redis.wait_for_redis import open_with_retries
+from slipway.runs.admission import Admission
 from slipway.runs.authorization import RunAuthorizer
 from slipway.runs.creation import RunCreator
 from slipway.runs.event_log import EventLog
@@ -99,6 +100,7 @@ class Services:
     executions: OpenExecutions | None
     inline: InlineRuns | None
     health: HealthMonitor
+    admission: Admission
     event_loop: EventLoopWatch | None
     auth: AuthFile | None = None
     arq: OpenArqApplication | None = None
@@ -202,11 +204,13 @@ def _stores(
     notifications = ThreadNotifications(keys, subscriber)
     follower = ThreadFollower(pipeline, keys, notifications, events)
     runs = RunStore(pipeline, keys, scripts, event_ttl_s=settings.event_ttl_s)
+    admission = Admission(scripts, settings.redis_high_water)
     creator = RunCreator(
         pipeline,
         keys,
         scripts,
         trash,
+        admission=admission,
         event_ttl_s=settings.event_ttl_s,
         lease_ms=int(settings.lease_s * 1000),
         thread_ttl=ttl.stored() if ttl else None,
@@ -239,7 +243,7 @@ def _stores(
             checkpointer=checkpointer,
             authorizer=authorizer,
             creator=creator,
-            check_admission=health.check_admission,
+            check_layout=health.check_layout,
         ),
         unfinished_runs=UnfinishedRuns(pipeline, keys),
         run_search=RunSearch(pipeline, keys, max_checks=settings.search_max_checks),
@@ -260,6 +264,7 @@ def _stores(
         executions=None,
         inline=None,
         health=health,
+        admission=admission,
         event_loop=None,
     )
 

@@ -45,7 +45,7 @@ _MEMBER_READS: Final = {
 _JSON_READS: Final = {"JSON.GET", "JSON.OBJKEYS"}
 _ALL_WRITES: Final = _WRITES | _MEMBER_WRITES | {"JSON.SET"}
 _ALL_READS: Final = _READS | _MEMBER_READS | _JSON_READS
-_WITHOUT_KEYS: Final = frozenset({"TIME"})
+_WITHOUT_KEYS: Final = frozenset({"TIME", "INFO"})
 _MANY_KEYS: Final = frozenset({"DEL", "UNLINK", "EXISTS", "COPY"})
 
 UNNAMED: Final = "*"

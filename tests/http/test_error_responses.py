@@ -40,7 +40,11 @@ from slipway.errors import (
         (TooLarge("no"), 413, {"code": "too_large"}),
         (AccessRefused(418, "no"), 418, {"code": "access.refused"}),
         (StoreUnavailable("no reply"), 503, {"code": "store.unavailable"}),
-        (Overloaded(0.91234, 0.9, 5), 503, {"code": "overloaded", "memory_ratio": 0.9123, "limit": 0.9}),
+        (
+            Overloaded(0.91234, 0.9, 5),
+            503,
+            {"code": "overloaded", "memory_ratio": 0.9123, "reserved_ratio": 0.0, "limit": 0.9},
+        ),
         (GraphUnavailable("no"), 503, {"code": "graph.unavailable"}),
         (CeilingHit("state_bytes", 5, 6), 413, {"code": "ceiling.state_bytes", "limit": 5, "used": 6}),
     ],

@@ -148,11 +148,11 @@ async def test_a_running_web_process_of_an_older_release_rejects_new_runs(
     await record.check_or_upgrade()
     health = HealthMonitor(pipeline, keys, Settings(), Clock())
     assert NEWER_LAYOUT not in {finding.code for finding in (await health.measure()).findings}
-    health.check_admission()
+    health.check_layout()
     await pipeline.send("HSET", keys.layout, "required", LAYOUT + 1, "release", "9.1.0")
     assert not (await health.measure()).ready
     with pytest.raises(StoreUnavailable, match=r"run release 9\.1\.0"):
-        health.check_admission()
+        health.check_layout()
 
 
 async def test_a_running_worker_of_an_older_release_drains_and_exits(

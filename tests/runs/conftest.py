@@ -21,6 +21,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from slipway.run_options import RunOptions
+from slipway.runs.admission import Admission
 from slipway.runs.attempt_writer import DEFAULT_LIMITS, AttemptWriter, SendLimits
 from slipway.runs.creation import RunCreator
 from slipway.runs.event_log import EventLog
@@ -82,7 +83,7 @@ class Stores:
 
     async def claim(self, limit: int = 100, worker: str = "w", lease_ms: int = LEASE_MS) -> list[Run]:
         """Claims due runs for a worker."""
-        _, claimed = await self.scripts.run_claim(worker, limit, lease_ms)
+        _, claimed, _ = await self.scripts.run_claim(worker, limit, lease_ms)
         return [run_from(fields) for fields in claimed]
 
     async def claim_one(self, **options: Any) -> Run:
@@ -228,7 +229,9 @@ async def opened(
             scripts=scripts,
             thread_scripts=ThreadScripts(pipeline, keys),
             runs=RunStore(pipeline, keys, scripts, event_ttl_s=TTL_S),
-            creator=RunCreator(pipeline, keys, scripts, trash, event_ttl_s=TTL_S, lease_ms=LEASE_MS),
+            creator=RunCreator(
+                pipeline, keys, scripts, trash, admission=Admission(scripts, 0.85), event_ttl_s=TTL_S, lease_ms=LEASE_MS
+            ),
             threads=ThreadStore(pipeline, keys, checkpointer, trash),
             subscriber=subscriber,
             events=EventLog(pipeline, keys, subscriber),

@@ -90,7 +90,7 @@ async def test_a_claim_ends_when_all_queued_runs_belong_to_full_groups(stores: S
     graph, owner = ("graph:steps", 1), ("owner:ada", 1)
     for groups in ([graph], [owner], [graph, owner], [owner, graph]):
         await stores.create_run(groups=groups)
-    due_in_ms, claimed = await stores.scripts.run_claim("w", 10, 60_000)
+    due_in_ms, claimed, _ = await stores.scripts.run_claim("w", 10, 60_000)
     assert (due_in_ms, len(claimed)) == (None, 2)
     for group, _ in (graph, owner):
         assert await stores.pipeline.send("ZCARD", stores.keys.parked_queue(group)) == 1
@@ -132,7 +132,7 @@ async def test_a_worker_executes_at_most_max_runs_at_once(
     wake = Pipeline(Address(valkey_url), "test worker wake", patience_s=5)
     await wake.open()
     health = WorkerHealth(stores.pipeline, keys, "w")
-    worker = ClaimingWorker(execute, keys, wake, "w", health, lease_ms=60_000, max_runs=2)
+    worker = ClaimingWorker(execute, keys, wake, "w", health, lease_ms=60_000, max_runs=2, high_water=0.85)
     work = asyncio.create_task(worker.main())
     for _ in runs[1:]:
         await eventually(lambda: len(gates) == 2, beside=work)

@@ -23,6 +23,7 @@ from slipway.graphs.registry import Registry
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.runs.admission import Admission
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.creation import RunCreator
@@ -67,7 +68,15 @@ async def stores_by_checkpointer(
         checkpointer=saver,
         trash=trash,
         runs=RunStore(checkpointer_pipeline, keys, scripts, event_ttl_s=TTL_S),
-        creator=RunCreator(checkpointer_pipeline, keys, scripts, trash, event_ttl_s=TTL_S, lease_ms=LEASE_MS),
+        creator=RunCreator(
+            checkpointer_pipeline,
+            keys,
+            scripts,
+            trash,
+            admission=Admission(scripts, 0.85),
+            event_ttl_s=TTL_S,
+            lease_ms=LEASE_MS,
+        ),
         threads=ThreadStore(checkpointer_pipeline, keys, saver, trash),
     )
 

@@ -270,7 +270,7 @@ async def test_the_lease_of_a_claim_is_trusted_from_the_moment_when_the_claim_wa
         await wake.open()
         proxy.hold_replies()
         health = WorkerHealth(stores.pipeline, keys, "w")
-        worker = ClaimingWorker(execute, keys, wake, "w", health, lease_ms=60_000, max_runs=1)
+        worker = ClaimingWorker(execute, keys, wake, "w", health, lease_ms=60_000, max_runs=1, high_water=0.85)
         run = await stores.create_run()
         work = asyncio.create_task(worker.main())
 

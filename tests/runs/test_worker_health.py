@@ -90,7 +90,7 @@ async def test_a_worker_records_while_it_has_no_free_slot_and_while_it_drains(
     health = WorkerHealth(stores.pipeline, keys, OWN)
     wake = Pipeline(Address(valkey_url), "test worker wake", patience_s=5)
     await wake.open()
-    worker = ClaimingWorker(execute, keys, wake, OWN, health, lease_ms=60_000, max_runs=1)
+    worker = ClaimingWorker(execute, keys, wake, OWN, health, lease_ms=60_000, max_runs=1, high_water=0.85)
     work = asyncio.create_task(worker.async_run())
     await started.wait()
     await eventually(is_recorded, beside=work)
@@ -117,7 +117,9 @@ async def test_a_worker_whose_health_cannot_be_recorded_claims(
     await wake.open()
     await closed.open()
     await closed.close()
-    worker = ClaimingWorker(execute, keys, wake, OWN, WorkerHealth(closed, keys, OWN), lease_ms=60_000, max_runs=1)
+    worker = ClaimingWorker(
+        execute, keys, wake, OWN, WorkerHealth(closed, keys, OWN), lease_ms=60_000, max_runs=1, high_water=0.85
+    )
     with capture_logs() as lines:
         work = asyncio.create_task(worker.async_run())
         await eventually(lambda: any(line["event"] == "health.not_recorded" for line in lines), beside=work)

@@ -50,6 +50,9 @@ HEALTH_LIFETIME_S: Final = 5.0
 """Seconds after which a worker that records nothing counts as dead. It is longer than two intervals, so that a short
 pause of a busy machine is not taken for a dead worker."""
 
+MEMORY_UNCHECKED_S: Final = 0.05
+"""Seconds for which a worker claims without checking memory again, after memory was far from the high-water mark."""
+
 _ADDED_BY_ARQ_S: Final = 1.0
 """arq stores a record of health for `health_check_interval` and one second."""
 
@@ -71,6 +74,7 @@ class ClaimingWorker(Worker):
         *,
         lease_ms: int,
         max_runs: int,
+        high_water: float,
     ) -> None:
         self._tokens = WorkerWake(wake, keys)
         super().__init__(
@@ -87,6 +91,7 @@ class ClaimingWorker(Worker):
         )
         self._run_attempt, self._scripts = handler, RunScripts(wake, keys)
         self._worker_id, self._lease_ms = worker, lease_ms
+        self._high_water, self._check_memory_at = high_water, 0.0
         self._slot_free, self._claims_ended = asyncio.Event(), asyncio.Event()
         self._recording: asyncio.Task[None] | None = None
         self._record_at = 0.0
@@ -174,7 +179,15 @@ class ClaimingWorker(Worker):
             self._tokens.wait(wait_s).add_done_callback(ignore_reply)
         free = self.max_jobs - len(self.tasks)
         sent_at = time.monotonic()
-        claimed = await self._scripts.run_claim(self._worker_id, free, self._lease_ms, self.suspects.free_slots())
+        claimed = await self._scripts.run_claim(
+            self._worker_id,
+            free,
+            self._lease_ms,
+            self.suspects.free_slots(),
+            mark=self._high_water if sent_at >= self._check_memory_at else None,
+        )
+        if sent_at >= self._check_memory_at and not claimed.near_mark:
+            self._check_memory_at = sent_at + MEMORY_UNCHECKED_S
         if claimed.runs:
             failpoints.reach("claim")
         for fields in claimed.runs:

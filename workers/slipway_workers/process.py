@@ -87,6 +87,7 @@ class WorkerProcess:
             WorkerHealth(services.pipeline, services.keys, self._worker_id),
             lease_ms=int(settings.lease_s * 1000),
             max_runs=settings.max_runs_per_worker,
+            high_water=settings.redis_high_water,
         )
         self._start_authorization = StartAuthorization(services)
         self._duties = {kind: kind(services) for kind in DUTIES}

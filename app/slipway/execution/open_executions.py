@@ -13,6 +13,7 @@ from slipway.redis.keys import Keys
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.leases import LeaseRenewer
 from slipway.runs.record import Run
+from slipway.runs.run_sizes import RunSizes
 from slipway.runs.scripts import RunScripts
 
 
@@ -33,7 +34,7 @@ class OpenExecutions:
         self._scripts, self._graphs, self._checkpointer = scripts, graphs, checkpointer
         self._keys, self._store, self._event_ttl_s = keys, store, event_ttl_s
         self._lease_renewer = lease_renewer
-        self._draining = False
+        self._draining, self._sizes = False, RunSizes()
         self.current: list[Execution] = []
         """The open executions, in the order in which they were opened."""
 
@@ -48,7 +49,7 @@ class OpenExecutions:
         """Opens the execution of a run that this process has just claimed; the claim was sent at `claim_sent_at`
         (`time.monotonic`). `on_cleared` is called if the run is a crash suspect and is cleared. This is not a
         coroutine, because a cancel request that arrives right after the claim must find the attempt."""
-        writer = AttemptWriter(self._scripts, run)
+        writer = AttemptWriter(self._scripts, run, sizes=self._sizes)
         self._lease_renewer.add(writer, claim_sent_at)
         execution = Execution(
             writer,

@@ -47,7 +47,6 @@ NEWER_LAYOUT: Final = "redis.layout"
 REDIS_UNAVAILABLE: Final = "redis.unavailable"
 """The code of the finding that Redis does not reply."""
 
-RETRY_AFTER_S: Final = 5
 _WITHIN_S: Final = 2.0
 _PROBE_TTL_MS: Final = 60_000
 
@@ -150,16 +149,11 @@ class HealthMonitor:
             log.info("health.finding_cleared", codes=cleared)
         return self._last
 
-    def check_admission(self, *, continues: bool = False) -> None:
-        """Raises `Overloaded` while memory is above the high-water mark in the latest measurement, because the
-        remaining memory is for the runs in progress. `continues`: the new run would continue a waiting run of the
-        thread. Raises `StoreUnavailable` if a later release has upgraded the data, because this process would write an
+    def check_layout(self) -> None:
+        """Raises `StoreUnavailable` if a later release has upgraded the data, because this process would write an
         older layout."""
         if (newer := next((each for each in self._last.findings if each.code == NEWER_LAYOUT), None)) is not None:
             raise StoreUnavailable(newer.detail)
-        ratio = self._last.memory_ratio
-        if ratio is not None and ratio > self._high_water:
-            raise Overloaded(ratio, self._high_water, RETRY_AFTER_S, continues=continues)
 
     async def _reading(self) -> Health:
         measured_at = self._clock.now()

@@ -32,6 +32,7 @@ from slipway.redis.connection import (
     pack,
     reply_error,
 )
+from slipway.redis.overload import overloaded_from
 from slipway.redis.script import Script
 
 _TEMPORARY_ERRORS: Final = (
@@ -219,6 +220,8 @@ class Pipeline:
         if reason.startswith("NOSCRIPT") and command.script is not None:
             command.packed = pack(("EVAL", command.script.source, *command.keys_and_args))
             self._enqueue(command)
+        elif (overloaded := overloaded_from(reason)) is not None:
+            command.reply.set_exception(overloaded)
         elif not is_temporary(reason):
             command.reply.set_exception(error)
         elif command.repeatable and self._loop.time() < command.deadline:

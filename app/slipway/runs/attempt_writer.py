@@ -35,6 +35,7 @@ from slipway.redis.redis_commands import RedisCommand
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.logged_events import LoggedEvents
 from slipway.runs.record import Run
+from slipway.runs.run_sizes import RunSizes
 from slipway.runs.script_results import AttemptFenced, CancelRequested, SettleResult
 from slipway.runs.scripts import RunScripts
 from slipway.runs.settlement import Release, Settlement
@@ -92,6 +93,7 @@ class AttemptWriter:
         on_stop: Callable[[Action | None], None] | None = None,
         *,
         limits: SendLimits = DEFAULT_LIMITS,
+        sizes: RunSizes | None = None,
     ) -> None:
         self.run, self.number = run, run.attempt
         self.on_stop = on_stop
@@ -101,7 +103,8 @@ class AttemptWriter:
         self.lease_trusted_until = math.inf
         """The time (`time.monotonic`) until which no other process can have reclaimed the run. The thread of the
         `LeaseRenewer` changes it."""
-        self._scripts, self._limits = scripts, limits
+        self._scripts, self._limits, self._sizes = scripts, limits, sizes or RunSizes()
+        self._written_bytes = 0
         self._loop = asyncio.get_running_loop()
         self._sender = GroupSender(
             scripts,
@@ -141,7 +144,7 @@ class AttemptWriter:
         large frame is compressed here, once; processes that forward it decompress it."""
         stored = compressed(frame)
         self._group.entries.append((f"{name}\n{mark}" if mark else name, stored))
-        self._group.size_bytes += len(stored)
+        self._count_bytes(len(stored))
         self.chunk_appended()
 
     def add_command(self, command: RedisCommand) -> None:
@@ -230,7 +233,11 @@ class AttemptWriter:
         commands, self._delayed_commands = self._delayed_commands[:count], self._delayed_commands[count:]
         self._moved_count += count
         self._group.commands.extend(commands)
-        self._group.size_bytes += sum(len(part) for command in commands for part in command if isinstance(part, bytes))
+        self._count_bytes(sum(len(part) for command in commands for part in command if isinstance(part, bytes)))
+
+    def _count_bytes(self, count: int) -> None:
+        self._group.size_bytes += count
+        self._written_bytes += count
 
     # when a group is sent
 
@@ -355,6 +362,9 @@ class AttemptWriter:
         if group is None:
             return AttemptFenced()
         arguments = settlement.arguments(self.run, group.number, group.entries)
+        if self.number == 1:  # a later attempt has written only a part of the run
+            size = self._written_bytes + len(arguments["result"]) + len(arguments["values"] or b"")
+            arguments["learnt"] = self._sizes.after_run(self.run.graph_id, size)
         result = await self._scripts.run_settle(arguments, group.commands)
         if isinstance(result, CancelRequested):
             self._sender.release_number()

@@ -10,16 +10,18 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import orjson
 
 from slipway.access.filters import AccessFilter
 from slipway.checkpoints.trash import Trash
-from slipway.errors import Conflict, NotFound
+from slipway.errors import Conflict, NotFound, Overloaded
 from slipway.indexes.terms import metadata_digests, metadata_terms
 from slipway.redis.hash_fields import CONFIG_PREFIX, METADATA_PREFIX, flat, prefixed
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.runs.admission import BIG_BYTES, Admission
 from slipway.runs.reads import FieldSnapshot, RunReads
 from slipway.runs.record import Run, RunSpec, run_from
 from slipway.runs.script_results import (
@@ -35,6 +37,10 @@ from slipway.runs.script_results import (
 )
 from slipway.runs.scripts import RunCreate, RunScripts, StoredTtl
 from slipway.serialization.json_encoding import dumps, json_members
+
+EXPECTED_BYTES: Final = 16 * 1024
+"""What a run is counted as when its process uses its credit. Near the high-water mark, where it matters, no process has
+a credit."""
 
 
 class DueTimeTaken(Conflict):
@@ -63,25 +69,32 @@ class RunCreator:
         scripts: RunScripts,
         trash: Trash,
         *,
+        admission: Admission,
         event_ttl_s: int,
         lease_ms: int,
         thread_ttl: StoredTtl | None = None,
     ) -> None:
         self._reads, self._scripts, self._trash = RunReads(pipeline, keys), scripts, trash
         self._event_ttl_s, self._lease_ms, self._thread_ttl = event_ttl_s, lease_ms, thread_ttl
+        self._admission = admission
 
     async def create(self, spec: RunSpec, *, inline_worker: str | None = None) -> CreatedRun:
         """Stores the run. With `inline_worker`, an inline run may be claimed for that process at once: then its phase
         is `running`.
 
-        Raises `NotFound` if the thread does not exist or does not match the access filter; `DueTimeTaken`; and
-        `Conflict` if the thread is busy and the strategy is `reject`, if the user is not authorized to cancel the run
-        that the strategy would cancel, if the thread that was to be created for the run exists, or if another run has
-        answered the interrupt."""
+        Raises `Overloaded` if memory has no room for the run; `NotFound` if the thread does not exist or does not match
+        the access filter; `DueTimeTaken`; and `Conflict` if the thread is busy and the strategy is `reject`, if the
+        user is not authorized to cancel the run that the strategy would cancel, if the thread that was to be created
+        for the run exists, or if another run has answered the interrupt."""
         thread_id = spec.identity.thread_id
-        result = await self._call_script(spec, inline_worker)
+        try:
+            result = await self._call_script(spec, inline_worker)
+        except Overloaded as error:
+            raise error.for_answer() if spec.execution.options.continues else error from None
         match result:
-            case RunCreated(fields):
+            case RunCreated(fields, credit_bytes):
+                if credit_bytes is not None:
+                    self._admission.add_credit(credit_bytes)
                 return CreatedRun(run_from(fields), is_new=True)
             case RunExists(fields):
                 return CreatedRun(run_from(fields), is_new=False)
@@ -99,6 +112,7 @@ class RunCreator:
     async def _call_script(self, spec: RunSpec, inline_worker: str | None) -> RunCreateResult:
         while True:
             arguments = await self._arguments(spec, inline_worker if spec.execution.inline else None)
+            arguments["mark"] = await self._mark(arguments)
             create = partial(self._scripts.run_create, arguments)
             result: RunCreateResult | ThreadChanged = await self._trash.create_after_emptying(
                 spec.identity.thread_id, create
@@ -125,6 +139,8 @@ class RunCreator:
             "terms": spec.terms,
             "kwargs": spec.stored_options(),
             "priority_ms": spec.priority_ms,
+            "mark": None,
+            "expected_graph_id": identity.graph_id,
             "authorized": identity.user is not None or bool(identity.changed_by),
             "due_time": identity.due_time,
             "continues": options.continues,
@@ -148,6 +164,13 @@ class RunCreator:
             "lease_ms": self._lease_ms,
             "event_ttl_s": self._event_ttl_s,
         }
+
+    async def _mark(self, arguments: RunCreate) -> float | None:
+        """The high-water mark, if the script is to check memory. Raises `Overloaded` for a large run without room."""
+        size = sum(map(len, arguments["fields"])) + len(arguments["kwargs"])
+        if size > BIG_BYTES:
+            await self._admission.admit(size)
+        return None if self._admission.spend(size + EXPECTED_BYTES) else self._admission.mark
 
     async def _read_filter_fields(self, thread_id: str, access_filter: AccessFilter) -> FieldSnapshot:
         """The fields that the filter reads. Raises `NotFound` if the thread exists and does not match the filter."""

@@ -22,6 +22,8 @@ class RunCreated:
     claimed the run for this process: the caller must start the run."""
 
     fields: Fields
+    credit_bytes: int | None = None
+    """If memory was checked: what the process may store without another check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,12 @@ RunCreateResult = (
 
 
 class ClaimResult(NamedTuple):
-    """`due_in_ms` is None if no further job waits. `runs` are the fields of the claimed runs."""
+    """`due_in_ms` is None if no further job waits. `runs` are the fields of the claimed runs. `near_mark`: memory was
+    checked, and is near the high-water mark."""
 
     due_in_ms: float | None
     runs: list[Fields]
+    near_mark: bool
 
 
 class ReclaimOutcome(StrEnum):

@@ -63,6 +63,7 @@ LAST_EVENTS: Final = 100
 SUSPECTS_RETRY_MS: Final = 100
 """Milliseconds after which a worker tries to claim again while crash suspects wait."""
 
+_MEMORY_ADMIT = load("memory_admit")
 _RUN_CREATE = load("run_create")
 _RUN_READ = load("run_read")
 _RUN_CLAIM = load("run_claim")
@@ -113,6 +114,9 @@ class RunCreate(TypedDict):
     kwargs: bytes
     """The stored form of the run options."""
     priority_ms: int
+    mark: float | None
+    """The high-water mark of memory, if memory is to be checked."""
+    expected_graph_id: str
     authorized: bool
     """Whether the auth file has authorized the run: then the script stores the time."""
     due_time: DueTime | None
@@ -171,6 +175,8 @@ class RunSettle(TypedDict):
     thread_error: str | None
     rollback: bool
     event_ttl_s: int
+    learnt: tuple[str, int] | None
+    """A graph, and how many bytes its runs usually store, if that has changed."""
 
 
 class RunRelease(TypedDict):
@@ -205,8 +211,15 @@ class RunScripts(ScriptStubs):
         reply = await self._pipeline.run(_RUN_CREATE, [], [*self._args(**sent), arguments["kwargs"]])
         if reply[0] == b"created":
             fields = _as_bytes(arguments["fields"]) | {"kwargs": arguments["kwargs"]}
-            return RunCreated(fields | fields_of(reply[1]) | _as_bytes(arguments["members"]))
+            credit_bytes = int(reply[2]) if len(reply) > 2 else None
+            created = fields | fields_of(reply[1]) | _as_bytes(arguments["members"])
+            return RunCreated(created, credit_bytes)
         return _CREATE_RESULTS[reply[0]](*reply[1:])
+
+    async def memory_admit(self, mark: float, bytes_to_store: int) -> int:
+        """Subtracts these bytes from the room below the high-water mark. Returns how many bytes this process may store
+        before it asks again. Raises `Overloaded` if there is no room."""
+        return int(await self._pipeline.run(_MEMORY_ADMIT, [], self._args(mark=mark, bytes=bytes_to_store)))
 
     async def run_read(self, run_id: str, thread_id: str) -> Fields | None:
         """The fields of the run. None if the thread has no such run."""
@@ -214,9 +227,10 @@ class RunScripts(ScriptStubs):
         return fields if "phase" in fields else None
 
     async def run_claim(
-        self, worker: str, limit: int, lease_ms: int, suspects: SuspectSlots = ANY_CRASH
+        self, worker: str, limit: int, lease_ms: int, suspects: SuspectSlots = ANY_CRASH, *, mark: float | None = None
     ) -> ClaimResult:
-        """Claims runs. `suspects` says which crash suspects may be among them."""
+        """Claims runs. `suspects` says which crash suspects may be among them. With `mark`, the high-water mark
+        of memory, it claims only runs that fit."""
         arguments = {
             "worker": worker,
             "limit": limit,
@@ -226,10 +240,12 @@ class RunScripts(ScriptStubs):
             "alone": suspects.alone,
             "alone_from": ALONE_FROM_CRASHES,
             "again_ms": SUSPECTS_RETRY_MS,
+            "mark": mark,
         }
         args = self._args(**arguments)
         reply = await self._pipeline.run(_RUN_CLAIM, [], args)
-        return ClaimResult(float(reply[0]) if reply[0] else None, [fields_of(run) for run in reply[1:]])
+        due_in_ms, near_mark, *runs = reply
+        return ClaimResult(float(due_in_ms) if due_in_ms else None, [fields_of(run) for run in runs], near_mark != b"")
 
     def run_apply(
         self,

@@ -73,6 +73,7 @@ class Settlement:
             "thread_error": public if thread and error else None,
             "rollback": self.rollback,
             "event_ttl_s": self.event_ttl_s,
+            "learnt": None,
         }
 
 

@@ -8,7 +8,7 @@ caller can subscribe to its events, or prepare the other runs of a batch, before
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -33,13 +33,6 @@ class InlineSubmission(Protocol):
         """Creates the run, and starts it at once if possible."""
 
 
-class AdmissionCheck(Protocol):
-    """Whether Redis has memory for another run (`health/health.py`)."""
-
-    def __call__(self, *, continues: bool) -> None:
-        """Raises `Overloaded`. `continues`: the run continues a waiting run, which the text of the error mentions."""
-
-
 @dataclass(frozen=True, slots=True)
 class RunSubmission:
     """Submits runs. `inline` is None in processes that do not execute inline runs."""
@@ -51,7 +44,8 @@ class RunSubmission:
     checkpointer: BaseCheckpointer
     authorizer: RunAuthorizer
     creator: RunCreator
-    check_admission: AdmissionCheck
+    check_layout: Callable[[], None]
+    """Raises `StoreUnavailable` if a later release has upgraded the data (`health/health.py`)."""
     inline: InlineSubmission | None = None
 
     def check_webhook(self, url: str | None) -> None:
@@ -85,7 +79,7 @@ class RunSubmission:
         in this process.
 
         Raises `Overloaded` if Redis is short of memory, and what `RunCreator.create` raises."""
-        self.check_admission(continues=spec.execution.options.continues)
+        self.check_layout()
         if spec.execution.inline and self.inline is not None:
             return await self.inline.submit(spec)
         return (await self.creator.create(spec)).run
@@ -95,8 +89,7 @@ class RunSubmission:
     ) -> CreatedRun:
         """Creates the run of a cron's due time. The `owner` and every other user who changed the cron must be
         authorized now. The changes of the authorize handlers are applied for the owner and ignored for the others,
-        because the run executes for the owner. The run is created even if Redis is short of memory, because no client
-        would repeat the request.
+        because the run executes for the owner.
 
         Raises `DueTimeTaken`, and what `prepare` and `RunCreator.create` raise."""
         await self.authorizer.authorize_assistant(owner, request.assistant_id)

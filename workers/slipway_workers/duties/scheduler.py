@@ -3,12 +3,12 @@
 Interval: `INTERVAL_S`.
 Who: every worker; the script that creates the run of a due time succeeds for one of them.
 Logs: `cron.run_created` for each run; `cron.due_times_missed` if due times passed without a run, such as while no
-worker was running; `cron.access_denied`, `cron.skipped` and `cron.auth_failed` when a problem of a cron starts, and not
-again until it changes; `cron.deleted_without_thread` for a cron whose thread was deleted.
+worker was running; `cron.access_denied`, `cron.skipped`, `cron.auth_failed` and `cron.no_memory` when a problem of a
+cron starts, and not again until it changes; `cron.deleted_without_thread` for a cron whose thread was deleted.
 
 A run is created only if the cron's owner is authorized to create it now. If no run can be created, the due time is
 skipped and the cron shows the reason in `problem`; a cron whose thread was deleted is deleted. If the auth file fails,
-the due time is retried later, so a temporary failure loses no run.
+or memory is short, the due time is retried later, so a temporary problem loses no run.
 
 A worker that dies between the creation of the run and the advance of the cron leaves the cron due. The next worker
 then finds that the due time was handled, creates no run, and advances the cron.
@@ -27,7 +27,7 @@ from slipway.crons.crons_of_deleted_threads import CronsOfDeletedThreads
 from slipway.crons.record import Cron, cron_from
 from slipway.crons.scripts import CronScripts
 from slipway.duties.duty import Duty
-from slipway.errors import AccessRefused, NotFound, SlipwayError, StoreUnavailable
+from slipway.errors import AccessRefused, NotFound, Overloaded, SlipwayError, StoreUnavailable
 from slipway.runs.creation import DueTimeTaken
 from slipway.runs.run_request import RunIds
 from slipway.runs.scripts import DueTime
@@ -44,6 +44,7 @@ _PROBLEM_CHARS: Final = 500
 _AUTH_RETRY_MS: Final = 15_000
 """Milliseconds after which a due time is retried when the auth file has failed."""
 _RUN_NOT_CREATED: Final = "The run could not be created. The log of the worker has the details."
+_NO_MEMORY: Final = "Redis is short of memory. The due time is retried."
 _AUTH_FAILED: Final = "The auth file failed, so the operation could not be authorized."
 
 
@@ -119,15 +120,22 @@ class Scheduler(Duty):
             await self.scripts.advance(due_time, None)
 
     async def _handle_error(self, cron: Cron, due_time: DueTime, error: Exception) -> None:
-        if is_handler_failure(error):
-            await self._retry_later(cron, due_time, error)
+        if isinstance(error, Overloaded):
+            await self._retry_later(
+                cron, due_time, error, _NO_MEMORY, "cron.no_memory", by_ms=error.retry_after_s * 1000
+            )
+        elif is_handler_failure(error):
+            await self._retry_later(cron, due_time, error, _AUTH_FAILED, "cron.auth_failed", by_ms=_AUTH_RETRY_MS)
         elif not await self._delete_if_thread_is_deleted(cron, error):
             await self._skip(cron, due_time, error)
 
-    async def _retry_later(self, cron: Cron, due_time: DueTime, error: Exception) -> None:
-        if await self.scripts.postpone(due_time, problem=_AUTH_FAILED, by_ms=_AUTH_RETRY_MS):
-            details = {"due_ms": due_time["due_ms"], "again_ms": _AUTH_RETRY_MS, "exc_info": error}
-            _log_new_problem(cron, _AUTH_FAILED, "cron.auth_failed", **details)
+    async def _retry_later(
+        self, cron: Cron, due_time: DueTime, error: Exception, problem: str, event: str, *, by_ms: int
+    ) -> None:
+        if await self.scripts.postpone(due_time, problem=problem, by_ms=by_ms):
+            raised = None if isinstance(error, Overloaded) else error
+            details = {"due_ms": due_time["due_ms"], "again_ms": by_ms, "exc_info": raised}
+            _log_new_problem(cron, problem, event, **details)
 
     async def _delete_if_thread_is_deleted(self, cron: Cron, error: Exception) -> bool:
         """Deletes the cron if its thread was deleted, and returns whether it was. A thread that the owner may no longer

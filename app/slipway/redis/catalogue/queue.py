@@ -25,6 +25,47 @@ _REPAIRS_FIELDS: Final = (
     Field("*", Encoding.INTEGER, "By problem: how many times the doctor and the reconciler have repaired it."),
 )
 
+_MEMORY_FIELDS: Final = (
+    Field(
+        "room",
+        Encoding.INTEGER,
+        "What may still be admitted.",
+        "after the expected size of a graph grew",
+        "bytes",
+        scripts_only=True,
+    ),
+    Field(
+        "startable",
+        Encoding.INTEGER,
+        "What runs may be expected to store that start now.",
+        unit="bytes",
+        scripts_only=True,
+    ),
+    Field("measured_ms", Encoding.TIME_MS, "When memory was measured.", scripts_only=True),
+    Field(
+        "used",
+        Encoding.INTEGER,
+        "What Redis used then, without what it may always use.",
+        unit="bytes",
+        scripts_only=True,
+    ),
+    Field("max", Encoding.INTEGER, "`maxmemory` of the server; 0 without a limit.", unit="bytes", scripts_only=True),
+    Field(
+        "reserved",
+        Encoding.INTEGER,
+        "What running and due runs were expected to store then.",
+        unit="bytes",
+        scripts_only=True,
+    ),
+    Field(
+        "run:*",
+        Encoding.INTEGER,
+        "By graph: what one of its runs is expected to store.",
+        unit="bytes",
+        scripts_only=True,
+    ),
+)
+
 KEY_KINDS: Final = (
     KeyKind(
         "queue",
@@ -98,6 +139,15 @@ KEY_KINDS: Final = (
         meaning="Running runs, by the end of their lease in ms.",
         lifetime="while they execute",
         python_readers=("slipway.runs", "slipway.health"),
+    ),
+    KeyKind(
+        "memory",
+        ":memory",
+        RedisType.HASH,
+        Shard.THREAD,
+        meaning="How much room the memory of Redis has: the last measurement, and the expected sizes of runs.",
+        lifetime="forever",
+        fields=_MEMORY_FIELDS,
     ),
     KeyKind(
         "outage_watch",

@@ -1,22 +1,27 @@
---! needs: clock concurrency_groups events jobs keys leases queue runs waiting_runs
+--! needs: admission clock concurrency_groups events jobs keys leases queue runs waiting_runs
 --! repeatable: no
 --! shard: thread
 -- Gives a worker due runs, each with a lease. A job is removed if its run was deleted, ended, or must wait for another
 -- run of its thread, which queues it again. A job of a concurrency group without a free slot is parked until a run of
 -- the group ends. Of the crash suspects of each dead worker, only as many are claimed as have a free slot; one that
--- several workers died with is claimed without others of its last crash, or as the only suspect.
+-- several workers died with is claimed without others of its last crash, or as the only suspect. Near the high-water
+-- mark of memory, a run whose first attempt would not fit stays queued; later attempts are always claimed.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `worker`, `limit`, `lease_ms`, `suspect_slots` (map of dead worker to free
 --   slots for its suspects), `suspects` (the free slots for those of each dead worker that it does not name), `alone_from`
 --   (crashes from which a suspect is claimed as the only suspect), `alone` (whether the worker may claim such a one),
---   `again_ms` (when to claim again if suspects wait).
--- Reply: {ms until the next job is due ('' if none waits), fields of a run, ...}.
+--   `again_ms` (when to claim again if suspects, or runs that do not fit, wait), `mark` (the high-water mark; nil if
+--   memory is not to be checked).
+-- Reply: {ms until the next job is due ('' if none waits), 'near' if memory is near the mark else '', fields of a run,
+--   ...}.
 -- Atomic: For each run: job, slots, lease, the thread's status, and the waiting run that it answers.
 -- Repeatable: No: a repetition claims other runs.
 
 local args = cmsgpack.unpack(ARGV[2])
-local reply = {''}
+local startable = args.mark and startable_bytes(args.mark) or nil
+local expected = startable and expected_by_graph()
+local reply = {'', startable and 'near' or ''}
 local remaining = args.limit
 local BATCH = 200
 local SUSPECTS_READ = 100
@@ -41,6 +46,21 @@ local function offer_concurrency_slots(groups)
       others_wait, queue_may_have_more = true, true
     end
   end
+end
+
+-- Whether the run must wait until memory is free. One run may always execute.
+local function waits_for_memory(job)
+  local run_id, attempt = split_job(job)
+  if not startable or attempt ~= '1' then return false end
+  local graph_id = redis.call('HGET', key('run', run_id), 'graph_id')
+  if not graph_id then return false end -- the run was deleted
+  local bytes = expected[graph_id] or UNKNOWN_RUN_BYTES
+  if bytes > startable and (startable <= 0 or redis.call('ZCARD', key('leases')) > 0) then
+    redis.call('HSET', key('run', run_id), 'reason', 'memory pressure')
+    return true
+  end
+  startable = startable - bytes
+  return false
 end
 
 local function claim(job, score)
@@ -103,16 +123,27 @@ if others_wait then
   queue_jobs_that_became_due()
   claim_suspects()
 end
-local read_jobs = 0
+local read_jobs, held = 0, {}
 while remaining > 0 and read_jobs < BATCH and queue_may_have_more do
   local jobs = redis.call('ZPOPMIN', key('queue'), remaining)
   queue_may_have_more = #jobs == 2 * remaining
   for i = 1, #jobs, 2 do
     read_jobs = read_jobs + 1
-    if claim(jobs[i], jobs[i + 1]) then remaining = remaining - 1 end
+    if waits_for_memory(jobs[i]) then
+      held[#held + 1], held[#held + 2] = jobs[i + 1], jobs[i]
+    elseif claim(jobs[i], jobs[i + 1]) then
+      remaining = remaining - 1
+    end
   end
 end
+if #held > 0 then redis.call('ZADD', key('queue'), unpack(held)) end
+if startable then redis.call('HSET', key('memory'), 'startable', integer_text(startable)) end
 
+if #held > 0 then
+  redis.call('DEL', key('worker_wake'))
+  reply[1] = integer_text(args.again_ms)
+  return reply
+end
 if queue_may_have_more and redis.call('ZCARD', key('queue')) > 0 then
   reply[1] = '0'
   return reply

@@ -1,13 +1,14 @@
---! needs: cancel cancel_causes clock concurrency_groups due_times events hashes keys leases phases queue run_indexes runs threads waiting_runs
+--! needs: admission cancel cancel_causes clock concurrency_groups due_times events hashes keys leases phases queue run_indexes runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunCreate`; the field `kwargs`.
--- Reply: {'created', fields without those that were sent}, also if this very request has created the run and
---   `inline_worker` holds it; {'exists', fields} for a run that existed; {'no_thread'} also if the thread lacks the
---   `required_metadata`, or is the temporary thread of another run; {'thread_exists'} if the thread was to be created;
+-- Reply: {'created', fields without those that were sent, credit}, also if this very request has created the run and
+--   `inline_worker` holds it; `credit`, if there is a `mark`: the bytes that the process may store before it asks again;
+--   {'exists', fields} for a run that existed; an error `OVERLOADED` if memory has no room; {'no_thread'} also if the
+--   thread lacks the `required_metadata`, or is the temporary thread of another run; {'thread_exists'} if the thread was to be created;
 --   {'changed'} if a field of the thread differs from `expected_fields`; {'busy', run id}; {'answered', run id, kwargs} if
 --   another run has answered the interrupt; {'due_time_handled', the cron's next due time in ms or ''} if the run of a
 --   cron's due time was created already, without the next due time if the cron no longer has this due time;
@@ -51,6 +52,13 @@ end
 
 for field, value in pairs(args.expected_fields or {}) do
   if redis.call('HGET', thread, field) ~= value then return {'changed'} end
+end
+
+local credit
+if args.mark then
+  local rejected
+  rejected, credit = admit(args.mark, 2 * (#ARGV[2] + #ARGV[3]), args.expected_graph_id)
+  if rejected then return rejected end
 end
 
 if not exists then
@@ -147,6 +155,6 @@ elseif first then
 end
 set_updated(args.thread_id, 'busy')
 if due_time then set_handled(due_time, due_time.next_ms and integer_text(due_time.next_ms) or '') end
-if inline or continued then return {'created', redis.call('HGETALL', run)} end
+if inline or continued then return {'created', redis.call('HGETALL', run), credit} end
 return {'created', joined({'phase', 'queued', 'reason', reason, 'attempt', '0', 'created_us', created_us,
-  'updated_us', updated_us, 'permitted_us', permitted_us}, members)}
+  'updated_us', updated_us, 'permitted_us', permitted_us}, members), credit}

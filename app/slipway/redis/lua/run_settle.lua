@@ -1,4 +1,4 @@
---! needs: after_run cancel_causes clock concurrency_groups deliveries events fencing keys leases redis_commands run_indexes runs threads waiting_runs
+--! needs: admission after_run cancel_causes clock concurrency_groups deliveries events fencing keys leases redis_commands run_indexes runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Ends a run: phase, error, result, thread state, last events, lease, delivery, and the thread's next run.
@@ -36,6 +36,7 @@ if args.error then
   -- `input_not_stored`: nothing was stored, not even the input
   if owned.seq == 0 and #ARGV < first_command and args.attempt == 1 then redis.call('HSET', run, 'input_not_stored', 1) end
 end
+if args.learnt then learn_run_bytes(unpack(args.learnt)) end
 local stored = redis.call('HMGET', run, 'groups', 'webhook')
 redis.call('HDEL', run, 'worker', 'inline_request', 'crashes', 'crashed_attempt', 'crashed_worker')
 remove_lease(args.run_id, decoded_groups(stored[1]))
