@@ -21,7 +21,7 @@ LUA_WORDS = ("redis.call(", "redis.pcall(", "KEYS[", "ARGV[")
 
 LAYERS = (
     ("errors", "clock", "versions", "exception_text", "json_comparison", "asyncio_bridge", "sse_frames", "stop_times"),
-    ("current_work",),
+    ("current_work", "progress"),
     ("failpoints", "environment_variables", "shown_exceptions"),
     ("settings",),
     ("ceilings",),

@@ -125,6 +125,7 @@ def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Repair the problems that are found.")] = False,
 ) -> None:
     """Finds stuck runs and threads, and checks Redis; a non-zero exit code means that it found a problem."""
+    failpoints.arm()
     settings = load_settings_and_logs("doctor", config)
     from slipway.health.doctor import report
 

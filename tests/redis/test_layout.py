@@ -14,6 +14,7 @@ from slipway.errors import ConfigError, StoreUnavailable
 from slipway.graphs.registry import Registry
 from slipway.health.health import NEWER_LAYOUT, HealthMonitor
 from slipway.processes.child_commands import slipway
+from slipway.progress import ShowProgress
 from slipway.redis import layout
 from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
@@ -42,12 +43,11 @@ def record(pipeline: Pipeline, keys: Keys) -> LayoutRecord:
 
 
 @pytest.fixture
-def next_release(monkeypatch: pytest.MonkeyPatch) -> Callable[[layout.Upgrade], None]:
-    """Makes this process a later release, with the given upgrade to its layout."""
+def next_release(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes this process a later release, with the next layout."""
 
-    def become_next_release(upgrade: layout.Upgrade) -> None:
+    def become_next_release() -> None:
         monkeypatch.setattr(layout, "LAYOUT", LAYOUT + 1)
-        monkeypatch.setattr(layout, "UPGRADES", {**layout.UPGRADES, LAYOUT: upgrade})
         monkeypatch.setattr(layout, "version_of", lambda _: "later")
 
     return become_next_release
@@ -93,22 +93,22 @@ async def test_data_without_a_layout_record_is_not_upgraded(
 
 
 async def test_an_upgrade_excludes_older_releases_before_it_changes_anything(
-    record: LayoutRecord, pipeline: Pipeline, keys: Keys, next_release: Callable[[layout.Upgrade], None]
+    record: LayoutRecord, pipeline: Pipeline, keys: Keys, next_release: Callable[[], None]
 ) -> None:
     await record.check_or_upgrade()
     during: list[dict[str, str]] = []
 
-    async def upgrade(pipeline: Pipeline, keys: Keys) -> None:
+    async def upgrade(pipeline: Pipeline, keys: Keys, show: ShowProgress) -> None:
         during.append(await stored_record(pipeline, keys))
         if len(during) == 1:
             raise ConnectionError("the first upgrade is interrupted")
 
-    next_release(upgrade)
+    next_release()
     with pytest.raises(ConnectionError):
-        await record.check_or_upgrade()
+        await record.check_or_upgrade({LAYOUT: upgrade})
     with pytest.raises(ConfigError, match="run `slipway release`"):
         await record.check()
-    await record.check_or_upgrade()
+    await record.check_or_upgrade({LAYOUT: upgrade})
     unfinished = {"required": str(LAYOUT + 1), "version": str(LAYOUT), "release": "later"}
     assert during == [unfinished, unfinished]
     assert await stored_record(pipeline, keys) == expected_record(LAYOUT + 1, "later")

@@ -19,6 +19,7 @@ from slipway.indexes.terms import MAX_TERMS, MAX_VALUE_BYTES, MAX_VALUE_TERMS, v
 from slipway.redis.keys import Keys
 from slipway.runs.record import Phase, Run, new_id
 from slipway.serialization.json_encoding import dumps
+from slipway.threads.index_check import ThreadIndexCheck
 from slipway.threads.record import SORTABLE, STATUSES, Thread, thread_from
 from slipway.threads.search import ThreadQuery, ThreadSearch
 from slipway.threads.ttl import ThreadTtl
@@ -184,6 +185,7 @@ async def _check(valkey_url: str, steps: list[Any], searches: list[Search]) -> N
         for step in steps:
             await world.take(*step)
         threads = await world.every_thread()
+        assert await problems(stores) == []
         for gather in (20_000, 1):  # both ways of another order than `updated_at`
             engine = ThreadSearch(stores.pipeline, stores.keys, max_checks=20_000, max_gathered=gather)
             for search in searches:
@@ -199,6 +201,13 @@ async def _check(valkey_url: str, steps: list[Any], searches: list[Search]) -> N
                 assert page.records == expected[search.offset : search.offset + search.limit], search
                 counted = await engine.count(search.query)
                 assert (counted.number, counted.complete) == (len(expected), True), search
+
+
+async def problems(stores: Stores, *, repair: bool = False) -> list[str]:
+    """The threads that the indexes do not show as their records are, and those that they show wrongly."""
+    check = ThreadIndexCheck(stores.pipeline, stores.keys, repair=repair)
+    wrong = [thread_id async for page in check.check_all() for thread_id in page.wrong]
+    return [*wrong, *[thread_id async for stale in check.check_sets() for thread_id in stale]]
 
 
 SCALAR_VALUES: Final = st.dictionaries(

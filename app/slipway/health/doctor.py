@@ -1,4 +1,4 @@
-"""Detects and repairs stuck runs and threads, and crons whose thread was deleted.
+"""Detects and repairs stuck runs and threads, crons whose thread was deleted, and indexes that contradict the records.
 
 Scripts never leave stuck runs or threads. But Redis may lose a write, an older release may have written the data, or a
 person may edit it. A process that dies while it deletes a thread leaves the thread's crons.
@@ -23,10 +23,12 @@ from slipway.health.health import HealthMonitor
 from slipway.health.index_checks import IndexChecks, Problems
 from slipway.health.reads import HealthReads, IdPage
 from slipway.health.scripts import HealthScripts
+from slipway.progress import ShowProgress, progress_on_stderr, show_nothing
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
+from slipway.threads.index_check import ThreadIndexCheck
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +51,8 @@ PROBLEMS: Final = {
     "waiting_run_not_shown": "a run that waits for an answer, while its thread does not show the interrupt",
     "waits_for_run_that_is_over": "a thread that shows the interrupt of a run that has ended or was deleted",
     "waiting_run_not_named": "a run that waits for an answer, while its thread does not name it as waiting",
+    "thread_indexed_wrongly": "a thread that searches do not find as its record is, or not at all",
+    "thread_in_wrong_index": "a set of an index that names a thread without this term or status",
     "cron_without_thread": "a cron whose thread was deleted",
     "run_not_indexed": "a run that searches across threads do not find",
     "run_indexed_wrongly": "an index of runs that names a run which it must not name",
@@ -95,6 +99,7 @@ class Doctor:
     def __init__(self, pipeline: Pipeline, keys: Keys, *, lease_ms: int, repair: bool) -> None:
         self._reads, self._scripts = HealthReads(pipeline, keys), HealthScripts(pipeline, keys)
         self._crons, self._indexes = CronsOfDeletedThreads(pipeline, keys), IndexChecks(pipeline, keys, repair=repair)
+        self._thread_indexes = ThreadIndexCheck(pipeline, keys, repair=repair)
         self._lease_ms, self._repair = lease_ms, repair
         self._in_progress = _Cycle(self._reads.pages_in_progress)
         self._records = _Cycle(self._reads.pages_of_records)
@@ -125,6 +130,26 @@ class Doctor:
         for problem, record_id in detected:
             log.warning("doctor.problem_found", problem=problem, id=record_id, repaired=self._repair)
         return [Problem(problem, record_id, self._repair) for problem, record_id in detected]
+
+    async def check_thread_indexes(self, show: ShowProgress = show_nothing) -> list[Problem]:
+        """Compares the indexes of threads with all threads. A repair that was interrupted continues where it was. Raises
+        `StoreUnavailable`."""
+        found: list[Problem] = []
+        done, total = 0, await self._thread_indexes.number_of_threads()
+        async for page in self._thread_indexes.check_all():
+            found += await self._found("thread_indexed_wrongly", page.wrong)
+            done = min(done + page.checked, total)
+            show("indexes of threads", done, total)
+        async for stale in self._thread_indexes.check_sets():
+            found += await self._found("thread_in_wrong_index", stale)
+        return found
+
+    async def _found(self, problem: str, record_ids: Sequence[str]) -> list[Problem]:
+        if self._repair:
+            await self._scripts.count_repairs(problem, len(record_ids))
+        for record_id in record_ids:
+            log.warning("doctor.problem_found", problem=problem, id=record_id, repaired=self._repair)
+        return [Problem(problem, record_id, self._repair) for record_id in record_ids]
 
     async def _detect(self, page: IdPage) -> Problems:
         if page.kind == "cron":
@@ -193,7 +218,9 @@ async def report(settings: Settings, *, repair: bool) -> tuple[str, bool]:
     await pipeline.open()
     try:
         health = await HealthMonitor(pipeline, keys, settings, Clock()).measure()
-        found = await Doctor(pipeline, keys, lease_ms=int(settings.lease_s * 1000), repair=repair).check_all()
+        doctor = Doctor(pipeline, keys, lease_ms=int(settings.lease_s * 1000), repair=repair)
+        with progress_on_stderr() as show:
+            found = [*await doctor.check_all(), *await doctor.check_thread_indexes(show)]
     finally:
         await pipeline.close()
     lines = [f"{finding.level.value:8} {finding.code:22} {finding.detail}" for finding in health.findings]

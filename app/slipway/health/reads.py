@@ -19,9 +19,6 @@ _SETS_OF: Final = {
 }
 """By kind of record: the key kinds of the sets of its indexes whose names have an id."""
 
-_SCAN_COUNT: Final = 1000
-"""The number of keys that one SCAN examines. Most of them are of other key kinds."""
-
 
 @dataclass(frozen=True, slots=True)
 class IdPage:
@@ -93,20 +90,6 @@ class HealthReads(ReadStubs):
     async def has_threads(self) -> bool:
         """Whether any thread is stored under the prefix."""
         return bool(await self._pipeline.send("EXISTS", self._keys.threads, repeatable=True))
-
-    async def _ids_of_kind(self, kind: str, stored_as: str) -> AsyncIterator[list[str]]:
-        """The ids in the names of all keys of a kind."""
-        cursor: Any = 0
-        pattern = self._keys.pattern(kind)
-        while True:
-            cursor, names = await self._pipeline.send(
-                "SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, "TYPE", stored_as, repeatable=True
-            )
-            ids = [found for name in names if (found := self._keys.id_in(kind, name.decode())) is not None]
-            for first in range(0, len(ids) or 1, PAGE):  # an empty page, so that each page costs one round trip
-                yield ids[first : first + PAGE]
-            if int(cursor) == 0:
-                return
 
 
 class Probe(ReadStubs):

@@ -9,6 +9,7 @@ from slipway.errors import ConfigError, StoreUnavailable
 from slipway.health import start_checks
 from slipway.health.findings import Level
 from slipway.health.server_info import read_server_info
+from slipway.progress import progress_on_stderr
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
@@ -27,7 +28,8 @@ async def redis_problems(settings: Settings) -> list[str]:
     finally:
         await pipeline.close()
     try:
-        await start_checks.check(settings, settings.redis)
+        with progress_on_stderr() as show:
+            await start_checks.check(settings, settings.redis, show=show)
     except (ConfigError, StoreUnavailable) as error:
         return [str(error)]
     return [finding.detail for finding in server.findings() if finding.level is Level.ERROR]

@@ -15,7 +15,9 @@ from slipway.checkpoints import requirements
 from slipway.checkpoints.encryption_check import are_encrypted
 from slipway.environment_variables import variable_of
 from slipway.errors import ConfigError
+from slipway.health.layout_upgrades import UPGRADES
 from slipway.health.reads import HealthReads
+from slipway.progress import ShowProgress, show_nothing
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
@@ -28,11 +30,11 @@ log = structlog.get_logger(__name__)
 _PATIENCE_S: Final = 10.0
 
 
-async def check(settings: Settings, url: str, *, upgrade: bool = True) -> None:
+async def check(settings: Settings, url: str, *, upgrade: bool = True, show: ShowProgress = show_nothing) -> None:
     """Raises `ConfigError` when the server at `url` does not support the checkpointer, or when its data was written
     with other settings or by a release with a newer layout. Logs a warning for each setting that is set under its
     former name. With `upgrade`, the layout of this release is stored if there are no data, and data of an older layout
-    are upgraded. Opens one connection. Raises `StoreUnavailable`."""
+    are upgraded, which `show` reports. Opens one connection. Raises `StoreUnavailable`."""
     await requirements.check(settings, url)
     former = renamed_settings_in()
     pipeline = Pipeline(Address(url), "slipway check", patience_s=_PATIENCE_S)
@@ -40,7 +42,7 @@ async def check(settings: Settings, url: str, *, upgrade: bool = True) -> None:
     try:
         await _check_renamed_prefix(settings, former, pipeline)
         layout = LayoutRecord(pipeline, Keys(settings.key_prefix))
-        await (layout.check_or_upgrade() if upgrade else layout.check())
+        await (layout.check_or_upgrade(UPGRADES, show) if upgrade else layout.check())
         await _check_encryption(settings, former, pipeline)
     except hiredis.ReplyError as error:  # an older server, or a user that is not authorized to read these keys
         log.warning("settings.not_checked", problem=f"the stored data cannot be read: {error}")

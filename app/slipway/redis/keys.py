@@ -68,6 +68,10 @@ class Keys:
     def threads(self) -> str:
         return self._of("threads")
 
+    @property
+    def threads_check(self) -> str:
+        return self._of("threads_check")
+
     def threads_with(self, term: str) -> str:
         return self._of("threads_with", term)
 

@@ -1,20 +1,22 @@
 """The layout version: which key names, fields and formats the data in Redis have.
 
 `LAYOUT` is the version that this release reads and writes. A change of a key name, field or format that an older or
-newer release would misread raises `LAYOUT` by one and adds an entry to `UPGRADES`. A record in Redis has two numbers:
-`version`, the layout of what is stored, and `required`, the layout that a process must have. An upgrade first raises
-`required`, so that processes of older releases no longer start, then changes the records, then raises `version`. If it
-is interrupted, the next start repeats it.
+newer release would misread raises `LAYOUT` by one and adds an upgrade (`health/layout_upgrades.py`). A record in Redis
+has two numbers: `version`, the layout of what is stored, and `required`, the layout that a process must have. An
+upgrade first raises `required`, so that processes of older releases no longer start, then changes the records, then
+raises `version`. If it is interrupted, the next start repeats it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import structlog
 
 from slipway.errors import ConfigError
+from slipway.progress import ShowProgress, show_nothing
 from slipway.redis.keys import Keys
 from slipway.redis.layout_scripts import LayoutScripts, StoredLayout
 from slipway.redis.pipeline import Pipeline
@@ -22,18 +24,20 @@ from slipway.versions import version_of
 
 log = structlog.get_logger(__name__)
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """The layout version of this release."""
+
+OLDEST: Final = 1
+"""The oldest layout that this release can upgrade."""
 
 UNRECORDED: Final = 0
 """The layout of data without a layout record: releases before the first recorded layout wrote them."""
 
-Upgrade = Callable[[Pipeline, Keys], Awaitable[None]]
+Upgrade = Callable[[Pipeline, Keys, ShowProgress], Awaitable[None]]
 """Changes all records from one layout to the next. It may be repeated, and may run in two processes at once."""
 
 
-UPGRADES: Final[Mapping[int, Upgrade]] = {}
-"""By the layout that an upgrade begins with. Data of a layout that is not here cannot be upgraded."""
+NO_UPGRADES: Final[Mapping[int, Upgrade]] = MappingProxyType({})
 
 
 class LayoutRecord:
@@ -60,37 +64,39 @@ class LayoutRecord:
         stored = await self.read()
         _reject_newer(stored)
         if stored.version is not None and stored.version < LAYOUT:
-            self._reject_without_upgrade(stored.version)
+            self._reject_too_old(stored.version)
             raise ConfigError(
                 f"the data in Redis have layout {stored.version}, and this release has layout {LAYOUT}: run "
                 "`slipway release`, which upgrades them, or the release that wrote them"
             )
 
-    async def check_or_upgrade(self) -> None:
-        """Stores the layout of this release if there are no data, and upgrades data of an older layout. Raises
-        `ConfigError` if the data have a newer layout."""
+    async def check_or_upgrade(
+        self, upgrades: Mapping[int, Upgrade] = NO_UPGRADES, show: ShowProgress = show_nothing
+    ) -> None:
+        """Stores the layout of this release if there are no data, and upgrades data of an older layout. `upgrades` are
+        found by the layout that they begin with. Raises `ConfigError` if the data have a newer layout."""
         stored = await self.read()
         _reject_newer(stored)
         if stored.version == LAYOUT:
             return
         if stored.version is not None:
-            await self._upgrade(stored.version)
+            await self._upgrade(stored.version, upgrades, show)
         _reject_newer(await self._raise(version=LAYOUT))
 
-    def _reject_without_upgrade(self, version: int) -> None:
-        if missing := [step for step in range(version, LAYOUT) if step not in UPGRADES]:
+    def _reject_too_old(self, version: int) -> None:
+        if version < OLDEST:
             raise ConfigError(
-                f"the data in Redis under the key prefix {self._keys.prefix!r} have layout {missing[0]}, which this "
+                f"the data in Redis under the key prefix {self._keys.prefix!r} have layout {version}, which this "
                 f"release ({version_of('slipway')}) cannot upgrade: set SLIPWAY_KEY_PREFIX to another prefix, or use "
                 "an empty database"
             )
 
-    async def _upgrade(self, version: int) -> None:
-        self._reject_without_upgrade(version)
+    async def _upgrade(self, version: int, upgrades: Mapping[int, Upgrade], show: ShowProgress) -> None:
+        self._reject_too_old(version)
         _reject_newer(await self._raise(version=None))
         for step in range(version, LAYOUT):
             log.info("layout.upgrade_started", from_layout=step, to_layout=step + 1)
-            await UPGRADES[step](self._pipeline, self._keys)
+            await upgrades[step](self._pipeline, self._keys, show)
         log.info("layout.upgraded", layout=LAYOUT)
 
     async def _raise(self, *, version: int | None) -> StoredLayout:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+
+_SCAN_COUNT: Final = 1000
+"""The number of keys that one SCAN examines. Most of them are of other key kinds."""
 
 
 class ReadStubs:
@@ -46,5 +49,19 @@ class ReadStubs:
             names = [member.decode() for member in (members[::2] if command == "ZSCAN" else members)]
             for first in range(0, len(names), page):  # Redis returns a small key completely, whatever the COUNT
                 yield names[first : first + page]
+            if int(cursor) == 0:
+                return
+
+    async def _ids_of_kind(self, kind: str, stored_as: str, page: int = 100) -> AsyncIterator[list[str]]:
+        """The ids in the names of all keys of a kind, at most `page` at a time."""
+        cursor: Any = 0
+        pattern = self._keys.pattern(kind)
+        while True:
+            cursor, names = await self._pipeline.send(
+                "SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, "TYPE", stored_as, repeatable=True
+            )
+            ids = [found for name in names if (found := self._keys.id_in(kind, name.decode())) is not None]
+            for first in range(0, len(ids) or 1, page):  # an empty page, so that each page costs one round trip
+                yield ids[first : first + page]
             if int(cursor) == 0:
                 return

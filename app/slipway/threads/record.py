@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from slipway.clock import iso
+from slipway.indexes.terms import metadata_terms, value_terms
 from slipway.redis.hash_fields import CONFIG_PREFIX, METADATA_PREFIX, Fields
 from slipway.runs.record import decode_members
 from slipway.serialization.compression import decompressed
@@ -90,6 +91,20 @@ def thread_from(thread_id: str, fields: Fields) -> Thread:
         error=parsed("error"),
         ttl=_ttl(fields),
     )
+
+
+IndexedThread = tuple[str, str, str, str]
+"""Id, time of the last change in µs (or empty), and the packed index terms of metadata and values of a thread."""
+
+
+def indexed_thread(thread_id: str, fields: Fields | None) -> IndexedThread:
+    """The terms that follow from the record; empty for an unknown thread."""
+    if fields is None:
+        return (thread_id, "", "", "")
+    values = decompressed(fields["values"]) if fields.get("values") else b"null"
+    size = len(METADATA_PREFIX)
+    members = {name[size:]: text for name, text in fields.items() if name.startswith(METADATA_PREFIX)}
+    return (thread_id, fields.get("updated_us", b"").decode(), metadata_terms(members), value_terms(None, values))
 
 
 def _config(fields: Fields) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.scripts import StoredTtl
+from slipway.threads.record import IndexedThread
 
 _COPY = load("thread_copy")
 _SWEEP = load("thread_sweep")
@@ -24,6 +25,8 @@ _PATCH = load("thread_patch")
 _DELETE = load("thread_delete")
 _EXPECT_CRONS = load("thread_expect_crons")
 _SEARCH = load("thread_search")
+_INDEX = load("thread_index")
+_INDEX_SET = load("thread_index_set")
 _DELETE_CRONS = load("thread_crons_delete")
 
 MAX_STATE_WRITES: Final = 100
@@ -46,6 +49,18 @@ class ThreadIdInUse:
 
     by_same_request: bool
     metadata: dict[str, Any]
+
+
+_CHECK_POSITION_S: Final = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class IndexCheck:
+    """The threads that the indexes did not show as their records are, and those that have changed since they were
+    read."""
+
+    wrong: list[str]
+    changed: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +236,26 @@ class ThreadScripts(ScriptStubs):
         """Handles up to `limit` expired threads. `pruned` are the threads that were pruned since the last sweep."""
         reply = await self._pipeline.run(_SWEEP, [], self._args(limit=limit, pruned=list(pruned)))
         deleted, to_prune, busy, with_crons = reply
-        return SweepResult([name.decode() for name in deleted], _pairs(to_prune), int(busy), _pairs(with_crons))
+        return SweepResult(_texts(deleted), _pairs(to_prune), int(busy), _pairs(with_crons))
+
+    async def check_indexes(self, threads: Sequence[IndexedThread], *, repair: bool) -> IndexCheck:
+        """Compares the indexes with these threads, and indexes them again with `repair`."""
+        wrong, changed = await self._pipeline.run(_INDEX, [], self._args(threads=list(threads), repair=repair))
+        return IndexCheck(_texts(wrong), _texts(changed))
+
+    async def check_index_set(self, name: str, thread_ids: Sequence[str], *, repair: bool) -> list[str]:
+        """The members of the set of a term or status that do not belong there; with `repair` they are removed."""
+        return _texts(
+            await self._pipeline.run(_INDEX_SET, [], self._args(name=name, ids=list(thread_ids), repair=repair))
+        )
+
+    async def set_check_position(self, cursor: str | None) -> None:
+        """Where an interrupted repair of the indexes continues; None at its end."""
+        key = self._keys.threads_check
+        if cursor is None:
+            await self._pipeline.send("DEL", key, repeatable=True)
+        else:
+            await self._pipeline.send("SET", key, cursor, "EX", _CHECK_POSITION_S, repeatable=True)
 
 
 def thread_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:
@@ -241,6 +275,10 @@ def thread_orders(keys: Keys) -> dict[str, Order]:
         "state_updated_at": Order(keys.threads_state),
         "thread_id": Order(keys.threads_ids, by_id=True),
     }
+
+
+def _texts(reply: Sequence[bytes]) -> list[str]:
+    return [text.decode() for text in reply]
 
 
 def _pairs(flat: Sequence[bytes]) -> list[tuple[str, str]]:

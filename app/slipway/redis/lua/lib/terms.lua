@@ -16,6 +16,6 @@ local function replaced_terms(stored, members, terms)
       kept = kept .. string.sub(stored, i, i + TERM_LENGTH - 1)
     end
   end
-  if not stored or #kept > MAX_TERMS * TERM_LENGTH then return ANY_METADATA end
+  if not stored or terms == ANY_METADATA or #kept > MAX_TERMS * TERM_LENGTH then return ANY_METADATA end
   return kept
 end

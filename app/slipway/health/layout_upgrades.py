@@ -1,0 +1,31 @@
+"""The upgrades of the stored data from one layout to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from slipway.progress import ShowProgress
+from slipway.redis.keys import Keys
+from slipway.redis.layout import Upgrade
+from slipway.redis.pipeline import Pipeline
+from slipway.threads.index_check import ThreadIndexCheck
+from slipway.threads.reads import ThreadReads
+
+
+async def build_indexes(pipeline: Pipeline, keys: Keys, show: ShowProgress) -> None:
+    """Layout 2 has indexes of threads. Processes of the release before may still end runs meanwhile, without changing
+    the indexes, so the threads that have changed since the start are checked once more at the end."""
+    started_us = await ThreadReads(pipeline, keys).now_us()
+    threads, done = ThreadIndexCheck(pipeline, keys, repair=True), 0
+    total = await threads.number_of_threads()
+    async for page in threads.check_all():
+        done = min(done + page.checked, total)
+        show("indexes of threads", done, total)
+    async for _ in threads.check_changed_since(started_us):
+        pass
+    show("indexes of threads", total, total)
+
+
+UPGRADES: Final[Mapping[int, Upgrade]] = {1: build_indexes}
+"""By the layout that an upgrade begins with."""
