@@ -132,8 +132,8 @@ class Doctor:
         return [Problem(problem, record_id, self._repair) for problem, record_id in detected]
 
     async def check_thread_indexes(self, show: ShowProgress = show_nothing) -> list[Problem]:
-        """Compares the indexes of threads with all threads. A repair that was interrupted continues where it was. Raises
-        `StoreUnavailable`."""
+        """Compares the indexes of threads with all threads. A repair that was interrupted continues where it was.
+        Raises `StoreUnavailable`."""
         found: list[Problem] = []
         done, total = 0, await self._thread_indexes.number_of_threads()
         async for page in self._thread_indexes.check_all():
