@@ -11,7 +11,7 @@ from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.core_checkpointer import CoreCheckpointer
-from slipway.checkpoints.fenced_writers import UnfencedWriter
+from slipway.checkpoints.fenced_writers import UndividedWriter, UnfencedWriter
 from slipway.errors import CeilingHit, Fenced, InvalidRequest, StateRefused
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -23,10 +23,11 @@ from tests.incompressible import incompressible
 Names = Callable[[], Awaitable[list[bytes]]]
 
 
-class RecordingWriter:
+class RecordingWriter(UndividedWriter):
     """A writer that records its commands."""
 
     def __init__(self, saver: BaseCheckpointer) -> None:
+        super().__init__()
         self._writer = UnfencedWriter(saver.pipeline, saver.keys)
         self.groups: list[Sequence[RedisCommand]] = []
 
@@ -38,10 +39,11 @@ class RecordingWriter:
         await self._writer.write(commands)
 
 
-class DelayedWriter:
+class DelayedWriter(UndividedWriter):
     """A writer that sends nothing before `flush`, as in a run with durability `async`."""
 
     def __init__(self, saver: BaseCheckpointer) -> None:
+        super().__init__()
         self._writer = UnfencedWriter(saver.pipeline, saver.keys)
         self._waiting: list[RedisCommand] = []
 
@@ -53,7 +55,7 @@ class DelayedWriter:
         await self._writer.write(waiting)
 
 
-class RejectingWriter:
+class RejectingWriter(UndividedWriter):
     async def write(self, commands: Sequence[RedisCommand]) -> None:
         raise Fenced("another attempt has this run")
 

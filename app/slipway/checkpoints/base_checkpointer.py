@@ -14,7 +14,7 @@ import copy
 import inspect
 import random
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
 
 from langchain_core.runnables import RunnableConfig
@@ -33,6 +33,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.redis_commands import RedisCommand
 from slipway.serialization.serde import Serde
+from slipway.serialization.slices import is_large
 from slipway.shown_exceptions import public_repr
 
 _COUNTED_THREADS: Final = 1024
@@ -139,8 +140,13 @@ class BaseCheckpointer(SyncMethods):
             self.results.add(found.pending_writes)
 
     async def _write(self, thread_id: str, commands: list[RedisCommand], size: int) -> None:
-        """Sends the commands of one write. Raises `CeilingHit` if its `size` exceeds what remains of the thread's
-        budget."""
+        """Sends the commands of one write, after those of the writes before it, which may still be encoded. Raises
+        `CeilingHit` if its `size` exceeds what remains of the thread's budget."""
+        await self.writer.encoding.wait()
+        await self._write_now(thread_id, commands, size)
+
+    async def _write_now(self, thread_id: str, commands: list[RedisCommand], size: int) -> None:
+        """Does the same for a caller that has just released `encoding`."""
         if thread_id == self._empty_thread:
             self._empty_thread = None
             self._remember_bytes(thread_id, 0)
@@ -164,12 +170,33 @@ class BaseCheckpointer(SyncMethods):
         target = config["configurable"]
         thread_id = str(target["thread_id"])
         stored = _with_positions(writes, task_id, task_path)
-        commands, size = self._write_commands(thread_id, CheckpointKey.from_configurable(target), stored)
+        key = CheckpointKey.from_configurable(target)
+        if self._divides(key.namespace, (write.value for write in stored), task_path):
+            async with self.writer.encoding:
+                commands, size = await self._write_commands_in_turns(thread_id, key, stored)
+            await self._write_now(thread_id, *self._with_answer_marks(target, task_id, writes, commands, size))
+        else:
+            commands, size = self._write_commands(thread_id, key, stored)
+            await self._write(thread_id, *self._with_answer_marks(target, task_id, writes, commands, size))
+
+    def _with_answer_marks(
+        self,
+        target: Mapping[str, Any],
+        task_id: str,
+        writes: Sequence[tuple[str, Any]],
+        commands: list[RedisCommand],
+        size: int,
+    ) -> tuple[list[RedisCommand], int]:
+        """Adds the marks of the answers that a task's writes consume."""
         marks = self._answer_marks(task_id, writes)
-        if marks and (root_id := root_of(target)) is not None:
-            mark_commands, mark_size = self._write_commands(thread_id, CheckpointKey("", root_id), marks)
-            commands, size = commands + mark_commands, size + mark_size
-        await self._write(thread_id, commands, size)
+        if not marks or (root_id := root_of(target)) is None:
+            return commands, size
+        mark_commands, mark_size = self._write_commands(str(target["thread_id"]), CheckpointKey("", root_id), marks)
+        return commands + mark_commands, size + mark_size
+
+    def _divides(self, namespace: str, values: Iterable[Any], task_path: str | None = None) -> bool:
+        """Whether these values are large and may be encoded in slices."""
+        return self.writer.may_divide(namespace, task_path) and any(map(is_large, values))
 
     async def put_stored_writes(self, config: RunnableConfig, writes: Sequence[StoredWrite]) -> None:
         """Stores pending writes that another checkpointer stored, under the rules of `aput_writes`."""
@@ -184,6 +211,12 @@ class BaseCheckpointer(SyncMethods):
         self, thread_id: str, key: CheckpointKey, writes: Sequence[StoredWrite]
     ) -> tuple[list[RedisCommand], int]:
         """The commands that store pending writes and count their bytes, and the most bytes that they add."""
+
+    async def _write_commands_in_turns(
+        self, thread_id: str, key: CheckpointKey, writes: Sequence[StoredWrite]
+    ) -> tuple[list[RedisCommand], int]:
+        """Does the same as `_write_commands`. A checkpointer may encode large values in slices."""
+        return self._write_commands(thread_id, key, writes)
 
     def _answer_marks(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[StoredWrite]:
         """The marks to store beside the root graph's checkpoint with these writes of a task: see `InterruptAnswers`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 from langgraph.checkpoint.serde.types import INTERRUPT, TASKS
@@ -29,6 +29,19 @@ def dumped(dumps: Callable[[Any], T], channel: str, value: Any, task_path: str =
     try:
         return dumps(value)
     except StateRefused as error:
-        node = task_path.removeprefix(_PULL) if task_path.startswith(_PULL) else None
-        holder = _NAMES.get(channel, f"channel {channel!r}")
-        raise StateRefused(f"{holder} holds a value that cannot be stored: {error}", node) from error.__cause__
+        raise _naming(error, channel, task_path) from error.__cause__
+
+
+async def dumped_in_turns(dumps: Callable[[Any], Awaitable[T]], channel: str, value: Any, task_path: str = "") -> T:
+    """Does the same as `dumped`, with a function that lets the event loop continue."""
+    try:
+        return await dumps(value)
+    except StateRefused as error:
+        raise _naming(error, channel, task_path) from error.__cause__
+
+
+def _naming(error: StateRefused, channel: str, task_path: str) -> StateRefused:
+    """The error with the channel, and with the node if `task_path` names one."""
+    node = task_path.removeprefix(_PULL) if task_path.startswith(_PULL) else None
+    holder = _NAMES.get(channel, f"channel {channel!r}")
+    return StateRefused(f"{holder} holds a value that cannot be stored: {error}", node)

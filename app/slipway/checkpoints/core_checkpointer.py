@@ -7,7 +7,7 @@ versions; a checkpoint names the versions that it has. `app/slipway/redis/checkp
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.runnables import RunnableConfig
@@ -22,7 +22,7 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StoredWrite
-from slipway.checkpoints.channel_values import dumped
+from slipway.checkpoints.channel_values import dumped, dumped_in_turns
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.core_reader import CheckpointReader, config_of
 from slipway.checkpoints.core_records import Dumps, Loads, pack_record, pack_write
@@ -59,7 +59,7 @@ class CoreCheckpointer(BaseCheckpointer):
         super().__init__(serde=serde or Serde())
         self._deleted_at_once = deleted_at_once
         self._init_shared(pipeline, keys, writer, max_thread_bytes)
-        self._dumps, self._loads = _bytes_only(self.serde)
+        self._dumps, self._loads, self._dumps_in_turns = _bytes_only(self.serde)
         self._reads, self._scripts = CheckpointReads(pipeline, keys), CheckpointScripts(pipeline, keys)
         self._reader = CheckpointReader(pipeline, keys, self._loads)
 
@@ -78,14 +78,16 @@ class CoreCheckpointer(BaseCheckpointer):
         parent_id = target.get("checkpoint_id") or ""
         record, run_id = pack_record(checkpoint, parent_id, checkpoint_metadata(config, metadata), self._dumps)
         values = checkpoint["channel_values"]
-        new_values = [
-            (channel, version, dumped(self._dumps, channel, values[channel]))
-            for channel, version in new_versions.items()
-            if channel in values
-        ]
+        new = [(channel, version, values[channel]) for channel, version in new_versions.items() if channel in values]
         key = CheckpointKey(namespace, checkpoint["id"])
-        commands, size = store_checkpoint(self.keys, thread_id, key, record, new_values, run_id=run_id)
-        await self._write(thread_id, commands, size)
+        if self._divides(namespace, (value for _, _, value in new)):
+            async with self.writer.encoding:
+                encoded = [(*each[:2], await dumped_in_turns(self._dumps_in_turns, each[0], each[2])) for each in new]
+            commands, size = store_checkpoint(self.keys, thread_id, key, record, encoded, run_id=run_id)
+            await self._write_now(thread_id, commands, size)
+        else:
+            encoded = [(*each[:2], dumped(self._dumps, each[0], each[2])) for each in new]
+            await self._write(thread_id, *store_checkpoint(self.keys, thread_id, key, record, encoded, run_id=run_id))
         return config_of(thread_id, namespace, checkpoint["id"])
 
     async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
@@ -101,6 +103,15 @@ class CoreCheckpointer(BaseCheckpointer):
             (task_id, position, pack_write(channel, task_path, dumped(self._dumps, channel, value, task_path)))
             for task_id, task_path, position, channel, value in writes
         ]
+        return store_writes(self.keys, thread_id, key, packed)
+
+    async def _write_commands_in_turns(
+        self, thread_id: str, key: CheckpointKey, writes: Sequence[StoredWrite]
+    ) -> tuple[list[RedisCommand], int]:
+        packed = []
+        for task_id, task_path, position, channel, value in writes:
+            encoded = await dumped_in_turns(self._dumps_in_turns, channel, value, task_path)
+            packed.append((task_id, position, pack_write(channel, task_path, encoded)))
         return store_writes(self.keys, thread_id, key, packed)
 
     # reading
@@ -223,10 +234,11 @@ class CoreCheckpointer(BaseCheckpointer):
             raise Conflict(f"thread {target_thread_id} has checkpoints already")
 
 
-def _bytes_only(serde: SerializerProtocol) -> tuple[Dumps, Loads]:
-    """The functions that encode and decode values. For a foreign serializer the type is written before the bytes."""
+def _bytes_only(serde: SerializerProtocol) -> tuple[Dumps, Loads, Callable[[Any], Awaitable[bytes]]]:
+    """The functions that encode and decode values, and the one that encodes large values in slices. For a foreign
+    serializer the type is written before the bytes, and values are encoded at once."""
     if isinstance(serde, Serde):
-        return serde.dumps, serde.loads
+        return serde.dumps, serde.loads, serde.dumps_in_turns
 
     def dumps(value: Any) -> bytes:
         kind, data = serde.dumps_typed(value)
@@ -236,4 +248,7 @@ def _bytes_only(serde: SerializerProtocol) -> tuple[Dumps, Loads]:
         kind, _, rest = data.partition(b"\0")
         return serde.loads_typed((kind.decode(), rest))
 
-    return dumps, loads
+    async def dumps_at_once(value: Any) -> bytes:
+        return dumps(value)
+
+    return dumps, loads, dumps_at_once

@@ -6,7 +6,8 @@ current, the writer of the API only if no run of the thread is active.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from slipway.checkpoints.scripts import CheckpointScripts, StateWriteResult
@@ -16,8 +17,50 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.redis_commands import RedisCommand
 
 
+class EncodingLock:
+    """A lock that is given to those who wait for it in order. `on_free` is called when nobody uses it any more."""
+
+    def __init__(self, on_free: Callable[[], None] = lambda: None) -> None:
+        self._lock, self._on_free = asyncio.Lock(), on_free
+        self._users = 0
+
+    async def __aenter__(self) -> None:
+        self._users += 1
+        try:
+            await self._lock.acquire()
+        except BaseException:
+            self._users -= 1
+            raise
+
+    async def __aexit__(self, *exception: object) -> None:
+        self._users -= 1
+        self._lock.release()
+        if not self._users:
+            self._on_free()
+
+    async def wait(self) -> None:
+        """Returns when everybody who came before has released the lock."""
+        if self._users:
+            async with self:
+                pass
+
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody holds the lock or waits for it."""
+        return self._users > 0
+
+
 class CheckpointWriter(Protocol):
     """Executes all commands of one write in order, or none."""
+
+    encoding: EncodingLock
+    """Held while a large value is encoded in slices. Each write acquires it first, so that the order of writes
+    remains."""
+
+    def may_divide(self, namespace: str, task_path: str | None) -> bool:
+        """Whether a value may be encoded in slices, because no code of the graph can change it before `encoding` is
+        released. It is part of a checkpoint of `namespace`, or a write of the task at `task_path`."""
+        ...
 
     async def write(self, commands: Sequence[RedisCommand]) -> None:
         """Returns when the commands are certain to be executed before all later ones. Raises `Fenced`, `Conflict` or
@@ -29,10 +72,21 @@ class CheckpointWriter(Protocol):
         ...
 
 
-class UnfencedWriter:
+class UndividedWriter:
+    """The base of writers of values that other code may use while they are encoded: they are encoded at once."""
+
+    def __init__(self) -> None:
+        self.encoding = EncodingLock()
+
+    def may_divide(self, namespace: str, task_path: str | None) -> bool:
+        return False
+
+
+class UnfencedWriter(UndividedWriter):
     """Writes without a condition: for tests and tools."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        super().__init__()
         self._scripts = CheckpointScripts(pipeline, keys)
 
     async def write(self, commands: Sequence[RedisCommand]) -> None:
@@ -48,8 +102,13 @@ class IdleThreadWriter:
     was created at `incarnation` ("" is a thread without a record), otherwise raises `NotFound`."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, thread_id: str, incarnation: str) -> None:
+        self.encoding = EncodingLock()
         self._scripts = CheckpointScripts(pipeline, keys)
         self._thread_id, self._incarnation = thread_id, incarnation
+
+    def may_divide(self, namespace: str, task_path: str | None) -> bool:
+        """A state write executes one step after the other."""
+        return True
 
     async def write(self, commands: Sequence[RedisCommand]) -> None:
         if not commands:

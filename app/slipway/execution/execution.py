@@ -41,7 +41,7 @@ from slipway.execution.frames import FrameEncoder, frame
 from slipway.execution.replay_filter import LogEntry, ReplayFilter
 from slipway.execution.run_input import NO_PLAN, bound_config, config_of, context_of, plan_start
 from slipway.execution.settle_or_release import RunSettler, read_snapshot, usage_json
-from slipway.execution.stream import stream_graph
+from slipway.execution.stream import nodes_wait, stream_graph
 from slipway.execution.stream_observer import StreamObserver
 from slipway.graphs.describe import name_of
 from slipway.graphs.interface import Graph, Graphs, with_checkpointer
@@ -180,7 +180,8 @@ class Execution:
 
     async def _stream(self, graph: Graph) -> None:
         options = self.run.options
-        frames = FrameEncoder(options.stream_mode, subgraphs=options.subgraphs)
+        frames = FrameEncoder(options.stream_mode, subgraphs=options.subgraphs, state_json=self._observer.state_json)
+        self.writer.nodes_wait = nodes_wait(self.run)
         self.writer.write_behind = options.durability != "sync"
         logged = await self.writer.read_logged_events() if self.run.attempt > 1 else None
         replay = ReplayFilter(frames, self._checkpointer.results, self._plan, logged)
@@ -188,6 +189,9 @@ class Execution:
         async for namespace, mode, payload in stream:
             if not namespace:
                 self._observe(mode, payload)
+                if mode == "values" and self.writer.nodes_wait and self._observer.state_json.is_large:
+                    with self.writer.encoding_chunk():
+                        await self._observer.state_json.encode_in_turns()
             self._append(replay.entries(namespace, mode, payload))
             self.writer.chunk_appended()
             if self._checkpointer.write_error is not None:
@@ -213,6 +217,7 @@ class Execution:
         elif mode == "tasks" and "triggers" in payload:
             if self._guard.task_started(payload):
                 self._on_tasks_start()
+            self.writer.task_started()
         elif mode == "tasks":
             if self._guard.task_ended(payload):
                 self.writer.superstep_ended()

@@ -12,6 +12,7 @@ from langgraph.types import Interrupt
 
 from slipway.exception_text import is_a, repr_of
 from slipway.execution.failure_from_exception import public_error
+from slipway.execution.state_json import StateJson
 from slipway.execution.subgraph_events import SubgraphEvents
 from slipway.execution.tool_events import ToolEvents
 from slipway.serialization.json_encoding import dumps
@@ -37,8 +38,13 @@ SECRET_PREFIXES: Final = ("__", "langgraph_auth_")
 
 def frame(name: str, data: Any) -> Frame:
     """The name and the frame of one event with JSON data. `name` may contain names of nodes."""
+    return frame_of_json(name, dumps(data))
+
+
+def frame_of_json(name: str, data: bytes) -> Frame:
+    """The same for data that is encoded already."""
     name = event_name(name)
-    return name, encode_frame(name, dumps(data))
+    return name, encode_frame(name, data)
 
 
 def public_config(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -52,9 +58,9 @@ def public_config(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 class FrameEncoder:
     """Encodes the chunks of one run. `modes` are the requested modes, in the names of the protocol. `subgraphs` adds
-    namespaces to the names of events."""
+    namespaces to the names of events. `state_json` may have encoded the state of the root graph already."""
 
-    def __init__(self, modes: Sequence[str], *, subgraphs: bool) -> None:
+    def __init__(self, modes: Sequence[str], *, subgraphs: bool, state_json: StateJson | None = None) -> None:
         self._modes = frozenset(modes)
         self._subgraphs = subgraphs
         self._cumulative_messages: dict[str, BaseMessageChunk] = {}
@@ -67,6 +73,7 @@ class FrameEncoder:
         self._lifecycle = SubgraphEvents() if LIFECYCLE in modes else None
         self._streamed = self._modes | self.graph_modes
         """The names of the modes whose chunks may have frames, beside those of stream transformers."""
+        self._state_json = state_json or StateJson()
 
     @property
     def graph_modes(self) -> set[str]:
@@ -96,7 +103,8 @@ class FrameEncoder:
         elif mode == "tools" and mode in self._modes:
             yield frame(self._name(mode, namespace), self._tools.encode(payload))
         elif mode == "values" and mode in self._modes:
-            yield frame(self._name(mode, namespace), self._merge_interrupts(namespace, payload))
+            state = self._state_json.dumps(self._merge_interrupts(namespace, payload))
+            yield frame_of_json(self._name(mode, namespace), state)
         elif mode in self._modes:
             shape = _SHAPES.get(mode)
             yield frame(self._name(mode, namespace), shape(payload) if shape else payload)

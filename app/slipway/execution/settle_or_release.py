@@ -116,12 +116,13 @@ class RunSettler:
         return phase is Phase.CANCELLED and self.writer.cancel is Action.ROLLBACK
 
     async def _settle(self, ending: _Ending) -> SettleResult:
+        has_result = ending.failure is None and ending.phase is not Phase.CANCELLED
         return await self.writer.settle(
             Settlement(
                 ending.phase,
                 usage=usage_json(self.usage),
                 event_ttl_s=self.event_ttl_s,
-                result=b"" if ending.phase is Phase.CANCELLED else self.observer.result(),
+                result=await self.observer.result() if has_result else b"",
                 error=None if ending.failure is None else ending.failure.run_error(self.writer.number),
                 thread=ending.thread,
                 rollback=self._is_rollback(ending.phase),
@@ -148,8 +149,8 @@ class RunSettler:
             return EMPTY_SUMMARY
         returned = phase in (Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL) and self.observer.received_values
         if returned and graph.output_channels == graph.stream_channels_asis:
-            return summary_from_stream(self.observer)
-        return summary_from_snapshot(await read_snapshot(graph, self.writer.run.thread_id))
+            return await summary_from_stream(self.observer)
+        return await summary_from_snapshot(await read_snapshot(graph, self.writer.run.thread_id))
 
 
 async def read_snapshot(graph: Graph, thread_id: str) -> StateSnapshot:

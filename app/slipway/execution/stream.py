@@ -26,11 +26,17 @@ REQUIRED_MODES: Final = frozenset({"tasks", "values"})
 the thread contains the last `values`."""
 
 
+def nodes_wait(run: Run) -> bool:
+    """Whether the nodes of a superstep wait until the consumer of `stream_graph` has received what came before.
+    LangChain's events arrive through a queue, which is filled while the consumer is slow."""
+    return "events" not in run.options.stream_mode
+
+
 async def stream_graph(
     graph: Graph, run: Run, input_: Any, config: RunnableConfig, modes: set[str], control: RunControl
 ) -> AsyncIterator[StreamChunk]:
     """Executes `graph` and yields its chunks. The nodes of a superstep are executed only after the consumer has
-    received the `tasks` chunks that announce them."""
+    received the `tasks` chunks that announce them, if `nodes_wait`."""
     subgraphs = _streams_subgraphs(run)
     options = _options(graph, run, modes, control)
     if "messages" in modes:

@@ -7,7 +7,8 @@ from typing import Any
 
 from langgraph.checkpoint.serde.types import INTERRUPT
 
-from slipway.serialization.json_encoding import dumps
+from slipway.execution.state_json import StateJson
+from slipway.serialization.json_encoding import dumps_in_turns
 
 
 @dataclass(slots=True)
@@ -24,6 +25,7 @@ class StreamObserver:
     breakpoint: bool = False
     completed_tasks: int = 0
     failed_node: str | None = None
+    state_json: StateJson = field(default_factory=StateJson)
 
     @property
     def is_interrupted(self) -> bool:
@@ -32,6 +34,7 @@ class StreamObserver:
     def on_values(self, payload: Any) -> None:
         """Handles a chunk of the mode `values`: the state after a superstep."""
         self.values, self.received_values = payload, True
+        self.state_json.renew(payload)
         if isinstance(payload, dict) and payload.get(INTERRUPT):
             self.pending_interrupts.extend(payload[INTERRUPT])
 
@@ -54,9 +57,14 @@ class StreamObserver:
             return {name: value for name, value in self.values.items() if name != INTERRUPT}
         return self.values
 
-    def result(self) -> bytes:
+    async def values_json(self) -> bytes:
+        """The last state as JSON, without interrupts."""
+        return await self.state_json.dumps_in_turns(self.values_without_interrupts())
+
+    async def result(self) -> bytes:
         """What `wait` and `join` return, as JSON. Never null."""
         values = self.values_without_interrupts()
         if self.pending_interrupts:
-            return dumps({**(values if isinstance(values, dict) else {}), INTERRUPT: self.pending_interrupts})
-        return dumps({} if values is None else values)
+            members = values if isinstance(values, dict) else {}
+            return await dumps_in_turns({**members, INTERRUPT: self.pending_interrupts})
+        return b"{}" if values is None else await self.values_json()

@@ -9,27 +9,27 @@ from langgraph.types import StateSnapshot
 from slipway.execution.stream_observer import StreamObserver
 from slipway.indexes.terms import value_terms
 from slipway.runs.settlement import ThreadSummary
-from slipway.serialization.json_encoding import dumps
+from slipway.serialization.json_encoding import dumps, dumps_in_turns
 
 
-def summary_from_stream(observer: StreamObserver) -> ThreadSummary:
+async def summary_from_stream(observer: StreamObserver) -> ThreadSummary:
     interrupts = {task: [public_interrupt(item) for item in items] for task, items in observer.interrupts.items()}
     status = "interrupted" if observer.is_interrupted else "idle"
-    return _summary(observer.values_without_interrupts(), interrupts, status)
+    values = observer.values_without_interrupts()
+    return _summary(values, await observer.values_json(), interrupts, status)
 
 
-def summary_from_snapshot(snapshot: StateSnapshot) -> ThreadSummary:
+async def summary_from_snapshot(snapshot: StateSnapshot) -> ThreadSummary:
     """The summary of the newest checkpoint. A thread without a checkpoint has no values."""
     interrupted = (task for task in snapshot.tasks if task.interrupts)
     interrupts = {task.id: [public_interrupt(item) for item in task.interrupts] for task in interrupted}
     status = "interrupted" if snapshot.next else "idle"
     values = None if snapshot.created_at is None else snapshot.values
-    return _summary(values, interrupts, status)
+    return _summary(values, await dumps_in_turns(values), interrupts, status)
 
 
-def _summary(values: Any, interrupts: Any, status: str) -> ThreadSummary:
-    text = dumps(values)
-    return ThreadSummary(text, value_terms(values, text), dumps(interrupts), status)
+def _summary(values: Any, encoded: bytes, interrupts: Any, status: str) -> ThreadSummary:
+    return ThreadSummary(encoded, value_terms(values, encoded), dumps(interrupts), status)
 
 
 def public_interrupt(item: Any) -> dict[str, Any]:

@@ -23,13 +23,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
+from slipway.checkpoints.fenced_writers import EncodingLock
 from slipway.errors import Fenced
 from slipway.redis.redis_commands import RedisCommand
 from slipway.runs.cancel_reasons import Action
@@ -55,6 +56,9 @@ _ITERATIONS_UNTIL_BOUNDARY: Final = 8
 """Event loop iterations after the end of a superstep within which LangGraph starts the next superstep or ends the run,
 unless it has slow work to do. It needs none for a superstep and three for the end. Until then the open group is not
 sent, unless a task waits for it."""
+
+_TRIGGERED_BY_CHANNELS: Final = "~__pregel_pull"
+"""How LangGraph begins the path of a task of a superstep. That of a `Send` or of a called task begins otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,15 @@ class AttemptWriter:
         self._reader_running = asyncio.Event()
         """Not set while the reader of the stream waits in `wait_for_capacity`: then chunks may be unread."""
         self._reader_running.set()
+        self.encoding = EncodingLock(self._on_encoded)
+        self.nodes_wait = True
+        """Whether the nodes of a superstep run only when `wait_for_capacity` has returned."""
+        self._tasks_of_superstep = 0
+        self._encoded_writes = 0
+        """How many large writes are encoded, whose events may not be appended yet."""
+        self._encoding_chunk = False
+        """Whether the reader encodes the events of a chunk. Then the events of the chunks before it wait, because their
+        checkpoint belongs to the same write group."""
 
     @property
     def groups_sent(self) -> int:
@@ -171,6 +184,32 @@ class AttemptWriter:
         await self._wait_until_appended()
         self._move_delayed_commands(count)
         await self._wait_acknowledged(self._group)
+
+    def may_divide(self, namespace: str, task_path: str | None) -> bool:
+        """Whether no node can run before `wait_for_capacity` has waited for `encoding`. While other tasks of the
+        superstep run, or a node that has called the task (`@task`), they may change what a task has written. Nodes of
+        a subgraph wait for nothing."""
+        if namespace or not self.nodes_wait:
+            return False
+        return task_path is None or (self._tasks_of_superstep == 1 and task_path.startswith(_TRIGGERED_BY_CHANNELS))
+
+    @contextmanager
+    def encoding_chunk(self) -> Iterator[None]:
+        """The reader enters this while it encodes a large chunk in slices. Nothing is sent meanwhile."""
+        self._encoding_chunk = True
+        try:
+            with self._reader_paused():
+                yield
+        finally:
+            self._encoding_chunk = False
+
+    @contextmanager
+    def _reader_paused(self) -> Iterator[None]:
+        self._reader_running.clear()
+        try:
+            yield
+        finally:
+            self._reader_running.set()
 
     async def flush(self) -> None:
         """Waits until Redis has stored all writes so far. Raises `Fenced` if one of them was rejected because the
@@ -245,6 +284,11 @@ class AttemptWriter:
         """The reader calls this before the nodes of a superstep run, which they do when `wait_for_capacity` returns."""
         self._superstep_pending = self.write_behind
         self._iterations_until_boundary = 0
+        self._tasks_of_superstep = 0
+
+    def task_started(self) -> None:
+        """The reader calls this for each task of a superstep, and for each task that a node calls."""
+        self._tasks_of_superstep += 1
 
     def superstep_ended(self) -> None:
         """The reader calls this when all tasks of a superstep have ended, before `chunk_appended`. The next superstep
@@ -258,17 +302,18 @@ class AttemptWriter:
         `StoreUnavailable`."""
         if not self._superstep_pending and self._group.size_bytes <= self._limits.max_buffered_bytes:
             return
-        self._reader_running.clear()
-        try:
+        with self._reader_paused():
             while self._group.size_bytes > self._limits.max_buffered_bytes:
                 await self._wait_acknowledged(self._group)
             if self._superstep_pending:
                 await self._send_before_superstep()
-        finally:
-            self._reader_running.set()
 
     async def _send_before_superstep(self) -> None:
         await asyncio.sleep(0)  # LangGraph's task writes the checkpoint of the last superstep in this iteration
+        while self.encoding.in_use:  # that of a large checkpoint takes longer, and the one after it waits for it
+            await self.encoding.wait()
+            for _ in range(_ITERATIONS_UNTIL_APPENDED):
+                await asyncio.sleep(0)
         self._superstep_pending = False
         self._move_delayed_commands(self._command_count)
         self._send_group()
@@ -317,6 +362,8 @@ class AttemptWriter:
 
     def _send_if_possible(self) -> None:
         self._send_scheduled = False
+        if self._encoding_chunk or self.encoding.in_use or self._encoded_writes:
+            return
         waits_for_superstep = self._superstep_pending and self._group.acknowledged is None
         if not self._sender.in_flight and not self._send_check_scheduled and not waits_for_superstep:
             self._send_group()
@@ -335,6 +382,24 @@ class AttemptWriter:
             self._schedule_send()
         elif self._group or self._delayed_commands:
             self._schedule_delayed_send()
+
+    def _on_encoded(self) -> None:
+        """Called by `encoding`. The commands of the value that was encoded are written in this iteration, and sent with
+        the events that the graph has streamed before them."""
+        self._encoded_writes += 1
+        self._loop.call_soon(lambda: self._send_encoded(_ITERATIONS_UNTIL_APPENDED, self._command_count))
+
+    def _send_encoded(self, iterations: int, count: int) -> None:
+        """Sends the first `count` commands when the reader has appended what was streamed before them. A reader that
+        waits for a full buffer waits for what is in the open group, so that is sent without them."""
+        if iterations and (self._encoding_chunk or self._reader_running.is_set()):
+            self._loop.call_soon(self._send_encoded, iterations - (not self._encoding_chunk), count)
+            return
+        self._encoded_writes -= 1
+        if self._reader_running.is_set():
+            self._move_delayed_commands(count)
+        if self._group:
+            self._send_if_possible()
 
     # being stopped
 

@@ -13,7 +13,7 @@ import dataclasses
 import enum
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta, timezone
 from decimal import Decimal
 from pathlib import PurePath
@@ -24,6 +24,7 @@ import orjson
 from pydantic import BaseModel
 
 from slipway.exception_text import class_name, repr_of
+from slipway.serialization.slices import in_turns, is_large, slices_of
 
 DEEPEST: Final = 200
 """Levels of nesting that are encoded. orjson itself allows 254."""
@@ -41,6 +42,34 @@ def dumps(value: Any) -> bytes:
     except BaseException:  # methods of the project's classes may raise anything, also `SystemExit`
         encoded = orjson.dumps(_plain(value, 0), option=_OPTIONS)
     return _LONE_NUL.sub(rb"\1\\ufffd", encoded) if _NUL in encoded else encoded
+
+
+async def dumps_in_turns(value: Any) -> bytes:
+    """The same bytes as `dumps`. A large value is encoded in slices, between which the event loop continues. Nothing
+    else may change the value meanwhile."""
+    return await in_turns(slices_of(value, JSON)) if is_large(value) else dumps(value)
+
+
+class _Json:
+    """JSON, for `slices_of`."""
+
+    lists: Collection[type] = frozenset({list, tuple})
+    between = b","
+
+    def encoded(self, value: Any) -> bytes:
+        return dumps(value)
+
+    def opening(self, container: Any) -> bytes:
+        return b"{" if type(container) is dict else b"["
+
+    def closing(self, container: Any) -> bytes:
+        return b"}" if type(container) is dict else b"]"
+
+    def key(self, key: str) -> bytes:
+        return dumps(key) + b":"
+
+
+JSON: Final = _Json()
 
 
 def clean(text: str) -> str:

@@ -18,9 +18,10 @@ are stored as text, keys that are enums as their values.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ from slipway.serialization.compression import compressed, decompressed
 from slipway.serialization.data_classes import mro_of, name_of
 from slipway.serialization.encryption import MARK, Encryption
 from slipway.serialization.objects import NotRebuildable, ObjectCodec, codec_of, construct, plain_of
+from slipway.serialization.slices import in_turns, is_large, slices_of
 from slipway.serialization.unstorable_values import NO_DATA, unstorable_error
 
 TYPE: Final = "slipway"
@@ -88,6 +90,7 @@ class Serde:
         self._encoders: dict[type, Callable[[Any], Any]] = {}
         self._builders: dict[Reference, Callable[[Any], Any]] = {}
         self._problem: SlipwayError | None = None
+        self.message_pack = _MessagePack(self._pack)
 
     def dumps(self, value: Any) -> bytes:
         """Compresses large values (`compression.py`), and encrypts the bytes if there is a key. Raises `StateRefused`,
@@ -96,6 +99,21 @@ class Serde:
             packed = self._pack(ormsgpack.Ext(_BYTEARRAY, bytes(value)) if type(value) is bytearray else value)
         except StateRefused as error:
             raise unstorable_error(value, error, self) from error.__cause__
+        return self._stored(packed)
+
+    async def dumps_in_turns(self, value: Any) -> bytes:
+        """The same as `dumps`. A large value is encoded in slices, between which the event loop continues. Nothing else
+        may change the value meanwhile."""
+        if not is_large(value):
+            return self.dumps(value)
+        try:
+            packed = await in_turns(slices_of(value, self.message_pack))
+        except StateRefused as error:
+            raise unstorable_error(value, error, self) from error.__cause__
+        return await asyncio.to_thread(self._stored, packed)  # both libraries release the interpreter lock
+
+    def _stored(self, packed: bytes) -> bytes:
+        """Compresses and encrypts an encoded value."""
         stored = compressed(packed)
         return stored if self._encryption is None else self._encryption.encrypt(stored)
 
@@ -247,6 +265,36 @@ class Serde:
         why = str(error) if isinstance(error, NotRebuildable) else f"it was not rebuilt ({type(error).__name__})"
         self.allowed.warn(self.allowed.name_of(reference), f"{why}; its objects are read as plain data")
         return UnknownObject(reference, payload) if self._preserve_unknown else plain_of(payload)
+
+
+class _MessagePack:
+    """MessagePack, for `slices_of`."""
+
+    lists: Collection[type] = frozenset({list})
+    between = b""
+
+    def __init__(self, pack: Callable[[Any], bytes]) -> None:
+        self._pack = pack
+
+    def encoded(self, value: Any) -> bytes:
+        return self._pack(value)
+
+    def opening(self, container: Any) -> bytes:
+        """The type with the number of members, in the shortest form."""
+        count, fixed, long = len(container), *((0x80, 0xDE) if type(container) is dict else (0x90, 0xDC))
+        if count < _FIXED_MEMBERS:
+            return bytes([fixed + count])
+        return bytes([long]) + count.to_bytes(2) if count < _MEMBERS_16 else bytes([long + 1]) + count.to_bytes(4)
+
+    def closing(self, container: Any) -> bytes:
+        return b""
+
+    def key(self, key: str) -> bytes:
+        return self._pack(key)
+
+
+_FIXED_MEMBERS: Final = 16
+_MEMBERS_16: Final = 1 << 16
 
 
 def _failure(error: BaseException) -> StateRefused:

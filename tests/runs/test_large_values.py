@@ -1,0 +1,65 @@
+"""Large values of a run are encoded in slices only while no code of the graph can change them."""
+
+from __future__ import annotations
+
+import pytest
+
+from slipway.graphs.registry import Registry
+from slipway.runs.record import Phase
+from slipway.serialization import slices
+from tests.runs.conftest import Stores
+from tests.runs.executions import execute_next
+from tests.waiting import event_loop_iterations
+
+PULL, PUSH = "~__pregel_pull, fill", "~__pregel_push, 0"
+
+
+@pytest.mark.parametrize("durability", ["async", "sync"])
+async def test_a_large_state_is_encoded_before_the_next_node_can_change_it(
+    stores: Stores, graphs: Registry, monkeypatch: pytest.MonkeyPatch, durability: str
+) -> None:
+    monkeypatch.setattr(slices, "LONGEST_TURN_S", -1.0)
+    options = {"input": {"done": False}, "stream_mode": ["values", "updates"], "durability": durability}
+    run = await stores.create_run(graph_id="changes_in_place", options=options)
+    assert (await execute_next(stores, graphs)).phase is Phase.COMPLETED
+    states = [state async for state in stores.checkpointer.alist({"configurable": {"thread_id": run.thread_id}})]
+    (filled,) = [state for state in states if state.metadata["step"] == 1]
+    assert _texts(filled.checkpoint["channel_values"]["items"]) == {"unchanged"}
+    (writes,) = [state.pending_writes for state in states if state.metadata["step"] == 0]
+    assert _texts(dict(write[1:] for write in writes or [])["items"]) == {"unchanged"}
+    state_event = [event.data for event in await stores.log_of(run) if event.name == "values"][1]
+    assert b"unchanged" in state_event
+    assert b'"changed"' not in state_event
+
+
+def _texts(items: list[dict[str, str]]) -> set[str]:
+    return {item["text"].split()[0] for item in items}
+
+
+async def test_values_are_divided_only_while_no_task_runs(stores: Stores) -> None:
+    await stores.create_run()
+    writer = stores.attempt(await stores.claim_one())
+    assert writer.may_divide("", None)
+    assert not writer.may_divide("inner:1", None)
+    writer.superstep_started()
+    writer.task_started()
+    assert [writer.may_divide("", path) for path in (PULL, PUSH, "")] == [True, False, False]
+    writer.task_started()
+    assert not writer.may_divide("", PULL)
+    writer.superstep_started()
+    writer.task_started()
+    assert writer.may_divide("", PULL)
+    writer.nodes_wait = False
+    assert [writer.may_divide("", path) for path in (None, PULL)] == [False, False]
+
+
+async def test_the_writes_of_an_attempt_keep_their_order_while_one_is_encoded(stores: Stores) -> None:
+    """What follows waits, and nothing is sent before it."""
+    await stores.create_run()
+    writer = stores.attempt(await stores.claim_one())
+    async with writer.encoding:
+        writer.append("values", b"event: values\r\ndata: {}\r\n")
+        await event_loop_iterations(20)
+        assert writer.groups_sent == 0
+    await writer.flush()
+    assert writer.groups_sent == 1
