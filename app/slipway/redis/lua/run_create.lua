@@ -130,9 +130,12 @@ if exists then
   redis.call('HSET', thread, 'idle_status', status ~= 'busy' and status or idle_status or 'idle',
     unpack(few_fields(thread, args.thread_fields)))
   replace_terms(args.thread_id, args.graph_members, args.graph_terms)
+  set_updated(args.thread_id, 'busy')
 else
-  redis.call('HSET', thread, 'idle_status', 'idle', unpack(few_fields(thread, joined(members, args.thread_fields))))
-  index_new_thread(args.thread_id, args.thread_terms)
+  redis.call('HSET', thread, 'idle_status', 'idle', 'status', 'busy', 'created_us', now_us, 'state_us', now_us,
+    'updated_us', now_us, 'terms', args.thread_terms, unpack(few_fields(thread, joined(members, args.thread_fields))))
+  index_created(args.thread_id)
+  index_updated(args.thread_id, false, 'busy', args.thread_terms, false)
   if args.temporary then redis.call('HSET', thread, 'temporary', 1) else set_ttl(args.thread_id, args.thread_ttl) end
 end
 
@@ -153,7 +156,6 @@ if inline then
 elseif first then
   enqueue(args.run_id, 1, now_ms + after_ms, key('queue'), args.priority_ms)
 end
-set_updated(args.thread_id, 'busy')
 if due_time then set_handled(due_time, due_time.next_ms and integer_text(due_time.next_ms) or '') end
 if inline or continued then return {'created', redis.call('HGETALL', run), credit} end
 return {'created', joined({'phase', 'queued', 'reason', reason, 'attempt', '0', 'created_us', created_us,

@@ -44,9 +44,9 @@ redis.call('EXPIRE', key('events', args.run_id), args.event_ttl_s)
 
 local thread = key('thread', owned.thread_id)
 if values then
-  redis.call('HSET', thread, 'values', values)
-  replace_value_terms(owned.thread_id, args.value_terms)
-  set_state_updated(owned.thread_id)
+  unindex_replaced_values(owned.thread_id, args.value_terms)
+  redis.call('HSET', thread, 'values', values, 'value_terms', args.value_terms, 'state_us', now_us)
+  index_state_updated(owned.thread_id)
 end
 if interrupts then redis.call('HSET', thread, 'interrupts', interrupts) end
 local thread_error = args.phase == 'cancelled' and cancel_error(run) or args.thread_error

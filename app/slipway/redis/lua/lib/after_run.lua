@@ -1,4 +1,4 @@
---! needs: keys queue run_indexes thread_deletion threads
+--! needs: clock keys queue run_indexes thread_deletion threads
 -- What happens to a thread when one of its runs ended.
 
 -- Runs that must stay readable (`retain_s`) are separated from their temporary thread before it is deleted; they expire
@@ -19,17 +19,19 @@ end
 -- temporary thread is deleted instead of becoming idle.
 local function start_next_run_or_idle(thread_id, status)
   local thread = key('thread', thread_id)
-  local created_us, temporary, idle_status = unpack(redis.call('HMGET', thread, 'created_us', 'temporary', 'idle_status'))
+  local created_us, temporary, idle_status, before, terms, value_terms = unpack(redis.call('HMGET', thread, 'created_us',
+    'temporary', 'idle_status', 'status', 'terms', 'value_terms'))
   if not created_us then return end
   status = status or idle_status or 'idle'
   redis.call('HDEL', thread, 'active_run_id')
-  redis.call('HSET', thread, 'idle_status', status)
   if enqueue_next_run(thread_id) then
+    redis.call('HSET', thread, 'idle_status', status)
     set_updated(thread_id)
   elseif temporary then
     detach_retained_runs(thread_id)
     delete_thread(thread_id)
   else
-    set_updated(thread_id, status)
+    redis.call('HSET', thread, 'idle_status', status, 'status', status, 'updated_us', now_us)
+    index_updated(thread_id, before, status, terms, value_terms)
   end
 end

@@ -18,17 +18,23 @@ local function unindex_terms(thread_id, terms, kept)
   end
 end
 
+-- Moves a thread to the current time in all indexes that are in the order of the last change. `before` is the status that
+-- it had, false for none. The terms are fields of the record, or false. The caller stores `updated_us` and `status`.
+local function index_updated(thread_id, before, status, terms, value_terms)
+  redis.call('ZADD', key('threads'), now_us, thread_id)
+  if before and before ~= status then redis.call('ZREM', key('threads_with', before), thread_id) end
+  redis.call('ZADD', key('threads_with', status), now_us, thread_id)
+  if terms then index_terms(thread_id, terms, now_us) end
+  if value_terms then index_terms(thread_id, value_terms, now_us) end
+end
+
 -- Sets the time of the last change, in the record and in all indexes, and the status unless it is nil.
 local function set_updated(thread_id, status)
-  local thread, score = key('thread', thread_id), integer_text(now_us)
-  local fields = redis.call('HMGET', thread, 'status', 'terms', 'value_terms')
-  status = status or fields[1]
-  redis.call('HSET', thread, 'updated_us', score, 'status', status)
-  redis.call('ZADD', key('threads'), score, thread_id)
-  if fields[1] and fields[1] ~= status then redis.call('ZREM', key('threads_with', fields[1]), thread_id) end
-  redis.call('ZADD', key('threads_with', status), score, thread_id)
-  index_terms(thread_id, fields[2] or '', score)
-  index_terms(thread_id, fields[3] or '', score)
+  local thread = key('thread', thread_id)
+  local before, terms, value_terms = unpack(redis.call('HMGET', thread, 'status', 'terms', 'value_terms'))
+  status = status or before
+  redis.call('HSET', thread, 'updated_us', now_us, 'status', status)
+  index_updated(thread_id, before, status, terms, value_terms)
 end
 
 -- Sets the status without the time of the last change.
@@ -41,18 +47,28 @@ local function set_status(thread_id, status)
   if fields[2] then redis.call('ZADD', key('threads_with', status), fields[2], thread_id) end
 end
 
+-- Moves a thread to the current time in the order of the last change of the values. The caller stores `state_us`.
+local function index_state_updated(thread_id)
+  redis.call('ZADD', key('threads_state'), now_us, thread_id)
+end
+
 -- Sets the time of the last change of the values.
 local function set_state_updated(thread_id)
-  redis.call('HSET', key('thread', thread_id), 'state_us', integer_text(now_us))
-  redis.call('ZADD', key('threads_state'), integer_text(now_us), thread_id)
+  redis.call('HSET', key('thread', thread_id), 'state_us', now_us)
+  index_state_updated(thread_id)
+end
+
+-- Adds a new thread to the orders that `index_updated` does not change. The caller stores `created_us` and `state_us`.
+local function index_created(thread_id)
+  redis.call('ZADD', key('threads_created'), now_us, thread_id)
+  redis.call('ZADD', key('threads_ids'), 0, thread_id)
+  index_state_updated(thread_id)
 end
 
 -- Adds a new thread to the orders that never change. `set_updated` must follow.
 local function index_new_thread(thread_id, terms)
-  redis.call('HSET', key('thread', thread_id), 'created_us', integer_text(now_us), 'terms', terms)
-  redis.call('ZADD', key('threads_created'), integer_text(now_us), thread_id)
-  redis.call('ZADD', key('threads_ids'), 0, thread_id)
-  set_state_updated(thread_id)
+  redis.call('HSET', key('thread', thread_id), 'created_us', now_us, 'state_us', now_us, 'terms', terms)
+  index_created(thread_id)
 end
 
 -- Replaces the terms of metadata members. `members` are their digests, concatenated. `set_updated` must follow.
@@ -66,13 +82,17 @@ local function replace_terms(thread_id, members, terms)
   redis.call('HSET', thread, 'terms', kept)
 end
 
+-- Removes a thread from the sets of those terms of its values that are not among the new `terms`, which the caller stores.
+-- `set_updated` must follow.
+local function unindex_replaced_values(thread_id, terms)
+  local stored = redis.call('HGET', key('thread', thread_id), 'value_terms')
+  if stored then unindex_terms(thread_id, stored, terms) end
+end
+
 -- Replaces the terms of the values. `set_updated` must follow.
 local function replace_value_terms(thread_id, terms)
-  local thread = key('thread', thread_id)
-  local stored = redis.call('HGET', thread, 'value_terms') or ''
-  if stored == terms then return end
-  unindex_terms(thread_id, stored, terms)
-  redis.call('HSET', thread, 'value_terms', terms)
+  unindex_replaced_values(thread_id, terms)
+  redis.call('HSET', key('thread', thread_id), 'value_terms', terms)
 end
 
 -- Removes a thread from all indexes.
