@@ -26,6 +26,7 @@ from tests.bench import fan_out, first_event
 from tests.bench.client import Connection, connections, new_thread, run_of, wait_small
 from tests.bench.costs import cpu_ms
 from tests.bench.figures import Figure, percentile, rounded
+from tests.bench.redis_use import redis_use
 from tests.bench.setup import Bench, serving
 
 CLIENTS: Final = 32
@@ -160,7 +161,7 @@ async def _compare_round(measure: Round, before: Bench, after: Bench, pairs: int
 
 
 async def _small_runs(bench: Bench, kind: str, execute: Callable[[Connection], Awaitable[object]]) -> list[Figure]:
-    each, before = 20, cpu_ms(bench.own())
+    each, before, use_before = 20, cpu_ms(bench.own()), await redis_use(bench)
     async with connections(bench.url, CLIENTS) as clients:
 
         async def client(connection: Connection) -> None:
@@ -172,6 +173,7 @@ async def _small_runs(bench: Bench, kind: str, execute: Callable[[Connection], A
     return [
         Figure(f"{kind} run, 32 clients, time per run", took_ms / runs, "ms"),
         *_cpu(bench, before, runs, f"{kind} run"),
+        *(await redis_use(bench)).figures(use_before, runs, f"{kind} run"),
     ]
 
 
