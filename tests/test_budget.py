@@ -46,6 +46,11 @@ PER_STEP = 1
 share one. Those of the last superstep are sent with the settle."""
 
 
+MOST_IN_SCRIPTS = {"new": 82, "second": 90}
+"""The most Redis commands that the scripts of a small run execute, on a new thread and on one that had a run. They are
+about four fifths of the CPU that Redis spends on a run (ARCHITECTURE.md, "What a script costs")."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """An application and a worker in this process, their services, and a way to count what they ask."""
@@ -130,3 +135,20 @@ async def test_a_further_superstep_adds_only_writes(stage: Stage) -> None:
     assert many.worker_trips - few.worker_trips <= PER_STEP * 2 * STEPS
     assert set(many.commands) == set(few.commands)
     assert many.web_trips == few.web_trips
+
+
+async def test_the_scripts_of_a_small_run_execute_few_commands(stage: Stage) -> None:
+    fewest = {"new": 1000, "second": 1000}
+    for _ in range(RUNS):
+        thread = new_thread()
+        for kind, count in fewest.items():
+            fewest[kind] = min(count, await _commands_in_scripts(stage, thread))
+    assert {kind: count for kind, count in fewest.items() if count > MOST_IN_SCRIPTS[kind]} == {}
+    assert min(fewest.values()) > 30, "otherwise they were not counted"
+
+
+async def _commands_in_scripts(stage: Stage, thread: str) -> int:
+    async with count_commands(stage.redis_url, stage.pipeline) as commands:
+        await stage.client.post(f"{thread}/runs/wait", run_of("small", {"text": "hello"}))
+        await wait_until(lambda: commands["unsubscribe"] and commands["blpop"])
+    return commands.inner.total()

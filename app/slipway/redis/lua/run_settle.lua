@@ -1,4 +1,4 @@
---! needs: admission after_run cancel_causes clock concurrency_groups deliveries events fencing keys leases redis_commands run_indexes runs threads waiting_runs
+--! needs: admission after_run cancel_causes clock concurrency_groups deliveries events fencing keys redis_commands run_indexes runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Ends a run: phase, error, result, thread state, last events, lease, delivery, and the thread's next run.
@@ -38,17 +38,21 @@ if args.error then
 end
 if args.learnt then learn_run_bytes(unpack(args.learnt)) end
 local stored = redis.call('HMGET', run, 'groups', 'webhook')
-redis.call('HDEL', run, 'worker', 'inline_request', 'crashes', 'crashed_attempt', 'crashed_worker')
-remove_lease(args.run_id, decoded_groups(stored[1]))
+local cleared = redis.call('HDEL', run, 'worker', 'inline_request', 'crashes', 'crashed_attempt', 'crashed_worker')
+if cleared > 1 then redis.call('SREM', key('running_suspects'), args.run_id) end -- more than its worker
+redis.call('ZREM', key('leases'), args.run_id)
+free_concurrency_slots(args.run_id, decoded_groups(stored[1]))
 redis.call('EXPIRE', key('events', args.run_id), args.event_ttl_s)
 
 local thread = key('thread', owned.thread_id)
 if values then
   unindex_replaced_values(owned.thread_id, args.value_terms)
-  redis.call('HSET', thread, 'values', values, 'value_terms', args.value_terms, 'state_us', now_us)
+  redis.call('HSET', thread, 'values', values, 'value_terms', args.value_terms, 'state_us', now_us,
+    'interrupts', interrupts or '{}')
   index_state_updated(owned.thread_id)
+elseif interrupts then
+  redis.call('HSET', thread, 'interrupts', interrupts)
 end
-if interrupts then redis.call('HSET', thread, 'interrupts', interrupts) end
 local thread_error = args.phase == 'cancelled' and cancel_error(run) or args.thread_error
 if thread_error then redis.call('HSET', thread, 'error', thread_error) end
 local waits = args.phase == 'waiting_for_approval'

@@ -23,14 +23,9 @@ local function acquire_lease(run_id, thread_id, worker, lease_ms, queued)
   return attempt
 end
 
--- Removes what other scripts find the lease by, and frees the slots of the concurrency groups.
-local function remove_lease(run_id, groups)
+local function release_lease(run_id)
   redis.call('ZREM', key('leases'), run_id)
   redis.call('SREM', key('running_suspects'), run_id)
-  free_concurrency_slots(run_id, groups)
-end
-
-local function release_lease(run_id)
   redis.call('HDEL', key('run', run_id), 'worker', 'inline_request')
-  remove_lease(run_id, concurrency_groups_of(run_id))
+  free_concurrency_slots(run_id, concurrency_groups_of(run_id))
 end
