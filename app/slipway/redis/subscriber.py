@@ -40,8 +40,7 @@ class Subscriber:
         self._handlers: dict[bytes, MessageHandler] = {}
         self._acknowledged: dict[bytes, asyncio.Future[None]] = {}
         self._unsent: list[tuple[str, bytes]] = []
-        self._flush_due: asyncio.Handle | None = None
-        self._flush_at_once = False
+        self._unsubscribe_timer: asyncio.TimerHandle | None = None
 
     @property
     def connected(self) -> bool:
@@ -55,7 +54,7 @@ class Subscriber:
         self._ping_later()
 
     async def close(self) -> None:
-        for timer in (self._pings, self._flush_due):
+        for timer in (self._pings, self._unsubscribe_timer):
             if timer is not None:
                 timer.cancel()
         await self.connection.close()
@@ -68,9 +67,7 @@ class Subscriber:
         acknowledged: asyncio.Future[None] = self._loop.create_future()
         self._acknowledged[name] = acknowledged
         self._unsent.append(("SUBSCRIBE", name))
-        if not self._flush_at_once:
-            self._flush_at_once = True
-            self._replace_flush(self._loop.call_soon(self._flush))
+        self._loop.call_soon(self._flush)
         return acknowledged
 
     def unsubscribe(self, channel: str) -> None:
@@ -79,18 +76,16 @@ class Subscriber:
         if self._handlers.pop(name, None) is not None:
             self._acknowledged.pop(name, None)
             self._unsent.append(("UNSUBSCRIBE", name))
-            if self._flush_due is None:
-                self._flush_due = self._loop.call_later(UNSUBSCRIBE_WITHIN_S, self._flush)
-
-    def _replace_flush(self, flush: asyncio.Handle) -> None:
-        if self._flush_due is not None:
-            self._flush_due.cancel()
-        self._flush_due = flush
+            if self._unsubscribe_timer is None:
+                self._unsubscribe_timer = self._loop.call_later(UNSUBSCRIBE_WITHIN_S, self._flush)
 
     def _flush(self) -> None:
-        self._flush_due, self._flush_at_once = None, False
+        """Sends what is not sent yet. Every subscription calls it, so there may be nothing left."""
+        if self._unsubscribe_timer is not None:
+            self._unsubscribe_timer.cancel()
+            self._unsubscribe_timer = None
         unsent, self._unsent = self._unsent, []
-        if self.connection.connected:
+        if unsent and self.connection.connected:
             self.connection.write([pack(words) for words in unsent])
 
     def _ping_later(self) -> None:

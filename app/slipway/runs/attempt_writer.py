@@ -256,7 +256,7 @@ class AttemptWriter:
             self._loop.call_soon(self._on_chunk_appended)
 
     def _on_chunk_appended(self) -> None:
-        if self._iterations_until_boundary and self._group.acknowledged is None:
+        if self._iterations_until_boundary and not self._group.waiting:
             self._iterations_until_boundary -= 1
             self._loop.call_soon(self._on_chunk_appended)
             return
@@ -331,10 +331,8 @@ class AttemptWriter:
     async def _wait_acknowledged(self, group: WriteGroup) -> None:
         if self.is_fenced:
             raise fenced_error(self.run)
-        if group.acknowledged is None:
-            group.acknowledged = self._loop.create_future()
         self._schedule_send()
-        await asyncio.shield(group.acknowledged)
+        await group.acknowledged(self._loop)
 
     def _schedule_send(self) -> None:
         if not self._send_scheduled and not self._sender.in_flight:
@@ -364,7 +362,7 @@ class AttemptWriter:
         self._send_scheduled = False
         if self._encoding_chunk or self.encoding.in_use or self._encoded_writes:
             return
-        waits_for_superstep = self._superstep_pending and self._group.acknowledged is None
+        waits_for_superstep = self._superstep_pending and not self._group.waiting
         if not self._sender.in_flight and not self._send_check_scheduled and not waits_for_superstep:
             self._send_group()
 
@@ -378,7 +376,7 @@ class AttemptWriter:
             self._sender.send(group)
 
     def _on_group_complete(self) -> None:
-        if self._group.entries or self._group.acknowledged is not None:
+        if self._group.entries or self._group.waiting:
             self._schedule_send()
         elif self._group or self._delayed_commands:
             self._schedule_delayed_send()

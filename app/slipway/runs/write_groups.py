@@ -18,7 +18,7 @@ from slipway.runs.scripts import Entry, RunScripts
 class WriteGroup:
     """Events and commands that Redis stores together or not at all. The events come first."""
 
-    __slots__ = ("acknowledged", "commands", "entries", "number", "resend", "size_bytes", "usage")
+    __slots__ = ("commands", "entries", "number", "resend", "size_bytes", "usage", "waiting")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -29,24 +29,30 @@ class WriteGroup:
         self.size_bytes = 0
         self.number = 0
         """Position among the groups of the attempt, from 1; 0 before the group is sent."""
-        self.acknowledged: asyncio.Future[None] | None = None
-        """A future that is resolved by the reply of Redis. None while no task waits for it."""
+        self.waiting: list[asyncio.Future[None]] = []
+        """A future for each task that waits for the reply of Redis. Cancelling one task does not cancel the others."""
         self.resend = False
         """Whether Redis rejected the group because an earlier one had not arrived."""
 
     def __bool__(self) -> bool:
         return bool(self.entries or self.commands or self.usage)
 
+    def acknowledged(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        """A future for one task, which is resolved when Redis has stored the group, or fails."""
+        future: asyncio.Future[None] = loop.create_future()
+        self.waiting.append(future)
+        return future
+
     def resolve(self, error: BaseException | None) -> None:
-        """Ends the wait of the tasks that wait for `acknowledged`."""
-        future = self.acknowledged
-        if future is None or future.done():
-            return
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
-            future.exception()  # reading it prevents asyncio from logging an exception that no task retrieved
+        """Ends the wait of all tasks that wait for the group."""
+        for future in self.waiting:
+            if future.done():  # the task was cancelled
+                continue
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+                future.exception()  # reading it prevents asyncio from logging an exception that no task retrieved
 
 
 class GroupSender:
