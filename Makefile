@@ -60,6 +60,9 @@ big: $(VENV)/dev.stamp  ## Measure long and large threads, and how long they del
 soak: $(VENV)/dev.stamp  ## Execute 500 runs while a process is killed every second (SOAK_ARGS=--seed 7)
 	$(BIN)/python -m tests.crash.soak $(SOAK_ARGS)
 
+small-server: $(VENV)/dev.stamp  ## Fill a Redis of 25 MB with bursts of runs (SMALL_SERVER_ARGS=--seconds 30)
+	$(BIN)/python -m tests.small_server $(SMALL_SERVER_ARGS)
+
 mutants: $(VENV)/dev.stamp  ## Plant small faults in a copy of the code; the tests must notice each one (MUTANTS_ARGS="--only lease")
 	$(BIN)/python -m tests.mutants $(MUTANTS_ARGS)
 

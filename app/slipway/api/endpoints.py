@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, Final
 
 from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from slipway.access.auth_file import AuthFile
 from slipway.api.auth.access_check import Handler, RouteAccess, with_access_check, with_probe_response
+from slipway.api.shared_objects import services_of
+
+RECORD_BYTES: Final = 512
+"""What a record is counted as beside the body of its request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +45,24 @@ class Endpoint:
     status: int = 200
     status_without_body: int | None = None
     """A second status of a success, whose response has no body."""
+    stores: bool = False
+    """Whether a request stores records other than runs, which memory must have room for."""
 
     def route(self, auth: AuthFile | None) -> Route:
         """The route for Starlette's router, with its access check."""
-        handler = with_access_check(self.handler, self.access, auth)
+        handler = with_access_check(with_admission(self.handler) if self.stores else self.handler, self.access, auth)
         return Route(self.path, with_probe_response(handler) if self.access.probe else handler, methods=[self.method])
+
+
+def with_admission(handler: Handler) -> Handler:
+    """The handler of a route that stores what its body contains. It raises `Overloaded` when memory has no room."""
+
+    @wraps(handler)
+    async def admitted(request: Request) -> Response | ASGIApp:
+        await services_of(request).admission.admit(RECORD_BYTES + len(await request.body()))
+        return await handler(request)
+
+    return admitted
 
 
 def bool_param(name: str, about: str = "") -> Query:

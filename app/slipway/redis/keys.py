@@ -153,6 +153,10 @@ class Keys:
         return self._of("leases")
 
     @property
+    def memory(self) -> str:
+        return self._of("memory")
+
+    @property
     def outage_watch(self) -> str:
         return self._of("outage_watch")
 

@@ -286,6 +286,7 @@ ENDPOINTS: Final = (
         "Create an assistant",
         requires("assistants:create", optional=("assistants:read",)),
         body=AssistantBody,
+        stores=True,
     ),
     Endpoint(
         "POST",
@@ -317,6 +318,7 @@ ENDPOINTS: Final = (
         "Create a new version of an assistant",
         requires("assistants:update", "assistants:read"),
         body=AssistantPatchBody,
+        stores=True,
     ),
     Endpoint(
         "DELETE",

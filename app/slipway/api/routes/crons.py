@@ -335,6 +335,7 @@ ENDPOINTS: Final = (
         "Create a cron whose runs are stateless",
         requires("crons:create", *CREATE_ACCESS.required, optional=tuple(CREATE_ACCESS.optional)),
         body=CronBody,
+        stores=True,
     ),
     Endpoint(
         "POST",
@@ -343,6 +344,7 @@ ENDPOINTS: Final = (
         "Create a cron on a thread",
         requires("crons:create", "threads:read", *CREATE_ACCESS.required, optional=tuple(CREATE_ACCESS.optional)),
         body=CronBody,
+        stores=True,
     ),
     Endpoint("POST", "/runs/crons/search", search, "Search crons", requires("crons:search"), body=CronSearchBody),
     Endpoint("POST", "/runs/crons/count", count, "Count crons", requires("crons:search"), body=CronFilterBody),

@@ -127,7 +127,17 @@ _DOTTED: Final = Query("namespace", {"type": "string"}, "The labels, joined by d
 _KEY: Final = Query("key", {"type": "string"})
 
 ENDPOINTS: Final = (
-    Endpoint("PUT", _ITEMS, put, "Store an item", requires("store:put"), body=ItemBody, media_type="", status=204),
+    Endpoint(
+        "PUT",
+        _ITEMS,
+        put,
+        "Store an item",
+        requires("store:put"),
+        body=ItemBody,
+        media_type="",
+        status=204,
+        stores=True,
+    ),
     Endpoint(
         "GET",
         _ITEMS,

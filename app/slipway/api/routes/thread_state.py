@@ -115,6 +115,7 @@ ENDPOINTS: Final = (
         "Write a state, or fork from a checkpoint",
         requires("threads:update"),
         body=StateWriteBody,
+        stores=True,
     ),
     Endpoint(
         "PATCH",
@@ -124,6 +125,7 @@ ENDPOINTS: Final = (
         requires("threads:update", "threads:read"),
         body=ThreadConfigBody,
         status_without_body=204,
+        stores=True,
     ),
     Endpoint(
         "POST",

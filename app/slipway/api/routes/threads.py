@@ -240,6 +240,7 @@ ENDPOINTS: Final = (
         "Create a thread",
         requires("threads:create", optional=("threads:update", "threads:read")),
         body=ThreadBody,
+        stores=True,
     ),
     Endpoint("POST", "/threads/search", search, "Search threads", requires("threads:search"), body=ThreadSearchBody),
     Endpoint("POST", "/threads/count", count, "Count threads", requires("threads:search"), body=ThreadFilterBody),
@@ -260,6 +261,7 @@ ENDPOINTS: Final = (
         requires("threads:update", optional=("threads:delete", "threads:read")),
         body=ThreadPatchBody,
         status_without_body=204,
+        stores=True,
     ),
     Endpoint(
         "DELETE",
@@ -276,6 +278,7 @@ ENDPOINTS: Final = (
         copy,
         "Create a thread with the checkpoints of another",
         requires("threads:read", "threads:create"),
+        stores=True,
     ),
     Endpoint(
         "GET",

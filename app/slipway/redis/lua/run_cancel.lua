@@ -16,6 +16,8 @@ local run = key('run', args.run_id)
 local fields = redis.call('HMGET', run, 'phase', 'thread_id', 'attempt')
 if not fields[1] or fields[2] ~= args.thread_id then return {'missing'} end
 if not is_in_progress(fields[1]) then return {'final'} end
+-- the first write must not need memory: a full Redis rejects a script if its first write does
+redis.call('ZREM', key('leases'), '')
 if fields[3] == '0' then
   cancel_queued_run(args.run_id, args.thread_id, args.action, args.cause, args.reason, args.event_ttl_s)
   if not redis.call('HGET', key('thread', args.thread_id), 'active_run_id') then

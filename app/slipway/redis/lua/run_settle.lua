@@ -22,6 +22,9 @@ if owned.cancel and args.phase ~= 'cancelled' then return {'cancel', owned.cance
 
 local new = is_next_write_group(owned, args.seq)
 if new == nil then return {'fenced'} end
+local stored = redis.call('HMGET', run, 'groups', 'webhook')
+-- the first write must not need memory: a full Redis rejects a script if its first write does
+local cleared = redis.call('HDEL', run, 'worker', 'inline_request', 'crashes', 'crashed_attempt', 'crashed_worker')
 local first_command = 6 + 2 * args.events
 if new then execute_commands(first_command) end
 local values, interrupts = ARGV[4] ~= '' and ARGV[4] or nil, ARGV[5] ~= '' and ARGV[5] or nil
@@ -37,8 +40,6 @@ if args.error then
   if owned.seq == 0 and #ARGV < first_command and args.attempt == 1 then redis.call('HSET', run, 'input_not_stored', 1) end
 end
 if args.learnt then learn_run_bytes(unpack(args.learnt)) end
-local stored = redis.call('HMGET', run, 'groups', 'webhook')
-local cleared = redis.call('HDEL', run, 'worker', 'inline_request', 'crashes', 'crashed_attempt', 'crashed_worker')
 if cleared > 1 then redis.call('SREM', key('running_suspects'), args.run_id) end -- more than its worker
 redis.call('ZREM', key('leases'), args.run_id)
 free_concurrency_slots(args.run_id, decoded_groups(stored[1]))

@@ -15,6 +15,8 @@ local args = cmsgpack.unpack(ARGV[2])
 local thread = key('thread', args.thread_id)
 local created_us, has_crons = unpack(redis.call('HMGET', thread, 'created_us', 'has_crons'))
 if not created_us or (args.incarnation and args.incarnation ~= created_us) then return {'missing'} end
+-- the first write must not need memory: a full Redis rejects a script if its first write does
+redis.call('ZREM', key('leases'), '')
 local runs = redis.call('ZRANGE', key('thread_runs', args.thread_id), 0, -1)
 for _, run_id in ipairs(runs) do
   local fields = redis.call('HMGET', key('run', run_id), 'phase', 'attempt', 'worker')

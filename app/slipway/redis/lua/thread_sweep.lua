@@ -13,6 +13,8 @@
 -- Repeatable: Yes.
 
 local args = cmsgpack.unpack(ARGV[2])
+-- the first write must not need memory: a full Redis rejects a script if its first write does
+redis.call('ZREM', key('leases'), '')
 for _, pair in ipairs(args.pruned) do
   local thread_id = pair[1]
   local fields = redis.call('HMGET', key('thread', thread_id), 'created_us', 'ttl')
