@@ -37,6 +37,7 @@ _MEMBER_READS: Final = {
     "ZRANGE",
     "ZRANK",
     "ZREVRANK",
+    "ZRANGEBYLEX",
     "ZRANGEBYSCORE",
     "ZREVRANGE",
     "ZREVRANGEBYLEX",

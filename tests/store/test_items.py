@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 from typing import Any
 
 import pytest
-from langgraph.store.base import GetOp, InvalidNamespaceError, Op, PutOp, SearchOp
+from langgraph.store.base import GetOp, InvalidNamespaceError, ListNamespacesOp, MatchCondition, Op, PutOp, SearchOp
 
 from slipway.errors import InvalidRequest, RefusedRequest, TooLarge
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.store import scripts
+from slipway.store.filters import matches_namespace
 from slipway.store.store import RedisStore
 from tests.store.conftest import ITEM_BYTES
 
@@ -222,3 +225,23 @@ async def test_synchronous_methods_work_from_threads_only(store: RedisStore) -> 
     assert (await asyncio.to_thread(store.get, B, "k")).value == {"n": 1}  # type: ignore[union-attr]
     with pytest.raises(RuntimeError, match="await"):
         store.get(B, "k")
+
+
+async def test_pages_of_namespaces_are_those_of_a_comparison(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripts, "NAMESPACES_PER_PAGE", 3)
+    random, labels = Random(1), ["a", "a-b", "b", "ab", "1"]
+    namespaces = {tuple(random.choices(labels, k=random.randint(1, 4))) for _ in range(60)}
+    for namespace in namespaces:
+        await store.aput(namespace, "k", {})
+    in_order = sorted(namespaces, key=lambda namespace: "".join(f"{label}." for label in namespace))
+    for _ in range(60):
+        prefix, suffix = [random.choices([*labels, "*"], k=random.randint(0, 2)) for _ in range(2)]
+        depth, offset = random.choice([None, 1, 2]), random.choice([0, 1, 4])
+        conditions = [MatchCondition("prefix", tuple(prefix))] * bool(prefix)
+        conditions += [MatchCondition("suffix", tuple(suffix))] * (random.random() < 0.3)
+        matching = [each[:depth] for each in in_order if matches_namespace(each, conditions)]
+        expected = list(dict.fromkeys(matching))[offset : offset + 5]
+        found = await store.abatch([ListNamespacesOp(tuple(conditions), depth, 5, offset)])
+        assert found == [expected], (conditions, depth, offset)

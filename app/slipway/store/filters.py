@@ -79,6 +79,13 @@ def required_prefix(conditions: Sequence[MatchCondition]) -> list[str]:
     return prefix
 
 
+def is_plain_prefix(conditions: Sequence[MatchCondition]) -> bool:
+    """Whether exactly the namespaces that begin with the labels of `required_prefix` meet the conditions."""
+    return not conditions or (
+        len(conditions) == 1 and conditions[0].match_type == "prefix" and "*" not in conditions[0].path
+    )
+
+
 def matches_namespace(namespace: Sequence[str], conditions: Sequence[MatchCondition]) -> bool:
     """Whether a namespace meets every condition; `*` matches any one label."""
     return all(_matches_path(namespace, condition) for condition in conditions)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
@@ -11,6 +12,10 @@ from slipway.redis.script_stubs import ScriptStubs
 _PUT = load("store_put")
 _GET = load("store_get")
 _DELETE = load("store_delete")
+_NAMESPACES = load("store_namespaces")
+
+NAMESPACES_PER_PAGE: Final = 2000
+"""Namespaces that are read in one round trip."""
 
 
 class StoreScripts(ScriptStubs):
@@ -34,9 +39,33 @@ class StoreScripts(ScriptStubs):
 
     async def namespaces(self, prefix: str) -> list[str]:
         """The namespaces with items that begin with the labels of `prefix`, sorted by name."""
-        first, last = (f"[{prefix}.", f"({prefix}/") if prefix else ("-", "+")  # "/" follows "." in ASCII
-        found = await self._pipeline.send("ZRANGEBYLEX", self._keys.store_namespaces, first, last, repeatable=True)
+        found = await self._pipeline.send("ZRANGEBYLEX", self._keys.store_namespaces, *_bounds(prefix), repeatable=True)
         return [name.decode()[:-1] for name in found]
+
+    async def namespace_page(self, prefix: str, depth: int | None, offset: int, limit: int) -> list[str]:
+        """A page of the namespaces that begin with the labels of `prefix`, each cut to `depth` labels."""
+        first, last = _bounds(prefix)
+        if depth is None:
+            found = await self._pipeline.send(
+                *("ZRANGEBYLEX", self._keys.store_namespaces, first, last, "LIMIT", offset, limit), repeatable=True
+            )
+        else:
+            arguments = self._args(first=first, last=last, depth=depth, offset=offset, limit=limit)
+            found = await self._pipeline.run(_NAMESPACES, [], arguments)
+        return [name.decode()[:-1] for name in found]
+
+    async def namespace_pages(self, prefix: str) -> AsyncIterator[list[str]]:
+        """All namespaces that begin with the labels of `prefix`, sorted by name."""
+        first, last = _bounds(prefix)
+        while True:
+            found = await self._pipeline.send(
+                *("ZRANGEBYLEX", self._keys.store_namespaces, first, last, "LIMIT", 0, NAMESPACES_PER_PAGE),
+                repeatable=True,
+            )
+            yield [name.decode()[:-1] for name in found]
+            if len(found) < NAMESPACES_PER_PAGE:
+                return
+            first = f"({found[-1].decode()}"
 
     def newest(self, namespace: str, limit: int) -> asyncio.Future[list[bytes]]:
         """A flat list of keys and the times of their last put, the newest first."""
@@ -46,3 +75,8 @@ class StoreScripts(ScriptStubs):
     def vectors(self, namespace: str, keys: Sequence[str]) -> asyncio.Future[list[bytes | None]]:
         """The stored vectors of each key."""
         return self._pipeline.send("HMGET", self._keys.store_vectors(namespace), *keys, repeatable=True)
+
+
+def _bounds(prefix: str) -> tuple[str, str]:
+    """The bounds of the names that begin with the labels of `prefix`, for ZRANGEBYLEX."""
+    return (f"[{prefix}.", f"({prefix}/") if prefix else ("-", "+")  # "/" follows "." in ASCII

@@ -36,7 +36,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.serialization.compression import compressed
 from slipway.serialization.json_encoding import dumps
 from slipway.store.embedding import VectorIndex
-from slipway.store.filters import check_operators, matches_namespace, required_prefix
+from slipway.store.filters import check_operators, is_plain_prefix, matches_namespace, required_prefix
 from slipway.store.item import ItemKey, dotted, item_from
 from slipway.store.scripts import StoreScripts
 from slipway.store.search import EXPIRED_PER_CALL, ItemSearch
@@ -134,13 +134,19 @@ class RedisStore(BaseStore):
         return cast(Result, await self._search.run(op))
 
     async def _namespaces(self, op: ListNamespacesOp) -> list[tuple[str, ...]]:
+        """The namespaces in the order of their names. The last labels of names, and wildcards, are compared here: then
+        names are read until the page is full."""
         conditions = op.match_conditions or ()
         await self._scripts.sweep(EXPIRED_PER_CALL)
-        names = await self._scripts.namespaces(dotted(required_prefix(conditions)))
-        namespaces = [tuple(name.split(".")) for name in names]
-        cut = {
-            namespace[: op.max_depth] if op.max_depth else namespace
-            for namespace in namespaces
-            if matches_namespace(namespace, conditions)
-        }
-        return sorted(cut)[op.offset : op.offset + op.limit]
+        prefix, depth = dotted(required_prefix(conditions)), op.max_depth or None
+        if is_plain_prefix(conditions):
+            names = await self._scripts.namespace_page(prefix, depth, op.offset, op.limit)
+            return [tuple(name.split(".")) for name in names]
+        found: dict[tuple[str, ...], None] = {}
+        async for names in self._scripts.namespace_pages(prefix):
+            for namespace in (tuple(name.split(".")) for name in names):
+                if matches_namespace(namespace, conditions):
+                    found[namespace[:depth]] = None
+            if len(found) > op.offset + op.limit:
+                break
+        return list(found)[op.offset : op.offset + op.limit]
