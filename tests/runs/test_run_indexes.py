@@ -8,7 +8,12 @@ from typing import Final
 
 import pytest
 
+from slipway.assistants.record import AssistantChanges
+from slipway.assistants.search import AssistantQuery, AssistantSearch
+from slipway.assistants.store import AssistantStore
 from slipway.assistants.system import system_id
+from slipway.health.layout_upgrades import UPGRADES
+from slipway.redis.layout import LayoutRecord
 from slipway.runs.index_terms import (
     UNFINISHED,
     assistant_term,
@@ -81,3 +86,25 @@ async def test_no_index_names_a_retained_run(stores: Stores) -> None:
     await stores.settle(await stores.claim_one(lease_ms=LEASE_MS))
     assert await stores.pipeline.send("PTTL", stores.keys.run(spec.identity.run_id)) > 0
     assert await stored_indexes(stores) == {}
+
+
+async def test_the_upgrade_indexes_the_records_of_the_release_before(stores: Stores) -> None:
+    await History(stores, 5).take_steps(120)
+    changes = AssistantChanges(graph_id="steps", name="x", metadata={"team": "a"})
+    assistants = AssistantStore(stores.pipeline, stores.keys)
+    assistant = await assistants.create(new_id(), changes, token=new_id(), exist_ok=False)
+    for name in await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:*"):
+        key = name.decode()
+        if any(part in key for part in (":runs:with:", ":assistants:with:", ":assistants:by:")):
+            await stores.pipeline.send("DEL", key)
+        elif stores.keys.id_in("run", key) is not None:
+            await stores.pipeline.send("HDEL", key, "terms", "error_term")
+    await stores.pipeline.send("HSET", stores.keys.layout, "required", 1, "version", 1, "release", "before")
+    shown: set[str] = set()
+    await LayoutRecord(stores.pipeline, stores.keys).check_or_upgrade(UPGRADES, lambda work, *_: shown.add(work))
+    assert await stored_indexes(stores) == expected_indexes(await stored_runs(stores))
+    search = AssistantSearch(stores.pipeline, stores.keys, max_checks=1000)
+    query = AssistantQuery(metadata={"team": "a"})
+    found = await search.page(query, limit=1, offset=0, sort_by="name", descending=False)
+    assert found.records == [assistant]
+    assert "indexes of runs, assistants and crons" in shown

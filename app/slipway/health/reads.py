@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from slipway.redis.read_stubs import ReadStubs
+from slipway.runs.index_terms import UNFINISHED
 
 PAGE: Final = 100
 """Approximate number of ids in a page. A script that checks this many ids blocks Redis for about a millisecond."""
@@ -47,12 +48,8 @@ class HealthReads(ReadStubs):
         Their number depends on the number of records."""
         async for threads in self._members("ZSCAN", self._keys.threads, PAGE):
             yield IdPage("thread", threads)
-        async for runs in self._ids_of_kind("run", "hash"):
-            yield IdPage("run", runs)
-        async for crons in self._ids_of_kind("cron", "hash"):
-            yield IdPage("cron", crons)
-        async for assistants in self._ids_of_kind("assistant", "hash"):
-            yield IdPage("assistant", assistants)
+        async for page in self.pages_of_indexed_records():
+            yield page
         async for page in self._pages_of_index_entries():
             yield page
         async for groups in self._ids_of_kind("parked_queue", "zset"):
@@ -64,6 +61,22 @@ class HealthReads(ReadStubs):
             for group in groups:
                 async for runs in self._members("SSCAN", self._keys.group_runs(group), PAGE):
                     yield IdPage("group_slot", runs, group)
+
+    async def pages_of_indexed_records(self) -> AsyncIterator[IdPage]:
+        """Pages of runs, crons and assistants, whether or not an index names them. Some are empty."""
+        for kind in ("run", "cron", "assistant"):
+            async for ids in self._ids_of_kind(kind, "hash"):
+                yield IdPage(kind, ids)
+
+    async def pages_of_unfinished_runs(self) -> AsyncIterator[IdPage]:
+        """Pages of the entries of the index of unfinished runs."""
+        key = self._keys.runs_with(UNFINISHED)
+        async for runs in self._members("ZSCAN", key, PAGE):
+            yield IdPage("run_entry", runs, key)
+
+    async def number_of_keys(self) -> int:
+        """How many keys the database has, also those of other deployments."""
+        return int(await self._pipeline.send("DBSIZE", repeatable=True))
 
     async def _pages_of_index_entries(self) -> AsyncIterator[IdPage]:
         """Pages of the members of all sets of the indexes of runs, assistants and crons."""

@@ -308,7 +308,7 @@ KEY_KINDS: Final = (
             "running and paused runs), or those with one index term (an assistant, a graph, an owner or an error code)."
         ),
         lifetime="while there are such runs",
-        python_readers=("slipway.runs",),
+        python_readers=("slipway.runs", "slipway.health"),
     ),
     KeyKind(
         "events",
