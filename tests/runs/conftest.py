@@ -188,7 +188,11 @@ def settlement(
     rollback: bool = False,
 ) -> Settlement:
     """The end of a run as its attempt reports it."""
-    error = RunError("node.failed", '{"error":"E","code":"node.failed"}', '{"error":"E"}') if phase is Phase.FAILED else None
+    error = (
+        RunError("node.failed", '{"error":"E","code":"node.failed"}', '{"error":"E"}')
+        if phase is Phase.FAILED
+        else None
+    )
     status = "interrupted" if phase is Phase.WAITING_FOR_APPROVAL else "idle"
     return Settlement(
         phase,
