@@ -76,13 +76,21 @@ async def generate(stores: Stores, queued: int, waiting: int) -> None:
     """Stores so many queued runs, and as many waiting ones: each third is parked, waits for approval, or is later."""
     third = waiting // 3
     await _create(stores, third, groups=_IN_A_GROUP)
-    while await stores.claim(limit=_CLAIMED_AT_ONCE, worker="bench", lease_ms=_LEASE_MS):
-        pass  # the first run has the only slot of its group, and the claims park the others
+    while await _is_due(stores):  # the first run gets the only slot of its group, and the claims park the others
+        await _claim(stores)
     await _create(stores, third)
-    while claimed := await stores.claim(limit=CREATORS, worker="bench", lease_ms=_LEASE_MS):
+    while claimed := await _claim(stores):
         await asyncio.gather(*(stores.settle(run, Phase.WAITING_FOR_APPROVAL) for run in claimed))
     await _create(stores, waiting - 2 * third, after_s=3600)
     await _create(stores, queued)
+
+
+async def _is_due(stores: Stores) -> bool:
+    return bool(await stores.pipeline.send("EXISTS", stores.keys.queue, repeatable=True))
+
+
+async def _claim(stores: Stores) -> list[Run]:
+    return await stores.claim(limit=CREATORS, worker="bench", lease_ms=_LEASE_MS)
 
 
 async def _create(stores: Stores, count: int, **fields: Any) -> None:
