@@ -21,7 +21,7 @@ from tests.bench.setup import Bench, serving
 from tests.waiting import wait_until
 
 RUNS_PER_S: Final = 500
-SECONDS: Final = 30
+SECONDS: Final = 20
 SLEEP_S: Final = 1.0
 CLIENTS: Final = 8
 _READ_AT_ONCE: Final = 500
