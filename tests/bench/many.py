@@ -135,6 +135,8 @@ class _Operations:
             "claim 10 runs": await self._measure(self._claim, few),
             "settle a run": await self._measure(self._settle_next, len(self._claimed)),
             "list the runs of a thread": await self._measure(lambda: self._client.get(f"{thread}/runs?limit=10")),
+            "list 10 runs across threads": await self._measure(lambda: self._client.get("/ops/runs?limit=10")),
+            "list 10 queued runs": await self._measure(lambda: self._client.get("/ops/runs?phase=queued&limit=10")),
             "search 10 threads": await self._measure(lambda: self._client.post("/threads/search", {"limit": 10})),
             "read /metrics": await self._measure(lambda: self._client.get("/metrics"), few),
             "duty: measure the workload": await self._measure(lambda: scripts.workload(_LEASE_MS), few),
