@@ -27,6 +27,7 @@ from tests.bench import (
     many,
     memory,
     redis_calls,
+    searches,
     sleepers,
     supersteps,
     throughput,
@@ -50,6 +51,7 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {  # measured in this order
     "listings": listings,
     "big": big,
     "delays": delays,
+    "searches": searches,
     "many": many,
     "sleepers": sleepers,
 }

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from slipway.access.filters import MATCH_ALL, AccessFilter, parse_filter
 from slipway.errors import SlipwayError
+from slipway.indexes.search import Limits
 from slipway.indexes.terms import MAX_TERMS, MAX_VALUE_BYTES, MAX_VALUE_TERMS, value_terms
 from slipway.redis.keys import Keys
 from slipway.runs.record import Phase, Run, new_id
@@ -51,6 +52,14 @@ FILTER: Final = CONDITION | st.builds(
     st.sampled_from(["$or", "$and"]),
     st.lists(CONDITION, min_size=2, max_size=3),
 )
+LIMITS: Final = (
+    Limits(gathered_at_once=100),
+    Limits(gathered_at_once=0),
+    Limits(gathered_at_once=0, step=2),
+    Limits(gathered_at_once=0, gathered=0, step=2),
+)
+"""All ways of another order than `updated_at`: gathered at once, in one step, after one step, and in many steps."""
+
 STEP: Final = st.tuples(
     st.sampled_from(
         ["create", "create", "patch", "patch", "run", "run", "settle", "write", "copy", "delete", "sweep", "hostile"]
@@ -186,8 +195,8 @@ async def _check(valkey_url: str, steps: list[Any], searches: list[Search]) -> N
             await world.take(*step)
         threads = await world.every_thread()
         assert await problems(stores) == []
-        for gather in (20_000, 1):  # both ways of another order than `updated_at`
-            engine = ThreadSearch(stores.pipeline, stores.keys, max_checks=20_000, max_gathered=gather)
+        for limits in LIMITS:
+            engine = ThreadSearch(stores.pipeline, stores.keys, max_checks=20_000, limits=limits)
             for search in searches:
                 expected = search.expected(threads)
                 page = await engine.page(

@@ -57,6 +57,8 @@ class Step:
     gathered: bool
     certain: bool
     """Whether every found record matches, as far as the index knows: the query is exact, and no wider term exists."""
+    members: int
+    """How many records the smallest sets of the query have, which is how many would be gathered."""
 
 
 def problems_of(reply: Sequence[Sequence[bytes]]) -> list[tuple[str, str]]:
@@ -70,6 +72,7 @@ class IndexWalk(ScriptStubs):
     def __init__(self, pipeline: Pipeline, keys: Keys, index: Index, script: Script) -> None:
         super().__init__(pipeline, keys)
         self._index, self._script = index, script
+        self.own_order = Order(index.every)
 
     async def step(
         self,
@@ -105,7 +108,7 @@ class IndexWalk(ScriptStubs):
             "exact": query.exact,
         }
         reply = await self._pipeline.run(self._script, [], self._args(**arguments))
-        ids, scores, position, count, skipped, used, gathered, certain = reply
+        ids, scores, position, count, skipped, used, gathered, certain, members = reply
         return Step(
             [record_id.decode() for record_id in ids],
             [float(score) for score in scores],
@@ -115,6 +118,7 @@ class IndexWalk(ScriptStubs):
             int(used),
             bool(gathered),
             bool(certain),
+            int(members),
         )
 
     def _keys_of(self, any_of: Sequence[str]) -> list[str]:

@@ -52,6 +52,16 @@ class Count:
     complete: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`step`: the most entries that one script reads. In another order than that of the index, up to `gathered_at_once`
+    records are gathered without a walk, and up to `gathered` after one step of it."""
+
+    step: int = STEP_CHECKS
+    gathered_at_once: int = 100
+    gathered: int = 10_000
+
+
 @dataclass(slots=True)
 class _Budget:
     """How many entries a search may still read."""
@@ -91,6 +101,16 @@ class _Page(Generic[Record]):
     def missing(self) -> int:
         return self.limit - len(self.found)
 
+    def mark(self) -> tuple[int, int]:
+        """The present state, for `restore`."""
+        return self.to_skip, len(self.found)
+
+    def restore(self, mark: tuple[int, int]) -> None:
+        """Forgets what was added and skipped since the mark."""
+        self.to_skip, kept = mark
+        del self.found[kept:]
+        self.seen.clear()
+
     async def add(self, record_ids: Sequence[str], budget: _Budget, *, certain: bool) -> None:
         """Adds records in order. If they are not `certain`, they are compared before the page skips any."""
         new = [each for each in dict.fromkeys(record_ids) if each not in self.seen]
@@ -114,12 +134,12 @@ class _Page(Generic[Record]):
 
 class IndexSearch:
     """Searches of one index. `max_checks` bounds each: the entries of sets that it reads, and `RECORD_CHECKS` for each
-    record that it reads only to compare it. To sort by another order than that of the index, up to `max_gathered`
-    records (by default half as many) are gathered; if more may match, all records are read in that order."""
+    record that it reads only to compare it. In another order than that of the index, the matching records are found by
+    a walk through all records in that order. If its first step does not fill the page, and few records can match, they
+    are gathered and sorted instead: see `Limits`."""
 
-    def __init__(self, walk: IndexWalk, *, max_checks: int, max_gathered: int | None = None) -> None:
-        self._walk, self._max_checks = walk, max_checks
-        self._max_gathered = max_checks // 2 if max_gathered is None else max_gathered
+    def __init__(self, walk: IndexWalk, *, max_checks: int, limits: Limits | None = None) -> None:
+        self._walk, self._max_checks, self._limits = walk, max_checks, limits or Limits()
 
     async def page(
         self,
@@ -181,6 +201,7 @@ class IndexSearch:
         """The steps of a walk, until its end or that of the budget."""
         position: Position | None = None
         gathers: bool | None = None
+        first = page.mark() if page is not None else None
         certain = query.exact
         while True:
             step = await self._walk.step(
@@ -190,16 +211,28 @@ class IndexSearch:
                 after=position,
                 limit=_step_limit(page, certain=certain),
                 skip=0 if page is None else page.to_skip,
-                checks=min(STEP_CHECKS, max(budget.checks, 1)),
-                gather=self._max_gathered,
+                checks=min(self._limits.step, max(budget.checks, 1)),
+                gather=self._limits.gathered_at_once,
                 gathers=gathers,
                 counts=counts,
             )
             budget.spend(step.checks)
             position, gathers, certain = step.position, step.gathered, step.certain
             yield step
-            if position is None or budget.stop_if_spent():
+            if position is None:
                 return
+            if page is not None and first is not None and self._should_gather(step, order, budget):
+                page.restore(first)
+                position, gathers = None, True
+            first = None
+            if budget.stop_if_spent():
+                return
+
+    def _should_gather(self, step: Step, order: Order, budget: _Budget) -> bool:
+        """Whether to gather the records after the first step of a walk in another order, which did not fill the page:
+        they may be at the end of the order."""
+        may_gather = order != self._walk.own_order and not step.gathered
+        return may_gather and step.members <= min(self._limits.gathered, budget.checks)
 
 
 def _step_limit(page: _Page[Record] | None, *, certain: bool) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.indexes.query import EVERY_RECORD, IndexQuery, contained, filtered, in_set
-from slipway.indexes.search import Count, Found, IndexSearch
+from slipway.indexes.search import Count, Found, IndexSearch, Limits
 from slipway.indexes.terms import Space
 from slipway.json_comparison import contains
 from slipway.redis.keys import Keys
@@ -85,13 +85,13 @@ class _MatchingThreads:
 
 
 class ThreadSearch:
-    """Searches threads. The first page usually takes two round trips: the indexes, and the records. `max_checks` bounds
-    a search, and `max_gathered` what it sorts itself: see `IndexSearch`."""
+    """Searches threads. The first page usually takes two round trips: the indexes, and the records. `max_checks` and
+    `limits` bound a search: see `IndexSearch`."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, *, max_checks: int, max_gathered: int | None = None) -> None:
+    def __init__(self, pipeline: Pipeline, keys: Keys, *, max_checks: int, limits: Limits | None = None) -> None:
         self._reads = ThreadReads(pipeline, keys)
         self._orders = thread_orders(keys)
-        self._search = IndexSearch(thread_walk(pipeline, keys), max_checks=max_checks, max_gathered=max_gathered)
+        self._search = IndexSearch(thread_walk(pipeline, keys), max_checks=max_checks, limits=limits)
 
     async def page(
         self, query: ThreadQuery, *, limit: int, offset: int, sort_by: str, descending: bool

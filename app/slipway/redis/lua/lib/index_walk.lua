@@ -14,7 +14,7 @@
 --     the caller must check it first)
 --
 -- Returns {ids, scores in `order` if gathered, {score, id} to continue after or {} at the end, number of matches, number
--- of skipped matches, number of checks, 1 if gathered, 1 if all matches are certain}.
+-- of skipped matches, number of checks, 1 if gathered, 1 if all matches are certain, members of the sets of the terms}.
 
 local INDEX_BATCH = 100
 local UUID_LENGTH = 36
@@ -88,6 +88,7 @@ local function walk_index(query)
     end
   end
 
+  local members = total
   local gathers = query.order ~= query.every and (query.gathers or query.gathers == nil and total <= query.gather)
   if query.order ~= query.every and not gathers and #conjunctions > 0 then
     local every_record = #conjunctions == 1 and #conjunctions[1][1] == 0
@@ -121,7 +122,7 @@ local function walk_index(query)
   -- One set without other conditions: matches are known by their ranks.
   local plain = #sources == 1 and not sources[1].any_of and #sources[1].conditions == 0
   if certain and plain and query.counts then
-    return {{}, {}, {}, size_of(sources[1].set), 0, 0, 0, 1}
+    return {{}, {}, {}, size_of(sources[1].set), 0, 0, 0, 1, members}
   end
 
   local after_score, after_id = nil, nil
@@ -196,5 +197,5 @@ local function walk_index(query)
   end
   local continue = {}
   if source and last_id then continue = {string.format('%.17g', last_score), last_id} end
-  return {ids, scores, continue, count, skipped, checks, gathers and 1 or 0, certain and 1 or 0}
+  return {ids, scores, continue, count, skipped, checks, gathers and 1 or 0, certain and 1 or 0, members}
 end
