@@ -109,6 +109,16 @@ async def test_the_check_finds_and_repairs_what_is_wrong(stores: Stores, corrupt
     assert await found(stores, metadata={"owner": "ann"}) == 1
 
 
+async def test_a_thread_that_changes_during_the_check_is_not_indexed_by_its_old_terms(stores: Stores) -> None:
+    thread = (await stores.threads.create_or_get(new_id(), {"owner": "ann"}))[0]
+    read_us = str(await stores.pipeline.send("HGET", stores.keys.thread(thread.thread_id), "updated_us"), "ascii")
+    await stores.threads.patch(thread.thread_id, {"owner": "bo"})
+    old = (thread.thread_id, read_us, metadata_terms({"owner": '"ann"'}), "")
+    result = await stores.thread_scripts.check_indexes([old], repair=True)
+    assert (result.wrong, result.changed) == ([], [thread.thread_id])
+    assert (await found(stores, metadata={"owner": "bo"}), await problems(stores)) == (1, [])
+
+
 @pytest.mark.processes
 async def test_a_repair_that_was_killed_continues(
     stores: Stores, valkey_url: str, keys: Keys, pipeline: Pipeline, tmp_path: Path

@@ -230,3 +230,43 @@ def test_values_have_the_same_terms_as_their_json(values: dict[str, Any]) -> Non
     text = dumps(values)
     stored = orjson.loads(text)
     assert value_terms(stored, text) == value_terms(None, text)
+
+
+async def _found(stores: Stores, **query: Any) -> set[str]:
+    """The threads that a search and a count agree on."""
+    page = await stores.threads.search(ThreadQuery(**query), limit=100)
+    assert (await stores.threads.count(ThreadQuery(**query))).number == len(page.records)
+    return {thread.thread_id for thread in page.records}
+
+
+async def test_threads_with_many_terms_are_found_and_counted(stores: Stores) -> None:
+    few, many, long_list = [
+        (await stores.threads.create_or_get(new_id(), {"owner": "ann", **metadata}))[0].thread_id
+        for metadata in ({}, MANY["many"], MANY["long_list"])
+    ]
+    assert await _found(stores, metadata={"owner": "ann"}) == {few, many, long_list}
+    assert await _found(stores, metadata={"owner": "bo"}) == set()
+    assert await _found(stores, metadata={"m64": 64}) == {many}
+    assert await _found(stores, metadata={"tags": [64]}) == {long_list}
+    assert await _found(stores, metadata={"tags": [65]}) == set()
+
+
+async def test_equal_numbers_are_found_and_others_are_not(stores: Stores) -> None:
+    one, whole, true, text = [
+        (await stores.threads.create_or_get(new_id(), {"n": value}))[0].thread_id for value in (1, 1.0, True, "1")
+    ]
+    assert await _found(stores, metadata={"n": 1}) == await _found(stores, metadata={"n": 1.0}) == {one, whole}
+    assert await _found(stores, metadata={"n": True}) == {true}
+    assert await _found(stores, metadata={"n": "1"}) == {text}
+
+
+async def test_the_oldest_threads_are_found_in_another_order(stores: Stores) -> None:
+    """They are last in the order, so that a walk would read all others first."""
+    old = [(await stores.threads.create_or_get(new_id(), {"owner": "ann"}))[0].thread_id for _ in range(3)]
+    for _ in range(30):
+        await stores.threads.create_or_get(new_id(), {"owner": "bo"})
+    limits = Limits(gathered_at_once=0, step=5)
+    engine = ThreadSearch(stores.pipeline, stores.keys, max_checks=20, limits=limits)
+    query = ThreadQuery(metadata={"owner": "ann"})
+    page = await engine.page(query, limit=10, offset=1, sort_by="created_at", descending=True)
+    assert ([thread.thread_id for thread in page.records], page.complete) == ([old[1], old[0]], True)
