@@ -17,7 +17,18 @@ _KEY_ARGUMENT: Final = re.compile(r"KEYS\[(\d+)\]")
 
 _FIELD_WRITES: Final = frozenset({"HSET", "HSETNX", "HINCRBY", "HDEL"})
 _FIELD_READS: Final = frozenset({"HGET", "HMGET", "HEXISTS", "HSTRLEN", "HINCRBY"})
-_WRITES: Final = _FIELD_WRITES | {"DEL", "UNLINK", "EXPIRE", "PEXPIRE", "SET", "DECRBY", "COPY", "XADD", "PUBLISH"}
+_WRITES: Final = _FIELD_WRITES | {
+    "DEL",
+    "UNLINK",
+    "EXPIRE",
+    "PEXPIRE",
+    "SET",
+    "DECRBY",
+    "COPY",
+    "RENAME",
+    "XADD",
+    "PUBLISH",
+}
 _MEMBER_WRITES: Final = {
     "ZADD",
     "ZREM",
@@ -47,7 +58,7 @@ _JSON_READS: Final = {"JSON.GET", "JSON.OBJKEYS"}
 _ALL_WRITES: Final = _WRITES | _MEMBER_WRITES | {"JSON.SET"}
 _ALL_READS: Final = _READS | _MEMBER_READS | _JSON_READS
 _WITHOUT_KEYS: Final = frozenset({"TIME", "INFO"})
-_MANY_KEYS: Final = frozenset({"DEL", "UNLINK", "EXISTS", "COPY"})
+_MANY_KEYS: Final = frozenset({"DEL", "UNLINK", "EXISTS", "COPY", "RENAME"})
 
 UNNAMED: Final = "*"
 """The name of a field whose real name is data, and therefore not in the source."""

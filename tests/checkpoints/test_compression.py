@@ -49,8 +49,8 @@ def test_values_that_were_stored_without_compression_are_read(plain: bytes) -> N
 
 
 def test_a_codec_of_a_later_release_is_rejected_with_a_clear_error() -> None:
-    with pytest.raises(StoredDataError, match="codec 3, which this release does not know: a later release wrote it"):
-        decompressed(b"\x03" + TEXT)
+    with pytest.raises(StoredDataError, match="codec 9, which this release does not know: a later release wrote it"):
+        decompressed(b"\x09" + TEXT)
 
 
 @pytest.mark.parametrize(

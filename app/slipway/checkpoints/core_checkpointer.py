@@ -25,14 +25,16 @@ from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StoredWrite
 from slipway.checkpoints.channel_values import dumped, dumped_in_turns
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.core_reader import CheckpointReader, config_of
-from slipway.checkpoints.core_records import Dumps, Loads, pack_record, pack_write
+from slipway.checkpoints.core_records import Encode, Loads, Seal, joined_writes, pack_record, pack_write
 from slipway.checkpoints.fenced_writers import CheckpointWriter
 from slipway.checkpoints.metadata import checkpoint_metadata
 from slipway.checkpoints.reads import CheckpointReads
 from slipway.checkpoints.scripts import CheckpointScripts, CopyResult
+from slipway.checkpoints.superstep_writes import FieldOfWrite, SuperstepWrites
 from slipway.checkpoints.thread_storage import ThreadStorage
-from slipway.checkpoints.write_commands import store_checkpoint, store_writes
+from slipway.checkpoints.write_commands import join_writes, store_checkpoint, store_writes
 from slipway.errors import Conflict, NotFound
+from slipway.redis.checkpoint_keys import write_field
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.redis_commands import RedisCommand
@@ -59,9 +61,18 @@ class CoreCheckpointer(BaseCheckpointer):
         super().__init__(serde=serde or Serde())
         self._deleted_at_once = deleted_at_once
         self._init_shared(pipeline, keys, writer, max_thread_bytes)
-        self._dumps, self._loads, self._dumps_in_turns = _bytes_only(self.serde)
+        self._encode, self._seal, self._seal_record, self._loads, self._dumps_in_turns = _bytes_only(self.serde)
+        self._superstep_writes: SuperstepWrites | None = None
         self._reads, self._scripts = CheckpointReads(pipeline, keys), CheckpointScripts(pipeline, keys)
         self._reader = CheckpointReader(pipeline, keys, self._loads)
+
+    def for_run(
+        self, writer: CheckpointWriter, *, empty_thread: str | None = None, max_thread_bytes: int | None = None
+    ) -> CoreCheckpointer:
+        """See the base class. The clone joins the pending writes of supersteps that have ended."""
+        clone = super().for_run(writer, empty_thread=empty_thread, max_thread_bytes=max_thread_bytes)
+        clone._superstep_writes = SuperstepWrites()
+        return clone
 
     # writing
 
@@ -76,18 +87,25 @@ class CoreCheckpointer(BaseCheckpointer):
         target = config["configurable"]
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
         parent_id = target.get("checkpoint_id") or ""
-        record, run_id = pack_record(checkpoint, parent_id, checkpoint_metadata(config, metadata), self._dumps)
+        stored_metadata = checkpoint_metadata(config, metadata)
+        record, run_id = pack_record(checkpoint, parent_id, stored_metadata, self._encode, self._seal_record)
         values = checkpoint["channel_values"]
         new = [(channel, version, values[channel]) for channel, version in new_versions.items() if channel in values]
         key = CheckpointKey(namespace, checkpoint["id"])
         if self._divides(namespace, (value for _, _, value in new)):
             async with self.writer.encoding:
-                encoded = [(*each[:2], await dumped_in_turns(self._dumps_in_turns, each[0], each[2])) for each in new]
-            commands, size = store_checkpoint(self.keys, thread_id, key, record, encoded, run_id=run_id)
-            await self._write_now(thread_id, commands, size)
+                stored = [(*each[:2], await dumped_in_turns(self._dumps_in_turns, each[0], each[2])) for each in new]
+            write = self._write_now
         else:
-            encoded = [(*each[:2], dumped(self._dumps, each[0], each[2])) for each in new]
-            await self._write(thread_id, *store_checkpoint(self.keys, thread_id, key, record, encoded, run_id=run_id))
+            stored = [(*each[:2], self._seal(dumped(self._encode, each[0], each[2]))) for each in new]
+            write = self._write
+        commands, size = store_checkpoint(self.keys, thread_id, key, record, stored, run_id=run_id)
+        if self._superstep_writes is not None:
+            finished = self._superstep_writes.finish(thread_id, namespace, parent_id, checkpoint["id"])
+            if finished:
+                join_commands, join_size = self._join(thread_id, CheckpointKey(namespace, parent_id), finished)
+                commands, size = commands + join_commands, size + join_size
+        await write(thread_id, commands, size)
         return config_of(thread_id, namespace, checkpoint["id"])
 
     async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
@@ -99,10 +117,15 @@ class CoreCheckpointer(BaseCheckpointer):
     def _write_commands(
         self, thread_id: str, key: CheckpointKey, writes: Sequence[StoredWrite]
     ) -> tuple[list[RedisCommand], int]:
-        packed = [
-            (task_id, position, pack_write(channel, task_path, dumped(self._dumps, channel, value, task_path)))
-            for task_id, task_path, position, channel, value in writes
-        ]
+        packed = []
+        for write in writes:
+            encoded = dumped(self._encode, write.channel, write.value, write.task_path)
+            data = pack_write(write.channel, write.task_path, self._seal(encoded))
+            packed.append((write.task_id, write.position, data))
+            if self._superstep_writes is not None:
+                field = write_field(write.task_id, write.position)
+                stored = FieldOfWrite(write._replace(value=encoded), field, len(field) + len(data))
+                self._superstep_writes.add(thread_id, key.namespace, key.checkpoint_id, stored)
         return store_writes(self.keys, thread_id, key, packed)
 
     async def _write_commands_in_turns(
@@ -113,6 +136,16 @@ class CoreCheckpointer(BaseCheckpointer):
             encoded = await dumped_in_turns(self._dumps_in_turns, channel, value, task_path)
             packed.append((task_id, position, pack_write(channel, task_path, encoded)))
         return store_writes(self.keys, thread_id, key, packed)
+
+    def _join(
+        self, thread_id: str, key: CheckpointKey, writes: Sequence[FieldOfWrite]
+    ) -> tuple[list[RedisCommand], int]:
+        """The commands that join these writes, if that needs fewer bytes."""
+        joined = joined_writes((each.write for each in writes), self._encode, self._seal)
+        stored_bytes = sum(each.stored_bytes for each in writes)
+        if len(joined) >= stored_bytes:
+            return [], 0
+        return join_writes(self.keys, thread_id, key, [each.field for each in writes], stored_bytes, joined)
 
     # reading
 
@@ -234,13 +267,16 @@ class CoreCheckpointer(BaseCheckpointer):
             raise Conflict(f"thread {target_thread_id} has checkpoints already")
 
 
-def _bytes_only(serde: SerializerProtocol) -> tuple[Dumps, Loads, Callable[[Any], Awaitable[bytes]]]:
-    """The functions that encode and decode values, and the one that encodes large values in slices. For a foreign
-    serializer the type is written before the bytes, and values are encoded at once."""
+def _bytes_only(
+    serde: SerializerProtocol,
+) -> tuple[Encode, Seal, Seal, Loads, Callable[[Any], Awaitable[bytes]]]:
+    """The functions that encode values, that make the stored form of values and of records, that decode both, and that
+    encodes large values in slices. For a foreign serializer the type is written before the bytes, values are encoded at
+    once, and nothing is compressed."""
     if isinstance(serde, Serde):
-        return serde.dumps, serde.loads, serde.dumps_in_turns
+        return serde.encode, serde.seal, serde.seal_record, serde.loads, serde.dumps_in_turns
 
-    def dumps(value: Any) -> bytes:
+    def encode(value: Any) -> bytes:
         kind, data = serde.dumps_typed(value)
         return kind.encode() + b"\0" + data
 
@@ -248,7 +284,11 @@ def _bytes_only(serde: SerializerProtocol) -> tuple[Dumps, Loads, Callable[[Any]
         kind, _, rest = data.partition(b"\0")
         return serde.loads_typed((kind.decode(), rest))
 
-    async def dumps_at_once(value: Any) -> bytes:
-        return dumps(value)
+    async def encode_at_once(value: Any) -> bytes:
+        return encode(value)
 
-    return dumps, loads, dumps_at_once
+    return encode, _unchanged, _unchanged, loads, encode_at_once
+
+
+def _unchanged(data: bytes) -> bytes:
+    return data

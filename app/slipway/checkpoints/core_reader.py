@@ -75,7 +75,8 @@ class CheckpointReader:
             )
             for stored, values in page.ancestors:
                 for write in reversed(pending_writes(stored, self._loads)):
-                    writes[write[1]].append(write)
+                    if write[1] in writes:  # writes that were joined belong to all channels
+                        writes[write[1]].append(write)
                 seeds.update(zip((channel.decode() for channel in values[::2]), values[1::2], strict=True))
             continue_at = page.continue_at
             if not continue_at:

@@ -1,4 +1,4 @@
-"""The stored form of one checkpoint and of one pending write, for the core checkpointer.
+"""The stored form of one checkpoint and of its pending writes, for the core checkpointer.
 
 Scripts read the head of a record: the checkpoint's values, its parent, its run. Only Python reads the body. The body
 omits everything that is in the head or in the record's key, so that a superstep stores few bytes.
@@ -16,7 +16,10 @@ from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, PendingWri
 from slipway.checkpoints.base_checkpointer import StoredWrite
 from slipway.errors import StateRefused, StoredDataError
 
-Dumps = Callable[[Any], bytes]
+Encode = Callable[[Any], bytes]
+"""The bytes of a value, neither compressed nor encrypted."""
+Seal = Callable[[bytes], bytes]
+"""The stored form of these bytes."""
 Loads = Callable[[bytes], Any]
 
 _HEAD_LENGTH_BYTES: Final = 4
@@ -26,7 +29,9 @@ _PULL, _PUSH = "~__pregel_pull, ", "~__pregel_push, "
 """The prefixes of nearly all task paths. Each is stored as one control character."""
 
 
-def pack_record(checkpoint: Checkpoint, parent_id: str, metadata: dict[str, Any], dumps: Dumps) -> tuple[bytes, str]:
+def pack_record(
+    checkpoint: Checkpoint, parent_id: str, metadata: dict[str, Any], encode: Encode, seal: Seal
+) -> tuple[bytes, str]:
     """The record of a checkpoint without its channel values, and the id of its run ("" for none)."""
     versions: list[Any] = []
     for pair in checkpoint["channel_versions"].items():
@@ -39,7 +44,7 @@ def pack_record(checkpoint: Checkpoint, parent_id: str, metadata: dict[str, Any]
     except TypeError as error:
         raise StateRefused(f"a channel's name or version, or the run's id, cannot be stored: {error}") from error
     body = {name: value for name, value in checkpoint.items() if name not in _OUTSIDE_BODY}
-    return len(head).to_bytes(_HEAD_LENGTH_BYTES) + head + dumps([body, body_metadata]), run_id
+    return len(head).to_bytes(_HEAD_LENGTH_BYTES) + head + seal(encode([body, body_metadata])), run_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,30 +84,54 @@ class CheckpointRecord:
 
 
 def pack_write(channel: str, task_path: str, value: bytes) -> bytes:
-    """`value` is serialized already. A usual prefix of the task path is stored as one byte."""
+    """`value` is in its stored form already."""
+    return ormsgpack.packb((channel, _short(task_path), value))
+
+
+def joined_writes(writes: Iterable[StoredWrite], encode: Encode, seal: Seal) -> bytes:
+    """The writes of a superstep that has ended, as one value. `value` of each is encoded already. Similar values become
+    smaller together than one by one."""
+    return seal(
+        encode(
+            [[write.task_id, write.position, write.channel, _short(write.task_path), write.value] for write in writes]
+        )
+    )
+
+
+def _short(task_path: str) -> str:
+    """A usual prefix of the task path is stored as one byte."""
     if task_path.startswith(_PULL):
-        task_path = f"\1{task_path[len(_PULL) :]}"
-    elif task_path.startswith(_PUSH):
-        task_path = f"\2{task_path[len(_PUSH) :]}"
-    return ormsgpack.packb((channel, task_path, value))
+        return f"\1{task_path[len(_PULL) :]}"
+    if task_path.startswith(_PUSH):
+        return f"\2{task_path[len(_PUSH) :]}"
+    return task_path
+
+
+def _complete(path: str) -> str:
+    if path[:1] == "\1":
+        return _PULL + path[1:]
+    return _PUSH + path[1:] if path[:1] == "\2" else path
 
 
 def stored_writes(fields: list[bytes], loads: Loads) -> list[StoredWrite]:
     """The writes of a checkpoint, in the order in which LangGraph applies them."""
-    writes: list[tuple[tuple[str, str, int], str, bytes]] = []
+    writes: dict[tuple[str, int], StoredWrite] = {}
     try:
         for name, data in zip(fields[::2], fields[1::2], strict=True):
-            task_id, _, index = name.decode().rpartition("\0")
-            channel, path, value = ormsgpack.unpackb(data)
-            if path[:1] == "\1":
-                path = _PULL + path[1:]
-            elif path[:1] == "\2":
-                path = _PUSH + path[1:]
-            writes.append((writes_sort_key(path, task_id, int(index)), channel, value))
+            if b"\0" not in name:
+                for task_id, position, channel, path, value in loads(data):
+                    writes[task_id, position] = StoredWrite(task_id, _complete(path), position, channel, value)
+        for name, data in zip(fields[::2], fields[1::2], strict=True):
+            task_id, separator, index = name.decode().rpartition("\0")
+            position = int(index) if separator else 0
+            # a write that was repeated after the writes of its superstep were joined replaces nothing
+            if separator and (position < 0 or (task_id, position) not in writes):
+                channel, path, value = ormsgpack.unpackb(data)
+                writes[task_id, position] = StoredWrite(task_id, _complete(path), position, channel, value)
     except (ValueError, TypeError) as error:
         raise StoredDataError(f"a pending write is damaged: {error}") from error
-    writes.sort(key=lambda write: write[0])
-    return [StoredWrite(key[1], key[0], key[2], channel, loads(value)) for key, channel, value in writes]
+    ordered = sorted(writes.values(), key=lambda write: writes_sort_key(write.task_path, write.task_id, write.position))
+    return [write._replace(value=loads(write.value)) for write in ordered]
 
 
 def pending_writes(fields: list[bytes], loads: Loads) -> list[PendingWrite]:

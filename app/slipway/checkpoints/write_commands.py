@@ -6,11 +6,20 @@ Each function also returns the most bytes that the commands add to the thread, w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from slipway.checkpoints.checkpoint_key import CheckpointKey
-from slipway.redis.checkpoint_keys import BYTES_FIELD, blob_field, member, names_of, record_field, run_threads
+from slipway.redis.checkpoint_keys import (
+    BYTES_FIELD,
+    blob_field,
+    joined_field,
+    member,
+    names_of,
+    record_field,
+    run_threads,
+    write_field,
+)
 from slipway.redis.connection import Arg
 from slipway.redis.keys import Keys
 from slipway.redis.redis_commands import RedisCommand
@@ -56,10 +65,24 @@ def store_writes(
     store: list[Arg] = ["STORE_FIELDS", names.writes_prefix + where, names.state, BYTES_FIELD]
     size = 0
     for task_id, position, data in writes:
-        field = f"{task_id}\0{position}"
+        field = write_field(task_id, position)
         store += ("once" if position >= 0 else "replace", field, data)
         size += len(field) + len(data)
     return [tuple(store), ("ADD_TO_INDEX", names.index, where)], size
+
+
+def join_writes(
+    keys: Keys, thread_id: str, key: CheckpointKey, fields: Sequence[str], freed_bytes: int, joined: bytes
+) -> tuple[list[RedisCommand], int]:
+    """Replaces fields with pending writes of a checkpoint, which need `freed_bytes`, by one field with all of them."""
+    where, names = member(*key), names_of(keys, thread_id)
+    pending, field = names.writes_prefix + where, joined_field(len(fields))
+    size = len(field) + len(joined)
+    removed: list[RedisCommand] = [
+        ("HDEL", pending, *fields[at : at + _MAX_ARGUMENTS]) for at in range(0, len(fields), _MAX_ARGUMENTS)
+    ]
+    counted = ("HINCRBY", names.state, BYTES_FIELD, size - freed_bytes)
+    return [*removed, ("HSET", pending, field, joined), counted], size
 
 
 def _split_hset(hset: list[Arg]) -> list[RedisCommand]:

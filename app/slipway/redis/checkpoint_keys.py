@@ -66,3 +66,13 @@ def record_field(member_name: str) -> str:
 def blob_field(namespace: str, channel: str, version: str | int | float) -> str:
     """The field of a channel's value. The scripts build the same name from a record's head."""
     return f"b{namespace}\0{channel}\0{version if isinstance(version, str) else format(version, '.17g')}"
+
+
+def write_field(task_id: str, position: int) -> str:
+    """The field of one pending write."""
+    return f"{task_id}\0{position}"
+
+
+def joined_field(count: int) -> str:
+    """The field of the pending writes of a superstep that has ended. The scripts read the number of writes from it."""
+    return f"joined {count}"

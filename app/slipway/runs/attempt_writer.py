@@ -33,6 +33,7 @@ import structlog
 from slipway.checkpoints.fenced_writers import EncodingLock
 from slipway.errors import Fenced
 from slipway.redis.redis_commands import RedisCommand
+from slipway.runs.appended_events import AppendedEvents
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.logged_events import LoggedEvents
 from slipway.runs.record import Run
@@ -119,6 +120,7 @@ class AttemptWriter:
         )
         self._group = WriteGroup()
         """The open write group."""
+        self._appended = AppendedEvents()
         self._delayed_commands: list[RedisCommand] = []
         """Commands of the checkpointer whose events may not be appended yet."""
         self._moved_count = 0
@@ -156,6 +158,7 @@ class AttemptWriter:
         """Appends an event to the run's log. `mark` is stored beside it for later attempts (`read_logged_events`). A
         large frame is compressed here, once; processes that forward it decompress it."""
         stored = compressed(frame)
+        self._appended.add(name, frame, stored)
         self._group.entries.append((f"{name}\n{mark}" if mark else name, stored))
         self._count_bytes(len(stored))
         self.chunk_appended()
@@ -424,7 +427,7 @@ class AttemptWriter:
         group = await self._final_group()
         if group is None:
             return AttemptFenced()
-        arguments = settlement.arguments(self.run, group.number, group.entries)
+        arguments = settlement.arguments(self.run, group.number, group.entries, log=self._appended)
         if self.number == 1:  # a later attempt has written only a part of the run
             size = self._written_bytes + len(arguments["result"]) + len(arguments["values"] or b"")
             arguments["learnt"] = self._sizes.after_run(self.run.graph_id, size)

@@ -78,14 +78,28 @@ class EventLog:
         return await self._log.exists(run_id)
 
     async def newest(self, run_id: str) -> Event | None:
-        """The last event. None if the log has expired."""
+        """The last event, without its result. None if the log has expired."""
         entries = await self._log.newest(run_id)
         return Event.from_entry(entries[0]) if entries else None
 
     async def read(self, run_id: str, after: EventPosition = START, count: int = READ_EVENTS) -> list[Event]:
         """Up to `count` events that follow `after`."""
         entries = await self._log.page(run_id, f"({after[0]}-{after[1]}", count)
-        return [Event.from_entry(entry) for entry in entries]
+        return await self._with_result(run_id, [Event.from_entry(entry) for entry in entries])
+
+    async def _with_result(self, run_id: str, events: list[Event]) -> list[Event]:
+        """The same events. If the last one ends the run with the data of an earlier event as the result, that event is
+        found: among these events, or by one more read. It is missing if the log has expired meanwhile, as if the log
+        had expired before; a log of another run never matches, because the read contains the end too."""
+        distance = events[-1].result_distance if events else 0
+        if not distance:
+            return events
+        if distance < len(events):
+            found: Event | None = events[-1 - distance]
+        else:
+            newest = [Event.from_entry(entry) for entry in await self._log.newest(run_id, distance + 1)]
+            found = newest[distance] if len(newest) > distance and newest[0] == events[-1] else None
+        return [*events[:-1], events[-1].with_result_of(found)]
 
     async def follow(self, run_id: str, after: str = START_ID) -> AsyncGenerator[Sequence[Event], None]:
         """Batches of all events that follow `after` (an id, `START_ID` or `NEW_ONLY`), then of new events, until the
@@ -134,7 +148,7 @@ class EventLog:
                 batch = tail.events_after(position) or await self._read_with_retries(run_id, position, tail)
             if batch:
                 position = batch[-1].position
-                yield batch
+                yield await self._with_result(run_id, list(batch)) if batch[-1].result_distance else batch
                 if batch[-1].is_end:
                     return
             elif tail.deleted:

@@ -54,10 +54,17 @@ class Tail:
         if end != before:
             self._reset(before)
         self._events.extend(events)
+        self._find_result()
         self._positions.extend(event.position for event in events)
         if len(self._events) > 2 * TAIL_EVENTS:
             self._starts_after = self._positions[-TAIL_EVENTS - 1]
             del self._events[:-TAIL_EVENTS], self._positions[:-TAIL_EVENTS]
+
+    def _find_result(self) -> None:
+        """Finds the event with the result of the run, if the tail contains it: then no follower needs to read it."""
+        distance = self._events[-1].result_distance
+        if 0 < distance < len(self._events):
+            self._events[-1] = self._events[-1].with_result_of(self._events[-1 - distance])
 
     def set_end(self, position: EventPosition) -> None:
         """Records that a read reached the end of the log at `position`. Notifications contain the events that

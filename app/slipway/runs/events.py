@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from slipway.serialization.compression import decompressed
@@ -17,6 +17,11 @@ START_ID: Final = "0"
 """The position of a client that wants all events."""
 NEW_ONLY: Final = "$"
 """The position of a client that wants new events only."""
+VALUES: Final = "values"
+"""The name of the events that contain a state of the root graph."""
+_SAME_AS_EVENT: Final = b"\x1f"
+"""Begins a stored result that is the data of an earlier `values` event of the same log. The number of entries between
+both, plus one, follows. Compression uses other bytes."""
 _FIRST_ATTEMPT: Final = b'"attempt":1}'
 
 
@@ -29,19 +34,27 @@ def event_position(event_id: str) -> EventPosition:
 @dataclass(frozen=True, slots=True)
 class Event:
     """One entry of an event log. `block` is the bytes that every SSE client receives, including the id line and the
-    blank line. Some `end` events have a `result`: the JSON body for clients that wait for the result."""
+    blank line."""
 
     id: str
     position: EventPosition
     name: str
     block: bytes
-    result: bytes | None = None
+    own_result: bytes | None = None
+    """The result that is stored with an `end` event."""
+    result_distance: int = 0
+    """How many entries before this one the event is whose data are the result, if `result_event` is not known yet; else
+    0."""
+    result_event: Event | None = None
+    """The event whose data are the result."""
 
     @classmethod
     def from_frame(cls, event_id: str, name: str, frame: bytes, result: bytes | None = None) -> Event:
         """`frame` and `result` as they are stored: large ones are compressed."""
-        block = with_id(decompressed(frame), event_id)
-        return cls(event_id, event_position(event_id), name, block, decompressed(result) if result else None)
+        block, position = with_id(decompressed(frame), event_id), event_position(event_id)
+        if result and result[:1] == _SAME_AS_EVENT:
+            return cls(event_id, position, name, block, result_distance=int(result[1:]))
+        return cls(event_id, position, name, block, decompressed(result) if result else None)
 
     @classmethod
     def from_entry(cls, entry: Sequence[Any]) -> Event:
@@ -57,6 +70,16 @@ class Event:
         return cls.from_frame(event_id, name, _bytes(frame), _bytes(result))
 
     @property
+    def result(self) -> bytes | None:
+        """What clients receive that wait for the result of the run, as JSON: some `end` events have it. The event log
+        finds `result_event` before it returns an event."""
+        return self.own_result if self.result_event is None else self.result_event.data
+
+    def with_result_of(self, event: Event | None) -> Event:
+        """The same event, whose result is the data of `event`. Without a result if that is no `values` event."""
+        return replace(self, result_distance=0, result_event=event if event and event.name == VALUES else None)
+
+    @property
     def data(self) -> bytes:
         """The JSON data."""
         return data_of(self.block)
@@ -70,6 +93,11 @@ class Event:
     def is_end(self) -> bool:
         """Whether it is the last event of its log."""
         return self.name == "end"
+
+
+def same_as_event(distance: int) -> bytes:
+    """The stored result of an `end` event that equals the data of the `values` event `distance` entries before it."""
+    return _SAME_AS_EVENT + str(distance).encode()
 
 
 def _bytes(sent: str | bytes) -> bytes:

@@ -177,6 +177,8 @@ class RunSettle(TypedDict):
     event_ttl_s: int
     learnt: tuple[str, int] | None
     """A graph, and how many bytes its runs usually store, if that has changed."""
+    compact_log: bool
+    """Whether the event log is small, so that it is copied to remove the space that it keeps for further entries."""
 
 
 class RunRelease(TypedDict):

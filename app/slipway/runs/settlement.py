@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from slipway.runs.appended_events import AppendedEvents
+from slipway.runs.events import same_as_event
 from slipway.runs.failure import RunError
 from slipway.runs.index_terms import error_term
 from slipway.runs.record import Phase, Run, status_of
 from slipway.runs.scripts import Entry, RunRelease, RunSettle
-from slipway.serialization.compression import compressed
+from slipway.serialization.compression import COMPRESSED_FROM_BYTES, compressed
 from slipway.sse_frames import encode_frame
 
 
@@ -28,6 +30,10 @@ class ThreadSummary:
     status: str
     """`idle` or `interrupted`. If the run failed, the script writes `error` instead."""
 
+
+COMPACTED_UP_TO_BYTES: Final = 64 * 1024
+"""The largest event log that is copied when its run ends. A stream keeps space for further entries, up to 4 KiB; the
+copy has none."""
 
 EMPTY_SUMMARY: Final = ThreadSummary(None, "", b"{}", "idle")
 
@@ -48,9 +54,11 @@ class Settlement:
     rollback: bool = False
     """Whether the run record is deleted as well."""
 
-    def arguments(self, run: Run, number: int, entries: Sequence[Entry] = ()) -> RunSettle:
+    def arguments(
+        self, run: Run, number: int, entries: Sequence[Entry] = (), *, log: AppendedEvents | None = None
+    ) -> RunSettle:
         """The arguments of the script, with large values compressed. `number` and `entries` are those of the last write
-        group."""
+        group. `log` are all events of the attempt: a result that is the last state is not stored again."""
         error, thread = self.error, self.thread
         code, public = (error.code, error.public) if error else ("", "")
         return {
@@ -65,7 +73,7 @@ class Settlement:
             "error_term": error_term(code) if error else None,
             "usage": self.usage,
             "entries": [*entries, *([("error", encode_frame("error", public.encode()))] if error else [])],
-            "result": compressed(b'{"__error__":%b}' % public.encode() if error else self.result),
+            "result": compressed(b'{"__error__":%b}' % public.encode()) if error else self._stored_result(log),
             "values": compressed(thread.values) if thread and thread.values is not None else None,
             "value_terms": thread.value_terms if thread else "",
             "interrupts": compressed(thread.interrupts) if thread else None,
@@ -74,7 +82,12 @@ class Settlement:
             "rollback": self.rollback,
             "event_ttl_s": self.event_ttl_s,
             "learnt": None,
+            "compact_log": log is not None and run.attempt == 1 and log.size_bytes <= COMPACTED_UP_TO_BYTES,
         }
+
+    def _stored_result(self, log: AppendedEvents | None) -> bytes:
+        distance = log.distance_of_values(self.result) if log and len(self.result) >= COMPRESSED_FROM_BYTES else None
+        return compressed(self.result) if distance is None else same_as_event(distance)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,15 @@ _CHECKPOINT_STATE_FIELDS: Final = (
 )
 
 _CHECKPOINT_WRITES_FIELDS: Final = (
-    Field("*", Encoding.BYTES, "By `<task>\\0<index>`: one pending write.", python_writers=("slipway.checkpoints",)),
+    Field(
+        "*",
+        Encoding.BYTES,
+        (
+            "By `<task>\\0<index>`: one pending write. As `joined <count>`: all pending writes of a superstep that "
+            "has ended, as one value."
+        ),
+        python_writers=("slipway.checkpoints",),
+    ),
 )
 
 KEY_KINDS: Final = (

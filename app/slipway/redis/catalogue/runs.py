@@ -317,10 +317,19 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning=(
             "The event log of a run. Each entry has `n` (the name), `f` (the frame), and it may have `m` (a "
-            "mark that names the content) or `r` (the result, at the end)."
+            "mark that names the content) or `r` (the result, at the end: JSON, or the byte 31 and how many entries "
+            "before it the `values` event is whose data are the result)."
         ),
         lifetime="`event_ttl_s` after the end of the run",
         python_readers=("slipway.runs",),
+    ),
+    KeyKind(
+        "events_copy",
+        ":run:%s:events:copy",
+        RedisType.STREAM,
+        Shard.THREAD,
+        meaning="A copy of an event log without its free space, which replaces the log at once.",
+        lifetime="within one script",
     ),
     KeyKind(
         "run_notifications",

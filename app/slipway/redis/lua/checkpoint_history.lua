@@ -5,7 +5,7 @@
 --
 -- KEYS: index; state.
 -- ARGV: prefix of the pending-writes keys; namespace; checkpoint ('' for the latest); the ancestor to continue at (''
---   for the parent); most bytes of a page; the channels.
+--   for the parent); most bytes of a page; the channels. Writes that were joined may belong to other channels too.
 -- Reply: {the ancestor to continue at ('' at the end), one entry for each ancestor: {{task and index, write, ...},
 --   {channel, value, ...}}}.
 -- Atomic: Changes nothing.
@@ -19,6 +19,11 @@ local function read_head(id)
   if not record then return nil end
   local _, head = cmsgpack.unpack_one(record, 4)
   return head
+end
+
+local function channel_of(write)
+  local _, channel = cmsgpack.unpack_one(write, 1)
+  return channel
 end
 
 local at = ARGV[4]
@@ -52,8 +57,7 @@ while at ~= '' and next(wanted) and bytes < page_bytes do
   local writes, values = {}, {}
   local fields = redis.call('HGETALL', writes_prefix .. namespace .. '\0' .. at)
   for i = 1, #fields, 2 do
-    local _, channel = cmsgpack.unpack_one(fields[i + 1], 1)
-    if wanted[channel] then
+    if not string.find(fields[i], '\0', 1, true) or wanted[channel_of(fields[i + 1])] then
       writes[#writes + 1] = fields[i]
       writes[#writes + 1] = fields[i + 1]
       bytes = bytes + #fields[i + 1]

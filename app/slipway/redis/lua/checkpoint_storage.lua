@@ -26,7 +26,8 @@ end
 for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   local name = ARGV[1] .. member
   for _, field in ipairs(redis.call('HKEYS', name)) do
-    writes, write_bytes = writes + 1, write_bytes + #field + redis.call('HSTRLEN', name, field)
+    writes = writes + (tonumber(string.match(field, '^joined (%d+)$')) or 1)
+    write_bytes = write_bytes + #field + redis.call('HSTRLEN', name, field)
   end
 end
 local answer = {checkpoints, checkpoint_bytes, writes, write_bytes}

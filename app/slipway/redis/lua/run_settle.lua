@@ -43,6 +43,7 @@ if args.learnt then learn_run_bytes(unpack(args.learnt)) end
 if cleared > 1 then redis.call('SREM', key('running_suspects'), args.run_id) end -- more than its worker
 redis.call('ZREM', key('leases'), args.run_id)
 free_concurrency_slots(args.run_id, decoded_groups(stored[1]))
+if args.compact_log then compact_log(args.run_id) end
 redis.call('EXPIRE', key('events', args.run_id), args.event_ttl_s)
 
 local thread = key('thread', owned.thread_id)

@@ -52,6 +52,13 @@ local function append_to_log(run_id, entries, previous_id)
   return last_id
 end
 
+-- Replaces the log by a copy. The stream of a log keeps space for further entries, up to 4 KiB; a copy has none.
+local function compact_log(run_id)
+  local log, copy = key('events', run_id), key('events_copy', run_id)
+  redis.call('COPY', log, copy, 'REPLACE')
+  redis.call('RENAME', copy, log)
+end
+
 -- Appends events for a script that has not read the run's field `last_event` and does not store it itself.
 local function append_events(run_id, entries)
   local run = key('run', run_id)

@@ -1,0 +1,58 @@
+"""The pending writes that an attempt has stored for the supersteps that it executes.
+
+While a superstep executes, each write is a field of its own, stored as soon as its task has ended, for an attempt that
+continues after a crash. When the superstep has ended, that is when its checkpoint has a child, only the history shows
+the writes. Then they are stored again as one value: the writes of parallel tasks resemble each other, so they need a
+fraction of the bytes.
+
+Only writes of checkpoints that the same attempt has stored are joined: then all fields are known. Large values are left
+alone, because they gain little and cost CPU.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from slipway.checkpoints.base_checkpointer import StoredWrite
+
+JOINED_FROM_BYTES: Final = 1024
+JOINED_VALUE_BYTES: Final = 64 * 1024
+"""The largest value that is joined with others."""
+_MAX_NAMESPACES: Final = 256
+
+
+class FieldOfWrite(NamedTuple):
+    """A stored write: its `value` is encoded, but neither compressed nor encrypted."""
+
+    write: StoredWrite
+    field: str
+    stored_bytes: int
+
+
+class SuperstepWrites:
+    """The writes of the newest checkpoint that the attempt has stored in each namespace of each thread."""
+
+    def __init__(self) -> None:
+        self._newest: dict[tuple[str, str], tuple[str, dict[str, FieldOfWrite]]] = {}
+
+    def add(self, thread_id: str, namespace: str, checkpoint_id: str, stored: FieldOfWrite) -> None:
+        """Remembers a write of a checkpoint, if it may be joined with others. A write with a position below 0 replaces
+        the earlier one."""
+        newest_id, writes = self._newest.get((thread_id, namespace), ("", {}))
+        if newest_id != checkpoint_id or len(stored.write.value) > JOINED_VALUE_BYTES:
+            return
+        if stored.write.position < 0:
+            writes[stored.field] = stored
+        else:
+            writes.setdefault(stored.field, stored)
+
+    def finish(self, thread_id: str, namespace: str, parent_id: str, checkpoint_id: str) -> list[FieldOfWrite]:
+        """The writes of `parent_id`, whose child `checkpoint_id` is stored now, if they are worth joining."""
+        if len(self._newest) >= _MAX_NAMESPACES:
+            self._newest.clear()
+        newest_id, writes = self._newest.get((thread_id, namespace), ("", {}))
+        self._newest[thread_id, namespace] = checkpoint_id, {}
+        if newest_id != parent_id or len(writes) < 2:
+            return []
+        found = list(writes.values())
+        return found if sum(len(each.write.value) for each in found) >= JOINED_FROM_BYTES else []
