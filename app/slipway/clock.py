@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 class Clock:
@@ -24,6 +27,15 @@ class Clock:
 
     async def sleep(self, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
+
+
+def microseconds(text: str) -> int:
+    """A text in ISO 8601 as microseconds since the epoch. Without an offset it is in UTC. Raises `ValueError`."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(microseconds=1)
+    except OverflowError:
+        raise ValueError(text) from None
 
 
 def iso(moment_us: int) -> str:

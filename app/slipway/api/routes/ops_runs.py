@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from starlette.requests import Request
@@ -21,6 +20,7 @@ from slipway.api.pagination import selected
 from slipway.api.request_parsing import query_choice, query_names, query_number
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of
+from slipway.clock import microseconds
 from slipway.errors import InvalidRequest, NotFound
 from slipway.json_comparison import contains
 from slipway.runs.record import PUBLIC_MEMBERS, Phase, Run
@@ -33,7 +33,6 @@ MAX_LIMIT: Final = 1000
 ORDERS: Final = ("newest", "oldest")
 
 _PHASES: Final = tuple(phase.value for phase in Phase)
-_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 async def list_all(request: Request) -> Response:
@@ -103,9 +102,8 @@ def _time_us(request: Request, name: str) -> int | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that the client did not escape
-        return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(microseconds=1)
-    except (ValueError, OverflowError):
+        return microseconds(text.replace(" ", "+"))  # a plus sign that the client did not escape
+    except ValueError:
         raise InvalidRequest(name, f"{clean(text)!r} is not a time such as 2026-01-31T12:00:00Z") from None
 
 
