@@ -31,7 +31,7 @@ from slipway.errors import (
     TooLarge,
     Unavailable,
 )
-from slipway.serialization.json_encoding import dumps
+from slipway.serialization.json_encoding import dumps, dumps_in_turns
 
 STATUS: Final[Mapping[type[SlipwayError], int]] = {
     InvalidRequest: 422,
@@ -58,6 +58,11 @@ class JsonResponse(Response):
 
     def render(self, content: Any) -> bytes:
         return content if isinstance(content, bytes) else dumps(content)
+
+
+async def large_response(content: Any) -> JsonResponse:
+    """A response whose content may be large. Then it is encoded in slices, between which the event loop continues."""
+    return JsonResponse(await dumps_in_turns(content))
 
 
 def empty_response(status: int = 204) -> Response:

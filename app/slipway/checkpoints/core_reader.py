@@ -44,7 +44,7 @@ class CheckpointReader:
         else:
             member(namespace, "")  # rejects NUL
             page = await self._read_range(thread_id, namespace, "", 1, complete=True)
-        return (self._tuple(thread_id, page.rows[0]) if page.rows else None), page.stored_bytes
+        return (await self._tuple(thread_id, page.rows[0]) if page.rows else None), page.stored_bytes
 
     async def list_ids(self, thread_id: str, namespace: str) -> list[str]:
         """The ids of a namespace's checkpoints, newest first."""
@@ -109,7 +109,7 @@ class CheckpointReader:
                 if remaining is not None and remaining <= 0:
                     return
                 remaining = None if remaining is None else remaining - 1
-                yield self._tuple(thread_id, row)
+                yield await self._tuple(thread_id, row)
             if remaining is not None and remaining <= 0:
                 return
 
@@ -171,13 +171,13 @@ class CheckpointReader:
             thread_id, namespace, below, count, complete=complete, page_bytes=PAGE_BYTES
         )
 
-    def _tuple(self, thread_id: str, row: CheckpointRow) -> CheckpointTuple:
+    async def _tuple(self, thread_id: str, row: CheckpointRow) -> CheckpointTuple:
         name, data, blobs, writes = row
         namespace, checkpoint_id = _checkpoint_key(name)
         record = CheckpointRecord.unpack(data, self._loads)
         return CheckpointTuple(
             config_of(thread_id, namespace, checkpoint_id),
-            record.checkpoint(checkpoint_id, blobs, self._loads),
+            await record.checkpoint(checkpoint_id, blobs, self._loads),
             record.metadata,
             config_of(thread_id, namespace, record.parent_id) if record.parent_id else None,
             pending_writes(writes, self._loads),

@@ -6,6 +6,7 @@ omits everything that is in the head or in the record's key, so that a superstep
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,9 @@ Encode = Callable[[Any], bytes]
 Seal = Callable[[bytes], bytes]
 """The stored form of these bytes."""
 Loads = Callable[[bytes], Any]
+
+LARGE_STORED_BYTES: Final = 16 * 1024
+"""Stored bytes, which are often compressed to a tenth, from which decoding may take milliseconds."""
 
 _HEAD_LENGTH_BYTES: Final = 4
 _OUTSIDE_BODY: Final = frozenset({"id", "channel_values", "channel_versions"})
@@ -69,16 +73,20 @@ class CheckpointRecord:
             metadata["run_id"] = run_id
         return cls(versions, parent_id, rest, metadata)
 
-    def checkpoint(self, checkpoint_id: str, blobs: Iterable[bytes | None], loads: Loads) -> Checkpoint:
-        """The complete checkpoint. `blobs` are the stored values in the order of `versions`."""
-        channels = self.versions[::2]
+    async def checkpoint(self, checkpoint_id: str, blobs: Iterable[bytes | None], loads: Loads) -> Checkpoint:
+        """The complete checkpoint. `blobs` are the stored values in the order of `versions`. The event loop continues
+        after each large one."""
+        channels, values = self.versions[::2], dict[str, Any]()
+        for channel, blob in zip(channels, blobs, strict=True):
+            if blob is not None:
+                values[channel] = loads(blob)
+                if len(blob) >= LARGE_STORED_BYTES:
+                    await asyncio.sleep(0)
         checkpoint: dict[str, Any] = {
             **self.rest,
             "id": checkpoint_id,
             "channel_versions": dict(zip(channels, self.versions[1::2], strict=True)),
-            "channel_values": {
-                channel: loads(blob) for channel, blob in zip(channels, blobs, strict=True) if blob is not None
-            },
+            "channel_values": values,
         }
         return checkpoint  # type: ignore[return-value]
 

@@ -21,6 +21,7 @@ from slipway.indexes.terms import metadata_digests, metadata_terms
 from slipway.redis.hash_fields import CONFIG_PREFIX, METADATA_PREFIX, flat, prefixed
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.run_options import RunOptions
 from slipway.runs.admission import BIG_BYTES, Admission
 from slipway.runs.reads import FieldSnapshot, RunReads
 from slipway.runs.record import Run, RunSpec, run_from
@@ -37,6 +38,7 @@ from slipway.runs.script_results import (
 )
 from slipway.runs.scripts import RunCreate, RunScripts, StoredTtl
 from slipway.serialization.json_encoding import dumps, json_members
+from slipway.serialization.slices import is_large
 
 EXPECTED_BYTES: Final = 16 * 1024
 """What a run is counted as when its process uses its credit. Near the high-water mark, where it matters, no process has
@@ -95,7 +97,7 @@ class RunCreator:
             case RunCreated(fields, credit_bytes):
                 if credit_bytes is not None:
                     self._admission.add_credit(credit_bytes)
-                return CreatedRun(run_from(fields), is_new=True)
+                return CreatedRun(run_from(fields, _large_options(spec)), is_new=True)
             case RunExists(fields):
                 return CreatedRun(run_from(fields), is_new=False)
             case ThreadNotFound():
@@ -137,7 +139,7 @@ class RunCreator:
             "fields": flat(spec.stored_fields()),
             "members": flat(metadata),
             "terms": spec.terms,
-            "kwargs": spec.stored_options(),
+            "kwargs": await spec.stored_options(),
             "priority_ms": spec.priority_ms,
             "mark": None,
             "expected_graph_id": identity.graph_id,
@@ -178,6 +180,12 @@ class RunCreator:
         if thread.metadata is not None and not access_filter.matches(thread.metadata):
             raise NotFound("thread", thread_id)
         return thread.snapshot
+
+
+def _large_options(spec: RunSpec) -> RunOptions | None:
+    """The options of a run that this process does not execute, if they are large."""
+    options = spec.execution.options
+    return RunOptions(**options.stored()) if not spec.execution.inline and is_large(options.input) else None
 
 
 def _busy_conflict(spec: RunSpec, busy_run_id: str) -> Conflict:

@@ -52,7 +52,7 @@ from slipway.runs.delivery_queues import INTERNAL, delivery_queue_of
 from slipway.runs.index_terms import owner_of, run_terms
 from slipway.runs.scripts import DueTime
 from slipway.serialization.compression import compressed
-from slipway.serialization.json_encoding import dumps, json_members
+from slipway.serialization.json_encoding import dumps, dumps_in_turns, json_members
 
 
 class Phase(StrEnum):
@@ -207,9 +207,9 @@ class RunSpec:
         """What the priority adds to the due time of the job."""
         return PRIORITY_MS[self.behaviour.priority]
 
-    def stored_options(self) -> bytes:
+    async def stored_options(self) -> bytes:
         """The field `kwargs`, which `run_create.lua` writes too. It is compressed if it is large."""
-        return compressed(dumps(self.execution.options.stored()))
+        return compressed(await dumps_in_turns(self.execution.options.stored()))
 
 
 def _json(value: object) -> str:
@@ -407,7 +407,9 @@ def _without_private_text(error: dict[str, Any]) -> dict[str, Any]:
     return public | {"message": public.pop("shown")} if "shown" in public else public
 
 
-def run_from(fields: Fields) -> Run:
+def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
+    """The run of a stored record. `options` are those of the record, if they are known; parsing large ones takes
+    long."""
     return Run(
         run_id=fields["run_id"].decode(),
         thread_id=fields["thread_id"].decode(),
@@ -417,7 +419,7 @@ def run_from(fields: Fields) -> Run:
         phase=Phase(fields["phase"].decode()),
         reason=_text(fields, "reason"),
         metadata=decode_members(fields, METADATA_PREFIX) | _ids_in_metadata(fields),
-        options=options_from(fields["kwargs"]),
+        options=options or options_from(fields["kwargs"]),
         multitask_strategy=fields.get("multitask_strategy", b"enqueue").decode(),
         updated_us=int(fields["updated_us"]),
         attempt=int(fields["attempt"]),

@@ -16,7 +16,7 @@ from slipway.api.bodies.thread_state import HistoryBody, StateReadBody, StateWri
 from slipway.api.bodies.threads import ThreadConfigBody
 from slipway.api.endpoints import Endpoint, Query, bool_param, int_param, list_param
 from slipway.api.request_parsing import parsed, path_id, query_flag, query_names, query_number, read_body, validated
-from slipway.api.responses import JsonResponse
+from slipway.api.responses import JsonResponse, large_response
 from slipway.api.shared_objects import services_of
 from slipway.threads.protocol_state import CheckpointRef
 
@@ -45,7 +45,7 @@ async def _read(request: Request, checkpoint: CheckpointRef, subgraphs: bool, se
     thread_id, selection = path_id(request, "thread_id"), StateSelect(select)
     await authorize_read(request, thread_id)
     state = await services_of(request).states.get(thread_id, checkpoint, subgraphs=subgraphs, user=user_of(request))
-    return JsonResponse(selection.select(state))
+    return await large_response(selection.select(state))
 
 
 async def write(request: Request) -> Response:
@@ -100,7 +100,7 @@ async def _history(request: Request, body: HistoryBody) -> Response:
         checkpoint=body.checkpoint.public() if body.checkpoint else {},
         user=user_of(request),
     )
-    return JsonResponse([selection.select(state) for state in states])
+    return await large_response([selection.select(state) for state in states])
 
 
 _STATE: Final = "/threads/{thread_id}/state"

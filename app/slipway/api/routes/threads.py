@@ -36,7 +36,7 @@ from slipway.api.endpoints import Endpoint, list_param
 from slipway.api.idempotent_ids import idempotent_id
 from slipway.api.pagination import completeness, paged, selected
 from slipway.api.request_parsing import path_id, query_names, read_body
-from slipway.api.responses import JsonResponse, empty_response
+from slipway.api.responses import JsonResponse, empty_response, large_response
 from slipway.api.shared_objects import services_of
 from slipway.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from slipway.services import Services
@@ -119,7 +119,7 @@ async def read(request: Request) -> Response:
     thread_id = path_id(request, "thread_id")
     await authorize_read(request, thread_id)
     thread = await services_of(request).threads.get(thread_id)
-    return JsonResponse(thread.public() | ({"ttl": thread.ttl} if included else {}))
+    return await large_response(thread.public() | ({"ttl": thread.ttl} if included else {}))
 
 
 async def patch(request: Request) -> Response:
