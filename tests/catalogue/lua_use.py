@@ -40,7 +40,17 @@ _MEMBER_WRITES: Final = {
     "RPUSH",
     "LTRIM",
 }
-_READS: Final = _FIELD_READS | {"GET", "EXISTS", "HGETALL", "HKEYS", "HRANDFIELD", "SCARD", "SISMEMBER", "SMEMBERS"}
+_READS: Final = _FIELD_READS | {
+    "GET",
+    "EXISTS",
+    "HGETALL",
+    "HKEYS",
+    "HRANDFIELD",
+    "SCARD",
+    "SISMEMBER",
+    "SMEMBERS",
+    "XRANGE",
+}
 _MEMBER_READS: Final = {
     "ZCARD",
     "ZCOUNT",

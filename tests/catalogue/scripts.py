@@ -16,6 +16,7 @@ _CHECKPOINTS: Final = ("checkpoints", "checkpoint_state")
 
 KEYS: Final = {
     "run_read": ("run",),
+    "events_read": ("events",),
     "apply_if_idle": ("thread",),
     "trash_remove": ("trash",),
     "checkpoint_copy": (*_CHECKPOINTS, *_CHECKPOINTS, "thread", "thread"),

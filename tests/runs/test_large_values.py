@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 
 from slipway.graphs.registry import Registry
 from slipway.runs.record import Phase
+from slipway.runs.scripts import LogScripts
 from slipway.serialization import slices
+from slipway.sse_frames import encode_frame
 from tests.runs.conftest import Stores
 from tests.runs.executions import execute_next
 from tests.waiting import event_loop_iterations
@@ -63,3 +67,21 @@ async def test_the_writes_of_an_attempt_keep_their_order_while_one_is_encoded(st
         assert writer.groups_sent == 0
     await writer.flush()
     assert writer.groups_sent == 1
+
+
+async def test_a_page_of_large_events_is_bounded_in_bytes(stores: Stores) -> None:
+    """A follower that comes late receives every event all the same."""
+    run = await stores.create_run()
+    for number in range(40):
+        frame = encode_frame("values", b'"%b"' % secrets.token_hex(60_000).encode())
+        await stores.pipeline.send(
+            "XADD", stores.keys.events(run.run_id), f"9999999999999-{number}", "n", "values", "f", frame
+        )
+    page = await LogScripts(stores.pipeline, stores.keys).page(run.run_id, "-", 500)
+    assert not page.is_last
+    assert 1 < len(page.entries) < 25
+    await stores.pipeline.send(
+        "XADD", stores.keys.events(run.run_id), "9999999999999-99", "n", "end", "f", encode_frame("end", b"{}")
+    )
+    followed = [event.name async for batch in stores.events.follow(run.run_id) for event in batch]
+    assert followed == ["metadata", *["values"] * 40, "end"]

@@ -6,6 +6,7 @@ holds all checkpoints of a long thread, or of a thread with large values, in mem
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory, Pend
 
 from slipway.checkpoints.base_checkpointer import StoredWrite
 from slipway.checkpoints.checkpoint_key import CheckpointKey
-from slipway.checkpoints.core_records import CheckpointRecord, Loads, pending_writes, stored_writes
+from slipway.checkpoints.core_records import LARGE_STORED_BYTES, CheckpointRecord, Loads, pending_writes, stored_writes
 from slipway.checkpoints.reads import CheckpointReads
 from slipway.checkpoints.scripts import CheckpointRow, CheckpointScripts, MemberPage, RangePage
 from slipway.redis.checkpoint_keys import member
@@ -175,12 +176,16 @@ class CheckpointReader:
         name, data, blobs, writes = row
         namespace, checkpoint_id = _checkpoint_key(name)
         record = CheckpointRecord.unpack(data, self._loads)
+        checkpoint = await record.checkpoint(checkpoint_id, blobs, self._loads)
+        pending = pending_writes(writes, self._loads)
+        if sum(map(len, writes)) >= LARGE_STORED_BYTES:
+            await asyncio.sleep(0)
         return CheckpointTuple(
             config_of(thread_id, namespace, checkpoint_id),
-            await record.checkpoint(checkpoint_id, blobs, self._loads),
+            checkpoint,
             record.metadata,
             config_of(thread_id, namespace, record.parent_id) if record.parent_id else None,
-            pending_writes(writes, self._loads),
+            pending,
         )
 
 

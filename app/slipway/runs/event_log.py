@@ -26,6 +26,7 @@ from slipway.redis.subscriber import Subscriber
 from slipway.runs.event_tail import Tail
 from slipway.runs.events import NEW_ONLY, START, START_ID, Event, EventPosition, event_position, gap_event
 from slipway.runs.log_reads import LogReads
+from slipway.runs.scripts import LogScripts
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,7 @@ class EventLog:
     """Reads and follows event logs. Scripts append to them."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, subscriber: Subscriber) -> None:
-        self._log, self._subscriber = LogReads(pipeline, keys), subscriber
+        self._log, self._pages, self._subscriber = LogReads(pipeline, keys), LogScripts(pipeline, keys), subscriber
         self._tails: dict[str, SharedTail] = {}
 
     @property
@@ -83,9 +84,14 @@ class EventLog:
         return Event.from_entry(entries[0]) if entries else None
 
     async def read(self, run_id: str, after: EventPosition = START, count: int = READ_EVENTS) -> list[Event]:
-        """Up to `count` events that follow `after`."""
-        entries = await self._log.page(run_id, f"({after[0]}-{after[1]}", count)
-        return await self._with_result(run_id, [Event.from_entry(entry) for entry in entries])
+        """Up to `count` events that follow `after`, but at most a page. Empty if none follows."""
+        return (await self._read_page(run_id, after, count))[0]
+
+    async def _read_page(self, run_id: str, after: EventPosition, count: int = READ_EVENTS) -> tuple[list[Event], bool]:
+        """The events that follow `after`, and whether none follows them."""
+        page = await self._pages.page(run_id, f"({after[0]}-{after[1]}", count)
+        events = [Event.from_entry(entry) for entry in page.entries]
+        return await self._with_result(run_id, events), page.is_last
 
     async def _with_result(self, run_id: str, events: list[Event]) -> list[Event]:
         """The same events. If the last one ends the run with the data of an earlier event as the result, that event is
@@ -168,13 +174,17 @@ class EventLog:
 
     async def read_into_tail(self, run_id: str, position: EventPosition, tail: Tail) -> list[Event]:
         """Reads the stream. If the read reaches the end of the stream, the tail continues from there."""
+        return (await self._read_into_tail(run_id, position, tail))[0]
+
+    async def _read_into_tail(self, run_id: str, position: EventPosition, tail: Tail) -> tuple[list[Event], bool]:
+        """Does the same. Also returns whether the read reached the end of the stream."""
         breaks = tail.breaks
-        events = await self.read(run_id, position)
-        if len(events) < READ_EVENTS and tail.breaks == breaks:
+        events, is_last = await self._read_page(run_id, position)
+        if is_last and tail.breaks == breaks:
             tail.set_end(events[-1].position if events else position)
         if not events and not await self.exists(run_id):
             tail.deleted = True
-        return events
+        return events, is_last
 
     def _start_polling(self, run_id: str, shared: SharedTail) -> None:
         shared.polling = asyncio.create_task(self._poll(run_id, shared.tail), name=f"poll {run_id}")
@@ -191,9 +201,12 @@ class EventLog:
         notifications may have been lost during the read, the end of the log is unknown. Then every follower reads the
         stream itself."""
         breaks, end = tail.breaks, tail.end
-        if end is None or not (missed := await self.read_into_tail(run_id, end, tail)) or tail.breaks != breaks:
+        if end is None:
             return
-        if len(missed) < READ_EVENTS:
+        missed, is_last = await self._read_into_tail(run_id, end, tail)
+        if not missed or tail.breaks != breaks:
+            return
+        if is_last:
             tail.add(end, missed)
         else:
             tail.on_notification(None)

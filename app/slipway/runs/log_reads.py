@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from slipway.redis.read_stubs import ReadStubs
@@ -11,6 +12,14 @@ RawEntry = Sequence[Any]
 """An entry as Redis returns it: its id, and its fields as a flat list of names and values."""
 
 _ONE: Final = ("COUNT", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Entries in the order of the log. `is_last`: the log has none after them."""
+
+    entries: list[RawEntry]
+    is_last: bool
 
 
 class LogReads(ReadStubs):
@@ -34,9 +43,3 @@ class LogReads(ReadStubs):
         oldest = self._pipeline.send("XRANGE", self._keys.events(run_id), "-", "+", *_ONE, repeatable=True)
         newest = await self.newest(run_id)
         return next(iter(await oldest), None), next(iter(newest), None)
-
-    async def page(self, run_id: str, start: str, count: int) -> list[RawEntry]:
-        """Up to `count` entries from `start` on: an id, an id after `(` to exclude it, or `-` for the oldest."""
-        key = self._keys.events(run_id)
-        entries: list[RawEntry] = await self._pipeline.send("XRANGE", key, start, "+", "COUNT", count, repeatable=True)
-        return entries

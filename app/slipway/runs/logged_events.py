@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from slipway.runs.log_reads import LogReads
+from slipway.runs.log_reads import LogPage
 from slipway.serialization.compression import decompressed
 
 PAGE: Final = 500
-"""Entries in one read."""
+"""The most entries of one read."""
+
+ReadPage = Callable[[str, str, int], Awaitable[LogPage]]
+"""`LogScripts.page`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +28,16 @@ class LoggedEvents:
         return hash(frame) in self.hashes
 
 
-async def read_logged_events(log: LogReads, run_id: str) -> LoggedEvents:
+async def read_logged_events(read_page: ReadPage, run_id: str) -> LoggedEvents:
     """Reads the complete log in pages. A first attempt does not need it."""
     events, start = LoggedEvents(), "-"
     while True:
-        page = await log.page(run_id, start, PAGE)
-        for _, flat in page:
+        page = await read_page(run_id, start, PAGE)
+        for _, flat in page.entries:
             stored = dict(zip(flat[::2], flat[1::2], strict=True))
             events.hashes.add(hash(decompressed(stored[b"f"])))
             if b"m" in stored:
                 events.marks.add(stored[b"m"].decode())
-        if len(page) < PAGE:
+        if page.is_last:
             return events
-        start = f"({page[-1][0].decode()}"
+        start = f"({page.entries[-1][0].decode()}"

@@ -23,7 +23,7 @@ from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.failure import ATTEMPTS_USED_UP
 from slipway.runs.index_terms import UNFINISHED, error_term
-from slipway.runs.log_reads import LogReads
+from slipway.runs.log_reads import LogPage, LogReads
 from slipway.runs.logged_events import LoggedEvents, read_logged_events
 from slipway.runs.script_results import (
     Applied,
@@ -75,6 +75,11 @@ _RUN_CANCEL = load("run_cancel")
 _RUN_DELETE = load("run_delete")
 _LEASE_RENEW = load("lease_renew")
 _WORKER_LIST = load("worker_list")
+_EVENTS_READ = load("events_read")
+
+PAGE_BYTES: Final = 1 << 20
+"""Stored bytes after which a page of an event log ends. Neither Redis nor a process holds all large events of a log
+at once."""
 _RUN_SEARCH = load("run_search")
 _RUN_INDEX_CHECK = load("run_index_check")
 
@@ -205,6 +210,17 @@ class Grace(TypedDict):
     """Whether the process that reclaims has a grace period of its own now."""
 
 
+class LogScripts(ScriptStubs):
+    """Reads event logs."""
+
+    async def page(self, run_id: str, start: str, count: int) -> LogPage:
+        """Up to `count` entries from `start` on: an id, an id after `(` to exclude it, or `-` for the oldest. Fewer if
+        they have more than about `PAGE_BYTES`. One round trip."""
+        arguments: list[Arg] = [start, count, PAGE_BYTES]
+        is_last, entries = await self._pipeline.run(_EVENTS_READ, [self._keys.events(run_id)], arguments)
+        return LogPage(entries, bool(is_last))
+
+
 class RunScripts(ScriptStubs):
     """Each method takes one round trip."""
 
@@ -274,7 +290,7 @@ class RunScripts(ScriptStubs):
 
     async def logged_events(self, run_id: str) -> LoggedEvents:
         """What all attempts have appended to a run's log."""
-        return await read_logged_events(LogReads(self._pipeline, self._keys), run_id)
+        return await read_logged_events(LogScripts(self._pipeline, self._keys).page, run_id)
 
     @staticmethod
     def applied(reply: Sequence[bytes]) -> ApplyResult:
