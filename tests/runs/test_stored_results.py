@@ -11,8 +11,8 @@ import pytest
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.event_log import EventLog
 from slipway.runs.events import Event, same_as_event
-from slipway.runs.log_reads import LogReads
 from slipway.runs.script_results import Settled
+from slipway.runs.scripts import LogScripts
 from slipway.sse_frames import encode_frame
 from tests.runs.conftest import Stores, settlement
 from tests.runs.log_followers import Follower
@@ -105,9 +105,9 @@ async def test_the_log_of_another_run_with_the_same_id_never_supplies_the_result
     attempt = await _ended(stores, STATE, [STATE])
     last_state = (await _followed(stores, attempt))[-2]
     key = stores.keys.events(attempt.run.run_id)
-    read_page = LogReads.page
+    read_page = LogScripts.page
 
-    async def page_of_deleted_run(reads: LogReads, *arguments: Any) -> Any:
+    async def page_of_deleted_run(reads: LogScripts, *arguments: Any) -> Any:
         entries = await read_page(reads, *arguments)
         await stores.pipeline.send("DEL", key)  # then a run with the same id ends with another state
         frame = encode_frame("values", OTHER)
@@ -115,7 +115,7 @@ async def test_the_log_of_another_run_with_the_same_id_never_supplies_the_result
         await stores.pipeline.send("XADD", key, "*", "n", "end", "f", b"event: end\r\ndata: {}\r\n")
         return entries
 
-    monkeypatch.setattr(LogReads, "page", page_of_deleted_run)
+    monkeypatch.setattr(LogScripts, "page", page_of_deleted_run)
     assert (await stores.events.read(attempt.run.run_id, last_state.position))[-1].result is None
 
 
