@@ -1,5 +1,5 @@
 """The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway doctor`,
-`slipway runs`, `slipway checkpoints migrate`, `slipway schema`, `slipway version`."""
+`slipway runs`, `slipway checkpoints migrate`, `slipway checkpoints prune`, `slipway schema`, `slipway version`."""
 
 from __future__ import annotations
 
@@ -190,6 +190,22 @@ def migrate(
         raise typer.Exit(1)
 
 
+@checkpoints.command()
+def prune(
+    config: Config = None,
+    thread: Annotated[str | None, typer.Option("--thread", help="Only this thread.")] = None,
+    graph: Annotated[str | None, typer.Option("--graph", help="Only threads of this graph.")] = None,
+    keep: Annotated[
+        int | None, typer.Option("--keep", min=1, help="Keep so many, whatever is configured for the graph.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be deleted.")] = False,
+) -> None:
+    """Deletes all checkpoints of threads but the last ones, interrupts and forks. May be stopped and repeated."""
+    failpoints.arm()
+    settings = load_settings_and_logs("prune", config)
+    typer.echo(asyncio.run(_prune(settings, thread, graph, keep, dry_run)))
+
+
 @cli.command()
 def schema() -> None:
     """Prints the JSON schema of langgraph.json, for editors."""
@@ -351,6 +367,14 @@ async def _migrate(settings: Settings, source: CheckpointerKind, target: Checkpo
 
     graphs = await Registry.load(settings.config)
     return await migrate(settings, graphs, source.value, target.value, delete_source=delete_source)
+
+
+async def _prune(settings: Settings, thread: str | None, graph: str | None, keep: int | None, dry_run: bool) -> str:
+    from slipway.checkpoints.prune_command import PruneOptions, prune
+    from slipway.graphs.registry import Registry
+
+    graphs = await Registry.load(settings.config)
+    return await prune(settings, graphs, PruneOptions(thread, graph, keep, dry_run))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,10 @@ Operations that need two scripts have a failpoint between them:
 The check of the indexes of threads has one after each page except the last:
 
     thread_indexes_checked
+
+The retention of checkpoints has one after each step:
+
+    checkpoints_pruned
 """
 
 from __future__ import annotations
@@ -49,6 +53,7 @@ NAMES: Final = (
     "due_run_created",
     "thread_deleted",
     "thread_indexes_checked",
+    "checkpoints_pruned",
 )
 
 

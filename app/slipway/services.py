@@ -17,6 +17,8 @@ from slipway.arq_jobs.redis_pool import ProjectRedis, project_redis
 from slipway.assistants.all_assistants import AllAssistants
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.factory import open_checkpointer, serde_of
+from slipway.checkpoints.kept_by_graph import KeptByGraph
+from slipway.checkpoints.retention_after_runs import RetentionAfterRuns
 from slipway.checkpoints.trash import Trash
 from slipway.clock import Clock
 from slipway.crons.store import CronStore
@@ -298,6 +300,8 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     stack.push_async_callback(lease_renewer.stop)
     channel = services.scripts.control_channel(lease_renewer.worker)
     await services.subscriber.subscribe(channel, lease_renewer.on_control_message)
+    retention = RetentionAfterRuns(services.checkpointer, KeptByGraph(services.settings, services.graphs).keep_of)
+    stack.push_async_callback(retention.close)
     executions = OpenExecutions(
         services.scripts,
         services.graphs,
@@ -306,6 +310,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
         services.store,
         lease_renewer,
         event_ttl_s=services.settings.event_ttl_s,
+        retention=retention,
     )
     services = replace(services, lease_renewer=lease_renewer, executions=executions, event_loop=event_loop)
     if process == "worker":

@@ -172,6 +172,12 @@ class Settings(BaseModel):
         description="`core`: plain Redis or Valkey commands, no modules; `langgraph-redis`: the format of "
         "`langgraph-checkpoint-redis`, needs a server with RedisJSON and RediSearch",
     )
+    keep_checkpoints: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many of the last checkpoints of a thread are kept when a run has ended, beside interrupts and "
+        "forks ([which](checkpointers.md#keeping-only-the-last-checkpoints)); `all` when it is not set",
+    )
     langgraph_redis_prefix: str = Field(
         default="checkpoint",
         pattern=r"^[^\s{},]+$",
@@ -240,6 +246,11 @@ class Settings(BaseModel):
     def _in_any_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
+    @field_validator("keep_checkpoints", mode="before")
+    @classmethod
+    def _all_is_no_limit(cls, value: object) -> object:
+        return None if value == "all" else value
+
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _host_names(cls, value: object) -> object:
@@ -268,6 +279,11 @@ class Settings(BaseModel):
                 f"SLIPWAY_REDIS_PATIENCE_WORKER_S ({self.redis_patience_worker_s:g}) must not be shorter than "
                 f"SLIPWAY_REDIS_PATIENCE_WEB_S ({self.redis_patience_web_s:g}): runs in progress would fail before "
                 "requests do"
+            )
+        if self.keep_checkpoints is not None and self.checkpointer != "core":
+            raise ConfigError(
+                f"SLIPWAY_KEEP_CHECKPOINTS needs SLIPWAY_CHECKPOINTER=core: {self.checkpointer} cannot delete single "
+                "checkpoints; leave it out, or migrate the threads"
             )
         if self.max_body_bytes > self.max_state_bytes:
             raise ConfigError(

@@ -135,6 +135,7 @@ def test_unknown_sections_are_accepted(project: Project) -> None:
         ({"slipway": {"ceilings": {"max_steps": None}}}, "max_steps:", "expected a number, found null"),
         ({"slipway": {"ceilings": {"max_steps": 0}}}, "max_steps:", "expected a number above 0, found 0"),
         ({"slipway": {"graphs": {"one": {"max_running_runs": 0}}}}, "one.max_running_runs:", "above 0"),
+        ({"slipway": {"graphs": {"one": {"keep_checkpoints": 0}}}}, "one.keep_checkpoints", "above 0"),
         ({"http": {"disable_ui": "yes"}}, "http.disable_ui:", "expected true or false, found the string 'yes'"),
         ({"http": {"cors": {"allow_origins": [1]}}}, "http.cors.allow_origins[0]:", "string, found a number"),
         ({"store": {"index": {"embed": "a:b"}}}, "store.index.dims:", "is required"),

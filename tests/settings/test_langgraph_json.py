@@ -11,6 +11,8 @@ import orjson
 import pytest
 from langgraph_sdk import get_client
 
+from slipway.checkpoints.kept_by_graph import KeptByGraph
+from slipway.errors import ConfigError
 from slipway.graphs.registry import Registry
 from slipway.graphs.slipway_section import GraphSection
 from slipway.redis.keys import Keys
@@ -27,6 +29,7 @@ TESTS: Final = {
     "ceilings": "test_ceilings_of_all_graphs_and_of_one_graph_are_enforced",
     "version": "test_the_info_endpoint_returns_the_version_of_each_graph",
     "priority": "test_a_run_of_a_high_priority_graph_is_queued_first",
+    "keep_checkpoints": "test_keep_checkpoints_of_a_graph_overrides_the_setting",
     "max_running_runs": "test_max_running_runs_limits_the_runs_of_one_graph",
 }
 
@@ -111,6 +114,19 @@ async def test_langgraph_config_is_the_config_of_system_assistants_only(
         values, run_config = await values_and_config(created["assistant_id"])
         assert values["steps"] == 6
         assert "a" not in run_config["configurable"]
+
+
+async def test_keep_checkpoints_of_a_graph_overrides_the_setting(load: Load, graphs: Registry) -> None:
+    of_settings, of_graphs = KeptByGraph(load(keep_checkpoints=5), graphs), KeptByGraph(load(), graphs)
+    names = ("plain", "bounded", "urgent", "a deleted graph")
+    assert [of_settings.keep_of(name) for name in names] == [5, 3, None, None]
+    assert [of_graphs.keep_of(name) for name in names] == [None, 3, None, None]
+    with pytest.raises(
+        ConfigError, match=r"slipway\.graphs\.bounded\.keep_checkpoints needs SLIPWAY_CHECKPOINTER=core"
+    ):
+        KeptByGraph(load(checkpointer="langgraph-redis"), graphs)
+    with pytest.raises(ConfigError, match="SLIPWAY_KEEP_CHECKPOINTS needs SLIPWAY_CHECKPOINTER=core"):
+        load(checkpointer="langgraph-redis", keep_checkpoints=5)
 
 
 async def test_max_running_runs_limits_the_runs_of_one_graph(load: Load, graphs: Registry, project: ModuleType) -> None:

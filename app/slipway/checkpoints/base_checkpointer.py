@@ -26,7 +26,7 @@ from slipway.checkpoints.fenced_writers import CheckpointWriter, UnfencedWriter
 from slipway.checkpoints.interrupt_answers import ANSWER_CONSUMED, InterruptAnswers, root_of
 from slipway.checkpoints.stored_results import StoredResults
 from slipway.checkpoints.sync_methods import SyncMethods
-from slipway.checkpoints.thread_storage import ThreadStorage
+from slipway.checkpoints.thread_storage import StorageCount, ThreadStorage
 from slipway.errors import CeilingHit
 from slipway.exception_text import is_a
 from slipway.redis.keys import Keys
@@ -253,6 +253,15 @@ class BaseCheckpointer(SyncMethods):
         """Deletes all checkpoints but the latest of each namespace. Returns False and does nothing if the thread was
         not created at `incarnation`, or while a run of it is active, which may be rolled back to an earlier
         checkpoint."""
+
+    async def retain(
+        self, thread_id: str, keep: int, incarnation: str | None = None, *, dry_run: bool = False
+    ) -> StorageCount | None:
+        """Deletes the checkpoints that `slipway.checkpoints.retention` does not keep, and returns their number and
+        bytes; with `dry_run` it only counts them. None if the thread is busy, does not exist, was not created at
+        `incarnation`, or changed meanwhile; some checkpoints may have been deleted then. Only the core checkpointer can
+        do that: `KeptByGraph` rejects the setting for another one."""
+        raise NotImplementedError
 
     @abstractmethod
     async def adelete_thread(self, thread_id: str) -> None:

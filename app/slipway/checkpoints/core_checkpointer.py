@@ -26,12 +26,13 @@ from slipway.checkpoints.channel_values import dumped, dumped_in_turns
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.core_reader import CheckpointReader, config_of
 from slipway.checkpoints.core_records import Encode, Loads, Seal, joined_writes, pack_record, pack_write
+from slipway.checkpoints.core_retention import CoreRetention
 from slipway.checkpoints.fenced_writers import CheckpointWriter
 from slipway.checkpoints.metadata import checkpoint_metadata
 from slipway.checkpoints.reads import CheckpointReads
 from slipway.checkpoints.scripts import CheckpointScripts, CopyResult
 from slipway.checkpoints.superstep_writes import FieldOfWrite, SuperstepWrites
-from slipway.checkpoints.thread_storage import ThreadStorage
+from slipway.checkpoints.thread_storage import StorageCount, ThreadStorage
 from slipway.checkpoints.write_commands import join_writes, store_checkpoint, store_writes
 from slipway.errors import Conflict, NotFound
 from slipway.redis.checkpoint_keys import write_field
@@ -251,6 +252,15 @@ class CoreCheckpointer(BaseCheckpointer):
     async def prune_thread(self, thread_id: str, incarnation: str) -> bool:
         self._uncache_bytes([thread_id])
         return await self._scripts.prune(thread_id, incarnation)
+
+    async def retain(
+        self, thread_id: str, keep: int, incarnation: str | None = None, *, dry_run: bool = False
+    ) -> StorageCount | None:
+        created_us = incarnation or (await self._reads.thread(thread_id))[0]
+        if created_us is None:
+            return None
+        self._uncache_bytes([thread_id])
+        return await CoreRetention(self._scripts, self._loads).apply(thread_id, created_us, keep, dry_run=dry_run)
 
     def _uncache_bytes(self, thread_ids: Iterable[str]) -> None:
         """Removes the sizes of threads from the cache."""

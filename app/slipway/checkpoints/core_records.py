@@ -51,6 +51,12 @@ def pack_record(
     return len(head).to_bytes(_HEAD_LENGTH_BYTES) + head + seal(encode([body, body_metadata])), run_id
 
 
+def deltas_of(data: bytes) -> list[str]:
+    """The channels of a record that may have to be rebuilt from its ancestors."""
+    body_at = _HEAD_LENGTH_BYTES + int.from_bytes(data[:_HEAD_LENGTH_BYTES])
+    return list(ormsgpack.unpackb(data[_HEAD_LENGTH_BYTES:body_at])[3])
+
+
 @dataclass(frozen=True, slots=True)
 class CheckpointRecord:
     """A stored checkpoint without its channel values."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from slipway.redis.checkpoint_keys import BYTES_FIELD, all_threads, member, names_of, run_threads
+import orjson
+
+from slipway.redis.checkpoint_keys import BYTES_FIELD, all_threads, member, names_of, run_threads, thread_record
 from slipway.redis.read_stubs import ReadStubs
 
 _SCAN_COUNT: Final = 1000
@@ -50,6 +52,13 @@ class CheckpointReads(ReadStubs):
             self._pipeline.send("SMEMBERS", run_threads(self._keys, run_id), repeatable=True) for run_id in run_ids
         ]
         return {thread_id.decode() for read in reads for thread_id in await read}
+
+    async def thread(self, thread_id: str) -> tuple[str | None, str]:
+        """The creation time of a thread in µs, None if it does not exist, and the graph of its latest run, "" without
+        one."""
+        record = thread_record(self._keys, thread_id)
+        created_us, graph_id = await self._pipeline.send("HMGET", record, "created_us", "m:graph_id", repeatable=True)
+        return created_us and created_us.decode(), str(orjson.loads(graph_id)) if graph_id else ""
 
     async def latest_threads(self, count: int) -> list[str]:
         """The threads that changed last, newest first."""

@@ -19,6 +19,8 @@ _READ = load("checkpoint_read")
 _HISTORY = load("checkpoint_history")
 _DELETE = load("checkpoint_delete")
 _PRUNE = load("checkpoint_prune")
+_HEADS = load("checkpoint_heads")
+_RETAIN = load("checkpoint_retain")
 _STORAGE = load("checkpoint_storage")
 _COPY = load("checkpoint_copy")
 _ENCRYPTED = load("checkpoint_encrypted")
@@ -49,6 +51,17 @@ class StateWriteResult(StrEnum):
     """A run of the thread is pending or executes."""
     THREAD_DELETED = "deleted"
     """The thread was deleted, or deleted and created again."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRow:
+    """What decides whether a checkpoint is kept. `record` is empty if only pending writes are stored. `stored_deltas`
+    are the delta channels that it has a value of."""
+
+    member: str
+    record: bytes
+    has_interrupt: bool
+    stored_deltas: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +161,37 @@ class CheckpointScripts(ScriptStubs):
         names = names_of(self._keys, thread_id)
         arguments = [names.writes_prefix, thread_id, *self._run_threads_affixes(), mode, *rest]
         return int(await self._pipeline.run(_PRUNE, [names.index, names.state, *guards], arguments)) >= 0
+
+    async def heads(self, thread_id: str, first: int, limit: int) -> tuple[int, list[HeadRow]]:
+        """Returns how many checkpoints the thread has, and up to `limit` of them from position `first` in its index."""
+        names = names_of(self._keys, thread_id)
+        count, *rows = await self._pipeline.run(_HEADS, [names.index, names.state], [names.writes_prefix, first, limit])
+        return int(count), [
+            HeadRow(name.decode(), record, interrupted == 1, tuple(channel.decode() for channel in stored))
+            for name, record, interrupted, stored in rows
+        ]
+
+    async def retain(
+        self,
+        thread_id: str,
+        incarnation: str,
+        count: int,
+        members: Sequence[str],
+        values: Sequence[str],
+        runs: Sequence[str],
+        *,
+        dry_run: bool,
+    ) -> int | None:
+        """Deletes checkpoints, values that no other checkpoint uses, and the thread from the sets of `runs`. Returns
+        the freed bytes. None, and deletes nothing, if the thread is busy, was not created at `incarnation`, or does not
+        have `count` checkpoints. With `dry_run` it only counts."""
+        names = names_of(self._keys, thread_id)
+        guards: list[Arg] = [incarnation, count, "" if dry_run else "1"]
+        counts: list[Arg] = [len(members), len(values), len(runs)]
+        arguments = [names.writes_prefix, thread_id, *self._run_threads_affixes(), *guards, *counts]
+        keys = [names.index, names.state, thread_record(self._keys, thread_id)]
+        freed = int(await self._pipeline.run(_RETAIN, keys, [*arguments, *members, *values, *runs]))
+        return None if freed < 0 else freed
 
     async def storage(self, thread_id: str) -> ThreadStorage:
         names = names_of(self._keys, thread_id)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from langgraph.store.base import BaseStore
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.retention_after_runs import RetentionAfterRuns
 from slipway.execution.execution import Execution
 from slipway.graphs.interface import Graphs
 from slipway.redis.keys import Keys
@@ -30,10 +31,11 @@ class OpenExecutions:
         lease_renewer: LeaseRenewer,
         *,
         event_ttl_s: int,
+        retention: RetentionAfterRuns | None = None,
     ) -> None:
         self._scripts, self._graphs, self._checkpointer = scripts, graphs, checkpointer
         self._keys, self._store, self._event_ttl_s = keys, store, event_ttl_s
-        self._lease_renewer = lease_renewer
+        self._lease_renewer, self._retention = lease_renewer, retention
         self._draining, self._sizes = False, RunSizes()
         self.current: list[Execution] = []
         """The open executions, in the order in which they were opened."""
@@ -69,6 +71,8 @@ class OpenExecutions:
         """Stops renewing the lease. A run that was neither settled nor released is reclaimed when its lease expires."""
         self._lease_renewer.remove(execution.writer)
         self.current.remove(execution)
+        if self._retention is not None and not execution.run.options.temporary:
+            self._retention.run_ended(execution.run.thread_id, execution.run.graph_id)
 
     def drain(self) -> None:
         """Releases all runs at their next superstep, including runs that are opened later."""

@@ -260,6 +260,7 @@ def _spec(
         config=config,
         priority=section.priority,
         max_running_runs=section.max_running_runs,
+        keep_checkpoints=section.keep_checkpoints,
     )
 
 

@@ -6,7 +6,7 @@ An unknown key is rejected, because it would be a setting without effect.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -78,6 +78,7 @@ class GraphSection(_Strict):
     version: Annotated[str, Field(min_length=1, pattern=r"\S")] = "1"
     priority: Priority = "normal"
     max_running_runs: PositiveWhole | None = None
+    keep_checkpoints: PositiveWhole | Literal["all"] | None = None
 
 
 class SlipwayOptionsSection(BaseModel):

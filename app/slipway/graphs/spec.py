@@ -30,3 +30,5 @@ class GraphSpec:
     priority: Priority = "normal"
     max_running_runs: int | None = None
     """The most runs of this graph that execute at the same time in the whole deployment. Further runs wait."""
+    keep_checkpoints: int | Literal["all"] | None = None
+    """How many of the last checkpoints of a thread are kept. None means the setting `keep_checkpoints`."""
