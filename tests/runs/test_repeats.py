@@ -149,3 +149,11 @@ async def test_a_write_group_is_applied_once_and_only_after_its_predecessor(stor
         assert RunScripts.applied(await _apply(stores, run, seq)) == Applied()
     assert (await stores.event_names(run)).count("values") == 2
     assert await stores.pipeline.send("GET", f"{stores.keys.prefix}:count") == b"2"
+
+
+async def test_the_usage_is_stored_with_a_write_group(stores: Stores) -> None:
+    await stores.create_run()
+    run = await stores.claim_one()
+    for number, usage in enumerate(('{"steps":1}', ""), start=1):
+        await stores.scripts.run_apply(run.run_id, run.incarnation, run.attempt, number, [], [], usage)
+        assert (await stores.reload(run)).usage == {"steps": 1}
