@@ -35,6 +35,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import module_files
+from slipway.serialization.compression import decompressed
 from tests.crash.effects import Effects
 from tests.crash.local_fork_server import ForkedProcess, fork_server
 from tests.environment import PYTHON_PATH, bare_environment, free_port
@@ -317,7 +318,7 @@ class Cluster:
     async def log_of(self, run_id: str) -> list[tuple[str, str, bytes]]:
         """The event log of a run: (id, name, frame) of each event."""
         entries = await self.pipeline.send("XRANGE", self.keys.events(run_id), "-", "+", repeatable=True)
-        return [(entry[0].decode(), entry[1][1].decode(), entry[1][3]) for entry in entries]
+        return [(entry[0].decode(), entry[1][1].decode(), decompressed(entry[1][3])) for entry in entries]
 
     def gate(self) -> Path:
         """The path of a file that does not exist. Graphs wait for it or loop until a test creates it."""
