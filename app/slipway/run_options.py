@@ -24,6 +24,7 @@ from slipway.protocol_types import (
     Webhook,
 )
 from slipway.serialization.compression import decompressed
+from slipway.serialization.json_slices import loads_in_turns
 
 
 class RunConfig(BaseModel):
@@ -133,6 +134,11 @@ class RunOptions:
             "metadata": {**metadata, "run_attempt": attempt} if attempt else metadata,
         }
         return {**self.members(), "config": config}
+
+
+async def options_in_turns(stored: bytes) -> RunOptions:
+    """The same as `options_from`. Large options are parsed in slices, between which the event loop continues."""
+    return RunOptions(**await loads_in_turns(decompressed(stored)))
 
 
 def options_from(stored: bytes) -> RunOptions:

@@ -33,7 +33,7 @@ from slipway.errors import StoreUnavailable
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.crash_suspects import CrashSuspects
-from slipway.runs.record import Run, run_from
+from slipway.runs.record import Run, has_large_options, run_from, run_in_turns
 from slipway.runs.scripts import RunScripts
 from slipway.runs.worker_health import WorkerHealth
 from slipway.runs.worker_wake import WorkerWake
@@ -190,8 +190,9 @@ class ClaimingWorker(Worker):
             self._check_memory_at = sent_at + MEMORY_UNCHECKED_S
         if claimed.runs:
             failpoints.reach("claim")
-        for fields in claimed.runs:
-            self._start(run_from(fields), sent_at)
+        for fields in sorted(claimed.runs, key=has_large_options):  # the others do not wait for large ones
+            run = await run_in_turns(fields) if has_large_options(fields) else run_from(fields)
+            self._start(run, sent_at)
         due_in_s = MAX_WAIT_S if claimed.due_in_ms is None else claimed.due_in_ms / 1000
         return min(MAX_WAIT_S, due_in_s, self.suspects.next_slot_in_s())
 

@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from slipway.errors import InvalidRequest
 from slipway.serialization.json_encoding import DEEPEST, clean
+from slipway.serialization.json_slices import loads_in_turns
 from slipway.serialization.slices import LARGE_BYTES
 
 _Body = TypeVar("_Body", bound=BaseModel)
@@ -33,11 +34,19 @@ async def read_body(request: Request, model: type[_Body]) -> _Body:
     large body."""
     raw = await request.body()
     pause = partial(asyncio.sleep, 0) if len(raw) >= LARGE_BYTES else _no_pause
-    value = _parsed(raw)
+    value = await _parsed_in_turns(raw)
     await pause()
     _check_depth(raw, value)
     await pause()
     return validated(model, value)
+
+
+async def _parsed_in_turns(raw: bytes) -> Any:
+    """Does the same as `_parsed`, and lets the event loop continue."""
+    try:
+        return await loads_in_turns(raw)
+    except orjson.JSONDecodeError:
+        return _parsed(raw)
 
 
 async def _no_pause() -> None:

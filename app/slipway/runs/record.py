@@ -45,7 +45,7 @@ from slipway.clock import iso
 from slipway.graphs.spec import Priority
 from slipway.protocol_types import MultitaskStrategy
 from slipway.redis.hash_fields import METADATA_PREFIX, Fields, prefixed
-from slipway.run_options import RunOptions, options_from
+from slipway.run_options import RunOptions, options_from, options_in_turns
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import INTERNAL, delivery_queue_of
@@ -405,6 +405,20 @@ def _without_private_text(error: dict[str, Any]) -> dict[str, Any]:
     """The error for clients: if it has the member `shown`, that text replaces `message`."""
     public = dict(error)
     return public | {"message": public.pop("shown")} if "shown" in public else public
+
+
+def has_large_options(fields: Fields) -> bool:
+    """Whether parsing the options of a stored record may take milliseconds."""
+    return len(fields["kwargs"]) >= _LARGE_STORED_BYTES
+
+
+async def run_in_turns(fields: Fields) -> Run:
+    """The same as `run_from`. Large options are parsed in slices, between which the event loop continues."""
+    return run_from(fields, await options_in_turns(fields["kwargs"]))
+
+
+_LARGE_STORED_BYTES: Final = 16 * 1024
+"""Stored bytes of options, which are often compressed to a tenth."""
 
 
 def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
