@@ -15,6 +15,9 @@ from slipway.redis.read_stubs import ReadStubs
 _NAMES: Final = 2000
 """Names that are read in one round trip."""
 
+_ID_BYTES: Final = 37
+"""The bytes of an id, and of the NUL before it."""
+
 _VERSION_PREFIX: Final = "v:"
 """The prefix of the fields that hold the content of one version each."""
 
@@ -59,8 +62,18 @@ class AssistantReads(ReadStubs):
         """How many assistants clients have created."""
         return int(await self._pipeline.send("ZCARD", self._keys.assistants, repeatable=True))
 
-    async def names(self) -> AsyncIterator[list[tuple[str, str]]]:
-        """Pages of the ids and names of all assistants, in no order. Any may come twice. One round trip for about as
-        many as a page has."""
-        async for members in self._members("ZSCAN", self._keys.assistants_by("name"), _NAMES):
-            yield [(assistant_id, name) for name, _, assistant_id in (each.rpartition("\0") for each in members)]
+    async def with_name(self, part: str) -> AsyncIterator[list[str]]:
+        """Pages of the assistants whose name has this part, in any case, in the order of names. One round trip for
+        `_NAMES` names. Most names are ASCII and are compared as bytes, which takes a tenth of the time."""
+        wanted, first = part.casefold(), b"-"
+        raw = wanted.encode()
+        while True:
+            members = await self._pipeline.send(
+                *("ZRANGEBYLEX", self._keys.assistants_by("name"), first, "+", "LIMIT", 0, _NAMES), repeatable=True
+            )
+            likely = [each for each in members if raw in each[:-_ID_BYTES].lower() or not each.isascii()]
+            pairs = (each.decode().rpartition("\0") for each in likely)
+            yield [assistant_id for name, _, assistant_id in pairs if wanted in name.casefold()]
+            if len(members) < _NAMES:
+                return
+            first = b"(" + members[-1]

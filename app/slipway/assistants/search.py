@@ -39,11 +39,8 @@ class AssistantQuery:
             self.graph_id in (None, assistant.graph_id)
             and contains(assistant.metadata, self.metadata or {})
             and self.access_filter.matches(assistant.metadata)
-            and self.matches_name(assistant.name)
+            and (self.name or "").casefold() in assistant.name.casefold()
         )
-
-    def matches_name(self, name: str) -> bool:
-        return (self.name or "").casefold() in name.casefold()
 
     def in_terms(self) -> IndexQuery:
         """The query without the name, for the indexes of assistants."""
@@ -127,11 +124,11 @@ class AssistantSearch:
         if await self._reads.count() > self._max_checks * _NAMES_PER_CHECK:
             return None
         found: list[str] = []
-        async for names in self._reads.names():
-            found += [assistant_id for assistant_id, name in names if query.matches_name(name)]
+        async for assistant_ids in self._reads.with_name(query.name or ""):
+            found += assistant_ids
             if most is not None and len(found) > most:
                 return None
-        return list(dict.fromkeys(found))
+        return found
 
 
 def _in_terms(query: AssistantQuery) -> IndexQuery:

@@ -79,6 +79,18 @@ def required_prefix(conditions: Sequence[MatchCondition]) -> list[str]:
     return prefix
 
 
+def required_suffix(conditions: Sequence[MatchCondition]) -> str:
+    """How the name of every namespace ends that meets the conditions: labels, each with a dot before it. A name needs a
+    dot before its first label to be compared."""
+    suffix: list[str] = []
+    for condition in conditions:
+        if condition.match_type == "suffix":
+            labels = list(condition.path)
+            plain = labels[len(labels) - labels[::-1].index("*") :] if "*" in labels else labels
+            suffix = max(suffix, plain, key=len)
+    return "".join(f".{label}" for label in suffix)
+
+
 def is_plain_prefix(conditions: Sequence[MatchCondition]) -> bool:
     """Whether exactly the namespaces that begin with the labels of `required_prefix` meet the conditions."""
     return not conditions or (

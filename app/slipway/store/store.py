@@ -36,7 +36,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.serialization.compression import compressed
 from slipway.serialization.json_encoding import dumps
 from slipway.store.embedding import VectorIndex
-from slipway.store.filters import check_operators, is_plain_prefix, matches_namespace, required_prefix
+from slipway.store.filters import check_operators, is_plain_prefix, matches_namespace, required_prefix, required_suffix
 from slipway.store.item import ItemKey, dotted, item_from
 from slipway.store.scripts import StoreScripts
 from slipway.store.search import EXPIRED_PER_CALL, ItemSearch
@@ -143,8 +143,10 @@ class RedisStore(BaseStore):
             names = await self._scripts.namespace_page(prefix, depth, op.offset, op.limit)
             return [tuple(name.split(".")) for name in names]
         found: dict[tuple[str, ...], None] = {}
+        suffix = required_suffix(conditions)
         async for names in self._scripts.namespace_pages(prefix):
-            for namespace in (tuple(name.split(".")) for name in names):
+            likely = (name for name in names if f".{name}".endswith(suffix))  # the comparison below takes longer
+            for namespace in (tuple(name.split(".")) for name in likely):
                 if matches_namespace(namespace, conditions):
                     found[namespace[:depth]] = None
             if len(found) > op.offset + op.limit:
