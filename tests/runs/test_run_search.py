@@ -121,6 +121,14 @@ async def test_running_runs_are_found_by_their_leases(stores: Stores) -> None:
     assert ids_of([page]) == [running.run_id]
 
 
+async def test_a_page_continues_after_its_last_run_also_if_more_were_read(stores: Stores) -> None:
+    """Queued runs are in one index with running ones, which a search reads in vain."""
+    created = [await stores.create_run() for _ in range(6)]
+    running = {run.run_id for run in await stores.claim(limit=3)}
+    found = await pages(search_of(stores), RunQuery(phases=frozenset({Phase.QUEUED})), limit=1, oldest_first=True)
+    assert ids_of(found) == [run.run_id for run in created if run.run_id not in running]
+
+
 @pytest.mark.parametrize("cursor", ["", "?", "abc", "A" * 31, "A" * 33, "é" * 32])
 def test_a_text_that_is_no_cursor_is_rejected(cursor: str) -> None:
     with pytest.raises(ValueError, match=r"^"):
