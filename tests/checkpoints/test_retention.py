@@ -19,6 +19,7 @@ from slipway import failpoints
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.checkpoints.retention import RetainedHead, kept
+from slipway.checkpoints.scripts import CheckpointScripts
 from slipway.processes.child_commands import slipway
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -159,7 +160,10 @@ async def test_a_busy_or_changed_thread_is_left_alone(core: CoreCheckpointer, pi
     await pipeline.send("HSET", keys.thread(THREAD), "status", "idle")
     assert await core.retain(THREAD, 1, "2") is None, "another thread with the same id"
     assert await core.retain("unknown", 1) is None
-    assert await core._scripts.retain(THREAD, CREATED_US, 4, [f"\0{ids[0]}"], [], [], dry_run=False) is None
+    assert (
+        await CheckpointScripts(pipeline, keys).retain(THREAD, CREATED_US, 4, [f"\0{ids[0]}"], [], [], dry_run=False)
+        is None
+    )
     assert len(await listed_ids(core, ALL)) == 5
 
 

@@ -99,6 +99,16 @@ async def test_a_run_that_does_not_fit_waits_and_an_attempt_that_was_interrupted
     await wait_until(starts)
 
 
+async def test_a_run_that_waits_counts_the_runs_that_execute(small: Stores) -> None:
+    await small.create_run()
+    await small.claim_one()
+    waiting = await small.create_run()
+    await fill(small, 500_000, expected=300_000)
+    _, claimed, _ = await small.scripts.run_claim("w", 9, LEASE_MS, mark=MARK)
+    assert claimed == []
+    assert (await small.reload(waiting)).reason == "memory pressure"
+
+
 async def test_one_run_executes_although_it_is_expected_to_be_too_large(small: Stores) -> None:
     await fill(small, MIB, expected=10 * MIB)
     run = await small.create_run()
