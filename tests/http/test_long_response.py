@@ -408,7 +408,9 @@ async def test_the_body_of_a_stream_does_not_pass_through_middleware() -> None:
 
         await stream(scope, receive, send_and_note)
 
-    await BodySend(middleware)({"type": "http", "method": "GET"}, client.receive, client.send)
+    scope = {"type": "http", "method": "GET"}
+    await BodySend(middleware)(scope, client.receive, client.send)
+    assert scope == {"type": "http", "method": "GET"}, "no reference cycle is left"
     assert client.parts == [b"1", b"2", b""]
     assert passed == ["http.response.start", "http.response.body"], "the start and the end"
 

@@ -21,9 +21,15 @@ class BodySend:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope[_SCOPE_KEY] = send
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        scope[_SCOPE_KEY] = send
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            # the server's object for the request has both, so only the garbage collector would free it
+            scope.pop(_SCOPE_KEY, None)
+        return None
 
 
 def body_send_of(scope: Scope, send: Send) -> Send:
