@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -99,13 +100,19 @@ def object_term(space: Space, name: str) -> str:
 
 def metadata_terms(members: Mapping[str, str | bytes]) -> str:
     """The packed terms of metadata, whose values are JSON texts."""
-    terms = "".join([_json_terms(name, text) for name, text in members.items()])
-    return terms if len(terms) <= MAX_TERMS * TERM_LENGTH else Space.METADATA.any_term
+    terms = ""
+    for name, text in members.items():
+        terms += _json_terms(name, text)
+        if len(terms) > MAX_TERMS * TERM_LENGTH:
+            return Space.METADATA.any_term
+    return terms
 
 
-def metadata_digests(names: Iterable[str]) -> str:
-    """The digests of metadata members, concatenated: what a script replaces when the members change."""
-    return "".join([member_digest(Space.METADATA, name) for name in names])
+def metadata_digests(names: Iterable[str], terms: str = "") -> str:
+    """The digests of metadata members, concatenated: what a script replaces when the members change to those with these
+    packed terms. If the terms are the widest one, it replaces all others, and one digest is enough."""
+    replaced = islice(names, 1) if terms == Space.METADATA.any_term else names
+    return "".join([member_digest(Space.METADATA, name) for name in replaced])
 
 
 def value_terms(values: Any, text: str | bytes) -> str:
@@ -139,8 +146,12 @@ def _json_terms(name: str, text: str | bytes) -> str:
 
 
 def _terms_of_json(name: str, text: str | bytes) -> str:
-    terms = list(dict.fromkeys(_value_terms(Space.METADATA, name, orjson.loads(text))))
-    return "".join(terms) if len(terms) <= MAX_TERMS else any_value_term(Space.METADATA, name)
+    terms: dict[str, None] = {}  # in order, each once
+    for term in _value_terms(Space.METADATA, name, orjson.loads(text)):
+        terms[term] = None
+        if len(terms) > MAX_TERMS:
+            return any_value_term(Space.METADATA, name)
+    return "".join(terms)
 
 
 _cached_json_terms = lru_cache(maxsize=4096)(_terms_of_json)

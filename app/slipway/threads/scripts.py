@@ -130,7 +130,8 @@ class ThreadScripts(ScriptStubs):
         """Sets members of a thread's metadata, each a JSON text. Returns the fields of the thread; None if it does not
         exist."""
         changes = {METADATA_PREFIX + name: text for name, text in metadata.items()}
-        members, terms = metadata_digests(metadata), metadata_terms(metadata)
+        terms = metadata_terms(metadata)
+        members = metadata_digests(metadata, terms)
         return await self._patch(thread_id, changes, members=members, terms=terms, ttl=ttl)
 
     async def set_state(
