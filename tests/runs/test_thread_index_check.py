@@ -139,8 +139,10 @@ async def test_a_repair_that_was_killed_continues(
     assert killed.returncode == -9
     position = await pipeline.send("GET", keys.threads_check)
     assert position not in (None, b"0")
+    await forget_indexes(stores)
     continued = repair()
     repaired = continued.stdout.count("thread_indexed_wrongly")
     assert 0 < repaired < 600, "the second repair does not begin again"
     assert "indexes of threads: " in continued.stderr
+    await problems(stores, repair=True)
     assert await problems(stores) == []

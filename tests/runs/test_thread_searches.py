@@ -270,3 +270,25 @@ async def test_the_oldest_threads_are_found_in_another_order(stores: Stores) -> 
     query = ThreadQuery(metadata={"owner": "ann"})
     page = await engine.page(query, limit=10, offset=1, sort_by="created_at", descending=True)
     assert ([thread.thread_id for thread in page.records], page.complete) == ([old[1], old[0]], True)
+
+
+async def test_no_index_names_a_thread_that_left_it(stores: Stores) -> None:
+    thread_id = (await stores.threads.create_or_get(new_id(), {"owner": "ann"}))[0].thread_id
+    await stores.create(new_run(thread_id))
+    await stores.settle(await stores.claim_one(), values='{"topic": "ships"}')
+    counts = {status: (await stores.threads.count(ThreadQuery(status=status))).number for status in STATUSES}
+    assert counts == {"idle": 1, "busy": 0, "interrupted": 0, "error": 0}
+    await stores.threads.delete(thread_id)
+    assert await stores.pipeline.send("KEYS", f"{stores.keys.threads}*") == []
+
+
+async def test_the_newest_of_many_old_threads_are_found_early(stores: Stores) -> None:
+    """An order by creation needs no walk past all newer threads: what changed before was created before."""
+    old = [(await stores.threads.create_or_get(new_id(), {"owner": "ann"}))[0].thread_id for _ in range(30)]
+    for _ in range(30):
+        await stores.threads.create_or_get(new_id(), {"owner": "bo"})
+    limits = Limits(gathered_at_once=0, gathered=0, step=5)
+    engine = ThreadSearch(stores.pipeline, stores.keys, max_checks=20, limits=limits)
+    query = ThreadQuery(metadata={"owner": "ann"})
+    page = await engine.page(query, limit=3, offset=1, sort_by="created_at", descending=True)
+    assert ([thread.thread_id for thread in page.records], page.complete) == (old[-2:-5:-1], True)

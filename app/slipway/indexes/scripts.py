@@ -14,10 +14,12 @@ from slipway.redis.script_stubs import ScriptStubs
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A sorted set of all records, whose scores are an order. `by_id`: all scores are equal, so ids are the order."""
+    """A sorted set of all records, whose scores are an order. `by_id`: all scores are equal, so ids are the order.
+    `earlier`: no record has a higher score than in the order of the index."""
 
     key: str
     by_id: bool = False
+    earlier: bool = False
     by_text: bool = False
     """Whether all scores are equal, and the members are `<text>\\0<id>`, where each id is a UUID."""
 

@@ -181,6 +181,8 @@ class IndexSearch:
             page.to_skip -= step.skipped
             if step.gathered:
                 gathered += zip(step.scores, step.ids, strict=True)
+                if certain and descending and order.earlier and _has_first(gathered, step.position, page):
+                    break
                 continue
             await page.add(step.ids, budget, certain=step.certain)
             if page.missing == 0:
@@ -221,18 +223,26 @@ class IndexSearch:
             yield step
             if position is None:
                 return
-            if page is not None and first is not None and self._should_gather(step, order, budget):
+            gather = not step.gathered and self._should_gather(step, order, budget, descending=descending)
+            if page is not None and first is not None and gather:
                 page.restore(first)
                 position, gathers = None, True
             first = None
             if budget.stop_if_spent():
                 return
 
-    def _should_gather(self, step: Step, order: Order, budget: _Budget) -> bool:
+    def _should_gather(self, step: Step, order: Order, budget: _Budget, *, descending: bool) -> bool:
         """Whether to gather the records after the first step of a walk in another order, which did not fill the page:
-        they may be at the end of the order."""
-        may_gather = order != self._walk.own_order and not step.gathered
-        return may_gather and step.members <= min(self._limits.gathered, budget.checks)
+        they may be at the end of the order. Many are gathered only if their first ones are known early."""
+        few = step.members <= min(self._limits.gathered, budget.checks)
+        return order != self._walk.own_order and (few or (descending and order.earlier and step.certain))
+
+
+def _has_first(gathered: Sequence[tuple[float, str]], position: Position | None, page: _Page[Record]) -> bool:
+    """Whether the records of the page are among those that were gathered so far. The others have lower scores than the
+    last one that was read."""
+    bound = float(position.score) if position is not None else float("-inf")
+    return sum(score > bound for score, _ in gathered) >= page.to_skip + page.missing
 
 
 def _step_limit(page: _Page[Record] | None, *, certain: bool) -> int:

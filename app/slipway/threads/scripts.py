@@ -272,8 +272,8 @@ def thread_orders(keys: Keys) -> dict[str, Order]:
     return {
         "updated_at": by_update,
         "status": by_update,
-        "created_at": Order(keys.threads_created),
-        "state_updated_at": Order(keys.threads_state),
+        "created_at": Order(keys.threads_created, earlier=True),
+        "state_updated_at": Order(keys.threads_state, earlier=True),
         "thread_id": Order(keys.threads_ids, by_id=True),
     }
 
