@@ -95,7 +95,7 @@ async def _create_runs(pipeline: Pipeline, keys: Keys, size: int) -> None:
     assistant_id = new_id()
     identity = RunIdentity(run_id=new_id(), thread_id=new_id(), assistant_id=assistant_id, graph_id="steps")
     spec = RunSpec(identity, RunExecution(options=RunOptions(), ceilings={"max_attempts": 3}))
-    common: dict[str, Any] = {**spec.stored_fields(), "kwargs": spec.stored_options()}
+    common: dict[str, Any] = {**spec.stored_fields(), "kwargs": await spec.stored_options()}
     common |= {"attempt": "1", "uncounted_attempts": "0", "usage": "{}", "reason": ""}
     for numbers in _batches(size):
         sent = []
