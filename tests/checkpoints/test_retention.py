@@ -193,3 +193,9 @@ async def test_a_killed_command_is_repeated(
     code, output = await prune()
     assert (code, await listed_ids(core, ALL)) == (0, [*reversed(ids[-2:])])
     assert "checkpoints with" in output
+
+
+def test_a_fork_point_is_kept_with_the_first_checkpoint_of_each_branch() -> None:
+    parents = {"0": "", "1": "0", "2": "1", "3": "2", "4": "1", "5": "4", "6": "5"}
+    heads = {CheckpointKey("", name): RetainedHead(parent_id=parent) for name, parent in parents.items()}
+    assert {key.checkpoint_id for key in kept(heads, 1)} == {"1", "2", "4", "6"}
