@@ -15,7 +15,8 @@ LISTINGS = {
     "app/slipway/health/reads.py": "all keys of one kind under the prefix of the deployment, for operators",
     "app/slipway/checkpoints/reads.py": "all keys of one kind under the prefix of the deployment, for operators",
     "app/slipway/redis/read_stubs.py": "all members of one key, without a pattern",
-    "app/slipway/runs/queue_reads.py": "all members of one key, without a pattern",
+    "app/slipway/runs/index_reads.py": "all members of one key, without a pattern",
+    "app/slipway/threads/reads.py": "all members of one key, without a pattern",
 }
 """The files with commands that could have a pattern, and what they list."""
 OTHER_PATTERNS = {

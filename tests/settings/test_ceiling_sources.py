@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from slipway.runs.record import new_id
 from slipway_workers.duties.scheduler import Scheduler
 from tests.crons.conftest import DueTimes
 from tests.http.conftest import Served, serving
+from tests.incompressible import incompressible
 from tests.settings.conftest import PROJECT, Load
 from tests.worker import running_worker
 
@@ -103,7 +105,7 @@ async def test_a_state_write_is_subject_to_max_state_bytes(load: Load, tmp_path:
     graphs, limit = await Registry.load(config), 20_000 if of_graph else 65_536
     async with serving(settings, graphs) as served, client_of(served) as client:
         created = await client.post("/threads", json={"metadata": {"graph_id": "small"}})
-        url, text = f"/threads/{created.json()['thread_id']}/state", "x" * (limit // 3)
+        url, text = f"/threads/{created.json()['thread_id']}/state", b64encode(incompressible(limit // 3)).decode()
         stored = await client.post(url, json={"values": {"text": text}})
         rejected = await client.post(url, json={"values": {"text": text}})
         state = (await client.get(url)).json()

@@ -10,12 +10,11 @@ may use the value meanwhile (ARCHITECTURE.md, "Large values are encoded while no
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Any, Final, Protocol
-
-from langgraph.types import Send
 
 LARGE_BYTES: Final = 256 * 1024
 """The estimated size from which a value is encoded in slices."""
@@ -104,13 +103,19 @@ def _attributes(value: Any) -> Collection[Any] | None:
     kind = type(value)
     if kind in _WITHOUT_ATTRIBUTES:
         return None
-    if kind is Send:
+    if _is_send(kind):
         return (value.arg,)
     try:
         attributes = object.__getattribute__(value, "__dict__")
     except AttributeError:
         return None
     return attributes.values() if type(attributes) is dict else None
+
+
+def _is_send(kind: type) -> bool:
+    """Whether it is LangGraph's `Send`. Importing LangGraph takes a second, so it is only looked for."""
+    langgraph_types = sys.modules.get("langgraph.types")
+    return langgraph_types is not None and kind is langgraph_types.Send
 
 
 _WITHOUT_ATTRIBUTES: Final = frozenset({int, float, bool, type(None)})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import string
 from collections import defaultdict
 from typing import Any, TypedDict
 
@@ -31,6 +33,11 @@ failures: defaultdict[str, int] = defaultdict(int)
 """Thread id to how often the node failed."""
 
 
+def noise(size: int) -> str:
+    """A text that compression makes hardly smaller."""
+    return "".join(random.choices(string.ascii_letters + string.digits, k=size))
+
+
 async def step(state: State, config: RunnableConfig) -> dict[str, Any]:
     thread_id = config["configurable"]["thread_id"]
     if state.get("gate"):
@@ -40,7 +47,7 @@ async def step(state: State, config: RunnableConfig) -> dict[str, Any]:
         raise ConnectionError("the node fails for this test")
     if state.get("interrupt_at") == state.get("steps", 0):
         interrupt("continue?")
-    return {"steps": state.get("steps", 0) + 1, "text": state.get("text", "") + "x" * state.get("size", 0)}
+    return {"steps": state.get("steps", 0) + 1, "text": state.get("text", "") + noise(state.get("size", 0))}
 
 
 def has_next_step(state: State) -> bool:
