@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final
+
+import orjson
 
 from slipway.errors import CeilingHit, InvalidRequest
 from slipway.settings import NOT_ENFORCED, Settings
@@ -26,9 +29,37 @@ NAMES: Final = (
     "max_state_bytes",
     "max_event_bytes",
 )
+"""In the order in which the record of a run stores their numbers; `redis/lua/lib/ceilings.lua` has the same list.
+A new name is added at the end."""
 
 Limits = dict[str, float]
 """Limits by the name of the ceiling. A missing name means that there is no limit."""
+
+
+def stored_limits(limits: Limits) -> str:
+    """The limits as the record of a run stores them: the numbers in the order of `NAMES`, separated by commas. A place
+    is empty if there is no limit. The text is short, because one field of more than 64 bytes makes Redis store the
+    whole record in twice the bytes."""
+    return _stored_numbers(tuple(map(limits.get, NAMES)))
+
+
+@lru_cache(maxsize=256)  # almost all runs have the limits of their graph
+def _stored_numbers(numbers: tuple[float | None, ...]) -> str:
+    return ",".join("" if number is None else repr(float(number)).removesuffix(".0") for number in numbers)
+
+
+def limits_from(stored: bytes) -> Limits:
+    """The limits of a stored text. Earlier releases stored a JSON object."""
+    if stored.startswith(b"{"):
+        limits: Limits = orjson.loads(stored)
+        return limits
+    return dict(_stored_pairs(stored))
+
+
+@lru_cache(maxsize=256)
+def _stored_pairs(stored: bytes) -> list[tuple[str, float]]:
+    numbers = stored.split(b",")
+    return [(name, float(number)) for name, number in zip(NAMES, numbers, strict=False) if number]
 
 
 def ceilings_of(settings: Settings, graph: Mapping[str, float], requested: Limits) -> Limits:
@@ -55,6 +86,11 @@ def parse_limits(ceilings: Mapping[str, Any], path: str) -> Limits:
     return {name: float(limit) for name, limit in ceilings.items()}
 
 
+TASK_ID_LENGTH: Final = 8
+"""Characters of a task id that are stored and compared. Task ids are digests, so these few distinguish the tasks of one
+node in two supersteps."""
+
+
 @dataclass(slots=True)
 class Usage:
     """What a chain of runs has used so far."""
@@ -65,23 +101,23 @@ class Usage:
     event_bytes: int = 0
     node_visits: Counter[str] = field(default_factory=Counter)
     superstep: dict[str, str] = field(default_factory=dict)
-    """The first task id of each node in the superstep that was counted last. A superstep that is executed again, after
-    an answer or a crash, has the same task ids, and is not counted again."""
+    """The first `TASK_ID_LENGTH` characters of the first task id of each node in the superstep that was counted last. A
+    superstep that is executed again, after an answer or a crash, has the same task ids, and is not counted again."""
 
     @classmethod
-    def from_stored(cls, stored: Mapping[str, Any]) -> Usage:
-        """The usage in a run record: the object that `public` returned."""
+    def from_public(cls, stored: Mapping[str, Any]) -> Usage:
+        """The usage of a run: the object that `public` returned, of which members may be missing."""
         return cls(
             steps=stored.get("steps", 0),
             retries=stored.get("retries", 0),
             active_s=stored.get("active_s", 0.0),
             event_bytes=stored.get("event_bytes", 0),
             node_visits=Counter(stored.get("node_visits", {})),
-            superstep=dict(stored.get("superstep", {})),
+            superstep={node: task[:TASK_ID_LENGTH] for node, task in stored.get("superstep", {}).items()},
         )
 
     def public(self) -> dict[str, Any]:
-        """The usage as the run record stores it and as clients receive it."""
+        """The usage as clients receive it."""
         return {
             "steps": self.steps,
             "retries": self.retries,
@@ -91,9 +127,23 @@ class Usage:
             "superstep": self.superstep,
         }
 
+    def stored(self) -> str:
+        """The usage as the record of a run stores it: the values of `public` as JSON."""
+        return orjson.dumps([*self.public().values()]).decode()
+
     def with_counts_of(self, earlier: Usage) -> Usage:
         """This usage with the supersteps and visits of `earlier`: the usage if all work since `earlier` is lost."""
         return replace(self, steps=earlier.steps, node_visits=earlier.node_visits, superstep=earlier.superstep)
+
+
+_USAGE_MEMBERS: Final = tuple(Usage().public())
+
+
+def public_usage(stored: bytes) -> dict[str, Any]:
+    """The object that clients receive, from the field of the record: a list of the values, without members at the end
+    that have no value yet. Earlier releases stored the object."""
+    values = orjson.loads(stored)
+    return values if isinstance(values, dict) else dict(zip(_USAGE_MEMBERS, values, strict=False))
 
 
 @dataclass(slots=True)
@@ -125,7 +175,7 @@ class Ceilings:
     def count_superstep(self, node: str, task_id: str) -> None:
         """Counts a superstep that starts with this task. A repeated superstep is counted once."""
         counted = self.usage.superstep
-        if counted.get(node) != task_id:
+        if counted.get(node) != task_id[:TASK_ID_LENGTH]:
             if self.steps_left <= 0:
                 raise self.error_for("steps", self.usage.steps)
             self.usage.steps += 1
@@ -136,6 +186,7 @@ class Ceilings:
         has."""
         if node in self.usage.superstep:
             return
+        task_id = task_id[:TASK_ID_LENGTH]
         if self._counted_tasks.get(node) != task_id:
             if self.usage.node_visits[node] >= self.limits["max_node_visits"]:
                 raise self.error_for("node_visits", self.usage.node_visits[node], node)

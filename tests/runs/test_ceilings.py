@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import orjson
 import pytest
 
-from slipway.ceilings import Ceilings, Usage, ceilings_of, parse_limits
+from slipway.ceilings import (
+    NAMES,
+    Ceilings,
+    Limits,
+    Usage,
+    ceilings_of,
+    limits_from,
+    parse_limits,
+    public_usage,
+    stored_limits,
+)
 from slipway.errors import CeilingHit, InvalidRequest
 from slipway.execution.ceiling_guard import CeilingGuard
 from slipway.graphs.registry import Registry
 from slipway.runs.record import Phase, Run
 from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
+from tests.redis.lua_names import LIBRARIES
 from tests.runs.conftest import Stores, ceilings
 from tests.runs.executions import DURABILITIES, UNLIMITED, crash_after, execute_next, execution_of
 from tests.waiting import event_loop_iterations
@@ -172,8 +183,38 @@ async def test_an_answering_run_continues_the_count_of_its_chain(stores: Stores,
 
 
 def test_all_members_of_the_usage_are_stored() -> None:
-    usage = Usage(3, 2, 1.5, 700, Counter(turn=2), {"turn": "task"})
-    assert Usage.from_stored(orjson.loads(dumps(usage.public()))) == usage
+    usage = Usage(3, 2, 1.5, 700, Counter(turn=2), {"turn": "0a1b2c3d"})
+    assert public_usage(usage.stored().encode()) == usage.public()
+    assert Usage.from_public(usage.public()) == usage
+    assert len(usage.stored()) <= 64  # a longer field makes Redis store the record in more bytes
+
+
+def test_the_usage_in_a_record_of_an_earlier_release_is_read() -> None:
+    task_id = "0a1b2c3d-0000-0000-0000-000000000000"
+    earlier = {"steps": 3, "retries": 2, "active_s": 1.5, "event_bytes": 700, "node_visits": {"turn": 2}}
+    usage = Usage.from_public(public_usage(dumps(earlier | {"superstep": {"turn": task_id}})))
+    assert usage == Usage(3, 2, 1.5, 700, Counter(turn=2), {"turn": "0a1b2c3d"})
+    counts = Ceilings(ceilings(), usage)
+    counts.count_superstep("turn", task_id)
+    counts.count_visit("turn", task_id)
+    assert (usage.steps, usage.node_visits) == (3, Counter(turn=2))
+
+
+def test_the_default_ceilings_are_stored_in_a_short_text() -> None:
+    text = stored_limits(ceilings_of(Settings(max_state_bytes=2**26), {}, {}))
+    assert text == "500,500,5,20,3600,600,67108864,67108864"
+
+
+@pytest.mark.parametrize(
+    "limits", [{}, {"max_attempts": 3.0}, dict.fromkeys(NAMES, 1 / 3), {"max_steps": 0.0, "max_event_bytes": 1e300}]
+)
+def test_stored_ceilings_are_exact(limits: Limits) -> None:
+    assert limits_from(stored_limits(limits).encode()) == limits_from(dumps(limits)) == limits
+
+
+def test_scripts_read_the_ceilings_in_the_same_order() -> None:
+    (listed,) = re.findall(r"CEILING_NAMES = \{(.*?)\}", LIBRARIES["ceilings"], re.DOTALL)
+    assert tuple(re.findall(r"'(\w+)'", listed)) == NAMES
 
 
 async def test_an_answer_does_not_reset_the_usage(stores: Stores, graphs: Registry) -> None:

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from slipway.graphs.registry import Registry
 from slipway.runs.record import PRIORITY_MS, Phase, Run, new_id, run_from
+from slipway.serialization.json_encoding import dumps
 from tests.runs.conftest import Stores, new_run
+from tests.runs.executions import execute_next
 
 MANY_MEMBERS = 5_000
 """More than Lua can pass to one command."""
@@ -51,6 +54,22 @@ async def test_the_creation_of_an_inline_run_returns_the_stored_record(stores: S
     assert run == await stores.reload(run)
 
 
+async def test_the_record_of_a_small_run_is_a_listpack_from_its_creation_to_its_end(
+    stores: Stores, graphs: Registry
+) -> None:
+    """Redis stores a hash in half the bytes if no value has more than 64. It never converts a hash back."""
+    options = {"input": {"value": 0, "until": 2}}
+    run = await stores.create_run(graph_id="loop", options=options, ceilings={"max_state_bytes": 2**26})
+    assert await _encoding(stores, run) == b"listpack"
+    ended = await execute_next(stores, graphs)
+    assert (ended.run_id, ended.phase, ended.usage["node_visits"]) == (run.run_id, Phase.COMPLETED, {"turn": 2})
+    assert await _encoding(stores, run) == b"listpack"
+
+
+async def _encoding(stores: Stores, run: Run) -> Any:
+    return await stores.pipeline.send("OBJECT", "ENCODING", stores.keys.run(run.run_id), repeatable=True)
+
+
 async def test_a_run_with_thousands_of_metadata_members_is_stored(stores: Stores) -> None:
     metadata = {f"member-{number}": number for number in range(MANY_MEMBERS)}
     spec = new_run((await stores.create_run()).run_id, create_thread=True, metadata=metadata)
@@ -69,6 +88,7 @@ async def test_records_of_an_earlier_release_are_read_and_executed(stores: Store
         "usage": "{}",
         "due_ms": 5,
         "continues": 0,
+        "ceilings": dumps(run.ceilings).decode(),
     }
     earlier |= {"max_attempts": 3, "multitask_strategy": "enqueue", "priority_ms": PRIORITY_MS["normal"]}
     earlier |= {"m:graph_id": '"steps"', "m:assistant_id": f'"{run.assistant_id}"'}

@@ -15,6 +15,7 @@ from slipway.runs.record import FINAL, Phase, Run, new_id, run_from
 from slipway.runs.script_results import CancelRequested, Settled, SettleResult
 from slipway.runs.suspect_slots import NO_SUSPECTS
 from slipway.runs.unfinished_runs import UnfinishedRuns
+from slipway.serialization.json_encoding import dumps
 from slipway.webhooks.scripts import DeliveryScripts
 from slipway_workers.start_authorization import AUTHORIZED_FOR_S
 from tests.runs.conftest import LEASE_MS, Stores, handover, new_run, settlement
@@ -153,6 +154,16 @@ async def _waiting_run(stores: Stores, thread_id: str, **ceilings: float) -> Run
 
 
 ANSWER: Final = {"command": {"resume": 1}}
+
+
+async def test_a_chain_that_an_earlier_release_began_keeps_its_ceilings(stores: Stores) -> None:
+    """It stored a JSON object."""
+    thread_id = await stores.create_thread()
+    waiting = await _waiting_run(stores, thread_id)
+    limits = {"max_steps": 4, "max_retries": 1 / 3, "max_attempts": 100}
+    await stores.pipeline.send("HSET", stores.keys.run(waiting.run_id), "ceilings", dumps(limits))
+    answering = await stores.create_run(thread_id, options=ANSWER, ceilings={"max_step_s": 2})
+    assert answering.ceilings == waiting.ceilings | {"max_steps": 4, "max_retries": 1 / 3, "max_step_s": 2}
 
 
 @pytest.mark.parametrize("options", [ANSWER, {"input": None}], ids=["answer", "no input, after a breakpoint"])

@@ -40,7 +40,7 @@ from slipway.execution.failure_from_exception import failure_of
 from slipway.execution.frames import FrameEncoder, frame
 from slipway.execution.replay_filter import LogEntry, ReplayFilter
 from slipway.execution.run_input import NO_PLAN, bound_config, config_of, context_of, plan_start
-from slipway.execution.settle_or_release import RunSettler, read_snapshot, usage_json
+from slipway.execution.settle_or_release import RunSettler, read_snapshot
 from slipway.execution.stream import nodes_wait, stream_graph
 from slipway.execution.stream_observer import StreamObserver
 from slipway.graphs.describe import name_of
@@ -76,7 +76,7 @@ class Execution:
         self._checkpointer = checkpointer.for_run(
             writer, empty_thread=empty_thread, max_thread_bytes=None if budget is None else int(budget)
         )
-        self._ceilings = Ceilings(self.run.ceilings, Usage.from_stored(self.run.usage))
+        self._ceilings = Ceilings(self.run.ceilings, Usage.from_public(self.run.usage))
         self._guard = CeilingGuard(self._ceilings, lambda: self._stop_with(StopReason.CEILING))
         self._suspect_progress = SuspectProgress(writer, keys, on_cleared)
         self._observer = StreamObserver()
@@ -230,7 +230,7 @@ class Execution:
         self._suspect_progress.superstep_started()
         failpoints.reach("superstep")
         self._guard.count_time()
-        self.writer.store_usage(usage_json(self._usage_if_crashed()))
+        self.writer.store_usage(self._usage_if_crashed().stored())
 
     @property
     def usage(self) -> Usage:
@@ -243,7 +243,7 @@ class Execution:
         twice."""
         if self.run.options.durability != "exit":
             return self.usage
-        return self.usage.with_counts_of(Usage.from_stored(self.run.usage))
+        return self.usage.with_counts_of(Usage.from_public(self.run.usage))
 
     # settle
 

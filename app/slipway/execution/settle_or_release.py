@@ -25,7 +25,6 @@ from slipway.runs.failure import Failure
 from slipway.runs.record import Phase
 from slipway.runs.script_results import CancelRequested, Settled, SettleResult
 from slipway.runs.settlement import EMPTY_SUMMARY, Release, Settlement, ThreadSummary
-from slipway.serialization.json_encoding import dumps
 from slipway.threads.state_reader import read_state
 
 log = structlog.get_logger(__name__)
@@ -96,7 +95,7 @@ class RunSettler:
         return await self.writer.release(
             Release(
                 reason="released by a process that stops",
-                usage=usage_json(self.usage),
+                usage=self.usage.stored(),
                 announce=outcome.repeats_superstep,
             )
         )
@@ -107,7 +106,7 @@ class RunSettler:
         if self._is_rollback(phase):
             # This write comes before the checkpoints are deleted, so that an attempt that no longer owns its run is
             # fenced here. They are found by the run id alone, and another run may have this id now.
-            self.writer.store_usage(usage_json(self.usage))
+            self.writer.store_usage(self.usage.stored())
             await self.checkpointer.adelete_for_runs([self.writer.run.run_id])
         ending = await self._ending(phase, failure, graph)
         return ending, await self._settle(ending)
@@ -120,7 +119,7 @@ class RunSettler:
         return await self.writer.settle(
             Settlement(
                 ending.phase,
-                usage=usage_json(self.usage),
+                usage=self.usage.stored(),
                 event_ttl_s=self.event_ttl_s,
                 result=await self.observer.result() if has_result else b"",
                 error=None if ending.failure is None else ending.failure.run_error(self.writer.number),
@@ -155,10 +154,6 @@ class RunSettler:
 
 async def read_snapshot(graph: Graph, thread_id: str) -> StateSnapshot:
     return await read_state(graph, {"configurable": {"thread_id": thread_id}})
-
-
-def usage_json(usage: Usage) -> str:
-    return dumps(usage.public()).decode()
 
 
 def _unexpected_failure(error: BaseException) -> Failure:

@@ -40,7 +40,7 @@ import orjson
 import uuid_utils
 
 from slipway.access.filters import MATCH_ALL, AccessFilter
-from slipway.ceilings import Limits
+from slipway.ceilings import Limits, limits_from, public_usage, stored_limits
 from slipway.clock import iso
 from slipway.graphs.spec import Priority
 from slipway.protocol_types import MultitaskStrategy
@@ -190,7 +190,7 @@ class RunSpec:
             "user": None if identity.user is None else _json(identity.user),
             "changed_by": _json(identity.changed_by) if identity.changed_by else None,
             "continues": "1" if execution.options.continues else None,
-            "ceilings": _json(execution.ceilings),
+            "ceilings": stored_limits(execution.ceilings),
             "multitask_strategy": None if behaviour.multitask_strategy == "enqueue" else behaviour.multitask_strategy,
             "priority_ms": str(self.priority_ms) if self.priority_ms else None,
             "groups": _json(behaviour.groups) if behaviour.groups else None,
@@ -438,8 +438,8 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         updated_us=int(fields["updated_us"]),
         attempt=int(fields["attempt"]),
         error=orjson.loads(fields["error"]) if "error" in fields else None,
-        usage=orjson.loads(fields.get("usage", b"{}")),
-        ceilings=orjson.loads(fields["ceilings"]),
+        usage=public_usage(fields.get("usage", b"[]")),
+        ceilings=limits_from(fields["ceilings"]),
         resumes=_text(fields, "resumes"),
         resumed_by=_text(fields, "resumed_by"),
         cancel=Action(fields["cancel_action"].decode()) if fields.get("cancel_action") else None,

@@ -80,8 +80,10 @@ _RUN_FIELDS: Final = (
     ),
     Field(
         "ceilings",
-        Encoding.JSON,
-        "All its ceilings, by name. An answer to an interrupt inherits the lower ones of the run that it answers.",
+        Encoding.TEXT,
+        "All its ceilings: the numbers in the order of `slipway.ceilings.NAMES`, separated by commas; a place is empty"
+        " if there is no limit. Earlier releases stored a JSON object. An answer to an interrupt inherits the lower"
+        " ones of the run that it answers.",
         python_writers=("slipway.runs.record",),
     ),
     Field(
@@ -190,7 +192,10 @@ _RUN_FIELDS: Final = (
     Field(
         "usage",
         Encoding.JSON,
-        "What its chain has used of its ceilings.",
+        "What its chain has used of its ceilings:"
+        " `[steps, retries, active_s, event_bytes, {node: visits}, {node: task}]`. The last member holds the first 8"
+        " characters of the first task id of each node in the superstep that was counted last. Earlier releases"
+        " stored an object.",
         absent="it has used nothing, and answers no interrupt",
         python_writers=("slipway.runs",),
     ),

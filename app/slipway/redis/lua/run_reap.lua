@@ -1,4 +1,4 @@
---! needs: after_run clock deliveries events keys leases outages requeue run_indexes
+--! needs: after_run ceilings clock deliveries events keys leases outages requeue run_indexes
 --! repeatable: no
 --! shard: thread
 -- Reclaims the runs whose lease has expired. With `worker`, reclaims all runs of the process whose id starts with this
@@ -86,7 +86,7 @@ local function reclaim(run_id, fields, suspects)
   local run, crashes = key('run', run_id), tonumber(fields.crashes) or 0
   local counts_attempt = counts(crashes, suspects)
   local spent = fields.attempt - (fields.uncounted_attempts or 0) - (counts_attempt and 0 or 1)
-  if counts_attempt and spent >= cjson.decode(fields.ceilings).max_attempts then
+  if counts_attempt and spent >= limits_of(fields.ceilings).max_attempts then
     fail(run_id, fields.thread_id, spent)
     return 'failed'
   end

@@ -1,4 +1,4 @@
---! needs: keys run_indexes
+--! needs: ceilings keys run_indexes
 -- The run record: its ordinal, its chain, its deletion.
 
 -- Assigns the number of a run within its thread: when its first attempt starts, or when it is cancelled before that. It
@@ -8,25 +8,21 @@ local function assign_ordinal(run_id, thread_id)
   redis.call('HSET', key('run', run_id), 'ordinal', ordinal)
 end
 
--- Lowers the ceilings of the run `to` to the `earlier` ones (JSON) of its chain. A number is written with 17 digits, so
--- that no limit is rounded.
+-- Lowers the ceilings of the run `to` to the `earlier` ones of its chain, a stored text.
 local function lower_ceilings(to, earlier)
   local run = key('run', to)
-  local limits, lowered = cjson.decode(redis.call('HGET', run, 'ceilings')), false
-  for name, limit in pairs(cjson.decode(earlier)) do
+  local limits, lowered = limits_of(redis.call('HGET', run, 'ceilings')), false
+  for name, limit in pairs(limits_of(earlier)) do
     if not limits[name] or limit < limits[name] then limits[name], lowered = limit, true end
   end
-  if not lowered then return end
-  local members = ''
-  for name, limit in pairs(limits) do members = members .. string.format(',"%s":%.17g', name, limit) end
-  redis.call('HSET', run, 'ceilings', '{' .. string.sub(members, 2) .. '}')
+  if lowered then redis.call('HSET', run, 'ceilings', stored_limits(limits)) end
 end
 
 -- Makes the run `to` continue the chain of `from`: it inherits the usage, the id of the chain's first run, and every
 -- ceiling that is lower than its own.
 local function inherit_chain(from, to)
   local fields = redis.call('HMGET', key('run', from), 'usage', 'chain_id', 'ceilings')
-  redis.call('HSET', key('run', to), 'resumes', from, 'usage', fields[1] or '{}', 'chain_id', fields[2] or from)
+  redis.call('HSET', key('run', to), 'resumes', from, 'usage', fields[1] or '[]', 'chain_id', fields[2] or from)
   if fields[3] then lower_ceilings(to, fields[3]) end
 end
 

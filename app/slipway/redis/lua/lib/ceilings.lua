@@ -1,0 +1,29 @@
+-- The ceilings of a run as its record stores them: the numbers in the order of the names, separated by commas. A place
+-- is empty if there is no limit. A short text keeps the record small: one value of more than 64 bytes would make Redis
+-- store the whole hash in a larger form. Earlier releases stored a JSON object.
+
+-- In the order of `NAMES` in `slipway/ceilings.py`.
+local CEILING_NAMES = {
+  'max_steps', 'max_node_visits', 'max_attempts', 'max_retries', 'max_active_s', 'max_step_s', 'max_state_bytes',
+  'max_event_bytes',
+}
+
+-- The limits of a stored text, by name.
+local function limits_of(stored)
+  if string.sub(stored, 1, 1) == '{' then return cjson.decode(stored) end
+  local limits, place = {}, 0
+  for number in string.gmatch(stored .. ',', '([^,]*),') do
+    place = place + 1
+    limits[CEILING_NAMES[place]] = tonumber(number)
+  end
+  return limits
+end
+
+-- The text for these limits. A number is written with 17 digits, so that no limit is rounded.
+local function stored_limits(limits)
+  local numbers = {}
+  for place, name in ipairs(CEILING_NAMES) do
+    numbers[place] = limits[name] and string.format('%.17g', limits[name]) or ''
+  end
+  return table.concat(numbers, ',')
+end
