@@ -8,6 +8,7 @@ interrupts.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -129,7 +130,11 @@ class Usage:
 
     def stored(self) -> str:
         """The usage as the record of a run stores it: the values of `public` as JSON."""
-        return orjson.dumps([*self.public().values()]).decode()
+        values = [*self.public().values()]
+        try:
+            return orjson.dumps(values).decode()
+        except orjson.JSONEncodeError:  # the name of a node is no valid UTF-8
+            return json.dumps(values, ensure_ascii=False).encode("utf-8", "replace").decode()
 
     def with_counts_of(self, earlier: Usage) -> Usage:
         """This usage with the supersteps and visits of `earlier`: the usage if all work since `earlier` is lost."""

@@ -394,3 +394,8 @@ async def test_the_error_of_the_last_retry_is_visible_to_operators_only(stores: 
     thread = await stores.thread_of(run)
     assert thread.error is not None
     assert thread.error["message"].endswith("the last failure was ConnectionError")
+
+
+def test_the_usage_of_a_node_whose_name_is_no_utf_8_can_be_stored() -> None:
+    usage = Usage(steps=1, node_visits=Counter({"\ud800": 1}))
+    assert public_usage(usage.stored().encode())["node_visits"] == {"?": 1}
