@@ -49,10 +49,14 @@ class _Lines:
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._last_at: dict[str, float] = {}
+        self._ended: set[str] = set()
 
     def __call__(self, work: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if done < total and now - self._last_at.get(work, float("-inf")) < _SECONDS_BETWEEN_LINES:
+        is_recent = now - self._last_at.get(work, float("-inf")) < _SECONDS_BETWEEN_LINES
+        if work in self._ended or (done < total and is_recent):
             return
         self._last_at[work] = now
+        if done >= total:
+            self._ended.add(work)
         self._console.print(f"{work}: {done} of {total}")

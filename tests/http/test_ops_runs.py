@@ -106,6 +106,7 @@ async def test_each_condition_selects_runs(
         ("cursor", "abc"),
         ("select", "secrets"),
         ("assistant_id", "unknown"),
+        ("phases", "failed"),
     ],
 )
 async def test_an_error_names_the_parameter(client: httpx.AsyncClient, field: str, value: str) -> None:

@@ -10,13 +10,15 @@ from typing import Any, Final
 import pytest
 
 from slipway import failpoints
-from slipway.health.layout_upgrades import UPGRADES
+from slipway.health.layout_upgrades import UPGRADES, build_indexes
 from slipway.indexes.terms import metadata_terms
 from slipway.processes.child_commands import slipway
+from slipway.progress import show_nothing
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LAYOUT, LayoutRecord
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import Phase, new_id
+from slipway.threads.index_check import ThreadIndexCheck
 from slipway.threads.record import STATUSES
 from slipway.threads.search import ThreadQuery
 from tests.environment import bare_environment
@@ -64,6 +66,25 @@ async def test_the_upgrade_indexes_the_threads_of_the_release_before(stores: Sto
     assert await found(stores, values={"topic": "ships"}) == 3
     assert await problems(stores) == []
     assert shown[-1] == ("indexes of threads", 9, 9)
+
+
+async def test_a_repeated_upgrade_checks_what_changed_since_the_first_one_began(stores: Stores) -> None:
+    """A process of the release before changes a thread between an upgrade that is killed and its repetition."""
+    await store_threads(stores, 600)
+    await forget_indexes(stores)
+    pages = ThreadIndexCheck(stores.pipeline, stores.keys, repair=True).check_all()
+    await anext(pages)
+    await anext(pages)
+    await pages.aclose()
+    seconds, microseconds = await stores.pipeline.send("TIME")
+    now_us = f"{int(seconds)}{int(microseconds):06}"
+    for thread_id in await stores.pipeline.send("ZRANGE", stores.keys.threads, 0, -1):
+        changes = ("m:owner", '"dora"', "updated_us", now_us)
+        await stores.pipeline.send("HSET", stores.keys.thread(thread_id.decode()), *changes)
+        await stores.pipeline.send("ZADD", stores.keys.threads, now_us, thread_id)
+    await build_indexes(stores.pipeline, stores.keys, show_nothing)
+    assert await found(stores, metadata={"owner": "dora"}) == 600
+    assert await problems(stores) == []
 
 
 async def test_every_layout_can_be_upgraded() -> None:

@@ -292,3 +292,10 @@ async def test_the_newest_of_many_old_threads_are_found_early(stores: Stores) ->
     query = ThreadQuery(metadata={"owner": "ann"})
     page = await engine.page(query, limit=3, offset=1, sort_by="created_at", descending=True)
     assert ([thread.thread_id for thread in page.records], page.complete) == (old[-2:-5:-1], True)
+
+
+async def test_a_list_is_found_by_an_empty_list(stores: Stores) -> None:
+    for metadata in ({"tags": []}, {"tags": [1, {"a": 2}]}, {"tags": "none"}, {"tags": {}}):
+        await stores.threads.create_or_get(new_id(), metadata)
+    count = await stores.threads.count(ThreadQuery(metadata={"tags": []}))
+    assert (count.number, count.complete) == (2, True)

@@ -12,14 +12,12 @@ from slipway.redis.keys import Keys
 from slipway.redis.layout import Upgrade
 from slipway.redis.pipeline import Pipeline
 from slipway.threads.index_check import ThreadIndexCheck
-from slipway.threads.reads import ThreadReads
 
 
 async def build_indexes(pipeline: Pipeline, keys: Keys, show: ShowProgress) -> None:
     """Layout 2 has indexes of threads, runs, assistants and crons. Processes of the release before may still end runs
     meanwhile, without changing the indexes, so the threads that have changed since the start, and the runs that had not
     ended, are checked once more at the end."""
-    started_us = await ThreadReads(pipeline, keys).now_us()
     threads, done = ThreadIndexCheck(pipeline, keys, repair=True), 0
     total = await threads.number_of_threads()
     async for page in threads.check_all():
@@ -27,7 +25,7 @@ async def build_indexes(pipeline: Pipeline, keys: Keys, show: ShowProgress) -> N
         show("indexes of threads", done, total)
     reads, checks = HealthReads(pipeline, keys), IndexChecks(pipeline, keys, repair=True)
     await _index_records(reads, checks, show)
-    async for _ in threads.check_changed_since(started_us):
+    async for _ in threads.check_changed():
         pass
     show("indexes of threads", total, total)
     async for run_page in reads.pages_of_unfinished_runs():

@@ -17,6 +17,7 @@ from slipway.indexes.terms import (
     any_value_term,
     element_term,
     has_value_term,
+    list_term,
     nested_elements_term,
     object_term,
     scalar_term,
@@ -93,7 +94,7 @@ def member_equals(space: Space, name: str, value: Any) -> IndexQuery:
         return _condition(space, name, [object_term(space, name)], exact=False)
     if isinstance(value, list):  # Python compares the elements: 1 equals True there, so only texts have usable terms
         texts = [element_term(space, name, each) for each in value if isinstance(each, str)]
-        return _condition(space, name, texts, exact=False)
+        return _condition(space, name, texts or [list_term(space, name)], exact=False)
     return _condition(space, name, [scalar_term(space, name, value)])
 
 
@@ -135,7 +136,7 @@ def _containing(space: Space, name: str, value: Any) -> IndexQuery:
 def _with_elements(space: Space, name: str, elements: Sequence[Any]) -> IndexQuery:
     """Records whose member is a list with all of these elements."""
     if not elements:
-        return INEXACT
+        return _condition(space, name, [list_term(space, name)])
     exact = len(elements) <= MAX_CONDITIONS and not any(isinstance(each, dict | list | tuple) for each in elements)
     return _condition(space, name, list(_terms_of_elements(space, name, elements[:MAX_CONDITIONS])), exact=exact)
 

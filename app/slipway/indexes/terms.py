@@ -8,7 +8,8 @@ Equal values have the same term, by the rules of `json_comparison`: 1 equals 1.0
 term of its own has a wider one, so that a search by terms never misses a record:
 
     an object                   the member is an object
-    a list                      each of its texts, numbers, truth values and nulls; and that it has other elements
+    a list                      that it is a list; each of its texts, numbers, truth values and nulls; and that it has
+                                other elements
     a list of many elements     any value of the member
     a record with many terms    any value of any member
 """
@@ -88,6 +89,11 @@ def element_term(space: Space, name: str, value: Any) -> str | None:
     return None if text is None else _term(space, name, f"[{text}")
 
 
+def list_term(space: Space, name: str) -> str:
+    """The term of records whose member is a list."""
+    return _term(space, name, "[")
+
+
 def nested_elements_term(space: Space, name: str) -> str:
     """The term of records whose member is a list that has objects or lists."""
     return _term(space, name, "[]")
@@ -161,6 +167,7 @@ def _value_terms(space: Space, name: str, value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         yield object_term(space, name)
     elif isinstance(value, list):
+        yield list_term(space, name)
         for element in value:
             yield element_term(space, name, element) or nested_elements_term(space, name)
     elif (term := scalar_term(space, name, value)) is not None:

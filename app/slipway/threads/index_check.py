@@ -13,6 +13,7 @@ from typing import Final
 from slipway import failpoints
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.threads.check_position import CheckPosition
 from slipway.threads.reads import ThreadReads
 from slipway.threads.record import indexed_thread
 from slipway.threads.scripts import ThreadScripts
@@ -37,7 +38,7 @@ class ThreadIndexCheck:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, repair: bool) -> None:
         self._reads, self._scripts = ThreadReads(pipeline, keys), ThreadScripts(pipeline, keys)
-        self._repair = repair
+        self._repair, self._started_us = repair, 0
 
     async def number_of_threads(self) -> int:
         """How many threads `check_all` checks."""
@@ -45,22 +46,25 @@ class ThreadIndexCheck:
 
     async def check_all(self) -> AsyncIterator[CheckedPage]:
         """Checks all threads. A repair that was interrupted continues where it was, for an hour."""
-        cursor = await self._reads.check_position() if self._repair else None
+        position = await self._reads.check_position() if self._repair else None
+        position = position or CheckPosition("0", await self._reads.now_us())
+        self._started_us = position.started_us
         while True:
-            page = await self._reads.page_of_ids(cursor or "0")
+            page = await self._reads.page_of_ids(position.cursor)
             yield CheckedPage(len(page.ids), await self.check(page.ids))
-            cursor = page.cursor
+            following = None if page.cursor is None else CheckPosition(page.cursor, position.started_us)
             if self._repair:
-                await self._scripts.set_check_position(cursor)
-            if cursor is None:
+                await self._scripts.set_check_position(following)
+            if following is None:
                 break
+            position = following
             failpoints.reach("thread_indexes_checked")
         async for ids in self._reads.ids_missing_in_updates():
             yield CheckedPage(0, await self.check(ids))
 
-    async def check_changed_since(self, since_us: int) -> AsyncIterator[CheckedPage]:
-        """Checks the threads that have changed since `since_us`."""
-        async for ids in self._reads.changed_since(since_us):
+    async def check_changed(self) -> AsyncIterator[CheckedPage]:
+        """Checks the threads that have changed since `check_all` began, before all its interruptions."""
+        async for ids in self._reads.changed_since(self._started_us):
             yield CheckedPage(len(ids), await self.check(ids))
 
     async def check_sets(self) -> AsyncIterator[list[str]]:

@@ -14,6 +14,7 @@ from slipway.redis.hash_fields import METADATA_PREFIX, Fields
 from slipway.redis.keys import Keys
 from slipway.redis.read_stubs import ReadStubs
 from slipway.serialization.compression import decompressed
+from slipway.threads.check_position import CheckPosition
 
 _PAGE: Final = 100
 """Threads that are read at a time when all of them are."""
@@ -113,7 +114,8 @@ class ThreadReads(ReadStubs):
         async for ids in self._members("ZSCAN", self._keys.threads_ids, _PAGE):
             if ids:
                 scores = await self._pipeline.send("ZMSCORE", self._keys.threads, *ids, repeatable=True)
-                yield [thread_id for thread_id, score in zip(ids, scores, strict=True) if score is None]
+                if missing := [thread_id for thread_id, score in zip(ids, scores, strict=True) if score is None]:
+                    yield missing
 
     async def changed_since(self, since_us: int) -> AsyncIterator[list[str]]:
         """Threads that have changed since, the last one first."""
@@ -130,10 +132,10 @@ class ThreadReads(ReadStubs):
                 async for ids in self._members("ZSCAN", self._keys.threads_with(name), _PAGE):
                     yield name, ids
 
-    async def check_position(self) -> str | None:
+    async def check_position(self) -> CheckPosition | None:
         """Where an interrupted repair of the indexes continues."""
-        cursor = await self._pipeline.send("GET", self._keys.threads_check, repeatable=True)
-        return None if cursor is None else cursor.decode()
+        stored = await self._pipeline.send("GET", self._keys.threads_check, repeatable=True)
+        return None if stored is None else CheckPosition.from_stored(stored)
 
     async def incarnation(self, thread_id: str) -> str | None:
         """The creation time in µs; None for an unknown thread."""

@@ -16,6 +16,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.scripts import StoredTtl
+from slipway.threads.check_position import CheckPosition
 from slipway.threads.record import IndexedThread
 
 _COPY = load("thread_copy")
@@ -250,13 +251,13 @@ class ThreadScripts(ScriptStubs):
             await self._pipeline.run(_INDEX_SET, [], self._args(name=name, ids=list(thread_ids), repair=repair))
         )
 
-    async def set_check_position(self, cursor: str | None) -> None:
+    async def set_check_position(self, position: CheckPosition | None) -> None:
         """Where an interrupted repair of the indexes continues; None at its end."""
         key = self._keys.threads_check
-        if cursor is None:
+        if position is None:
             await self._pipeline.send("DEL", key, repeatable=True)
         else:
-            await self._pipeline.send("SET", key, cursor, "EX", _CHECK_POSITION_S, repeatable=True)
+            await self._pipeline.send("SET", key, position.stored(), "EX", _CHECK_POSITION_S, repeatable=True)
 
 
 def thread_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:

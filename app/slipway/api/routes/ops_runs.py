@@ -37,6 +37,7 @@ _PHASES: Final = tuple(phase.value for phase in Phase)
 
 async def list_all(request: Request) -> Response:
     """A page of runs. `next` is the cursor of the next page, null at the end."""
+    _reject_unknown_names(request)
     services, select = services_of(request), _selected(request)
     oldest_first = query_choice(request, "order", ORDERS) == "oldest"
     after, query = _position(request), _query(request)
@@ -105,6 +106,13 @@ def _time_us(request: Request, name: str) -> int | None:
         return microseconds(text.replace(" ", "+"))  # a plus sign that the client did not escape
     except ValueError:
         raise InvalidRequest(name, f"{clean(text)!r} is not a time such as 2026-01-31T12:00:00Z") from None
+
+
+def _reject_unknown_names(request: Request) -> None:
+    """A misspelt condition would otherwise list all runs."""
+    names = [query.name for query in ENDPOINTS[0].query]
+    if unknown := request.query_params.keys() - set(names):
+        raise InvalidRequest(clean(min(unknown)), f"is not a parameter; choose from: {', '.join(names)}")
 
 
 def _position(request: Request) -> RunPosition | None:

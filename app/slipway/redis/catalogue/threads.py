@@ -195,7 +195,10 @@ KEY_KINDS: Final = (
         ":threads:check",
         RedisType.STRING,
         Shard.THREAD,
-        meaning="Where an interrupted repair of the indexes of threads continues: a cursor of ZSCAN.",
+        meaning=(
+            "Where an interrupted repair of the indexes of threads continues, and when it began: `<cursor of"
+            " ZSCAN>:<time in µs>`."
+        ),
         lifetime="an hour, or until the end of the repair",
         python_writers=("slipway.threads",),
         python_readers=("slipway.threads",),
