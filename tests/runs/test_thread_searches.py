@@ -295,7 +295,8 @@ async def test_the_newest_of_many_old_threads_are_found_early(stores: Stores) ->
 
 
 async def test_a_list_is_found_by_an_empty_list(stores: Stores) -> None:
-    for metadata in ({"tags": []}, {"tags": [1, {"a": 2}]}, {"tags": "none"}, {"tags": {}}):
-        await stores.threads.create_or_get(new_id(), metadata)
+    values: tuple[Any, ...] = ([], [1, {"a": 2}], "none", {})
+    for tags in values:
+        await stores.threads.create_or_get(new_id(), {"tags": tags})
     count = await stores.threads.count(ThreadQuery(metadata={"tags": []}))
     assert (count.number, count.complete) == (2, True)

@@ -6,7 +6,7 @@ has changed in between; such a thread is read again.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,7 +44,7 @@ class ThreadIndexCheck:
         """How many threads `check_all` checks."""
         return await self._reads.count()
 
-    async def check_all(self) -> AsyncIterator[CheckedPage]:
+    async def check_all(self) -> AsyncGenerator[CheckedPage, None]:
         """Checks all threads. A repair that was interrupted continues where it was, for an hour."""
         position = await self._reads.check_position() if self._repair else None
         position = position or CheckPosition("0", await self._reads.now_us())
