@@ -12,6 +12,7 @@ from slipway.runs.record import Run
 
 _TIME_BYTES: Final = 8
 _LENGTH: Final = _TIME_BYTES + 16
+"""A multiple of 3, so Base64 needs no padding."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -24,13 +25,13 @@ class RunPosition:
     def cursor(self) -> str:
         """The position as a text for clients, who must not interpret it."""
         packed = self.created_us.to_bytes(_TIME_BYTES, "big", signed=True) + UUID(self.run_id).bytes
-        return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+        return base64.urlsafe_b64encode(packed).decode()
 
     @classmethod
     def from_cursor(cls, cursor: str) -> RunPosition:
         """Raises `ValueError` for a text that `cursor` has not returned."""
         try:
-            packed = base64.b64decode(cursor + "==", altchars=b"-_", validate=True)
+            packed = base64.b64decode(cursor, altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             raise ValueError(cursor) from None
         if len(packed) != _LENGTH:
