@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from slipway.api.responses import JsonResponse
+from slipway.indexes.search import Found
 
 
 def selected(objects: list[dict[str, Any]], select: Sequence[str] | None) -> list[dict[str, Any]]:
@@ -26,3 +27,10 @@ def paged(objects: list[dict[str, Any]], *, offset: int, limit: int, total: int,
     if offset + limit < total:
         headers["x-pagination-next"] = str(offset + limit)
     return JsonResponse(objects, headers=headers)
+
+
+def page_of(found: Found[Any], objects: list[dict[str, Any]], *, offset: int, limit: int) -> Response:
+    """A page of a search that wanted one record more than `limit`, which tells whether there is a next page. `objects`
+    are those of the page."""
+    total = offset + len(found.records)
+    return paged(objects, offset=offset, limit=limit, total=total, complete=found.complete)

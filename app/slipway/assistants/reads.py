@@ -50,7 +50,7 @@ class AssistantReads(ReadStubs):
         return await read_members(self._pipeline, self._keys.assistant(assistant_id), access_filter)
 
     async def index_records(self, assistant_ids: Sequence[str]) -> list[tuple[str, str, str]]:
-        """What `AssistantScripts.check_indexes` compares: id, `updated_us` and index terms of each that exists."""
+        """What `IndexCheck` compares: id, `updated_us` and index terms of each that exists."""
         records = zip(assistant_ids, await self.records(assistant_ids), strict=True)
         return [
             (assistant_id, fields[1].decode(), metadata_terms(content_of(fields[3])["metadata"]))

@@ -9,7 +9,7 @@ from typing import Any, Final, TypedDict
 
 import ormsgpack
 
-from slipway.indexes.scripts import Index, IndexWalk, Order, problems_of
+from slipway.indexes.scripts import Index, IndexCheck, IndexWalk, Order
 from slipway.indexes.terms import metadata_digests, metadata_terms
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -127,17 +127,14 @@ class AssistantScripts(ScriptStubs):
         reply = await self._pipeline.run(_DELETE, [], self._args(assistant_id=assistant_id))
         return bool(reply[0] == b"ok")
 
-    async def check_indexes(
-        self, records: Sequence[tuple[str, str, str]], entries: Sequence[tuple[str, str, str]], *, repair: bool
-    ) -> list[tuple[str, str]]:
-        """The problems that the indexes have with these records (id, `updated_us`, index terms) and entries (key of the
-        set, member, id), each with the id of the assistant. With `repair` they are repaired."""
-        args = self._args(records=records, entries=entries, repair=repair)
-        return problems_of(await self._pipeline.run(_INDEX_CHECK, [], args))
-
     async def system_assistant_created_us(self, graph_id: str) -> int:
         """When this deployment first served the graph, in µs since 1970."""
         return int(await self._pipeline.run(_SYSTEM_ASSISTANT_CREATED, [], self._args(graph_id=graph_id)))
+
+
+def assistant_index_check(pipeline: Pipeline, keys: Keys) -> IndexCheck:
+    """The check of the indexes of assistants."""
+    return IndexCheck(pipeline, keys, _INDEX_CHECK)
 
 
 def assistant_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:

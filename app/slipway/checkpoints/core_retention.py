@@ -21,7 +21,7 @@ from slipway.redis.checkpoint_keys import blob_field, member
 
 _READ_AT_ONCE: Final = 50
 _DELETED_AT_ONCE: Final = 20
-"""Checkpoints of one script, which then takes less than 1 ms."""
+"""Checkpoints that one script deletes. Redis serves other clients between two scripts."""
 
 
 class CoreRetention:

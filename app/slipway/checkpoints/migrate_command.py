@@ -7,16 +7,11 @@ from contextlib import aclosing
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from slipway.checkpoints.factory import open_checkpointer, serde_of
+from slipway.checkpoints.maintenance import maintenance
 from slipway.checkpoints.migration import Migration, MoveResult
 from slipway.checkpoints.requirements import CheckpointerName
 from slipway.errors import ConfigError
 from slipway.graphs.interface import Graphs
-from slipway.graphs.langgraph_json import read
-from slipway.redis.connection import Address
-from slipway.redis.keys import Keys
-from slipway.redis.layout import LayoutRecord
-from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 
 
@@ -33,24 +28,15 @@ async def migrate(
             f"--delete-source would delete the data that SLIPWAY_CHECKPOINTER={source} uses: migrate without it first, "
             f"restart all processes with SLIPWAY_CHECKPOINTER={target}, and then migrate again with --delete-source"
         )
-    pipeline, keys = (
-        Pipeline(Address(settings.redis), "slipway migrate", patience_s=settings.redis_patience_worker_s),
-        Keys(settings.key_prefix),
-    )
-    serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, preserve_unknown=True)
-    await pipeline.open()
-    try:
-        await LayoutRecord(pipeline, keys).check()
+    async with maintenance(settings, graphs, "slipway migrate") as opened:
         migration = Migration(
-            pipeline,
-            keys,
-            await open_checkpointer(source, settings, serde, pipeline, keys),
-            await open_checkpointer(target, settings, serde, pipeline, keys),
+            opened.pipeline,
+            opened.keys,
+            await opened.checkpointer(source),
+            await opened.checkpointer(target),
             delete_source,
         )
         results = await _move_with_progress_bar(migration, await migration.thread_ids())
-    finally:
-        await pipeline.close()
     return _print_results(results, source, target)
 
 

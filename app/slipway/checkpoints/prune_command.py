@@ -5,16 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
-from slipway.checkpoints.factory import open_checkpointer, serde_of
 from slipway.checkpoints.kept_by_graph import KeptByGraph
+from slipway.checkpoints.maintenance import maintenance
 from slipway.checkpoints.reads import CheckpointReads
 from slipway.errors import ConfigError
 from slipway.graphs.interface import Graphs
-from slipway.graphs.langgraph_json import read
-from slipway.redis.connection import Address
-from slipway.redis.keys import Keys
-from slipway.redis.layout import LayoutRecord
-from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 
 
@@ -39,18 +34,9 @@ async def prune(settings: Settings, graphs: Graphs, options: PruneOptions) -> st
     kept = KeptByGraph(settings, graphs)
     if options.graph_id is not None and options.graph_id not in graphs.names():
         raise ConfigError(f"--graph {options.graph_id}: langgraph.json names no such graph")
-    pipeline, keys = (
-        Pipeline(Address(settings.redis), "slipway prune", patience_s=settings.redis_patience_worker_s),
-        Keys(settings.key_prefix),
-    )
-    serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, preserve_unknown=True)
-    await pipeline.open()
-    try:
-        await LayoutRecord(pipeline, keys).check()
-        checkpointer = await open_checkpointer("core", settings, serde, pipeline, keys)
-        return await _prune(checkpointer, CheckpointReads(pipeline, keys), kept, options)
-    finally:
-        await pipeline.close()
+    async with maintenance(settings, graphs, "slipway prune") as opened:
+        reads = CheckpointReads(opened.pipeline, opened.keys)
+        return await _prune(await opened.checkpointer("core"), reads, kept, options)
 
 
 async def _prune(

@@ -54,7 +54,7 @@ class CronReads(ReadStubs):
         return [CronThread(*(value.decode() for value in values)) for values in found if None not in values]
 
     async def index_records(self, cron_ids: Sequence[str]) -> list[tuple[str, str, str]]:
-        """What `CronScripts.check_indexes` compares: id, `updated_us` and index terms of each that exists."""
+        """What `IndexCheck` compares: id, `updated_us` and index terms of each that exists."""
         return [
             (cron_id, fields["updated_us"].decode(), stored_terms(fields))
             for cron_id, fields in zip(cron_ids, await self.records(cron_ids), strict=True)

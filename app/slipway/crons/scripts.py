@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
-from slipway.indexes.scripts import Index, IndexWalk, Order, problems_of
+from slipway.indexes.scripts import Index, IndexCheck, IndexWalk, Order
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -96,18 +96,15 @@ class CronScripts(ScriptStubs):
         """Sets the next due time without a run. Returns False if the cron does not have this due time any more."""
         return bool(await self._pipeline.run(_SKIP, [], self._args(**due_time, problem=problem)))
 
-    async def check_indexes(
-        self, records: Sequence[tuple[str, str, str]], entries: Sequence[tuple[str, str, str]], *, repair: bool
-    ) -> list[tuple[str, str]]:
-        """The problems that the indexes have with these records (id, `updated_us`, index terms) and entries (key of the
-        set, member, id), each with the id of the cron. With `repair` they are repaired."""
-        args = self._args(records=records, entries=entries, repair=repair)
-        return problems_of(await self._pipeline.run(_INDEX_CHECK, [], args))
-
     async def postpone(self, due_time: DueTime, *, problem: str, by_ms: int) -> bool:
         """Makes the cron due again in `by_ms`, for the same due time. Returns False if the cron does not have this due
         time any more."""
         return bool(await self._pipeline.run(_POSTPONE, [], self._args(**due_time, problem=problem, by_ms=by_ms)))
+
+
+def cron_index_check(pipeline: Pipeline, keys: Keys) -> IndexCheck:
+    """The check of the indexes of crons."""
+    return IndexCheck(pipeline, keys, _INDEX_CHECK)
 
 
 def cron_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:

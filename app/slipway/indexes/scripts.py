@@ -63,9 +63,21 @@ class Step:
     """How many records the smallest sets of the query have, which is how many would be gathered."""
 
 
-def problems_of(reply: Sequence[Sequence[bytes]]) -> list[tuple[str, str]]:
-    """The reply of a script that checks indexes: the name of each problem, with the id of its record."""
-    return [(problem.decode(), record_id.decode()) for problem, record_id in reply]
+class IndexCheck(ScriptStubs):
+    """Compares records of one kind with their indexes, with the script of their shard."""
+
+    def __init__(self, pipeline: Pipeline, keys: Keys, script: Script) -> None:
+        super().__init__(pipeline, keys)
+        self._script = script
+
+    async def check(
+        self, records: Sequence[tuple[str, ...]], entries: Sequence[tuple[str, ...]], *, repair: bool
+    ) -> list[tuple[str, str]]:
+        """The problems that the indexes have with these records and entries, each with the id of its record. The script
+        says what records and entries consist of. With `repair` the problems are repaired. One round trip."""
+        args = self._args(records=records, entries=entries, repair=repair)
+        reply = await self._pipeline.run(self._script, [], args)
+        return [(problem.decode(), record_id.decode()) for problem, record_id in reply]
 
 
 class IndexWalk(ScriptStubs):

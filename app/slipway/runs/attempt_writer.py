@@ -427,10 +427,8 @@ class AttemptWriter:
         group = await self._final_group()
         if group is None:
             return AttemptFenced()
-        arguments = settlement.arguments(self.run, group.number, group.entries, log=self._appended)
-        if self.number == 1:  # a later attempt has written only a part of the run
-            size = self._written_bytes + len(arguments["result"]) + len(arguments["values"] or b"")
-            arguments["learnt"] = self._sizes.after_run(self.run.graph_id, size)
+        learn = self._learn_size if self.number == 1 else None  # a later attempt has written only a part of the run
+        arguments = settlement.arguments(self.run, group.number, group.entries, log=self._appended, learn=learn)
         result = await self._scripts.run_settle(arguments, group.commands)
         if isinstance(result, CancelRequested):
             self._sender.release_number()
@@ -444,6 +442,9 @@ class AttemptWriter:
         if group is None:
             return False
         return await self._scripts.run_release(release.arguments(self.run, group.number, group.entries), group.commands)
+
+    def _learn_size(self, settled_bytes: int) -> tuple[str, int] | None:
+        return self._sizes.after_run(self.run.graph_id, self._written_bytes + settled_bytes)
 
     async def _final_group(self) -> WriteGroup | None:
         """Returns the last group when all other groups are acknowledged. None if the attempt is fenced."""

@@ -114,7 +114,6 @@ class RunCreator:
     async def _call_script(self, spec: RunSpec, inline_worker: str | None) -> RunCreateResult:
         while True:
             arguments = await self._arguments(spec, inline_worker if spec.execution.inline else None)
-            arguments["mark"] = await self._mark(arguments)
             create = partial(self._scripts.run_create, arguments)
             result: RunCreateResult | ThreadChanged = await self._trash.create_after_emptying(
                 spec.identity.thread_id, create
@@ -131,17 +130,18 @@ class RunCreator:
             identity.metadata if behaviour.thread_metadata is None else behaviour.thread_metadata
         )
         graph = {"graph_id": dumps(identity.graph_id).decode(), "assistant_id": dumps(identity.assistant_id).decode()}
+        fields, kwargs = flat(spec.stored_fields()), await spec.stored_options()
         metadata = prefixed(METADATA_PREFIX, json_members(identity.metadata))
         config = prefixed(CONFIG_PREFIX, json_members(behaviour.thread_config))
         return {
             "run_id": identity.run_id,
             "thread_id": identity.thread_id,
-            "fields": flat(spec.stored_fields()),
+            "fields": fields,
             "members": flat(metadata),
             "terms": spec.terms,
-            "kwargs": await spec.stored_options(),
+            "kwargs": kwargs,
             "priority_ms": spec.priority_ms,
-            "mark": None,
+            "mark": await self._mark(sum(map(len, fields)) + len(kwargs)),
             "expected_graph_id": identity.graph_id,
             "authorized": identity.user is not None or bool(identity.changed_by),
             "due_time": identity.due_time,
@@ -167,12 +167,12 @@ class RunCreator:
             "event_ttl_s": self._event_ttl_s,
         }
 
-    async def _mark(self, arguments: RunCreate) -> float | None:
-        """The high-water mark, if the script is to check memory. Raises `Overloaded` for a large run without room."""
-        size = sum(map(len, arguments["fields"])) + len(arguments["kwargs"])
-        if size > BIG_BYTES:
-            await self._admission.admit(size)
-        return None if self._admission.spend(size + EXPECTED_BYTES) else self._admission.mark
+    async def _mark(self, size_bytes: int) -> float | None:
+        """The high-water mark, if the script is to check memory for a run whose record has this size. Raises
+        `Overloaded` for a large one without room."""
+        if size_bytes > BIG_BYTES:
+            await self._admission.admit(size_bytes)
+        return None if self._admission.spend(size_bytes + EXPECTED_BYTES) else self._admission.mark
 
     async def _read_filter_fields(self, thread_id: str, access_filter: AccessFilter) -> FieldSnapshot:
         """The fields that the filter reads. Raises `NotFound` if the thread exists and does not match the filter."""

@@ -47,7 +47,7 @@ class RunIndexReads(ReadStubs):
         ]
 
     async def index_records(self, run_ids: Sequence[str]) -> list[tuple[str, str, str, str]]:
-        """What `RunScripts.check_indexes` compares: id, `updated_us`, index terms, and that of the error, of each that
+        """What `IndexCheck` compares: id, `updated_us`, index terms, and that of the error, of each that
         exists."""
         names = ("updated_us", "assistant_id", "graph_id", "user", "error")
         reads = (self._pipeline.send("HMGET", self._keys.run(each), *names, repeatable=True) for each in run_ids)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NotRequired, TypedDict
 
 from slipway.checkpoints.leftovers_exist import LeftoversExist
-from slipway.indexes.scripts import Index, IndexWalk, Order, problems_of
+from slipway.indexes.scripts import Index, IndexCheck, IndexWalk, Order
 from slipway.redis.connection import Arg
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
@@ -369,14 +369,6 @@ class RunScripts(ScriptStubs):
             _status(await self._pipeline.run(_RUN_DELETE, [], self._args(run_id=run_id, thread_id=thread_id)))
         )
 
-    async def check_indexes(
-        self, records: Sequence[tuple[str, str, str, str]], entries: Sequence[tuple[str, str]], *, repair: bool
-    ) -> list[tuple[str, str]]:
-        """The problems that the indexes have with these records (id, `updated_us`, index terms, that of the error) and
-        entries (name of the set, id), each with the id of the run. With `repair` they are repaired."""
-        args = self._args(records=records, entries=entries, repair=repair)
-        return problems_of(await self._pipeline.run(_RUN_INDEX_CHECK, [], args))
-
     def control_channel(self, worker: str) -> str:
         """The channel on which a worker or web process receives instructions about its runs."""
         return self._keys.control(worker)
@@ -398,6 +390,11 @@ class RunScripts(ScriptStubs):
 def _event_arguments(entries: Sequence[Entry]) -> Iterator[Arg]:
     """Name and frame of each event. Not in the map of arguments: Lua's MessagePack knows no binary values."""
     return itertools.chain.from_iterable(entries)
+
+
+def run_index_check(pipeline: Pipeline, keys: Keys) -> IndexCheck:
+    """The check of the indexes of runs."""
+    return IndexCheck(pipeline, keys, _RUN_INDEX_CHECK)
 
 
 def run_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:

@@ -3,7 +3,7 @@ queue."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,12 +55,21 @@ class Settlement:
     """Whether the run record is deleted as well."""
 
     def arguments(
-        self, run: Run, number: int, entries: Sequence[Entry] = (), *, log: AppendedEvents | None = None
+        self,
+        run: Run,
+        number: int,
+        entries: Sequence[Entry] = (),
+        *,
+        log: AppendedEvents | None = None,
+        learn: Callable[[int], tuple[str, int] | None] | None = None,
     ) -> RunSettle:
         """The arguments of the script, with large values compressed. `number` and `entries` are those of the last write
-        group. `log` are all events of the attempt: a result that is the last state is not stored again."""
+        group. `log` are all events of the attempt: a result that is the last state is not stored again. `learn`
+        receives the number of bytes of result and values, and returns what `learnt` is to be."""
         error, thread = self.error, self.thread
         code, public = (error.code, error.public) if error else ("", "")
+        result = compressed(b'{"__error__":%b}' % public.encode()) if error else self._stored_result(log)
+        values = compressed(thread.values) if thread and thread.values is not None else None
         return {
             "run_id": run.run_id,
             "incarnation": run.incarnation,
@@ -73,15 +82,15 @@ class Settlement:
             "error_term": error_term(code) if error else None,
             "usage": self.usage,
             "entries": [*entries, *([("error", encode_frame("error", public.encode()))] if error else [])],
-            "result": compressed(b'{"__error__":%b}' % public.encode()) if error else self._stored_result(log),
-            "values": compressed(thread.values) if thread and thread.values is not None else None,
+            "result": result,
+            "values": values,
             "value_terms": thread.value_terms if thread else "",
             "interrupts": compressed(thread.interrupts) if thread else None,
             "thread_status": ("error" if error else thread.status) if thread else None,
             "thread_error": public if thread and error else None,
             "rollback": self.rollback,
             "event_ttl_s": self.event_ttl_s,
-            "learnt": None,
+            "learnt": learn(len(result) + len(values or b"")) if learn else None,
             "compact_log": log is not None and run.attempt == 1 and log.size_bytes <= COMPACTED_UP_TO_BYTES,
         }
 

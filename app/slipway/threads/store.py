@@ -83,6 +83,14 @@ class ThreadStore:
         if not (may_be_new if thread is None else access_filter.matches(thread.metadata)):
             raise NotFound("thread", thread_id)
 
+    async def has_access(self, thread_id: str, access_filter: AccessFilter) -> bool:
+        """Whether `check_access` raises nothing."""
+        try:
+            await self.check_access(thread_id, access_filter)
+        except NotFound:
+            return False
+        return True
+
     async def get(self, thread_id: str) -> Thread:
         """Raises `NotFound`."""
         return self._found(thread_id, await self._reads.record(thread_id))

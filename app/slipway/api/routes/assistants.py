@@ -34,7 +34,7 @@ from slipway.api.bodies.assistants import (
 )
 from slipway.api.endpoints import Endpoint, Query, bool_param
 from slipway.api.idempotent_ids import idempotent_id
-from slipway.api.pagination import completeness, paged, selected
+from slipway.api.pagination import completeness, page_of, paged, selected
 from slipway.api.request_parsing import query_flag, read_body, validated
 from slipway.api.responses import JsonResponse, empty_response
 from slipway.api.shared_objects import services_of
@@ -193,8 +193,7 @@ async def search(request: Request) -> Response:
         descending=body.sort_order == "desc",
     )
     objects = selected([assistant.public() for assistant in found.records[: value.limit]], body.select)
-    total = value.offset + len(found.records)
-    return paged(objects, offset=value.offset, limit=value.limit, total=total, complete=found.complete)
+    return page_of(found, objects, offset=value.offset, limit=value.limit)
 
 
 async def count(request: Request) -> Response:

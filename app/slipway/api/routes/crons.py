@@ -25,7 +25,7 @@ from slipway.api.auth.authorization import authorize_assistant_use, authorize_re
 from slipway.api.bodies.crons import CronBody, CronFilterBody, CronSearchBody
 from slipway.api.endpoints import Endpoint
 from slipway.api.idempotent_ids import idempotent_id
-from slipway.api.pagination import completeness, paged, selected
+from slipway.api.pagination import completeness, page_of, selected
 from slipway.api.request_parsing import parsed, path_id, read_body, validated
 from slipway.api.responses import JsonResponse, empty_response
 from slipway.api.run_submission import CREATE_ACCESS, check_stateless, run_request_from_body
@@ -284,8 +284,7 @@ async def search(request: Request) -> Response:
         descending=body.sort_order == "desc",
     )
     page = selected([cron.public() for cron in found.records[: value.limit]], body.select)
-    total = value.offset + len(found.records)
-    return paged(page, offset=value.offset, limit=value.limit, total=total, complete=found.complete)
+    return page_of(found, page, offset=value.offset, limit=value.limit)
 
 
 async def count(request: Request) -> Response:

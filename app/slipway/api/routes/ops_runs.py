@@ -21,7 +21,7 @@ from slipway.api.request_parsing import query_choice, query_names, query_number
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of
 from slipway.clock import microseconds
-from slipway.errors import InvalidRequest, NotFound
+from slipway.errors import InvalidRequest
 from slipway.json_comparison import contains
 from slipway.runs.record import PUBLIC_MEMBERS, Phase, Run
 from slipway.runs.run_position import RunPosition
@@ -58,7 +58,7 @@ def _visible(services: Services, value: AllRunsSearch, access_filter: AccessFilt
 
     async def visible(runs: Sequence[Run]) -> list[bool]:
         threads = list({run.thread_id for run in runs})
-        accessible = await asyncio.gather(*(_is_accessible(services, each, access_filter) for each in threads))
+        accessible = await asyncio.gather(*(services.threads.has_access(each, access_filter) for each in threads))
         shown = dict(zip(threads, accessible, strict=True))
         return [
             shown[run.thread_id] and value.status in (None, run.status) and contains(run.metadata, value.metadata)
@@ -66,14 +66,6 @@ def _visible(services: Services, value: AllRunsSearch, access_filter: AccessFilt
         ]
 
     return visible
-
-
-async def _is_accessible(services: Services, thread_id: str, access_filter: AccessFilter) -> bool:
-    try:
-        await services.threads.check_access(thread_id, access_filter)
-    except NotFound:
-        return False
-    return True
 
 
 def _query(request: Request) -> RunQuery:

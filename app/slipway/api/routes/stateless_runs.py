@@ -135,16 +135,8 @@ async def _to_cancel(
         return
     async for run in services.unfinished_runs.list_all():
         selected = value.metadata.status in ("all", run.status)
-        if selected and await _has_access(services, run.thread_id, access_filter):
+        if selected and await services.threads.has_access(run.thread_id, access_filter):
             yield run.thread_id, run.run_id
-
-
-async def _has_access(services: Services, thread_id: str, access_filter: AccessFilter) -> bool:
-    try:
-        await services.threads.check_access(thread_id, access_filter)
-    except NotFound:
-        return False
-    return True
 
 
 _EVENTS: Final = "text/event-stream"

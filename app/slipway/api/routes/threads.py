@@ -34,7 +34,7 @@ from slipway.api.bodies.thread_state import SuperstepBody
 from slipway.api.bodies.threads import PruneBody, ThreadBody, ThreadFilterBody, ThreadPatchBody, ThreadSearchBody
 from slipway.api.endpoints import Endpoint, list_param
 from slipway.api.idempotent_ids import idempotent_id
-from slipway.api.pagination import completeness, paged, selected
+from slipway.api.pagination import completeness, page_of, selected
 from slipway.api.request_parsing import path_id, query_names, read_body
 from slipway.api.responses import JsonResponse, empty_response, large_response
 from slipway.api.shared_objects import services_of
@@ -169,8 +169,7 @@ async def search(request: Request) -> Response:
     page = selected(objects, body.select)
     if paths:
         page = [each | {"extracted": extract(thread, paths)} for each, thread in zip(page, objects, strict=True)]
-    total = value.offset + len(found.records)
-    return paged(page, offset=value.offset, limit=value.limit, total=total, complete=found.complete)
+    return page_of(found, page, offset=value.offset, limit=value.limit)
 
 
 async def count(request: Request) -> Response:

@@ -1,4 +1,4 @@
---! needs: assistant_indexes index_entries keys
+--! needs: assistant_indexes index_entries index_problems keys
 --! repeatable: yes
 --! shard: assistants
 --! keys: assistants assistants_by assistants_with graph_assistants
@@ -13,13 +13,6 @@
 -- Repeatable: Yes: a repaired problem is not found again.
 
 local args = cmsgpack.unpack(ARGV[2])
-local problems = {}
-
--- Records a problem. Returns whether to repair it.
-local function record_problem(problem, id)
-  problems[#problems + 1] = {problem, id}
-  return args.repair
-end
 
 local function fields_of(assistant_id)
   return redis.call('HMGET', key('assistant', assistant_id), 'created_us', 'updated_us', 'content')
@@ -32,7 +25,7 @@ for _, record in ipairs(args.records) do
     local content = cmsgpack.unpack(fields[3])
     local before = assistant_entries(assistant_id, fields[1], fields[2], content)
     local is_right = content.terms == terms and are_stored(before)
-    if not is_right and record_problem('assistant_not_indexed', assistant_id) then
+    if not is_right and record_index_problem('assistant_not_indexed', assistant_id, args.repair) then
       remove_entries(before)
       content.terms = terms
       redis.call('HSET', key('assistant', assistant_id), 'content', cmsgpack.pack(content))
@@ -46,8 +39,8 @@ for _, entry in ipairs(args.entries) do
   local fields = fields_of(assistant_id)
   local entries = fields[3] and assistant_entries(assistant_id, 0, 0, cmsgpack.unpack(fields[3])) or {}
   if redis.call('ZSCORE', set, member) and not has_entry(entries, set, member)
-      and record_problem('assistant_indexed_wrongly', assistant_id) then
+      and record_index_problem('assistant_indexed_wrongly', assistant_id, args.repair) then
     redis.call('ZREM', set, member)
   end
 end
-return problems
+return index_problems

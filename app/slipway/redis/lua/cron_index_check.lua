@@ -1,4 +1,4 @@
---! needs: cron_indexes index_entries keys
+--! needs: cron_indexes index_entries index_problems keys
 --! repeatable: yes
 --! shard: crons
 --! keys: crons crons_by crons_with
@@ -13,13 +13,6 @@
 -- Repeatable: Yes: a repaired problem is not found again.
 
 local args = cmsgpack.unpack(ARGV[2])
-local problems = {}
-
--- Records a problem. Returns whether to repair it.
-local function record_problem(problem, id)
-  problems[#problems + 1] = {problem, id}
-  return args.repair
-end
 
 for _, record in ipairs(args.records) do
   local cron_id, updated_us, terms = unpack(record)
@@ -28,7 +21,7 @@ for _, record in ipairs(args.records) do
   if fields[1] == updated_us then
     local before = cron_entries(cron_id)
     local is_right = fields[2] == terms and are_stored(before)
-    if not is_right and record_problem('cron_not_indexed', cron_id) then
+    if not is_right and record_index_problem('cron_not_indexed', cron_id, args.repair) then
       remove_entries(before)
       redis.call('HSET', cron, 'terms', terms)
       add_entries(cron_entries(cron_id))
@@ -39,8 +32,8 @@ end
 for _, entry in ipairs(args.entries) do
   local set, member, cron_id = unpack(entry)
   if redis.call('ZSCORE', set, member) and not has_entry(cron_entries(cron_id), set, member)
-      and record_problem('cron_indexed_wrongly', cron_id) then
+      and record_index_problem('cron_indexed_wrongly', cron_id, args.repair) then
     redis.call('ZREM', set, member)
   end
 end
-return problems
+return index_problems

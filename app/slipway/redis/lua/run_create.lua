@@ -8,9 +8,9 @@
 -- Reply: {'created', fields without those that were sent, credit}, also if this very request has created the run and
 --   `inline_worker` holds it; `credit`, if there is a `mark`: the bytes that the process may store before it asks again;
 --   {'exists', fields} for a run that existed; an error `OVERLOADED` if memory has no room; {'no_thread'} also if the
---   thread lacks the `required_metadata`, or is the temporary thread of another run; {'thread_exists'} if the thread was to be created;
---   {'changed'} if a field of the thread differs from `expected_fields`; {'busy', run id}; {'answered', run id, kwargs} if
---   another run has answered the interrupt; {'due_time_handled', the cron's next due time in ms or ''} if the run of a
+--   thread lacks the `required_metadata`, or is the temporary thread of another run; {'thread_exists'} if the thread was
+--   to be created; {'changed'} if a field of the thread differs from `expected_fields`; {'busy', run id}; {'answered',
+--   run id, kwargs} if another run has answered the interrupt; {'due_time_handled', the cron's next due time in ms or ''} if the run of a
 --   cron's due time was created already, without the next due time if the cron no longer has this due time;
 --   {'leftovers'} if checkpoints of a deleted thread must be deleted before the thread is created. The classes in
 --   `runs.script_results` are the same replies in Python.

@@ -1,4 +1,4 @@
---! needs: index_entries keys run_indexes terms
+--! needs: index_entries index_problems keys run_indexes terms
 --! repeatable: yes
 --! shard: thread
 -- Compares runs with the indexes of runs across threads, and repairs the indexes on request.
@@ -12,13 +12,6 @@
 -- Repeatable: Yes: a repaired problem is not found again.
 
 local args = cmsgpack.unpack(ARGV[2])
-local problems = {}
-
--- Records a problem. Returns whether to repair it.
-local function record_problem(problem, id)
-  problems[#problems + 1] = {problem, id}
-  return args.repair
-end
 
 -- The entries of a run with these terms; none if it must not be in the indexes, because its thread was deleted.
 local function run_entries(run_id, fields, terms, error_term)
@@ -41,7 +34,8 @@ for _, record in ipairs(args.records) do
   if fields[4] == updated_us then
     local entries = run_entries(run_id, fields, terms, error_term)
     local has_terms = fields[5] == terms and (fields[6] or '') == error_term
-    if #entries > 0 and not (has_terms and are_stored(entries)) and record_problem('run_not_indexed', run_id) then
+    local is_right = #entries == 0 or has_terms and are_stored(entries)
+    if not is_right and record_index_problem('run_not_indexed', run_id, args.repair) then
       remove_entries(run_entries(run_id, fields, fields[5] or '', fields[6] or ''))
       add_entries(entries)
       redis.call('HSET', key('run', run_id), 'terms', terms)
@@ -55,8 +49,8 @@ for _, entry in ipairs(args.entries) do
   local fields = fields_of(run_id)
   local entries = run_entries(run_id, fields, fields[5] or '', fields[6] or '')
   if redis.call('ZSCORE', set, run_id) and not has_entry(entries, set, run_id)
-      and record_problem('run_indexed_wrongly', run_id) then
+      and record_index_problem('run_indexed_wrongly', run_id, args.repair) then
     redis.call('ZREM', set, run_id)
   end
 end
-return problems
+return index_problems

@@ -9,9 +9,9 @@
 --   `gather` (most members of the sets of the terms that are gathered, to be sorted by the caller, if `order` is not
 --     `every`; the set `order` itself is walked if there are more), `gathers` (whether an earlier call gathered, or nil)
 --   `after` ({score, id} of the last entry that an earlier call read, or nil)
---   `skip` (matches to skip), `limit` (matches to find, unless they are gathered), `checks` (entries to read), `counts` (whether only the number
---     of matches is needed), `exact` (whether the conjunctions are the whole question: else no match is skipped, because
---     the caller must check it first)
+--   `skip` (matches to skip), `limit` (matches to find, unless they are gathered), `checks` (entries to read), `counts`
+--     (whether only the number of matches is needed), `exact` (whether the conjunctions are the whole question: else no
+--     match is skipped, because the caller must check it first)
 --
 -- Returns {ids, scores in `order` if gathered, {score, id} to continue after or {} at the end, number of matches, number
 -- of skipped matches, number of checks, 1 if gathered, 1 if all matches are certain, members of the sets of the terms}.

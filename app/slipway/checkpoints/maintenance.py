@@ -1,0 +1,50 @@
+"""What the commands that change stored checkpoints work with."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.factory import open_checkpointer, serde_of
+from slipway.checkpoints.requirements import CheckpointerName
+from slipway.graphs.interface import Graphs
+from slipway.graphs.langgraph_json import read
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.layout import LayoutRecord
+from slipway.redis.pipeline import Pipeline
+from slipway.serialization.serde import Serde
+from slipway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """One connection to Redis, and the serializer, which preserves objects whose classes are unknown."""
+
+    settings: Settings
+    pipeline: Pipeline
+    keys: Keys
+    serde: Serde
+
+    async def checkpointer(self, name: CheckpointerName) -> BaseCheckpointer:
+        """Raises `ConfigError` when Redis lacks the modules that the checkpointer needs."""
+        return await open_checkpointer(name, self.settings, self.serde, self.pipeline, self.keys)
+
+
+@asynccontextmanager
+async def maintenance(settings: Settings, graphs: Graphs, client_name: str) -> AsyncIterator[Maintenance]:
+    """Opens the connection, under this name. Raises `ConfigError` if the data do not have the layout of this release,
+    and `StoreUnavailable`."""
+    pipeline, keys = (
+        Pipeline(Address(settings.redis), client_name, patience_s=settings.redis_patience_worker_s),
+        Keys(settings.key_prefix),
+    )
+    serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, preserve_unknown=True)
+    await pipeline.open()
+    try:
+        await LayoutRecord(pipeline, keys).check()
+        yield Maintenance(settings, pipeline, keys, serde)
+    finally:
+        await pipeline.close()
