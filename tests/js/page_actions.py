@@ -89,16 +89,34 @@ async def final_status(site: Site, thread_id: str) -> str:
 
 async def reject_refund_after_reload(page: Page, site: Site, **parameters: str) -> None:
     """Requests a refund, reloads the page at the interrupt, and rejects the refund."""
+    await request_refund(page, site, **parameters)
+    await page.reload()
+    await reject_refund(page)
+    await see_rejection(page)
+
+
+async def request_refund(page: Page, site: Site, **parameters: str) -> None:
+    """Opens the page, requests a refund, and waits until the page is idle at the interrupt."""
     await open_page(page, site, "refund_desk", **parameters)
     await send_message(page, '{"order_id": "A-1002", "reason": "It does not fit my bench"}')
-    approval = page.get_by_role("region", name="Approval")
-    await expect(approval).to_contain_text("Refund 389.00 EUR")
+    await expect(_approval(page)).to_contain_text("Refund 389.00 EUR")
     await wait_idle(page)
-    await page.reload()
-    await expect(approval).to_contain_text("Refund 389.00 EUR")
-    await approval.get_by_role("button", name="Reject").click()
+
+
+async def reject_refund(page: Page) -> None:
+    """Clicks on "Reject" as soon as the page shows the interrupt."""
+    await expect(_approval(page)).to_contain_text("Refund 389.00 EUR")
+    await _approval(page).get_by_role("button", name="Reject").click()
+
+
+async def see_rejection(page: Page) -> None:
+    """Waits until the page shows that the refund was rejected, and no interrupt any more."""
     await expect(page.locator("#values")).to_contain_text("rejected by a person", timeout=RUN_TIMEOUT_MS)
-    await expect(approval).to_have_count(0)
+    await expect(_approval(page)).to_have_count(0)
+
+
+def _approval(page: Page) -> Locator:
+    return page.get_by_role("region", name="Approval")
 
 
 async def see_error_of_run(page: Page, site: Site) -> None:

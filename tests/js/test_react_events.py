@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, WebSocketRoute, expect
 
 from tests.browser.conftest import PageObserver
 from tests.js.client_versions import SDK
@@ -13,9 +13,12 @@ from tests.js.page_actions import (
     final_status,
     finish_gated_reply,
     open_page,
+    reject_refund,
     reject_refund_after_reload,
     replies,
+    request_refund,
     see_error_of_run,
+    see_rejection,
     send_message,
     start_gated_reply,
     thread_id_of,
@@ -39,6 +42,26 @@ async def test_the_reply_is_shown_word_by_word(site: Site, page: Page, transport
 @pytest.mark.parametrize("transport", ["sse", "websocket"])
 async def test_a_person_answers_an_interrupt_after_a_reload(site: Site, page: Page, transport: str) -> None:
     await reject_refund_after_reload(page, site, transport=transport)
+
+
+async def test_an_interrupt_is_answered_before_the_events_of_the_thread_arrive(site: Site, page: Page) -> None:
+    """A page shows the interrupt of the thread's state before it receives the event of the interrupt."""
+    held: list[tuple[WebSocketRoute, str | bytes]] = []
+    released = False
+
+    def hold(route: WebSocketRoute) -> None:
+        route.connect_to_server().on_message(
+            lambda message: route.send(message) if released else held.append((route, message))
+        )
+
+    await request_refund(page, site, transport="websocket")
+    await page.route_web_socket("**/stream/events", hold)
+    await page.reload()
+    await reject_refund(page)
+    released = True
+    for route, message in held:
+        route.send(message)
+    await see_rejection(page)
 
 
 # The client that @langchain/react depends on forks from the wrong checkpoint.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 import signal
@@ -47,9 +48,10 @@ class Server:
         await asyncio.to_thread(self._process.wait)
 
     def suspend(self) -> None:
-        """SIGSTOP."""
+        """SIGSTOP. Returns when the server has stopped, which is a moment after the signal was sent."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """SIGCONT."""

@@ -122,6 +122,7 @@ async def test_commands_that_redis_reads_at_once_are_executed_although_the_proce
             for write in writes:
                 sent += [killed.send("RPUSH", f"{keys.prefix}:list", b"x" * size) for size in write]
                 is_certain = await killed.will_be_executed()
+        await wait_until(lambda: not killed.connected)  # the event loop closes the socket a moment later
         own_server.resume()
         await asyncio.gather(*sent, return_exceptions=True)  # none of them has a reply
         await wait_until(partial(is_only_client, survivor))

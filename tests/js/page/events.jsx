@@ -37,8 +37,9 @@ function Message({ message, stream }) {
 }
 
 function Interrupt({ stream }) {
-  const [action] = stream.interrupt.value.action_requests;
-  const decide = (type) => stream.respond({ decisions: [{ type }] });
+  const { id, value: { action_requests: [action] } } = stream.interrupt;
+  // Without an id, the client answers the newest interrupt whose event it has received, and after a reload it has none yet
+  const decide = (type) => stream.respond({ decisions: [{ type }] }, { interruptId: id });
   return (
     <section className="interrupt" aria-label="Approval">
       <p>{action.description}</p>
