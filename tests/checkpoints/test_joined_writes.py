@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import operator
+import random
 from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.channels.delta import DeltaChannel
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.checkpoint.serde.types import ERROR
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import Command, Send, interrupt
+from langgraph.types import Command, Interrupt, Send, interrupt
 
 from slipway.checkpoints import core_reader
 from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.checkpoints.fenced_writers import UnfencedWriter
-from slipway.redis.checkpoint_keys import member, names_of
+from slipway.errors import StoredDataError
+from slipway.redis.checkpoint_keys import blob_field, member, names_of
 from slipway.serialization.encryption import Encryption
 from slipway.serialization.serde import Serde
 from tests.checkpoints.conftest import config_of, put
@@ -125,7 +127,7 @@ async def _joined(saver: CoreCheckpointer) -> list[str]:
     prefix = names_of(saver.keys, "t").writes_prefix
     keys = await saver.pipeline.send("KEYS", f"{prefix}*", repeatable=True)
     fields = [field.decode() for key in keys for field in await saver.pipeline.send("HKEYS", key, repeatable=True)]
-    return sorted(field for field in fields if "\0" not in field)
+    return sorted(field for field in fields if field.startswith("joined "))
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
@@ -156,7 +158,7 @@ async def test_joined_writes_count_as_before_and_need_fewer_bytes(core: CoreChec
 
 
 async def _with_joined_writes(saver: CoreCheckpointer) -> tuple[CoreCheckpointer, str]:
-    """A clone of a run, and a checkpoint whose three pending writes it has joined."""
+    """A clone of a run, and a checkpoint whose three pending writes it has joined; its child has a small value."""
     clone = saver.for_run(UnfencedWriter(saver.pipeline, saver.keys))
     first = await put(clone, "t", {"a": 1}, run_id="r")
     for task in ("one", "two", "three"):
@@ -164,6 +166,91 @@ async def _with_joined_writes(saver: CoreCheckpointer) -> tuple[CoreCheckpointer
     await put(clone, "t", {"a": 2}, versions={"a": "00000002"}, parent=first, run_id="r")
     assert await _joined(saver) == ["joined 3"]
     return clone, first
+
+
+async def _with_similar_writes(saver: CoreCheckpointer) -> str:
+    """A checkpoint with an interrupt and a joined write that is compressed with a value of its child. The newest
+    checkpoint has another value."""
+    clone = saver.for_run(UnfencedWriter(saver.pipeline, saver.keys))
+    first = await put(clone, "t", {"a": 1}, run_id="r")
+    await clone.aput_writes(config_of("t", first), [("a", RANDOM)], "one")
+    child = await put(clone, "t", {"a": [RANDOM]}, versions={"a": "2"}, parent=first, run_id="s")
+    await clone.aput_writes(config_of("t", first), [(INTERRUPT, [QUESTION])], "two")
+    await put(clone, "t", {"a": "small"}, versions={"a": "3"}, parent=child, run_id="r")
+    (size,) = [size for field, size in (await _stored_writes(saver, first)).items() if field.startswith("joined ")]
+    assert size < len(RANDOM) / 10
+    return first
+
+
+QUESTION = Interrupt("a question", id="1")
+RANDOM = "".join(random.Random(1).choices("0123456789abcdef", k=4000))
+"""What compression alone makes half as long at best."""
+
+
+async def _stored_writes(saver: CoreCheckpointer, checkpoint_id: str) -> dict[str, int]:
+    """The fields of its pending writes, with their bytes."""
+    key = names_of(saver.keys, "t").writes_prefix + member("", checkpoint_id)
+    flat = await saver.pipeline.send("HGETALL", key, repeatable=True)
+    return {name.decode(): len(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("deletion", ["none", "run", "retention", "copy"])
+async def test_writes_that_resemble_a_value_are_read_as_long_as_their_checkpoint_exists(
+    core: CoreCheckpointer, encrypted: bool, deletion: str
+) -> None:
+    serde = Serde(encryption=Encryption([bytes(32)]) if encrypted else None)
+    saver = CoreCheckpointer(core.pipeline, core.keys, serde=serde)
+    first = await _with_similar_writes(saver)
+    thread = "t"
+    match deletion:
+        case "run":
+            await saver.adelete_for_runs(["s"])
+        case "retention":
+            await core.pipeline.send("HSET", core.keys.thread("t"), "created_us", "1")
+            deleted = await saver.retain("t", keep=1, incarnation="1")
+            assert deleted is not None
+            assert deleted.count == 1
+        case "copy":
+            await saver.acopy_thread("t", "copy")
+            await saver.adelete_thread("t")
+            thread = "copy"
+    expected = [("one", "a", RANDOM), ("two", INTERRUPT, [QUESTION])]
+    found = await saver.aget_tuple(config_of(thread, first))
+    assert found is not None
+    assert found.pending_writes == expected
+    assert [
+        (write.task_id, write.channel, write.value) for write in await saver.stored_writes(found.config)
+    ] == expected
+    assert [each.pending_writes async for each in saver.alist(config_of(thread))][-1] == expected
+    await saver.adelete_for_runs(["r"])
+    await saver.adelete_thread(thread)
+    assert await saver.thread_bytes(thread) == 0
+    assert not await core.pipeline.send("KEYS", f"{core.keys.checkpoint_state('*')}", repeatable=True)
+
+
+async def test_the_last_checkpoint_keeps_no_value_of_a_deleted_one(core: CoreCheckpointer) -> None:
+    await _with_similar_writes(core)
+    await core.aprune(["t"])
+    state = names_of(core.keys, "t").state
+    values = [name for name in await core.pipeline.send("HKEYS", state, repeatable=True) if name.startswith(b"b")]
+    assert values == [blob_field("", "a", "3").encode()]
+
+
+async def test_writes_whose_dictionary_is_missing_are_an_error(core: CoreCheckpointer) -> None:
+    first = await _with_similar_writes(core)
+    state, field = names_of(core.keys, "t").state, blob_field("", "a", "2")
+    for damage in [("HSET", state, field, Serde().dumps([RANDOM[::-1]])), ("HDEL", state, field)]:
+        await core.pipeline.send(*damage)
+        with pytest.raises(StoredDataError, match="damaged"):
+            await core.aget_tuple(config_of("t", first))
+
+
+async def test_joined_writes_without_a_dictionary_are_read(core: CoreCheckpointer) -> None:
+    """An earlier release stored them so, and so are those whose values are small or huge."""
+    _, first = await _with_joined_writes(core)
+    assert "dictionary" not in await _stored_writes(core, first)
+    assert len(await core.stored_writes(config_of("t", first))) == 3
 
 
 async def test_a_write_that_is_repeated_after_the_superstep_changes_nothing(core: CoreCheckpointer) -> None:

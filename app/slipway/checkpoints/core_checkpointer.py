@@ -7,7 +7,7 @@ versions; a checkpoint names the versions that it has. `app/slipway/redis/checkp
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.runnables import RunnableConfig
@@ -25,12 +25,14 @@ from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StoredWrite
 from slipway.checkpoints.channel_values import dumped, dumped_in_turns
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.core_reader import CheckpointReader, config_of
-from slipway.checkpoints.core_records import Encode, Loads, Seal, joined_writes, pack_record, pack_write
+from slipway.checkpoints.core_records import joined_writes, pack_record, pack_write
 from slipway.checkpoints.core_retention import CoreRetention
 from slipway.checkpoints.fenced_writers import CheckpointWriter
 from slipway.checkpoints.metadata import checkpoint_metadata
 from slipway.checkpoints.reads import CheckpointReads
 from slipway.checkpoints.scripts import CheckpointScripts, CopyResult
+from slipway.checkpoints.similar_values import SimilarValues
+from slipway.checkpoints.stored_form import stored_form_of
 from slipway.checkpoints.superstep_writes import FieldOfWrite, SuperstepWrites
 from slipway.checkpoints.thread_storage import StorageCount, ThreadStorage
 from slipway.checkpoints.write_commands import join_writes, store_checkpoint, store_writes
@@ -62,10 +64,10 @@ class CoreCheckpointer(BaseCheckpointer):
         super().__init__(serde=serde or Serde())
         self._deleted_at_once = deleted_at_once
         self._init_shared(pipeline, keys, writer, max_thread_bytes)
-        self._encode, self._seal, self._seal_record, self._loads, self._dumps_in_turns = _bytes_only(self.serde)
+        self._form = stored_form_of(self.serde)
         self._superstep_writes: SuperstepWrites | None = None
         self._reads, self._scripts = CheckpointReads(pipeline, keys), CheckpointScripts(pipeline, keys)
-        self._reader = CheckpointReader(pipeline, keys, self._loads)
+        self._reader = CheckpointReader(pipeline, keys, self._form)
 
     def for_run(
         self, writer: CheckpointWriter, *, empty_thread: str | None = None, max_thread_bytes: int | None = None
@@ -89,22 +91,28 @@ class CoreCheckpointer(BaseCheckpointer):
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
         parent_id = target.get("checkpoint_id") or ""
         stored_metadata = checkpoint_metadata(config, metadata)
-        record, run_id = pack_record(checkpoint, parent_id, stored_metadata, self._encode, self._seal_record)
+        record, run_id = pack_record(checkpoint, parent_id, stored_metadata, self._form)
         values = checkpoint["channel_values"]
         new = [(channel, version, values[channel]) for channel, version in new_versions.items() if channel in values]
         key = CheckpointKey(namespace, checkpoint["id"])
+        encoded: list[tuple[str, str | int | float, bytes]] = []
         if self._divides(namespace, (value for _, _, value in new)):
             async with self.writer.encoding:
-                stored = [(*each[:2], await dumped_in_turns(self._dumps_in_turns, each[0], each[2])) for each in new]
+                stored = [
+                    (channel, version, await dumped_in_turns(self._form.dumps_in_turns, channel, value))
+                    for channel, version, value in new
+                ]
             write = self._write_now
         else:
-            stored = [(*each[:2], self._seal(dumped(self._encode, each[0], each[2]))) for each in new]
+            encoded = [(channel, version, dumped(self._form.encode, channel, value)) for channel, version, value in new]
+            stored = [(channel, version, self._form.seal(data)) for channel, version, data in encoded]
             write = self._write
         commands, size = store_checkpoint(self.keys, thread_id, key, record, stored, run_id=run_id)
         if self._superstep_writes is not None:
             finished = self._superstep_writes.finish(thread_id, namespace, parent_id, checkpoint["id"])
             if finished:
-                join_commands, join_size = self._join(thread_id, CheckpointKey(namespace, parent_id), finished)
+                similar = SimilarValues.among(namespace, encoded)
+                join_commands, join_size = self._join(thread_id, CheckpointKey(namespace, parent_id), finished, similar)
                 commands, size = commands + join_commands, size + join_size
         await write(thread_id, commands, size)
         return config_of(thread_id, namespace, checkpoint["id"])
@@ -120,8 +128,8 @@ class CoreCheckpointer(BaseCheckpointer):
     ) -> tuple[list[RedisCommand], int]:
         packed = []
         for write in writes:
-            encoded = dumped(self._encode, write.channel, write.value, write.task_path)
-            data = pack_write(write.channel, write.task_path, self._seal(encoded))
+            encoded = dumped(self._form.encode, write.channel, write.value, write.task_path)
+            data = pack_write(write.channel, write.task_path, self._form.seal(encoded))
             packed.append((write.task_id, write.position, data))
             if self._superstep_writes is not None:
                 field = write_field(write.task_id, write.position)
@@ -134,19 +142,19 @@ class CoreCheckpointer(BaseCheckpointer):
     ) -> tuple[list[RedisCommand], int]:
         packed = []
         for task_id, task_path, position, channel, value in writes:
-            encoded = await dumped_in_turns(self._dumps_in_turns, channel, value, task_path)
+            encoded = await dumped_in_turns(self._form.dumps_in_turns, channel, value, task_path)
             packed.append((task_id, position, pack_write(channel, task_path, encoded)))
         return store_writes(self.keys, thread_id, key, packed)
 
     def _join(
-        self, thread_id: str, key: CheckpointKey, writes: Sequence[FieldOfWrite]
+        self, thread_id: str, key: CheckpointKey, writes: Sequence[FieldOfWrite], similar: SimilarValues
     ) -> tuple[list[RedisCommand], int]:
-        """The commands that join these writes, if that needs fewer bytes."""
-        joined = joined_writes((each.write for each in writes), self._encode, self._seal)
+        """The commands that join these writes, if that needs fewer bytes. `similar` are values of the child."""
+        joined = joined_writes((each.write for each in writes), self._form, similar)
         stored_bytes = sum(each.stored_bytes for each in writes)
-        if len(joined) >= stored_bytes:
+        if sum(map(len, joined)) >= stored_bytes:
             return [], 0
-        return join_writes(self.keys, thread_id, key, [each.field for each in writes], stored_bytes, joined)
+        return join_writes(self.keys, thread_id, key, [each.field for each in writes], stored_bytes, *joined)
 
     # reading
 
@@ -260,7 +268,7 @@ class CoreCheckpointer(BaseCheckpointer):
         if created_us is None:
             return None
         self._uncache_bytes([thread_id])
-        return await CoreRetention(self._scripts, self._loads).apply(thread_id, created_us, keep, dry_run=dry_run)
+        return await CoreRetention(self._scripts, self._form).apply(thread_id, created_us, keep, dry_run=dry_run)
 
     def _uncache_bytes(self, thread_ids: Iterable[str]) -> None:
         """Removes the sizes of threads from the cache."""
@@ -275,30 +283,3 @@ class CoreCheckpointer(BaseCheckpointer):
             raise NotFound("thread", source_thread_id)
         if result is CopyResult.TARGET_EXISTS:
             raise Conflict(f"thread {target_thread_id} has checkpoints already")
-
-
-def _bytes_only(
-    serde: SerializerProtocol,
-) -> tuple[Encode, Seal, Seal, Loads, Callable[[Any], Awaitable[bytes]]]:
-    """The functions that encode values, that make the stored form of values and of records, that decode both, and that
-    encodes large values in slices. For a foreign serializer the type is written before the bytes, values are encoded at
-    once, and nothing is compressed."""
-    if isinstance(serde, Serde):
-        return serde.encode, serde.seal, serde.seal_record, serde.loads, serde.dumps_in_turns
-
-    def encode(value: Any) -> bytes:
-        kind, data = serde.dumps_typed(value)
-        return kind.encode() + b"\0" + data
-
-    def loads(data: bytes) -> Any:
-        kind, _, rest = data.partition(b"\0")
-        return serde.loads_typed((kind.decode(), rest))
-
-    async def encode_at_once(value: Any) -> bytes:
-        return encode(value)
-
-    return encode, _unchanged, _unchanged, loads, encode_at_once
-
-
-def _unchanged(data: bytes) -> bytes:
-    return data

@@ -15,10 +15,12 @@ from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory, Pend
 
 from slipway.checkpoints.base_checkpointer import StoredWrite
 from slipway.checkpoints.checkpoint_key import CheckpointKey
-from slipway.checkpoints.core_records import LARGE_STORED_BYTES, CheckpointRecord, Loads, pending_writes, stored_writes
+from slipway.checkpoints.core_records import LARGE_STORED_BYTES, CheckpointRecord, pending_writes, stored_writes
 from slipway.checkpoints.reads import CheckpointReads
 from slipway.checkpoints.scripts import CheckpointRow, CheckpointScripts, MemberPage, RangePage
-from slipway.redis.checkpoint_keys import member
+from slipway.checkpoints.similar_values import unpacked_fields
+from slipway.checkpoints.stored_form import StoredForm
+from slipway.redis.checkpoint_keys import DICTIONARY_FIELD, member
 from slipway.redis.connection import Arg
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -30,8 +32,8 @@ PAGE_BYTES: Final = 1 << 20
 class CheckpointReader:
     """Reads the checkpoints under one key prefix."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, loads: Loads) -> None:
-        self._loads = loads
+    def __init__(self, pipeline: Pipeline, keys: Keys, form: StoredForm) -> None:
+        self._form = form
         self._reads, self._scripts = CheckpointReads(pipeline, keys), CheckpointScripts(pipeline, keys)
 
     async def read_one(
@@ -53,8 +55,11 @@ class CheckpointReader:
         return sorted((key.checkpoint_id for key in keys if key.namespace == namespace), reverse=True)
 
     async def writes(self, thread_id: str, namespace: str, checkpoint_id: str) -> list[StoredWrite]:
-        """The pending writes of one checkpoint."""
-        return stored_writes(await self._reads.writes(thread_id, namespace, checkpoint_id), self._loads)
+        """The pending writes of one checkpoint. A second round trip if writes were joined."""
+        fields = await self._reads.writes(thread_id, namespace, checkpoint_id)
+        names = dict(zip(fields[::2], fields[1::2], strict=True)).get(DICTIONARY_FIELD.encode(), b"")
+        similar = await self._reads.values(thread_id, unpacked_fields(names)) if names else []
+        return stored_writes(fields, similar, self._form)
 
     async def delta_history(
         self, thread_id: str, namespace: str, checkpoint_id: str | None, channels: Sequence[str]
@@ -74,8 +79,8 @@ class CheckpointReader:
                 continue_at=continue_at,
                 page_bytes=PAGE_BYTES,
             )
-            for stored, values in page.ancestors:
-                for write in reversed(pending_writes(stored, self._loads)):
+            for stored, values, similar in page.ancestors:
+                for write in reversed(pending_writes(stored, similar, self._form)):
                     if write[1] in writes:  # writes that were joined belong to all channels
                         writes[write[1]].append(write)
                 seeds.update(zip((channel.decode() for channel in values[::2]), values[1::2], strict=True))
@@ -86,7 +91,7 @@ class CheckpointReader:
         for channel, newest_first in writes.items():
             history[channel] = {"writes": newest_first[::-1]}
             if channel in seeds:
-                history[channel]["seed"] = self._loads(seeds[channel])
+                history[channel]["seed"] = self._form.loads(seeds[channel])
         return history
 
     async def read_pages(
@@ -155,7 +160,7 @@ class CheckpointReader:
         self, thread_id: str, page: list[CheckpointRow], expected: dict[str, Any], limit: int | None
     ) -> list[CheckpointRow]:
         members: list[Arg] = [
-            row[0] for row in page if _matches(CheckpointRecord.unpack(row[1], self._loads).metadata, expected)
+            row[0] for row in page if _matches(CheckpointRecord.unpack(row[1], self._form).metadata, expected)
         ][:limit]
         matching: list[CheckpointRow] = []
         while members:
@@ -173,12 +178,12 @@ class CheckpointReader:
         )
 
     async def _tuple(self, thread_id: str, row: CheckpointRow) -> CheckpointTuple:
-        name, data, blobs, writes = row
+        name, data, blobs, writes, similar = row
         namespace, checkpoint_id = _checkpoint_key(name)
-        record = CheckpointRecord.unpack(data, self._loads)
-        checkpoint = await record.checkpoint(checkpoint_id, blobs, self._loads)
-        pending = pending_writes(writes, self._loads)
-        if sum(map(len, writes)) >= LARGE_STORED_BYTES:
+        record = CheckpointRecord.unpack(data, self._form)
+        checkpoint = await record.checkpoint(checkpoint_id, blobs, self._form)
+        pending = pending_writes(writes, similar, self._form)
+        if sum(map(len, (*writes, *(value or b"" for value in similar)))) >= LARGE_STORED_BYTES:
             await asyncio.sleep(0)
         return CheckpointTuple(
             config_of(thread_id, namespace, checkpoint_id),

@@ -7,7 +7,7 @@ omits everything that is in the head or in the record's key, so that a superstep
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,17 +15,15 @@ import ormsgpack
 from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, PendingWrite, writes_sort_key
 
 from slipway.checkpoints.base_checkpointer import StoredWrite
+from slipway.checkpoints.similar_values import SimilarValues, dictionary_of
+from slipway.checkpoints.stored_form import StoredForm
 from slipway.errors import StateRefused, StoredDataError
-
-Encode = Callable[[Any], bytes]
-"""The bytes of a value, neither compressed nor encrypted."""
-Seal = Callable[[bytes], bytes]
-"""The stored form of these bytes."""
-Loads = Callable[[bytes], Any]
+from slipway.redis.checkpoint_keys import DICTIONARY_FIELD
 
 LARGE_STORED_BYTES: Final = 16 * 1024
 """Stored bytes, which are often compressed to a tenth, from which decoding may take milliseconds."""
 
+_DICTIONARY: Final = DICTIONARY_FIELD.encode()
 _HEAD_LENGTH_BYTES: Final = 4
 _OUTSIDE_BODY: Final = frozenset({"id", "channel_values", "channel_versions"})
 _DELTAS: Final = "counters_since_delta_snapshot"
@@ -34,7 +32,7 @@ _PULL, _PUSH = "~__pregel_pull, ", "~__pregel_push, "
 
 
 def pack_record(
-    checkpoint: Checkpoint, parent_id: str, metadata: dict[str, Any], encode: Encode, seal: Seal
+    checkpoint: Checkpoint, parent_id: str, metadata: dict[str, Any], form: StoredForm
 ) -> tuple[bytes, str]:
     """The record of a checkpoint without its channel values, and the id of its run ("" for none)."""
     versions: list[Any] = []
@@ -48,7 +46,7 @@ def pack_record(
     except TypeError as error:
         raise StateRefused(f"a channel's name or version, or the run's id, cannot be stored: {error}") from error
     body = {name: value for name, value in checkpoint.items() if name not in _OUTSIDE_BODY}
-    return len(head).to_bytes(_HEAD_LENGTH_BYTES) + head + seal(encode([body, body_metadata])), run_id
+    return len(head).to_bytes(_HEAD_LENGTH_BYTES) + head + form.seal_record(form.encode([body, body_metadata])), run_id
 
 
 def deltas_of(data: bytes) -> list[str]:
@@ -67,25 +65,25 @@ class CheckpointRecord:
     metadata: CheckpointMetadata
 
     @classmethod
-    def unpack(cls, data: bytes, loads: Loads) -> CheckpointRecord:
+    def unpack(cls, data: bytes, form: StoredForm) -> CheckpointRecord:
         """Raises `StoredDataError` when the record is damaged."""
         body_at = _HEAD_LENGTH_BYTES + int.from_bytes(data[:_HEAD_LENGTH_BYTES])
         try:
             versions, parent_id, run_id, _ = ormsgpack.unpackb(data[_HEAD_LENGTH_BYTES:body_at])
-            rest, metadata = loads(data[body_at:])
+            rest, metadata = form.loads(data[body_at:])
         except (ValueError, TypeError) as error:
             raise StoredDataError(f"the record of a checkpoint is damaged: {error}") from error
         if run_id:
             metadata["run_id"] = run_id
         return cls(versions, parent_id, rest, metadata)
 
-    async def checkpoint(self, checkpoint_id: str, blobs: Iterable[bytes | None], loads: Loads) -> Checkpoint:
+    async def checkpoint(self, checkpoint_id: str, blobs: Iterable[bytes | None], form: StoredForm) -> Checkpoint:
         """The complete checkpoint. `blobs` are the stored values in the order of `versions`. The event loop continues
         after each large one."""
         channels, values = self.versions[::2], dict[str, Any]()
         for channel, blob in zip(channels, blobs, strict=True):
             if blob is not None:
-                values[channel] = loads(blob)
+                values[channel] = form.loads(blob)
                 if len(blob) >= LARGE_STORED_BYTES:
                     await asyncio.sleep(0)
         checkpoint: dict[str, Any] = {
@@ -102,14 +100,13 @@ def pack_write(channel: str, task_path: str, value: bytes) -> bytes:
     return ormsgpack.packb((channel, _short(task_path), value))
 
 
-def joined_writes(writes: Iterable[StoredWrite], encode: Encode, seal: Seal) -> bytes:
-    """The writes of a superstep that has ended, as one value. `value` of each is encoded already. Similar values become
-    smaller together than one by one."""
-    return seal(
-        encode(
-            [[write.task_id, write.position, write.channel, _short(write.task_path), write.value] for write in writes]
-        )
+def joined_writes(writes: Iterable[StoredWrite], form: StoredForm, similar: SimilarValues) -> tuple[bytes, bytes]:
+    """The writes of a superstep that has ended, as one value, and the packed names of the values that are its
+    dictionary. `value` of each write is encoded already."""
+    encoded = form.encode(
+        [[write.task_id, write.position, write.channel, _short(write.task_path), write.value] for write in writes]
     )
+    return form.seal_similar(encoded, similar.dictionary), similar.packed_fields()
 
 
 def _short(task_path: str) -> str:
@@ -127,13 +124,14 @@ def _complete(path: str) -> str:
     return _PUSH + path[1:] if path[:1] == "\2" else path
 
 
-def stored_writes(fields: list[bytes], loads: Loads) -> list[StoredWrite]:
-    """The writes of a checkpoint, in the order in which LangGraph applies them."""
+def stored_writes(fields: list[bytes], similar: Sequence[bytes | None], form: StoredForm) -> list[StoredWrite]:
+    """The writes of a checkpoint, in the order in which LangGraph applies them. `similar` are the stored values that
+    are the dictionary of the joined ones."""
     writes: dict[tuple[str, int], StoredWrite] = {}
     try:
         for name, data in zip(fields[::2], fields[1::2], strict=True):
-            if b"\0" not in name:
-                for task_id, position, channel, path, value in loads(data):
+            if b"\0" not in name and name != _DICTIONARY:
+                for task_id, position, channel, path, value in form.loads(data, dictionary_of(similar, form)):
                     writes[task_id, position] = StoredWrite(task_id, _complete(path), position, channel, value)
         for name, data in zip(fields[::2], fields[1::2], strict=True):
             task_id, separator, index = name.decode().rpartition("\0")
@@ -145,9 +143,9 @@ def stored_writes(fields: list[bytes], loads: Loads) -> list[StoredWrite]:
     except (ValueError, TypeError) as error:
         raise StoredDataError(f"a pending write is damaged: {error}") from error
     ordered = sorted(writes.values(), key=lambda write: writes_sort_key(write.task_path, write.task_id, write.position))
-    return [write._replace(value=loads(write.value)) for write in ordered]
+    return [write._replace(value=form.loads(write.value)) for write in ordered]
 
 
-def pending_writes(fields: list[bytes], loads: Loads) -> list[PendingWrite]:
+def pending_writes(fields: list[bytes], similar: Sequence[bytes | None], form: StoredForm) -> list[PendingWrite]:
     """The same writes in LangGraph's form."""
-    return [(write.task_id, write.channel, write.value) for write in stored_writes(fields, loads)]
+    return [(write.task_id, write.channel, write.value) for write in stored_writes(fields, similar, form)]

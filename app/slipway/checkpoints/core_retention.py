@@ -13,9 +13,11 @@ from typing import Final
 
 from slipway import failpoints
 from slipway.checkpoints.checkpoint_key import CheckpointKey
-from slipway.checkpoints.core_records import CheckpointRecord, Loads, deltas_of
+from slipway.checkpoints.core_records import CheckpointRecord, deltas_of
 from slipway.checkpoints.retention import RetainedHead, kept
 from slipway.checkpoints.scripts import CheckpointScripts, HeadRow
+from slipway.checkpoints.similar_values import unpacked_fields
+from slipway.checkpoints.stored_form import StoredForm
 from slipway.checkpoints.thread_storage import StorageCount
 from slipway.redis.checkpoint_keys import blob_field, member
 
@@ -27,8 +29,8 @@ _DELETED_AT_ONCE: Final = 20
 class CoreRetention:
     """Applies the retention of checkpoints to threads."""
 
-    def __init__(self, scripts: CheckpointScripts, loads: Loads) -> None:
-        self._scripts, self._loads = scripts, loads
+    def __init__(self, scripts: CheckpointScripts, form: StoredForm) -> None:
+        self._scripts, self._form = scripts, form
 
     async def apply(self, thread_id: str, incarnation: str, keep: int, *, dry_run: bool) -> StorageCount | None:
         """Returns how many checkpoints were deleted (with `dry_run`: would be), and their bytes. None if the thread is
@@ -39,14 +41,15 @@ class CoreRetention:
         heads = {key: self._head(row) for key, row in rows.items() if row.record}
         remaining = kept(heads, keep)
         doomed = [key for key in sorted(heads) if key not in remaining]
-        uses = Counter(each for key, head in heads.items() for each in _values_of(key, head))
+        used_by = {key: _values_used(key, head, rows[key].dictionary) for key, head in heads.items()}
+        uses = Counter(each for used in used_by.values() for each in used)
         runs = Counter(head.run_id for head in heads.values() if head.run_id)
         count, freed = len(rows), 0
         for at in range(0, len(doomed), _DELETED_AT_ONCE):
             step = doomed[at : at + _DELETED_AT_ONCE]
-            uses.subtract(each for key in step for each in _values_of(key, heads[key]))
+            uses.subtract(each for key in step for each in used_by[key])
             runs.subtract(heads[key].run_id for key in step if heads[key].run_id)
-            unused = {each for key in step for each in _values_of(key, heads[key]) if not uses[each]}
+            unused = {each for key in step for each in used_by[key] if not uses[each]}
             left = {heads[key].run_id for key in step if heads[key].run_id and not runs[heads[key].run_id]}
             members = [member(*key) for key in step]
             step_bytes = await self._scripts.retain(
@@ -69,7 +72,7 @@ class CoreRetention:
                 return rows if count == len(rows) else None
 
     def _head(self, row: HeadRow) -> RetainedHead:
-        record = CheckpointRecord.unpack(row.record, self._loads)
+        record = CheckpointRecord.unpack(row.record, self._form)
         metadata = record.metadata
         return RetainedHead(
             parent_id=record.parent_id,
@@ -83,7 +86,7 @@ class CoreRetention:
         )
 
 
-def _values_of(key: CheckpointKey, head: RetainedHead) -> Iterable[str]:
-    """The fields of the channel values that a checkpoint uses."""
+def _values_used(key: CheckpointKey, head: RetainedHead, dictionary: bytes) -> Iterable[str]:
+    """The fields of the channel values that a checkpoint has, and of those with which its writes are compressed."""
     pairs = zip(head.versions[::2], head.versions[1::2], strict=True)
-    return [blob_field(key.namespace, channel, version) for channel, version in pairs]
+    return [*(blob_field(key.namespace, channel, version) for channel, version in pairs), *unpacked_fields(dictionary)]

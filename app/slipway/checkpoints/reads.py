@@ -28,6 +28,12 @@ class CheckpointReads(ReadStubs):
         writes: list[bytes] = await self._pipeline.send("HGETALL", key, repeatable=True)
         return writes
 
+    async def values(self, thread_id: str, fields: Sequence[str]) -> list[bytes | None]:
+        """Channel values by their fields (`blob_field`); None for one that is not stored."""
+        state = names_of(self._keys, thread_id).state
+        values: list[bytes | None] = await self._pipeline.send("HMGET", state, *fields, repeatable=True)
+        return values
+
     async def stored_bytes(self, thread_id: str) -> int:
         """What the budget of the thread counts."""
         state = names_of(self._keys, thread_id).state

@@ -30,7 +30,7 @@ _TRASH_REMOVE = load("trash_remove")
 
 CheckpointRow = list[Any]
 """One checkpoint in a reply: member and record; with values and writes also the values, in the order of the record, and
-the pending writes as a flat list."""
+the pending writes as a flat list, and the values with which the joined ones are compressed."""
 
 
 class CopyResult(StrEnum):
@@ -56,12 +56,14 @@ class StateWriteResult(StrEnum):
 @dataclass(frozen=True, slots=True)
 class HeadRow:
     """What decides whether a checkpoint is kept. `record` is empty if only pending writes are stored. `stored_deltas`
-    are the delta channels that it has a value of."""
+    are the delta channels that it has a value of. `dictionary` are the packed names of the values with which its writes
+    are compressed."""
 
     member: str
     record: bytes
     has_interrupt: bool
     stored_deltas: tuple[str, ...]
+    dictionary: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,10 @@ class RangePage:
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
     """The ancestors of a checkpoint, nearest first: pending writes, and channels with their values, each as a flat
-    list. `continue_at` is the ancestor at which the next page starts, "" at the end."""
+    list, and the values with which joined writes are compressed. `continue_at` is the ancestor at which the next page
+    starts, "" at the end."""
 
-    ancestors: list[tuple[list[bytes], list[bytes]]]
+    ancestors: list[tuple[list[bytes], list[bytes], list[bytes | None]]]
     continue_at: str
 
 
@@ -136,7 +139,7 @@ class CheckpointScripts(ScriptStubs):
         names = names_of(self._keys, thread_id)
         arguments: list[Arg] = [names.writes_prefix, namespace, checkpoint_id, continue_at, page_bytes, *channels]
         next_ancestor, ancestors = await self._pipeline.run(_HISTORY, [names.index, names.state], arguments)
-        return HistoryPage([(writes, values) for writes, values in ancestors], next_ancestor.decode())
+        return HistoryPage([(writes, values, similar) for writes, values, similar in ancestors], next_ancestor.decode())
 
     async def delete(self, thread_id: str, limit: int, *, unless_thread_exists: bool) -> bool:
         """Deletes up to `limit` checkpoints. Returns whether more are to be deleted. Deletes nothing if the thread must
@@ -167,8 +170,8 @@ class CheckpointScripts(ScriptStubs):
         names = names_of(self._keys, thread_id)
         count, *rows = await self._pipeline.run(_HEADS, [names.index, names.state], [names.writes_prefix, first, limit])
         return int(count), [
-            HeadRow(name.decode(), record, interrupted == 1, tuple(channel.decode() for channel in stored))
-            for name, record, interrupted, stored in rows
+            HeadRow(name.decode(), record, interrupted == 1, tuple(channel.decode() for channel in stored), names)
+            for name, record, interrupted, stored, names in rows
         ]
 
     async def retain(

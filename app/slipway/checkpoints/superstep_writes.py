@@ -2,8 +2,8 @@
 
 While a superstep executes, each write is a field of its own, stored as soon as its task has ended, for an attempt that
 continues after a crash. When the superstep has ended, that is when its checkpoint has a child, only the history shows
-the writes. Then they are stored again as one value: the writes of parallel tasks resemble each other, so they need a
-fraction of the bytes.
+the writes. Then they are stored again as one value, compressed with what they have become as the dictionary
+(`similar_values.py`), so that they need a fraction of the bytes.
 
 Only writes of checkpoints that the same attempt has stored are joined: then all fields are known. Large values are left
 alone, because they gain little and cost CPU.
@@ -52,7 +52,7 @@ class SuperstepWrites:
             self._newest.clear()
         newest_id, writes = self._newest.get((thread_id, namespace), ("", {}))
         self._newest[thread_id, namespace] = checkpoint_id, {}
-        if newest_id != parent_id or len(writes) < 2:
+        if newest_id != parent_id:
             return []
         found = list(writes.values())
         return found if sum(len(each.write.value) for each in found) >= JOINED_FROM_BYTES else []

@@ -12,6 +12,7 @@ from typing import Final
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.redis.checkpoint_keys import (
     BYTES_FIELD,
+    DICTIONARY_FIELD,
     blob_field,
     joined_field,
     member,
@@ -72,17 +73,27 @@ def store_writes(
 
 
 def join_writes(
-    keys: Keys, thread_id: str, key: CheckpointKey, fields: Sequence[str], freed_bytes: int, joined: bytes
+    keys: Keys,
+    thread_id: str,
+    key: CheckpointKey,
+    fields: Sequence[str],
+    freed_bytes: int,
+    joined: bytes,
+    dictionary: bytes,
 ) -> tuple[list[RedisCommand], int]:
-    """Replaces fields with pending writes of a checkpoint, which need `freed_bytes`, by one field with all of them."""
+    """Replaces fields with pending writes of a checkpoint, which need `freed_bytes`, by one field with all of them, and
+    one with the names of the values that are its dictionary, if there are any."""
     where, names = member(*key), names_of(keys, thread_id)
-    pending, field = names.writes_prefix + where, joined_field(len(fields))
-    size = len(field) + len(joined)
+    pending = names.writes_prefix + where
+    stored: list[Arg] = [joined_field(len(fields)), joined]
+    if dictionary:
+        stored += (DICTIONARY_FIELD, dictionary)
+    size = sum(len(part) for part in stored if isinstance(part, str | bytes))
     removed: list[RedisCommand] = [
         ("HDEL", pending, *fields[at : at + _MAX_ARGUMENTS]) for at in range(0, len(fields), _MAX_ARGUMENTS)
     ]
     counted = ("HINCRBY", names.state, BYTES_FIELD, size - freed_bytes)
-    return [*removed, ("HSET", pending, field, joined), counted], size
+    return [*removed, ("HSET", pending, *stored), counted], size
 
 
 def _split_hset(hset: list[Arg]) -> list[RedisCommand]:

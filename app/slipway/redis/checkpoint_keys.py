@@ -18,6 +18,11 @@ BYTES_FIELD = "n"
 """The field of the state that counts a thread's stored bytes."""
 
 
+DICTIONARY_FIELD = "dictionary"
+"""The field of the pending writes that names the values with which the joined ones are compressed, as a MessagePack
+list."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckpointNames:
     """The keys of one thread's checkpoints."""

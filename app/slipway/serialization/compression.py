@@ -12,6 +12,8 @@ read needs at most as much memory as a value that was written, whatever somebody
 encryption, because encrypted bytes cannot be compressed.
 
 Records of checkpoints are small and resemble each other: `compressed_record` uses a dictionary, whatever their size.
+`compressed_similar` uses other values as the dictionary, which whoever reads the value must have. The frame has a
+checksum, so that another dictionary is an error and never another value.
 
 Level 1 was measured with the values of a run of the research assistant (240 KB): 1.5 ms of CPU per MB to compress and
 0.7 ms to decompress, at a fifth of the size. Level 3 takes 2.0 ms for 2 % less, level 6 takes 8.6 ms for 8 % less.
@@ -33,6 +35,7 @@ LEVEL: Final = 1
 _ZSTD: Final = b"\x01"
 _PLAIN: Final = b"\x02"
 _ZSTD_RECORD: Final = b"\x03"
+_ZSTD_SIMILAR: Final = b"\x04"
 _CODECS_END: Final = 32
 """Codecs are the bytes from 1 to 31."""
 
@@ -79,15 +82,27 @@ def compressed_record(plain: bytes) -> bytes:
     return _PLAIN + plain if _names_codec(plain) else plain
 
 
-def decompressed(stored: bytes) -> bytes:
-    """The plain form of a stored value. Raises `StoredDataError` if it is damaged, too large, or compressed by a codec
-    that this release does not know."""
+def compressed_similar(plain: bytes, dictionary: bytes) -> bytes:
+    """The stored form of a value that has much in common with `dictionary`, without which it cannot be read. It takes
+    1.6 ms of CPU per MB of both, and 20 µs."""
+    if dictionary and 0 < len(plain) <= MOST_PLAIN_BYTES:
+        compressor = zstandard.ZstdCompressor(level=LEVEL, dict_data=_raw(dictionary), write_checksum=True)
+        smaller = compressor.compress(plain)
+        if len(smaller) + 1 < len(plain):
+            return _ZSTD_SIMILAR + smaller
+    return compressed(plain)
+
+
+def decompressed(stored: bytes, dictionary: bytes = b"") -> bytes:
+    """The plain form of a stored value. `dictionary` is that of `compressed_similar`. Raises `StoredDataError` if the
+    value is damaged, too large, or compressed by a codec that this release does not know, or with another
+    dictionary."""
     if not _names_codec(stored):
         return stored
     codec, body = stored[:1], stored[1:]
     if codec == _PLAIN:
         return body
-    if codec not in (_ZSTD, _ZSTD_RECORD):
+    if codec not in (_ZSTD, _ZSTD_RECORD, _ZSTD_SIMILAR):
         raise StoredDataError(
             f"a stored value is compressed by the codec {codec[0]}, which this release does not know: a later release "
             "wrote it"
@@ -96,13 +111,22 @@ def decompressed(stored: bytes) -> bytes:
         size = zstandard.frame_content_size(body)
         if not 0 <= size <= MOST_PLAIN_BYTES:
             raise StoredDataError(f"a compressed value has no size, or more than {MOST_PLAIN_BYTES} bytes")
-        decompressor = _contexts.decompressor if codec == _ZSTD else _contexts.record_decompressor
-        plain = decompressor.decompress(body, allow_extra_data=False)
+        plain = _decompressor(codec, dictionary).decompress(body, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise StoredDataError(f"a compressed value is damaged: {error}") from error
     if len(plain) != size:
         raise StoredDataError("a compressed value is damaged: it has another size than it claims")
     return plain
+
+
+def _decompressor(codec: bytes, dictionary: bytes) -> zstandard.ZstdDecompressor:
+    if codec == _ZSTD_SIMILAR:
+        return zstandard.ZstdDecompressor(dict_data=_raw(dictionary))
+    return _contexts.decompressor if codec == _ZSTD else _contexts.record_decompressor
+
+
+def _raw(dictionary: bytes) -> zstandard.ZstdCompressionDict:
+    return zstandard.ZstdCompressionDict(dictionary, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
 def is_compressed(stored: bytes) -> bool:

@@ -32,7 +32,7 @@ from slipway.errors import SlipwayError, StateRefused, StoredDataError
 from slipway.exception_text import class_name, is_a, message_of, repr_of
 from slipway.serialization import standard_types
 from slipway.serialization.class_allowlist import ClassAllowlist, Reference
-from slipway.serialization.compression import compressed, compressed_record, decompressed
+from slipway.serialization.compression import compressed, compressed_record, compressed_similar, decompressed
 from slipway.serialization.data_classes import mro_of, name_of
 from slipway.serialization.encryption import MARK, Encryption
 from slipway.serialization.objects import NotRebuildable, ObjectCodec, codec_of, construct, plain_of
@@ -126,19 +126,27 @@ class Serde:
         """The same for the record of a checkpoint, which is compressed also if it is small."""
         return self._encrypt(compressed_record(encoded))
 
+    def seal_similar(self, encoded: bytes, dictionary: bytes) -> bytes:
+        """The same for bytes that resemble those of other values. Only `loads` with this dictionary reads them."""
+        return self._encrypt(compressed_similar(encoded, dictionary))
+
     def _encrypt(self, data: bytes) -> bytes:
         return data if self._encryption is None else self._encryption.encrypt(data)
 
-    def loads(self, data: bytes) -> Any:
-        """Objects that cannot be rebuilt are returned as plain data. Raises `StoredDataError` when the bytes are
-        damaged, compressed by an unknown codec, or encrypted with another key."""
-        if data[:1] == MARK:
+    def unsealed(self, stored: bytes, dictionary: bytes = b"") -> bytes:
+        """The bytes that `encode` has returned. Raises `StoredDataError` as `loads` does."""
+        if stored[:1] == MARK:
             if self._encryption is None:
                 raise StoredDataError("a stored value is encrypted, and SLIPWAY_ENCRYPTION_KEY is not set")
-            data = self._encryption.decrypt(data)
-        data = decompressed(data)
+            stored = self._encryption.decrypt(stored)
+        return decompressed(stored, dictionary)
+
+    def loads(self, stored: bytes, dictionary: bytes = b"") -> Any:
+        """Objects that cannot be rebuilt are returned as plain data. Raises `StoredDataError` when the bytes are
+        damaged, compressed by an unknown codec or with another dictionary, or encrypted with another key."""
+        encoded = self.unsealed(stored, dictionary)
         try:
-            return ormsgpack.unpackb(data, ext_hook=self._hook, option=_UNPACK)
+            return ormsgpack.unpackb(encoded, ext_hook=self._hook, option=_UNPACK)
         except Exception as error:
             problem, self._problem = self._problem, None
             raise problem or StoredDataError(f"a stored value is damaged: {error}") from error

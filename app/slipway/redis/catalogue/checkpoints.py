@@ -39,7 +39,8 @@ _CHECKPOINT_WRITES_FIELDS: Final = (
         Encoding.BYTES,
         (
             "By `<task>\\0<index>`: one pending write. As `joined <count>`: all pending writes of a superstep that "
-            "has ended, as one value."
+            "has ended, as one value. As `dictionary`: the fields of the channel values with which that value is "
+            "compressed, which stay stored as long as it."
         ),
         python_writers=("slipway.checkpoints",),
     ),

@@ -5,7 +5,8 @@
 -- KEYS: index; state.
 -- ARGV: prefix of the pending-writes keys; position of the first checkpoint; how many are read.
 -- Reply: {count of all checkpoints, {member, record ('' if only pending writes are stored), whether an interrupt or an
---   answer is among its pending writes: 1 or 0, {delta channels that it has a value of}}, ...}.
+--   answer is among its pending writes: 1 or 0, {delta channels that it has a value of}, packed names of the values with
+--   which its joined writes are compressed or ''}, ...}.
 -- Atomic: One page. The count tells whether checkpoints were added between two pages.
 -- Repeatable: Yes: it only reads.
 
@@ -32,6 +33,7 @@ for _, member in ipairs(redis.call('ZRANGE', index, ARGV[2], ARGV[2] + ARGV[3] -
   for _, write in ipairs(redis.call('HKEYS', writes_prefix .. member)) do
     if string.match(write, '%z%-[34]$') then interrupted = 1 end -- LangGraph's positions of interrupts and answers
   end
-  reply[#reply + 1] = {member, record, interrupted, record ~= '' and stored_deltas(member, record) or {}}
+  reply[#reply + 1] = {member, record, interrupted, record ~= '' and stored_deltas(member, record) or {},
+    redis.call('HGET', writes_prefix .. member, 'dictionary') or ''}
 end
 return reply

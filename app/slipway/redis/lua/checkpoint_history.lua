@@ -7,7 +7,7 @@
 -- ARGV: prefix of the pending-writes keys; namespace; checkpoint ('' for the latest); the ancestor to continue at (''
 --   for the parent); most bytes of a page; the channels. Writes that were joined may belong to other channels too.
 -- Reply: {the ancestor to continue at ('' at the end), one entry for each ancestor: {{task and index, write, ...},
---   {channel, value, ...}}}.
+--   {channel, value, ...}, values with which the joined writes are compressed}}.
 -- Atomic: Changes nothing.
 -- Repeatable: Yes: it only reads.
 
@@ -54,15 +54,17 @@ while at ~= '' and next(wanted) and bytes < page_bytes do
     at = ''
     break
   end
-  local writes, values = {}, {}
+  local writes, values, similar = {}, {}, {}
   local fields = redis.call('HGETALL', writes_prefix .. namespace .. '\0' .. at)
   for i = 1, #fields, 2 do
+    if fields[i] == 'dictionary' then similar = redis.call('HMGET', state, unpack(cmsgpack.unpack(fields[i + 1]))) end
     if not string.find(fields[i], '\0', 1, true) or wanted[channel_of(fields[i + 1])] then
       writes[#writes + 1] = fields[i]
       writes[#writes + 1] = fields[i + 1]
       bytes = bytes + #fields[i + 1]
     end
   end
+  for _, value in ipairs(similar) do bytes = bytes + (value and #value or 0) end
   for i = 1, #head[1], 2 do
     local channel, version = head[1][i], head[1][i + 1]
     if wanted[channel] then
@@ -76,7 +78,7 @@ while at ~= '' and next(wanted) and bytes < page_bytes do
       end
     end
   end
-  found[#found + 1] = {writes, values}
+  found[#found + 1] = {writes, values, similar}
   bytes = bytes + 100
   at = head[2]
 end

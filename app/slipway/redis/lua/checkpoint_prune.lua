@@ -1,8 +1,8 @@
 --! repeatable: yes
 --! shard: thread
--- Deletes checkpoints of a thread, and the channel values that no other checkpoint uses. A delta channel is rebuilt
--- from the writes of its ancestors, back to the nearest that has a value of it: ancestors that a kept checkpoint needs
--- for that are kept.
+-- Deletes checkpoints of a thread, and the channel values that no other checkpoint uses, nor the compression of its
+-- pending writes. A delta channel is rebuilt from the writes of its ancestors, back to the nearest that has a value of
+-- it: ancestors that a kept checkpoint needs for that are kept.
 --
 -- KEYS: index; state; the thread record, if nothing may be deleted while a run executes.
 -- ARGV: prefix of the pending-writes keys; thread; what precedes and follows a run id in the name of a run's set of
@@ -85,6 +85,8 @@ for _, member in ipairs(members) do
   if keep[member] and head then
     runs_kept[head[3]] = true
     for i = 1, #head[1], 2 do used[field(member, head[1][i], head[1][i + 1])] = true end
+    local names = redis.call('HGET', writes_prefix .. member, 'dictionary')
+    for _, name in ipairs(names and cmsgpack.unpack(names) or {}) do used[name] = true end
   end
 end
 for _, member in ipairs(members) do

@@ -7,7 +7,8 @@
 --   either 'range', namespace, an id that all must be below ('' for none) and their maximum number, or 'exact'
 --   and members of the index.
 -- Reply: {bytes of the thread, where to continue ('' at the end; an id, or the number of members read), one entry for
---   each checkpoint: {member, record, values in the order of the record, {task and index, write, ...}}}.
+--   each checkpoint: {member, record, values in the order of the record, {task and index, write, ...}, values with
+--   which the joined writes are compressed}}.
 -- Atomic: Changes nothing.
 -- Repeatable: Yes: it only reads.
 
@@ -32,6 +33,15 @@ local function values_of(namespace, versions)
   return values
 end
 
+local function similar_values(writes)
+  local values = {}
+  for i = 1, #writes, 2 do
+    if writes[i] == 'dictionary' then values = redis.call('HMGET', state, unpack(cmsgpack.unpack(writes[i + 1]))) end
+  end
+  for _, value in ipairs(values) do bytes = bytes + (value and #value or 0) end
+  return values
+end
+
 local function take(member)
   local record = redis.call('HGET', state, 'c' .. member)
   if not record then return false end
@@ -42,6 +52,7 @@ local function take(member)
     entry[3] = values_of(string.match(member, '^[^%z]*'), head[1])
     entry[4] = redis.call('HGETALL', writes_prefix .. member)
     for _, part in ipairs(entry[4]) do bytes = bytes + #part end
+    entry[5] = similar_values(entry[4])
   end
   found[#found + 1] = entry
   return true

@@ -26,7 +26,7 @@ end
 for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   local name = ARGV[1] .. member
   for _, field in ipairs(redis.call('HKEYS', name)) do
-    writes = writes + (tonumber(string.match(field, '^joined (%d+)$')) or 1)
+    if field ~= 'dictionary' then writes = writes + (tonumber(string.match(field, '^joined (%d+)$')) or 1) end
     write_bytes = write_bytes + #field + redis.call('HSTRLEN', name, field)
   end
 end
