@@ -56,6 +56,6 @@ def row(result: Burst, refused: int) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="the longest time of a burst")
-    parser.add_argument("--rejections", type=int, default=300, help="after how many rejected requests a burst ends")
+    parser.add_argument("--rejections", type=int, default=300, help="how many rejected requests in a row end a burst")
     options = parser.parse_args()
     sys.exit(1 if asyncio.run(main(options.seconds, options.rejections)) else 0)

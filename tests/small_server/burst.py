@@ -31,11 +31,13 @@ _PAUSE_S: Final = 0.05
 
 @dataclass(slots=True)
 class Burst:
-    """What the clients of one burst received. `phases` counts the accepted runs by their status in the end."""
+    """What the clients of one burst received. `rejected_since` counts the rejected requests since a run was accepted,
+    and `phases` the accepted runs by their status in the end."""
 
     graph: str
     accepted: list[tuple[str, str]] = field(default_factory=list)
     rejected: int = 0
+    rejected_since: int = 0
     other: Counter[int] = field(default_factory=Counter)
     phases: Counter[str] = field(default_factory=Counter)
     peak: int = 0
@@ -66,8 +68,9 @@ async def small_server(*, webs: int = 2, workers: int = 2) -> AsyncIterator[tupl
 async def burst(
     cluster: Cluster, probe: MemoryProbe, graph: str, *, clients: int = 32, seconds: float, rejections: int
 ) -> Burst:
-    """Clients create runs on new threads and wait for each, until that many requests were rejected or the time is over.
-    Returns when no run is in progress any more."""
+    """Clients create runs on new threads and wait for each, until that many requests in a row were rejected or the time
+    is over: what runs in progress have reserved is free for others when they have ended. Returns when no run is in
+    progress any more."""
     result = Burst(graph, used_before=await probe.sample())
     probe.peak = 0
     ends_at = time.monotonic() + seconds
@@ -75,14 +78,16 @@ async def burst(
     async def client(number: int) -> None:
         url = cluster.webs[number % len(cluster.webs)].url
         async with httpx.AsyncClient(base_url=url, timeout=120) as http:
-            while time.monotonic() < ends_at and result.rejected < rejections:
+            while time.monotonic() < ends_at and result.rejected_since < rejections:
                 thread_id = new_id()
                 body = {"assistant_id": graph, "input": INPUTS[graph], "if_not_exists": "create"}
                 response = await http.post(f"/threads/{thread_id}/runs/wait", json=body)
                 if response.status_code == 200:
                     result.accepted.append((thread_id, response.headers["content-location"].rpartition("/")[2]))
+                    result.rejected_since = 0
                 elif response.status_code == 503 and response.json().get("code") == "overloaded":
                     result.rejected += 1
+                    result.rejected_since += 1
                     await asyncio.sleep(_PAUSE_S)  # clients that do not respect Retry-After
                 else:
                     result.other[response.status_code] += 1
