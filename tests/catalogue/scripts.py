@@ -47,6 +47,10 @@ _OTHER_SEARCHES: Final = {
     "assistant_search": _ASSISTANT_INDEXES,
     "cron_search": _CRON_INDEXES,
 }
+_READS_OF_A_WALK: Final = (
+    *((function, "set") for function in ("size_of", "is_in_one", "rank_after", "read_entries")),
+    ("find_matches", "query.order"),
+)
 _WRITES: Final = ("checkpoint_writes",)
 _RUN_THREADS: Final = ("checkpoint_threads",)
 _DOCUMENTS: Final = ("documents", "document_writes")
@@ -106,12 +110,11 @@ COMPUTED: Final = {
     ("document_remove", "pointer"): ("document_pointers",),
     ("document_remove", "latest"): ("documents",),
     ("delete_document", "name"): _DOCUMENTS,
-    ("walk_index", "set"): _THREAD_SETS,
-    ("walk_index", "query.order"): _THREAD_SETS,
+    **{place: _THREAD_SETS for place in _READS_OF_A_WALK},
     **{
-        (f"{script}/walk_index", each): kinds
+        (f"{script}/{function}", expression): kinds
         for script, kinds in _OTHER_SEARCHES.items()
-        for each in ("set", "query.order")
+        for function, expression in _READS_OF_A_WALK
     },
 }
 """Function (or script, outside its functions) and expression to the kinds of the keys whose names it computes."""
