@@ -1,5 +1,6 @@
 -- Stores threads, as they are after their first run, without runs and checkpoints. ARGV: the key prefix; a MessagePack
--- list of {id, time in µs, status, fields, packed terms, packed terms of the values}; 1 to store the indexes, 0 the records.
+-- list of {id, time in µs, status, fields, packed terms, packed terms of the values}; 1 to store the indexes, 0 the
+-- records.
 local prefix, threads, indexes = ARGV[1], cmsgpack.unpack(ARGV[2]), ARGV[3] == '1'
 for _, each in ipairs(threads) do
   local id, time_us, status, fields, terms, value_terms = unpack(each)

@@ -110,7 +110,7 @@ COMPUTED: Final = {
     ("document_remove", "pointer"): ("document_pointers",),
     ("document_remove", "latest"): ("documents",),
     ("delete_document", "name"): _DOCUMENTS,
-    **{place: _THREAD_SETS for place in _READS_OF_A_WALK},
+    **dict.fromkeys(_READS_OF_A_WALK, _THREAD_SETS),
     **{
         (f"{script}/{function}", expression): kinds
         for script, kinds in _OTHER_SEARCHES.items()

@@ -6,8 +6,8 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `records` ({assistant, its updated_us, its index terms} of each
---   assistant; one that has changed since is skipped), `entries` ({key of the set, member, assistant} of each entry whose
---   assistant must have it), `repair`.
+--   assistant; one that has changed since is skipped), `entries` ({key of the set, member, assistant} of each entry
+--   whose assistant must have it), `repair`.
 -- Reply: {problem, id} for each problem: 'assistant_not_indexed' or 'assistant_indexed_wrongly'.
 -- Atomic: All of it.
 -- Repeatable: Yes: a repaired problem is not found again.

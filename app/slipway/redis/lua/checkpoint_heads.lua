@@ -5,8 +5,8 @@
 -- KEYS: index; state.
 -- ARGV: prefix of the pending-writes keys; position of the first checkpoint; how many are read.
 -- Reply: {count of all checkpoints, {member, record ('' if only pending writes are stored), whether an interrupt or an
---   answer is among its pending writes: 1 or 0, {delta channels that it has a value of}, packed names of the values with
---   which its joined writes are compressed or ''}, ...}.
+--   answer is among its pending writes: 1 or 0, {delta channels that it has a value of}, packed names of the values
+--   with which its joined writes are compressed or ''}, ...}.
 -- Atomic: One page. The count tells whether checkpoints were added between two pages.
 -- Repeatable: Yes: it only reads.
 

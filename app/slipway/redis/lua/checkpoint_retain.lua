@@ -9,8 +9,8 @@
 --   count only; counts of checkpoints, of values and of runs; then the members, the fields of the values, and the runs
 --   of which the thread has no checkpoints afterwards.
 -- Reply: the freed bytes; -1 if the thread is busy, was deleted, or has other checkpoints.
--- Atomic: The checkpoints, the values, and the counter of bytes. A new checkpoint changes the count, and a run makes the
---   thread busy, so none of the deleted checkpoints is in use.
+-- Atomic: The checkpoints, the values, and the counter of bytes. A new checkpoint changes the count, and a run makes
+--   the thread busy, so none of the deleted checkpoints is in use.
 -- Repeatable: No: the count has changed. The caller reads again and continues.
 
 local index, state = KEYS[1], KEYS[2]

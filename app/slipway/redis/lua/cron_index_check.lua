@@ -6,8 +6,8 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `records` ({cron, its updated_us, its index terms} of each cron;
---   one that has changed since is skipped), `entries` ({key of the set, member, cron} of each entry whose cron must have
---   it), `repair`.
+--   one that has changed since is skipped), `entries` ({key of the set, member, cron} of each entry whose cron must
+--   have it), `repair`.
 -- Reply: {problem, id} for each problem: 'cron_not_indexed' or 'cron_indexed_wrongly'.
 -- Atomic: All of it.
 -- Repeatable: Yes: a repaired problem is not found again.

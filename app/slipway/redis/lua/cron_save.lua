@@ -6,8 +6,8 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `cron_id`, `create`, `fields` (map of field to text), `removed_fields`,
---   `metadata` (map of member to JSON), `terms` (see `indexes/terms.py`), `reschedule` (whether to set the due time), `next_ms` (nil: the cron is not due),
---   `seed` (from which the ids of its runs are derived).
+--   `metadata` (map of member to JSON), `terms` (see `indexes/terms.py`), `reschedule` (whether to set the due time),
+--   `next_ms` (nil: the cron is not due), `seed` (from which the ids of its runs are derived).
 -- Reply: {'ok', fields, due time in ms}, without the due time if the cron still has it or if it had not come;
 --   {'missing'} if the cron does not exist.
 -- Atomic: The record, the indexes, and the list of the thread's crons.

@@ -74,8 +74,8 @@ function check.group_slot(run_id)
   if record_problem('place_of_run_that_is_over', run_id) then free_concurrency_slot(args.container, run_id) end
 end
 
--- A thread: its active run must be running or paused, the runs in its queue queued, the first of them must have a job, and a busy
--- thread must have one of these.
+-- A thread: its active run must be running or paused, the runs in its queue queued, the first of them must have a job,
+-- and a busy thread must have one of these.
 function check.thread(thread_id)
   local thread, queue = key('thread', thread_id), key('thread_queue', thread_id)
   local fields = redis.call('HMGET', thread, 'status', 'active_run_id', 'waiting_run_id')

@@ -5,8 +5,8 @@
 -- KEYS: the event log.
 -- ARGV: where to start: an id, an id after '(' to exclude it, or '-'; the most entries of a page; most bytes of a page.
 -- Reply: {1 if the page has the last entry of the log, else 0; entries, as XRANGE returns them}. A page has one entry
---   at least if there is one. It may exceed its bytes by as many entries as came before, because the size of an entry is
---   known when it is read.
+--   at least if there is one. It may exceed its bytes by as many entries as came before, because the size of an entry
+--   is known when it is read.
 -- Atomic: Changes nothing.
 -- Repeatable: Yes: it only reads.
 

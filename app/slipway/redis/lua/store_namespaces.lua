@@ -4,8 +4,8 @@
 -- Lists namespaces, each cut to its first labels. After one, all that begin with the same labels are skipped at once.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `first`, `last` (bounds of the names, as for ZRANGEBYLEX), `depth` (labels to
---   keep), `offset`, `limit`.
+-- ARGV: the key prefix; a MessagePack map: `first`, `last` (bounds of the names, as for ZRANGEBYLEX), `depth` (labels
+--   to keep), `offset`, `limit`.
 -- Reply: the names, sorted, each with a dot at its end.
 -- Atomic: The reads.
 -- Repeatable: Yes: it changes nothing.

@@ -4,8 +4,9 @@
 -- Creates a thread.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `thread_id`, `metadata` (map of member to JSON), `terms` (packed, of the metadata),
---   `token` (of the request), `ttl` (map or nil), `existing` (fields to read from a thread that exists; others are not read).
+-- ARGV: the key prefix; a MessagePack map: `thread_id`, `metadata` (map of member to JSON), `terms` (packed, of the
+--   metadata), `token` (of the request), `ttl` (map or nil), `existing` (fields to read from a thread that exists;
+--   others are not read).
 -- Reply: {'ok', fields}; {'exists', values of the `existing` fields}; {'leftovers'} if checkpoints of a deleted thread
 --   must be deleted first.
 -- Atomic: The record and the indexes.

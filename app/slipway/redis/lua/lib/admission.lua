@@ -54,8 +54,8 @@ local function measure_memory(mark)
 end
 
 -- Subtracts `bytes`, and what a run of `graph_id` (or nil) is expected to store, from the room. Returns nil and the
--- bytes that the caller may store before it asks again, 0 near the mark; or an error reply if there is no room. A run is
--- admitted when no other is in progress and memory is below the mark, whatever it is expected to store.
+-- bytes that the caller may store before it asks again, 0 near the mark; or an error reply if there is no room. A run
+-- is admitted when no other is in progress and memory is below the mark, whatever it is expected to store.
 local function admit(mark, bytes, graph_id)
   local fields = redis.call('HMGET', key('memory'), 'room', 'measured_ms', 'used', 'max', 'reserved',
     'run:' .. (graph_id or ''))

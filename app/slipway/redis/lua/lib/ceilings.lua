@@ -1,6 +1,7 @@
 -- The ceilings of a run as its record stores them: the numbers in the order of the names, separated by commas. A place
 -- is empty if there is no limit. A short text keeps the record small: one value of more than 64 bytes would make Redis
--- store the whole hash in a larger form. Earlier releases stored a JSON object, and later ones may store further numbers.
+-- store the whole hash in a larger form. Earlier releases stored a JSON object, and later ones may store further
+-- numbers.
 
 -- In the order of `NAMES` in `slipway/ceilings.py`.
 local CEILING_NAMES = {

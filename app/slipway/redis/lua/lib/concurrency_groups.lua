@@ -2,8 +2,8 @@
 -- Concurrency groups: at most `limit` runs of a group execute at once. Jobs over the limit are parked until a slot is
 -- free.
 
--- The concurrency groups of a run that have a limit: {{name, limit}, ...}. `stored` is the field of the run; false if it
--- has none.
+-- The concurrency groups of a run that have a limit: {{name, limit}, ...}. `stored` is the field of the run; false if
+-- it has none.
 local function decoded_groups(stored)
   return stored and cjson.decode(stored) or {}
 end

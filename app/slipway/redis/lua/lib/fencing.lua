@@ -2,8 +2,8 @@
 -- Fencing: whether an attempt may still write, and which of its write groups is the next.
 
 -- Returns the number of the run's last write group, its cancel action, its thread and the id of its last event if this
--- attempt owns the run, else nil. `incarnation` (creation time in µs) must match as well: after a run was deleted, a new run can have the same id
--- and the same attempt number.
+-- attempt owns the run, else nil. `incarnation` (creation time in µs) must match as well: after a run was deleted, a
+-- new run can have the same id and the same attempt number.
 local function owned_run(run_id, attempt, incarnation)
   local fields = redis.call('HMGET', key('run', run_id), 'attempt', 'phase', 'last_group', 'cancel_action', 'thread_id',
     'created_us', 'last_event')

@@ -4,17 +4,19 @@
 --   `every` (key of the set of all records, scored like the sets of the terms)
 --   `conjunctions` (a record matches if one of them holds: each is a list of conditions, all of which must hold; each
 --     condition is a list of keys of sets, and the record must be in one of them. The first key is the term itself)
---   `order` (key of the set whose scores are the order), `ids_order` (whether all its scores are equal), `texts` (whether
---     its members are `<text>\0<id>`, where each id is a UUID: then nothing is gathered), `reverse`
+--   `order` (key of the set whose scores are the order), `ids_order` (whether all its scores are equal), `texts`
+--     (whether its members are `<text>\0<id>`, where each id is a UUID: then nothing is gathered), `reverse`
 --   `gather` (most members of the sets of the terms that are gathered, to be sorted by the caller, if `order` is not
---     `every`; the set `order` itself is walked if there are more), `gathers` (whether an earlier call gathered, or nil)
+--     `every`; the set `order` itself is walked if there are more), `gathers` (whether an earlier call gathered, or
+--     nil)
 --   `after` ({score, id} of the last entry that an earlier call read, or nil)
 --   `skip` (matches to skip), `limit` (matches to find, unless they are gathered), `checks` (entries to read), `counts`
 --     (whether only the number of matches is needed), `exact` (whether the conjunctions are the whole question: else no
 --     match is skipped, because the caller must check it first)
 --
--- Returns {ids, scores in `order` if gathered, {score, id} to continue after or {} at the end, number of matches, number
--- of skipped matches, number of checks, 1 if gathered, 1 if all matches are certain, members of the sets of the terms}.
+-- Returns {ids, scores in `order` if gathered, {score, id} to continue after or {} at the end, number of matches,
+-- number of skipped matches, number of checks, 1 if gathered, 1 if all matches are certain, members of the sets of the
+-- terms}.
 
 local INDEX_BATCH = 100
 local UUID_LENGTH = 36
@@ -25,7 +27,8 @@ local function size_of(walk, set)
   return walk.sizes[set]
 end
 
--- The sets of a condition that are not empty, and their members. Whether all matches are certain depends on wider terms.
+-- The sets of a condition that are not empty, and their members. Whether all matches are certain depends on wider
+-- terms.
 local function existing_sets(walk, condition)
   local sets, members = {}, 0
   for _, set in ipairs(condition) do

@@ -1,5 +1,5 @@
--- The names of keys. Every script that uses them gets the key prefix as ARGV[1]. The loader replaces a call whose kind is
--- a literal by an expression; for other calls it puts the templates of the kinds in front of this file.
+-- The names of keys. Every script that uses them gets the key prefix as ARGV[1]. The loader replaces a call whose kind
+-- is a literal by an expression; for other calls it puts the templates of the kinds in front of this file.
 
 local PREFIX = ARGV[1]
 

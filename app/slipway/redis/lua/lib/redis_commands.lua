@@ -1,7 +1,7 @@
 -- Plain commands of a caller, executed inside a script.
 
--- Some commands of a checkpointer are executed here instead of by Redis. Each function gets the range of its arguments in
--- ARGV.
+-- Some commands of a checkpointer are executed here instead of by Redis. Each function gets the range of its arguments
+-- in ARGV.
 local own_commands = {}
 
 -- A write group often changes the same key several times. These changes become one command for each key, which is
