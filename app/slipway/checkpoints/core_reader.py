@@ -6,7 +6,6 @@ holds all checkpoints of a long thread, or of a thread with large values, in mem
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory, Pend
 
 from slipway.checkpoints.base_checkpointer import StoredWrite
 from slipway.checkpoints.checkpoint_key import CheckpointKey
-from slipway.checkpoints.core_records import LARGE_STORED_BYTES, CheckpointRecord, pending_writes, stored_writes
+from slipway.checkpoints.core_records import CheckpointRecord, pending_writes, stored_writes
 from slipway.checkpoints.reads import CheckpointReads
 from slipway.checkpoints.scripts import CheckpointRow, CheckpointScripts, MemberPage, RangePage
 from slipway.checkpoints.similar_values import unpacked_fields
@@ -59,7 +58,7 @@ class CheckpointReader:
         fields = await self._reads.writes(thread_id, namespace, checkpoint_id)
         names = dict(zip(fields[::2], fields[1::2], strict=True)).get(DICTIONARY_FIELD.encode(), b"")
         similar = await self._reads.values(thread_id, unpacked_fields(names)) if names else []
-        return stored_writes(fields, similar, self._form)
+        return await stored_writes(fields, similar, self._form)
 
     async def delta_history(
         self, thread_id: str, namespace: str, checkpoint_id: str | None, channels: Sequence[str]
@@ -80,7 +79,7 @@ class CheckpointReader:
                 page_bytes=PAGE_BYTES,
             )
             for stored, values, similar in page.ancestors:
-                for write in reversed(pending_writes(stored, similar, self._form)):
+                for write in reversed(await pending_writes(stored, similar, self._form)):
                     if write[1] in writes:  # writes that were joined belong to all channels
                         writes[write[1]].append(write)
                 seeds.update(zip((channel.decode() for channel in values[::2]), values[1::2], strict=True))
@@ -91,7 +90,7 @@ class CheckpointReader:
         for channel, newest_first in writes.items():
             history[channel] = {"writes": newest_first[::-1]}
             if channel in seeds:
-                history[channel]["seed"] = self._form.loads(seeds[channel])
+                history[channel]["seed"] = await self._form.loads_in_turns(seeds[channel])
         return history
 
     async def read_pages(
@@ -182,9 +181,7 @@ class CheckpointReader:
         namespace, checkpoint_id = _checkpoint_key(name)
         record = CheckpointRecord.unpack(data, self._form)
         checkpoint = await record.checkpoint(checkpoint_id, blobs, self._form)
-        pending = pending_writes(writes, similar, self._form)
-        if sum(map(len, (*writes, *(value or b"" for value in similar)))) >= LARGE_STORED_BYTES:
-            await asyncio.sleep(0)
+        pending = await pending_writes(writes, similar, self._form)
         return CheckpointTuple(
             config_of(thread_id, namespace, checkpoint_id),
             checkpoint,

@@ -20,7 +20,7 @@ from slipway.checkpoints.stored_form import StoredForm
 from slipway.errors import StateRefused, StoredDataError
 from slipway.redis.checkpoint_keys import DICTIONARY_FIELD
 
-LARGE_STORED_BYTES: Final = 16 * 1024
+LARGE_STORED_BYTES: Final = 4 * 1024
 """Stored bytes, which are often compressed to a tenth, from which decoding may take milliseconds."""
 
 _DICTIONARY: Final = DICTIONARY_FIELD.encode()
@@ -79,13 +79,11 @@ class CheckpointRecord:
 
     async def checkpoint(self, checkpoint_id: str, blobs: Iterable[bytes | None], form: StoredForm) -> Checkpoint:
         """The complete checkpoint. `blobs` are the stored values in the order of `versions`. The event loop continues
-        after each large one."""
+        while a large one is decoded."""
         channels, values = self.versions[::2], dict[str, Any]()
         for channel, blob in zip(channels, blobs, strict=True):
             if blob is not None:
-                values[channel] = form.loads(blob)
-                if len(blob) >= LARGE_STORED_BYTES:
-                    await asyncio.sleep(0)
+                values[channel] = form.loads(blob) if len(blob) < LARGE_STORED_BYTES else await _loaded(blob, form)
         checkpoint: dict[str, Any] = {
             **self.rest,
             "id": checkpoint_id,
@@ -124,9 +122,16 @@ def _complete(path: str) -> str:
     return _PUSH + path[1:] if path[:1] == "\2" else path
 
 
-def stored_writes(fields: list[bytes], similar: Sequence[bytes | None], form: StoredForm) -> list[StoredWrite]:
+async def _loaded(stored: bytes, form: StoredForm) -> Any:
+    """A value that may be large."""
+    value = await form.loads_in_turns(stored)
+    await asyncio.sleep(0)
+    return value
+
+
+async def stored_writes(fields: list[bytes], similar: Sequence[bytes | None], form: StoredForm) -> list[StoredWrite]:
     """The writes of a checkpoint, in the order in which LangGraph applies them. `similar` are the stored values that
-    are the dictionary of the joined ones."""
+    are the dictionary of the joined ones. The event loop continues while a large write is decoded."""
     writes: dict[tuple[str, int], StoredWrite] = {}
     try:
         for name, data in zip(fields[::2], fields[1::2], strict=True):
@@ -143,9 +148,14 @@ def stored_writes(fields: list[bytes], similar: Sequence[bytes | None], form: St
     except (ValueError, TypeError) as error:
         raise StoredDataError(f"a pending write is damaged: {error}") from error
     ordered = sorted(writes.values(), key=lambda write: writes_sort_key(write.task_path, write.task_id, write.position))
-    return [write._replace(value=form.loads(write.value)) for write in ordered]
+    loaded = []
+    for write in ordered:
+        is_large = len(write.value) >= LARGE_STORED_BYTES
+        value = await _loaded(write.value, form) if is_large else form.loads(write.value)
+        loaded.append(write._replace(value=value))
+    return loaded
 
 
-def pending_writes(fields: list[bytes], similar: Sequence[bytes | None], form: StoredForm) -> list[PendingWrite]:
+async def pending_writes(fields: list[bytes], similar: Sequence[bytes | None], form: StoredForm) -> list[PendingWrite]:
     """The same writes in LangGraph's form."""
-    return [(write.task_id, write.channel, write.value) for write in stored_writes(fields, similar, form)]
+    return [(write.task_id, write.channel, write.value) for write in await stored_writes(fields, similar, form)]

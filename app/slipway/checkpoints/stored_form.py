@@ -34,10 +34,13 @@ class StoredForm(Protocol):
     def loads(self, stored: bytes, dictionary: bytes = b"") -> Any:
         """The value."""
 
+    async def loads_in_turns(self, stored: bytes) -> Any:
+        """The value. A large one is decoded in slices, between which the event loop continues."""
+
 
 class ForeignForm:
-    """The stored form of another serializer: the type is written before the bytes, values are encoded at once, and
-    nothing is compressed."""
+    """The stored form of another serializer: the type is written before the bytes, values are encoded and decoded at
+    once, and nothing is compressed."""
 
     def __init__(self, serde: SerializerProtocol) -> None:
         self._serde = serde
@@ -64,6 +67,9 @@ class ForeignForm:
     def loads(self, stored: bytes, dictionary: bytes = b"") -> Any:
         kind, _, data = stored.partition(b"\0")
         return self._serde.loads_typed((kind.decode(), data))
+
+    async def loads_in_turns(self, stored: bytes) -> Any:
+        return self.loads(stored)
 
 
 def stored_form_of(serde: SerializerProtocol) -> StoredForm:

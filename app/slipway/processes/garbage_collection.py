@@ -24,8 +24,8 @@ _YOUNG_OBJECTS: Final = 20_000
 """How many more objects are created than freed before generation 0 is collected. A superstep of a graph creates
 thousands of objects that reference counting frees; with Python's default, each superstep would cause collections."""
 _YOUNG_COLLECTIONS: Final = 4
-"""Collections of generation 0 after which the next one includes generation 1. It scans 100,000 objects at most, in about
-15 ms. With 50 it would scan a million, in 150 ms, while the process decodes large states."""
+"""Collections of generation 0 after which the next one includes generation 1. It scans 100,000 objects at most, in
+about 15 ms. With 50 it would scan a million, in 150 ms, while the process decodes large states."""
 _FULL_AFTER: Final = 1_000
 FULL_AFTER_UNDER_LOAD: Final = 5_000
 """Collections of generation 1 after which a full collection runs in a web process that is never idle. Before each of

@@ -32,6 +32,8 @@ COMPRESSED_FROM_BYTES: Final = 1024
 MOST_PLAIN_BYTES: Final = 64 * 1024 * 1024
 LEVEL: Final = 1
 
+_FRAME_HEADER_BYTES: Final = 18
+"""The most bytes at the begin of a zstd frame that say its size."""
 _ZSTD: Final = b"\x01"
 _PLAIN: Final = b"\x02"
 _ZSTD_RECORD: Final = b"\x03"
@@ -127,6 +129,16 @@ def _decompressor(codec: bytes, dictionary: bytes) -> zstandard.ZstdDecompressor
 
 def _raw(dictionary: bytes) -> zstandard.ZstdCompressionDict:
     return zstandard.ZstdCompressionDict(dictionary, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+
+
+def plain_size(stored: bytes) -> int:
+    """The bytes of the plain form, as far as the value says it: 0 for one that is not compressed, or damaged."""
+    if stored[:1] not in (_ZSTD, _ZSTD_RECORD):
+        return 0
+    try:
+        return max(0, int(zstandard.frame_content_size(stored[1 : 1 + _FRAME_HEADER_BYTES])))
+    except zstandard.ZstdError:
+        return 0
 
 
 def is_compressed(stored: bytes) -> bool:

@@ -32,11 +32,18 @@ from slipway.errors import SlipwayError, StateRefused, StoredDataError
 from slipway.exception_text import class_name, is_a, message_of, repr_of
 from slipway.serialization import standard_types
 from slipway.serialization.class_allowlist import ClassAllowlist, Reference
-from slipway.serialization.compression import compressed, compressed_record, compressed_similar, decompressed
+from slipway.serialization.compression import (
+    compressed,
+    compressed_record,
+    compressed_similar,
+    decompressed,
+    plain_size,
+)
 from slipway.serialization.data_classes import mro_of, name_of
 from slipway.serialization.encryption import MARK, Encryption
+from slipway.serialization.message_pack_slices import decoded_in_turns
 from slipway.serialization.objects import NotRebuildable, ObjectCodec, codec_of, construct, plain_of
-from slipway.serialization.slices import in_turns, is_large, slices_of
+from slipway.serialization.slices import LARGE_BYTES, in_turns, is_large, slices_of
 from slipway.serialization.unstorable_values import NO_DATA, unstorable_error
 
 TYPE: Final = "slipway"
@@ -144,12 +151,28 @@ class Serde:
     def loads(self, stored: bytes, dictionary: bytes = b"") -> Any:
         """Objects that cannot be rebuilt are returned as plain data. Raises `StoredDataError` when the bytes are
         damaged, compressed by an unknown codec or with another dictionary, or encrypted with another key."""
-        encoded = self.unsealed(stored, dictionary)
+        return self._decoded(self.unsealed(stored, dictionary))
+
+    async def loads_in_turns(self, stored: bytes) -> Any:
+        """The same as `loads`. A large value is decoded in slices, between which the event loop continues."""
+        if max(len(stored), plain_size(stored)) < LARGE_BYTES:
+            return self.loads(stored)
+        encoded = await asyncio.to_thread(self.unsealed, stored)  # both libraries release the interpreter lock
         try:
-            return ormsgpack.unpackb(encoded, ext_hook=self._hook, option=_UNPACK)
+            return await decoded_in_turns(encoded, self._unpack, _RECORD, lambda payload: self._object(*payload))
+        except Exception:  # what it cannot divide, or cannot read: then the error is that of `loads`
+            self._problem = None
+            return self._decoded(encoded)
+
+    def _decoded(self, encoded: bytes) -> Any:
+        try:
+            return self._unpack(encoded)
         except Exception as error:
             problem, self._problem = self._problem, None
             raise problem or StoredDataError(f"a stored value is damaged: {error}") from error
+
+    def _unpack(self, encoded: bytes) -> Any:
+        return ormsgpack.unpackb(encoded, ext_hook=self._hook, option=_UNPACK)
 
     def rebuilt(self, cls: type, payload: Any) -> Any:
         """An object of a data class from its fields, or an enum's value, without running its code. Raises
@@ -174,7 +197,7 @@ class Serde:
 
     def copied(self, value: Any) -> Any:
         """Returns the value after a round trip through the stored form."""
-        return ormsgpack.unpackb(self._pack(value), ext_hook=self._hook, option=_UNPACK)
+        return self._unpack(self._pack(value))
 
     def may_be_incomplete(self, cls: type) -> bool:
         """Whether a model is rebuilt without fields that were not stored and have no default."""
@@ -248,7 +271,7 @@ class Serde:
             return bytearray(data)
         if code == _SURROGATES:
             return bytes(data).decode("utf-8", "surrogatepass")
-        payload = ormsgpack.unpackb(data, ext_hook=self._hook, option=_UNPACK)
+        payload = self._unpack(data)
         if code == _RECORD:
             return self._object(*payload)
         reader = standard_types.READERS.get(code)

@@ -41,8 +41,8 @@ class Thread:
     config: dict[str, Any]
     """Members of the configs of runs and their assistants, which each new run merges into it. Empty if the thread never
     had a run."""
-    values: dict[str, Any] | None
-    """The channels of the latest checkpoint, as JSON. A run that ends and a state write replace it. None before."""
+    stored_values: bytes | None
+    """The stored form of `values`. It is large if the state is, and most readers of a thread do not need it."""
     interrupts: dict[str, Any]
     """The open interrupts of each task, by task id. Replaced together with `values`; empty if none is open."""
     error: dict[str, Any] | None
@@ -56,8 +56,16 @@ class Thread:
         graph_id = self.metadata.get("graph_id")
         return graph_id if isinstance(graph_id, str) else None
 
+    @property
+    def values(self) -> dict[str, Any] | None:
+        """The channels of the latest checkpoint, as JSON. A run that ends and a state write replace it. None before. It
+        is decoded each time."""
+        values: dict[str, Any] | None = _parsed(self.stored_values)
+        return values
+
     def public(self) -> dict[str, Any]:
-        """The protocol's Thread object."""
+        """The protocol's Thread object. `values` are JSON text already."""
+        values = self.stored_values
         return {
             "thread_id": self.thread_id,
             "created_at": self.created_at,
@@ -66,16 +74,17 @@ class Thread:
             "metadata": self.metadata,
             "status": self.status,
             "config": self.config,
-            "values": self.values,
+            "values": orjson.Fragment(decompressed(values)) if values else None,
             "interrupts": self.interrupts,
             "error": self.error,
         }
 
 
-def thread_from(thread_id: str, fields: Fields) -> Thread:
-    def parsed(name: str) -> Any:
-        return orjson.loads(decompressed(fields[name])) if fields.get(name) else None
+def _parsed(stored: bytes | None) -> Any:
+    return orjson.loads(decompressed(stored)) if stored else None
 
+
+def thread_from(thread_id: str, fields: Fields) -> Thread:
     created_us = int(fields["created_us"])
     return Thread(
         thread_id=thread_id,
@@ -86,9 +95,9 @@ def thread_from(thread_id: str, fields: Fields) -> Thread:
         metadata=decode_members(fields, METADATA_PREFIX),
         status=fields["status"].decode(),
         config=_config(fields),
-        values=parsed("values"),
-        interrupts=parsed("interrupts") or {},
-        error=parsed("error"),
+        stored_values=fields.get("values"),
+        interrupts=_parsed(fields.get("interrupts")) or {},
+        error=_parsed(fields.get("error")),
         ttl=_ttl(fields),
     )
 

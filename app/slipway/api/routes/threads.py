@@ -165,10 +165,11 @@ async def search(request: Request) -> Response:
         sort_by=body.sort_by,
         sort_order=body.sort_order,
     )
-    objects = [thread.public() for thread in found.records[: value.limit]]
-    page = selected(objects, body.select)
+    threads = found.records[: value.limit]
+    page = selected([thread.public() for thread in threads], body.select)
     if paths:
-        page = [each | {"extracted": extract(thread, paths)} for each, thread in zip(page, objects, strict=True)]
+        parts = [thread.public() | {"values": thread.values} for thread in threads]
+        page = [each | {"extracted": extract(thread, paths)} for each, thread in zip(page, parts, strict=True)]
     return page_of(found, page, offset=value.offset, limit=value.limit)
 
 

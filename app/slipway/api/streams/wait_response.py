@@ -142,6 +142,7 @@ def _error_result(error: dict[str, Any]) -> dict[str, Any]:
 def _thread_result(thread: Thread) -> dict[str, Any]:
     if thread.error is not None and thread.status == "error":
         return _error_result(thread.error)
-    values = thread.values if isinstance(thread.values, dict) else {}
+    stored = thread.values
+    values = stored if isinstance(stored, dict) else {}
     interrupts = [interrupt for task in thread.interrupts.values() for interrupt in task]
     return values | ({INTERRUPT: interrupts} if interrupts else {})
