@@ -150,9 +150,8 @@ class _Reader:
         inside = _head(encoded, 0)[2]
         if not group.startswith(encoded[inside:], len(head)):
             return None
-        if extensions:
-            found = self._unpack(group)
-        return found, at + len(encoded) - inside
+        end = at + len(encoded) - inside
+        return (self._unpack(head + self._data[at:end]) if extensions else found), end
 
     # the form of the bytes
 
