@@ -56,6 +56,31 @@ async def test_pages_continue_at_the_cursor(client: httpx.AsyncClient) -> None:
     assert end is None
 
 
+async def test_a_cursor_continues_the_same_list_only(client: httpx.AsyncClient) -> None:
+    conditions = {
+        "phase": "queued",
+        "graph_id": "steps",
+        "assistant_id": "steps",
+        "owner": "ann",
+        "error_code": "node.failed",
+        "created_after": "2026-01-31T12:00:00Z",
+        "created_before": "2099-01-31T12:00:00Z",
+        "order": "oldest",
+    }
+    for _ in range(2):
+        await create_run(client, **DELAYED)
+    _, cursor = await listed(client, limit=1)
+    for name, value in conditions.items():
+        wrong = [{"cursor": cursor, name: value}]
+        if (narrower := (await listed(client, limit=1, **{name: value}))[1]) is not None:
+            wrong.append({"cursor": narrower})
+        for query in wrong:
+            response = await client.get("/ops/runs", params=query)
+            assert (response.status_code, response.json()["field"]) == (422, name)
+    rest, _ = await listed(client, cursor=cursor, order="newest", owner="", limit=7, select=["run_id"])
+    assert len(rest) == 1
+
+
 async def test_each_condition_selects_runs(
     client: httpx.AsyncClient, settings: Settings, graphs: Registry, eventually: Eventually
 ) -> None:

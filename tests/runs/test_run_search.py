@@ -11,6 +11,7 @@ import pytest
 
 from slipway.assistants.system import system_id
 from slipway.runs.record import Phase, Run, new_id
+from slipway.runs.run_cursor import OtherConditions, cursor_of, position_of
 from slipway.runs.run_position import RunPosition
 from slipway.runs.search import RunPage, RunQuery, RunSearch
 from tests.runs.conftest import Stores
@@ -51,6 +52,9 @@ def expected(runs: Sequence[Run], query: RunQuery, *, oldest_first: bool) -> lis
     return [run.run_id for run in matching]
 
 
+CONDITIONS = {"phase": ["queued"], "owner": "ann"}
+
+
 async def pages(search: RunSearch, query: RunQuery, *, limit: int, oldest_first: bool) -> list[RunPage]:
     after: RunPosition | None = None
     found = []
@@ -60,7 +64,7 @@ async def pages(search: RunSearch, query: RunQuery, *, limit: int, oldest_first:
         if page.next is None:
             return found
         assert after != page.next
-        after = RunPosition.from_cursor(page.next.cursor())
+        after = position_of(cursor_of(page.next, CONDITIONS), CONDITIONS)
 
 
 def ids_of(found: Sequence[RunPage]) -> list[str]:
@@ -132,4 +136,15 @@ async def test_a_page_continues_after_its_last_run_also_if_more_were_read(stores
 @pytest.mark.parametrize("cursor", ["", "?", "abc", "A" * 31, "A" * 33, "é" * 32])
 def test_a_text_that_is_no_cursor_is_rejected(cursor: str) -> None:
     with pytest.raises(ValueError, match=r"^"):
-        RunPosition.from_cursor(cursor)
+        position_of(cursor, {})
+
+
+def test_a_cursor_of_other_conditions_is_rejected() -> None:
+    position = RunPosition(17, "01a22917-adf7-7253-84bc-5ede690a5f5f")
+    cursor = cursor_of(position, CONDITIONS)
+    assert position_of(cursor, CONDITIONS) == position
+    for name, value in {"owner": None, "phase": []}.items():
+        with pytest.raises(OtherConditions, match=f"^{name}$"):
+            position_of(cursor, CONDITIONS | {name: value})
+    with pytest.raises(ValueError, match=cursor):
+        position_of(cursor, {"owner": "ann"})

@@ -24,6 +24,7 @@ from slipway.clock import microseconds
 from slipway.errors import InvalidRequest
 from slipway.json_comparison import contains
 from slipway.runs.record import PUBLIC_MEMBERS, Phase, Run
+from slipway.runs.run_cursor import Conditions, OtherConditions, cursor_of, position_of
 from slipway.runs.run_position import RunPosition
 from slipway.runs.search import RunQuery, Visible
 from slipway.serialization.json_encoding import clean
@@ -39,18 +40,19 @@ async def list_all(request: Request) -> Response:
     """A page of runs. `next` is the cursor of the next page, null at the end."""
     _reject_unknown_names(request)
     services, select = services_of(request), _selected(request)
-    oldest_first = query_choice(request, "order", ORDERS) == "oldest"
-    after, query = _position(request), _query(request)
+    order, query = query_choice(request, "order", ORDERS), _query(request)
+    conditions = _conditions(query, order)
+    after = _position(request, conditions)
     request_value = AllRunsSearch.model_construct(
         thread_id=None, metadata={}, status=None, limit=query_number(request, "limit", 100, 1, MAX_LIMIT), offset=0
     )
     value, access_filter = await authorize(request, request_value)
     visible = None if value == request_value and not access_filter else _visible(services, value, access_filter)
     page = await services.run_search.page(
-        query, limit=value.limit, after=after, oldest_first=oldest_first, visible=visible
+        query, limit=value.limit, after=after, oldest_first=order == "oldest", visible=visible
     )
     runs = selected([run.public() | {"owner": run.owner} for run in page.runs], select)
-    return JsonResponse({"runs": runs, "next": None if page.next is None else page.next.cursor()})
+    return JsonResponse({"runs": runs, "next": None if page.next is None else cursor_of(page.next, conditions)})
 
 
 def _visible(services: Services, value: AllRunsSearch, access_filter: AccessFilter) -> Visible:
@@ -107,12 +109,29 @@ def _reject_unknown_names(request: Request) -> None:
         raise InvalidRequest(clean(min(unknown)), f"is not a parameter; choose from: {', '.join(names)}")
 
 
-def _position(request: Request) -> RunPosition | None:
+def _conditions(query: RunQuery, order: str | None) -> Conditions:
+    """What must be the same for all pages of a list, by the names of the parameters."""
+    return {
+        "phase": sorted(query.phases),
+        "graph_id": query.graph_id,
+        "assistant_id": query.assistant_id,
+        "owner": query.owner,
+        "error_code": query.error_code,
+        "created_after": query.created_from_us,
+        "created_before": query.created_before_us,
+        "order": order or ORDERS[0],
+    }
+
+
+def _position(request: Request, conditions: Conditions) -> RunPosition | None:
     cursor = request.query_params.get("cursor")
     if not cursor:
         return None
     try:
-        return RunPosition.from_cursor(cursor)
+        return position_of(cursor, conditions)
+    except OtherConditions as other:
+        detail = "differs from the request for the page whose `next` is the cursor; a page continues the same list"
+        raise InvalidRequest(other.name, detail) from None
     except ValueError:
         raise InvalidRequest("cursor", "is not the member `next` of a page") from None
 
