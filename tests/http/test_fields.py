@@ -218,3 +218,39 @@ async def test_a_thread_has_no_values_before_its_first_checkpoint(
     result = (await client.post(f"/threads/{thread}/runs/wait", json={"assistant_id": "steps", "input": None})).json()
     assert result["__error__"]["error"] == "EmptyInputError"
     assert (await client.get(f"/threads/{thread}")).json()["values"] is None
+
+
+@pytest.mark.parametrize(
+    "value", [{"a\0": 1}, {"a": "\0"}, {"a": {"b": ["x", {"c\0": None}]}}, {"n": 2**70, "a": "\0"}], ids=repr
+)
+async def test_metadata_and_conditions_with_nul_are_rejected(client: httpx.AsyncClient, value: dict[str, Any]) -> None:
+    thread = (await client.post("/threads", json={})).json()["thread_id"]
+    assistant = (await client.post("/assistants", json={"graph_id": "steps"})).json()["assistant_id"]
+    run = {"assistant_id": "steps", "input": {"value": 1}}
+    bodies: list[tuple[str, str, dict[str, Any]]] = [
+        ("POST", "/threads", {}),
+        ("PATCH", f"/threads/{thread}", {}),
+        ("POST", "/threads/search", {}),
+        ("POST", "/threads/count", {}),
+        ("POST", f"/threads/{thread}/history", {}),
+        ("POST", f"/threads/{thread}/runs", run),
+        ("POST", "/runs/crons", run | {"schedule": "0 0 1 1 *"}),
+        ("POST", "/runs/crons/search", {}),
+        ("POST", "/assistants", {"graph_id": "steps"}),
+        ("PATCH", f"/assistants/{assistant}", {}),
+        ("POST", "/assistants/search", {}),
+    ]
+    for method, path, body in bodies:
+        response = await client.request(method, path, json=body | {"metadata": value})
+        assert (response.status_code, response.json().get("field")) == (422, "metadata"), (path, response.text)
+        assert "must not contain the character NUL (\\u0000)" in response.json()["detail"]
+    response = await client.post("/threads/search", json={"values": value})
+    assert (response.status_code, response.json()["field"]) == (422, "values")
+
+
+async def test_the_six_characters_of_an_escaped_nul_are_metadata(client: httpx.AsyncClient) -> None:
+    metadata = {"a\\u0000": "\\u0000"}
+    thread = (await client.post("/threads", json={"metadata": metadata})).json()
+    assert thread["metadata"] == metadata
+    found = (await client.post("/threads/search", json={"metadata": metadata})).json()
+    assert [each["thread_id"] for each in found] == [thread["thread_id"]]

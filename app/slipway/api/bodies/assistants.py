@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from slipway.api.bodies.body import Body, Configurable, Metadata, Order, Uuid
+from slipway.api.bodies.body import Body, Configurable, Metadata, ObjectWithoutNul, Order, Uuid
 from slipway.api.bodies.config import ConfigBody
 from slipway.assistants.record import AssistantChanges
 from slipway.graphs.official_sections import Whole
-from slipway.protocol_types import JsonObject, Limit, Offset
+from slipway.protocol_types import Limit, Offset
 
 
 class AssistantPatchBody(Body):
@@ -47,7 +47,7 @@ class AssistantBody(AssistantPatchBody):
 class AssistantVersionsBody(Body):
     """Lists a page of the versions, newest first."""
 
-    metadata: JsonObject | None = None
+    metadata: ObjectWithoutNul | None = None
     limit: Limit = 10
     offset: Offset = 0
 
@@ -61,7 +61,7 @@ class AssistantLatestBody(Body):
 class AssistantFilterBody(Body):
     """Selects assistants. An assistant matches if its metadata contains `metadata` and its name contains `name`."""
 
-    metadata: JsonObject | None = None
+    metadata: ObjectWithoutNul | None = None
     graph_id: str | None = None
     name: str | None = None
 

@@ -6,8 +6,10 @@ is also the default. Types are strict: a number in quotes is not a number.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, Literal
 
+import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from slipway.api.request_parsing import checked_uuid
@@ -26,6 +28,38 @@ def _list_if_text(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+_ESCAPED_NUL: Final = rb"\u0000"
+
+
+def _without_nul(value: JsonObject) -> JsonObject:
+    """JSON is stored without NUL, so a record would never have what a search with NUL asks for."""
+    if _has_nul(value):
+        raise ValueError("must not contain the character NUL (\\u0000)")
+    return value
+
+
+def _has_nul(value: JsonObject) -> bool:
+    try:
+        if _ESCAPED_NUL not in orjson.dumps(value):
+            return False
+    except TypeError:  # a large integer or half a surrogate pair
+        pass
+    return any("\0" in text for text in _texts_of(value))
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    """All texts inside a JSON value, including the names of members."""
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case str() as text:
+                yield text
+            case dict() as members:
+                waiting += (*members, *members.values())
+            case list() as elements:
+                waiting += elements
+
+
 def _without_reserved_metadata(metadata: JsonObject) -> JsonObject:
     return {name: value for name, value in metadata.items() if name not in RESERVED_METADATA}
 
@@ -35,7 +69,8 @@ def _without_reserved_config(config: JsonObject) -> JsonObject:
 
 
 Uuid = Annotated[str, AfterValidator(_uuid)]
-Metadata = Annotated[JsonObject, AfterValidator(_without_reserved_metadata)]
+ObjectWithoutNul = Annotated[JsonObject, AfterValidator(_without_nul)]
+Metadata = Annotated[ObjectWithoutNul, AfterValidator(_without_reserved_metadata)]
 """Metadata without the names that only the server writes."""
 Configurable = Annotated[JsonObject, AfterValidator(_without_reserved_config)]
 StreamModes = Annotated[list[StreamMode], BeforeValidator(_list_if_text)]

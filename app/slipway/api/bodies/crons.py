@@ -7,9 +7,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from slipway.api.bodies.body import Body, Order, Uuid
+from slipway.api.bodies.body import Body, ObjectWithoutNul, Order, Uuid
 from slipway.api.bodies.runs import RunBody
-from slipway.protocol_types import JsonObject, Limit, Offset
+from slipway.protocol_types import Limit, Offset
 
 TIMING: Final = frozenset({"schedule", "timezone", "end_time", "enabled", "on_run_completed"})
 """The members of a cron's body that are not part of the run request."""
@@ -44,7 +44,7 @@ class CronFilterBody(Body):
     assistant_id: str | None = None
     thread_id: Uuid | None = None
     enabled: bool | None = None
-    metadata: JsonObject | None = None
+    metadata: ObjectWithoutNul | None = None
 
 
 CronSort = Literal["cron_id", "assistant_id", "thread_id", "created_at", "updated_at", "next_run_date", "end_time"]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from slipway.api.bodies.body import Body
+from slipway.api.bodies.body import Body, ObjectWithoutNul
 from slipway.api.bodies.config import CheckpointBody
 from slipway.protocol_types import CommandBody, JsonObject, Limit, Update
 
@@ -61,6 +61,6 @@ class HistoryBody(Body):
 
     limit: Limit = 1
     before: Annotated[str | None, BeforeValidator(_before)] = None
-    metadata: JsonObject | None = None
+    metadata: ObjectWithoutNul | None = None
     checkpoint: CheckpointBody | None = None
     select: list[str] = []

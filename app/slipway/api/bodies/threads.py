@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from slipway.api.bodies.body import Body, Metadata, Order, Uuid
+from slipway.api.bodies.body import Body, Metadata, ObjectWithoutNul, Order, Uuid
 from slipway.api.bodies.thread_state import SuperstepBody
 from slipway.graphs.official_sections import Minutes
-from slipway.protocol_types import JsonObject, Limit, Offset, Strategy
+from slipway.protocol_types import Limit, Offset, Strategy
 from slipway.threads.extract_paths import ExtractPath, paths_of
 from slipway.threads.ttl import ThreadTtl
 
@@ -72,8 +72,8 @@ class PruneBody(Body):
 class ThreadFilterBody(Body):
     """Selects threads. A thread matches if its metadata contains `metadata` and its values contain `values`."""
 
-    metadata: JsonObject | None = None
-    values: JsonObject | None = None
+    metadata: ObjectWithoutNul | None = None
+    values: ObjectWithoutNul | None = None
     status: Literal["idle", "busy", "interrupted", "error"] | None = None
 
 
