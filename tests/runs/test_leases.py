@@ -38,8 +38,8 @@ LEASE_S, HEARTBEAT_S = 2.0, 0.2
 @asynccontextmanager
 async def renewing_leases(url: str, keys: Keys, **differs: Any) -> AsyncIterator[LeaseRenewer]:
     """A started lease renewer of a worker named `w`."""
-    settings = settings_of(url, keys, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S, reap_every_s=0.1, **differs)
-    lease_renewer = LeaseRenewer(Address(url), keys, "w", settings, is_worker=True)
+    values = {"lease_s": LEASE_S, "heartbeat_s": HEARTBEAT_S, "reap_every_s": 0.1} | differs
+    lease_renewer = LeaseRenewer(Address(url), keys, "w", settings_of(url, keys, **values), is_worker=True)
     await lease_renewer.start()
     try:
         yield lease_renewer
@@ -315,6 +315,19 @@ async def test_leases_are_renewed_when_connections_are_cut(valkey_url: str, keys
 
             await wait_until(is_renewed)
         assert not attempt.is_fenced
+
+
+async def test_leases_are_renewed_as_soon_as_redis_is_available_again(
+    valkey_url: str, keys: Keys, stores: Stores
+) -> None:
+    """The next heartbeat would be due much later."""
+    settings = {"lease_s": 300, "heartbeat_s": 100}
+    _, attempt = await claimed_attempt(stores)
+    async with proxied(valkey_url) as proxy, renewing_leases(proxy.url, keys, **settings) as lease_renewer:
+        lease_renewer.add(attempt, claim_sent_at=0)
+        await _wait_for_heartbeats(attempt)
+        proxy.cut()
+        await _wait_for_heartbeats(attempt)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -71,7 +71,8 @@ class _Command:
 class Pipeline:
     """Commands on one connection. `patience_s` is the timeout of a command while Redis is unavailable. If Redis sends
     no reply for `reply_timeout_s`, the connection is closed and opened again, with pauses of up to
-    `max_reconnect_pause_s`. An attempt to connect fails after `connect_timeout_s`."""
+    `max_reconnect_pause_s`. An attempt to connect fails after `connect_timeout_s`. `on_connected` is called whenever it
+    has connected."""
 
     def __init__(
         self,
@@ -82,11 +83,13 @@ class Pipeline:
         reply_timeout_s: float = 10.0,
         max_reconnect_pause_s: float = MAX_RECONNECT_PAUSE_S,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        on_connected: Callable[[], object] = lambda: None,
     ) -> None:
         self._connection = Connection(
             address, name, self, max_pause_s=max_reconnect_pause_s, connect_timeout_s=connect_timeout_s
         )
         self._patience_s, self._reply_timeout_s = patience_s, reply_timeout_s
+        self._call_when_connected = on_connected
         self._waiting: list[_Command] = []
         self._in_flight: deque[_Command] = deque()
         self._flush_due = False
@@ -196,6 +199,7 @@ class Pipeline:
         self.connections += 1
         self._connected_at = self._loop.time()
         self._flush()
+        self._call_when_connected()
 
     def on_lost(self) -> None:
         lost, self._in_flight = list(self._in_flight), deque()

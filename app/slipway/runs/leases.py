@@ -19,7 +19,7 @@ from typing import Final
 import structlog
 
 from slipway.errors import StoreUnavailable
-from slipway.redis.connection import MAX_RECONNECT_PAUSE_S, Address
+from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt_writer import AttemptWriter
@@ -38,6 +38,17 @@ RETRY_PAUSE_MS: Final = 500
 """After each further crash in a row, the next attempt waits this many ms longer, so that a run that kills its worker
 does not stop all workers."""
 
+_RENEW_AGAIN_S: Final = 0.25
+"""The longest pause between two tries to connect or to send a heartbeat while Redis is unavailable."""
+
+CONTACT_WITHIN_S: Final = 1.0
+"""Seconds within which all live processes have sent a heartbeat when Redis is available again after a short outage. It
+is longer than `_RENEW_AGAIN_S`, so that a busy machine has time to send it."""
+
+_LOST_WRITES_S: Final = 2.0
+"""Seconds of writes that Redis may lose when it is killed. It writes its append-only file to the disk every second, or
+up to a second later if the disk is slow."""
+
 
 def outage_after_s(settings: Settings) -> float:
     """Seconds without a heartbeat of any process after which Redis counts as having been unavailable. It is shorter
@@ -45,9 +56,10 @@ def outage_after_s(settings: Settings) -> float:
     return (settings.lease_s - settings.heartbeat_s) / 2
 
 
-def contact_within_s(settings: Settings) -> float:
-    """Seconds after a connection to Redis within which a live process has connected, too, and has sent a heartbeat."""
-    return settings.heartbeat_s + MAX_RECONNECT_PAUSE_S
+def certain_for_s(settings: Settings) -> float:
+    """Seconds for which no lease of a live process expires, after a time when all live processes had contact with
+    Redis. A process had sent its last heartbeat at most `heartbeat_s` before, and Redis may lose it."""
+    return settings.lease_s - settings.heartbeat_s - _LOST_WRITES_S
 
 
 def grace_period_of(settings: Settings) -> Grace:
@@ -64,6 +76,9 @@ def worker_id() -> str:
 class LeaseRenewer:
     """Renews the leases of one process, from its own thread and over its own connection. `is_worker`: the process is
     listed among the live workers.
+
+    It sends a heartbeat every `heartbeat_s` seconds and, after an outage of Redis, as soon as it is connected again,
+    because the reaper waits only `CONTACT_WITHIN_S` seconds for it.
 
     Redis decides which attempt owns a run. The process itself trusts a lease for a shorter time: for 7/8 of `lease_s`
     on its own clock, from the moment when it sent the claim, or the heartbeat that renewed the lease. It may have been
@@ -91,7 +106,7 @@ class LeaseRenewer:
     async def stop(self) -> None:
         """Sends a last heartbeat, which removes the process from the live workers, and ends the thread. If Redis does
         not reply in time, the thread is not waited for: the process is listed until its entry expires."""
-        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._loop.call_soon_threadsafe(self._stop)
         await asyncio.to_thread(self._thread.join, _LAST_HEARTBEAT_WITHIN_S)
 
     def add(self, attempt: AttemptWriter, claim_sent_at: float) -> None:
@@ -131,39 +146,50 @@ class LeaseRenewer:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
+        self._stopping, self._heartbeat_due = False, asyncio.Event()
         self._main_loop.call_soon_threadsafe(self._started.set_result, None)
-        # both timeouts are one heartbeat interval, so that a broken connection is replaced before leases expire
+        # these timeouts are one heartbeat interval, so that a broken connection is replaced before leases expire
         timeout_s = self._interval_s
         pipeline = Pipeline(
-            self._address, f"lease renewer {self.worker}", patience_s=timeout_s, reply_timeout_s=timeout_s
+            self._address,
+            f"lease renewer {self.worker}",
+            patience_s=timeout_s,
+            reply_timeout_s=timeout_s,
+            max_reconnect_pause_s=_RENEW_AGAIN_S,
+            on_connected=self._heartbeat_due.set,
         )
         if not await self._open_with_retries(pipeline):
             return
         scripts = RunScripts(pipeline, self._keys)
-        while not self._stopping.is_set():
-            await self.send_heartbeat(scripts)
-            await self._pause()
+        while not self._stopping:
+            self._heartbeat_due.clear()
+            replied = await self.send_heartbeat(scripts)
+            await self._pause(self._interval_s if replied else _RENEW_AGAIN_S)
         await self.send_heartbeat(scripts, leaving=True)
         await pipeline.close()
 
     async def _open_with_retries(self, pipeline: Pipeline) -> bool:
-        while not self._stopping.is_set():
+        while not self._stopping:
             try:
                 await pipeline.open()
                 return True
             except StoreUnavailable as error:
                 log.warning("heartbeat.missed", problem=str(error))
-                await self._pause()
+                await self._pause(self._interval_s)
         return False
 
-    async def _pause(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._interval_s):
-                await self._stopping.wait()
+    def _stop(self) -> None:
+        self._stopping = True
+        self._heartbeat_due.set()
 
-    async def send_heartbeat(self, scripts: RunScripts, *, leaving: bool = False) -> None:
-        """Sends one heartbeat and applies the reply. `leaving` removes a worker from the live workers.
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._heartbeat_due.wait()
+
+    async def send_heartbeat(self, scripts: RunScripts, *, leaving: bool = False) -> bool:
+        """Sends one heartbeat and applies the reply. `leaving` removes a worker from the live workers. Returns False if
+        Redis was unavailable.
 
         A heartbeat of a worker is two scripts in one write. They can fail independently: a worker whose leases were
         renewed keeps its runs, although another worker can take over its duties if it is not listed for one lease. A
@@ -182,7 +208,7 @@ class LeaseRenewer:
         )
         if isinstance(instructions, BaseException):
             _log_failure(instructions)
-            return
+            return not isinstance(instructions, StoreUnavailable)
         if isinstance(listed, BaseException):
             _log_failure(listed)
         lost = {run_id for run_id, instruction in instructions if isinstance(instruction, RunLost)}
@@ -190,6 +216,7 @@ class LeaseRenewer:
             attempts[run_id].lease_trusted_until = sent_at + self._trusted_for_s
         for run_id, instruction in instructions:
             self._main_loop.call_soon_threadsafe(self.on_instruction, attempts[run_id], instruction)
+        return True
 
     async def _list(self, scripts: RunScripts, *, is_live: bool) -> None:
         if self._is_worker:

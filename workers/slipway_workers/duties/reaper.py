@@ -5,12 +5,16 @@ Interval: `reap_every_s`, but at most (`lease_s` - `heartbeat_s`) / 4; sooner if
 Who: every worker; one script reclaims each run once.
 Logs: `reaper.run_reclaimed` for each run.
 
-After an outage of Redis, leases may have expired although their processes are alive. So this process reclaims nothing
-for a grace period after it has connected again or a round has failed, in which live processes can send a heartbeat. It
-lasts `lease_s` seconds. If the outage was too short for a lease to expire (`leases.outage_after_s`), it lasts
-`leases.contact_within_s`, until all live processes have sent a heartbeat. The rounds in this time reclaim nothing, but
-show when Redis is available. The script applies a grace period of its own to outages that it detects
-(`leases.grace_period_of`).
+After an outage of Redis, leases may have expired although their processes are alive. So after this process has
+connected again, or a round has failed, it waits until all live processes have sent a heartbeat: for
+`leases.CONTACT_WITHIN_S` seconds, or for `lease_s` seconds after an outage in which leases may have expired
+(`leases.outage_after_s`). In this grace period it reclaims nothing; its rounds only show when Redis is available.
+
+There is no grace period if all leases of live processes outlast it (`leases.certain_for_s`), counted from the last time
+when all of them had contact. Outages that follow each other so soon that a process may not have sent a heartbeat in
+between count as one.
+
+The script applies a grace period of its own to outages that it detects (`leases.grace_period_of`).
 
 The supervisor does not wait for this duty: see `leases.reclaim_process`.
 """
@@ -24,7 +28,13 @@ from typing import Final
 import structlog
 
 from slipway.duties.duty import Duty
-from slipway.runs.leases import RETRY_PAUSE_MS, contact_within_s, grace_period_of, outage_after_s
+from slipway.runs.leases import (
+    CONTACT_WITHIN_S,
+    RETRY_PAUSE_MS,
+    certain_for_s,
+    grace_period_of,
+    outage_after_s,
+)
 from slipway.runs.queue_reads import QueueReads
 from slipway.services import Services
 
@@ -47,7 +57,10 @@ class Reaper(Duty):
         self._next_round_in_s = self.interval_s
         self._contact_at = time.monotonic()
         """When the last round succeeded, or this process connected first (`time.monotonic`)."""
-        self._grace_until = -math.inf
+        self._all_had_contact_at = self._contact_at
+        """The last time when all live processes had sent a heartbeat since the last outage."""
+        self._all_have_contact_from = -math.inf
+        """When all live processes have sent a heartbeat since the last outage."""
 
     async def may_run(self) -> bool:
         return self._pipeline.connected
@@ -60,10 +73,12 @@ class Reaper(Duty):
             outages.append(self.failed_at)
         ended_at = max(outages, default=-math.inf)
         if ended_at > self._contact_at:
-            was_short = ended_at - self._contact_at <= outage_after_s(self._settings)
-            lasts_s = contact_within_s(self._settings) if was_short else self._settings.lease_s
-            self._grace_until = max(self._grace_until, ended_at + lasts_s)
-        return max(0.0, self._grace_until - now)
+            was_long = ended_at - self._contact_at > outage_after_s(self._settings)
+            contact_at = ended_at + (self._settings.lease_s if was_long else CONTACT_WITHIN_S)
+            self._all_have_contact_from = max(self._all_have_contact_from, contact_at)
+        if self._all_have_contact_from <= self._all_had_contact_at + certain_for_s(self._settings):
+            return 0.0
+        return max(0.0, self._all_have_contact_from - now)
 
     async def run_once(self) -> None:
         grace_s = self.grace_period_s()
@@ -73,6 +88,8 @@ class Reaper(Duty):
             grace={**self._grace, "waits": grace_s > 0},
         )
         self._contact_at = time.monotonic()
+        if self._contact_at >= self._all_have_contact_from:
+            self._all_had_contact_at = self._contact_at
         for run in reclaimed:
             log.warning("reaper.run_reclaimed", run=run.run_id, attempt=run.attempt, outcome=run.outcome.value)
         expires_in_s = await self._queue.next_lease_end_in_s()
