@@ -16,8 +16,18 @@ from hypothesis import strategies as st
 from slipway.access.filters import MATCH_ALL, AccessFilter, parse_filter
 from slipway.errors import SlipwayError
 from slipway.indexes.search import Limits
-from slipway.indexes.terms import MAX_TERMS, MAX_VALUE_BYTES, MAX_VALUE_TERMS, value_terms
+from slipway.indexes.terms import (
+    MANY_MEMBERS,
+    MAX_TERMS,
+    MAX_VALUE_BYTES,
+    MAX_VALUE_TERMS,
+    OWNER,
+    Space,
+    member_digest,
+    value_terms,
+)
 from slipway.redis.keys import Keys
+from slipway.redis.script_source import library
 from slipway.runs.record import Phase, Run, new_id
 from slipway.serialization.json_encoding import dumps
 from slipway.threads.index_check import ThreadIndexCheck
@@ -249,6 +259,44 @@ async def test_threads_with_many_terms_are_found_and_counted(stores: Stores) -> 
     assert await _found(stores, metadata={"m64": 64}) == {many}
     assert await _found(stores, metadata={"tags": [64]}) == {long_list}
     assert await _found(stores, metadata={"tags": [65]}) == set()
+
+
+async def test_threads_with_many_terms_are_only_in_the_way_of_their_owner(stores: Stores) -> None:
+    many = {f"m{number}": number for number in range(MAX_TERMS + 1)}
+    for number in range(30):
+        owner = {"owner": ["bo", "carl"] if number % 2 else "bo"}
+        thread = (await stores.threads.create_or_get(new_id(), owner if number % 3 else owner | many))[0]
+        if number % 3:  # the others become so
+            await stores.threads.patch(thread.thread_id, metadata=many)
+    anns = [(await stores.threads.create_or_get(new_id(), {"owner": "ann", "n": n}))[0].thread_id for n in (1, 2)]
+    engine = ThreadSearch(stores.pipeline, stores.keys, max_checks=20, limits=Limits(gathered_at_once=0, step=5))
+    for metadata, expected in (({"owner": "ann"}, anns), ({"owner": "ann", "n": 2}, anns[1:])):
+        query = ThreadQuery(metadata=metadata)
+        page = await engine.page(query, limit=10, offset=0, sort_by="updated_at", descending=True)
+        assert ({thread.thread_id for thread in page.records}, page.complete) == (set(expected), True)
+    assert len(await _found(stores, metadata={"owner": "bo"})) == 15
+    assert len(await _found(stores, metadata={"owner": "bo", "m64": 64})) == 15
+    assert len(await _found(stores, metadata={"owner": ["carl"]})) == 15
+    assert len(await _found(stores, metadata={"m64": 64})) == 30
+
+
+async def test_a_thread_with_many_terms_changes_its_owner(stores: Stores) -> None:
+    many = {f"m{number}": number for number in range(MAX_TERMS + 1)}
+    thread_id = (await stores.threads.create_or_get(new_id(), {"owner": "ann"} | many))[0].thread_id
+    for owner in ("bo", None, ["carl"], "dora"):
+        await stores.threads.patch(thread_id, metadata={"owner": owner, "m1": 1})
+        assert await _found(stores, metadata={"owner": owner}) == {thread_id}
+        assert await _found(stores, metadata={"owner": "ann"}) == set()
+        check = ThreadIndexCheck(stores.pipeline, stores.keys, repair=False)
+        assert await check.check([thread_id]) == []
+    await stores.threads.patch(thread_id, metadata={f"n{number}": number for number in range(MAX_TERMS + 1)})
+    assert await _found(stores, metadata={"owner": "dora", "n7": 7}) == {thread_id}
+
+
+def test_scripts_know_the_term_of_many_members_and_the_digest_of_the_owner() -> None:
+    text = library("terms")
+    assert f"local MANY_MEMBERS = '{MANY_MEMBERS}'" in text
+    assert f"local OWNER = '{member_digest(Space.METADATA, OWNER)}'" in text
 
 
 async def test_equal_numbers_are_found_and_others_are_not(stores: Stores) -> None:

@@ -13,6 +13,8 @@ from typing import Any, Final, cast
 
 from slipway.access.filters import AccessFilter, Condition
 from slipway.indexes.terms import (
+    MANY_MEMBERS,
+    OWNER,
     Space,
     any_value_term,
     element_term,
@@ -150,6 +152,7 @@ def _terms_of_elements(space: Space, name: str, elements: Sequence[Any]) -> Iter
 def _condition(space: Space, name: str, terms: Sequence[str | None], *, exact: bool = True) -> IndexQuery:
     """Records with all of these terms, or with a wider one in place of each. None stands for a condition without a
     term."""
-    wider = (space.any_term,) if space is Space.VALUES else (any_value_term(space, name), space.any_term)
+    many = (MANY_MEMBERS,) if space is Space.METADATA and name != OWNER else ()
+    wider = (space.any_term,) if space is Space.VALUES else (any_value_term(space, name), *many, space.any_term)
     conditions = tuple((term, *(() if space is Space.RECORD else wider)) for term in terms if term is not None)
     return IndexQuery((conditions,), exact and None not in terms and bool(conditions))

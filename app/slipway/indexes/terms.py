@@ -11,7 +11,11 @@ term of its own has a wider one, so that a search by terms never misses a record
     a list                      that it is a list; each of its texts, numbers, truth values and nulls; and that it has
                                 other elements
     a list of many elements     any value of the member
-    a record with many terms    any value of any member
+    metadata with many terms    any value of any member but `owner`, and the terms of that member
+    values with many terms      any value of any member
+
+By convention the access filters of a server with several tenants name `owner`. So the threads of one tenant, however
+many members their metadata have, do not make the searches of another one slower or incomplete.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from __future__ import annotations
 import hashlib
 from base64 import urlsafe_b64encode
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from functools import lru_cache
 from itertools import islice
@@ -43,6 +47,12 @@ MAX_VALUE_TERMS: Final = 16
 MAX_VALUE_BYTES: Final = 128
 """The longest text in the values of a thread that has a term."""
 
+OWNER: Final = "owner"
+"""The member of metadata that keeps its own terms, however many terms the others have."""
+
+MANY_MEMBERS: Final = "m".ljust(TERM_LENGTH, "+")
+"""The first term of metadata that have too many: any value of any member but `OWNER`."""
+
 _CACHED_JSON: Final = 256
 """The longest JSON text whose terms are cached."""
 
@@ -62,7 +72,7 @@ class Space(StrEnum):
 
     @property
     def any_term(self) -> str:
-        """The term of records that have too many terms: any value of any member."""
+        """Any value of any member: the term of values that have too many, and of metadata whose terms are not known."""
         return self.value.ljust(TERM_LENGTH, "*")
 
 
@@ -110,15 +120,16 @@ def metadata_terms(members: Mapping[str, str | bytes]) -> str:
     for name, text in members.items():
         terms += _json_terms(name, text)
         if len(terms) > MAX_TERMS * TERM_LENGTH:
-            return Space.METADATA.any_term
+            return MANY_MEMBERS + (_json_terms(OWNER, members[OWNER]) if OWNER in members else "")
     return terms
 
 
-def metadata_digests(names: Iterable[str], terms: str = "") -> str:
+def metadata_digests(names: Collection[str], terms: str = "") -> str:
     """The digests of metadata members, concatenated: what a script replaces when the members change to those with these
-    packed terms. If the terms are the widest one, it replaces all others, and one digest is enough."""
-    replaced = islice(names, 1) if terms == Space.METADATA.any_term else names
-    return "".join([member_digest(Space.METADATA, name) for name in replaced])
+    packed terms. If there are too many, it replaces all others but that of `OWNER`, and one digest is enough."""
+    if terms.startswith(MANY_MEMBERS):
+        names = [OWNER] if OWNER in names else list(islice(names, 1))
+    return "".join([member_digest(Space.METADATA, name) for name in names])
 
 
 def value_terms(values: Any, text: str | bytes) -> str:

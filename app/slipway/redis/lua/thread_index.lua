@@ -80,6 +80,7 @@ for _, each in ipairs(args.threads) do
     fields[4] = fields[4] or fields[2]
     -- a record that once had too many terms, or none, keeps the widest one: it is found, and a repair narrows it
     if fields[5] == ANY_METADATA and not args.repair then terms = ANY_METADATA end
+    if has_many(fields[5] or '') and not args.repair then terms = many_terms(terms) end
     if not is_indexed(thread_id, fields, terms, value_terms) then
       wrong[#wrong + 1] = thread_id
       if args.repair then index_again(thread_id, fields, terms, value_terms) end
