@@ -15,7 +15,7 @@ from slipway.redis.script_source import BadScript, directives_of, libraries_of, 
 from tests.redis.lua_names import LIBRARIES, SCRIPTS, definitions, names_in_order, problems, unknown_names
 
 ROOT: Final = Path(__file__).parents[2]
-DIRECTIVES: Final = {"needs", "repeatable", "shard", "threads", "keys"}
+DIRECTIVES: Final = {"needs", "rare", "repeatable", "shard", "threads", "keys"}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -75,6 +75,34 @@ def test_unneeded_libraries_and_templates_are_not_sent() -> None:
     assert "TEMPLATES" not in source, "all names of keys are expressions"
     assert "metadata_event" not in source, "this function of a library is not used"
     assert "--" not in source
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_rare_functions_are_defined_in_their_library(name: str) -> None:
+    assert set(directives_of(LIBRARIES[name]).get("rare", [])) <= set(definitions(LIBRARIES[name]))
+
+
+def test_rare_functions_are_created_when_the_first_of_them_is_called() -> None:
+    source = load("run_create").source
+    created_in_every_call, rest = source.split("function rarely()\n")
+    created_by_rarely, script = rest.split("return rare\nend\n")
+    assert "if args.mark then" in script
+    assert "rarely().admit(args.mark" in script
+    for function in ("admit", "measure_memory", "create_delivery"):  # the last two are used by rare functions only
+        assert f"local function {function}(" in created_by_rarely
+        assert f"{function}(" not in created_in_every_call
+    assert "local function append_to_log(" in created_in_every_call
+
+
+def test_few_rare_functions_are_created_in_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {"a": "--! rare: f\nlocal function f() return 1 end\nlocal function g() return 2 end\n"}
+    monkeypatch.setattr(script_source, "library", texts.__getitem__)
+    statements_of.cache_clear()
+    try:
+        code = script_source._code_to_send(statements_of("a"), "return f() + g()", {"f"})
+    finally:
+        statements_of.cache_clear()
+    assert "rarely" not in code
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 The first lines of a file are directives:
 
     --! needs: clock keys        libraries; a library can need others, and each is sent once, before what needs it
+    --! rare: admit set_ttl      for libraries only: functions that most calls of a script do not call
     --! repeatable: yes          for scripts only: see `Script.repeatable`
     --! shard: thread            for scripts only: the shard whose keys it uses (`catalogue.declarations.Shard`)
     --! threads: 2               for scripts only: it receives the ids of two threads and uses keys of both
@@ -10,7 +11,10 @@ The first lines of a file are directives:
 
 What is sent consists of those definitions of the libraries that the script uses, directly or through each other, and
 the script, all without comments. Redis executes all of it in each call: it creates every function again, also one that
-is not called. A key whose kind is a literal is sent as an expression, which costs a third of a call of `key`:
+is not called. Therefore rare functions, and what only they use, are created when the first of them is called: they are
+inside a function `rarely`, and a call of one, `admit(mark)`, becomes `rarely().admit(mark)`.
+
+A key whose kind is a literal is sent as an expression, which costs a third of a call of `key`:
 `key('thread_queue', thread_id)` becomes `PREFIX .. ':thread:' .. thread_id .. ':queue'`. Only if a kind is in a
 variable, `key` is sent, with the templates of the kinds that the code names.
 
@@ -22,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -35,9 +40,12 @@ _DIRECTIVE: Final = re.compile(r"^--! (\w+): (.*)$", re.MULTILINE)
 _COMMENT: Final = re.compile(r"^\s*(--.*)?\n", re.MULTILINE)
 _TEXT: Final = re.compile(r"'([^'\n]*)'")
 _NAME: Final = re.compile(r"(?<![\w.:])[A-Za-z_]\w*")
+_NAME_OR_TEXT: Final = re.compile(f"{_TEXT.pattern}|{_NAME.pattern}")
 _STATEMENT: Final = re.compile(r"^(?=(?!end\b|[})])\S)", re.MULTILINE)
 _DEFINED: Final = re.compile(r"local function (\w+)|local ([\w, ]+?) =|function (\w+)\.")
 _KEY_CALL: Final = re.compile(r"(?<![\w.])key\('(\w+)'")
+_FEWEST_RARE: Final = 3
+"""The function that creates others is only worth it for so many."""
 _BRACKET: Final = re.compile(r"[()]")
 _SIMPLE: Final = re.compile(r"[\w.]+(\[\w+\])?")
 
@@ -55,7 +63,9 @@ def load(name: str) -> Script:
     if repeatable not in (["yes"], ["no"]):
         raise BadScript(f"{name}.lua: the line '--! repeatable: yes' (or no) is missing")
     libraries = libraries_of(text)
-    code = _used_code([each for needed in libraries for each in statements_of(needed)], with_key_names(code_of(text)))
+    statements = [each for needed in libraries for each in statements_of(needed)]
+    rare = {each for needed in libraries for each in directives_of(library(needed)).get("rare", [])}
+    code = _code_to_send(statements, with_key_names(code_of(text)), rare)
     if "TEMPLATES" in _names(code):
         kinds = {kind for part in (*map(library, libraries), text) for kind in directives_of(part).get("keys", [])}
         kinds |= set(_TEXT.findall(code)) & TEMPLATES.keys()
@@ -115,15 +125,36 @@ def _statement(code: str) -> Statement:
     return Statement(code, frozenset((match[1] or match[2] or match[3]).split(", ")), _names(code))
 
 
-def _used_code(statements: Sequence[Statement], script: str) -> str:
+def _code_to_send(statements: Sequence[Statement], script: str, rare: AbstractSet[str]) -> str:
     """The script, after those statements of its libraries that it needs. Each library follows those that it needs, so a
     name can be used only by what follows its definition."""
-    kept, used = [script], set(_names(script))
+    needed, usual = _used(statements, _names(script)), _used(statements, _names(script) - rare, rare)
+    others = [each for each in needed if each not in usual]
+    if len(others) < _FEWEST_RARE:
+        return "".join([*(each.code for each in needed), script])
+    called = sorted(rare & (_names(script) | {name for each in usual for name in each.uses}))
+    members = ", ".join(f"{name} = {name}" for name in called)
+    made = "".join(each.code for each in others)
+    rarely = f"function rarely()\nif not rare then\n{made}rare = {{{members}}}\nend\nreturn rare\nend\n"
+    parts = ["local rare, rarely\n", *(_calling_rarely(each.code, called) for each in usual), rarely]
+    return "".join([*parts, _calling_rarely(script, called)])
+
+
+def _used(
+    statements: Sequence[Statement], names: AbstractSet[str], rare: AbstractSet[str] = frozenset()
+) -> list[Statement]:
+    """The statements that define these names, and those that they use in turn, except through `rare` names."""
+    kept, used = [], set(names)
     for statement in reversed(statements):
         if statement.defines & used:
-            kept.append(statement.code)
-            used |= statement.uses
-    return "".join(reversed(kept))
+            kept.append(statement)
+            used |= statement.uses - rare
+    return kept[::-1]
+
+
+def _calling_rarely(code: str, called: Sequence[str]) -> str:
+    """The code with `rarely().name` in place of each of these names."""
+    return _NAME_OR_TEXT.sub(lambda match: f"rarely().{match[0]}" if match[0] in called else match[0], code)
 
 
 def _names(code: str) -> frozenset[str]:

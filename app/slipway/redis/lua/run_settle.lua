@@ -1,4 +1,4 @@
---! needs: admission after_run cancel_causes clock concurrency_groups deliveries events fencing keys redis_commands run_indexes runs threads waiting_runs
+--! needs: admission after_run cancel_causes clock concurrency_groups deliveries events fencing hashes keys redis_commands run_indexes runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Ends a run: phase, error, result, thread state, last events, lease, delivery, and the thread's next run.
@@ -22,7 +22,6 @@ if owned.cancel and args.phase ~= 'cancelled' then return {'cancel', owned.cance
 
 local new = is_next_write_group(owned, args.seq)
 if new == nil then return {'fenced'} end
-local stored = redis.call('HMGET', run, 'groups', 'webhook')
 -- the first write must not need memory: a full Redis rejects a script if its first write does
 local cleared = redis.call('HDEL', run, 'worker', 'inline_request', 'crashes', 'crashed_attempt', 'crashed_worker')
 local first_command = 6 + 2 * args.events
@@ -42,31 +41,29 @@ end
 if args.learnt then learn_run_bytes(unpack(args.learnt)) end
 if cleared > 1 then redis.call('SREM', key('running_suspects'), args.run_id) end -- more than its worker
 redis.call('ZREM', key('leases'), args.run_id)
-free_concurrency_slots(args.run_id, decoded_groups(stored[1]))
+if owned.groups then free_concurrency_slots(args.run_id, decoded_groups(owned.groups)) end
 if args.compact_log then compact_log(args.run_id) end
 redis.call('EXPIRE', key('events', args.run_id), args.event_ttl_s)
 
-local thread = key('thread', owned.thread_id)
+local changes = {}
 if values then
-  unindex_replaced_values(owned.thread_id, args.value_terms)
-  redis.call('HSET', thread, 'values', values, 'value_terms', args.value_terms, 'state_us', now_us,
-    'interrupts', interrupts or '{}')
+  changes = {'values', values, 'value_terms', args.value_terms, 'state_us', now_us, 'interrupts', interrupts or '{}'}
   index_state_updated(owned.thread_id)
 elseif interrupts then
-  redis.call('HSET', thread, 'interrupts', interrupts)
+  changes = {'interrupts', interrupts}
 end
 local thread_error = args.phase == 'cancelled' and cancel_error(run) or args.thread_error
-if thread_error then redis.call('HSET', thread, 'error', thread_error) end
+if thread_error then changes = joined(changes, {'error', thread_error}) end
 local waits = args.phase == 'waiting_for_approval'
-if waits then redis.call('HSET', thread, 'waiting_run_id', args.run_id) end
-if stored[2] == 'pending' then
+if waits then changes = joined(changes, {'waiting_run_id', args.run_id}) end
+if owned.webhook == 'pending' then
   create_delivery(args.run_id, owned.thread_id, args.rollback and 'rollback' or args.status, values, interrupts,
     args.thread_error)
 end
 if args.rollback then delete_run(args.run_id, owned.thread_id) end
 -- a temporary thread is deleted now, so nobody can answer
-if waits and redis.call('HGET', thread, 'temporary') == '1' then
+if waits and redis.call('HGET', key('thread', owned.thread_id), 'temporary') == '1' then
   abandon_waiting_run(args.run_id, 'its thread was deleted')
 end
-start_next_run_or_idle(owned.thread_id, args.thread_status)
+start_next_run_or_idle(owned.thread_id, args.thread_status, changes, values and args.value_terms)
 return {'ok'}

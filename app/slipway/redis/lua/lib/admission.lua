@@ -1,4 +1,5 @@
 --! needs: clock jobs keys
+--! rare: admit learn_run_bytes measure_memory expected_by_graph
 -- Admission: whether the memory of Redis has room for what a request stores, and for what the run that it creates will
 -- store. The room is what remains below the high-water mark (`mark`, a part of maxmemory) when the runs that execute,
 -- and those whose jobs are due, have stored what runs of their graphs usually store. It is measured with INFO; between

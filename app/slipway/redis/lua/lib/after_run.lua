@@ -16,22 +16,22 @@ local function detach_retained_runs(thread_id)
 end
 
 -- Starts the thread's next run, or makes the thread idle with `status` (nil: the status that it had before). A
--- temporary thread is deleted instead of becoming idle.
-local function start_next_run_or_idle(thread_id, status)
+-- temporary thread is deleted instead of becoming idle. `changes` are further fields that the run changes in the record,
+-- a list of names and values, and `value_terms` are those of new values; nil for none.
+local function start_next_run_or_idle(thread_id, status, changes, value_terms)
   local thread = key('thread', thread_id)
-  local created_us, temporary, idle_status, before, terms, value_terms = unpack(redis.call('HMGET', thread, 'created_us',
-    'temporary', 'idle_status', 'status', 'terms', 'value_terms'))
+  local created_us, temporary, idle_status, before, terms, stored_value_terms = unpack(redis.call('HMGET', thread,
+    'created_us', 'temporary', 'idle_status', 'status', 'terms', 'value_terms'))
   if not created_us then return end
   status = status or idle_status or 'idle'
   redis.call('HDEL', thread, 'active_run_id')
-  if enqueue_next_run(thread_id) then
-    redis.call('HSET', thread, 'idle_status', status)
-    set_updated(thread_id)
-  elseif temporary then
+  local continues = enqueue_next_run(thread_id)
+  if temporary and not continues then
     detach_retained_runs(thread_id)
-    delete_thread(thread_id)
-  else
-    redis.call('HSET', thread, 'idle_status', status, 'status', status, 'updated_us', now_us)
-    index_updated(thread_id, before, status, terms, value_terms)
+    return delete_thread(thread_id)
   end
+  if value_terms and stored_value_terms then unindex_terms(thread_id, stored_value_terms, value_terms) end
+  local after = continues and before or status
+  redis.call('HSET', thread, 'idle_status', status, 'status', after, 'updated_us', now_us, unpack(changes or {}))
+  index_updated(thread_id, before, after, terms, value_terms or stored_value_terms)
 end

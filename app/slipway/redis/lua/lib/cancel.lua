@@ -1,4 +1,5 @@
 --! needs: cancel_causes clock concurrency_groups deliveries events keys queue run_indexes runs threads worker_messages
+--! rare: cancel_queued_run request_cancel
 -- Cancelling runs.
 
 -- Cancels a run that never started, at once. The action `rollback` deletes it.

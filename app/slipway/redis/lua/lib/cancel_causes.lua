@@ -1,3 +1,4 @@
+--! rare: cancel_error
 -- Why a run is cancelled.
 
 -- `cause` is a sentence of the server, `reason` the text of the client or nil.

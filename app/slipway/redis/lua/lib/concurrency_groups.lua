@@ -1,4 +1,5 @@
 --! needs: jobs keys queue
+--! rare: delete_job free_concurrency_slots requeue_parked_job
 -- Concurrency groups: at most `limit` runs of a group execute at once. Jobs over the limit are parked until a slot is
 -- free.
 

@@ -1,5 +1,6 @@
 --! needs: clock keys
 --! keys: internal_deliveries
+--! rare: create_delivery
 -- Deliveries: webhooks that are to be called.
 
 -- The kind of the queue in which the webhook of this run (or delivery) waits.

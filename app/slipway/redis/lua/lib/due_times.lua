@@ -1,4 +1,5 @@
 --! needs: clock keys
+--! rare: handled_reply set_handled
 -- The due times of crons that are handled. A cron and the runs that it creates may live in different shards, so no
 -- script can create a run and advance its cron. Instead the shard of the run stores, for each cron, the last due time
 -- that was handled there. Due times of a cron only move forward, so this one is enough to recognise a repetition, also

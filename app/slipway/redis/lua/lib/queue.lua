@@ -1,4 +1,5 @@
 --! needs: clock jobs keys
+--! rare: add_to_queue
 -- The queues of jobs. A due job is ranked by its due time in ms plus the priority of its run in ms.
 
 local WAKE_TOKENS = 64

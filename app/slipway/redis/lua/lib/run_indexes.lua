@@ -1,4 +1,5 @@
 --! needs: keys terms
+--! rare: index_error unindex_run
 -- The indexes of runs across threads: sorted sets of run ids, scored by creation time in µs. A run is in the set of its
 -- phase, and in one set for each of its index terms.
 

@@ -1,4 +1,5 @@
 --! needs: ceilings keys run_indexes
+--! rare: delete_run inherit_chain
 -- The run record: its ordinal, its chain, its deletion.
 
 -- Assigns the number of a run within its thread: when its first attempt starts, or when it is cancelled before that. It

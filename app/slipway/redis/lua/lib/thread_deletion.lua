@@ -1,4 +1,5 @@
 --! needs: clock keys runs threads
+--! rare: delete_thread
 -- The deletion of a thread.
 
 -- Deletes a thread with its runs, and puts it into the trash: its checkpoints are deleted afterwards, by the duty that

@@ -1,4 +1,5 @@
 --! needs: clock keys terms
+--! rare: set_status set_ttl
 -- The thread record and the indexes of threads.
 
 -- `terms` (of the metadata) and `value_terms` are packed: see `indexes/terms.py`. Each term, and each status, has a
@@ -82,16 +83,10 @@ local function replace_terms(thread_id, members, terms)
   redis.call('HSET', thread, 'terms', kept)
 end
 
--- Removes a thread from the sets of those terms of its values that are not among the new `terms`, which the caller stores.
--- `set_updated` must follow.
-local function unindex_replaced_values(thread_id, terms)
-  local stored = redis.call('HGET', key('thread', thread_id), 'value_terms')
-  if stored then unindex_terms(thread_id, stored, terms) end
-end
-
 -- Replaces the terms of the values. `set_updated` must follow.
 local function replace_value_terms(thread_id, terms)
-  unindex_replaced_values(thread_id, terms)
+  local stored = redis.call('HGET', key('thread', thread_id), 'value_terms')
+  if stored then unindex_terms(thread_id, stored, terms) end
   redis.call('HSET', key('thread', thread_id), 'value_terms', terms)
 end
 

@@ -1,4 +1,5 @@
 --! needs: clock keys run_indexes
+--! rare: abandon_waiting_run complete_waiting_run
 -- The waiting run of a thread: the run whose interrupt the thread shows.
 
 -- Completes a run that will not be answered.
