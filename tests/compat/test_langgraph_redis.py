@@ -50,7 +50,7 @@ async def test_a_fenced_attempt_writes_no_checkpoint(settings: Settings, graphs:
         _, claimed, _ = await services.scripts.run_claim("w", 1, 60_000)
         run = run_from(claimed[0])
         owner = AttemptWriter(services.scripts, run)
-        checkpointer = services.checkpointer.for_run(owner, empty_thread=thread)
+        checkpointer = services.checkpointer.for_run(owner, own_thread=thread, is_empty=True)
         stored = await put(checkpointer, thread, {"a": 1})
         await checkpointer.aput_writes(config_of(thread, stored), [("a", 2)], "task")
         await owner.flush()

@@ -266,8 +266,13 @@ async def test_runs_are_listed_and_deleted(sdk: Client) -> None:
     assert list((await sdk.runs.list(thread, select=["status"]))[0]) == ["status"]
     assert await sdk.runs.get(thread, runs[0]["run_id"], params={"select": ["status"]}) == {"status": "success"}
     assert await sdk.runs.list(thread, status="error") == []
-    await sdk.runs.delete(thread, runs[0]["run_id"])
+    history = await sdk.threads.get_history(thread, limit=100)
+    deleted = runs[0]["run_id"]
+    remaining = [each for each in history if each["metadata"]["run_id"] != deleted]
+    assert 0 < len(remaining) < len(history)
+    await sdk.runs.delete(thread, deleted)
     assert len(await sdk.runs.list(thread)) == 2
+    assert await sdk.threads.get_history(thread, limit=100) == remaining, "the checkpoints of the run are deleted too"
 
 
 async def test_if_not_exists_create_creates_the_thread(sdk: Client) -> None:

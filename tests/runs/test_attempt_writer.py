@@ -26,8 +26,10 @@ from tests.waiting import Eventually, event_loop_iterations, wait_until
 FRAME = b"event: values\r\ndata: %d\r\n"
 
 
-async def claimed_attempt(stores: Stores, limits: SendLimits = DEFAULT_LIMITS) -> AttemptWriter:
-    await stores.create_run()
+async def claimed_attempt(
+    stores: Stores, limits: SendLimits = DEFAULT_LIMITS, *, followed: bool = True
+) -> AttemptWriter:
+    await stores.create_run(followed=followed)
     attempt = stores.attempt(await stores.claim_one(), limits)
     attempt.write_behind = False  # a write returns when Redis has acknowledged it
     return attempt
@@ -116,6 +118,57 @@ async def test_events_and_checkpoint_before_a_superstep_are_one_group(stores: St
         assert attempt.groups_sent == number + 1
     await attempt.flush()
     assert (await logged_numbers(stores, attempt), await read_count(stores)) == ([0, 1, 2], 3)
+
+
+async def write_input(stores: Stores, attempt: AttemptWriter) -> None:
+    """Writes what LangGraph writes before the first superstep, and starts the superstep."""
+    attempt.write_behind = True
+    attempt.append("values", FRAME % 0)
+    await attempt.write([increment(stores)])
+    attempt.superstep_started()
+    await attempt.wait_for_capacity()
+
+
+async def test_the_first_group_of_a_run_without_followers_is_sent_with_its_short_superstep(stores: Stores) -> None:
+    attempt = await claimed_attempt(stores, SendLimits(first_group_delay_s=60), followed=False)
+    await write_input(stores, attempt)
+    attempt.append("values", FRAME % 1)
+    await event_loop_iterations(20)
+    assert attempt.groups_sent == 0
+    assert await attempt.settle(settlement(attempt.run)) == Settled()
+    assert (attempt.groups_sent, await logged_numbers(stores, attempt), await read_count(stores)) == (1, [0, 1], 1)
+
+
+async def test_the_first_group_waits_for_no_long_superstep(stores: Stores) -> None:
+    attempt = await claimed_attempt(stores, followed=False)
+    await write_input(stores, attempt)
+    await wait_until(lambda: attempt.groups_sent)
+    await attempt.flush()
+    assert (await logged_numbers(stores, attempt), await read_count(stores)) == ([0], 1)
+
+
+async def test_the_first_group_is_sent_before_the_second_superstep(stores: Stores) -> None:
+    attempt = await claimed_attempt(stores, SendLimits(first_group_delay_s=60), followed=False)
+    await write_input(stores, attempt)
+    attempt.append("values", FRAME % 1)
+    attempt.superstep_ended()
+    attempt.superstep_started()
+    await attempt.wait_for_capacity()
+    assert attempt.groups_sent == 1
+
+
+async def test_the_first_group_waits_for_no_superstep_that_reads(stores: Stores) -> None:
+    attempt = await claimed_attempt(stores, SendLimits(first_group_delay_s=60), followed=False)
+    await write_input(stores, attempt)
+    await attempt.flush()
+    assert (await logged_numbers(stores, attempt), await read_count(stores)) == ([0], 1)
+
+
+async def test_without_a_trusted_lease_the_first_superstep_waits_for_redis(stores: Stores) -> None:
+    attempt = await claimed_attempt(stores, SendLimits(first_group_delay_s=60), followed=False)
+    attempt.lease_trusted_until = 0
+    await write_input(stores, attempt)
+    assert (await logged_numbers(stores, attempt), await read_count(stores)) == ([0], 1)
 
 
 async def test_the_writes_of_the_last_superstep_are_sent_with_the_settle(stores: Stores) -> None:

@@ -210,7 +210,7 @@ async def _run(context: CommandContext, body: dict[str, Any]) -> dict[str, Any]:
     ids = RunIds(run_id=context.run_id, thread_id=context.thread_id)
     submission, permissions = context.services.submission, access_check_of(context.connection)
     spec = await submission.prepare(replace(request, options=options), ids, permissions)
-    run = await submission.submit(spec)
+    run = await submission.submit(spec.with_follower())
     return {"run_id": run.run_id}
 
 

@@ -55,10 +55,20 @@ async def prepare_run(
     return await submission.prepare(run_request, ids, permissions, reads=reads, retain_s=retain_s)
 
 
-async def submit_and_subscribe(request: Request, body: RunBody, thread_id: str | None) -> SubmittedRun:
-    """Creates a run whose events the client receives. Subscribes before the run is created, so that the first events
-    arrive as messages and need not be read from the log."""
-    services, spec = services_of(request), await prepare_run(request, body, thread_id, reads=True)
+async def submit_and_follow(request: Request, body: RunBody, thread_id: str | None) -> SubmittedRun:
+    """Creates a run whose events the client receives as they happen. Subscribes before the run is created, so that the
+    first events arrive as messages and need not be read from the log."""
+    spec = await prepare_run(request, body, thread_id, reads=True)
+    return await _submit_and_subscribe(request, spec.with_follower())
+
+
+async def submit_and_wait(request: Request, body: RunBody, thread_id: str | None) -> SubmittedRun:
+    """Creates a run whose result the client receives. Subscribes as `submit_and_follow` does."""
+    return await _submit_and_subscribe(request, await prepare_run(request, body, thread_id, reads=True))
+
+
+async def _submit_and_subscribe(request: Request, spec: RunSpec) -> SubmittedRun:
+    services = services_of(request)
     with ExitStack() as subscription:
         subscription.enter_context(services.events.subscribe_before_create(spec.identity.run_id))
         run = await services.submission.submit(spec)

@@ -88,18 +88,25 @@ class BaseCheckpointer(SyncMethods):
         self._max_thread_bytes = max_thread_bytes
         self._used_bytes: dict[str, int] = {}
         self._answers, self.results = None, StoredResults()
+        self._own_thread: str | None = None
         self._empty_thread: str | None = None
         self.write_error = None
 
     def for_run(
-        self, writer: CheckpointWriter, *, empty_thread: str | None = None, max_thread_bytes: int | None = None
+        self,
+        writer: CheckpointWriter,
+        *,
+        own_thread: str | None = None,
+        is_empty: bool = False,
+        max_thread_bytes: int | None = None,
     ) -> Self:
-        """A cheap clone whose writes are sent by `writer`. `empty_thread` is a thread that has no checkpoint: its
-        checkpoints are not read until the clone has written one. `max_thread_bytes` replaces the budget."""
+        """A cheap clone whose writes are sent by `writer`. With `own_thread` they are those of an attempt at a run of
+        this thread, so that all its checkpoints are new; if the thread `is_empty`, its checkpoints are not read until
+        the clone has written one. `max_thread_bytes` replaces the budget."""
         clone = copy.copy(self)
         if max_thread_bytes is not None:
             clone._max_thread_bytes = max_thread_bytes
-        clone._empty_thread = empty_thread
+        clone._own_thread, clone._empty_thread = own_thread, own_thread if is_empty else None
         clone.writer = writer
         clone._used_bytes, clone._answers, clone.results = {}, InterruptAnswers(), StoredResults()
         clone.write_error = None
@@ -272,9 +279,10 @@ class BaseCheckpointer(SyncMethods):
         """Deletes all checkpoints of a deleted thread. Does nothing if a thread of this id exists."""
 
     @abstractmethod
-    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+    async def adelete_for_runs(self, run_ids: Sequence[str], thread_ids: Collection[str] = ()) -> None:
         """Deletes the checkpoints that these runs created, in all namespaces and threads, except those from which a
-        delta channel of a later checkpoint is rebuilt."""
+        delta channel of a later checkpoint is rebuilt. `thread_ids` are the threads of runs that were deleted before:
+        without their records, only other threads with their checkpoints are known."""
 
     @abstractmethod
     async def acopy_thread(

@@ -7,7 +7,7 @@ versions; a checkpoint names the versions that it has. `app/slipway/redis/checkp
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.runnables import RunnableConfig
@@ -35,7 +35,7 @@ from slipway.checkpoints.similar_values import SimilarValues
 from slipway.checkpoints.stored_form import stored_form_of
 from slipway.checkpoints.superstep_writes import FieldOfWrite, SuperstepWrites
 from slipway.checkpoints.thread_storage import StorageCount, ThreadStorage
-from slipway.checkpoints.write_commands import join_writes, store_checkpoint, store_writes
+from slipway.checkpoints.write_commands import PackedWrite, join_writes, register_run, store_checkpoint, store_writes
 from slipway.errors import Conflict, NotFound
 from slipway.redis.checkpoint_keys import write_field
 from slipway.redis.keys import Keys
@@ -70,11 +70,16 @@ class CoreCheckpointer(BaseCheckpointer):
         self._reader = CheckpointReader(pipeline, keys, self._form)
 
     def for_run(
-        self, writer: CheckpointWriter, *, empty_thread: str | None = None, max_thread_bytes: int | None = None
+        self,
+        writer: CheckpointWriter,
+        *,
+        own_thread: str | None = None,
+        is_empty: bool = False,
+        max_thread_bytes: int | None = None,
     ) -> CoreCheckpointer:
         """See the base class. The clone joins the pending writes of supersteps that have ended."""
-        clone = super().for_run(writer, empty_thread=empty_thread, max_thread_bytes=max_thread_bytes)
-        clone._superstep_writes = SuperstepWrites()
+        clone = super().for_run(writer, own_thread=own_thread, is_empty=is_empty, max_thread_bytes=max_thread_bytes)
+        clone._superstep_writes = SuperstepWrites(checkpoints_are_new=own_thread is not None)
         return clone
 
     # writing
@@ -107,7 +112,9 @@ class CoreCheckpointer(BaseCheckpointer):
             encoded = [(channel, version, dumped(self._form.encode, channel, value)) for channel, version, value in new]
             stored = [(channel, version, self._form.seal(data)) for channel, version, data in encoded]
             write = self._write
-        commands, size = store_checkpoint(self.keys, thread_id, key, record, stored, run_id=run_id)
+        commands, size = store_checkpoint(self.keys, thread_id, key, record, stored)
+        if run_id and thread_id != self._own_thread:  # the record of the run names its own thread
+            commands.append(register_run(self.keys, run_id, thread_id))
         if self._superstep_writes is not None:
             finished = self._superstep_writes.finish(thread_id, namespace, parent_id, checkpoint["id"])
             if finished:
@@ -130,11 +137,12 @@ class CoreCheckpointer(BaseCheckpointer):
         for write in writes:
             encoded = dumped(self._form.encode, write.channel, write.value, write.task_path)
             data = pack_write(write.channel, write.task_path, self._form.seal(encoded))
-            packed.append((write.task_id, write.position, data))
+            is_first = False
             if self._superstep_writes is not None:
                 field = write_field(write.task_id, write.position)
                 stored = FieldOfWrite(write._replace(value=encoded), field, len(field) + len(data))
-                self._superstep_writes.add(thread_id, key.namespace, key.checkpoint_id, stored)
+                is_first = self._superstep_writes.add(thread_id, key.namespace, key.checkpoint_id, stored)
+            packed.append(PackedWrite(write.task_id, write.position, data, is_first))
         return store_writes(self.keys, thread_id, key, packed)
 
     async def _write_commands_in_turns(
@@ -143,7 +151,7 @@ class CoreCheckpointer(BaseCheckpointer):
         packed = []
         for task_id, task_path, position, channel, value in writes:
             encoded = await dumped_in_turns(self._form.dumps_in_turns, channel, value, task_path)
-            packed.append((task_id, position, pack_write(channel, task_path, encoded)))
+            packed.append(PackedWrite(task_id, position, pack_write(channel, task_path, encoded)))
         return store_writes(self.keys, thread_id, key, packed)
 
     def _join(
@@ -236,11 +244,11 @@ class CoreCheckpointer(BaseCheckpointer):
         while await self._scripts.delete(thread_id, limit, unless_thread_exists=unless_thread_exists):
             pass
 
-    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+    async def adelete_for_runs(self, run_ids: Sequence[str], thread_ids: Collection[str] = ()) -> None:
         if not run_ids:
             return
         await self.writer.flush()
-        thread_ids = await self._reads.threads_of_runs(run_ids)
+        thread_ids = {*thread_ids, *await self._reads.threads_of_runs(run_ids)}
         self._uncache_bytes(thread_ids)
         await asyncio.gather(
             *(self._scripts.delete_checkpoints_of_runs(thread_id, run_ids) for thread_id in thread_ids)

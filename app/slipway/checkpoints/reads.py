@@ -53,11 +53,11 @@ class CheckpointReads(ReadStubs):
                 return sorted(found)
 
     async def threads_of_runs(self, run_ids: Sequence[str]) -> set[str]:
-        """The threads that have checkpoints of any of the runs."""
-        reads = [
-            self._pipeline.send("SMEMBERS", run_threads(self._keys, run_id), repeatable=True) for run_id in run_ids
-        ]
-        return {thread_id.decode() for read in reads for thread_id in await read}
+        """The threads of these runs, and others that have checkpoints of them."""
+        owns = [self._pipeline.send("HGET", self._keys.run(each), "thread_id", repeatable=True) for each in run_ids]
+        others = [self._pipeline.send("SMEMBERS", run_threads(self._keys, each), repeatable=True) for each in run_ids]
+        found = [await own for own in owns] + [thread_id for other in others for thread_id in await other]
+        return {thread_id.decode() for thread_id in found if thread_id}
 
     async def thread(self, thread_id: str) -> tuple[str | None, str]:
         """The creation time of a thread in µs, None if it does not exist, and the graph of its latest run, "" without

@@ -32,19 +32,22 @@ class FieldOfWrite(NamedTuple):
 class SuperstepWrites:
     """The writes of the newest checkpoint that the attempt has stored in each namespace of each thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, checkpoints_are_new: bool) -> None:
+        self._checkpoints_are_new = checkpoints_are_new
         self._newest: dict[tuple[str, str], tuple[str, dict[str, FieldOfWrite]]] = {}
 
-    def add(self, thread_id: str, namespace: str, checkpoint_id: str, stored: FieldOfWrite) -> None:
+    def add(self, thread_id: str, namespace: str, checkpoint_id: str, stored: FieldOfWrite) -> bool:
         """Remembers a write of a checkpoint, if it may be joined with others. A write with a position below 0 replaces
-        the earlier one."""
+        the earlier one. Returns whether the field is certainly not stored yet."""
         newest_id, writes = self._newest.get((thread_id, namespace), ("", {}))
         if newest_id != checkpoint_id or len(stored.write.value) > JOINED_VALUE_BYTES:
-            return
+            return False
+        is_first = self._checkpoints_are_new and stored.field not in writes
         if stored.write.position < 0:
             writes[stored.field] = stored
         else:
             writes.setdefault(stored.field, stored)
+        return is_first
 
     def finish(self, thread_id: str, namespace: str, parent_id: str, checkpoint_id: str) -> list[FieldOfWrite]:
         """The writes of `parent_id`, whose child `checkpoint_id` is stored now, if they are worth joining."""

@@ -7,7 +7,7 @@ Each function also returns the most bytes that the commands add to the thread, w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.redis.checkpoint_keys import (
@@ -26,7 +26,17 @@ from slipway.redis.keys import Keys
 from slipway.redis.redis_commands import RedisCommand
 
 _MAX_ARGUMENTS: Final = 2000
-"""The most arguments of one command; even, so that a field and its value are not separated."""
+"""The most arguments of one command."""
+
+
+class PackedWrite(NamedTuple):
+    """A pending write as it is stored. A write with a position below 0 replaces the stored one, and for any other the
+    stored one stays. `is_first`: none can be stored at this position."""
+
+    task_id: str
+    position: int
+    data: bytes
+    is_first: bool = False
 
 
 def store_checkpoint(
@@ -35,41 +45,52 @@ def store_checkpoint(
     key: CheckpointKey,
     record: bytes,
     values: Iterable[tuple[str, str | int | float, bytes]],
-    *,
-    run_id: str,
 ) -> tuple[list[RedisCommand], int]:
-    """Stores the record of a checkpoint, and new channel values, each as channel, version and value. `run_id` is the
-    run that created the checkpoint, "" for none."""
+    """Stores the record of a checkpoint, and new channel values, each as channel, version and value."""
     where, names = member(*key), names_of(keys, thread_id)
-    hset: list[Arg] = ["HSET", names.state, record_field(where), record]
+    fields: list[Arg] = [record_field(where), record]
     size = 1 + 2 * len(where) + len(record)
     for channel, version, value in values:
         field = blob_field(key.namespace, channel, version)
-        hset += (field, value)
+        fields += (field, value)
         size += len(field) + len(value)
     commands: list[RedisCommand] = [
-        *_split_hset(hset),
+        ("ADD_FIELDS", names.state, *fields),
         ("ADD_TO_INDEX", names.index, where),
         ("COUNT_BYTES", names.state, BYTES_FIELD, size),
     ]
-    if run_id:
-        commands.append(("ADD_TO_SET", run_threads(keys, run_id), thread_id))
     return commands, size
 
 
+def register_run(keys: Keys, run_id: str, thread_id: str) -> RedisCommand:
+    """Stores that a thread has checkpoints of a run."""
+    return ("ADD_TO_SET", run_threads(keys, run_id), thread_id)
+
+
 def store_writes(
-    keys: Keys, thread_id: str, key: CheckpointKey, writes: Iterable[tuple[str, int, bytes]]
+    keys: Keys, thread_id: str, key: CheckpointKey, writes: Iterable[PackedWrite]
 ) -> tuple[list[RedisCommand], int]:
-    """Stores pending writes of a checkpoint, each as task, position and write, and counts their bytes. A write with a
-    position below 0 replaces the stored one."""
+    """Stores pending writes of a checkpoint, and counts their bytes."""
     where, names = member(*key), names_of(keys, thread_id)
-    store: list[Arg] = ["STORE_FIELDS", names.writes_prefix + where, names.state, BYTES_FIELD]
-    size = 0
-    for task_id, position, data in writes:
+    pending, counter = names.writes_prefix + where, (names.state, BYTES_FIELD)
+    first: list[Arg] = []
+    others: list[Arg] = []
+    first_size, others_size = 0, 0
+    for task_id, position, data, is_first in writes:
         field = write_field(task_id, position)
-        store += ("once" if position >= 0 else "replace", field, data)
-        size += len(field) + len(data)
-    return [tuple(store), ("ADD_TO_INDEX", names.index, where)], size
+        size = len(field) + len(data)
+        if is_first:
+            first += (field, data)
+            first_size += size
+        else:
+            others += ("once" if position >= 0 else "replace", field, data)
+            others_size += size
+    commands: list[RedisCommand] = [("ADD_TO_INDEX", names.index, where)]
+    if first:
+        commands += [("ADD_FIELDS", pending, *first), ("COUNT_BYTES", *counter, first_size)]
+    if others:
+        commands.append(("STORE_FIELDS", pending, *counter, *others))
+    return commands, first_size + others_size
 
 
 def join_writes(
@@ -92,14 +113,5 @@ def join_writes(
     removed: list[RedisCommand] = [
         ("HDEL", pending, *fields[at : at + _MAX_ARGUMENTS]) for at in range(0, len(fields), _MAX_ARGUMENTS)
     ]
-    counted = ("HINCRBY", names.state, BYTES_FIELD, size - freed_bytes)
-    return [*removed, ("HSET", pending, *stored), counted], size
-
-
-def _split_hset(hset: list[Arg]) -> list[RedisCommand]:
-    """Splits a command with too many arguments: scripts pass a command to Lua's `unpack`, which is limited to
-    thousands."""
-    if len(hset) <= _MAX_ARGUMENTS:
-        return [tuple(hset)]
-    lead, pairs = hset[:2], hset[2:]
-    return [tuple(lead + pairs[at : at + _MAX_ARGUMENTS]) for at in range(0, len(pairs), _MAX_ARGUMENTS)]
+    counted = ("COUNT_BYTES", names.state, BYTES_FIELD, size - freed_bytes)
+    return [*removed, ("ADD_FIELDS", pending, *stored), counted], size

@@ -71,10 +71,12 @@ class Execution:
     ) -> None:
         self.writer, self.run = writer, writer.run
         self._graphs, self._store = graphs, store
-        empty_thread = self.run.thread_id if self.run.no_checkpoints else None
         budget = self.run.ceilings.get("max_state_bytes")
         self._checkpointer = checkpointer.for_run(
-            writer, empty_thread=empty_thread, max_thread_bytes=None if budget is None else int(budget)
+            writer,
+            own_thread=self.run.thread_id,
+            is_empty=self.run.no_checkpoints,
+            max_thread_bytes=None if budget is None else int(budget),
         )
         self._ceilings = Ceilings(self.run.ceilings, Usage.from_public(self.run.usage))
         self._guard = CeilingGuard(self._ceilings, lambda: self._stop_with(StopReason.CEILING))

@@ -9,7 +9,8 @@ write of the attempt raises `Fenced`.
 - in the event loop iteration in which events were appended, if no group is in flight. Otherwise it is sent when the
   group in flight is acknowledged, so the open group grows while Redis is slow. What the last task of a superstep wrote
   waits for the next superstep or the end of the run, which follows within a few iterations;
-- before the nodes of a superstep run, even if earlier groups are in flight;
+- before the nodes of a superstep run, even if earlier groups are in flight. The first superstep does not wait for that
+  unless a client follows the run: see `SendLimits.first_group_delay_s`;
 - with the script that settles or releases the run.
 
 **Delayed.** LangGraph writes a checkpoint in a separate asyncio task, while the task that reads the stream still
@@ -72,6 +73,11 @@ class SendLimits:
     """Seconds that commands without events wait for events, so that both are sent in one group. Usually the events
     arrive within a few event loop iterations. They never arrive when they belong to a subgraph that the client does not
     stream."""
+    first_group_delay_s: float = 0.05
+    """Seconds that the first group waits for the first superstep to end, unless a client follows the run. Then both
+    are sent in one group, and a run of one short superstep needs none but the group that settles it. A crash loses
+    nothing more: without the first group, the next attempt begins with the input, and with it, it begins with the
+    first superstep. In both cases that superstep is executed again."""
 
 
 DEFAULT_LIMITS: Final = SendLimits()
@@ -134,6 +140,9 @@ class AttemptWriter:
         """For how many more event loop iterations the open group waits for the next superstep or the end of the run."""
         self._superstep_pending = False
         """Whether the open group will be sent by `wait_for_capacity`, or with the end of the run."""
+        self._first_group_timer: asyncio.TimerHandle | None = None
+        """Set while the first group waits for the first superstep to end."""
+        self._first_group_may_wait = not run.followed
         self._reader_running = asyncio.Event()
         """Not set while the reader of the stream waits in `wait_for_capacity`: then chunks may be unread."""
         self._reader_running.set()
@@ -319,10 +328,25 @@ class AttemptWriter:
                 await asyncio.sleep(0)
         self._superstep_pending = False
         self._move_delayed_commands(self._command_count)
+        may_wait, self._first_group_may_wait = self._first_group_may_wait and self._lease_is_trusted(), False
+        if may_wait:
+            self._first_group_timer = self._loop.call_later(
+                self._limits.first_group_delay_s, self._on_first_group_delay
+            )
+            return
         self._send_group()
         in_flight = self._sender.in_flight
         if in_flight and not (await self._scripts.will_be_executed() and self._lease_is_trusted()):
             await self._wait_all_acknowledged()
+
+    def _on_first_group_delay(self) -> None:
+        self._first_group_timer = None
+        self._send_if_possible()
+
+    def _end_first_group_delay(self) -> None:
+        if self._first_group_timer is not None:
+            self._first_group_timer.cancel()
+            self._first_group_timer = None
 
     def _lease_is_trusted(self) -> bool:
         return time.monotonic() < self.lease_trusted_until
@@ -365,11 +389,12 @@ class AttemptWriter:
         self._send_scheduled = False
         if self._encoding_chunk or self.encoding.in_use or self._encoded_writes:
             return
-        waits_for_superstep = self._superstep_pending and not self._group.waiting
+        waits_for_superstep = (self._superstep_pending or self._first_group_timer) and not self._group.waiting
         if not self._sender.in_flight and not self._send_check_scheduled and not waits_for_superstep:
             self._send_group()
 
     def _send_group(self) -> None:
+        self._end_first_group_delay()
         group, self._group = self._group, WriteGroup()
         if self.is_fenced:
             group.resolve(fenced_error(self.run))
@@ -452,6 +477,7 @@ class AttemptWriter:
         if self._send_timer is not None:
             self._send_timer.cancel()
             self._send_timer = None
+        self._end_first_group_delay()
         with suppress(Fenced):
             await self._wait_all_acknowledged()
         if self.is_fenced:

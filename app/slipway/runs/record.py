@@ -32,7 +32,7 @@ of unfinished runs, already treat a paused run like a queued one. The doctor lea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -159,6 +159,8 @@ class RunBehaviour:
     groups: Sequence[tuple[str, int]] = ()
     """Concurrency groups: the name of each, and how many runs with this name may execute at once. Empty if no group
     limits the run."""
+    followed: bool = False
+    """Whether a client follows the events of the run from its start."""
     retain_s: int | None = None
     """Seconds for which the record of a run with a temporary thread stays after the thread is deleted, so that a
     repeated request finds it. None: the record is deleted with the thread."""
@@ -193,6 +195,7 @@ class RunSpec:
             "ceilings": stored_limits(execution.ceilings),
             "multitask_strategy": None if behaviour.multitask_strategy == "enqueue" else behaviour.multitask_strategy,
             "priority_ms": str(self.priority_ms) if self.priority_ms else None,
+            "followed": "1" if behaviour.followed else None,
             "groups": _json(behaviour.groups) if behaviour.groups else None,
             "retain_s": None if behaviour.retain_s is None else str(behaviour.retain_s),
             "webhook": None if queue is None else "pending",
@@ -201,6 +204,10 @@ class RunSpec:
         }
         stored = {name: value for name, value in fields.items() if value is not None}
         return stored | prefixed(METADATA_PREFIX, json_members(identity.assistant_metadata))
+
+    def with_follower(self) -> RunSpec:
+        """The run, whose events a client follows from its start."""
+        return replace(self, behaviour=replace(self.behaviour, followed=True))
 
     @property
     def priority_ms(self) -> int:
@@ -287,6 +294,9 @@ class Run:
     """Why it was cancelled: a sentence that Slipway writes. Written with `cancel`."""
     cancel_reason: str | None
     """The reason that the client gave. None if it gave none. Written with `cancel`."""
+    followed: bool = False
+    """Whether a client followed the events of the run from its start: then each is sent to it at once. Never
+    changes."""
     webhook_status: str | None = None
     """Field `webhook`: `pending`, `delivered` or `failed`. None without a webhook. Each try changes it."""
     webhook_problem: str | None = None
@@ -447,6 +457,7 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         cancel_reason=_text(fields, "cancel_reason"),
         uncounted_attempts=int(fields.get("uncounted_attempts", 0)),
         no_checkpoints=fields.get("no_checkpoints") == b"1",
+        followed="followed" in fields,
         webhook_status=_text(fields, "webhook"),
         webhook_problem=_text(fields, "webhook_problem"),
         crashes=int(fields.get("crashes", b"0")),

@@ -25,7 +25,13 @@ from slipway.api.endpoints import Endpoint, Query, bool_param, int_param, list_p
 from slipway.api.pagination import selected
 from slipway.api.request_parsing import path_id, query_choice, query_flag, query_names, query_number, read_body
 from slipway.api.responses import JsonResponse, empty_response
-from slipway.api.run_submission import CREATE_ACCESS, CREATE_AND_READ_ACCESS, prepare_run, submit_and_subscribe
+from slipway.api.run_submission import (
+    CREATE_ACCESS,
+    CREATE_AND_READ_ACCESS,
+    prepare_run,
+    submit_and_follow,
+    submit_and_wait,
+)
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import error_value, watch_new_run, watch_run
 from slipway.api.streams.response_lifetime import ResponseLifetime
@@ -54,7 +60,7 @@ async def create(request: Request) -> Response:
 async def stream(request: Request) -> ASGIApp:
     """Creates a run and sends its events."""
     ends, body = wants_end(request), await read_body(request, RunBody)
-    submitted = await submit_and_subscribe(request, body, path_id(request, "thread_id"))
+    submitted = await submit_and_follow(request, body, path_id(request, "thread_id"))
     return stream_run(
         request,
         submitted.run,
@@ -71,7 +77,7 @@ async def stream(request: Request) -> ASGIApp:
 async def wait(request: Request) -> ASGIApp:
     """Creates a run and sends its result."""
     body = await read_body(request, RunBody)
-    submitted = await submit_and_subscribe(request, body, path_id(request, "thread_id"))
+    submitted = await submit_and_wait(request, body, path_id(request, "thread_id"))
     return wait_response(
         request,
         submitted.run,
@@ -121,7 +127,7 @@ async def delete(request: Request) -> Response:
     await authorize_delete(request, thread_id, run_id)
     run = await services.runs.get(thread_id, run_id)
     await services.runs.delete(run.thread_id, run.run_id)
-    await services.checkpointer.adelete_for_runs([run.run_id])
+    await services.checkpointer.adelete_for_runs([run.run_id], [run.thread_id])
     return empty_response()
 
 

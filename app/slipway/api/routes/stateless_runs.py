@@ -21,7 +21,13 @@ from slipway.api.cancel_on_disconnect import CANCEL_PARAM, FOLLOW_ACCESS, cancel
 from slipway.api.endpoints import Endpoint, Query, list_param
 from slipway.api.request_parsing import parsed, path_id, query_choice, read_body, validated
 from slipway.api.responses import JsonResponse, empty_response
-from slipway.api.run_submission import CREATE_ACCESS, CREATE_AND_READ_ACCESS, prepare_run, submit_and_subscribe
+from slipway.api.run_submission import (
+    CREATE_ACCESS,
+    CREATE_AND_READ_ACCESS,
+    prepare_run,
+    submit_and_follow,
+    submit_and_wait,
+)
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import error_value, watch_new_run
 from slipway.api.streams.response_lifetime import ResponseLifetime
@@ -57,7 +63,7 @@ async def batch(request: Request) -> Response:
 async def stream(request: Request) -> ASGIApp:
     """Creates a run and sends its events."""
     ends, body = wants_end(request), await read_body(request, RunBody)
-    submitted = await submit_and_subscribe(request, body, None)
+    submitted = await submit_and_follow(request, body, None)
     return stream_run(
         request,
         submitted.run,
@@ -75,7 +81,7 @@ async def stream(request: Request) -> ASGIApp:
 async def wait(request: Request) -> ASGIApp:
     """Creates a run and sends its result."""
     body = await read_body(request, RunBody)
-    submitted = await submit_and_subscribe(request, body, None)
+    submitted = await submit_and_wait(request, body, None)
     return wait_response(
         request,
         submitted.run,

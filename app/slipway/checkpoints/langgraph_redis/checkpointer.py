@@ -16,7 +16,7 @@ It is async only and uses Slipway's pipeline.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any, Final, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -98,9 +98,14 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
         await self._search.complete()
 
     def for_run(
-        self, writer: CheckpointWriter, *, empty_thread: str | None = None, max_thread_bytes: int | None = None
+        self,
+        writer: CheckpointWriter,
+        *,
+        own_thread: str | None = None,
+        is_empty: bool = False,
+        max_thread_bytes: int | None = None,
     ) -> LangGraphRedisCheckpointer:
-        """See the base class; `empty_thread` is not used: an index may contain documents that the package wrote."""
+        """See the base class; `is_empty` is not used: an index may contain documents that the package wrote."""
         clone = super().for_run(writer, max_thread_bytes=max_thread_bytes)
         clone._newest = {}
         return clone
@@ -297,10 +302,10 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
         keys = await self._search.checkpoints(thread_id)
         await self._remove(thread_id, keys, set(), incarnation="")
 
-    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+    async def adelete_for_runs(self, run_ids: Sequence[str], thread_ids: Collection[str] = ()) -> None:
         await self.writer.flush()
-        thread_ids = {thread_id for run_id in run_ids for thread_id in await self._search.threads_of_run(run_id)}
-        for thread_id in thread_ids:
+        found = {thread_id for run_id in run_ids for thread_id in await self._search.threads_of_run(run_id)}
+        for thread_id in found.union(thread_ids):
             keys = await self._search.checkpoints(thread_id)
             await self._remove(thread_id, keys, without_runs(await self._heads(thread_id, keys), run_ids))
 

@@ -300,7 +300,7 @@ KEY_KINDS: Final = (
         meaning="The record of a run.",
         lifetime="deleted with its thread, or `retain_s` later",
         python_writers=("slipway.runs",),
-        python_readers=("slipway.runs", "slipway.webhooks"),
+        python_readers=("slipway.runs", "slipway.checkpoints", "slipway.webhooks"),
         fields=_RUN_FIELDS,
     ),
     KeyKind(
@@ -349,7 +349,7 @@ KEY_KINDS: Final = (
         ":run:%s:cp",
         RedisType.SET,
         Shard.THREAD,
-        meaning="The threads that have checkpoints of a run.",
+        meaning="Other threads than its own that have checkpoints of a run.",
         lifetime="until no thread has one",
         python_writers=("slipway.checkpoints",),
         python_readers=("slipway.checkpoints",),

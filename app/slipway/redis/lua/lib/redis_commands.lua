@@ -1,49 +1,10 @@
--- Plain commands of a caller, executed inside a script.
+-- Plain commands of a caller, executed inside a script. See `redis/redis_commands.py`.
 
 -- Some commands of a checkpointer are executed here instead of by Redis. Each function gets the range of its arguments
 -- in ARGV.
 local own_commands = {}
 
--- A write group often changes the same key several times. These changes become one command for each key, which is
--- executed after all other commands.
-local merged = {}
-
--- Lua can pass a few thousand words.
-local MOST_WORDS = 2000
-
-local function merged_command(verb, name)
-  local command = merged[name]
-  if command and #command > MOST_WORDS then
-    redis.call(unpack(command))
-    command = nil
-  end
-  merged[name] = command or {verb, name}
-  return merged[name]
-end
-
--- ADD_TO_SET: set, member.
-function own_commands.ADD_TO_SET(first)
-  local command = merged_command('SADD', ARGV[first])
-  command[#command + 1] = ARGV[first + 1]
-end
-
--- ADD_TO_INDEX: sorted set, member. All members have the score 0.
-function own_commands.ADD_TO_INDEX(first)
-  local command = merged_command('ZADD', ARGV[first])
-  command[#command + 1], command[#command + 2] = 0, ARGV[first + 1]
-end
-
-local function count_bytes(hash, field, bytes)
-  local command = merged_command('HINCRBY', hash)
-  command[3], command[4] = field, (command[4] or 0) + bytes
-end
-
--- COUNT_BYTES: hash of the counter and its field, bytes.
-function own_commands.COUNT_BYTES(first)
-  count_bytes(ARGV[first], ARGV[first + 1], ARGV[first + 2])
-end
-
--- The next two store values, and add to a counter the bytes by which the stored data grew, so that a repetition counts
+-- Both store values, and add to a counter the bytes by which the stored data grew, so that a repetition counts
 -- nothing. Each value is preceded by 'once' (an existing value stays) or 'replace'.
 
 -- STORE_FIELDS: hash, hash of the counter and its field, then for each value: 'once' or 'replace', field, value.
@@ -59,7 +20,7 @@ function own_commands.STORE_FIELDS(first, last)
       grown = grown + #value - replaced
     end
   end
-  if grown ~= 0 then count_bytes(ARGV[first + 1], ARGV[first + 2], grown) end
+  if grown ~= 0 then redis.call('HINCRBY', ARGV[first + 1], ARGV[first + 2], grown) end
 end
 
 -- STORE_DOCUMENTS: counter, then for each document: 'once' or 'replace', key, JSON.
@@ -90,5 +51,4 @@ local function execute_commands(first)
     end
     index = last + 1
   end
-  for _, command in pairs(merged) do redis.call(unpack(command)) end
 end
