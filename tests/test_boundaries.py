@@ -80,6 +80,7 @@ STUBS = {
     "slipway.access.filtered_reads",
     "slipway.checkpoints.langgraph_redis.client",
     "slipway.checkpoints.langgraph_redis.search",
+    "slipway.indexes.check_positions",
     "slipway.runs.idempotency_keys",
     "slipway.runs.worker_health",
     "slipway.runs.worker_wake",

@@ -20,9 +20,9 @@ Operations that need two scripts have a failpoint between them:
     due_run_created       the run of a cron's due time is created; the cron still has that due time
     thread_deleted        a thread is deleted; its crons and checkpoints are not deleted yet
 
-The check of the indexes of threads has one after each page except the last:
+A check of the indexes of all records of a kind has one after each page except the last:
 
-    thread_indexes_checked
+    index_page_checked
 
 The retention of checkpoints has one after each step:
 
@@ -52,7 +52,7 @@ NAMES: Final = (
     "release",
     "due_run_created",
     "thread_deleted",
-    "thread_indexes_checked",
+    "index_page_checked",
     "checkpoints_pruned",
 )
 

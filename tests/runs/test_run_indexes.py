@@ -107,4 +107,4 @@ async def test_the_upgrade_indexes_the_records_of_the_release_before(stores: Sto
     query = AssistantQuery(metadata={"team": "a"})
     found = await search.page(query, limit=1, offset=0, sort_by="name", descending=False)
     assert found.records == [assistant]
-    assert "indexes of runs, assistants and crons" in shown
+    assert "keys searched for assistants" in shown

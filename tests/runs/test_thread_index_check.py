@@ -65,7 +65,8 @@ async def test_the_upgrade_indexes_the_threads_of_the_release_before(stores: Sto
     assert await found(stores, metadata={"owner": "ann"}) == 3
     assert await found(stores, values={"topic": "ships"}) == 3
     assert await problems(stores) == []
-    assert shown[-1] == ("indexes of threads", 9, 9)
+    assert ("indexes of threads", 9, 9) in shown
+    assert {work for work, done, total in shown if done == total} == {work for work, _, _ in shown}
 
 
 async def test_a_repeated_upgrade_checks_what_changed_since_the_first_one_began(stores: Stores) -> None:
@@ -156,9 +157,9 @@ async def test_a_repair_that_was_killed_continues(
             command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=30, check=False
         )
 
-    killed = repair(**{failpoints.VARIABLE: "thread_indexes_checked:2"})
+    killed = repair(**{failpoints.VARIABLE: "index_page_checked:2"})
     assert killed.returncode == -9
-    position = await pipeline.send("GET", keys.threads_check)
+    position = await pipeline.send("GET", keys.check_position("thread"))
     assert position not in (None, b"0")
     await forget_indexes(stores)
     continued = repair()

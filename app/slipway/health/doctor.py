@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -21,8 +22,9 @@ from slipway.crons.crons_of_deleted_threads import CronsOfDeletedThreads
 from slipway.health import start_checks
 from slipway.health.health import HealthMonitor
 from slipway.health.index_checks import IndexChecks, Problems
-from slipway.health.reads import HealthReads, IdPage
+from slipway.health.reads import INDEXED_KINDS, PAGE, HealthReads, IdPage
 from slipway.health.scripts import HealthScripts
+from slipway.indexes.resumable_check import ResumableCheck
 from slipway.progress import ShowProgress, progress_on_stderr, show_nothing
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
@@ -100,18 +102,40 @@ class Doctor:
         self._reads, self._scripts = HealthReads(pipeline, keys), HealthScripts(pipeline, keys)
         self._crons, self._indexes = CronsOfDeletedThreads(pipeline, keys), IndexChecks(pipeline, keys, repair=repair)
         self._thread_indexes = ThreadIndexCheck(pipeline, keys, repair=repair)
-        self._lease_ms, self._repair = lease_ms, repair
+        self._pipeline, self._keys, self._lease_ms, self._repair = pipeline, keys, lease_ms, repair
         self._in_progress = _Cycle(self._reads.pages_in_progress)
         self._records = _Cycle(self._reads.pages_of_records)
 
-    async def check_all(self) -> list[Problem]:
-        """Checks all records once. Raises `StoreUnavailable`."""
+    async def check_all(self, show: ShowProgress = show_nothing) -> list[Problem]:
+        """Checks all records once. A repair that was interrupted continues where it was in the runs, crons and
+        assistants. Raises `StoreUnavailable`."""
         found: list[Problem] = []
-        async for page in self._reads.pages_in_progress():
-            found += await self._check_page(page)
-        async for page in self._reads.pages_of_records():
-            found += await self._check_page(page)
+        for pages in (self._reads.pages_in_progress(), self._pages_of_threads(show)):
+            async for page in pages:
+                found += await self._check_page(page)
+        for kind in INDEXED_KINDS:
+            found += await self._check_kind(kind, show)
+        for pages in (self._reads.pages_of_index_entries(), self._reads.pages_of_groups()):
+            async for page in pages:
+                found += await self._check_page(page)
         return list({(problem.name, problem.record_id): problem for problem in found}.values())
+
+    async def _pages_of_threads(self, show: ShowProgress) -> AsyncIterator[IdPage]:
+        done, total = 0, await self._reads.number_of_threads()
+        async for page in self._reads.pages_of_threads():
+            yield page
+            done = min(done + len(page.ids), total)
+            show("threads", done, total)
+
+    async def _check_kind(self, kind: str, show: ShowProgress) -> list[Problem]:
+        found: list[Problem] = []
+        check = ResumableCheck(self._pipeline, self._keys, kind, resumes=self._repair)
+        total = await self._reads.number_of_keys()
+        async for page in check.pages(partial(self._reads.page_of_kind, kind)):
+            for first in range(0, len(page.ids), PAGE):
+                found += await self._check_page(IdPage(kind, page.ids[first : first + PAGE]))
+            show(f"keys searched for {kind}s", round(page.share_read * total), total)
+        return found
 
     async def check_next_pages(self, pages: int, job_pages: int) -> list[Problem]:
         """Checks the next `pages` pages of threads, runs and crons, and the next `job_pages` of jobs and leases.
@@ -135,11 +159,10 @@ class Doctor:
         """Compares the indexes of threads with all threads. A repair that was interrupted continues where it was.
         Raises `StoreUnavailable`."""
         found: list[Problem] = []
-        done, total = 0, await self._thread_indexes.number_of_threads()
+        total = await self._reads.number_of_threads()
         async for page in self._thread_indexes.check_all():
             found += await self._found("thread_indexed_wrongly", page.wrong)
-            done = min(done + page.checked, total)
-            show("indexes of threads", done, total)
+            show("indexes of threads", round(page.share_checked * total), total)
         async for stale in self._thread_indexes.check_sets():
             found += await self._found("thread_in_wrong_index", stale)
         return found
@@ -220,7 +243,7 @@ async def report(settings: Settings, *, repair: bool) -> tuple[str, bool]:
         health = await HealthMonitor(pipeline, keys, settings, Clock()).measure()
         doctor = Doctor(pipeline, keys, lease_ms=int(settings.lease_s * 1000), repair=repair)
         with progress_on_stderr() as show:
-            found = [*await doctor.check_all(), *await doctor.check_thread_indexes(show)]
+            found = [*await doctor.check_thread_indexes(show), *await doctor.check_all(show)]
     finally:
         await pipeline.close()
     lines = [f"{finding.level.value:8} {finding.code:22} {finding.detail}" for finding in health.findings]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from slipway.redis.read_stubs import ReadStubs
+from slipway.redis.read_stubs import PageOfIds, ReadStubs
 from slipway.runs.index_terms import UNFINISHED
 
 PAGE: Final = 100
@@ -32,6 +32,10 @@ class IdPage:
     parked: bool = False
 
 
+INDEXED_KINDS: Final = ("run", "cron", "assistant")
+"""The kinds of records, beside threads, that have indexes. Each is stored as a hash of its own."""
+
+
 class HealthReads(ReadStubs):
     """Each page is one round trip."""
 
@@ -46,12 +50,21 @@ class HealthReads(ReadStubs):
     async def pages_of_records(self) -> AsyncIterator[IdPage]:
         """Pages of threads, runs, crons, assistants, entries of indexes, parked jobs and slots of concurrency groups.
         Their number depends on the number of records."""
-        async for threads in self._members("ZSCAN", self._keys.threads, PAGE):
-            yield IdPage("thread", threads)
+        async for page in self.pages_of_threads():
+            yield page
         async for page in self.pages_of_indexed_records():
             yield page
-        async for page in self._pages_of_index_entries():
+        async for page in self.pages_of_index_entries():
             yield page
+        async for page in self.pages_of_groups():
+            yield page
+
+    async def pages_of_threads(self) -> AsyncIterator[IdPage]:
+        async for threads in self._members("ZSCAN", self._keys.threads, PAGE):
+            yield IdPage("thread", threads)
+
+    async def pages_of_groups(self) -> AsyncIterator[IdPage]:
+        """Pages of parked jobs, and of the slots of concurrency groups."""
         async for groups in self._ids_of_kind("parked_queue", "zset"):
             for group in groups:
                 key = self._keys.parked_queue(group)
@@ -64,9 +77,13 @@ class HealthReads(ReadStubs):
 
     async def pages_of_indexed_records(self) -> AsyncIterator[IdPage]:
         """Pages of runs, crons and assistants, whether or not an index names them. Some are empty."""
-        for kind in ("run", "cron", "assistant"):
+        for kind in INDEXED_KINDS:
             async for ids in self._ids_of_kind(kind, "hash"):
                 yield IdPage(kind, ids)
+
+    async def page_of_kind(self, kind: str, cursor: str) -> PageOfIds:
+        """Those records of one of the `INDEXED_KINDS` that are among the next keys of the database."""
+        return await self._page_of_kind(kind, "hash", cursor)
 
     async def pages_of_unfinished_runs(self) -> AsyncIterator[IdPage]:
         """Pages of the entries of the index of unfinished runs."""
@@ -78,7 +95,10 @@ class HealthReads(ReadStubs):
         """How many keys the database has, also those of other deployments."""
         return int(await self._pipeline.send("DBSIZE", repeatable=True))
 
-    async def _pages_of_index_entries(self) -> AsyncIterator[IdPage]:
+    async def number_of_threads(self) -> int:
+        return int(await self._pipeline.send("ZCARD", self._keys.threads, repeatable=True))
+
+    async def pages_of_index_entries(self) -> AsyncIterator[IdPage]:
         """Pages of the members of all sets of the indexes of runs, assistants and crons."""
         for kind, set_kinds in _SETS_OF.items():
             for every in {"assistant": [self._keys.assistants], "cron": [self._keys.crons]}.get(kind, []):

@@ -68,9 +68,8 @@ class Keys:
     def threads(self) -> str:
         return self._of("threads")
 
-    @property
-    def threads_check(self) -> str:
-        return self._of("threads_check")
+    def check_position(self, kind: str) -> str:
+        return self._of("check_position", kind)
 
     def threads_with(self, term: str) -> str:
         return self._of("threads_with", term)

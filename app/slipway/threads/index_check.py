@@ -10,10 +10,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from slipway import failpoints
+from slipway.indexes.resumable_check import ResumableCheck
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.threads.check_position import CheckPosition
 from slipway.threads.reads import ThreadReads
 from slipway.threads.record import indexed_thread
 from slipway.threads.scripts import ThreadScripts
@@ -27,10 +26,11 @@ _TRIES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class CheckedPage:
-    """`checked` threads of a page, and those that the indexes did not show as their records are."""
+    """Those threads of a page that the indexes did not show as their records are. `share_checked` is how much of all
+    threads has been checked, from 0 to 1."""
 
-    checked: int
     wrong: list[str]
+    share_checked: float
 
 
 class ThreadIndexCheck:
@@ -38,34 +38,20 @@ class ThreadIndexCheck:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, repair: bool) -> None:
         self._reads, self._scripts = ThreadReads(pipeline, keys), ThreadScripts(pipeline, keys)
-        self._repair, self._started_us = repair, 0
-
-    async def number_of_threads(self) -> int:
-        """How many threads `check_all` checks."""
-        return await self._reads.count()
+        self._repair = repair
+        self._all = ResumableCheck(pipeline, keys, "thread", resumes=repair)
 
     async def check_all(self) -> AsyncGenerator[CheckedPage, None]:
         """Checks all threads. A repair that was interrupted continues where it was, for an hour."""
-        position = await self._reads.check_position() if self._repair else None
-        position = position or CheckPosition("0", await self._reads.now_us())
-        self._started_us = position.started_us
-        while True:
-            page = await self._reads.page_of_ids(position.cursor)
-            yield CheckedPage(len(page.ids), await self.check(page.ids))
-            following = None if page.cursor is None else CheckPosition(page.cursor, position.started_us)
-            if self._repair:
-                await self._scripts.set_check_position(following)
-            if following is None:
-                break
-            position = following
-            failpoints.reach("thread_indexes_checked")
+        async for page in self._all.pages(self._reads.page_of_ids):
+            yield CheckedPage(await self.check(page.ids), page.share_read)
         async for ids in self._reads.ids_missing_in_updates():
-            yield CheckedPage(0, await self.check(ids))
+            yield CheckedPage(await self.check(ids), 1.0)
 
     async def check_changed(self) -> AsyncIterator[CheckedPage]:
         """Checks the threads that have changed since `check_all` began, before all its interruptions."""
-        async for ids in self._reads.changed_since(self._started_us):
-            yield CheckedPage(len(ids), await self.check(ids))
+        async for ids in self._reads.changed_since(self._all.started_us):
+            yield CheckedPage(await self.check(ids), 1.0)
 
     async def check_sets(self) -> AsyncIterator[list[str]]:
         """Checks the sets of terms and statuses. Yields the threads that a set named although they do not exist, or do

@@ -12,9 +12,8 @@ from slipway.access.filtered_reads import FilteredFields, filtered_fields, read_
 from slipway.access.filters import AccessFilter
 from slipway.redis.hash_fields import METADATA_PREFIX, Fields
 from slipway.redis.keys import Keys
-from slipway.redis.read_stubs import ReadStubs
+from slipway.redis.read_stubs import PageOfIds, ReadStubs
 from slipway.serialization.compression import decompressed
-from slipway.threads.check_position import CheckPosition
 
 _PAGE: Final = 100
 """Threads that are read at a time when all of them are."""
@@ -46,14 +45,6 @@ class FilteredThread:
     created_us: int
     status: str
     metadata: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class PageOfIds:
-    """`cursor` is where the next page begins; None at the end."""
-
-    ids: list[str]
-    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +89,6 @@ class ThreadReads(ReadStubs):
         ]
         return [_compared(filtered_fields(await read, len(plain), members)) for read in reads]
 
-    async def count(self) -> int:
-        """How many threads exist."""
-        return int(await self._pipeline.send("ZCARD", self._keys.threads, repeatable=True))
-
     async def page_of_ids(self, cursor: str) -> PageOfIds:
         """About `_PAGE` threads. Threads that exist during all pages are in one of them; any may come twice."""
         following, members = await self._pipeline.send(
@@ -131,11 +118,6 @@ class ThreadReads(ReadStubs):
             for name in names:
                 async for ids in self._members("ZSCAN", self._keys.threads_with(name), _PAGE):
                     yield name, ids
-
-    async def check_position(self) -> CheckPosition | None:
-        """Where an interrupted repair of the indexes continues."""
-        stored = await self._pipeline.send("GET", self._keys.threads_check, repeatable=True)
-        return None if stored is None else CheckPosition.from_stored(stored)
 
     async def incarnation(self, thread_id: str) -> str | None:
         """The creation time in µs; None for an unknown thread."""

@@ -16,7 +16,6 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.scripts import StoredTtl
-from slipway.threads.check_position import CheckPosition
 from slipway.threads.record import IndexedThread
 
 _COPY = load("thread_copy")
@@ -50,9 +49,6 @@ class ThreadIdInUse:
 
     by_same_request: bool
     metadata: dict[str, Any]
-
-
-_CHECK_POSITION_S: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,14 +246,6 @@ class ThreadScripts(ScriptStubs):
         return _texts(
             await self._pipeline.run(_INDEX_SET, [], self._args(name=name, ids=list(thread_ids), repair=repair))
         )
-
-    async def set_check_position(self, position: CheckPosition | None) -> None:
-        """Where an interrupted repair of the indexes continues; None at its end."""
-        key = self._keys.threads_check
-        if position is None:
-            await self._pipeline.send("DEL", key, repeatable=True)
-        else:
-            await self._pipeline.send("SET", key, position.stored(), "EX", _CHECK_POSITION_S, repeatable=True)
 
 
 def thread_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:

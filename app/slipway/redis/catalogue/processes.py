@@ -52,6 +52,19 @@ KEY_KINDS: Final = (
         python_readers=("arq",),
     ),
     KeyKind(
+        "check_position",
+        ":check_position:%s",
+        RedisType.STRING,
+        Shard.PROCESSES,
+        meaning=(
+            "By kind of record: where an interrupted repair of the indexes continues, and when it began: `<cursor of "
+            "SCAN or ZSCAN>:<time in µs>`."
+        ),
+        lifetime="an hour, or until the end of the repair",
+        python_writers=("slipway.indexes",),
+        python_readers=("slipway.indexes",),
+    ),
+    KeyKind(
         "duty",
         ":duty:%s",
         RedisType.STRING,

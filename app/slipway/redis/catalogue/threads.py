@@ -191,19 +191,6 @@ KEY_KINDS: Final = (
         python_readers=("slipway.threads",),
     ),
     KeyKind(
-        "threads_check",
-        ":threads:check",
-        RedisType.STRING,
-        Shard.THREAD,
-        meaning=(
-            "Where an interrupted repair of the indexes of threads continues, and when it began: `<cursor of"
-            " ZSCAN>:<time in µs>`."
-        ),
-        lifetime="an hour, or until the end of the repair",
-        python_writers=("slipway.threads",),
-        python_readers=("slipway.threads",),
-    ),
-    KeyKind(
         "threads_created",
         ":threads:created",
         RedisType.ZSET,
