@@ -26,8 +26,8 @@ from slipway.runs.script_results import Instruction, ReclaimedRun
 from slipway.runs.scripts import Grace, RunScripts
 from slipway.runs.worker_health import WorkerHealth
 from slipway.stop_times import CLOSE_WITHIN_S
-from slipway_workers.claims import ClaimingWorker
-from tests.proxy import proxied
+from slipway_workers.claims import ClaimingWorker, RunHandler
+from tests.proxy import Proxy, proxied
 from tests.runs.conftest import Stores, opened, settings_of
 from tests.runs.servers import server
 from tests.waiting import Eventually, wait_until
@@ -256,7 +256,7 @@ async def test_a_heartbeat_does_not_extend_the_trust_in_the_lease_of_a_lost_run(
 
 
 async def test_the_lease_of_a_claim_is_trusted_from_the_moment_when_the_claim_was_sent(
-    valkey_url: str, keys: Keys, stores: Stores
+    valkey_url: str, stores: Stores
 ) -> None:
     """The worker may be suspended before it receives the reply."""
     claims_sent_at: list[float] = []
@@ -265,14 +265,9 @@ async def test_the_lease_of_a_claim_is_trusted_from_the_moment_when_the_claim_wa
     async def execute(_: dict[str, Any], run: Run, claim_sent_at: float) -> None:
         claims_sent_at.append(claim_sent_at)
 
-    async with proxied(valkey_url) as proxy:
-        wake = Pipeline(Address(proxy.url), "test worker wake", patience_s=5)
-        await wake.open()
+    async with proxied(valkey_url) as proxy, claiming_worker(proxy, stores, execute) as work:
         proxy.hold_replies()
-        health = WorkerHealth(stores.pipeline, keys, "w")
-        worker = ClaimingWorker(execute, keys, wake, "w", health, lease_ms=60_000, max_runs=1, high_water=0.85)
         run = await stores.create_run()
-        work = asyncio.create_task(worker.main())
 
         async def is_claimed() -> bool:
             return await stores.phase_of(run) is Phase.RUNNING
@@ -281,12 +276,42 @@ async def test_the_lease_of_a_claim_is_trusted_from_the_moment_when_the_claim_wa
         claimed_at = time.monotonic()
         proxy.release_replies()
         await wait_until(lambda: claims_sent_at, beside=work)
-        worker.stop_claiming()
-        assert await worker.wait_until_idle(10)
-        work.cancel()
-        await worker.close()
-        await wake.close()
     assert claims_sent_at[0] <= claimed_at
+
+
+async def test_a_worker_claims_again_soon_after_a_lost_connection(
+    valkey_url: str, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipway_workers.claims.MAX_WAIT_S", 60.0)
+    claimed: list[str] = []
+
+    async def execute(_: dict[str, Any], run: Run, claim_sent_at: float) -> None:
+        claimed.append(run.run_id)
+
+    async with proxied(valkey_url) as proxy, claiming_worker(proxy, stores, execute) as work:
+        first = await stores.create_run()
+        await wait_until(lambda: claimed == [first.run_id], beside=work)
+        with capture_logs() as logs:
+            proxy.cut()
+            await wait_until(lambda: any(entry["event"] == "claim.failed" for entry in logs), beside=work)
+            second = await stores.create_run()
+            await wait_until(lambda: claimed == [first.run_id, second.run_id], beside=work)
+
+
+@asynccontextmanager
+async def claiming_worker(proxy: Proxy, stores: Stores, execute: RunHandler) -> AsyncIterator[asyncio.Task[None]]:
+    """A worker that sends its claims through a proxy. Yields the task that claims."""
+    wake = Pipeline(Address(proxy.url), "test worker wake", patience_s=5)
+    await wake.open()
+    health = WorkerHealth(stores.pipeline, stores.keys, "w")
+    worker = ClaimingWorker(execute, stores.keys, wake, "w", health, lease_ms=60_000, max_runs=1, high_water=0.85)
+    work = asyncio.create_task(worker.main())
+    yield work
+    worker.stop_claiming()
+    work.cancel()
+    assert await worker.wait_until_idle(10)
+    await worker.close()
+    await wake.close()
 
 
 @pytest.mark.slow

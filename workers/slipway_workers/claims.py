@@ -43,6 +43,10 @@ log = structlog.get_logger(__name__)
 MAX_WAIT_S: Final = 1.0
 """Seconds after which a worker claims without a token. A lost token delays a run by at most this time."""
 
+_FIRST_PAUSE_S: Final = 0.05
+"""The pause after a failed claim doubles with each that follows, up to `MAX_WAIT_S`. It is short at first, because a
+claim waits for a connection: after a restart of Redis the next one succeeds."""
+
 HEALTH_EVERY_S: Final = 2.0
 """Interval at which the claim loop records that it works."""
 
@@ -109,17 +113,18 @@ class ClaimingWorker(Worker):
             await asyncio.sleep(MAX_WAIT_S)
 
     async def _claim_until_stopped(self) -> None:
-        wait_s = 0.0
+        wait_s, pause_s = 0.0, _FIRST_PAUSE_S
         while self.allow_pick_jobs:
             self._record_health_if_due()
             if len(self.tasks) >= self.max_jobs:
                 await self._wait_for_slot()
                 continue
             try:
-                wait_s = await self._claim(wait_s)
+                wait_s, pause_s = await self._claim(wait_s), _FIRST_PAUSE_S
             except StoreUnavailable as error:
-                log.warning("claim.failed", problem=str(error))
-                await asyncio.sleep(MAX_WAIT_S)
+                log.warning("claim.failed", problem=str(error), pause_s=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, MAX_WAIT_S)
 
     def stop_claiming(self) -> None:
         """Stops claiming. Runs that a claim in progress returns are started and released at once
