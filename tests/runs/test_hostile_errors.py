@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.callbacks import AsyncCallbackHandler, AsyncCallbackManager, BaseCallbackHandler
 
 from slipway import failpoints
 from slipway.exception_text import LONGEST_TEXT, class_name, exception_being_handled, message_of, repr_of, traceback_of
@@ -150,6 +152,39 @@ async def test_a_task_that_exits_while_it_is_cancelled_raises_an_ordinary_error(
     with pytest.raises(GraphRaised) as caught:
         await exiting
     assert type(caught.value.raised) is kind
+
+
+@pytest.mark.filterwarnings("error")
+async def test_a_task_that_is_cancelled_before_it_starts_executes_nothing() -> None:
+    executed = []
+
+    async def work() -> None:
+        executed.append("work")
+
+    contain_errors()
+    coroutine = work()
+    task = asyncio.create_task(coroutine, name="work")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert executed == []
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+
+
+@pytest.mark.parametrize("handled", [True, False])
+async def test_the_end_of_a_chain_is_reported_to_its_handlers(handled: bool) -> None:
+    ended = []
+
+    class Ends(AsyncCallbackHandler):
+        async def on_chain_end(self, outputs: Any, **_: Any) -> None:
+            await asyncio.sleep(0)
+            ended.append(outputs)
+
+    contain_errors(omit_empty_tasks=True)
+    handlers: list[BaseCallbackHandler] = [Ends()] if handled else []
+    manager = await AsyncCallbackManager(handlers).on_chain_start(None, {})
+    await manager.on_chain_end({"text": "!"})
+    assert ended == ([{"text": "!"}] if handled else [])
 
 
 @pytest.mark.parametrize("with_cause", [True, False])

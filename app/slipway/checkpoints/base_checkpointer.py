@@ -15,6 +15,7 @@ import inspect
 import random
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Self
 
 from langchain_core.runnables import RunnableConfig
@@ -38,6 +39,12 @@ from slipway.shown_exceptions import public_repr
 
 _COUNTED_THREADS: Final = 1024
 """How many threads' sizes a checkpointer caches. A thread that is not cached costs one more round trip."""
+
+
+@lru_cache(maxsize=1024)
+def _count_text(count: int) -> str:
+    """The part of a version that counts. Most runs have few versions, and formatting a number takes long."""
+    return f"{count:08x}"
 
 
 class StoredWrite(NamedTuple):
@@ -128,7 +135,7 @@ class BaseCheckpointer(SyncMethods):
         else:
             # other checkpointers write `<count>.<random>`
             count = int(current.partition(".")[0]) if "." in current else int(current[:8], 16)
-        return f"{count + 1:08x}{random.getrandbits(32):08x}"
+        return _count_text(count + 1) + random.randbytes(4).hex()
 
     async def latest(self, thread_id: str, ns: str = "") -> CheckpointTuple | None:
         """The latest checkpoint of a namespace."""
@@ -149,7 +156,8 @@ class BaseCheckpointer(SyncMethods):
     async def _write(self, thread_id: str, commands: list[RedisCommand], size: int) -> None:
         """Sends the commands of one write, after those of the writes before it, which may still be encoded. Raises
         `CeilingHit` if its `size` exceeds what remains of the thread's budget."""
-        await self.writer.encoding.wait()
+        if self.writer.encoding.in_use:
+            await self.writer.encoding.wait()
         await self._write_now(thread_id, commands, size)
 
     async def _write_now(self, thread_id: str, commands: list[RedisCommand], size: int) -> None:
@@ -161,10 +169,11 @@ class BaseCheckpointer(SyncMethods):
             used = self._used_bytes.get(thread_id)
             if used is None:
                 used = await self.thread_bytes(thread_id)
+                self._remember_bytes(thread_id, used)
             if used + size > self._max_thread_bytes:
                 self.write_error = CeilingHit("state_bytes", self._max_thread_bytes, used + size)
                 raise self.write_error
-            self._remember_bytes(thread_id, used + size)
+            self._used_bytes[thread_id] = used + size
         await self.writer.write(commands)
 
     async def aput_writes(
@@ -178,7 +187,7 @@ class BaseCheckpointer(SyncMethods):
         thread_id = str(target["thread_id"])
         stored = _with_positions(writes, task_id, task_path)
         key = CheckpointKey.from_configurable(target)
-        if self._divides(key.namespace, (write.value for write in stored), task_path):
+        if self._divides(key.namespace, [write.value for write in stored], task_path):
             async with self.writer.encoding:
                 commands, size = await self._write_commands_in_turns(thread_id, key, stored)
             await self._write_now(thread_id, *self._with_answer_marks(target, task_id, writes, commands, size))
@@ -203,7 +212,7 @@ class BaseCheckpointer(SyncMethods):
 
     def _divides(self, namespace: str, values: Iterable[Any], task_path: str | None = None) -> bool:
         """Whether these values are large and may be encoded in slices."""
-        return self.writer.may_divide(namespace, task_path) and any(map(is_large, values))
+        return any(map(is_large, values)) and self.writer.may_divide(namespace, task_path)
 
     async def put_stored_writes(self, config: RunnableConfig, writes: Sequence[StoredWrite]) -> None:
         """Stores pending writes that another checkpointer stored, under the rules of `aput_writes`."""
@@ -227,7 +236,9 @@ class BaseCheckpointer(SyncMethods):
 
     def _answer_marks(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[StoredWrite]:
         """The marks to store beside the root graph's checkpoint with these writes of a task: see `InterruptAnswers`."""
-        consumed = self._answers.consume(task_id, writes) if self._answers else []
+        if self._answers is None or not self._answers.may_consume(writes):
+            return []
+        consumed = self._answers.consume(task_id, writes)
         return [StoredWrite(answered, "", WRITES_IDX_MAP[RESUME], ANSWER_CONSUMED, None) for answered in consumed]
 
     def _remember_bytes(self, thread_id: str, used: int) -> None:

@@ -28,7 +28,7 @@ from slipway.checkpoints.core_reader import CheckpointReader, config_of
 from slipway.checkpoints.core_records import joined_writes, pack_record, pack_write
 from slipway.checkpoints.core_retention import CoreRetention
 from slipway.checkpoints.fenced_writers import CheckpointWriter
-from slipway.checkpoints.metadata import checkpoint_metadata
+from slipway.checkpoints.metadata import ConfigMetadata
 from slipway.checkpoints.reads import CheckpointReads
 from slipway.checkpoints.scripts import CheckpointScripts, CopyResult
 from slipway.checkpoints.similar_values import SimilarValues
@@ -66,6 +66,7 @@ class CoreCheckpointer(BaseCheckpointer):
         self._init_shared(pipeline, keys, writer, max_thread_bytes)
         self._form = stored_form_of(self.serde)
         self._superstep_writes: SuperstepWrites | None = None
+        self._config_metadata = ConfigMetadata()
         self._reads, self._scripts = CheckpointReads(pipeline, keys), CheckpointScripts(pipeline, keys)
         self._reader = CheckpointReader(pipeline, keys, self._form)
 
@@ -80,6 +81,7 @@ class CoreCheckpointer(BaseCheckpointer):
         """See the base class. The clone joins the pending writes of supersteps that have ended."""
         clone = super().for_run(writer, own_thread=own_thread, is_empty=is_empty, max_thread_bytes=max_thread_bytes)
         clone._superstep_writes = SuperstepWrites(checkpoints_are_new=own_thread is not None)
+        clone._config_metadata = ConfigMetadata()
         return clone
 
     # writing
@@ -95,13 +97,13 @@ class CoreCheckpointer(BaseCheckpointer):
         target = config["configurable"]
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
         parent_id = target.get("checkpoint_id") or ""
-        stored_metadata = checkpoint_metadata(config, metadata)
+        stored_metadata = self._config_metadata.added_to(metadata, config)
         record, run_id = pack_record(checkpoint, parent_id, stored_metadata, self._form)
         values = checkpoint["channel_values"]
         new = [(channel, version, values[channel]) for channel, version in new_versions.items() if channel in values]
         key = CheckpointKey(namespace, checkpoint["id"])
         encoded: list[tuple[str, str | int | float, bytes]] = []
-        if self._divides(namespace, (value for _, _, value in new)):
+        if self._divides(namespace, [value for _, _, value in new]):
             async with self.writer.encoding:
                 stored = [
                     (channel, version, await dumped_in_turns(self._form.dumps_in_turns, channel, value))
@@ -135,14 +137,14 @@ class CoreCheckpointer(BaseCheckpointer):
     ) -> tuple[list[RedisCommand], int]:
         packed = []
         for write in writes:
-            encoded = dumped(self._form.encode, write.channel, write.value, write.task_path)
-            data = pack_write(write.channel, write.task_path, self._form.seal(encoded))
+            task_id, task_path, position, channel, value = write
+            encoded = dumped(self._form.encode, channel, value, task_path)
+            data, field = pack_write(channel, task_path, self._form.seal(encoded)), write_field(task_id, position)
             is_first = False
             if self._superstep_writes is not None:
-                field = write_field(write.task_id, write.position)
-                stored = FieldOfWrite(write._replace(value=encoded), field, len(field) + len(data))
+                stored = FieldOfWrite(write, encoded, field, len(field) + len(data))
                 is_first = self._superstep_writes.add(thread_id, key.namespace, key.checkpoint_id, stored)
-            packed.append(PackedWrite(write.task_id, write.position, data, is_first))
+            packed.append(PackedWrite(field, position, data, is_first))
         return store_writes(self.keys, thread_id, key, packed)
 
     async def _write_commands_in_turns(
@@ -151,14 +153,16 @@ class CoreCheckpointer(BaseCheckpointer):
         packed = []
         for task_id, task_path, position, channel, value in writes:
             encoded = await dumped_in_turns(self._form.dumps_in_turns, channel, value, task_path)
-            packed.append(PackedWrite(task_id, position, pack_write(channel, task_path, encoded)))
+            packed.append(
+                PackedWrite(write_field(task_id, position), position, pack_write(channel, task_path, encoded))
+            )
         return store_writes(self.keys, thread_id, key, packed)
 
     def _join(
         self, thread_id: str, key: CheckpointKey, writes: Sequence[FieldOfWrite], similar: SimilarValues
     ) -> tuple[list[RedisCommand], int]:
         """The commands that join these writes, if that needs fewer bytes. `similar` are values of the child."""
-        joined = joined_writes((each.write for each in writes), self._form, similar)
+        joined = joined_writes(((each.write, each.encoded) for each in writes), self._form, similar)
         stored_bytes = sum(each.stored_bytes for each in writes)
         if sum(map(len, joined)) >= stored_bytes:
             return [], 0

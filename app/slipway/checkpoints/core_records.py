@@ -38,9 +38,12 @@ def pack_record(
     versions: list[Any] = []
     for pair in checkpoint["channel_versions"].items():
         versions += pair
-    in_head = isinstance(metadata.get("run_id"), str)
-    run_id = metadata["run_id"] if in_head else ""
-    body_metadata = {name: value for name, value in metadata.items() if name != "run_id" or not in_head}
+    body_metadata, run_id = metadata, metadata.get("run_id")
+    if isinstance(run_id, str):
+        body_metadata = metadata.copy()
+        del body_metadata["run_id"]
+    else:
+        run_id = ""
     try:
         head = ormsgpack.packb([versions, parent_id, run_id, list(metadata.get(_DELTAS) or ())])
     except TypeError as error:
@@ -98,13 +101,13 @@ def pack_write(channel: str, task_path: str, value: bytes) -> bytes:
     return ormsgpack.packb((channel, _short(task_path), value))
 
 
-def joined_writes(writes: Iterable[StoredWrite], form: StoredForm, similar: SimilarValues) -> tuple[bytes, bytes]:
-    """The writes of a superstep that has ended, as one value, and the packed names of the values that are its
-    dictionary. `value` of each write is encoded already."""
-    encoded = form.encode(
-        [[write.task_id, write.position, write.channel, _short(write.task_path), write.value] for write in writes]
-    )
-    return form.seal_similar(encoded, similar.dictionary), similar.packed_fields()
+def joined_writes(
+    writes: Iterable[tuple[StoredWrite, bytes]], form: StoredForm, similar: SimilarValues
+) -> tuple[bytes, bytes]:
+    """The writes of a superstep that has ended, each with its encoded value, as one value, and the packed names of the
+    values that are its dictionary."""
+    joined = [[each.task_id, each.position, each.channel, _short(each.task_path), encoded] for each, encoded in writes]
+    return form.seal_similar(form.encode(joined), similar.dictionary), similar.packed_fields()
 
 
 def _short(task_path: str) -> str:

@@ -25,6 +25,8 @@ NULL_TASK: Final = "00000000-0000-0000-0000-000000000000"
 _ID_DIGITS: Final = 32
 _HEX: Final = frozenset("0123456789abcdef")
 
+_NOTED: Final = frozenset({RESUME, INTERRUPT})
+
 ANSWER_CONSUMED: Final = "__no_writes__"
 """The channel of the marks. LangGraph has it and ignores its values."""
 
@@ -52,6 +54,11 @@ class InterruptAnswers:
             self._interrupt_ids[task_id] = (
                 [interrupt.id for interrupt in value] if isinstance(value, (list, tuple)) else [value.id]
             )
+
+    @staticmethod
+    def may_consume(writes: Iterable[tuple[str, Any]]) -> bool:
+        """Whether these writes of a task contain an answer or an interrupt, which `consume` must see."""
+        return not _NOTED.isdisjoint([channel for channel, _ in writes])
 
     def consume(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[str]:
         """What a task's writes consume if they contain one more answer than before: the ids of the answered interrupts,

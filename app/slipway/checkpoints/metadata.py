@@ -25,22 +25,52 @@ the graph."""
 _AUTH_PREFIX: Final = "langgraph_auth_"
 _NOT_STORED: Final = ("__", _AUTH_PREFIX)
 """The prefixes of internal names and of names of the user."""
+_CONSTANT: Final = frozenset({str, int, float, bool, type(None)})
+"""The types of values that cannot change. A list could be changed between two checkpoints."""
 
 
 def checkpoint_metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[str, Any]:
     """The metadata to store. A member of LangGraph's metadata replaces one of the config. Internal names (`__…`), names
     of the user and every member that is not plain data are omitted."""
-    configurable = config.get("configurable") or {}
-    stored = {
-        name: str.replace(value, "\0", "") if isinstance(value, str) else value
-        for name, value in without_user(metadata).items()
-    }
-    if config_metadata := config.get("metadata"):
-        _add_plain_members(stored, config_metadata, _OMITTED)
-    _add_plain_members(stored, configurable, _OMITTED_CONFIGURABLE)
-    if "langgraph_auth_user_id" in configurable:
-        stored.pop(_USER, None)
-    return stored
+    return ConfigMetadata().added_to(metadata, config)
+
+
+class ConfigMetadata:
+    """Computes `checkpoint_metadata` for the checkpoints of one run. What their configs contribute is the same for most
+    of them, so it is computed again only when it has changed."""
+
+    def __init__(self) -> None:
+        self._contributed: dict[str, Any] = {}
+        self._metadata: Mapping[str, Any] | None = None
+        self._names: Set[str] = frozenset()
+        self._members: dict[str, Any] | None = None
+        """The members of the configurable that contribute, or may. None if the next config is computed in any case."""
+
+    def added_to(self, metadata: CheckpointMetadata, config: RunnableConfig) -> dict[str, Any]:
+        """The metadata to store."""
+        configurable = config.get("configurable") or {}
+        if not self._has_contributed(config.get("metadata"), configurable):
+            self._contribute(config.get("metadata") or {}, configurable)
+        own = {name: _without_nul(value) for name, value in without_user(metadata).items()}
+        stored = {**own, **self._contributed, **own}
+        if "langgraph_auth_user_id" in configurable:
+            stored.pop(_USER, None)
+        return stored
+
+    def _has_contributed(self, metadata: Mapping[str, Any] | None, configurable: Mapping[str, Any]) -> bool:
+        """Whether the last config had the same members. Identities are compared, because an object of the project may
+        claim to be equal to anything."""
+        if self._members is None or metadata is not self._metadata or configurable.keys() != self._names:
+            return False
+        return all(configurable[name] is value for name, value in self._members.items())
+
+    def _contribute(self, metadata: Mapping[str, Any], configurable: Mapping[str, Any]) -> None:
+        of_metadata, members = _storable(metadata, _OMITTED), _storable(configurable, _OMITTED_CONFIGURABLE)
+        plain = _plain_members(of_metadata)
+        self._contributed = {**plain, **_plain_members(members), **plain}
+        self._metadata, self._names = metadata, frozenset(configurable)
+        is_constant = _CONSTANT.issuperset(map(type, [*of_metadata.values(), *members.values()]))
+        self._members = members if is_constant else None
 
 
 def without_user(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,14 +78,24 @@ def without_user(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metadata.items() if not name.startswith(_AUTH_PREFIX)}
 
 
-def _add_plain_members(stored: dict[str, Any], members: Mapping[str, Any], omitted: Set[str]) -> None:
-    """Adds the members that are plain data and that `stored` does not have."""
-    for name, value in members.items():
-        if name in stored or name in omitted or name.startswith(_NOT_STORED):
-            continue
-        plain = value if type(value) is str and "\0" not in value else _plain(value, frozenset())
-        if plain is not _NOT_PLAIN:
-            stored[name] = plain
+def _storable(members: Mapping[str, Any], omitted: Set[str]) -> dict[str, Any]:
+    """The members that are neither omitted nor internal."""
+    return {name: value for name, value in members.items() if name not in omitted and not name.startswith(_NOT_STORED)}
+
+
+def _plain_members(members: Mapping[str, Any]) -> dict[str, Any]:
+    """The members that are plain data."""
+    plain = {
+        name: value if type(value) is str and "\0" not in value else _plain(value, frozenset())
+        for name, value in members.items()
+    }
+    return {name: value for name, value in plain.items() if value is not _NOT_PLAIN}
+
+
+def _without_nul(value: Any) -> Any:
+    if type(value) is str and "\0" not in value:
+        return value
+    return str.replace(value, "\0", "") if isinstance(value, str) else value
 
 
 def _plain(value: Any, inside: frozenset[int]) -> Any:

@@ -22,9 +22,10 @@ _MAX_NAMESPACES: Final = 256
 
 
 class FieldOfWrite(NamedTuple):
-    """A stored write: its `value` is encoded, but neither compressed nor encrypted."""
+    """A stored write. `encoded` is its value, neither compressed nor encrypted."""
 
     write: StoredWrite
+    encoded: bytes
     field: str
     stored_bytes: int
 
@@ -40,7 +41,7 @@ class SuperstepWrites:
         """Remembers a write of a checkpoint, if it may be joined with others. A write with a position below 0 replaces
         the earlier one. Returns whether the field is certainly not stored yet."""
         newest_id, writes = self._newest.get((thread_id, namespace), ("", {}))
-        if newest_id != checkpoint_id or len(stored.write.value) > JOINED_VALUE_BYTES:
+        if newest_id != checkpoint_id or len(stored.encoded) > JOINED_VALUE_BYTES:
             return False
         is_first = self._checkpoints_are_new and stored.field not in writes
         if stored.write.position < 0:
@@ -58,4 +59,4 @@ class SuperstepWrites:
         if newest_id != parent_id:
             return []
         found = list(writes.values())
-        return found if sum(len(each.write.value) for each in found) >= JOINED_FROM_BYTES else []
+        return found if sum(len(each.encoded) for each in found) >= JOINED_FROM_BYTES else []

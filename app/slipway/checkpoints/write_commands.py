@@ -19,7 +19,6 @@ from slipway.redis.checkpoint_keys import (
     names_of,
     record_field,
     run_threads,
-    write_field,
 )
 from slipway.redis.connection import Arg
 from slipway.redis.keys import Keys
@@ -33,7 +32,7 @@ class PackedWrite(NamedTuple):
     """A pending write as it is stored. A write with a position below 0 replaces the stored one, and for any other the
     stored one stays. `is_first`: none can be stored at this position."""
 
-    task_id: str
+    field: str
     position: int
     data: bytes
     is_first: bool = False
@@ -76,8 +75,7 @@ def store_writes(
     first: list[Arg] = []
     others: list[Arg] = []
     first_size, others_size = 0, 0
-    for task_id, position, data, is_first in writes:
-        field = write_field(task_id, position)
+    for field, position, data, is_first in writes:
         size = len(field) + len(data)
         if is_first:
             first += (field, data)

@@ -9,6 +9,7 @@ through a context variable.
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -107,10 +108,16 @@ class CeilingGuard:
         return task["name"] not in self._nodes
 
     def task_ended(self, task: Mapping[str, Any]) -> bool:
-        """Returns True if all tasks that have started in this superstep have ended."""
+        """Returns True if all tasks that have started in this superstep have ended. If the last one has blocked the
+        event loop for too long, the timer has not ended yet, so this acts as the timer."""
         self._tasks_starting = self.superstep_starting = False
+        has_started = task["id"] in self._running  # not a result that an earlier attempt has stored
         self._running.discard(task["id"])
-        return not self._running
+        if self._running:
+            return False
+        if has_started and time.monotonic() > self._step_ends_at:  # `loop.time` is that of the current iteration
+            self._on_timer("step_time")
+        return True
 
     def superstep_ended(self) -> None:
         """Records that all tasks of the superstep have ended, including tasks whose stored results LangGraph has

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import types
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar
-from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, cast
+
+from langchain_core.callbacks.manager import AsyncCallbackManagerForChainRun
 
 from slipway.exception_text import is_a
 from slipway.shown_exceptions import public_repr
@@ -21,6 +23,7 @@ from slipway.shown_exceptions import public_repr
 _LOOP_STOPPING_ERRORS: Final = (SystemExit, KeyboardInterrupt)
 
 _inside_a_run: ContextVar[bool] = ContextVar("inside_a_run", default=False)
+_omits_empty_tasks: ContextVar[bool] = ContextVar("omits_empty_tasks", default=False)
 
 
 class GraphRaised(RuntimeError):
@@ -35,9 +38,13 @@ class GraphRaised(RuntimeError):
         return str(self)
 
 
-def contain_errors() -> None:
-    """From now on, exceptions are contained in all tasks that are created in the current context."""
+def contain_errors(*, omit_empty_tasks: bool = False) -> None:
+    """From now on, exceptions are contained in all tasks that are created in the current context. With
+    `omit_empty_tasks`, no task is created for the end of a chain without callback handlers. That must not be omitted
+    where the chunks of subgraphs are streamed: they arrive some event loop iterations late, and the end of a subgraph
+    must not overtake them."""
     _inside_a_run.set(True)
+    _omits_empty_tasks.set(omit_empty_tasks)
     loop = asyncio.get_running_loop()
     factory = loop.get_task_factory()
     if not isinstance(factory, _TaskFactory):
@@ -52,48 +59,60 @@ class _TaskFactory:
 
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> Any:
         if _inside_a_run.get() and inspect.iscoroutine(coro):
-            coro = _ContainedCoroutine(coro)
+            if coro.cr_code is _END_OF_CHAIN and _omits_empty_tasks.get() and not _handlers_of(coro):
+                coro.close()
+                return _EndedTask(loop)
+            coro = _started(coro)
         if self._before is not None:
             return self._before(loop, coro, **kwargs)
         return asyncio.Task(coro, loop=loop, **kwargs)
 
 
-class _ContainedCoroutine(Coroutine[Any, Any, Any]):
-    """A coroutine that never raises an exception that would end the event loop. It is not an `async def` function, so
-    that closing it before it has started also closes the coroutine inside it."""
+_END_OF_CHAIN: Final = inspect.unwrap(AsyncCallbackManagerForChainRun.on_chain_end).__code__
+"""LangChain executes this in a task of its own for each node and each edge, to protect callback handlers from being
+cancelled. Without a handler it does nothing, but the task costs as much as the fifth part of Slipway's own work for a
+superstep."""
 
-    __slots__ = ("_coro",)
 
-    def __init__(self, coro: Coroutine[Any, Any, Any]) -> None:
-        self._coro = coro
+def _handlers_of(end_of_chain: types.CoroutineType[Any, Any, Any]) -> list[Any]:
+    return cast("list[Any]", inspect.getcoroutinelocals(end_of_chain)["self"].handlers)
 
-    def send(self, value: Any) -> Any:
-        try:
-            return self._coro.send(value)
-        except StopIteration:  # the coroutine has returned
+
+class _EndedTask(asyncio.Future[None]):
+    """Takes the place of a task that has nothing to do."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self.set_result(None)
+
+    def set_name(self, name: object) -> None:
+        """Event loops set the name of each task."""
+
+
+def _started(coro: types.CoroutineType[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+    """A coroutine that awaits `coro`, and never raises an exception that would end the event loop. It has been started
+    already, so that `coro` is closed if the task is cancelled before its first step."""
+    contained = cast("types.CoroutineType[Any, Any, Any]", _contained(coro))
+    contained.__qualname__ = coro.__qualname__
+    contained.send(None)
+    return contained
+
+
+async def _contained(coro: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        await _first_step()
+        return await coro
+    except BaseException as error:
+        coro.close()
+        if _is_ordinary(error):
             raise
-        except BaseException as error:
-            if _is_ordinary(error):
-                raise
-            raise GraphRaised(error) from None
+        raise GraphRaised(error) from None
 
-    def throw(self, kind: Any, value: Any = None, trace: TracebackType | None = None) -> Any:
-        try:
-            return self._coro.throw(kind) if value is None and trace is None else self._coro.throw(kind, value, trace)
-        except BaseException as error:
-            if _is_ordinary(error):
-                raise
-            raise GraphRaised(error) from None
 
-    def close(self) -> None:
-        self._coro.close()
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return self._coro.__await__()
-
-    def __getattr__(self, name: str) -> Any:
-        """`cr_frame` and similar attributes, for tools that show which line a task executes."""
-        return getattr(self._coro, name)
+@types.coroutine
+def _first_step() -> Generator[None, None, None]:
+    """Returns when the task executes its first step."""
+    yield
 
 
 def _is_ordinary(error: BaseException) -> bool:

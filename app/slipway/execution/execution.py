@@ -41,7 +41,7 @@ from slipway.execution.frames import FrameEncoder, frame
 from slipway.execution.replay_filter import LogEntry, ReplayFilter
 from slipway.execution.run_input import NO_PLAN, bound_config, config_of, context_of, plan_start
 from slipway.execution.settle_or_release import RunSettler, read_snapshot
-from slipway.execution.stream import nodes_wait, stream_graph
+from slipway.execution.stream import nodes_wait, stream_graph, streams_subgraphs
 from slipway.execution.stream_observer import StreamObserver
 from slipway.graphs.describe import name_of
 from slipway.graphs.interface import Graph, Graphs, with_checkpointer
@@ -93,7 +93,7 @@ class Execution:
 
     async def execute(self) -> None:
         """Executes the attempt until it ends. No exception of the graph is raised."""
-        contain_errors()
+        contain_errors(omit_empty_tasks=not streams_subgraphs(self.run))
         CURRENT_WORK.set({"run": self.run.run_id, "graph": self.run.graph_id})
         async with AsyncExitStack() as resources:
             error = await self._run_graph(resources)

@@ -37,7 +37,7 @@ async def stream_graph(
 ) -> AsyncIterator[StreamChunk]:
     """Executes `graph` and yields its chunks. The nodes of a superstep are executed only after the consumer has
     received the `tasks` chunks that announce them, if `nodes_wait`."""
-    subgraphs = _streams_subgraphs(run)
+    subgraphs = streams_subgraphs(run)
     options = _options(graph, run, modes, control)
     if "messages" in modes:
         config = with_message_ids(config)
@@ -69,7 +69,7 @@ def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> di
         "output_keys": graph.output_channels,
         "durability": run.options.durability or "async",
         "control": control,
-        "subgraphs": _streams_subgraphs(run),
+        "subgraphs": streams_subgraphs(run),
     }
 
 
@@ -87,7 +87,8 @@ def _has_breakpoints(graph: Graph, checked: frozenset[int] = frozenset()) -> boo
     )
 
 
-def _streams_subgraphs(run: Run) -> bool:
+def streams_subgraphs(run: Run) -> bool:
+    """Whether the chunks of subgraphs are streamed."""
     return run.options.subgraphs or LIFECYCLE in run.options.stream_mode
 
 

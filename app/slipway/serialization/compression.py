@@ -31,6 +31,8 @@ from slipway.errors import StoredDataError
 COMPRESSED_FROM_BYTES: Final = 1024
 MOST_PLAIN_BYTES: Final = 64 * 1024 * 1024
 LEVEL: Final = 1
+RECORD_LEVEL: Final = -1
+"""For records of checkpoints. Level 1 executes twice as many instructions for 5 % fewer bytes."""
 
 _FRAME_HEADER_BYTES: Final = 18
 """The most bytes at the begin of a zstd frame that say its size."""
@@ -58,7 +60,7 @@ class _Contexts(threading.local):
     def __init__(self) -> None:
         self.compressor = zstandard.ZstdCompressor(level=LEVEL)
         self.decompressor = zstandard.ZstdDecompressor()
-        self.record_compressor = zstandard.ZstdCompressor(level=LEVEL, dict_data=_RECORD_DICTIONARY)
+        self.record_compressor = zstandard.ZstdCompressor(level=RECORD_LEVEL, dict_data=_RECORD_DICTIONARY)
         self.record_decompressor = zstandard.ZstdDecompressor(dict_data=_RECORD_DICTIONARY)
 
 
@@ -68,11 +70,12 @@ _contexts: Final = _Contexts()
 def compressed(plain: bytes) -> bytes:
     """The stored form of `plain`. It takes CPU on the calling thread, 1.5 ms per MB; several threads may call it at
     once."""
-    if COMPRESSED_FROM_BYTES <= len(plain) <= MOST_PLAIN_BYTES:
+    size = len(plain)
+    if COMPRESSED_FROM_BYTES <= size <= MOST_PLAIN_BYTES:
         smaller = _contexts.compressor.compress(plain)
-        if len(smaller) + 1 < len(plain):
+        if len(smaller) + 1 < size:
             return _ZSTD + smaller
-    return _PLAIN + plain if _names_codec(plain) else plain
+    return _PLAIN + plain if size > 1 and 0 < plain[0] < _CODECS_END else plain
 
 
 def compressed_record(plain: bytes) -> bytes:

@@ -30,6 +30,7 @@ _FEW_MEMBERS: Final = 64
 _DEEPEST: Final = 6
 """Levels of containers that are estimated and divided."""
 _SCALAR_BYTES: Final = 6
+_SCALARS: Final = frozenset({int, float, bool, type(None)})
 
 
 class Format(Protocol):
@@ -70,14 +71,14 @@ async def in_turns(slices: Iterator[bytes]) -> bytes:
 
 def is_large(value: Any) -> bool:
     """Whether the value should be encoded in slices. Estimated from samples, in a few microseconds."""
-    return _estimated_bytes(value, _DEEPEST) >= LARGE_BYTES
+    return type(value) not in _SCALARS and _estimated_bytes(value, _DEEPEST) >= LARGE_BYTES
 
 
 def _estimated_bytes(value: Any, levels: int) -> float:
     kind = type(value)
     if kind is str or kind is bytes:
         return len(value)
-    if not levels:
+    if kind in _SCALARS or not levels:
         return _SCALAR_BYTES
     if kind is dict:
         members = value.values()
@@ -94,16 +95,16 @@ def _estimated_bytes(value: Any, levels: int) -> float:
         samples = members[:: size // _SAMPLES][:_SAMPLES]
     else:
         samples = list(islice(members, _FEW_MEMBERS if size <= _FEW_MEMBERS else _SAMPLES))
-    return _SCALAR_BYTES * size + sum(_estimated_bytes(each, levels - 1) for each in samples) * size / len(samples)
+    sampled = 0.0
+    for each in samples:
+        sampled += _estimated_bytes(each, levels - 1)
+    return _SCALAR_BYTES * size + sampled * size / len(samples)
 
 
 def _attributes(value: Any) -> Collection[Any] | None:
     """The attributes of an object whose class stores them in a dictionary, and what a `Send` has; None for any other
     value."""
-    kind = type(value)
-    if kind in _WITHOUT_ATTRIBUTES:
-        return None
-    if _is_send(kind):
+    if _is_send(type(value)):
         return (value.arg,)
     try:
         attributes = object.__getattribute__(value, "__dict__")
@@ -116,9 +117,6 @@ def _is_send(kind: type) -> bool:
     """Whether it is LangGraph's `Send`. Importing LangGraph takes a second, so it is only looked for."""
     langgraph_types = sys.modules.get("langgraph.types")
     return langgraph_types is not None and kind is langgraph_types.Send
-
-
-_WITHOUT_ATTRIBUTES: Final = frozenset({int, float, bool, type(None)})
 
 
 def slices_of(value: Any, format_: Format, levels: int = _DEEPEST) -> Iterator[bytes]:
