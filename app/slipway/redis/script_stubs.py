@@ -15,5 +15,6 @@ class ScriptStubs:
         self._pipeline, self._keys = pipeline, keys
 
     def _args(self, **arguments: object) -> tuple[str, bytes]:
-        """ARGV[1] and ARGV[2] of a script: the key prefix, and its named arguments as one MessagePack map."""
-        return self._keys.prefix, ormsgpack.packb(arguments)
+        """ARGV[1] and ARGV[2] of a script: the key prefix, and its named arguments as one MessagePack map, without
+        those that are None. For Lua, both are nil."""
+        return self._keys.prefix, ormsgpack.packb({name: each for name, each in arguments.items() if each is not None})
