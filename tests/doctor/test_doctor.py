@@ -28,6 +28,7 @@ from slipway.run_options import RunOptions
 from slipway.runs.record import Phase, Run, new_id
 from slipway.runs.run_request import RunRequest
 from slipway.runs.script_results import Settled
+from slipway.store.store import RedisStore
 from tests.environment import bare_environment
 from tests.runs.conftest import LEASE_MS, Stores, handover, settings_of
 
@@ -218,6 +219,20 @@ async def run_indexed_wrongly(stores: Stores) -> str:
     return run.run_id
 
 
+async def namespace_not_indexed(stores: Stores) -> str:
+    store = RedisStore(stores.pipeline, stores.keys, max_item_bytes=1000)
+    for key in ("first", "second"):
+        await store.aput(("users", "ann"), key, {})
+    await stores.pipeline.send("DEL", stores.keys.store_changed)
+    return "users.ann"
+
+
+async def namespace_indexed_too_early(stores: Stores) -> str:
+    namespace = await namespace_not_indexed(stores)
+    await stores.pipeline.send("ZADD", stores.keys.store_changed, 1, f"{namespace}.")
+    return namespace
+
+
 async def create_assistant(stores: Stores) -> str:
     changes = AssistantChanges(graph_id="steps", name="x", metadata={"team": "a"})
     store = AssistantStore(stores.pipeline, stores.keys)
@@ -296,6 +311,8 @@ PROBLEM_CASES: list[tuple[str, CreateProblem]] = [
     ("cron_not_indexed", cron_not_indexed),
     ("cron_not_indexed", cron_of_an_earlier_release),
     ("cron_indexed_wrongly", cron_indexed_wrongly),
+    ("namespace_not_indexed", namespace_not_indexed),
+    ("namespace_not_indexed", namespace_indexed_too_early),
 ]
 
 

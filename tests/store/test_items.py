@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from random import Random
 from typing import Any
 
@@ -12,7 +13,7 @@ from langgraph.store.base import GetOp, InvalidNamespaceError, ListNamespacesOp,
 from slipway.errors import InvalidRequest, RefusedRequest, TooLarge
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.store import scripts
+from slipway.store import scripts, search
 from slipway.store.filters import matches_namespace
 from slipway.store.store import RedisStore
 from tests.store.conftest import ITEM_BYTES
@@ -245,3 +246,65 @@ async def test_pages_of_namespaces_are_those_of_a_comparison(
         expected = list(dict.fromkeys(matching))[offset : offset + 5]
         found = await store.abatch([ListNamespacesOp(tuple(conditions), depth, 5, offset)])
         assert found == [expected], (conditions, depth, offset)
+
+
+async def test_searches_of_many_namespaces_are_those_of_a_comparison(
+    store: RedisStore, pipeline: Pipeline, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripts, "NAMESPACES_PER_PAGE", 5)
+    monkeypatch.setattr(search, "NAMESPACES_AT_ONCE", 3)
+    random, labels = Random(2), ["a", "a-b", "b", "ab", "1"]
+    newest_first: list[tuple[tuple[str, ...], str]] = []
+    for _ in range(150):
+        item = tuple(random.choices(labels, k=random.randint(1, 3))), random.choice("kl")
+        if item in newest_first:
+            newest_first.remove(item)
+        if random.random() < 0.2:
+            await store.adelete(*item)
+        else:
+            await store.aput(*item, {})
+            newest_first.insert(0, item)
+    for prefix in [(), *((label,) for label in labels), ("a", "b"), ("none",)]:
+        for limit, offset in [(1, 0), (4, 0), (4, 7), (500, 0), (0, 0)]:
+            found = await store.asearch(prefix, limit=limit, offset=offset)
+            expected = [item for item in newest_first if item[0][: len(prefix)] == prefix][offset : offset + limit]
+            assert [(item.namespace, item.key) for item in found] == expected, (prefix, limit, offset)
+    for namespace, key in newest_first:
+        await store.adelete(namespace, key)
+    assert await pipeline.send("KEYS", f"{keys.prefix}:store*") == []
+
+
+async def test_namespaces_with_one_time_are_all_read(
+    store: RedisStore, pipeline: Pipeline, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripts, "NAMESPACES_PER_PAGE", 2)
+    monkeypatch.setattr(search, "NAMESPACES_AT_ONCE", 3)
+    for number in range(9):
+        await store.aput(("n", str(number)), "k", {})
+        for key in (keys.store_changed, keys.store_order(f"n.{number}")):
+            await pipeline.send("ZADD", key, "XX", 10**15 + number // 7, f"n.{number}." if "changed" in key else "k")
+    found = await store.asearch(("n",), limit=20)
+    assert [item.namespace[1] for item in found] == ["7", "8", *"0123456"]
+
+
+async def test_a_search_reads_few_of_many_namespaces(store: RedisStore, pipeline: Pipeline) -> None:
+    await store.abatch([PutOp(("users", str(number)), "k", {"n": number}) for number in range(600)])
+    await pipeline.send("CONFIG", "RESETSTAT")
+    found = await store.asearch(("users",), limit=5)
+    assert [item.value["n"] for item in found] == [599, 598, 597, 596, 595]
+    stats = (await pipeline.send("INFO", "commandstats", repeatable=True)).decode()
+    calls = int(re.search(r"cmdstat_zrevrange:calls=(\d+)", stats)[1])  # type: ignore[index]
+    assert calls <= 10, "it reads as many namespaces as it returns items, and a few more"
+
+
+async def test_an_empty_namespace_at_the_front_is_no_result(
+    store: RedisStore, pipeline: Pipeline, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deletion of its newest item leaves a namespace where it was."""
+    monkeypatch.setattr(search, "NAMESPACES_AT_ONCE", 2)
+    for number in range(6):
+        await store.aput(("n", str(number)), "first", {})
+    await store.aput(("n", "0"), "second", {})
+    await store.adelete(("n", "0"), "second")
+    found = await store.asearch(("n",), limit=2)
+    assert [item.namespace[1] for item in found] == ["5", "4"]

@@ -62,6 +62,7 @@ PROBLEMS: Final = {
     "assistant_indexed_wrongly": "an index of assistants that names an assistant which it must not name",
     "cron_not_indexed": "a cron that searches do not find",
     "cron_indexed_wrongly": "an index of crons that names a cron which it must not name",
+    "namespace_not_indexed": "a namespace of the store whose newest items a search of many namespaces does not find",
 }
 """The description of each problem, by its stable name."""
 
@@ -115,7 +116,8 @@ class Doctor:
                 found += await self._check_page(page)
         for kind in INDEXED_KINDS:
             found += await self._check_kind(kind, show)
-        for pages in (self._reads.pages_of_index_entries(), self._reads.pages_of_groups()):
+        reads = self._reads
+        for pages in (reads.pages_of_index_entries(), reads.pages_of_groups(), reads.pages_of_namespaces()):
             async for page in pages:
                 found += await self._check_page(page)
         return list({(problem.name, problem.record_id): problem for problem in found}.values())
@@ -179,6 +181,8 @@ class Doctor:
             return await self._check_crons(page.ids) + await self._check_indexes(page)
         if page.kind == "run":
             return await self._check_in_script(page) + await self._check_indexes(page)
+        if page.kind == "namespace":
+            return await self._counted(await self._indexes.namespaces(page.ids))
         if page.kind == "assistant" or page.kind.endswith(_ENTRY):
             return await self._check_indexes(page)
         return await self._check_in_script(page)
@@ -189,6 +193,9 @@ class Doctor:
             problems = await self._indexes.records(kind, page.ids)
         else:
             problems = await self._indexes.entries(kind, page.container, page.ids)
+        return await self._counted(problems)
+
+    async def _counted(self, problems: Problems) -> Problems:
         if self._repair:
             for problem, count in Counter(problem for problem, _ in problems).items():
                 await self._scripts.count_repairs(problem, count)

@@ -1,4 +1,4 @@
-"""Compares runs, assistants and crons with their indexes, and repairs the indexes.
+"""Compares runs, assistants, crons and namespaces of the store with their indexes, and repairs the indexes.
 
 Both directions are checked: whether the indexes have each record with all its index terms, and whether the record of
 each entry of an index must have it. A script checks and repairs a page atomically.
@@ -17,6 +17,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.index_reads import RunIndexReads
 from slipway.runs.scripts import run_index_check
+from slipway.store.scripts import StoreScripts
 
 _UUID_LENGTH: Final = 36
 
@@ -39,12 +40,18 @@ class IndexChecks:
             "assistant": assistant_index_check(pipeline, keys),
             "cron": cron_index_check(pipeline, keys),
         }
-        self._repair = repair
+        self._store, self._repair = StoreScripts(pipeline, keys), repair
 
     async def records(self, kind: str, ids: Sequence[str]) -> Problems:
         """Checks that the indexes have these records. Two round trips."""
         records = await self._reads[kind].index_records(ids)
         return await self._checks[kind].check(records, [], repair=self._repair)
+
+    async def namespaces(self, names: Sequence[str]) -> Problems:
+        """Checks that the order of namespaces of the store is that of their items. Each of the names has a dot at its
+        end. One round trip."""
+        wrong = await self._store.check_index(names, repair=self._repair)
+        return [("namespace_not_indexed", namespace) for namespace in wrong]
 
     async def entries(self, kind: str, set_key: str, members: Sequence[str]) -> Problems:
         """Checks members of a set of the indexes of this kind of record. One round trip."""

@@ -17,9 +17,10 @@ from slipway.threads.index_check import ThreadIndexCheck
 
 
 async def build_indexes(pipeline: Pipeline, keys: Keys, show: ShowProgress) -> None:
-    """Layout 2 has indexes of threads, runs, assistants and crons. Processes of the release before may still end runs
-    meanwhile, without changing the indexes, so the threads that have changed since the start, and the runs that had not
-    ended, are checked once more at the end."""
+    """Layout 2 has indexes of threads, runs, assistants, crons and namespaces. Processes of the release before may
+    still end runs meanwhile, without changing the indexes, so the threads that have changed since the start, and the
+    runs that had not ended, are checked once more at the end. What they put into the store is repaired by the
+    reconciler."""
     threads = ThreadIndexCheck(pipeline, keys, repair=True)
     reads, checks = HealthReads(pipeline, keys), IndexChecks(pipeline, keys, repair=True)
     total = await reads.number_of_threads()
@@ -33,6 +34,8 @@ async def build_indexes(pipeline: Pipeline, keys: Keys, show: ShowProgress) -> N
             for first in range(0, len(ids.ids), PAGE):
                 await checks.records(kind, ids.ids[first : first + PAGE])
             show(f"keys searched for {kind}s", round(ids.share_read * number_of_keys), number_of_keys)
+    async for names in reads.pages_of_namespaces():
+        await checks.namespaces(names.ids)
     async for _ in threads.check_changed():
         pass
     async for run_page in reads.pages_of_unfinished_runs():

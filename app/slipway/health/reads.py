@@ -48,8 +48,8 @@ class HealthReads(ReadStubs):
             yield IdPage("lease", runs)
 
     async def pages_of_records(self) -> AsyncIterator[IdPage]:
-        """Pages of threads, runs, crons, assistants, entries of indexes, parked jobs and slots of concurrency groups.
-        Their number depends on the number of records."""
+        """Pages of threads, runs, crons, assistants, entries of indexes, parked jobs, slots of concurrency groups, and
+        namespaces of the store. Their number depends on the number of records."""
         async for page in self.pages_of_threads():
             yield page
         async for page in self.pages_of_indexed_records():
@@ -58,6 +58,13 @@ class HealthReads(ReadStubs):
             yield page
         async for page in self.pages_of_groups():
             yield page
+        async for page in self.pages_of_namespaces():
+            yield page
+
+    async def pages_of_namespaces(self) -> AsyncIterator[IdPage]:
+        """Pages of the namespaces of the store, each with a dot at its end."""
+        async for names in self._members("ZSCAN", self._keys.store_namespaces, PAGE):
+            yield IdPage("namespace", names)
 
     async def pages_of_threads(self) -> AsyncIterator[IdPage]:
         async for threads in self._members("ZSCAN", self._keys.threads, PAGE):

@@ -194,6 +194,10 @@ class Keys:
         return self._of("store_namespaces")
 
     @property
+    def store_changed(self) -> str:
+        return self._of("store_changed")
+
+    @property
     def store_expiry(self) -> str:
         return self._of("store_expiry")
 

@@ -13,6 +13,7 @@ _PUT = load("store_put")
 _GET = load("store_get")
 _DELETE = load("store_delete")
 _NAMESPACES = load("store_namespaces")
+_INDEX_CHECK = load("store_index_check")
 
 NAMESPACES_PER_PAGE: Final = 2000
 """Namespaces that are read in one round trip."""
@@ -36,11 +37,6 @@ class StoreScripts(ScriptStubs):
     def sweep(self, limit: int) -> asyncio.Future[int]:
         """Deletes up to `limit` expired items. Returns the number of deleted items."""
         return self._pipeline.run(_DELETE, [], self._args(limit=limit))
-
-    async def namespaces(self, prefix: str) -> list[str]:
-        """The namespaces with items that begin with the labels of `prefix`, sorted by name."""
-        found = await self._pipeline.send("ZRANGEBYLEX", self._keys.store_namespaces, *_bounds(prefix), repeatable=True)
-        return [name.decode()[:-1] for name in found]
 
     async def namespace_page(self, prefix: str, depth: int | None, offset: int, limit: int) -> list[str]:
         """A page of the namespaces that begin with the labels of `prefix`, each cut to `depth` labels."""
@@ -66,6 +62,32 @@ class StoreScripts(ScriptStubs):
             if len(found) < NAMESPACES_PER_PAGE:
                 return
             first = f"({found[-1].decode()}"
+
+    async def changed_namespaces(self) -> AsyncIterator[list[tuple[str, float]]]:
+        """All namespaces, the last put first, each with a time in µs that none of its items exceeds. One that changes
+        meanwhile may come twice."""
+        start, at_start = "+inf", frozenset[bytes]()
+        while True:
+            flat = await self._pipeline.send(
+                *("ZREVRANGEBYSCORE", self._keys.store_changed, start, "-inf", "WITHSCORES"),
+                *("LIMIT", 0, NAMESPACES_PER_PAGE + len(at_start)),
+                repeatable=True,
+            )
+            found = [pair for pair in zip(flat[::2], flat[1::2], strict=True) if pair[0] not in at_start]
+            if not found:
+                return
+            yield [(name.decode()[:-1], float(score)) for name, score in found]
+            # the next page begins with the last time of this one, because others of that time may not be in this one
+            last = found[-1][1].decode()
+            same_time = {name for name, score in found if score.decode() == last}
+            at_start = frozenset(same_time | at_start if last == start else same_time)
+            start = last
+
+    async def check_index(self, names: Sequence[str], *, repair: bool) -> list[str]:
+        """The namespaces that a search of many namespaces would find too late or not at all. Each of the names has a
+        dot at its end."""
+        wrong = await self._pipeline.run(_INDEX_CHECK, [], self._args(names=list(names), repair=repair))
+        return [namespace.decode() for namespace in wrong]
 
     def newest(self, namespace: str, limit: int) -> asyncio.Future[list[bytes]]:
         """A flat list of keys and the times of their last put, the newest first."""

@@ -4,7 +4,8 @@ Conditions are checked here, item by item. A search with conditions therefore re
 search by similarity reads every vector below it. That is meant for up to about 10,000 items below the prefix. A search
 that would read more than `MAX_SCANNED_ITEMS` items is rejected.
 
-A search costs three round trips, and one more for each further page of items that it reads.
+A search costs three round trips, and one more for each further page of items that it reads. Without conditions, it
+reads only the namespaces whose last put is late enough: its cost does not depend on how many there are.
 """
 
 from __future__ import annotations
@@ -25,9 +26,15 @@ from slipway.store.scripts import StoreScripts
 MAX_SCANNED_ITEMS: Final = 100_000
 
 _PAGE: Final = 200
-_NAMESPACES_AT_ONCE: Final = 500
+NAMESPACES_AT_ONCE: Final = 500
+"""Namespaces that are read in one round trip. A search with no more below its prefix reads all of them."""
+
 EXPIRED_PER_CALL: Final = 500
 """How many expired items one call deletes."""
+
+
+_FoundItem = tuple[float, str, str]
+"""The negative time of the last put in µs, the namespace and the key: in the order of results."""
 
 
 class ItemSearch:
@@ -90,21 +97,58 @@ class ItemSearch:
         read as the search needs, and expired items are deleted first."""
         if limit is not None:
             await self._scripts.sweep(EXPIRED_PER_CALL)
-        namespaces = await self._scripts.namespaces(prefix)
-        found: list[tuple[float, str, str]] = []
-        for start in range(0, len(namespaces), _NAMESPACES_AT_ONCE):
-            names = namespaces[start : start + _NAMESPACES_AT_ONCE]
-            per_namespace = MAX_SCANNED_ITEMS + 1 if limit is None else limit
-            for namespace, read in [(name, self._scripts.newest(name, per_namespace)) for name in names]:
-                flat = iter(await read)
-                found += [(-float(score), namespace, key.decode()) for key, score in zip(flat, flat, strict=True)]
-            if limit is None and len(found) > MAX_SCANNED_ITEMS:
-                raise RefusedRequest(
-                    f"more than {MAX_SCANNED_ITEMS} items lie below {prefix!r}: search a longer prefix"
-                )
-            if limit is not None:
-                found = heapq.nsmallest(limit, found)
-        return [ItemKey(namespace, key) for _, namespace, key in sorted(found)]
+        most = MAX_SCANNED_ITEMS if limit is None else NAMESPACES_AT_ONCE
+        namespaces = await self._scripts.namespace_page(prefix, None, 0, most + 1)
+        if limit is None:
+            found = await self._all_items(prefix, namespaces)
+        elif len(namespaces) <= most:
+            found = await self._newest_items(namespaces, limit)
+        else:
+            found = await self._newest_of_many(prefix, limit)
+        return [ItemKey(namespace, key) for _, namespace, key in sorted(found)[:limit]]
+
+    async def _all_items(self, prefix: str, namespaces: Sequence[str]) -> list[_FoundItem]:
+        error = RefusedRequest(f"more than {MAX_SCANNED_ITEMS} items lie below {prefix!r}: search a longer prefix")
+        if len(namespaces) > MAX_SCANNED_ITEMS:  # each has an item
+            raise error
+        found: list[_FoundItem] = []
+        for start in range(0, len(namespaces), NAMESPACES_AT_ONCE):
+            part = namespaces[start : start + NAMESPACES_AT_ONCE]
+            found += await self._newest_items(part, MAX_SCANNED_ITEMS + 1)
+            if len(found) > MAX_SCANNED_ITEMS:
+                raise error
+        return found
+
+    async def _newest_of_many(self, prefix: str, limit: int) -> list[_FoundItem]:
+        """The newest items below a prefix with many namespaces. Those with the last puts are read, until no other can
+        have an item that is newer than `limit` of the items."""
+        newest: list[_FoundItem] = []
+        at_once, labels = max(1, min(limit, NAMESPACES_AT_ONCE)), f"{prefix}." if prefix else ""
+
+        def are_complete(last_put_us: float) -> bool:
+            return len(newest) == limit and (not newest or -newest[-1][0] > last_put_us)
+
+        async for page in self._scripts.changed_namespaces():
+            if are_complete(page[0][1]):
+                break
+            below = [each for each in page if f"{each[0]}.".startswith(labels)]
+            for start in range(0, len(below), at_once):
+                part = below[start : start + at_once]
+                if are_complete(part[0][1]):
+                    break
+                found = await self._newest_items([namespace for namespace, _ in part], limit)
+                # a namespace that has changed meanwhile comes twice
+                newest = heapq.nsmallest(limit, {each[1:]: each for each in (*newest, *found)}.values())
+        return newest
+
+    async def _newest_items(self, namespaces: Sequence[str], limit: int) -> list[_FoundItem]:
+        """The `limit` newest items of each namespace; one round trip."""
+        reads = [(namespace, self._scripts.newest(namespace, limit)) for namespace in namespaces]
+        found: list[_FoundItem] = []
+        for namespace, read in reads:
+            flat = iter(await read)
+            found += [(-float(score), namespace, key.decode()) for key, score in zip(flat, flat, strict=True)]
+        return found
 
     async def _read(self, item_keys: Sequence[ItemKey], *, refresh: bool) -> list[SearchItem]:
         """The items that exist, in the order of the keys; one round trip. `refresh` renews their time to live."""

@@ -56,6 +56,18 @@ KEY_KINDS: Final = (
         Shard.STORE,
         meaning="All namespaces that have items, each with a dot at its end; all scores are 0.",
         lifetime="with its items",
+        python_readers=("slipway.store", "slipway.health"),
+    ),
+    KeyKind(
+        "store_changed",
+        ":store:changed",
+        RedisType.ZSET,
+        Shard.STORE,
+        meaning=(
+            "The same namespaces, by the time of the last put in µs. No item of a namespace is newer, but after a "
+            "deletion its newest one may be older."
+        ),
+        lifetime="with its items",
         python_readers=("slipway.store",),
     ),
     KeyKind(

@@ -18,6 +18,7 @@ local function delete(ns, name)
   redis.call('ZREM', key('store_expiry'), ns .. '\0' .. name)
   if redis.call('EXISTS', key('store_items', ns)) == 0 then
     redis.call('ZREM', key('store_namespaces'), ns .. '.')
+    redis.call('ZREM', key('store_changed'), ns .. '.')
   end
   return deleted
 end

@@ -23,6 +23,7 @@ local head = times .. '|' .. integer_text(args.ttl_ms) .. '|'
 redis.call('HSET', items, args.key, head .. ARGV[3])
 redis.call('ZADD', key('store_order', args.ns), integer_text(now_us), args.key)
 redis.call('ZADD', key('store_namespaces'), 0, args.ns .. '.')
+redis.call('ZADD', key('store_changed'), integer_text(now_us), args.ns .. '.')
 if expires > 0 then
   redis.call('ZADD', key('store_expiry'), integer_text(expires), args.ns .. '\0' .. args.key)
 else
