@@ -4,6 +4,9 @@
     RELEASE_WITHIN_S   the remaining runs are stopped within their superstep and released
     CLOSE_WITHIN_S     the process ends its background work and closes its connections
 
+When Redis is unavailable and the project's code does not end, a worker needs the whole time: `CLOSE_WITHIN_S` is longer
+than its parts together, so that a busy machine does not make it late.
+
 Then the supervisor kills it. With the default of 25 s for `drain_s` that is 29 s after SIGTERM. Heroku, for example,
 kills every process after 30 s.
 """
@@ -17,6 +20,16 @@ RELEASE_WITHIN_S: Final = 2.0
 one script, so only an unavailable Redis takes longer. Then the leases expire."""
 
 CLOSE_WITHIN_S: Final = 2.0
+
+HEALTH_RECORD_WITHIN_S: Final = 0.25
+"""The part in which a worker deletes the record of its health. Otherwise the record expires."""
+
+LAST_HEARTBEAT_WITHIN_S: Final = 0.5
+"""The part in which a process sends its last heartbeat. Otherwise it is listed among the live workers until its entry
+expires."""
+
+EXIT_WITHIN_S: Final = 0.75
+"""The part in which tasks and threads of the project's code have to end after the work of the process."""
 
 
 def kill_after_s(drain_s: float) -> float:

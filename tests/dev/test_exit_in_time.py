@@ -11,6 +11,7 @@ import pytest
 
 from slipway.processes import exit_codes
 from slipway.redis.keys import Keys
+from slipway.stop_times import CLOSE_WITHIN_S, EXIT_WITHIN_S, HEALTH_RECORD_WITHIN_S, LAST_HEARTBEAT_WITHIN_S
 from tests.environment import PYTHON_PATH, bare_environment
 
 pytestmark = pytest.mark.processes
@@ -105,3 +106,8 @@ async def test_a_web_process_that_still_starts_exits_when_it_is_told_to(
     finally:
         if process.returncode is None:
             process.kill()
+
+
+def test_the_parts_of_the_time_to_close_leave_room_for_a_busy_machine() -> None:
+    """They follow each other when Redis is unavailable and code of the project does not end."""
+    assert HEALTH_RECORD_WITHIN_S + LAST_HEARTBEAT_WITHIN_S + EXIT_WITHIN_S <= 0.75 * CLOSE_WITHIN_S

@@ -29,6 +29,7 @@ from slipway.current_work import CURRENT_WORK
 from slipway.exception_text import repr_of
 from slipway.execution.contained_errors import GraphRaised, contain_errors
 from slipway.services import OpenArqApplication
+from slipway.stop_times import HEALTH_RECORD_WITHIN_S
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +43,6 @@ CANCELLED_WITHIN_S: Final = 0.5
 SHUTDOWN_WITHIN_S: Final = 0.75
 """Seconds that `on_shutdown` has when jobs were cancelled; otherwise it also has what is left of the time of the drain.
 The seconds of a drain after `drain_s` are fewer than those that a supervisor waits before it kills the process."""
-
-_HEALTH_KEY_WITHIN_S: Final = 0.25
 
 STALLED_AFTER_S: Final = 30.0
 """Seconds after which a round of polling, which takes milliseconds, is a fault: Redis does not reply."""
@@ -180,7 +179,7 @@ class ArqJobs(Worker):
 
     async def _delete_health_key(self) -> None:
         with contextlib.suppress(RedisError, TimeoutError):
-            async with asyncio.timeout(_HEALTH_KEY_WITHIN_S):
+            async with asyncio.timeout(HEALTH_RECORD_WITHIN_S):
                 await self.pool.delete(self.health_check_key)
 
     async def _attempt(self, step: Callable[[], Awaitable[Any]]) -> bool:

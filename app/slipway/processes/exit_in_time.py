@@ -17,11 +17,9 @@ from typing import Final
 import structlog
 
 from slipway.processes.exit_codes import exit_on_errors_to_fix
+from slipway.stop_times import EXIT_WITHIN_S
 
 log = structlog.get_logger(__name__)
-
-EXIT_WITHIN_S: Final = 1.0
-"""Seconds that tasks and threads have to end after the work of the process. A part of `stop_times.CLOSE_WITHIN_S`."""
 
 _MOST_NAMES: Final = 10
 

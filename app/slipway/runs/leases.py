@@ -27,12 +27,9 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.script_results import Instruction, RunLost, instruction_from
 from slipway.runs.scripts import Grace, RunScripts
 from slipway.settings import Settings
-from slipway.stop_times import CLOSE_WITHIN_S
+from slipway.stop_times import LAST_HEARTBEAT_WITHIN_S
 
 log = structlog.get_logger(__name__)
-
-_LAST_HEARTBEAT_WITHIN_S: Final = CLOSE_WITHIN_S / 2
-"""Longer than a script takes, and short enough that a process stops in time while Redis is unavailable."""
 
 RETRY_PAUSE_MS: Final = 500
 """After each further crash in a row, the next attempt waits this many ms longer, so that a run that kills its worker
@@ -107,7 +104,7 @@ class LeaseRenewer:
         """Sends a last heartbeat, which removes the process from the live workers, and ends the thread. If Redis does
         not reply in time, the thread is not waited for: the process is listed until its entry expires."""
         self._loop.call_soon_threadsafe(self._stop)
-        await asyncio.to_thread(self._thread.join, _LAST_HEARTBEAT_WITHIN_S)
+        await asyncio.to_thread(self._thread.join, LAST_HEARTBEAT_WITHIN_S)
 
     def add(self, attempt: AttemptWriter, claim_sent_at: float) -> None:
         """Starts to renew the lease of an attempt that was just claimed; the claim was sent at `claim_sent_at`

@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 import platform
 from contextlib import suppress
-from typing import Final
 
 from slipway.errors import StoreUnavailable
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-
-_DELETE_WITHIN_S: Final = 1.0
+from slipway.stop_times import HEALTH_RECORD_WITHIN_S
 
 
 def health_key(keys: Keys) -> str:
@@ -39,10 +37,10 @@ class WorkerHealth:
         await self._pipeline.send("PSETEX", key, lifetime_ms, value, repeatable=True)
 
     async def delete(self, key: str) -> None:
-        """Deletes the record, unless another worker of this host is live. Without a reply from Redis within a second,
-        the record stays until it expires."""
+        """Deletes the record, unless another worker of this host is live. Without a reply from Redis in time, the
+        record stays until it expires."""
         with suppress(StoreUnavailable, TimeoutError):
-            async with asyncio.timeout(_DELETE_WITHIN_S):
+            async with asyncio.timeout(HEALTH_RECORD_WITHIN_S):
                 live = await self._pipeline.send("ZRANGE", self._keys.workers, 0, -1, repeatable=True)
                 if not any(self._is_other_of_this_host(worker.decode()) for worker in live):
                     await self._pipeline.send("DEL", key, repeatable=True)
