@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from secrets import token_hex
 from typing import Any
 
 import pytest
 
+from slipway.errors import StoreUnavailable
 from slipway.redis.keys import Keys
 from slipway.runs.event_log import POLL_S, READ_EVENTS
-from slipway.runs.event_tail import TAIL_EVENTS, Tail
+from slipway.runs.event_tail import TAIL_BYTES, TAIL_EVENTS, Tail
 from slipway.runs.events import Event
 from slipway.runs.record import new_id
+from slipway.runs.scripts import LogScripts
+from slipway.sse_frames import encode_frame
 from slipway.threads.notifications import ThreadNotifications
 from tests.proxy import Proxy, proxied
 from tests.runs.conftest import Stores, opened
@@ -304,6 +308,103 @@ async def test_a_follower_that_subscribed_before_the_run_existed_needs_no_read(
         batch = await anext(stores.events.follow(run_id))
         assert [event.name for event in batch] == ["metadata"]
         assert stores.pipeline.round_trips == before
+
+
+LARGE_FRAME = encode_frame("values", b'"%b"' % token_hex(80_000).encode())
+"""Its stored form has more bytes than a notification may have."""
+
+
+async def test_large_events_are_read_once_for_all_followers(
+    writer: NumberWriter, stores: Stores, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, notified = list[str](), list[int]()
+    page, on_notification = LogScripts.page, Tail.on_notification
+
+    async def counted_page(self: LogScripts, run_id: str, *options: Any) -> Any:
+        read.append(run_id)
+        return await page(self, run_id, *options)
+
+    def measured(self: Tail, message: bytes | None) -> None:
+        notified.append(len(message or b""))
+        on_notification(self, message)
+
+    monkeypatch.setattr(Tail, "on_notification", measured)
+    followers = [Follower(stores.events, writer.run_id) for _ in range(5)]
+    await eventually(lambda: all(follower.events for follower in followers))
+    await writer.write(2)
+    monkeypatch.setattr(LogScripts, "page", counted_page)
+    for events in ([LARGE_FRAME], [LARGE_FRAME, LARGE_FRAME], [b"event: a\r\n", LARGE_FRAME, b"event: b\r\n"]):
+        for frame in events:
+            writer.attempt.append("values" if frame is LARGE_FRAME else "small", frame)
+        await writer.attempt.flush()
+        await eventually(lambda: len({len(follower.events) for follower in followers}) == 1 and not _misses(stores))
+    await writer.write()
+    await writer.settle()
+    names = ["metadata", "values", "values", *["values"] * 3, "small", "values", "small", "values", "end"]
+    for follower in followers:
+        assert [event.name for event in (await follower.wait_until_end()).events] == names
+    assert len(read) <= 2 * 3, "each group of large events is read once, and once more if an event came meanwhile"
+    assert max(notified) < 70_000
+
+
+def _misses(stores: Stores) -> bool:
+    return any(followed.tail.missed for followed in stores.events.followed.values())
+
+
+async def test_an_event_that_comes_while_large_ones_are_read_is_not_lost(
+    writer: NumberWriter, stores: Stores, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower, page = Follower(stores.events, writer.run_id), LogScripts.page
+    await eventually(lambda: len(follower.events) == 1)
+    await writer.write()
+
+    async def page_before_an_event(self: LogScripts, run_id: str, *options: Any) -> Any:
+        monkeypatch.setattr(LogScripts, "page", page)
+        found = await page(self, run_id, *options)
+        tail = stores.events.followed[writer.run_id].tail
+        missed = tail.missed
+        await writer.write()
+        await eventually(lambda: tail.missed > missed)
+        return found
+
+    monkeypatch.setattr(LogScripts, "page", page_before_an_event)
+    writer.attempt.append("values", LARGE_FRAME)
+    await writer.attempt.flush()
+    await eventually(lambda: len(follower.events) == 4)
+    await writer.settle()
+    assert len((await follower.wait_until_end()).events) == 5
+
+
+async def test_followers_receive_large_events_when_redis_is_away_for_a_moment(
+    remote: Stores, proxy: Proxy, stores: Stores, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The read of the missed events is repeated."""
+    writer, failures, page = await start_writer(stores), iter([True, True, False]), LogScripts.page
+    follower = Follower(remote.events, writer.run_id)
+    await eventually(lambda: len(follower.events) == 1)
+
+    async def failing_page(self: LogScripts, run_id: str, *options: Any) -> Any:
+        if next(failures, False):
+            raise StoreUnavailable("Redis: it is unavailable")
+        return await page(self, run_id, *options)
+
+    monkeypatch.setattr(LogScripts, "page", failing_page)
+    monkeypatch.setattr("slipway.runs.event_log.RETRY_PAUSE_S", 0.01)
+    writer.attempt.append("values", LARGE_FRAME)
+    await writer.settle()
+    assert [event.name for event in (await follower.wait_until_end()).events] == ["metadata", "values", "end"]
+
+
+def test_a_tail_of_large_events_is_bounded_in_bytes() -> None:
+    tail, block = Tail(), b"x" * (TAIL_BYTES // 4)
+    for number in range(1, 30):
+        tail.add((number - 1, 0), [Event(f"{number}-0", (number, 0), "values", block)])
+    assert tail.end == (29, 0)
+    assert tail.events_after((1, 0)) is None
+    kept = next(events for first in range(30) if (events := tail.events_after((first, 0))) is not None)
+    assert 4 <= len(kept) <= 8
+    tail.add((29, 0), [Event("30-0", (30, 0), "values", block * 9)])
+    assert [event.id for event in tail.events_after((29, 0)) or ()] == ["30-0"]
 
 
 def _events(*milliseconds: int) -> list[Event]:

@@ -2,9 +2,10 @@
 
 The log is one Redis stream for each run. The script that appends to it also publishes a notification, which contains
 the new entries and the id of the entry before them. All followers of a run in one process share a `Tail`. If a
-notification follows the end of the tail without a gap, its entries are added to the tail. In every other case (a lost
-notification, a late follower, a new connection) the stream is read. So a lost notification delays events, but no event
-is lost.
+notification follows the end of the tail without a gap, its entries are added to the tail. If one was lost, or has no
+entries because they are large, the process reads what follows the tail once for all followers. In every other case (a
+late follower, a new connection) a follower reads the stream. So a lost notification delays events, but no event is
+lost.
 
 A follower has no queue. A follower that is slower than the tail reads the stream at its own pace.
 """
@@ -15,6 +16,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -25,16 +27,19 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from slipway.runs.event_tail import Tail
 from slipway.runs.events import NEW_ONLY, START, START_ID, Event, EventPosition, event_position, gap_event
-from slipway.runs.log_reads import LogReads
+from slipway.runs.log_reads import LogReads, RawEntry
 from slipway.runs.scripts import LogScripts
+from slipway.serialization.slices import LARGE_BYTES
 
 log = structlog.get_logger(__name__)
 
 READ_EVENTS: Final = 500
 """The most events of one read."""
+READ_BYTES: Final = 8 * 1024 * 1024
+"""Bytes of decompressed events after which a read ends."""
 POLL_S: Final = 15.0
 """Interval in seconds at which a followed stream is read even if no notification was received."""
-_RETRY_PAUSE_S: Final = 0.5
+RETRY_PAUSE_S: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -46,6 +51,8 @@ class SharedTail:
     tail: Tail
     followers: int = 0
     polling: asyncio.TimerHandle | asyncio.Task[None] | None = None
+    reading: asyncio.Task[None] | None = None
+    """Reads the events that the tail misses."""
 
     async def wait_until_subscribed(self) -> None:
         """Returns when notifications arrive. All followers share the subscription, so cancelling one of them does not
@@ -90,8 +97,8 @@ class EventLog:
     async def _read_page(self, run_id: str, after: EventPosition, count: int = READ_EVENTS) -> tuple[list[Event], bool]:
         """The events that follow `after`, and whether none follows them."""
         page = await self._pages.page(run_id, f"({after[0]}-{after[1]}", count)
-        events = [Event.from_entry(entry) for entry in page.entries]
-        return await self._with_result(run_id, events), page.is_last
+        events = await _decoded(page.entries)
+        return await self._with_result(run_id, events), page.is_last and len(events) == len(page.entries)
 
     async def _with_result(self, run_id: str, events: list[Event]) -> list[Event]:
         """The same events. If the last one ends the run with the data of an earlier event as the result, that event is
@@ -170,7 +177,7 @@ class EventLog:
                 return await self.read_into_tail(run_id, position, tail)
             except StoreUnavailable as error:
                 log.debug("event_log.read_delayed", run=run_id, problem=str(error))
-                await asyncio.sleep(_RETRY_PAUSE_S)
+                await asyncio.sleep(RETRY_PAUSE_S)
 
     async def read_into_tail(self, run_id: str, position: EventPosition, tail: Tail) -> list[Event]:
         """Reads the stream. If the read reaches the end of the stream, the tail continues from there."""
@@ -197,24 +204,46 @@ class EventLog:
             await asyncio.sleep(POLL_S)
 
     async def read_missed(self, run_id: str, tail: Tail) -> None:
-        """Reads the events that follow the tail and adds them to it. If they are too many for one read, or if
-        notifications may have been lost during the read, the end of the log is unknown. Then every follower reads the
-        stream itself."""
-        breaks, end = tail.breaks, tail.end
-        if end is None:
-            return
-        missed, is_last = await self._read_into_tail(run_id, end, tail)
-        if not missed or tail.breaks != breaks:
-            return
-        if is_last:
+        """Reads the events that follow the tail and adds them to it. If notifications may have been lost during the
+        read, the end of the log is unknown. Then every follower reads the stream itself."""
+        is_last = False
+        while not is_last and (end := tail.end) is not None:
+            breaks = tail.breaks
+            missed, is_last = await self._read_into_tail(run_id, end, tail)
+            if not missed or tail.breaks != breaks:
+                return
             tail.add(end, missed)
-        else:
+            tail.notify_followers()
+
+    def _start_reading(self, run_id: str) -> None:
+        shared = self._tails[run_id]
+        if shared.reading is None:
+            shared.reading = asyncio.create_task(self._read_all_missed(run_id, shared), name=f"read {run_id}")
+
+    async def _read_all_missed(self, run_id: str, shared: SharedTail) -> None:
+        """Reads until the tail misses nothing."""
+        tail = shared.tail
+        try:
+            while missed := tail.missed:
+                try:
+                    await self.read_missed(run_id, tail)
+                except StoreUnavailable as error:
+                    log.debug("event_log.read_delayed", run=run_id, problem=str(error))
+                    await asyncio.sleep(RETRY_PAUSE_S)
+                    continue
+                if tail.missed == missed:
+                    tail.missed = 0
+                    tail.notify_followers()
+        except Exception:  # each follower reads the stream, and raises it
+            tail.missed = 0
             tail.on_notification(None)
+        finally:
+            shared.reading = None
 
     def _add_follower(self, run_id: str) -> SharedTail:
         shared = self._tails.get(run_id)
         if shared is None:
-            tail = Tail()
+            tail = Tail(partial(self._start_reading, run_id))
             channel = self._log.channel(run_id)
             shared = SharedTail(self._subscriber.subscribe(channel, tail.on_notification), tail)
             self._tails[run_id] = shared
@@ -226,5 +255,20 @@ class EventLog:
         if shared.followers == 0:
             self._subscriber.unsubscribe(self._log.channel(run_id))
             del self._tails[run_id]
-            if shared.polling is not None:
-                shared.polling.cancel()
+            for work in (shared.polling, shared.reading):
+                if work is not None:
+                    work.cancel()
+
+
+async def _decoded(entries: Sequence[RawEntry]) -> list[Event]:
+    """The events of entries, up to `READ_BYTES`. The event loop continues after each large one."""
+    events: list[Event] = []
+    size = 0
+    for entry in entries:
+        events.append(Event.from_entry(entry))
+        size += len(events[-1].block)
+        if size >= READ_BYTES:
+            break
+        if len(events[-1].block) >= LARGE_BYTES:
+            await asyncio.sleep(0)
+    return events

@@ -11,12 +11,23 @@ local function binary(text)
   return struct.pack('>BI4', 198, #text) .. text
 end
 
+-- An entry with more bytes is not sent with a notification: each subscriber would receive it at once.
+local MOST_NOTIFIED_BYTES = 65536
+
 -- The notification: the id before the entries, and the entries with their ids. Compressed frames and results, which
--- begin with a byte below 32, are sent as they are stored.
+-- begin with a byte below 32, are sent as they are stored. It begins after the last large entry: followers notice that
+-- entries are missing, and read the log.
 local function packed_notification(previous_id, entries)
-  local is_text = true
-  for _, entry in ipairs(entries) do
+  local is_text, last_large = true, 0
+  for i, entry in ipairs(entries) do
+    if #entry[2] + #entry[3] > MOST_NOTIFIED_BYTES then last_large = i end
     is_text = is_text and string.byte(entry[2]) >= 32 and (entry[3] == '' or string.byte(entry[3]) >= 32)
+  end
+  if last_large > 0 then
+    previous_id = entries[last_large][4]
+    local sent = {}
+    for i = last_large + 1, #entries do sent[#sent + 1] = entries[i] end
+    entries = sent
   end
   if is_text then return cmsgpack.pack({previous_id, entries}) end
   local parts = {}
