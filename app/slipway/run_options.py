@@ -23,7 +23,7 @@ from slipway.protocol_types import (
     StreamMode,
     Webhook,
 )
-from slipway.serialization.compression import decompressed
+from slipway.serialization.compression import decompressed, decompressed_in_thread
 from slipway.serialization.json_slices import loads_in_turns
 
 
@@ -138,7 +138,7 @@ class RunOptions:
 
 async def options_in_turns(stored: bytes) -> RunOptions:
     """The same as `options_from`. Large options are parsed in slices, between which the event loop continues."""
-    return RunOptions(**await loads_in_turns(decompressed(stored)))
+    return RunOptions(**await loads_in_turns(await decompressed_in_thread(stored)))
 
 
 def options_from(stored: bytes) -> RunOptions:

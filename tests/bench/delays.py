@@ -42,6 +42,8 @@ async def measure(bench: Bench) -> list[Figure]:
     """Each scenario runs while one client sends small runs."""
     figures = []
     async with connections(bench.url, 2) as (small_runs, huge):
+        # the first stream of a web process loads a module
+        await huge.post(f"{new_thread()}/runs/stream", run_of("talk", {"events": 1}))
         for scenario in _scenarios(bench):
             path = new_thread()
             if scenario.prepare is not None:

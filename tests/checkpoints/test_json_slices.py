@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.serialization import json_slices
+from slipway.serialization import json_slices, turns
 from slipway.serialization.json_slices import loads_in_turns
 from tests.waiting import event_loop_iterations
 
@@ -30,7 +30,7 @@ def _small_pieces() -> Any:
         patch.setattr(json_slices, "LARGE_BYTES", 0)
         patch.setattr(json_slices, "PIECE_BYTES", 1)
         patch.setattr(json_slices, "HEAD_BYTES", 0)
-        patch.setattr(json_slices, "LONGEST_TURN_S", -1.0)
+        patch.setattr(turns, "LONGEST_TURN_S", -1.0)
         yield
 
 

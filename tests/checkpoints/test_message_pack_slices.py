@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage
 from langgraph.types import Send
 
 from slipway.errors import StoredDataError
-from slipway.serialization import message_pack_slices, serde
+from slipway.serialization import message_pack_slices, serde, turns
 from slipway.serialization.encryption import Encryption
 from slipway.serialization.message_pack_slices import decoded_in_turns
 from slipway.serialization.serde import Serde
@@ -52,7 +52,8 @@ def _small_slices() -> Iterator[None]:
     """Every container is divided, and the event loop continues after each slice."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(serde, "LARGE_BYTES", 0)
-        for name, value in (("LARGE_BYTES", 48), ("SLICE_BYTES", 32), ("LONGEST_TURN_S", -1.0), ("MOST_PARTS", 24)):
+        patch.setattr(turns, "LONGEST_TURN_S", -1.0)
+        for name, value in (("LARGE_BYTES", 48), ("SLICE_BYTES", 32), ("MOST_PARTS", 24)):
             patch.setattr(message_pack_slices, name, value)
         yield
 

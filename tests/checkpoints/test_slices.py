@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage
 from langgraph.types import Send
 
 from slipway.errors import StateRefused
-from slipway.serialization import json_encoding, slices
+from slipway.serialization import json_encoding, slices, turns
 from slipway.serialization.encryption import Encryption
 from slipway.serialization.serde import Serde
 from tests.waiting import event_loop_iterations
@@ -35,7 +35,7 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every container is large, and the event loop continues after each slice."""
     monkeypatch.setattr(slices, "LARGE_BYTES", 0)
     monkeypatch.setattr(slices, "SLICE_BYTES", 16)
-    monkeypatch.setattr(slices, "LONGEST_TURN_S", -1.0)
+    monkeypatch.setattr(turns, "LONGEST_TURN_S", -1.0)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,7 +93,7 @@ def test_the_size_of_a_value_is_estimated(value: Any, large: bool) -> None:
 
 @pytest.mark.parametrize("encoding", [Serde().message_pack, json_encoding.JSON])
 def test_the_event_loop_continues_between_the_slices(monkeypatch: pytest.MonkeyPatch, encoding: slices.Format) -> None:
-    monkeypatch.setattr(slices, "LONGEST_TURN_S", -1.0)
+    monkeypatch.setattr(turns, "LONGEST_TURN_S", -1.0)
     monkeypatch.setattr(slices, "SLICE_BYTES", 64 * 1024)
 
     async def iterations_meanwhile() -> int:

@@ -9,10 +9,11 @@ import pytest
 from slipway.graphs.registry import Registry
 from slipway.runs.record import Phase
 from slipway.runs.scripts import LogScripts
-from slipway.serialization import slices
+from slipway.serialization import turns
 from slipway.sse_frames import encode_frame
 from tests.runs.conftest import Stores
 from tests.runs.executions import execute_next
+from tests.runs.project.large import ITEMS
 from tests.waiting import event_loop_iterations
 
 PULL, PUSH = "~__pregel_pull, fill", "~__pregel_push, 0"
@@ -22,7 +23,7 @@ PULL, PUSH = "~__pregel_pull, fill", "~__pregel_push, 0"
 async def test_a_large_state_is_encoded_before_the_next_node_can_change_it(
     stores: Stores, graphs: Registry, monkeypatch: pytest.MonkeyPatch, durability: str
 ) -> None:
-    monkeypatch.setattr(slices, "LONGEST_TURN_S", -1.0)
+    monkeypatch.setattr(turns, "LONGEST_TURN_S", -1.0)
     options = {"input": {"done": False}, "stream_mode": ["values", "updates"], "durability": durability}
     run = await stores.create_run(graph_id="changes_in_place", options=options)
     assert (await execute_next(stores, graphs)).phase is Phase.COMPLETED
@@ -36,6 +37,23 @@ async def test_a_large_state_is_encoded_before_the_next_node_can_change_it(
     assert b'"changed"' not in state_event
 
 
+@pytest.mark.parametrize("durability", ["async", "sync", "exit"])
+async def test_large_input_is_encoded_before_the_first_node_can_change_it(
+    stores: Stores, graphs: Registry, monkeypatch: pytest.MonkeyPatch, durability: str
+) -> None:
+    monkeypatch.setattr(turns, "LONGEST_TURN_S", -1.0)
+    graph_input = {"items": [{"text": "unchanged " * 10} for _ in range(ITEMS)]}
+    options = {"input": graph_input, "stream_mode": ["values"], "durability": durability}
+    run = await stores.create_run(graph_id="changes_input", options=options)
+    assert (await execute_next(stores, graphs)).phase is Phase.COMPLETED
+    states = [state async for state in stores.checkpointer.alist({"configurable": {"thread_id": run.thread_id}})]
+    if durability != "exit":
+        (given,) = [state for state in states if state.metadata["step"] == -1]
+        writes = [value for _, channel, value in given.pending_writes or [] if channel == "items"]
+        assert [_texts(items) for items in writes] == [{"unchanged"}]
+    assert b"unchanged" in next(event.data for event in await stores.log_of(run) if event.name == "values")
+
+
 def _texts(items: list[dict[str, str]]) -> set[str]:
     return {item["text"].split()[0] for item in items}
 
@@ -45,6 +63,7 @@ async def test_values_are_divided_only_while_no_task_runs(stores: Stores) -> Non
     writer = stores.attempt(await stores.claim_one())
     assert writer.may_divide("", None)
     assert not writer.may_divide("inner:1", None)
+    assert writer.may_divide("", "")
     writer.superstep_started()
     writer.task_started()
     assert [writer.may_divide("", path) for path in (PULL, PUSH, "")] == [True, False, False]

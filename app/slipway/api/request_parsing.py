@@ -5,9 +5,7 @@ Malformed input raises `InvalidRequest`, which names the field.
 
 from __future__ import annotations
 
-import asyncio
 import re
-from functools import partial
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -19,6 +17,7 @@ from slipway.errors import InvalidRequest
 from slipway.serialization.json_encoding import DEEPEST, clean
 from slipway.serialization.json_slices import loads_in_turns
 from slipway.serialization.slices import LARGE_BYTES
+from slipway.serialization.turns import let_others_continue
 
 _Body = TypeVar("_Body", bound=BaseModel)
 
@@ -33,7 +32,7 @@ async def read_body(request: Request, model: type[_Body]) -> _Body:
     """Parses the body. An empty body is malformed. The event loop continues between the steps that take long for a
     large body."""
     raw = await request.body()
-    pause = partial(asyncio.sleep, 0) if len(raw) >= LARGE_BYTES else _no_pause
+    pause = let_others_continue if len(raw) >= LARGE_BYTES else _no_pause
     value = await _parsed_in_turns(raw)
     await pause()
     _check_depth(raw, value)

@@ -6,7 +6,6 @@ omits everything that is in the head or in the record's key, so that a superstep
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +18,7 @@ from slipway.checkpoints.similar_values import SimilarValues, dictionary_of
 from slipway.checkpoints.stored_form import StoredForm
 from slipway.errors import StateRefused, StoredDataError
 from slipway.redis.checkpoint_keys import DICTIONARY_FIELD
+from slipway.serialization.turns import let_others_continue
 
 LARGE_STORED_BYTES: Final = 4 * 1024
 """Stored bytes, which are often compressed to a tenth, from which decoding may take milliseconds."""
@@ -128,7 +128,7 @@ def _complete(path: str) -> str:
 async def _loaded(stored: bytes, form: StoredForm) -> Any:
     """A value that may be large."""
     value = await form.loads_in_turns(stored)
-    await asyncio.sleep(0)
+    await let_others_continue()
     return value
 
 

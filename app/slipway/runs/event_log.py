@@ -30,6 +30,7 @@ from slipway.runs.events import NEW_ONLY, START, START_ID, Event, EventPosition,
 from slipway.runs.log_reads import LogReads, RawEntry
 from slipway.runs.scripts import LogScripts
 from slipway.serialization.slices import LARGE_BYTES
+from slipway.serialization.turns import let_others_continue
 
 log = structlog.get_logger(__name__)
 
@@ -270,5 +271,5 @@ async def _decoded(entries: Sequence[RawEntry]) -> list[Event]:
         if size >= READ_BYTES:
             break
         if len(events[-1].block) >= LARGE_BYTES:
-            await asyncio.sleep(0)
+            await let_others_continue()
     return events

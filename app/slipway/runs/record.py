@@ -51,7 +51,7 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import INTERNAL, delivery_queue_of
 from slipway.runs.index_terms import owner_of, run_terms
 from slipway.runs.scripts import DueTime
-from slipway.serialization.compression import compressed
+from slipway.serialization.compression import compressed_in_thread
 from slipway.serialization.json_encoding import dumps, dumps_in_turns, json_members
 
 
@@ -216,7 +216,7 @@ class RunSpec:
 
     async def stored_options(self) -> bytes:
         """The field `kwargs`, which `run_create.lua` writes too. It is compressed if it is large."""
-        return compressed(await dumps_in_turns(self.execution.options.stored()))
+        return await compressed_in_thread(await dumps_in_turns(self.execution.options.stored()))
 
 
 def _json(value: object) -> str:

@@ -11,17 +11,16 @@ a piece that is not a sequence of complete values is not legal as a list.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Final
 
 import orjson
 
-from slipway.serialization.slices import LARGE_BYTES, LONGEST_TURN_S
+from slipway.serialization.slices import LARGE_BYTES
+from slipway.serialization.turns import Turn
 
 PIECE_BYTES: Final = 128 * 1024
 HEAD_BYTES: Final = 1024
@@ -55,12 +54,11 @@ async def _joined(raw: bytes, cuts: list[tuple[int, int]]) -> Any:
     value = orjson.loads(b"%b,%d,%b" % (head, mark, tail))
     members, position = _place_of(mark, value)
     found: list[Any] = []
-    started = time.perf_counter()
+    turn = Turn()
     for (_, start), (end, _) in pairwise(cuts):
         found += orjson.loads(b"[%b]" % raw[start:end])
-        if time.perf_counter() - started > LONGEST_TURN_S:
-            await asyncio.sleep(0)
-            started = time.perf_counter()
+        if turn.is_over:
+            await turn.pause()
     members[position : position + 1] = found
     return value
 

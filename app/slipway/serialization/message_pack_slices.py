@@ -9,14 +9,13 @@ the group is found by reading the type and the size of each of its parts in Pyth
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
 import ormsgpack
 
-from slipway.serialization.slices import LARGE_BYTES, LONGEST_TURN_S, SLICE_BYTES
+from slipway.serialization.slices import LARGE_BYTES, SLICE_BYTES
+from slipway.serialization.turns import Turn
 
 MOST_PARTS: Final = 16 * 1024
 """Parts (scalars, and heads of containers) that are read at once to find the end of a group. A member with more of them
@@ -33,15 +32,14 @@ async def decoded_in_turns(data: bytes, unpack: Callable[[bytes], Any], code: in
     """The same value as `unpack(data)`. An extension with the code `code` is what `build` makes of the value that it
     contains. Raises `DamagedMessage`, or what `unpack` and `build` raise, also for bytes that they can read: then the
     value must be decoded at once."""
-    decoding, started = _Reader(data, unpack, code, build).value(0), time.perf_counter()
+    decoding, turn = _Reader(data, unpack, code, build).value(0), Turn()
     while True:
         try:
             next(decoding)
         except StopIteration as end:
             return end.value[0]
-        if time.perf_counter() - started > LONGEST_TURN_S:
-            await asyncio.sleep(0)
-            started = time.perf_counter()
+        if turn.is_over:
+            await turn.pause()
 
 
 _LIST, _DICT, _EXTENSION = "list", "dict", "extension"

@@ -9,19 +9,17 @@ may use the value meanwhile (ARCHITECTURE.md, "Large values are encoded while no
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import time
 from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Any, Final, Protocol
+
+from slipway.serialization.turns import Turn
 
 LARGE_BYTES: Final = 256 * 1024
 """The estimated size from which a value is encoded in slices."""
 SLICE_BYTES: Final = 64 * 1024
 """About the size of a slice. A text is never divided."""
-LONGEST_TURN_S: Final = 0.004
-"""Seconds after which the event loop continues, when the slice that exceeds them is complete."""
 
 _SAMPLES: Final = 3
 """How many members of a container are looked at to estimate its size."""
@@ -59,13 +57,12 @@ class Format(Protocol):
 
 
 async def in_turns(slices: Iterator[bytes]) -> bytes:
-    """Joins the slices. The event loop continues after each `LONGEST_TURN_S`."""
-    parts, started = [], time.perf_counter()
+    """Joins the slices. The event loop continues between turns."""
+    parts, turn = [], Turn()
     for part in slices:
         parts.append(part)
-        if time.perf_counter() - started > LONGEST_TURN_S:
-            await asyncio.sleep(0)
-            started = time.perf_counter()
+        if turn.is_over:
+            await turn.pause()
     return b"".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""A graph whose second node changes the large state of the first in place."""
+"""Graphs whose node changes a large state in place: that of the node before, or the input of the run."""
 
 from typing import Any, TypedDict
 
@@ -27,6 +27,7 @@ async def change(state: Large) -> dict[str, Any]:
     return {"done": True}
 
 
+changes_input = StateGraph(Large).add_node("change", change).add_edge(START, "change").compile()
 changes_in_place = (
     StateGraph(Large)
     .add_node("fill", fill)
