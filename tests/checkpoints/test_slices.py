@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -106,3 +107,23 @@ def test_the_event_loop_continues_between_the_slices(monkeypatch: pytest.MonkeyP
         return count
 
     assert asyncio.run(iterations_meanwhile()) >= len(encoding.encoded(RECORDS)) / slices.SLICE_BYTES
+
+
+def test_other_work_gets_several_iterations_for_each_turn(small_slices: None) -> None:
+    """A small run that needs so many iterations waits for a few turns, not for one in each iteration."""
+    turns_meanwhile = 0
+
+    def endless_slices() -> Iterator[bytes]:
+        nonlocal turns_meanwhile
+        while True:
+            yield b"slice"
+            turns_meanwhile += 1
+
+    async def small_run() -> None:
+        long_work = asyncio.create_task(slices.in_turns(endless_slices()))
+        await event_loop_iterations(4 * turns.ITERATIONS_BETWEEN_TURNS)
+        long_work.cancel()
+
+    asyncio.run(small_run())
+    assert turns.ITERATIONS_BETWEEN_TURNS >= 10
+    assert 2 <= turns_meanwhile <= 5

@@ -64,6 +64,9 @@ async def test_values_are_divided_only_while_no_task_runs(stores: Stores) -> Non
     assert writer.may_divide("", None)
     assert not writer.may_divide("inner:1", None)
     assert writer.may_divide("", "")
+    writer.write_behind = False
+    assert not writer.may_divide("", "")
+    writer.write_behind = True
     writer.superstep_started()
     writer.task_started()
     assert [writer.may_divide("", path) for path in (PULL, PUSH, "")] == [True, False, False]
