@@ -39,10 +39,17 @@ class Dev:
         self.started_pids: set[int] = set()
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            print(self.log.read_text()[-2000:])
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has exited
+            self.children()
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
         await wait_until(lambda: not self.running_pids())
