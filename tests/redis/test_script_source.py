@@ -99,7 +99,7 @@ def test_few_rare_functions_are_created_in_every_call(monkeypatch: pytest.Monkey
     monkeypatch.setattr(script_source, "library", texts.__getitem__)
     statements_of.cache_clear()
     try:
-        code = script_source._code_to_send(statements_of("a"), "return f() + g()", {"f"})
+        code = script_source.code_to_send(statements_of("a"), "return f() + g()", {"f"})
     finally:
         statements_of.cache_clear()
     assert "rarely" not in code

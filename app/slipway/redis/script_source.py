@@ -65,7 +65,7 @@ def load(name: str) -> Script:
     libraries = libraries_of(text)
     statements = [each for needed in libraries for each in statements_of(needed)]
     rare = {each for needed in libraries for each in directives_of(library(needed)).get("rare", [])}
-    code = _code_to_send(statements, with_key_names(code_of(text)), rare)
+    code = code_to_send(statements, with_key_names(code_of(text)), rare)
     if "TEMPLATES" in _names(code):
         kinds = {kind for part in (*map(library, libraries), text) for kind in directives_of(part).get("keys", [])}
         kinds |= set(_TEXT.findall(code)) & TEMPLATES.keys()
@@ -125,7 +125,7 @@ def _statement(code: str) -> Statement:
     return Statement(code, frozenset((match[1] or match[2] or match[3]).split(", ")), _names(code))
 
 
-def _code_to_send(statements: Sequence[Statement], script: str, rare: AbstractSet[str]) -> str:
+def code_to_send(statements: Sequence[Statement], script: str, rare: AbstractSet[str]) -> str:
     """The script, after those statements of its libraries that it needs. Each library follows those that it needs, so a
     name can be used only by what follows its definition."""
     needed, usual = _used(statements, _names(script)), _used(statements, _names(script) - rare, rare)
