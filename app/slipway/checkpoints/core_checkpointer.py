@@ -33,7 +33,7 @@ from slipway.checkpoints.reads import CheckpointReads
 from slipway.checkpoints.scripts import CheckpointScripts, CopyResult
 from slipway.checkpoints.similar_values import SimilarValues
 from slipway.checkpoints.stored_form import stored_form_of
-from slipway.checkpoints.superstep_writes import FieldOfWrite, SuperstepWrites
+from slipway.checkpoints.superstep_writes import JOINED_VALUE_BYTES, FieldOfWrite, SuperstepWrites
 from slipway.checkpoints.thread_storage import StorageCount, ThreadStorage
 from slipway.checkpoints.write_commands import PackedWrite, join_writes, register_run, store_checkpoint, store_writes
 from slipway.errors import Conflict, NotFound
@@ -140,11 +140,10 @@ class CoreCheckpointer(BaseCheckpointer):
             task_id, task_path, position, channel, value = write
             encoded = dumped(self._form.encode, channel, value, task_path)
             data, field = pack_write(channel, task_path, self._form.seal(encoded)), write_field(task_id, position)
-            is_first = False
-            if self._superstep_writes is not None:
-                stored = FieldOfWrite(write, encoded, field, len(field) + len(data))
-                is_first = self._superstep_writes.add(thread_id, key.namespace, key.checkpoint_id, stored)
-            packed.append(PackedWrite(field, position, data, is_first))
+            small = None
+            if self._superstep_writes is not None and len(encoded) <= JOINED_VALUE_BYTES:
+                small = FieldOfWrite(write, encoded, field, len(field) + len(data))
+            packed.append(PackedWrite(field, position, data, self._is_first(thread_id, key, field, position, small)))
         return store_writes(self.keys, thread_id, key, packed)
 
     async def _write_commands_in_turns(
@@ -152,11 +151,17 @@ class CoreCheckpointer(BaseCheckpointer):
     ) -> tuple[list[RedisCommand], int]:
         packed = []
         for task_id, task_path, position, channel, value in writes:
-            encoded = await dumped_in_turns(self._form.dumps_in_turns, channel, value, task_path)
-            packed.append(
-                PackedWrite(write_field(task_id, position), position, pack_write(channel, task_path, encoded))
-            )
+            stored = await dumped_in_turns(self._form.dumps_in_turns, channel, value, task_path)
+            data, field = pack_write(channel, task_path, stored), write_field(task_id, position)
+            packed.append(PackedWrite(field, position, data, self._is_first(thread_id, key, field, position)))
         return store_writes(self.keys, thread_id, key, packed)
+
+    def _is_first(
+        self, thread_id: str, key: CheckpointKey, field: str, position: int, small: FieldOfWrite | None = None
+    ) -> bool:
+        """Remembers a write: see `SuperstepWrites.add`."""
+        writes = self._superstep_writes
+        return writes is not None and writes.add(thread_id, key, field, position, small)
 
     def _join(
         self, thread_id: str, key: CheckpointKey, writes: Sequence[FieldOfWrite], similar: SimilarValues

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from slipway.checkpoints.base_checkpointer import StoredWrite
+from slipway.checkpoints.checkpoint_key import CheckpointKey
 
 JOINED_FROM_BYTES: Final = 1024
 JOINED_VALUE_BYTES: Final = 64 * 1024
@@ -35,19 +36,17 @@ class SuperstepWrites:
 
     def __init__(self, *, checkpoints_are_new: bool) -> None:
         self._checkpoints_are_new = checkpoints_are_new
-        self._newest: dict[tuple[str, str], tuple[str, dict[str, FieldOfWrite]]] = {}
+        self._newest: dict[tuple[str, str], tuple[str, dict[str, FieldOfWrite | None]]] = {}
 
-    def add(self, thread_id: str, namespace: str, checkpoint_id: str, stored: FieldOfWrite) -> bool:
-        """Remembers a write of a checkpoint, if it may be joined with others. A write with a position below 0 replaces
-        the earlier one. Returns whether the field is certainly not stored yet."""
-        newest_id, writes = self._newest.get((thread_id, namespace), ("", {}))
-        if newest_id != checkpoint_id or len(stored.encoded) > JOINED_VALUE_BYTES:
+    def add(self, thread_id: str, key: CheckpointKey, field: str, position: int, small: FieldOfWrite | None) -> bool:
+        """Remembers a write of a checkpoint. `small` is None if it is too large to be joined with others. A write with
+        a position below 0 replaces the earlier one. Returns whether the field is certainly not stored yet."""
+        newest_id, writes = self._newest.get((thread_id, key.namespace), ("", {}))
+        if newest_id != key.checkpoint_id:
             return False
-        is_first = self._checkpoints_are_new and stored.field not in writes
-        if stored.write.position < 0:
-            writes[stored.field] = stored
-        else:
-            writes.setdefault(stored.field, stored)
+        is_first = self._checkpoints_are_new and field not in writes
+        if position < 0 or field not in writes:
+            writes[field] = small
         return is_first
 
     def finish(self, thread_id: str, namespace: str, parent_id: str, checkpoint_id: str) -> list[FieldOfWrite]:
@@ -58,5 +57,5 @@ class SuperstepWrites:
         self._newest[thread_id, namespace] = checkpoint_id, {}
         if newest_id != parent_id:
             return []
-        found = list(writes.values())
+        found = [each for each in writes.values() if each is not None]
         return found if sum(len(each.encoded) for each in found) >= JOINED_FROM_BYTES else []
