@@ -21,9 +21,8 @@ local function stored_deltas(member, record)
   for i = 1, next(is_delta) and #head[1] or 0, 2 do
     local channel, version = head[1][i], head[1][i + 1]
     if type(version) == 'number' then version = string.format('%.17g', version) end
-    if is_delta[channel] and redis.call('HEXISTS', state, 'b' .. namespace .. '\0' .. channel .. '\0' .. version) == 1 then
-      stored[#stored + 1] = channel
-    end
+    local field = 'b' .. namespace .. '\0' .. channel .. '\0' .. version
+    if is_delta[channel] and redis.call('HEXISTS', state, field) == 1 then stored[#stored + 1] = channel end
   end
   return stored
 end

@@ -95,7 +95,9 @@ for _, member in ipairs(members) do
     if head then
       delete_value('c' .. member)
       freed = freed + #member -- its entry in the index
-      if head[3] ~= '' and not runs_kept[head[3]] then redis.call('SREM', run_before .. head[3] .. run_after, thread) end
+      if head[3] ~= '' and not runs_kept[head[3]] then
+        redis.call('SREM', run_before .. head[3] .. run_after, thread)
+      end
     end
     for _, part in ipairs(redis.call('HGETALL', writes_prefix .. member)) do freed = freed + #part end
     redis.call('UNLINK', writes_prefix .. member)

@@ -5,8 +5,8 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; run; attempt; creation time of the run in µs; number of the write group; usage of the chain (''
---   to leave it unchanged); count of events; name and frame of each; then the commands: each is its count of words, then
---   its words.
+--   to leave it unchanged); count of events; name and frame of each; then the commands: each is its count of words,
+--   then its words.
 -- Reply: {'ok', cancel action or ''}; {'fenced'}; {'early'} if a write group before this one is missing.
 -- Atomic: The commands, the events with their notification, the usage, and the number of the write group.
 -- Repeatable: Yes: a write group whose number is not the next one changes nothing.

@@ -9,10 +9,10 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `worker`, `limit`, `lease_ms`, `suspect_slots` (map of dead worker to free
---   slots for its suspects), `suspects` (the free slots for those of each dead worker that it does not name), `alone_from`
---   (crashes from which a suspect is claimed as the only suspect), `alone` (whether the worker may claim such a one),
---   `again_ms` (when to claim again if suspects, or runs that do not fit, wait), `mark` (the high-water mark; nil if
---   memory is not to be checked).
+--   slots for its suspects), `suspects` (the free slots for those of each dead worker that it does not name),
+--   `alone_from` (crashes from which a suspect is claimed as the only suspect), `alone` (whether the worker may claim
+--   such a one), `again_ms` (when to claim again if suspects, or runs that do not fit, wait), `mark` (the high-water
+--   mark; nil if memory is not to be checked).
 -- Reply: {ms until the next job is due ('' if none waits), 'near' if memory is near the mark else '', fields of a run,
 --   ...}.
 -- Atomic: For each run: job, slots, lease, the thread's status, and the waiting run that it answers.
@@ -67,8 +67,8 @@ local function claim(job, score)
   local run_id = split_job(job)
   local run = key('run', run_id)
   local phase, thread_id, announces, continues, cancel_action, groups, attempt, started_us, ordinal, crashes = unpack(
-    redis.call('HMGET', run, 'phase', 'thread_id', 'announce_attempt', 'continues', 'cancel_action', 'groups', 'attempt',
-      'started_us', 'ordinal', 'crashes'))
+    redis.call('HMGET', run, 'phase', 'thread_id', 'announce_attempt', 'continues', 'cancel_action', 'groups',
+      'attempt', 'started_us', 'ordinal', 'crashes'))
   groups = decoded_groups(groups)
   if phase ~= 'queued' then
     offer_concurrency_slots(groups)
@@ -152,7 +152,9 @@ redis.call('DEL', key('worker_wake'))
 if others_wait then
   local first = redis.call('ZRANGE', key('later_queue'), 0, 0, 'WITHSCORES')
   local wait_ms = #first > 0 and math.max(first[2] - now_ms, 0) or nil
-  if redis.call('EXISTS', key('suspect_queue')) == 1 then wait_ms = math.min(wait_ms or args.again_ms, args.again_ms) end
+  if redis.call('EXISTS', key('suspect_queue')) == 1 then
+    wait_ms = math.min(wait_ms or args.again_ms, args.again_ms)
+  end
   if wait_ms then reply[1] = integer_text(wait_ms) end
 end
 return reply

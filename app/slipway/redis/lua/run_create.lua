@@ -6,14 +6,14 @@
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunCreate`; the field `kwargs`.
 -- Reply: {'created', fields without those that were sent, credit}, also if this very request has created the run and
---   `inline_worker` holds it; `credit`, if there is a `mark`: the bytes that the process may store before it asks again;
---   {'exists', fields} for a run that existed; an error `OVERLOADED` if memory has no room; {'no_thread'} also if the
---   thread lacks the `required_metadata`, or is the temporary thread of another run; {'thread_exists'} if the thread was
---   to be created; {'changed'} if a field of the thread differs from `expected_fields`; {'busy', run id}; {'answered',
---   run id, kwargs} if another run has answered the interrupt; {'due_time_handled', the cron's next due time in ms or ''} if the run of a
---   cron's due time was created already, without the next due time if the cron no longer has this due time;
---   {'leftovers'} if checkpoints of a deleted thread must be deleted before the thread is created. The classes in
---   `runs.script_results` are the same replies in Python.
+--   `inline_worker` holds it; `credit`, if there is a `mark`: the bytes that the process may store before it asks
+--   again; {'exists', fields} for a run that existed; an error `OVERLOADED` if memory has no room; {'no_thread'} also
+--   if the thread lacks the `required_metadata`, or is the temporary thread of another run; {'thread_exists'} if the
+--   thread was to be created; {'changed'} if a field of the thread differs from `expected_fields`; {'busy', run id};
+--   {'answered', run id, kwargs} if another run has answered the interrupt; {'due_time_handled', the cron's next due
+--   time in ms or ''} if the run of a cron's due time was created already, without the next due time if the cron no
+--   longer has this due time; {'leftovers'} if checkpoints of a deleted thread must be deleted before the thread is
+--   created. The classes in `runs.script_results` are the same replies in Python.
 -- Atomic: All of it, the cancelling of earlier runs, and that the due time is handled.
 -- Repeatable: Yes: a run that exists is returned, or that its due time was handled, and nothing changes.
 
@@ -25,8 +25,8 @@ local due_time = args.due_time
 local handled = due_time and handled_reply(due_time)
 if handled then return handled end
 
-local thread_created_us, status, active, waiting, answered_by, idle_status, temporary = unpack(redis.call('HMGET', thread,
-  'created_us', 'status', 'active_run_id', 'waiting_run_id', 'answered_by_run_id', 'idle_status', 'temporary'))
+local thread_created_us, status, active, waiting, answered_by, idle_status, temporary = unpack(redis.call('HMGET',
+  thread, 'created_us', 'status', 'active_run_id', 'waiting_run_id', 'answered_by_run_id', 'idle_status', 'temporary'))
 local exists = thread_created_us ~= false
 
 -- The thread of a cron may have been deleted, and created again with the same id.

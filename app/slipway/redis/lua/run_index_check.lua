@@ -25,7 +25,8 @@ local function run_entries(run_id, fields, terms, error_term)
 end
 
 local function fields_of(run_id)
-  return redis.call('HMGET', key('run', run_id), 'phase', 'created_us', 'thread_id', 'updated_us', 'terms', 'error_term')
+  return redis.call('HMGET', key('run', run_id), 'phase', 'created_us', 'thread_id', 'updated_us', 'terms',
+    'error_term')
 end
 
 for _, record in ipairs(args.records) do

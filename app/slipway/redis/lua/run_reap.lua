@@ -5,8 +5,8 @@
 -- text, although their leases have not expired: the process has exited. A run with attempts left is queued again, and
 -- becomes a crash suspect until it starts its second superstep. A run without attempts left fails.
 --
--- Which attempts of a dead process count towards `max_attempts` depends on the earlier crashes of its runs. The attempt of
--- the likely cause must count, and few others:
+-- Which attempts of a dead process count towards `max_attempts` depends on the earlier crashes of its runs. The attempt
+-- of the likely cause must count, and few others:
 --   no run has any                            all attempts count
 --   one run has any                           only its attempt counts
 --   several runs have some                    only the attempt of a run that has the most, if these are at least
@@ -16,8 +16,8 @@
 -- ARGV: the key prefix; a MessagePack map: `worker` or nil, `event_ttl_s`, `pause_ms` (before a retry, for each
 --   earlier crash), `failure` (map: `record` and `public`, the failure of a run without attempts left; %d in their
 --   messages stands for the number of attempts; `term`, the index term of its code), `alone_from` (earlier crashes from
---   which no other suspect starts beside a run), `grace` (map: `silence_ms`, `lease_ms`, `waits`: the process has a grace
---   period of its own; or nil).
+--   which no other suspect starts beside a run), `grace` (map: `silence_ms`, `lease_ms`, `waits`: the process has a
+--   grace period of its own; or nil).
 -- Reply: {run, attempt, 'queued' or 'failed'} for each. With `grace`, nothing in the grace period after an outage.
 -- Atomic: All runs of one call.
 -- Repeatable: No: after an outage, live workers must renew their leases before it is sent again.
@@ -63,7 +63,8 @@ local function suspects_by_worker()
   local by_worker = {}
   for _, run_id in ipairs(redis.call('SMEMBERS', key('running_suspects'))) do
     local fields = redis.call('HMGET', key('run', run_id), 'worker', 'crashes')
-    local crashes, most = tonumber(fields[2]) or 0, fields[1] and by_worker[fields[1]] or {crashes = 0, runs = 0, all = 0}
+    local crashes = tonumber(fields[2]) or 0
+    local most = fields[1] and by_worker[fields[1]] or {crashes = 0, runs = 0, all = 0}
     if fields[1] then
       by_worker[fields[1]] = most
       most.all = most.all + 1

@@ -36,7 +36,9 @@ if args.error then
   redis.call('HSET', run, 'error', args.error)
   index_error(args.run_id, args.incarnation, args.error_term)
   -- `input_not_stored`: nothing was stored, not even the input
-  if owned.seq == 0 and #ARGV < first_command and args.attempt == 1 then redis.call('HSET', run, 'input_not_stored', 1) end
+  if owned.seq == 0 and #ARGV < first_command and args.attempt == 1 then
+    redis.call('HSET', run, 'input_not_stored', 1)
+  end
 end
 if args.learnt then learn_run_bytes(unpack(args.learnt)) end
 if cleared > 1 then redis.call('SREM', key('running_suspects'), args.run_id) end -- more than its worker

@@ -65,8 +65,8 @@ end
 local wrong, changed = {}, {}
 for _, each in ipairs(args.threads) do
   local thread_id, read_us, terms, value_terms = unpack(each)
-  local fields = redis.call('HMGET', key('thread', thread_id), 'status', 'created_us', 'updated_us', 'state_us', 'terms',
-    'value_terms')
+  local fields = redis.call('HMGET', key('thread', thread_id), 'status', 'created_us', 'updated_us', 'state_us',
+    'terms', 'value_terms')
   if not fields[1] then
     -- there is no such thread: nothing but the orders can name it, or a set that `thread_index_set.lua` reads
     if redis.call('ZSCORE', key('threads'), thread_id) or redis.call('ZSCORE', key('threads_ids'), thread_id) then

@@ -16,8 +16,8 @@ local function detach_retained_runs(thread_id)
 end
 
 -- Starts the thread's next run, or makes the thread idle with `status` (nil: the status that it had before). A
--- temporary thread is deleted instead of becoming idle. `changes` are further fields that the run changes in the record,
--- a list of names and values, and `value_terms` are those of new values; nil for none.
+-- temporary thread is deleted instead of becoming idle. `changes` are further fields that the run changes in the
+-- record, a list of names and values, and `value_terms` are those of new values; nil for none.
 local function start_next_run_or_idle(thread_id, status, changes, value_terms)
   local thread = key('thread', thread_id)
   local created_us, temporary, idle_status, before, terms, stored_value_terms = unpack(redis.call('HMGET', thread,

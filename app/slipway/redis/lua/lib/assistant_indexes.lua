@@ -14,7 +14,8 @@ local function assistant_entries(assistant_id, created_us, updated_us, content)
   }
   local terms = content.terms or ANY_METADATA
   for i = 1, #terms, TERM_LENGTH do
-    entries[#entries + 1] = {key('assistants_with', string.sub(terms, i, i + TERM_LENGTH - 1)), assistant_id, created_us}
+    local term = string.sub(terms, i, i + TERM_LENGTH - 1)
+    entries[#entries + 1] = {key('assistants_with', term), assistant_id, created_us}
   end
   return entries
 end

@@ -38,11 +38,11 @@ local function packed_notification(previous_id, entries)
 end
 
 -- Appends to the log of a run, and returns the id of the last entry, which the caller stores in the run's field
--- `last_event`. `previous_id` is what that field holds; false for an empty log. Each entry is {name, frame, result}; only
--- end events have a result, the others have ''.
--- A name may be followed by a line feed and a mark: the mark is stored beside the event, and a later attempt does not
--- append an event whose mark is in the log. The notification carries the entries with their ids and the id before them,
--- so that a follower which has read up to that id needs no read.
+-- `last_event`. `previous_id` is what that field holds; false for an empty log. Each entry is {name, frame, result};
+-- only end events have a result, the others have ''. A name may be followed by a line feed and a mark: the mark is
+-- stored beside the event, and a later attempt does not append an event whose mark is in the log. The notification
+-- carries the entries with their ids and the id before them, so that a follower which has read up to that id needs no
+-- read.
 local function append_to_log(run_id, entries, previous_id)
   if #entries == 0 then return previous_id end
   local log, last_id = key('events', run_id), nil

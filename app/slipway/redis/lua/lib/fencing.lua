@@ -3,8 +3,8 @@
 
 -- Returns the number of the run's last write group, its cancel action, its thread, the id of its last event, its
 -- concurrency groups as stored, and the state of its webhook, if this attempt owns the run, else nil. `incarnation`
--- (creation time in µs) must match as well: after a run was deleted, a new run can have the same id and the same attempt
--- number.
+-- (creation time in µs) must match as well: after a run was deleted, a new run can have the same id and the same
+-- attempt number.
 local function owned_run(run_id, attempt, incarnation)
   local fields = redis.call('HMGET', key('run', run_id), 'attempt', 'phase', 'last_group', 'cancel_action', 'thread_id',
     'created_us', 'last_event', 'groups', 'webhook')

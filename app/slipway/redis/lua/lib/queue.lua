@@ -25,8 +25,8 @@ local function add_to_queue(run_id, job, due_ms)
   redis.call('ZADD', queue_key(fields[1], fields[2]), due_ms + (fields[3] or 0), job)
 end
 
--- Queues the job of an attempt for `due_ms`. `queue` is the queue for a due job of this run, and `priority_ms` the field of
--- the run; false or nil if it has none.
+-- Queues the job of an attempt for `due_ms`. `queue` is the queue for a due job of this run, and `priority_ms` the
+-- field of the run; false or nil if it has none.
 local function enqueue(run_id, attempt, due_ms, queue, priority_ms)
   local job = job_name(run_id, attempt)
   if due_ms <= now_ms then
@@ -37,8 +37,8 @@ local function enqueue(run_id, attempt, due_ms, queue, priority_ms)
   wake_worker()
 end
 
--- Adds a job for the first queued run of a thread; the runs behind it get none yet. Returns whether there was one. A run
--- is due when it was created (after its delay), unless it was queued again.
+-- Adds a job for the first queued run of a thread; the runs behind it get none yet. Returns whether there was one. A
+-- run is due when it was created (after its delay), unless it was queued again.
 local function enqueue_next_run(thread_id)
   local head = redis.call('ZRANGE', key('thread_queue', thread_id), 0, 0)[1]
   if not head then return false end

@@ -19,8 +19,9 @@ local function unindex_terms(thread_id, terms, kept)
   end
 end
 
--- Moves a thread to the current time in all indexes that are in the order of the last change. `before` is the status that
--- it had, false for none. The terms are fields of the record, or false. The caller stores `updated_us` and `status`.
+-- Moves a thread to the current time in all indexes that are in the order of the last change. `before` is the status
+-- that it had, false for none. The terms are fields of the record, or false. The caller stores `updated_us` and
+-- `status`.
 local function index_updated(thread_id, before, status, terms, value_terms)
   redis.call('ZADD', key('threads'), now_us, thread_id)
   if before and before ~= status then redis.call('ZREM', key('threads_with', before), thread_id) end
