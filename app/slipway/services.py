@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -130,7 +131,10 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
     async with AsyncExitStack() as stack:
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
         patience_s = settings.redis_patience_worker_s if process == "worker" else settings.redis_patience_web_s
-        pipeline = Pipeline(address, f"slipway {process}", patience_s=patience_s)
+        arq_connections = 0 if application is None else application.connections
+        large = partial(Pipeline, address, f"slipway {process} large", patience_s=patience_s)
+        permitted = connection_budget.permits_large_commands(settings, process, arq_connections)
+        pipeline = Pipeline(address, f"slipway {process}", patience_s=patience_s, large=large if permitted else None)
         stack.push_async_callback(pipeline.close)
         await _opened(pipeline.open, process)
         subscriber = Subscriber(address, f"slipway {process} subscriber")

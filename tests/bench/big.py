@@ -21,7 +21,7 @@ from tests.bench.figures import Figure
 from tests.bench.setup import Bench
 
 MIB: Final = 1024 * 1024
-SHAPES: Final[tuple[Shape, ...]] = ("text", "messages", "records")
+SHAPES: Final[tuple[Shape, ...]] = ("text", "random", "messages", "records")
 _STEPS_OF_A_RUN: Final = 20
 
 
@@ -94,7 +94,7 @@ async def _in_pairs(
     bench: Bench, operation: Callable[[str], Awaitable[Any]], small: str, other: str
 ) -> tuple[_Cost, _Cost]:
     costs: dict[str, list[_Cost]] = {small: [], other: []}
-    for _ in range(bench.size(9, 2)):
+    for _ in range(bench.size(25, 2)):
         for path in (small, other):
             costs[path].append(await _measured(bench, operation, path))
     return _median(costs[small]), _median(costs[other])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import functools
 import operator
+import random
 import time
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
@@ -15,7 +17,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 from typing_extensions import TypedDict
 
-Shape = Literal["text", "messages", "records", "none"]
+Shape = Literal["text", "random", "messages", "records", "none"]
 
 PROBE_EVERY_S: Final = 0.002
 
@@ -48,7 +50,17 @@ def _records(size: int) -> list[Any]:
     ]
 
 
-_MAKERS: Final[dict[Shape, Callable[[int], Any]]] = {"text": _text, "messages": _messages, "records": _records}
+def _random(size: int) -> str:
+    """A text that cannot be compressed to less than three quarters, like a file as base64."""
+    return base64.b64encode(random.Random(size).randbytes(size * 3 // 4)).decode()
+
+
+_MAKERS: Final[dict[Shape, Callable[[int], Any]]] = {
+    "text": _text,
+    "random": _random,
+    "messages": _messages,
+    "records": _records,
+}
 
 
 @functools.cache

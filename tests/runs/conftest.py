@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,10 +217,15 @@ def handover(run: Run, *, delay_ms: int = 0, usage: str = "{}") -> Release:
 
 @asynccontextmanager
 async def opened(
-    url: str, keys: Keys, *, patience_s: float = 5, subscriber_url: str | None = None
+    url: str,
+    keys: Keys,
+    *,
+    patience_s: float = 5,
+    subscriber_url: str | None = None,
+    large: Callable[[], Pipeline] | None = None,
 ) -> AsyncIterator[Stores]:
     """Stores with an own pipeline and an own subscriber, as another process has them."""
-    pipeline = Pipeline(Address(url), "test", patience_s=patience_s)
+    pipeline = Pipeline(Address(url), "test", patience_s=patience_s, large=large)
     subscriber = Subscriber(Address(subscriber_url or url), "test subscriber")
     await pipeline.open()
     await subscriber.open()

@@ -1,5 +1,6 @@
 """How many connections to Redis a process opens. The number is fixed: no request opens another one. A project with an
-arq application adds `arq_connections`, which are opened when they are needed.
+arq application adds `arq_connections`, which are opened when they are needed. If the budget permits one more, it is
+open while a process sends commands of more than 256 KiB (`redis/pipeline.py`).
 
 Managed plans limit connections, so every process has a budget (`redis_max_connections`). A process that needs more does
 not start.
@@ -30,6 +31,11 @@ def needed(process: str) -> int:
     if process == "dev":
         return max(needed("web"), needed("worker"))
     return len(NEEDED.get(process, ()))
+
+
+def permits_large_commands(settings: Settings, process: str, arq_connections: int = 0) -> bool:
+    """Whether the budget has one more connection, for large commands."""
+    return settings.redis_max_connections > needed(process) + arq_connections
 
 
 def check(settings: Settings, process: str, arq_connections: int = 0) -> None:

@@ -10,6 +10,10 @@ A command with `repeatable=True` may be executed twice without harm (a read, or 
 repetition). It is sent again after the connection broke, and while Redis is loading, read-only or full, until its
 timeout. Any other command whose reply is missing when the connection breaks fails with `StoreUnavailable`, because it
 is unknown whether Redis executed it.
+
+A large command, which later ones may overtake, has a connection of its own (`_LargeCommands`). Redis reads a connection
+in pieces and serves the others in between, but what follows on the same one waits until it has read and executed
+megabytes.
 """
 
 from __future__ import annotations
@@ -51,6 +55,11 @@ _SCRIPT_ERROR_PREFIX: Final = "ERR Error running script"
 _READ_BYTES: Final = 16 * 1024
 """What Redis and Valkey read from a connection at a time."""
 
+LARGE_COMMAND_BYTES: Final = 256 * 1024
+"""The size from which a command is sent on a connection of its own, if later ones may overtake it."""
+LARGE_IDLE_S: Final = 20.0
+"""Seconds without large commands after which their connection is closed, up to twice as many."""
+
 _RETRY_PAUSE_S: Final = 0.1
 _CHECK_INTERVAL_S: Final = 0.5
 
@@ -72,7 +81,8 @@ class Pipeline:
     """Commands on one connection. `patience_s` is the timeout of a command while Redis is unavailable. If Redis sends
     no reply for `reply_timeout_s`, the connection is closed and opened again, with pauses of up to
     `max_reconnect_pause_s`. An attempt to connect fails after `connect_timeout_s`. `on_connected` is called whenever it
-    has connected."""
+    has connected. `large` returns another pipeline for large commands, which is not open yet; without it, they are sent
+    on the same connection."""
 
     def __init__(
         self,
@@ -84,7 +94,9 @@ class Pipeline:
         max_reconnect_pause_s: float = MAX_RECONNECT_PAUSE_S,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         on_connected: Callable[[], object] = lambda: None,
+        large: Callable[[], Pipeline] | None = None,
     ) -> None:
+        self._large = None if large is None else _LargeCommands(large, self)
         self._connection = Connection(
             address, name, self, max_pause_s=max_reconnect_pause_s, connect_timeout_s=connect_timeout_s
         )
@@ -116,6 +128,8 @@ class Pipeline:
         self._closed = True
         if self._check_timer is not None:
             self._check_timer.cancel()
+        if self._large is not None:
+            await self._large.close()
         await self._connection.close()
         self._fail([*self._in_flight, *self._waiting], "the connection was closed")
         self._in_flight.clear()
@@ -144,12 +158,28 @@ class Pipeline:
         """Sends one command, together with all others of this event loop iteration."""
         return self._enqueue(_Command(pack(args), self._loop.create_future(), repeatable, self._deadline()))
 
-    def run(self, script: Script, keys: Sequence[str], args: Sequence[Arg]) -> asyncio.Future[Any]:
-        """Calls a script by its digest. If Redis does not have the script, the call is repeated with the source."""
+    def run(
+        self, script: Script, keys: Sequence[str], args: Sequence[Arg], *, may_be_overtaken: bool = False
+    ) -> asyncio.Future[Any]:
+        """Calls a script by its digest. If Redis does not have the script, the call is repeated with the source. With
+        `may_be_overtaken`, Redis may execute commands that are sent later before this one, if it is large."""
         keys_and_args = (len(keys), *keys, *args)
         packed = pack(("EVALSHA", script.sha, *keys_and_args))
         reply = self._loop.create_future()
-        return self._enqueue(_Command(packed, reply, script.repeatable, self._deadline(), script, keys_and_args))
+        command = _Command(packed, reply, script.repeatable, self._deadline(), script, keys_and_args)
+        if may_be_overtaken and self._large is not None and len(packed) >= LARGE_COMMAND_BYTES:
+            return self._large.send(command)
+        return self._enqueue(command)
+
+    @property
+    def has_commands(self) -> bool:
+        """Whether the reply to a command is missing."""
+        return bool(self._waiting or self._in_flight)
+
+    def take_over(self, commands: Sequence[_Command]) -> None:
+        """Sends commands that another pipeline has not sent."""
+        for command in commands:
+            self._enqueue(command)
 
     async def will_be_executed(self) -> bool:
         """Waits for one event loop iteration, in which the commands are written to the socket. Returns whether Redis
@@ -162,6 +192,8 @@ class Pipeline:
         await asyncio.sleep(0)  # `_flush` runs; what it writes is sent at once, unless the socket is full
         if self._waiting or not self._connection.write_buffer_empty:
             return False
+        if self._large is not None and self._large.in_progress:
+            return False  # what is sent here may be executed first, and rejected for that reason
         if len(self._in_flight) < 2:
             return True
         in_one_write = self._in_flight[0].write == self.round_trips
@@ -254,6 +286,60 @@ class Pipeline:
         for command in commands:
             if not command.reply.done():
                 command.reply.set_exception(StoreUnavailable(f"Redis: {why}"))
+
+
+class _LargeCommands:
+    """Sends large commands on a connection that is open only while there are some. If it cannot be opened, for example
+    because the server permits no further one, they are sent on the connection of `small`."""
+
+    def __init__(self, connect: Callable[[], Pipeline], small: Pipeline) -> None:
+        self._connect, self._small = connect, small
+        self._pipeline: Pipeline | None = None
+        self._waiting: list[_Command] = []
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether the reply to a large command is missing."""
+        return bool(self._waiting) or (self._pipeline is not None and self._pipeline.has_commands)
+
+    def send(self, command: _Command) -> asyncio.Future[Any]:
+        if self._pipeline is not None:
+            self._pipeline.take_over([command])
+        else:
+            self._waiting.append(command)
+            if self._serving is None:
+                self._serving = asyncio.create_task(self._serve(), name="large commands")
+        return command.reply
+
+    async def close(self) -> None:
+        """Commands without a reply fail."""
+        if self._serving is not None:
+            self._serving.cancel()
+        if self._pipeline is not None:
+            await self._pipeline.close()
+        self._send_waiting(self._small)
+
+    async def _serve(self) -> None:
+        pipeline = self._connect()
+        try:
+            await pipeline.open()
+        except StoreUnavailable:
+            self._serving = None
+            self._send_waiting(self._small)
+            return
+        self._pipeline = pipeline
+        self._send_waiting(pipeline)
+        seen = -1
+        while pipeline.has_commands or pipeline.round_trips > seen:
+            seen = pipeline.round_trips
+            await asyncio.sleep(LARGE_IDLE_S)
+        self._pipeline = self._serving = None
+        await pipeline.close()
+
+    def _send_waiting(self, pipeline: Pipeline) -> None:
+        waiting, self._waiting = self._waiting, []
+        pipeline.take_over(waiting)
 
 
 def is_temporary(reason: str) -> bool:

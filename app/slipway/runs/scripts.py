@@ -226,7 +226,9 @@ class RunScripts(ScriptStubs):
 
     async def run_create(self, arguments: RunCreate) -> RunCreateResult | ThreadChanged | LeftoversExist:
         sent = {name: argument for name, argument in arguments.items() if argument and name != "kwargs"}
-        reply = await self._pipeline.run(_RUN_CREATE, [], [*self._args(**sent), arguments["kwargs"]])
+        reply = await self._pipeline.run(
+            _RUN_CREATE, [], [*self._args(**sent), arguments["kwargs"]], may_be_overtaken=True
+        )
         if reply[0] == b"created":
             fields = _as_bytes(arguments["fields"]) | {"kwargs": arguments["kwargs"]}
             credit_bytes = int(reply[2]) if len(reply) > 2 else None
@@ -281,7 +283,7 @@ class RunScripts(ScriptStubs):
         args: list[Arg] = [self._keys.prefix, run_id, attempt, incarnation, seq, usage, len(entries)]
         args.extend(_event_arguments(entries))
         args.extend(packed(commands))
-        return self._pipeline.run(_RUN_APPLY, [], args)
+        return self._pipeline.run(_RUN_APPLY, [], args, may_be_overtaken=True)
 
     async def last_frames(self, run_id: str) -> set[bytes]:
         """The frames of the last `LAST_EVENTS` events of a run's log."""
@@ -315,7 +317,7 @@ class RunScripts(ScriptStubs):
         }
         args: list[Arg] = [*self._args(**small), arguments["result"], values or b"", interrupts or b""]
         args += (*_event_arguments(entries), *packed(commands))
-        reply = await self._pipeline.run(_RUN_SETTLE, [], args)
+        reply = await self._pipeline.run(_RUN_SETTLE, [], args, may_be_overtaken=True)
         if reply[0] == b"cancel":
             return CancelRequested(Action(reply[1].decode()))
         return Settled() if reply[0] == b"ok" else AttemptFenced()
