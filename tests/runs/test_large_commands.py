@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -85,7 +86,7 @@ async def test_the_connection_for_large_commands_is_closed_when_there_are_none(
 
 async def test_without_a_further_connection_large_commands_use_the_other_one(valkey_url: str, proxy: Proxy) -> None:
     proxy.rejecting = True
-    async with open_pipeline(valkey_url, proxy.url) as pipeline:
+    async with asyncio.timeout(20), open_pipeline(valkey_url, proxy.url) as pipeline:
         for _ in range(2):
             assert await pipeline.run(SIZE, [], [LARGE], may_be_overtaken=True) == len(LARGE)
     assert proxy.accepted
