@@ -9,7 +9,7 @@ interrupts.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -100,7 +100,7 @@ class Usage:
     retries: int = 0
     active_s: float = 0.0
     event_bytes: int = 0
-    node_visits: Counter[str] = field(default_factory=Counter)
+    node_visits: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     superstep: dict[str, str] = field(default_factory=dict)
     """The first `TASK_ID_LENGTH` characters of the first task id of each node in the superstep that was counted last. A
     superstep that is executed again, after an answer or a crash, has the same task ids, and is not counted again."""
@@ -108,29 +108,28 @@ class Usage:
     @classmethod
     def from_public(cls, stored: Mapping[str, Any]) -> Usage:
         """The usage of a run: the object that `public` returned, of which members may be missing."""
+        if not stored:
+            return cls()
         return cls(
             steps=stored.get("steps", 0),
             retries=stored.get("retries", 0),
             active_s=stored.get("active_s", 0.0),
             event_bytes=stored.get("event_bytes", 0),
-            node_visits=Counter(stored.get("node_visits", {})),
+            node_visits=defaultdict(int, stored.get("node_visits", {})),
             superstep={node: task[:TASK_ID_LENGTH] for node, task in stored.get("superstep", {}).items()},
         )
 
     def public(self) -> dict[str, Any]:
         """The usage as clients receive it."""
-        return {
-            "steps": self.steps,
-            "retries": self.retries,
-            "active_s": round(self.active_s, 3),
-            "event_bytes": self.event_bytes,
-            "node_visits": dict(self.node_visits),
-            "superstep": self.superstep,
-        }
+        return dict(zip(_USAGE_MEMBERS, self._values(), strict=True))
+
+    def _values(self) -> list[Any]:
+        active_s = round(self.active_s, 3)
+        return [self.steps, self.retries, active_s, self.event_bytes, dict(self.node_visits), self.superstep]
 
     def stored(self) -> str:
         """The usage as the record of a run stores it: the values of `public` as JSON."""
-        values = [*self.public().values()]
+        values = self._values()
         try:
             return orjson.dumps(values).decode()
         except orjson.JSONEncodeError:  # the name of a node is no valid UTF-8
@@ -141,7 +140,8 @@ class Usage:
         return replace(self, steps=earlier.steps, node_visits=earlier.node_visits, superstep=earlier.superstep)
 
 
-_USAGE_MEMBERS: Final = tuple(Usage().public())
+_USAGE_MEMBERS: Final = ("steps", "retries", "active_s", "event_bytes", "node_visits", "superstep")
+"""The members of a usage in the order in which they are stored."""
 
 
 def public_usage(stored: bytes) -> dict[str, Any]:
@@ -193,8 +193,9 @@ class Ceilings:
             return
         task_id = task_id[:TASK_ID_LENGTH]
         if self._counted_tasks.get(node) != task_id:
-            if self.usage.node_visits[node] >= self.limits["max_node_visits"]:
-                raise self.error_for("node_visits", self.usage.node_visits[node], node)
+            visits = self.usage.node_visits.get(node, 0)
+            if visits >= self.limits["max_node_visits"]:
+                raise self.error_for("node_visits", visits, node)
             self.usage.node_visits[node] += 1
         self.usage.superstep[node] = task_id
 

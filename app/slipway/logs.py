@@ -35,21 +35,22 @@ def configure(settings: Settings, process: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _ProcessName(process),
     ]
+    rendering = _rendering(settings.log_format)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
             *before,
             structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+            *rendering,
+            _as_rendered,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=_rendering(settings.log_format))
-    )
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(_Formatter(foreign_pre_chain=before, processors=[remove_meta, *rendering]))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
@@ -66,16 +67,26 @@ def _rendering(log_format: str) -> list[Processor]:
     """The processors that render a line. `auto` means text if standard error is a terminal, else JSON."""
     terminal = sys.stderr.isatty()
     if log_format == "json" or (log_format == "auto" and not terminal):
-        return [
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            _exception_as_text,
-            structlog.processors.JSONRenderer(serializer=_json),
-        ]
-    return [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        _exception_as_text,
-        structlog.dev.ConsoleRenderer(colors=terminal, pad_event_to=0),
-    ]
+        return [_exception_as_text, structlog.processors.JSONRenderer(serializer=_json)]
+    return [_exception_as_text, structlog.dev.ConsoleRenderer(colors=terminal, pad_event_to=0)]
+
+
+class _Rendered(str):
+    """A complete line of Slipway. Each run has one, and to convert it in the formatter as well, as lines of libraries
+    are, would cost half as much again."""
+
+    __slots__ = ()
+
+
+def _as_rendered(logger: WrappedLogger, method: str, line: Any) -> str:
+    return _Rendered(line)
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Converts the lines of libraries."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.msg if type(record.msg) is _Rendered else super().format(record)
 
 
 def _exception_as_text(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

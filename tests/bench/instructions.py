@@ -3,7 +3,8 @@ for a superstep, in the web process, the worker and Valkey.
 
 The processes run under `valgrind --tool=callgrind`, which counts the same on a loaded machine as on an idle one, to
 about one percent. It makes them about 50 times slower, so timers would count for more than they cost: what the
-processes do while they have no run is measured too, and subtracted. OTHER is the directory of another checkout with an
+processes do while they have no run is measured too, and subtracted, and short delays are longer (`without_delays.py`).
+OTHER is the directory of another checkout with an
 environment in `.venv`, for example the code before a change; it is measured after this one.
 
 `--dumps DIRECTORY` keeps callgrind's counts by function of C (`callgrind_annotate FILE`).
@@ -136,7 +137,7 @@ async def serving(python: Path, dumps: Path, names: Sequence[str]) -> AsyncItera
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
         server, port = EmbeddedServer(Path(folder)), free_port()
         options = ("--port", "0", "--unixsocket", server.url.removeprefix("unix://"), "--dir", folder)
-        slipway = (str(python), "-P", "-m", "slipway")
+        slipway = (str(python), "-P", str(Path(__file__).with_name("without_delays.py")))
         commands = {
             "valkey": (str(valkey_program()), *options, "--appendonly", "yes", "--save", ""),
             "web": (*slipway, "web", "--config", str(CONFIG), "--port", str(port)),

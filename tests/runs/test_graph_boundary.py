@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from slipway.execution.frames import FrameEncoder
 from slipway.execution.message_ids import MessageIds
 from slipway.execution.run_input import config_of
-from slipway.execution.stream import stream_graph, stream_with_transformers
+from slipway.execution.stream import complete, stream_graph, stream_with_transformers
 from slipway.execution.tool_events import ToolEvents
 from slipway.graphs.interface import Graph
 from slipway.graphs.run_context import context_arguments
@@ -92,7 +92,8 @@ async def test_hidden_events_are_not_streamed(stores: Stores) -> None:
     run = await _claimed(stores, stream_mode=["events"])
     graph = StateGraph(State).add_node("node", node).add_edge(START, "node").compile(InMemorySaver())
     stream = stream_graph(graph, run, {"value": 0}, {"configurable": {"thread_id": "t"}}, set(), RunControl())
-    names = {payload["name"] async for _, mode, payload in stream if mode == "events"}
+    chunks = [complete(chunk) async for chunk in stream]
+    names = {payload["name"] for _, mode, payload in chunks if mode == "events"}
     assert "visible" in names
     assert "hidden" not in names
 

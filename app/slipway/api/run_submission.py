@@ -26,7 +26,7 @@ CREATE_AND_READ_ACCESS: Final = requires(
     "threads:create_run", "assistants:read", "threads:read", optional=("threads:create", "threads:update")
 )
 
-_TRACE_HEADERS: Final = ("langsmith-trace", "baggage")
+_TRACE_HEADERS: Final = (b"langsmith-trace", b"baggage")
 """Always passed to the graph, so that it continues the client's trace."""
 
 
@@ -106,6 +106,9 @@ def check_stateless(body: RunBody) -> None:
 def _graph_headers(connection: HTTPConnection) -> dict[str, str]:
     """The headers that nodes read in `configurable`. Headers with the name of a member that the server or LangGraph
     reads there are left out: browsers send a header `priority`, for example."""
-    headers = ((name, value) for name, value in connection.headers.items() if not is_internal_member(name))
-    forwarded = forwarded_headers(headers, services_of(connection).config.http.configurable_headers)
-    return forwarded | {name: connection.headers[name] for name in _TRACE_HEADERS if name in connection.headers}
+    section, forwarded = services_of(connection).config.http.configurable_headers, dict[str, str]()
+    if section.includes:
+        headers = ((name, value) for name, value in connection.headers.items() if not is_internal_member(name))
+        forwarded = forwarded_headers(headers, section)
+    sent = {name for name, _ in connection.scope["headers"]}
+    return forwarded | {name.decode(): connection.headers[name.decode()] for name in _TRACE_HEADERS if name in sent}

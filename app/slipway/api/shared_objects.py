@@ -1,5 +1,5 @@
 """Objects that all requests of a process share. The lifespan of the application creates them; Starlette puts them into
-`request.state`, and handlers read them with the functions below."""
+the state of each request, and handlers read them with the functions below."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class SharedObjects(TypedDict):
 
 
 def services_of(connection: HTTPConnection) -> Services:
-    return cast(Services, connection.state.services)
+    return cast(Services, connection.scope["state"]["services"])
 
 
 def responses_in_progress_of(connection: HTTPConnection) -> ResponsesInProgress:
     """The event streams and waiting responses of this process."""
-    return cast(ResponsesInProgress, connection.state.responses_in_progress)
+    return cast(ResponsesInProgress, connection.scope["state"]["responses_in_progress"])
 
 
 def metrics_of(connection: HTTPConnection) -> HttpMetrics:
-    return cast(HttpMetrics, connection.state.metrics)
+    return cast(HttpMetrics, connection.scope["state"]["metrics"])

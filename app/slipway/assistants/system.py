@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from functools import cache
+from functools import cache, cached_property
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -66,7 +66,12 @@ class SystemAssistants:
 
     def has(self, assistant_id: str) -> bool:
         """Whether this is the id of a graph's system assistant, also when the graph cannot be served."""
-        return any(assistant_id == system_id(graph_id) for graph_id in self.graphs())
+        return assistant_id in self._ids
+
+    @cached_property
+    def _ids(self) -> frozenset[str]:
+        """The ids of all system assistants. The graphs of a process never change."""
+        return frozenset(map(system_id, self.graphs()))
 
     def check_is_not_system(self, id_or_name: str) -> None:
         """Raises `RefusedRequest` for a system assistant: clients cannot change it."""

@@ -8,6 +8,7 @@ config may also contain objects of the project.
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from operator import is_
 from typing import Any, Final
 
 from langchain_core.runnables import RunnableConfig
@@ -25,6 +26,7 @@ the graph."""
 _AUTH_PREFIX: Final = "langgraph_auth_"
 _NOT_STORED: Final = ("__", _AUTH_PREFIX)
 """The prefixes of internal names and of names of the user."""
+_NUMBERS_AND_OBJECTS: Final = frozenset({int, float, bool, dict})
 _CONSTANT: Final = frozenset({str, int, float, bool, type(None)})
 """The types of values that cannot change. A list could be changed between two checkpoints."""
 
@@ -51,7 +53,11 @@ class ConfigMetadata:
         configurable = config.get("configurable") or {}
         if not self._has_contributed(config.get("metadata"), configurable):
             self._contribute(config.get("metadata") or {}, configurable)
-        own = {name: _without_nul(value) for name, value in without_user(metadata).items()}
+        own = {
+            name: value if type(value) in _NUMBERS_AND_OBJECTS else _without_nul(value)
+            for name, value in metadata.items()
+            if not name.startswith(_AUTH_PREFIX)
+        }
         stored = {**own, **self._contributed, **own}
         if "langgraph_auth_user_id" in configurable:
             stored.pop(_USER, None)
@@ -62,7 +68,7 @@ class ConfigMetadata:
         claim to be equal to anything."""
         if self._members is None or metadata is not self._metadata or configurable.keys() != self._names:
             return False
-        return all(configurable[name] is value for name, value in self._members.items())
+        return all(map(is_, map(configurable.get, self._members), self._members.values()))
 
     def _contribute(self, metadata: Mapping[str, Any], configurable: Mapping[str, Any]) -> None:
         of_metadata, members = _storable(metadata, _OMITTED), _storable(configurable, _OMITTED_CONFIGURABLE)

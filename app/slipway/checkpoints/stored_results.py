@@ -29,6 +29,10 @@ class StoredResults:
         self._unread: list[Iterable[PendingWrite]] = []
         self._by_task: dict[str, Writes] = {}
 
+    def __bool__(self) -> bool:
+        """Whether there may be results."""
+        return bool(self._unread or self._by_task)
+
     def add(self, writes: Iterable[PendingWrite]) -> None:
         """Adds the pending writes of a checkpoint. The first `writes_of` sorts them: most attempts never call it."""
         self._unread.append(writes)

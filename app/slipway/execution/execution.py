@@ -41,7 +41,7 @@ from slipway.execution.frames import FrameEncoder, frame
 from slipway.execution.replay_filter import LogEntry, ReplayFilter
 from slipway.execution.run_input import NO_PLAN, bound_config, config_of, context_of, plan_start
 from slipway.execution.settle_or_release import RunSettler, read_snapshot
-from slipway.execution.stream import nodes_wait, stream_graph, streams_subgraphs
+from slipway.execution.stream import complete, nodes_wait, stream_graph, streams_subgraphs
 from slipway.execution.stream_observer import StreamObserver
 from slipway.graphs.describe import name_of
 from slipway.graphs.interface import Graph, Graphs, with_checkpointer
@@ -188,7 +188,8 @@ class Execution:
         logged = await self.writer.read_logged_events() if self.run.attempt > 1 else None
         replay = ReplayFilter(frames, self._checkpointer.results, self._plan, logged)
         stream = stream_graph(graph, self.run, self._plan.input, self._config, frames.graph_modes, self._control)
-        async for namespace, mode, payload in stream:
+        async for chunk in stream:
+            namespace, mode, payload = complete(chunk)
             if not namespace:
                 self._observe(mode, payload)
                 if mode == "values" and self.writer.nodes_wait and self._observer.state_json.is_large:
@@ -198,7 +199,8 @@ class Execution:
             self.writer.chunk_appended()
             if self._checkpointer.write_error is not None:
                 raise self._checkpointer.write_error
-            await self.writer.wait_for_capacity()
+            if self.writer.must_wait:
+                await self.writer.wait_for_capacity()
         self._append(replay.remaining_updates())
         # LangGraph also stops at a breakpoint after the last node, but then no node is left to execute
         if self._observer.breakpoint and not (await read_snapshot(graph, self.run.thread_id)).next:

@@ -58,10 +58,13 @@ class ReplayFilter:
         self._started: set[Namespace] = set()
         """The namespaces in which a state was streamed."""
 
-    def entries(self, namespace: Sequence[str], mode: str, payload: Any) -> list[LogEntry]:
+    def entries(self, namespace: Sequence[str], mode: str, payload: Any) -> Sequence[LogEntry]:
         """The events to append for one chunk of the stream."""
+        frames = self._frames.encode(namespace, mode, payload)
+        if not frames and not self._updates and not self._results:
+            return ()  # no event now, and none that an earlier attempt has stored
         namespace = tuple(namespace)
-        entries = [LogEntry(*frame) for frame in self._frames.encode(namespace, mode, payload)]
+        entries = [LogEntry(*frame) for frame in frames]
         if mode == "updates":
             return self._updates_entries(namespace, payload, entries)
         if not _starts_superstep(mode, payload):

@@ -32,12 +32,11 @@ def nodes_wait(run: Run) -> bool:
     return "events" not in run.options.stream_mode
 
 
-async def stream_graph(
+def stream_graph(
     graph: Graph, run: Run, input_: Any, config: RunnableConfig, modes: set[str], control: RunControl
-) -> AsyncIterator[StreamChunk]:
-    """Executes `graph` and yields its chunks. The nodes of a superstep are executed only after the consumer has
-    received the `tasks` chunks that announce them, if `nodes_wait`."""
-    subgraphs = streams_subgraphs(run)
+) -> AsyncIterator[Sequence[Any]]:
+    """Executes `graph` and yields its chunks, which `complete` converts. The nodes of a superstep are executed only
+    after the consumer has received the `tasks` chunks that announce them, if `nodes_wait`."""
     options = _options(graph, run, modes, control)
     if "messages" in modes:
         config = with_message_ids(config)
@@ -47,13 +46,19 @@ async def stream_graph(
         raw = graph.astream(input_, config, **options)
     if CHECKPOINT_REFS in run.options.stream_mode and graph.stream_transformers:
         raw = stream_with_transformers(graph, raw)
-    async for chunk in raw:
-        if len(chunk) == 1:
-            yield (), "events", chunk[0]
-        elif subgraphs:
-            yield chunk
-        else:
-            yield (), chunk[0], chunk[1]
+    return raw
+
+
+def complete(chunk: Sequence[Any]) -> StreamChunk:
+    """A chunk of `stream_graph` with its namespace. LangGraph omits the namespace of the root graph where it streams no
+    subgraphs, and an event of LangChain is alone."""
+    match len(chunk):
+        case 2:
+            return (), chunk[0], chunk[1]
+        case 1:
+            return (), "events", chunk[0]
+        case _:
+            return chunk[0], chunk[1], chunk[2]
 
 
 def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> dict[str, Any]:

@@ -98,6 +98,8 @@ class Registry:
         log.error("graph.unavailable", graph=spec.graph_id, source=spec.source, reason=reason)
 
     def names(self) -> list[str]:
+        if not self._failures:
+            return list(self._specs)
         return [graph_id for graph_id in self._specs if graph_id not in self._failures]
 
     def failures(self) -> dict[str, str]:

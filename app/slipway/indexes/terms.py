@@ -140,7 +140,7 @@ def value_terms(values: Any, text: str | bytes) -> str:
     for name, value in members.items() if isinstance(members, dict) else ():
         if isinstance(value, _CONTAINERS) or not has_value_term(value):
             continue
-        plain = orjson.loads(dumps(value))  # times, numbers and texts as they are stored
+        plain = value if _is_plain(value) else orjson.loads(dumps(value))  # times, numbers and texts as stored
         if has_value_term(plain) and (term := scalar_term(Space.VALUES, name, plain)) is not None:
             terms.append(term)
             if len(terms) > MAX_VALUE_TERMS:
@@ -148,9 +148,18 @@ def value_terms(values: Any, text: str | bytes) -> str:
     return "".join(terms)
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether JSON certainly expresses the value as it is, and a reader gets the same value."""
+    if type(value) is str:
+        return value.isascii() and "\0" not in value
+    return value is None or type(value) is bool or (type(value) is int and -(2**63) <= value < 2**63)
+
+
 def has_value_term(value: Any) -> bool:
     """Whether a value of a thread has a term, if it is a scalar: texts can be too long."""
-    return not isinstance(value, str) or (len(value) <= MAX_VALUE_BYTES and len(_encoded(value)) <= MAX_VALUE_BYTES)
+    if not isinstance(value, str):
+        return True
+    return len(value) <= MAX_VALUE_BYTES and (str.isascii(value) or len(_encoded(value)) <= MAX_VALUE_BYTES)
 
 
 def unpacked(terms: str) -> list[str]:

@@ -213,19 +213,12 @@ class AttemptWriter:
     def encoding_chunk(self) -> Iterator[None]:
         """The reader enters this while it encodes a large chunk in slices. Nothing is sent meanwhile."""
         self._encoding_chunk = True
-        try:
-            with self._reader_paused():
-                yield
-        finally:
-            self._encoding_chunk = False
-
-    @contextmanager
-    def _reader_paused(self) -> Iterator[None]:
         self._reader_running.clear()
         try:
             yield
         finally:
             self._reader_running.set()
+            self._encoding_chunk = False
 
     async def flush(self) -> None:
         """Waits until Redis has stored all writes so far. Raises `Fenced` if one of them was rejected because the
@@ -284,11 +277,13 @@ class AttemptWriter:
 
     def _move_delayed_commands(self, count: int) -> None:
         """Moves the first `count` commands of the attempt to the open group, if they were not moved before."""
-        count = max(count - self._moved_count, 0)
+        count -= self._moved_count
+        if count <= 0:
+            return
         commands, self._delayed_commands = self._delayed_commands[:count], self._delayed_commands[count:]
         self._moved_count += count
         self._group.commands.extend(commands)
-        self._count_bytes(sum(len(part) for command in commands for part in command if isinstance(part, bytes)))
+        self._count_bytes(sum([len(part) for command in commands for part in command if type(part) is bytes]))
 
     def _count_bytes(self, count: int) -> None:
         self._group.size_bytes += count
@@ -312,17 +307,25 @@ class AttemptWriter:
         own."""
         self._iterations_until_boundary = _ITERATIONS_UNTIL_BOUNDARY
 
+    @property
+    def must_wait(self) -> bool:
+        """Whether `wait_for_capacity` would wait."""
+        return self._superstep_pending or self._group.size_bytes > self._limits.max_buffered_bytes
+
     async def wait_for_capacity(self) -> None:
         """Waits until at most `max_buffered_bytes` are buffered. Before a superstep, also sends everything that was
         written so far, so that a crash of this process loses nothing from before the superstep. Raises `Fenced` or
         `StoreUnavailable`."""
-        if not self._superstep_pending and self._group.size_bytes <= self._limits.max_buffered_bytes:
+        if not self.must_wait:
             return
-        with self._reader_paused():
+        self._reader_running.clear()
+        try:
             while self._group.size_bytes > self._limits.max_buffered_bytes:
                 await self._wait_acknowledged(self._group)
             if self._superstep_pending:
                 await self._send_before_superstep()
+        finally:
+            self._reader_running.set()
 
     async def _send_before_superstep(self) -> None:
         await asyncio.sleep(0)  # LangGraph's task writes the checkpoint of the last superstep in this iteration
@@ -477,7 +480,7 @@ class AttemptWriter:
 
     async def _final_group(self) -> WriteGroup | None:
         """Returns the last group when all other groups are acknowledged. None if the attempt is fenced."""
-        self._superstep_pending = True
+        self._superstep_pending, self._iterations_until_boundary = True, 0
         if self._send_timer is not None:
             self._send_timer.cancel()
             self._send_timer = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 import orjson
@@ -129,7 +129,7 @@ class RunCreator:
         thread_metadata = json_members(
             identity.metadata if behaviour.thread_metadata is None else behaviour.thread_metadata
         )
-        graph = {"graph_id": dumps(identity.graph_id).decode(), "assistant_id": dumps(identity.assistant_id).decode()}
+        graph = _GraphMetadata.of(identity.graph_id, identity.assistant_id)
         fields, kwargs = flat(spec.stored_fields()), await spec.stored_options()
         metadata = prefixed(METADATA_PREFIX, json_members(identity.metadata))
         config = prefixed(CONFIG_PREFIX, json_members(behaviour.thread_config))
@@ -153,10 +153,10 @@ class RunCreator:
             "create_thread": behaviour.create_thread,
             "own_thread": behaviour.own_thread,
             "thread_members": flat(prefixed(METADATA_PREFIX, thread_metadata)),
-            "thread_terms": metadata_terms(graph | thread_metadata | graph) if behaviour.create_thread else "",
-            "graph_terms": metadata_terms(graph),
-            "graph_members": metadata_digests(graph),
-            "thread_fields": flat(prefixed(METADATA_PREFIX, graph) | config),
+            "thread_terms": graph.terms_with(thread_metadata) if behaviour.create_thread else "",
+            "graph_terms": graph.terms,
+            "graph_members": graph.digests,
+            "thread_fields": [*graph.fields, *flat(config)],
             "thread_ttl": self._thread_ttl,
             "after_ms": behaviour.after_s * 1000,
             "required_metadata": json_members(dict(required or {})),
@@ -180,6 +180,30 @@ class RunCreator:
         if thread.metadata is not None and not access_filter.matches(thread.metadata):
             raise NotFound("thread", thread_id)
         return thread.snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class _GraphMetadata:
+    """What the metadata of a thread contain about the graph and the assistant of its last run."""
+
+    members: dict[str, str]
+    """As JSON texts."""
+    fields: list[str]
+    """As fields of a record, flat."""
+    terms: str
+    digests: str
+
+    @classmethod
+    @lru_cache(maxsize=1024)
+    def of(cls, graph_id: str, assistant_id: str) -> _GraphMetadata:
+        """The same object for all runs of an assistant; nobody may change it."""
+        members = {"graph_id": dumps(graph_id).decode(), "assistant_id": dumps(assistant_id).decode()}
+        fields = flat(prefixed(METADATA_PREFIX, members))
+        return cls(members, fields, metadata_terms(members), metadata_digests(members))
+
+    def terms_with(self, metadata: dict[str, str]) -> str:
+        """The packed index terms of a thread with further metadata."""
+        return metadata_terms(self.members | metadata | self.members)
 
 
 def _large_options(spec: RunSpec) -> RunOptions | None:

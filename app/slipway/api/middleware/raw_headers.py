@@ -7,5 +7,7 @@ from starlette.types import Scope
 
 def header_value(scope: Scope, name: bytes) -> bytes:
     """The value of a header, by its name in lower case; empty when the request does not have it."""
-    value: bytes = next((value for key, value in scope["headers"] if key == name), b"")
-    return value
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return b""
