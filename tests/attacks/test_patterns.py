@@ -51,6 +51,8 @@ def is_literal(node: ast.AST) -> bool:
         return all(is_literal(part.value if isinstance(part, ast.FormattedValue) else part) for part in node.values)
     if isinstance(node, ast.BinOp):
         return is_literal(node.left) and is_literal(node.right)
+    if isinstance(node, ast.Attribute) and node.attr == "pattern":
+        return is_literal(node.value)
     return isinstance(node, ast.Name) and node.id.isupper()
 
 
