@@ -47,6 +47,9 @@ PLAIN: dict[str, tuple[str, Request]] = {
     "loop": ("loop", {"input": {"value": 0, "until": 6, "log": ["given"]}}),
 }
 
+INTERRUPTED: Request = {"input": {"value": 1, "log": ["given"]}}
+"""What graphs are called with until they interrupt."""
+
 ANSWERS: dict[str, tuple[str, Request]] = {
     "resume": ("ask", {"command": {"resume": "yes"}, "input": None}),
     "resume with update": ("ask", {"command": {"resume": "yes", "update": {"log": ["updated"]}}, "input": None}),
@@ -63,10 +66,12 @@ async def _outcome(stores: Stores, run: Run, thread_id: str) -> dict[str, Any]:
     return {"phase": run.phase, "values": thread.values, "status": thread.status, "interrupts": interrupts}
 
 
-async def _prepare_thread(stores: Stores, graphs: Registry, graph_id: str, interrupted: bool) -> str:
+async def _prepare_thread(stores: Stores, graphs: Registry, graph_id: str, earlier: Sequence[Request]) -> str:
+    """A thread with earlier runs, which have all interrupted."""
     thread_id = await stores.create_thread()
-    if interrupted:
-        await stores.create_run(thread_id, graph_id=graph_id, options={"input": {"value": 1, "log": ["given"]}})
+    for request in earlier:
+        options = await _request(stores, thread_id, request)
+        await stores.create_run(thread_id, graph_id=graph_id, options=options)
         assert (await execute_next(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL
     return thread_id
 
@@ -82,17 +87,19 @@ async def _request(stores: Stores, thread_id: str, request: Request) -> Request:
     }
 
 
-async def _check(stores: Stores, graphs: Registry, graph_id: str, request: Request, *, interrupted: bool) -> None:
+async def _check(
+    stores: Stores, graphs: Registry, graph_id: str, request: Request, *, earlier: Sequence[Request] = ()
+) -> None:
     """Compares a run without a crash with runs whose worker crashes after 0, 1, 2, ... write groups: they end in the
     same way, no interrupt is streamed twice, and no state that is in a checkpoint is streamed twice."""
-    thread_id = await _prepare_thread(stores, graphs, graph_id, interrupted)
+    thread_id = await _prepare_thread(stores, graphs, graph_id, earlier)
     undisturbed = await stores.create_run(
         thread_id, graph_id=graph_id, options=await _request(stores, thread_id, request)
     )
     expected = await _outcome(stores, await execute_next(stores, graphs), thread_id)
     states = streamed_states(await stores.log_of(undisturbed))
     for groups in range(100):
-        thread_id = await _prepare_thread(stores, graphs, graph_id, interrupted)
+        thread_id = await _prepare_thread(stores, graphs, graph_id, earlier)
         run = await stores.create_run(thread_id, graph_id=graph_id, options=await _request(stores, thread_id, request))
         if not await crash_after(stores, graphs, await stores.claim_one(), groups):
             return
@@ -116,7 +123,7 @@ async def test_a_crash_does_not_change_the_outcome_of_a_first_run(
     stores: Stores, graphs: Registry, kind: str, durability: str
 ) -> None:
     graph_id, request = PLAIN[kind]
-    await _check(stores, graphs, graph_id, request | {"durability": durability}, interrupted=False)
+    await _check(stores, graphs, graph_id, request | {"durability": durability})
 
 
 @pytest.mark.parametrize("durability", DURABILITIES)
@@ -125,11 +132,11 @@ async def test_a_crash_does_not_change_the_outcome_of_a_continuing_run(
     stores: Stores, graphs: Registry, kind: str, durability: str
 ) -> None:
     graph_id, request = ANSWERS[kind]
-    await _check(stores, graphs, graph_id, request | {"durability": durability}, interrupted=True)
+    await _check(stores, graphs, graph_id, request | {"durability": durability}, earlier=[INTERRUPTED])
 
 
 async def test_after_a_crash_an_answer_is_not_used_for_a_second_interrupt(stores: Stores, graphs: Registry) -> None:
-    await _check(stores, graphs, "talk", {"command": {"resume": "a"}, "input": None}, interrupted=True)
+    await _check(stores, graphs, "talk", {"command": {"resume": "a"}, "input": None}, earlier=[INTERRUPTED])
 
 
 @pytest.mark.parametrize("durability", DURABILITIES)
@@ -138,7 +145,17 @@ async def test_after_a_crash_an_answer_is_used_only_for_the_interrupt_that_it_na
     stores: Stores, graphs: Registry, graph_id: str, durability: str
 ) -> None:
     request = {"command": {"resume": ANSWER_EACH}, "input": None, "durability": durability}
-    await _check(stores, graphs, graph_id, request, interrupted=True)
+    await _check(stores, graphs, graph_id, request, earlier=[INTERRUPTED])
+
+
+@pytest.mark.parametrize("durability", DURABILITIES)
+@pytest.mark.parametrize("answer", ["a", ANSWER_EACH], ids=["plain", "by interrupt"])
+async def test_a_crash_does_not_lose_the_answer_to_a_second_interrupt_of_a_node(
+    stores: Stores, graphs: Registry, answer: Any, durability: str
+) -> None:
+    """The command of the first answer is stored beside the same checkpoint."""
+    request = {"command": {"resume": answer, "update": {"log": ["x"]}}, "input": None, "durability": durability}
+    await _check(stores, graphs, "talk", request, earlier=[INTERRUPTED, request])
 
 
 async def test_a_run_that_is_cancelled_between_two_attempts_executes_nothing(stores: Stores, graphs: Registry) -> None:

@@ -14,7 +14,7 @@ import copy
 import inspect
 import random
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Self
 
@@ -24,7 +24,7 @@ from langgraph.checkpoint.serde.types import ERROR, RESUME
 
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.fenced_writers import CheckpointWriter, UnfencedWriter
-from slipway.checkpoints.interrupt_answers import ANSWER_CONSUMED, InterruptAnswers, root_of
+from slipway.checkpoints.interrupt_answers import MARK, NULL_TASK, InterruptAnswers, root_of
 from slipway.checkpoints.stored_results import StoredResults
 from slipway.checkpoints.sync_methods import SyncMethods
 from slipway.checkpoints.thread_storage import StorageCount, ThreadStorage
@@ -181,6 +181,8 @@ class BaseCheckpointer(SyncMethods):
     ) -> None:
         """Stores what a task wrote. An ordinary write is stored once: a repetition changes nothing. An error, an
         interrupt or a resume value replaces the earlier one."""
+        if task_id == NULL_TASK:  # LangGraph stores all of them again, and a mark would move them to other positions
+            writes = [write for write in writes if write[0] != MARK]
         if not writes:
             return
         target = config["configurable"]
@@ -190,24 +192,28 @@ class BaseCheckpointer(SyncMethods):
         if self._divides(key.namespace, [write.value for write in stored], task_path):
             async with self.writer.encoding:
                 commands, size = await self._write_commands_in_turns(thread_id, key, stored)
-            await self._write_now(thread_id, *self._with_answer_marks(target, task_id, writes, commands, size))
+            await self._write_now(thread_id, *self._with_marks(config, task_id, writes, commands, size))
         else:
             commands, size = self._write_commands(thread_id, key, stored)
-            await self._write(thread_id, *self._with_answer_marks(target, task_id, writes, commands, size))
+            await self._write(thread_id, *self._with_marks(config, task_id, writes, commands, size))
 
-    def _with_answer_marks(
+    def _with_marks(
         self,
-        target: Mapping[str, Any],
+        config: RunnableConfig,
         task_id: str,
         writes: Sequence[tuple[str, Any]],
         commands: list[RedisCommand],
         size: int,
     ) -> tuple[list[RedisCommand], int]:
-        """Adds the marks of the answers that a task's writes consume."""
-        marks = self._answer_marks(task_id, writes)
+        """Adds the marks to store beside the root graph's checkpoint with these writes: see `InterruptAnswers`."""
+        if self._answers is None:
+            return commands, size
+        target, run_id = config["configurable"], (config.get("metadata") or {}).get("run_id", "")
+        marks = self._answers.marks(task_id, writes, run_id)
         if not marks or (root_id := root_of(target)) is None:
             return commands, size
-        mark_commands, mark_size = self._write_commands(str(target["thread_id"]), CheckpointKey("", root_id), marks)
+        stored = [StoredWrite(marked, "", WRITES_IDX_MAP[RESUME], MARK, run_id) for marked in marks]
+        mark_commands, mark_size = self._write_commands(str(target["thread_id"]), CheckpointKey("", root_id), stored)
         return commands + mark_commands, size + mark_size
 
     def _divides(self, namespace: str, values: Iterable[Any], task_path: str | None = None) -> bool:
@@ -233,13 +239,6 @@ class BaseCheckpointer(SyncMethods):
     ) -> tuple[list[RedisCommand], int]:
         """Does the same as `_write_commands`. A checkpointer may encode large values in slices."""
         return self._write_commands(thread_id, key, writes)
-
-    def _answer_marks(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[StoredWrite]:
-        """The marks to store beside the root graph's checkpoint with these writes of a task: see `InterruptAnswers`."""
-        if self._answers is None or not self._answers.may_consume(writes):
-            return []
-        consumed = self._answers.consume(task_id, writes)
-        return [StoredWrite(answered, "", WRITES_IDX_MAP[RESUME], ANSWER_CONSUMED, None) for answered in consumed]
 
     def _remember_bytes(self, thread_id: str, used: int) -> None:
         if len(self._used_bytes) >= _COUNTED_THREADS and thread_id not in self._used_bytes:

@@ -9,6 +9,10 @@ LangGraph does not store answers that name their interrupts (a map of interrupt 
 the map again, and LangGraph would use the answer to a task's first interrupt for its later interrupts too. Therefore
 the same write group stores, beside the root graph's checkpoint, which interrupts of the task were answered, and the
 next attempt omits these answers (`unconsumed_answers`).
+
+An earlier run may have stored its command beside the same checkpoint, because a node that interrupts again stays at its
+checkpoint. Therefore a run that stores its command marks that as well, and each mark has the id of its run as its value
+(`is_command_stored`).
 """
 
 from __future__ import annotations
@@ -27,8 +31,10 @@ _HEX: Final = frozenset("0123456789abcdef")
 
 _NOTED: Final = frozenset({RESUME, INTERRUPT})
 
-ANSWER_CONSUMED: Final = "__no_writes__"
-"""The channel of the marks. LangGraph has it and ignores its values."""
+MARK: Final = "__no_writes__"
+"""The channel of the marks. LangGraph has it and ignores its values. The task id is that of a consumed interrupt,
+`NULL_TASK` for a plain answer, or the id of the run that has stored its command. The value is the id of the run, or
+None if an earlier release has stored the mark."""
 
 
 class InterruptAnswers:
@@ -55,10 +61,10 @@ class InterruptAnswers:
                 [interrupt.id for interrupt in value] if isinstance(value, (list, tuple)) else [value.id]
             )
 
-    @staticmethod
-    def may_consume(writes: Iterable[tuple[str, Any]]) -> bool:
-        """Whether these writes of a task contain an answer or an interrupt, which `consume` must see."""
-        return not _NOTED.isdisjoint([channel for channel, _ in writes])
+    def marks(self, task_id: str, writes: Sequence[tuple[str, Any]], run_id: str) -> list[str]:
+        """The task ids of the marks that belong to these writes of a task of this run."""
+        consumed = [] if _NOTED.isdisjoint([channel for channel, _ in writes]) else self.consume(task_id, writes)
+        return [*consumed, run_id] if task_id == NULL_TASK and run_id else consumed
 
     def consume(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[str]:
         """What a task's writes consume if they contain one more answer than before: the ids of the answered interrupts,
@@ -81,8 +87,14 @@ def is_answer_map(resume: Any) -> TypeGuard[dict[str, Any]]:
 
 def unconsumed_answers(resume: Mapping[str, Any], writes: Iterable[PendingWrite]) -> dict[str, Any]:
     """The answers that no task has consumed. `writes` are those of the root graph's checkpoint."""
-    consumed = {task_id for task_id, channel, _ in writes if channel == ANSWER_CONSUMED}
+    consumed = {task_id for task_id, channel, _ in writes if channel == MARK}
     return {interrupt_id: answer for interrupt_id, answer in resume.items() if interrupt_id not in consumed}
+
+
+def is_command_stored(writes: Iterable[PendingWrite], run_id: str) -> bool:
+    """Whether this run has stored its command among these writes. Runs of earlier releases stored no mark."""
+    marked = {value for _, channel, value in writes if channel == MARK and value is not None}
+    return run_id in marked if marked else any(task_id == NULL_TASK for task_id, _, _ in writes)
 
 
 def root_of(target: Mapping[str, Any]) -> str | None:

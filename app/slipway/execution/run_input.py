@@ -15,7 +15,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command, Send
 
 from slipway.access.users import User, user_configurable
-from slipway.checkpoints.interrupt_answers import NULL_TASK, is_answer_map, unconsumed_answers
+from slipway.checkpoints.interrupt_answers import is_answer_map, is_command_stored, unconsumed_answers
 from slipway.graphs.recursion_limit import default_recursion_limit
 from slipway.runs.record import Run
 
@@ -48,17 +48,21 @@ def plan_start(run: Run, newest: CheckpointTuple | None) -> StartPlan:
     command = run.options.command
     if not command or (command.get("resume") is None and not command.get("update") and not command.get("goto")):
         return StartPlan(run.options.input, checkpoint, False)
-    if newest is not None and run.attempt > 1 and (remaining := _remaining_command(command, newest)) is not command:
+    if (
+        newest is not None
+        and run.attempt > 1
+        and (remaining := _remaining_command(run.run_id, command, newest)) is not command
+    ):
         return StartPlan(remaining and command_of(remaining), checkpoint, False)
     return StartPlan(command_of(command), checkpoint, False)
 
 
-def _remaining_command(command: Mapping[str, Any], newest: CheckpointTuple) -> Mapping[str, Any] | None:
+def _remaining_command(run_id: str, command: Mapping[str, Any], newest: CheckpointTuple) -> Mapping[str, Any] | None:
     """The part of a command that must be passed again, when the attempt starts from the same checkpoint as the one
     before. LangGraph has stored the command with that checkpoint, except answers that name their interrupts: such an
     answer is passed until its task has used it. None if nothing remains."""
     writes, resume = newest.pending_writes or (), command.get("resume")
-    stored = any(task_id == NULL_TASK for task_id, _, _ in writes)
+    stored = is_command_stored(writes, run_id)
     if not is_answer_map(resume):
         return None if stored else command
     remaining = unconsumed_answers(resume, writes)
