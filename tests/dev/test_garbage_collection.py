@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from slipway.processes import garbage_collection
-from slipway.processes.garbage_collection import collect_when_idle
+from slipway.processes.garbage_collection import collect_when_idle, freeze_loaded_objects
 from tests.waiting import Eventually
 
 CHECK_S = 0.01
@@ -52,3 +52,29 @@ async def test_a_busy_process_runs_no_full_collection(monkeypatch: pytest.Monkey
     await asyncio.sleep(5 * CHECK_S)  # several checks
     assert full_collections() == before
     collecting.cancel()
+
+
+@pytest.fixture
+def frozen_objects() -> Iterator[None]:
+    """As in a process that has started."""
+    threshold = gc.get_threshold()
+    freeze_loaded_objects()
+    yield
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("frozen_objects")
+def test_a_collection_of_young_objects_scans_a_bounded_number_of_them() -> None:
+    """However many objects a process creates and keeps: a large state has more than 100,000."""
+    scanned: list[int] = []
+
+    def count(phase: str, info: dict[str, int]) -> None:
+        if phase == "start" and info["generation"] < 2:
+            scanned.append(sum(len(gc.get_objects(generation)) for generation in range(info["generation"] + 1)))
+
+    gc.callbacks.append(count)
+    kept: list[list[int]] = [[] for _ in range(1_200_000)]
+    gc.callbacks.remove(count)
+    assert len(kept) > len(scanned) > 10
+    assert max(scanned) < 130_000
