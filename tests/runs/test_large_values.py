@@ -16,6 +16,7 @@ from tests.runs.executions import execute_next
 from tests.runs.project.large import ITEMS
 from tests.waiting import event_loop_iterations
 
+START = "~__pregel_pull, __start__"
 PULL, PUSH = "~__pregel_pull, fill", "~__pregel_push, 0"
 
 
@@ -63,10 +64,11 @@ async def test_values_are_divided_only_while_no_task_runs(stores: Stores) -> Non
     writer = stores.attempt(await stores.claim_one())
     assert writer.may_divide("", None)
     assert not writer.may_divide("inner:1", None)
-    assert writer.may_divide("", "")
-    writer.write_behind = False
-    assert not writer.may_divide("", "")
-    writer.write_behind = True
+    for path in ("", START):
+        assert writer.may_divide("", path)
+        writer.write_behind = False
+        assert not writer.may_divide("", path)
+        writer.write_behind = True
     writer.superstep_started()
     writer.task_started()
     assert [writer.may_divide("", path) for path in (PULL, PUSH, "")] == [True, False, False]

@@ -59,8 +59,8 @@ _ITERATIONS_UNTIL_BOUNDARY: Final = 8
 unless it has slow work to do. It needs none for a superstep and three for the end. Until then the open group is not
 sent, unless a task waits for it."""
 
-_OF_THE_INPUT: Final = ""
-"""The path with which LangGraph stores the input of a run, or a command."""
+_OF_THE_INPUT: Final = ("", "~__pregel_pull, __start__")
+"""The paths with which LangGraph stores a command and the input of a run. No `tasks` chunk announces these writes."""
 _TRIGGERED_BY_CHANNELS: Final = "~__pregel_pull"
 """How LangGraph begins the path of a task of a superstep. That of a `Send` or of a called task begins otherwise."""
 
@@ -205,7 +205,7 @@ class AttemptWriter:
         a subgraph wait for nothing."""
         if namespace or not self.nodes_wait:
             return False
-        if task_path == _OF_THE_INPUT and not self._tasks_of_superstep:
+        if task_path in _OF_THE_INPUT and not self._tasks_of_superstep:
             return self.write_behind  # otherwise nodes do not wait for `wait_for_capacity`
         return task_path is None or (self._tasks_of_superstep == 1 and task_path.startswith(_TRIGGERED_BY_CHANNELS))
 
