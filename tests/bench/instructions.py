@@ -1,11 +1,11 @@
 """`python -m tests.bench.instructions [OTHER]` counts the instructions that the CPU executes for a small waited run and
 for a superstep, in the web process, the worker and Valkey.
 
-The processes run under `valgrind --tool=callgrind`, which counts the same on a loaded machine as on an idle one, to
-about one percent. It makes them about 50 times slower, so timers would count for more than they cost: what the
-processes do while they have no run is measured too, and subtracted, and short delays are longer (`without_delays.py`).
-OTHER is the directory of another checkout with an
-environment in `.venv`, for example the code before a change; it is measured after this one.
+The processes run under `valgrind --tool=callgrind`. Two counts differ by about one percent, where CPU times differ by
+ten. It makes the processes about 50 times slower, so timers would count for more than they cost: what the processes do
+while they have no run is measured too, and subtracted, and short delays are longer (`without_delays.py`). OTHER is the
+directory of another checkout with an environment in `.venv`, for example the code before a change; it is measured after
+this one.
 
 `--dumps DIRECTORY` keeps callgrind's counts by function of C (`callgrind_annotate FILE`).
 """

@@ -13,7 +13,7 @@ A field that a later HDEL of the same call deletes is not stored at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, cast
 
 from slipway.redis.connection import Arg
@@ -29,45 +29,45 @@ def packed(commands: Sequence[RedisCommand]) -> list[Arg]:
     """The commands as one flat list of arguments, each preceded by its count of words. `lua/lib/redis_commands.lua`
     executes them."""
     flat: list[Arg] = []
-    for command in _merged(commands):
-        flat.append(len(command))
-        flat += command
-    return flat
-
-
-def _merged(commands: Sequence[RedisCommand]) -> Iterator[RedisCommand]:
-    fields: dict[Arg, dict[Arg, Arg]] = {}
+    fields: dict[Arg, list[Arg]] = {}
     members: dict[tuple[str, Arg], dict[Arg, None]] = {}
     counters: dict[tuple[Arg, Arg], int] = {}
     for command in commands:
         verb, name = command[0], command[1]
         if verb == "ADD_FIELDS":
-            fields.setdefault(name, {}).update(zip(command[2::2], command[3::2], strict=True))
+            fields.setdefault(name, []).extend(command[2:])
         elif verb == "ADD_TO_INDEX":
             members.setdefault(("ZADD", name), {})[command[2]] = None
         elif verb == "ADD_TO_SET":
             members.setdefault(("SADD", name), {})[command[2]] = None
         elif verb == "COUNT_BYTES":
-            counters[name, command[2]] = counters.get((name, command[2]), 0) + cast(int, command[3])
+            counter = name, command[2]
+            counters[counter] = counters.get(counter, 0) + cast(int, command[3])
         elif verb == "HDEL" and name in fields:
-            added = fields[name]
-            if deleted := [field for field in command[2:] if added.pop(field, None) is None]:
-                yield (verb, name, *deleted)
+            fields[name], deleted = _without(fields[name], command[2:])
+            if deleted:
+                flat += (len(deleted) + 2, verb, name, *deleted)
         else:
-            yield from _hset(name, fields.pop(name, {}))
-            yield command
+            if name in fields:
+                _add(flat, "HSET", name, fields.pop(name))
+            flat += (len(command), *command)
     for name, added in fields.items():
-        yield from _hset(name, added)
+        _add(flat, "HSET", name, added)
     for (verb, name), each in members.items():
-        yield from _divided(verb, name, list(each) if verb == "SADD" else [part for one in each for part in (0, one)])
+        _add(flat, verb, name, [*each] if verb == "SADD" else [part for one in each for part in (0, one)])
     for (name, field), size in counters.items():
-        yield ("HINCRBY", name, field, size)
+        flat += (4, "HINCRBY", name, field, size)
+    return flat
 
 
-def _hset(name: Arg, fields: dict[Arg, Arg]) -> Iterator[RedisCommand]:
-    return _divided("HSET", name, [part for pair in fields.items() for part in pair])
+def _without(added: Sequence[Arg], deleted: Sequence[Arg]) -> tuple[list[Arg], list[Arg]]:
+    """The fields that remain to be added, with their values, and the fields that remain to be deleted."""
+    fields = dict(zip(added[::2], added[1::2], strict=True))
+    remaining = [field for field in deleted if fields.pop(field, None) is None]
+    return [part for pair in fields.items() for part in pair], remaining
 
 
-def _divided(verb: str, name: Arg, arguments: Sequence[Arg]) -> Iterator[RedisCommand]:
+def _add(flat: list[Arg], verb: str, name: Arg, arguments: Sequence[Arg]) -> None:
     for at in range(0, len(arguments), _MAX_ARGUMENTS):
-        yield (verb, name, *arguments[at : at + _MAX_ARGUMENTS])
+        part = arguments[at : at + _MAX_ARGUMENTS]
+        flat += (len(part) + 2, verb, name, *part)
