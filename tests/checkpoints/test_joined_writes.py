@@ -277,6 +277,16 @@ async def test_the_byte_counter_equals_the_stored_bytes_of_joined_writes(core: C
     assert await core.thread_bytes("t") == stored
 
 
+async def test_the_budget_counts_joined_writes_instead_of_those_that_they_replace(core: CoreCheckpointer) -> None:
+    saver = core.for_run(UnfencedWriter(core.pipeline, core.keys), own_thread="t", max_thread_bytes=20_000)
+    newest = await put(saver, "t", {"a": 0}, run_id="r")
+    for step in range(1, 6):
+        for task in ("one", "two", "three"):
+            await saver.aput_writes(config_of("t", newest), [("a", RANDOM)], task)
+        newest = await put(saver, "t", {"a": step}, versions={"a": str(step)}, parent=newest, run_id="r")
+    assert await _joined(core) == ["joined 3"] * 5
+
+
 async def test_only_writes_of_checkpoints_that_the_attempt_stored_are_joined(core: CoreCheckpointer) -> None:
     earlier = core.for_run(UnfencedWriter(core.pipeline, core.keys))
     first = await put(earlier, "t", {"a": 1}, run_id="r")

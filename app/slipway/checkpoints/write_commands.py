@@ -1,7 +1,8 @@
 """The Redis commands that store a checkpoint and its pending writes in the layout of the core checkpointer. A
 `CheckpointWriter` executes them in one script, together with what else is to be stored at once.
 
-Each function also returns the most bytes that the commands add to the thread, with the names of fields.
+Each function also returns the most bytes that the commands add to the thread, with the names of fields. The number is
+negative if they free more than they add.
 """
 
 from __future__ import annotations
@@ -107,9 +108,9 @@ def join_writes(
     stored: list[Arg] = [joined_field(len(fields)), joined]
     if dictionary:
         stored += (DICTIONARY_FIELD, dictionary)
-    size = sum(len(part) for part in stored if isinstance(part, str | bytes))
+    size = sum(len(part) for part in stored if isinstance(part, str | bytes)) - freed_bytes
     removed: list[RedisCommand] = [
         ("HDEL", pending, *fields[at : at + _MAX_ARGUMENTS]) for at in range(0, len(fields), _MAX_ARGUMENTS)
     ]
-    counted = ("COUNT_BYTES", names.state, BYTES_FIELD, size - freed_bytes)
+    counted = ("COUNT_BYTES", names.state, BYTES_FIELD, size)
     return [*removed, ("ADD_FIELDS", pending, *stored), counted], size
