@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from slipway.runs.events import Event
 from slipway.runs.record import Phase, Run
 from slipway.serialization.json_encoding import dumps
 from tests.runs.conftest import Stores
-from tests.runs.executions import DURABILITIES, crash_after, execute_next
+from tests.runs.executions import DURABILITIES, crash_after, execute_next, execution_of
+from tests.waiting import event_loop_iterations
 
 STATE = ("value", "until", "size", "log", "answers")
 
@@ -166,3 +168,20 @@ async def test_a_run_that_is_cancelled_between_two_attempts_executes_nothing(sto
     await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
     assert (await execute_next(stores, graphs)).phase is Phase.CANCELLED
     assert dict(effects[run.thread_id]) == before
+
+
+async def test_a_run_that_is_cancelled_while_an_attempt_loads_its_graph_leaves_its_state(
+    stores: Stores, graphs: Registry
+) -> None:
+    run = await stores.create_run(options={"input": {"value": 1, "log": ["given"]}})
+    assert await crash_after(stores, graphs, await stores.claim_one(), 1)
+    execution = execution_of(stores, graphs, await stores.claim_one())
+    executing = asyncio.create_task(execution.execute())
+    await event_loop_iterations(1)  # it reads the newest checkpoint now
+    execution.writer.request_cancel(Action.INTERRUPT)
+    await executing
+    newest = await stores.checkpointer.latest(run.thread_id)
+    thread = await stores.threads.get(run.thread_id)
+    assert newest is not None
+    assert thread.values is not None
+    assert thread.values["log"] == newest.checkpoint["channel_values"]["log"]

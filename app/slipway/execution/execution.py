@@ -97,6 +97,8 @@ class Execution:
         CURRENT_WORK.set({"run": self.run.run_id, "graph": self.run.graph_id})
         async with AsyncExitStack() as resources:
             error = await self._run_graph(resources)
+            if self._stop is StopReason.CANCEL and self._graph is None and self.run.attempt > 1:
+                error = await self._run_graph(resources)  # cancelled while the graph was loaded: only loads it
             outcome = await self._settler.settle_or_release(self._outcome_of(error), self._graph)
         self._report(outcome)
 
