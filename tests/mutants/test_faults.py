@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,14 @@ def test_every_named_test_exists() -> None:
     files = {test.partition("::")[0] for test in named}
     found = {f"{file}::{name}" for file in files for name in names_of_tests(ROOT / file)}
     assert named - found == set()
+
+
+def test_every_named_case_of_a_test_exists() -> None:
+    named = {test for fault in to_plant(fault_lists()) for test in fault.tests if "[" in test}
+    files = sorted({test.partition("::")[0] for test in named})
+    collect = [sys.executable, "-m", "pytest", "--collect-only", "--quiet", *files]
+    collected = subprocess.run(collect, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert named - set(collected.splitlines()) == set()
 
 
 def names_of_tests(path: Path) -> set[str]:
