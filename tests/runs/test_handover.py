@@ -273,7 +273,10 @@ async def test_a_stopping_worker_releases_its_runs_without_using_an_attempt(
     async with running_worker(settings, graphs) as (_, services):
         await eventually(lambda: _has_phase(services, run, Phase.COMPLETED))
         assert project.effects[run.thread_id] == ALL_ONCE
-        assert (await services.runs.find(run.run_id)).uncounted_attempts == 1
+        ended = await services.runs.find(run.run_id)
+        # a claim that the stopping worker had sent before may have returned the run once more
+        assert ended.uncounted_attempts in (1, 2)
+        assert ended.attempt == ended.uncounted_attempts + 1
 
 
 async def test_a_run_that_a_draining_worker_claimed_is_released(
