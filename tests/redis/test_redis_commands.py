@@ -50,6 +50,13 @@ def test_added_fields_that_are_deleted_are_not_sent() -> None:
     assert sent(*commands) == [("HDEL", "h", "stored"), ("HSET", "h", "b", 2, "c", 3)]
 
 
+def test_a_deletion_has_no_more_words_than_lua_can_pass() -> None:
+    fields = [f"f{number}" for number in range(2500)]
+    commands = sent(("ADD_FIELDS", "h", "f0", 1), ("HDEL", "h", *fields))
+    assert [len(command) for command in commands] == [2002, 501]
+    assert [part for command in commands for part in command[2:]] == fields[1:]
+
+
 def test_a_merged_command_has_no_more_words_than_lua_can_pass() -> None:
     fields: list[Arg] = [part for number in range(2500) for part in (f"f{number}", number)]
     commands = sent(("ADD_FIELDS", "h", *fields))

@@ -8,7 +8,7 @@ negative if they free more than they add.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.redis.checkpoint_keys import (
@@ -24,9 +24,6 @@ from slipway.redis.checkpoint_keys import (
 from slipway.redis.connection import Arg
 from slipway.redis.keys import Keys
 from slipway.redis.redis_commands import RedisCommand
-
-_MAX_ARGUMENTS: Final = 2000
-"""The most arguments of one command."""
 
 
 class PackedWrite(NamedTuple):
@@ -109,8 +106,8 @@ def join_writes(
     if dictionary:
         stored += (DICTIONARY_FIELD, dictionary)
     size = sum(len(part) for part in stored if isinstance(part, str | bytes)) - freed_bytes
-    removed: list[RedisCommand] = [
-        ("HDEL", pending, *fields[at : at + _MAX_ARGUMENTS]) for at in range(0, len(fields), _MAX_ARGUMENTS)
-    ]
-    counted = ("COUNT_BYTES", names.state, BYTES_FIELD, size)
-    return [*removed, ("ADD_FIELDS", pending, *stored), counted], size
+    return [
+        ("HDEL", pending, *fields),
+        ("ADD_FIELDS", pending, *stored),
+        ("COUNT_BYTES", names.state, BYTES_FIELD, size),
+    ], size

@@ -8,7 +8,8 @@ each key, which is executed after all others, but before a later command that ma
     ADD_TO_INDEX   sorted set, member, with the score 0: ZADD
     COUNT_BYTES    hash of the counter, its field, bytes to add: HINCRBY
 
-A field that a later HDEL of the same call deletes is not stored at all.
+A field that a later HDEL of the same call deletes is not stored at all. Merged commands, and an HDEL, may have any
+number of fields: they are divided into commands that Lua can pass.
 """
 
 from __future__ import annotations
@@ -43,10 +44,9 @@ def packed(commands: Sequence[RedisCommand]) -> list[Arg]:
         elif verb == "COUNT_BYTES":
             counter = name, command[2]
             counters[counter] = counters.get(counter, 0) + cast(int, command[3])
-        elif verb == "HDEL" and name in fields:
-            fields[name], deleted = _without(fields[name], command[2:])
-            if deleted:
-                flat += (len(deleted) + 2, verb, name, *deleted)
+        elif verb == "HDEL":
+            fields[name], deleted = _without(fields.get(name, ()), command[2:])
+            _add(flat, verb, name, deleted)
         else:
             if name in fields:
                 _add(flat, "HSET", name, fields.pop(name))
