@@ -37,11 +37,21 @@ _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 def dumps(value: Any) -> bytes:
     """`value` as compact JSON."""
-    try:
-        encoded = orjson.dumps(value, _default, _OPTIONS)
-    except BaseException:  # methods of the project's classes may raise anything, also `SystemExit`
-        encoded = orjson.dumps(_plain(value, 0), option=_OPTIONS)
+    encoded = _with_nul(value)
     return _LONE_NUL.sub(rb"\1\\ufffd", encoded) if _NUL in encoded else encoded
+
+
+def has_nul(value: Any) -> bool:
+    """Whether a text or a name inside the value contains a NUL character, which `dumps` would replace."""
+    encoded = _with_nul(value)
+    return _NUL in encoded and _LONE_NUL.search(encoded) is not None
+
+
+def _with_nul(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, _default, _OPTIONS)
+    except BaseException:  # methods of the project's classes may raise anything, also `SystemExit`
+        return orjson.dumps(_plain(value, 0), option=_OPTIONS)
 
 
 async def dumps_in_turns(value: Any) -> bytes:

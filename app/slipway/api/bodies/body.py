@@ -6,15 +6,14 @@ is also the default. Types are strict: a number in quotes is not a number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from slipway.api.request_parsing import checked_uuid
 from slipway.errors import InvalidRequest
 from slipway.protocol_types import RESERVED_CONFIG, RESERVED_METADATA, JsonObject, StreamMode
+from slipway.serialization.json_encoding import has_nul
 
 
 def _uuid(text: str) -> str:
@@ -28,36 +27,11 @@ def _list_if_text(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-_ESCAPED_NUL: Final = rb"\u0000"
-
-
 def _without_nul(value: JsonObject) -> JsonObject:
     """JSON is stored without NUL, so a record would never have what a search with NUL asks for."""
-    if _has_nul(value):
+    if has_nul(value):
         raise ValueError("must not contain the character NUL (\\u0000)")
     return value
-
-
-def _has_nul(value: JsonObject) -> bool:
-    try:
-        if _ESCAPED_NUL not in orjson.dumps(value):
-            return False
-    except TypeError:  # a large integer or half a surrogate pair
-        pass
-    return any("\0" in text for text in _texts_of(value))
-
-
-def _texts_of(value: Any) -> Iterator[str]:
-    """All texts inside a JSON value, including the names of members."""
-    waiting = [value]
-    while waiting:
-        match waiting.pop():
-            case str() as text:
-                yield text
-            case dict() as members:
-                waiting += (*members, *members.values())
-            case list() as elements:
-                waiting += elements
 
 
 def _without_reserved_metadata(metadata: JsonObject) -> JsonObject:
