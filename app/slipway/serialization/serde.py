@@ -127,7 +127,7 @@ class Serde:
     def seal(self, encoded: bytes) -> bytes:
         """The stored form of encoded bytes: compressed if they are large, and encrypted if there is a key. It takes CPU
         on the calling thread, 1.5 ms per MB; several threads may call it at once."""
-        return compressed(encoded) if self._encryption is None else self._encryption.encrypt(compressed(encoded))
+        return self._encrypt(compressed(encoded))
 
     def seal_record(self, encoded: bytes) -> bytes:
         """The same for the record of a checkpoint, which is compressed also if it is small."""
