@@ -37,6 +37,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from slipway.redis.wait_for_redis import open_with_retries
 from slipway.runs.admission import Admission
+from slipway.runs.audit import AuditTrail
 from slipway.runs.authorization import RunAuthorizer
 from slipway.runs.creation import RunCreator
 from slipway.runs.event_log import EventLog
@@ -86,6 +87,7 @@ class Services:
     submission: RunSubmission
     unfinished_runs: UnfinishedRuns
     run_search: RunSearch
+    audit: AuditTrail
     threads: ThreadStore
     checkpointer: BaseCheckpointer
     trash: Trash
@@ -252,6 +254,7 @@ def _stores(
             check_layout=health.check_layout,
         ),
         unfinished_runs=UnfinishedRuns(pipeline, keys),
+        audit=AuditTrail(pipeline, keys, scripts),
         run_search=RunSearch(pipeline, keys, max_checks=settings.search_max_checks),
         threads=threads,
         checkpointer=checkpointer,

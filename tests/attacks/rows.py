@@ -1,6 +1,7 @@
 """The rows of the table of attacks: everything through which a client can reach data or start work.
 
-    ROUTES       every `Endpoint` of the API and of the pages, by `METHOD /path`
+    ROUTES       every `Endpoint` of the API and of the pages, by `METHOD /path`, that is not for operators
+    OPERATOR_ROUTES   those that are for operators
     COMMANDS     every command of the event protocol, by its method
     BACKGROUND   work without a request or after it: duties, webhooks, open responses, queued runs
 
@@ -66,9 +67,13 @@ class Work:
     run_round: Callable[[Services], Awaitable[object]] | None = None
 
 
-ROUTES: Final[dict[str, Endpoint]] = {
+ALL_ROUTES: Final[dict[str, Endpoint]] = {
     f"{each.method} {plain_path(each.path)}": each for each in (*ENDPOINTS, *site.ENDPOINTS)
 }
+OPERATOR_ROUTES: Final = {name: route for name, route in ALL_ROUTES.items() if route.access.operator}
+"""The routes that need a permission of operators, for the records of all users."""
+ROUTES: Final = {name: route for name, route in ALL_ROUTES.items() if not route.access.operator}
+"""All other routes."""
 PUBLIC_ROUTES: Final = frozenset(name for name, route in ROUTES.items() if route.access.public)
 """The routes that need no user."""
 
@@ -77,10 +82,8 @@ ANY_IDS: Final[Ids] = dict.fromkeys(
 )
 """Ids that no record has, for samples whose ids do not matter."""
 
-WITH_BODY: Final = frozenset(
-    name for name, route in ROUTES.items() if samples(dict(ANY_IDS)).get(name, Sample()).body is not None
-)
-"""The routes that read a body."""
+WITH_BODY: Final = frozenset(name for name in ROUTES if samples(dict(ANY_IDS)).get(name, Sample()).body is not None)
+"""The routes of `ROUTES` that read a body."""
 
 COMMANDS: Final[dict[str, Command]] = {
     each.method: each
@@ -211,8 +214,8 @@ async def send(
         content = json.dumps(sample.body).encode()
     token = {"authorization": f"Bearer {user}-token"} if user else {}
     request = client.build_request(
-        ROUTES[name].method,
-        plain_path(ROUTES[name].path).format(**ids) if path is None else path,
+        ALL_ROUTES[name].method,
+        plain_path(ALL_ROUTES[name].path).format(**ids) if path is None else path,
         params=sample.query or None,
         headers={"accept": "text/html", **token, **(headers or {})},
         content=content,

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from string import ascii_lowercase, ascii_uppercase
 from typing import Final, Literal, TypeAlias
 
-from tests.attacks.rows import BACKGROUND, COMMANDS, LONG_RESPONSES, PUBLIC_ROUTES, ROUTES, WITH_BODY
+from tests.attacks.rows import BACKGROUND, COMMANDS, LONG_RESPONSES, OPERATOR_ROUTES, PUBLIC_ROUTES, ROUTES, WITH_BODY
 
-Kind: TypeAlias = Literal["route", "command", "work"]
+Kind: TypeAlias = Literal["route", "operator", "command", "work"]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A route, a command of the event protocol, or background work."""
+    """A route, a route for operators, a command of the event protocol, or background work."""
 
     kind: Kind
     name: str
@@ -54,7 +54,9 @@ class Attack:
     cells: tuple[tuple[Condition, Cell], ...]
 
     def cell_of(self, row: Row) -> Cell:
-        """Raises `LookupError` if no condition is true."""
+        """Raises `LookupError` if no condition is true. The rows of operators have the same cells."""
+        if row.kind == "operator":
+            return OPERATOR_CELLS.get(self.title, FOR_OPERATORS)
         for condition, cell in self.cells:
             if condition(row):
                 return cell
@@ -63,6 +65,7 @@ class Attack:
 
 ROWS: Final = (
     *(Row("route", name) for name in ROUTES),
+    *(Row("operator", name) for name in OPERATOR_ROUTES),
     *(Row("command", name) for name in COMMANDS),
     *(Row("work", name) for name in BACKGROUND),
 )
@@ -72,6 +75,20 @@ def tested(*tests: str) -> Covered:
     """A cell with tests. A test of this folder is named without the folder."""
     return Covered(tuple(f"tests/{test}" if "/" in test else f"tests/attacks/{test}" for test in tests))
 
+
+FOR_OPERATORS: Final = Exempt("Only operators may send it, for the records of all users.")
+OPERATOR_CELLS: Final[dict[str, Cell]] = {
+    "A request without credentials": tested("test_operator_routes.py::test_an_operator_route_needs_its_permission"),
+    "A user without any permission": tested("test_operator_routes.py::test_an_operator_route_needs_its_permission"),
+    "A record of another user": tested("test_operator_routes.py::test_an_operator_route_needs_its_permission"),
+    "Repeated credentials": tested(
+        "test_repeated_credentials.py::test_every_route_rejects_a_repeated_authorization_header"
+    ),
+    "A page of another site, without an auth file": tested(
+        "test_foreign_origins.py::test_no_route_serves_a_foreign_page",
+        "test_foreign_hosts.py::test_no_route_is_served_under_a_foreign_name",
+    ),
+}
 
 # conditions
 
@@ -613,6 +630,7 @@ def page() -> str:
 
 _TITLES: Final[dict[Kind, str]] = {
     "route": "Routes",
+    "operator": "Routes for operators",
     "command": "Commands of the event protocol",
     "work": "Background work",
 }

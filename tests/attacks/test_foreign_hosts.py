@@ -15,7 +15,7 @@ from slipway.api.openapi import plain_path
 from slipway.errors import ConfigError
 from slipway.runs.record import new_id
 from slipway.settings import Settings
-from tests.attacks.rows import ROUTES
+from tests.attacks.rows import ALL_ROUTES
 from tests.auth.test_http_section import AUTH, Desk, desk
 
 __all__ = ["desk"]
@@ -81,7 +81,7 @@ async def test_no_route_is_served_under_a_foreign_name(desk: Desk) -> None:
     """`X-Forwarded-Host` changes nothing. The probes of load balancers are served under every name."""
     async with desk.serves() as client:
         wrong = []
-        for name, route in ROUTES.items():
+        for name, route in ALL_ROUTES.items():
             for headers in ({"host": "evil.example:8123"}, {"host": "evil.example", "x-forwarded-host": "localhost"}):
                 response = await client.request(route.method, plain_path(route.path), headers=headers)
                 expected = 200 if route.path in PROBES else 421

@@ -31,7 +31,7 @@ from slipway.api.openapi import plain_path
 from slipway.graphs.official_sections import CorsSection
 from slipway.graphs.registry import Registry
 from slipway.runs.record import new_id
-from tests.attacks.rows import COMMANDS, PUBLIC_ROUTES, ROUTES, Ids, create_one_of_each, send
+from tests.attacks.rows import ALL_ROUTES, COMMANDS, PUBLIC_ROUTES, Ids, create_one_of_each, send
 from tests.auth.samples import NEW
 from tests.auth.test_http_section import AUTH, Desk, desk
 from tests.http.conftest import serving
@@ -95,7 +95,7 @@ async def ids(client: httpx.AsyncClient) -> dict[str, str]:
 
 async def test_no_route_serves_a_foreign_page(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
     before, wrong = await stored_records(client), []
-    for name, route in ROUTES.items():
+    for name, route in ALL_ROUTES.items():
         expected = 200 if route.path in PROBES else 403
         for origin, content_type in ATTEMPTS:
             response = await send(client, name, ids, headers={"origin": origin, "content-type": content_type})
@@ -114,7 +114,7 @@ async def test_the_log_names_a_rejected_origin_and_the_option_that_allows_it(cli
 
 
 async def test_no_preflight_of_a_foreign_page_is_allowed(client: httpx.AsyncClient) -> None:
-    for name, route in ROUTES.items():
+    for name, route in ALL_ROUTES.items():
         for origin in FOREIGN[:3]:
             preflight = {
                 "access-control-request-method": route.method,
@@ -129,7 +129,7 @@ async def test_a_body_that_needs_no_preflight_starts_nothing(client: httpx.Async
     """A browser that is too old for `Origin` may send it. A form is never JSON."""
     before, wrong = await stored_records(client), []
     attempts = [({}, SIMPLE), ({"origin": ALLOWED[0]}, SIMPLE[2:])]
-    for name, route in ROUTES.items():
+    for name, route in ALL_ROUTES.items():
         for headers, content_types in attempts if route.method != "GET" else []:
             for content_type in content_types:
                 response = await send(client, name, ids, headers={"content-type": content_type, **headers})
@@ -145,7 +145,7 @@ async def test_a_body_that_needs_no_preflight_starts_nothing(client: httpx.Async
 
 async def test_every_sample_is_accepted_from_an_allowed_page(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
     """Otherwise the requests above could be rejected for a reason other than their origin."""
-    for name in ROUTES:
+    for name in ALL_ROUTES:
         if not name.endswith(("/wait", "/join")):  # these respond when the run ends
             response = await send(client, name, ids, headers={"origin": ALLOWED[0], "content-type": "text/plain"})
             assert response.status_code not in (403, 415, 421), name
@@ -347,7 +347,7 @@ async def test_a_foreign_page_cannot_use_a_session_cookie(desk: Desk, tmp_path: 
         assert (await client.get("/ui/recent", headers=session)).status_code == 200
         async with get_client(url=str(client.base_url), api_key=None, headers=session) as ann:
             ids = await create_one_of_each(ann)
-        for name in ROUTES.keys() - PUBLIC_ROUTES:
+        for name in ALL_ROUTES.keys() - PUBLIC_ROUTES:
             for origin in ("https://evil.example", "null"):
                 sent = session | {"origin": origin, "content-type": "text/plain"}
                 assert (await send(client, name, ids, headers=sent)).status_code == 401, name

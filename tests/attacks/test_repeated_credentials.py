@@ -25,7 +25,7 @@ from slipway.graphs.official_sections import AuthCacheSection, AuthSection
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.settings import Settings
-from tests.attacks.rows import ROUTES
+from tests.attacks.rows import ALL_ROUTES
 from tests.auth.samples import NEW
 from tests.auth.test_http_section import Desk
 from tests.http.conftest import Served, client, serving
@@ -56,7 +56,7 @@ async def owner_of_new_thread(client: httpx.AsyncClient, *headers: tuple[str, st
 
 async def test_every_route_rejects_a_repeated_authorization_header(client: httpx.AsyncClient) -> None:
     responses = {}
-    for endpoint in ROUTES.values():
+    for endpoint in ALL_ROUTES.values():
         path = plain_path(endpoint.path).format_map(_AnyIds())
         responses[f"{endpoint.method} {path}"] = await client.request(endpoint.method, path, headers=[ANN, BOB])
     for path in ("/hello", "/nowhere"):

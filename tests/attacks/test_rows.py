@@ -16,12 +16,13 @@ from slipway.api.ui import site
 from slipway.execution.inline import InlineRuns
 from slipway_workers.process import DUTIES, WorkerProcess
 from tests.attacks.rows import (
+    ALL_ROUTES,
     ANY_IDS,
     BACKGROUND,
     COMMANDS,
     LONG_RESPONSES,
+    OPERATOR_ROUTES,
     ROUTES,
-    WITH_BODY,
     create_one_of_each,
     send,
 )
@@ -37,15 +38,17 @@ CONFLICTS = {"DELETE /threads/{thread_id}/runs/{run_id}", "POST /threads/{thread
 
 
 def test_every_route_has_a_row() -> None:
-    assert list(ROUTES.values()) == [*ENDPOINTS, *site.ENDPOINTS]
+    assert ROUTES.keys() | OPERATOR_ROUTES.keys() == ALL_ROUTES.keys()
+    assert list(ALL_ROUTES.values()) == [*ENDPOINTS, *site.ENDPOINTS]
 
 
 def test_every_sample_is_of_an_existing_route() -> None:
-    assert samples(dict(ANY_IDS)).keys() <= ROUTES.keys()
+    assert samples(dict(ANY_IDS)).keys() <= ALL_ROUTES.keys()
 
 
 def test_every_route_with_a_body_has_a_sample() -> None:
-    assert {name for name, route in ROUTES.items() if route.body is not None} <= WITH_BODY
+    sampled = {name for name, sample in samples(dict(ANY_IDS)).items() if sample.body is not None}
+    assert {name for name, route in ALL_ROUTES.items() if route.body is not None} <= sampled
 
 
 def test_every_command_has_a_row() -> None:

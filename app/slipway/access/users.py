@@ -42,7 +42,7 @@ class User(Mapping[str, Any]):
 
     @property
     def permissions(self) -> Sequence[str]:
-        """Names that authorize handlers can check. Slipway does not interpret them."""
+        """Names that authorize handlers can check. Slipway itself interprets only those that begin with `slipway:`."""
         return list(self._fields["permissions"])
 
     def __getattr__(self, name: str) -> Any:

@@ -12,6 +12,7 @@ from slipway.api.routes import (
     event_commands,
     event_stream,
     ops,
+    ops_audit,
     ops_runs,
     runs,
     stateless_runs,
@@ -32,7 +33,7 @@ ROUTE_GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "state": thread_state.ENDPOINTS,
     "assistants": assistants.ENDPOINTS,
     "store": store.ENDPOINTS,
-    "ops": ops_runs.ENDPOINTS,
+    "ops": (*ops_runs.ENDPOINTS, *ops_audit.ENDPOINTS),
     "meta": ops.META,
     "health": ops.HEALTH,
 }

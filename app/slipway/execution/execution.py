@@ -49,6 +49,7 @@ from slipway.redis.keys import Keys
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.crash_suspects import SuspectProgress
+from slipway.runs.current_attempt import CURRENT_ATTEMPT
 from slipway.runs.record import Phase, Run
 
 log = structlog.get_logger(__name__)
@@ -94,6 +95,7 @@ class Execution:
     async def execute(self) -> None:
         """Executes the attempt until it ends. No exception of the graph is raised."""
         contain_errors(omit_empty_tasks=not streams_subgraphs(self.run))
+        CURRENT_ATTEMPT.set(self.writer)
         CURRENT_WORK.set({"run": self.run.run_id, "graph": self.run.graph_id})
         async with AsyncExitStack() as resources:
             error = await self._run_graph(resources)

@@ -27,6 +27,9 @@ class Keys:
     def events(self, run_id: str) -> str:
         return self._of("events", run_id)
 
+    def run_audit(self, run_id: str) -> str:
+        return self._of("run_audit", run_id)
+
     def run_notifications(self, run_id: str) -> str:
         return self._of("run_notifications", run_id)
 

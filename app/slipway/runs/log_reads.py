@@ -1,4 +1,4 @@
-"""The read stubs of event logs."""
+"""The read stubs of event logs and audit trails."""
 
 from __future__ import annotations
 
@@ -43,3 +43,9 @@ class LogReads(ReadStubs):
         oldest = self._pipeline.send("XRANGE", self._keys.events(run_id), "-", "+", *_ONE, repeatable=True)
         newest = await self.newest(run_id)
         return next(iter(await oldest), None), next(iter(newest), None)
+
+    async def audit(self, run_id: str, after: str, limit: int) -> list[RawEntry]:
+        """Up to `limit` entries of the audit trail after the one with the id `after`, the oldest first."""
+        key, start = self._keys.run_audit(run_id), f"({after}" if after else "-"
+        entries: list[RawEntry] = await self._pipeline.send("XRANGE", key, start, "+", "COUNT", limit, repeatable=True)
+        return entries

@@ -73,6 +73,7 @@ _RUN_RELEASE = load("run_release")
 _RUN_REAP = load("run_reap")  # not retried automatically: after an outage, live workers must send heartbeats first
 _RUN_CANCEL = load("run_cancel")
 _RUN_DELETE = load("run_delete")
+_AUDIT_APPEND = load("audit_append")
 _LEASE_RENEW = load("lease_renew")
 _WORKER_LIST = load("worker_list")
 _EVENTS_READ = load("events_read")
@@ -370,6 +371,11 @@ class RunScripts(ScriptStubs):
         return DeleteResult(
             _status(await self._pipeline.run(_RUN_DELETE, [], self._args(run_id=run_id, thread_id=thread_id)))
         )
+
+    async def audit_append(self, run_id: str, action: str, actor: str, details: str) -> bool:
+        """Appends an entry to the audit trail; `details` is JSON. False if the run does not exist."""
+        arguments = (self._keys.prefix, run_id, action, actor, details)
+        return _status(await self._pipeline.run(_AUDIT_APPEND, [], arguments)) == "ok"
 
     def control_channel(self, worker: str) -> str:
         """The channel on which a worker or web process receives instructions about its runs."""

@@ -8,6 +8,7 @@ USERS = {
     "ann-token": {"identity": "ann", "permissions": ["desk"], "team": "blue"},
     "bob-token": {"identity": "bob", "permissions": ["desk"], "team": "red"},
     "dan-token": {"identity": "dan", "permissions": []},
+    "eve-token": {"identity": "eve", "permissions": ["slipway:operate", "slipway:review"], "groups": ["support"]},
 }
 
 auth = Auth()

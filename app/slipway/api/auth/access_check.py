@@ -1,6 +1,7 @@
 """Verifies that each route authorizes what it declares.
 
     Endpoint(…, requires("threads:read"))     the route handler must call `authorize` for this operation
+    Endpoint(…, operators(OPERATE))           the user must have this permission; nothing else is authorized
     Endpoint(…, PUBLIC)                       the request is not authenticated
 
 `with_access_check` wraps every handler and authenticates the user first. Authorizing an operation that the route does
@@ -29,6 +30,7 @@ from slipway.access.handler_values.base import HandlerValue, Operation
 from slipway.access.permissions import Permissions
 from slipway.access.users import User
 from slipway.api.auth.authentication import authenticate_request
+from slipway.api.auth.operators import ANONYMOUS, OperatorPermission, require_operator
 from slipway.api.responses import JsonResponse, status_of
 from slipway.api.websocket_close import CLOSED_BY_STATUS, close_reason
 from slipway.errors import AccessRefused, AuthBroken, SlipwayError
@@ -50,6 +52,9 @@ class RouteAccess:
     optional: frozenset[Operation] = frozenset()
     """Operations that the handler authorizes only for some requests."""
     public: bool = False
+    operator: str = ""
+    """The permission that the user must have, which authorizes the route for all records (`operators.py`). Empty for
+    the routes of the protocol."""
     probe: bool = False
     """Load balancers may request this route without permission. They receive `{"ok": true}`, unless they accept
     HTML."""
@@ -57,6 +62,11 @@ class RouteAccess:
 
 PUBLIC: Final = RouteAccess(frozenset(), public=True)
 """Anybody may send the request. It is not authenticated."""
+
+
+def operators(permission: OperatorPermission) -> RouteAccess:
+    """A route for operators, for the records of all users. Its handler authorizes nothing else."""
+    return RouteAccess(frozenset(), operator=permission)
 
 
 def requires(*operations: Operation, optional: tuple[Operation, ...] = (), probe: bool = False) -> RouteAccess:
@@ -94,6 +104,8 @@ def with_access_check(
 
     async def checked(connection: _Connection) -> _Result:
         check = await _open_check(connection, access, auth)
+        if access.operator:
+            require_operator(check.user, access.operator)
         connection.scope[_SCOPE_KEY] = check
         result = await handler(connection)
         if getattr(result, "status_code", 200) < 400:
@@ -151,6 +163,12 @@ def access_check_of(connection: HTTPConnection) -> AccessCheck:
 def user_of(connection: HTTPConnection) -> User | None:
     """The user who sends the request; None without an auth file and for the in-process client."""
     return access_check_of(connection).user
+
+
+def actor_of(connection: HTTPConnection) -> str:
+    """Who sends the request, for audit trails: the identity of the user, or `anonymous`."""
+    user = user_of(connection)
+    return ANONYMOUS if user is None else user.identity
 
 
 async def authorize(connection: HTTPConnection, value: _Value) -> tuple[_Value, AccessFilter]:

@@ -345,6 +345,19 @@ KEY_KINDS: Final = (
         python_readers=("slipway.runs",),
     ),
     KeyKind(
+        "run_audit",
+        ":run:%s:audit",
+        RedisType.STREAM,
+        Shard.THREAD,
+        meaning=(
+            "The audit trail of a run: what people and rules decided about it. Each entry has `action`, `actor` and "
+            "`details`, a JSON object."
+        ),
+        lifetime="deleted with the run; absent until there is an entry",
+        python_readers=("slipway.runs",),
+        python_writers=("slipway.runs",),
+    ),
+    KeyKind(
         "checkpoint_threads",
         ":run:%s:cp",
         RedisType.SET,

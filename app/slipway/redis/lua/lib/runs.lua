@@ -30,7 +30,7 @@ end
 -- The event log stays for a minute, so that followers receive the last events.
 local function delete_run(run_id, thread_id)
   unindex_run(run_id)
-  redis.call('DEL', key('run', run_id))
+  redis.call('DEL', key('run', run_id), key('run_audit', run_id))
   redis.call('ZREM', key('thread_runs', thread_id), run_id)
   redis.call('PEXPIRE', key('events', run_id), 60000)
 end

@@ -1,0 +1,45 @@
+"""Permissions of operators.
+
+The routes of operators act on the records of all users, so no access filter applies to them. With an auth file, its
+authenticate handler gives a user these permissions in the list `permissions`. Without an auth file everybody has them,
+as everybody may send any other request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from slipway.access.users import User
+from slipway.errors import AccessRefused
+
+OperatorPermission = Literal["slipway:operate", "slipway:review"]
+
+OPERATE: Final = "slipway:operate"
+"""Pause, resume and repair runs, change switches and ceilings, and read audit trails."""
+
+REVIEW: Final = "slipway:review"
+"""Read the questions of all runs, and decide them."""
+
+ANONYMOUS: Final = "anonymous"
+"""The actor of a request if there is no auth file."""
+
+_FORBIDDEN: Final = 403
+
+
+def require_operator(user: User | None, permission: str) -> None:
+    """Raises `AccessRefused` if the user lacks the permission. `user` is None without an auth file and for the
+    in-process client, which have all permissions."""
+    if user is not None and permission not in user.permissions:
+        raise AccessRefused(
+            _FORBIDDEN,
+            f"the user {user.identity!r} lacks the permission {permission!r}: the authenticate handler of the auth "
+            "file must return it in the list `permissions`",
+        )
+
+
+def groups_of(user: User | None) -> Sequence[str]:
+    """The groups of a user: the member `groups` of what the authenticate handler returned. Members that are no texts
+    are ignored."""
+    groups = () if user is None else user.get("groups", ())
+    return [group for group in groups if isinstance(group, str)] if isinstance(groups, list | tuple | set) else []
