@@ -8,6 +8,8 @@
       "slipway": {
         "arq": "./tasks.py:WorkerSettings",
         "ceilings": {"max_steps": 200},
+        "tools": {"issue_refund": {"source": "./tools.py:issue_refund", "access": "write", "approval": "always"}},
+        "grants": [{"effect": "permit", "graph": "desk", "nodes": ["pay"], "tools": ["issue_refund"]}],
         "graphs": {"quick_answer": {"execution": "inline", "inline_budget_s": 5, "version": "1",
                                     "ceilings": {"max_steps": 50}}}
       }
@@ -21,8 +23,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -32,6 +34,7 @@ from dotenv import dotenv_values
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from slipway.graphs.config_errors import did_you_mean, kind_of, reject, validate
+from slipway.graphs.json_lines import line_of
 from slipway.graphs.official_sections import (
     AuthSection,
     CheckpointerSection,
@@ -45,6 +48,7 @@ from slipway.graphs.project_objects import Source, Text
 from slipway.graphs.recursion_limit import default_recursion_limit
 from slipway.graphs.slipway_section import CeilingsSection, GraphSection, SlipwayOptionsSection, SlipwaySection
 from slipway.graphs.spec import GraphSpec
+from slipway.graphs.tools_section import ApprovalPolicySection, GrantSection, ToolSection
 
 SECTION_VARIABLES = {
     "graphs": "LANGSERVE_GRAPHS",
@@ -128,9 +132,34 @@ class LangGraphJson:
     arq: str | None
     """The project's arq application: `./file.py:attribute` or `package.module:attribute`."""
 
+    tools: ToolsConfig
+    text: str = field(default="", repr=False)
+    """The text of the file, for the lines in errors."""
+
     @property
     def folder(self) -> Path:
         return self.file.parent
+
+    def where(self, *path: str | int) -> str:
+        """File and line of a value, such as `langgraph.json:12`, for errors that `read` cannot find."""
+        line = line_of(self.text, path)
+        return self.file.name if line is None else f"{self.file.name}:{line}"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsConfig:
+    """`slipway.tools`, `slipway.grants` and `slipway.approval_policies`."""
+
+    tools: Mapping[str, ToolSection]
+    grants: Sequence[GrantSection]
+    policies: Mapping[str, ApprovalPolicySection]
+    has_policy: bool
+    """Whether the file has tools or grants, so that only tools with a grant may be called."""
+
+    @classmethod
+    def of(cls, section: SlipwaySection) -> ToolsConfig:
+        has_policy = section.tools is not None or section.grants is not None
+        return cls(section.tools or {}, section.grants or [], section.approval_policies, has_policy)
 
 
 def read(path: Path | str, environment: Mapping[str, str] | None = None) -> LangGraphJson:
@@ -140,7 +169,8 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
     file, name = Path(path).absolute(), str(path)
     process_variables = dict(os.environ if environment is None else environment)
     needed = not process_variables.get(SECTION_VARIABLES["graphs"]) or file.exists()
-    members = _parse(file, name) if needed else {}
+    text = _text_of(file, name) if needed else ""
+    members = _parse(text, name) if needed else {}
     env = _env(file.parent, validate(name, "", EnvironmentMember, members).env)
     variables = env | process_variables
     document = validate(name, "", LangGraphDocument, members | _sections_in(name, variables))
@@ -156,6 +186,8 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
         auth=document.auth,
         http=document.http,
         arq=document.slipway.arq,
+        tools=ToolsConfig.of(document.slipway),
+        text=text,
     )
 
 
@@ -193,9 +225,9 @@ def _default_config(name: str, path: str, config: object) -> dict[str, Any]:
     return section.set_members()
 
 
-def _parse(file: Path, name: str) -> dict[str, Any]:
+def _text_of(file: Path, name: str) -> str:
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         reject(
             name,
@@ -208,6 +240,9 @@ def _parse(file: Path, name: str) -> dict[str, Any]:
         reject(name, "", f"not UTF-8 text (byte {error.start})")
     except OSError as error:
         reject(name, "", f"cannot be read: {error.strerror}")
+
+
+def _parse(text: str, name: str) -> dict[str, Any]:
     try:
         return _object(name, "", json.loads(text, object_pairs_hook=lambda pairs: _reject_duplicate_keys(name, pairs)))
     except json.JSONDecodeError as error:

@@ -10,34 +10,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from slipway.graphs.config_errors import did_you_mean, unknown_key
-from slipway.graphs.official_sections import Whole
-from slipway.graphs.project_objects import Source
+from slipway.graphs.config_errors import unknown_key
+from slipway.graphs.project_objects import Source, Text
 from slipway.graphs.spec import ExecutionMode, Priority
+from slipway.graphs.strict_section import PositiveNumber, PositiveWhole, StrictSection
+from slipway.graphs.tools_section import ApprovalPolicySection, GrantSection, ToolSection
 from slipway.settings import NOT_ENFORCED
 
-PositiveWhole = Annotated[Whole, Field(gt=0)]
 
-PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _reject_unknown_keys(cls, section: object) -> object:
-        for key in section if isinstance(section, dict) else ():
-            if key not in cls.model_fields:
-                raise unknown_key(key, cls._why_unknown(key))
-        return section
-
-    @classmethod
-    def _why_unknown(cls, key: str) -> str:
-        return f"unknown key{did_you_mean(key, cls.model_fields)}"
-
-
-class CeilingsSection(_Strict):
+class CeilingsSection(StrictSection):
     """`ceilings`: limits of runs, under the names of the settings. A ceiling that is absent in a graph's section has
     the value of `slipway.ceilings`, or else of the deployment's setting."""
 
@@ -69,7 +50,7 @@ class CeilingsSection(_Strict):
         return limits
 
 
-class GraphSection(_Strict):
+class GraphSection(StrictSection):
     """`slipway.graphs.NAME`: see `GraphSpec` for what each setting means."""
 
     execution: ExecutionMode = "worker"
@@ -91,10 +72,13 @@ class SlipwayOptionsSection(BaseModel):
     priority: Priority = "normal"
 
 
-class SlipwaySection(_Strict):
+class SlipwaySection(StrictSection):
     """`slipway`."""
 
     ceilings: CeilingsSection | None = None
-    graphs: dict[str, GraphSection | None] = {}
+    graphs: dict[str, GraphSection | None] = Field(default_factory=dict)
     arq: Source | None = None
     """The `WorkerSettings` of the project's arq application: a class, an object or a dict, as arq accepts."""
+    tools: dict[Text, ToolSection] | None = None
+    grants: list[GrantSection] | None = None
+    approval_policies: dict[Text, ApprovalPolicySection] = Field(default_factory=dict)
