@@ -31,7 +31,7 @@ LAYERS = (
     ("protocol_types", "arq_jobs"),
     ("run_options", "arq"),
     ("access",),
-    ("indexes",),
+    ("indexes", "circuit_breakers"),
     ("checkpoints", "assistants"),
     ("runs",),
     ("threads",),

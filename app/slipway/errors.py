@@ -15,6 +15,7 @@ SlipwayError                     error                 base class; its message i
 ├── Unavailable                  unavailable           cannot be stored now; has the time to retry after
 │   ├── StoreUnavailable         store.unavailable     Redis does not reply, is loading, read-only or full
 │   └── Overloaded               overloaded            Redis is above its high-water mark: no new runs
+├── BreakerOpen                  breaker.open          calls of a model or a tool fail, so none is made for a while
 ├── Fenced                       attempt.fenced        this attempt no longer owns its run
 ├── StoredDataError              store.data            stored bytes cannot be read
 └── RunFailure                   run.failed            why a run ended `failed`
@@ -221,6 +222,22 @@ class Overloaded(Unavailable):
 
     def details(self) -> dict[str, Any]:
         return {"code": self.code, "memory_ratio": self.ratio, "reserved_ratio": self.reserved, "limit": self.limit}
+
+
+class BreakerOpen(SlipwayError):
+    """The circuit breaker of a model or a tool is open, so the call was not made. The next call is permitted in
+    `retry_in_s` seconds. `problem` is the class of the last of `failures` failures in a row."""
+
+    code = "breaker.open"
+    retryable = True
+
+    def __init__(self, kind: str, name: str, failures: int, problem: str, retry_in_s: float) -> None:
+        super().__init__(
+            f"the {kind} {name!r} was not called: its last {failures} calls failed (the last with {problem}), and its "
+            f"circuit breaker permits the next call in {retry_in_s:.0f} s"
+        )
+        self.kind, self.name, self.failures = kind, name, failures
+        self.problem, self.retry_in_s = problem, retry_in_s
 
 
 class Fenced(SlipwayError):

@@ -21,6 +21,7 @@ from slipway.checkpoints.factory import open_checkpointer, serde_of
 from slipway.checkpoints.kept_by_graph import KeptByGraph
 from slipway.checkpoints.retention_after_runs import RetentionAfterRuns
 from slipway.checkpoints.trash import Trash
+from slipway.circuit_breakers.breakers import BreakerLimits, Breakers, provide_breakers
 from slipway.clock import Clock
 from slipway.crons.store import CronStore
 from slipway.event_protocol.protocol_log import ProtocolLog
@@ -106,6 +107,7 @@ class Services:
     inline: InlineRuns | None
     health: HealthMonitor
     admission: Admission
+    breakers: Breakers
     event_loop: EventLoopWatch | None
     auth: AuthFile | None = None
     arq: OpenArqApplication | None = None
@@ -147,6 +149,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         serde = serde_of(settings, config.checkpointer.serde, graphs)
         checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, keys)
         services = _stores(settings, config, graphs, address, keys, pipeline, subscriber, store, checkpointer)
+        stack.enter_context(provide_breakers(services.breakers))
         if process != "cli":
             services = replace(services, arq=_open_arq(application, address, stack))
             services = await _executing(services, process, stack)
@@ -274,8 +277,13 @@ def _stores(
         inline=None,
         health=health,
         admission=admission,
+        breakers=Breakers(pipeline, keys, _breaker_limits(settings)),
         event_loop=None,
     )
+
+
+def _breaker_limits(settings: Settings) -> BreakerLimits:
+    return BreakerLimits(settings.breaker_failures, settings.breaker_window_s, settings.breaker_open_s)
 
 
 async def _store(

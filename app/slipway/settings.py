@@ -209,6 +209,15 @@ class Settings(BaseModel):
     max_state_bytes: int = Field(default=64 * MIB, ge=64 * KIB, description="Ceiling: stored state of a thread")
     max_event_bytes: int = Field(default=64 * MIB, ge=64 * KIB, description="Ceiling: events of a chain of runs")
 
+    # circuit breakers of models and tools
+    breaker_failures: int = Field(
+        default=5, ge=1, description="Failures in a row that open the [circuit breaker](models.md) of a model or a tool"
+    )
+    breaker_window_s: float = Field(default=60, gt=0, description="Time within which these failures happen")
+    breaker_open_s: float = Field(
+        default=30, gt=0, description="Time that a circuit breaker is open, until it permits one call as a probe"
+    )
+
     # logs
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="`debug`, `info`, `warning` or `error`"

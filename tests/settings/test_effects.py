@@ -44,6 +44,10 @@ TESTED_ELSEWHERE: Final = {
     "port": "tests/dev/test_cli.py::test_a_port_in_use_is_reported",
     "library_dir": "tests/graphs/test_research_assistant.py::test_the_answer_names_an_empty_library",
     "model": "tests/graphs/test_research_assistant.py::test_invented_citations_of_a_model_are_removed",
+    **dict.fromkeys(
+        ("breaker_failures", "breaker_window_s", "breaker_open_s"),
+        "tests/circuit_breakers/test_settings.py::test_the_settings_say_when_a_breaker_opens_and_for_how_long",
+    ),
     "event_loop_limit_s": "tests/event_loop/test_event_loop_watch.py::"
     "test_a_node_that_blocks_a_worker_is_reported_while_it_blocks",
     "search_max_checks": "tests/http/test_sdk_threads.py::test_a_search_that_stops_at_its_limit_says_so",

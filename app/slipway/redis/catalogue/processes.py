@@ -21,6 +21,31 @@ _LAYOUT_FIELDS: Final = (
     Field("release", Encoding.TEXT, "The version of Slipway that last raised `required` or `version`."),
 )
 
+_BREAKER_FIELDS: Final = (
+    Field(
+        "failures",
+        Encoding.TEXT,
+        "The failures within the window, the oldest first: `<time in ms>:<id of the call>`, separated by spaces.",
+        absent="while the breaker is open",
+        scripts_only=True,
+    ),
+    Field("count", Encoding.INTEGER, "How many calls failed in a row."),
+    Field("problem", Encoding.TEXT, "The class of the last failure."),
+    Field("last_failed_ms", Encoding.TIME_MS, "When the last call failed."),
+    Field("opened_ms", Encoding.TIME_MS, "When the breaker was opened.", absent="while it is closed"),
+    Field("open_until_ms", Encoding.TIME_MS, "When the probe is permitted.", absent="while it is closed"),
+    Field(
+        "probe",
+        Encoding.TEXT,
+        "The id of the call that is the probe.",
+        absent="while there is none",
+        scripts_only=True,
+    ),
+    Field("probe_until_ms", Encoding.TIME_MS, "When another call may be the probe.", absent="while there is none"),
+)
+
+_OPENINGS_FIELDS: Final = (Field("*", Encoding.INTEGER, "By breaker: how often it was opened."),)
+
 KEY_KINDS: Final = (
     KeyKind(
         "layout",
@@ -71,6 +96,34 @@ KEY_KINDS: Final = (
         Shard.PROCESSES,
         meaning="The worker that holds a duty.",
         lifetime="until the duty was not acquired again in time",
+    ),
+    KeyKind(
+        "breaker",
+        ":breaker:%s",
+        RedisType.HASH,
+        Shard.PROCESSES,
+        meaning="By `<kind>:<name>` of a model or tool: a circuit breaker that is open or has failures on record.",
+        lifetime="until a call succeeds, the window of its failures is over, or nobody called it for an hour",
+        python_readers=("slipway.circuit_breakers",),
+        fields=_BREAKER_FIELDS,
+    ),
+    KeyKind(
+        "breakers",
+        ":breakers",
+        RedisType.ZSET,
+        Shard.PROCESSES,
+        meaning="The circuit breakers that exist, by the time in ms when each expires.",
+        lifetime="while there is one",
+    ),
+    KeyKind(
+        "breaker_openings",
+        ":breaker_openings",
+        RedisType.HASH,
+        Shard.PROCESSES,
+        meaning="How often circuit breakers were opened.",
+        lifetime="forever",
+        python_readers=("slipway.circuit_breakers",),
+        fields=_OPENINGS_FIELDS,
     ),
     KeyKind(
         "control",

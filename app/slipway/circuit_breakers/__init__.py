@@ -1,0 +1,1 @@
+"""Circuit breakers of models and tools, for all processes of a deployment."""
