@@ -20,7 +20,17 @@ SSE_STARTS = ("event: ", "data: ", "id: ", "retry: ")
 LUA_WORDS = ("redis.call(", "redis.pcall(", "KEYS[", "ARGV[")
 
 LAYERS = (
-    ("errors", "clock", "versions", "exception_text", "json_comparison", "asyncio_bridge", "sse_frames", "stop_times"),
+    (
+        "errors",
+        "clock",
+        "versions",
+        "exception_text",
+        "json_comparison",
+        "json_schemas",
+        "asyncio_bridge",
+        "sse_frames",
+        "stop_times",
+    ),
     ("current_work", "progress"),
     ("failpoints", "environment_variables", "shown_exceptions"),
     ("settings",),
@@ -35,7 +45,7 @@ LAYERS = (
     ("checkpoints", "assistants"),
     ("runs",),
     ("threads",),
-    ("crons", "store", "webhooks"),
+    ("crons", "store", "webhooks", "reviews"),
     ("event_protocol",),
     ("execution",),
     ("health",),

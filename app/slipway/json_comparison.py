@@ -6,7 +6,11 @@ from typing import Any
 
 
 def equal(value: Any, expected: Any) -> bool:
-    """Equality as in JSON: `true` does not equal 1, as it does in Python."""
+    """Equality as in JSON: `true` does not equal 1, as it does in Python, and 1 equals 1.0."""
+    if isinstance(value, dict) and isinstance(expected, dict):
+        return value.keys() == expected.keys() and all(equal(value[name], expected[name]) for name in value)
+    if isinstance(value, list) and isinstance(expected, list):
+        return len(value) == len(expected) and all(map(equal, value, expected))
     return isinstance(value, bool) == isinstance(expected, bool) and bool(value == expected)
 
 

@@ -1,0 +1,1 @@
+"""Reviews: what graphs ask people, and what people decide."""
