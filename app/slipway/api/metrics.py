@@ -93,6 +93,18 @@ class StoreMetrics:
         self._repairs = Gauge(
             "slipway_repairs", "Problems that the doctor and the reconciler repaired", ["problem"], registry=registry
         )
+        self._breaker_open = Gauge(
+            "slipway_breaker_open",
+            "1 while the circuit breaker of a model or tool is open or half open, 0 while it is closed with failures",
+            ["kind", "name"],
+            registry=registry,
+        )
+        self._breaker_openings = Gauge(
+            "slipway_breaker_openings",
+            "How often the circuit breaker of a model or tool was opened",
+            ["kind", "name"],
+            registry=registry,
+        )
 
     def update(self, health: Health) -> None:
         """Sets all gauges to the figures of a health check."""
@@ -110,6 +122,12 @@ class StoreMetrics:
             self._findings.labels(finding.code, finding.level.value).set(1)
         for problem, count in (work.repairs if work else {}).items():
             self._repairs.labels(problem).set(count)
+        self._breaker_open.clear()
+        for breaker in health.breakers.breakers if health.breakers else ():
+            self._breaker_open.labels(breaker.kind, breaker.name).set(breaker.state != "closed")
+        for name, count in (health.breakers.openings if health.breakers else {}).items():
+            kind, _, of = name.partition(":")
+            self._breaker_openings.labels(kind, of).set(count)
 
 
 class EventLoopMetrics(Collector):

@@ -13,6 +13,7 @@ from slipway.api.routes import (
     event_stream,
     ops,
     ops_audit,
+    ops_breakers,
     ops_runs,
     runs,
     stateless_runs,
@@ -33,7 +34,7 @@ ROUTE_GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "state": thread_state.ENDPOINTS,
     "assistants": assistants.ENDPOINTS,
     "store": store.ENDPOINTS,
-    "ops": (*ops_runs.ENDPOINTS, *ops_audit.ENDPOINTS),
+    "ops": (*ops_runs.ENDPOINTS, *ops_audit.ENDPOINTS, *ops_breakers.ENDPOINTS),
     "meta": ops.META,
     "health": ops.HEALTH,
 }

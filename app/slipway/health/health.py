@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import structlog
 
+from slipway.circuit_breakers.scripts import BreakerList, BreakerScripts
 from slipway.clock import Clock
 from slipway.errors import Overloaded, StoreUnavailable
 from slipway.health.findings import Finding, Level
@@ -60,6 +61,7 @@ class Health:
     probe_ms: float | None = None
     server: ServerInfo | None = None
     work: Workload | None = None
+    breakers: BreakerList | None = None
 
     @property
     def ready(self) -> bool:
@@ -114,7 +116,7 @@ class HealthMonitor:
         self._pipeline, self._clock = pipeline, clock
         self._layout = LayoutRecord(pipeline, keys)
         self._scripts, self._probe = HealthScripts(pipeline, keys), Probe(pipeline, keys)
-        self._reads = HealthReads(pipeline, keys)
+        self._reads, self._breakers = HealthReads(pipeline, keys), BreakerScripts(pipeline, keys)
         self._process = secrets.token_hex(8)
         self._lease_ms, self._high_water = int(settings.lease_s * 1000), settings.redis_high_water
         self._last = Health(clock.now(), (Finding("health.unknown", Level.ERROR, "nothing was measured yet"),))
@@ -159,12 +161,13 @@ class HealthMonitor:
         measured_at = self._clock.now()
         try:
             async with asyncio.timeout(_WITHIN_S):
-                probe, server, work, layout, arq_fault = await asyncio.gather(
+                probe, server, work, layout, arq_fault, breakers = await asyncio.gather(
                     self._measure_probe(),
                     read_server_info(self._pipeline),
                     self._scripts.workload(self._lease_ms),
                     self._layout.problem(),
                     self._reads.arq_fault(),
+                    self._breakers.list_all(),
                     return_exceptions=True,
                 )
         except TimeoutError:
@@ -176,7 +179,9 @@ class HealthMonitor:
             findings.append(_arq_failing(arq_fault))
         if isinstance(probe, float):  # if writes fail, no worker can send a heartbeat
             findings += self._of_work(work)
-        for broken in (probe, server, work, layout, arq_fault):
+        if isinstance(breakers, BreakerList):
+            findings += _of_breakers(breakers)
+        for broken in (probe, server, work, layout, arq_fault, breakers):
             if isinstance(broken, BaseException) and not isinstance(broken, StoreUnavailable):
                 log.warning("health.check_failed", problem=f"{type(broken).__name__}: {broken}")
                 findings.append(Finding("health.broken", Level.ERROR, f"{type(broken).__name__}; the log has details"))
@@ -188,6 +193,7 @@ class HealthMonitor:
             probe_ms=probe if isinstance(probe, float) else None,
             server=server if isinstance(server, ServerInfo) else None,
             work=work if isinstance(work, Workload) else None,
+            breakers=breakers if isinstance(breakers, BreakerList) else None,
         )
 
     async def _measure_probe(self) -> float | Finding:
@@ -245,6 +251,16 @@ def _briefly(error_reply: BaseException) -> str:
         return str(error_reply)
     log.warning("health.probe_failed", problem=str(error_reply))
     return str(error_reply).partition(" ")[0]
+
+
+def _of_breakers(breakers: BreakerList) -> list[Finding]:
+    """Without names, because /readyz is public."""
+    number = sum(each.state != "closed" for each in breakers.breakers)
+    if not number:
+        return []
+    are = "1 circuit breaker is" if number == 1 else f"{number} circuit breakers are"
+    detail = f"{are} open, so calls of models or tools are not made: GET /ops/breakers names them"
+    return [Finding("breakers.open", Level.WARNING, detail)]
 
 
 def _arq_failing(worker: str) -> Finding:
