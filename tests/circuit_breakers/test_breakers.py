@@ -91,12 +91,13 @@ async def test_failures_in_a_row_open_it_for_every_process(
 
 
 async def test_failures_that_are_older_than_the_window_do_not_count(pipeline: Pipeline, keys: Keys) -> None:
-    breakers = Breakers(pipeline, keys, BreakerLimits(failures=2, window_s=0.03, open_s=60))
-    await fail(breakers)
-    await asyncio.sleep(0.05)  # the window is time
-    await fail(breakers)
+    breakers = Breakers(pipeline, keys, BreakerLimits(failures=3, window_s=0.4, open_s=60))
+    for _ in range(3):  # the first is older than the window when the third fails, the record is not
+        await fail(breakers)
+        await asyncio.sleep(0.25)  # the window is time
     found = await record(breakers)
-    assert found is None or found.state == "closed"
+    assert found is not None
+    assert (found.state, found.failures) == ("closed", 2)
 
 
 @pytest.mark.parametrize(
