@@ -48,11 +48,12 @@ LAYERS = (
     ("crons", "store", "webhooks", "reviews"),
     ("event_protocol",),
     ("execution",),
+    ("run_operations",),
     ("health",),
     ("services",),
     ("duties", "processes"),
     ("api",),
-    ("slipway_workers",),
+    ("slipway_workers", "commands"),
     ("cli",),
     ("__main__",),
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 from slipway.cli import cli
 from slipway.errors import SlipwayError
@@ -57,11 +58,22 @@ def test_every_error_code_is_explained() -> None:
     assert documented - codes == {"ceiling.*"}
 
 
+def commands_of(group: typer.Typer, name: str = "") -> Iterator[str]:
+    """The commands of a group and of the groups in it, as they are typed after `slipway`."""
+    if name and group.info.invoke_without_command is True:
+        yield name
+    for command in group.registered_commands:
+        if command.callback and not command.hidden:
+            yield f"{name} {command.name or command.callback.__name__}".strip()
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            yield from commands_of(inner.typer_instance, f"{name} {inner.name}".strip())
+
+
 def test_every_command_is_explained() -> None:
-    shown = [command for command in cli.registered_commands if not command.hidden]
-    commands = {command.name or command.callback.__name__ for command in shown if command.callback}
-    text = (DOCS / "command-line.md").read_text()
-    assert set(re.findall(r"^\| `slipway (\w+)` \|", text, re.MULTILINE)) == commands
+    rows = re.findall(r"^\| (`slipway .+?`) \|", (DOCS / "command-line.md").read_text(), re.MULTILINE)
+    explained = {words for row in rows for words in re.findall(r"`slipway ([a-z -]*[a-z])", row)}
+    assert explained == set(commands_of(cli))
 
 
 def test_the_changelog_has_this_version() -> None:

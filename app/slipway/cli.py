@@ -16,7 +16,7 @@ import structlog
 import typer
 
 from slipway import failpoints
-from slipway.clock import microseconds
+from slipway.commands.runs import runs
 from slipway.errors import ConfigError
 from slipway.health import start_checks
 from slipway.processes.child_commands import name_process, slipway, watch_parent
@@ -41,6 +41,7 @@ cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 checkpoints = typer.Typer(no_args_is_help=True, help="Stored checkpoints.")
 cli.add_typer(checkpoints, name="checkpoints")
+cli.add_typer(runs, name="runs")
 
 
 class CheckpointerKind(StrEnum):
@@ -134,45 +135,6 @@ def doctor(
     typer.echo(text)
     if not is_healthy:
         raise typer.Exit(1)
-
-
-@cli.command()
-def runs(
-    config: Config = None,
-    phase: Annotated[list[str] | None, typer.Option(help="In this phase; may be repeated.")] = None,
-    graph: Annotated[str | None, typer.Option(help="Of this graph.")] = None,
-    assistant: Annotated[str | None, typer.Option(help="Of the assistant with this id.")] = None,
-    owner: Annotated[str | None, typer.Option(help="For the user with this identity.")] = None,
-    error_code: Annotated[str | None, typer.Option(help="Failed with this code.")] = None,
-    created_after: Annotated[str | None, typer.Option(help="Created at this time or later, in ISO 8601.")] = None,
-    created_before: Annotated[str | None, typer.Option(help="Created before this time, in ISO 8601.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="List at most so many runs.")] = 50,
-    oldest: Annotated[bool, typer.Option("--oldest", help="List the oldest runs first.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each run.")] = False,
-) -> None:
-    """Lists runs of all threads, the newest first."""
-    settings = load_settings_and_logs("runs", config)
-    from slipway.health.run_list import as_json, as_table, list_runs, phases_of
-    from slipway.runs.search import RunQuery
-
-    query = RunQuery(
-        phases=phases_of(phase or ()),
-        graph_id=graph,
-        assistant_id=assistant,
-        owner=owner,
-        error_code=error_code,
-        created_from_us=_time_us("--created-after", created_after),
-        created_before_us=_time_us("--created-before", created_before),
-    )
-    found = asyncio.run(list_runs(settings, query, limit=limit, oldest_first=oldest))
-    typer.echo(as_json(found) if json else as_table(found))
-
-
-def _time_us(option: str, text: str | None) -> int | None:
-    try:
-        return None if text is None else microseconds(text)
-    except ValueError:
-        raise ConfigError(f"{option}: {text!r} is not a time such as 2026-01-31T12:00:00Z") from None
 
 
 @checkpoints.command()

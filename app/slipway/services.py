@@ -37,6 +37,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from slipway.redis.wait_for_redis import open_with_retries
+from slipway.run_operations.operations import RunOperations
 from slipway.runs.admission import Admission
 from slipway.runs.audit import AuditTrail
 from slipway.runs.authorization import RunAuthorizer
@@ -89,6 +90,7 @@ class Services:
     unfinished_runs: UnfinishedRuns
     run_search: RunSearch
     audit: AuditTrail
+    run_operations: RunOperations
     threads: ThreadStore
     checkpointer: BaseCheckpointer
     trash: Trash
@@ -258,6 +260,7 @@ def _stores(
         ),
         unfinished_runs=UnfinishedRuns(pipeline, keys),
         audit=AuditTrail(pipeline, keys, scripts),
+        run_operations=RunOperations(runs, scripts, clock, event_ttl_s=settings.event_ttl_s),
         run_search=RunSearch(pipeline, keys, max_checks=settings.search_max_checks),
         threads=threads,
         checkpointer=checkpointer,

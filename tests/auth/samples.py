@@ -48,6 +48,10 @@ def samples(ids: dict[str, str]) -> dict[str, Sample]:
         "DELETE /store/items": Sample(item, hidden_status=204),
         "POST /store/items/search": Sample({"namespace_prefix": []}, hidden_status=200, hidden_json={"items": []}),
         "POST /store/namespaces": Sample({}, hidden_status=200, hidden_json={"namespaces": []}),
+        # operators
+        "POST /ops/runs/{run_id}/pause": Sample({}),
+        "POST /ops/runs/{run_id}/resume": Sample({}),
+        "POST /ops/runs/{run_id}/cancel": Sample({}),
         # bodies
         "PATCH /threads/{thread_id}": Sample({"metadata": {"a": 1}}),
         "POST /threads/{thread_id}/state": Sample({"values": {"text": "x"}, "as_node": "say"}),

@@ -25,6 +25,7 @@ from slipway.health.scripts import HealthScripts
 from slipway.processes.child_commands import slipway
 from slipway.redis.layout import LayoutRecord
 from slipway.run_options import RunOptions
+from slipway.runs.operator_pause import OperatorPause
 from slipway.runs.record import Phase, Run, new_id
 from slipway.runs.run_request import RunRequest
 from slipway.runs.script_results import Settled
@@ -357,13 +358,15 @@ async def test_the_next_run_of_a_thread_starts_after_the_repair(stores: Stores) 
     assert (await stores.claim_one()).run_id == run.run_id
 
 
-async def test_a_paused_run_stays_the_active_run_of_its_thread(stores: Stores) -> None:
-    """No script sets the phase `paused` yet."""
-    run = await running_run(stores)
-    await stores.pipeline.send("HSET", stores.keys.run(run.run_id), "phase", Phase.PAUSED.value)
-    await stores.pipeline.send("DEL", stores.keys.leases)
+async def test_a_paused_run_keeps_its_thread_busy(stores: Stores) -> None:
+    run = await stores.create_run()
+    await stores.scripts.run_pause(run.run_id, OperatorPause("eve", "today"))
+    await stores.create_run(run.thread_id)
     assert await doctor(stores, repair=True).check_all() == []
     assert (await stores.thread_of(run)).status == "busy"
+    await stores.pipeline.send("ZREM", stores.keys.thread_queue(run.thread_id), run.run_id)
+    assert await doctor(stores, repair=True).check_all() != []
+    assert await stores.claim() == [], "the later run of the thread waits again"
 
 
 async def test_a_busy_thread_without_a_run_gets_its_idle_status_back(stores: Stores) -> None:

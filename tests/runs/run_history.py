@@ -11,6 +11,7 @@ from slipway.assistants.system import system_id
 from slipway.errors import SlipwayError
 from slipway.redis.hash_fields import fields_of
 from slipway.runs.cancel_reasons import Action
+from slipway.runs.operator_pause import OperatorPause
 from slipway.runs.record import Phase, Run, RunSpec, new_id, run_from
 from tests.runs.conftest import Stores, handover, new_run
 
@@ -32,6 +33,8 @@ STEPS: Final = {
     "roll_back": 1,
     "release": 1,
     "reap": 1,
+    "pause": 2,
+    "resume": 2,
     "delete_run": 2,
     "delete_thread": 1,
     "patch_thread": 1,
@@ -123,6 +126,14 @@ class History:
         if self.created:
             run = _chosen(self.created, number)
             await self.stores.runs.cancel(run.thread_id, run.run_id, action)
+
+    async def _pause(self, number: int) -> None:
+        if self.created:
+            await self.stores.scripts.run_pause(_chosen(self.created, number).run_id, OperatorPause("eve", "today"))
+
+    async def _resume(self, number: int) -> None:
+        if self.created:
+            await self.stores.scripts.run_resume(_chosen(self.created, number).run_id, by="eve", reason=None)
 
     async def _delete_run(self, number: int) -> None:
         if self.created:

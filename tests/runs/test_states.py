@@ -11,6 +11,7 @@ from slipway.errors import Conflict, NotFound
 from slipway.health.doctor import Doctor
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import EXTERNAL
+from slipway.runs.operator_pause import OperatorPause
 from slipway.runs.record import FINAL, Phase, Run, new_id, run_from
 from slipway.runs.script_results import CancelRequested, Settled, SettleResult
 from slipway.runs.suspect_slots import NO_SUSPECTS
@@ -230,11 +231,9 @@ async def test_deleting_a_waiting_run_removes_it_from_its_thread(stores: Stores)
 
 async def test_unfinished_runs_are_listed_wherever_they_wait(stores: Stores) -> None:
     """Due, delayed, queued behind a run of the thread, parked in a concurrency group, reclaimed after a crash, or
-    paused, without a lease and without a job. No script sets the phase `paused` yet."""
+    paused, without a lease and without a job."""
     paused = await stores.create_run()
-    await stores.claim_one()
-    await _set_phase(stores, paused, Phase.PAUSED)
-    await stores.pipeline.send("DEL", stores.keys.leases)
+    await stores.scripts.run_pause(paused.run_id, OperatorPause("eve", "today"))
     reclaimed = await stores.create_run()
     await stores.claim_one(worker="v")
     await stores.reap("v")
@@ -331,25 +330,6 @@ async def test_the_next_attempt_of_a_cancelled_run_is_due_at_once(stores: Stores
     _, claimed, _ = await stores.scripts.run_claim("w", 9, LEASE_MS, NO_SUSPECTS)
     assert [run_from(fields).cancel for fields in claimed] == [Action.ROLLBACK]
     assert await stores.pipeline.send("ZCARD", stores.keys.later_queue) == 0
-
-
-async def _set_phase(stores: Stores, run: Run, phase: Phase) -> None:
-    await stores.pipeline.send("HSET", stores.keys.run(run.run_id), "phase", phase.value)
-
-
-async def test_a_paused_run_is_cancelled_like_a_queued_one(stores: Stores) -> None:
-    """No script sets the phase `paused` yet."""
-    not_started, started = await stores.create_run(), await stores.create_run()
-    await _set_phase(stores, not_started, Phase.PAUSED)
-    await stores.runs.cancel(not_started.thread_id, not_started.run_id, Action.INTERRUPT)
-    assert await stores.phase_of(not_started) is Phase.CANCELLED
-    await stores.claim_one()
-    await stores.reap()
-    await _set_phase(stores, started, Phase.PAUSED)
-    await stores.runs.cancel(started.thread_id, started.run_id, Action.INTERRUPT)
-    assert await stores.phase_of(started) is Phase.PAUSED
-    await _set_phase(stores, started, Phase.QUEUED)
-    assert (await stores.claim_one()).cancel is Action.INTERRUPT
 
 
 async def test_a_stateless_run_that_stops_at_an_interrupt_is_abandoned(stores: Stores) -> None:

@@ -40,6 +40,11 @@ async def read_body(request: Request, model: type[_Body]) -> _Body:
     return validated(model, value)
 
 
+async def read_optional_body(request: Request, model: type[_Body]) -> _Body:
+    """Parses the body. An empty body is an empty object."""
+    return await read_body(request, model) if await request.body() else validated(model, {})
+
+
 async def _parsed_in_turns(raw: bytes) -> Any:
     """Does the same as `_parsed`, and lets the event loop continue."""
     try:

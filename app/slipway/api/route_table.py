@@ -14,6 +14,7 @@ from slipway.api.routes import (
     ops,
     ops_audit,
     ops_breakers,
+    ops_run_operations,
     ops_runs,
     runs,
     stateless_runs,
@@ -34,7 +35,12 @@ ROUTE_GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "state": thread_state.ENDPOINTS,
     "assistants": assistants.ENDPOINTS,
     "store": store.ENDPOINTS,
-    "ops": (*ops_runs.ENDPOINTS, *ops_audit.ENDPOINTS, *ops_breakers.ENDPOINTS),
+    "ops": (
+        *ops_runs.ENDPOINTS,
+        *ops_audit.ENDPOINTS,
+        *ops_breakers.ENDPOINTS,
+        *ops_run_operations.ENDPOINTS,
+    ),
     "meta": ops.META,
     "health": ops.HEALTH,
 }

@@ -90,7 +90,7 @@ class Execution:
         self._graph: Graph | None = None
         self._config: RunnableConfig = {}
         self._plan = NO_PLAN
-        writer.on_stop = self._on_attempt_stopped
+        writer.on_stop, writer.on_pause = self._on_attempt_stopped, self.drain
 
     async def execute(self) -> None:
         """Executes the attempt until it ends. No exception of the graph is raised."""

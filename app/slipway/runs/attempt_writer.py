@@ -96,7 +96,7 @@ class AttemptWriter:
     expired, the attempt waits for Redis to acknowledge all groups before the next superstep starts.
 
     `on_stop` is called once for each reason to stop: with the cancel action if the run is to be cancelled, with None if
-    the attempt is fenced.
+    the attempt is fenced. `on_pause` is called when an operator pauses the run.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class AttemptWriter:
     ) -> None:
         self.run, self.number = run, run.attempt
         self.on_stop = on_stop
+        self.on_pause: Callable[[], None] | None = None
         self.cancel: Action | None = run.cancel
         self.is_fenced = False
         self.write_behind = True
@@ -442,6 +443,11 @@ class AttemptWriter:
             self.cancel = action
             if self.on_stop is not None:
                 self.on_stop(action)
+
+    def request_pause(self) -> None:
+        """Asks the execution to release the run before its next superstep. The script that releases it pauses it."""
+        if self.on_pause is not None:
+            self.on_pause()
 
     def mark_fenced(self) -> None:
         """Stops the attempt because it no longer owns its run: a write was fenced, or a heartbeat reported it."""

@@ -22,6 +22,10 @@ BY_API: Final = "cancelled through the API"
 BY_DISCONNECT: Final = "the client disconnected (cancel on disconnect)"
 
 
+def by_operator(actor: str) -> str:
+    return f"cancelled by {actor}"
+
+
 def by_deleted_assistant(assistant_id: str) -> str:
     return f"assistant {assistant_id} was deleted"
 

@@ -24,7 +24,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.script_results import Instruction, RunLost, instruction_from
+from slipway.runs.script_results import Instruction, PauseRequested, RunLost, instruction_from
 from slipway.runs.scripts import Grace, RunScripts
 from slipway.settings import Settings
 from slipway.stop_times import LAST_HEARTBEAT_WITHIN_S
@@ -237,6 +237,8 @@ def _apply_instruction(attempt: AttemptWriter, instruction: Instruction) -> None
     match instruction:
         case RunLost():
             attempt.mark_fenced()
+        case PauseRequested():
+            attempt.request_pause()
         case Action():
             attempt.request_cancel(instruction)
 

@@ -11,12 +11,16 @@ The state machine. Each line is a change of the phase and the Lua scripts that m
     (new)                 → queued                run_create
     (new)                 → running               run_create
     queued                → running               run_claim
+    queued                → paused                run_pause
     queued                → cancelled             run_cancel, run_create
     running               → queued                run_release, run_reap
+    running               → paused                run_release, run_reap
     running               → waiting_for_approval  run_settle
     running               → completed             run_settle
     running               → failed                run_settle, run_reap
     running               → cancelled             run_settle
+    paused                → queued                run_resume, run_cancel, run_create
+    paused                → cancelled             run_cancel, run_create
     waiting_for_approval  → completed             run_create, run_claim, run_settle, thread_patch, doctor
 
 In `waiting_for_approval` the graph has returned at an interrupt or a breakpoint. The run completes when the next run of
@@ -24,9 +28,8 @@ its thread starts: *answered*, or *abandoned* if that run does not answer. It is
 leaves nothing to answer, and when its thread was temporary. A cancelled run whose cancel action is `rollback` is
 deleted by the script that cancels it.
 
-`paused` is for a run that an operator, a switch or a graph's version stops between two supersteps; it will continue as
-the same run. No script sets it yet. The scripts that cancel and delete runs (`redis/lua/lib/phases.lua`), and the list
-of unfinished runs, already treat a paused run like a queued one. The doctor leaves it the active run of its thread.
+A `paused` run was stopped by an operator before its next superstep, and will continue as the same run. It has no lease
+and no job, and stays in the queue of its thread, so that later runs of the thread wait. Its event streams stay open.
 """
 
 from __future__ import annotations
@@ -50,13 +53,14 @@ from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import INTERNAL, delivery_queue_of
 from slipway.runs.index_terms import owner_of, run_terms
+from slipway.runs.operator_pause import OperatorPause, operator_pause_from
 from slipway.runs.scripts import DueTime
 from slipway.serialization.compression import compressed_in_thread
 from slipway.serialization.json_encoding import dumps, dumps_in_turns, json_members
 
 
 class Phase(StrEnum):
-    """Slipway's word for the state of a run. No script sets `PAUSED` yet."""
+    """Slipway's word for the state of a run."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -294,6 +298,9 @@ class Run:
     """Why it was cancelled: a sentence that Slipway writes. Written with `cancel`."""
     cancel_reason: str | None
     """The reason that the client gave. None if it gave none. Written with `cancel`."""
+    operator_pause: OperatorPause | None = None
+    """The operator's request to pause it. The first request writes it; the script that resumes or cancels the run
+    deletes it. While the run executes, its attempt is stopping."""
     followed: bool = False
     """Whether a client followed the events of the run from its start: then each is sent to it at once. Never
     changes."""
@@ -366,8 +373,9 @@ class Run:
             "usage": self.usage,
             "ceilings": self.ceilings,
         }
-        optional = {"resumes": self.resumes, "resumed_by": self.resumed_by}
+        optional: dict[str, Any] = {"resumes": self.resumes, "resumed_by": self.resumed_by}
         optional |= {"cancel_reason": self.cancel_reason or self.cancel_cause, "cancel_cause": self.cancel_cause}
+        optional |= {"pause": None if self.operator_pause is None else self.operator_pause.public()}
         optional |= {"webhook_status": self.webhook_status, "webhook_problem": self.webhook_problem}
         return members | {name: value for name, value in optional.items() if value}
 
@@ -404,6 +412,7 @@ PUBLIC_MEMBERS: Final = frozenset(
         "resumed_by",
         "cancel_reason",
         "cancel_cause",
+        "pause",
         "webhook_status",
         "webhook_problem",
     }
@@ -457,6 +466,7 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         cancel_reason=_text(fields, "cancel_reason"),
         uncounted_attempts=int(fields.get("uncounted_attempts", 0)),
         no_checkpoints=fields.get("no_checkpoints") == b"1",
+        operator_pause=operator_pause_from(fields.get("operator_pause")),
         followed="followed" in fields,
         webhook_status=_text(fields, "webhook"),
         webhook_problem=_text(fields, "webhook_problem"),

@@ -120,13 +120,23 @@ class RunLost:
     """Another attempt owns the run, or the run has ended."""
 
 
-Instruction = RunLost | Action
-"""What an attempt must do: stop without another write, or cancel its run."""
+@dataclass(frozen=True, slots=True)
+class PauseRequested:
+    """An operator pauses the run."""
+
+
+Instruction = RunLost | PauseRequested | Action
+"""What an attempt must do: stop without another write, release its run at the next superstep, or cancel it."""
 
 
 def instruction_from(text: str) -> Instruction:
     """Of the text in a reply or in a message on a control channel."""
-    return RunLost() if text == "lost" else Action(text)
+    match text:
+        case "lost":
+            return RunLost()
+        case "pause":
+            return PauseRequested()
+    return Action(text)
 
 
 # run_apply and run_settle
@@ -167,19 +177,52 @@ class CancelRequested:
 SettleResult = Settled | AttemptFenced | CancelRequested
 
 
+# run_pause and run_resume
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseAfter:
+    """The phase of the run after the operation. `changed` is False if an earlier request had done the same."""
+
+    phase: str
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunNotFound:
+    """The run does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunHasEnded:
+    """The run has ended in this phase, so it does not change any more."""
+
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunIsCancelled:
+    """The run is to be cancelled."""
+
+
+PauseResult = PhaseAfter | RunNotFound | RunHasEnded | RunIsCancelled
+
+
 # run_cancel and run_delete
 
 
 class CancelResult(StrEnum):
-    """`ACCEPTED`: the run is cancelled, or the attempt that executes it (or the next one) will cancel it."""
+    """`ACCEPTED`: the run is cancelled, or the attempt that executes it (or the next one) will cancel it. `REPEATED`:
+    an earlier request with the same action was accepted, and the run has not ended yet."""
 
     ACCEPTED = "ok"
+    REPEATED = "repeated"
     NOT_FOUND = "missing"
     ALREADY_ENDED = "final"
 
 
 class DeleteResult(StrEnum):
-    """`STILL_ACTIVE`: the run has not ended, so nothing was deleted."""
+    """`STILL_ACTIVE`: the run is queued or running, so nothing was deleted."""
 
     DELETED = "ok"
     NOT_FOUND = "missing"

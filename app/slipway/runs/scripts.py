@@ -25,6 +25,7 @@ from slipway.runs.failure import ATTEMPTS_USED_UP
 from slipway.runs.index_terms import UNFINISHED, error_term
 from slipway.runs.log_reads import LogPage, LogReads
 from slipway.runs.logged_events import LoggedEvents, read_logged_events
+from slipway.runs.operator_pause import OperatorPause
 from slipway.runs.script_results import (
     Applied,
     ApplyResult,
@@ -36,11 +37,16 @@ from slipway.runs.script_results import (
     DueTimeHandled,
     Instruction,
     InterruptAnswered,
+    PauseResult,
+    PhaseAfter,
     ReclaimedRun,
     ReclaimOutcome,
     RunCreated,
     RunCreateResult,
     RunExists,
+    RunHasEnded,
+    RunIsCancelled,
+    RunNotFound,
     Settled,
     SettleResult,
     ThreadBusy,
@@ -72,6 +78,8 @@ _RUN_SETTLE = load("run_settle")
 _RUN_RELEASE = load("run_release")
 _RUN_REAP = load("run_reap")  # not retried automatically: after an outage, live workers must send heartbeats first
 _RUN_CANCEL = load("run_cancel")
+_RUN_PAUSE = load("run_pause")
+_RUN_RESUME = load("run_resume")
 _RUN_DELETE = load("run_delete")
 _AUDIT_APPEND = load("audit_append")
 _LEASE_RENEW = load("lease_renew")
@@ -355,8 +363,17 @@ class RunScripts(ScriptStubs):
         ]
 
     async def run_cancel(
-        self, run_id: str, thread_id: str, *, action: str, cause: str, reason: str | None, event_ttl_s: int
+        self,
+        run_id: str,
+        thread_id: str,
+        *,
+        action: str,
+        cause: str,
+        reason: str | None,
+        event_ttl_s: int,
+        by: str | None = None,
     ) -> CancelResult:
+        """`by` is the operator who cancels, for the audit trail."""
         arguments = {
             "run_id": run_id,
             "thread_id": thread_id,
@@ -364,8 +381,15 @@ class RunScripts(ScriptStubs):
             "cause": cause,
             "reason": reason,
             "event_ttl_s": event_ttl_s,
+            "by": by,
         }
         return CancelResult(_status(await self._pipeline.run(_RUN_CANCEL, [], self._args(**arguments))))
+
+    async def run_pause(self, run_id: str, pause: OperatorPause) -> PauseResult:
+        return _pause_result(await self._pipeline.run(_RUN_PAUSE, [], self._args(run_id=run_id, pause=pause.stored())))
+
+    async def run_resume(self, run_id: str, *, by: str, reason: str | None) -> PauseResult:
+        return _pause_result(await self._pipeline.run(_RUN_RESUME, [], self._args(run_id=run_id, by=by, reason=reason)))
 
     async def run_delete(self, run_id: str, thread_id: str) -> DeleteResult:
         return DeleteResult(
@@ -393,6 +417,18 @@ class RunScripts(ScriptStubs):
     async def list_worker(self, worker: str, *, is_live: bool, lease_ms: int) -> None:
         """Lists the worker as live for `lease_ms`, or removes it from the list."""
         await self._pipeline.run(_WORKER_LIST, [], self._args(worker=worker, is_live=is_live, lease_ms=lease_ms))
+
+
+def _pause_result(reply: Sequence[bytes]) -> PauseResult:
+    status, *rest = (part.decode() for part in reply)
+    match status:
+        case "missing":
+            return RunNotFound()
+        case "final":
+            return RunHasEnded(rest[0])
+        case "cancelled":
+            return RunIsCancelled()
+    return PhaseAfter(rest[0], changed=status == "ok")
 
 
 def _event_arguments(entries: Sequence[Entry]) -> Iterator[Arg]:

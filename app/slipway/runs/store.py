@@ -104,8 +104,8 @@ class RunStore:
             raise NotFound("run", run_id, problem="cannot be cancelled", why="it has ended already")
 
     async def delete(self, thread_id: str, run_id: str) -> None:
-        """Deletes the record and the log of a run that has ended. Its checkpoints are deleted by the checkpointer.
-        Raises `NotFound`, and `Conflict` if the run has not ended."""
+        """Deletes the record and the log of a run that has ended, waits for approval, or is paused. Its checkpoints are
+        deleted by the checkpointer. Raises `NotFound`, and `Conflict` if the run is queued or running."""
         result = await self._scripts.run_delete(run_id, thread_id)
         if result is DeleteResult.NOT_FOUND:
             raise NotFound("run", run_id)

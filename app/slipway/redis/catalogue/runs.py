@@ -232,6 +232,12 @@ _RUN_FIELDS: Final = (
         absent="the cancel request had no text",
     ),
     Field(
+        "operator_pause",
+        Encoding.JSON,
+        "The operator's request to pause it: `by`, `at`, `reason`.",
+        absent="no operator has paused it, or it was resumed",
+    ),
+    Field(
         "error",
         Encoding.JSON,
         "Why it failed: code, error, message, node, attempt, retryable.",

@@ -74,14 +74,15 @@ function check.group_slot(run_id)
   if record_problem('place_of_run_that_is_over', run_id) then free_concurrency_slot(args.container, run_id) end
 end
 
--- A thread: its active run must be running or paused, the runs in its queue queued, the first of them must have a job,
--- and a busy thread must have one of these.
+-- A thread: its active run must be running, the runs in its queue queued or paused, the first of them must have a job
+-- if it is queued, and a busy thread must have one of these.
 function check.thread(thread_id)
   local thread, queue = key('thread', thread_id), key('thread_queue', thread_id)
   local fields = redis.call('HMGET', thread, 'status', 'active_run_id', 'waiting_run_id')
   if not fields[1] then return end
   for _, run_id in ipairs(redis.call('ZRANGE', queue, 0, 99)) do
-    if phase_of(run_id) ~= 'queued' and record_problem('waiting_run_is_not_queued', run_id) then
+    local phase = phase_of(run_id)
+    if phase ~= 'queued' and phase ~= 'paused' and record_problem('waiting_run_is_not_queued', run_id) then
       redis.call('ZREM', queue, run_id)
     end
   end
@@ -92,7 +93,7 @@ function check.thread(thread_id)
   local head, active = first_queued(thread_id), fields[2]
   if active then
     local phase = phase_of(active)
-    if phase ~= 'running' and phase ~= 'paused' and record_problem('active_run_is_over', thread_id) then
+    if phase ~= 'running' and record_problem('active_run_is_over', thread_id) then
       local ends = {completed = 'idle', failed = 'error', waiting_for_approval = 'interrupted'}
       start_next_run_or_idle(thread_id, ends[phase])
     end
@@ -152,7 +153,7 @@ end
 
 function check.run(run_id)
   local fields = redis.call('HMGET', key('run', run_id), 'phase', 'thread_id')
-  if fields[1] == 'queued' then check_queued(run_id, fields[2]) end
+  if fields[1] == 'queued' or fields[1] == 'paused' then check_queued(run_id, fields[2]) end
   if fields[1] == 'running' then check_running(run_id) end
   if fields[1] == 'waiting_for_approval' then check_waiting(run_id, fields[2]) end
 end

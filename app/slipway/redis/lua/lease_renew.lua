@@ -6,8 +6,8 @@
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `attempts` ({run, attempt, creation time of the run in µs} of each),
 --   `lease_ms`, `grace` (map: `silence_ms`, `lease_ms`; or nil).
--- Reply: {run, instruction} for each run that needs attention: 'lost' if another attempt owns it or it ended, else the
---   cancel action.
+-- Reply: {run, instruction} for each run that needs attention: 'lost' if another attempt owns it or it ended, the
+--   cancel action, or 'pause' if an operator pauses it.
 -- Atomic: All leases of the process, and the detection of outages.
 -- Repeatable: Yes.
 
@@ -23,7 +23,8 @@ for _, pair in ipairs(args.attempts) do -- run, attempt, creation time of the ru
     instructions[#instructions + 1] = {pair[1], 'lost'}
   else
     redis.call('ZADD', key('leases'), 'XX', integer_text(now_ms + args.lease_ms), pair[1])
-    if owned.cancel then instructions[#instructions + 1] = {pair[1], owned.cancel} end
+    local instruction = owned.cancel or redis.call('HEXISTS', key('run', pair[1]), 'operator_pause') == 1 and 'pause'
+    if instruction then instructions[#instructions + 1] = {pair[1], instruction} end
   end
 end
 return instructions

@@ -1,4 +1,4 @@
---! needs: cancel_causes clock concurrency_groups deliveries events keys queue run_indexes runs threads worker_messages
+--! needs: cancel_causes clock concurrency_groups deliveries events keys pauses queue run_indexes runs threads worker_messages
 --! rare: cancel_queued_run request_cancel
 -- Cancelling runs.
 
@@ -22,13 +22,14 @@ local function cancel_queued_run(run_id, thread_id, action, cause, reason, event
   end
 end
 
--- Makes the next attempt of a queued run due now. It executes no node; it ends the run with the state of its thread,
--- which only the graph can read from the checkpoint.
+-- Makes the next attempt of a queued or paused run due now. It executes no node; it ends the run with the state of its
+-- thread, which only the graph can read from the checkpoint.
 local function cancel_between_attempts(run_id)
   local run = key('run', run_id)
-  local fields = redis.call('HMGET', run, 'thread_id', 'due_ms')
-  delete_job(run_id)
+  local fields = redis.call('HMGET', run, 'thread_id', 'due_ms', 'phase')
   redis.call('HSET', run, 'due_ms', integer_text(math.min(now_ms, tonumber(fields[2]))))
+  if fields[3] == 'paused' then return queue_paused_run(run_id, fields[1], 'to be cancelled') end
+  delete_job(run_id)
   if not redis.call('HGET', key('thread', fields[1]), 'active_run_id') then enqueue_next_run(fields[1]) end
 end
 
@@ -41,7 +42,7 @@ local function request_cancel(run_id, action, cause, reason)
   local fields = redis.call('HMGET', run, 'worker', 'phase')
   if fields[1] then
     send_to_worker(fields[1], run_id, action)
-  elseif fields[2] == 'queued' then
+  elseif fields[2] == 'queued' or fields[2] == 'paused' then
     cancel_between_attempts(run_id)
   end
 end

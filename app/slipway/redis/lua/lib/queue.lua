@@ -37,13 +37,14 @@ local function enqueue(run_id, attempt, due_ms, queue, priority_ms)
   wake_worker()
 end
 
--- Adds a job for the first queued run of a thread; the runs behind it get none yet. Returns whether there was one. A
--- run is due when it was created (after its delay), unless it was queued again.
+-- Adds a job for the first run in the queue of a thread, unless it is paused; the runs behind it get none yet. Returns
+-- whether there was one. A run is due when it was created (after its delay), unless it was queued again.
 local function enqueue_next_run(thread_id)
   local head = redis.call('ZRANGE', key('thread_queue', thread_id), 0, 0)[1]
   if not head then return false end
   local fields = redis.call('HMGET', key('run', head), 'attempt', 'created_us', 'due_ms', 'crashes', 'cancel_action',
-    'priority_ms')
+    'priority_ms', 'phase')
+  if fields[7] == 'paused' then return true end
   local due_ms = tonumber(fields[3]) or math.floor(fields[2] / 1000)
   enqueue(head, fields[1] + 1, math.max(due_ms, 0), queue_key(fields[4], fields[5]), fields[6])
   return true

@@ -1,0 +1,1 @@
+"""Groups of commands of the CLI: one module for each group."""

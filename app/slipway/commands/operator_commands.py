@@ -1,0 +1,71 @@
+"""What the commands of operators share: who acts, how they connect, and how they end if the operation is not possible.
+
+`--by NAME` names the operator in audit trails; the default is the user of the operating system, as `cli:NAME`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import typer
+
+from slipway.errors import Conflict, NotFound, RefusedRequest
+from slipway.health import start_checks
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
+from slipway.run_operations.operations import Operator
+from slipway.settings import Settings
+
+_Result = TypeVar("_Result")
+
+NOT_POSSIBLE: Final = 1
+"""The exit code if the record does not exist, or if its state does not permit the operation."""
+
+Config = Annotated[Path | None, typer.Option(help="Path of langgraph.json, which names the graphs.")]
+By = Annotated[str | None, typer.Option("--by", help="Your name in audit trails; by default that of the OS user.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Why, for audit trails and for those who wait.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of the run.")]
+
+
+def operator(by: str | None, reason: str | None) -> Operator:
+    """Who acts."""
+    return Operator(by or f"cli:{_os_user()}", reason)
+
+
+def _os_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without an entry for its user
+        return "unknown"
+
+
+@asynccontextmanager
+async def opened(settings: Settings, command: str) -> AsyncIterator[tuple[Pipeline, Keys]]:
+    """A connection to Redis. Raises `StoreUnavailable`, and `ConfigError` if the data have another layout version."""
+    await start_checks.check(settings, settings.redis, upgrade=False)
+    pipeline = Pipeline(Address(settings.redis), f"slipway {command}", patience_s=settings.redis_patience_web_s)
+    await pipeline.open()
+    try:
+        yield pipeline, Keys(settings.key_prefix)
+    finally:
+        await pipeline.close()
+
+
+def execute(operation: Callable[[], Awaitable[_Result]]) -> _Result:
+    """The result of the operation. If it is not possible, prints the reason and exits."""
+
+    async def awaited() -> _Result:
+        return await operation()
+
+    try:
+        return asyncio.run(awaited())
+    except (NotFound, Conflict, RefusedRequest) as error:
+        sys.stderr.write(f"slipway: {error}\n")
+        sys.exit(NOT_POSSIBLE)

@@ -1,0 +1,123 @@
+"""`slipway runs`: lists runs of all threads, and operates one run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final
+
+import typer
+
+from slipway.clock import Clock, microseconds
+from slipway.commands.operator_commands import By, Config, Reason, RunId, execute, opened, operator
+from slipway.errors import ConfigError
+from slipway.health.run_list import as_json, as_table, list_runs, phases_of
+from slipway.processes.settings_and_logs import load_settings_and_logs
+from slipway.run_operations.operations import OperatedRun, RunOperations
+from slipway.runs.audit import AuditEntry, AuditTrail
+from slipway.runs.cancel_reasons import Action
+from slipway.runs.scripts import RunScripts
+from slipway.runs.search import RunQuery
+from slipway.runs.store import RunStore
+from slipway.serialization.json_encoding import dumps
+
+runs: Final = typer.Typer(invoke_without_command=True, help="Lists runs of all threads, or operates one run.")
+
+
+@runs.callback()
+def list_all(
+    context: typer.Context,
+    config: Config = None,
+    phase: Annotated[list[str] | None, typer.Option(help="In this phase; may be repeated.")] = None,
+    graph: Annotated[str | None, typer.Option(help="Of this graph.")] = None,
+    assistant: Annotated[str | None, typer.Option(help="Of the assistant with this id.")] = None,
+    owner: Annotated[str | None, typer.Option(help="For the user with this identity.")] = None,
+    error_code: Annotated[str | None, typer.Option(help="Failed with this code.")] = None,
+    created_after: Annotated[str | None, typer.Option(help="Created at this time or later, in ISO 8601.")] = None,
+    created_before: Annotated[str | None, typer.Option(help="Created before this time, in ISO 8601.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="List at most so many runs.")] = 50,
+    oldest: Annotated[bool, typer.Option("--oldest", help="List the oldest runs first.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each run.")] = False,
+) -> None:
+    """Lists runs of all threads, the newest first, or operates one run."""
+    if context.invoked_subcommand is not None:
+        return
+    settings = load_settings_and_logs("runs", config)
+    query = RunQuery(
+        phases=phases_of(phase or ()),
+        graph_id=graph,
+        assistant_id=assistant,
+        owner=owner,
+        error_code=error_code,
+        created_from_us=_time_us("--created-after", created_after),
+        created_before_us=_time_us("--created-before", created_before),
+    )
+    found = execute(lambda: list_runs(settings, query, limit=limit, oldest_first=oldest))
+    typer.echo(as_json(found) if json else as_table(found))
+
+
+def _time_us(option: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else microseconds(text)
+    except ValueError:
+        raise ConfigError(f"{option}: {text!r} is not a time such as 2026-01-31T12:00:00Z") from None
+
+
+@runs.command()
+def audit(run: RunId, config: Config = None) -> None:
+    """Prints the audit trail of a run: a line of JSON for each entry, the oldest first."""
+    settings = load_settings_and_logs("runs", config)
+
+    async def read() -> list[AuditEntry]:
+        async with opened(settings, "runs") as (pipeline, keys):
+            scripts = RunScripts(pipeline, keys)
+            await RunStore(pipeline, keys, scripts, event_ttl_s=settings.event_ttl_s).find(run)
+            return await AuditTrail(pipeline, keys, scripts).read(run)
+
+    for entry in execute(read):
+        typer.echo(dumps(entry.public()).decode())
+
+
+@runs.command()
+def pause(run: RunId, by: By = None, reason: Reason = None, config: Config = None) -> None:
+    """Stops a run before its next superstep, until it is resumed."""
+    _operate(config, lambda operations: operations.pause(run, operator(by, reason)))
+
+
+@runs.command()
+def resume(run: RunId, by: By = None, reason: Reason = None, config: Config = None) -> None:
+    """Continues a paused run."""
+    _operate(config, lambda operations: operations.resume(run, operator(by, reason)))
+
+
+@runs.command()
+def cancel(
+    run: RunId,
+    by: By = None,
+    reason: Reason = None,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Delete the run and its checkpoints.")] = False,
+    config: Config = None,
+) -> None:
+    """Cancels a run that has not ended."""
+    action = Action.ROLLBACK if rollback else Action.INTERRUPT
+    _operate(config, lambda operations: operations.cancel(run, operator(by, reason), action))
+
+
+def _operate(config: Config, operation: Callable[[RunOperations], Awaitable[OperatedRun | None]]) -> None:
+    settings = load_settings_and_logs("runs", config)
+
+    async def operate() -> OperatedRun | None:
+        async with opened(settings, "runs") as (pipeline, keys):
+            scripts = RunScripts(pipeline, keys)
+            store = RunStore(pipeline, keys, scripts, event_ttl_s=settings.event_ttl_s)
+            return await operation(RunOperations(store, scripts, Clock(), event_ttl_s=settings.event_ttl_s))
+
+    typer.echo(_sentence(execute(operate)))
+
+
+def _sentence(operated: OperatedRun | None) -> str:
+    if operated is None:
+        return "the run and its checkpoints are deleted"
+    run = operated.run
+    unchanged = "" if operated.changed else " (nothing to change)"
+    reason = f": {run.reason}" if run.reason else ""
+    return f"run {run.run_id} is {run.phase.value}{reason}{unchanged}"

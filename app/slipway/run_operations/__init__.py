@@ -1,0 +1,1 @@
+"""What operators do with one run: pause, resume, cancel, retry, skip a node, edit the state."""

@@ -1,0 +1,99 @@
+"""Operations of operators on one run, on any thread.
+
+Each is one script, so it takes effect whole or not at all, and its entry in the audit trail is part of it. A repeated
+request changes nothing and returns the run as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slipway.clock import Clock
+from slipway.errors import Conflict, NotFound
+from slipway.runs.cancel_reasons import Action, by_operator
+from slipway.runs.operator_pause import OperatorPause
+from slipway.runs.record import Phase, Run
+from slipway.runs.script_results import (
+    CancelResult,
+    PauseResult,
+    PhaseAfter,
+    RunHasEnded,
+    RunIsCancelled,
+    RunNotFound,
+)
+from slipway.runs.scripts import RunScripts
+from slipway.runs.store import RunStore
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who operates a run, and why."""
+
+    by: str
+    """The actor in the audit trail."""
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatedRun:
+    """The run after the operation. `changed` is False if an earlier request had done the same."""
+
+    run: Run
+    changed: bool
+
+
+class RunOperations:
+    """Each method raises `NotFound` for an unknown run, and `Conflict` if the run is in a phase that does not permit
+    the operation."""
+
+    def __init__(self, runs: RunStore, scripts: RunScripts, clock: Clock, *, event_ttl_s: int) -> None:
+        self._runs, self._scripts, self._clock, self._event_ttl_s = runs, scripts, clock, event_ttl_s
+
+    async def pause(self, run_id: str, operator: Operator) -> OperatedRun:
+        """Pauses the run: at once if it waits, otherwise before its next superstep. Until then its phase is
+        `running`."""
+        pause = OperatorPause(operator.by, self._clock.now().isoformat(timespec="seconds"), operator.reason)
+        return await self._after(run_id, await self._scripts.run_pause(run_id, pause), "be paused")
+
+    async def resume(self, run_id: str, operator: Operator) -> OperatedRun:
+        """Queues a paused run. A run that is not paused stays as it is."""
+        result = await self._scripts.run_resume(run_id, by=operator.by, reason=operator.reason)
+        return await self._after(run_id, result, "be resumed")
+
+    async def cancel(self, run_id: str, operator: Operator, action: Action = Action.INTERRUPT) -> OperatedRun | None:
+        """Cancels the run as `RunStore.cancel` does. None if the action is `rollback` and the run is deleted."""
+        run = await self._runs.find(run_id)
+        result = await self._scripts.run_cancel(
+            run_id,
+            run.thread_id,
+            action=action.value,
+            cause=by_operator(operator.by),
+            reason=operator.reason,
+            event_ttl_s=self._event_ttl_s,
+            by=operator.by,
+        )
+        if result is CancelResult.NOT_FOUND:
+            raise NotFound("run", run_id)
+        try:
+            run = await self._runs.find(run_id)
+        except NotFound:
+            return None
+        if result is CancelResult.ALREADY_ENDED and run.phase is not Phase.CANCELLED:
+            raise _has_ended(run_id, run.phase, "be cancelled")
+        return OperatedRun(run, changed=result is CancelResult.ACCEPTED)
+
+    async def _after(self, run_id: str, result: PauseResult, operation: str) -> OperatedRun:
+        match result:
+            case RunNotFound():
+                raise NotFound("run", run_id)
+            case RunHasEnded(phase):
+                raise _has_ended(run_id, phase, operation)
+            case RunIsCancelled():
+                raise Conflict(f"run {run_id} cannot {operation}: it is being cancelled")
+            case PhaseAfter(changed=changed):
+                return OperatedRun(await self._runs.find(run_id), changed)
+
+
+def _has_ended(run_id: str, phase: str, operation: str) -> Conflict:
+    why = "it waits for approval: answer its interrupt" if phase == Phase.WAITING_FOR_APPROVAL else "it has ended"
+    return Conflict(f"run {run_id} cannot {operation}: {why}", phase=phase)

@@ -1,0 +1,1 @@
+"""Operating runs and switches, with a web process, a worker and clients."""

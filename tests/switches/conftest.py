@@ -1,0 +1,112 @@
+"""A web process and a worker on a real Valkey, and operators."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+
+from slipway.graphs.registry import Registry
+from slipway.settings import Settings
+from slipway_workers.process import WorkerProcess
+from tests.http.conftest import Served, client, sdk, serving
+from tests.project_fixtures import graphs_of, module_of, settings_of
+from tests.waiting import Eventually
+from tests.worker import running_worker
+
+__all__ = ["client", "sdk"]
+
+PROJECT = Path(__file__).parent / "project" / "langgraph.json"
+
+graphs = graphs_of(PROJECT)
+project = module_of("./graphs.py:node")
+settings = settings_of(PROJECT)
+
+
+@pytest.fixture
+async def served(settings: Settings, graphs: Registry) -> AsyncIterator[Served]:
+    async with serving(settings, graphs) as running:
+        yield running
+
+
+@pytest.fixture
+async def worker(settings: Settings, graphs: Registry) -> AsyncIterator[WorkerProcess]:
+    async with running_worker(settings, graphs) as (process, _):
+        yield process
+
+
+@pytest.fixture(autouse=True)
+def no_gates(project: ModuleType) -> None:
+    project.GATES.clear()
+    project.FAILS.clear()
+    project.RAN.clear()
+
+
+class Desk:
+    """What a test does as a client and as an operator."""
+
+    def __init__(self, client: httpx.AsyncClient, project: ModuleType, eventually: Eventually) -> None:
+        self.client, self.project, self.eventually = client, project, eventually
+
+    def close_gate(self, node: str) -> asyncio.Event:
+        """The node waits until the gate is set."""
+        gate: asyncio.Event = asyncio.Event()
+        self.project.GATES[node] = gate
+        return gate
+
+    async def start(self, graph: str, **body: Any) -> dict[str, Any]:
+        """Creates a run on a new thread."""
+        thread = (await self.client.post("/threads", json={})).json()["thread_id"]
+        body = {"assistant_id": graph, "input": {"log": []}} | body
+        response = await self.client.post(f"/threads/{thread}/runs", json=body)
+        assert response.status_code == 200, response.text
+        run: dict[str, Any] = response.json()
+        return run
+
+    async def operate(self, run: dict[str, Any], operation: str, status: int = 200, **body: Any) -> dict[str, Any]:
+        response = await self.client.post(f"/ops/runs/{run['run_id']}/{operation}", json=body)
+        assert response.status_code == status, response.text
+        result: dict[str, Any] = response.json()
+        return result
+
+    async def read(self, run: dict[str, Any]) -> dict[str, Any]:
+        response = await self.client.get(f"/threads/{run['thread_id']}/runs/{run['run_id']}")
+        assert response.status_code == 200, response.text
+        stored: dict[str, Any] = response.json()
+        return stored
+
+    async def until(self, run: dict[str, Any], phase: str) -> dict[str, Any]:
+        """Waits until the run is in this phase."""
+
+        async def reached() -> bool:
+            return bool((await self.read(run))["phase"] == phase)
+
+        await self.eventually(reached)
+        return await self.read(run)
+
+    async def until_ran(self, run: dict[str, Any], *nodes: str) -> None:
+        """Waits until exactly these nodes have started, in this order."""
+        await self.eventually(lambda: self.ran(run) == list(nodes))
+
+    def ran(self, run: dict[str, Any]) -> list[str]:
+        return list(self.project.RAN[run["thread_id"]])
+
+    async def log_of(self, run: dict[str, Any]) -> list[str]:
+        """The channel `log` of the thread."""
+        state = (await self.client.get(f"/threads/{run['thread_id']}/state")).json()
+        return list(state["values"].get("log", []))
+
+    async def audit(self, run: dict[str, Any]) -> list[tuple[str, str]]:
+        """Action and actor of each entry."""
+        entries = (await self.client.get(f"/ops/runs/{run['run_id']}/audit")).json()["entries"]
+        return [(entry["action"], entry["actor"]) for entry in entries]
+
+
+@pytest.fixture
+def desk(client: httpx.AsyncClient, project: ModuleType, eventually: Eventually) -> Desk:
+    return Desk(client, project, eventually)
