@@ -15,6 +15,15 @@ from tests.js.client_versions import SDK
 
 HERE = Path(__file__).parent
 BUNDLE_WITHIN_S = 60
+AGENT_CHAT = HERE / "node_modules" / "create-agent-chat-app" / "templates" / "vite" / "src"
+"""The source of Agent Chat UI, as its own package for new projects has it."""
+REPLACEMENTS = HERE / "page" / "agent_chat"
+ALIASES = {
+    "agent-chat-ui": AGENT_CHAT,
+    "@/providers/Stream": REPLACEMENTS / "Stream.jsx",
+    **dict.fromkeys(("sonner", "date-fns", "lodash", "@langchain/langgraph/web"), REPLACEMENTS / "unused.js"),
+}
+"""By the name under which code imports it: what is bundled instead."""
 
 
 def bundle(page: str, folder: Path, package: str | None = None) -> None:
@@ -22,6 +31,7 @@ def bundle(page: str, folder: Path, package: str | None = None) -> None:
     command = (
         *(HERE / "node_modules" / ".bin" / "esbuild", HERE / "page" / f"{page}.jsx", "--bundle", "--jsx=automatic"),
         *('--define:process.env.NODE_ENV="production"', "--log-level=warning", f"--outfile={folder / 'app.js'}"),
+        *(f"--alias:{name}={path}" for name, path in ALIASES.items()),
         *(() if package is None else (f"--alias:{SDK}={package}",)),
     )
     subprocess.run(command, cwd=HERE, check=True, timeout=BUNDLE_WITHIN_S)
