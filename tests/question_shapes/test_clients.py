@@ -8,7 +8,7 @@ import pytest
 
 from slipway.reviews.answers import Decision, resume_value
 from slipway.reviews.questions import DecisionKind, Question, question_of
-from tests.reviews.conftest import Client, new_thread
+from tests.question_shapes.conftest import Client, new_thread
 
 APPROVE, EDIT, REJECT, RESPOND, IGNORE, ANSWER = DecisionKind
 CHANGED = {"order_id": "A-1", "amount": 5.0}

@@ -1,0 +1,1 @@
+"""Questions of each shape, asked by real graphs and answered by real clients."""
