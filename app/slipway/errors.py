@@ -23,7 +23,15 @@ SlipwayError                     error                 base class; its message i
     ├── InputRefused             input.invalid         the graph's state schema rejects the input
     ├── StateRefused             state.refused         the state holds a value that cannot be stored
     ├── GraphUnavailable         graph.unavailable     the graph does not import or compile, or its factory fails
-    └── NodeFailed               node.failed           a node raised, and its retries are used up
+    ├── NodeFailed               node.failed           a node raised, and its retries are used up
+    └── ToolError                tool.error            a call of a registered tool has no result
+        ├── ToolRefused          tool.denied           no grant permits the call, or it is made outside of a run
+        ├── ToolRejected         tool.rejected         people who review calls rejected it
+        ├── ToolArgumentsInvalid tool.arguments        the arguments do not match the tool's schema
+        ├── ToolResultInvalid    tool.result           the tool returned what does not match its schema
+        ├── ToolTimeout          tool.timeout          the tool took longer than it may
+        ├── ToolFailed           tool.failed           the tool failed, and its exception must not be shown
+        └── SecretMissing        tool.secret           a secret is not set, or the tool does not declare it
 
 The names of the classes are part of the wire protocol: clients receive them as `error`. `api/responses.py` maps the
 classes to HTTP statuses.
@@ -305,3 +313,61 @@ class NodeFailed(RunFailure):
     def __init__(self, error: str, message: str, node: str | None = None) -> None:
         super().__init__(message, node)
         self.error = error
+
+
+class ToolError(RunFailure):
+    """A call of a registered tool has no result. `tool` is the name of the tool. A graph can catch it; otherwise its
+    run fails with the code."""
+
+    code = "tool.error"
+
+    def __init__(self, message: str, tool: str = "", node: str | None = None) -> None:
+        super().__init__(message, node)
+        self.tool = tool
+
+
+class ToolRefused(ToolError):
+    """The call was not made: no grant permits it or a rule forbids it (the message names the rule), or it was made
+    outside of a run. Nothing was executed."""
+
+    code = "tool.denied"
+
+
+class ToolRejected(ToolError):
+    """People who review calls rejected this one. `reason` is their message. Nothing was executed."""
+
+    code = "tool.rejected"
+
+    def __init__(self, message: str, tool: str = "", node: str | None = None, *, reason: str = "") -> None:
+        super().__init__(message, tool, node)
+        self.reason = reason
+
+
+class ToolArgumentsInvalid(ToolError):
+    """The arguments do not match the tool's schema; the message names the argument. Nothing was executed."""
+
+    code = "tool.arguments"
+
+
+class ToolResultInvalid(ToolError):
+    """The tool was executed, and returned what does not match its schema."""
+
+    code = "tool.result"
+
+
+class ToolTimeout(ToolError):
+    """The tool took longer than its `timeout_s`. Whether it had its effect is not known."""
+
+    code = "tool.timeout"
+
+
+class ToolFailed(ToolError):
+    """The tool failed. Its own exception is not raised because its text contains a secret, or there is none."""
+
+    code = "tool.failed"
+
+
+class SecretMissing(ToolError):
+    """A secret is not set in the environment, or the tool that asks for it does not declare it."""
+
+    code = "tool.secret"

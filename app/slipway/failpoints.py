@@ -15,6 +15,13 @@ An attempt reaches these failpoints, in this order:
     after_settle          the run is settled; this process has not returned from it yet
     release               the graph was drained; the run is not released yet
 
+A call of a tool reaches these:
+
+    tool_called           it is permitted and its arguments are valid; nothing is stored
+    tool_begun            its begin is stored, and its approval if it needs one; the tool is not executed yet
+    tool_acted            the tool was executed; its result is not stored yet
+    tool_ended            its result is stored; the node has not got it yet
+
 Operations that need two scripts have a failpoint between them:
 
     due_run_created       the run of a cron's due time is created; the cron still has that due time
@@ -50,6 +57,10 @@ NAMES: Final = (
     "before_settle",
     "after_settle",
     "release",
+    "tool_called",
+    "tool_begun",
+    "tool_acted",
+    "tool_ended",
     "due_run_created",
     "thread_deleted",
     "index_page_checked",

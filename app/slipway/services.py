@@ -60,6 +60,9 @@ from slipway.threads.store import ThreadStore
 from slipway.threads.thread_events import ThreadEvents
 from slipway.threads.thread_follower import ThreadFollower
 from slipway.threads.ttl import ThreadTtl
+from slipway.tool_gateway.gateway import tool_services
+from slipway.tool_gateway.loading import load_tools
+from slipway.tool_gateway.registry import NO_TOOLS, ToolRegistry
 from slipway.webhooks.new_run_webhook_check import NewRunWebhookCheck
 from slipway.webhooks.urls import UrlPolicy
 
@@ -134,6 +137,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         connection_budget.check(settings, process)
     else:
         application = await checked_arq_application(settings, config, graphs, process)
+    tools = NO_TOOLS if process == "cli" else await load_tools(config, graphs)
     async with AsyncExitStack() as stack:
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
         patience_s = settings.redis_patience_worker_s if process == "worker" else settings.redis_patience_web_s
@@ -154,7 +158,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         stack.enter_context(provide_breakers(services.breakers))
         if process != "cli":
             services = replace(services, arq=_open_arq(application, address, stack))
-            services = await _executing(services, process, stack)
+            services = await _executing(services, process, stack, tools)
         yield services
 
 
@@ -306,7 +310,7 @@ def _thread_ttl(config: LangGraphJson) -> ThreadTtl | None:
     return None if section is None or section.default_ttl is None else ThreadTtl(section.default_ttl, section.strategy)
 
 
-async def _executing(services: Services, process: Process, stack: AsyncExitStack) -> Services:
+async def _executing(services: Services, process: Process, stack: AsyncExitStack, tools: ToolRegistry) -> Services:
     """Adds what a process needs to execute runs: the watch of its event loop, heartbeats and, in web processes,
     `InlineRuns`."""
     event_loop = EventLoopWatch(services.settings.event_loop_limit_s, services.settings.config.resolve().parent)
@@ -329,6 +333,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
         lease_renewer,
         event_ttl_s=services.settings.event_ttl_s,
         retention=retention,
+        tools=tool_services(tools, services.pipeline, services.keys, services.scripts, services.checkpointer),
     )
     services = replace(services, lease_renewer=lease_renewer, executions=executions, event_loop=event_loop)
     if process == "worker":

@@ -51,6 +51,8 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.crash_suspects import SuspectProgress
 from slipway.runs.current_attempt import CURRENT_ATTEMPT
 from slipway.runs.record import Phase, Run
+from slipway.tool_gateway.current_call import CURRENT_GATEWAY
+from slipway.tool_gateway.gateway import Gateway, ToolServices
 
 log = structlog.get_logger(__name__)
 
@@ -68,10 +70,11 @@ class Execution:
         *,
         event_ttl_s: int,
         store: BaseStore | None = None,
+        tools: ToolServices | None = None,
         on_cleared: Callable[[Run], None] = lambda run: None,
     ) -> None:
         self.writer, self.run = writer, writer.run
-        self._graphs, self._store = graphs, store
+        self._graphs, self._store, self._tools = graphs, store, tools
         budget = self.run.ceilings.get("max_state_bytes")
         self._checkpointer = checkpointer.for_run(
             writer,
@@ -96,6 +99,8 @@ class Execution:
         """Executes the attempt until it ends. No exception of the graph is raised."""
         contain_errors(omit_empty_tasks=not streams_subgraphs(self.run))
         CURRENT_ATTEMPT.set(self.writer)
+        if self._tools is not None:
+            CURRENT_GATEWAY.set(Gateway(self._tools, self.writer))
         CURRENT_WORK.set({"run": self.run.run_id, "graph": self.run.graph_id})
         async with AsyncExitStack() as resources:
             error = await self._run_graph(resources)

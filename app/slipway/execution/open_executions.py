@@ -16,6 +16,7 @@ from slipway.runs.leases import LeaseRenewer
 from slipway.runs.record import Run
 from slipway.runs.run_sizes import RunSizes
 from slipway.runs.scripts import RunScripts
+from slipway.tool_gateway.gateway import ToolServices
 
 
 class OpenExecutions:
@@ -32,10 +33,11 @@ class OpenExecutions:
         *,
         event_ttl_s: int,
         retention: RetentionAfterRuns | None = None,
+        tools: ToolServices | None = None,
     ) -> None:
         self._scripts, self._graphs, self._checkpointer = scripts, graphs, checkpointer
         self._keys, self._store, self._event_ttl_s = keys, store, event_ttl_s
-        self._lease_renewer, self._retention = lease_renewer, retention
+        self._lease_renewer, self._retention, self._tools = lease_renewer, retention, tools
         self._draining, self._sizes = False, RunSizes()
         self.current: list[Execution] = []
         """The open executions, in the order in which they were opened."""
@@ -60,6 +62,7 @@ class OpenExecutions:
             self._keys,
             event_ttl_s=self._event_ttl_s,
             store=self._store,
+            tools=self._tools,
             on_cleared=on_cleared,
         )
         self.current.append(execution)

@@ -125,6 +125,7 @@ class RunSettler:
                 error=None if ending.failure is None else ending.failure.run_error(self.writer.number),
                 thread=ending.thread,
                 rollback=self._is_rollback(ending.phase),
+                delete_calls=ending.phase is Phase.COMPLETED and self.writer.may_have_calls,
             )
         )
 

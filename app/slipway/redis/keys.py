@@ -45,6 +45,9 @@ class Keys:
     def thread_states(self, thread_id: str) -> str:
         return self._of("thread_states", thread_id)
 
+    def thread_calls(self, thread_id: str) -> str:
+        return self._of("thread_calls", thread_id)
+
     def thread_notifications(self, thread_id: str) -> str:
         return self._of("thread_notifications", thread_id)
 

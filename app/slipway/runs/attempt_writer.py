@@ -114,6 +114,8 @@ class AttemptWriter:
         self.cancel: Action | None = run.cancel
         self.is_fenced = False
         self.write_behind = True
+        self.may_have_calls = run.attempt > 1 or bool(run.usage)
+        """Whether the chain may have records of calls of tools: of this attempt, or of one before."""
         self.lease_trusted_until = math.inf
         """The time (`time.monotonic`) until which no other process can have reclaimed the run. The thread of the
         `LeaseRenewer` changes it."""
@@ -233,6 +235,14 @@ class AttemptWriter:
         await self._wait_all_acknowledged()
         if self.is_fenced:
             raise fenced_error(self.run)
+
+    async def store_checkpoints(self) -> None:
+        """Waits until Redis has stored everything that was written before the current tasks were started: also a
+        checkpoint that LangGraph still writes in another asyncio task. Raises as `flush`."""
+        while self.encoding.in_use:
+            await self.encoding.wait()
+        await self._wait_until_appended()
+        await self.flush()
 
     async def read_logged_events(self) -> LoggedEvents:
         """What earlier attempts appended to the log."""

@@ -188,6 +188,7 @@ class RunSettle(TypedDict):
     thread_status: str | None
     thread_error: str | None
     rollback: bool
+    delete_calls: bool | None
     event_ttl_s: int
     learnt: tuple[str, int] | None
     """A graph, and how many bytes its runs usually store, if that has changed."""

@@ -53,6 +53,8 @@ class Settlement:
     """None leaves the record of the thread unchanged, for a run that executed nothing."""
     rollback: bool = False
     """Whether the run record is deleted as well."""
+    delete_calls: bool = False
+    """Whether the records of the calls of tools are deleted, because the chain is complete."""
 
     def arguments(
         self,
@@ -89,6 +91,7 @@ class Settlement:
             "thread_status": ("error" if error else thread.status) if thread else None,
             "thread_error": public if thread and error else None,
             "rollback": self.rollback,
+            "delete_calls": self.delete_calls or None,
             "event_ttl_s": self.event_ttl_s,
             "learnt": learn(len(result) + len(values or b"")) if learn else None,
             "compact_log": log is not None and run.attempt == 1 and log.size_bytes <= COMPACTED_UP_TO_BYTES,

@@ -173,6 +173,22 @@ KEY_KINDS: Final = (
         python_readers=("slipway.threads",),
     ),
     KeyKind(
+        "thread_calls",
+        ":thread:%s:calls",
+        RedisType.HASH,
+        Shard.THREAD,
+        meaning="The calls of tools of the thread's chain, by their keys, and the results of those that have ended.",
+        lifetime="deleted when the chain completes, and with its thread",
+        fields=(
+            Field(
+                "*",
+                Encoding.MSGPACK,
+                "The record of a call by its key, and its result by the key and `:result`.",
+                scripts_only=True,
+            ),
+        ),
+    ),
+    KeyKind(
         "threads",
         ":threads",
         RedisType.ZSET,

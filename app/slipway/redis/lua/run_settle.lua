@@ -62,6 +62,7 @@ if owned.webhook == 'pending' then
   create_delivery(args.run_id, owned.thread_id, args.rollback and 'rollback' or args.status, values, interrupts,
     args.thread_error)
 end
+if args.delete_calls then redis.call('DEL', key('thread_calls', owned.thread_id)) end
 if args.rollback then delete_run(args.run_id, owned.thread_id) end
 -- a temporary thread is deleted now, so nobody can answer
 if waits and redis.call('HGET', key('thread', owned.thread_id), 'temporary') == '1' then

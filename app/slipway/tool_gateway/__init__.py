@@ -1,0 +1,1 @@
+"""Calls of tools: their definitions, who may make them, and the gateway that each call passes."""

@@ -1,0 +1,55 @@
+"""Where calls of changed functions arrive: each goes to the gateway of the current run, or is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from slipway.errors import ToolRefused
+from slipway.tool_gateway.current_call import CURRENT_GATEWAY, CurrentGateway
+from slipway.tool_gateway.thread_calls import call_from_thread
+
+NOT_IN_A_RUN: Final = (
+    "tool {tool!r} was called outside of a run, or in a thread that does not carry the context of a node. Tools are "
+    "executed by Slipway only in a run: call it in a node, and start threads with contextvars.copy_context().run, "
+    "asyncio.to_thread or langchain's run_in_executor"
+)
+ON_THE_LOOP: Final = (
+    "tool {tool!r} blocks, and was called on the event loop: use await tool.ainvoke(...) or await "
+    "slipway.tools.call(...), or call it in a node that is a plain function"
+)
+
+
+class Named(Protocol):
+    """A `ToolTarget`, which imports this module."""
+
+    name: str
+
+
+def gateway_for(tool: str) -> CurrentGateway:
+    """The gateway of the current run. Raises `ToolRefused` if there is none."""
+    gateway = CURRENT_GATEWAY.get()
+    if gateway is None:
+        raise ToolRefused(NOT_IN_A_RUN.format(tool=tool), tool)
+    return gateway
+
+
+async def enter(target: Named, entrance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A call of a coroutine function."""
+    gateway = gateway_for(target.name)
+    call = gateway.call_function(target, entrance, args, kwargs, None)
+    if asyncio.get_running_loop() is gateway.loop:
+        return await call
+    # an event loop that a node started in a thread of its own
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, gateway.loop))
+
+
+def enter_from_thread(target: Named, entrance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A call of a plain function, which blocks its thread."""
+    gateway = gateway_for(target.name)
+    return call_from_thread(
+        gateway.loop,
+        lambda act: gateway.call_function(target, entrance, args, kwargs, act),
+        lambda: ToolRefused(ON_THE_LOOP.format(tool=target.name), target.name),
+    )

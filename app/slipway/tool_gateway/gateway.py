@@ -1,0 +1,459 @@
+"""The gateway: the only way to a registered tool. There is one for each attempt at a run.
+
+A call passes these steps, in this order:
+
+    policy      a grant permits it to the node, or `ToolRefused`
+    arguments   they match the tool's schemas, or `ToolArgumentsInvalid`
+    count       the ceiling `max_tool_calls` and the budgets have room for it
+    begin       one script: the attempt owns its run, the call has not ended before, people have approved it if it needs
+                that. A call that has ended is not executed again: it returns what it returned
+    act         the tool is executed: with its secrets, its idempotency key, a time limit and retries
+    end         one script: the result is stored
+
+A crash before `begin` leaves nothing. A crash between `begin` and `end` leaves it open whether the tool had its effect:
+the next attempt executes it again, with the same idempotency key. A crash after `end` repeats nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets as random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from langchain_core.tools import ToolException
+from langgraph.errors import GraphBubbleUp
+from pydantic_core import to_jsonable_python
+
+from slipway import failpoints
+from slipway.canonical_json import call_hash
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.stored_form import StoredForm, stored_form_of
+from slipway.circuit_breakers.breakers import BREAKERS, PROBE_S, judge
+from slipway.circuit_breakers.scripts import Outcome
+from slipway.errors import (
+    BreakerOpen,
+    ConfigError,
+    Fenced,
+    ToolArgumentsInvalid,
+    ToolError,
+    ToolFailed,
+    ToolRefused,
+    ToolTimeout,
+)
+from slipway.exception_text import class_name, message_of, traceback_of
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
+from slipway.runs.attempt_writer import AttemptWriter
+from slipway.runs.audit import AuditEntry
+from slipway.runs.scripts import RunScripts
+from slipway.tool_gateway.current_call import CURRENT_CALL, TOOL_CALL_ID, CurrentCall
+from slipway.tool_gateway.definition import Args, ToolDefinition
+from slipway.tool_gateway.grants import Decision, NodePath
+from slipway.tool_gateway.instrumentation import Entrance
+from slipway.tool_gateway.registry import RegisteredTool, ToolRegistry
+from slipway.tool_gateway.scripts import (
+    BeginResult,
+    CallIdentity,
+    Done,
+    Go,
+    NeedsApproval,
+    NeedsRule,
+    NotOwned,
+    RunCancelled,
+    ToolScripts,
+)
+from slipway.tool_gateway.secrets import Redaction
+from slipway.tool_gateway.target import BoundCall, ToolTarget
+from slipway.tool_gateway.task_calls import Place, TaskCalls
+from slipway.tool_gateway.thread_calls import Act, act_in_new_thread
+
+log = structlog.get_logger(__name__)
+
+LARGEST_RESULT_BYTES: Final = 1 << 20
+"""A larger result of a call is not stored beside its record. A repetition of its superstep then fails, because the tool
+must not be executed again."""
+
+_LONGEST_RETRY_DELAY_S: Final = 5.0
+_NOT_KEPT: Final = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolServices:
+    """What the gateways of a process have in common."""
+
+    registry: ToolRegistry
+    scripts: ToolScripts
+    runs: RunScripts
+    form: StoredForm
+
+
+def tool_services(
+    registry: ToolRegistry, pipeline: Pipeline, keys: Keys, runs: RunScripts, checkpointer: BaseCheckpointer
+) -> ToolServices:
+    """The services of the tools of `registry`. Results are stored as the checkpointer stores values."""
+    return ToolServices(registry, ToolScripts(pipeline, keys), runs, stored_form_of(checkpointer.serde))
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call on its way through the gateway."""
+
+    tool: RegisteredTool
+    bound: BoundCall
+    args: Args
+    """The arguments as JSON."""
+    key: str
+    hash: str
+    place: Place
+    task: TaskCalls
+    decision: Decision
+    tool_call_id: str | None
+    act: Act | None
+
+    @property
+    def is_recorded(self) -> bool:
+        definition = self.tool.definition
+        return definition.writes or definition.approval.kind != "never"
+
+
+class Gateway:
+    """Executes the calls of one attempt. Used in the event loop of the attempt only."""
+
+    def __init__(self, services: ToolServices, writer: AttemptWriter) -> None:
+        self._services, self._writer, self._run = services, writer, writer.run
+        self._registry = services.registry
+        self._tasks: dict[str, TaskCalls] = {}
+        self.loop = asyncio.get_running_loop()
+
+    # the ways in
+
+    async def call_function(
+        self,
+        target: ToolTarget,
+        entrance: Entrance,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        act: Act | None,
+    ) -> Any:
+        """A call of the function itself, or of the LangChain tool that it is part of."""
+        tool = self._registry.find(target.name)
+        if tool.target is not target:
+            raise ToolRefused(f"tool {target.name!r} belongs to another project", target.name)
+        found = TOOL_CALL_ID.get()
+        tool_call_id = found[1] if found is not None and found[0] == target.langchain_tool.name else None
+        bound = target.bind(entrance, args, kwargs)
+        return await self._call(tool, bound, act, tool_call_id, check_types=tool_call_id is None)
+
+    async def call_by_name(self, name: str, args: Args, act: Act | None) -> Any:
+        """A call of `slipway.tools.call`."""
+        tool = self._registry.find(name)
+        place = Place.current(name)
+        await self._permitted(tool, place)
+        entrance = tool.target.entrance
+        bound = tool.target.bind(entrance, (), tool.target.parse(args))
+        return await self._call(tool, bound, act, None)
+
+    def permits(self, name: str, node: NodePath) -> bool:
+        """Whether code in this node may call the tool."""
+        return self._registry.policy.decide(self._run.graph_id, node, name).permitted
+
+    # the steps
+
+    async def _call(
+        self,
+        tool: RegisteredTool,
+        bound: BoundCall,
+        act: Act | None,
+        tool_call_id: str | None,
+        *,
+        check_types: bool = False,
+    ) -> Any:
+        place = Place.current(tool.name)
+        decision = await self._permitted(tool, place)
+        if check_types:
+            tool.target.check(bound.values)
+        args = bound.json_args()
+        tool.check_args(args)
+        task = self._task_of(place)
+        self._writer.may_have_calls = True
+        try:
+            digest = call_hash(tool.name, args)
+        except (TypeError, ValueError) as error:
+            raise ToolArgumentsInvalid(f"tool {tool.name!r}: arguments: {error}", tool.name) from None
+        key = task.key_of(self._run.thread_id, tool.name, tool_call_id, digest)
+        call = _Call(tool, bound, args, key, digest, place, task, decision, tool_call_id, act)
+        try:
+            return await self._begin_and_act(call)
+        except GraphBubbleUp:
+            raise
+        except Exception as error:
+            fallback = tool.definition.fallback
+            if fallback is None or not _may_fall_back(call, error):
+                raise
+            failed = error
+        return await self._fall_back(call, fallback, failed)
+
+    async def _permitted(self, tool: RegisteredTool, place: Place) -> Decision:
+        decision = self._registry.policy.decide(self._run.graph_id, place.node, tool.name)
+        if not decision.permitted:
+            details = {"tool": tool.name, "node": "/".join(place.node), "rule": decision.rule, "why": decision.why}
+            await self._audit("tool.denied", details)
+            log.warning("tool.denied", run=self._run.run_id, **details)
+            raise ToolRefused(decision.why, tool.name)
+        return decision
+
+    async def _begin_and_act(self, call: _Call) -> Any:
+        if call.tool.definition.writes:
+            await self._store_checkpoints(call)
+        begun = await self._begin(call)
+        if isinstance(begun, Done):
+            return self._replayed(call, begun)
+        if begun.begun_before:
+            log.warning("tool.repeated", run=self._run.run_id, tool=call.tool.name, call=call.key)
+        current = CurrentCall(call.tool.definition, call.key, CURRENT_CALL.get())
+        redaction, started = Redaction(call.tool.definition), time.monotonic()
+        failpoints.reach("tool_begun")
+        problem: Exception | None = None
+        with call.task.executing(current):
+            try:
+                result = redaction.value(await self._execute(call, current))
+            except GraphBubbleUp:  # the tool asks people itself: it is executed again when they have answered
+                await asyncio.shield(self._end(call, "failed", "tool.interrupted", started))
+                raise
+            except Exception as error:
+                problem = _shown(call.tool, error, redaction)
+                await asyncio.shield(self._end(call, "failed", "tool.failed", started, error=class_name(error)))
+            else:
+                failpoints.reach("tool_acted")
+                await asyncio.shield(self._end(call, "done", "tool.called", started, result=result))
+                failpoints.reach("tool_ended")
+        if problem is not None:
+            raise problem
+        self._check_result(call, result)
+        return result
+
+    async def _store_checkpoints(self, call: _Call) -> None:
+        """The key of the call is made of the id of the task, which is made of a checkpoint. The checkpoint is stored
+        before the tool is executed: otherwise the next attempt could not find out that this call was made."""
+        if self._run.options.durability == "exit":
+            raise ToolRefused(
+                f"tool {call.tool.name!r} writes, and the run has durability exit: it stores nothing before it ends, "
+                "so a crash would execute the tool again as another call. Use durability async or sync",
+                call.tool.name,
+            )
+        await self._writer.store_checkpoints()
+
+    async def _begin(self, call: _Call) -> Go | Done:
+        """Returns when the tool may be executed."""
+        rule = call.tool.definition.approval
+        asks: Any = {"always": "ask", "never": None, "predicate": "predicate"}[rule.kind]
+        result = await self._begin_once(call, asks)
+        if isinstance(result, NeedsRule):
+            raise ToolRefused(f"tool {call.tool.name!r} needs an approval rule", call.tool.name)
+        if isinstance(result, NeedsApproval):
+            raise ToolRefused(f"tool {call.tool.name!r} needs approval", call.tool.name)
+        if isinstance(result, RunCancelled):
+            self._writer.request_cancel(result.action)
+            raise ToolRefused(f"the run is being cancelled: tool {call.tool.name!r} was not executed", call.tool.name)
+        if isinstance(result, NotOwned):
+            raise self._fenced()
+        return result
+
+    async def _begin_once(self, call: _Call, rule: Any) -> BeginResult:
+        failpoints.reach("tool_called")
+        audit = self._details(call) | {"rule": call.decision.rule, "hash": call.hash}
+        return await self._services.scripts.begin(
+            {
+                **self._identity(call),
+                "rule": rule,
+                "token": random.token_hex(8),
+                "audit": AuditEntry("tool.permitted", "slipway", audit).details_json,
+            }
+        )
+
+    async def _execute(self, call: _Call, current: CurrentCall) -> Any:
+        """Executes the tool, and again after a failure as often as its `retries` say."""
+        definition = call.tool.definition
+        for number in range(definition.retries + 1):
+            try:
+                async with BREAKERS.call("tool", definition.name, judge=_judged, probe_s=_probe_s(definition)):
+                    return await _one_try(call, current)
+            except (GraphBubbleUp, BreakerOpen):
+                raise
+            except Exception as error:
+                refused = isinstance(error, ToolError) and not isinstance(error, ToolTimeout)
+                if number == definition.retries or refused or isinstance(error, Fenced):
+                    raise
+                log.info("tool.retried", run=self._run.run_id, tool=definition.name, error=class_name(error))
+            await asyncio.sleep(min(0.2 * 2**number, _LONGEST_RETRY_DELAY_S))
+        raise AssertionError
+
+    async def _end(
+        self, call: _Call, state: Any, action: str, started: float, *, result: Any = None, error: str | None = None
+    ) -> None:
+        """Stores how the call ended. Raises `Fenced` if the attempt no longer owns its run."""
+        details = self._details(call) | {"ms": round((time.monotonic() - started) * 1000)}
+        if error is not None:
+            details["error"] = error
+        stored = self._stored(call, result) if call.is_recorded and state == "done" else _NOT_KEPT
+        audit = AuditEntry(action, "slipway", details).details_json
+        ended = self._services.scripts.end(
+            {**self._identity(call), "state": state, "action": action, "audit": audit}, stored
+        )
+        if not await ended:
+            raise self._fenced()
+
+    def _stored(self, call: _Call, result: Any) -> bytes:
+        """The stored form of a result. Empty for one that cannot be stored, or is too large."""
+        try:
+            stored = self._services.form.seal(self._services.form.encode(result))
+        except Exception as error:
+            log.warning("tool.result_not_stored", tool=call.tool.name, problem=message_of(error))
+            return _NOT_KEPT
+        return stored if len(stored) <= LARGEST_RESULT_BYTES else _NOT_KEPT
+
+    def _replayed(self, call: _Call, done: Done) -> Any:
+        """What the call returned when it was executed."""
+        if done.result == _NOT_KEPT:
+            raise ToolFailed(
+                f"tool {call.tool.name!r} was executed before, and its result was too large to be kept: it is not "
+                "executed again",
+                call.tool.name,
+            )
+        log.info("tool.replayed", run=self._run.run_id, tool=call.tool.name, call=call.key)
+        result = self._services.form.loads(done.result)
+        self._check_result(call, result)
+        return result
+
+    def _check_result(self, call: _Call, result: Any) -> None:
+        if not call.tool.result_validators:
+            return
+        if call.tool.target.returns_artifact and isinstance(result, tuple) and result:
+            result = result[0]
+        try:
+            value = to_jsonable_python(result)
+        except Exception as error:
+            value = f"<{class_name(result)}: {message_of(error)}>"
+        call.tool.check_result(value)
+
+    async def _fall_back(self, call: _Call, name: str, failed: Exception) -> Any:
+        """Calls the fallback with the same arguments. If it may not be called or does not accept them, the error of
+        the first tool is raised."""
+        tool = self._registry.find(name)
+        log.warning("tool.fell_back", run=self._run.run_id, tool=call.tool.name, to=name, error=class_name(failed))
+        await self._audit("tool.fell_back", self._details(call) | {"to": name, "error": class_name(failed)})
+        try:
+            names = tool.target.entrance.signature.parameters
+            values = tool.target.parse(call.args)
+            injected = {key: value for key, value in call.bound.injected.items() if key in names}
+            bound = tool.target.bind(tool.target.entrance, (), {**injected, **values})
+        except ToolArgumentsInvalid:
+            raise failed from None
+        return await self._call(tool, bound, call.act, call.tool_call_id)
+
+    # helpers
+
+    def _task_of(self, place: Place) -> TaskCalls:
+        task = self._tasks.get(place.namespace)
+        if task is None or task.place.runtime is not place.runtime:
+            task = self._tasks[place.namespace] = TaskCalls(place)
+        return task
+
+    def _identity(self, call: _Call) -> CallIdentity:
+        return {
+            "run_id": self._run.run_id,
+            "incarnation": self._run.incarnation,
+            "attempt": self._run.attempt,
+            "call": call.key,
+            "tool": call.tool.name,
+            "hash": call.hash,
+            "recorded": call.is_recorded,
+        }
+
+    def _details(self, call: _Call) -> dict[str, Any]:
+        definition = call.tool.definition
+        return {
+            "tool": definition.name,
+            "version": definition.version,
+            "access": definition.access,
+            "node": "/".join(call.place.node),
+            "call": call.key,
+        } | ({} if call.tool_call_id is None else {"tool_call_id": call.tool_call_id})
+
+    async def _audit(self, action: str, details: Mapping[str, Any]) -> None:
+        entry = AuditEntry(action, "slipway", details)
+        await self._services.runs.audit_append(self._run.run_id, entry.action, entry.actor, entry.details_json)
+
+    def _fenced(self) -> Fenced:
+        self._writer.mark_fenced()
+        return Fenced(f"attempt {self._run.attempt} of run {self._run.run_id} no longer owns it")
+
+
+def _judged(error: BaseException) -> Outcome:
+    """What an error says about the service behind the tool. A `ToolException` is an answer of the tool for the
+    model."""
+    return "succeeded" if isinstance(error, ToolException) else judge(error)
+
+
+def _probe_s(definition: ToolDefinition) -> float:
+    return max(PROBE_S, 2 * (definition.timeout_s or 0))
+
+
+async def _one_try(call: _Call, current: CurrentCall) -> Any:
+    timeout_s = call.tool.definition.timeout_s
+    try:
+        async with asyncio.timeout(timeout_s) as limit:
+            return await _act(call, current)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise ToolFailed(f"tool {call.tool.name!r} raised {class_name(error)}", call.tool.name) from None
+    raise ToolTimeout(f"tool {call.tool.name!r} took longer than {timeout_s:g} s", call.tool.name)
+
+
+async def _act(call: _Call, current: CurrentCall) -> Any:
+    """Executes the original function: a coroutine function here, another one in a thread."""
+
+    def execute() -> Any:
+        tokens = CURRENT_CALL.set(current), TOOL_CALL_ID.set(None)
+        try:
+            return call.bound.execute()
+        finally:
+            CURRENT_CALL.reset(tokens[0])
+            TOOL_CALL_ID.reset(tokens[1])
+
+    if call.bound.entrance.is_async:
+        tokens = CURRENT_CALL.set(current), TOOL_CALL_ID.set(None)
+        try:
+            return await call.bound.execute()
+        finally:
+            CURRENT_CALL.reset(tokens[0])
+            TOOL_CALL_ID.reset(tokens[1])
+    # a thread that must be left behind after a timeout cannot be the one that waits for the result
+    in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = call.act or act_in_new_thread
+    return await (act_in_new_thread if call.tool.definition.timeout_s is not None else in_thread)(execute)
+
+
+def _shown(tool: RegisteredTool, error: Exception, redaction: Redaction) -> Exception:
+    """The error that the graph gets: the one of the tool, unless a secret occurs in it or in its causes."""
+    if isinstance(error, BreakerOpen):
+        return error
+    if not redaction.changes(traceback_of(error)) and not redaction.changes(repr(error)):
+        return error
+    text = redaction.text(message_of(error))
+    return ToolFailed(f"tool {tool.name!r} raised {class_name(error)}: {text}", tool.name)
+
+
+def _may_fall_back(call: _Call, error: Exception) -> bool:
+    """Whether the fallback may be called. Not when the first tool was refused, nor when it writes and may have had its
+    effect although it took too long."""
+    if isinstance(error, Fenced | ConfigError):
+        return False
+    if isinstance(error, ToolTimeout):
+        return not call.tool.definition.writes
+    return not isinstance(error, ToolError) or isinstance(error, ToolFailed)

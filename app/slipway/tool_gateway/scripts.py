@@ -1,0 +1,108 @@
+"""The script stubs of calls of tools. The header of each file in `redis/lua/` says what the script changes
+atomically."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypedDict
+
+from slipway.redis.script_source import load
+from slipway.redis.script_stubs import ScriptStubs
+from slipway.runs.cancel_reasons import Action
+
+_BEGIN: Final = load("tool_call_begin")
+_END: Final = load("tool_call_end")
+
+
+class CallIdentity(TypedDict):
+    """Which call of which attempt. `call` is the key of the call. `recorded`: whether the call has a record: one that
+    writes, or that people may have to approve."""
+
+    run_id: str
+    incarnation: str
+    attempt: int
+    call: str
+    tool: str
+    hash: str
+    recorded: bool
+
+
+class CallBegin(CallIdentity):
+    """The arguments of `tool_call_begin.lua`. `rule`: `ask` if the call needs approval, `predicate` if that is not
+    evaluated yet. `token` is a new text for each time that the call begins."""
+
+    rule: Literal["ask", "predicate"] | None
+    token: str
+    audit: str
+
+
+class CallEnd(CallIdentity):
+    """The arguments of `tool_call_end.lua`."""
+
+    state: Literal["done", "failed"]
+    action: str
+    audit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """The tool may be executed now. `begun_before`: how often the call began without an end."""
+
+    begun_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The call was executed. `was_asked`: people were asked about it."""
+
+    result: bytes
+    was_asked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsRule:
+    """The predicate must be evaluated first."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsApproval:
+    """People must approve the call first."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCancelled:
+    """The run is to be cancelled."""
+
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class NotOwned:
+    """The attempt no longer owns its run."""
+
+
+BeginResult = Go | Done | NeedsRule | NeedsApproval | RunCancelled | NotOwned
+
+
+class ToolScripts(ScriptStubs):
+    """One round trip each."""
+
+    async def begin(self, arguments: CallBegin) -> BeginResult:
+        reply = await self._pipeline.run(_BEGIN, [], self._args(**arguments))
+        match reply[0]:
+            case b"go":
+                return Go(int(reply[1]))
+            case b"done":
+                return Done(reply[1], bool(reply[2]))
+            case b"rule":
+                return NeedsRule()
+            case b"ask":
+                return NeedsApproval()
+            case b"cancel":
+                return RunCancelled(Action(reply[1].decode()))
+        return NotOwned()
+
+    async def end(self, arguments: CallEnd, result: bytes) -> bool:
+        """False if the attempt no longer owns its run. Then nothing was stored."""
+        reply = await self._pipeline.run(_END, [], [*self._args(**arguments), result])
+        return bool(reply[0] == b"ok")

@@ -1,0 +1,233 @@
+"""The function or the LangChain tool behind a definition: its arguments, and its calls."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
+from typing import Any, Final
+
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import BaseTool, StructuredTool
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
+
+from slipway.errors import ToolArgumentsInvalid, ToolRejected
+from slipway.tool_gateway.current_call import TOOL_CALL_ID
+from slipway.tool_gateway.entry import enter, enter_from_thread
+from slipway.tool_gateway.instrumentation import (
+    CannotInstrument,
+    Entrance,
+    entrance_of,
+    instrument_function,
+    instrument_tool,
+)
+
+_INJECTED_NAMES: Final = frozenset({"config", "callbacks", "run_manager", "runtime"})
+"""Arguments of LangChain that a function with `**kwargs` may receive."""
+
+
+class ToolTarget:
+    """A registered function or LangChain tool. Making one changes the object in place."""
+
+    def __init__(self, name: str, target: object) -> None:
+        """Raises `CannotInstrument`."""
+        self.name, self.target = name, target
+        self.langchain_tool = target if isinstance(target, BaseTool) else _tool_of(name, target)
+        """The tool itself, or one made of the function."""
+        self.entrances = (
+            instrument_tool(target) if isinstance(target, BaseTool) else (instrument_function(_function(target)),)
+        )
+        for entrance in self.entrances:
+            entrance.call = partial(enter if entrance.is_async else enter_from_thread, self, entrance)
+        if isinstance(target, BaseTool):
+            note_call_ids(target)
+
+    @property
+    def entrance(self) -> Entrance:
+        """The one that does not need a thread, if there are two."""
+        return next((each for each in self.entrances if each.is_async), self.entrances[0])
+
+    @property
+    def returns_artifact(self) -> bool:
+        """Whether the tool returns a pair: what the model receives, and what the graph receives."""
+        return self.langchain_tool.response_format == "content_and_artifact"
+
+    @property
+    def where(self) -> str:
+        """File and line of the function."""
+        code = getattr(self.entrance.original, "__code__", None)
+        return "?" if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+
+    @property
+    def description(self) -> str:
+        return self.langchain_tool.description
+
+    @cached_property
+    def schema(self) -> type[BaseModel] | Mapping[str, Any]:
+        """The arguments that a model may give: a pydantic model or a JSON schema."""
+        schema: Any = self.langchain_tool.tool_call_schema
+        return schema if isinstance(schema, dict) or _is_model(schema) else {"type": "object"}
+
+    @cached_property
+    def json_schema(self) -> Mapping[str, Any]:
+        """The same as a JSON schema, for reviewers."""
+        schema = self.schema
+        if isinstance(schema, type):
+            try:
+                return schema.model_json_schema()
+            except Exception:  # an argument of a class without a JSON schema
+                return {"type": "object"}
+        return schema
+
+    @cached_property
+    def _names(self) -> frozenset[str] | None:
+        """The names of the arguments. None if the schema does not list them."""
+        if isinstance(self.schema, type):
+            return frozenset(self.schema.model_fields)
+        properties = self.schema.get("properties")
+        return frozenset(properties) if isinstance(properties, dict) else None
+
+    def is_visible(self, name: str) -> bool:
+        """Whether an argument comes from the caller, and not from LangGraph."""
+        return name not in _INJECTED_NAMES and (self._names is None or name in self._names)
+
+    def bind(self, entrance: Entrance, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> BoundCall:
+        """Raises `ToolArgumentsInvalid` if the function cannot be called with these arguments."""
+        try:
+            bound = entrance.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise ToolArgumentsInvalid(f"tool {self.name!r}: {error}", self.name) from None
+        bound.apply_defaults()
+        return BoundCall(self, entrance, bound)
+
+    def parse(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """Converts arguments from JSON to the types that the function declares. Raises `ToolArgumentsInvalid`, which
+        names the first wrong argument."""
+        if self._names is not None and (unknown := next((name for name in args if name not in self._names), None)):
+            raise ToolArgumentsInvalid(f"tool {self.name!r}: {unknown}: the tool has no such argument", self.name)
+        if not isinstance(self.schema, type):
+            return dict(args)
+        try:
+            parsed = self.schema.model_validate(dict(args))
+        except ValidationError as error:
+            raise self._invalid(error) from None
+        return {name: getattr(parsed, name) for name in args}
+
+    def check(self, args: Mapping[str, Any]) -> None:
+        """Raises `ToolArgumentsInvalid` if arguments of a call in Python do not have the declared types."""
+        if isinstance(self.schema, type):
+            try:
+                self.schema.model_validate(dict(args))
+            except ValidationError as error:
+                raise self._invalid(error) from None
+
+    def _invalid(self, error: ValidationError) -> ToolArgumentsInvalid:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        path = ".".join(str(part) for part in problem["loc"])
+        return ToolArgumentsInvalid(f"tool {self.name!r}: {path}: {problem['msg']}", self.name)
+
+
+class BoundCall:
+    """The arguments of one call, as the function receives them."""
+
+    def __init__(self, target: ToolTarget, entrance: Entrance, bound: inspect.BoundArguments) -> None:
+        self.target, self.entrance, self._bound = target, entrance, bound
+        kinds = entrance.signature.parameters.items()
+        self._rest = next((name for name, each in kinds if each.kind is inspect.Parameter.VAR_KEYWORD), None)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The arguments that come from the caller, by name."""
+        given = {name: value for name, value in self._bound.arguments.items() if name != self._rest}
+        if self._rest is not None:
+            given |= self._bound.arguments.get(self._rest, {})
+        return {name: value for name, value in given.items() if self.target.is_visible(name)}
+
+    @property
+    def injected(self) -> dict[str, Any]:
+        """The arguments that come from LangGraph, by name."""
+        given = {name: value for name, value in self._bound.arguments.items() if name != self._rest}
+        return {name: value for name, value in given.items() if not self.target.is_visible(name)}
+
+    def json_args(self) -> dict[str, Any]:
+        """The arguments that come from the caller, as JSON. Raises `ToolArgumentsInvalid`."""
+        try:
+            args: dict[str, Any] = to_jsonable_python(self.values, by_alias=False)
+        except Exception as error:
+            raise ToolArgumentsInvalid(
+                f"tool {self.target.name!r}: an argument cannot be written as JSON: {error}", self.target.name
+            ) from None
+        return args
+
+    def with_values(self, values: Mapping[str, Any]) -> BoundCall:
+        """The call with these arguments from the caller instead. Raises `ToolArgumentsInvalid`."""
+        names = self.entrance.signature.parameters
+        injected = {name: value for name, value in self.injected.items() if name in names}
+        positional = [n for n, each in names.items() if each.kind is inspect.Parameter.POSITIONAL_ONLY]
+        given = {**injected, **values}
+        args = tuple(given.pop(name) for name in positional if name in given)
+        return self.target.bind(self.entrance, args, given)
+
+    def execute(self) -> Any:
+        """Calls the original function. Returns a coroutine if that is a coroutine function."""
+        return self.entrance.original(*self._bound.args, **self._bound.kwargs)
+
+
+def note_call_ids(tool: BaseTool) -> None:
+    """Lets the gateway know the id of the model's tool call, and makes the message that the model receives for a call
+    that was not executed because of its arguments or a reviewer. Does nothing for a tool that has it already."""
+    if "run" in tool.__dict__:
+        return
+    run, arun, name = tool.run, tool.arun, tool.name
+
+    def run_with_id(*args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
+        token = TOOL_CALL_ID.set(None if tool_call_id is None else (name, tool_call_id))
+        try:
+            return run(*args, tool_call_id=tool_call_id, **kwargs)
+        except (ToolRejected, ToolArgumentsInvalid) as error:
+            return message_for_model(error, name, tool_call_id)
+        finally:
+            TOOL_CALL_ID.reset(token)
+
+    async def arun_with_id(*args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
+        token = TOOL_CALL_ID.set(None if tool_call_id is None else (name, tool_call_id))
+        try:
+            return await arun(*args, tool_call_id=tool_call_id, **kwargs)
+        except (ToolRejected, ToolArgumentsInvalid) as error:
+            return message_for_model(error, name, tool_call_id)
+        finally:
+            TOOL_CALL_ID.reset(token)
+
+    tool.__dict__.update(run=run_with_id, arun=arun_with_id)  # pydantic accepts no attribute that is not a field
+
+
+def message_for_model(error: Exception, name: str, tool_call_id: str | None) -> ToolMessage:
+    """What the model receives instead of a result. Raises `error` if no model made the call."""
+    if tool_call_id is None:
+        raise error
+    return ToolMessage(str(error), name=name, tool_call_id=tool_call_id, status="error")
+
+
+def _function(target: object) -> Callable[..., Any]:
+    if not callable(target) or isinstance(target, type):
+        raise CannotInstrument(f"expected a function or a LangChain tool, found a {type(target).__name__}")
+    return target
+
+
+def _tool_of(name: str, target: object) -> BaseTool:
+    """A LangChain tool of a function that is not changed yet."""
+    function = _function(target)
+    entrance = entrance_of(function)
+    is_async = entrance.is_async if entrance else inspect.iscoroutinefunction(function)
+    text = inspect.getdoc(function) or name
+    try:
+        if is_async:
+            return StructuredTool.from_function(coroutine=function, name=name, description=text)
+        return StructuredTool.from_function(function, name=name, description=text)
+    except Exception as error:
+        raise CannotInstrument(f"its arguments cannot be described: {error}") from error
+
+
+def _is_model(schema: object) -> bool:
+    return isinstance(schema, type) and issubclass(schema, BaseModel)

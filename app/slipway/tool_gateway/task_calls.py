@@ -1,0 +1,86 @@
+"""The calls of tools of one task: their keys, which questions are open, and which tools are executed now."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from langgraph.runtime import Runtime, get_runtime
+
+from slipway.errors import ToolRefused
+from slipway.tool_gateway.current_call import CurrentCall
+from slipway.tool_gateway.grants import NodePath
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the graph a call is made."""
+
+    runtime: Runtime
+    """LangGraph's, a new one for each execution of a task."""
+    task_id: str
+    namespace: str
+
+    @property
+    def node(self) -> NodePath:
+        """The nodes whose code makes the call, the one of the root graph first."""
+        parts = [part.partition(":")[0] for part in self.namespace.split("|")]
+        return tuple(part for part in parts if part and not part.isdigit())
+
+    @classmethod
+    def current(cls, tool: str) -> Place:
+        """Raises `ToolRefused` if no node executes."""
+        try:
+            runtime = get_runtime()
+        except (RuntimeError, KeyError):  # langgraph says so outside of a node, in words of its own
+            runtime = None
+        info = None if runtime is None else runtime.execution_info
+        if runtime is None or info is None:
+            raise ToolRefused(f"tool {tool!r} was called outside of a node", tool)
+        return cls(runtime, info.task_id, info.checkpoint_ns)
+
+
+class TaskCalls:
+    """The calls in one execution of a task. A retry of the node is another execution: its calls have the keys of the
+    calls before, in the same order."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.asking = asyncio.Lock()
+        """Held by the call that asks people. LangGraph has one open interrupt for each task."""
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._executing: dict[str, asyncio.Future[None]] = {}
+
+    def key_of(self, thread_id: str, tool: str, tool_call_id: str | None, digest: str) -> str:
+        """The key of the next call with this name, id and hash. It is the same when the superstep is repeated: the task
+        has the same id, and makes equal calls in the same order. 32 hexadecimal characters."""
+        same = (tool, tool_call_id or "", digest)
+        ordinal = self._counts[same]
+        self._counts[same] += 1
+        text = "\0".join((thread_id, self.place.task_id, *same, str(ordinal)))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @contextmanager
+    def executing(self, call: CurrentCall) -> Iterator[None]:
+        """While a tool is executed."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._executing[call.key] = ended
+        try:
+            yield
+        finally:
+            del self._executing[call.key]
+            ended.set_result(None)
+
+    async def others_ended(self, parent: CurrentCall | None) -> None:
+        """Waits until no tool of the task is executed any more, but for those that make the current call. An interrupt
+        ends the task, which must not abandon a tool."""
+        own = set()
+        while parent is not None:
+            own.add(parent.key)
+            parent = parent.parent
+        while others := [ended for key, ended in self._executing.items() if key not in own]:
+            await asyncio.wait(others)

@@ -1,0 +1,180 @@
+"""Graphs that call tools in every way."""
+
+import asyncio
+import contextvars
+import operator
+import threading
+from typing import Annotated, Any, TypedDict
+
+from langchain_core.messages import AIMessage, AnyMessage
+from langgraph.graph import START, StateGraph, add_messages
+from langgraph.prebuilt import ToolNode
+from langgraph.types import RetryPolicy, interrupt
+from project_tools import (  # type: ignore[import-not-found]
+    issue_refund,
+    ledger,
+    lookup_customer,
+    lookup_order,
+    outer,
+    search,
+    send_mail,
+)
+
+import slipway.tools
+from slipway.errors import ToolError
+from slipway.graphs.interface import Graph
+
+
+class State(TypedDict, total=False):
+    """`how` is the way in which the node calls `tool` with `args`."""
+
+    how: str
+    tool: str
+    args: dict[str, Any]
+    times: int
+    results: Annotated[list[Any], operator.add]
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+TOOLS: dict[str, Any] = {
+    "issue_refund": issue_refund,
+    "send_mail": send_mail,
+    "lookup_order": lookup_order,
+    "lookup_customer": lookup_customer,
+    "ledger": ledger,
+    "search": search,
+    "outer": outer,
+}
+
+
+def function_of(name: str) -> Any:
+    target = TOOLS[name]
+    return getattr(target, "coroutine", None) or getattr(target, "func", None) or target
+
+
+async def acts(state: State) -> dict[str, Any]:
+    """Calls a tool as `how` says, once or several times."""
+    results = [await _one(state["how"], state["tool"], state["args"]) for _ in range(state.get("times", 1))]
+    return {"results": results}
+
+
+async def catches(state: State) -> dict[str, Any]:
+    """The same, and handles the typed errors."""
+    try:
+        return await acts(state)
+    except ToolError as error:
+        return {"results": [f"{type(error).__name__}: {error}"]}
+
+
+async def _one(how: str, name: str, args: dict[str, Any]) -> Any:
+    target: Any = TOOLS.get(name)
+    match how:
+        case "call":
+            return await slipway.tools.call(name, **args)
+        case "ainvoke":
+            return await target.ainvoke(args)
+        case "function":
+            result = function_of(name)(**args)
+            return await result if asyncio.iscoroutine(result) else result
+        case "invoke in a thread":
+            return await asyncio.to_thread(target.invoke, args)
+        case "function in a thread":
+            return await asyncio.to_thread(function_of(name), **args)
+        case "loop in a thread":
+            return await asyncio.to_thread(lambda: asyncio.run(function_of(name)(**args)))
+        case "bare thread":
+            return await _in_bare_thread(name, args)
+        case "empty context":
+            context = contextvars.Context()
+            return await asyncio.create_task(_one("call", name, args), context=context)
+        case "blocks the loop":
+            return function_of(name)(**args)
+        case "subgraph":
+            return (await inner.ainvoke({"how": "call", "tool": name, "args": args}))["results"]
+    raise AssertionError(how)
+
+
+async def _in_bare_thread(name: str, args: dict[str, Any]) -> Any:
+    found: list[Any] = []
+
+    def work() -> None:
+        try:
+            function = function_of(name)
+            result = asyncio.run(function(**args)) if asyncio.iscoroutinefunction(function) else function(**args)
+            found.append(result)
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    await asyncio.to_thread(thread.join)
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+def plain_node(state: State) -> dict[str, Any]:
+    """A node that is a plain function, which LangGraph executes in a thread."""
+    name, args, target = state["tool"], state["args"], TOOLS[state["tool"]]
+    match state["how"]:
+        case "call":
+            return {"results": [slipway.tools.call_sync(name, **args)]}
+        case "invoke":
+            return {"results": [target.invoke(args)]}
+        case "function":
+            return {"results": [target.func(**args) if hasattr(target, "func") else target(**args)]}
+    raise AssertionError(state["how"])
+
+
+def _sequence(*nodes: tuple[str, Any], **options: Any) -> Graph:
+    builder, before = StateGraph(State), START
+    for name, node in nodes:
+        builder.add_node(name, node, **options)
+        builder.add_edge(before, name)
+        before = name
+    return builder.compile()
+
+
+inner = _sequence(("pay", acts))
+"""A subgraph whose node has the name of a node of the root graph that may pay."""
+
+pays = _sequence(("pay", acts), ("after", lambda state: {}))
+evades = _sequence(("chat", acts))
+handles = _sequence(("pay", catches))
+in_threads = _sequence(("pay", plain_node))
+hides = _sequence(("chat", inner))
+"""Its subgraph is a node."""
+
+
+async def flaky(state: State) -> dict[str, Any]:
+    """Calls a tool, and fails afterwards the first time."""
+    result = await acts(state)
+    if len(flaky_threads) == 0:
+        flaky_threads.append("failed")
+        raise ConnectionError("after the call")
+    return result
+
+
+flaky_threads: list[str] = []
+retries = _sequence(("pay", flaky), retry_policy=RetryPolicy(initial_interval=0.01, jitter=False))
+
+
+async def asks_afterwards(state: State) -> dict[str, Any]:
+    """Calls a tool, then asks a person in the same node, so that the node is executed again."""
+    result = await acts(state)
+    return {"results": [*result["results"], interrupt("ok?")]}
+
+
+asks = _sequence(("pay", asks_afterwards))
+
+
+def model(state: State) -> dict[str, Any]:
+    """Calls tools as a chat model does."""
+    calls = [
+        {"name": state["tool"], "args": state["args"], "id": f"call_{number}", "type": "tool_call"}
+        for number in range(state.get("times", 1))
+    ]
+    return {"messages": [AIMessage("", tool_calls=calls)]}
+
+
+tool_node = _sequence(("model", model), ("tools", ToolNode(list(TOOLS.values()))))

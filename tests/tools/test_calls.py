@@ -1,0 +1,99 @@
+"""Calls of tools in every way that LangGraph and LangChain have: each passes the gateway once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.runs.conftest import new_run
+from tests.tools.conftest import Runs
+
+
+@pytest.mark.parametrize(
+    ("how", "tool", "args", "result"),
+    [
+        ("call", "issue_refund", {"order": "a"}, "refunded a: 1.0"),
+        ("ainvoke", "issue_refund", {"order": "a", "amount": 2}, "refunded a: 2.0"),
+        ("function", "issue_refund", {"order": "a"}, "refunded a: 1.0"),
+        ("loop in a thread", "issue_refund", {"order": "a"}, "refunded a: 1.0"),
+        ("call", "send_mail", {"to": "b"}, "sent to b"),
+        ("ainvoke", "send_mail", {"to": "b"}, "sent to b"),
+        ("invoke in a thread", "send_mail", {"to": "b"}, "sent to b"),
+        ("function in a thread", "send_mail", {"to": "b"}, "sent to b"),
+        ("call", "lookup_order", {"order": "c"}, {"order": "c", "total": 10}),
+        ("function", "lookup_order", {"order": "c"}, {"order": "c", "total": 10}),
+        ("call", "lookup_customer", {"name": "d"}, {"name": "d"}),
+        ("function in a thread", "lookup_customer", {"name": "d"}, {"name": "d"}),
+        ("call", "ledger", {"amount": 5}, "booked 5"),
+        ("ainvoke", "ledger", {"amount": 5}, "booked 5"),
+        ("invoke in a thread", "ledger", {"amount": 5}, "booked 5"),
+        ("subgraph", "issue_refund", {"order": "a"}, ["refunded a: 1.0"]),
+    ],
+)
+async def test_each_way_passes_the_gateway_once(
+    runs: Runs, how: str, tool: str, args: dict[str, Any], result: object
+) -> None:
+    ended = await runs.execute("pays", how=how, tool=tool, args=args)
+    assert (ended.code, ended.results) == (None, [result])
+    assert [name for name, _ in ended.effects] == [tool]
+    assert ended.actions() == ["tool.permitted", "tool.called"]
+    permitted = ended.audit[0][1]
+    assert (permitted["tool"], permitted["rule"]) == (tool, "slipway.grants[0] (langgraph.json:21)")
+
+
+async def test_tools_of_a_tool_node_and_of_plain_nodes(runs: Runs) -> None:
+    ended = await runs.execute("tool_node", tool="issue_refund", args={"order": "a"}, times=2)
+    assert [(m["name"], m["content"]) for m in ended.values["messages"][1:]] == [
+        ("issue_refund", "refunded a: 1.0")
+    ] * 2
+    assert len(set(ended.keys)) == 2, "equal calls with different ids are different calls"
+    for how, tool in (
+        ("call", "issue_refund"),
+        ("call", "send_mail"),
+        ("invoke", "send_mail"),
+        ("function", "send_mail"),
+    ):
+        args = {"ledger": {"amount": 1}, "send_mail": {"to": "a"}, "issue_refund": {"order": "a"}}[tool]
+        ended = await runs.execute("in_threads", how=how, tool=tool, args=args)
+        assert (ended.code, [name for name, _ in ended.effects]) == (None, [tool]), how
+
+
+async def test_a_tool_that_calls_another_tool(runs: Runs) -> None:
+    ended = await runs.execute("tool_node", tool="outer", args={"order": "a"})
+    assert ended.effects == [("outer", ("a", "call_0")), ("issue_refund", ("a", 1.0))]
+    assert ended.actions() == ["tool.permitted", "tool.permitted", "tool.called", "tool.called"]
+
+
+async def test_a_node_that_is_retried_executes_no_write_again(runs: Runs) -> None:
+    ended = await runs.execute("retries", how="call", tool="issue_refund", args={"order": "a"}, times=2)
+    assert ended.results == ["refunded a: 1.0"] * 2
+    assert len(ended.effects) == 2
+    assert len(set(ended.keys)) == 2
+
+
+async def test_records_of_calls_live_as_long_as_the_chain(runs: Runs) -> None:
+    calls = runs.stores.keys.thread_calls
+    asking = await runs.start("asks", how="call", tool="issue_refund", args={"order": "a"})
+    waits = await runs.finish(asking)
+    assert waits.run.phase == "waiting_for_approval"
+    assert await runs.stores.pipeline.send("HLEN", calls(asking.thread_id)) == 2
+    spec = new_run(asking.thread_id, graph_id="asks", options={"input": None, "command": {"resume": "yes"}})
+    await runs.stores.create(spec)
+    ended = await runs.finish(await runs.stores.claim_one())
+    assert ended.results == ["refunded a: 1.0", "yes"]
+    assert len(ended.effects) == 1, "the node was executed again, and the refund was not issued again"
+    assert await runs.stores.pipeline.send("EXISTS", calls(asking.thread_id)) == 0
+
+
+async def test_reads_are_executed_again_and_leave_no_record(runs: Runs) -> None:
+    ended = await runs.execute("asks", how="call", tool="lookup_order", args={"order": "a"})
+    assert await runs.stores.pipeline.send("EXISTS", runs.stores.keys.thread_calls(ended.run.thread_id)) == 0
+
+
+async def test_a_write_needs_a_durability_that_stores_checkpoints(runs: Runs) -> None:
+    options = {"input": {"how": "call", "tool": "issue_refund", "args": {"order": "a"}}, "durability": "exit"}
+    await runs.stores.create(new_run(await runs.stores.create_thread(), graph_id="pays", options=options))
+    ended = await runs.finish(await runs.stores.claim_one())
+    assert (ended.code, ended.effects) == ("tool.denied", [])
+    assert "durability exit" in ended.message
