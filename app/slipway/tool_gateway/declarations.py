@@ -71,7 +71,8 @@ def tool(
     call of it passes the gateway of the run, however it is made; outside of a run it raises `ToolRefused`.
 
     `slipway.tools` in langgraph.json may add to a declaration and make it stricter. See `definition.ToolDefinition` for
-    what each member means; `approval` is `always`, `never`, the name of a policy, or a predicate over the arguments. Raises `ConfigError` if the object cannot be a tool."""
+    what each member means; `approval` is `always`, `never`, the name of a policy, or a predicate over the arguments.
+    Raises `ConfigError` if the object cannot be a tool."""
 
     options = ToolOptions(
         version=version,
