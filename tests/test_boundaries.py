@@ -44,6 +44,7 @@ LAYERS = (
     ("access",),
     ("indexes", "circuit_breakers"),
     ("checkpoints", "assistants"),
+    ("switches",),
     ("runs",),
     ("threads", "tool_gateway"),
     ("tools",),

@@ -16,6 +16,7 @@ import structlog
 import typer
 
 from slipway import failpoints
+from slipway.commands import switches
 from slipway.commands.runs import runs
 from slipway.errors import ConfigError
 from slipway.health import start_checks
@@ -42,6 +43,7 @@ cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 checkpoints = typer.Typer(no_args_is_help=True, help="Stored checkpoints.")
 cli.add_typer(checkpoints, name="checkpoints")
 cli.add_typer(runs, name="runs")
+switches.add_to(cli)
 
 
 class CheckpointerKind(StrEnum):

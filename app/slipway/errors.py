@@ -6,6 +6,7 @@ SlipwayError                     error                 base class; its message i
 ├── RefusedRequest               request.refused       well-formed, but not possible in the current state
 ├── NotFound                     not_found             no record or graph has this id or name
 ├── Conflict                     conflict              the record exists already, or another run blocks the operation
+│   └── GraphIsOff               switch.off            the graph is switched off: no new runs
 ├── ForeignHost                  host.refused          no auth file, and the host name is not allowed
 ├── ForeignOrigin                origin.refused        no auth file, and the page's origin is not allowed
 ├── NotJson                      content_type.refused  no auth file, and the body is not declared as JSON
@@ -117,6 +118,13 @@ class Conflict(SlipwayError):
 
     def details(self) -> dict[str, Any]:
         return {"code": self.code} | self._details
+
+
+class GraphIsOff(Conflict):
+    """An operator has switched the graph off: no new runs are accepted. The member `switch` says who, when and why."""
+
+    code = "switch.off"
+    retryable = True
 
 
 class AccessRefused(SlipwayError):

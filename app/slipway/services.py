@@ -53,6 +53,9 @@ from slipway.runs.unfinished_runs import UnfinishedRuns
 from slipway.settings import Settings
 from slipway.store.embedding import VectorIndex
 from slipway.store.store import RedisStore
+from slipway.switches.scripts import SwitchScripts
+from slipway.switches.store import SwitchStore
+from slipway.switches.watch import SwitchWatch
 from slipway.threads.graph_opener import ThreadGraphOpener
 from slipway.threads.notifications import ThreadNotifications
 from slipway.threads.state_store import ThreadStateStore
@@ -94,6 +97,8 @@ class Services:
     run_search: RunSearch
     audit: AuditTrail
     run_operations: RunOperations
+    switches: SwitchStore
+    switch_watch: SwitchWatch
     threads: ThreadStore
     checkpointer: BaseCheckpointer
     trash: Trash
@@ -207,6 +212,8 @@ def _stores(
     checkpointer: BaseCheckpointer,
 ) -> Services:
     scripts, clock = RunScripts(pipeline, keys), Clock()
+    switch_scripts = SwitchScripts(pipeline, keys)
+    switch_watch = SwitchWatch(switch_scripts, subscriber)
     ttl, events = _thread_ttl(config), EventLog(pipeline, keys, subscriber)
     trash = Trash(pipeline, keys, checkpointer)
     threads = ThreadStore(
@@ -261,9 +268,12 @@ def _stores(
             authorizer=authorizer,
             creator=creator,
             check_layout=health.check_layout,
+            switches=switch_watch,
         ),
         unfinished_runs=UnfinishedRuns(pipeline, keys),
         audit=AuditTrail(pipeline, keys, scripts),
+        switches=SwitchStore(switch_scripts, clock),
+        switch_watch=switch_watch,
         run_operations=RunOperations(runs, scripts, clock, event_ttl_s=settings.event_ttl_s),
         run_search=RunSearch(pipeline, keys, max_checks=settings.search_max_checks),
         threads=threads,
@@ -324,6 +334,8 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     await services.subscriber.subscribe(channel, lease_renewer.on_control_message)
     retention = RetentionAfterRuns(services.checkpointer, KeptByGraph(services.settings, services.graphs).keep_of)
     stack.push_async_callback(retention.close)
+    await services.switch_watch.start()
+    stack.push_async_callback(services.switch_watch.close)
     executions = OpenExecutions(
         services.scripts,
         services.graphs,
@@ -334,6 +346,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
         event_ttl_s=services.settings.event_ttl_s,
         retention=retention,
         tools=tool_services(tools, services.pipeline, services.keys, services.scripts, services.checkpointer),
+        switches=services.switch_watch,
     )
     services = replace(services, lease_renewer=lease_renewer, executions=executions, event_loop=event_loop)
     if process == "worker":

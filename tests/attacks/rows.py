@@ -29,6 +29,7 @@ from slipway.api.ui import site
 from slipway.runs.record import new_id
 from slipway.services import Services
 from slipway_workers.duties.layout_watch import LayoutWatch
+from slipway_workers.duties.paused_runs import PausedRuns
 from slipway_workers.duties.reaper import Reaper
 from slipway_workers.duties.reconciler import Reconciler
 from slipway_workers.duties.retention import Retention
@@ -78,7 +79,8 @@ PUBLIC_ROUTES: Final = frozenset(name for name, route in ROUTES.items() if route
 """The routes that need no user."""
 
 ANY_IDS: Final[Ids] = dict.fromkeys(
-    ("thread_id", "assistant_id", "run_id", "cron_id", "checkpoint_id", "namespace", "graph_id"), NEW
+    ("thread_id", "assistant_id", "run_id", "cron_id", "checkpoint_id", "namespace", "graph_id", "node", "tool"),
+    NEW,
 )
 """Ids that no record has, for samples whose ids do not matter."""
 
@@ -134,6 +136,12 @@ BACKGROUND: Final[dict[str, Work]] = {
             lambda services: Reaper(services).run_once(),
         ),
         Work(
+            "a switch is on again",
+            "PausedRuns",
+            "queues the runs that paused there",
+            lambda services: PausedRuns(services).run_once(),
+        ),
+        Work(
             "the trash is emptied",
             "TrashCollector",
             "deletes the checkpoints of deleted threads",
@@ -179,7 +187,7 @@ async def create_one_of_each(owner: Client) -> dict[str, str]:
     cron = await owner.crons.create(assistant, schedule="0 0 1 1 *", input=RUN["input"])
     await owner.store.put_item(["n"], "k", {"text": "cat"})
     ids = {"thread_id": thread, "assistant_id": assistant, "run_id": run["run_id"], "cron_id": cron["cron_id"]}
-    return ids | {"checkpoint_id": NEW, "namespace": "n", "graph_id": "greet"}
+    return ids | {"checkpoint_id": NEW, "namespace": "n", "graph_id": "greet", "node": "say", "tool": "mail"}
 
 
 def sample_of(name: str, ids: Ids) -> Sample:

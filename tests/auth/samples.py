@@ -52,6 +52,10 @@ def samples(ids: dict[str, str]) -> dict[str, Sample]:
         "POST /ops/runs/{run_id}/pause": Sample({}),
         "POST /ops/runs/{run_id}/resume": Sample({}),
         "POST /ops/runs/{run_id}/cancel": Sample({}),
+        "PUT /ops/graphs/{graph_id}/nodes/{node}": Sample({}),
+        "PUT /ops/graphs/{graph_id}": Sample({}),
+        "PUT /ops/tools/{tool}": Sample({}),
+        "PUT /ops/pause": Sample({}),
         # bodies
         "PATCH /threads/{thread_id}": Sample({"metadata": {"a": 1}}),
         "POST /threads/{thread_id}/state": Sample({"values": {"text": "x"}, "as_node": "say"}),

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
 from slipway.assistants.system import system_id
+from slipway.clock import Clock
 from slipway.errors import SlipwayError
 from slipway.redis.hash_fields import fields_of
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.operator_pause import OperatorPause
 from slipway.runs.record import Phase, Run, RunSpec, new_id, run_from
+from slipway.switches.record import EVERYTHING, Kind, Target
+from slipway.switches.scripts import SwitchScripts
+from slipway.switches.store import SwitchStore
 from tests.runs.conftest import Stores, handover, new_run
 
 GRAPHS: Final = ("steps", "chat")
+SWITCHES: Final = (Target(Kind.GRAPH, "steps"), Target(Kind.NODE, "pay", "chat"), EVERYTHING)
 OWN_ASSISTANT: Final = new_id()
 USERS: Final = (None, {"identity": "ann"}, {"identity": "bo"})
 
@@ -35,6 +41,9 @@ STEPS: Final = {
     "reap": 1,
     "pause": 2,
     "resume": 2,
+    "stop_at_switch": 2,
+    "switch_off": 1,
+    "switch_on": 2,
     "delete_run": 2,
     "delete_thread": 1,
     "patch_thread": 1,
@@ -47,6 +56,7 @@ class History:
 
     def __init__(self, stores: Stores, seed: int) -> None:
         self.stores, self.random = stores, Random(seed)
+        self.switches = SwitchStore(SwitchScripts(stores.pipeline, stores.keys), Clock())
         self.claimed: list[Run] = []
         self.created: list[Run] = []
 
@@ -134,6 +144,18 @@ class History:
     async def _resume(self, number: int) -> None:
         if self.created:
             await self.stores.scripts.run_resume(_chosen(self.created, number).run_id, by="eve", reason=None)
+
+    async def _switch_off(self, number: int) -> None:
+        await self.switches.switch_off(SWITCHES[number % len(SWITCHES)], by="eve", reason=None)
+
+    async def _switch_on(self, number: int) -> None:
+        await self.switches.switch_on(SWITCHES[number % len(SWITCHES)], by="eve")
+
+    async def _stop_at_switch(self, number: int) -> None:
+        if self.claimed:
+            run = self.claimed.pop(number % len(self.claimed))
+            release = replace(handover(run), switch=SWITCHES[number % len(SWITCHES)].key)
+            await self.stores.attempt(run).release(release)
 
     async def _delete_run(self, number: int) -> None:
         if self.created:

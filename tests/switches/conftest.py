@@ -13,6 +13,7 @@ import pytest
 
 from slipway.graphs.registry import Registry
 from slipway.settings import Settings
+from slipway.switches.record import NONE_OFF
 from slipway_workers.process import WorkerProcess
 from tests.http.conftest import Served, client, sdk, serving
 from tests.project_fixtures import graphs_of, module_of, settings_of
@@ -49,6 +50,8 @@ def no_gates(project: ModuleType) -> None:
 
 class Desk:
     """What a test does as a client and as an operator."""
+
+    none_off = NONE_OFF
 
     def __init__(self, client: httpx.AsyncClient, project: ModuleType, eventually: Eventually) -> None:
         self.client, self.project, self.eventually = client, project, eventually

@@ -11,7 +11,7 @@ import pytest
 from slipway.graphs.registry import Registry
 from slipway.settings import Settings
 from slipway_workers.process import WorkerProcess
-from tests.http.conftest import Client
+from tests.http.conftest import Client, new_thread
 from tests.switches.conftest import Desk
 from tests.worker import running_worker
 
@@ -38,31 +38,32 @@ async def test_a_run_pauses_before_its_next_superstep_and_continues(
 
 
 async def test_streams_and_waiting_clients_stay_open_while_a_run_is_paused(
-    desk: Desk, client: httpx.AsyncClient, sdk: Client, worker: WorkerProcess
+    desk: Desk, sdk: Client, worker: WorkerProcess
 ) -> None:
     gate = desk.close_gate("first")
-    run = await desk.start("chain", stream_mode=["updates"])
-    await desk.until_ran(run, "first")
-    events: list[Any] = []
+    thread_id = await new_thread(sdk)
+    parts: list[Any] = []
 
     async def follow() -> None:
-        async for part in sdk.runs.join_stream(run["thread_id"], run["run_id"]):
-            events.append(part)
+        async for part in sdk.runs.stream(thread_id, "chain", input={"log": []}, stream_mode="updates"):
+            parts.append(part)
 
     following = asyncio.create_task(follow())
-    waiting = asyncio.create_task(sdk.runs.join(run["thread_id"], run["run_id"]))
+    await desk.eventually(lambda: parts, beside=following)
+    run = {"thread_id": thread_id, "run_id": parts[0].data["run_id"]}
+    waiting = asyncio.create_task(sdk.runs.join(thread_id, run["run_id"]))
+    await desk.until_ran(run, "first")
     await desk.operate(run, "pause")
     gate.set()
     await desk.until(run, "paused")
-    await desk.eventually(lambda: any(part.event == "notice" for part in events))
-    assert not following.done()
+    await desk.eventually(lambda: any(part.event == "notice" for part in parts), beside=following)
     assert not waiting.done()
     await desk.operate(run, "resume")
     assert (await asyncio.wait_for(waiting, 10))["log"] == ["first", "second", "third"]
     await asyncio.wait_for(following, 10)
-    notices = [part.data["code"] for part in events if part.event == "notice"]
+    notices = [part.data["code"] for part in parts if part.event == "notice"]
     assert notices == ["run.paused", "run.resumed"]
-    assert [next(iter(part.data)) for part in events if part.event == "updates"] == ["first", "second", "third"]
+    assert [next(iter(part.data)) for part in parts if part.event == "updates"] == ["first", "second", "third"]
 
 
 async def test_a_paused_run_survives_a_restart_of_all_processes(

@@ -27,6 +27,7 @@ from slipway_workers.background import Background
 from slipway_workers.claims import ClaimingWorker, ignore_reply
 from slipway_workers.duties.deliveries import Deliveries
 from slipway_workers.duties.layout_watch import LayoutWatch
+from slipway_workers.duties.paused_runs import PausedRuns
 from slipway_workers.duties.reaper import Reaper
 from slipway_workers.duties.reconciler import Reconciler
 from slipway_workers.duties.retention import Retention
@@ -39,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 DUTIES: Final[tuple[Callable[[Services], Duty], ...]] = (
     Reaper,  # reclaims the runs of workers that died
+    PausedRuns,  # queues the runs that paused at switches which are on again
     TrashCollector,  # deletes the checkpoints of deleted threads
     Reconciler,  # repairs records that contradict each other
     Retention,  # deletes or prunes threads whose time to live has ended

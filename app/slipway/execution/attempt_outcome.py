@@ -18,7 +18,9 @@ class StopReason(StrEnum):
     CEILING = "ceiling"
     """The timer of a ceiling ended."""
     DRAIN = "drain"
-    """The process stops, or the budget of an inline run is used up."""
+    """The process stops, the budget of an inline run is used up, or an operator pauses the run."""
+    SWITCH = "switch"
+    """Something is switched off: the graph of the run, or what it was about to do."""
     LOST = "lost"
     """The attempt no longer owns its run, or Redis is unavailable."""
 
@@ -34,6 +36,8 @@ class Outcome:
     """Why the run was lost, for the log."""
     repeats_superstep: bool = False
     """Whether the next attempt repeats a superstep of which clients may have received events."""
+    switch: str | None = None
+    """The key of the switch before which the attempt has stopped."""
 
 
 LOST: Final = Outcome(None, StopReason.LOST)

@@ -51,6 +51,9 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.crash_suspects import SuspectProgress
 from slipway.runs.current_attempt import CURRENT_ATTEMPT
 from slipway.runs.record import Phase, Run
+from slipway.switches.attempt_switches import CURRENT_SWITCHES, AttemptSwitches
+from slipway.switches.node_gates import install_gates
+from slipway.switches.record import NONE_OFF, OffSwitches
 from slipway.tool_gateway.current_call import CURRENT_GATEWAY
 from slipway.tool_gateway.gateway import Gateway, ToolServices
 
@@ -59,7 +62,8 @@ log = structlog.get_logger(__name__)
 
 class Execution:
     """The execution of one attempt. `drain`, `stop_now` and the writer of the attempt can stop it. `on_cleared` is
-    called when the run is a crash suspect and is cleared."""
+    called when the run is a crash suspect and is cleared. `switches` returns those that are off; `on_switches_changed`
+    must be called when they change."""
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class Execution:
         store: BaseStore | None = None,
         tools: ToolServices | None = None,
         on_cleared: Callable[[Run], None] = lambda run: None,
+        switches: Callable[[], OffSwitches] = lambda: NONE_OFF,
     ) -> None:
         self.writer, self.run = writer, writer.run
         self._graphs, self._store, self._tools = graphs, store, tools
@@ -88,6 +93,8 @@ class Execution:
         self._observer = StreamObserver()
         self._settler = RunSettler(writer, self._checkpointer, self.usage, self._observer, event_ttl_s)
         self._control = RunControl()
+        self.switches = AttemptSwitches(self.run.graph_id, switches, self.drain)
+        """What is switched off, as this attempt sees it."""
         self._stop: StopReason | None = StopReason.CANCEL if writer.cancel else None
         self._working: asyncio.Task[Any] | None = None
         self._graph: Graph | None = None
@@ -101,6 +108,7 @@ class Execution:
         CURRENT_ATTEMPT.set(self.writer)
         if self._tools is not None:
             CURRENT_GATEWAY.set(Gateway(self._tools, self.writer))
+        CURRENT_SWITCHES.set(self.switches)
         CURRENT_WORK.set({"run": self.run.run_id, "graph": self.run.graph_id})
         async with AsyncExitStack() as resources:
             error = await self._run_graph(resources)
@@ -118,6 +126,12 @@ class Execution:
     def drain(self) -> None:
         """Stops the graph at its next superstep, and releases the run."""
         self._control.request_drain()
+
+    def on_switches_changed(self) -> None:
+        """Stops before what is switched off now: the next superstep if it is the graph, else a node or a tool."""
+        self.switches.stop_if_graph_is_off()
+        if self._graph is not None and self.switches.any_node_is_off:
+            install_gates(self._graph)
 
     def stop_now(self) -> None:
         """Stops the graph at once, and releases the run. The next attempt executes the interrupted superstep again."""
@@ -179,6 +193,7 @@ class Execution:
         count_retries(graph)
         self._guard.watch(graph)
         self._graph = with_checkpointer(graph, self._checkpointer, self._store)
+        self.on_switches_changed()
         return self._graph
 
     def _append_limit_notice(self) -> None:
@@ -274,9 +289,16 @@ class Execution:
             return self._failed(self._guard.ceiling_hit if self._stop is StopReason.CEILING else error)
         if self._stop is StopReason.DRAIN:
             return STOPPED_WITHIN_SUPERSTEP
+        if self.switches.has_stopped_task:
+            return self._stopped_at_switch()
         if is_a(error, GraphDrained) and self._control.drain_requested:
-            return DRAINED
+            return DRAINED if self.switches.stopped_at is None else self._stopped_at_switch()
         return self._failed(error)
+
+    def _stopped_at_switch(self) -> Outcome:
+        switch, repeats = self.switches.stopped_at, self.switches.has_stopped_task
+        key = None if switch is None else switch.target.key
+        return Outcome(None, StopReason.SWITCH, repeats_superstep=repeats, switch=key)
 
     def _failed(self, error: BaseException) -> Outcome:
         observer, ceiling_hit = self._observer, self._guard.ceiling_hit
@@ -300,4 +322,4 @@ class Execution:
         elif outcome.stop is StopReason.LOST:
             log.info("run.lost", problem=outcome.problem, **fields)
         else:
-            log.info("run.released", **fields)
+            log.info("run.released", switch=outcome.switch, **fields)

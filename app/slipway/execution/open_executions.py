@@ -16,6 +16,7 @@ from slipway.runs.leases import LeaseRenewer
 from slipway.runs.record import Run
 from slipway.runs.run_sizes import RunSizes
 from slipway.runs.scripts import RunScripts
+from slipway.switches.watch import SwitchWatch
 from slipway.tool_gateway.gateway import ToolServices
 
 
@@ -34,10 +35,13 @@ class OpenExecutions:
         event_ttl_s: int,
         retention: RetentionAfterRuns | None = None,
         tools: ToolServices | None = None,
+        switches: SwitchWatch,
     ) -> None:
         self._scripts, self._graphs, self._checkpointer = scripts, graphs, checkpointer
         self._keys, self._store, self._event_ttl_s = keys, store, event_ttl_s
         self._lease_renewer, self._retention, self._tools = lease_renewer, retention, tools
+        self._switches = switches
+        switches.on_change = self._on_switches_changed
         self._draining, self._sizes = False, RunSizes()
         self.current: list[Execution] = []
         """The open executions, in the order in which they were opened."""
@@ -64,7 +68,9 @@ class OpenExecutions:
             store=self._store,
             tools=self._tools,
             on_cleared=on_cleared,
+            switches=lambda: self._switches.off,
         )
+        execution.on_switches_changed()
         self.current.append(execution)
         if self._draining:
             execution.drain()
@@ -76,6 +82,10 @@ class OpenExecutions:
         self.current.remove(execution)
         if self._retention is not None and not execution.run.options.temporary:
             self._retention.run_ended(execution.run.thread_id, execution.run.graph_id)
+
+    def _on_switches_changed(self) -> None:
+        for execution in self.current:
+            execution.on_switches_changed()
 
     def drain(self) -> None:
         """Releases all runs at their next superstep, including runs that are opened later."""

@@ -97,6 +97,7 @@ class RunSettler:
                 reason="released by a process that stops",
                 usage=self.usage.stored(),
                 announce=outcome.repeats_superstep,
+                switch=outcome.switch,
             )
         )
 

@@ -41,6 +41,7 @@ _ENTRY: Final = "_entry"
 
 PROBLEMS: Final = {
     "queued_without_job": "a queued run that no worker would ever claim",
+    "paused_by_nothing": "a paused run that neither an operator nor a switch pauses",
     "queued_without_place": "a queued run that its thread's queue does not name",
     "job_without_run": "a job whose run was deleted, has ended, or has a newer attempt",
     "parked_though_there_is_room": "a parked job of a concurrency group that is below its limit",

@@ -117,6 +117,21 @@ class Keys:
         return self._of("system_assistants")
 
     @property
+    def switches(self) -> str:
+        return self._of("switches")
+
+    @property
+    def switch_changes(self) -> str:
+        return self._of("switch_changes")
+
+    @property
+    def resuming_switches(self) -> str:
+        return self._of("resuming_switches")
+
+    def switch_runs(self, switch: str) -> str:
+        return self._of("switch_runs", switch)
+
+    @property
     def queue(self) -> str:
         return self._of("queue")
 

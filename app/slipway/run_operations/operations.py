@@ -20,9 +20,11 @@ from slipway.runs.script_results import (
     RunHasEnded,
     RunIsCancelled,
     RunNotFound,
+    SwitchIsOff,
 )
 from slipway.runs.scripts import RunScripts
 from slipway.runs.store import RunStore
+from slipway.switches.record import switch_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class RunOperations:
         return await self._after(run_id, await self._scripts.run_pause(run_id, pause), "be paused")
 
     async def resume(self, run_id: str, operator: Operator) -> OperatedRun:
-        """Queues a paused run. A run that is not paused stays as it is."""
+        """Queues a paused run. A run that is not paused stays as it is, as does one that is paused before a switch; if
+        no operator has paused that one as well, this raises `Conflict`."""
         result = await self._scripts.run_resume(run_id, by=operator.by, reason=operator.reason)
         return await self._after(run_id, result, "be resumed")
 
@@ -90,6 +93,10 @@ class RunOperations:
                 raise _has_ended(run_id, phase, operation)
             case RunIsCancelled():
                 raise Conflict(f"run {run_id} cannot {operation}: it is being cancelled")
+            case SwitchIsOff(stored):
+                switch = switch_from(stored)
+                message = f"run {run_id} cannot {operation}: {switch}; to continue: {switch.target.command_to_enable}"
+                raise Conflict(message, switch=switch.public())
             case PhaseAfter(changed=changed):
                 return OperatedRun(await self._runs.find(run_id), changed)
 

@@ -11,7 +11,7 @@ The state machine. Each line is a change of the phase and the Lua scripts that m
     (new)                 → queued                run_create
     (new)                 → running               run_create
     queued                → running               run_claim
-    queued                → paused                run_pause
+    queued                → paused                run_pause, run_claim
     queued                → cancelled             run_cancel, run_create
     running               → queued                run_release, run_reap
     running               → paused                run_release, run_reap
@@ -19,7 +19,7 @@ The state machine. Each line is a change of the phase and the Lua scripts that m
     running               → completed             run_settle
     running               → failed                run_settle, run_reap
     running               → cancelled             run_settle
-    paused                → queued                run_resume, run_cancel, run_create
+    paused                → queued                run_resume, switch_resume, run_cancel, run_create, doctor
     paused                → cancelled             run_cancel, run_create
     waiting_for_approval  → completed             run_create, run_claim, run_settle, thread_patch, doctor
 
@@ -28,8 +28,9 @@ its thread starts: *answered*, or *abandoned* if that run does not answer. It is
 leaves nothing to answer, and when its thread was temporary. A cancelled run whose cancel action is `rollback` is
 deleted by the script that cancels it.
 
-A `paused` run was stopped by an operator before its next superstep, and will continue as the same run. It has no lease
-and no job, and stays in the queue of its thread, so that later runs of the thread wait. Its event streams stay open.
+A `paused` run was stopped by an operator before its next superstep, or before something that is switched off. It will
+continue as the same run. It has no lease and no job, and stays in the queue of its thread, so that later runs of the
+thread wait. Its event streams stay open.
 """
 
 from __future__ import annotations
@@ -301,6 +302,9 @@ class Run:
     operator_pause: OperatorPause | None = None
     """The operator's request to pause it. The first request writes it; the script that resumes or cancels the run
     deletes it. While the run executes, its attempt is stopping."""
+    switch: str | None = None
+    """The key of the switch before which it is paused (`switches/record.py`). None if it is not, or only by an
+    operator. Changes with the phase."""
     followed: bool = False
     """Whether a client followed the events of the run from its start: then each is sent to it at once. Never
     changes."""
@@ -375,6 +379,7 @@ class Run:
         }
         optional: dict[str, Any] = {"resumes": self.resumes, "resumed_by": self.resumed_by}
         optional |= {"cancel_reason": self.cancel_reason or self.cancel_cause, "cancel_cause": self.cancel_cause}
+        optional |= {"switch": self.switch}
         optional |= {"pause": None if self.operator_pause is None else self.operator_pause.public()}
         optional |= {"webhook_status": self.webhook_status, "webhook_problem": self.webhook_problem}
         return members | {name: value for name, value in optional.items() if value}
@@ -413,6 +418,7 @@ PUBLIC_MEMBERS: Final = frozenset(
         "cancel_reason",
         "cancel_cause",
         "pause",
+        "switch",
         "webhook_status",
         "webhook_problem",
     }
@@ -467,6 +473,7 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         uncounted_attempts=int(fields.get("uncounted_attempts", 0)),
         no_checkpoints=fields.get("no_checkpoints") == b"1",
         operator_pause=operator_pause_from(fields.get("operator_pause")),
+        switch=_text(fields, "switch"),
         followed="followed" in fields,
         webhook_status=_text(fields, "webhook"),
         webhook_problem=_text(fields, "webhook_problem"),

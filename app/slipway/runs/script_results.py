@@ -205,7 +205,14 @@ class RunIsCancelled:
     """The run is to be cancelled."""
 
 
-PauseResult = PhaseAfter | RunNotFound | RunHasEnded | RunIsCancelled
+@dataclass(frozen=True, slots=True)
+class SwitchIsOff:
+    """Only this switch, as it is stored, pauses the run."""
+
+    stored: bytes
+
+
+PauseResult = PhaseAfter | RunNotFound | RunHasEnded | RunIsCancelled | SwitchIsOff
 
 
 # run_cancel and run_delete

@@ -49,6 +49,7 @@ from slipway.runs.script_results import (
     RunNotFound,
     Settled,
     SettleResult,
+    SwitchIsOff,
     ThreadBusy,
     ThreadChanged,
     ThreadExists,
@@ -207,6 +208,7 @@ class RunRelease(TypedDict):
     announce: bool
     reason: str
     delay_ms: int
+    switch: str | None
     usage: str
     entries: list[Entry]
 
@@ -423,6 +425,8 @@ class RunScripts(ScriptStubs):
 def _pause_result(reply: Sequence[bytes]) -> PauseResult:
     status, *rest = (part.decode() for part in reply)
     match status:
+        case "off":
+            return SwitchIsOff(reply[1])
         case "missing":
             return RunNotFound()
         case "final":

@@ -113,6 +113,8 @@ class Release:
     announce: bool = False
     """Whether the next attempt appends a `metadata` event, because it repeats work of which clients have events."""
     delay_ms: int = 0
+    switch: str | None = None
+    """The key of the switch before which the attempt has stopped: the run is paused if it is still off."""
 
     def arguments(self, run: Run, number: int, entries: Sequence[Entry] = ()) -> RunRelease:
         """The arguments of the script. `number` and `entries` are those of the last write group."""
@@ -124,6 +126,7 @@ class Release:
             "announce": self.announce,
             "reason": self.reason,
             "delay_ms": self.delay_ms,
+            "switch": self.switch,
             "usage": self.usage,
             "entries": list(entries),
         }

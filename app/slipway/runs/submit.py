@@ -17,13 +17,14 @@ from langchain_core.runnables import RunnableConfig
 from slipway.access.permissions import Permissions
 from slipway.assistants.all_assistants import AllAssistants
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
-from slipway.errors import NotFound
+from slipway.errors import GraphIsOff, NotFound
 from slipway.graphs.interface import Graphs
 from slipway.runs.authorization import RunAuthorizer, ThreadAccess
 from slipway.runs.creation import CreatedRun, RunCreator
 from slipway.runs.record import Run, RunSpec
 from slipway.runs.run_request import RunIds, RunRequest, concurrency_groups_of, spec_from
 from slipway.settings import Settings
+from slipway.switches.watch import SwitchWatch
 
 
 class InlineSubmission(Protocol):
@@ -46,6 +47,7 @@ class RunSubmission:
     creator: RunCreator
     check_layout: Callable[[], None]
     """Raises `StoreUnavailable` if a later release has upgraded the data (`health/health.py`)."""
+    switches: SwitchWatch
     inline: InlineSubmission | None = None
 
     def check_webhook(self, url: str | None) -> None:
@@ -64,14 +66,15 @@ class RunSubmission:
         """The requested run, with the changes of the authorize handlers. `reads`: the user receives the values that the
         run writes to the thread. `retain_s` is for a run with a temporary thread, see `RunBehaviour.retain_s`.
 
-        Raises `NotFound` for an unknown assistant, thread or checkpoint, `InvalidRequest`, `AccessRefused` and
-        `AuthBroken`."""
+        Raises `NotFound` for an unknown assistant, thread or checkpoint, `GraphIsOff` if the graph is switched off,
+        `InvalidRequest`, `AccessRefused` and `AuthBroken`."""
         await self.authorizer.authorize_assistant(permissions, request.assistant_id)
         spec = await self._spec_of(request, ids)
         if retain_s is not None and spec.execution.options.temporary:
             spec = replace(spec, behaviour=replace(spec.behaviour, retain_s=retain_s))
         spec = await self.authorizer.authorize(permissions, spec, stateless=request.stateless, reads=reads)
         await self._check_checkpoint(spec)
+        self._check_switch(spec)
         return self._with_concurrency_groups(spec)
 
     async def submit(self, spec: RunSpec) -> Run:
@@ -80,7 +83,8 @@ class RunSubmission:
 
         Raises `Overloaded` if Redis is short of memory, and what `RunCreator.create` raises."""
         self.check_layout()
-        if spec.execution.inline and self.inline is not None:
+        paused = self.switches.off.runs_of(spec.identity.graph_id)
+        if spec.execution.inline and self.inline is not None and paused is None:
             return await self.inline.submit(spec)
         return (await self.creator.create(spec)).run
 
@@ -99,6 +103,7 @@ class RunSubmission:
             await self.authorizer.authorize_assistant(changer, spec.identity.assistant_id)
             await self._authorize_due(changer, spec, on_thread=on_thread, checks_thread=on_thread)
         spec = await self._authorize_due(owner, spec, on_thread=on_thread, checks_thread=False)
+        self._check_switch(spec)
         return await self.creator.create(self._with_concurrency_groups(spec))
 
     async def check_due(self, request: RunRequest, ids: RunIds, permissions: Permissions) -> None:
@@ -126,6 +131,12 @@ class RunSubmission:
         graph = self.graphs.spec(spec.identity.graph_id)
         groups = concurrency_groups_of(spec.identity.metadata, graph, self.settings)
         return replace(spec, behaviour=replace(spec.behaviour, groups=groups)) if groups else spec
+
+    def _check_switch(self, spec: RunSpec) -> None:
+        """A run that is created before this process learns that its graph was switched off is paused when a worker
+        claims it."""
+        if (switch := self.switches.off.graph(spec.identity.graph_id)) is not None:
+            raise GraphIsOff(f"no new runs are accepted: {switch}", switch=switch.public())
 
     async def _check_checkpoint(self, spec: RunSpec) -> None:
         """Raises `NotFound` if the requested checkpoint does not exist. LangGraph would start with an empty state."""

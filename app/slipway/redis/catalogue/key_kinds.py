@@ -12,6 +12,7 @@ from slipway.redis.catalogue import (
     queue,
     runs,
     store,
+    switches,
     threads,
     webhooks,
 )
@@ -21,6 +22,7 @@ KINDS_BY_SECTION: Final[dict[str, tuple[KeyKind, ...]]] = {
     "Runs": runs.KEY_KINDS,
     "Threads": threads.KEY_KINDS,
     "The queue": queue.KEY_KINDS,
+    "Switches": switches.KEY_KINDS,
     "Webhooks": webhooks.KEY_KINDS,
     "Checkpoints": checkpoints.KEY_KINDS,
     "Assistants": assistants.KEY_KINDS,

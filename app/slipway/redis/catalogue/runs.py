@@ -238,6 +238,12 @@ _RUN_FIELDS: Final = (
         absent="no operator has paused it, or it was resumed",
     ),
     Field(
+        "switch",
+        Encoding.TEXT,
+        "The key of the switch before which it is paused.",
+        absent="it is not paused, or by an operator",
+    ),
+    Field(
         "error",
         Encoding.JSON,
         "Why it failed: code, error, message, node, attempt, retryable.",

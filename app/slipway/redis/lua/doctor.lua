@@ -1,4 +1,4 @@
---! needs: after_run clock concurrency_groups jobs keys leases queue threads waiting_runs
+--! needs: after_run clock concurrency_groups jobs keys leases pauses queue threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Checks a page of ids of one kind for inconsistent records, and repairs them on request. All ids are checked and
@@ -151,9 +151,21 @@ local function check_waiting(run_id, thread_id)
   if fields[1] ~= 'busy' then set_status(thread_id, 'interrupted') end
 end
 
+-- A paused run must be paused by an operator, or by a switch that is off or whose runs are being queued.
+local function check_paused(run_id, thread_id)
+  local operator_pause, switch = unpack(redis.call('HMGET', key('run', run_id), 'operator_pause', 'switch'))
+  if operator_pause then return end
+  if switch and redis.call('HEXISTS', key('switches'), switch) == 1 then return end
+  if switch and redis.call('HEXISTS', key('resuming_switches'), switch) == 1 then return end
+  if record_problem('paused_by_nothing', run_id) then
+    queue_paused_run(run_id, thread_id, 'nothing paused it any more')
+  end
+end
+
 function check.run(run_id)
   local fields = redis.call('HMGET', key('run', run_id), 'phase', 'thread_id')
   if fields[1] == 'queued' or fields[1] == 'paused' then check_queued(run_id, fields[2]) end
+  if fields[1] == 'paused' then check_paused(run_id, fields[2]) end
   if fields[1] == 'running' then check_running(run_id) end
   if fields[1] == 'waiting_for_approval' then check_waiting(run_id, fields[2]) end
 end

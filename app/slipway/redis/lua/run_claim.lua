@@ -1,11 +1,12 @@
---! needs: admission clock concurrency_groups events jobs keys leases queue runs waiting_runs
+--! needs: admission clock concurrency_groups events jobs keys leases pauses queue runs switches waiting_runs
 --! repeatable: no
 --! shard: thread
 -- Gives a worker due runs, each with a lease. A job is removed if its run was deleted, ended, or must wait for another
 -- run of its thread, which queues it again. A job of a concurrency group without a free slot is parked until a run of
--- the group ends. Of the crash suspects of each dead worker, only as many are claimed as have a free slot; one that
--- several workers died with is claimed without others of its last crash, or as the only suspect. Near the high-water
--- mark of memory, a run whose first attempt would not fit stays queued; later attempts are always claimed.
+-- the group ends. A run whose graph is switched off is paused. Of the crash suspects of each dead worker, only as many
+-- are claimed as have a free slot; one that several workers died with is claimed without others of its last crash, or
+-- as the only suspect. Near the high-water mark of memory, a run whose first attempt would not fit stays queued; later
+-- attempts are always claimed.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `worker`, `limit`, `lease_ms`, `suspect_slots` (map of dead worker to free
@@ -15,7 +16,7 @@
 --   mark; nil if memory is not to be checked).
 -- Reply: {ms until the next job is due ('' if none waits), 'near' if memory is near the mark else '', fields of a run,
 --   ...}.
--- Atomic: For each run: job, slots, lease, the thread's status, and the waiting run that it answers.
+-- Atomic: For each run: job, slots, lease, the thread's status, and the waiting run that it answers; or its pause.
 -- Repeatable: No: a repetition claims other runs.
 
 local args = cmsgpack.unpack(ARGV[2])
@@ -26,8 +27,9 @@ local remaining = args.limit
 local BATCH = 200
 local SUSPECTS_READ = 100
 
--- Most claims find neither delayed jobs nor crash suspects. Then neither is read.
-local others_wait = redis.call('EXISTS', key('later_queue'), key('suspect_queue')) > 0
+-- Most claims find neither delayed jobs nor crash suspects, and nothing is switched off. Then none of it is read.
+local others_wait = redis.call('EXISTS', key('later_queue'), key('suspect_queue'), key('switches')) > 0
+local anything_off = others_wait and redis.call('EXISTS', key('switches')) == 1
 local queue_may_have_more = true
 
 local function queue_jobs_that_became_due()
@@ -63,12 +65,21 @@ local function waits_for_memory(job)
   return false
 end
 
+-- What pauses the runs of a graph: its switch, or the one of everything; nil if both are on.
+local function graph_pause(graph_id)
+  if not anything_off then return nil end
+  for _, switch in ipairs({switch_key('all'), switch_key('graph', nil, graph_id)}) do
+    local stored = redis.call('HGET', key('switches'), switch)
+    if stored then return switch_pause(switch, stored) end
+  end
+end
+
 local function claim(job, score)
   local run_id = split_job(job)
   local run = key('run', run_id)
-  local phase, thread_id, announces, continues, cancel_action, groups, attempt, started_us, ordinal, crashes = unpack(
-    redis.call('HMGET', run, 'phase', 'thread_id', 'announce_attempt', 'continues', 'cancel_action', 'groups',
-      'attempt', 'started_us', 'ordinal', 'crashes'))
+  local phase, thread_id, announces, continues, cancel_action, groups, attempt, started_us, ordinal, crashes, graph_id =
+    unpack(redis.call('HMGET', run, 'phase', 'thread_id', 'announce_attempt', 'continues', 'cancel_action', 'groups',
+      'attempt', 'started_us', 'ordinal', 'crashes', 'graph_id'))
   groups = decoded_groups(groups)
   if phase ~= 'queued' then
     offer_concurrency_slots(groups)
@@ -77,6 +88,12 @@ local function claim(job, score)
   local active, waiting, status, started_runs, thread_error = unpack(redis.call('HMGET', key('thread', thread_id),
     'active_run_id', 'waiting_run_id', 'status', 'started_runs', 'error'))
   if active or redis.call('ZRANGE', key('thread_queue', thread_id), 0, 0)[1] ~= run_id then
+    offer_concurrency_slots(groups)
+    return false
+  end
+  local pause = not cancel_action and graph_pause(graph_id)
+  if pause then
+    set_paused(run_id, pause)
     offer_concurrency_slots(groups)
     return false
   end

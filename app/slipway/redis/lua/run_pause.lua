@@ -1,4 +1,4 @@
---! needs: concurrency_groups keys pauses phases worker_messages
+--! needs: audit concurrency_groups keys pauses phases worker_messages
 --! repeatable: yes
 --! shard: thread
 -- Pauses a run for an operator: at once if it waits, otherwise by an instruction to the attempt that executes it, which
@@ -25,5 +25,10 @@ if phase == 'running' then
   return {'ok', phase}
 end
 if phase == 'queued' then delete_job(args.run_id) end
-set_paused(args.run_id)
+local pause = operator_pause_of(args.pause)
+if phase == 'paused' then
+  append_audit(args.run_id, 'run.paused', pause.actor, cjson.encode(pause.details))
+else
+  set_paused(args.run_id, pause)
+end
 return {'ok', 'paused'}

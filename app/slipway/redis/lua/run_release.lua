@@ -1,7 +1,8 @@
 --! needs: events fencing keys redis_commands requeue
 --! repeatable: yes
 --! shard: thread
--- Gives a run back to the queue, with the last writes of its attempt, which does not count towards `max_attempts`.
+-- Gives a run back to the queue, with the last writes of its attempt, which does not count towards `max_attempts`. The
+-- run is paused instead if an operator has requested that, or if the attempt has stopped before a `switch` that is off.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunRelease`; name and frame of each of its `events`; then
@@ -19,5 +20,5 @@ redis.call('ZREM', key('leases'), '')
 if new then execute_commands(3 + 2 * args.events) end
 local last_event = append_to_log(args.run_id, event_arguments(3, args.events), owned.last_event)
 redis.call('HSET', key('run', args.run_id), 'usage', args.usage, 'last_group', args.seq, 'last_event', last_event)
-requeue(args.run_id, owned.thread_id, false, args.announce, args.reason, args.delay_ms)
+requeue(args.run_id, owned.thread_id, false, args.announce, args.reason, args.delay_ms, args.switch)
 return {'ok'}

@@ -7,6 +7,7 @@ local function cancel_queued_run(run_id, thread_id, action, cause, reason, event
   local run = key('run', run_id)
   assign_ordinal(run_id, thread_id)
   redis.call('ZREM', key('thread_queue', thread_id), run_id)
+  unindex_paused(run_id, redis.call('HGET', run, 'switch'))
   delete_job(run_id)
   redis.call('HSET', run, 'phase', 'cancelled', 'reason', '', 'cancel_action', action,
     'updated_us', integer_text(now_us))

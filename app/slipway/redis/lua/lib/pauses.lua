@@ -1,33 +1,54 @@
---! needs: audit clock events keys queue
---! rare: is_to_pause queue_paused_run set_paused
+--! needs: audit clock events keys queue run_indexes
+--! rare: operator_pause_of pause_of queue_paused_run set_paused switch_pause
 -- Paused runs. A paused run has no lease and no job. It stays in the queue of its thread, so that later runs of the
--- thread wait behind it.
+-- thread wait behind it. What pauses a run is a table: `reason` (a sentence), `actor` and `details` for the audit
+-- trail, and `switch`, the key of the switch before which it stopped, or nil.
 
 local function notice_event(code, message)
   return {'notice', sse_frame('notice', cjson.encode({code = code, message = message})), ''}
 end
 
--- Whether the run must pause instead of being queued. A run that is to be cancelled does not pause, because only its
--- next attempt can end it.
-local function is_to_pause(run_id)
+-- `stored` is the field `operator_pause`.
+local function operator_pause_of(stored)
+  local pause = cjson.decode(stored)
+  return {reason = 'paused by ' .. pause.by .. (pause.reason and ': ' .. pause.reason or ''), actor = pause.by,
+    details = {reason = pause.reason, requested_at = pause.at}}
+end
+
+-- `stored` is the switch of this key.
+local function switch_pause(switch, stored)
+  local off = cjson.decode(stored)
+  local reason = off.reason ~= cjson.null and off.reason or nil
+  return {reason = off.pause_reason, actor = off.by, switch = switch, details = {switch = switch, reason = reason}}
+end
+
+-- What pauses a run that is to be queued; nil if nothing does. `switch` is the switch before which its attempt has
+-- stopped, or nil. A run that is to be cancelled does not pause, because only its next attempt can end it.
+local function pause_of(run_id, switch)
   local fields = redis.call('HMGET', key('run', run_id), 'operator_pause', 'cancel_action')
-  return fields[1] and not fields[2]
+  if fields[2] then return nil end
+  if fields[1] then return operator_pause_of(fields[1]) end
+  local stored = switch and redis.call('HGET', key('switches'), switch)
+  return stored and switch_pause(switch, stored) or nil
 end
 
 -- Pauses a run that has neither a lease nor a job any more.
-local function set_paused(run_id)
+local function set_paused(run_id, pause)
   local run = key('run', run_id)
-  local pause = cjson.decode(redis.call('HGET', run, 'operator_pause'))
-  local reason = 'paused by ' .. pause.by .. (pause.reason and ': ' .. pause.reason or '')
-  redis.call('HSET', run, 'phase', 'paused', 'reason', reason, 'updated_us', integer_text(now_us))
-  append_events(run_id, {notice_event('run.paused', reason)})
-  append_audit(run_id, 'run.paused', pause.by, cjson.encode({reason = pause.reason, requested_at = pause.at}))
+  redis.call('HSET', run, 'phase', 'paused', 'reason', pause.reason, 'updated_us', integer_text(now_us))
+  if pause.switch then
+    redis.call('HSET', run, 'switch', pause.switch)
+    redis.call('ZADD', key('switch_runs', pause.switch), redis.call('HGET', run, 'created_us'), run_id)
+  end
+  append_events(run_id, {notice_event('run.paused', pause.reason)})
+  append_audit(run_id, 'run.paused', pause.actor, cjson.encode(pause.details))
 end
 
 -- Queues a paused run. It keeps its rank: it is due when it was before.
 local function queue_paused_run(run_id, thread_id, reason)
   local run = key('run', run_id)
-  redis.call('HDEL', run, 'operator_pause')
+  unindex_paused(run_id, redis.call('HGET', run, 'switch'))
+  redis.call('HDEL', run, 'operator_pause', 'switch')
   redis.call('HSET', run, 'phase', 'queued', 'reason', reason, 'updated_us', integer_text(now_us))
   local is_first = redis.call('ZRANGE', key('thread_queue', thread_id), 0, 0)[1] == run_id
   if is_first and not redis.call('HGET', key('thread', thread_id), 'active_run_id') then enqueue_next_run(thread_id) end

@@ -27,10 +27,16 @@ local function index_error(run_id, created_us, term)
   redis.call('ZADD', key('runs_with', term), created_us, run_id)
 end
 
+-- Removes a run from the set of those that are paused before a switch; `switch` is its key, or false.
+local function unindex_paused(run_id, switch)
+  if switch then redis.call('ZREM', key('switch_runs', switch), run_id) end
+end
+
 -- Removes a run from all sets, before its record is deleted or expires.
 local function unindex_run(run_id)
-  local fields = redis.call('HMGET', key('run', run_id), 'phase', 'terms', 'error_term')
+  local fields = redis.call('HMGET', key('run', run_id), 'phase', 'terms', 'error_term', 'switch')
   if not fields[1] then return end
+  unindex_paused(run_id, fields[4])
   redis.call('ZREM', key('runs_with', phase_set(fields[1])), run_id)
   local terms = fields[2] or ''
   for first = 1, #terms, TERM_LENGTH do

@@ -1,0 +1,46 @@
+"""Finds what an operator wants to switch off, so that a misspelt name is an error and switches nothing off."""
+
+from __future__ import annotations
+
+from slipway.errors import GraphUnavailable, NotFound
+from slipway.graphs.config_errors import did_you_mean
+from slipway.graphs.interface import Graphs
+from slipway.graphs.langgraph_json import LangGraphJson
+from slipway.switches.node_gates import node_names
+from slipway.switches.record import Kind, Target
+
+
+def graph_target(graphs: Graphs, graph_id: str) -> Target:
+    """Raises `NotFound` for an unknown graph. A graph that cannot be served can be switched off."""
+    _check_graph(graphs, graph_id)
+    return Target(Kind.GRAPH, graph_id)
+
+
+async def node_target(graphs: Graphs, graph_id: str, node: str) -> Target:
+    """Raises `NotFound` for an unknown graph or node, and `GraphUnavailable`. The nodes are those of the graph and of
+    its subgraphs; of a graph that a factory builds, those that it builds without a config."""
+    _check_graph(graphs, graph_id)
+    async with graphs.open(graph_id, {}, "assistants.read") as graph:
+        names = node_names(graph)
+    if node not in names:
+        raise NotFound("node", node, why=f"graph {graph_id!r} has no such node{did_you_mean(node, sorted(names))}")
+    return Target(Kind.NODE, node, graph_id)
+
+
+def tool_target(config: LangGraphJson, tool: str) -> Target:
+    """Raises `NotFound` for a tool that langgraph.json does not name, if it names tools."""
+    names = config.tools.tools.keys()
+    if names and tool not in names:
+        raise NotFound("tool", tool, why=f"langgraph.json names no such tool{did_you_mean(tool, sorted(names))}")
+    return Target(Kind.TOOL, tool)
+
+
+def _check_graph(graphs: Graphs, graph_id: str) -> None:
+    try:
+        graphs.spec(graph_id)
+    except GraphUnavailable:
+        return
+    except NotFound as unknown:
+        names = unknown.known or []
+        why = f"langgraph.json names no such graph{did_you_mean(graph_id, names)}"
+        raise NotFound("graph", graph_id, why=why) from None

@@ -1,0 +1,184 @@
+"""Switches, seen by clients and operators: runs stop before what is off, everywhere, and continue."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from slipway.graphs.registry import Registry
+from slipway.settings import Settings
+from slipway_workers.process import WorkerProcess
+from tests.http.conftest import serving
+from tests.switches.conftest import Desk
+
+WITHIN_S = 1.0
+"""How soon a switch takes effect."""
+
+
+async def put(client: httpx.AsyncClient, path: str, status: int = 200, **body: Any) -> dict[str, Any]:
+    response = await client.put(f"/ops/{path}", json=body)
+    assert response.status_code == status, response.text
+    result: dict[str, Any] = response.json()
+    return result
+
+
+async def delete(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
+    response = await client.delete(f"/ops/{path}")
+    assert response.status_code == 200, response.text
+    result: dict[str, Any] = response.json()
+    return result
+
+
+@pytest.mark.parametrize("graph", ["chain", "quick"], ids=["in a worker", "inline"])
+async def test_a_run_stops_before_a_node_and_continues(desk: Desk, worker: WorkerProcess, graph: str) -> None:
+    gate = desk.close_gate("first")
+    run = await desk.start(graph)
+    await desk.until_ran(run, "first")
+    off = await put(desk.client, f"graphs/{graph}/nodes/second", reason="wrong amounts")
+    assert off["changed"]
+    assert (off["switch"]["by"], off["switch"]["reason"]) == ("anonymous", "wrong amounts")
+    gate.set()
+    paused = await desk.until(run, "paused")
+    assert paused["switch"] == f"node:{graph}:second"
+    assert paused["reason"] == (
+        f"node 'second' of graph {graph!r} is switched off by anonymous: wrong amounts; "
+        f"to continue: slipway node enable {graph} second"
+    )
+    assert desk.ran(run) == ["first"]
+    assert (await desk.operate(run, "resume", status=409))["switch"]["name"] == "second"
+    assert (await delete(desk.client, f"graphs/{graph}/nodes/second"))["changed"]
+    ended = await desk.until(run, "completed")
+    assert desk.ran(run) == ["first", "second", "third"]
+    assert ended["usage"]["steps"] == 3
+    assert await desk.audit(run) == [("run.paused", "anonymous"), ("switch.enabled", "anonymous")]
+
+
+async def test_a_run_stops_before_a_node_of_a_subgraph(desk: Desk, worker: WorkerProcess) -> None:
+    """`pay` is a synchronous node, which LangGraph executes in a thread."""
+    gate = desk.close_gate("draft")
+    run = await desk.start("nested")
+    await desk.until_ran(run, "before", "draft")
+    await put(desk.client, "graphs/nested/nodes/pay")
+    gate.set()
+    await desk.until(run, "paused")
+    assert desk.ran(run) == ["before", "draft"]
+    await delete(desk.client, "graphs/nested/nodes/pay")
+    ended = await desk.until(run, "completed")
+    assert desk.ran(run) == ["before", "draft", "pay", "after"], "no node is executed twice"
+    assert await desk.log_of(run) == ["before", "before", "draft", "pay", "after"]
+    assert ended["usage"]["steps"] >= 3
+
+
+async def test_a_graph_that_survives_the_stop_pauses_before_its_next_superstep(
+    desk: Desk, worker: WorkerProcess
+) -> None:
+    """The node that calls a graph swallows every exception."""
+    gate = desk.close_gate("draft")
+    run = await desk.start("called")
+    await desk.until_ran(run, "draft")
+    await put(desk.client, "graphs/called/nodes/pay")
+    gate.set()
+    await desk.until(run, "paused")
+    assert "pay" not in desk.ran(run)
+    await delete(desk.client, "graphs/called/nodes/pay")
+    await desk.until(run, "completed")
+    assert desk.ran(run)[-1] == "after"
+
+
+async def test_what_finishes_beside_a_stopped_node_is_not_repeated(desk: Desk, worker: WorkerProcess) -> None:
+    gate = desk.close_gate("left_one")
+    slow = desk.close_gate("right_two")
+    run = await desk.start("wide")
+    await desk.eventually(lambda: {"left_one", "right_two"} <= set(desk.ran(run)))
+    await put(desk.client, "graphs/wide/nodes/left_two")
+    gate.set()
+    await desk.eventually(lambda: len(worker.executions.current) == 1)
+    slow.set()
+    await desk.until(run, "paused")
+    assert sorted(desk.ran(run)) == ["left_one", "right_one", "right_two"]
+    await delete(desk.client, "graphs/wide/nodes/left_two")
+    await desk.until(run, "completed")
+    assert sorted(desk.ran(run)) == ["left_one", "left_two", "right_one", "right_two"]
+
+
+async def test_a_graph_that_is_off_accepts_no_runs_and_stops_all(desk: Desk, worker: WorkerProcess) -> None:
+    gate = desk.close_gate("first")
+    running, queued = await desk.start("chain"), await desk.start("chain", after_seconds=1)
+    other = await desk.start("fails")
+    await desk.until_ran(running, "first")
+    await put(desk.client, "graphs/chain", reason="audit")
+    thread = {"assistant_id": "chain", "input": {}}
+    response = await desk.client.post(f"/threads/{running['thread_id']}/runs", json=thread)
+    assert response.status_code == 409, response.text
+    assert response.json()["code"] == "switch.off"
+    assert response.json()["detail"] == ("no new runs are accepted: graph 'chain' is switched off by anonymous: audit")
+    assert response.json()["switch"]["reason"] == "audit"
+    gate.set()
+    await desk.until(other, "completed")
+    for run in (running, queued):
+        await desk.until(run, "paused")
+    assert desk.ran(running) == ["first"]
+    assert desk.ran(queued) == []
+    await delete(desk.client, "graphs/chain")
+    for run in (running, queued):
+        await desk.until(run, "completed")
+        assert desk.ran(run) == ["first", "second", "third"]
+
+
+async def test_everything_can_be_paused(desk: Desk, worker: WorkerProcess) -> None:
+    gate = desk.close_gate("first")
+    running = await desk.start("chain")
+    await desk.until_ran(running, "first")
+    await put(desk.client, "pause", reason="provider is down")
+    new = [await desk.start(graph) for graph in ("chain", "quick", "nested")]
+    gate.set()
+    for run in (running, *new):
+        assert (await desk.until(run, "paused"))["switch"] == "all"
+    assert [desk.ran(run) for run in new] == [[], [], []]
+    (switch,) = (await desk.client.get("/ops/switches")).json()["switches"]
+    assert (switch["kind"], switch["by"], switch["reason"]) == ("all", "anonymous", "provider is down")
+    await delete(desk.client, "pause")
+    for run in (running, *new):
+        await desk.until(run, "completed")
+    assert (await desk.client.get("/ops/switches")).json() == {"switches": []}
+
+
+async def test_a_switch_takes_effect_within_a_second_without_its_message(
+    desk: Desk, worker: WorkerProcess, settings: Settings, graphs: Registry
+) -> None:
+    """A process that receives no message of the switch reads it."""
+    async with serving(settings, graphs) as other:
+        other.services.subscriber.unsubscribe(other.services.keys.switch_changes)
+        worker.services.subscriber.unsubscribe(worker.services.keys.switch_changes)
+        gate = desk.close_gate("first")
+        run = await desk.start("chain")
+        await desk.until_ran(run, "first")
+        await put(desk.client, "graphs/chain/nodes/second")
+        await put(desk.client, "graphs/nested")
+        started = time.monotonic()
+        while not (other.services.switch_watch.off == worker.services.switch_watch.off != desk.none_off):
+            assert time.monotonic() < started + WITHIN_S
+            await asyncio.sleep(0.01)  # polls for the effect of a timer
+        gate.set()
+        await desk.until(run, "paused")
+        assert desk.ran(run) == ["first"]
+
+
+async def test_a_tool_is_switched_off_and_on(desk: Desk) -> None:
+    assert (await put(desk.client, "tools/send_mail", reason="spam"))["switch"]["name"] == "send_mail"
+    assert not (await put(desk.client, "tools/send_mail"))["changed"]
+    assert (await delete(desk.client, "tools/send_mail"))["changed"]
+
+
+async def test_a_misspelt_name_is_not_found(desk: Desk) -> None:
+    for path, detail in (
+        ("graphs/chian", "graph 'chian' not found: langgraph.json names no such graph; did you mean 'chain'?"),
+        ("graphs/nested/nodes/pya", "node 'pya' not found: graph 'nested' has no such node; did you mean 'pay'?"),
+        ("graphs/chian/nodes/first", "graph 'chian' not found"),
+    ):
+        assert (await put(desk.client, path, status=404))["detail"].startswith(detail)
+    assert (await desk.client.get("/ops/switches")).json() == {"switches": []}

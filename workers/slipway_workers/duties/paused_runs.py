@@ -1,0 +1,30 @@
+"""Queues the runs that paused at switches which are on again, if the process that switched them on has died before all
+were queued.
+
+Interval: `reap_every_s`.
+Who: every worker; one script queues each run once.
+Logs: `paused_runs.resumed`, with how many runs.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from slipway.duties.duty import Duty
+from slipway.services import Services
+
+log = structlog.get_logger(__name__)
+
+
+class PausedRuns(Duty):
+    """One round queues all of these runs."""
+
+    name = "paused_runs"
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services.settings.reap_every_s)
+        self._switches = services.switches
+
+    async def run_once(self) -> None:
+        if count := await self._switches.resume_runs():
+            log.info("paused_runs.resumed", runs=count)
