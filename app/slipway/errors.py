@@ -6,11 +6,16 @@ SlipwayError                     error                 base class; its message i
 ├── RefusedRequest               request.refused       well-formed, but not possible in the current state
 ├── NotFound                     not_found             no record or graph has this id or name
 ├── Conflict                     conflict              the record exists already, or another run blocks the operation
-│   └── GraphIsOff               switch.off            the graph is switched off: no new runs
+│   ├── GraphIsOff               switch.off            the graph is switched off: no new runs
+│   ├── ReviewClosed             review.closed         the question was decided, or nobody can answer it any more
+│   ├── ReviewClaimed            review.claimed        somebody else works on the review
+│   ├── ReviewCooldown           review.cooldown       a reminder was sent a moment ago
+│   └── ReviewUndecided          review.quorum         more people must agree before the answer counts
 ├── ForeignHost                  host.refused          no auth file, and the host name is not allowed
 ├── ForeignOrigin                origin.refused        no auth file, and the page's origin is not allowed
 ├── NotJson                      content_type.refused  no auth file, and the body is not declared as JSON
 ├── AccessRefused                access.refused        the auth file rejected the user or the operation
+│   └── ReviewRefused            review.refused        the policy of the review does not let this user decide
 ├── AuthBroken                   auth.broken           the auth file failed; the operation is not authorized
 ├── TooLarge                     too_large             larger than a limit in bytes
 ├── Unavailable                  unavailable           cannot be stored now; has the time to retry after
@@ -136,6 +141,44 @@ class AccessRefused(SlipwayError):
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status, self.headers = status, dict(headers or {})
+
+
+class ReviewClosed(Conflict):
+    """The review has its decision, or nobody can answer its question any more. The details have the first decision, or
+    say what happened."""
+
+    code = "review.closed"
+
+
+class ReviewClaimed(Conflict):
+    """Another person has claimed the review."""
+
+    code = "review.claimed"
+
+
+class ReviewCooldown(Conflict):
+    """A reminder was sent a moment ago. The details say when the next one is possible."""
+
+    code = "review.cooldown"
+
+
+class ReviewUndecided(Conflict):
+    """The answer of one person is not enough. The details say where the others decide."""
+
+    code = "review.quorum"
+
+
+class ReviewRefused(AccessRefused):
+    """The policy of the review does not let this user decide: by its groups, or because the user started the run."""
+
+    code = "review.refused"
+
+    def __init__(self, detail: str, review_id: str) -> None:
+        super().__init__(403, detail)
+        self.review_id = review_id
+
+    def details(self) -> dict[str, Any]:
+        return {"code": self.code, "review_id": self.review_id}
 
 
 class ForeignHost(SlipwayError):

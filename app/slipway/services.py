@@ -37,6 +37,10 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from slipway.redis.wait_for_redis import open_with_retries
+from slipway.reviews.protocol_answers import ProtocolAnswers
+from slipway.reviews.resuming import RunResumer
+from slipway.reviews.search import ReviewSearch
+from slipway.reviews.store import ReviewStore
 from slipway.run_operations.operations import RunOperations
 from slipway.runs.admission import Admission
 from slipway.runs.audit import AuditTrail
@@ -99,6 +103,9 @@ class Services:
     run_operations: RunOperations
     switches: SwitchStore
     switch_watch: SwitchWatch
+    reviews: ReviewStore
+    review_search: ReviewSearch
+    resumer: RunResumer
     threads: ThreadStore
     checkpointer: BaseCheckpointer
     trash: Trash
@@ -247,6 +254,20 @@ def _stores(
     states = ThreadStateStore(
         ThreadGraphOpener(graphs, runs, checkpointer, store), threads, checkpointer, pipeline, keys
     )
+    audit = AuditTrail(pipeline, keys, scripts)
+    submission = RunSubmission(
+        settings=settings,
+        graphs=graphs,
+        assistants=assistants,
+        threads=threads,
+        checkpointer=checkpointer,
+        authorizer=authorizer,
+        creator=creator,
+        check_layout=health.check_layout,
+        answers=ProtocolAnswers(pipeline, keys),
+        switches=switch_watch,
+    )
+    resumer = RunResumer(pipeline, keys, submission, graphs, settings)
     return Services(
         settings=settings,
         config=config,
@@ -259,22 +280,15 @@ def _stores(
         events=events,
         idempotency=Idempotency(pipeline, keys),
         runs=runs,
-        submission=RunSubmission(
-            settings=settings,
-            graphs=graphs,
-            assistants=assistants,
-            threads=threads,
-            checkpointer=checkpointer,
-            authorizer=authorizer,
-            creator=creator,
-            check_layout=health.check_layout,
-            switches=switch_watch,
-        ),
+        submission=submission,
         unfinished_runs=UnfinishedRuns(pipeline, keys),
-        audit=AuditTrail(pipeline, keys, scripts),
         switches=SwitchStore(switch_scripts, clock),
         switch_watch=switch_watch,
         run_operations=RunOperations(runs, scripts, clock, event_ttl_s=settings.event_ttl_s),
+        audit=audit,
+        reviews=ReviewStore(pipeline, keys, audit, resumer),
+        review_search=ReviewSearch(pipeline, keys, max_checks=settings.search_max_checks),
+        resumer=resumer,
         run_search=RunSearch(pipeline, keys, max_checks=settings.search_max_checks),
         threads=threads,
         checkpointer=checkpointer,
@@ -357,4 +371,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     await services.health.measure()
     watch = asyncio.create_task(services.health.run(), name="health watch")
     stack.callback(watch.cancel)
-    return replace(services, inline=inline, submission=replace(services.submission, inline=inline))
+    submission = replace(services.submission, inline=inline)
+    resumer = RunResumer(services.pipeline, services.keys, submission, services.graphs, services.settings)
+    reviews = ReviewStore(services.pipeline, services.keys, services.audit, resumer)
+    return replace(services, inline=inline, submission=submission, resumer=resumer, reviews=reviews)

@@ -33,6 +33,7 @@ from slipway_workers.duties.paused_runs import PausedRuns
 from slipway_workers.duties.reaper import Reaper
 from slipway_workers.duties.reconciler import Reconciler
 from slipway_workers.duties.retention import Retention
+from slipway_workers.duties.reviews import Reviews
 from slipway_workers.duties.scheduler import Scheduler
 from slipway_workers.duties.store_sweeper import StoreSweeper
 from slipway_workers.duties.trash import TrashCollector
@@ -122,6 +123,12 @@ BACKGROUND: Final[dict[str, Work]] = {
             "Scheduler",
             "creates the cron's next run",
             lambda services: Scheduler(services).run_once(),
+        ),
+        Work(
+            "a review has a due time, or all its answers",
+            "Reviews",
+            "its default action, reminders and escalation, and the run that has its answers",
+            lambda services: Reviews(services).run_once(),
         ),
         Work("a webhook is delivered", "Deliveries", "calls the URL of a run that ended, from a worker"),
         Work(

@@ -56,6 +56,10 @@ def samples(ids: dict[str, str]) -> dict[str, Sample]:
         "PUT /ops/graphs/{graph_id}": Sample({}),
         "PUT /ops/tools/{tool}": Sample({}),
         "PUT /ops/pause": Sample({}),
+        "POST /ops/reviews/{review_id}/reassign": Sample({"assignee": "bob"}),
+        "POST /ops/reviews/{review_id}/comment": Sample({"text": "why?"}),
+        "POST /ops/reviews/{review_id}/request-information": Sample({"text": "which one?"}),
+        "POST /ops/reviews/{review_id}/decide": Sample({"kind": "approve"}),
         # bodies
         "PATCH /threads/{thread_id}": Sample({"metadata": {"a": 1}}),
         "POST /threads/{thread_id}/state": Sample({"values": {"text": "x"}, "as_node": "say"}),

@@ -31,6 +31,7 @@ from slipway_workers.duties.paused_runs import PausedRuns
 from slipway_workers.duties.reaper import Reaper
 from slipway_workers.duties.reconciler import Reconciler
 from slipway_workers.duties.retention import Retention
+from slipway_workers.duties.reviews import Reviews
 from slipway_workers.duties.scheduler import Scheduler
 from slipway_workers.duties.store_sweeper import StoreSweeper
 from slipway_workers.duties.trash import TrashCollector
@@ -47,6 +48,7 @@ DUTIES: Final[tuple[Callable[[Services], Duty], ...]] = (
     Scheduler,  # creates the runs of crons
     StoreSweeper,  # deletes store items whose time to live has ended
     Deliveries,  # calls webhooks
+    Reviews,  # does what reviews are to do at a time, and resumes runs whose questions have answers
     LayoutWatch,  # ends this worker when a later release has raised the layout of the data
 )
 

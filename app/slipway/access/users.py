@@ -68,6 +68,13 @@ class User(Mapping[str, Any]):
         return fields
 
 
+def groups_of(user: User | None) -> Sequence[str]:
+    """The groups of a user: the member `groups` of what the authenticate handler returned. Members that are no texts
+    are ignored."""
+    groups = () if user is None else user.get("groups", ())
+    return [group for group in groups if isinstance(group, str)] if isinstance(groups, list | tuple | set) else []
+
+
 def user_configurable(user: User | None) -> dict[str, Any]:
     """The members of `configurable` that name the user to a graph (docs/auth-and-http.md)."""
     if user is None:

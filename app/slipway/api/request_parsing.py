@@ -31,13 +31,25 @@ _FALSE: Final = frozenset({"false", "0", ""})
 async def read_body(request: Request, model: type[_Body]) -> _Body:
     """Parses the body. An empty body is malformed. The event loop continues between the steps that take long for a
     large body."""
+    return validated(model, await _read_value(request))
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """Parses a body that must be a JSON object, of which the caller validates the members."""
+    value = await _read_value(request)
+    if not isinstance(value, dict):
+        raise InvalidRequest("", "the body must be a JSON object")
+    return value
+
+
+async def _read_value(request: Request) -> Any:
     raw = await request.body()
     pause = let_others_continue if len(raw) >= LARGE_BYTES else _no_pause
     value = await _parsed_in_turns(raw)
     await pause()
     _check_depth(raw, value)
     await pause()
-    return validated(model, value)
+    return value
 
 
 async def read_optional_body(request: Request, model: type[_Body]) -> _Body:

@@ -91,7 +91,7 @@ class Execution:
         self._guard = CeilingGuard(self._ceilings, lambda: self._stop_with(StopReason.CEILING))
         self._suspect_progress = SuspectProgress(writer, keys, on_cleared)
         self._observer = StreamObserver()
-        self._settler = RunSettler(writer, self._checkpointer, self.usage, self._observer, event_ttl_s)
+        self._settler = RunSettler(writer, self._checkpointer, self.usage, self._observer, event_ttl_s, graphs)
         self._control = RunControl()
         self.switches = AttemptSwitches(self.run.graph_id, switches, self.drain)
         """What is switched off, as this attempt sees it."""

@@ -4,6 +4,7 @@ ended."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -18,11 +19,13 @@ from slipway.execution.attempt_outcome import LOST, Outcome, StopReason
 from slipway.execution.failure_from_exception import failure_of
 from slipway.execution.stream_observer import StreamObserver
 from slipway.execution.thread_summaries import summary_from_snapshot, summary_from_stream
-from slipway.graphs.interface import Graph
+from slipway.graphs.interface import Graph, Graphs
+from slipway.reviews.opening import opened_reviews
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.failure import Failure
 from slipway.runs.record import Phase
+from slipway.runs.review_arguments import OpenedReview
 from slipway.runs.script_results import CancelRequested, Settled, SettleResult
 from slipway.runs.settlement import EMPTY_SUMMARY, Release, Settlement, ThreadSummary
 from slipway.threads.state_reader import read_state
@@ -52,6 +55,7 @@ class RunSettler:
     usage: Usage
     observer: StreamObserver
     event_ttl_s: int
+    graphs: Graphs
 
     async def settle_or_release(self, outcome: Outcome, graph: Graph | None) -> Outcome:
         """Settles or releases the run according to `outcome`. Returns the actual outcome, which differs if a cancel
@@ -127,8 +131,15 @@ class RunSettler:
                 thread=ending.thread,
                 rollback=self._is_rollback(ending.phase),
                 delete_calls=ending.phase is Phase.COMPLETED and self.writer.may_have_calls,
+                reviews=self._reviews(ending),
             )
         )
+
+    def _reviews(self, ending: _Ending) -> Sequence[OpenedReview]:
+        if ending.phase is not Phase.WAITING_FOR_APPROVAL or not ending.thread.questions:
+            return ()
+        policies = self.graphs.spec(self.writer.run.graph_id).reviews
+        return opened_reviews(self.writer.run, ending.thread.questions, policies)
 
     async def _ending(self, phase: Phase, failure: Failure | None, graph: Graph | None) -> _Ending:
         """Adds what is written to the record of the thread. A state that cannot be read or encoded fails the run,

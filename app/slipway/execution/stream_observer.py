@@ -20,6 +20,8 @@ class StreamObserver:
     received_values: bool = False
     interrupts: dict[str, list[Any]] = field(default_factory=dict)
     """Interrupts by task id."""
+    asking_nodes: dict[str, str] = field(default_factory=dict)
+    """The nodes of the tasks with interrupts, by task id."""
     pending_interrupts: list[Any] = field(default_factory=list)
     """All interrupts in the order in which they arrived."""
     breakpoint: bool = False
@@ -47,6 +49,7 @@ class StreamObserver:
         """Handles a chunk of the mode `tasks` that reports the end of a task."""
         if payload["interrupts"]:
             self.interrupts[payload["id"]] = payload["interrupts"]
+            self.asking_nodes[payload["id"]] = payload["name"]
         elif payload["error"] is not None:
             self.failed_node = payload["name"]
         else:

@@ -24,7 +24,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -262,18 +262,20 @@ def _reject_duplicate_keys(name: str, pairs: list[tuple[str, Any]]) -> dict[str,
 def _graphs(name: str, document: LangGraphDocument, configs: Mapping[str, dict[str, Any]]) -> dict[str, GraphSpec]:
     if not document.graphs:
         reject(name, "graphs", 'names no graph; add one, such as {"my_graph": "./my_graph.py:graph"}')
-    sections = document.slipway.graphs
-    for graph_id in sections.keys() - document.graphs.keys():
-        reject(name, f"slipway.graphs.{graph_id}", f"unknown graph{did_you_mean(graph_id, document.graphs)}")
+    sections, reviews = document.slipway.graphs, document.slipway.reviews
+    for key, named in (("graphs", sections), ("reviews", reviews)):
+        for graph_id in named.keys() - document.graphs.keys():
+            reject(name, f"slipway.{key}.{graph_id}", f"unknown graph{did_you_mean(graph_id, document.graphs)}")
     for graph_id in configs.keys() - document.graphs.keys():
         _warn_unused_config(graph_id, did_you_mean(graph_id, document.graphs))
     if not all(graph_id.strip() for graph_id in document.graphs):
         reject(name, "graphs", "the name of a graph is empty")
     for_all = _limits(document.slipway.ceilings)
-    return {
+    specs = {
         graph_id: _spec(graph_id, entry, sections.get(graph_id) or GraphSection(), for_all, configs.get(graph_id, {}))
         for graph_id, entry in document.graphs.items()
     }
+    return specs | {name: replace(specs[name], reviews=section.policies()) for name, section in reviews.items()}
 
 
 def _spec(

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slipway.graphs.config_errors import unknown_key
 from slipway.graphs.project_objects import Source, Text
+from slipway.graphs.review_sections import GraphReviewsSection
 from slipway.graphs.spec import ExecutionMode, Priority
 from slipway.graphs.strict_section import PositiveNumber, PositiveWhole, StrictSection
 from slipway.graphs.tools_section import ApprovalPolicySection, GrantSection, ToolSection
@@ -81,4 +82,5 @@ class SlipwaySection(StrictSection):
     """The `WorkerSettings` of the project's arq application: a class, an object or a dict, as arq accepts."""
     tools: dict[Text, ToolSection] | None = None
     grants: list[GrantSection] | None = None
+    reviews: dict[Text, GraphReviewsSection] = Field(default_factory=dict)
     approval_policies: dict[Text, ApprovalPolicySection] = Field(default_factory=dict)

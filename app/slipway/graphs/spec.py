@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from slipway.graphs.review_policy import NO_POLICIES, ReviewPolicies
+
 Priority = Literal["high", "normal", "low"]
 
 ExecutionMode = Literal["worker", "inline"]
@@ -32,3 +34,5 @@ class GraphSpec:
     """The most runs of this graph that execute at the same time in the whole deployment. Further runs wait."""
     keep_checkpoints: int | Literal["all"] | None = None
     """How many of the last checkpoints of a thread are kept. None means the setting `keep_checkpoints`."""
+    reviews: ReviewPolicies = NO_POLICIES
+    """The policies of the questions that the graph asks."""

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field
 
 from slipway.graphs.official_sections import Whole
 from slipway.graphs.project_objects import Source, Text
-from slipway.graphs.strict_section import PositiveNumber, PositiveWhole, StrictSection
+from slipway.graphs.review_sections import ReviewPolicySection
+from slipway.graphs.strict_section import PositiveNumber, StrictSection
 
 Access = Literal["read", "write"]
 
@@ -58,22 +59,8 @@ class GrantSection(StrictSection):
     """Tools, or `*` for all."""
 
 
-class ApprovalPolicySection(StrictSection):
-    """`slipway.approval_policies.NAME`: who must approve a call, and until when."""
+class ApprovalPolicySection(ReviewPolicySection):
+    """`slipway.approval_policies.NAME`: which calls need approval, of whom, and until when."""
 
     when: Source | None = None
     """A predicate: `./file.py:function`. None means that each call needs approval."""
-    quorum: PositiveWhole = 1
-    """So many different people must approve."""
-    groups: list[Text] = Field(default_factory=list)
-    """Only members of these groups may decide. Empty: everybody who may review."""
-    four_eyes: bool = False
-    """Whether whoever started the run, or edited the call, cannot approve it."""
-    due_s: PositiveNumber | None = None
-    """Seconds after which the review is over."""
-    remind_s: PositiveNumber | None = None
-    """Seconds between reminders."""
-    default: Literal["approve", "reject"] | None = None
-    """What is decided when the time is over. None: the review expires, and nothing is decided."""
-    escalate_to: Text | None = None
-    """The group that may decide as well when the time is over."""

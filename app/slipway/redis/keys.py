@@ -24,6 +24,28 @@ class Keys:
     def runs_with(self, term: str) -> str:
         return self._of("runs_with", term)
 
+    def review(self, review_id: str) -> str:
+        return self._of("review", review_id)
+
+    @property
+    def reviews(self) -> str:
+        return self._of("reviews")
+
+    def reviews_with(self, term: str) -> str:
+        return self._of("reviews_with", term)
+
+    @property
+    def reviews_due(self) -> str:
+        return self._of("reviews_due")
+
+    @property
+    def reviews_ready(self) -> str:
+        return self._of("reviews_ready")
+
+    @property
+    def review_notifications(self) -> str:
+        return self._of("review_notifications")
+
     def events(self, run_id: str) -> str:
         return self._of("events", run_id)
 

@@ -19,6 +19,7 @@ class Action(StrEnum):
 
 
 BY_API: Final = "cancelled through the API"
+UNDECIDED_IN_TIME: Final = "nobody decided its review in time"
 BY_DISCONNECT: Final = "the client disconnected (cancel on disconnect)"
 
 

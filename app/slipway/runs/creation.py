@@ -26,6 +26,8 @@ from slipway.runs.admission import BIG_BYTES, Admission
 from slipway.runs.reads import FieldSnapshot, RunReads
 from slipway.runs.record import Run, RunSpec, run_from
 from slipway.runs.script_results import (
+    AnswersUnchecked,
+    AskingRunCancelled,
     DueTimeHandled,
     InterruptAnswered,
     RunCreated,
@@ -51,6 +53,11 @@ class DueTimeTaken(Conflict):
     def __init__(self, message: str, handled: DueTimeHandled) -> None:
         super().__init__(message)
         self.handled = handled
+
+
+class AnswersChanged(Conflict):
+    """The reviews of the waiting run are not those against which the answers were checked. They must be checked
+    again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +92,9 @@ class RunCreator:
         is `running`.
 
         Raises `Overloaded` if memory has no room for the run; `NotFound` if the thread does not exist or does not match
-        the access filter; `DueTimeTaken`; and `Conflict` if the thread is busy and the strategy is `reject`, if the
-        user is not authorized to cancel the run that the strategy would cancel, if the thread that was to be created
-        for the run exists, or if another run has answered the interrupt."""
+        the access filter; `DueTimeTaken`; `AnswersChanged`; and `Conflict` if the thread is busy and the strategy is
+        `reject`, if the user is not authorized to cancel the run that the strategy would cancel, if the thread that was
+        to be created for the run exists, or if the interrupt was answered by another run or its run was cancelled."""
         thread_id = spec.identity.thread_id
         try:
             result = await self._call_script(spec, inline_worker)
@@ -108,6 +115,13 @@ class RunCreator:
                 raise _busy_conflict(spec, run_id)
             case InterruptAnswered(run_id, options):
                 raise _answered_conflict(thread_id, run_id, options)
+            case AnswersUnchecked():
+                raise AnswersChanged(f"the reviews of thread {thread_id} have changed; send the request again")
+            case AskingRunCancelled(run_id):
+                raise Conflict(
+                    f"the interrupt of thread {thread_id} cannot be answered: run {run_id}, which asked, was cancelled",
+                    run_id=run_id,
+                )
             case DueTimeHandled() as handled:
                 raise DueTimeTaken(f"the due time of run {spec.identity.run_id} was handled already", handled)
 
@@ -147,6 +161,7 @@ class RunCreator:
             "due_time": identity.due_time,
             "continues": options.continues,
             "answers": options.answers_interrupt,
+            "checked": behaviour.checked,
             "temporary": options.temporary,
             "multitask": behaviour.multitask_strategy,
             "may_cancel": behaviour.may_cancel,

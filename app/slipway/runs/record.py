@@ -22,6 +22,7 @@ The state machine. Each line is a change of the phase and the Lua scripts that m
     paused                → queued                run_resume, switch_resume, run_cancel, run_create, doctor
     paused                → cancelled             run_cancel, run_create
     waiting_for_approval  → completed             run_create, run_claim, run_settle, thread_patch, doctor
+    waiting_for_approval  → cancelled             run_cancel
 
 In `waiting_for_approval` the graph has returned at an interrupt or a breakpoint. The run completes when the next run of
 its thread starts: *answered*, or *abandoned* if that run does not answer. It is also abandoned when a state write
@@ -55,6 +56,7 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import INTERNAL, delivery_queue_of
 from slipway.runs.index_terms import owner_of, run_terms
 from slipway.runs.operator_pause import OperatorPause, operator_pause_from
+from slipway.runs.review_arguments import CheckedAnswers
 from slipway.runs.scripts import DueTime
 from slipway.serialization.compression import compressed_in_thread
 from slipway.serialization.json_encoding import dumps, dumps_in_turns, json_members
@@ -166,9 +168,16 @@ class RunBehaviour:
     limits the run."""
     followed: bool = False
     """Whether a client follows the events of the run from its start."""
+    checked: CheckedAnswers | None = None
+    """How the answers of the run were checked against the reviews of the waiting run. None if it has none."""
     retain_s: int | None = None
     """Seconds for which the record of a run with a temporary thread stays after the thread is deleted, so that a
     repeated request finds it. None: the record is deleted with the thread."""
+
+    @property
+    def has_held_answers(self) -> bool:
+        """Whether the run has the answers that were held for the waiting run."""
+        return self.checked is not None and self.checked["held"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +206,7 @@ class RunSpec:
             "user": None if identity.user is None else _json(identity.user),
             "changed_by": _json(identity.changed_by) if identity.changed_by else None,
             "continues": "1" if execution.options.continues else None,
+            "answers": "1" if execution.options.answers_interrupt else None,
             "ceilings": stored_limits(execution.ceilings),
             "multitask_strategy": None if behaviour.multitask_strategy == "enqueue" else behaviour.multitask_strategy,
             "priority_ms": str(self.priority_ms) if self.priority_ms else None,
@@ -260,6 +270,10 @@ class Run:
     changed_by: Sequence[dict[str, Any]] = ()
     """Other users who changed the cron that created the run: each of them must be authorized too. Empty for all runs
     that no cron created. Never changes."""
+    chain_user: dict[str, Any] | None = None
+    """The user of the first run of the chain, if that is another run. The script that writes `resumes` writes it."""
+    reviews: Sequence[str] = ()
+    """The ids of the interrupts for which reviews were opened when the run began to wait. The settle writes it."""
     phase: Phase
     """See the state machine above."""
     reason: str | None
@@ -345,6 +359,11 @@ class Run:
     def owner(self) -> str | None:
         """The identity of `user`."""
         return owner_of(self.user)
+
+    @property
+    def started_by(self) -> str | None:
+        """The identity of the user who started the chain."""
+        return owner_of(self.chain_user or self.user)
 
     @property
     def ids(self) -> dict[str, str]:
@@ -481,6 +500,8 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         crashed_worker=_text(fields, "crashed_worker") or "",
         user=orjson.loads(fields["user"]) if "user" in fields else None,
         changed_by=orjson.loads(fields.get("changed_by", b"[]")),
+        chain_user=orjson.loads(fields["chain_user"]) if "chain_user" in fields else None,
+        reviews=fields.get("reviews", b"").decode().split(),
         authorized_s_ago=(int(fields["updated_us"]) - int(fields.get("permitted_us", 0))) / 1e6,
     )
 

@@ -65,6 +65,18 @@ class InterruptAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswersUnchecked:
+    """The thread waits with reviews for which the answers of the run were not checked, or which have changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskingRunCancelled:
+    """The run whose interrupt was to be answered was cancelled while it waited."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class DueTimeHandled:
     """The run of this due time was created before (`has_run`; it may have been deleted since), or the cron no longer
     has this due time."""
@@ -80,7 +92,15 @@ class DueTimeHandled:
 
 
 RunCreateResult = (
-    RunCreated | RunExists | ThreadNotFound | ThreadExists | ThreadBusy | InterruptAnswered | DueTimeHandled
+    RunCreated
+    | RunExists
+    | ThreadNotFound
+    | ThreadExists
+    | ThreadBusy
+    | InterruptAnswered
+    | AnswersUnchecked
+    | AskingRunCancelled
+    | DueTimeHandled
 )
 
 

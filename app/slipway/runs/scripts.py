@@ -26,9 +26,12 @@ from slipway.runs.index_terms import UNFINISHED, error_term
 from slipway.runs.log_reads import LogPage, LogReads
 from slipway.runs.logged_events import LoggedEvents, read_logged_events
 from slipway.runs.operator_pause import OperatorPause
+from slipway.runs.review_arguments import CheckedAnswers, OpenedReview
 from slipway.runs.script_results import (
+    AnswersUnchecked,
     Applied,
     ApplyResult,
+    AskingRunCancelled,
     AttemptFenced,
     CancelRequested,
     CancelResult,
@@ -137,6 +140,7 @@ class RunCreate(TypedDict):
     due_time: DueTime | None
     continues: bool
     answers: bool
+    checked: CheckedAnswers | None
     temporary: bool
     multitask: str
     may_cancel: bool
@@ -188,6 +192,10 @@ class RunSettle(TypedDict):
     interrupts: bytes | None
     thread_status: str | None
     thread_error: str | None
+    reviews: Sequence[OpenedReview]
+    """The reviews to open, if the run begins to wait."""
+    continued: str | None
+    """The run that this one continues."""
     rollback: bool
     delete_calls: bool | None
     event_ttl_s: int
@@ -319,6 +327,7 @@ class RunScripts(ScriptStubs):
 
     async def run_settle(self, arguments: RunSettle, commands: Sequence[RedisCommand]) -> SettleResult:
         values, interrupts, entries = arguments["values"], arguments["interrupts"], arguments["entries"]
+        reviews = arguments["reviews"]
         small = {
             **arguments,
             "result": None,
@@ -326,9 +335,10 @@ class RunScripts(ScriptStubs):
             "interrupts": None,
             "entries": None,
             "events": len(entries),
+            "reviews": [review.arguments for review in reviews] or None,
         }
         args: list[Arg] = [*self._args(**small), arguments["result"], values or b"", interrupts or b""]
-        args += (*_event_arguments(entries), *packed(commands))
+        args += (*_event_arguments(entries), *(review.question for review in reviews), *packed(commands))
         reply = await self._pipeline.run(_RUN_SETTLE, [], args, may_be_overtaken=True)
         if reply[0] == b"cancel":
             return CancelRequested(Action(reply[1].decode()))
@@ -375,8 +385,9 @@ class RunScripts(ScriptStubs):
         reason: str | None,
         event_ttl_s: int,
         by: str | None = None,
+        overdue: str | None = None,
     ) -> CancelResult:
-        """`by` is the operator who cancels, for the audit trail."""
+        """`by` is the operator who cancels, for the audit trail. `overdue` is the review whose due time has come."""
         arguments = {
             "run_id": run_id,
             "thread_id": thread_id,
@@ -385,6 +396,7 @@ class RunScripts(ScriptStubs):
             "reason": reason,
             "event_ttl_s": event_ttl_s,
             "by": by,
+            "overdue": overdue,
         }
         return CancelResult(_status(await self._pipeline.run(_RUN_CANCEL, [], self._args(**arguments))))
 
@@ -466,6 +478,8 @@ _CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | ThreadChan
     b"changed": ThreadChanged,
     b"busy": lambda run_id: ThreadBusy(run_id.decode()),
     b"answered": lambda run_id, options: InterruptAnswered(run_id.decode(), options),
+    b"unchecked": AnswersUnchecked,
+    b"cancelled": lambda run_id: AskingRunCancelled(run_id.decode()),
     b"due_time_handled": DueTimeHandled.from_reply,
     b"leftovers": LeftoversExist,
 }

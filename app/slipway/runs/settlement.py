@@ -5,16 +5,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from slipway.runs.appended_events import AppendedEvents
 from slipway.runs.events import same_as_event
 from slipway.runs.failure import RunError
 from slipway.runs.index_terms import error_term
 from slipway.runs.record import Phase, Run, status_of
+from slipway.runs.review_arguments import OpenedReview
 from slipway.runs.scripts import Entry, RunRelease, RunSettle
 from slipway.serialization.compression import COMPRESSED_FROM_BYTES, compressed
 from slipway.sse_frames import encode_frame
+
+
+@dataclass(frozen=True, slots=True)
+class AskedQuestion:
+    """An open interrupt (`id`, `value` and perhaps `response_schema`), and the node of the graph that asked, or in
+    which a subgraph did."""
+
+    interrupt: dict[str, Any]
+    node: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,8 @@ class ThreadSummary:
     """Open interrupts by task id."""
     status: str
     """`idle` or `interrupted`. If the run failed, the script writes `error` instead."""
+    questions: Sequence[AskedQuestion] = ()
+    """The same interrupts, with the nodes that asked."""
 
 
 COMPACTED_UP_TO_BYTES: Final = 64 * 1024
@@ -55,6 +67,8 @@ class Settlement:
     """Whether the run record is deleted as well."""
     delete_calls: bool = False
     """Whether the records of the calls of tools are deleted, because the chain is complete."""
+    reviews: Sequence[OpenedReview] = ()
+    """The reviews of the questions that the run asks, if it begins to wait."""
 
     def arguments(
         self,
@@ -90,6 +104,8 @@ class Settlement:
             "interrupts": compressed(thread.interrupts) if thread else None,
             "thread_status": ("error" if error else thread.status) if thread else None,
             "thread_error": public if thread and error else None,
+            "reviews": self.reviews,
+            "continued": run.resumes,
             "rollback": self.rollback,
             "delete_calls": self.delete_calls or None,
             "event_ttl_s": self.event_ttl_s,

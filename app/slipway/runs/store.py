@@ -103,6 +103,18 @@ class RunStore:
         if result is CancelResult.ALREADY_ENDED:
             raise NotFound("run", run_id, problem="cannot be cancelled", why="it has ended already")
 
+    async def cancel_overdue(self, thread_id: str, run_id: str, review_id: str, cause: str) -> None:
+        """Cancels a run that waits for approval, unless the review was decided before its due time."""
+        await self._scripts.run_cancel(
+            run_id,
+            thread_id,
+            action=Action.INTERRUPT.value,
+            cause=cause,
+            reason=None,
+            event_ttl_s=self._event_ttl_s,
+            overdue=review_id,
+        )
+
     async def delete(self, thread_id: str, run_id: str) -> None:
         """Deletes the record and the log of a run that has ended, waits for approval, or is paused. Its checkpoints are
         deleted by the checkpointer. Raises `NotFound`, and `Conflict` if the run is queued or running."""

@@ -20,7 +20,7 @@ from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import GraphIsOff, NotFound
 from slipway.graphs.interface import Graphs
 from slipway.runs.authorization import RunAuthorizer, ThreadAccess
-from slipway.runs.creation import CreatedRun, RunCreator
+from slipway.runs.creation import AnswersChanged, CreatedRun, RunCreator
 from slipway.runs.record import Run, RunSpec
 from slipway.runs.run_request import RunIds, RunRequest, concurrency_groups_of, spec_from
 from slipway.settings import Settings
@@ -32,6 +32,13 @@ class InlineSubmission(Protocol):
 
     async def submit(self, spec: RunSpec, /) -> Run:
         """Creates the run, and starts it at once if possible."""
+
+
+class AnswerCheck(Protocol):
+    """Checks the answers of a run against the reviews of the waiting run (`reviews/protocol_answers.py`)."""
+
+    async def check(self, spec: RunSpec, /) -> RunSpec:
+        """The run with `RunBehaviour.checked`. Raises `InvalidRequest`, `Conflict` and `AccessRefused`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,7 @@ class RunSubmission:
     check_layout: Callable[[], None]
     """Raises `StoreUnavailable` if a later release has upgraded the data (`health/health.py`)."""
     switches: SwitchWatch
+    answers: AnswerCheck
     inline: InlineSubmission | None = None
 
     def check_webhook(self, url: str | None) -> None:
@@ -83,10 +91,24 @@ class RunSubmission:
 
         Raises `Overloaded` if Redis is short of memory, and what `RunCreator.create` raises."""
         self.check_layout()
+        while True:
+            try:
+                return await self._submit(await self._with_checked_answers(spec))
+            except AnswersChanged:
+                if spec.behaviour.has_held_answers:
+                    raise  # the run waits no more
+
+    async def _submit(self, spec: RunSpec) -> Run:
         paused = self.switches.off.runs_of(spec.identity.graph_id)
         if spec.execution.inline and self.inline is not None and paused is None:
             return await self.inline.submit(spec)
         return (await self.creator.create(spec)).run
+
+    async def _with_checked_answers(self, spec: RunSpec) -> RunSpec:
+        """The answers that were held for the waiting run were checked when they were given."""
+        if not spec.execution.options.answers_interrupt or spec.behaviour.has_held_answers:
+            return spec
+        return await self.answers.check(spec)
 
     async def submit_due(
         self, request: RunRequest, ids: RunIds, owner: Permissions, changers: Sequence[Permissions]
@@ -104,7 +126,7 @@ class RunSubmission:
             await self._authorize_due(changer, spec, on_thread=on_thread, checks_thread=on_thread)
         spec = await self._authorize_due(owner, spec, on_thread=on_thread, checks_thread=False)
         self._check_switch(spec)
-        return await self.creator.create(self._with_concurrency_groups(spec))
+        return await self.creator.create(await self._with_checked_answers(self._with_concurrency_groups(spec)))
 
     async def check_due(self, request: RunRequest, ids: RunIds, permissions: Permissions) -> None:
         """Checks that a cron of this user may create such a run, and creates nothing. The assistant must have been

@@ -7,7 +7,6 @@ as everybody may send any other request.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, Literal
 
 from slipway.access.users import User
@@ -36,10 +35,3 @@ def require_operator(user: User | None, permission: str) -> None:
             f"the user {user.identity!r} lacks the permission {permission!r}: the authenticate handler of the auth "
             "file must return it in the list `permissions`",
         )
-
-
-def groups_of(user: User | None) -> Sequence[str]:
-    """The groups of a user: the member `groups` of what the authenticate handler returned. Members that are no texts
-    are ignored."""
-    groups = () if user is None else user.get("groups", ())
-    return [group for group in groups if isinstance(group, str)] if isinstance(groups, list | tuple | set) else []

@@ -10,6 +10,7 @@ from slipway.redis.catalogue import (
     crons,
     processes,
     queue,
+    reviews,
     runs,
     store,
     switches,
@@ -21,6 +22,7 @@ from slipway.redis.catalogue.declarations import KeyKind
 KINDS_BY_SECTION: Final[dict[str, tuple[KeyKind, ...]]] = {
     "Runs": runs.KEY_KINDS,
     "Threads": threads.KEY_KINDS,
+    "Reviews": reviews.KEY_KINDS,
     "The queue": queue.KEY_KINDS,
     "Switches": switches.KEY_KINDS,
     "Webhooks": webhooks.KEY_KINDS,

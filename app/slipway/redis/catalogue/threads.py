@@ -126,12 +126,7 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning="The record of a thread.",
         lifetime="until it is deleted",
-        python_readers=(
-            "slipway.threads",
-            "slipway.checkpoints",
-            "slipway.runs",
-            "slipway.access",
-        ),
+        python_readers=("slipway.threads", "slipway.checkpoints", "slipway.runs", "slipway.access", "slipway.reviews"),
         fields=_THREAD_FIELDS,
     ),
     KeyKind(

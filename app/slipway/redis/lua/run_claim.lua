@@ -104,7 +104,8 @@ local function claim(job, score)
     offer_concurrency_slots(groups)
     return false
   end
-  local continued = waiting and complete_waiting_run(thread_id, run_id, continues == '1')
+  local rejected = waiting and continues == '1' and rejects_answer(waiting, run_id)
+  local continued = waiting and not rejected and complete_waiting_run(thread_id, run_id, continues == '1')
   if continued then inherit_chain(continued, run_id) end
   attempt = acquire_lease(run_id, thread_id, args.worker, args.lease_ms, {attempt = attempt, started_us = started_us,
     ordinal = ordinal, crashes = crashes, groups = groups, status = status, started_runs = started_runs,

@@ -1,4 +1,4 @@
---! needs: admission cancel cancel_causes clock concurrency_groups due_times events hashes keys leases phases queue run_indexes runs threads waiting_runs
+--! needs: admission cancel cancel_causes clock concurrency_groups due_times events hashes keys leases phases queue reviews run_indexes runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.
@@ -10,7 +10,9 @@
 --   again; {'exists', fields} for a run that existed; an error `OVERLOADED` if memory has no room; {'no_thread'} also
 --   if the thread lacks the `required_metadata`, or is the temporary thread of another run; {'thread_exists'} if the
 --   thread was to be created; {'changed'} if a field of the thread differs from `expected_fields`; {'busy', run id};
---   {'answered', run id, kwargs} if another run has answered the interrupt; {'due_time_handled', the cron's next due
+--   {'answered', run id, kwargs} if another run has answered the interrupt; {'unchecked'} if the thread waits with
+--   reviews other than the `checked` ones, or they have changed; {'cancelled', run id} if the run that asked was
+--   cancelled; {'due_time_handled', the cron's next due
 --   time in ms or ''} if the run of a cron's due time was created already, without the next due time if the cron no
 --   longer has this due time; {'leftovers'} if checkpoints of a deleted thread must be deleted before the thread is
 --   created. The classes in `runs.script_results` are the same replies in Python.
@@ -79,11 +81,21 @@ if (active or #queued > 0) and rejects then return {'busy', active or queued[1]}
 -- open, or failed before the answer reached the graph.
 local reopened = nil
 if args.answers and answered_by and not waiting then
-  local other = redis.call('HMGET', key('run', answered_by), 'phase', 'kwargs', 'input_not_stored')
+  local other = redis.call('HMGET', key('run', answered_by), 'phase', 'kwargs', 'input_not_stored',
+    'cancelled_while_waiting')
+  if other[4] then return {'cancelled', answered_by} end
   local under_way = is_in_progress(other[1])
   local left_open = other[3] or idle_status == 'interrupted'
   if under_way or not left_open then return {'answered', answered_by, other[2] or '{}'} end
   reopened = answered_by
+end
+
+local checked = args.checked
+if waiting and not active and (args.answers or checked) then
+  local reviews = redis.call('HGET', key('run', waiting), 'reviews')
+  if reviews and not are_checked(waiting, reviews, checked) then return {'unchecked'} end
+elseif checked and checked.held then
+  return {'unchecked'} -- answers that were held for a run which waits no more
 end
 
 if cancels then
@@ -140,7 +152,7 @@ else
 end
 
 if answered_by and not args.answers then redis.call('HDEL', thread, 'answered_by_run_id') end
-local continued = waiting and not active and complete_waiting_run(args.thread_id, args.run_id, args.continues)
+local continued = waiting and not active and complete_waiting_run(args.thread_id, args.run_id, args.continues, checked)
   or reopened
 if continued and args.answers then redis.call('HSET', thread, 'answered_by_run_id', args.run_id) end
 if continued then inherit_chain(continued, args.run_id) end

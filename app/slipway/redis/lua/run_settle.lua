@@ -1,12 +1,12 @@
---! needs: admission after_run cancel_causes clock concurrency_groups deliveries events fencing hashes keys redis_commands run_indexes runs threads waiting_runs
+--! needs: admission after_run cancel_causes clock concurrency_groups deliveries events fencing hashes keys redis_commands reviews run_indexes runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Ends a run: phase, error, result, thread state, last events, lease, delivery, and the thread's next run.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunSettle`; result, values and interrupts, each '' for
---   none; name and frame of each of its `events`; then the attempt's last commands: each is its count of words, then
---   its words.
+--   none; name and frame of each of its `events`; the question of each of its `reviews`; then the attempt's last
+--   commands: each is its count of words, then its words.
 -- Reply: {'ok'}; {'fenced'}; {'cancel', action} if a cancel was requested and this is not its settlement.
 -- Atomic: All of it.
 -- Repeatable: Yes: a repetition by the attempt that settled the run replies 'ok'.
@@ -24,7 +24,8 @@ local new = is_next_write_group(owned, args.seq)
 if new == nil then return {'fenced'} end
 -- the first write must not need memory: a full Redis rejects a script if its first write does
 local cleared = redis.call('HDEL', run, 'worker', 'inline_request', 'crashes', 'crashed_attempt', 'crashed_worker')
-local first_command = 6 + 2 * args.events
+local first_question = 6 + 2 * args.events
+local first_command = first_question + (args.reviews and #args.reviews or 0)
 if new then execute_commands(first_command) end
 local values, interrupts = ARGV[4] ~= '' and ARGV[4] or nil, ARGV[5] ~= '' and ARGV[5] or nil
 local entries = event_arguments(6, args.events)
@@ -62,11 +63,15 @@ if owned.webhook == 'pending' then
   create_delivery(args.run_id, owned.thread_id, args.rollback and 'rollback' or args.status, values, interrupts,
     args.thread_error)
 end
-if args.delete_calls then redis.call('DEL', key('thread_calls', owned.thread_id)) end
+if args.delete_calls then
+  redis.call('DEL', key('thread_calls', owned.thread_id), key('thread_approvals', owned.thread_id))
+end
 if args.rollback then delete_run(args.run_id, owned.thread_id) end
 -- a temporary thread is deleted now, so nobody can answer
 if waits and redis.call('HGET', key('thread', owned.thread_id), 'temporary') == '1' then
   abandon_waiting_run(args.run_id, 'its thread was deleted')
+elseif waits and args.reviews then
+  open_reviews(args.run_id, owned.thread_id, args.continued, args.reviews, first_question)
 end
 start_next_run_or_idle(owned.thread_id, args.thread_status, changes, values and args.value_terms)
 return {'ok'}

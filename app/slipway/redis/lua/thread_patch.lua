@@ -1,4 +1,4 @@
---! needs: clock keys threads waiting_runs
+--! needs: clock keys reviews threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Changes fields of a thread, and stores that a checkpoint was written from outside a run.
@@ -31,11 +31,16 @@ if args.state then
   if redis.call('HGET', thread, 'status') ~= 'busy' then
     status = args.state
     local waiting = redis.call('HGET', thread, 'waiting_run_id')
+    local why = 'the state was changed through the API'
     if waiting and args.state ~= 'interrupted' then
       redis.call('HDEL', thread, 'waiting_run_id')
       if redis.call('HGET', key('run', waiting), 'phase') == 'waiting_for_approval' then
-        abandon_waiting_run(waiting, 'the state was changed through the API')
+        abandon_waiting_run(waiting, why)
       end
+    elseif waiting then
+      -- the tasks of a new checkpoint have other ids, so nobody can answer the questions of the earlier ones
+      local reviews = redis.call('HGET', key('run', waiting), 'reviews')
+      if reviews then end_reviews(waiting, reviews, why) end
     end
   end
 end

@@ -1,4 +1,4 @@
---! needs: ceilings keys run_indexes
+--! needs: ceilings keys reviews run_indexes
 --! rare: delete_run inherit_chain
 -- The run record: its ordinal, its chain, its deletion.
 
@@ -19,17 +19,20 @@ local function lower_ceilings(to, earlier)
   if lowered then redis.call('HSET', run, 'ceilings', stored_limits(limits)) end
 end
 
--- Makes the run `to` continue the chain of `from`: it inherits the usage, the id of the chain's first run, and every
--- ceiling that is lower than its own.
+-- Makes the run `to` continue the chain of `from`: it inherits the usage, the id and the user of the chain's first run,
+-- and every ceiling that is lower than its own.
 local function inherit_chain(from, to)
-  local fields = redis.call('HMGET', key('run', from), 'usage', 'chain_id', 'ceilings')
+  local fields = redis.call('HMGET', key('run', from), 'usage', 'chain_id', 'ceilings', 'chain_user', 'user')
   redis.call('HSET', key('run', to), 'resumes', from, 'usage', fields[1] or '[]', 'chain_id', fields[2] or from)
+  local user = fields[4] or fields[5]
+  if user then redis.call('HSET', key('run', to), 'chain_user', user) end
   if fields[3] then lower_ceilings(to, fields[3]) end
 end
 
 -- The event log stays for a minute, so that followers receive the last events.
 local function delete_run(run_id, thread_id)
-  unindex_run(run_id)
+  local reviews = unindex_run(run_id)
+  if reviews then delete_reviews(run_id, reviews) end
   redis.call('DEL', key('run', run_id), key('run_audit', run_id))
   redis.call('ZREM', key('thread_runs', thread_id), run_id)
   redis.call('PEXPIRE', key('events', run_id), 60000)

@@ -11,7 +11,7 @@ local function delete_thread(thread_id)
   end
   unindex_thread(thread_id)
   redis.call('DEL', key('thread', thread_id), key('thread_runs', thread_id), key('thread_queue', thread_id),
-    key('thread_states', thread_id), key('thread_calls', thread_id))
+    key('thread_states', thread_id), key('thread_calls', thread_id), key('thread_approvals', thread_id))
   redis.call('ZREM', key('threads_due'), thread_id)
   notify_thread(thread_id)
   redis.call('ZADD', key('trash'), integer_text(now_us), thread_id)

@@ -1,0 +1,174 @@
+"""Reviews: the questions that waiting runs ask people. For reviewers, who see the questions of all users."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from slipway.api.auth.access_check import operators, user_of
+from slipway.api.auth.operators import REVIEW
+from slipway.api.bodies.reviews import CommentBody, DecisionBody, InformationBody, ReassignBody
+from slipway.api.endpoints import Endpoint, Query, int_param
+from slipway.api.request_parsing import query_choice, query_names, query_number, read_body, read_object
+from slipway.api.responses import JsonResponse
+from slipway.api.shared_objects import services_of
+from slipway.clock import microseconds
+from slipway.errors import InvalidRequest, NotFound
+from slipway.reviews.actor import Actor, actor_for
+from slipway.reviews.record import Review, ReviewState
+from slipway.reviews.search import ReviewQuery
+from slipway.serialization.json_encoding import clean
+
+MAX_LIMIT: Final = 1000
+ORDERS: Final = ("oldest", "newest")
+
+_STATES: Final = tuple(state.value for state in ReviewState)
+_REVIEW_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:[\w-]{1,100}", re.ASCII)
+
+
+async def list_all(request: Request) -> Response:
+    """A page of reviews. `next` is the cursor of the next page, null at the end."""
+    names = [query.name for query in ENDPOINTS[0].query]
+    if unknown := request.query_params.keys() - set(names):
+        raise InvalidRequest(clean(min(unknown)), f"is not a parameter; choose from: {', '.join(names)}")
+    page = await services_of(request).review_search.page(
+        _query(request),
+        limit=query_number(request, "limit", 100, 1, MAX_LIMIT),
+        cursor=request.query_params.get("cursor") or None,
+        oldest_first=query_choice(request, "order", ORDERS) != "newest",
+    )
+    return JsonResponse({"reviews": [review.public() for review in page.reviews], "next": page.next})
+
+
+def _query(request: Request) -> ReviewQuery:
+    states, texts = query_names(request, "state"), request.query_params
+    if unknown := set(states) - set(_STATES):
+        raise InvalidRequest("state", f"{clean(min(unknown))!r} is not one of {', '.join(_STATES)}", _STATES)
+    return ReviewQuery(
+        states=frozenset(map(ReviewState, states)),
+        graph_id=texts.get("graph_id") or None,
+        assignee=texts.get("assignee") or None,
+        group=texts.get("group") or None,
+        due_before_us=_time_us(request, "due_before"),
+        created_before_us=_time_us(request, "created_before"),
+        created_from_us=_time_us(request, "created_after"),
+    )
+
+
+def _time_us(request: Request, name: str) -> int | None:
+    """A time in ISO 8601, in µs. A time without an offset is in UTC."""
+    text = request.query_params.get(name)
+    if not text:
+        return None
+    try:
+        return microseconds(text.replace(" ", "+"))  # a plus sign that the client did not escape
+    except ValueError:
+        raise InvalidRequest(name, f"{clean(text)!r} is not a time such as 2026-01-31T12:00:00Z") from None
+
+
+async def read(request: Request) -> Response:
+    """A review with its history, the oldest entry first."""
+    reviews = services_of(request).reviews
+    review = await reviews.get(review_id(request))
+    history = [entry.public() for entry in await reviews.history(review)]
+    return JsonResponse(review.public() | {"history": history})
+
+
+async def claim(request: Request) -> Response:
+    """Makes the user the assignee."""
+    return _response(await services_of(request).reviews.claim(review_id(request), actor(request)))
+
+
+async def release(request: Request) -> Response:
+    """Makes nobody the assignee."""
+    return _response(await services_of(request).reviews.release(review_id(request), actor(request)))
+
+
+async def reassign(request: Request) -> Response:
+    body = await read_body(request, ReassignBody)
+    return _response(await services_of(request).reviews.reassign(review_id(request), actor(request), body.assignee))
+
+
+async def comment(request: Request) -> Response:
+    body = await read_body(request, CommentBody)
+    return _response(await services_of(request).reviews.comment(review_id(request), actor(request), body.text))
+
+
+async def request_information(request: Request) -> Response:
+    body, reviews = await read_body(request, InformationBody), services_of(request).reviews
+    review = await reviews.request_information(review_id(request), actor(request), body.text, body.follow_up_s)
+    return _response(review)
+
+
+async def remind(request: Request) -> Response:
+    return _response(await services_of(request).reviews.remind(review_id(request), actor(request)))
+
+
+async def decide(request: Request) -> Response:
+    """Decides the review, or votes if its policy demands that several people agree."""
+    body = await read_object(request)
+    return _response(await services_of(request).reviews.decide(review_id(request), actor(request), body))
+
+
+def review_id(request: Request) -> str:
+    """The id in the path. Raises `NotFound` for a text that is no id."""
+    text = str(request.path_params["review_id"])
+    if not _REVIEW_ID.fullmatch(text):
+        raise NotFound("review", clean(text))
+    return text
+
+
+def actor(request: Request) -> Actor:
+    """Who sends the request."""
+    return actor_for(user_of(request))
+
+
+def _response(review: Review) -> Response:
+    return JsonResponse(review.public())
+
+
+_TIME: Final = {"type": "string", "format": "date-time"}
+_TEXT: Final = {"type": "string"}
+_REVIEW: Final = "/ops/reviews/{review_id}"
+
+ENDPOINTS: Final = (
+    Endpoint(
+        "GET",
+        "/ops/reviews",
+        list_all,
+        "List reviews",
+        operators(REVIEW),
+        query=(
+            Query("state", {"type": "array", "items": {"type": "string", "enum": list(_STATES)}}, "In these states"),
+            Query("graph_id", _TEXT),
+            Query("assignee", _TEXT, "Claimed by the user with this identity"),
+            Query("group", _TEXT, "For the members of this group"),
+            Query("due_before", _TIME, "Due before this time"),
+            Query("created_after", _TIME, "Asked at this time or later"),
+            Query("created_before", _TIME, "Asked before this time"),
+            Query("order", {"type": "string", "enum": list(ORDERS), "default": "oldest"}, "Which review is the first"),
+            int_param("limit", 100, 1, MAX_LIMIT),
+            Query("cursor", _TEXT, "The member `next` of the page before"),
+        ),
+    ),
+    Endpoint("GET", _REVIEW, read, "Read a review and its history", operators(REVIEW)),
+    Endpoint("POST", f"{_REVIEW}/claim", claim, "Claim a review", operators(REVIEW)),
+    Endpoint("POST", f"{_REVIEW}/release", release, "Release a review", operators(REVIEW)),
+    Endpoint(
+        "POST", f"{_REVIEW}/reassign", reassign, "Make another person the assignee", operators(REVIEW), ReassignBody
+    ),
+    Endpoint("POST", f"{_REVIEW}/comment", comment, "Comment on a review", operators(REVIEW), CommentBody),
+    Endpoint(
+        "POST",
+        f"{_REVIEW}/request-information",
+        request_information,
+        "Ask for more information",
+        operators(REVIEW),
+        InformationBody,
+    ),
+    Endpoint("POST", f"{_REVIEW}/remind", remind, "Remind those who may decide", operators(REVIEW)),
+    Endpoint("POST", f"{_REVIEW}/decide", decide, "Decide a review, or vote", operators(REVIEW), DecisionBody),
+)

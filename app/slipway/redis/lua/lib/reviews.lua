@@ -1,0 +1,199 @@
+--! needs: audit clock keys terms
+--! rare: approved_call are_checked delete_reviews end_reviews is_answered is_overdue open_reviews store_approval
+-- Reviews: the records of the questions that waiting runs ask people. See `reviews/record.py`. The run has the ids of
+-- its interrupts in the field `reviews`, and a review has the id `<run id>:<interrupt id>`.
+
+-- A review in one of these states can still be decided, or its answer is not passed to the run yet.
+local PENDING = {open = true, claimed = true, held = true}
+
+-- The fields of a review that is still pending when its run continues, and whose question the next run asks again.
+local KEPT = {'assignee', 'claimed_us', 'groups', 'votes', 'decision', 'answer', 'expires', 'due_us', 'remind_us',
+  'escalate_us', 'follow_up_us', 'reminders', 'reminded_us', 'terms'}
+
+local function notify_reviews(id)
+  redis.call('PUBLISH', key('review_notifications'), id)
+end
+
+-- Moves a review from the set of one state to that of another; `before` is nil for a new one. The caller stores the
+-- state.
+local function index_review_state(id, created_us, before, after)
+  if before then redis.call('ZREM', key('reviews_with', before), id) end
+  redis.call('ZADD', key('reviews_with', after), created_us, id)
+end
+
+-- Replaces the terms of a review in the index. Both are packed. The caller stores them.
+local function index_review_terms(id, created_us, before, after)
+  for i = 1, #before, TERM_LENGTH do
+    local term = string.sub(before, i, i + TERM_LENGTH - 1)
+    if not string.find(after, term, 1, true) then redis.call('ZREM', key('reviews_with', term), id) end
+  end
+  for i = 1, #after, TERM_LENGTH do
+    redis.call('ZADD', key('reviews_with', string.sub(after, i, i + TERM_LENGTH - 1)), created_us, id)
+  end
+end
+
+-- Sets when the duty looks at a review again: at the first of its times, in µs. Each may be nil or false.
+local function set_review_timer(id, times)
+  local first
+  for i = 1, 4 do
+    local time = tonumber(times[i] or nil)
+    if time and (not first or time < first) then first = time end
+  end
+  if first then
+    redis.call('ZADD', key('reviews_due'), integer_text(math.floor(first / 1000)), id)
+  else
+    redis.call('ZREM', key('reviews_due'), id)
+  end
+end
+
+-- Whether every question of a waiting run has an answer. `reviews` is the field of the run.
+local function is_answered(run_id, reviews)
+  for interrupt_id in string.gmatch(reviews, '%S+') do
+    if redis.call('HGET', key('review', run_id .. ':' .. interrupt_id), 'state') ~= 'held' then return false end
+  end
+  return true
+end
+
+-- Copies what people did to a review of the run before, if its question is the same (`digest`) and was pending. Returns
+-- the state that the new review `id` gets from it, or nil.
+local function keep_review(earlier_id, id, digest)
+  local earlier, record = key('review', earlier_id), key('review', id)
+  local fields = redis.call('HMGET', earlier, 'was', 'digest', 'state', 'decision')
+  if not PENDING[fields[1]] or fields[2] ~= digest or fields[3] ~= 'superseded' then return nil end
+  redis.call('HDEL', record, unpack(KEPT))
+  local kept = redis.call('HMGET', earlier, unpack(KEPT))
+  for i, name in ipairs(KEPT) do
+    if kept[i] then redis.call('HSET', record, name, kept[i]) end
+  end
+  redis.call('HSET', record, 'state', fields[1], 'asked_before', earlier_id)
+  return fields[1]
+end
+
+-- Stores who approved or edited a call of a tool: `runs.review_arguments.StoredApproval`.
+local function store_approval(approval)
+  redis.call('HSET', key('thread_approvals', approval.thread_id), approval.call, cmsgpack.pack({hash = approval.hash,
+    count = approval.count, by = approval.by, review_id = approval.review_id, edited_by = approval.edited_by}))
+end
+
+-- What an earlier review of the same call decided, if its hash is the same: that of an edited call. Whoever edited it
+-- has approved it, unless the policy demands another person.
+local function keep_approval(thread_id, id, asked)
+  local record = key('review', id)
+  local stored = redis.call('HGET', key('thread_approvals', thread_id), asked.call)
+  local approval = stored and cmsgpack.unpack(stored)
+  if not approval or approval.hash ~= asked.hash then return end
+  if approval.edited_by then redis.call('HSET', record, 'edited_by', approval.edited_by) end
+  local votes = {}
+  for i, name in ipairs(approval.by) do
+    votes[i] = {by = name, decisions = {{kind = 'approve'}}, digest = asked.approving}
+  end
+  if #votes > 0 then redis.call('HSET', record, 'votes', cjson.encode(votes)) end
+end
+
+-- Opens the reviews of a run that begins to wait, and continues the run `continued` (or nil). `reviews` is a list of
+-- maps: see `runs.review_arguments.NewReview`. The question of each, as it is stored, is in ARGV from index `first` on.
+local function open_reviews(run_id, thread_id, continued, reviews, first)
+  local ids, guarded, answered = {}, 0, true
+  for i, new in ipairs(reviews) do
+    local id = run_id .. ':' .. new.interrupt_id
+    local record = key('review', id)
+    redis.call('HSET', record, 'question', ARGV[first + i - 1], 'state', 'open', 'created_us', now_us, 'updated_us',
+      now_us, 'revision', 0, 'digest', new.digest, 'terms', new.terms, unpack(new.fields))
+    for name, delay_ms in pairs(new.delays_ms) do
+      redis.call('HSET', record, name, integer_text((now_ms + delay_ms) * 1000))
+    end
+    if new.asked then keep_approval(thread_id, id, new.asked) end
+    local state = continued and keep_review(continued .. ':' .. new.interrupt_id, id, new.digest) or 'open'
+    local fields = redis.call('HMGET', record, 'due_us', 'remind_us', 'escalate_us', 'follow_up_us', 'terms')
+    redis.call('ZADD', key('reviews'), now_us, id)
+    index_review_state(id, now_us, nil, state)
+    index_review_terms(id, now_us, '', fields[5])
+    if state ~= 'held' then
+      set_review_timer(id, fields)
+      answered = false
+    end
+    append_audit(run_id, 'review.opened', 'slipway', new.opened)
+    if new.guarded then guarded = 1 end
+    ids[i] = new.interrupt_id
+    notify_reviews(id)
+  end
+  redis.call('HSET', key('run', run_id), 'reviews', table.concat(ids, ' '), 'guarded', guarded)
+  if answered then redis.call('ZADD', key('reviews_ready'), integer_text(now_ms), run_id) end
+end
+
+-- Whether people have approved exactly this call of a tool, by the key of the call and the hash of its name and
+-- arguments. Returns {hash, count, by (a list of names), review_id} if at least `quorum` people did, else nil.
+local function approved_call(thread_id, call_key, hash, quorum)
+  local stored = redis.call('HGET', key('thread_approvals', thread_id), call_key)
+  if not stored then return nil end
+  local approval = cmsgpack.unpack(stored)
+  return approval.hash == hash and approval.count >= quorum and approval or nil
+end
+
+-- Ends the reviews of a run that waits no more. `reviews` is the field of the run, `why` a sentence, `next_run` the run
+-- that continues the thread, or nil. That run has the held answers if `takes_held`, and `answers` (by interrupt id) of
+-- its own: see `runs.review_arguments.CheckedAnswer`.
+local function end_reviews(run_id, reviews, why, next_run, takes_held, answers)
+  redis.call('ZREM', key('reviews_ready'), run_id)
+  for interrupt_id in string.gmatch(reviews, '%S+') do
+    local id = run_id .. ':' .. interrupt_id
+    local record = key('review', id)
+    local state, created_us, expires = unpack(redis.call('HMGET', record, 'state', 'created_us', 'expires'))
+    if PENDING[state] then
+      local answer, after = answers and answers[interrupt_id], 'superseded'
+      if answer then
+        after = 'decided'
+        redis.call('HSET', record, unpack(answer.fields))
+        append_audit(run_id, answer.audit.action, answer.audit.actor, answer.audit.details)
+        if answer.approval then store_approval(answer.approval) end
+      elseif takes_held and state == 'held' then
+        after = expires and 'expired' or 'decided'
+      else
+        append_audit(run_id, 'review.superseded', 'slipway', cjson.encode({review_id = id, reason = why}))
+      end
+      redis.call('HSET', record, 'state', after, 'was', state, 'reason', why, 'updated_us', now_us)
+      if next_run then redis.call('HSET', record, 'resumed_by', next_run) end
+      redis.call('HINCRBY', record, 'revision', 1)
+      redis.call('ZREM', key('reviews_due'), id)
+      index_review_state(id, created_us, state, after)
+      notify_reviews(id)
+    end
+  end
+end
+
+-- Deletes the reviews of a run whose record is deleted. `reviews` is the field of the run.
+local function delete_reviews(run_id, reviews)
+  redis.call('ZREM', key('reviews_ready'), run_id)
+  for interrupt_id in string.gmatch(reviews, '%S+') do
+    local id = run_id .. ':' .. interrupt_id
+    local fields = redis.call('HMGET', key('review', id), 'state', 'created_us', 'terms')
+    if fields[1] then
+      redis.call('ZREM', key('reviews_with', fields[1]), id)
+      index_review_terms(id, fields[2], fields[3], '')
+      redis.call('ZREM', key('reviews'), id)
+      redis.call('ZREM', key('reviews_due'), id)
+      redis.call('DEL', key('review', id))
+      notify_reviews(id)
+    end
+  end
+end
+
+-- Whether the due time of a review has come before anybody decided it.
+local function is_overdue(id)
+  local fields = redis.call('HMGET', key('review', id), 'state', 'due_us')
+  return (fields[1] == 'open' or fields[1] == 'claimed') and fields[2] and tonumber(fields[2]) <= now_us
+end
+
+-- Whether the answers of a new run were checked against the reviews of the waiting run as they are now. `checked` is
+-- `runs.review_arguments.CheckedAnswers` or nil. A held answer can only be passed on, and none can be given after its
+-- due time.
+local function are_checked(run_id, reviews, checked)
+  if not checked or checked.run_id ~= run_id then return false end
+  if checked.held then return is_answered(run_id, reviews) end
+  for interrupt_id, revision in pairs(checked.revisions) do
+    local fields = redis.call('HMGET', key('review', run_id .. ':' .. interrupt_id), 'state', 'revision', 'due_us')
+    if fields[1] ~= 'open' and fields[1] ~= 'claimed' then return false end
+    if fields[2] ~= revision or (fields[3] and tonumber(fields[3]) <= now_us) then return false end
+  end
+  return true
+end

@@ -1,0 +1,57 @@
+"""The read stubs of reviews."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slipway.redis.hash_fields import Fields
+from slipway.redis.read_stubs import ReadStubs
+
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingReviews:
+    """The run whose interrupt a thread shows, and the ids of the interrupts for which it has reviews."""
+
+    run_id: str
+    interrupt_ids: Sequence[str]
+
+
+class ReviewReads(ReadStubs):
+    """One round trip each, unless a method says otherwise."""
+
+    async def records(self, review_ids: Sequence[str]) -> list[Fields | None]:
+        """The records in the order of the ids. None for each that does not exist."""
+        return await self._records(map(self._keys.review, review_ids), "state")
+
+    async def with_time(self, review_ids: Sequence[str]) -> tuple[list[Fields | None], int]:
+        """The records, and the time of Redis in µs."""
+        time = self._pipeline.send("TIME", repeatable=True)
+        records = await self.records(review_ids)
+        seconds, microseconds = await time
+        return records, int(seconds) * 1_000_000 + int(microseconds)
+
+    async def of_run(self, run_id: str) -> list[str]:
+        """The ids of the interrupts for which the run has reviews."""
+        return (await self._text(self._keys.run(run_id), "reviews") or "").split()
+
+    async def waiting(self, thread_id: str) -> WaitingReviews | None:
+        """None if the thread does not wait, or waits without reviews. Two round trips."""
+        run_id = await self._text(self._keys.thread(thread_id), "waiting_run_id")
+        interrupt_ids = [] if run_id is None else await self.of_run(run_id)
+        return None if run_id is None or not interrupt_ids else WaitingReviews(run_id, interrupt_ids)
+
+    async def due(self) -> tuple[list[str], list[str]]:
+        """The ids of reviews of which a time has come, and of runs whose questions all have answers; some of each."""
+        seconds, microseconds = await self._pipeline.send("TIME", repeatable=True)
+        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+        reviews, runs = await asyncio.gather(
+            *(
+                self._pipeline.send("ZRANGEBYSCORE", key, "-inf", now_ms, "LIMIT", 0, _PAGE, repeatable=True)
+                for key in (self._keys.reviews_due, self._keys.reviews_ready)
+            )
+        )
+        return [each.decode() for each in reviews], [each.decode() for each in runs]

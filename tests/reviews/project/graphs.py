@@ -1,0 +1,62 @@
+"""Graphs that ask: one question, two at once, about a call, and with a schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypedDict
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import interrupt
+
+
+def added(earlier: list[Any], later: list[Any]) -> list[Any]:
+    return [*earlier, *later]
+
+
+class State(TypedDict):
+    """What was asked and answered."""
+
+    answers: Annotated[list[Any], added]
+
+
+def asking(question: Any, schema: dict[str, Any] | None = None) -> Any:
+    """A node that asks, and adds the answer."""
+
+    def ask(state: State) -> dict[str, Any]:
+        answer = interrupt(question) if schema is None else interrupt(question, response_schema=schema)
+        return {"answers": [answer]}
+
+    return ask
+
+
+def graph_of(*nodes: tuple[str, Any]) -> Any:
+    """A graph whose nodes run beside each other."""
+    graph = StateGraph(State)
+    for name, node in nodes:
+        graph.add_node(name, node)
+        graph.add_edge(START, name)
+        graph.add_edge(name, END)
+    return graph.compile()
+
+
+CALL = {
+    "type": "tool_approval",
+    "tool_call_id": "c1",
+    "name": "refund",
+    "args": {"amount": 50},
+    "description": "Refund 50",
+    "response_schema": {
+        "type": "object",
+        "properties": {"type": {"enum": ["approve", "edit", "reject"]}},
+        "required": ["type"],
+    },
+    "slipway": {"call": "call-1", "hash": "hash-1", "quorum": 2},
+}
+AMOUNT = {"type": "object", "properties": {"amount": {"type": "integer", "minimum": 1}}, "required": ["amount"]}
+
+one = graph_of(("ask", asking("What is your name?")))
+two = graph_of(("first", asking("One?")), ("second", asking("Two?")))
+call = graph_of(("ask", asking(CALL)))
+schema = graph_of(("ask", asking("How much?", AMOUNT)))
+guarded = graph_of(("ask", asking("Really?")))
+timed = graph_of(("ask", asking("Who?")))
+cancelled = graph_of(("ask", asking("Who?")))
