@@ -29,6 +29,7 @@ SlipwayError                     error                 base class; its message i
     ├── InputRefused             input.invalid         the graph's state schema rejects the input
     ├── StateRefused             state.refused         the state holds a value that cannot be stored
     ├── GraphUnavailable         graph.unavailable     the graph does not import or compile, or its factory fails
+    ├── ModelUnavailable         model.unavailable     no model of a route replied, or one broke off
     ├── NodeFailed               node.failed           a node raised, and its retries are used up
     └── ToolError                tool.error            a call of a registered tool has no result
         ├── ToolRefused          tool.denied           no grant permits the call, or it is made outside of a run
@@ -354,6 +355,18 @@ class GraphUnavailable(RunFailure):
     an exception of the project's code may contain addresses and passwords."""
 
     code = "graph.unavailable"
+
+
+class ModelUnavailable(RunFailure):
+    """No model of a route has replied, or a model failed after it had sent a part of its reply. The message says what
+    an operator can do. `failures` has the reason of each model that was tried."""
+
+    code = "model.unavailable"
+    retryable = True
+
+    def __init__(self, message: str, failures: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.failures = dict(failures)
 
 
 class NodeFailed(RunFailure):

@@ -31,6 +31,8 @@ from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import LangGraphJson, read
 from slipway.health.event_loop_watch import EventLoopWatch
 from slipway.health.health import HealthMonitor
+from slipway.model_routes.current_routes import provide_routes
+from slipway.model_routes.routes import ModelRoutes
 from slipway.redis import connection_budget
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
@@ -168,6 +170,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, keys)
         services = _stores(settings, config, graphs, address, keys, pipeline, subscriber, store, checkpointer)
         stack.enter_context(provide_breakers(services.breakers))
+        stack.enter_context(provide_routes(_model_routes(settings, config, graphs, keys)))
         if process != "cli":
             services = replace(services, arq=_open_arq(application, address, stack))
             services = await _executing(services, process, stack, tools)
@@ -310,6 +313,16 @@ def _stores(
         admission=admission,
         breakers=Breakers(pipeline, keys, _breaker_limits(settings)),
         event_loop=None,
+    )
+
+
+def _model_routes(settings: Settings, config: LangGraphJson, graphs: Graphs, keys: Keys) -> ModelRoutes:
+    return ModelRoutes(
+        settings.model,
+        timeout_s=settings.model_timeout_s,
+        config=config.models,
+        load_object=graphs.load_object,
+        keys=keys,
     )
 
 

@@ -73,7 +73,11 @@ class Settings(BaseModel):
     )
     model: str | None = Field(
         default=None,
-        description="Chat model for the sample graphs, such as `openai:gpt-5`; needs the extra `models`",
+        description="Chat models of nodes without a [route](models.md) of their own, in the order in which they are "
+        "tried: `openai:gpt-5,anthropic:claude-sonnet-5`; needs the extra `models`",
+    )
+    model_timeout_s: float = Field(
+        default=120, gt=0, description="Time without any part of a model's reply after which the next model is tried"
     )
 
     # web

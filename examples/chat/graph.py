@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from examples import models
 from examples.chat.builtin import BuiltinChatModel
+from slipway.models import chat_model, model_names
 
 
 async def answer(state: MessagesState) -> dict[str, list[BaseMessage]]:
@@ -18,8 +16,7 @@ async def answer(state: MessagesState) -> dict[str, list[BaseMessage]]:
     messages = state.get("messages")
     if not messages:
         raise ValueError('messages: at least one message is required, such as {"role": "user", "content": "Hello"}')
-    name = models.model_name()
-    model: BaseChatModel = await asyncio.to_thread(models.open_model, name) if name else BuiltinChatModel()
+    model: BaseChatModel = chat_model() if model_names() else BuiltinChatModel()
     return {"messages": [await model.ainvoke(messages)]}
 
 

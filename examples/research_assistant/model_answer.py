@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Final
 
-from examples import models
 from examples.research_assistant.citations import Citations
+from slipway.models import chat_model
 
 _INSTRUCTIONS: Final = (
     "Answer the question from the numbered evidence only, in the language of the question. Write Markdown: short "
@@ -17,19 +16,19 @@ _INSTRUCTIONS: Final = (
 _MARK: Final = re.compile(r"\[(\d+)\]")
 
 
-async def write_with_model(name: str, question: str, draft: str, citations: Citations) -> str:
+async def write_with_model(question: str, draft: str, citations: Citations) -> str:
     """The answer of the model with the list of sources. Marks that belong to no source are removed.
 
-    Raises the exceptions of the provider, and ValueError if the answer is empty.
+    Raises `ModelUnavailable` if no model replies, the exception of the provider if it rejects the request, and
+    ValueError if the answer is empty.
     """
-    model = await asyncio.to_thread(models.open_model, name)
     evidence = "\n".join(
         f"[{entry['n']}] {entry['document']}"
         + (f", {entry['section']}" if entry["section"] else "")
         + f": {entry['quote']}"
         for entry in citations.entries
     )
-    reply = await model.ainvoke(
+    reply = await chat_model().ainvoke(
         [
             ("system", _INSTRUCTIONS),
             ("user", f"Question: {question}\n\nEvidence:\n{evidence}\n\nA draft in the documents' own words:\n{draft}"),

@@ -7,31 +7,28 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
-from examples.models import model_name
 from examples.reading.ranking import Candidate
 from examples.reading.words import content
 from examples.research_assistant import extractive
 from examples.research_assistant.citations import Citations
 from examples.research_assistant.model_answer import write_with_model
 from examples.research_assistant.state import Context, State
+from slipway.models import model_names
 
 
 async def write(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
-    """Writes the answer with quotes from the documents, or with the model in SLIPWAY_MODEL."""
+    """Writes the answer with quotes from the documents, or with the models in SLIPWAY_MODEL."""
     citations = Citations(_labels(state))
     notes = list(state.get("notes", []))
     answer = await asyncio.to_thread(_extractive, state, citations)
-    name = model_name()
     written_by = "extract"
-    if name and citations.entries:
+    if model_names() and citations.entries:
         try:
-            answer, written_by = await write_with_model(name, state["plan"]["question"], answer, citations), name
+            answer, written_by = await write_with_model(state["plan"]["question"], answer, citations), "model"
         except (
             Exception
         ) as error:  # a provider raises its own classes; the run still answers, and reports the exception
-            notes.append(
-                f"The model {name} did not answer ({type(error).__name__}: {error}); this answer quotes the documents."
-            )
+            notes.append(f"No model answered ({type(error).__name__}: {error}); this answer quotes the documents.")
     if written_by == "extract":
         answer = "\n\n".join(filter(None, (answer, citations.sources())))
     if notes:

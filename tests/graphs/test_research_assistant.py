@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.state import CompiledStateGraph
 
-from examples import models
 from examples.reading.library import SHIPPED
 from examples.reading.passages import single_spaced
 from examples.research_assistant.citations import Citations
 from examples.research_assistant.graph import build
+from slipway.model_routes.current_routes import provide_routes
+from slipway.model_routes.routes import ModelRoutes
 
 Result = dict[str, Any]
 Graph = CompiledStateGraph[Any, Any, Any, Any]
@@ -244,14 +244,10 @@ def test_quotes_of_one_section_have_one_number() -> None:
     assert cite.sources() == "**Sources**\n\n- **Rules**, version 2: [1] Lunch · [2] Doors"
 
 
-async def test_invented_citations_of_a_model_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def open_model(name: str) -> BaseChatModel:
-        assert name == "some:model"
-        return GenericFakeChatModel(messages=iter([AIMessage("Tea is a drink, it says [1], and more [9].")]))
-
-    monkeypatch.setenv("SLIPWAY_MODEL", "some:model")
-    monkeypatch.setattr(models, "open_model", open_model)
-    result = await ask("What is tea?", ["Tea is a drink."])
+async def test_invented_citations_of_a_model_are_removed() -> None:
+    model = GenericFakeChatModel(messages=iter([AIMessage("Tea is a drink, it says [1], and more [9].")]))
+    with provide_routes(ModelRoutes("./some.py:model", load_object={"./some.py:model": model}.__getitem__)):
+        result = await ask("What is tea?", ["Tea is a drink."])
     assert result["answer"].startswith("Tea is a drink, it says [1], and more .")
     assert "**Sources**" in result["answer"]
 

@@ -43,7 +43,8 @@ TESTED_ELSEWHERE: Final = {
     "host": "tests/dev/test_cli.py::test_config_and_host_are_read_from_the_environment",
     "port": "tests/dev/test_cli.py::test_a_port_in_use_is_reported",
     "library_dir": "tests/graphs/test_research_assistant.py::test_the_answer_names_an_empty_library",
-    "model": "tests/graphs/test_research_assistant.py::test_invented_citations_of_a_model_are_removed",
+    "model": "tests/models/test_runs.py::test_each_node_has_its_route",
+    "model_timeout_s": "tests/models/test_config.py::test_the_setting_is_the_time_limit_of_models_without_one",
     **dict.fromkeys(
         ("breaker_failures", "breaker_window_s", "breaker_open_s"),
         "tests/circuit_breakers/test_settings.py::test_the_settings_say_when_a_breaker_opens_and_for_how_long",

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import wait
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -23,7 +24,6 @@ from typing import Any, Final, Literal
 import structlog
 from langgraph.errors import GraphBubbleUp
 
-from slipway.asyncio_bridge import run_from_thread
 from slipway.circuit_breakers.scripts import BreakerList, BreakerScripts, Outcome, Permitted, Rejected
 from slipway.errors import BreakerOpen, StoreUnavailable
 from slipway.exception_text import class_name
@@ -36,6 +36,9 @@ Kind = Literal["model", "tool"]
 
 PROBE_S: Final = 60.0
 """Seconds after which another call may be the probe, if the first has not ended."""
+
+LOOP_REPLIES_WITHIN_S: Final = 2.0
+"""Seconds that a thread waits for the event loop and Redis."""
 
 Judge = Callable[[BaseException], Outcome]
 """What an exception says about the service that was called."""
@@ -165,13 +168,20 @@ class CurrentBreakers:
 
     @contextmanager
     def call_sync(self, kind: Kind, name: str, *, judge: Judge = judge, probe_s: float = PROBE_S) -> Iterator[None]:
-        """The same for a thread, such as that of a node that is a plain function. In a thread that runs an event loop,
-        which must not wait for Redis, the call is made without a breaker."""
+        """The same for a thread, such as that of a node that is a plain function. The call is made without a breaker in
+        a thread that runs an event loop, which must not wait for Redis, and while the event loop of the process is
+        blocked, perhaps by code that waits for this thread."""
         if not _OPEN or _runs_event_loop():
             yield
             return
         opened, breaker, call = _OPEN[-1], f"{kind}:{name}", secrets.token_hex(6)
-        permitted = run_from_thread(opened.loop, lambda: opened.breakers.enter(breaker, call, probe_s), "")
+        entering = asyncio.run_coroutine_threadsafe(opened.breakers.enter(breaker, call, probe_s), opened.loop)
+        if not wait([entering], LOOP_REPLIES_WITHIN_S).done:
+            entering.cancel()
+            log.warning("breaker.skipped", breaker=breaker, problem=f"no reply within {LOOP_REPLIES_WITHIN_S:g} s")
+            yield
+            return
+        permitted = entering.result()
         outcome: Outcome = "succeeded"
         problem = ""
         try:
@@ -179,8 +189,9 @@ class CurrentBreakers:
         except BaseException as error:
             outcome, problem = judge(error), class_name(error)
             raise
-        finally:
-            run_from_thread(opened.loop, lambda: opened.breakers.leave(breaker, call, permitted, outcome, problem), "")
+        finally:  # the next call of this thread is sent after it, so nobody has to wait
+            leaving = opened.breakers.leave(breaker, call, permitted, outcome, problem)
+            asyncio.run_coroutine_threadsafe(leaving, opened.loop)
 
 
 def _runs_event_loop() -> bool:

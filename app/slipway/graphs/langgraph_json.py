@@ -35,6 +35,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from slipway.graphs.config_errors import did_you_mean, kind_of, reject, validate
 from slipway.graphs.json_lines import line_of
+from slipway.graphs.models_section import ModelsConfig, models_config
 from slipway.graphs.official_sections import (
     AuthSection,
     CheckpointerSection,
@@ -133,6 +134,7 @@ class LangGraphJson:
     """The project's arq application: `./file.py:attribute` or `package.module:attribute`."""
 
     tools: ToolsConfig
+    models: ModelsConfig
     text: str = field(default="", repr=False)
     """The text of the file, for the lines in errors."""
 
@@ -187,6 +189,11 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
         http=document.http,
         arq=document.slipway.arq,
         tools=ToolsConfig.of(document.slipway),
+        models=models_config(
+            name,
+            document.slipway.models,
+            {graph_id: section.models for graph_id, section in document.slipway.graphs.items() if section},
+        ),
         text=text,
     )
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slipway.graphs.config_errors import unknown_key
+from slipway.graphs.models_section import RouteOrModels
 from slipway.graphs.project_objects import Source, Text
 from slipway.graphs.review_sections import GraphReviewsSection
 from slipway.graphs.spec import ExecutionMode, Priority
@@ -61,6 +62,8 @@ class GraphSection(StrictSection):
     priority: Priority = "normal"
     max_running_runs: PositiveWhole | None = None
     keep_checkpoints: PositiveWhole | Literal["all"] | None = None
+    models: dict[Text, RouteOrModels] = Field(default_factory=dict)
+    """The model route of each node; `*` stands for all others."""
 
 
 class SlipwayOptionsSection(BaseModel):
@@ -80,6 +83,8 @@ class SlipwaySection(StrictSection):
     graphs: dict[str, GraphSection | None] = Field(default_factory=dict)
     arq: Source | None = None
     """The `WorkerSettings` of the project's arq application: a class, an object or a dict, as arq accepts."""
+    models: dict[Text, RouteOrModels] = Field(default_factory=dict)
+    """Model routes by name."""
     tools: dict[Text, ToolSection] | None = None
     grants: list[GrantSection] | None = None
     reviews: dict[Text, GraphReviewsSection] = Field(default_factory=dict)

@@ -177,6 +177,15 @@ class AttemptWriter:
         self._count_bytes(len(stored))
         self.chunk_appended()
 
+    def append_beside_stream(self, name: str, frame: bytes) -> None:
+        """Appends an event that is none of the graph's stream, while nodes run: such as a notice. Unlike after
+        `append`, what the checkpointer has written still waits for the events of the stream that belong to it."""
+        stored = compressed(frame)
+        self._appended.add(name, frame, stored)
+        self._group.entries.append((name, stored))
+        self._count_bytes(len(stored))
+        self._schedule_delayed_send()
+
     def add_command(self, command: RedisCommand) -> None:
         """Adds a command to the open group, without waiting for it."""
         self._group.commands.append(command)

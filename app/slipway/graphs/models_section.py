@@ -1,0 +1,146 @@
+"""The members of `slipway` in `langgraph.json` that name model routes: which models are tried, in which order.
+
+    "models": {"cheap": ["openai:gpt-5-mini", {"model": "./models.py:local", "timeout_s": 20}]},
+    "graphs": {"desk": {"models": {"*": "cheap", "draft": ["openai:gpt-5", "anthropic:claude-sonnet-5"]}}}
+
+A route is written as the name of a route in `slipway.models`, as one model, as a list of models, or as an object with
+the member `models`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+from pydantic import Discriminator, Field, Tag
+
+from slipway.graphs.config_errors import did_you_mean, reject
+from slipway.graphs.project_objects import Text
+from slipway.graphs.strict_section import PositiveNumber, StrictSection
+
+EVERY_NODE: Final = "*"
+"""Stands for all nodes of a graph that have no route of their own."""
+
+
+class ModelSection(StrictSection):
+    """One model of a route, in its long form."""
+
+    model: Text
+    """Such as `openai:gpt-5`, or `./file.py:attribute` for a chat model of the project, or a function that creates
+    it."""
+    timeout_s: PositiveNumber | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """What LangChain's `init_chat_model` gets in addition, such as `temperature`."""
+
+
+def _tag(value: object) -> str:
+    return "<text>" if isinstance(value, str) else "<list>" if isinstance(value, list) else "<object>"
+
+
+ModelOrText = Annotated[
+    Annotated[Text, Tag("<text>")] | Annotated[ModelSection, Tag("<object>")],
+    Discriminator(lambda value: "<text>" if isinstance(value, str) else "<object>"),
+]
+
+Models = Annotated[list[ModelOrText], Field(min_length=1)]
+
+
+class RouteSection(StrictSection):
+    """A route in its long form. `timeout_s` holds for models without one of their own."""
+
+    models: Models
+    timeout_s: PositiveNumber | None = None
+
+
+RouteOrModels = Annotated[
+    Annotated[Text, Tag("<text>")] | Annotated[Models, Tag("<list>")] | Annotated[RouteSection, Tag("<object>")],
+    Discriminator(_tag),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model of a route."""
+
+    model: str
+    """As it is written in the route. It is also the name of the model's circuit breaker."""
+    timeout_s: float | None = None
+    """Seconds without any part of a reply after which the next model is tried. None means the setting
+    `model_timeout_s`."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_of_project(self) -> bool:
+        """Whether it names an object of the project."""
+        return self.model.startswith((".", "/")) or ".py:" in self.model
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRoute:
+    """The models that are tried, in this order."""
+
+    name: str
+    """The name in `slipway.models`, or the models separated by commas."""
+    models: Sequence[ModelSpec]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsConfig:
+    """All routes of langgraph.json."""
+
+    routes: Mapping[str, ModelRoute] = field(default_factory=dict)
+    by_graph: Mapping[str, Mapping[str, ModelRoute]] = field(default_factory=dict)
+    """By graph and node; the node `EVERY_NODE` stands for all others."""
+
+
+def models_of_text(text: str) -> ModelRoute:
+    """The route of a text such as `openai:gpt-5,anthropic:claude-sonnet-5`. Raises `ValueError` if it names no
+    model."""
+    models = [ModelSpec(part.strip()) for part in text.split(",") if part.strip()]
+    if not models:
+        raise ValueError("names no model")
+    return ModelRoute(",".join(each.model for each in models), models)
+
+
+def models_config(
+    file: str, routes: Mapping[str, RouteOrModels], by_graph: Mapping[str, Mapping[str, RouteOrModels]]
+) -> ModelsConfig:
+    """Resolves the names of routes. Raises `ConfigError` for an unknown name."""
+    named = {name: _route(file, f"slipway.models.{name}", route, {}, name) for name, route in routes.items()}
+    of_graphs = {
+        graph_id: {
+            node: _route(file, f"slipway.graphs.{graph_id}.models.{node}", route, named)
+            for node, route in by_node.items()
+        }
+        for graph_id, by_node in by_graph.items()
+        if by_node
+    }
+    return ModelsConfig(named, of_graphs)
+
+
+def _route(
+    file: str, path: str, route: RouteOrModels, named: Mapping[str, ModelRoute], name: str | None = None
+) -> ModelRoute:
+    if isinstance(route, str):
+        if route in named:
+            return named[route]
+        if ":" not in route:
+            reject(file, path, unknown_route(route, named))
+        found = models_of_text(route)
+        return found if name is None else ModelRoute(name, found.models)
+    section = RouteSection(models=route) if isinstance(route, list) else route
+    models = [_model(each, section.timeout_s) for each in section.models]
+    return ModelRoute(name or ",".join(each.model for each in models), models)
+
+
+def unknown_route(name: str, named: Mapping[str, ModelRoute]) -> str:
+    """What is wrong with the name of a route that does not exist."""
+    hint = did_you_mean(name, named) or "; add it to slipway.models in langgraph.json"
+    return f"unknown model route {name!r}{hint} (a model is written as provider:model)"
+
+
+def _model(model: ModelOrText, timeout_s: float | None) -> ModelSpec:
+    if isinstance(model, str):
+        return ModelSpec(model, timeout_s)
+    return ModelSpec(model.model, model.timeout_s or timeout_s, model.settings)
