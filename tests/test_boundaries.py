@@ -47,7 +47,7 @@ LAYERS = (
     ("switches",),
     ("runs",),
     ("threads", "tool_gateway", "model_routes"),
-    ("tools", "models"),
+    ("tools", "tool_middleware", "models"),
     ("crons", "store", "webhooks", "reviews"),
     ("event_protocol",),
     ("execution",),

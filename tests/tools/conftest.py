@@ -69,6 +69,13 @@ class Runs:
         await self.execution(run).execute()
         return await self.ended(run)
 
+    async def resume(self, run: Run, value: Any) -> Ended:
+        """Continues a run that waits with this value for its interrupt, and with no decision about its review."""
+        await self.stores.pipeline.send("HDEL", self.stores.keys.run(run.run_id), "reviews", "guarded")
+        options = {"input": None, "command": {"resume": value}}
+        await self.stores.create(new_run(run.thread_id, graph_id=run.graph_id, options=options))
+        return await self.finish(await self.stores.claim_one())
+
     async def ended(self, run: Run) -> Ended:
         """What the run has left."""
         record, thread = await self.stores.reload(run), await self.stores.thread_of(run)

@@ -39,7 +39,7 @@ async def test_each_way_passes_the_gateway_once(
     assert [name for name, _ in ended.effects] == [tool]
     assert ended.actions() == ["tool.permitted", "tool.called"]
     permitted = ended.audit[0][1]
-    assert (permitted["tool"], permitted["rule"]) == (tool, "slipway.grants[0] (langgraph.json:21)")
+    assert (permitted["tool"], permitted["rule"]) == (tool, "slipway.grants[0] (langgraph.json:23)")
 
 
 async def test_tools_of_a_tool_node_and_of_plain_nodes(runs: Runs) -> None:
@@ -78,9 +78,7 @@ async def test_records_of_calls_live_as_long_as_the_chain(runs: Runs) -> None:
     waits = await runs.finish(asking)
     assert waits.run.phase == "waiting_for_approval"
     assert await runs.stores.pipeline.send("HLEN", calls(asking.thread_id)) == 2
-    spec = new_run(asking.thread_id, graph_id="asks", options={"input": None, "command": {"resume": "yes"}})
-    await runs.stores.create(spec)
-    ended = await runs.finish(await runs.stores.claim_one())
+    ended = await runs.resume(asking, "yes")
     assert ended.results == ["refunded a: 1.0", "yes"]
     assert len(ended.effects) == 1, "the node was executed again, and the refund was not issued again"
     assert await runs.stores.pipeline.send("EXISTS", calls(asking.thread_id)) == 0

@@ -60,7 +60,7 @@ class GrantSection(StrictSection):
 
 
 class ApprovalPolicySection(ReviewPolicySection):
-    """`slipway.approval_policies.NAME`: which calls need approval, of whom, and until when."""
+    """`slipway.approval_policies.NAME`: who must approve a call of a tool, and until when."""
 
     when: Source | None = None
-    """A predicate: `./file.py:function`. None means that each call needs approval."""
+    """A predicate over the arguments: `./file.py:function`. None means that each call needs approval."""

@@ -28,9 +28,10 @@ async def node_target(graphs: Graphs, graph_id: str, node: str) -> Target:
 
 
 def tool_target(config: LangGraphJson, tool: str) -> Target:
-    """Raises `NotFound` for a tool that langgraph.json does not name, if it names tools."""
-    names = config.tools.tools.keys()
-    if names and tool not in names:
+    """Raises `NotFound` for a tool that langgraph.json does not name, if it names all tools that may be called. The
+    code may declare others, which only a grant for `*` permits."""
+    names = {*config.tools.tools, *(name for grant in config.tools.grants for name in grant.tools)}
+    if names and tool not in names and "*" not in names:
         raise NotFound("tool", tool, why=f"langgraph.json names no such tool{did_you_mean(tool, sorted(names))}")
     return Target(Kind.TOOL, tool)
 

@@ -11,7 +11,7 @@ from slipway.graphs.tools_section import Access, ApprovalPolicySection
 Args = Mapping[str, Any]
 """The arguments of a call by name, as JSON, without those that LangGraph injects."""
 
-Predicate = Callable[[Args], Any]
+Predicate = Callable[[dict[str, Any]], Any]
 """Whether a call with these arguments needs approval: true or false, or the name of a policy. May be a coroutine
 function."""
 

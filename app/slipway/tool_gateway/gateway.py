@@ -20,16 +20,18 @@ import asyncio
 import secrets as random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 import structlog
 from langchain_core.tools import ToolException
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.types import interrupt
 from pydantic_core import to_jsonable_python
 
 from slipway import failpoints
-from slipway.canonical_json import call_hash
+from slipway.canonical_json import call_hash, canonical_json
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.stored_form import StoredForm, stored_form_of
 from slipway.circuit_breakers.breakers import BREAKERS, PROBE_S, judge
@@ -42,14 +44,30 @@ from slipway.errors import (
     ToolError,
     ToolFailed,
     ToolRefused,
+    ToolRejected,
     ToolTimeout,
 )
 from slipway.exception_text import class_name, message_of, traceback_of
+from slipway.graphs.review_policy import ReviewPolicy
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.audit import AuditEntry
 from slipway.runs.scripts import RunScripts
+from slipway.switches.attempt_switches import CURRENT_SWITCHES
+from slipway.switches.record import Switch
+from slipway.tool_gateway.approval import (
+    Edited,
+    Needed,
+    Rejected,
+    answer_of,
+    by_name,
+    needed_approval,
+    question,
+    redacted,
+    rejection,
+    restored,
+)
 from slipway.tool_gateway.current_call import CURRENT_CALL, TOOL_CALL_ID, CurrentCall
 from slipway.tool_gateway.definition import Args, ToolDefinition
 from slipway.tool_gateway.grants import Decision, NodePath
@@ -64,6 +82,7 @@ from slipway.tool_gateway.scripts import (
     NeedsRule,
     NotOwned,
     RunCancelled,
+    SwitchedOff,
     ToolScripts,
 )
 from slipway.tool_gateway.secrets import Redaction
@@ -113,10 +132,16 @@ class _Call:
     decision: Decision
     tool_call_id: str | None
     act: Act | None
+    original: _Call | None = None
+    """The call that a reviewer has edited."""
+
+    @property
+    def is_edited(self) -> bool:
+        return self.original is not None
 
     @property
     def is_recorded(self) -> bool:
-        definition = self.tool.definition
+        definition = (self.original or self).tool.definition
         return definition.writes or definition.approval.kind != "never"
 
 
@@ -125,7 +150,7 @@ class Gateway:
 
     def __init__(self, services: ToolServices, writer: AttemptWriter) -> None:
         self._services, self._writer, self._run = services, writer, writer.run
-        self._registry = services.registry
+        self._registry, self._policies = services.registry, services.registry.approval_policies
         self._tasks: dict[str, TaskCalls] = {}
         self.loop = asyncio.get_running_loop()
 
@@ -209,7 +234,7 @@ class Gateway:
     async def _begin_and_act(self, call: _Call) -> Any:
         if call.tool.definition.writes:
             await self._store_checkpoints(call)
-        begun = await self._begin(call)
+        call, begun = await self._begin(call)
         if isinstance(begun, Done):
             return self._replayed(call, begun)
         if begun.begun_before:
@@ -228,6 +253,7 @@ class Gateway:
                 problem = _shown(call.tool, error, redaction)
                 await asyncio.shield(self._end(call, "failed", "tool.failed", started, error=class_name(error)))
             else:
+                result = _with_notice(call, result)
                 failpoints.reach("tool_acted")
                 await asyncio.shield(self._end(call, "done", "tool.called", started, result=result))
                 failpoints.reach("tool_ended")
@@ -247,32 +273,112 @@ class Gateway:
             )
         await self._writer.store_checkpoints()
 
-    async def _begin(self, call: _Call) -> Go | Done:
-        """Returns when the tool may be executed."""
+    async def _begin(self, call: _Call) -> tuple[_Call, Go | Done]:
+        """Returns when the tool may be executed: the call, which people may have edited."""
+        while True:
+            result = await self._begin_once(call)
+            if isinstance(result, Go | Done):
+                await self._take_answers(call, result.questions)
+                return call, result
+            if isinstance(result, NeedsApproval):
+                call = await self._ask(call, result.policy)
+            elif isinstance(result, SwitchedOff):
+                await self._stop_at(call, result.switch)
+            elif isinstance(result, RunCancelled):
+                self._writer.request_cancel(result.action)
+                problem = f"the run is being cancelled: tool {call.tool.name!r} was not executed"
+                raise ToolRefused(problem, call.tool.name)
+            elif isinstance(result, NotOwned):
+                raise self._fenced()
+
+    async def _stop_at(self, call: _Call, switch: Switch) -> None:
+        """Ends the task, and the run pauses. Raises `StoppedAtSwitch`."""
+        await call.task.others_ended(CURRENT_CALL.get())
+        switches = CURRENT_SWITCHES.get()
+        assert switches is not None, "the execution sets it with the gateway"
+        switches.stop_at(switch)
+
+    async def _begin_once(self, call: _Call) -> BeginResult:
+        """One call of the script, or two if the rule must be evaluated. It is not evaluated if people were asked about
+        this very call before: a rule that says something else now cannot change what they were asked."""
+        failpoints.reach("tool_called")
         rule = call.tool.definition.approval
-        asks: Any = {"always": "ask", "never": None, "predicate": "predicate"}[rule.kind]
-        result = await self._begin_once(call, asks)
+        if rule.kind == "always" or (rule.kind == "never" and not call.is_edited):
+            needed = None if rule.kind == "never" else by_name(call.tool, rule.policy_name, self._policies)
+            return await self._begin_with(call, needed)
+        result = await self._begin_with(call, None, evaluated=False)
         if isinstance(result, NeedsRule):
-            raise ToolRefused(f"tool {call.tool.name!r} needs an approval rule", call.tool.name)
-        if isinstance(result, NeedsApproval):
-            raise ToolRefused(f"tool {call.tool.name!r} needs approval", call.tool.name)
-        if isinstance(result, RunCancelled):
-            self._writer.request_cancel(result.action)
-            raise ToolRefused(f"the run is being cancelled: tool {call.tool.name!r} was not executed", call.tool.name)
-        if isinstance(result, NotOwned):
-            raise self._fenced()
+            needed = await needed_approval(call.tool, call.args, self._policies)
+            result = await self._begin_with(call, needed)
         return result
 
-    async def _begin_once(self, call: _Call, rule: Any) -> BeginResult:
-        failpoints.reach("tool_called")
+    async def _begin_with(self, call: _Call, needed: Needed | None, *, evaluated: bool = True) -> BeginResult:
         audit = self._details(call) | {"rule": call.decision.rule, "hash": call.hash}
+        asks: Literal["ask"] | None = "ask" if needed is not None or call.is_edited else None
         return await self._services.scripts.begin(
             {
                 **self._identity(call),
-                "rule": rule,
+                "rule": asks if evaluated else "predicate",
+                "quorum": needed.policy.quorum if needed is not None else 0,
+                "policy": needed.name if needed is not None else "",
                 "token": random.token_hex(8),
                 "audit": AuditEntry("tool.permitted", "slipway", audit).details_json,
             }
+        )
+
+    # approval
+
+    async def _ask(self, call: _Call, policy: str) -> _Call:
+        """Asks people about a call. Returns the call that they want to be made, which `begin` must still prove; raises
+        `ToolRejected`, or the interrupt of LangGraph if they have not answered yet."""
+        needed = by_name(call.tool, policy, self._policies)
+        async with call.task.asking:
+            while True:
+                answer = answer_of(await self._interrupt(call, needed.policy))
+                if isinstance(answer, Rejected):
+                    await self._audit("tool.rejected", self._details(call) | {"hash": call.hash})
+                    raise ToolRejected(rejection(call.tool.name, answer.reason), call.tool.name, reason=answer.reason)
+                if isinstance(answer, Edited):
+                    return await self._edited(call, answer)
+                # approved, but `begin` found no proof of that: the answer to another question of this task
+
+    async def _interrupt(self, call: _Call, policy: ReviewPolicy) -> Any:
+        """The next answer for this task. Without one, the task ends when its other tools have ended."""
+        if call.task.asked is not None:
+            raise GraphInterrupt(*call.task.asked.args)
+        value, schema = question(
+            call.tool, call.args, key=call.key, digest=call.hash, tool_call_id=call.tool_call_id, policy=policy
+        )
+        try:
+            return interrupt(value, response_schema=schema)
+        except GraphInterrupt as asked:
+            call.task.asked = asked
+            await call.task.others_ended(CURRENT_CALL.get())
+            raise
+
+    async def _take_answers(self, call: _Call, count: int) -> None:
+        """Takes the answers to the questions about a call from LangGraph's list of the answers of the task, so that
+        the next question does not get them. What people decided is known from `begin`."""
+        if call.is_edited or not count:
+            return  # an edited call has taken the answers when it learnt about the edit
+        async with call.task.asking:
+            with suppress(GraphInterrupt):  # the list is empty: another call has taken them
+                for _ in range(count):
+                    interrupt("answered")
+
+    async def _edited(self, call: _Call, answer: Edited) -> _Call:
+        """The call that a reviewer wants instead: permitted to the node, and valid."""
+        tool = self._registry.find(answer.name)
+        decision = await self._permitted(tool, call.place)
+        args = restored(answer.args, call.args, tool.definition.redact)
+        entrance = tool.target.entrance if tool is not call.tool else call.bound.entrance
+        names = entrance.signature.parameters
+        injected = {name: value for name, value in call.bound.injected.items() if name in names}
+        bound = tool.target.bind(entrance, (), {**injected, **tool.target.parse(args)})
+        tool.check_args(bound.json_args())
+        digest = call_hash(answer.name, answer.args)
+        return replace(
+            call, tool=tool, bound=bound, args=args, hash=digest, decision=decision, original=call.original or call
         )
 
     async def _execute(self, call: _Call, current: CurrentCall) -> Any:
@@ -437,6 +543,14 @@ async def _act(call: _Call, current: CurrentCall) -> Any:
     # a thread that must be left behind after a timeout cannot be the one that waits for the result
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = call.act or act_in_new_thread
     return await (act_in_new_thread if call.tool.definition.timeout_s is not None else in_thread)(execute)
+
+
+def _with_notice(call: _Call, result: Any) -> Any:
+    """The result for a model whose call a reviewer has edited: the model would take it for that of its own call."""
+    if call.tool_call_id is None or not call.is_edited or not isinstance(result, str) or call.tool.result_validators:
+        return result
+    args = redacted(call.args, call.tool.definition.redact)
+    return f"A reviewer replaced this call. What was called is {call.tool.name} with {canonical_json(args)}.\n{result}"
 
 
 def _shown(tool: RegisteredTool, error: Exception, redaction: Redaction) -> Exception:

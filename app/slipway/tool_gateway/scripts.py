@@ -9,6 +9,7 @@ from typing import Final, Literal, TypedDict
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.cancel_reasons import Action
+from slipway.switches.record import Switch, switch_from
 
 _BEGIN: Final = load("tool_call_begin")
 _END: Final = load("tool_call_end")
@@ -28,10 +29,14 @@ class CallIdentity(TypedDict):
 
 
 class CallBegin(CallIdentity):
-    """The arguments of `tool_call_begin.lua`. `rule`: `ask` if the call needs approval, `predicate` if that is not
-    evaluated yet. `token` is a new text for each time that the call begins."""
+    """The arguments of `tool_call_begin.lua`. `token` is a new text for each time that the call begins."""
 
     rule: Literal["ask", "predicate"] | None
+    """`ask` if the call needs approval, `predicate` if the rule is not evaluated yet. If people were asked about a call
+    with this hash before, the script needs no rule."""
+    quorum: int
+    """Of the policy: so many people must have approved it. 0 if an edited call needs no approval but the edit."""
+    policy: str
     token: str
     audit: str
 
@@ -49,14 +54,17 @@ class Go:
     """The tool may be executed now. `begun_before`: how often the call began without an end."""
 
     begun_before: int
+    questions: int
+    """How many questions were asked about it, which are answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The call was executed. `was_asked`: people were asked about it."""
+    """The call was executed."""
 
     result: bytes
-    was_asked: bool
+    questions: int
+    """How many questions were asked about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,16 @@ class NeedsRule:
 
 @dataclass(frozen=True, slots=True)
 class NeedsApproval:
-    """People must approve the call first."""
+    """People must approve the call first. `policy` is the name of the policy by which they were asked first."""
+
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchedOff:
+    """An operator has switched the tool off."""
+
+    switch: Switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +98,7 @@ class NotOwned:
     """The attempt no longer owns its run."""
 
 
-BeginResult = Go | Done | NeedsRule | NeedsApproval | RunCancelled | NotOwned
+BeginResult = Go | Done | NeedsRule | NeedsApproval | SwitchedOff | RunCancelled | NotOwned
 
 
 class ToolScripts(ScriptStubs):
@@ -91,13 +108,15 @@ class ToolScripts(ScriptStubs):
         reply = await self._pipeline.run(_BEGIN, [], self._args(**arguments))
         match reply[0]:
             case b"go":
-                return Go(int(reply[1]))
+                return Go(int(reply[1]), int(reply[2]))
             case b"done":
-                return Done(reply[1], bool(reply[2]))
+                return Done(reply[1], int(reply[2]))
             case b"rule":
                 return NeedsRule()
             case b"ask":
-                return NeedsApproval()
+                return NeedsApproval(reply[1].decode())
+            case b"off":
+                return SwitchedOff(switch_from(reply[1]))
             case b"cancel":
                 return RunCancelled(Action(reply[1].decode()))
         return NotOwned()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from langgraph.errors import GraphInterrupt
 from langgraph.runtime import Runtime, get_runtime
 
 from slipway.errors import ToolRefused
@@ -52,6 +53,8 @@ class TaskCalls:
         self.place = place
         self.asking = asyncio.Lock()
         """Held by the call that asks people. LangGraph has one open interrupt for each task."""
+        self.asked: GraphInterrupt | None = None
+        """The open question, which ends the task."""
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._executing: dict[str, asyncio.Future[None]] = {}
 

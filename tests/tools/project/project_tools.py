@@ -50,6 +50,13 @@ def send_mail(to: str, text: str = "") -> str:
     return f"sent to {to}"
 
 
+@slipway.tools.tool(access="write", approval="always")
+async def approved_refund(order: str) -> str:
+    """Refund an order, when somebody has approved it."""
+    done("approved_refund", order)
+    return order
+
+
 async def lookup_order(order: str) -> dict[str, Any]:
     """Find an order."""
     done("lookup_order", order)

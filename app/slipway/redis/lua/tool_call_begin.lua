@@ -1,4 +1,4 @@
---! needs: audit fencing tool_calls
+--! needs: audit fencing reviews switches tool_calls
 --! repeatable: yes
 --! shard: thread
 -- Begins a call of a tool, before the tool is executed: whether it may be executed now, with everything that must be
@@ -6,8 +6,9 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: see `tool_gateway.scripts.CallBegin`.
--- Reply: {'go', how often the call began before}; {'done', its result, whether it was asked about}: the call has ended,
---   and must not be executed again; {'rule'}: call again with `needs_approval`; {'ask'}: people must approve it first;
+-- Reply: {'go', how often the call began before, count of questions about it}; {'done', its result, count of questions}:
+--   the call has ended, and must not be executed again; {'rule'}: the rule must be evaluated; {'ask', name of the policy}:
+--   people must approve it first; {'off', the switch}: the tool is switched off;
 --   {'cancel', action}; {'fenced'}.
 -- Atomic: Everything that is checked, the record of the call, and the audit entry.
 -- Repeatable: Yes: a repetition changes nothing in the record of a call, and appends a second audit entry at most.
@@ -17,13 +18,30 @@ local owned = owned_run(args.run_id, args.attempt, args.incarnation)
 if not owned then return {'fenced'} end
 if owned.cancel then return {'cancel', owned.cancel} end
 local record, result = call_record(owned.thread_id, args)
-if record.state == 'done' then return {'done', result or '', record.asked and 1 or 0} end
+if record.state == 'done' then return {'done', result or '', record.questions or 0} end
+local off = switched_off('tool', nil, args.tool)
+if off then return {'off', off} end
+local approval
 if args.recorded then
-  if not record.asked and args.rule == 'predicate' then return {'rule'} end
-  if record.asked or args.rule == 'ask' then
-    record.asked = true
-    store_call(owned.thread_id, args, record)
-    return {'ask'}
+  local asked = record.asked and record.asked[args.hash]
+  if not asked then
+    if args.rule == 'predicate' then return {'rule'} end
+    if args.rule == 'ask' then
+      asked = {quorum = args.quorum, policy = args.policy}
+      record.asked = record.asked or {}
+      record.asked[args.hash] = asked
+    end
+  end
+  if asked then
+    approval = approved_call(owned.thread_id, args.call, args.hash, asked.quorum)
+    if not approval then
+      if not asked.posed then
+        asked.posed = true
+        record.questions = (record.questions or 0) + 1
+        store_call(owned.thread_id, args, record)
+      end
+      return {'ask', asked.policy}
+    end
   end
 end
 local before = record.begun or 0
@@ -32,4 +50,8 @@ if args.recorded and record.token ~= args.token then
   store_call(owned.thread_id, args, record)
 end
 append_audit(args.run_id, 'tool.permitted', 'slipway', args.audit)
-return {'go', before}
+if approval then
+  append_audit(args.run_id, 'tool.approved', table.concat(approval.by, ', '), cjson.encode({call = args.call,
+    hash = args.hash, tool = args.tool, review_id = approval.review_id, edited_by = approval.edited_by}))
+end
+return {'go', before, record.questions or 0}

@@ -1,0 +1,86 @@
+"""Workers are killed at each step of a call of a tool that writes."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from slipway.runs.scripts import RunScripts
+from tests.crash.clients import Client, Reader
+from tests.crash.cluster import Cluster
+from tests.crash.shared_cluster import SharedCluster
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+PROJECT = Path(__file__).with_name("tools_project") / "langgraph.json"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared() -> AsyncIterator[SharedCluster]:
+    async with SharedCluster(webs=1, project=PROJECT) as shared:
+        yield shared
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def cluster(shared: SharedCluster, request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
+    """The shared cluster without workers. Each test starts its own workers; they are killed after the test."""
+    async with shared.cluster_for(request.node) as cluster:
+        yield cluster
+        await cluster.kill_workers()
+
+
+def refunds_of(cluster: Cluster, order: str) -> list[str]:
+    """The idempotency key of each time that the order was refunded."""
+    file = Path(f"{cluster.effects.path}.refunds")
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [line.removeprefix(f"{order} ") for line in lines if line.startswith(f"{order} ")]
+
+
+async def run_until_killed(cluster: Cluster, run_id: str, failpoint: str) -> None:
+    """A new worker executes the run until it kills itself at the failpoint. Then the run is reclaimed, as a supervisor
+    does that notices the death."""
+    await (await cluster.start_worker(failpoint)).wait_for_exit(30)
+    worker = (await cluster.run(run_id))["worker"]
+    assert await RunScripts(cluster.pipeline, cluster.keys).run_reap(event_ttl_s=600, pause_ms=0, worker=worker)
+
+
+async def test_a_call_continues_after_its_worker_was_killed_at_each_step(cluster: Cluster, client: Client) -> None:
+    """The call is in the first superstep of a subgraph, of a run that nobody follows: nothing is stored before it but
+    what the call itself makes sure of."""
+    thread_id, order = str(uuid.uuid4()), uuid.uuid4().hex
+    run_id = await client.start("refunds", {"order": order}, thread_id)
+    for failpoint, refunds in (("tool_called", 0), ("tool_begun", 0), ("tool_acted", 1), ("tool_ended", 2)):
+        await run_until_killed(cluster, run_id, failpoint)
+        assert len(refunds_of(cluster, order)) == refunds, failpoint
+    await cluster.start_worker()
+    await Reader(run_id).follow(client.urls, thread_id)
+    run, thread = await asyncio.gather(client.run(thread_id, run_id), client.thread(thread_id))
+    assert (run["status"], run["attempt"]) == ("success", 5)
+    assert thread["values"]["results"] == [f"refunded {order}"]
+    keys = refunds_of(cluster, order)
+    assert (len(keys), len(set(keys))) == (2, 1), "only between act and end it is executed again, with the same key"
+
+
+async def test_an_approved_call_is_made_once_although_its_worker_is_killed(cluster: Cluster, client: Client) -> None:
+    """Killed before the approval is proved, between the approval and the act, and when the result is stored."""
+    worker = await cluster.start_worker()
+    thread_id, order = str(uuid.uuid4()), uuid.uuid4().hex
+    run_id = await client.start("approved_refunds", {"order": order}, thread_id)
+    await Reader(run_id).follow(client.urls, thread_id)
+    await worker.kill()
+    (review,) = (await client.call("GET", "/ops/reviews"))["reviews"]
+    decided = await client.call("POST", f"/ops/reviews/{review['review_id']}/decide", {"kind": "approve"})
+    resumed = decided["resumed_by"]
+    for failpoint in ("tool_called", "tool_begun", "tool_ended"):
+        await run_until_killed(cluster, resumed, failpoint)
+        assert len(refunds_of(cluster, order)) == (failpoint == "tool_ended"), failpoint
+    await cluster.start_worker()
+    await Reader(resumed).follow(client.urls, thread_id)
+    run, thread = await asyncio.gather(client.run(thread_id, resumed), client.thread(thread_id))
+    assert (run["status"], thread["values"]["results"]) == ("success", [f"refunded {order}"])
+    assert len(refunds_of(cluster, order)) == 1

@@ -1,0 +1,124 @@
+"""Graphs whose tools need approval."""
+
+import operator
+from collections import defaultdict
+from typing import Annotated, Any, TypedDict
+
+from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.tools import tool
+from langgraph.config import get_config
+from langgraph.graph import START, StateGraph, add_messages
+from langgraph.prebuilt import ToolNode
+from langgraph.types import Send, interrupt
+
+import slipway.tools
+from slipway.errors import ToolError
+from slipway.graphs.interface import Graph
+
+effects: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
+"""Thread id to what was done on it."""
+
+evaluated: defaultdict[str, int] = defaultdict(int)
+"""Thread id to how often the predicate was evaluated."""
+
+
+def thread_id() -> str:
+    return str(get_config()["configurable"]["thread_id"])
+
+
+@slipway.tools.tool(access="write", approval="always")
+@tool
+async def refund(order: str, amount: float = 1.0) -> str:
+    """Refund an order."""
+    effects[thread_id()].append(("refund", order, amount))
+    return f"refunded {order}: {amount}"
+
+
+def above_ten(args: dict[str, Any]) -> Any:
+    """Whether a payment needs approval. Its answer changes each time."""
+    evaluated[thread_id()] += 1
+    if args["amount"] > 1000:
+        return "two_people"
+    if args["amount"] == 666:
+        raise ValueError("what now?")
+    return args["amount"] > 10 and evaluated[thread_id()] % 2 == 1
+
+
+@slipway.tools.tool(access="write", approval=above_ten, redact=["card.number"])
+async def pay(to: str, amount: int, card: dict[str, str] | None = None) -> str:
+    """Pay an amount."""
+    effects[thread_id()].append(("pay", to, amount, card))
+    return f"paid {to}"
+
+
+@slipway.tools.tool(access="write")
+async def note(text: str) -> str:
+    """Write a note, which needs no approval."""
+    effects[thread_id()].append(("note", text))
+    return f"noted {text}"
+
+
+@slipway.tools.tool(access="write")
+async def forbidden(text: str) -> str:
+    """A tool that this graph may not call."""
+    effects[thread_id()].append(("forbidden", text))
+    return text
+
+
+class State(TypedDict, total=False):
+    """`calls` are names and arguments of the calls of the tools."""
+
+    calls: list[tuple[str, dict[str, Any]]]
+    call: tuple[str, dict[str, Any]]
+    answers: Annotated[list[Any], operator.add]
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+async def _called(name: str, args: dict[str, Any]) -> Any:
+    try:
+        return await slipway.tools.call(name, **args)
+    except ToolError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+async def in_turn(state: State) -> dict[str, Any]:
+    """One call after another, in one task."""
+    return {"answers": [await _called(name, args) for name, args in state["calls"]]}
+
+
+async def asks_too(state: State) -> dict[str, Any]:
+    """A call between two questions of the node itself."""
+    first = interrupt("first?")
+    result = await _called(*state["calls"][0])
+    return {"answers": [first, result, interrupt("second?")]}
+
+
+async def one_call(state: State) -> dict[str, Any]:
+    return {"answers": [await _called(*state["call"])]}
+
+
+def model(state: State) -> dict[str, Any]:
+    calls = [
+        {"name": name, "args": args, "id": f"call_{number}", "type": "tool_call"}
+        for number, (name, args) in enumerate(state["calls"])
+    ]
+    return {"messages": [AIMessage("", tool_calls=calls)]}
+
+
+def _graph(*nodes: tuple[str, Any]) -> Graph:
+    builder, before = StateGraph(State), START
+    for name, node in nodes:
+        builder.add_node(name, node)
+        builder.add_edge(before, name)
+        before = name
+    return builder.compile()
+
+
+sequence = _graph(("pay", in_turn))
+questions = _graph(("pay", asks_too))
+tool_node = _graph(("model", model), ("pay", ToolNode([refund])))
+
+_parallel = StateGraph(State)
+_parallel.add_node("pay", one_call)
+_parallel.add_conditional_edges(START, lambda state: [Send("pay", {"call": call}) for call in state["calls"]])
+parallel = _parallel.compile()

@@ -1,0 +1,90 @@
+"""A graph that tries every way around the policy: nothing is executed, and the audit trail says why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from slipway.errors import ToolRefused
+from tests.tools.conftest import Runs
+
+REFUND = {"order": "a"}
+DENIED = "no rule of slipway.grants permits tool 'issue_refund' to node 'chat' of graph"
+
+WAYS = [
+    ("call", "issue_refund", REFUND),
+    ("ainvoke", "issue_refund", REFUND),
+    ("function", "issue_refund", REFUND),
+    ("loop in a thread", "issue_refund", REFUND),
+    ("function in a thread", "send_mail", {"to": "x"}),
+    ("invoke in a thread", "send_mail", {"to": "x"}),
+    ("ainvoke", "ledger", {"amount": 1}),
+    ("subgraph", "issue_refund", REFUND),
+]
+
+
+@pytest.mark.parametrize(("how", "tool", "args"), WAYS)
+async def test_a_node_without_a_grant_calls_no_tool(runs: Runs, how: str, tool: str, args: dict[str, Any]) -> None:
+    ended = await runs.execute("evades", how=how, tool=tool, args=args)
+    assert (ended.code, ended.effects) == ("tool.denied", [])
+    node = "chat/pay" if how == "subgraph" else "chat"
+    assert ended.message == f"no rule of slipway.grants permits tool {tool!r} to node {node!r} of graph 'evades'"
+    [(action, details)] = ended.audit
+    assert (action, details["tool"], details["node"], details["rule"]) == ("tool.denied", tool, node, "")
+
+
+async def test_a_subgraph_gets_no_grant_by_the_name_of_its_node(runs: Runs) -> None:
+    ended = await runs.execute("hides", how="call", tool="issue_refund", args=REFUND)
+    assert (ended.code, ended.effects) == ("tool.denied", [])
+    assert "node 'chat/pay' of graph 'hides'" in ended.message
+
+
+async def test_a_subgraph_has_the_grants_of_its_node(runs: Runs) -> None:
+    ended = await runs.execute("pays", how="subgraph", tool="issue_refund", args=REFUND)
+    assert (ended.code, len(ended.effects)) == (None, 1)
+
+
+async def test_forbid_beats_permit_and_is_named(runs: Runs) -> None:
+    ended = await runs.execute("handles", how="call", tool="ledger", args={"amount": 1})
+    rule = "slipway.grants[2] (langgraph.json:25)"
+    assert ended.results == [f"ToolRefused: {rule} forbids tool 'ledger' to node 'pay' of graph 'handles'"]
+    assert ended.audit[0][1]["rule"] == rule
+
+
+@pytest.mark.parametrize("how", ["bare thread", "empty context"])
+@pytest.mark.parametrize("tool", ["issue_refund", "send_mail"])
+async def test_a_thread_without_the_context_of_the_node_calls_no_tool(runs: Runs, how: str, tool: str) -> None:
+    args = {"to": "x"} if tool == "send_mail" else REFUND
+    ended = await runs.execute("pays", how=how, tool=tool, args=args)
+    assert (ended.code, ended.effects) == ("tool.denied", [])
+    assert "was called outside of a run, or in a thread that does not carry the context of a node" in ended.message
+
+
+async def test_a_tool_that_blocks_is_refused_on_the_event_loop(runs: Runs) -> None:
+    ended = await runs.execute("pays", how="blocks the loop", tool="send_mail", args={"to": "x"})
+    assert (ended.code, ended.effects) == ("tool.denied", [])
+    assert "was called on the event loop: use await tool.ainvoke" in ended.message
+
+
+async def test_outside_of_a_run_no_tool_is_executed(runs: Runs) -> None:
+    tools = runs.tools
+    for call in (
+        lambda: tools.issue_refund.ainvoke(REFUND),
+        lambda: tools.issue_refund.coroutine(**REFUND),
+        lambda: tools.lookup_order("a"),
+    ):
+        with pytest.raises(ToolRefused, match="was called outside of a run"):
+            await call()  # type: ignore[no-untyped-call]
+    with pytest.raises(ToolRefused, match="was called outside of a run"):
+        tools.send_mail.func(to="x")
+
+
+async def test_an_answer_without_an_approval_executes_nothing(runs: Runs) -> None:
+    """The value of LangGraph's interrupt says that the call is approved, but nobody has approved it: the code of the
+    graph, or a client of another server, may pass any value."""
+    run = await runs.start("pays", how="call", tool="approved_refund", args=REFUND)
+    asks = await runs.finish(run)
+    assert asks.run.phase == "waiting_for_approval"
+    again = await runs.resume(run, {"type": "approve"})
+    assert (again.run.phase, again.effects) == ("waiting_for_approval", [])
