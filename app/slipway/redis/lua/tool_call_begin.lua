@@ -6,10 +6,10 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: see `tool_gateway.scripts.CallBegin`.
--- Reply: {'go', how often the call began before, count of questions about it}; {'done', its result, count of questions}:
---   the call has ended, and must not be executed again; {'rule'}: the rule must be evaluated; {'ask', name of the policy}:
---   people must approve it first; {'off', the switch}: the tool is switched off;
---   {'cancel', action}; {'fenced'}.
+-- Reply: {'go', how often the call began before, count of questions about it}; {'done', its result, count of
+--   questions}: the call has ended, and must not be executed again; {'rule'}: the rule must be evaluated; {'ask', name
+--   of the policy}: people must approve it first; {'off', the switch}: the tool is switched off; {'cancel', action};
+--   {'fenced'}.
 -- Atomic: Everything that is checked, the record of the call, and the audit entry.
 -- Repeatable: Yes: a repetition changes nothing in the record of a call, and appends a second audit entry at most.
 

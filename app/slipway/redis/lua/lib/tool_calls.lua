@@ -1,5 +1,6 @@
 --! needs: keys
--- The calls of tools of a thread's chain: what was asked, begun and done, and the results. See `tool_gateway/gateway.py`.
+-- The calls of tools of a thread's chain: what was asked, begun and done, and the results. See
+-- `tool_gateway/gateway.py`.
 
 -- The record of a call, and its result if it has ended. The record is empty for a call that has none, and for a call
 -- that is not `recorded`.
