@@ -44,6 +44,7 @@ from slipway.reviews.resuming import RunResumer
 from slipway.reviews.search import ReviewSearch
 from slipway.reviews.store import ReviewStore
 from slipway.run_operations.operations import RunOperations
+from slipway.run_operations.repairs import RunRepairs
 from slipway.runs.admission import Admission
 from slipway.runs.audit import AuditTrail
 from slipway.runs.authorization import RunAuthorizer
@@ -103,6 +104,7 @@ class Services:
     run_search: RunSearch
     audit: AuditTrail
     run_operations: RunOperations
+    run_repairs: RunRepairs
     switches: SwitchStore
     switch_watch: SwitchWatch
     reviews: ReviewStore
@@ -254,10 +256,8 @@ def _stores(
     webhook_urls = UrlPolicy(config.webhooks.url)
     check_webhook = NewRunWebhookCheck(webhook_urls, disabled=config.http.disable_webhooks)
     authorizer = RunAuthorizer(settings, graphs, assistants, threads, check_webhook)
-    states = ThreadStateStore(
-        ThreadGraphOpener(graphs, runs, checkpointer, store), threads, checkpointer, pipeline, keys
-    )
-    audit = AuditTrail(pipeline, keys, scripts)
+    graph_opener = ThreadGraphOpener(graphs, runs, checkpointer, store)
+    states = ThreadStateStore(graph_opener, threads, checkpointer, pipeline, keys)
     submission = RunSubmission(
         settings=settings,
         graphs=graphs,
@@ -270,7 +270,9 @@ def _stores(
         answers=ProtocolAnswers(pipeline, keys),
         switches=switch_watch,
     )
+    audit = AuditTrail(pipeline, keys, scripts)
     resumer = RunResumer(pipeline, keys, submission, graphs, settings)
+    repairs = RunRepairs(runs, scripts, submission, threads, states, graph_opener, checkpointer, audit)
     return Services(
         settings=settings,
         config=config,
@@ -285,6 +287,7 @@ def _stores(
         runs=runs,
         submission=submission,
         unfinished_runs=UnfinishedRuns(pipeline, keys),
+        run_repairs=repairs,
         switches=SwitchStore(switch_scripts, clock),
         switch_watch=switch_watch,
         run_operations=RunOperations(runs, scripts, clock, event_ttl_s=settings.event_ttl_s),

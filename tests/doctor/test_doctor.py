@@ -75,6 +75,13 @@ async def queued_without_place(stores: Stores) -> str:
     return run.run_id
 
 
+async def paused_by_nothing(stores: Stores) -> str:
+    run = await queued_run(stores)
+    await stores.scripts.run_pause(run.run_id, OperatorPause("eve", "today"))
+    await stores.pipeline.send("HDEL", stores.keys.run(run.run_id), "operator_pause")
+    return run.run_id
+
+
 async def job_without_run(stores: Stores) -> str:
     job = f"{new_id()}:1"
     await stores.pipeline.send("ZADD", stores.keys.queue, 0, job)
@@ -286,6 +293,7 @@ async def cron_indexed_wrongly(stores: Stores) -> str:
 PROBLEM_CASES: list[tuple[str, CreateProblem]] = [
     ("queued_without_job", queued_without_job),
     ("queued_without_place", queued_without_place),
+    ("paused_by_nothing", paused_by_nothing),
     ("job_without_run", job_without_run),
     ("job_without_run", job_of_an_earlier_attempt),
     ("parked_though_there_is_room", parked_though_there_is_room),
@@ -340,7 +348,9 @@ async def test_a_problem_is_found_and_repaired_once(
     assert await doctor(stores, repair=True).check_all() == []
 
 
-@pytest.mark.parametrize("create_problem", [queued_without_job, queued_without_place, parked_though_there_is_room])
+@pytest.mark.parametrize(
+    "create_problem", [queued_without_job, queued_without_place, paused_by_nothing, parked_though_there_is_room]
+)
 async def test_a_stuck_run_is_claimed_after_the_repair(stores: Stores, create_problem: CreateProblem) -> None:
     record_id = await create_problem(stores)
     assert await stores.claim() == []

@@ -121,3 +121,19 @@ class IdleThreadWriter:
 
     async def flush(self) -> None:
         """Nothing is buffered."""
+
+
+class PausedRunWriter(UndividedWriter):
+    """Writes only while the run, which was created at `incarnation`, is paused, otherwise raises `Conflict`."""
+
+    def __init__(self, pipeline: Pipeline, keys: Keys, run_id: str, incarnation: str) -> None:
+        super().__init__()
+        self._scripts = CheckpointScripts(pipeline, keys)
+        self._run_id, self._incarnation = run_id, incarnation
+
+    async def write(self, commands: Sequence[RedisCommand]) -> None:
+        if commands and not await self._scripts.apply_if_paused(self._run_id, self._incarnation, commands):
+            raise Conflict(f"run {self._run_id} is not paused any more, so its state was not changed")
+
+    async def flush(self) -> None:
+        """Nothing is buffered."""

@@ -26,6 +26,7 @@ _COPY = load("checkpoint_copy")
 _ENCRYPTED = load("checkpoint_encrypted")
 _APPLY_UNFENCED = load("apply_unfenced")
 _APPLY_IF_IDLE = load("apply_if_idle")
+_APPLY_IF_PAUSED = load("apply_if_paused")
 _TRASH_REMOVE = load("trash_remove")
 
 CheckpointRow = list[Any]
@@ -237,6 +238,11 @@ class CheckpointScripts(ScriptStubs):
         record = thread_record(self._keys, thread_id)
         reply = await self._pipeline.run(_APPLY_IF_IDLE, [record], [incarnation, *packed(commands)])
         return StateWriteResult(reply.decode())
+
+    async def apply_if_paused(self, run_id: str, incarnation: str, commands: Sequence[RedisCommand]) -> bool:
+        """Executes commands if the run, which was created at `incarnation`, is paused. Returns whether it is."""
+        args = [incarnation, *packed(commands)]
+        return bool(await self._pipeline.run(_APPLY_IF_PAUSED, [self._keys.run(run_id)], args) == b"ok")
 
     def _run_threads_affixes(self) -> tuple[str, str]:
         """What precedes and follows a run id in the name of a run's set of threads."""

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
 
+import orjson
 import typer
 
 from slipway.clock import Clock, microseconds
 from slipway.commands.operator_commands import By, Config, Reason, RunId, execute, opened, operator
 from slipway.errors import ConfigError
+from slipway.graphs.registry import Registry
+from slipway.health import start_checks
 from slipway.health.run_list import as_json, as_table, list_runs, phases_of
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.run_operations.operations import OperatedRun, RunOperations
+from slipway.run_operations.repairs import RunRepairs, StateEdit
 from slipway.runs.audit import AuditEntry, AuditTrail
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.scripts import RunScripts
 from slipway.runs.search import RunQuery
 from slipway.runs.store import RunStore
 from slipway.serialization.json_encoding import dumps
+from slipway.services import open_services
 
 runs: Final = typer.Typer(invoke_without_command=True, help="Lists runs of all threads, or operates one run.")
 
@@ -100,6 +105,61 @@ def cancel(
     """Cancels a run that has not ended."""
     action = Action.ROLLBACK if rollback else Action.INTERRUPT
     _operate(config, lambda operations: operations.cancel(run, operator(by, reason), action))
+
+
+@runs.command()
+def retry(
+    run: RunId,
+    checkpoint: Annotated[str | None, typer.Option(help="The checkpoint to start from; by default the last.")] = None,
+    by: By = None,
+    reason: Reason = None,
+    config: Config = None,
+) -> None:
+    """Continues the chain of a run that failed or was cancelled, as a new run."""
+    _repair(config, lambda repairs: repairs.retry(run, operator(by, reason), checkpoint))
+
+
+@runs.command("skip-node")
+def skip_node(
+    run: RunId,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="A node that is next, also of a subgraph.")],
+    by: By = None,
+    reason: Reason = None,
+    config: Config = None,
+) -> None:
+    """Continues a paused, failed or cancelled run without the result of a node."""
+    _repair(config, lambda repairs: repairs.skip_node(run, operator(by, reason), node))
+
+
+@runs.command("edit-state")
+def edit_state(
+    run: RunId,
+    values: Annotated[str, typer.Argument(metavar="JSON", help="What the node returns: an object, by channel.")],
+    as_node: Annotated[str | None, typer.Option(help="The node; by default the one that wrote last.")] = None,
+    resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Whether the run continues.")] = True,
+    by: By = None,
+    reason: Reason = None,
+    config: Config = None,
+) -> None:
+    """Writes a state as if a node had returned it, then continues a paused, failed or cancelled run."""
+    try:
+        edit = StateEdit(orjson.loads(values), as_node)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"JSON: {values!r} is not valid JSON: {error}") from None
+    _repair(config, lambda repairs: repairs.edit_state(run, operator(by, reason), edit, resume=resume))
+
+
+def _repair(config: Config, operation: Callable[[RunRepairs], Awaitable[OperatedRun]]) -> None:
+    """Executes an operation that needs the project's graphs."""
+    settings = load_settings_and_logs("runs", config)
+
+    async def repair() -> OperatedRun:
+        await start_checks.check(settings, settings.redis, upgrade=False)
+        graphs = await Registry.load(settings.config)
+        async with open_services(settings, graphs, "cli") as services:
+            return await operation(services.run_repairs)
+
+    typer.echo(_sentence(execute(repair)))
 
 
 def _operate(config: Config, operation: Callable[[RunOperations], Awaitable[OperatedRun | None]]) -> None:

@@ -93,7 +93,7 @@ class Execution:
         self._observer = StreamObserver()
         self._settler = RunSettler(writer, self._checkpointer, self.usage, self._observer, event_ttl_s, graphs)
         self._control = RunControl()
-        self.switches = AttemptSwitches(self.run.graph_id, switches, self.drain)
+        self.switches = AttemptSwitches(self.run.graph_id, switches, self.drain, self.run.skipped_tasks)
         """What is switched off, as this attempt sees it."""
         self._stop: StopReason | None = StopReason.CANCEL if writer.cancel else None
         self._working: asyncio.Task[Any] | None = None
@@ -130,7 +130,7 @@ class Execution:
     def on_switches_changed(self) -> None:
         """Stops before what is switched off now: the next superstep if it is the graph, else a node or a tool."""
         self.switches.stop_if_graph_is_off()
-        if self._graph is not None and self.switches.any_node_is_off:
+        if self._graph is not None and self.switches.needs_gates:
             install_gates(self._graph)
 
     def stop_now(self) -> None:

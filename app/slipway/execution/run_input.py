@@ -51,13 +51,13 @@ def plan_start(run: Run, newest: CheckpointTuple | None) -> StartPlan:
     if (
         newest is not None
         and run.attempt > 1
-        and (remaining := _remaining_command(run.run_id, command, newest)) is not command
+        and (remaining := remaining_command(run.run_id, command, newest)) is not command
     ):
         return StartPlan(remaining and command_of(remaining), checkpoint, False)
     return StartPlan(command_of(command), checkpoint, False)
 
 
-def _remaining_command(run_id: str, command: Mapping[str, Any], newest: CheckpointTuple) -> Mapping[str, Any] | None:
+def remaining_command(run_id: str, command: Mapping[str, Any], newest: CheckpointTuple) -> Mapping[str, Any] | None:
     """The part of a command that must be passed again, when the attempt starts from the same checkpoint as the one
     before. LangGraph has stored the command with that checkpoint, except answers that name their interrupts: such an
     answer is passed until its task has used it. None if nothing remains."""

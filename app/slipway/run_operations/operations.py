@@ -55,13 +55,13 @@ class RunOperations:
         """Pauses the run: at once if it waits, otherwise before its next superstep. Until then its phase is
         `running`."""
         pause = OperatorPause(operator.by, self._clock.now().isoformat(timespec="seconds"), operator.reason)
-        return await self._after(run_id, await self._scripts.run_pause(run_id, pause), "be paused")
+        return await after_script(self._runs, run_id, await self._scripts.run_pause(run_id, pause), "be paused")
 
     async def resume(self, run_id: str, operator: Operator) -> OperatedRun:
         """Queues a paused run. A run that is not paused stays as it is, as does one that is paused before a switch; if
         no operator has paused that one as well, this raises `Conflict`."""
         result = await self._scripts.run_resume(run_id, by=operator.by, reason=operator.reason)
-        return await self._after(run_id, result, "be resumed")
+        return await after_script(self._runs, run_id, result, "be resumed")
 
     async def cancel(self, run_id: str, operator: Operator, action: Action = Action.INTERRUPT) -> OperatedRun | None:
         """Cancels the run as `RunStore.cancel` does. None if the action is `rollback` and the run is deleted."""
@@ -85,22 +85,24 @@ class RunOperations:
             raise _has_ended(run_id, run.phase, "be cancelled")
         return OperatedRun(run, changed=result is CancelResult.ACCEPTED)
 
-    async def _after(self, run_id: str, result: PauseResult, operation: str) -> OperatedRun:
-        match result:
-            case RunNotFound():
-                raise NotFound("run", run_id)
-            case RunHasEnded(phase):
-                raise _has_ended(run_id, phase, operation)
-            case RunIsCancelled():
-                raise Conflict(f"run {run_id} cannot {operation}: it is being cancelled")
-            case SwitchIsOff(stored):
-                switch = switch_from(stored)
-                message = f"run {run_id} cannot {operation}: {switch}; to continue: {switch.target.command_to_enable}"
-                raise Conflict(message, switch=switch.public())
-            case PhaseAfter(changed=changed):
-                return OperatedRun(await self._runs.find(run_id), changed)
-
 
 def _has_ended(run_id: str, phase: str, operation: str) -> Conflict:
     why = "it waits for approval: answer its interrupt" if phase == Phase.WAITING_FOR_APPROVAL else "it has ended"
     return Conflict(f"run {run_id} cannot {operation}: {why}", phase=phase)
+
+
+async def after_script(runs: RunStore, run_id: str, result: PauseResult, operation: str) -> OperatedRun:
+    """The run after a script that pauses or resumes it. `operation` completes the sentence "the run cannot …"."""
+    match result:
+        case RunNotFound():
+            raise NotFound("run", run_id)
+        case RunHasEnded(phase):
+            raise _has_ended(run_id, phase, operation)
+        case RunIsCancelled():
+            raise Conflict(f"run {run_id} cannot {operation}: it is being cancelled")
+        case SwitchIsOff(stored):
+            switch = switch_from(stored)
+            message = f"run {run_id} cannot {operation}: {switch}; to continue: {switch.target.command_to_enable}"
+            raise Conflict(message, switch=switch.public())
+        case PhaseAfter(changed=changed):
+            return OperatedRun(await runs.find(run_id), changed)

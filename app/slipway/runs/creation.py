@@ -24,7 +24,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.run_options import RunOptions
 from slipway.runs.admission import BIG_BYTES, Admission
 from slipway.runs.reads import FieldSnapshot, RunReads
-from slipway.runs.record import Run, RunSpec, run_from
+from slipway.runs.record import Retry, Run, RunSpec, run_from
 from slipway.runs.script_results import (
     AnswersUnchecked,
     AskingRunCancelled,
@@ -33,12 +33,14 @@ from slipway.runs.script_results import (
     RunCreated,
     RunCreateResult,
     RunExists,
+    RunNotEnded,
     ThreadBusy,
     ThreadChanged,
+    ThreadContinued,
     ThreadExists,
     ThreadNotFound,
 )
-from slipway.runs.scripts import RunCreate, RunScripts, StoredTtl
+from slipway.runs.scripts import RetryArguments, RunCreate, RunScripts, StoredTtl
 from slipway.serialization.json_encoding import dumps, json_members
 from slipway.serialization.slices import is_large
 
@@ -94,7 +96,8 @@ class RunCreator:
         Raises `Overloaded` if memory has no room for the run; `NotFound` if the thread does not exist or does not match
         the access filter; `DueTimeTaken`; `AnswersChanged`; and `Conflict` if the thread is busy and the strategy is
         `reject`, if the user is not authorized to cancel the run that the strategy would cancel, if the thread that was
-        to be created for the run exists, or if the interrupt was answered by another run or its run was cancelled."""
+        to be created for the run exists, if the interrupt was answered by another run or its run was cancelled, or if
+        the run that is to be retried has not failed, was not cancelled, or was continued."""
         thread_id = spec.identity.thread_id
         try:
             result = await self._call_script(spec, inline_worker)
@@ -122,6 +125,10 @@ class RunCreator:
                     f"the interrupt of thread {thread_id} cannot be answered: run {run_id}, which asked, was cancelled",
                     run_id=run_id,
                 )
+            case RunNotEnded(phase):
+                raise _not_ended_conflict(spec, phase)
+            case ThreadContinued():
+                raise _continued_conflict(spec)
             case DueTimeHandled() as handled:
                 raise DueTimeTaken(f"the due time of run {spec.identity.run_id} was handled already", handled)
 
@@ -157,7 +164,8 @@ class RunCreator:
             "priority_ms": spec.priority_ms,
             "mark": await self._mark(sum(map(len, fields)) + len(kwargs)),
             "expected_graph_id": identity.graph_id,
-            "authorized": identity.user is not None or bool(identity.changed_by),
+            "authorized": (identity.user is not None or bool(identity.changed_by)) and identity.retry is None,
+            "retry": _retry_arguments(identity.retry),
             "due_time": identity.due_time,
             "continues": options.continues,
             "answers": options.answers_interrupt,
@@ -221,6 +229,28 @@ class _GraphMetadata:
         return metadata_terms(self.members | metadata | self.members)
 
 
+def _retry_arguments(retry: Retry | None) -> RetryArguments | None:
+    if retry is None:
+        return None
+    details = dumps(retry.details).decode()
+    return {"run_id": retry.run_id, "by": retry.by, "details": details, "named": retry.named_checkpoint}
+
+
+def _not_ended_conflict(spec: RunSpec, phase: str) -> Conflict:
+    assert spec.identity.retry is not None
+    todo = {"waiting_for_approval": "answer its interrupt", "paused": "resume it"}.get(phase)
+    why = f"it is {phase}" + (f": {todo}" if todo else "; only a run that failed or was cancelled can be retried")
+    return Conflict(f"run {spec.identity.retry.run_id} cannot be retried: {why}", phase=phase)
+
+
+def _continued_conflict(spec: RunSpec) -> Conflict:
+    assert spec.identity.retry is not None
+    return Conflict(
+        f"run {spec.identity.retry.run_id} cannot be retried from its last checkpoint: a later run of thread "
+        f"{spec.identity.thread_id} has continued from there; name the checkpoint to start from"
+    )
+
+
 def _large_options(spec: RunSpec) -> RunOptions | None:
     """The options of a run that this process does not execute, if they are large."""
     options = spec.execution.options
@@ -229,6 +259,8 @@ def _large_options(spec: RunSpec) -> RunOptions | None:
 
 def _busy_conflict(spec: RunSpec, busy_run_id: str) -> Conflict:
     busy = f"thread {spec.identity.thread_id} is busy with run {busy_run_id}"
+    if spec.identity.retry is not None:
+        return Conflict(f"run {spec.identity.retry.run_id} cannot be retried: {busy}")
     if spec.behaviour.multitask_strategy == "reject":
         return Conflict(f"{busy}; multitask_strategy is reject")
     return Conflict(f"{busy}, which was created in between; send the request again")

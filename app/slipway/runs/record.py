@@ -126,6 +126,32 @@ class RunIdentity:
     """See `Run.changed_by`."""
     due_time: DueTime | None = None
     """The due time for which a cron creates the run. None for all other runs."""
+    retry: Retry | None = None
+    """If the run retries another one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """A new run that continues the chain of a run that failed or was cancelled."""
+
+    run_id: str
+    """The run that is retried."""
+    earlier: Sequence[str]
+    """The runs that this one has retried itself, directly or through each other; see `Run.retries`."""
+    by: str
+    """The operator, for the audit trails of both runs."""
+    details: dict[str, Any]
+    """For the audit trails."""
+    named_checkpoint: bool = False
+    """Whether the new run starts from a checkpoint that the operator has named. Otherwise no later run of the thread
+    may have started, because it would have changed the state."""
+    skipped_tasks: Sequence[str] = ()
+    """See `Run.skipped_tasks`."""
+
+    @property
+    def retries(self) -> list[str]:
+        """See `Run.retries`."""
+        return [*self.earlier, self.run_id]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +242,10 @@ class RunSpec:
             "webhook": None if queue is None else "pending",
             "webhook_queue": queue if queue == INTERNAL else None,
             "terms": "".join(self.terms),
+            "retries": ",".join(identity.retry.retries) if identity.retry else None,
+            "skipped_tasks": _json(identity.retry.skipped_tasks)
+            if identity.retry and identity.retry.skipped_tasks
+            else None,
         }
         stored = {name: value for name, value in fields.items() if value is not None}
         return stored | prefixed(METADATA_PREFIX, json_members(identity.assistant_metadata))
@@ -301,8 +331,9 @@ class Run:
     """Why the run failed: `error`, `message`, `code`, `attempt`, `retryable`, and sometimes `node` and `shown`. None
     unless the phase is `failed`. `run_settle` and `run_reap` write it."""
     resumes: str | None
-    """The run whose interrupt this run answered, or whose breakpoint it continued from; or an earlier answer that left
-    the interrupt open. None for the first run of a chain. The script that creates or claims the run writes it."""
+    """The run whose interrupt this run answered, or whose breakpoint it continued from; an earlier answer that left
+    the interrupt open; or the run that it retries. None for the first run of a chain. The script that creates or claims
+    the run writes it."""
     resumed_by: str | None
     """The run that continued the thread after this run waited. None before. The script that creates or claims that run
     writes it."""
@@ -316,6 +347,16 @@ class Run:
     operator_pause: OperatorPause | None = None
     """The operator's request to pause it. The first request writes it; the script that resumes or cancels the run
     deletes it. While the run executes, its attempt is stopping."""
+    retries: Sequence[str] = ()
+    """The runs that this one retries: the first of the chain of retries first, the last directly. Empty if it retries
+    none. Never changes."""
+    retried_by: str | None = None
+    """The run that retries this one. None if none does. The script that creates that run writes it."""
+    skipped_tasks: Sequence[str] = ()
+    """The ids of tasks that end without a result, because an operator has skipped their nodes. A skip adds some."""
+    edit: str | None = None
+    """The digest of the last edit of the state with which an operator has resumed it, so that a repeated request is
+    recognised. None if there was none."""
     switch: str | None = None
     """The key of the switch before which it is paused (`switches/record.py`). None if it is not, or only by an
     operator. Changes with the phase."""
@@ -398,6 +439,7 @@ class Run:
         }
         optional: dict[str, Any] = {"resumes": self.resumes, "resumed_by": self.resumed_by}
         optional |= {"cancel_reason": self.cancel_reason or self.cancel_cause, "cancel_cause": self.cancel_cause}
+        optional |= {"retries": self.retries[-1] if self.retries else None, "retried_by": self.retried_by}
         optional |= {"switch": self.switch}
         optional |= {"pause": None if self.operator_pause is None else self.operator_pause.public()}
         optional |= {"webhook_status": self.webhook_status, "webhook_problem": self.webhook_problem}
@@ -436,6 +478,8 @@ PUBLIC_MEMBERS: Final = frozenset(
         "resumed_by",
         "cancel_reason",
         "cancel_cause",
+        "retries",
+        "retried_by",
         "pause",
         "switch",
         "webhook_status",
@@ -492,6 +536,10 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         uncounted_attempts=int(fields.get("uncounted_attempts", 0)),
         no_checkpoints=fields.get("no_checkpoints") == b"1",
         operator_pause=operator_pause_from(fields.get("operator_pause")),
+        retries=fields["retries"].decode().split(",") if "retries" in fields else (),
+        retried_by=_text(fields, "retried_by"),
+        skipped_tasks=orjson.loads(fields.get("skipped_tasks", b"[]")),
+        edit=_text(fields, "edit"),
         switch=_text(fields, "switch"),
         followed="followed" in fields,
         webhook_status=_text(fields, "webhook"),

@@ -91,6 +91,18 @@ class DueTimeHandled:
         return cls(next_ms is not None, int(next_ms) if next_ms else None)
 
 
+@dataclass(frozen=True, slots=True)
+class RunNotEnded:
+    """The run that was to be retried is in this phase: it has neither failed nor was it cancelled."""
+
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadContinued:
+    """A later run of the thread has started since the run that was to be retried."""
+
+
 RunCreateResult = (
     RunCreated
     | RunExists
@@ -101,6 +113,8 @@ RunCreateResult = (
     | AnswersUnchecked
     | AskingRunCancelled
     | DueTimeHandled
+    | RunNotEnded
+    | ThreadContinued
 )
 
 

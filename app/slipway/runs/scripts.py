@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, NotRequired, TypedDict
+from typing import Any, Final, NotRequired, TypedDict
 
 from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.indexes.scripts import Index, IndexCheck, IndexWalk, Order
@@ -49,12 +49,14 @@ from slipway.runs.script_results import (
     RunExists,
     RunHasEnded,
     RunIsCancelled,
+    RunNotEnded,
     RunNotFound,
     Settled,
     SettleResult,
     SwitchIsOff,
     ThreadBusy,
     ThreadChanged,
+    ThreadContinued,
     ThreadExists,
     ThreadNotFound,
     WriteGroupMissing,
@@ -62,6 +64,7 @@ from slipway.runs.script_results import (
 )
 from slipway.runs.suspect_slots import ALONE_FROM_CRASHES, ANY_CRASH, SuspectSlots
 from slipway.serialization.compression import decompressed
+from slipway.serialization.json_encoding import dumps
 
 Entry = tuple[str, bytes]
 """An event as it is appended: its name, with a mark on a second line if it has one, and its frame in its stored
@@ -117,6 +120,15 @@ class DueTime(TypedDict):
     """The incarnation that the thread must have; None for a stateless cron."""
 
 
+class RetryArguments(TypedDict):
+    """See `record.Retry`. `details` is JSON."""
+
+    run_id: str
+    by: str
+    details: str
+    named: bool
+
+
 class RunCreate(TypedDict):
     """The arguments of `run_create.lua`. Lists of fields are flat: name, value, name, value. Members that are None,
     False, 0 or empty are not sent. See `RunSpec` for what each member means."""
@@ -162,6 +174,7 @@ class RunCreate(TypedDict):
     """Metadata that the thread must have, if it exists."""
     expected_fields: Mapping[str, str | bool]
     """Fields of the thread that must not have changed; False for a field that must not exist."""
+    retry: RetryArguments | None
     inline_worker: str | None
     inline_request: str | None
     """A random text for each call with an `inline_worker`, by which the script recognises a repetition of the call."""
@@ -403,8 +416,28 @@ class RunScripts(ScriptStubs):
     async def run_pause(self, run_id: str, pause: OperatorPause) -> PauseResult:
         return _pause_result(await self._pipeline.run(_RUN_PAUSE, [], self._args(run_id=run_id, pause=pause.stored())))
 
-    async def run_resume(self, run_id: str, *, by: str, reason: str | None) -> PauseResult:
-        return _pause_result(await self._pipeline.run(_RUN_RESUME, [], self._args(run_id=run_id, by=by, reason=reason)))
+    async def run_resume(
+        self,
+        run_id: str,
+        *,
+        by: str,
+        reason: str | None,
+        action: str = "run.resumed",
+        details: Mapping[str, Any] | None = None,
+        skip: Sequence[str] | None = None,
+        edit: str | None = None,
+    ) -> PauseResult:
+        """Queues a paused run, with the tasks to `skip`, or after an `edit` of its state (its digest)."""
+        args = self._args(
+            run_id=run_id,
+            by=by,
+            reason=reason,
+            action=action,
+            details=dumps({**(details or {}), "reason": reason}).decode(),
+            skip=None if skip is None else list(skip),
+            edit=edit,
+        )
+        return _pause_result(await self._pipeline.run(_RUN_RESUME, [], args))
 
     async def run_delete(self, run_id: str, thread_id: str) -> DeleteResult:
         return DeleteResult(
@@ -482,6 +515,8 @@ _CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | ThreadChan
     b"cancelled": lambda run_id: AskingRunCancelled(run_id.decode()),
     b"due_time_handled": DueTimeHandled.from_reply,
     b"leftovers": LeftoversExist,
+    b"not_ended": lambda phase: RunNotEnded(phase.decode()),
+    b"continued": ThreadContinued,
 }
 
 

@@ -19,9 +19,10 @@ from slipway.assistants.all_assistants import AllAssistants
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import GraphIsOff, NotFound
 from slipway.graphs.interface import Graphs
+from slipway.run_options import RunOptions
 from slipway.runs.authorization import RunAuthorizer, ThreadAccess
 from slipway.runs.creation import AnswersChanged, CreatedRun, RunCreator
-from slipway.runs.record import Run, RunSpec
+from slipway.runs.record import Retry, Run, RunBehaviour, RunExecution, RunIdentity, RunSpec, new_id
 from slipway.runs.run_request import RunIds, RunRequest, concurrency_groups_of, spec_from
 from slipway.settings import Settings
 from slipway.switches.watch import SwitchWatch
@@ -127,6 +128,26 @@ class RunSubmission:
         spec = await self._authorize_due(owner, spec, on_thread=on_thread, checks_thread=False)
         self._check_switch(spec)
         return await self.creator.create(await self._with_checked_answers(self._with_concurrency_groups(spec)))
+
+    async def retry(self, run: Run, options: RunOptions, retry: Retry) -> CreatedRun:
+        """Creates the run that retries `run` with these `options`, in the same chain. It executes for the same user,
+        whom the auth file authorizes again when it starts. If the run was retried before, returns that run.
+
+        Raises `Conflict`, and what `RunCreator.create` raises."""
+        self.check_layout()
+        identity = RunIdentity(
+            run_id=new_id(),
+            thread_id=run.thread_id,
+            assistant_id=run.assistant_id,
+            graph_id=run.graph_id,
+            metadata=run.metadata,
+            user=run.user,
+            changed_by=run.changed_by,
+            retry=retry,
+        )
+        behaviour = RunBehaviour(priority=self.graphs.spec(run.graph_id).priority)
+        spec = RunSpec(identity, RunExecution(options=options, ceilings=run.ceilings), behaviour)
+        return await self.creator.create(self._with_concurrency_groups(spec))
 
     async def check_due(self, request: RunRequest, ids: RunIds, permissions: Permissions) -> None:
         """Checks that a cron of this user may create such a run, and creates nothing. The assistant must have been

@@ -45,9 +45,9 @@ class AttemptSwitches:
         have replaced it by another exception."""
 
     @property
-    def any_node_is_off(self) -> bool:
-        """Whether a node of this graph is switched off."""
-        return bool(self._off().nodes_of(self._graph_id))
+    def needs_gates(self) -> bool:
+        """Whether a node of this graph is switched off, or a task is skipped."""
+        return bool(self.skipped_tasks or self._off().nodes_of(self._graph_id))
 
     def check_node(self, name: str) -> None:
         """Raises `StoppedAtSwitch` if the node is switched off. Any thread may call it."""

@@ -6,7 +6,8 @@ only if no run of the thread is active.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -14,10 +15,11 @@ from langgraph.types import StateSnapshot, StateUpdate
 
 from slipway.access.users import User
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
-from slipway.checkpoints.fenced_writers import IdleThreadWriter
+from slipway.checkpoints.fenced_writers import CheckpointWriter, IdleThreadWriter, PausedRunWriter
 from slipway.errors import Conflict, RefusedRequest
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.runs.record import Run
 from slipway.threads.graph_opener import ThreadGraphOpener
 from slipway.threads.protocol_state import CheckpointRef, checkpoint_ref, interrupts_of, public_state, status_of
 from slipway.threads.record import Thread
@@ -26,6 +28,7 @@ from slipway.threads.state_updates import update_error, update_values
 from slipway.threads.store import ThreadStore
 
 _LATEST: Final[CheckpointRef] = {}
+NO_METADATA: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class ThreadStateStore:
@@ -85,27 +88,50 @@ class ThreadStateStore:
         """Writes `values` as if the node `as_node` had returned them. Returns the new checkpoint. Raises `NotFound`,
         `Conflict` while a run is active, and `RefusedRequest` when the graph rejects the values."""
         thread = await self._threads.get(thread_id)
-        return await self._write(thread, checkpoint, [[StateUpdate(update_values(values), as_node)]], user)
+        writer = self._idle_writer(thread)
+        return await self._write(thread, writer, checkpoint, [[StateUpdate(update_values(values), as_node)]], user)
+
+    async def edit(
+        self, thread_id: str, values: Any, *, as_node: str | None, paused_run: Run | None, metadata: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Does the same as `update` at the latest checkpoint, for an operator. With `paused_run`, writes while that run
+        is paused instead of while the thread is idle. `metadata` are members of the checkpoint's metadata."""
+        thread = await self._threads.get(thread_id)
+        if paused_run is None:
+            writer: CheckpointWriter = self._idle_writer(thread)
+        else:
+            writer = PausedRunWriter(self._pipeline, self._keys, paused_run.run_id, paused_run.incarnation)
+        updates = [[StateUpdate(update_values(values), as_node)]]
+        return await self._write(thread, writer, _LATEST, updates, None, metadata)
 
     async def replay(
         self, thread_id: str, supersteps: Sequence[Sequence[StateUpdate]], user: User | None = None
     ) -> None:
         """Writes supersteps in order: this is how a client imports a thread. Raises as `update`."""
-        await self._write(await self._threads.get(thread_id), _LATEST, supersteps, user)
+        thread = await self._threads.get(thread_id)
+        await self._write(thread, self._idle_writer(thread), _LATEST, supersteps, user)
+
+    def _idle_writer(self, thread: Thread) -> IdleThreadWriter:
+        if thread.status == "busy":  # the writer checks it again, atomically
+            raise Conflict(f"thread {thread.thread_id} has a run that is pending, running or paused")
+        return IdleThreadWriter(self._pipeline, self._keys, thread.thread_id, thread.incarnation)
 
     async def _write(
-        self, thread: Thread, checkpoint: CheckpointRef, supersteps: Sequence[Sequence[StateUpdate]], user: User | None
+        self,
+        thread: Thread,
+        writer: CheckpointWriter,
+        checkpoint: CheckpointRef,
+        supersteps: Sequence[Sequence[StateUpdate]],
+        user: User | None,
+        metadata: Mapping[str, Any] = NO_METADATA,
     ) -> dict[str, Any]:
         if thread.graph_id is None:
             raise RefusedRequest(f"thread {thread.thread_id} has no graph yet: run it, or set metadata.graph_id")
-        if thread.status == "busy":  # the writer checks it again, atomically
-            raise Conflict(f"thread {thread.thread_id} has a run that is pending or running")
-        writer = IdleThreadWriter(self._pipeline, self._keys, thread.thread_id, thread.incarnation)
         checkpointer = self._checkpointer.for_run(writer, max_thread_bytes=self._graphs.max_state_bytes(thread))
         base_config = await self._graphs.config(thread, user)
         async with self._graphs.for_writing(thread, base_config, checkpointer) as graph:
             config = _config(thread.thread_id, {**base_config["configurable"], **checkpoint})
-            config["metadata"] = _checkpoint_metadata(thread)
+            config["metadata"] = {**_checkpoint_metadata(thread), **metadata}
             try:
                 written = await graph.abulk_update_state(config, supersteps)
             except BaseException as error:  # reducers and schemas are code of the project

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from slipway.api.bodies.body import Body
+from slipway.protocol_types import Update
 from slipway.runs.cancel_reasons import Action
 from slipway.serialization.json_encoding import has_nul
 
@@ -32,3 +33,23 @@ class OperatorCancelBody(OperatorBody):
     """Cancels a run. `rollback` deletes the run and its checkpoints."""
 
     action: Annotated[Action, Field(strict=False)] = Action.INTERRUPT
+
+
+class RetryBody(OperatorBody):
+    """Retries a run from its last checkpoint, or from the one that is named."""
+
+    checkpoint_id: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_without_nul)] | None = None
+
+
+class SkipNodeBody(OperatorBody):
+    """Skips a node that is next."""
+
+    node: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_without_nul)]
+
+
+class EditStateBody(OperatorBody):
+    """Writes `values` as if the node `as_node` had returned them, then continues the run unless `resume` is false."""
+
+    values: Update
+    as_node: str | None = None
+    resume: bool = True

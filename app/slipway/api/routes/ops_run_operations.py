@@ -9,12 +9,19 @@ from starlette.responses import Response
 
 from slipway.api.auth.access_check import actor_of, operators
 from slipway.api.auth.operators import OPERATE
-from slipway.api.bodies.run_operations import OperatorBody, OperatorCancelBody
+from slipway.api.bodies.run_operations import (
+    EditStateBody,
+    OperatorBody,
+    OperatorCancelBody,
+    RetryBody,
+    SkipNodeBody,
+)
 from slipway.api.endpoints import Endpoint
-from slipway.api.request_parsing import path_id, read_optional_body
+from slipway.api.request_parsing import path_id, read_body, read_optional_body
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of
 from slipway.run_operations.operations import OperatedRun, Operator
+from slipway.run_operations.repairs import StateEdit
 
 
 async def pause(request: Request) -> Response:
@@ -36,6 +43,28 @@ async def cancel(request: Request) -> Response:
     return _operated(await operations.cancel(path_id(request, "run_id"), _by(request, body), body.action))
 
 
+async def retry(request: Request) -> Response:
+    """Continues the chain of a run that failed or was cancelled, as a new run."""
+    body = await read_optional_body(request, RetryBody)
+    repairs = services_of(request).run_repairs
+    return _operated(await repairs.retry(path_id(request, "run_id"), _by(request, body), body.checkpoint_id))
+
+
+async def skip_node(request: Request) -> Response:
+    """Continues a run without the result of a node."""
+    body = await read_body(request, SkipNodeBody)
+    repairs = services_of(request).run_repairs
+    return _operated(await repairs.skip_node(path_id(request, "run_id"), _by(request, body), body.node))
+
+
+async def edit_state(request: Request) -> Response:
+    """Writes a state, then continues the run."""
+    body = await read_body(request, EditStateBody)
+    edit, repairs = StateEdit(body.values, body.as_node), services_of(request).run_repairs
+    run_id, operator = path_id(request, "run_id"), _by(request, body)
+    return _operated(await repairs.edit_state(run_id, operator, edit, resume=body.resume))
+
+
 def _by(request: Request, body: OperatorBody) -> Operator:
     return Operator(actor_of(request), body.reason)
 
@@ -53,4 +82,15 @@ ENDPOINTS: Final = (
     Endpoint("POST", f"{_RUN}/pause", pause, "Pause a run", _ACCESS, body=OperatorBody),
     Endpoint("POST", f"{_RUN}/resume", resume, "Resume a paused run", _ACCESS, body=OperatorBody),
     Endpoint("POST", f"{_RUN}/cancel", cancel, "Cancel a run of any user", _ACCESS, body=OperatorCancelBody),
+    Endpoint("POST", f"{_RUN}/retry", retry, "Retry a run that failed or was cancelled", _ACCESS, body=RetryBody),
+    Endpoint("POST", f"{_RUN}/skip-node", skip_node, "Continue a run without a node", _ACCESS, body=SkipNodeBody),
+    Endpoint(
+        "POST",
+        f"{_RUN}/edit-state",
+        edit_state,
+        "Change the state of a run, and continue it",
+        _ACCESS,
+        body=EditStateBody,
+        stores=True,
+    ),
 )

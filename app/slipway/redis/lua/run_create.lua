@@ -1,4 +1,4 @@
---! needs: admission cancel cancel_causes clock concurrency_groups due_times events hashes keys leases phases queue reviews run_indexes runs threads waiting_runs
+--! needs: admission cancel cancel_causes clock concurrency_groups due_times events hashes keys leases phases queue retries reviews run_indexes runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.
@@ -15,7 +15,8 @@
 --   cancelled; {'due_time_handled', the cron's next due
 --   time in ms or ''} if the run of a cron's due time was created already, without the next due time if the cron no
 --   longer has this due time; {'leftovers'} if checkpoints of a deleted thread must be deleted before the thread is
---   created. The classes in `runs.script_results` are the same replies in Python.
+--   created; for a `retry`, what `retry_problem` replies. The classes in `runs.script_results` are the same replies in
+--   Python.
 -- Atomic: All of it, the cancelling of earlier runs, and that the due time is handled.
 -- Repeatable: Yes: a run that exists is returned, or that its due time was handled, and nothing changes.
 
@@ -74,6 +75,10 @@ end
 
 local cancels = args.multitask == 'interrupt' or args.multitask == 'rollback'
 local queued = exists and redis.call('ZRANGE', key('thread_queue', args.thread_id), 0, cancels and -1 or 0) or {}
+if args.retry then
+  local problem = retry_problem(args.retry, args.thread_id, active or queued[1])
+  if problem then return problem end
+end
 local rejects = args.multitask == 'reject' or not args.may_cancel and args.multitask ~= 'enqueue'
 if (active or #queued > 0) and rejects then return {'busy', active or queued[1]} end
 
@@ -156,6 +161,7 @@ local continued = waiting and not active and complete_waiting_run(args.thread_id
   or reopened
 if continued and args.answers then redis.call('HSET', thread, 'answered_by_run_id', args.run_id) end
 if continued then inherit_chain(continued, args.run_id) end
+if args.retry then store_retry(args.retry, args.run_id) end
 
 local may_execute = first and args.inline_worker and after_ms == 0
 local groups = may_execute and concurrency_groups_of(args.run_id)
@@ -169,6 +175,6 @@ elseif first then
   enqueue(args.run_id, 1, now_ms + after_ms, key('queue'), args.priority_ms)
 end
 if due_time then set_handled(due_time, due_time.next_ms and integer_text(due_time.next_ms) or '') end
-if inline or continued then return {'created', redis.call('HGETALL', run), credit} end
+if inline or continued or args.retry then return {'created', redis.call('HGETALL', run), credit} end
 return {'created', joined({'phase', 'queued', 'reason', reason, 'attempt', '0', 'created_us', created_us,
   'updated_us', updated_us, 'permitted_us', permitted_us}, members), credit}

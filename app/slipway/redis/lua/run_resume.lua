@@ -5,8 +5,9 @@
 -- the queue. A run that is also paused before a switch stays paused until the switch is on.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `run_id`, `by` (the operator), `reason` (of
---   the operator, or nil).
+-- ARGV: the key prefix; a MessagePack map: `run_id`, `by` (the operator), `reason` (of the operator, or nil), `action`
+--   (for the audit trail), `details` (JSON, likewise), `skip` (list of ids of tasks that are skipped, or nil), `edit`
+--   (digest of an edit of the state that was stored before, or nil).
 -- Reply: {'ok', phase}; {'unchanged', phase} if the run is not paused; {'missing'}; {'final', phase} if the run ended;
 --   {'off', stored} if only this switch pauses it.
 -- Atomic: Run, job, event and audit trail.
@@ -14,18 +15,27 @@
 
 local args = cmsgpack.unpack(ARGV[2])
 local run = key('run', args.run_id)
-local phase, thread_id, operator_pause, switch = unpack(redis.call('HMGET', run, 'phase', 'thread_id',
-  'operator_pause', 'switch'))
+local phase, thread_id, operator_pause, switch, skipped = unpack(redis.call('HMGET', run, 'phase', 'thread_id',
+  'operator_pause', 'switch', 'skipped_tasks'))
 if not phase then return {'missing'} end
 if not is_in_progress(phase) then return {'final', phase} end
-if phase ~= 'paused' and not operator_pause then return {'unchanged', phase} end
-local off = phase == 'paused' and switch and redis.call('HGET', key('switches'), switch)
+if phase ~= 'paused' and (args.skip or args.edit or not operator_pause) then return {'unchanged', phase} end
+
+-- A task that is skipped, and a state that was changed, need not stop before the same switch again.
+local stays = phase == 'paused' and switch and not args.skip and not args.edit
+local off = stays and redis.call('HGET', key('switches'), switch)
 if off and not operator_pause then return {'off', off} end
-append_audit(args.run_id, 'run.resumed', args.by, cjson.encode({reason = args.reason}))
+append_audit(args.run_id, args.action, args.by, args.details)
 if phase ~= 'paused' or off then
   redis.call('HDEL', run, 'operator_pause')
   return {'ok', phase}
 end
+if args.skip then
+  local tasks = skipped and cjson.decode(skipped) or {}
+  for _, task in ipairs(args.skip) do tasks[#tasks + 1] = task end
+  redis.call('HSET', run, 'skipped_tasks', cjson.encode(tasks))
+end
+if args.edit then redis.call('HSET', run, 'edit', args.edit) end
 local reason = 'resumed by ' .. args.by .. (args.reason and ': ' .. args.reason or '')
 queue_paused_run(args.run_id, thread_id, reason)
 append_events(args.run_id, {notice_event('run.resumed', reason)})
