@@ -39,6 +39,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from slipway.redis.wait_for_redis import open_with_retries
+from slipway.reviews.notifications import ReviewNotifications
 from slipway.reviews.protocol_answers import ProtocolAnswers
 from slipway.reviews.resuming import RunResumer
 from slipway.reviews.search import ReviewSearch
@@ -109,6 +110,7 @@ class Services:
     switch_watch: SwitchWatch
     reviews: ReviewStore
     review_search: ReviewSearch
+    review_notifications: ReviewNotifications
     resumer: RunResumer
     threads: ThreadStore
     checkpointer: BaseCheckpointer
@@ -293,6 +295,7 @@ def _stores(
         run_operations=RunOperations(runs, scripts, clock, event_ttl_s=settings.event_ttl_s),
         audit=audit,
         reviews=ReviewStore(pipeline, keys, audit, resumer),
+        review_notifications=ReviewNotifications(keys, subscriber),
         review_search=ReviewSearch(pipeline, keys, max_checks=settings.search_max_checks),
         resumer=resumer,
         run_search=RunSearch(pipeline, keys, max_checks=settings.search_max_checks),

@@ -194,7 +194,8 @@ async def create_one_of_each(owner: Client) -> dict[str, str]:
     cron = await owner.crons.create(assistant, schedule="0 0 1 1 *", input=RUN["input"])
     await owner.store.put_item(["n"], "k", {"text": "cat"})
     ids = {"thread_id": thread, "assistant_id": assistant, "run_id": run["run_id"], "cron_id": cron["cron_id"]}
-    return ids | {"checkpoint_id": NEW, "namespace": "n", "graph_id": "greet", "node": "say", "tool": "mail"}
+    ids |= {"checkpoint_id": NEW, "namespace": "n", "graph_id": "greet", "node": "say", "tool": "mail"}
+    return ids | {"review_id": f"{run['run_id']}:{'0' * 32}"}
 
 
 def sample_of(name: str, ids: Ids) -> Sample:

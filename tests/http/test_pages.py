@@ -23,13 +23,14 @@ async def create_run(client: httpx.AsyncClient, **body: Any) -> tuple[str, str]:
 
 
 async def wait_for_interrupts(client: httpx.AsyncClient, eventually: Eventually, page: str) -> list[Any]:
-    """Waits until the run waits for an answer. Returns the values of its interrupts."""
+    """Waits until the run waits for an answer. Returns the values of its questions."""
 
     async def waits_for_answer() -> bool:
         return bool((await client.get(f"{page}/now")).json()["run"]["phase"] == "waiting_for_approval")
 
     await eventually(waits_for_answer)
-    return [each["value"] for each in (await client.get(f"{page}/now")).json()["interrupts"]]
+    reviews = (await client.get(f"{page}/now")).json()["reviews"]
+    return [each["review"]["question"]["value"] for each in reviews]
 
 
 def messages_of(text: str) -> list[tuple[str, Any]]:
@@ -38,7 +39,7 @@ def messages_of(text: str) -> list[tuple[str, Any]]:
     return [(message["event"], message["data"]) for message in messages]
 
 
-async def test_the_page_of_a_run_receives_the_interrupts_of_all_tasks(
+async def test_the_page_of_a_run_receives_the_questions_of_all_tasks(
     client: httpx.AsyncClient, worker: WorkerProcess, eventually: Eventually
 ) -> None:
     page, _ = await create_run(client, assistant_id="both", input={})

@@ -107,3 +107,16 @@ async def test_a_killed_web_process_loses_no_word(site: Site, page: Page, observ
 async def test_the_error_of_a_run_is_shown(site: Site, page: Page, observer: PageObserver) -> None:
     observer.allowed.append("no luck today")
     await see_error_of_run(page, site)
+
+
+async def test_calls_are_answered_one_by_one(site: Site, page: Page) -> None:
+    await open_page(page, site, "per_call", transport="sse")
+    await send_message(page, "go")
+    approval = page.get_by_role("region", name="Approval")
+    await expect(approval).to_contain_text("Tool: refund")
+    await approval.get_by_role("button", name="Approve").click()
+    await expect(approval).to_contain_text("Tool: mail", timeout=30_000)
+    await approval.get_by_role("button", name="Reject").click()
+    await expect(replies(page).last).to_contain_text("refunded 12.5 for A-1", timeout=30_000)
+    await expect(replies(page).last).to_contain_text("User rejected the tool call for `mail`")
+    await expect(approval).to_have_count(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from langgraph_sdk.errors import UnprocessableEntityError
 
 from slipway.reviews.answers import Decision, resume_value
 from slipway.reviews.questions import DecisionKind, Question, question_of
@@ -74,3 +75,27 @@ async def test_a_free_question_gets_any_answer_that_its_schema_allows(sdk: Clien
     ((interrupt_id, question),) = (await _asked(sdk, thread, "free")).items()
     assert question.response_schema is not None
     assert (await _answer(sdk, thread, "free", {interrupt_id: {"amount": 3.5}}))["answer"] == {"amount": 3.5}
+
+
+INVALID = [
+    ("batched", lambda _: {"decisions": [{"type": "approve"}]}, "command.resume.decisions"),
+    ("batched", lambda _: {"decisions": [{"type": "approve"}, {"type": "edit"}]}, "command.resume.decisions[1].type"),
+    ("per_call", lambda ids: {ids["refund"]: {"type": "approve"}, ids["mail"]: {"type": "edit"}}, "{mail}.type"),
+    ("inbox", lambda _: {"type": "accept"}, "command.resume"),
+    ("inbox", lambda _: [{"type": "reject"}], "command.resume[0].type"),
+    ("free", lambda _: {"amount": "much"}, "command.resume.amount"),
+]
+
+
+@pytest.mark.parametrize(("graph", "resume", "field"), INVALID, ids=lambda part: part if isinstance(part, str) else "")
+async def test_an_invalid_answer_names_its_field_and_the_question_stays_open(
+    sdk: Client, graph: str, resume: Any, field: str
+) -> None:
+    thread = await new_thread(sdk)
+    questions = await _asked(sdk, thread, graph)
+    names = {question.actions[0].name if question.actions else "": each for each, question in questions.items()}
+    with pytest.raises(UnprocessableEntityError) as raised:
+        await sdk.runs.create(thread, graph, command={"resume": resume(names)})
+    body: Any = raised.value.body
+    assert body["field"] == field.format(**{name: f"command.resume.{each}" for name, each in names.items()})
+    assert (await sdk.threads.get(thread))["status"] == "interrupted"

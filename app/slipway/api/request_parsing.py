@@ -13,7 +13,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from slipway.errors import InvalidRequest
+from slipway.errors import InvalidRequest, NotFound
 from slipway.serialization.json_encoding import DEEPEST, clean
 from slipway.serialization.json_slices import loads_in_turns
 from slipway.serialization.slices import LARGE_BYTES
@@ -152,6 +152,17 @@ def exceeds_depth(raw: bytes, value: Any, levels: int) -> bool:
 def path_id(request: Request, name: str) -> str:
     """A UUID in the path, in canonical form."""
     return checked_uuid(request.path_params[name], name)
+
+
+_REVIEW_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:[\w-]{1,100}", re.ASCII)
+
+
+def path_review_id(request: Request) -> str:
+    """The id of a review in the path. Raises `NotFound` for a text that is no such id."""
+    text = str(request.path_params["review_id"])
+    if not _REVIEW_ID.fullmatch(text):
+        raise NotFound("review", clean(text))
+    return text
 
 
 def checked_uuid(text: str, field: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slipway.redis.hash_fields import Fields
+from slipway.redis.keys import Keys
 from slipway.redis.read_stubs import ReadStubs
 
 _PAGE = 100
@@ -55,3 +56,8 @@ class ReviewReads(ReadStubs):
             )
         )
         return [each.decode() for each in reviews], [each.decode() for each in runs]
+
+
+def notification_channel(keys: Keys) -> str:
+    """The channel on which each change of a review publishes the id of the review."""
+    return keys.review_notifications

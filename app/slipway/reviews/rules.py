@@ -78,6 +78,19 @@ def require_member(review: Review, actor: Actor) -> None:
         )
 
 
+def require_turn(review: Review, actor: Actor) -> None:
+    """Raises `ReviewClaimed` if another person has claimed a review that one person decides. Where several must agree,
+    everybody may vote."""
+    if review.policy.quorum == 1:
+        _require_unclaimed(review, actor)
+
+
+def require_executor(review: Review, actor: Actor) -> None:
+    """Raises `ReviewRefused` if the actor cannot decide that something is executed, but may reject."""
+    _require_identity(review, actor)
+    _require_four_eyes(review, actor)
+
+
 def _require_four_eyes(review: Review, actor: Actor) -> None:
     if not review.policy.four_eyes:
         return
@@ -202,8 +215,7 @@ def decided(
     enough people agree."""
     require_undecided(review)
     require_member(review, actor)
-    if review.policy.quorum == 1:
-        _require_unclaimed(review, actor)
+    require_turn(review, actor)
     return vote(review, actor, decisions, answer, now_us, call_hash)
 
 
@@ -213,8 +225,7 @@ def vote(
     """The same, for an undecided review and a member of its groups, whoever has claimed it."""
     executes = any(decision.kind in _EXECUTING for decision in decisions)
     if executes:
-        _require_identity(review, actor)
-        _require_four_eyes(review, actor)
+        require_executor(review, actor)
     members, digest = [decision.public() for decision in decisions], digest_of(decisions)
     votes = [*(each for each in review.votes if each.by != actor.identity), Vote(actor.identity, members, digest)]
     agreeing = [each.by for each in votes if each.digest == digest]

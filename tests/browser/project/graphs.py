@@ -92,21 +92,6 @@ async def interrupt_with_question(state: Untyped) -> Untyped:
     return {"answer": interrupt({"question": f"How much? {HOSTILE}"})}
 
 
-async def interrupt_with_actions(state: Untyped) -> Untyped:
-    """Interrupts with two actions that a person approves, edits or rejects."""
-    value = {
-        "action_requests": [
-            {"name": "send_mail", "args": {"to": "a@example.org", "copies": 2}, "description": "Send it"},
-            {"name": "delete_file", "args": {"path": "/tmp/x"}},
-        ],
-        "review_configs": [
-            {"action_name": "send_mail", "allowed_decisions": ["approve", "edit"]},
-            {"action_name": "delete_file", "allowed_decisions": ["approve", "reject"]},
-        ],
-    }
-    return {"answer": interrupt([value])}
-
-
 class Place(TypedDict):
     city: str
 
@@ -148,7 +133,6 @@ talk = StateGraph(MessagesState).add_node("reply", reply).add_edge(START, "reply
 hostile = StateGraph(Untyped).add_node("write_hostile", write_hostile).add_edge(START, "write_hostile").compile()
 fails = StateGraph(Untyped).add_node("fail", fail).add_edge(START, "fail").compile()
 interrupts = StateGraph(Untyped).add_node("ask", interrupt_with_question).add_edge(START, "ask").compile()
-approvals = StateGraph(Untyped).add_node("ask", interrupt_with_actions).add_edge(START, "ask").compile()
 echo = (
     StateGraph(FormState, input_schema=Form, output_schema=Received)
     .add_node("repeat", repeat, input_schema=Form)

@@ -37,9 +37,11 @@ function Message({ message, stream }) {
 }
 
 function Interrupt({ stream }) {
-  const { id, value: { action_requests: [action] } } = stream.interrupt;
+  const { id, value } = stream.interrupt;
+  const action = value.action_requests?.[0] ?? value; // the actions of a message together, or one interrupt for each call
+  const answer = (decision) => (value.action_requests ? { decisions: [decision] } : decision);
   // Without an id, the client answers the newest interrupt whose event it has received, and after a reload it has none yet
-  const decide = (type) => stream.respond({ decisions: [{ type }] }, { interruptId: id });
+  const decide = (type) => stream.respond(answer({ type }), { interruptId: id });
   return (
     <section className="interrupt" aria-label="Approval">
       <p>{action.description}</p>

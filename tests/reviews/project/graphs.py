@@ -56,6 +56,7 @@ AMOUNT = {"type": "object", "properties": {"amount": {"type": "integer", "minimu
 one = graph_of(("ask", asking("What is your name?")))
 two = graph_of(("first", asking("One?")), ("second", asking("Two?")))
 call = graph_of(("ask", asking(CALL)))
+large = graph_of(("ask", asking({"action_requests": [{"name": "pay", "args": {"account": 2**60}}]})))
 schema = graph_of(("ask", asking("How much?", AMOUNT)))
 guarded = graph_of(("ask", asking("Really?")))
 timed = graph_of(("ask", asking("Who?")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from starlette.requests import Request
@@ -12,11 +11,18 @@ from slipway.api.auth.access_check import operators, user_of
 from slipway.api.auth.operators import REVIEW
 from slipway.api.bodies.reviews import CommentBody, DecisionBody, InformationBody, ReassignBody
 from slipway.api.endpoints import Endpoint, Query, int_param
-from slipway.api.request_parsing import query_choice, query_names, query_number, read_body, read_object
+from slipway.api.request_parsing import (
+    path_review_id,
+    query_choice,
+    query_names,
+    query_number,
+    read_body,
+    read_object,
+)
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of
 from slipway.clock import microseconds
-from slipway.errors import InvalidRequest, NotFound
+from slipway.errors import InvalidRequest
 from slipway.reviews.actor import Actor, actor_for
 from slipway.reviews.record import Review, ReviewState
 from slipway.reviews.search import ReviewQuery
@@ -26,7 +32,6 @@ MAX_LIMIT: Final = 1000
 ORDERS: Final = ("oldest", "newest")
 
 _STATES: Final = tuple(state.value for state in ReviewState)
-_REVIEW_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:[\w-]{1,100}", re.ASCII)
 
 
 async def list_all(request: Request) -> Response:
@@ -72,53 +77,47 @@ def _time_us(request: Request, name: str) -> int | None:
 async def read(request: Request) -> Response:
     """A review with its history, the oldest entry first."""
     reviews = services_of(request).reviews
-    review = await reviews.get(review_id(request))
+    review = await reviews.get(path_review_id(request))
     history = [entry.public() for entry in await reviews.history(review)]
     return JsonResponse(review.public() | {"history": history})
 
 
 async def claim(request: Request) -> Response:
     """Makes the user the assignee."""
-    return _response(await services_of(request).reviews.claim(review_id(request), actor(request)))
+    return _response(await services_of(request).reviews.claim(path_review_id(request), actor(request)))
 
 
 async def release(request: Request) -> Response:
     """Makes nobody the assignee."""
-    return _response(await services_of(request).reviews.release(review_id(request), actor(request)))
+    return _response(await services_of(request).reviews.release(path_review_id(request), actor(request)))
 
 
 async def reassign(request: Request) -> Response:
     body = await read_body(request, ReassignBody)
-    return _response(await services_of(request).reviews.reassign(review_id(request), actor(request), body.assignee))
+    return _response(
+        await services_of(request).reviews.reassign(path_review_id(request), actor(request), body.assignee)
+    )
 
 
 async def comment(request: Request) -> Response:
     body = await read_body(request, CommentBody)
-    return _response(await services_of(request).reviews.comment(review_id(request), actor(request), body.text))
+    return _response(await services_of(request).reviews.comment(path_review_id(request), actor(request), body.text))
 
 
 async def request_information(request: Request) -> Response:
     body, reviews = await read_body(request, InformationBody), services_of(request).reviews
-    review = await reviews.request_information(review_id(request), actor(request), body.text, body.follow_up_s)
+    review = await reviews.request_information(path_review_id(request), actor(request), body.text, body.follow_up_s)
     return _response(review)
 
 
 async def remind(request: Request) -> Response:
-    return _response(await services_of(request).reviews.remind(review_id(request), actor(request)))
+    return _response(await services_of(request).reviews.remind(path_review_id(request), actor(request)))
 
 
 async def decide(request: Request) -> Response:
     """Decides the review, or votes if its policy demands that several people agree."""
     body = await read_object(request)
-    return _response(await services_of(request).reviews.decide(review_id(request), actor(request), body))
-
-
-def review_id(request: Request) -> str:
-    """The id in the path. Raises `NotFound` for a text that is no id."""
-    text = str(request.path_params["review_id"])
-    if not _REVIEW_ID.fullmatch(text):
-        raise NotFound("review", clean(text))
-    return text
+    return _response(await services_of(request).reviews.decide(path_review_id(request), actor(request), body))
 
 
 def actor(request: Request) -> Actor:

@@ -26,6 +26,7 @@ from slipway.api.streams.response_lifetime import ResponseLifetime
 from slipway.api.streams.stream_requests import position
 from slipway.api.ui.phase_texts import phase_text
 from slipway.api.ui.rendering import HEADERS
+from slipway.api.ui.review_data import card_data
 from slipway.clock import Clock
 from slipway.errors import NotFound
 from slipway.runs.events import START_ID
@@ -88,12 +89,11 @@ async def _expired_log_blocks(services: Services, run: Run) -> list[bytes]:
 async def run_status(request: Request) -> Response:
     """The current record of the run. `{"deleted": true}` if it was deleted, for
     example because it was cancelled with `rollback`."""
-    services = services_of(request)
     try:
         run = await readable_run(request)
     except NotFound:
         return JsonResponse({"deleted": True})
-    return JsonResponse(await run_view(services, run), headers=dict(HEADERS))
+    return JsonResponse(await run_view(request, run), headers=dict(HEADERS))
 
 
 async def readable_run(request: Request) -> Run:
@@ -103,23 +103,22 @@ async def readable_run(request: Request) -> Run:
     return await services_of(request).runs.get(thread_id, run_id)
 
 
-async def run_view(services: Services, run: Run) -> dict[str, Any]:
+async def run_view(request: Request, run: Run) -> dict[str, Any]:
     """The data of a run that its page shows: fields of its record, the number of live workers until it has ended, and
-    its interrupts while it waits for an answer."""
-    public = run.public()
+    its reviews while it waits for an answer: no reviews at a breakpoint."""
+    services, public = services_of(request), run.public()
     view: dict[str, Any] = {
         "run": {name: public.get(name) for name in _RUN_FIELDS},
         "phase_text": phase_text(run.phase),
         "modes": run.options.stream_mode or [],
         "server_time": _iso_now(services.clock),
         "workers": None,
-        "interrupts": None,
+        "reviews": None,
     }
     if run.phase in (Phase.QUEUED, Phase.RUNNING):
         view["workers"] = services.health.latest.workers
     elif run.phase is Phase.WAITING_FOR_APPROVAL:
-        interrupts = (await services.threads.get(run.thread_id)).interrupts
-        view["interrupts"] = [each for group in interrupts.values() for each in group]
+        view["reviews"] = [card_data(request, review) for review in await services.reviews.of_run(run.run_id)]
     return view
 
 

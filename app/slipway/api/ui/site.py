@@ -10,9 +10,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from slipway.access.auth_file import AuthFile
-from slipway.api.auth.access_check import requires
+from slipway.api.auth.access_check import operators, requires
+from slipway.api.auth.operators import REVIEW
 from slipway.api.endpoints import Endpoint
-from slipway.api.ui import run_updates, views
+from slipway.api.ui import review_updates, review_views, run_updates, views
 from slipway.api.ui.rendering import HEADERS, HERE
 
 _RUN: Final = "/ui/threads/{thread_id}/runs/{run_id}"
@@ -29,6 +30,7 @@ class _Static(StaticFiles):
 
 
 _READS: Final = requires("threads:read")
+_REVIEW: Final = "/ui/reviews/{review_id}"
 
 ENDPOINTS: Final = (
     Endpoint(
@@ -52,6 +54,11 @@ ENDPOINTS: Final = (
     Endpoint("GET", _RUN, views.run, "A run", _READS),
     Endpoint("GET", f"{_RUN}/events", run_updates.events, "A run's events", _READS),
     Endpoint("GET", f"{_RUN}/now", run_updates.run_status, "The current state of a run", _READS),
+    Endpoint("GET", "/ui/reviews", review_views.reviews, "The reviews", operators(REVIEW)),
+    Endpoint("GET", "/ui/reviews/list", review_views.review_list, "The list of reviews", operators(REVIEW)),
+    Endpoint("GET", "/ui/reviews/events", review_updates.events, "The reviews that change", operators(REVIEW)),
+    Endpoint("GET", _REVIEW, review_views.review, "A review", operators(REVIEW)),
+    Endpoint("GET", f"{_REVIEW}/now", review_updates.review_now, "The current state of a review", operators(REVIEW)),
 )
 """The pages with data. Styles, scripts and error pages need no authorization."""
 

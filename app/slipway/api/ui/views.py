@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, Final
@@ -21,12 +20,12 @@ from slipway.api.responses import status_of
 from slipway.api.shared_objects import services_of
 from slipway.api.ui.forms import fields_of
 from slipway.api.ui.phase_texts import thread_text
-from slipway.api.ui.rendering import page, readable_name
+from slipway.api.ui.rendering import page
 from slipway.api.ui.run_updates import readable_run as run_of_path
 from slipway.api.ui.run_updates import run_view
+from slipway.api.ui.summaries import duration, input_summary
 from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError
 from slipway.graphs.spec import GraphSpec
-from slipway.run_options import RunOptions
 from slipway.runs.record import Phase, Run
 from slipway.services import Services
 from slipway.threads.record import Thread
@@ -34,7 +33,6 @@ from slipway.threads.record import Thread
 _THREADS: Final = 12
 _RUNS_EACH: Final = 3
 _RUNS: Final = 20
-_SUMMARY: Final = 90
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -49,7 +47,7 @@ class Row:
     waits_for: str = ""
 
 
-def _as_page(handler: Handler) -> Handler:
+def as_page(handler: Handler) -> Handler:
     """Shows errors as pages."""
 
     @wraps(handler)
@@ -69,7 +67,7 @@ def _error_page(request: Request, status: int, detail: str, *, retryable: bool =
     return page(request, "error.html", status, retryable=retryable, title=HTTPStatus(status).phrase, detail=detail)
 
 
-@_as_page
+@as_page
 async def home(request: Request) -> Response:
     """The graphs and the recent runs."""
     services = services_of(request)
@@ -78,7 +76,7 @@ async def home(request: Request) -> Response:
     return page(request, "home.html", graphs=graphs, failures=sorted(services.graphs.failures()), **runs)
 
 
-@_as_page
+@as_page
 async def recent(request: Request) -> Response:
     """The list of recent runs, which the home page reloads."""
     return page(request, "recent.html", **await _recent_runs(request))
@@ -114,45 +112,11 @@ async def _runs_of(services: Services, thread_id: str) -> list[Run]:
 
 def _row(services: Services, run: Run) -> Row:
     now = services.clock.now()
-    waits_for = _duration(now, run.updated_at) if run.phase is Phase.WAITING_FOR_APPROVAL else ""
-    return Row(run, _input_summary(run.options), f"{_duration(now, run.created_at)} ago", waits_for)
+    waits_for = duration(now, run.updated_at) if run.phase is Phase.WAITING_FOR_APPROVAL else ""
+    return Row(run, input_summary(run.options), f"{duration(now, run.created_at)} ago", waits_for)
 
 
-def _input_summary(options: RunOptions) -> str:
-    """A short text about the input of a run."""
-    command, run_input = options.command, options.input
-    if command:
-        text = f"Answer: {_first_text(command['resume'])}" if "resume" in command else "Command"
-    elif isinstance(run_input, dict):
-        text = " · ".join(_short_text(name, each) for name, each in list(run_input.items())[:3] if _first_text(each))
-    else:
-        text = "Continues the thread" if run_input is None else _first_text(run_input)
-    return text if len(text) <= _SUMMARY else f"{text[: _SUMMARY - 1]}…"
-
-
-def _short_text(name: str, value: Any) -> str:
-    return _first_text(value) if isinstance(value, str | list) else f"{readable_name(name)} {_first_text(value)}"
-
-
-def _first_text(value: Any, depth: int = 0) -> str:
-    if isinstance(value, str):
-        return " ".join(value.split())
-    if isinstance(value, dict | list) and depth < 4:
-        inner = value.get("content", list(value.values())) if isinstance(value, dict) else value[-1:] or value
-        parts = inner if isinstance(inner, list) else [inner]
-        return next((text for each in parts if (text := _first_text(each, depth + 1))), "")
-    return "" if value is None or isinstance(value, dict | list) else str(value)
-
-
-def _duration(now: datetime, since: str) -> str:
-    seconds = max(int((now - datetime.fromisoformat(since)).total_seconds()), 0)
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
-
-
-@_as_page
+@as_page
 async def graph(request: Request) -> Response:
     """A form that starts a run. `thread` names the thread of the run; `from` names a run whose input fills the form."""
     services, graph_id = services_of(request), request.path_params["graph_id"]
@@ -184,7 +148,7 @@ async def _earlier_run(request: Request, run_id: str) -> Run | None:
     return await readable_run(request, checked_uuid(run_id, "from"))
 
 
-@_as_page
+@as_page
 async def thread(request: Request) -> Response:
     """A thread's runs and its state."""
     services, thread_id = services_of(request), path_id(request, "thread_id")
@@ -200,20 +164,20 @@ async def thread(request: Request) -> Response:
     )
 
 
-@_as_page
+@as_page
 async def run(request: Request) -> Response:
     services = services_of(request)
     found = await run_of_path(request)
     outputs, chats = await _output_info(services, found.graph_id)
     data = {
-        "view": await run_view(services, found),
+        "view": await run_view(request, found),
         "input": found.options.input,
         "command": found.options.command,
         "context": found.options.context,
         "outputs": outputs,
         "chats": chats,
     }
-    return page(request, "run.html", run=found, about=_input_summary(found.options), chats=chats, data=data)
+    return page(request, "run.html", run=found, about=input_summary(found.options), chats=chats, data=data)
 
 
 async def _output_info(services: Services, graph_id: str) -> tuple[list[str], bool]:

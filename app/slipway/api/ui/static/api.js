@@ -13,6 +13,7 @@ export class RequestFailed extends Error {
   constructor(status, body) {
     super(typeof body?.detail === "string" ? body.detail : `The server responded with status ${status}.`);
     this.status = status;
+    this.code = typeof body?.code === "string" ? body.code : "";
     this.field = typeof body?.field === "string" ? body.field : "";
   }
 }

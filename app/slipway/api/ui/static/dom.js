@@ -31,8 +31,8 @@ export function readableName(name) {
 
 // Shows a problem below a field and marks the control as invalid for screen readers. An empty text removes it.
 export function showProblem(field, text) {
-  const message = field.querySelector(".problem");
-  const control = field.querySelector("input, textarea, select");
+  const message = field.querySelector(":scope > .problem");
+  const control = field.querySelector(":scope > input, :scope > textarea, :scope > select");
   setText(message, text);
   show(message, Boolean(text));
   if (control) text ? control.setAttribute("aria-invalid", "true") : control.removeAttribute("aria-invalid");

@@ -1,138 +1,129 @@
-// The review: shows the interrupts of a waiting run, and the controls to answer them.
+// One review: what is asked, where it stands, and the controls to decide it. The page of a run and the review desk share
+// it, and both decide by the same route.
 
-import { el, readableName, showProblem } from "./dom.js";
-import { facts, rendered } from "./values.js";
+import { RequestFailed, base, call } from "./api.js";
+import { el, setText, show } from "./dom.js";
+import { decisionWords, questionForm, showFieldProblem, shownDecisions, shownQuestion } from "./question.js";
+import { agoText, untilText } from "./times.js";
 
-const DECISIONS = ["approve", "edit", "reject", "respond"];
-const LABEL = { approve: "Approve", edit: "Edit", reject: "Reject", respond: "Respond" };
-const SEND = { edit: "Send the edited version", reject: "Send the rejection", respond: "Send the response" };
+const UNDECIDED = new Set(["open", "claimed"]);
+const REFUSING = new Set(["reject", "respond", "ignore"]); // nothing is executed after these
+let cards = 0;
 
-// Shows every interrupt. Calls `send` with {interrupt id: answer} when all of them are answered.
-export function showInterrupts(container, interrupts, send) {
-  const answers = {};
-  const store = (id) => (value) => {
-    answers[id] = value;
-    if (interrupts.every((each) => each.id in answers)) return send(answers);
-    return undefined;
-  };
-  container.replaceChildren(...interrupts.map(({ id, value }, index) => {
-    const several = interrupts.length > 1;
-    const requests = requestsOf(value);
-    const inner = requests ? decisionForm(requests, store(id), `interrupt-${index}`, several) : answerForm(value, store(id), `interrupt-${index}`, several);
-    return el("div", { class: "interrupt", "data-interrupt": id }, inner);
-  }));
-}
+export const reviewPath = (review) => `/ops/reviews/${encodeURIComponent(review.review_id)}`;
+export const reviewPage = (review) => `${base}/ui/reviews/${encodeURIComponent(review.review_id)}`;
+export const isUndecided = (review) => UNDECIDED.has(review.state);
 
-// [{name, args, description, allowed}] if the value of the interrupt contains requests for approval, else null.
-function requestsOf(value) {
-  const parts = Array.isArray(value) ? value : [value];
-  if (!parts.length || !parts.every((part) => Array.isArray(part?.action_requests) && part.action_requests.length)) return null;
-  return parts.flatMap((part) => part.action_requests.map((request, index) => {
-    const configs = Array.isArray(part.review_configs) ? part.review_configs : [];
-    const config = configs.find((each) => each?.action_name === request?.name) ?? configs[index];
-    const allowed = Array.isArray(config?.allowed_decisions) ? config.allowed_decisions.filter((each) => DECISIONS.includes(each)) : [];
-    const args = request?.args ?? request?.arguments ?? {};
-    return { name: String(request?.name ?? "action"), args, description: request?.description, allowed: allowed.length ? allowed : ["approve", "reject"] };
-  }));
-}
+// `viewer` is {identity, refusal, only_rejects}: who looks at the page, and why this person may not decide the review, or
+// may decide only that nothing is executed; else "". `changed` is called when the server has stored a decision, or has
+// refused it because the review has changed. A card that is `linked` has a link to the page of its review.
+export class ReviewCard {
+  constructor(container, changed, { linked = false } = {}) {
+    this.changed = changed;
+    this.linked = linked;
+    this.id = `review-${cards++}`;
+    this.status = el("div", { class: "review-status", "aria-live": "polite" });
+    this.body = el("div", {});
+    this.error = el("p", { class: "problem", role: "alert", tabindex: "-1", hidden: true });
+    container.append(el("div", { class: "interrupt" }, this.status, this.body, this.error));
+    this.element = container.lastElementChild;
+    this.shown = "";
+    this.shownStatus = "";
+  }
 
-function decisionForm(requests, submit, id, several) {
-  const decisions = requests.map(() => null);
-  const single = requests.length === 1;
-  const send = el("button", { type: "button", class: "primary", disabled: true, onclick: () => finish() }, several ? "Save these decisions" : "Send the decisions");
-  const finish = () => { lock(box); return submit({ decisions }); };
-  const cards = requests.map((request, index) => card(request, `${id}-${index}`, (decision) => {
-    decisions[index] = decision;
-    if (single) finish();
-    else send.disabled = !decisions.every(Boolean);
-  }));
-  const box = el("div", {}, cards, single ? null : el("div", { class: "actions" }, send));
-  return box;
-}
+  // Draws the review. A form in which a person is typing stays as it is while its question can be decided.
+  show({ review, viewer, is_exact: isExact }) {
+    this.review = review;
+    this.element.dataset.interrupt = review.interrupt_id;
+    const status = JSON.stringify([review, viewer]);
+    if (status !== this.shownStatus) this.status.replaceChildren(...statusLines(review, viewer, isExact), this.linked && !viewer.outsider ? el("p", {}, el("a", { href: reviewPage(review) }, "Claim it, or write to the other reviewers")) : "");
+    this.shownStatus = status;
+    const question = permitted(review.question, viewer, isExact);
+    const decidable = isUndecided(review) && !viewer.refusal && question !== null;
+    const key = JSON.stringify([review.review_id, decidable, viewer.only_rejects, decidable ? null : review.decision]);
+    if (key === this.shown) return;
+    this.shown = key;
+    if (decidable) this.body.replaceChildren(questionForm(question, this.id, (decisions) => this.decide(decisions)));
+    else this.body.replaceChildren(shownQuestion(review.question), ...outcome(review));
+  }
 
-function card({ name, args, description, allowed }, id, decide) {
-  const form = el("div", { class: "decision-form" });
-  const buttons = allowed.map((kind) => el("button", { type: "button", "data-decision": kind, class: kind === "approve" ? "primary" : "", "aria-pressed": "false", onclick: () => choose(kind) }, LABEL[kind]));
-  const choose = (kind) => {
-    for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.decision === kind));
-    form.replaceChildren();
-    if (kind === "approve") return decide({ type: "approve" });
-    form.append(kind === "edit" ? editForm(name, args, id, decide) : textForm(kind, id, decide));
-    return form.querySelector("input, textarea").focus();
-  };
-  return el("section", { class: "action", "aria-label": readableName(name) }, el("h3", {}, readableName(name)),
-    typeof description === "string" ? el("p", { class: "plain" }, description) : null,
-    el("details", { open: typeof description !== "string" }, el("summary", {}, "Details"), facts(args)),
-    el("div", { class: "actions" }, buttons), form);
-}
-
-// One control for each argument. A value that is not a text is edited as JSON.
-function editForm(name, args, id, decide) {
-  const rows = Object.entries(args).map(([key, value], index) => {
-    const isText = typeof value === "string";
-    const text = isText ? value : JSON.stringify(value);
-    const isLong = text.length > 60 || text.includes("\n");
-    const control = el(isLong ? "textarea" : "input", { id: `${id}-${index}`, ...(isLong ? { rows: 4 } : { type: "text", value: text }), class: isText ? "" : "code" });
-    if (isLong) control.value = text;
-    const field = el("div", { class: "field" }, el("label", { for: `${id}-${index}` }, readableName(key)), control, el("p", { class: "problem", role: "alert", hidden: true }));
-    return { key, isText, control, field };
-  });
-  const form = el("form", {}, rows.map(({ field }) => field), el("div", { class: "actions" }, el("button", { type: "submit", class: "primary" }, SEND.edit)));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const edited = {};
-    for (const { key, isText, control, field } of rows) {
-      showProblem(field, "");
-      try {
-        edited[key] = isText ? control.value : JSON.parse(control.value);
-      } catch (error) {
-        showProblem(field, `Not valid JSON: ${error.message}`);
-        control.focus();
-        return;
-      }
-    }
-    decide({ type: "edit", edited_action: { name, args: edited } });
-  });
-  return form;
-}
-
-function textForm(kind, id, decide) {
-  const text = el("textarea", { id: `${id}-text`, rows: 2 });
-  const form = el("form", {}, el("div", { class: "field" }, el("label", { for: `${id}-text` }, kind === "reject" ? "Why (may stay empty)" : "Your response"), text),
-    el("div", { class: "actions" }, el("button", { type: "submit", class: kind === "reject" ? "danger" : "primary" }, SEND[kind])));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const message = text.value.trim();
-    decide(message ? { type: kind, message } : { type: kind });
-  });
-  return form;
-}
-
-function answerForm(value, submit, id, several) {
-  const text = el("textarea", { id: `${id}-text`, rows: 3 });
-  const asJson = el("input", { type: "checkbox", id: `${id}-json` });
-  const field = el("div", { class: "field" }, el("label", { for: `${id}-text` }, "Your answer"), text, el("p", { class: "problem", role: "alert", hidden: true }),
-    el("label", { class: "check", for: `${id}-json` }, asJson, "The answer is JSON (a number, true or false, an object, …)"));
-  const form = el("form", {}, rendered(value), field, el("div", { class: "actions" }, el("button", { type: "submit", class: "primary" }, several ? "Save this answer" : "Send the answer")));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    showProblem(field, "");
+  async decide(decisions) {
+    this.report("");
+    for (const problem of this.body.querySelectorAll(".problem:not([hidden])")) show(problem, false);
+    this.lock(true);
     try {
-      const answer = asJson.checked ? JSON.parse(text.value) : text.value;
-      lock(form);
-      submit(answer);
+      await call("POST", `${reviewPath(this.review)}/decide`, { decisions });
+      this.shown = ""; // a vote leaves the review undecided: then the form is empty again
     } catch (error) {
-      showProblem(field, `Not valid JSON: ${error.message}`);
-      text.focus();
+      if (!(error instanceof RequestFailed)) throw error;
+      this.lock(false);
+      const message = error.message.replace(`review ${this.review.review_id}`, "This review");
+      if (error.status !== 422 || !showFieldProblem(this.body, error.field, message)) this.report(message);
+      if (error.status === 422) return;
     }
-  });
-  return form;
+    await this.changed();
+    this.lock(false);
+  }
+
+  report(message) {
+    setText(this.error, message);
+    show(this.error, Boolean(message));
+    if (message) this.error.focus();
+  }
+
+  lock(locked) {
+    for (const control of this.body.querySelectorAll("button, input, textarea, select")) {
+      if (locked) control.dataset.locked = String(control.disabled);
+      else if (!("locked" in control.dataset)) continue;
+      control.disabled = locked || control.dataset.locked === "true";
+      if (!locked) delete control.dataset.locked;
+    }
+  }
 }
 
-function lock(container) {
-  for (const control of container.querySelectorAll("button, input, textarea")) control.disabled = true;
+// The question with the decisions that the viewer may make on this page. null if there are none.
+function permitted(question, viewer, isExact) {
+  if (question.shape === "free") return viewer.only_rejects ? null : question;
+  const isPermitted = (kind) => (REFUSING.has(kind) || !viewer.only_rejects) && (kind !== "edit" || isExact);
+  return { ...question, actions: question.actions.map((action) => ({ ...action, allowed_decisions: action.allowed_decisions.filter(isPermitted) })) };
 }
 
-export function unlock(container) {
-  for (const control of container.querySelectorAll("button, input, textarea")) control.disabled = false;
+// Where the review stands, and what its policy demands: one sentence each.
+function statusLines(review, viewer, isExact) {
+  const { policy } = review;
+  const lines = [stateText(review, viewer)];
+  if (isUndecided(review)) {
+    if (review.due_at) lines.push(["Due ", el("time", { datetime: review.due_at, title: review.due_at, "data-until": true }, untilText(review.due_at)), `. Then: ${defaultText(policy.default)}.`]);
+    if (policy.quorum > 1) lines.push(`${policy.quorum} people must give the same answer. ${votesText(review.votes)}`);
+    if (review.groups.length) lines.push(`For members of ${review.groups.join(", ")}.`);
+    if (policy.four_eyes) lines.push(`A second person must decide: not ${[review.started_by, review.edited_by].filter(Boolean).join(" or ") || "whoever started the run"}.`);
+    const refusal = viewer.refusal || viewer.only_rejects;
+    if (!isExact) lines.push("A number is too large for a browser to repeat it exactly, so the arguments cannot be edited here.");
+    if (refusal) lines.push(el("span", { class: "refusal" }, refusal));
+  }
+  if (review.schema_fault) lines.push(review.schema_fault);
+  return lines.map((line) => el("p", {}, line));
 }
+
+function stateText({ state, assignee, created_at, decision, reason }, viewer) {
+  const asked = el("time", { datetime: created_at, title: created_at, "data-ago": true }, agoText(created_at));
+  switch (state) {
+    case "open": return ["Asked ", asked, ". Nobody works on it."];
+    case "claimed": return ["Asked ", asked, `. ${assignee === viewer.identity ? "You work on it." : `${assignee} works on it.`}`];
+    case "held": return [...decidedText(decision), " The run continues when all of its questions are answered."];
+    case "decided": return decidedText(decision);
+    case "expired": return ["Nobody decided it in time. ", ...decidedText(decision)];
+    default: return `Nobody can answer it any more: ${reason ?? "its run waits no more"}.`;
+  }
+}
+
+const decidedText = (decision) => (decision ? [`${decision.by.join(" and ")}: ${decisionWords(decision.decisions)} `, el("time", { datetime: decision.at, title: decision.at, "data-ago": true }, agoText(decision.at)), "."] : ["Answered."]);
+const votesText = (votes) => (votes.length ? `Until now: ${votes.map(({ by, decisions }) => `${by} (${decisionWords(decisions)})`).join(", ")}.` : "Nobody has decided yet.");
+
+function defaultText(action) {
+  if (!action) return "it is rejected";
+  if (typeof action === "string") return { approve: "it is approved", reject: "it is rejected", ignore: "it is ignored", cancel: "the run is cancelled" }[action] ?? action;
+  return "it is answered with a default";
+}
+
+const outcome = (review) => (review.decision ? [el("h3", {}, "Decision"), ...shownDecisions(review.question, review.decision.decisions)] : []);

@@ -5,7 +5,8 @@ import { byId, el, pageData, readableName, setText, show, showProblem } from "./
 import { RunEvents } from "./run_events.js";
 import { Messages } from "./messages.js";
 import { Progress } from "./progress.js";
-import { showInterrupts, unlock } from "./review.js";
+import { ReviewCard } from "./review.js";
+import { keepTimesCurrent, serverNow, setServerTime } from "./times.js";
 import { json, renderState, rendered } from "./values.js";
 
 const REFRESH_INTERVAL_MS = 2000;
@@ -19,13 +20,13 @@ const pagePath = `/ui/threads/${page.view.run.thread_id}/runs/${page.view.run.ru
 const runsPath = `/threads/${page.view.run.thread_id}/runs`;
 const progress = new Progress(byId("progress"));
 const messages = new Messages(byId("messages"));
-const clockOffsetMs = Date.parse(page.view.server_time) - Date.now();
+const cards = new Map(); // by the id of the review
 
 let view = page.view;
 let values;
 let ended = false;
 let leavingPage = false;
-let shownInterrupts = "";
+let reviewShown = false;
 let eventCount = 0;
 let drawTimer = 0;
 let drawnResult = { values: undefined, atEnd: false };
@@ -98,11 +99,15 @@ function refreshSoon() {
 
 function onInterval() {
   if (view.deleted || FINAL_PHASES.has(view.run.phase)) {
-    // Another client has answered: open the run that its answer started.
-    if (shownInterrupts && view.run.resumed_by && !leavingPage) openRun({ ...view.run, run_id: view.run.resumed_by });
+    openAnsweredRun();
     return;
   }
   refresh();
+}
+
+// Opens the run that continues with the answer, whoever has given it.
+function openAnsweredRun() {
+  if (reviewShown && view.run.resumed_by && !leavingPage) openRun({ ...view.run, run_id: view.run.resumed_by });
 }
 
 function openRun(run) {
@@ -127,7 +132,7 @@ function draw() {
   setText(byId("phase-text"), view.deleted ? "deleted" : view.phase_text);
   byId("since").dateTime = run.updated_at;
   setText(byId("since"), `${run.updated_at.slice(0, 19).replace("T", " ")} UTC`);
-  show(byId("to-review"), phase === "waiting_for_approval" && view.interrupts !== null);
+  show(byId("to-review"), phase === "waiting_for_approval" && view.reviews !== null);
   setText(byId("attempt"), String(run.attempt || "not yet"));
   setText(byId("event-count"), String(eventCount));
   document.title = `${run.graph_id}: ${view.deleted ? "deleted" : view.phase_text} · Slipway`;
@@ -148,7 +153,7 @@ function summary(run) {
   if (view.deleted) return "Cancelled and undone. Nothing of this run is stored.";
   if (run.phase === "queued") return queued(run);
   if (run.phase === "running") return run.attempt > 1 ? `Attempt ${run.attempt} is running; it continues after the last finished step.` : "A worker executes it.";
-  if (run.phase === "waiting_for_approval") return view.interrupts?.length ? "It continues when a person answers." : "Stopped at a breakpoint. It continues when you press the button.";
+  if (run.phase === "waiting_for_approval") return view.reviews?.length ? "It continues when a person answers." : "Stopped at a breakpoint. It continues when you press the button.";
   if (run.phase === "paused") return `Paused: ${run.reason ?? "by an operator"}.`;
   if (run.phase === "failed") return `Failed${run.error?.code ? ` with ${run.error.code}` : ""}.`;
   if (run.phase === "cancelled") return `Cancelled: ${run.error?.message ?? "the run was deleted"}. Finished steps are kept.`;
@@ -173,15 +178,23 @@ function drawFailure({ error, phase }) {
 }
 
 function drawReview(phase) {
-  const waits = phase === "waiting_for_approval" && view.interrupts !== null && !view.deleted;
+  const waits = phase === "waiting_for_approval" && view.reviews !== null && !view.deleted;
   show(byId("review"), waits && !leavingPage);
   if (!waits) return;
-  const key = JSON.stringify(view.interrupts);
-  if (key === shownInterrupts) return;
-  if (!shownInterrupts && location.hash === "#review") byId("review").scrollIntoView();
-  shownInterrupts = key;
-  if (view.interrupts.length) showInterrupts(byId("interrupts"), view.interrupts, (answers) => answerWith({ command: { resume: answers }, strict_resume: true }));
-  else byId("interrupts").replaceChildren(el("div", { class: "actions" }, el("button", { type: "button", class: "primary", onclick: () => answerWith({ input: null }) }, "Continue")));
+  const container = byId("interrupts");
+  for (const data of view.reviews) {
+    const id = data.review.review_id;
+    if (!cards.has(id)) cards.set(id, new ReviewCard(container, onDecided, { linked: true }));
+    cards.get(id).show(data);
+  }
+  if (!view.reviews.length && !container.childElementCount) container.append(el("div", { class: "actions" }, el("button", { type: "button", class: "primary", onclick: continueRun }, "Continue")));
+  if (!reviewShown && location.hash === "#review") byId("review").scrollIntoView();
+  reviewShown = true;
+}
+
+async function onDecided() {
+  await refresh();
+  openAnsweredRun();
 }
 
 function drawResult(isFinal) {
@@ -240,7 +253,7 @@ function bytes(value) {
 
 function drawElapsed() {
   const { run } = view;
-  const until = FINAL_PHASES.has(run.phase) || run.phase === "waiting_for_approval" ? Date.parse(run.updated_at) : Date.now() + clockOffsetMs;
+  const until = FINAL_PHASES.has(run.phase) || run.phase === "waiting_for_approval" ? Date.parse(run.updated_at) : serverNow();
   const seconds = Math.max(0, until - Date.parse(run.created_at)) / 1000;
   const text = seconds < 10 ? `${seconds.toFixed(1)} s` : seconds < 120 ? `${Math.round(seconds)} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
   setText(byId("elapsed"), text);
@@ -260,13 +273,13 @@ async function startNext(body) {
   openRun(await call("POST", runsPath, { assistant_id: run.assistant_id, ...context, ...STREAM, ...body }));
 }
 
-async function answerWith(body) {
+// Continues a run that stopped at a breakpoint.
+async function continueRun() {
   show(byId("action-error"), false);
-  setText(byId("run-summary"), "Sending the answer…");
+  setText(byId("run-summary"), "Continuing…");
   try {
-    await startNext({ ...body, multitask_strategy: "reject" });
+    await startNext({ input: null, multitask_strategy: "reject" });
   } catch (error) {
-    unlock(byId("interrupts"));
     showRequestError(byId("action-error"), error);
     refresh();
   }
@@ -321,6 +334,8 @@ new RunEvents(`${base}${pagePath}/events`, {
   },
   wasDeleted: async () => { await refresh(); return view.deleted === true; },
 });
+setServerTime(page.view.server_time);
+keepTimesCurrent();
 setInterval(onInterval, REFRESH_INTERVAL_MS);
 setInterval(drawElapsed, 200);
 drawElapsed();

@@ -1,0 +1,94 @@
+"""The data that the pages of reviews load while they are open: which reviews have changed, and one review as it is now.
+
+The stream has no log: each message is `{"review_id": …}`, and null means that any review may have changed. The first
+message is null, so a page that loads its data when it receives this message misses no change. A stream lasts a few
+minutes at most. Then the browser opens another one, and the user is authorized again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from slipway.api.request_parsing import path_review_id
+from slipway.api.responses import JsonResponse
+from slipway.api.shared_objects import services_of
+from slipway.api.streams.event_streams import STREAM_HEADERS, Blocks, StreamOptions, stream_response
+from slipway.api.ui.rendering import HEADERS
+from slipway.api.ui.review_data import STATE_TEXTS, card_data, for_browsers, title_of
+from slipway.reviews.notifications import ReviewNotifications
+from slipway.reviews.record import Review
+from slipway.serialization.json_encoding import dumps
+from slipway.sse_frames import encode_block
+
+STREAM_LASTS_S: Final = 300.0
+
+
+async def events(request: Request) -> ASGIApp:
+    """The ids of reviews that change."""
+    notifications = services_of(request).review_notifications
+    options = StreamOptions(headers={**HEADERS, **STREAM_HEADERS})
+    return stream_response(request, _blocks(notifications), options)
+
+
+async def _blocks(notifications: ReviewNotifications) -> AsyncGenerator[Blocks, None]:
+    ends_at = asyncio.get_running_loop().time() + STREAM_LASTS_S
+    changed = _ChangedReviews()
+    with notifications.subscribed(changed.add) as subscribed:
+        await subscribed
+        changed.add(None)
+        while True:
+            try:
+                async with asyncio.timeout_at(ends_at):
+                    await changed.wait()
+            except TimeoutError:
+                return
+            yield Blocks([encode_block("", dumps({"review_id": review_id})) for review_id in changed.take()])
+
+
+class _ChangedReviews:
+    """The reviews that have changed and are not sent yet, each once; [None] if any may have changed."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str | None, None] = {}
+        self._event = asyncio.Event()
+
+    def add(self, review_id: str | None) -> None:
+        self._ids[review_id] = None
+        self._event.set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+    def take(self) -> list[str | None]:
+        ids, self._ids = self._ids, {}
+        self._event.clear()
+        return [None] if None in ids else list(ids)
+
+
+async def review_now(request: Request) -> Response:
+    """The review with its history, and the other questions of its run."""
+    review = await services_of(request).reviews.get(path_review_id(request))
+    return JsonResponse(await page_data(request, review), headers=dict(HEADERS))
+
+
+async def page_data(request: Request, review: Review) -> dict[str, object]:
+    """The data of the page of a review."""
+    services = services_of(request)
+    history, of_run = await asyncio.gather(services.reviews.history(review), services.reviews.of_run(review.run_id))
+    others = [each for each in of_run if each.review_id != review.review_id]
+    return card_data(request, review) | {
+        "title": title_of(review),
+        "state_text": STATE_TEXTS[review.state],
+        "history": for_browsers([entry.public() for entry in history]),
+        "others": [
+            {"review_id": each.review_id, "title": title_of(each), "state_text": STATE_TEXTS[each.state]}
+            for each in others
+        ],
+        "server_time": services.clock.now().isoformat(timespec="milliseconds"),
+    }
