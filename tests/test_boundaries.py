@@ -34,7 +34,9 @@ LAYERS = (
     ),
     ("current_work", "progress"),
     ("failpoints", "environment_variables", "shown_exceptions"),
+    ("model_prices",),
     ("settings",),
+    ("accounting",),
     ("ceilings",),
     ("redis",),
     ("serialization",),
@@ -46,6 +48,7 @@ LAYERS = (
     ("checkpoints", "assistants"),
     ("switches",),
     ("runs",),
+    ("metering",),
     ("threads", "tool_gateway", "model_routes"),
     ("tools", "tool_middleware", "models"),
     ("crons", "store", "webhooks", "reviews"),
@@ -116,7 +119,7 @@ ZCARD ZCOUNT ZDIFF ZDIFFSTORE ZINCRBY ZINTER ZINTERCARD ZINTERSTORE ZLEXCOUNT ZM
 ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANGESTORE ZRANK ZREM ZREMRANGEBYLEX ZREMRANGEBYRANK ZREMRANGEBYSCORE
 ZREVRANGE ZREVRANGEBYLEX ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE ZUNION ZUNIONSTORE XACK XADD XAUTOCLAIM XCLAIM XDEL
 XGROUP XINFO XLEN XPENDING XRANGE XREAD XREADGROUP XREVRANGE XSETID XTRIM PUBLISH SPUBLISH EVAL EVALSHA FCALL
-STORE_FIELDS STORE_DOCUMENTS ADD_FIELDS ADD_TO_INDEX ADD_TO_SET COUNT_BYTES
+STORE_FIELDS STORE_DOCUMENTS STORE_METERED ADD_FIELDS ADD_TO_INDEX ADD_TO_SET COUNT_BYTES
 """
 """Redis commands that read or change keys, or publish. `lua/lib/redis_commands.lua` executes `STORE_…`."""
 
@@ -475,6 +478,7 @@ PRIVATE_NAMES_USED = {
     "_items": "the same",
     "_shutdown": "a forked child ends as Python does; only leaving all frames of its parent would do that publicly",
     "_run_exitfuncs": "the same",
+    "_getframe": "LangChain tells a handler in no other way whether it awaits what it calls",
 }
 """Private names of other packages that app and workers use, each with the reason: no public name does the same. A
 change of such a package can break them, so a test covers each."""

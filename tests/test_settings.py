@@ -112,7 +112,7 @@ def test_the_port_is_read_from_the_variable_of_the_platform() -> None:
     [
         ("SLIPWAY_MAX_STEP", "SLIPWAY_MAX_STEP: there is no such setting; did you mean SLIPWAY_MAX_STEPS?"),
         ("SLIPWAY_ENCRYPTON_KEY", "did you mean SLIPWAY_ENCRYPTION_KEY?"),
-        ("SLIPWAY_MAX_TOKENS", "SLIPWAY_MAX_TOKENS: tokens are not counted yet, so this ceiling cannot be enforced"),
+        ("SLIPWAY_MAX_TOKEN", "did you mean SLIPWAY_MAX_TOKENS?"),
         ("SLIPWAY_SSE_BUFFER_EVENTS", "SLIPWAY_SSE_BUFFER_EVENTS: this setting was removed"),
         ("SLIPWAY_QQQ", "SLIPWAY_QQQ: there is no such setting$"),
     ],

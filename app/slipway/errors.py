@@ -23,6 +23,7 @@ SlipwayError                     error                 base class; its message i
 │   └── Overloaded               overloaded            Redis is above its high-water mark: no new runs
 ├── BreakerOpen                  breaker.open          calls of a model or a tool fail, so none is made for a while
 ├── Fenced                       attempt.fenced        this attempt no longer owns its run
+├── OutsideRun                   run.outside           called outside of a run, or in a thread without its context
 ├── StoredDataError              store.data            stored bytes cannot be read
 └── RunFailure                   run.failed            why a run ended `failed`
     ├── CeilingHit               ceiling.<name>        the run's chain reached a ceiling
@@ -306,6 +307,19 @@ class Fenced(SlipwayError):
     code = "attempt.fenced"
 
 
+class OutsideRun(SlipwayError):
+    """Code called what only the code of a run may call, outside of a run, or in a thread that was started without the
+    context of a node. `what` names it."""
+
+    code = "run.outside"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} was called outside of a run, or in a thread without the context of its node: start the thread "
+            "with asyncio.to_thread or contextvars.copy_context().run"
+        )
+
+
 class StoredDataError(SlipwayError):
     """A stored value cannot be read: it is corrupt, encrypted with another key, or of a class that is not allowed."""
 
@@ -323,11 +337,27 @@ class RunFailure(SlipwayError):
 
 
 class CeilingHit(RunFailure):
-    """The chain reached a ceiling. `ceiling` is the part of the code after `ceiling.`."""
+    """The chain reached a ceiling, or a budget is used up. `ceiling` is the part of the code after `ceiling.`. `needed`
+    is what the refused call could have used. `scope` names a budget, such as `owner/day`; it resets at `resets_at`
+    (ISO 8601)."""
 
-    def __init__(self, ceiling: str, limit: float, used: float, node: str | None = None) -> None:
-        super().__init__(f"ceiling {ceiling} reached: {used:g} of {limit:g}", node)
+    def __init__(
+        self,
+        ceiling: str,
+        limit: float,
+        used: float,
+        node: str | None = None,
+        *,
+        needed: float = 0,
+        scope: str | None = None,
+        resets_at: str | None = None,
+    ) -> None:
+        more = f", and the call may need {_short(needed)} more" if needed else ""
+        what = f"budget {ceiling} ({scope}) used up" if scope else f"ceiling {ceiling} reached"
+        reset = f"; it resets at {resets_at}" if resets_at else ""
+        super().__init__(f"{what}: {_short(used)} of {_short(limit)}{more}{reset}", node)
         self.ceiling, self.limit, self.used = ceiling, limit, used
+        self.scope, self.resets_at = scope, resets_at
 
     @property
     def full_code(self) -> str:
@@ -335,7 +365,16 @@ class CeilingHit(RunFailure):
         return f"ceiling.{self.ceiling}"
 
     def details(self) -> dict[str, Any]:
-        return {"code": self.full_code, "limit": self.limit, "used": self.used}
+        return {"code": self.full_code} | self.numbers()
+
+    def numbers(self) -> dict[str, Any]:
+        """The limit and what is used; for a budget, also its scope and when it resets."""
+        of_budget = {"scope": self.scope, "resets_at": self.resets_at} if self.scope else {}
+        return {"limit": self.limit, "used": self.used} | of_budget
+
+
+def _short(number: float) -> str:
+    return str(int(number)) if number == int(number) else f"{number:.6g}"
 
 
 class InputRefused(RunFailure):

@@ -31,6 +31,11 @@ from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import LangGraphJson, read
 from slipway.health.event_loop_watch import EventLoopWatch
 from slipway.health.health import HealthMonitor
+from slipway.metering.budgets import Budgets
+from slipway.metering.callback_handler import executes_runs
+from slipway.metering.meter import MeterConfig
+from slipway.metering.scripts import MeterScripts
+from slipway.model_prices import PriceTable
 from slipway.model_routes.current_routes import provide_routes
 from slipway.model_routes.routes import ModelRoutes
 from slipway.redis import connection_budget
@@ -353,11 +358,23 @@ def _thread_ttl(config: LangGraphJson) -> ThreadTtl | None:
     return None if section is None or section.default_ttl is None else ThreadTtl(section.default_ttl, section.strategy)
 
 
+def meter_config(settings: Settings, config: LangGraphJson, pipeline: Pipeline, keys: Keys) -> MeterConfig:
+    """How calls of models and tools are counted. Prices of langgraph.json take precedence over the setting."""
+    return MeterConfig(
+        scripts=MeterScripts(pipeline, keys),
+        keys=keys,
+        prices=PriceTable(settings.prices | config.prices),
+        budgets=Budgets(config.budgets),
+        output_tokens=settings.model_output_tokens,
+    )
+
+
 async def _executing(services: Services, process: Process, stack: AsyncExitStack, tools: ToolRegistry) -> Services:
     """Adds what a process needs to execute runs: the watch of its event loop, heartbeats and, in web processes,
     `InlineRuns`."""
     event_loop = EventLoopWatch(services.settings.event_loop_limit_s, services.settings.config.resolve().parent)
     stack.enter_context(event_loop.watching())
+    executes_runs()
     lease_renewer = LeaseRenewer(
         services.address, services.keys, worker_id(), services.settings, is_worker=process == "worker"
     )
@@ -377,6 +394,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
         services.store,
         lease_renewer,
         event_ttl_s=services.settings.event_ttl_s,
+        metering=meter_config(services.settings, services.config, services.pipeline, services.keys),
         retention=retention,
         tools=tool_services(tools, services.pipeline, services.keys, services.scripts, services.checkpointer),
         switches=services.switch_watch,

@@ -6,6 +6,7 @@ Each setting has an environment variable: `SLIPWAY_MAX_STEPS` for `max_steps` (s
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -18,19 +19,13 @@ from pydantic_core import ErrorDetails
 
 from slipway.environment_variables import REDIS_URL_NAMES, platform_settings, settings_of, variable_of
 from slipway.errors import ConfigError
+from slipway.model_prices import ModelPrice
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
 _HOST_NAME: Final = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]+:[0-9a-f:.]*")
 """A host name, `*.name` for all names below it, an IP address without brackets, or `*`."""
-
-NOT_ENFORCED: Final = {
-    name: f"{what} are not counted yet, so this ceiling cannot be enforced; leave it out"
-    for name, what in (("max_tool_calls", "tool calls"), ("max_tokens", "tokens"), ("max_cost_usd", "costs of models"))
-}
-"""Ceilings that Slipway cannot count yet, each with the error message when it is set."""
-
 
 REMOVED: Final = {
     "sse_buffer_events": "this setting was removed, because no events wait for a slow client any more; leave it out",
@@ -212,6 +207,28 @@ class Settings(BaseModel):
     max_step_s: float = Field(default=600, gt=0, description="Ceiling: seconds for one superstep")
     max_state_bytes: int = Field(default=64 * MIB, ge=64 * KIB, description="Ceiling: stored state of a thread")
     max_event_bytes: int = Field(default=64 * MIB, ge=64 * KIB, description="Ceiling: events of a chain of runs")
+    max_tool_calls: int = Field(default=100, ge=0, description="Ceiling: calls of tools")
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="Ceiling: input and output tokens of models; no limit when it is not set"
+    )
+    max_cost_usd: float | None = Field(
+        default=None,
+        gt=0,
+        description="Ceiling: costs of models in US dollars, by `SLIPWAY_PRICES`; no limit when it is not set",
+    )
+
+    # models
+    prices: dict[str, ModelPrice] = Field(
+        default={},
+        description="What models cost, in US dollars for one million tokens: JSON, such as "
+        '`{"openai:gpt-5": {"input": 1.25, "output": 10, "cached": 0.125}}`; `slipway.prices` of langgraph.json wins',
+    )
+    model_output_tokens: int = Field(
+        default=4096,
+        ge=1,
+        description="Tokens that a call of a model may generate, where neither the call nor its price says how many "
+        "([what for](ceilings.md#reserve-then-settle))",
+    )
 
     # circuit breakers of models and tools
     breaker_failures: int = Field(
@@ -240,7 +257,7 @@ class Settings(BaseModel):
         process_variables = os.environ if environment is None else environment
         variables_by_setting = platform_settings(process_variables)
         for variables in (project or {}, process_variables):
-            variables_by_setting |= settings_of(variables, cls.model_fields, NOT_ENFORCED | REMOVED)
+            variables_by_setting |= settings_of(variables, cls.model_fields, REMOVED)
         values = {setting: variable.value for setting, variable in variables_by_setting.items()}
         values |= {setting: value for setting, value in given.items() if value is not None}
         return cls.from_values(values, {setting: variable.name for setting, variable in variables_by_setting.items()})
@@ -263,6 +280,16 @@ class Settings(BaseModel):
     @classmethod
     def _all_is_no_limit(cls, value: object) -> object:
         return None if value == "all" else value
+
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _json_object(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod
@@ -330,8 +357,8 @@ def config_file() -> Path:
 def _sentence(problem: ErrorDetails, names: Mapping[str, str]) -> str:
     """Such as `SLIPWAY_MAX_STEPS: Input should be greater than or equal to 1`. The value is left out, because it may be
     a secret."""
-    setting = "_".join(str(part) for part in problem["loc"])
-    return f"{names.get(setting, variable_of(setting))}: {problem['msg']}"
+    setting, *path = [str(part) for part in problem["loc"]]
+    return f"{'.'.join([names.get(setting, variable_of(setting)), *path])}: {problem['msg']}"
 
 
 def settings_table() -> str:
@@ -344,7 +371,7 @@ def settings_table() -> str:
 
 def _shown(name: str, default: object) -> str:
     """A default with its unit."""
-    if default is None or default == ():
+    if default is None or default in ((), {}):
         return ""
     if name.endswith("_bytes") and isinstance(default, int):
         return f"{default // MIB} MiB" if default % MIB == 0 else f"{default} bytes"

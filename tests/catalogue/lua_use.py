@@ -22,6 +22,7 @@ _WRITES: Final = _FIELD_WRITES | {
     "UNLINK",
     "EXPIRE",
     "PEXPIRE",
+    "PEXPIREAT",
     "SET",
     "DECRBY",
     "COPY",

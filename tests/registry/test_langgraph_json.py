@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from slipway.ceilings import NAMES as CEILINGS
+from slipway.accounting.limits import NAMES as CEILINGS
 from slipway.errors import ConfigError
 from slipway.graphs.langgraph_json import DEFAULT_CONFIGS, SECTION_VARIABLES, LangGraphDocument, read
 from slipway.graphs.slipway_section import CeilingsSection
@@ -75,8 +75,8 @@ def test_a_graph_has_its_default_config(project: Project) -> None:
         ({"recursion_limit": "7"}, "LANGGRAPH_CONFIG.one.recursion_limit: "),
         ({"tags": "x"}, "LANGGRAPH_CONFIG.one.tags: "),
         (
-            {"configurable": {"ceilings": {"max_tokens": 5}}},
-            r"LANGGRAPH_CONFIG.one.configurable.ceilings.max_tokens: .* cannot be enforced",
+            {"configurable": {"ceilings": {"max_token": 5}}},
+            r"LANGGRAPH_CONFIG.one.configurable.ceilings.max_token: .* did you mean 'max_tokens'",
         ),
         ({"configurable": {"priority": "urgent"}}, "LANGGRAPH_CONFIG.one.configurable.priority: unknown 'urgent'"),
     ],
@@ -126,8 +126,13 @@ def test_unknown_sections_are_accepted(project: Project) -> None:
         ({"slipway": {"graphs": {"one": {"execution": ["x"]}}}}, "one.execution:", "choose one of: worker, inline"),
         ({"slipway": {"graphs": {"one": {"inline_budget_s": "5"}}}}, "inline_budget_s:", "expected a number"),
         ({"slipway": {"graphs": {"one": {"inline_budget_s": 0}}}}, "inline_budget_s:", "above 0"),
-        ({"slipway": {"ceilings": {"max_tokens": 5}}}, "slipway.ceilings.max_tokens:", "cannot be enforced"),
-        ({"slipway": {"graphs": {"one": {"ceilings": {"max_cost_usd": 5}}}}}, "ceilings.max_cost_usd:", "cannot be"),
+        ({"slipway": {"ceilings": {"max_tokens": 0}}}, "slipway.ceilings.max_tokens:", "above 0"),
+        ({"slipway": {"prices": {"m": {"input": -1, "output": 1}}}}, "slipway.prices.m.input:", "or equal to 0"),
+        ({"slipway": {"prices": {"m": {"input": 1}}}}, "slipway.prices.m.output:", "is required"),
+        ({"slipway": {"prices": {"m": {"input": 1, "outptu": 1}}}}, "slipway.prices.m.outptu:", "'output'"),
+        ({"slipway": {"budgets": {"graphs": {"noe": {}}}}}, "slipway.budgets.graphs.noe:", "did you mean 'one'?"),
+        ({"slipway": {"budgets": {"owner": {"week": {}}}}}, "slipway.budgets.owner.week:", "choose one of: day"),
+        ({"slipway": {"budgets": {"owner": {"day": {"runs": 0}}}}}, "budgets.owner.day.runs:", "above 0"),
         ({"slipway": {"graphs": {"one": {"version": 1}}}}, "one.version:", "expected a non-empty string"),
         ({"slipway": {"ceilings": {"max_step": 5}}}, "slipway.ceilings.max_step:", "did you mean 'max_steps'?"),
         ({"slipway": {"ceilings": {"max_steps": True}}}, "max_steps:", "expected a number, found a boolean"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from slipway.ceilings import ceilings_of
+from slipway.accounting.limits import ceilings_of
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.checkpoints.trash import Trash

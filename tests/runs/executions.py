@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from slipway.errors import StoreUnavailable
 from slipway.execution.execution import Execution
+from slipway.graphs.metering_sections import BudgetsSection
 from slipway.graphs.registry import Registry
+from slipway.metering.budgets import Budgets
+from slipway.metering.meter import MeterConfig
+from slipway.metering.scripts import MeterScripts
+from slipway.model_prices import ModelPrice, PriceTable
 from slipway.redis.redis_commands import RedisCommand
 from slipway.runs.attempt_writer import DEFAULT_LIMITS, AttemptWriter, SendLimits
 from slipway.runs.record import Run
 from slipway.runs.script_results import SettleResult
 from slipway.runs.scripts import RunScripts
+from slipway.settings import Settings
 from tests.runs.conftest import TTL_S, Stores
 
 DURABILITIES: Final = ("async", "sync", "exit")
@@ -59,6 +65,19 @@ class CrashingScripts(RunScripts):
         return await super().run_settle(arguments, commands)
 
 
+def metering_of(
+    stores: Stores, prices: Mapping[str, ModelPrice] | None = None, budgets: BudgetsSection | None = None
+) -> MeterConfig:
+    """How the runs of a test are metered."""
+    return MeterConfig(
+        scripts=MeterScripts(stores.pipeline, stores.keys),
+        keys=stores.keys,
+        prices=PriceTable(prices or {}),
+        budgets=Budgets(budgets or BudgetsSection()),
+        output_tokens=Settings().model_output_tokens,
+    )
+
+
 def execution_of(
     stores: Stores,
     graphs: Registry,
@@ -66,10 +85,18 @@ def execution_of(
     scripts: RunScripts | None = None,
     *,
     limits: SendLimits = DEFAULT_LIMITS,
+    metering: MeterConfig | None = None,
 ) -> Execution:
     """The execution of a claimed run, as a worker creates it."""
     attempt = AttemptWriter(scripts or stores.scripts, run, limits=limits)
-    return Execution(attempt, graphs, stores.checkpointer, stores.keys, event_ttl_s=TTL_S)
+    return Execution(
+        attempt,
+        graphs,
+        stores.checkpointer,
+        stores.keys,
+        event_ttl_s=TTL_S,
+        metering=metering or metering_of(stores),
+    )
 
 
 async def crash_after(

@@ -11,17 +11,9 @@ from typing import Any
 
 import pytest
 
-from slipway.ceilings import (
-    NAMES,
-    Ceilings,
-    Limits,
-    Usage,
-    ceilings_of,
-    limits_from,
-    parse_limits,
-    public_usage,
-    stored_limits,
-)
+from slipway.accounting.counting import Ceilings
+from slipway.accounting.limits import NAMES, Limits, ceilings_of, limits_from, parse_limits, stored_limits
+from slipway.accounting.usage import Usage, public_usage
 from slipway.errors import CeilingHit, InvalidRequest
 from slipway.execution.ceiling_guard import CeilingGuard
 from slipway.graphs.registry import Registry
@@ -202,7 +194,7 @@ def test_the_usage_in_a_record_of_an_earlier_release_is_read() -> None:
 
 def test_the_default_ceilings_are_stored_in_a_short_text() -> None:
     text = stored_limits(ceilings_of(Settings(max_state_bytes=2**26), {}, {}))
-    assert text == "500,500,5,20,3600,600,67108864,67108864"
+    assert text == "500,500,5,20,3600,600,67108864,67108864,100"
 
 
 @pytest.mark.parametrize(
@@ -344,8 +336,9 @@ async def test_a_recursion_limit_above_max_steps_is_lowered_with_a_notice_event(
     run = await execute_next(stores, graphs)
     assert run.error is not None
     assert run.error["code"] == "ceiling.steps"
-    (notice,) = [event for event in await stores.log_of(run) if event.name == "notice"]
-    assert b'"limit":5' in notice.block
+    notices = [event.block for event in await stores.log_of(run) if event.name == "notice"]
+    assert b'"limit":5' in notices[0]
+    assert [b'"warning":true' in notice for notice in notices] == [False, True]
 
 
 async def test_a_recursion_limit_below_max_steps_fails_with_graph_recursion_error(
@@ -380,7 +373,7 @@ def test_the_default_of_max_node_visits_is_max_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max_stepz": 1}, {"max_steps": "1"}, {"max_steps": -1}, {"max_steps": True}, {"max_tokens": 9}]
+    "wrong", [{"max_stepz": 1}, {"max_steps": "1"}, {"max_steps": -1}, {"max_steps": True}, {"max_tokens": -9}]
 )
 def test_an_invalid_ceiling_is_rejected(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from slipway.ceilings import NAMES as CEILINGS
+from slipway.accounting.limits import NAMES as CEILINGS
 from slipway.errors import Conflict, NotFound
 from slipway.health.doctor import Doctor
 from slipway.runs.cancel_reasons import Action

@@ -22,6 +22,7 @@ from slipway.tool_gateway.loading import load_tools
 from slipway.tool_gateway.registry import ToolRegistry
 from tests.project_fixtures import graphs_of, module_of
 from tests.runs.conftest import TTL_S, Stores, new_run, stores
+from tests.runs.executions import metering_of
 
 __all__ = ["stores"]
 
@@ -58,7 +59,15 @@ class Runs:
         """The execution of a claimed run."""
         writer = AttemptWriter(self.stores.scripts, run)
         stores = self.stores
-        return Execution(writer, self.graphs, stores.checkpointer, stores.keys, event_ttl_s=TTL_S, tools=self.services)
+        return Execution(
+            writer,
+            self.graphs,
+            stores.checkpointer,
+            stores.keys,
+            event_ttl_s=TTL_S,
+            metering=metering_of(stores),
+            tools=self.services,
+        )
 
     async def execute(self, graph_id: str, **graph_input: Any) -> Ended:
         """Executes a run to its end."""

@@ -19,7 +19,7 @@ from typing import Any, Final
 from langgraph.pregel import Pregel
 from langgraph.types import RetryPolicy
 
-from slipway.ceilings import Ceilings
+from slipway.accounting.counting import WARNING_AT, Ceilings
 from slipway.errors import CeilingHit
 from slipway.graphs.interface import Graph
 
@@ -40,7 +40,6 @@ class CeilingGuard:
         """The first ceiling that was hit, by a counter or by a timer."""
         self._on_timeout = on_timeout
         self._loop = asyncio.get_running_loop()
-        self._counted_until = self._loop.time()
         self._step_timer: asyncio.TimerHandle | None = None
         self._step_ends_at = 0.0
         """When the current superstep has lasted too long. `_step_timer` waits for the end of this superstep or of an
@@ -59,6 +58,18 @@ class CeilingGuard:
         """Starts the timer of the chain. Retries in asyncio tasks that are created from now on are counted by this
         guard."""
         _current.set(self)
+        self.ceilings.counted_until = self._loop.time()
+        left_s, warned_for_s = self.ceilings.active_left_s, self.ceilings.limits["max_active_s"] * (1 - WARNING_AT)
+        if left_s > warned_for_s:
+            self._active_timer = self._loop.call_later(left_s - warned_for_s, self._on_warning_time)
+        else:
+            self._start_active_timer()
+
+    def _on_warning_time(self) -> None:
+        self.count_time()
+        self._start_active_timer()
+
+    def _start_active_timer(self) -> None:
         self._active_timer = self._loop.call_later(max(self.ceilings.active_left_s, 0), self._on_timer, "time")
 
     def stop(self) -> None:
@@ -70,9 +81,7 @@ class CeilingGuard:
 
     def count_time(self) -> None:
         """Adds the seconds since the last call to the usage."""
-        now = self._loop.time()
-        self.ceilings.usage.active_s += now - self._counted_until
-        self._counted_until = now
+        self.ceilings.count_time(self._loop.time())
 
     def watch(self, graph: Graph) -> None:
         """Sets the graph whose tasks are counted."""

@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 from langchain_core.callbacks.manager import AsyncCallbackManagerForChainRun
 
 from slipway.exception_text import is_a
+from slipway.metering.callback_handler import MeteringHandler
 from slipway.shown_exceptions import public_repr
 
 _LOOP_STOPPING_ERRORS: Final = (SystemExit, KeyboardInterrupt)
@@ -40,9 +41,9 @@ class GraphRaised(RuntimeError):
 
 def contain_errors(*, omit_empty_tasks: bool = False) -> None:
     """From now on, exceptions are contained in all tasks that are created in the current context. With
-    `omit_empty_tasks`, no task is created for the end of a chain without callback handlers. That must not be omitted
-    where the chunks of subgraphs are streamed: they arrive some event loop iterations late, and the end of a subgraph
-    must not overtake them."""
+    `omit_empty_tasks`, no task is created for the end of a chain if no callback handler wants to know of it. That must
+    not be omitted where the chunks of subgraphs are streamed: they arrive some event loop iterations late, and the end
+    of a subgraph must not overtake them."""
     _inside_a_run.set(True)
     _omits_empty_tasks.set(omit_empty_tasks)
     loop = asyncio.get_running_loop()
@@ -59,7 +60,7 @@ class _TaskFactory:
 
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> Any:
         if _inside_a_run.get() and inspect.iscoroutine(coro):
-            if coro.cr_code is _END_OF_CHAIN and _omits_empty_tasks.get() and not _handlers_of(coro):
+            if coro.cr_code is _END_OF_CHAIN and _omits_empty_tasks.get() and not _has_handlers(coro):
                 coro.close()
                 return _EndedTask(loop)
             coro = _started(coro)
@@ -70,12 +71,14 @@ class _TaskFactory:
 
 _END_OF_CHAIN: Final = inspect.unwrap(AsyncCallbackManagerForChainRun.on_chain_end).__code__
 """LangChain executes this in a task of its own for each node and each edge, to protect callback handlers from being
-cancelled. Without a handler it does nothing, but the task costs as much as the fifth part of Slipway's own work for a
-superstep."""
+cancelled. Without a handler that wants to know of it, it does nothing, but the task costs as much as the fifth part of
+Slipway's own work for a superstep."""
 
 
-def _handlers_of(end_of_chain: types.CoroutineType[Any, Any, Any]) -> list[Any]:
-    return cast("list[Any]", inspect.getcoroutinelocals(end_of_chain)["self"].handlers)
+def _has_handlers(end_of_chain: types.CoroutineType[Any, Any, Any]) -> bool:
+    """Whether a callback handler wants to know of the end of chains. That of the meter does not."""
+    handlers = cast("list[Any]", inspect.getcoroutinelocals(end_of_chain)["self"].handlers)
+    return len(handlers) > 1 or (len(handlers) == 1 and type(handlers[0]) is not MeteringHandler)
 
 
 class _EndedTask(asyncio.Future[None]):

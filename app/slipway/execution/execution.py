@@ -17,21 +17,26 @@ An attempt ends in one of a few ways (`attempt_outcome.Outcome`). The reason why
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.runtime import RunControl
 from langgraph.store.base import BaseStore
 
 from slipway import failpoints
-from slipway.ceilings import Ceilings, Usage
+from slipway.accounting.counting import CODES, WARNING_AT, Ceilings
+from slipway.accounting.metered_usage import MeteredUsage
+from slipway.accounting.usage import Usage
+from slipway.ceilings import CURRENT_CEILINGS
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.current_work import CURRENT_WORK
-from slipway.errors import Fenced, StoreUnavailable
+from slipway.errors import CeilingHit, Fenced, StoreUnavailable
 from slipway.exception_text import is_a, traceback_of
 from slipway.execution.attempt_outcome import CANCELLED, DRAINED, LOST, STOPPED_WITHIN_SUPERSTEP, Outcome, StopReason
 from slipway.execution.ceiling_guard import CeilingGuard, count_retries
@@ -45,6 +50,9 @@ from slipway.execution.stream import complete, nodes_wait, stream_graph, streams
 from slipway.execution.stream_observer import StreamObserver
 from slipway.graphs.describe import name_of
 from slipway.graphs.interface import Graph, Graphs, with_checkpointer
+from slipway.metering.callback_handler import HANDLER, MeteringHandler
+from slipway.metering.current_meter import CURRENT_METER
+from slipway.metering.meter import Meter, MeterConfig
 from slipway.redis.keys import Keys
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
@@ -58,6 +66,9 @@ from slipway.tool_gateway.current_call import CURRENT_GATEWAY
 from slipway.tool_gateway.gateway import Gateway, ToolServices
 
 log = structlog.get_logger(__name__)
+
+_UNPRICED: Final[set[str]] = set()
+"""Models without a price that this process has logged."""
 
 
 class Execution:
@@ -73,6 +84,7 @@ class Execution:
         keys: Keys,
         *,
         event_ttl_s: int,
+        metering: MeterConfig,
         store: BaseStore | None = None,
         tools: ToolServices | None = None,
         on_cleared: Callable[[Run], None] = lambda run: None,
@@ -87,7 +99,19 @@ class Execution:
             is_empty=self.run.no_checkpoints,
             max_thread_bytes=None if budget is None else int(budget),
         )
-        self._ceilings = Ceilings(self.run.ceilings, Usage.from_public(self.run.usage))
+        metered = MeteredUsage.from_stored(self.run.metered)
+        metered.settle_all_reserved()  # those calls ended with the attempt that made them
+        self._ceilings = Ceilings(
+            self.run.ceilings, Usage.from_public(self.run.usage), metered, warn=self._append_warning
+        )
+        self._meter = Meter(
+            metering,
+            writer,
+            self._ceilings,
+            on_hit=self._on_ceiling_hit,
+            on_unpriced=self._append_price_notice,
+            store_usage=lambda: writer.store_usage(self._usage_if_crashed().stored()),
+        )
         self._guard = CeilingGuard(self._ceilings, lambda: self._stop_with(StopReason.CEILING))
         self._suspect_progress = SuspectProgress(writer, keys, on_cleared)
         self._observer = StreamObserver()
@@ -100,6 +124,8 @@ class Execution:
         self._graph: Graph | None = None
         self._config: RunnableConfig = {}
         self._plan = NO_PLAN
+        self._call_was_refused = False
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         writer.on_stop, writer.on_pause = self._on_attempt_stopped, self.drain
 
     async def execute(self) -> None:
@@ -109,6 +135,10 @@ class Execution:
         if self._tools is not None:
             CURRENT_GATEWAY.set(Gateway(self._tools, self.writer))
         CURRENT_SWITCHES.set(self.switches)
+        CURRENT_CEILINGS.set(self._ceilings)
+        CURRENT_METER.set(self._meter)
+        HANDLER.set(MeteringHandler(self._meter))
+        var_child_runnable_config.set(None)  # a run that the code of another run has started has callbacks of its own
         CURRENT_WORK.set({"run": self.run.run_id, "graph": self.run.graph_id})
         async with AsyncExitStack() as resources:
             error = await self._run_graph(resources)
@@ -178,6 +208,7 @@ class Execution:
             await self._stream(graph)
         finally:
             self._guard.stop()
+            self._meter.close()
 
     async def _load(self, resources: AsyncExitStack) -> Graph:
         newest = None
@@ -186,6 +217,7 @@ class Execution:
         self._plan = plan_start(self.run, newest)
         self._config = config_of(self.run, self._plan.checkpoint, self._ceilings.steps_left)
         self._append_limit_notice()
+        self._warn_of_attempts()
         opened = self._graphs.open(self.run.graph_id, self._config, "threads.create_run", context_of(self.run))
         graph = await resources.enter_async_context(opened)
         name = name_of(graph, self.run.graph_id)
@@ -203,6 +235,39 @@ class Execution:
             message = f"recursion_limit {requested} is above the ceiling max_steps and was reduced to {limit}"
             data = {"code": "ceiling.steps", "asked": requested, "limit": limit, "message": message}
             self.writer.append(*frame("notice", data))
+
+    def _warn_of_attempts(self) -> None:
+        used, limit = self.run.attempt - self.run.uncounted_attempts, self.run.ceilings["max_attempts"]
+        if used > 1 and WARNING_AT * limit <= used < limit:
+            self._append_warning("attempts", used, limit)
+
+    def _append_warning(self, ceiling: str, used: float, limit: float) -> None:
+        """Tells clients that most of a ceiling is used. Called by any thread that counts."""
+        code = f"ceiling.{CODES.get(ceiling, ceiling)}"
+        message = f"{used:g} of {limit:g} are used of the ceiling max_{ceiling}"
+        data = {"code": code, "warning": True, "used": used, "limit": limit, "message": message}
+        self._append_notice(data)
+
+    def _append_price_notice(self, model: str) -> None:
+        """Tells clients that the calls of a model cost an unknown amount."""
+        if model not in _UNPRICED:
+            _UNPRICED.add(model)
+            log.warning("model.price_unknown", model=model, run=self.run.run_id)
+        message = f"the price of the model {model} is unknown: its tokens are counted, and its costs are not"
+        self._append_notice({"code": "model.price_unknown", "warning": True, "model": model, "message": message})
+
+    def _append_notice(self, data: dict[str, Any]) -> None:
+        if threading.get_ident() == self._thread:
+            self.writer.append(*frame("notice", data))
+        else:
+            self._loop.call_soon_threadsafe(self._append_notice, data)
+
+    def _on_ceiling_hit(self, hit: CeilingHit) -> None:
+        """Ends the run, also if the code of the graph catches the exception. Called by any thread. The cancellation
+        comes one event loop iteration later: the task that is about to raise the exception would swallow it."""
+        self._guard.ceiling_hit = self._guard.ceiling_hit or hit
+        self._call_was_refused = True
+        self._loop.call_soon_threadsafe(self._stop_with, StopReason.CEILING)
 
     async def _stream(self, graph: Graph) -> None:
         options = self.run.options
@@ -283,10 +348,13 @@ class Execution:
             return Outcome(None, StopReason.LOST, problem=str(error))
         if self._stop is StopReason.CANCEL:
             return CANCELLED
+        hit = self._guard.ceiling_hit
         if error is None:
+            if hit is not None and self._call_was_refused:
+                return self._failed(hit)
             return Outcome(Phase.WAITING_FOR_APPROVAL if self._observer.is_interrupted else Phase.COMPLETED)
-        if self._guard.ceiling_hit is not None:
-            return self._failed(self._guard.ceiling_hit if self._stop is StopReason.CEILING else error)
+        if hit is not None:
+            return self._failed(hit if self._stop is StopReason.CEILING else error)
         if self._stop is StopReason.DRAIN:
             return STOPPED_WITHIN_SUPERSTEP
         if self.switches.has_stopped_task:

@@ -110,10 +110,9 @@ def _ceiling_failure(hit: CeilingHit, error: BaseException, node: str | None) ->
         last = f"; the last failure was {class_name(error)}"
         message += f"{last}: {message_of(error)}"
         public_message += f"{last}: {message_of(error)}" if is_a(error, SHOWN) else last
-    limits = {"limit": hit.limit, "used": hit.used}
     # the class name by which clients of the protocol recognise too many supersteps
     name = GraphRecursionError.__name__ if hit.ceiling == "steps" else "CeilingHit"
-    return Failure(hit.full_code, name, message, public_message, hit.node or node, False, limits)
+    return Failure(hit.full_code, name, message, public_message, hit.node or node, False, hit.numbers())
 
 
 def _input_failure(error: BaseException) -> Failure:

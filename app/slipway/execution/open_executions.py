@@ -10,6 +10,7 @@ from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.retention_after_runs import RetentionAfterRuns
 from slipway.execution.execution import Execution
 from slipway.graphs.interface import Graphs
+from slipway.metering.meter import MeterConfig
 from slipway.redis.keys import Keys
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.leases import LeaseRenewer
@@ -33,6 +34,7 @@ class OpenExecutions:
         lease_renewer: LeaseRenewer,
         *,
         event_ttl_s: int,
+        metering: MeterConfig,
         retention: RetentionAfterRuns | None = None,
         tools: ToolServices | None = None,
         switches: SwitchWatch,
@@ -42,7 +44,7 @@ class OpenExecutions:
         self._lease_renewer, self._retention, self._tools = lease_renewer, retention, tools
         self._switches = switches
         switches.on_change = self._on_switches_changed
-        self._draining, self._sizes = False, RunSizes()
+        self._draining, self._sizes, self._metering = False, RunSizes(), metering
         self.current: list[Execution] = []
         """The open executions, in the order in which they were opened."""
 
@@ -65,6 +67,7 @@ class OpenExecutions:
             self._checkpointer,
             self._keys,
             event_ttl_s=self._event_ttl_s,
+            metering=self._metering,
             store=self._store,
             tools=self._tools,
             on_cleared=on_cleared,

@@ -11,7 +11,7 @@ import structlog
 from langgraph.types import StateSnapshot
 
 from slipway import failpoints
-from slipway.ceilings import Usage
+from slipway.accounting.usage import Usage
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import Fenced, StoreUnavailable
 from slipway.exception_text import is_a, traceback_of

@@ -35,6 +35,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from slipway.graphs.config_errors import did_you_mean, kind_of, reject, validate
 from slipway.graphs.json_lines import line_of
+from slipway.graphs.metering_sections import BudgetsSection
 from slipway.graphs.models_section import ModelsConfig, models_config
 from slipway.graphs.official_sections import (
     AuthSection,
@@ -50,6 +51,7 @@ from slipway.graphs.recursion_limit import default_recursion_limit
 from slipway.graphs.slipway_section import CeilingsSection, GraphSection, SlipwayOptionsSection, SlipwaySection
 from slipway.graphs.spec import GraphSpec
 from slipway.graphs.tools_section import ApprovalPolicySection, GrantSection, ToolSection
+from slipway.model_prices import ModelPrice
 
 SECTION_VARIABLES = {
     "graphs": "LANGSERVE_GRAPHS",
@@ -130,6 +132,9 @@ class LangGraphJson:
     webhooks: WebhooksSection
     auth: AuthSection
     http: HttpSection
+    prices: dict[str, ModelPrice]
+    """What models cost, by name."""
+    budgets: BudgetsSection
     arq: str | None
     """The project's arq application: `./file.py:attribute` or `package.module:attribute`."""
 
@@ -187,6 +192,8 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
         webhooks=document.webhooks,
         auth=document.auth,
         http=document.http,
+        prices={name: section.price() for name, section in document.slipway.prices.items()},
+        budgets=document.slipway.budgets,
         arq=document.slipway.arq,
         tools=ToolsConfig.of(document.slipway),
         models=models_config(
@@ -269,8 +276,8 @@ def _reject_duplicate_keys(name: str, pairs: list[tuple[str, Any]]) -> dict[str,
 def _graphs(name: str, document: LangGraphDocument, configs: Mapping[str, dict[str, Any]]) -> dict[str, GraphSpec]:
     if not document.graphs:
         reject(name, "graphs", 'names no graph; add one, such as {"my_graph": "./my_graph.py:graph"}')
-    sections, reviews = document.slipway.graphs, document.slipway.reviews
-    for key, named in (("graphs", sections), ("reviews", reviews)):
+    sections, reviews, budgets = document.slipway.graphs, document.slipway.reviews, document.slipway.budgets.graphs
+    for key, named in (("graphs", sections), ("reviews", reviews), ("budgets.graphs", budgets)):
         for graph_id in named.keys() - document.graphs.keys():
             reject(name, f"slipway.{key}.{graph_id}", f"unknown graph{did_you_mean(graph_id, document.graphs)}")
     for graph_id in configs.keys() - document.graphs.keys():

@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slipway.graphs.config_errors import unknown_key
+from slipway.graphs.metering_sections import BudgetsSection, PriceSection
 from slipway.graphs.models_section import RouteOrModels
 from slipway.graphs.project_objects import Source, Text
 from slipway.graphs.review_sections import GraphReviewsSection
 from slipway.graphs.spec import ExecutionMode, Priority
-from slipway.graphs.strict_section import PositiveNumber, PositiveWhole, StrictSection
+from slipway.graphs.strict_section import NotNegativeWhole, PositiveNumber, PositiveWhole, StrictSection
 from slipway.graphs.tools_section import ApprovalPolicySection, GrantSection, ToolSection
-from slipway.settings import NOT_ENFORCED
 
 
 class CeilingsSection(StrictSection):
@@ -32,6 +32,9 @@ class CeilingsSection(StrictSection):
     max_step_s: PositiveNumber | None = None
     max_state_bytes: PositiveWhole | None = None
     max_event_bytes: PositiveWhole | None = None
+    max_tool_calls: NotNegativeWhole | None = None
+    max_tokens: PositiveWhole | None = None
+    max_cost_usd: PositiveNumber | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -41,10 +44,6 @@ class CeilingsSection(StrictSection):
             if limit is None and key in cls.model_fields:
                 raise unknown_key(key, "expected a number, found null")
         return section
-
-    @classmethod
-    def _why_unknown(cls, key: str) -> str:
-        return NOT_ENFORCED[key] if key in NOT_ENFORCED else super()._why_unknown(key)
 
     def limits(self) -> dict[str, float]:
         """The ceilings that are set, by name."""
@@ -80,6 +79,8 @@ class SlipwaySection(StrictSection):
     """`slipway`."""
 
     ceilings: CeilingsSection | None = None
+    prices: dict[Text, PriceSection] = Field(default_factory=dict)
+    budgets: BudgetsSection = BudgetsSection()
     graphs: dict[str, GraphSection | None] = Field(default_factory=dict)
     arq: Source | None = None
     """The `WorkerSettings` of the project's arq application: a class, an object or a dict, as arq accepts."""

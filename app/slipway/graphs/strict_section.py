@@ -11,6 +11,8 @@ from slipway.graphs.official_sections import Whole
 
 PositiveWhole = Annotated[Whole, Field(gt=0)]
 
+NotNegativeWhole = Annotated[Whole, Field(ge=0)]
+
 PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

@@ -179,6 +179,13 @@ class Keys:
     def worker_wake(self) -> str:
         return self._of("worker_wake")
 
+    def budget(self, budget_id: str) -> str:
+        return self._of("budget", budget_id)
+
+    @property
+    def budgets_used(self) -> str:
+        return self._of("budgets_used")
+
     def idempotency(self, digest: str) -> str:
         return self._of("idempotency", digest)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from slipway.access.handler_values.runs import RunsCreate
-from slipway.ceilings import Limits, ceilings_of
+from slipway.accounting.limits import Limits, ceilings_of
 from slipway.errors import InvalidRequest
 from slipway.graphs.spec import GraphSpec, Priority
 from slipway.run_options import RunOptions

@@ -45,7 +45,9 @@ import orjson
 import uuid_utils
 
 from slipway.access.filters import MATCH_ALL, AccessFilter
-from slipway.ceilings import Limits, limits_from, public_usage, stored_limits
+from slipway.accounting.limits import Limits, limits_from, stored_limits
+from slipway.accounting.metered_usage import MeteredUsage
+from slipway.accounting.usage import public_usage
 from slipway.clock import iso
 from slipway.graphs.spec import Priority
 from slipway.protocol_types import MultitaskStrategy
@@ -325,8 +327,11 @@ class Run:
     """The worker that died last while it executed this run. Empty if `crashes` is 0, and after a crash under an earlier
     release."""
     usage: dict[str, Any]
-    """What the chain has used of its ceilings (`ceilings.Usage`). The script that writes `resumes` copies it from that
-    run. An attempt writes it with each superstep, and when it settles or releases the run."""
+    """What the chain has used of its ceilings (`accounting.usage.Usage`). The script that writes `resumes` copies it
+    from that run. An attempt writes it with each superstep, and when it settles or releases the run."""
+    metered: bytes = b""
+    """What the chain has used of models and tools, as stored (`accounting.metered_usage`). Empty if nothing. The script
+    that writes `resumes` copies it from that run. An attempt writes it before each call, and after it."""
     error: dict[str, Any] | None
     """Why the run failed: `error`, `message`, `code`, `attempt`, `retryable`, and sometimes `node` and `shown`. None
     unless the phase is `failed`. `run_settle` and `run_reap` write it."""
@@ -434,7 +439,7 @@ class Run:
             "attempt": self.attempt,
             "graph_id": self.graph_id,
             "error": self.public_error,
-            "usage": self.usage,
+            "usage": self.usage | MeteredUsage.from_stored(self.metered).public() if self.metered else self.usage,
             "ceilings": self.ceilings,
         }
         optional: dict[str, Any] = {"resumes": self.resumes, "resumed_by": self.resumed_by}
@@ -527,6 +532,7 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         attempt=int(fields["attempt"]),
         error=orjson.loads(fields["error"]) if "error" in fields else None,
         usage=public_usage(fields.get("usage", b"[]")),
+        metered=fields.get("metered", b""),
         ceilings=limits_from(fields["ceilings"]),
         resumes=_text(fields, "resumes"),
         resumed_by=_text(fields, "resumed_by"),

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from slipway.accounting.limits import ceilings_of
 from slipway.assistants.record import Assistant
-from slipway.ceilings import ceilings_of
 from slipway.graphs.spec import GraphSpec
 from slipway.protocol_types import MultitaskStrategy
 from slipway.run_options import RunOptions

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
-from slipway.ceilings import Limits, parse_limits
+from slipway.accounting.limits import Limits, parse_limits
 from slipway.errors import InvalidRequest
 from slipway.graphs.spec import Priority
 

@@ -8,7 +8,10 @@ import string
 from collections import defaultdict
 from typing import Any, TypedDict
 
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import tool
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy, interrupt
 
@@ -18,7 +21,8 @@ gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
 class State(TypedDict, total=False):
     """`upto` is the number of supersteps, `size` the bytes that each superstep adds to `text`, `fails` how often the
-    node fails before it succeeds, and `interrupt_at` the number of supersteps after which the node interrupts."""
+    node fails before it succeeds, and `interrupt_at` the number of supersteps after which the node interrupts. Each
+    superstep calls a model `model_calls` times, and a tool `tool_calls` times."""
 
     steps: int
     upto: int
@@ -27,6 +31,8 @@ class State(TypedDict, total=False):
     fails: int
     text: str
     interrupt_at: int
+    model_calls: int
+    tool_calls: int
 
 
 failures: defaultdict[str, int] = defaultdict(int)
@@ -38,10 +44,20 @@ def noise(size: int) -> str:
     return "".join(random.choices(string.ascii_letters + string.digits, k=size))
 
 
+@tool
+def look() -> str:
+    """Looks."""
+    return "…"
+
+
 async def step(state: State, config: RunnableConfig) -> dict[str, Any]:
     thread_id = config["configurable"]["thread_id"]
     if state.get("gate"):
         await gates[thread_id].wait()
+    for _ in range(state.get("tool_calls", 0)):
+        await look.ainvoke({})
+    for _ in range(state.get("model_calls", 0)):
+        await GenericFakeChatModel(messages=iter([AIMessage("…")])).ainvoke("…")
     if failures[thread_id] < state.get("fails", 0):
         failures[thread_id] += 1
         raise ConnectionError("the node fails for this test")

@@ -6,6 +6,7 @@ from typing import Final
 
 from slipway.redis.catalogue import (
     assistants,
+    budgets,
     checkpoints,
     crons,
     processes,
@@ -25,6 +26,7 @@ KINDS_BY_SECTION: Final[dict[str, tuple[KeyKind, ...]]] = {
     "Reviews": reviews.KEY_KINDS,
     "The queue": queue.KEY_KINDS,
     "Switches": switches.KEY_KINDS,
+    "Budgets": budgets.KEY_KINDS,
     "Webhooks": webhooks.KEY_KINDS,
     "Checkpoints": checkpoints.KEY_KINDS,
     "Assistants": assistants.KEY_KINDS,

@@ -115,10 +115,25 @@ _RUN_FIELDS: Final = (
     Field(
         "ceilings",
         Encoding.TEXT,
-        "All its ceilings: the numbers in the order of `slipway.ceilings.NAMES`, separated by commas; a place is empty"
-        " if there is no limit. Earlier releases stored a JSON object. An answer to an interrupt inherits the lower"
-        " ones of the run that it answers.",
+        "All its ceilings: the numbers in the order of `slipway.accounting.limits.NAMES`, separated by commas; a place"
+        " is empty if there is no limit. Earlier releases stored a JSON object. An answer to an interrupt inherits the"
+        " lower ones of the run that it answers.",
         python_writers=("slipway.runs.record",),
+    ),
+    Field(
+        "raised_ceilings",
+        Encoding.TEXT,
+        "The ceilings that an operator has raised for its chain, in the form of `ceilings`.",
+        absent="none was raised",
+        scripts_only=True,
+    ),
+    Field(
+        "metered",
+        Encoding.JSON,
+        "What its chain has used of models and tools: a list that begins with its revision; see"
+        " `accounting/metered_usage.py`.",
+        absent="its chain has called no model and no tool",
+        python_writers=("slipway.metering",),
     ),
     Field(
         "retain_s",
@@ -371,7 +386,7 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning="The record of a run.",
         lifetime="deleted with its thread, or `retain_s` later",
-        python_writers=("slipway.runs",),
+        python_writers=("slipway.runs", "slipway.metering"),
         python_readers=("slipway.runs", "slipway.checkpoints", "slipway.webhooks", "slipway.reviews"),
         fields=_RUN_FIELDS,
     ),

@@ -38,6 +38,13 @@ function own_commands.STORE_DOCUMENTS(first, last)
   if grown ~= 0 then redis.call('INCRBY', ARGV[first], grown) end
 end
 
+-- STORE_METERED: run, what its chain has used of models and tools, its revision. A text with a higher revision stays.
+function own_commands.STORE_METERED(first)
+  local stored = redis.call('HGET', ARGV[first], 'metered')
+  local revision = tonumber(string.match(stored or '', '^%[(%d+)')) or 0
+  if revision < tonumber(ARGV[first + 2]) then redis.call('HSET', ARGV[first], 'metered', ARGV[first + 1]) end
+end
+
 -- Executes the commands in ARGV from index `first` to the end. Each command is its count of words, then its words.
 local function execute_commands(first)
   local index = first

@@ -9,24 +9,32 @@ local function assign_ordinal(run_id, thread_id)
   redis.call('HSET', key('run', run_id), 'ordinal', ordinal)
 end
 
--- Lowers the ceilings of the run `to` to the `earlier` ones of its chain, a stored text.
-local function lower_ceilings(to, earlier)
+-- Lowers the ceilings of the run `to` to the `earlier` ones of its chain, a stored text. Those that an operator has
+-- `raised` for the chain stay raised.
+local function lower_ceilings(to, earlier, raised)
   local run = key('run', to)
   local limits, lowered = limits_of(redis.call('HGET', run, 'ceilings')), false
   for name, limit in pairs(limits_of(earlier)) do
     if not limits[name] or limit < limits[name] then limits[name], lowered = limit, true end
   end
+  for name, limit in pairs(raised and limits_of(raised) or {}) do
+    if limits[name] and limit > limits[name] then limits[name], lowered = limit, true end
+  end
   if lowered then redis.call('HSET', run, 'ceilings', stored_limits(limits)) end
 end
 
 -- Makes the run `to` continue the chain of `from`: it inherits the usage, the id and the user of the chain's first run,
--- and every ceiling that is lower than its own.
+-- every ceiling that is lower than its own, and every ceiling that an operator has raised for the chain.
 local function inherit_chain(from, to)
-  local fields = redis.call('HMGET', key('run', from), 'usage', 'chain_id', 'ceilings', 'chain_user', 'user')
-  redis.call('HSET', key('run', to), 'resumes', from, 'usage', fields[1] or '[]', 'chain_id', fields[2] or from)
+  local fields = redis.call('HMGET', key('run', from), 'usage', 'chain_id', 'ceilings', 'chain_user', 'user', 'metered',
+    'raised_ceilings')
+  local run = key('run', to)
+  redis.call('HSET', run, 'resumes', from, 'usage', fields[1] or '[]', 'chain_id', fields[2] or from)
   local user = fields[4] or fields[5]
-  if user then redis.call('HSET', key('run', to), 'chain_user', user) end
-  if fields[3] then lower_ceilings(to, fields[3]) end
+  if user then redis.call('HSET', run, 'chain_user', user) end
+  if fields[6] then redis.call('HSET', run, 'metered', fields[6]) end
+  if fields[7] then redis.call('HSET', run, 'raised_ceilings', fields[7]) end
+  if fields[3] then lower_ceilings(to, fields[3], fields[7]) end
 end
 
 -- The event log stays for a minute, so that followers receive the last events.

@@ -1,0 +1,1 @@
+"""The ceilings of a chain of runs: their limits, what the chain has used, and counting before a limit is passed."""

@@ -1,0 +1,251 @@
+"""The callback handler by which LangChain tells the meter about calls of models and tools, and about subgraphs.
+
+LangChain asks for it whenever it configures callbacks (`register_configure_hook`), so it is present in every chain,
+subgraph and thread that carries the context of a run, or was given the config of its node. Three things are special:
+
+- An `AsyncCallbackManager` awaits a coroutine function, a `CallbackManager` calls a function and ignores exceptions of
+  coroutines. So the events at the start of a call are properties, which return the one or the other.
+- An `AsyncCallbackManager` that announces a call of a model gives up on all other handlers if one that is executed
+  inline raises or is cancelled. So this one is not executed inline then, but together with the others.
+- A superstep of the root graph, which the ceiling guard counts, costs nothing here: the events of chains are ignored
+  until a node executes. Within a node, they announce the tasks of subgraphs.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks.manager import AsyncCallbackManager, handle_event
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import LLMResult
+from langchain_core.runnables.config import var_child_runnable_config
+from langchain_core.tracers.context import register_configure_hook
+
+from slipway.current_work import CURRENT_WORK
+from slipway.errors import OutsideRun
+from slipway.metering.marks import COUNTED_BY_GATEWAY, TOOL_MARK
+from slipway.metering.meter import Meter
+from slipway.metering.model_calls import model_call, reported_usage, was_rejected
+
+_CALLED_BY_SYNC_MANAGER: Final = handle_event.__code__
+_CALLED_BY_ANNOUNCEMENT: Final = frozenset(
+    method.__code__ for method in (AsyncCallbackManager.on_chat_model_start, AsyncCallbackManager.on_llm_start)
+)
+
+
+class _StartEvent:
+    """An attribute that is a function for a `CallbackManager`, and a coroutine function for an `AsyncCallbackManager`.
+    Both managers read it right before they call it."""
+
+    def __init__(self, name: str) -> None:
+        self._sync, self._async = name, f"a{name}"
+
+    def __get__(self, handler: MeteringHandler, kind: type) -> Callable[..., Any]:
+        is_sync = sys._getframe(1).f_code is _CALLED_BY_SYNC_MANAGER
+        method: Callable[..., Any] = getattr(handler, self._sync if is_sync else self._async)
+        return method
+
+
+class MeteringHandler(BaseCallbackHandler):
+    """Counts for one meter, and raises before a call that would pass a ceiling."""
+
+    raise_error = True
+
+    def __init__(self, meter: Meter | None) -> None:
+        """`meter` None: for code that is not a run's (`OutsideHandler`)."""
+        self._meter = meter
+
+    @property
+    def meter(self) -> Meter:
+        assert self._meter is not None
+        return self._meter
+
+    # how and whether events are handled
+
+    @property
+    def run_inline(self) -> bool:  # type: ignore[override]
+        return sys._getframe(1).f_code not in _CALLED_BY_ANNOUNCEMENT
+
+    @property
+    def ignore_chain(self) -> bool:
+        return var_child_runnable_config.get() is None
+
+    @property
+    def ignore_retriever(self) -> bool:
+        return True
+
+    @property
+    def ignore_retry(self) -> bool:
+        return True
+
+    @property
+    def ignore_custom_event(self) -> bool:
+        return True
+
+    # models
+
+    if not TYPE_CHECKING:  # they have the signatures of the methods below
+        on_chat_model_start = _StartEvent("start_chat_model")
+        on_llm_start = _StartEvent("start_llm")
+        on_tool_start = _StartEvent("start_tool")
+
+    def start_chat_model(
+        self, serialized: Any, messages: Sequence[Sequence[BaseMessage]], *, run_id: UUID, **details: Any
+    ) -> None:
+        self._reserve(messages, run_id, details)
+        self.meter.store_reservation_from_thread(run_id, _node(details))
+
+    async def astart_chat_model(
+        self, serialized: Any, messages: Sequence[Sequence[BaseMessage]], *, run_id: UUID, **details: Any
+    ) -> None:
+        self._reserve(messages, run_id, details)
+        await self.meter.store_reservation(run_id, _node(details))
+
+    def start_llm(self, serialized: Any, prompts: Sequence[str], *, run_id: UUID, **details: Any) -> None:
+        self._reserve(prompts, run_id, details)
+        self.meter.store_reservation_from_thread(run_id, _node(details))
+
+    async def astart_llm(self, serialized: Any, prompts: Sequence[str], *, run_id: UUID, **details: Any) -> None:
+        self._reserve(prompts, run_id, details)
+        await self.meter.store_reservation(run_id, _node(details))
+
+    def _reserve(
+        self, prompts: Sequence[Sequence[BaseMessage]] | Sequence[str], run_id: UUID, details: Mapping[str, Any]
+    ) -> None:
+        """LangChain announces one prompt at a time."""
+        call = model_call(prompts[0] if prompts else "", details.get("metadata"), details.get("invocation_params"))
+        self.meter.reserve(run_id, call, _node(details))
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **details: Any) -> None:
+        self.meter.settle(run_id, reported_usage(response))
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **details: Any) -> None:
+        self.meter.settle(run_id, None, rejected=was_rejected(error))
+
+    # tools
+
+    def start_tool(self, serialized: Any, input_str: str, **details: Any) -> None:
+        if not _is_counted_by_gateway(details):
+            self._count_tool_call(serialized, details)
+            self.meter.store_reservation_from_thread(None, _node(details))
+
+    async def astart_tool(self, serialized: Any, input_str: str, **details: Any) -> None:
+        if not _is_counted_by_gateway(details):
+            self._count_tool_call(serialized, details)
+            await self.meter.store_reservation(None, _node(details))
+
+    def _count_tool_call(self, serialized: Any, details: Mapping[str, Any]) -> None:
+        node = _node(details)
+        self.meter.permit_tool((serialized or {}).get("name") or "", node)
+        self.meter.count_tool_call(node)
+
+    # subgraphs
+
+    def on_chain_start(self, serialized: Any, inputs: Any, **details: Any) -> None:
+        metadata = details.get("metadata") or {}
+        namespace = metadata.get("langgraph_checkpoint_ns")
+        if isinstance(namespace, str) and "|" in namespace and not _is_called_task(metadata):
+            self.meter.nested_task(namespace, metadata.get("langgraph_step", 0))
+
+
+class OutsideHandler(MeteringHandler):
+    """The handler where no run executes: in the requests and duties of a process, in notebooks and tests, and in a
+    thread that a node has started without its context. In such a thread nothing could count a call, so it is
+    refused."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    @property
+    def ignore_chain(self) -> bool:
+        return True
+
+    @property
+    def ignore_llm(self) -> bool:
+        return not _lost_its_context()
+
+    @property
+    def ignore_chat_model(self) -> bool:
+        return not _lost_its_context()
+
+    @property
+    def ignore_agent(self) -> bool:
+        return not _lost_its_context()
+
+    def start_chat_model(self, *arguments: Any, **details: Any) -> None:
+        raise OutsideRun("a chat model")
+
+    def start_llm(self, *arguments: Any, **details: Any) -> None:
+        raise OutsideRun("a model")
+
+    def start_tool(self, *arguments: Any, **details: Any) -> None:
+        if not _is_counted_by_gateway(details):
+            raise OutsideRun("a tool")
+
+    async def astart_chat_model(self, *arguments: Any, **details: Any) -> None:
+        self.start_chat_model()
+
+    async def astart_llm(self, *arguments: Any, **details: Any) -> None:
+        self.start_llm()
+
+    async def astart_tool(self, *arguments: Any, **details: Any) -> None:
+        self.start_tool(**details)
+
+    def on_llm_end(self, *arguments: Any, **details: Any) -> None:
+        """A call that was made is not one of a run."""
+
+    def on_llm_error(self, *arguments: Any, **details: Any) -> None:
+        """The same."""
+
+
+_OUTSIDE: Final = OutsideHandler()
+
+HANDLER: Final[ContextVar[BaseCallbackHandler | None]] = ContextVar("metering_handler", default=_OUTSIDE)
+"""The handler of the run whose code executes."""
+
+register_configure_hook(HANDLER, inheritable=True, handle_class=MeteringHandler)
+
+
+# threads
+
+EXECUTING_THREADS: Final[set[int]] = set()
+"""The threads whose event loops execute runs."""
+
+_process_work: ContextVar[bool] = ContextVar("process_work", default=False)
+"""Whether the code works for the process itself: its start, its duties, the project's arq jobs."""
+
+
+def executes_runs() -> None:
+    """From now on, this thread's event loop executes runs. Tasks that are created in the current context, and threads
+    that carry it, work for the process itself."""
+    EXECUTING_THREADS.add(threading.get_ident())
+    _process_work.set(True)
+
+
+def _lost_its_context() -> bool:
+    """Whether the current thread carries no context of this process, although the process executes runs: a node has
+    started it."""
+    if not EXECUTING_THREADS or threading.get_ident() in EXECUTING_THREADS:
+        return False
+    return not _process_work.get() and not CURRENT_WORK.get()
+
+
+def _is_called_task(metadata: Mapping[str, Any]) -> bool:
+    """Whether a node has called the task (`@task`): such a task is no superstep. LangGraph marks its path with True."""
+    path = metadata.get("langgraph_path")
+    return path is not None and len(path) > 0 and path[-1] is True
+
+
+def _node(details: Mapping[str, Any]) -> str | None:
+    node = (details.get("metadata") or {}).get("langgraph_node")
+    return node if isinstance(node, str) else None
+
+
+def _is_counted_by_gateway(details: Mapping[str, Any]) -> bool:
+    return (details.get("metadata") or {}).get(TOOL_MARK) is COUNTED_BY_GATEWAY

@@ -1,0 +1,271 @@
+"""The meter of one attempt: counts the calls of models and tools before they are made, and what they have used.
+
+**Reserve, then settle.** A call of a model counts with the most that it may use, from before it is made until it ends.
+So parallel calls cannot pass a ceiling together. The reservation is stored before the call is made: after a crash, the
+next attempt counts the call with what was reserved. A call that ends is stored with the next write group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from slipway.accounting.counting import Ceilings
+from slipway.accounting.metered_usage import ModelUsage
+from slipway.errors import CeilingHit, Fenced
+from slipway.metering.budgets import Budget, BudgetEntry, Budgets, Counted, budget_owner, entries_of
+from slipway.metering.model_calls import ModelCall, ReportedUsage
+from slipway.metering.scripts import MeterScripts, NoRoom, NotOwned, ReserveResult
+from slipway.metering.write_commands import add_to_budgets, store_metered
+from slipway.model_prices import ModelPrice, PriceTable
+from slipway.redis.keys import Keys
+from slipway.runs.attempt_writer import AttemptWriter
+
+log = structlog.get_logger(__name__)
+
+LOOP_PATIENCE_S: Final = 1.0
+"""Seconds that a thread waits for the event loop to begin to store its reservation. A loop that does not begin is
+blocked, perhaps by the very code that waits for this thread."""
+
+
+Budgeted = Sequence[tuple[Budget, BudgetEntry]]
+"""The budgets that limit a call, and what it adds to each."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeterConfig:
+    """What the meters of a process have in common."""
+
+    scripts: MeterScripts
+    keys: Keys
+    prices: PriceTable
+    budgets: Budgets
+    output_tokens: int
+    """What a call may generate, where neither it nor its price says how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A call of a model that has not ended."""
+
+    call: ModelCall
+    reserved: ModelUsage
+    price: ModelPrice | None
+    budgets: Budgeted
+
+
+class Meter:
+    """Counts for one attempt. `on_hit` is called for each ceiling that is hit, in the thread that counts; in the event
+    loop are called: `on_unpriced` for each model whose price is unknown, `store_usage` when a superstep of a subgraph
+    was counted. Every method may be called in any thread, if its docstring says nothing else."""
+
+    def __init__(
+        self,
+        config: MeterConfig,
+        writer: AttemptWriter,
+        ceilings: Ceilings,
+        *,
+        on_hit: Callable[[CeilingHit], None],
+        on_unpriced: Callable[[str], None],
+        store_usage: Callable[[], None],
+    ) -> None:
+        self._config, self._writer, self._run = config, writer, writer.run
+        self._ceilings, self._usage = ceilings, ceilings.metered
+        self._on_hit, self._on_unpriced, self._store_usage = on_hit, on_unpriced, store_usage
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
+        self._lock = threading.RLock()
+        self._open: dict[UUID, _Open] = {}
+        self._closed = False
+        self.permit_tool: Callable[[str, str | None], None] = lambda tool, node: None
+        """Raises if the policy forbids a tool that no registry knows. Called with the name of the tool and of the node
+        before the call is counted."""
+
+    # tools
+
+    def count_tool_call(self, node: str | None = None) -> None:
+        """Counts a call that is about to be made. Raises `CeilingHit`, and then the run ends. The caller stores
+        `usage_stored` before the call is made."""
+        with self._lock:
+            try:
+                self._ceilings.count_tool_call(node)
+            except CeilingHit as hit:
+                self._on_hit(hit)
+                raise
+
+    def usage_stored(self) -> str:
+        """What the chain has used of models and tools, with its reservations, as `redis/lua/lib/metering.lua` stores
+        it (`store_metered`)."""
+        with self._lock:
+            return self._usage.stored()
+
+    def budget_arguments(self, counted: Counted, amount: int) -> list[BudgetEntry]:
+        """The entries for `reserve_in_budgets` (`redis/lua/lib/budgets.lua`): what a call adds to each budget that
+        limits it. Money is in nano-dollars."""
+        return [entry for _, entry in self._entries({counted: amount})]
+
+    def budget_exhausted(self, counted: Counted, amount: int, position: int, used: float) -> CeilingHit:
+        """The error for the reply of `reserve_in_budgets` to these `budget_arguments`: the position (from 0) of the
+        entry without room, and what its field has. The run ends with it."""
+        budget, entry = self._entries({counted: amount})[position]
+        hit = budget.exhausted(entry[1], used, entry[2])
+        self._on_hit(hit)
+        return hit
+
+    def nested_task(self, namespace: str, superstep: int) -> None:
+        """Counts a task of a subgraph, with its superstep. Raises `CeilingHit`, and then the run ends."""
+        with self._lock:
+            try:
+                if not self._ceilings.count_nested(namespace, superstep):
+                    return
+            except CeilingHit as hit:
+                self._on_hit(hit)
+                raise
+        self._in_loop(lambda: self._closed or self._store_usage())
+
+    def _entries(self, amounts: Mapping[Counted, int]) -> list[tuple[Budget, BudgetEntry]]:
+        if not self._config.budgets.any:
+            return []
+        owner = budget_owner(self._run.metadata, self._run.owner)
+        return entries_of(self._config.budgets.of_run(owner, self._run.graph_id, datetime.now(UTC)), amounts)
+
+    # models
+
+    def reserve(self, call_id: UUID, call: ModelCall, node: str | None = None) -> None:
+        """Reserves in memory the most that a call may use. Raises `CeilingHit` if the sum could pass a ceiling, and
+        then the run ends. `store_reservation` must follow before the call is made."""
+        price = self._config.prices.price_of(call.model, call.provider)
+        of_table = price.max_output_tokens if price else None
+        output = (call.max_output_tokens or of_table or self._config.output_tokens) * call.choices
+        cost = price.cost_nano(call.input_tokens, output) if price else 0
+        reserved = ModelUsage(1, call.input_tokens, output, 0, cost)
+        budgets = self._entries({"tokens": reserved.tokens, "cost_usd": cost})
+        with self._lock:
+            try:
+                self._ceilings.reserve_model_call(call.model, reserved, node)
+            except CeilingHit as hit:
+                self._on_hit(hit)
+                raise
+            self._open[call_id] = _Open(call, reserved, price, budgets)
+
+    async def store_reservation(self, call_id: UUID | None, node: str | None = None) -> None:
+        """Stores the usage with all reservations, and counts this call in the budgets. Called in the event loop. Raises
+        `CeilingHit` if a budget has no room, `Fenced`, and `StoreUnavailable`. `call_id` None: a call of a tool."""
+        with self._lock:
+            opened = None if call_id is None else self._open.get(call_id)
+            budgets = self._entries({"tool_calls": 1}) if opened is None else opened.budgets
+            stored = self._usage.stored()
+        result = await self._config.scripts.reserve(self._run, stored, [entry for _, entry in budgets])
+        self._check(result, call_id, budgets, node)
+
+    def store_reservation_from_thread(self, call_id: UUID | None, node: str | None = None) -> None:
+        """The same for a synchronous call. In a thread, waits until the event loop has stored it. A call in the event
+        loop itself cannot wait: its reservation is stored with the next write group, and its budgets are counted
+        then."""
+        if threading.get_ident() == self._loop_thread:
+            self._store_soon(call_id)
+            return
+        began = threading.Event()
+
+        async def store() -> None:
+            began.set()
+            await self.store_reservation(call_id, node)
+
+        future = asyncio.run_coroutine_threadsafe(store(), self._loop)
+        if not began.wait(LOOP_PATIENCE_S):
+            log.warning("meter.event_loop_blocked", run=self._run.run_id)
+            return  # the event loop stores it as soon as it is free
+        try:
+            future.result()
+        except concurrent.futures.CancelledError:
+            raise Fenced(f"the event loop of run {self._run.run_id} has ended") from None
+
+    def _store_soon(self, call_id: UUID | None) -> None:
+        opened = None if call_id is None else self._open.get(call_id)
+        budgets = self._entries({"tool_calls": 1}) if opened is None else opened.budgets
+        self._write(add_to_budgets(self._config.keys, [entry for _, entry in budgets]))
+
+    def _check(self, result: ReserveResult, call_id: UUID | None, budgets: Budgeted, node: str | None) -> None:
+        if isinstance(result, NotOwned):
+            self._writer.mark_fenced()
+            raise Fenced(f"attempt {self._run.attempt} of run {self._run.run_id} no longer owns it")
+        if isinstance(result, NoRoom):
+            with self._lock:
+                if call_id is not None and (opened := self._open.pop(call_id, None)) is not None:
+                    self._usage.release(opened.call.model, opened.reserved)
+            budget, entry = budgets[result.position]
+            hit = budget.exhausted(entry[1], result.used, entry[2], node)
+            self._on_hit(hit)
+            raise hit
+
+    def settle(self, call_id: UUID, used: ReportedUsage | None, *, rejected: bool = False) -> None:
+        """Counts what a call has used that has ended. `used` None: the provider did not say it, so the call counts with
+        what was reserved. `rejected`: the provider has rejected the call, so it used nothing."""
+        with self._lock:
+            opened = self._open.pop(call_id, None)
+            if opened is None:
+                return
+            actual = ModelUsage(calls=1) if rejected else _actual(opened, used)
+            model, priced = opened.call.model, opened.price is not None
+            newly_unpriced = not priced and model not in self._usage.unpriced_models
+            metered = rejected or used is not None
+            self._ceilings.settle_model_call(model, opened.reserved, actual, metered=metered, priced=priced)
+            corrections = [_correction(entry, opened.reserved, actual) for _, entry in opened.budgets]
+        if newly_unpriced:
+            self._in_loop(lambda: self._on_unpriced(model))
+        self._in_loop(lambda: self._write(add_to_budgets(self._config.keys, corrections)))
+
+    # the end
+
+    def close(self) -> None:
+        """Counts all calls whose end was not seen with what was reserved for them, and stores it with the last write
+        group. Called in the event loop, when the graph does not execute any more."""
+        with self._lock:
+            self._closed = True
+            if self._open:
+                self._open.clear()
+                self._usage.settle_all_reserved()
+                self._add_usage()
+
+    # writing
+
+    def _write(self, commands: Sequence[tuple[str | int | bytes | float, ...]]) -> None:
+        if self._closed:
+            return
+        self._add_usage()
+        for command in commands:
+            self._writer.add_command(command)
+
+    def _add_usage(self) -> None:
+        with self._lock:
+            stored, revision = self._usage.stored(), self._usage.revision
+        self._writer.add_command(store_metered(self._config.keys, self._run.run_id, stored, revision))
+
+    def _in_loop(self, callback: Callable[[], object]) -> None:
+        """Calls it now in the event loop, and soon from another thread."""
+        if threading.get_ident() == self._loop_thread:
+            callback()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(callback)
+
+
+def _actual(opened: _Open, used: ReportedUsage | None) -> ModelUsage:
+    if used is None:
+        return opened.reserved
+    cost = opened.price.cost_nano(used.input, used.output, used.cached) if opened.price else 0
+    return ModelUsage(1, used.input, used.output, used.cached, cost)
+
+
+def _correction(entry: BudgetEntry, reserved: ModelUsage, used: ModelUsage) -> BudgetEntry:
+    """What the end of a call adds to a budget, to which its reservation was added."""
+    budget_id, field, _, limit, ends_ms = entry
+    amount = used.tokens - reserved.tokens if field == "tokens" else used.cost_nano - reserved.cost_nano
+    return budget_id, field, amount, limit, ends_ms

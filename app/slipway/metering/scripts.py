@@ -1,0 +1,54 @@
+"""The script stub of the meter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slipway.metering.budgets import BudgetEntry
+from slipway.redis.script_source import load
+from slipway.redis.script_stubs import ScriptStubs
+from slipway.runs.record import Run
+
+_METER_RESERVE = load("meter_reserve")
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """The usage is stored, and counted in all budgets."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotOwned:
+    """The attempt no longer owns its run. Nothing was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """A budget has no room. Nothing was stored."""
+
+    position: int
+    """Of the entry, from 0."""
+    used: float
+    """What the field of the budget has."""
+
+
+ReserveResult = Reserved | NotOwned | NoRoom
+
+
+class MeterScripts(ScriptStubs):
+    """One round trip each."""
+
+    async def reserve(self, run: Run, metered: str, budgets: Sequence[BudgetEntry]) -> ReserveResult:
+        """Stores what the chain has used, and what is reserved, before a call is made."""
+        arguments = self._args(
+            run_id=run.run_id,
+            attempt=run.attempt,
+            incarnation=run.incarnation,
+            metered=metered,
+            budgets=list(budgets) or None,
+        )
+        reply = await self._pipeline.run(_METER_RESERVE, [], arguments)
+        if reply[0] == b"ok":
+            return Reserved()
+        return NotOwned() if reply[0] == b"fenced" else NoRoom(int(reply[1]) - 1, float(reply[2]))

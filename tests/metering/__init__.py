@@ -1,0 +1,1 @@
+"""Models, tools and budgets are counted before they are used."""
