@@ -54,7 +54,7 @@ async def test_a_call_continues_after_its_worker_was_killed_at_each_step(cluster
     what the call itself makes sure of."""
     thread_id, order = str(uuid.uuid4()), uuid.uuid4().hex
     run_id = await client.start("refunds", {"order": order}, thread_id)
-    for failpoint, refunds in (("tool_called", 0), ("tool_begun", 0), ("tool_acted", 1), ("tool_ended", 2)):
+    for failpoint, refunds in (("tool_acted", 1), ("tool_called", 1), ("tool_begun", 1), ("tool_ended", 2)):
         await run_until_killed(cluster, run_id, failpoint)
         assert len(refunds_of(cluster, order)) == refunds, failpoint
     await cluster.start_worker()

@@ -14,7 +14,7 @@ import pytest
 from slipway.execution.execution import Execution
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.registry import Registry
-from slipway.runs.attempt_writer import AttemptWriter
+from slipway.runs.attempt_writer import DEFAULT_LIMITS, AttemptWriter, SendLimits
 from slipway.runs.audit import AuditTrail
 from slipway.runs.record import Run
 from slipway.tool_gateway.gateway import ToolServices, tool_services
@@ -55,9 +55,9 @@ class Runs:
         await self.stores.create(spec)
         return await self.stores.claim_one()
 
-    def execution(self, run: Run) -> Execution:
+    def execution(self, run: Run, limits: SendLimits = DEFAULT_LIMITS) -> Execution:
         """The execution of a claimed run."""
-        writer = AttemptWriter(self.stores.scripts, run)
+        writer = AttemptWriter(self.stores.scripts, run, limits=limits)
         stores = self.stores
         return Execution(
             writer,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from slipway.runs.attempt_writer import SendLimits
 from tests.runs.conftest import new_run
 from tests.tools.conftest import Runs
 
@@ -66,10 +67,10 @@ async def test_a_tool_that_calls_another_tool(runs: Runs) -> None:
 
 
 async def test_a_node_that_is_retried_executes_no_write_again(runs: Runs) -> None:
-    ended = await runs.execute("retries", how="call", tool="issue_refund", args={"order": "a"}, times=2)
-    assert ended.results == ["refunded a: 1.0"] * 2
-    assert len(ended.effects) == 2
-    assert len(set(ended.keys)) == 2
+    ended = await runs.execute("retries", how="call", tool="issue_refund", args={"order": "a"}, times=3)
+    assert ended.results == ["refunded a: 1.0"] * 3
+    assert len(ended.effects) == 3
+    assert len(set(ended.keys)) == 3
 
 
 async def test_records_of_calls_live_as_long_as_the_chain(runs: Runs) -> None:
@@ -95,3 +96,38 @@ async def test_a_write_needs_a_durability_that_stores_checkpoints(runs: Runs) ->
     ended = await runs.finish(await runs.stores.claim_one())
     assert (ended.code, ended.effects) == ("tool.denied", [])
     assert "durability exit" in ended.message
+
+
+async def test_calls_are_counted_when_they_begin(runs: Runs) -> None:
+    ended = await runs.execute("pays", how="ainvoke", tool="issue_refund", args={"order": "a"}, times=3)
+    assert ended.run.public()["usage"]["tool_calls"] == 3
+    asking = await runs.start("asks", how="call", tool="issue_refund", args={"order": "a"})
+    await runs.finish(asking)
+    ended = await runs.resume(asking, "yes")
+    assert ended.run.public()["usage"]["tool_calls"] == 1, "the repetition was not executed"
+    asking = await runs.start("pays", how="call", tool="approved_refund", args={"order": "a"})
+    assert (await runs.finish(asking)).run.public()["usage"].get("tool_calls", 0) == 0, "nothing was called yet"
+
+
+async def test_a_ceiling_is_hit_before_the_call(runs: Runs) -> None:
+    spec = new_run(
+        await runs.stores.create_thread(),
+        graph_id="pays",
+        options={"input": {"how": "call", "tool": "issue_refund", "args": {"order": "a"}, "times": 5}},
+        ceilings={"max_tool_calls": 2},
+    )
+    await runs.stores.create(spec)
+    ended = await runs.finish(await runs.stores.claim_one())
+    assert (ended.code, len(ended.effects)) == ("ceiling.tool_calls", 2)
+
+
+@pytest.mark.parametrize("how", ["call", "subgraph"])
+async def test_the_checkpoint_of_the_task_is_stored_before_the_call(runs: Runs, how: str) -> None:
+    """Otherwise the next attempt would have another task, and make the call with another key. The writer would keep the
+    first checkpoints in the memory of the process until the end of this run."""
+    run = await runs.start("pays", how=how, tool="checks_checkpoint", args={})
+    runs.tools.stored[run.thread_id] = runs.stores.checkpointer.aget_tuple
+    limits = SendLimits(delay_s=60, first_group_delay_s=60)
+    await runs.execution(run, limits).execute()
+    ended = await runs.ended(run)
+    assert ended.results in (["stored"], [["stored"]])

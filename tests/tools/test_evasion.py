@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -88,3 +89,16 @@ async def test_an_answer_without_an_approval_executes_nothing(runs: Runs) -> Non
     assert asks.run.phase == "waiting_for_approval"
     again = await runs.resume(run, {"type": "approve"})
     assert (again.run.phase, again.effects) == ("waiting_for_approval", [])
+
+
+async def test_a_tool_that_nobody_registered_is_refused(runs: Runs) -> None:
+    for graph in ("agent", "plain_agent"):
+        message = json.dumps([["unregistered", {"order": "a"}]])
+        ended = await runs.execute(graph, messages=[{"role": "user", "content": message}])
+        why = "tool 'unregistered' is not registered, and langgraph.json has grants: name it in slipway.tools"
+        if graph == "agent":
+            assert [m["content"] for m in ended.values["messages"] if m["type"] == "tool"] == [why]
+        else:
+            assert (ended.code, ended.message) == ("tool.denied", why)
+        assert runs.tools.done_by_nobody == []
+        assert ended.actions() == ["tool.denied"]

@@ -64,6 +64,7 @@ from slipway.switches.node_gates import install_gates
 from slipway.switches.record import NONE_OFF, OffSwitches
 from slipway.tool_gateway.current_call import CURRENT_GATEWAY
 from slipway.tool_gateway.gateway import Gateway, ToolServices
+from slipway.tool_gateway.target import prepare_tools_in
 
 log = structlog.get_logger(__name__)
 
@@ -133,7 +134,9 @@ class Execution:
         contain_errors(omit_empty_tasks=not streams_subgraphs(self.run))
         CURRENT_ATTEMPT.set(self.writer)
         if self._tools is not None:
-            CURRENT_GATEWAY.set(Gateway(self._tools, self.writer))
+            gateway = Gateway(self._tools, self.writer, self._meter)
+            CURRENT_GATEWAY.set(gateway)
+            self._meter.permit_tool = gateway.require_registered
         CURRENT_SWITCHES.set(self.switches)
         CURRENT_CEILINGS.set(self._ceilings)
         CURRENT_METER.set(self._meter)
@@ -223,6 +226,8 @@ class Execution:
         name = name_of(graph, self.run.graph_id)
         self._config |= bound_config(self.run, graph.config or {}, name, self._ceilings.steps_left)
         count_retries(graph)
+        if self._graphs.has_factory(self.run.graph_id):
+            prepare_tools_in(graph)
         self._guard.watch(graph)
         self._graph = with_checkpointer(graph, self._checkpointer, self._store)
         self.on_switches_changed()

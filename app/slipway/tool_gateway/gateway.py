@@ -38,8 +38,8 @@ from slipway.circuit_breakers.breakers import BREAKERS, PROBE_S, judge
 from slipway.circuit_breakers.scripts import Outcome
 from slipway.errors import (
     BreakerOpen,
-    ConfigError,
     Fenced,
+    SlipwayError,
     ToolArgumentsInvalid,
     ToolError,
     ToolFailed,
@@ -49,11 +49,13 @@ from slipway.errors import (
 )
 from slipway.exception_text import class_name, message_of, traceback_of
 from slipway.graphs.review_policy import ReviewPolicy
+from slipway.metering.meter import Meter
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.audit import AuditEntry
 from slipway.runs.scripts import RunScripts
+from slipway.runs.write_commands import append_audit
 from slipway.switches.attempt_switches import CURRENT_SWITCHES
 from slipway.switches.record import Switch
 from slipway.tool_gateway.approval import (
@@ -80,7 +82,9 @@ from slipway.tool_gateway.scripts import (
     Go,
     NeedsApproval,
     NeedsRule,
+    NoRoom,
     NotOwned,
+    Ready,
     RunCancelled,
     SwitchedOff,
     ToolScripts,
@@ -105,6 +109,7 @@ class ToolServices:
     """What the gateways of a process have in common."""
 
     registry: ToolRegistry
+    keys: Keys
     scripts: ToolScripts
     runs: RunScripts
     form: StoredForm
@@ -114,7 +119,7 @@ def tool_services(
     registry: ToolRegistry, pipeline: Pipeline, keys: Keys, runs: RunScripts, checkpointer: BaseCheckpointer
 ) -> ToolServices:
     """The services of the tools of `registry`. Results are stored as the checkpointer stores values."""
-    return ToolServices(registry, ToolScripts(pipeline, keys), runs, stored_form_of(checkpointer.serde))
+    return ToolServices(registry, keys, ToolScripts(pipeline, keys), runs, stored_form_of(checkpointer.serde))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +153,8 @@ class _Call:
 class Gateway:
     """Executes the calls of one attempt. Used in the event loop of the attempt only."""
 
-    def __init__(self, services: ToolServices, writer: AttemptWriter) -> None:
-        self._services, self._writer, self._run = services, writer, writer.run
+    def __init__(self, services: ToolServices, writer: AttemptWriter, meter: Meter | None = None) -> None:
+        self._services, self._writer, self._run, self._meter = services, writer, writer.run, meter
         self._registry, self._policies = services.registry, services.registry.approval_policies
         self._tasks: dict[str, TaskCalls] = {}
         self.loop = asyncio.get_running_loop()
@@ -185,6 +190,17 @@ class Gateway:
     def permits(self, name: str, node: NodePath) -> bool:
         """Whether code in this node may call the tool."""
         return self._registry.policy.decide(self._run.graph_id, node, name).permitted
+
+    def require_registered(self, name: str, node: str | None) -> None:
+        """Refuses the call of a LangChain tool that is not registered, if the project has a policy. The callback
+        handler of the meter calls it, in any thread. Raises `ToolRefused`."""
+        if self._registry.policy.grants is None or name in self._registry.tools:
+            return  # a registered function in a tool that somebody made of it: its call passes the gateway
+        why = f"tool {name!r} is not registered, and langgraph.json has grants: name it in slipway.tools"
+        entry = AuditEntry("tool.denied", "slipway", {"tool": name, "node": node, "rule": "", "why": why})
+        command = append_audit(self._services.keys, self._run.run_id, entry.action, entry.actor, entry.details_json)
+        self.loop.call_soon_threadsafe(self._writer.add_command, command)
+        raise ToolRefused(why, name)
 
     # the steps
 
@@ -282,6 +298,9 @@ class Gateway:
                 return call, result
             if isinstance(result, NeedsApproval):
                 call = await self._ask(call, result.policy)
+            elif isinstance(result, NoRoom):
+                assert self._meter is not None
+                raise self._meter.budget_exhausted("tool_calls", 1, result.position, result.used)
             elif isinstance(result, SwitchedOff):
                 await self._stop_at(call, result.switch)
             elif isinstance(result, RunCancelled):
@@ -313,6 +332,18 @@ class Gateway:
         return result
 
     async def _begin_with(self, call: _Call, needed: Needed | None, *, evaluated: bool = True) -> BeginResult:
+        """Counts the call when it begins: neither one that ended before, nor one about which people must be asked. The
+        script says first whether a call with a record may begin; one without is counted at once."""
+        if call.is_recorded and self._meter is not None:
+            result = await self._send_begin(call, needed, evaluated=evaluated, peek=True)
+            if not isinstance(result, Ready):
+                return result
+        if self._meter is not None:
+            self._meter.count_tool_call(call.place.node[-1] if call.place.node else None)
+        return await self._send_begin(call, needed, evaluated=evaluated, peek=False)
+
+    async def _send_begin(self, call: _Call, needed: Needed | None, *, evaluated: bool, peek: bool) -> BeginResult:
+        meter = None if peek else self._meter
         audit = self._details(call) | {"rule": call.decision.rule, "hash": call.hash}
         asks: Literal["ask"] | None = "ask" if needed is not None or call.is_edited else None
         return await self._services.scripts.begin(
@@ -323,6 +354,9 @@ class Gateway:
                 "policy": needed.name if needed is not None else "",
                 "token": random.token_hex(8),
                 "audit": AuditEntry("tool.permitted", "slipway", audit).details_json,
+                "peek": peek or None,
+                "metered": None if meter is None else meter.usage_stored(),
+                "budgets": None if meter is None else meter.budget_arguments("tool_calls", 1) or None,
             }
         )
 
@@ -566,8 +600,6 @@ def _shown(tool: RegisteredTool, error: Exception, redaction: Redaction) -> Exce
 def _may_fall_back(call: _Call, error: Exception) -> bool:
     """Whether the fallback may be called. Not when the first tool was refused, nor when it writes and may have had its
     effect although it took too long."""
-    if isinstance(error, Fenced | ConfigError):
-        return False
     if isinstance(error, ToolTimeout):
         return not call.tool.definition.writes
-    return not isinstance(error, ToolError) or isinstance(error, ToolFailed)
+    return not isinstance(error, SlipwayError) or isinstance(error, ToolFailed | BreakerOpen)

@@ -19,7 +19,7 @@ from slipway.tool_gateway.grants import ALL, Grant, NodePath, Policy
 from slipway.tool_gateway.instrumentation import CannotInstrument
 from slipway.tool_gateway.registry import RegisteredTool, ToolRegistry
 from slipway.tool_gateway.secrets import take_secrets
-from slipway.tool_gateway.target import ToolTarget
+from slipway.tool_gateway.target import ToolTarget, prepare_tools_in
 
 _STRICTNESS: Final = {"never": 0, "predicate": 1, "always": 2}
 
@@ -29,6 +29,10 @@ async def load_tools(config: LangGraphJson, graphs: Graphs) -> ToolRegistry:
     `ConfigError`."""
     registry = await asyncio.to_thread(_ToolLoader(config, graphs.load_object).load)
     await _check_grants(config, graphs, registry)
+    for graph_id in graphs.names():
+        if not graphs.has_factory(graph_id):
+            async with graphs.open(graph_id, {}, "assistants.read") as graph:
+                prepare_tools_in(graph)
     return registry
 
 

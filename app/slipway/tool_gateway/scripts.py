@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypedDict
 
+from slipway.metering.budgets import BudgetEntry
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.cancel_reasons import Action
@@ -39,6 +40,12 @@ class CallBegin(CallIdentity):
     policy: str
     token: str
     audit: str
+    peek: bool | None
+    """True only asks whether the call may begin."""
+    metered: str | None
+    """What the chain has used of models and tools, with this call."""
+    budgets: list[BudgetEntry] | None
+    """The budgets that count the call."""
 
 
 class CallEnd(CallIdentity):
@@ -80,6 +87,21 @@ class NeedsApproval:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """The call may begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """A budget has no room for the call."""
+
+    position: int
+    """Of the entry, from 0."""
+    used: float
+    """What the field of the budget has."""
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchedOff:
     """An operator has switched the tool off."""
 
@@ -98,7 +120,7 @@ class NotOwned:
     """The attempt no longer owns its run."""
 
 
-BeginResult = Go | Done | NeedsRule | NeedsApproval | SwitchedOff | RunCancelled | NotOwned
+BeginResult = Go | Done | NeedsRule | NeedsApproval | Ready | NoRoom | SwitchedOff | RunCancelled | NotOwned
 
 
 class ToolScripts(ScriptStubs):
@@ -115,6 +137,10 @@ class ToolScripts(ScriptStubs):
                 return NeedsRule()
             case b"ask":
                 return NeedsApproval(reply[1].decode())
+            case b"ready":
+                return Ready()
+            case b"budget":
+                return NoRoom(int(reply[1]) - 1, float(reply[2]))
             case b"off":
                 return SwitchedOff(switch_from(reply[1]))
             case b"cancel":

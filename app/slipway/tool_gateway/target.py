@@ -9,10 +9,13 @@ from typing import Any, Final
 
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
+from langgraph.prebuilt import ToolNode
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
 from slipway.errors import ToolArgumentsInvalid, ToolRejected
+from slipway.graphs.interface import Graph
+from slipway.metering.marks import COUNTED_BY_GATEWAY, TOOL_MARK
 from slipway.tool_gateway.current_call import TOOL_CALL_ID
 from slipway.tool_gateway.entry import enter, enter_from_thread
 from slipway.tool_gateway.instrumentation import (
@@ -41,7 +44,7 @@ class ToolTarget:
         for entrance in self.entrances:
             entrance.call = partial(enter if entrance.is_async else enter_from_thread, self, entrance)
         if isinstance(target, BaseTool):
-            note_call_ids(target)
+            prepare(target)
 
     @property
     def entrance(self) -> Entrance:
@@ -174,11 +177,23 @@ class BoundCall:
         return self.entrance.original(*self._bound.args, **self._bound.kwargs)
 
 
-def note_call_ids(tool: BaseTool) -> None:
-    """Lets the gateway know the id of the model's tool call, and makes the message that the model receives for a call
-    that was not executed because of its arguments or a reviewer. Does nothing for a tool that has it already."""
+def prepare_tools_in(graph: Graph) -> None:
+    """Prepares the LangChain tools that LangGraph's `ToolNode`s in this graph have made of registered functions."""
+    for each in (graph, *(subgraph for _, subgraph in graph.get_subgraphs(recurse=True))):
+        for node in getattr(each, "nodes", {}).values():  # a graph on another server has none
+            bound = getattr(node.bound, "bound", node.bound)
+            for tool in bound.tools_by_name.values() if isinstance(bound, ToolNode) else ():
+                if isinstance(tool, StructuredTool) and (entrance_of(tool.func) or entrance_of(tool.coroutine)):
+                    prepare(tool)
+
+
+def prepare(tool: BaseTool) -> None:
+    """Lets the gateway know the id of the model's tool call, lets the meter know that the gateway counts its calls, and
+    makes the message that the model receives for a call that was not executed because of its arguments or a reviewer.
+    Does nothing for a tool that is prepared already."""
     if "run" in tool.__dict__:
         return
+    tool.metadata = {**(tool.metadata or {}), TOOL_MARK: COUNTED_BY_GATEWAY}
     run, arun, name = tool.run, tool.arun, tool.name
 
     def run_with_id(*args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:

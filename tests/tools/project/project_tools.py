@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from langchain_core.tools import BaseTool, InjectedToolCallId, ToolException, tool
 from langgraph.config import get_config
+from langgraph.runtime import get_runtime
 from pydantic import BaseModel
 
 import slipway.tools
@@ -55,6 +56,22 @@ async def approved_refund(order: str) -> str:
     """Refund an order, when somebody has approved it."""
     done("approved_refund", order)
     return order
+
+
+@slipway.tools.tool(access="write")
+async def checks_checkpoint() -> str:
+    """Whether the checkpoint from which the current task was made is stored."""
+    info = get_runtime().execution_info
+    assert info is not None
+    thread_id = get_config()["configurable"]["thread_id"]
+    namespace = info.checkpoint_ns.rpartition("|")[0]
+    place = {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": info.checkpoint_id}
+    found = await stored[thread_id]({"configurable": place})
+    return "missing" if found is None else "stored"
+
+
+stored: dict[str, Any] = {}
+"""Thread id to the function that reads a checkpoint."""
 
 
 async def lookup_order(order: str) -> dict[str, Any]:

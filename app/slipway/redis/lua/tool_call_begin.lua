@@ -1,4 +1,4 @@
---! needs: audit fencing reviews switches tool_calls
+--! needs: audit budgets fencing keys metering reviews switches tool_calls
 --! repeatable: yes
 --! shard: thread
 -- Begins a call of a tool, before the tool is executed: whether it may be executed now, with everything that must be
@@ -8,9 +8,10 @@
 -- ARGV: the key prefix; a MessagePack map: see `tool_gateway.scripts.CallBegin`.
 -- Reply: {'go', how often the call began before, count of questions about it}; {'done', its result, count of
 --   questions}: the call has ended, and must not be executed again; {'rule'}: the rule must be evaluated; {'ask', name
---   of the policy}: people must approve it first; {'off', the switch}: the tool is switched off; {'cancel', action};
---   {'fenced'}.
--- Atomic: Everything that is checked, the record of the call, and the audit entry.
+--   of the policy}: people must approve it first; {'off', the switch}: the tool is switched off; {'ready'}: it may
+--   begin, and `peek` asked only for that; {'budget', position of the entry without room, what its field has};
+--   {'cancel', action}; {'fenced'}.
+-- Atomic: Everything that is checked, the usage of the chain, all budgets, the record of the call, the audit entry.
 -- Repeatable: Yes: a repetition changes nothing in the record of a call, and appends a second audit entry at most.
 
 local args = cmsgpack.unpack(ARGV[2])
@@ -44,6 +45,13 @@ if args.recorded then
     end
   end
 end
+if args.peek then return {'ready'} end
+if args.budgets and metered_revision(redis.call('HGET', key('run', args.run_id), 'metered'))
+    < metered_revision(args.metered) then
+  local position, used = reserve_in_budgets(args.budgets)
+  if position then return {'budget', position, used} end
+end
+if args.metered then store_metered(args.run_id, args.metered) end
 local before = record.begun or 0
 if args.recorded and record.token ~= args.token then
   record.state, record.begun, record.token = 'begun', before + 1, args.token
