@@ -200,6 +200,19 @@ async def test_the_rule_is_asked_again_for_an_edited_call(approvals: Approvals) 
     assert approvals.effects(thread) == [("pay", "x", 5000, None), ("note", "n")]
 
 
+async def test_an_edit_does_not_evade_the_groups_of_another_policy(approvals: Approvals) -> None:
+    desk = approvals.desk
+    thread, (review,) = await approvals.ask("sequence", ("refund", {"order": "a"}))
+    await desk.decide(review, {"kind": "edit", "name": "wire", "args": {"to": "x"}}, "bob")
+    again = await approvals.next_review(thread, review)
+    for user in ("bob", "bob finance", "dora"):  # the editor, and somebody of no group
+        assert (await desk.decide(again, APPROVE, user, 403))["code"] == "review.refused"
+    assert approvals.effects(thread) == []
+    await desk.decide(again, APPROVE, "carl finance")
+    assert await desk.answers(thread) == ["wired x"]
+    assert approvals.effects(thread) == [("wire", "x")]
+
+
 async def test_redacted_arguments_are_not_shown_and_not_lost(approvals: Approvals) -> None:
     card = {"number": "4111", "name": "Ann"}
     thread, (review,) = await approvals.ask("sequence", ("pay", {"to": "x", "amount": 11, "card": card}))

@@ -139,6 +139,8 @@ class _Call:
     act: Act | None
     original: _Call | None = None
     """The call that a reviewer has edited."""
+    asked_by: ReviewPolicy | None = None
+    """The policy of the review that edited the call."""
 
     @property
     def is_edited(self) -> bool:
@@ -350,7 +352,7 @@ class Gateway:
             {
                 **self._identity(call),
                 "rule": asks if evaluated else "predicate",
-                "quorum": needed.policy.quorum if needed is not None else 0,
+                "quorum": 0 if needed is None else needed.policy.quorum + _editors_without_a_vote(call, needed),
                 "policy": needed.name if needed is not None else "",
                 "token": random.token_hex(8),
                 "audit": AuditEntry("tool.permitted", "slipway", audit).details_json,
@@ -373,7 +375,7 @@ class Gateway:
                     await self._audit("tool.rejected", self._details(call) | {"hash": call.hash})
                     raise ToolRejected(rejection(call.tool.name, answer.reason), call.tool.name, reason=answer.reason)
                 if isinstance(answer, Edited):
-                    return await self._edited(call, answer)
+                    return await self._edited(call, answer, needed.policy)
                 # approved, but `begin` found no proof of that: the answer to another question of this task
 
     async def _interrupt(self, call: _Call, policy: ReviewPolicy) -> Any:
@@ -400,7 +402,7 @@ class Gateway:
                 for _ in range(count):
                     interrupt("answered")
 
-    async def _edited(self, call: _Call, answer: Edited) -> _Call:
+    async def _edited(self, call: _Call, answer: Edited, policy: ReviewPolicy) -> _Call:
         """The call that a reviewer wants instead: permitted to the node, and valid."""
         tool = self._registry.find(answer.name)
         decision = await self._permitted(tool, call.place)
@@ -412,7 +414,14 @@ class Gateway:
         tool.check_args(bound.json_args())
         digest = call_hash(answer.name, answer.args)
         return replace(
-            call, tool=tool, bound=bound, args=args, hash=digest, decision=decision, original=call.original or call
+            call,
+            tool=tool,
+            bound=bound,
+            args=args,
+            hash=digest,
+            decision=decision,
+            original=call.original or call,
+            asked_by=policy,
         )
 
     async def _execute(self, call: _Call, current: CurrentCall) -> Any:
@@ -577,6 +586,16 @@ async def _act(call: _Call, current: CurrentCall) -> Any:
     # a thread that must be left behind after a timeout cannot be the one that waits for the result
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = call.act or act_in_new_thread
     return await (act_in_new_thread if call.tool.definition.timeout_s is not None else in_thread)(execute)
+
+
+def _editors_without_a_vote(call: _Call, needed: Needed) -> int:
+    """Whoever edits a call has approved it, as far as the policy of that review says so. If the edited call has another
+    policy with groups or four eyes, nobody has verified that the editor may approve it. The editor is counted, and one
+    more person is needed."""
+    before, policy = call.asked_by, needed.policy
+    if before is None or policy == before or not (policy.groups or policy.four_eyes):
+        return 0
+    return 0 if before.four_eyes else 1
 
 
 def _with_notice(call: _Call, result: Any) -> Any:

@@ -58,6 +58,13 @@ async def note(text: str) -> str:
     return f"noted {text}"
 
 
+@slipway.tools.tool(access="write", approval="finance")
+async def wire(to: str) -> str:
+    """Wire money, when another person of the finance department has approved it."""
+    effects[thread_id()].append(("wire", to))
+    return f"wired {to}"
+
+
 @slipway.tools.tool(access="write")
 async def forbidden(text: str) -> str:
     """A tool that this graph may not call."""
