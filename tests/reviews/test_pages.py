@@ -12,6 +12,7 @@ from slipway.api.ui import review_updates
 from slipway.api.ui.review_data import for_browsers
 from slipway.api.ui.review_views import Filters
 from slipway.reviews.record import UNDECIDED, ReviewState
+from slipway.runs.audit import AuditEntry
 from tests.reviews.conftest import Desk
 from tests.waiting import wait_until
 
@@ -112,6 +113,22 @@ async def test_an_answer_by_another_client_is_shown_as_a_decision(desk: Desk) ->
     assert data["state_text"] == "decided"
     assert data["review"]["decision"]["decisions"] == [ANSWER]
     assert data["viewer"] == {"identity": "bob", "outsider": "", "refusal": "", "only_rejects": ""}
+
+
+async def test_a_page_shows_what_became_of_the_call(desk: Desk) -> None:
+    _, (review,) = await desk.ask("call")
+    path = f"/ui/reviews/{review['review_id']}/now"
+    for user in ("bob", "eve"):
+        decided = await desk.decide(review, {"kind": "approve"}, user)
+    assert (await desk.client.get(path)).json()["awaits_call"] is True
+    for call in ("another", "call-1"):
+        entry = AuditEntry("tool.called", "slipway", {"call": call, "tool": "refund"})
+        await desk.services.audit.append(decided["resumed_by"], entry)
+    data = (await desk.client.get(path)).json()
+    actions = [(entry["action"], entry["actor"]) for entry in data["history"]]
+    decisions = [("review.opened", "slipway"), ("review.voted", "bob"), ("review.decided", "eve")]
+    assert actions == [*decisions, ("tool.called", "slipway")]
+    assert data["awaits_call"] is False
 
 
 def test_numbers_that_a_browser_would_change_are_texts() -> None:

@@ -23,10 +23,14 @@ from slipway.api.ui.rendering import HEADERS
 from slipway.api.ui.review_data import STATE_TEXTS, card_data, for_browsers, title_of
 from slipway.reviews.notifications import ReviewNotifications
 from slipway.reviews.record import Review
+from slipway.runs.audit import AuditEntry
 from slipway.serialization.json_encoding import dumps
+from slipway.services import Services
 from slipway.sse_frames import encode_block
 
 STREAM_LASTS_S: Final = 300.0
+
+_CALL_ENDS: Final = frozenset({"tool.called", "tool.failed", "tool.rejected", "tool.denied"})
 
 
 async def events(request: Request) -> ASGIApp:
@@ -77,15 +81,29 @@ async def review_now(request: Request) -> Response:
     return JsonResponse(await page_data(request, review), headers=dict(HEADERS))
 
 
+async def _executed(services: Services, review: Review) -> list[AuditEntry]:
+    """What the run that continued with the answer did with the call of the tool that was asked about."""
+    if review.gateway_call is None or review.resumed_by is None:
+        return []
+    entries = await services.audit.read(review.resumed_by)
+    return [entry for entry in entries if entry.details.get("call") == review.gateway_call.call]
+
+
 async def page_data(request: Request, review: Review) -> dict[str, object]:
-    """The data of the page of a review."""
+    """The data of the page of a review. `awaits_call` is true while the tool that was asked about may still be
+    called."""
     services = services_of(request)
-    history, of_run = await asyncio.gather(services.reviews.history(review), services.reviews.of_run(review.run_id))
+    history, executed, of_run = await asyncio.gather(
+        services.reviews.history(review), _executed(services, review), services.reviews.of_run(review.run_id)
+    )
     others = [each for each in of_run if each.review_id != review.review_id]
     return card_data(request, review) | {
         "title": title_of(review),
         "state_text": STATE_TEXTS[review.state],
-        "history": for_browsers([entry.public() for entry in history]),
+        "history": for_browsers([entry.public() for entry in (*history, *executed)]),
+        "awaits_call": bool(
+            review.gateway_call and review.resumed_by and not any(entry.action in _CALL_ENDS for entry in executed)
+        ),
         "others": [
             {"review_id": each.review_id, "title": title_of(each), "state_text": STATE_TEXTS[each.state]}
             for each in others

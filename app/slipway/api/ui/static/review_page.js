@@ -12,6 +12,11 @@ import { agoText, keepTimesCurrent, setServerTime } from "./times.js";
 let page = pageData();
 const card = new ReviewCard(byId("card"), refresh);
 
+// The call of a tool does not change its review. So its end is looked for, for some time after the decision.
+const CALL_CHECK_MS = 1500;
+const MOST_CALL_CHECKS = 40;
+let callChecks = 0;
+
 let refreshing = null;
 let stale = false;
 
@@ -63,6 +68,7 @@ function draw() {
   show(byId("next-run"), Boolean(review.resumed_by));
   if (review.resumed_by) byId("next-run-link").href = runPage({ thread_id: review.thread_id, run_id: review.resumed_by });
   byId("history").replaceChildren(...page.history.map(historyLine));
+  if (page.awaits_call && callChecks++ < MOST_CALL_CHECKS) setTimeout(refresh, CALL_CHECK_MS);
 }
 
 const WORDS = {
@@ -79,7 +85,12 @@ const WORDS = {
   "review.decided": () => "decided",
   "review.expired": () => "Nobody decided it in time",
   "review.superseded": () => "Nobody can answer it any more",
-  "tool.called": () => "The tool was called",
+  "tool.permitted": ({ tool }) => `A grant permits the call of ${tool}`,
+  "tool.approved": ({ tool }) => `approved the call of ${tool}`,
+  "tool.rejected": ({ tool }) => `${tool} was not called`,
+  "tool.denied": ({ tool }) => `No grant permits the call of ${tool}`,
+  "tool.called": ({ tool }) => `${tool} was called`,
+  "tool.failed": ({ tool }) => `${tool} failed`,
 };
 
 function historyLine({ action, actor, at, details }) {
