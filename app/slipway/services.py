@@ -92,7 +92,8 @@ class Services:
     """The connections and stores of a process. `lease_renewer`, `executions` and `event_loop` exist in web processes
     and workers; `inline` exists in web processes, and only they measure `health`. `auth` is the project's auth file in
     workers, which authorize the runs that they create and start. In web processes the auth file is in `Extensions`.
-    `arq` is the project's arq application in web processes and workers, if langgraph.json names one."""
+    `arq` is the project's arq application in web processes and workers, if langgraph.json names one. `tools` are the
+    project's tools in web processes and workers."""
 
     settings: Settings
     config: LangGraphJson
@@ -137,6 +138,7 @@ class Services:
     admission: Admission
     breakers: Breakers
     event_loop: EventLoopWatch | None
+    tools: ToolRegistry = NO_TOOLS
     auth: AuthFile | None = None
     arq: OpenArqApplication | None = None
 
@@ -182,7 +184,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         stack.enter_context(provide_routes(_model_routes(settings, config, graphs, keys)))
         if process != "cli":
             services = replace(services, arq=_open_arq(application, address, stack))
-            services = await _executing(services, process, stack, tools)
+            services = await _executing(replace(services, tools=tools), process, stack)
         yield services
 
 
@@ -369,7 +371,7 @@ def meter_config(settings: Settings, config: LangGraphJson, pipeline: Pipeline, 
     )
 
 
-async def _executing(services: Services, process: Process, stack: AsyncExitStack, tools: ToolRegistry) -> Services:
+async def _executing(services: Services, process: Process, stack: AsyncExitStack) -> Services:
     """Adds what a process needs to execute runs: the watch of its event loop, heartbeats and, in web processes,
     `InlineRuns`."""
     event_loop = EventLoopWatch(services.settings.event_loop_limit_s, services.settings.config.resolve().parent)
@@ -396,7 +398,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
         event_ttl_s=services.settings.event_ttl_s,
         metering=meter_config(services.settings, services.config, services.pipeline, services.keys),
         retention=retention,
-        tools=tool_services(tools, services.pipeline, services.keys, services.scripts, services.checkpointer),
+        tools=tool_services(services.tools, services.pipeline, services.keys, services.scripts, services.checkpointer),
         switches=services.switch_watch,
     )
     services = replace(services, lease_renewer=lease_renewer, executions=executions, event_loop=event_loop)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 
+from slipway.errors import NotFound
 from slipway.graphs.registry import Registry
+from slipway.run_operations.switch_targets import tool_target
 from slipway.settings import Settings
+from slipway.switches.record import Kind, Target
+from slipway.tool_gateway.grants import Policy
+from slipway.tool_gateway.registry import RegisteredTool, ToolRegistry
 from slipway_workers.process import WorkerProcess
 from tests.http.conftest import serving
 from tests.switches.conftest import Desk
@@ -71,6 +76,23 @@ async def test_a_run_stops_before_a_node_of_a_subgraph(desk: Desk, worker: Worke
     assert desk.ran(run) == ["before", "draft", "pay", "after"], "no node is executed twice"
     assert await desk.log_of(run) == ["before", "before", "draft", "pay", "after"]
     assert ended["usage"]["steps"] >= 3
+
+
+@pytest.mark.parametrize(
+    "options", [{"durability": "sync"}, {"durability": "exit"}, {"stream_mode": ["events"]}], ids=str
+)
+async def test_no_node_is_repeated_with_any_option(desk: Desk, worker: WorkerProcess, options: dict[str, Any]) -> None:
+    gate = desk.close_gate("before")
+    run = await desk.start("nested", **options)
+    await desk.until_ran(run, "before")
+    await put(desk.client, "graphs/nested/nodes/pay")
+    await put(desk.client, "graphs/nested/nodes/after")
+    gate.set()
+    for node in ("pay", "after"):
+        assert (await desk.until(run, "paused"))["switch"] == f"node:nested:{node}"
+        await delete(desk.client, f"graphs/nested/nodes/{node}")
+    await desk.until(run, "completed")
+    assert desk.ran(run) == ["before", "draft", "pay", "after"]
 
 
 async def test_a_graph_that_survives_the_stop_pauses_before_its_next_superstep(
@@ -168,10 +190,20 @@ async def test_a_switch_takes_effect_within_a_second_without_its_message(
         assert desk.ran(run) == ["first"]
 
 
-async def test_a_tool_is_switched_off_and_on(desk: Desk) -> None:
+async def test_a_run_stops_before_a_tool(desk: Desk, worker: WorkerProcess) -> None:
+    """A tool that the project does not register; `tests/tools` has those of the gateway."""
+    gate = desk.close_gate("first")
+    run = await desk.start("mails")
+    await desk.until_ran(run, "first")
     assert (await put(desk.client, "tools/send_mail", reason="spam"))["switch"]["name"] == "send_mail"
     assert not (await put(desk.client, "tools/send_mail"))["changed"]
+    gate.set()
+    assert (await desk.until(run, "paused"))["switch"] == "tool:send_mail"
+    assert desk.ran(run) == ["first", "write_mail"]
     assert (await delete(desk.client, "tools/send_mail"))["changed"]
+    await desk.until(run, "completed")
+    assert desk.ran(run) == ["first", "write_mail", "write_mail", "send_mail"], "the node that was stopped is repeated"
+    assert await desk.log_of(run) == ["first", "sent"]
 
 
 async def test_a_misspelt_name_is_not_found(desk: Desk) -> None:
@@ -182,3 +214,10 @@ async def test_a_misspelt_name_is_not_found(desk: Desk) -> None:
     ):
         assert (await put(desk.client, path, status=404))["detail"].startswith(detail)
     assert (await desk.client.get("/ops/switches")).json() == {"switches": []}
+
+
+def test_a_misspelt_tool_is_not_found() -> None:
+    tools = ToolRegistry(cast("dict[str, RegisteredTool]", {"send_mail": None}), Policy(None), {})
+    assert tool_target(tools, "send_mail") == Target(Kind.TOOL, "send_mail")
+    with pytest.raises(NotFound, match="did you mean 'send_mail'"):
+        tool_target(tools, "sendmail")

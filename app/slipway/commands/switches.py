@@ -19,6 +19,7 @@ from slipway.settings import Settings
 from slipway.switches.record import EVERYTHING, Target
 from slipway.switches.scripts import SwitchScripts
 from slipway.switches.store import SwitchStore
+from slipway.tool_gateway.loading import load_tools
 
 _Result = TypeVar("_Result")
 
@@ -104,7 +105,8 @@ def _node(graph_id: str, name: str) -> FindTarget:
 
 def _tool(name: str) -> FindTarget:
     async def find(settings: Settings) -> Target:
-        return tool_target(read(settings.config), name)
+        tools = await load_tools(read(settings.config), await Registry.load(settings.config))
+        return tool_target(tools, name)
 
     return find
 

@@ -32,6 +32,7 @@ from slipway.errors import OutsideRun
 from slipway.metering.marks import COUNTED_BY_GATEWAY, TOOL_MARK
 from slipway.metering.meter import Meter
 from slipway.metering.model_calls import model_call, reported_usage, was_rejected
+from slipway.switches.attempt_switches import CURRENT_SWITCHES
 
 _CALLED_BY_SYNC_MANAGER: Final = handle_event.__code__
 _CALLED_BY_ANNOUNCEMENT: Final = frozenset(
@@ -141,8 +142,10 @@ class MeteringHandler(BaseCallbackHandler):
             await self.meter.store_reservation(None, _node(details))
 
     def _count_tool_call(self, serialized: Any, details: Mapping[str, Any]) -> None:
-        node = _node(details)
-        self.meter.permit_tool((serialized or {}).get("name") or "", node)
+        node, tool = _node(details), (serialized or {}).get("name") or ""
+        if (switches := CURRENT_SWITCHES.get()) is not None:
+            switches.check_tool(tool)
+        self.meter.permit_tool(tool, node)
         self.meter.count_tool_call(node)
 
     # subgraphs

@@ -5,9 +5,9 @@ from __future__ import annotations
 from slipway.errors import GraphUnavailable, NotFound
 from slipway.graphs.config_errors import did_you_mean
 from slipway.graphs.interface import Graphs
-from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.switches.node_gates import node_names
 from slipway.switches.record import Kind, Target
+from slipway.tool_gateway.registry import ToolRegistry
 
 
 def graph_target(graphs: Graphs, graph_id: str) -> Target:
@@ -27,12 +27,11 @@ async def node_target(graphs: Graphs, graph_id: str, node: str) -> Target:
     return Target(Kind.NODE, node, graph_id)
 
 
-def tool_target(config: LangGraphJson, tool: str) -> Target:
-    """Raises `NotFound` for a tool that langgraph.json does not name, if it names all tools that may be called. The
-    code may declare others, which only a grant for `*` permits."""
-    names = {*config.tools.tools, *(name for grant in config.tools.grants for name in grant.tools)}
-    if names and tool not in names and "*" not in names:
-        raise NotFound("tool", tool, why=f"langgraph.json names no such tool{did_you_mean(tool, sorted(names))}")
+def tool_target(tools: ToolRegistry, tool: str) -> Target:
+    """Raises `NotFound` for a tool that is not registered, if the project registers any. Otherwise its graphs may call
+    every tool."""
+    if tools.tools and tool not in tools.tools:
+        raise NotFound("tool", tool, why=f"the project has no such tool{did_you_mean(tool, sorted(tools.tools))}")
     return Target(Kind.TOOL, tool)
 
 

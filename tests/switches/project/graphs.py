@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import tool
 from langgraph.graph import START, StateGraph
 
 RAN: dict[str, list[str]] = defaultdict(list)
@@ -82,3 +83,19 @@ for each in ("left", "right"):
 wide = _wide.compile()
 
 fails = in_a_row(first=node("first"), second=node("second"), third=node("third")).compile()
+
+
+@tool
+async def send_mail(thread_id: str) -> str:
+    """Send a mail."""
+    RAN[thread_id].append("send_mail")
+    return "sent"
+
+
+async def write_mail(state: State, config: RunnableConfig) -> State:
+    """Calls a tool that the project does not register."""
+    RAN[thread_of(config)].append("write_mail")
+    return {"log": [await send_mail.ainvoke({"thread_id": thread_of(config)})]}
+
+
+mails = in_a_row(first=node("first"), write_mail=write_mail).compile()

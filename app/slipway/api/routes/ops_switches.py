@@ -59,8 +59,7 @@ async def _node(request: Request) -> Target:
 
 
 async def _tool(request: Request) -> Target:
-    services = services_of(request)
-    return tool_target(services.config, request.path_params["tool"])
+    return tool_target(services_of(request).tools, request.path_params["tool"])
 
 
 async def _graph(request: Request) -> Target:
