@@ -1,5 +1,6 @@
 """The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway doctor`,
-`slipway runs`, `slipway checkpoints migrate`, `slipway checkpoints prune`, `slipway schema`, `slipway version`."""
+`slipway runs`, `slipway reviews`, `slipway checkpoints migrate`, `slipway checkpoints prune`, `slipway schema`,
+`slipway version`."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ import typer
 
 from slipway import failpoints
 from slipway.commands import switches
+from slipway.commands.reviews import reviews
 from slipway.commands.runs import runs
 from slipway.errors import ConfigError
 from slipway.health import start_checks
@@ -43,6 +45,7 @@ cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 checkpoints = typer.Typer(no_args_is_help=True, help="Stored checkpoints.")
 cli.add_typer(checkpoints, name="checkpoints")
 cli.add_typer(runs, name="runs")
+cli.add_typer(reviews, name="reviews")
 switches.add_to(cli)
 
 

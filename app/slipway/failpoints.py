@@ -25,6 +25,7 @@ A call of a tool reaches these:
 Operations that need two scripts have a failpoint between them:
 
     due_run_created       the run of a cron's due time is created; the cron still has that due time
+    review_answered       the last answer that a run needed is stored; the run is not resumed yet
     thread_deleted        a thread is deleted; its crons and checkpoints are not deleted yet
 
 A check of the indexes of all records of a kind has one after each page except the last:
@@ -62,6 +63,7 @@ NAMES: Final = (
     "tool_acted",
     "tool_ended",
     "due_run_created",
+    "review_answered",
     "thread_deleted",
     "index_page_checked",
     "checkpoints_pruned",

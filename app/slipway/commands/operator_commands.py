@@ -15,7 +15,7 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
-from slipway.errors import Conflict, NotFound, RefusedRequest
+from slipway.errors import AccessRefused, Conflict, InvalidRequest, NotFound, RefusedRequest
 from slipway.health import start_checks
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
@@ -66,6 +66,6 @@ def execute(operation: Callable[[], Awaitable[_Result]]) -> _Result:
 
     try:
         return asyncio.run(awaited())
-    except (NotFound, Conflict, RefusedRequest) as error:
+    except (NotFound, Conflict, RefusedRequest, InvalidRequest, AccessRefused) as error:
         sys.stderr.write(f"slipway: {error}\n")
         sys.exit(NOT_POSSIBLE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final, Protocol
 from uuid import NAMESPACE_OID, uuid5
 
 import structlog
@@ -27,6 +28,19 @@ from slipway.runs.submit import RunSubmission
 from slipway.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+
+class Resumer(Protocol):
+    """Who resumes a run when its last answer is stored."""
+
+    async def resume_soon(self, run_id: str, /) -> None: ...
+
+
+class ResumedByDuty:
+    """For processes without graphs: the duty of a worker finds the run in the list."""
+
+    async def resume_soon(self, run_id: str) -> None:
+        """Does nothing."""
 
 
 class RunResumer:
@@ -90,7 +104,7 @@ class RunResumer:
         )
 
 
-_SERVER_METADATA = frozenset({"graph_id", "assistant_id"})
+_SERVER_METADATA: Final = frozenset({"graph_id", "assistant_id"})
 
 
 def resuming_run_id(run: Run) -> str:

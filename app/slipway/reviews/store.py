@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from slipway import failpoints
 from slipway.canonical_json import call_hash
 from slipway.errors import NotFound
 from slipway.redis.keys import Keys
@@ -17,7 +18,7 @@ from slipway.reviews.answers import decisions_from, resume_value
 from slipway.reviews.change import Change
 from slipway.reviews.reads import ReviewReads
 from slipway.reviews.record import UNDECIDED, Review, review_from, review_id_of
-from slipway.reviews.resuming import RunResumer
+from slipway.reviews.resuming import Resumer
 from slipway.reviews.scripts import ChangeOutcome, ReviewScripts
 from slipway.runs.audit import MOST_ENTRIES, AuditEntry, AuditTrail
 
@@ -28,7 +29,7 @@ Rule = Callable[[Review, int], Change | None]
 class ReviewStore:
     """Reads and changes reviews. All methods raise `NotFound` for an unknown review, and the errors of the rules."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, audit: AuditTrail, resumer: RunResumer) -> None:
+    def __init__(self, pipeline: Pipeline, keys: Keys, audit: AuditTrail, resumer: Resumer) -> None:
         self._reads, self._scripts = ReviewReads(pipeline, keys), ReviewScripts(pipeline, keys)
         self._audit, self._resumer = audit, resumer
 
@@ -146,6 +147,7 @@ class ReviewStore:
             if outcome is ChangeOutcome.NOT_FOUND:
                 raise NotFound("review", review_id)
             if outcome is ChangeOutcome.ANSWERED:
+                failpoints.reach("review_answered")
                 await self._resumer.resume_soon(review.run_id)
             if outcome in (ChangeOutcome.STORED, ChangeOutcome.ANSWERED):
                 return await self.get(review_id)
