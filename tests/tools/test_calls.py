@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from slipway.runs.attempt_writer import SendLimits
+from slipway.runs.cancel_reasons import Action
 from tests.runs.conftest import new_run
 from tests.tools.conftest import Runs
 
@@ -131,3 +132,30 @@ async def test_the_checkpoint_of_the_task_is_stored_before_the_call(runs: Runs, 
     await runs.execution(run, limits).execute()
     ended = await runs.ended(run)
     assert ended.results in (["stored"], [["stored"]])
+
+
+async def test_an_attempt_that_lost_its_run_executes_no_tool(runs: Runs) -> None:
+    lost = await runs.start("pays", how="call", tool="issue_refund", args={"order": "a"}, times=2)
+    await runs.stores.reap()
+    owner = await runs.stores.claim_one()
+    await runs.execution(lost).execute()
+    assert (await runs.ended(lost)).effects == []
+    ended = await runs.finish(owner)
+    assert (ended.run.phase, len(ended.effects)) == ("completed", 2)
+
+
+async def test_a_cancelled_run_begins_no_call(runs: Runs) -> None:
+    run = await runs.start("pays", how="call", tool="issue_refund", args={"order": "a"})
+    execution = runs.execution(run)  # it does not know yet that the run is cancelled
+    await runs.stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
+    await execution.execute()
+    ended = await runs.ended(run)
+    assert (ended.run.phase, ended.effects) == ("cancelled", [])
+
+
+async def test_a_result_that_is_too_large_is_not_executed_again(runs: Runs) -> None:
+    asking = await runs.start("asks", how="call", tool="large_result", args={})
+    assert (await runs.finish(asking)).run.phase == "waiting_for_approval"
+    ended = await runs.resume(asking, "yes")
+    assert (ended.code, len(ended.effects)) == ("tool.failed", 1)
+    assert "its result was too large to be kept: it is not executed again" in ended.message

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
-from langgraph.prebuilt import ToolNode
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
@@ -182,7 +181,8 @@ def prepare_tools_in(graph: Graph) -> None:
     for each in (graph, *(subgraph for _, subgraph in graph.get_subgraphs(recurse=True))):
         for node in getattr(each, "nodes", {}).values():  # a graph on another server has none
             bound = getattr(node.bound, "bound", node.bound)
-            for tool in bound.tools_by_name.values() if isinstance(bound, ToolNode) else ():
+            tools: Mapping[str, BaseTool] = getattr(bound, "tools_by_name", {})  # `ToolNode` is slow to import
+            for tool in tools.values():
                 if isinstance(tool, StructuredTool) and (entrance_of(tool.func) or entrance_of(tool.coroutine)):
                     prepare(tool)
 

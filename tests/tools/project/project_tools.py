@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import threading
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -72,6 +73,13 @@ async def checks_checkpoint() -> str:
 
 stored: dict[str, Any] = {}
 """Thread id to the function that reads a checkpoint."""
+
+
+@slipway.tools.tool(access="write")
+async def large_result() -> str:
+    """Returns more than is kept."""
+    done("large_result")
+    return secrets.token_hex(1 << 20)
 
 
 async def lookup_order(order: str) -> dict[str, Any]:
