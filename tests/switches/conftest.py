@@ -53,8 +53,8 @@ class Desk:
 
     none_off = NONE_OFF
 
-    def __init__(self, client: httpx.AsyncClient, project: ModuleType, eventually: Eventually) -> None:
-        self.client, self.project, self.eventually = client, project, eventually
+    def __init__(self, client: httpx.AsyncClient, served: Served, project: ModuleType, eventually: Eventually) -> None:
+        self.client, self.served, self.project, self.eventually = client, served, project, eventually
 
     def close_gate(self, node: str) -> asyncio.Event:
         """The node waits until the gate is set."""
@@ -111,5 +111,5 @@ class Desk:
 
 
 @pytest.fixture
-def desk(client: httpx.AsyncClient, project: ModuleType, eventually: Eventually) -> Desk:
-    return Desk(client, project, eventually)
+def desk(client: httpx.AsyncClient, served: Served, project: ModuleType, eventually: Eventually) -> Desk:
+    return Desk(client, served, project, eventually)

@@ -161,6 +161,9 @@ async def test_everything_can_be_paused(desk: Desk, worker: WorkerProcess) -> No
     for run in (running, *new):
         assert (await desk.until(run, "paused"))["switch"] == "all"
     assert [desk.ran(run) for run in new] == [[], [], []]
+    await desk.served.services.health.measure()
+    findings = (await desk.client.get("/readyz")).json()["findings"]
+    assert "switches.off" in [finding["code"] for finding in findings]
     (switch,) = (await desk.client.get("/ops/switches")).json()["switches"]
     assert (switch["kind"], switch["by"], switch["reason"]) == ("all", "anonymous", "provider is down")
     await delete(desk.client, "pause")

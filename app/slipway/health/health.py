@@ -27,6 +27,8 @@ from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
+from slipway.switches.record import OffSwitches
+from slipway.switches.scripts import SwitchScripts
 
 log = structlog.get_logger(__name__)
 
@@ -117,6 +119,7 @@ class HealthMonitor:
         self._layout = LayoutRecord(pipeline, keys)
         self._scripts, self._probe = HealthScripts(pipeline, keys), Probe(pipeline, keys)
         self._reads, self._breakers = HealthReads(pipeline, keys), BreakerScripts(pipeline, keys)
+        self._switches = SwitchScripts(pipeline, keys)
         self._process = secrets.token_hex(8)
         self._lease_ms, self._high_water = int(settings.lease_s * 1000), settings.redis_high_water
         self._last = Health(clock.now(), (Finding("health.unknown", Level.ERROR, "nothing was measured yet"),))
@@ -161,13 +164,14 @@ class HealthMonitor:
         measured_at = self._clock.now()
         try:
             async with asyncio.timeout(_WITHIN_S):
-                probe, server, work, layout, arq_fault, breakers = await asyncio.gather(
+                probe, server, work, layout, arq_fault, breakers, switches = await asyncio.gather(
                     self._measure_probe(),
                     read_server_info(self._pipeline),
                     self._scripts.workload(self._lease_ms),
                     self._layout.problem(),
                     self._reads.arq_fault(),
                     self._breakers.list_all(),
+                    self._switches.read(),
                     return_exceptions=True,
                 )
         except TimeoutError:
@@ -181,7 +185,9 @@ class HealthMonitor:
             findings += self._of_work(work)
         if isinstance(breakers, BreakerList):
             findings += _of_breakers(breakers)
-        for broken in (probe, server, work, layout, arq_fault, breakers):
+        if isinstance(switches, OffSwitches):
+            findings += _of_switches(switches)
+        for broken in (probe, server, work, layout, arq_fault, breakers, switches):
             if isinstance(broken, BaseException) and not isinstance(broken, StoreUnavailable):
                 log.warning("health.check_failed", problem=f"{type(broken).__name__}: {broken}")
                 findings.append(Finding("health.broken", Level.ERROR, f"{type(broken).__name__}; the log has details"))
@@ -261,6 +267,15 @@ def _of_breakers(breakers: BreakerList) -> list[Finding]:
     are = "1 circuit breaker is" if number == 1 else f"{number} circuit breakers are"
     detail = f"{are} open, so calls of models or tools are not made: GET /ops/breakers names them"
     return [Finding("breakers.open", Level.WARNING, detail)]
+
+
+def _of_switches(switches: OffSwitches) -> list[Finding]:
+    """Without names, because /readyz is public."""
+    number = len(switches.all())
+    if not number:
+        return []
+    what = "1 switch is" if number == 1 else f"{number} switches are"
+    return [Finding("switches.off", Level.WARNING, f"{what} off, so runs pause: `slipway switches` lists them")]
 
 
 def _arq_failing(worker: str) -> Finding:

@@ -47,7 +47,7 @@ function onEvent(event) {
   show(byId("no-events"), false);
   if (mode === "deleted") view = { ...view, deleted: true };
   if (mode === "end") onEnd(event);
-  else if (mode === "metadata" || view.run.phase === "queued") refreshSoon();
+  else if (["metadata", "notice"].includes(mode) || ["queued", "paused"].includes(view.run.phase)) refreshSoon();
   drawSoon();
 }
 
@@ -154,7 +154,7 @@ function summary(run) {
   if (run.phase === "queued") return queued(run);
   if (run.phase === "running") return run.attempt > 1 ? `Attempt ${run.attempt} is running; it continues after the last finished step.` : "A worker executes it.";
   if (run.phase === "waiting_for_approval") return view.reviews?.length ? "It continues when a person answers." : "Stopped at a breakpoint. It continues when you press the button.";
-  if (run.phase === "paused") return `Paused: ${run.reason ?? "by an operator"}.`;
+  if (run.phase === "paused") return `It continues later: ${run.reason ?? "an operator has paused it"}.`;
   if (run.phase === "failed") return `Failed${run.error?.code ? ` with ${run.error.code}` : ""}.`;
   if (run.phase === "cancelled") return `Cancelled: ${run.error?.message ?? "the run was deleted"}. Finished steps are kept.`;
   if (run.resumed_by) return "Answered. The run that continues with the answer is linked at the side.";
