@@ -465,9 +465,14 @@ class ToolTimeout(ToolError):
 
 
 class ToolFailed(ToolError):
-    """The tool failed. Its own exception is not raised because its text contains a secret, or there is none."""
+    """The tool failed. Its own exception is not raised because its text contains a secret, or there is none.
+    `is_fault`: the service behind the tool does not work, and another tool may take its place."""
 
     code = "tool.failed"
+
+    def __init__(self, message: str, tool: str = "", node: str | None = None, *, is_fault: bool = False) -> None:
+        super().__init__(message, tool, node)
+        self.is_fault = is_fault
 
 
 class SecretMissing(ToolError):

@@ -80,6 +80,14 @@ async def test_a_fallback_takes_the_place_of_a_tool_that_fails(runs: Runs) -> No
     assert ended.actions() == names
 
 
+async def test_a_wrong_call_is_neither_retried_nor_made_with_the_fallback(runs: Runs) -> None:
+    ended = await call(runs, "search", "pays", text="wrong")
+    assert (ended.code, len(ended.effects)) == ("node.failed", 1)
+    ended = await call(runs, "lookup_customer_remotely", "pays", name="")
+    assert (ended.code, ended.effects) == ("node.failed", [])
+    assert "tool.fell_back" not in ended.actions()
+
+
 async def test_secrets_reach_only_their_tool(runs: Runs) -> None:
     assert "PAYMENT_KEY" not in os.environ, "no node and no other program can read them there"
     assert (await call(runs, "search", text="leak")).results == ["key=[secret SEARCH_KEY]"]

@@ -27,7 +27,7 @@ from typing import Any, Final, Literal
 import structlog
 from langchain_core.tools import ToolException
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
-from langgraph.types import interrupt
+from langgraph.types import RetryPolicy, interrupt
 from pydantic_core import to_jsonable_python
 
 from slipway import failpoints
@@ -41,7 +41,6 @@ from slipway.errors import (
     Fenced,
     SlipwayError,
     ToolArgumentsInvalid,
-    ToolError,
     ToolFailed,
     ToolRefused,
     ToolRejected,
@@ -434,8 +433,7 @@ class Gateway:
             except (GraphBubbleUp, BreakerOpen):
                 raise
             except Exception as error:
-                refused = isinstance(error, ToolError) and not isinstance(error, ToolTimeout)
-                if number == definition.retries or refused or isinstance(error, Fenced):
+                if number == definition.retries or not _is_fault(error):
                     raise
                 log.info("tool.retried", run=self._run.run_id, tool=definition.name, error=class_name(error))
             await asyncio.sleep(min(0.2 * 2**number, _LONGEST_RETRY_DELAY_S))
@@ -542,10 +540,25 @@ class Gateway:
         return Fenced(f"attempt {self._run.attempt} of run {self._run.run_id} no longer owns it")
 
 
+_WORTH_RETRYING: Final[Any] = RetryPolicy().retry_on
+"""LangGraph's rule for nodes: not for errors such as `ValueError`, which say that the call is wrong."""
+
+
+def _is_fault(error: BaseException) -> bool:
+    """Whether an error says that the service behind the tool does not work, and not that the call is wrong. Only then
+    is the call retried, made with the fallback, or counted by the circuit breaker. A `ToolException` is an answer of
+    the tool for the model."""
+    if isinstance(error, ToolTimeout | TimeoutError):
+        return True
+    if not isinstance(error, Exception) or isinstance(error, SlipwayError | ToolException | GraphBubbleUp):
+        return False
+    return bool(_WORTH_RETRYING(error))
+
+
 def _judged(error: BaseException) -> Outcome:
-    """What an error says about the service behind the tool. A `ToolException` is an answer of the tool for the
-    model."""
-    return "succeeded" if isinstance(error, ToolException) else judge(error)
+    """What an error says about the service, to the circuit breaker."""
+    outcome = judge(error)
+    return "succeeded" if outcome == "failed" and not _is_fault(error) else outcome
 
 
 def _probe_s(definition: ToolDefinition) -> float:
@@ -613,7 +626,7 @@ def _shown(tool: RegisteredTool, error: Exception, redaction: Redaction) -> Exce
     if not redaction.changes(traceback_of(error)) and not redaction.changes(repr(error)):
         return error
     text = redaction.text(message_of(error))
-    return ToolFailed(f"tool {tool.name!r} raised {class_name(error)}: {text}", tool.name)
+    return ToolFailed(f"tool {tool.name!r} raised {class_name(error)}: {text}", tool.name, is_fault=_is_fault(error))
 
 
 def _may_fall_back(call: _Call, error: Exception) -> bool:
@@ -621,4 +634,4 @@ def _may_fall_back(call: _Call, error: Exception) -> bool:
     effect although it took too long."""
     if isinstance(error, ToolTimeout):
         return not call.tool.definition.writes
-    return not isinstance(error, SlipwayError) or isinstance(error, ToolFailed | BreakerOpen)
+    return isinstance(error, BreakerOpen) or (isinstance(error, ToolFailed) and error.is_fault) or _is_fault(error)

@@ -115,6 +115,8 @@ async def search(text: str) -> str:
     done("search", text)
     if text == "slow":
         await asyncio.sleep(60)  # the time limit of the tool ends it
+    if text == "wrong":
+        raise ValueError("no such text")
     if text == "model":
         raise ToolException("nothing found")
     if text == "secret":
@@ -154,6 +156,8 @@ async def place_order(items: list[Item], note: str | None = None) -> dict[str, A
 @slipway.tools.tool(access="read", fallback="lookup_customer")
 async def lookup_customer_remotely(name: str) -> dict[str, Any]:
     """Find a customer in another system, which is down."""
+    if not name:
+        raise ValueError("a name is required")
     raise ConnectionError(f"no route to the system of {name}")
 
 
