@@ -1,8 +1,9 @@
-"""Refunds: finds the order, applies the policy, interrupts for a person above a limit, and pays exactly once.
+"""Refunds: finds the order, applies the policy, and pays exactly once; above a limit only when a person agrees.
 
-    find_order ──> decide ──> review (a person, only above the limit) ──> issue ──> explain
-                   └──────────────── refused ──────────────────────────────────────┘
+    find_order ──> decide ──> issue_refund (the tool of the same name) ──> explain
+                   └────────────────────── refused ─────────────────────────────┘
 
+The section `slipway` of langgraph.json grants the tool to the node `issue_refund` only, and says who must approve it.
 Amounts are `Decimal` in calculations, and text such as "129.90" in the state and the ledger.
 """
 

@@ -29,14 +29,9 @@ class Entry(Refund):
     key: str
 
 
-async def issue_refund(
-    order_id: str, amount: str, currency: str, key: str, ledger: dict[str, Entry], store: BaseStore | None
-) -> Entry:
-    """The line of the ledger with this key. Adds it if it does not exist.
-
-    The id is derived from the key, so two workers that execute the same run write the same line. The line is written to
-    the store, if there is one; the caller also adds it to the state.
-    """
+async def add_refund(order_id: str, amount: str, currency: str, key: str, store: BaseStore) -> Entry:
+    """The line of the ledger with this key. Adds it if it does not exist. The id is derived from the key, so two
+    workers that execute the same call write the same line."""
     entry: Entry = {
         "id": f"re_{uuid.uuid5(_REFUNDS, key).hex[:20]}",
         "amount": amount,
@@ -44,10 +39,6 @@ async def issue_refund(
         "order_id": order_id,
         "key": key,
     }
-    if key in ledger:
-        return ledger[key]
-    if store is None:
-        return entry
     existing = await store.aget(NAMESPACE, entry["id"])
     if existing is not None:
         return _entry(existing)
@@ -55,13 +46,12 @@ async def issue_refund(
     return entry
 
 
-async def refunded_amount(order_id: str, ledger: dict[str, Entry], store: BaseStore | None) -> Decimal:
-    """The sum of all refunds of an order: on this thread and, if there is a store, on all other threads."""
-    lines = {entry["id"]: entry for entry in ledger.values() if entry["order_id"] == order_id}
-    if store is not None:
-        for item in await store.asearch(NAMESPACE, filter={"order_id": order_id}, limit=_MAX_LINES):
-            lines[item.key] = _entry(item)
-    return sum((Decimal(entry["amount"]) for entry in lines.values()), Decimal(0))
+async def refunded_amount(order_id: str, store: BaseStore | None) -> Decimal:
+    """The sum of all refunds of an order, on all threads. 0 without a store."""
+    if store is None:
+        return Decimal(0)
+    lines = await store.asearch(NAMESPACE, filter={"order_id": order_id}, limit=_MAX_LINES)
+    return sum((Decimal(_entry(line)["amount"]) for line in lines), Decimal(0))
 
 
 def _entry(item: Item) -> Entry:

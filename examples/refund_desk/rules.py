@@ -1,4 +1,4 @@
-"""The refund policy: whether parse_amount may go back, how much, and whether a person must agree."""
+"""The refund policy: whether money may go back, and how much."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FAULTY: Final = re.compile(
     re.IGNORECASE,
 )
 
-Outcome = Literal["approve", "review", "refuse"]
+Outcome = Literal["approve", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Verdict:
     why: str
 
 
-def apply_policy(order: Order, reason: str, requested: Decimal | None, limit: Decimal = REVIEW_ABOVE) -> Verdict:
+def apply_policy(order: Order, reason: str, requested: Decimal | None) -> Verdict:
     """Applies the policy to a refund of `requested`, or of the whole remaining amount when it is None."""
     remaining = Decimal(order["total"]) - Decimal(order.get("refunded", "0.00"))
     days = order.get("delivered_days_ago", 0)
@@ -51,10 +51,6 @@ def apply_policy(order: Order, reason: str, requested: Decimal | None, limit: De
     if days > WARRANTY_DAYS or (days > WINDOW_DAYS and not faulty):
         window = f"{WINDOW_DAYS} days" if not faulty else "36 months of warranty"
         return Verdict("refuse", Decimal(0), f"it was delivered {days} days ago, and the window of {window} has closed")
-    if amount > limit:
-        return Verdict(
-            "review", amount, f"refunds above {format_amount(limit)} {currency} must be approved by a person"
-        )
     kind = (
         "it is faulty"
         if faulty and days > WINDOW_DAYS

@@ -59,7 +59,7 @@ async def test_a_person_approves_a_refund(page: Page) -> None:
     await page.goto("/ui/graphs/refund_desk")
     await page.get_by_role("button", name="Fill in the example").click()
     await page.get_by_role("button", name="Start the run").click()
-    await expect(page.get_by_role("region", name="Issue refund")).to_contain_text("389.00 EUR")
+    await expect(page.get_by_role("region", name="Issue refund")).to_contain_text("389.00")
     await expect(page.locator(PHASE)).to_have_text("waiting for an answer")
     await expect(page.locator("#progress")).to_contain_text("Waiting for an answer")
     await expect(page.get_by_role("complementary")).to_contain_text(re.compile(r"Phase\s*waiting for an answer since"))
@@ -67,7 +67,7 @@ async def test_a_person_approves_a_refund(page: Page) -> None:
         await expect(part).not_to_contain_text("success")
     await page.get_by_role("link", name="Graphs and runs").click()
     await page.locator("#recent tr", has_text="waiting for an answer").first.get_by_role("link", name="Answer").click()
-    await expect(page.get_by_role("region", name="Issue refund")).to_contain_text("389.00 EUR")
+    await expect(page.get_by_role("region", name="Issue refund")).to_contain_text("389.00")
     interrupted_url = page.url
     await page.get_by_role("button", name="Approve").click()
     await page.wait_for_url(lambda url: url != interrupted_url)

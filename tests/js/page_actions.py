@@ -99,13 +99,13 @@ async def request_refund(page: Page, site: Site, **parameters: str) -> None:
     """Opens the page, requests a refund, and waits until the page is idle at the interrupt."""
     await open_page(page, site, "refund_desk", **parameters)
     await send_message(page, '{"order_id": "A-1002", "reason": "It does not fit my bench"}')
-    await expect(_approval(page)).to_contain_text("Refund 389.00 EUR")
+    await expect(_approval(page)).to_contain_text("389.00")
     await wait_idle(page)
 
 
 async def reject_refund(page: Page) -> None:
     """Clicks on "Reject" as soon as the page shows the interrupt."""
-    await expect(_approval(page)).to_contain_text("Refund 389.00 EUR")
+    await expect(_approval(page)).to_contain_text("389.00")
     await _approval(page).get_by_role("button", name="Reject").click()
 
 

@@ -64,8 +64,8 @@ test("a person rejects a refund", async () => {
   const thread = await newThread();
   const input = { order_id: "A-1002", reason: "It does not fit my bench" };
   const interrupted = await client.runs.wait(thread, "refund_desk", { input });
-  assert.equal(interrupted.__interrupt__[0].value.action_requests[0].name, "issue_refund");
-  const resume = { decisions: [{ type: "reject", message: "not this time" }] };
+  assert.equal(interrupted.__interrupt__[0].value.name, "issue_refund");
+  const resume = { type: "reject", message: "not this time" };
   const answered = await client.runs.wait(thread, "refund_desk", { command: { resume } });
   assert.equal(answered.decision, "rejected by a person");
 });

@@ -47,11 +47,13 @@ function Message({ message, stream }) {
 }
 
 function Interrupt({ stream }) {
-  const [action] = stream.interrupt.value.action_requests;
-  const decide = (type) => stream.submit(undefined, { command: { resume: { decisions: [{ type }] } } });
+  const { value } = stream.interrupt;
+  const action = value.action_requests?.[0] ?? value; // the actions of a message together, or one interrupt for each call
+  const answer = (decision) => (value.action_requests ? { decisions: [decision] } : decision);
+  const decide = (type) => stream.submit(undefined, { command: { resume: answer({ type }) } });
   return (
     <section className="interrupt" aria-label="Approval">
-      <p>{action.description}</p>
+      <p>{action.name} {JSON.stringify(action.args)}</p>
       <button onClick={() => decide("approve")}>Approve</button> <button onClick={() => decide("reject")}>Reject</button>
     </section>
   );

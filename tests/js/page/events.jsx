@@ -44,7 +44,7 @@ function Interrupt({ stream }) {
   const decide = (type) => stream.respond(answer({ type }), { interruptId: id });
   return (
     <section className="interrupt" aria-label="Approval">
-      <p>{action.description}</p>
+      <p>{action.name} {JSON.stringify(action.args)}</p>
       <button onClick={() => decide("approve")}>Approve</button> <button onClick={() => decide("reject")}>Reject</button>
     </section>
   );

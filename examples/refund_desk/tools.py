@@ -1,0 +1,38 @@
+"""The tool that pays refunds, and the rule that says which refunds a person must approve.
+
+langgraph.json grants the tool to the node `issue_refund`, and says until when a person must decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any
+
+from langgraph.config import get_store
+from pydantic import Field
+
+import slipway.tools
+from examples.refund_desk.ledger import Entry, add_refund
+from examples.refund_desk.orders import parse_amount
+from examples.refund_desk.rules import REVIEW_ABOVE
+
+Amount = Annotated[str, Field(pattern=r"^[0-9]{1,7}\.[0-9]{2}$", description="Such as 129.90")]
+
+
+class AmountTooLarge(ValueError):
+    """More than what remains of the order; a reviewer may have edited the amount."""
+
+
+def needs_approval(args: Mapping[str, Any]) -> bool:
+    """Whether a person must approve the refund."""
+    return parse_amount(args["amount"], "amount") > REVIEW_ABOVE
+
+
+@slipway.tools.tool(access="write", timeout_s=30, retries=2, approval=needs_approval)
+async def issue_refund(order_id: str, item: str, amount: Amount, currency: str, reason: str, at_most: Amount) -> Entry:
+    """Pays a refund, once for each call: the ledger in the store has one line for each idempotency key. Raises
+    `AmountTooLarge`."""
+    if parse_amount(amount, "amount") > Decimal(at_most):
+        raise AmountTooLarge(f"at most {at_most} {currency} can be refunded, not {amount}")
+    return await add_refund(order_id, amount, currency, slipway.tools.idempotency_key(), get_store())
