@@ -14,7 +14,10 @@ from tests.auth.samples import Sample, samples
 from tests.http.conftest import Served
 
 UNKNOWN: Final = "01890000-0000-7000-8000-000000000000"
-IDS: Final = dict.fromkeys(("thread_id", "assistant_id", "run_id", "cron_id", "checkpoint_id"), UNKNOWN)
+IDS: Final = dict.fromkeys(("thread_id", "assistant_id", "run_id", "cron_id", "checkpoint_id"), UNKNOWN) | {
+    "review_id": f"{UNKNOWN}:{'0' * 32}",
+    "node": "say",
+}
 EXISTING_GRAPH: Final = "steps"
 
 IDS_IN_BODY: Final = frozenset({"POST /runs/crons", "POST /runs", "POST /runs/stream", "POST /runs/wait"})
@@ -61,8 +64,9 @@ async def test_an_unknown_id_is_not_found(served: Served, client: httpx.AsyncCli
 
 @pytest.mark.parametrize("endpoint", [each for each in CHECKED if "{run_id}" in each.path], ids=route_name)
 async def test_a_run_of_another_thread_is_not_found(client: httpx.AsyncClient, endpoint: Endpoint) -> None:
-    thread = (await client.post("/threads", json={})).json()["thread_id"]
-    response = await client.request(endpoint.method, plain_path(endpoint.path).format(**IDS | {"thread_id": thread}))
+    ids = IDS | {"thread_id": (await client.post("/threads", json={})).json()["thread_id"]}
+    body = samples(ids | {"namespace": "n"}).get(route_name(endpoint), Sample()).body
+    response = await client.request(endpoint.method, plain_path(endpoint.path).format(**ids), json=body)
     assert response.status_code == 404, response.text
     assert response.json()["detail"] == f"run '{UNKNOWN}' not found: it does not exist"
 

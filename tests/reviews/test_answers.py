@@ -8,13 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from langchain.agents import create_agent
-from langchain.agents.middleware import HumanInTheLoopMiddleware
-from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage
-from langchain_core.tools import tool
-from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command
 
 from slipway.errors import InvalidRequest
 from slipway.reviews.answers import Decision, decisions_from, decisions_in, resume_value, schema_fault
@@ -370,49 +363,3 @@ def _refused_field(question: Question, answer: Any) -> str:
     except InvalidRequest as refused:
         return refused.field
     return ""
-
-
-# LangChain itself
-
-
-@tool
-def refund(order_id: str, amount: float) -> str:
-    """Refunds an order."""
-    return f"refunded {amount} for {order_id}"
-
-
-def _agent(mode: Any) -> Any:
-    calls = [{"name": "refund", "args": ARGS, "id": f"call-{number}"} for number in (1, 2, 3)]
-    model = GenericFakeChatModel(messages=iter([AIMessage("", tool_calls=calls), AIMessage("done")]))
-    middleware = HumanInTheLoopMiddleware({"refund": True}, interrupt_mode=mode)
-    return create_agent(
-        _BoundModel(messages=model.messages), [refund], middleware=[middleware], checkpointer=InMemorySaver()
-    )
-
-
-class _BoundModel(GenericFakeChatModel):
-    """A model that accepts tools and does not use them."""
-
-    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
-        return self
-
-
-@pytest.mark.parametrize("mode", ["batched", "per_call"])
-async def test_langchain_accepts_the_built_values(mode: str) -> None:
-    agent, config = _agent(mode), {"configurable": {"thread_id": "1"}}
-    asked = (await agent.ainvoke({"messages": [("user", "go")]}, config))["__interrupt__"]
-    decisions = [Decision(EDIT, args=CHANGED), Decision(REJECT, message="never"), Decision(RESPOND, message="by hand")]
-    questions = [question_of(each.value, each.response_schema) for each in asked]
-    if mode == "batched":
-        answers = {asked[0].id: resume_value(questions[0], decisions)}
-    else:
-        answers = {
-            each.id: resume_value(question, [decision])
-            for each, question, decision in zip(asked, questions, decisions, strict=True)
-        }
-    messages = (await agent.ainvoke(Command(resume=answers), config))["messages"]
-    results = sorted((message for message in messages if message.type == "tool"), key=lambda each: each.tool_call_id)
-    edited, rejected, responded = results
-    assert "refunded 5.0 for A-1" in edited.content
-    assert "never" in rejected.content
-    assert responded.content == "by hand"

@@ -93,9 +93,9 @@ def title_of(review: Review) -> str:
 
 
 def summary_of(review: Review) -> str:
-    """The description or the first arguments of the first action. Empty for a free question."""
+    """The first arguments of the first action, and its description. Empty for a free question."""
     if not review.question.actions:
         return ""
     action = review.question.actions[0]
-    args = " · ".join(f"{readable_name(name)} {first_text(value)}" for name, value in list(action.args.items())[:3])
-    return shortened(first_text(action.description) or args)
+    args = [f"{readable_name(name)} {first_text(value)}" for name, value in list(action.args.items())[:3]]
+    return shortened(" · ".join(part for part in (*args, first_text(action.description)) if part))
