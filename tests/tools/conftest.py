@@ -17,6 +17,7 @@ from slipway.graphs.registry import Registry
 from slipway.runs.attempt_writer import DEFAULT_LIMITS, AttemptWriter, SendLimits
 from slipway.runs.audit import AuditTrail
 from slipway.runs.record import Run
+from slipway.runs.scripts import RunScripts
 from slipway.tool_gateway.gateway import ToolServices, tool_services
 from slipway.tool_gateway.loading import load_tools
 from slipway.tool_gateway.registry import ToolRegistry
@@ -55,9 +56,11 @@ class Runs:
         await self.stores.create(spec)
         return await self.stores.claim_one()
 
-    def execution(self, run: Run, limits: SendLimits = DEFAULT_LIMITS) -> Execution:
+    def execution(
+        self, run: Run, limits: SendLimits = DEFAULT_LIMITS, *, scripts: RunScripts | None = None
+    ) -> Execution:
         """The execution of a claimed run."""
-        writer = AttemptWriter(self.stores.scripts, run, limits=limits)
+        writer = AttemptWriter(scripts or self.stores.scripts, run, limits=limits)
         stores = self.stores
         return Execution(
             writer,
