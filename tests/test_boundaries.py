@@ -50,6 +50,7 @@ LAYERS = (
     ("runs",),
     ("metering",),
     ("threads", "tool_gateway", "model_routes"),
+    ("mcp_servers",),
     ("tools", "tool_middleware", "models"),
     ("crons", "store", "webhooks", "reviews"),
     ("event_protocol",),

@@ -20,6 +20,7 @@ from slipway import failpoints
 from slipway.commands import switches
 from slipway.commands.reviews import reviews
 from slipway.commands.runs import runs
+from slipway.commands.tools import tools
 from slipway.errors import ConfigError
 from slipway.health import start_checks
 from slipway.processes.child_commands import name_process, slipway, watch_parent
@@ -46,6 +47,7 @@ checkpoints = typer.Typer(no_args_is_help=True, help="Stored checkpoints.")
 cli.add_typer(checkpoints, name="checkpoints")
 cli.add_typer(runs, name="runs")
 cli.add_typer(reviews, name="reviews")
+cli.add_typer(tools, name="tools")
 switches.add_to(cli)
 
 

@@ -31,6 +31,8 @@ from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import LangGraphJson, read
 from slipway.health.event_loop_watch import EventLoopWatch
 from slipway.health.health import HealthMonitor
+from slipway.mcp_servers.server_tools import server_tools
+from slipway.mcp_servers.servers import open_servers
 from slipway.metering.budgets import Budgets
 from slipway.metering.callback_handler import executes_runs
 from slipway.metering.meter import MeterConfig
@@ -162,7 +164,9 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         connection_budget.check(settings, process)
     else:
         application = await checked_arq_application(settings, config, graphs, process)
-    tools = NO_TOOLS if process == "cli" else await load_tools(config, graphs)
+    servers = {} if process == "cli" else await asyncio.to_thread(server_tools, config)
+    of_servers = [each for server in servers.values() for each in server.declarations.values()]
+    tools = NO_TOOLS if process == "cli" else await load_tools(config, graphs, of_servers)
     async with AsyncExitStack() as stack:
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
         patience_s = settings.redis_patience_worker_s if process == "worker" else settings.redis_patience_web_s
@@ -182,6 +186,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         services = _stores(settings, config, graphs, address, keys, pipeline, subscriber, store, checkpointer)
         stack.enter_context(provide_breakers(services.breakers))
         stack.enter_context(provide_routes(_model_routes(settings, config, graphs, keys)))
+        await stack.enter_async_context(open_servers(servers, services.switches))
         if process != "cli":
             services = replace(services, arq=_open_arq(application, address, stack))
             services = await _executing(replace(services, tools=tools), process, stack)

@@ -19,13 +19,14 @@ import asyncio
 from typing import Any
 
 from slipway.errors import ToolRefused
+from slipway.mcp_servers.project_tools import mcp_tools
 from slipway.tool_gateway.current_call import CURRENT_CALL, CurrentCall
 from slipway.tool_gateway.declarations import tool
 from slipway.tool_gateway.entry import gateway_for
 from slipway.tool_gateway.secrets import secret_of
 from slipway.tool_gateway.thread_calls import call_from_thread
 
-__all__ = ["call", "call_sync", "idempotency_key", "secret", "tool"]
+__all__ = ["call", "call_sync", "idempotency_key", "mcp_tools", "secret", "tool"]
 
 
 async def call(name: str, /, **args: Any) -> Any:

@@ -35,6 +35,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from slipway.graphs.config_errors import did_you_mean, kind_of, reject, validate
 from slipway.graphs.json_lines import line_of
+from slipway.graphs.mcp_section import McpSection
 from slipway.graphs.metering_sections import BudgetsSection
 from slipway.graphs.models_section import ModelsConfig, models_config
 from slipway.graphs.official_sections import (
@@ -140,6 +141,8 @@ class LangGraphJson:
 
     tools: ToolsConfig
     models: ModelsConfig
+    mcp: Mapping[str, McpSection]
+    """MCP servers by name."""
     text: str = field(default="", repr=False)
     """The text of the file, for the lines in errors."""
 
@@ -161,11 +164,11 @@ class ToolsConfig:
     grants: Sequence[GrantSection]
     policies: Mapping[str, ApprovalPolicySection]
     has_policy: bool
-    """Whether the file has tools or grants, so that only tools with a grant may be called."""
+    """Whether the file has tools, MCP servers or grants, so that only tools with a grant may be called."""
 
     @classmethod
     def of(cls, section: SlipwaySection) -> ToolsConfig:
-        has_policy = section.tools is not None or section.grants is not None
+        has_policy = section.tools is not None or section.grants is not None or bool(section.mcp)
         return cls(section.tools or {}, section.grants or [], section.approval_policies, has_policy)
 
 
@@ -196,6 +199,7 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
         budgets=document.slipway.budgets,
         arq=document.slipway.arq,
         tools=ToolsConfig.of(document.slipway),
+        mcp=document.slipway.mcp,
         models=models_config(
             name,
             document.slipway.models,

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 
 from slipway.graphs.config_errors import did_you_mean
+from slipway.graphs.current_project import set_current_project
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.graphs.modules import SLIPWAY_PACKAGES
 
@@ -41,6 +42,7 @@ def prepare(config: LangGraphJson) -> None:
     existing = set(sys.path)
     sys.path.extend(str(path) for path in config.search_paths if str(path) not in existing)
     importlib.invalidate_caches()
+    set_current_project(config)
 
 
 def load(source: str, config: LangGraphJson) -> object:

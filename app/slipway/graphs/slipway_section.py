@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slipway.graphs.config_errors import unknown_key
+from slipway.graphs.mcp_section import McpSection, McpServerName
 from slipway.graphs.metering_sections import BudgetsSection, PriceSection
 from slipway.graphs.models_section import RouteOrModels
 from slipway.graphs.project_objects import Source, Text
@@ -86,6 +87,8 @@ class SlipwaySection(StrictSection):
     """The `WorkerSettings` of the project's arq application: a class, an object or a dict, as arq accepts."""
     models: dict[Text, RouteOrModels] = Field(default_factory=dict)
     """Model routes by name."""
+    mcp: dict[McpServerName, McpSection] = Field(default_factory=dict)
+    """MCP servers by name."""
     tools: dict[Text, ToolSection] | None = None
     grants: list[GrantSection] | None = None
     reviews: dict[Text, GraphReviewsSection] = Field(default_factory=dict)

@@ -24,10 +24,10 @@ from slipway.tool_gateway.target import ToolTarget, prepare_tools_in
 _STRICTNESS: Final = {"never": 0, "predicate": 1, "always": 2}
 
 
-async def load_tools(config: LangGraphJson, graphs: Graphs) -> ToolRegistry:
-    """The tools of the project. Its graphs are loaded already, so that their decorators were executed. Raises
-    `ConfigError`."""
-    registry = await asyncio.to_thread(_ToolLoader(config, graphs.load_object).load)
+async def load_tools(config: LangGraphJson, graphs: Graphs, others: Sequence[Declaration] = ()) -> ToolRegistry:
+    """The tools of the project, and `others` that it gets from elsewhere. Its graphs are loaded already, so that their
+    decorators were executed. Raises `ConfigError`."""
+    registry = await asyncio.to_thread(_ToolLoader(config, graphs.load_object, others).load)
     await _check_grants(config, graphs, registry)
     for graph_id in graphs.names():
         if not graphs.has_factory(graph_id):
@@ -37,8 +37,10 @@ async def load_tools(config: LangGraphJson, graphs: Graphs) -> ToolRegistry:
 
 
 class _ToolLoader:
-    def __init__(self, config: LangGraphJson, load_object: Callable[[str], object]) -> None:
-        self._config, self._load_object = config, load_object
+    def __init__(
+        self, config: LangGraphJson, load_object: Callable[[str], object], others: Sequence[Declaration]
+    ) -> None:
+        self._config, self._load_object, self._others = config, load_object, others
         self._policies = config.tools.policies
 
     def load(self) -> ToolRegistry:
@@ -61,7 +63,7 @@ class _ToolLoader:
     def _declared(self) -> dict[str, Declaration]:
         folders = [self._config.folder, *self._config.search_paths]
         declared: dict[str, Declaration] = {}
-        for each in declarations_in(folders):
+        for each in (*declarations_in(folders), *self._others):
             name = each.target.name
             if name in declared and declared[name].target.where != each.target.where:
                 first, second = declared[name].target.where, each.target.where
