@@ -34,7 +34,7 @@ from slipway.health.health import HealthMonitor
 from slipway.mcp_servers.server_tools import server_tools
 from slipway.mcp_servers.servers import open_servers
 from slipway.metering.budgets import Budgets
-from slipway.metering.callback_handler import executes_runs
+from slipway.metering.callback_handler import executing_runs
 from slipway.metering.meter import MeterConfig
 from slipway.metering.scripts import MeterScripts
 from slipway.model_prices import PriceTable
@@ -381,7 +381,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     `InlineRuns`."""
     event_loop = EventLoopWatch(services.settings.event_loop_limit_s, services.settings.config.resolve().parent)
     stack.enter_context(event_loop.watching())
-    executes_runs()
+    stack.enter_context(executing_runs())
     lease_renewer = LeaseRenewer(
         services.address, services.keys, worker_id(), services.settings, is_worker=process == "worker"
     )

@@ -61,7 +61,7 @@ async def test_threads_of_a_blocked_event_loop_do_not_wait_for_each_other(
 async def test_a_thread_without_the_context_of_its_node_is_refused(
     stores: Stores, graphs: Registry, project: ModuleType, monkeypatch: pytest.MonkeyPatch, how: str, what: str
 ) -> None:
-    monkeypatch.setattr(callback_handler, "EXECUTING_THREADS", {threading.get_ident()})
+    monkeypatch.setattr(callback_handler, "EXECUTING_THREADS", [threading.get_ident()])
     run = await execute(stores, graphs, "answer", {"how": how})
     assert run.error is not None
     assert run.error["code"] == "run.outside"

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -217,18 +218,24 @@ register_configure_hook(HANDLER, inheritable=True, handle_class=MeteringHandler)
 
 # threads
 
-EXECUTING_THREADS: Final[set[int]] = set()
-"""The threads whose event loops execute runs."""
+EXECUTING_THREADS: Final[list[int]] = []
+"""The threads whose event loops execute runs: one, which is named twice if two services are open, as in tests."""
 
 _process_work: ContextVar[bool] = ContextVar("process_work", default=False)
 """Whether the code works for the process itself: its start, its duties, the project's arq jobs."""
 
 
-def executes_runs() -> None:
-    """From now on, this thread's event loop executes runs. Tasks that are created in the current context, and threads
-    that carry it, work for the process itself."""
-    EXECUTING_THREADS.add(threading.get_ident())
+@contextmanager
+def executing_runs() -> Iterator[None]:
+    """Inside the block, this thread's event loop executes runs. Tasks that are created in the current context, and
+    threads that carry it, work for the process itself."""
+    thread = threading.get_ident()
+    EXECUTING_THREADS.append(thread)
     _process_work.set(True)
+    try:
+        yield
+    finally:
+        EXECUTING_THREADS.remove(thread)
 
 
 def _lost_its_context() -> bool:
