@@ -39,6 +39,7 @@ from slipway.metering.meter import MeterConfig
 from slipway.metering.scripts import MeterScripts
 from slipway.model_prices import PriceTable
 from slipway.model_routes.current_routes import provide_routes
+from slipway.model_routes.node_check import check_nodes
 from slipway.model_routes.routes import ModelRoutes
 from slipway.redis import connection_budget
 from slipway.redis.connection import Address
@@ -167,6 +168,8 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
     servers = {} if process == "cli" else await asyncio.to_thread(server_tools, config)
     of_servers = [each for server in servers.values() for each in server.declarations.values()]
     tools = NO_TOOLS if process == "cli" else await load_tools(config, graphs, of_servers)
+    if process != "cli":
+        await check_nodes(config, graphs)
     async with AsyncExitStack() as stack:
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
         patience_s = settings.redis_patience_worker_s if process == "worker" else settings.redis_patience_web_s

@@ -13,6 +13,7 @@ from slipway.graphs.langgraph_json import read
 from slipway.graphs.models_section import ModelSpec
 from slipway.graphs.registry import Registry
 from slipway.model_routes.current_routes import current_routes
+from slipway.model_routes.node_check import check_nodes
 from slipway.services import open_services
 from slipway.settings import Settings
 
@@ -71,3 +72,15 @@ async def test_a_model_of_the_project_is_created_once_with_its_settings(settings
         assert await routes.open(ModelSpec("./models.py:created", 3, {"a": 1})) is model
         with pytest.raises(ConfigError, match="must be a LangChain chat model"):
             await routes.open(ModelSpec("./models.py:ProviderError", settings={"status": 1}))
+
+
+async def test_a_route_of_an_unknown_node_is_an_error_with_its_line(graphs: Registry, tmp_path: Path) -> None:
+    routes: dict[str, Any] = {"agent": {"models": {"model": "a:b", "*": "a:b"}}, "fails": {"models": {"aks": "a:b"}}}
+    file = written(tmp_path, graphs=routes)
+    document = json.loads(file.read_text()) | {"graphs": dict.fromkeys(("agent", "fails"), "./graphs.py:agent")}
+    file.write_text(json.dumps(document, indent=2))
+    problem = (
+        r"^langgraph\.json:\d+: slipway\.graphs\.fails\.models\.aks: the graph has no such node; did you mean 'ask'\?"
+    )
+    with pytest.raises(ConfigError, match=problem):
+        await check_nodes(read(file), graphs)

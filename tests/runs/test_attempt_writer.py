@@ -93,6 +93,20 @@ async def test_commands_wait_for_the_events_of_their_superstep(stores: Stores, e
     assert (await logged_numbers(stores, attempt), await read_count(stores)) == ([0], 2)
 
 
+async def test_commands_do_not_take_an_event_beside_the_stream_for_theirs(stores: Stores) -> None:
+    """A notice that a node causes says nothing about the events of another task whose write waits for them."""
+    attempt = await claimed_attempt(stores, SendLimits(delay_s=60))
+    attempt.write_behind = True
+    groups = attempt.groups_sent
+    await attempt.write([increment(stores)])
+    attempt.append_beside_stream("values", FRAME % 1)
+    await event_loop_iterations(50)
+    assert attempt.groups_sent == groups
+    attempt.append("values", FRAME % 2)
+    await attempt.flush()
+    assert (await logged_numbers(stores, attempt), await read_count(stores)) == ([1, 2], 1)
+
+
 async def test_the_logged_events_of_a_long_log_are_read_in_pages(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:

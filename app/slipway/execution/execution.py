@@ -263,7 +263,7 @@ class Execution:
 
     def _append_notice(self, data: dict[str, Any]) -> None:
         if threading.get_ident() == self._thread:
-            self.writer.append(*frame("notice", data))
+            self.writer.append_beside_stream(*frame("notice", data))
         else:
             self._loop.call_soon_threadsafe(self._append_notice, data)
 

@@ -1,0 +1,27 @@
+"""Checks that the nodes exist for which langgraph.json names model routes."""
+
+from __future__ import annotations
+
+from slipway.errors import ConfigError
+from slipway.graphs.config_errors import did_you_mean
+from slipway.graphs.interface import Graphs
+from slipway.graphs.langgraph_json import LangGraphJson
+from slipway.graphs.models_section import EVERY_NODE
+from slipway.switches.node_gates import node_names
+
+
+async def check_nodes(config: LangGraphJson, graphs: Graphs) -> None:
+    """Raises `ConfigError` for a node that is neither in its graph nor in one of its subgraphs, with file and line. The
+    nodes of a graph with a factory are not known before its runs."""
+    for graph_id, by_node in config.models.by_graph.items():
+        if graphs.has_factory(graph_id) or graph_id not in graphs.names():
+            continue
+        async with graphs.open(graph_id, {}, "assistants.read") as graph:
+            names = sorted(node_names(graph))
+        for node in by_node:
+            if node not in (EVERY_NODE, *names):
+                path = ("slipway", "graphs", graph_id, "models", node)
+                raise ConfigError(
+                    f"{config.where(*path)}: {'.'.join(path)}: the graph has no such node{did_you_mean(node, names)} "
+                    "(a graph that a function calls has the route of the node with that function)"
+                )
