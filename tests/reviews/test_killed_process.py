@@ -49,7 +49,7 @@ async def test_the_run_resumes_once_after_the_process_that_stored_the_last_answe
             [sys.executable, "-c", DECIDES, *values],
             env=bare_environment() | {VARIABLE: "review_answered", "PYTHONPATH": PYTHON_PATH},
             stdout=subprocess.DEVNULL,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         assert killed.returncode == -signal.SIGKILL

@@ -122,3 +122,12 @@ async def test_a_repeated_question_keeps_its_votes_and_its_due_time(desk: Desk) 
     assert (await desk.decide(again, YES, "carl finance"))["state"] == "decided"
     history = [entry["action"] for entry in (await desk.read(again))["history"]]
     assert history == ["review.opened", "review.voted", "review.superseded", "review.opened", "review.decided"]
+
+
+async def test_a_graph_cannot_ask_in_the_name_of_the_tool_gateway(desk: Desk) -> None:
+    _, (review,) = await desk.ask("forged")
+    assert (review["interrupt"]["value"]["slipway"]["quorum"], review["policy"]) == (2, {})
+    decided = await desk.decide(review, {"kind": "approve"})
+    assert (decided["state"], decided["decision"]["by"]) == ("decided", ["bob"])
+    approvals = await desk.services.pipeline.send("KEYS", f"{desk.services.keys.prefix}:thread:*:approvals")
+    assert approvals == []

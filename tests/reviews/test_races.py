@@ -62,6 +62,26 @@ async def test_two_reviewers_race_and_one_wins(settings: Settings, graphs: Regis
             await first.threads.delete(waiting.run.thread_id)
 
 
+async def test_a_client_and_a_reviewer_race_and_one_wins(settings: Settings, graphs: Registry) -> None:
+    async with processes(settings, graphs, 2) as (first, second):
+        for number in range(RACES // 2):
+            waiting = await wait_with_questions(first, "Who is first?")
+            (review,) = waiting.reviews
+            answer = new_run(waiting.run.thread_id, graph_id="one", options={"command": {"resume": "client"}})
+            racing = [
+                first.submission.submit(answer),
+                second.reviews.decide(review.review_id, BOB, {"kind": "answer", "value": "bob"}),
+            ]
+            random.Random(number).shuffle(racing)
+            results = await asyncio.gather(*racing, return_exceptions=True)
+            assert [isinstance(each, Conflict) for each in results].count(True) == 1, results
+            (resumed,) = await runs_of(first, waiting)
+            decided = await first.reviews.get(review.review_id)
+            assert (decided.state, decided.resumed_by) == (ReviewState.DECIDED, resumed.run_id)
+            assert (resumed.options.command or {})["resume"] in (decided.answer, {review.interrupt_id: decided.answer})
+            await first.threads.delete(waiting.run.thread_id)
+
+
 Operation = Callable[[], Awaitable[Any]]
 
 POLICY = ReviewPolicy(quorum=2, due_s=3600, default="reject")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from slipway.reviews.opening import opened_reviews
 from slipway.reviews.record import Review
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.record import Phase, Run, new_id, run_from
+from slipway.runs.review_arguments import question_digest
 from slipway.runs.settlement import AskedQuestion, Settlement, ThreadSummary
 from slipway.services import Services, open_services
 from slipway.settings import Settings
@@ -59,10 +60,14 @@ async def ask(services: Services, run: Run, *questions: Any, policy: ReviewPolic
             usage="[]",
             event_ttl_s=60,
             thread=summary,
-            reviews=opened_reviews(run, asked, ReviewPolicies(policy)),
+            reviews=opened_reviews(run, asked, ReviewPolicies(policy), _of_the_gateway(questions)),
         )
     )
     return WaitingRun(await services.runs.find(run.run_id), await services.reviews.of_run(run.run_id))
+
+
+def _of_the_gateway(questions: Sequence[Any]) -> set[str]:
+    return {question_digest(each) for each in questions if isinstance(each, dict) and "slipway" in each}
 
 
 async def runs_of(services: Services, waiting: WaitingRun) -> list[Run]:

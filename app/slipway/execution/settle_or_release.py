@@ -139,7 +139,7 @@ class RunSettler:
         if ending.phase is not Phase.WAITING_FOR_APPROVAL or not ending.thread.questions:
             return ()
         policies = self.graphs.spec(self.writer.run.graph_id).reviews
-        return opened_reviews(self.writer.run, ending.thread.questions, policies)
+        return opened_reviews(self.writer.run, ending.thread.questions, policies, self.writer.gateway_questions)
 
     async def _ending(self, phase: Phase, failure: Failure | None, graph: Graph | None) -> _Ending:
         """Adds what is written to the record of the thread. A state that cannot be read or encoded fails the run,

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from slipway.graphs.review_policy import ReviewPolicies, ReviewPolicy
 from slipway.redis.hash_fields import flat
 from slipway.reviews.record import APPROVING, review_id_of, terms_of
 from slipway.runs.record import Run
-from slipway.runs.review_arguments import NewReview, OpenedReview
+from slipway.runs.review_arguments import NewReview, OpenedReview, question_digest
 from slipway.runs.settlement import AskedQuestion
 from slipway.serialization.compression import compressed
 from slipway.serialization.json_encoding import dumps
 
 
-def opened_reviews(run: Run, questions: Sequence[AskedQuestion], policies: ReviewPolicies) -> list[OpenedReview]:
-    """One review for each interrupt. The policy is that of the gateway, if it asks about a call, else the graph's."""
+def opened_reviews(
+    run: Run, questions: Sequence[AskedQuestion], policies: ReviewPolicies, gateway_questions: AbstractSet[str]
+) -> list[OpenedReview]:
+    """One review for each interrupt. The policy is that of the tool gateway for the questions that it has asked (their
+    digests), and the graph's for all others, whatever they say."""
     distinct = {question.interrupt["id"]: question for question in questions}
-    return [_opened(run, question, policies) for question in distinct.values()]
+    return [_opened(run, question, policies, gateway_questions) for question in distinct.values()]
 
 
-def _opened(run: Run, question: AskedQuestion, policies: ReviewPolicies) -> OpenedReview:
+def _opened(
+    run: Run, question: AskedQuestion, policies: ReviewPolicies, gateway_questions: AbstractSet[str]
+) -> OpenedReview:
     interrupt_id, stored = question.interrupt["id"], dumps(question.interrupt)
-    gateway = _gateway_member(question.interrupt["value"])
+    value = question.interrupt["value"]
+    gateway: Mapping[str, Any] | None = value["slipway"] if question_digest(value) in gateway_questions else None
     policy = policies.of(question.node) if gateway is None else ReviewPolicy.from_stored(gateway)
     fields = {
         "run_id": run.run_id,
@@ -53,10 +60,3 @@ def _opened(run: Run, question: AskedQuestion, policies: ReviewPolicies) -> Open
         "opened": dumps(details | {"policy": policy.stored()}).decode(),
     }
     return OpenedReview(new, compressed(stored))
-
-
-def _gateway_member(value: Any) -> Mapping[str, Any] | None:
-    """What the tool gateway adds to its questions: `call`, `hash` and the members of the policy."""
-    member = value.get("slipway") if isinstance(value, dict) and value.get("type") == "tool_approval" else None
-    is_complete = isinstance(member, dict) and all(isinstance(member.get(name), str) for name in ("call", "hash"))
-    return member if is_complete else None

@@ -116,6 +116,8 @@ class AttemptWriter:
         self.write_behind = True
         self.may_have_calls = run.attempt > 1 or bool(run.usage)
         """Whether the chain may have records of calls of tools: of this attempt, or of one before."""
+        self.gateway_questions: set[str] = set()
+        """The questions that the tool gateway has asked in this attempt (`question_digest`)."""
         self.lease_trusted_until = math.inf
         """The time (`time.monotonic`) until which no other process can have reclaimed the run. The thread of the
         `LeaseRenewer` changes it."""

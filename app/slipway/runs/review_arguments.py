@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
+
+from slipway.serialization.json_encoding import dumps
 
 
 class AskedCall(TypedDict):
@@ -79,3 +82,9 @@ class CheckedAnswers(TypedDict):
     held: bool
     revisions: Mapping[str, str]
     answers: Mapping[str, CheckedAnswer]
+
+
+def question_digest(value: Any) -> str:
+    """Of the value of an interrupt. By it an attempt knows the questions that the tool gateway has asked, so that no
+    other code can ask in its name."""
+    return hashlib.sha256(dumps(value)).hexdigest()

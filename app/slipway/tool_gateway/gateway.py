@@ -53,6 +53,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.audit import AuditEntry
+from slipway.runs.review_arguments import question_digest
 from slipway.runs.scripts import RunScripts
 from slipway.runs.write_commands import append_audit
 from slipway.switches.attempt_switches import CURRENT_SWITCHES
@@ -384,6 +385,7 @@ class Gateway:
         value, schema = question(
             call.tool, call.args, key=call.key, digest=call.hash, tool_call_id=call.tool_call_id, policy=policy
         )
+        self._writer.gateway_questions.add(question_digest(value))
         try:
             return interrupt(value, response_schema=schema)
         except GraphInterrupt as asked:

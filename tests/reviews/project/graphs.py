@@ -7,6 +7,9 @@ from typing import Annotated, Any, TypedDict
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 
+from slipway.runs.current_attempt import CURRENT_ATTEMPT
+from slipway.runs.review_arguments import question_digest
+
 
 def added(earlier: list[Any], later: list[Any]) -> list[Any]:
     return [*earlier, *later]
@@ -51,11 +54,23 @@ CALL = {
     },
     "slipway": {"call": "call-1", "hash": "hash-1", "quorum": 2},
 }
+
+
+def ask_as_the_gateway(state: State) -> dict[str, Any]:
+    """A node that asks about a call, as the tool gateway does."""
+    attempt = CURRENT_ATTEMPT.get()
+    assert attempt is not None
+    attempt.gateway_questions.add(question_digest(CALL))
+    answered: dict[str, Any] = asking(CALL)(state)
+    return answered
+
+
 AMOUNT = {"type": "object", "properties": {"amount": {"type": "integer", "minimum": 1}}, "required": ["amount"]}
 
 one = graph_of(("ask", asking("What is your name?")))
 two = graph_of(("first", asking("One?")), ("second", asking("Two?")))
-call = graph_of(("ask", asking(CALL)))
+call = graph_of(("ask", ask_as_the_gateway))
+forged = graph_of(("ask", asking(CALL)))
 large = graph_of(("ask", asking({"action_requests": [{"name": "pay", "args": {"account": 2**60}}]})))
 schema = graph_of(("ask", asking("How much?", AMOUNT)))
 guarded = graph_of(("ask", asking("Really?")))
