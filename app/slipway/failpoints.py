@@ -26,6 +26,8 @@ Operations that need two scripts have a failpoint between them:
 
     due_run_created       the run of a cron's due time is created; the cron still has that due time
     review_answered       the last answer that a run needed is stored; the run is not resumed yet
+    switched_on           a switch is on; the runs that paused there are not queued yet
+    state_edited          the state of a run is edited; the run is not resumed or retried yet
     thread_deleted        a thread is deleted; its crons and checkpoints are not deleted yet
 
 A check of the indexes of all records of a kind has one after each page except the last:
@@ -64,6 +66,8 @@ NAMES: Final = (
     "tool_ended",
     "due_run_created",
     "review_answered",
+    "switched_on",
+    "state_edited",
     "thread_deleted",
     "index_page_checked",
     "checkpoints_pruned",

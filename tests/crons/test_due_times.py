@@ -24,6 +24,7 @@ from slipway.runs.record import new_id
 from slipway.runs.scripts import DueTime
 from slipway.services import Services, open_services
 from slipway.settings import Settings
+from slipway.switches.record import Kind, Target
 from slipway.threads.scripts import ThreadScripts
 from slipway_workers.duties.retention import Retention
 from slipway_workers.duties.scheduler import Scheduler
@@ -352,6 +353,18 @@ async def test_no_cron_is_created_on_the_temporary_thread_of_a_run(sdk: LangGrap
         with pytest.raises(NotFoundError):
             await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={})
     assert await sdk.crons.search() == []
+
+
+async def test_a_due_time_is_skipped_while_the_graph_is_switched_off(
+    sdk: LangGraphClient, services: Services, due_times: DueTimes
+) -> None:
+    cron = await sdk.crons.create("steps", schedule="* * * * *", input={})
+    await due_times.make_due(cron["cron_id"])  # type: ignore[typeddict-item]
+    await services.switches.switch_off(Target(Kind.GRAPH, "steps"), by="eve", reason="audit")
+    await services.switch_watch.refresh()
+    assert await Scheduler(services).run_once() == 0
+    public = (await services.crons.get(cron["cron_id"])).public()  # type: ignore[typeddict-item]
+    assert public["problem"] == "no new runs are accepted: graph 'steps' is switched off by eve: audit"
 
 
 async def test_a_due_time_is_skipped_while_the_thread_is_busy(

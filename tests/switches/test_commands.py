@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import AsyncIterator
 
@@ -48,26 +49,32 @@ class CommandLine:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(arguments).encode() + b"\n")
-        code, out, err = json.loads(await asyncio.wait_for(self._process.stdout.readline(), 60))
+        line = await asyncio.wait_for(self._process.stdout.readline(), 60)
+        code, out, err = json.loads(line) if line else (await self._process.wait(), "", "")
         return code, out or err
 
 
 @pytest.fixture
-async def slipway(settings: Settings, valkey_url: str, worker: WorkerProcess) -> AsyncIterator[CommandLine]:
+async def slipway(
+    settings: Settings, valkey_url: str, worker: WorkerProcess, request: pytest.FixtureRequest
+) -> AsyncIterator[CommandLine]:
+    """The parameter of a test is the failpoint at which the process is killed."""
     await LayoutRecord(worker.services.pipeline, worker.services.keys).check_or_upgrade()
     env = {"SLIPWAY_REDIS_URL": valkey_url, "SLIPWAY_KEY_PREFIX": settings.key_prefix, "SLIPWAY_CONFIG": str(PROJECT)}
+    failpoint = {"SLIPWAY_FAILPOINT": request.param} if hasattr(request, "param") else {}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         EXECUTE,
-        env=bare_environment() | env | {"PYTHONPATH": PYTHON_PATH, "SLIPWAY_LOG_LEVEL": "error"},
+        env=bare_environment() | env | {"PYTHONPATH": PYTHON_PATH, "SLIPWAY_LOG_LEVEL": "error"} | failpoint,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     try:
         yield CommandLine(process)
     finally:
-        process.kill()
+        if process.returncode is None:
+            process.kill()
         await process.wait()
 
 
@@ -99,3 +106,20 @@ async def test_operators_switch_and_operate_from_the_command_line(desk: Desk, sl
     await desk.until(other, "completed")
     assert desk.ran(run) == ["first", "third"]
     assert await desk.log_of(other) == ["first", "by hand"]
+
+
+@pytest.mark.parametrize("slipway", ["switched_on"], indirect=True)
+async def test_runs_continue_once_when_the_command_that_switches_on_is_killed(desk: Desk, slipway: CommandLine) -> None:
+    """A duty of the workers queues them."""
+    gate = desk.close_gate("first")
+    runs = [await desk.start("chain") for _ in range(3)]
+    for run in runs:
+        await desk.until_ran(run, "first")
+    assert (await slipway("node", "disable", "chain", "second"))[0] == 0
+    gate.set()
+    for run in runs:
+        await desk.until(run, "paused")
+    assert (await slipway("node", "enable", "chain", "second"))[0] == -signal.SIGKILL
+    for run in runs:
+        await desk.until(run, "completed")
+        assert desk.ran(run) == ["first", "second", "third"]

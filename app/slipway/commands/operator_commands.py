@@ -15,8 +15,10 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
+from slipway import failpoints
 from slipway.errors import AccessRefused, Conflict, InvalidRequest, NotFound, RefusedRequest
 from slipway.health import start_checks
+from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -44,6 +46,12 @@ def _os_user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container without an entry for its user
         return "unknown"
+
+
+def operator_settings(command: str, config: Path | None) -> Settings:
+    """The settings of a command that changes something."""
+    failpoints.arm()
+    return load_settings_and_logs(command, config)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from slipway.clock import Clock, microseconds
-from slipway.commands.operator_commands import By, Config, Reason, RunId, execute, opened, operator
+from slipway.commands.operator_commands import By, Config, Reason, RunId, execute, opened, operator, operator_settings
 from slipway.errors import ConfigError
 from slipway.graphs.registry import Registry
 from slipway.health import start_checks
@@ -151,7 +151,7 @@ def edit_state(
 
 def _repair(config: Config, operation: Callable[[RunRepairs], Awaitable[OperatedRun]]) -> None:
     """Executes an operation that needs the project's graphs."""
-    settings = load_settings_and_logs("runs", config)
+    settings = operator_settings("runs", config)
 
     async def repair() -> OperatedRun:
         await start_checks.check(settings, settings.redis, upgrade=False)
@@ -163,7 +163,7 @@ def _repair(config: Config, operation: Callable[[RunRepairs], Awaitable[Operated
 
 
 def _operate(config: Config, operation: Callable[[RunOperations], Awaitable[OperatedRun | None]]) -> None:
-    settings = load_settings_and_logs("runs", config)
+    settings = operator_settings("runs", config)
 
     async def operate() -> OperatedRun | None:
         async with opened(settings, "runs") as (pipeline, keys):

@@ -9,7 +9,7 @@ from typing import Annotated, Final, TypeVar
 import typer
 
 from slipway.clock import Clock
-from slipway.commands.operator_commands import By, Config, Reason, execute, opened, operator
+from slipway.commands.operator_commands import By, Config, Reason, execute, opened, operator, operator_settings
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.registry import Registry
 from slipway.processes.settings_and_logs import load_settings_and_logs
@@ -123,7 +123,7 @@ async def _everything(settings: Settings) -> Target:
 
 
 def _switch_off(config: Config, find: FindTarget, who: Operator) -> None:
-    settings = load_settings_and_logs("switches", config)
+    settings = operator_settings("switches", config)
 
     async def switch_off() -> str:
         target = await find(settings)
@@ -135,7 +135,7 @@ def _switch_off(config: Config, find: FindTarget, who: Operator) -> None:
 
 
 def _switch_on(config: Config, find: FindTarget, who: Operator) -> None:
-    settings = load_settings_and_logs("switches", config)
+    settings = operator_settings("switches", config)
 
     async def switch_on() -> str:
         target = await find(settings)

@@ -21,6 +21,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import PregelTask, StateSnapshot
 
+from slipway import failpoints
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import Conflict, NotFound
 from slipway.execution.run_input import remaining_command
@@ -111,6 +112,7 @@ class RunRepairs:
         if run.retried_by is not None:
             return await self._retry(run, operator, {})
         changed = await self._write(run, operator, edit)
+        failpoints.reach("state_edited")
         if not resume:
             return OperatedRun(await self.runs.find(run_id), changed)
         if run.phase is not Phase.PAUSED:

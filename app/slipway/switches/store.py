@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from slipway import failpoints
 from slipway.clock import Clock
 from slipway.switches.record import OffSwitches, Switch, Target
 from slipway.switches.scripts import SwitchedOff, SwitchScripts
@@ -29,6 +30,7 @@ class SwitchStore:
         """Switches it on and queues the runs that paused there. Returns False if it was on. If this process dies
         before all runs are queued, a duty of the workers queues the others."""
         changed = await self._scripts.switch_on(target, by=by)
+        failpoints.reach("switched_on")
         await self.resume_runs()
         return changed
 
