@@ -159,3 +159,13 @@ async def test_a_result_that_is_too_large_is_not_executed_again(runs: Runs) -> N
     ended = await runs.resume(asking, "yes")
     assert (ended.code, len(ended.effects)) == ("tool.failed", 1)
     assert "its result was too large to be kept: it is not executed again" in ended.message
+
+
+async def test_the_functional_api(runs: Runs) -> None:
+    ended = await runs.execute("functional", tool="issue_refund", args={"order": "a"})
+    assert (ended.code, ended.results) == (None, ["refunded a: 1.0"] * 2)
+    assert len(set(ended.keys)) == 2
+    assert [details["node"] for action, details in ended.audit if action == "tool.called"] == [
+        "pay",
+        "pay/pays_in_a_task",
+    ]

@@ -190,13 +190,16 @@ class Gateway:
         return await self._call(tool, bound, act, None)
 
     def permits(self, name: str, node: NodePath) -> bool:
-        """Whether code in this node may call the tool."""
-        return self._registry.policy.decide(self._run.graph_id, node, name).permitted
+        """Whether code in this node may call the LangChain tool with this name."""
+        registered = self._registry.name_of(name)
+        if registered is None:
+            return self._registry.policy.grants is None
+        return self._registry.policy.decide(self._run.graph_id, node, registered).permitted
 
     def require_registered(self, name: str, node: str | None) -> None:
         """Refuses the call of a LangChain tool that is not registered, if the project has a policy. The callback
         handler of the meter calls it, in any thread. Raises `ToolRefused`."""
-        if self._registry.policy.grants is None or name in self._registry.tools:
+        if self._registry.policy.grants is None or self._registry.name_of(name) is not None:
             return  # a registered function in a tool that somebody made of it: its call passes the gateway
         why = f"tool {name!r} is not registered, and langgraph.json has grants: name it in slipway.tools"
         entry = AuditEntry("tool.denied", "slipway", {"tool": name, "node": node, "rule": "", "why": why})

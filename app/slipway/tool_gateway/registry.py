@@ -52,6 +52,11 @@ class ToolRegistry:
         approval_policies: Mapping[str, ApprovalPolicySection],
     ) -> None:
         self.tools, self.policy, self.approval_policies = tools, policy, approval_policies
+        self._by_langchain_name = {tool.target.langchain_tool.name: tool.name for tool in tools.values()}
+
+    def name_of(self, langchain_name: str) -> str | None:
+        """The name under which a LangChain tool with this name is registered. None if it is not."""
+        return langchain_name if langchain_name in self.tools else self._by_langchain_name.get(langchain_name)
 
     def find(self, name: str) -> RegisteredTool:
         """Raises `ToolRefused` for a name that is not registered, with a similar one."""

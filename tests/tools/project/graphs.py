@@ -7,6 +7,7 @@ import threading
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.messages import AIMessage, AnyMessage
+from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph, add_messages
 from langgraph.prebuilt import ToolNode
 from langgraph.types import RetryPolicy, interrupt
@@ -178,3 +179,15 @@ def model(state: State) -> dict[str, Any]:
 
 
 tool_node = _sequence(("model", model), ("tools", ToolNode(list(TOOLS.values()))))
+
+
+@task
+async def pays_in_a_task(name: str, args: dict[str, Any]) -> Any:
+    return await slipway.tools.call(name, **args)
+
+
+@entrypoint()
+async def pay(state: dict[str, Any]) -> dict[str, Any]:
+    """A workflow of LangGraph's functional API."""
+    first = await slipway.tools.call(state["tool"], **state["args"])
+    return {"results": [first, await pays_in_a_task(state["tool"], state["args"])]}
