@@ -31,6 +31,7 @@ TESTS: Final = {
     "priority": "test_a_run_of_a_high_priority_graph_is_queued_first",
     "keep_checkpoints": "test_keep_checkpoints_of_a_graph_overrides_the_setting",
     "max_running_runs": "test_max_running_runs_limits_the_runs_of_one_graph",
+    "models": "tests/models/test_runs.py::test_each_node_has_its_route",
 }
 
 
