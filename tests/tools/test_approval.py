@@ -22,7 +22,7 @@ PROJECT = Path(__file__).parent / "approval_project" / "langgraph.json"
 APPROVE = {"kind": "approve"}
 
 graphs = graphs_of(PROJECT)
-settings = settings_of(PROJECT)
+settings = settings_of(PROJECT, breaker_failures=2)
 project = module_of("./desk.py:above_ten")
 
 
@@ -269,3 +269,14 @@ async def test_the_audit_trail_says_who_approved_what_was_executed(approvals: Ap
     ]
     (approved,) = [entry for entry in entries if entry["action"] == "tool.approved"]
     assert (approved["actor"], approved["details"]["review_id"]) == ("carl", review["review_id"])
+
+
+async def test_a_tool_that_fails_again_and_again_is_not_called(approvals: Approvals) -> None:
+    for expected in ("node.failed", "node.failed", "breaker.open"):
+        thread, _ = await approvals.ask("sequence", ("broken", {}))
+        (run,) = (await approvals.desk.client.get(f"/threads/{thread}/runs")).json()
+        assert run["error"]["code"] == expected
+    assert approvals.effects(thread) == []
+    for effects in (["replaced", "note"], ["replaced", "note"], ["note"]):
+        thread, _ = await approvals.ask("sequence", ("replaced", {"text": "x"}))
+        assert [name for name, *_ in approvals.effects(thread)] == effects

@@ -65,6 +65,20 @@ async def wire(to: str) -> str:
     return f"wired {to}"
 
 
+@slipway.tools.tool(access="read")
+async def broken() -> str:
+    """A tool whose service is down."""
+    effects[thread_id()].append(("broken",))
+    raise ConnectionError("the service is down")
+
+
+@slipway.tools.tool(access="read", fallback="note")
+async def replaced(text: str) -> str:
+    """The same, with another tool that takes its place."""
+    effects[thread_id()].append(("replaced",))
+    raise ConnectionError("the service is down")
+
+
 @slipway.tools.tool(access="write")
 async def forbidden(text: str) -> str:
     """A tool that this graph may not call."""
