@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from slipway.graphs.registry import Registry
+from slipway.services import Services
 from slipway.settings import Settings
-from slipway.switches.record import NONE_OFF
 from slipway_workers.process import WorkerProcess
 from tests.http.conftest import Served, client, sdk, serving
 from tests.project_fixtures import graphs_of, module_of, settings_of
@@ -51,7 +51,8 @@ def no_gates(project: ModuleType) -> None:
 class Desk:
     """What a test does as a client and as an operator."""
 
-    none_off = NONE_OFF
+    others: Sequence[Services] = ()
+    """The services of the other processes of the test."""
 
     def __init__(self, client: httpx.AsyncClient, served: Served, project: ModuleType, eventually: Eventually) -> None:
         self.client, self.served, self.project, self.eventually = client, served, project, eventually
@@ -61,6 +62,22 @@ class Desk:
         gate: asyncio.Event = asyncio.Event()
         self.project.GATES[node] = gate
         return gate
+
+    async def put(self, path: str, status: int = 200, **body: Any) -> dict[str, Any]:
+        """Switches something off. Returns when all processes of the test know it."""
+        return await self._switch("PUT", path, status, body)
+
+    async def delete(self, path: str) -> dict[str, Any]:
+        """Switches something on. Returns when all processes of the test know it."""
+        return await self._switch("DELETE", path, 200, None)
+
+    async def _switch(self, method: str, path: str, status: int, body: Any) -> dict[str, Any]:
+        response = await self.client.request(method, f"/ops/{path}", json=body)
+        assert response.status_code == status, response.text
+        off = self.served.services.switch_watch.off
+        await self.eventually(lambda: all(services.switch_watch.off == off for services in self.others))
+        result: dict[str, Any] = response.json()
+        return result
 
     async def start(self, graph: str, **body: Any) -> dict[str, Any]:
         """Creates a run on a new thread."""
@@ -111,5 +128,14 @@ class Desk:
 
 
 @pytest.fixture
-def desk(client: httpx.AsyncClient, served: Served, project: ModuleType, eventually: Eventually) -> Desk:
-    return Desk(client, served, project, eventually)
+def desk(
+    client: httpx.AsyncClient,
+    served: Served,
+    project: ModuleType,
+    eventually: Eventually,
+    request: pytest.FixtureRequest,
+) -> Desk:
+    desk = Desk(client, served, project, eventually)
+    if "worker" in request.fixturenames:
+        desk.others = [request.getfixturevalue("worker").services]
+    return desk

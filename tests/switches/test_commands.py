@@ -116,6 +116,7 @@ async def test_runs_continue_once_when_the_command_that_switches_on_is_killed(de
     for run in runs:
         await desk.until_ran(run, "first")
     assert (await slipway("node", "disable", "chain", "second"))[0] == 0
+    await desk.eventually(lambda: len(desk.others[0].switch_watch.off.all()) == 1)
     gate.set()
     for run in runs:
         await desk.until(run, "paused")

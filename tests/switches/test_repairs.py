@@ -9,7 +9,6 @@ import pytest
 from slipway.runs.record import new_id
 from slipway_workers.process import WorkerProcess
 from tests.switches.conftest import Desk
-from tests.switches.test_switching import put
 
 
 async def failed_run(desk: Desk, graph: str = "chain", node: str = "second") -> dict[str, Any]:
@@ -23,7 +22,7 @@ async def failed_run(desk: Desk, graph: str = "chain", node: str = "second") -> 
 
 async def paused_run(desk: Desk, graph: str = "chain", node: str = "second") -> dict[str, Any]:
     """A run that is paused before a node."""
-    await put(desk.client, f"graphs/{graph}/nodes/{node}")
+    await desk.put(f"graphs/{graph}/nodes/{node}")
     return await desk.until(await desk.start(graph), "paused")
 
 
@@ -126,9 +125,9 @@ async def test_a_node_that_failed_is_skipped_in_a_retry(desk: Desk, worker: Work
 
 async def test_the_state_of_a_paused_run_is_edited(desk: Desk, worker: WorkerProcess) -> None:
     run = await paused_run(desk)
-    await desk.client.delete("/ops/graphs/chain/nodes/second")
+    await desk.delete("graphs/chain/nodes/second")
     await desk.until(run, "completed")
-    await put(desk.client, "graphs/chain/nodes/third")
+    await desk.put("graphs/chain/nodes/third")
     run = await desk.until(await desk.start("chain"), "paused")
     edit: dict[str, Any] = {"values": {"log": ["by hand"]}, "as_node": "third", "reason": "done"}
     assert (await desk.operate(run, "edit-state", resume=False, **edit))["run"]["phase"] == "paused"
@@ -161,7 +160,7 @@ async def test_an_edit_that_the_graph_rejects_changes_nothing(desk: Desk, worker
 
 async def test_what_finished_beside_a_stopped_node_stays_after_an_edit(desk: Desk, worker: WorkerProcess) -> None:
     """The nodes of the superstep that have finished are not executed again."""
-    await put(desk.client, "graphs/wide/nodes/left_two")
+    await desk.put("graphs/wide/nodes/left_two")
     run = await desk.until(await desk.start("wide"), "paused")
     await desk.operate(run, "skip-node", node="left_two")
     await desk.until(run, "completed")
