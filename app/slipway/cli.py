@@ -309,7 +309,7 @@ async def _release(settings: Settings) -> list[str]:
     from slipway.arq_jobs.redis_pool import problem_with_own_redis
     from slipway.graphs.langgraph_json import read
     from slipway.graphs.registry import Registry
-    from slipway.health.release_checks import redis_problems
+    from slipway.health.release_checks import project_problems, redis_problems
     from slipway.redis.connection import Address
     from slipway.services import checked_arq_application
 
@@ -317,6 +317,7 @@ async def _release(settings: Settings) -> list[str]:
     graphs = await Registry.load(settings.config)
     unloadable = [f"graph {name!r} cannot be served: {reason}" for name, reason in graphs.failures().items()]
     config = read(settings.config)
+    unloadable += await project_problems(config, graphs)
     try:
         await load_extensions(config, graphs.load_object)
     except ConfigError as error:

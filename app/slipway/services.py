@@ -31,7 +31,7 @@ from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import LangGraphJson, read
 from slipway.health.event_loop_watch import EventLoopWatch
 from slipway.health.health import HealthMonitor
-from slipway.mcp_servers.server_tools import server_tools
+from slipway.mcp_servers.project_registry import NONE, load_project_tools
 from slipway.mcp_servers.servers import open_servers
 from slipway.metering.budgets import Budgets
 from slipway.metering.callback_handler import executing_runs
@@ -80,7 +80,6 @@ from slipway.threads.thread_events import ThreadEvents
 from slipway.threads.thread_follower import ThreadFollower
 from slipway.threads.ttl import ThreadTtl
 from slipway.tool_gateway.gateway import tool_services
-from slipway.tool_gateway.loading import load_tools
 from slipway.tool_gateway.registry import NO_TOOLS, ToolRegistry
 from slipway.webhooks.new_run_webhook_check import NewRunWebhookCheck
 from slipway.webhooks.urls import UrlPolicy
@@ -165,9 +164,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         connection_budget.check(settings, process)
     else:
         application = await checked_arq_application(settings, config, graphs, process)
-    servers = {} if process == "cli" else await asyncio.to_thread(server_tools, config)
-    of_servers = [each for server in servers.values() for each in server.declarations.values()]
-    tools = NO_TOOLS if process == "cli" else await load_tools(config, graphs, of_servers)
+    tools = NONE if process == "cli" else await load_project_tools(config, graphs)
     if process != "cli":
         await check_nodes(config, graphs)
     async with AsyncExitStack() as stack:
@@ -189,10 +186,10 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         services = _stores(settings, config, graphs, address, keys, pipeline, subscriber, store, checkpointer)
         stack.enter_context(provide_breakers(services.breakers))
         stack.enter_context(provide_routes(_model_routes(settings, config, graphs, keys)))
-        await stack.enter_async_context(open_servers(servers, services.switches))
+        await stack.enter_async_context(open_servers(tools.servers, services.switches))
         if process != "cli":
             services = replace(services, arq=_open_arq(application, address, stack))
-            services = await _executing(replace(services, tools=tools), process, stack)
+            services = await _executing(replace(services, tools=tools.registry), process, stack)
         yield services
 
 

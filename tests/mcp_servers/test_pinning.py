@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from slipway.commands.switches import tool
 from slipway.commands.tools import tools
 from slipway.errors import ConfigError
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.registry import Registry
+from slipway.health.release_checks import project_problems
 from slipway.mcp_servers.pinned_list import PinnedList, PinnedTool
 from slipway.mcp_servers.server_tools import server_tools, tools_of
 from slipway.services import open_services
@@ -138,3 +141,24 @@ async def test_a_secret_of_tools_that_read_and_write_is_named_for_both(
     with pytest.raises(ConfigError, match="PIN_TOKEN is a secret of 'crm_one', which reads, and of 'crm_two'"):
         async with open_services(settings.model_copy(update={"config": project}), graphs, "worker"):
             pass
+
+
+def test_a_tool_of_a_server_is_switched_off_by_its_name(
+    settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipway.commands.switches.operator_settings", lambda command, config: settings)
+    switched = CliRunner().invoke(tool, ["disable", "crm_find_customer", "--config", str(folder / "langgraph.json")])
+    assert switched.exit_code == 0, switched.output
+    assert "crm_find_customer" in switched.output
+
+
+async def test_a_release_with_a_wrong_pin_or_route_is_stopped(folder: Path, graphs: Registry, tmp_path: Path) -> None:
+    assert await project_problems(read(folder / "langgraph.json"), graphs) == []
+    document = json.loads((folder / "langgraph.json").read_text())
+    document["slipway"]["mcp"]["crm"]["pinned"] = f"sha256:{'0' * 64}"
+    document["slipway"]["graphs"] = {"caller": {"models": {"cal": "a:b"}}}
+    shutil.copytree(folder / "mcp-tools", tmp_path / "mcp-tools")
+    (tmp_path / "langgraph.json").write_text(json.dumps(document))
+    pinned, route = await project_problems(read(tmp_path / "langgraph.json"), graphs)
+    assert "slipway.mcp.crm.pinned" in pinned
+    assert "slipway.graphs.caller.models.cal: the graph has no such node; did you mean 'call'?" in route

@@ -12,6 +12,7 @@ from slipway.clock import Clock
 from slipway.commands.operator_commands import By, Config, Reason, execute, opened, operator, operator_settings
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.registry import Registry
+from slipway.mcp_servers.project_registry import load_project_tools
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.run_operations.operations import Operator
 from slipway.run_operations.switch_targets import graph_target, node_target, tool_target
@@ -19,7 +20,6 @@ from slipway.settings import Settings
 from slipway.switches.record import EVERYTHING, Target
 from slipway.switches.scripts import SwitchScripts
 from slipway.switches.store import SwitchStore
-from slipway.tool_gateway.loading import load_tools
 
 _Result = TypeVar("_Result")
 
@@ -105,8 +105,8 @@ def _node(graph_id: str, name: str) -> FindTarget:
 
 def _tool(name: str) -> FindTarget:
     async def find(settings: Settings) -> Target:
-        tools = await load_tools(read(settings.config), await Registry.load(settings.config))
-        return tool_target(tools, name)
+        tools = await load_project_tools(read(settings.config), await Registry.load(settings.config))
+        return tool_target(tools.registry, name)
 
     return find
 

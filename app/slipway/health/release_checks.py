@@ -6,9 +6,13 @@ from __future__ import annotations
 from typing import Final
 
 from slipway.errors import ConfigError, StoreUnavailable
+from slipway.graphs.interface import Graphs
+from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.health import start_checks
 from slipway.health.findings import Level
 from slipway.health.server_info import read_server_info
+from slipway.mcp_servers.project_registry import load_project_tools
+from slipway.model_routes.node_check import check_nodes
 from slipway.progress import progress_on_stderr
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
@@ -33,3 +37,15 @@ async def redis_problems(settings: Settings) -> list[str]:
     except (ConfigError, StoreUnavailable) as error:
         return [str(error)]
     return [finding.detail for finding in server.findings() if finding.level is Level.ERROR]
+
+
+async def project_problems(config: LangGraphJson, graphs: Graphs) -> list[str]:
+    """What is wrong with the tools, grants, MCP servers and model routes of the project, at most one sentence about the
+    routes and one about the rest."""
+    problems = []
+    for check in (load_project_tools, check_nodes):
+        try:
+            await check(config, graphs)
+        except ConfigError as error:
+            problems.append(str(error))
+    return problems
