@@ -124,6 +124,19 @@ async def test_a_repeated_question_keeps_its_votes_and_its_due_time(desk: Desk) 
     assert history == ["review.opened", "review.voted", "review.superseded", "review.opened", "review.decided"]
 
 
+async def test_an_answer_that_did_not_reach_the_graph_is_sent_again_as_it_was_decided(desk: Desk) -> None:
+    thread, (review,) = await desk.ask("guarded")
+    await desk.decide(review, YES, "bob finance")
+    await desk.client.put("/ops/pause", json={"reason": "the run with the answer must wait"})
+    resumed = (await desk.decide(review, YES, "carl finance"))["resumed_by"]
+    await desk.post(f"/ops/runs/{resumed}/cancel", {}, "bob")
+    await desk.client.delete("/ops/pause")
+    error = await desk.answer(thread, "guarded", "no", "ann finance", 409)
+    assert (error["code"], error["decision"]["answer"]) == ("review.closed", "yes")
+    await desk.answer(thread, "guarded", "yes")
+    assert await desk.answers(thread) == ["yes"]
+
+
 async def test_a_graph_cannot_ask_in_the_name_of_the_tool_gateway(desk: Desk) -> None:
     _, (review,) = await desk.ask("forged")
     assert (review["interrupt"]["value"]["slipway"]["quorum"], review["policy"]) == (2, {})

@@ -15,6 +15,7 @@ from slipway.access.users import User
 from slipway.canonical_json import call_hash
 from slipway.checkpoints.interrupt_answers import is_answer_map
 from slipway.errors import InvalidRequest, ReviewUndecided
+from slipway.json_comparison import equal
 from slipway.redis.hash_fields import flat
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -50,16 +51,19 @@ class ProtocolAnswers:
         its question, `ReviewRefused`, `ReviewUndecided` if more people must agree, and `ReviewClosed` for a question
         that has an answer already."""
         resume = (spec.execution.options.command or {}).get("resume")
-        waiting = await self._reads.waiting(spec.identity.thread_id)
-        if waiting is None:
+        asking = await self._reads.asking(spec.identity.thread_id)
+        if asking is None:
             return replace(spec, behaviour=replace(spec.behaviour, checked=None))
-        ids = [review_id_of(waiting.run_id, interrupt_id) for interrupt_id in waiting.interrupt_ids]
+        ids = [review_id_of(asking.run_id, interrupt_id) for interrupt_id in asking.interrupt_ids]
         records, now_us = await self._reads.with_time(ids)
         reviews = [review_from(fields) for fields in records if fields is not None]
+        if not asking.waits:
+            _require_same_answers(reviews, resume)
+            return replace(spec, behaviour=replace(spec.behaviour, checked=None))
         actor = actor_for(None if spec.identity.user is None else User(spec.identity.user))
         decided = {each.review.interrupt_id: _decided(each, actor, now_us) for each in _answers(reviews, resume)}
         checked: CheckedAnswers = {
-            "run_id": waiting.run_id,
+            "run_id": asking.run_id,
             "held": False,
             "revisions": {each.interrupt_id: each.revision for each in reviews if each.interrupt_id in decided},
             "answers": decided,
@@ -85,6 +89,14 @@ def _answers(reviews: Sequence[Review], resume: Any) -> list[_Answer]:
         ids = [review.interrupt_id for review in reviews]
         raise InvalidRequest(_PATH, "must be an object of interrupt id to answer: the run has several questions", ids)
     return []
+
+
+def _require_same_answers(reviews: Sequence[Review], resume: Any) -> None:
+    """A run with the answers has ended and left the interrupts open, for example because it was cancelled. The answers
+    may be sent again. Other answers than those that were decided by a policy raise `ReviewClosed`."""
+    for answer in _answers([review for review in reviews if review.policy.guarded], resume):
+        if not equal(answer.value, answer.review.answer):
+            rules.require_undecided(answer.review)
 
 
 def _decided(answer: _Answer, actor: Actor, now_us: int) -> CheckedAnswer:

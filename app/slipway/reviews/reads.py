@@ -14,11 +14,13 @@ _PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingReviews:
-    """The run whose interrupt a thread shows, and the ids of the interrupts for which it has reviews."""
+class AskingRun:
+    """A run with reviews, by the ids of its interrupts. If it does not wait any more, a run with answers followed,
+    which may have left the interrupts open."""
 
     run_id: str
     interrupt_ids: Sequence[str]
+    waits: bool
 
 
 class ReviewReads(ReadStubs):
@@ -39,11 +41,17 @@ class ReviewReads(ReadStubs):
         """The ids of the interrupts for which the run has reviews."""
         return (await self._text(self._keys.run(run_id), "reviews") or "").split()
 
-    async def waiting(self, thread_id: str) -> WaitingReviews | None:
-        """None if the thread does not wait, or waits without reviews. Two round trips."""
-        run_id = await self._text(self._keys.thread(thread_id), "waiting_run_id")
+    async def asking(self, thread_id: str) -> AskingRun | None:
+        """The run whose questions the next answer on the thread answers. None if it has no reviews. Two round trips,
+        and one more if its questions were answered already."""
+        names = ("waiting_run_id", "answered_by_run_id")
+        replies = await self._pipeline.send("HMGET", self._keys.thread(thread_id), *names, repeatable=True)
+        waiting, answered_by = (None if each is None else each.decode() for each in replies)
+        run_id = waiting
+        if waiting is None and answered_by is not None:
+            run_id = await self._text(self._keys.run(answered_by), "resumes")
         interrupt_ids = [] if run_id is None else await self.of_run(run_id)
-        return None if run_id is None or not interrupt_ids else WaitingReviews(run_id, interrupt_ids)
+        return AskingRun(run_id, interrupt_ids, waiting is not None) if run_id is not None and interrupt_ids else None
 
     async def due(self) -> tuple[list[str], list[str]]:
         """The ids of reviews of which a time has come, and of runs whose questions all have answers; some of each."""
