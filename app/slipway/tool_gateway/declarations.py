@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -99,11 +99,17 @@ def tool(
     return declare
 
 
-def declarations_in(folders: Sequence[Path]) -> list[Declaration]:
-    """The declarations of the project with these folders, and of installed packages."""
-    roots = [folder.resolve() for folder in folders]
-    return [
-        each
-        for each in _DECLARED
-        if any(each.file.is_relative_to(root) for root in roots) or "site-packages" in each.file.parts
-    ]
+def declarations_in(folders: Sequence[Path], config: str) -> list[Declaration]:
+    """The declarations of the project with these folders, and of installed packages. A folder inside, with a file named
+    `config` of its own, is another project."""
+    roots = {folder.resolve() for folder in folders}
+    return [each for each in _DECLARED if _is_in(each.file, roots, config) or "site-packages" in each.file.parts]
+
+
+def _is_in(file: Path, roots: Collection[Path], config: str) -> bool:
+    for folder in file.parents:
+        if folder in roots:
+            return True
+        if (folder / config).exists():
+            return False
+    return False

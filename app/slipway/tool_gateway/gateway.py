@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import secrets as random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -178,16 +178,35 @@ class Gateway:
         found = TOOL_CALL_ID.get()
         tool_call_id = found[1] if found is not None and found[0] == target.langchain_tool.name else None
         bound = target.bind(entrance, args, kwargs)
-        return await self._call(tool, bound, act, tool_call_id, check_types=tool_call_id is None)
+        return await self._entered(
+            tool.name, self._call(tool, bound, act, tool_call_id, check_types=tool_call_id is None)
+        )
 
     async def call_by_name(self, name: str, args: Args, act: Act | None) -> Any:
         """A call of `slipway.tools.call`."""
+        return await self._entered(name, self._call_by_name(name, args, act))
+
+    async def _call_by_name(self, name: str, args: Args, act: Act | None) -> Any:
         tool = self._registry.find(name)
         place = Place.current(name)
         await self._permitted(tool, place)
         entrance = tool.target.entrance
         bound = tool.target.bind(entrance, (), tool.target.parse(args))
         return await self._call(tool, bound, act, None)
+
+    async def _entered(self, name: str, call: Coroutine[Any, Any, Any]) -> Any:
+        """A call that code of the graph makes, or a tool. An error may end the task of the node: it is raised when the
+        other calls with a record have ended."""
+        try:
+            return await call
+        except GraphBubbleUp:
+            raise
+        except Exception:
+            with suppress(ToolRefused):
+                task = self._tasks.get(Place.current(name).namespace)
+                if task is not None and CURRENT_CALL.get() is None:
+                    await task.others_ended(None, recorded_only=True)
+            raise
 
     def permits(self, name: str, node: NodePath) -> bool:
         """Whether code in this node may call the LangChain tool with this name."""
@@ -233,7 +252,8 @@ class Gateway:
         key = task.key_of(self._run.thread_id, tool.name, tool_call_id, digest)
         call = _Call(tool, bound, args, key, digest, place, task, decision, tool_call_id, act)
         try:
-            return await self._begin_and_act(call)
+            with task.active(key, recorded=call.is_recorded):
+                return await self._begin_and_act(call)
         except GraphBubbleUp:
             raise
         except Exception as error:
@@ -264,20 +284,19 @@ class Gateway:
         redaction, started = Redaction(call.tool.definition), time.monotonic()
         failpoints.reach("tool_begun")
         problem: Exception | None = None
-        with call.task.executing(current):
-            try:
-                result = redaction.value(await self._execute(call, current))
-            except GraphBubbleUp:  # the tool asks people itself: it is executed again when they have answered
-                await asyncio.shield(self._end(call, "failed", "tool.interrupted", started))
-                raise
-            except Exception as error:
-                problem = _shown(call.tool, error, redaction)
-                await asyncio.shield(self._end(call, "failed", "tool.failed", started, error=class_name(error)))
-            else:
-                result = _with_notice(call, result)
-                failpoints.reach("tool_acted")
-                await asyncio.shield(self._end(call, "done", "tool.called", started, result=result))
-                failpoints.reach("tool_ended")
+        try:
+            result = redaction.value(await self._execute(call, current))
+        except GraphBubbleUp:  # the tool asks people itself: it is executed again when they have answered
+            await asyncio.shield(self._end(call, "failed", "tool.interrupted", started))
+            raise
+        except Exception as error:
+            problem = _shown(call.tool, error, redaction)
+            await asyncio.shield(self._end(call, "failed", "tool.failed", started, error=class_name(error)))
+        else:
+            result = _with_notice(call, result)
+            failpoints.reach("tool_acted")
+            await asyncio.shield(self._end(call, "done", "tool.called", started, result=result))
+            failpoints.reach("tool_ended")
         if problem is not None:
             raise problem
         self._check_result(call, result)
@@ -317,6 +336,7 @@ class Gateway:
 
     async def _stop_at(self, call: _Call, switch: Switch) -> None:
         """Ends the task, and the run pauses. Raises `StoppedAtSwitch`."""
+        call.task.leave(call.key)
         await call.task.others_ended(CURRENT_CALL.get())
         switches = CURRENT_SWITCHES.get()
         assert switches is not None, "the execution sets it with the gateway"
@@ -326,6 +346,8 @@ class Gateway:
         """One call of the script, or two if the rule must be evaluated. It is not evaluated if people were asked about
         this very call before: a rule that says something else now cannot change what they were asked."""
         failpoints.reach("tool_called")
+        if call.task.asked is not None:
+            raise GraphInterrupt(*call.task.asked.args)  # the task is about to end
         rule = call.tool.definition.approval
         if rule.kind == "always" or (rule.kind == "never" and not call.is_edited):
             needed = None if rule.kind == "never" else by_name(call.tool, rule.policy_name, self._policies)
@@ -371,6 +393,14 @@ class Gateway:
         """Asks people about a call. Returns the call that they want to be made, which `begin` must still prove; raises
         `ToolRejected`, or the interrupt of LangGraph if they have not answered yet."""
         needed = by_name(call.tool, policy, self._policies)
+        try:
+            return await self._answered(call, needed)
+        except GraphInterrupt:  # the lock is released, because the others may need it to end
+            call.task.leave(call.key)
+            await call.task.others_ended(CURRENT_CALL.get())
+            raise
+
+    async def _answered(self, call: _Call, needed: Needed) -> _Call:
         async with call.task.asking:
             while True:
                 answer = answer_of(await self._interrupt(call, needed.policy))
@@ -382,7 +412,7 @@ class Gateway:
                 # approved, but `begin` found no proof of that: the answer to another question of this task
 
     async def _interrupt(self, call: _Call, policy: ReviewPolicy) -> Any:
-        """The next answer for this task. Without one, the task ends when its other tools have ended."""
+        """The next answer for this task. Without one, raises LangGraph's interrupt."""
         if call.task.asked is not None:
             raise GraphInterrupt(*call.task.asked.args)
         value, schema = question(
@@ -393,7 +423,6 @@ class Gateway:
             return interrupt(value, response_schema=schema)
         except GraphInterrupt as asked:
             call.task.asked = asked
-            await call.task.others_ended(CURRENT_CALL.get())
             raise
 
     async def _take_answers(self, call: _Call, count: int) -> None:

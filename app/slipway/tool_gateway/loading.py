@@ -63,7 +63,7 @@ class _ToolLoader:
     def _declared(self) -> dict[str, Declaration]:
         folders = [self._config.folder, *self._config.search_paths]
         declared: dict[str, Declaration] = {}
-        for each in (*declarations_in(folders), *self._others):
+        for each in (*declarations_in(folders, self._config.file.name), *self._others):
             name = each.target.name
             if name in declared and declared[name].target.where != each.target.where:
                 first, second = declared[name].target.where, each.target.where

@@ -45,6 +45,12 @@ class Place:
         return cls(runtime, info.task_id, info.checkpoint_ns)
 
 
+@dataclass(frozen=True, slots=True)
+class _Active:
+    ended: asyncio.Future[None]
+    recorded: bool
+
+
 class TaskCalls:
     """The calls in one execution of a task. A retry of the node is another execution: its calls have the keys of the
     calls before, in the same order."""
@@ -56,7 +62,7 @@ class TaskCalls:
         self.asked: GraphInterrupt | None = None
         """The open question, which ends the task."""
         self._counts: Counter[tuple[str, str, str]] = Counter()
-        self._executing: dict[str, asyncio.Future[None]] = {}
+        self._active: dict[str, _Active] = {}
 
     def key_of(self, thread_id: str, tool: str, tool_call_id: str | None, digest: str) -> str:
         """The key of the next call with this name, id and hash. It is the same when the superstep is repeated: the task
@@ -68,22 +74,28 @@ class TaskCalls:
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     @contextmanager
-    def executing(self, call: CurrentCall) -> Iterator[None]:
-        """While a tool is executed."""
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._executing[call.key] = ended
+    def active(self, key: str, *, recorded: bool) -> Iterator[None]:
+        """From before a call begins until it has ended, or waits for people."""
+        self._active[key] = _Active(asyncio.get_running_loop().create_future(), recorded)
         try:
             yield
         finally:
-            del self._executing[call.key]
-            ended.set_result(None)
+            self.leave(key)
 
-    async def others_ended(self, parent: CurrentCall | None) -> None:
-        """Waits until no tool of the task is executed any more, but for those that make the current call. An interrupt
-        ends the task, which must not abandon a tool."""
+    def leave(self, key: str) -> None:
+        """The call has ended, or is about to end the task. A repeated call does nothing."""
+        found = self._active.pop(key, None)
+        if found is not None:
+            found.ended.set_result(None)
+
+    async def others_ended(self, parent: CurrentCall | None, *, recorded_only: bool = False) -> None:
+        """Waits until no other call of the task is active, but for those that make the current one. What ends the task
+        must not abandon a tool: its result could not be stored any more. `recorded_only`: only calls with a record."""
         own = set()
         while parent is not None:
             own.add(parent.key)
             parent = parent.parent
-        while others := [ended for key, ended in self._executing.items() if key not in own]:
+        while others := [
+            each.ended for key, each in self._active.items() if key not in own and (each.recorded or not recorded_only)
+        ]:
             await asyncio.wait(others)

@@ -12,6 +12,7 @@ from langgraph.graph import START, StateGraph, add_messages
 from langgraph.prebuilt import ToolNode
 from langgraph.types import RetryPolicy, interrupt
 from project_tools import (  # type: ignore[import-not-found]
+    approved_refund,
     issue_refund,
     ledger,
     lookup_customer,
@@ -45,6 +46,7 @@ TOOLS: dict[str, Any] = {
     "ledger": ledger,
     "search": search,
     "outer": outer,
+    "approved_refund": approved_refund,
 }
 
 

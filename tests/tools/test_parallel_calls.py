@@ -1,0 +1,55 @@
+"""Calls of one task at the same time: what ends the task does not abandon a tool."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import ormsgpack
+
+from slipway.runs.record import Run
+from slipway.tool_gateway.scripts import BeginResult, CallBegin, Go, NeedsApproval, ToolScripts
+from tests.tools.conftest import Runs
+from tests.waiting import event_loop_iterations
+
+
+class SlowReplies(ToolScripts):
+    """The worker gets the reply that a call may begin when another call has learnt that it needs approval."""
+
+    def __init__(self, runs: Runs) -> None:
+        super().__init__(runs.stores.pipeline, runs.stores.keys)
+        self._asks = asyncio.Event()
+
+    async def begin(self, arguments: CallBegin) -> BeginResult:
+        result = await super().begin(arguments)
+        if isinstance(result, NeedsApproval):
+            self._asks.set()
+        elif isinstance(result, Go):
+            await self._asks.wait()
+            await event_loop_iterations(50)
+        return result
+
+
+async def approve_one(runs: Runs, run: Run) -> None:
+    """Approves the first call of a run about which people were asked."""
+    keys = runs.stores.keys
+    flat = await runs.stores.pipeline.send("HGETALL", keys.thread_calls(run.thread_id))
+    calls = {key: ormsgpack.unpackb(record) for key, record in zip(flat[::2], flat[1::2], strict=True)}
+    key, record = next((key, record) for key, record in calls.items() if record["questions"])
+    approval = {"hash": next(iter(record["asked"])), "count": 1, "by": ["ann"], "review_id": "r"}
+    await runs.stores.pipeline.send("HSET", f"{keys.thread(run.thread_id)}:approvals", key, ormsgpack.packb(approval))
+
+
+async def test_a_question_waits_for_the_calls_that_begin(runs: Runs) -> None:
+    """LangGraph ends the task of a `ToolNode` with the first interrupt. Without waiting, the tool of the other call
+    would be executed when its run has ended: its result could not be stored, and the next attempt would repeat it."""
+    run = await runs.start("tool_node", tool="approved_refund", args={"order": "a"}, times=2)
+    await runs.finish(run)
+    await approve_one(runs, run)
+    slow = replace(runs, services=replace(runs.services, scripts=SlowReplies(runs)))
+    asks = await slow.resume(run, {"type": "approve"})
+    assert (asks.run.phase, len(asks.effects)) == ("waiting_for_approval", 1)
+    assert "tool.called" in asks.actions(), "the result is stored"
+    ended = await runs.resume(asks.run, {"type": "reject"})
+    assert (ended.run.phase, len(ended.effects)) == ("completed", 1)
+    assert sorted(m["status"] for m in ended.values["messages"] if m["type"] == "tool") == ["error", "success"]
