@@ -41,6 +41,7 @@ LAYERS = (
     ("redis",),
     ("serialization",),
     ("renamed_settings", "logs", "graphs"),
+    ("budgets",),
     ("protocol_types", "arq_jobs"),
     ("run_options", "arq"),
     ("access",),

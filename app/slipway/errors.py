@@ -20,7 +20,8 @@ SlipwayError                     error                 base class; its message i
 ├── TooLarge                     too_large             larger than a limit in bytes
 ├── Unavailable                  unavailable           cannot be stored now; has the time to retry after
 │   ├── StoreUnavailable         store.unavailable     Redis does not reply, is loading, read-only or full
-│   └── Overloaded               overloaded            Redis is above its high-water mark: no new runs
+│   ├── Overloaded               overloaded            Redis is above its high-water mark: no new runs
+│   └── BudgetUsedUp             ceiling.runs          a budget has no room for a further run until it resets
 ├── BreakerOpen                  breaker.open          calls of a model or a tool fail, so none is made for a while
 ├── Fenced                       attempt.fenced        this attempt no longer owns its run
 ├── OutsideRun                   run.outside           called outside of a run, or in a thread without its context
@@ -299,6 +300,19 @@ class BreakerOpen(SlipwayError):
         )
         self.kind, self.name, self.failures = kind, name, failures
         self.problem, self.retry_in_s = problem, retry_in_s
+
+
+class BudgetUsedUp(Unavailable):
+    """A budget of an owner or a graph has no room for a further run. It resets after `retry_after_s` seconds."""
+
+    code = "ceiling.runs"
+
+    def __init__(self, hit: CeilingHit, retry_after_s: int) -> None:
+        super().__init__(str(hit), retry_after_s)
+        self._numbers = hit.numbers()
+
+    def details(self) -> dict[str, Any]:
+        return {"code": self.code} | self._numbers
 
 
 class Fenced(SlipwayError):

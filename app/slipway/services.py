@@ -16,6 +16,7 @@ from slipway.arq_jobs.application import ArqApplication, load_arq_application
 from slipway.arq_jobs.current_pool import provide_pool
 from slipway.arq_jobs.redis_pool import ProjectRedis, project_redis
 from slipway.assistants.all_assistants import AllAssistants
+from slipway.budgets import Budgets
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.factory import open_checkpointer, serde_of
 from slipway.checkpoints.kept_by_graph import KeptByGraph
@@ -33,7 +34,6 @@ from slipway.health.event_loop_watch import EventLoopWatch
 from slipway.health.health import HealthMonitor
 from slipway.mcp_servers.project_registry import NONE, load_project_tools
 from slipway.mcp_servers.servers import open_servers
-from slipway.metering.budgets import Budgets
 from slipway.metering.callback_handler import executing_runs
 from slipway.metering.meter import MeterConfig
 from slipway.metering.scripts import MeterScripts
@@ -53,6 +53,7 @@ from slipway.reviews.resuming import RunResumer
 from slipway.reviews.search import ReviewSearch
 from slipway.reviews.store import ReviewStore
 from slipway.run_operations.operations import RunOperations
+from slipway.run_operations.raised_ceilings import CeilingRaises
 from slipway.run_operations.repairs import RunRepairs
 from slipway.runs.admission import Admission
 from slipway.runs.audit import AuditTrail
@@ -114,6 +115,7 @@ class Services:
     audit: AuditTrail
     run_operations: RunOperations
     run_repairs: RunRepairs
+    ceiling_raises: CeilingRaises
     switches: SwitchStore
     switch_watch: SwitchWatch
     reviews: ReviewStore
@@ -283,9 +285,11 @@ def _stores(
         check_layout=health.check_layout,
         answers=ProtocolAnswers(pipeline, keys),
         switches=switch_watch,
+        budgets=Budgets(config.budgets),
     )
     audit = AuditTrail(pipeline, keys, scripts)
     resumer = RunResumer(pipeline, keys, submission, graphs, settings)
+    operations = RunOperations(runs, scripts, clock, event_ttl_s=settings.event_ttl_s)
     repairs = RunRepairs(runs, scripts, submission, threads, states, graph_opener, checkpointer, audit)
     return Services(
         settings=settings,
@@ -302,9 +306,10 @@ def _stores(
         submission=submission,
         unfinished_runs=UnfinishedRuns(pipeline, keys),
         run_repairs=repairs,
+        ceiling_raises=CeilingRaises(runs, scripts, operations, repairs),
         switches=SwitchStore(switch_scripts, clock),
         switch_watch=switch_watch,
-        run_operations=RunOperations(runs, scripts, clock, event_ttl_s=settings.event_ttl_s),
+        run_operations=operations,
         audit=audit,
         reviews=ReviewStore(pipeline, keys, audit, resumer),
         review_notifications=ReviewNotifications(keys, subscriber),

@@ -53,6 +53,7 @@ def samples(ids: dict[str, str]) -> dict[str, Sample]:
         "POST /ops/runs/{run_id}/resume": Sample({}),
         "POST /ops/runs/{run_id}/cancel": Sample({}),
         "POST /ops/runs/{run_id}/retry": Sample({}),
+        "POST /ops/runs/{run_id}/ceilings": Sample({"limits": {"max_steps": 1000}}),
         "POST /ops/runs/{run_id}/skip-node": Sample({"node": "say"}),
         "POST /ops/runs/{run_id}/edit-state": Sample({"values": {"text": "x"}, "as_node": "say"}),
         "PUT /ops/graphs/{graph_id}/nodes/{node}": Sample({}),

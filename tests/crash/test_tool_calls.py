@@ -1,4 +1,4 @@
-"""Workers are killed at each step of a call of a tool that writes."""
+"""Workers are killed at each step of a call of a tool that writes, and while they call models."""
 
 from __future__ import annotations
 
@@ -84,3 +84,27 @@ async def test_an_approved_call_is_made_once_although_its_worker_is_killed(clust
     run, thread = await asyncio.gather(client.run(thread_id, resumed), client.thread(thread_id))
     assert (run["status"], thread["values"]["results"]) == ("success", [f"refunded {order}"])
     assert len(refunds_of(cluster, order)) == 1
+
+
+async def test_no_call_of_a_model_is_forgotten_when_its_worker_is_killed(cluster: Cluster, client: Client) -> None:
+    """The usage never goes down, and always has all calls that were made. So the chain ends before it has passed its
+    ceiling, although each attempt begins its node again."""
+    thread_id, order, kills = str(uuid.uuid4()), uuid.uuid4().hex, (1, 2, 5)
+    run_id = await client.start("thinker", {"order": order, "kills": kills}, thread_id)
+    used = 0
+    for killed_in in kills:
+        await (await cluster.start_worker()).wait_for_exit(30)
+        worker = (await cluster.run(run_id))["worker"]
+        assert await RunScripts(cluster.pipeline, cluster.keys).run_reap(event_ttl_s=600, pause_ms=0, worker=worker)
+        usage = (await client.run(thread_id, run_id))["usage"]
+        assert usage["tokens"]["total"] >= max(used, 30 * killed_in)
+        used = usage["tokens"]["total"]
+    await cluster.start_worker()
+    await Reader(run_id).follow(client.urls, thread_id)
+    run = await client.run(thread_id, run_id)
+    calls = Path(f"{cluster.effects.path}.calls").read_text().splitlines().count(order)
+    assert run["error"]["code"] == "ceiling.tokens"
+    assert calls > kills[-1]
+    assert used <= run["usage"]["tokens"]["total"] <= 300
+    assert run["usage"]["unmetered_calls"] == len(kills)
+    assert 30 * calls <= 300

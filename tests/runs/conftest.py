@@ -20,6 +20,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
+from slipway.reviews.protocol_answers import ProtocolAnswers
 from slipway.run_options import RunOptions
 from slipway.runs.admission import Admission
 from slipway.runs.attempt_writer import DEFAULT_LIMITS, AttemptWriter, SendLimits
@@ -78,7 +79,9 @@ class Stores:
         return await self.create(new_run(thread_id or await self.create_thread(), **fields))
 
     async def create(self, spec: RunSpec) -> Run:
-        """The run of this spec, also if it existed before."""
+        """The run of this spec, also if it existed before. Its answers are checked as those of a request are."""
+        if spec.execution.options.answers_interrupt:
+            spec = await ProtocolAnswers(self.pipeline, self.keys).check(spec)
         return (await self.creator.create(spec)).run
 
     async def claim(self, limit: int = 100, worker: str = "w", lease_ms: int = LEASE_MS) -> list[Run]:

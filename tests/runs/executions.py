@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from slipway.budgets import Budgets
 from slipway.errors import StoreUnavailable
 from slipway.execution.execution import Execution
 from slipway.graphs.metering_sections import BudgetsSection
 from slipway.graphs.registry import Registry
-from slipway.metering.budgets import Budgets
 from slipway.metering.meter import MeterConfig
 from slipway.metering.scripts import MeterScripts
 from slipway.model_prices import ModelPrice, PriceTable

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from slipway.errors import (
     AccessRefused,
     AuthBroken,
+    BudgetUsedUp,
     CeilingHit,
     Conflict,
     ForeignHost,
@@ -43,6 +44,7 @@ STATUS: Final[Mapping[type[SlipwayError], int]] = {
     ForeignOrigin: 403,
     NotJson: 415,
     ForeignHost: 421,
+    BudgetUsedUp: 429,
     Unavailable: 503,
     GraphUnavailable: 503,
 }

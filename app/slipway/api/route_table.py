@@ -14,6 +14,7 @@ from slipway.api.routes import (
     ops,
     ops_audit,
     ops_breakers,
+    ops_budgets,
     ops_run_operations,
     ops_runs,
     ops_switches,
@@ -40,6 +41,7 @@ ROUTE_GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "ops": (
         *ops_runs.ENDPOINTS,
         *ops_audit.ENDPOINTS,
+        *ops_budgets.ENDPOINTS,
         *ops_breakers.ENDPOINTS,
         *ops_run_operations.ENDPOINTS,
         *ops_switches.ENDPOINTS,

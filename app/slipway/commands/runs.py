@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Final
 
 import orjson
@@ -16,14 +16,14 @@ from slipway.health import start_checks
 from slipway.health.run_list import as_json, as_table, list_runs, phases_of
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.run_operations.operations import OperatedRun, RunOperations
-from slipway.run_operations.repairs import RunRepairs, StateEdit
+from slipway.run_operations.repairs import StateEdit
 from slipway.runs.audit import AuditEntry, AuditTrail
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.scripts import RunScripts
 from slipway.runs.search import RunQuery
 from slipway.runs.store import RunStore
 from slipway.serialization.json_encoding import dumps
-from slipway.services import open_services
+from slipway.services import Services, open_services
 
 runs: Final = typer.Typer(invoke_without_command=True, help="Lists runs of all threads, or operates one run.")
 
@@ -116,7 +116,7 @@ def retry(
     config: Config = None,
 ) -> None:
     """Continues the chain of a run that failed or was cancelled, as a new run."""
-    _repair(config, lambda repairs: repairs.retry(run, operator(by, reason), checkpoint))
+    _repair(config, lambda services: services.run_repairs.retry(run, operator(by, reason), checkpoint))
 
 
 @runs.command("skip-node")
@@ -128,7 +128,7 @@ def skip_node(
     config: Config = None,
 ) -> None:
     """Continues a paused, failed or cancelled run without the result of a node."""
-    _repair(config, lambda repairs: repairs.skip_node(run, operator(by, reason), node))
+    _repair(config, lambda services: services.run_repairs.skip_node(run, operator(by, reason), node))
 
 
 @runs.command("edit-state")
@@ -146,10 +146,38 @@ def edit_state(
         edit = StateEdit(orjson.loads(values), as_node)
     except orjson.JSONDecodeError as error:
         raise ConfigError(f"JSON: {values!r} is not valid JSON: {error}") from None
-    _repair(config, lambda repairs: repairs.edit_state(run, operator(by, reason), edit, resume=resume))
+    _repair(config, lambda services: services.run_repairs.edit_state(run, operator(by, reason), edit, resume=resume))
 
 
-def _repair(config: Config, operation: Callable[[RunRepairs], Awaitable[OperatedRun]]) -> None:
+@runs.command(name="raise-ceiling")
+def raise_ceiling(
+    run: RunId,
+    limit: Annotated[list[str], typer.Option(help="Such as max_cost_usd=5; may be repeated.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Then continue the run.")] = False,
+    by: By = None,
+    reason: Reason = None,
+    config: Config = None,
+) -> None:
+    """Raises ceilings of a run, and of the runs that continue its chain."""
+    limits = _limits_of(limit)
+    _repair(
+        config,
+        lambda services: services.ceiling_raises.raise_ceilings(run, limits, operator(by, reason), resume=resume),
+    )
+
+
+def _limits_of(texts: Sequence[str]) -> dict[str, float]:
+    limits = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        try:
+            limits[name.strip()] = float(number)
+        except ValueError:
+            raise ConfigError(f"--limit: {text!r} is not a ceiling and its limit, such as max_cost_usd=5") from None
+    return limits
+
+
+def _repair(config: Config, operation: Callable[[Services], Awaitable[OperatedRun]]) -> None:
     """Executes an operation that needs the project's graphs."""
     settings = operator_settings("runs", config)
 
@@ -157,7 +185,7 @@ def _repair(config: Config, operation: Callable[[RunRepairs], Awaitable[Operated
         await start_checks.check(settings, settings.redis, upgrade=False)
         graphs = await Registry.load(settings.config)
         async with open_services(settings, graphs, "cli") as services:
-            return await operation(services.run_repairs)
+            return await operation(services)
 
     typer.echo(_sentence(execute(repair)))
 

@@ -20,8 +20,8 @@ import structlog
 
 from slipway.accounting.counting import Ceilings
 from slipway.accounting.metered_usage import ModelUsage
+from slipway.budgets import Budget, BudgetEntry, Budgets, Counted, budget_owner, entries_of
 from slipway.errors import CeilingHit, Fenced
-from slipway.metering.budgets import Budget, BudgetEntry, Budgets, Counted, budget_owner, entries_of
 from slipway.metering.model_calls import ModelCall, ReportedUsage
 from slipway.metering.scripts import MeterScripts, NoRoom, NotOwned, ReserveResult
 from slipway.metering.write_commands import add_to_budgets, store_metered
@@ -35,6 +35,8 @@ LOOP_PATIENCE_S: Final = 1.0
 """Seconds that a thread waits for the event loop to begin to store its reservation. A loop that does not begin is
 blocked, perhaps by the very code that waits for this thread."""
 
+
+_WRITE_WITHIN_S: Final = 0.01
 
 Budgeted = Sequence[tuple[Budget, BudgetEntry]]
 """The budgets that limit a call, and what it adds to each."""
@@ -85,6 +87,9 @@ class Meter:
         self._lock = threading.RLock()
         self._open: dict[UUID, _Open] = {}
         self._closed = False
+        self._ended: list[BudgetEntry] = []
+        """Corrections of budgets for calls that have ended, which are not sent yet."""
+        self._write_timer: asyncio.TimerHandle | None = None
         self.permit_tool: Callable[[str, str | None], None] = lambda tool, node: None
         """Raises if the policy forbids a tool that no registry knows. Called with the name of the tool and of the node
         before the call is counted."""
@@ -163,7 +168,8 @@ class Meter:
             opened = None if call_id is None else self._open.get(call_id)
             budgets = self._entries({"tool_calls": 1}) if opened is None else opened.budgets
             stored = self._usage.stored()
-        result = await self._config.scripts.reserve(self._run, stored, [entry for _, entry in budgets])
+            ended, self._ended = self._ended, []
+        result = await self._config.scripts.reserve(self._run, stored, [entry for _, entry in budgets], ended)
         self._check(result, call_id, budgets, node)
 
     def store_reservation_from_thread(self, call_id: UUID | None, node: str | None = None) -> None:
@@ -191,7 +197,9 @@ class Meter:
     def _store_soon(self, call_id: UUID | None) -> None:
         opened = None if call_id is None else self._open.get(call_id)
         budgets = self._entries({"tool_calls": 1}) if opened is None else opened.budgets
-        self._write(add_to_budgets(self._config.keys, [entry for _, entry in budgets]))
+        with self._lock:
+            self._ended += [entry for _, entry in budgets]
+        self._write_soon()
 
     def _check(self, result: ReserveResult, call_id: UUID | None, budgets: Budgeted, node: str | None) -> None:
         if isinstance(result, NotOwned):
@@ -201,6 +209,7 @@ class Meter:
             with self._lock:
                 if call_id is not None and (opened := self._open.pop(call_id, None)) is not None:
                     self._usage.release(opened.call.model, opened.reserved)
+            self._write_soon()
             budget, entry = budgets[result.position]
             hit = budget.exhausted(entry[1], result.used, entry[2], node)
             self._on_hit(hit)
@@ -218,10 +227,10 @@ class Meter:
             newly_unpriced = not priced and model not in self._usage.unpriced_models
             metered = rejected or used is not None
             self._ceilings.settle_model_call(model, opened.reserved, actual, metered=metered, priced=priced)
-            corrections = [_correction(entry, opened.reserved, actual) for _, entry in opened.budgets]
+            self._ended += [_correction(entry, opened.reserved, actual) for _, entry in opened.budgets]
         if newly_unpriced:
             self._in_loop(lambda: self._on_unpriced(model))
-        self._in_loop(lambda: self._write(add_to_budgets(self._config.keys, corrections)))
+        self._in_loop(self._write_soon)
 
     # the end
 
@@ -234,14 +243,23 @@ class Meter:
                 self._open.clear()
                 self._usage.settle_all_reserved()
                 self._add_usage()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write()
 
     # writing
 
-    def _write(self, commands: Sequence[tuple[str | int | bytes | float, ...]]) -> None:
-        if self._closed:
-            return
+    def _write_soon(self) -> None:
+        """Stores what has changed with a write group, unless the reservation of another call takes it along before."""
+        if self._write_timer is None and not self._closed:
+            self._write_timer = self._loop.call_later(_WRITE_WITHIN_S, self._write)
+
+    def _write(self) -> None:
+        self._write_timer = None
+        with self._lock:
+            ended, self._ended = self._ended, []
         self._add_usage()
-        for command in commands:
+        for command in add_to_budgets(self._config.keys, ended):
             self._writer.add_command(command)
 
     def _add_usage(self) -> None:

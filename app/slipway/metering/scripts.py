@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slipway.metering.budgets import BudgetEntry
+from slipway.budgets import BudgetEntry
+from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.record import Run
 
 _METER_RESERVE = load("meter_reserve")
+_BUDGETS_READ = load("budgets_read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class NotOwned:
 
 @dataclass(frozen=True, slots=True)
 class NoRoom:
-    """A budget has no room. Nothing was stored."""
+    """A budget has no room. The call is counted in no budget."""
 
     position: int
     """Of the entry, from 0."""
@@ -36,17 +38,30 @@ class NoRoom:
 ReserveResult = Reserved | NotOwned | NoRoom
 
 
+class BudgetScripts(ScriptStubs):
+    """Reads budgets."""
+
+    async def read(self, limit: int) -> list[tuple[str, Fields]]:
+        """The id and the fields of up to `limit` budgets of which something was used. One round trip."""
+        reply = await self._pipeline.run(_BUDGETS_READ, [], self._args(limit=limit))
+        return [(budget_id.decode(), fields_of(flat)) for budget_id, flat in reply]
+
+
 class MeterScripts(ScriptStubs):
     """One round trip each."""
 
-    async def reserve(self, run: Run, metered: str, budgets: Sequence[BudgetEntry]) -> ReserveResult:
-        """Stores what the chain has used, and what is reserved, before a call is made."""
+    async def reserve(
+        self, run: Run, metered: str, budgets: Sequence[BudgetEntry], ended: Sequence[BudgetEntry] = ()
+    ) -> ReserveResult:
+        """Stores what the chain has used, and what is reserved, before a call is made. `budgets` are what the call
+        adds, `ended` are corrections of calls that have ended."""
         arguments = self._args(
             run_id=run.run_id,
             attempt=run.attempt,
             incarnation=run.incarnation,
             metered=metered,
             budgets=list(budgets) or None,
+            ended=list(ended) or None,
         )
         reply = await self._pipeline.run(_METER_RESERVE, [], arguments)
         if reply[0] == b"ok":

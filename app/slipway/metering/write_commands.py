@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from slipway.metering.budgets import BudgetEntry
+from slipway.budgets import BudgetEntry
 from slipway.redis.keys import Keys
 from slipway.redis.redis_commands import RedisCommand
 
@@ -21,4 +21,5 @@ def add_to_budgets(keys: Keys, entries: Sequence[BudgetEntry]) -> list[RedisComm
     for budget_id, field, amount, _, ends_ms in entries:
         name = keys.budget(budget_id)
         commands += [("HINCRBY", name, field, amount), ("PEXPIREAT", name, ends_ms)]
+        commands.append(("ZADD", keys.budgets_used, ends_ms, budget_id))
     return commands

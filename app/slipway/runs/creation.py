@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Final
 
@@ -16,7 +17,7 @@ import orjson
 
 from slipway.access.filters import AccessFilter
 from slipway.checkpoints.trash import Trash
-from slipway.errors import Conflict, NotFound, Overloaded
+from slipway.errors import BudgetUsedUp, Conflict, NotFound, Overloaded
 from slipway.indexes.terms import metadata_digests, metadata_terms
 from slipway.redis.hash_fields import CONFIG_PREFIX, METADATA_PREFIX, flat, prefixed
 from slipway.redis.keys import Keys
@@ -28,6 +29,7 @@ from slipway.runs.record import Retry, Run, RunSpec, run_from
 from slipway.runs.script_results import (
     AnswersUnchecked,
     AskingRunCancelled,
+    BudgetUsed,
     DueTimeHandled,
     InterruptAnswered,
     RunCreated,
@@ -118,6 +120,9 @@ class RunCreator:
                 raise _busy_conflict(spec, run_id)
             case InterruptAnswered(run_id, options):
                 raise _answered_conflict(thread_id, run_id, options)
+            case BudgetUsed(position, used):
+                budget, _ = spec.behaviour.budgets[position]
+                raise BudgetUsedUp(budget.exhausted("runs", used, 1), budget.period.seconds_left(datetime.now(UTC)))
             case AnswersUnchecked():
                 raise AnswersChanged(f"the reviews of thread {thread_id} have changed; send the request again")
             case AskingRunCancelled(run_id):
@@ -170,6 +175,7 @@ class RunCreator:
             "continues": options.continues,
             "answers": options.answers_interrupt,
             "checked": behaviour.checked,
+            "budgets": [entry for _, entry in behaviour.budgets],
             "temporary": options.temporary,
             "multitask": behaviour.multitask_strategy,
             "may_cancel": behaviour.may_cancel,

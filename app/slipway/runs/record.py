@@ -48,6 +48,7 @@ from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.accounting.limits import Limits, limits_from, stored_limits
 from slipway.accounting.metered_usage import MeteredUsage
 from slipway.accounting.usage import public_usage
+from slipway.budgets import Budget, BudgetEntry
 from slipway.clock import iso
 from slipway.graphs.spec import Priority
 from slipway.protocol_types import MultitaskStrategy
@@ -196,6 +197,8 @@ class RunBehaviour:
     limits the run."""
     followed: bool = False
     """Whether a client follows the events of the run from its start."""
+    budgets: Sequence[tuple[Budget, BudgetEntry]] = ()
+    """The budgets that limit new runs of its owner and its graph, and what it adds to each."""
     checked: CheckedAnswers | None = None
     """How the answers of the run were checked against the reviews of the waiting run. None if it has none."""
     retain_s: int | None = None

@@ -57,6 +57,14 @@ class ThreadBusy:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetUsed:
+    """A budget has no room for a further run: the position of its entry, from 0, and what it has counted."""
+
+    position: int
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
 class InterruptAnswered:
     """Another run has answered the interrupt. `options` are the stored options (JSON) of that run."""
 
@@ -111,6 +119,7 @@ RunCreateResult = (
     | ThreadBusy
     | InterruptAnswered
     | AnswersUnchecked
+    | BudgetUsed
     | AskingRunCancelled
     | DueTimeHandled
     | RunNotEnded

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NotRequired, TypedDict
 
+from slipway.budgets import BudgetEntry
 from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.indexes.scripts import Index, IndexCheck, IndexWalk, Order
 from slipway.redis.connection import Arg
@@ -33,6 +34,7 @@ from slipway.runs.script_results import (
     ApplyResult,
     AskingRunCancelled,
     AttemptFenced,
+    BudgetUsed,
     CancelRequested,
     CancelResult,
     ClaimResult,
@@ -88,6 +90,7 @@ _RUN_CANCEL = load("run_cancel")
 _RUN_PAUSE = load("run_pause")
 _RUN_RESUME = load("run_resume")
 _RUN_DELETE = load("run_delete")
+_RUN_RAISE_CEILINGS = load("run_raise_ceilings")
 _AUDIT_APPEND = load("audit_append")
 _LEASE_RENEW = load("lease_renew")
 _WORKER_LIST = load("worker_list")
@@ -153,6 +156,8 @@ class RunCreate(TypedDict):
     continues: bool
     answers: bool
     checked: CheckedAnswers | None
+    budgets: Sequence[BudgetEntry]
+    """The budgets that limit new runs, and what this run adds to each."""
     temporary: bool
     multitask: str
     may_cancel: bool
@@ -439,6 +444,15 @@ class RunScripts(ScriptStubs):
         )
         return _pause_result(await self._pipeline.run(_RUN_RESUME, [], args))
 
+    async def run_raise_ceilings(
+        self, run_id: str, limits: Mapping[str, float], *, by: str, reason: str | None
+    ) -> tuple[str, str]:
+        """Raises ceilings. The outcome (`ok`, `not_found`, `running`, `ended`, `lower`), and its detail: for `ok`, `1`
+        if a limit was raised; for `ended`, the phase; for `lower`, the name of the ceiling."""
+        arguments = self._args(run_id=run_id, limits=dict(limits), by=by, reason=reason)
+        outcome, *detail = await self._pipeline.run(_RUN_RAISE_CEILINGS, [], arguments)
+        return outcome.decode(), detail[0].decode() if detail else ""
+
     async def run_delete(self, run_id: str, thread_id: str) -> DeleteResult:
         return DeleteResult(
             _status(await self._pipeline.run(_RUN_DELETE, [], self._args(run_id=run_id, thread_id=thread_id)))
@@ -512,6 +526,7 @@ _CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | ThreadChan
     b"busy": lambda run_id: ThreadBusy(run_id.decode()),
     b"answered": lambda run_id, options: InterruptAnswered(run_id.decode(), options),
     b"unchecked": AnswersUnchecked,
+    b"budget": lambda position, used: BudgetUsed(int(position) - 1, float(used)),
     b"cancelled": lambda run_id: AskingRunCancelled(run_id.decode()),
     b"due_time_handled": DueTimeHandled.from_reply,
     b"leftovers": LeftoversExist,

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Protocol
 
 from langchain_core.runnables import RunnableConfig
 
 from slipway.access.permissions import Permissions
 from slipway.assistants.all_assistants import AllAssistants
+from slipway.budgets import NO_BUDGETS, Budgets, budget_owner, entries_of
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import GraphIsOff, NotFound
 from slipway.graphs.interface import Graphs
 from slipway.run_options import RunOptions
 from slipway.runs.authorization import RunAuthorizer, ThreadAccess
 from slipway.runs.creation import AnswersChanged, CreatedRun, RunCreator
+from slipway.runs.index_terms import owner_of
 from slipway.runs.record import Retry, Run, RunBehaviour, RunExecution, RunIdentity, RunSpec, new_id
 from slipway.runs.run_request import RunIds, RunRequest, concurrency_groups_of, spec_from
 from slipway.settings import Settings
@@ -57,6 +60,7 @@ class RunSubmission:
     """Raises `StoreUnavailable` if a later release has upgraded the data (`health/health.py`)."""
     switches: SwitchWatch
     answers: AnswerCheck
+    budgets: Budgets = NO_BUDGETS
     inline: InlineSubmission | None = None
 
     def check_webhook(self, url: str | None) -> None:
@@ -84,7 +88,7 @@ class RunSubmission:
         spec = await self.authorizer.authorize(permissions, spec, stateless=request.stateless, reads=reads)
         await self._check_checkpoint(spec)
         self._check_switch(spec)
-        return self._with_concurrency_groups(spec)
+        return self._with_limits(spec)
 
     async def submit(self, spec: RunSpec) -> Run:
         """Stores the run. If a run with its id exists, that run is returned unchanged. An inline run is started at once
@@ -127,7 +131,7 @@ class RunSubmission:
             await self._authorize_due(changer, spec, on_thread=on_thread, checks_thread=on_thread)
         spec = await self._authorize_due(owner, spec, on_thread=on_thread, checks_thread=False)
         self._check_switch(spec)
-        return await self.creator.create(await self._with_checked_answers(self._with_concurrency_groups(spec)))
+        return await self.creator.create(await self._with_checked_answers(self._with_limits(spec)))
 
     async def retry(self, run: Run, options: RunOptions, retry: Retry) -> CreatedRun:
         """Creates the run that retries `run` with these `options`, in the same chain. It executes for the same user,
@@ -147,7 +151,7 @@ class RunSubmission:
         )
         behaviour = RunBehaviour(priority=self.graphs.spec(run.graph_id).priority)
         spec = RunSpec(identity, RunExecution(options=options, ceilings=run.ceilings), behaviour)
-        return await self.creator.create(self._with_concurrency_groups(spec))
+        return await self.creator.create(self._with_limits(spec))
 
     async def check_due(self, request: RunRequest, ids: RunIds, permissions: Permissions) -> None:
         """Checks that a cron of this user may create such a run, and creates nothing. The assistant must have been
@@ -170,10 +174,17 @@ class RunSubmission:
         assistant = await self.assistants.get(request.assistant_id)
         return spec_from(request, ids, assistant, self.graphs.spec(assistant.graph_id), self.settings)
 
-    def _with_concurrency_groups(self, spec: RunSpec) -> RunSpec:
+    def _with_limits(self, spec: RunSpec) -> RunSpec:
+        """The run with its concurrency groups and budgets. A run that continues a chain counts in no budget of runs."""
         graph = self.graphs.spec(spec.identity.graph_id)
         groups = concurrency_groups_of(spec.identity.metadata, graph, self.settings)
-        return replace(spec, behaviour=replace(spec.behaviour, groups=groups)) if groups else spec
+        if groups:
+            spec = replace(spec, behaviour=replace(spec.behaviour, groups=groups))
+        if not self.budgets.any or spec.execution.options.continues:
+            return spec
+        owner = budget_owner(spec.identity.metadata, owner_of(spec.identity.user))
+        budgets = entries_of(self.budgets.of_run(owner, graph.graph_id, datetime.now(UTC)), {"runs": 1})
+        return replace(spec, behaviour=replace(spec.behaviour, budgets=budgets))
 
     def _check_switch(self, spec: RunSpec) -> None:
         """A run that is created before this process learns that its graph was switched off is paused when a worker

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypedDict
 
-from slipway.metering.budgets import BudgetEntry
+from slipway.budgets import BudgetEntry
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.cancel_reasons import Action

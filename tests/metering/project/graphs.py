@@ -94,6 +94,7 @@ class State(TypedDict, total=False):
     model: dict[str, Any]
     how: str
     times: int
+    rounds: int
     left: Annotated[list[Any], lambda old, new: [*(old or []), *new]]
     done: Annotated[list[str], lambda old, new: [*(old or []), *new]]
 
@@ -242,10 +243,22 @@ nested_sync = _one(_sync_outer, "outer")
 async def call_tools(state: State) -> dict[str, Any]:
     for _ in range(state["times"]):
         await look.ainvoke({"what": "x"})
-    return {}
+    return {"done": ["round"]}
 
 
-tool_loop = _one(call_tools)
+def _more_rounds(state: State) -> str:
+    return END if len(state.get("done", [])) >= state.get("rounds", 1) else "call"
+
+
+def _tool_loop() -> Graph:
+    builder = StateGraph(State)
+    builder.add_node("call", call_tools)
+    builder.add_edge(START, "call")
+    builder.add_conditional_edges("call", _more_rounds, ["call", END])
+    return builder.compile()
+
+
+tool_loop = _tool_loop()
 
 
 async def call_and_ask(state: State, config: RunnableConfig) -> dict[str, Any]:

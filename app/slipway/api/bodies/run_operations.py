@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from slipway.api.bodies.body import Body
-from slipway.protocol_types import Update
+from slipway.protocol_types import JsonObject, Update
 from slipway.runs.cancel_reasons import Action
 from slipway.serialization.json_encoding import has_nul
 
@@ -45,6 +45,13 @@ class SkipNodeBody(OperatorBody):
     """Skips a node that is next."""
 
     node: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_without_nul)]
+
+
+class RaiseCeilingsBody(OperatorBody):
+    """Raises ceilings (name to limit), and then continues the run if `resume` is true."""
+
+    limits: JsonObject
+    resume: bool = False
 
 
 class EditStateBody(OperatorBody):

@@ -13,6 +13,7 @@ from slipway.api.bodies.run_operations import (
     EditStateBody,
     OperatorBody,
     OperatorCancelBody,
+    RaiseCeilingsBody,
     RetryBody,
     SkipNodeBody,
 )
@@ -65,6 +66,13 @@ async def edit_state(request: Request) -> Response:
     return _operated(await repairs.edit_state(run_id, operator, edit, resume=body.resume))
 
 
+async def raise_ceilings(request: Request) -> Response:
+    """Raises ceilings of a run and of its chain."""
+    body = await read_body(request, RaiseCeilingsBody)
+    raises, run_id = services_of(request).ceiling_raises, path_id(request, "run_id")
+    return _operated(await raises.raise_ceilings(run_id, body.limits, _by(request, body), resume=body.resume))
+
+
 def _by(request: Request, body: OperatorBody) -> Operator:
     return Operator(actor_of(request), body.reason)
 
@@ -83,6 +91,14 @@ ENDPOINTS: Final = (
     Endpoint("POST", f"{_RUN}/resume", resume, "Resume a paused run", _ACCESS, body=OperatorBody),
     Endpoint("POST", f"{_RUN}/cancel", cancel, "Cancel a run of any user", _ACCESS, body=OperatorCancelBody),
     Endpoint("POST", f"{_RUN}/retry", retry, "Retry a run that failed or was cancelled", _ACCESS, body=RetryBody),
+    Endpoint(
+        "POST",
+        f"{_RUN}/ceilings",
+        raise_ceilings,
+        "Raise ceilings of a run and its chain",
+        _ACCESS,
+        body=RaiseCeilingsBody,
+    ),
     Endpoint("POST", f"{_RUN}/skip-node", skip_node, "Continue a run without a node", _ACCESS, body=SkipNodeBody),
     Endpoint(
         "POST",

@@ -1,4 +1,4 @@
---! needs: admission cancel cancel_causes clock concurrency_groups due_times events hashes keys leases phases queue retries reviews run_indexes runs threads waiting_runs
+--! needs: admission budgets cancel cancel_causes clock concurrency_groups due_times events hashes keys leases phases queue retries reviews run_indexes runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.
@@ -12,11 +12,11 @@
 --   thread was to be created; {'changed'} if a field of the thread differs from `expected_fields`; {'busy', run id};
 --   {'answered', run id, kwargs} if another run has answered the interrupt; {'unchecked'} if the thread waits with
 --   reviews other than the `checked` ones, or they have changed; {'cancelled', run id} if the run that asked was
---   cancelled; {'due_time_handled', the cron's next due
---   time in ms or ''} if the run of a cron's due time was created already, without the next due time if the cron no
---   longer has this due time; {'leftovers'} if checkpoints of a deleted thread must be deleted before the thread is
---   created; for a `retry`, what `retry_problem` replies. The classes in `runs.script_results` are the same replies in
---   Python.
+--   cancelled; {'due_time_handled', the cron's next due time in ms or ''} if the run of a cron's due time was created
+--   already, without the next due time if the cron no longer has this due time; {'leftovers'} if checkpoints of a
+--   deleted thread must be deleted before the thread is created; {'budget', position of the entry of `budgets` without
+--   room, what was used}; for a `retry`, what `retry_problem` replies. The classes in `runs.script_results` are the
+--   same replies in Python.
 -- Atomic: All of it, the cancelling of earlier runs, and that the due time is handled.
 -- Repeatable: Yes: a run that exists is returned, or that its due time was handled, and nothing changes.
 
@@ -101,6 +101,11 @@ if waiting and not active and (args.answers or checked) then
   if reviews and not are_checked(waiting, reviews, checked) then return {'unchecked'} end
 elseif checked and checked.held then
   return {'unchecked'} -- answers that were held for a run which waits no more
+end
+
+if args.budgets then
+  local position, used = reserve_in_budgets(args.budgets)
+  if position then return {'budget', position, used} end
 end
 
 if cancels then

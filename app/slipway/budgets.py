@@ -34,9 +34,19 @@ class Period:
     """As ISO 8601."""
     ends_at: datetime
 
+    @classmethod
+    def of(cls, name: str, first_day: str) -> Period:
+        """The period of this name that begins on this day."""
+        day, month = periods_at(datetime.fromisoformat(first_day).replace(tzinfo=UTC))
+        return day if name == "day" else month
+
     @property
     def ends_ms(self) -> int:
         return int(self.ends_at.timestamp() * 1000)
+
+    def seconds_left(self, now: datetime) -> int:
+        """Whole seconds until the end, at least 1."""
+        return max(int((self.ends_at - now).total_seconds()) + 1, 1)
 
     @property
     def resets_at(self) -> str:
@@ -149,3 +159,6 @@ def _all_of(section: BudgetsSection) -> list[BudgetPeriods]:
 
 def _limited(periods: BudgetPeriods) -> bool:
     return bool(periods.day.limits() or periods.month.limits())
+
+
+NO_BUDGETS: Final = Budgets(BudgetsSection())

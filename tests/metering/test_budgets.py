@@ -1,0 +1,76 @@
+"""Budgets of owners and graphs by day and month."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+from slipway.budgets import Budgets, periods_at
+from slipway.graphs.metering_sections import BudgetsSection
+from slipway.graphs.registry import Registry
+from slipway.metering.budget_use import budgets_in_use
+from slipway.metering.scripts import BudgetScripts
+from slipway.runs.record import Phase
+from tests.metering.conftest import PRICES, execute
+from tests.runs.conftest import Stores
+from tests.runs.executions import execution_of, metering_of
+
+FOR_OWNERS = BudgetsSection.model_validate({"owner": {"day": {"tokens": 150, "tool_calls": 3}}})
+
+
+def test_a_period_is_a_day_or_a_month_in_utc() -> None:
+    day, month = periods_at(datetime(2026, 12, 31, 23, 30, tzinfo=UTC))
+    assert (day.first_day, day.resets_at) == ("2026-12-31", "2027-01-01T00:00:00Z")
+    assert (month.first_day, month.resets_at) == ("2026-12-01", "2027-01-01T00:00:00Z")
+    assert day.seconds_left(datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)) == 2
+
+
+async def test_all_runs_of_an_owner_share_a_budget(stores: Stores, graphs: Registry) -> None:
+    value = {"times": 2}
+    first = await execute(stores, graphs, "answer", value, budgets=FOR_OWNERS, metadata={"owner": "ann"})
+    second = await execute(stores, graphs, "answer", value, budgets=FOR_OWNERS, metadata={"owner": "ann"})
+    third = await execute(stores, graphs, "answer", value, budgets=FOR_OWNERS, metadata={"owner": "ann"})
+    other = await execute(stores, graphs, "answer", value, budgets=FOR_OWNERS, metadata={"owner": "bob"})
+    assert (first.phase, second.phase, other.phase) == (Phase.COMPLETED,) * 3
+    error = third.error or {}
+    assert (error["code"], error["scope"], error["limit"], error["used"]) == ("ceiling.tokens", "owner/day", 150, 120)
+    assert error["resets_at"] == periods_at(datetime.now(UTC))[0].resets_at
+    uses = await budgets_in_use(BudgetScripts(stores.pipeline, stores.keys), Budgets(FOR_OWNERS))
+    assert {use.name: (use.public()["scope"], use.used["tokens"], use.limits["tokens"]) for use in uses} == {
+        "ann": ("owner/day", 120, 150),
+        "bob": ("owner/day", 60, 150),
+    }
+
+
+async def test_tool_calls_and_costs_have_budgets(stores: Stores, graphs: Registry) -> None:
+    run = await execute(stores, graphs, "tool_loop", {"times": 9}, budgets=FOR_OWNERS, metadata={"owner": "ann"})
+    assert ((run.error or {})["code"], (run.error or {})["used"]) == ("ceiling.tool_calls", 3)
+    of_graph = BudgetsSection.model_validate({"graphs": {"answer": {"month": {"cost_usd": 0.00018}}}})
+    run = await execute(stores, graphs, "answer", {"times": 9}, budgets=of_graph)
+    error = run.error or {}
+    assert (error["code"], error["scope"]) == ("ceiling.cost", "graph/month")
+    assert 0 < run.public()["usage"]["cost_usd"] <= 0.00018
+
+
+async def test_runs_that_execute_at_once_do_not_use_the_same_rest_of_a_budget(stores: Stores, graphs: Registry) -> None:
+    """Each call reserves at most 46 tokens, so three of them fit into 150."""
+    metering = metering_of(stores, PRICES, FOR_OWNERS)
+    created = [
+        await stores.create_run(graph_id="answer", metadata={"owner": "ann"}, options={"input": {}}) for _ in range(8)
+    ]
+    await asyncio.gather(
+        *(execution_of(stores, graphs, run, metering=metering).execute() for run in await stores.claim())
+    )
+    ended: list[Any] = [await stores.reload(run) for run in created]
+    completed = [run for run in ended if run.phase is Phase.COMPLETED]
+    assert 3 <= len(completed) <= 5
+    assert sum(run.public()["usage"]["tokens"]["total"] for run in ended if run.metered) <= 150
+
+
+async def test_a_call_in_the_event_loop_is_counted_afterwards(stores: Stores, graphs: Registry) -> None:
+    value = {"how": "in the event loop", "times": 3}
+    run = await execute(stores, graphs, "answer", value, budgets=FOR_OWNERS, metadata={"owner": "ann"})
+    (use,) = await budgets_in_use(BudgetScripts(stores.pipeline, stores.keys), Budgets(FOR_OWNERS))
+    assert run.phase is Phase.COMPLETED
+    assert use.used["tokens"] == 90
