@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from slipway import failpoints
 from slipway.runs.scripts import RunScripts
 from tests.crash.clients import Client, Reader
 from tests.crash.cluster import Cluster
@@ -44,7 +45,10 @@ def refunds_of(cluster: Cluster, order: str) -> list[str]:
 async def run_until_killed(cluster: Cluster, run_id: str, failpoint: str) -> None:
     """A new worker executes the run until it kills itself at the failpoint. Then the run is reclaimed, as a supervisor
     does that notices the death."""
-    await (await cluster.start_worker(failpoint)).wait_for_exit(30)
+    doomed = cluster.add_worker()
+    doomed.start(**{failpoints.VARIABLE: failpoint})  # it may be dead before anybody sees that it is ready
+    await doomed.wait_for_exit(30)
+    cluster.workers.remove(doomed)
     worker = (await cluster.run(run_id))["worker"]
     assert await RunScripts(cluster.pipeline, cluster.keys).run_reap(event_ttl_s=600, pause_ms=0, worker=worker)
 
