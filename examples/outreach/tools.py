@@ -33,8 +33,8 @@ def approval_policy(args: Mapping[str, Any]) -> str:
 
 @slipway.tools.tool(access="write", timeout_s=30, approval=approval_policy)
 async def send_mail(to: list[str], subject: str, body: str) -> Receipt:
-    """Sends a mail. The mail service of this example is an outbox in the store: a mail with the same idempotency key is
-    put there once, however often the tool is executed."""
+    """Sends a mail to these addresses."""
+    # the mail service of this example is an outbox in the store, which has one mail for each idempotency key
     message_id = uuid.uuid5(_MESSAGES, slipway.tools.idempotency_key()).hex
     await get_store().aput(NAMESPACE, message_id, {"to": to, "subject": subject, "body": body})
     return {"message_id": message_id, "subject": subject, "recipients": len(to)}

@@ -18,7 +18,9 @@ from examples.refund_desk.orders import Order, format_amount, parse_amount
 from examples.refund_desk.tools import AmountTooLarge, needs_approval
 from slipway.errors import ToolRejected
 
-Decision = Literal["approved", "approved by a person", "rejected by a person", "refused", "unknown order"]
+Decision = Literal[
+    "in progress", "approved", "approved by a person", "rejected by a person", "refused", "unknown order"
+]
 
 
 class Input(TypedDict):
@@ -56,7 +58,7 @@ class Case(TypedDict):
     """The message of the person who rejected the refund."""
 
 
-_DECISIONS: Final[dict[rules.Outcome, Decision]] = {"approve": "approved", "refuse": "refused"}
+_DECISIONS: Final[dict[rules.Outcome, Decision]] = {"approve": "in progress", "refuse": "refused"}
 
 
 class State(Input, Output):

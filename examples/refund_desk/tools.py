@@ -31,8 +31,8 @@ def needs_approval(args: Mapping[str, Any]) -> bool:
 
 @slipway.tools.tool(access="write", timeout_s=30, retries=2, approval=needs_approval)
 async def issue_refund(order_id: str, item: str, amount: Amount, currency: str, reason: str, at_most: Amount) -> Entry:
-    """Pays a refund, once for each call: the ledger in the store has one line for each idempotency key. Raises
-    `AmountTooLarge`."""
+    """Pays money back to the customer, at most the amount that remains of the order."""
     if parse_amount(amount, "amount") > Decimal(at_most):
         raise AmountTooLarge(f"at most {at_most} {currency} can be refunded, not {amount}")
+    # the ledger has one line for each idempotency key, however often this call is executed
     return await add_refund(order_id, amount, currency, slipway.tools.idempotency_key(), get_store())

@@ -15,7 +15,7 @@ from slipway.runs.record import Phase
 from tests.metering.conftest import COST_OF_CALL, execute, made_calls
 from tests.runs.conftest import Stores
 
-HOWS = ("await", "stream", "in the event loop", "to_thread", "thread with the config")
+HOWS = ("await", "stream", "in the event loop", "to_thread", "thread", "pool of threads")
 
 
 async def _notices(stores: Stores, run: Any) -> list[dict[str, Any]]:

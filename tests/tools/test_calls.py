@@ -23,6 +23,8 @@ from tests.tools.conftest import Runs
         ("ainvoke", "send_mail", {"to": "b"}, "sent to b"),
         ("invoke in a thread", "send_mail", {"to": "b"}, "sent to b"),
         ("function in a thread", "send_mail", {"to": "b"}, "sent to b"),
+        ("bare thread", "send_mail", {"to": "b"}, "sent to b"),
+        ("bare thread", "issue_refund", {"order": "a"}, "refunded a: 1.0"),
         ("call", "lookup_order", {"order": "c"}, {"order": "c", "total": 10}),
         ("function", "lookup_order", {"order": "c"}, {"order": "c", "total": 10}),
         ("call", "lookup_customer", {"name": "d"}, {"name": "d"}),

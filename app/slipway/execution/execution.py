@@ -48,6 +48,7 @@ from slipway.execution.run_input import NO_PLAN, bound_config, config_of, contex
 from slipway.execution.settle_or_release import RunSettler, read_snapshot
 from slipway.execution.stream import complete, nodes_wait, stream_graph, streams_subgraphs
 from slipway.execution.stream_observer import StreamObserver
+from slipway.execution.threads_with_context import carry_context_into_threads
 from slipway.graphs.describe import name_of
 from slipway.graphs.interface import Graph, Graphs, with_checkpointer
 from slipway.metering.callback_handler import HANDLER, MeteringHandler
@@ -132,6 +133,7 @@ class Execution:
     async def execute(self) -> None:
         """Executes the attempt until it ends. No exception of the graph is raised."""
         contain_errors(omit_empty_tasks=not streams_subgraphs(self.run))
+        carry_context_into_threads()
         CURRENT_ATTEMPT.set(self.writer)
         if self._tools is not None:
             gateway = Gateway(self._tools, self.writer, self._meter)

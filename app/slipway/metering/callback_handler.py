@@ -7,8 +7,8 @@ subgraph and thread that carries the context of a run, or was given the config o
   coroutines. So the events at the start of a call are properties, which return the one or the other.
 - An `AsyncCallbackManager` that announces a call of a model gives up on all other handlers if one that is executed
   inline raises or is cancelled. So this one is not executed inline then, but together with the others.
-- A superstep of the root graph, which the ceiling guard counts, costs nothing here: the events of chains are ignored
-  until a node executes. Within a node, they announce the tasks of subgraphs.
+- A superstep of the root graph, which the ceiling guard counts, costs nothing here: its chains have no handler
+  (`_ConfiguredHandler`). Within a node, chains announce the tasks of subgraphs.
 """
 
 from __future__ import annotations
@@ -213,7 +213,25 @@ _OUTSIDE: Final = OutsideHandler()
 HANDLER: Final[ContextVar[BaseCallbackHandler | None]] = ContextVar("metering_handler", default=_OUTSIDE)
 """The handler of the run whose code executes."""
 
-register_configure_hook(HANDLER, inheritable=True, handle_class=MeteringHandler)
+
+class _ConfiguredHandler:
+    """What LangChain asks for the handler, instead of the context variable. The chains of the root graph get none: its
+    supersteps are counted by the ceiling guard, and a handler that ignores them would still cost something for each
+    node. What a node calls gets it in any case."""
+
+    def get(self) -> BaseCallbackHandler | None:
+        handler = HANDLER.get()
+        if handler is _OUTSIDE or var_child_runnable_config.get() is not None:
+            return handler
+        caller = sys._getframe(_FRAMES_TO_CALLER).f_code.co_name
+        return None if caller.endswith("callback_manager_for_config") else handler
+
+
+_FRAMES_TO_CALLER: Final = 3
+"""From `get` through `_configure` and `configure` of LangChain to the function that configures callbacks: of a chain, a
+model or a tool."""
+
+register_configure_hook(_ConfiguredHandler(), inheritable=True, handle_class=MeteringHandler)  # type: ignore[arg-type]
 
 
 # threads

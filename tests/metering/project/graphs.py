@@ -4,6 +4,8 @@ import asyncio
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models import BaseChatModel
@@ -122,13 +124,19 @@ async def call(state: State, config: RunnableConfig) -> dict[str, Any]:
             case "parallel threads of a blocked event loop":
                 model = _model(state)
                 RunnableParallel(a=model, b=model).invoke(_prompt(config))
-            case "thread with the config":
-                await _in_thread(lambda: _model(state).invoke(_prompt(config), config))
-            case "thread without context":
+            case "thread":
                 await _in_thread(lambda: _model(state).invoke(_prompt(config)))
+            case "pool of threads":
+                await asyncio.wrap_future(POOL.submit(_model(state).invoke, _prompt(config)))
+            case "thread without context":
+                await _in_thread(lambda: Context().run(_model(state).invoke, _prompt(config)))
             case "tool in a thread without context":
-                await _in_thread(lambda: look.invoke({"what": "x"}))
+                await _in_thread(lambda: Context().run(look.invoke, {"what": "x"}))
     return {"left": [ceilings.left()]}
+
+
+POOL = ThreadPoolExecutor(1)
+"""Runs share it, one after another."""
 
 
 async def _in_thread(function: Any) -> None:
