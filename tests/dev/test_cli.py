@@ -27,6 +27,9 @@ pytestmark = pytest.mark.processes
 
 Slipway = Callable[..., "subprocess.CompletedProcess[str]"]
 
+NOT_FOR_EVERY_PROCESS = ("langgraph", "langchain", "langsmith", "starlette", "uvicorn", "httpx", "arq", "jsonschema")
+"""How the names of packages begin that take long to import, and that only some commands need."""
+
 
 @pytest.fixture
 def slipway(tmp_path: Path) -> Slipway:
@@ -152,6 +155,17 @@ def test_a_check_of_arq_imports_no_graphs() -> None:
     imported = {name.partition(".")[0] for name in process.stdout.split()}
     assert "arq" in imported
     assert not {name for name in imported if name.startswith(("langgraph", "langchain", "starlette"))}
+
+
+def test_the_command_line_imports_no_graphs_and_no_servers() -> None:
+    """Every process imports it first, and the process that forks the others may have one thread."""
+    code = "import sys, threading, slipway.cli; print(threading.active_count(), *sys.modules)"
+    process = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True)
+    threads, *modules = process.stdout.split()
+    imported = {name.partition(".")[0] for name in modules}
+    assert "typer" in imported
+    assert not {name for name in imported if name.startswith(NOT_FOR_EVERY_PROCESS)}
+    assert threads == "1"
 
 
 class TestRelease:

@@ -6,7 +6,7 @@ A decision is stored at once. If it is the last answer that a run needed, a work
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import orjson
 import typer
@@ -17,15 +17,13 @@ from slipway.errors import ConfigError
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.reviews.actor import Actor
-from slipway.reviews.record import Review, ReviewState
-from slipway.reviews.resuming import ResumedByDuty
-from slipway.reviews.search import ReviewQuery, ReviewSearch
-from slipway.reviews.store import ReviewStore
-from slipway.runs.audit import AuditTrail
-from slipway.runs.scripts import RunScripts
 from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
+
+if TYPE_CHECKING:
+    from slipway.reviews.actor import Actor
+    from slipway.reviews.record import Review, ReviewState
+    from slipway.reviews.store import ReviewStore
 
 _Result = TypeVar("_Result")
 
@@ -57,6 +55,8 @@ def list_all(
     if context.invoked_subcommand is not None:
         return
     settings = load_settings_and_logs("reviews", config)
+    from slipway.reviews.search import ReviewQuery, ReviewSearch
+
     query = ReviewQuery(
         states=_states_of(state or ()),
         graph_id=graph,
@@ -174,6 +174,8 @@ def _decision(text: str) -> dict[str, Any]:
 
 def _actor(by: str | None, groups: list[str] | None) -> Actor:
     """Whoever can use the command has all data of the deployment, and is trusted to name the groups."""
+    from slipway.reviews.actor import Actor
+
     return Actor(operator(by, None).by, groups or ())
 
 
@@ -188,6 +190,11 @@ def _operate(config: Config, operation: Callable[[ReviewStore], Awaitable[_Resul
 
 
 def _store(settings: Settings, pipeline: Pipeline, keys: Keys) -> ReviewStore:
+    from slipway.reviews.resuming import ResumedByDuty
+    from slipway.reviews.store import ReviewStore
+    from slipway.runs.audit import AuditTrail
+    from slipway.runs.scripts import RunScripts
+
     audit = AuditTrail(pipeline, keys, RunScripts(pipeline, keys))
     return ReviewStore(pipeline, keys, audit, ResumedByDuty())
 
@@ -224,6 +231,8 @@ def _asks(review: Review) -> str:
 
 
 def _states_of(names: list[str] | tuple[()]) -> frozenset[ReviewState]:
+    from slipway.reviews.record import ReviewState
+
     known = [state.value for state in ReviewState]
     for name in names:
         if name not in known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import orjson
 import typer
@@ -11,19 +11,19 @@ import typer
 from slipway.clock import Clock, microseconds
 from slipway.commands.operator_commands import By, Config, Reason, RunId, execute, opened, operator, operator_settings
 from slipway.errors import ConfigError
-from slipway.graphs.registry import Registry
 from slipway.health import start_checks
 from slipway.health.run_list import as_json, as_table, list_runs, phases_of
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.run_operations.operations import OperatedRun, RunOperations
-from slipway.run_operations.repairs import StateEdit
 from slipway.runs.audit import AuditEntry, AuditTrail
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.scripts import RunScripts
 from slipway.runs.search import RunQuery
 from slipway.runs.store import RunStore
 from slipway.serialization.json_encoding import dumps
-from slipway.services import Services, open_services
+
+if TYPE_CHECKING:
+    from slipway.services import Services
 
 runs: Final = typer.Typer(invoke_without_command=True, help="Lists runs of all threads, or operates one run.")
 
@@ -142,6 +142,8 @@ def edit_state(
     config: Config = None,
 ) -> None:
     """Writes a state as if a node had returned it, then continues a paused, failed or cancelled run."""
+    from slipway.run_operations.repairs import StateEdit
+
     try:
         edit = StateEdit(orjson.loads(values), as_node)
     except orjson.JSONDecodeError as error:
@@ -180,6 +182,8 @@ def _limits_of(texts: Sequence[str]) -> dict[str, float]:
 def _repair(config: Config, operation: Callable[[Services], Awaitable[OperatedRun]]) -> None:
     """Executes an operation that needs the project's graphs."""
     settings = operator_settings("runs", config)
+    from slipway.graphs.registry import Registry
+    from slipway.services import open_services
 
     async def repair() -> OperatedRun:
         await start_checks.check(settings, settings.redis, upgrade=False)

@@ -10,12 +10,8 @@ import typer
 
 from slipway.clock import Clock
 from slipway.commands.operator_commands import By, Config, Reason, execute, opened, operator, operator_settings
-from slipway.graphs.langgraph_json import read
-from slipway.graphs.registry import Registry
-from slipway.mcp_servers.project_registry import load_project_tools
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.run_operations.operations import Operator
-from slipway.run_operations.switch_targets import graph_target, node_target, tool_target
 from slipway.settings import Settings
 from slipway.switches.record import EVERYTHING, Target
 from slipway.switches.scripts import SwitchScripts
@@ -98,6 +94,9 @@ def switches(config: Config = None) -> None:
 
 def _node(graph_id: str, name: str) -> FindTarget:
     async def find(settings: Settings) -> Target:
+        from slipway.graphs.registry import Registry
+        from slipway.run_operations.switch_targets import node_target
+
         return await node_target(await Registry.load(settings.config), graph_id, name)
 
     return find
@@ -105,6 +104,11 @@ def _node(graph_id: str, name: str) -> FindTarget:
 
 def _tool(name: str) -> FindTarget:
     async def find(settings: Settings) -> Target:
+        from slipway.graphs.langgraph_json import read
+        from slipway.graphs.registry import Registry
+        from slipway.mcp_servers.project_registry import load_project_tools
+        from slipway.run_operations.switch_targets import tool_target
+
         tools = await load_project_tools(read(settings.config), await Registry.load(settings.config))
         return tool_target(tools.registry, name)
 
@@ -113,6 +117,9 @@ def _tool(name: str) -> FindTarget:
 
 def _graph(graph_id: str) -> FindTarget:
     async def find(settings: Settings) -> Target:
+        from slipway.graphs.registry import Registry
+        from slipway.run_operations.switch_targets import graph_target
+
         return graph_target(await Registry.load(settings.config), graph_id)
 
     return find

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from slipway.commands.operator_commands import NOT_POSSIBLE, Config
 from slipway.errors import ConfigError, SecretMissing
-from slipway.graphs import loading
-from slipway.graphs.config_errors import did_you_mean
-from slipway.graphs.langgraph_json import LangGraphJson, read
-from slipway.mcp_servers.connection import McpConnection, require_mcp
-from slipway.mcp_servers.pinned_list import PinnedList, read_pinned
-from slipway.mcp_servers.servers import secrets_of
 from slipway.processes.settings_and_logs import load_settings_and_logs
+
+if TYPE_CHECKING:
+    from slipway.graphs.langgraph_json import LangGraphJson
+    from slipway.mcp_servers.pinned_list import PinnedList
 
 tools: Final = typer.Typer(no_args_is_help=True, help="Tools of MCP servers.")
 
@@ -29,6 +27,12 @@ def pin(
     """Stores the tools that an MCP server offers now, and prints the hash to set as `pinned`. Read the file first: its
     texts reach the model."""
     settings = load_settings_and_logs("tools pin", config)
+    from slipway.graphs import loading
+    from slipway.graphs.config_errors import did_you_mean
+    from slipway.graphs.langgraph_json import read
+    from slipway.mcp_servers.connection import require_mcp
+    from slipway.mcp_servers.pinned_list import PinnedList
+
     project = read(settings.config)
     if server not in project.mcp:
         raise ConfigError(f"there is no MCP server {server!r} in slipway.mcp{did_you_mean(server, project.mcp)}")
@@ -53,6 +57,9 @@ def pin(
 
 
 async def _list_of(project: LangGraphJson, server: str) -> PinnedList:
+    from slipway.mcp_servers.connection import McpConnection
+    from slipway.mcp_servers.servers import secrets_of
+
     section = project.mcp[server]
     connection = McpConnection(server, section, project.folder, secrets_of(server, section))
     await connection.open()
@@ -64,6 +71,8 @@ async def _list_of(project: LangGraphJson, server: str) -> PinnedList:
 
 def _stored(project: LangGraphJson, server: str) -> PinnedList | None:
     """None if none is pinned."""
+    from slipway.mcp_servers.pinned_list import read_pinned
+
     try:
         return read_pinned(project.folder, server, project.file.name, project.mcp[server].pinned)
     except ConfigError:
