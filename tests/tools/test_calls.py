@@ -69,9 +69,11 @@ async def test_a_tool_that_calls_another_tool(runs: Runs) -> None:
     assert ended.actions() == ["tool.permitted", "tool.permitted", "tool.called", "tool.called"]
 
 
-async def test_a_node_that_is_retried_executes_no_write_again(runs: Runs) -> None:
-    ended = await runs.execute("retries", how="call", tool="issue_refund", args={"order": "a"}, times=3)
-    assert ended.results == ["refunded a: 1.0"] * 3
+@pytest.mark.parametrize("how", ["call", "subgraph", "task"])
+async def test_a_node_that_is_retried_executes_no_write_again(runs: Runs, how: str) -> None:
+    """Also where its subgraphs and tasks call the tool: in the retry LangGraph finds what they did."""
+    ended = await runs.execute("retries", how=how, tool="issue_refund", args={"order": "a"}, times=3)
+    assert ended.results == [["refunded a: 1.0"] if how == "subgraph" else "refunded a: 1.0"] * 3
     assert len(ended.effects) == 3
     assert len(set(ended.keys)) == 3
 

@@ -44,6 +44,7 @@ from slipway.execution.contained_errors import contain_errors
 from slipway.execution.failure_from_exception import failure_of
 from slipway.execution.frames import FrameEncoder, frame
 from slipway.execution.replay_filter import LogEntry, ReplayFilter
+from slipway.execution.retried_nodes import count_again_in_retries
 from slipway.execution.run_input import NO_PLAN, bound_config, config_of, context_of, plan_start
 from slipway.execution.settle_or_release import RunSettler, read_snapshot
 from slipway.execution.stream import complete, nodes_wait, stream_graph, streams_subgraphs
@@ -134,6 +135,7 @@ class Execution:
         """Executes the attempt until it ends. No exception of the graph is raised."""
         contain_errors(omit_empty_tasks=not streams_subgraphs(self.run))
         carry_context_into_threads()
+        count_again_in_retries()
         CURRENT_ATTEMPT.set(self.writer)
         if self._tools is not None:
             gateway = Gateway(self._tools, self.writer, self._meter)
