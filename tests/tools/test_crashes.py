@@ -4,7 +4,7 @@ effect with one key, and is executed again only if its result was not stored."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipway.errors import StoreUnavailable
 from slipway.runs.record import Run
 from slipway.tool_gateway.gateway import ToolServices
-from slipway.tool_gateway.scripts import BeginResult, CallBegin, CallEnd, ToolScripts
-from tests.runs.executions import CrashingScripts
 from tests.tools.conftest import Ended, Runs
+from tests.tools.crashing import CrashingToolScripts
 
 CALLS = 2
 SCRIPTS = 3
@@ -29,40 +27,12 @@ GRAPHS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-class CrashingToolScripts(ToolScripts):
-    """The scripts of a worker that crashes at its `crash_at`th script: before Redis executes it if that is even, and
-    afterwards, before the worker has the reply, if it is odd."""
-
-    def __init__(self, runs: Runs, crash_at: int) -> None:
-        super().__init__(runs.stores.pipeline, runs.stores.keys)
-        self.run_scripts = CrashingScripts(runs.stores)
-        self._left, self._afterwards = crash_at // 2, bool(crash_at % 2)
-
-    async def _unless_crashed(self, send: Callable[[], Awaitable[Any]]) -> Any:
-        if self.run_scripts.crashed:
-            raise StoreUnavailable("the worker of this test crashed")
-        self._left -= 1
-        reply = await send() if self._left >= 0 or self._afterwards else None
-        if self._left >= 0:
-            return reply
-        self.run_scripts.crash()
-        self.run_scripts.crashed = True
-        raise StoreUnavailable("the worker of this test crashed")
-
-    async def begin(self, arguments: CallBegin) -> BeginResult:
-        result: BeginResult = await self._unless_crashed(lambda: super(CrashingToolScripts, self).begin(arguments))
-        return result
-
-    async def end(self, arguments: CallEnd, result: bytes) -> bool:
-        return bool(await self._unless_crashed(lambda: super(CrashingToolScripts, self).end(arguments, result)))
-
-
 async def execute(runs: Runs, run: Run, crash_at: int | None) -> bool:
     """Executes an attempt, which crashes. Returns whether it did."""
     if crash_at is None:
         await runs.finish(run)
         return False
-    scripts = CrashingToolScripts(runs, crash_at)
+    scripts = CrashingToolScripts(runs.stores, crash_at)
     services: ToolServices = replace(runs.services, scripts=scripts)
     await replace(runs, services=services).execution(run, scripts=scripts.run_scripts).execute()
     return scripts.run_scripts.crashed

@@ -18,6 +18,9 @@ from slipway.graphs.interface import Graph
 effects: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
 """Thread id to what was done on it."""
 
+executed: defaultdict[str, list[tuple[str, str, dict[str, Any]]]] = defaultdict(list)
+"""Thread id to idempotency key, name and arguments of each call of `settle_order`."""
+
 evaluated: defaultdict[str, int] = defaultdict(int)
 """Thread id to how often the predicate was evaluated."""
 
@@ -42,6 +45,19 @@ def above_ten(args: dict[str, Any]) -> Any:
     if args["amount"] == 666:
         raise ValueError("what now?")
     return args["amount"] > 10 and evaluated[thread_id()] % 2 == 1
+
+
+def policy_of_order(args: dict[str, Any]) -> str:
+    """Large amounts need two people."""
+    return "two_people" if args["amount"] > 1000 else "timed"
+
+
+@slipway.tools.tool(access="write", approval=policy_of_order)
+async def settle_order(order: str, amount: int) -> str:
+    """Settle an order."""
+    call = (slipway.tools.idempotency_key(), "settle_order", {"order": order, "amount": amount})
+    executed[thread_id()].append(call)
+    return f"settled {order}"
 
 
 @slipway.tools.tool(access="write", approval=above_ten, redact=["card.number"])
