@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -202,7 +203,8 @@ async def test_a_misspelt_name_is_not_found(desk: Desk) -> None:
 
 
 def test_a_misspelt_tool_is_not_found() -> None:
-    tools = ToolRegistry(cast("dict[str, RegisteredTool]", {"send_mail": None}), Policy(None), {})
+    tool = SimpleNamespace(name="send_mail", target=SimpleNamespace(langchain_tool=SimpleNamespace(name="send_mail")))
+    tools = ToolRegistry(cast("dict[str, RegisteredTool]", {"send_mail": tool}), Policy(None), {})
     assert tool_target(tools, "send_mail") == Target(Kind.TOOL, "send_mail")
     with pytest.raises(NotFound, match="did you mean 'send_mail'"):
         tool_target(tools, "sendmail")
