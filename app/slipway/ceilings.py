@@ -1,4 +1,4 @@
-"""`slipway.ceilings()`: what is left for the chain whose node asks."""
+"""`slipway.ceilings.left()`: what the chain of the current run may still use, for the code of nodes and tools."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ class Left:
     active_s: float
     """Seconds of work."""
     event_bytes: int
+    """Bytes of events, as clients receive them."""
     tool_calls: int | None
     tokens: int | None
     """Input and output tokens of models."""
     cost_usd: float | None
+    """Costs of models in US dollars."""
 
 
 def left() -> Left:
@@ -38,7 +40,7 @@ def left() -> Left:
     `OutsideRun` outside of a run, and in a thread that was started without the context of a node."""
     ceilings = CURRENT_CEILINGS.get()
     if ceilings is None:
-        raise OutsideRun("slipway.ceilings()")
+        raise OutsideRun("slipway.ceilings.left()")
     limits, usage, metered = ceilings.limits, ceilings.usage, ceilings.metered
     running_s = time.monotonic() - ceilings.counted_until if ceilings.counted_until else 0.0
     tool_calls, tokens, cost = (limits.get(f"max_{name}") for name in ("tool_calls", "tokens", "cost_usd"))

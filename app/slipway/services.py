@@ -47,6 +47,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from slipway.redis.wait_for_redis import open_with_retries
+from slipway.reviews.node_check import check_review_nodes
 from slipway.reviews.notifications import ReviewNotifications
 from slipway.reviews.protocol_answers import ProtocolAnswers
 from slipway.reviews.resuming import RunResumer
@@ -169,6 +170,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
     tools = NONE if process == "cli" else await load_project_tools(config, graphs)
     if process != "cli":
         await check_nodes(config, graphs)
+        await check_review_nodes(config, graphs)
     async with AsyncExitStack() as stack:
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
         patience_s = settings.redis_patience_worker_s if process == "worker" else settings.redis_patience_web_s

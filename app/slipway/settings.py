@@ -339,7 +339,7 @@ class Settings(BaseModel):
         if self.redis_url is None:
             raise ConfigError(
                 f"{variable_of('redis_url')} must be set, or one of {', '.join(REDIS_URL_NAMES)}; "
-                "only `slipway dev` starts a server itself"
+                "only `slipway dev` starts a server itself, at unix:///path/to/.slipway/valkey.sock"
             )
         url = self.redis_url.get_secret_value()
         checks = {"ssl_cert_reqs": None if self.redis_tls_verify else "none", "ssl_ca_certs": self.redis_ca_file}

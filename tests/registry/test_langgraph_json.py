@@ -127,7 +127,18 @@ def test_unknown_sections_are_accepted(project: Project) -> None:
         ({"slipway": {"graphs": {"one": {"inline_budget_s": "5"}}}}, "inline_budget_s:", "expected a number"),
         ({"slipway": {"graphs": {"one": {"inline_budget_s": 0}}}}, "inline_budget_s:", "above 0"),
         ({"slipway": {"ceilings": {"max_tokens": 0}}}, "slipway.ceilings.max_tokens:", "above 0"),
-        ({"slipway": {"prices": {"m": {"input": -1, "output": 1}}}}, "slipway.prices.m.input:", "or equal to 0"),
+        (
+            {"slipway": {"prices": {"m": {"input": -1, "output": 1}}}},
+            "slipway.prices.m.input:",
+            "expected a number, 0 or more",
+        ),
+        ({"slipway": {"models": {"m": []}}}, "slipway.models.m:", "expected at least 1, found 0"),
+        (
+            {"slipway": {"mcp": {"m": {"pinned": "x"}}}},
+            "slipway.mcp.m.pinned:",
+            "expected a string that matches ^sha256:",
+        ),
+        ({"slipway": {"reviews": {"one": {"default": "no", "due_s": 5}}}}, "reviews.one.default:", "approve, reject"),
         ({"slipway": {"prices": {"m": {"input": 1}}}}, "slipway.prices.m.output:", "is required"),
         ({"slipway": {"prices": {"m": {"input": 1, "outptu": 1}}}}, "slipway.prices.m.outptu:", "'output'"),
         ({"slipway": {"budgets": {"graphs": {"noe": {}}}}}, "slipway.budgets.graphs.noe:", "did you mean 'one'?"),
@@ -163,6 +174,32 @@ def test_invalid_values_are_rejected_with_their_key(
     assert str(file) in str(caught.value)
     assert path in str(caught.value)
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("slipway", "problem"),
+    [
+        ({"prices": {"m": {"input": 1, "output": -1}}}, "9: slipway.prices.m.output: expected a number, 0 or more"),
+        ({"grants": [{"effect": "permit", "tools": ["*"], "graf": "*"}]}, "12: slipway.grants[0].graf: unknown key"),
+        ({"grants": [{"effect": "permit", "graph": "*"}]}, "7: slipway.grants[0].tools: is required"),
+        ({"reviews": {"noe": {"quorum": 2}}}, "7: slipway.reviews.noe: unknown graph; did you mean 'one'?"),
+        (
+            {"graphs": {"one": {"models": {"*": "cheap"}}}},
+            "9: slipway.graphs.one.models.*: unknown model route 'cheap'",
+        ),
+    ],
+    ids=["number", "unknown key", "missing key", "graph", "model route"],
+)
+def test_the_error_has_the_line_of_the_wrong_value(project: Project, slipway: object, problem: str) -> None:
+    text = json.dumps({"graphs": {"one": "./one.py:graph"}, "slipway": slipway}, indent=1)
+    with pytest.raises(ConfigError) as caught:
+        read(project.write("langgraph.json", text))
+    assert f"langgraph.json:{problem}" in str(caught.value)
+
+
+def test_the_error_in_a_section_from_a_variable_has_no_line(project: Project) -> None:
+    with pytest.raises(ConfigError, match=r"langgraph\.json: http\.disable_ui: expected true or false"):
+        read(project.config(ONE), {"LANGGRAPH_HTTP": '{"disable_ui": 1}'})
 
 
 @pytest.mark.parametrize(

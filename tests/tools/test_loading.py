@@ -12,6 +12,7 @@ import pytest
 from slipway.errors import ConfigError
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.registry import Registry
+from slipway.reviews.node_check import check_review_nodes
 from slipway.tool_gateway.loading import load_tools
 from slipway.tool_gateway.registry import ToolRegistry
 
@@ -133,3 +134,12 @@ async def test_a_secret_of_both_identities_must_be_named_twice(tmp_path: Path) -
     read_tool = {"source": "./c.py:pay", "access": "read", "secrets": ["A"]}
     tools = await load(tmp_path, tools={"strict": {"secrets": ["A"]}, "pay": read_tool})
     assert tools.find("pay").definition.secrets == tools.find("strict").definition.secrets == {"A"}
+
+
+async def test_the_policy_of_reviews_of_an_unknown_node_is_an_error_with_its_line(tmp_path: Path) -> None:
+    policies = {"desk": {"nodes": {"chat": {"due_s": 5}, "chatt": {"quorum": 2}}}}
+    await load(tmp_path, reviews=policies)
+    config = read(tmp_path / "langgraph.json")
+    problem = r"^langgraph\.json:12: slipway\.reviews\.desk\.nodes\.chatt: .* did you mean 'chat'\?"
+    with pytest.raises(ConfigError, match=problem):
+        await check_review_nodes(config, await Registry.load(config.file))

@@ -33,8 +33,7 @@ import structlog
 from dotenv import dotenv_values
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from slipway.graphs.config_errors import did_you_mean, kind_of, reject, validate
-from slipway.graphs.json_lines import line_of
+from slipway.graphs.config_errors import at_line, did_you_mean, kind_of, reject, validate
 from slipway.graphs.mcp_section import McpSection
 from slipway.graphs.metering_sections import BudgetsSection
 from slipway.graphs.models_section import ModelsConfig, models_config
@@ -152,8 +151,7 @@ class LangGraphJson:
 
     def where(self, *path: str | int) -> str:
         """File and line of a value, such as `langgraph.json:12`, for errors that `read` cannot find."""
-        line = line_of(self.text, path)
-        return self.file.name if line is None else f"{self.file.name}:{line}"
+        return at_line(self.file.name, self.text, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +181,12 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
     members = _parse(text, name) if needed else {}
     env = _env(file.parent, validate(name, "", EnvironmentMember, members).env)
     variables = env | process_variables
-    document = validate(name, "", LangGraphDocument, members | _sections_in(name, variables))
+    sections = _sections_in(name, variables)
+    document = validate(name, "", LangGraphDocument, members | sections, text=text, outside=sections)
     default_recursion_limit(variables)  # an invalid limit is an error at the start, and not in every run
     return LangGraphJson(
         file=file,
-        graphs=_graphs(name, document, _default_configs(name, variables)),
+        graphs=_graphs(name, text, document, _default_configs(name, variables)),
         search_paths=_search_paths(name, file.parent, document.dependencies),
         env=env,
         checkpointer=document.checkpointer,
@@ -202,6 +201,7 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
         mcp=document.slipway.mcp,
         models=models_config(
             name,
+            text,
             document.slipway.models,
             {graph_id: section.models for graph_id, section in document.slipway.graphs.items() if section},
         ),
@@ -277,13 +277,16 @@ def _reject_duplicate_keys(name: str, pairs: list[tuple[str, Any]]) -> dict[str,
     return members
 
 
-def _graphs(name: str, document: LangGraphDocument, configs: Mapping[str, dict[str, Any]]) -> dict[str, GraphSpec]:
+def _graphs(
+    name: str, text: str, document: LangGraphDocument, configs: Mapping[str, dict[str, Any]]
+) -> dict[str, GraphSpec]:
     if not document.graphs:
         reject(name, "graphs", 'names no graph; add one, such as {"my_graph": "./my_graph.py:graph"}')
     sections, reviews, budgets = document.slipway.graphs, document.slipway.reviews, document.slipway.budgets.graphs
     for key, named in (("graphs", sections), ("reviews", reviews), ("budgets.graphs", budgets)):
         for graph_id in named.keys() - document.graphs.keys():
-            reject(name, f"slipway.{key}.{graph_id}", f"unknown graph{did_you_mean(graph_id, document.graphs)}")
+            where = at_line(name, text, ("slipway", *key.split("."), graph_id))
+            reject(where, f"slipway.{key}.{graph_id}", f"unknown graph{did_you_mean(graph_id, document.graphs)}")
     for graph_id in configs.keys() - document.graphs.keys():
         _warn_unused_config(graph_id, did_you_mean(graph_id, document.graphs))
     if not all(graph_id.strip() for graph_id in document.graphs):

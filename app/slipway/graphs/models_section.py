@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Discriminator, Field, Tag
 
-from slipway.graphs.config_errors import did_you_mean, reject
+from slipway.graphs.config_errors import at_line, did_you_mean, reject
 from slipway.graphs.project_objects import Text
 from slipway.graphs.strict_section import PositiveNumber, StrictSection
 
@@ -104,13 +104,21 @@ def models_of_text(text: str) -> ModelRoute:
 
 
 def models_config(
-    file: str, routes: Mapping[str, RouteOrModels], by_graph: Mapping[str, Mapping[str, RouteOrModels]]
+    file: str, text: str, routes: Mapping[str, RouteOrModels], by_graph: Mapping[str, Mapping[str, RouteOrModels]]
 ) -> ModelsConfig:
-    """Resolves the names of routes. Raises `ConfigError` for an unknown name."""
-    named = {name: _route(file, f"slipway.models.{name}", route, {}, name) for name, route in routes.items()}
+    """Resolves the names of routes. Raises `ConfigError` for an unknown name, with its line in `text`."""
+    named = {
+        name: _route(at_line(file, text, ("slipway", "models", name)), f"slipway.models.{name}", route, {}, name)
+        for name, route in routes.items()
+    }
     of_graphs = {
         graph_id: {
-            node: _route(file, f"slipway.graphs.{graph_id}.models.{node}", route, named)
+            node: _route(
+                at_line(file, text, ("slipway", "graphs", graph_id, "models", node)),
+                f"slipway.graphs.{graph_id}.models.{node}",
+                route,
+                named,
+            )
             for node, route in by_node.items()
         }
         for graph_id, by_node in by_graph.items()

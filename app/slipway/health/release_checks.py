@@ -16,6 +16,7 @@ from slipway.model_routes.node_check import check_nodes
 from slipway.progress import progress_on_stderr
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
+from slipway.reviews.node_check import check_review_nodes
 from slipway.settings import Settings
 
 _PATIENCE_S: Final = 10.0
@@ -40,10 +41,10 @@ async def redis_problems(settings: Settings) -> list[str]:
 
 
 async def project_problems(config: LangGraphJson, graphs: Graphs) -> list[str]:
-    """What is wrong with the tools, grants, MCP servers and model routes of the project, at most one sentence about the
-    routes and one about the rest."""
+    """What is wrong with the tools, grants, MCP servers, model routes and policies of reviews of the project: at most
+    one sentence about the routes, one about the reviews and one about the rest."""
     problems = []
-    for check in (load_project_tools, check_nodes):
+    for check in (load_project_tools, check_nodes, check_review_nodes):
         try:
             await check(config, graphs)
         except ConfigError as error:

@@ -73,7 +73,7 @@ def require_member(review: Review, actor: Actor) -> None:
         names = ", ".join(review.groups)
         raise ReviewRefused(
             f"review {review.review_id} is for members of {names}, and {actor.identity} is not one: the authenticate "
-            "handler returns the groups of a user in the member `groups`",
+            "handler returns the groups of a user in the member `groups`, and a command takes them from --group",
             review.review_id,
         )
 

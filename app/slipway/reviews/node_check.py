@@ -1,0 +1,25 @@
+"""Checks that the nodes exist for which langgraph.json names policies of reviews."""
+
+from __future__ import annotations
+
+from slipway.errors import ConfigError
+from slipway.graphs.config_errors import did_you_mean
+from slipway.graphs.interface import Graphs
+from slipway.graphs.langgraph_json import LangGraphJson
+
+
+async def check_review_nodes(config: LangGraphJson, graphs: Graphs) -> None:
+    """Raises `ConfigError` for a node that its graph does not have, with file and line: its policy would apply to no
+    question. The nodes of a graph with a factory are not known before its runs."""
+    for graph_id, spec in config.graphs.items():
+        if not spec.reviews.nodes or graphs.has_factory(graph_id) or graph_id not in graphs.names():
+            continue
+        async with graphs.open(graph_id, {}, "assistants.read") as graph:
+            names = sorted(name for name in graph.nodes if not name.startswith("__"))
+        for node in spec.reviews.nodes:
+            if node not in names:
+                path = ("slipway", "reviews", graph_id, "nodes", node)
+                raise ConfigError(
+                    f"{config.where(*path)}: {'.'.join(path)}: the graph has no such node{did_you_mean(node, names)} "
+                    "(a question of a subgraph has the policy of the node that executes it)"
+                )
