@@ -33,6 +33,8 @@ from tests.tools.conftest import Runs
         ("ainvoke", "ledger", {"amount": 5}, "booked 5"),
         ("invoke in a thread", "ledger", {"amount": 5}, "booked 5"),
         ("subgraph", "issue_refund", {"order": "a"}, ["refunded a: 1.0"]),
+        ("subgraph with another checkpointer", "issue_refund", {"order": "a"}, ["refunded a: 1.0"]),
+        ("synchronous subgraph", "issue_refund", {"order": "a"}, ["refunded a: 1.0"]),
     ],
 )
 async def test_each_way_passes_the_gateway_once(
@@ -173,3 +175,23 @@ async def test_the_functional_api(runs: Runs) -> None:
         "pay",
         "pay/pays_in_a_task",
     ]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "subgraph without checkpoints",
+        "subgraph in a subgraph without checkpoints",
+        "subgraph with durability exit",
+    ],
+)
+async def test_a_subgraph_that_stores_nothing_calls_no_tool_that_writes(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Its tasks have other ids when its node is executed again, so the call would be another one."""
+    monkeypatch.setattr("slipway.tool_gateway.gateway.STORED_WITHIN_S", 0.05)
+    ended = await runs.execute("pays", how=how, tool="issue_refund", args={"order": "a"})
+    assert (ended.code, ended.effects) == ("tool.denied", [])
+    assert "does not store its checkpoints" in ended.message
+    ended = await runs.execute("pays", how=how, tool="lookup_order", args={"order": "a"})
+    assert ended.code is None, "a tool that reads may be executed again"

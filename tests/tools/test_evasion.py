@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -39,6 +40,16 @@ async def test_a_subgraph_gets_no_grant_by_the_name_of_its_node(runs: Runs) -> N
     ended = await runs.execute("hides", how="call", tool="issue_refund", args=REFUND)
     assert (ended.code, ended.effects) == ("tool.denied", [])
     assert "node 'chat/pay' of graph 'hides'" in ended.message
+
+
+@pytest.mark.parametrize("tool", ["issue_refund", "lookup_order"])
+@pytest.mark.parametrize("how", ["on another thread", "on the same thread", "with a namespace"])
+async def test_a_graph_with_a_place_of_its_own_gets_no_grant_by_the_name_of_its_node(
+    runs: Runs, project: ModuleType, how: str, tool: str
+) -> None:
+    """LangGraph begins it as if it were a root graph, whose node `pay` may pay."""
+    ended = await runs.execute("evades", how=f"subgraph {how}", tool=tool, args=REFUND)
+    assert (ended.code, ended.effects, project.effects["other"]) == ("tool.denied", [], [])
 
 
 async def test_a_subgraph_has_the_grants_of_its_node(runs: Runs) -> None:

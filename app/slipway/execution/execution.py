@@ -138,7 +138,7 @@ class Execution:
         count_again_in_retries()
         CURRENT_ATTEMPT.set(self.writer)
         if self._tools is not None:
-            gateway = Gateway(self._tools, self.writer, self._meter)
+            gateway = Gateway(self._tools, self.writer, self._control, self._meter)
             CURRENT_GATEWAY.set(gateway)
             self._meter.permit_tool = gateway.require_registered
         CURRENT_SWITCHES.set(self.switches)

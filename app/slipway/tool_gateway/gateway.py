@@ -27,6 +27,7 @@ from typing import Any, Final, Literal
 import structlog
 from langchain_core.tools import ToolException
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.runtime import RunControl
 from langgraph.types import RetryPolicy, interrupt
 from pydantic_core import to_jsonable_python
 
@@ -100,6 +101,8 @@ LARGEST_RESULT_BYTES: Final = 1 << 20
 """A larger result of a call is not stored beside its record. A repetition of its superstep then fails, because the tool
 must not be executed again."""
 
+STORED_WITHIN_S: Final = 2.0
+"""A synchronous subgraph stores its checkpoint in a thread; it has this time to do so before a tool that writes."""
 _LONGEST_RETRY_DELAY_S: Final = 5.0
 _NOT_KEPT: Final = b""
 
@@ -112,6 +115,7 @@ class ToolServices:
     keys: Keys
     scripts: ToolScripts
     runs: RunScripts
+    checkpointer: BaseCheckpointer
     form: StoredForm
 
 
@@ -119,7 +123,8 @@ def tool_services(
     registry: ToolRegistry, pipeline: Pipeline, keys: Keys, runs: RunScripts, checkpointer: BaseCheckpointer
 ) -> ToolServices:
     """The services of the tools of `registry`. Results are stored as the checkpointer stores values."""
-    return ToolServices(registry, keys, ToolScripts(pipeline, keys), runs, stored_form_of(checkpointer.serde))
+    form = stored_form_of(checkpointer.serde)
+    return ToolServices(registry, keys, ToolScripts(pipeline, keys), runs, checkpointer, form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +160,17 @@ class _Call:
 class Gateway:
     """Executes the calls of one attempt. Used in the event loop of the attempt only."""
 
-    def __init__(self, services: ToolServices, writer: AttemptWriter, meter: Meter | None = None) -> None:
+    def __init__(
+        self, services: ToolServices, writer: AttemptWriter, control: RunControl, meter: Meter | None = None
+    ) -> None:
+        """`control` is that of the root graph. LangGraph passes it on to all graphs that its nodes execute, but not to
+        one that has a thread id or namespace of its own: such a graph begins as if it were the root graph."""
         self._services, self._writer, self._run, self._meter = services, writer, writer.run, meter
+        self._control = control
         self._registry, self._policies = services.registry, services.registry.approval_policies
         self._tasks: dict[str, TaskCalls] = {}
+        self._stored: set[tuple[str, str]] = set()
+        """Namespaces and ids of checkpoints of subgraphs that are stored."""
         self.loop = asyncio.get_running_loop()
 
     # the ways in
@@ -264,6 +276,12 @@ class Gateway:
         return await self._fall_back(call, fallback, failed)
 
     async def _permitted(self, tool: RegisteredTool, place: Place) -> Decision:
+        if place.runtime.control is not self._control:
+            raise ToolRefused(
+                f"tool {tool.name!r} was called in a graph that a node executes with a thread id or another checkpoint "
+                "coordinate, so nobody knows which node calls it: call that graph without them",
+                tool.name,
+            )
         decision = self._registry.policy.decide(self._run.graph_id, place.node, tool.name)
         if not decision.permitted:
             details = {"tool": tool.name, "node": "/".join(place.node), "rule": decision.rule, "why": decision.why}
@@ -312,6 +330,28 @@ class Gateway:
                 call.tool.name,
             )
         await self._writer.store_checkpoints()
+        checkpoints = call.place.checkpoints
+        root = checkpoints.get("")
+        for namespace, checkpoint_id in checkpoints.items():
+            if checkpoint_id != root and (namespace, checkpoint_id) not in self._stored:
+                await self._require_stored(call, namespace, checkpoint_id)
+                self._stored.add((namespace, checkpoint_id))
+
+    async def _require_stored(self, call: _Call, namespace: str, checkpoint_id: str) -> None:
+        """A subgraph that stores nothing begins again when its node is executed again. Its tasks then
+        have other ids, and its calls other keys."""
+        target = {"thread_id": self._run.thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}
+        ends_at = time.monotonic() + STORED_WITHIN_S
+        while await self._services.checkpointer.aget_tuple({"configurable": target}) is None:
+            if time.monotonic() > ends_at:
+                raise ToolRefused(
+                    f"tool {call.tool.name!r} writes, and a graph that node {call.place.node[0]!r} executes does not "
+                    "store its checkpoints: a crash or a retry would execute the tool again as another call. Compile "
+                    "that graph without checkpointer=False, and call it without durability exit",
+                    call.tool.name,
+                )
+            await asyncio.sleep(0.02)
+            await self._writer.store_checkpoints()
 
     async def _begin(self, call: _Call) -> tuple[_Call, Go | Done]:
         """Returns when the tool may be executed: the call, which people may have edited."""
@@ -480,7 +520,7 @@ class Gateway:
         details = self._details(call) | {"ms": round((time.monotonic() - started) * 1000)}
         if error is not None:
             details["error"] = error
-        stored = self._stored(call, result) if call.is_recorded and state == "done" else _NOT_KEPT
+        stored = self._stored_result(call, result) if call.is_recorded and state == "done" else _NOT_KEPT
         audit = AuditEntry(action, "slipway", details).details_json
         ended = self._services.scripts.end(
             {**self._identity(call), "state": state, "action": action, "audit": audit}, stored
@@ -488,7 +528,7 @@ class Gateway:
         if not await ended:
             raise self._fenced()
 
-    def _stored(self, call: _Call, result: Any) -> bytes:
+    def _stored_result(self, call: _Call, result: Any) -> bytes:
         """The stored form of a result. Empty for one that cannot be stored, or is too large."""
         try:
             stored = self._services.form.seal(self._services.form.encode(result))

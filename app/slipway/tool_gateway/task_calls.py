@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from langgraph.config import get_config
 from langgraph.errors import GraphInterrupt
 from langgraph.runtime import Runtime, get_runtime
 
@@ -25,6 +26,8 @@ class Place:
     """LangGraph's, a new one for each execution of a task."""
     task_id: str
     namespace: str
+    checkpoints: Mapping[str, str]
+    """The checkpoints of which the tasks around the call were made: namespace to id, '' for that of the root graph."""
 
     @property
     def node(self) -> NodePath:
@@ -42,7 +45,8 @@ class Place:
         info = None if runtime is None else runtime.execution_info
         if runtime is None or info is None:
             raise ToolRefused(f"tool {tool!r} was called outside of a node", tool)
-        return cls(runtime, info.task_id, info.checkpoint_ns)
+        checkpoints = get_config()["configurable"].get("checkpoint_map", {})
+        return cls(runtime, info.task_id, info.checkpoint_ns, checkpoints)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@ import threading
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.config import get_config
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph, add_messages
 from langgraph.prebuilt import ToolNode
@@ -72,6 +75,7 @@ async def catches(state: State) -> dict[str, Any]:
 
 async def _one(how: str, name: str, args: dict[str, Any]) -> Any:
     target: Any = TOOLS.get(name)
+    call: Any = {"how": "call", "tool": name, "args": args}
     match how:
         case "call":
             return await slipway.tools.call(name, **args)
@@ -94,9 +98,27 @@ async def _one(how: str, name: str, args: dict[str, Any]) -> Any:
         case "blocks the loop":
             return function_of(name)(**args)
         case "subgraph":
-            return (await inner.ainvoke({"how": "call", "tool": name, "args": args}))["results"]
+            return (await inner.ainvoke(call))["results"]
         case "task":
             return await pays_in_a_task(name, args)
+        case "subgraph without checkpoints":
+            return (await inner.copy({"checkpointer": False}).ainvoke(call))["results"]
+        case "subgraph with another checkpointer":
+            return (await inner.copy({"checkpointer": InMemorySaver()}).ainvoke(call))["results"]
+        case "subgraph in a subgraph without checkpoints":
+            outer = inner.copy({"checkpointer": False})
+            return (await outer.ainvoke({**call, "how": "subgraph"}))["results"]
+        case "subgraph with durability exit":
+            return (await inner.ainvoke(call, durability="exit"))["results"]
+        case "subgraph on another thread":
+            return (await inner.ainvoke(call, {"configurable": {"thread_id": "other"}}))["results"]
+        case "subgraph on the same thread":
+            own: RunnableConfig = {"configurable": {"thread_id": get_config()["configurable"]["thread_id"]}}
+            return (await inner.ainvoke(call, own))["results"]
+        case "subgraph with a namespace":
+            return (await inner.ainvoke(call, {"configurable": {"checkpoint_ns": "pay:0"}}))["results"]
+        case "synchronous subgraph":
+            return (await asyncio.to_thread(inner_in_threads.invoke, call))["results"]
     raise AssertionError(how)
 
 
@@ -148,6 +170,8 @@ pays = _sequence(("pay", acts), ("after", lambda state: {}))
 evades = _sequence(("chat", acts))
 handles = _sequence(("pay", catches))
 in_threads = _sequence(("pay", plain_node))
+inner_in_threads = in_threads
+"""A subgraph that is called synchronously."""
 hides = _sequence(("chat", inner))
 """Its subgraph is a node."""
 
