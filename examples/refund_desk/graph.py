@@ -52,6 +52,8 @@ class Case(TypedDict):
     """The intermediate results for one request."""
 
     amount: str
+    limit: str
+    """What may be refunded for the order in all, with the refunds in the ledger."""
     why: str
     outcome: rules.Outcome | Literal["unknown"]
     note: str
@@ -76,8 +78,9 @@ async def find_order(state: State, runtime: Runtime[None]) -> dict[str, Any]:
     if not isinstance(reason, str) or not reason.strip():
         raise ValueError("reason: a few words are required, such as 'It arrived broken'")
     order = orders.find(order_id, state.get("orders"))
-    case: Case = {"amount": "0.00", "why": "", "outcome": "unknown", "note": ""}
+    case: Case = {"amount": "0.00", "limit": "0.00", "why": "", "outcome": "unknown", "note": ""}
     if order is not None:
+        case["limit"] = format_amount(Decimal(order["total"]) - Decimal(order.get("refunded", "0.00")))
         refunded = await refunded_amount(order["order_id"], runtime.store)
         order = {**order, "refunded": format_amount(Decimal(order.get("refunded", "0.00")) + refunded)}
     return {"order": order, "case": case, "refund": None, "decision": "refused", "explanation": ""}
@@ -115,7 +118,7 @@ async def pay(state: State, runtime: Runtime[None]) -> dict[str, Any]:
             amount=case["amount"],
             currency=currency,
             reason=state["reason"],
-            at_most=format_amount(Decimal(order["total"]) - Decimal(order.get("refunded", "0.00"))),
+            at_most=case["limit"],
         )
     except ToolRejected as rejected:
         return {"case": {**case, "note": rejected.reason}, "decision": "rejected by a person"}

@@ -46,12 +46,13 @@ async def add_refund(order_id: str, amount: str, currency: str, key: str, store:
     return entry
 
 
-async def refunded_amount(order_id: str, store: BaseStore | None) -> Decimal:
-    """The sum of all refunds of an order, on all threads. 0 without a store."""
+async def refunded_amount(order_id: str, store: BaseStore | None, *, but: str | None = None) -> Decimal:
+    """The sum of all refunds of an order, on all threads, except the one with the key `but`. 0 without a store."""
     if store is None:
         return Decimal(0)
     lines = await store.asearch(NAMESPACE, filter={"order_id": order_id}, limit=_MAX_LINES)
-    return sum((Decimal(_entry(line)["amount"]) for line in lines), Decimal(0))
+    entries = [_entry(line) for line in lines]
+    return sum((Decimal(entry["amount"]) for entry in entries if entry["key"] != but), Decimal(0))
 
 
 def _entry(item: Item) -> Entry:

@@ -83,6 +83,20 @@ async def test_an_edit_above_the_remaining_amount_pays_nothing(cases: Cases) -> 
     assert "at most 389.00 EUR" in values["explanation"]
 
 
+async def test_two_requests_for_an_order_that_wait_at_once_pay_it_once(cases: Cases) -> None:
+    threads = [await cases.new(), await cases.new()]
+    reviews = []
+    for thread in threads:
+        await cases.wait("refund_desk", LARGE, thread)
+        reviews += await cases.reviews(thread)
+    decisions = []
+    for thread, review in zip(threads, reviews, strict=True):
+        await cases.decide(review, kind="approve")
+        decisions.append((await cases.values(thread))["decision"])
+    assert decisions == ["approved by a person", "refused"]
+    assert len(await cases.services.store.asearch(ledger.NAMESPACE)) == 1
+
+
 async def test_an_answer_by_the_protocol_is_accepted(cases: Cases) -> None:
     thread = await cases.new()
     await cases.wait("refund_desk", LARGE, thread)
