@@ -81,6 +81,15 @@ async def test_a_call_is_made_when_it_is_approved(approvals: Approvals) -> None:
     assert approvals.effects(thread) == [("refund", "a", 1.0), ("note", "n")]
 
 
+async def test_a_list_that_the_node_changes_is_not_what_was_approved(approvals: Approvals) -> None:
+    """What is executed is what people saw, although the node has the list and goes on."""
+    thread, (review,) = await approvals.ask("changing")
+    guests = review["question"]["actions"][0]["args"]["guests"]
+    await approvals.desk.decide(review, APPROVE)
+    assert await approvals.desk.answers(thread) == ["invited"]
+    assert approvals.effects(thread) == [("invite", tuple(guests))]
+
+
 async def test_a_rejected_call_is_not_made(approvals: Approvals) -> None:
     thread, (review,) = await approvals.ask("sequence", ("refund", {"order": "a"}), ("note", {"text": "n"}))
     await approvals.desk.decide(review, {"kind": "reject", "message": "not hers"})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import Any, Final
@@ -13,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
 from slipway.errors import ToolArgumentsInvalid, ToolRejected
+from slipway.exception_text import class_name, message_of
 from slipway.graphs.interface import Graph
 from slipway.metering.marks import COUNTED_BY_GATEWAY, TOOL_MARK
 from slipway.tool_gateway.current_call import TOOL_CALL_ID
@@ -95,13 +98,14 @@ class ToolTarget:
         return name not in _INJECTED_NAMES and (self._names is None or name in self._names)
 
     def bind(self, entrance: Entrance, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> BoundCall:
-        """Raises `ToolArgumentsInvalid` if the function cannot be called with these arguments."""
+        """A call with copies of these arguments, so that it stays as it is while people decide about it, although the
+        caller changes a list. Raises `ToolArgumentsInvalid` if the function cannot be called with them."""
         try:
             bound = entrance.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise ToolArgumentsInvalid(f"tool {self.name!r}: {error}", self.name) from None
         bound.apply_defaults()
-        return BoundCall(self, entrance, bound)
+        return BoundCall(self, entrance, bound).copied()
 
     def parse(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """Converts arguments from JSON to the types that the function declares. Raises `ToolArgumentsInvalid`, which
@@ -171,9 +175,24 @@ class BoundCall:
         args = tuple(given.pop(name) for name in positional if name in given)
         return self.target.bind(self.entrance, args, given)
 
+    def copied(self) -> BoundCall:
+        """The same call with copies of the arguments that come from the caller. Raises `ToolArgumentsInvalid`."""
+        visible, arguments = self.target.is_visible, dict(self._bound.arguments)
+        rest = arguments.pop(self._rest, None) if self._rest is not None else None
+        try:
+            copies = {name: copy.deepcopy(each) if visible(name) else each for name, each in arguments.items()}
+            if self._rest is not None and rest is not None:
+                copies[self._rest] = {n: copy.deepcopy(each) if visible(n) else each for n, each in rest.items()}
+        except Exception as error:
+            problem = f"an argument cannot be copied: {class_name(error)}: {message_of(error)}"
+            raise ToolArgumentsInvalid(f"tool {self.target.name!r}: {problem}", self.target.name) from None
+        return BoundCall(self.target, self.entrance, inspect.BoundArguments(self._bound.signature, OrderedDict(copies)))
+
     def execute(self) -> Any:
-        """Calls the original function. Returns a coroutine if that is a coroutine function."""
-        return self.entrance.original(*self._bound.args, **self._bound.kwargs)
+        """Calls the original function with copies, so that each try gets the arguments that were approved. Returns a
+        coroutine if that is a coroutine function."""
+        bound = self.copied()._bound
+        return self.entrance.original(*bound.args, **bound.kwargs)
 
 
 def prepare_tools_in(graph: Graph) -> None:

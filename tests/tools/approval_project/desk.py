@@ -1,5 +1,6 @@
 """Graphs whose tools need approval."""
 
+import asyncio
 import operator
 from collections import defaultdict
 from typing import Annotated, Any, TypedDict
@@ -81,6 +82,13 @@ async def wire(to: str) -> str:
     return f"wired {to}"
 
 
+@slipway.tools.tool(access="write", approval="always")
+async def invite(guests: list[str]) -> str:
+    """Invite guests."""
+    effects[thread_id()].append(("invite", tuple(guests)))
+    return "invited"
+
+
 @slipway.tools.tool(access="read")
 async def broken() -> str:
     """A tool whose service is down."""
@@ -134,6 +142,16 @@ async def one_call(state: State) -> dict[str, Any]:
     return {"answers": [await _called(*state["call"])]}
 
 
+async def changes_its_list(state: State) -> dict[str, Any]:
+    """Calls a tool with a list, and adds to the list while the call is on its way."""
+    guests = ["ann"]
+    call = asyncio.create_task(invite(guests))
+    while not call.done():
+        await asyncio.sleep(0)
+        guests.append("eve")
+    return {"answers": [await call]}
+
+
 def model(state: State) -> dict[str, Any]:
     calls = [
         {"name": name, "args": args, "id": f"call_{number}", "type": "tool_call"}
@@ -152,6 +170,7 @@ def _graph(*nodes: tuple[str, Any]) -> Graph:
 
 
 sequence = _graph(("pay", in_turn))
+changing = _graph(("pay", changes_its_list))
 questions = _graph(("pay", asks_too))
 tool_node = _graph(("model", model), ("pay", ToolNode([refund])))
 
