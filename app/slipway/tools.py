@@ -31,7 +31,8 @@ __all__ = ["call", "call_sync", "idempotency_key", "mcp_tools", "secret", "tool"
 
 async def call(name: str, /, **args: Any) -> Any:
     """Calls a registered tool, in a node that is a coroutine function. Arguments are converted to the types that the
-    tool declares. Raises `slipway.errors.ToolError` as its subclass says, and what the tool raises."""
+    tool declares. Raises a subclass of `slipway.errors.ToolError` if the call is not permitted, not valid, rejected by
+    people or not possible, and whatever the tool itself raises."""
     gateway = gateway_for(name)
     work = gateway.call_by_name(name, args, None)
     if asyncio.get_running_loop() is gateway.loop:
@@ -40,7 +41,8 @@ async def call(name: str, /, **args: Any) -> Any:
 
 
 def call_sync(name: str, /, **args: Any) -> Any:
-    """The same in a thread, such as in a node that is a plain function. Blocks the thread."""
+    """Calls a registered tool as `call` does, from a thread, such as in a node that is a plain function. Blocks the
+    thread. Raises `ToolRefused` in a thread that runs an event loop."""
     gateway = gateway_for(name)
     return call_from_thread(
         gateway.loop,

@@ -151,7 +151,7 @@ def decide(
         str,
         typer.Argument(metavar="DECISION", help="approve, reject, ignore, or JSON as for POST /ops/reviews/ID/decide."),
     ],
-    message: Annotated[str | None, typer.Option(help="Why; the graph receives it.")] = None,
+    message: Annotated[str | None, typer.Option(help="Why, for `reject` and `respond`; the graph receives it.")] = None,
     by: By = None,
     group: Groups = None,
     config: Config = None,

@@ -70,8 +70,9 @@ def tool(
     """Declares a function or a LangChain tool as a tool of the project, and returns the same object. From then on every
     call of it passes the gateway of the run, however it is made; outside of a run it raises `ToolRefused`.
 
-    `slipway.tools` in langgraph.json may add to a declaration and make it stricter. See `definition.ToolDefinition` for
-    what each member means; `approval` is `always`, `never`, the name of a policy, or a predicate over the arguments.
+    `slipway.tools` in langgraph.json may add to a declaration and make it stricter. `docs/tools.md` and
+    `tool_gateway/definition.py` say what each member means; `approval` is `always`, `never`, the name of a policy, or a
+    predicate over the arguments.
     Raises `ConfigError` if the object cannot be a tool."""
 
     options = ToolOptions(
