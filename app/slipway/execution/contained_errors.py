@@ -78,7 +78,9 @@ Slipway's own work for a superstep."""
 def _has_handlers(end_of_chain: types.CoroutineType[Any, Any, Any]) -> bool:
     """Whether a callback handler wants to know of the end of chains. That of the meter does not."""
     handlers = cast("list[Any]", inspect.getcoroutinelocals(end_of_chain)["self"].handlers)
-    return len(handlers) > 1 or (len(handlers) == 1 and type(handlers[0]) is not MeteringHandler)
+    if not handlers:
+        return False
+    return len(handlers) > 1 or type(handlers[0]) is not MeteringHandler
 
 
 class _EndedTask(asyncio.Future[None]):

@@ -53,7 +53,6 @@ from slipway.execution.threads_with_context import carry_context_into_threads
 from slipway.graphs.describe import name_of
 from slipway.graphs.interface import Graph, Graphs, with_checkpointer
 from slipway.metering.callback_handler import HANDLER, MeteringHandler
-from slipway.metering.current_meter import CURRENT_METER
 from slipway.metering.meter import Meter, MeterConfig
 from slipway.redis.keys import Keys
 from slipway.runs.attempt_writer import AttemptWriter
@@ -143,7 +142,6 @@ class Execution:
             self._meter.permit_tool = gateway.require_registered
         CURRENT_SWITCHES.set(self.switches)
         CURRENT_CEILINGS.set(self._ceilings)
-        CURRENT_METER.set(self._meter)
         HANDLER.set(MeteringHandler(self._meter))
         var_child_runnable_config.set(None)  # a run that the code of another run has started has callbacks of its own
         CURRENT_WORK.set({"run": self.run.run_id, "graph": self.run.graph_id})
@@ -166,6 +164,8 @@ class Execution:
 
     def on_switches_changed(self) -> None:
         """Stops before what is switched off now: the next superstep if it is the graph, else a node or a tool."""
+        if not self.switches.any:
+            return
         self.switches.stop_if_graph_is_off()
         if self._graph is not None and self.switches.needs_gates:
             install_gates(self._graph)

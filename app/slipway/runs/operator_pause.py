@@ -28,6 +28,6 @@ class OperatorPause:
         return orjson.dumps({name: value for name, value in asdict(self).items() if value is not None}).decode()
 
 
-def operator_pause_from(stored: bytes | None) -> OperatorPause | None:
-    """The request of a stored field; None if there is none."""
-    return None if stored is None else OperatorPause(**orjson.loads(stored))
+def operator_pause_from(stored: bytes) -> OperatorPause:
+    """The request of a stored field."""
+    return OperatorPause(**orjson.loads(stored))

@@ -517,9 +517,17 @@ _LARGE_STORED_BYTES: Final = 16 * 1024
 """Stored bytes of options, which are often compressed to a tenth."""
 
 
+_OPTIONAL_TEXTS: Final = frozenset(
+    {"reason", "resumes", "resumed_by", "cancel_cause", "cancel_reason", "retried_by", "edit", "switch"}
+    | {"webhook", "webhook_problem", "crashed_worker"}
+)
+"""Fields of a record that a run may lack, or has empty. Most runs have none of them."""
+
+
 def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
     """The run of a stored record. `options` are those of the record, if they are known; parsing large ones takes
     long."""
+    texts = {name: fields[name].decode() for name in _OPTIONAL_TEXTS & fields.keys() if fields[name]}
     return Run(
         run_id=fields["run_id"].decode(),
         thread_id=fields["thread_id"].decode(),
@@ -527,7 +535,7 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         assistant_id=fields["assistant_id"].decode(),
         graph_id=fields["graph_id"].decode(),
         phase=Phase(fields["phase"].decode()),
-        reason=_text(fields, "reason"),
+        reason=texts.get("reason"),
         metadata=decode_members(fields, METADATA_PREFIX) | _ids_in_metadata(fields),
         options=options or options_from(fields["kwargs"]),
         multitask_strategy=fields.get("multitask_strategy", b"enqueue").decode(),
@@ -537,28 +545,28 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         usage=public_usage(fields.get("usage", b"[]")),
         metered=fields.get("metered", b""),
         ceilings=limits_from(fields["ceilings"]),
-        resumes=_text(fields, "resumes"),
-        resumed_by=_text(fields, "resumed_by"),
+        resumes=texts.get("resumes"),
+        resumed_by=texts.get("resumed_by"),
         cancel=Action(fields["cancel_action"].decode()) if fields.get("cancel_action") else None,
-        cancel_cause=_text(fields, "cancel_cause"),
-        cancel_reason=_text(fields, "cancel_reason"),
+        cancel_cause=texts.get("cancel_cause"),
+        cancel_reason=texts.get("cancel_reason"),
         uncounted_attempts=int(fields.get("uncounted_attempts", 0)),
         no_checkpoints=fields.get("no_checkpoints") == b"1",
-        operator_pause=operator_pause_from(fields.get("operator_pause")),
+        operator_pause=operator_pause_from(fields["operator_pause"]) if "operator_pause" in fields else None,
         retries=fields["retries"].decode().split(",") if "retries" in fields else (),
-        retried_by=_text(fields, "retried_by"),
-        skipped_tasks=orjson.loads(fields.get("skipped_tasks", b"[]")),
-        edit=_text(fields, "edit"),
-        switch=_text(fields, "switch"),
+        retried_by=texts.get("retried_by"),
+        skipped_tasks=orjson.loads(fields["skipped_tasks"]) if "skipped_tasks" in fields else (),
+        edit=texts.get("edit"),
+        switch=texts.get("switch"),
         followed="followed" in fields,
-        webhook_status=_text(fields, "webhook"),
-        webhook_problem=_text(fields, "webhook_problem"),
+        webhook_status=texts.get("webhook"),
+        webhook_problem=texts.get("webhook_problem"),
         crashes=int(fields.get("crashes", b"0")),
-        crashed_worker=_text(fields, "crashed_worker") or "",
+        crashed_worker=texts.get("crashed_worker", ""),
         user=orjson.loads(fields["user"]) if "user" in fields else None,
-        changed_by=orjson.loads(fields.get("changed_by", b"[]")),
+        changed_by=orjson.loads(fields["changed_by"]) if "changed_by" in fields else (),
         chain_user=orjson.loads(fields["chain_user"]) if "chain_user" in fields else None,
-        reviews=fields.get("reviews", b"").decode().split(),
+        reviews=fields["reviews"].decode().split() if "reviews" in fields else (),
         authorized_s_ago=(int(fields["updated_us"]) - int(fields.get("permitted_us", 0))) / 1e6,
     )
 
@@ -566,10 +574,6 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
 def _ids_in_metadata(fields: Fields) -> dict[str, str]:
     """The members that the metadata of every run has."""
     return {name: fields[name].decode() for name in ("graph_id", "assistant_id")}
-
-
-def _text(fields: Fields, name: str) -> str | None:
-    return fields[name].decode() if fields.get(name) else None
 
 
 def decode_members(fields: Fields, prefix: str) -> dict[str, Any]:

@@ -353,10 +353,13 @@ class RunScripts(ScriptStubs):
             "interrupts": None,
             "entries": None,
             "events": len(entries),
-            "reviews": [review.arguments for review in reviews] or None,
+            "reviews": [review.arguments for review in reviews] if reviews else None,
         }
         args: list[Arg] = [*self._args(**small), arguments["result"], values or b"", interrupts or b""]
-        args += (*_event_arguments(entries), *(review.question for review in reviews), *packed(commands))
+        args += _event_arguments(entries)
+        if reviews:
+            args += [review.question for review in reviews]
+        args += packed(commands)
         reply = await self._pipeline.run(_RUN_SETTLE, [], args, may_be_overtaken=True)
         if reply[0] == b"cancel":
             return CancelRequested(Action(reply[1].decode()))

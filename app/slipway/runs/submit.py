@@ -104,9 +104,10 @@ class RunSubmission:
                     raise  # the run waits no more
 
     async def _submit(self, spec: RunSpec) -> Run:
-        paused = self.switches.off.runs_of(spec.identity.graph_id)
-        if spec.execution.inline and self.inline is not None and paused is None:
-            return await self.inline.submit(spec)
+        if spec.execution.inline and self.inline is not None:
+            paused = self.switches.off.runs_of(spec.identity.graph_id)
+            if paused is None:
+                return await self.inline.submit(spec)
         return (await self.creator.create(spec)).run
 
     async def _with_checked_answers(self, spec: RunSpec) -> RunSpec:

@@ -45,6 +45,11 @@ class AttemptSwitches:
         have replaced it by another exception."""
 
     @property
+    def any(self) -> bool:
+        """Whether anything is switched off, or a task is skipped."""
+        return self._off().any or bool(self.skipped_tasks)
+
+    @property
     def needs_gates(self) -> bool:
         """Whether a node of this graph is switched off, or a task is skipped."""
         return bool(self.skipped_tasks or self._off().nodes_of(self._graph_id))

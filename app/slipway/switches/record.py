@@ -101,6 +101,8 @@ class OffSwitches:
     """All switches that are off at one moment. Immutable, so that any thread may read it."""
 
     def __init__(self, switches: Sequence[Switch] = ()) -> None:
+        self.any = bool(switches)
+        """Whether anything is off."""
         self._by_key = {switch.target.key: switch for switch in switches}
         nodes: dict[str, dict[str, Switch]] = defaultdict(dict)
         for switch in switches:
