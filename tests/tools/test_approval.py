@@ -152,6 +152,22 @@ async def test_parallel_calls_of_one_task_are_asked_about_in_turn(approvals: App
     assert approvals.effects(thread) == [("refund", asked_first, 1.0)]
 
 
+async def test_an_answer_is_taken_by_the_call_that_was_asked_about(approvals: Approvals) -> None:
+    """Also if another call of the task needs approval first when the node is executed again."""
+    thread, (first,) = await approvals.ask("together", ("transfer", {"to": "t"}), ("refund", {"order": "r"}))
+    rejected = first["question"]["actions"][0]["name"]
+    await approvals.desk.decide(first, {"kind": "reject", "message": "not this one"})
+    second = await approvals.next_review(thread, first)
+    approved = second["question"]["actions"][0]["name"]
+    assert {rejected, approved} == {"refund", "transfer"}, "people are asked about both"
+    await approvals.desk.decide(second, APPROVE)
+    answers = await approvals.desk.answers(thread)
+    assert [answer.endswith("not this one") for answer in answers] == [
+        name == rejected for name in ("transfer", "refund")
+    ]
+    assert [effect[0] for effect in approvals.effects(thread)] == [approved]
+
+
 async def test_a_predicate_is_not_evaluated_again(approvals: Approvals) -> None:
     thread, (review,) = await approvals.ask("sequence", ("pay", {"to": "x", "amount": 11}))
     await approvals.desk.decide(review, {"kind": "reject"})

@@ -361,6 +361,8 @@ class Gateway:
                 await self._take_answers(call, result.questions)
                 return call, result
             if isinstance(result, NeedsApproval):
+                if not result.decided:
+                    await call.task.answers_taken(call.key, CURRENT_CALL.get())
                 call = await self._ask(call, result.policy)
             elif isinstance(result, NoRoom):
                 assert self._meter is not None
@@ -462,7 +464,7 @@ class Gateway:
         try:
             return interrupt(value, response_schema=schema)
         except GraphInterrupt as asked:
-            call.task.asked = asked
+            call.task.ask(asked)
             raise
 
     async def _take_answers(self, call: _Call, count: int) -> None:

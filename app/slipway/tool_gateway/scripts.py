@@ -81,9 +81,11 @@ class NeedsRule:
 
 @dataclass(frozen=True, slots=True)
 class NeedsApproval:
-    """People must approve the call first. `policy` is the name of the policy by which they were asked first."""
+    """People must approve the call first. `policy` is the name of the policy by which they were asked first. `decided`:
+    they have decided something about the call, so LangGraph has an answer for it."""
 
     policy: str
+    decided: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class ToolScripts(ScriptStubs):
             case b"rule":
                 return NeedsRule()
             case b"ask":
-                return NeedsApproval(reply[1].decode())
+                return NeedsApproval(reply[1].decode(), bool(reply[2]))
             case b"ready":
                 return Ready()
             case b"budget":

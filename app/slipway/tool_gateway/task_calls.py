@@ -67,6 +67,9 @@ class TaskCalls:
         """The open question, which ends the task."""
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._active: dict[str, _Active] = {}
+        self._undecided: dict[str, set[str]] = {}
+        """Calls about which nobody has decided, which wait in `answers_taken`: each with the calls that make it."""
+        self._changed = asyncio.Event()
 
     def key_of(self, thread_id: str, tool: str, tool_call_id: str | None, digest: str) -> str:
         """The key of the next call with this name, id and hash. It is the same when the superstep is repeated: the task
@@ -91,15 +94,39 @@ class TaskCalls:
         found = self._active.pop(key, None)
         if found is not None:
             found.ended.set_result(None)
+        self._undecided.pop(key, None)
+        self._notify()
+
+    def ask(self, question: GraphInterrupt) -> None:
+        """The task ends with this question."""
+        self.asked = question
+        self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def answers_taken(self, key: str, parent: CurrentCall | None) -> None:
+        """Waits until a call about which nobody has decided may ask: when the other calls of the task have taken their
+        answers, so that this one does not get them. LangGraph gives the answers of a task to whoever asks first."""
+        own = {key, *_with_parents(parent)}
+        self._undecided[key] = own
+        self._notify()
+        while self.asked is None and self._active.keys() - own.union(*self._undecided.values()):
+            await self._changed.wait()
 
     async def others_ended(self, parent: CurrentCall | None, *, recorded_only: bool = False) -> None:
         """Waits until no other call of the task is active, but for those that make the current one. What ends the task
         must not abandon a tool: its result could not be stored any more. `recorded_only`: only calls with a record."""
-        own = set()
-        while parent is not None:
-            own.add(parent.key)
-            parent = parent.parent
+        own = set(_with_parents(parent))
         while others := [
             each.ended for key, each in self._active.items() if key not in own and (each.recorded or not recorded_only)
         ]:
             await asyncio.wait(others)
+
+
+def _with_parents(call: CurrentCall | None) -> Iterator[str]:
+    """The keys of a call, and of the calls that make it."""
+    while call is not None:
+        yield call.key
+        call = call.parent

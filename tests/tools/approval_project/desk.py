@@ -82,6 +82,19 @@ async def wire(to: str) -> str:
     return f"wired {to}"
 
 
+async def slow_rule(args: dict[str, Any]) -> bool:
+    """A rule that takes so long that another call of the task is asked about first."""
+    await asyncio.sleep(0.3)
+    return True
+
+
+@slipway.tools.tool(access="write", approval=slow_rule)
+async def transfer(to: str) -> str:
+    """Transfer money."""
+    effects[thread_id()].append(("transfer", to))
+    return f"transferred to {to}"
+
+
 @slipway.tools.tool(access="write", approval="always")
 async def invite(guests: list[str]) -> str:
     """Invite guests."""
@@ -142,6 +155,11 @@ async def one_call(state: State) -> dict[str, Any]:
     return {"answers": [await _called(*state["call"])]}
 
 
+async def at_once(state: State) -> dict[str, Any]:
+    """All calls at once, in one task."""
+    return {"answers": await asyncio.gather(*(_called(name, args) for name, args in state["calls"]))}
+
+
 async def changes_its_list(state: State) -> dict[str, Any]:
     """Calls a tool with a list, and adds to the list while the call is on its way."""
     guests = ["ann"]
@@ -170,6 +188,7 @@ def _graph(*nodes: tuple[str, Any]) -> Graph:
 
 
 sequence = _graph(("pay", in_turn))
+together = _graph(("pay", at_once))
 changing = _graph(("pay", changes_its_list))
 questions = _graph(("pay", asks_too))
 tool_node = _graph(("model", model), ("pay", ToolNode([refund])))

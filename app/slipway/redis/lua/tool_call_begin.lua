@@ -8,9 +8,9 @@
 -- ARGV: the key prefix; a MessagePack map: see `tool_gateway.scripts.CallBegin`.
 -- Reply: {'go', how often the call began before, count of questions about it}; {'done', its result, count of
 --   questions}: the call has ended, and must not be executed again; {'rule'}: the rule must be evaluated; {'ask', name
---   of the policy}: people must approve it first; {'off', the switch}: the tool is switched off; {'ready'}: it may
---   begin, and `peek` asked only for that; {'budget', position of the entry without room, what its field has};
---   {'cancel', action}; {'fenced'}.
+--   of the policy, 1 if people have decided about the call before, else 0}: people must approve it first; {'off', the
+--   switch}: the tool is switched off; {'ready'}: it may begin, and `peek` asked only for that; {'budget', position of
+--   the entry without room, what its field has}; {'cancel', action}; {'fenced'}.
 -- Atomic: Everything that is checked, the usage of the chain, all budgets, the record of the call, the audit entry.
 -- Repeatable: Yes: a repetition changes nothing in the record of a call, and appends a second audit entry at most.
 
@@ -41,7 +41,7 @@ if args.recorded then
         record.questions = (record.questions or 0) + 1
         store_call(owned.thread_id, args, record)
       end
-      return {'ask', asked.policy}
+      return {'ask', asked.policy, redis.call('HEXISTS', key('thread_approvals', owned.thread_id), args.call)}
     end
   end
 end
