@@ -94,6 +94,11 @@ class Meter:
         """Raises if the policy forbids a tool that no registry knows. Called with the name of the tool and of the node
         before the call is counted."""
 
+    @property
+    def _counts_money(self) -> bool:
+        """Whether somebody wants to know what calls cost. Without a price table the price of every model is unknown."""
+        return bool(self._config.prices.prices) or "max_cost_usd" in self._ceilings.limits
+
     # tools
 
     def count_tool_call(self, node: str | None = None) -> None:
@@ -224,7 +229,7 @@ class Meter:
                 return
             actual = ModelUsage(calls=1) if rejected else _actual(opened, used)
             model, priced = opened.call.model, opened.price is not None
-            newly_unpriced = not priced and model not in self._usage.unpriced_models
+            newly_unpriced = self._counts_money and not priced and model not in self._usage.unpriced_models
             metered = rejected or used is not None
             self._ceilings.settle_model_call(model, opened.reserved, actual, metered=metered, priced=priced)
             self._ended += [_correction(entry, opened.reserved, actual) for _, entry in opened.budgets]
