@@ -6,11 +6,16 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+from slipway.accounting.counting import Ceilings
+from slipway.accounting.metered_usage import MeteredUsage
+from slipway.accounting.usage import Usage
 from slipway.budgets import Budgets, periods_at
 from slipway.graphs.metering_sections import BudgetsSection
 from slipway.graphs.registry import Registry
 from slipway.metering.budget_use import budgets_in_use
+from slipway.metering.meter import Meter
 from slipway.metering.scripts import BudgetScripts
+from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.record import Phase
 from tests.metering.conftest import PRICES, execute
 from tests.runs.conftest import Stores
@@ -74,3 +79,23 @@ async def test_a_call_in_the_event_loop_is_counted_afterwards(stores: Stores, gr
     (use,) = await budgets_in_use(BudgetScripts(stores.pipeline, stores.keys), Budgets(FOR_OWNERS))
     assert run.phase is Phase.COMPLETED
     assert use.used["tokens"] == 90
+
+
+async def test_calls_that_are_counted_before_the_first_is_stored_are_all_in_the_budget(stores: Stores) -> None:
+    """As threads of a node may count theirs."""
+    await stores.create_run(metadata={"owner": "ann"})
+    run = await stores.claim_one()
+    metering, ceilings = metering_of(stores, PRICES, FOR_OWNERS), Ceilings(run.ceilings, Usage(), MeteredUsage())
+    meter = Meter(
+        metering,
+        AttemptWriter(stores.scripts, run),
+        ceilings,
+        on_hit=lambda hit: None,
+        on_unpriced=lambda model: None,
+        store_usage=lambda: None,
+    )
+    for _ in range(2):
+        meter.count_tool_call()
+    await asyncio.gather(meter.store_reservation(None), meter.store_reservation(None))
+    (use,) = await budgets_in_use(BudgetScripts(stores.pipeline, stores.keys), Budgets(FOR_OWNERS))
+    assert use.used["tool_calls"] == 2

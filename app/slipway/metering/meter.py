@@ -172,6 +172,9 @@ class Meter:
         with self._lock:
             opened = None if call_id is None else self._open.get(call_id)
             budgets = self._entries({"tool_calls": 1}) if opened is None else opened.budgets
+            # calls of several threads may be counted before the first is stored: each needs a text of its own, because
+            # the script counts no budget for a repetition
+            self._usage.revision += 1
             stored = self._usage.stored()
             ended, self._ended = self._ended, []
         result = await self._config.scripts.reserve(self._run, stored, [entry for _, entry in budgets], ended)
