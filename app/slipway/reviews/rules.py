@@ -51,7 +51,9 @@ def require_undecided(review: Review) -> None:
     if outcome is not None:
         kinds = ", ".join(str(decision["kind"]) for decision in outcome.decisions)
         message = f"review {review.review_id} was decided by {' and '.join(outcome.by)} at {outcome.at}: {kinds}"
-        raise ReviewClosed(message, **happened, decision=outcome.public() | {"answer": review.answer})
+        # clients of the protocol know these members from any answer that came too late
+        answered = {"answered_by": review.resumed_by, "answer": review.answer} if review.resumed_by else {}
+        raise ReviewClosed(message, **happened, **answered, decision=outcome.public() | {"answer": review.answer})
     why = review.reason or "its run waits no more"
     raise ReviewClosed(f"review {review.review_id} cannot be decided any more: {why}", **happened, reason=why)
 
