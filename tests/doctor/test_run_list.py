@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from slipway.commands.run_list import as_json, as_table, list_runs, phases_of
 from slipway.errors import ConfigError
-from slipway.health.run_list import as_json, as_table, list_runs, phases_of
 from slipway.processes.child_commands import slipway
 from slipway.redis.layout import LayoutRecord
 from slipway.runs.record import Phase

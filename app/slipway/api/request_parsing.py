@@ -6,6 +6,7 @@ Malformed input raises `InvalidRequest`, which names the field.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -13,6 +14,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
+from slipway.clock import microseconds
 from slipway.errors import InvalidRequest, NotFound
 from slipway.serialization.json_encoding import DEEPEST, clean
 from slipway.serialization.json_slices import loads_in_turns
@@ -216,3 +218,28 @@ def query_names(request: Request, name: str) -> list[str]:
         else:
             values.extend(part.strip() for part in text.split(",") if part.strip())
     return values
+
+
+def query_choices(request: Request, name: str, allowed: tuple[str, ...]) -> list[str]:
+    """A list whose items are each one of `allowed`."""
+    names = query_names(request, name)
+    if unknown := set(names) - set(allowed):
+        raise InvalidRequest(name, f"{clean(min(unknown))!r} is not one of {', '.join(allowed)}", allowed)
+    return names
+
+
+def query_time_us(request: Request, name: str) -> int | None:
+    """A time in ISO 8601, in µs; None if it is missing or empty. A time without an offset is in UTC."""
+    text = request.query_params.get(name)
+    if not text:
+        return None
+    try:
+        return microseconds(text.replace(" ", "+"))  # a plus sign that the client did not escape
+    except ValueError:
+        raise InvalidRequest(name, f"{clean(text)!r} is not a time such as 2026-01-31T12:00:00Z") from None
+
+
+def reject_unknown_parameters(request: Request, names: Sequence[str]) -> None:
+    """For a list: a misspelt condition would otherwise list everything."""
+    if unknown := request.query_params.keys() - set(names):
+        raise InvalidRequest(clean(min(unknown)), f"is not a parameter; choose from: {', '.join(names)}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import orjson
 import typer
 
-from slipway.clock import microseconds
+from slipway.commands.lists import check_choices, text_table, time_option_us
 from slipway.commands.operator_commands import By, Config, execute, opened, operator
 from slipway.errors import ConfigError
 from slipway.processes.settings_and_logs import load_settings_and_logs
@@ -62,8 +62,8 @@ def list_all(
         graph_id=graph,
         assignee=assignee,
         group=for_group,
-        due_before_us=_time_us("--due-before", due_before),
-        created_before_us=_time_us("--created-before", created_before),
+        due_before_us=time_option_us("--due-before", due_before),
+        created_before_us=time_option_us("--created-before", created_before),
     )
 
     async def search() -> list[Review]:
@@ -211,10 +211,7 @@ def _table(found: list[Review]) -> str:
     """One line for each review, with the most important members."""
     if not found:
         return "no review was found"
-    rows = [_COLUMNS, *(_row(review) for review in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    return text_table([_COLUMNS, *(_row(review) for review in found)])
 
 
 def _row(review: Review) -> tuple[str, ...]:
@@ -233,15 +230,5 @@ def _asks(review: Review) -> str:
 def _states_of(names: list[str] | tuple[()]) -> frozenset[ReviewState]:
     from slipway.reviews.record import ReviewState
 
-    known = [state.value for state in ReviewState]
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"--state: {name!r} is not one of {', '.join(known)}")
+    check_choices("--state", names, [state.value for state in ReviewState])
     return frozenset(map(ReviewState, names))
-
-
-def _time_us(option: str, text: str | None) -> int | None:
-    try:
-        return None if text is None else microseconds(text)
-    except ValueError:
-        raise ConfigError(f"{option}: {text!r} is not a time such as 2026-01-31T12:00:00Z") from None

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 import orjson
 import typer
 
-from slipway.clock import Clock, microseconds
+from slipway.clock import Clock
+from slipway.commands.lists import time_option_us
 from slipway.commands.operator_commands import By, Config, Reason, RunId, execute, opened, operator, operator_settings
+from slipway.commands.run_list import as_json, as_table, list_runs, phases_of
 from slipway.errors import ConfigError
 from slipway.health import start_checks
-from slipway.health.run_list import as_json, as_table, list_runs, phases_of
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.run_operations.operations import OperatedRun, RunOperations
 from slipway.runs.audit import AuditEntry, AuditTrail
@@ -53,18 +54,11 @@ def list_all(
         assistant_id=assistant,
         owner=owner,
         error_code=error_code,
-        created_from_us=_time_us("--created-after", created_after),
-        created_before_us=_time_us("--created-before", created_before),
+        created_from_us=time_option_us("--created-after", created_after),
+        created_before_us=time_option_us("--created-before", created_before),
     )
     found = execute(lambda: list_runs(settings, query, limit=limit, oldest_first=oldest))
     typer.echo(as_json(found) if json else as_table(found))
-
-
-def _time_us(option: str, text: str | None) -> int | None:
-    try:
-        return None if text is None else microseconds(text)
-    except ValueError:
-        raise ConfigError(f"{option}: {text!r} is not a time such as 2026-01-31T12:00:00Z") from None
 
 
 @runs.command()

@@ -17,10 +17,16 @@ from slipway.access.handler_values.threads import AllRunsSearch
 from slipway.api.auth.access_check import authorize, requires
 from slipway.api.endpoints import Endpoint, Query, int_param, list_param
 from slipway.api.pagination import selected
-from slipway.api.request_parsing import query_choice, query_names, query_number
+from slipway.api.request_parsing import (
+    query_choice,
+    query_choices,
+    query_names,
+    query_number,
+    query_time_us,
+    reject_unknown_parameters,
+)
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of
-from slipway.clock import microseconds
 from slipway.errors import InvalidRequest
 from slipway.json_comparison import contains
 from slipway.runs.record import PUBLIC_MEMBERS, Phase, Run
@@ -38,7 +44,7 @@ _PHASES: Final = tuple(phase.value for phase in Phase)
 
 async def list_all(request: Request) -> Response:
     """A page of runs. `next` is the cursor of the next page, null at the end."""
-    _reject_unknown_names(request)
+    reject_unknown_parameters(request, [query.name for query in ENDPOINTS[0].query])
     services, select = services_of(request), _selected(request)
     order, query = query_choice(request, "order", ORDERS), _query(request)
     conditions = _conditions(query, order)
@@ -74,39 +80,14 @@ def _query(request: Request) -> RunQuery:
     texts = request.query_params
     assistant = texts.get("assistant_id")
     return RunQuery(
-        phases=frozenset(_phases(request)),
+        phases=frozenset(map(Phase, query_choices(request, "phase", _PHASES))),
         graph_id=texts.get("graph_id") or None,
         assistant_id=services_of(request).assistants.resolve_id(assistant) if assistant else None,
         owner=texts.get("owner") or None,
         error_code=texts.get("error_code") or None,
-        created_from_us=_time_us(request, "created_after"),
-        created_before_us=_time_us(request, "created_before"),
+        created_from_us=query_time_us(request, "created_after"),
+        created_before_us=query_time_us(request, "created_before"),
     )
-
-
-def _phases(request: Request) -> list[Phase]:
-    phases = query_names(request, "phase")
-    if unknown := set(phases) - set(_PHASES):
-        raise InvalidRequest("phase", f"{clean(min(unknown))!r} is not one of {', '.join(_PHASES)}", _PHASES)
-    return [Phase(phase) for phase in phases]
-
-
-def _time_us(request: Request, name: str) -> int | None:
-    """A time in ISO 8601, in µs. A time without an offset is in UTC."""
-    text = request.query_params.get(name)
-    if not text:
-        return None
-    try:
-        return microseconds(text.replace(" ", "+"))  # a plus sign that the client did not escape
-    except ValueError:
-        raise InvalidRequest(name, f"{clean(text)!r} is not a time such as 2026-01-31T12:00:00Z") from None
-
-
-def _reject_unknown_names(request: Request) -> None:
-    """A misspelt condition would otherwise list all runs."""
-    names = [query.name for query in ENDPOINTS[0].query]
-    if unknown := request.query_params.keys() - set(names):
-        raise InvalidRequest(clean(min(unknown)), f"is not a parameter; choose from: {', '.join(names)}")
 
 
 def _conditions(query: RunQuery, order: str | None) -> Conditions:

@@ -14,19 +14,18 @@ from slipway.api.endpoints import Endpoint, Query, int_param
 from slipway.api.request_parsing import (
     path_review_id,
     query_choice,
-    query_names,
+    query_choices,
     query_number,
+    query_time_us,
     read_body,
     read_object,
+    reject_unknown_parameters,
 )
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of
-from slipway.clock import microseconds
-from slipway.errors import InvalidRequest
 from slipway.reviews.actor import Actor, actor_for
 from slipway.reviews.record import Review, ReviewState
 from slipway.reviews.search import ReviewQuery
-from slipway.serialization.json_encoding import clean
 
 MAX_LIMIT: Final = 1000
 ORDERS: Final = ("oldest", "newest")
@@ -36,9 +35,7 @@ _STATES: Final = tuple(state.value for state in ReviewState)
 
 async def list_all(request: Request) -> Response:
     """A page of reviews. `next` is the cursor of the next page, null at the end."""
-    names = [query.name for query in ENDPOINTS[0].query]
-    if unknown := request.query_params.keys() - set(names):
-        raise InvalidRequest(clean(min(unknown)), f"is not a parameter; choose from: {', '.join(names)}")
+    reject_unknown_parameters(request, [query.name for query in ENDPOINTS[0].query])
     page = await services_of(request).review_search.page(
         _query(request),
         limit=query_number(request, "limit", 100, 1, MAX_LIMIT),
@@ -49,29 +46,16 @@ async def list_all(request: Request) -> Response:
 
 
 def _query(request: Request) -> ReviewQuery:
-    states, texts = query_names(request, "state"), request.query_params
-    if unknown := set(states) - set(_STATES):
-        raise InvalidRequest("state", f"{clean(min(unknown))!r} is not one of {', '.join(_STATES)}", _STATES)
+    texts = request.query_params
     return ReviewQuery(
-        states=frozenset(map(ReviewState, states)),
+        states=frozenset(map(ReviewState, query_choices(request, "state", _STATES))),
         graph_id=texts.get("graph_id") or None,
         assignee=texts.get("assignee") or None,
         group=texts.get("group") or None,
-        due_before_us=_time_us(request, "due_before"),
-        created_before_us=_time_us(request, "created_before"),
-        created_from_us=_time_us(request, "created_after"),
+        due_before_us=query_time_us(request, "due_before"),
+        created_before_us=query_time_us(request, "created_before"),
+        created_from_us=query_time_us(request, "created_after"),
     )
-
-
-def _time_us(request: Request, name: str) -> int | None:
-    """A time in ISO 8601, in µs. A time without an offset is in UTC."""
-    text = request.query_params.get(name)
-    if not text:
-        return None
-    try:
-        return microseconds(text.replace(" ", "+"))  # a plus sign that the client did not escape
-    except ValueError:
-        raise InvalidRequest(name, f"{clean(text)!r} is not a time such as 2026-01-31T12:00:00Z") from None
 
 
 async def read(request: Request) -> Response:

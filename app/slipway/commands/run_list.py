@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from slipway.errors import ConfigError
-from slipway.health import start_checks
-from slipway.redis.connection import Address
-from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
+from slipway.commands.lists import check_choices, text_table
+from slipway.commands.operator_commands import opened
 from slipway.runs.record import Phase, Run
 from slipway.runs.run_position import RunPosition
 from slipway.runs.search import RunQuery, RunSearch
@@ -21,21 +18,15 @@ _COLUMNS: Final = ("created_at", "run_id", "thread_id", "graph_id", "phase", "re
 
 def phases_of(names: Sequence[str]) -> frozenset[Phase]:
     """Raises `ConfigError` for a name that no phase has."""
-    known = [phase.value for phase in Phase]
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"--phase: {name!r} is not one of {', '.join(known)}")
+    check_choices("--phase", names, [phase.value for phase in Phase])
     return frozenset(map(Phase, names))
 
 
 async def list_runs(settings: Settings, query: RunQuery, *, limit: int, oldest_first: bool) -> list[Run]:
     """At most `limit` runs, however many entries of the indexes must be read to find them. Raises `StoreUnavailable`,
     and `ConfigError` if the data in Redis have another layout version."""
-    await start_checks.check(settings, settings.redis, upgrade=False)
-    pipeline = Pipeline(Address(settings.redis), "slipway runs", patience_s=settings.redis_patience_web_s)
-    await pipeline.open()
-    try:
-        search = RunSearch(pipeline, Keys(settings.key_prefix), max_checks=settings.search_max_checks)
+    async with opened(settings, "runs") as (pipeline, keys):
+        search = RunSearch(pipeline, keys, max_checks=settings.search_max_checks)
         found: list[Run] = []
         after: RunPosition | None = None
         while len(found) < limit:
@@ -44,8 +35,6 @@ async def list_runs(settings: Settings, query: RunQuery, *, limit: int, oldest_f
             if after is None:
                 break
         return found
-    finally:
-        await pipeline.close()
 
 
 def as_json(runs: list[Run]) -> str:
@@ -57,10 +46,7 @@ def as_table(runs: list[Run]) -> str:
     """One line for each run, with the most important members."""
     if not runs:
         return "no run was found"
-    rows = [_COLUMNS, *(tuple(str(_members(run)[name] or "") for name in _COLUMNS) for run in runs)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    return text_table([_COLUMNS, *(tuple(str(_members(run)[name] or "") for name in _COLUMNS) for run in runs)])
 
 
 def _members(run: Run) -> dict[str, Any]:
