@@ -166,15 +166,6 @@ class BoundCall:
             ) from None
         return args
 
-    def with_values(self, values: Mapping[str, Any]) -> BoundCall:
-        """The call with these arguments from the caller instead. Raises `ToolArgumentsInvalid`."""
-        names = self.entrance.signature.parameters
-        injected = {name: value for name, value in self.injected.items() if name in names}
-        positional = [n for n, each in names.items() if each.kind is inspect.Parameter.POSITIONAL_ONLY]
-        given = {**injected, **values}
-        args = tuple(given.pop(name) for name in positional if name in given)
-        return self.target.bind(self.entrance, args, given)
-
     def copied(self) -> BoundCall:
         """The same call with copies of the arguments that come from the caller. Raises `ToolArgumentsInvalid`."""
         visible, arguments = self.target.is_visible, dict(self._bound.arguments)
