@@ -18,22 +18,11 @@ from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
-from slipway_workers.process import WorkerProcess
-from tests.http.conftest import Served, serving
+from tests.http.conftest import Served, served, worker
 from tests.waiting import wait_until
 from tests.worker import running_worker
 
-
-@pytest.fixture
-async def served(settings: Settings, graphs: Registry) -> AsyncIterator[Served]:
-    async with serving(settings, graphs) as running:
-        yield running
-
-
-@pytest.fixture
-async def worker(settings: Settings, graphs: Registry) -> AsyncIterator[WorkerProcess]:
-    async with running_worker(settings, graphs) as (process, _):
-        yield process
+__all__ = ["served", "worker"]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,11 @@ from slipway.mcp_servers.connection import McpConnection
 from slipway.mcp_servers.pinned_list import PinnedList
 from slipway.redis.keys import Keys
 from slipway.settings import Settings
-from slipway_workers.process import WorkerProcess
-from tests.http.conftest import Served, client, serving
+from tests.http.conftest import client, served, worker
 from tests.mcp_servers.project.crm_server import CALLS, build
 from tests.waiting import wait_until
-from tests.worker import running_worker
 
-__all__ = ["client"]
+__all__ = ["client", "served", "worker"]
 
 SOURCES = Path(__file__).parent / "project"
 TOKEN = "token-of-the-crm"
@@ -131,15 +129,3 @@ def settings(valkey_url: str, keys: Keys, folder: Path, monkeypatch: pytest.Monk
     CALLS.clear()
     values = {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": folder / "langgraph.json"}
     return Settings.from_values(values)
-
-
-@pytest.fixture
-async def served(settings: Settings, graphs: Registry) -> AsyncIterator[Served]:
-    async with serving(settings, graphs) as running:
-        yield running
-
-
-@pytest.fixture
-async def worker(settings: Settings, graphs: Registry) -> AsyncIterator[WorkerProcess]:
-    async with running_worker(settings, graphs) as (process, _):
-        yield process

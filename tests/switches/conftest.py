@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,34 +11,18 @@ from typing import Any
 import httpx
 import pytest
 
-from slipway.graphs.registry import Registry
 from slipway.services import Services
-from slipway.settings import Settings
-from slipway_workers.process import WorkerProcess
-from tests.http.conftest import Served, client, sdk, serving
+from tests.http.conftest import Served, client, sdk, served, worker
 from tests.project_fixtures import graphs_of, module_of, settings_of
 from tests.waiting import Eventually
-from tests.worker import running_worker
 
-__all__ = ["client", "sdk"]
+__all__ = ["client", "sdk", "served", "worker"]
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 
 graphs = graphs_of(PROJECT)
 project = module_of("./graphs.py:node")
 settings = settings_of(PROJECT)
-
-
-@pytest.fixture
-async def served(settings: Settings, graphs: Registry) -> AsyncIterator[Served]:
-    async with serving(settings, graphs) as running:
-        yield running
-
-
-@pytest.fixture
-async def worker(settings: Settings, graphs: Registry) -> AsyncIterator[WorkerProcess]:
-    async with running_worker(settings, graphs) as (process, _):
-        yield process
 
 
 @pytest.fixture(autouse=True)
