@@ -47,6 +47,12 @@ async def test_a_run_stops_before_a_node_and_continues(desk: Desk, worker: Worke
     assert await desk.audit(run) == [("run.paused", "anonymous"), ("switch.enabled", "anonymous")]
 
 
+async def test_an_unknown_member_switches_nothing_off(desk: Desk) -> None:
+    refused = await desk.put("graphs/chain/nodes/second", status=422, enabled=True)
+    assert (refused["field"], refused["detail"]) == ("enabled", "enabled: is unknown; this body may have reason")
+    assert (await desk.client.get("/ops/switches")).json() == {"switches": []}
+
+
 async def test_a_run_stops_before_a_node_of_a_subgraph(desk: Desk, worker: WorkerProcess) -> None:
     """`pay` is a synchronous node, which LangGraph executes in a thread."""
     gate = desk.close_gate("draft")

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
 from slipway.clock import microseconds
@@ -102,8 +103,15 @@ def validated(model: type[_Body], value: Any, path: str = "") -> _Body:
         return model.model_validate(value)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        message = _OBJECT if problem["type"] in _NOT_AN_OBJECT else problem["msg"].removeprefix("Value error, ")
-        raise InvalidRequest(_join_path(problem["loc"], path), message) from None
+        raise InvalidRequest(_join_path(problem["loc"], path), _message(problem, model)) from None
+
+
+def _message(problem: ErrorDetails, model: type[BaseModel]) -> str:
+    if problem["type"] in _NOT_AN_OBJECT:
+        return _OBJECT
+    if problem["type"] == "extra_forbidden":
+        return f"is unknown; this body may have {', '.join(model.model_fields)}"
+    return problem["msg"].removeprefix("Value error, ")
 
 
 def _join_path(parts: tuple[int | str, ...], path: str) -> str:

@@ -1,7 +1,7 @@
 """The base of all request bodies, and the types that several bodies use.
 
-Unknown members are ignored. A member that is null is treated as absent; where null is a value (`input`, `values`), it
-is also the default. Types are strict: a number in quotes is not a number.
+Unknown members are ignored, but for those of operators' requests. A member that is null is treated as absent; where
+null is a value (`input`, `values`), it is also the default. Types are strict: a number in quotes is not a number.
 """
 
 from __future__ import annotations
@@ -62,3 +62,10 @@ class Body(BaseModel):
         if isinstance(body, dict) and None in body.values():
             return {name: value for name, value in body.items() if value is not None}
         return body
+
+
+class StrictBody(Body):
+    """The base of bodies that only Slipway knows. An unknown member is an error: it would have no effect on what an
+    operator does."""
+
+    model_config = ConfigDict(extra="forbid")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from slipway.api.bodies.body import Body
+from slipway.api.bodies.body import Body, StrictBody
 
 MAX_CHARACTERS = 10_000
 """The longest comment."""
@@ -14,19 +14,19 @@ MAX_CHARACTERS = 10_000
 Comment = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS, pattern=r"\S")]
 
 
-class ReassignBody(Body):
+class ReassignBody(StrictBody):
     """Makes another person the assignee."""
 
     assignee: Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S")]
 
 
-class CommentBody(Body):
+class CommentBody(StrictBody):
     """A comment for the other reviewers."""
 
     text: Comment
 
 
-class InformationBody(Body):
+class InformationBody(StrictBody):
     """A request for more information."""
 
     text: Comment

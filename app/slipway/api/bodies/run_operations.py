@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from slipway.api.bodies.body import Body
+from slipway.api.bodies.body import StrictBody
 from slipway.protocol_types import JsonObject, Update
 from slipway.runs.cancel_reasons import Action
 from slipway.serialization.json_encoding import has_nul
@@ -23,7 +23,7 @@ def _without_nul(text: str) -> str:
 Reason = Annotated[str, Field(max_length=MAX_REASON_CHARS), AfterValidator(_without_nul)]
 
 
-class OperatorBody(Body):
+class OperatorBody(StrictBody):
     """Why the operator does it."""
 
     reason: Reason | None = None
