@@ -7,6 +7,7 @@ SlipwayError                     error                 base class; its message i
 ├── NotFound                     not_found             no record or graph has this id or name
 ├── Conflict                     conflict              the record exists already, or another run blocks the operation
 │   ├── GraphIsOff               switch.off            the graph is switched off: no new runs
+│   ├── WorkRepeated             operation.repeats     the operation would repeat calls of tools that write
 │   ├── ReviewClosed             review.closed         the question was decided, or nobody can answer it any more
 │   ├── ReviewClaimed            review.claimed        somebody else works on the review
 │   ├── ReviewCooldown           review.cooldown       a reminder was sent a moment ago
@@ -133,6 +134,13 @@ class GraphIsOff(Conflict):
 
     code = "switch.off"
     retryable = True
+
+
+class WorkRepeated(Conflict):
+    """What an operator wants would make calls of tools that write again, or discard results. The members `calls` and
+    `discarded` say which."""
+
+    code = "operation.repeats"
 
 
 class AccessRefused(SlipwayError):

@@ -26,6 +26,8 @@ from slipway.serialization.json_encoding import dumps
 if TYPE_CHECKING:
     from slipway.services import Services
 
+Repeat = Annotated[bool, typer.Option("--repeat", help="Permit that tools that write act again.")]
+
 runs: Final = typer.Typer(invoke_without_command=True, help="Lists runs of all threads, or operates one run.")
 
 
@@ -105,12 +107,13 @@ def cancel(
 def retry(
     run: RunId,
     checkpoint: Annotated[str | None, typer.Option(help="The checkpoint to start from; by default the last.")] = None,
+    repeat: Repeat = False,
     by: By = None,
     reason: Reason = None,
     config: Config = None,
 ) -> None:
     """Continues the chain of a run that failed or was cancelled, as a new run."""
-    _repair(config, lambda services: services.run_repairs.retry(run, operator(by, reason), checkpoint))
+    _repair(config, lambda services: services.run_repairs.retry(run, operator(by, reason), checkpoint, repeat=repeat))
 
 
 @runs.command("skip-node")
@@ -131,6 +134,7 @@ def edit_state(
     values: Annotated[str, typer.Argument(metavar="JSON", help="What the node returns: an object, by channel.")],
     as_node: Annotated[str | None, typer.Option(help="The node; by default the one that wrote last.")] = None,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Whether the run continues.")] = True,
+    repeat: Repeat = False,
     by: By = None,
     reason: Reason = None,
     config: Config = None,
@@ -142,7 +146,10 @@ def edit_state(
         edit = StateEdit(orjson.loads(values), as_node)
     except orjson.JSONDecodeError as error:
         raise ConfigError(f"JSON: {values!r} is not valid JSON: {error}") from None
-    _repair(config, lambda services: services.run_repairs.edit_state(run, operator(by, reason), edit, resume=resume))
+    _repair(
+        config,
+        lambda services: services.run_repairs.edit_state(run, operator(by, reason), edit, resume=resume, repeat=repeat),
+    )
 
 
 @runs.command(name="raise-ceiling")

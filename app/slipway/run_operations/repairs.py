@@ -8,6 +8,10 @@
 
 A repeated request changes nothing: the run that retries is found by the record of the first, tasks are skipped by their
 ids, and an edit is found in the metadata of the checkpoint that it has written.
+
+A retry from the last checkpoint repeats no call of a tool that writes: the call returns its result. From any other
+state the tasks are other ones, and so are their calls. What would be repeated then, or lost, is refused unless the
+operator permits it with `repeat`.
 """
 
 from __future__ import annotations
@@ -23,9 +27,10 @@ from langgraph.types import PregelTask, StateSnapshot
 
 from slipway import failpoints
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
-from slipway.errors import Conflict, NotFound
+from slipway.errors import Conflict, NotFound, WorkRepeated
 from slipway.execution.run_input import remaining_command
 from slipway.run_operations.operations import OperatedRun, Operator, after_script
+from slipway.run_operations.repeated_calls import MadeCall, calls_since, sentence_of
 from slipway.run_options import RunOptions
 from slipway.runs.audit import AuditTrail
 from slipway.runs.record import Phase, Retry, Run
@@ -72,13 +77,18 @@ class RunRepairs:
     checkpointer: BaseCheckpointer
     audit: AuditTrail
 
-    async def retry(self, run_id: str, operator: Operator, checkpoint_id: str | None = None) -> OperatedRun:
+    async def retry(
+        self, run_id: str, operator: Operator, checkpoint_id: str | None = None, *, repeat: bool = False
+    ) -> OperatedRun:
         """Creates the run that continues the chain of a run that failed or was cancelled, and returns it. Without a
         `checkpoint_id` it continues from the last checkpoint, with state writes that followed, and executes the tasks
-        that have failed again. Raises `NotFound` for an unknown checkpoint."""
+        that have failed again. Raises `NotFound` for an unknown checkpoint, and `WorkRepeated` unless `repeat` permits
+        that tools that write act again."""
         run = await self.runs.find(run_id)
-        details = {"checkpoint_id": checkpoint_id} if checkpoint_id else {}
-        return await self._retry(run, operator, details, checkpoint_id=checkpoint_id)
+        details: dict[str, Any] = {"checkpoint_id": checkpoint_id} if checkpoint_id else {}
+        if repeat:
+            details["repeat"] = True
+        return await self._retry(run, operator, details, checkpoint_id=checkpoint_id, repeat=repeat)
 
     async def skip_node(self, run_id: str, operator: Operator, node: str) -> OperatedRun:
         """Continues a run that is paused, has failed or was cancelled, without the result of a node that is next. Also
@@ -99,9 +109,12 @@ class RunRepairs:
             return await after_script(self.runs, run_id, result, "continue without a node")
         return await self._retry(run, operator, {"skipped": details}, skipped_tasks=tasks)
 
-    async def edit_state(self, run_id: str, operator: Operator, edit: StateEdit, *, resume: bool = True) -> OperatedRun:
+    async def edit_state(
+        self, run_id: str, operator: Operator, edit: StateEdit, *, resume: bool = True, repeat: bool = False
+    ) -> OperatedRun:
         """Writes a state for a run that is paused, has failed or was cancelled, and continues the run with `resume`.
-        Raises `RefusedRequest` if the graph rejects the values."""
+        Raises `RefusedRequest` if the graph rejects the values, and `WorkRepeated` unless `repeat` permits that tools
+        that write act again and results of finished nodes are discarded."""
         run = await self.runs.find(run_id)
         if run.phase in (Phase.QUEUED, Phase.RUNNING):
             if run.edit == edit.digest:
@@ -111,7 +124,7 @@ class RunRepairs:
             raise Conflict(f"the state of run {run_id} cannot be edited: the run is {run.phase}", phase=run.phase.value)
         if run.retried_by is not None:
             return await self._retry(run, operator, {})
-        changed = await self._write(run, operator, edit)
+        changed = await self._write(run, operator, edit, repeat=repeat)
         failpoints.reach("state_edited")
         if not resume:
             return OperatedRun(await self.runs.find(run_id), changed)
@@ -127,21 +140,83 @@ class RunRepairs:
         )
         return await after_script(self.runs, run_id, result, "continue with another state")
 
-    async def _write(self, run: Run, operator: Operator, edit: StateEdit) -> bool:
+    async def _write(self, run: Run, operator: Operator, edit: StateEdit, *, repeat: bool) -> bool:
         """Writes the state unless the newest checkpoint is that of this edit. Returns whether it was written now."""
         newest = await self.checkpointer.latest(run.thread_id)
         if newest is None:
             raise Conflict(f"the state of run {run.run_id} cannot be edited: it has none yet")
         if newest.metadata.get(EDIT) == edit.digest:
             return False
+        if not repeat:
+            await self._check_edit(run, edit, newest)
         paused = run if run.phase is Phase.PAUSED else None
         metadata = {EDIT: edit.digest, "run_id": run.run_id}
         reference = await self.states.edit(
             run.thread_id, edit.values, as_node=edit.as_node, paused_run=paused, metadata=metadata
         )
-        details = dumps({"checkpoint_id": reference.get("checkpoint_id"), "edit": edit.digest, "as_node": edit.as_node})
+        written: dict[str, Any] = {"checkpoint_id": reference.get("checkpoint_id"), "edit": edit.digest}
+        details = dumps(written | {"as_node": edit.as_node} | ({"repeat": True} if repeat else {}))
         await self.scripts.audit_append(run.run_id, "run.state_edited", operator.by, details.decode())
         return True
+
+    async def _check_edit(self, run: Run, edit: StateEdit, newest: CheckpointTuple) -> None:
+        """Raises `WorkRepeated` if the edit discards results or leads back to nodes whose calls would be made again. An
+        edit as a node that is next, or was executed last, goes on from the newest checkpoint; any other one may lead
+        back to everything that the chain has done."""
+        state = await self._state_at(run, newest.config)
+        discarded = {task.name for task in state.tasks if task.result is not None} - {edit.as_node}
+        here = edit.as_node is None or edit.as_node in state.next
+        if not here and newest.parent_config is not None:
+            here = edit.as_node in (await self._state_at(run, newest.parent_config)).next
+        calls = await calls_since(self.runs, self.audit, run, newest.checkpoint["id"] if here else "")
+        calls = [call for call in calls if call.root_node != edit.as_node]
+        if not calls and not discarded:
+            return
+        problems = [f"would make these calls of tools that write again: {sentence_of(calls)}"] if calls else []
+        if discarded:
+            problems.append(f"would discard the results of nodes that have finished: {', '.join(sorted(discarded))}")
+        raise WorkRepeated(
+            f"the edit of the state of run {run.run_id} {' and '.join(problems)}. Edit it as the node that made the "
+            "calls (as_node), or skip the node that has not finished. To continue all the same, set repeat (--repeat)",
+            calls=[call.public() for call in calls],
+            discarded=sorted(discarded),
+        )
+
+    async def _check_retry(self, run: Run, checkpoint_id: str | None) -> None:
+        """Raises `WorkRepeated` if calls of tools that write would be made again: those since a named checkpoint, or
+        those of nodes that a state write of a client has made next again."""
+        if run.phase not in (Phase.FAILED, Phase.CANCELLED):
+            return  # it cannot be retried
+        if run.retried_by is not None and await self.runs.thread_of(run.retried_by) is not None:
+            return  # it was retried before
+        if checkpoint_id is not None:
+            start = f"checkpoint {checkpoint_id}"
+            calls = await calls_since(self.runs, self.audit, run, checkpoint_id)
+            instead = "Retry it from its last checkpoint, where they return their results"
+        else:
+            start, instead = (
+                "its last checkpoint",
+                "Name the last checkpoint of the run (checkpoint_id) or skip the node",
+            )
+            calls = await self._calls_before_state_writes(run)
+        if calls:
+            raise WorkRepeated(
+                f"run {run.run_id} retried from {start} would make these calls of tools that write again: "
+                f"{sentence_of(calls)}. {instead}. To make them again, set repeat (--repeat)",
+                calls=[call.public() for call in calls],
+            )
+
+    async def _calls_before_state_writes(self, run: Run) -> list[MadeCall]:
+        """The calls of nodes which a client has made next again by writing a state after the run had ended."""
+        newest = await self.checkpointer.latest(run.thread_id)
+        if newest is None or newest.metadata.get("run_id") in (run.run_id, *run.retries):
+            return []
+        own = await self._last_of(run, newest)
+        if own is None:
+            return []
+        again = {name.partition(":")[0] for name in (await self._state_at(run, newest.config)).next}
+        calls = await calls_since(self.runs, self.audit, run, own.checkpoint["id"])
+        return [call for call in calls if call.root_node in again]
 
     async def _retry(
         self,
@@ -151,11 +226,15 @@ class RunRepairs:
         *,
         checkpoint_id: str | None = None,
         skipped_tasks: list[str] | None = None,
+        repeat: bool = False,
     ) -> OperatedRun:
+        if checkpoint_id is not None:
+            await self._check_checkpoint(run, checkpoint_id)
+        if not repeat:
+            await self._check_retry(run, checkpoint_id)
         if checkpoint_id is None:
             options = await self._options_from_last(run)
         else:
-            await self._check_checkpoint(run, checkpoint_id)
             checkpoint = {"checkpoint_id": checkpoint_id, "checkpoint_ns": ""}
             options = replace(run.options, input=None, command=None, checkpoint=checkpoint)
         retry = Retry(
@@ -175,7 +254,7 @@ class RunRepairs:
         newest = await self.checkpointer.latest(run.thread_id)
         if newest is None:
             return run.options
-        if await self._is_of(run, newest):
+        if await self._last_of(run, newest) is not None:
             return replace(run.options, input=None, command=None, checkpoint=None)
         command: Mapping[str, Any] | None = run.options.command
         for run_id in (run.run_id, *run.retries):
@@ -184,19 +263,22 @@ class RunRepairs:
             return run.options
         return replace(run.options, command=None if command is None else dict(command))
 
-    async def _is_of(self, run: Run, newest: CheckpointTuple) -> bool:
-        """Whether the run, or one that it retries, has written the checkpoint, or one that later state writes
-        changed."""
+    async def _last_of(self, run: Run, newest: CheckpointTuple) -> CheckpointTuple | None:
+        """The checkpoint that the run, or one that it retries, has written last, if only state writes followed."""
         found: CheckpointTuple | None = newest
         for _ in range(_MOST_STATE_WRITES):
             if found is None:
-                return False
+                return None
             if found.metadata.get("run_id") in (run.run_id, *run.retries):
-                return True
+                return found
             if found.metadata.get("source") not in ("update", "fork") or found.parent_config is None:
-                return False
+                return None
             found = await self.checkpointer.aget_tuple(found.parent_config)
-        return False
+        return None
+
+    async def _state_at(self, run: Run, config: RunnableConfig) -> StateSnapshot:
+        async with self.graphs.for_reading(await self.threads.get(run.thread_id), None) as graph:
+            return await read_state(graph, config)
 
     async def _check_checkpoint(self, run: Run, checkpoint_id: str) -> None:
         config: RunnableConfig = {

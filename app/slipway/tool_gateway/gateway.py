@@ -413,7 +413,8 @@ class Gateway:
 
     async def _send_begin(self, call: _Call, needed: Needed | None, *, evaluated: bool, peek: bool) -> BeginResult:
         meter = None if peek else self._meter
-        audit = self._details(call) | {"rule": call.decision.rule, "hash": call.hash}
+        at = {"checkpoint": call.place.checkpoints.get("")}
+        audit = self._details(call) | {"rule": call.decision.rule, "hash": call.hash} | at
         asks: Literal["ask"] | None = "ask" if needed is not None or call.is_edited else None
         return await self._services.scripts.begin(
             {

@@ -26,6 +26,10 @@ evaluated: defaultdict[str, int] = defaultdict(int)
 """Thread id to how often the predicate was evaluated."""
 
 
+may_ship: set[str] = set()
+"""The threads whose node `ship` does not fail."""
+
+
 def thread_id() -> str:
     return str(get_config()["configurable"]["thread_id"])
 
@@ -170,6 +174,21 @@ async def changes_its_list(state: State) -> dict[str, Any]:
     return {"answers": [await call]}
 
 
+async def plan(state: State) -> dict[str, Any]:
+    return {"answers": ["planned"]}
+
+
+async def ship(state: State) -> dict[str, Any]:
+    """Fails until the test permits it."""
+    if thread_id() not in may_ship:
+        raise ValueError("no lorry")
+    return {"answers": ["shipped"]}
+
+
+async def pay_and_ship(state: State) -> dict[str, Any]:
+    return {"answers": [*(await in_turn(state))["answers"], *(await ship(state))["answers"]]}
+
+
 def model(state: State) -> dict[str, Any]:
     calls = [
         {"name": name, "args": args, "id": f"call_{number}", "type": "tool_call"}
@@ -192,6 +211,13 @@ together = _graph(("pay", at_once))
 changing = _graph(("pay", changes_its_list))
 questions = _graph(("pay", asks_too))
 tool_node = _graph(("model", model), ("pay", ToolNode([refund])))
+
+in_a_row = _graph(("plan", plan), ("pay", in_turn), ("ship", ship))
+in_one_node = _graph(("plan", plan), ("pay", pay_and_ship), ("end", plan))
+
+_beside = StateGraph(State).add_node("plan", plan).add_node("pay", in_turn).add_node("ship", ship)
+beside = _beside.add_edge(START, "plan").add_edge("plan", "pay").add_edge("plan", "ship").compile()
+"""One superstep pays and ships."""
 
 _parallel = StateGraph(State)
 _parallel.add_node("pay", one_call)

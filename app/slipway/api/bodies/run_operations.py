@@ -36,7 +36,10 @@ class OperatorCancelBody(OperatorBody):
 
 
 class RetryBody(OperatorBody):
-    """Retries a run from its last checkpoint, or from the one that is named."""
+    """Retries a run from its last checkpoint, or from the one that is named. `repeat` permits that tools that write act
+    again."""
+
+    repeat: bool = False
 
     checkpoint_id: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_without_nul)] | None = None
 
@@ -55,8 +58,10 @@ class RaiseCeilingsBody(OperatorBody):
 
 
 class EditStateBody(OperatorBody):
-    """Writes `values` as if the node `as_node` had returned them, then continues the run unless `resume` is false."""
+    """Writes `values` as if the node `as_node` had returned them, then continues the run unless `resume` is false.
+    `repeat` permits that tools that write act again, and that results of nodes that have finished are discarded."""
 
+    repeat: bool = False
     values: Update
     as_node: str | None = None
     resume: bool = True

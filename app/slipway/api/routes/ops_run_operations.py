@@ -47,8 +47,9 @@ async def cancel(request: Request) -> Response:
 async def retry(request: Request) -> Response:
     """Continues the chain of a run that failed or was cancelled, as a new run."""
     body = await read_optional_body(request, RetryBody)
-    repairs = services_of(request).run_repairs
-    return _operated(await repairs.retry(path_id(request, "run_id"), _by(request, body), body.checkpoint_id))
+    run_id, operator = path_id(request, "run_id"), _by(request, body)
+    retry = services_of(request).run_repairs.retry
+    return _operated(await retry(run_id, operator, body.checkpoint_id, repeat=body.repeat))
 
 
 async def skip_node(request: Request) -> Response:
@@ -63,7 +64,7 @@ async def edit_state(request: Request) -> Response:
     body = await read_body(request, EditStateBody)
     edit, repairs = StateEdit(body.values, body.as_node), services_of(request).run_repairs
     run_id, operator = path_id(request, "run_id"), _by(request, body)
-    return _operated(await repairs.edit_state(run_id, operator, edit, resume=body.resume))
+    return _operated(await repairs.edit_state(run_id, operator, edit, resume=body.resume, repeat=body.repeat))
 
 
 async def raise_ceilings(request: Request) -> Response:

@@ -1,0 +1,121 @@
+"""An operator who continues a run from another state makes calls of tools that write again only on purpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.tools.test_approval import Approvals, approvals, graphs, project, settings
+from tests.waiting import wait_until
+
+__all__ = ["approvals", "graphs", "project", "settings"]
+
+NOTE = ("note", {"text": "n"})
+NOTED = [("note", "n")]
+
+
+class Failed:
+    """A run that has made a call of a tool that writes, and failed afterwards."""
+
+    def __init__(self, approvals: Approvals, thread: str, run: dict[str, Any]) -> None:
+        self.approvals, self.thread, self.run = approvals, thread, run
+
+    @property
+    def effects(self) -> list[Any]:
+        return self.approvals.effects(self.thread)
+
+    async def operate(self, operation: str, status: int = 200, **body: Any) -> Any:
+        return await self.approvals.desk.post(f"/ops/runs/{self.run['run_id']}/{operation}", body, status=status)
+
+    async def checkpoint_before(self, node: str) -> str:
+        history = (await self.approvals.desk.client.get(f"/threads/{self.thread}/history?limit=20")).json()
+        return next(str(state["checkpoint"]["checkpoint_id"]) for state in history if node in state["next"])
+
+    async def ended(self, operated: Any) -> list[Any]:
+        """The answers of the thread when the run that continues it has completed."""
+        path = f"/threads/{self.thread}/runs/{operated['run']['run_id']}"
+
+        async def is_completed() -> bool:
+            return bool((await self.approvals.desk.client.get(path)).json()["phase"] == "completed")
+
+        await wait_until(is_completed)
+        return await self.approvals.desk.answers(self.thread)
+
+
+async def failed(approvals: Approvals, graph: str) -> Failed:
+    """The node `ship` of the run has failed, and would not fail again."""
+    thread, _ = await approvals.ask(graph, NOTE)
+    (run,) = (await approvals.desk.client.get(f"/threads/{thread}/runs")).json()
+    assert run["phase"] == "failed"
+    approvals.permit_shipping(thread)
+    found = Failed(approvals, thread, run)
+    assert found.effects == NOTED
+    return found
+
+
+async def test_a_retry_makes_no_call_again_unless_it_is_permitted(approvals: Approvals) -> None:
+    run = await failed(approvals, "in_a_row")
+    checkpoint = await run.checkpoint_before("plan")
+    refused = await run.operate("retry", 409, checkpoint_id=checkpoint)
+    assert refused["code"] == "operation.repeats"
+    assert "note in node pay. Retry it from its last checkpoint" in refused["detail"]
+    assert [(call["tool"], call["node"]) for call in refused["calls"]] == [("note", "pay")]
+    retried = await run.operate("retry", checkpoint_id=checkpoint, repeat=True)
+    assert await run.ended(retried) == ["planned", "noted n", "shipped"]
+    assert run.effects == NOTED * 2
+    assert (await run.operate("retry", checkpoint_id=checkpoint))["run"]["run_id"] == retried["run"]["run_id"]
+
+    run = await failed(approvals, "in_a_row")
+    retried = await run.operate("retry", checkpoint_id=await run.checkpoint_before("ship"))
+    assert await run.ended(retried) == ["planned", "noted n", "shipped"], "the checkpoint follows the call"
+    assert run.effects == NOTED
+
+    run = await failed(approvals, "in_one_node")
+    assert await run.ended(await run.operate("retry")) == ["planned", "noted n", "shipped", "planned"]
+    assert run.effects == NOTED, "the call returned its result"
+
+    run = await failed(approvals, "in_one_node")
+    state = {"values": {"answers": ["edited"]}, "as_node": "plan"}
+    await approvals.desk.post(f"/threads/{run.thread}/state", state)
+    refused = await run.operate("retry", 409)
+    assert "note in node pay" in refused["detail"], "a client has led the run back"
+    await run.ended(await run.operate("retry", repeat=True))
+    assert run.effects == NOTED * 2
+
+
+async def test_an_edit_makes_no_call_again_unless_it_is_permitted(approvals: Approvals) -> None:
+    for as_node in (None, "plan"):
+        run = await failed(approvals, "in_one_node")
+        edit: dict[str, Any] = {"values": {"answers": ["edited"]}, "as_node": as_node}
+        assert (await run.operate("edit-state", 409, **edit))["code"] == "operation.repeats"
+        answers = await run.ended(await run.operate("edit-state", **edit, repeat=True))
+        assert answers == ["planned", "edited", "noted n", "shipped", "planned"]
+        assert run.effects == NOTED * 2
+
+    run = await failed(approvals, "in_one_node")
+    edited = await run.operate("edit-state", values={"answers": ["by hand"]}, as_node="pay")
+    assert await run.ended(edited) == ["planned", "by hand", "planned"], "it takes the place of the node of the call"
+    assert run.effects == NOTED
+
+    run = await failed(approvals, "in_a_row")
+    refused = await run.operate("edit-state", 409, values={"answers": ["edited"]}, as_node="plan")
+    assert "note in node pay" in refused["detail"], "it would lead far back"
+    edited = await run.operate("edit-state", values={"answers": ["x"]})
+    assert await run.ended(edited) == ["planned", "noted n", "x", "shipped"]
+    assert run.effects == NOTED
+
+
+async def test_an_edit_discards_no_result_of_a_node_that_has_finished(approvals: Approvals) -> None:
+    client = approvals.desk.client
+    assert (await client.put("/ops/graphs/beside/nodes/ship")).status_code == 200
+    thread = (await client.post("/threads", json={})).json()["thread_id"]
+    body = {"assistant_id": "beside", "input": {"calls": [NOTE], "answers": []}}
+    run = Failed(approvals, thread, await approvals.desk.post(f"/threads/{thread}/runs", body))
+
+    async def is_paused() -> bool:
+        return bool((await client.get(f"/threads/{thread}/runs/{run.run['run_id']}")).json()["phase"] == "paused")
+
+    await wait_until(is_paused)
+    refused = await run.operate("edit-state", 409, values={"answers": ["by hand"]}, as_node="ship")
+    assert refused["discarded"] == ["pay"]
+    assert await run.ended(await run.operate("skip-node", node="ship")) == ["planned", "noted n"]
+    assert run.effects == NOTED
