@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from orjson import loads
 
 from slipway.accounting.counting import Ceilings
 from slipway.accounting.limits import NAMES, Limits, ceilings_of, limits_from, parse_limits, stored_limits
@@ -137,6 +138,88 @@ async def test_max_step_s_is_measured_for_each_superstep(stores: Stores) -> None
     assert (late, guard.ceiling_hit) == ([], None)
 
 
+@pytest.mark.parametrize("warned", [False, True])
+@pytest.mark.parametrize(
+    ("graph_id", "value", "limits"),
+    [
+        ("loop", {"value": 0, "size": 1000}, {"max_state_bytes": 20_000}),
+        ("gate", {"value": 0}, {"max_step_s": 0.3}),
+    ],
+)
+async def test_a_chain_is_warned_once_of_bytes_and_of_the_seconds_of_a_superstep(
+    stores: Stores, graphs: Registry, graph_id: str, value: dict[str, Any], limits: dict[str, float], warned: bool
+) -> None:
+    ((name, limit),) = limits.items()
+    await stores.create_run(graph_id=graph_id, options={"input": value}, ceilings=limits)
+    earlier = {"warned": [name.removeprefix("max_")]} if warned else {}
+    run = replace(await stores.claim_one(), usage=earlier)
+    await execution_of(stores, graphs, run).execute()
+    run = await stores.reload(run)
+    notices = [loads(event.data) for event in await stores.log_of(run) if event.name == "notice"]
+    assert run.error is not None
+    assert run.usage["warned"] == [name.removeprefix("max_")]
+    assert [(each["warning"], each["code"], each["limit"]) for each in notices] == (
+        [] if warned else [(True, run.error["code"], limit)]
+    )
+    assert all(0.8 * limit <= each["used"] <= limit for each in notices)
+
+
+class MovedClock:
+    """The event loop and the clock of a guard, in a test that moves the time."""
+
+    def __init__(self) -> None:
+        self.now, self._timers = 0.0, list[tuple[float, Callable[[], None]]]()
+
+    def time(self) -> float:
+        return self.now
+
+    monotonic = time
+
+    def get_running_loop(self) -> MovedClock:
+        return self
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> object:
+        self._timers.append((when, callback))
+        return self
+
+    def move(self, now: float) -> None:
+        self.now = now
+        due, self._timers = self._timers, []
+        for timer in due:
+            if timer[0] <= now:
+                timer[1]()
+            else:
+                self._timers.append(timer)
+
+
+def test_the_seconds_of_each_superstep_are_warned_of_once_and_then_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, late, warned = MovedClock(), list[str](), list[float]()
+    for module in ("asyncio", "time"):
+        monkeypatch.setattr(f"slipway.execution.ceiling_guard.{module}", clock)
+    guard = CeilingGuard(Ceilings(ceilings(max_step_s=100), Usage()), lambda: late.append("late"), warned.append)
+
+    def begin(task_id: str) -> dict[str, Any]:
+        task = {"name": "turn", "id": task_id, "triggers": ("branch:to:turn",), "input": None}
+        guard.task_started(task)
+        return task
+
+    for _ in range(5):  # one timer for all of them
+        task = begin("short")
+        clock.move(clock.now + 70)
+        guard.task_ended(task)
+    assert (late, warned) == ([], [])
+    task = begin("blocks the event loop")
+    clock.now += 90
+    guard.task_ended(task)
+    assert (late, warned) == ([], [90])
+    clock.move(clock.now)
+    begin("too long")
+    clock.move(clock.now + 99)
+    assert (late, warned) == ([], [90])
+    clock.move(clock.now + 1)
+    assert (late, warned) == (["late"], [90])
+
+
 @pytest.mark.parametrize(
     ("graph_id", "used", "code"),
     [
@@ -174,8 +257,9 @@ async def test_an_answering_run_continues_the_count_of_its_chain(stores: Stores,
     assert second.usage["event_bytes"] > first.usage["event_bytes"] > 0
 
 
-def test_all_members_of_the_usage_are_stored() -> None:
-    usage = Usage(3, 2, 1.5, 700, Counter(turn=2), {"turn": "0a1b2c3d"})
+@pytest.mark.parametrize("warned", [[], ["step_s"]])
+def test_all_members_of_the_usage_are_stored(warned: list[str]) -> None:
+    usage = Usage(3, 2, 1.5, 700, Counter(turn=2), {"turn": "0a1b2c3d"}, warned)
     assert public_usage(usage.stored().encode()) == usage.public()
     assert Usage.from_public(usage.public()) == usage
     assert len(usage.stored()) <= 64  # a longer field makes Redis store the record in more bytes

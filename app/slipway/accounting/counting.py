@@ -15,7 +15,7 @@ WARNING_AT: Final = 0.8
 """The part of a limit from which on a warning is due. There is none for a limit of so few that all of it is used
 then."""
 
-CODES: Final = {"active_s": "time", "cost_usd": "cost"}
+CODES: Final = {"active_s": "time", "step_s": "step_time", "cost_usd": "cost"}
 """The end of the code of a ceiling, where it is not the name without `max_`."""
 
 Warn = Callable[[str, float, float], None]
@@ -53,6 +53,12 @@ class Ceilings:
     def step_s(self) -> float:
         """Seconds that one superstep may take."""
         return self.limits["max_step_s"]
+
+    def warn_once(self, ceiling: str, used: float) -> None:
+        """Warns of a ceiling whose use the usage does not have, unless the chain was warned of it before."""
+        if ceiling not in self.usage.warned:
+            self.usage.warned.append(ceiling)
+            self.warn(ceiling, used, self.limits[f"max_{ceiling}"])
 
     def count_time(self, now: float) -> None:
         """Adds the seconds since the last call to the usage; `now` is a time of `time.monotonic`."""

@@ -33,6 +33,8 @@ class Usage:
     """The first `TASK_ID_LENGTH` characters of the first task id of each node in the superstep that was counted last. A
     superstep that is executed again, after an answer or a crash, has the same task ids, and is not counted again. For
     nodes of subgraphs, which execute several supersteps within it: those of the task that was counted last."""
+    warned: list[str] = field(default_factory=list)
+    """The ceilings, without `max_`, of which the chain was warned and whose use is not part of this record."""
 
     @classmethod
     def from_public(cls, stored: Mapping[str, Any]) -> Usage:
@@ -46,15 +48,19 @@ class Usage:
             event_bytes=stored.get("event_bytes", 0),
             node_visits=defaultdict(int, stored.get("node_visits", {})),
             superstep={node: task[:TASK_ID_LENGTH] for node, task in stored.get("superstep", {}).items()},
+            warned=list(stored.get("warned", ())),
         )
 
     def public(self) -> dict[str, Any]:
         """The usage as clients receive it."""
-        return dict(zip(_USAGE_MEMBERS, self._values(), strict=True))
+        return dict(zip(_USAGE_MEMBERS, self._values(), strict=False))
 
     def _values(self) -> list[Any]:
         active_s = round(self.active_s, 3)
-        return [self.steps, self.retries, active_s, self.event_bytes, dict(self.node_visits), self.superstep]
+        values = [self.steps, self.retries, active_s, self.event_bytes, dict(self.node_visits), self.superstep]
+        if self.warned:
+            values.append(self.warned)
+        return values
 
     def stored(self) -> str:
         """The usage as the record of a run stores it: the values of `public` as JSON."""
@@ -69,7 +75,7 @@ class Usage:
         return replace(self, steps=earlier.steps, node_visits=earlier.node_visits, superstep=earlier.superstep)
 
 
-_USAGE_MEMBERS: Final = ("steps", "retries", "active_s", "event_bytes", "node_visits", "superstep")
+_USAGE_MEMBERS: Final = ("steps", "retries", "active_s", "event_bytes", "node_visits", "superstep", "warned")
 """The members of a usage in the order in which they are stored."""
 
 

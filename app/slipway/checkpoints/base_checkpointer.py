@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import random
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Self
 
@@ -97,6 +98,8 @@ class BaseCheckpointer(SyncMethods):
         self._answers, self.results = None, StoredResults()
         self._own_thread: str | None = None
         self._empty_thread: str | None = None
+        self._warn_at_bytes = math.inf
+        self._warn: Callable[[int], None] = lambda used: None
         self.write_error = None
 
     def for_run(
@@ -118,6 +121,11 @@ class BaseCheckpointer(SyncMethods):
         clone._used_bytes, clone._answers, clone.results = {}, InterruptAnswers(), StoredResults()
         clone.write_error = None
         return clone
+
+    def warn_at(self, part_of_budget: float, warn: Callable[[int], None]) -> None:
+        """Calls `warn` once, with the stored bytes, when a thread has so much of its byte budget."""
+        if self._max_thread_bytes is not None:
+            self._warn_at_bytes, self._warn = part_of_budget * self._max_thread_bytes, warn
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
         """Allows more classes. LangGraph calls this with a graph's schemas in its strict mode."""
@@ -174,6 +182,9 @@ class BaseCheckpointer(SyncMethods):
                 self.write_error = CeilingHit("state_bytes", self._max_thread_bytes, used + size)
                 raise self.write_error
             self._used_bytes[thread_id] = used + size
+            if used + size >= self._warn_at_bytes:
+                self._warn_at_bytes = math.inf
+                self._warn(used + size)
         await self.writer.write(commands)
 
     async def aput_writes(

@@ -1,9 +1,9 @@
 """Enforces ceilings while a graph executes: supersteps, node visits, retries and seconds.
 
 A `CeilingGuard` counts every superstep before its nodes run. It has two timers: one for the seconds of a superstep, and
-one for the active seconds of the chain. Retries are counted when LangGraph calls the `RetryPolicy` of a node:
-`count_retries` replaces each policy once, when the graph is opened. The new policy finds the guard of the attempt
-through a context variable.
+one for the active seconds of the chain. Each first ends when a warning is due. Retries are counted when LangGraph calls
+the `RetryPolicy` of a node: `count_retries` replaces each policy once, when the graph is opened. The new policy finds
+the guard of the attempt through a context variable.
 """
 
 from __future__ import annotations
@@ -32,18 +32,25 @@ _instrumented: weakref.WeakSet[Any] = weakref.WeakSet()
 
 class CeilingGuard:
     """Counts the supersteps, visits and retries of one attempt and measures its seconds. `on_timeout` is called when a
-    timer ends."""
+    timer ends, `warn_of_step` with the seconds of a superstep that has used most of them."""
 
-    def __init__(self, ceilings: Ceilings, on_timeout: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        ceilings: Ceilings,
+        on_timeout: Callable[[], None],
+        warn_of_step: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         self.ceilings = ceilings
         self.ceiling_hit: CeilingHit | None = None
         """The first ceiling that was hit, by a counter or by a timer."""
-        self._on_timeout = on_timeout
+        self._on_timeout, self._warn_of_step = on_timeout, warn_of_step
         self._loop = asyncio.get_running_loop()
         self._step_timer: asyncio.TimerHandle | None = None
-        self._step_ends_at = 0.0
-        """When the current superstep has lasted too long. `_step_timer` waits for the end of this superstep or of an
-        earlier one, because starting a timer for each superstep costs more CPU than counting it."""
+        self._step_due_s = ceilings.step_s * (1 if "step_s" in ceilings.usage.warned else WARNING_AT)
+        """Seconds after which something is due in a superstep: the warning, or its end if the chain was warned."""
+        self._step_due_at = 0.0
+        """When it is due in the current superstep. `_step_timer` waits for this time or for that of an earlier
+        superstep, because starting a timer for each superstep costs more CPU than counting it."""
         self._active_timer: asyncio.TimerHandle | None = None
         self.superstep_starting = False
         """Whether LangGraph is streaming the `tasks` chunks that announce a superstep."""
@@ -101,9 +108,9 @@ class CeilingGuard:
         first = not self._tasks_starting
         if first:
             self._tasks_starting = True
-            self._step_ends_at = self._loop.time() + self.ceilings.step_s
+            self._step_due_at = self._loop.time() + self._step_due_s
             if self._step_timer is None:
-                self._step_timer = self._loop.call_at(self._step_ends_at, self._on_step_timer)
+                self._step_timer = self._loop.call_at(self._step_due_at, self._on_step_timer)
         return first
 
     def _is_call(self, task: Mapping[str, Any]) -> bool:
@@ -124,8 +131,8 @@ class CeilingGuard:
         self._running.discard(task["id"])
         if self._running:
             return False
-        if has_started and time.monotonic() > self._step_ends_at:  # `loop.time` is that of the current iteration
-            self._on_timer("step_time")
+        if has_started and (now := time.monotonic()) > self._step_due_at:  # `loop.time` is that of the iteration
+            self._on_step_due(now)
         return True
 
     def superstep_ended(self) -> None:
@@ -156,10 +163,20 @@ class CeilingGuard:
             raise
 
     def _on_step_timer(self) -> None:
-        if self._loop.time() < self._step_ends_at:
-            self._step_timer = self._loop.call_at(self._step_ends_at, self._on_step_timer)
-        else:
-            self._on_timer("step_time")
+        now = self._loop.time()
+        if now < self._step_due_at or self._on_step_due(now):
+            self._step_timer = self._loop.call_at(self._step_due_at, self._on_step_timer)
+
+    def _on_step_due(self, now: float) -> bool:
+        """Warns of the seconds of the superstep, or ends it. Returns whether it may continue."""
+        if self._step_due_s < (limit_s := self.ceilings.step_s):
+            started_at = self._step_due_at - self._step_due_s
+            self._step_due_s, self._step_due_at = limit_s, started_at + limit_s
+            if now < self._step_due_at:
+                self._warn_of_step(round(now - started_at, 3))
+                return True
+        self._on_timer("step_time")
+        return False
 
     def _on_timer(self, ceiling: str) -> None:
         self.count_time()

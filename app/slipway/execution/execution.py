@@ -106,6 +106,7 @@ class Execution:
         self._ceilings = Ceilings(
             self.run.ceilings, Usage.from_public(self.run.usage), metered, warn=self._append_warning
         )
+        self._checkpointer.warn_at(WARNING_AT, lambda used: self._warn_once("state_bytes", used))
         self._meter = Meter(
             metering,
             writer,
@@ -114,7 +115,9 @@ class Execution:
             on_unpriced=self._append_price_notice,
             store_usage=lambda: writer.store_usage(self._usage_if_crashed().stored()),
         )
-        self._guard = CeilingGuard(self._ceilings, lambda: self._stop_with(StopReason.CEILING))
+        self._guard = CeilingGuard(
+            self._ceilings, lambda: self._stop_with(StopReason.CEILING), lambda used: self._warn_once("step_s", used)
+        )
         self._suspect_progress = SuspectProgress(writer, keys, on_cleared)
         self._observer = StreamObserver()
         self._settler = RunSettler(writer, self._checkpointer, self.usage, self._observer, event_ttl_s, graphs)
@@ -256,6 +259,11 @@ class Execution:
         message = f"{used:g} of {limit:g} are used of the ceiling max_{ceiling}"
         data = {"code": code, "warning": True, "used": used, "limit": limit, "message": message}
         self._append_notice(data)
+
+    def _warn_once(self, ceiling: str, used: float) -> None:
+        """Warns of a ceiling, once in a chain. That it was done is stored with the event."""
+        self._ceilings.warn_once(ceiling, used)
+        self.writer.store_usage(self._usage_if_crashed().stored())
 
     def _append_price_notice(self, model: str) -> None:
         """Tells clients that the calls of a model cost an unknown amount."""
