@@ -467,6 +467,7 @@ DOCUMENTED = frozenset({"_asdict", "_current_frames", "_exit", "_missing_", "_re
 PRIVATE_NAMES_USED = {
     "langgraph.pregel._retry": "a node that is retried counts its subgraphs and tasks from the first again",
     "_reset_interrupt_counter": "the same",
+    "langgraph.pregel._runner": "the node that calls a tool is known from the start of its task",
     "langgraph_sdk._async": "the client that a graph creates without a URL has no other way to get its transport",
     "_authenticate_handler": "`langgraph_sdk.Auth` collects the handlers of an auth file, and its server reads them",
     "_global_handlers": "the same",

@@ -19,7 +19,7 @@ from langgraph.types import Command
 
 from slipway.errors import SecretMissing, ToolError
 from slipway.tool_gateway.current_call import CURRENT_GATEWAY
-from slipway.tool_gateway.task_calls import Place
+from slipway.tool_gateway.node_executions import NodeExecution
 
 _TOOLS_NODE: Final = "tools"
 """The name that `create_agent` gives to the node that calls tools."""
@@ -57,9 +57,9 @@ class ToolPolicyMiddleware(AgentMiddleware[Any, Any, Any]):
 
 def _with_permitted_tools(request: ModelRequest[Any]) -> ModelRequest[Any]:
     gateway = CURRENT_GATEWAY.get()
-    if gateway is None:
+    if gateway is None or not gateway.has_policy:
         return request
-    node = (*Place.current("").node[:-1], _TOOLS_NODE)
+    node = (*NodeExecution.current("").path[:-1], _TOOLS_NODE)
     # a tool that is a dict is executed by the provider of the model
     tools = [each for each in request.tools if not isinstance(each, BaseTool) or gateway.permits(each.name, node)]
     return request if len(tools) == len(request.tools) else request.override(tools=tools)

@@ -80,6 +80,12 @@ async def test_a_node_that_is_retried_executes_no_write_again(runs: Runs, how: s
     assert len(set(ended.keys)) == 3
 
 
+async def test_an_error_handler_has_the_grants_of_its_node_and_calls_of_its_own(runs: Runs) -> None:
+    ended = await runs.execute("compensates", how="call", tool="issue_refund", args={"order": "a"})
+    assert (ended.code, len(ended.effects), len(set(ended.keys))) == (None, 2, 2)
+    assert {details["node"] for _, details in ended.audit} == {"pay"}
+
+
 async def test_records_of_calls_live_as_long_as_the_chain(runs: Runs) -> None:
     calls = runs.stores.keys.thread_calls
     asking = await runs.start("asks", how="call", tool="issue_refund", args={"order": "a"})

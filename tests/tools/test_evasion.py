@@ -23,6 +23,9 @@ WAYS = [
     ("invoke in a thread", "send_mail", {"to": "x"}),
     ("ainvoke", "ledger", {"amount": 1}),
     ("subgraph", "issue_refund", REFUND),
+    ("subgraph with a forged namespace", "issue_refund", REFUND),
+    ("tool with a forged namespace", "issue_refund", REFUND),
+    ("tool with a forged namespace", "ledger", {"amount": 1}),
 ]
 
 
@@ -30,14 +33,15 @@ WAYS = [
 async def test_a_node_without_a_grant_calls_no_tool(runs: Runs, how: str, tool: str, args: dict[str, Any]) -> None:
     ended = await runs.execute("evades", how=how, tool=tool, args=args)
     assert (ended.code, ended.effects) == ("tool.denied", [])
-    node = "chat/pay" if how == "subgraph" else "chat"
+    node = "chat/pay" if how.startswith("subgraph") else "chat"
     assert ended.message == f"no rule of slipway.grants permits tool {tool!r} to node {node!r} of graph 'evades'"
     [(action, details)] = ended.audit
     assert (action, details["tool"], details["node"], details["rule"]) == ("tool.denied", tool, node, "")
 
 
-async def test_a_subgraph_gets_no_grant_by_the_name_of_its_node(runs: Runs) -> None:
-    ended = await runs.execute("hides", how="call", tool="issue_refund", args=REFUND)
+@pytest.mark.parametrize("how", ["call", "tool with a forged namespace"])
+async def test_a_subgraph_gets_no_grant_by_the_name_of_its_node(runs: Runs, how: str) -> None:
+    ended = await runs.execute("hides", how=how, tool="issue_refund", args=REFUND)
     assert (ended.code, ended.effects) == ("tool.denied", [])
     assert "node 'chat/pay' of graph 'hides'" in ended.message
 
@@ -50,6 +54,26 @@ async def test_a_graph_with_a_place_of_its_own_gets_no_grant_by_the_name_of_its_
     """LangGraph begins it as if it were a root graph, whose node `pay` may pay."""
     ended = await runs.execute("evades", how=f"subgraph {how}", tool=tool, args=REFUND)
     assert (ended.code, ended.effects, project.effects["other"]) == ("tool.denied", [], [])
+    assert "to node 'chat/pay' of graph 'evades'" in ended.message
+
+
+async def test_a_graph_on_a_thread_of_its_own_only_reads(runs: Runs, project: ModuleType) -> None:
+    """Its calls would have other keys when its node is executed again."""
+    how = "subgraph on another thread"
+    reads = await runs.execute("pays", how=how, tool="lookup_order", args=REFUND)
+    assert (reads.code, project.effects.pop("other")) == (None, [("lookup_order", ("a",))])
+    writes = await runs.execute("pays", how=how, tool="issue_refund", args=REFUND)
+    assert (writes.code, project.effects["other"]) == ("tool.denied", [])
+    assert "may only call tools that read" in writes.message
+
+
+async def test_code_outside_of_the_node_that_executes_calls_no_tool(runs: Runs) -> None:
+    shared = await runs.execute("shares_a_thread")
+    assert (shared.code, shared.effects) == ("tool.denied", [])
+    assert "by code that node 'pay' has started, when the node had ended" in shared.message
+    reduced = await runs.execute("reduces")
+    assert (reduced.code, reduced.effects) == ("tool.denied", [])
+    assert "in a graph that no node of the run has called" in reduced.message
 
 
 async def test_a_subgraph_has_the_grants_of_its_node(runs: Runs) -> None:

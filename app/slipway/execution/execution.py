@@ -65,6 +65,7 @@ from slipway.switches.node_gates import install_gates
 from slipway.switches.record import NONE_OFF, OffSwitches
 from slipway.tool_gateway.current_call import CURRENT_GATEWAY
 from slipway.tool_gateway.gateway import Gateway, ToolServices
+from slipway.tool_gateway.node_executions import CURRENT_NODE
 from slipway.tool_gateway.target import prepare_tools_in
 
 log = structlog.get_logger(__name__)
@@ -93,7 +94,7 @@ class Execution:
         switches: Callable[[], OffSwitches] = lambda: NONE_OFF,
     ) -> None:
         self.writer, self.run = writer, writer.run
-        self._graphs, self._store, self._tools = graphs, store, tools
+        self._graphs, self._store = graphs, store
         budget = self.run.ceilings.get("max_state_bytes")
         self._checkpointer = checkpointer.for_run(
             writer,
@@ -126,6 +127,7 @@ class Execution:
         """What is switched off, as this attempt sees it."""
         self._stop: StopReason | None = StopReason.CANCEL if writer.cancel else None
         self._working: asyncio.Task[Any] | None = None
+        self._gateway = None if tools is None else Gateway(tools, writer, self._control, self._meter)
         self._graph: Graph | None = None
         self._config: RunnableConfig = {}
         self._plan = NO_PLAN
@@ -139,10 +141,10 @@ class Execution:
         carry_context_into_threads()
         count_again_in_retries()
         CURRENT_ATTEMPT.set(self.writer)
-        if self._tools is not None:
-            gateway = Gateway(self._tools, self.writer, self._control, self._meter)
-            CURRENT_GATEWAY.set(gateway)
-            self._meter.permit_tool = gateway.require_registered
+        if self._gateway is not None:
+            self._meter.permit_tool = self._gateway.require_registered
+        CURRENT_GATEWAY.set(self._gateway)
+        CURRENT_NODE.set(None)
         CURRENT_SWITCHES.set(self.switches)
         CURRENT_CEILINGS.set(self._ceilings)
         HANDLER.set(MeteringHandler(self._meter))
@@ -236,6 +238,8 @@ class Execution:
         if self._graphs.has_factory(self.run.graph_id):
             prepare_tools_in(graph)
         self._guard.watch(graph)
+        if self._gateway is not None:
+            self._gateway.watch(graph)
         self._graph = with_checkpointer(graph, self._checkpointer, self._store)
         self.on_switches_changed()
         return self._graph

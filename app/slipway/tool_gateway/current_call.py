@@ -23,6 +23,9 @@ class CurrentGateway(Protocol):
 
     async def call_by_name(self, name: str, args: Mapping[str, Any], act: Any) -> Any: ...
 
+    @property
+    def has_policy(self) -> bool: ...
+
     def permits(self, name: str, node: tuple[str, ...]) -> bool: ...
 
 

@@ -48,6 +48,7 @@ from slipway.errors import (
     ToolTimeout,
 )
 from slipway.exception_text import class_name, message_of, traceback_of
+from slipway.graphs.interface import Graph
 from slipway.graphs.review_policy import ReviewPolicy
 from slipway.metering.meter import Meter
 from slipway.redis.keys import Keys
@@ -75,6 +76,7 @@ from slipway.tool_gateway.current_call import CURRENT_CALL, TOOL_CALL_ID, Curren
 from slipway.tool_gateway.definition import Args, ToolDefinition
 from slipway.tool_gateway.grants import Decision, NodePath
 from slipway.tool_gateway.instrumentation import Entrance
+from slipway.tool_gateway.node_executions import NodeExecution
 from slipway.tool_gateway.registry import RegisteredTool, ToolRegistry
 from slipway.tool_gateway.scripts import (
     BeginResult,
@@ -92,7 +94,7 @@ from slipway.tool_gateway.scripts import (
 )
 from slipway.tool_gateway.secrets import Redaction
 from slipway.tool_gateway.target import BoundCall, ToolTarget
-from slipway.tool_gateway.task_calls import Place, TaskCalls
+from slipway.tool_gateway.task_calls import TaskCalls
 from slipway.tool_gateway.thread_calls import Act, act_in_new_thread
 
 log = structlog.get_logger(__name__)
@@ -137,8 +139,7 @@ class _Call:
     """The arguments as JSON."""
     key: str
     hash: str
-    place: Place
-    task: TaskCalls
+    node: NodeExecution
     decision: Decision
     tool_call_id: str | None
     act: Act | None
@@ -146,6 +147,10 @@ class _Call:
     """The call that a reviewer has edited."""
     asked_by: ReviewPolicy | None = None
     """The policy of the review that edited the call."""
+
+    @property
+    def task(self) -> TaskCalls:
+        return self.node.calls
 
     @property
     def is_edited(self) -> bool:
@@ -164,14 +169,18 @@ class Gateway:
         self, services: ToolServices, writer: AttemptWriter, control: RunControl, meter: Meter | None = None
     ) -> None:
         """`control` is that of the root graph. LangGraph passes it on to all graphs that its nodes execute, but not to
-        one that has a thread id or namespace of its own: such a graph begins as if it were the root graph."""
+        one that has a thread id or namespace of its own."""
         self._services, self._writer, self._run, self._meter = services, writer, writer.run, meter
         self._control = control
         self._registry, self._policies = services.registry, services.registry.approval_policies
-        self._tasks: dict[str, TaskCalls] = {}
+        self._root_nodes: Mapping[str, Any] = {}
         self._stored: set[tuple[str, str]] = set()
         """Namespaces and ids of checkpoints of subgraphs that are stored."""
         self.loop = asyncio.get_running_loop()
+
+    def watch(self, graph: Graph) -> None:
+        """Sets the graph whose nodes may call tools."""
+        self._root_nodes = graph.nodes
 
     # the ways in
 
@@ -200,8 +209,7 @@ class Gateway:
 
     async def _call_by_name(self, name: str, args: Args, act: Act | None) -> Any:
         tool = self._registry.find(name)
-        place = Place.current(name)
-        await self._permitted(tool, place)
+        await self._permitted(tool, NodeExecution.current(name))
         entrance = tool.target.entrance
         bound = tool.target.bind(entrance, (), tool.target.parse(args))
         return await self._call(tool, bound, act, None)
@@ -215,10 +223,14 @@ class Gateway:
             raise
         except Exception:
             with suppress(ToolRefused):
-                task = self._tasks.get(Place.current(name).namespace)
-                if task is not None and CURRENT_CALL.get() is None:
-                    await task.others_ended(None, recorded_only=True)
+                if CURRENT_CALL.get() is None:
+                    await NodeExecution.current(name).calls.others_ended(None, recorded_only=True)
             raise
+
+    @property
+    def has_policy(self) -> bool:
+        """Whether grants decide about calls. Without a policy every call is permitted."""
+        return self._registry.policy.grants is not None
 
     def permits(self, name: str, node: NodePath) -> bool:
         """Whether code in this node may call the LangChain tool with this name."""
@@ -249,22 +261,23 @@ class Gateway:
         *,
         check_types: bool = False,
     ) -> Any:
-        place = Place.current(tool.name)
-        decision = await self._permitted(tool, place)
+        node = NodeExecution.current(tool.name)
+        decision = await self._permitted(tool, node)
         if check_types:
             tool.target.check(bound.values)
         args = bound.json_args()
         tool.check_args(args)
-        task = self._task_of(place)
         self._writer.may_have_calls = True
         try:
             digest = call_hash(tool.name, args)
         except (TypeError, ValueError) as error:
             raise ToolArgumentsInvalid(f"tool {tool.name!r}: arguments: {error}", tool.name) from None
-        key = task.key_of(self._run.thread_id, tool.name, tool_call_id, digest)
-        call = _Call(tool, bound, args, key, digest, place, task, decision, tool_call_id, act)
+        key = node.calls.key_of(self._run.thread_id, tool.name, tool_call_id, digest)
+        call = _Call(tool, bound, args, key, digest, node, decision, tool_call_id, act)
+        if call.is_recorded:
+            self._require_checkpoints_of_run(call)
         try:
-            with task.active(key, recorded=call.is_recorded):
+            with node.calls.active(key, recorded=call.is_recorded):
                 return await self._begin_and_act(call)
         except GraphBubbleUp:
             raise
@@ -275,16 +288,15 @@ class Gateway:
             failed = error
         return await self._fall_back(call, fallback, failed)
 
-    async def _permitted(self, tool: RegisteredTool, place: Place) -> Decision:
-        if place.runtime.control is not self._control:
+    async def _permitted(self, tool: RegisteredTool, node: NodeExecution) -> Decision:
+        if not self._is_in_root_graph(node):
             raise ToolRefused(
-                f"tool {tool.name!r} was called in a graph that a node executes with a thread id or another checkpoint "
-                "coordinate, so nobody knows which node calls it: call that graph without them",
+                f"tool {tool.name!r} was called in a graph that no node of the run has called: call it in a node",
                 tool.name,
             )
-        decision = self._registry.policy.decide(self._run.graph_id, place.node, tool.name)
+        decision = self._registry.policy.decide(self._run.graph_id, node.path, tool.name)
         if not decision.permitted:
-            details = {"tool": tool.name, "node": "/".join(place.node), "rule": decision.rule, "why": decision.why}
+            details = {"tool": tool.name, "node": "/".join(node.path), "rule": decision.rule, "why": decision.why}
             await self._audit("tool.denied", details)
             log.warning("tool.denied", run=self._run.run_id, **details)
             raise ToolRefused(decision.why, tool.name)
@@ -320,6 +332,18 @@ class Gateway:
         self._check_result(call, result)
         return result
 
+    def _require_checkpoints_of_run(self, call: _Call) -> None:
+        """A graph with a thread id or namespace of its own begins again when its node is executed again: its tasks then
+        have other ids, and its calls other keys."""
+        if call.node.control is not self._control:
+            raise ToolRefused(
+                f"tool {call.tool.name!r} was called in a graph that node {call.node.root.name!r} executes with a "
+                "thread id or another checkpoint coordinate of its own. Such a graph may only call tools that read and "
+                "need no approval, because a crash or a retry would make the call again as another one: call that "
+                "graph without them",
+                call.tool.name,
+            )
+
     async def _store_checkpoints(self, call: _Call) -> None:
         """The key of the call is made of the id of the task, which is made of a checkpoint. The checkpoint is stored
         before the tool is executed: otherwise the next attempt could not find out that this call was made."""
@@ -330,8 +354,8 @@ class Gateway:
                 call.tool.name,
             )
         await self._writer.store_checkpoints()
-        checkpoints = call.place.checkpoints
-        root = checkpoints.get("")
+        checkpoints = call.node.checkpoints
+        root = call.node.root.checkpoints.get("")
         for namespace, checkpoint_id in checkpoints.items():
             if checkpoint_id != root and (namespace, checkpoint_id) not in self._stored:
                 await self._require_stored(call, namespace, checkpoint_id)
@@ -344,10 +368,11 @@ class Gateway:
         ends_at = time.monotonic() + STORED_WITHIN_S
         while await self._services.checkpointer.aget_tuple({"configurable": target}) is None:
             if time.monotonic() > ends_at:
+                node = call.node.root.name
                 raise ToolRefused(
-                    f"tool {call.tool.name!r} writes, and a graph that node {call.place.node[0]!r} executes does not "
-                    "store its checkpoints: a crash or a retry would execute the tool again as another call. Compile "
-                    "that graph without checkpointer=False, and call it without durability exit",
+                    f"tool {call.tool.name!r} writes, and a graph that node {node!r} executes does not store its "
+                    "checkpoints: a crash or a retry would execute the tool again as another call. Compile that graph "
+                    "without checkpointer=False, and call it without durability exit",
                     call.tool.name,
                 )
             await asyncio.sleep(0.02)
@@ -408,12 +433,12 @@ class Gateway:
             if not isinstance(result, Ready):
                 return result
         if self._meter is not None:
-            self._meter.count_tool_call(call.place.node[-1] if call.place.node else None)
+            self._meter.count_tool_call(call.node.name)
         return await self._send_begin(call, needed, evaluated=evaluated, peek=False)
 
     async def _send_begin(self, call: _Call, needed: Needed | None, *, evaluated: bool, peek: bool) -> BeginResult:
         meter = None if peek else self._meter
-        at = {"checkpoint": call.place.checkpoints.get("")}
+        at = {"checkpoint": call.node.root.checkpoints.get("")}
         audit = self._details(call) | {"rule": call.decision.rule, "hash": call.hash} | at
         asks: Literal["ask"] | None = "ask" if needed is not None or call.is_edited else None
         return await self._services.scripts.begin(
@@ -481,7 +506,7 @@ class Gateway:
     async def _edited(self, call: _Call, answer: Edited, policy: ReviewPolicy) -> _Call:
         """The call that a reviewer wants instead: permitted to the node, and valid."""
         tool = self._registry.find(answer.name)
-        decision = await self._permitted(tool, call.place)
+        decision = await self._permitted(tool, call.node)
         args = restored(answer.args, call.args, tool.definition.redact)
         entrance = tool.target.entrance if tool is not call.tool else call.bound.entrance
         names = entrance.signature.parameters
@@ -581,11 +606,12 @@ class Gateway:
 
     # helpers
 
-    def _task_of(self, place: Place) -> TaskCalls:
-        task = self._tasks.get(place.namespace)
-        if task is None or task.place.runtime is not place.runtime:
-            task = self._tasks[place.namespace] = TaskCalls(place)
-        return task
+    def _is_in_root_graph(self, node: NodeExecution) -> bool:
+        """Whether one of the nodes of the root graph executes the code. A graph that nobody's node has started, such as
+        one in a reducer, is not."""
+        task = node.root.task
+        found = self._root_nodes.get(task.name)
+        return found is not None and task.writers is found.flat_writers
 
     def _identity(self, call: _Call) -> CallIdentity:
         return {
@@ -604,7 +630,7 @@ class Gateway:
             "tool": definition.name,
             "version": definition.version,
             "access": definition.access,
-            "node": "/".join(call.place.node),
+            "node": "/".join(call.node.path),
             "call": call.key,
         } | ({} if call.tool_call_id is None else {"tool_call_id": call.tool_call_id})
 

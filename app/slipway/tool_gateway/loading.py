@@ -17,6 +17,7 @@ from slipway.tool_gateway.declarations import NO_OPTIONS, Declaration, ToolOptio
 from slipway.tool_gateway.definition import Approval, Predicate, ToolDefinition
 from slipway.tool_gateway.grants import ALL, Grant, NodePath, Policy
 from slipway.tool_gateway.instrumentation import CannotInstrument
+from slipway.tool_gateway.node_executions import follow_nodes
 from slipway.tool_gateway.registry import RegisteredTool, ToolRegistry
 from slipway.tool_gateway.secrets import take_secrets
 from slipway.tool_gateway.target import ToolTarget, prepare_tools_in
@@ -28,6 +29,8 @@ async def load_tools(config: LangGraphJson, graphs: Graphs, others: Sequence[Dec
     """The tools of the project, and `others` that it gets from elsewhere. Its graphs are loaded already, so that their
     decorators were executed. Raises `ConfigError`."""
     registry = await asyncio.to_thread(_ToolLoader(config, graphs.load_object, others).load)
+    if registry.tools or registry.policy.grants is not None:
+        follow_nodes()
     await _check_grants(config, graphs, registry)
     for graph_id in graphs.names():
         if not graphs.has_factory(graph_id):

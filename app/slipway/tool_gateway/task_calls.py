@@ -5,48 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from langgraph.config import get_config
 from langgraph.errors import GraphInterrupt
-from langgraph.runtime import Runtime, get_runtime
 
-from slipway.errors import ToolRefused
 from slipway.tool_gateway.current_call import CurrentCall
-from slipway.tool_gateway.grants import NodePath
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in the graph a call is made."""
-
-    runtime: Runtime
-    """LangGraph's, a new one for each execution of a task."""
-    task_id: str
-    namespace: str
-    checkpoints: Mapping[str, str]
-    """The checkpoints of which the tasks around the call were made: namespace to id, '' for that of the root graph."""
-
-    @property
-    def node(self) -> NodePath:
-        """The nodes whose code makes the call, the one of the root graph first."""
-        parts = [part.partition(":")[0] for part in self.namespace.split("|")]
-        return tuple(part for part in parts if part and not part.isdigit())
-
-    @classmethod
-    def current(cls, tool: str) -> Place:
-        """Raises `ToolRefused` if no node executes."""
-        try:
-            runtime = get_runtime()
-        except (RuntimeError, KeyError):  # langgraph says so outside of a node, in words of its own
-            runtime = None
-        info = None if runtime is None else runtime.execution_info
-        if runtime is None or info is None:
-            raise ToolRefused(f"tool {tool!r} was called outside of a node", tool)
-        checkpoints = get_config()["configurable"].get("checkpoint_map", {})
-        return cls(runtime, info.task_id, info.checkpoint_ns, checkpoints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +24,8 @@ class TaskCalls:
     """The calls in one execution of a task. A retry of the node is another execution: its calls have the keys of the
     calls before, in the same order."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, task_id: str) -> None:
+        self._task_id = task_id
         self.asking = asyncio.Lock()
         """Held by the call that asks people. LangGraph has one open interrupt for each task."""
         self.asked: GraphInterrupt | None = None
@@ -77,7 +42,7 @@ class TaskCalls:
         same = (tool, tool_call_id or "", digest)
         ordinal = self._counts[same]
         self._counts[same] += 1
-        text = "\0".join((thread_id, self.place.task_id, *same, str(ordinal)))
+        text = "\0".join((thread_id, self._task_id, *same, str(ordinal)))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     @contextmanager

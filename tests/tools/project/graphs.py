@@ -4,6 +4,10 @@ import asyncio
 import contextvars
 import operator
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from queue import SimpleQueue
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.messages import AIMessage, AnyMessage
@@ -73,6 +77,15 @@ async def catches(state: State) -> dict[str, Any]:
         return {"results": [f"{type(error).__name__}: {error}"]}
 
 
+def _forged(namespace: str) -> RunnableConfig:
+    """The config of this node, but for the place in the graph that LangGraph keeps there."""
+    configurable = get_config()["configurable"]
+    runtime = configurable["__pregel_runtime"]
+    info = replace(runtime.execution_info, checkpoint_ns=namespace, task_id="0")
+    forged = {"checkpoint_ns": namespace, "__pregel_runtime": runtime.override(execution_info=info)}
+    return {"configurable": configurable | forged}
+
+
 async def _one(how: str, name: str, args: dict[str, Any]) -> Any:
     target: Any = TOOLS.get(name)
     call: Any = {"how": "call", "tool": name, "args": args}
@@ -117,6 +130,10 @@ async def _one(how: str, name: str, args: dict[str, Any]) -> Any:
             return (await inner.ainvoke(call, own))["results"]
         case "subgraph with a namespace":
             return (await inner.ainvoke(call, {"configurable": {"checkpoint_ns": "pay:0"}}))["results"]
+        case "subgraph with a forged namespace":
+            return (await inner.ainvoke(call, _forged("pay:0")))["results"]
+        case "tool with a forged namespace":
+            return await target.ainvoke(args, _forged("pay:0"))
         case "synchronous subgraph":
             return (await asyncio.to_thread(inner_in_threads.invoke, call))["results"]
     raise AssertionError(how)
@@ -187,6 +204,16 @@ async def flaky(state: State, runtime: Runtime[None]) -> dict[str, Any]:
 retries = _sequence(("pay", flaky), retry_policy=RetryPolicy(initial_interval=0.01, jitter=False))
 
 
+async def fails(state: State) -> dict[str, Any]:
+    """Calls a tool, and fails afterwards."""
+    await acts(state)
+    raise ValueError("after the call")
+
+
+compensates = _sequence(("pay", fails), error_handler=acts)
+"""The error handler of its node makes the same call as the node."""
+
+
 async def asks_afterwards(state: State) -> dict[str, Any]:
     """Calls a tool, then asks a person in the same node, so that the node is executed again."""
     result = await acts(state)
@@ -218,3 +245,60 @@ async def pay(state: dict[str, Any]) -> dict[str, Any]:
     """A workflow of LangGraph's functional API."""
     first = await slipway.tools.call(state["tool"], **state["args"])
     return {"results": [first, await pays_in_a_task(state["tool"], state["args"])]}
+
+
+jobs: SimpleQueue[Future[Any]] = SimpleQueue()
+
+
+def _answer_a_job(call: Callable[[], Any]) -> None:
+    """Starts a thread, which makes a call when the next node wants it."""
+
+    def work() -> None:
+        future = jobs.get()
+        try:
+            future.set_result(call())
+        except ToolError as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+
+
+def wants_the_call(state: State) -> dict[str, Any]:
+    future: Future[Any] = Future()
+    jobs.put(future)
+    return {"results": [future.result(10)]}
+
+
+def starts_a_thread(state: State) -> None:
+    _answer_a_job(lambda: send_mail.invoke({"to": "x"}))
+
+
+shares_a_thread = _sequence(("pay", starts_a_thread), ("chat", wants_the_call))
+
+configs: list[RunnableConfig] = []
+
+
+def pays_in_a_reducer(before: int, more: int) -> int:
+    """A reducer is no node, although it uses the config of one."""
+    if configs:
+        call: Any = {"how": "call", "tool": "send_mail", "args": {"to": "x"}}
+        config = configs.pop()
+        _answer_a_job(lambda: in_threads.invoke(call, config))
+    return before + more
+
+
+class Sum(TypedDict, total=False):
+    sum: Annotated[int, pays_in_a_reducer]
+
+
+def keeps_its_config(state: Sum, config: RunnableConfig) -> Sum:
+    configs.append(config)
+    return {"sum": 1}
+
+
+_reduces = StateGraph(Sum)
+_reduces.add_node("pay", keeps_its_config)
+_reduces.add_node("after", wants_the_call)
+_reduces.add_edge("pay", "after")
+_reduces.add_edge(START, "pay")
+reduces = _reduces.compile()

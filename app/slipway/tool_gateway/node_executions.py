@@ -1,0 +1,135 @@
+"""Which node the current code belongs to, known from where LangGraph starts it.
+
+LangGraph writes the place of a task into the config that its node receives, and code of a graph may call another graph
+or a tool with any config. So the place is known from elsewhere: when LangGraph starts a task, it is added to a context
+variable, which everything that the task calls inherits, in threads too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any, Final
+
+from langgraph.pregel import _runner
+from langgraph.types import PregelExecutableTask
+
+from slipway.errors import ToolRefused
+from slipway.tool_gateway.grants import NodePath
+from slipway.tool_gateway.task_calls import TaskCalls
+
+_RUN: Final[Any] = vars(_runner)["run_with_retry"]
+_ARUN: Final[Any] = vars(_runner)["arun_with_retry"]
+_RUNTIME: Final = "__pregel_runtime"
+_NODE_ERROR: Final = "__pregel_node_error"
+_ERROR_HANDLER: Final = "node_error_handler"
+"""In the path of tasks that execute the error handler of a node."""
+
+
+class NodeExecution:
+    """One execution of a node, or of a function with `@task`. A retry is another one."""
+
+    __slots__ = ("_calls", "around", "has_ended", "task")
+
+    def __init__(self, task: PregelExecutableTask, around: NodeExecution | None) -> None:
+        self.task, self.around = task, around
+        """LangGraph's task, and the node that executes the graph of the task. None for a node of the root graph."""
+        self.has_ended = False
+        self._calls: TaskCalls | None = None
+
+    @property
+    def calls(self) -> TaskCalls:
+        """The calls of tools that the node has made. Used in the event loop of the attempt only."""
+        if self._calls is None:
+            self._calls = TaskCalls(self.task.id)
+        return self._calls
+
+    @property
+    def name(self) -> str:
+        """The node, or the function. An error handler belongs to the node that has failed."""
+        if _ERROR_HANDLER in self.task.path:
+            return str(self.task.config["configurable"][_NODE_ERROR].node)
+        return self.task.name
+
+    @property
+    def path(self) -> NodePath:
+        """The nodes whose code executes, the one of the root graph first."""
+        return (self.name,) if self.around is None else (*self.around.path, self.name)
+
+    @property
+    def root(self) -> NodeExecution:
+        """That of the node of the root graph."""
+        return self if self.around is None else self.around.root
+
+    @property
+    def checkpoints(self) -> Mapping[str, str]:
+        """The checkpoints of which the tasks around the code were made: namespace to id, '' for the root graph."""
+        found: Mapping[str, str] = self.task.config["configurable"].get("checkpoint_map", {})
+        return found
+
+    @property
+    def control(self) -> object:
+        """LangGraph's `RunControl` of the graph of the task."""
+        return getattr(self.task.config["configurable"].get(_RUNTIME), "control", None)
+
+    @classmethod
+    def current(cls, tool: str) -> NodeExecution:
+        """Raises `ToolRefused` if no node executes."""
+        found = CURRENT_NODE.get()
+        if found is None:
+            raise ToolRefused(f"tool {tool!r} was called outside of a node", tool)
+        if found.has_ended:
+            raise ToolRefused(
+                f"tool {tool!r} was called by code that node {'/'.join(found.path)!r} has started, when the node had "
+                "ended: wait in the node until its calls have ended, and start threads for each node",
+                tool,
+            )
+        return found
+
+
+CURRENT_NODE: Final[ContextVar[NodeExecution | None]] = ContextVar("current_node", default=None)
+"""None outside of a node, and in a thread that was started without its context."""
+
+
+def follow_nodes() -> None:
+    """From now on, `CURRENT_NODE` is the node that executes. A repeated call does nothing."""
+    setattr(_runner, "run_with_retry", _run)  # noqa: B010  mypy knows no replaced function
+    setattr(_runner, "arun_with_retry", _arun)  # noqa: B010
+
+
+def node_is_retried() -> None:
+    """Must be called between two executions of a node by the same task, in its context."""
+    before = CURRENT_NODE.get()
+    if before is not None:
+        before.has_ended = True
+        CURRENT_NODE.set(NodeExecution(before.task, before.around))
+
+
+class _Following:
+    """Sets `CURRENT_NODE` while a task executes."""
+
+    __slots__ = ("_task", "_token")
+
+    def __init__(self, task: PregelExecutableTask) -> None:
+        self._task = task
+
+    def __enter__(self) -> None:
+        self._token = CURRENT_NODE.set(NodeExecution(self._task, CURRENT_NODE.get()))
+
+    def __exit__(self, *_: object) -> None:
+        current = CURRENT_NODE.get()
+        if current is not None and current.task is self._task:
+            current.has_ended = True
+        with suppress(ValueError):  # a task that is abandoned is closed elsewhere, in another context
+            CURRENT_NODE.reset(self._token)
+
+
+def _run(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Any:
+    with _Following(task):
+        return _RUN(task, *args, **kwargs)
+
+
+async def _arun(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Any:
+    with _Following(task):
+        return await _ARUN(task, *args, **kwargs)
