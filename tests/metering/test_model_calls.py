@@ -175,7 +175,10 @@ async def test_most_of_a_ceiling_is_one_notice(stores: Stores, graphs: Registry)
     assert [(each["code"], each["used"], each["limit"]) for each in warnings] == [("ceiling.tokens", 180, 220)]
 
 
-@pytest.mark.parametrize("graph_id", ["nested", "nested_sync"])
+NESTED = ["nested", "nested_sync", "nested_on_a_thread", "nested_in_a_namespace"]
+
+
+@pytest.mark.parametrize("graph_id", NESTED)
 async def test_supersteps_and_visits_of_subgraphs_count(stores: Stores, graphs: Registry, graph_id: str) -> None:
     run = await execute(stores, graphs, graph_id, {"times": 4})
     assert run.phase is Phase.COMPLETED, run.error
@@ -183,7 +186,7 @@ async def test_supersteps_and_visits_of_subgraphs_count(stores: Stores, graphs: 
     assert run.usage["node_visits"] == {"outer": 1, "outer|inner": 4}
 
 
-@pytest.mark.parametrize("graph_id", ["nested", "nested_sync"])
+@pytest.mark.parametrize("graph_id", NESTED)
 async def test_a_loop_in_a_subgraph_ends_at_the_ceiling(stores: Stores, graphs: Registry, graph_id: str) -> None:
     run = await execute(stores, graphs, graph_id, {"times": 1000}, limits={"max_steps": 10})
     assert (run.error or {})["code"] == "ceiling.steps"

@@ -41,6 +41,9 @@ _CALLED_BY_ANNOUNCEMENT: Final = frozenset(
 )
 
 
+_TASK_TAG: Final = "graph:step:"
+
+
 class _StartEvent:
     """An attribute that is a function for a `CallbackManager`, and a coroutine function for an `AsyncCallbackManager`.
     Both managers read it right before they call it."""
@@ -154,8 +157,13 @@ class MeteringHandler(BaseCallbackHandler):
     def on_chain_start(self, serialized: Any, inputs: Any, **details: Any) -> None:
         metadata = details.get("metadata") or {}
         namespace = metadata.get("langgraph_checkpoint_ns")
-        if isinstance(namespace, str) and "|" in namespace and not _is_called_task(metadata):
-            self.meter.nested_task(namespace, metadata.get("langgraph_step", 0))
+        if not isinstance(namespace, str) or _is_called_task(metadata):
+            return
+        if "|" not in namespace:
+            if not _is_task(details):
+                return
+            namespace = f"{_namespace_around()}|{namespace}"
+        self.meter.nested_task(namespace, metadata.get("langgraph_step", 0))
 
 
 class OutsideHandler(MeteringHandler):
@@ -262,6 +270,18 @@ def _lost_its_context() -> bool:
     if not EXECUTING_THREADS or threading.get_ident() in EXECUTING_THREADS:
         return False
     return not _process_work.get() and not CURRENT_WORK.get()
+
+
+def _is_task(details: Mapping[str, Any]) -> bool:
+    """Whether LangGraph starts a task. Within a node it belongs to another graph, although its namespace may be that of
+    a root graph: the code has called it on another thread, or with a namespace of its own."""
+    return any(tag.startswith(_TASK_TAG) for tag in details.get("tags") or ())
+
+
+def _namespace_around() -> str:
+    """The checkpoint namespace of the node that calls a graph."""
+    metadata = (var_child_runnable_config.get() or {}).get("metadata") or {}
+    return str(metadata.get("langgraph_checkpoint_ns") or "")
 
 
 def _is_called_task(metadata: Mapping[str, Any]) -> bool:

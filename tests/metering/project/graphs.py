@@ -248,6 +248,22 @@ def _sync_outer(state: State) -> dict[str, Any]:
 nested_sync = _one(_sync_outer, "outer")
 
 
+async def _outer_with_a_thread(state: State, config: RunnableConfig) -> dict[str, Any]:
+    """Calls a subgraph on a thread of its own: LangGraph begins it as if it were a root graph."""
+    own: RunnableConfig = {"configurable": {"thread_id": "own"}}
+    return {"done": (await globals()["_hidden"].ainvoke({"times": state["times"]}, own))["done"]}
+
+
+async def _outer_with_a_namespace(state: State, config: RunnableConfig) -> dict[str, Any]:
+    """Calls a subgraph with a namespace that says that it is the root graph."""
+    forged: RunnableConfig = {"configurable": config["configurable"] | {"checkpoint_ns": ""}}
+    return {"done": (await globals()["_hidden"].ainvoke({"times": state["times"]}, forged))["done"]}
+
+
+nested_on_a_thread = _one(_outer_with_a_thread, "outer")
+nested_in_a_namespace = _one(_outer_with_a_namespace, "outer")
+
+
 async def call_tools(state: State) -> dict[str, Any]:
     for _ in range(state["times"]):
         await look.ainvoke({"what": "x"})
