@@ -77,6 +77,11 @@ class Budget:
     limits: Mapping[str, float]
 
     @property
+    def scope_and_period(self) -> str:
+        """Such as `owner/day`."""
+        return f"{self.scope}/{self.period.name}"
+
+    @property
     def budget_id(self) -> str:
         return "|".join((self.scope, self.period.name, self.period.first_day, self.name))
 
@@ -95,7 +100,7 @@ class Budget:
             used / unit_of(counted),
             node,
             needed=needed / unit_of(counted) if counted != "runs" else 0,
-            scope=f"{self.scope}/{self.period.name}",
+            scope=self.scope_and_period,
             resets_at=self.period.resets_at,
         )
 

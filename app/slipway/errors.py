@@ -33,6 +33,7 @@ SlipwayError                     error                 base class; its message i
     ├── StateRefused             state.refused         the state holds a value that cannot be stored
     ├── GraphUnavailable         graph.unavailable     the graph does not import or compile, or its factory fails
     ├── ModelUnavailable         model.unavailable     no model of a route replied, or one broke off
+    ├── OutputUnbounded          model.unbounded       a limited call of a model has no known bound; it was not made
     ├── NodeFailed               node.failed           a node raised, and its retries are used up
     └── ToolError                tool.error            a call of a registered tool has no result
         ├── ToolRefused          tool.denied           no grant permits the call, or it is made outside of a run
@@ -428,6 +429,22 @@ class ModelUnavailable(RunFailure):
     def __init__(self, message: str, failures: Mapping[str, str]) -> None:
         super().__init__(message)
         self.failures = dict(failures)
+
+
+class OutputUnbounded(RunFailure):
+    """A ceiling or a budget limits a call of a model, and nobody knows how much it generates at most. The call was not
+    made. A graph can catch it, and call another model. `limited_by` names the ceiling or the budget."""
+
+    code = "model.unbounded"
+
+    def __init__(self, model: str, limited_by: str, node: str | None = None) -> None:
+        super().__init__(
+            f"the model {model!r} was not called: {limited_by} limits it, and nobody says how many tokens one call "
+            "generates at most. Set max_tokens of the model, or max_output_tokens of its price in slipway.prices; "
+            "or set SLIPWAY_MODEL_OUTPUT_TOKENS to a number that is assumed for all such models",
+            node,
+        )
+        self.model, self.limited_by = model, limited_by
 
 
 class NodeFailed(RunFailure):

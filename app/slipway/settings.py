@@ -223,11 +223,12 @@ class Settings(BaseModel):
         description="What models cost, in US dollars for one million tokens: JSON, such as "
         '`{"openai:gpt-5": {"input": 1.25, "output": 10, "cached": 0.125}}`; `slipway.prices` of langgraph.json wins',
     )
-    model_output_tokens: int = Field(
-        default=4096,
+    model_output_tokens: int | None = Field(
+        default=None,
         ge=1,
-        description="Tokens that a call of a model may generate, where neither the call nor its price says how many "
-        "([what for](ceilings.md#reserve-then-settle))",
+        description="An assumption: what a call of a model generates at most, in tokens, where neither the call nor "
+        "its price nor its profile says so. Without it such a call is refused where something limits it "
+        "([what for](ceilings.md#the-most-that-a-call-generates))",
     )
 
     # circuit breakers of models and tools

@@ -20,7 +20,10 @@ from tests.runs.executions import execution_of, metering_of
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 
-PRICES = {"fake": ModelPrice(input=1.0, output=2.0, cached=0.5)}
+PRICES = {
+    "fake": ModelPrice(input=1.0, output=2.0, cached=0.5),
+    "priced": ModelPrice(input=1.0, output=2.0, max_output_tokens=40),
+}
 """US dollars for one million tokens: a call of the fake model costs 10 + 2 * 20 = 50 millionths of a dollar."""
 
 COST_OF_CALL = 0.00005

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from slipway.accounting.metered_usage import MeteredUsage
+from slipway.graphs.metering_sections import BudgetsSection
 from slipway.graphs.registry import Registry
 from slipway.metering import callback_handler
 from slipway.runs.record import Phase
@@ -88,6 +90,60 @@ async def test_a_failed_call_is_settled(
     assert (usage["tokens"]["output"], usage["unmetered_calls"]) == (tokens, unmetered)
     assert usage["models"]["fake"]["calls"] == 1
     assert "reserved" not in usage
+
+
+@pytest.mark.parametrize(
+    ("limits", "budget"),
+    [({"max_tokens": 9999}, None), ({"max_cost_usd": 9}, None), ({}, "tokens"), ({}, "cost_usd")],
+)
+async def test_a_call_that_could_pass_a_limit_because_nobody_knows_its_output_is_not_made(
+    stores: Stores, graphs: Registry, project: ModuleType, limits: dict[str, float], budget: str | None
+) -> None:
+    budgets = BudgetsSection.model_validate({"graph": {"day": {budget: 9999}}} if budget else {})
+    value = {"model": {"max_tokens": None}}
+    run = await execute(stores, graphs, "answer", value, limits=limits, budgets=budgets)
+    error = run.error or {}
+    assert (error["code"], made_calls(project, run)) == ("model.unbounded", 0)
+    limit = f"the budget {budget} (graph/day)" if budget else f"the ceiling {next(iter(limits))}"
+    assert error["message"].startswith(f"the model 'fake' was not called: {limit} limits it")
+    assert "SLIPWAY_MODEL_OUTPUT_TOKENS" in error["message"]
+    caught = await execute(stores, graphs, "stubborn", value | {"times": 2}, limits=limits, budgets=budgets)
+    assert (caught.phase, made_calls(project, caught)) == (Phase.COMPLETED, 0), "it may call another model"
+
+
+@pytest.mark.parametrize(
+    ("how", "fields", "output"),
+    [
+        ("await", {"max_tokens": 30, "profile": {"max_output_tokens": 25}}, 30),
+        ("await", {"max_tokens": None, "profile": {"max_output_tokens": 25}}, 25),
+        ("stream", {"max_tokens": None, "profile": {"max_output_tokens": 25}}, 25),
+        ("in the event loop", {"max_tokens": None, "profile": {"max_output_tokens": 25}}, 25),
+        ("wrapped", {"max_tokens": None, "profile": {"max_output_tokens": 25}}, 25),
+        ("two choices", {"max_tokens": None, "profile": {"max_output_tokens": 25}}, 50),
+        ("other model", {"max_tokens": None, "profile": {"max_output_tokens": 25}}, 4096),
+        ("await", {"max_tokens": None, "model": "priced"}, 40),
+        ("await", {"max_tokens": None, "model": "priced", "profile": {"max_output_tokens": 25}}, 40),
+        ("await", {"max_tokens": None}, 4096),
+    ],
+)
+async def test_the_output_of_a_call_is_bounded_by_the_call_then_the_price_then_the_profile(
+    stores: Stores, graphs: Registry, how: str, fields: dict[str, Any], output: int
+) -> None:
+    run = await execute(stores, graphs, "answer", {"how": how, "model": fields | {"reports": False}})
+    assert run.public()["usage"]["tokens"]["output"] == output, run.error
+
+
+async def test_a_model_that_has_read_more_than_was_estimated_is_estimated_with_more(
+    stores: Stores, graphs: Registry, project: ModuleType
+) -> None:
+    """Three calls use 360 tokens. Two of them use 240, and a third that is estimated with 46 would be made."""
+    value = {"model": {"reads": 100}, "times": 3}
+    run = await execute(stores, graphs, "answer", value, limits={"max_tokens": 350})
+    assert ((run.error or {})["code"], made_calls(project, run)) == ("ceiling.tokens", 2)
+    assert run.public()["usage"]["tokens"]["total"] == 240
+    later = MeteredUsage.from_stored(run.metered)
+    assert [later.expected_input("fake", estimated) for estimated in (16, 1000)] == [100, 3052]
+    assert later.expected_input("other", 16) == 16
 
 
 async def test_a_model_without_a_price_counts_tokens_and_says_so(stores: Stores, graphs: Registry) -> None:

@@ -8,6 +8,7 @@ before the call is made. So if the process dies, the call stays counted, and no 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,6 +17,10 @@ import orjson
 
 NANO: Final = 1_000_000_000
 """Nano-dollars of one dollar."""
+
+_LARGEST_FACTOR: Final = 3.0
+"""An estimate is a token for three bytes, and no tokenizer needs more than one for each byte. What a call has used
+beyond that is not of its text: such as an image, or instructions that the provider adds."""
 
 
 @dataclass(slots=True)
@@ -85,6 +90,8 @@ class MeteredUsage:
     """The sum over `models` and `reserved`."""
     cost_nano: int = 0
     """The sum over `models` and `reserved`."""
+    input_corrections: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """By name of a model that has read more than was estimated: the factor, and the tokens to add."""
 
     @property
     def settled_tokens(self) -> int:
@@ -117,6 +124,20 @@ class MeteredUsage:
         if not priced and model not in self.unpriced_models:
             self.unpriced_models.append(model)
 
+    def expected_input(self, model: str, estimated: int) -> int:
+        """The input tokens of a call: the estimate, with what earlier calls of the model have shown."""
+        factor, more = self.input_corrections.get(model, (1.0, 0))
+        return math.ceil(estimated * factor) + more
+
+    def learn_input(self, model: str, estimated: int, used: int) -> None:
+        """Corrects later estimates, if a call has read more than was estimated."""
+        if used <= estimated:
+            return
+        factor = min(math.ceil(1000 * used / max(estimated, 1)) / 1000, _LARGEST_FACTOR)
+        known_factor, known_more = self.input_corrections.get(model, (1.0, 0))
+        more = used - math.ceil(estimated * factor)
+        self.input_corrections[model] = max(factor, known_factor), max(more, known_more)
+
     def settle_all_reserved(self) -> None:
         """Counts all reserved calls as calls that have used what was reserved for them. Their end was not seen: the
         process died, or the call was cancelled."""
@@ -142,8 +163,9 @@ class MeteredUsage:
         if not stored:
             return cls()
         values: list[Any] = orjson.loads(stored)
-        revision, tool_calls, unmetered, models, unpriced, reserved = [*values, *_EMPTY[len(values) :]]
+        revision, tool_calls, unmetered, models, unpriced, reserved, inputs = [*values, *_EMPTY[len(values) :]]
         usage = cls(revision, tool_calls, unmetered, _models(models), list(unpriced), _models(reserved))
+        usage.input_corrections = {model: (factor, more) for model, (factor, more) in inputs.items()}
         for call in (*usage.models.values(), *usage.reserved.values()):
             usage.tokens += call.tokens
             usage.cost_nano += call.cost_nano
@@ -152,7 +174,7 @@ class MeteredUsage:
     def stored(self) -> str:
         """The text that the record of a run stores. `redis/lua/lib/metering.lua` reads the revision at its start."""
         values: list[Any] = [self.revision, self.tool_calls, self.unmetered_calls]
-        values += [_stored(self.models), self.unpriced_models, _stored(self.reserved)]
+        values += [_stored(self.models), self.unpriced_models, _stored(self.reserved), self.input_corrections]
         while len(values) > 1 and not values[-1]:
             values.pop()
         return orjson.dumps(values).decode()
@@ -176,7 +198,7 @@ class MeteredUsage:
         return members
 
 
-_EMPTY: Final[tuple[Any, ...]] = (0, 0, 0, {}, [], {})
+_EMPTY: Final[tuple[Any, ...]] = (0, 0, 0, {}, [], {}, {})
 """A stored text leaves out empty members at its end."""
 
 

@@ -5,8 +5,9 @@ subgraph and thread that carries the context of a run, or was given the config o
 
 - An `AsyncCallbackManager` awaits a coroutine function, a `CallbackManager` calls a function and ignores exceptions of
   coroutines. So the events at the start of a call are properties, which return the one or the other.
-- An `AsyncCallbackManager` that announces a call of a model gives up on all other handlers if one that is executed
-  inline raises or is cancelled. So this one is not executed inline then, but together with the others.
+- An `AsyncCallbackManager` that announces a call of a chat model gives up on all other handlers if one that is executed
+  inline raises or is cancelled. So this one is not executed inline then, but together with the others. Before the call
+  of a text model, it executes only those handlers that are executed inline, if there are any.
 - A superstep of the root graph, which the ceiling guard counts, costs nothing here: its chains have no handler
   (`_ConfiguredHandler`). Within a node, chains announce the tasks of subgraphs.
 """
@@ -18,6 +19,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -32,13 +34,22 @@ from slipway.current_work import CURRENT_WORK
 from slipway.errors import OutsideRun
 from slipway.metering.marks import COUNTED_BY_GATEWAY, TOOL_MARK
 from slipway.metering.meter import Meter
-from slipway.metering.model_calls import model_call, reported_usage, was_rejected
+from slipway.metering.model_calls import UNKNOWN_OBJECT, ModelObject, model_call, reported_usage, was_rejected
 from slipway.switches.attempt_switches import CURRENT_SWITCHES
 
 _CALLED_BY_SYNC_MANAGER: Final = handle_event.__code__
-_CALLED_BY_ANNOUNCEMENT: Final = frozenset(
-    method.__code__ for method in (AsyncCallbackManager.on_chat_model_start, AsyncCallbackManager.on_llm_start)
-)
+_CALLED_BY_ANNOUNCEMENT: Final = AsyncCallbackManager.on_chat_model_start.__code__
+
+_announced: ContextVar[ModelObject] = ContextVar("announced_model", default=UNKNOWN_OBJECT)
+"""The chat model whose call an `AsyncCallbackManager` announces. LangChain does not pass its object to callbacks, so it
+is read in the frame of the method that announces the call, where `self` is the model."""
+
+_FRAMES_TO_MODEL: Final = 3
+"""From `start_chat_model` through `handle_event` and `on_chat_model_start` of LangChain to the method of the model."""
+
+
+def _model_in(frame: FrameType | None) -> ModelObject:
+    return ModelObject.of(None if frame is None else frame.f_locals.get("self"))
 
 
 _TASK_TAG: Final = "graph:step:"
@@ -75,7 +86,11 @@ class MeteringHandler(BaseCallbackHandler):
 
     @property
     def run_inline(self) -> bool:  # type: ignore[override]
-        return sys._getframe(1).f_code not in _CALLED_BY_ANNOUNCEMENT
+        caller = sys._getframe(1)
+        if caller.f_code is not _CALLED_BY_ANNOUNCEMENT:
+            return True
+        _announced.set(_model_in(caller.f_back))  # the tasks that execute the handlers are created after this
+        return False
 
     @property
     def ignore_chain(self) -> bool:
@@ -103,13 +118,13 @@ class MeteringHandler(BaseCallbackHandler):
     def start_chat_model(
         self, serialized: Any, messages: Sequence[Sequence[BaseMessage]], *, run_id: UUID, **details: Any
     ) -> None:
-        self._reserve(messages, run_id, details)
+        self._reserve(messages, run_id, details, _model_in(sys._getframe(_FRAMES_TO_MODEL)))
         self.meter.store_reservation_from_thread(run_id, _node(details))
 
     async def astart_chat_model(
         self, serialized: Any, messages: Sequence[Sequence[BaseMessage]], *, run_id: UUID, **details: Any
     ) -> None:
-        self._reserve(messages, run_id, details)
+        self._reserve(messages, run_id, details, _announced.get())
         await self.meter.store_reservation(run_id, _node(details))
 
     def start_llm(self, serialized: Any, prompts: Sequence[str], *, run_id: UUID, **details: Any) -> None:
@@ -121,11 +136,15 @@ class MeteringHandler(BaseCallbackHandler):
         await self.meter.store_reservation(run_id, _node(details))
 
     def _reserve(
-        self, prompts: Sequence[Sequence[BaseMessage]] | Sequence[str], run_id: UUID, details: Mapping[str, Any]
+        self,
+        prompts: Sequence[Sequence[BaseMessage]] | Sequence[str],
+        run_id: UUID,
+        details: Mapping[str, Any],
+        model: ModelObject = UNKNOWN_OBJECT,
     ) -> None:
         """LangChain announces one prompt at a time."""
-        call = model_call(prompts[0] if prompts else "", details.get("metadata"), details.get("invocation_params"))
-        self.meter.reserve(run_id, call, _node(details))
+        prompt, parameters = prompts[0] if prompts else "", details.get("invocation_params")
+        self.meter.reserve(run_id, model_call(prompt, details.get("metadata"), parameters, model), _node(details))
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **details: Any) -> None:
         self.meter.settle(run_id, reported_usage(response))

@@ -21,7 +21,7 @@ import structlog
 from slipway.accounting.counting import Ceilings
 from slipway.accounting.metered_usage import ModelUsage
 from slipway.budgets import Budget, BudgetEntry, Budgets, Counted, budget_owner, entries_of
-from slipway.errors import CeilingHit, Fenced
+from slipway.errors import CeilingHit, Fenced, OutputUnbounded
 from slipway.metering.model_calls import ModelCall, ReportedUsage
 from slipway.metering.scripts import MeterScripts, NoRoom, NotOwned, ReserveResult
 from slipway.metering.write_commands import add_to_budgets, store_metered
@@ -38,6 +38,9 @@ blocked, perhaps by the very code that waits for this thread."""
 
 _WRITE_WITHIN_S: Final = 0.01
 
+_UNLIMITED_OUTPUT_TOKENS: Final = 4096
+"""What a call counts with that has no known bound, and that nothing limits."""
+
 Budgeted = Sequence[tuple[Budget, BudgetEntry]]
 """The budgets that limit a call, and what it adds to each."""
 
@@ -50,8 +53,8 @@ class MeterConfig:
     keys: Keys
     prices: PriceTable
     budgets: Budgets
-    output_tokens: int
-    """What a call may generate, where neither it nor its price says how much."""
+    output_tokens: int | None
+    """An assumption: what a call generates at most, where nothing else says how much. None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,30 +144,57 @@ class Meter:
                 raise
         self._in_loop(lambda: self._closed or self._store_usage())
 
-    def _entries(self, amounts: Mapping[Counted, int]) -> list[tuple[Budget, BudgetEntry]]:
+    def _budgets(self) -> Sequence[Budget]:
+        """The budgets that apply now."""
         if not self._config.budgets.any:
-            return []
+            return ()
         owner = budget_owner(self._run.metadata, self._run.owner)
-        return entries_of(self._config.budgets.of_run(owner, self._run.graph_id, datetime.now(UTC)), amounts)
+        return self._config.budgets.of_run(owner, self._run.graph_id, datetime.now(UTC))
+
+    def _entries(self, amounts: Mapping[Counted, int]) -> list[tuple[Budget, BudgetEntry]]:
+        return entries_of(self._budgets(), amounts)
 
     # models
 
     def reserve(self, call_id: UUID, call: ModelCall, node: str | None = None) -> None:
         """Reserves in memory the most that a call may use. Raises `CeilingHit` if the sum could pass a ceiling, and
-        then the run ends. `store_reservation` must follow before the call is made."""
-        price = self._config.prices.price_of(call.model, call.provider)
-        of_table = price.max_output_tokens if price else None
-        output = (call.max_output_tokens or of_table or self._config.output_tokens) * call.choices
-        cost = price.cost_nano(call.input_tokens, output) if price else 0
-        reserved = ModelUsage(1, call.input_tokens, output, 0, cost)
-        budgets = self._entries({"tokens": reserved.tokens, "cost_usd": cost})
+        then the run ends; `OutputUnbounded` if something limits the call, and nothing says how much it generates.
+        `store_reservation` must follow before the call is made."""
+        price, applying = self._config.prices.price_of(call.model, call.provider), self._budgets()
+        output = self._most_output(call, price, applying, node) * call.choices
         with self._lock:
+            tokens = self._usage.expected_input(call.model, call.input_tokens)
+            cost = price.cost_nano(tokens, output) if price else 0
+            reserved = ModelUsage(1, tokens, output, 0, cost)
+            budgets = entries_of(applying, {"tokens": reserved.tokens, "cost_usd": cost})
             try:
                 self._ceilings.reserve_model_call(call.model, reserved, node)
             except CeilingHit as hit:
                 self._on_hit(hit)
                 raise
             self._open[call_id] = _Open(call, reserved, price, budgets)
+
+    def _most_output(
+        self, call: ModelCall, price: ModelPrice | None, budgets: Sequence[Budget], node: str | None
+    ) -> int:
+        """The most tokens of one answer."""
+        of_table = price.max_output_tokens if price else None
+        most = call.max_output_tokens or of_table or call.most_output_tokens or self._config.output_tokens
+        if most is None and (limited_by := self._limit_of_output(price, budgets)) is not None:
+            log.warning("model.unbounded", model=call.model, limited_by=limited_by, run=self._run.run_id)
+            raise OutputUnbounded(call.model, limited_by, node)
+        return most or _UNLIMITED_OUTPUT_TOKENS
+
+    def _limit_of_output(self, price: ModelPrice | None, budgets: Sequence[Budget]) -> str | None:
+        """What limits how much a call generates: a ceiling or a budget, in words."""
+        counted: list[Counted] = ["tokens", "cost_usd"] if price is not None and price.output > 0 else ["tokens"]
+        for name in counted:
+            if f"max_{name}" in self._ceilings.limits:
+                return f"the ceiling max_{name}"
+            for budget in budgets:
+                if budget.limits.get(name) is not None:
+                    return f"the budget {name} ({budget.scope_and_period})"
+        return None
 
     async def store_reservation(self, call_id: UUID | None, node: str | None = None) -> None:
         """Stores the usage with all reservations, and counts this call in the budgets. Called in the event loop. Raises
@@ -232,6 +262,8 @@ class Meter:
                 return
             actual = ModelUsage(calls=1) if rejected else _actual(opened, used)
             model, priced = opened.call.model, opened.price is not None
+            if used is not None:
+                self._usage.learn_input(model, opened.call.input_tokens, used.input)
             newly_unpriced = self._counts_money and not priced and model not in self._usage.unpriced_models
             metered = rejected or used is not None
             self._ceilings.settle_model_call(model, opened.reserved, actual, metered=metered, priced=priced)

@@ -21,7 +21,45 @@ _TOKENS_PER_MEDIUM: Final = 1600
 """An image, a file or a sound: its size says little about its tokens."""
 
 _MODEL_NAMES: Final = ("model", "model_name", "model_id", "deployment_name")
-_OUTPUT_LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_tokens_to_sample")
+_OUTPUT_LIMITS: Final = (
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_new_tokens",
+    "max_tokens_to_sample",
+    "num_predict",
+)
+_CHOICES: Final = ("n", "best_of", "candidate_count")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelObject:
+    """What the object of a model says about itself."""
+
+    names: frozenset[str]
+    """Of the model."""
+    own_limit: int | None
+    """How many tokens its calls may generate, if it has such an attribute: not each class passes it to callbacks."""
+    of_profile: int | None
+    """How many tokens the model generates at most, by `BaseChatModel.profile`."""
+
+    @classmethod
+    def of(cls, model: object) -> ModelObject:
+        values: dict[str, Any] = {name: getattr(model, name, None) for name in (*_MODEL_NAMES, *_OUTPUT_LIMITS)}
+        names = frozenset(values[name] for name in _MODEL_NAMES if isinstance(values[name], str))
+        profile = getattr(model, "profile", None)
+        of_profile = _largest_of(profile, ("max_output_tokens",)) if isinstance(profile, dict) else None
+        return cls(names, _largest_of(values, _OUTPUT_LIMITS), of_profile)
+
+    def most_output(self, parameters: Mapping[str, Any]) -> int | None:
+        """What a call with these parameters generates at most. None if they name another model, about which the profile
+        says nothing."""
+        named = {name for parameter in _MODEL_NAMES if isinstance(name := parameters.get(parameter), str)}
+        return self.of_profile if named <= self.names else None
+
+
+UNKNOWN_OBJECT: Final = ModelObject(frozenset(), None, None)
+"""Where nobody knows the object: a text model, or code that announces a call by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +71,33 @@ class ModelCall:
     input_tokens: int
     """An estimate, which is rather too high."""
     max_output_tokens: int | None
-    """None if the call does not limit them."""
+    """Its own limit. None if it has none."""
+    most_output_tokens: int | None = None
+    """What the model generates at most, by its profile. None if it has none."""
     choices: int = 1
     """How many answers it generates."""
 
 
 def model_call(
-    prompt: Sequence[BaseMessage] | str, metadata: Mapping[str, Any] | None, parameters: Mapping[str, Any] | None
+    prompt: Sequence[BaseMessage] | str,
+    metadata: Mapping[str, Any] | None,
+    parameters: Mapping[str, Any] | None,
+    model: ModelObject = UNKNOWN_OBJECT,
 ) -> ModelCall:
-    """The call of a prompt, from the metadata and the invocation parameters that LangChain passes to callbacks."""
+    """The call of a prompt, from the metadata and the invocation parameters that LangChain passes to callbacks, and
+    from the object of the model."""
     metadata, parameters = metadata or {}, parameters or {}
-    limit = _count_of(parameters, _OUTPUT_LIMITS) or _count_of(metadata, ("ls_max_tokens",))
-    choices = _count_of(parameters, ("n",))
+    options = parameters.get("options")  # of Ollama: they replace what the object says
+    limit = _largest_of(parameters, _OUTPUT_LIMITS) or _largest_of(metadata, ("ls_max_tokens",))
+    own_limit = _largest_of(options, _OUTPUT_LIMITS) if isinstance(options, dict) else model.own_limit
     tools = parameters.get("tools") or parameters.get("functions")
     return ModelCall(
         model=_model_name(metadata, parameters),
         provider=metadata.get("ls_provider"),
         input_tokens=_tokens_of(prompt) + (_tokens_of_json(tools) if tools else 0),
-        max_output_tokens=limit,
-        choices=choices or 1,
+        max_output_tokens=limit or own_limit,
+        most_output_tokens=model.most_output(parameters),
+        choices=_largest_of(parameters, _CHOICES) or 1,
     )
 
 
@@ -61,10 +107,10 @@ def _model_name(metadata: Mapping[str, Any], parameters: Mapping[str, Any]) -> s
     return name.removeprefix("models/")
 
 
-def _count_of(values: Mapping[str, Any], names: Sequence[str]) -> int | None:
-    """The first of these values that is a number above 0."""
+def _largest_of(values: Mapping[str, Any], names: Sequence[str]) -> int | None:
+    """The largest of these values that are numbers above 0: a call may have one in its model and one of its own."""
     counts = (value for name in names if isinstance(value := values.get(name), int) and not isinstance(value, bool))
-    return next((count for count in counts if count > 0), None)
+    return max((count for count in counts if count > 0), default=None)
 
 
 def _tokens_of(prompt: Sequence[BaseMessage] | str) -> int:

@@ -36,6 +36,7 @@ class MeteredModel(BaseChatModel):
 
     model: str = "fake"
     max_tokens: int | None = 30
+    reads: int = 10
     reports: bool = True
     fails: str = ""
     endless: bool = False
@@ -53,7 +54,7 @@ class MeteredModel(BaseChatModel):
             raise _error(429)
         if self.fails:
             raise _error(500)
-        usage: Any = {"input_tokens": 10, "output_tokens": 20, "total_tokens": 30}
+        usage: Any = {"input_tokens": self.reads, "output_tokens": 20, "total_tokens": self.reads + 20}
         message = AIMessage("…", usage_metadata=usage if self.reports else None)
         if self.endless:
             message.tool_calls = [ToolCall(name="look", args={"what": "x"}, id=str(len(messages)), type="tool_call")]
@@ -119,6 +120,13 @@ async def call(state: State, config: RunnableConfig) -> dict[str, Any]:
                     pass
             case "in the event loop":
                 _model(state).invoke(_prompt(config))
+            case "wrapped":
+                model = _model(state)
+                await model.bind(stop=["."]).with_fallbacks([model]).ainvoke(_prompt(config))
+            case "other model":
+                await _model(state).bind(model="other").ainvoke(_prompt(config))
+            case "two choices":
+                await _model(state).bind(n=2).ainvoke(_prompt(config))
             case "to_thread":
                 await asyncio.to_thread(_model(state).invoke, _prompt(config))
             case "parallel threads of a blocked event loop":
