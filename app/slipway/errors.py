@@ -413,8 +413,9 @@ class StateRefused(RunFailure):
 
 
 class GraphUnavailable(RunFailure):
-    """The graph cannot be imported or compiled, or its factory fails. Only the log has the reason, because the text of
-    an exception of the project's code may contain addresses and passwords."""
+    """The graph cannot be imported or compiled, its factory fails, or a rule of `slipway.grants` names a node that it
+    does not have. Only the log has the text of an exception of the project's code, because it may contain addresses and
+    passwords."""
 
     code = "graph.unavailable"
 

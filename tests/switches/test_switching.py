@@ -210,7 +210,7 @@ async def test_a_misspelt_name_is_not_found(desk: Desk) -> None:
 
 def test_a_misspelt_tool_is_not_found() -> None:
     tool = SimpleNamespace(name="send_mail", target=SimpleNamespace(langchain_tool=SimpleNamespace(name="send_mail")))
-    tools = ToolRegistry(cast("dict[str, RegisteredTool]", {"send_mail": tool}), Policy(None), {})
+    tools = ToolRegistry(cast("dict[str, RegisteredTool]", {"send_mail": tool}), Policy(None), {}, {})
     assert tool_target(tools, "send_mail") == Target(Kind.TOOL, "send_mail")
     with pytest.raises(NotFound, match="did you mean 'send_mail'"):
         tool_target(tools, "sendmail")

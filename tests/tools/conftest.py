@@ -48,11 +48,12 @@ class Runs:
     services: ToolServices
     tools: ModuleType
 
-    async def start(self, graph_id: str, thread_id: str | None = None, **graph_input: Any) -> Run:
+    async def start(
+        self, graph_id: str, thread_id: str | None = None, config: dict[str, Any] | None = None, **graph_input: Any
+    ) -> Run:
         """Creates a run and claims it."""
-        spec = new_run(
-            thread_id or await self.stores.create_thread(), graph_id=graph_id, options={"input": graph_input}
-        )
+        options = {"input": graph_input} | ({"config": config} if config else {})
+        spec = new_run(thread_id or await self.stores.create_thread(), graph_id=graph_id, options=options)
         await self.stores.create(spec)
         return await self.stores.claim_one()
 

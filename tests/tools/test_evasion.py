@@ -88,6 +88,17 @@ async def test_forbid_beats_permit_and_is_named(runs: Runs) -> None:
     assert ended.audit[0][1]["rule"] == rule
 
 
+async def test_a_graph_that_a_factory_makes_without_a_node_of_a_rule_is_not_executed(runs: Runs) -> None:
+    """The rule forbids something, and would have no effect. A rule with `if_present` may have none."""
+    call: dict[str, Any] = {"how": "call", "tool": "lookup_order", "args": REFUND}
+    made = await runs.execute("makes", **call)
+    assert (made.code, made.message[:48]) == ("tool.denied", "slipway.grants[5] (langgraph.json:28) forbids to")
+    run = await runs.start("makes", config={"configurable": {"node": "chatt"}}, **call)
+    misspelt = await runs.finish(run)
+    problem = "langgraph.json:28: slipway.grants[5].nodes[0]: there is no node 'chat' in 'makes'; did you mean 'chatt'?"
+    assert (misspelt.code, misspelt.message.startswith(problem)) == ("graph.unavailable", True), misspelt.message
+
+
 @pytest.mark.parametrize("tool", ["issue_refund", "send_mail"])
 async def test_a_thread_without_the_context_of_the_node_calls_no_tool(runs: Runs, tool: str) -> None:
     args = {"to": "x"} if tool == "send_mail" else REFUND

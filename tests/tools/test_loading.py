@@ -12,6 +12,7 @@ import pytest
 from slipway.errors import ConfigError
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.registry import Registry
+from slipway.health.release_checks import project_problems
 from slipway.reviews.node_check import check_review_nodes
 from slipway.tool_gateway.loading import load_tools
 from slipway.tool_gateway.registry import ToolRegistry
@@ -39,17 +40,25 @@ def endless(order: str):
     yield order
 
 inner = StateGraph(dict).add_node("act", lambda s: {}).add_edge(START, "act").compile()
+def make():
+    return StateGraph(dict).add_node("made", lambda s: {}).add_edge(START, "made").compile()
+
 graph = StateGraph(dict).add_node("chat", lambda s: {}).add_node("team", inner).add_edge(START, "chat").compile()
 '''
 
 
-async def load(folder: Path, **slipway: Any) -> ToolRegistry:
-    """The tools of a project with these sections. Each member of the file has a line of its own."""
+def project(folder: Path, *, graph: str = "graph", **slipway: Any) -> Path:
+    """A project with these sections. Each member of the file has a line of its own."""
     name = f"code_{abs(hash(str(folder)))}"
     (folder / f"{name}.py").write_text(CODE)
-    text = json.dumps({"graphs": {"desk": f"./{name}.py:graph"}, "slipway": slipway}, indent=1)
+    text = json.dumps({"graphs": {"desk": f"./{name}.py:{graph}"}, "slipway": slipway}, indent=1)
     (folder / "langgraph.json").write_text(text.replace("./c.py", f"./{name}.py"))
-    config = folder / "langgraph.json"
+    return folder / "langgraph.json"
+
+
+async def load(folder: Path, **slipway: Any) -> ToolRegistry:
+    """The tools of a project with these sections."""
+    config = project(folder, **slipway)
     return await load_tools(read(config), await Registry.load(config))
 
 
@@ -112,6 +121,16 @@ async def test_errors_name_file_and_line(tmp_path: Path, sections: dict[str, Any
 async def test_errors_of_the_format_name_the_key(tmp_path: Path, sections: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(problem)):
         await load(tmp_path, **sections)
+
+
+@pytest.mark.parametrize("graph", ["desk", "*"])
+async def test_a_release_checks_the_nodes_of_a_graph_with_a_factory(tmp_path: Path, graph: str) -> None:
+    rules = grants({"graph": graph, "nodes": ["made"]}, {"graph": graph, "nodes": ["mad"]})
+    config = project(tmp_path, graph="make", **rules)
+    [problem] = await project_problems(read(config), await Registry.load(config))
+    where = "slipway.grants[1].nodes[0]: there is no node 'mad' in 'desk'; did you mean 'made'?"
+    assert where in problem
+    assert problem.startswith("langgraph.json:")
 
 
 async def test_the_file_adds_to_what_the_code_declares(tmp_path: Path) -> None:

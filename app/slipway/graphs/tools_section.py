@@ -55,6 +55,8 @@ class GrantSection(StrictSection):
     nodes: Annotated[list[Text], Field(min_length=1)] | None = None
     """Nodes of the graph, with everything inside them. `agent/tools` is a node of the subgraph that the node `agent`
     executes. None means all nodes."""
+    if_present: bool = False
+    """The graph may lack the nodes, because its factory makes different graphs. Without it that is an error."""
     tools: Annotated[list[Text], Field(min_length=1)]
     """Tools, or `*` for all."""
 

@@ -18,6 +18,7 @@ from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
 from slipway.reviews.node_check import check_review_nodes
 from slipway.settings import Settings
+from slipway.tool_gateway.grant_nodes import check_factories
 
 _PATIENCE_S: Final = 10.0
 
@@ -44,9 +45,14 @@ async def project_problems(config: LangGraphJson, graphs: Graphs) -> list[str]:
     """What is wrong with the tools, grants, MCP servers, model routes and policies of reviews of the project: at most
     one sentence about the routes, one about the reviews and one about the rest."""
     problems = []
-    for check in (load_project_tools, check_nodes, check_review_nodes):
+    for check in (_check_tools, check_nodes, check_review_nodes):
         try:
             await check(config, graphs)
         except ConfigError as error:
             problems.append(str(error))
     return problems
+
+
+async def _check_tools(config: LangGraphJson, graphs: Graphs) -> None:
+    tools = await load_project_tools(config, graphs)
+    await check_factories(graphs, tools.registry.unchecked_nodes)

@@ -74,6 +74,7 @@ from slipway.tool_gateway.approval import (
 )
 from slipway.tool_gateway.current_call import CURRENT_CALL, TOOL_CALL_ID, CurrentCall
 from slipway.tool_gateway.definition import Args, ToolDefinition
+from slipway.tool_gateway.grant_nodes import check_made_graph
 from slipway.tool_gateway.grants import Decision, NodePath
 from slipway.tool_gateway.instrumentation import Entrance
 from slipway.tool_gateway.node_executions import NodeExecution
@@ -179,7 +180,9 @@ class Gateway:
         self.loop = asyncio.get_running_loop()
 
     def watch(self, graph: Graph) -> None:
-        """Sets the graph whose nodes may call tools."""
+        """Sets the graph whose nodes may call tools. Raises `GraphUnavailable` if a factory has made it without a node
+        that a rule names."""
+        check_made_graph(self._run.graph_id, graph, self._registry.unchecked_nodes)
         self._root_nodes = graph.nodes
 
     # the ways in

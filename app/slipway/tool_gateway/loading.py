@@ -15,7 +15,8 @@ from slipway.graphs.tools_section import GrantSection, ToolSection
 from slipway.json_schemas import InvalidSchema, SchemaValidator
 from slipway.tool_gateway.declarations import NO_OPTIONS, Declaration, ToolOptions, declarations_in
 from slipway.tool_gateway.definition import Approval, Predicate, ToolDefinition
-from slipway.tool_gateway.grants import ALL, Grant, NodePath, Policy
+from slipway.tool_gateway.grant_nodes import UncheckedNodes, check_nodes_of_grants
+from slipway.tool_gateway.grants import ALL, Grant, Policy
 from slipway.tool_gateway.instrumentation import CannotInstrument
 from slipway.tool_gateway.node_executions import follow_nodes
 from slipway.tool_gateway.registry import RegisteredTool, ToolRegistry
@@ -28,10 +29,11 @@ _STRICTNESS: Final = {"never": 0, "predicate": 1, "always": 2}
 async def load_tools(config: LangGraphJson, graphs: Graphs, others: Sequence[Declaration] = ()) -> ToolRegistry:
     """The tools of the project, and `others` that it gets from elsewhere. Its graphs are loaded already, so that their
     decorators were executed. Raises `ConfigError`."""
-    registry = await asyncio.to_thread(_ToolLoader(config, graphs.load_object, others).load)
+    unchecked = await check_nodes_of_grants(config, graphs)
+    registry = await asyncio.to_thread(_ToolLoader(config, graphs.load_object, others, unchecked).load)
     if registry.tools or registry.policy.grants is not None:
         follow_nodes()
-    await _check_grants(config, graphs, registry)
+    _check_grants(config, registry)
     for graph_id in graphs.names():
         if not graphs.has_factory(graph_id):
             async with graphs.open(graph_id, {}, "assistants.read") as graph:
@@ -41,9 +43,13 @@ async def load_tools(config: LangGraphJson, graphs: Graphs, others: Sequence[Dec
 
 class _ToolLoader:
     def __init__(
-        self, config: LangGraphJson, load_object: Callable[[str], object], others: Sequence[Declaration]
+        self,
+        config: LangGraphJson,
+        load_object: Callable[[str], object],
+        others: Sequence[Declaration],
+        unchecked: UncheckedNodes,
     ) -> None:
-        self._config, self._load_object, self._others = config, load_object, others
+        self._config, self._load_object, self._others, self._unchecked = config, load_object, others, unchecked
         self._policies = config.tools.policies
 
     def load(self) -> ToolRegistry:
@@ -55,7 +61,8 @@ class _ToolLoader:
         self._check_secrets([tool.definition for tool in tools.values()])
         take_secrets({name for tool in tools.values() for name in tool.definition.secrets})
         grants = [self._grant(index, section) for index, section in enumerate(self._config.tools.grants)]
-        return ToolRegistry(tools, Policy(grants if self._config.tools.has_policy else None), self._policies)
+        policy = Policy(grants if self._config.tools.has_policy else None)
+        return ToolRegistry(tools, policy, self._policies, self._unchecked)
 
     def _reject(self, *path: str | int, problem: str) -> NoReturn:
         key = "slipway"
@@ -227,9 +234,8 @@ def _both(*schemas: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], ...]:
     return tuple(schema for schema in schemas if schema is not None)
 
 
-async def _check_grants(config: LangGraphJson, graphs: Graphs, registry: ToolRegistry) -> None:
-    """Raises `ConfigError` for a tool, a graph or a node that does not exist. The nodes of a graph with a factory are
-    not known before its runs; a rule for a wrong one permits nothing."""
+def _check_grants(config: LangGraphJson, registry: ToolRegistry) -> None:
+    """Raises `ConfigError` for a tool or a graph that does not exist."""
 
     def reject(index: int, member: str, *rest: int, problem: str) -> NoReturn:
         at = "".join(f"[{part}]" for part in rest)
@@ -243,38 +249,3 @@ async def _check_grants(config: LangGraphJson, graphs: Graphs, registry: ToolReg
         if section.graph not in (ALL, *config.graphs):
             hint = did_you_mean(section.graph, config.graphs)
             reject(index, "graph", problem=f"there is no graph {section.graph!r}{hint}")
-        for place, node in enumerate(section.nodes or ()):
-            known = await _known_nodes(config, graphs, section.graph)
-            path: NodePath = tuple(node.split("/"))
-            if known is None:
-                continue
-            for depth in range(1, len(path) + 1):
-                siblings = {
-                    each[depth - 1] for each in known if len(each) >= depth and each[: depth - 1] == path[: depth - 1]
-                }
-                if depth > 1 and not siblings:
-                    break  # a subgraph that a function calls
-                if path[depth - 1] not in siblings:
-                    hint = did_you_mean(path[depth - 1], sorted(siblings))
-                    reject(index, "nodes", place, problem=f"there is no node {node!r} in {section.graph!r}{hint}")
-
-
-async def _known_nodes(config: LangGraphJson, graphs: Graphs, graph_id: str) -> set[NodePath] | None:
-    """The paths of all nodes of a graph, or of all graphs. None if one of them is not known."""
-    known: set[NodePath] = set()
-    for each in config.graphs if graph_id == ALL else [graph_id]:
-        if graphs.has_factory(each) or each not in graphs.names():
-            return None
-        async with graphs.open(each, {}, "assistants.read") as graph:
-            known |= set(_paths(graph, ()))
-    return known
-
-
-def _paths(graph: Any, parent: NodePath) -> Iterable[NodePath]:
-    subgraphs = dict(graph.get_subgraphs())
-    for name in graph.nodes:
-        if name.startswith("__"):
-            continue
-        yield (*parent, name)
-        if name in subgraphs:
-            yield from _paths(subgraphs[name], (*parent, name))

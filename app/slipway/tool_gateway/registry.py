@@ -10,6 +10,7 @@ from slipway.graphs.config_errors import did_you_mean
 from slipway.graphs.tools_section import ApprovalPolicySection
 from slipway.json_schemas import SchemaValidator, joined_path
 from slipway.tool_gateway.definition import Args, ToolDefinition
+from slipway.tool_gateway.grant_nodes import UncheckedNodes
 from slipway.tool_gateway.grants import Policy
 from slipway.tool_gateway.target import ToolTarget
 
@@ -50,8 +51,10 @@ class ToolRegistry:
         tools: Mapping[str, RegisteredTool],
         policy: Policy,
         approval_policies: Mapping[str, ApprovalPolicySection],
+        unchecked_nodes: UncheckedNodes,
     ) -> None:
         self.tools, self.policy, self.approval_policies = tools, policy, approval_policies
+        self.unchecked_nodes = unchecked_nodes
         self._by_langchain_name = {tool.target.langchain_tool.name: tool.name for tool in tools.values()}
 
     def name_of(self, langchain_name: str) -> str | None:
@@ -67,4 +70,4 @@ class ToolRegistry:
             raise ToolRefused(f"there is no tool {name!r} in this project{hint}", name) from None
 
 
-NO_TOOLS = ToolRegistry({}, Policy(None), {})
+NO_TOOLS = ToolRegistry({}, Policy(None), {}, {})

@@ -302,3 +302,8 @@ _reduces.add_node("after", wants_the_call)
 _reduces.add_edge("pay", "after")
 _reduces.add_edge(START, "pay")
 reduces = _reduces.compile()
+
+
+def makes(config: RunnableConfig) -> Graph:
+    """A factory whose graph has another node for another config."""
+    return _sequence((config["configurable"].get("node", "chat"), acts))
