@@ -317,7 +317,7 @@ async def _release(settings: Settings) -> list[str]:
     graphs = await Registry.load(settings.config)
     unloadable = [f"graph {name!r} cannot be served: {reason}" for name, reason in graphs.failures().items()]
     config = read(settings.config)
-    unloadable += await project_problems(config, graphs)
+    unloadable += await project_problems(config, graphs, settings.model)
     try:
         await load_extensions(config, graphs.load_object)
     except ConfigError as error:

@@ -40,6 +40,7 @@ from slipway.metering.scripts import MeterScripts
 from slipway.model_prices import PriceTable
 from slipway.model_routes.current_routes import provide_routes
 from slipway.model_routes.node_check import check_nodes
+from slipway.model_routes.provider_check import check_providers
 from slipway.model_routes.routes import ModelRoutes
 from slipway.redis import connection_budget
 from slipway.redis.connection import Address
@@ -159,8 +160,9 @@ class OpenArqApplication:
 @asynccontextmanager
 async def open_services(settings: Settings, graphs: Graphs, process: Process) -> AsyncIterator[Services]:
     """Opens all connections and stores, and closes them on exit. Raises `ConfigError` if the process needs more
-    connections than it may open, if the arq application cannot be loaded and, in a worker, if the auth file cannot be
-    loaded. While Redis is unavailable, a web process and a worker wait, and a command raises `StoreUnavailable`."""
+    connections than it may open, if the arq application cannot be loaded, if a model names no provider that is
+    installed and, in a worker, if the auth file cannot be loaded. While Redis is unavailable, a web process and a
+    worker wait, and a command raises `StoreUnavailable`."""
     config = read(settings.config)
     if process == "cli":
         application = None
@@ -169,6 +171,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         application = await checked_arq_application(settings, config, graphs, process)
     tools = NONE if process == "cli" else await load_project_tools(config, graphs)
     if process != "cli":
+        check_providers(settings.model, config)
         await check_nodes(config, graphs)
         await check_review_nodes(config, graphs)
     async with AsyncExitStack() as stack:

@@ -156,7 +156,7 @@ async def test_a_release_with_a_wrong_pin_or_route_is_stopped(folder: Path, grap
     assert await project_problems(read(folder / "langgraph.json"), graphs) == []
     document = json.loads((folder / "langgraph.json").read_text())
     document["slipway"]["mcp"]["crm"]["pinned"] = f"sha256:{'0' * 64}"
-    document["slipway"]["graphs"] = {"caller": {"models": {"cal": "a:b"}}}
+    document["slipway"]["graphs"] = {"caller": {"models": {"cal": "openai:gpt-5"}}}
     shutil.copytree(folder / "mcp-tools", tmp_path / "mcp-tools")
     (tmp_path / "langgraph.json").write_text(json.dumps(document))
     pinned, route = await project_problems(read(tmp_path / "langgraph.json"), graphs)

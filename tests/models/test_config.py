@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from slipway.errors import ConfigError
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.models_section import ModelSpec
 from slipway.graphs.registry import Registry
+from slipway.health.release_checks import project_problems
 from slipway.model_routes.current_routes import current_routes
 from slipway.model_routes.node_check import check_nodes
+from slipway.model_routes.provider_check import check_providers
 from slipway.services import open_services
 from slipway.settings import Settings
 
@@ -84,3 +87,45 @@ async def test_a_route_of_an_unknown_node_is_an_error_with_its_line(graphs: Regi
     )
     with pytest.raises(ConfigError, match=problem):
         await check_nodes(read(file), graphs)
+
+
+@pytest.mark.parametrize(
+    ("models", "problem"),
+    [
+        ("openai:gpt-5,,anthropic:claude", "a model between two commas, or at an end, has no name: remove the comma"),
+        ("openai:gpt-5,", "a model between two commas, or at an end, has no name"),
+        (",", "a model between two commas, or at an end, has no name"),
+        ("openai: gpt-5", "'openai: gpt-5' has a space: write 'openai:gpt-5', and commas between models"),
+        ("openai:gpt-5 anthropic:claude", "has a space: .* and commas between models"),
+        ("openai:gpt-5, openai:gpt-5", "names 'openai:gpt-5' twice: a model is tried once, so remove one of them"),
+        ("gpt-5", "'gpt-5' is not written as provider:model, such as openai:gpt-5"),
+        ("openai:", "'openai:' is not written as provider:model"),
+        ("opnai:gpt-5", "'opnai:gpt-5': LangChain knows no provider 'opnai'; did you mean 'openai'"),
+        ("groq:llama", "'groq:llama' needs a package that is not installed: pip install langchain-groq"),
+    ],
+)
+async def test_wrong_models_stop_a_process_and_a_release(
+    settings: Settings, graphs: Registry, tmp_path: Path, models: str, problem: str
+) -> None:
+    wrong = settings.model_copy(update={"model": models})
+    with pytest.raises(ConfigError, match=f"^SLIPWAY_MODEL: .*{problem}"):
+        async with open_services(wrong, graphs, "worker"):
+            pass
+    (found,) = await project_problems(read(settings.config), graphs, models)
+    assert re.match(f"SLIPWAY_MODEL: .*{problem}", found)
+    if ":" in models:
+        with pytest.raises(ConfigError, match=rf"langgraph\.json:1: slipway\.models\.one: .*{problem}"):
+            check_providers(None, read(written(tmp_path, models={"one": models})))
+
+
+async def test_models_of_installed_providers_and_of_the_project_are_accepted(tmp_path: Path) -> None:
+    routes = {
+        "one": "openai:gpt-5,anthropic:claude-sonnet-5,./my models.py:local",
+        "two": [
+            {"model": "openai:gpt-5", "settings": {"temperature": 0}},
+            {"model": "openai:gpt-5", "settings": {"temperature": 1}},
+            {"model": "llama3:8b", "settings": {"model_provider": "azure-openai"}},
+        ],
+    }
+    check_providers(" openai:gpt-5 , anthropic:claude-sonnet-5 ", read(written(tmp_path, models=routes)))
+    check_providers(None, read(written(tmp_path)))

@@ -225,7 +225,7 @@ async def test_a_call_without_any_model_says_what_to_set(monkeypatch: pytest.Mon
 
 
 async def test_a_model_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLIPWAY_MODEL", "openai:gpt-5,nonsense:model")
-    with pytest.raises(ModelUnavailable, match=r"openai:gpt-5: not installed .*langchain-openai") as raised:
+    monkeypatch.setenv("SLIPWAY_MODEL", "groq:llama,nonsense:model")
+    with pytest.raises(ModelUnavailable, match=r"groq:llama: not installed .*langchain-groq") as raised:
         await chat_model().ainvoke("Hi")
     assert raised.value.failures["nonsense:model"] == "cannot be created (ValueError)"

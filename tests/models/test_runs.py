@@ -58,8 +58,9 @@ async def test_a_run_without_a_model_that_replies_says_what_to_do(sdk: LangGraph
     assert error["error"] == "ModelUnavailable"
     assert error["message"] == (
         "no model of the route 'doomed' replied: ./models.py:overloaded: error of the provider (ProviderError, status "
-        "529): wait, or check the provider's status page; unknown:model: cannot be created (ValueError): check the "
-        "name and the settings of the model, and the provider's API key; see the log (model.failed). Then retry the run"
+        "529): wait, or check the provider's status page; ./models.py:wrong_settings: cannot be created (ValueError): "
+        "check the name and the settings of the model, and the provider's API key; see the log (model.failed). Then "
+        "retry the run"
     )
 
 

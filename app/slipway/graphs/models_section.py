@@ -95,12 +95,32 @@ class ModelsConfig:
 
 
 def models_of_text(text: str) -> ModelRoute:
-    """The route of a text such as `openai:gpt-5,anthropic:claude-sonnet-5`. Raises `ValueError` if it names no
-    model."""
-    models = [ModelSpec(part.strip()) for part in text.split(",") if part.strip()]
-    if not models:
-        raise ValueError("names no model")
+    """The route of a text such as `openai:gpt-5,anthropic:claude-sonnet-5`. Raises `ValueError` for a text that is
+    none, with what to write instead."""
+    models = _checked([ModelSpec(part.strip()) for part in text.split(",")])
     return ModelRoute(",".join(each.model for each in models), models)
+
+
+def _checked(models: Sequence[ModelSpec]) -> Sequence[ModelSpec]:
+    """The models. Raises `ValueError` for a wrong name, and for a model that is named twice."""
+    for index, each in enumerate(models):
+        _check_name(each)
+        if each in models[:index]:
+            raise ValueError(f"names {each.model!r} twice: a model is tried once, so remove one of them")
+    return models
+
+
+def _check_name(spec: ModelSpec) -> None:
+    name = spec.model
+    if not name.strip():
+        raise ValueError("a model between two commas, or at an end, has no name: remove the comma")
+    if spec.is_of_project:
+        return
+    if name != "".join(name.split()):
+        raise ValueError(f"{name!r} has a space: write {''.join(name.split())!r}, and commas between models")
+    provider, _, model = name.partition(":")
+    if not spec.settings.get("model_provider") and (not provider or not model):
+        raise ValueError(f"{name!r} is not written as provider:model, such as openai:gpt-5")
 
 
 def models_config(
@@ -130,15 +150,18 @@ def models_config(
 def _route(
     file: str, path: str, route: RouteOrModels, named: Mapping[str, ModelRoute], name: str | None = None
 ) -> ModelRoute:
-    if isinstance(route, str):
-        if route in named:
-            return named[route]
-        if ":" not in route:
-            reject(file, path, unknown_route(route, named))
-        found = models_of_text(route)
-        return found if name is None else ModelRoute(name, found.models)
-    section = RouteSection(models=route) if isinstance(route, list) else route
-    models = [_model(each, section.timeout_s) for each in section.models]
+    if isinstance(route, str) and route in named:
+        return named[route]
+    if isinstance(route, str) and ":" not in route:
+        reject(file, path, unknown_route(route, named))
+    try:
+        if isinstance(route, str):
+            found = models_of_text(route)
+            return found if name is None else ModelRoute(name, found.models)
+        section = RouteSection(models=route) if isinstance(route, list) else route
+        models = _checked([_model(each, section.timeout_s) for each in section.models])
+    except ValueError as error:
+        reject(file, path, str(error))
     return ModelRoute(name or ",".join(each.model for each in models), models)
 
 

@@ -13,6 +13,7 @@ from slipway.health.findings import Level
 from slipway.health.server_info import read_server_info
 from slipway.mcp_servers.project_registry import load_project_tools
 from slipway.model_routes.node_check import check_nodes
+from slipway.model_routes.provider_check import check_providers
 from slipway.progress import progress_on_stderr
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
@@ -41,11 +42,16 @@ async def redis_problems(settings: Settings) -> list[str]:
     return [finding.detail for finding in server.findings() if finding.level is Level.ERROR]
 
 
-async def project_problems(config: LangGraphJson, graphs: Graphs) -> list[str]:
-    """What is wrong with the tools, grants, MCP servers, model routes and policies of reviews of the project: at most
-    one sentence about the routes, one about the reviews and one about the rest."""
+async def project_problems(config: LangGraphJson, graphs: Graphs, model: str | None = None) -> list[str]:
+    """What is wrong with the tools, grants, MCP servers, models (SLIPWAY_MODEL is `model`), model routes and policies
+    of reviews of the project: at most one sentence about the models, one about the nodes of routes, one about the
+    reviews and one about the rest."""
+
+    async def check_models(config: LangGraphJson, graphs: Graphs) -> None:
+        check_providers(model, config)
+
     problems = []
-    for check in (_check_tools, check_nodes, check_review_nodes):
+    for check in (_check_tools, check_models, check_nodes, check_review_nodes):
         try:
             await check(config, graphs)
         except ConfigError as error:

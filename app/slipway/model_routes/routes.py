@@ -26,7 +26,8 @@ DEFAULT_TIMEOUT_S = float(Settings.model_fields["model_timeout_s"].default)
 
 
 class ModelRoutes:
-    """`default` is SLIPWAY_MODEL, the route of calls that name none. `keys` is None outside of a process of Slipway."""
+    """`default` is SLIPWAY_MODEL, the route of calls that name none. `keys` is None outside of a process of Slipway.
+    Raises `ConfigError` if `default` names no models."""
 
     def __init__(
         self,
@@ -37,7 +38,7 @@ class ModelRoutes:
         load_object: Callable[[str], object] | None = None,
         keys: Keys | None = None,
     ) -> None:
-        self._default = models_of_text(default) if default and default.strip(" ,") else None
+        self._default = default_route(default)
         self._config, self._load_object = config or ModelsConfig(), load_object
         self.timeout_s, self.keys = timeout_s, keys
         self._models: dict[str, BaseChatModel] = {}
@@ -51,13 +52,13 @@ class ModelRoutes:
         """The route `name`: of `slipway.models`, or models separated by commas. Without a name, the route of the
         innermost of `nodes` that has one, else that of the graph, else the default. None if there is none.
 
-        Raises `ConfigError` for a name that is no route and no model."""
+        Raises `ConfigError` for a name that is no route and names no models."""
         if name is not None:
             if (route := self._config.routes.get(name)) is not None:
                 return route
             if ":" not in name:
                 raise ConfigError(unknown_route(name, self._config.routes))
-            return models_of_text(name)
+            return _named_in(f"chat_model({name!r})", name)
         by_node: Mapping[str, ModelRoute] = self._config.by_graph.get(graph_id or "", {})
         for node in (*reversed(nodes), EVERY_NODE):
             if node in by_node:
@@ -104,6 +105,18 @@ class ModelRoutes:
                 f"{type(model).__name__}"
             )
         return model
+
+
+def default_route(model: str | None) -> ModelRoute | None:
+    """The route of SLIPWAY_MODEL, None if it is not set. Raises `ConfigError` if it names no models."""
+    return _named_in("SLIPWAY_MODEL", model) if model and model.strip() else None
+
+
+def _named_in(where: str, text: str) -> ModelRoute:
+    try:
+        return models_of_text(text)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _key(spec: ModelSpec) -> str:

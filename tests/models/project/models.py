@@ -82,6 +82,11 @@ breaks_off = Scripted(model="breaks_off", script=["It ", ProviderError(500)])
 rejects = Scripted(model="rejects", script=[ProviderError(400)])
 
 
+def wrong_settings() -> Scripted:
+    """A function that creates none."""
+    raise ValueError("no such setting")
+
+
 def created(**settings: Any) -> Scripted:
     """A function that creates a model."""
     return Scripted(model="created", script=[repr(settings)])
