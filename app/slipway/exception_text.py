@@ -4,12 +4,17 @@ An exception may be hostile: its `__str__`, `__repr__` or `__class__` raises, it
 message has a gigabyte. So classes are compared with `type()`, and not with attributes of the object. Names are read
 without calling metaclasses. Every text is cut to a length that fits into a record. An exception that is raised while
 another one is described is discarded, including `SystemExit`.
+
+An exception of a provider's package may quote its API key: a key that ends with a line break is in the message of the
+exception that says so. So the values of environment variables that are named as keys are replaced in every text.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final
 
@@ -25,6 +30,12 @@ _LONGEST_CHAIN: Final = 20
 _FRAMES: Final = 60
 """The most frames in a traceback."""
 
+_KEY: Final = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
+"""How the name of an environment variable ends that has a key."""
+
+_SHORTEST_KEY: Final = 16
+"""Characters. A shorter value is probably a word, which occurs elsewhere too."""
+
 _name_of: Final = type.__dict__["__name__"].__get__
 _traceback_of: Final = BaseException.__dict__["__traceback__"].__get__
 _cause_of: Final = BaseException.__dict__["__cause__"].__get__
@@ -38,6 +49,16 @@ def is_a(error: object, kinds: type | tuple[type, ...]) -> bool:
 
 def class_name(value: object) -> str:
     return _plain(_name_of(type(value)))
+
+
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """The exception, then what caused it (`raise … from`), at most `_LONGEST_CHAIN`."""
+    cause: BaseException | None = error
+    for _ in range(_LONGEST_CHAIN):
+        if cause is None:
+            return
+        yield cause
+        cause = _cause_of(cause)
 
 
 def message_of(error: BaseException) -> str:
@@ -59,9 +80,9 @@ def traceback_of(error: BaseException) -> str:
         ).rstrip("\n")
     except BaseException:
         text = ""
-    if text and len(text) <= LONGEST_TRACEBACK:
-        return text
-    return "".join([*traceback.format_tb(raised, -_FRAMES), f"{class_name(error)}: {message_of(error)}"])
+    if not text or len(text) > LONGEST_TRACEBACK:
+        text = "".join([*traceback.format_tb(raised, -_FRAMES), f"{class_name(error)}: {message_of(error)}"])
+    return _without_keys(text)
 
 
 def exception_being_handled(error: BaseException, folder: str) -> BaseException | None:
@@ -79,9 +100,18 @@ def exception_being_handled(error: BaseException, folder: str) -> BaseException 
 
 def _describe_safely(describe: Callable[[Any], str], value: object) -> str:
     try:
-        return _bounded(_plain(describe(value)))
+        return _without_keys(_bounded(_plain(describe(value))))
     except BaseException as error:
         return f"<{class_name(value)}: its {describe.__name__}() raises {class_name(error)}>"
+
+
+def _without_keys(text: str) -> str:
+    """The text with the names of environment variables instead of the keys that they have."""
+    for name in list(os.environ):
+        value = os.environ.get(name, "").strip() if _KEY.search(name) else ""
+        if len(value) >= _SHORTEST_KEY and value in text:
+            text = text.replace(value, f"[{name}]")
+    return text
 
 
 def _bounded(text: str) -> str:

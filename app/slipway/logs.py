@@ -17,7 +17,7 @@ from slipway.exception_text import is_a, traceback_of
 from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
 
-_QUIETER: Final = dict.fromkeys(("asyncio", "httpx", "sse_starlette", "uvicorn"), logging.WARNING)
+_QUIETER: Final = dict.fromkeys(("asyncio", "httpx", "httpx2", "sse_starlette", "uvicorn"), logging.WARNING)
 """Libraries that log too many lines at Slipway's level, with the lowest level of each that is logged. sse-starlette
 would log the content of all streams."""
 

@@ -265,7 +265,7 @@ class Meter:
             if used is not None:
                 self._usage.learn_input(model, opened.call.input_tokens, used.input)
             newly_unpriced = self._counts_money and not priced and model not in self._usage.unpriced_models
-            metered = rejected or used is not None
+            metered = rejected or (used is not None and used.input > 0)
             self._ceilings.settle_model_call(model, opened.reserved, actual, metered=metered, priced=priced)
             self._ended += [_correction(entry, opened.reserved, actual) for _, entry in opened.budgets]
         if newly_unpriced:
@@ -318,8 +318,9 @@ class Meter:
 def _actual(opened: _Open, used: ReportedUsage | None) -> ModelUsage:
     if used is None:
         return opened.reserved
-    cost = opened.price.cost_nano(used.input, used.output, used.cached) if opened.price else 0
-    return ModelUsage(1, used.input, used.output, used.cached, cost)
+    read = used.input or opened.reserved.input
+    cost = opened.price.cost_nano(read, used.output, used.cached) if opened.price else 0
+    return ModelUsage(1, read, used.output, used.cached, cost)
 
 
 def _correction(entry: BudgetEntry, reserved: ModelUsage, used: ModelUsage) -> BudgetEntry:

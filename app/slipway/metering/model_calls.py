@@ -10,6 +10,8 @@ import orjson
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
+from slipway.exception_text import causes_of
+
 UNKNOWN_MODEL: Final = "unknown"
 
 _BYTES_PER_TOKEN: Final = 3
@@ -62,6 +64,10 @@ UNKNOWN_OBJECT: Final = ModelObject(frozenset(), None, None)
 """Where nobody knows the object: a text model, or code that announces a call by itself."""
 
 
+_NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "ConnectionRefusedError", "LocalProtocolError"})
+"""Exceptions of HTTP clients before a request was sent. The packages of providers use several, whose names agree."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCall:
     """A call of a model that is about to be made."""
@@ -87,6 +93,8 @@ def model_call(
     """The call of a prompt, from the metadata and the invocation parameters that LangChain passes to callbacks, and
     from the object of the model."""
     metadata, parameters = metadata or {}, parameters or {}
+    if isinstance(extra := parameters.get("extra_body"), Mapping):  # OpenAI's package adds its members to the request
+        parameters = {**parameters, **extra}
     options = parameters.get("options")  # of Ollama: they replace what the object says
     limit = _largest_of(parameters, _OUTPUT_LIMITS) or _largest_of(metadata, ("ls_max_tokens",))
     own_limit = _largest_of(options, _OUTPUT_LIMITS) if isinstance(options, dict) else model.own_limit
@@ -151,6 +159,7 @@ class ReportedUsage:
     """What a provider says that a call has used. `cached` tokens are a part of the `input` tokens."""
 
     input: int
+    """0 if the provider does not say it, as some that imitate Anthropic in streams."""
     output: int
     cached: int
 
@@ -169,7 +178,9 @@ def reported_usage(response: LLMResult | None) -> ReportedUsage | None:
     if usages:
         usage = usages[0]  # with several choices, each message has the usage of the whole call
         read, total = usage.get("input_tokens") or 0, usage.get("total_tokens") or 0
-        cached = (usage.get("input_token_details") or {}).get("cache_read") or 0
+        details: Mapping[str, Any] = usage.get("input_token_details") or {}
+        # OpenAI's service tiers have names of their own, such as `flex_cache_read`
+        cached = sum(count or 0 for name, count in details.items() if name.endswith("cache_read"))
         return ReportedUsage(read, max(usage.get("output_tokens") or 0, total - read), cached)
     return _usage_in_output(response.llm_output)
 
@@ -186,7 +197,9 @@ def _usage_in_output(output: Mapping[str, Any] | None) -> ReportedUsage | None:
 
 
 def was_rejected(error: BaseException) -> bool:
-    """Whether the provider has rejected the call, so that it used nothing: an HTTP status from 400 to 499, except a
-    time-out."""
+    """Whether the call used nothing, because the provider has rejected it or has not received it: an HTTP status from
+    400 to 499, except a time-out, 503 and 529 (overloaded), and a connection that was not opened."""
     status = getattr(error, "status_code", None)
-    return isinstance(status, int) and 400 <= status < 500 and status != 408
+    if isinstance(status, int) and ((400 <= status < 500 and status != 408) or status in (503, 529)):
+        return True
+    return not _NEVER_SENT.isdisjoint(kind.__name__ for cause in causes_of(error) for kind in type(cause).__mro__)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
 from langchain_core.exceptions import (
     ContextOverflowError,
     ModelAPIError,
@@ -26,7 +25,7 @@ from langgraph.errors import GraphBubbleUp
 
 from slipway.circuit_breakers.scripts import Outcome
 from slipway.errors import BreakerOpen, SlipwayError
-from slipway.exception_text import class_name
+from slipway.exception_text import causes_of, class_name, message_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,13 @@ _TIME_OUT: Final = ("time-out", "raise SLIPWAY_MODEL_TIMEOUT_S or the route's ti
 _UNREACHABLE: Final = ("not reachable", "check the network and the address of the provider", True)
 _SERVER_ERROR: Final = ("error of the provider", "wait, or check the provider's status page", True)
 _AUTHENTICATION: Final = ("key not accepted", "check the provider's API key in the environment of all processes", True)
+_KEY_NOT_SENT: Final = (
+    "key not usable",
+    "the provider's API key is empty, or has a character that no HTTP header may have, such as a line break: check it "
+    "in the environment of all processes",
+    True,
+)
+_NOT_PAID: Final = ("nothing left to pay with", "add credit, or raise the quota at the provider", True)
 _NOT_FOUND: Final = ("unknown model", "check the name of the model", True)
 _TOO_LONG: Final = ("too long for the model", "add a model with a larger context to the route", False)
 _OTHER: Final = ("error", "see the log (model.failed)", True)
@@ -59,7 +65,7 @@ _IN_CODE: Final = ("error", "see the log (model.failed)", False)
 _BY_CLASS: Final[tuple[tuple[tuple[type[BaseException], ...], tuple[str, str, bool] | None], ...]] = (
     ((ContextOverflowError,), _TOO_LONG),
     ((ModelRateLimitError,), _RATE_LIMIT),
-    ((ModelTimeoutError, TimeoutError, httpx.TimeoutException), _TIME_OUT),
+    ((ModelTimeoutError, TimeoutError), _TIME_OUT),
     ((ModelConnectionError,), _UNREACHABLE),
     ((ModelAPIError,), _SERVER_ERROR),
     ((ModelAuthenticationError, ModelPermissionDeniedError), _AUTHENTICATION),
@@ -70,12 +76,27 @@ _BY_CLASS: Final[tuple[tuple[tuple[type[BaseException], ...], tuple[str, str, bo
 
 _BY_STATUS: Final = {
     401: _AUTHENTICATION,
+    402: _NOT_PAID,
     403: _AUTHENTICATION,
     404: _NOT_FOUND,
     408: _TIME_OUT,
     429: _RATE_LIMIT,
     504: _TIME_OUT,
 }
+
+_BY_CODE: Final = {
+    "api_error": _SERVER_ERROR,
+    "overloaded_error": _SERVER_ERROR,
+    "rate_limit_error": _RATE_LIMIT,
+    "rate_limit_exceeded": _RATE_LIMIT,
+    "server_error": _SERVER_ERROR,
+    "timeout_error": _TIME_OUT,
+}
+"""By the codes that providers send in the middle of a stream, whose HTTP status said that all is well."""
+
+_NOT_PAID_CODES: Final = frozenset({"billing_error", "insufficient_quota"})
+_NOT_PAID_TEXT: Final = "credit balance is too low"
+"""Anthropic has sent it with the status of a wrong request."""
 
 _ERRORS_IN_CODE: Final = (
     TypeError,
@@ -126,17 +147,49 @@ def judge(error: BaseException) -> Outcome:
 
 
 def _described(error: Exception, status: int | None) -> tuple[str, str, bool] | None:
+    codes = _codes_of(error)
+    if not _NOT_PAID_CODES.isdisjoint(codes) or (status == 400 and _NOT_PAID_TEXT in message_of(error)):
+        return _NOT_PAID
+    if _is_not_sendable(error):
+        return _KEY_NOT_SENT
     for classes, described in _BY_CLASS:
         if isinstance(error, classes):
             return described
     if status is not None:
         return _BY_STATUS.get(status, _SERVER_ERROR) if status >= 500 or status in _BY_STATUS else None
-    names = " ".join(kind.__name__ for kind in type(error).__mro__)
+    if described := next((_BY_CODE[code] for code in codes if code in _BY_CODE), None):
+        return described
+    names = _class_names(error)
     if "Timeout" in names:
         return _TIME_OUT
-    if isinstance(error, httpx.TransportError | OSError) or "Connection" in names:
+    if isinstance(error, OSError) or "Connection" in names or "TransportError" in names:  # of httpx, and of httpx2
         return _UNREACHABLE
     return _IN_CODE if isinstance(error, _ERRORS_IN_CODE) else _OTHER
+
+
+def _class_names(error: BaseException) -> str:
+    return " ".join(kind.__name__ for kind in type(error).__mro__)
+
+
+def _codes_of(error: Exception) -> list[str]:
+    """The codes in the body of a reply of OpenAI (`{"code": …, "type": …}`) or of Anthropic (`{"error": {"type":
+    …}}`)."""
+    body: Any = getattr(error, "body", None)
+    if isinstance(body, dict) and isinstance(body.get("error"), dict):
+        body = body["error"]
+    found = [body.get("code"), body.get("type")] if isinstance(body, dict) else []
+    return [each for each in found if isinstance(each, str)]
+
+
+def _is_not_sendable(error: BaseException) -> bool:
+    """Whether the request was never sent, because a header cannot have its value. SDKs call that a connection error.
+    The value is the key: everything else in the headers is theirs."""
+    for cause in causes_of(error):
+        if isinstance(cause, UnicodeEncodeError) and cause.encoding == "ascii":
+            return True
+        if "LocalProtocolError" in _class_names(cause) and "header value" in message_of(cause):
+            return True
+    return False
 
 
 def _status_of(error: BaseException) -> int | None:
