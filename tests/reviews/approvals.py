@@ -1,4 +1,4 @@
-"""Calls `approved_call` of the Lua library of reviews, as the tool gateway does inside its scripts."""
+"""Calls `call_approval` of the Lua library of reviews, as the tool gateway does inside its scripts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from slipway.redis.script import Script
 from slipway.redis.script_source import code_of, code_to_send, libraries_of, statements_of, with_key_names
 
 _TEXT = """--! needs: reviews
-local found = approved_call(ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]))
-return found and found.by or false
+local found = call_approval(ARGV[2], ARGV[3], ARGV[4])
+return found and found.count >= tonumber(ARGV[5]) and found.by or false
 """
 
 

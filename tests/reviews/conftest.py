@@ -13,6 +13,7 @@ import pytest
 from slipway.graphs.registry import Registry
 from slipway.services import Services
 from slipway.settings import Settings
+from slipway_workers.duties.reviews import Reviews
 from tests.http.conftest import serving
 from tests.project_fixtures import graphs_of, settings_of
 from tests.waiting import wait_until
@@ -73,6 +74,14 @@ class Desk:
         await wait_until(is_idle)
         answers: list[Any] = (await self.client.get(f"/threads/{thread}/state")).json()["values"]["answers"]
         return answers
+
+
+async def let_time_come(desk: Desk, review: dict[str, Any], field: str) -> None:
+    """Makes a time of the review be over, and performs a round of the duty."""
+    services = desk.services
+    await services.pipeline.send("HSET", services.keys.review(review["review_id"]), field, 1)
+    await services.pipeline.send("ZADD", services.keys.reviews_due, 1, review["review_id"])
+    await Reviews(desk.worker).run_once()
 
 
 @pytest.fixture

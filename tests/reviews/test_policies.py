@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from slipway_workers.duties.reviews import Reviews
-from tests.reviews.conftest import Desk
+from tests.reviews.conftest import Desk, let_time_come
 
 YES = {"kind": "answer", "value": "yes"}
 NO = {"kind": "answer", "value": "no"}
-
-
-async def let_time_come(desk: Desk, review: dict[str, Any], field: str) -> None:
-    """Makes a time of the review be over, and performs a round of the duty."""
-    services = desk.services
-    await services.pipeline.send("HSET", services.keys.review(review["review_id"]), field, 1)
-    await services.pipeline.send("ZADD", services.keys.reviews_due, 1, review["review_id"])
-    await Reviews(desk.worker).run_once()
 
 
 async def test_a_quorum_needs_the_same_answer_of_different_members_who_did_not_start_the_run(desk: Desk) -> None:

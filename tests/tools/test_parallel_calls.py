@@ -30,14 +30,20 @@ class SlowReplies(ToolScripts):
         return result
 
 
-async def approve_one(runs: Runs, run: Run) -> None:
-    """Approves the first call of a run about which people were asked."""
-    keys = runs.stores.keys
-    flat = await runs.stores.pipeline.send("HGETALL", keys.thread_calls(run.thread_id))
-    calls = {key: ormsgpack.unpackb(record) for key, record in zip(flat[::2], flat[1::2], strict=True)}
-    key, record = next((key, record) for key, record in calls.items() if record["questions"])
-    approval = {"hash": next(iter(record["asked"])), "count": 1, "by": ["ann"], "review_id": "r"}
-    await runs.stores.pipeline.send("HSET", f"{keys.thread(run.thread_id)}:approvals", key, ormsgpack.packb(approval))
+async def undecided(runs: Runs, run: Run) -> tuple[str, str]:
+    """The key and the hash of the first call of a run that has not begun."""
+    flat = await runs.stores.pipeline.send("HGETALL", runs.stores.keys.thread_calls(run.thread_id))
+    records = {
+        key.decode(): ormsgpack.unpackb(each)
+        for key, each in zip(flat[::2], flat[1::2], strict=True)
+        if b":" not in key
+    }
+    return next((key, record["hash"]) for key, record in records.items() if "begun" not in record)
+
+
+async def store(runs: Runs, run: Run, field: str, value: bytes) -> None:
+    """What people decided about a call, as the script of a review stores it."""
+    await runs.stores.pipeline.send("HSET", f"{runs.stores.keys.thread(run.thread_id)}:approvals", field, value)
 
 
 async def test_a_question_waits_for_the_calls_that_begin(runs: Runs) -> None:
@@ -45,11 +51,14 @@ async def test_a_question_waits_for_the_calls_that_begin(runs: Runs) -> None:
     would be executed when its run has ended: its result could not be stored, and the next attempt would repeat it."""
     run = await runs.start("tool_node", tool="approved_refund", args={"order": "a"}, times=2)
     await runs.finish(run)
-    await approve_one(runs, run)
+    key, digest = await undecided(runs, run)
+    await store(runs, run, key, ormsgpack.packb({"hash": digest, "count": 1, "by": ["ann"], "review_id": "r"}))
     slow = replace(runs, services=replace(runs.services, scripts=SlowReplies(runs)))
     asks = await slow.resume(run, {"type": "approve"})
     assert (asks.run.phase, len(asks.effects)) == ("waiting_for_approval", 1)
     assert "tool.called" in asks.actions(), "the result is stored"
+    key, digest = await undecided(runs, run)
+    await store(runs, run, f"{key}:{digest}", b'{"kind": "reject", "message": ""}')
     ended = await runs.resume(asks.run, {"type": "reject"})
     assert (ended.run.phase, len(ended.effects)) == ("completed", 1)
     assert sorted(m["status"] for m in ended.values["messages"] if m["type"] == "tool") == ["error", "success"]

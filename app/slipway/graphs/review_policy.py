@@ -36,9 +36,14 @@ class ReviewPolicy:
     """The shortest time between two reminders that people ask for."""
 
     @property
+    def restricted(self) -> bool:
+        """Whether some people may not approve."""
+        return bool(self.groups) or self.four_eyes
+
+    @property
     def guarded(self) -> bool:
         """Whether it restricts who may answer."""
-        return self.quorum > 1 or bool(self.groups) or self.four_eyes
+        return self.quorum > 1 or self.restricted
 
     def stored(self) -> dict[str, Any]:
         """The members that differ from their default, as JSON."""

@@ -55,7 +55,7 @@ def _opened(
         "fields": flat({name: value for name, value in fields.items() if value is not None}),
         "terms": terms_of(run.graph_id, None, policy.groups),
         "delays_ms": {name: int(delay_s * 1000) for name, delay_s in delays_s.items() if delay_s is not None},
-        "guarded": policy.guarded,
+        "guarded": policy.guarded or gateway is not None,
         "asked": {"call": gateway["call"], "hash": gateway["hash"], "approving": APPROVING} if gateway else None,
         "opened": dumps(details | {"policy": policy.stored()}).decode(),
     }

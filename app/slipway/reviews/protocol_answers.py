@@ -57,6 +57,7 @@ class ProtocolAnswers:
         ids = [review_id_of(asking.run_id, interrupt_id) for interrupt_id in asking.interrupt_ids]
         records, now_us = await self._reads.with_time(ids)
         reviews = [review_from(fields) for fields in records if fields is not None]
+        spec = _with_named_answer(spec, reviews)
         if not asking.waits:
             _require_same_answers(reviews, resume)
             return replace(spec, behaviour=replace(spec.behaviour, checked=None))
@@ -85,16 +86,27 @@ def _answers(reviews: Sequence[Review], resume: Any) -> list[_Answer]:
         ]
     if len(reviews) == 1:
         return [_Answer(reviews[0], resume, _PATH)]
-    if any(review.policy.guarded for review in reviews):
+    if any(review.guarded for review in reviews):
         ids = [review.interrupt_id for review in reviews]
         raise InvalidRequest(_PATH, "must be an object of interrupt id to answer: the run has several questions", ids)
     return []
 
 
+def _with_named_answer(spec: RunSpec, reviews: Sequence[Review]) -> RunSpec:
+    """The run with the key of the call beside a plain answer to the tool gateway. LangGraph gives that to nobody; it
+    would give the plain answer to the next question that the node itself asks."""
+    command = spec.execution.options.command or {}
+    resume = command.get("resume")
+    if resume is None or is_answer_map(resume) or len(reviews) != 1 or reviews[0].gateway_call is None:
+        return spec
+    named = {**command, "resume": {reviews[0].gateway_call.call: resume}}
+    return replace(spec, execution=replace(spec.execution, options=replace(spec.execution.options, command=named)))
+
+
 def _require_same_answers(reviews: Sequence[Review], resume: Any) -> None:
     """A run with the answers has ended and left the interrupts open, for example because it was cancelled. The answers
     may be sent again. Other answers than those that were decided by a policy raise `ReviewClosed`."""
-    for answer in _answers([review for review in reviews if review.policy.guarded], resume):
+    for answer in _answers([review for review in reviews if review.guarded], resume):
         if not equal(answer.value, answer.review.answer):
             rules.require_undecided(answer.review)
 

@@ -151,6 +151,11 @@ class Review:
     def question(self) -> Question:
         return question_of(self.interrupt["value"], self.interrupt.get("response_schema"))
 
+    @property
+    def guarded(self) -> bool:
+        """Whether no answer counts but the decision of the review."""
+        return self.policy.guarded or self.gateway_call is not None
+
     def public(self) -> dict[str, Any]:
         """The review as clients receive it."""
         outcome, votes = self.outcome, [vote.public() for vote in self.votes]

@@ -268,16 +268,19 @@ def _approval(
     asked, decision = review.gateway_call, decisions[0]
     if asked is None:
         return None
-    approved_hash, people, edited_by = asked.hash, list(agreeing), asked.edited_by
+    approved_hash, people, edited_by, instead = asked.hash, list(agreeing), asked.edited_by, None
     if decision.kind is DecisionKind.EDIT:
-        action = review.question.actions[0]
-        approved_hash = call_hash(decision.name or action.name, decision.args or {})
+        name, args = decision.name or review.question.actions[0].name, decision.args or {}
+        approved_hash = call_hash(name, args)
         people, edited_by = [] if review.policy.four_eyes else [actor.identity], actor.identity
+        instead = None if approved_hash == asked.hash else {"kind": "edit", "name": name, "args": args}
     elif decision.kind is not DecisionKind.APPROVE:
-        people = []
+        people, instead = [], {"kind": "reject", "message": decision.message or ""}
     return {
         "thread_id": review.thread_id,
         "call": asked.call,
+        "asked_hash": asked.hash,
+        "decision": None if instead is None else as_json(instead),
         "hash": approved_hash,
         "count": len(people),
         "by": people,

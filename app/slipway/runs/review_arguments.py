@@ -30,7 +30,8 @@ class NewReview(TypedDict):
     delays_ms: Mapping[str, int]
     """By the name of a field with a time: when it comes, in ms from now."""
     guarded: bool
-    """Whether the policy restricts who may answer."""
+    """Whether no answer counts but the decision of the review: the policy restricts who may answer, or the tool gateway
+    asks."""
     asked: AskedCall | None
     opened: str
     """The details of the entry in the audit trail, as JSON."""
@@ -45,11 +46,16 @@ class OpenedReview:
 
 
 class StoredApproval(TypedDict):
-    """That `count` people (`by`) approved a call of a tool with this hash. With `edited_by` the hash is that of the
-    edited call, and the gateway may ask again."""
+    """That `count` people (`by`) approved a call of a tool with this hash. `edited_by` is who edited the call, now or
+    before."""
 
     thread_id: str
     call: str
+    asked_hash: str
+    """Of the call that people were asked about. After an edit, `hash` is another one."""
+    decision: str | None
+    """What the gateway does with the call that people were asked about, as JSON: another call (`edit`), or none
+    (`reject`). None: it is approved, or there is no decision yet."""
     hash: str
     count: int
     by: Sequence[str]

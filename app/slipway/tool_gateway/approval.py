@@ -1,7 +1,11 @@
-"""Approval of calls: which policy a call needs, the question that people get, and what their answer says.
+"""Approval of calls: which policy a call needs, the question that people get, and what they decided.
 
 A question has the format of LangChain's per-call approvals: an interrupt with one call of a tool, answered with one
 decision. Its member `slipway` says what the approval is about (`call`, `hash`), and has the policy of the review.
+
+The id of the interrupt is the key of the call, and not LangGraph's, which numbers the questions of a task. So LangGraph
+gives the answer to nobody: the script that decides the review stores the decision under the key and the hash of the
+call, and `tool_call_begin.lua` finds it there, in whatever order the calls of a task begin.
 """
 
 from __future__ import annotations
@@ -11,6 +15,9 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+import orjson
+from langgraph.types import Interrupt
 
 from slipway.errors import ToolRefused
 from slipway.graphs.config_errors import did_you_mean
@@ -72,8 +79,7 @@ def by_name(tool: RegisteredTool, name: Any, policies: Mapping[str, ApprovalPoli
 
 def question(
     tool: RegisteredTool, args: Args, *, key: str, digest: str, tool_call_id: str | None, policy: ReviewPolicy
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The value of the interrupt, and the schema of its answer."""
+) -> Interrupt[Any]:
     value = {
         "type": "tool_approval",
         "tool_call_id": tool_call_id or key,
@@ -82,7 +88,7 @@ def question(
         "description": tool.target.description,
         "slipway": {"call": key, "hash": digest, "access": tool.definition.access} | policy.stored(),
     }
-    return value, _answer_schema(tool)
+    return Interrupt(value, key, response_schema=_answer_schema(tool))
 
 
 def _answer_schema(tool: RegisteredTool) -> dict[str, Any]:
@@ -117,11 +123,6 @@ def _decision(kind: str, members: Mapping[str, Any], required: Sequence[str]) ->
 
 
 @dataclass(frozen=True, slots=True)
-class Approved:
-    """The call may be made as it was asked about."""
-
-
-@dataclass(frozen=True, slots=True)
 class Edited:
     """Another call is to be made instead."""
 
@@ -136,19 +137,12 @@ class Rejected:
     reason: str
 
 
-def answer_of(value: Any) -> Approved | Edited | Rejected | None:
-    """What the answer to a question says. None if it is none of the three decisions."""
-    if not isinstance(value, dict):
-        return None
-    match value:
-        case {"type": "approve"}:
-            return Approved()
-        case {"type": "edit", "edited_action": {"name": str(name), "args": dict(args)}}:
-            return Edited(name, args)
-        case {"type": "reject"}:
-            message = value.get("message")
-            return Rejected(message if isinstance(message, str) else "")
-    return None
+def decision_from(stored: bytes) -> Edited | Rejected:
+    """The decision about a call that people did not approve: `runs.review_arguments.StoredApproval.decision`."""
+    decision = orjson.loads(stored)
+    if decision["kind"] == "edit":
+        return Edited(decision["name"], decision["args"])
+    return Rejected(decision["message"])
 
 
 def rejection(tool: str, reason: str) -> str:

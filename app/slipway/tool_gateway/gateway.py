@@ -19,10 +19,10 @@ from __future__ import annotations
 import asyncio
 import secrets as random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NoReturn
 
 import structlog
 from langchain_core.tools import ToolException
@@ -49,7 +49,6 @@ from slipway.errors import (
 )
 from slipway.exception_text import class_name, message_of, traceback_of
 from slipway.graphs.interface import Graph
-from slipway.graphs.review_policy import ReviewPolicy
 from slipway.metering.meter import Meter
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -63,9 +62,8 @@ from slipway.switches.record import Switch
 from slipway.tool_gateway.approval import (
     Edited,
     Needed,
-    Rejected,
-    answer_of,
     by_name,
+    decision_from,
     needed_approval,
     question,
     redacted,
@@ -82,6 +80,7 @@ from slipway.tool_gateway.registry import RegisteredTool, ToolRegistry
 from slipway.tool_gateway.scripts import (
     BeginResult,
     CallIdentity,
+    Decided,
     Done,
     Go,
     NeedsApproval,
@@ -146,8 +145,6 @@ class _Call:
     act: Act | None
     original: _Call | None = None
     """The call that a reviewer has edited."""
-    asked_by: ReviewPolicy | None = None
-    """The policy of the review that edited the call."""
 
     @property
     def task(self) -> TaskCalls:
@@ -319,8 +316,12 @@ class Gateway:
         problem: Exception | None = None
         try:
             result = redaction.value(await self._execute(call, current))
-        except GraphBubbleUp:  # the tool asks people itself: it is executed again when they have answered
-            await asyncio.shield(self._end(call, "failed", "tool.interrupted", started))
+        except GraphBubbleUp as asked:  # the tool asks people itself: it is executed again when they have answered
+            if isinstance(asked, GraphInterrupt):
+                call.task.ends_with = call.task.ends_with or asked
+            ids = call.node.questions_in(asked)
+            await asyncio.shield(self._end(call, "failed", "tool.interrupted", started, questions=ids))
+            await self._others_ended(call)
             raise
         except Exception as error:
             problem = _shown(call.tool, error, redaction)
@@ -386,12 +387,11 @@ class Gateway:
         while True:
             result = await self._begin_once(call)
             if isinstance(result, Go | Done):
-                await self._take_answers(call, result.questions)
                 return call, result
             if isinstance(result, NeedsApproval):
-                if not result.decided:
-                    await call.task.answers_taken(call.key, CURRENT_CALL.get())
-                call = await self._ask(call, result.policy)
+                await self._ask(call, result.policy)
+            elif isinstance(result, Decided):
+                call = await self._decided(call, result.decision)
             elif isinstance(result, NoRoom):
                 assert self._meter is not None
                 raise self._meter.budget_exhausted("tool_calls", 1, result.position, result.used)
@@ -406,8 +406,7 @@ class Gateway:
 
     async def _stop_at(self, call: _Call, switch: Switch) -> None:
         """Ends the task, and the run pauses. Raises `StoppedAtSwitch`."""
-        call.task.leave(call.key)
-        await call.task.others_ended(CURRENT_CALL.get())
+        await self._others_ended(call)
         switches = CURRENT_SWITCHES.get()
         assert switches is not None, "the execution sets it with the gateway"
         switches.stop_at(switch)
@@ -416,8 +415,8 @@ class Gateway:
         """One call of the script, or two if the rule must be evaluated. It is not evaluated if people were asked about
         this very call before: a rule that says something else now cannot change what they were asked."""
         failpoints.reach("tool_called")
-        if call.task.asked is not None:
-            raise GraphInterrupt(*call.task.asked.args)  # the task is about to end
+        if call.task.ends_with is not None:
+            await self._end_task(call, call.task.ends_with)
         rule = call.tool.definition.approval
         if rule.kind == "always" or (rule.kind == "never" and not call.is_edited):
             needed = None if rule.kind == "never" else by_name(call.tool, rule.policy_name, self._policies)
@@ -448,8 +447,9 @@ class Gateway:
             {
                 **self._identity(call),
                 "rule": asks if evaluated else "predicate",
-                "quorum": 0 if needed is None else needed.policy.quorum + _editors_without_a_vote(call, needed),
-                "policy": needed.name if needed is not None else "",
+                "quorum": 0 if needed is None else needed.policy.quorum,
+                "policy": "" if needed is None else needed.name,
+                "restricted": needed is not None and needed.policy.restricted,
                 "token": random.token_hex(8),
                 "audit": AuditEntry("tool.permitted", "slipway", audit).details_json,
                 "peek": peek or None,
@@ -460,53 +460,33 @@ class Gateway:
 
     # approval
 
-    async def _ask(self, call: _Call, policy: str) -> _Call:
-        """Asks people about a call. Returns the call that they want to be made, which `begin` must still prove; raises
-        `ToolRejected`, or the interrupt of LangGraph if they have not answered yet."""
+    async def _ask(self, call: _Call, policy: str) -> NoReturn:
+        """Ends the task with the question about a call, or with that about another call that was asked before. Raises
+        LangGraph's interrupt when the other calls have ended."""
         needed = by_name(call.tool, policy, self._policies)
-        try:
-            return await self._answered(call, needed)
-        except GraphInterrupt:  # the lock is released, because the others may need it to end
-            call.task.leave(call.key)
-            await call.task.others_ended(CURRENT_CALL.get())
-            raise
+        if call.task.ends_with is None:
+            asked = question(
+                call.tool,
+                call.args,
+                key=call.key,
+                digest=call.hash,
+                tool_call_id=call.tool_call_id,
+                policy=needed.policy,
+            )
+            self._writer.gateway_questions.add(question_digest(asked.value))
+            call.task.ends_with = GraphInterrupt([asked])
+        await self._end_task(call, call.task.ends_with)
 
-    async def _answered(self, call: _Call, needed: Needed) -> _Call:
-        async with call.task.asking:
-            while True:
-                answer = answer_of(await self._interrupt(call, needed.policy))
-                if isinstance(answer, Rejected):
-                    await self._audit("tool.rejected", self._details(call) | {"hash": call.hash})
-                    raise ToolRejected(rejection(call.tool.name, answer.reason), call.tool.name, reason=answer.reason)
-                if isinstance(answer, Edited):
-                    return await self._edited(call, answer, needed.policy)
-                # approved, but `begin` found no proof of that: the answer to another question of this task
+    async def _decided(self, call: _Call, stored: bytes) -> _Call:
+        """The call that people want to be made instead of this one, which `begin` must still prove. Raises
+        `ToolRejected`."""
+        decision = decision_from(stored)
+        if isinstance(decision, Edited):
+            return await self._edited(call, decision)
+        await self._audit("tool.rejected", self._details(call) | {"hash": call.hash})
+        raise ToolRejected(rejection(call.tool.name, decision.reason), call.tool.name, reason=decision.reason)
 
-    async def _interrupt(self, call: _Call, policy: ReviewPolicy) -> Any:
-        """The next answer for this task. Without one, raises LangGraph's interrupt."""
-        if call.task.asked is not None:
-            raise GraphInterrupt(*call.task.asked.args)
-        value, schema = question(
-            call.tool, call.args, key=call.key, digest=call.hash, tool_call_id=call.tool_call_id, policy=policy
-        )
-        self._writer.gateway_questions.add(question_digest(value))
-        try:
-            return interrupt(value, response_schema=schema)
-        except GraphInterrupt as asked:
-            call.task.ask(asked)
-            raise
-
-    async def _take_answers(self, call: _Call, count: int) -> None:
-        """Takes the answers to the questions about a call from LangGraph's list of the answers of the task, so that
-        the next question does not get them. What people decided is known from `begin`."""
-        if call.is_edited or not count:
-            return  # an edited call has taken the answers when it learnt about the edit
-        async with call.task.asking:
-            with suppress(GraphInterrupt):  # the list is empty: another call has taken them
-                for _ in range(count):
-                    interrupt("answered")
-
-    async def _edited(self, call: _Call, answer: Edited, policy: ReviewPolicy) -> _Call:
+    async def _edited(self, call: _Call, answer: Edited) -> _Call:
         """The call that a reviewer wants instead: permitted to the node, and valid."""
         tool = self._registry.find(answer.name)
         decision = await self._permitted(tool, call.node)
@@ -525,7 +505,6 @@ class Gateway:
             hash=digest,
             decision=decision,
             original=call.original or call,
-            asked_by=policy,
         )
 
     async def _execute(self, call: _Call, current: CurrentCall) -> Any:
@@ -545,7 +524,15 @@ class Gateway:
         raise AssertionError
 
     async def _end(
-        self, call: _Call, state: Any, action: str, started: float, *, result: Any = None, error: str | None = None
+        self,
+        call: _Call,
+        state: Any,
+        action: str,
+        started: float,
+        *,
+        result: Any = None,
+        error: str | None = None,
+        questions: Sequence[str] = (),
     ) -> None:
         """Stores how the call ended. Raises `Fenced` if the attempt no longer owns its run."""
         details = self._details(call) | {"ms": round((time.monotonic() - started) * 1000)}
@@ -554,7 +541,7 @@ class Gateway:
         stored = self._stored_result(call, result) if call.is_recorded and state == "done" else _NOT_KEPT
         audit = AuditEntry(action, "slipway", details).details_json
         ended = self._services.scripts.end(
-            {**self._identity(call), "state": state, "action": action, "audit": audit}, stored
+            {**self._identity(call), "state": state, "action": action, "audit": audit, "questions": questions}, stored
         )
         if not await ended:
             raise self._fenced()
@@ -569,7 +556,11 @@ class Gateway:
         return stored if len(stored) <= LARGEST_RESULT_BYTES else _NOT_KEPT
 
     def _replayed(self, call: _Call, done: Done) -> Any:
-        """What the call returned when it was executed."""
+        """What the call returned when it was executed. Takes the answers that the tool got from LangGraph's list of the
+        answers of the task, so that the next question of the node does not get them."""
+        with suppress(GraphInterrupt):
+            for _ in range(done.questions):
+                interrupt("answered")
         if done.result == _NOT_KEPT:
             raise ToolFailed(
                 f"tool {call.tool.name!r} was executed before, and its result was too large to be kept: it is not "
@@ -615,6 +606,16 @@ class Gateway:
         task = node.root.task
         found = self._root_nodes.get(task.name)
         return found is not None and task.writers is found.flat_writers
+
+    async def _end_task(self, call: _Call, question: GraphInterrupt) -> NoReturn:
+        """Raises the question when the other calls have ended."""
+        await self._others_ended(call)
+        raise GraphInterrupt(*question.args)
+
+    async def _others_ended(self, call: _Call) -> None:
+        """Waits before this call ends the task."""
+        call.task.leave(call.key)
+        await call.task.others_ended(CURRENT_CALL.get())
 
     def _identity(self, call: _Call) -> CallIdentity:
         return {
@@ -705,16 +706,6 @@ async def _act(call: _Call, current: CurrentCall) -> Any:
     # a thread that must be left behind after a timeout cannot be the one that waits for the result
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = call.act or act_in_new_thread
     return await (act_in_new_thread if call.tool.definition.timeout_s is not None else in_thread)(execute)
-
-
-def _editors_without_a_vote(call: _Call, needed: Needed) -> int:
-    """Whoever edits a call has approved it, as far as the policy of that review says so. If the edited call has another
-    policy with groups or four eyes, nobody has verified that the editor may approve it. The editor is counted, and one
-    more person is needed."""
-    before, policy = call.asked_by, needed.policy
-    if before is None or policy == before or not (policy.groups or policy.four_eyes):
-        return 0
-    return 0 if before.four_eyes else 1
 
 
 def _with_notice(call: _Call, result: Any) -> Any:

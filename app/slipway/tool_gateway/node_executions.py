@@ -12,8 +12,9 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.pregel import _runner
-from langgraph.types import PregelExecutableTask
+from langgraph.types import Interrupt, PregelExecutableTask
 
 from slipway.errors import ToolRefused
 from slipway.tool_gateway.grants import NodePath
@@ -25,6 +26,9 @@ _RUNTIME: Final = "__pregel_runtime"
 _NODE_ERROR: Final = "__pregel_node_error"
 _ERROR_HANDLER: Final = "node_error_handler"
 """In the path of tasks that execute the error handler of a node."""
+
+_MOST_ANSWERS: Final = 100
+"""Later questions of a task are not recognized."""
 
 
 class NodeExecution:
@@ -72,6 +76,16 @@ class NodeExecution:
     def control(self) -> object:
         """LangGraph's `RunControl` of the graph of the task."""
         return getattr(self.task.config["configurable"].get(_RUNTIME), "control", None)
+
+    def questions_in(self, asked: GraphBubbleUp) -> list[str]:
+        """The ids of the interrupts with which code of this node asks people itself: those that LangGraph makes of the
+        namespace of the task and the count of its answers. Other ids are of the gateway, or of a graph that a tool
+        executes."""
+        interrupts = asked.args[0] if isinstance(asked, GraphInterrupt) and asked.args else ()
+        namespace = self.task.config["configurable"]["checkpoint_ns"]
+        names = (namespace, *(f"{namespace}|{count}" for count in range(1, _MOST_ANSWERS)))
+        own = {Interrupt.from_ns(None, name).id for name in names}
+        return [each.id for each in interrupts if each.id in own]
 
     @classmethod
     def current(cls, tool: str) -> NodeExecution:

@@ -3,6 +3,7 @@ atomically."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypedDict
 
@@ -38,6 +39,9 @@ class CallBegin(CallIdentity):
     quorum: int
     """Of the policy: so many people must have approved it. 0 if an edited call needs no approval but the edit."""
     policy: str
+    restricted: bool
+    """Whether the policy restricts who may approve the call, apart from how many. Then whoever edited the call by
+    another policy has not approved it."""
     token: str
     audit: str
     peek: bool | None
@@ -51,6 +55,8 @@ class CallBegin(CallIdentity):
 class CallEnd(CallIdentity):
     """The arguments of `tool_call_end.lua`."""
 
+    questions: Sequence[str]
+    """The ids of interrupts with which the tool itself has just asked people."""
     state: Literal["done", "failed"]
     action: str
     audit: str
@@ -61,8 +67,6 @@ class Go:
     """The tool may be executed now. `begun_before`: how often the call began without an end."""
 
     begun_before: int
-    questions: int
-    """How many questions were asked about it, which are answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Done:
 
     result: bytes
     questions: int
-    """How many questions were asked about it."""
+    """How many questions the tool itself has asked people, which are answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +85,16 @@ class NeedsRule:
 
 @dataclass(frozen=True, slots=True)
 class NeedsApproval:
-    """People must approve the call first. `policy` is the name of the policy by which they were asked first. `decided`:
-    they have decided something about the call, so LangGraph has an answer for it."""
+    """People must approve the call first. `policy` is the name of the policy by which they were asked first."""
 
     policy: str
-    decided: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """People have edited or rejected the call. `decision` is JSON: see `tool_gateway/approval.py`."""
+
+    decision: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +131,7 @@ class NotOwned:
     """The attempt no longer owns its run."""
 
 
-BeginResult = Go | Done | NeedsRule | NeedsApproval | Ready | NoRoom | SwitchedOff | RunCancelled | NotOwned
+BeginResult = Go | Done | NeedsRule | NeedsApproval | Decided | Ready | NoRoom | SwitchedOff | RunCancelled | NotOwned
 
 
 class ToolScripts(ScriptStubs):
@@ -132,13 +141,15 @@ class ToolScripts(ScriptStubs):
         reply = await self._pipeline.run(_BEGIN, [], self._args(**arguments))
         match reply[0]:
             case b"go":
-                return Go(int(reply[1]), int(reply[2]))
+                return Go(int(reply[1]))
             case b"done":
                 return Done(reply[1], int(reply[2]))
             case b"rule":
                 return NeedsRule()
             case b"ask":
-                return NeedsApproval(reply[1].decode(), bool(reply[2]))
+                return NeedsApproval(reply[1].decode())
+            case b"decided":
+                return Decided(reply[1])
             case b"ready":
                 return Ready()
             case b"budget":

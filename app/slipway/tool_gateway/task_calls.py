@@ -1,4 +1,4 @@
-"""The calls of tools of one task: their keys, which questions are open, and which tools are executed now."""
+"""The calls of tools of one task: their keys, the question that ends the task, and which tools are executed now."""
 
 from __future__ import annotations
 
@@ -26,15 +26,11 @@ class TaskCalls:
 
     def __init__(self, task_id: str) -> None:
         self._task_id = task_id
-        self.asking = asyncio.Lock()
-        """Held by the call that asks people. LangGraph has one open interrupt for each task."""
-        self.asked: GraphInterrupt | None = None
-        """The open question, which ends the task."""
+        self.ends_with: GraphInterrupt | None = None
+        """What people are asked about a call, or by a tool. It ends the task, so no other call begins. The calls of one
+        task are asked about in turn."""
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._active: dict[str, _Active] = {}
-        self._undecided: dict[str, set[str]] = {}
-        """Calls about which nobody has decided, which wait in `answers_taken`: each with the calls that make it."""
-        self._changed = asyncio.Event()
 
     def key_of(self, thread_id: str, tool: str, tool_call_id: str | None, digest: str) -> str:
         """The key of the next call with this name, id and hash. It is the same when the superstep is repeated: the task
@@ -59,26 +55,6 @@ class TaskCalls:
         found = self._active.pop(key, None)
         if found is not None:
             found.ended.set_result(None)
-        self._undecided.pop(key, None)
-        self._notify()
-
-    def ask(self, question: GraphInterrupt) -> None:
-        """The task ends with this question."""
-        self.asked = question
-        self._notify()
-
-    def _notify(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def answers_taken(self, key: str, parent: CurrentCall | None) -> None:
-        """Waits until a call about which nobody has decided may ask: when the other calls of the task have taken their
-        answers, so that this one does not get them. LangGraph gives the answers of a task to whoever asks first."""
-        own = {key, *_with_parents(parent)}
-        self._undecided[key] = own
-        self._notify()
-        while self.asked is None and self._active.keys() - own.union(*self._undecided.values()):
-            await self._changed.wait()
 
     async def others_ended(self, parent: CurrentCall | None, *, recorded_only: bool = False) -> None:
         """Waits until no other call of the task is active, but for those that make the current one. What ends the task

@@ -3,6 +3,7 @@
 import asyncio
 import operator
 from collections import defaultdict
+from random import randrange, sample
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.messages import AIMessage, AnyMessage
@@ -86,6 +87,21 @@ async def wire(to: str) -> str:
     return f"wired {to}"
 
 
+@slipway.tools.tool(access="write", approval="finance_in_time")
+async def credit(to: str) -> str:
+    """Credit money, if the finance department does not object in time."""
+    effects[thread_id()].append(("credit", to))
+    return f"credited {to}"
+
+
+@slipway.tools.tool(access="write")
+async def survey(question: str) -> str:
+    """A tool that asks a person itself."""
+    answer = interrupt(question)
+    effects[thread_id()].append(("survey", answer))
+    return f"surveyed {answer}"
+
+
 async def slow_rule(args: dict[str, Any]) -> bool:
     """A rule that takes so long that another call of the task is asked about first."""
     await asyncio.sleep(0.3)
@@ -164,6 +180,19 @@ async def at_once(state: State) -> dict[str, Any]:
     return {"answers": await asyncio.gather(*(_called(name, args) for name, args in state["calls"]))}
 
 
+async def in_any_order(state: State) -> dict[str, Any]:
+    """The same, and another one begins first each time that the node is executed."""
+
+    async def late(name: str, args: dict[str, Any]) -> Any:
+        for _ in range(randrange(8)):
+            await asyncio.sleep(0)
+        return await _called(name, args)
+
+    positions = sample(range(len(state["calls"])), len(state["calls"]))
+    answers = await asyncio.gather(*(late(*state["calls"][position]) for position in positions))
+    return {"answers": [answer for _, answer in sorted(zip(positions, answers, strict=True))]}
+
+
 async def changes_its_list(state: State) -> dict[str, Any]:
     """Calls a tool with a list, and adds to the list while the call is on its way."""
     guests = ["ann"]
@@ -208,6 +237,7 @@ def _graph(*nodes: tuple[str, Any]) -> Graph:
 
 sequence = _graph(("pay", in_turn))
 together = _graph(("pay", at_once))
+shuffled = _graph(("pay", in_any_order))
 changing = _graph(("pay", changes_its_list))
 questions = _graph(("pay", asks_too))
 tool_node = _graph(("model", model), ("pay", ToolNode([refund])))

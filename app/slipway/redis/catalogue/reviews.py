@@ -132,13 +132,14 @@ KEY_KINDS: Final = (
         ":thread:%s:approvals",
         RedisType.HASH,
         Shard.THREAD,
-        meaning="By key of a call of a tool: who approved it, as MessagePack.",
+        meaning="By key of a call of a tool: what people decided about it.",
         lifetime="until the chain completes",
         fields=(
             Field(
                 "*",
                 Encoding.MSGPACK,
-                "`hash`, `count`, `by` (names), `review_id` and perhaps `edited_by` of one call.",
+                "By the key of a call: `hash`, `count`, `by` (names), `review_id`, perhaps `edited_by` and"
+                " `edited_hash`. By the key, a colon and a hash: what was decided instead of an approval, as JSON.",
                 scripts_only=True,
             ),
         ),

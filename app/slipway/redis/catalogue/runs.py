@@ -64,7 +64,7 @@ _RUN_FIELDS: Final = (
     Field(
         "guarded",
         Encoding.BOOLEAN,
-        "Whether the policy of one of its reviews restricts who may answer.",
+        "Whether the policy of one of its reviews restricts who may answer, or the tool gateway asks.",
         absent="it has asked nothing",
         scripts_only=True,
     ),

@@ -6,11 +6,11 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: see `tool_gateway.scripts.CallBegin`.
--- Reply: {'go', how often the call began before, count of questions about it}; {'done', its result, count of
---   questions}: the call has ended, and must not be executed again; {'rule'}: the rule must be evaluated; {'ask', name
---   of the policy, 1 if people have decided about the call before, else 0}: people must approve it first; {'off', the
---   switch}: the tool is switched off; {'ready'}: it may begin, and `peek` asked only for that; {'budget', position of
---   the entry without room, what its field has}; {'cancel', action}; {'fenced'}.
+-- Reply: {'go', how often the call began before}; {'done', its result, count of questions that its tool asked}: the
+--   call has ended, and must not be executed again; {'rule'}: the rule must be evaluated; {'ask', name of the policy}:
+--   people must approve it first; {'decided', decision as JSON}: they have edited or rejected it; {'off', the switch}:
+--   the tool is switched off; {'ready'}: it may begin, and `peek` asked only for that; {'budget', position of the entry
+--   without room, what its field has}; {'cancel', action}; {'fenced'}.
 -- Atomic: Everything that is checked, the usage of the chain, all budgets, the record of the call, the audit entry.
 -- Repeatable: Yes: a repetition changes nothing in the record of a call, and appends a second audit entry at most.
 
@@ -19,7 +19,11 @@ local owned = owned_run(args.run_id, args.attempt, args.incarnation)
 if not owned then return {'fenced'} end
 if owned.cancel then return {'cancel', owned.cancel} end
 local record, result = call_record(owned.thread_id, args)
-if record.state == 'done' then return {'done', result or '', record.questions or 0} end
+if record.state == 'done' then
+  local questions = 0
+  for _ in pairs(record.questions or {}) do questions = questions + 1 end
+  return {'done', result or '', questions}
+end
 local off = switched_off('tool', nil, args.tool)
 if off then return {'off', off} end
 local approval
@@ -28,21 +32,21 @@ if args.recorded then
   if not asked then
     if args.rule == 'predicate' then return {'rule'} end
     if args.rule == 'ask' then
-      asked = {quorum = args.quorum, policy = args.policy}
+      asked = {quorum = args.quorum, policy = args.policy, restricted = args.restricted}
       record.asked = record.asked or {}
       record.asked[args.hash] = asked
+      store_call(owned.thread_id, args, record)
     end
   end
   if asked then
-    approval = approved_call(owned.thread_id, args.call, args.hash, asked.quorum)
-    if not approval then
-      if not asked.posed then
-        asked.posed = true
-        record.questions = (record.questions or 0) + 1
-        store_call(owned.thread_id, args, record)
-      end
-      return {'ask', asked.policy, redis.call('HEXISTS', key('thread_approvals', owned.thread_id), args.call)}
+    local decision = decision_about(owned.thread_id, args.call, args.hash)
+    if decision then return {'decided', decision} end
+    approval = call_approval(owned.thread_id, args.call, args.hash)
+    local edited = approval and approval.edited_hash and record.asked[approval.edited_hash]
+    if edited and asked.restricted and edited.policy ~= asked.policy then
+      forget_editor(owned.thread_id, args.call, approval)
     end
+    if not approval or approval.count < asked.quorum then return {'ask', asked.policy} end
   end
 end
 if args.peek then return {'ready'} end
@@ -62,4 +66,4 @@ if approval then
   append_audit(args.run_id, 'tool.approved', table.concat(approval.by, ', '), cjson.encode({call = args.call,
     hash = args.hash, tool = args.tool, review_id = approval.review_id, edited_by = approval.edited_by}))
 end
-return {'go', before, record.questions or 0}
+return {'go', before}

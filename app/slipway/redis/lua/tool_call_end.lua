@@ -16,6 +16,10 @@ if not owned then return {'fenced'} end
 if args.recorded then
   local record = call_record(owned.thread_id, args)
   record.state = args.state
+  for _, id in ipairs(args.questions) do
+    record.questions = record.questions or {}
+    record.questions[id] = true
+  end
   store_call(owned.thread_id, args, record)
   if args.state == 'done' then
     redis.call('HSET', key('thread_calls', owned.thread_id), args.call .. ':result', ARGV[3])

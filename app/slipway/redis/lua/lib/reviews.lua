@@ -1,5 +1,5 @@
 --! needs: audit clock keys terms
---! rare: approved_call are_checked delete_reviews end_reviews is_answered is_overdue open_reviews store_approval
+--! rare: are_checked call_approval decision_about delete_reviews forget_editor end_reviews is_answered is_overdue open_reviews store_approval
 -- Reviews: the records of the questions that waiting runs ask people. See `reviews/record.py`. The run has the ids of
 -- its interrupts in the field `reviews`, and a review has the id `<run id>:<interrupt id>`.
 
@@ -69,19 +69,41 @@ local function keep_review(earlier_id, id, digest)
   return fields[1]
 end
 
--- Stores who approved or edited a call of a tool: `runs.review_arguments.StoredApproval`.
+-- Stores what people decided about a call of a tool: `runs.review_arguments.StoredApproval`. An edit removes an earlier
+-- decision about the call that it wants, so edits cannot lead in a circle.
 local function store_approval(approval)
-  redis.call('HSET', key('thread_approvals', approval.thread_id), approval.call, cmsgpack.pack({hash = approval.hash,
-    count = approval.count, by = approval.by, review_id = approval.review_id, edited_by = approval.edited_by}))
+  local name, call_key = key('thread_approvals', approval.thread_id), approval.call
+  local edited_hash = approval.hash ~= approval.asked_hash and approval.asked_hash or nil
+  redis.call('HSET', name, call_key, cmsgpack.pack({hash = approval.hash, count = approval.count, by = approval.by,
+    review_id = approval.review_id, edited_by = approval.edited_by, edited_hash = edited_hash}))
+  if approval.decision then redis.call('HSET', name, call_key .. ':' .. approval.asked_hash, approval.decision) end
+  if edited_hash then redis.call('HDEL', name, call_key .. ':' .. approval.hash) end
+end
+
+-- What people decided about a call with this hash, if they did not approve it: `StoredApproval.decision`. Else false.
+local function decision_about(thread_id, call_key, hash)
+  return redis.call('HGET', key('thread_approvals', thread_id), call_key .. ':' .. hash)
+end
+
+-- Who approved a call of a tool with this hash: {hash, count, by (a list of names), review_id, perhaps edited_by and
+-- edited_hash}. Nil if nobody did.
+local function call_approval(thread_id, call_key, hash)
+  local stored = redis.call('HGET', key('thread_approvals', thread_id), call_key)
+  local approval = stored and cmsgpack.unpack(stored)
+  return approval and approval.hash == hash and approval or nil
+end
+
+-- Whoever edited a call has not approved the edited one: nobody has verified that the policy of that permits it.
+local function forget_editor(thread_id, call_key, approval)
+  approval.count, approval.by, approval.edited_hash = 0, {}, nil
+  redis.call('HSET', key('thread_approvals', thread_id), call_key, cmsgpack.pack(approval))
 end
 
 -- What an earlier review of the same call decided, if its hash is the same: that of an edited call. Whoever edited it
 -- has approved it, unless the policy demands another person.
 local function keep_approval(thread_id, id, asked)
-  local record = key('review', id)
-  local stored = redis.call('HGET', key('thread_approvals', thread_id), asked.call)
-  local approval = stored and cmsgpack.unpack(stored)
-  if not approval or approval.hash ~= asked.hash then return end
+  local record, approval = key('review', id), call_approval(thread_id, asked.call, asked.hash)
+  if not approval then return end
   if approval.edited_by then redis.call('HSET', record, 'edited_by', approval.edited_by) end
   local votes = {}
   for i, name in ipairs(approval.by) do
@@ -119,15 +141,6 @@ local function open_reviews(run_id, thread_id, continued, reviews, first)
   end
   redis.call('HSET', key('run', run_id), 'reviews', table.concat(ids, ' '), 'guarded', guarded)
   if answered then redis.call('ZADD', key('reviews_ready'), integer_text(now_ms), run_id) end
-end
-
--- Whether people have approved exactly this call of a tool, by the key of the call and the hash of its name and
--- arguments. Returns {hash, count, by (a list of names), review_id} if at least `quorum` people did, else nil.
-local function approved_call(thread_id, call_key, hash, quorum)
-  local stored = redis.call('HGET', key('thread_approvals', thread_id), call_key)
-  if not stored then return nil end
-  local approval = cmsgpack.unpack(stored)
-  return approval.hash == hash and approval.count >= quorum and approval or nil
 end
 
 -- Ends the reviews of a run that waits no more. `reviews` is the field of the run, `why` a sentence, `next_run` the run

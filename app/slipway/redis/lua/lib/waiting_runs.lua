@@ -32,15 +32,16 @@ local function complete_waiting_run(thread_id, next_run, answered, answers)
 end
 
 -- Cancels a run that is claimed, if its answer was sent before the waiting run had asked, and so was checked against no
--- policy, but the policy of a question restricts who may answer. The question stays open. Returns whether it did.
+-- policy, but a question is guarded: its policy restricts who may answer, or it is about a call of a tool. The question
+-- stays open. Returns whether it did.
 local function rejects_answer(waiting, next_run)
   local run = key('run', next_run)
   if redis.call('HGET', key('run', waiting), 'guarded') ~= '1' or not redis.call('HGET', run, 'answers') then
     return false
   end
   redis.call('HSET', run, 'cancel_action', 'interrupt')
-  set_cancel_cause(run, 'it answered a question before it was asked, and the review policy of the question restricts '
-    .. 'who may answer it: decide the reviews of run ' .. waiting)
+  set_cancel_cause(run, 'it answered a question before it was asked, and the question is about a call of a tool, or '
+    .. 'its review policy restricts who may answer it: decide the reviews of run ' .. waiting)
   return true
 end
 
