@@ -32,7 +32,7 @@ from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import LangGraphJson, read
 from slipway.health.event_loop_watch import EventLoopWatch
 from slipway.health.health import HealthMonitor
-from slipway.mcp_servers.project_registry import NONE, load_project_tools
+from slipway.mcp_servers.project_registry import NONE, ProjectTools, load_project_tools
 from slipway.mcp_servers.servers import open_servers
 from slipway.metering.callback_handler import executing_runs
 from slipway.metering.meter import MeterConfig
@@ -83,7 +83,7 @@ from slipway.threads.thread_events import ThreadEvents
 from slipway.threads.thread_follower import ThreadFollower
 from slipway.threads.ttl import ThreadTtl
 from slipway.tool_gateway.gateway import tool_services
-from slipway.tool_gateway.registry import NO_TOOLS, ToolRegistry
+from slipway.tool_gateway.registry import ToolRegistry
 from slipway.webhooks.new_run_webhook_check import NewRunWebhookCheck
 from slipway.webhooks.urls import UrlPolicy
 
@@ -97,8 +97,8 @@ class Services:
     """The connections and stores of a process. `lease_renewer`, `executions` and `event_loop` exist in web processes
     and workers; `inline` exists in web processes, and only they measure `health`. `auth` is the project's auth file in
     workers, which authorize the runs that they create and start. In web processes the auth file is in `Extensions`.
-    `arq` is the project's arq application in web processes and workers, if langgraph.json names one. `tools` are the
-    project's tools in web processes and workers."""
+    `arq` is the project's arq application in web processes and workers, if langgraph.json names one. `project_tools`
+    are the project's tools in web processes and workers."""
 
     settings: Settings
     config: LangGraphJson
@@ -144,9 +144,14 @@ class Services:
     admission: Admission
     breakers: Breakers
     event_loop: EventLoopWatch | None
-    tools: ToolRegistry = NO_TOOLS
+    project_tools: ProjectTools = NONE
     auth: AuthFile | None = None
     arq: OpenArqApplication | None = None
+
+    @property
+    def tools(self) -> ToolRegistry:
+        """The project's tools by name."""
+        return self.project_tools.registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +201,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         await stack.enter_async_context(open_servers(tools.servers, services.switches))
         if process != "cli":
             services = replace(services, arq=_open_arq(application, address, stack))
-            services = await _executing(replace(services, tools=tools.registry), process, stack)
+            services = await _executing(replace(services, project_tools=tools), process, stack)
         yield services
 
 

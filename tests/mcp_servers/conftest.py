@@ -78,7 +78,7 @@ def sections(http_server: HttpServer) -> dict[str, Any]:
         "crm": {
             "url": http_server.url,
             "headers": {"Authorization": "Bearer ${CRM_HTTP_TOKEN}"},
-            "tools": ["find_customer", "delete_customer"],
+            "tools": ["archive_customer", "delete_customer", "find_customer"],
         },
         "files": {
             "command": [sys.executable, "crm_server.py"],
@@ -111,7 +111,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory, http_server: HttpServer) ->
         section["pinned"] = found.hash
     document = {
         "graphs": {"caller": "./graphs.py:caller", "agent": "./graphs.py:agent"},
-        "slipway": {"mcp": servers, "grants": [{"effect": "permit", "graph": "*", "tools": ["*"]}]},
+        "slipway": {
+            "mcp": servers,
+            "tools": {"crm_archive_customer": {"approval": "always", "redact": ["number"]}},
+            "grants": [
+                {"effect": "permit", "graph": "*", "tools": ["*"]},
+                {"effect": "forbid", "graph": "agent", "nodes": ["ask"], "tools": ["crm_archive_customer"]},
+            ],
+        },
     }
     (folder / "langgraph.json").write_text(json.dumps(document, indent=2))
     return folder

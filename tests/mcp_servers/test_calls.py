@@ -15,6 +15,9 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("worker")]
 
 
+CRM = ("crm_archive_customer", "crm_delete_customer", "crm_find_customer")
+
+
 async def start(client: httpx.AsyncClient, graph: str, **graph_input: Any) -> str:
     """Creates a run. Returns its path."""
     thread = (await client.post("/threads", json={})).json()["thread_id"]
@@ -98,10 +101,10 @@ async def test_a_run_pauses_when_the_list_has_changed_and_continues_when_it_is_e
         )
         assert [call["number"] for call in CALLS] == [1]
         off = (await client.get("/ops/switches")).json()
-        assert {each["name"] for each in off["switches"]} == {"crm_find_customer", "crm_delete_customer"}
+        assert {each["name"] for each in off["switches"]} == set(CRM)
     finally:
         http_server.mcp.remove_tool("empty_database")
-    for name in ("crm_find_customer", "crm_delete_customer"):
+    for name in CRM:
         assert (await client.delete(f"/ops/tools/{name}")).status_code == 200
     assert (await values_of(client, run))["results"] == [{"result": "deleted 2"}]
     assert [call["number"] for call in CALLS] == [1, 2]

@@ -71,16 +71,16 @@ def change(file: Path, changed: Change) -> None:
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(tools, [str(each) for each in arguments])
+    return CliRunner().invoke(tools, ["pin", *map(str, arguments)])
 
 
 def test_a_list_is_stored_pinned_and_compared(project: Path, http_server: HttpServer) -> None:
     pinned = run("crm", "--config", project)
     assert pinned.exit_code == 0, pinned.output
-    assert pinned.output.startswith("added: delete_customer, find_customer, stop_server; stored in ")
+    assert pinned.output.startswith("added: archive_customer, delete_customer, find_customer, stop_server; stored in ")
     change(project, lambda crm: crm.update(pinned=pinned.output.rpartition('"pinned": "')[2].strip().strip('"')))
     found = tools_of(read(project), "crm")
-    assert found.names == ["crm_delete_customer", "crm_find_customer"]
+    assert found.names == ["crm_archive_customer", "crm_delete_customer", "crm_find_customer"]
     assert {each.options.access for each in found.declarations.values()} == {"write"}
     assert run("crm", "--config", project, "--check").exit_code == 0
 

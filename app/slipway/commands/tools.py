@@ -1,4 +1,4 @@
-"""`slipway tools pin`: stores and compares the list of tools of an MCP server."""
+"""`slipway tools` lists the tools of the project; `slipway tools pin` stores and compares the list of an MCP server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from slipway.commands.operator_commands import NOT_POSSIBLE, Config
+from slipway.commands.operator_commands import NOT_POSSIBLE, Config, execute
+from slipway.commands.tool_list import as_json, as_table, read_tools
 from slipway.errors import ConfigError, SecretMissing
 from slipway.processes.settings_and_logs import load_settings_and_logs
 
@@ -15,7 +16,21 @@ if TYPE_CHECKING:
     from slipway.graphs.langgraph_json import LangGraphJson
     from slipway.mcp_servers.pinned_list import PinnedList
 
-tools: Final = typer.Typer(no_args_is_help=True, help="Tools of MCP servers.")
+tools: Final = typer.Typer(invoke_without_command=True, help="Lists tools, and pins the lists of MCP servers.")
+
+
+@tools.callback()
+def list_all(
+    context: typer.Context,
+    config: Config = None,
+    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each tool.")] = False,
+) -> None:
+    """Lists the tools of the project: who may call them, and whether calls are made now; or pins a list."""
+    if context.invoked_subcommand is not None:
+        return
+    settings = load_settings_and_logs("tools", config)
+    found = execute(lambda: read_tools(settings))
+    typer.echo(as_json(found) if json else as_table(found))
 
 
 @tools.command()

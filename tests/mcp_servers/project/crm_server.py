@@ -33,6 +33,12 @@ def build(name: str) -> MCPServer:
         return f"deleted {number}"
 
     @server.tool()
+    async def archive_customer(number: int) -> str:
+        """Archives a customer."""
+        CALLS.append({"number": number})
+        return f"archived {number}"
+
+    @server.tool()
     async def stop_server() -> str:
         """Ends the process."""
         os._exit(3)
