@@ -9,8 +9,10 @@ from langchain.chat_models import init_chat_model
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import Runnable
 
+from slipway.graphs.models_section import ModelSpec
 from slipway.graphs.registry import Registry
 from slipway.metering.model_calls import ModelCall, model_call, reported_usage
+from slipway.model_routes.routes import ModelRoutes
 from slipway.runs.record import Phase, Run
 from tests.environment import free_port
 from tests.metering.conftest import execute
@@ -86,10 +88,22 @@ async def test_each_call_of_an_agent_with_tools_counts(
 async def test_a_call_without_a_report_counts_as_reserved_and_says_so(
     stores: Stores, graphs: Registry, provider: Provider, kind: str, how: str, model: dict[str, Any], reply: Reply
 ) -> None:
-    """At an address of one's own, OpenAI's package asks for no usage of a stream."""
+    """At an address of one's own, OpenAI's package asks for no usage of a stream unless it is told to."""
     provider.plan = [reply]
     usage = (await asked(stores, graphs, MODELS[kind] | model, how)).public()["usage"]
     assert (usage["tokens"], usage["unmetered_calls"]) == (RESERVED, 1)
+
+
+async def test_a_route_asks_for_the_tokens_of_streams_at_every_address(
+    stores: Stores, graphs: Registry, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_MODEL", "openai:gpt-5")
+    options = {"input": {"messages": [("user", "Hi")]}, "stream_mode": ["messages-tuple"]}
+    usage = (await execute(stores, graphs, "route", options=options)).public()["usage"]
+    assert (usage["tokens"], usage["unmetered_calls"]) == (REPORTED, 0)
+    settings = {"stream_usage": False}
+    model: Any = ModelRoutes(None).open_sync(ModelSpec("openai:gpt-5", settings=settings))
+    assert model.stream_usage is False
 
 
 async def test_a_stream_that_reports_only_its_output_counts_with_the_estimated_input(
@@ -181,3 +195,33 @@ def test_tokens_that_were_cached_in_another_service_tier_count_as_cached(provide
     (reported,) = [reported_usage(response) for response in calls.responses]
     assert reported is not None
     assert (reported.input, reported.cached) == (INPUT_TOKENS, CACHED_TOKENS)
+
+
+async def test_a_model_that_reports_nothing_is_logged_once(
+    stores: Stores, graphs: Registry, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    provider.plan = [Reply(reports=False)]
+    for _ in range(2):
+        await asked(stores, graphs, {"model": "openai:gpt-silent", "max_tokens": 50}, "ainvoke")
+    assert capsys.readouterr().out.count("model.usage_missing") == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "most", "code"),
+    [
+        ("anthropic:claude-sonnet-5", 128_000, "ceiling.tokens"),
+        ("openai:gpt-5", 128_000, "ceiling.tokens"),
+        ("anthropic:unknown", 4_096, "ceiling.tokens"),
+        ("openai:unknown", None, "model.unbounded"),
+    ],
+)
+async def test_a_limited_run_makes_no_call_that_may_generate_more(
+    stores: Stores, graphs: Registry, provider: Provider, model: str, most: int | None, code: str
+) -> None:
+    options = {"input": {"model": {"model": model}, "how": "ainvoke"}}
+    refused = await execute(stores, graphs, "ask", options=options, limits={"max_tokens": most or 10**9})
+    assert (refused.error or {})["code"] == code, refused.error
+    assert provider.requests == []
+    if most is not None:
+        run = await execute(stores, graphs, "ask", options=options, limits={"max_tokens": most + 10})
+        assert run.phase is Phase.COMPLETED, run.error

@@ -147,7 +147,10 @@ class MeteringHandler(BaseCallbackHandler):
         self.meter.reserve(run_id, model_call(prompt, details.get("metadata"), parameters, model), _node(details))
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **details: Any) -> None:
-        self.meter.settle(run_id, reported_usage(response))
+        used = reported_usage(response)
+        if used is None:
+            self.meter.report_missing_usage(run_id)
+        self.meter.settle(run_id, used)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **details: Any) -> None:
         self.meter.settle(run_id, None, rejected=was_rejected(error))

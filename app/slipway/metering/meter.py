@@ -41,6 +41,9 @@ _WRITE_WITHIN_S: Final = 0.01
 _UNLIMITED_OUTPUT_TOKENS: Final = 4096
 """What a call counts with that has no known bound, and that nothing limits."""
 
+_UNREPORTED: Final[set[str]] = set()
+"""The models whose missing usage this process has logged."""
+
 Budgeted = Sequence[tuple[Budget, BudgetEntry]]
 """The budgets that limit a call, and what it adds to each."""
 
@@ -271,6 +274,19 @@ class Meter:
         if newly_unpriced:
             self._in_loop(lambda: self._on_unpriced(model))
         self._in_loop(self._write_soon)
+
+    def report_missing_usage(self, call_id: UUID) -> None:
+        """Logs that a call has ended without saying what it has used, once for each model of the process. Called before
+        the call is settled."""
+        opened = self._open.get(call_id)
+        if opened is not None and opened.call.model not in _UNREPORTED:
+            _UNREPORTED.add(opened.call.model)
+            log.warning(
+                "model.usage_missing",
+                model=opened.call.model,
+                run=self._run.run_id,
+                problem="its package reports no tokens, so its calls count with what was reserved: see docs/models.md",
+            )
 
     # the end
 

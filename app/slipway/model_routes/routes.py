@@ -88,6 +88,10 @@ class ModelRoutes:
                 f"the model {spec.model!r} needs LangChain, which is not installed: pip install langchain"
             ) from error
         model: BaseChatModel = init_chat_model(spec.model, **spec.settings)
+        if getattr(model, "stream_usage", False) is None:
+            # OpenAI's package does not ask for the tokens of a stream at an address of one's own, because some servers
+            # do not know the request; without them each streamed call would count with all that it may use
+            model.stream_usage = True  # type: ignore[attr-defined]
         return model
 
     def _of_project(self, spec: ModelSpec) -> BaseChatModel:
