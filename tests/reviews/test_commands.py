@@ -30,7 +30,8 @@ async def test_reviews_are_listed_and_decided_with_commands(
     async with processes(settings, graphs, 1) as (services,):
         await LayoutRecord(services.pipeline, services.keys).check_or_upgrade()
         (review,) = (await wait_with_questions(services, "How many?")).reviews
-        listed = await command("--state", "open", "--json")
+        assert (await command("--newest", "--due")).exit_code == 2
+        listed = await command("--state", "open", "--due", "--json")
         assert json.loads(listed.stdout)["review_id"] == review.review_id
         assert "How many?" in (await command()).stdout
         claimed = await command("claim", review.review_id, "--by", "carl")

@@ -148,7 +148,9 @@ async def test_reviews_are_listed_by_their_conditions(desk: Desk) -> None:
     assert set(await listed(graph_id="two", limit="1")) == ids
     assert await listed(state="open,claimed", graph_id="two") == [pair[1]["review_id"]]
     assert await listed(created_before=one["created_at"]) == await listed(group="finance") == []
-    assert (await desk.client.get("/ops/reviews", params={"state": "odd"})).status_code == 422
+    assert await listed(order="due", limit="1") == [one["review_id"], pair[1]["review_id"]]
+    for odd in ({"state": "odd"}, {"order": "due", "state": "held"}):
+        assert (await desk.client.get("/ops/reviews", params=odd)).status_code == 422
 
 
 async def test_who_has_not_the_permission_reads_no_review(desk: Desk) -> None:

@@ -87,13 +87,14 @@ async def test_the_list_has_filters_and_an_order(desk: Desk) -> None:
     await desk.post(f"/ops/reviews/{name['review_id']}/claim", user="bob")
     assert await _titles(desk, "") == ["What is your name?", "Really?"]
     assert await _titles(desk, "order=newest") == ["Really?", "What is your name?"]
+    assert await _titles(desk, "order=due") == ["What is your name?", "Really?"]
     assert await _titles(desk, "state=claimed") == ["What is your name?"]
     assert await _titles(desk, "graph=guarded") == ["Really?"]
     assert await _titles(desk, "assignee=bob") == ["What is your name?"]
     assert await _titles(desk, "group=finance") == ["Really?"]
     await desk.decide(name, ANSWER)
     assert await _titles(desk, "") == ["Really?"]
-    assert await _titles(desk, "state=all") == ["What is your name?", "Really?"]
+    assert await _titles(desk, "state=all&order=due") == ["What is your name?", "Really?"]
     assert await _titles(desk, "state=unknown&order=unknown&graph=") == ["Really?"]
     assert (await desk.client.get("/ui/reviews?cursor=x")).status_code == 404
 

@@ -49,14 +49,20 @@ def list_all(
     created_before: Annotated[str | None, typer.Option(help="Asked before this time, in ISO 8601.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="List at most so many reviews.")] = 50,
     newest: Annotated[bool, typer.Option("--newest", help="List the newest reviews first.")] = False,
+    due: Annotated[
+        bool, typer.Option("--due", help="List the open and claimed reviews, those that are due first.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each review.")] = False,
 ) -> None:
     """Lists reviews, the oldest first, or operates one."""
     if context.invoked_subcommand is not None:
         return
+    if newest and due:
+        raise typer.BadParameter("is not possible beside --due", param_hint="--newest")
     settings = load_settings_and_logs("reviews", config)
-    from slipway.reviews.search import ReviewQuery, ReviewSearch
+    from slipway.reviews.search import ReviewOrder, ReviewQuery, ReviewSearch
 
+    order = ReviewOrder.NEWEST if newest else ReviewOrder.DUE if due else ReviewOrder.OLDEST
     query = ReviewQuery(
         states=_states_of(state or ()),
         graph_id=graph,
@@ -73,7 +79,7 @@ def list_all(
             while len(found) < limit:
                 searching = ReviewSearch(pipeline, keys, max_checks=settings.search_max_checks)
                 missing = limit - len(found)
-                page = await searching.page(query, limit=missing, cursor=cursor, oldest_first=not newest)
+                page = await searching.page(query, limit=missing, cursor=cursor, order=order)
                 found, cursor = found + page.reviews, page.next
                 if cursor is None:
                     break

@@ -35,6 +35,10 @@ class Keys:
         return self._of("reviews_with", term)
 
     @property
+    def reviews_by_due(self) -> str:
+        return self._of("reviews_by_due")
+
+    @property
     def reviews_due(self) -> str:
         return self._of("reviews_due")
 

@@ -48,6 +48,8 @@ class ReviewState(StrEnum):
     SUPERSEDED = "superseded"
 
 
+_NO_DUE_US: Final = 4 * 10**15
+
 UNDECIDED: Final = frozenset({ReviewState.OPEN, ReviewState.CLAIMED})
 
 SLIPWAY: Final = "slipway"
@@ -150,6 +152,12 @@ class Review:
     @cached_property
     def question(self) -> Question:
         return question_of(self.interrupt["value"], self.interrupt.get("response_schema"))
+
+    @property
+    def due_score(self) -> int:
+        """The place in the order of due times, which reviews without a due time come last in, as `due_score` of
+        `redis/lua/lib/reviews.lua` says it."""
+        return _NO_DUE_US + self.created_us if self.due_us is None else min(self.due_us, _NO_DUE_US - 1)
 
     @property
     def guarded(self) -> bool:

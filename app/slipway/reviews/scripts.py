@@ -88,6 +88,11 @@ def review_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:
     return IndexWalk(pipeline, keys, Index(keys.reviews, keys.reviews_with), _REVIEW_SEARCH)
 
 
-def review_order(keys: Keys) -> Order:
-    """The order of all sets of reviews."""
+def order_of_creation(keys: Keys) -> Order:
+    """The order of all sets of reviews but one."""
     return Order(keys.reviews)
+
+
+def order_of_due_times(keys: Keys) -> Order:
+    """The order of the set of reviews that are open or claimed. Its scores are those of `Review.due_score`."""
+    return Order(keys.reviews_by_due)

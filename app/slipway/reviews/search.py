@@ -1,7 +1,7 @@
 """Finds reviews, with the indexes of reviews, and the cursor with which a client continues a list of them.
 
-A page continues at a position in the order of creation. Reviews that are opened or decided meanwhile do not move the
-others, so none is skipped or comes twice.
+A page continues at a position in the order of creation or of due times, neither of which changes. Reviews that are
+opened or decided meanwhile do not move the others, so none is skipped or comes twice.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -22,11 +23,20 @@ from slipway.indexes.search import RECORD_CHECKS, STEP_CHECKS
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.reviews.reads import ReviewReads
-from slipway.reviews.record import Review, ReviewState, assignee_term, graph_term, group_term, review_from
-from slipway.reviews.scripts import review_order, review_walk
+from slipway.reviews.record import UNDECIDED, Review, ReviewState, assignee_term, graph_term, group_term, review_from
+from slipway.reviews.scripts import order_of_creation, order_of_due_times, review_walk
 
 _CANDIDATES = 200
 """How many reviews are read at a time after the first ones were not enough for a page."""
+
+
+class ReviewOrder(StrEnum):
+    """Which review is the first. `DUE`: the one with the earliest due time; those without one are the last. Only
+    undecided reviews have this order."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
+    DUE = "due"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +75,20 @@ class ReviewQuery:
         ]
         return IndexQuery((tuple(conditions),), exact=False)
 
-    def digest(self, *, oldest_first: bool) -> str:
+    def ordered(self, order: ReviewOrder) -> ReviewQuery:
+        """The same query, for undecided reviews only if the order demands it. Raises `InvalidRequest` for another
+        state."""
+        if order is not ReviewOrder.DUE:
+            return self
+        if not self.states <= UNDECIDED:
+            known = sorted(UNDECIDED)
+            raise InvalidRequest("state", "has no order by due time, because the review is decided", known)
+        return self if self.states else replace(self, states=UNDECIDED)
+
+    def digest(self, order: ReviewOrder) -> str:
         """Of all conditions: a cursor is for a page of the same list."""
-        return hashlib.sha256(repr((sorted(self.states), self, oldest_first)).encode()).hexdigest()[:12]
+        others = replace(self, states=frozenset())  # whose order differs between processes
+        return hashlib.sha256(repr((sorted(self.states), others, order.value)).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +106,29 @@ class ReviewSearch:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, max_checks: int) -> None:
         self._reads, self._walk = ReviewReads(pipeline, keys), review_walk(pipeline, keys)
-        self._order, self._max_checks = review_order(keys), max_checks
+        self._keys, self._max_checks = keys, max_checks
 
     async def page(
-        self, query: ReviewQuery, *, limit: int, cursor: str | None = None, oldest_first: bool = True
+        self,
+        query: ReviewQuery,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        order: ReviewOrder = ReviewOrder.OLDEST,
     ) -> ReviewPage:
-        """`limit` reviews, the oldest first unless asked otherwise. Usually two round trips. Raises `InvalidRequest`
-        for a cursor of another list."""
-        digest = query.digest(oldest_first=oldest_first)
+        """`limit` reviews. Usually two round trips. Raises `InvalidRequest` for a cursor of another list, and for a
+        state that has no such order."""
+        query = query.ordered(order)
+        digest = query.digest(order)
         position = None if cursor is None else _position_in(cursor, digest)
+        by_due = order is ReviewOrder.DUE
         reviews: list[Review] = []
         checks, wanted = self._max_checks, limit
         while True:
             step = await self._walk.step(
                 query.in_terms(),
-                self._order,
-                descending=not oldest_first,
+                order_of_due_times(self._keys) if by_due else order_of_creation(self._keys),
+                descending=order is ReviewOrder.NEWEST,
                 after=position,
                 limit=wanted,
                 skip=0,
@@ -111,11 +139,14 @@ class ReviewSearch:
             matching = await self._matching(step.ids, query)
             if len(reviews) + len(matching) > limit:
                 reviews += matching[: limit - len(reviews)]
-                position = Position(str(reviews[-1].created_us), reviews[-1].review_id)
+                last = reviews[-1]
+                position = Position(str(last.due_score if by_due else last.created_us), last.review_id)
                 break
             reviews += matching
             position = step.position
             checks -= step.checks + RECORD_CHECKS * (len(step.ids) - len(matching))
+            if by_due and query.due_before_us is not None and position is not None:
+                position = position if float(position.score) < query.due_before_us else None  # the others are due later
             if position is None or len(reviews) == limit or checks <= 0:
                 break
             wanted = max(limit, _CANDIDATES)

@@ -25,12 +25,11 @@ from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of
 from slipway.reviews.actor import Actor, actor_for
 from slipway.reviews.record import Review, ReviewState
-from slipway.reviews.search import ReviewQuery
+from slipway.reviews.search import ReviewOrder, ReviewQuery
 
 MAX_LIMIT: Final = 1000
-ORDERS: Final = ("oldest", "newest")
-
 _STATES: Final = tuple(state.value for state in ReviewState)
+_ORDERS: Final = tuple(order.value for order in ReviewOrder)
 
 
 async def list_all(request: Request) -> Response:
@@ -40,7 +39,7 @@ async def list_all(request: Request) -> Response:
         _query(request),
         limit=query_number(request, "limit", 100, 1, MAX_LIMIT),
         cursor=request.query_params.get("cursor") or None,
-        oldest_first=query_choice(request, "order", ORDERS) != "newest",
+        order=ReviewOrder(query_choice(request, "order", _ORDERS) or ReviewOrder.OLDEST),
     )
     return JsonResponse({"reviews": [review.public() for review in page.reviews], "next": page.next})
 
@@ -132,7 +131,11 @@ ENDPOINTS: Final = (
             Query("due_before", _TIME, "Due before this time"),
             Query("created_after", _TIME, "Asked at this time or later"),
             Query("created_before", _TIME, "Asked before this time"),
-            Query("order", {"type": "string", "enum": list(ORDERS), "default": "oldest"}, "Which review is the first"),
+            Query(
+                "order",
+                {"type": "string", "enum": list(_ORDERS), "default": "oldest"},
+                "Which review is the first. `due`: only open and claimed ones, those without a due time last",
+            ),
             int_param("limit", 100, 1, MAX_LIMIT),
             Query("cursor", _TEXT, "The member `next` of the page before"),
         ),

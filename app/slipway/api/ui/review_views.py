@@ -18,7 +18,7 @@ from slipway.api.ui.summaries import duration
 from slipway.api.ui.views import as_page
 from slipway.clock import iso
 from slipway.reviews.record import UNDECIDED, Review, ReviewState
-from slipway.reviews.search import ReviewQuery
+from slipway.reviews.search import ReviewOrder, ReviewQuery
 from slipway.serialization.json_encoding import clean
 
 _LIMIT: Final = 50
@@ -29,8 +29,7 @@ _STATES: Final = (
     *((state.value, text) for state, text in STATE_TEXTS.items()),
     (_ALL, "all"),
 )
-_OLDEST, _NEWEST = "", "newest"
-_ORDERS: Final = ((_OLDEST, "oldest first"), (_NEWEST, "newest first"))
+_ORDERS: Final = (("", "oldest first"), ("newest", "newest first"), ("due", "due first"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,18 @@ class Filters:
     def of(request: Request) -> Filters:
         texts = {name: clean(request.query_params.get(name, "").strip()) for name in Filters.__slots__}
         filters = Filters(**texts)
-        state = filters.state if filters.state in dict(_STATES) else _WAITING
-        return replace(filters, state=state, order=filters.order if filters.order == _NEWEST else _OLDEST)
+        filters = replace(filters, state=filters.state if filters.state in dict(_STATES) else _WAITING)
+        orders = dict(_ORDERS if filters.is_undecided else _ORDERS[:2])
+        return replace(filters, order=filters.order if filters.order in orders else "")
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the list has only reviews that wait for a decision, which can be ordered by their due times."""
+        return bool(self._states()) and self._states() <= UNDECIDED
+
+    @property
+    def review_order(self) -> ReviewOrder:
+        return ReviewOrder(self.order or ReviewOrder.OLDEST)
 
     def query(self) -> ReviewQuery:
         return ReviewQuery(
@@ -87,7 +96,7 @@ async def review_list(request: Request) -> Response:
 async def _list_values(request: Request) -> dict[str, Any]:
     services, filters = services_of(request), Filters.of(request)
     found = await services.review_search.page(
-        filters.query(), limit=_LIMIT, cursor=filters.cursor or None, oldest_first=filters.order != _NEWEST
+        filters.query(), limit=_LIMIT, cursor=filters.cursor or None, order=filters.review_order
     )
     now = services.clock.now()
     return {

@@ -109,6 +109,15 @@ KEY_KINDS: Final = (
         python_readers=("slipway.reviews",),
     ),
     KeyKind(
+        "reviews_by_due",
+        ":reviews:by_due",
+        RedisType.ZSET,
+        Shard.THREAD,
+        meaning="Reviews that are open or claimed, by due_at in µs. Those without one follow: 4e15 plus created_at.",
+        lifetime="while there are such reviews",
+        python_readers=("slipway.reviews",),
+    ),
+    KeyKind(
         "reviews_due",
         ":reviews:due",
         RedisType.ZSET,

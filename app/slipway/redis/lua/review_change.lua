@@ -39,7 +39,7 @@ end
 redis.call('HINCRBY', record, 'revision', 1)
 if args.state and args.state ~= state then
   redis.call('HSET', record, 'state', args.state)
-  index_review_state(args.review_id, created_us, state, args.state)
+  index_review_state(args.review_id, created_us, due_us, state, args.state)
 end
 if args.terms and args.terms ~= terms then
   redis.call('HSET', record, 'terms', args.terms)

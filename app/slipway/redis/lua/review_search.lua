@@ -1,7 +1,7 @@
 --! needs: index_walk
 --! repeatable: yes
 --! shard: thread
---! keys: reviews reviews_with
+--! keys: reviews reviews_by_due reviews_with
 -- Finds reviews in the indexes of reviews.
 --
 -- KEYS: none; the names are made from the prefix.

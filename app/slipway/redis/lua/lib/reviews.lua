@@ -14,11 +14,24 @@ local function notify_reviews(id)
   redis.call('PUBLISH', key('review_notifications'), id)
 end
 
--- Moves a review from the set of one state to that of another; `before` is nil for a new one. The caller stores the
--- state.
-local function index_review_state(id, created_us, before, after)
+-- In the order of due times, a review without one comes after all others. No due time of this century is later.
+local NO_DUE_US = 4e15
+
+-- The score of an undecided review in the set of all of them, in the order of due times. `due_us` may be nil or false.
+local function due_score(created_us, due_us)
+  return integer_text(due_us and math.min(tonumber(due_us), NO_DUE_US - 1) or NO_DUE_US + created_us)
+end
+
+-- Moves a review from the set of one state to that of another; `before` is nil for a new one, and `due_us` nil or false
+-- for one without a due time. The caller stores the state.
+local function index_review_state(id, created_us, due_us, before, after)
   if before then redis.call('ZREM', key('reviews_with', before), id) end
   redis.call('ZADD', key('reviews_with', after), created_us, id)
+  if after == 'open' or after == 'claimed' then
+    redis.call('ZADD', key('reviews_by_due'), due_score(created_us, due_us), id)
+  else
+    redis.call('ZREM', key('reviews_by_due'), id)
+  end
 end
 
 -- Replaces the terms of a review in the index. Both are packed. The caller stores them.
@@ -128,7 +141,7 @@ local function open_reviews(run_id, thread_id, continued, reviews, first)
     local state = continued and keep_review(continued .. ':' .. new.interrupt_id, id, new.digest) or 'open'
     local fields = redis.call('HMGET', record, 'due_us', 'remind_us', 'escalate_us', 'follow_up_us', 'terms')
     redis.call('ZADD', key('reviews'), now_us, id)
-    index_review_state(id, now_us, nil, state)
+    index_review_state(id, now_us, fields[1], nil, state)
     index_review_terms(id, now_us, '', fields[5])
     if state ~= 'held' then
       set_review_timer(id, fields)
@@ -168,7 +181,7 @@ local function end_reviews(run_id, reviews, why, next_run, takes_held, answers)
       if next_run then redis.call('HSET', record, 'resumed_by', next_run) end
       redis.call('HINCRBY', record, 'revision', 1)
       redis.call('ZREM', key('reviews_due'), id)
-      index_review_state(id, created_us, state, after)
+      index_review_state(id, created_us, nil, state, after)
       notify_reviews(id)
     end
   end
@@ -185,6 +198,7 @@ local function delete_reviews(run_id, reviews)
       index_review_terms(id, fields[2], fields[3], '')
       redis.call('ZREM', key('reviews'), id)
       redis.call('ZREM', key('reviews_due'), id)
+      redis.call('ZREM', key('reviews_by_due'), id)
       redis.call('DEL', key('review', id))
       notify_reviews(id)
     end
