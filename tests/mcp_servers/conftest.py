@@ -113,7 +113,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, http_server: HttpServer) ->
         "graphs": {"caller": "./graphs.py:caller", "agent": "./graphs.py:agent"},
         "slipway": {
             "mcp": servers,
-            "tools": {"crm_archive_customer": {"approval": "always", "redact": ["number"]}},
+            "tools": {
+                "crm_archive_customer": {"approval": "always", "redact": ["number"]},
+                "files_archive_customer": {"approval": "always"},
+            },
             "grants": [
                 {"effect": "permit", "graph": "*", "tools": ["*"]},
                 {"effect": "forbid", "graph": "agent", "nodes": ["ask"], "tools": ["crm_archive_customer"]},

@@ -94,5 +94,6 @@ def _declared(server: str, section: McpSection, tool: PinnedTool) -> Declaration
         timeout_s=section.timeout_s,
         args_schema=tool.input_schema,
         result_schema=tool.output_schema,
+        fingerprint=PinnedList((tool,)).hash,
     )
     return Declaration(ToolTarget(name, structured), options)

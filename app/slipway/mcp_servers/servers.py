@@ -1,8 +1,9 @@
 """The MCP servers of a project in one process: their connections, and the calls of their tools.
 
 A connection is opened by the first call and stays open. Before a call, the list of the server is compared with the
-pinned one if that was not done in the last seconds, or if the server says that it has changed. If it differs, all tools
-of the server are switched off, so that runs pause before them until an operator has read the new list.
+pinned one if that was not done in the last seconds, if the server says that it has changed, or if people have approved
+the call. If it differs, all tools of the server are switched off, so that runs pause before them until an operator has
+read the new list.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class McpServer:
         tool or of the server, and `ConnectionError`. Pauses the run if the list of the server has changed."""
         from mcp import MCPError
 
-        connection = await self._checked()
         current = CURRENT_CALL.get()
+        connection = await self._checked(always=current is not None and current.tool.approval.kind != "never")
         meta = {} if current is None else {IDEMPOTENCY_KEY: current.key}
         try:
             result = await connection.call(tool, args, meta)
@@ -68,10 +69,11 @@ class McpServer:
         if self._connection is not None:
             await self._connection.close()
 
-    async def _checked(self) -> McpConnection:
+    async def _checked(self, *, always: bool) -> McpConnection:
+        """The open connection. The list was compared, perhaps some seconds ago unless `always`."""
         async with self._opening:
             connection = await self._open()
-            if connection.tools_changed or time.monotonic() - self._checked_at > CHECK_EVERY_S:
+            if always or connection.tools_changed or time.monotonic() - self._checked_at > CHECK_EVERY_S:
                 connection.tools_changed = False
                 difference = self._tools.pinned.difference_to(await connection.list_tools())
                 if difference:

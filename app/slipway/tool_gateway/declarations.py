@@ -32,6 +32,7 @@ class ToolOptions:
     redact: Sequence[str] = ()
     approval: str | Predicate | None = None
     fallback: str | None = None
+    fingerprint: str | None = None
 
 
 NO_OPTIONS: Final = ToolOptions()

@@ -55,6 +55,9 @@ class ToolDefinition:
     approval: Approval = NEVER
     fallback: str | None = None
     """The tool that is called with the same arguments when this one fails."""
+    fingerprint: str | None = None
+    """Of the name, description and schemas that the MCP server of the tool has. People who approved a call approved it
+    of this tool."""
 
     @property
     def writes(self) -> bool:

@@ -450,6 +450,7 @@ class Gateway:
                 "quorum": 0 if needed is None else needed.policy.quorum,
                 "policy": "" if needed is None else needed.name,
                 "restricted": needed is not None and needed.policy.restricted,
+                "fingerprint": (call.original or call).tool.definition.fingerprint,
                 "token": random.token_hex(8),
                 "audit": AuditEntry("tool.permitted", "slipway", audit).details_json,
                 "peek": peek or None,

@@ -137,6 +137,7 @@ class _ToolLoader:
             redact=tuple(dict.fromkeys([*(section.redact or ()), *code.redact])),
             approval=self._approval(name, section, code),
             fallback=section.fallback or code.fallback,
+            fingerprint=code.fingerprint,
         )
 
     def _approval(self, name: str, section: ToolSection, code: ToolOptions) -> Approval:

@@ -42,6 +42,9 @@ class CallBegin(CallIdentity):
     restricted: bool
     """Whether the policy restricts who may approve the call, apart from how many. Then whoever edited the call by
     another policy has not approved it."""
+    fingerprint: str | None
+    """Of what the MCP server says about the tool that people are asked about. If they were asked when it was another
+    one, they are asked again."""
     token: str
     audit: str
     peek: bool | None

@@ -13,6 +13,12 @@ CALLS: list[dict[str, Any]] = []
 """What was called, with the idempotency key."""
 
 
+async def archive_customer(number: int) -> str:
+    """Archives a customer."""
+    CALLS.append({"number": number})
+    return f"archived {number}"
+
+
 def build(name: str) -> MCPServer:
     server = MCPServer(name)
 
@@ -32,11 +38,7 @@ def build(name: str) -> MCPServer:
             raise ToolError("no such customer")
         return f"deleted {number}"
 
-    @server.tool()
-    async def archive_customer(number: int) -> str:
-        """Archives a customer."""
-        CALLS.append({"number": number})
-        return f"archived {number}"
+    server.tool()(archive_customer)
 
     @server.tool()
     async def stop_server() -> str:

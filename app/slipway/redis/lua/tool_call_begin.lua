@@ -28,6 +28,11 @@ local off = switched_off('tool', nil, args.tool)
 if off then return {'off', off} end
 local approval
 if args.recorded then
+  if record.asked and record.fingerprint and record.fingerprint ~= args.fingerprint then
+    forget_approval(owned.thread_id, args.call)
+    record.fingerprint = args.fingerprint
+    store_call(owned.thread_id, args, record)
+  end
   local asked = record.asked and record.asked[args.hash]
   if not asked then
     if args.rule == 'predicate' then return {'rule'} end
@@ -35,6 +40,7 @@ if args.recorded then
       asked = {quorum = args.quorum, policy = args.policy, restricted = args.restricted}
       record.asked = record.asked or {}
       record.asked[args.hash] = asked
+      record.fingerprint = record.fingerprint or args.fingerprint
       store_call(owned.thread_id, args, record)
     end
   end

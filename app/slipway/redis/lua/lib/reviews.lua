@@ -1,5 +1,5 @@
 --! needs: audit clock keys terms
---! rare: are_checked call_approval decision_about delete_reviews forget_editor end_reviews is_answered is_overdue open_reviews store_approval
+--! rare: are_checked call_approval decision_about delete_reviews forget_approval forget_editor end_reviews is_answered is_overdue open_reviews store_approval
 -- Reviews: the records of the questions that waiting runs ask people. See `reviews/record.py`. The run has the ids of
 -- its interrupts in the field `reviews`, and a review has the id `<run id>:<interrupt id>`.
 
@@ -104,6 +104,11 @@ local function call_approval(thread_id, call_key, hash)
   local stored = redis.call('HGET', key('thread_approvals', thread_id), call_key)
   local approval = stored and cmsgpack.unpack(stored)
   return approval and approval.hash == hash and approval or nil
+end
+
+-- People must approve the call again: its tool is no longer what they approved.
+local function forget_approval(thread_id, call_key)
+  redis.call('HDEL', key('thread_approvals', thread_id), call_key)
 end
 
 -- Whoever edited a call has not approved the edited one: nobody has verified that the policy of that permits it.
