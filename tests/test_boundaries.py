@@ -25,6 +25,7 @@ LAYERS = (
         "clock",
         "versions",
         "exception_text",
+        "http_status",
         "canonical_json",
         "json_comparison",
         "json_schemas",

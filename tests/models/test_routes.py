@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -18,7 +19,9 @@ from pydantic import BaseModel
 from slipway.circuit_breakers.breakers import BreakerLimits, Breakers, provide_breakers
 from slipway.errors import CeilingHit, ConfigError, ModelUnavailable
 from slipway.graphs.models_section import ModelRoute, ModelsConfig, ModelSpec
+from slipway.metering.model_calls import was_rejected
 from slipway.model_routes.current_routes import provide_routes
+from slipway.model_routes.model_failures import model_failure
 from slipway.model_routes.routes import ModelRoutes
 from slipway.models import chat_model, model_names
 from slipway.redis.keys import Keys
@@ -56,6 +59,7 @@ async def desk(pipeline: Pipeline, keys: Keys) -> AsyncIterator[Desk]:
         (ProviderError(500), r"error of the provider \(ProviderError, status 500\)"),
         (ProviderError(401), "key not accepted"),
         (ProviderError(404), "unknown model"),
+        (ProviderError(400, "API key not valid. Please pass a valid API key."), "key not accepted"),
         (ModelRateLimitError("slow down"), r"rate limit \(ModelRateLimitError\)"),
         (ContextOverflowError("too long"), "too long for the model"),
         (TimeoutError(), "time-out"),
@@ -229,3 +233,19 @@ async def test_a_model_that_is_not_installed_is_named(monkeypatch: pytest.Monkey
     with pytest.raises(ModelUnavailable, match=r"groq:llama: not installed .*langchain-groq") as raised:
         await chat_model().ainvoke("Hi")
     assert raised.value.failures["nonsense:model"] == "cannot be created (ValueError)"
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"status_code": 429},
+        {"response": httpx.Response(429)},
+        {"response": {"ResponseMetadata": {"HTTPStatusCode": 429}}},
+        {"code": HTTPStatus.TOO_MANY_REQUESTS, "response": None},
+    ],
+    ids=["OpenAI, Anthropic, Ollama", "an HTTP client", "AWS", "Google"],
+)
+def test_the_status_of_an_error_is_found_where_packages_keep_it(attributes: dict[str, Any]) -> None:
+    error = type("RefusedError", (Exception,), attributes)()
+    assert str(model_failure(error)) == "rate limit (RefusedError, status 429)"
+    assert was_rejected(error)

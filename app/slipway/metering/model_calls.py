@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from slipway.exception_text import causes_of
+from slipway.http_status import http_status_of
 
 UNKNOWN_MODEL: Final = "unknown"
 
@@ -199,7 +200,7 @@ def _usage_in_output(output: Mapping[str, Any] | None) -> ReportedUsage | None:
 def was_rejected(error: BaseException) -> bool:
     """Whether the call used nothing, because the provider has rejected it or has not received it: an HTTP status from
     400 to 499, except a time-out, 503 and 529 (overloaded), and a connection that was not opened."""
-    status = getattr(error, "status_code", None)
-    if isinstance(status, int) and ((400 <= status < 500 and status != 408) or status in (503, 529)):
+    status = http_status_of(error)
+    if status is not None and ((status < 500 and status != 408) or status in (503, 529)):
         return True
     return not _NEVER_SENT.isdisjoint(kind.__name__ for cause in causes_of(error) for kind in type(cause).__mro__)

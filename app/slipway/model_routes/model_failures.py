@@ -26,6 +26,7 @@ from langgraph.errors import GraphBubbleUp
 from slipway.circuit_breakers.scripts import Outcome
 from slipway.errors import BreakerOpen, SlipwayError
 from slipway.exception_text import causes_of, class_name, message_of
+from slipway.http_status import http_status_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,8 @@ _BY_CODE: Final = {
 """By the codes that providers send in the middle of a stream, whose HTTP status said that all is well."""
 
 _NOT_PAID_CODES: Final = frozenset({"billing_error", "insufficient_quota"})
-_NOT_PAID_TEXT: Final = "credit balance is too low"
-"""Anthropic has sent it with the status of a wrong request."""
+_BY_TEXT: Final = {"credit balance is too low": _NOT_PAID, "API key not valid": _AUTHENTICATION}
+"""What Anthropic and Google have sent with the status of a wrong request (400)."""
 
 _ERRORS_IN_CODE: Final = (
     TypeError,
@@ -121,7 +122,7 @@ def model_failure(error: BaseException) -> ModelFailure | None:
         return ModelFailure("circuit breaker open", detail, advice, counts=False)
     if not isinstance(error, Exception) or isinstance(error, GraphBubbleUp | SlipwayError):
         return None
-    status = _status_of(error)
+    status = http_status_of(error)
     described = _described(error, status)
     if described is None:
         return None
@@ -143,13 +144,15 @@ def judge(error: BaseException) -> Outcome:
     failure = model_failure(error)
     if failure is not None:
         return "failed" if failure.counts else "unknown"
-    return "succeeded" if isinstance(error, ModelError) or _status_of(error) else "unknown"
+    return "succeeded" if isinstance(error, ModelError) or http_status_of(error) else "unknown"
 
 
 def _described(error: Exception, status: int | None) -> tuple[str, str, bool] | None:
     codes = _codes_of(error)
-    if not _NOT_PAID_CODES.isdisjoint(codes) or (status == 400 and _NOT_PAID_TEXT in message_of(error)):
+    if not _NOT_PAID_CODES.isdisjoint(codes):
         return _NOT_PAID
+    if status == 400 and (described := next((_BY_TEXT[text] for text in _BY_TEXT if text in message_of(error)), None)):
+        return described
     if _is_not_sendable(error):
         return _KEY_NOT_SENT
     for classes, described in _BY_CLASS:
@@ -190,15 +193,3 @@ def _is_not_sendable(error: BaseException) -> bool:
         if "LocalProtocolError" in _class_names(cause) and "header value" in message_of(cause):
             return True
     return False
-
-
-def _status_of(error: BaseException) -> int | None:
-    """The HTTP status of an error of a provider: 400 to 599."""
-    response: Any = getattr(error, "response", None)
-    if isinstance(response, dict):  # botocore
-        metadata = response.get("ResponseMetadata")
-        found = [metadata.get("HTTPStatusCode")] if isinstance(metadata, dict) else []
-    else:
-        found = [getattr(error, "status_code", None), getattr(response, "status_code", None)]
-    found.append(getattr(error, "code", None))
-    return next((each for each in found if type(each) is int and 400 <= each < 600), None)

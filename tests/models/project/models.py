@@ -17,8 +17,8 @@ from pydantic import Field
 class ProviderError(Exception):
     """As the SDKs of providers raise it: with an HTTP status."""
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"the provider says {status} to sk-secret")
+    def __init__(self, status: int, text: str = "") -> None:
+        super().__init__(f"the provider says {status} to sk-secret: {text}")
         self.status_code = status
 
 
