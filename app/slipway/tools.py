@@ -24,7 +24,7 @@ from slipway.tool_gateway.current_call import CURRENT_CALL, CurrentCall
 from slipway.tool_gateway.declarations import tool
 from slipway.tool_gateway.entry import gateway_for
 from slipway.tool_gateway.secrets import secret_of
-from slipway.tool_gateway.thread_calls import call_from_thread
+from slipway.tool_gateway.thread_calls import call_from_other_loop, call_from_thread
 
 __all__ = ["call", "call_sync", "idempotency_key", "mcp_tools", "secret", "tool"]
 
@@ -34,10 +34,9 @@ async def call(name: str, /, **args: Any) -> Any:
     tool declares. Raises a subclass of `slipway.errors.ToolError` if the call is not permitted, not valid, rejected by
     people or not possible, and whatever the tool itself raises."""
     gateway = gateway_for(name)
-    work = gateway.call_by_name(name, args, None)
     if asyncio.get_running_loop() is gateway.loop:
-        return await work
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, gateway.loop))
+        return await gateway.call_by_name(name, args, None)
+    return await call_from_other_loop(name, gateway.loop, lambda: gateway.call_by_name(name, args, None))
 
 
 def call_sync(name: str, /, **args: Any) -> Any:
@@ -45,6 +44,7 @@ def call_sync(name: str, /, **args: Any) -> Any:
     thread. Raises `ToolRefused` in a thread that runs an event loop."""
     gateway = gateway_for(name)
     return call_from_thread(
+        name,
         gateway.loop,
         lambda act: gateway.call_by_name(name, args, act),
         lambda: ToolRefused(

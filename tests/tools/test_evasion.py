@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from slipway import blocked_loop
 from slipway.errors import ToolRefused
+from slipway.tool_gateway import thread_calls
 from tests.tools.conftest import Runs
 
 REFUND = {"order": "a"}
@@ -111,6 +113,41 @@ async def test_a_tool_that_blocks_is_refused_on_the_event_loop(runs: Runs) -> No
     ended = await runs.execute("pays", how="blocks the loop", tool="send_mail", args={"to": "x"})
     assert (ended.code, ended.effects) == ("tool.denied", [])
     assert "was called on the event loop: use await tool.ainvoke" in ended.message
+
+
+@pytest.mark.parametrize(
+    ("how", "tool", "args"),
+    [
+        ("waits for a thread", "send_mail", {"to": "x"}),
+        ("batch", "send_mail", {"to": "x"}),
+        ("waits for a loop in a thread", "issue_refund", REFUND),
+        ("sleeps until a thread has ended", "send_mail", {"to": "x"}),
+    ],
+)
+async def test_a_node_that_blocks_the_event_loop_until_a_thread_has_called_a_tool_fails(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, how: str, tool: str, args: dict[str, Any]
+) -> None:
+    """Each would wait for the other for ever, and so would all runs of the process."""
+    be_impatient(monkeypatch)
+    ended = await runs.execute("pays", how=how, tool=tool, args=args)
+    assert (ended.code, ended.effects) == ("tool.denied", [])
+    assert "the event loop is blocked by the code that waits for this thread" in ended.message
+
+
+async def test_a_call_that_has_begun_when_the_event_loop_is_blocked_ends(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_impatient(monkeypatch)
+    how = "waits for a thread whose call has begun"
+    ended = await runs.execute("pays", how=how, tool="search", args={"text": "slow"})
+    assert (ended.code, len(ended.effects)) == ("tool.failed", 1)
+    assert ended.message.endswith("Whether the tool has had its effect is not known")
+
+
+def be_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_calls, "CHECK_EVERY_S", 0.02)
+    monkeypatch.setattr(blocked_loop, "WAITS_FOR_THREAD_S", 0.1)
+    monkeypatch.setattr(blocked_loop, "BLOCKED_S", 0.3)
 
 
 async def test_outside_of_a_run_no_tool_is_executed(runs: Runs) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
-from contextvars import Context
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any, Final
 
 from langgraph.config import get_config
 
+from slipway.blocked_loop import context_of
 from slipway.current_work import CURRENT_WORK
 
 MAX_FRAMES: Final = 8
@@ -54,14 +53,7 @@ def running_code(loop: asyncio.AbstractEventLoop, thread_id: int, project: Path)
 
 def _work_of(task: asyncio.Task[Any]) -> dict[str, str]:
     # a context cannot be entered twice, but its copy can
-    return _context_of(task).copy().run(_work_in_context)
-
-
-def _context_of(task: asyncio.Task[Any]) -> Context:
-    if sys.version_info >= (3, 12):
-        return task.get_context()
-    # Python 3.11 has no function for it. The context of the task comes before those of its callbacks
-    return next((each for each in gc.get_referents(task) if isinstance(each, Context)), Context())
+    return context_of(task).copy().run(_work_in_context)
 
 
 def _work_in_context() -> dict[str, str]:

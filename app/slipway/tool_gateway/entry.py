@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from slipway.errors import ToolRefused
 from slipway.tool_gateway.current_call import CURRENT_GATEWAY, CurrentGateway
-from slipway.tool_gateway.thread_calls import call_from_thread
+from slipway.tool_gateway.thread_calls import call_from_other_loop, call_from_thread
 
 NOT_IN_A_RUN: Final = (
     "tool {tool!r} was called outside of a run, or in a thread that does not carry the context of a node. Tools are "
@@ -38,17 +38,18 @@ def gateway_for(tool: str) -> CurrentGateway:
 async def enter(target: Named, entrance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """A call of a coroutine function."""
     gateway = gateway_for(target.name)
-    call = gateway.call_function(target, entrance, args, kwargs, None)
     if asyncio.get_running_loop() is gateway.loop:
-        return await call
-    # an event loop that a node started in a thread of its own
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, gateway.loop))
+        return await gateway.call_function(target, entrance, args, kwargs, None)
+    return await call_from_other_loop(
+        target.name, gateway.loop, lambda: gateway.call_function(target, entrance, args, kwargs, None)
+    )
 
 
 def enter_from_thread(target: Named, entrance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """A call of a plain function, which blocks its thread."""
     gateway = gateway_for(target.name)
     return call_from_thread(
+        target.name,
         gateway.loop,
         lambda act: gateway.call_function(target, entrance, args, kwargs, act),
         lambda: ToolRefused(ON_THE_LOOP.format(tool=target.name), target.name),

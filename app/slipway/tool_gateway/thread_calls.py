@@ -8,8 +8,11 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import copy_context
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
+
+from slipway.blocked_loop import BLOCKED_LOOP, CHECK_EVERY_S, BlockedLoopWatch
+from slipway.errors import ToolFailed, ToolRefused
 
 T = TypeVar("T")
 
@@ -18,12 +21,14 @@ Act = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 def call_from_thread(
+    tool: str,
     loop: asyncio.AbstractEventLoop,
     work: Callable[[Act], Coroutine[Any, Any, T]],
     on_event_loop: Callable[[], Exception],
 ) -> T:
     """Executes `work` on `loop`, and blocks this thread until it ends. What `work` passes to its argument is executed
-    in this thread. Raises the exception of `on_event_loop` if this thread runs an event loop, which would stop."""
+    in this thread. Raises the exception of `on_event_loop` if this thread runs an event loop, which would stop, and
+    `ToolRefused` or `ToolFailed` if `loop` is blocked by code that waits for this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -37,11 +42,59 @@ def call_from_thread(
         steps.put((function, future))
         return await asyncio.wrap_future(future)
 
-    result = asyncio.run_coroutine_threadsafe(work(act), loop)
-    result.add_done_callback(lambda _: steps.put(None))
-    while (step := steps.get()) is not None:
+    watch, call = BlockedLoopWatch(loop), _Call(tool, loop, lambda: work(act))
+    call.result.add_done_callback(lambda _: steps.put(None))
+    while True:
+        try:
+            step = steps.get(timeout=CHECK_EVERY_S)
+        except Empty:
+            if watch.is_deadlock():
+                raise call.given_up() from None
+            continue
+        if step is None:
+            return call.result.result()
         _execute(*step)
+
+
+async def call_from_other_loop(
+    tool: str, loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, T]]
+) -> T:
+    """Executes `work` on `loop`, from an event loop in another thread. Raises as `call_from_thread`."""
+    watch, call = BlockedLoopWatch(loop), _Call(tool, loop, work)
+    result = asyncio.wrap_future(call.result)
+    try:
+        while not (await asyncio.wait([result], timeout=CHECK_EVERY_S))[0]:
+            if watch.is_deadlock():
+                raise call.given_up()
+    finally:
+        result.cancel()  # does nothing if it has ended
     return result.result()
+
+
+class _Call(Generic[T]):
+    """A call on the event loop, for which a thread waits."""
+
+    def __init__(self, tool: str, loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._tool, self._work = tool, work
+        self._beginning: Future[None] = Future()
+        self.result = asyncio.run_coroutine_threadsafe(self._begin(), loop)
+
+    async def _begin(self) -> T:
+        if not self._beginning.set_running_or_notify_cancel():
+            raise asyncio.CancelledError
+        return await self._work()
+
+    def given_up(self) -> ToolRefused | ToolFailed:
+        """Ends the call. Returns the exception for the thread."""
+        begins_no_more = self._beginning.cancel()
+        self.result.cancel()
+        problem = (
+            f"tool {self._tool!r} was called in a thread, and {BLOCKED_LOOP}: await tool.ainvoke(...), "
+            "tool.abatch(...) or asyncio.to_thread(...) instead"
+        )
+        if begins_no_more:
+            return ToolRefused(problem, self._tool)
+        return ToolFailed(f"{problem}. Whether the tool has had its effect is not known", self._tool)
 
 
 async def act_in_new_thread(function: Callable[[], Any]) -> Any:

@@ -4,8 +4,9 @@ import asyncio
 import contextvars
 import operator
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from queue import SimpleQueue
 from typing import Annotated, Any, TypedDict
@@ -21,6 +22,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import RetryPolicy, interrupt
 from project_tools import (  # type: ignore[import-not-found]
     approved_refund,
+    effects,
     issue_refund,
     ledger,
     lookup_customer,
@@ -108,6 +110,24 @@ async def _one(how: str, name: str, args: dict[str, Any]) -> Any:
         case "empty context":
             context = contextvars.Context()
             return await asyncio.create_task(_one("call", name, args), context=context)
+        case "waits for a thread":
+            with ThreadPoolExecutor() as pool:
+                return pool.submit(function_of(name), **args).result()
+        case "batch":
+            return target.batch([args, args])
+        case "waits for a loop in a thread":
+            with ThreadPoolExecutor() as pool:
+                return pool.submit(lambda: asyncio.run(function_of(name)(**args))).result()
+        case "sleeps until a thread has ended":
+            future = in_a_pool.submit(function_of(name), **args)
+            while not future.done():
+                time.sleep(0.01)
+            return future.result()
+        case "waits for a thread whose call has begun":
+            future = in_a_pool.submit(slipway.tools.call_sync, name, **args)
+            while not effects[get_config()["configurable"]["thread_id"]]:  # noqa: ASYNC110  tools count, they signal nothing
+                await asyncio.sleep(0.01)
+            return future.result()
         case "blocks the loop":
             return function_of(name)(**args)
         case "subgraph":
@@ -137,6 +157,9 @@ async def _one(how: str, name: str, args: dict[str, Any]) -> Any:
         case "synchronous subgraph":
             return (await asyncio.to_thread(inner_in_threads.invoke, call))["results"]
     raise AssertionError(how)
+
+
+in_a_pool = ThreadPoolExecutor()
 
 
 async def _in_bare_thread(name: str, args: dict[str, Any]) -> Any:
