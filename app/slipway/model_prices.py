@@ -31,14 +31,23 @@ class ModelPrice(BaseModel):
     output: Price
     cached: Price | None = None
     """For input tokens that the provider had cached. None: as other input tokens."""
+    cache_write: Price | None = None
+    """For input tokens that the provider writes to its cache. None: as other input tokens."""
     max_output_tokens: Annotated[int, Field(gt=0)] | None = None
     """The most tokens that one call generates, for a call that does not limit them itself."""
 
-    def cost_nano(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int:
-        """The price of one call in nano-dollars. `cached_tokens` are a part of `input_tokens`."""
+    def cost_nano(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0, written_tokens: int = 0) -> int:
+        """The price of one call in nano-dollars. `cached_tokens` and `written_tokens` are parts of `input_tokens`
+        that the provider has read from its cache, and written to it."""
         cached = self.input if self.cached is None else self.cached
-        dollars = (input_tokens - cached_tokens) * self.input + cached_tokens * cached + output_tokens * self.output
+        written = self.input if self.cache_write is None else self.cache_write
+        read = cached_tokens * cached + written_tokens * written
+        dollars = (input_tokens - cached_tokens - written_tokens) * self.input + read + output_tokens * self.output
         return round(dollars * _NANO_PER_TOKEN)
+
+    def most_cost_nano(self, input_tokens: int, output_tokens: int) -> int:
+        """The most that one call costs: if the provider writes all of its input to its cache, or none."""
+        return max(self.cost_nano(input_tokens, output_tokens, 0, written) for written in (0, input_tokens))
 
 
 @dataclass(frozen=True, slots=True)

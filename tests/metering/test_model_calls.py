@@ -13,6 +13,7 @@ from slipway.accounting.metered_usage import MeteredUsage
 from slipway.graphs.metering_sections import BudgetsSection
 from slipway.graphs.registry import Registry
 from slipway.metering import callback_handler
+from slipway.model_prices import ModelPrice
 from slipway.runs.record import Phase
 from tests.metering.conftest import COST_OF_CALL, execute, made_calls
 from tests.runs.conftest import Stores
@@ -253,3 +254,10 @@ async def test_tool_calls_outside_of_a_tool_node_count(stores: Stores, graphs: R
     run = await execute(stores, graphs, "tool_loop", {"times": 10}, limits={"max_tool_calls": 5})
     assert (run.error or {})["code"] == "ceiling.tool_calls"
     assert "5 of 5" in (run.error or {})["message"]
+
+
+def test_a_reservation_has_the_highest_price_of_the_input() -> None:
+    price = ModelPrice(input=1, output=10, cached=0.1, cache_write=1.25)
+    assert price.most_cost_nano(1000, 100) == price.cost_nano(1000, 100, 0, 1000) == 2_250_000
+    assert price.cost_nano(1000, 100, 600, 300) == 100_000 + 60_000 + 375_000 + 1_000_000
+    assert ModelPrice(input=2, output=0, cache_write=1).most_cost_nano(10, 0) == 20_000

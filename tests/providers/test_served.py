@@ -12,7 +12,15 @@ from slipway_workers.process import WorkerProcess
 from tests.http.conftest import client, sdk, served, worker
 from tests.project_fixtures import settings_of
 from tests.providers.conftest import KEY, PROJECT
-from tests.providers.provider_server import CACHED_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, ProviderServer, Refusal, Reply
+from tests.providers.provider_server import (
+    CACHED_TOKENS,
+    INPUT_TOKENS,
+    OUTPUT_TOKENS,
+    WRITTEN_TOKENS,
+    ProviderServer,
+    Refusal,
+    Reply,
+)
 
 __all__ = ["client", "sdk", "served", "worker"]
 
@@ -46,7 +54,8 @@ async def test_a_run_continues_with_the_second_provider_while_the_first_is_down(
     )
     assert (len(openai.requests), len(anthropic.requests)) == (3, 1), "the package of OpenAI retries twice by itself"
     usage: Any = (await sdk.runs.get(thread, events[0][1]["run_id"]))["usage"]  # type: ignore[typeddict-item]
-    cost = ((INPUT_TOKENS - CACHED_TOKENS) * 3 + CACHED_TOKENS * 0.3 + OUTPUT_TOKENS * 15) / 1e6
+    plain = INPUT_TOKENS - CACHED_TOKENS - WRITTEN_TOKENS
+    cost = (plain * 3 + CACHED_TOKENS * 0.3 + WRITTEN_TOKENS * 3.75 + OUTPUT_TOKENS * 15) / 1e6
     counted = {"input": INPUT_TOKENS, "output": OUTPUT_TOKENS, "cached": CACHED_TOKENS}
     assert usage["models"] == {
         "gpt-5": {"calls": 1, "input": 0, "output": 0, "cached": 0, "cost_usd": 0},

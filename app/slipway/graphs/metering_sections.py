@@ -17,6 +17,7 @@ class PriceSection(StrictSection):
     input: Price
     output: Price
     cached: Price | None = None
+    cache_write: Price | None = None
     max_output_tokens: PositiveWhole | None = None
 
     def price(self) -> ModelPrice:

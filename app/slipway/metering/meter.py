@@ -167,7 +167,7 @@ class Meter:
         output = self._most_output(call, price, applying, node) * call.choices
         with self._lock:
             tokens = self._usage.expected_input(call.model, call.input_tokens)
-            cost = price.cost_nano(tokens, output) if price else 0
+            cost = price.most_cost_nano(tokens, output) if price else 0
             reserved = ModelUsage(1, tokens, output, 0, cost)
             budgets = entries_of(applying, {"tokens": reserved.tokens, "cost_usd": cost})
             try:
@@ -335,7 +335,7 @@ def _actual(opened: _Open, used: ReportedUsage | None) -> ModelUsage:
     if used is None:
         return opened.reserved
     read = used.input or opened.reserved.input
-    cost = opened.price.cost_nano(read, used.output, used.cached) if opened.price else 0
+    cost = opened.price.cost_nano(read, used.output, used.cached, used.written) if opened.price else 0
     return ModelUsage(1, read, used.output, used.cached, cost)
 
 

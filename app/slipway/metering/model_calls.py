@@ -65,6 +65,10 @@ UNKNOWN_OBJECT: Final = ModelObject(frozenset(), None, None)
 """Where nobody knows the object: a text model, or code that announces a call by itself."""
 
 
+_WRITTEN: Final = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+"""How the details of the input name tokens that were written to a cache. Anthropic's package names those with a time to
+live, and then 0 for all."""
+
 _NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "ConnectionRefusedError", "LocalProtocolError"})
 """Exceptions of HTTP clients before a request was sent. The packages of providers use several, whose names agree."""
 
@@ -157,12 +161,14 @@ def _tokens_of_json(value: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ReportedUsage:
-    """What a provider says that a call has used. `cached` tokens are a part of the `input` tokens."""
+    """What a provider says that a call has used. `cached` and `written` tokens, which were read from its cache and
+    written to it, are parts of the `input` tokens."""
 
     input: int
     """0 if the provider does not say it, as some that imitate Anthropic in streams."""
     output: int
     cached: int
+    written: int = 0
 
 
 def reported_usage(response: LLMResult | None) -> ReportedUsage | None:
@@ -182,7 +188,8 @@ def reported_usage(response: LLMResult | None) -> ReportedUsage | None:
         details: Mapping[str, Any] = usage.get("input_token_details") or {}
         # OpenAI's service tiers have names of their own, such as `flex_cache_read`
         cached = sum(count or 0 for name, count in details.items() if name.endswith("cache_read"))
-        return ReportedUsage(read, max(usage.get("output_tokens") or 0, total - read), cached)
+        written = sum(count or 0 for name, count in details.items() if name.endswith(_WRITTEN))
+        return ReportedUsage(read, max(usage.get("output_tokens") or 0, total - read), cached, written)
     return _usage_in_output(response.llm_output)
 
 
