@@ -278,7 +278,7 @@ def _stores(
         thread_ttl=ttl.stored() if ttl else None,
     )
     assistants = AllAssistants(graphs, pipeline, keys, max_checks=settings.search_max_checks)
-    health = HealthMonitor(pipeline, keys, settings, clock)
+    health = HealthMonitor(pipeline, keys, settings, clock, graphs.names())
     webhook_urls = UrlPolicy(config.webhooks.url)
     check_webhook = NewRunWebhookCheck(webhook_urls, disabled=config.http.disable_webhooks)
     authorizer = RunAuthorizer(settings, graphs, assistants, threads, check_webhook)

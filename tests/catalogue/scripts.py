@@ -39,9 +39,11 @@ _QUEUES: Final = ("queue", "suspect_queue")
 _DELIVERIES: Final = ("deliveries", "internal_deliveries")
 _ASSISTANT_INDEXES: Final = ("assistants", "assistants_by", "assistants_with", "graph_assistants")
 _CRON_INDEXES: Final = ("crons", "crons_by", "crons_with")
+_REVIEW_INDEXES: Final = ("reviews", "reviews_by_due", "reviews_due", "reviews_of_graph", "reviews_with")
 _OTHER_INDEXES: Final = {
     _CRON_INDEXES: ("cron_save", "cron_delete", "cron_index_check", "thread_crons_delete"),
     ("runs_with",): ("run_index_check",),
+    _REVIEW_INDEXES: ("review_index_check",),
 }
 _OTHER_SEARCHES: Final = {
     "run_search": ("runs_with",),
@@ -71,6 +73,8 @@ COMPUTED: Final = {
     ("are_stored", "entry[1]"): _ASSISTANT_INDEXES,
     ("assistant_index_check", "set"): _ASSISTANT_INDEXES,
     ("cron_index_check", "set"): _CRON_INDEXES,
+    ("review_index_check", "set"): _REVIEW_INDEXES,
+    ("waiting_for_people", "key(switches)"): ("switches", "resuming_switches"),
     **{
         (f"{script}/{function}", "entry[1]"): kinds
         for kinds, scripts in _OTHER_INDEXES.items()

@@ -7,6 +7,7 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import ormsgpack
@@ -20,18 +21,26 @@ from slipway.crons.reads import CronReads
 from slipway.crons.record import NewCron
 from slipway.crons.schedules import Schedule
 from slipway.crons.store import CronStore
+from slipway.graphs.review_policy import ReviewPolicies, ReviewPolicy
 from slipway.health.doctor import PROBLEMS, Doctor, report, table
 from slipway.health.scripts import HealthScripts
 from slipway.processes.child_commands import slipway
 from slipway.redis.layout import LayoutRecord
+from slipway.reviews.actor import Actor
+from slipway.reviews.opening import opened_reviews
+from slipway.reviews.record import Review, review_id_of
+from slipway.reviews.resuming import ResumedByDuty
+from slipway.reviews.store import ReviewStore
 from slipway.run_options import RunOptions
+from slipway.runs.audit import AuditTrail
 from slipway.runs.operator_pause import OperatorPause
 from slipway.runs.record import Phase, Run, new_id
 from slipway.runs.run_request import RunRequest
 from slipway.runs.script_results import Settled
+from slipway.runs.settlement import AskedQuestion
 from slipway.store.store import RedisStore
 from tests.environment import bare_environment
-from tests.runs.conftest import LEASE_MS, Stores, handover, settings_of
+from tests.runs.conftest import LEASE_MS, Stores, handover, settings_of, settlement
 
 CreateProblem = Callable[[Stores], Awaitable[str]]
 """Creates one problem. Returns the id of the record that the doctor must name."""
@@ -290,6 +299,80 @@ async def cron_indexed_wrongly(stores: Stores) -> str:
     return cron_id
 
 
+async def paused_not_indexed(stores: Stores) -> str:
+    run = await queued_run(stores)
+    await stores.scripts.run_pause(run.run_id, OperatorPause("eve", "today"))
+    await stores.pipeline.send("DEL", stores.keys.paused_runs)
+    return run.run_id
+
+
+async def paused_run_is_over(stores: Stores) -> str:
+    run = await ended_run(stores)
+    await stores.pipeline.send("ZADD", stores.keys.paused_runs, 1, run.run_id)
+    return run.run_id
+
+
+async def open_review(stores: Stores) -> Review:
+    """A review of a waiting run, which is due in an hour."""
+    run = await running_run(stores)
+    asked = [AskedQuestion({"id": "0" * 32, "value": "Really?"}, "steps")]
+    opened = opened_reviews(run, asked, ReviewPolicies(ReviewPolicy(due_s=3600)), frozenset())
+    await stores.attempt(run).settle(replace(settlement(run, Phase.WAITING_FOR_APPROVAL), reviews=opened))
+    (review,) = await reviews_of(stores).of_run(run.run_id)
+    return review
+
+
+def reviews_of(stores: Stores) -> ReviewStore:
+    audit = AuditTrail(stores.pipeline, stores.keys, stores.scripts)
+    return ReviewStore(stores.pipeline, stores.keys, audit, ResumedByDuty())
+
+
+async def review_not_indexed(stores: Stores) -> str:
+    review = await open_review(stores)
+    await stores.pipeline.send("ZREM", stores.keys.reviews_by_due, review.review_id)
+    return review.review_id
+
+
+async def review_without_a_timer(stores: Stores) -> str:
+    review = await open_review(stores)
+    await stores.pipeline.send("ZADD", stores.keys.reviews_due, 4e12, review.review_id)
+    return review.review_id
+
+
+async def review_indexed_wrongly(stores: Stores) -> str:
+    review = await open_review(stores)
+    await stores.pipeline.send("ZADD", stores.keys.reviews_of_graph("other"), 1, review.review_id)
+    return review.review_id
+
+
+async def review_without_run(stores: Stores) -> str:
+    review, run_id = await open_review(stores), new_id()
+    fields = await stores.pipeline.send("HGETALL", stores.keys.review(review.review_id))
+    review_id = review_id_of(run_id, review.interrupt_id)
+    await stores.pipeline.send("HSET", stores.keys.review(review_id), *fields, "run_id", run_id)
+    return review_id
+
+
+async def review_of_run_that_is_over(stores: Stores) -> str:
+    review, keys, send = await open_review(stores), stores.keys, stores.pipeline.send
+    indexes = [keys.reviews_with("open"), keys.reviews_by_due, keys.reviews_due, keys.reviews_of_graph("steps")]
+    scores = [await send("ZSCORE", key, review.review_id) for key in indexes]
+    await stores.create_run(review.thread_id)
+    await stores.settle(await stores.claim_one())
+    await send("HSET", keys.review(review.review_id), "state", "open")
+    await send("ZREM", keys.reviews_with("superseded"), review.review_id)
+    for key, score in zip(indexes, scores, strict=True):
+        await send("ZADD", key, score, review.review_id)
+    return review.review_id
+
+
+async def review_not_resumed(stores: Stores) -> str:
+    review = await open_review(stores)
+    await reviews_of(stores).decide(review.review_id, Actor("bob"), {"kind": "answer", "value": 1})
+    await stores.pipeline.send("DEL", stores.keys.reviews_ready)
+    return review.review_id
+
+
 PROBLEM_CASES: list[tuple[str, CreateProblem]] = [
     ("queued_without_job", queued_without_job),
     ("queued_without_place", queued_without_place),
@@ -322,6 +405,14 @@ PROBLEM_CASES: list[tuple[str, CreateProblem]] = [
     ("cron_indexed_wrongly", cron_indexed_wrongly),
     ("namespace_not_indexed", namespace_not_indexed),
     ("namespace_not_indexed", namespace_indexed_too_early),
+    ("paused_not_indexed", paused_not_indexed),
+    ("paused_run_is_over", paused_run_is_over),
+    ("review_not_indexed", review_not_indexed),
+    ("review_not_indexed", review_without_a_timer),
+    ("review_indexed_wrongly", review_indexed_wrongly),
+    ("review_without_run", review_without_run),
+    ("review_of_run_that_is_over", review_of_run_that_is_over),
+    ("review_not_resumed", review_not_resumed),
 ]
 
 

@@ -86,7 +86,7 @@ async def test_progress_grows_to_all_of_each_work(stores: Stores) -> None:
     await doctor(stores, repair=False).check_thread_indexes(show)
     assert shown.keys() == {
         *("threads", "indexes of threads"),
-        *(f"keys searched for {kind}s" for kind in ("run", "cron", "assistant")),
+        *(f"keys searched for {kind}s" for kind in ("run", "cron", "assistant", "review")),
     }
     for values in shown.values():
         done = [done for done, _ in values]

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from slipway.api.metrics import HttpMetrics
 from slipway.health.findings import Finding, Level
 from slipway.health.health import Health
+from slipway.health.scripts import WaitingForPeople
+from slipway.switches.record import Kind, OffSwitches, Switch, Target
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -18,6 +20,26 @@ def lines(metrics: HttpMetrics, health: Health) -> list[str]:
 
 def test_the_duration_of_the_store_probe_is_in_seconds() -> None:
     assert "slipway_store_probe_seconds 0.25" in lines(HttpMetrics(), Health(AT, (), probe_ms=250.0))
+
+
+def test_what_waits_for_people_is_counted_by_graph_and_by_what_pauses_a_run() -> None:
+    metrics = HttpMetrics()
+    waiting = WaitingForPeople({"desk": 3, "chat": 0}, {"desk": 1, "chat": 0}, 90.5, 2, 4)
+    off = OffSwitches([Switch(Target(Kind.TOOL, "refund"), "eve", "")])
+    shown = lines(metrics, Health(AT, (), waiting=waiting, switches=off))
+    for line in (
+        'slipway_reviews_undecided{graph="desk"} 3.0',
+        'slipway_reviews_overdue{graph="desk"} 1.0',
+        "slipway_reviews_oldest_seconds 90.5",
+        'slipway_paused_runs{by="operator"} 2.0',
+        'slipway_paused_runs{by="switch"} 4.0',
+        'slipway_switches_off{kind="tool"} 1.0',
+        'slipway_switches_off{kind="node"} 0.0',
+    ):
+        assert line in shown
+    unknown = lines(metrics, Health(AT, ()))
+    assert "slipway_reviews_oldest_seconds NaN" in unknown
+    assert not any("desk" in line for line in unknown)
 
 
 def test_a_health_finding_that_no_longer_holds_is_removed() -> None:

@@ -6,6 +6,7 @@ Each application has its own registry, so the figures of two applications in one
 from __future__ import annotations
 
 import math
+from collections import Counter as Counts
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -15,6 +16,7 @@ from starlette.types import Scope
 
 from slipway.health.event_loop_watch import EventLoopWatch
 from slipway.health.health import Health
+from slipway.switches.record import Kind
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -105,6 +107,7 @@ class StoreMetrics:
             ["kind", "name"],
             registry=registry,
         )
+        self._people = PeopleMetrics(registry)
 
     def update(self, health: Health) -> None:
         """Sets all gauges to the figures of a health check."""
@@ -128,6 +131,37 @@ class StoreMetrics:
         for name, count in (health.breakers.openings if health.breakers else {}).items():
             kind, _, of = name.partition(":")
             self._breaker_openings.labels(kind, of).set(count)
+        self._people.update(health)
+
+
+class PeopleMetrics:
+    """What waits for reviewers and operators, as of the latest health check."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, about: str, *labels: str) -> Gauge:
+            return Gauge(f"slipway_{name}", about, labels, registry=registry)
+
+        self._undecided = gauge("reviews_undecided", "Reviews that nobody has decided", "graph")
+        self._overdue = gauge("reviews_overdue", "Those whose due time has come", "graph")
+        self._oldest_s = gauge("reviews_oldest_seconds", "Time since the oldest undecided review was opened")
+        self._paused = gauge("paused_runs", "Paused runs by what pauses them: operator or switch", "by")
+        self._switches = gauge("switches_off", "Switches that are off: node, tool, graph or all", "kind")
+
+    def update(self, health: Health) -> None:
+        waiting = health.waiting
+        for figures, by_graph in (
+            (self._undecided, waiting.undecided if waiting else {}),
+            (self._overdue, waiting.overdue if waiting else {}),
+        ):
+            figures.clear()
+            for graph_id, count in by_graph.items():
+                figures.labels(graph_id).set(count)
+        self._oldest_s.set(_or_nan(waiting.oldest_s if waiting else None))
+        self._paused.labels("operator").set(_or_nan(waiting.paused_by_operators if waiting else None))
+        self._paused.labels("switch").set(_or_nan(waiting.paused_by_switches if waiting else None))
+        off = None if health.switches is None else Counts(each.target.kind for each in health.switches.all())
+        for kind in Kind:
+            self._switches.labels(kind.value).set(_or_nan(None if off is None else off[kind]))
 
 
 class EventLoopMetrics(Collector):

@@ -63,6 +63,13 @@ PROBLEMS: Final = {
     "assistant_indexed_wrongly": "an index of assistants that names an assistant which it must not name",
     "cron_not_indexed": "a cron that searches do not find",
     "cron_indexed_wrongly": "an index of crons that names a cron which it must not name",
+    "paused_not_indexed": "a paused run that the figures of paused runs do not count",
+    "paused_run_is_over": "a run that is not paused and that the figures of paused runs count",
+    "review_not_indexed": "a review that lists do not show, or whose times nobody looks at",
+    "review_indexed_wrongly": "an index of reviews that names a review which it must not name",
+    "review_without_run": "a review whose run was deleted",
+    "review_of_run_that_is_over": "a review that waits for a decision or for its run, which does not wait any more",
+    "review_not_resumed": "a review of a run that has all its answers and that nobody would resume",
     "namespace_not_indexed": "a namespace of the store whose newest items a search of many namespaces does not find",
 }
 """The description of each problem, by its stable name."""
@@ -109,8 +116,8 @@ class Doctor:
         self._records = _Cycle(self._reads.pages_of_records)
 
     async def check_all(self, show: ShowProgress = show_nothing) -> list[Problem]:
-        """Checks all records once. A repair that was interrupted continues where it was in the runs, crons and
-        assistants. Raises `StoreUnavailable`."""
+        """Checks all records once. A repair that was interrupted continues where it was in the runs, crons,
+        assistants and reviews. Raises `StoreUnavailable`."""
         found: list[Problem] = []
         for pages in (self._reads.pages_in_progress(), self._pages_of_threads(show)):
             async for page in pages:
@@ -184,7 +191,7 @@ class Doctor:
             return await self._check_in_script(page) + await self._check_indexes(page)
         if page.kind == "namespace":
             return await self._counted(await self._indexes.namespaces(page.ids))
-        if page.kind == "assistant" or page.kind.endswith(_ENTRY):
+        if page.kind in ("assistant", "review") or page.kind.endswith(_ENTRY):
             return await self._check_indexes(page)
         return await self._check_in_script(page)
 

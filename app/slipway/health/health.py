@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -20,7 +21,7 @@ from slipway.clock import Clock
 from slipway.errors import Overloaded, StoreUnavailable
 from slipway.health.findings import Finding, Level
 from slipway.health.reads import HealthReads, Probe
-from slipway.health.scripts import HealthScripts, Workload
+from slipway.health.scripts import HealthScripts, WaitingForPeople, Workload
 from slipway.health.server_info import ServerInfo, read_server_info
 from slipway.redis.connection import reply_error
 from slipway.redis.keys import Keys
@@ -64,6 +65,8 @@ class Health:
     server: ServerInfo | None = None
     work: Workload | None = None
     breakers: BreakerList | None = None
+    switches: OffSwitches | None = None
+    waiting: WaitingForPeople | None = None
 
     @property
     def ready(self) -> bool:
@@ -114,8 +117,11 @@ class HealthMonitor:
     """Measures at an interval and caches the latest measurement. Its only finding is `health.unknown` until `measure`
     was called."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings, clock: Clock) -> None:
-        self._pipeline, self._clock = pipeline, clock
+    def __init__(
+        self, pipeline: Pipeline, keys: Keys, settings: Settings, clock: Clock, graph_ids: Sequence[str] = ()
+    ) -> None:
+        """`graph_ids` are the graphs whose reviews are counted."""
+        self._pipeline, self._clock, self._graph_ids = pipeline, clock, graph_ids
         self._layout = LayoutRecord(pipeline, keys)
         self._scripts, self._probe = HealthScripts(pipeline, keys), Probe(pipeline, keys)
         self._reads, self._breakers = HealthReads(pipeline, keys), BreakerScripts(pipeline, keys)
@@ -164,7 +170,7 @@ class HealthMonitor:
         measured_at = self._clock.now()
         try:
             async with asyncio.timeout(_WITHIN_S):
-                probe, server, work, layout, arq_fault, breakers, switches = await asyncio.gather(
+                probe, server, work, layout, arq_fault, breakers, switches, waiting = await asyncio.gather(
                     self._measure_probe(),
                     read_server_info(self._pipeline),
                     self._scripts.workload(self._lease_ms),
@@ -172,6 +178,7 @@ class HealthMonitor:
                     self._reads.arq_fault(),
                     self._breakers.list_all(),
                     self._switches.read(),
+                    self._scripts.waiting_for_people(self._graph_ids),
                     return_exceptions=True,
                 )
         except TimeoutError:
@@ -187,7 +194,7 @@ class HealthMonitor:
             findings += _of_breakers(breakers)
         if isinstance(switches, OffSwitches):
             findings += _of_switches(switches)
-        for broken in (probe, server, work, layout, arq_fault, breakers, switches):
+        for broken in (probe, server, work, layout, arq_fault, breakers, switches, waiting):
             if isinstance(broken, BaseException) and not isinstance(broken, StoreUnavailable):
                 log.warning("health.check_failed", problem=f"{type(broken).__name__}: {broken}")
                 findings.append(Finding("health.broken", Level.ERROR, f"{type(broken).__name__}; the log has details"))
@@ -200,6 +207,8 @@ class HealthMonitor:
             server=server if isinstance(server, ServerInfo) else None,
             work=work if isinstance(work, Workload) else None,
             breakers=breakers if isinstance(breakers, BreakerList) else None,
+            switches=switches if isinstance(switches, OffSwitches) else None,
+            waiting=waiting if isinstance(waiting, WaitingForPeople) else None,
         )
 
     async def _measure_probe(self) -> float | Finding:

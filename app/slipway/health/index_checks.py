@@ -1,4 +1,4 @@
-"""Compares runs, assistants, crons and namespaces of the store with their indexes, and repairs the indexes.
+"""Compares runs, reviews, assistants, crons and namespaces of the store with their indexes, and repairs the indexes.
 
 Both directions are checked: whether the indexes have each record with all its index terms, and whether the record of
 each entry of an index must have it. A script checks and repairs a page atomically.
@@ -15,6 +15,8 @@ from slipway.crons.reads import CronReads
 from slipway.crons.scripts import cron_index_check
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.reviews.reads import ReviewReads
+from slipway.reviews.scripts import review_index_check
 from slipway.runs.index_reads import RunIndexReads
 from slipway.runs.scripts import run_index_check
 from slipway.store.scripts import StoreScripts
@@ -30,15 +32,17 @@ class IndexChecks:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, repair: bool) -> None:
         self._runs = RunIndexReads(pipeline, keys)
-        self._reads: dict[str, RunIndexReads | AssistantReads | CronReads] = {
+        self._reads: dict[str, RunIndexReads | AssistantReads | CronReads | ReviewReads] = {
             "run": self._runs,
             "assistant": AssistantReads(pipeline, keys),
             "cron": CronReads(pipeline, keys),
+            "review": ReviewReads(pipeline, keys),
         }
         self._checks = {
             "run": run_index_check(pipeline, keys),
             "assistant": assistant_index_check(pipeline, keys),
             "cron": cron_index_check(pipeline, keys),
+            "review": review_index_check(pipeline, keys),
         }
         self._store, self._repair = StoreScripts(pipeline, keys), repair
 
@@ -59,6 +63,8 @@ class IndexChecks:
         if kind == "run":
             name = self._runs.name_of(set_key)
             entries = [(name, member) for member in members]
+        elif kind == "review":
+            entries = [(set_key, member) for member in members]
         else:
             entries = [(set_key, member, member[-_UUID_LENGTH:]) for member in members]
         return await self._checks[kind].check([], entries, repair=self._repair)

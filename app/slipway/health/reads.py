@@ -17,6 +17,7 @@ _SETS_OF: Final = {
     "run": ("runs_with",),
     "assistant": ("graph_assistants", "assistants_with", "assistants_by"),
     "cron": ("crons_with", "crons_by"),
+    "review": ("reviews_with", "reviews_of_graph"),
 }
 """By kind of record: the key kinds of the sets of its indexes whose names have an id."""
 
@@ -32,7 +33,7 @@ class IdPage:
     parked: bool = False
 
 
-INDEXED_KINDS: Final = ("run", "cron", "assistant")
+INDEXED_KINDS: Final = ("run", "cron", "assistant", "review")
 """The kinds of records, beside threads, that have indexes. Each is stored as a hash of its own."""
 
 
@@ -40,16 +41,18 @@ class HealthReads(ReadStubs):
     """Each page is one round trip."""
 
     async def pages_in_progress(self) -> AsyncIterator[IdPage]:
-        """Pages of jobs and leases. Their number depends on the number of unfinished runs."""
+        """Pages of jobs, leases and paused runs. Their number depends on the number of unfinished runs."""
         for queue in (self._keys.queue, self._keys.suspect_queue, self._keys.later_queue):
             async for jobs in self._members("ZSCAN", queue, PAGE):
                 yield IdPage("job", jobs, queue)
         async for runs in self._members("ZSCAN", self._keys.leases, PAGE):
             yield IdPage("lease", runs)
+        async for runs in self._members("ZSCAN", self._keys.paused_runs, PAGE):
+            yield IdPage("paused", runs)
 
     async def pages_of_records(self) -> AsyncIterator[IdPage]:
-        """Pages of threads, runs, crons, assistants, entries of indexes, parked jobs, slots of concurrency groups, and
-        namespaces of the store. Their number depends on the number of records."""
+        """Pages of threads, runs, crons, assistants, reviews, entries of indexes, parked jobs, slots of concurrency
+        groups, and namespaces of the store. Their number depends on the number of records."""
         async for page in self.pages_of_threads():
             yield page
         async for page in self.pages_of_indexed_records():
@@ -83,7 +86,7 @@ class HealthReads(ReadStubs):
                     yield IdPage("group_slot", runs, group)
 
     async def pages_of_indexed_records(self) -> AsyncIterator[IdPage]:
-        """Pages of runs, crons and assistants, whether or not an index names them. Some are empty."""
+        """Pages of runs, crons, assistants and reviews, whether or not an index names them. Some are empty."""
         for kind in INDEXED_KINDS:
             async for ids in self._ids_of_kind(kind, "hash"):
                 yield IdPage(kind, ids)
@@ -106,9 +109,15 @@ class HealthReads(ReadStubs):
         return int(await self._pipeline.send("ZCARD", self._keys.threads, repeatable=True))
 
     async def pages_of_index_entries(self) -> AsyncIterator[IdPage]:
-        """Pages of the members of all sets of the indexes of runs, assistants and crons."""
+        """Pages of the members of all sets of the indexes of runs, assistants, crons and reviews."""
+        keys = self._keys
+        sets = {
+            "assistant": [keys.assistants],
+            "cron": [keys.crons],
+            "review": [keys.reviews, keys.reviews_by_due, keys.reviews_due],
+        }
         for kind, set_kinds in _SETS_OF.items():
-            for every in {"assistant": [self._keys.assistants], "cron": [self._keys.crons]}.get(kind, []):
+            for every in sets.get(kind, []):
                 async for members in self._members("ZSCAN", every, PAGE):
                     yield IdPage(f"{kind}_entry", members, every)
             for set_kind in set_kinds:

@@ -12,6 +12,7 @@ from slipway.redis.script_stubs import ScriptStubs
 
 _WORKLOAD = load("workload")
 _WORKER_COUNT = load("worker_count")
+_WAITING_FOR_PEOPLE = load("waiting_for_people")
 _DOCTOR = load("doctor")
 
 _MAX_JOBS: Final = 50
@@ -31,6 +32,18 @@ class Workload:
     repairs: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingForPeople:
+    """What waits for people. `undecided` and `overdue` count reviews by graph."""
+
+    undecided: dict[str, int]
+    overdue: dict[str, int]
+    oldest_s: float
+    """Since the oldest undecided review was opened; 0 without one."""
+    paused_by_operators: int
+    paused_by_switches: int
+
+
 class HealthScripts(ScriptStubs):
     """Each method takes one round trip."""
 
@@ -45,6 +58,18 @@ class HealthScripts(ScriptStubs):
         pairs = iter(repairs)
         repairs_by_problem = {name.decode(): int(count) for name, count in zip(pairs, pairs, strict=True)}
         return Workload(int(workers), due, later, leases, oldest_ms / 1000, repairs_by_problem)
+
+    async def waiting_for_people(self, graph_ids: Sequence[str]) -> WaitingForPeople:
+        """Counts the reviews of these graphs, and the paused runs of all."""
+        arguments = self._args(graphs=list(graph_ids))
+        oldest_ms, by_operators, at_switches, counts = await self._pipeline.run(_WAITING_FOR_PEOPLE, [], arguments)
+        return WaitingForPeople(
+            dict(zip(graph_ids, map(int, counts[::2]), strict=True)),
+            dict(zip(graph_ids, map(int, counts[1::2]), strict=True)),
+            int(oldest_ms) / 1000,
+            int(by_operators),
+            int(at_switches),
+        )
 
     async def doctor(
         self, kind: str, ids: Sequence[str], *, container: str, parked: bool, repair: bool, lease_ms: int

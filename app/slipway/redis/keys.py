@@ -31,8 +31,15 @@ class Keys:
     def reviews(self) -> str:
         return self._of("reviews")
 
+    def reviews_of_graph(self, graph_id: str) -> str:
+        return self._of("reviews_of_graph", graph_id)
+
     def reviews_with(self, term: str) -> str:
         return self._of("reviews_with", term)
+
+    @property
+    def paused_runs(self) -> str:
+        return self._of("paused_runs")
 
     @property
     def reviews_by_due(self) -> str:

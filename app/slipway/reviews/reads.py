@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from slipway.redis.hash_fields import Fields
 from slipway.redis.keys import Keys
 from slipway.redis.read_stubs import ReadStubs
+from slipway.reviews.record import review_from, terms_of
 
 _PAGE = 100
 
@@ -29,6 +30,14 @@ class ReviewReads(ReadStubs):
     async def records(self, review_ids: Sequence[str]) -> list[Fields | None]:
         """The records in the order of the ids. None for each that does not exist."""
         return await self._records(map(self._keys.review, review_ids), "state")
+
+    async def index_records(self, review_ids: Sequence[str]) -> list[tuple[str, str, str]]:
+        """What `IndexCheck` compares: id, revision and index terms of each that exists."""
+        reviews = [review_from(fields) for fields in await self.records(review_ids) if fields is not None]
+        return [
+            (review.review_id, review.revision, terms_of(review.graph_id, review.assignee, review.groups))
+            for review in reviews
+        ]
 
     async def with_time(self, review_ids: Sequence[str]) -> tuple[list[Fields | None], int]:
         """The records, and the time of Redis in µs."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TypedDict
 
-from slipway.indexes.scripts import Index, IndexWalk, Order
+from slipway.indexes.scripts import Index, IndexCheck, IndexWalk, Order
 from slipway.redis.hash_fields import flat
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -20,6 +20,7 @@ from slipway.serialization.compression import compressed
 
 _REVIEW_CHANGE = load("review_change")
 _REVIEW_SEARCH = load("review_search")
+_INDEX_CHECK = load("review_index_check")
 
 
 class ReviewChange(TypedDict):
@@ -86,6 +87,10 @@ def review_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:
     """A walk through the indexes of reviews: the sets have the name of a state or of an index term, and are ordered by
     `created_at`."""
     return IndexWalk(pipeline, keys, Index(keys.reviews, keys.reviews_with), _REVIEW_SEARCH)
+
+
+def review_index_check(pipeline: Pipeline, keys: Keys) -> IndexCheck:
+    return IndexCheck(pipeline, keys, _INDEX_CHECK)
 
 
 def order_of_creation(keys: Keys) -> Order:

@@ -95,7 +95,7 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning="All reviews, by created_at in µs.",
         lifetime="while there are reviews",
-        python_readers=("slipway.reviews",),
+        python_readers=("slipway.reviews", "slipway.health"),
     ),
     KeyKind(
         "reviews_with",
@@ -106,7 +106,7 @@ KEY_KINDS: Final = (
             "The reviews in one state, or with one index term (a graph, an assignee or a group), by created_at in µs."
         ),
         lifetime="while there are such reviews",
-        python_readers=("slipway.reviews",),
+        python_readers=("slipway.reviews", "slipway.health"),
     ),
     KeyKind(
         "reviews_by_due",
@@ -115,7 +115,16 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning="Reviews that are open or claimed, by due_at in µs. Those without one follow: 4e15 plus created_at.",
         lifetime="while there are such reviews",
-        python_readers=("slipway.reviews",),
+        python_readers=("slipway.reviews", "slipway.health"),
+    ),
+    KeyKind(
+        "reviews_of_graph",
+        ":reviews:of_graph:%s",
+        RedisType.ZSET,
+        Shard.THREAD,
+        meaning="The same reviews with the same scores, those of one graph.",
+        lifetime="while there are such reviews",
+        python_readers=("slipway.health",),
     ),
     KeyKind(
         "reviews_due",
@@ -124,7 +133,7 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning="Undecided reviews, by the first of their times in ms: due, reminder, escalation, follow-up.",
         lifetime="while there are such reviews",
-        python_readers=("slipway.reviews",),
+        python_readers=("slipway.reviews", "slipway.health"),
     ),
     KeyKind(
         "reviews_ready",

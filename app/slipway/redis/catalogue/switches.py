@@ -45,6 +45,15 @@ KEY_KINDS: Final = (
         lifetime="while there are such runs",
     ),
     KeyKind(
+        "paused_runs",
+        ":runs:paused",
+        RedisType.ZSET,
+        Shard.THREAD,
+        meaning="All paused runs, by the time in ms at which each was paused.",
+        lifetime="while there are such runs",
+        python_readers=("slipway.health",),
+    ),
+    KeyKind(
         "resuming_switches",
         ":switches:resuming",
         RedisType.HASH,

@@ -5,7 +5,7 @@
 -- repaired in one script, so that work in progress does not look like a problem.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `kind` ('job', 'lease', 'group_slot', 'thread' or 'run'), `ids`,
+-- ARGV: the key prefix; a MessagePack map: `kind` ('job', 'lease', 'paused', 'group_slot', 'thread' or 'run'), `ids`,
 --   `container` (the key of the queue, or the name of the concurrency group, that has these ids), `parked` (whether
 --   that queue is the one of a concurrency group), `repair`, `lease_ms`.
 -- Reply: {problem, id} for each problem.
@@ -153,6 +153,9 @@ end
 
 -- A paused run must be paused by an operator, or by a switch that is off or whose runs are being queued.
 local function check_paused(run_id, thread_id)
+  if not redis.call('ZSCORE', key('paused_runs'), run_id) and record_problem('paused_not_indexed', run_id) then
+    redis.call('ZADD', key('paused_runs'), integer_text(now_ms), run_id)
+  end
   local operator_pause, switch = unpack(redis.call('HMGET', key('run', run_id), 'operator_pause', 'switch'))
   if operator_pause then return end
   if switch and redis.call('HEXISTS', key('switches'), switch) == 1 then return end
@@ -160,6 +163,12 @@ local function check_paused(run_id, thread_id)
   if record_problem('paused_by_nothing', run_id) then
     queue_paused_run(run_id, thread_id, 'nothing paused it any more')
   end
+end
+
+-- An entry of the index of paused runs: its run must be paused.
+function check.paused(run_id)
+  if not redis.call('ZSCORE', key('paused_runs'), run_id) or phase_of(run_id) == 'paused' then return end
+  if record_problem('paused_run_is_over', run_id) then redis.call('ZREM', key('paused_runs'), run_id) end
 end
 
 function check.run(run_id)

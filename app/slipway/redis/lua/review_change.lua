@@ -14,8 +14,8 @@
 
 local args = cmsgpack.unpack(ARGV[2])
 local record = key('review', args.review_id)
-local state, revision, request, due_us, created_us, terms, run_id, thread_id = unpack(redis.call('HMGET', record,
-  'state', 'revision', 'request', 'due_us', 'created_us', 'terms', 'run_id', 'thread_id'))
+local state, revision, request, due_us, created_us, terms, run_id, thread_id, graph_id = unpack(redis.call('HMGET',
+  record, 'state', 'revision', 'request', 'due_us', 'created_us', 'terms', 'run_id', 'thread_id', 'graph_id'))
 if not state then return {'missing'} end
 
 local function reply()
@@ -39,7 +39,7 @@ end
 redis.call('HINCRBY', record, 'revision', 1)
 if args.state and args.state ~= state then
   redis.call('HSET', record, 'state', args.state)
-  index_review_state(args.review_id, created_us, due_us, state, args.state)
+  index_review_state(args.review_id, graph_id, created_us, due_us, state, args.state)
 end
 if args.terms and args.terms ~= terms then
   redis.call('HSET', record, 'terms', args.terms)

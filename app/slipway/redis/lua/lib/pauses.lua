@@ -35,6 +35,7 @@ end
 -- Pauses a run that has neither a lease nor a job any more.
 local function set_paused(run_id, pause)
   local run = key('run', run_id)
+  redis.call('ZADD', key('paused_runs'), integer_text(now_ms), run_id)
   redis.call('HSET', run, 'phase', 'paused', 'reason', pause.reason, 'updated_us', integer_text(now_us))
   if pause.switch then
     redis.call('HSET', run, 'switch', pause.switch)

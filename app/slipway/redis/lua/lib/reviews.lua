@@ -24,13 +24,16 @@ end
 
 -- Moves a review from the set of one state to that of another; `before` is nil for a new one, and `due_us` nil or false
 -- for one without a due time. The caller stores the state.
-local function index_review_state(id, created_us, due_us, before, after)
+local function index_review_state(id, graph_id, created_us, due_us, before, after)
   if before then redis.call('ZREM', key('reviews_with', before), id) end
   redis.call('ZADD', key('reviews_with', after), created_us, id)
   if after == 'open' or after == 'claimed' then
-    redis.call('ZADD', key('reviews_by_due'), due_score(created_us, due_us), id)
+    local score = due_score(created_us, due_us)
+    redis.call('ZADD', key('reviews_by_due'), score, id)
+    redis.call('ZADD', key('reviews_of_graph', graph_id), score, id)
   else
     redis.call('ZREM', key('reviews_by_due'), id)
+    redis.call('ZREM', key('reviews_of_graph', graph_id), id)
   end
 end
 
@@ -45,15 +48,22 @@ local function index_review_terms(id, created_us, before, after)
   end
 end
 
--- Sets when the duty looks at a review again: at the first of its times, in µs. Each may be nil or false.
-local function set_review_timer(id, times)
+-- The first of the times of a review, as the score in ms of the set of timers. Nil if it has none. `times` are in µs,
+-- and each may be nil or false.
+local function first_time_ms(times)
   local first
   for i = 1, 4 do
     local time = tonumber(times[i] or nil)
     if time and (not first or time < first) then first = time end
   end
-  if first then
-    redis.call('ZADD', key('reviews_due'), integer_text(math.floor(first / 1000)), id)
+  return first and integer_text(math.floor(first / 1000))
+end
+
+-- Sets when the duty looks at a review again: at the first of its times.
+local function set_review_timer(id, times)
+  local first_ms = first_time_ms(times)
+  if first_ms then
+    redis.call('ZADD', key('reviews_due'), first_ms, id)
   else
     redis.call('ZREM', key('reviews_due'), id)
   end
@@ -144,9 +154,10 @@ local function open_reviews(run_id, thread_id, continued, reviews, first)
     end
     if new.asked then keep_approval(thread_id, id, new.asked) end
     local state = continued and keep_review(continued .. ':' .. new.interrupt_id, id, new.digest) or 'open'
-    local fields = redis.call('HMGET', record, 'due_us', 'remind_us', 'escalate_us', 'follow_up_us', 'terms')
+    local fields = redis.call('HMGET', record, 'due_us', 'remind_us', 'escalate_us', 'follow_up_us', 'terms',
+      'graph_id')
     redis.call('ZADD', key('reviews'), now_us, id)
-    index_review_state(id, now_us, fields[1], nil, state)
+    index_review_state(id, fields[6], now_us, fields[1], nil, state)
     index_review_terms(id, now_us, '', fields[5])
     if state ~= 'held' then
       set_review_timer(id, fields)
@@ -169,7 +180,8 @@ local function end_reviews(run_id, reviews, why, next_run, takes_held, answers)
   for interrupt_id in string.gmatch(reviews, '%S+') do
     local id = run_id .. ':' .. interrupt_id
     local record = key('review', id)
-    local state, created_us, expires = unpack(redis.call('HMGET', record, 'state', 'created_us', 'expires'))
+    local state, created_us, expires, graph_id = unpack(redis.call('HMGET', record, 'state', 'created_us', 'expires',
+      'graph_id'))
     if PENDING[state] then
       local answer, after = answers and answers[interrupt_id], 'superseded'
       if answer then
@@ -186,7 +198,7 @@ local function end_reviews(run_id, reviews, why, next_run, takes_held, answers)
       if next_run then redis.call('HSET', record, 'resumed_by', next_run) end
       redis.call('HINCRBY', record, 'revision', 1)
       redis.call('ZREM', key('reviews_due'), id)
-      index_review_state(id, created_us, nil, state, after)
+      index_review_state(id, graph_id, created_us, nil, state, after)
       notify_reviews(id)
     end
   end
@@ -197,13 +209,14 @@ local function delete_reviews(run_id, reviews)
   redis.call('ZREM', key('reviews_ready'), run_id)
   for interrupt_id in string.gmatch(reviews, '%S+') do
     local id = run_id .. ':' .. interrupt_id
-    local fields = redis.call('HMGET', key('review', id), 'state', 'created_us', 'terms')
+    local fields = redis.call('HMGET', key('review', id), 'state', 'created_us', 'terms', 'graph_id')
     if fields[1] then
       redis.call('ZREM', key('reviews_with', fields[1]), id)
       index_review_terms(id, fields[2], fields[3], '')
       redis.call('ZREM', key('reviews'), id)
       redis.call('ZREM', key('reviews_due'), id)
       redis.call('ZREM', key('reviews_by_due'), id)
+      redis.call('ZREM', key('reviews_of_graph', fields[4]), id)
       redis.call('DEL', key('review', id))
       notify_reviews(id)
     end

@@ -29,6 +29,7 @@ end
 
 -- Removes a run from the set of those that are paused before a switch; `switch` is its key, or false.
 local function unindex_paused(run_id, switch)
+  redis.call('ZREM', key('paused_runs'), run_id)
   if switch then redis.call('ZREM', key('switch_runs', switch), run_id) end
 end
 
@@ -37,7 +38,7 @@ local function unindex_run(run_id)
   local fields = redis.call('HMGET', key('run', run_id), 'phase', 'terms', 'error_term', 'switch',
     'reviews')
   if not fields[1] then return end
-  unindex_paused(run_id, fields[4])
+  if fields[1] == 'paused' then unindex_paused(run_id, fields[4]) end
   redis.call('ZREM', key('runs_with', phase_set(fields[1])), run_id)
   local terms = fields[2] or ''
   for first = 1, #terms, TERM_LENGTH do
