@@ -154,6 +154,8 @@ class Execution:
             error = await self._run_graph(resources)
             if self._stop is StopReason.CANCEL and self._graph is None and self.run.attempt > 1:
                 error = await self._run_graph(resources)  # cancelled while the graph was loaded: only loads it
+            if self._gateway is not None:
+                await self._gateway.tools_ended()
             outcome = await self._settler.settle_or_release(self._outcome_of(error), self._graph)
         self._report(outcome)
 

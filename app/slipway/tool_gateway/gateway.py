@@ -72,6 +72,7 @@ from slipway.tool_gateway.approval import (
 )
 from slipway.tool_gateway.current_call import CURRENT_CALL, TOOL_CALL_ID, CurrentCall
 from slipway.tool_gateway.definition import Args, ToolDefinition
+from slipway.tool_gateway.finishing import FinishingTools
 from slipway.tool_gateway.grant_nodes import check_made_graph
 from slipway.tool_gateway.grants import Decision, NodePath
 from slipway.tool_gateway.instrumentation import Entrance
@@ -174,7 +175,12 @@ class Gateway:
         self._root_nodes: Mapping[str, Any] = {}
         self._stored: set[tuple[str, str]] = set()
         """Namespaces and ids of checkpoints of subgraphs that are stored."""
+        self._finishing = FinishingTools(may_finish=lambda: not writer.is_fenced)
         self.loop = asyncio.get_running_loop()
+
+    async def tools_ended(self) -> None:
+        """Returns when no tool that writes is executed any more, after the graph has ended."""
+        await self._finishing.all_ended()
 
     def watch(self, graph: Graph) -> None:
         """Sets the graph whose nodes may call tools. Raises `GraphUnavailable` if a factory has made it without a node
@@ -311,8 +317,13 @@ class Gateway:
         if begun.begun_before:
             log.warning("tool.repeated", run=self._run.run_id, tool=call.tool.name, call=call.key)
         current = CurrentCall(call.tool.definition, call.key, CURRENT_CALL.get())
-        redaction, started = Redaction(call.tool.definition), time.monotonic()
         failpoints.reach("tool_begun")
+        acting = self._act(call, current)
+        return await (self._finishing.execute(acting) if call.tool.definition.writes else acting)
+
+    async def _act(self, call: _Call, current: CurrentCall) -> Any:
+        """What the tool returns, when it is stored how it ended."""
+        redaction, started = Redaction(call.tool.definition), time.monotonic()
         problem: Exception | None = None
         try:
             result = redaction.value(await self._execute(call, current))

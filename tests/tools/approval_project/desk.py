@@ -31,6 +31,11 @@ may_ship: set[str] = set()
 """The threads whose node `ship` does not fail."""
 
 
+meanwhile: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+"""By thread: set when `slow_note` waits for the failure of `fail_meanwhile`."""
+failed_meanwhile: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+
 def thread_id() -> str:
     return str(get_config()["configurable"]["thread_id"])
 
@@ -120,6 +125,16 @@ async def invite(guests: list[str]) -> str:
     """Invite guests."""
     effects[thread_id()].append(("invite", tuple(guests)))
     return "invited"
+
+
+@slipway.tools.tool(access="write")
+async def slow_note(text: str) -> str:
+    """Write a note after another node of the superstep has failed."""
+    meanwhile[thread_id()].set()
+    await failed_meanwhile[thread_id()].wait()
+    await asyncio.sleep(0.05)  # in which the task of the node is cancelled
+    effects[thread_id()].append(("slow_note", text))
+    return f"noted {text}"
 
 
 @slipway.tools.tool(access="read")
@@ -248,6 +263,19 @@ in_one_node = _graph(("plan", plan), ("pay", pay_and_ship), ("end", plan))
 _beside = StateGraph(State).add_node("plan", plan).add_node("pay", in_turn).add_node("ship", ship)
 beside = _beside.add_edge(START, "plan").add_edge("plan", "pay").add_edge("plan", "ship").compile()
 """One superstep pays and ships."""
+
+
+async def fail_meanwhile(state: State) -> dict[str, Any]:
+    """Fails while `slow_note` acts, the first time."""
+    if thread_id() in may_ship:
+        return {"answers": ["shipped"]}
+    await meanwhile[thread_id()].wait()
+    failed_meanwhile[thread_id()].set()
+    raise ValueError("no lorry")
+
+
+_meanwhile = StateGraph(State).add_node("pay", in_turn).add_node("ship", fail_meanwhile)
+fails_meanwhile = _meanwhile.add_edge(START, "pay").add_edge(START, "ship").compile()
 
 _parallel = StateGraph(State)
 _parallel.add_node("pay", one_call)
