@@ -139,6 +139,8 @@ async def test_the_state_of_a_paused_run_is_edited(desk: Desk, worker: WorkerPro
     assert await desk.log_of(run) == ["first", "second", "by hand"]
     actions = [action for action, _ in await desk.audit(run)]
     assert actions == ["run.paused", "run.state_edited", "run.resumed"]
+    entries = (await desk.client.get(f"/ops/runs/{run['run_id']}/audit")).json()["entries"]
+    assert [entry["details"]["reason"] for entry in entries[1:]] == ["done", "done"]
 
 
 async def test_the_state_of_a_failed_run_is_edited_before_a_retry(desk: Desk, worker: WorkerProcess) -> None:

@@ -41,15 +41,44 @@ class Failed:
         return await self.approvals.desk.answers(self.thread)
 
 
-async def failed(approvals: Approvals, graph: str) -> Failed:
+async def failed(approvals: Approvals, graph: str, call: tuple[str, dict[str, Any]] = NOTE) -> Failed:
     """The node `ship` of the run has failed, and would not fail again."""
-    thread, _ = await approvals.ask(graph, NOTE)
+    thread, _ = await approvals.ask(graph, call)
     (run,) = (await approvals.desk.client.get(f"/threads/{thread}/runs")).json()
     assert run["phase"] == "failed"
     approvals.permit_shipping(thread)
     found = Failed(approvals, thread, run)
-    assert found.effects == NOTED
+    assert found.effects == [(call[0], "n")]
     return found
+
+
+async def test_a_tool_that_writes_ends_although_another_node_fails(approvals: Approvals) -> None:
+    """Whether it has acted would not be known, and the retry would make the call again."""
+    run = await failed(approvals, "fails_meanwhile", ("slow_note", {"text": "n"}))
+    assert sorted(await run.ended(await run.operate("retry"))) == ["noted n", "shipped"]
+    assert run.effects == [("slow_note", "n")]
+
+
+async def test_an_answer_run_that_reached_a_ceiling_continues_when_it_is_raised(approvals: Approvals) -> None:
+    """One of its tasks has taken its answer, and the other one not yet."""
+    desk, calls = approvals.desk, [("refund", {"order": order}) for order in "ab"]
+    thread = (await desk.client.post("/threads", json={})).json()["thread_id"]
+    ceilings = {"config": {"configurable": {"ceilings": {"max_tool_calls": 1}}}}
+    body = {"assistant_id": "parallel", "input": {"calls": calls, "answers": []}, **ceilings}
+    await desk.post(f"/threads/{thread}/runs/wait", body)
+    for review in await desk.reviews(thread):
+        decided = await desk.decide(review, {"kind": "approve"})
+    run = Failed(approvals, thread, {"run_id": decided["resumed_by"]})
+    path = f"/threads/{thread}/runs/{decided['resumed_by']}"
+
+    async def has_failed() -> bool:
+        return bool((await desk.client.get(path)).json()["phase"] == "failed")
+
+    await wait_until(has_failed)
+    assert len(run.effects) <= 1
+    raised = await run.operate("ceilings", limits={"max_tool_calls": 10}, resume=True)
+    assert sorted(await run.ended(raised)) == ["refunded a: 1.0", "refunded b: 1.0"]
+    assert sorted(run.effects) == [("refund", "a", 1.0), ("refund", "b", 1.0)]
 
 
 async def test_a_retry_makes_no_call_again_unless_it_is_permitted(approvals: Approvals) -> None:
@@ -68,6 +97,12 @@ async def test_a_retry_makes_no_call_again_unless_it_is_permitted(approvals: App
     retried = await run.operate("retry", checkpoint_id=await run.checkpoint_before("ship"))
     assert await run.ended(retried) == ["planned", "noted n", "shipped"], "the checkpoint follows the call"
     assert run.effects == NOTED
+
+    body = {"assistant_id": "in_a_row", "input": {"calls": [], "answers": []}, "after_seconds": 60}
+    other = Failed(approvals, run.thread, await approvals.desk.post(f"/threads/{run.thread}/runs", body))
+    await other.operate("cancel")
+    refused = await other.operate("retry", 409, checkpoint_id=await run.checkpoint_before("plan"))
+    assert "belongs to another chain" in refused["detail"]
 
     run = await failed(approvals, "in_one_node")
     assert await run.ended(await run.operate("retry")) == ["planned", "noted n", "shipped", "planned"]

@@ -137,3 +137,26 @@ class PausedRunWriter(UndividedWriter):
 
     async def flush(self) -> None:
         """Nothing is buffered."""
+
+
+class CollectingWriter:
+    """Collects the commands of several writes, beginning with `first`, and executes them together: all or none. A read
+    executes what was collected before. The caller calls `flush` at the end, which raises what a write raises."""
+
+    def __init__(self, writer: CheckpointWriter, first: Sequence[RedisCommand] = ()) -> None:
+        self.encoding = writer.encoding
+        self._writer, self._first = writer, first
+        self._commands: list[RedisCommand] = []
+
+    def may_divide(self, namespace: str, task_path: str | None) -> bool:
+        return self._writer.may_divide(namespace, task_path)
+
+    async def write(self, commands: Sequence[RedisCommand]) -> None:
+        self._commands += commands
+
+    async def flush(self) -> None:
+        if not self._commands:
+            return
+        commands, self._commands, self._first = [*self._first, *self._commands], [], ()
+        await self._writer.write(commands)
+        await self._writer.flush()

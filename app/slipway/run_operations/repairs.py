@@ -30,9 +30,9 @@ from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import Conflict, NotFound, WorkRepeated
 from slipway.execution.run_input import remaining_command
 from slipway.run_operations.operations import OperatedRun, Operator, after_script
-from slipway.run_operations.repeated_calls import MadeCall, calls_since, sentence_of
+from slipway.run_operations.repeated_calls import MadeCall, calls_since, chain_of, sentence_of
 from slipway.run_options import RunOptions
-from slipway.runs.audit import AuditTrail
+from slipway.runs.audit import AuditEntry, AuditTrail
 from slipway.runs.record import Phase, Retry, Run
 from slipway.runs.scripts import RunScripts
 from slipway.runs.store import RunStore
@@ -101,10 +101,15 @@ class RunRepairs:
         if run.retried_by is not None:
             return await self._retry(run, operator, {})
         tasks = await self._tasks_of(run, node)
-        details = {"node": node, "tasks": tasks}
+        details: dict[str, Any] = {"node": node, "tasks": tasks}
         if run.phase is Phase.PAUSED:
             result = await self.scripts.run_resume(
-                run_id, by=operator.by, reason=operator.reason, action=_SKIPPED, details=details, skip=tasks
+                run_id,
+                by=operator.by,
+                reason=operator.reason,
+                action=_SKIPPED,
+                details=details | {"reason": operator.reason},
+                skip=tasks,
             )
             return await after_script(self.runs, run_id, result, "continue without a node")
         return await self._retry(run, operator, {"skipped": details}, skipped_tasks=tasks)
@@ -135,7 +140,7 @@ class RunRepairs:
             by=operator.by,
             reason=operator.reason,
             action="run.resumed",
-            details={"edit": edit.digest},
+            details={"edit": edit.digest, "reason": operator.reason},
             edit=edit.digest,
         )
         return await after_script(self.runs, run_id, result, "continue with another state")
@@ -149,14 +154,12 @@ class RunRepairs:
             return False
         if not repeat:
             await self._check_edit(run, edit, newest)
-        paused = run if run.phase is Phase.PAUSED else None
         metadata = {EDIT: edit.digest, "run_id": run.run_id}
-        reference = await self.states.edit(
-            run.thread_id, edit.values, as_node=edit.as_node, paused_run=paused, metadata=metadata
-        )
-        written: dict[str, Any] = {"checkpoint_id": reference.get("checkpoint_id"), "edit": edit.digest}
-        details = dumps(written | {"as_node": edit.as_node} | ({"repeat": True} if repeat else {}))
-        await self.scripts.audit_append(run.run_id, "run.state_edited", operator.by, details.decode())
+        details: dict[str, Any] = {"edit": edit.digest, "as_node": edit.as_node, "reason": operator.reason}
+        if repeat:
+            details["repeat"] = True
+        audit = AuditEntry("run.state_edited", operator.by, details)
+        await self.states.edit(run, edit.values, as_node=edit.as_node, metadata=metadata, audit=audit)
         return True
 
     async def _check_edit(self, run: Run, edit: StateEdit, newest: CheckpointTuple) -> None:
@@ -281,11 +284,29 @@ class RunRepairs:
             return await read_state(graph, config)
 
     async def _check_checkpoint(self, run: Run, checkpoint_id: str) -> None:
+        """Raises `NotFound`, and `Conflict` for a checkpoint of another chain: what that chain did would be done again
+        as part of this one."""
         config: RunnableConfig = {
             "configurable": {"thread_id": run.thread_id, "checkpoint_ns": "", "checkpoint_id": checkpoint_id}
         }
-        if await self.checkpointer.aget_tuple(config) is None:
+        found = await self.checkpointer.aget_tuple(config)
+        if found is None:
             raise NotFound("checkpoint", checkpoint_id)
+        writer = await self._writer_of(found)
+        if writer is not None and writer not in [each.run_id async for each in chain_of(self.runs, run)]:
+            raise Conflict(
+                f"run {run.run_id} cannot be retried from checkpoint {checkpoint_id}: run {writer}, which belongs to "
+                "another chain, has written it. Start a new run from that checkpoint instead"
+            )
+
+    async def _writer_of(self, checkpoint: CheckpointTuple) -> str | None:
+        """The run that has written the checkpoint, or the one that later state writes changed. None if no run did."""
+        found: CheckpointTuple | None = checkpoint
+        for _ in range(_MOST_STATE_WRITES):
+            if found is None or "run_id" in found.metadata or found.parent_config is None:
+                break
+            found = await self.checkpointer.aget_tuple(found.parent_config)
+        return None if found is None else found.metadata.get("run_id")
 
     async def _tasks_of(self, run: Run, node: str) -> list[str]:
         """The ids of the tasks of this node that are next. Raises `Conflict` if there are none."""

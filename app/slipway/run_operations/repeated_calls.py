@@ -42,7 +42,7 @@ async def calls_since(runs: RunStore, audit: AuditTrail, run: Run, checkpoint_id
     """The calls of tools that write which the chain of `run` has made at this checkpoint of the root graph and at later
     ones, each once. An earlier run of the chain that was deleted has left none."""
     found: dict[str, MadeCall] = {}
-    async for each in _chain_of(runs, run):
+    async for each in chain_of(runs, run):
         async for entry in _entries_of(audit, each.run_id):
             call = _made_call(each.run_id, entry)
             if call is not None and (not call.checkpoint_id or call.checkpoint_id >= checkpoint_id):
@@ -59,7 +59,7 @@ def sentence_of(calls: Iterable[MadeCall]) -> str:
     return ", ".join(parts)
 
 
-async def _chain_of(runs: RunStore, run: Run) -> AsyncIterator[Run]:
+async def chain_of(runs: RunStore, run: Run) -> AsyncIterator[Run]:
     """The run, and the runs before it in its chain."""
     found: Run | None = run
     while found is not None:

@@ -15,11 +15,13 @@ from langgraph.types import StateSnapshot, StateUpdate
 
 from slipway.access.users import User
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
-from slipway.checkpoints.fenced_writers import CheckpointWriter, IdleThreadWriter, PausedRunWriter
+from slipway.checkpoints.fenced_writers import CheckpointWriter, CollectingWriter, IdleThreadWriter, PausedRunWriter
 from slipway.errors import Conflict, RefusedRequest
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.record import Run
+from slipway.runs.audit import AuditEntry
+from slipway.runs.record import Phase, Run
+from slipway.runs.write_commands import append_audit
 from slipway.threads.graph_opener import ThreadGraphOpener
 from slipway.threads.protocol_state import CheckpointRef, checkpoint_ref, interrupts_of, public_state, status_of
 from slipway.threads.record import Thread
@@ -88,21 +90,29 @@ class ThreadStateStore:
         """Writes `values` as if the node `as_node` had returned them. Returns the new checkpoint. Raises `NotFound`,
         `Conflict` while a run is active, and `RefusedRequest` when the graph rejects the values."""
         thread = await self._threads.get(thread_id)
-        writer = self._idle_writer(thread)
+        writer = CollectingWriter(self._idle_writer(thread))
         return await self._write(thread, writer, checkpoint, [[StateUpdate(update_values(values), as_node)]], user)
 
     async def edit(
-        self, thread_id: str, values: Any, *, as_node: str | None, paused_run: Run | None, metadata: Mapping[str, Any]
+        self,
+        run: Run,
+        values: Any,
+        *,
+        as_node: str | None,
+        metadata: Mapping[str, Any],
+        audit: AuditEntry,
     ) -> dict[str, Any]:
-        """Does the same as `update` at the latest checkpoint, for an operator. With `paused_run`, writes while that run
-        is paused instead of while the thread is idle. `metadata` are members of the checkpoint's metadata."""
-        thread = await self._threads.get(thread_id)
-        if paused_run is None:
-            writer: CheckpointWriter = self._idle_writer(thread)
+        """Does the same as `update` at the latest checkpoint, for the operator of a run: while that run is paused, or
+        if it has ended, while the thread is idle. `metadata` are members of the checkpoint's metadata; `audit` is
+        stored in the run's trail with the write."""
+        entry = append_audit(self._keys, run.run_id, audit.action, audit.actor, audit.details_json)
+        thread = await self._threads.get(run.thread_id)
+        if run.phase is Phase.PAUSED:
+            writer: CheckpointWriter = PausedRunWriter(self._pipeline, self._keys, run.run_id, run.incarnation)
         else:
-            writer = PausedRunWriter(self._pipeline, self._keys, paused_run.run_id, paused_run.incarnation)
+            writer = self._idle_writer(thread)
         updates = [[StateUpdate(update_values(values), as_node)]]
-        return await self._write(thread, writer, _LATEST, updates, None, metadata)
+        return await self._write(thread, CollectingWriter(writer, [entry]), _LATEST, updates, None, metadata)
 
     async def replay(
         self, thread_id: str, supersteps: Sequence[Sequence[StateUpdate]], user: User | None = None
@@ -138,6 +148,7 @@ class ThreadStateStore:
                 if (client_error := update_error(thread.graph_id, error)) is None:
                     raise
                 raise client_error from error
+            await writer.flush()
             latest = await read_state(graph, _config(thread.thread_id, _LATEST))
         checkpoint = checkpoint_ref(written) or {}
         await self._threads.set_state(

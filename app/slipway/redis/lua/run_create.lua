@@ -83,9 +83,10 @@ local rejects = args.multitask == 'reject' or not args.may_cancel and args.multi
 if (active or #queued > 0) and rejects then return {'busy', active or queued[1]} end
 
 -- An interrupt is answered once. It can be answered again if the run with the first answer ended and left the interrupt
--- open, or failed before the answer reached the graph.
+-- open, or failed before the answer reached the graph. A retry has the answers of the run that it retries, which the
+-- graph has not taken yet.
 local reopened = nil
-if args.answers and answered_by and not waiting then
+if args.answers and answered_by and not waiting and not args.retry then
   local other = redis.call('HMGET', key('run', answered_by), 'phase', 'kwargs', 'input_not_stored',
     'cancelled_while_waiting')
   if other[4] then return {'cancelled', answered_by} end
@@ -164,7 +165,7 @@ end
 if answered_by and not args.answers then redis.call('HDEL', thread, 'answered_by_run_id') end
 local continued = waiting and not active and complete_waiting_run(args.thread_id, args.run_id, args.continues, checked)
   or reopened
-if continued and args.answers then redis.call('HSET', thread, 'answered_by_run_id', args.run_id) end
+if (continued or args.retry) and args.answers then redis.call('HSET', thread, 'answered_by_run_id', args.run_id) end
 if continued then inherit_chain(continued, args.run_id) end
 if args.retry then store_retry(args.retry, args.run_id) end
 
