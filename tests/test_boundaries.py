@@ -55,6 +55,7 @@ LAYERS = (
     ("mcp_servers",),
     ("tools", "tool_middleware", "models"),
     ("crons", "store", "webhooks", "reviews"),
+    ("items",),
     ("event_protocol",),
     ("execution",),
     ("run_operations",),

@@ -13,9 +13,9 @@ from typing_extensions import TypedDict
 
 import slipway.tools
 from examples.refund_desk import orders, rules
-from examples.refund_desk.ledger import Entry, Refund, refunded_amount
+from examples.refund_desk.ledger import AmountTooLarge, Entry, Refund, refunded_amount
 from examples.refund_desk.orders import Order, format_amount, parse_amount
-from examples.refund_desk.tools import AmountTooLarge, needs_approval
+from examples.refund_desk.tools import needs_approval
 from slipway.errors import ToolRejected
 
 Decision = Literal[

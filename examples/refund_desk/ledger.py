@@ -1,17 +1,29 @@
-"""Pays refunds. Repeated calls with the same idempotency key pay once."""
+"""Pays refunds. Repeated calls with the same idempotency key pay once, and all refunds of an order together pay no more
+than the order permits, whichever runs pay them at the same time.
+
+The ledger has one item for each order. A refund is added to the item only if the item has not changed since it was
+read; otherwise it is read and compared again.
+"""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
 from langgraph.store.base import BaseStore, Item
 from typing_extensions import TypedDict
 
+import slipway.items
+from examples.refund_desk.orders import format_amount
+
 NAMESPACE: Final = ("refund_desk", "ledger")
-_MAX_LINES: Final = 1000
 _REFUNDS: Final = uuid.UUID("6f3a3c0e-52b8-4ad7-9c58-0c5b7b1f2c11")
+
+
+class AmountTooLarge(ValueError):
+    """More than what remains of the order. A reviewer may have edited the amount, or another request was paid first."""
 
 
 class Refund(TypedDict):
@@ -29,9 +41,12 @@ class Entry(Refund):
     key: str
 
 
-async def add_refund(order_id: str, amount: str, currency: str, key: str, store: BaseStore) -> Entry:
-    """The line of the ledger with this key. Adds it if it does not exist. The id is derived from the key, so two
-    workers that execute the same call write the same line."""
+async def add_refund(
+    order_id: str, amount: str, currency: str, key: str, store: BaseStore, *, at_most: Decimal
+) -> Entry:
+    """The line of the ledger with this key. Adds it if it does not exist. Raises `AmountTooLarge` if the refunds of the
+    order would be more than `at_most` together. The id is derived from the key, so two workers that execute the same
+    call add the same line."""
     entry: Entry = {
         "id": f"re_{uuid.uuid5(_REFUNDS, key).hex[:20]}",
         "amount": amount,
@@ -39,28 +54,27 @@ async def add_refund(order_id: str, amount: str, currency: str, key: str, store:
         "order_id": order_id,
         "key": key,
     }
-    existing = await store.aget(NAMESPACE, entry["id"])
-    if existing is not None:
-        return _entry(existing)
-    await store.aput(NAMESPACE, entry["id"], {**entry})
-    return entry
+    while True:
+        item = await store.aget(NAMESPACE, order_id)
+        entries = _entries(item)
+        if any(each["key"] == key for each in entries):
+            return next(each for each in entries if each["key"] == key)
+        remaining = at_most - _sum(entries)
+        if Decimal(amount) > remaining:
+            raise AmountTooLarge(f"at most {format_amount(remaining)} {currency} can be refunded, not {amount}")
+        ledger = {"refunds": [*entries, entry]}
+        if await slipway.items.aput_if_unchanged(store, NAMESPACE, order_id, ledger, was=item):
+            return entry
 
 
-async def refunded_amount(order_id: str, store: BaseStore | None, *, but: str | None = None) -> Decimal:
-    """The sum of all refunds of an order, on all threads, except the one with the key `but`. 0 without a store."""
-    if store is None:
-        return Decimal(0)
-    lines = await store.asearch(NAMESPACE, filter={"order_id": order_id}, limit=_MAX_LINES)
-    entries = [_entry(line) for line in lines]
-    return sum((Decimal(entry["amount"]) for entry in entries if entry["key"] != but), Decimal(0))
+async def refunded_amount(order_id: str, store: BaseStore | None) -> Decimal:
+    """The sum of all refunds of an order, on all threads. 0 without a store."""
+    return Decimal(0) if store is None else _sum(_entries(await store.aget(NAMESPACE, order_id)))
 
 
-def _entry(item: Item) -> Entry:
-    stored = item.value
-    return {
-        "id": stored["id"],
-        "amount": stored["amount"],
-        "currency": stored["currency"],
-        "order_id": stored["order_id"],
-        "key": stored["key"],
-    }
+def _sum(entries: Iterable[Entry]) -> Decimal:
+    return sum((Decimal(entry["amount"]) for entry in entries), Decimal(0))
+
+
+def _entries(item: Item | None) -> list[Entry]:
+    return [] if item is None else item.value["refunds"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from langgraph.store.memory import InMemoryStore
 
 from examples.refund_desk import ledger, rules
 from examples.refund_desk.orders import Order
@@ -105,12 +105,24 @@ async def test_an_answer_by_the_protocol_is_accepted(cases: Cases) -> None:
     assert out["refund"]["amount"] == "389.00"
 
 
-async def test_a_repeated_idempotency_key_issues_one_refund() -> None:
-    store = InMemoryStore()
-    first = await ledger.add_refund("A-1", "10.00", "EUR", "key", store)
-    again = await ledger.add_refund("A-1", "99.00", "EUR", "key", store)
+async def test_a_repeated_idempotency_key_issues_one_refund(cases: Cases) -> None:
+    store, limit = cases.services.store, Decimal("10.00")
+    first = await ledger.add_refund("A-1", "10.00", "EUR", "key", store, at_most=limit)
+    again = await ledger.add_refund("A-1", "99.00", "EUR", "key", store, at_most=limit)
     assert first == again
-    assert len(await store.asearch(ledger.NAMESPACE)) == 1
+    assert await ledger.refunded_amount("A-1", store) == limit
+    assert await ledger.refunded_amount("A-2", store) == 0, "of another order"
+
+
+async def test_refunds_of_an_order_at_the_same_moment_are_not_more_than_the_order(cases: Cases) -> None:
+    store = cases.services.store
+    at_once = [
+        ledger.add_refund("A-1", "20.00", "EUR", f"key {number}", store, at_most=Decimal("50.00"))
+        for number in range(8)
+    ]
+    paid = await asyncio.gather(*at_once, return_exceptions=True)
+    assert sum(isinstance(each, ledger.AmountTooLarge) for each in paid) == 6
+    assert await ledger.refunded_amount("A-1", store) == Decimal("40.00")
 
 
 async def test_a_second_request_for_a_refunded_order_is_refused(cases: Cases) -> None:
@@ -150,13 +162,6 @@ def test_only_amounts_above_the_limit_need_approval(amount: str, needs: bool) ->
     verdict = rules.apply_policy(order, "Too bright", Decimal(amount))
     assert (verdict.outcome, verdict.amount) == ("approve", Decimal(amount))
     assert needs_approval({"amount": amount}) is needs
-
-
-async def test_a_refund_of_one_order_does_not_reduce_another_order() -> None:
-    store = InMemoryStore()
-    await ledger.add_refund("A-1001", "49.90", "EUR", "key", store)
-    assert await ledger.refunded_amount("A-1001", store) == Decimal("49.90")
-    assert await ledger.refunded_amount("A-1002", store) == 0
 
 
 async def test_an_order_of_the_input_replaces_a_built_in_order(cases: Cases) -> None:

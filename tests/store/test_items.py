@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from langgraph.store.base import GetOp, InvalidNamespaceError, ListNamespacesOp, MatchCondition, Op, PutOp, SearchOp
+from langgraph.store.memory import InMemoryStore
 
 from slipway.errors import InvalidRequest, RefusedRequest, TooLarge
+from slipway.items import aput_if_unchanged
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.store import scripts, search
@@ -37,6 +39,21 @@ async def test_an_item_has_the_times_of_its_creation_and_its_last_put(store: Red
     assert second is not None
     assert (second.value, second.created_at) == ({"n": 2}, first.created_at)
     assert second.updated_at > first.updated_at
+
+
+async def test_an_item_is_replaced_only_as_it_was_read(store: RedisStore) -> None:
+    assert await aput_if_unchanged(store, A, "k", {"n": 1}, was=None)
+    assert not await aput_if_unchanged(store, A, "k", {"n": 2}, was=None)
+    first = await store.aget(A, "k")
+    assert await aput_if_unchanged(store, A, "k", {"n": 3}, was=first)
+    assert not await aput_if_unchanged(store, A, "k", {"n": 4}, was=first)
+    third = await store.aget(A, "k")
+    assert third is not None
+    assert third.value == {"n": 3}
+    await store.adelete(A, "k")
+    assert not await aput_if_unchanged(store, A, "k", {"n": 5}, was=third)
+    with pytest.raises(TypeError, match="is not Slipway's store"):
+        await aput_if_unchanged(InMemoryStore(), A, "k", {}, was=None)
 
 
 async def test_a_deleted_item_leaves_no_keys(store: RedisStore, pipeline: Pipeline, keys: Keys) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from typing import NamedTuple, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple, TypeVar
 
 import orjson
 from langgraph.store.base import Item
 
 from slipway.serialization.compression import decompressed
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _Item = TypeVar("_Item", bound=Item)
 
 
@@ -44,6 +45,15 @@ def item_from(item_class: type[_Item], item_key: ItemKey, stored: bytes) -> _Ite
         created_at=_time(created_us),
         updated_at=_time(updated_us),
     )
+
+
+def version_of(item: Item | None) -> str:
+    """Names an item as it was read: `created|updated` in µs. Empty for an item that did not exist."""
+    return "" if item is None else f"{_us(item.created_at)}|{_us(item.updated_at)}"
+
+
+def _us(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(microseconds=1)
 
 
 def _time(us: bytes) -> datetime:

@@ -22,9 +22,13 @@ NAMESPACES_PER_PAGE: Final = 2000
 class StoreScripts(ScriptStubs):
     """The methods are not coroutines: all calls of one event loop iteration share a round trip."""
 
-    def put(self, namespace: str, key: str, value: bytes, vectors: bytes, ttl_ms: int) -> asyncio.Future[bytes]:
-        """Stores an item; with a `ttl_ms` of 0, without an expiry."""
-        return self._pipeline.run(_PUT, [], [*self._args(ns=namespace, key=key, ttl_ms=ttl_ms), value, vectors])
+    def put(
+        self, namespace: str, key: str, value: bytes, vectors: bytes, ttl_ms: int, was: str | None = None
+    ) -> asyncio.Future[bytes]:
+        """Stores an item; with a `ttl_ms` of 0, without an expiry. With `was` (`created|updated` in µs, "" for none),
+        only if that is the item that exists; otherwise the result is `changed`."""
+        arguments = self._args(ns=namespace, key=key, ttl_ms=ttl_ms, was=was)
+        return self._pipeline.run(_PUT, [], [*arguments, value, vectors])
 
     def get(self, namespace: str, keys: Sequence[str], refresh: bool) -> asyncio.Future[list[bytes]]:
         """For each key `created|updated|expires|ttl|value` (µs, µs, ms, ms, JSON); empty if the item is missing."""

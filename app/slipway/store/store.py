@@ -37,7 +37,7 @@ from slipway.serialization.compression import compressed
 from slipway.serialization.json_encoding import dumps
 from slipway.store.embedding import VectorIndex
 from slipway.store.filters import check_operators, is_plain_prefix, matches_namespace, required_prefix, required_suffix
-from slipway.store.item import ItemKey, dotted, item_from
+from slipway.store.item import ItemKey, dotted, item_from, version_of
 from slipway.store.scripts import StoreScripts
 from slipway.store.search import EXPIRED_PER_CALL, ItemSearch
 
@@ -83,6 +83,13 @@ class RedisStore(BaseStore):
         await self._write({ItemKey(dotted(op.namespace), op.key): op for op in ops if isinstance(op, PutOp)})
         return [None if isinstance(op, PutOp) else next(results) for op in ops]
 
+    async def put_if_unchanged(self, op: PutOp, was: Item | None) -> bool:
+        """Puts an item if it is still as it was read; None if it did not exist. Returns False if it is not."""
+        validate_op_namespace(op)
+        value, (vectors,) = self._encode(op), await self._embed([op])
+        stored = await self._scripts.put(dotted(op.namespace), op.key, value, vectors, _ttl_ms(op), version_of(was))
+        return stored == b"ok"
+
     async def sweep(self) -> int:
         """Deletes expired items, which reads skip already. Returns the number of deleted items."""
         total = 0
@@ -101,8 +108,7 @@ class RedisStore(BaseStore):
             if op.value is None:
                 sent.append(self._scripts.delete(*item_key))
             else:
-                ttl_ms = 0 if op.ttl is None else max(1, int(op.ttl * _MINUTE_MS))
-                sent.append(self._scripts.put(*item_key, values[item_key], vectors[item_key], ttl_ms))
+                sent.append(self._scripts.put(*item_key, values[item_key], vectors[item_key], _ttl_ms(op)))
         for reply in sent:
             await reply
 
@@ -152,3 +158,7 @@ class RedisStore(BaseStore):
             if len(found) > op.offset + op.limit:
                 break
         return list(found)[op.offset : op.offset + op.limit]
+
+
+def _ttl_ms(op: PutOp) -> int:
+    return 0 if op.ttl is None else max(1, int(op.ttl * _MINUTE_MS))

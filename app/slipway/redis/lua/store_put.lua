@@ -4,19 +4,22 @@
 -- Stores an item. The creation time of an item that exists stays.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `ns`, `key`, `ttl_ms` (0: forever); the value as JSON; its vectors or ''.
--- Reply: 'ok'.
--- Atomic: The item, its vectors, and the indexes.
--- Repeatable: Yes.
+-- ARGV: the key prefix; a MessagePack map: `ns`, `key`, `ttl_ms` (0: forever), `was` (nil, or `created|updated` of the
+--   item that is to be replaced, '' for none); the value as JSON; its vectors or ''.
+-- Reply: 'ok'; 'changed' if the item is not the one that was to be replaced.
+-- Atomic: The check, the item, its vectors, and the indexes.
+-- Repeatable: Yes; with `was`, a repetition replies 'changed'.
 
 local args = cmsgpack.unpack(ARGV[2])
 local items = key('store_items', args.ns)
-local created, expires = integer_text(now_us), 0
+local created, expires, existing = integer_text(now_us), 0, ''
 local fields = redis.call('HGET', items, args.key)
 if fields then
-  local first, _, ends = string.match(fields, '^(%d+)|(%d+)|(%d+)|')
-  if ends == '0' or tonumber(ends) > now_ms then created = first end
+  local first, last, ends = string.match(fields, '^(%d+)|(%d+)|(%d+)|')
+  if ends == '0' or tonumber(ends) > now_ms then created, existing = first, first .. '|' .. last end
+  if now_us <= tonumber(last) then now_us = tonumber(last) + 1 end -- each put has a time of its own
 end
+if args.was and args.was ~= existing then return 'changed' end
 if args.ttl_ms > 0 then expires = now_ms + args.ttl_ms end
 local times = created .. '|' .. integer_text(now_us) .. '|' .. integer_text(expires)
 local head = times .. '|' .. integer_text(args.ttl_ms) .. '|'
