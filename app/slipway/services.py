@@ -57,6 +57,7 @@ from slipway.reviews.store import ReviewStore
 from slipway.run_operations.operations import RunOperations
 from slipway.run_operations.raised_ceilings import CeilingRaises
 from slipway.run_operations.repairs import RunRepairs
+from slipway.run_operations.repetitions import Repetitions
 from slipway.runs.admission import Admission
 from slipway.runs.audit import AuditTrail
 from slipway.runs.authorization import RunAuthorizer
@@ -300,7 +301,8 @@ def _stores(
     audit = AuditTrail(pipeline, keys, scripts)
     resumer = RunResumer(pipeline, keys, submission, graphs, settings)
     operations = RunOperations(runs, scripts, clock, event_ttl_s=settings.event_ttl_s)
-    repairs = RunRepairs(runs, scripts, submission, threads, states, graph_opener, checkpointer, audit)
+    repetitions = Repetitions(runs, audit, threads, graph_opener)
+    repairs = RunRepairs(runs, scripts, submission, threads, states, graph_opener, checkpointer, audit, repetitions)
     return Services(
         settings=settings,
         config=config,

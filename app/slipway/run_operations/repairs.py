@@ -27,10 +27,11 @@ from langgraph.types import PregelTask, StateSnapshot
 
 from slipway import failpoints
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
-from slipway.errors import Conflict, NotFound, WorkRepeated
+from slipway.errors import Conflict, NotFound
 from slipway.execution.run_input import remaining_command
+from slipway.run_operations.made_calls import chain_of
 from slipway.run_operations.operations import OperatedRun, Operator, after_script
-from slipway.run_operations.repeated_calls import MadeCall, calls_since, chain_of, sentence_of
+from slipway.run_operations.repetitions import Repetitions
 from slipway.run_options import RunOptions
 from slipway.runs.audit import AuditEntry, AuditTrail
 from slipway.runs.record import Phase, Retry, Run
@@ -76,6 +77,7 @@ class RunRepairs:
     graphs: ThreadGraphOpener
     checkpointer: BaseCheckpointer
     audit: AuditTrail
+    repetitions: Repetitions
 
     async def retry(
         self, run_id: str, operator: Operator, checkpoint_id: str | None = None, *, repeat: bool = False
@@ -153,7 +155,7 @@ class RunRepairs:
         if newest.metadata.get(EDIT) == edit.digest:
             return False
         if not repeat:
-            await self._check_edit(run, edit, newest)
+            await self.repetitions.check_edit(run, edit.as_node, newest)
         metadata = {EDIT: edit.digest, "run_id": run.run_id}
         details: dict[str, Any] = {"edit": edit.digest, "as_node": edit.as_node, "reason": operator.reason}
         if repeat:
@@ -162,64 +164,21 @@ class RunRepairs:
         await self.states.edit(run, edit.values, as_node=edit.as_node, metadata=metadata, audit=audit)
         return True
 
-    async def _check_edit(self, run: Run, edit: StateEdit, newest: CheckpointTuple) -> None:
-        """Raises `WorkRepeated` if the edit discards results or leads back to nodes whose calls would be made again. An
-        edit as a node that is next, or was executed last, goes on from the newest checkpoint; any other one may lead
-        back to everything that the chain has done."""
-        state = await self._state_at(run, newest.config)
-        discarded = {task.name for task in state.tasks if task.result is not None} - {edit.as_node}
-        here = edit.as_node is None or edit.as_node in state.next
-        if not here and newest.parent_config is not None:
-            here = edit.as_node in (await self._state_at(run, newest.parent_config)).next
-        calls = await calls_since(self.runs, self.audit, run, newest.checkpoint["id"] if here else "")
-        calls = [call for call in calls if call.root_node != edit.as_node]
-        if not calls and not discarded:
-            return
-        problems = [f"would make these calls of tools that write again: {sentence_of(calls)}"] if calls else []
-        if discarded:
-            problems.append(f"would discard the results of nodes that have finished: {', '.join(sorted(discarded))}")
-        raise WorkRepeated(
-            f"the edit of the state of run {run.run_id} {' and '.join(problems)}. Edit it as the node that made the "
-            "calls (as_node), or skip the node that has not finished. To continue all the same, set repeat (--repeat)",
-            calls=[call.public() for call in calls],
-            discarded=sorted(discarded),
-        )
-
     async def _check_retry(self, run: Run, checkpoint_id: str | None) -> None:
-        """Raises `WorkRepeated` if calls of tools that write would be made again: those since a named checkpoint, or
-        those of nodes that a state write of a client has made next again."""
+        """Raises `WorkRepeated` if calls of tools that write would be made again. Does nothing if the run cannot be
+        retried, or was retried before."""
         if run.phase not in (Phase.FAILED, Phase.CANCELLED):
-            return  # it cannot be retried
+            return
         if run.retried_by is not None and await self.runs.thread_of(run.retried_by) is not None:
-            return  # it was retried before
+            return
         if checkpoint_id is not None:
-            start = f"checkpoint {checkpoint_id}"
-            calls = await calls_since(self.runs, self.audit, run, checkpoint_id)
-            instead = "Retry it from its last checkpoint, where they return their results"
-        else:
-            start, instead = (
-                "its last checkpoint",
-                "Name the last checkpoint of the run (checkpoint_id) or skip the node",
-            )
-            calls = await self._calls_before_state_writes(run)
-        if calls:
-            raise WorkRepeated(
-                f"run {run.run_id} retried from {start} would make these calls of tools that write again: "
-                f"{sentence_of(calls)}. {instead}. To make them again, set repeat (--repeat)",
-                calls=[call.public() for call in calls],
-            )
-
-    async def _calls_before_state_writes(self, run: Run) -> list[MadeCall]:
-        """The calls of nodes which a client has made next again by writing a state after the run had ended."""
+            await self.repetitions.check_checkpoint(run, checkpoint_id)
+            return
         newest = await self.checkpointer.latest(run.thread_id)
         if newest is None or newest.metadata.get("run_id") in (run.run_id, *run.retries):
-            return []
-        own = await self._last_of(run, newest)
-        if own is None:
-            return []
-        again = {name.partition(":")[0] for name in (await self._state_at(run, newest.config)).next}
-        calls = await calls_since(self.runs, self.audit, run, own.checkpoint["id"])
-        return [call for call in calls if call.root_node in again]
+            return
+        if (own := await self._last_of(run, newest)) is not None:
+            await self.repetitions.check_state_writes(run, own, newest)
 
     async def _retry(
         self,
@@ -278,10 +237,6 @@ class RunRepairs:
                 return None
             found = await self.checkpointer.aget_tuple(found.parent_config)
         return None
-
-    async def _state_at(self, run: Run, config: RunnableConfig) -> StateSnapshot:
-        async with self.graphs.for_reading(await self.threads.get(run.thread_id), None) as graph:
-            return await read_state(graph, config)
 
     async def _check_checkpoint(self, run: Run, checkpoint_id: str) -> None:
         """Raises `NotFound`, and `Conflict` for a checkpoint of another chain: what that chain did would be done again

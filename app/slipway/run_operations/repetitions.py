@@ -1,0 +1,126 @@
+"""Refuses that a run continues from a state from which it would do again what its chain has done.
+
+A retry from a named checkpoint repeats the calls of tools since that checkpoint. An edit of the state makes the
+successors of a node next: of the node that was executed last, which repeats only what the interrupted superstep has
+done; or of any other node, which may repeat all calls of the nodes that it leads to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.types import StateSnapshot
+
+from slipway.errors import WorkRepeated
+from slipway.graphs.interface import Graph
+from slipway.run_operations.made_calls import MadeCall, calls_since, sentence_of
+from slipway.runs.audit import AuditTrail
+from slipway.runs.record import Run
+from slipway.runs.store import RunStore
+from slipway.threads.graph_opener import ThreadGraphOpener
+from slipway.threads.state_reader import read_state
+from slipway.threads.store import ThreadStore
+
+_FROM_THE_START = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repetitions:
+    """Each method raises `WorkRepeated`."""
+
+    runs: RunStore
+    audit: AuditTrail
+    threads: ThreadStore
+    graphs: ThreadGraphOpener
+
+    async def check_checkpoint(self, run: Run, checkpoint_id: str) -> None:
+        """For a retry from a named checkpoint."""
+        calls = await calls_since(self.runs, self.audit, run, checkpoint_id)
+        if calls:
+            raise _repeats(
+                f"run {run.run_id} retried from checkpoint {checkpoint_id}",
+                "Retry it from its last checkpoint, where they return their results.",
+                calls,
+            )
+
+    async def check_edit(self, run: Run, as_node: str | None, newest: CheckpointTuple) -> None:
+        """For an edit of the newest state. It also must not discard the results of nodes of the interrupted superstep
+        that have finished."""
+        async with self.graphs.for_reading(await self.threads.get(run.thread_id), None) as graph:
+            state = await read_state(graph, newest.config)
+            before = await _nodes_before(graph, newest)
+            successors = _reachable(graph, _successors(graph, nodes := _writers(as_node, newest)))
+        discarded = {task.name for task in state.tasks if task.result is not None} - nodes
+        goes_on = nodes <= {*state.next, *before}
+        calls = await calls_since(self.runs, self.audit, run, newest.checkpoint["id"] if goes_on else _FROM_THE_START)
+        calls = [each for each in calls if each.root_node not in nodes and (goes_on or each.root_node in successors)]
+        if calls or discarded:
+            raise _repeats(
+                f"the edit of the state of run {run.run_id}",
+                "Edit it as the node that made the calls (as_node), or skip the node that has not finished.",
+                calls,
+                discarded,
+            )
+
+    async def check_state_writes(self, run: Run, own: CheckpointTuple, newest: CheckpointTuple) -> None:
+        """For a retry from the newest checkpoint, which clients have written after `own`, the last one of the run."""
+        async with self.graphs.for_reading(await self.threads.get(run.thread_id), None) as graph:
+            following = set((await read_state(graph, newest.config)).next)
+            goes_on = following == set((await read_state(graph, own.config)).next)
+            again = following if goes_on else _reachable(graph, following)
+        start = own.checkpoint["id"] if goes_on else _FROM_THE_START
+        calls = [each for each in await calls_since(self.runs, self.audit, run, start) if each.root_node in again]
+        if calls:
+            raise _repeats(
+                f"run {run.run_id} retried from the state that was written after it",
+                "Skip the node, or write the state as the node that made the calls.",
+                calls,
+            )
+
+
+async def _nodes_before(graph: Graph, newest: CheckpointTuple) -> tuple[str, ...]:
+    """The nodes of the superstep that led to the newest checkpoint."""
+    parent: RunnableConfig | None = newest.parent_config
+    state: StateSnapshot | None = None if parent is None else await read_state(graph, parent)
+    return () if state is None else state.next
+
+
+def _writers(as_node: str | None, newest: CheckpointTuple) -> set[str]:
+    """The node as which an edit is written. If none is named, LangGraph takes the one that a channel triggered last,
+    which is none of those that `Send` has started."""
+    if as_node is not None:
+        return {as_node}
+    seen = {
+        name: max(map(str, versions.values()))
+        for name, versions in newest.checkpoint["versions_seen"].items()
+        if versions and name not in ("__interrupt__", "__input__")
+    }
+    last = max(seen.values(), default="")
+    return {name for name, version in seen.items() if version == last}
+
+
+def _successors(graph: Graph, nodes: Collection[str]) -> set[str]:
+    return {edge.target for edge in graph.get_graph().edges if edge.source in nodes}
+
+
+def _reachable(graph: Graph, nodes: Iterable[str]) -> set[str]:
+    """These nodes, and those to which edges lead from them."""
+    found, following = set[str](), set(nodes)
+    while following:
+        found |= following
+        following = _successors(graph, following) - found
+    return found
+
+
+def _repeats(what: str, instead: str, calls: Collection[MadeCall], discarded: Collection[str] = ()) -> WorkRepeated:
+    problems = [f"would make these calls of tools that write again: {sentence_of(calls)}"] if calls else []
+    if discarded:
+        problems.append(f"would discard the results of nodes that have finished: {', '.join(sorted(discarded))}")
+    return WorkRepeated(
+        f"{what} {' and '.join(problems)}. {instead} To continue all the same, set repeat (--repeat)",
+        calls=[call.public() for call in calls],
+        discarded=sorted(discarded),
+    )
