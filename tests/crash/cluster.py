@@ -246,13 +246,22 @@ class Cluster:
 
     async def arq_check(self) -> tuple[int, str]:
         """The exit code and the output of `arq --check`."""
-        command = self._arq_command("check", None, "--check")
-        check = await asyncio.create_subprocess_exec(
-            *command.program, env={**bare_environment(), **command.env}, stderr=subprocess.PIPE
+        return await self._execute(self._arq_command("check", None, "--check"))
+
+    async def doctor(self) -> tuple[int, str]:
+        """The exit code and the output of `slipway doctor`."""
+        return await self._execute(self._command("doctor", "doctor", None))
+
+    async def _execute(self, command: Command) -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            *command.program,
+            env={**bare_environment(), **command.env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
-        _, output = await check.communicate()
-        assert check.returncode is not None
-        return check.returncode, output.decode()
+        output, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, output.decode()
 
     def _arq_command(self, name: str, redis_url: str | None, *arguments: str) -> Command:
         env = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,10 +15,12 @@ from slipway import failpoints
 from slipway.runs.scripts import RunScripts
 from tests.crash.clients import Client, Reader
 from tests.crash.cluster import Cluster
+from tests.crash.operated_histories import histories
 from tests.crash.shared_cluster import SharedCluster
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
+HISTORIES = int(os.environ.get("SLIPWAY_TEST_SEEDS", "3"))
 PROJECT = Path(__file__).with_name("tools_project") / "langgraph.json"
 
 
@@ -88,6 +91,13 @@ async def test_an_approved_call_is_made_once_although_its_worker_is_killed(clust
     run, thread = await asyncio.gather(client.run(thread_id, resumed), client.thread(thread_id))
     assert (run["status"], thread["values"]["results"]) == ("success", [f"refunded {order}"])
     assert len(refunds_of(cluster, order)) == 1
+
+
+@pytest.mark.timeout(60 + 10 * HISTORIES)
+async def test_operators_reviewers_and_kills_make_no_call_twice_and_lose_no_run(cluster: Cluster) -> None:
+    """`SLIPWAY_TEST_SEEDS` sets the number of histories."""
+    await asyncio.gather(*(cluster.start_worker() for _ in range(2)))
+    print(await histories(cluster, range(HISTORIES), 10 if HISTORIES <= 3 else 30))
 
 
 async def test_no_call_of_a_model_is_forgotten_when_its_worker_is_killed(cluster: Cluster, client: Client) -> None:
