@@ -201,6 +201,26 @@ async def test_a_failed_run_shows_its_error_and_node(page: Page, site: Site) -> 
     await expect(page.get_by_label("Text")).to_have_value("<b>text</b>")
 
 
+async def test_an_operator_resumes_a_paused_run_on_its_page(page: Page, site: Site) -> None:
+    await page.goto(await site.start("slow_steps", {"steps": 3}, after_seconds=3600))
+    run = await site.run_of(page)
+    await site.call("POST", f"/ops/runs/{run['run_id']}/pause", {"reason": "<b>until noon</b>"})
+    paused = page.get_by_role("region", name="Paused")
+    await expect(paused).to_contain_text("<b>until noon</b>")
+    await expect(paused).to_contain_text("anonymous")
+    await paused.get_by_role("button", name="Resume").click()
+    await expect(paused).to_be_hidden()
+    await expect(page.locator(PHASE)).not_to_have_text("paused")
+
+
+async def test_a_run_that_reached_a_ceiling_shows_how_it_continues(page: Page, site: Site) -> None:
+    await page.goto(await site.start("slow_steps", {"steps": 3}, context={"ceilings": {"max_steps": 1}}))
+    await expect(page.locator("#failure")).to_contain_text("ceiling.steps")
+    run = await site.run_of(page)
+    command = f"slipway runs raise-ceiling {run['run_id']} --limit max_steps=2 --limit max_node_visits=2 --resume"
+    await expect(page.locator("#failure pre")).to_have_text(command)
+
+
 async def test_an_ended_run_is_shown_with_all_events(page: Page, site: Site) -> None:
     address = await site.start("slow_steps", {"steps": 3, "pause_s": 0})
     await site.call("GET", f"{urlsplit(address).path.removeprefix('/ui')}/join")

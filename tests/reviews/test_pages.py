@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import orjson
 import pytest
@@ -130,6 +131,28 @@ async def test_a_page_shows_what_became_of_the_call(desk: Desk) -> None:
     decisions = [("review.opened", "slipway"), ("review.voted", "bob"), ("review.decided", "eve")]
     assert actions == [*decisions, ("tool.called", "slipway")]
     assert data["awaits_call"] is False
+
+
+async def test_the_page_of_a_paused_run_says_who_may_resume_it(desk: Desk) -> None:
+    thread, client = (await desk.client.post("/threads", json={})).json()["thread_id"], desk.client
+    await client.put("/ops/pause", json={"reason": "maintenance"})
+    run = await desk.post(f"/threads/{thread}/runs", {"assistant_id": "one", "input": {"answers": []}})
+    path = f"/ui/threads/{thread}/runs/{run['run_id']}/now"
+
+    async def pause(user: str = "ann") -> Any:
+        return (await client.get(path, headers={"x-user": user})).json()["pause"]
+
+    async def is_paused() -> bool:
+        return await pause() is not None
+
+    await wait_until(is_paused)
+    shown = await pause()
+    assert "everything is switched off by ann: maintenance; to continue: " in shown["switch"]
+    assert shown["resumable"] is False
+    await desk.post(f"/ops/runs/{run['run_id']}/pause", {"reason": "wait for Eve"}, "bob")
+    assert [(await pause(user))["resumable"] for user in ("ann", "nobody")] == [True, False]
+    assert [(await pause())[name] for name in ("by", "reason", "switch")] == ["bob", "wait for Eve", None]
+    await client.delete("/ops/pause")
 
 
 def test_numbers_that_a_browser_would_change_are_texts() -> None:

@@ -16,7 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from slipway.accounting.counting import CODES
+from slipway.api.auth.access_check import user_of
 from slipway.api.auth.authorization import authorize_read
+from slipway.api.auth.operators import OPERATE, require_operator
 from slipway.api.request_parsing import path_id
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of
@@ -28,7 +31,7 @@ from slipway.api.ui.phase_texts import phase_text
 from slipway.api.ui.rendering import HEADERS
 from slipway.api.ui.review_data import card_data
 from slipway.clock import Clock
-from slipway.errors import NotFound
+from slipway.errors import AccessRefused, NotFound
 from slipway.runs.events import START_ID
 from slipway.runs.record import Phase, Run
 from slipway.serialization.json_encoding import dumps
@@ -104,8 +107,9 @@ async def readable_run(request: Request) -> Run:
 
 
 async def run_view(request: Request, run: Run) -> dict[str, Any]:
-    """The data of a run that its page shows: fields of its record, the number of live workers until it has ended, and
-    its reviews while it waits for an answer: no reviews at a breakpoint."""
+    """The data of a run that its page shows: fields of its record, the number of live workers until it has ended, its
+    reviews while it waits for an answer (no reviews at a breakpoint), what pauses it, and the command that lets it
+    continue after a ceiling."""
     services, public = services_of(request), run.public()
     view: dict[str, Any] = {
         "run": {name: public.get(name) for name in _RUN_FIELDS},
@@ -114,12 +118,58 @@ async def run_view(request: Request, run: Run) -> dict[str, Any]:
         "server_time": _iso_now(services.clock),
         "workers": None,
         "reviews": None,
+        "pause": _pause(request, run) if run.phase is Phase.PAUSED else None,
+        "raise_command": _raise_command(run),
     }
     if run.phase in (Phase.QUEUED, Phase.RUNNING):
         view["workers"] = services.health.latest.workers
     elif run.phase is Phase.WAITING_FOR_APPROVAL:
         view["reviews"] = [card_data(request, review) for review in await services.reviews.of_run(run.run_id)]
     return view
+
+
+def _pause(request: Request, run: Run) -> dict[str, Any]:
+    """Who has paused the run, when and why, and whether the user may resume it. Before a switch it continues when that
+    is on: then `switch` has the sentence that says how."""
+    operator = run.operator_pause
+    return {
+        "by": operator.by if operator else None,
+        "at": operator.at if operator else None,
+        "reason": operator.reason if operator else None,
+        "switch": run.reason if run.switch and not operator else None,
+        "resumable": operator is not None and _operates(request),
+    }
+
+
+def _operates(request: Request) -> bool:
+    try:
+        require_operator(user_of(request), OPERATE)
+    except AccessRefused:
+        return False
+    return True
+
+
+_CEILINGS: Final = {code: f"max_{name}" for name, code in CODES.items()}
+
+
+def _raise_command(run: Run) -> str | None:
+    """The command that doubles the ceiling that ended the run, and continues it. None if no ceiling did, or if its
+    chain has continued. A budget has no such command."""
+    error = (run.public().get("error") if run.phase is Phase.FAILED and not run.resumed_by else None) or {}
+    kind, _, code = str(error.get("code", "")).partition(".")
+    name = _CEILINGS.get(code, f"max_{code}")
+    if kind != "ceiling" or name not in run.ceilings or error.get("scope"):
+        return None
+    limit = run.ceilings[name]
+    names = [name]
+    if name == "max_steps" and run.ceilings.get("max_node_visits") == limit:
+        names.append("max_node_visits")  # the ceiling of a graph that repeats one node
+    limits = " ".join(f"--limit {each}={_plain(limit * 2)}" for each in names)
+    return f"slipway runs raise-ceiling {run.run_id} {limits} --resume"
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 def _has_ended(run: Run) -> bool:

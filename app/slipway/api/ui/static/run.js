@@ -141,6 +141,7 @@ function draw() {
   show(byId("run-again"), isFinal && !view.deleted && !page.command);
   show(byId("new-run"), isFinal && !view.deleted);
   drawFailure(run);
+  drawPause();
   drawReview(phase);
   drawResult(isFinal);
   drawConversation(isFinal);
@@ -175,6 +176,17 @@ function drawFailure({ error, phase }) {
   const facts = Object.entries({ Code: failure.code, Kind: failure.error, Node: failure.node, Attempt: failure.attempt }).filter(([, value]) => value !== undefined && value !== null);
   byId("failure-body").append(el("p", { class: "plain message-text" }, String(failure.message ?? "The reason is unknown.")),
     el("dl", { class: "facts" }, facts.map(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))])));
+  if (view.raise_command) byId("failure-body").append(el("p", {}, "An operator can raise this ceiling and continue the run:"), el("pre", {}, view.raise_command));
+}
+
+function drawPause() {
+  const pause = view.deleted ? null : view.pause;
+  show(byId("pause"), Boolean(pause));
+  show(byId("resume"), Boolean(pause?.resumable));
+  if (!pause) return;
+  const since = pause.at && `${pause.at.slice(0, 19).replace("T", " ")} UTC`;
+  const facts = Object.entries({ "Paused by": pause.by, Since: since, Reason: pause.reason }).filter(([, value]) => value);
+  byId("pause-body").replaceChildren(pause.switch ? el("p", { class: "plain" }, pause.switch) : el("dl", { class: "facts" }, facts.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])));
 }
 
 function drawReview(phase) {
@@ -300,6 +312,20 @@ async function cancel(action) {
   }
 }
 
+async function resume() {
+  byId("resume").disabled = true;
+  show(byId("action-error"), false);
+  try {
+    await call("POST", `/ops/runs/${view.run.run_id}/resume`, {});
+  } catch (error) {
+    showRequestError(byId("action-error"), error);
+  } finally {
+    byId("resume").disabled = false;
+    refreshSoon();
+  }
+}
+
+byId("resume").addEventListener("click", resume);
 byId("cancel").addEventListener("click", () => cancel("interrupt"));
 byId("rollback").addEventListener("click", () => byId("confirm-rollback").showModal());
 byId("confirm-rollback").addEventListener("close", () => byId("confirm-rollback").returnValue === "yes" && cancel("rollback"));
