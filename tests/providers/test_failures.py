@@ -24,6 +24,8 @@ from tests.providers.conftest import KEY
 from tests.providers.provider_server import Behaviour, Provider, ProviderServer, Refusal, Reply, Silence
 from tests.runs.conftest import Stores
 
+pytestmark = pytest.mark.timeout(180)  # the first test of a process imports 3,000 modules of Anthropic's package
+
 OPENAI: Final = "openai:gpt-5"
 ANTHROPIC: Final = "anthropic:claude-sonnet-5"
 RESPONSES: Final = {"use_responses_api": True}
@@ -38,7 +40,7 @@ class Desk:
     breakers: Breakers
     routes: dict[str, ModelRoute] = field(default_factory=dict)
 
-    def model(self, first: str, timeout_s: float = 5, **settings: Any) -> RoutedChatModel:
+    def model(self, first: str, timeout_s: float = 30, **settings: Any) -> RoutedChatModel:
         """The model of the route, whose first one does not retry by itself."""
         options = {"base_url": self.first.url, "api_key": KEY, "max_retries": 0} | settings
         second = ModelSpec("openai:gpt-5-mini", settings={"base_url": self.second.url, "api_key": KEY})
@@ -80,7 +82,7 @@ async def test_another_model_replies_when_a_provider_fails(
     desk: Desk, model: str, behaviour: Behaviour, reason: str
 ) -> None:
     desk.first.plan = [behaviour]
-    routed = desk.model(model, timeout=0.05 if isinstance(behaviour, Silence) else 5)
+    routed = desk.model(model, timeout=0.05 if isinstance(behaviour, Silence) else 30)
     assert (await routed.ainvoke("Hi")).text == "from the second"
     assert len(desk.first.requests) == 1
     assert await desk.failures() == {model: 1}
