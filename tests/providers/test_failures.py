@@ -128,9 +128,9 @@ STREAMS: Final = [
     (OPENAI, {}, "connection", "not reachable (OpenAIConnectionError)"),
     (OPENAI, RESPONSES, "connection", "not reachable (OpenAIConnectionError)"),
     (ANTHROPIC, {}, "connection", "not reachable (RemoteProtocolError)"),
-    (OPENAI, {}, "error", "error of the provider (APIError)"),
+    (OPENAI, {}, "error", "error of the provider (APIError, status 500)"),
     (OPENAI, RESPONSES, "error", "error (ValueError)"),
-    (ANTHROPIC, {}, "error", "error of the provider (APIStatusError)"),
+    (ANTHROPIC, {}, "error", "error of the provider (APIStatusError, status 529)"),
 ]
 
 

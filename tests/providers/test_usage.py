@@ -135,6 +135,15 @@ async def test_a_call_that_a_provider_did_not_accept_used_nothing(
     assert of_model["calls"] == 1
 
 
+@pytest.mark.parametrize(("after", "tokens"), [(0, 0), (1, RESERVED["total"])])
+async def test_an_overload_in_a_stream_used_nothing_if_nothing_had_arrived(
+    stores: Stores, graphs: Registry, provider: Provider, after: int, tokens: int
+) -> None:
+    provider.plan = [Reply(breaks_off="error", after=after)]
+    usage = (await asked(stores, graphs, MODELS["messages"], "astream")).public()["usage"]
+    assert (usage["tokens"]["total"], usage["unmetered_calls"]) == (tokens, bool(tokens))
+
+
 class Calls(BaseCallbackHandler):
     """What the meter learns of calls, and of their ends."""
 

@@ -153,7 +153,7 @@ class MeteringHandler(BaseCallbackHandler):
         self.meter.settle(run_id, used)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **details: Any) -> None:
-        self.meter.settle(run_id, None, rejected=was_rejected(error))
+        self.meter.settle(run_id, None, rejected=was_rejected(error, details.get("response")))
 
     # tools
 

@@ -175,13 +175,7 @@ def reported_usage(response: LLMResult | None) -> ReportedUsage | None:
     """The usage that the messages of a response have; a streamed response has one as well. None if it has none."""
     if response is None:
         return None
-    messages = [
-        generation.message
-        for generations in response.generations
-        for generation in generations
-        if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage)
-    ]
-    usages = [message.usage_metadata for message in messages if message.usage_metadata]
+    usages = [message.usage_metadata for message in _messages(response) if message.usage_metadata]
     if usages:
         usage = usages[0]  # with several choices, each message has the usage of the whole call
         read, total = usage.get("input_tokens") or 0, usage.get("total_tokens") or 0
@@ -204,10 +198,22 @@ def _usage_in_output(output: Mapping[str, Any] | None) -> ReportedUsage | None:
     return ReportedUsage(read, written, 0)
 
 
-def was_rejected(error: BaseException) -> bool:
+def was_rejected(error: BaseException, response: LLMResult | None = None) -> bool:
     """Whether the call used nothing, because the provider has rejected it or has not received it: an HTTP status from
-    400 to 499, except a time-out, 503 and 529 (overloaded), and a connection that was not opened."""
+    400 to 499, except a time-out, 503 and 529 (overloaded), and a connection that was not opened. `response` is what
+    had arrived of a stream, which must be nothing."""
+    if any(message.content or message.tool_calls for message in _messages(response)):
+        return False
     status = http_status_of(error)
     if status is not None and ((status < 500 and status != 408) or status in (503, 529)):
         return True
     return not _NEVER_SENT.isdisjoint(kind.__name__ for cause in causes_of(error) for kind in type(cause).__mro__)
+
+
+def _messages(response: LLMResult | None) -> list[AIMessage]:
+    return [
+        generation.message
+        for generations in (response.generations if response is not None else ())
+        for generation in generations
+        if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage)
+    ]

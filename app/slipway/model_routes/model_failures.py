@@ -7,7 +7,7 @@ to `langchain_core.exceptions.ModelError`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from langchain_core.exceptions import (
     ContextOverflowError,
@@ -26,7 +26,7 @@ from langgraph.errors import GraphBubbleUp
 from slipway.circuit_breakers.scripts import Outcome
 from slipway.errors import BreakerOpen, SlipwayError
 from slipway.exception_text import causes_of, class_name, message_of
-from slipway.http_status import http_status_of
+from slipway.http_status import codes_of, http_status_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +85,6 @@ _BY_STATUS: Final = {
     504: _TIME_OUT,
 }
 
-_BY_CODE: Final = {
-    "api_error": _SERVER_ERROR,
-    "overloaded_error": _SERVER_ERROR,
-    "rate_limit_error": _RATE_LIMIT,
-    "rate_limit_exceeded": _RATE_LIMIT,
-    "server_error": _SERVER_ERROR,
-    "timeout_error": _TIME_OUT,
-}
-"""By the codes that providers send in the middle of a stream, whose HTTP status said that all is well."""
-
 _NOT_PAID_CODES: Final = frozenset({"billing_error", "insufficient_quota"})
 _BY_TEXT: Final = {"credit balance is too low": _NOT_PAID, "API key not valid": _AUTHENTICATION}
 """What Anthropic and Google have sent with the status of a wrong request (400)."""
@@ -148,8 +138,7 @@ def judge(error: BaseException) -> Outcome:
 
 
 def _described(error: Exception, status: int | None) -> tuple[str, str, bool] | None:
-    codes = _codes_of(error)
-    if not _NOT_PAID_CODES.isdisjoint(codes):
+    if not _NOT_PAID_CODES.isdisjoint(codes_of(error)):
         return _NOT_PAID
     if status == 400 and (described := next((_BY_TEXT[text] for text in _BY_TEXT if text in message_of(error)), None)):
         return described
@@ -160,8 +149,6 @@ def _described(error: Exception, status: int | None) -> tuple[str, str, bool] | 
             return described
     if status is not None:
         return _BY_STATUS.get(status, _SERVER_ERROR) if status >= 500 or status in _BY_STATUS else None
-    if described := next((_BY_CODE[code] for code in codes if code in _BY_CODE), None):
-        return described
     names = _class_names(error)
     if "Timeout" in names:
         return _TIME_OUT
@@ -172,16 +159,6 @@ def _described(error: Exception, status: int | None) -> tuple[str, str, bool] | 
 
 def _class_names(error: BaseException) -> str:
     return " ".join(kind.__name__ for kind in type(error).__mro__)
-
-
-def _codes_of(error: Exception) -> list[str]:
-    """The codes in the body of a reply of OpenAI (`{"code": …, "type": …}`) or of Anthropic (`{"error": {"type":
-    …}}`)."""
-    body: Any = getattr(error, "body", None)
-    if isinstance(body, dict) and isinstance(body.get("error"), dict):
-        body = body["error"]
-    found = [body.get("code"), body.get("type")] if isinstance(body, dict) else []
-    return [each for each in found if isinstance(each, str)]
 
 
 def _is_not_sendable(error: BaseException) -> bool:
