@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from types import ModuleType
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 
 from slipway import blocked_loop
 from slipway.errors import ToolRefused
-from slipway.tool_gateway import thread_calls
+from slipway.tool_gateway import entry, thread_calls
+from slipway.tool_gateway.instrumentation import entrance_of
 from tests.tools.conftest import Runs
 
 REFUND = {"order": "a"}
@@ -24,6 +26,16 @@ WAYS = [
     ("function in a thread", "send_mail", {"to": "x"}),
     ("invoke in a thread", "send_mail", {"to": "x"}),
     ("ainvoke", "ledger", {"amount": 1}),
+    ("partial", "issue_refund", REFUND),
+    ("code of the function", "issue_refund", REFUND),
+    ("copy", "issue_refund", REFUND),
+    ("copy", "ledger", {"amount": 1}),
+    ("model copy", "issue_refund", REFUND),
+    ("model copy", "ledger", {"amount": 1}),
+    ("tool made of the function", "issue_refund", REFUND),
+    ("method of the class", "ledger", {"amount": 1}),
+    ("imported again", "lookup_order", REFUND),
+    ("imported again", "issue_refund", REFUND),
     ("subgraph", "issue_refund", REFUND),
     ("subgraph with a forged namespace", "issue_refund", REFUND),
     ("tool with a forged namespace", "issue_refund", REFUND),
@@ -39,6 +51,23 @@ async def test_a_node_without_a_grant_calls_no_tool(runs: Runs, how: str, tool: 
     assert ended.message == f"no rule of slipway.grants permits tool {tool!r} to node {node!r} of graph 'evades'"
     [(action, details)] = ended.audit
     assert (action, details["tool"], details["node"], details["rule"]) == ("tool.denied", tool, node, "")
+
+
+@pytest.mark.parametrize(
+    ("how", "tool", "args", "why"),
+    [
+        ("another object of the class", "ledger", {"amount": 1}, "another object of the class Ledger is registered"),
+        ("replaced function", "issue_refund", REFUND, "its function was replaced after it was registered"),
+    ],
+)
+async def test_what_was_not_registered_is_no_tool_although_it_looks_like_one(
+    runs: Runs, how: str, tool: str, args: dict[str, Any], why: str
+) -> None:
+    ended = await runs.execute("pays", how=how, tool=tool, args=args)
+    assert (ended.code, ended.effects, ended.actions()) == ("tool.denied", [], ["tool.denied"])
+    assert why in ended.message
+    wrapper = functools.wraps(runs.tools.lookup_order)(lambda: None)
+    assert entrance_of(wrapper) is None
 
 
 @pytest.mark.parametrize("how", ["call", "tool with a forged namespace"])
@@ -107,6 +136,14 @@ async def test_a_thread_without_the_context_of_the_node_calls_no_tool(runs: Runs
     ended = await runs.execute("pays", how="empty context", tool=tool, args=args)
     assert (ended.code, ended.effects) == ("tool.denied", [])
     assert "was called outside of a run, or in a thread that does not carry the context of a node" in ended.message
+
+
+async def test_a_process_that_a_node_has_forked_calls_no_tool(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the context of the node, and no event loop that would respond."""
+    monkeypatch.setattr(entry, "getpid", lambda: 1)
+    ended = await runs.execute("in_threads", how="call", tool="send_mail", args={"to": "x"})
+    assert (ended.code, ended.effects) == ("tool.denied", [])
+    assert "was called in a process that the node has started" in ended.message
 
 
 async def test_a_tool_that_blocks_is_refused_on_the_event_loop(runs: Runs) -> None:

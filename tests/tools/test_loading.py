@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slipway.errors import ConfigError
+from slipway.errors import ConfigError, ToolRefused
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.registry import Registry
 from slipway.health.release_checks import project_problems
@@ -131,6 +133,27 @@ async def test_a_release_checks_the_nodes_of_a_graph_with_a_factory(tmp_path: Pa
     where = "slipway.grants[1].nodes[0]: there is no node 'mad' in 'desk'; did you mean 'made'?"
     assert where in problem
     assert problem.startswith("langgraph.json:")
+
+
+async def test_a_function_of_a_module_that_was_imported_twice_is_the_same_tool(tmp_path: Path) -> None:
+    """As `tools` and as `src.tools`, for example. Outside of a run, no tool is executed."""
+    config = project(tmp_path, tools={"pay": PAY})
+    graphs = await Registry.load(config)
+    (file,) = tmp_path.glob("*.py")
+    spec = importlib.util.spec_from_file_location("imported_twice", file)
+    assert spec is not None
+    assert spec.loader is not None
+    twin = importlib.util.module_from_spec(spec)
+    sys.modules[twin.__name__] = twin
+    spec.loader.exec_module(twin)
+    assert await twin.pay("a") == "a"
+    await load_tools(read(config), graphs)
+    with pytest.raises(ToolRefused, match="tool 'pay' was called outside of a run"):
+        await twin.pay("a")
+    spec.loader.exec_module(twin)  # as `importlib.reload` does
+    with pytest.raises(ToolRefused, match="tool 'pay' was called outside of a run"):
+        await twin.pay("a")
+    del sys.modules[twin.__name__]
 
 
 async def test_the_file_adds_to_what_the_code_declares(tmp_path: Path) -> None:

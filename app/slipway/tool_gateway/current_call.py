@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from slipway.tool_gateway.definition import ToolDefinition
 
@@ -16,6 +16,8 @@ class CurrentGateway(Protocol):
     this module, have no type here."""
 
     loop: asyncio.AbstractEventLoop
+    process: int
+    """The id of the process."""
 
     async def call_function(
         self, target: Any, entrance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], act: Any
@@ -25,6 +27,8 @@ class CurrentGateway(Protocol):
 
     @property
     def has_policy(self) -> bool: ...
+
+    def refuse(self, tool: str, node: str | None, why: str) -> NoReturn: ...
 
     def permits(self, name: str, node: tuple[str, ...]) -> bool: ...
 

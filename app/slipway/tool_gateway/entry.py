@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from os import getpid
 from typing import Any, Final, Protocol
 
 from slipway.errors import ToolRefused
@@ -14,6 +15,10 @@ NOT_IN_A_RUN: Final = (
     "tool {tool!r} was called outside of a run, or in a thread that does not carry the context of a node. Tools are "
     "executed by Slipway only in a run: call it in a node, and start threads with contextvars.copy_context().run, "
     "asyncio.to_thread or langchain's run_in_executor"
+)
+IN_A_FORK: Final = (
+    "tool {tool!r} was called in a process that the node has started: call it in the node, and give the process what "
+    "it returns"
 )
 ON_THE_LOOP: Final = (
     "tool {tool!r} blocks, and was called on the event loop: use await tool.ainvoke(...) or await "
@@ -28,10 +33,13 @@ class Named(Protocol):
 
 
 def gateway_for(tool: str) -> CurrentGateway:
-    """The gateway of the current run. Raises `ToolRefused` if there is none."""
+    """The gateway of the current run. Raises `ToolRefused` if there is none, and in a process that was forked: there it
+    would wait for an event loop that nobody runs."""
     gateway = CURRENT_GATEWAY.get()
     if gateway is None:
         raise ToolRefused(NOT_IN_A_RUN.format(tool=tool), tool)
+    if gateway.process != getpid():
+        raise ToolRefused(IN_A_FORK.format(tool=tool), tool)
     return gateway
 
 

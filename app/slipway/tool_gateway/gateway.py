@@ -22,6 +22,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from os import getpid
 from typing import Any, Final, Literal, NoReturn
 
 import structlog
@@ -176,7 +177,7 @@ class Gateway:
         self._stored: set[tuple[str, str]] = set()
         """Namespaces and ids of checkpoints of subgraphs that are stored."""
         self._finishing = FinishingTools(may_finish=lambda: not writer.is_fenced)
-        self.loop = asyncio.get_running_loop()
+        self.loop, self.process = asyncio.get_running_loop(), getpid()
 
     async def tools_ended(self) -> None:
         """Returns when no tool that writes is executed any more, after the graph has ended."""
@@ -200,8 +201,9 @@ class Gateway:
     ) -> Any:
         """A call of the function itself, or of the LangChain tool that it is part of."""
         tool = self._registry.find(target.name)
-        if tool.target is not target:
-            raise ToolRefused(f"tool {target.name!r} belongs to another project", target.name)
+        if tool.target.origin != target.origin:
+            here, there = tool.target.where, target.where
+            raise ToolRefused(f"tool {target.name!r} is the one at {here}, and not that at {there}", target.name)
         found = TOOL_CALL_ID.get()
         tool_call_id = found[1] if found is not None and found[0] == target.langchain_tool.name else None
         bound = target.bind(entrance, args, kwargs)
@@ -251,10 +253,14 @@ class Gateway:
         if self._registry.policy.grants is None or self._registry.name_of(name) is not None:
             return  # a registered function in a tool that somebody made of it: its call passes the gateway
         why = f"tool {name!r} is not registered, and langgraph.json has grants: name it in slipway.tools"
-        entry = AuditEntry("tool.denied", "slipway", {"tool": name, "node": node, "rule": "", "why": why})
+        self.refuse(name, node, why)
+
+    def refuse(self, tool: str, node: str | None, why: str) -> NoReturn:
+        """Refuses a call that does not come here, in any thread. Raises `ToolRefused`."""
+        entry = AuditEntry("tool.denied", "slipway", {"tool": tool, "node": node, "rule": "", "why": why})
         command = append_audit(self._services.keys, self._run.run_id, entry.action, entry.actor, entry.details_json)
         self.loop.call_soon_threadsafe(self._writer.add_command, command)
-        raise ToolRefused(why, name)
+        raise ToolRefused(why, tool)
 
     # the steps
 

@@ -20,6 +20,7 @@ from slipway.tool_gateway.grants import ALL, Grant, Policy
 from slipway.tool_gateway.instrumentation import CannotInstrument
 from slipway.tool_gateway.node_executions import follow_nodes
 from slipway.tool_gateway.registry import RegisteredTool, ToolRegistry
+from slipway.tool_gateway.repeated_imports import register_again
 from slipway.tool_gateway.secrets import take_secrets
 from slipway.tool_gateway.target import ToolTarget, prepare_tools_in
 
@@ -33,6 +34,7 @@ async def load_tools(config: LangGraphJson, graphs: Graphs, others: Sequence[Dec
     registry = await asyncio.to_thread(_ToolLoader(config, graphs.load_object, others, unchecked).load)
     if registry.tools or registry.policy.grants is not None:
         follow_nodes()
+        register_again(tool.target for tool in registry.tools.values())
     _check_grants(config, registry)
     for graph_id in graphs.names():
         if not graphs.has_factory(graph_id):

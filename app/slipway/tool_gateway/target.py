@@ -7,6 +7,7 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, Final
 
 from langchain_core.messages import ToolMessage
@@ -14,11 +15,11 @@ from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
-from slipway.errors import ToolArgumentsInvalid, ToolRejected
+from slipway.errors import ToolArgumentsInvalid, ToolRefused, ToolRejected
 from slipway.exception_text import class_name, message_of
 from slipway.graphs.interface import Graph
 from slipway.metering.marks import COUNTED_BY_GATEWAY, TOOL_MARK
-from slipway.tool_gateway.current_call import TOOL_CALL_ID
+from slipway.tool_gateway.current_call import CURRENT_GATEWAY, TOOL_CALL_ID
 from slipway.tool_gateway.entry import enter, enter_from_thread
 from slipway.tool_gateway.instrumentation import (
     CannotInstrument,
@@ -26,6 +27,7 @@ from slipway.tool_gateway.instrumentation import (
     entrance_of,
     instrument_function,
     instrument_tool,
+    passes_gateway,
 )
 
 _INJECTED_NAMES: Final = frozenset({"config", "callbacks", "run_manager", "runtime"})
@@ -44,6 +46,7 @@ class ToolTarget:
             instrument_tool(target) if isinstance(target, BaseTool) else (instrument_function(_function(target)),)
         )
         for entrance in self.entrances:
+            entrance.tool = name
             entrance.call = partial(enter if entrance.is_async else enter_from_thread, self, entrance)
         if isinstance(target, BaseTool):
             prepare(target)
@@ -63,6 +66,12 @@ class ToolTarget:
         """File and line of the function."""
         code = getattr(self.entrance.original, "__code__", None)
         return "?" if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+
+    @cached_property
+    def origin(self) -> tuple[str, str]:
+        """File and name of the function: the same if its module is imported again, by `importlib.reload` or under
+        another name."""
+        return origin_of(self.entrance.original)
 
     @property
     def description(self) -> str:
@@ -186,6 +195,12 @@ class BoundCall:
         return self.entrance.original(*bound.args, **bound.kwargs)
 
 
+def origin_of(function: object) -> tuple[str, str]:
+    """File and name of a function, or of a method."""
+    code = getattr(function, "__code__", None)
+    return ("", "") if code is None else (str(Path(code.co_filename).resolve()), code.co_qualname)
+
+
 def prepare_tools_in(graph: Graph) -> None:
     """Prepares the LangChain tools that LangGraph's `ToolNode`s in this graph have made of registered functions."""
     for each in (graph, *(subgraph for _, subgraph in graph.get_subgraphs(recurse=True))):
@@ -206,7 +221,16 @@ def prepare(tool: BaseTool) -> None:
     tool.metadata = {**(tool.metadata or {}), TOOL_MARK: COUNTED_BY_GATEWAY}
     run, arun, name = tool.run, tool.arun, tool.name
 
+    def check() -> None:
+        if passes_gateway(tool):
+            return
+        why = f"tool {name!r}: its function was replaced after it was registered"
+        if (gateway := CURRENT_GATEWAY.get()) is not None:
+            gateway.refuse(name, None, why)
+        raise ToolRefused(why, name)
+
     def run_with_id(*args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
+        check()
         token = TOOL_CALL_ID.set(None if tool_call_id is None else (name, tool_call_id))
         try:
             return run(*args, tool_call_id=tool_call_id, **kwargs)
@@ -216,6 +240,7 @@ def prepare(tool: BaseTool) -> None:
             TOOL_CALL_ID.reset(token)
 
     async def arun_with_id(*args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
+        check()
         token = TOOL_CALL_ID.set(None if tool_call_id is None else (name, tool_call_id))
         try:
             return await arun(*args, tool_call_id=tool_call_id, **kwargs)

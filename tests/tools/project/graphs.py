@@ -2,17 +2,23 @@
 
 import asyncio
 import contextvars
+import copy
+import functools
+import importlib.util
 import operator
 import threading
 import time
+import types
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from queue import SimpleQueue
 from typing import Annotated, Any, TypedDict
 
+import project_tools  # type: ignore[import-not-found]
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_config
 from langgraph.func import entrypoint, task
@@ -20,7 +26,7 @@ from langgraph.graph import START, StateGraph, add_messages
 from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime
 from langgraph.types import RetryPolicy, interrupt
-from project_tools import (  # type: ignore[import-not-found]
+from project_tools import (
     approved_refund,
     effects,
     issue_refund,
@@ -110,6 +116,30 @@ async def _one(how: str, name: str, args: dict[str, Any]) -> Any:
         case "empty context":
             context = contextvars.Context()
             return await asyncio.create_task(_one("call", name, args), context=context)
+        case "partial":
+            return await functools.partial(function_of(name), **args)()
+        case "code of the function":
+            function = function_of(name)
+            return await types.FunctionType(function.__code__, function.__globals__)(**args)
+        case "copy":
+            return await copy.copy(target).ainvoke(args)
+        case "model copy":
+            return await target.model_copy(update={"return_direct": True}).ainvoke(args)
+        case "tool made of the function":
+            return await StructuredTool.from_function(coroutine=function_of(name)).ainvoke(args)
+        case "another object of the class":
+            return await type(target)().ainvoke(args)
+        case "method of the class":
+            return await asyncio.to_thread(type(target)._run, target, **args)
+        case "replaced function":
+            before, target.coroutine = target.coroutine, _instead
+            try:
+                return await target.ainvoke(args)
+            finally:
+                target.coroutine = before
+        case "imported again":
+            function = getattr(_imported_again(), name)
+            return await getattr(function, "coroutine", function)(**args)
         case "waits for a thread":
             with ThreadPoolExecutor() as pool:
                 return pool.submit(function_of(name), **args).result()
@@ -160,6 +190,22 @@ async def _one(how: str, name: str, args: dict[str, Any]) -> Any:
 
 
 in_a_pool = ThreadPoolExecutor()
+
+
+async def _instead(**args: Any) -> str:
+    effects[get_config()["configurable"]["thread_id"]].append(("instead", args))
+    return "instead"
+
+
+def _imported_again() -> types.ModuleType:
+    """The module of the tools, under another name."""
+    spec = importlib.util.spec_from_file_location("tools_again", project_tools.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.effects, module.keys = effects, project_tools.keys  # type: ignore[attr-defined]
+    return module
 
 
 async def _in_bare_thread(name: str, args: dict[str, Any]) -> Any:
