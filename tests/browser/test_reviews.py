@@ -275,6 +275,16 @@ async def test_a_policy_says_who_may_decide(desk: Desk) -> None:
 async def test_a_hostile_question_is_shown_as_text_and_fits_a_narrow_screen(desk: Desk) -> None:
     run = await desk.ask("hostile")
     review_id = (await desk.reviews(run))[0]["review_id"]
+    hostile = "<img src=x onerror='window.pwned=1'>"
+    said = (
+        ("comment", {"text": hostile}),
+        ("request-information", {"text": hostile}),
+        ("reassign", {"assignee": hostile}),
+        ("reassign", {"assignee": "bob"}),
+    )
+    for operation, body in said:
+        posted = await desk.client.post(f"/ops/reviews/{review_id}/{operation}", json=body, headers={"x-user": hostile})
+        posted.raise_for_status()
     page = await desk.page_of("bob", width=400)
     for path in ("/ui/reviews", f"/ui/reviews/{review_id}", f"/ui/threads/{run['thread_id']}/runs/{run['run_id']}"):
         await page.goto(path)

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from slipway.cli import cli
 from slipway.commands import reviews
+from slipway.commands.lists import text_table
 from slipway.graphs.registry import Registry
 from slipway.redis.layout import LayoutRecord
 from slipway.settings import Settings
@@ -17,6 +18,11 @@ from slipway_workers.duties.reviews import Reviews
 from tests.reviews.waiting_runs import processes, wait_with_questions
 
 THREE = '{"kind": "answer", "value": 3}'
+
+
+def test_a_table_obeys_no_text_that_a_graph_has_written() -> None:
+    table = text_table([("asks", "by"), ("Pay?\x1b[2J\nreview-2  approved\u202e", "ann")])
+    assert table.splitlines()[1:] == [r"Pay?\x1b[2J\nreview-2  approved\u202e  ann"]
 
 
 async def test_reviews_are_listed_and_decided_with_commands(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+import orjson
+
 from tests.reviews.conftest import Desk
 
 YES = {"kind": "answer", "value": "yes"}
@@ -149,8 +153,30 @@ async def test_reviews_are_listed_by_their_conditions(desk: Desk) -> None:
     assert await listed(state="open,claimed", graph_id="two") == [pair[1]["review_id"]]
     assert await listed(created_before=one["created_at"]) == await listed(group="finance") == []
     assert await listed(order="due", limit="1") == [one["review_id"], pair[1]["review_id"]]
+    cursor = (await desk.client.get("/ops/reviews", params={"limit": "1"})).json()["next"]
+    position = orjson.loads(urlsafe_b64decode(cursor))
+    for score in ("nan", "inf", "1_0", " 5 ", 5):
+        forged = urlsafe_b64encode(orjson.dumps([score, *position[1:]])).decode()
+        response = await desk.client.get("/ops/reviews", params={"limit": "1", "cursor": forged})
+        assert response.status_code == 422, score
     for odd in ({"state": "odd"}, {"order": "due", "state": "held"}):
         assert (await desk.client.get("/ops/reviews", params=odd)).status_code == 422
+
+
+async def test_a_request_cannot_forge_who_decides_or_hide_what_it_says(desk: Desk) -> None:
+    _, (review,) = await desk.ask("guarded")
+    path = f"/ops/reviews/{review['review_id']}"
+    for operation, body in (
+        ("decide", YES | {"groups": ["finance"]}),
+        ("decide", YES | {"by": "eve"}),
+        ("decide", {"kind": "answer", "value": "x" * (1 << 20)}),
+        ("comment", {"text": "a\0b"}),
+        ("comment", {"text": "a", "by": "eve"}),
+        *(("reassign", {"assignee": name}) for name in ("\u202ebob", " bob", "bob\nann", "bo\u200bb", "\0")),
+    ):
+        await desk.post(f"{path}/{operation}", body, "bob", 422)
+    await desk.post(f"{path}/claim", {"groups": ["finance"]}, "bob", 403)
+    assert [entry["action"] for entry in (await desk.read(review))["history"]] == ["review.opened"]
 
 
 async def test_who_has_not_the_permission_reads_no_review(desk: Desk) -> None:

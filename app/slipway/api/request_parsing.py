@@ -37,8 +37,10 @@ async def read_body(request: Request, model: type[_Body]) -> _Body:
     return validated(model, await _read_value(request))
 
 
-async def read_object(request: Request) -> dict[str, Any]:
-    """Parses a body that must be a JSON object, of which the caller validates the members."""
+async def read_object(request: Request, *, most_bytes: int) -> dict[str, Any]:
+    """Parses a body that must be a JSON object of a limited size, of which the caller validates the members."""
+    if len(await request.body()) > most_bytes:
+        raise InvalidRequest("", f"the body is larger than {most_bytes} bytes")
     value = await _read_value(request)
     if not isinstance(value, dict):
         raise InvalidRequest("", "the body must be a JSON object")

@@ -1,4 +1,4 @@
-"""What the commands that list records share: conditions in options, and a table."""
+"""What the commands that list records share: conditions in options, and tables of texts that others have written."""
 
 from __future__ import annotations
 
@@ -25,6 +25,15 @@ def check_choices(option: str, names: Sequence[str], known: Sequence[str]) -> No
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
     """The rows as lines of aligned columns. The first row has their titles."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    shown = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in shown)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def printable(text: str) -> str:
+    """The text with escapes such as `\\x1b` for characters that a terminal would obey: those of a question or of a
+    reason could otherwise forge lines, hide them, or change their direction."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

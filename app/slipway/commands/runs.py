@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from slipway.clock import Clock
-from slipway.commands.lists import time_option_us
+from slipway.commands.lists import printable, time_option_us
 from slipway.commands.operator_commands import By, Config, Reason, RunId, execute, opened, operator, operator_settings
 from slipway.commands.run_list import as_json, as_table, list_runs, phases_of
 from slipway.errors import ConfigError
@@ -213,4 +213,4 @@ def _sentence(operated: OperatedRun | None) -> str:
     run = operated.run
     unchanged = "" if operated.changed else " (nothing to change)"
     reason = f": {run.reason}" if run.reason else ""
-    return f"run {run.run_id} is {run.phase.value}{reason}{unchanged}"
+    return printable(f"run {run.run_id} is {run.phase.value}{reason}{unchanged}")

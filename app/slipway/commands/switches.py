@@ -9,6 +9,7 @@ from typing import Annotated, Final, TypeVar
 import typer
 
 from slipway.clock import Clock
+from slipway.commands.lists import printable
 from slipway.commands.operator_commands import By, Config, Reason, execute, opened, operator, operator_settings
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.run_operations.operations import Operator
@@ -88,7 +89,7 @@ def switches(config: Config = None) -> None:
     """Lists what is switched off, by whom and why."""
     settings = load_settings_and_logs("switches", config)
     off = execute(lambda: _with_store(settings, lambda store: store.all()))
-    lines = [f"{switch.off_since}  {switch}" for switch in off.all()]
+    lines = [printable(f"{switch.off_since}  {switch}") for switch in off.all()]
     typer.echo("\n".join(lines) or "nothing is switched off")
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -26,6 +27,7 @@ from slipway.reviews.reads import ReviewReads
 from slipway.reviews.record import UNDECIDED, Review, ReviewState, assignee_term, graph_term, group_term, review_from
 from slipway.reviews.scripts import order_of_creation, order_of_due_times, review_walk
 
+_SCORE: Final = re.compile(r"[0-9]{1,17}")
 _CANDIDATES = 200
 """How many reviews are read at a time after the first ones were not enough for a page."""
 
@@ -167,9 +169,10 @@ def _position_in(cursor: str, digest: str) -> Position:
     try:
         parts: Any = orjson.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
         score, review_id, of = parts
-        float(score)
+        if not _SCORE.fullmatch(score):
+            raise ValueError(score)
     except (binascii.Error, ValueError, TypeError):
         raise InvalidRequest("cursor", "is not the member `next` of a page") from None
     if of != digest or not isinstance(review_id, str):
         raise InvalidRequest("cursor", "belongs to a list with other conditions; a page continues the same list")
-    return Position(str(score), review_id)
+    return Position(score, review_id)

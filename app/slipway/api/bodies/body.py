@@ -6,7 +6,7 @@ null is a value (`input`, `values`), it is also the default. Types are strict: a
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
@@ -34,6 +34,12 @@ def _without_nul(value: JsonObject) -> JsonObject:
     return value
 
 
+def _text_without_nul(text: str) -> str:
+    if has_nul(text):
+        raise ValueError("must not contain the character NUL (\\u0000)")
+    return text
+
+
 def _without_reserved_metadata(metadata: JsonObject) -> JsonObject:
     return {name: value for name, value in metadata.items() if name not in RESERVED_METADATA}
 
@@ -44,6 +50,8 @@ def _without_reserved_config(config: JsonObject) -> JsonObject:
 
 Uuid = Annotated[str, AfterValidator(_uuid)]
 ObjectWithoutNul = Annotated[JsonObject, AfterValidator(_without_nul)]
+WithoutNul: Final = AfterValidator(_text_without_nul)
+"""For texts."""
 Metadata = Annotated[ObjectWithoutNul, AfterValidator(_without_reserved_metadata)]
 """Metadata without the names that only the server writes."""
 Configurable = Annotated[JsonObject, AfterValidator(_without_reserved_config)]

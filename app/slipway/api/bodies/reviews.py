@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
-from slipway.api.bodies.body import Body, StrictBody
+from slipway.api.bodies.body import Body, StrictBody, WithoutNul
 
 MAX_CHARACTERS = 10_000
 """The longest comment."""
 
-Comment = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS, pattern=r"\S")]
+MAX_DECISION_BYTES = 1 << 20
+"""The largest body of a decision. It is stored several times: as a vote, as the decision, as the answer, in the audit
+trail."""
+
+Comment = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS, pattern=r"\S"), WithoutNul]
+
+
+def _visible(name: str) -> str:
+    if name != name.strip() or not name.isprintable():
+        raise ValueError("must be printable characters, without spaces at the ends")
+    return name
 
 
 class ReassignBody(StrictBody):
     """Makes another person the assignee."""
 
-    assignee: Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S")]
+    assignee: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_visible)]
 
 
 class CommentBody(StrictBody):

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from slipway.api.bodies.body import StrictBody
+from slipway.api.bodies.body import StrictBody, WithoutNul
 from slipway.protocol_types import JsonObject, Update
 from slipway.runs.cancel_reasons import Action
-from slipway.serialization.json_encoding import has_nul
 
 MAX_REASON_CHARS = 1000
 
 
-def _without_nul(text: str) -> str:
-    if has_nul(text):
-        raise ValueError("must not contain the character NUL (\\u0000)")
-    return text
-
-
-Reason = Annotated[str, Field(max_length=MAX_REASON_CHARS), AfterValidator(_without_nul)]
+Reason = Annotated[str, Field(max_length=MAX_REASON_CHARS), WithoutNul]
 
 
 class OperatorBody(StrictBody):
@@ -41,13 +34,13 @@ class RetryBody(OperatorBody):
 
     repeat: bool = False
 
-    checkpoint_id: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_without_nul)] | None = None
+    checkpoint_id: Annotated[str, Field(min_length=1, max_length=200), WithoutNul] | None = None
 
 
 class SkipNodeBody(OperatorBody):
     """Skips a node that is next."""
 
-    node: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_without_nul)]
+    node: Annotated[str, Field(min_length=1, max_length=1000), WithoutNul]
 
 
 class RaiseCeilingsBody(OperatorBody):

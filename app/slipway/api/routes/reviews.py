@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from slipway.api.auth.access_check import operators, user_of
 from slipway.api.auth.operators import REVIEW
-from slipway.api.bodies.reviews import CommentBody, DecisionBody, InformationBody, ReassignBody
+from slipway.api.bodies.reviews import MAX_DECISION_BYTES, CommentBody, DecisionBody, InformationBody, ReassignBody
 from slipway.api.endpoints import Endpoint, Query, int_param
 from slipway.api.request_parsing import (
     path_review_id,
@@ -99,7 +99,7 @@ async def remind(request: Request) -> Response:
 
 async def decide(request: Request) -> Response:
     """Decides the review, or votes if its policy demands that several people agree."""
-    body = await read_object(request)
+    body = await read_object(request, most_bytes=MAX_DECISION_BYTES)
     return _response(await services_of(request).reviews.decide(path_review_id(request), actor(request), body))
 
 
