@@ -70,8 +70,8 @@ def check_made_graph(graph_id: str, graph: Graph, unchecked: UncheckedNodes) -> 
         problem = each.problem_in(graph_id, known)
         if problem is not None:
             raise GraphUnavailable(
-                f"{problem}. A factory has made this graph: correct the rule, or give it if_present if the factory "
-                "makes graphs without the node too"
+                f"{problem} (a factory has made this graph: correct the rule, or give it if_present if some graphs of "
+                "the factory have no such node)"
             )
 
 
