@@ -190,6 +190,7 @@ async def test_a_node_that_catches_the_exception_does_not_continue(
     run = await execute(stores, graphs, "stubborn", {"times": 1000}, limits={"max_tokens": 100})
     assert (run.error or {})["code"] == "ceiling.tokens"
     assert made_calls(project, run) == 2
+    assert project.refused[run.thread_id] < 10, "it did not try a thousand times"
 
 
 async def test_parallel_calls_cannot_pass_a_ceiling_together(

@@ -81,6 +81,20 @@ async def test_an_answer_run_that_reached_a_ceiling_continues_when_it_is_raised(
     assert sorted(run.effects) == [("refund", "a", 1.0), ("refund", "b", 1.0)]
 
 
+async def test_a_ceiling_that_is_raised_while_a_run_waits_holds_for_the_run_that_answers(approvals: Approvals) -> None:
+    """Also if the answer has a lower ceiling of its own."""
+    desk, low = approvals.desk, {"config": {"configurable": {"ceilings": {"max_tool_calls": 1}}}}
+    thread = (await desk.client.post("/threads", json={})).json()["thread_id"]
+    graph_input = {"calls": [("refund", {"order": "a"}), NOTE], "answers": []}
+    await desk.post(f"/threads/{thread}/runs/wait", {"assistant_id": "sequence", "input": graph_input, **low})
+    (waiting,) = (await desk.client.get(f"/threads/{thread}/runs")).json()
+    run = Failed(approvals, thread, waiting)
+    await run.operate("ceilings", limits={"max_tool_calls": 10})
+    answer = {"assistant_id": "sequence", "command": {"resume": {"type": "approve"}}, **low}
+    await desk.post(f"/threads/{thread}/runs/wait", answer)
+    assert run.effects == [("refund", "a", 1.0), ("note", "n")]
+
+
 async def test_a_retry_makes_no_call_again_unless_it_is_permitted(approvals: Approvals) -> None:
     run = await failed(approvals, "in_a_row")
     checkpoint = await run.checkpoint_before("plan")

@@ -24,6 +24,9 @@ from slipway.graphs.interface import Graph
 calls: Counter[str] = Counter()
 """Thread id to how many calls of models and tools were really made."""
 
+refused: Counter[str] = Counter()
+"""Thread id to how many calls of `stubborn` a ceiling has refused."""
+
 gates: dict[str, asyncio.Event] = {}
 """Thread id to the event that the model waits for, if there is one."""
 
@@ -320,6 +323,7 @@ async def catch_all(state: State, config: RunnableConfig) -> dict[str, Any]:
         try:
             await _model(state).ainvoke(_prompt(config))
         except Exception:
+            refused[config["configurable"]["thread_id"]] += 1
             time.sleep(0)
             await asyncio.sleep(0)
     return {}
