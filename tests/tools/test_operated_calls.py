@@ -11,6 +11,15 @@ __all__ = ["approvals", "graphs", "project", "settings"]
 
 NOTE = ("note", {"text": "n"})
 NOTED = [("note", "n")]
+OPERATIONS: dict[str, dict[str, Any]] = {
+    "pause": {},
+    "resume": {},
+    "cancel": {},
+    "retry": {},
+    "skip-node": {"node": "pay"},
+    "edit-state": {"values": {"answers": []}},
+    "ceilings": {"limits": {"max_tool_calls": 10}},
+}
 
 
 class Failed:
@@ -59,6 +68,18 @@ async def test_a_tool_that_writes_ends_although_another_node_fails(approvals: Ap
     assert run.effects == [("slow_note", "n")]
 
 
+async def name_the_first_run(last: Failed) -> None:
+    """Each operation on the run that asked says that another run continues its chain."""
+    desk, last_id = last.approvals.desk, last.run["run_id"]
+    runs = (await desk.client.get(f"/threads/{last.thread}/runs")).json()
+    first = Failed(last.approvals, last.thread, runs[-1])
+    assert first.run["resumed_by"] == last_id
+    for operation, body in OPERATIONS.items():
+        refused = await first.operate(operation, 409, **body)
+        assert (refused["phase"], refused["continued_by"]) == ("completed", last_id), operation
+        assert f"run {last_id}, which is failed, continues its chain: name that run" in refused["detail"]
+
+
 async def test_an_answer_run_that_reached_a_ceiling_continues_when_it_is_raised(approvals: Approvals) -> None:
     """One of its tasks has taken its answer, and the other one not yet."""
     desk, calls = approvals.desk, [("refund", {"order": order}) for order in "ab"]
@@ -76,7 +97,10 @@ async def test_an_answer_run_that_reached_a_ceiling_continues_when_it_is_raised(
 
     await wait_until(has_failed)
     assert len(run.effects) <= 1
+    await name_the_first_run(run)
     raised = await run.operate("ceilings", limits={"max_tool_calls": 10}, resume=True)
+    refused = await run.operate("ceilings", 409, limits={"max_tool_calls": 20})
+    assert refused["continued_by"] == raised["run"]["run_id"]
     assert sorted(await run.ended(raised)) == ["refunded a: 1.0", "refunded b: 1.0"]
     assert sorted(run.effects) == [("refund", "a", 1.0), ("refund", "b", 1.0)]
 

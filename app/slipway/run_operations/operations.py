@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from slipway.clock import Clock
 from slipway.errors import Conflict, NotFound
+from slipway.run_operations.refusals import refusal
 from slipway.runs.cancel_reasons import Action, by_operator
 from slipway.runs.operator_pause import OperatorPause
 from slipway.runs.record import Phase, Run
@@ -82,13 +83,8 @@ class RunOperations:
         except NotFound:
             return None
         if result is CancelResult.ALREADY_ENDED and run.phase is not Phase.CANCELLED:
-            raise _has_ended(run_id, run.phase, "be cancelled")
+            raise await refusal(self._runs, run, "be cancelled")
         return OperatedRun(run, changed=result is CancelResult.ACCEPTED)
-
-
-def _has_ended(run_id: str, phase: str, operation: str) -> Conflict:
-    why = "it waits for approval: answer its interrupt" if phase == Phase.WAITING_FOR_APPROVAL else "it has ended"
-    return Conflict(f"run {run_id} cannot {operation}: {why}", phase=phase)
 
 
 async def after_script(runs: RunStore, run_id: str, result: PauseResult, operation: str) -> OperatedRun:
@@ -96,8 +92,8 @@ async def after_script(runs: RunStore, run_id: str, result: PauseResult, operati
     match result:
         case RunNotFound():
             raise NotFound("run", run_id)
-        case RunHasEnded(phase):
-            raise _has_ended(run_id, phase, operation)
+        case RunHasEnded():
+            raise await refusal(runs, await runs.find(run_id), operation)
         case RunIsCancelled():
             raise Conflict(f"run {run_id} cannot {operation}: it is being cancelled")
         case SwitchIsOff(stored):

@@ -8,6 +8,7 @@ from typing import Final
 from slipway.accounting.limits import Limits, parse_limits
 from slipway.errors import Conflict, InvalidRequest, NotFound
 from slipway.run_operations.operations import OperatedRun, Operator, RunOperations
+from slipway.run_operations.refusals import refusal
 from slipway.run_operations.repairs import RunRepairs
 from slipway.runs.record import Phase
 from slipway.runs.scripts import RunScripts
@@ -31,7 +32,7 @@ class CeilingRaises:
         result is the run that continues. A repeated request changes nothing.
 
         Raises `NotFound`, `InvalidRequest` for an unknown ceiling and for a limit below the run's own, and `Conflict`
-        for a run that executes (pause it first) or has completed."""
+        for a run that executes (pause it first), has completed, or was answered or retried by another run."""
         limits = parse_limits(limits, _PATH)
         if not limits:
             raise InvalidRequest(_PATH, "names no ceiling")
@@ -42,7 +43,8 @@ class CeilingRaises:
             case "running":
                 raise Conflict(f"run {run_id} executes, so its ceilings cannot be raised: pause it first")
             case "ended":
-                raise Conflict(f"run {run_id} is {detail}, so nothing continues its chain", phase=detail)
+                why = "it has completed, so nothing continues its chain"
+                raise await refusal(self.runs, await self.runs.find(run_id), "have other ceilings", why)
             case "lower":
                 raise InvalidRequest(f"{_PATH}.{detail}", "is below the limit of the run, or the run has no such limit")
         changed = detail == "1"

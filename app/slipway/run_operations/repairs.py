@@ -31,6 +31,7 @@ from slipway.errors import Conflict, NotFound
 from slipway.execution.run_input import remaining_command
 from slipway.run_operations.made_calls import chain_of
 from slipway.run_operations.operations import OperatedRun, Operator, after_script
+from slipway.run_operations.refusals import refusal
 from slipway.run_operations.repetitions import Repetitions
 from slipway.run_options import RunOptions
 from slipway.runs.audit import AuditEntry, AuditTrail
@@ -100,6 +101,8 @@ class RunRepairs:
             if await self._skipped_last(run_id, node):
                 return OperatedRun(run, changed=False)
             raise Conflict(f"node {node!r} of run {run_id} cannot be skipped: the run is {run.phase}; pause it first")
+        if run.phase in (Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL):
+            raise await refusal(self.runs, run, f"continue without node {node!r}")
         if run.retried_by is not None:
             return await self._retry(run, operator, {})
         tasks = await self._tasks_of(run, node)
@@ -128,7 +131,7 @@ class RunRepairs:
                 return OperatedRun(run, changed=False)
             raise Conflict(f"the state of run {run_id} cannot be edited: the run is {run.phase}; pause it first")
         if run.phase in (Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL):
-            raise Conflict(f"the state of run {run_id} cannot be edited: the run is {run.phase}", phase=run.phase.value)
+            raise await refusal(self.runs, run, "continue with another state")
         if run.retried_by is not None:
             return await self._retry(run, operator, {})
         changed = await self._write(run, operator, edit, repeat=repeat)
@@ -165,10 +168,8 @@ class RunRepairs:
         return True
 
     async def _check_retry(self, run: Run, checkpoint_id: str | None) -> None:
-        """Raises `WorkRepeated` if calls of tools that write would be made again. Does nothing if the run cannot be
-        retried, or was retried before."""
-        if run.phase not in (Phase.FAILED, Phase.CANCELLED):
-            return
+        """Raises `WorkRepeated` if calls of tools that write would be made again. Does nothing if the run was retried
+        before."""
         if run.retried_by is not None and await self.runs.thread_of(run.retried_by) is not None:
             return
         if checkpoint_id is not None:
@@ -190,6 +191,13 @@ class RunRepairs:
         skipped_tasks: list[str] | None = None,
         repeat: bool = False,
     ) -> OperatedRun:
+        if run.phase not in (Phase.FAILED, Phase.CANCELLED):
+            todo = (
+                ": resume it"
+                if run.phase is Phase.PAUSED
+                else "; only a run that failed or was cancelled can be retried"
+            )
+            raise await refusal(self.runs, run, "be retried", f"it is {run.phase}{todo}")
         if checkpoint_id is not None:
             await self._check_checkpoint(run, checkpoint_id)
         if not repeat:

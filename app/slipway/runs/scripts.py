@@ -451,7 +451,7 @@ class RunScripts(ScriptStubs):
         self, run_id: str, limits: Mapping[str, float], *, by: str, reason: str | None
     ) -> tuple[str, str]:
         """Raises ceilings. The outcome (`ok`, `not_found`, `running`, `ended`, `lower`), and its detail: for `ok`, `1`
-        if a limit was raised; for `ended`, the phase; for `lower`, the name of the ceiling."""
+        if a limit was raised; for `lower`, the name of the ceiling."""
         arguments = self._args(run_id=run_id, limits=dict(limits), by=by, reason=reason)
         outcome, *detail = await self._pipeline.run(_RUN_RAISE_CEILINGS, [], arguments)
         return outcome.decode(), detail[0].decode() if detail else ""

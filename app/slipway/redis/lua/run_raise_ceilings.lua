@@ -6,23 +6,24 @@
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `run_id`, `limits` (name to limit), `by`, `reason` or nil.
 -- Reply: {'ok', '1' if a limit was raised, else '0'}; {'not_found'}; {'running'} if an attempt executes the run;
---   {'ended', phase} for a run that has completed, whose chain nothing continues; {'lower', name} if a limit is below
+--   {'ended'} for a run that has completed, or whose chain another run continues; {'lower', name} if a limit is below
 --   the run's own, or if the run has none.
 -- Atomic: All limits, and the entry in the audit trail.
 -- Repeatable: Yes: equal limits change nothing.
 
 local args = cmsgpack.unpack(ARGV[2])
 local run = key('run', args.run_id)
-local fields = redis.call('HMGET', run, 'phase', 'ceilings', 'raised_ceilings')
+local fields = redis.call('HMGET', run, 'phase', 'ceilings', 'raised_ceilings', 'retried_by')
 if not fields[1] then return {'not_found'} end
 if fields[1] == 'running' then return {'running'} end
-if fields[1] == 'completed' then return {'ended', fields[1]} end
+if fields[1] == 'completed' then return {'ended'} end
 local limits, raised, changed = limits_of(fields[2]), fields[3] and limits_of(fields[3]) or {}, false
 for name, limit in pairs(args.limits) do
   if not limits[name] or limit < limits[name] then return {'lower', name} end
   if limit > limits[name] then limits[name], raised[name], changed = limit, limit, true end
 end
 if not changed then return {'ok', '0'} end
+if fields[4] and redis.call('EXISTS', key('run', fields[4])) == 1 then return {'ended'} end
 redis.call('HSET', run, 'ceilings', stored_limits(limits), 'raised_ceilings', stored_limits(raised))
 append_audit(args.run_id, 'ceiling.raised', args.by, cjson.encode({limits = args.limits, reason = args.reason}))
 return {'ok', '1'}
