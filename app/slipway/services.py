@@ -43,6 +43,7 @@ from slipway.model_routes.node_check import check_nodes
 from slipway.model_routes.provider_check import check_providers
 from slipway.model_routes.routes import ModelRoutes
 from slipway.redis import connection_budget
+from slipway.redis.blocking_calls import BlockingCalls
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -182,7 +183,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         await check_review_nodes(config, graphs)
     async with AsyncExitStack() as stack:
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
-        patience_s = settings.redis_patience_worker_s if process == "worker" else settings.redis_patience_web_s
+        patience_s = _patience_s(settings, process)
         arq_connections = 0 if application is None else application.connections
         large = partial(Pipeline, address, f"slipway {process} large", patience_s=patience_s)
         permitted = connection_budget.permits_large_commands(settings, process, arq_connections)
@@ -233,6 +234,10 @@ def _warn_unused_sections(config: LangGraphJson) -> None:
             log.warning("langgraph_json.not_used", key=f"{name}.path", used=f"Slipway's own {name}")
     if config.checkpointer.serde.pickle_fallback:
         log.warning("langgraph_json.not_used", key="checkpointer.serde.pickle_fallback", used="no pickles")
+
+
+def _patience_s(settings: Settings, process: Process) -> float:
+    return settings.redis_patience_worker_s if process == "worker" else settings.redis_patience_web_s
 
 
 async def _opened(opening: Callable[[], Awaitable[None]], process: Process) -> None:
@@ -382,14 +387,15 @@ def _thread_ttl(config: LangGraphJson) -> ThreadTtl | None:
     return None if section is None or section.default_ttl is None else ThreadTtl(section.default_ttl, section.strategy)
 
 
-def meter_config(settings: Settings, config: LangGraphJson, pipeline: Pipeline, keys: Keys) -> MeterConfig:
+def meter_config(services: Services, blocking: BlockingCalls) -> MeterConfig:
     """How calls of models and tools are counted. Prices of langgraph.json take precedence over the setting."""
     return MeterConfig(
-        scripts=MeterScripts(pipeline, keys),
-        keys=keys,
-        prices=PriceTable(settings.prices | config.prices),
-        budgets=Budgets(config.budgets),
-        output_tokens=settings.model_output_tokens,
+        scripts=MeterScripts(services.pipeline, services.keys),
+        blocking=blocking,
+        keys=services.keys,
+        prices=PriceTable(services.settings.prices | services.config.prices),
+        budgets=Budgets(services.config.budgets),
+        output_tokens=services.settings.model_output_tokens,
     )
 
 
@@ -399,6 +405,9 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     event_loop = EventLoopWatch(services.settings.event_loop_limit_s, services.settings.config.resolve().parent)
     stack.enter_context(event_loop.watching())
     stack.enter_context(executing_runs())
+    patience_s = _patience_s(services.settings, process)
+    blocking = BlockingCalls(services.address, f"slipway {process} blocking calls", patience_s=patience_s)
+    stack.push_async_callback(blocking.close)
     lease_renewer = LeaseRenewer(
         services.address, services.keys, worker_id(), services.settings, is_worker=process == "worker"
     )
@@ -418,7 +427,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
         services.store,
         lease_renewer,
         event_ttl_s=services.settings.event_ttl_s,
-        metering=meter_config(services.settings, services.config, services.pipeline, services.keys),
+        metering=meter_config(services, blocking),
         retention=retention,
         tools=tool_services(services.tools, services.pipeline, services.keys, services.scripts, services.checkpointer),
         switches=services.switch_watch,

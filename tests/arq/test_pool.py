@@ -161,8 +161,8 @@ async def test_the_serializers_of_the_application_are_used(running: Running, red
 
 
 async def test_a_process_that_may_not_open_the_connections_does_not_start(settings: Settings, graphs: Registry) -> None:
-    few = settings.model_copy(update={"redis_max_connections": 5})
-    with pytest.raises(ConfigError, match=r"SLIPWAY_REDIS_MAX_CONNECTIONS \(5\) .* 6, .* and for slipway\.arq \(2\)"):
+    few = settings.model_copy(update={"redis_max_connections": 6})
+    with pytest.raises(ConfigError, match=r"SLIPWAY_REDIS_MAX_CONNECTIONS \(6\) .* 7, .* and for slipway\.arq \(2\)"):
         async with open_services(few, graphs, "worker"):
             pass
     async with open_services(few, graphs, "web") as services:

@@ -17,6 +17,7 @@ from tests.crash.clients import Client, Reader
 from tests.crash.cluster import Cluster
 from tests.crash.operated_histories import histories
 from tests.crash.shared_cluster import SharedCluster
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -100,11 +101,14 @@ async def test_operators_reviewers_and_kills_make_no_call_twice_and_lose_no_run(
     print(await histories(cluster, range(HISTORIES), 10 if HISTORIES <= 3 else 30))
 
 
-async def test_no_call_of_a_model_is_forgotten_when_its_worker_is_killed(cluster: Cluster, client: Client) -> None:
+@pytest.mark.parametrize(("blocks", "kills"), [(False, (1, 2, 5)), (True, (2,))])
+async def test_no_call_of_a_model_is_forgotten_when_its_worker_is_killed(
+    cluster: Cluster, client: Client, blocks: bool, kills: tuple[int, ...]
+) -> None:
     """The usage never goes down, and always has all calls that were made. So the chain ends before it has passed its
     ceiling, although each attempt begins its node again."""
-    thread_id, order, kills = str(uuid.uuid4()), uuid.uuid4().hex, (1, 2, 5)
-    run_id = await client.start("thinker", {"order": order, "kills": kills}, thread_id)
+    thread_id, order = str(uuid.uuid4()), uuid.uuid4().hex
+    run_id = await client.start("thinker", {"order": order, "kills": kills, "blocks": blocks}, thread_id)
     used = 0
     for killed_in in kills:
         await (await cluster.start_worker()).wait_for_exit(30)
@@ -122,3 +126,24 @@ async def test_no_call_of_a_model_is_forgotten_when_its_worker_is_killed(cluster
     assert used <= run["usage"]["tokens"]["total"] <= 300
     assert run["usage"]["unmetered_calls"] == len(kills)
     assert 30 * calls <= 300
+
+
+async def test_a_synchronous_call_of_another_worker_cannot_use_the_rest_of_a_budget(
+    cluster: Cluster, client: Client
+) -> None:
+    """The budget has room for one call, which the first worker makes when the second wants to make another. Its event
+    loop is blocked all the time."""
+    order, gate = uuid.uuid4().hex, cluster.gate()
+    calls, thread_ids = Path(f"{cluster.effects.path}.calls"), [str(uuid.uuid4()), str(uuid.uuid4())]
+    runs = []
+    for thread_id in thread_ids:
+        await cluster.start_worker()
+        runs.append(await client.start("one_thought", {"order": order, "gate": str(gate)}, thread_id))
+        await wait_until(lambda: calls.exists() and order in calls.read_text())
+    await Reader(runs[1]).follow(client.urls, thread_ids[1])
+    assert (await client.run(thread_ids[1], runs[1]))["error"]["scope"] == "graph/day"
+    gate.touch()
+    await Reader(runs[0]).follow(client.urls, thread_ids[0])
+    first = await client.run(thread_ids[0], runs[0])
+    assert (first["phase"], first["usage"]["tokens"]["total"]) == ("completed", 30)
+    assert calls.read_text().splitlines().count(order) == 1

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Any
+
+import pytest
 
 from slipway.accounting.counting import Ceilings
 from slipway.accounting.metered_usage import MeteredUsage
@@ -14,10 +17,10 @@ from slipway.graphs.metering_sections import BudgetsSection
 from slipway.graphs.registry import Registry
 from slipway.metering.budget_use import budgets_in_use
 from slipway.metering.meter import Meter
-from slipway.metering.scripts import BudgetScripts
+from slipway.metering.scripts import BudgetScripts, MeterScripts, NoRoom, Reservation, Reserved
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.record import Phase
-from tests.metering.conftest import PRICES, execute
+from tests.metering.conftest import PRICES, execute, made_calls
 from tests.runs.conftest import Stores
 from tests.runs.executions import execution_of, metering_of
 
@@ -73,12 +76,41 @@ async def test_runs_that_execute_at_once_do_not_use_the_same_rest_of_a_budget(st
     assert sum(run.public()["usage"]["tokens"]["total"] for run in ended if run.metered) <= 150
 
 
-async def test_a_call_in_the_event_loop_is_counted_afterwards(stores: Stores, graphs: Registry) -> None:
-    value = {"how": "in the event loop", "times": 3}
+@pytest.mark.parametrize("how", ["in the event loop", "to_thread"])
+async def test_a_synchronous_call_is_counted_before_it_is_made(
+    stores: Stores, graphs: Registry, project: ModuleType, how: str
+) -> None:
+    value = {"how": how, "times": 9}
     run = await execute(stores, graphs, "answer", value, budgets=FOR_OWNERS, metadata={"owner": "ann"})
     (use,) = await budgets_in_use(BudgetScripts(stores.pipeline, stores.keys), Budgets(FOR_OWNERS))
-    assert run.phase is Phase.COMPLETED
-    assert use.used["tokens"] == 90
+    assert ((run.error or {})["code"], made_calls(project, run)) == ("ceiling.tokens", 4)
+    assert use.used["tokens"] == 120
+
+
+async def test_each_reservation_is_in_a_budget_once_in_whatever_order_they_arrive(stores: Stores) -> None:
+    await stores.create_run()
+    run, scripts = await stores.claim_one(), MeterScripts(stores.pipeline, stores.keys)
+    (budget,) = Budgets(FOR_OWNERS).of_run("ann", "steps", datetime.now(UTC))
+
+    def reservation(revision: int, tokens: int, ended: int = 0) -> Reservation:
+        entry, correction = budget.entry("tokens", tokens), budget.entry("tokens", ended)
+        assert entry is not None
+        assert correction is not None
+        return Reservation(f"[{revision}]", revision, 5, [entry], [correction] if ended else [])
+
+    async def used() -> float:
+        (use,) = await budgets_in_use(BudgetScripts(stores.pipeline, stores.keys), Budgets(FOR_OWNERS))
+        return use.used["tokens"]
+
+    later, earlier = reservation(7, 60), reservation(6, 50)
+    for each in (later, earlier, later, earlier):
+        assert await scripts.reserve(run, each) == Reserved()
+    assert await used() == 110
+    for _ in range(2):
+        assert await scripts.reserve(run, reservation(8, 60, ended=-10)) == NoRoom(0, 100)
+        assert await used() == 110, "the correction is sent again"
+    assert await scripts.reserve(run, reservation(9, 60, ended=-20)) == Reserved()
+    assert await used() == 150
 
 
 async def test_calls_that_are_counted_before_the_first_is_stored_are_all_in_the_budget(stores: Stores) -> None:

@@ -47,11 +47,7 @@ async def test_a_synchronous_node_is_counted(stores: Stores, graphs: Registry) -
     assert run.public()["usage"]["tokens"]["total"] == 30
 
 
-async def test_threads_of_a_blocked_event_loop_do_not_wait_for_each_other(
-    stores: Stores, graphs: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The node waits, in the event loop, for threads that would wait for the event loop."""
-    monkeypatch.setattr("slipway.metering.meter.LOOP_PATIENCE_S", 0.01)
+async def test_threads_for_which_a_node_blocks_the_event_loop_are_counted(stores: Stores, graphs: Registry) -> None:
     run = await execute(stores, graphs, "answer", {"how": "parallel threads of a blocked event loop"})
     assert run.phase is Phase.COMPLETED, run.error
     assert run.public()["usage"]["tokens"]["total"] == 60

@@ -16,6 +16,7 @@ from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.checkpoints.trash import Trash
 from slipway.indexes.terms import value_terms
+from slipway.redis.blocking_calls import BlockingCalls
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -59,6 +60,7 @@ class Stores:
     """The stores of web processes and workers on one pipeline, with methods for the steps that most tests need."""
 
     pipeline: Pipeline
+    blocking: BlockingCalls
     keys: Keys
     scripts: RunScripts
     thread_scripts: ThreadScripts
@@ -230,6 +232,7 @@ async def opened(
     """Stores with an own pipeline and an own subscriber, as another process has them."""
     pipeline = Pipeline(Address(url), "test", patience_s=patience_s, large=large)
     subscriber = Subscriber(Address(subscriber_url or url), "test subscriber")
+    blocking = BlockingCalls(Address(url), "test blocking calls", patience_s=patience_s)
     await pipeline.open()
     await subscriber.open()
     scripts, checkpointer = RunScripts(pipeline, keys), CoreCheckpointer(pipeline, keys)
@@ -237,6 +240,7 @@ async def opened(
     try:
         yield Stores(
             pipeline=pipeline,
+            blocking=blocking,
             keys=keys,
             scripts=scripts,
             thread_scripts=ThreadScripts(pipeline, keys),
@@ -251,6 +255,7 @@ async def opened(
             trash=trash,
         )
     finally:
+        await blocking.close()
         await subscriber.close()
         await pipeline.close()
 

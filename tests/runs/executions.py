@@ -71,6 +71,7 @@ def metering_of(
     """How the runs of a test are metered."""
     return MeterConfig(
         scripts=MeterScripts(stores.pipeline, stores.keys),
+        blocking=stores.blocking,
         keys=stores.keys,
         prices=PriceTable(prices or {}),
         budgets=Budgets(budgets or BudgetsSection()),

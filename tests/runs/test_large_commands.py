@@ -109,7 +109,7 @@ async def test_large_write_groups_are_stored_once_and_in_order(valkey_url: str, 
         assert proxy.accepted == 1
 
 
-@pytest.mark.parametrize(("most", "permitted"), [(4, False), (5, True)])
+@pytest.mark.parametrize(("most", "permitted"), [(5, False), (6, True)])
 def test_a_budget_without_a_further_connection_has_none_for_large_commands(most: int, permitted: bool) -> None:
     settings = Settings(redis_max_connections=most)
     assert permits_large_commands(settings, "worker") is permitted

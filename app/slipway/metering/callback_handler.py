@@ -119,7 +119,7 @@ class MeteringHandler(BaseCallbackHandler):
         self, serialized: Any, messages: Sequence[Sequence[BaseMessage]], *, run_id: UUID, **details: Any
     ) -> None:
         self._reserve(messages, run_id, details, _model_in(sys._getframe(_FRAMES_TO_MODEL)))
-        self.meter.store_reservation_from_thread(run_id, _node(details))
+        self.meter.store_reservation_blocking(run_id, _node(details))
 
     async def astart_chat_model(
         self, serialized: Any, messages: Sequence[Sequence[BaseMessage]], *, run_id: UUID, **details: Any
@@ -129,7 +129,7 @@ class MeteringHandler(BaseCallbackHandler):
 
     def start_llm(self, serialized: Any, prompts: Sequence[str], *, run_id: UUID, **details: Any) -> None:
         self._reserve(prompts, run_id, details)
-        self.meter.store_reservation_from_thread(run_id, _node(details))
+        self.meter.store_reservation_blocking(run_id, _node(details))
 
     async def astart_llm(self, serialized: Any, prompts: Sequence[str], *, run_id: UUID, **details: Any) -> None:
         self._reserve(prompts, run_id, details)
@@ -160,7 +160,7 @@ class MeteringHandler(BaseCallbackHandler):
     def start_tool(self, serialized: Any, input_str: str, **details: Any) -> None:
         if not _is_counted_by_gateway(details):
             self._count_tool_call(serialized, details)
-            self.meter.store_reservation_from_thread(None, _node(details))
+            self.meter.store_reservation_blocking(None, _node(details))
 
     async def astart_tool(self, serialized: Any, input_str: str, **details: Any) -> None:
         if not _is_counted_by_gateway(details):

@@ -3,14 +3,19 @@
 **Reserve, then settle.** A call of a model counts with the most that it may use, from before it is made until it ends.
 So parallel calls cannot pass a ceiling together. The reservation is stored before the call is made: after a crash, the
 next attempt counts the call with what was reserved. A call that ends is stored with the next write group.
+
+**Any thread.** A coroutine stores a reservation over the pipeline of the process. A synchronous call does so over a
+connection of its own (`BlockingCalls`), so it may block the event loop. The two may arrive in another order than they
+were made in. So each reservation has a revision, and a script that counts it in budgets remembers the revision until
+its reply has arrived (`reserve_once` in `redis/lua/lib/budgets.lua`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -23,18 +28,14 @@ from slipway.accounting.metered_usage import ModelUsage
 from slipway.budgets import Budget, BudgetEntry, Budgets, Counted, budget_owner, entries_of
 from slipway.errors import CeilingHit, Fenced, OutputUnbounded
 from slipway.metering.model_calls import ModelCall, ReportedUsage
-from slipway.metering.scripts import MeterScripts, NoRoom, NotOwned, ReserveResult
+from slipway.metering.scripts import MeterScripts, NoRoom, NotOwned, Reservation, ReserveResult
 from slipway.metering.write_commands import add_to_budgets, store_metered
 from slipway.model_prices import ModelPrice, PriceTable
+from slipway.redis.blocking_calls import BlockingCalls
 from slipway.redis.keys import Keys
 from slipway.runs.attempt_writer import AttemptWriter
 
 log = structlog.get_logger(__name__)
-
-LOOP_PATIENCE_S: Final = 1.0
-"""Seconds that a thread waits for the event loop to begin to store its reservation. A loop that does not begin is
-blocked, perhaps by the very code that waits for this thread."""
-
 
 _WRITE_WITHIN_S: Final = 0.01
 
@@ -53,6 +54,8 @@ class MeterConfig:
     """What the meters of a process have in common."""
 
     scripts: MeterScripts
+    blocking: BlockingCalls
+    """For synchronous calls."""
     keys: Keys
     prices: PriceTable
     budgets: Budgets
@@ -92,6 +95,8 @@ class Meter:
         self._loop_thread = threading.get_ident()
         self._lock = threading.RLock()
         self._open: dict[UUID, _Open] = {}
+        self._in_flight: set[int] = set()
+        """The revisions of the reservations whose script may be executed again."""
         self._closed = False
         self._ended: list[BudgetEntry] = []
         """Corrections of budgets for calls that have ended, which are not sent yet."""
@@ -109,7 +114,7 @@ class Meter:
 
     def count_tool_call(self, node: str | None = None) -> None:
         """Counts a call that is about to be made. Raises `CeilingHit`, and then the run ends. The caller stores
-        `usage_stored` before the call is made."""
+        a `reservation` before the call is made."""
         with self._lock:
             try:
                 self._ceilings.count_tool_call(node)
@@ -117,21 +122,17 @@ class Meter:
                 self._on_hit(hit)
                 raise
 
-    def usage_stored(self) -> str:
-        """What the chain has used of models and tools, with its reservations, as `redis/lua/lib/metering.lua` stores
-        it (`store_metered`)."""
-        with self._lock:
-            return self._usage.stored()
+    @contextmanager
+    def tool_call_reservation(self) -> Iterator[Reservation]:
+        """What a script must store before a call of a tool that was counted is made (`store_metered` and
+        `reserve_once` in `redis/lua/lib`). Inside the block the script may be executed again."""
+        with self._reservation(self._entries({"tool_calls": 1})) as reservation:
+            yield reservation
 
-    def budget_arguments(self, counted: Counted, amount: int) -> list[BudgetEntry]:
-        """The entries for `reserve_in_budgets` (`redis/lua/lib/budgets.lua`): what a call adds to each budget that
-        limits it. Money is in nano-dollars."""
-        return [entry for _, entry in self._entries({counted: amount})]
-
-    def budget_exhausted(self, counted: Counted, amount: int, position: int, used: float) -> CeilingHit:
-        """The error for the reply of `reserve_in_budgets` to these `budget_arguments`: the position (from 0) of the
-        entry without room, and what its field has. The run ends with it."""
-        budget, entry = self._entries({counted: amount})[position]
+    def budget_exhausted(self, position: int, used: float) -> CeilingHit:
+        """The error for the reply to a `tool_call_reservation`: the position (from 0) of the entry without room, and
+        what its field has. The run ends with it."""
+        budget, entry = self._entries({"tool_calls": 1})[position]
         hit = budget.exhausted(entry[1], used, entry[2])
         self._on_hit(hit)
         return hit
@@ -202,55 +203,53 @@ class Meter:
     async def store_reservation(self, call_id: UUID | None, node: str | None = None) -> None:
         """Stores the usage with all reservations, and counts this call in the budgets. Called in the event loop. Raises
         `CeilingHit` if a budget has no room, `Fenced`, and `StoreUnavailable`. `call_id` None: a call of a tool."""
+        budgets = self._budgeted(call_id)
+        with self._reservation(budgets, with_ended=True) as reservation:
+            result = await self._config.scripts.reserve(self._run, reservation)
+        self._check(result, call_id, budgets, reservation, node)
+
+    def store_reservation_blocking(self, call_id: UUID | None, node: str | None = None) -> None:
+        """The same for a synchronous call, in any thread, which it blocks."""
+        budgets, keys, run = self._budgeted(call_id), self._config.keys, self._run
+        with self._reservation(budgets, with_ended=True) as reservation:
+            result = self._config.blocking.call(lambda pipeline: MeterScripts(pipeline, keys).reserve(run, reservation))
+        self._check(result, call_id, budgets, reservation, node)
+
+    def _budgeted(self, call_id: UUID | None) -> Budgeted:
         with self._lock:
             opened = None if call_id is None else self._open.get(call_id)
-            budgets = self._entries({"tool_calls": 1}) if opened is None else opened.budgets
-            # calls of several threads may be counted before the first is stored: each needs a text of its own, because
-            # the script counts no budget for a repetition
-            self._usage.revision += 1
-            stored = self._usage.stored()
-            ended, self._ended = self._ended, []
-        result = await self._config.scripts.reserve(self._run, stored, [entry for _, entry in budgets], ended)
-        self._check(result, call_id, budgets, node)
+        return self._entries({"tool_calls": 1}) if opened is None else opened.budgets
 
-    def store_reservation_from_thread(self, call_id: UUID | None, node: str | None = None) -> None:
-        """The same for a synchronous call. In a thread, waits until the event loop has stored it. A call in the event
-        loop itself cannot wait: its reservation is stored with the next write group, and its budgets are counted
-        then."""
-        if threading.get_ident() == self._loop_thread:
-            self._store_soon(call_id)
-            return
-        began = threading.Event()
-
-        async def store() -> None:
-            began.set()
-            await self.store_reservation(call_id, node)
-
-        future = asyncio.run_coroutine_threadsafe(store(), self._loop)
-        if not began.wait(LOOP_PATIENCE_S):
-            log.warning("meter.event_loop_blocked", run=self._run.run_id)
-            return  # the event loop stores it as soon as it is free
-        try:
-            future.result()
-        except concurrent.futures.CancelledError:
-            raise Fenced(f"the event loop of run {self._run.run_id} has ended") from None
-
-    def _store_soon(self, call_id: UUID | None) -> None:
-        opened = None if call_id is None else self._open.get(call_id)
-        budgets = self._entries({"tool_calls": 1}) if opened is None else opened.budgets
+    @contextmanager
+    def _reservation(self, budgets: Budgeted, *, with_ended: bool = False) -> Iterator[Reservation]:
+        """Each reservation has a text and a revision of its own: calls of several threads may be counted before the
+        first of them is stored."""
         with self._lock:
-            self._ended += [entry for _, entry in budgets]
-        self._write_soon()
+            self._usage.revision += 1
+            revision, ended = self._usage.revision, list[BudgetEntry]()
+            self._in_flight.add(revision)
+            if with_ended:
+                ended, self._ended = self._ended, ended
+            entries, oldest = [entry for _, entry in budgets], min(self._in_flight)
+            reservation = Reservation(self._usage.stored(), revision, oldest, entries, ended)
+        try:
+            yield reservation
+        finally:
+            with self._lock:
+                self._in_flight.discard(revision)
 
-    def _check(self, result: ReserveResult, call_id: UUID | None, budgets: Budgeted, node: str | None) -> None:
+    def _check(
+        self, result: ReserveResult, call_id: UUID | None, budgets: Budgeted, made: Reservation, node: str | None
+    ) -> None:
         if isinstance(result, NotOwned):
-            self._writer.mark_fenced()
+            self._in_loop(self._writer.mark_fenced)
             raise Fenced(f"attempt {self._run.attempt} of run {self._run.run_id} no longer owns it")
         if isinstance(result, NoRoom):
             with self._lock:
+                self._ended[:0] = made.ended
                 if call_id is not None and (opened := self._open.pop(call_id, None)) is not None:
                     self._usage.release(opened.call.model, opened.reserved)
-            self._write_soon()
+            self._in_loop(self._write_soon)
             budget, entry = budgets[result.position]
             hit = budget.exhausted(entry[1], result.used, entry[2], node)
             self._on_hit(hit)

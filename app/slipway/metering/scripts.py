@@ -38,6 +38,22 @@ class NoRoom:
 ReserveResult = Reserved | NotOwned | NoRoom
 
 
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What a script stores before a call is made."""
+
+    metered: str
+    """What the chain has used of models and tools, with what is reserved."""
+    revision: int
+    """Of `metered`. No other reservation of the chain has the same."""
+    oldest: int
+    """The lowest revision of the reservations whose script may be executed again, because its reply is missing."""
+    budgets: Sequence[BudgetEntry]
+    """What the call adds to the budgets that limit it."""
+    ended: Sequence[BudgetEntry] = ()
+    """Corrections of calls that have ended."""
+
+
 class BudgetScripts(ScriptStubs):
     """Reads budgets."""
 
@@ -50,18 +66,17 @@ class BudgetScripts(ScriptStubs):
 class MeterScripts(ScriptStubs):
     """One round trip each."""
 
-    async def reserve(
-        self, run: Run, metered: str, budgets: Sequence[BudgetEntry], ended: Sequence[BudgetEntry] = ()
-    ) -> ReserveResult:
-        """Stores what the chain has used, and what is reserved, before a call is made. `budgets` are what the call
-        adds, `ended` are corrections of calls that have ended."""
+    async def reserve(self, run: Run, reservation: Reservation) -> ReserveResult:
+        """Stores what the chain has used, and what is reserved, before a call is made."""
         arguments = self._args(
             run_id=run.run_id,
             attempt=run.attempt,
             incarnation=run.incarnation,
-            metered=metered,
-            budgets=list(budgets) or None,
-            ended=list(ended) or None,
+            metered=reservation.metered,
+            revision=reservation.revision,
+            oldest=reservation.oldest,
+            budgets=list(reservation.budgets) or None,
+            ended=list(reservation.ended) or None,
         )
         reply = await self._pipeline.run(_METER_RESERVE, [], arguments)
         if reply[0] == b"ok":

@@ -1,4 +1,5 @@
-"""How many connections to Redis a process opens. The number is fixed: no request opens another one. A project with an
+"""How many connections to Redis a process opens. The number is fixed: no request opens another one. The one for
+synchronous calls is opened by the first of them. A project with an
 arq application adds `arq_connections`, which are opened when they are needed. If the budget permits one more, it is
 open while a process sends commands of more than 256 KiB (`redis/pipeline.py`).
 
@@ -15,8 +16,8 @@ from slipway.errors import ConfigError
 from slipway.settings import Settings
 
 NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
-    "web": ("commands", "messages", "heartbeat"),
-    "worker": ("commands", "messages", "heartbeat", "wake-up"),
+    "web": ("commands", "messages", "heartbeat", "synchronous calls"),
+    "worker": ("commands", "messages", "heartbeat", "wake-up", "synchronous calls"),
     "cli": ("commands", "messages"),
     "release": ("commands",),
     "doctor": ("commands",),

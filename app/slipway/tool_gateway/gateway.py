@@ -20,7 +20,7 @@ import asyncio
 import secrets as random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from os import getpid
 from typing import Any, Final, Literal, NoReturn
@@ -411,7 +411,7 @@ class Gateway:
                 call = await self._decided(call, result.decision)
             elif isinstance(result, NoRoom):
                 assert self._meter is not None
-                raise self._meter.budget_exhausted("tool_calls", 1, result.position, result.used)
+                raise self._meter.budget_exhausted(result.position, result.used)
             elif isinstance(result, SwitchedOff):
                 await self._stop_at(call, result.switch)
             elif isinstance(result, RunCancelled):
@@ -460,21 +460,24 @@ class Gateway:
         at = {"checkpoint": call.node.root.checkpoints.get("")}
         audit = self._details(call) | {"rule": call.decision.rule, "hash": call.hash} | at
         asks: Literal["ask"] | None = "ask" if needed is not None or call.is_edited else None
-        return await self._services.scripts.begin(
-            {
-                **self._identity(call),
-                "rule": asks if evaluated else "predicate",
-                "quorum": 0 if needed is None else needed.policy.quorum,
-                "policy": "" if needed is None else needed.name,
-                "restricted": needed is not None and needed.policy.restricted,
-                "fingerprint": (call.original or call).tool.definition.fingerprint,
-                "token": random.token_hex(8),
-                "audit": AuditEntry("tool.permitted", "slipway", audit).details_json,
-                "peek": peek or None,
-                "metered": None if meter is None else meter.usage_stored(),
-                "budgets": None if meter is None else meter.budget_arguments("tool_calls", 1) or None,
-            }
-        )
+        with nullcontext() if meter is None else meter.tool_call_reservation() as reservation:
+            return await self._services.scripts.begin(
+                {
+                    **self._identity(call),
+                    "rule": asks if evaluated else "predicate",
+                    "quorum": 0 if needed is None else needed.policy.quorum,
+                    "policy": "" if needed is None else needed.name,
+                    "restricted": needed is not None and needed.policy.restricted,
+                    "fingerprint": (call.original or call).tool.definition.fingerprint,
+                    "token": random.token_hex(8),
+                    "audit": AuditEntry("tool.permitted", "slipway", audit).details_json,
+                    "peek": peek or None,
+                    "metered": None if reservation is None else reservation.metered,
+                    "revision": None if reservation is None else reservation.revision,
+                    "oldest": None if reservation is None else reservation.oldest,
+                    "budgets": None if reservation is None else list(reservation.budgets) or None,
+                }
+            )
 
     # approval
 

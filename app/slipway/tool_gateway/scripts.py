@@ -50,7 +50,9 @@ class CallBegin(CallIdentity):
     peek: bool | None
     """True only asks whether the call may begin."""
     metered: str | None
-    """What the chain has used of models and tools, with this call."""
+    """What the chain has used of models and tools, with this call: see `metering.scripts.Reservation`."""
+    revision: int | None
+    oldest: int | None
     budgets: list[BudgetEntry] | None
     """The budgets that count the call."""
 

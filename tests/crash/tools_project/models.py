@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -12,10 +13,13 @@ from langgraph.graph import START, StateGraph
 
 
 class State(TypedDict, total=False):
-    """`order` names the file's lines; in each of the calls in `kills`, the process is killed."""
+    """`order` names the file's lines; in each of the calls in `kills`, the process is killed. `blocks`: the calls are
+    synchronous, in the event loop. `gate`: the file for which a call waits."""
 
     order: str
     kills: list[int]
+    blocks: bool
+    gate: str
 
 
 class NotedModel(BaseChatModel):
@@ -23,6 +27,7 @@ class NotedModel(BaseChatModel):
 
     order: str
     kills: list[int]
+    gate: str = ""
     max_tokens: int = 20
 
     @property
@@ -38,6 +43,8 @@ class NotedModel(BaseChatModel):
             calls.write(f"{self.order}\n")
         if file.read_text().splitlines().count(self.order) in self.kills:
             os.kill(os.getpid(), signal.SIGKILL)
+        while self.gate and not Path(self.gate).exists():
+            time.sleep(0.01)  # a slow provider, for which the code blocks the event loop
         usage: Any = {"input_tokens": 10, "output_tokens": 20, "total_tokens": 30}
         return ChatResult(generations=[ChatGeneration(message=AIMessage("…", usage_metadata=usage))])
 
@@ -45,7 +52,18 @@ class NotedModel(BaseChatModel):
 async def think(state: State) -> State:
     model = NotedModel(order=state["order"], kills=state["kills"])
     while True:
-        await model.ainvoke("Go on. " * 5)
+        if state.get("blocks"):
+            model.invoke("Go on. " * 5)
+        else:
+            await model.ainvoke("Go on. " * 5)
 
 
 thinker = StateGraph(State).add_node("think", think).add_edge(START, "think").compile()
+
+
+async def think_once(state: State) -> State:
+    NotedModel(order=state["order"], kills=[], gate=state["gate"]).invoke("Go on. " * 5)
+    return {}
+
+
+one_thought = StateGraph(State).add_node("think", think_once).add_edge(START, "think").compile()

@@ -1,4 +1,4 @@
---! needs: audit budgets fencing keys metering reviews switches tool_calls
+--! needs: audit budgets fencing metering reviews switches tool_calls
 --! repeatable: yes
 --! shard: thread
 -- Begins a call of a tool, before the tool is executed: whether it may be executed now, with everything that must be
@@ -56,9 +56,8 @@ if args.recorded then
   end
 end
 if args.peek then return {'ready'} end
-if args.budgets and metered_revision(redis.call('HGET', key('run', args.run_id), 'metered'))
-    < metered_revision(args.metered) then
-  local position, used = reserve_in_budgets(args.budgets)
+if args.budgets then
+  local position, used = reserve_once(args.run_id, args.revision, args.oldest, args.budgets, {})
   if position then return {'budget', position, used} end
 end
 if args.metered then store_metered(args.run_id, args.metered) end

@@ -6,11 +6,11 @@ local function metered_revision(text)
   return tonumber(string.match(text or '', '^%[(%d+)')) or 0
 end
 
--- Stores the text, if it is newer than what is stored. Returns whether it was: a repetition of the call, and a write
--- that arrives late, change nothing.
+-- Stores the text, if it is newer than what is stored: a repetition of the call, and a write that arrives late, change
+-- nothing.
 local function store_metered(run_id, text)
   local run = key('run', run_id)
-  if metered_revision(redis.call('HGET', run, 'metered')) >= metered_revision(text) then return false end
-  redis.call('HSET', run, 'metered', text)
-  return true
+  if metered_revision(redis.call('HGET', run, 'metered')) < metered_revision(text) then
+    redis.call('HSET', run, 'metered', text)
+  end
 end
