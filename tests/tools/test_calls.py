@@ -201,3 +201,9 @@ async def test_a_subgraph_that_stores_nothing_calls_no_tool_that_writes(
     assert "does not store its checkpoints" in ended.message
     ended = await runs.execute("pays", how=how, tool="lookup_order", args={"order": "a"})
     assert ended.code is None, "a tool that reads may be executed again"
+
+
+async def test_a_node_that_took_too_long_gets_the_result_of_its_tool_in_the_retry(runs: Runs) -> None:
+    """The tool that the first try has called ends, because it writes."""
+    ended = await runs.execute("retries_what_took_too_long", how="call", tool="slow_refund", args={"order": "a"})
+    assert (ended.results, len(ended.effects)) == (["a"], 1)

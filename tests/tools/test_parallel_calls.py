@@ -62,3 +62,10 @@ async def test_a_question_waits_for_the_calls_that_begin(runs: Runs) -> None:
     ended = await runs.resume(asks.run, {"type": "reject"})
     assert (ended.run.phase, len(ended.effects)) == ("completed", 1)
     assert sorted(m["status"] for m in ended.values["messages"] if m["type"] == "tool") == ["error", "success"]
+
+
+async def test_tools_whose_calls_both_need_approval_do_not_wait_for_each_other(runs: Runs) -> None:
+    async with asyncio.timeout(20):
+        run = await runs.start("tool_node", tool="calls_approved_refund", args={"order": "a"}, times=2)
+        asks = await runs.finish(run)
+    assert asks.run.phase == "waiting_for_approval", asks.message

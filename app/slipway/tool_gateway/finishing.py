@@ -20,24 +20,30 @@ class FinishingTools:
 
     def __init__(self, may_finish: Callable[[], bool]) -> None:
         self._may_finish = may_finish
-        self._executed: set[asyncio.Task[Any]] = set()
+        self._executed: dict[str, asyncio.Task[Any]] = {}
+        """By the keys of the calls."""
 
-    async def execute(self, work: Coroutine[Any, Any, Any]) -> Any:
+    async def execute(self, key: str, work: Coroutine[Any, Any, Any]) -> Any:
         """What `work` returns or raises: it executes a tool, and stores how it ended. If this is cancelled, it raises
         `CancelledError` when that is stored."""
-        executed = asyncio.create_task(work)
-        self._executed.add(executed)
-        executed.add_done_callback(self._executed.discard)
+        executed = self._executed[key] = asyncio.create_task(work)
+        executed.add_done_callback(lambda _: self._executed.pop(key))
         try:
             return await asyncio.shield(executed)
         except asyncio.CancelledError:
             await self._ended(executed)
             raise
 
+    async def ended(self, key: str) -> None:
+        """Returns when the tool of this call is not executed, so that a retry of its node gets the result: LangGraph
+        executes a node that took too long again, and does not wait for the tasks that it cancels."""
+        if key in self._executed:
+            await asyncio.wait([self._executed[key]])
+
     async def all_ended(self) -> None:
         """Returns when it is stored how all of them ended: LangGraph does not wait for the tasks that it cancels."""
         if self._executed:
-            await asyncio.wait(self._executed, timeout=FINISH_WITHIN_S + 1)
+            await asyncio.wait(self._executed.values(), timeout=FINISH_WITHIN_S + 1)
 
     async def _ended(self, executed: asyncio.Task[Any]) -> None:
         """LangGraph cancels a task twice, so further cancellations do not interrupt it."""

@@ -317,6 +317,7 @@ class Gateway:
     async def _begin_and_act(self, call: _Call) -> Any:
         if call.tool.definition.writes:
             await self._store_checkpoints(call)
+            await self._finishing.ended(call.key)
         call, begun = await self._begin(call)
         if isinstance(begun, Done):
             return self._replayed(call, begun)
@@ -325,7 +326,7 @@ class Gateway:
         current = CurrentCall(call.tool.definition, call.key, CURRENT_CALL.get())
         failpoints.reach("tool_begun")
         acting = self._act(call, current)
-        return await (self._finishing.execute(acting) if call.tool.definition.writes else acting)
+        return await (self._finishing.execute(call.key, acting) if call.tool.definition.writes else acting)
 
     async def _act(self, call: _Call, current: CurrentCall) -> Any:
         """What the tool returns, when it is stored how it ended."""

@@ -17,6 +17,9 @@ from slipway.tool_gateway.current_call import CurrentCall
 @dataclass(frozen=True, slots=True)
 class _Active:
     ended: asyncio.Future[None]
+    waits: asyncio.Future[None]
+    """Has a result when the call has ended, or waits for one that its tool has made and that is about to end the
+    task."""
     recorded: bool
 
 
@@ -44,7 +47,8 @@ class TaskCalls:
     @contextmanager
     def active(self, key: str, *, recorded: bool) -> Iterator[None]:
         """From before a call begins until it has ended, or waits for people."""
-        self._active[key] = _Active(asyncio.get_running_loop().create_future(), recorded)
+        loop = asyncio.get_running_loop()
+        self._active[key] = _Active(loop.create_future(), loop.create_future(), recorded)
         try:
             yield
         finally:
@@ -55,15 +59,30 @@ class TaskCalls:
         found = self._active.pop(key, None)
         if found is not None:
             found.ended.set_result(None)
+            _set(found.waits)
 
     async def others_ended(self, parent: CurrentCall | None, *, recorded_only: bool = False) -> None:
         """Waits until no other call of the task is active, but for those that make the current one. What ends the task
-        must not abandon a tool: its result could not be stored any more. `recorded_only`: only calls with a record."""
+        must not abandon a tool: its result could not be stored any more. `recorded_only`: only calls with a record.
+
+        If tools have made both the current call and another one that waits here, each would wait for the tool of the
+        other: so only the calls that the node makes itself wait for tools that wait."""
         own = set(_with_parents(parent))
+        for key in own & self._active.keys():
+            _set(self._active[key].waits)
         while others := [
-            each.ended for key, each in self._active.items() if key not in own and (each.recorded or not recorded_only)
+            each.ended if parent is None else each.waits
+            for key, each in self._active.items()
+            if key not in own
+            and (each.recorded or not recorded_only)
+            and (parent is None or not each.waits.done())
         ]:
             await asyncio.wait(others)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _with_parents(call: CurrentCall | None) -> Iterator[str]:

@@ -28,6 +28,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import RetryPolicy, interrupt
 from project_tools import (
     approved_refund,
+    calls_approved_refund,
     effects,
     issue_refund,
     ledger,
@@ -36,6 +37,7 @@ from project_tools import (
     outer,
     search,
     send_mail,
+    slow_refund,
 )
 
 import slipway.tools
@@ -61,8 +63,10 @@ TOOLS: dict[str, Any] = {
     "lookup_customer": lookup_customer,
     "ledger": ledger,
     "search": search,
+    "slow_refund": slow_refund,
     "outer": outer,
     "approved_refund": approved_refund,
+    "calls_approved_refund": calls_approved_refund,
 }
 
 
@@ -271,6 +275,10 @@ async def flaky(state: State, runtime: Runtime[None]) -> dict[str, Any]:
 
 
 retries = _sequence(("pay", flaky), retry_policy=RetryPolicy(initial_interval=0.01, jitter=False))
+
+retries_what_took_too_long = _sequence(
+    ("pay", acts), timeout=0.2, retry_policy=RetryPolicy(initial_interval=0.01, jitter=False, max_attempts=10)
+)
 
 
 async def fails(state: State) -> dict[str, Any]:

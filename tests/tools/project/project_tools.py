@@ -60,6 +60,20 @@ async def approved_refund(order: str) -> str:
 
 
 @slipway.tools.tool(access="write")
+async def calls_approved_refund(order: str) -> str:
+    """A tool that calls one which people must approve."""
+    return str(await slipway.tools.call("approved_refund", order=order))
+
+
+@slipway.tools.tool(access="write")
+async def slow_refund(order: str) -> str:
+    """Refund an order, for longer than its node may take."""
+    done("slow_refund", order)
+    await asyncio.sleep(0.3)
+    return order
+
+
+@slipway.tools.tool(access="write")
 async def checks_checkpoint() -> str:
     """Whether the checkpoint from which the current task was made is stored."""
     info = get_runtime().execution_info
