@@ -156,6 +156,17 @@ async def test_a_function_of_a_module_that_was_imported_twice_is_the_same_tool(t
     del sys.modules[twin.__name__]
 
 
+async def test_two_tools_of_one_line_with_one_name_are_an_error(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    (file,) = tmp_path.glob("*.py")
+    twice = (
+        "\ndef make(access):\n    async def same(order: str) -> str: ...\n    slipway.tools.tool(access=access)(same)\n"
+    )
+    file.write_text(CODE + twice + 'make("read")\nmake("write")\n')
+    with pytest.raises(ConfigError, match=r"tool 'same' is declared twice at .*\.py:\d+, with different options"):
+        await load_tools(read(config), await Registry.load(config))
+
+
 async def test_the_file_adds_to_what_the_code_declares(tmp_path: Path) -> None:
     more = {"timeout_s": 9, "retries": 1, "redact": ["order"], "secrets": []}
     tools = await load(tmp_path, tools={"strict": more, "pay": {"source": "./c.py:pay", "approval": "./c.py:rule"}})

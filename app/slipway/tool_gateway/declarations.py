@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -33,6 +33,13 @@ class ToolOptions:
     approval: str | Predicate | None = None
     fallback: str | None = None
     fingerprint: str | None = None
+
+    @property
+    def text(self) -> str:
+        """Equal for equal options, also of a module that was imported twice and has two functions for one predicate."""
+        rule = self.approval
+        name = getattr(rule, "__qualname__", "a function")
+        return repr(replace(self, approval=rule if rule is None or isinstance(rule, str) else name))
 
 
 NO_OPTIONS: Final = ToolOptions()

@@ -80,6 +80,8 @@ class _ToolLoader:
             if name in declared and declared[name].target.where != each.target.where:
                 first, second = declared[name].target.where, each.target.where
                 raise ConfigError(f"tool {name!r} is declared twice: {first} and {second}")
+            if name in declared and declared[name].options.text != each.options.text:
+                raise ConfigError(f"tool {name!r} is declared twice at {each.target.where}, with different options")
             declared[name] = each
         return declared
 
