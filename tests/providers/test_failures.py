@@ -24,7 +24,8 @@ from tests.providers.conftest import KEY
 from tests.providers.provider_server import Behaviour, Provider, ProviderServer, Refusal, Reply, Silence
 from tests.runs.conftest import Stores
 
-pytestmark = pytest.mark.timeout(180)  # the first test of a process imports 3,000 modules of Anthropic's package
+# the first test of a process imports 3,000 modules of Anthropic's package
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 OPENAI: Final = "openai:gpt-5"
 ANTHROPIC: Final = "anthropic:claude-sonnet-5"

@@ -24,7 +24,8 @@ from tests.providers.provider_server import (
 
 __all__ = ["client", "sdk", "served", "worker"]
 
-pytestmark = pytest.mark.timeout(180)  # the first test of a process imports 3,000 modules of Anthropic's package
+# the first test of a process imports 3,000 modules of Anthropic's package
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 settings = settings_of(PROJECT)
 

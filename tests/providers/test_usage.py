@@ -19,7 +19,8 @@ from tests.metering.conftest import execute
 from tests.providers.provider_server import CACHED_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, Provider, Refusal, Reply
 from tests.runs.conftest import Stores
 
-pytestmark = pytest.mark.timeout(180)  # the first test of a process imports 3,000 modules of Anthropic's package
+# the first test of a process imports 3,000 modules of Anthropic's package
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 MODELS: Final[dict[str, dict[str, Any]]] = {
     "chat completions": {"model": "openai:gpt-5", "stream_usage": True, "max_tokens": 50},
