@@ -118,6 +118,7 @@ def test_unknown_sections_are_accepted(project: Project) -> None:
     ("sections", "path", "problem"),
     [
         ({"slipway": []}, "slipway:", "expected an object, found a list"),
+        ({"ceilings": {"max_cost_usd": 1}}, "ceilings:", "has no effect here; write it as slipway.ceilings"),
         ({"slipway": {"graph": {}}}, "slipway.graph:", "unknown key; did you mean 'graphs'?"),
         ({"slipway": {"graphs": {"on": {}}}}, "slipway.graphs.on:", "did you mean 'one'?"),
         ({"slipway": {"graphs": {"one": 1}}}, "slipway.graphs.one:", "expected an object, found a number"),

@@ -16,14 +16,14 @@
     }
 
 Unknown top-level keys are accepted, because the file belongs to other tools as well. An unknown key inside `slipway` is
-an error.
+an error, and so is a key of `slipway` outside of it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -31,9 +31,9 @@ from typing import Annotated, Any, cast
 
 import structlog
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from slipway.graphs.config_errors import at_line, did_you_mean, kind_of, reject, validate
+from slipway.graphs.config_errors import at_line, did_you_mean, kind_of, reject, unknown_key, validate
 from slipway.graphs.mcp_section import McpSection
 from slipway.graphs.metering_sections import BudgetsSection
 from slipway.graphs.models_section import ModelsConfig, models_config
@@ -50,6 +50,7 @@ from slipway.graphs.project_objects import Source, Text
 from slipway.graphs.recursion_limit import default_recursion_limit
 from slipway.graphs.slipway_section import CeilingsSection, GraphSection, SlipwayOptionsSection, SlipwaySection
 from slipway.graphs.spec import GraphSpec
+from slipway.graphs.strict_section import StrictSection
 from slipway.graphs.tools_section import ApprovalPolicySection, GrantSection, ToolSection
 from slipway.model_prices import ModelPrice
 
@@ -75,8 +76,24 @@ def _variable(value: object) -> str:
     return str(value)
 
 
+def _without_keys_of(
+    section: type[StrictSection], path: str, members: object, *, except_for: Container[str] = ("version",)
+) -> object:
+    """`members`, which must have no key of `section`: a ceiling or a grant beside its section would have no effect.
+    Other tools may use the keys in `except_for`."""
+    for key in members if isinstance(members, dict) else ():
+        if key in section.model_fields and key not in except_for:
+            raise unknown_key(key, f"has no effect here; write it as {path}.{key}")
+    return members
+
+
 class GraphEntry(Section):
     """`graphs.NAME`, in its long form."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reject_misplaced(cls, members: object) -> object:
+        return _without_keys_of(GraphSection, "slipway.graphs.NAME", members)
 
     # A missing path is reported like a path of null.
     path: Source = Field(default=cast(str, None), validate_default=True)
@@ -105,6 +122,11 @@ class EnvironmentMember(Section):
 
 class LangGraphDocument(EnvironmentMember):
     """The contents of the file, before the variables replace sections and graphs get their settings."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reject_misplaced(cls, members: object) -> object:
+        return _without_keys_of(SlipwaySection, "slipway", members, except_for=cls.model_fields)
 
     graphs: dict[str, GraphOrSource] = Field(default_factory=dict)
     dependencies: list[Text] = Field(default_factory=list)
