@@ -42,7 +42,10 @@ async def test_reviews_are_listed_and_decided_with_commands(
         assert "How many?" in (await command()).stdout
         claimed = await command("claim", review.review_id, "--by", "carl")
         assert (claimed.exit_code, "claimed" in claimed.stdout) == (0, True), claimed.output
-        for wrong, problem in (("approve", "is not an allowed decision"), (THREE, "is claimed by carl")):
+        for wrong, problem in (
+            ("approve", "is not an allowed decision; choose one of: answer"),
+            (THREE, "is claimed by carl"),
+        ):
             rejected = await command("decide", review.review_id, wrong, "--by", "dora")
             assert (rejected.exit_code, problem in rejected.stderr) == (1, True), rejected.output
         decided = await command("decide", review.review_id, THREE, "--by", "carl")

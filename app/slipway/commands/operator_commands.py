@@ -16,7 +16,7 @@ from typing import Annotated, Final, TypeVar
 import typer
 
 from slipway import failpoints
-from slipway.errors import AccessRefused, Conflict, InvalidRequest, NotFound, RefusedRequest
+from slipway.errors import AccessRefused, Conflict, InvalidRequest, NotFound, RefusedRequest, SlipwayError
 from slipway.health import start_checks
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.redis.connection import Address
@@ -75,5 +75,10 @@ def execute(operation: Callable[[], Awaitable[_Result]]) -> _Result:
     try:
         return asyncio.run(awaited())
     except (NotFound, Conflict, RefusedRequest, InvalidRequest, AccessRefused) as error:
-        sys.stderr.write(f"slipway: {error}\n")
+        sys.stderr.write(f"slipway: {error}{_choices(error)}\n")
         sys.exit(NOT_POSSIBLE)
+
+
+def _choices(error: SlipwayError) -> str:
+    """The allowed values, which responses of the API have as a member."""
+    return f"; choose one of: {', '.join(error.known)}" if isinstance(error, InvalidRequest) and error.known else ""

@@ -176,7 +176,7 @@ def _limits_of(texts: Sequence[str]) -> dict[str, float]:
         try:
             limits[name.strip()] = float(number)
         except ValueError:
-            raise ConfigError(f"--limit: {text!r} is not a ceiling and its limit, such as max_cost_usd=5") from None
+            raise ConfigError(f"--limit: {text!r} must be a ceiling and its limit, such as max_cost_usd=5") from None
     return limits
 
 

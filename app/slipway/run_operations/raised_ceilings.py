@@ -46,7 +46,11 @@ class CeilingRaises:
                 why = "it has completed, so nothing continues its chain"
                 raise await refusal(self.runs, await self.runs.find(run_id), "have other ceilings", why)
             case "lower":
-                raise InvalidRequest(f"{_PATH}.{detail}", "is below the limit of the run, or the run has no such limit")
+                limit = (await self.runs.find(run_id)).ceilings.get(detail)
+                why = (
+                    "the run has no such limit" if limit is None else f"must not be below the limit of the run, {limit}"
+                )
+                raise InvalidRequest(f"{_PATH}.{detail}", why)
         changed = detail == "1"
         run = await self.runs.find(run_id)
         if resume and run.phase is Phase.PAUSED:

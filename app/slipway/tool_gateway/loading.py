@@ -125,9 +125,9 @@ class _ToolLoader:
     ) -> ToolDefinition:
         in_file, code = name in self._config.tools.tools, NO_OPTIONS if declared is None else declared.options
         if declared and section.secrets is not None and (more := set(section.secrets) - set(code.secrets)):
-            self._reject("tools", name, "secrets", problem=f"the code does not declare {sorted(more)[0]!r}")
+            self._reject("tools", name, "secrets", problem=f"the code must declare {sorted(more)[0]!r} as well")
         if code.access == "write" and section.access == "read":
-            self._reject("tools", name, "access", problem="the code declares that the tool writes")
+            self._reject("tools", name, "access", problem="must be 'write', as the code declares")
         return ToolDefinition(
             name=name,
             declared_at=self._config.where("slipway", "tools", name) if in_file else target.where,

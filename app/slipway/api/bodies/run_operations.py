@@ -32,9 +32,8 @@ class RetryBody(OperatorBody):
     """Retries a run from its last checkpoint, or from the one that is named. `repeat` permits that tools that write act
     again."""
 
-    repeat: bool = False
-
     checkpoint_id: Annotated[str, Field(min_length=1, max_length=200), WithoutNul] | None = None
+    repeat: bool = False
 
 
 class SkipNodeBody(OperatorBody):
