@@ -60,7 +60,13 @@ def limits_from(stored: bytes) -> Limits:
 @lru_cache(maxsize=256)
 def _stored_pairs(stored: bytes) -> list[tuple[str, float]]:
     numbers = stored.split(b",")
-    return [(name, float(number)) for name, number in zip(NAMES, numbers, strict=False) if number]
+    return [(name, _number(number)) for name, number in zip(NAMES, numbers, strict=False) if number]
+
+
+def _number(text: bytes) -> float:
+    """Clients read 500, not 500.0, where a ceiling is a count."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def ceilings_of(settings: Settings, graph: Mapping[str, float], requested: Limits) -> Limits:
