@@ -64,8 +64,8 @@ def body_with(source: str, **options: object) -> dict[str, Any]:
 
 @pytest.mark.parametrize("source", SOURCES)
 async def test_a_ceiling_of_a_request_or_an_assistant_is_enforced(load: Load, graphs: Registry, source: str) -> None:
-    other_errors = {}
-    async with serving(load(), graphs) as served, running_worker(load(), graphs), client_of(served) as client:
+    other_errors, settings = {}, load(model_output_tokens=4096)
+    async with serving(settings, graphs) as served, running_worker(settings, graphs), client_of(served) as client:
         for name, (limit, exceeding_input, code) in CASES.items():
             assistant, body = "plain", {"input": exceeding_input}
             if source.startswith("assistant"):
@@ -88,7 +88,7 @@ async def test_a_ceiling_of_a_graph_in_langgraph_json_is_enforced(load: Load, tm
     config = tmp_path / "langgraph.json"
     entries = {name: {"ceilings": {name: limit}} for name, (limit, _, _) in CASES.items()}
     config.write_bytes(orjson.dumps({"graphs": dict.fromkeys(entries, GRAPH), "slipway": {"graphs": entries}}))
-    settings = load(config=config)
+    settings = load(config=config, model_output_tokens=4096)
     graphs = await Registry.load(config)
     async with serving(settings, graphs) as served, running_worker(settings, graphs), client_of(served) as client:
         for name, (limit, exceeding_input, code) in CASES.items():
