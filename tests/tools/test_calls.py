@@ -111,9 +111,21 @@ async def test_a_write_needs_a_durability_that_stores_checkpoints(runs: Runs) ->
     assert "durability exit" in ended.message
 
 
+@pytest.mark.parametrize(
+    ("how", "tool", "args"),
+    [
+        ("ainvoke", "issue_refund", {"order": "a"}),
+        ("tool made of the function", "issue_refund", {"order": "a"}),
+        ("tool made of the function in a thread", "send_mail", {"to": "a"}),
+    ],
+)
+async def test_each_call_is_counted_once(runs: Runs, how: str, tool: str, args: dict[str, Any]) -> None:
+    """LangChain's callbacks announce it, and it passes the gateway."""
+    ended = await runs.execute("pays", how=how, tool=tool, args=args, times=3)
+    assert (ended.run.public()["usage"]["tool_calls"], len(ended.effects)) == (3, 3)
+
+
 async def test_calls_are_counted_when_they_begin(runs: Runs) -> None:
-    ended = await runs.execute("pays", how="ainvoke", tool="issue_refund", args={"order": "a"}, times=3)
-    assert ended.run.public()["usage"]["tool_calls"] == 3
     asking = await runs.start("asks", how="call", tool="issue_refund", args={"order": "a"})
     await runs.finish(asking)
     ended = await runs.resume(asking, "yes")

@@ -28,11 +28,12 @@ from langchain_core.callbacks.manager import AsyncCallbackManager, handle_event
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.runnables.config import var_child_runnable_config
+from langchain_core.tools import BaseTool
 from langchain_core.tracers.context import register_configure_hook
 
 from slipway.current_work import CURRENT_WORK
 from slipway.errors import OutsideRun
-from slipway.metering.marks import COUNTED_BY_GATEWAY, TOOL_MARK
+from slipway.metering.marks import COUNTED_BY_GATEWAY, TOOL_MARK, calls_marked_function
 from slipway.metering.meter import Meter
 from slipway.metering.model_calls import UNKNOWN_OBJECT, ModelObject, model_call, reported_usage, was_rejected
 from slipway.switches.attempt_switches import CURRENT_SWITCHES
@@ -318,4 +319,23 @@ def _node(details: Mapping[str, Any]) -> str | None:
 
 
 def _is_counted_by_gateway(details: Mapping[str, Any]) -> bool:
-    return (details.get("metadata") or {}).get(TOOL_MARK) is COUNTED_BY_GATEWAY
+    """Called by the function that handles the start of a call."""
+    marked = (details.get("metadata") or {}).get(TOOL_MARK) is COUNTED_BY_GATEWAY
+    return marked or calls_marked_function(_tool_above(sys._getframe(1)))
+
+
+def _tool_above(frame: FrameType | None) -> object:
+    """The LangChain tool whose call is announced, which LangChain does not pass to callbacks: the `self` of its method
+    in a frame above."""
+    for _ in range(_FRAMES_TO_TOOL):
+        if frame is None:
+            return None
+        if frame.f_code in _TOOL_METHODS:
+            return frame.f_locals.get("self")
+        frame = frame.f_back
+    return None
+
+
+_TOOL_METHODS: Final = frozenset((BaseTool.run.__code__, BaseTool.arun.__code__))
+_FRAMES_TO_TOOL: Final = 8
+"""More than there are between the start of a call and the method of the tool."""

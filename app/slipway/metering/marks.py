@@ -1,4 +1,4 @@
-"""Marks in the metadata of LangChain's callbacks."""
+"""Marks of calls that the gateway of tools counts: in the metadata of LangChain's callbacks, and on functions."""
 
 from __future__ import annotations
 
@@ -17,3 +17,12 @@ class _Mark(str):
 
 COUNTED_BY_GATEWAY: Final = _Mark("counted by the gateway")
 """The call is counted by the gateway of tools, and not by the callback handler."""
+
+FUNCTION_MARK: Final = "__slipway_entrance__"
+"""The attribute of a function whose calls pass the gateway, whoever makes them. `tool_gateway.instrumentation` sets
+it."""
+
+
+def calls_marked_function(tool: object) -> bool:
+    """Whether a LangChain tool was made of such a function, perhaps by a node a moment ago."""
+    return any(hasattr(getattr(tool, name, None), FUNCTION_MARK) for name in ("func", "coroutine"))

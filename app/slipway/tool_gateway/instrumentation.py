@@ -16,9 +16,10 @@ from typing import Any, Final
 
 from langchain_core.tools import BaseTool, StructuredTool, Tool
 
+from slipway.metering.marks import FUNCTION_MARK
 from slipway.tool_gateway.current_call import CURRENT_CALL, CURRENT_GATEWAY
 
-ATTRIBUTE: Final = "__slipway_entrance__"
+ATTRIBUTE: Final = FUNCTION_MARK
 _PLACE: Final = 987_654_321
 _GUARDED: Final = "__slipway_guarded__"
 """The attribute of a method of a class that has the function which it replaces."""

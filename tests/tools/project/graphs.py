@@ -131,6 +131,8 @@ async def _one(how: str, name: str, args: dict[str, Any]) -> Any:
             return await target.model_copy(update={"return_direct": True}).ainvoke(args)
         case "tool made of the function":
             return await StructuredTool.from_function(coroutine=function_of(name)).ainvoke(args)
+        case "tool made of the function in a thread":
+            return await asyncio.to_thread(StructuredTool.from_function(function_of(name)).invoke, args)
         case "another object of the class":
             return await type(target)().ainvoke(args)
         case "method of the class":
