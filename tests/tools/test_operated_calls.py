@@ -169,6 +169,11 @@ async def test_an_edit_makes_no_call_again_unless_it_is_permitted(approvals: App
     assert await run.ended(edited) == ["planned", "by hand", "planned"], "it takes the place of the node of the call"
     assert run.effects == NOTED
 
+    for as_node in ("__start__", "__input__"):
+        run = await failed(approvals, "jumps")
+        refused = await run.operate("edit-state", 409, values={"answers": []}, as_node=as_node)
+        assert "note in node pay" in refused["detail"], "no edge leads to it, but the run has gone there"
+
     run = await failed(approvals, "in_a_row")
     refused = await run.operate("edit-state", 409, values={"answers": ["edited"]}, as_node="plan")
     assert "note in node pay" in refused["detail"], "it would lead far back"

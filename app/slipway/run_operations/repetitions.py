@@ -7,11 +7,14 @@ done; or of any other node, which may repeat all calls of the nodes that it lead
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.constants import START
 from langgraph.types import StateSnapshot
 
 from slipway.errors import WorkRepeated
@@ -21,10 +24,12 @@ from slipway.runs.audit import AuditTrail
 from slipway.runs.record import Run
 from slipway.runs.store import RunStore
 from slipway.threads.graph_opener import ThreadGraphOpener
-from slipway.threads.state_reader import read_state
+from slipway.threads.state_reader import read_history, read_state
 from slipway.threads.store import ThreadStore
 
-_FROM_THE_START = ""
+_FROM_THE_START: Final = ""
+_MOST_STATES: Final = 1000
+"""States of a thread in which jumps are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,10 @@ class Repetitions:
         async with self.graphs.for_reading(await self.threads.get(run.thread_id), None) as graph:
             state = await read_state(graph, newest.config)
             before = await _nodes_before(graph, newest)
-            successors = _reachable(graph, _successors(graph, nodes := _writers(as_node, newest)))
+            nodes = _writers(as_node, newest)
+            goes_on = nodes <= {*state.next, *before}
+            successors = set() if goes_on else await _reachable(graph, newest, _successors(graph, nodes))
         discarded = {task.name for task in state.tasks if task.result is not None} - nodes
-        goes_on = nodes <= {*state.next, *before}
         calls = await calls_since(self.runs, self.audit, run, newest.checkpoint["id"] if goes_on else _FROM_THE_START)
         calls = [each for each in calls if each.root_node not in nodes and (goes_on or each.root_node in successors)]
         if calls or discarded:
@@ -70,7 +76,7 @@ class Repetitions:
         async with self.graphs.for_reading(await self.threads.get(run.thread_id), None) as graph:
             following = set((await read_state(graph, newest.config)).next)
             goes_on = following == set((await read_state(graph, own.config)).next)
-            again = following if goes_on else _reachable(graph, following)
+            again = following if goes_on else await _reachable(graph, newest, following)
         start = own.checkpoint["id"] if goes_on else _FROM_THE_START
         calls = [each for each in await calls_since(self.runs, self.audit, run, start) if each.root_node in again]
         if calls:
@@ -103,16 +109,42 @@ def _writers(as_node: str | None, newest: CheckpointTuple) -> set[str]:
 
 
 def _successors(graph: Graph, nodes: Collection[str]) -> set[str]:
+    """The nodes to which edges of the graph lead."""
+    if "__input__" in nodes:  # LangGraph writes the values as the input of a run
+        nodes = {*nodes, START}
     return {edge.target for edge in graph.get_graph().edges if edge.source in nodes}
 
 
-def _reachable(graph: Graph, nodes: Iterable[str]) -> set[str]:
-    """These nodes, and those to which edges lead from them."""
+async def _reachable(graph: Graph, newest: CheckpointTuple, nodes: Iterable[str]) -> set[str]:
+    """These nodes, and those to which edges lead from them, or jumps that they have made before."""
+    jumps = await _jumps(graph, newest)
     found, following = set[str](), set(nodes)
     while following:
         found |= following
-        following = _successors(graph, following) - found
+        jumped = {target for node in following for target in jumps.get(node, ())}
+        following = (_successors(graph, following) | jumped) - found
     return found
+
+
+async def _jumps(graph: Graph, newest: CheckpointTuple) -> Mapping[str, set[str]]:
+    """The nodes that followed a node of the thread although no edge leads to them: the node has returned
+    `Command(goto=…)`, of which the graph need not know."""
+    thread: RunnableConfig = {
+        "configurable": {"thread_id": newest.config["configurable"]["thread_id"], "checkpoint_ns": ""}
+    }
+    history = await read_history(graph, thread, filter=None, before=None, limit=_MOST_STATES)
+    nodes_at = {_id_of(state.config): {task.name for task in state.tasks} for state in history}
+    jumps: defaultdict[str, set[str]] = defaultdict(set)
+    for state in history:
+        before = nodes_at.get(_id_of(state.parent_config), set())
+        targets = nodes_at[_id_of(state.config)] - _successors(graph, before)
+        for node in before:
+            jumps[node] |= targets
+    return jumps
+
+
+def _id_of(config: RunnableConfig | None) -> str:
+    return "" if config is None else str(config["configurable"].get("checkpoint_id", ""))
 
 
 def _repeats(what: str, instead: str, calls: Collection[MadeCall], discarded: Collection[str] = ()) -> WorkRepeated:

@@ -73,9 +73,7 @@ class TaskCalls:
         while others := [
             each.ended if parent is None else each.waits
             for key, each in self._active.items()
-            if key not in own
-            and (each.recorded or not recorded_only)
-            and (parent is None or not each.waits.done())
+            if key not in own and (each.recorded or not recorded_only) and (parent is None or not each.waits.done())
         ]:
             await asyncio.wait(others)
 

@@ -11,7 +11,7 @@ from langchain_core.tools import tool
 from langgraph.config import get_config
 from langgraph.graph import START, StateGraph, add_messages
 from langgraph.prebuilt import ToolNode
-from langgraph.types import Send, interrupt
+from langgraph.types import Command, Send, interrupt
 
 import slipway.tools
 from slipway.errors import ToolError
@@ -259,6 +259,15 @@ tool_node = _graph(("model", model), ("pay", ToolNode([refund])))
 
 in_a_row = _graph(("plan", plan), ("pay", in_turn), ("ship", ship))
 in_one_node = _graph(("plan", plan), ("pay", pay_and_ship), ("end", plan))
+
+
+async def jump(state: State) -> Command[Any]:
+    """Goes to `pay` without an edge."""
+    return Command(goto="ship" if "jumped" in state["answers"] else "pay", update={"answers": ["jumped"]})
+
+
+_jumps = StateGraph(State).add_node("jump", jump).add_node("pay", in_turn).add_node("ship", ship)
+jumps = _jumps.add_edge(START, "jump").add_edge("pay", "ship").compile()
 
 _beside = StateGraph(State).add_node("plan", plan).add_node("pay", in_turn).add_node("ship", ship)
 beside = _beside.add_edge(START, "plan").add_edge("plan", "pay").add_edge("plan", "ship").compile()
