@@ -217,7 +217,7 @@ async def test_a_run_that_reached_a_ceiling_shows_how_it_continues(page: Page, s
     await page.goto(await site.start("slow_steps", {"steps": 3}, context={"ceilings": {"max_steps": 1}}))
     await expect(page.locator("#failure")).to_contain_text("ceiling.steps")
     run = await site.run_of(page)
-    command = f"slipway runs raise-ceiling {run['run_id']} --limit max_steps=2 --limit max_node_visits=2 --resume"
+    command = f"slipway runs raise-ceiling {run['run_id']} --limit max_steps=2 --resume"
     await expect(page.locator("#failure pre")).to_have_text(command)
 
 

@@ -63,21 +63,45 @@ async def test_an_operator_raises_a_ceiling_and_the_run_continues(client: httpx.
 
 
 @pytest.mark.parametrize(
-    ("limits", "field"),
+    ("own", "raised", "visits"),
     [
-        ({"max_tool_calls": 1}, "limits.max_tool_calls"),
-        ({"max_tool_cals": 100}, "limits.max_tool_cals"),
-        ({"max_tool_calls": -1}, "limits.max_tool_calls"),
-        ({}, "limits"),
+        ({"max_steps": 2}, {"max_steps": 9}, 9),
+        ({"max_steps": 2}, {"max_steps": 9, "max_node_visits": 2}, 2),
+        ({"max_steps": 2, "max_node_visits": 1}, {"max_steps": 9}, 1),
+    ],
+)
+async def test_node_visits_are_raised_with_the_supersteps_to_which_they_are_equal(
+    client: httpx.AsyncClient, own: dict[str, float], raised: dict[str, float], visits: int
+) -> None:
+    ceilings: Any = {"configurable": {"ceilings": own}}
+    failed = await wait_for(client, "tool_loop", {"times": 0, "rounds": 4}, config=ceilings)
+    assert failed["error"]["code"] in ("ceiling.steps", "ceiling.node_visits")
+    body = {"limits": raised, "resume": True}
+    run = (await client.post(f"/ops/runs/{failed['run_id']}/ceilings", json=body)).json()["run"]
+    assert (run["ceilings"]["max_steps"], run["ceilings"]["max_node_visits"]) == (9, visits)
+    await client.get(f"/threads/{run['thread_id']}/runs/{run['run_id']}/join")
+    run = (await client.get(f"/threads/{run['thread_id']}/runs/{run['run_id']}")).json()
+    assert run["phase"] == ("completed" if visits == 9 else "failed"), run["error"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "field", "why"),
+    [
+        ({"max_tool_calls": 1}, "limits.max_tool_calls", "is below the limit of the run, 2"),
+        ({"max_tokens": 100}, "limits.max_tokens", "the run has no such limit that could be raised"),
+        ({"max_tool_cals": 100}, "limits.max_tool_cals", "is not a ceiling"),
+        ({"max_tool_calls": -1}, "limits.max_tool_calls", "must be a number, 0 or more"),
+        ({}, "limits", "names no ceiling"),
     ],
 )
 async def test_a_ceiling_that_cannot_be_raised_is_named(
-    client: httpx.AsyncClient, limits: dict[str, float], field: str
+    client: httpx.AsyncClient, limits: dict[str, float], field: str, why: str
 ) -> None:
     ceilings: Any = {"configurable": {"ceilings": {"max_tool_calls": 2}}}
     failed = await wait_for(client, "tool_loop", {"times": 3}, config=ceilings)
     refused = await client.post(f"/ops/runs/{failed['run_id']}/ceilings", json={"limits": limits})
     assert (refused.status_code, refused.json()["field"]) == (422, field)
+    assert refused.json()["detail"].startswith(f"{field}: {why}")
 
 
 async def test_the_ceilings_of_a_completed_run_are_not_raised(client: httpx.AsyncClient) -> None:

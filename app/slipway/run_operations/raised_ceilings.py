@@ -27,7 +27,8 @@ class CeilingRaises:
     repairs: RunRepairs
 
     async def raise_ceilings(self, run_id: str, limits: Limits, operator: Operator, *, resume: bool) -> OperatedRun:
-        """Raises these ceilings of the run, and of the runs that continue its chain, above those of its graph. With
+        """Raises these ceilings of the run, and of the runs that continue its chain, above those of its graph:
+        `max_node_visits` with `max_steps`, if both are equal and only `max_steps` is named. With
         `resume`, then continues it: a paused run is resumed, and one that failed or was cancelled is retried; the
         result is the run that continues. A repeated request changes nothing.
 
@@ -46,11 +47,10 @@ class CeilingRaises:
                 why = "it has completed, so nothing continues its chain"
                 raise await refusal(self.runs, await self.runs.find(run_id), "have other ceilings", why)
             case "lower":
-                limit = (await self.runs.find(run_id)).ceilings.get(detail)
-                why = (
-                    "the run has no such limit" if limit is None else f"must not be below the limit of the run, {limit}"
-                )
-                raise InvalidRequest(f"{_PATH}.{detail}", why)
+                limit = (await self.runs.find(run_id)).ceilings[detail]
+                raise InvalidRequest(f"{_PATH}.{detail}", f"is below the limit of the run, {limit:.15g}")
+            case "unlimited":
+                raise InvalidRequest(f"{_PATH}.{detail}", "the run has no such limit that could be raised")
         changed = detail == "1"
         run = await self.runs.find(run_id)
         if resume and run.phase is Phase.PAUSED:

@@ -450,8 +450,8 @@ class RunScripts(ScriptStubs):
     async def run_raise_ceilings(
         self, run_id: str, limits: Mapping[str, float], *, by: str, reason: str | None
     ) -> tuple[str, str]:
-        """Raises ceilings. The outcome (`ok`, `not_found`, `running`, `ended`, `lower`), and its detail: for `ok`, `1`
-        if a limit was raised; for `lower`, the name of the ceiling."""
+        """Raises ceilings. The outcome (`ok`, `not_found`, `running`, `ended`, `lower`, `unlimited`), and its detail:
+        for `ok`, `1` if a limit was raised; for the last two, the name of the ceiling."""
         arguments = self._args(run_id=run_id, limits=dict(limits), by=by, reason=reason)
         outcome, *detail = await self._pipeline.run(_RUN_RAISE_CEILINGS, [], arguments)
         return outcome.decode(), detail[0].decode() if detail else ""

@@ -160,12 +160,7 @@ def _raise_command(run: Run) -> str | None:
     name = _CEILINGS.get(code, f"max_{code}")
     if kind != "ceiling" or name not in run.ceilings or error.get("scope"):
         return None
-    limit = run.ceilings[name]
-    names = [name]
-    if name == "max_steps" and run.ceilings.get("max_node_visits") == limit:
-        names.append("max_node_visits")  # the ceiling of a graph that repeats one node
-    limits = " ".join(f"--limit {each}={_plain(limit * 2)}" for each in names)
-    return f"slipway runs raise-ceiling {run.run_id} {limits} --resume"
+    return f"slipway runs raise-ceiling {run.run_id} --limit {name}={_plain(run.ceilings[name] * 2)} --resume"
 
 
 def _plain(number: float) -> str:
