@@ -73,14 +73,14 @@ def _row(listed: ListedTool) -> tuple[str, ...]:
 
 
 def _rules(listed: ListedTool) -> str:
-    """Such as `permit desk:pay forbid *`."""
+    """Such as `permit desk:pay; forbid *`."""
     if listed.grants is None:
         return "every node"
     texts = []
     for grant in listed.grants:
         nodes = "" if grant.nodes is None else ":" + ",".join("/".join(path) for path in grant.nodes)
         texts.append(f"{grant.effect} {grant.graph}{nodes}")
-    return " ".join(texts) or "no node"
+    return "; ".join(texts) or "no node"
 
 
 def _state(listed: ListedTool) -> str:

@@ -33,6 +33,12 @@ _OUTPUT_LIMITS: Final = (
     "num_predict",
 )
 _CHOICES: Final = ("n", "best_of", "candidate_count")
+_CACHE_WRITES: Final = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+"""How the details of the input name tokens that were written to a cache. Anthropic's package names those with a time to
+live, and then 0 for all."""
+
+_NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "ConnectionRefusedError", "LocalProtocolError"})
+"""Exceptions of HTTP clients before a request was sent. The packages of providers use several, whose names agree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +69,6 @@ class ModelObject:
 
 UNKNOWN_OBJECT: Final = ModelObject(frozenset(), None, None)
 """Where nobody knows the object: a text model, or code that announces a call by itself."""
-
-
-_WRITTEN: Final = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
-"""How the details of the input name tokens that were written to a cache. Anthropic's package names those with a time to
-live, and then 0 for all."""
-
-_NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "ConnectionRefusedError", "LocalProtocolError"})
-"""Exceptions of HTTP clients before a request was sent. The packages of providers use several, whose names agree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +180,7 @@ def reported_usage(response: LLMResult | None) -> ReportedUsage | None:
         details: Mapping[str, Any] = usage.get("input_token_details") or {}
         # OpenAI's service tiers have names of their own, such as `flex_cache_read`
         cached = sum(count or 0 for name, count in details.items() if name.endswith("cache_read"))
-        written = sum(count or 0 for name, count in details.items() if name.endswith(_WRITTEN))
+        written = sum(count or 0 for name, count in details.items() if name.endswith(_CACHE_WRITES))
         return ReportedUsage(read, max(usage.get("output_tokens") or 0, total - read), cached, written)
     return _usage_in_output(response.llm_output)
 
@@ -192,10 +190,10 @@ def _usage_in_output(output: Mapping[str, Any] | None) -> ReportedUsage | None:
     usage = (output or {}).get("token_usage") or (output or {}).get("usage")
     if not isinstance(usage, dict):
         return None
-    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not isinstance(read, int) or not isinstance(written, int):
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not isinstance(prompt, int) or not isinstance(completion, int):
         return None
-    return ReportedUsage(read, written, 0)
+    return ReportedUsage(prompt, completion, 0)
 
 
 def was_rejected(error: BaseException, response: LLMResult | None = None) -> bool:

@@ -23,7 +23,7 @@ class ListedTool:
 
     tool: RegisteredTool
     grants: Sequence[Grant] | None
-    """The rules that name it, or all tools. None without a policy: every node may call it."""
+    """The rules that name it, or all tools. None if every node may call every tool."""
     switch: Switch | None
     """None if it is on."""
     breaker: BreakerRecord | None

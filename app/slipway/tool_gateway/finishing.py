@@ -31,7 +31,7 @@ class FinishingTools:
         try:
             return await asyncio.shield(executed)
         except asyncio.CancelledError:
-            await self._ended(executed)
+            await self._let_end(executed)
             raise
 
     async def ended(self, key: str) -> None:
@@ -45,8 +45,9 @@ class FinishingTools:
         if self._executed:
             await asyncio.wait(self._executed.values(), timeout=FINISH_WITHIN_S + 1)
 
-    async def _ended(self, executed: asyncio.Task[Any]) -> None:
-        """LangGraph cancels a task twice, so further cancellations do not interrupt it."""
+    async def _let_end(self, executed: asyncio.Task[Any]) -> None:
+        """Waits until the tool has ended, and interrupts it if it may not finish or takes too long. LangGraph cancels a
+        task twice, so further cancellations do not end the wait."""
         ends_at = asyncio.get_running_loop().time() + FINISH_WITHIN_S
         while not executed.done() and self._may_finish():
             remaining_s = ends_at - asyncio.get_running_loop().time()
