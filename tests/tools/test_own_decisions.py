@@ -76,6 +76,24 @@ async def test_a_plain_answer_about_a_call_is_not_that_to_a_later_question_of_th
     assert await approvals.desk.answers(thread) == ["1", "refunded a: 1.0", "2"]
 
 
+async def test_a_client_that_knows_only_lists_of_actions_decides_about_a_call(approvals: Approvals) -> None:
+    thread, (review,) = await approvals.ask("sequence", ("refund", {"order": "a"}))
+    value = review["interrupt"]["value"]
+    (request,), (config,) = value["action_requests"], value["review_configs"]
+    assert (request["name"], request["args"]) == ("refund", {"order": "a", "amount": 1.0})
+    assert config == {"action_name": "refund", "allowed_decisions": ["approve", "edit", "reject"]}
+    edited = {"type": "edit", "edited_action": {"name": "refund", "args": {"order": "3", "amount": "2"}}}
+    for wrong, field in (
+        ([], "command.resume.decisions"),
+        ([edited, edited], "command.resume.decisions"),
+        ([{"type": "respond", "message": "x"}], "command.resume.decisions[0].type"),
+    ):
+        error = await approvals.desk.answer(thread, "sequence", {"decisions": wrong}, status=422)
+        assert error["field"] == field
+    await approvals.desk.answer(thread, "sequence", {"decisions": [edited]})
+    assert await approvals.desk.answers(thread) == ["refunded 3: 2.0"], "the texts of its fields have their types"
+
+
 async def test_what_a_tool_asked_itself_is_not_the_answer_to_a_later_question(approvals: Approvals) -> None:
     thread, (review,) = await approvals.ask("questions", ("survey", {"question": "whose?"}))
     desk = approvals.desk

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
 from slipway.errors import InvalidRequest
 from slipway.json_comparison import equal
 from slipway.json_schemas import InvalidSchema, SchemaProblem, SchemaValidator, joined_path
@@ -263,11 +265,43 @@ def decisions_in(question: Question, value: Any, path: str = "command.resume") -
     """The decisions in a value with which a client answers the question. Raises `InvalidRequest` if it has not the
     shape that the question expects, if a decision is not allowed, or if the value does not match the schemas of the
     question. `path` is that of `value` in the request."""
+    value, path = _without_list(question, value, path)
     decisions = _READERS[question.shape](question, value, path)
     problem = _schema_problem(question, value)
     if problem is not None:
         raise InvalidRequest(joined_path(problem.path, path), problem.message)
     return decisions
+
+
+def _without_list(question: Question, value: Any, path: str) -> tuple[Any, str]:
+    """The only decision of the list in which a client sends it that has read the question about one call of a tool as
+    one about several actions. The tool gateway asks in both formats."""
+    asks_twice = question.shape is Shape.TOOL_CALL and "action_requests" in question.value
+    if not asks_twice or not isinstance(value, dict) or not isinstance(value.get("decisions"), list):
+        return value, path
+    decisions, listed = value["decisions"], f"{path}.decisions"
+    _check_count(question, len(decisions), listed)
+    return _with_types(question.actions[0], decisions[0]), f"{listed}[0]"
+
+
+def _with_types(action: RequestedAction, decision: Any) -> Any:
+    """An edit with the types of the arguments that were asked about: such a client sends texts from its text fields."""
+    match decision:
+        case {"edited_action": {"name": action.name, "args": dict(args)} as edited}:
+            typed = {name: _with_type_of(action.args.get(name), arg) for name, arg in args.items()}
+            return {**decision, "edited_action": {**edited, "args": typed}}
+    return decision
+
+
+def _with_type_of(asked: Any, arg: Any) -> Any:
+    if not isinstance(arg, str) or asked is None or isinstance(asked, str):
+        return arg
+    try:
+        value = orjson.loads(arg)
+    except orjson.JSONDecodeError:
+        return arg
+    both_numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (asked, value))
+    return value if both_numbers or type(value) is type(asked) else arg
 
 
 def _actions_in(question: Question, value: Any, path: str) -> tuple[Decision, ...]:

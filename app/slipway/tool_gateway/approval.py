@@ -1,7 +1,8 @@
 """Approval of calls: which policy a call needs, the question that people get, and what they decided.
 
 A question has the format of LangChain's per-call approvals: an interrupt with one call of a tool, answered with one
-decision. Its member `slipway` says what the approval is about (`call`, `hash`), and has the policy of the review.
+decision. It also has the members of LangChain's batched approvals, for clients that know only those, such as Agent Chat
+UI. Its member `slipway` says what the approval is about (`call`, `hash`), and has the policy of the review.
 
 The id of the interrupt is the key of the call, and not LangGraph's, which numbers the questions of a task. So LangGraph
 gives the answer to nobody: the script that decides the review stores the decision under the key and the hash of the
@@ -80,12 +81,15 @@ def by_name(tool: RegisteredTool, name: Any, policies: Mapping[str, ApprovalPoli
 def question(
     tool: RegisteredTool, args: Args, *, key: str, digest: str, tool_call_id: str | None, policy: ReviewPolicy
 ) -> Interrupt[Any]:
+    shown = redacted(args, tool.definition.redact)
     value = {
         "type": "tool_approval",
         "tool_call_id": tool_call_id or key,
         "name": tool.name,
-        "args": redacted(args, tool.definition.redact),
+        "args": shown,
         "description": tool.target.description,
+        "action_requests": [{"name": tool.name, "args": shown, "description": tool.target.description}],
+        "review_configs": [{"action_name": tool.name, "allowed_decisions": ["approve", "edit", "reject"]}],
         "slipway": {"call": key, "hash": digest, "access": tool.definition.access} | policy.stored(),
     }
     return Interrupt(value, key, response_schema=_answer_schema(tool))
