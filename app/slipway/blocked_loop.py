@@ -43,23 +43,27 @@ class BlockedLoopWatch:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop, self._work = loop, CURRENT_WORK.get()
         self._response = threading.Event()
-        self._asked_at: float | None = None
+        self._checked_at: float | None = None
+        self._blocked_s = 0.0
+        """Seconds in which this thread could execute: none of those for which the process was suspended."""
 
     def is_deadlock(self) -> bool:
         """Whether the loop has not responded for seconds, and is blocked by code of the run that the thread works
         for."""
-        if self._asked_at is None or self._response.is_set():
+        now = time.monotonic()
+        if self._checked_at is None or self._response.is_set():
             self._response.clear()
-            self._asked_at = time.monotonic()
+            self._checked_at, self._blocked_s = now, 0.0
             self._loop.call_soon_threadsafe(self._response.set)
             return False
-        blocked_s = time.monotonic() - self._asked_at
-        if blocked_s < WAITS_FOR_THREAD_S:
+        self._blocked_s += min(now - self._checked_at, 2 * CHECK_EVERY_S)
+        self._checked_at = now
+        if self._blocked_s < WAITS_FOR_THREAD_S:
             return False
         task = asyncio.current_task(self._loop)
         if task is None or context_of(task).get(CURRENT_WORK) is not self._work:
             return False  # another run blocks the loop, and will end
-        return blocked_s >= BLOCKED_S or _waits_for_a_thread(task)
+        return self._blocked_s >= BLOCKED_S or _waits_for_a_thread(task)
 
 
 def context_of(task: asyncio.Task[Any]) -> Context:

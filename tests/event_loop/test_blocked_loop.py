@@ -31,3 +31,12 @@ async def test_only_code_of_the_run_of_the_thread_counts(monkeypatch: pytest.Mon
         CURRENT_WORK.set({"run": "another"})
         time.sleep(0.3)  # another run blocks the event loop for a while
         assert await asyncio.wrap_future(waits) == "response"
+
+
+async def test_an_event_loop_is_not_blocked_while_the_process_is_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine was asleep, or had no time for the process: afterwards the event loop responds."""
+    CURRENT_WORK.set({"run": "one"})
+    watch, now = blocked_loop.BlockedLoopWatch(asyncio.get_running_loop()), time.monotonic()
+    assert not watch.is_deadlock()
+    monkeypatch.setattr("slipway.blocked_loop.time.monotonic", lambda: now + 60)
+    assert not watch.is_deadlock()

@@ -173,6 +173,8 @@ async def test_an_edit_makes_no_call_again_unless_it_is_permitted(approvals: App
         run = await failed(approvals, "jumps")
         refused = await run.operate("edit-state", 409, values={"answers": []}, as_node=as_node)
         assert "note in node pay" in refused["detail"], "no edge leads to it, but the run has gone there"
+    refused = await run.operate("edit-state", 422, values={"answers": ["dropped"]}, as_node="__copy__")
+    assert refused["field"] == "as_node"
 
     run = await failed(approvals, "in_a_row")
     refused = await run.operate("edit-state", 409, values={"answers": ["edited"]}, as_node="plan")

@@ -27,7 +27,7 @@ from langgraph.types import PregelTask, StateSnapshot
 
 from slipway import failpoints
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
-from slipway.errors import Conflict, NotFound
+from slipway.errors import Conflict, InvalidRequest, NotFound
 from slipway.execution.run_input import remaining_command
 from slipway.run_operations.made_calls import chain_of
 from slipway.run_operations.operations import OperatedRun, Operator, after_script
@@ -49,6 +49,7 @@ EDIT: Final = "slipway_edit"
 """The member of a checkpoint's metadata that names the edit which has written it."""
 _MOST_STATE_WRITES: Final = 50
 """State writes after the last checkpoint of a run that a retry looks through."""
+_COPY: Final = "__copy__"
 _SKIPPED: Final = "run.node_skipped"
 
 
@@ -125,6 +126,8 @@ class RunRepairs:
         """Writes a state for a run that is paused, has failed or was cancelled, and continues the run with `resume`.
         Raises `RefusedRequest` if the graph rejects the values, and `WorkRepeated` unless `repeat` permits that tools
         that write act again and results of finished nodes are discarded."""
+        if edit.as_node == _COPY:
+            raise InvalidRequest("as_node", "must be a node: LangGraph copies the checkpoint then, without the values")
         run = await self.runs.find(run_id)
         if run.phase in (Phase.QUEUED, Phase.RUNNING):
             if run.edit == edit.digest:
