@@ -68,7 +68,7 @@ def decisions_from(question: Question, body: Mapping[str, Any], path: str = "") 
     """The decisions of a request: `{"decisions": […]}`, or the members of the only decision. Raises `InvalidRequest`
     if a decision has not the members of its kind; `resume_value` checks everything else. `path` is that of `body`."""
     if "decisions" not in body:
-        return (_decision_from(body, path),)
+        return (_decision_from(body, question.allowed(0), path),)
     for name in body:
         if name != "decisions":
             raise InvalidRequest(joined_path((name,), path), "is not possible beside decisions")
@@ -76,13 +76,15 @@ def decisions_from(question: Question, body: Mapping[str, Any], path: str = "") 
     if not isinstance(listed, list):
         raise InvalidRequest(start, "must be a list of decisions, one for each action")
     _check_count(question, len(listed), start)
-    return tuple(_decision_from(each, f"{start}[{position}]") for position, each in enumerate(listed))
+    return tuple(
+        _decision_from(each, question.allowed(position), f"{start}[{position}]") for position, each in enumerate(listed)
+    )
 
 
-def _decision_from(members: Any, path: str) -> Decision:
+def _decision_from(members: Any, allowed: Sequence[DecisionKind], path: str) -> Decision:
     if not isinstance(members, dict):
         raise InvalidRequest(path, 'must be a JSON object such as {"kind": "approve"}')
-    kind = _kind(members.get("kind"), list(DecisionKind), joined_path(("kind",), path))
+    kind = _kind(members.get("kind"), list(DecisionKind), joined_path(("kind",), path), choices=allowed)
     given = {name: member for name, member in members.items() if name != "kind"}
     for name, member in given.items():
         if name not in _MEMBERS[kind]:
@@ -97,11 +99,14 @@ def _decision_from(members: Any, path: str) -> Decision:
     return Decision(kind, **given)
 
 
-def _kind(name: Any, allowed: Sequence[DecisionKind], path: str) -> DecisionKind:
-    """The kind with this name. Raises `InvalidRequest` if it is not one of `allowed`."""
+def _kind(
+    name: Any, allowed: Sequence[DecisionKind], path: str, *, choices: Sequence[DecisionKind] | None = None
+) -> DecisionKind:
+    """The kind with this name. Raises `InvalidRequest` if it is not one of `allowed`; the error lists the `choices`, by
+    default those."""
     found = next((kind for kind in allowed if kind.value == name), None)
     if found is None:
-        raise InvalidRequest(path, _not_allowed(name), [kind.value for kind in allowed])
+        raise InvalidRequest(path, _not_allowed(name), [kind.value for kind in choices or allowed])
     return found
 
 
