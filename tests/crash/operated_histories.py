@@ -1,13 +1,17 @@
-"""Random histories of operators and reviewers on runs whose tools act, while workers and web processes are killed.
+"""Random histories of operators and reviewers on runs whose tools act, while processes are killed:
+`python -m tests.crash.operated_histories [--seconds 180] [--seed N]`.
 
 Each history is a thread. An operation is a request that is repeated until a web process responds; the web process may
-be killed in the middle of it. In the end everything is mended, and the run must complete.
+be killed in the middle of it. In the end everything is mended, and the run must complete. A short form is a test of
+`test_tool_calls.py`; the command kills a worker or Valkey each second as well, and prints what it did.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
+import random
 import time
 import uuid
 from collections import Counter
@@ -19,11 +23,13 @@ from random import Random
 from typing import Any, Final
 
 import httpx
+import structlog
 
 from slipway.runs.scripts import RunScripts
-from tests.crash.cluster import Cluster
+from tests.crash.cluster import Cluster, Web, running
 from tests.waiting import wait_until
 
+PROJECT: Final = Path(__file__).with_name("tools_project") / "langgraph.json"
 ORDERS: Final = ("a", "b")
 NODES: Final = (None, "plan", "pay", "ship")
 REST_WITHIN_S: Final = 60.0
@@ -34,11 +40,10 @@ _AUDITED_ONCE: Final = ("run.paused", "run.resumed", "run.retried", "run.node_sk
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response, and how often the request was sent."""
+    """A response."""
 
     status: int
     body: Any
-    tries: int
 
 
 @dataclass
@@ -47,25 +52,37 @@ class Disturbances:
 
     cluster: Cluster
     random: Random
+    every_s: tuple[float, float] = (0.1, 0.6)
+    with_valkey: bool = False
     kills: Counter[str] = field(default_factory=Counter)
     _web: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @asynccontextmanager
-    async def of_workers(self, every_s: tuple[float, float]) -> AsyncIterator[None]:
-        """Kills a worker again and again, until the block ends. Then all processes run."""
-        killing = asyncio.create_task(self._kill_workers(every_s))
+    async def until_the_end(self) -> AsyncIterator[None]:
+        """Kills a process again and again, until the block ends. Then all processes run."""
+        ended = asyncio.Event()
+        killing = asyncio.create_task(self._kill(ended))
         try:
             yield
         finally:
-            killing.cancel()
-            with suppress(asyncio.CancelledError):
-                await killing
+            ended.set()
+            await killing
             await self.cluster.start_stopped_processes()
 
-    async def _kill_workers(self, every_s: tuple[float, float]) -> None:
-        while True:
-            await asyncio.sleep(self.random.uniform(*every_s))  # the time of a kill is what this is about
-            await asyncio.shield(self.kill_worker())
+    async def _kill(self, ended: asyncio.Event) -> None:
+        while not ended.is_set():
+            try:
+                await asyncio.wait_for(ended.wait(), self.random.uniform(*self.every_s))
+            except TimeoutError:
+                for worker in self.cluster.workers:
+                    if not worker.alive:  # Valkey was killed while it started
+                        worker.start()
+                await (self._kill_valkey() if self.with_valkey and self.random.random() < 0.2 else self.kill_worker())
+
+    async def _kill_valkey(self) -> None:
+        await self.cluster.valkey.kill()
+        self.kills["valkey"] += 1
+        await self.cluster.start_valkey()
 
     async def kill_worker(self) -> None:
         """Its runs are reclaimed as a supervisor does, or when their leases have expired."""
@@ -89,8 +106,21 @@ class Disturbances:
             web = self.random.choice(self.cluster.webs)
             await web.kill()
             self.kills["web"] += 1
-            web.start()
-            await web.wait_until_ready()
+            while not await _starts(web):
+                pass
+
+
+async def _starts(web: Web) -> bool:
+    """False if it exits, because Valkey was killed at this moment."""
+    if not web.alive:
+        web.start()
+    try:
+        await web.wait_until_ready()
+    except AssertionError:
+        if web.alive:
+            raise
+        return False
+    return True
 
 
 class History:
@@ -107,8 +137,6 @@ class History:
         """The most supersteps that each run was seen with."""
         self.changed: Counter[str] = Counter()
         """By the reason of an operation: how often a response said that it has changed the run."""
-        self.may_be_lost: set[str] = set()
-        """The reasons of operations that were sent more than once."""
 
     # requests
 
@@ -118,13 +146,13 @@ class History:
         if kill_web:
             killing = asyncio.create_task(self.disturbances.kill_web(self.random.uniform(0, 0.02)))
         try:
-            for tries in range(1, 2000):
+            for _ in range(2000):
                 url = self.random.choice(self.cluster.webs).url
                 with suppress(httpx.TransportError):
                     response = await self.http.request(method, url + path, json=body)
                     if response.status_code != 503:
                         assert response.status_code < 500, f"{method} {path}: {response.text}"
-                        return Reply(response.status_code, response.json() if response.content else None, tries)
+                        return Reply(response.status_code, response.json() if response.content else None)
                 await asyncio.sleep(0.02)  # until a killed process has started again
             raise AssertionError(f"{method} {path}: no web process responded")
         finally:
@@ -395,21 +423,34 @@ async def histories(cluster: Cluster, seeds: range, steps: int, *, at_once: int 
     """Executes and checks a history for each seed, `at_once` together. Returns what was done, as a sentence."""
     total, started = Counter[str](), time.monotonic()
     for first in range(seeds.start, seeds.stop, at_once):
-        disturbances = Disturbances(cluster, Random(first))
-        batch = [History(cluster, disturbances, seed) for seed in seeds if first <= seed < first + at_once]
-        try:
-            async with disturbances.of_workers((0.1, 0.6)):
-                await asyncio.gather(*(_proceed(history, steps) for history in batch))
-            for history in batch:
-                await _checked(history, history.finish)
-                await _checked(history, history.check)
-            code, output = await cluster.doctor()
-            assert code == 0, f"seeds from {first}: {output}"
-        finally:
-            for history in batch:
-                await history.http.aclose()
-        total += disturbances.kills + Counter(acts=sum(len(history.acts()) for history in batch))
-    return f"{len(seeds)} histories in {time.monotonic() - started:.0f} s, {dict(total)}"
+        batch = range(first, min(first + at_once, seeds.stop))
+        total += await _together(Disturbances(cluster, Random(first)), batch, steps)
+    return _summary(total, started)
+
+
+async def _together(disturbances: Disturbances, seeds: range, steps: int) -> Counter[str]:
+    """Executes and checks a history for each seed at once, and then runs `slipway doctor`. Returns what was done."""
+    cluster = disturbances.cluster
+    batch = [History(cluster, disturbances, seed) for seed in seeds]
+    try:
+        async with disturbances.until_the_end():
+            await asyncio.gather(*(_proceed(history, steps) for history in batch))
+        for history in batch:
+            await _checked(history, history.finish)
+            await _checked(history, history.check)
+        code, output = await cluster.doctor()
+        assert code == 0, f"{seeds}: {output}"
+    finally:
+        for history in batch:
+            await history.http.aclose()
+    done = Counter({f"killed {name}": times for name, times in disturbances.kills.items()})
+    for history in batch:
+        done += Counter(histories=1, operations=len(history.did), acts=len(history.acts()))
+    return done
+
+
+def _summary(done: Counter[str], started: float) -> str:
+    return f"in {time.monotonic() - started:.0f} s: " + ", ".join(f"{times} {name}" for name, times in done.items())
 
 
 async def _proceed(history: History, steps: int) -> None:
@@ -428,3 +469,28 @@ async def _checked(history: History, work: Callable[[], Awaitable[None]]) -> Non
         did = "\n".join(history.did)
         phases = [(run["run_id"][-4:], run["phase"], run["reason"]) for run in await history.runs()]
         raise AssertionError(f"seed {history.seed}, {history.thread_id}: {error}\n{phases}\n{did}") from error
+
+
+async def soak(seconds: float, seed: int) -> str:
+    """Batches of histories, while a worker or Valkey is killed each second. Returns what was done."""
+    total, started = Counter[str](), time.monotonic()
+    async with running(webs=2, workers=3, project=PROJECT) as cluster:
+        while time.monotonic() < started + seconds:
+            disturbances = Disturbances(cluster, Random(seed), every_s=(1, 1), with_valkey=True)
+            total += await _together(disturbances, range(seed, seed + 8), steps=40)
+            seed += 8
+    return _summary(total, started)
+
+
+def main() -> None:
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.operated_histories", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=180)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    arguments = parser.parse_args()
+    print(f"seed {arguments.seed}", flush=True)
+    print(asyncio.run(soak(arguments.seconds, arguments.seed)))
+
+
+if __name__ == "__main__":
+    main()

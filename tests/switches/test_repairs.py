@@ -46,6 +46,9 @@ async def test_a_failed_run_is_retried_from_its_last_checkpoint(desk: Desk, work
 
 async def test_a_retry_that_fails_can_be_retried(desk: Desk, worker: WorkerProcess) -> None:
     failed = await failed_run(desk)
+    later = {"assistant_id": "chain", "input": {"log": ["later"]}, "after_seconds": 60}
+    queued = (await desk.client.post(f"/threads/{failed['thread_id']}/runs", json=later)).json()
+    await desk.operate(queued, "cancel")  # it has never started
     desk.project.FAILS.add("second")
     first = (await desk.operate(failed, "retry"))["run"]
     await desk.until(first, "failed")

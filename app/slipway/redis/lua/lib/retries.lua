@@ -1,6 +1,22 @@
 --! needs: audit keys runs
---! rare: retry_problem store_retry
+--! rare: later_run_has_started retry_problem store_retry
 -- Retries: a new run continues the chain of a run that failed or was cancelled.
+
+-- Whether a run of the thread has started after the one with this ordinal. A run that was cancelled before it started
+-- has an ordinal too. True if one of them was deleted.
+local function later_run_has_started(thread_id, ordinal)
+  local later = tonumber(redis.call('HGET', key('thread', thread_id), 'started_runs') or 0) - ordinal
+  if later == 0 then return false end
+  for _, run_id in ipairs(redis.call('ZREVRANGE', key('thread_runs', thread_id), 0, -1)) do
+    local fields = redis.call('HMGET', key('run', run_id), 'ordinal', 'attempt')
+    if tonumber(fields[1] or 0) > ordinal then
+      if fields[2] ~= '0' then return true end
+      later = later - 1
+      if later == 0 then return false end
+    end
+  end
+  return true
+end
 
 -- The reply if the run of `retry` cannot be retried, else nil: {'exists', fields} of the run that has retried it;
 -- {'no_thread'}; {'not_ended', phase}; {'busy', run id}; {'continued'} if a later run of the thread has started, unless
@@ -13,7 +29,7 @@ local function retry_problem(retry, thread_id, unfinished)
   if #retrying > 0 then return {'exists', retrying} end
   if phase ~= 'failed' and phase ~= 'cancelled' then return {'not_ended', phase} end
   if unfinished then return {'busy', unfinished} end
-  if retry.named or ordinal == redis.call('HGET', key('thread', thread_id), 'started_runs') then return nil end
+  if retry.named or not later_run_has_started(thread_id, tonumber(ordinal or 0)) then return nil end
   return {'continued'}
 end
 
