@@ -15,7 +15,7 @@ pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
-.PHONY: help run pages test test-fast test-units test-processes lint import-graph lock bench big many soak short-runs differential templates mutants clean
+.PHONY: help run pages test test-fast test-units test-processes lint import-graph lock bench big many soak soak-operators short-runs differential templates mutants clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ many: $(VENV)/dev.stamp  ## Measure what operations cost among 100,000 queued ru
 
 soak: $(VENV)/dev.stamp  ## Execute 500 runs while a process is killed every second (SOAK_ARGS="--seed 7 --long-runs")
 	$(BIN)/python -m tests.crash.soak $(SOAK_ARGS)
+
+soak-operators: $(VENV)/dev.stamp  ## Operate and review runs whose tools act, for 3 minutes, while a process is killed every second (SOAK_ARGS="--seed 7")
+	$(BIN)/python -m tests.crash.operated_histories $(SOAK_ARGS)
 
 small-server: $(VENV)/dev.stamp  ## Fill a Redis of 25 MB with bursts of runs (SMALL_SERVER_ARGS=--seconds 30)
 	$(BIN)/python -m tests.small_server $(SMALL_SERVER_ARGS)

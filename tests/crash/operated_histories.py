@@ -334,8 +334,9 @@ class History:
     # the end
 
     async def rests(self) -> bool:
-        """Whether each run has ended or waits for somebody."""
-        return all(run["phase"] in _RESTING for run in await self.runs())
+        """Whether each run has ended or waits for somebody: also a run behind one that is paused."""
+        phases = [run["phase"] for run in await self.runs()]
+        return all(phase in _RESTING or (phase == "queued" and "paused" in phases) for phase in phases)
 
     async def finish(self) -> None:
         """Everything is mended, approved and continued until the last run has completed."""
