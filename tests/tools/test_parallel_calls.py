@@ -69,3 +69,13 @@ async def test_tools_whose_calls_both_need_approval_do_not_wait_for_each_other(r
         run = await runs.start("tool_node", tool="calls_approved_refund", args={"order": "a"}, times=2)
         asks = await runs.finish(run)
     assert asks.run.phase == "waiting_for_approval", asks.message
+
+
+async def test_people_are_asked_although_the_node_catches_the_question(runs: Runs) -> None:
+    run = await runs.start("catches_the_question", how="call", tool="approved_refund", args={"order": "a"})
+    asks = await runs.finish(run)
+    assert (asks.run.phase, asks.effects, asks.results) == ("waiting_for_approval", [], [])
+    key, digest = await undecided(runs, run)
+    await store(runs, run, key, ormsgpack.packb({"hash": digest, "count": 1, "by": ["ann"], "review_id": "r"}))
+    ended = await runs.resume(asks.run, {"type": "approve"})
+    assert (ended.run.phase, ended.results, len(ended.effects)) == ("completed", ["a"], 1)

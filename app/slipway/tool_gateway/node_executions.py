@@ -24,6 +24,8 @@ _RUN: Final[Any] = vars(_runner)["run_with_retry"]
 _ARUN: Final[Any] = vars(_runner)["arun_with_retry"]
 _RUNTIME: Final = "__pregel_runtime"
 _NODE_ERROR: Final = "__pregel_node_error"
+_RESUME: Final = "__resume__"
+"""The channel of the answers that a task got."""
 _ERROR_HANDLER: Final = "node_error_handler"
 """In the path of tasks that execute the error handler of a node."""
 
@@ -48,6 +50,16 @@ class NodeExecution:
         if self._calls is None:
             self._calls = TaskCalls(self.task.id)
         return self._calls
+
+    def end(self) -> None:
+        """The code of the node has returned. Raises the question about one of its calls, if the code has caught that
+        exception: people would not be asked, and the run would continue as if the call had failed."""
+        question = None if self._calls is None else self._calls.ends_with
+        if question is not None:
+            answers = [write for write in self.task.writes if write[0] == _RESUME]
+            self.task.writes.clear()  # of the result, which is not one
+            self.task.writes.extend(answers)
+            raise GraphInterrupt(*question.args)
 
     @property
     def name(self) -> str:
@@ -141,9 +153,19 @@ class _Following:
 
 def _run(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Any:
     with _Following(task):
-        return _RUN(task, *args, **kwargs)
+        result = _RUN(task, *args, **kwargs)
+        _end(task)
+        return result
 
 
 async def _arun(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Any:
     with _Following(task):
-        return await _ARUN(task, *args, **kwargs)
+        result = await _ARUN(task, *args, **kwargs)
+        _end(task)
+        return result
+
+
+def _end(task: PregelExecutableTask) -> None:
+    current = CURRENT_NODE.get()
+    if current is not None and current.task is task:
+        current.end()

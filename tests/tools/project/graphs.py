@@ -283,6 +283,16 @@ retries_what_took_too_long = _sequence(
 )
 
 
+async def catches_everything(state: State) -> dict[str, Any]:
+    try:
+        return await acts(state)
+    except Exception as error:  # also the question about the call
+        return {"results": [type(error).__name__]}
+
+
+catches_the_question = _sequence(("pay", catches_everything))
+
+
 async def fails(state: State) -> dict[str, Any]:
     """Calls a tool, and fails afterwards."""
     await acts(state)
