@@ -155,6 +155,16 @@ async def test_the_page_of_a_paused_run_says_who_may_resume_it(desk: Desk) -> No
     await client.delete("/ops/pause")
 
 
+async def test_the_page_of_a_run_that_reached_a_ceiling_has_the_command_that_raises_it(desk: Desk) -> None:
+    thread = (await desk.client.post("/threads", json={})).json()["thread_id"]
+    body = {"assistant_id": "one", "input": {"answers": []}, "context": {"ceilings": {"max_steps": 0}}}
+    await desk.post(f"/threads/{thread}/runs/wait", body)
+    (run,) = (await desk.client.get(f"/threads/{thread}/runs")).json()
+    data = (await desk.client.get(f"/ui/threads/{thread}/runs/{run['run_id']}/now")).json()
+    command = f"slipway runs raise-ceiling {run['run_id']} --limit max_steps=1 --resume"
+    assert (data["run"]["error"]["code"], data["raise_command"]) == ("ceiling.steps", command)
+
+
 def test_numbers_that_a_browser_would_change_are_texts() -> None:
     value = {"large": [2**53, -(2**53)], "exact": [2**53 - 1, 1.5, True, None, "x"]}
     expected = {"large": ["9007199254740992", "-9007199254740992"], "exact": [2**53 - 1, 1.5, True, None, "x"]}

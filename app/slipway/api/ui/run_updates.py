@@ -160,11 +160,12 @@ def _raise_command(run: Run) -> str | None:
     name = _CEILINGS.get(code, f"max_{code}")
     if kind != "ceiling" or name not in run.ceilings or error.get("scope"):
         return None
-    return f"slipway runs raise-ceiling {run.run_id} --limit {name}={_plain(run.ceilings[name] * 2)} --resume"
+    limit = run.ceilings[name]
+    return f"slipway runs raise-ceiling {run.run_id} --limit {name}={_plain(max(limit * 2, limit + 1))} --resume"
 
 
 def _plain(number: float) -> str:
-    return str(int(number)) if number.is_integer() else repr(number)
+    return str(int(number)) if number == int(number) else repr(number)
 
 
 def _has_ended(run: Run) -> bool:
