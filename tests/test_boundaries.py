@@ -31,6 +31,7 @@ LAYERS = (
         "json_schemas",
         "sse_frames",
         "stop_times",
+        "value_problems",
     ),
     ("current_work", "progress"),
     ("blocked_loop",),

@@ -231,3 +231,22 @@ class TestProjectEnvironment:
 def test_zero_retries_are_accepted(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("SLIPWAY_MAX_RETRIES", "0")
     assert Settings.load().max_retries == 0
+
+
+@pytest.mark.parametrize(
+    ("prices", "problem"),
+    [
+        ('{"gpt-5": {"input": -1, "output": 1}}', "SLIPWAY_PRICES.gpt-5.input: expected a number, 0 or more, found -1"),
+        ('{"gpt-5": {"input": 1}}', "SLIPWAY_PRICES.gpt-5.output: is required"),
+        ('{"gpt-5": {"input": 1, "output": 1, "in": 1}}', "SLIPWAY_PRICES.gpt-5.in: unknown key"),
+        (
+            '{"gpt-5": {"input": "x", "output": 1}}',
+            "SLIPWAY_PRICES.gpt-5.input: expected a number, found the string 'x'",
+        ),
+        ('{"gpt-5": 1}', "SLIPWAY_PRICES.gpt-5: expected an object, found a number"),
+    ],
+)
+def test_a_wrong_price_is_said_as_for_langgraph_json(prices: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as wrong:
+        Settings.load({"SLIPWAY_PRICES": prices})
+    assert str(wrong.value) == problem

@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from slipway.environment_variables import REDIS_URL_NAMES, platform_settings, settings_of, variable_of
 from slipway.errors import ConfigError
 from slipway.model_prices import ModelPrice
+from slipway.value_problems import problem_of
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -357,9 +358,10 @@ def config_file() -> Path:
 
 def _sentence(problem: ErrorDetails, names: Mapping[str, str]) -> str:
     """Such as `SLIPWAY_MAX_STEPS: Input should be greater than or equal to 1`. The value is left out, because it may be
-    a secret."""
+    a secret. Prices are none, and have the words of langgraph.json."""
     setting, *path = [str(part) for part in problem["loc"]]
-    return f"{'.'.join([names.get(setting, variable_of(setting)), *path])}: {problem['msg']}"
+    what = problem_of(problem) if setting == "prices" else problem["msg"]
+    return f"{'.'.join([names.get(setting, variable_of(setting)), *path])}: {what}"
 
 
 def settings_table() -> str:

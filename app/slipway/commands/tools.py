@@ -43,10 +43,10 @@ def pin(
     texts reach the model."""
     settings = load_settings_and_logs("tools pin", config)
     from slipway.graphs import loading
-    from slipway.graphs.config_errors import did_you_mean
     from slipway.graphs.langgraph_json import read
     from slipway.mcp_servers.connection import require_mcp
     from slipway.mcp_servers.pinned_list import PinnedList
+    from slipway.value_problems import did_you_mean
 
     project = read(settings.config)
     if server not in project.mcp:

@@ -33,7 +33,7 @@ import structlog
 from dotenv import dotenv_values
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from slipway.graphs.config_errors import at_line, did_you_mean, kind_of, reject, unknown_key, validate
+from slipway.graphs.config_errors import at_line, reject, unknown_key, validate
 from slipway.graphs.mcp_section import McpSection
 from slipway.graphs.metering_sections import BudgetsSection
 from slipway.graphs.models_section import ModelsConfig, models_config
@@ -53,6 +53,7 @@ from slipway.graphs.spec import GraphSpec
 from slipway.graphs.strict_section import StrictSection
 from slipway.graphs.tools_section import ApprovalPolicySection, GrantSection, ToolSection
 from slipway.model_prices import ModelPrice
+from slipway.value_problems import did_you_mean, kind_of
 
 SECTION_VARIABLES = {
     "graphs": "LANGSERVE_GRAPHS",

@@ -22,10 +22,10 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from slipway.graphs.config_errors import did_you_mean
 from slipway.graphs.current_project import set_current_project
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.graphs.modules import SLIPWAY_PACKAGES
+from slipway.value_problems import did_you_mean
 
 REASON_CHARS = 1000
 

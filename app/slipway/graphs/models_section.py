@@ -15,9 +15,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import Discriminator, Field, Tag
 
-from slipway.graphs.config_errors import at_line, did_you_mean, reject
+from slipway.graphs.config_errors import at_line, reject
 from slipway.graphs.project_objects import Text
 from slipway.graphs.strict_section import PositiveNumber, StrictSection
+from slipway.value_problems import did_you_mean
 
 EVERY_NODE: Final = "*"
 """Stands for all nodes of a graph that have no route of their own."""

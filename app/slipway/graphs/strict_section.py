@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from slipway.graphs.config_errors import did_you_mean, unknown_key
+from slipway.graphs.config_errors import unknown_key
 from slipway.graphs.official_sections import Whole
+from slipway.value_problems import did_you_mean
 
 PositiveWhole = Annotated[Whole, Field(gt=0)]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from langchain_core.tools import BaseTool
 
 from slipway.errors import ConfigError
-from slipway.graphs.config_errors import did_you_mean
 from slipway.graphs.current_project import current_project
 from slipway.mcp_servers.server_tools import tools_of
+from slipway.value_problems import did_you_mean
 
 
 def mcp_tools(server: str) -> list[BaseTool]:

@@ -10,7 +10,6 @@ from typing import Any, Final
 from langchain_core.tools import BaseTool, StructuredTool
 
 from slipway.errors import ConfigError
-from slipway.graphs.config_errors import did_you_mean
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.graphs.mcp_section import McpSection
 from slipway.mcp_servers.connection import require_mcp
@@ -18,6 +17,7 @@ from slipway.mcp_servers.current_servers import current_server
 from slipway.mcp_servers.pinned_list import PinnedList, PinnedTool, read_pinned
 from slipway.tool_gateway.declarations import Declaration, ToolOptions
 from slipway.tool_gateway.target import ToolTarget
+from slipway.value_problems import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)

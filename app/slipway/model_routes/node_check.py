@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from slipway.errors import ConfigError
-from slipway.graphs.config_errors import did_you_mean
 from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.graphs.models_section import EVERY_NODE
 from slipway.switches.node_gates import node_names
+from slipway.value_problems import did_you_mean
 
 
 async def check_nodes(config: LangGraphJson, graphs: Graphs) -> None:

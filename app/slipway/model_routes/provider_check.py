@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 
 from slipway.errors import ConfigError
-from slipway.graphs.config_errors import did_you_mean
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.graphs.models_section import ModelRoute, ModelSpec
 from slipway.model_routes.routes import default_route
+from slipway.value_problems import did_you_mean
 
 
 def check_providers(default: str | None, config: LangGraphJson) -> None:

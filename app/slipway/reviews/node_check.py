@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from slipway.errors import ConfigError
-from slipway.graphs.config_errors import did_you_mean
 from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import LangGraphJson
+from slipway.value_problems import did_you_mean
 
 
 async def check_review_nodes(config: LangGraphJson, graphs: Graphs) -> None:

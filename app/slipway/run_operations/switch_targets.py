@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from slipway.errors import GraphUnavailable, NotFound
-from slipway.graphs.config_errors import did_you_mean
 from slipway.graphs.interface import Graphs
 from slipway.switches.node_gates import node_names
 from slipway.switches.record import Kind, Target
 from slipway.tool_gateway.registry import ToolRegistry
+from slipway.value_problems import did_you_mean
 
 
 def graph_target(graphs: Graphs, graph_id: str) -> Target:

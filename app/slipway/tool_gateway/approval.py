@@ -21,11 +21,11 @@ import orjson
 from langgraph.types import Interrupt
 
 from slipway.errors import ToolRefused
-from slipway.graphs.config_errors import did_you_mean
 from slipway.graphs.review_policy import ReviewPolicy
 from slipway.graphs.tools_section import ApprovalPolicySection
 from slipway.tool_gateway.definition import Args
 from slipway.tool_gateway.registry import RegisteredTool
+from slipway.value_problems import did_you_mean
 
 REDACTED: Final = "[redacted]"
 

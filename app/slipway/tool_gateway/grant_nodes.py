@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from slipway.errors import ConfigError, GraphUnavailable
-from slipway.graphs.config_errors import did_you_mean
 from slipway.graphs.interface import Graph, Graphs
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.tool_gateway.grants import ALL, NodePath
+from slipway.value_problems import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)

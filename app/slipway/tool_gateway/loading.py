@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from slipway.errors import ConfigError
-from slipway.graphs.config_errors import did_you_mean
 from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.graphs.tools_section import GrantSection, ToolSection
@@ -23,6 +22,7 @@ from slipway.tool_gateway.registry import RegisteredTool, ToolRegistry
 from slipway.tool_gateway.repeated_imports import register_again
 from slipway.tool_gateway.secrets import take_secrets
 from slipway.tool_gateway.target import ToolTarget, prepare_tools_in
+from slipway.value_problems import did_you_mean
 
 _STRICTNESS: Final = {"never": 0, "predicate": 1, "always": 2}
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from slipway.errors import ToolArgumentsInvalid, ToolRefused, ToolResultInvalid
-from slipway.graphs.config_errors import did_you_mean
 from slipway.graphs.tools_section import ApprovalPolicySection
 from slipway.json_schemas import SchemaValidator, joined_path
 from slipway.tool_gateway.definition import Args, ToolDefinition
 from slipway.tool_gateway.grant_nodes import UncheckedNodes
 from slipway.tool_gateway.grants import Policy
 from slipway.tool_gateway.target import ToolTarget
+from slipway.value_problems import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, eq=False)
