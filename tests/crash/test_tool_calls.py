@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
-HISTORIES = int(os.environ.get("SLIPWAY_TEST_SEEDS", "3"))
+HISTORIES = int(os.environ.get("SLIPWAY_TEST_SEEDS", "2"))
 PROJECT = Path(__file__).with_name("tools_project") / "langgraph.json"
 
 
@@ -98,7 +98,7 @@ async def test_an_approved_call_is_made_once_although_its_worker_is_killed(clust
 async def test_operators_reviewers_and_kills_make_no_call_twice_and_lose_no_run(cluster: Cluster) -> None:
     """`SLIPWAY_TEST_SEEDS` sets the number of histories."""
     await asyncio.gather(*(cluster.start_worker() for _ in range(2)))
-    print(await histories(cluster, range(HISTORIES), 10 if HISTORIES <= 3 else 30))
+    print(await histories(cluster, range(HISTORIES), 8 if HISTORIES <= 2 else 30))
 
 
 @pytest.mark.parametrize(("blocks", "kills"), [(False, (1, 2, 5)), (True, (2,))])
