@@ -259,9 +259,11 @@ async def test_an_approval_of_the_ordinary_protocol(approvals: Approvals) -> Non
     assert approvals.effects(thread) == [("refund", "a", 1.0)]
 
 
-async def test_a_switch_stops_a_run_before_the_tool(approvals: Approvals) -> None:
+@pytest.mark.parametrize("graph", ["sequence", "careless"])
+async def test_a_switch_stops_a_run_before_the_tool(approvals: Approvals, graph: str) -> None:
+    """Also if the node catches all exceptions."""
     client, desk = approvals.desk.client, approvals.desk
-    thread, (review,) = await approvals.ask("sequence", ("refund", {"order": "a"}), ("note", {"text": "n"}))
+    thread, (review,) = await approvals.ask(graph, ("refund", {"order": "a"}), ("note", {"text": "n"}))
     response = await client.put("/ops/tools/refund", json={"reason": "too many refunds"})
     assert response.status_code == 200, response.text
     run = (await desk.decide(review, APPROVE))["resumed_by"]

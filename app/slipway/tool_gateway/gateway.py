@@ -58,7 +58,7 @@ from slipway.runs.audit import AuditEntry
 from slipway.runs.review_arguments import question_digest
 from slipway.runs.scripts import RunScripts
 from slipway.runs.write_commands import append_audit
-from slipway.switches.attempt_switches import CURRENT_SWITCHES
+from slipway.switches.attempt_switches import CURRENT_SWITCHES, StoppedAtSwitch
 from slipway.switches.record import Switch
 from slipway.tool_gateway.approval import (
     Edited,
@@ -427,7 +427,11 @@ class Gateway:
         await self._others_ended(call)
         switches = CURRENT_SWITCHES.get()
         assert switches is not None, "the execution sets it with the gateway"
-        switches.stop_at(switch)
+        try:
+            switches.stop_at(switch)
+        except StoppedAtSwitch as stopped:
+            call.task.stopped = stopped
+            raise
 
     async def _begin_once(self, call: _Call) -> BeginResult:
         """One call of the script, or two if the rule must be evaluated. It is not evaluated if people were asked about

@@ -52,14 +52,17 @@ class NodeExecution:
         return self._calls
 
     def end(self) -> None:
-        """The code of the node has returned. Raises the question about one of its calls, if the code has caught that
-        exception: people would not be asked, and the run would continue as if the call had failed."""
-        question = None if self._calls is None else self._calls.ends_with
-        if question is not None:
-            answers = [write for write in self.task.writes if write[0] == _RESUME]
-            self.task.writes.clear()  # of the result, which is not one
-            self.task.writes.extend(answers)
-            raise GraphInterrupt(*question.args)
+        """The code of the node has returned. If it has caught the exception with which one of its calls asks people, or
+        stops before a switch, raises it: otherwise the run would continue as if the call had failed."""
+        asked = None if self._calls is None else self._calls.ends_with
+        stopped = None if self._calls is None else self._calls.stopped
+        ended_by = stopped if asked is None else GraphInterrupt(*asked.args)
+        if ended_by is None:
+            return
+        answers = [write for write in self.task.writes if write[0] == _RESUME]
+        self.task.writes.clear()  # of the result, which is not one
+        self.task.writes.extend(answers)
+        raise ended_by
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from langgraph.errors import GraphInterrupt
 
+from slipway.switches.attempt_switches import StoppedAtSwitch
 from slipway.tool_gateway.current_call import CurrentCall
 
 
@@ -32,6 +33,8 @@ class TaskCalls:
         self.ends_with: GraphInterrupt | None = None
         """What people are asked about a call, or by a tool. It ends the task, so no other call begins. The calls of one
         task are asked about in turn."""
+        self.stopped: StoppedAtSwitch | None = None
+        """A call stopped before a switch that is off, and so ends the task."""
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._active: dict[str, _Active] = {}
 

@@ -250,7 +250,15 @@ def _graph(*nodes: tuple[str, Any]) -> Graph:
     return builder.compile()
 
 
+async def carelessly(state: State) -> dict[str, Any]:
+    try:
+        return await in_turn(state)
+    except Exception as error:
+        return {"answers": [type(error).__name__]}
+
+
 sequence = _graph(("pay", in_turn))
+careless = _graph(("pay", carelessly))
 together = _graph(("pay", at_once))
 shuffled = _graph(("pay", in_any_order))
 changing = _graph(("pay", changes_its_list))
