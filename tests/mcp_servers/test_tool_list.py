@@ -53,7 +53,7 @@ async def test_operators_see_each_tool(
     table = await asyncio.to_thread(CliRunner().invoke, tools, arguments)
     lines = {line.split()[0]: line for line in table.output.splitlines()}
     assert lines["crm_archive_customer"].endswith("off by anonymous: wrong customers")
-    assert "permit * forbid agent:ask" in lines["crm_archive_customer"]
+    assert "permit *; forbid agent:ask" in lines["crm_archive_customer"]
     assert lines["crm_find_customer"].endswith("breaker open: ConnectionError")
     assert lines["files_find_customer"].endswith("on")
     as_json = await asyncio.to_thread(CliRunner().invoke, tools, [*arguments, "--json"])
