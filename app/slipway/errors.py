@@ -51,7 +51,7 @@ classes to HTTP statuses.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 
 class SlipwayError(Exception):
@@ -359,6 +359,14 @@ class RunFailure(SlipwayError):
         self.node = node
 
 
+_LIMITS: Final = {"time": "max_active_s", "step_time": "max_step_s", "cost": "max_cost_usd"}
+
+
+def limit_name(ceiling: str) -> str:
+    """The name of the limit whose code ends with `ceiling`, such as `max_steps`."""
+    return _LIMITS.get(ceiling, f"max_{ceiling}")
+
+
 class CeilingHit(RunFailure):
     """The chain reached a ceiling, or a budget is used up. `ceiling` is the part of the code after `ceiling.`. `needed`
     is what the refused call could have used. `scope` names a budget, such as `owner/day`; it resets at `resets_at`
@@ -376,7 +384,7 @@ class CeilingHit(RunFailure):
         resets_at: str | None = None,
     ) -> None:
         more = f", and the call may need {_short(needed)} more" if needed else ""
-        what = f"budget {ceiling} ({scope}) used up" if scope else f"ceiling {ceiling} reached"
+        what = f"budget {ceiling} ({scope}) used up" if scope else f"ceiling {limit_name(ceiling)} reached"
         reset = f"; it resets at {resets_at}" if resets_at else ""
         super().__init__(f"{what}: {_short(used)} of {_short(limit)}{more}{reset}", node)
         self.ceiling, self.limit, self.used = ceiling, limit, used

@@ -51,6 +51,10 @@ async def test_an_unknown_member_switches_nothing_off(desk: Desk) -> None:
     refused = await desk.put("graphs/chain/nodes/second", status=422, enabled=True)
     assert (refused["field"], refused["detail"]) == ("enabled", "enabled: is unknown; this body may have reason")
     assert (await desk.client.get("/ops/switches")).json() == {"switches": []}
+    await desk.put("graphs/chain/nodes/second")
+    refused = (await desk.client.request("DELETE", "/ops/graphs/chain/nodes/second", json={"dry_run": True})).json()
+    assert refused["detail"] == "dry_run: is unknown; this body may have no members"
+    assert (await desk.delete("graphs/chain/nodes/second"))["changed"]
 
 
 async def test_a_run_stops_before_a_node_of_a_subgraph(desk: Desk, worker: WorkerProcess) -> None:

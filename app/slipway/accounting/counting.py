@@ -9,7 +9,7 @@ from typing import Final
 from slipway.accounting.limits import Limits
 from slipway.accounting.metered_usage import NANO, MeteredUsage, ModelUsage
 from slipway.accounting.usage import TASK_ID_LENGTH, Usage
-from slipway.errors import CeilingHit
+from slipway.errors import CeilingHit, limit_name
 
 WARNING_AT: Final = 0.8
 """The part of a limit from which on a warning is due. There is none for a limit of so few that all of it is used
@@ -183,5 +183,4 @@ class Ceilings:
 
     def error_for(self, ceiling: str, used: float, node: str | None = None) -> CeilingHit:
         """`ceiling` is a code without its prefix `ceiling.`; `used` is in the unit of the limit."""
-        setting = {"time": "max_active_s", "step_time": "max_step_s"}.get(ceiling, f"max_{ceiling}")
-        return CeilingHit(ceiling, self.limits[setting], used, node)
+        return CeilingHit(ceiling, self.limits[limit_name(ceiling)], used, node)

@@ -112,7 +112,7 @@ def _message(problem: ErrorDetails, model: type[BaseModel]) -> str:
     if problem["type"] in _NOT_AN_OBJECT:
         return _OBJECT
     if problem["type"] == "extra_forbidden":
-        return f"is unknown; this body may have {', '.join(model.model_fields)}"
+        return f"is unknown; this body may have {', '.join(model.model_fields) or 'no members'}"
     return problem["msg"].removeprefix("Value error, ")
 
 

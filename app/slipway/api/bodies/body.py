@@ -77,3 +77,7 @@ class StrictBody(Body):
     operator does."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class NoBody(StrictBody):
+    """The body of a request whose path says everything: absent, or an empty object."""

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from slipway.api.auth.access_check import actor_of, operators
 from slipway.api.auth.operators import OPERATE
+from slipway.api.bodies.body import NoBody
 from slipway.api.bodies.switches import SwitchBody
 from slipway.api.endpoints import Endpoint
 from slipway.api.request_parsing import read_optional_body
@@ -45,6 +46,7 @@ def switches_on(find_target: FindTarget) -> Callable[[Request], Awaitable[Respon
     """The handler that switches a target on."""
 
     async def handler(request: Request) -> Response:
+        await read_optional_body(request, NoBody)
         services = services_of(request)
         changed = await services.switches.switch_on(await find_target(request), by=actor_of(request))
         await services.switch_watch.refresh()

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from slipway.api.auth.access_check import operators, user_of
 from slipway.api.auth.operators import REVIEW
+from slipway.api.bodies.body import NoBody
 from slipway.api.bodies.reviews import MAX_DECISION_BYTES, CommentBody, DecisionBody, InformationBody, ReassignBody
 from slipway.api.endpoints import Endpoint, Query, int_param
 from slipway.api.request_parsing import (
@@ -19,6 +20,7 @@ from slipway.api.request_parsing import (
     query_time_us,
     read_body,
     read_object,
+    read_optional_body,
     reject_unknown_parameters,
 )
 from slipway.api.responses import JsonResponse
@@ -67,11 +69,13 @@ async def read(request: Request) -> Response:
 
 async def claim(request: Request) -> Response:
     """Makes the user the assignee."""
+    await read_optional_body(request, NoBody)
     return _response(await services_of(request).reviews.claim(path_review_id(request), actor(request)))
 
 
 async def release(request: Request) -> Response:
     """Makes nobody the assignee."""
+    await read_optional_body(request, NoBody)
     return _response(await services_of(request).reviews.release(path_review_id(request), actor(request)))
 
 
@@ -94,6 +98,7 @@ async def request_information(request: Request) -> Response:
 
 
 async def remind(request: Request) -> Response:
+    await read_optional_body(request, NoBody)
     return _response(await services_of(request).reviews.remind(path_review_id(request), actor(request)))
 
 

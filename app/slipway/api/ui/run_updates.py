@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from slipway.accounting.counting import CODES
 from slipway.api.auth.access_check import user_of
 from slipway.api.auth.authorization import authorize_read
 from slipway.api.auth.operators import OPERATE, require_operator
@@ -31,7 +30,7 @@ from slipway.api.ui.phase_texts import phase_text
 from slipway.api.ui.rendering import HEADERS
 from slipway.api.ui.review_data import card_data
 from slipway.clock import Clock
-from slipway.errors import AccessRefused, NotFound
+from slipway.errors import AccessRefused, NotFound, limit_name
 from slipway.runs.events import START_ID
 from slipway.runs.record import Phase, Run
 from slipway.serialization.json_encoding import dumps
@@ -149,15 +148,12 @@ def _operates(request: Request) -> bool:
     return True
 
 
-_CEILINGS: Final = {code: f"max_{name}" for name, code in CODES.items()}
-
-
 def _raise_command(run: Run) -> str | None:
     """The command that doubles the ceiling that ended the run, and continues it. None if no ceiling did, or if its
     chain has continued. A budget has no such command."""
     error = (run.public().get("error") if run.phase is Phase.FAILED and not run.resumed_by else None) or {}
     kind, _, code = str(error.get("code", "")).partition(".")
-    name = _CEILINGS.get(code, f"max_{code}")
+    name = limit_name(code)
     if kind != "ceiling" or name not in run.ceilings or error.get("scope"):
         return None
     limit = run.ceilings[name]
