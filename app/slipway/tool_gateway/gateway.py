@@ -291,6 +291,9 @@ class Gateway:
         try:
             with node.calls.active(key, recorded=call.is_recorded):
                 return await self._begin_and_act(call)
+        except StoppedAtSwitch as stopped:  # by the gateway, or by an MCP server whose list has changed
+            node.calls.stopped = stopped
+            raise
         except GraphBubbleUp:
             raise
         except Exception as error:
@@ -427,11 +430,7 @@ class Gateway:
         await self._others_ended(call)
         switches = CURRENT_SWITCHES.get()
         assert switches is not None, "the execution sets it with the gateway"
-        try:
-            switches.stop_at(switch)
-        except StoppedAtSwitch as stopped:
-            call.task.stopped = stopped
-            raise
+        switches.stop_at(switch)
 
     async def _begin_once(self, call: _Call) -> BeginResult:
         """One call of the script, or two if the rule must be evaluated. It is not evaluated if people were asked about

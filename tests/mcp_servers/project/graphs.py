@@ -10,7 +10,6 @@ from langgraph.graph import MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
 import slipway.tools
-from slipway.errors import SlipwayError
 
 
 class State(TypedDict, total=False):
@@ -22,7 +21,7 @@ class State(TypedDict, total=False):
 async def call(state: State) -> dict[str, Any]:
     try:
         return {"results": [await slipway.tools.call(state["tool"], **state["args"])]}
-    except (SlipwayError, ConnectionError) as error:
+    except Exception as error:  # not only those of tools: a stop before a switch is to hold all the same
         return {"results": [f"{type(error).__name__}: {error}"]}
 
 
