@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from jsonschema_rs import FancyRegexOptions, ValidationError, validator_for
+if TYPE_CHECKING:
+    from jsonschema_rs import ValidationError
 
-_PATTERNS: Final = FancyRegexOptions(backtrack_limit=100_000)
+_MOST_BACKTRACKS: Final = 100_000
 _CHOICES: Final = frozenset({"const", "enum"})
 _MOST_CHARACTERS: Final = 300
 
@@ -34,8 +35,12 @@ class SchemaValidator:
     """A compiled schema. Raises `InvalidSchema`."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
+        # not at the top: every command imports this module, and few validate
+        from jsonschema_rs import FancyRegexOptions, ValidationError, validator_for
+
+        patterns = FancyRegexOptions(backtrack_limit=_MOST_BACKTRACKS)
         try:
-            self._validator = validator_for(dict(schema), offline=True, pattern_options=_PATTERNS)
+            self._validator = validator_for(dict(schema), offline=True, pattern_options=patterns)
         except ValueError as error:
             message = error.message if isinstance(error, ValidationError) else str(error)
             raise InvalidSchema(_short(message)) from None

@@ -12,4 +12,4 @@ __all__ = ["client", "sdk", "served", "worker"]
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 
 graphs = graphs_of(PROJECT)
-settings = settings_of(PROJECT, model="./models.py:rejects")
+settings = settings_of(PROJECT, model="./fakes.py:rejects")

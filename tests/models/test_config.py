@@ -28,12 +28,12 @@ def written(folder: Path, **slipway: Any) -> Path:
 
 
 def test_a_route_is_written_in_four_ways(tmp_path: Path) -> None:
-    model = {"model": "./models.py:local", "timeout_s": 5, "settings": {"temperature": 0}}
+    model = {"model": "./fakes.py:local", "timeout_s": 5, "settings": {"temperature": 0}}
     routes = {"one": "a:b", "two": ["a:b", model], "three": {"models": ["a:b", model], "timeout_s": 9}}
     config = read(
         written(tmp_path, models=routes, graphs={"desk": {"models": {"draft": "two", "*": "c:d,e:f"}}})
     ).models
-    local = ModelSpec("./models.py:local", 5, {"temperature": 0})
+    local = ModelSpec("./fakes.py:local", 5, {"temperature": 0})
     assert {name: list(route.models) for name, route in config.routes.items()} == {
         "one": [ModelSpec("a:b")],
         "two": [ModelSpec("a:b"), local],
@@ -69,12 +69,12 @@ async def test_the_setting_is_the_time_limit_of_models_without_one(settings: Set
 
 async def test_a_model_of_the_project_is_created_once_with_its_settings(settings: Settings, graphs: Registry) -> None:
     async with open_services(settings, graphs, "worker"):
-        routes, spec = current_routes().routes, ModelSpec("./models.py:created", settings={"a": 1})
+        routes, spec = current_routes().routes, ModelSpec("./fakes.py:created", settings={"a": 1})
         model = await routes.open(spec)
         assert (await model.ainvoke("Hi")).text == "{'a': 1}"
-        assert await routes.open(ModelSpec("./models.py:created", 3, {"a": 1})) is model
+        assert await routes.open(ModelSpec("./fakes.py:created", 3, {"a": 1})) is model
         with pytest.raises(ConfigError, match="must be a LangChain chat model"):
-            await routes.open(ModelSpec("./models.py:ProviderError", settings={"status": 1}))
+            await routes.open(ModelSpec("./fakes.py:ProviderError", settings={"status": 1}))
 
 
 async def test_a_route_of_an_unknown_node_is_an_error_with_its_line(graphs: Registry, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from slipway.model_routes.routes import ModelRoutes
 from slipway.models import chat_model, model_names
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from tests.models.project.models import ProviderError, Scripted
+from tests.models.project.fakes import ProviderError, Scripted
 
 INPUT: Any = {"messages": [("user", "Hi")]}
 LIMITS = BreakerLimits(failures=2, window_s=60, open_s=60)

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.usefixtures("worker")
 INPUT: Any = {"messages": [{"role": "user", "content": "Hi"}]}
 FALLBACK = {
     "route": "safe",
-    "failed": "./models.py:overloaded",
-    "used": "./models.py:works",
+    "failed": "./fakes.py:overloaded",
+    "used": "./fakes.py:works",
     "reason": "error of the provider (ProviderError, status 529)",
 }
 
@@ -57,8 +57,8 @@ async def test_a_run_without_a_model_that_replies_says_what_to_do(sdk: LangGraph
     error = events[-1][1]
     assert error["error"] == "ModelUnavailable"
     assert error["message"] == (
-        "no model of the route 'doomed' replied: ./models.py:overloaded: error of the provider (ProviderError, status "
-        "529): wait, or check the provider's status page; ./models.py:wrong_settings: cannot be created (ValueError): "
+        "no model of the route 'doomed' replied: ./fakes.py:overloaded: error of the provider (ProviderError, status "
+        "529): wait, or check the provider's status page; ./fakes.py:wrong_settings: cannot be created (ValueError): "
         "check the name and the settings of the model, and the provider's API key; see the log (model.failed). Then "
         "retry the run"
     )
@@ -74,4 +74,4 @@ async def test_a_reply_that_breaks_off_is_not_continued_by_another_model(sdk: La
 async def test_each_node_has_its_route(sdk: LangGraphClient) -> None:
     _, events = await events_of(sdk, "by_node", "values")
     names = [message["content"] for message in events[-1][1]["messages"] if message["type"] == "ai"]
-    assert names == ["./models.py:rejects", "./models.py:overloaded,./models.py:works"]
+    assert names == ["./fakes.py:rejects", "./fakes.py:overloaded,./fakes.py:works"]

@@ -39,7 +39,10 @@ class McpConnection:
 
     @property
     def is_open(self) -> bool:
-        return self._task is not None and not self._task.done() and self._client is not None
+        """Whether calls can be made. A connection that broke is not open any more, although it takes a moment to end
+        its process."""
+        holds = self._task is not None and not self._task.done() and self._client is not None
+        return holds and not self._close.is_set()
 
     async def open(self) -> None:
         """Raises `ConnectionError` if the server does not accept the connection in time."""
