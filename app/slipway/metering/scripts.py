@@ -53,6 +53,16 @@ class Reservation:
     ended: Sequence[BudgetEntry] = ()
     """Corrections of calls that have ended."""
 
+    def arguments(self) -> dict[str, object]:
+        """As the scripts read it (`store_metered` and `reserve_once` in `redis/lua/lib`)."""
+        return {
+            "metered": self.metered,
+            "revision": self.revision,
+            "oldest": self.oldest,
+            "budgets": list(self.budgets) or None,
+            "ended": list(self.ended) or None,
+        }
+
 
 class BudgetScripts(ScriptStubs):
     """Reads budgets."""
@@ -69,14 +79,7 @@ class MeterScripts(ScriptStubs):
     async def reserve(self, run: Run, reservation: Reservation) -> ReserveResult:
         """Stores what the chain has used, and what is reserved, before a call is made."""
         arguments = self._args(
-            run_id=run.run_id,
-            attempt=run.attempt,
-            incarnation=run.incarnation,
-            metered=reservation.metered,
-            revision=reservation.revision,
-            oldest=reservation.oldest,
-            budgets=list(reservation.budgets) or None,
-            ended=list(reservation.ended) or None,
+            run_id=run.run_id, attempt=run.attempt, incarnation=run.incarnation, **reservation.arguments()
         )
         reply = await self._pipeline.run(_METER_RESERVE, [], arguments)
         if reply[0] == b"ok":

@@ -30,6 +30,11 @@ from slipway.threads.store import ThreadStore
 _FROM_THE_START: Final = ""
 _MOST_STATES: Final = 1000
 """States of a thread in which jumps are looked for."""
+_SOURCES: Final = {"__input__": START}
+"""From where edges lead if LangGraph writes values as the input of a run."""
+
+Edges = Mapping[str, set[str]]
+"""By node: the nodes that follow it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,8 @@ class Repetitions:
             before = await _nodes_before(graph, newest)
             nodes = _writers(as_node, newest)
             goes_on = nodes <= {*state.next, *before}
-            successors = set() if goes_on else await _reachable(graph, newest, _successors(graph, nodes))
+            edges = {} if goes_on else _edges_of(graph)
+            successors = set() if goes_on else await _reachable(graph, edges, newest, _successors(edges, nodes))
         discarded = {task.name for task in state.tasks if task.result is not None} - nodes
         calls = await calls_since(self.runs, self.audit, run, newest.checkpoint["id"] if goes_on else _FROM_THE_START)
         calls = [each for each in calls if each.root_node not in nodes and (goes_on or each.root_node in successors)]
@@ -76,7 +82,7 @@ class Repetitions:
         async with self.graphs.for_reading(await self.threads.get(run.thread_id), None) as graph:
             following = set((await read_state(graph, newest.config)).next)
             goes_on = following == set((await read_state(graph, own.config)).next)
-            again = following if goes_on else await _reachable(graph, newest, following)
+            again = following if goes_on else await _reachable(graph, _edges_of(graph), newest, following)
         start = own.checkpoint["id"] if goes_on else _FROM_THE_START
         calls = [each for each in await calls_since(self.runs, self.audit, run, start) if each.root_node in again]
         if calls:
@@ -108,25 +114,31 @@ def _writers(as_node: str | None, newest: CheckpointTuple) -> set[str]:
     return {name for name, version in seen.items() if version == last}
 
 
-def _successors(graph: Graph, nodes: Collection[str]) -> set[str]:
-    """The nodes to which edges of the graph lead."""
-    if "__input__" in nodes:  # LangGraph writes the values as the input of a run
-        nodes = {*nodes, START}
-    return {edge.target for edge in graph.get_graph().edges if edge.source in nodes}
+def _edges_of(graph: Graph) -> Edges:
+    """LangGraph draws the graph for that, so it is done once."""
+    edges: defaultdict[str, set[str]] = defaultdict(set)
+    for edge in graph.get_graph().edges:
+        edges[edge.source].add(edge.target)
+    return edges
 
 
-async def _reachable(graph: Graph, newest: CheckpointTuple, nodes: Iterable[str]) -> set[str]:
+def _successors(edges: Edges, nodes: Iterable[str]) -> set[str]:
+    """The nodes to which edges lead from these."""
+    return {target for node in nodes for target in edges.get(_SOURCES.get(node, node), ())}
+
+
+async def _reachable(graph: Graph, edges: Edges, newest: CheckpointTuple, nodes: Iterable[str]) -> set[str]:
     """These nodes, and those to which edges lead from them, or jumps that they have made before."""
-    jumps = await _jumps(graph, newest)
+    jumps = await _jumps(graph, edges, newest)
     found, following = set[str](), set(nodes)
     while following:
         found |= following
         jumped = {target for node in following for target in jumps.get(node, ())}
-        following = (_successors(graph, following) | jumped) - found
+        following = (_successors(edges, following) | jumped) - found
     return found
 
 
-async def _jumps(graph: Graph, newest: CheckpointTuple) -> Mapping[str, set[str]]:
+async def _jumps(graph: Graph, edges: Edges, newest: CheckpointTuple) -> Edges:
     """The nodes that followed a node of the thread although no edge leads to them: the node has returned
     `Command(goto=…)`, of which the graph need not know."""
     thread: RunnableConfig = {
@@ -137,7 +149,7 @@ async def _jumps(graph: Graph, newest: CheckpointTuple) -> Mapping[str, set[str]
     jumps: defaultdict[str, set[str]] = defaultdict(set)
     for state in history:
         before = nodes_at.get(_id_of(state.parent_config), set())
-        targets = nodes_at[_id_of(state.config)] - _successors(graph, before)
+        targets = nodes_at[_id_of(state.config)] - _successors(edges, before)
         for node in before:
             jumps[node] |= targets
     return jumps

@@ -81,6 +81,7 @@ from slipway.tool_gateway.node_executions import NodeExecution
 from slipway.tool_gateway.registry import RegisteredTool, ToolRegistry
 from slipway.tool_gateway.scripts import (
     BeginResult,
+    CallBegin,
     CallIdentity,
     Decided,
     Done,
@@ -464,24 +465,19 @@ class Gateway:
         at = {"checkpoint": call.node.root.checkpoints.get("")}
         audit = self._details(call) | {"rule": call.decision.rule, "hash": call.hash} | at
         asks: Literal["ask"] | None = "ask" if needed is not None or call.is_edited else None
+        arguments: CallBegin = {
+            **self._identity(call),
+            "rule": asks if evaluated else "predicate",
+            "quorum": 0 if needed is None else needed.policy.quorum,
+            "policy": "" if needed is None else needed.name,
+            "restricted": needed is not None and needed.policy.restricted,
+            "fingerprint": (call.original or call).tool.definition.fingerprint,
+            "token": random.token_hex(8),
+            "audit": AuditEntry("tool.permitted", "slipway", audit).details_json,
+            "peek": peek or None,
+        }
         with nullcontext() if meter is None else meter.tool_call_reservation() as reservation:
-            return await self._services.scripts.begin(
-                {
-                    **self._identity(call),
-                    "rule": asks if evaluated else "predicate",
-                    "quorum": 0 if needed is None else needed.policy.quorum,
-                    "policy": "" if needed is None else needed.name,
-                    "restricted": needed is not None and needed.policy.restricted,
-                    "fingerprint": (call.original or call).tool.definition.fingerprint,
-                    "token": random.token_hex(8),
-                    "audit": AuditEntry("tool.permitted", "slipway", audit).details_json,
-                    "peek": peek or None,
-                    "metered": None if reservation is None else reservation.metered,
-                    "revision": None if reservation is None else reservation.revision,
-                    "oldest": None if reservation is None else reservation.oldest,
-                    "budgets": None if reservation is None else list(reservation.budgets) or None,
-                }
-            )
+            return await self._services.scripts.begin(arguments, reservation)
 
     # approval
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypedDict
 
-from slipway.budgets import BudgetEntry
+from slipway.metering.scripts import Reservation
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.cancel_reasons import Action
@@ -49,12 +49,6 @@ class CallBegin(CallIdentity):
     audit: str
     peek: bool | None
     """True only asks whether the call may begin."""
-    metered: str | None
-    """What the chain has used of models and tools, with this call: see `metering.scripts.Reservation`."""
-    revision: int | None
-    oldest: int | None
-    budgets: list[BudgetEntry] | None
-    """The budgets that count the call."""
 
 
 class CallEnd(CallIdentity):
@@ -142,8 +136,10 @@ BeginResult = Go | Done | NeedsRule | NeedsApproval | Decided | Ready | NoRoom |
 class ToolScripts(ScriptStubs):
     """One round trip each."""
 
-    async def begin(self, arguments: CallBegin) -> BeginResult:
-        reply = await self._pipeline.run(_BEGIN, [], self._args(**arguments))
+    async def begin(self, arguments: CallBegin, reservation: Reservation | None) -> BeginResult:
+        """`reservation` counts the call when it begins. None without a meter, and to `peek`."""
+        reserved = {} if reservation is None else reservation.arguments()
+        reply = await self._pipeline.run(_BEGIN, [], self._args(**arguments, **reserved))
         match reply[0]:
             case b"go":
                 return Go(int(reply[1]))
