@@ -29,11 +29,16 @@ class Clock:
         await asyncio.sleep(delay_s)
 
 
+def microseconds_of(moment: datetime) -> int:
+    """A time with an offset as microseconds since the epoch. Raises `OverflowError`."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
 def microseconds(text: str) -> int:
     """A text in ISO 8601 as microseconds since the epoch. Without an offset it is in UTC. Raises `ValueError`."""
     try:
         moment = datetime.fromisoformat(text)
-        return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(microseconds=1)
+        return microseconds_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except OverflowError:
         raise ValueError(text) from None
 

@@ -359,7 +359,9 @@ class RunFailure(SlipwayError):
         self.node = node
 
 
-_LIMITS: Final = {"time": "max_active_s", "step_time": "max_step_s", "cost": "max_cost_usd"}
+CODES: Final = {"active_s": "time", "step_s": "step_time", "cost_usd": "cost"}
+"""The end of the code of a ceiling, where it is not the name without `max_`."""
+_LIMITS: Final = {code: f"max_{name}" for name, code in CODES.items()}
 
 
 def limit_name(ceiling: str) -> str:

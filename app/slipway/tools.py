@@ -15,7 +15,6 @@ A node that is a plain function runs in a thread, where nothing can be awaited; 
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from slipway.errors import ToolRefused
@@ -24,7 +23,7 @@ from slipway.tool_gateway.current_call import CURRENT_CALL, CurrentCall
 from slipway.tool_gateway.declarations import tool
 from slipway.tool_gateway.entry import gateway_for
 from slipway.tool_gateway.secrets import secret_of
-from slipway.tool_gateway.thread_calls import call_from_other_loop, call_from_thread
+from slipway.tool_gateway.thread_calls import call_from_thread, call_on_loop
 
 __all__ = ["call", "call_sync", "idempotency_key", "mcp_tools", "secret", "tool"]
 
@@ -34,9 +33,7 @@ async def call(name: str, /, **args: Any) -> Any:
     tool declares. Raises a subclass of `slipway.errors.ToolError` if the call is not permitted, not valid, rejected by
     people or not possible, and whatever the tool itself raises."""
     gateway = gateway_for(name)
-    if asyncio.get_running_loop() is gateway.loop:
-        return await gateway.call_by_name(name, args, None)
-    return await call_from_other_loop(name, gateway.loop, lambda: gateway.call_by_name(name, args, None))
+    return await call_on_loop(name, gateway.loop, lambda: gateway.call_by_name(name, args, None))
 
 
 def call_sync(name: str, /, **args: Any) -> Any:

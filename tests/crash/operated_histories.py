@@ -140,16 +140,18 @@ class History:
 
     # requests
 
-    async def send(self, method: str, path: str, body: Any = None, *, kill_web: bool = False) -> Reply:
-        """Repeats the request until a web process responds."""
-        killing = None
+    async def send(
+        self, method: str, path: str, body: Any = None, *, kill_web: bool = False, key: str | None = None
+    ) -> Reply:
+        """Repeats the request until a web process responds. `key` is its idempotency key."""
+        killing, headers = None, None if key is None else {"Idempotency-Key": key}
         if kill_web:
             killing = asyncio.create_task(self.disturbances.kill_web(self.random.uniform(0, 0.02)))
         try:
             for _ in range(2000):
                 url = self.random.choice(self.cluster.webs).url
                 with suppress(httpx.TransportError):
-                    response = await self.http.request(method, url + path, json=body)
+                    response = await self.http.request(method, url + path, json=body, headers=headers)
                     if response.status_code != 503:
                         assert response.status_code < 500, f"{method} {path}: {response.text}"
                         return Reply(response.status_code, response.json() if response.content else None)
@@ -225,15 +227,8 @@ class History:
             "config": {"configurable": {"ceilings": ceilings}},
             "if_not_exists": "create",
         }
-        headers = str(uuid.uuid4())
-        for _ in range(2000):
-            with suppress(httpx.TransportError):
-                url = self.random.choice(self.cluster.webs).url + f"/threads/{self.thread_id}/runs"
-                response = await self.http.post(url, json=body, headers={"Idempotency-Key": headers})
-                if response.status_code != 503:
-                    assert response.status_code == 200, response.text
-                    return
-            await asyncio.sleep(0.02)  # until a killed process has started again
+        reply = await self.send("POST", f"/threads/{self.thread_id}/runs", body, key=str(uuid.uuid4()))
+        assert reply.status == 200, reply.body
 
     async def act(self) -> None:
         actions: list[tuple[Callable[[], Awaitable[object]], int]] = [

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import ormsgpack
 
+from slipway.metering.scripts import Reservation
 from slipway.runs.record import Run
 from slipway.tool_gateway.scripts import BeginResult, CallBegin, Go, NeedsApproval, ToolScripts
 from tests.tools.conftest import Runs
@@ -20,8 +21,8 @@ class SlowReplies(ToolScripts):
         super().__init__(runs.stores.pipeline, runs.stores.keys)
         self._asks = asyncio.Event()
 
-    async def begin(self, arguments: CallBegin) -> BeginResult:
-        result = await super().begin(arguments)
+    async def begin(self, arguments: CallBegin, reservation: Reservation | None) -> BeginResult:
+        result = await super().begin(arguments, reservation)
         if isinstance(result, NeedsApproval):
             self._asks.set()
         elif isinstance(result, Go):

@@ -9,14 +9,11 @@ from typing import Final
 from slipway.accounting.limits import Limits
 from slipway.accounting.metered_usage import NANO, MeteredUsage, ModelUsage
 from slipway.accounting.usage import TASK_ID_LENGTH, Usage
-from slipway.errors import CeilingHit, limit_name
+from slipway.errors import CODES, CeilingHit, limit_name
 
 WARNING_AT: Final = 0.8
 """The part of a limit from which on a warning is due. There is none for a limit of so few that all of it is used
 then."""
-
-CODES: Final = {"active_s": "time", "step_s": "step_time", "cost_usd": "cost"}
-"""The end of the code of a ceiling, where it is not the name without `max_`."""
 
 Warn = Callable[[str, float, float], None]
 """Called once for each ceiling of a chain: its name without `max_`, what is used, and the limit."""

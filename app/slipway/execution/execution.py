@@ -30,13 +30,13 @@ from langgraph.runtime import RunControl
 from langgraph.store.base import BaseStore
 
 from slipway import failpoints
-from slipway.accounting.counting import CODES, WARNING_AT, Ceilings
+from slipway.accounting.counting import WARNING_AT, Ceilings
 from slipway.accounting.metered_usage import MeteredUsage
 from slipway.accounting.usage import Usage
 from slipway.ceilings import CURRENT_CEILINGS
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.current_work import CURRENT_WORK
-from slipway.errors import CeilingHit, Fenced, StoreUnavailable
+from slipway.errors import CODES, CeilingHit, Fenced, StoreUnavailable
 from slipway.exception_text import is_a, traceback_of
 from slipway.execution.attempt_outcome import CANCELLED, DRAINED, LOST, STOPPED_WITHIN_SUPERSTEP, Outcome, StopReason
 from slipway.execution.ceiling_guard import CeilingGuard, count_retries
@@ -114,7 +114,7 @@ class Execution:
             self._ceilings,
             on_hit=self._on_ceiling_hit,
             on_unpriced=self._append_price_notice,
-            store_usage=lambda: writer.store_usage(self._usage_if_crashed().stored()),
+            store_usage=self._store_usage,
         )
         self._guard = CeilingGuard(
             self._ceilings, lambda: self._stop_with(StopReason.CEILING), lambda used: self._warn_once("step_s", used)
@@ -269,7 +269,7 @@ class Execution:
     def _warn_once(self, ceiling: str, used: float) -> None:
         """Warns of a ceiling, once in a chain. That it was done is stored with the event."""
         self._ceilings.warn_once(ceiling, used)
-        self.writer.store_usage(self._usage_if_crashed().stored())
+        self._store_usage()
 
     def _append_price_notice(self, model: str) -> None:
         """Tells clients that the calls of a model cost an unknown amount."""
@@ -346,12 +346,15 @@ class Execution:
         self._suspect_progress.superstep_started()
         failpoints.reach("superstep")
         self._guard.count_time()
-        self.writer.store_usage(self._usage_if_crashed().stored())
+        self._store_usage()
 
     @property
     def usage(self) -> Usage:
         """What the chain has used so far."""
         return self._ceilings.usage
+
+    def _store_usage(self) -> None:
+        self.writer.store_usage(self._usage_if_crashed().stored())
 
     def _usage_if_crashed(self) -> Usage:
         """The usage from which the next attempt continues if this process dies now. With durability `exit`, no

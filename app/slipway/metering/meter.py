@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -126,16 +126,13 @@ class Meter:
     def tool_call_reservation(self) -> Iterator[Reservation]:
         """What a script must store before a call of a tool that was counted is made (`store_metered` and
         `reserve_once` in `redis/lua/lib`). Inside the block the script may be executed again."""
-        with self._reservation(self._entries({"tool_calls": 1})) as reservation:
+        with self._reservation(self._tool_entries()) as reservation:
             yield reservation
 
     def budget_exhausted(self, position: int, used: float) -> CeilingHit:
         """The error for the reply to a `tool_call_reservation`: the position (from 0) of the entry without room, and
         what its field has. The run ends with it."""
-        budget, entry = self._entries({"tool_calls": 1})[position]
-        hit = budget.exhausted(entry[1], used, entry[2])
-        self._on_hit(hit)
-        return hit
+        return self._exhausted(self._tool_entries(), position, used)
 
     def nested_task(self, namespace: str, superstep: int) -> None:
         """Counts a task of a subgraph, with its superstep. Raises `CeilingHit`, and then the run ends."""
@@ -155,8 +152,15 @@ class Meter:
         owner = budget_owner(self._run.metadata, self._run.owner)
         return self._config.budgets.of_run(owner, self._run.graph_id, datetime.now(UTC))
 
-    def _entries(self, amounts: Mapping[Counted, int]) -> list[tuple[Budget, BudgetEntry]]:
-        return entries_of(self._budgets(), amounts)
+    def _tool_entries(self) -> Budgeted:
+        return entries_of(self._budgets(), {"tool_calls": 1})
+
+    def _exhausted(self, budgets: Budgeted, position: int, used: float, node: str | None = None) -> CeilingHit:
+        """The error for the budget that has no room. The run ends with it."""
+        budget, entry = budgets[position]
+        hit = budget.exhausted(entry[1], used, entry[2], node)
+        self._on_hit(hit)
+        return hit
 
     # models
 
@@ -218,7 +222,7 @@ class Meter:
     def _budgeted(self, call_id: UUID | None) -> Budgeted:
         with self._lock:
             opened = None if call_id is None else self._open.get(call_id)
-        return self._entries({"tool_calls": 1}) if opened is None else opened.budgets
+        return self._tool_entries() if opened is None else opened.budgets
 
     @contextmanager
     def _reservation(self, budgets: Budgeted, *, with_ended: bool = False) -> Iterator[Reservation]:
@@ -250,10 +254,7 @@ class Meter:
                 if call_id is not None and (opened := self._open.pop(call_id, None)) is not None:
                     self._usage.release(opened.call.model, opened.reserved)
             self._in_loop(self._write_soon)
-            budget, entry = budgets[result.position]
-            hit = budget.exhausted(entry[1], result.used, entry[2], node)
-            self._on_hit(hit)
-            raise hit
+            raise self._exhausted(budgets, result.position, result.used, node)
 
     def settle(self, call_id: UUID, used: ReportedUsage | None, *, rejected: bool = False) -> None:
         """Counts what a call has used that has ended. `used` None: the provider did not say it, so the call counts with

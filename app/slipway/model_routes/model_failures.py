@@ -140,8 +140,11 @@ def judge(error: BaseException) -> Outcome:
 def _described(error: Exception, status: int | None) -> tuple[str, str, bool] | None:
     if not _NOT_PAID_CODES.isdisjoint(codes_of(error)):
         return _NOT_PAID
-    if status == 400 and (described := next((_BY_TEXT[text] for text in _BY_TEXT if text in message_of(error)), None)):
-        return described
+    if status == 400:
+        message = message_of(error)
+        for text, of_text in _BY_TEXT.items():
+            if text in message:
+                return of_text
     if _is_not_sendable(error):
         return _KEY_NOT_SENT
     for classes, described in _BY_CLASS:

@@ -93,11 +93,7 @@ def review_index_check(pipeline: Pipeline, keys: Keys) -> IndexCheck:
     return IndexCheck(pipeline, keys, _INDEX_CHECK)
 
 
-def order_of_creation(keys: Keys) -> Order:
-    """The order of all sets of reviews but one."""
-    return Order(keys.reviews)
-
-
 def order_of_due_times(keys: Keys) -> Order:
-    """The order of the set of reviews that are open or claimed. Its scores are those of `Review.due_score`."""
+    """The order of the set of reviews that are open or claimed; all other sets have that of the creation. Its scores
+    are those of `Review.due_score`."""
     return Order(keys.reviews_by_due)

@@ -25,7 +25,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.reviews.reads import ReviewReads
 from slipway.reviews.record import UNDECIDED, Review, ReviewState, assignee_term, graph_term, group_term, review_from
-from slipway.reviews.scripts import order_of_creation, order_of_due_times, review_walk
+from slipway.reviews.scripts import order_of_due_times, review_walk
 
 _SCORE: Final = re.compile(r"[0-9]{1,17}")
 _CANDIDATES = 200
@@ -108,7 +108,7 @@ class ReviewSearch:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, max_checks: int) -> None:
         self._reads, self._walk = ReviewReads(pipeline, keys), review_walk(pipeline, keys)
-        self._keys, self._max_checks = keys, max_checks
+        self._due_order, self._max_checks = order_of_due_times(keys), max_checks
 
     async def page(
         self,
@@ -123,13 +123,13 @@ class ReviewSearch:
         query = query.ordered(order)
         digest = query.digest(order)
         position = None if cursor is None else _position_in(cursor, digest)
-        by_due = order is ReviewOrder.DUE
+        by_due, terms = order is ReviewOrder.DUE, query.in_terms()
         reviews: list[Review] = []
         checks, wanted = self._max_checks, limit
         while True:
             step = await self._walk.step(
-                query.in_terms(),
-                order_of_due_times(self._keys) if by_due else order_of_creation(self._keys),
+                terms,
+                self._due_order if by_due else self._walk.own_order,
                 descending=order is ReviewOrder.NEWEST,
                 after=position,
                 limit=wanted,

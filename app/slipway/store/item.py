@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple, TypeVar
+from datetime import UTC, datetime
+from typing import NamedTuple, TypeVar
 
 import orjson
 from langgraph.store.base import Item
 
+from slipway.clock import microseconds_of
 from slipway.serialization.compression import decompressed
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _Item = TypeVar("_Item", bound=Item)
 
 
@@ -49,11 +49,7 @@ def item_from(item_class: type[_Item], item_key: ItemKey, stored: bytes) -> _Ite
 
 def version_of(item: Item | None) -> str:
     """Names an item as it was read: `created|updated` in µs. Empty for an item that did not exist."""
-    return "" if item is None else f"{_us(item.created_at)}|{_us(item.updated_at)}"
-
-
-def _us(time: datetime) -> int:
-    return (time - _EPOCH) // timedelta(microseconds=1)
+    return "" if item is None else f"{microseconds_of(item.created_at)}|{microseconds_of(item.updated_at)}"
 
 
 def _time(us: bytes) -> datetime:

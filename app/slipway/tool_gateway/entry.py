@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from os import getpid
 from typing import Any, Final, Protocol
 
 from slipway.errors import ToolRefused
 from slipway.tool_gateway.current_call import CURRENT_GATEWAY, CurrentGateway
-from slipway.tool_gateway.thread_calls import call_from_other_loop, call_from_thread
+from slipway.tool_gateway.thread_calls import call_from_thread, call_on_loop
 
 NOT_IN_A_RUN: Final = (
     "tool {tool!r} was called outside of a run, or in a thread that does not carry the context of a node. Tools are "
@@ -46,9 +45,7 @@ def gateway_for(tool: str) -> CurrentGateway:
 async def enter(target: Named, entrance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """A call of a coroutine function."""
     gateway = gateway_for(target.name)
-    if asyncio.get_running_loop() is gateway.loop:
-        return await gateway.call_function(target, entrance, args, kwargs, None)
-    return await call_from_other_loop(
+    return await call_on_loop(
         target.name, gateway.loop, lambda: gateway.call_function(target, entrance, args, kwargs, None)
     )
 

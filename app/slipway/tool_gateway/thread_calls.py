@@ -56,10 +56,10 @@ def call_from_thread(
         _execute(*step)
 
 
-async def call_from_other_loop(
-    tool: str, loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, T]]
-) -> T:
-    """Executes `work` on `loop`, from an event loop in another thread. Raises as `call_from_thread`."""
+async def call_on_loop(tool: str, loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Executes `work` on `loop`, from this event loop or from one in another thread. Raises as `call_from_thread`."""
+    if asyncio.get_running_loop() is loop:
+        return await work()
     watch, call = BlockedLoopWatch(loop), _Call(tool, loop, work)
     result = asyncio.wrap_future(call.result)
     try:

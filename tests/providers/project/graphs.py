@@ -59,19 +59,12 @@ async def call(state: State) -> dict[str, Any]:
             output = (await model.abatch(["Hi"]))[0].text
         case "structured":
             output = (await model.with_structured_output(Answer).ainvoke("Hi")).model_dump()
-        case "structured stream":
-            parts = [part async for part in model.with_structured_output(Answer).astream("Hi")]
-            output = parts[-1].model_dump()
         case "first part":
             async for part in model.astream("Hi"):
                 if part.text:
                     break
             output = part.text
     return {"output": output}
-
-
-def call_in_thread(state: State) -> dict[str, Any]:
-    return {"output": _model(state).invoke("Hi").text}
 
 
 async def call_route(state: State) -> dict[str, Any]:
@@ -91,7 +84,7 @@ def _one(node: Any) -> Graph:
     return builder.compile()
 
 
-ask, ask_in_thread, route = _one(call), _one(call_in_thread), _one(call_route)
+ask, route = _one(call), _one(call_route)
 
 
 async def call_agent(state: State) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def _operates(request: Request) -> bool:
 def _raise_command(run: Run) -> str | None:
     """The command that doubles the ceiling that ended the run, and continues it. None if no ceiling did, or if its
     chain has continued. A budget has no such command."""
-    error = (run.public().get("error") if run.phase is Phase.FAILED and not run.resumed_by else None) or {}
+    error = (run.public_error if run.phase is Phase.FAILED and not run.resumed_by else None) or {}
     kind, _, code = str(error.get("code", "")).partition(".")
     name = limit_name(code)
     if kind != "ceiling" or name not in run.ceilings or error.get("scope"):

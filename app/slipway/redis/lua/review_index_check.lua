@@ -28,7 +28,7 @@ local function review_entries(id, fields)
   for i = 1, #terms, TERM_LENGTH do
     entries[#entries + 1] = {key('reviews_with', string.sub(terms, i, i + TERM_LENGTH - 1)), id, created_us}
   end
-  if state ~= 'open' and state ~= 'claimed' then return entries end
+  if not UNDECIDED[state] then return entries end
   local score, first_ms = due_score(created_us, fields[1]), first_time_ms(fields)
   entries[#entries + 1] = {key('reviews_by_due'), id, score}
   entries[#entries + 1] = {key('reviews_of_graph', graph_id), id, score}

@@ -131,7 +131,7 @@ function draw() {
   setText(byId("run-summary"), summary(run));
   setText(byId("phase-text"), view.deleted ? "deleted" : view.phase_text);
   byId("since").dateTime = run.updated_at;
-  setText(byId("since"), `${run.updated_at.slice(0, 19).replace("T", " ")} UTC`);
+  setText(byId("since"), utcText(run.updated_at));
   show(byId("to-review"), phase === "waiting_for_approval" && view.reviews !== null);
   setText(byId("attempt"), String(run.attempt || "not yet"));
   setText(byId("event-count"), String(eventCount));
@@ -169,13 +169,21 @@ function queued(run) {
   return why ? `Queued: ${readableName(why)}.` : "Queued.";
 }
 
+function utcText(time) {
+  return `${time.slice(0, 19).replace("T", " ")} UTC`;
+}
+
+function factList(pairs) {
+  return el("dl", { class: "facts" }, pairs.map(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]));
+}
+
 function drawFailure({ error, phase }) {
   show(byId("failure"), phase === "failed");
   if (phase !== "failed" || byId("failure-body").childElementCount) return;
   const failure = error ?? {};
   const facts = Object.entries({ Code: failure.code, Kind: failure.error, Node: failure.node, Attempt: failure.attempt }).filter(([, value]) => value !== undefined && value !== null);
   byId("failure-body").append(el("p", { class: "plain message-text" }, String(failure.message ?? "The reason is unknown.")),
-    el("dl", { class: "facts" }, facts.map(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))])));
+    factList(facts));
   if (view.raise_command) byId("failure-body").append(el("p", {}, "An operator can raise this ceiling and continue the run:"), el("pre", {}, view.raise_command));
 }
 
@@ -184,9 +192,9 @@ function drawPause() {
   show(byId("pause"), Boolean(pause));
   show(byId("resume"), Boolean(pause?.resumable));
   if (!pause) return;
-  const since = pause.at && `${pause.at.slice(0, 19).replace("T", " ")} UTC`;
+  const since = pause.at && utcText(pause.at);
   const facts = Object.entries({ "Paused by": pause.by, Since: since, Reason: pause.reason }).filter(([, value]) => value);
-  byId("pause-body").replaceChildren(pause.switch ? el("p", { class: "plain" }, pause.switch) : el("dl", { class: "facts" }, facts.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])));
+  byId("pause-body").replaceChildren(pause.switch ? el("p", { class: "plain" }, pause.switch) : factList(facts));
 }
 
 function drawReview(phase) {

@@ -5,6 +5,8 @@
 
 -- A review in one of these states can still be decided, or its answer is not passed to the run yet.
 local PENDING = {open = true, claimed = true, held = true}
+-- The states in which a review can still be decided.
+local UNDECIDED = {open = true, claimed = true}
 
 -- The fields of a review that is still pending when its run continues, and whose question the next run asks again.
 local KEPT = {'assignee', 'claimed_us', 'groups', 'votes', 'decision', 'answer', 'expires', 'due_us', 'remind_us',
@@ -27,7 +29,7 @@ end
 local function index_review_state(id, graph_id, created_us, due_us, before, after)
   if before then redis.call('ZREM', key('reviews_with', before), id) end
   redis.call('ZADD', key('reviews_with', after), created_us, id)
-  if after == 'open' or after == 'claimed' then
+  if UNDECIDED[after] then
     local score = due_score(created_us, due_us)
     redis.call('ZADD', key('reviews_by_due'), score, id)
     redis.call('ZADD', key('reviews_of_graph', graph_id), score, id)
@@ -226,7 +228,7 @@ end
 -- Whether the due time of a review has come before anybody decided it.
 local function is_overdue(id)
   local fields = redis.call('HMGET', key('review', id), 'state', 'due_us')
-  return (fields[1] == 'open' or fields[1] == 'claimed') and fields[2] and tonumber(fields[2]) <= now_us
+  return UNDECIDED[fields[1]] and fields[2] and tonumber(fields[2]) <= now_us
 end
 
 -- Whether the answers of a new run were checked against the reviews of the waiting run as they are now. `checked` is
@@ -237,7 +239,7 @@ local function are_checked(run_id, reviews, checked)
   if checked.held then return is_answered(run_id, reviews) end
   for interrupt_id, revision in pairs(checked.revisions) do
     local fields = redis.call('HMGET', key('review', run_id .. ':' .. interrupt_id), 'state', 'revision', 'due_us')
-    if fields[1] ~= 'open' and fields[1] ~= 'claimed' then return false end
+    if not UNDECIDED[fields[1]] then return false end
     if fields[2] ~= revision or (fields[3] and tonumber(fields[3]) <= now_us) then return false end
   end
   return true
