@@ -32,7 +32,7 @@ class NodeStructure:
     triggers: tuple[str, ...]
     """The channels that start it, sorted."""
     pauses: tuple[str, ...] = ()
-    """The calls of `interrupt()` and of tasks in the order in which they appear in its code: `interrupt` or `task NAME`.
+    """The calls of `interrupt()` and of tasks, `interrupt` or `task NAME`, in the order in which its code has them.
     LangGraph matches stored answers and results with them by their order."""
     retries: tuple[str, ...] = ()
     """Its retry policies as text."""
