@@ -56,7 +56,7 @@ LAYERS = (
     ("mcp_servers",),
     ("tools", "tool_middleware", "models"),
     ("crons", "store", "webhooks", "reviews"),
-    ("items",),
+    ("items", "build_parts"),
     ("event_protocol",),
     ("execution",),
     ("run_operations",),
@@ -468,6 +468,7 @@ DOCUMENTED = frozenset({"_asdict", "_current_frames", "_exit", "_missing_", "_re
 """Names of Python's library that begin with an underscore and are public."""
 
 PRIVATE_NAMES_USED = {
+    "langgraph.pregel._checkpoint": "the number of the format that LangGraph writes into each checkpoint",
     "langgraph.pregel._retry": "a node that is retried counts its subgraphs and tasks from the first again",
     "_reset_interrupt_counter": "the same",
     "langgraph.pregel._runner": "the node that calls a tool is known from the start of its task",

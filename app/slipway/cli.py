@@ -208,7 +208,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
     from slipway.graphs.registry import Registry
     from slipway.services import Services, checked_arq_application, open_services
 
-    graphs = await Registry.load(settings.config)
+    graphs = await Registry.load(settings.config, release=settings.release)
     project = read(settings.config)
     extensions = await load_extensions(project, graphs.load_object)
     await checked_arq_application(settings, project, graphs, "web")  # uvicorn would log an error of it as a traceback
@@ -314,7 +314,7 @@ async def _release(settings: Settings) -> list[str]:
     from slipway.services import checked_arq_application
 
     problems = await redis_problems(settings)  # before the variables of the project's `env` are set
-    graphs = await Registry.load(settings.config)
+    graphs = await Registry.load(settings.config, release=settings.release)
     unloadable = [f"graph {name!r} cannot be served: {reason}" for name, reason in graphs.failures().items()]
     config = read(settings.config)
     unloadable += await project_problems(config, graphs, settings.model)
@@ -335,7 +335,7 @@ async def _migrate(settings: Settings, source: CheckpointerKind, target: Checkpo
     from slipway.checkpoints.migrate_command import migrate
     from slipway.graphs.registry import Registry
 
-    graphs = await Registry.load(settings.config)
+    graphs = await Registry.load(settings.config, release=settings.release)
     return await migrate(settings, graphs, source.value, target.value, delete_source=delete_source)
 
 
@@ -343,7 +343,7 @@ async def _prune(settings: Settings, thread: str | None, graph: str | None, keep
     from slipway.checkpoints.prune_command import PruneOptions, prune
     from slipway.graphs.registry import Registry
 
-    graphs = await Registry.load(settings.config)
+    graphs = await Registry.load(settings.config, release=settings.release)
     return await prune(settings, graphs, PruneOptions(thread, graph, keep, dry_run))
 
 

@@ -21,6 +21,25 @@ REDIS_URL_NAMES: Final = ("REDIS_TLS_URL", "REDIS_URL", "REDISCLOUD_URL")
 """Variables with the address of Redis, read in this order if `SLIPWAY_REDIS_URL` is not set. An add-on that has an
 address with TLS and one without sets the first variable to the one with TLS."""
 
+RELEASE_NAMES: Final = (
+    "RELEASE",
+    "HEROKU_SLUG_COMMIT",
+    "HEROKU_RELEASE_VERSION",
+    "RENDER_GIT_COMMIT",
+    "RAILWAY_GIT_COMMIT_SHA",
+    "SOURCE_VERSION",
+    "K_REVISION",
+    "FLY_IMAGE_REF",
+    "GIT_COMMIT",
+)
+"""Variables that name the release of the project, read in this order if `SLIPWAY_RELEASE` is not set."""
+
+RELEASE_CHARS: Final = 48
+"""The longest name of a release: with a fingerprint it is the name of a version, which may have 64 characters."""
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_COMMIT_CHARS: Final = 12
+
 _SECOND_ADD_ON: Final = re.compile(r"HEROKU_REDIS_[A-Z]+_URL")
 _INTERNAL: Final = frozenset({"FAILPOINT", "FAILPOINT_SIGNAL", "PARENT_PID", "READY_FD"})
 """The names, without `SLIPWAY_`, of variables that Slipway or its tests set for its processes, not settings."""
@@ -62,9 +81,12 @@ def settings_of(
 
 
 def platform_settings(environment: Mapping[str, str]) -> dict[str, Variable]:
-    """The port and the address of Redis, from the variables of hosting platforms. Raises `ConfigError` if two
-    add-on variables name different Redis servers and none of `REDIS_URL_NAMES` is set."""
+    """The port, the release and the address of Redis, from the variables of hosting platforms. Raises `ConfigError` if
+    two add-on variables name different Redis servers and none of `REDIS_URL_NAMES` is set."""
     variables = {"port": Variable("PORT", environment["PORT"])} if environment.get("PORT") else {}
+    releases = ((name, release_of(environment.get(name, ""))) for name in RELEASE_NAMES)
+    if release := next((Variable(name, release) for name, release in releases if release), None):
+        variables["release"] = release
     if name := next((name for name in REDIS_URL_NAMES if environment.get(name)), None):
         return variables | {"redis_url": Variable(name, environment[name])}
     add_ons = {value: name for name, value in environment.items() if value and _SECOND_ADD_ON.fullmatch(name)}
@@ -74,6 +96,16 @@ def platform_settings(environment: Mapping[str, str]) -> dict[str, Variable]:
     for value, name in add_ons.items():
         variables["redis_url"] = Variable(name, value)
     return variables
+
+
+def release_of(text: str) -> str:
+    """The name of a release from the variable of a platform: 12 digits of a commit, else the last characters of the
+    text without those that a name of a version may not have. Empty if nothing remains."""
+    text = text.strip()
+    if _COMMIT.fullmatch(text.lower()):
+        return text.lower()[:_COMMIT_CHARS]
+    allowed = re.sub(r"[^A-Za-z0-9._+-]+", "-", text)[-RELEASE_CHARS:]
+    return re.sub(r"^[^A-Za-z0-9]+", "", allowed)
 
 
 def _unknown(name: str, settings: Collection[str]) -> str:

@@ -17,6 +17,7 @@ from slipway.arq_jobs.current_pool import provide_pool
 from slipway.arq_jobs.redis_pool import ProjectRedis, project_redis
 from slipway.assistants.all_assistants import AllAssistants
 from slipway.budgets import Budgets
+from slipway.build_parts import build_parts
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.factory import open_checkpointer, serde_of
 from slipway.checkpoints.kept_by_graph import KeptByGraph
@@ -195,6 +196,9 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         await _opened(subscriber.open, process)
         _warn_unused_sections(config)
         store = await _store(settings, config, graphs, pipeline, keys)
+        graphs.use_build_parts(build_parts(graphs.names(), config.models, settings.model, tools.registry))
+        if process != "cli":
+            await graphs.identify()
         serde = serde_of(settings, config.checkpointer.serde, graphs)
         checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, keys)
         services = _stores(settings, config, graphs, address, keys, pipeline, subscriber, store, checkpointer)

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from slipway.environment_variables import REDIS_URL_NAMES, platform_settings, settings_of, variable_of
+from slipway.environment_variables import REDIS_URL_NAMES, RELEASE_NAMES, platform_settings, settings_of, variable_of
 from slipway.errors import ConfigError
 from slipway.model_prices import ModelPrice
 from slipway.value_problems import problem_of
@@ -32,6 +32,10 @@ REMOVED: Final = {
     "sse_buffer_events": "this setting was removed, because no events wait for a slow client any more; leave it out",
 }
 """Settings of earlier releases, each with the error message when it is set."""
+
+
+def _quoted(name: str) -> str:
+    return f"`{name}`"
 
 
 class Settings(BaseModel):
@@ -60,6 +64,13 @@ class Settings(BaseModel):
         description="First part of every key in Redis; deployments with different prefixes can share a server",
     )
     config: Path = Field(default=Path("langgraph.json"), description="Path of `langgraph.json`, which names the graphs")
+    release: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._+-]{0,47})?$",
+        description="Name of the release of the project, which is part of the name of a graph version that "
+        f"`langgraph.json` does not name. When it is not set, the first of {', '.join(map(_quoted, RELEASE_NAMES))} of "
+        "the process that is set is read",
+    )
     data_dir: Path = Field(
         default=Path(".slipway"), description="Folder where `slipway dev` stores the data of its own server"
     )

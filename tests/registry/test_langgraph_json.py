@@ -88,14 +88,15 @@ def test_an_invalid_default_config_is_rejected(project: Project, config: object,
 
 def test_a_graph_without_options_has_the_defaults(project: Project) -> None:
     one = read(project.config(ONE)).graphs["one"]
-    assert (one.execution, one.inline_budget_s, one.ceilings, one.version) == ("worker", None, {}, "1")
+    assert (one.execution, one.inline_budget_s, one.ceilings, one.versions) == ("worker", None, {}, ())
 
 
 def test_the_section_slipway_has_options_of_graphs_and_ceilings(project: Project) -> None:
     options = {"execution": "inline", "inline_budget_s": 2.5, "version": "3", "ceilings": {"max_steps": 50}}
     section = {"graphs": {"one": options}, "ceilings": {"max_steps": 200, "max_active_s": 1.5}}
     graphs = read(project.config({**ONE, "two": "./two.py:graph"}, slipway=section)).graphs
-    assert (graphs["one"].execution, graphs["one"].inline_budget_s, graphs["one"].version) == ("inline", 2.5, "3")
+    assert (graphs["one"].execution, graphs["one"].inline_budget_s) == ("inline", 2.5)
+    assert graphs["one"].default_version == "3"
     assert graphs["one"].ceilings == {"max_steps": 50, "max_active_s": 1.5}
     assert graphs["two"].ceilings == {"max_steps": 200, "max_active_s": 1.5}
 

@@ -57,6 +57,7 @@ TESTED_ELSEWHERE: Final = {
     "checkpointer": "tests/dev/test_checkpointer.py::test_missing_modules_are_reported_in_one_line",
     "webhook_secret": "tests/webhooks/test_deliveries.py::test_a_receiver_can_verify_the_signature",
     "log_level": "tests/test_logs.py::test_the_environment_chooses_level_and_format",
+    "release": "tests/registry/test_versions.py::test_an_undeclared_version_has_the_release_in_its_name",
     "log_format": "tests/test_logs.py::test_the_environment_chooses_level_and_format",
 }
 """Settings whose test is in the file of their feature."""

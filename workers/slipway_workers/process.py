@@ -61,7 +61,7 @@ OnReady = Callable[["WorkerProcess"], None]
 
 async def run(settings: Settings, serve_in_process: ServeInProcess, on_ready: OnReady) -> None:
     """Loads the graphs, opens the connections and works. Returns when the process has drained."""
-    graphs = await Registry.load(settings.config)
+    graphs = await Registry.load(settings.config, release=settings.release)
     freeze_loaded_objects()
     async with open_services(settings, graphs, "worker") as services:
         wake = Pipeline(services.address, "slipway worker wake", patience_s=settings.redis_patience_web_s)

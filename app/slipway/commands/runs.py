@@ -188,7 +188,7 @@ def _repair(config: Config, operation: Callable[[Services], Awaitable[OperatedRu
 
     async def repair() -> OperatedRun:
         await start_checks.check(settings, settings.redis, upgrade=False)
-        graphs = await Registry.load(settings.config)
+        graphs = await Registry.load(settings.config, release=settings.release)
         async with open_services(settings, graphs, "cli") as services:
             return await operation(services)
 

@@ -98,7 +98,7 @@ def _node(graph_id: str, name: str) -> FindTarget:
         from slipway.graphs.registry import Registry
         from slipway.run_operations.switch_targets import node_target
 
-        return await node_target(await Registry.load(settings.config), graph_id, name)
+        return await node_target(await Registry.load(settings.config, release=settings.release), graph_id, name)
 
     return find
 
@@ -110,7 +110,8 @@ def _tool(name: str) -> FindTarget:
         from slipway.mcp_servers.project_registry import load_project_tools
         from slipway.run_operations.switch_targets import tool_target
 
-        tools = await load_project_tools(read(settings.config), await Registry.load(settings.config))
+        graphs = await Registry.load(settings.config, release=settings.release)
+        tools = await load_project_tools(read(settings.config), graphs)
         return tool_target(tools.registry, name)
 
     return find
@@ -121,7 +122,7 @@ def _graph(graph_id: str) -> FindTarget:
         from slipway.graphs.registry import Registry
         from slipway.run_operations.switch_targets import graph_target
 
-        return graph_target(await Registry.load(settings.config), graph_id)
+        return graph_target(await Registry.load(settings.config, release=settings.release), graph_id)
 
     return find
 

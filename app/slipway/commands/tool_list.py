@@ -39,7 +39,8 @@ async def read_tools(settings: Settings) -> list[ListedTool]:
     from slipway.switches.scripts import SwitchScripts
     from slipway.switches.store import SwitchStore
 
-    project = await load_project_tools(read(settings.config), await Registry.load(settings.config))
+    graphs = await Registry.load(settings.config, release=settings.release)
+    project = await load_project_tools(read(settings.config), graphs)
     async with opened(settings, "tools") as (pipeline, keys):
         off = await SwitchStore(SwitchScripts(pipeline, keys), Clock()).all()
         breakers = await BreakerScripts(pipeline, keys).list_all()

@@ -15,7 +15,6 @@ from langgraph.pregel import Pregel
 from pydantic import BaseModel, TypeAdapter, create_model
 
 from slipway.graphs.annotations import fields_of, is_record
-from slipway.graphs.fingerprint import channels, fingerprint
 from slipway.graphs.interface import Graph
 from slipway.graphs.manifest import JsonSchema, Manifest, Schemas
 from slipway.graphs.spec import GraphSpec
@@ -26,20 +25,18 @@ UNNAMED = "LangGraph"
 START_NODE = "__start__"
 
 
-def manifest_of(graph: Graph, spec: GraphSpec) -> Manifest:
+def manifest_of(graph: Graph, spec: GraphSpec, version: str) -> Manifest:
     subgraphs = {name: sub for name, sub in graph.get_subgraphs(recurse=True) if isinstance(sub, Pregel)}
     levels = max((name.count("|") + 1 for name in subgraphs), default=0)
     return Manifest(
         graph_id=spec.graph_id,
         name=name_of(graph, spec.graph_id),
         description=spec.description,
-        version=spec.version,
+        version=version,
         nodes=tuple(name for name in graph.nodes if name != START_NODE),
         schemas=schemas_of(_named(graph, spec.graph_id)),
         drawings=tuple(_drawing(graph, level) for level in range(levels + 1)),
         subgraphs={name: schemas_of(sub) for name, sub in subgraphs.items()},
-        channels=channels(graph),
-        fingerprint=fingerprint(graph),
     )
 
 

@@ -62,6 +62,8 @@ class FactoryCall:
     access: AccessContext
     context: Mapping[str, Any] | None
     store: BaseStore | None
+    logged: bool = True
+    """Whether a failure is logged."""
 
 
 def compile_graph(target: object) -> Graph | None:
@@ -153,7 +155,8 @@ class _FactoryContext(AbstractAsyncContextManager[Graph]):
             await self.__aexit__(type(error), error, error.__traceback__)
             if is_a(error, (SlipwayError, asyncio.CancelledError)):
                 raise
-            log.error("graph.factory_failed", graph=self._graph_id, exception=traceback_of(error))
+            if self._call.logged:
+                log.error("graph.factory_failed", graph=self._graph_id, exception=traceback_of(error))
             text = message_of(error) if is_a(error, NotAGraph) else f"{class_name(error)}; the server's log has details"
             raise GraphUnavailable(f"the factory of graph {self._graph_id!r} failed: {text}") from error
 

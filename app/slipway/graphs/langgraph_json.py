@@ -11,7 +11,8 @@
         "tools": {"issue_refund": {"source": "./tools.py:issue_refund", "access": "write", "approval": "always"}},
         "grants": [{"effect": "permit", "graph": "desk", "nodes": ["pay"], "tools": ["issue_refund"]}],
         "graphs": {"quick_answer": {"execution": "inline", "inline_budget_s": 5, "version": "1",
-                                    "ceilings": {"max_steps": 50}}}
+                                    "ceilings": {"max_steps": 50}},
+                   "desk": {"versions": {"1": "shop.desk:make_graph", "2": "shop.desk2:graph"}, "default": "1"}}
       }
     }
 
@@ -25,15 +26,16 @@ import json
 import os
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NoReturn, cast
 
 import structlog
 from dotenv import dotenv_values
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from slipway.graphs.config_errors import at_line, reject, unknown_key, validate
+from slipway.graphs.declared_versions import DeclaredVersions, declared_versions
 from slipway.graphs.mcp_section import McpSection
 from slipway.graphs.metering_sections import BudgetsSection
 from slipway.graphs.models_section import ModelsConfig, models_config
@@ -315,29 +317,42 @@ def _graphs(
     if not all(graph_id.strip() for graph_id in document.graphs):
         reject(name, "graphs", "the name of a graph is empty")
     for_all = _limits(document.slipway.ceilings)
-    specs = {
-        graph_id: _spec(graph_id, entry, sections.get(graph_id) or GraphSection(), for_all, configs.get(graph_id, {}))
-        for graph_id, entry in document.graphs.items()
-    }
+    specs = {}
+    for graph_id, entry in document.graphs.items():
+        section = sections.get(graph_id) or GraphSection()
+        source = entry if isinstance(entry, str) else entry.path
+        versions = declared_versions(source, section, partial(_reject_member, name, text, graph_id))
+        description = None if isinstance(entry, str) else entry.description
+        specs[graph_id] = _spec(graph_id, description, versions, section, for_all, configs.get(graph_id, {}))
     return specs | {name: replace(specs[name], reviews=section.policies()) for name, section in reviews.items()}
+
+
+def _reject_member(name: str, text: str, graph_id: str, member: tuple[str, ...], problem: str) -> NoReturn:
+    path = ("slipway", "graphs", graph_id, *member)
+    reject(at_line(name, text, path), ".".join(path), problem)
 
 
 def _spec(
     graph_id: str,
-    entry: str | GraphEntry,
+    description: str | None,
+    versions: DeclaredVersions,
     section: GraphSection,
     for_all: Mapping[str, float],
     config: dict[str, Any],
 ) -> GraphSpec:
-    source, description = (entry, None) if isinstance(entry, str) else (entry.path, entry.description)
     return GraphSpec(
         graph_id=graph_id,
-        source=source,
+        source=versions.source,
         description=description,
         execution=section.execution,
         inline_budget_s=section.inline_budget_s,
         ceilings={**for_all, **_limits(section.ceilings)},
-        version=section.version,
+        versions=versions.versions,
+        default_version=versions.default,
+        moves=versions.moves,
+        migrations=section.migrations,
+        on_exhausted=section.on_exhausted,
+        behaviour=section.behaviour,
         config=config,
         priority=section.priority,
         max_running_runs=section.max_running_runs,

@@ -48,7 +48,7 @@ def prepare(config: LangGraphJson) -> None:
 def load(source: str, config: LangGraphJson) -> object:
     """The object that `source` names. Raises `CannotLoad`, or any exception of the project's code."""
     where, _, attribute = source.rpartition(":")
-    module = _load_file(where, config) if _is_file(where) else _load_module(where)
+    module = load_module(where, config)
     target: object = module
     for name in attribute.split("."):
         if not hasattr(target, name):
@@ -56,6 +56,11 @@ def load(source: str, config: LangGraphJson) -> object:
             raise CannotLoad(f"{where} has no attribute {name!r}{hint if 'mean' in hint else ''}")
         target = getattr(target, name)
     return target
+
+
+def load_module(where: str, config: LangGraphJson) -> ModuleType:
+    """The module that `./file.py` or `package.module` names. Raises as `load`."""
+    return _load_file(where, config) if _is_file(where) else _load_module(where)
 
 
 def reason(error: BaseException, config: LangGraphJson) -> str:

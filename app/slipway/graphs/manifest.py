@@ -38,6 +38,7 @@ class Manifest:
     """The name that the graph was compiled with, or else the graph id."""
     description: str | None
     version: str
+    """The name of its version."""
     nodes: tuple[str, ...]
     """In the order in which they were added, without the start node."""
     schemas: Schemas
@@ -45,10 +46,6 @@ class Manifest:
     """Nodes and edges. The drawing at index n expands n levels of subgraphs; the last one expands all levels."""
     subgraphs: dict[str, Schemas]
     """All subgraphs, also nested ones, by namespace (`parent|child`)."""
-    channels: dict[str, str]
-    """A text for each state channel, by name. It changes when the type or the reducer of the channel changes."""
-    fingerprint: str
-    """Equal for graphs with equal state, nodes and edges, in every process and on every machine."""
 
     def public_schemas(self) -> dict[str, Any]:
         """Body of `GET /assistants/{A}/schemas`."""

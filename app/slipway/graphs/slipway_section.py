@@ -6,9 +6,10 @@ An unknown key is rejected, because it would be a setting without effect.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from slipway.graphs.config_errors import unknown_key
 from slipway.graphs.mcp_section import McpSection, McpServerName
@@ -16,9 +17,24 @@ from slipway.graphs.metering_sections import BudgetsSection, PriceSection
 from slipway.graphs.models_section import RouteOrModels
 from slipway.graphs.project_objects import Source, Text
 from slipway.graphs.review_sections import GraphReviewsSection
-from slipway.graphs.spec import ExecutionMode, Priority
+from slipway.graphs.served_version import Moves
+from slipway.graphs.spec import ExecutionMode, OnExhausted, Priority
 from slipway.graphs.strict_section import NotNegativeWhole, PositiveNumber, PositiveWhole, StrictSection
 from slipway.graphs.tools_section import ApprovalPolicySection, GrantSection, ToolSection
+
+_VERSION_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+
+
+def _version_name(text: str) -> str:
+    if not _VERSION_NAME.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is not the name of a version: use up to 64 letters, digits and . _ + -, and begin with a letter "
+            "or a digit"
+        )
+    return text
+
+
+VersionName = Annotated[str, AfterValidator(_version_name)]
 
 
 class CeilingsSection(StrictSection):
@@ -58,7 +74,16 @@ class GraphSection(StrictSection):
     execution: ExecutionMode = "worker"
     inline_budget_s: PositiveNumber | None = None
     ceilings: CeilingsSection | None = None
-    version: Annotated[str, Field(min_length=1, pattern=r"\S")] = "1"
+    version: VersionName | None = None
+    """The name of the only version."""
+    versions: dict[VersionName, Source] | None = None
+    """The source of each version, oldest first."""
+    default: VersionName | None = None
+    """The version of new threads. Needed if there are several."""
+    moves: Moves | None = None
+    migrations: Text | None = None
+    on_exhausted: OnExhausted = "fail"
+    behaviour: Text = ""
     priority: Priority = "normal"
     max_running_runs: PositiveWhole | None = None
     keep_checkpoints: PositiveWhole | Literal["all"] | None = None

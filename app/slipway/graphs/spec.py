@@ -1,4 +1,4 @@
-"""One graph as `langgraph.json` names it."""
+"""One graph as `langgraph.json` names it, with its versions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,23 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from slipway.graphs.review_policy import NO_POLICIES, ReviewPolicies
+from slipway.graphs.served_version import Moves
 
 Priority = Literal["high", "normal", "low"]
 
 ExecutionMode = Literal["worker", "inline"]
+
+OnExhausted = Literal["fail", "pause"]
+"""What becomes of a run whose retries or attempts are used up."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredVersion:
+    """One entry of `versions`."""
+
+    name: str
+    source: str
+    """`./file.py:attribute` or `package.module:attribute`, as written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +31,7 @@ class GraphSpec:
 
     graph_id: str
     source: str
-    """`./file.py:attribute` or `package.module:attribute`, as written."""
+    """`./file.py:attribute` or `package.module:attribute`, as written. That of the default version."""
     description: str | None = None
     execution: ExecutionMode = "worker"
     inline_budget_s: float | None = None
@@ -26,7 +39,18 @@ class GraphSpec:
     setting `inline_budget_s`."""
     ceilings: dict[str, float] = field(default_factory=dict)
     """Limits by name, such as `max_steps`: this graph's, and those of `slipway.ceilings` that it does not set."""
-    version: str = "1"
+    versions: tuple[DeclaredVersion, ...] = ()
+    """Oldest first. Empty if langgraph.json names no version: then the graph has one, and its name is made from the
+    release and the fingerprint."""
+    default_version: str | None = None
+    """The version of new threads. None if langgraph.json names no version."""
+    moves: Moves = "at-resume"
+    migrations: str | None = None
+    """`./file.py` with the functions that migrate stored threads from one version to another."""
+    on_exhausted: OnExhausted = "fail"
+    behaviour: str = ""
+    """What the project counts up when code changes so that stored threads must not continue with it, although the
+    structure of the graph stays the same."""
     config: dict[str, Any] = field(default_factory=dict)
     """The config of the graph's system assistant (`LANGGRAPH_CONFIG`). Other assistants do not inherit it."""
     priority: Priority = "normal"

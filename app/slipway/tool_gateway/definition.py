@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from slipway.canonical_json import canonical_json
 from slipway.graphs.tools_section import Access, ApprovalPolicySection
 
 Args = Mapping[str, Any]
@@ -62,3 +64,10 @@ class ToolDefinition:
     @property
     def writes(self) -> bool:
         return self.access == "write"
+
+    @property
+    def digest(self) -> str:
+        """12 hex digits that change with everything but the place of the declaration. Computed in each call."""
+        members = asdict(replace(self, declared_at="", approval=NEVER))
+        members |= {"secrets": sorted(self.secrets), "approval": self.approval.text}
+        return hashlib.sha256(canonical_json(members).encode()).hexdigest()[:12]

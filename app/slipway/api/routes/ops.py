@@ -33,7 +33,7 @@ async def info(request: Request) -> Response:
     services = services_of(request)
     kind = services.settings.checkpointer
     checkpointer = {"kind": kind, "packages": {name: version_of(name) for name in PACKAGES[kind]}}
-    graphs = {name: {"version": services.graphs.spec(name).version} for name in services.graphs.names()}
+    graphs = {name: {"version": services.graphs.default_version(name)} for name in services.graphs.names()}
     details = {"checkpointer": checkpointer, "graphs": graphs, "graphs_unavailable": sorted(services.graphs.failures())}
     return JsonResponse(_info() | details)
 

@@ -1,84 +1,24 @@
-"""The fingerprint of a graph: two graphs with equal fingerprints can continue each other's threads.
+"""Type annotations as text, for comparing them.
 
-It covers state channels (type, reducer), node names, edges, and the same for each subgraph. Classes of the project are
-described by their fields, so that a new field changes the fingerprint. Classes of libraries are described by their
-names, so that an update of a library does not change it. Docstrings, defaults, and the code of nodes and reducers do
-not count.
+Classes of the project are described by their fields, so that a new field changes the text. Classes of libraries are
+described by their names, so that an update of a library does not change it. Docstrings and defaults do not count.
 
-Equal graphs must have equal fingerprints in every process, so nothing here may use `id()`, `hash()` of strings, or the
+Equal annotations must have equal texts in every process, so nothing here may use `id()`, `hash()` of strings, or the
 order of a set.
 """
 
 from __future__ import annotations
 
 import enum
-import hashlib
-import json
 import types
 import typing
 from collections.abc import Iterable
 from typing import Any
 
 from langchain_core.messages import BaseMessage
-from langgraph.channels.base import BaseChannel
-from langgraph.pregel import Pregel
 from typing_extensions import TypeAliasType, is_typeddict
 
 from slipway.graphs.annotations import fields_of, from_library, is_record
-from slipway.graphs.interface import Graph
-
-_INTERNAL = ("branch:", "join:", "__pregel_")
-
-
-def fingerprint(graph: Graph) -> str:
-    """The fingerprint: 64 hex digits."""
-    text = json.dumps(graph_structure(graph), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def graph_structure(graph: Graph) -> dict[str, Any]:
-    """What the fingerprint covers, as JSON data. The fingerprint is its hash."""
-    return {
-        "channels": channels(graph),
-        "nodes": sorted(graph.nodes),
-        "edges": _edges(graph),
-        "subgraphs": {name: graph_structure(sub) for name, sub in graph.get_subgraphs() if isinstance(sub, Pregel)},
-    }
-
-
-def channels(graph: Graph) -> dict[str, str]:
-    """A text for each state channel: its class, its type and its reducer."""
-    builder = getattr(graph, "builder", None)
-    declared = graph.channels if builder is None else {**builder.channels, **builder.managed}
-    return {name: _channel(channel) for name, channel in sorted(declared.items()) if not name.startswith(_INTERNAL)}
-
-
-def _channel(channel: object) -> str:
-    if not isinstance(channel, BaseChannel):  # a managed value, such as RemainingSteps: computed, never stored
-        return f"managed {_name(channel)}"
-    try:
-        stored = describe(channel.ValueType)
-    except Exception:  # a channel class of the project
-        stored = "?"
-    reducer = getattr(channel, "operator", None) or getattr(channel, "reducer", None)
-    return f"{type(channel).__name__}[{stored}]" + (f" by {_name(reducer)}" if reducer is not None else "")
-
-
-def _name(target: object) -> str:
-    return str(getattr(target, "__name__", None) or type(target).__name__)
-
-
-def _edges(graph: Graph) -> list[list[str]]:
-    """Each edge as start, end and kind. The end of a branch without declared targets is `?`."""
-    builder = getattr(graph, "builder", None)
-    if builder is None:
-        return sorted([trigger, name, "trigger"] for name, node in graph.nodes.items() for trigger in node.triggers)
-    edges = [[start, end, "edge"] for start, end in builder.edges]
-    edges += [["+".join(sorted(starts)), end, "join"] for starts, end in builder.waiting_edges]
-    for start, branches in builder.branches.items():
-        for branch in branches.values():
-            edges += [[start, end, "branch"] for end in (branch.ends or {"": "?"}).values()]
-    return sorted(edges)
 
 
 def describe(annotation: object, within: tuple[type, ...] = ()) -> str:
