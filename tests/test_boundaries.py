@@ -49,7 +49,7 @@ LAYERS = (
     ("access",),
     ("indexes", "circuit_breakers"),
     ("checkpoints", "assistants"),
-    ("switches",),
+    ("switches", "rollouts"),
     ("runs",),
     ("metering",),
     ("threads", "tool_gateway", "model_routes"),

@@ -50,6 +50,7 @@ from slipway.graphs.official_sections import (
 )
 from slipway.graphs.project_objects import Source, Text
 from slipway.graphs.recursion_limit import default_recursion_limit
+from slipway.graphs.rollouts_section import RolloutsSection
 from slipway.graphs.slipway_section import CeilingsSection, GraphSection, SlipwayOptionsSection, SlipwaySection
 from slipway.graphs.spec import GraphSpec
 from slipway.graphs.strict_section import StrictSection
@@ -167,6 +168,7 @@ class LangGraphJson:
     models: ModelsConfig
     mcp: Mapping[str, McpSection]
     """MCP servers by name."""
+    rollouts: RolloutsSection
     text: str = field(default="", repr=False)
     """The text of the file, for the lines in errors."""
 
@@ -224,6 +226,7 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
         arq=document.slipway.arq,
         tools=ToolsConfig.of(document.slipway),
         mcp=document.slipway.mcp,
+        rollouts=document.slipway.rollouts,
         models=models_config(
             name,
             text,

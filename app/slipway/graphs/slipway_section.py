@@ -17,6 +17,7 @@ from slipway.graphs.metering_sections import BudgetsSection, PriceSection
 from slipway.graphs.models_section import RouteOrModels
 from slipway.graphs.project_objects import Source, Text
 from slipway.graphs.review_sections import GraphReviewsSection
+from slipway.graphs.rollouts_section import RolloutsSection
 from slipway.graphs.served_version import Moves
 from slipway.graphs.spec import ExecutionMode, OnExhausted, Priority
 from slipway.graphs.strict_section import NotNegativeWhole, PositiveNumber, PositiveWhole, StrictSection
@@ -117,4 +118,5 @@ class SlipwaySection(StrictSection):
     tools: dict[Text, ToolSection] | None = None
     grants: list[GrantSection] | None = None
     reviews: dict[Text, GraphReviewsSection] = Field(default_factory=dict)
+    rollouts: RolloutsSection = RolloutsSection()
     approval_policies: dict[Text, ApprovalPolicySection] = Field(default_factory=dict)

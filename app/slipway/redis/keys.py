@@ -161,6 +161,20 @@ class Keys:
     def resuming_switches(self) -> str:
         return self._of("resuming_switches")
 
+    @property
+    def rollouts(self) -> str:
+        return self._of("rollouts")
+
+    @property
+    def rollout_changes(self) -> str:
+        return self._of("rollout_changes")
+
+    def rollout_history(self, graph_id: str) -> str:
+        return self._of("rollout_history", graph_id)
+
+    def rollout_counts(self, graph_id: str) -> str:
+        return self._of("rollout_counts", graph_id)
+
     def switch_runs(self, switch: str) -> str:
         return self._of("switch_runs", switch)
 

@@ -1,4 +1,5 @@
-"""The record of a webhook that is to be called.
+"""The record of a webhook that is to be called, mostly by a run. One that announces the change of a rollout has its
+whole body in the record, and no run.
 
     body        the protocol's Run, and run_started_at, run_ended_at, webhook_sent_at, values, interrupts, error
     headers     those of langgraph.json, and with `SLIPWAY_WEBHOOK_SECRET` the three of standardwebhooks.com
@@ -42,9 +43,10 @@ class Delivery:
     """One webhook that is to be called. A script creates the record when the run ends."""
 
     delivery_id: str
-    """The run's id. It has a suffix if an earlier run of this id was deleted while its webhook was still to be
-    called."""
+    """The run's id, or a random one for an announcement. The id of a run has a suffix if an earlier run with it was
+    deleted while its webhook was still to be called."""
     run_id: str
+    """Empty for an announcement, as is `thread_id`."""
     thread_id: str
     url: str
     try_number: int
@@ -65,6 +67,15 @@ class Delivery:
     @classmethod
     def from_fields(cls, fields: Fields) -> Delivery:
         """The record of a stored hash."""
+        if "announcement" in fields:
+            return cls(
+                delivery_id=fields["delivery_id"].decode(),
+                run_id="",
+                thread_id="",
+                url=fields["announcement_url"].decode(),
+                try_number=int(fields["tries"]),
+                body_members=orjson.loads(fields["announcement"]),
+            )
         run = run_from(fields)
         public = run.public()
         status = fields["body_status"].decode()
@@ -97,9 +108,10 @@ class Delivery:
         return replace(self, body_members=self.body_members | {"values": None, "interrupts": {}})
 
     def body(self, now: datetime, allowed: list[str] | None) -> bytes:
-        """The JSON body, restricted to the `allowed` members (`webhooks.allowed_fields`) if there are any."""
+        """The JSON body. That of a run is restricted to the `allowed` members (`webhooks.allowed_fields`), if there are
+        any."""
         members = self.body_members | {"webhook_sent_at": now.isoformat(timespec="microseconds")}
-        if allowed is not None:
+        if allowed is not None and self.run_id:
             members = {name: value for name, value in members.items() if name in allowed}
         return dumps(members)
 

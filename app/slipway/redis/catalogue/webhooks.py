@@ -17,6 +17,13 @@ _DELIVERY_FIELDS: Final = (
         "The error of the body, where it is not that of the record.",
         absent="it is that of the record",
     ),
+    Field(
+        "announcement",
+        Encoding.JSON,
+        "The whole body of a webhook that announces the change of a rollout; then there are no fields of a run.",
+        absent="a run calls the webhook",
+    ),
+    Field("announcement_url", Encoding.TEXT, "The URL of such a webhook.", absent="a run calls the webhook"),
     Field("tries", Encoding.INTEGER, "How many tries were claimed."),
     Field(
         "uncounted_tries",

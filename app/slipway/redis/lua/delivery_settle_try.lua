@@ -23,6 +23,7 @@ else
   redis.call('ZREM', queue, args.delivery_id)
   redis.call('DEL', delivery)
 end
+if not fields[2] then return 1 end -- an announcement belongs to no run
 local run = key('run', fields[2])
 if redis.call('HGET', run, 'created_us') == fields[3] then
   redis.call('HSET', run, 'webhook', args.outcome)

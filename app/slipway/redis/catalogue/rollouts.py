@@ -1,0 +1,56 @@
+"""The keys of rollouts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from slipway.redis.catalogue.declarations import Encoding, Field, KeyKind, RedisType, Shard
+
+_ROLLOUT_FIELDS: Final = (
+    Field("*", Encoding.JSON, "By graph: which version its threads get, which one is ramping, who changed it and why."),
+)
+
+_COUNT_FIELDS: Final = (
+    Field("ramp", Encoding.TEXT, "The id of the ramp to which the counts belong."),
+    Field("looks", Encoding.INTEGER, "How often the versions have been compared.", absent="never"),
+)
+
+KEY_KINDS: Final = (
+    KeyKind(
+        "rollouts",
+        ":rollouts",
+        RedisType.HASH,
+        Shard.THREAD,
+        meaning="The rollouts of graphs.",
+        lifetime="until they are cleared",
+        python_readers=("slipway.rollouts",),
+        fields=_ROLLOUT_FIELDS,
+    ),
+    KeyKind(
+        "rollout_changes",
+        ":rollouts:changes",
+        RedisType.CHANNEL,
+        shard=None,
+        meaning="The graph whose rollout was changed.",
+        python_readers=("slipway.rollouts",),
+    ),
+    KeyKind(
+        "rollout_history",
+        ":rollouts:history:%s",
+        RedisType.LIST,
+        Shard.THREAD,
+        meaning="The last 1,000 changes of the rollout of a graph, the oldest first, as JSON.",
+        lifetime="for ever",
+        python_readers=("slipway.rollouts",),
+    ),
+    KeyKind(
+        "rollout_counts",
+        ":rollouts:counts:%s",
+        RedisType.HASH,
+        Shard.THREAD,
+        meaning="By graph: what the runs of its versions did since a version began to ramp.",
+        lifetime="while a version is ramping",
+        python_readers=("slipway.rollouts",),
+        fields=_COUNT_FIELDS,
+    ),
+)

@@ -1,0 +1,37 @@
+--! needs: clock keys
+--! repeatable: yes
+--! shard: thread
+--! keys: deliveries internal_deliveries
+-- Replaces the rollout of a graph, if it is still the one that the caller has read.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `graph_id`; `before` and `after`, the stored forms (see
+--   `rollouts/record.py`), each nil for no rollout; `ramp`, the id of the ramp, nil if no version is ramping; `entry`
+--   of the history, JSON; `webhook`, nil or the `id`, `queue`, `url` and `body` of the delivery that announces it.
+-- Reply: {'ok'}; {'changed'} if the rollout is another one: then nothing was changed.
+-- Atomic: The rollout, its history, the end or the begin of its counts, and the delivery.
+-- Repeatable: Yes: a rollout that is `after` already is not changed again.
+
+local args = cmsgpack.unpack(ARGV[2])
+local rollouts, counts = key('rollouts'), key('rollout_counts', args.graph_id)
+local stored = redis.call('HGET', rollouts, args.graph_id)
+if stored == (args.after or false) then return {'ok'} end
+if stored ~= (args.before or false) then return {'changed'} end
+-- the first write must not need memory: a full Redis rejects a script if its first write does
+if redis.call('HGET', counts, 'ramp') ~= (args.ramp or false) then redis.call('DEL', counts) end
+if args.after then
+  redis.call('HSET', rollouts, args.graph_id, args.after)
+else
+  redis.call('HDEL', rollouts, args.graph_id)
+end
+if args.ramp then redis.call('HSET', counts, 'ramp', args.ramp) end
+redis.call('RPUSH', key('rollout_history', args.graph_id), args.entry)
+redis.call('LTRIM', key('rollout_history', args.graph_id), -1000, -1)
+redis.call('PUBLISH', key('rollout_changes'), args.graph_id)
+if args.webhook then
+  local delivery, queue = key('delivery', args.webhook.id), args.webhook.queue
+  redis.call('HSET', delivery, 'announcement', args.webhook.body, 'announcement_url', args.webhook.url, 'tries', 0,
+    'webhook_queue', queue)
+  redis.call('ZADD', key(queue), integer_text(now_ms), args.webhook.id)
+end
+return {'ok'}

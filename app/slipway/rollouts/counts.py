@@ -1,0 +1,72 @@
+"""What the runs of the two versions did since a ramp began."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from slipway.rollouts.statistics import Durations, Proportion
+
+
+@dataclass(frozen=True, slots=True)
+class VersionCounts:
+    """The new threads and the ended runs of one version. Cancelled runs, and those that failed by their input, are in
+    no count of runs."""
+
+    threads: int = 0
+    """New threads that got the version."""
+    succeeded: int = 0
+    """Runs that completed, or asked a question."""
+    failed: int = 0
+    """Runs that failed, except by a ceiling."""
+    ceilings: int = 0
+    """Runs that failed by a ceiling."""
+    durations: Durations = field(default_factory=lambda: Durations({}))
+    """From the start of the first attempt to the end, of the runs that succeeded."""
+
+    @property
+    def runs(self) -> int:
+        return self.succeeded + self.failed + self.ceilings
+
+    @property
+    def errors(self) -> Proportion:
+        return Proportion(self.failed, self.runs)
+
+    @property
+    def ceiling_hits(self) -> Proportion:
+        return Proportion(self.ceilings, self.runs)
+
+
+NO_COUNTS = VersionCounts()
+
+
+@dataclass(frozen=True, slots=True)
+class RampCounts:
+    """The counts of one ramp. `ramp_id` is empty if no version is ramping."""
+
+    ramp_id: str = ""
+    looks: int = 0
+    """How often the versions have been compared."""
+    by_version: Mapping[str, VersionCounts] = field(default_factory=dict)
+
+    def of(self, version: str) -> VersionCounts:
+        return self.by_version.get(version, NO_COUNTS)
+
+
+def counts_from(numbers: Mapping[str, int], ramp_id: str) -> RampCounts:
+    """The counts of stored numbers: `threads:V`, `succeeded:V`, `failed:V`, `ceilings:V`, and `ms:V:BUCKET`."""
+    plain: dict[str, dict[str, int]] = defaultdict(dict)
+    buckets: dict[str, dict[int, int]] = defaultdict(dict)
+    for name, number in numbers.items():
+        kind, _, rest = name.partition(":")
+        version, _, bucket = rest.partition(":")
+        if bucket:
+            buckets[version][int(bucket)] = number
+        elif version:
+            plain[version][kind] = number
+    by_version = {
+        version: VersionCounts(**plain[version], durations=Durations(buckets[version]))
+        for version in plain.keys() | buckets.keys()
+    }
+    return RampCounts(ramp_id, numbers.get("looks", 0), by_version)

@@ -1,0 +1,84 @@
+"""The script stubs of rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypedDict
+
+from slipway.redis.script_source import load
+from slipway.redis.script_stubs import ScriptStubs
+from slipway.rollouts.changes import Change
+from slipway.rollouts.counts import RampCounts, counts_from
+from slipway.rollouts.record import HistoryEntry, Rollout, entry_from, rollout_from
+
+_ROLLOUT_CHANGE = load("rollout_change")
+_ROLLOUT_LOOK = load("rollout_look")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRollout:
+    """A rollout and its stored form, by which a script recognises it. Both are None for a graph without one."""
+
+    rollout: Rollout | None
+    text: str | None
+
+
+class WebhookToCall(TypedDict):
+    """A delivery that is created with a change. `queue` is the kind of its queue, `body` is JSON."""
+
+    id: str
+    queue: str
+    url: str
+    body: str
+
+
+class RolloutScripts(ScriptStubs):
+    """Each method takes one round trip."""
+
+    async def read_all(self) -> dict[str, Rollout]:
+        """All rollouts, by graph."""
+        flat = await self._pipeline.send("HGETALL", self._keys.rollouts, repeatable=True)
+        rollouts = [rollout_from(stored) for stored in flat[1::2]]
+        return {rollout.graph_id: rollout for rollout in rollouts}
+
+    async def read(self, graph_id: str) -> StoredRollout:
+        stored = await self._pipeline.send("HGET", self._keys.rollouts, graph_id, repeatable=True)
+        return StoredRollout(None, None) if stored is None else StoredRollout(rollout_from(stored), stored.decode())
+
+    async def change(
+        self, graph_id: str, before: StoredRollout, change: Change, webhook: WebhookToCall | None = None
+    ) -> bool:
+        """Stores the change, and creates the delivery. Returns False if the rollout is not `before` any more."""
+        after = change.rollout
+        args = self._args(
+            graph_id=graph_id,
+            before=before.text,
+            after=None if after is None else after.stored(),
+            ramp=None if after is None or after.ramp is None else after.ramp.ramp_id,
+            entry=change.entry.stored(),
+            webhook=webhook,
+        )
+        status, *_ = await self._pipeline.run(_ROLLOUT_CHANGE, [], args)
+        return bool(status == b"ok")
+
+    async def looked(self, graph_id: str, ramp_id: str, look: int) -> bool:
+        """Stores the number of the last look. Returns False if the ramp has ended."""
+        return bool(await self._pipeline.run(_ROLLOUT_LOOK, [], [self._keys.prefix, graph_id, ramp_id, look]))
+
+    async def counts(self, graph_id: str) -> RampCounts:
+        """The counts of the current ramp; empty if no version is ramping."""
+        flat = await self._pipeline.send("HGETALL", self._keys.rollout_counts(graph_id), repeatable=True)
+        fields: Mapping[str, bytes] = {name.decode(): each for name, each in zip(flat[::2], flat[1::2], strict=True)}
+        numbers = {name: int(each) for name, each in fields.items() if name != "ramp"}
+        return counts_from(numbers, fields.get("ramp", b"").decode())
+
+    async def history(self, graph_id: str, limit: int) -> list[HistoryEntry]:
+        """The last `limit` changes, the newest first."""
+        key = self._keys.rollout_history(graph_id)
+        return [entry_from(each) for each in reversed(await self._pipeline.send("LRANGE", key, -limit, -1))]
+
+    @property
+    def changes_channel(self) -> str:
+        """The channel on which every change of a rollout is published."""
+        return self._keys.rollout_changes

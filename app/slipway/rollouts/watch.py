@@ -1,0 +1,83 @@
+"""Follows the rollouts, in every process that executes runs or accepts new ones.
+
+A change is published on a channel, and the rollouts are read every `POLL_S` seconds as well, because a message may be
+lost. While Redis is unavailable, the rollouts are those that were read last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Final
+
+import structlog
+
+from slipway.errors import StoreUnavailable
+from slipway.redis.subscriber import Subscriber
+from slipway.rollouts.record import Ramp, Rollout
+from slipway.rollouts.scripts import RolloutScripts
+
+log = structlog.get_logger(__name__)
+
+POLL_S: Final = 2.0
+"""Seconds between two reads. A change that was not published takes effect within this time and a round trip."""
+
+_NONE: Final[Mapping[str, Rollout]] = MappingProxyType({})
+
+
+class RolloutWatch:
+    """The rollouts as this process knows them. `on_change` is called after each change."""
+
+    def __init__(self, scripts: RolloutScripts, subscriber: Subscriber) -> None:
+        self._scripts, self._subscriber = scripts, subscriber
+        self.rollouts: Mapping[str, Rollout] = _NONE
+        """By graph. Replaced as a whole by each change, so that any thread may read it."""
+        self.on_change: Callable[[], None] = lambda: None
+        self._changed = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
+
+    def of(self, graph_id: str) -> Rollout | None:
+        """The rollout of a graph."""
+        return self.rollouts.get(graph_id)
+
+    def ramp_of(self, graph_id: str) -> Ramp | None:
+        """The ramp of a graph, if one of its versions is ramping."""
+        rollout = self.rollouts.get(graph_id)
+        return None if rollout is None else rollout.ramp
+
+    async def start(self) -> None:
+        """Reads the rollouts, and follows them until `close`. Raises `StoreUnavailable`."""
+        subscribed = self._subscriber.subscribe(self._scripts.changes_channel, lambda _: self._changed.set())
+        await self.refresh()
+        self._watching = asyncio.create_task(self._watch(), name="rollout watch")
+        await subscribed
+
+    async def close(self) -> None:
+        """Ends the watch."""
+        if self._watching is not None:
+            self._watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watching
+
+    async def refresh(self) -> None:
+        """Reads the rollouts now. Raises `StoreUnavailable`."""
+        rollouts = await self._scripts.read_all()
+        if rollouts != self.rollouts:
+            self.rollouts = MappingProxyType(rollouts)
+            log.info("rollouts.changed", graphs=sorted(rollouts))
+            self.on_change()
+
+    async def _watch(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self.refresh()
+            except StoreUnavailable as error:
+                log.debug("rollouts.not_read", problem=str(error))
+            except Exception:
+                log.exception("rollouts.not_read")
