@@ -49,7 +49,7 @@ LAYERS = (
     ("access",),
     ("indexes", "circuit_breakers"),
     ("checkpoints", "assistants"),
-    ("switches", "rollouts"),
+    ("switches", "rollouts", "thread_positions"),
     ("runs",),
     ("metering",),
     ("threads", "tool_gateway", "model_routes"),
@@ -469,6 +469,7 @@ DOCUMENTED = frozenset({"_asdict", "_current_frames", "_exit", "_missing_", "_re
 
 PRIVATE_NAMES_USED = {
     "langgraph.pregel._checkpoint": "the number of the format that LangGraph writes into each checkpoint",
+    "langgraph.pregel._algo": "the id of a task, under which LangGraph stores its answers, results and subgraph",
     "langgraph.pregel._retry": "a node that is retried counts its subgraphs and tasks from the first again",
     "_reset_interrupt_counter": "the same",
     "langgraph.pregel._runner": "the node that calls a tool is known from the start of its task",

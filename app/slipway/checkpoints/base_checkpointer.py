@@ -23,6 +23,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
 from langgraph.checkpoint.serde.types import ERROR, RESUME
 
+from slipway.checkpoints.checkpoint_head import CheckpointHead, head_of, head_write
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.fenced_writers import CheckpointWriter, UnfencedWriter
 from slipway.checkpoints.interrupt_answers import MARK, NULL_TASK, InterruptAnswers, root_of
@@ -149,6 +150,14 @@ class BaseCheckpointer(SyncMethods):
         """The latest checkpoint of a namespace."""
         target: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
         return await self.aget_tuple(target)
+
+    async def head(self, thread_id: str, namespace: str = "") -> CheckpointHead | None:
+        """What the latest checkpoint of a namespace says about where its thread is. None without a checkpoint."""
+        found = await self.latest(thread_id, namespace)
+        if found is None:
+            return None
+        writes = await self.stored_writes(found.config)
+        return head_of(found, [head_write(each.task_id, each.task_path, each.channel, each.value) for each in writes])
 
     @property
     def _is_of_run(self) -> bool:

@@ -1,0 +1,90 @@
+"""Reads the positions of threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.checkpoint_head import CheckpointHead, is_own
+from slipway.checkpoints.task_ids import namespace_of_call
+from slipway.graphs.structure import GraphStructure
+from slipway.graphs.verdict import PendingTask, Position
+from slipway.thread_positions.tasks import FoundTask, tasks_of
+
+_INPUT_AND_OUTPUT = frozenset({"__start__", "__end__"})
+
+
+class PositionReader:
+    """Reads the newest checkpoints of threads, without changing anything. A position needs one round trip, and one more
+    for each level of subgraphs; those of threads that are read at the same time are sent together."""
+
+    def __init__(self, checkpointer: BaseCheckpointer) -> None:
+        self._checkpointer = checkpointer
+
+    async def read(self, thread_id: str, structure: GraphStructure | None) -> Position:
+        """Where a thread is. `structure` is that of the version that has written its newest checkpoint, None if it is
+        not known. An empty position if nothing is stored. Raises `StoredDataError` for a damaged checkpoint."""
+        return await self._read(thread_id, "", structure) or Position()
+
+    async def read_many(self, threads: Sequence[tuple[str, GraphStructure | None]]) -> list[Position]:
+        """The positions of several threads, each with the structure of its version, in their order."""
+        return list(await asyncio.gather(*(self.read(thread_id, structure) for thread_id, structure in threads)))
+
+    async def _read(self, thread_id: str, namespace: str, structure: GraphStructure | None) -> Position | None:
+        head = await self._checkpointer.head(thread_id, namespace)
+        if head is None:
+            return None
+        found = tasks_of(head, structure, namespace)
+        kept = await self._kept(thread_id, namespace, structure)
+        tasks = await asyncio.gather(*(self._task(thread_id, namespace, structure, each, kept) for each in found.tasks))
+        channels = frozenset(name for name in {*head.channels, *found.written} if _is_state(name, structure))
+        return Position(
+            tuple(tasks),
+            channels,
+            channels & _empty(head, found.written),
+            found.waiting_joins,
+            kept,
+        )
+
+    async def _kept(self, thread_id: str, namespace: str, structure: GraphStructure | None) -> dict[str, Position]:
+        """The subgraphs that keep their state between two calls: their namespaces have no ids of tasks."""
+        if structure is None or ":" in namespace:
+            return {}
+        subgraphs = {name: node.subgraph for name, node in structure.nodes.items() if node.subgraph is not None}
+        below = f"{namespace}|" if namespace else ""
+        found = await asyncio.gather(
+            *(self._read(thread_id, f"{below}{name}", subgraph) for name, subgraph in subgraphs.items())
+        )
+        return {name: inside for name, inside in zip(subgraphs, found, strict=True) if inside is not None}
+
+    async def _task(
+        self,
+        thread_id: str,
+        namespace: str,
+        structure: GraphStructure | None,
+        found: FoundTask,
+        kept: dict[str, Position],
+    ) -> PendingTask:
+        task = found.task
+        node = None if structure is None else structure.nodes.get(task.node)
+        if task.finished or not found.task_id or (node is not None and node.subgraph is None):
+            return task
+        inside = await self._read(
+            thread_id, namespace_of_call(namespace, task.node, found.task_id), None if node is None else node.subgraph
+        )
+        if inside is None:
+            inside = kept.get(task.node)
+        return replace(task, inside=inside, started=task.started or inside is not None)
+
+
+def _is_state(channel: str, structure: GraphStructure | None) -> bool:
+    if structure is not None:
+        return channel in structure.channels
+    return not is_own(channel) and channel not in _INPUT_AND_OUTPUT
+
+
+def _empty(head: CheckpointHead, written: set[str]) -> frozenset[str]:
+    """A finished task may give a channel a value."""
+    return head.empty - written

@@ -1,0 +1,222 @@
+"""Where stored threads are, read without their graphs, on both checkpointers. LangGraph's own answer is the truth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import Command
+
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.graphs.read_structure import structure_of
+from slipway.graphs.structure import GraphStructure
+from slipway.graphs.verdict import PendingTask, Position
+from slipway.thread_positions.reader import PositionReader
+from slipway.thread_positions.task_paths import TaskPath, task_path
+from tests.checkpoints.position_graphs import (
+    Fault,
+    fail,
+    fan_out,
+    flow,
+    join,
+    nested,
+    question,
+    two_questions,
+)
+
+CONFIG: RunnableConfig = {"configurable": {"thread_id": "t"}}
+START: Any = {"amount": 5, "log": []}
+
+with_and_without_structure = pytest.mark.parametrize("is_known", [True, False], ids=["structure", "no structure"])
+
+
+async def position_of(saver: BaseCheckpointer, graph: Any, is_known: bool = True) -> Position:
+    """The position of the thread. What is next is what LangGraph says."""
+    structure: GraphStructure | None = structure_of(graph) if is_known else None
+    position = await PositionReader(saver).read("t", structure)
+    state = await graph.aget_state(CONFIG)
+    next_now = [task.node for task in position.tasks if not task.finished and (task.triggers or task.is_send)]
+    assert sorted(node for node in next_now if node in state.next) == sorted(state.next)
+    return position
+
+
+def by_node(position: Position) -> dict[str, PendingTask]:
+    return {task.node: task for task in position.tasks}
+
+
+async def test_a_thread_without_checkpoints_is_nowhere(saver: BaseCheckpointer) -> None:
+    assert await PositionReader(saver).read("t", None) == Position()
+
+
+@with_and_without_structure
+async def test_a_thread_between_two_runs_has_values_and_no_tasks(saver: BaseCheckpointer, is_known: bool) -> None:
+    graph = question(saver)
+    await graph.ainvoke(START, CONFIG)
+    await graph.ainvoke(Command(resume="yes"), CONFIG)
+    position = await position_of(saver, graph, is_known)
+    assert position.is_idle
+    assert position.channels == {"amount", "log", "answer"}
+    assert position.empty == frozenset()
+
+
+@with_and_without_structure
+async def test_a_node_asks(saver: BaseCheckpointer, is_known: bool) -> None:
+    graph = question(saver)
+    await graph.ainvoke({"amount": 5, "log": [], "answer": ""}, CONFIG)
+    position = await position_of(saver, graph, is_known)
+    assert position.tasks == (PendingTask("review", ("branch:to:review",), interrupted=True),)
+    assert position.channels == {"amount", "log", "answer"}
+    assert position.empty == {"answer"}
+    assert position.before_input().is_idle
+
+
+@with_and_without_structure
+async def test_a_static_breakpoint_is_before_a_node_that_has_not_started(
+    saver: BaseCheckpointer, is_known: bool
+) -> None:
+    graph = question(saver, interrupt_before=["pay"])
+    await graph.ainvoke(START, CONFIG)
+    await graph.ainvoke(Command(resume="yes"), CONFIG)
+    position = await position_of(saver, graph, is_known)
+    assert position.tasks == (PendingTask("pay", ("branch:to:pay",)),)
+
+
+@with_and_without_structure
+async def test_an_answer_of_a_node_that_asks_again_is_stored(saver: BaseCheckpointer, is_known: bool) -> None:
+    graph = two_questions(saver)
+    await graph.ainvoke(START, CONFIG)
+    await graph.ainvoke(Command(resume="a"), CONFIG)
+    position = await position_of(saver, graph, is_known)
+    assert position.tasks == (PendingTask("review", ("branch:to:review",), interrupted=True, started=True),)
+
+
+@with_and_without_structure
+async def test_a_task_that_finished_names_what_follows_it(saver: BaseCheckpointer, is_known: bool) -> None:
+    graph = join(saver)
+    await graph.ainvoke(START, CONFIG)
+    position = await position_of(saver, graph, is_known)
+    tasks = by_node(position)
+    assert tasks["quick"].finished
+    assert tasks["slow"].interrupted
+    assert tasks["after"] == PendingTask("after", ("branch:to:after",))
+    assert position.waiting_joins == {"join:quick+slow:both": ["quick"]}
+    assert "log" in position.channels
+
+
+@with_and_without_structure
+async def test_a_node_that_failed_is_next(saver: BaseCheckpointer, is_known: bool) -> None:
+    graph = join(saver, fail)
+    with pytest.raises(Fault):
+        await graph.ainvoke(START, CONFIG)
+    tasks = by_node(await position_of(saver, graph, is_known))
+    assert tasks["slow"] == PendingTask("slow", ("branch:to:slow",))
+
+
+@with_and_without_structure
+async def test_a_join_that_is_complete_starts_its_node(saver: BaseCheckpointer, is_known: bool) -> None:
+    graph = join(saver)
+    graph.interrupt_before_nodes = ["both"]
+    await graph.ainvoke(START, CONFIG)
+    await graph.ainvoke(Command(resume="yes"), CONFIG)
+    position = await position_of(saver, graph, is_known)
+    assert by_node(position)["both"] == PendingTask("both", ("join:quick+slow:both",))
+    assert position.waiting_joins == {}
+
+
+@with_and_without_structure
+async def test_sends_finished_and_interrupted(saver: BaseCheckpointer, is_known: bool) -> None:
+    graph = fan_out(saver)
+    await graph.ainvoke(START, CONFIG)
+    position = await position_of(saver, graph, is_known)
+    assert [(task.node, task.is_send, task.finished, task.interrupted) for task in position.tasks] == [
+        ("check", True, True, False),
+        ("check", True, False, True),
+        ("check", True, True, False),
+    ]
+
+
+@with_and_without_structure
+@pytest.mark.parametrize("keeps", [False, True], ids=["state of one call", "state that is kept"])
+async def test_a_question_two_subgraphs_below(saver: BaseCheckpointer, keeps: bool, is_known: bool) -> None:
+    graph = nested(saver, keeps=keeps)
+    await graph.ainvoke(START, CONFIG)
+    task = by_node(await position_of(saver, graph, is_known))["decide"]
+    assert task.interrupted
+    if keeps and not is_known:  # nothing says that these subgraphs keep their states
+        return
+    assert task.inside is not None
+    assert task.inside.tasks[0].inside is not None
+    innermost = task.inside.tasks[0].inside
+    assert innermost.tasks == (PendingTask("ask", ("branch:to:ask",), interrupted=True),)
+    assert {"amount", "log"} <= innermost.channels
+
+
+async def test_the_namespace_of_a_subgraph_that_has_asked_nothing_is_found(saver: BaseCheckpointer) -> None:
+    graph = nested(saver, fail)
+    with pytest.raises(Fault):
+        await graph.ainvoke(START, CONFIG)
+    task = by_node(await position_of(saver, graph))["decide"]
+    assert task.started
+    assert task.inside is not None
+    assert task.inside.tasks[0].inside is not None
+    assert task.inside.tasks[0].inside.tasks == (PendingTask("ask", ("branch:to:ask",)),)
+
+
+async def test_a_subgraph_that_keeps_its_state_is_found_between_two_runs(saver: BaseCheckpointer) -> None:
+    graph = nested(saver, keeps=True)
+    await graph.ainvoke(START, CONFIG)
+    await graph.ainvoke(Command(resume="yes"), CONFIG)
+    position = await position_of(saver, graph)
+    assert position.is_idle
+    assert position.subgraphs["decide"].subgraphs["desk"].channels == {"amount", "log", "answer"}
+
+
+@with_and_without_structure
+async def test_an_entrypoint_has_results_of_tasks_and_asks(saver: BaseCheckpointer, is_known: bool) -> None:
+    graph = flow(saver)
+    await graph.ainvoke({"amount": 5}, CONFIG)
+    position = await position_of(saver, graph, is_known)
+    assert position.tasks == (PendingTask("desk", ("__start__",), interrupted=True, started=True),)
+
+
+@with_and_without_structure
+async def test_a_run_that_has_stored_its_input_only(saver: BaseCheckpointer, is_known: bool) -> None:
+    graph = question(saver)
+    graph.interrupt_before_nodes = ["__start__"]
+    await graph.ainvoke(START, CONFIG)
+    position = await position_of(saver, graph, is_known)
+    assert position.tasks == (PendingTask("__start__", ("__start__",)),)
+
+
+async def test_many_positions_keep_their_order(saver: BaseCheckpointer) -> None:
+    graph = question(saver)
+    for number in range(5):
+        await graph.ainvoke(START, {"configurable": {"thread_id": f"t{number}"}})
+    threads = [(name, structure_of(graph)) for name in ("t0", "none", "t4")]
+    positions = await PositionReader(saver).read_many(threads)
+    assert [len(position.tasks) for position in positions] == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("~__pregel_pull, review", TaskPath("review", None, False)),
+        ("~__pregel_pull, a, b", TaskPath("a, b", None, False)),
+        ("~__pregel_pull, review, node_error_handler, 0000000000", TaskPath("review", None, False)),
+        ("~__pregel_push, 0000000012, 0000000000", TaskPath(None, 12, False)),
+        ("~__pregel_push, ~__pregel_pull, desk, 0000000000, 0000000001", TaskPath("desk", None, True)),
+        (
+            "~__pregel_push, ~__pregel_push, ~__pregel_pull, desk, 0000000000, 0000000001, 0000000002, 0000000001",
+            TaskPath("desk", None, True),
+        ),
+        (
+            "~__pregel_push, ~__pregel_push, 0000000003, 0000000000, 0000000000, 0000000001",
+            TaskPath(None, 3, True),
+        ),
+        ("", None),
+        ("other", None),
+    ],
+)
+def test_the_task_of_a_write_is_read_from_its_path(text: str, expected: TaskPath | None) -> None:
+    assert task_path(text) == expected
