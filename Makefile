@@ -15,7 +15,7 @@ pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
-.PHONY: help run pages test test-fast test-units test-processes lint import-graph lock bench big many soak soak-operators short-runs differential templates mutants clean
+.PHONY: help run pages dumps test test-fast test-units test-processes lint import-graph lock bench big many soak soak-operators short-runs differential templates mutants clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ import-graph: $(VENV)/dev.stamp  ## Print which package imports which; fails whe
 
 pages: $(VENV)/dev.stamp  ## Write the generated pages and tables: settings, keys, attacks, planted faults, folders
 	@$(BIN)/python -m tests.generated_pages
+
+dumps: $(VENV)/dev.stamp  ## Store the threads of a deployment of this release at each kind of pause, for the tests of later releases
+	@$(BIN)/python -m tests.compat.make_dumps
 
 lock: $(VENV)/dev.stamp  ## Pin the requirements again (LOCK_ARGS=--upgrade pins newer versions)
 	$(LOCK) --output-file requirements.txt
