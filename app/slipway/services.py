@@ -56,10 +56,15 @@ from slipway.reviews.protocol_answers import ProtocolAnswers
 from slipway.reviews.resuming import RunResumer
 from slipway.reviews.search import ReviewSearch
 from slipway.reviews.store import ReviewStore
+from slipway.rollouts.scripts import RolloutScripts
+from slipway.rollouts.store import RolloutStore
+from slipway.rollouts.watch import RolloutWatch
 from slipway.run_operations.operations import RunOperations
 from slipway.run_operations.raised_ceilings import CeilingRaises
 from slipway.run_operations.repairs import RunRepairs
 from slipway.run_operations.repetitions import Repetitions
+from slipway.run_operations.rollout_announcements import announcements_of
+from slipway.run_operations.rollout_versions import VersionFinder
 from slipway.runs.admission import Admission
 from slipway.runs.audit import AuditTrail
 from slipway.runs.authorization import RunAuthorizer
@@ -123,6 +128,8 @@ class Services:
     ceiling_raises: CeilingRaises
     switches: SwitchStore
     switch_watch: SwitchWatch
+    rollouts: RolloutStore
+    rollout_watch: RolloutWatch
     reviews: ReviewStore
     review_search: ReviewSearch
     review_notifications: ReviewNotifications
@@ -262,6 +269,8 @@ def _stores(
     scripts, clock = RunScripts(pipeline, keys), Clock()
     switch_scripts = SwitchScripts(pipeline, keys)
     switch_watch = SwitchWatch(switch_scripts, subscriber)
+    rollout_scripts, find_versions = RolloutScripts(pipeline, keys), VersionFinder(graphs)
+    rollout_watch = RolloutWatch(rollout_scripts, subscriber)
     ttl, events = _thread_ttl(config), EventLog(pipeline, keys, subscriber)
     trash = Trash(pipeline, keys, checkpointer)
     threads = ThreadStore(
@@ -305,6 +314,8 @@ def _stores(
         check_layout=health.check_layout,
         answers=ProtocolAnswers(pipeline, keys),
         switches=switch_watch,
+        rollouts=rollout_watch,
+        find_versions=find_versions,
         budgets=Budgets(config.budgets),
     )
     audit = AuditTrail(pipeline, keys, scripts)
@@ -330,6 +341,10 @@ def _stores(
         ceiling_raises=CeilingRaises(runs, scripts, operations, repairs),
         switches=SwitchStore(switch_scripts, clock),
         switch_watch=switch_watch,
+        rollouts=RolloutStore(
+            rollout_scripts, clock, find_versions, config.rollouts, announcements_of(config, webhook_urls)
+        ),
+        rollout_watch=rollout_watch,
         run_operations=operations,
         audit=audit,
         reviews=ReviewStore(pipeline, keys, audit, resumer),
@@ -423,6 +438,8 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     stack.push_async_callback(retention.close)
     await services.switch_watch.start()
     stack.push_async_callback(services.switch_watch.close)
+    await services.rollout_watch.start()
+    stack.push_async_callback(services.rollout_watch.close)
     executions = OpenExecutions(
         services.scripts,
         services.graphs,

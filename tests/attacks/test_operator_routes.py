@@ -6,7 +6,7 @@ from itertools import count
 
 import httpx
 
-from slipway.api.auth.operators import OPERATE, REVIEW
+from slipway.access.operators import OPERATE, REVIEW
 from tests.attacks.hostile_values import ALL_LITERALS, TEXTS, field_paths, with_literal
 from tests.attacks.rows import OPERATOR_ROUTES, create_one_of_each, sample_of, send
 from tests.attacks.test_hostile_values import PATHS, VALUES_PER_FIELD, fault_of

@@ -10,6 +10,7 @@ import pytest
 
 from slipway.clock import Clock
 from slipway.errors import Conflict, NotFound
+from slipway.graphs.rollouts_section import RolloutsSection
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -37,7 +38,7 @@ def scripts(pipeline: Pipeline, keys: Keys) -> RolloutScripts:
 
 @pytest.fixture
 def store(scripts: RolloutScripts) -> RolloutStore:
-    return RolloutStore(scripts, Clock(), find_versions, HOOK)
+    return RolloutStore(scripts, Clock(), find_versions, RolloutsSection(), HOOK)
 
 
 @pytest.fixture

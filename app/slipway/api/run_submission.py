@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -87,12 +88,18 @@ def run_request_from_body(connection: HTTPConnection, body: RunBody, *, stateles
         options=body.options(temporary=stateless and body.on_completion == "delete"),
         metadata=body.metadata,
         headers=_graph_headers(connection),
+        version_headers=_headers_among(connection, services.rollout_watch.header_names),
         stateless=stateless,
         create_thread=stateless or body.if_not_exists == "create",
         multitask_strategy=body.multitask_strategy,
         after_s=body.after_seconds,
         user=None if user is None else user.stored(),
     )
+
+
+def _headers_among(connection: HTTPConnection, names: Sequence[str]) -> dict[str, str]:
+    headers = connection.headers
+    return {name: headers[name] for name in names if name in headers}
 
 
 def check_stateless(body: RunBody) -> None:

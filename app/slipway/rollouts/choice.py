@@ -14,6 +14,7 @@ from slipway.rollouts.record import WHOLE, Ramp, Rollout
 VERSION_HEADER: Final = "x-slipway-version"
 VERSION_METADATA: Final = "slipway_version"
 """The header and the member of the metadata by which an operator names the version of one run."""
+_NAMING_FIELDS: Final = frozenset({VERSION_HEADER, VERSION_METADATA})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,18 @@ class Requested:
     metadata: Mapping[str, Any]
 
     @property
-    def version(self) -> str | None:
-        """The version that the request names for its run."""
-        if (named := self.headers.get(VERSION_HEADER)) is not None:
-            return named
-        named = self.metadata.get(VERSION_METADATA)
-        return named if isinstance(named, str) else None
+    def named(self) -> tuple[str, str] | None:
+        """The version that the request names for its run, and the field in which it does."""
+        if (version := self.headers.get(VERSION_HEADER)) is not None:
+            return version, VERSION_HEADER
+        version = self.metadata.get(VERSION_METADATA)
+        return (version, f"metadata.{VERSION_METADATA}") if isinstance(version, str) else None
+
+    def names_by_rule(self, ramp: Ramp) -> bool:
+        """Whether it names the ramping version in a field that a rule for testers permits."""
+        if self.named is None or self.named[0] != ramp.version:
+            return False
+        return any(rule.matches(self.headers, self.metadata) for rule in ramp.testers if rule.name in _NAMING_FIELDS)
 
 
 def choice_of(

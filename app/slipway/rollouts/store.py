@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -9,11 +10,13 @@ from typing import Any, Final
 
 from slipway.clock import Clock
 from slipway.errors import NotFound
+from slipway.graphs.rollouts_section import RolloutsSection
 from slipway.rollouts import changes
 from slipway.rollouts.changes import Change, GraphVersions, Who
 from slipway.rollouts.counts import RampCounts
 from slipway.rollouts.record import HistoryEntry, RequestRule, Rollout
 from slipway.rollouts.scripts import RolloutScripts, StoredRollout, WebhookToCall
+from slipway.rollouts.status import RolloutStatus, status_of
 from slipway.serialization.json_encoding import dumps
 
 MOST_ENTRIES: Final = 1000
@@ -44,9 +47,16 @@ class RolloutStore:
     delivery that announces it; a change that is not possible raises and changes nothing."""
 
     def __init__(
-        self, scripts: RolloutScripts, clock: Clock, versions: FindVersions, announcements: Announcements | None = None
+        self,
+        scripts: RolloutScripts,
+        clock: Clock,
+        versions: FindVersions,
+        rules: RolloutsSection,
+        announcements: Announcements | None = None,
     ) -> None:
         self._scripts, self._clock, self._versions, self._announcements = scripts, clock, versions, announcements
+        self.rules = rules
+        """When a version is rolled back without an operator."""
 
     async def all(self) -> dict[str, Rollout]:
         """By graph."""
@@ -63,9 +73,21 @@ class RolloutStore:
         """What the runs of both versions did since the ramp began; empty if no version is ramping."""
         return await self._scripts.counts(graph_id)
 
+    async def status(self, graph_id: str) -> RolloutStatus:
+        """The rollout with its versions. Raises `NotFound` if the graph has none."""
+        rollout, counts = await asyncio.gather(self.get(graph_id), self.counts(graph_id))
+        try:
+            names = (await self._versions(graph_id)).names
+        except NotFound:  # langgraph.json does not name the graph any more
+            names = ()
+        return status_of(rollout, counts, names, self.rules)
+
     async def history(self, graph_id: str, limit: int = MOST_ENTRIES) -> list[HistoryEntry]:
-        """The last changes, the newest first."""
-        return await self._scripts.history(graph_id, limit)
+        """The last changes, the newest first. Raises `NotFound` for an unknown graph."""
+        entries = await self._scripts.history(graph_id, limit)
+        if not entries:
+            await self._versions(graph_id)
+        return entries
 
     async def set_weights(
         self,

@@ -7,7 +7,7 @@ lost. While Redis is unavailable, the rollouts are those that were read last.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
@@ -16,6 +16,7 @@ import structlog
 
 from slipway.errors import StoreUnavailable
 from slipway.redis.subscriber import Subscriber
+from slipway.rollouts.choice import VERSION_HEADER
 from slipway.rollouts.record import Ramp, Rollout
 from slipway.rollouts.scripts import RolloutScripts
 
@@ -34,6 +35,8 @@ class RolloutWatch:
         self._scripts, self._subscriber = scripts, subscriber
         self.rollouts: Mapping[str, Rollout] = _NONE
         """By graph. Replaced as a whole by each change, so that any thread may read it."""
+        self.header_names: Sequence[str] = (VERSION_HEADER,)
+        """The request headers, in lower case, by which the version of a new run is chosen."""
         self.on_change: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
@@ -66,6 +69,7 @@ class RolloutWatch:
         rollouts = await self._scripts.read_all()
         if rollouts != self.rollouts:
             self.rollouts = MappingProxyType(rollouts)
+            self.header_names = (VERSION_HEADER, *_header_names(rollouts.values()))
             log.info("rollouts.changed", graphs=sorted(rollouts))
             self.on_change()
 
@@ -81,3 +85,8 @@ class RolloutWatch:
                 log.debug("rollouts.not_read", problem=str(error))
             except Exception:
                 log.exception("rollouts.not_read")
+
+
+def _header_names(rollouts: Iterable[Rollout]) -> list[str]:
+    rules = [rule for rollout in rollouts if rollout.ramp is not None for rule in rollout.ramp.testers]
+    return sorted({rule.name for rule in rules if rule.source == "header"} - {VERSION_HEADER})

@@ -171,6 +171,7 @@ class RunCreator:
             "expected_graph_id": identity.graph_id,
             "authorized": (identity.user is not None or bool(identity.changed_by)) and identity.retry is None,
             "retry": _retry_arguments(identity.retry),
+            "version": behaviour.version.members(),
             "due_time": identity.due_time,
             "continues": options.continues,
             "answers": options.answers_interrupt,

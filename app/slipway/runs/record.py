@@ -51,6 +51,7 @@ from slipway.accounting.usage import public_usage
 from slipway.budgets import Budget, BudgetEntry
 from slipway.clock import iso
 from slipway.graphs.spec import Priority
+from slipway.graphs.version_choice import NO_CHOICE, VersionChoice
 from slipway.protocol_types import MultitaskStrategy
 from slipway.redis.hash_fields import METADATA_PREFIX, Fields, prefixed
 from slipway.run_options import RunOptions, options_from, options_in_turns
@@ -201,6 +202,8 @@ class RunBehaviour:
     """The budgets that limit new runs of its owner and its graph, and what it adds to each."""
     checked: CheckedAnswers | None = None
     """How the answers of the run were checked against the reviews of the waiting run. None if it has none."""
+    version: VersionChoice = NO_CHOICE
+    """Among which versions of the graph the script that creates the run chooses."""
     retain_s: int | None = None
     """Seconds for which the record of a run with a temporary thread stays after the thread is deleted, so that a
     repeated request finds it. None: the record is deleted with the thread."""

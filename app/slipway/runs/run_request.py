@@ -32,6 +32,8 @@ class RunRequest:
     metadata: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     """Request headers that nodes find in `configurable`."""
+    version_headers: dict[str, str] = field(default_factory=dict)
+    """Request headers by which the version of the graph is chosen (`rollouts/watch.py`)."""
     stateless: bool = False
     """The thread of the run is created with it."""
     create_thread: bool = False

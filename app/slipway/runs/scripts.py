@@ -180,6 +180,8 @@ class RunCreate(TypedDict):
     expected_fields: Mapping[str, str | bool]
     """Fields of the thread that must not have changed; False for a field that must not exist."""
     retry: RetryArguments | None
+    version: Mapping[str, Any]
+    """Among which versions of the graph the script chooses (`VersionChoice.members`)."""
     inline_worker: str | None
     inline_request: str | None
     """A random text for each call with an `inline_worker`, by which the script recognises a repetition of the call."""

@@ -8,19 +8,24 @@ caller can subscribe to its events, or prepare the other runs of a batch, before
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 from langchain_core.runnables import RunnableConfig
 
+from slipway.access.operators import OPERATE, require_operator
 from slipway.access.permissions import Permissions
 from slipway.assistants.all_assistants import AllAssistants
 from slipway.budgets import NO_BUDGETS, Budgets, budget_owner, entries_of
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import GraphIsOff, NotFound
 from slipway.graphs.interface import Graphs
+from slipway.graphs.version_choice import NO_CHOICE, VersionChoice
+from slipway.rollouts.choice import DeclaredChoice, Requested, choice_of
+from slipway.rollouts.store import FindVersions
+from slipway.rollouts.watch import RolloutWatch
 from slipway.run_options import RunOptions
 from slipway.runs.authorization import RunAuthorizer, ThreadAccess
 from slipway.runs.creation import AnswersChanged, CreatedRun, RunCreator
@@ -60,6 +65,9 @@ class RunSubmission:
     """Raises `StoreUnavailable` if a later release has upgraded the data (`health/health.py`)."""
     switches: SwitchWatch
     answers: AnswerCheck
+    rollouts: RolloutWatch
+    find_versions: FindVersions
+    """For requests that name a version."""
     budgets: Budgets = NO_BUDGETS
     inline: InlineSubmission | None = None
 
@@ -80,7 +88,7 @@ class RunSubmission:
         run writes to the thread. `retain_s` is for a run with a temporary thread, see `RunBehaviour.retain_s`.
 
         Raises `NotFound` for an unknown assistant, thread or checkpoint, `GraphIsOff` if the graph is switched off,
-        `InvalidRequest`, `AccessRefused` and `AuthBroken`."""
+        `InvalidRequest` also for an unknown version of the graph, `AccessRefused` and `AuthBroken`."""
         await self.authorizer.authorize_assistant(permissions, request.assistant_id)
         spec = await self._spec_of(request, ids)
         if retain_s is not None and spec.execution.options.temporary:
@@ -88,7 +96,7 @@ class RunSubmission:
         spec = await self.authorizer.authorize(permissions, spec, stateless=request.stateless, reads=reads)
         await self._check_checkpoint(spec)
         self._check_switch(spec)
-        return self._with_limits(spec)
+        return self._with_limits(await self._with_version(spec, request, permissions))
 
     async def submit(self, spec: RunSpec) -> Run:
         """Stores the run. If a run with its id exists, that run is returned unchanged. An inline run is started at once
@@ -132,6 +140,7 @@ class RunSubmission:
             await self._authorize_due(changer, spec, on_thread=on_thread, checks_thread=on_thread)
         spec = await self._authorize_due(owner, spec, on_thread=on_thread, checks_thread=False)
         self._check_switch(spec)
+        spec = await self._with_version(spec, request, owner)
         return await self.creator.create(await self._with_checked_answers(self._with_limits(spec)))
 
     async def retry(self, run: Run, options: RunOptions, retry: Retry) -> CreatedRun:
@@ -150,7 +159,10 @@ class RunSubmission:
             changed_by=run.changed_by,
             retry=retry,
         )
-        behaviour = RunBehaviour(priority=self.graphs.spec(run.graph_id).priority)
+        choice = self._choice_of(identity, {})
+        if choice.moves == "at-next-run":
+            choice = replace(choice, moves="pinned")  # the retry continues a run that has begun
+        behaviour = RunBehaviour(priority=self.graphs.spec(run.graph_id).priority, version=choice)
         spec = RunSpec(identity, RunExecution(options=options, ceilings=run.ceilings), behaviour)
         return await self.creator.create(self._with_limits(spec))
 
@@ -159,7 +171,8 @@ class RunSubmission:
         authorized before. Raises what `prepare` raises."""
         on_thread = not request.stateless
         spec = await self._spec_of(request, ids)
-        await self._authorize_due(permissions, spec, on_thread=on_thread, checks_thread=on_thread)
+        spec = await self._authorize_due(permissions, spec, on_thread=on_thread, checks_thread=on_thread)
+        await self._with_version(spec, request, permissions)
 
     async def _authorize_due(
         self, permissions: Permissions, spec: RunSpec, *, on_thread: bool, checks_thread: bool
@@ -186,6 +199,34 @@ class RunSubmission:
         owner = budget_owner(spec.identity.metadata, owner_of(spec.identity.user))
         budgets = entries_of(self.budgets.of_run(owner, graph.graph_id, datetime.now(UTC)), {"runs": 1})
         return replace(spec, behaviour=replace(spec.behaviour, budgets=budgets))
+
+    async def _with_version(self, spec: RunSpec, request: RunRequest, permissions: Permissions) -> RunSpec:
+        """The run with the versions among which it gets one. Raises `InvalidRequest` if the request names an unknown
+        one, and `AccessRefused` if its user may not name any."""
+        identity = spec.identity
+        choice = self._choice_of(identity, request.version_headers)
+        requested = Requested(request.version_headers, identity.metadata)
+        if (named := requested.named) is not None and not self._is_tester(identity.graph_id, requested):
+            version, field = named
+            require_operator(permissions.user, OPERATE, f"{field} names a version: ")
+            (await self.find_versions(identity.graph_id)).check(field, version)
+            choice = replace(choice, explicit=version)
+        return replace(spec, behaviour=replace(spec.behaviour, version=choice)) if choice != NO_CHOICE else spec
+
+    def _is_tester(self, graph_id: str, requested: Requested) -> bool:
+        """Whether a rule of the rollout gives the run the version that it names."""
+        ramp = self.rollouts.ramp_of(graph_id)
+        return ramp is not None and requested.names_by_rule(ramp)
+
+    def _choice_of(self, identity: RunIdentity, headers: Mapping[str, str]) -> VersionChoice:
+        graph = self.graphs.spec(identity.graph_id)
+        return choice_of(
+            self.rollouts.of(graph.graph_id),
+            DeclaredChoice(graph.default_version, graph.moves),
+            graph.graph_id,
+            identity.thread_id,
+            Requested(headers, identity.metadata),
+        )
 
     def _check_switch(self, spec: RunSpec) -> None:
         """A run that is created before this process learns that its graph was switched off is paused when a worker

@@ -27,10 +27,10 @@ from starlette.websockets import WebSocket, WebSocketState
 from slipway.access.auth_file import AuthFile
 from slipway.access.filters import AccessFilter
 from slipway.access.handler_values.base import HandlerValue, Operation
+from slipway.access.operators import ANONYMOUS, OperatorPermission, require_operator
 from slipway.access.permissions import Permissions
 from slipway.access.users import User
 from slipway.api.auth.authentication import authenticate_request
-from slipway.api.auth.operators import ANONYMOUS, OperatorPermission, require_operator
 from slipway.api.responses import JsonResponse, status_of
 from slipway.api.websocket_close import CLOSED_BY_STATUS, close_reason
 from slipway.errors import AccessRefused, AuthBroken, SlipwayError
@@ -53,8 +53,8 @@ class RouteAccess:
     """Operations that the handler authorizes only for some requests."""
     public: bool = False
     operator: str = ""
-    """The permission that the user must have, which authorizes the route for all records (`operators.py`). Empty for
-    the routes of the protocol."""
+    """The permission that the user must have, which authorizes the route for all records
+    (`slipway.access.operators`). Empty for the routes of the protocol."""
     probe: bool = False
     """Load balancers may request this route without permission. They receive `{"ok": true}`, unless they accept
     HTML."""

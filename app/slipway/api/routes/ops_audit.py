@@ -8,8 +8,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from slipway.access.operators import OPERATE
 from slipway.api.auth.access_check import operators
-from slipway.api.auth.operators import OPERATE
 from slipway.api.endpoints import Endpoint, Query, int_param
 from slipway.api.request_parsing import path_id, query_number
 from slipway.api.responses import JsonResponse

@@ -7,8 +7,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from slipway.access.operators import OPERATE
 from slipway.api.auth.access_check import operators
-from slipway.api.auth.operators import OPERATE
 from slipway.api.endpoints import Endpoint
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of

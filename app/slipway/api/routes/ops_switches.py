@@ -8,8 +8,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from slipway.access.operators import OPERATE
 from slipway.api.auth.access_check import actor_of, operators
-from slipway.api.auth.operators import OPERATE
 from slipway.api.bodies.body import NoBody
 from slipway.api.bodies.switches import SwitchBody
 from slipway.api.endpoints import Endpoint

@@ -7,8 +7,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from slipway.access.operators import REVIEW
 from slipway.api.auth.access_check import operators, user_of
-from slipway.api.auth.operators import REVIEW
 from slipway.api.bodies.body import NoBody
 from slipway.api.bodies.reviews import MAX_DECISION_BYTES, CommentBody, DecisionBody, InformationBody, ReassignBody
 from slipway.api.endpoints import Endpoint, Query, int_param

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
+from slipway.access.operators import REVIEW, require_operator
 from slipway.api.auth.access_check import user_of
-from slipway.api.auth.operators import REVIEW, require_operator
 from slipway.api.ui.rendering import readable_name
 from slipway.api.ui.summaries import first_text, shortened
 from slipway.errors import SlipwayError

@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from slipway.access.operators import OPERATE, require_operator
 from slipway.api.auth.access_check import user_of
 from slipway.api.auth.authorization import authorize_read
-from slipway.api.auth.operators import OPERATE, require_operator
 from slipway.api.request_parsing import path_id
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of

@@ -10,8 +10,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from slipway.access.auth_file import AuthFile
+from slipway.access.operators import REVIEW
 from slipway.api.auth.access_check import operators, requires
-from slipway.api.auth.operators import REVIEW
 from slipway.api.endpoints import Endpoint
 from slipway.api.ui import review_updates, review_views, run_updates, views
 from slipway.api.ui.rendering import HEADERS, HERE

@@ -26,12 +26,12 @@ ANONYMOUS: Final = "anonymous"
 _FORBIDDEN: Final = 403
 
 
-def require_operator(user: User | None, permission: str) -> None:
+def require_operator(user: User | None, permission: str, needed_for: str = "") -> None:
     """Raises `AccessRefused` if the user lacks the permission. `user` is None without an auth file and for the
-    in-process client, which have all permissions."""
+    in-process client, which have all permissions. `needed_for` is the begin of the message."""
     if user is not None and permission not in user.permissions:
         raise AccessRefused(
             _FORBIDDEN,
-            f"the user {user.identity!r} lacks the permission {permission!r}: the authenticate handler of the auth "
-            "file must return it in the list `permissions`",
+            f"{needed_for}the user {user.identity!r} lacks the permission {permission!r}: the authenticate handler of "
+            "the auth file must return it in the list `permissions`",
         )

@@ -1,0 +1,114 @@
+"""A rollout as operators see it: each version with its state, the share of new threads that it really got, and how its
+runs ended since the ramp began."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slipway.graphs.rollouts_section import RolloutsSection
+from slipway.rollouts.counts import NO_COUNTS, RampCounts, VersionCounts
+from slipway.rollouts.guard import runs_until_look
+from slipway.rollouts.record import WHOLE, Rollout, VersionState
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """One version. Shares are in percent, and None if there is nothing of which they are a share."""
+
+    version: str
+    state: VersionState
+    weight_percent: float
+    """The share of the new threads that it is to get."""
+    threads_percent: float | None
+    """The share that it got since the ramp began."""
+    counts: VersionCounts
+
+    @property
+    def errors_percent(self) -> float | None:
+        return _percent(self.counts.failed, self.counts.runs)
+
+    @property
+    def ceilings_percent(self) -> float | None:
+        return _percent(self.counts.ceilings, self.counts.runs)
+
+    @property
+    def p95_ms(self) -> float | None:
+        """The 95th percentile of the durations of runs that succeeded, within 10 %."""
+        return self.counts.durations.quantile_ms(0.95)
+
+    def public(self) -> dict[str, Any]:
+        """The version as clients receive it."""
+        return {
+            "version": self.version,
+            "state": self.state.value,
+            "weight_percent": self.weight_percent,
+            "threads": self.counts.threads,
+            "threads_percent": _rounded(self.threads_percent),
+            "runs": self.counts.runs,
+            "failed": self.counts.failed,
+            "errors_percent": _rounded(self.errors_percent),
+            "ceilings": self.counts.ceilings,
+            "ceilings_percent": _rounded(self.ceilings_percent),
+            "p95_ms": _rounded(self.p95_ms),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutStatus:
+    """A rollout with its versions, the current one first."""
+
+    rollout: Rollout
+    versions: Sequence[VersionStatus]
+    looks: int
+    """How often the versions were compared."""
+    next_look_runs: int | None
+    """How many runs of the ramping version must have ended before they are compared again. None if a version is not
+    rolled back without an operator, or none is ramping."""
+
+    def public(self) -> dict[str, Any]:
+        """The status as clients receive it."""
+        versions = [version.public() for version in self.versions]
+        return self.rollout.public() | {
+            "versions": versions,
+            "looks": self.looks,
+            "next_look_runs": self.next_look_runs,
+        }
+
+
+def status_of(rollout: Rollout, counts: RampCounts, names: Sequence[str], rules: RolloutsSection) -> RolloutStatus:
+    """`names` are the versions of the graph, the oldest first."""
+    ramp = rollout.ramp
+    of_ramp = counts if ramp is not None and counts.ramp_id == ramp.ramp_id else RampCounts()
+    threads = sum(version.threads for version in of_ramp.by_version.values())
+    first = [rollout.current, *([ramp.version] if ramp is not None else [])]
+    versions = [
+        VersionStatus(
+            version,
+            rollout.state_of(version),
+            _weight_of(rollout, version) / WHOLE * 100,
+            _percent(of_ramp.of(version).threads, threads),
+            of_ramp.of(version) if ramp is not None else NO_COUNTS,
+        )
+        for version in dict.fromkeys([*first, *reversed(names)])
+    ]
+    guarded = ramp is not None and rules.automatic
+    return RolloutStatus(
+        rollout, versions, of_ramp.looks, runs_until_look(of_ramp.looks + 1, rules) if guarded else None
+    )
+
+
+def _weight_of(rollout: Rollout, version: str) -> int:
+    ramping = 0 if rollout.ramp is None else rollout.ramp.weight
+    if version == rollout.current:
+        return WHOLE - ramping
+    return ramping if rollout.ramp is not None and version == rollout.ramp.version else 0
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return part / whole * 100 if whole else None
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 2)
