@@ -56,7 +56,7 @@ LAYERS = (
     ("mcp_servers",),
     ("tools", "tool_middleware", "models"),
     ("crons", "store", "webhooks", "reviews"),
-    ("items", "build_parts"),
+    ("items", "build_parts", "nodes"),
     ("event_protocol",),
     ("execution",),
     ("run_operations",),

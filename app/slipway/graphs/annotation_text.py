@@ -54,6 +54,14 @@ def describe(annotation: object, within: tuple[type, ...] = ()) -> str:
     return _special(annotation)
 
 
+def describe_fields(schema: object) -> str:
+    """A schema of which only the fields count, such as that of an input: its class is not stored. Any other annotation
+    as `describe` has it."""
+    if not isinstance(schema, type) or not is_record(schema) or issubclass(schema, enum.Enum):
+        return describe(schema)
+    return f"{{{_fields(schema, (schema,))}}}"
+
+
 def _special(annotation: object) -> str:
     """The name of `Any`, a type variable or `...`. Their `repr` may contain a memory address."""
     name = getattr(annotation, "__name__", None) or getattr(annotation, "_name", None)
@@ -77,5 +85,8 @@ def _record(cls: type, within: tuple[type, ...]) -> str:
         return name
     if issubclass(cls, enum.Enum):
         return f"{name}{{{', '.join(sorted(cls.__members__))}}}"
-    fields = (f"{field}: {describe(kind, (*within, cls))}" for field, kind in sorted(fields_of(cls).items()))
-    return f"{name}{{{', '.join(fields)}}}"
+    return f"{name}{{{_fields(cls, (*within, cls))}}}"
+
+
+def _fields(cls: type, within: tuple[type, ...]) -> str:
+    return ", ".join(f"{field}: {describe(kind, within)}" for field, kind in sorted(fields_of(cls).items()))

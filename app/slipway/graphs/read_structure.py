@@ -6,17 +6,27 @@ cannot be described is `?`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from langgraph.channels import LastValueAfterFinish
 from langgraph.channels.base import BaseChannel
 from langgraph.pregel import Pregel
+from langgraph.types import RetryPolicy
+from pydantic import BaseModel
 
-from slipway.graphs.annotation_text import describe
+from slipway.graphs.annotation_text import describe, describe_fields
 from slipway.graphs.interface import Graph
+from slipway.graphs.read_code import read_code
 from slipway.graphs.structure import ChannelStructure, Edge, GraphStructure, NodeStructure
 
 _INTERNAL: Final = ("branch:", "join:", "__pregel_")
+
+_PREVIOUS: Final = "__previous__"
+"""The channel with what the last run of an `@entrypoint` saved."""
+
+_DEFAULT_RETRIES: Final = RetryPolicy()
 
 
 def structure_of(graph: Graph, behaviour: str = "") -> GraphStructure:
@@ -24,7 +34,7 @@ def structure_of(graph: Graph, behaviour: str = "") -> GraphStructure:
     builder = getattr(graph, "builder", None)
     subgraphs = {name: sub for name, sub in graph.get_subgraphs() if isinstance(sub, Pregel)}
     return GraphStructure(
-        api="functional" if builder is None else "graph",
+        api="functional" if _PREVIOUS in graph.channels else "graph",
         channels=_channels(graph),
         nodes={name: _node(graph, name, subgraphs) for name in sorted(graph.nodes)},
         edges=tuple(sorted(_edges(graph))),
@@ -37,19 +47,66 @@ def structure_of(graph: Graph, behaviour: str = "") -> GraphStructure:
 
 
 def _node(graph: Graph, name: str, subgraphs: Mapping[str, Graph]) -> NodeStructure:
+    node = graph.nodes[name]
+    code = read_code(node.bound)
     return NodeStructure(
-        triggers=tuple(sorted(graph.nodes[name].triggers)),
+        triggers=tuple(sorted(node.triggers)),
+        pauses=code.pauses,
+        retries=_retries(node.retry_policy or graph.retry_policy),
+        deferred=any(isinstance(graph.channels.get(each), LastValueAfterFinish) for each in node.triggers),
+        prompts=code.uses.prompts,
+        models=code.uses.models,
         subgraph=structure_of(subgraphs[name]) if name in subgraphs else None,
     )
+
+
+def _retries(policies: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[str, ...]:
+    """Only members that differ from the library's defaults: an update of the library changes no text."""
+    return tuple(map(_retry, [policies] if isinstance(policies, RetryPolicy) else policies or ()))
+
+
+def _retry(policy: RetryPolicy) -> str:
+    members = zip(policy._fields, policy, _DEFAULT_RETRIES, strict=True)
+    changed = [f"{name}={_retry_member(value)}" for name, value, default in members if value != default]
+    return ", ".join(changed) or "default"
+
+
+def _retry_member(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return "|".join(sorted(map(_name, value)))
+    return _name(value) if callable(value) else str(value)
 
 
 def _channels(graph: Graph) -> dict[str, ChannelStructure]:
     builder = getattr(graph, "builder", None)
     declared: Mapping[str, Any] = graph.channels if builder is None else {**builder.channels, **builder.managed}
-    return {name: _channel(each) for name, each in sorted(declared.items()) if not name.startswith(_INTERNAL)}
+    required = _required(builder)
+    return {
+        name: _channel(each, name in required)
+        for name, each in sorted(declared.items())
+        if not name.startswith(_INTERNAL)
+    }
 
 
-def _channel(channel: object) -> ChannelStructure:
+def _required(builder: Any) -> set[str]:
+    """The channels without which the state class of the graph or of a node cannot be created. Typed dicts accept every
+    state."""
+    if builder is None:
+        return set()
+    schemas = [builder.state_schema, *(node.input_schema for node in builder.nodes.values())]
+    return {name for schema in schemas for name in _fields_without_default(schema)}
+
+
+def _fields_without_default(schema: object) -> Iterator[str]:
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        yield from (name for name, field in schema.model_fields.items() if field.is_required())
+    elif isinstance(schema, type) and dataclasses.is_dataclass(schema):
+        for field in dataclasses.fields(schema):
+            if field.init and field.default is field.default_factory is dataclasses.MISSING:
+                yield field.name
+
+
+def _channel(channel: object, required: bool) -> ChannelStructure:
     if not isinstance(channel, BaseChannel):  # a managed value, such as RemainingSteps: computed, never stored
         return ChannelStructure(kind="managed", type=_name(channel))
     try:
@@ -57,7 +114,9 @@ def _channel(channel: object) -> ChannelStructure:
     except Exception:  # a channel class of the project
         stored = "?"
     reducer = getattr(channel, "operator", None) or getattr(channel, "reducer", None)
-    return ChannelStructure(type(channel).__name__, stored, reducer=None if reducer is None else _name(reducer))
+    return ChannelStructure(
+        type(channel).__name__, stored, required=required, reducer=None if reducer is None else _name(reducer)
+    )
 
 
 def _edges(graph: Graph) -> Iterator[Edge]:
@@ -67,6 +126,8 @@ def _edges(graph: Graph) -> Iterator[Edge]:
         return
     yield from (Edge(start, end, "edge") for start, end in builder.edges)
     yield from (Edge("+".join(sorted(starts)), end, "join") for starts, end in builder.waiting_edges)
+    for name, node in builder.nodes.items():
+        yield from (Edge(name, end, "branch") for end in node.ends or ())  # the targets of the commands that it returns
     for start, branches in builder.branches.items():
         for branch in branches.values():
             for label, end in (branch.ends or {"": "?"}).items():
@@ -79,7 +140,7 @@ def _breakpoints(graph: Graph) -> tuple[str, ...]:
 
 
 def _schema(annotation: object) -> str:
-    return "" if annotation is None else describe(annotation)
+    return "" if annotation is None else describe_fields(annotation)
 
 
 def _name(target: object) -> str:

@@ -54,8 +54,9 @@ class NodeStructure:
     triggers: tuple[str, ...]
     """The channels that start it, sorted."""
     pauses: tuple[str, ...] = ()
-    """The calls of `interrupt()` and of tasks, `interrupt` or `task NAME`, in the order in which its code has them.
-    LangGraph matches stored answers and results with them by their order."""
+    """Where it can pause, in the order in which its code has it: `interrupt`, `task NAME`, `subgraph NAME`, and inside
+    these `task NAME (interrupt, …)`; for the tools of a `ToolNode` `tool NAME: interrupt`. LangGraph matches stored
+    answers and results with them by their order."""
     retries: tuple[str, ...] = ()
     """Its retry policies as text."""
     prompts: Mapping[str, str] = field(default_factory=dict)
@@ -63,12 +64,15 @@ class NodeStructure:
     models: tuple[str, ...] = ()
     """The models that it declares. Not part of the fingerprint."""
     subgraph: GraphStructure | None = None
+    deferred: bool = False
+    """Whether it starts when all other nodes have ended."""
 
     def to_json(self) -> dict[str, Any]:
         members: dict[str, Any] = {
             "triggers": list(self.triggers),
             "pauses": list(self.pauses),
             "retries": list(self.retries),
+            "deferred": self.deferred,
             "prompts": dict(self.prompts),
             "models": list(self.models),
             "subgraph": None if self.subgraph is None else self.subgraph.to_json(),
@@ -85,6 +89,7 @@ class NodeStructure:
             prompts=dict(members.get("prompts", {})),
             models=tuple(members.get("models", ())),
             subgraph=None if subgraph is None else GraphStructure.from_json(subgraph),
+            deferred=members.get("deferred", False),
         )
 
 

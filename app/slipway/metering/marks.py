@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from slipway.graphs.function_marks import FUNCTION_MARK
+
 TOOL_MARK: Final = "slipway_tool"
 """The key of the mark in the metadata of a tool."""
 
@@ -17,10 +19,6 @@ class _Mark(str):
 
 COUNTED_BY_GATEWAY: Final = _Mark("counted by the gateway")
 """The call is counted by the gateway of tools, and not by the callback handler."""
-
-FUNCTION_MARK: Final = "__slipway_entrance__"
-"""The attribute of a function whose calls pass the gateway, whoever makes them. `tool_gateway.instrumentation` sets
-it."""
 
 
 def calls_marked_function(tool: object) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from langchain_core.tools import BaseTool, StructuredTool, Tool
 
-from slipway.metering.marks import FUNCTION_MARK
+from slipway.graphs.function_marks import FUNCTION_MARK
 from slipway.tool_gateway.current_call import CURRENT_CALL, CURRENT_GATEWAY
 
 ATTRIBUTE: Final = FUNCTION_MARK
