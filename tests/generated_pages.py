@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from slipway.access.handler_values.all_values import values_table
+from slipway.graphs.verdicts import NOT_FOR_MIGRATIONS, REASON_CODES
 from slipway.settings import settings_table
 from tests.attacks import table as attacks
 from tests.catalogue import page as keys
@@ -30,9 +31,19 @@ def _first_line(module: Path) -> str:
     return (ast.get_docstring(ast.parse(module.read_text())) or "").partition("\n")[0]
 
 
+def reasons_table() -> str:
+    """Why threads are held, by code."""
+    rows = [
+        f"| `{code}` | {text} | {'no' if code in NOT_FOR_MIGRATIONS else 'yes'} |"
+        for code, text in REASON_CODES.items()
+    ]
+    return "\n".join(["| code | meaning | migration |", "|---|---|---|", *rows, ""])
+
+
 PARTS: Final[tuple[tuple[Path, str, Callable[[], str]], ...]] = (
     (DOCS / "settings.md", "settings", settings_table),
     (DOCS / "auth-and-http.md", "values", values_table),
+    (DOCS / "versions.md", "reasons", reasons_table),
     (ROOT / "ARCHITECTURE.md", "folders", folders_table),
 )
 """Generated parts of pages, between two comments with the name of the part."""

@@ -17,7 +17,7 @@ import structlog
 import typer
 
 from slipway import failpoints
-from slipway.commands import switches
+from slipway.commands import graph_diff, switches
 from slipway.commands.reviews import reviews
 from slipway.commands.runs import runs
 from slipway.commands.tools import tools
@@ -49,6 +49,7 @@ cli.add_typer(runs, name="runs")
 cli.add_typer(reviews, name="reviews")
 cli.add_typer(tools, name="tools")
 switches.add_to(cli)
+graph_diff.add_to(switches.graph)
 
 
 class CheckpointerKind(StrEnum):

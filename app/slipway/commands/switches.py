@@ -24,7 +24,7 @@ FindTarget = Callable[[Settings], Awaitable[Target]]
 
 node: Final = typer.Typer(no_args_is_help=True, help="Switches nodes of graphs off and on.")
 tool: Final = typer.Typer(no_args_is_help=True, help="Switches tools off and on.")
-graph: Final = typer.Typer(no_args_is_help=True, help="Switches graphs off and on.")
+graph: Final = typer.Typer(no_args_is_help=True, help="Switches graphs off and on, and compares versions.")
 
 Graph = Annotated[str, typer.Argument(metavar="GRAPH", help="The name of the graph in langgraph.json.")]
 Node = Annotated[str, typer.Argument(metavar="NODE", help="The name of the node, also of one in a subgraph.")]
