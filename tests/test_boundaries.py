@@ -32,6 +32,7 @@ LAYERS = (
         "sse_frames",
         "stop_times",
         "value_problems",
+        "migrations",
     ),
     ("current_work", "progress"),
     ("blocked_loop",),
@@ -55,7 +56,7 @@ LAYERS = (
     ("threads", "tool_gateway", "model_routes"),
     ("mcp_servers",),
     ("tools", "tool_middleware", "models"),
-    ("crons", "store", "webhooks", "reviews"),
+    ("crons", "store", "webhooks", "reviews", "thread_moves"),
     ("items", "build_parts", "nodes"),
     ("event_protocol",),
     ("execution",),
@@ -469,7 +470,7 @@ DOCUMENTED = frozenset({"_asdict", "_current_frames", "_exit", "_missing_", "_re
 
 PRIVATE_NAMES_USED = {
     "langgraph.pregel._checkpoint": "the number of the format that LangGraph writes into each checkpoint",
-    "langgraph.pregel._algo": "the id of a task, under which LangGraph stores its answers, results and subgraph",
+    "langgraph.pregel._algo": "the ids of tasks, under which LangGraph stores answers and results, and of questions",
     "langgraph.pregel._retry": "a node that is retried counts its subgraphs and tasks from the first again",
     "_reset_interrupt_counter": "the same",
     "langgraph.pregel._runner": "the node that calls a tool is known from the start of its task",

@@ -27,6 +27,7 @@ from slipway.checkpoints.checkpoint_head import CheckpointHead, head_of, head_wr
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.fenced_writers import CheckpointWriter, UnfencedWriter
 from slipway.checkpoints.interrupt_answers import MARK, NULL_TASK, InterruptAnswers, root_of
+from slipway.checkpoints.moved_ids import MovedIds
 from slipway.checkpoints.stored_results import StoredResults
 from slipway.checkpoints.sync_methods import SyncMethods
 from slipway.checkpoints.thread_storage import StorageCount, ThreadStorage
@@ -85,6 +86,8 @@ class BaseCheckpointer(SyncMethods):
     _answers: InterruptAnswers | None
     results: StoredResults
     """The results of tasks that were stored before this clone read their checkpoint."""
+    moved_ids: MovedIds
+    """The ids that tasks had before their thread was moved to another version of its graph."""
     write_error: CeilingHit | None
     """The first write that exceeded the budget. LangGraph reports it only at the end of a run."""
 
@@ -96,7 +99,7 @@ class BaseCheckpointer(SyncMethods):
         self.writer = writer or UnfencedWriter(pipeline, keys)
         self._max_thread_bytes = max_thread_bytes
         self._used_bytes: dict[str, int] = {}
-        self._answers, self.results = None, StoredResults()
+        self._answers, self.results, self.moved_ids = None, StoredResults(), MovedIds()
         self._own_thread: str | None = None
         self._empty_thread: str | None = None
         self._warn_at_bytes = math.inf
@@ -120,6 +123,7 @@ class BaseCheckpointer(SyncMethods):
         clone._own_thread, clone._empty_thread = own_thread, own_thread if is_empty else None
         clone.writer = writer
         clone._used_bytes, clone._answers, clone.results = {}, InterruptAnswers(), StoredResults()
+        clone.moved_ids = MovedIds()
         clone.write_error = None
         return clone
 
@@ -165,8 +169,12 @@ class BaseCheckpointer(SyncMethods):
         return self._answers is not None
 
     def _remember_writes(self, found: CheckpointTuple) -> None:
-        """Collects the answers and results among the pending writes of a checkpoint that was read."""
-        if self._answers is not None and found.pending_writes:
+        """Collects the answers and results among the pending writes of a checkpoint that was read, and the ids that its
+        tasks had before a move."""
+        if self._answers is None:
+            return
+        self.moved_ids.read(found.metadata)
+        if found.pending_writes:
             self._answers.read(found.pending_writes)
             self.results.add(found.pending_writes)
 
@@ -272,6 +280,10 @@ class BaseCheckpointer(SyncMethods):
     @abstractmethod
     async def checkpoint_ids(self, thread_id: str, namespace: str) -> list[str]:
         """The ids of a namespace's checkpoints, newest first, without reading the checkpoints."""
+
+    @abstractmethod
+    async def newest_ids(self, thread_id: str) -> dict[str, str]:
+        """The id of the newest checkpoint of each namespace, without reading the checkpoints."""
 
     @abstractmethod
     async def thread_ids(self) -> list[str]:

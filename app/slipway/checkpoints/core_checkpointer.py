@@ -230,6 +230,9 @@ class CoreCheckpointer(BaseCheckpointer):
     async def checkpoint_ids(self, thread_id: str, namespace: str) -> list[str]:
         return await self._reader.list_ids(thread_id, namespace)
 
+    async def newest_ids(self, thread_id: str) -> dict[str, str]:
+        return await self._reader.newest_ids(thread_id)
+
     async def thread_bytes(self, thread_id: str) -> int:
         return await self._reads.stored_bytes(thread_id)
 

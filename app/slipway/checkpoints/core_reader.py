@@ -53,6 +53,10 @@ class CheckpointReader:
         keys = map(_checkpoint_key, await self._reads.members(thread_id))
         return sorted((key.checkpoint_id for key in keys if key.namespace == namespace), reverse=True)
 
+    async def newest_ids(self, thread_id: str) -> dict[str, str]:
+        """The id of the newest checkpoint of each namespace."""
+        return {key.namespace: key.checkpoint_id for key in map(_checkpoint_key, await self._reads.members(thread_id))}
+
     async def writes(self, thread_id: str, namespace: str, checkpoint_id: str) -> list[StoredWrite]:
         """The pending writes of one checkpoint. A second round trip if writes were joined."""
         fields = await self._reads.writes(thread_id, namespace, checkpoint_id)

@@ -22,6 +22,12 @@ def send_task_id(checkpoint_id: str, namespace: str, step: int, node: str, posit
     return _id(checkpoint_id, namespace, step, node, _PUSH, str(position))
 
 
+def call_task_id(checkpoint_id: str, caller: str, step: int, function: str, path: str, position: int) -> str:
+    """The id of a call of a function with `@task`. `caller` and `path` are the namespace and the stored path of the
+    task that calls it, `position` is the number of the call among its calls."""
+    return _id(checkpoint_id, caller, step, function, _PUSH, path, str(position))
+
+
 def namespace_of_call(namespace: str, node: str, task: str) -> str:
     """The namespace of the subgraph that a task executes. `namespace` is that of the task's graph, "" for the root."""
     return f"{namespace}|{node}:{task}" if namespace else f"{node}:{task}"

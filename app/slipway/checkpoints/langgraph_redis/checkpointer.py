@@ -265,6 +265,10 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
     async def checkpoint_ids(self, thread_id: str, namespace: str) -> list[str]:
         return [key.checkpoint_id for key in await self._search.checkpoints(thread_id) if key.namespace == namespace]
 
+    async def newest_ids(self, thread_id: str) -> dict[str, str]:
+        newest = latest_of(await self._search.checkpoints(thread_id))
+        return {namespace: key.checkpoint_id for namespace, key in newest.items()}
+
     async def thread_ids(self) -> list[str]:
         return await self._search.threads()
 
