@@ -1,6 +1,6 @@
 """The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway doctor`,
-`slipway runs`, `slipway reviews`, `slipway checkpoints migrate`, `slipway checkpoints prune`, `slipway schema`,
-`slipway version`."""
+`slipway runs`, `slipway reviews`, `slipway rollout`, `slipway checkpoints migrate`, `slipway checkpoints prune`,
+`slipway schema`, `slipway version`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import typer
 from slipway import failpoints
 from slipway.commands import graph_diff, switches
 from slipway.commands.reviews import reviews
+from slipway.commands.rollouts import rollout
 from slipway.commands.runs import runs
 from slipway.commands.tools import tools
 from slipway.errors import ConfigError
@@ -47,6 +48,7 @@ checkpoints = typer.Typer(no_args_is_help=True, help="Stored checkpoints.")
 cli.add_typer(checkpoints, name="checkpoints")
 cli.add_typer(runs, name="runs")
 cli.add_typer(reviews, name="reviews")
+cli.add_typer(rollout, name="rollout")
 cli.add_typer(tools, name="tools")
 switches.add_to(cli)
 graph_diff.add_to(switches.graph)

@@ -64,7 +64,7 @@ from slipway.run_operations.raised_ceilings import CeilingRaises
 from slipway.run_operations.repairs import RunRepairs
 from slipway.run_operations.repetitions import Repetitions
 from slipway.run_operations.rollout_announcements import announcements_of
-from slipway.run_operations.rollout_versions import VersionFinder
+from slipway.run_operations.rollout_versions import VersionFinder, served_by
 from slipway.runs.admission import Admission
 from slipway.runs.audit import AuditTrail
 from slipway.runs.authorization import RunAuthorizer
@@ -269,7 +269,7 @@ def _stores(
     scripts, clock = RunScripts(pipeline, keys), Clock()
     switch_scripts = SwitchScripts(pipeline, keys)
     switch_watch = SwitchWatch(switch_scripts, subscriber)
-    rollout_scripts, find_versions = RolloutScripts(pipeline, keys), VersionFinder(graphs)
+    rollout_scripts, find_versions = RolloutScripts(pipeline, keys), VersionFinder(config.graphs, served_by(graphs))
     rollout_watch = RolloutWatch(rollout_scripts, subscriber)
     ttl, events = _thread_ttl(config), EventLog(pipeline, keys, subscriber)
     trash = Trash(pipeline, keys, checkpointer)
