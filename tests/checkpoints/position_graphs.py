@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Annotated, Any, TypedDict
 
+from langgraph.channels.delta import DeltaChannel
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send, interrupt
@@ -97,6 +98,25 @@ def nested(saver: Any, leaf: Any = ask, keeps: bool = False) -> Any:
     outer.add_node("pay", note("paid"))
     outer.add_edge(START, "decide").add_edge("decide", "pay").add_edge("pay", END)
     return outer.compile(saver)
+
+
+def _append(stored: list[str] | None, writes: list[list[str]]) -> list[str]:
+    return [*(stored or []), *(line for lines in writes for line in lines)]
+
+
+class Journal(TypedDict, total=False):
+    log: Annotated[list[str], DeltaChannel(_append)]
+    text: str
+
+
+def journal(saver: Any) -> Any:
+    """A delta channel, whose value is rebuilt from the writes of earlier checkpoints."""
+    builder: Any = StateGraph(Journal)
+    builder.add_node("first", note("first"))
+    builder.add_node("second", note("second"))
+    builder.add_edge(START, "first")
+    builder.add_edge("first", "second")
+    return builder.compile(saver)
 
 
 @task

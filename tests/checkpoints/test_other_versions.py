@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain_core.runnables import RunnableConfig
-from langgraph.func import entrypoint
+from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send, interrupt
 
@@ -199,6 +199,20 @@ async def test_a_new_join_into_a_node_that_asks_makes_it_ask_again(core: CoreChe
     assert again["__interrupt__"][0].id != asked
 
 
+async def test_a_node_that_becomes_deferred_cannot_be_continued(core: CoreCheckpointer) -> None:
+    def graph(*, deferred: bool) -> Graph:
+        builder: Any = StateGraph(State)
+        builder.add_node("pay", note("paid"), defer=deferred)
+        builder.add_edge(START, "pay")
+        return builder.compile(core, interrupt_before=["pay"])
+
+    old, new = graph(deferred=False), graph(deferred=True)
+    await old.ainvoke({"log": []}, CONFIG)
+    assert await codes(core, old, new) == ["node.deferred_changed"]
+    with pytest.raises(TypeError):
+        await new.ainvoke(None, CONFIG)
+
+
 async def test_another_edge_into_a_node_that_asks_changes_nothing(core: CoreCheckpointer) -> None:
     old, new = pair(core), pair(core)
     new.builder.add_edge("pay", "review")
@@ -223,6 +237,35 @@ async def test_answers_of_an_entrypoint_go_to_other_questions_when_their_order_c
     await old.ainvoke({}, CONFIG)
     await old.ainvoke(Command(resume="7"), CONFIG)
     assert await new.ainvoke(Command(resume="Ann"), CONFIG) == ["name 7", "amount Ann"]
+
+
+def tasks(core: CoreCheckpointer, *order: str) -> Graph:
+    @task
+    async def quote() -> str:
+        return "quote"
+
+    @task
+    async def book() -> str:
+        return "book"
+
+    async def desk(values: Any) -> list[str]:
+        done = [await quote()]
+        interrupt("go on?")
+        return [*done, await book()]
+
+    async def reordered(values: Any) -> list[str]:
+        interrupt("go on?")
+        return [await book(), await quote()]
+
+    chosen = desk if order == ("quote", "book") else reordered
+    chosen.__name__ = "desk"
+    return entrypoint(checkpointer=core)(chosen)
+
+
+async def test_tasks_of_an_entrypoint_in_another_order_hold(core: CoreCheckpointer) -> None:
+    old, new = tasks(core, "quote", "book"), tasks(core, "book", "quote")
+    await old.ainvoke({}, CONFIG)
+    assert await codes(core, old, new) == ["node.results_misplaced"]
 
 
 async def test_a_value_of_another_type_reaches_the_code_unchanged(core: CoreCheckpointer) -> None:

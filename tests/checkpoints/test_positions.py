@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,15 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.core_checkpointer import CoreCheckpointer
+from slipway.checkpoints.reads import CheckpointReads
 from slipway.graphs.read_structure import structure_of
 from slipway.graphs.structure import GraphStructure
 from slipway.graphs.verdict import PendingTask, Position
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
+from slipway.serialization.encryption import Encryption
+from slipway.serialization.serde import Serde
 from slipway.thread_positions.reader import PositionReader
 from slipway.thread_positions.task_paths import TaskPath, task_path
 from tests.checkpoints.position_graphs import (
@@ -20,6 +27,7 @@ from tests.checkpoints.position_graphs import (
     fan_out,
     flow,
     join,
+    journal,
     nested,
     question,
     two_questions,
@@ -220,3 +228,24 @@ async def test_many_positions_keep_their_order(saver: BaseCheckpointer) -> None:
 )
 def test_the_task_of_a_write_is_read_from_its_path(text: str, expected: TaskPath | None) -> None:
     assert task_path(text) == expected
+
+
+KEY = "7d3c4a1f0b2e5968" * 4
+
+
+@pytest.mark.parametrize("graph_of", [question, join, fan_out, nested, flow, journal], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("is_encrypted", [False, True], ids=["plain", "encrypted"])
+async def test_a_head_without_large_values_says_the_same_as_the_whole_checkpoint(
+    pipeline: Pipeline, keys: Keys, graph_of: Any, is_encrypted: bool
+) -> None:
+    core = CoreCheckpointer(pipeline, keys, serde=Serde(encryption=Encryption.from_text(KEY) if is_encrypted else None))
+    graph = graph_of(core)
+    await graph.ainvoke({"amount": 5, "log": [], "answer": "", "text": "x" * 5000}, CONFIG)
+    namespaces = {key.partition(b"\0")[0].decode() for key in await CheckpointReads(pipeline, keys).members("t")}
+    for namespace in namespaces:
+        head, complete = await core.head("t", namespace), await BaseCheckpointer.head(core, "t", namespace)
+        assert head is not None
+        assert complete is not None
+        own = {name: value for name, value in complete.own_values.items() if not name.startswith("branch:")}
+        assert replace(complete, own_values=own) == head
+        assert "log" in head.channels or graph_of is flow

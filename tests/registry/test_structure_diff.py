@@ -31,6 +31,7 @@ def found(new: GraphStructure, old: GraphStructure = OLD) -> list[tuple[str, str
         (with_nodes(review=node("review", "join:a:review", pauses=("interrupt",))), "node.triggers_changed"),
         (with_nodes(review=node("review")), "node.pauses_changed"),
         (with_nodes(review=node("review", pauses=("interrupt",), subgraph=OLD)), "node.subgraph_changed"),
+        (with_nodes(pay=node("pay", "join:prepare+review:pay", deferred=True)), "node.deferred_changed"),
         (replace(OLD, edges=OLD.edges[:1] + OLD.edges[2:]), "join.removed"),
         (replace(OLD, edges=OLD.edges[:-1]), "branch.label_removed"),
         (replace(OLD, behaviour="2"), "behaviour.changed"),
@@ -108,6 +109,7 @@ def random_node(random: Random, name: str, depth: int) -> NodeStructure:
     return node(
         name,
         *([f"join:a+b:{name}"] if random.random() < 0.3 else []),
+        deferred=random.random() < 0.2,
         pauses=random.choice([(), ("interrupt",), ("interrupt", "task b")]),
         subgraph=random_graph(random, depth - 1) if depth and random.random() < 0.3 else None,
     )

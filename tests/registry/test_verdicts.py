@@ -145,6 +145,14 @@ def test_a_join_that_waits_holds_if_it_is_gone() -> None:
     assert codes(OLD, at(NEXT, waiting_joins=waiting)) == []
 
 
+def test_a_node_that_is_deferred_in_one_version_only_holds_if_it_is_next() -> None:
+    waiting = {"join:prepare+review:pay": ["prepare"]}
+    new = with_nodes(pay=node("pay", "join:prepare+review:pay", deferred=True))
+    assert codes(new, at(PendingTask("pay", ("branch:to:pay",)))) == ["node.deferred_changed"]
+    assert codes(new, at(NEXT, waiting_joins=waiting)) == ["node.deferred_changed"]
+    assert codes(new, at(NEXT)) == []
+
+
 def test_a_lost_label_holds_the_threads_that_are_before_its_branch() -> None:
     new = replace(OLD, edges=tuple(edge for edge in OLD.edges if edge.label != "again"))
     assert codes(new, at(NEXT)) == ["branch.label_removed"]

@@ -23,6 +23,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StoredWrite
 from slipway.checkpoints.channel_values import dumped, dumped_in_turns
+from slipway.checkpoints.checkpoint_head import CheckpointHead
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.core_reader import CheckpointReader, config_of
 from slipway.checkpoints.core_records import joined_writes, pack_record, pack_write
@@ -188,6 +189,11 @@ class CoreCheckpointer(BaseCheckpointer):
         if found is not None:
             self._remember_writes(found)
         return found
+
+    async def head(self, thread_id: str, namespace: str = "") -> CheckpointHead | None:
+        """See the base class. One round trip, without large values of the state."""
+        await self.writer.flush()
+        return await self._reader.head(thread_id, namespace)
 
     async def alist(
         self,

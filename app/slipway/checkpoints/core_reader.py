@@ -13,7 +13,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory, PendingWrite
 
 from slipway.checkpoints.base_checkpointer import StoredWrite
+from slipway.checkpoints.checkpoint_head import CheckpointHead
 from slipway.checkpoints.checkpoint_key import CheckpointKey
+from slipway.checkpoints.core_heads import empty_values, head_of_row
 from slipway.checkpoints.core_records import CheckpointRecord, pending_writes, stored_writes
 from slipway.checkpoints.reads import CheckpointReads
 from slipway.checkpoints.scripts import CheckpointRow, CheckpointScripts, MemberPage, RangePage
@@ -27,12 +29,15 @@ from slipway.redis.pipeline import Pipeline
 _PAGE: Final = 32
 PAGE_BYTES: Final = 1 << 20
 
+_SMALL_BYTES: Final = 64
+"""More than an empty value has in its stored form, encrypted too."""
+
 
 class CheckpointReader:
     """Reads the checkpoints under one key prefix."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, form: StoredForm) -> None:
-        self._form = form
+        self._form, self._empty = form, empty_values(form)
         self._reads, self._scripts = CheckpointReads(pipeline, keys), CheckpointScripts(pipeline, keys)
 
     async def read_one(
@@ -63,6 +68,13 @@ class CheckpointReader:
         names = dict(zip(fields[::2], fields[1::2], strict=True)).get(DICTIONARY_FIELD.encode(), b"")
         similar = await self._reads.values(thread_id, unpacked_fields(names)) if names else []
         return await stored_writes(fields, similar, self._form)
+
+    async def head(self, thread_id: str, namespace: str) -> CheckpointHead | None:
+        """What the latest checkpoint of a namespace says about where its thread is. One round trip, without large
+        values of the state."""
+        member(namespace, "")  # rejects NUL
+        row = await self._scripts.position(thread_id, namespace, _SMALL_BYTES)
+        return None if row is None else head_of_row(row, self._form, self._empty)
 
     async def delta_history(
         self, thread_id: str, namespace: str, checkpoint_id: str | None, channels: Sequence[str]

@@ -119,7 +119,8 @@ def _short(task_path: str) -> str:
     return task_path
 
 
-def _complete(path: str) -> str:
+def complete_path(path: str) -> str:
+    """The task path of a stored write."""
     if path[:1] == "\1":
         return _PULL + path[1:]
     return _PUSH + path[1:] if path[:1] == "\2" else path
@@ -140,14 +141,14 @@ async def stored_writes(fields: list[bytes], similar: Sequence[bytes | None], fo
         for name, data in zip(fields[::2], fields[1::2], strict=True):
             if b"\0" not in name and name != _DICTIONARY:
                 for task_id, position, channel, path, value in form.loads(data, dictionary_of(similar, form)):
-                    writes[task_id, position] = StoredWrite(task_id, _complete(path), position, channel, value)
+                    writes[task_id, position] = StoredWrite(task_id, complete_path(path), position, channel, value)
         for name, data in zip(fields[::2], fields[1::2], strict=True):
             task_id, separator, index = name.decode().rpartition("\0")
             position = int(index) if separator else 0
             # a write that was repeated after the writes of its superstep were joined replaces nothing
             if separator and (position < 0 or (task_id, position) not in writes):
                 channel, path, value = ormsgpack.unpackb(data)
-                writes[task_id, position] = StoredWrite(task_id, _complete(path), position, channel, value)
+                writes[task_id, position] = StoredWrite(task_id, complete_path(path), position, channel, value)
     except (ValueError, TypeError) as error:
         raise StoredDataError(f"a pending write is damaged: {error}") from error
     ordered = sorted(writes.values(), key=lambda write: writes_sort_key(write.task_path, write.task_id, write.position))

@@ -20,6 +20,7 @@ _HISTORY = load("checkpoint_history")
 _DELETE = load("checkpoint_delete")
 _PRUNE = load("checkpoint_prune")
 _HEADS = load("checkpoint_heads")
+_POSITION = load("checkpoint_position")
 _RETAIN = load("checkpoint_retain")
 _STORAGE = load("checkpoint_storage")
 _COPY = load("checkpoint_copy")
@@ -65,6 +66,18 @@ class HeadRow:
     has_interrupt: bool
     stored_deltas: tuple[str, ...]
     dictionary: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRow:
+    """The latest checkpoint of a namespace, without large values of its state. `values` are in the order of the record:
+    None for a channel without a value, the number of bytes of a large one. `writes` is a flat list: task and index,
+    channel, path, value of a `Send` or nothing."""
+
+    checkpoint_id: str
+    record: bytes
+    values: list[bytes | int | None]
+    writes: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +187,15 @@ class CheckpointScripts(ScriptStubs):
             HeadRow(name.decode(), record, interrupted == 1, tuple(channel.decode() for channel in stored), names)
             for name, record, interrupted, stored, names in rows
         ]
+
+    async def position(self, thread_id: str, namespace: str, small_bytes: int) -> PositionRow | None:
+        """What the latest checkpoint of a namespace says about where its thread is, with values of the state of at most
+        `small_bytes`. None without a checkpoint."""
+        names = names_of(self._keys, thread_id)
+        reply = await self._pipeline.run(
+            _POSITION, [names.index, names.state], [names.writes_prefix, namespace, small_bytes]
+        )
+        return PositionRow(reply[0].decode(), *reply[1:]) if reply else None
 
     async def retain(
         self,

@@ -142,6 +142,11 @@ def _node(name: str, before: NodeStructure, after: NodeStructure, where: str) ->
             f"node {name!r}{where} calls [{', '.join(after.pauses)}] and called [{', '.join(before.pauses)}]: threads "
             "in which it waits for an answer or has results are held",
         )
+    if before.deferred != after.deferred:
+        yield _threads(
+            "node.deferred_changed",
+            f"node {name!r}{where} is {'' if after.deferred else 'not '}deferred: threads in which it is next are held",
+        )
     if (before.subgraph is None) != (after.subgraph is None):
         change = "has become a subgraph" if before.subgraph is None else "is no subgraph any more"
         yield _threads(

@@ -29,6 +29,10 @@ REASON_CODES: Final = {
         "A node is under way, and other channels may start it, for example a new join that ends at it: LangGraph would "
         "not find its answers and results any more and would execute it again."
     ),
+    "node.deferred_changed": (
+        "A node is next, or a join into it waits, and it is deferred in one version only: what starts it is stored in "
+        "another form."
+    ),
     "node.subgraph_changed": "A node that is under way has become a subgraph, or is none any more.",
     "node.results_misplaced": (
         "A node or an entrypoint has answers or results of tasks, and its calls of `interrupt()` and of tasks have "
@@ -51,8 +55,11 @@ REASON_CODES: Final = {
 }
 """Why threads are held, the most severe first."""
 
-NOT_FOR_MIGRATIONS: Final = frozenset({"graph.kind_changed", "node.subgraph_changed", "node.results_misplaced"})
-"""Reasons that no migration can remove, because it cannot change what is stored for tasks in the order of calls."""
+NOT_FOR_MIGRATIONS: Final = frozenset(
+    {"graph.kind_changed", "node.deferred_changed", "node.subgraph_changed", "node.results_misplaced"}
+)
+"""Reasons that no migration can remove: it changes values and the names of nodes, and not what is stored for tasks in
+the order of their calls."""
 
 _SEVERITY: Final = {code: rank for rank, code in enumerate(REASON_CODES)}
 _MANAGED: Final = "managed"
@@ -101,7 +108,7 @@ def _in_graph(old: GraphStructure | None, new: GraphStructure, position: Positio
     for task in position.tasks:
         yield from _in_task(old, new, task, where)
     if position.tasks:
-        yield from _in_joins(new, position, where)
+        yield from _in_joins(old, new, position, where)
     for name, inside in position.subgraphs.items():
         yield from _in_subgraph(_node(old, name), _node(new, name), inside, name, where)
 
@@ -114,6 +121,8 @@ def _in_task(old: GraphStructure | None, new: GraphStructure, task: PendingTask,
         return
     if not task.is_send:
         yield from _in_triggers(before, after, task, where)
+        if before is not None and before.deferred != after.deferred:
+            yield _deferred_changed(after, task.node, where)
     if task.finished:
         return
     if before is not None:
@@ -157,6 +166,14 @@ def _in_triggers(before: NodeStructure | None, after: NodeStructure, task: Pendi
             f"node {task.node!r}{where} is under way, and what may start it has changed ({', '.join(changed)}), so its "
             "answers and results would not be found: register a migration, or keep these edges until it has ended",
         )
+
+
+def _deferred_changed(after: NodeStructure, name: str, where: str) -> Reason:
+    return Reason(
+        "node.deferred_changed",
+        f"node {name!r}{where} is next, and is {'' if after.deferred else 'not '}deferred in this version: serve the "
+        "old version until it has started",
+    )
 
 
 def _in_pauses(before: NodeStructure, after: NodeStructure, task: PendingTask, where: str) -> Iterator[Reason]:
@@ -214,7 +231,7 @@ def _subgraph_changed(after: NodeStructure | None, name: str, where: str) -> Rea
     )
 
 
-def _in_joins(new: GraphStructure, position: Position, where: str) -> Iterator[Reason]:
+def _in_joins(old: GraphStructure | None, new: GraphStructure, position: Position, where: str) -> Iterator[Reason]:
     for channel, seen in position.waiting_joins.items():
         end = channel.rpartition(":")[2]
         node = new.nodes.get(end)
@@ -224,6 +241,8 @@ def _in_joins(new: GraphStructure, position: Position, where: str) -> Iterator[R
                 f"node {end!r}{where} waits for a join ({channel}) that has seen {', '.join(sorted(seen))}, and this "
                 "version has no such join: keep it until these threads have continued",
             )
+        elif (before := _node(old, end)) is not None and before.deferred != node.deferred:
+            yield _deferred_changed(node, end, where)
 
 
 def _in_channels(old: GraphStructure | None, new: GraphStructure, position: Position, where: str) -> Iterator[Reason]:
