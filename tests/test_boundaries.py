@@ -50,7 +50,7 @@ LAYERS = (
     ("access",),
     ("indexes", "circuit_breakers"),
     ("checkpoints", "assistants"),
-    ("switches", "rollouts", "thread_positions"),
+    ("switches", "rollouts", "thread_positions", "graph_versions"),
     ("runs",),
     ("metering",),
     ("threads", "tool_gateway", "model_routes"),

@@ -29,6 +29,9 @@ from slipway.crons.store import CronStore
 from slipway.event_protocol.protocol_log import ProtocolLog
 from slipway.execution.inline import InlineRuns
 from slipway.execution.open_executions import OpenExecutions
+from slipway.graph_versions.registration import VersionRegistration
+from slipway.graph_versions.scripts import VersionScripts
+from slipway.graph_versions.served_graphs import ServedGraphs
 from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import LangGraphJson, read
 from slipway.health.event_loop_watch import EventLoopWatch
@@ -138,6 +141,9 @@ class Services:
     checkpointer: BaseCheckpointer
     trash: Trash
     graphs: Graphs
+    served: ServedGraphs
+    versions: VersionScripts
+    registration: VersionRegistration
     assistants: AllAssistants
     states: ThreadStateStore
     thread_notifications: ThreadNotifications
@@ -208,7 +214,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
             await graphs.identify()
         serde = serde_of(settings, config.checkpointer.serde, graphs)
         checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, keys)
-        services = _stores(settings, config, graphs, address, keys, pipeline, subscriber, store, checkpointer)
+        services = _stores(process, settings, config, graphs, address, keys, pipeline, subscriber, store, checkpointer)
         stack.enter_context(provide_breakers(services.breakers))
         stack.enter_context(provide_routes(_model_routes(settings, config, graphs, keys)))
         await stack.enter_async_context(open_servers(tools.servers, services.switches))
@@ -256,6 +262,7 @@ async def _opened(opening: Callable[[], Awaitable[None]], process: Process) -> N
 
 
 def _stores(
+    process: Process,
     settings: Settings,
     config: LangGraphJson,
     graphs: Graphs,
@@ -286,6 +293,7 @@ def _stores(
     follower = ThreadFollower(pipeline, keys, notifications, events)
     runs = RunStore(pipeline, keys, scripts, event_ttl_s=settings.event_ttl_s)
     admission = Admission(scripts, settings.redis_high_water)
+    served, versions = ServedGraphs(graphs), VersionScripts(pipeline, keys)
     creator = RunCreator(
         pipeline,
         keys,
@@ -295,6 +303,7 @@ def _stores(
         event_ttl_s=settings.event_ttl_s,
         lease_ms=int(settings.lease_s * 1000),
         thread_ttl=ttl.stored() if ttl else None,
+        serves=lambda: served.packed,
     )
     assistants = AllAssistants(graphs, pipeline, keys, max_checks=settings.search_max_checks)
     health = HealthMonitor(pipeline, keys, settings, clock, graphs.names())
@@ -356,6 +365,9 @@ def _stores(
         checkpointer=checkpointer,
         trash=trash,
         graphs=graphs,
+        served=served,
+        versions=versions,
+        registration=VersionRegistration(versions, graphs, served, is_worker=process == "worker"),
         assistants=assistants,
         states=states,
         thread_notifications=notifications,
@@ -438,8 +450,13 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     stack.push_async_callback(retention.close)
     await services.switch_watch.start()
     stack.push_async_callback(services.switch_watch.close)
-    await services.rollout_watch.start()
-    stack.push_async_callback(services.rollout_watch.close)
+    rollouts = services.rollout_watch
+    rollouts.on_change = lambda: services.served.refresh(
+        {graph: each.current for graph, each in rollouts.rollouts.items()}
+    )
+    await rollouts.start()
+    stack.push_async_callback(rollouts.close)
+    await services.registration.register()
     executions = OpenExecutions(
         services.scripts,
         services.graphs,

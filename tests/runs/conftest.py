@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +15,8 @@ from slipway.accounting.limits import ceilings_of
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.checkpoints.trash import Trash
+from slipway.graph_versions.served_graphs import ServedGraphs
+from slipway.graphs.interface import Graphs
 from slipway.indexes.terms import value_terms
 from slipway.redis.blocking_calls import BlockingCalls
 from slipway.redis.connection import Address
@@ -52,6 +54,9 @@ from tests.project_fixtures import graphs_of, module_of
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 LEASE_MS = 60_000
 TTL_S = 600
+ANY_VERSION = ServedGraphs(cast(Graphs, None))
+"""What a worker serves whose claims do not depend on versions: `refresh` was never called."""
+
 TIMES_OF_CHANGE = frozenset({b"updated_us", b"state_us", b"ended_us"})
 
 

@@ -18,7 +18,7 @@ from slipway.runs.script_results import Settled
 from slipway.runs.worker_health import WorkerHealth
 from slipway.services import Services
 from slipway_workers.claims import ClaimingWorker
-from tests.runs.conftest import Stores, new_run, settings_of
+from tests.runs.conftest import ANY_VERSION, Stores, new_run, settings_of
 from tests.waiting import Eventually
 from tests.worker import running_worker
 
@@ -132,7 +132,7 @@ async def test_a_worker_executes_at_most_max_runs_at_once(
     wake = Pipeline(Address(valkey_url), "test worker wake", patience_s=5)
     await wake.open()
     health = WorkerHealth(stores.pipeline, keys, "w")
-    worker = ClaimingWorker(execute, keys, wake, "w", health, lease_ms=60_000, max_runs=2, high_water=0.85)
+    worker = ClaimingWorker(execute, keys, wake, "w", health, ANY_VERSION, lease_ms=60_000, max_runs=2, high_water=0.85)
     work = asyncio.create_task(worker.main())
     for _ in runs[1:]:
         await eventually(lambda: len(gates) == 2, beside=work)

@@ -28,7 +28,7 @@ from slipway.runs.worker_health import WorkerHealth
 from slipway.stop_times import CLOSE_WITHIN_S
 from slipway_workers.claims import ClaimingWorker, RunHandler
 from tests.proxy import Proxy, proxied
-from tests.runs.conftest import Stores, opened, settings_of
+from tests.runs.conftest import ANY_VERSION, Stores, opened, settings_of
 from tests.runs.servers import server
 from tests.waiting import Eventually, wait_until
 
@@ -304,7 +304,9 @@ async def claiming_worker(proxy: Proxy, stores: Stores, execute: RunHandler) -> 
     wake = Pipeline(Address(proxy.url), "test worker wake", patience_s=5)
     await wake.open()
     health = WorkerHealth(stores.pipeline, stores.keys, "w")
-    worker = ClaimingWorker(execute, stores.keys, wake, "w", health, lease_ms=60_000, max_runs=1, high_water=0.85)
+    worker = ClaimingWorker(
+        execute, stores.keys, wake, "w", health, ANY_VERSION, lease_ms=60_000, max_runs=1, high_water=0.85
+    )
     work = asyncio.create_task(worker.main())
     yield work
     worker.stop_claiming()

@@ -30,6 +30,7 @@ from arq.worker import Worker, func
 
 from slipway import failpoints
 from slipway.errors import StoreUnavailable
+from slipway.graph_versions.served_graphs import ServedGraphs
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.crash_suspects import CrashSuspects
@@ -65,8 +66,8 @@ RunHandler = Callable[[dict[str, Any], Run, float], Awaitable[None]]
 
 
 class ClaimingWorker(Worker):
-    """Claims runs and calls `handler` for each in a task. `wake` is a separate pipeline, because the blocking pop
-    blocks it."""
+    """Claims runs of the versions in `served`, and calls `handler` for each in a task. `wake` is a separate pipeline,
+    because the blocking pop blocks it."""
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class ClaimingWorker(Worker):
         wake: Pipeline,
         worker: str,
         health: WorkerHealth,
+        served: ServedGraphs,
         *,
         lease_ms: int,
         max_runs: int,
@@ -94,7 +96,7 @@ class ClaimingWorker(Worker):
             health_check_interval=HEALTH_LIFETIME_S - _ADDED_BY_ARQ_S,
         )
         self._run_attempt, self._scripts = handler, RunScripts(wake, keys)
-        self._worker_id, self._lease_ms = worker, lease_ms
+        self._worker_id, self._lease_ms, self._served = worker, lease_ms, served
         self._high_water, self._check_memory_at = high_water, 0.0
         self._slot_free, self._claims_ended = asyncio.Event(), asyncio.Event()
         self._recording: asyncio.Task[None] | None = None
@@ -181,7 +183,7 @@ class ClaimingWorker(Worker):
         The pop and the claim are sent together: Redis executes the claim as soon as a token ends the pop, so both need
         one round trip."""
         if wait_s > 0:
-            self._tokens.wait(wait_s).add_done_callback(ignore_reply)
+            self._tokens.wait(wait_s, self._served.group).add_done_callback(ignore_reply)
         free = self.max_jobs - len(self.tasks)
         sent_at = time.monotonic()
         claimed = await self._scripts.run_claim(
@@ -190,6 +192,8 @@ class ClaimingWorker(Worker):
             self._lease_ms,
             self.suspects.free_slots(),
             mark=self._high_water if sent_at >= self._check_memory_at else None,
+            serves=self._served.packed,
+            group=self._served.group,
         )
         if sent_at >= self._check_memory_at and not claimed.near_mark:
             self._check_memory_at = sent_at + MEMORY_UNCHECKED_S

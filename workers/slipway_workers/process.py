@@ -81,7 +81,8 @@ class WorkerProcess:
         assert services.executions is not None
         assert services.lease_renewer is not None
         self.services, settings = services, services.settings
-        self.executions, self._worker_id = services.executions, services.lease_renewer.worker
+        self.executions, self._lease_renewer = services.executions, services.lease_renewer
+        self._worker_id = services.lease_renewer.worker
         self._stop_requested = asyncio.Event()
         self.claims = ClaimingWorker(
             self.run_attempt,
@@ -89,6 +90,7 @@ class WorkerProcess:
             wake,
             self._worker_id,
             WorkerHealth(services.pipeline, services.keys, self._worker_id),
+            services.served,
             lease_ms=int(settings.lease_s * 1000),
             max_runs=settings.max_runs_per_worker,
             high_water=settings.redis_high_water,
@@ -115,6 +117,7 @@ class WorkerProcess:
         background = self.background()
         tasks = [asyncio.create_task(each.run(), name=each.name) for each in background]
         stop_requested = asyncio.create_task(self._stop_requested.wait(), name="stop request")
+        self._lease_renewer.claims_in_group(self.services.served.group)
         on_ready(self)
         report_ready()
         log.info("worker.ready", worker=self._worker_id, graphs=self.services.graphs.names())
@@ -135,6 +138,7 @@ class WorkerProcess:
         """Claims nothing more and stops each graph at its next superstep. After `within_s` the remaining graphs are
         stopped within their superstep, and have `RELEASE_WITHIN_S` to release their runs."""
         self.claims.stop_claiming()
+        self._lease_renewer.claims_in_group(None)
         # ends the blocking pop of this worker; if another worker pops the token, it tries to claim and gets nothing
         WorkerWake(self.services.pipeline, self.services.keys).wake_worker().add_done_callback(ignore_reply)
         self.executions.drain()

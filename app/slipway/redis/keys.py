@@ -223,6 +223,36 @@ class Keys:
         return self._of("migrated")
 
     @property
+    def graph_versions(self) -> str:
+        return self._of("graph_versions")
+
+    @property
+    def graph_structures(self) -> str:
+        return self._of("graph_structures")
+
+    @property
+    def builds(self) -> str:
+        return self._of("builds")
+
+    @property
+    def worker_versions(self) -> str:
+        return self._of("worker_versions")
+
+    @property
+    def version_groups(self) -> str:
+        return self._of("version_groups")
+
+    @property
+    def version_lanes(self) -> str:
+        return self._of("version_lanes")
+
+    def version_queue(self, lane: str) -> str:
+        return self._of("version_queue", lane)
+
+    def version_wake(self, group: str) -> str:
+        return self._of("version_wake", group)
+
+    @property
     def leases(self) -> str:
         return self._of("leases")
 

@@ -8,6 +8,7 @@ fields of the thread; the script then creates the run only if these fields have 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -86,10 +87,12 @@ class RunCreator:
         event_ttl_s: int,
         lease_ms: int,
         thread_ttl: StoredTtl | None = None,
+        serves: Callable[[], bytes] = lambda: b"",
     ) -> None:
+        """`serves` returns what this process serves (`ServedGraphs.packed`), for inline runs."""
         self._reads, self._scripts, self._trash = RunReads(pipeline, keys), scripts, trash
         self._event_ttl_s, self._lease_ms, self._thread_ttl = event_ttl_s, lease_ms, thread_ttl
-        self._admission = admission
+        self._admission, self._serves = admission, serves
 
     async def create(self, spec: RunSpec, *, inline_worker: str | None = None) -> CreatedRun:
         """Stores the run. With `inline_worker`, an inline run may be claimed for that process at once: then its phase
@@ -140,7 +143,7 @@ class RunCreator:
     async def _call_script(self, spec: RunSpec, inline_worker: str | None) -> RunCreateResult:
         while True:
             arguments = await self._arguments(spec, inline_worker if spec.execution.inline else None)
-            create = partial(self._scripts.run_create, arguments)
+            create = partial(self._scripts.run_create, arguments, self._serves() if arguments["inline_worker"] else b"")
             result: RunCreateResult | ThreadChanged = await self._trash.create_after_emptying(
                 spec.identity.thread_id, create
             )
@@ -171,7 +174,6 @@ class RunCreator:
             "expected_graph_id": identity.graph_id,
             "authorized": (identity.user is not None or bool(identity.changed_by)) and identity.retry is None,
             "retry": _retry_arguments(identity.retry),
-            "version": behaviour.version.members(),
             "due_time": identity.due_time,
             "continues": options.continues,
             "answers": options.answers_interrupt,
@@ -191,6 +193,7 @@ class RunCreator:
             "after_ms": behaviour.after_s * 1000,
             "required_metadata": json_members(dict(required or {})),
             "expected_fields": expected,
+            "version": behaviour.version.members(),
             "inline_worker": inline_worker,
             "inline_request": None if inline_worker is None else secrets.token_hex(8),
             "lease_ms": self._lease_ms,

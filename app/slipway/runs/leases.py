@@ -90,6 +90,8 @@ class LeaseRenewer:
         self._trusted_for_s = settings.lease_s * 7 / 8
         self._grace = grace_period_of(settings)
         self._attempts: dict[str, AttemptWriter] = {}
+        self._claims_as: str | None = None
+        self._stops_as: str | None = None
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="heartbeat", daemon=True)
 
@@ -116,6 +118,14 @@ class LeaseRenewer:
             self._attempts[attempt.run.run_id] = attempt
         if older is not None:
             older.mark_fenced()
+
+    def claims_in_group(self, group: str | None) -> None:
+        """From now on the process claims runs as a worker of this group; with None, it claims none any more. The next
+        heartbeat, which is sent at once, tells others. Until then they may wake it for runs."""
+        if self._claims_as is not None:
+            self._stops_as = self._claims_as
+        self._claims_as = None if group is None else f"{group} {self.worker}"
+        self._loop.call_soon_threadsafe(self._heartbeat_due.set)
 
     @property
     def run_ids(self) -> frozenset[str]:
@@ -199,6 +209,8 @@ class LeaseRenewer:
                 [(run_id, attempt.number, attempt.run.incarnation) for run_id, attempt in attempts.items()],
                 lease_ms=self._lease_ms,
                 grace=self._grace,
+                claims_as=None if leaving else self._claims_as,
+                stops_as=self._claims_as if leaving else self._stops_as,
             ),
             self._list(scripts, is_live=not leaving),
             return_exceptions=True,

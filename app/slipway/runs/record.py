@@ -371,6 +371,17 @@ class Run:
     switch: str | None = None
     """The key of the switch before which it is paused (`switches/record.py`). None if it is not, or only by an
     operator. Changes with the phase."""
+    version: str | None = None
+    """The version of its graph on which it executes. None until the claim chooses one, and for runs of earlier
+    releases. A claim replaces it if the run continues on another version."""
+    build: str | None = None
+    """The id of the build of the version that executed it last. Each claim writes it. None before, and for runs of
+    earlier releases."""
+    pinned_version: str | None = None
+    """The version of the thread, if the thread must be moved to `version` before the graph is opened: its version or
+    its schema differs. Only the reply of a claim has it; it is not stored."""
+    pinned_schema: str | None = None
+    """The schema of the thread then; empty if it is not known."""
     followed: bool = False
     """Whether a client followed the events of the run from its start: then each is sent to it at once. Never
     changes."""
@@ -451,7 +462,7 @@ class Run:
         optional: dict[str, Any] = {"resumes": self.resumes, "resumed_by": self.resumed_by}
         optional |= {"cancel_reason": self.cancel_reason or self.cancel_cause, "cancel_cause": self.cancel_cause}
         optional |= {"retries": self.retries[-1] if self.retries else None, "retried_by": self.retried_by}
-        optional |= {"switch": self.switch}
+        optional |= {"switch": self.switch, "version": self.version, "build": self.build}
         optional |= {"pause": None if self.operator_pause is None else self.operator_pause.public()}
         optional |= {"webhook_status": self.webhook_status, "webhook_problem": self.webhook_problem}
         return members | {name: value for name, value in optional.items() if value}
@@ -493,6 +504,8 @@ PUBLIC_MEMBERS: Final = frozenset(
         "retried_by",
         "pause",
         "switch",
+        "version",
+        "build",
         "webhook_status",
         "webhook_problem",
     }
@@ -522,7 +535,7 @@ _LARGE_STORED_BYTES: Final = 16 * 1024
 
 _OPTIONAL_TEXTS: Final = frozenset(
     {"reason", "resumes", "resumed_by", "cancel_cause", "cancel_reason", "retried_by", "edit", "switch"}
-    | {"webhook", "webhook_problem", "crashed_worker"}
+    | {"webhook", "webhook_problem", "crashed_worker", "version", "build", "pinned_version"}
 )
 """Fields of a record that a run may lack, or has empty. Most runs have none of them."""
 
@@ -561,6 +574,10 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         skipped_tasks=orjson.loads(fields["skipped_tasks"]) if "skipped_tasks" in fields else (),
         edit=texts.get("edit"),
         switch=texts.get("switch"),
+        version=texts.get("version"),
+        build=texts.get("build"),
+        pinned_version=texts.get("pinned_version"),
+        pinned_schema=fields["pinned_schema"].decode() if "pinned_schema" in fields else None,
         followed="followed" in fields,
         webhook_status=texts.get("webhook"),
         webhook_problem=texts.get("webhook_problem"),

@@ -237,6 +237,8 @@ class RunRelease(TypedDict):
     reason: str
     delay_ms: int
     switch: str | None
+    version: str | None
+    """The only version on which the run is to continue. None leaves that as it is."""
     usage: str
     entries: list[Entry]
 
@@ -264,10 +266,13 @@ class LogScripts(ScriptStubs):
 class RunScripts(ScriptStubs):
     """Each method takes one round trip."""
 
-    async def run_create(self, arguments: RunCreate) -> RunCreateResult | ThreadChanged | LeftoversExist:
+    async def run_create(
+        self, arguments: RunCreate, serves: bytes = b""
+    ) -> RunCreateResult | ThreadChanged | LeftoversExist:
+        """`serves`: what the process with an `inline_worker` serves (`ServedGraphs.packed`)."""
         sent = {name: argument for name, argument in arguments.items() if argument and name != "kwargs"}
         reply = await self._pipeline.run(
-            _RUN_CREATE, [], [*self._args(**sent), arguments["kwargs"]], may_be_overtaken=True
+            _RUN_CREATE, [], [*self._args(**sent), arguments["kwargs"], serves], may_be_overtaken=True
         )
         if reply[0] == b"created":
             fields = _as_bytes(arguments["fields"]) | {"kwargs": arguments["kwargs"]}
@@ -287,10 +292,19 @@ class RunScripts(ScriptStubs):
         return fields if "phase" in fields else None
 
     async def run_claim(
-        self, worker: str, limit: int, lease_ms: int, suspects: SuspectSlots = ANY_CRASH, *, mark: float | None = None
+        self,
+        worker: str,
+        limit: int,
+        lease_ms: int,
+        suspects: SuspectSlots = ANY_CRASH,
+        *,
+        mark: float | None = None,
+        serves: bytes = b"",
+        group: str | None = None,
     ) -> ClaimResult:
         """Claims runs. `suspects` says which crash suspects may be among them. With `mark`, the high-water mark
-        of memory, it claims only runs that fit."""
+        of memory, it claims only runs that fit. `serves` says what the worker serves, and `group` is its group
+        (`ServedGraphs`): it claims only runs of versions that it serves. If it is empty, versions do not matter."""
         arguments = {
             "worker": worker,
             "limit": limit,
@@ -301,9 +315,9 @@ class RunScripts(ScriptStubs):
             "alone_from": ALONE_FROM_CRASHES,
             "again_ms": SUSPECTS_RETRY_MS,
             "mark": mark,
+            "group": group,
         }
-        args = self._args(**arguments)
-        reply = await self._pipeline.run(_RUN_CLAIM, [], args)
+        reply = await self._pipeline.run(_RUN_CLAIM, [], [*self._args(**arguments), serves])
         due_in_ms, near_mark, *runs = reply
         return ClaimResult(float(due_in_ms) if due_in_ms else None, [fields_of(run) for run in runs], near_mark != b"")
 
@@ -473,11 +487,20 @@ class RunScripts(ScriptStubs):
         return self._keys.control(worker)
 
     async def renew_leases(
-        self, attempts: Sequence[tuple[str, int, str]], *, lease_ms: int, grace: Grace | None = None
+        self,
+        attempts: Sequence[tuple[str, int, str]],
+        *,
+        lease_ms: int,
+        grace: Grace | None = None,
+        claims_as: str | None = None,
+        stops_as: str | None = None,
     ) -> list[tuple[str, Instruction]]:
         """Renews the leases of `attempts`, each given as run id, attempt number and creation time of the run in µs.
-        Returns the id and an instruction for each run that was lost or is to be cancelled."""
-        arguments = self._args(attempts=list(attempts), lease_ms=lease_ms, grace=grace)
+        Returns the id and an instruction for each run that was lost or is to be cancelled. A worker that claims runs
+        is listed for `lease_ms` as the member `claims_as`, its group and its id, and no longer as `stops_as`."""
+        arguments = self._args(
+            attempts=list(attempts), lease_ms=lease_ms, grace=grace, claims_as=claims_as, stops_as=stops_as
+        )
         reply = await self._pipeline.run(_LEASE_RENEW, [], arguments)
         return [(run.decode(), instruction_from(instruction.decode())) for run, instruction in reply]
 

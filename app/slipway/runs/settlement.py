@@ -132,6 +132,10 @@ class Release:
     switch: str | None = None
     """The key of the switch before which the attempt has stopped: the run is paused if it is still off."""
 
+    version: str | None = None
+    """The only version on which the run is to continue: then other versions do not continue it by the rule of the
+    graph. None leaves that as it is."""
+
     def arguments(self, run: Run, number: int, entries: Sequence[Entry] = ()) -> RunRelease:
         """The arguments of the script. `number` and `entries` are those of the last write group."""
         return {
@@ -143,6 +147,7 @@ class Release:
             "reason": self.reason,
             "delay_ms": self.delay_ms,
             "switch": self.switch,
+            "version": self.version,
             "usage": self.usage,
             "entries": list(entries),
         }

@@ -13,14 +13,15 @@ class WorkerWake:
     """The list of tokens, on one pipeline. Both methods only send a command; the reply arrives later."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._pipeline, self._key = pipeline, keys.worker_wake
+        self._pipeline, self._key, self._keys = pipeline, keys.worker_wake, keys
         self.queue_name = keys.queue
         """The key of the due jobs, which arq needs."""
 
-    def wait(self, timeout_s: float) -> asyncio.Future[list[bytes] | None]:
-        """Waits for a token and pops it. Commands that are sent later on the same pipeline are executed when a token
-        was popped, or after `timeout_s`."""
-        return self._pipeline.send("BLPOP", self._key, timeout_s)
+    def wait(self, timeout_s: float, group: str = "") -> asyncio.Future[list[bytes] | None]:
+        """Waits for a token and pops it: one for any worker, or one for a worker of this group. Commands that are sent
+        later on the same pipeline are executed when a token was popped, or after `timeout_s`."""
+        keys = (self._key, self._keys.version_wake(group)) if group else (self._key,)
+        return self._pipeline.send("BLPOP", *keys, timeout_s)
 
     def wake_worker(self) -> asyncio.Future[int]:
         """Pushes a token: one idle worker tries to claim jobs."""

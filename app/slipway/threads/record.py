@@ -47,6 +47,13 @@ class Thread:
     """The open interrupts of each task, by task id. Replaced together with `values`; empty if none is open."""
     error: dict[str, Any] | None
     """The error with which the last run ended, as clients receive it. None if that run did not fail."""
+    version: str | None = None
+    """The version of its graph to which it is pinned. The script that creates its first run writes it, or else the
+    first claim; afterwards only the script that moves it, and a claim by an interchangeable version. None before, and
+    for threads of earlier releases."""
+    schema: str | None = None
+    """The schema of the version with which it was executed last, 16 hex digits. None if it is not known. Written with
+    `version`."""
     ttl: dict[str, Any] | None = None
     """The protocol's object: strategy, minutes and the end of the time. None if it has no time to live."""
 
@@ -77,7 +84,7 @@ class Thread:
             "values": orjson.Fragment(decompressed(values)) if values else None,
             "interrupts": self.interrupts,
             "error": self.error,
-        }
+        } | ({"version": self.version} if self.version else {})
 
 
 def _parsed(stored: bytes | None) -> Any:
@@ -98,8 +105,14 @@ def thread_from(thread_id: str, fields: Fields) -> Thread:
         stored_values=fields.get("values"),
         interrupts=_parsed(fields.get("interrupts")) or {},
         error=_parsed(fields.get("error")),
+        version=_text(fields.get("version")),
+        schema=_text(fields.get("schema")),
         ttl=_ttl(fields),
     )
+
+
+def _text(stored: bytes | None) -> str | None:
+    return stored.decode() if stored else None
 
 
 IndexedThread = tuple[str, str, str, str]

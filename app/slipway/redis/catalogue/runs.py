@@ -297,6 +297,32 @@ _RUN_FIELDS: Final = (
         absent="it did not stop at an interrupt, or the thread was not continued since",
     ),
     Field(
+        "version",
+        Encoding.TEXT,
+        "The version of its graph. A claim replaces it if the run continues on another one. Empty if it is not known.",
+        absent="it was not claimed yet and the claim decides, or an earlier release stored it",
+    ),
+    Field(
+        "version_fixed",
+        Encoding.FLAG,
+        "It executes on this version and on no other: an operator has named it, or the thread could not be moved.",
+        absent="the rule of the graph decides",
+        scripts_only=True,
+    ),
+    Field(
+        "build",
+        Encoding.TEXT,
+        "The id of the build of the version that executed it last. Empty if it is not known.",
+        absent="it was not claimed yet, or an earlier release stored it",
+    ),
+    Field(
+        "lane",
+        Encoding.TEXT,
+        "The lane in which its job waits, or has waited last.",
+        absent="it never waited for a worker that serves its version",
+        scripts_only=True,
+    ),
+    Field(
         "cancel_action",
         Encoding.TEXT,
         "`interrupt` or `rollback`: the cancel action that was requested.",

@@ -32,6 +32,19 @@ _THREAD_FIELDS: Final = (
         absent="it never had a run and its state was never written",
         scripts_only=True,
     ),
+    Field(
+        "version",
+        Encoding.TEXT,
+        "The version of its graph to which it is pinned. Empty if it is not known.",
+        absent="it had no run that was claimed, or only under an earlier release",
+    ),
+    Field(
+        "schema",
+        Encoding.TEXT,
+        "The schema of the version that executed it last: the first 16 hex digits of its fingerprint. Empty if it is"
+        " not known.",
+        absent="none of its runs was claimed with a version",
+    ),
     Field("active_run_id", Encoding.TEXT, "The run that executes.", absent="none does"),
     Field("waiting_run_id", Encoding.TEXT, "The run whose interrupt is open.", absent="none is", scripts_only=True),
     Field(

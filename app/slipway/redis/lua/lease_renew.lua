@@ -5,10 +5,11 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `attempts` ({run, attempt, creation time of the run in µs} of each),
---   `lease_ms`, `grace` (map: `silence_ms`, `lease_ms`; or nil).
+--   `lease_ms`, `grace` (map: `silence_ms`, `lease_ms`; or nil), `claims_as` and `stops_as` (`<group> <worker>` of a
+--   worker that claims runs, and of one that does so no longer; or nil).
 -- Reply: {run, instruction} for each run that needs attention: 'lost' if another attempt owns it or it ended, the
 --   cancel action, or 'pause' if an operator pauses it.
--- Atomic: All leases of the process, and the detection of outages.
+-- Atomic: All leases of the process, the versions that it serves, and the detection of outages.
 -- Repeatable: Yes.
 
 local args = cmsgpack.unpack(ARGV[2])
@@ -26,5 +27,9 @@ for _, pair in ipairs(args.attempts) do -- run, attempt, creation time of the ru
     local instruction = owned.cancel or redis.call('HEXISTS', key('run', pair[1]), 'operator_pause') == 1 and 'pause'
     if instruction then instructions[#instructions + 1] = {pair[1], instruction} end
   end
+end
+if args.stops_as then redis.call('ZREM', key('worker_versions'), args.stops_as) end
+if args.claims_as then
+  redis.call('ZADD', key('worker_versions'), integer_text(now_ms + args.lease_ms), args.claims_as)
 end
 return instructions

@@ -1,4 +1,4 @@
---! needs: admission clock concurrency_groups events jobs keys leases pauses queue runs switches waiting_runs
+--! needs: admission clock concurrency_groups events hashes jobs keys leases pauses queue runs switches versions waiting_runs
 --! repeatable: no
 --! shard: thread
 -- Gives a worker due runs, each with a lease. A job is removed if its run was deleted, ended, or must wait for another
@@ -13,10 +13,13 @@
 --   slots for its suspects), `suspects` (the free slots for those of each dead worker that it does not name),
 --   `alone_from` (crashes from which a suspect is claimed as the only suspect), `alone` (whether the worker may claim
 --   such a one), `again_ms` (when to claim again if suspects, or runs that do not fit, wait), `mark` (the high-water
---   mark; nil if memory is not to be checked).
+--   mark; nil if memory is not to be checked), `group` (of the worker, by what it serves); a MessagePack map of what
+--   the worker serves (`lib/versions.lua`), or '' if versions do not matter.
 -- Reply: {ms until the next job is due ('' if none waits), 'near' if memory is near the mark else '', fields of a run,
---   ...}.
--- Atomic: For each run: job, slots, lease, the thread's status, and the waiting run that it answers; or its pause.
+--   ...}. The fields of a run whose thread must be moved to the version first end with `pinned_version` and
+--   `pinned_schema`, those of the thread.
+-- Atomic: For each run: job, slots, lease, versions, the thread's status, and the waiting run that it answers; or its
+--   pause, or its lane.
 -- Repeatable: No: a repetition claims other runs.
 
 local args = cmsgpack.unpack(ARGV[2])
@@ -26,11 +29,21 @@ local reply = {'', startable and 'near' or ''}
 local remaining = args.limit
 local BATCH = 200
 local SUSPECTS_READ = 100
+local LANE_READ = 100
 
--- Most claims find neither delayed jobs nor crash suspects, and nothing is switched off. Then none of it is read.
-local others_wait = redis.call('EXISTS', key('later_queue'), key('suspect_queue'), key('switches')) > 0
+-- Most claims find neither delayed jobs nor crash suspects nor lanes, and nothing is switched off. Then none of it is
+-- read.
+local others_wait = redis.call('EXISTS', key('later_queue'), key('suspect_queue'), key('switches'),
+  key('version_lanes')) > 0
 local anything_off = others_wait and redis.call('EXISTS', key('switches')) == 1
-local queue_may_have_more = true
+local queue_may_have_more, lanes_have_more, lanes_wait = true, false, false
+local chooses_version, serves = ARGV[3] ~= '', nil
+
+-- What the worker serves of a graph, or nil.
+local function served_graph(graph_id)
+  serves = serves or cmsgpack.unpack(ARGV[3])
+  return serves[graph_id]
+end
 
 local function queue_jobs_that_became_due()
   local due = redis.call('ZRANGEBYSCORE', key('later_queue'), '-inf', now_ms, 'WITHSCORES', 'LIMIT', 0, BATCH)
@@ -74,19 +87,22 @@ local function graph_pause(graph_id)
   end
 end
 
-local function claim(job, score)
+-- `lane` is the one from which the job was taken, or nil.
+local function claim(job, score, lane)
   local run_id = split_job(job)
   local run = key('run', run_id)
-  local phase, thread_id, announces, continues, cancel_action, groups, attempt, started_us, ordinal, crashes, graph_id =
-    unpack(redis.call('HMGET', run, 'phase', 'thread_id', 'announce_attempt', 'continues', 'cancel_action', 'groups',
-      'attempt', 'started_us', 'ordinal', 'crashes', 'graph_id'))
+  local stored = redis.call('HMGET', run, 'phase', 'thread_id', 'announce_attempt', 'continues', 'cancel_action',
+    'groups', 'attempt', 'started_us', 'ordinal', 'crashes', 'graph_id', 'version', 'version_fixed')
+  local phase, thread_id, announces, continues, cancel_action, groups = unpack(stored, 1, 6)
+  local attempt, started_us, ordinal, crashes, graph_id, version, version_fixed = unpack(stored, 7, 13)
   groups = decoded_groups(groups)
   if phase ~= 'queued' then
     offer_concurrency_slots(groups)
     return false
   end
-  local active, waiting, status, started_runs, thread_error = unpack(redis.call('HMGET', key('thread', thread_id),
-    'active_run_id', 'waiting_run_id', 'status', 'started_runs', 'error'))
+  local active, waiting, status, started_runs, thread_error, pinned, schema = unpack(redis.call('HMGET',
+    key('thread', thread_id), 'active_run_id', 'waiting_run_id', 'status', 'started_runs', 'error', 'version',
+    'schema'))
   if active or redis.call('ZRANGE', key('thread_queue', thread_id), 0, 0)[1] ~= run_id then
     offer_concurrency_slots(groups)
     return false
@@ -94,6 +110,17 @@ local function claim(job, score)
   local pause = not cancel_action and graph_pause(graph_id)
   if pause then
     set_paused(run_id, pause)
+    offer_concurrency_slots(groups)
+    return false
+  end
+  version, pinned, schema = given(version), given(pinned), given(schema)
+  local execution, wanted_lane = {version = version, pinned = pinned, schema = schema}, nil
+  if chooses_version then
+    execution, wanted_lane = choose_execution(served_graph(graph_id), graph_id,
+      {version = version, version_fixed = version_fixed}, {version = pinned, schema = schema}, cancel_action)
+  end
+  if not execution then
+    wait_in_lane(wanted_lane, lane, run_id, job, score)
     offer_concurrency_slots(groups)
     return false
   end
@@ -109,37 +136,97 @@ local function claim(job, score)
   if continued then inherit_chain(continued, run_id) end
   attempt = acquire_lease(run_id, thread_id, args.worker, args.lease_ms, {attempt = attempt, started_us = started_us,
     ordinal = ordinal, crashes = crashes, groups = groups, status = status, started_runs = started_runs,
-    error = thread_error})
+    error = thread_error, execution = execution})
   if announces == '1' then append_events(run_id, {metadata_event(run_id, attempt)}) end
-  reply[#reply + 1] = redis.call('HGETALL', run)
+  local fields = redis.call('HGETALL', run)
+  reply[#reply + 1] = execution.moves and joined(fields, pinned_fields(pinned, schema)) or fields
   return true
 end
 
--- Claims the first suspects, unless enough other jobs rank before them. No suspect overtakes one that must be alone.
-local function claim_suspects()
-  local slots, claimed_of, alone = args.suspect_slots, {}, args.alone
-  local jobs = redis.call('ZRANGE', key('suspect_queue'), 0, SUSPECTS_READ - 1, 'WITHSCORES')
-  for i = 1, #jobs, 2 do
-    local job, score = jobs[i], jobs[i + 1]
+-- Claims from the lanes that the worker serves, and then crash suspects. Most claims do neither.
+local function claim_from_other_queues()
+  local free_slots, claimed_of, may_be_alone, is_alone = args.suspect_slots, {}, args.alone, false
+
+  -- Whether this suspect, or the one that the worker has claimed, must be its only one.
+  local function lacks_solitude(crashes) return is_alone or crashes >= args.alone_from and not may_be_alone end
+
+  -- Whether the worker may claim this suspect now. `crashes` and `crash` are how many workers died with it, and the
+  -- last of them.
+  local function may_claim_suspect(crashes, crash)
+    if lacks_solitude(crashes) then return false end
+    return (free_slots[crash] or args.suspects) > 0 and not (crashes > 1 and claimed_of[crash])
+  end
+
+  local function use_suspect_slot(crashes, crash)
+    free_slots[crash] = crashes > 1 and 0 or (free_slots[crash] or args.suspects) - 1
+    claimed_of[crash], may_be_alone, is_alone = true, false, crashes >= args.alone_from
+  end
+
+  local function crashes_of(job)
     local fields = redis.call('HMGET', key('run', (split_job(job))), 'crashes', 'crashed_worker')
-    local crashes, crash = tonumber(fields[1]) or 0, fields[2] or ''
-    local free = slots[crash] or args.suspects
-    if crashes >= args.alone_from and not alone then return end
-    if free > 0 and not (crashes > 1 and claimed_of[crash]) then
-      if redis.call('ZCOUNT', key('queue'), '-inf', '(' .. score) >= remaining then return end
-      redis.call('ZREM', key('suspect_queue'), job)
-      if claim(job, score) then
-        remaining = remaining - 1
-        if remaining == 0 or crashes >= args.alone_from then return end
-        slots[crash], claimed_of[crash], alone = crashes > 1 and 0 or free - 1, true, false
+    return tonumber(fields[1]) or 0, fields[2] or ''
+  end
+
+  -- Whether enough jobs of the queue rank before this one.
+  local function is_outranked(score)
+    return redis.call('ZCOUNT', key('queue'), '-inf', '(' .. score) >= remaining
+  end
+
+  -- Claims the first jobs of a lane, unless they are outranked.
+  local function claim_from_lane(lane)
+    local jobs = redis.call('ZRANGE', key('version_queue', lane), 0, LANE_READ - 1, 'WITHSCORES')
+    for i = 1, #jobs, 2 do
+      local job, score = jobs[i], jobs[i + 1]
+      if remaining == 0 or is_outranked(score) then
+        lanes_have_more = true
+        return
+      end
+      local crashes, crash = crashes_of(job)
+      if crashes > 0 and not may_claim_suspect(crashes, crash) or waits_for_memory(job) then
+        lanes_wait = true
+      else
+        leave_lane(lane, job)
+        if claim(job, score, lane) then
+          remaining = remaining - 1
+          if crashes > 0 then use_suspect_slot(crashes, crash) end
+        end
       end
     end
   end
+
+  local function claim_from_lanes()
+    for _, lane in ipairs(redis.call('HKEYS', key('version_lanes'))) do
+      local graph_id, version, is_fixed = split_lane(lane)
+      local graph = served_graph(graph_id)
+      if graph and may_execute_lane(graph, graph_id, version, is_fixed) then claim_from_lane(lane) end
+    end
+  end
+
+  -- Claims the first suspects, unless they are outranked. No suspect overtakes one that must be alone.
+  local function claim_suspects()
+    local jobs = redis.call('ZRANGE', key('suspect_queue'), 0, SUSPECTS_READ - 1, 'WITHSCORES')
+    for i = 1, #jobs, 2 do
+      local job, score = jobs[i], jobs[i + 1]
+      local crashes, crash = crashes_of(job)
+      if remaining == 0 or lacks_solitude(crashes) then return end
+      if may_claim_suspect(crashes, crash) then
+        if is_outranked(score) then return end
+        redis.call('ZREM', key('suspect_queue'), job)
+        if claim(job, score) then
+          remaining = remaining - 1
+          use_suspect_slot(crashes, crash)
+        end
+      end
+    end
+  end
+
+  if chooses_version then claim_from_lanes() end
+  claim_suspects()
 end
 
 if others_wait then
   queue_jobs_that_became_due()
-  claim_suspects()
+  claim_from_other_queues()
 end
 local read_jobs, held = 0, {}
 while remaining > 0 and read_jobs < BATCH and queue_may_have_more do
@@ -157,20 +244,18 @@ end
 if #held > 0 then redis.call('ZADD', key('queue'), unpack(held)) end
 if startable then redis.call('HSET', key('memory'), 'startable', integer_text(startable)) end
 
-if #held > 0 then
-  redis.call('DEL', key('worker_wake'))
-  reply[1] = integer_text(args.again_ms)
-  return reply
-end
-if queue_may_have_more and redis.call('ZCARD', key('queue')) > 0 then
+local may_have_more = lanes_have_more or queue_may_have_more and redis.call('ZCARD', key('queue')) > 0
+if #held == 0 and may_have_more then
   reply[1] = '0'
   return reply
 end
-redis.call('DEL', key('worker_wake'))
-if others_wait then
+redis.call('DEL', key('worker_wake'), key('version_wake', args.group or ''))
+if #held > 0 then
+  reply[1] = integer_text(args.again_ms)
+elseif others_wait then
   local first = redis.call('ZRANGE', key('later_queue'), 0, 0, 'WITHSCORES')
   local wait_ms = #first > 0 and math.max(first[2] - now_ms, 0) or nil
-  if redis.call('EXISTS', key('suspect_queue')) == 1 then
+  if lanes_wait or redis.call('EXISTS', key('suspect_queue')) == 1 then
     wait_ms = math.min(wait_ms or args.again_ms, args.again_ms)
   end
   if wait_ms then reply[1] = integer_text(wait_ms) end

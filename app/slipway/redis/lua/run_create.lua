@@ -1,22 +1,24 @@
---! needs: admission budgets cancel cancel_causes clock concurrency_groups due_times events hashes keys leases phases queue retries reviews run_indexes runs threads waiting_runs
+--! needs: admission budgets cancel cancel_causes clock concurrency_groups due_times events hashes keys leases phases queue retries reviews run_indexes runs threads versions waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunCreate`; the field `kwargs`.
+-- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunCreate`; the field `kwargs`; with `inline_worker`, a
+--   MessagePack map of what that process serves (`lib/versions.lua`).
 -- Reply: {'created', fields without those that were sent, credit}, also if this very request has created the run and
---   `inline_worker` holds it; `credit`, if there is a `mark`: the bytes that the process may store before it asks
---   again; {'exists', fields} for a run that existed; an error `OVERLOADED` if memory has no room; {'no_thread'} also
---   if the thread lacks the `required_metadata`, or is the temporary thread of another run; {'thread_exists'} if the
---   thread was to be created; {'changed'} if a field of the thread differs from `expected_fields`; {'busy', run id};
---   {'answered', run id, kwargs} if another run has answered the interrupt; {'unchecked'} if the thread waits with
---   reviews other than the `checked` ones, or they have changed; {'cancelled', run id} if the run that asked was
---   cancelled; {'due_time_handled', the cron's next due time in ms or ''} if the run of a cron's due time was created
---   already, without the next due time if the cron no longer has this due time; {'leftovers'} if checkpoints of a
---   deleted thread must be deleted before the thread is created; {'budget', position of the entry of `budgets` without
---   room, what was used}; for a `retry`, what `retry_problem` replies. The classes in `runs.script_results` are the
---   same replies in Python.
+--   `inline_worker` holds it; those of an inline run whose thread must be moved end with `pinned_version` and
+--   `pinned_schema`, as in the reply of a claim; `credit`, if there is a `mark`: the bytes that the process may store
+--   before it asks again; {'exists', fields} for a run that existed; an error `OVERLOADED` if memory has no room;
+--   {'no_thread'} also if the thread lacks the `required_metadata`, or is the temporary thread of another run;
+--   {'thread_exists'} if the thread was to be created; {'changed'} if a field of the thread differs from
+--   `expected_fields`; {'busy', run id}; {'answered', run id, kwargs} if another run has answered the interrupt;
+--   {'unchecked'} if the thread waits with reviews other than the `checked` ones, or they have changed; {'cancelled',
+--   run id} if the run that asked was cancelled; {'due_time_handled', the cron's next due time in ms or ''} if the run
+--   of a cron's due time was created already, without the next due time if the cron no longer has this due time;
+--   {'leftovers'} if checkpoints of a deleted thread must be deleted before the thread is created; {'budget', position
+--   of the entry of `budgets` without room, what was used}; for a `retry`, what `retry_problem` replies. The classes in
+--   `runs.script_results` are the same replies in Python.
 -- Atomic: All of it, the cancelling of earlier runs, and that the due time is handled.
 -- Repeatable: Yes: a run that exists is returned, or that its due time was handled, and nothing changes.
 
@@ -28,8 +30,10 @@ local due_time = args.due_time
 local handled = due_time and handled_reply(due_time)
 if handled then return handled end
 
-local thread_created_us, status, active, waiting, answered_by, idle_status, temporary = unpack(redis.call('HMGET',
-  thread, 'created_us', 'status', 'active_run_id', 'waiting_run_id', 'answered_by_run_id', 'idle_status', 'temporary'))
+local thread_created_us, status, active, waiting, answered_by, idle_status, temporary, pinned, schema = unpack(
+  redis.call('HMGET', thread, 'created_us', 'status', 'active_run_id', 'waiting_run_id', 'answered_by_run_id',
+    'idle_status', 'temporary', 'version', 'schema'))
+pinned, schema = given(pinned), given(schema)
 local exists = thread_created_us ~= false
 
 -- The thread of a cron may have been deleted, and created again with the same id.
@@ -132,6 +136,24 @@ local function thread_members()
   return members
 end
 
+-- The version of the last unfinished run of the thread, or false.
+local function open_version()
+  local last = redis.call('ZREVRANGE', key('thread_queue', args.thread_id), 0, 0)[1] or active
+  return last and redis.call('HGET', key('run', last), 'version')
+end
+
+-- The fields of the run, and of its thread, that say on which version it executes, if that is decided now.
+local version_fields, pin = {}, {}
+if args.version then
+  local open = active or #queued > 0 or waiting
+  local version = choose_version(args.expected_graph_id, args.version, pinned, open, open and open_version())
+  if version then
+    version_fields = {'version', version}
+    if args.version.explicit then version_fields = {'version', version, 'version_fixed', '1'} end
+    if not pinned then pinned, pin = version, {'version', version} end
+  end
+end
+
 redis.call('ZADD', key('thread_runs', args.thread_id), now_us + after_ms * 1000, args.run_id)
 redis.call('ZADD', key('thread_queue', args.thread_id), now_us + after_ms * 1000, args.run_id)
 local first = not active
@@ -141,7 +163,7 @@ local reason = first and (after_ms > 0 and 'delay' or 'queue') or 'earlier run o
 local created_us, updated_us = integer_text(now_us + after_ms * 1000), integer_text(now_us)
 local permitted_us = args.authorized and updated_us or '0'
 local members = exists and thread_members() or args.thread_members or {}
-local record = joined(joined(args.fields, members), args.members or {})
+local record = joined(joined(joined(args.fields, members), args.members or {}), version_fields)
 if run_or_log_exists then redis.call('DEL', log) end
 local last_event = append_to_log(args.run_id, {metadata_event(args.run_id, 1)}, false)
 redis.call('HSET', run, 'kwargs', ARGV[3], 'phase', 'queued', 'reason', reason, 'attempt', 0,
@@ -151,12 +173,13 @@ index_run(args.run_id, created_us, args.terms)
 
 if exists then
   redis.call('HSET', thread, 'idle_status', status ~= 'busy' and status or idle_status or 'idle',
-    unpack(few_fields(thread, args.thread_fields)))
+    unpack(few_fields(thread, joined(args.thread_fields, pin))))
   replace_terms(args.thread_id, args.graph_members, args.graph_terms)
   set_updated(args.thread_id, 'busy')
 else
   redis.call('HSET', thread, 'idle_status', 'idle', 'status', 'busy', 'created_us', now_us, 'state_us', now_us,
-    'updated_us', now_us, 'terms', args.thread_terms, unpack(few_fields(thread, joined(members, args.thread_fields))))
+    'updated_us', now_us, 'terms', args.thread_terms,
+    unpack(few_fields(thread, joined(joined(members, args.thread_fields), pin))))
   index_created(args.thread_id)
   index_updated(args.thread_id, false, 'busy', args.thread_terms, false)
   if args.temporary then redis.call('HSET', thread, 'temporary', 1) else set_ttl(args.thread_id, args.thread_ttl) end
@@ -171,16 +194,24 @@ if args.retry then store_retry(args.retry, args.run_id) end
 
 local may_execute = first and args.inline_worker and after_ms == 0
 local groups = may_execute and concurrency_groups_of(args.run_id)
-local inline = may_execute and not concurrency_group_at_limit(groups)
+local execution = {version = version_fields[2], pinned = pinned, schema = schema}
+if may_execute and ARGV[4] ~= '' then
+  execution = choose_execution(cmsgpack.unpack(ARGV[4])[args.expected_graph_id], args.expected_graph_id,
+    {version = version_fields[2], version_fixed = version_fields[4]}, {version = pinned, schema = schema})
+end
+local inline = may_execute and execution and not concurrency_group_at_limit(groups)
 if inline then
   local fields = redis.call('HMGET', thread, 'started_runs', 'error')
   acquire_lease(args.run_id, args.thread_id, args.inline_worker, args.lease_ms,
-    {attempt = 0, groups = groups, started_runs = fields[1], error = fields[2]})
+    {attempt = 0, groups = groups, started_runs = fields[1], error = fields[2], execution = execution})
   redis.call('HSET', run, 'inline_request', args.inline_request)
 elseif first then
   enqueue(args.run_id, 1, now_ms + after_ms, key('queue'), args.priority_ms)
 end
 if due_time then set_handled(due_time, due_time.next_ms and integer_text(due_time.next_ms) or '') end
-if inline or continued or args.retry then return {'created', redis.call('HGETALL', run), credit} end
+if inline or continued or args.retry then
+  local fields = redis.call('HGETALL', run)
+  return {'created', inline and execution.moves and joined(fields, pinned_fields(pinned, schema)) or fields, credit}
+end
 return {'created', joined({'phase', 'queued', 'reason', reason, 'attempt', '0', 'created_us', created_us,
-  'updated_us', updated_us, 'permitted_us', permitted_us}, members), credit}
+  'updated_us', updated_us, 'permitted_us', permitted_us}, joined(members, version_fields)), credit}

@@ -101,6 +101,12 @@ end
 redis.call('ZREM', key('leases'), '')
 if args.grace and (in_grace_period(args.grace) or args.grace.waits) then return reclaimed end
 
+-- A process that has exited serves nothing.
+for _, member in ipairs(args.worker and redis.call('ZRANGE', key('worker_versions'), 0, -1) or {}) do
+  local worker = string.match(member, ' (.*)$')
+  if string.sub(worker, 1, #args.worker) == args.worker then redis.call('ZREM', key('worker_versions'), member) end
+end
+
 local limit = args.worker and '+inf' or integer_text(now_ms)
 local by_worker
 for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit)) do

@@ -2,8 +2,8 @@
 --! repeatable: yes
 --! shard: thread
 --! threads: 2
--- Creates a thread with the values, interrupts, config and metadata of another one, without its runs. `copied_us` (the
--- creation time of the source) says that its checkpoints are still to be copied.
+-- Creates a thread with the values, interrupts, config, metadata and graph version of another one, without its runs.
+-- `copied_us` (the creation time of the source) says that its checkpoints are still to be copied.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `source`, `thread_id`, `token` (of the request), `ttl` (map or nil),
@@ -19,7 +19,7 @@ if redis.call('EXISTS', thread) == 1 then return {'exists', redis.call('HGETALL'
 if has_leftovers(args.thread_id) then return {'leftovers'} end
 local fields = redis.call('HGETALL', source)
 if #fields == 0 then return {'missing'} end
-local kept = {values = true, value_terms = true, interrupts = true}
+local kept = {values = true, value_terms = true, interrupts = true, version = true, schema = true}
 local terms
 local rest_status
 for i = 1, #fields, 2 do

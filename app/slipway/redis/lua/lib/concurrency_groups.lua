@@ -1,4 +1,4 @@
---! needs: jobs keys queue
+--! needs: jobs keys queue versions
 --! rare: delete_job free_concurrency_slots requeue_parked_job
 -- Concurrency groups: at most `limit` runs of a group execute at once. Jobs over the limit are parked until a slot is
 -- free.
@@ -41,11 +41,12 @@ end
 -- Removes the job of the run's next attempt from whichever queue has it. If the job was due, it may have been offered
 -- free slots: the next parked jobs of its groups get them.
 local function delete_job(run_id)
-  local fields = redis.call('HMGET', key('run', run_id), 'attempt', 'groups')
+  local fields = redis.call('HMGET', key('run', run_id), 'attempt', 'groups', 'lane')
   if not fields[1] then return end
   local job = job_name(run_id, fields[1] + 1)
   local was_due = redis.call('ZREM', key('queue'), job) + redis.call('ZREM', key('suspect_queue'), job) > 0
   redis.call('ZREM', key('later_queue'), job)
+  leave_lane(fields[3], job)
   for _, pair in ipairs(decoded_groups(fields[2])) do
     redis.call('ZREM', key('parked_queue', pair[1]), job)
     if was_due then requeue_parked_job(pair[1]) end

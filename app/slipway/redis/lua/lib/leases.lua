@@ -3,20 +3,24 @@
 
 -- Acquires the lease of a queued run for a worker. Returns the number of the attempt. `queued` holds the fields
 -- `attempt`, `started_us`, `ordinal` and `crashes` of the run and its concurrency groups, and of its thread the fields
--- `status`, `started_runs` and `error`; false or nil for a field that does not exist.
+-- `status`, `started_runs` and `error`; false or nil for a field that does not exist. Its `execution` says on which
+-- version the run executes (`choose_execution`).
 local function acquire_lease(run_id, thread_id, worker, lease_ms, queued)
   local run, thread = key('run', run_id), key('thread', thread_id)
+  local execution = queued.execution
   local attempt, started_runs = queued.attempt + 1, queued.started_runs or 0
   if not queued.ordinal then started_runs = started_runs + 1 end
   -- `no_checkpoints`: the thread has no checkpoints, so the worker does not read the newest one
   redis.call('HSET', run, 'phase', 'running', 'reason', '', 'worker', worker, 'attempt', attempt, 'last_group', 0,
     'updated_us', now_us, 'started_us', queued.started_us or now_us, 'ordinal', queued.ordinal or started_runs,
-    'no_checkpoints', 1 - redis.call('EXISTS', key('checkpoints', thread_id)))
+    'no_checkpoints', 1 - redis.call('EXISTS', key('checkpoints', thread_id)), 'version', execution.version or '',
+    'build', execution.build or '')
   for _, pair in ipairs(queued.groups) do redis.call('SADD', key('group_runs', pair[1]), run_id) end
   if queued.crashes then redis.call('SADD', key('running_suspects'), run_id) end
   redis.call('ZADD', key('leases'), now_ms + lease_ms, run_id)
   redis.call('ZREM', key('thread_queue', thread_id), run_id)
-  redis.call('HSET', thread, 'active_run_id', run_id, 'started_runs', started_runs)
+  redis.call('HSET', thread, 'active_run_id', run_id, 'started_runs', started_runs, 'version', execution.pinned or '',
+    'schema', execution.schema or '')
   if queued.status ~= 'busy' then set_status(thread_id, 'busy') end
   if queued.error then redis.call('HDEL', thread, 'error') end
   notify_thread(thread_id)

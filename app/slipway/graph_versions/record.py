@@ -1,0 +1,93 @@
+"""What Redis knows about the versions of graphs, as it was at the moment of reading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slipway.clock import iso
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredVersion:
+    """A version that a process has registered."""
+
+    graph_id: str
+    name: str
+    number: int
+    """A newer version of the graph has a greater one."""
+    schema: str
+    """The first 16 hex digits of its fingerprint. Empty if it is not known."""
+    build: str
+    """The id of the build that was registered last."""
+    declared: bool
+    since: str
+    """When it was registered first, as ISO 8601."""
+
+    def __str__(self) -> str:
+        return f"{self.graph_id}@{self.name}"
+
+    @classmethod
+    def from_stored(cls, field: str, record: Mapping[str, Any]) -> RegisteredVersion:
+        """The version of a field and its decoded value."""
+        graph_id, _, name = field.rpartition("@")
+        return cls(
+            graph_id=graph_id,
+            name=name,
+            number=int(record["number"]),
+            schema=record["schema"],
+            build=record["build"],
+            declared=record["declared"],
+            since=iso(int(record["since_us"])),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Due jobs that wait for a worker which serves a version."""
+
+    graph_id: str
+    version: str | None
+    """None if any version of the graph will do."""
+    is_fixed: bool
+    """Whether no other version will do."""
+    is_served: bool
+    """Whether a live worker serves it."""
+    jobs: int
+    oldest_s: float
+    """Since the first job was due."""
+
+    @classmethod
+    def from_reply(cls, lane: bytes, is_served: int, jobs: int, oldest_ms: bytes) -> Lane:
+        """From what scripts reply."""
+        graph_id, _, version = lane.decode().rpartition("@")
+        is_fixed = version.endswith("!")
+        return cls(graph_id, version.rstrip("!") or None, is_fixed, bool(is_served), int(jobs), int(oldest_ms) / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVersions:
+    """All registered versions, and who serves them."""
+
+    versions: Sequence[RegisteredVersion]
+    """Those of a graph from the oldest to the newest."""
+    workers: Mapping[tuple[str, str], Sequence[str]]
+    """The live workers that serve a version, by graph and name."""
+    lanes: Sequence[Lane]
+
+    def of_graph(self, graph_id: str) -> Sequence[RegisteredVersion]:
+        """The versions of a graph, from the oldest to the newest. Empty for an unknown graph."""
+        return [version for version in self.versions if version.graph_id == graph_id]
+
+    def find(self, graph_id: str, name: str) -> RegisteredVersion | None:
+        """One version; None if it was never registered."""
+        return next((each for each in self.of_graph(graph_id) if each.name == name), None)
+
+    def workers_of(self, graph_id: str, name: str) -> Sequence[str]:
+        """The ids of the live workers that serve a version."""
+        return self.workers.get((graph_id, name), ())
+
+    def lanes_of(self, graph_id: str, name: str | None) -> Sequence[Lane]:
+        """The lanes of the runs that wait for a version, or for any version of the graph."""
+        return [lane for lane in self.lanes if (lane.graph_id, lane.version) == (graph_id, name)]

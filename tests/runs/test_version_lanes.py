@@ -1,0 +1,233 @@
+"""A run is claimed only by a worker that serves its version; until then it waits in a lane."""
+
+from __future__ import annotations
+
+import pytest
+
+from slipway.graph_versions.scripts import VersionScripts
+from slipway.graphs.version_choice import VersionChoice
+from slipway.runs.cancel_reasons import Action
+from slipway.runs.record import Phase, Run
+from slipway.runs.settlement import Release
+from slipway.runs.suspect_slots import SuspectSlots
+from tests.runs.conftest import LEASE_MS, Stores, handover
+from tests.runs.versioned_workers import GRAPH, VersionedWorker, worker_of
+
+OLD, NEW = "a" * 16, "b" * 16
+
+
+async def run_on(stores: Stores, version: str, thread_id: str | None = None) -> Run:
+    """A queued run for this version."""
+    return await stores.create_run(thread_id, version=VersionChoice(explicit=version))
+
+
+async def pinned_thread(stores: Stores, worker: VersionedWorker) -> str:
+    """A thread with one completed run, which this worker has executed."""
+    run = await stores.create_run()
+    (claimed,) = await worker.claim()
+    assert claimed.run_id == run.run_id
+    await stores.settle(claimed)
+    return run.thread_id
+
+
+async def test_the_first_claim_pins_the_thread_and_the_run_records_version_and_build(stores: Stores) -> None:
+    worker = await worker_of(stores, "1", schema=OLD)
+    created = await stores.create_run()
+    assert (created.version, created.build) == (None, None)
+    (run,) = await worker.claim()
+    assert (run.version, run.build, run.pinned_version) == ("1", "build-1", None)
+    stored = await stores.reload(run)
+    assert (stored.public()["version"], stored.public()["build"]) == ("1", "build-1")
+    thread = await stores.thread_of(run)
+    assert (thread.version, thread.schema, thread.public()["version"]) == ("1", OLD, "1")
+
+
+async def test_a_run_waits_in_the_lane_of_its_version_for_a_worker_that_serves_it(stores: Stores) -> None:
+    old, new = await worker_of(stores, "1"), await worker_of(stores, "2")
+    run = await run_on(stores, "1")
+    assert await new.claim() == []
+    assert (await stores.reload(run)).reason == f"waits for a worker that serves {GRAPH}@1"
+    assert (await stores.reload(run)).phase is Phase.QUEUED
+    assert await old.tokens() == 1, "the lane wakes a worker that serves it"
+    assert await new.tokens() == 0
+    (claimed,) = await old.claim()
+    assert (claimed.run_id, claimed.version) == (run.run_id, "1")
+    assert await stores.pipeline.send("EXISTS", stores.keys.version_lanes) == 0
+    assert await old.tokens() == 0
+
+
+async def test_the_reason_says_that_no_live_worker_serves_the_version_and_follows_the_workers(stores: Stores) -> None:
+    new, versions = await worker_of(stores, "2"), VersionScripts(stores.pipeline, stores.keys)
+    run = await run_on(stores, "1")
+    assert await new.claim() == []
+    assert (await stores.reload(run)).reason == f"no live worker serves {GRAPH}@1"
+    old = await worker_of(stores, "1")
+    assert [(lane.is_served, lane.has_changed) for lane in await versions.refresh_lanes()] == [(True, True)]
+    assert (await stores.reload(run)).reason == f"waits for a worker that serves {GRAPH}@1"
+    assert [lane.has_changed for lane in await versions.refresh_lanes()] == [False]
+    await stores.scripts.run_reap(event_ttl_s=1, pause_ms=0, worker=old.name)  # its process has exited
+    assert [(lane.is_served, lane.has_changed) for lane in await versions.refresh_lanes()] == [(False, True)]
+    assert (await stores.reload(run)).reason == f"no live worker serves {GRAPH}@1"
+
+
+async def test_a_worker_whose_graph_failed_to_load_claims_none_of_its_runs(stores: Stores) -> None:
+    other = await worker_of(stores, "1", graph_id="other")
+    run = await stores.create_run()
+    assert await other.claim() == []
+    assert (await stores.reload(run)).reason == f"no live worker serves {GRAPH}"
+    worker = await worker_of(stores, "1")
+    assert [claimed.run_id for claimed in await worker.claim()] == [run.run_id]
+
+
+async def test_an_older_worker_never_takes_the_thread_of_a_newer_version(stores: Stores) -> None:
+    old = await worker_of(stores, "1", schema=OLD, declared=False, at_resume=True)
+    new = await worker_of(stores, "2", schema=NEW, declared=False, at_resume=True)
+    thread_id = await pinned_thread(stores, new)
+    run = await stores.create_run(thread_id)
+    assert await old.claim() == []
+    assert [claimed.run_id for claimed in await new.claim()] == [run.run_id]
+
+
+async def test_a_newer_worker_takes_the_thread_of_an_older_version_if_it_may_move_and_says_so(stores: Stores) -> None:
+    old = await worker_of(stores, "1", schema=OLD, declared=False, at_resume=True)
+    new = await worker_of(stores, "2", schema=NEW, declared=False, at_resume=True)
+    thread_id = await pinned_thread(stores, old)
+    await stores.create_run(thread_id)
+    (run,) = await new.claim()
+    assert (run.version, run.pinned_version, run.pinned_schema) == ("2", "1", OLD)
+    assert (await stores.thread_of(run)).version == "1", "only the script that moves the thread changes that"
+
+
+async def test_without_the_rule_at_resume_no_other_version_takes_the_thread(stores: Stores) -> None:
+    old, new = await worker_of(stores, "1", schema=OLD), await worker_of(stores, "2", schema=NEW)
+    thread_id = await pinned_thread(stores, old)
+    await stores.create_run(thread_id)
+    assert await new.claim() == []
+    assert len(await old.claim()) == 1
+
+
+async def test_undeclared_versions_with_equal_schemas_continue_each_others_threads(stores: Stores) -> None:
+    old = await worker_of(stores, "1", schema=OLD, declared=False)
+    new = await worker_of(stores, "2", schema=OLD, declared=False)
+    thread_id = await pinned_thread(stores, old)
+    for worker, pinned in ((new, "2"), (old, "2")):
+        await stores.create_run(thread_id)
+        (run,) = await worker.claim()
+        assert run.pinned_version is None
+        assert (await stores.thread_of(run)).version == pinned, "the newest of them"
+        await stores.settle(run)
+
+
+async def test_changed_code_under_the_same_name_is_a_move(stores: Stores) -> None:
+    before = await worker_of(stores, "1", schema=OLD)
+    thread_id = await pinned_thread(stores, before)
+    after = await worker_of(stores, "1", schema=NEW)
+    await stores.create_run(thread_id)
+    (run,) = await after.claim()
+    assert (run.version, run.pinned_version, run.pinned_schema) == ("1", "1", OLD)
+
+
+async def test_after_a_rollback_the_current_version_takes_threads_of_the_newer_one(stores: Stores) -> None:
+    new = await worker_of(stores, "1", "2", schema={"1": OLD, "2": NEW}, at_resume=True)
+    thread_id = await pinned_thread(stores, new)
+    await new.leave()
+    current = await worker_of(stores, "1", schema=OLD, at_resume=True, current="1")
+    await stores.create_run(thread_id)
+    (run,) = await current.claim()
+    assert (run.version, run.pinned_version) == ("1", "2")
+
+
+async def test_a_run_that_may_execute_on_one_version_only_is_not_taken_by_a_newer_one(stores: Stores) -> None:
+    old = await worker_of(stores, "1", schema=OLD, at_resume=True)
+    new = await worker_of(stores, "2", schema=NEW, at_resume=True)
+    thread_id = await pinned_thread(stores, old)
+    await stores.create_run(thread_id)
+    (run,) = await new.claim()
+    await stores.attempt(run).release(Release(reason="held", usage="{}", version="1"))
+    assert await new.claim() == []
+    await old.leave()
+    assert [lane.is_served for lane in await VersionScripts(stores.pipeline, stores.keys).refresh_lanes()] == [False]
+    assert (await stores.reload(run)).reason == f"no live worker serves {GRAPH}@1"
+    again = await worker_of(stores, "1", schema=OLD, at_resume=True)
+    assert [claimed.version for claimed in await again.claim()] == ["1"]
+
+
+async def test_a_run_goes_where_its_thread_has_moved_meanwhile(stores: Stores) -> None:
+    old, new = await worker_of(stores, "1", schema=OLD), await worker_of(stores, "2", schema=NEW)
+    thread_id = await pinned_thread(stores, old)
+    run = await stores.create_run(thread_id, version=VersionChoice(current="1"))
+    assert run.version == "1"
+    await stores.pipeline.send("HSET", stores.keys.thread(thread_id), "version", "2", "schema", NEW)
+    assert await old.claim() == []
+    assert [claimed.version for claimed in await new.claim()] == ["2"]
+
+
+async def test_a_job_in_a_lane_does_not_stop_what_can_be_claimed(stores: Stores) -> None:
+    new = await worker_of(stores, "2")
+    waiting = [await run_on(stores, "1") for _ in range(3)]
+    run = await run_on(stores, "2")
+    assert [claimed.run_id for claimed in await new.claim(1)] == [run.run_id]
+    assert await new.wait_ms() is None, "it does not poll for a version that it does not serve"
+    assert {(await stores.reload(each)).phase for each in waiting} == {Phase.QUEUED}
+
+
+async def test_a_lane_and_the_queue_are_claimed_in_one_order(stores: Stores) -> None:
+    old, new = await worker_of(stores, "1"), await worker_of(stores, "2")
+    runs = [await run_on(stores, "1") for _ in range(2)]
+    assert await new.claim() == []
+    runs += [await run_on(stores, "1") for _ in range(2)]
+    claimed = [run.run_id for _ in range(4) for run in await old.claim(1)]
+    assert claimed == [run.run_id for run in runs]
+
+
+async def test_a_worker_claims_again_at_once_while_its_lane_has_jobs(stores: Stores) -> None:
+    old, new = await worker_of(stores, "1"), await worker_of(stores, "2")
+    for _ in range(3):
+        await run_on(stores, "1")
+    assert await new.claim() == []
+    claimed = await stores.scripts.run_claim("w", 2, LEASE_MS, serves=old.serves, group=old.group)
+    assert (len(claimed.runs), claimed.due_in_ms) == (2, 0)
+    assert await old.tokens() > 0
+
+
+async def test_a_cancelled_run_leaves_its_lane(stores: Stores) -> None:
+    new = await worker_of(stores, "2")
+    run = await run_on(stores, "1")
+    assert await new.claim() == []
+    await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
+    assert await stores.phase_of(run) is Phase.CANCELLED
+    assert await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:queue:*") == []
+
+
+async def test_any_worker_ends_a_cancelled_run_that_had_started(stores: Stores) -> None:
+    old, new = await worker_of(stores, "1"), await worker_of(stores, "2")
+    run = await run_on(stores, "1")
+    (running,) = await old.claim()
+    await stores.attempt(running).release(handover(running))
+    assert await new.claim() == []
+    await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
+    (cancelled,) = await new.claim()
+    assert (cancelled.run_id, cancelled.pinned_version) == (run.run_id, None)
+    assert (await stores.thread_of(run)).version == "1"
+
+
+async def test_a_deleted_thread_leaves_no_job_in_a_lane(stores: Stores) -> None:
+    new = await worker_of(stores, "2")
+    run = await run_on(stores, "1")
+    assert await new.claim() == []
+    await stores.threads.delete(run.thread_id)
+    assert await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:queue:*") == []
+
+
+async def test_suspects_in_a_lane_are_claimed_as_carefully_as_others(stores: Stores) -> None:
+    old, new = await worker_of(stores, "1"), await worker_of(stores, "2")
+    runs = [await run_on(stores, "1") for _ in range(3)]
+    assert len(await old.claim()) == 3
+    assert len(await stores.reap(old.name)) == 3
+    assert await new.claim() == []
+    again = await worker_of(stores, "1")
+    slots = SuspectSlots({}, others=1, alone=False)
+    claimed = await stores.scripts.run_claim("w", 9, LEASE_MS, slots, serves=again.serves, group=again.group)
+    assert len(claimed.runs) == 1
+    assert claimed.due_in_ms == pytest.approx(100, abs=1), "it claims again when a suspect may be claimed"
+    assert {(await stores.reload(run)).crashes for run in runs} == {1}
