@@ -8,6 +8,10 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
+from slipway.graphs.registry import Registry
+from slipway.redis.layout import LAYOUT
+from tests.http.conftest import Served
+
 pytestmark = pytest.mark.usefixtures("worker")
 
 INPUT: Any = {"messages": [{"role": "user", "content": "Hi"}]}
@@ -75,3 +79,14 @@ async def test_each_node_has_its_route(sdk: LangGraphClient) -> None:
     _, events = await events_of(sdk, "by_node", "values")
     names = [message["content"] for message in events[-1][1]["messages"] if message["type"] == "ai"]
     assert names == ["./fakes.py:rejects", "./fakes.py:overloaded,./fakes.py:works"]
+
+
+async def test_the_build_of_a_graph_has_its_routes_and_the_formats_that_are_stored(
+    sdk: LangGraphClient, served: Served, graphs: Registry
+) -> None:
+    await events_of(sdk, "falls_back", "values")
+    [thread] = await sdk.threads.search()
+    build, latest = graphs.build("by_node"), await served.services.checkpointer.latest(thread["thread_id"])
+    assert latest is not None
+    assert build.routes == {"*": ["./fakes.py:rejects"], "second": ["./fakes.py:overloaded", "./fakes.py:works"]}
+    assert build.formats == {"layout": LAYOUT, "checkpoint": latest.checkpoint["v"]}

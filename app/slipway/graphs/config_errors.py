@@ -48,9 +48,10 @@ def unknown_key(key: str, problem: str) -> PydanticCustomError:
 
 
 def _parts_of(error: ErrorDetails) -> list[str | int]:
-    """The keys and positions that lead to the wrong key. Tags of unions, such as `<file>`, are left out."""
+    """The keys and positions that lead to the wrong key. Tags of unions, such as `<file>`, and pydantic's mark of a
+    wrong key are left out."""
     parts = [*error["loc"], *([error["ctx"]["key"]] if error["type"] == UNKNOWN_KEY else [])]
-    return [part for part in parts if isinstance(part, int) or not part.startswith(("<", "literal["))]
+    return [part for part in parts if isinstance(part, int) or not part.startswith(("<", "literal[", "[key]"))]
 
 
 def _path_of(path: str, parts: Sequence[str | int]) -> str:

@@ -63,7 +63,7 @@ def _default(versions: tuple[DeclaredVersion, ...], section: GraphSection, rejec
         return names[0]
     if section.default not in names:
         hint = did_you_mean(section.default, names)
-        reject(("default",), f"unknown version {section.default!r}{hint}; versions has {', '.join(names)}")
+        reject(("default",), f"unknown version {section.default!r}{hint}")
     return section.default
 
 

@@ -65,10 +65,7 @@ class GraphModules:
         return module if name.partition(".")[0] in self._packages else None
 
     def _is_of_project(self, file: str | None) -> bool:
-        if file is None:
-            return False
-        path = Path(file)
-        return not _INSTALLED.intersection(path.parts) and any(path.is_relative_to(folder) for folder in self._folders)
+        return file is not None and is_of_project(file, self._folders)
 
     def _import_of_project(self, name: str) -> types.ModuleType | None:
         if name in self._failed:
@@ -120,7 +117,7 @@ class GraphModules:
     def _imported_by(self, name: str, file: str, is_package: bool) -> set[str]:
         if file not in self._imports:
             package = name if is_package else name.rpartition(".")[0]
-            self._imports[file] = set(_imports_of(Path(file), package))
+            self._imports[file] = set(imports_of(Path(file), package))
         return self._imports[file]
 
     def _spec(self, name: str, specs: dict[str, ModuleSpec]) -> ModuleSpec | None:
@@ -140,6 +137,12 @@ def any_module(name: str) -> types.ModuleType | None:
     return None if name == "__main__" or _is_of_slipway(name) else imported_module(name)
 
 
+def is_of_project(file: str, folders: Sequence[Path]) -> bool:
+    """Whether a file is in one of these folders, and not in an installed package."""
+    path = Path(file)
+    return not _INSTALLED.intersection(path.parts) and any(path.is_relative_to(folder) for folder in folders)
+
+
 def _is_of_slipway(name: str) -> bool:
     return name.partition(".")[0] in SLIPWAY_PACKAGES
 
@@ -155,7 +158,7 @@ def _packages_of(module: types.ModuleType) -> Iterator[str]:
             yield str(value.__module__).partition(".")[0]
 
 
-def _imports_of(file: Path, package: str) -> Iterator[str]:
+def imports_of(file: Path, package: str) -> Iterator[str]:
     """The modules that the `import` statements of the file may import when graphs run, with their parent packages.
     Includes imports inside functions."""
     try:

@@ -32,6 +32,7 @@ from slipway.graphs.manifest import Manifest
 from slipway.graphs.modules import GraphModules
 from slipway.graphs.read_structure import structure_of
 from slipway.graphs.served_version import ServedVersion
+from slipway.graphs.shadowed_modules import shadowed_module
 from slipway.graphs.spec import GraphSpec
 from slipway.graphs.structure import GraphStructure
 
@@ -77,6 +78,7 @@ class Registry:
     def _load_version(self, version: LoadedVersion) -> None:
         try:
             target = loading.load(version.source, self._config)
+            self._check_modules(version)
             graph = compile_graph(target)
             if graph is None:
                 version.factory = factory_of(target)
@@ -88,6 +90,14 @@ class Registry:
             self._fail(version, f"{version.source} cannot be served: {error}")
         except (Exception, SystemExit) as error:  # the project's code may raise anything, and may call sys.exit()
             self._fail(version, loading.reason(error, self._config))
+
+    def _check_modules(self, version: LoadedVersion) -> None:
+        """Raises `CannotLoad` if the version has imported modules of another one."""
+        if len(self._versions[version.graph_id]) > 1:
+            module = loading.load_module(version.source.rpartition(":")[0], self._config)
+            problem = shadowed_module(module, [self._config.folder.resolve(), *self._config.search_paths])
+            if problem is not None:
+                raise loading.CannotLoad(problem)
 
     def _fail(self, version: LoadedVersion, reason: str) -> None:
         version.failure = reason

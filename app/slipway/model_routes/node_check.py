@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from slipway.errors import ConfigError
 from slipway.graphs.interface import Graphs
+from slipway.graphs.known_graphs import known_graphs
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.graphs.models_section import EVERY_NODE
 from slipway.switches.node_gates import node_names
@@ -11,15 +12,13 @@ from slipway.value_problems import did_you_mean
 
 
 async def check_nodes(config: LangGraphJson, graphs: Graphs) -> None:
-    """Raises `ConfigError` for a node that is neither in its graph nor in one of its subgraphs, with file and line. The
-    nodes of a graph with a factory are not known before its runs."""
+    """Raises `ConfigError` for a node that is neither in a version of its graph nor in one of its subgraphs, with file
+    and line. The nodes of a graph with a factory are not known before its runs."""
     for graph_id, by_node in config.models.by_graph.items():
-        if graphs.has_factory(graph_id) or graph_id not in graphs.names():
-            continue
-        async with graphs.open(graph_id, {}, "assistants.read") as graph:
-            names = sorted(node_names(graph))
+        known = await known_graphs(graphs, graph_id)
+        names = sorted(set().union(*map(node_names, known.graphs)))
         for node in by_node:
-            if node not in (EVERY_NODE, *names):
+            if known.complete and node not in (EVERY_NODE, *names):
                 path = ("slipway", "graphs", graph_id, "models", node)
                 raise ConfigError(
                     f"{config.where(*path)}: {'.'.join(path)}: the graph has no such node{did_you_mean(node, names)} "

@@ -17,11 +17,13 @@ def graph_target(graphs: Graphs, graph_id: str) -> Target:
 
 
 async def node_target(graphs: Graphs, graph_id: str, node: str) -> Target:
-    """Raises `NotFound` for an unknown graph or node, and `GraphUnavailable`. The nodes are those of the graph and of
-    its subgraphs; of a graph that a factory builds, those that it builds without a config."""
+    """Raises `NotFound` for an unknown graph or node, and `GraphUnavailable`. The nodes are those of all versions of
+    the graph and of their subgraphs; of a version that a factory builds, those that it builds without a config."""
     _check_graph(graphs, graph_id)
-    async with graphs.open(graph_id, {}, "assistants.read") as graph:
-        names = node_names(graph)
+    names: set[str] = set()
+    for version in graphs.versions(graph_id):
+        async with graphs.open(graph_id, {}, "assistants.read", version=version.name) as graph:
+            names |= node_names(graph)
     if node not in names:
         raise NotFound("node", node, why=f"graph {graph_id!r} has no such node{did_you_mean(node, sorted(names))}")
     return Target(Kind.NODE, node, graph_id)

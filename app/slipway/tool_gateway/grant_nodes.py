@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from slipway.errors import ConfigError, GraphUnavailable
 from slipway.graphs.interface import Graph, Graphs
+from slipway.graphs.known_graphs import known_graphs
 from slipway.graphs.langgraph_json import LangGraphJson
+from slipway.graphs.served_version import ServedVersion
 from slipway.tool_gateway.grants import ALL, NodePath
 from slipway.value_problems import did_you_mean
 
@@ -47,15 +49,15 @@ async def check_nodes_of_grants(config: LangGraphJson, graphs: Graphs) -> Unchec
         if section.graph not in (ALL, *graphs.names()):
             continue
         about = graphs.names() if section.graph == ALL else [section.graph]
-        factories = [each for each in about if graphs.has_factory(each)]
-        known = [path for each in about if each not in factories for path in await _nodes_of(graphs, each)]
+        factories = [each for each in about if _has_factory(graphs, each)]
+        known = [path for each in about for path in await _nodes_of(graphs, each)]
         for place, text in enumerate(section.nodes or ()):
             path = ("slipway", "grants", index, "nodes", place)
             named = NamedNode(f"{config.where(*path)}: slipway.grants[{index}].nodes[{place}]", tuple(text.split("/")))
             problem = named.problem_in(section.graph, known)
             if problem is None:
                 continue
-            if not factories and (section.graph != ALL or not graphs.failures()):
+            if not factories and not _failed(graphs, section.graph):
                 raise ConfigError(problem)
             for each in factories if not section.if_present else ():
                 unchecked[each].append(named)
@@ -79,22 +81,38 @@ async def check_factories(graphs: Graphs, unchecked: UncheckedNodes) -> None:
     """The same for the graph that each factory makes without a config, as `ConfigError`. A factory that needs a config
     is not checked."""
     for graph_id in unchecked:
-        opened = graphs.open(graph_id, {}, "assistants.read")
-        try:
-            graph = await opened.__aenter__()
-        except GraphUnavailable:
-            continue
-        try:
-            check_made_graph(graph_id, graph, unchecked)
-        except GraphUnavailable as error:
-            raise ConfigError(str(error)) from None
-        finally:
-            await opened.__aexit__(None, None, None)
+        for version in graphs.versions(graph_id):
+            if graphs.has_factory(graph_id, version.name):
+                await _check_factory(graphs, version, unchecked)
+
+
+async def _check_factory(graphs: Graphs, version: ServedVersion, unchecked: UncheckedNodes) -> None:
+    opened = graphs.open(version.graph_id, {}, "assistants.read", version=version.name)
+    try:
+        graph = await opened.__aenter__()
+    except GraphUnavailable:
+        return
+    try:
+        check_made_graph(version.graph_id, graph, unchecked)
+    except GraphUnavailable as error:
+        raise ConfigError(str(error)) from None
+    finally:
+        await opened.__aexit__(None, None, None)
+
+
+def _has_factory(graphs: Graphs, graph_id: str) -> bool:
+    return any(graphs.has_factory(graph_id, each.name) for each in graphs.versions(graph_id))
+
+
+def _failed(graphs: Graphs, graph_id: str) -> bool:
+    """Whether a graph that the rule is about, or a version of it, failed to load: the node may be there."""
+    failed = {each.partition("@")[0] for each in graphs.failures()}
+    return bool(failed) if graph_id == ALL else graph_id in failed
 
 
 async def _nodes_of(graphs: Graphs, graph_id: str) -> list[NodePath]:
-    async with graphs.open(graph_id, {}, "assistants.read") as graph:
-        return list(_paths(graph, ()))
+    """The nodes of all versions without a factory."""
+    return [path for graph in (await known_graphs(graphs, graph_id)).graphs for path in _paths(graph, ())]
 
 
 def _paths(graph: Graph, parent: NodePath) -> Iterable[NodePath]:

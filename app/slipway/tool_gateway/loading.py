@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 
 from slipway.errors import ConfigError
 from slipway.graphs.interface import Graphs
+from slipway.graphs.known_graphs import known_graphs
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.graphs.tools_section import GrantSection, ToolSection
 from slipway.json_schemas import InvalidSchema, SchemaValidator
@@ -37,9 +38,8 @@ async def load_tools(config: LangGraphJson, graphs: Graphs, others: Sequence[Dec
         register_again(tool.target for tool in registry.tools.values())
     _check_grants(config, registry)
     for graph_id in graphs.names():
-        if not graphs.has_factory(graph_id):
-            async with graphs.open(graph_id, {}, "assistants.read") as graph:
-                prepare_tools_in(graph)
+        for graph in (await known_graphs(graphs, graph_id)).graphs:
+            prepare_tools_in(graph)
     return registry
 
 
