@@ -250,3 +250,24 @@ def test_a_wrong_price_is_said_as_for_langgraph_json(prices: str, problem: str) 
     with pytest.raises(ConfigError) as wrong:
         Settings.load({"SLIPWAY_PRICES": prices})
     assert str(wrong.value) == problem
+
+
+@pytest.mark.parametrize(
+    ("environment", "release"),
+    [
+        ({}, ""),
+        ({"RELEASE": "v42", "GIT_COMMIT": "a" * 40}, "v42"),
+        ({"RELEASE": "v42", "SLIPWAY_RELEASE": "mine"}, "mine"),
+        ({"HEROKU_SLUG_COMMIT": "0123456789abcdef0123456789ABCDEF01234567"}, "0123456789ab"),
+        ({"FLY_IMAGE_REF": "registry.fly.io/desk:deployment-01H"}, "registry.fly.io-desk-deployment-01H"),
+        ({"K_REVISION": "  "}, ""),
+        ({"RELEASE": "@@", "GIT_COMMIT": "feature/" + "x" * 60}, "x" * 48),
+    ],
+)
+def test_the_release_is_read_from_the_platform(environment: dict[str, str], release: str) -> None:
+    assert Settings.load(environment).release == release
+
+
+def test_a_release_that_cannot_be_part_of_a_name_is_rejected() -> None:
+    with pytest.raises(ConfigError, match="SLIPWAY_RELEASE"):
+        Settings.load({"SLIPWAY_RELEASE": "a@b"})

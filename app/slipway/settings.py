@@ -67,8 +67,9 @@ class Settings(BaseModel):
     release: str = Field(
         default="",
         pattern=r"^([A-Za-z0-9][A-Za-z0-9._+-]{0,47})?$",
-        description="Name of the release of the project, which is part of the name of a graph version that "
-        f"`langgraph.json` does not name. When it is not set, the first of {', '.join(map(_quoted, RELEASE_NAMES))} of "
+        description="Name of the release of the project, which is part of the name of a "
+        "[graph version](versions.md#declaring-versions) that `langgraph.json` does not name. "
+        f"When it is not set, the first of {', '.join(map(_quoted, RELEASE_NAMES))} of "
         "the process that is set is read",
     )
     data_dir: Path = Field(
