@@ -28,8 +28,9 @@ ALONE = frozenset(
 """Folders and files whose tests kill and stop servers. They get the markers `processes` and `alone`: `make test`
 executes them one at a time, and all other tests three at a time."""
 
-SLOW = frozenset({"attacks"})
-"""Folders whose tests send many requests to each route. They need only a Valkey, but minutes."""
+SLOW = frozenset({"attacks", "mutants"})
+"""Folders whose tests send many requests to each route, or plant faults in copies of the code. They need only a Valkey,
+but minutes."""
 
 STARTS_VALKEY = frozenset({"valkey_url", "modules_url"})
 """Fixtures that start a Valkey. A test that uses one of them, also by another fixture, gets the marker `valkey`."""

@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from slipway.graphs.registry import Registry
 from slipway.health.layout_upgrades import UPGRADES
 from slipway.redis.layout import LayoutRecord
+from slipway.services import Services
 from slipway.settings import Settings
 from tests.compat.dump_format import DIGESTS, DUMPS, Dump, delete_keys, restore, sha256_of
 from tests.compat.make_dumps import PROJECT, Desk
@@ -32,9 +33,6 @@ from tests.worker import running_worker
 graphs = graphs_of(PROJECT)
 
 FILES: Final = sorted(DUMPS.glob("*/*.json.gz"))
-
-SHORT_LEASES: Final = {"lease_s": 3, "heartbeat_s": 0.5, "reap_every_s": 0.2}
-"""The reaper waits for a lease before it reclaims the runs of the worker that was killed."""
 
 Resume = Callable[[Desk, Dump, str], Awaitable[Any]]
 """Resumes the thread of a pause."""
@@ -189,7 +187,7 @@ def test_every_pause_of_a_dump_has_a_case() -> None:
 async def test_every_thread_is_resumed(file: Path, graphs: Registry, request: pytest.FixtureRequest) -> None:
     dump = Dump.load(file)
     url = request.getfixturevalue("modules_url" if "langgraph-redis" in file.name else "valkey_url")
-    settings = Settings.from_values({"redis_url": url, "config": PROJECT, **SHORT_LEASES, **dump.settings})
+    settings = Settings.from_values({"redis_url": url, "config": PROJECT, **dump.settings})
     async with restored(dump, url), deployment(settings, graphs) as desk:
         desk.threads.update(dump.threads)
         assert await history(desk, "idle") == dump.notes["history"]
@@ -225,18 +223,27 @@ async def deployment(settings: Settings, graphs: Registry) -> AsyncIterator[Desk
     project.STARTED.clear()
     async with serving(settings, graphs) as served, httpx.AsyncClient(base_url=served.url, timeout=30) as client:
         await LayoutRecord(served.services.pipeline, served.services.keys).check_or_upgrade(UPGRADES)
+        await reclaim_runs_of_dead_workers(served.services)
         async with running_worker(settings, graphs):
             yield Desk(client, project)
+
+
+async def reclaim_runs_of_dead_workers(services: Services) -> None:
+    """What the reaper does when it has waited for a lease."""
+    workers = await services.pipeline.send("ZRANGE", services.keys.workers, 0, -1)
+    for worker in workers:
+        await services.scripts.run_reap(event_ttl_s=600, pause_ms=0, worker=worker.decode())
 
 
 async def found_in(desk: Desk, dump: Dump) -> dict[str, tuple[Any, ...]]:
     """The status of each thread, its log, and what was started on it."""
     query = {"ids": list(dump.threads.values()), "limit": 100}
     records = {record["thread_id"]: record for record in await desk.call("POST", "/threads/search", query)}
-    return {
-        pause: (records[thread]["status"], records[thread]["values"].get("log"), sorted(desk.project.STARTED[thread]))
-        for pause, thread in dump.threads.items()
-    }
+    found: dict[str, tuple[Any, ...]] = {}
+    for pause, thread in dump.threads.items():
+        log = (records[thread]["values"] or {}).get("log")
+        found[pause] = records[thread]["status"], log, sorted(desk.project.STARTED[thread])
+    return found
 
 
 async def history(desk: Desk, pause: str) -> list[str]:
