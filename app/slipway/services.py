@@ -469,6 +469,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
         retention=retention,
         tools=tool_services(services.tools, services.pipeline, services.keys, services.scripts, services.checkpointer),
         switches=services.switch_watch,
+        rollouts=services.rollout_watch,
     )
     services = replace(services, lease_renewer=lease_renewer, executions=executions, event_loop=event_loop)
     if process == "worker":

@@ -34,6 +34,7 @@ from slipway_workers.duties.reaper import Reaper
 from slipway_workers.duties.reconciler import Reconciler
 from slipway_workers.duties.retention import Retention
 from slipway_workers.duties.reviews import Reviews
+from slipway_workers.duties.rollouts import Rollouts
 from slipway_workers.duties.scheduler import Scheduler
 from slipway_workers.duties.store_sweeper import StoreSweeper
 from slipway_workers.duties.trash import TrashCollector
@@ -171,6 +172,12 @@ BACKGROUND: Final[dict[str, Work]] = {
             "StoreSweeper",
             "deletes expired items",
             lambda services: StoreSweeper(services).run_once(),
+        ),
+        Work(
+            "a version is ramping",
+            "Rollouts",
+            "rolls the version back if its runs end worse",
+            lambda services: Rollouts(services).run_once(),
         ),
         Work(
             "a later release raised the layout version",

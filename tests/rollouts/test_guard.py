@@ -110,8 +110,16 @@ def test_repeated_looks_roll_a_permitted_version_back_as_rarely_as_promised(seed
 
 
 def test_stored_counts_are_read() -> None:
-    numbers = {"looks": 2, "threads:2": 7, "succeeded:2": 5, "failed:2": 1, "ceilings:2": 1, "ms:2:40": 3, "ms:2:41": 2}
-    counts = counts_from(numbers | {"succeeded:1.0+b_c": 4}, "r1")
+    numbers = {
+        "looks": 2,
+        "threads:2": 7,
+        "ended:succeeded:2": 5,
+        "ended:failed:2": 1,
+        "ended:ceilings:2": 1,
+        "ms:2:40": 3,
+        "ms:2:41": 2,
+    }
+    counts = counts_from(numbers | {"ended:succeeded:1.0+b_c": 4}, "r1")
     assert (counts.ramp_id, counts.looks) == ("r1", 2)
     assert counts.of("2") == VersionCounts(7, 5, 1, 1, Durations({40: 3, 41: 2}))
     assert counts.of("2").runs == 7

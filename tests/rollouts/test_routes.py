@@ -26,7 +26,7 @@ async def test_a_version_is_rolled_out_promoted_and_rolled_back(desk: Desk) -> N
         ("2", "ramping", 10.5),
         ("3", "inactive", 0.0),
     ]
-    assert (status["looks"], status["next_look_runs"]) == (0, 10)
+    assert (status["looks"], status["next_look_runs"]) == (0, 20)
     assert desk.served.services.rollout_watch.ramp_of("desk") is not None, "this process knows it already"
 
     assert (await desk.send("POST", f"{PATH}/promote"))["rollout"]["current"] == "2"

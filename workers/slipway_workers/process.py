@@ -32,6 +32,7 @@ from slipway_workers.duties.reaper import Reaper
 from slipway_workers.duties.reconciler import Reconciler
 from slipway_workers.duties.retention import Retention
 from slipway_workers.duties.reviews import Reviews
+from slipway_workers.duties.rollouts import Rollouts
 from slipway_workers.duties.scheduler import Scheduler
 from slipway_workers.duties.store_sweeper import StoreSweeper
 from slipway_workers.duties.trash import TrashCollector
@@ -49,6 +50,7 @@ DUTIES: Final[tuple[Callable[[Services], Duty], ...]] = (
     StoreSweeper,  # deletes store items whose time to live has ended
     Deliveries,  # calls webhooks
     Reviews,  # does what reviews are to do at a time, and resumes runs whose questions have answers
+    Rollouts,  # rolls versions back whose runs end worse than those of the current version
     LayoutWatch,  # ends this worker when a later release has raised the layout of the data
 )
 

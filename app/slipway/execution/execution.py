@@ -55,6 +55,7 @@ from slipway.graphs.interface import Graph, Graphs, with_checkpointer
 from slipway.metering.callback_handler import HANDLER, MeteringHandler
 from slipway.metering.meter import Meter, MeterConfig
 from slipway.redis.keys import Keys
+from slipway.rollouts.record import Ramp
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.crash_suspects import SuspectProgress
@@ -77,7 +78,7 @@ _UNPRICED: Final[set[str]] = set()
 class Execution:
     """The execution of one attempt. `drain`, `stop_now` and the writer of the attempt can stop it. `on_cleared` is
     called when the run is a crash suspect and is cleared. `switches` returns those that are off; `on_switches_changed`
-    must be called when they change."""
+    must be called when they change. `ramp` returns the ramp of the graph, if one of its versions is ramping."""
 
     def __init__(
         self,
@@ -92,6 +93,7 @@ class Execution:
         tools: ToolServices | None = None,
         on_cleared: Callable[[Run], None] = lambda run: None,
         switches: Callable[[], OffSwitches] = lambda: NONE_OFF,
+        ramp: Callable[[], Ramp | None] = lambda: None,
     ) -> None:
         self.writer, self.run = writer, writer.run
         self._graphs, self._store = graphs, store
@@ -121,7 +123,7 @@ class Execution:
         )
         self._suspect_progress = SuspectProgress(writer, keys, on_cleared)
         self._observer = StreamObserver()
-        self._settler = RunSettler(writer, self._checkpointer, self.usage, self._observer, event_ttl_s, graphs)
+        self._settler = RunSettler(writer, self._checkpointer, self.usage, self._observer, event_ttl_s, graphs, ramp)
         self._control = RunControl()
         self.switches = AttemptSwitches(self.run.graph_id, switches, self.drain, self.run.skipped_tasks)
         """What is switched off, as this attempt sees it."""
@@ -232,12 +234,15 @@ class Execution:
         self._config = config_of(self.run, self._plan.checkpoint, self._ceilings.steps_left)
         self._append_limit_notice()
         self._warn_of_attempts()
-        opened = self._graphs.open(self.run.graph_id, self._config, "threads.create_run", context_of(self.run))
+        version = self.run.version or None
+        opened = self._graphs.open(
+            self.run.graph_id, self._config, "threads.create_run", context_of(self.run), version=version
+        )
         graph = await resources.enter_async_context(opened)
         name = name_of(graph, self.run.graph_id)
         self._config |= bound_config(self.run, graph.config or {}, name, self._ceilings.steps_left)
         count_retries(graph)
-        if self._graphs.has_factory(self.run.graph_id):
+        if self._graphs.has_factory(self.run.graph_id, version):
             prepare_tools_in(graph)
         self._guard.watch(graph)
         if self._gateway is not None:

@@ -12,6 +12,7 @@ from slipway.execution.execution import Execution
 from slipway.graphs.interface import Graphs
 from slipway.metering.meter import MeterConfig
 from slipway.redis.keys import Keys
+from slipway.rollouts.watch import RolloutWatch
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.leases import LeaseRenewer
 from slipway.runs.record import Run
@@ -38,11 +39,12 @@ class OpenExecutions:
         retention: RetentionAfterRuns | None = None,
         tools: ToolServices | None = None,
         switches: SwitchWatch,
+        rollouts: RolloutWatch,
     ) -> None:
         self._scripts, self._graphs, self._checkpointer = scripts, graphs, checkpointer
         self._keys, self._store, self._event_ttl_s = keys, store, event_ttl_s
         self._lease_renewer, self._retention, self._tools = lease_renewer, retention, tools
-        self._switches = switches
+        self._switches, self._rollouts = switches, rollouts
         switches.on_change = self._on_switches_changed
         self._draining, self._sizes, self._metering = False, RunSizes(), metering
         self.current: list[Execution] = []
@@ -72,6 +74,7 @@ class OpenExecutions:
             tools=self._tools,
             on_cleared=on_cleared,
             switches=lambda: self._switches.off,
+            ramp=lambda: self._rollouts.ramp_of(run.graph_id),
         )
         execution.on_switches_changed()
         self.current.append(execution)

@@ -4,7 +4,7 @@ ended."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -21,6 +21,7 @@ from slipway.execution.stream_observer import StreamObserver
 from slipway.execution.thread_summaries import summary_from_snapshot, summary_from_stream
 from slipway.graphs.interface import Graph, Graphs
 from slipway.reviews.opening import opened_reviews
+from slipway.rollouts.record import Ramp
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.failure import Failure
@@ -56,6 +57,8 @@ class RunSettler:
     observer: StreamObserver
     event_ttl_s: int
     graphs: Graphs
+    ramp: Callable[[], Ramp | None] = lambda: None
+    """The ramp of the graph, if one of its versions is ramping now."""
 
     async def settle_or_release(self, outcome: Outcome, graph: Graph | None) -> Outcome:
         """Settles or releases the run according to `outcome`. Returns the actual outcome, which differs if a cancel
@@ -132,6 +135,7 @@ class RunSettler:
                 rollback=self._is_rollback(ending.phase),
                 delete_calls=ending.phase is Phase.COMPLETED and self.writer.may_have_calls,
                 reviews=self._reviews(ending),
+                ramp=self.ramp(),
             )
         )
 

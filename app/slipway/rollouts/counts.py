@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from slipway.rollouts.statistics import Durations, Proportion
 
@@ -54,17 +55,24 @@ class RampCounts:
         return self.by_version.get(version, NO_COUNTS)
 
 
+_THREADS: Final = "threads:"
+_ENDED: Final = "ended:"
+_DURATIONS: Final = "ms:"
+
+
 def counts_from(numbers: Mapping[str, int], ramp_id: str) -> RampCounts:
-    """The counts of stored numbers: `threads:V`, `succeeded:V`, `failed:V`, `ceilings:V`, and `ms:V:BUCKET`."""
+    """The counts of stored numbers: `threads:VERSION`, `ended:OUTCOME:VERSION` and `ms:VERSION:BUCKET`."""
     plain: dict[str, dict[str, int]] = defaultdict(dict)
     buckets: dict[str, dict[int, int]] = defaultdict(dict)
     for name, number in numbers.items():
-        kind, _, rest = name.partition(":")
-        version, _, bucket = rest.partition(":")
-        if bucket:
+        if name.startswith(_THREADS):
+            plain[name.removeprefix(_THREADS)]["threads"] = number
+        elif name.startswith(_ENDED):
+            outcome, _, version = name.removeprefix(_ENDED).partition(":")
+            plain[version][outcome] = number
+        elif name.startswith(_DURATIONS):
+            version, _, bucket = name.removeprefix(_DURATIONS).rpartition(":")
             buckets[version][int(bucket)] = number
-        elif version:
-            plain[version][kind] = number
     by_version = {
         version: VersionCounts(**plain[version], durations=Durations(buckets[version]))
         for version in plain.keys() | buckets.keys()

@@ -221,6 +221,9 @@ class RunSettle(TypedDict):
     event_ttl_s: int
     learnt: tuple[str, int] | None
     """A graph, and how many bytes its runs usually store, if that has changed."""
+    counted: tuple[str, str] | None
+    """While a version of the graph is ramping: as what the run is counted (`rollouts/counts.py`), and the id of the
+    ramp."""
     compact_log: bool
     """Whether the event log is small, so that it is copied to remove the space that it keeps for further entries."""
 

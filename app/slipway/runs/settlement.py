@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from slipway.rollouts.record import Ramp
 from slipway.runs.appended_events import AppendedEvents
 from slipway.runs.events import same_as_event
-from slipway.runs.failure import RunError
+from slipway.runs.failure import ATTEMPTS_USED_UP, RunError
 from slipway.runs.index_terms import error_term
 from slipway.runs.record import Phase, Run, status_of
 from slipway.runs.review_arguments import OpenedReview
@@ -69,6 +70,8 @@ class Settlement:
     """Whether the records of the calls of tools are deleted, because the chain is complete."""
     reviews: Sequence[OpenedReview] = ()
     """The reviews of the questions that the run asks, if it begins to wait."""
+    ramp: Ramp | None = None
+    """The ramp of the graph, if one of its versions is ramping: then the run is counted."""
 
     def arguments(
         self,
@@ -110,12 +113,31 @@ class Settlement:
             "delete_calls": self.delete_calls or None,
             "event_ttl_s": self.event_ttl_s,
             "learnt": learn(len(result) + len(values or b"")) if learn else None,
+            "counted": self._counted(),
             "compact_log": log is not None and run.attempt == 1 and log.size_bytes <= COMPACTED_UP_TO_BYTES,
         }
+
+    def _counted(self) -> tuple[str, str] | None:
+        outcome = None if self.ramp is None else outcome_of(self.phase, self.error)
+        return None if self.ramp is None or outcome is None else (outcome, self.ramp.ramp_id)
 
     def _stored_result(self, log: AppendedEvents | None) -> bytes:
         distance = log.distance_of_values(self.result) if log and len(self.result) >= COMPRESSED_FROM_BYTES else None
         return compressed(self.result) if distance is None else same_as_event(distance)
+
+
+_NO_FAULT: Final = frozenset({"input.invalid", "tool.rejected"})
+"""Codes of failures for which the code of the graph is not the cause: its input, and people who rejected a call."""
+
+
+def outcome_of(phase: Phase, error: RunError | None) -> Literal["succeeded", "failed", "ceilings"] | None:
+    """As what a run counts that ends in this phase. None if it does not count."""
+    if phase is Phase.CANCELLED or (error is not None and error.code in _NO_FAULT):
+        return None
+    if error is None:
+        return "succeeded"
+    is_ceiling = error.code.startswith("ceiling.") and error.code != ATTEMPTS_USED_UP.code
+    return "ceilings" if is_ceiling else "failed"
 
 
 @dataclass(frozen=True, slots=True)

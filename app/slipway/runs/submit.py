@@ -171,7 +171,7 @@ class RunSubmission:
         authorized before. Raises what `prepare` raises."""
         on_thread = not request.stateless
         spec = await self._spec_of(request, ids)
-        spec = await self._authorize_due(permissions, spec, on_thread=on_thread, checks_thread=on_thread)
+        await self._authorize_due(permissions, spec, on_thread=on_thread, checks_thread=on_thread)
         await self._with_version(spec, request, permissions)
 
     async def _authorize_due(

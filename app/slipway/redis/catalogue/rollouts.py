@@ -13,6 +13,21 @@ _ROLLOUT_FIELDS: Final = (
 _COUNT_FIELDS: Final = (
     Field("ramp", Encoding.TEXT, "The id of the ramp to which the counts belong."),
     Field("looks", Encoding.INTEGER, "How often the versions have been compared.", absent="never"),
+    Field("threads:*", Encoding.INTEGER, "By version: the new threads that got it.", absent="none"),
+    Field(
+        "ended:*",
+        Encoding.INTEGER,
+        "By outcome and version (`ended:OUTCOME:VERSION`): runs that `succeeded` (completed, or asked a question), that"
+        " `failed`, and that failed by a ceiling (`ceilings`).",
+        absent="none",
+    ),
+    Field(
+        "ms:*",
+        Encoding.INTEGER,
+        "By version and bucket (`ms:VERSION:BUCKET`): runs that succeeded, by their duration. Bucket n is for 1.1ⁿ to"
+        " 1.1ⁿ⁺¹ ms.",
+        absent="none",
+    ),
 )
 
 KEY_KINDS: Final = (

@@ -1,4 +1,4 @@
---! needs: admission budgets cancel cancel_causes clock concurrency_groups due_times events hashes keys leases phases queue retries reviews run_indexes runs threads versions waiting_runs
+--! needs: admission budgets cancel cancel_causes clock concurrency_groups due_times events hashes keys leases phases queue retries reviews rollouts run_indexes runs threads versions waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.
@@ -150,7 +150,10 @@ if args.version then
   if version then
     version_fields = {'version', version}
     if args.version.explicit then version_fields = {'version', version, 'version_fixed', '1'} end
-    if not pinned then pinned, pin = version, {'version', version} end
+    if not pinned then
+      pinned, pin = version, {'version', version}
+      if args.version.ramping then count_new_thread(args.expected_graph_id, version) end
+    end
   end
 end
 

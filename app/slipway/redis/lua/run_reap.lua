@@ -1,4 +1,4 @@
---! needs: after_run ceilings clock deliveries events keys leases outages requeue run_indexes
+--! needs: after_run ceilings clock deliveries events keys leases outages requeue rollouts run_indexes
 --! repeatable: no
 --! shard: thread
 -- Reclaims the runs whose lease has expired. With `worker`, reclaims all runs of the process whose id starts with this
@@ -38,6 +38,7 @@ local function fail(run_id, thread_id, spent)
   release_lease(run_id)
   redis.call('HSET', key('run', run_id), 'phase', 'failed', 'reason', failure.record.code, 'error', error,
     'updated_us', integer_text(now_us), 'ended_us', integer_text(now_us))
+  count_run(run_id, 'failed')
   local created_us = redis.call('HGET', key('run', run_id), 'created_us')
   index_phase(run_id, created_us, 'running', 'failed')
   index_error(run_id, created_us, failure.term)

@@ -1,4 +1,4 @@
---! needs: admission after_run cancel_causes clock concurrency_groups deliveries events fencing hashes keys redis_commands reviews run_indexes runs threads waiting_runs
+--! needs: admission after_run cancel_causes clock concurrency_groups deliveries events fencing hashes keys redis_commands reviews rollouts run_indexes runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Ends a run: phase, error, result, thread state, last events, lease, delivery, and the thread's next run.
@@ -33,6 +33,7 @@ entries[#entries + 1] = end_event(args.run_id, args.status, ARGV[3], args.phase)
 redis.call('HSET', run, 'phase', args.phase, 'reason', args.reason, 'usage', args.usage, 'settled_by', args.attempt,
   'updated_us', now_us, 'ended_us', now_us, 'last_event', append_to_log(args.run_id, entries, owned.last_event))
 index_phase(args.run_id, args.incarnation, 'running', args.phase)
+if args.counted then count_run(args.run_id, args.counted[1], args.counted[2]) end
 if args.error then
   redis.call('HSET', run, 'error', args.error)
   index_error(args.run_id, args.incarnation, args.error_term)
