@@ -28,9 +28,17 @@ ALONE = frozenset(
 """Folders and files whose tests kill and stop servers. They get the markers `processes` and `alone`: `make test`
 executes them one at a time, and all other tests three at a time."""
 
-SLOW = frozenset({"attacks", "mutants"})
-"""Folders whose tests send many requests to each route, or plant faults in copies of the code. They need only a Valkey,
-but minutes."""
+SLOW = frozenset({"attacks"})
+"""Folders whose tests send many requests to each route. They need only a Valkey, but minutes."""
+
+ONE_PYTHON = frozenset(
+    {
+        *("catalogue", "mutants", "test_boundaries.py", "test_docs.py"),
+        *("dev/test_arq_settings.py", "dev/test_checkpointer.py", "dev/test_cli.py"),
+    }
+)
+"""Folders and files whose tests read the source, or check what commands print. Their outcome does not depend on the
+version of Python, and they need minutes of processor time."""
 
 STARTS_VALKEY = frozenset({"valkey_url", "modules_url"})
 """Fixtures that start a Valkey. A test that uses one of them, also by another fixture, gets the marker `valkey`."""
@@ -44,7 +52,10 @@ hypothesis.settings.load_profile("without_deadline")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with its requirements. Tests of `browser` and `js` have further markers in their modules."""
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        path = item.path.relative_to(Path(__file__).parent)
+        folder = path.parts[0]
+        if ONE_PYTHON & {folder, path.as_posix()}:
+            item.add_marker("one_python")
         if folder in ALONE:
             item.add_marker("processes")
             item.add_marker("alone")
