@@ -423,9 +423,9 @@ class StateRefused(RunFailure):
 
 
 class GraphUnavailable(RunFailure):
-    """The graph cannot be imported or compiled, its factory fails, or a rule of `slipway.grants` names a node that it
-    does not have. Only the log has the text of an exception of the project's code, because it may contain addresses and
-    passwords."""
+    """The graph cannot be imported or compiled, its factory fails, a rule of `slipway.grants` names a node that it does
+    not have, or the process does not serve the version to which a thread is pinned. Only the log has the text of an
+    exception of the project's code, because it may contain addresses and passwords."""
 
     code = "graph.unavailable"
 

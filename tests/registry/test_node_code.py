@@ -17,6 +17,7 @@ from langgraph.prebuilt import ToolNode
 from langgraph.types import interrupt
 from typing_extensions import TypedDict
 
+import tests.registry.conftest
 from slipway.errors import ConfigError
 from slipway.graphs.read_structure import structure_of
 from slipway.graphs.structure import GraphStructure, NodeStructure
@@ -87,6 +88,14 @@ def calls_itself(state: State) -> Any:
     return calls_itself(state) if state else {}
 
 
+def through_a_class(state: State) -> Any:
+    return Desk.node(DESK, state)
+
+
+def through_a_package(state: State) -> Any:
+    return {"log": [tests.registry.conftest.SIMPLE, tests.registry.test_node_code.ask("a")]}
+
+
 TABLE: dict[str, Callable[[State], Any]] = {"a": once, "b": through_a_function}
 
 
@@ -148,6 +157,8 @@ DESK = Desk()
         (through_a_function, ("interrupt", "task price", "interrupt")),
         (in_every_block, ("interrupt",) * 4 + ("task price", "interrupt")),
         (calls_itself, ("interrupt",)),
+        (through_a_class, ("interrupt",)),
+        (through_a_package, ("interrupt",)),
         (from_a_table, ("interrupt", "interrupt", "task price", "interrupt")),
         (functools.partial(with_keyword, question=interrupt), ("interrupt",)),
         (decorated_by_project(once), ("interrupt",)),

@@ -13,6 +13,7 @@ import sys
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 NOTHING: Final = object()
@@ -27,12 +28,24 @@ Place = tuple[int, int]
 """Line and column of the end of an expression in the source text."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BoundFunction:
-    """A method of the project with its object or class."""
+    """A method of the project with its object or class, or a function whose `owner` is `NOTHING`. Equal if both are the
+    same."""
 
     function: types.FunctionType
     owner: object
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BoundFunction) and _identity(self) == _identity(other)
+
+    def __hash__(self) -> int:
+        return hash(_identity(self))
+
+    @classmethod
+    def unbound(cls, function: object) -> BoundFunction | None:
+        """None for anything but a function that is written in Python."""
+        return cls(function, NOTHING) if isinstance(function, types.FunctionType) else None
 
     @classmethod
     def of(cls, method: object) -> BoundFunction | None:
@@ -45,18 +58,51 @@ class BoundFunction:
 def references_of(function: types.FunctionType, owner: object = NOTHING) -> list[object]:
     """The objects in order, each once for each place that refers to it, without modules. `owner` is the value of the
     first parameter. An attribute counts as a reference to its object and to its value."""
-    cells: dict[str, object] = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
-        try:
-            cells[name] = cell.cell_contents
-        except ValueError:  # a function that is not bound yet
-            continue
+    cells = _cells(function)
     first = function.__code__.co_varnames[:1] if function.__code__.co_argcount and owner is not NOTHING else ()
     own = dict.fromkeys(first, owner)
     found: dict[tuple[Place, int, int], tuple[Place, object]] = {}
     for place, value in _Code(function.__code__, function.__globals__, cells | own, own).loaded():
         found.setdefault((place, *_identity(value)), (place, value))
     return [value for _, value in sorted(found.values(), key=lambda each: each[0])]
+
+
+def named_by(function: types.FunctionType, owner: object = NOTHING) -> Iterator[object]:
+    """Everything to which a function may refer: variables of its module and of closures, modules that it imports
+    itself, and what these modules, classes among them and its `owner` have under a name in its code. In no order, and
+    much cheaper than the references."""
+    module, names = function.__globals__, _names_in(function.__code__)
+    packages = list(accumulate(str(module.get("__package__") or "").split("."), "{}.{}".format))
+    imported = (sys.modules.get(each) for name in names for each in (name, *(f"{root}.{name}" for root in packages)))
+    found = [*_cells(function).values(), *(module[name] for name in names if name in module), *imported]
+    if owner is not NOTHING:
+        found.extend(attribute_of(owner, name) for name in names)
+    seen = {id(NOTHING)}
+    while found:
+        value = found.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        yield value
+        if isinstance(value, types.ModuleType):
+            found.extend(vars(value)[name] for name in names if name in vars(value))
+        elif isinstance(value, type):
+            found.extend(attribute_of(value, name) for name in names if name in vars(value))
+
+
+def _names_in(code: types.CodeType) -> set[str]:
+    inner = (_names_in(each) for each in code.co_consts if isinstance(each, types.CodeType))
+    return set(code.co_names).union(*inner)
+
+
+def _cells(function: types.FunctionType) -> dict[str, object]:
+    cells: dict[str, object] = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        try:
+            cells[name] = cell.cell_contents
+        except ValueError:  # a function that is not bound yet
+            continue
+    return cells
 
 
 def _identity(value: object) -> tuple[int, int]:
@@ -143,8 +189,8 @@ def _place(instruction: dis.Instruction) -> Place:
 
 
 def attribute_of(value: object, name: str) -> object:
-    """The attribute of an object, a class or a module, without calling a descriptor. Functions of a class are bound.
-    `NOTHING` if there is none."""
+    """The attribute of an object, a class or a module, without calling a descriptor. Functions of a class are bound, to
+    the class if there is no object. `NOTHING` if there is none."""
     if isinstance(value, types.ModuleType):
         return vars(value).get(name, NOTHING)
     found = inspect.getattr_static(value, name, NOTHING)
@@ -152,7 +198,7 @@ def attribute_of(value: object, name: str) -> object:
         return found.__func__
     if isinstance(found, classmethod) and isinstance(found.__func__, types.FunctionType):
         return BoundFunction(found.__func__, value if isinstance(value, type) else type(value))
-    if isinstance(found, types.FunctionType) and not isinstance(value, type) and not _is_own(value, name):
+    if isinstance(found, types.FunctionType) and (isinstance(value, type) or not _is_own(value, name)):
         return BoundFunction(found, value)
     return found
 

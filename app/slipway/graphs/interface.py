@@ -66,6 +66,10 @@ class Graphs(Protocol):
         `versions` lacks it. Raises the errors of `spec`."""
         ...
 
+    def serves(self, graph_id: str, version: str | None) -> bool:
+        """Whether `open` accepts this version of this graph. Takes a microsecond."""
+        ...
+
     def version(self, graph_id: str, name: str | None = None) -> ServedVersion:
         """One version. Raises the errors of `spec`, and those for an unknown version."""
         ...

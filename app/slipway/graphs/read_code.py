@@ -22,7 +22,7 @@ from langgraph.pregel import Pregel
 from langgraph.types import interrupt
 
 from slipway.graphs.annotations import is_library
-from slipway.graphs.code_references import NOTHING, BoundFunction, attribute_of, references_of
+from slipway.graphs.code_references import NOTHING, BoundFunction, attribute_of, named_by, references_of
 from slipway.graphs.function_marks import Uses, original_of, uses_of
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ MOST_PAUSES: Final = 500
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _METHODS: Final = ("ainvoke", "invoke", "_arun", "_run")
 """The methods of runnables and tools that a project writes. The first that it has written counts."""
+
+_CALLS: Final = (types.FunctionType, types.MethodType, functools.partial, staticmethod, classmethod)
 
 _FUNCTIONS: Final = ("afunc", "coroutine", "func")
 """The attributes of runnables and tools that are made of functions. The first that is set counts."""
@@ -63,9 +65,10 @@ class NodeCode:
     uses: Uses
 
 
-def read_code(bound: object) -> NodeCode:
-    """`bound` is what a node executes: a runnable. A subgraph has no code of its own."""
-    reader = _Reader(bound)
+def read_code(bound: object, quiet: set[BoundFunction]) -> NodeCode:
+    """`bound` is what a node executes: a runnable. A subgraph has no code of its own. `quiet` are functions that are
+    known to reach nothing that pauses or is marked; functions are added to it."""
+    reader = _Reader(bound, quiet)
     pauses = () if isinstance(bound, Pregel) else tuple(reader.pauses_of(bound))
     return NodeCode(pauses[:MOST_PAUSES], reader.uses())
 
@@ -73,7 +76,8 @@ def read_code(bound: object) -> NodeCode:
 class _Reader:
     """Reads the code of one node."""
 
-    def __init__(self, bound: object) -> None:
+    def __init__(self, bound: object, quiet: set[BoundFunction]) -> None:
+        self._quiet = quiet
         self._package = _package_of(bound)
         self._prompts: dict[str, set[str]] = {}
         self._models: set[str] = set()
@@ -130,10 +134,39 @@ class _Reader:
         if original is not function:
             yield from self.pauses_of(original, owner)
         elif self._is_of_project(function):
+            if self._is_quiet(function, owner):
+                return
             for each in references_of(function, owner):
                 yield from self.pauses_of(each)
         elif (wrapped := function.__dict__.get("__wrapped__")) is not None:  # a decorator of a library
             yield from self.pauses_of(wrapped, owner)
+
+    def _is_quiet(self, function: types.FunctionType, owner: object) -> bool:
+        """Whether the function, and all functions that it can call by name, name nothing else that may matter. That is
+        so for most functions, and to read their instructions takes long."""
+        waiting = [BoundFunction(function, owner)]
+        seen = set[BoundFunction]()
+        while waiting:
+            current = waiting.pop()
+            if current in seen or current in self._quiet:
+                continue
+            seen.add(current)
+            for each in named_by(current.function, current.owner):
+                called = each if isinstance(each, BoundFunction) else BoundFunction.unbound(each)
+                if called is None and not _is_plain(each):
+                    return False
+                if called is not None and not self._is_ordinary(called.function):
+                    return False
+                if called is not None and self._is_of_project(called.function):
+                    waiting.append(called)
+        self._quiet |= seen
+        return True
+
+    def _is_ordinary(self, function: types.FunctionType) -> bool:
+        """Whether a function matters only by what it calls."""
+        if function is interrupt or uses_of(function) is not None or original_of(function) is not function:
+            return False
+        return self._is_of_project(function) or "__wrapped__" not in function.__dict__
 
     def _members(self, container: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> Iterator[str]:
         """A table of functions, from which the code takes one."""
@@ -188,6 +221,16 @@ class _Reader:
         for name, version in uses.prompts.items():
             self._prompts.setdefault(name, set()).add(version)
         self._models.update(uses.models)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether code can reach nothing through an object. What it reaches through modules and classes counts by
+    itself."""
+    if isinstance(value, (dict, list, tuple)):
+        return not any(map(callable, value.values() if isinstance(value, dict) else value))
+    if isinstance(value, (type, types.ModuleType)):
+        return True
+    return type(value).__module__ in sys.stdlib_module_names and not isinstance(value, _CALLS)
 
 
 def _is_tool_node(value: object) -> TypeGuard[ToolNode]:

@@ -17,6 +17,7 @@ from langgraph.types import RetryPolicy
 from pydantic import BaseModel
 
 from slipway.graphs.annotation_text import describe, describe_fields
+from slipway.graphs.code_references import BoundFunction
 from slipway.graphs.interface import Graph
 from slipway.graphs.read_code import read_code
 from slipway.graphs.structure import ChannelStructure, Edge, GraphStructure, NodeStructure
@@ -33,10 +34,11 @@ def structure_of(graph: Graph, behaviour: str = "") -> GraphStructure:
     """The structure of the graph and of its subgraphs. `behaviour` is what langgraph.json says about it."""
     builder = getattr(graph, "builder", None)
     subgraphs = {name: sub for name, sub in graph.get_subgraphs() if isinstance(sub, Pregel)}
+    quiet = set[BoundFunction]()
     return GraphStructure(
         api="functional" if _PREVIOUS in graph.channels else "graph",
         channels=_channels(graph),
-        nodes={name: _node(graph, name, subgraphs) for name in sorted(graph.nodes)},
+        nodes={name: _node(graph, name, subgraphs, quiet) for name in sorted(graph.nodes)},
         edges=tuple(sorted(_edges(graph))),
         input=_schema(getattr(builder, "input_schema", None)),
         output=_schema(getattr(builder, "output_schema", None)),
@@ -46,9 +48,9 @@ def structure_of(graph: Graph, behaviour: str = "") -> GraphStructure:
     )
 
 
-def _node(graph: Graph, name: str, subgraphs: Mapping[str, Graph]) -> NodeStructure:
+def _node(graph: Graph, name: str, subgraphs: Mapping[str, Graph], quiet: set[BoundFunction]) -> NodeStructure:
     node = graph.nodes[name]
-    code = read_code(node.bound)
+    code = read_code(node.bound, quiet)
     return NodeStructure(
         triggers=tuple(sorted(node.triggers)),
         pauses=code.pauses,

@@ -172,6 +172,9 @@ class Registry:
         declared = self.spec(graph_id).default_version
         return self.version(graph_id).name if declared is None else declared
 
+    def serves(self, graph_id: str, version: str | None) -> bool:
+        return (graph_id, version) in self._by_name
+
     def version(self, graph_id: str, name: str | None = None) -> ServedVersion:
         served = self._loaded(graph_id, name).served
         assert served is not None

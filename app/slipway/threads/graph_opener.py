@@ -3,6 +3,10 @@
 A factory may return another graph for each config. It therefore receives the config of the run that wrote the state:
 the newest run of the thread that a worker has started. Without such a run (the thread is a copy, or its runs were
 deleted) it receives the config of the thread record, which contains the assistant's `configurable`.
+
+The graph has the version to which the thread is pinned. If this process does not serve that version, the state is read
+with the default version. It is written only if langgraph.json declares no versions: LangGraph drops the values of
+channels that a graph does not have.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from langgraph.store.base import BaseStore
 
 from slipway.access.users import User, user_configurable
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
-from slipway.errors import NotFound
+from slipway.errors import GraphUnavailable, NotFound
 from slipway.graphs.interface import AccessContext, Graph, Graphs, with_checkpointer
 from slipway.runs.record import Run
 from slipway.runs.store import RunStore
@@ -38,7 +42,7 @@ class ThreadGraphOpener:
     async def for_reading(self, thread: Thread, user: User | None) -> AsyncIterator[Graph]:
         """Opens the thread's graph. A factory receives `user`, who reads the state, in its runtime."""
         config: RunnableConfig = {}
-        if self._graphs.has_factory(_graph_id(thread)):
+        if self._graphs.has_factory(_graph_id(thread), self._version(thread)):
             config = await self.config(thread, user)
         async with self._open(thread, config, "threads.read", self._checkpointer) as graph:
             yield graph
@@ -47,7 +51,9 @@ class ThreadGraphOpener:
     async def for_writing(
         self, thread: Thread, config: RunnableConfig, checkpointer: BaseCheckpointer
     ) -> AsyncIterator[Graph]:
-        """Opens the thread's graph with `checkpointer`, for a state write with this `config`."""
+        """Opens the thread's graph with `checkpointer`, for a state write with this `config`. Raises `GraphUnavailable`
+        if this process does not serve the version to which the thread is pinned."""
+        self._check_pin(thread)
         async with self._open(thread, config, "threads.update", checkpointer) as graph:
             yield graph
 
@@ -89,8 +95,23 @@ class ThreadGraphOpener:
     async def _open(
         self, thread: Thread, config: RunnableConfig, access: AccessContext, checkpointer: BaseCheckpointer
     ) -> AsyncIterator[Graph]:
-        async with self._graphs.open(_graph_id(thread), config, access) as graph:
+        opened = self._graphs.open(_graph_id(thread), config, access, version=self._version(thread))
+        async with opened as graph:
             yield with_checkpointer(graph, checkpointer, self._store)
+
+    def _version(self, thread: Thread) -> str | None:
+        """None stands for the default version."""
+        return thread.version if self._graphs.serves(_graph_id(thread), thread.version) else None
+
+    def _check_pin(self, thread: Thread) -> None:
+        graph_id, pin = _graph_id(thread), thread.version
+        if pin is None or self._graphs.serves(graph_id, pin) or self._graphs.spec(graph_id).default_version is None:
+            return
+        served = ", ".join(version.name for version in self._graphs.versions(graph_id))
+        raise GraphUnavailable(
+            f"thread {thread.thread_id!r} is pinned to {graph_id}@{pin}, and this process serves {served}: add version "
+            f"{pin} to slipway.graphs.{graph_id}.versions, or move the thread with slipway threads move"
+        )
 
 
 def _graph_id(thread: Thread) -> str:
