@@ -1,6 +1,6 @@
 """The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway doctor`,
-`slipway runs`, `slipway reviews`, `slipway rollout`, `slipway checkpoints migrate`, `slipway checkpoints prune`,
-`slipway schema`, `slipway version`."""
+`slipway runs`, `slipway reviews`, `slipway rollout`, `slipway versions`, `slipway drain`,
+`slipway checkpoints migrate`, `slipway checkpoints prune`, `slipway schema`, `slipway version`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import structlog
 import typer
 
 from slipway import failpoints
-from slipway.commands import graph_diff, switches
+from slipway.commands import graph_diff, switches, versions
 from slipway.commands.reviews import reviews
 from slipway.commands.rollouts import rollout
 from slipway.commands.runs import runs
@@ -51,6 +51,7 @@ cli.add_typer(reviews, name="reviews")
 cli.add_typer(rollout, name="rollout")
 cli.add_typer(tools, name="tools")
 switches.add_to(cli)
+versions.add_to(cli)
 graph_diff.add_to(switches.graph)
 
 

@@ -38,6 +38,7 @@ from slipway_workers.duties.rollouts import Rollouts
 from slipway_workers.duties.scheduler import Scheduler
 from slipway_workers.duties.store_sweeper import StoreSweeper
 from slipway_workers.duties.trash import TrashCollector
+from slipway_workers.duties.versions import Versions
 from tests.auth.conftest import Client
 from tests.auth.samples import NEW, RUN, Sample, samples
 
@@ -136,6 +137,12 @@ BACKGROUND: Final[dict[str, Work]] = {
             "an internal webhook is delivered",
             "InternalWebhooks",
             "calls a route of the host app, in a web process",
+        ),
+        Work(
+            "workers come and go",
+            "Versions",
+            "the reasons of runs that wait for a worker that serves their version",
+            lambda services: Versions(services).run_once(),
         ),
         Work(
             "expired leases are reclaimed",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from slipway.api.metrics import HttpMetrics
+from slipway.graph_versions.record import Lane
 from slipway.health.findings import Finding, Level
 from slipway.health.health import Health
-from slipway.health.scripts import WaitingForPeople
+from slipway.health.scripts import WaitingForPeople, Workload
 from slipway.switches.record import Kind, OffSwitches, Switch, Target
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,6 +40,26 @@ def test_what_waits_for_people_is_counted_by_graph_and_by_what_pauses_a_run() ->
         assert line in shown
     unknown = lines(metrics, Health(AT, ()))
     assert "slipway_reviews_oldest_seconds NaN" in unknown
+    assert not any("desk" in line for line in unknown)
+
+
+def test_what_waits_for_a_version_is_counted_by_graph_and_version() -> None:
+    metrics = HttpMetrics()
+    lanes = [
+        Lane("desk", "1", False, False, 3, 2.5),
+        Lane("desk", "1", True, True, 1, 4.5),
+        Lane("x", None, False, True, 1, 0),
+    ]
+    shown = lines(metrics, Health(AT, (), work=Workload(1, 5, 0, 0, 0.0, {}, lanes)))
+    for line in (
+        'slipway_version_queue_depth{graph="desk",version="1"} 4.0',
+        'slipway_version_queue_oldest_seconds{graph="desk",version="1"} 4.5',
+        'slipway_version_queue_depth{graph="x",version=""} 1.0',
+        "slipway_versions_unserved 1.0",
+    ):
+        assert line in shown
+    unknown = lines(metrics, Health(AT, ()))
+    assert "slipway_versions_unserved NaN" in unknown
     assert not any("desk" in line for line in unknown)
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from slipway.graph_versions.needs_reads import NeedsReads
 from slipway.graph_versions.scripts import VersionScripts
 from slipway.graphs.version_choice import VersionChoice
+from slipway.health.reads import HealthReads
+from slipway.health.scripts import HealthScripts
+from slipway.runs.admission import Admission
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.record import Phase, Run
+from slipway.runs.creation import RunCreator
+from slipway.runs.operator_pause import OperatorPause
+from slipway.runs.record import Phase, Run, new_id
 from slipway.runs.settlement import Release
 from slipway.runs.suspect_slots import SuspectSlots
-from tests.runs.conftest import LEASE_MS, Stores, handover
+from tests.runs.conftest import LEASE_MS, Stores, handover, new_run
 from tests.runs.versioned_workers import GRAPH, VersionedWorker, worker_of
 
 OLD, NEW = "a" * 16, "b" * 16
@@ -231,3 +239,152 @@ async def test_suspects_in_a_lane_are_claimed_as_carefully_as_others(stores: Sto
     assert len(claimed.runs) == 1
     assert claimed.due_in_ms == pytest.approx(100, abs=1), "it claims again when a suspect may be claimed"
     assert {(await stores.reload(run)).crashes for run in runs} == {1}
+
+
+async def test_the_doctor_finds_a_lane_that_workers_do_not_read(stores: Stores) -> None:
+    new, health = await worker_of(stores, "2"), HealthScripts(stores.pipeline, stores.keys)
+    run = await run_on(stores, "1")
+    assert await new.claim() == []
+    arguments: dict[str, Any] = {"container": "", "parked": False, "repair": True, "lease_ms": LEASE_MS}
+    assert await health.doctor("thread", [run.thread_id], **arguments) == []
+    await stores.pipeline.send("DEL", stores.keys.version_lanes)
+    assert await health.doctor("thread", [run.thread_id], **arguments) == [("queued_without_job", run.run_id)]
+    old = await worker_of(stores, "1")
+    assert [claimed.run_id for claimed in await old.claim()] == [run.run_id]
+
+
+async def test_the_doctor_removes_the_job_of_a_run_that_is_over_from_its_lane(stores: Stores) -> None:
+    new, health = await worker_of(stores, "2"), HealthScripts(stores.pipeline, stores.keys)
+    run = await run_on(stores, "1")
+    assert await new.claim() == []
+    await stores.pipeline.send("HSET", stores.keys.run(run.run_id), "phase", "completed")
+    pages = [page async for page in HealthReads(stores.pipeline, stores.keys).pages_in_progress()]
+    (page,) = [page for page in pages if page.kind == "job" and page.ids]
+    arguments: dict[str, Any] = {"container": page.container, "parked": False, "repair": True, "lease_ms": LEASE_MS}
+    assert await health.doctor("job", page.ids, **arguments) == [("job_without_run", f"{run.run_id}:1")]
+    assert await VersionScripts(stores.pipeline, stores.keys).refresh_lanes() == []
+    assert await stores.pipeline.send("EXISTS", stores.keys.version_lanes) == 0
+
+
+async def test_the_workload_counts_what_waits_in_lanes(stores: Stores) -> None:
+    new = await worker_of(stores, "2")
+    for version in ("1", "1", "3"):
+        await run_on(stores, version)
+    assert await new.claim() == []
+    workload = await HealthScripts(stores.pipeline, stores.keys).workload(LEASE_MS)
+    assert workload.due == 3
+    assert {(lane.graph_id, lane.version, lane.jobs, lane.is_served) for lane in workload.lanes} == {
+        (GRAPH, "1", 2, False),
+        (GRAPH, "3", 1, False),
+    }
+
+
+async def test_what_needs_a_version_is_counted_by_phase_until_nothing_does(stores: Stores) -> None:
+    old = await worker_of(stores, "1", schema=OLD)
+    reads = NeedsReads(stores.pipeline, stores.keys)
+    threads = [await pinned_thread(stores, old) for _ in range(4)]
+    assert (await reads.needs(GRAPH, "1", pinned=False)).total == 0
+    queued, waiting, running, paused = [await stores.create_run(thread_id) for thread_id in threads]
+    await stores.scripts.run_pause(queued.run_id, OperatorPause("ann", "2026-01-01", None))
+    assert len(await old.claim()) == 3
+    await stores.settle(await stores.reload(waiting), Phase.WAITING_FOR_APPROVAL)
+    await stores.attempt(await stores.reload(paused)).release(handover(paused))
+    needs = await reads.needs(GRAPH, "1", pinned=False)
+    assert (needs.queued, needs.running, needs.paused, needs.waiting, needs.threads) == (1, 1, 1, 1, 0)
+    assert (await reads.needs(GRAPH, "2", pinned=True)).total == 0
+    assert (await reads.needs(GRAPH, "1", pinned=True)).threads == 4
+    assert running.thread_id in threads
+
+
+async def test_versions_are_numbered_as_they_were_registered_and_keep_their_numbers(stores: Stores) -> None:
+    versions = VersionScripts(stores.pipeline, stores.keys)
+    for names in (("2", "1"), ("2", "1"), ("1", "3")):
+        await worker_of(stores, *names)
+    known = await versions.read()
+    assert [version.name for version in known.of_graph(GRAPH)] == ["2", "1", "3"]
+    assert len(known.workers_of(GRAPH, "1")) == 2
+
+
+async def test_an_undeclared_version_that_is_deployed_again_becomes_the_newest(stores: Stores) -> None:
+    versions = VersionScripts(stores.pipeline, stores.keys)
+    old = await worker_of(stores, "a", schema=OLD, declared=False, at_resume=True)
+    new = await worker_of(stores, "b", schema=NEW, declared=False, at_resume=True)
+    thread_id = await pinned_thread(stores, new)
+    await worker_of(stores, "a", schema=OLD, declared=False, at_resume=True)
+    assert (await versions.read()).of_graph(GRAPH)[-1].name == "b", "while workers of the newer version live"
+    await stores.create_run(thread_id)
+    assert await old.claim() == []
+    await new.leave()
+    await worker_of(stores, "a", schema=OLD, declared=False, at_resume=True)
+    assert (await versions.read()).of_graph(GRAPH)[-1].name == "a"
+    (run,) = await old.claim()
+    assert (run.version, run.pinned_version) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("moves", "is_open", "expected"),
+    [
+        ("at-next-run", False, "2"),
+        ("at-next-run", True, "1"),
+        ("at-resume", True, "2"),
+        ("pinned", False, "1"),
+    ],
+)
+async def test_a_new_run_gets_the_current_version_as_the_rule_of_its_graph_says(
+    stores: Stores, moves: Any, is_open: bool, expected: str
+) -> None:
+    both = await worker_of(stores, "1", "2", default="1", schema={"1": OLD, "2": NEW})
+    thread_id = await pinned_thread(stores, both)
+    if is_open:
+        await stores.create_run(thread_id)
+    choice = VersionChoice(new="2", current="2", moves=moves)
+    assert (await stores.create_run(thread_id, version=choice)).version == expected
+    assert (await stores.create_run(version=choice)).version == "2", "a thread without a version"
+
+
+async def test_a_run_follows_the_unfinished_run_before_it(stores: Stores) -> None:
+    both = await worker_of(stores, "1", "2", default="1", schema={"1": OLD, "2": NEW})
+    thread_id = await pinned_thread(stores, both)
+    choice = VersionChoice(new="2", current="2")
+    first = await stores.create_run(thread_id, version=choice)
+    second = await stores.create_run(thread_id, version=choice)
+    assert (first.version, second.version) == ("2", "2")
+
+
+async def test_a_current_version_that_is_older_is_chosen_only_if_a_rollout_names_it(stores: Stores) -> None:
+    both = await worker_of(stores, "1", "2", schema={"1": OLD, "2": NEW})
+    thread_id = await pinned_thread(stores, both)
+    assert (await stores.create_run(thread_id, version=VersionChoice(current="1", moves="at-resume"))).version == "2"
+    rolled_back = VersionChoice(current="1", moves="at-resume", rolled_out=True)
+    assert (await stores.create_run(thread_id, version=rolled_back)).version == "1"
+
+
+async def test_an_inline_run_waits_for_a_worker_if_its_process_does_not_serve_its_version(stores: Stores) -> None:
+    old, new = await worker_of(stores, "1", schema=OLD), await worker_of(stores, "2", schema=NEW)
+    thread_id = await pinned_thread(stores, new)
+    creator = RunCreator(
+        stores.pipeline,
+        stores.keys,
+        stores.scripts,
+        stores.trash,
+        admission=Admission(stores.scripts, 0.85),
+        event_ttl_s=60,
+        lease_ms=LEASE_MS,
+        serves=lambda: old.serves,
+    )
+    inline = (
+        await creator.create(new_run((await stores.create_run()).thread_id, inline=True), inline_worker="web")
+    ).run
+    assert inline.phase is Phase.QUEUED, "its thread is busy"
+    waits = (await creator.create(new_run(thread_id, inline=True), inline_worker="web")).run
+    assert waits.phase is Phase.QUEUED
+    own = await stores.create_thread()
+    executed = (await creator.create(new_run(own, inline=True), inline_worker="web")).run
+    assert (executed.phase, executed.version, executed.build) == (Phase.RUNNING, "1", "build-1")
+    assert (await stores.threads.get(own)).schema == OLD
+
+
+async def test_a_copied_thread_keeps_the_version(stores: Stores) -> None:
+    thread_id = await pinned_thread(stores, await worker_of(stores, "1", schema=OLD))
+    copy = await stores.threads.copy(thread_id, new_id(), token="t")
+    assert (copy.version, copy.schema) == ("1", OLD)

@@ -36,6 +36,7 @@ from slipway_workers.duties.rollouts import Rollouts
 from slipway_workers.duties.scheduler import Scheduler
 from slipway_workers.duties.store_sweeper import StoreSweeper
 from slipway_workers.duties.trash import TrashCollector
+from slipway_workers.duties.versions import Versions
 from slipway_workers.start_authorization import StartAuthorization
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ DUTIES: Final[tuple[Callable[[Services], Duty], ...]] = (
     Scheduler,  # creates the runs of crons
     StoreSweeper,  # deletes store items whose time to live has ended
     Deliveries,  # calls webhooks
+    Versions,  # says which versions this worker serves, and which lanes have a live worker
     Reviews,  # does what reviews are to do at a time, and resumes runs whose questions have answers
     Rollouts,  # rolls versions back whose runs end worse than those of the current version
     LayoutWatch,  # ends this worker when a later release has raised the layout of the data

@@ -108,6 +108,7 @@ class StoreMetrics:
             registry=registry,
         )
         self._people = PeopleMetrics(registry)
+        self._versions = VersionMetrics(registry)
 
     def update(self, health: Health) -> None:
         """Sets all gauges to the figures of a health check."""
@@ -132,6 +133,7 @@ class StoreMetrics:
             kind, _, of = name.partition(":")
             self._breaker_openings.labels(kind, of).set(count)
         self._people.update(health)
+        self._versions.update(health)
 
 
 class PeopleMetrics:
@@ -162,6 +164,35 @@ class PeopleMetrics:
         off = None if health.switches is None else Counts(each.target.kind for each in health.switches.all())
         for kind in Kind:
             self._switches.labels(kind.value).set(_or_nan(None if off is None else off[kind]))
+
+
+class VersionMetrics:
+    """The runs that wait for a worker that serves their version, as of the latest health check."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ("graph", "version")
+        self._depth = Gauge(
+            "slipway_version_queue_depth", "Due runs that wait for a version of a graph", labels, registry=registry
+        )
+        self._oldest_s = Gauge(
+            "slipway_version_queue_oldest_seconds", "Time since the oldest of them was due", labels, registry=registry
+        )
+        self._unserved = Gauge(
+            "slipway_versions_unserved", "Versions that runs wait for and no live worker serves", registry=registry
+        )
+
+    def update(self, health: Health) -> None:
+        lanes = health.work.lanes if health.work else ()
+        self._depth.clear()
+        self._oldest_s.clear()
+        oldest: dict[tuple[str, str], float] = {}
+        for lane in lanes:
+            labels = (lane.graph_id, lane.version or "")
+            oldest[labels] = max(lane.oldest_s, oldest.get(labels, 0.0))
+            self._depth.labels(*labels).inc(lane.jobs)
+            self._oldest_s.labels(*labels).set(oldest[labels])
+        unserved = {(lane.graph_id, lane.version) for lane in lanes if not lane.is_served}
+        self._unserved.set(len(unserved) if health.work else math.nan)
 
 
 class EventLoopMetrics(Collector):

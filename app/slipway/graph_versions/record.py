@@ -58,6 +58,17 @@ class Lane:
     oldest_s: float
     """Since the first job was due."""
 
+    def public(self) -> dict[str, Any]:
+        """The members in `/ops/versions`."""
+        return {
+            "graph": self.graph_id,
+            "version": self.version,
+            "fixed": self.is_fixed,
+            "served": self.is_served,
+            "runs": self.jobs,
+            "oldest_s": self.oldest_s,
+        }
+
     @classmethod
     def from_reply(cls, lane: bytes, is_served: int, jobs: int, oldest_ms: bytes) -> Lane:
         """From what scripts reply."""
@@ -91,3 +102,19 @@ class KnownVersions:
     def lanes_of(self, graph_id: str, name: str | None) -> Sequence[Lane]:
         """The lanes of the runs that wait for a version, or for any version of the graph."""
         return [lane for lane in self.lanes if (lane.graph_id, lane.version) == (graph_id, name)]
+
+    def public(self, version: RegisteredVersion) -> dict[str, Any]:
+        """The members of a version in `/ops/versions`."""
+        lanes = self.lanes_of(version.graph_id, version.name)
+        return {
+            "graph": version.graph_id,
+            "version": version.name,
+            "number": version.number,
+            "schema": version.schema or None,
+            "build": version.build,
+            "declared": version.declared,
+            "since": version.since,
+            "workers": len(self.workers_of(version.graph_id, version.name)),
+            "waiting_runs": sum(lane.jobs for lane in lanes),
+            "oldest_s": max((lane.oldest_s for lane in lanes), default=0.0),
+        }

@@ -19,6 +19,7 @@ import structlog
 from slipway.circuit_breakers.scripts import BreakerList, BreakerScripts
 from slipway.clock import Clock
 from slipway.errors import Overloaded, StoreUnavailable
+from slipway.graph_versions.record import Lane
 from slipway.health.findings import Finding, Level
 from slipway.health.reads import HealthReads, Probe
 from slipway.health.scripts import HealthScripts, WaitingForPeople, Workload
@@ -256,7 +257,7 @@ class HealthMonitor:
         elif work.oldest_due_s > LATE_S:
             detail = f"a job has been due for {work.oldest_due_s:.0f} s: start more workers, or run `slipway doctor`"
             findings.append(Finding("queue.late", Level.WARNING, detail))
-        return findings
+        return [*findings, *_of_lanes(work.lanes)]
 
 
 def _briefly(error_reply: BaseException) -> str:
@@ -285,6 +286,17 @@ def _of_switches(switches: OffSwitches) -> list[Finding]:
         return []
     what = "1 switch is" if number == 1 else f"{number} switches are"
     return [Finding("switches.off", Level.WARNING, f"{what} off, so runs pause: `slipway switches` lists them")]
+
+
+def _of_lanes(lanes: Sequence[Lane]) -> list[Finding]:
+    """Without names, because /readyz is public."""
+    unserved = [lane for lane in lanes if not lane.is_served]
+    if not unserved:
+        return []
+    runs = sum(lane.jobs for lane in unserved)
+    what = "1 run waits" if runs == 1 else f"{runs} runs wait"
+    detail = f"{what} for versions of graphs that no live worker serves: `slipway versions` lists them"
+    return [Finding("versions.unserved", Level.WARNING, detail)]
 
 
 def _arq_failing(worker: str) -> Finding:

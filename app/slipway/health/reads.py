@@ -41,8 +41,11 @@ class HealthReads(ReadStubs):
     """Each page is one round trip."""
 
     async def pages_in_progress(self) -> AsyncIterator[IdPage]:
-        """Pages of jobs, leases and paused runs. Their number depends on the number of unfinished runs."""
-        for queue in (self._keys.queue, self._keys.suspect_queue, self._keys.later_queue):
+        """Pages of jobs, also those in lanes, leases and paused runs. Their number depends on the number of unfinished
+        runs."""
+        lanes = await self._pipeline.send("HKEYS", self._keys.version_lanes, repeatable=True)
+        in_lanes = [self._keys.version_queue(lane.decode()) for lane in lanes]
+        for queue in (self._keys.queue, self._keys.suspect_queue, self._keys.later_queue, *in_lanes):
             async for jobs in self._members("ZSCAN", queue, PAGE):
                 yield IdPage("job", jobs, queue)
         async for runs in self._members("ZSCAN", self._keys.leases, PAGE):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from slipway.graph_versions.record import Lane
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 
@@ -22,7 +23,8 @@ change the order."""
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Live workers, and jobs by state. `repairs` counts the repairs of each problem since the deployment exists."""
+    """Live workers, and jobs by state. `due` are also those in `lanes`. `repairs` counts the repairs of each problem
+    since the deployment exists."""
 
     workers: int
     due: int
@@ -30,6 +32,8 @@ class Workload:
     leases: int
     oldest_due_s: float
     repairs: dict[str, int]
+    lanes: Sequence[Lane] = ()
+    """The runs that wait for a worker that serves their version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +54,15 @@ class HealthScripts(ScriptStubs):
     async def workload(self, lease_ms: int) -> Workload:
         """Reads the workload with two scripts, sent together. All numbers except the workers are read atomically. A
         worker counts as live for `lease_ms` after its last heartbeat."""
-        (*counts, repairs), workers = await asyncio.gather(
+        (*counts, repairs, lanes), workers = await asyncio.gather(
             self._pipeline.run(_WORKLOAD, [], self._args(max_jobs=_MAX_JOBS)),
             self._pipeline.run(_WORKER_COUNT, [], self._args(lease_ms=lease_ms)),
         )
         due, later, leases, oldest_ms = map(int, counts)
         pairs = iter(repairs)
         repairs_by_problem = {name.decode(): int(count) for name, count in zip(pairs, pairs, strict=True)}
-        return Workload(int(workers), due, later, leases, oldest_ms / 1000, repairs_by_problem)
+        waiting = [Lane.from_reply(*lane) for lane in lanes]
+        return Workload(int(workers), due, later, leases, oldest_ms / 1000, repairs_by_problem, waiting)
 
     async def waiting_for_people(self, graph_ids: Sequence[str]) -> WaitingForPeople:
         """Counts the reviews of these graphs, and the paused runs of all."""

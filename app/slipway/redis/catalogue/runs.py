@@ -421,7 +421,13 @@ KEY_KINDS: Final = (
         meaning="The record of a run.",
         lifetime="deleted with its thread, or `retain_s` later",
         python_writers=("slipway.runs", "slipway.metering"),
-        python_readers=("slipway.runs", "slipway.checkpoints", "slipway.webhooks", "slipway.reviews"),
+        python_readers=(
+            "slipway.runs",
+            "slipway.checkpoints",
+            "slipway.webhooks",
+            "slipway.reviews",
+            "slipway.graph_versions",
+        ),
         fields=_RUN_FIELDS,
     ),
     KeyKind(
@@ -434,7 +440,7 @@ KEY_KINDS: Final = (
             "running and paused runs), or those with one index term (an assistant, a graph, an owner or an error code)."
         ),
         lifetime="while there are such runs",
-        python_readers=("slipway.runs", "slipway.health"),
+        python_readers=("slipway.runs", "slipway.health", "slipway.graph_versions"),
     ),
     KeyKind(
         "events",

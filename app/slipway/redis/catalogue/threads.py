@@ -139,7 +139,14 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning="The record of a thread.",
         lifetime="until it is deleted",
-        python_readers=("slipway.threads", "slipway.checkpoints", "slipway.runs", "slipway.access", "slipway.reviews"),
+        python_readers=(
+            "slipway.threads",
+            "slipway.checkpoints",
+            "slipway.runs",
+            "slipway.access",
+            "slipway.reviews",
+            "slipway.graph_versions",
+        ),
         fields=_THREAD_FIELDS,
     ),
     KeyKind(
@@ -212,7 +219,7 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning="The threads with one index term or one status, by updated_at in µs.",
         lifetime="while threads have the term",
-        python_readers=("slipway.threads",),
+        python_readers=("slipway.threads", "slipway.graph_versions"),
     ),
     KeyKind(
         "threads_created",

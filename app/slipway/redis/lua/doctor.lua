@@ -27,14 +27,17 @@ local function phase_of(run_id)
 end
 
 local function has_job(run_id)
-  local job = job_name(run_id, redis.call('HGET', key('run', run_id), 'attempt') + 1)
+  local attempt, lane = unpack(redis.call('HMGET', key('run', run_id), 'attempt', 'lane'))
+  local job = job_name(run_id, attempt + 1)
   for _, queue in ipairs({'queue', 'suspect_queue', 'later_queue'}) do
     if redis.call('ZSCORE', key(queue), job) then return true end
   end
   for _, pair in ipairs(concurrency_groups_of(run_id)) do
     if redis.call('ZSCORE', key('parked_queue', pair[1]), job) then return true end
   end
-  return false
+  -- a worker reads only the lanes that are listed
+  return lane and redis.call('HEXISTS', key('version_lanes'), lane) == 1
+    and redis.call('ZSCORE', key('version_queue', lane), job)
 end
 
 local function first_queued(thread_id)

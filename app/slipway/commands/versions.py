@@ -1,0 +1,122 @@
+"""The commands of graph versions: `slipway versions` and `slipway drain`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from slipway.commands.lists import text_table
+from slipway.commands.operator_commands import NOT_POSSIBLE, Config, execute, opened
+from slipway.errors import NotFound
+from slipway.processes.settings_and_logs import load_settings_and_logs
+from slipway.serialization.json_encoding import dumps
+from slipway.settings import Settings
+
+if TYPE_CHECKING:
+    from slipway.graph_versions.needs_reads import VersionNeeds
+    from slipway.graph_versions.record import KnownVersions
+
+_AGAIN_S: Final = 2.0
+"""Seconds between two reads of a drain that waits."""
+
+Graph = Annotated[str, typer.Argument(metavar="GRAPH", help="The name of the graph in langgraph.json.")]
+AnyGraph = Annotated[str | None, typer.Argument(metavar="GRAPH", help="By default all graphs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Prints JSON, one object a line.")]
+
+
+def add_to(cli: typer.Typer) -> None:
+    """Adds these commands to the command line."""
+    for command in (versions, drain):
+        cli.command()(command)
+
+
+def versions(graph_id: AnyGraph = None, as_json: AsJson = False, config: Config = None) -> None:
+    """Lists the versions of graphs: how many live workers serve each, and how many runs wait for one."""
+    settings = load_settings_and_logs("versions", config)
+    known = execute(lambda: _read(settings))
+    shown = [known.public(version) for version in known.versions if graph_id in (None, version.graph_id)]
+    if as_json:
+        typer.echo("\n".join(dumps(each).decode() for each in shown))
+        return
+    typer.echo(_table(shown) if shown else "no worker or web process has registered a version yet")
+    unserved = [lane for lane in known.lanes if not lane.is_served and graph_id in (None, lane.graph_id)]
+    for lane in unserved:
+        name = lane.graph_id if lane.version is None else f"{lane.graph_id}@{lane.version}"
+        typer.echo(f"no live worker serves {name}: {lane.jobs} waiting, the oldest since {lane.oldest_s:.0f} s")
+
+
+def drain(
+    graph_id: Graph,
+    version: Annotated[str, typer.Option(help="The version whose workers are to be stopped.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Waits until nothing needs the version.")] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Says what still needs a version. The exit code is 0 when nothing does: then its workers can be stopped for
+    good."""
+    settings = load_settings_and_logs("drain", config)
+
+    def show(needs: VersionNeeds) -> None:
+        typer.echo(dumps(needs.public()).decode() if as_json else _sentence(f"{graph_id}@{version}", needs))
+
+    needs = execute(lambda: _drained(settings, graph_id, version, wait, show))
+    if needs.total:
+        sys.exit(NOT_POSSIBLE)
+
+
+async def _read(settings: Settings) -> KnownVersions:
+    from slipway.graph_versions.scripts import VersionScripts
+
+    async with opened(settings, "versions") as (pipeline, keys):
+        return await VersionScripts(pipeline, keys).read()
+
+
+async def _drained(
+    settings: Settings, graph_id: str, version: str, wait: bool, show: Callable[[VersionNeeds], None]
+) -> VersionNeeds:
+    """What needs the version; with `wait`, nothing does any more. `show` is called for each change."""
+    from slipway.graph_versions.needs_reads import NeedsReads
+    from slipway.graph_versions.scripts import VersionScripts
+    from slipway.graphs.langgraph_json import read
+
+    spec = read(settings.config).graphs.get(graph_id)
+    async with opened(settings, "drain") as (pipeline, keys):
+        known = await VersionScripts(pipeline, keys).read()
+        if known.find(graph_id, version) is None:
+            names = [each.name for each in known.of_graph(graph_id)]
+            raise NotFound("graph version", f"{graph_id}@{version}", known=names or None)
+        reads, before = NeedsReads(pipeline, keys), None
+        while True:
+            needs = await reads.needs(graph_id, version, pinned=spec is not None and spec.moves == "pinned")
+            if needs != before:
+                show(needs)
+            if not wait or not needs.total:
+                return needs
+            before = needs
+            await asyncio.sleep(_AGAIN_S)
+
+
+def _sentence(name: str, needs: VersionNeeds) -> str:
+    """What needs the version, for people."""
+    if not needs.total:
+        return f"nothing needs {name}: its workers can be stopped"
+    parts = (
+        (needs.queued, "queued"),
+        (needs.running, "running"),
+        (needs.paused, "paused"),
+        (needs.waiting, "waiting for an answer"),
+    )
+    runs = ", ".join(f"{count} {what}" for count, what in parts if count)
+    texts = [f"runs: {runs}"] if runs else []
+    texts += [f"{needs.threads} threads are pinned to it"] if needs.threads else []
+    return f"{name} is still needed: {'; '.join(texts)}"
+
+
+def _table(shown: Sequence[dict[str, object]]) -> str:
+    columns = ("graph", "version", "since", "workers", "waiting_runs", "schema", "build")
+    rows = [tuple("-" if each[name] is None else str(each[name]) for name in columns) for each in shown]
+    return text_table([tuple(name.replace("_", " ") for name in columns), *rows])

@@ -1,0 +1,83 @@
+"""Reads what still needs a version of a graph. Its workers must not be stopped for good before nothing does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from slipway.indexes.terms import metadata_terms
+from slipway.redis.read_stubs import ReadStubs
+from slipway.serialization.json_encoding import dumps
+
+_PAGE: Final = 500
+"""Records that are read in one round trip."""
+
+_SETS: Final = ("unfinished", "waiting_for_approval")
+"""The sets of the runs that have not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionNeeds:
+    """How many runs and threads need a version."""
+
+    queued: int = 0
+    running: int = 0
+    paused: int = 0
+    waiting: int = 0
+    """Runs that wait for an answer: the run that answers executes on the version of the thread."""
+    threads: int = 0
+    """Threads that stay on the version for ever, because the graph's `moves` is `pinned`."""
+
+    @property
+    def total(self) -> int:
+        return self.queued + self.running + self.paused + self.waiting + self.threads
+
+    def public(self) -> dict[str, int]:
+        """The members in `/ops/versions` and in `slipway drain --json`."""
+        return {name: getattr(self, name) for name in ("queued", "running", "paused", "waiting", "threads", "total")}
+
+
+class NeedsReads(ReadStubs):
+    """Reads in pages of `_PAGE` records. What is created or ends meanwhile may be missing or counted."""
+
+    async def needs(self, graph_id: str, version: str, *, pinned: bool) -> VersionNeeds:
+        """What needs the version. `pinned`: threads of the graph never move, so that also those without a run need
+        it."""
+        phases: Counter[str] = Counter()
+        for name in _SETS:
+            async for run_ids in self._members("ZSCAN", self._keys.runs_with(name), _PAGE):
+                phases.update(await self._phases(run_ids, graph_id, version))
+        return VersionNeeds(
+            queued=phases["queued"],
+            running=phases["running"],
+            paused=phases["paused"],
+            waiting=phases["waiting_for_approval"],
+            threads=await self._pinned_threads(graph_id, version) if pinned else 0,
+        )
+
+    async def _phases(self, run_ids: Sequence[str], graph_id: str, version: str) -> list[str]:
+        """The phases of those of the runs that need the version. A run that no worker has claimed yet has the version
+        of its thread."""
+        fields = ("phase", "graph_id", "version", "thread_id")
+        runs = await self._fields([self._keys.run(run_id) for run_id in run_ids], *fields)
+        of_graph = [run for run in runs if run[1] == graph_id.encode()]
+        unclaimed = [run for run in of_graph if not run[2] and run[3]]
+        threads = await self._fields([self._keys.thread(run[3].decode()) for run in unclaimed], "version")
+        versions = {id(run): thread[0] for run, thread in zip(unclaimed, threads, strict=True)}
+        wanted = version.encode()
+        return [run[0].decode() for run in of_graph if (run[2] or versions.get(id(run))) == wanted]
+
+    async def _pinned_threads(self, graph_id: str, version: str) -> int:
+        term = metadata_terms({"graph_id": dumps(graph_id)})
+        count = 0
+        async for thread_ids in self._members("ZSCAN", self._keys.threads_with(term), _PAGE):
+            threads = await self._fields([self._keys.thread(thread_id) for thread_id in thread_ids], "version")
+            count += sum(thread[0] == version.encode() for thread in threads)
+        return count
+
+    async def _fields(self, keys: Sequence[str], *fields: str) -> list[list[Any]]:
+        reads = (self._pipeline.send("HMGET", key, *fields, repeatable=True) for key in keys)
+        return list(await asyncio.gather(*reads))
