@@ -67,7 +67,7 @@ from slipway.run_operations.raised_ceilings import CeilingRaises
 from slipway.run_operations.repairs import RunRepairs
 from slipway.run_operations.repetitions import Repetitions
 from slipway.run_operations.rollout_announcements import announcements_of
-from slipway.run_operations.rollout_versions import VersionFinder, served_by
+from slipway.run_operations.rollout_versions import VersionFinder
 from slipway.runs.admission import Admission
 from slipway.runs.audit import AuditTrail
 from slipway.runs.authorization import RunAuthorizer
@@ -276,7 +276,8 @@ def _stores(
     scripts, clock = RunScripts(pipeline, keys), Clock()
     switch_scripts = SwitchScripts(pipeline, keys)
     switch_watch = SwitchWatch(switch_scripts, subscriber)
-    rollout_scripts, find_versions = RolloutScripts(pipeline, keys), VersionFinder(config.graphs, served_by(graphs))
+    served, versions = ServedGraphs(graphs), VersionScripts(pipeline, keys)
+    rollout_scripts, find_versions = RolloutScripts(pipeline, keys), VersionFinder(config.graphs, versions.read)
     rollout_watch = RolloutWatch(rollout_scripts, subscriber)
     ttl, events = _thread_ttl(config), EventLog(pipeline, keys, subscriber)
     trash = Trash(pipeline, keys, checkpointer)
@@ -293,7 +294,6 @@ def _stores(
     follower = ThreadFollower(pipeline, keys, notifications, events)
     runs = RunStore(pipeline, keys, scripts, event_ttl_s=settings.event_ttl_s)
     admission = Admission(scripts, settings.redis_high_water)
-    served, versions = ServedGraphs(graphs), VersionScripts(pipeline, keys)
     creator = RunCreator(
         pipeline,
         keys,
@@ -451,8 +451,8 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     await services.switch_watch.start()
     stack.push_async_callback(services.switch_watch.close)
     rollouts = services.rollout_watch
-    rollouts.on_change = lambda: services.served.refresh(
-        {graph: each.current for graph, each in rollouts.rollouts.items()}
+    rollouts.on_change.append(
+        lambda: services.served.refresh({graph: each.current for graph, each in rollouts.rollouts.items()})
     )
     await rollouts.start()
     stack.push_async_callback(rollouts.close)

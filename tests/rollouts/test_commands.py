@@ -51,9 +51,9 @@ async def test_an_operator_rolls_a_version_out_and_back(
     code, text = await slipway("rollout", "status", "desk")
     title, header, current, ramping, inactive = text.splitlines()[:5]
     assert (code, title.startswith("desk: changed by ann at 20"), title.endswith("(a try)")) == (0, True, True)
-    assert header.startswith("version  state     weight  new threads  share seen")
-    assert current.split()[:4] == ["1", "current", "90", "%"]
-    assert ramping.split()[:4] == ["2", "ramping", "10", "%"]
+    assert header.startswith("version  state     workers  weight  new threads  share seen")
+    assert current.split()[:5] == ["1", "current", "0", "90", "%"]
+    assert ramping.split()[:5] == ["2", "ramping", "0", "10", "%"]
     assert inactive.split()[:2] == ["3", "inactive"]
 
     assert await slipway("rollout", "promote", "desk") == (0, "version 2 is current instead of 1")

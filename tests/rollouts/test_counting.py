@@ -58,6 +58,7 @@ async def test_new_threads_and_ended_runs_are_counted_by_version(
     shown = {each["version"]: each for each in status["versions"]}
     assert (shown["2"]["threads_percent"], shown["2"]["errors_percent"], shown["2"]["runs"]) == (80, 25, 4)
     assert shown["2"]["p95_ms"] == round(p95_ms, 2)
+    assert shown["2"]["workers"] == 1
 
 
 async def test_cancelled_runs_are_not_counted(desk: Desk, worker: WorkerProcess, eventually: Eventually) -> None:
@@ -120,3 +121,25 @@ async def test_a_new_thread_gets_the_version_of_its_share(
     assert (await desk.run(metadata={"tier": "beta"}))["version"] == "2"
     await desk.send("POST", f"{PATH}/promote")
     assert (await desk.run())["version"] == "2"
+
+
+async def test_a_run_whose_workers_all_died_counts_as_failed(
+    desk: Desk, worker: WorkerProcess, eventually: Eventually
+) -> None:
+    await ramp(desk, worker, eventually)
+    run = await desk.run(user="ann", headers={"x-slipway-version": "2"}, input={"waits": True})
+    assert worker.services.lease_renewer is not None
+    dead = worker.services.lease_renewer.worker
+
+    async def phase() -> str:
+        found = await desk.send("GET", f"/threads/{run['thread_id']}/runs/{run['run_id']}")
+        return str(found["phase"])
+
+    async def failed() -> bool:
+        """Reclaims the run as if its worker had died, until no attempt is left."""
+        await worker.services.scripts.run_reap(event_ttl_s=60, pause_ms=0, worker=dead)
+        return await phase() == "failed"
+
+    await eventually(failed)
+    counts = await counts_of(desk, "2")
+    assert (counts.failed, counts.ceilings) == (1, 0)

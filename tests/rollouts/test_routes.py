@@ -18,6 +18,7 @@ async def test_a_version_is_rolled_out_promoted_and_rolled_back(desk: Desk) -> N
         "version 2 gets 10.5 % of the new threads, and those with header x-tester=yes, and those with metadata "
         "tier=beta; all others get 1"
     )
+    assert changed["warning"] == "no live worker serves desk@2: its runs wait until one does"
     status = await desk.send("GET", PATH)
     assert (status["current"], status["by"], status["reason"]) == ("1", "ann", "a try")
     assert status["ramping"]["testers"] == [{"header": "x-tester", "value": "yes"}, testers[1]]

@@ -117,6 +117,7 @@ def history(graph_id: Graph, limit: Limit = 20, as_json: AsJson = False, config:
 _COLUMNS: Final = (
     "version",
     "state",
+    "workers",
     "weight",
     "new threads",
     "share seen",
@@ -145,6 +146,7 @@ def _row(version: VersionStatus) -> tuple[str, ...]:
     return (
         version.version,
         version.state.value,
+        str(version.workers),
         f"{version.weight_percent:g} %",
         str(counts.threads),
         _share(version.threads_percent),
@@ -201,11 +203,14 @@ def _change(config: Config, change: Callable[[RolloutStore], Awaitable[Change]])
         return await change(store)
 
     made = execute(lambda: _with_store(settings, changed))
-    typer.echo(printable(f"{made.entry.summary}"))
+    typer.echo(printable(made.entry.summary))
+    if made.warning is not None:
+        typer.echo(f"warning: {printable(made.warning)}", err=True)
 
 
 async def _with_store(settings: Settings, operation: Callable[[RolloutStore], Awaitable[_Result]]) -> _Result:
     from slipway.clock import Clock
+    from slipway.graph_versions.scripts import VersionScripts
     from slipway.graphs.langgraph_json import read
     from slipway.rollouts.scripts import RolloutScripts
     from slipway.rollouts.store import RolloutStore
@@ -218,7 +223,7 @@ async def _with_store(settings: Settings, operation: Callable[[RolloutStore], Aw
         store = RolloutStore(
             RolloutScripts(pipeline, keys),
             Clock(),
-            VersionFinder(project.graphs),
+            VersionFinder(project.graphs, VersionScripts(pipeline, keys).read),
             project.rollouts,
             announcements_of(project, UrlPolicy(project.webhooks.url)),
         )

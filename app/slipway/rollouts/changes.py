@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from slipway.errors import Conflict, InvalidRequest
 from slipway.rollouts.record import WHOLE, Action, HistoryEntry, Ramp, RequestRule, Rollout
@@ -31,12 +31,22 @@ class GraphVersions:
     """In the order in which they were registered, the oldest first."""
     default: str | None = None
     """The version that new threads get without a rollout, if langgraph.json declares it."""
+    workers: Mapping[str, int] = field(default_factory=dict)
+    """How many live workers serve a version."""
+    old: frozenset[str] = frozenset()
+    """Versions that no live worker serves and langgraph.json does not declare."""
 
     def check(self, field: str, version: str) -> None:
         """Raises `InvalidRequest` for an unknown version."""
         if version not in self.names:
             problem = f"graph {self.graph_id!r} has no version {version!r}{did_you_mean(version, self.names)}"
             raise InvalidRequest(field, problem, known=self.names)
+
+    def warning(self, version: str) -> str | None:
+        """What an operator must know who gives threads this version."""
+        if self.workers.get(version):
+            return None
+        return f"no live worker serves {self.graph_id}@{version}: its runs wait until one does"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,8 @@ class Change:
 
     rollout: Rollout | None
     entry: HistoryEntry
+    warning: str | None = None
+    """What the operator must know, although the change was made."""
 
 
 def set_weights(
@@ -89,7 +101,7 @@ def set_weights(
     summary = f"version {version} gets {_percent(ramp.weight)} of the new threads{rules}; all others get {current}"
     left = tuple(each for each in (before.left if before is not None else ()) if each != version)
     after = _changed(before, versions.graph_id, current, who, ramp=ramp, left=left)
-    return Change(after, _entry(Action.SET, summary, who))
+    return Change(after, _entry(Action.SET, summary, who), versions.warning(version))
 
 
 def _current_of(before: Rollout | None, versions: GraphVersions, weights: Mapping[str, int]) -> str:
@@ -132,7 +144,8 @@ def promoted(before: Rollout | None, versions: GraphVersions, who: Who, version:
     instead = f" instead of {replaced}" if replaced is not None else ""
     left = (before.left if before is not None else ()) + ((replaced,) if replaced is not None else ())
     after = _changed(before, versions.graph_id, version, who, previous=replaced, left=_without(left, version))
-    return Change(after, _entry(Action.PROMOTED, f"version {version} is current{instead}", who))
+    entry = _entry(Action.PROMOTED, f"version {version} is current{instead}", who)
+    return Change(after, entry, versions.warning(version))
 
 
 def rolled_back(before: Rollout | None, graph_id: str, who: Who) -> Change:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipway.graphs.rollouts_section import RolloutsSection
+from slipway.rollouts.changes import GraphVersions
 from slipway.rollouts.counts import NO_COUNTS, RampCounts, VersionCounts
 from slipway.rollouts.guard import runs_until_look
 from slipway.rollouts.record import WHOLE, Rollout, VersionState
@@ -24,6 +25,8 @@ class VersionStatus:
     threads_percent: float | None
     """The share that it got since the ramp began."""
     counts: VersionCounts
+    workers: int
+    """How many live workers serve it."""
 
     @property
     def errors_percent(self) -> float | None:
@@ -43,6 +46,7 @@ class VersionStatus:
         return {
             "version": self.version,
             "state": self.state.value,
+            "workers": self.workers,
             "weight_percent": self.weight_percent,
             "threads": self.counts.threads,
             "threads_percent": _rounded(self.threads_percent),
@@ -77,11 +81,12 @@ class RolloutStatus:
         }
 
 
-def status_of(rollout: Rollout, counts: RampCounts, names: Sequence[str], rules: RolloutsSection) -> RolloutStatus:
-    """`names` are the versions of the graph, the oldest first."""
+def status_of(rollout: Rollout, counts: RampCounts, known: GraphVersions, rules: RolloutsSection) -> RolloutStatus:
+    """The status without the versions that are neither part of the rollout nor declared nor served."""
     ramp = rollout.ramp
     of_ramp = counts if ramp is not None and counts.ramp_id == ramp.ramp_id else RampCounts()
     threads = sum(version.threads for version in of_ramp.by_version.values())
+    others = [version for version in reversed(known.names) if version not in known.old - {*rollout.left}]
     first = [rollout.current, *([ramp.version] if ramp is not None else [])]
     versions = [
         VersionStatus(
@@ -90,8 +95,9 @@ def status_of(rollout: Rollout, counts: RampCounts, names: Sequence[str], rules:
             _weight_of(rollout, version) / WHOLE * 100,
             _percent(of_ramp.of(version).threads, threads),
             of_ramp.of(version) if ramp is not None else NO_COUNTS,
+            known.workers.get(version, 0),
         )
-        for version in dict.fromkeys([*first, *reversed(names)])
+        for version in dict.fromkeys([*first, *others])
     ]
     guarded = ramp is not None and rules.automatic
     return RolloutStatus(

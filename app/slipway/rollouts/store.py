@@ -77,10 +77,10 @@ class RolloutStore:
         """The rollout with its versions. Raises `NotFound` if the graph has none."""
         rollout, counts = await asyncio.gather(self.get(graph_id), self.counts(graph_id))
         try:
-            names = (await self._versions(graph_id)).names
+            known = await self._versions(graph_id)
         except NotFound:  # langgraph.json does not name the graph any more
-            names = ()
-        return status_of(rollout, counts, names, self.rules)
+            known = GraphVersions(graph_id, ())
+        return status_of(rollout, counts, known, self.rules)
 
     async def history(self, graph_id: str, limit: int = MOST_ENTRIES) -> list[HistoryEntry]:
         """The last changes, the newest first. Raises `NotFound` for an unknown graph."""

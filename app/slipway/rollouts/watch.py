@@ -29,7 +29,7 @@ _NONE: Final[Mapping[str, Rollout]] = MappingProxyType({})
 
 
 class RolloutWatch:
-    """The rollouts as this process knows them. `on_change` is called after each change."""
+    """The rollouts as this process knows them. Each callable in `on_change` is called after each change."""
 
     def __init__(self, scripts: RolloutScripts, subscriber: Subscriber) -> None:
         self._scripts, self._subscriber = scripts, subscriber
@@ -37,7 +37,7 @@ class RolloutWatch:
         """By graph. Replaced as a whole by each change, so that any thread may read it."""
         self.header_names: Sequence[str] = (VERSION_HEADER,)
         """The request headers, in lower case, by which the version of a new run is chosen."""
-        self.on_change: Callable[[], None] = lambda: None
+        self.on_change: list[Callable[[], None]] = []
         self._changed = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
 
@@ -71,7 +71,8 @@ class RolloutWatch:
             self.rollouts = MappingProxyType(rollouts)
             self.header_names = (VERSION_HEADER, *_header_names(rollouts.values()))
             log.info("rollouts.changed", graphs=sorted(rollouts))
-            self.on_change()
+            for callback in self.on_change:
+                callback()
 
     async def _watch(self) -> None:
         while True:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 from slipway.errors import NotFound
-from slipway.graphs.interface import Graphs
+from slipway.graph_versions.record import KnownVersions
 from slipway.graphs.spec import GraphSpec
 from slipway.rollouts.changes import GraphVersions
 from slipway.value_problems import did_you_mean
 
 
 class VersionFinder:
-    """The versions that langgraph.json declares, and those that `served` returns for a graph. `specs` are the graphs
-    of langgraph.json by id."""
+    """The versions that processes have registered, and those that langgraph.json declares. `specs` are the graphs of
+    langgraph.json by id, `read` reads what is registered."""
 
-    def __init__(self, specs: Mapping[str, GraphSpec], served: Callable[[str], Sequence[str]] = lambda _: ()) -> None:
-        self._specs, self._served = specs, served
+    def __init__(self, specs: Mapping[str, GraphSpec], read: Callable[[], Awaitable[KnownVersions]]) -> None:
+        self._specs, self._read = specs, read
 
     async def __call__(self, graph_id: str) -> GraphVersions:
         """Raises `NotFound` for an unknown graph."""
@@ -24,17 +24,10 @@ class VersionFinder:
         if spec is None:
             why = f"langgraph.json names no such graph{did_you_mean(graph_id, self._specs)}"
             raise NotFound("graph", graph_id, why=why)
+        known = await self._read()
+        registered = [version.name for version in known.of_graph(graph_id)]
         declared = [version.name for version in spec.versions]
-        names = list(dict.fromkeys([*declared, *self._served(graph_id)]))
-        return GraphVersions(graph_id, names, spec.default_version)
-
-
-def served_by(graphs: Graphs) -> Callable[[str], Sequence[str]]:
-    """The names of the versions of a graph that this process has loaded. Empty if it can serve none."""
-
-    def served(graph_id: str) -> Sequence[str]:
-        if graph_id not in graphs.names():
-            return ()
-        return [version.name for version in graphs.versions(graph_id)]
-
-    return served
+        names = list(dict.fromkeys([*registered, *declared]))
+        workers = {name: len(known.workers_of(graph_id, name)) for name in names}
+        old = frozenset(name for name in names if not workers[name]) - {*declared}
+        return GraphVersions(graph_id, names, spec.default_version, workers, old)

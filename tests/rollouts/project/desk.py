@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TypedDict
 
 from langgraph.graph import END, START, StateGraph
@@ -13,10 +14,14 @@ class State(TypedDict, total=False):
     """The version that fails."""
     loops_on: str
     """The version that never ends."""
+    waits: bool
+    """Whether the run does not end by itself."""
 
 
 def _build(version: str) -> StateGraph[State, None, State, State]:
-    def work(state: State) -> State:
+    async def work(state: State) -> State:
+        if state.get("waits"):
+            await asyncio.Event().wait()
         if state.get("fails_on") == version:
             raise RuntimeError("the desk is on fire")
         return {"version": version}

@@ -82,7 +82,7 @@ async def clear(request: Request) -> Response:
 async def _changed(request: Request, change: Change) -> Response:
     await services_of(request).rollout_watch.refresh()
     rollout = None if change.rollout is None else change.rollout.public()
-    return JsonResponse({"rollout": rollout, "change": change.entry.public()})
+    return JsonResponse({"rollout": rollout, "change": change.entry.public(), "warning": change.warning})
 
 
 _ACCESS: Final = operators(OPERATE)
