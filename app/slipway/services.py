@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,11 +29,14 @@ from slipway.crons.store import CronStore
 from slipway.event_protocol.protocol_log import ProtocolLog
 from slipway.execution.inline import InlineRuns
 from slipway.execution.open_executions import OpenExecutions
+from slipway.execution.thread_moving import ThreadMoving
+from slipway.graph_versions.reads import VersionReads
 from slipway.graph_versions.registration import VersionRegistration
 from slipway.graph_versions.scripts import VersionScripts
 from slipway.graph_versions.served_graphs import ServedGraphs
 from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import LangGraphJson, read
+from slipway.graphs.migration_set import MigrationSet
 from slipway.health.event_loop_watch import EventLoopWatch
 from slipway.health.health import HealthMonitor
 from slipway.mcp_servers.project_registry import NONE, ProjectTools, load_project_tools
@@ -73,6 +76,7 @@ from slipway.runs.audit import AuditTrail
 from slipway.runs.authorization import RunAuthorizer
 from slipway.runs.creation import RunCreator
 from slipway.runs.event_log import EventLog
+from slipway.runs.held_runs import HeldRuns
 from slipway.runs.idempotency import Idempotency
 from slipway.runs.leases import LeaseRenewer, worker_id
 from slipway.runs.scripts import RunScripts
@@ -86,6 +90,9 @@ from slipway.store.store import RedisStore
 from slipway.switches.scripts import SwitchScripts
 from slipway.switches.store import SwitchStore
 from slipway.switches.watch import SwitchWatch
+from slipway.thread_moves.mover import ThreadMover, migrations_of
+from slipway.thread_moves.planning import MovePlanner
+from slipway.thread_moves.scripts import MoveScripts
 from slipway.threads.graph_opener import ThreadGraphOpener
 from slipway.threads.notifications import ThreadNotifications
 from slipway.threads.state_store import ThreadStateStore
@@ -129,6 +136,7 @@ class Services:
     run_operations: RunOperations
     run_repairs: RunRepairs
     ceiling_raises: CeilingRaises
+    held_runs: HeldRuns
     switches: SwitchStore
     switch_watch: SwitchWatch
     rollouts: RolloutStore
@@ -141,6 +149,7 @@ class Services:
     checkpointer: BaseCheckpointer
     trash: Trash
     graphs: Graphs
+    mover: ThreadMover
     served: ServedGraphs
     versions: VersionScripts
     registration: VersionRegistration
@@ -212,9 +221,12 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         graphs.use_build_parts(build_parts(graphs.names(), config.models, settings.model, tools.registry))
         if process != "cli":
             await graphs.identify()
+        migrations = await migrations_of(graphs)
         serde = serde_of(settings, config.checkpointer.serde, graphs)
         checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, keys)
-        services = _stores(process, settings, config, graphs, address, keys, pipeline, subscriber, store, checkpointer)
+        services = _stores(
+            process, settings, config, graphs, address, keys, pipeline, subscriber, store, checkpointer, migrations
+        )
         stack.enter_context(provide_breakers(services.breakers))
         stack.enter_context(provide_routes(_model_routes(settings, config, graphs, keys)))
         await stack.enter_async_context(open_servers(tools.servers, services.switches))
@@ -272,6 +284,7 @@ def _stores(
     subscriber: Subscriber,
     store: RedisStore,
     checkpointer: BaseCheckpointer,
+    migrations: Mapping[str, MigrationSet],
 ) -> Services:
     scripts, clock = RunScripts(pipeline, keys), Clock()
     switch_scripts = SwitchScripts(pipeline, keys)
@@ -306,6 +319,7 @@ def _stores(
         serves=lambda: served.packed,
     )
     assistants = AllAssistants(graphs, pipeline, keys, max_checks=settings.search_max_checks)
+    planner = MovePlanner(graphs, checkpointer, VersionReads(pipeline, keys), migrations)
     health = HealthMonitor(pipeline, keys, settings, clock, graphs.names())
     webhook_urls = UrlPolicy(config.webhooks.url)
     check_webhook = NewRunWebhookCheck(webhook_urls, disabled=config.http.disable_webhooks)
@@ -348,6 +362,7 @@ def _stores(
         unfinished_runs=UnfinishedRuns(pipeline, keys),
         run_repairs=repairs,
         ceiling_raises=CeilingRaises(runs, scripts, operations, repairs),
+        held_runs=HeldRuns(scripts),
         switches=SwitchStore(switch_scripts, clock),
         switch_watch=switch_watch,
         rollouts=RolloutStore(
@@ -365,6 +380,7 @@ def _stores(
         checkpointer=checkpointer,
         trash=trash,
         graphs=graphs,
+        mover=ThreadMover(planner, MoveScripts(pipeline, keys), checkpointer, clock),
         served=served,
         versions=versions,
         registration=VersionRegistration(versions, graphs, served, is_worker=process == "worker"),
@@ -430,6 +446,11 @@ def meter_config(services: Services, blocking: BlockingCalls) -> MeterConfig:
     )
 
 
+def _on_rollout_changed(services: Services) -> None:
+    services.served.refresh({graph: each.current for graph, each in services.rollout_watch.rollouts.items()})
+    services.held_runs.rollout_changed()
+
+
 async def _executing(services: Services, process: Process, stack: AsyncExitStack) -> Services:
     """Adds what a process needs to execute runs: the watch of its event loop, heartbeats and, in web processes,
     `InlineRuns`."""
@@ -451,12 +472,11 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     await services.switch_watch.start()
     stack.push_async_callback(services.switch_watch.close)
     rollouts = services.rollout_watch
-    rollouts.on_change.append(
-        lambda: services.served.refresh({graph: each.current for graph, each in rollouts.rollouts.items()})
-    )
+    rollouts.on_change.append(lambda: _on_rollout_changed(services))
     await rollouts.start()
     stack.push_async_callback(rollouts.close)
-    await services.registration.register()
+    if await services.registration.register():
+        services.held_runs.builds_registered()
     executions = OpenExecutions(
         services.scripts,
         services.graphs,
@@ -470,6 +490,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
         tools=tool_services(services.tools, services.pipeline, services.keys, services.scripts, services.checkpointer),
         switches=services.switch_watch,
         rollouts=services.rollout_watch,
+        moving=ThreadMoving(services.mover, services.graphs, services.versions),
     )
     services = replace(services, lease_renewer=lease_renewer, executions=executions, event_loop=event_loop)
     if process == "worker":

@@ -42,6 +42,13 @@ def test_the_shortest_chain_is_found() -> None:
     assert found.path("2", "2") == ()
 
 
+def test_an_earlier_version_need_not_be_declared() -> None:
+    """The code of a release has its own version only."""
+    found = migration_set(registered(between("1", "2"), between("2", "3")), ["3"])
+
+    assert found.path("1", "3") == (("1", "2"), ("2", "3"))
+
+
 def test_a_subgraph_has_a_migration_of_its_own() -> None:
     found = migration_set(registered(between("1", "2"), between("1", "2", "review|check")), VERSIONS)
 
@@ -60,7 +67,8 @@ def test_one_function_may_be_several_migrations() -> None:
 @pytest.mark.parametrize(
     ("functions", "problem"),
     [
-        ([between("1", "5")], "unknown version '5'"),
+        ([between("1", "5")], "leads to the unknown version '5'"),
+        ([between("1", "2"), between("0", "12")], "leads to the unknown version '12'"),
         ([between("1", "1")], "to itself"),
         ([between("1", "2"), between("1", "2")], "two migrations from '1' to '2'"),
         ([between("1", "2", "review"), between("1", "2", "review")], "two migrations of subgraph 'review'"),

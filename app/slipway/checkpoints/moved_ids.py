@@ -57,6 +57,12 @@ CURRENT_MOVED_IDS: Final[ContextVar[MovedIds | None]] = ContextVar("current_move
 """Those of the attempt that executes."""
 
 
+def known_task(task_id: str) -> str:
+    """The id under which records of the current attempt's thread know a task: that from before its thread was moved."""
+    moved = CURRENT_MOVED_IDS.get()
+    return task_id if moved is None else moved.task(task_id)
+
+
 def keep_ids_of_questions() -> None:
     """From now on, an attempt at a moved thread asks its questions under the ids that they had. A repeated call does
     nothing."""

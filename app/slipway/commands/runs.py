@@ -85,9 +85,15 @@ def pause(run: RunId, by: By = None, reason: Reason = None, config: Config = Non
 
 
 @runs.command()
-def resume(run: RunId, by: By = None, reason: Reason = None, config: Config = None) -> None:
+def resume(
+    run: RunId,
+    by: By = None,
+    reason: Reason = None,
+    version: Annotated[str | None, typer.Option(help="On this version of its graph, and on no other.")] = None,
+    config: Config = None,
+) -> None:
     """Continues a paused run."""
-    _operate(config, lambda operations: operations.resume(run, operator(by, reason)))
+    _operate(config, lambda operations: operations.resume(run, operator(by, reason), version))
 
 
 @runs.command()

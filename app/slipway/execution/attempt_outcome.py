@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from slipway.runs.failure import Failure
+from slipway.runs.held import OwnPause
 from slipway.runs.record import Phase
 
 
@@ -21,6 +22,10 @@ class StopReason(StrEnum):
     """The process stops, the budget of an inline run is used up, or an operator pauses the run."""
     SWITCH = "switch"
     """Something is switched off: the graph of the run, or what it was about to do."""
+    HOLD = "hold"
+    """The version must not continue the thread."""
+    EXHAUSTED = "exhausted"
+    """The retries are used up, and the graph is declared to pause then."""
     LOST = "lost"
     """The attempt no longer owns its run, or Redis is unavailable."""
 
@@ -38,6 +43,10 @@ class Outcome:
     """Whether the next attempt repeats a superstep of which clients may have received events."""
     switch: str | None = None
     """The key of the switch before which the attempt has stopped."""
+    pause: OwnPause | None = None
+    """Why the run is paused, if the attempt has decided that."""
+    version: str | None = None
+    """The only version on which the run is to continue."""
 
 
 LOST: Final = Outcome(None, StopReason.LOST)

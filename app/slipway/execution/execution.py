@@ -35,6 +35,7 @@ from slipway.accounting.metered_usage import MeteredUsage
 from slipway.accounting.usage import Usage
 from slipway.ceilings import CURRENT_CEILINGS
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.moved_ids import CURRENT_MOVED_IDS, keep_ids_of_questions
 from slipway.current_work import CURRENT_WORK
 from slipway.errors import CODES, CeilingHit, Fenced, StoreUnavailable
 from slipway.exception_text import is_a, traceback_of
@@ -49,6 +50,7 @@ from slipway.execution.run_input import NO_PLAN, bound_config, config_of, contex
 from slipway.execution.settle_or_release import RunSettler, read_snapshot
 from slipway.execution.stream import complete, nodes_wait, stream_graph, streams_subgraphs
 from slipway.execution.stream_observer import StreamObserver
+from slipway.execution.thread_moving import ThreadHeld, ThreadMoving
 from slipway.execution.threads_with_context import carry_context_into_threads
 from slipway.graphs.describe import name_of
 from slipway.graphs.interface import Graph, Graphs, with_checkpointer
@@ -60,6 +62,7 @@ from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.crash_suspects import SuspectProgress
 from slipway.runs.current_attempt import CURRENT_ATTEMPT
+from slipway.runs.held import exhausted, is_exhausted
 from slipway.runs.record import Phase, Run
 from slipway.switches.attempt_switches import CURRENT_SWITCHES, AttemptSwitches
 from slipway.switches.node_gates import install_gates
@@ -94,8 +97,9 @@ class Execution:
         on_cleared: Callable[[Run], None] = lambda run: None,
         switches: Callable[[], OffSwitches] = lambda: NONE_OFF,
         ramp: Callable[[], Ramp | None] = lambda: None,
+        moving: ThreadMoving | None = None,
     ) -> None:
-        self.writer, self.run = writer, writer.run
+        self.writer, self.run, self._moving = writer, writer.run, moving
         self._graphs, self._store = graphs, store
         budget = self.run.ceilings.get("max_state_bytes")
         self._checkpointer = checkpointer.for_run(
@@ -139,6 +143,8 @@ class Execution:
 
     async def execute(self) -> None:
         """Executes the attempt until it ends. No exception of the graph is raised."""
+        keep_ids_of_questions()
+        CURRENT_MOVED_IDS.set(self._checkpointer.moved_ids)
         contain_errors(omit_empty_tasks=not streams_subgraphs(self.run))
         carry_context_into_threads()
         count_again_in_retries()
@@ -239,6 +245,7 @@ class Execution:
             self.run.graph_id, self._config, "threads.create_run", context_of(self.run), version=version
         )
         graph = await resources.enter_async_context(opened)
+        await self._move_thread(graph)
         name = name_of(graph, self.run.graph_id)
         self._config |= bound_config(self.run, graph.config or {}, name, self._ceilings.steps_left)
         count_retries(graph)
@@ -250,6 +257,15 @@ class Execution:
         self._graph = with_checkpointer(graph, self._checkpointer, self._store)
         self.on_switches_changed()
         return self._graph
+
+    async def _move_thread(self, graph: Graph) -> None:
+        """Moves the thread to the version of the run if it is pinned to another one, or if the code of its version has
+        changed. A run that is to be cancelled executes nothing."""
+        if self.run.pinned_version is None or self._moving is None or self._stop is StopReason.CANCEL:
+            return
+        await self._moving.move(self.run, graph, self._plan)
+        if self.run.attempt > 1:
+            self._plan = plan_start(self.run, await self._checkpointer.latest(self.run.thread_id))
 
     def _append_limit_notice(self) -> None:
         requested = (self.run.options.config or {}).get("recursion_limit")
@@ -379,6 +395,8 @@ class Execution:
             return Outcome(None, StopReason.LOST, problem=str(error))
         if self._stop is StopReason.CANCEL:
             return CANCELLED
+        if isinstance(error, ThreadHeld):
+            return error.outcome
         hit = self._guard.ceiling_hit
         if error is None:
             if hit is not None and self._call_was_refused:
@@ -408,6 +426,9 @@ class Execution:
         )
         if failure.code == "node.failed":
             log.warning("run.raised", run=self.run.run_id, node=failure.node, exception=traceback_of(error))
+        if self.run.pauses_exhausted and is_exhausted(failure):
+            pause = exhausted(failure, self.writer.number)
+            return Outcome(None, StopReason.EXHAUSTED, problem=pause.reason, pause=pause, repeats_superstep=True)
         return Outcome(Phase.FAILED, failure=failure)
 
     # report

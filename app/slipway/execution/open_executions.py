@@ -9,6 +9,7 @@ from langgraph.store.base import BaseStore
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.retention_after_runs import RetentionAfterRuns
 from slipway.execution.execution import Execution
+from slipway.execution.thread_moving import ThreadMoving
 from slipway.graphs.interface import Graphs
 from slipway.metering.meter import MeterConfig
 from slipway.redis.keys import Keys
@@ -40,11 +41,12 @@ class OpenExecutions:
         tools: ToolServices | None = None,
         switches: SwitchWatch,
         rollouts: RolloutWatch,
+        moving: ThreadMoving | None = None,
     ) -> None:
         self._scripts, self._graphs, self._checkpointer = scripts, graphs, checkpointer
         self._keys, self._store, self._event_ttl_s = keys, store, event_ttl_s
         self._lease_renewer, self._retention, self._tools = lease_renewer, retention, tools
-        self._switches, self._rollouts = switches, rollouts
+        self._switches, self._rollouts, self._moving = switches, rollouts, moving
         switches.on_change = self._on_switches_changed
         self._draining, self._sizes, self._metering = False, RunSizes(), metering
         self.current: list[Execution] = []
@@ -75,6 +77,7 @@ class OpenExecutions:
             on_cleared=on_cleared,
             switches=lambda: self._switches.off,
             ramp=lambda: self._rollouts.ramp_of(run.graph_id),
+            moving=self._moving,
         )
         execution.on_switches_changed()
         self.current.append(execution)

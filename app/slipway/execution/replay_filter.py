@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple
 from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.pregel.debug import map_task_result_writes
 
+from slipway.checkpoints.moved_ids import known_task
 from slipway.checkpoints.stored_results import RETURN, StoredResults, Writes
 from slipway.execution.frames import LIFECYCLE, Frame, FrameEncoder
 from slipway.execution.run_input import StartPlan
@@ -110,10 +111,11 @@ class ReplayFilter:
         if "triggers" not in task:
             interrupts = ",".join(str(item["id"]) for item in task["interrupts"])
             if interrupts:
-                return self._marked_unless_logged(entries, f"{kind}q{task_id}:{interrupts}")
+                return self._marked_unless_logged(entries, f"{kind}q{known_task(task_id)}:{interrupts}")
             updates = self._updates.pop(namespace, []) if debug is None else []
-            return _marked([*updates, *entries], f"{kind}r{task_id}")
+            return _marked([*updates, *entries], f"{kind}r{known_task(task_id)}")
         stored = self._results.writes_of(task_id)
+        task_id = known_task(task_id)
         if stored is not None and debug is None:
             self._replayed.setdefault(namespace, deque()).append(task_id)
         # If the run names an older checkpoint, LangGraph executes all tasks again. Only the updates show whether it

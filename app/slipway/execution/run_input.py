@@ -16,6 +16,7 @@ from langgraph.types import Command, Send
 
 from slipway.access.users import User, user_configurable
 from slipway.checkpoints.interrupt_answers import is_answer_map, is_command_stored, unconsumed_answers
+from slipway.checkpoints.moved_ids import OF_MOVE
 from slipway.graphs.recursion_limit import default_recursion_limit
 from slipway.runs.record import Run
 
@@ -35,6 +36,11 @@ class StartPlan:
     only_input_stored: bool = False
     """Whether that checkpoint contains only the input of the run."""
 
+    @property
+    def has_input(self) -> bool:
+        """Whether the graph starts from an input, so that LangGraph drops what was under way."""
+        return self.input is not None and not isinstance(self.input, Command)
+
 
 NO_PLAN: Final = StartPlan(None, {}, False)
 
@@ -44,7 +50,7 @@ def plan_start(run: Run, newest: CheckpointTuple | None) -> StartPlan:
     checkpoint of the thread. An empty command counts as none, because LangGraph rejects it."""
     checkpoint = {k: v for k, v in (run.options.checkpoint or {}).items() if v is not None and k != "thread_id"}
     if newest is not None and newest.metadata.get("run_id") == run.run_id:
-        return StartPlan(None, {}, True, newest.metadata.get("source") == "input")
+        return StartPlan(None, {}, True, _source_of(newest) == "input")
     command = run.options.command
     if not command or (command.get("resume") is None and not command.get("update") and not command.get("goto")):
         return StartPlan(run.options.input, checkpoint, False)
@@ -55,6 +61,12 @@ def plan_start(run: Run, newest: CheckpointTuple | None) -> StartPlan:
     ):
         return StartPlan(remaining and command_of(remaining), checkpoint, False)
     return StartPlan(command_of(command), checkpoint, False)
+
+
+def _source_of(newest: CheckpointTuple) -> object:
+    """What has made the checkpoint; for one that a migration has rewritten, what had made its original."""
+    metadata: Mapping[str, Any] = newest.metadata
+    return (metadata.get(OF_MOVE) or metadata).get("source")
 
 
 def remaining_command(run_id: str, command: Mapping[str, Any], newest: CheckpointTuple) -> Mapping[str, Any] | None:

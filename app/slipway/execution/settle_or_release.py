@@ -101,10 +101,12 @@ class RunSettler:
     async def _release(self, outcome: Outcome) -> bool:
         return await self.writer.release(
             Release(
-                reason="released by a process that stops",
+                reason=outcome.problem or "released by a process that stops",
                 usage=self.usage.stored(),
                 announce=outcome.repeats_superstep,
                 switch=outcome.switch,
+                pause=outcome.pause,
+                version=outcome.version,
             )
         )
 

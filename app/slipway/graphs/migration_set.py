@@ -74,10 +74,12 @@ def load_migrations(graphs: Graphs, graph_id: str) -> MigrationSet:
 
 
 def migration_set(migrations: Sequence[Migration], versions: Sequence[str]) -> MigrationSet:
-    """The checked set. `versions` are the declared names. Raises `ConfigError` with file and line."""
+    """The checked set. `versions` are the names of the versions that langgraph.json declares. Earlier versions need not
+    be declared, but each migration must lead to a declared one, directly or by others. Raises `ConfigError` with file
+    and line."""
     steps: dict[Pair, dict[str, Migration]] = {}
     for each in migrations:
-        _check(each, versions)
+        _check(each)
         others = steps.setdefault((each.from_version, each.to_version), {})
         other = others.setdefault(each.subgraph, each)
         if other is not each:
@@ -87,7 +89,14 @@ def migration_set(migrations: Sequence[Migration], versions: Sequence[str]) -> M
                 f"{other.name} ({place_of(other)}) and {each.name}; delete one"
             )
     _reject_cycle(steps)
-    return MigrationSet({pair: Step(by_subgraph) for pair, by_subgraph in steps.items()})
+    found = MigrationSet({pair: Step(by_subgraph) for pair, by_subgraph in steps.items()})
+    for each in migrations:
+        if not any(each.to_version == version or found.path(each.to_version, version) for version in versions):
+            raise ConfigError(
+                f"{place_of(each)}: migration {each.name} leads to the unknown version "
+                f"{each.to_version!r}{did_you_mean(each.to_version, list(versions))}"
+            )
+    return found
 
 
 def place_of(migration: Migration) -> str:
@@ -97,13 +106,7 @@ def place_of(migration: Migration) -> str:
     return f"{shown}:{migration.line}"
 
 
-def _check(migration: Migration, versions: Sequence[str]) -> None:
-    for version in (migration.from_version, migration.to_version):
-        if version not in versions:
-            raise ConfigError(
-                f"{place_of(migration)}: migration {migration.name} names the unknown version "
-                f"{version!r}{did_you_mean(version, list(versions))}"
-            )
+def _check(migration: Migration) -> None:
     if migration.from_version == migration.to_version:
         raise ConfigError(
             f"{place_of(migration)}: migration {migration.name} leads from version {migration.from_version!r} to itself"

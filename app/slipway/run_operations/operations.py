@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from slipway.clock import Clock
-from slipway.errors import Conflict, NotFound
+from slipway.errors import Conflict, InvalidRequest, NotFound
 from slipway.run_operations.refusals import refusal
 from slipway.runs.cancel_reasons import Action, by_operator
 from slipway.runs.operator_pause import OperatorPause
@@ -22,6 +22,7 @@ from slipway.runs.script_results import (
     RunIsCancelled,
     RunNotFound,
     SwitchIsOff,
+    VersionUnknown,
 )
 from slipway.runs.scripts import RunScripts
 from slipway.runs.store import RunStore
@@ -58,11 +59,19 @@ class RunOperations:
         pause = OperatorPause(operator.by, self._clock.now().isoformat(timespec="seconds"), operator.reason)
         return await after_script(self._runs, run_id, await self._scripts.run_pause(run_id, pause), "be paused")
 
-    async def resume(self, run_id: str, operator: Operator) -> OperatedRun:
+    async def resume(self, run_id: str, operator: Operator, version: str | None = None) -> OperatedRun:
         """Queues a paused run. A run that is not paused stays as it is, as does one that is paused before a switch; if
-        no operator has paused that one as well, this raises `Conflict`."""
-        result = await self._scripts.run_resume(run_id, by=operator.by, reason=operator.reason)
-        return await after_script(self._runs, run_id, result, "be resumed")
+        no operator has paused that one as well, this raises `Conflict`. With `version` it continues on this version of
+        its graph and on no other; raises `InvalidRequest` for a version that no process has ever served, and `Conflict`
+        for a run that is not paused, unless it has the version already."""
+        details = None if version is None else {"version": version}
+        result = await self._scripts.run_resume(
+            run_id, by=operator.by, reason=operator.reason, version=version, details=details
+        )
+        operated = await after_script(self._runs, run_id, result, "be resumed")
+        if version is not None and not operated.changed and operated.run.version != version:
+            raise Conflict(f"run {run_id} cannot be resumed on version {version}: it is not paused, so pause it first")
+        return operated
 
     async def cancel(self, run_id: str, operator: Operator, action: Action = Action.INTERRUPT) -> OperatedRun | None:
         """Cancels the run as `RunStore.cancel` does. None if the action is `rollback` and the run is deleted."""
@@ -96,6 +105,11 @@ async def after_script(runs: RunStore, run_id: str, result: PauseResult, operati
             raise await refusal(runs, await runs.find(run_id), operation)
         case RunIsCancelled():
             raise Conflict(f"run {run_id} cannot {operation}: it is being cancelled")
+        case VersionUnknown(graph_id):
+            raise InvalidRequest(
+                "version",
+                f"graph {graph_id!r} has never been served in this version: slipway versions lists those known",
+            )
         case SwitchIsOff(stored):
             switch = switch_from(stored)
             message = f"run {run_id} cannot {operation}: {switch}; to continue: {switch.target.command_to_enable}"

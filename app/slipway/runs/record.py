@@ -19,7 +19,7 @@ The state machine. Each line is a change of the phase and the Lua scripts that m
     running               → completed             run_settle
     running               → failed                run_settle, run_reap
     running               → cancelled             run_settle
-    paused                → queued                run_resume, switch_resume, run_cancel, run_create, doctor
+    paused                → queued                run_resume, switch_resume, held_retry, run_cancel, run_create, doctor
     paused                → cancelled             run_cancel, run_create
     waiting_for_approval  → completed             run_create, run_claim, run_settle, thread_patch, doctor
     waiting_for_approval  → cancelled             run_cancel
@@ -29,8 +29,9 @@ its thread starts: *answered*, or *abandoned* if that run does not answer. It is
 leaves nothing to answer, and when its thread was temporary. A cancelled run whose cancel action is `rollback` is
 deleted by the script that cancels it.
 
-A `paused` run was stopped by an operator before its next superstep, or before something that is switched off. It will
-continue as the same run. It has no lease and no job, and stays in the queue of its thread, so that later runs of the
+A `paused` run was stopped by an operator before its next superstep, or before something that is switched off; or its
+attempt has stopped, because no version may continue its thread or its retries are used up. It will continue as the same
+run. It has no lease and no job, and stays in the queue of its thread, so that later runs of the
 thread wait. Its event streams stay open.
 """
 
@@ -58,6 +59,7 @@ from slipway.run_options import RunOptions, options_from, options_in_turns
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import INTERNAL, delivery_queue_of
+from slipway.runs.held import Held, held_from
 from slipway.runs.index_terms import owner_of, run_terms
 from slipway.runs.operator_pause import OperatorPause, operator_pause_from
 from slipway.runs.review_arguments import CheckedAnswers
@@ -198,6 +200,8 @@ class RunBehaviour:
     limits the run."""
     followed: bool = False
     """Whether a client follows the events of the run from its start."""
+    pauses_exhausted: bool = False
+    """Whether the run pauses instead of failing when its retries or its attempts are used up."""
     budgets: Sequence[tuple[Budget, BudgetEntry]] = ()
     """The budgets that limit new runs of its owner and its graph, and what it adds to each."""
     checked: CheckedAnswers | None = None
@@ -245,6 +249,7 @@ class RunSpec:
             "multitask_strategy": None if behaviour.multitask_strategy == "enqueue" else behaviour.multitask_strategy,
             "priority_ms": str(self.priority_ms) if self.priority_ms else None,
             "followed": "1" if behaviour.followed else None,
+            "pauses_exhausted": "1" if behaviour.pauses_exhausted else None,
             "groups": _json(behaviour.groups) if behaviour.groups else None,
             "retain_s": None if behaviour.retain_s is None else str(behaviour.retain_s),
             "webhook": None if queue is None else "pending",
@@ -340,7 +345,8 @@ class Run:
     that writes `resumes` copies it from that run. An attempt writes it before each call, and after it."""
     error: dict[str, Any] | None
     """Why the run failed: `error`, `message`, `code`, `attempt`, `retryable`, and sometimes `node` and `shown`. None
-    unless the phase is `failed`. `run_settle` and `run_reap` write it."""
+    unless the phase is `failed`, or `paused` because its retries are used up. `run_settle`, `run_reap` and
+    `run_release` write it."""
     resumes: str | None
     """The run whose interrupt this run answered, or whose breakpoint it continued from; an earlier answer that left
     the interrupt open; or the run that it retries. None for the first run of a chain. The script that creates or claims
@@ -382,6 +388,14 @@ class Run:
     its schema differs. Only the reply of a claim has it; it is not stored."""
     pinned_schema: str | None = None
     """The schema of the thread then; empty if it is not known."""
+    held: Held | None = None
+    """Why its last attempt has paused it. None if it has not. The release of that attempt writes it; what queues or
+    cancels the run deletes it."""
+    version_fixed: bool = False
+    """Whether it executes on `version` and on no other, because an operator has named it, or because its thread could
+    not be moved."""
+    pauses_exhausted: bool = False
+    """Whether it pauses instead of failing when its retries or its attempts are used up. Never changes."""
     followed: bool = False
     """Whether a client followed the events of the run from its start: then each is sent to it at once. Never
     changes."""
@@ -463,6 +477,7 @@ class Run:
         optional |= {"cancel_reason": self.cancel_reason or self.cancel_cause, "cancel_cause": self.cancel_cause}
         optional |= {"retries": self.retries[-1] if self.retries else None, "retried_by": self.retried_by}
         optional |= {"switch": self.switch, "version": self.version, "build": self.build}
+        optional |= {"held": None if self.held is None else self.held.public()}
         optional |= {"pause": None if self.operator_pause is None else self.operator_pause.public()}
         optional |= {"webhook_status": self.webhook_status, "webhook_problem": self.webhook_problem}
         return members | {name: value for name, value in optional.items() if value}
@@ -503,6 +518,7 @@ PUBLIC_MEMBERS: Final = frozenset(
         "retries",
         "retried_by",
         "pause",
+        "held",
         "switch",
         "version",
         "build",
@@ -578,6 +594,9 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         build=texts.get("build"),
         pinned_version=texts.get("pinned_version"),
         pinned_schema=fields["pinned_schema"].decode() if "pinned_schema" in fields else None,
+        held=held_from(fields["held"]) if "held" in fields else None,
+        version_fixed="version_fixed" in fields,
+        pauses_exhausted="pauses_exhausted" in fields,
         followed="followed" in fields,
         webhook_status=texts.get("webhook"),
         webhook_problem=texts.get("webhook_problem"),

@@ -255,7 +255,14 @@ class SwitchIsOff:
     stored: bytes
 
 
-PauseResult = PhaseAfter | RunNotFound | RunHasEnded | RunIsCancelled | SwitchIsOff
+@dataclass(frozen=True, slots=True)
+class VersionUnknown:
+    """No process has ever served this version of the graph."""
+
+    graph_id: str
+
+
+PauseResult = PhaseAfter | RunNotFound | RunHasEnded | RunIsCancelled | SwitchIsOff | VersionUnknown
 
 
 # run_cancel and run_delete

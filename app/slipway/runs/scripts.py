@@ -61,6 +61,7 @@ from slipway.runs.script_results import (
     ThreadContinued,
     ThreadExists,
     ThreadNotFound,
+    VersionUnknown,
     WriteGroupMissing,
     instruction_from,
 )
@@ -89,6 +90,7 @@ _RUN_REAP = load("run_reap")  # not retried automatically: after an outage, live
 _RUN_CANCEL = load("run_cancel")
 _RUN_PAUSE = load("run_pause")
 _RUN_RESUME = load("run_resume")
+_HELD_RETRY = load("held_retry")
 _RUN_DELETE = load("run_delete")
 _RUN_RAISE_CEILINGS = load("run_raise_ceilings")
 _AUDIT_APPEND = load("audit_append")
@@ -240,6 +242,8 @@ class RunRelease(TypedDict):
     reason: str
     delay_ms: int
     switch: str | None
+    pause: Mapping[str, Any] | None
+    """Why the run is paused instead (`runs.held.OwnPause`)."""
     version: str | None
     """The only version on which the run is to continue. None leaves that as it is."""
     usage: str
@@ -453,8 +457,10 @@ class RunScripts(ScriptStubs):
         details: Mapping[str, Any] | None = None,
         skip: Sequence[str] | None = None,
         edit: str | None = None,
+        version: str | None = None,
     ) -> PauseResult:
-        """Queues a paused run, with the tasks to `skip`, or after an `edit` of its state (its digest)."""
+        """Queues a paused run, with the tasks to `skip`, or after an `edit` of its state (its digest). With `version`
+        it continues on this version of its graph only."""
         args = self._args(
             run_id=run_id,
             by=by,
@@ -463,8 +469,18 @@ class RunScripts(ScriptStubs):
             details=dumps({**(details or {}), "reason": reason}).decode(),
             skip=None if skip is None else list(skip),
             edit=edit,
+            version=version,
         )
         return _pause_result(await self._pipeline.run(_RUN_RESUME, [], args))
+
+    async def held_retry(
+        self, limit: int, reason: str, *, chooses_again: bool, until_ms: str | None = None
+    ) -> tuple[int, str | None]:
+        """Queues up to `limit` runs that were held before `until_ms` (None: until now); `chooses_again`: the claim
+        chooses their versions again. Returns how many, and the `until_ms` of the next call, None if no more wait."""
+        args = self._args(limit=limit, reason=reason, chooses_again=chooses_again, until_ms=until_ms)
+        queued, more, until = await self._pipeline.run(_HELD_RETRY, [], args)
+        return int(queued), until.decode() if more else None
 
     async def run_raise_ceilings(
         self, run_id: str, limits: Mapping[str, float], *, by: str, reason: str | None
@@ -523,6 +539,8 @@ def _pause_result(reply: Sequence[bytes]) -> PauseResult:
             return RunHasEnded(rest[0])
         case "cancelled":
             return RunIsCancelled()
+        case "version":
+            return VersionUnknown(rest[0])
     return PhaseAfter(rest[0], changed=status == "ok")
 
 

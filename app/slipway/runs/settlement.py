@@ -11,6 +11,7 @@ from slipway.rollouts.record import Ramp
 from slipway.runs.appended_events import AppendedEvents
 from slipway.runs.events import same_as_event
 from slipway.runs.failure import ATTEMPTS_USED_UP, RunError
+from slipway.runs.held import OwnPause
 from slipway.runs.index_terms import error_term
 from slipway.runs.record import Phase, Run, status_of
 from slipway.runs.review_arguments import OpenedReview
@@ -154,6 +155,8 @@ class Release:
     switch: str | None = None
     """The key of the switch before which the attempt has stopped: the run is paused if it is still off."""
 
+    pause: OwnPause | None = None
+    """Why the run is paused instead of queued, if the attempt itself has decided that."""
     version: str | None = None
     """The only version on which the run is to continue: then other versions do not continue it by the rule of the
     graph. None leaves that as it is."""
@@ -169,6 +172,7 @@ class Release:
             "reason": self.reason,
             "delay_ms": self.delay_ms,
             "switch": self.switch,
+            "pause": None if self.pause is None else self.pause.arguments(),
             "version": self.version,
             "usage": self.usage,
             "entries": list(entries),

@@ -189,11 +189,13 @@ class RunSubmission:
         return spec_from(request, ids, assistant, self.graphs.spec(assistant.graph_id), self.settings)
 
     def _with_limits(self, spec: RunSpec) -> RunSpec:
-        """The run with its concurrency groups and budgets. A run that continues a chain counts in no budget of runs."""
+        """The run with its concurrency groups and budgets, and with what becomes of it when its retries are used up. A
+        run that continues a chain counts in no budget of runs."""
         graph = self.graphs.spec(spec.identity.graph_id)
         groups = concurrency_groups_of(spec.identity.metadata, graph, self.settings)
-        if groups:
-            spec = replace(spec, behaviour=replace(spec.behaviour, groups=groups))
+        if groups or graph.on_exhausted == "pause":
+            pauses = graph.on_exhausted == "pause"
+            spec = replace(spec, behaviour=replace(spec.behaviour, groups=groups, pauses_exhausted=pauses))
         if not self.budgets.any or spec.execution.options.continues:
             return spec
         owner = budget_owner(spec.identity.metadata, owner_of(spec.identity.user))

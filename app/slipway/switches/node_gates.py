@@ -7,12 +7,13 @@ node of a graph is switched off, and before an attempt with skipped tasks.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.pregel import Pregel
 
+from slipway.checkpoints.moved_ids import known_task
 from slipway.graphs.interface import Graph
 from slipway.switches.attempt_switches import CURRENT_SWITCHES
 
@@ -46,10 +47,15 @@ class NodeGate(Runnable[Any, Any]):
         switches = CURRENT_SWITCHES.get()
         if switches is None:
             return False
-        if switches.skipped_tasks and task_id_of(config) in switches.skipped_tasks:
+        if switches.skipped_tasks and _is_among(task_id_of(config), switches.skipped_tasks):
             return True
         switches.check_node(self.node)
         return False
+
+
+def _is_among(task_id: str | None, skipped: Collection[str]) -> bool:
+    """Whether a task is skipped, under the id that it has or had before its thread was moved."""
+    return task_id is not None and not {task_id, known_task(task_id)}.isdisjoint(skipped)
 
 
 def task_id_of(config: RunnableConfig | None) -> str | None:

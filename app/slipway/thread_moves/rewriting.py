@@ -73,6 +73,8 @@ class Rewritten:
     """Nodes of the graph that have another name, old to new."""
     pending: Sequence[PregelTask] = ()
     """The tasks that the new checkpoint of the graph starts."""
+    values: dict[str, Any] = field(default_factory=dict)
+    """The state of the graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,10 @@ class Rewriting:
     calls: Sequence[str] = ()
     migrations: MigrationSet = NO_MIGRATIONS
     path: Sequence[Pair] = ()
+    drops_tasks: bool = False
+    """Whether what is under way is left out, because an input follows."""
+    after: StoredCheckpoint | None = None
+    """The newest checkpoint of the graph, if `thread` is an earlier one that is stored again."""
     new_id: Callable[[], str] = lambda: str(uuid6(clock_seq=-2))
     _unstored: UnstoredThread = field(init=False)
     _namespaces: dict[str, str] = field(default_factory=dict)
@@ -105,6 +111,7 @@ class Rewriting:
     """Old ids of tasks to new ones."""
     _ids: dict[str, str] = field(default_factory=dict)
     """Ids of the checkpoints of enclosing graphs, by new namespace."""
+    _values: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._unstored = UnstoredThread(self.thread.thread_id)
@@ -113,12 +120,13 @@ class Rewriting:
         """Raises `CannotMove` or `MigrationFailed`."""
         root, nodes, pending = await self._rewritten(self.thread.root, "")
         inside = []
-        for stored in self.thread.inside:
-            namespace = self._moved(stored)
+        for each in () if self.drops_tasks else self.thread.inside:
+            namespace = self._moved(each)
             if namespace is not None:
-                inside.append((await self._rewritten(stored, namespace))[0])
-        root.metadata[OF_MOVE] |= self._moved_ids()  # type: ignore[index]
-        return Rewritten([root, *inside], nodes, pending)
+                inside.append((await self._rewritten(each, namespace))[0])
+        stored = [len(root.writes), *sorted(map(_text_of, inside))]
+        root.metadata[OF_MOVE] |= {**self._moved_ids(), "stored": stored}  # type: ignore[index]
+        return Rewritten([root, *inside], nodes, pending, self._values)
 
     def _moved(self, stored: StoredCheckpoint) -> str | None:
         """The new namespace of a subgraph. None if it stays where it is: it has a state of its own, which does not
@@ -160,13 +168,16 @@ class Rewriting:
         checkpoint = _Builder(stored, graph, before, after, self.checkpointer.get_next_version).checkpoint()
         root = not stored.namespace
         if root:
-            checkpoint["id"] = task_paths.later_id(stored.id, self.new_id())
+            newest = stored if self.after is None else self.after
+            checkpoint["id"] = task_paths.later_id(newest.id, self.new_id())
+            self._values = dict(after.values)
         metadata = self._metadata(stored, namespace)
         self._ids[namespace] = checkpoint["id"]
         self._unstored.hold(namespace, checkpoint, metadata)
         tasks = await self._tasks_of(stored, graph, namespace, after)
         place = _Place(stored.namespace, stored.id, namespace, checkpoint["id"], stored.step)
-        self._match(stored, place, tasks, after)
+        if not self.drops_tasks:
+            self._match(stored, place, tasks, after)
         writes = self._writes(stored, graph, after)
         versions = checkpoint["channel_versions"]
         known = stored.checkpoint["channel_versions"] if root else {}
@@ -208,6 +219,8 @@ class Rewriting:
         earlier = stored.metadata.get(OF_MOVE) or {}
         move = {"from": self.versions[0], "to": self.versions[1], "of": stored.id}
         move["source"] = earlier.get("source", stored.metadata.get("source", "loop"))
+        if self.after is not None:
+            move["restored"] = "1"
         return metadata | {"source": "update", OF_MOVE: move}
 
     def _moved_ids(self) -> dict[str, dict[str, str]]:
@@ -321,7 +334,7 @@ class Rewriting:
         return [
             self._write(write, graph, after)
             for write in stored.writes
-            if _is_of_task(write) or write.task_id == NULL_TASK or write.channel == MARK
+            if (_is_of_task(write) and not self.drops_tasks) or write.task_id == NULL_TASK or write.channel == MARK
         ]
 
     def _write(self, write: StoredWrite, graph: Graph, after: MigratedState) -> StoredWrite:
@@ -448,6 +461,11 @@ class _Builder:
                 if name in versions:
                     moved[name] = versions[name] if replaced.get(name) == version else version
         return seen
+
+
+def _text_of(checkpoint: NewCheckpoint) -> str:
+    """What shows whether the checkpoint of a subgraph has continued."""
+    return f"{checkpoint.namespace} {checkpoint.checkpoint['id']} {len(checkpoint.writes)}"
 
 
 def _equal(one: Any, other: Any) -> bool:

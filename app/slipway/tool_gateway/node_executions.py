@@ -16,6 +16,7 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.pregel import _runner
 from langgraph.types import Interrupt, PregelExecutableTask
 
+from slipway.checkpoints.moved_ids import known_task
 from slipway.errors import ToolRefused
 from slipway.tool_gateway.grants import NodePath
 from slipway.tool_gateway.task_calls import TaskCalls
@@ -48,7 +49,7 @@ class NodeExecution:
     def calls(self) -> TaskCalls:
         """The calls of tools that the node has made. Used in the event loop of the attempt only."""
         if self._calls is None:
-            self._calls = TaskCalls(self.task.id)
+            self._calls = TaskCalls(known_task(self.task.id))
         return self._calls
 
     def end(self) -> None:

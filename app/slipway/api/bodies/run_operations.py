@@ -22,6 +22,12 @@ class OperatorBody(StrictBody):
     reason: Reason | None = None
 
 
+class ResumeBody(OperatorBody):
+    """Resumes a run. With `version` it continues on this version of its graph, and on no other."""
+
+    version: Annotated[str, Field(min_length=1)] | None = None
+
+
 class OperatorCancelBody(OperatorBody):
     """Cancels a run. `rollback` deletes the run and its checkpoints."""
 

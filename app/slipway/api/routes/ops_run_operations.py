@@ -14,6 +14,7 @@ from slipway.api.bodies.run_operations import (
     OperatorBody,
     OperatorCancelBody,
     RaiseCeilingsBody,
+    ResumeBody,
     RetryBody,
     SkipNodeBody,
 )
@@ -33,8 +34,9 @@ async def pause(request: Request) -> Response:
 
 async def resume(request: Request) -> Response:
     """Continues a paused run."""
-    body = await read_optional_body(request, OperatorBody)
-    return _operated(await services_of(request).run_operations.resume(path_id(request, "run_id"), _by(request, body)))
+    body = await read_optional_body(request, ResumeBody)
+    operations = services_of(request).run_operations
+    return _operated(await operations.resume(path_id(request, "run_id"), _by(request, body), body.version))
 
 
 async def cancel(request: Request) -> Response:
@@ -89,7 +91,7 @@ _ACCESS: Final = operators(OPERATE)
 
 ENDPOINTS: Final = (
     Endpoint("POST", f"{_RUN}/pause", pause, "Pause a run", _ACCESS, body=OperatorBody),
-    Endpoint("POST", f"{_RUN}/resume", resume, "Resume a paused run", _ACCESS, body=OperatorBody),
+    Endpoint("POST", f"{_RUN}/resume", resume, "Resume a paused run", _ACCESS, body=ResumeBody),
     Endpoint("POST", f"{_RUN}/cancel", cancel, "Cancel a run of any user", _ACCESS, body=OperatorCancelBody),
     Endpoint("POST", f"{_RUN}/retry", retry, "Retry a run that failed or was cancelled", _ACCESS, body=RetryBody),
     Endpoint(

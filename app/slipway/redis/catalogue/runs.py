@@ -307,7 +307,6 @@ _RUN_FIELDS: Final = (
         Encoding.FLAG,
         "It executes on this version and on no other: an operator has named it, or the thread could not be moved.",
         absent="the rule of the graph decides",
-        scripts_only=True,
     ),
     Field(
         "build",
@@ -347,6 +346,19 @@ _RUN_FIELDS: Final = (
         absent="no operator has paused it, or it was resumed",
     ),
     Field(
+        "pauses_exhausted",
+        Encoding.FLAG,
+        "It pauses instead of failing when its retries or its attempts are used up.",
+        absent="it fails",
+        python_writers=("slipway.runs.record",),
+    ),
+    Field(
+        "held",
+        Encoding.JSON,
+        "Why its attempt has paused it: `why` (`version` or `exhausted`), and what `runs/held.py` says.",
+        absent="its attempt has not",
+    ),
+    Field(
         "switch",
         Encoding.TEXT,
         "The key of the switch before which it is paused.",
@@ -355,8 +367,8 @@ _RUN_FIELDS: Final = (
     Field(
         "error",
         Encoding.JSON,
-        "Why it failed: code, error, message, node, attempt, retryable.",
-        absent="it has not failed",
+        "Why it failed, or is paused: code, error, message, node, attempt, retryable.",
+        absent="it has not failed, and its retries are not used up",
     ),
     Field(
         "input_not_stored",

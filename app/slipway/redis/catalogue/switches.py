@@ -54,6 +54,14 @@ KEY_KINDS: Final = (
         python_readers=("slipway.health",),
     ),
     KeyKind(
+        "held_runs",
+        ":runs:held",
+        RedisType.ZSET,
+        Shard.THREAD,
+        meaning="The runs that are paused because no version may continue their threads, by the time in ms of that.",
+        lifetime="while there are such runs",
+    ),
+    KeyKind(
         "resuming_switches",
         ":switches:resuming",
         RedisType.HASH,

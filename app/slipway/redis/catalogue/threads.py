@@ -104,6 +104,20 @@ _THREAD_FIELDS: Final = (
         absent="that run did not fail",
     ),
     Field(
+        "moves",
+        Encoding.JSON,
+        "Its last moves to other versions of its graph: a list of objects (`thread_moves/record.py`).",
+        absent="it was never moved",
+        scripts_only=True,
+    ),
+    Field(
+        "original",
+        Encoding.TEXT,
+        "The id of the checkpoint that the last migration has stored, a space, and the id of the original.",
+        absent="no migration has rewritten its checkpoint",
+        scripts_only=True,
+    ),
+    Field(
         "token",
         Encoding.TEXT,
         "A random text of the request that created it, so that a repetition is recognised.",

@@ -2,7 +2,8 @@
 --! shard: thread
 -- Deletes checkpoints of a thread, and the channel values that no other checkpoint uses, nor the compression of its
 -- pending writes. A delta channel is rebuilt from the writes of its ancestors, back to the nearest that has a value of
--- it: ancestors that a kept checkpoint needs for that are kept.
+-- it: ancestors that a kept checkpoint needs for that are kept. While the latest checkpoint of a thread is one that a
+-- migration has rewritten, the original is kept as well.
 --
 -- KEYS: index; state; the thread record, if nothing may be deleted while a run executes.
 -- ARGV: prefix of the pending-writes keys; thread; what precedes and follows a run id in the name of a run's set of
@@ -13,9 +14,11 @@
 -- Repeatable: Yes: what is deleted is not found again.
 
 local index, state = KEYS[1], KEYS[2]
+local rewritten, original
 if KEYS[3] then
-  local fields = redis.call('HMGET', KEYS[3], 'status', 'created_us')
+  local fields = redis.call('HMGET', KEYS[3], 'status', 'created_us', 'original')
   if fields[1] == 'busy' or fields[2] ~= ARGV[6] then return -1 end
+  rewritten, original = string.match(fields[3] or '', '^(%S+) (%S+)$')
 end
 local writes_prefix, thread, run_before, run_after = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local members = redis.call('ZRANGE', index, 0, -1)
@@ -69,6 +72,7 @@ for _, member in ipairs(members) do
     keep[member] = not newest or member >= newest
   end
 end
+if rewritten and latest[''] == '\0' .. rewritten and heads['\0' .. original] then keep['\0' .. original] = true end
 local chosen = {}
 for _, member in ipairs(members) do
   if keep[member] and heads[member] then chosen[#chosen + 1] = member end

@@ -154,13 +154,15 @@ local function check_waiting(run_id, thread_id)
   if fields[1] ~= 'busy' then set_status(thread_id, 'interrupted') end
 end
 
--- A paused run must be paused by an operator, or by a switch that is off or whose runs are being queued.
+-- A paused run must be paused by an operator, by a switch that is off or whose runs are being queued, or because its
+-- attempt has held it.
 local function check_paused(run_id, thread_id)
   if not redis.call('ZSCORE', key('paused_runs'), run_id) and record_problem('paused_not_indexed', run_id) then
     redis.call('ZADD', key('paused_runs'), integer_text(now_ms), run_id)
   end
-  local operator_pause, switch = unpack(redis.call('HMGET', key('run', run_id), 'operator_pause', 'switch'))
-  if operator_pause then return end
+  local operator_pause, switch, held = unpack(redis.call('HMGET', key('run', run_id), 'operator_pause', 'switch',
+    'held'))
+  if operator_pause or held then return end
   if switch and redis.call('HEXISTS', key('switches'), switch) == 1 then return end
   if switch and redis.call('HEXISTS', key('resuming_switches'), switch) == 1 then return end
   if record_problem('paused_by_nothing', run_id) then

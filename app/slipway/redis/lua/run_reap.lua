@@ -3,7 +3,7 @@
 --! shard: thread
 -- Reclaims the runs whose lease has expired. With `worker`, reclaims all runs of the process whose id starts with this
 -- text, although their leases have not expired: the process has exited. A run with attempts left is queued again, and
--- becomes a crash suspect until it starts its second superstep. A run without attempts left fails.
+-- becomes a crash suspect until it starts its second superstep. A run without attempts left fails, or is paused.
 --
 -- Which attempts of a dead process count towards `max_attempts` depends on the earlier crashes of its runs. The attempt
 -- of the likely cause must count, and few others:
@@ -18,7 +18,7 @@
 --   messages stands for the number of attempts; `term`, the index term of its code), `alone_from` (earlier crashes from
 --   which no other suspect starts beside a run), `grace` (map: `silence_ms`, `lease_ms`, `waits`: the process has a
 --   grace period of its own; or nil).
--- Reply: {run, attempt, 'queued' or 'failed'} for each. With `grace`, nothing in the grace period after an outage.
+-- Reply: {run, attempt, 'queued', 'paused' or 'failed'} for each. With `grace`, nothing in the grace period after an outage.
 -- Atomic: All runs of one call.
 -- Repeatable: No: after an outage, live workers must renew their leases before it is sent again.
 
@@ -50,6 +50,18 @@ local function fail(run_id, thread_id, spent)
   create_delivery(run_id, thread_id, 'error')
   redis.call('HSET', key('thread', thread_id), 'error', public_error)
   start_next_run_or_idle(thread_id, 'error')
+end
+
+-- Pauses a run without attempts left. An operator resumes it.
+local function pause_exhausted(run_id, thread_id, spent)
+  local failure = cmsgpack.unpack(ARGV[2]).failure
+  failure.record.attempt = spent
+  local error, code = failure_json(failure.record, spent), failure.record.code
+  local reason = failure.record.message
+  count_run(run_id, 'failed')
+  requeue(run_id, thread_id, true, true, reason, 0, nil, {reason = reason, actor = 'slipway', error = error,
+    details = {why = 'exhausted', code = code},
+    held = cjson.encode({why = 'exhausted', reasons = {{code = code, text = reason}}})})
 end
 
 -- Whether the run is to be reclaimed: always without `worker`, because only expired leases are read then.
@@ -89,6 +101,10 @@ local function reclaim(run_id, fields, suspects)
   local counts_attempt = counts(crashes, suspects)
   local spent = fields.attempt - (fields.uncounted_attempts or 0) - (counts_attempt and 0 or 1)
   if counts_attempt and spent >= limits_of(fields.ceilings).max_attempts then
+    if fields.pauses_exhausted then
+      pause_exhausted(run_id, fields.thread_id, spent)
+      return redis.call('HGET', run, 'phase')
+    end
     fail(run_id, fields.thread_id, spent)
     return 'failed'
   end
@@ -114,9 +130,9 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit
   if is_dead(run_id) then
     by_worker = by_worker or suspects_by_worker()
     local values = redis.call('HMGET', key('run', run_id), 'phase', 'thread_id', 'attempt', 'uncounted_attempts',
-      'ceilings', 'worker', 'crashes')
+      'ceilings', 'worker', 'crashes', 'pauses_exhausted')
     local fields = {phase = values[1], thread_id = values[2], attempt = values[3], uncounted_attempts = values[4],
-      ceilings = values[5], worker = values[6], crashes = values[7]}
+      ceilings = values[5], worker = values[6], crashes = values[7], pauses_exhausted = values[8]}
     if fields.phase ~= 'running' then
       redis.call('ZREM', key('leases'), run_id)
     else

@@ -1,4 +1,4 @@
---! needs: events fencing keys redis_commands requeue
+--! needs: events fencing keys redis_commands requeue rollouts
 --! repeatable: yes
 --! shard: thread
 -- Gives a run back to the queue, with the last writes of its attempt, which does not count towards `max_attempts`. The
@@ -21,5 +21,7 @@ if new then execute_commands(3 + 2 * args.events) end
 local last_event = append_to_log(args.run_id, event_arguments(3, args.events), owned.last_event)
 redis.call('HSET', key('run', args.run_id), 'usage', args.usage, 'last_group', args.seq, 'last_event', last_event)
 if args.version then redis.call('HSET', key('run', args.run_id), 'version', args.version, 'version_fixed', 1) end
-requeue(args.run_id, owned.thread_id, false, args.announce, args.reason, args.delay_ms, args.switch)
+if args.pause and args.pause.error then count_run(args.run_id, 'failed') end
+requeue(args.run_id, owned.thread_id, false, args.announce, args.reason, args.delay_ms, args.switch,
+  args.pause)
 return {'ok'}

@@ -1,0 +1,56 @@
+"""Moves the thread of a run to the version for which the run was claimed, before the graph executes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from slipway.execution.attempt_outcome import Outcome, StopReason
+from slipway.execution.run_input import StartPlan
+from slipway.graphs.interface import Graph, Graphs
+from slipway.graphs.verdict import Verdict, VerdictKind
+from slipway.runs.held import OwnPause, held_by
+from slipway.runs.record import Run
+from slipway.thread_moves.mover import ThreadMover
+from slipway.thread_moves.record import Pin, sentence_of
+
+
+class LiveWorkers(Protocol):
+    """Which versions live workers serve."""
+
+    async def is_served(self, graph_id: str, version: str) -> bool:
+        """Whether a live worker serves the version."""
+        ...
+
+
+class ThreadHeld(Exception):
+    """The version must not continue the thread. The run is paused, or continues on the `version` of its thread."""
+
+    def __init__(self, reason: str, pause: OwnPause | None, version: str | None) -> None:
+        super().__init__(reason)
+        self.outcome = Outcome(None, StopReason.HOLD, pause=pause, version=version, problem=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadMoving:
+    """Moves threads for the attempts of this process."""
+
+    mover: ThreadMover
+    graphs: Graphs
+    workers: LiveWorkers
+
+    async def move(self, run: Run, graph: Graph, plan: StartPlan) -> None:
+        """Moves the thread. `graph` is that of the version of the run, and `plan` says how the run starts. Raises
+        `ThreadHeld` if the version must not continue the thread, and `Fenced`."""
+        assert run.version is not None
+        new = Pin(run.version, self.graphs.version(run.graph_id, run.version).schema)
+        verdict = await self.mover.move_for_attempt(run, graph, new, before_input=plan.has_input)
+        if verdict.kind is VerdictKind.HOLD:
+            await self._hold(run, verdict)
+
+    async def _hold(self, run: Run, verdict: Verdict) -> None:
+        old, new = run.pinned_version or "", run.version or ""
+        if old not in ("", new) and not run.version_fixed and await self.workers.is_served(run.graph_id, old):
+            raise ThreadHeld(f"continues on version {old}: {sentence_of(verdict)}", None, old)
+        pause = held_by(verdict, run.run_id, old, new)
+        raise ThreadHeld(pause.reason, pause, None)

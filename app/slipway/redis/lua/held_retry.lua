@@ -1,0 +1,27 @@
+--! needs: clock events keys pauses
+--! repeatable: yes
+--! shard: thread
+-- Queues the oldest runs that are held, because their threads may be continued now.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `limit`, `until_ms` (only runs that were held before; nil for now), `reason`,
+--   `chooses_again` (whether the claim chooses the version again).
+-- Reply: {count of queued runs, 1 if more wait else 0, `until_ms`}.
+-- Atomic: For each run: its phase, job, event and place in the index.
+-- Repeatable: Yes: a run that was queued is not in the index any more.
+
+local args = cmsgpack.unpack(ARGV[2])
+local until_ms, queued = args.until_ms or integer_text(now_ms), 0
+for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('held_runs'), '-inf', until_ms, 'LIMIT', 0, args.limit)) do
+  local run = key('run', run_id)
+  local phase, thread_id, operator_pause, fixed = unpack(redis.call('HMGET', run, 'phase', 'thread_id',
+    'operator_pause', 'version_fixed'))
+  redis.call('ZREM', key('held_runs'), run_id)
+  if phase == 'paused' and not operator_pause then
+    if args.chooses_again and not fixed then redis.call('HDEL', run, 'version') end
+    queue_paused_run(run_id, thread_id, args.reason)
+    append_events(run_id, {notice_event('run.resumed', args.reason)})
+    queued = queued + 1
+  end
+end
+return {queued, redis.call('ZCOUNT', key('held_runs'), '-inf', until_ms) > 0 and 1 or 0, until_ms}

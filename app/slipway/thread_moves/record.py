@@ -1,0 +1,58 @@
+"""What is stored of a move, and what decides about one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from slipway.graphs.verdict import Verdict, VerdictKind
+from slipway.serialization.json_encoding import dumps
+from slipway.thread_moves.rewriting import Rewritten
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The version to which a thread is pinned."""
+
+    version: str
+    """Empty if it is not known."""
+    schema: str = ""
+    """The first 16 hex digits of its fingerprint. Empty if it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovePlan:
+    """The verdict about one thread, and what a move would store."""
+
+    verdict: Verdict
+    rewritten: Rewritten | None = None
+    """None if the newest checkpoint is continued as it is."""
+    values: dict[str, Any] | None = field(default=None)
+    """The values of the rewritten checkpoint. None without one."""
+
+    @property
+    def holds(self) -> bool:
+        return self.verdict.kind is VerdictKind.HOLD
+
+    @property
+    def original(self) -> str | None:
+        """The ids of the rewritten checkpoint and of its original, as the record of the thread has them."""
+        if self.rewritten is None:
+            return None
+        new = self.rewritten.checkpoints[0]
+        return f"{new.checkpoint['id']} {new.parent_id}"
+
+
+def move_entry(old: Pin, new: Pin, plan: MovePlan, *, at: str, by: str) -> str:
+    """One move as JSON: `from`, `to`, `at`, `by`, `verdict`, and `checkpoint` if one was rewritten."""
+    members = {"from": old.version, "to": new.version, "at": at, "by": by, "verdict": plan.verdict.kind.value}
+    if plan.rewritten is not None:
+        members["checkpoint"] = plan.rewritten.checkpoints[0].checkpoint["id"]
+    return dumps(members).decode()
+
+
+def sentence_of(verdict: Verdict) -> str:
+    """Its reasons as one sentence."""
+    texts: Sequence[str] = [reason.text for reason in verdict.reasons]
+    return "; ".join(texts) or verdict.kind.value

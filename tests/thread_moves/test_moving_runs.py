@@ -1,0 +1,178 @@
+"""Workers of a new release continue the threads of the old one: moved, held, and tried again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph_sdk import get_client
+
+from slipway.errors import Conflict, InvalidRequest
+from slipway.graphs.registry import Registry
+from slipway.run_operations.operations import Operator
+from slipway.runs.record import Phase, Run
+from slipway.services import Services
+from slipway.settings import Settings
+from tests.http.conftest import serving
+from tests.waiting import Eventually
+from tests.worker import running_worker
+
+PROJECT = Path(__file__).parent / "project"
+
+
+@dataclass
+class Deployment:
+    """A web process of each release."""
+
+    settings: Settings
+    services: Services
+    old: Any
+    """The client of the web process of the old release."""
+    sdk: Any
+    """That of the new one."""
+    eventually: Eventually
+
+    @asynccontextmanager
+    async def worker(self, release: str) -> AsyncIterator[Services]:
+        """A worker of a release."""
+        settings = self.settings.model_copy(update={"config": PROJECT / f"{release}.json"})
+        graphs = await Registry.load(settings.config)
+        async with running_worker(settings, graphs) as (_, services):
+            yield services
+
+    async def asked(self, name: str) -> tuple[str, str]:
+        """A thread that waits at the question of version 1, and the id of the question."""
+        thread = str((await self.old.threads.create())["thread_id"])
+        run = await self.old.runs.create(thread, "desk", input={"name": name})
+        await self.ended(run["run_id"], Phase.WAITING_FOR_APPROVAL)
+        (questions,) = (await self.sdk.threads.get(thread))["interrupts"].values()
+        return thread, questions[0]["id"]
+
+    async def answer(self, thread: str, question: str, value: str = "yes") -> str:
+        run = await self.sdk.runs.create(thread, "desk", command={"resume": {question: value}})
+        return str(run["run_id"])
+
+    async def ended(self, run_id: str, phase: Phase) -> Run:
+        """The run when it is in this phase."""
+
+        async def is_in_phase() -> bool:
+            return (await self.services.runs.find(run_id)).phase is phase
+
+        await self.eventually(is_in_phase)
+        return await self.services.runs.find(run_id)
+
+    async def log_of(self, thread: str) -> list[str]:
+        return list((await self.sdk.threads.get(thread))["values"]["log"])
+
+
+@pytest.fixture
+async def deployment(valkey_url: str, keys: Any, eventually: Eventually) -> AsyncIterator[Deployment]:
+    settings = Settings.from_values(
+        {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT / "new.json", "reap_every_s": 0.2}
+    )
+    async with AsyncExitStack() as stack:
+        clients: list[Any] = []
+        for release in ("old", "new"):
+            config = settings.model_copy(update={"config": PROJECT / f"{release}.json"})
+            served = await stack.enter_async_context(serving(config, await Registry.load(config.config)))
+            clients.append(await stack.enter_async_context(get_client(url=served.url, api_key=None)))
+        yield Deployment(settings, served.services, clients[0], clients[1], eventually)
+
+
+async def test_a_waiting_thread_is_migrated_when_its_question_is_answered(deployment: Deployment) -> None:
+    async with deployment.worker("old"):
+        thread, question = await deployment.asked("Ada Lovelace")
+    async with deployment.worker("new"):
+        run_id = await deployment.answer(thread, question)
+        run = await deployment.ended(run_id, Phase.COMPLETED)
+
+    assert await deployment.log_of(thread) == ["draft 1", "review 2: yes", "send 2 Lovelace"]
+    assert run.version == "2"
+    stored = await deployment.services.threads.get(thread)
+    assert stored.version == "2"
+    (entry,) = [each for each in await deployment.services.audit.read(run_id) if each.action == "thread.moved"]
+    assert (entry.details["from"], entry.details["to"], entry.details["verdict"]) == ("1", "2", "migrate")
+
+
+async def test_a_migration_that_fails_pauses_the_run_and_changes_nothing(deployment: Deployment) -> None:
+    async with deployment.worker("old"):
+        thread, question = await deployment.asked("Ada")  # no space
+        before = await deployment.services.checkpointer.latest(thread)
+    async with deployment.worker("new"):
+        run_id = await deployment.answer(thread, question)
+        run = await deployment.ended(run_id, Phase.PAUSED)
+
+    assert run.reason is not None
+    assert run.reason.startswith("migration 1 → 2 failed: ValueError: not enough values to unpack")
+    assert "migrations.py:10)" in run.reason
+    assert run.held is not None
+    assert run.held.reasons[0].code == "migration.failed"
+    assert await deployment.services.checkpointer.latest(thread) == before
+    assert (await deployment.services.threads.get(thread)).version == "1"
+
+    await deployment.services.run_operations.resume(run_id, Operator("ann"), "1")
+    async with deployment.worker("old"):
+        run = await deployment.ended(run_id, Phase.COMPLETED)
+    assert run.held is None
+    assert await deployment.log_of(thread) == ["draft 1", "review 1: yes", "send 1"]
+
+
+async def test_a_held_thread_stays_with_a_live_worker_of_its_version(deployment: Deployment) -> None:
+    async with deployment.worker("old"):
+        thread, question = await deployment.asked("Ada")
+        async with deployment.worker("new"):
+            run_id = await deployment.answer(thread, question)
+            run = await deployment.ended(run_id, Phase.COMPLETED)
+
+    assert run.version == "1"
+    assert await deployment.log_of(thread) == ["draft 1", "review 1: yes", "send 1"]
+
+
+async def test_a_held_run_is_tried_again_when_other_code_is_served(deployment: Deployment) -> None:
+    async with deployment.worker("old"):
+        thread, question = await deployment.asked("Ada")
+    async with deployment.worker("new"):
+        run_id = await deployment.answer(thread, question)
+        await deployment.ended(run_id, Phase.PAUSED)
+    async with deployment.worker("fixed"):
+        run = await deployment.ended(run_id, Phase.COMPLETED)
+
+    assert run.held is None
+    assert await deployment.log_of(thread) == ["draft 1", "review 2: yes", "send 2 "]
+
+
+async def test_a_run_whose_retries_are_used_up_pauses_and_continues_on_another_version(deployment: Deployment) -> None:
+    async with deployment.worker("old"):
+        thread = str((await deployment.old.threads.create())["thread_id"])
+        created = await deployment.old.runs.create(thread, "fragile", input={"log": []})
+        run = await deployment.ended(created["run_id"], Phase.PAUSED)
+    assert run.error is not None
+    assert (run.error["code"], run.error["node"]) == ("node.failed", "second")
+    assert run.reason == "the retries of node 'second' are used up: no connection"
+    assert run.held is not None
+    assert run.held.why == "exhausted"
+
+    await deployment.services.run_operations.resume(run.run_id, Operator("ann"), "2")
+    async with deployment.worker("new"):
+        run = await deployment.ended(run.run_id, Phase.COMPLETED)
+    assert run.error is None
+    assert run.version == "2"
+    assert await deployment.log_of(thread) == ["first", "second"]
+
+
+async def test_a_run_is_resumed_only_on_a_version_that_was_served(deployment: Deployment) -> None:
+    async with deployment.worker("old"):
+        thread, _ = await deployment.asked("Ada Lovelace")
+    run = await deployment.sdk.runs.create(thread, "desk", input={"last_name": "Byron"})
+    operations = deployment.services.run_operations
+    with pytest.raises(Conflict, match="it is not paused, so pause it first"):
+        await operations.resume(run["run_id"], Operator("ann"), "1")
+    await operations.pause(run["run_id"], Operator("ann"))
+
+    with pytest.raises(InvalidRequest, match="has never been served in this version"):
+        await operations.resume(run["run_id"], Operator("ann"), "3")
+    assert (await deployment.services.runs.find(run["run_id"])).phase is Phase.PAUSED
