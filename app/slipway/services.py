@@ -30,6 +30,7 @@ from slipway.event_protocol.protocol_log import ProtocolLog
 from slipway.execution.inline import InlineRuns
 from slipway.execution.open_executions import OpenExecutions
 from slipway.execution.thread_moving import ThreadMoving
+from slipway.graph_versions.needs_reads import NeedsReads
 from slipway.graph_versions.reads import VersionReads
 from slipway.graph_versions.registration import VersionRegistration
 from slipway.graph_versions.scripts import VersionScripts
@@ -70,7 +71,7 @@ from slipway.run_operations.raised_ceilings import CeilingRaises
 from slipway.run_operations.repairs import RunRepairs
 from slipway.run_operations.repetitions import Repetitions
 from slipway.run_operations.rollout_announcements import announcements_of
-from slipway.run_operations.rollout_versions import VersionFinder
+from slipway.run_operations.rollout_versions import VersionFinder, VersionNeed
 from slipway.runs.admission import Admission
 from slipway.runs.audit import AuditTrail
 from slipway.runs.authorization import RunAuthorizer
@@ -366,7 +367,12 @@ def _stores(
         switches=SwitchStore(switch_scripts, clock),
         switch_watch=switch_watch,
         rollouts=RolloutStore(
-            rollout_scripts, clock, find_versions, config.rollouts, announcements_of(config, webhook_urls)
+            rollout_scripts,
+            clock,
+            find_versions,
+            VersionNeed(config.graphs, NeedsReads(pipeline, keys)),
+            config.rollouts,
+            announcements_of(config, webhook_urls),
         ),
         rollout_watch=rollout_watch,
         run_operations=operations,

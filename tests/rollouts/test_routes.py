@@ -72,3 +72,21 @@ async def test_operations_that_are_not_possible_say_why(desk: Desk) -> None:
 async def test_only_operators_see_and_change_rollouts(desk: Desk) -> None:
     await desk.send("GET", PATH, 403, user="cleo")
     await desk.send("PUT", PATH, 403, user="cleo", json={"versions": {"2": 1}})
+
+
+async def test_the_page_and_the_metrics_show_a_rollout(desk: Desk) -> None:
+    async def text(path: str, user: str) -> str:
+        return (await desk.client.get(path, headers={"x-user": user})).text
+
+    assert "Rollout" not in await text("/ui/graphs/desk", "ann")
+    await desk.send("PUT", PATH, json={"versions": {"2": 12.5}, "reason": "<b>a try</b>"})
+    page = await text("/ui/graphs/desk", "ann")
+    assert "87.5 %" in page
+    assert "12.5 %" in page
+    assert "&lt;b&gt;a try&lt;/b&gt;" in page
+    assert "12.5 %" not in await text("/ui/graphs/desk", "cleo"), "only operators see it"
+
+    await desk.served.services.health.measure()
+    metrics = await text("/metrics", "ann")
+    assert 'slipway_rollout_weight{graph="desk",version="1"} 87.5' in metrics
+    assert 'slipway_rollout_weight{graph="desk",version="2"} 12.5' in metrics

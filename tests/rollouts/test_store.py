@@ -16,7 +16,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from slipway.rollouts.changes import GraphVersions
-from slipway.rollouts.record import Action
+from slipway.rollouts.record import Action, VersionState
 from slipway.rollouts.scripts import RolloutScripts
 from slipway.rollouts.store import Announcements, RolloutStore
 from slipway.rollouts.watch import RolloutWatch
@@ -31,6 +31,10 @@ async def find_versions(graph_id: str) -> GraphVersions:
     return GraphVersions(graph_id, ["1", "2", "3"], default="1")
 
 
+async def is_needed(graph_id: str, version: str) -> bool:
+    return version != "2"
+
+
 @pytest.fixture
 def scripts(pipeline: Pipeline, keys: Keys) -> RolloutScripts:
     return RolloutScripts(pipeline, keys)
@@ -38,7 +42,7 @@ def scripts(pipeline: Pipeline, keys: Keys) -> RolloutScripts:
 
 @pytest.fixture
 def store(scripts: RolloutScripts) -> RolloutStore:
-    return RolloutStore(scripts, Clock(), find_versions, RolloutsSection(), HOOK)
+    return RolloutStore(scripts, Clock(), find_versions, is_needed, RolloutsSection(), HOOK)
 
 
 @pytest.fixture
@@ -151,3 +155,14 @@ async def test_each_change_is_announced(store: RolloutStore, pipeline: Pipeline,
     assert await deliveries.settle_try(delivery.delivery_id, 1, Delivered())
     assert not await deliveries.settle_try(delivery.delivery_id, 1, Delivered()), "the delivery is over"
     assert await deliveries.claim(["deliveries"], 10, lease_ms=60_000) == []
+
+
+async def test_a_version_that_nothing_needs_is_drained(store: RolloutStore) -> None:
+    await ramp(store)
+    await store.roll_back("desk", by="ann", reason=None)
+    states = {each.version: each.state for each in (await store.status("desk")).versions}
+    assert states == {"1": VersionState.CURRENT, "2": VersionState.DRAINED, "3": VersionState.INACTIVE}
+    await ramp(store)
+    await store.promote("desk", None, by="ann", reason=None)
+    states = {each.version: each.state for each in (await store.status("desk")).versions}
+    assert states == {"2": VersionState.CURRENT, "1": VersionState.DRAINING, "3": VersionState.INACTIVE}

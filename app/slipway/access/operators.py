@@ -26,10 +26,15 @@ ANONYMOUS: Final = "anonymous"
 _FORBIDDEN: Final = 403
 
 
+def is_operator(user: User | None, permission: str) -> bool:
+    """Whether the user has the permission. `user` is None without an auth file and for the in-process client, which
+    have all permissions."""
+    return user is None or permission in user.permissions
+
+
 def require_operator(user: User | None, permission: str, needed_for: str = "") -> None:
-    """Raises `AccessRefused` if the user lacks the permission. `user` is None without an auth file and for the
-    in-process client, which have all permissions. `needed_for` is the begin of the message."""
-    if user is not None and permission not in user.permissions:
+    """Raises `AccessRefused` if the user lacks the permission. `needed_for` is the begin of the message."""
+    if user is not None and not is_operator(user, permission):
         raise AccessRefused(
             _FORBIDDEN,
             f"{needed_for}the user {user.identity!r} lacks the permission {permission!r}: the authenticate handler of "

@@ -108,7 +108,7 @@ class StoreMetrics:
             registry=registry,
         )
         self._people = PeopleMetrics(registry)
-        self._versions = VersionMetrics(registry)
+        self._versions, self._rollouts = VersionMetrics(registry), RolloutMetrics(registry)
 
     def update(self, health: Health) -> None:
         """Sets all gauges to the figures of a health check."""
@@ -134,6 +134,7 @@ class StoreMetrics:
             self._breaker_openings.labels(kind, of).set(count)
         self._people.update(health)
         self._versions.update(health)
+        self._rollouts.update(health)
 
 
 class PeopleMetrics:
@@ -193,6 +194,38 @@ class VersionMetrics:
             self._oldest_s.labels(*labels).set(oldest[labels])
         unserved = {(lane.graph_id, lane.version) for lane in lanes if not lane.is_served}
         self._unserved.set(len(unserved) if health.work else math.nan)
+
+
+class RolloutMetrics:
+    """The rollouts of graphs, as of the latest health check."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ("graph", "version")
+        self._weight = Gauge(
+            "slipway_rollout_weight", "Percent of the new threads that a version is to get", labels, registry=registry
+        )
+        self._threads = Gauge(
+            "slipway_version_new_threads", "New threads of a version since the ramp began", labels, registry=registry
+        )
+        self._runs = Gauge(
+            "slipway_version_runs",
+            "Runs of a version that have ended since the ramp began: succeeded, failed or ceilings",
+            (*labels, "outcome"),
+            registry=registry,
+        )
+
+    def update(self, health: Health) -> None:
+        for gauge in (self._weight, self._threads, self._runs):
+            gauge.clear()
+        for rollout, counts in health.rollouts or ():
+            graph_id, ramp = rollout.graph_id, rollout.ramp
+            self._weight.labels(graph_id, rollout.current).set(100 - (0 if ramp is None else ramp.percent))
+            if ramp is not None:
+                self._weight.labels(graph_id, ramp.version).set(ramp.percent)
+            for version, of in counts.by_version.items():
+                self._threads.labels(graph_id, version).set(of.threads)
+                for outcome, runs in (("succeeded", of.succeeded), ("failed", of.failed), ("ceilings", of.ceilings)):
+                    self._runs.labels(graph_id, version, outcome).set(runs)
 
 
 class EventLoopMetrics(Collector):

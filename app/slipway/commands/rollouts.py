@@ -210,12 +210,13 @@ def _change(config: Config, change: Callable[[RolloutStore], Awaitable[Change]])
 
 async def _with_store(settings: Settings, operation: Callable[[RolloutStore], Awaitable[_Result]]) -> _Result:
     from slipway.clock import Clock
+    from slipway.graph_versions.needs_reads import NeedsReads
     from slipway.graph_versions.scripts import VersionScripts
     from slipway.graphs.langgraph_json import read
     from slipway.rollouts.scripts import RolloutScripts
     from slipway.rollouts.store import RolloutStore
     from slipway.run_operations.rollout_announcements import announcements_of
-    from slipway.run_operations.rollout_versions import VersionFinder
+    from slipway.run_operations.rollout_versions import VersionFinder, VersionNeed
     from slipway.webhooks.urls import UrlPolicy
 
     project = read(settings.config)
@@ -224,6 +225,7 @@ async def _with_store(settings: Settings, operation: Callable[[RolloutStore], Aw
             RolloutScripts(pipeline, keys),
             Clock(),
             VersionFinder(project.graphs, VersionScripts(pipeline, keys).read),
+            VersionNeed(project.graphs, NeedsReads(pipeline, keys)),
             project.rollouts,
             announcements_of(project, UrlPolicy(project.webhooks.url)),
         )

@@ -28,6 +28,9 @@ from slipway.redis.connection import reply_error
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
 from slipway.redis.pipeline import Pipeline
+from slipway.rollouts.counts import RampCounts
+from slipway.rollouts.record import Rollout
+from slipway.rollouts.scripts import RolloutScripts
 from slipway.settings import Settings
 from slipway.switches.record import OffSwitches
 from slipway.switches.scripts import SwitchScripts
@@ -68,6 +71,8 @@ class Health:
     breakers: BreakerList | None = None
     switches: OffSwitches | None = None
     waiting: WaitingForPeople | None = None
+    rollouts: Sequence[tuple[Rollout, RampCounts]] | None = None
+    """Each with what was counted, if a version is ramping."""
 
     @property
     def ready(self) -> bool:
@@ -126,7 +131,7 @@ class HealthMonitor:
         self._layout = LayoutRecord(pipeline, keys)
         self._scripts, self._probe = HealthScripts(pipeline, keys), Probe(pipeline, keys)
         self._reads, self._breakers = HealthReads(pipeline, keys), BreakerScripts(pipeline, keys)
-        self._switches = SwitchScripts(pipeline, keys)
+        self._switches, self._rollouts = SwitchScripts(pipeline, keys), RolloutScripts(pipeline, keys)
         self._process = secrets.token_hex(8)
         self._lease_ms, self._high_water = int(settings.lease_s * 1000), settings.redis_high_water
         self._last = Health(clock.now(), (Finding("health.unknown", Level.ERROR, "nothing was measured yet"),))
@@ -171,7 +176,7 @@ class HealthMonitor:
         measured_at = self._clock.now()
         try:
             async with asyncio.timeout(_WITHIN_S):
-                probe, server, work, layout, arq_fault, breakers, switches, waiting = await asyncio.gather(
+                probe, server, work, layout, arq_fault, breakers, switches, waiting, rollouts = await asyncio.gather(
                     self._measure_probe(),
                     read_server_info(self._pipeline),
                     self._scripts.workload(self._lease_ms),
@@ -180,6 +185,7 @@ class HealthMonitor:
                     self._breakers.list_all(),
                     self._switches.read(),
                     self._scripts.waiting_for_people(self._graph_ids),
+                    self._rollouts.with_counts(),
                     return_exceptions=True,
                 )
         except TimeoutError:
@@ -195,7 +201,7 @@ class HealthMonitor:
             findings += _of_breakers(breakers)
         if isinstance(switches, OffSwitches):
             findings += _of_switches(switches)
-        for broken in (probe, server, work, layout, arq_fault, breakers, switches, waiting):
+        for broken in (probe, server, work, layout, arq_fault, breakers, switches, waiting, rollouts):
             if isinstance(broken, BaseException) and not isinstance(broken, StoreUnavailable):
                 log.warning("health.check_failed", problem=f"{type(broken).__name__}: {broken}")
                 findings.append(Finding("health.broken", Level.ERROR, f"{type(broken).__name__}; the log has details"))
@@ -210,6 +216,7 @@ class HealthMonitor:
             breakers=breakers if isinstance(breakers, BreakerList) else None,
             switches=switches if isinstance(switches, OffSwitches) else None,
             waiting=waiting if isinstance(waiting, WaitingForPeople) else None,
+            rollouts=rollouts if isinstance(rollouts, list) else None,
         )
 
     async def _measure_probe(self) -> float | Finding:

@@ -6,10 +6,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from slipway.errors import Conflict, InvalidRequest
 from slipway.rollouts.record import WHOLE, Action, HistoryEntry, Ramp, RequestRule, Rollout
 from slipway.value_problems import did_you_mean
+
+_MOST_LEFT: Final = 10
+"""Of how many earlier versions a rollout says whether something still needs them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,7 @@ def _changed(
 ) -> Rollout:
     if ramp is not None and before is not None:
         previous = before.previous
-    return Rollout(graph_id, current, who.at, who.by, who.reason, ramp, previous, left)
+    return Rollout(graph_id, current, who.at, who.by, who.reason, ramp, previous, left[-_MOST_LEFT:])
 
 
 def _entry(action: Action, summary: str, who: Who) -> HistoryEntry:

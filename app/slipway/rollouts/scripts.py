@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypedDict
@@ -72,6 +73,13 @@ class RolloutScripts(ScriptStubs):
         fields: Mapping[str, bytes] = {name.decode(): each for name, each in zip(flat[::2], flat[1::2], strict=True)}
         numbers = {name: int(each) for name, each in fields.items() if name != "ramp"}
         return counts_from(numbers, fields.get("ramp", b"").decode())
+
+    async def with_counts(self) -> list[tuple[Rollout, RampCounts]]:
+        """All rollouts, with the counts of those of which a version is ramping. Two round trips."""
+        rollouts = [rollout for _, rollout in sorted((await self.read_all()).items())]
+        ramps = [rollout.graph_id for rollout in rollouts if rollout.ramp is not None]
+        counts = dict(zip(ramps, await asyncio.gather(*map(self.counts, ramps)), strict=True))
+        return [(rollout, counts.get(rollout.graph_id, RampCounts())) for rollout in rollouts]
 
     async def history(self, graph_id: str, limit: int) -> list[HistoryEntry]:
         """The last `limit` changes, the newest first."""

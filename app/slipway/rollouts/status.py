@@ -3,7 +3,7 @@ runs ended since the ramp began."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,8 +81,15 @@ class RolloutStatus:
         }
 
 
-def status_of(rollout: Rollout, counts: RampCounts, known: GraphVersions, rules: RolloutsSection) -> RolloutStatus:
-    """The status without the versions that are neither part of the rollout nor declared nor served."""
+def status_of(
+    rollout: Rollout,
+    counts: RampCounts,
+    known: GraphVersions,
+    rules: RolloutsSection,
+    drained: Collection[str] = (),
+) -> RolloutStatus:
+    """The status without the versions that are neither part of the rollout nor declared nor served. Nothing needs the
+    `drained` versions any more."""
     ramp = rollout.ramp
     of_ramp = counts if ramp is not None and counts.ramp_id == ramp.ramp_id else RampCounts()
     threads = sum(version.threads for version in of_ramp.by_version.values())
@@ -91,7 +98,7 @@ def status_of(rollout: Rollout, counts: RampCounts, known: GraphVersions, rules:
     versions = [
         VersionStatus(
             version,
-            rollout.state_of(version),
+            rollout.state_of(version, is_needed=version not in drained),
             _weight_of(rollout, version) / WHOLE * 100,
             _percent(of_ramp.of(version).threads, threads),
             of_ramp.of(version) if ramp is not None else NO_COUNTS,

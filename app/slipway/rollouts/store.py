@@ -22,6 +22,9 @@ from slipway.serialization.json_encoding import dumps
 MOST_ENTRIES: Final = 1000
 """The most entries of a history that are stored."""
 
+IsNeeded = Callable[[str, str], Awaitable[bool]]
+"""Whether runs or threads still need a version of a graph."""
+
 FindVersions = Callable[[str], Awaitable[GraphVersions]]
 """The versions of a graph. Raises `NotFound` for an unknown graph."""
 
@@ -51,11 +54,12 @@ class RolloutStore:
         scripts: RolloutScripts,
         clock: Clock,
         versions: FindVersions,
+        is_needed: IsNeeded,
         rules: RolloutsSection,
         announcements: Announcements | None = None,
     ) -> None:
         self._scripts, self._clock, self._versions, self._announcements = scripts, clock, versions, announcements
-        self.rules = rules
+        self._is_needed, self.rules = is_needed, rules
         """When a version is rolled back without an operator."""
 
     async def all(self) -> dict[str, Rollout]:
@@ -80,7 +84,9 @@ class RolloutStore:
             known = await self._versions(graph_id)
         except NotFound:  # langgraph.json does not name the graph any more
             known = GraphVersions(graph_id, ())
-        return status_of(rollout, counts, known, self.rules)
+        needs = await asyncio.gather(*(self._is_needed(graph_id, version) for version in rollout.left))
+        drained = {version for version, needed in zip(rollout.left, needs, strict=True) if not needed}
+        return status_of(rollout, counts, known, self.rules, drained)
 
     async def history(self, graph_id: str, limit: int = MOST_ENTRIES) -> list[HistoryEntry]:
         """The last changes, the newest first. Raises `NotFound` for an unknown graph."""

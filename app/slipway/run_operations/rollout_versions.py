@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from slipway.errors import NotFound
+from slipway.graph_versions.needs_reads import NeedsReads
 from slipway.graph_versions.record import KnownVersions
 from slipway.graphs.spec import GraphSpec
 from slipway.rollouts.changes import GraphVersions
@@ -31,3 +32,16 @@ class VersionFinder:
         workers = {name: len(known.workers_of(graph_id, name)) for name in names}
         old = frozenset(name for name in names if not workers[name]) - {*declared}
         return GraphVersions(graph_id, names, spec.default_version, workers, old)
+
+
+class VersionNeed:
+    """Whether runs or threads still need a version."""
+
+    def __init__(self, specs: Mapping[str, GraphSpec], reads: NeedsReads) -> None:
+        self._specs, self._reads = specs, reads
+
+    async def __call__(self, graph_id: str, version: str) -> bool:
+        """Takes one round trip for each 500 runs that have not ended."""
+        spec = self._specs.get(graph_id)
+        needs = await self._reads.needs(graph_id, version, pinned=spec is not None and spec.moves == "pinned")
+        return needs.total > 0

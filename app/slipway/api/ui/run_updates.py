@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from slipway.access.operators import OPERATE, require_operator
+from slipway.access.operators import OPERATE, is_operator
 from slipway.api.auth.access_check import user_of
 from slipway.api.auth.authorization import authorize_read
 from slipway.api.request_parsing import path_id
@@ -30,7 +30,7 @@ from slipway.api.ui.phase_texts import phase_text
 from slipway.api.ui.rendering import HEADERS
 from slipway.api.ui.review_data import card_data
 from slipway.clock import Clock
-from slipway.errors import AccessRefused, NotFound, limit_name
+from slipway.errors import NotFound, limit_name
 from slipway.runs.events import START_ID
 from slipway.runs.record import Phase, Run
 from slipway.serialization.json_encoding import dumps
@@ -136,16 +136,8 @@ def _pause(request: Request, run: Run) -> dict[str, Any]:
         "at": operator.at if operator else None,
         "reason": operator.reason if operator else None,
         "switch": run.reason if run.switch and not operator else None,
-        "resumable": operator is not None and _operates(request),
+        "resumable": operator is not None and is_operator(user_of(request), OPERATE),
     }
-
-
-def _operates(request: Request) -> bool:
-    try:
-        require_operator(user_of(request), OPERATE)
-    except AccessRefused:
-        return False
-    return True
 
 
 def _raise_command(run: Run) -> str | None:

@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slipway.access.handler_values.threads import ThreadsSearch
-from slipway.api.auth.access_check import authorize
+from slipway.access.operators import OPERATE, is_operator
+from slipway.api.auth.access_check import authorize, user_of
 from slipway.api.auth.authorization import authorize_read, read_assistant, read_value, readable_run, thread_query
 from slipway.api.request_parsing import checked_uuid, path_id
 from slipway.api.responses import status_of
@@ -26,6 +27,7 @@ from slipway.api.ui.run_updates import run_view
 from slipway.api.ui.summaries import duration, input_summary
 from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError
 from slipway.graphs.spec import GraphSpec
+from slipway.rollouts.status import RolloutStatus
 from slipway.runs.record import Phase, Run
 from slipway.services import Services
 from slipway.threads.record import Thread
@@ -139,7 +141,19 @@ async def graph(request: Request) -> Response:
         thread_id=thread_id,
         data=data,
         schema=manifest.schemas.input,
+        rollout=await _rollout(request, graph_id),
     )
+
+
+async def _rollout(request: Request, graph_id: str) -> RolloutStatus | None:
+    """The rollout of a graph, if it has one and the user is an operator."""
+    services, user = services_of(request), user_of(request)
+    if services.rollout_watch.of(graph_id) is None or not is_operator(user, OPERATE):
+        return None
+    try:
+        return await services.rollouts.status(graph_id)
+    except NotFound:  # cleared in between
+        return None
 
 
 async def _earlier_run(request: Request, run_id: str) -> Run | None:
