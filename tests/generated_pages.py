@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from slipway.access.handler_values.all_values import values_table
+from slipway.deploy_checks.new_versions import DEPLOY_REASONS
 from slipway.graphs.verdicts import NOT_FOR_MIGRATIONS, REASON_CODES
 from slipway.settings import settings_table
+from slipway.thread_moves.reasons import MOVE_REASONS
 from tests.attacks import table as attacks
 from tests.catalogue import page as keys
 from tests.mutants import page as faults
@@ -40,10 +42,17 @@ def reasons_table() -> str:
     return "\n".join(["| code | meaning | migration |", "|---|---|---|", *rows, ""])
 
 
+def other_reasons_table() -> str:
+    """Why moves and deploy checks hold threads, by code."""
+    rows = [f"| `{code}` | {text} |" for code, text in {**MOVE_REASONS, **DEPLOY_REASONS}.items()]
+    return "\n".join(["| code | meaning |", "|---|---|", *rows, ""])
+
+
 PARTS: Final[tuple[tuple[Path, str, Callable[[], str]], ...]] = (
     (DOCS / "settings.md", "settings", settings_table),
     (DOCS / "auth-and-http.md", "values", values_table),
     (DOCS / "versions.md", "reasons", reasons_table),
+    (DOCS / "versions.md", "other reasons", other_reasons_table),
     (ROOT / "ARCHITECTURE.md", "folders", folders_table),
 )
 """Generated parts of pages, between two comments with the name of the part."""

@@ -61,7 +61,7 @@ LAYERS = (
     ("event_protocol",),
     ("execution",),
     ("run_operations",),
-    ("health",),
+    ("health", "deploy_checks"),
     ("services",),
     ("duties", "processes"),
     ("api",),

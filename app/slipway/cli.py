@@ -6,18 +6,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import structlog
 import typer
 
 from slipway import failpoints
-from slipway.commands import graph_diff, switches, versions
+from slipway.commands import check_deploy, graph_diff, switches, versions
 from slipway.commands.reviews import reviews
 from slipway.commands.rollouts import rollout
 from slipway.commands.runs import runs
@@ -36,6 +36,9 @@ from slipway.settings import Settings
 from slipway.stop_times import kill_after_s
 from slipway.versions import version_of
 
+if TYPE_CHECKING:
+    from slipway.graphs.registry import Registry
+
 log = structlog.get_logger(__name__)
 
 KEEP_ALIVE_S = 75
@@ -53,6 +56,7 @@ cli.add_typer(tools, name="tools")
 switches.add_to(cli)
 versions.add_to(cli)
 graph_diff.add_to(switches.graph)
+check_deploy.add_to(cli)
 
 
 class CheckpointerKind(StrEnum):
@@ -121,10 +125,10 @@ def worker(
 
 
 @cli.command()
-def release(config: Config = None) -> None:
-    """Checks settings, Redis and every graph; a non-zero exit code stops a deploy."""
+def release(config: Config = None, allow_hold: check_deploy.AllowHold = None) -> None:
+    """Checks settings, Redis, every graph and all stored threads; a non-zero exit code stops a deploy."""
     settings = load_settings_and_logs("release", config)
-    problems = asyncio.run(_release(settings))
+    problems = asyncio.run(_release(settings, allow_hold or ()))
     for problem in problems:
         typer.echo(f"slipway: {problem}", err=True)
     if problems:
@@ -308,7 +312,8 @@ def prepared_forker() -> Forker | None:
     return Forker(main)
 
 
-async def _release(settings: Settings) -> list[str]:
+async def _release(settings: Settings, allowed_holds: Sequence[str]) -> list[str]:
+    """What keeps the release from being deployed. What is stored is only upgraded if there is nothing."""
     from slipway.api.host_app.extensions import load_extensions
     from slipway.arq_jobs.redis_pool import problem_with_own_redis
     from slipway.graphs.langgraph_json import read
@@ -317,7 +322,7 @@ async def _release(settings: Settings) -> list[str]:
     from slipway.redis.connection import Address
     from slipway.services import checked_arq_application
 
-    problems = await redis_problems(settings)  # before the variables of the project's `env` are set
+    problems = await redis_problems(settings, upgrade=False)  # before the variables of the project's `env` are set
     graphs = await Registry.load(settings.config, release=settings.release)
     unloadable = [f"graph {name!r} cannot be served: {reason}" for name, reason in graphs.failures().items()]
     config = read(settings.config)
@@ -332,7 +337,21 @@ async def _release(settings: Settings) -> list[str]:
             unloadable.append(problem)
     except ConfigError as error:
         unloadable.append(str(error))
-    return [*problems, *unloadable]
+    return (
+        [*problems, *unloadable]
+        or await _threads_held(settings, graphs, allowed_holds)
+        or await redis_problems(settings)
+    )
+
+
+async def _threads_held(settings: Settings, graphs: Registry, allowed: Sequence[str]) -> list[str]:
+    """Prints which stored threads the release continues; a problem if it could not continue some."""
+    lines, held = await check_deploy.report_of(settings, graphs, allowed)
+    for line in lines:
+        typer.echo(line)
+    if not held:
+        return []
+    return [f"{held} stored threads could not continue (docs/versions.md); --allow-hold CODE permits a reason"]
 
 
 async def _migrate(settings: Settings, source: CheckpointerKind, target: CheckpointerKind, delete_source: bool) -> bool:

@@ -9,12 +9,14 @@ import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
 
-from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StoredWrite
 from slipway.checkpoints.core_checkpointer import CoreCheckpointer
+from slipway.checkpoints.interrupt_answers import MARK, NULL_TASK
 from slipway.checkpoints.reads import CheckpointReads
 from slipway.graphs.read_structure import structure_of
 from slipway.graphs.structure import GraphStructure
-from slipway.graphs.verdict import PendingTask, Position
+from slipway.graphs.verdict import PendingTask, Position, VerdictKind
+from slipway.graphs.verdicts import verdict_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.encryption import Encryption
@@ -249,3 +251,15 @@ async def test_a_head_without_large_values_says_the_same_as_the_whole_checkpoint
         own = {name: value for name, value in complete.own_values.items() if not name.startswith("branch:")}
         assert replace(complete, own_values=own) == head
         assert "log" in head.channels or graph_of is flow
+
+
+async def test_a_mark_of_a_used_answer_is_no_value(core: CoreCheckpointer) -> None:
+    graph = two_questions(core)
+    await graph.ainvoke(START, CONFIG)
+    found = await core.latest("t")
+    assert found is not None
+    stored = StoredWrite(NULL_TASK, "", -4, MARK, "a run")
+    await core.put_stored_writes(found.config, [stored])
+    position = await position_of(core, graph, is_known=False)
+    assert position.channels == {"amount", "log"}
+    assert verdict_of(None, structure_of(graph), position).kind is VerdictKind.CONTINUE

@@ -91,7 +91,9 @@ async def _pair_of_versions(settings: Settings, old: str, new: str) -> list[Pair
     from slipway.graphs.registry import Registry
 
     graphs = await Registry.load(settings.config, release=settings.release)
-    return [(old, new, await structure_of_version(graphs, old), await structure_of_version(graphs, new))]
+    return [
+        (old, new, await structure_of_version(settings, graphs, old), await structure_of_version(settings, graphs, new))
+    ]
 
 
 def _is_file(name: str) -> bool:

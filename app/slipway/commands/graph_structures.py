@@ -1,5 +1,5 @@
-"""The structures of graphs that `slipway graph diff` and `slipway check-deploy` compare: of a langgraph.json, or of one
-of its versions.
+"""The structures of graphs that `slipway graph diff` and `slipway check-deploy` compare: of a langgraph.json, of one of
+its versions, or of a version that some process has registered in Redis.
 
 Another langgraph.json is loaded in a process of its own, because its modules may have the same names."""
 
@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from slipway.errors import ConfigError
+from slipway.commands.operator_commands import opened
+from slipway.errors import ConfigError, NotFound
+from slipway.graph_versions.reads import VersionReads
 from slipway.graphs.structure import GraphStructure
 from slipway.processes.child_commands import slipway
 
 if TYPE_CHECKING:
     from slipway.graphs.registry import Registry
+    from slipway.settings import Settings
 
 
 async def structures_of_file(path: Path) -> dict[str, GraphStructure]:
@@ -45,14 +48,30 @@ async def default_structures(graphs: Registry) -> dict[str, Any]:
     return {name: structure.to_json() for name, structure in found.items() if structure is not None}
 
 
-async def structure_of_version(graphs: Registry, name: str) -> GraphStructure:
-    """The structure of `graph` or `graph@version` of the project. Raises `NotFound` for an unknown version, and
-    `ConfigError` if its graph is known only when a run opens it."""
+async def structure_of_version(settings: Settings, graphs: Registry, name: str) -> GraphStructure:
+    """The structure of `graph` or `graph@version`: of the project, or else as some process has registered it in Redis.
+    Raises `NotFound` if neither knows the version, and `ConfigError` if its structure is not known because a factory
+    builds the graph for each run."""
     graph_id, _, version = name.partition("@")
-    structure = await graphs.structure(graph_id, version or None)
+    try:
+        structure = await graphs.structure(graph_id, version or None)
+    except NotFound as error:
+        if not version or settings.redis_url is None:
+            raise
+        structure = await _registered(settings, graph_id, version, error)
     if structure is None:
         raise ConfigError(f"{name}: a factory builds this graph for each run, so that its structure is not known")
     return structure
+
+
+async def _registered(settings: Settings, graph_id: str, version: str, unknown: NotFound) -> GraphStructure | None:
+    """The structure that a process has registered. Raises `unknown` if there is no such version, too."""
+    async with opened(settings, "graph diff") as (pipeline, keys):
+        reads = VersionReads(pipeline, keys)
+        registered = await reads.version(graph_id, version)
+        if registered is None:
+            raise unknown
+        return (await reads.structures([registered.schema])).get(registered.schema)
 
 
 def write_json(structures: Mapping[str, Any]) -> None:

@@ -24,8 +24,9 @@ from slipway.tool_gateway.grant_nodes import check_factories
 _PATIENCE_S: Final = 10.0
 
 
-async def redis_problems(settings: Settings) -> list[str]:
-    """The problems that a restart would not solve, one sentence each."""
+async def redis_problems(settings: Settings, *, upgrade: bool = True) -> list[str]:
+    """The problems that a restart would not solve, one sentence each. With `upgrade`, data of an older layout are
+    upgraded; processes of the release before then drain and exit, so this is the last step of a release."""
     pipeline = Pipeline(Address(settings.redis), "release", patience_s=_PATIENCE_S)
     try:
         await pipeline.open()
@@ -36,7 +37,7 @@ async def redis_problems(settings: Settings) -> list[str]:
         await pipeline.close()
     try:
         with progress_on_stderr() as show:
-            await start_checks.check(settings, settings.redis, show=show)
+            await start_checks.check(settings, settings.redis, upgrade=upgrade, accept_older=not upgrade, show=show)
     except (ConfigError, StoreUnavailable) as error:
         return [str(error)]
     return [finding.detail for finding in server.findings() if finding.level is Level.ERROR]

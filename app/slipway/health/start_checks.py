@@ -30,11 +30,19 @@ log = structlog.get_logger(__name__)
 _PATIENCE_S: Final = 10.0
 
 
-async def check(settings: Settings, url: str, *, upgrade: bool = True, show: ShowProgress = show_nothing) -> None:
+async def check(
+    settings: Settings,
+    url: str,
+    *,
+    upgrade: bool = True,
+    accept_older: bool = False,
+    show: ShowProgress = show_nothing,
+) -> None:
     """Raises `ConfigError` when the server at `url` does not support the checkpointer, or when its data was written
     with other settings or by a release with a newer layout. Logs a warning for each setting that is set under its
     former name. With `upgrade`, the layout of this release is stored if there are no data, and data of an older layout
-    are upgraded, which `show` reports. Opens one connection. Raises `StoreUnavailable`."""
+    are upgraded, which `show` reports; without it they are rejected, unless `accept_older`. Opens one connection.
+    Raises `StoreUnavailable`."""
     await requirements.check(settings, url)
     former = renamed_settings_in()
     pipeline = Pipeline(Address(url), "slipway check", patience_s=_PATIENCE_S)
@@ -42,7 +50,7 @@ async def check(settings: Settings, url: str, *, upgrade: bool = True, show: Sho
     try:
         await _check_renamed_prefix(settings, former, pipeline)
         layout = LayoutRecord(pipeline, Keys(settings.key_prefix))
-        await (layout.check_or_upgrade(UPGRADES, show) if upgrade else layout.check())
+        await (layout.check_or_upgrade(UPGRADES, show) if upgrade else layout.check(accept_older=accept_older))
         await _check_encryption(settings, former, pipeline)
     except hiredis.ReplyError as error:  # an older server, or a user that is not authorized to read these keys
         log.warning("settings.not_checked", problem=f"the stored data cannot be read: {error}")

@@ -59,12 +59,15 @@ class LayoutRecord:
         trip."""
         return newer_layout_problem(await self._scripts.record())
 
-    async def check(self) -> None:
-        """Raises `ConfigError` unless there are no data or they have the layout of this release."""
+    async def check(self, *, accept_older: bool = False) -> None:
+        """Raises `ConfigError` unless there are no data or they have the layout of this release, or with `accept_older`
+        one that it can upgrade."""
         stored = await self.read()
         _reject_newer(stored)
         if stored.version is not None and stored.version < LAYOUT:
             self._reject_too_old(stored.version)
+            if accept_older:
+                return
             raise ConfigError(
                 f"the data in Redis have layout {stored.version}, and this release has layout {LAYOUT}: run "
                 "`slipway release`, which upgrades them, or the release that wrote them"

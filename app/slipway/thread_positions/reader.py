@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.checkpoint_head import CheckpointHead, is_own
@@ -13,7 +14,9 @@ from slipway.graphs.structure import GraphStructure
 from slipway.graphs.verdict import PendingTask, Position
 from slipway.thread_positions.tasks import FoundTask, tasks_of
 
-_INPUT_AND_OUTPUT = frozenset({"__start__", "__end__"})
+_STATE_OF_LANGGRAPH: Final = frozenset({"__previous__", "__root__"})
+"""What an `@entrypoint` has saved, and the state of a graph whose state is not a record. All other channels whose names
+begin and end with `__` are LangGraph's own."""
 
 
 class PositionReader:
@@ -82,7 +85,8 @@ class PositionReader:
 def _is_state(channel: str, structure: GraphStructure | None) -> bool:
     if structure is not None:
         return channel in structure.channels
-    return not is_own(channel) and channel not in _INPUT_AND_OUTPUT
+    is_reserved = channel.startswith("__") and channel.endswith("__") and channel not in _STATE_OF_LANGGRAPH
+    return not is_own(channel) and not is_reserved
 
 
 def _empty(head: CheckpointHead, written: set[str]) -> frozenset[str]:

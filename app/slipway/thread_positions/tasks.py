@@ -16,7 +16,7 @@ from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, TASKS
 from langgraph.types import Send
 
 from slipway.checkpoints.checkpoint_head import CheckpointHead, HeadWrite
-from slipway.checkpoints.interrupt_answers import NULL_TASK
+from slipway.checkpoints.interrupt_answers import MARK, NULL_TASK
 from slipway.checkpoints.task_ids import send_task_id, task_id
 from slipway.graphs.structure import GraphStructure
 from slipway.graphs.verdict import PendingTask
@@ -94,6 +94,8 @@ class _Writes:
             self._add_value(write, node)
 
     def _add_value(self, write: HeadWrite, node: str) -> None:
+        if write.channel == MARK:  # a task that has written nothing, or an answer that was used
+            return
         if write.channel == TASKS:
             self.sends += nodes_of(write.value)
         elif write.channel.startswith(_JOIN):

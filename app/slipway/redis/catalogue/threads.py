@@ -160,6 +160,7 @@ KEY_KINDS: Final = (
             "slipway.access",
             "slipway.reviews",
             "slipway.graph_versions",
+            "slipway.deploy_checks",
         ),
         fields=_THREAD_FIELDS,
     ),
@@ -224,7 +225,13 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning="All threads, by updated_at in µs.",
         lifetime="forever",
-        python_readers=("slipway.threads", "slipway.runs", "slipway.health", "slipway.checkpoints"),
+        python_readers=(
+            "slipway.threads",
+            "slipway.runs",
+            "slipway.health",
+            "slipway.checkpoints",
+            "slipway.deploy_checks",
+        ),
     ),
     KeyKind(
         "threads_with",

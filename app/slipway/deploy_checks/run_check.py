@@ -1,0 +1,79 @@
+"""Executes a deploy check of the project of these settings: opens one connection, which only reads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import Final
+
+from slipway.checkpoints.factory import open_checkpointer, serde_of
+from slipway.deploy_checks.check import CheckedVerdict, DeployCheck
+from slipway.deploy_checks.new_versions import new_graphs
+from slipway.deploy_checks.reads import DeployCheckReads
+from slipway.deploy_checks.report import DeployReport
+from slipway.graph_versions.reads import VersionReads
+from slipway.graph_versions.scripts import VersionScripts
+from slipway.graphs.interface import Graphs
+from slipway.graphs.langgraph_json import read
+from slipway.progress import ShowProgress, show_nothing
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
+from slipway.rollouts.scripts import RolloutScripts
+from slipway.settings import Settings
+from slipway.thread_moves.mover import migrations_of
+from slipway.thread_moves.planning import MovePlanner
+from slipway.thread_positions.reader import PositionReader
+
+_WORK: Final = "threads checked"
+
+Receive = Callable[[CheckedVerdict], None]
+
+
+async def run_check(
+    settings: Settings,
+    graphs: Graphs,
+    *,
+    allowed: Collection[str] = (),
+    receive: Receive = lambda checked: None,
+    show: ShowProgress = show_nothing,
+) -> tuple[DeployReport, DeployCheck]:
+    """The report about all threads, and the check, which knows the structures that it has compared. `receive` gets
+    each verdict. `allowed`: see `DeployReport`. Raises `ConfigError` for migrations that cannot be loaded, and
+    `StoreUnavailable`."""
+    report = DeployReport(allowed)
+    async with _opened(settings, graphs) as check:
+        total = await check.reads.number_of_threads()
+        async for number, verdicts in check.pages():
+            report.read += number
+            for checked in verdicts:
+                report.add(checked)
+                receive(checked)
+            show(_WORK, min(report.read, total), total)
+    return report, check
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, graphs: Graphs) -> AsyncIterator[DeployCheck]:
+    migrations = await migrations_of(graphs)
+    pipeline, keys = (
+        Pipeline(Address(settings.redis), "slipway check-deploy", patience_s=settings.redis_patience_worker_s),
+        Keys(settings.key_prefix),
+    )
+    serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, preserve_unknown=True)
+    await pipeline.open()
+    try:
+        checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, keys)
+        versions = VersionReads(pipeline, keys)
+        known = await VersionScripts(pipeline, keys).read()
+        rollouts = await RolloutScripts(pipeline, keys).read_all()
+        yield DeployCheck(
+            graphs,
+            await new_graphs(graphs, known, rollouts),
+            DeployCheckReads(pipeline, keys),
+            versions,
+            PositionReader(checkpointer),
+            MovePlanner(graphs, checkpointer, versions, migrations),
+        )
+    finally:
+        await pipeline.close()

@@ -1,0 +1,1 @@
+"""Deploy checks: the verdict about all stored threads before a release."""
