@@ -26,10 +26,12 @@ def before_create(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Callable[[
     def set_action(action: Callable[[], Awaitable[Any]]) -> None:
         create, actions = stores.scripts.run_create, [action]
 
-        async def act_and_create(arguments: RunCreate) -> RunCreateResult | ThreadChanged | LeftoversExist:
+        async def act_and_create(
+            arguments: RunCreate, serves: bytes = b""
+        ) -> RunCreateResult | ThreadChanged | LeftoversExist:
             while actions:
                 await actions.pop()()
-            return await create(arguments)
+            return await create(arguments, serves)
 
         monkeypatch.setattr(stores.scripts, "run_create", act_and_create)
 

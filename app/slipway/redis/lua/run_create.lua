@@ -1,4 +1,4 @@
---! needs: admission budgets cancel cancel_causes clock concurrency_groups due_times events hashes keys leases phases queue retries reviews rollouts run_indexes runs threads versions waiting_runs
+--! needs: admission budgets cancel cancel_causes clock concurrency_groups due_times events hashes inline_executions keys leases phases queue retries reviews rollouts run_indexes runs threads versions waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.
@@ -136,17 +136,11 @@ local function thread_members()
   return members
 end
 
--- The version of the last unfinished run of the thread, or false.
-local function open_version()
-  local last = redis.call('ZREVRANGE', key('thread_queue', args.thread_id), 0, 0)[1] or active
-  return last and redis.call('HGET', key('run', last), 'version')
-end
-
 -- The fields of the run, and of its thread, that say on which version it executes, if that is decided now.
 local version_fields, pin = {}, {}
 if args.version then
-  local open = active or #queued > 0 or waiting
-  local version = choose_version(args.expected_graph_id, args.version, pinned, open, open and open_version())
+  local version = choose_version(args.expected_graph_id, args.version, pinned,
+    {id = args.thread_id, active = active, open = active or #queued > 0 or waiting})
   if version then
     version_fields = {'version', version}
     if args.version.explicit then version_fields = {'version', version, 'version_fixed', '1'} end
@@ -199,7 +193,7 @@ local may_execute = first and args.inline_worker and after_ms == 0
 local groups = may_execute and concurrency_groups_of(args.run_id)
 local execution = {version = version_fields[2], pinned = pinned, schema = schema}
 if may_execute and ARGV[4] ~= '' then
-  execution = choose_execution(cmsgpack.unpack(ARGV[4])[args.expected_graph_id], args.expected_graph_id,
+  execution = inline_execution(ARGV[4], args.expected_graph_id,
     {version = version_fields[2], version_fixed = version_fields[4]}, {version = pinned, schema = schema})
 end
 local inline = may_execute and execution and not concurrency_group_at_limit(groups)

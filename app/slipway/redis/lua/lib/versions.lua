@@ -13,6 +13,9 @@
 local WAKE_TOKENS_OF_GROUP = 64
 local WAKE_MS = 60000 -- a worker claims without a token long before that
 
+-- A field of a record whose value may be empty: then false.
+local function given(text) return text and text ~= '' and text end
+
 -- The record of a registered version. An empty table for one that was never registered.
 local function version_record(graph_id, name)
   local stored = redis.call('HGET', key('graph_versions'), graph_id .. '@' .. name)
@@ -93,16 +96,17 @@ local function pinned_fields(version, schema)
 end
 
 -- The version that a new run gets when it is created; nil if the claim decides. `choice` are the members of
--- `VersionChoice`, `pinned` is the version of the thread or false, and `open` says whether a run of the thread is
--- unfinished or waits; `open_version` is the version of the last unfinished one or false.
-local function choose_version(graph_id, choice, pinned, open, open_version)
+-- `VersionChoice`, `pinned` is the version of the thread or false, and `thread` has its `id` and its `active` run (or
+-- false), and says whether it is `open`: a run is unfinished or waits. A run follows the last unfinished one.
+local function choose_version(graph_id, choice, pinned, thread)
   if choice.explicit then return choice.explicit end
   if not pinned then return choice.new end
   local current = choice.current
   local stays = not current or pinned == current or choice.moves == 'pinned' or pinned == choice.ramping
   if stays or not (choice.rolled_out or is_newer_version(graph_id, current, pinned)) then return pinned end
-  if choice.moves == 'at-resume' or not open then return current end
-  return open_version or pinned
+  if choice.moves == 'at-resume' or not thread.open then return current end
+  local last = redis.call('ZREVRANGE', key('thread_queue', thread.id), 0, 0)[1] or thread.active
+  return last and given(redis.call('HGET', key('run', last), 'version')) or pinned
 end
 
 -- The graph, the version (empty for any), and whether no other version will do.
@@ -194,6 +198,3 @@ local function lanes_in_use()
   end
   return found
 end
-
--- A field of a record whose value may be empty: then false.
-local function given(text) return text and text ~= '' and text end
