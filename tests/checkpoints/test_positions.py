@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableConfig
+from langgraph.channels import LastValue
+from langgraph.pregel import NodeBuilder, Pregel
 from langgraph.types import Command
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StoredWrite
@@ -263,3 +265,20 @@ async def test_a_mark_of_a_used_answer_is_no_value(core: CoreCheckpointer) -> No
     position = await position_of(core, graph, is_known=False)
     assert position.channels == {"amount", "log"}
     assert verdict_of(None, structure_of(graph), position).kind is VerdictKind.CONTINUE
+
+
+async def test_a_node_that_has_seen_a_channel_which_keeps_its_value_is_not_next(saver: BaseCheckpointer) -> None:
+    node = NodeBuilder().subscribe_only("amount").do(lambda amount: amount + 1).write_to("total")
+    graph: Any = Pregel(
+        nodes={"count": node},
+        channels={"amount": LastValue(int), "total": LastValue(int)},
+        input_channels=["amount"],
+        output_channels=["total"],
+        checkpointer=saver,
+    )
+    await graph.ainvoke({"amount": 5}, CONFIG, interrupt_before=["count"])
+    assert [task.node for task in (await position_of(saver, graph)).tasks] == ["count"]
+    await graph.ainvoke(None, CONFIG)
+    position = await position_of(saver, graph)
+    assert position.is_idle
+    assert position.channels == {"amount", "total"}
