@@ -1,5 +1,5 @@
 --! needs: clock keys
---! rare: choose_version choose_other_version is_newer_version version_record lane_of lane_text lanes_in_use leave_lane may_execute_lane pinned_fields split_lane wait_in_lane wake_groups
+--! rare: choose_version choose_other_version current_of_rollout is_newer_version version_record lane_of lane_text lanes_in_use leave_lane may_execute_lane pinned_fields split_lane wait_in_lane wake_groups
 -- The versions of graphs: on which one a run executes, and which workers may execute it.
 --
 -- What a process serves is a map of graph to `versions` (map of name to {schema, build}), `default` (the version of
@@ -26,6 +26,12 @@ local function is_newer_version(graph_id, name, other)
   return (version_record(graph_id, name).number or 0) > (version_record(graph_id, other).number or 0)
 end
 
+-- The version that a rollout names as current, or nil. What a process serves may lag behind it by one claim.
+local function current_of_rollout(graph_id)
+  local stored = redis.call('HGET', key('rollouts'), graph_id)
+  return stored and cjson.decode(stored).current or nil
+end
+
 -- The version of `graph`, what a process serves of a graph, with which it may continue a thread of the version
 -- `wanted`, which it does not serve; nil if there is none. `schema` is that of the thread, or false.
 local function choose_other_version(graph_id, graph, wanted, schema)
@@ -44,8 +50,8 @@ end
 local function version_for_run(graph_id, graph, run, thread)
   local wanted = run.version or thread.version
   if not wanted then return graph.default end
-  if thread.version and wanted ~= thread.version and not run.version_fixed and graph.current ~= wanted
-      and is_newer_version(graph_id, thread.version, wanted) then
+  if thread.version and wanted ~= thread.version and not run.version_fixed
+      and is_newer_version(graph_id, thread.version, wanted) and current_of_rollout(graph_id) ~= wanted then
     wanted = thread.version -- the thread has moved since the run was created
   end
   if graph.versions[wanted] then return wanted, wanted end
