@@ -4,8 +4,8 @@
 -- Queues the oldest runs that are held, because their threads may be continued now.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `limit`, `until_ms` (only runs that were held before; nil for now), `reason`,
---   `chooses_again` (whether the claim chooses the version again).
+-- ARGV: the key prefix; a MessagePack map: `limit`, `until_ms` (only runs that were held before; nil for now),
+--   `reason`, `chooses_again` (whether the claim chooses the version again).
 -- Reply: {count of queued runs, 1 if more wait else 0, `until_ms`}.
 -- Atomic: For each run: its phase, job, event and place in the index.
 -- Repeatable: Yes: a run that was queued is not in the index any more.

@@ -9,19 +9,20 @@
 --   (for the audit trail), `details` (JSON, likewise), `skip` (list of ids of tasks that are skipped, or nil), `edit`
 --   (digest of an edit of the state that was stored before, or nil), `version` (the only version of its graph on which
 --   it continues, or nil).
--- Reply: {'ok', phase}; {'version', graph} if no process has ever served this version; {'unchanged', phase} if the run is not paused; {'missing'}; {'final', phase} if the run ended;
---   {'off', stored} if only this switch pauses it.
+-- Reply: {'ok', phase}; {'version', graph} if no process has ever served this version; {'unchanged', phase} if the run
+--   is not paused; {'missing'}; {'final', phase} if the run ended; {'off', stored} if only this switch pauses it.
 -- Atomic: Run, job, event and audit trail.
 -- Repeatable: Yes: a run that is not paused stays as it is.
 
 local args = cmsgpack.unpack(ARGV[2])
 local run = key('run', args.run_id)
-local phase, thread_id, operator_pause, switch, skipped, graph_id = unpack(redis.call('HMGET', run, 'phase', 'thread_id',
-  'operator_pause', 'switch', 'skipped_tasks', 'graph_id'))
+local phase, thread_id, operator_pause, switch, skipped, graph_id = unpack(redis.call('HMGET', run, 'phase',
+  'thread_id', 'operator_pause', 'switch', 'skipped_tasks', 'graph_id'))
 if not phase then return {'missing'} end
 if not is_in_progress(phase) then return {'final', phase} end
 if args.version and not version_record(graph_id, args.version).number then return {'version', graph_id} end
-if phase ~= 'paused' and (args.skip or args.edit or args.version or not operator_pause) then return {'unchanged', phase} end
+local only_paused = args.skip or args.edit or args.version or not operator_pause
+if phase ~= 'paused' and only_paused then return {'unchanged', phase} end
 
 -- A task that is skipped, and a state that was changed, need not stop before the same switch again.
 local stays = phase == 'paused' and switch and not args.skip and not args.edit

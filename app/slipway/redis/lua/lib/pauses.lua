@@ -24,8 +24,8 @@ local function switch_pause(switch, stored)
 end
 
 -- What pauses a run that is to be queued; nil if nothing does. `switch` is the switch before which its attempt has
--- stopped, and `own` is the pause for which it has stopped itself, or nil. A run that is to be cancelled does not pause,
--- because only its next attempt can end it.
+-- stopped, and `own` is the pause for which it has stopped itself, or nil. A run that is to be cancelled does not
+-- pause, because only its next attempt can end it.
 local function pause_of(run_id, switch, own)
   local fields = redis.call('HMGET', key('run', run_id), 'operator_pause', 'cancel_action')
   if fields[2] then return nil end
@@ -50,8 +50,8 @@ local function set_paused(run_id, pause)
   append_audit(run_id, 'run.paused', pause.actor, cjson.encode(pause.details))
 end
 
--- Queues a paused run. It keeps its rank: it is due when it was before. If its retries were used up, all attempts before
--- do not count any more.
+-- Queues a paused run. It keeps its rank: it is due when it was before. If its retries were used up, all attempts
+-- before do not count any more.
 local function queue_paused_run(run_id, thread_id, reason)
   local run = key('run', run_id)
   local switch, held, error, attempt = unpack(redis.call('HMGET', run, 'switch', 'held', 'error', 'attempt'))

@@ -2,8 +2,8 @@
 -- The return of a run to the queue.
 
 -- Queues a run again, ahead of the later runs of its thread, or pauses it if an operator has requested that or if
--- `switch`, the switch before which its attempt has stopped, is still off, or for its `own` pause. `counts` says whether
--- the attempt counts towards `max_attempts`, and `announce` whether the next one appends a `metadata` event.
+-- `switch`, the switch before which its attempt has stopped, is still off, or for its `own` pause. `counts` says
+-- whether the attempt counts towards `max_attempts`, and `announce` whether the next one appends a `metadata` event.
 local function requeue(run_id, thread_id, counts, announce, reason, delay_ms, switch, own)
   local run = key('run', run_id)
   release_lease(run_id)
