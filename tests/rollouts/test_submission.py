@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from slipway.run_options import RunOptions
+from slipway.runs.run_request import RunRequest, run_request_from
 from tests.rollouts.conftest import Desk
 
 
@@ -31,3 +35,11 @@ async def test_a_rule_lets_testers_name_the_ramping_version(desk: Desk) -> None:
     await services.rollout_watch.refresh()
     await desk.run(headers={"x-slipway-version": "2"})
     await desk.run(403, headers={"x-slipway-version": "3"})
+
+
+def test_a_stored_request_without_headers_is_one_of_earlier_releases() -> None:
+    request = RunRequest(assistant_id="desk", options=RunOptions())
+    assert "version_headers" not in request.stored()
+    named = replace(request, version_headers={"x-tester": "yes"})
+    assert run_request_from(named.stored()) == named
+    assert run_request_from(request.stored()) == request

@@ -15,7 +15,8 @@ from slipway.errors import AccessRefused
 OperatorPermission = Literal["slipway:operate", "slipway:review"]
 
 OPERATE: Final = "slipway:operate"
-"""Pause, resume and repair runs, change switches and ceilings, and read audit trails."""
+"""Pause, resume and repair runs, change switches, ceilings and rollouts, name the version of a run, and read audit
+trails."""
 
 REVIEW: Final = "slipway:review"
 """Read the questions of all runs, and decide them."""

@@ -15,7 +15,7 @@ After downtime one run is created for all missed due times; its metadata has the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -60,7 +60,7 @@ class NewCron:
             "on_run_completed": self.on_run_completed,
             "payload": dumps(self.payload).decode(),
             "metadata": dumps(self.metadata).decode(),
-            "request": dumps(asdict(self.request)).decode(),
+            "request": dumps(self.request.stored()).decode(),
         }
         return {name: value for name, value in fields.items() if value is not None}
 

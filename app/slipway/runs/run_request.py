@@ -7,7 +7,7 @@ the settings of that time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from slipway.accounting.limits import ceilings_of
@@ -45,9 +45,17 @@ class RunRequest:
     changed_by: list[dict[str, Any]] = field(default_factory=list)
     """See `Run.changed_by`."""
 
+    def stored(self) -> dict[str, Any]:
+        """What a cron's record stores. An empty `version_headers` is left out: processes of earlier releases, which may
+        still run during a deploy, do not know this member."""
+        members = asdict(self)
+        if not self.version_headers:
+            del members["version_headers"]
+        return members
+
 
 def run_request_from(stored: Mapping[str, Any]) -> RunRequest:
-    """The request that a cron's record stores (`dataclasses.asdict`)."""
+    """The request that a cron's record stores."""
     return RunRequest(**{**stored, "options": RunOptions(**stored["options"])})
 
 
