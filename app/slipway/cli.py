@@ -1,5 +1,5 @@
 """The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway doctor`,
-`slipway runs`, `slipway reviews`, `slipway rollout`, `slipway versions`, `slipway drain`,
+`slipway runs`, `slipway threads move`, `slipway reviews`, `slipway rollout`, `slipway versions`, `slipway drain`,
 `slipway checkpoints migrate`, `slipway checkpoints prune`, `slipway schema`, `slipway version`."""
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from slipway.commands import check_deploy, graph_diff, switches, versions
 from slipway.commands.reviews import reviews
 from slipway.commands.rollouts import rollout
 from slipway.commands.runs import runs
+from slipway.commands.threads import threads
 from slipway.commands.tools import tools
 from slipway.errors import ConfigError
 from slipway.health import start_checks
@@ -52,6 +53,7 @@ cli.add_typer(checkpoints, name="checkpoints")
 cli.add_typer(runs, name="runs")
 cli.add_typer(reviews, name="reviews")
 cli.add_typer(rollout, name="rollout")
+cli.add_typer(threads, name="threads")
 cli.add_typer(tools, name="tools")
 switches.add_to(cli)
 versions.add_to(cli)

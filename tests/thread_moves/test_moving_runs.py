@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langgraph_sdk import get_client
 
-from slipway.errors import Conflict, InvalidRequest
+from slipway.commands.threads import Selection, move_all
+from slipway.errors import Conflict, InvalidRequest, NotFound
 from slipway.graphs.registry import Registry
+from slipway.health.layout_upgrades import UPGRADES
+from slipway.redis.keys import Keys
+from slipway.redis.layout import LayoutRecord
 from slipway.run_operations.operations import Operator
 from slipway.runs.record import Phase, Run
 from slipway.services import Services
 from slipway.settings import Settings
+from slipway.thread_moves.many import MovedThread
 from tests.http.conftest import serving
 from tests.waiting import Eventually
 from tests.worker import running_worker
@@ -80,6 +85,8 @@ async def deployment(valkey_url: str, keys: Any, eventually: Eventually) -> Asyn
             config = settings.model_copy(update={"config": PROJECT / f"{release}.json"})
             served = await stack.enter_async_context(serving(config, await Registry.load(config.config)))
             clients.append(await stack.enter_async_context(get_client(url=served.url, api_key=None)))
+        services = served.services
+        await LayoutRecord(services.pipeline, services.keys).check_or_upgrade(UPGRADES)
         yield Deployment(settings, served.services, clients[0], clients[1], eventually)
 
 
@@ -176,3 +183,79 @@ async def test_a_run_is_resumed_only_on_a_version_that_was_served(deployment: De
     with pytest.raises(InvalidRequest, match="has never been served in this version"):
         await operations.resume(run["run_id"], Operator("ann"), "3")
     assert (await deployment.services.runs.find(run["run_id"])).phase is Phase.PAUSED
+
+
+async def moved(
+    deployment: Deployment, release: str, to: str, thread: str | None = None, *, dry_run: bool = False
+) -> list[MovedThread]:
+    """What becomes of each thread when the command moves them."""
+    settings = deployment.settings.model_copy(update={"config": PROJECT / f"{release}.json"})
+    selection = Selection("desk", to, thread_ids=None if thread is None else [thread])
+    found: list[MovedThread] = []
+    await move_all(settings, selection, "ann", dry_run, found.append)
+    return found
+
+
+async def test_threads_are_moved_by_a_command_and_go_back(deployment: Deployment) -> None:
+    async with deployment.worker("old"):
+        thread, question = await deployment.asked("Ada Lovelace")
+        stays, _ = await deployment.asked("Ada")
+
+    dry = await moved(deployment, "new", "2", dry_run=True)
+    assert {each.thread_id: each.outcome for each in dry} == {thread: "migrate", stays: "hold"}
+    assert (await deployment.services.threads.get(thread)).version == "1"
+
+    assert [each.outcome for each in await moved(deployment, "new", "2", thread)] == ["moved"]
+    record = await deployment.sdk.threads.get(thread)
+    assert record["version"] == "2"
+    assert record["values"] == {"first_name": "Ada", "last_name": "Lovelace", "log": ["draft 1"]}
+    assert record["status"] == "interrupted"
+    assert [each["id"] for (each,) in record["interrupts"].values()] == [question]
+    assert [each.outcome for each in await moved(deployment, "new", "2", thread)] == ["there"]
+
+    (back,) = await moved(deployment, "both", "1", thread)
+    assert (back.outcome, back.reasons[0].code) == ("moved", "original.restored")
+    assert (await deployment.sdk.threads.get(thread))["values"] == {"name": "Ada Lovelace", "log": ["draft 1"]}
+
+    assert [each.outcome for each in await moved(deployment, "new", "2", thread)] == ["moved"]  # migrated again
+    async with deployment.worker("new"):
+        await deployment.ended(await deployment.answer(thread, question), Phase.COMPLETED)
+    assert await deployment.log_of(thread) == ["draft 1", "review 2: yes", "send 2 Lovelace"]
+    assert [each.outcome for each in await moved(deployment, "both", "1", thread)] == ["hold"]
+
+
+async def test_a_thread_that_has_used_an_answer_since_its_migration_does_not_go_back(deployment: Deployment) -> None:
+    async with deployment.worker("old"):
+        thread, _ = await deployment.asked("Ada Lovelace")
+    await moved(deployment, "new", "2")
+    checkpointer = deployment.services.checkpointer
+    head = await checkpointer.latest(thread)
+    assert head is not None
+    assert head.pending_writes
+    task_id = head.pending_writes[0][0]
+    await checkpointer.aput_writes(head.config, [("log", ["review 2: yes"])], task_id, "~__pregel_pull, human_review")
+
+    (back,) = await moved(deployment, "both", "1")
+    assert (back.outcome, back.reasons[0].code) == ("hold", "original.passed")
+
+
+async def test_a_prune_keeps_the_original_while_the_thread_may_go_back(deployment: Deployment) -> None:
+    async with deployment.worker("old"):
+        thread, _ = await deployment.asked("Ada Lovelace")
+    await moved(deployment, "new", "2")
+    checkpointer = deployment.services.checkpointer
+    assert await checkpointer.prune_thread(thread, (await deployment.services.threads.get(thread)).incarnation)
+    assert len(await checkpointer.checkpoint_ids(thread, "")) == 2
+
+    assert [each.outcome for each in await moved(deployment, "both", "1")] == ["moved"]
+
+
+async def test_a_version_that_was_never_served_gets_no_threads(deployment: Deployment) -> None:
+    with pytest.raises(NotFound, match="graph version 'desk@9' not found"):
+        await moved(deployment, "new", "9")
+    settings = deployment.settings.model_copy(update={"key_prefix": f"{deployment.settings.key_prefix}-other"})
+    services = deployment.services
+    await LayoutRecord(services.pipeline, Keys(settings.key_prefix)).check_or_upgrade(UPGRADES)
+    other = replace(deployment, settings=settings)
+    with pytest.raises(InvalidRequest, match="no process has ever served desk@2: deploy it first"):
+        await moved(other, "new", "2")

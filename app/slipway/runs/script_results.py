@@ -140,9 +140,10 @@ class ClaimResult(NamedTuple):
 
 
 class ReclaimOutcome(StrEnum):
-    """`FAILED`: the run has used up its attempts."""
+    """`FAILED` and `PAUSED`: the run has used up its attempts."""
 
     QUEUED = "queued"
+    PAUSED = "paused"
     FAILED = "failed"
 
 

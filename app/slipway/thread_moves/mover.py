@@ -21,6 +21,7 @@ from slipway.runs.record import Run
 from slipway.serialization.compression import compressed
 from slipway.serialization.json_encoding import dumps
 from slipway.thread_moves.planning import MovePlanner
+from slipway.thread_moves.reads import IdleThread
 from slipway.thread_moves.record import MovePlan, Pin, move_entry
 from slipway.thread_moves.scripts import MoveResult, MoveScripts, MoveWriter, Owner, ThreadMove
 from slipway.thread_moves.storing import store
@@ -35,18 +36,6 @@ async def migrations_of(graphs: Graphs) -> dict[str, MigrationSet]:
         if graphs.spec(graph_id).migrations is not None:
             found[graph_id] = await asyncio.to_thread(load_migrations, graphs, graph_id)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class IdleThread:
-    """A thread that no run executes, as an operator's command has read it."""
-
-    thread_id: str
-    incarnation: str
-    expected: Mapping[str, str]
-    """Fields of its record that must not have changed when it is moved."""
-    runs: tuple[str, ...] = ()
-    """Its runs that have not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +63,10 @@ class ThreadMover:
         log.info("thread.moved", thread=run.thread_id, old=old.version, new=new.version, verdict=plan.verdict.kind)
         return plan.verdict
 
-    async def move_idle(self, thread: IdleThread, old: Pin, new: Pin, plan: MovePlan, *, by: str) -> MoveResult:
+    async def move_idle(self, thread: IdleThread, new: Pin, plan: MovePlan, *, by: str) -> MoveResult:
         """Moves a thread that no run executes, as `plan` says, which must not hold."""
-        arguments = self._arguments(thread.thread_id, old, new, plan, by=by, expected=thread.expected)
-        arguments["incarnation"], arguments["runs"] = thread.incarnation, thread.runs
+        arguments = self._arguments(thread.thread_id, thread.pin, new, plan, by=by, expected=thread.expected)
+        arguments["incarnation"] = thread.incarnation
         values = b""
         if plan.values is not None:
             values = dumps(plan.values)

@@ -48,7 +48,6 @@ class ThreadMove(TypedDict):
     incarnation: NotRequired[str]
     original: NotRequired[str]
     value_terms: NotRequired[str]
-    runs: NotRequired[Sequence[str]]
 
 
 class MoveScripts(ScriptStubs):

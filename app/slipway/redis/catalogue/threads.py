@@ -161,6 +161,7 @@ KEY_KINDS: Final = (
             "slipway.reviews",
             "slipway.graph_versions",
             "slipway.deploy_checks",
+            "slipway.thread_moves",
         ),
         fields=_THREAD_FIELDS,
     ),

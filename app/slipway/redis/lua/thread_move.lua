@@ -2,16 +2,16 @@
 --! repeatable: no
 --! shard: thread
 -- Moves a thread to a version of its graph: the pin, and the checkpoints that were rewritten for that version. Either
--- for the attempt that is about to execute its run, or for an operator while no run of it executes.
+-- for the attempt that is about to execute its run, or for an operator while no run of it executes; then its queued and
+-- paused runs move with it.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `thread_id`, `owner` (map of the attempt: `run_id`, `attempt`,
 --   `incarnation`; nil for an operator), `incarnation` (the creation time of the thread in µs; nil for an attempt),
 --   `expected` (map: fields of the thread that must not have changed; '' for one that must not exist), `version` and
 --   `schema` (the new pin), `move` (JSON: the entry of its moves), `original` (ids of the rewritten checkpoint and of
---   the one it was made from, or nil), `value_terms` (packed, of the new values, or nil), `runs` (for an operator: the
---   unfinished runs of the thread, which get the version); the new values or ''; then the commands that store the
---   checkpoints: each is its count of words, then its words.
+--   the one it was made from, or nil), `value_terms` (packed, of the new values, or nil); the new values or ''; then
+--   the commands that store the checkpoints: each is its count of words, then its words.
 -- Reply: 'ok'; 'fenced' if the attempt does not own its run; 'deleted' if the thread was deleted, or deleted and
 --   created again; 'busy' if one of its runs executes; 'changed' if a field is not as expected.
 -- Atomic: The checks, the pin, the checkpoints, the values, the runs and the entries.
@@ -38,11 +38,9 @@ if #moves > MOST_MOVES then table.remove(moves, 1) end
 redis.call('HSET', thread, 'version', args.version, 'schema', args.schema, 'moves', cjson.encode(moves))
 if args.original then redis.call('HSET', thread, 'original', args.original) end
 if args.owner then append_audit(args.owner.run_id, 'thread.moved', 'slipway', args.move) end
-for _, run_id in ipairs(args.runs or {}) do
-  if redis.call('EXISTS', key('run', run_id)) == 1 then
-    redis.call('HSET', key('run', run_id), 'version', args.version)
-    append_audit(run_id, 'thread.moved', moves[#moves].by, args.move)
-  end
+for _, run_id in ipairs(args.owner and {} or redis.call('ZRANGE', key('thread_queue', args.thread_id), 0, -1)) do
+  redis.call('HSET', key('run', run_id), 'version', args.version)
+  append_audit(run_id, 'thread.moved', moves[#moves].by, args.move)
 end
 if args.value_terms then
   redis.call('HSET', thread, 'values', ARGV[3])

@@ -1,0 +1,37 @@
+"""Reads what decides whether a thread may be moved now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from slipway.redis.read_stubs import ReadStubs
+from slipway.thread_moves.record import Pin
+
+_EXPECTED = ("started_runs", "state_us", "version")
+"""Fields that change when a run starts, when a state is written, and when the thread is moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdleThread:
+    """A thread that no run executed when it was read."""
+
+    thread_id: str
+    incarnation: str
+    pin: Pin
+    expected: Mapping[str, str]
+    """Fields of its record that must not have changed when it is moved."""
+
+
+class MoveReads(ReadStubs):
+    """Each method takes one round trip."""
+
+    async def idle_thread(self, thread_id: str) -> IdleThread | None:
+        """The thread. None if it does not exist, or if a run of it executes."""
+        names = ("created_us", "active_run_id", "schema", *_EXPECTED)
+        found = await self._pipeline.send("HMGET", self._keys.thread(thread_id), *names, repeatable=True)
+        created_us, active, schema, *others = ("" if value is None else value.decode() for value in found)
+        if not created_us or active:
+            return None
+        expected = dict(zip(_EXPECTED, others, strict=True))
+        return IdleThread(thread_id, created_us, Pin(expected["version"], schema), expected)
