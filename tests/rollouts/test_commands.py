@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from slipway.redis.layout import LayoutRecord
+from slipway.runs.cancel_reasons import Action
 from slipway.settings import Settings
 from tests.environment import PYTHON_PATH, bare_environment
 from tests.http.conftest import Served
-from tests.rollouts.conftest import PROJECT
+from tests.rollouts.conftest import PROJECT, Desk
 from tests.switches.test_commands import EXECUTE, CommandLine
 from tests.waiting import Eventually
 
@@ -82,3 +83,24 @@ async def test_what_is_not_possible_is_rejected(slipway: CommandLine) -> None:
     for arguments, problem in REJECTED.items():
         code, text = await slipway("rollout", *arguments)
         assert (code, problem in text) == (1, True), text
+
+
+async def test_an_operator_sees_the_versions_and_what_still_needs_one(slipway: CommandLine, desk: Desk) -> None:
+    code, text = await slipway("versions", "desk")
+    header, *rows = text.splitlines()
+    assert (code, header.split()) == (0, ["graph", "version", "since", "workers", "waiting", "runs", "schema", "build"])
+    assert [row.split()[:2] for row in rows] == [["desk", "1"], ["desk", "2"], ["desk", "3"]]
+    code, text = await slipway("versions", "--json")
+    assert {json.loads(line)["graph"] for line in text.splitlines()} == {"desk", "plain"}
+
+    assert await slipway("drain", "desk", "--version", "1") == (0, "nothing needs desk@1: its workers can be stopped")
+    run = await desk.run()
+    needed = "desk@1 is still needed: runs: 1 queued"
+    assert await slipway("drain", "desk", "--version", "1") == (1, needed)
+    waits = asyncio.create_task(slipway("drain", "desk", "--version", "1", "--wait"))
+    await desk.served.services.runs.cancel(run["thread_id"], run["run_id"], Action.INTERRUPT)
+    code, text = await waits
+    assert (code, text.splitlines()[-1]) == (0, "nothing needs desk@1: its workers can be stopped")
+    assert (await slipway("drain", "desk", "--version", "2", "--json"))[0] == 0
+    code, text = await slipway("drain", "desk", "--version", "9")
+    assert code == 1

@@ -1,4 +1,4 @@
---! needs: audit clock fencing keys redis_commands threads
+--! needs: audit fencing keys redis_commands threads
 --! repeatable: no
 --! shard: thread
 -- Moves a thread to a version of its graph: the pin, and the checkpoints that were rewritten for that version. Either
