@@ -22,7 +22,7 @@ from slipway.rollouts.scripts import RolloutScripts
 
 log = structlog.get_logger(__name__)
 
-POLL_S: Final = 2.0
+POLL_S: Final = 5.0
 """Seconds between two reads. A change that was not published takes effect within this time and a round trip."""
 
 _NONE: Final[Mapping[str, Rollout]] = MappingProxyType({})
