@@ -78,8 +78,12 @@ def graphs() -> Registry:
 
 
 @pytest.fixture
-async def stage(valkey_url: str, keys: Keys, pipeline: Pipeline, graphs: Registry) -> AsyncIterator[Stage]:
-    """The intervals of duties are so long that none runs during a test."""
+async def stage(
+    valkey_url: str, keys: Keys, pipeline: Pipeline, graphs: Registry, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Stage]:
+    """The intervals of duties, and of reading switches and rollouts, are so long that none ends during a test."""
+    monkeypatch.setattr("slipway.switches.watch.POLL_S", 300)
+    monkeypatch.setattr("slipway.rollouts.watch.POLL_S", 300)
     settings = Settings.from_values(
         {
             "redis_url": valkey_url,
