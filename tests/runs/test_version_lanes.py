@@ -78,6 +78,21 @@ async def test_the_reason_says_that_no_live_worker_serves_the_version_and_follow
     assert (await stores.reload(run)).reason == f"no live worker serves {GRAPH}@1"
 
 
+async def test_the_reasons_of_all_runs_change_although_a_new_run_of_the_lane_says_first_that_no_worker_is_left(
+    stores: Stores,
+) -> None:
+    new, old = await worker_of(stores, "2"), await worker_of(stores, "1")
+    first = await run_on(stores, "1")
+    assert await new.claim() == []
+    assert (await stores.reload(first)).reason == f"waits for a worker that serves {GRAPH}@1"
+    await old.leave()
+    second = await run_on(stores, "1")
+    assert await new.claim() == []
+    await VersionScripts(stores.pipeline, stores.keys).refresh_lanes()
+    reasons = [(await stores.reload(run)).reason for run in (first, second)]
+    assert reasons == [f"no live worker serves {GRAPH}@1"] * 2
+
+
 async def test_a_worker_whose_graph_failed_to_load_claims_none_of_its_runs(stores: Stores) -> None:
     other = await worker_of(stores, "1", graph_id="other")
     run = await stores.create_run()

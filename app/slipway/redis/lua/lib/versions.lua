@@ -179,7 +179,7 @@ local function wait_in_lane(lane, from, run_id, job, score)
     return
   end
   local is_served = wake_groups(lane)
-  redis.call('HSET', key('version_lanes'), lane, is_served and 1 or 0)
+  redis.call('HSETNX', key('version_lanes'), lane, is_served and 1 or 0) -- a change is for version_lanes_refresh.lua
   redis.call('HSET', key('run', run_id), 'lane', lane, 'reason', lane_reason(lane, is_served))
 end
 
