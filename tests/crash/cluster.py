@@ -229,11 +229,14 @@ class Cluster:
         [file] = (self.folder / "appendonlydir").glob("*.incr.aof")
         return file
 
-    def add_worker(self, *, redis_url: str | None = None, processes: int = 1) -> Process:
-        """A worker, or a supervisor of several workers, that is not started yet."""
+    def add_worker(
+        self, *, redis_url: str | None = None, processes: int = 1, project: Path | None = None
+    ) -> Process:
+        """A worker, or a supervisor of several workers, that is not started yet. `project` is the path of a
+        langgraph.json; otherwise it has that of the cluster."""
         number = next(self._numbers)
         options = ("--processes", str(processes)) if processes > 1 else ()
-        worker = Process(self._command(f"worker-{number}", "worker", redis_url, *options))
+        worker = Process(self._command(f"worker-{number}", "worker", redis_url, project, *options))
         self.workers.append(worker)
         return worker
 
@@ -250,7 +253,11 @@ class Cluster:
 
     async def doctor(self) -> tuple[int, str]:
         """The exit code and the output of `slipway doctor`."""
-        return await self._execute(self._command("doctor", "doctor", None))
+        return await self.command("doctor")
+
+    async def command(self, subcommand: str, *arguments: str, project: Path | None = None) -> tuple[int, str]:
+        """The exit code and the output of a command of `slipway`."""
+        return await self._execute(self._command(subcommand, subcommand, None, project, *arguments))
 
     async def _execute(self, command: Command) -> tuple[int, str]:
         process = await asyncio.create_subprocess_exec(
@@ -272,31 +279,35 @@ class Cluster:
         program = (sys.executable, "-m", "arq", "slipway_workers.settings.WorkerSettings", *arguments)
         return Command(name, program, env, self.folder / f"{name}.log")
 
-    def add_web(self, *, redis_url: str | None = None) -> Web:
+    def add_web(self, *, redis_url: str | None = None, project: Path | None = None) -> Web:
         """A web process that is not started yet. It has the same port after each start."""
         port = free_port()
-        command = self._command(f"web-{len(self.webs) + 1}", "web", redis_url, "--port", str(port))
+        command = self._command(f"web-{len(self.webs) + 1}", "web", redis_url, project, "--port", str(port))
         web = Web(command, f"http://127.0.0.1:{port}")
         self.webs.append(web)
         return web
 
-    def _command(self, name: str, subcommand: str, redis_url: str | None, *arguments: str) -> Command:
+    def _command(
+        self, name: str, subcommand: str, redis_url: str | None, project: Path | None, *arguments: str
+    ) -> Command:
         env = self._env | ({"SLIPWAY_REDIS_URL": redis_url} if redis_url else {})
-        full = (subcommand, "--config", str(self._project), *arguments)
+        full = (subcommand, "--config", str(project or self._project), *arguments)
         forked = () if "--processes" in full else full
         return Command(name, slipway(*full), env, self.folder / f"{name}.log", forked)
 
-    async def start_web(self) -> Web:
+    async def start_web(self, project: Path | None = None) -> Web:
         """Add a web process and return when it is ready."""
-        web = self.add_web()
+        web = self.add_web(project=project)
         web.start()
         await web.wait_until_ready()
         return web
 
-    async def start_worker(self, failpoint: str | None = None, signal_name: str = "") -> Process:
+    async def start_worker(
+        self, failpoint: str | None = None, signal_name: str = "", *, project: Path | None = None
+    ) -> Process:
         """Add a worker and return when it is ready. It kills itself at `failpoint`, or suspends itself there if
         `signal_name` is SIGSTOP."""
-        worker = self.add_worker()
+        worker = self.add_worker(project=project)
         await self.restart(worker, failpoint, signal_name)
         return worker
 

@@ -1,0 +1,263 @@
+"""Histories: deploys, resumes, rollbacks, moves and crashes in random order, on real processes' parts in one process.
+
+In the end, each thread has a log that a legal order of releases explains: `problem_of` knows which node of which
+release may follow which, by what the two releases changed, and without asking Slipway.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final
+from uuid import uuid4
+
+import httpx
+
+from slipway.graphs.registry import Registry
+from slipway.settings import Settings
+from slipway_workers.process import WorkerProcess
+from tests.http.conftest import Served, serving
+from tests.waiting import wait_until
+from tests.worker import running_worker
+
+GRAPHS: Final = ("chain", "desk", "pair", "fan", "quiz")
+KINDS: Final = (("1",), ("2",), ("1", "2"))
+"""The releases that a worker may serve."""
+MOST_WORKERS: Final = 3
+JsonObject = dict[str, Any]
+
+LEGAL: Final[Mapping[str, str]] = {
+    "chain": r"one@. two@. (three@1|three@2 four@2)",
+    "desk": r"(draft@1 ask:yes@1|draft@. ask_person:yes@2) send@.",
+    "pair": r"(ask_a:yes@1 ask_b:yes@1 end@1|ask_a:yes@2 ask_c:yes@2 end@2)",
+    "fan": r"plan@. work-a@. work-b@. work:yes@. (collect@1|collect@2 audit@2)",
+    "quiz": r"(prepared@1 quiz:yes@1|quiz:yes@2 prepared@2)",
+}
+"""The log of each run. `desk`: release 2 calls the node `ask` by another name, and a migration leads there, not back.
+`pair`: the node `ask_b` has another name, without a migration. `quiz`: the order has changed. The others have a further
+node at the end, which only release 2 has."""
+
+
+ONLY_LAST_RUN: Final = frozenset({"quiz"})
+"""Graphs whose log has only the last run of a thread."""
+
+
+def problem_of(graph: str, log: list[str], runs: int) -> str | None:
+    """Why the log of a thread with so many completed runs cannot be; None if it is right."""
+    legal = LEGAL[graph] if graph in ONLY_LAST_RUN else " ".join([LEGAL[graph]] * runs)
+    return None if re.fullmatch(legal, " ".join(log)) else f"{graph}: {log} of {runs} runs"
+
+
+@dataclass(slots=True)
+class Thread:
+    """A thread, and how many runs were created on it, without those that answer."""
+
+    graph: str
+    thread_id: str = field(default_factory=lambda: str(uuid4()))
+    runs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker in this process, and what ends it."""
+
+    process: WorkerProcess
+    stack: AsyncExitStack
+
+
+Projects = Callable[[tuple[str, ...]], tuple[Settings, Registry]]
+"""The settings and the graphs of a process that serves these releases."""
+
+
+class History:
+    """The threads, the workers that live, and what happens to them."""
+
+    def __init__(self, served: Served, client: httpx.AsyncClient, projects: Projects, seed: int) -> None:
+        self._client, self._projects, self.random = client, projects, Random(seed)
+        self.services = served.services
+        self.threads: list[Thread] = []
+        self.workers: list[Worker] = []
+        self.done: list[str] = []
+        """What has happened, for people."""
+
+    async def call(self, method: str, path: str, body: Any = None, *statuses: int) -> Any:
+        """The JSON of the response, or None if it has one of these further status codes."""
+        response = await self._client.request(method, path, json=body)
+        assert response.status_code in (200, *statuses), f"{method} {path}: {response.status_code} {response.text}"
+        return response.json() if response.status_code == 200 else None
+
+    async def begin(self) -> None:
+        """Release 1 is current, and one of its workers has executed runs that ask."""
+        for graph in GRAPHS:
+            await self.call("POST", f"/ops/rollouts/{graph}/promote", {"version": "1"})
+        await self.start_worker(("1",))
+        for graph in ("desk", "pair", "quiz"):
+            await self.create_run(graph)
+        await self.settle()
+
+    async def act(self) -> None:
+        """One random event. Mostly all runs have come to rest before the next one."""
+        actions: tuple[tuple[int, Callable[[], Awaitable[str]]], ...] = (
+            (4, self.create_run),
+            (5, self.answer),
+            (2, self.start_worker),
+            (1, self.stop_worker),
+            (2, self.freeze_worker),
+            (3, self.change_rollout),
+            (1, self.operate),
+        )
+        weights, functions = zip(*actions, strict=True)
+        (action,) = self.random.choices(functions, weights)
+        self.done.append(f"{action.__name__}: {await action()}")
+        if self.random.random() < 0.7:
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Waits until each run has ended, pauses, asks, or waits for a worker."""
+
+        async def rests() -> bool:
+            runs = await self.last_runs()
+            return all(run["phase"] != "running" and (run["phase"] != "queued" or run["reason"]) for run in runs)
+
+        if self.workers:
+            await wait_until(rests)
+
+    async def create_run(self, graph: str | None = None) -> str:
+        """On a new thread, or on one that has ended."""
+        idle = [thread for thread in self.threads if await self.status(thread) == "idle"]
+        if graph or not idle or self.random.random() < 0.6:
+            self.threads.append(Thread(graph or self.random.choice(GRAPHS)))
+            idle = self.threads[-1:]
+        thread = self.random.choice(idle)
+        body = {"assistant_id": thread.graph, "input": {"log": []}, "if_not_exists": "create"}
+        await self.call("POST", f"/threads/{thread.thread_id}/runs", body)
+        thread.runs += 1
+        return thread.graph
+
+    async def answer(self) -> str:
+        """All questions of a thread that asks."""
+        asking = [thread for thread in self.threads if await self.status(thread) == "interrupted"]
+        if not asking:
+            return "nothing"
+        thread = self.random.choice(asking)
+        return await self.answer_thread(thread)
+
+    async def answer_thread(self, thread: Thread) -> str:
+        interrupts = (await self.call("GET", f"/threads/{thread.thread_id}"))["interrupts"]
+        answers = {each["id"]: "yes" for of_task in interrupts.values() for each in of_task}
+        body = {"assistant_id": thread.graph, "command": {"resume": answers}}
+        created = await self.call("POST", f"/threads/{thread.thread_id}/runs", body, 409)
+        return f"{thread.graph} {'answered' if created else 'has been answered'}"
+
+    async def status(self, thread: Thread) -> str:
+        return str((await self.call("GET", f"/threads/{thread.thread_id}"))["status"])
+
+    async def start_worker(self, kind: tuple[str, ...] | None = None) -> str:
+        if len(self.workers) >= MOST_WORKERS:
+            return await self.stop_worker()
+        kind = kind or self.random.choice(KINDS)
+        stack = AsyncExitStack()
+        process, _ = await stack.enter_async_context(running_worker(*self._projects(kind)))
+        self.workers.append(Worker(process, stack))
+        return " and ".join(kind)
+
+    async def stop_worker(self) -> str:
+        """It drains."""
+        if not self.workers:
+            return "nothing"
+        worker = self.workers.pop(self.random.randrange(len(self.workers)))
+        await worker.stack.aclose()
+        return "drained"
+
+    async def freeze_worker(self) -> str:
+        """As if it had been suspended until its leases expired: its runs are reclaimed, and then it goes on."""
+        if not self.workers:
+            return "nothing"
+        renewer = self.random.choice(self.workers).process.services.lease_renewer
+        assert renewer is not None
+        reclaimed = await self.services.scripts.run_reap(event_ttl_s=600, pause_ms=0, worker=renewer.worker)
+        return f"{len(reclaimed)} runs reclaimed"
+
+    async def change_rollout(self) -> str:
+        graph = self.random.choice(GRAPHS)
+        path = f"/ops/rollouts/{graph}"
+        match self.random.randrange(6):
+            case 0:
+                await self.call("PUT", path, {"versions": {"2": 50}}, 409, 422)
+            case 1:
+                await self.call("PUT", path, {"versions": {"1": 50}}, 409, 422)
+            case 2 | 3:
+                await self.call("POST", f"{path}/promote", {"version": self.random.choice("12")}, 409)
+            case 4:
+                await self.call("POST", f"{path}/rollback", None, 409)
+            case _:
+                await self.call("DELETE", path, None, 409)
+        return graph
+
+    async def operate(self) -> str:
+        """An operator resumes a run that is paused."""
+        paused = await self.runs_in("paused")
+        if not paused:
+            return "nothing"
+        run = self.random.choice(paused)
+        await self.call("POST", f"/ops/runs/{run['run_id']}/resume", {}, 409)
+        return "resumed"
+
+    async def last_runs(self) -> list[JsonObject]:
+        """The newest run of each thread."""
+        lists = [await self.call("GET", f"/threads/{each.thread_id}/runs?limit=1") for each in self.threads]
+        return [runs[0] for runs in lists]
+
+    async def runs_in(self, phase: str) -> list[JsonObject]:
+        return [run for run in await self.last_runs() if run["phase"] == phase]
+
+    async def end(self) -> None:
+        """A worker that serves both releases lives, and all questions are answered until all runs have ended."""
+        while self.workers:
+            await self.stop_worker()
+        await self.start_worker(("1", "2"))
+
+        async def has_ended() -> bool:
+            for thread in self.threads:
+                if await self.status(thread) == "interrupted":
+                    await self.answer_thread(thread)
+            for run in await self.runs_in("paused"):
+                await self.call("POST", f"/ops/runs/{run['run_id']}/resume", {}, 409)
+            return len(await self.runs_in("completed")) == len(self.threads)
+
+        try:
+            await wait_until(has_ended)
+        except AssertionError as error:
+            open_runs = [run for run in await self.last_runs() if run["phase"] != "completed"]
+            shown = [{name: run.get(name) for name in ("phase", "reason", "version", "error")} for run in open_runs]
+            raise AssertionError(f"not all runs have ended: {shown}; {self.done}") from error
+
+    async def problems(self) -> list[str]:
+        """What cannot be, by the logs of all threads."""
+        found: list[str] = []
+        for thread in self.threads:
+            state = await self.call("GET", f"/threads/{thread.thread_id}/state")
+            found.append(problem_of(thread.graph, state["values"].get("log", []), thread.runs) or "")
+        return [problem for problem in found if problem]
+
+    async def close(self) -> None:
+        while self.workers:
+            await self.stop_worker()
+
+
+@asynccontextmanager
+async def history(projects: Projects, seed: int) -> AsyncIterator[History]:
+    """A web process that serves both releases, and no worker."""
+    settings, graphs = projects(("1", "2"))
+    async with (
+        serving(settings, graphs) as served,
+        httpx.AsyncClient(base_url=served.url, timeout=30) as client,
+    ):
+        lived = History(served, client, projects, seed)
+        try:
+            yield lived
+        finally:
+            await lived.close()
