@@ -453,7 +453,10 @@ def meter_config(services: Services, blocking: BlockingCalls) -> MeterConfig:
 
 
 def _on_rollout_changed(services: Services) -> None:
-    services.served.refresh({graph: each.current for graph, each in services.rollout_watch.rollouts.items()})
+    rollouts = services.rollout_watch.rollouts
+    currents = {graph: each.current for graph, each in rollouts.items()}
+    ramping = {graph: each.ramp.version for graph, each in rollouts.items() if each.ramp is not None}
+    services.served.refresh(currents, ramping)
     services.held_runs.rollout_changed()
 
 

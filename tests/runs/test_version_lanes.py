@@ -160,6 +160,14 @@ async def test_after_a_rollback_the_current_version_takes_threads_of_the_newer_o
     assert (run.version, run.pinned_version) == ("1", "2")
 
 
+async def test_the_current_version_takes_no_threads_of_the_version_that_ramps(stores: Stores) -> None:
+    current = await worker_of(stores, "1", schema=OLD, at_resume=True, current="1", ramping="2")
+    new = await worker_of(stores, "1", "2", schema={"1": OLD, "2": NEW}, at_resume=True, current="1", ramping="2")
+    run = await stores.create_run(version=VersionChoice(new="2", current="1", ramping="2", moves="at-resume"))
+    assert await current.claim() == []
+    assert [(claimed.run_id, claimed.version) for claimed in await new.claim()] == [(run.run_id, "2")]
+
+
 async def test_a_run_that_may_execute_on_one_version_only_is_not_taken_by_a_newer_one(stores: Stores) -> None:
     old = await worker_of(stores, "1", schema=OLD, at_resume=True)
     new = await worker_of(stores, "2", schema=NEW, at_resume=True)

@@ -52,6 +52,7 @@ async def worker_of(
     at_resume: bool = False,
     default: str | None = None,
     current: str | None = None,
+    ramping: str | None = None,
     graph_id: str = GRAPH,
 ) -> VersionedWorker:
     """Registers a live worker that serves these versions, the oldest first; the last is the default. `schema` is that
@@ -65,6 +66,7 @@ async def worker_of(
     members |= {"at_resume": True} if at_resume else {}
     members |= {} if declared else {"undeclared": True}
     members |= {"current": current} if current else {}
+    members |= {"ramping": ramping} if ramping else {}
     group, serves = "-".join([graph_id, *names]), ormsgpack.packb({graph_id: members})
     worker = VersionedWorker(stores, f"host:1:{group}", serves, group)
     await VersionScripts(stores.pipeline, stores.keys).register(versions, serves=serves, group=group)

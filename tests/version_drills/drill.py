@@ -7,7 +7,6 @@ are resumed, and the release is rolled back.
 from __future__ import annotations
 
 import asyncio
-import math
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable
@@ -209,7 +208,7 @@ class Drill:
         for graph in GRAPHS:
             await release_1.call("PUT", f"/ops/rollouts/{graph}", {"versions": {"2": WEIGHT_PERCENT}})
         threads = [str(uuid4()) for _ in range(NEW_THREADS)]
-        await asyncio.gather(*(self.api.run("desk", thread) for thread in threads))
+        await asyncio.gather(*(release_1.run("desk", thread) for thread in threads))
         await self.until_phase(threads, ASKS)
         self.new_threads = {thread: run["version"] for thread, run in (await self.api.last_runs(threads)).items()}
 
@@ -319,11 +318,10 @@ def problems(drilled: Drill) -> list[str]:
             found.append(f"{pause.name}: release 2 resumed {row.by_release_2} of {len(row.threads)} threads")
         if row.held != (len(row.threads) if not by_2 and pause.resume else 0):
             found.append(f"{pause.name}: {row.held} of {len(row.threads)} threads were held")
-    expected = NEW_THREADS * WEIGHT_PERCENT / 100
-    deviation = math.sqrt(expected * (1 - WEIGHT_PERCENT / 100))
-    ramped = sum(version == "2" for version in drilled.new_threads.values())
-    if abs(ramped - expected) > 5 * deviation:
-        found.append(f"release 2 got {ramped} of {NEW_THREADS} new threads")
+    for thread, version in drilled.new_threads.items():
+        chosen = "2" if bucket_of("desk", thread) < WEIGHT_PERCENT * 100 else "1"
+        if version != chosen:
+            found.append(f"the new thread {thread} got version {version} instead of {chosen}")
     return found
 
 

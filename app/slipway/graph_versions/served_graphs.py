@@ -25,15 +25,18 @@ class ServedGraphs:
     def __init__(self, graphs: Graphs) -> None:
         self._graphs = graphs
         self._currents: Mapping[str, str] = {}
+        self._ramping: Mapping[str, str] = {}
         self.packed: bytes = b""
         """The MessagePack map that scripts receive."""
         self.group: str = ""
         """The id of the group. It does not depend on rollouts, so that workers can wait for the same key."""
 
-    def refresh(self, currents: Mapping[str, str] | None = None) -> None:
+    def refresh(self, currents: Mapping[str, str] | None = None, ramping: Mapping[str, str] | None = None) -> None:
         """Reads the versions: those of graphs with factories are complete only after `Graphs.identify`.
-        `currents` are the versions that rollouts name as current, by graph; None leaves them as they are."""
+        `currents` are the versions that rollouts name as current, by graph, and `ramping` those that ramp; None leaves
+        them as they are."""
         self._currents = self._currents if currents is None else dict(currents)
+        self._ramping = self._ramping if ramping is None else dict(ramping)
         self.packed = ormsgpack.packb({graph_id: self._graph(graph_id) for graph_id in self._graphs.names()})
         loaded = [(str(version), version.schema, version.build) for version in self.versions()]
         defaults = [self._graphs.default_version(graph_id) for graph_id in self._graphs.names()]
@@ -53,6 +56,8 @@ class ServedGraphs:
                 members["at_resume"] = True
         if current is not None:
             members["current"] = current
+        if graph_id in self._ramping:
+            members["ramping"] = self._ramping[graph_id]
         if not any(version.declared for version in versions):
             members["undeclared"] = True
         return members

@@ -4,8 +4,9 @@
 --
 -- What a process serves is a map of graph to `versions` (map of name to {schema, build}), `default` (the version of
 -- threads that have none; nil if the process does not serve it), `at_resume` (whether the default may continue threads
--- of older versions), `undeclared` (whether langgraph.json names no versions), and `current` (the version that a
--- rollout names as current, or nil).
+-- of older versions), `undeclared` (whether langgraph.json names no versions), `current` (the version that a
+-- rollout names as current, or nil), and `ramping` (the version that a rollout gives a share of the new threads, or nil:
+-- no other version takes its threads).
 --
 -- A lane holds the due jobs for which a version must be served that the worker which claimed them does not serve. Its
 -- name is `<graph>@<version>`; the version is empty if any will do; `!` at its end says that no other version will do.
@@ -40,7 +41,7 @@ local function choose_other_version(graph_id, graph, wanted, schema)
       if served[1] == schema then return name end
     end
   end
-  if not graph.at_resume then return nil end
+  if not graph.at_resume or wanted == graph.ramping then return nil end
   if graph.current == graph.default or is_newer_version(graph_id, graph.default, wanted) then return graph.default end
 end
 
