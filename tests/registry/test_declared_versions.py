@@ -27,11 +27,13 @@ def test_versions_are_read_in_their_order(project: Project) -> None:
         "migrations": "./migrations.py",
         "on_exhausted": "pause",
         "behaviour": "3",
+        "removed_channels": ["note"],
     }
     desk = spec(project, section)
     assert desk.versions == (DeclaredVersion("b", "./v1.py:graph"), DeclaredVersion("a", "./v2.py:graph"))
     assert (desk.default_version, desk.source, desk.moves) == ("a", "./v2.py:graph", "pinned")
     assert (desk.migrations, desk.on_exhausted, desk.behaviour) == ("./migrations.py", "pause", "3")
+    assert desk.removed_channels == ("note",)
 
 
 def test_a_graph_without_versions_is_undeclared_and_moves_at_resume(project: Project) -> None:

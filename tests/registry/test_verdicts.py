@@ -174,6 +174,13 @@ def test_a_value_that_would_be_lost_holds(position: Position) -> None:
     assert codes(with_channels(amount=ChannelStructure("managed", "int")), position) == ["channel.removed"]
 
 
+def test_a_value_that_the_project_has_given_up_holds_only_what_is_under_way() -> None:
+    new = replace(with_channels("amount"), removed_channels=frozenset({"amount"}))
+    assert codes(new, IDLE) == []
+    assert codes(new, at(ASKED)) == ["channel.removed"]
+    assert new.fingerprint == with_channels("amount").fingerprint
+
+
 def test_a_value_of_another_type_or_reducer_holds() -> None:
     assert codes(with_channels(amount=ChannelStructure("LastValue", "str")), IDLE) == ["channel.type_changed"]
     assert codes(with_channels(amount=ChannelStructure("LastValue", "None | int")), IDLE) == []

@@ -356,6 +356,7 @@ def _spec(
         migrations=section.migrations,
         on_exhausted=section.on_exhausted,
         behaviour=section.behaviour,
+        removed_channels=tuple(section.removed_channels),
         config=config,
         priority=section.priority,
         max_running_runs=section.max_running_runs,

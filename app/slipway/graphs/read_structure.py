@@ -7,7 +7,7 @@ cannot be described is `?`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from langgraph.channels import LastValueAfterFinish
@@ -30,8 +30,9 @@ _PREVIOUS: Final = "__previous__"
 _DEFAULT_RETRIES: Final = RetryPolicy()
 
 
-def structure_of(graph: Graph, behaviour: str = "") -> GraphStructure:
-    """The structure of the graph and of its subgraphs. `behaviour` is what langgraph.json says about it."""
+def structure_of(graph: Graph, behaviour: str = "", removed_channels: Iterable[str] = ()) -> GraphStructure:
+    """The structure of the graph and of its subgraphs. `behaviour` and `removed_channels` are what langgraph.json says
+    about it."""
     builder = getattr(graph, "builder", None)
     subgraphs = {name: sub for name, sub in graph.get_subgraphs() if isinstance(sub, Pregel)}
     quiet = set[BoundFunction]()
@@ -45,6 +46,7 @@ def structure_of(graph: Graph, behaviour: str = "") -> GraphStructure:
         context=_schema(graph.context_schema),
         breakpoints=_breakpoints(graph),
         behaviour=behaviour,
+        removed_channels=frozenset(removed_channels),
     )
 
 

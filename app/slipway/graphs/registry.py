@@ -159,7 +159,8 @@ class Registry:
     def _structure_of(self, version: LoadedVersion, graph: Graph) -> GraphStructure | None:
         """None if the project's classes prevent it: such a graph is served as one whose structure is unknown."""
         try:
-            return structure_of(graph, self._specs[version.graph_id].behaviour)
+            spec = self._specs[version.graph_id]
+            return structure_of(graph, spec.behaviour, spec.removed_channels)
         except Exception as error:
             log.warning("graph.structure_unknown", graph=version.graph_id, source=version.source, reason=repr_of(error))
             return None

@@ -85,6 +85,7 @@ class GraphSection(StrictSection):
     migrations: Text | None = None
     on_exhausted: OnExhausted = "fail"
     behaviour: Text = ""
+    removed_channels: list[Text] = Field(default_factory=list)
     priority: Priority = "normal"
     max_running_runs: PositiveWhole | None = None
     keep_checkpoints: PositiveWhole | Literal["all"] | None = None

@@ -51,6 +51,8 @@ class GraphSpec:
     behaviour: str = ""
     """What the project counts up when code changes so that stored threads must not continue with it, although the
     structure of the graph stays the same."""
+    removed_channels: tuple[str, ...] = ()
+    """State channels whose values threads may lose between two runs: the project has removed them deliberately."""
     config: dict[str, Any] = field(default_factory=dict)
     """The config of the graph's system assistant (`LANGGRAPH_CONFIG`). Other assistants do not inherit it."""
     priority: Priority = "normal"

@@ -131,16 +131,19 @@ class GraphStructure:
     """`before NODE` and `after NODE`, sorted."""
     behaviour: str = ""
     """What the project declares for changes that no fingerprint can see. Only the outermost graph has it."""
+    removed_channels: frozenset[str] = frozenset()
+    """Channels that the project has removed deliberately: a thread between two runs may lose their values. Not part of
+    the fingerprint, and not stored: it matters only in the process that serves the graph."""
 
     @property
     def fingerprint(self) -> str:
-        """64 hex digits. Equal for graphs with equal structures, in every process and on every machine. Prompts and
-        models do not count. Computed in each call."""
+        """64 hex digits. Equal for graphs with equal structures, in every process and on every machine. Prompts, models
+        and removed channels do not count. Computed in each call."""
         text = canonical_json(self._without_prompts_and_models().to_json())
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON data."""
+        """As JSON data, without the removed channels."""
         members: dict[str, Any] = {
             "api": self.api,
             "channels": {name: channel.to_json() for name, channel in self.channels.items()},

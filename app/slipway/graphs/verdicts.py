@@ -249,8 +249,9 @@ def _in_channels(old: GraphStructure | None, new: GraphStructure, position: Posi
     for name in sorted(position.channels):
         before, after = None if old is None else old.channels.get(name), new.channels.get(name)
         if after is None or after.kind == _MANAGED:
-            if name not in position.empty:
-                yield _value_lost(old, new, name, where)
+            is_given_up = position.is_idle and name in new.removed_channels
+            if name not in position.empty and not is_given_up:
+                yield _value_lost(old, new, name, where, is_idle=position.is_idle)
         elif before is not None:
             yield from _in_channel(before, after, name, where)
     for name, channel in new.channels.items():
@@ -277,7 +278,7 @@ def _in_channel(before: ChannelStructure, after: ChannelStructure, name: str, wh
         )
 
 
-def _value_lost(old: GraphStructure | None, new: GraphStructure, name: str, where: str) -> Reason:
+def _value_lost(old: GraphStructure | None, new: GraphStructure, name: str, where: str, *, is_idle: bool) -> Reason:
     before = None if old is None else old.channels.get(name)
     alike = sorted(
         other
@@ -285,10 +286,11 @@ def _value_lost(old: GraphStructure | None, new: GraphStructure, name: str, wher
         if old is not None and other not in old.channels and before is not None and channel.type == before.type
     )
     hint = f" (new channels of the same type: {', '.join(alike)})" if alike else ""
+    give_up = ", or name it in removed_channels if the value may be lost" if is_idle and not where else ""
     return Reason(
         "channel.removed",
         f"channel {name!r}{where} has a value, and this version has no such channel: keep it, or move or delete its "
-        f"value in a migration{hint}",
+        f"value in a migration{give_up}{hint}",
     )
 
 
