@@ -255,9 +255,10 @@ class Cluster:
         """The exit code and the output of `slipway doctor`."""
         return await self.command("doctor")
 
-    async def command(self, subcommand: str, *arguments: str, project: Path | None = None) -> tuple[int, str]:
+    async def command(self, *arguments: str, project: Path | None = None) -> tuple[int, str]:
         """The exit code and the output of a command of `slipway`."""
-        return await self._execute(self._command(subcommand, subcommand, None, project, *arguments))
+        env = self._env | {variable_of("config"): str(project or self._project)}
+        return await self._execute(Command("command", slipway(*arguments), env, self.folder / "command.log"))
 
     async def _execute(self, command: Command) -> tuple[int, str]:
         process = await asyncio.create_subprocess_exec(

@@ -105,6 +105,7 @@ async def operator_resumes(api: Api, thread: str) -> None:
 
 
 WAITING_REASON: Final = "queued: no live worker serves chain@1"
+MOVED: Final = "moved, then rolled back"
 ASKS: Final = "waiting_for_approval"
 PAUSES: Final = (
     Pause("idle", "chain", "completed", run_again, "2", "one@1 two@1 three@1 one@2 two@2 three@2 four@2"),
@@ -112,6 +113,7 @@ PAUSES: Final = (
     Pause("paused by an operator", "chain", "paused", operator_resumes, "2", "one@1 two@1 three@2 four@2"),
     Pause("queued", "chain", "queued", None, "2", "one@2 two@2 three@2 four@2"),
     Pause("asks, node renamed", "desk", ASKS, answer("desk"), "2", "draft@1 ask_person:yes@2 send@2"),
+    Pause(MOVED, "desk", ASKS, None, "1", "draft@1 ask:yes@1 send@1"),
     Pause("two ask, node renamed", "pair", ASKS, answer("pair"), "1", "ask_a:yes@1 ask_b:yes@1 end@1"),
     Pause("subgraph asks", "nested", ASKS, answer("nested"), "2", "intake@1 intake@1 look@1 ask_inside:yes@2", 3),
     Pause("a send asks", "fan", ASKS, answer("fan"), "2", "plan@1 work-a@1 work-b@1 work:yes@2 collect@2 audit@2"),
@@ -237,6 +239,7 @@ class Drill:
         for graph in GRAPHS:
             await self.api.call("POST", f"/ops/rollouts/{graph}/promote")
         self.held.unlink()
+        await self.move_threads()
         resumed = [(pause.resume, self.rows[pause.name].threads) for pause in PAUSES if pause.resume is not None]
         acts = [resume(self.api, thread) for resume, threads in resumed for thread in threads]
         await asyncio.gather(*acts, *(self.api.answer("desk", thread) for thread in self.new_threads))
@@ -250,11 +253,21 @@ class Drill:
             row.reason = next((run["reason"] for run in runs if run["phase"] == "paused"), "")
         await self.until_phase(self.new_threads, "completed")
 
+    async def move_threads(self) -> None:
+        """Migrates threads that nobody has answered."""
+        threads = [part for thread in self.rows[MOVED].threads for part in ("--thread", thread)]
+        arguments = ("threads", "move", "--graph", "desk", "--to", "2", *threads)
+        code, output = await self.cluster.command(*arguments, project=RELEASES["2"])
+        assert code == 0, output
+        for thread in self.rows[MOVED].threads:
+            assert (await self.api.call("GET", f"/threads/{thread}"))["version"] == "2", output
+
     async def roll_back(self) -> None:
         """Release 1 is current again, and its workers resume what was held."""
         for graph in GRAPHS:
             await self.api.call("POST", f"/ops/rollouts/{graph}/rollback", {"reason": "drill"})
         await asyncio.gather(*(self.cluster.restart(worker) for worker in self.cluster.workers[:2]))
+        await asyncio.gather(*(self.api.answer("desk", thread) for thread in self.rows[MOVED].threads))
         for pause in PAUSES:
             row = self.rows[pause.name]
             await self.until_phase(row.threads, "completed")
