@@ -28,7 +28,7 @@ async def test_runs_are_listed_as_a_table_and_as_json(stores: Stores, valkey_url
     found = await list_runs(settings, RunQuery(), limit=3, oldest_first=True)
     assert [run.run_id for run in found] == [ended.run_id, queued[0].run_id, queued[1].run_id]
     heading, first, *_ = as_table(found).splitlines()
-    assert heading.split() == ["created_at", "run_id", "thread_id", "graph_id", "phase", "reason", "owner"]
+    assert heading.split() == ["created_at", "run_id", "thread_id", "graph_id", "version", "phase", "reason", "owner"]
     assert first.split() == [ended.created_at, ended.run_id, ended.thread_id, "steps", "failed", "node.failed", "ann"]
     (line,) = as_json(
         await list_runs(settings, RunQuery(phases=phases_of(["failed"])), limit=9, oldest_first=False)

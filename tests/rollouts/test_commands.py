@@ -95,7 +95,8 @@ async def test_an_operator_sees_the_versions_and_what_still_needs_one(slipway: C
 
     assert await slipway("drain", "desk", "--version", "1") == (0, "nothing needs desk@1: its workers can be stopped")
     run = await desk.run()
-    needed = "desk@1 is still needed: runs: 1 queued"
+    way = "Wait for them, or move their threads: slipway threads move --graph desk --from 1 --to VERSION"
+    needed = f"desk@1 is still needed: runs: 1 queued. {way}"
     assert await slipway("drain", "desk", "--version", "1") == (1, needed)
     waits = asyncio.create_task(slipway("drain", "desk", "--version", "1", "--wait"))
     await desk.served.services.runs.cancel(run["thread_id"], run["run_id"], Action.INTERRUPT)

@@ -180,7 +180,7 @@ async def test_a_run_is_resumed_only_on_a_version_that_was_served(deployment: De
         await operations.resume(run["run_id"], Operator("ann"), "1")
     await operations.pause(run["run_id"], Operator("ann"))
 
-    with pytest.raises(InvalidRequest, match="has never been served in this version"):
+    with pytest.raises(InvalidRequest, match="no process has ever served this version"):
         await operations.resume(run["run_id"], Operator("ann"), "3")
     assert (await deployment.services.runs.find(run["run_id"])).phase is Phase.PAUSED
 
@@ -211,7 +211,7 @@ async def test_threads_are_moved_by_a_command_and_go_back(deployment: Deployment
     assert record["values"] == {"first_name": "Ada", "last_name": "Lovelace", "log": ["draft 1"]}
     assert record["status"] == "interrupted"
     assert [each["id"] for (each,) in record["interrupts"].values()] == [question]
-    assert [each.outcome for each in await moved(deployment, "new", "2", thread)] == ["there"]
+    assert [each.outcome for each in await moved(deployment, "new", "2", thread)] == ["unchanged"]
 
     (back,) = await moved(deployment, "both", "1", thread)
     assert (back.outcome, back.reasons[0].code) == ("moved", "original.restored")

@@ -80,5 +80,7 @@ def execute(operation: Callable[[], Awaitable[_Result]]) -> _Result:
 
 
 def _choices(error: SlipwayError) -> str:
-    """The allowed values, which responses of the API have as a member."""
-    return f"; choose one of: {', '.join(error.known)}" if isinstance(error, InvalidRequest) and error.known else ""
+    """The allowed values, which responses of the API have as a member. Empty if the message names them itself."""
+    if not isinstance(error, InvalidRequest) or not error.known or "; choose one of: " in str(error):
+        return ""
+    return f"; choose one of: {', '.join(error.known)}"

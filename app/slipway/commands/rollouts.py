@@ -135,7 +135,7 @@ def status_text(found: RolloutStatus) -> str:
     look = ""
     if found.next_look_runs is not None and found.rollout.ramp is not None:
         look = (
-            f"\nthe versions were compared {found.looks} times; again when {found.next_look_runs} runs of "
+            f"\ncomparisons of the versions: {found.looks}; the next one when {found.next_look_runs} runs of version "
             f"{found.rollout.ramp.version} have ended"
         )
     return f"{printable(who + why)}\n{text_table([_COLUMNS, *map(_row, found.versions)])}{look}"

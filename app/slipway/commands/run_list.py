@@ -13,7 +13,7 @@ from slipway.runs.search import RunQuery, RunSearch
 from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
 
-_COLUMNS: Final = ("created_at", "run_id", "thread_id", "graph_id", "phase", "reason", "owner")
+_COLUMNS: Final = ("created_at", "run_id", "thread_id", "graph_id", "version", "phase", "reason", "owner")
 
 
 def phases_of(names: Sequence[str]) -> frozenset[Phase]:
@@ -46,7 +46,7 @@ def as_table(runs: list[Run]) -> str:
     """One line for each run, with the most important members."""
     if not runs:
         return "no run was found"
-    return text_table([_COLUMNS, *(tuple(str(_members(run)[name] or "") for name in _COLUMNS) for run in runs)])
+    return text_table([_COLUMNS, *(tuple(str(_members(run).get(name) or "") for name in _COLUMNS) for run in runs)])
 
 
 def _members(run: Run) -> dict[str, Any]:

@@ -171,7 +171,7 @@ async def _pages(services: Services, settings: Settings, selection: Selection) -
 def _table(counts: Counter[tuple[str, str]], examples: dict[tuple[str, str], list[str]]) -> str:
     if not counts:
         return "no thread matches"
-    rows = [["VERDICT", "THREADS", "SUCH AS", "REASONS"]]
+    rows = [["outcome", "threads", "such as", "reasons"]]
     for (outcome, reasons), count in sorted(counts.items()):
         rows.append([outcome, str(count), " ".join(examples[outcome, reasons]), printable(reasons)])
     return text_table(rows)

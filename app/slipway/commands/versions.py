@@ -46,7 +46,7 @@ def versions(graph_id: AnyGraph = None, as_json: AsJson = False, config: Config 
     unserved = [lane for lane in known.lanes if not lane.is_served and graph_id in (None, lane.graph_id)]
     for lane in unserved:
         name = lane.graph_id if lane.version is None else f"{lane.graph_id}@{lane.version}"
-        typer.echo(f"no live worker serves {name}: {lane.jobs} waiting, the oldest since {lane.oldest_s:.0f} s")
+        typer.echo(f"no live worker serves {name}: {lane.jobs} waiting, the oldest for {lane.oldest_s:.0f} s")
 
 
 def drain(
@@ -61,7 +61,7 @@ def drain(
     settings = load_settings_and_logs("drain", config)
 
     def show(needs: VersionNeeds) -> None:
-        typer.echo(dumps(needs.public()).decode() if as_json else _sentence(f"{graph_id}@{version}", needs))
+        typer.echo(dumps(needs.public()).decode() if as_json else _sentence(graph_id, version, needs))
 
     needs = execute(lambda: _drained(settings, graph_id, version, wait, show))
     if needs.total:
@@ -100,10 +100,10 @@ async def _drained(
             await asyncio.sleep(_AGAIN_S)
 
 
-def _sentence(name: str, needs: VersionNeeds) -> str:
+def _sentence(graph_id: str, version: str, needs: VersionNeeds) -> str:
     """What needs the version, for people."""
     if not needs.total:
-        return f"nothing needs {name}: its workers can be stopped"
+        return f"nothing needs {graph_id}@{version}: its workers can be stopped"
     parts = (
         (needs.queued, "queued"),
         (needs.running, "running"),
@@ -112,8 +112,9 @@ def _sentence(name: str, needs: VersionNeeds) -> str:
     )
     runs = ", ".join(f"{count} {what}" for count, what in parts if count)
     texts = [f"runs: {runs}"] if runs else []
-    texts += [f"{needs.threads} threads are pinned to it"] if needs.threads else []
-    return f"{name} is still needed: {'; '.join(texts)}"
+    texts += [f"threads that are pinned to it: {needs.threads}"] if needs.threads else []
+    way = f"slipway threads move --graph {graph_id} --from {version} --to VERSION"
+    return f"{graph_id}@{version} is still needed: {'; '.join(texts)}. Wait for them, or move their threads: {way}"
 
 
 def _table(shown: Sequence[dict[str, object]]) -> str:

@@ -105,11 +105,13 @@ class NewGraph:
         return name in known and other in known and known.index(name) < known.index(other)
 
     def _unserved(self, thread: CheckedThread) -> Reason:
-        why = "is pinned to it" if self.moves == "pinned" else "may not move while something of it is open"
+        is_pinned = self.moves == "pinned"
+        why = "is pinned to it" if is_pinned else "may not move while something of it is open"
+        moves = "" if is_pinned else ', or permit the move with "moves": "at-resume"'
         return Reason(
             "version.unserved",
             f"this release does not serve {self.graph_id}@{thread.version}, and the thread {why}: add the version to "
-            '"versions", or keep workers of a release that has it',
+            f'"versions", or keep workers of a release that has it{moves}',
         )
 
     def _older(self, thread: CheckedThread) -> Reason:

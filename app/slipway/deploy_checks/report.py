@@ -99,4 +99,4 @@ def json_of(checked: CheckedVerdict) -> dict[str, Any]:
 def _title(versions: Versions) -> str:
     graph_id, old, new = versions
     known = f"{graph_id}@{old}" if old else f"{graph_id} (version not known)"
-    return known if new == old else f"{known} → {new or 'none'}"
+    return known if new == old else f"{known} → {new or 'no version'}"

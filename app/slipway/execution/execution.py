@@ -441,5 +441,7 @@ class Execution:
             log.info("run.settled", phase=outcome.phase, code=code, steps=steps, active_s=active_s, **fields)
         elif outcome.stop is StopReason.LOST:
             log.info("run.lost", problem=outcome.problem, **fields)
+        elif outcome.pause is not None:
+            log.warning("run.paused", reason=outcome.pause.reason, **fields)
         else:
             log.info("run.released", switch=outcome.switch, **fields)

@@ -263,7 +263,8 @@ class Registry:
         loaded = self._by_name.get((graph_id, name))
         if loaded is not None:
             return loaded
-        wanted = self.spec(graph_id).default_version if name is None else name
+        spec = self.spec(graph_id)
+        wanted = spec.default_version if name is None else name
         if any(each.declared == wanted for each in self._versions[graph_id]):
             raise _unavailable(f"version {wanted!r} of graph {graph_id!r}")
         known = [each.name for each in self.versions(graph_id)]

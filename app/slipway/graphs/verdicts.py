@@ -147,8 +147,8 @@ def _removed(old: GraphStructure | None, new: GraphStructure, task: PendingTask,
     hint = f" (new nodes: {', '.join(added)})" if added else ""
     return Reason(
         "node.removed",
-        f"node {task.node!r}{where} {state}, and this version has no such node: keep it, or rename it in a "
-        f"migration{hint}",
+        f"node {task.node!r}{where} {state}, and this version has no such node: keep the node, or rename it "
+        f"in a migration{hint}",
     )
 
 
@@ -289,8 +289,8 @@ def _value_lost(old: GraphStructure | None, new: GraphStructure, name: str, wher
     give_up = ", or name it in removed_channels if the value may be lost" if is_idle and not where else ""
     return Reason(
         "channel.removed",
-        f"channel {name!r}{where} has a value, and this version has no such channel: keep it, or move or delete its "
-        f"value in a migration{give_up}{hint}",
+        f"channel {name!r}{where} has a value, and this version has no such channel: keep it in the state class, "
+        f"or move or delete its value in a migration{give_up}{hint}",
     )
 
 

@@ -108,7 +108,8 @@ async def after_script(runs: RunStore, run_id: str, result: PauseResult, operati
         case VersionUnknown(graph_id):
             raise InvalidRequest(
                 "version",
-                f"graph {graph_id!r} has never been served in this version: slipway versions lists those known",
+                f"no process has ever served this version of graph {graph_id!r}: "
+                f"`slipway versions {graph_id}` lists the known ones",
             )
         case SwitchIsOff(stored):
             switch = switch_from(stored)

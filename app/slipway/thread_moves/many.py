@@ -16,10 +16,10 @@ from slipway.thread_moves.reads import IdleThread, MoveReads
 from slipway.thread_moves.record import Pin
 from slipway.thread_moves.scripts import MoveResult
 
-Outcome = Literal["moved", "continue", "migrate", "hold", "busy", "there"]
+Outcome = Literal["moved", "continue", "migrate", "hold", "busy", "unchanged"]
 """What became of a thread. `continue` and `migrate`: it would be moved, in a dry run. `busy`: a run of it executes, or
-it has changed meanwhile. `there`: it has the version already, or is not of the version from which threads are
-moved."""
+it has changed meanwhile. `unchanged`: it has the version already, or is not pinned to the version from which
+threads are moved."""
 
 _AT_ONCE: Final = 16
 
@@ -64,7 +64,7 @@ class ManyMoves:
         old, new = thread.pin, Pin(self.target.name, self.target.schema)
         is_other = self.from_version is not None and old.version != self.from_version
         if is_other or (old.version == new.version and old.schema in ("", new.schema)):
-            return MovedThread(thread_id, old.version, "there")
+            return MovedThread(thread_id, old.version, "unchanged")
         async with await self.open_graph(thread_id) as graph:
             return await self._planned(thread, graph, new)
 
