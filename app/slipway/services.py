@@ -93,7 +93,9 @@ from slipway.switches.store import SwitchStore
 from slipway.switches.watch import SwitchWatch
 from slipway.thread_moves.mover import ThreadMover, migrations_of
 from slipway.thread_moves.planning import MovePlanner
+from slipway.thread_moves.reads import MoveReads
 from slipway.thread_moves.scripts import MoveScripts
+from slipway.thread_moves.written_by import CheckpointVersions
 from slipway.threads.graph_opener import ThreadGraphOpener
 from slipway.threads.notifications import ThreadNotifications
 from slipway.threads.state_store import ThreadStateStore
@@ -320,7 +322,9 @@ def _stores(
         serves=lambda: served.packed,
     )
     assistants = AllAssistants(graphs, pipeline, keys, max_checks=settings.search_max_checks)
-    planner = MovePlanner(graphs, checkpointer, VersionReads(pipeline, keys), migrations)
+    version_reads = VersionReads(pipeline, keys)
+    planner = MovePlanner(graphs, checkpointer, version_reads, migrations)
+    written_by = CheckpointVersions(MoveReads(pipeline, keys), runs, version_reads)
     health = HealthMonitor(pipeline, keys, settings, clock, graphs.names())
     webhook_urls = UrlPolicy(config.webhooks.url)
     check_webhook = NewRunWebhookCheck(webhook_urls, disabled=config.http.disable_webhooks)
@@ -386,7 +390,7 @@ def _stores(
         checkpointer=checkpointer,
         trash=trash,
         graphs=graphs,
-        mover=ThreadMover(planner, MoveScripts(pipeline, keys), checkpointer, clock),
+        mover=ThreadMover(planner, MoveScripts(pipeline, keys), checkpointer, clock, written_by),
         served=served,
         versions=versions,
         registration=VersionRegistration(versions, graphs, served, is_worker=process == "worker"),

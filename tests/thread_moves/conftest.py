@@ -21,6 +21,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.thread_moves.rewriting import Rewriting, Rewritten
 from slipway.thread_moves.stored_thread import read_thread
 from slipway.thread_moves.storing import store
+from tests.thread_moves.deployment import deployment
 
 THREAD = "t"
 
@@ -88,4 +89,4 @@ def thread(pipeline: Pipeline, keys: Keys) -> MovedThread:
     return MovedThread(CoreCheckpointer(pipeline, keys))
 
 
-__all__ = ["BaseCheckpointer", "MovedThread"]
+__all__ = ["BaseCheckpointer", "MovedThread", "deployment"]

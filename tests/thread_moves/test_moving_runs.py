@@ -2,92 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import pytest
-from langgraph_sdk import get_client
 
 from slipway.commands.threads import Selection, move_all
 from slipway.errors import Conflict, InvalidRequest, NotFound
-from slipway.graphs.registry import Registry
 from slipway.health.layout_upgrades import UPGRADES
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
 from slipway.run_operations.operations import Operator
-from slipway.runs.record import Phase, Run
-from slipway.services import Services
-from slipway.settings import Settings
+from slipway.runs.record import Phase
 from slipway.thread_moves.many import MovedThread
-from tests.http.conftest import serving
-from tests.waiting import Eventually
-from tests.worker import running_worker
-
-PROJECT = Path(__file__).parent / "project"
-
-
-@dataclass
-class Deployment:
-    """A web process of each release."""
-
-    settings: Settings
-    services: Services
-    old: Any
-    """The client of the web process of the old release."""
-    sdk: Any
-    """That of the new one."""
-    eventually: Eventually
-
-    @asynccontextmanager
-    async def worker(self, release: str) -> AsyncIterator[Services]:
-        """A worker of a release."""
-        settings = self.settings.model_copy(update={"config": PROJECT / f"{release}.json"})
-        graphs = await Registry.load(settings.config)
-        async with running_worker(settings, graphs) as (_, services):
-            yield services
-
-    async def asked(self, name: str) -> tuple[str, str]:
-        """A thread that waits at the question of version 1, and the id of the question."""
-        thread = str((await self.old.threads.create())["thread_id"])
-        run = await self.old.runs.create(thread, "desk", input={"name": name})
-        await self.ended(run["run_id"], Phase.WAITING_FOR_APPROVAL)
-        (questions,) = (await self.sdk.threads.get(thread))["interrupts"].values()
-        return thread, questions[0]["id"]
-
-    async def answer(self, thread: str, question: str, value: str = "yes") -> str:
-        run = await self.sdk.runs.create(thread, "desk", command={"resume": {question: value}})
-        return str(run["run_id"])
-
-    async def ended(self, run_id: str, phase: Phase) -> Run:
-        """The run when it is in this phase."""
-
-        async def is_in_phase() -> bool:
-            return (await self.services.runs.find(run_id)).phase is phase
-
-        await self.eventually(is_in_phase)
-        return await self.services.runs.find(run_id)
-
-    async def log_of(self, thread: str) -> list[str]:
-        return list((await self.sdk.threads.get(thread))["values"]["log"])
-
-
-@pytest.fixture
-async def deployment(valkey_url: str, keys: Any, eventually: Eventually) -> AsyncIterator[Deployment]:
-    settings = Settings.from_values(
-        {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT / "new.json", "reap_every_s": 0.2}
-    )
-    async with AsyncExitStack() as stack:
-        clients: list[Any] = []
-        for release in ("old", "new"):
-            config = settings.model_copy(update={"config": PROJECT / f"{release}.json"})
-            served = await stack.enter_async_context(serving(config, await Registry.load(config.config)))
-            clients.append(await stack.enter_async_context(get_client(url=served.url, api_key=None)))
-        services = served.services
-        await LayoutRecord(services.pipeline, services.keys).check_or_upgrade(UPGRADES)
-        yield Deployment(settings, served.services, clients[0], clients[1], eventually)
+from tests.thread_moves.deployment import PROJECT, Deployment
 
 
 async def test_a_waiting_thread_is_migrated_when_its_question_is_answered(deployment: Deployment) -> None:

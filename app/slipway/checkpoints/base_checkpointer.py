@@ -158,8 +158,10 @@ class BaseCheckpointer(SyncMethods):
     async def head(self, thread_id: str, namespace: str = "") -> CheckpointHead | None:
         """What the latest checkpoint of a namespace says about where its thread is. None without a checkpoint."""
         found = await self.latest(thread_id, namespace)
-        if found is None:
-            return None
+        return None if found is None else await self.head_of(found)
+
+    async def head_of(self, found: CheckpointTuple) -> CheckpointHead:
+        """The same of any checkpoint."""
         writes = await self.stored_writes(found.config)
         return head_of(found, [head_write(each.task_id, each.task_path, each.channel, each.value) for each in writes])
 

@@ -20,6 +20,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -259,12 +260,16 @@ class Execution:
         return self._graph
 
     async def _move_thread(self, graph: Graph) -> None:
-        """Moves the thread to the version of the run if it is pinned to another one, or if the code of its version has
-        changed. A run that is to be cancelled executes nothing."""
-        if self.run.pinned_version is None or self._moving is None or self._stop is StopReason.CANCEL:
+        """Moves the thread to the version of the run if it is pinned to another one, if the code of its version has
+        changed, or if the run starts from a checkpoint of another version. A run that is to be cancelled executes
+        nothing."""
+        if self._moving is None or self._stop is StopReason.CANCEL:
             return
-        await self._moving.move(self.run, graph, self._plan)
-        if self.run.attempt > 1:
+        start = await self._moving.move(self.run, graph, self._plan)
+        if start is not None:
+            self._plan = replace(self._plan, checkpoint={"checkpoint_ns": "", "checkpoint_id": start})
+            self._config = config_of(self.run, self._plan.checkpoint, self._ceilings.steps_left)
+        elif self.run.attempt > 1 and self.run.pinned_version is not None:
             self._plan = plan_start(self.run, await self._checkpointer.latest(self.run.thread_id))
 
     def _append_limit_notice(self) -> None:

@@ -39,17 +39,27 @@ class ThreadMoving:
     graphs: Graphs
     workers: LiveWorkers
 
-    async def move(self, run: Run, graph: Graph, plan: StartPlan) -> None:
-        """Moves the thread. `graph` is that of the version of the run, and `plan` says how the run starts. Raises
-        `ThreadHeld` if the version must not continue the thread, and `Fenced`."""
-        assert run.version is not None
+    async def move(self, run: Run, graph: Graph, plan: StartPlan) -> str | None:
+        """Moves the thread if the version of the run is another one than that of the thread or, for a run that starts
+        from an earlier checkpoint, than the one that wrote the checkpoint. `graph` is that of the version of the run,
+        and `plan` says how the run starts. Returns the id of the checkpoint from which it starts instead, None if that
+        stays. Raises `ThreadHeld` if the version must not continue the thread, and `Fenced`."""
+        names_checkpoint = bool(plan.checkpoint.get("checkpoint_id"))
+        if run.version is None or not (names_checkpoint or run.pinned_version is not None):
+            return None
         new = Pin(run.version, self.graphs.version(run.graph_id, run.version).schema)
+        if names_checkpoint:
+            fork = await self.mover.fork_for_attempt(run, graph, new, plan.checkpoint, before_input=plan.has_input)
+            if fork.verdict.kind is VerdictKind.HOLD:
+                await self._hold(run, fork.verdict, fork.old.version)
+            return fork.start
         verdict = await self.mover.move_for_attempt(run, graph, new, before_input=plan.has_input)
         if verdict.kind is VerdictKind.HOLD:
-            await self._hold(run, verdict)
+            await self._hold(run, verdict, run.pinned_version or "")
+        return None
 
-    async def _hold(self, run: Run, verdict: Verdict) -> None:
-        old, new = run.pinned_version or "", run.version or ""
+    async def _hold(self, run: Run, verdict: Verdict, old: str) -> None:
+        new = run.version or ""
         if old not in ("", new) and not run.version_fixed and await self.workers.is_served(run.graph_id, old):
             raise ThreadHeld(f"continues on version {old}: {sentence_of(verdict)}", None, old)
         pause = held_by(verdict, run.run_id, old, new)

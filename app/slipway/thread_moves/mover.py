@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.fenced_writers import CollectingWriter
+from slipway.checkpoints.moved_ids import OF_MOVE
 from slipway.clock import Clock
 from slipway.errors import Fenced
 from slipway.graphs.interface import Graph, Graphs
 from slipway.graphs.migration_set import MigrationSet, load_migrations
-from slipway.graphs.verdict import Verdict
+from slipway.graphs.verdict import Reason, Verdict, VerdictKind
 from slipway.indexes.terms import value_terms
 from slipway.runs.record import Run
 from slipway.serialization.compression import compressed
@@ -25,6 +26,7 @@ from slipway.thread_moves.reads import IdleThread
 from slipway.thread_moves.record import MovePlan, Pin, move_entry
 from slipway.thread_moves.scripts import MoveResult, MoveScripts, MoveWriter, Owner, ThreadMove
 from slipway.thread_moves.storing import store
+from slipway.thread_moves.written_by import CheckpointVersions
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +40,21 @@ async def migrations_of(graphs: Graphs) -> dict[str, MigrationSet]:
     return found
 
 
+_DELETED: Final = "the checkpoint from which the run starts was deleted"
+_OF_SUBGRAPH: Final = "the run starts from a checkpoint of a subgraph, which only the version that wrote it continues"
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """What becomes of a run that starts from an earlier checkpoint."""
+
+    verdict: Verdict
+    old: Pin
+    """The version that wrote the checkpoint."""
+    start: str | None = None
+    """The id of the checkpoint from which the run starts instead, because it was rewritten or stored again."""
+
+
 @dataclass(frozen=True, slots=True)
 class ThreadMover:
     """Moves threads. A move that meets another one, or a run, changes nothing."""
@@ -46,6 +63,7 @@ class ThreadMover:
     scripts: MoveScripts
     checkpointer: BaseCheckpointer
     clock: Clock
+    written_by: CheckpointVersions
 
     async def move_for_attempt(self, run: Run, graph: Graph, new: Pin, *, before_input: bool) -> Verdict:
         """Moves the thread of a run that this process has claimed for another version than that of the thread, or for
@@ -53,15 +71,49 @@ class ThreadMover:
         verdict is `hold`. Raises `Fenced`."""
         old = Pin(run.pinned_version or "", run.pinned_schema or "")
         plan = await self.planner.plan(run.thread_id, run.graph_id, graph, old, new.version, before_input=before_input)
-        if plan.holds:
-            return plan.verdict
+        if not plan.holds:
+            await self._move_for_attempt(run, old, new, plan)
+        return plan.verdict
+
+    async def fork_for_attempt(
+        self, run: Run, graph: Graph, new: Pin, checkpoint: Mapping[str, Any], *, before_input: bool
+    ) -> Fork:
+        """The same for a run that starts from the earlier `checkpoint` of its thread: the verdict is about this one,
+        and the version that wrote it."""
+        found = await self.checkpointer.aget_tuple({"configurable": {**checkpoint, "thread_id": run.thread_id}})
+        pin = new if run.pinned_version is None else Pin(run.pinned_version, run.pinned_schema or "")
+        if found is None:  # it was deleted since the run was created
+            return Fork(Verdict(VerdictKind.HOLD, (Reason("checkpoint.deleted", _DELETED),)), pin)
+        old = await self.written_by.of(run.thread_id, found)
+        if checkpoint.get("checkpoint_ns"):
+            if old == new == pin:
+                return Fork(Verdict(VerdictKind.CONTINUE), old)
+            return Fork(Verdict(VerdictKind.HOLD, (Reason("checkpoint.of_subgraph", _OF_SUBGRAPH),)), old)
+        moved = None if run.attempt == 1 else await self._moved_before(run, new, found.checkpoint["id"])
+        if moved is not None:
+            return Fork(Verdict(VerdictKind.CONTINUE), old, moved)
+        plan = await self.planner.plan_at(
+            found, run.graph_id, graph, old, new, before_input=before_input, becomes_newest=pin != new
+        )
+        if not plan.holds and (pin != new or plan.rewritten is not None):
+            await self._move_for_attempt(run, pin, new, plan)
+        rewritten = plan.rewritten
+        return Fork(plan.verdict, old, None if rewritten is None else rewritten.checkpoints[0].checkpoint["id"])
+
+    async def _moved_before(self, run: Run, new: Pin, checkpoint_id: str) -> str | None:
+        """The newest checkpoint, if an earlier attempt of the run has made it of this one."""
+        newest = await self.checkpointer.latest(run.thread_id)
+        move: Mapping[str, Any] = {} if newest is None else newest.metadata.get(OF_MOVE) or {}  # type: ignore[assignment]
+        is_moved = move.get("of") == checkpoint_id and move.get("to") == new.version and run.pinned_version is None
+        return newest.checkpoint["id"] if newest is not None and is_moved else None
+
+    async def _move_for_attempt(self, run: Run, old: Pin, new: Pin, plan: MovePlan) -> None:
         owner: Owner = {"run_id": run.run_id, "attempt": run.attempt, "incarnation": run.incarnation}
         arguments = self._arguments(run.thread_id, old, new, plan, by="slipway", expected={})
         arguments["owner"] = owner
         if await self._store(arguments, plan) is not MoveResult.MOVED:
             raise Fenced(f"attempt {run.attempt} of run {run.run_id} no longer owns its run")
         log.info("thread.moved", thread=run.thread_id, old=old.version, new=new.version, verdict=plan.verdict.kind)
-        return plan.verdict
 
     async def move_idle(self, thread: IdleThread, new: Pin, plan: MovePlan, *, by: str) -> MoveResult:
         """Moves a thread that no run executes, as `plan` says, which must not hold."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from langgraph.checkpoint.base import CheckpointTuple
+
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.graphs.interface import Graph, Graphs
 from slipway.graphs.migration_set import NO_MIGRATIONS, MigrationSet
@@ -17,7 +19,7 @@ from slipway.graphs.verdicts import verdict_of
 from slipway.thread_moves.errors import CannotMove
 from slipway.thread_moves.record import MovePlan, Pin
 from slipway.thread_moves.rewriting import Rewriting, Rewritten
-from slipway.thread_moves.stored_thread import StoredThread, read_thread
+from slipway.thread_moves.stored_thread import StoredCheckpoint, StoredThread, read_thread
 from slipway.thread_positions.reader import PositionReader
 
 CONTINUES: Final = MovePlan(Verdict(VerdictKind.CONTINUE))
@@ -51,17 +53,59 @@ class MovePlanner:
             return CONTINUES
         goes_back = thread.move.get("from") == version and thread.move.get("to") == old.version
         if goes_back and not thread.move.get("restored"):
-            return await self._restored(thread, graph, old, version, before_input)
-        return await self._planned(thread, graph_id, graph, old, version, before_input)
+            plan = await self._restored(thread, graph, old, version, before_input)
+        else:
+            plan = await self._planned(thread, graph_id, graph, old, version, before_input)
+        return replace(plan, newest=thread.root.id)
+
+    async def plan_at(
+        self,
+        found: CheckpointTuple,
+        graph_id: str,
+        graph: Graph,
+        old: Pin,
+        new: Pin,
+        *,
+        before_input: bool,
+        becomes_newest: bool,
+    ) -> MovePlan:
+        """The same for a run that starts from this checkpoint of its thread, which version `old` wrote.
+        `becomes_newest`: it is stored again as the newest checkpoint also if it is continued as it is."""
+        thread_id = str(found.config["configurable"]["thread_id"])
+        newest = await read_thread(self.checkpointer, thread_id)
+        thread = await read_thread(self.checkpointer, thread_id, found)
+        assert newest is not None
+        assert thread is not None
+        after = None if newest.root.id == thread.root.id else newest.root
+        plan = CONTINUES
+        if old.version != new.version or (old.schema and new.schema and old.schema != new.schema):
+            plan = await self._planned(thread, graph_id, graph, old, new.version, before_input, found, after)
+        if becomes_newest and after is not None and not plan.holds and plan.rewritten is None:
+            calls = sorted(set(_calls(await self._known(old.schema))))
+            versions = (old.version, new.version)
+            rewriting = Rewriting(
+                thread, graph, self.checkpointer, versions, calls, drops_tasks=before_input, after=after
+            )
+            plan = await _rewritten(rewriting, plan.verdict, None)
+        return replace(plan, newest=newest.root.id)
 
     async def _planned(
-        self, thread: StoredThread, graph_id: str, graph: Graph, old: Pin, version: str, before_input: bool
+        self,
+        thread: StoredThread,
+        graph_id: str,
+        graph: Graph,
+        old: Pin,
+        version: str,
+        before_input: bool,
+        found: CheckpointTuple | None = None,
+        newest: StoredCheckpoint | None = None,
     ) -> MovePlan:
         before = await self._known(old.schema)
         after = await self.graphs.structure(graph_id, version)
         if after is None:
             after = structure_of(graph, self.graphs.spec(graph_id).behaviour)
-        position = await PositionReader(self.checkpointer).read(thread.thread_id, before)
+        reader = PositionReader(self.checkpointer)
+        position = await (reader.read(thread.thread_id, before) if found is None else reader.read_at(found, before))
         if before_input:
             position = position.before_input()
         migrations = self.migrations.get(graph_id, NO_MIGRATIONS)
@@ -79,6 +123,7 @@ class MovePlanner:
             migrations,
             path,
             drops_tasks=before_input,
+            after=newest,
         )
         return await _rewritten(rewriting, verdict, None if before_input else position)
 

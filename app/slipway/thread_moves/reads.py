@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import orjson
 
 from slipway.redis.read_stubs import ReadStubs
 from slipway.thread_moves.record import Pin
@@ -23,6 +26,15 @@ class IdleThread:
     """Fields of its record that must not have changed when it is moved."""
 
 
+@dataclass(frozen=True, slots=True)
+class ThreadMoves:
+    """To which versions a thread was pinned."""
+
+    pin: Pin
+    moves: Sequence[Mapping[str, Any]]
+    """Its last moves, oldest first (`record.move_entry`)."""
+
+
 class MoveReads(ReadStubs):
     """Each method takes one round trip."""
 
@@ -35,3 +47,10 @@ class MoveReads(ReadStubs):
             return None
         expected = dict(zip(_EXPECTED, others, strict=True))
         return IdleThread(thread_id, created_us, Pin(expected["version"], schema), expected)
+
+    async def moves(self, thread_id: str) -> ThreadMoves:
+        """The pin and the moves of a thread."""
+        names = ("version", "schema", "moves")
+        found = await self._pipeline.send("HMGET", self._keys.thread(thread_id), *names, repeatable=True)
+        version, schema = ("" if value is None else value.decode() for value in found[:2])
+        return ThreadMoves(Pin(version, schema), [] if found[2] is None else orjson.loads(found[2]))

@@ -17,6 +17,8 @@ MOVE_REASONS: Final = {
     "channel.delta_lost": "A delta channel does not exist any more, and only its reducer can rebuild its value.",
     "subgraph.missing": "A subgraph is under way, and its node has none in the new version.",
     "subgraph.own_state": "A migration names a subgraph that keeps a state of its own over many runs.",
+    "checkpoint.of_subgraph": "A run starts from a checkpoint of a subgraph that another version wrote.",
+    "checkpoint.deleted": "The checkpoint from which a run starts was deleted.",
     "original.passed": "The thread has continued since the migration, and there is no migration back.",
     "original.deleted": "The checkpoint from before the migration was deleted.",
 }

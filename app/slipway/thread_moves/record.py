@@ -30,6 +30,8 @@ class MovePlan:
     """None if the newest checkpoint is continued as it is."""
     values: dict[str, Any] | None = field(default=None)
     """The values of the rewritten checkpoint. None without one."""
+    newest: str = ""
+    """The id of the newest checkpoint of the graph. Empty if there is none."""
 
     @property
     def holds(self) -> bool:
@@ -45,8 +47,10 @@ class MovePlan:
 
 
 def move_entry(old: Pin, new: Pin, plan: MovePlan, *, at: str, by: str) -> str:
-    """One move as JSON: `from`, `to`, `at`, `by`, `verdict`, and `checkpoint` if one was rewritten."""
+    """One move as JSON: `from`, `to`, `from_schema`, `to_schema`, `at`, `by`, `verdict`, `newest` (the id of the newest
+    checkpoint before the move), and `checkpoint` if one was stored. `old` and `new` are the pins of the thread."""
     members = {"from": old.version, "to": new.version, "at": at, "by": by, "verdict": plan.verdict.kind.value}
+    members |= {"from_schema": old.schema, "to_schema": new.schema, "newest": plan.newest}
     if plan.rewritten is not None:
         members["checkpoint"] = plan.rewritten.checkpoints[0].checkpoint["id"]
     return dumps(members).decode()

@@ -102,7 +102,7 @@ class Rewriting:
     drops_tasks: bool = False
     """Whether what is under way is left out, because an input follows."""
     after: StoredCheckpoint | None = None
-    """The newest checkpoint of the graph, if `thread` is an earlier one that is stored again."""
+    """The newest checkpoint of the graph, if `thread` is at an earlier one."""
     new_id: Callable[[], str] = lambda: str(uuid6(clock_seq=-2))
     _unstored: UnstoredThread = field(init=False)
     _namespaces: dict[str, str] = field(default_factory=dict)
@@ -219,7 +219,7 @@ class Rewriting:
         earlier = stored.metadata.get(OF_MOVE) or {}
         move = {"from": self.versions[0], "to": self.versions[1], "of": stored.id}
         move["source"] = earlier.get("source", stored.metadata.get("source", "loop"))
-        if self.after is not None:
+        if self.after is not None and not self.path:
             move["restored"] = "1"
         return metadata | {"source": "update", OF_MOVE: move}
 

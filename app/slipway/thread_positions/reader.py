@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from langgraph.checkpoint.base import CheckpointTuple
+
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.checkpoint_head import CheckpointHead, is_own
 from slipway.checkpoints.task_ids import namespace_of_call
@@ -31,14 +33,23 @@ class PositionReader:
         not known. An empty position if nothing is stored. Raises `StoredDataError` for a damaged checkpoint."""
         return await self._read(thread_id, "", structure) or Position()
 
+    async def read_at(self, found: CheckpointTuple, structure: GraphStructure | None) -> Position:
+        """Where a thread was at one of its checkpoints. Subgraphs that keep a state of their own are where they are
+        now."""
+        head = await self._checkpointer.head_of(found)
+        return await self._position(str(found.config["configurable"]["thread_id"]), "", structure, head)
+
     async def read_many(self, threads: Sequence[tuple[str, GraphStructure | None]]) -> list[Position]:
         """The positions of several threads, each with the structure of its version, in their order."""
         return list(await asyncio.gather(*(self.read(thread_id, structure) for thread_id, structure in threads)))
 
     async def _read(self, thread_id: str, namespace: str, structure: GraphStructure | None) -> Position | None:
         head = await self._checkpointer.head(thread_id, namespace)
-        if head is None:
-            return None
+        return None if head is None else await self._position(thread_id, namespace, structure, head)
+
+    async def _position(
+        self, thread_id: str, namespace: str, structure: GraphStructure | None, head: CheckpointHead
+    ) -> Position:
         found = tasks_of(head, structure, namespace)
         kept = await self._kept(thread_id, namespace, structure)
         tasks = await asyncio.gather(*(self._task(thread_id, namespace, structure, each, kept) for each in found.tasks))
