@@ -367,7 +367,7 @@ def _stores(
         unfinished_runs=UnfinishedRuns(pipeline, keys),
         run_repairs=repairs,
         ceiling_raises=CeilingRaises(runs, scripts, operations, repairs),
-        held_runs=HeldRuns(scripts),
+        held_runs=HeldRuns(scripts, submission.choices),
         switches=SwitchStore(switch_scripts, clock),
         switch_watch=switch_watch,
         rollouts=RolloutStore(

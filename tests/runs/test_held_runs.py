@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from slipway.graphs.served_version import Moves
 from slipway.graphs.verdict import Reason, Verdict, VerdictKind
+from slipway.graphs.version_choice import VersionChoice
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.held import held_by
 from slipway.runs.held_runs import HeldRuns
@@ -17,6 +21,11 @@ VERDICT = Verdict(VerdictKind.HOLD, (Reason("node.removed", "node 'review' is ne
 async def held_run(stores: Stores) -> Run:
     """A run that its attempt has held."""
     await stores.create_run()
+    return await hold(stores)
+
+
+async def hold(stores: Stores) -> Run:
+    """The run that is due, after its attempt has held it."""
     run = await stores.claim_one()
     pause = held_by(VERDICT, run.run_id, "1", "2")
     assert await stores.attempt(run).release(Release(reason=pause.reason, usage="[]", pause=pause))
@@ -38,7 +47,7 @@ async def test_a_held_run_says_why_and_how_to_continue_it(stores: Stores) -> Non
 
 async def test_held_runs_are_queued_when_something_has_changed(stores: Stores) -> None:
     runs = [await held_run(stores) for _ in range(3)]
-    held = HeldRuns(stores.scripts)
+    held = HeldRuns(stores.scripts, dict)
     assert await held.try_again() == 0
 
     held.builds_registered()
@@ -54,7 +63,7 @@ async def test_held_runs_are_queued_when_something_has_changed(stores: Stores) -
 async def test_a_run_that_an_operator_has_paused_too_stays_paused(stores: Stores) -> None:
     run = await held_run(stores)
     await stores.scripts.run_pause(run.run_id, OperatorPause("ann", "2026-01-01T00:00:00+00:00"))
-    held = HeldRuns(stores.scripts)
+    held = HeldRuns(stores.scripts, dict)
     held.rollout_changed()
 
     await held.try_again()
@@ -90,3 +99,26 @@ async def test_a_run_without_attempts_left_pauses_if_its_graph_does(stores: Stor
     claimed = await stores.claim_one()
     assert (claimed.error, claimed.held) == (None, None)
     assert claimed.attempt - claimed.uncounted_attempts == 1
+
+
+@pytest.mark.parametrize(("moves", "version"), [("at-next-run", "3"), ("at-resume", "3"), ("pinned", "1")])
+async def test_a_held_run_gets_its_version_anew(stores: Stores, moves: Moves, version: str) -> None:
+    run = await stores.create_run(version=VersionChoice(new="1", current="1"))
+    await stores.pipeline.send("HSET", stores.keys.run(run.run_id), "version", "2")
+    held = await hold(stores)
+    choice = VersionChoice(new="3", current="3", moves=moves, rolled_out=True)
+    retried = HeldRuns(stores.scripts, lambda: {run.graph_id: choice})
+    retried.builds_registered()
+
+    assert await retried.try_again() == 1
+    assert (held.version, (await stores.reload(run)).version) == ("2", version)
+
+
+async def test_a_held_run_keeps_the_version_that_an_operator_named(stores: Stores) -> None:
+    run = await stores.create_run(version=VersionChoice(new="1", current="1", explicit="2"))
+    await hold(stores)
+    retried = HeldRuns(stores.scripts, lambda: {run.graph_id: VersionChoice(new="3", current="3", rolled_out=True)})
+    retried.builds_registered()
+
+    assert await retried.try_again() == 1
+    assert (await stores.reload(run)).version == "2"

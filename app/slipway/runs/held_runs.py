@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from slipway.graphs.version_choice import VersionChoice
 from slipway.runs.scripts import RunScripts
 
 _RUNS_A_CALL: Final = 100
@@ -11,12 +13,12 @@ _RUNS_A_CALL: Final = 100
 
 class HeldRuns:
     """The runs whose threads no version may continue. `builds_registered` and `rollout_changed` only note what has
-    happened; the duty `paused_runs` calls `try_again`."""
+    happened; the duty `paused_runs` calls `try_again`. `choices` returns the choice of each graph that this process
+    has: a run gets its version anew, because the one that it had may not be served any more."""
 
-    def __init__(self, scripts: RunScripts) -> None:
-        self._scripts = scripts
+    def __init__(self, scripts: RunScripts, choices: Callable[[], Mapping[str, VersionChoice]]) -> None:
+        self._scripts, self._choices = scripts, choices
         self._reason: str | None = None
-        self._chooses_again = False
 
     def builds_registered(self) -> None:
         """Code is served that was not known before."""
@@ -24,18 +26,16 @@ class HeldRuns:
 
     def rollout_changed(self) -> None:
         """Other versions may be chosen."""
-        self._reason, self._chooses_again = "a rollout has changed", True
+        self._reason = "a rollout has changed"
 
     async def try_again(self) -> int:
         """Queues the runs that were held before, if there is a reason. Returns how many."""
-        reason, chooses_again = self._reason, self._chooses_again
+        reason, self._reason = self._reason, None
         if reason is None:
             return 0
-        self._reason, self._chooses_again = None, False
-        total, until = await self._scripts.held_retry(_RUNS_A_CALL, reason, chooses_again=chooses_again)
+        choices = self._choices()
+        total, until = await self._scripts.held_retry(_RUNS_A_CALL, reason, choices=choices)
         while until is not None:
-            queued, until = await self._scripts.held_retry(
-                _RUNS_A_CALL, reason, chooses_again=chooses_again, until_ms=until
-            )
+            queued, until = await self._scripts.held_retry(_RUNS_A_CALL, reason, choices=choices, until_ms=until)
             total += queued
         return total

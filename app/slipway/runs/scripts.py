@@ -13,6 +13,7 @@ from typing import Any, Final, NotRequired, TypedDict
 
 from slipway.budgets import BudgetEntry
 from slipway.checkpoints.leftovers_exist import LeftoversExist
+from slipway.graphs.version_choice import VersionChoice
 from slipway.indexes.scripts import Index, IndexCheck, IndexWalk, Order
 from slipway.redis.connection import Arg
 from slipway.redis.hash_fields import Fields, fields_of
@@ -474,11 +475,13 @@ class RunScripts(ScriptStubs):
         return _pause_result(await self._pipeline.run(_RUN_RESUME, [], args))
 
     async def held_retry(
-        self, limit: int, reason: str, *, chooses_again: bool, until_ms: str | None = None
+        self, limit: int, reason: str, *, choices: Mapping[str, VersionChoice], until_ms: str | None = None
     ) -> tuple[int, str | None]:
-        """Queues up to `limit` runs that were held before `until_ms` (None: until now); `chooses_again`: the claim
-        chooses their versions again. Returns how many, and the `until_ms` of the next call, None if no more wait."""
-        args = self._args(limit=limit, reason=reason, chooses_again=chooses_again, until_ms=until_ms)
+        """Queues up to `limit` runs that were held before `until_ms` (None: until now). Those of the graphs in
+        `choices` get their versions anew. Returns how many, and the `until_ms` of the next call, None if no more
+        wait."""
+        members = {graph_id: choice.members() for graph_id, choice in choices.items()}
+        args = self._args(limit=limit, reason=reason, choices=members, until_ms=until_ms)
         queued, more, until = await self._pipeline.run(_HELD_RETRY, [], args)
         return int(queued), until.decode() if more else None
 

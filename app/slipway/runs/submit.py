@@ -230,6 +230,15 @@ class RunSubmission:
             Requested(headers, identity.metadata),
         )
 
+    def choices(self) -> dict[str, VersionChoice]:
+        """By graph, how a run on a thread that has a version gets its own."""
+        found: dict[str, VersionChoice] = {}
+        for graph_id in self.graphs.names():
+            graph = self.graphs.spec(graph_id)
+            declared = DeclaredChoice(graph.default_version, graph.moves)
+            found[graph_id] = choice_of(self.rollouts.of(graph_id), declared, graph_id, "", Requested({}, {}))
+        return found
+
     def _check_switch(self, spec: RunSpec) -> None:
         """A run that is created before this process learns that its graph was switched off is paused when a worker
         claims it."""
