@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,9 +40,19 @@ def test_the_first_weight_is_beside_the_default() -> None:
 
 
 def test_both_weights_name_the_current_version() -> None:
-    """Without a default, the older of the two is the current one."""
-    after = rollout_of(set_weights(None, UNDECLARED, {"b": 1000, "a": 9000}, WHO))
-    assert (after.current, after.ramp and after.ramp.version) == ("a", "b")
+    """The older of the two is the current one, also if the checkout of the command declares the newer one only."""
+    for versions in (UNDECLARED, replace(UNDECLARED, default="b")):
+        after = rollout_of(set_weights(None, versions, {"b": 1000, "a": 9000}, WHO))
+        assert (after.current, after.ramp and after.ramp.version) == ("a", "b")
+
+
+def test_the_only_other_version_with_live_workers_is_current() -> None:
+    versions = GraphVersions("desk", ["0", "1", "2"], default="2", workers={"1": 3, "2": 1})
+    after = rollout_of(set_weights(None, versions, {"2": 1000}, WHO))
+    assert (after.current, after.ramp and after.ramp.version) == ("1", "2")
+    several = replace(versions, workers={"0": 1, "1": 3, "2": 1})
+    with pytest.raises(Conflict, match="2 others have live workers: give both weights"):
+        set_weights(None, several, {"2": 1000}, WHO)
 
 
 def test_a_new_weight_keeps_the_ramp_and_its_testers() -> None:

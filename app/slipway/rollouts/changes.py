@@ -72,8 +72,9 @@ def set_weights(
     testers: Sequence[RequestRule] | None = None,
 ) -> Change:
     """Gives each version its share of the new threads, in hundredths of a percent. One version may ramp beside the
-    current one, which has what remains. Without a rollout the current version is the one that has the rest, or the
-    default of langgraph.json. `testers` None keeps the rules of a version that ramps already.
+    current one, which has what remains. Without a rollout the current version is the older of two that have weights,
+    else the default of langgraph.json, else the only other version with live workers. `testers` None keeps the rules
+    of a version that ramps already.
 
     Raises `InvalidRequest` for weights over 100 %, an unknown version, or two that would ramp, and `Conflict` if it is
     not known which version is current."""
@@ -112,14 +113,15 @@ def _current_of(before: Rollout | None, versions: GraphVersions, weights: Mappin
     if before is not None:
         return before.current
     if len(weights) == 2 and sum(weights.values()) == WHOLE:
-        if versions.default in weights:
-            return str(versions.default)
         return min(weights, key=versions.names.index)
     if versions.default is not None and versions.default not in weights:
         return versions.default
+    others = [version for version in versions.names if versions.workers.get(version) and version not in weights]
+    if len(others) == 1:
+        return others[0]
     raise Conflict(
-        f"graph {versions.graph_id!r} has no rollout yet, and langgraph.json names no other version that is current: "
-        "give both weights, such as 1=90% 2=10%"
+        f"graph {versions.graph_id!r} has no rollout yet, langgraph.json names no other version that is current, and "
+        f"{len(others)} others have live workers: give both weights, such as 1=90% 2=10%"
     )
 
 
