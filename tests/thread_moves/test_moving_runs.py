@@ -186,3 +186,34 @@ async def test_a_version_that_was_never_served_gets_no_threads(deployment: Deplo
     other = replace(deployment, settings=settings)
     with pytest.raises(InvalidRequest, match="no process has ever served desk@2: deploy it first"):
         await moved(other, "new", "2")
+
+
+async def test_a_run_that_waits_in_the_lane_of_a_version_follows_its_thread(deployment: Deployment) -> None:
+    async with deployment.worker("old"):
+        thread, question = await deployment.asked("Ada Lovelace")
+    async with deployment.worker("new"):
+        answer = {"resume": {question: "yes"}}
+        created = await deployment.sdk.runs.create(thread, "desk", command=answer, headers={"x-slipway-version": "1"})
+
+        async def waits() -> bool:
+            return (await deployment.services.runs.find(created["run_id"])).reason == "no live worker serves desk@1"
+
+        await deployment.eventually(waits)
+        assert [each.outcome for each in await moved(deployment, "new", "2", thread)] == ["moved"]
+        await deployment.ended(created["run_id"], Phase.COMPLETED)
+
+    assert await deployment.log_of(thread) == ["draft 1", "review 2: yes", "send 2 Lovelace"]
+
+
+async def test_a_held_run_continues_when_its_thread_is_moved(deployment: Deployment) -> None:
+    async with deployment.worker("old"):
+        thread, question = await deployment.asked("Ada")
+    async with deployment.worker("new"):
+        run_id = await deployment.answer(thread, question)
+        await deployment.ended(run_id, Phase.PAUSED)
+    assert [each.outcome for each in await moved(deployment, "fixed", "2", thread)] == ["moved"]
+    assert (await deployment.services.runs.find(run_id)).phase is Phase.QUEUED
+    async with deployment.worker("fixed"):
+        await deployment.ended(run_id, Phase.COMPLETED)
+
+    assert await deployment.log_of(thread) == ["draft 1", "review 2: yes", "send 2 "]

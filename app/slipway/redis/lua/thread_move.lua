@@ -1,9 +1,9 @@
---! needs: audit fencing keys redis_commands threads
+--! needs: audit concurrency_groups events fencing keys pauses queue redis_commands threads
 --! repeatable: no
 --! shard: thread
 -- Moves a thread to a version of its graph: the pin, and the checkpoints that were rewritten for that version. Either
 -- for the attempt that is about to execute its run, or for an operator while no run of it executes; then its queued and
--- paused runs move with it.
+-- paused runs move with it: one that waits in the lane of another version leaves it, and one that is held is queued.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `thread_id`, `owner` (map of the attempt: `run_id`, `attempt`,
@@ -14,7 +14,7 @@
 --   the commands that store the checkpoints: each is its count of words, then its words.
 -- Reply: 'ok'; 'fenced' if the attempt does not own its run; 'deleted' if the thread was deleted, or deleted and
 --   created again; 'busy' if one of its runs executes; 'changed' if a field is not as expected.
--- Atomic: The checks, the pin, the checkpoints, the values, the runs and the entries.
+-- Atomic: The checks, the pin, the checkpoints, the values, the runs with their jobs, and the entries.
 -- Repeatable: No: the commands may count bytes.
 
 local args = cmsgpack.unpack(ARGV[2])
@@ -31,6 +31,24 @@ for name, expected in pairs(args.expected) do
   if (redis.call('HGET', thread, name) or '') ~= expected then return 'changed' end
 end
 
+-- Lets a run that is not under way continue on the new version.
+local function move_run(run_id, by)
+  local run = key('run', run_id)
+  redis.call('HSET', run, 'version', args.version)
+  append_audit(run_id, 'thread.moved', by, args.move)
+  local phase, lane, held, exhausted, operator_pause = unpack(redis.call('HMGET', run, 'phase', 'lane', 'held',
+    'error', 'operator_pause'))
+  if phase == 'queued' and lane then
+    redis.call('HDEL', run, 'lane', 'reason')
+    delete_job(run_id)
+    enqueue_next_run(args.thread_id)
+  elseif phase == 'paused' and held and not exhausted and not operator_pause then
+    local reason = 'its thread was moved to version ' .. args.version
+    queue_paused_run(run_id, args.thread_id, reason)
+    append_events(run_id, {notice_event('run.resumed', reason)})
+  end
+end
+
 execute_commands(4)
 local moves = cjson.decode(redis.call('HGET', thread, 'moves') or '[]')
 moves[#moves + 1] = cjson.decode(args.move)
@@ -39,8 +57,7 @@ redis.call('HSET', thread, 'version', args.version, 'schema', args.schema, 'move
 if args.original then redis.call('HSET', thread, 'original', args.original) end
 if args.owner then append_audit(args.owner.run_id, 'thread.moved', 'slipway', args.move) end
 for _, run_id in ipairs(args.owner and {} or redis.call('ZRANGE', key('thread_queue', args.thread_id), 0, -1)) do
-  redis.call('HSET', key('run', run_id), 'version', args.version)
-  append_audit(run_id, 'thread.moved', moves[#moves].by, args.move)
+  move_run(run_id, moves[#moves].by)
 end
 if args.value_terms then
   redis.call('HSET', thread, 'values', ARGV[3])
