@@ -111,7 +111,7 @@ async def test_a_task_that_finished_names_what_follows_it(saver: BaseCheckpointe
     tasks = by_node(position)
     assert tasks["quick"].finished
     assert tasks["slow"].interrupted
-    assert tasks["after"] == PendingTask("after", ("branch:to:after",))
+    assert tasks["after"] == PendingTask("after", ("branch:to:after",), follows=True)
     assert position.waiting_joins == {"join:quick+slow:both": ["quick"]}
     assert "log" in position.channels
 

@@ -217,3 +217,21 @@ async def test_a_held_run_continues_when_its_thread_is_moved(deployment: Deploym
         await deployment.ended(run_id, Phase.COMPLETED)
 
     assert await deployment.log_of(thread) == ["draft 1", "review 2: yes", "send 2 "]
+
+
+async def test_a_thread_is_migrated_while_some_of_its_tasks_have_finished(deployment: Deployment) -> None:
+    async with deployment.worker("old"):
+        thread = str((await deployment.old.threads.create())["thread_id"])
+        first = await deployment.old.runs.create(thread, "fan", input={})
+        await deployment.ended(first["run_id"], Phase.WAITING_FOR_APPROVAL)
+        questions = {
+            each["value"]: each["id"] for (each,) in (await deployment.sdk.threads.get(thread))["interrupts"].values()
+        }
+        second = await deployment.old.runs.create(thread, "fan", command={"resume": {questions["a"]: "yes"}})
+        await deployment.ended(second["run_id"], Phase.WAITING_FOR_APPROVAL)
+    async with deployment.worker("new"):
+        third = await deployment.sdk.runs.create(thread, "fan", command={"resume": {questions["b"]: "no"}})
+        run = await deployment.ended(third["run_id"], Phase.COMPLETED)
+
+    assert run.version == "2"
+    assert await deployment.log_of(thread) == ["a yes", "b no", "quick", "last"]

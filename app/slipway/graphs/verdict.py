@@ -57,6 +57,8 @@ class PendingTask:
     """Whether all its results are stored, and are used when the other tasks of its superstep have ended."""
     inside: Position | None = None
     """Where its subgraph is. None if it has none, or the subgraph has stored nothing."""
+    follows: bool = False
+    """Whether it starts only when the superstep has ended, because a task that has finished starts it."""
 
     @property
     def is_under_way(self) -> bool:

@@ -48,6 +48,8 @@ from slipway.thread_moves.stored_thread import StoredCheckpoint, StoredThread
 _OF_TASK: Final = frozenset({ERROR, INTERRUPT, RESUME, RETURN, MARK})
 """Channels that no graph declares, in which tasks store what happened to them."""
 _ERROR_SOURCE: Final = "__error_source_node__"
+_UNFINISHED: Final = frozenset({ERROR, INTERRUPT, RESUME, RETURN, _ERROR_SOURCE})
+"""Channels that a task may write to without having finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class Rewriting:
     """Old namespaces of tasks to new ones."""
     _tasks: dict[str, str] = field(default_factory=dict)
     """Old ids of tasks to new ones."""
+    _finished: set[str] = field(default_factory=set)
+    """Old namespaces of tasks that have finished: their subgraphs are not read again."""
     _ids: dict[str, str] = field(default_factory=dict)
     """Ids of the checkpoints of enclosing graphs, by new namespace."""
     _values: dict[str, Any] = field(default_factory=dict)
@@ -132,6 +136,8 @@ class Rewriting:
         """The new namespace of a subgraph. None if it stays where it is: it has a state of its own, which does not
         depend on the checkpoint of the graph, or its task has ended."""
         parent, _, last = stored.namespace.rpartition("|")
+        if not self._finished.isdisjoint({stored.namespace, parent}):
+            return None
         if last.isdigit():
             enclosing = self._namespaces.get(parent)
             return None if enclosing is None else f"{enclosing}|{last}"
@@ -239,6 +245,7 @@ class Rewriting:
     ) -> None:
         """Finds the new task of each task that has stored something. Raises `CannotMove` if one has none."""
         by_path = {_path_of(task): task for task in tasks}
+        finished = {write.task_id for write in stored.writes if _is_of_task(write) and write.channel not in _UNFINISHED}
         paths = {write.task_id: write.task_path for write in stored.writes if _is_of_task(write)}
         calls = []
         for task_id, text in paths.items():
@@ -250,7 +257,9 @@ class Rewriting:
             if path.caller:
                 calls.append((task_id, path))
             else:
-                self._add(task_id, _found(by_path, path, after.nodes), place)
+                old = self._add(task_id, _found(by_path, path, after.nodes), place)
+                if task_id in finished:
+                    self._finished.add(old)
         for segment in self._started_inside(place):
             node, _, task_id = segment.partition(":")
             if task_id not in self._tasks:
@@ -278,7 +287,7 @@ class Rewriting:
                 return task
         return by_path.get(task_paths.node_path(name))
 
-    def _add(self, task_id: str, task: PregelTask | None, place: _Place, node: str = "") -> None:
+    def _add(self, task_id: str, task: PregelTask | None, place: _Place, node: str = "") -> str:
         if task is None:
             raise CannotMove(
                 "node.pending_lost",
@@ -288,6 +297,7 @@ class Rewriting:
         self._tasks[task_id] = task.id
         old = namespace_of_call(place.old_namespace, old_node, task_id)
         self._namespaces[old] = namespace_of_call(place.namespace, task.name, task.id)
+        return old
 
     def _old_name(self, task_id: str, task: PregelTask, place: _Place) -> str:
         """The node of a task under its old name, from the paths of its writes or the `Send` that started it."""

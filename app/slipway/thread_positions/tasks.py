@@ -213,11 +213,11 @@ def _next(
 ) -> tuple[list[PendingTask], dict[str, list[str]]]:
     """The nodes that follow tasks which have finished, and the joins that wait after them."""
     tasks = [
-        PendingTask(channel[len(_BRANCH) :], (channel,))
+        PendingTask(channel[len(_BRANCH) :], (channel,), follows=True)
         for channel in sorted(writes.channels)
         if _follows(channel, started)
     ]
-    tasks += [PendingTask(node, is_send=True) for node in writes.sends]
+    tasks += [PendingTask(node, is_send=True, follows=True) for node in writes.sends]
     waiting: dict[str, list[str]] = {}
     for channel in sorted({*head.channels, *writes.joined}):
         if channel.startswith(_JOIN):
@@ -227,7 +227,7 @@ def _next(
             if seen and not _is_complete(channel, seen):
                 waiting[channel] = sorted(seen)
             elif seen != before and end not in started:
-                tasks.append(PendingTask(end, (channel,)))
+                tasks.append(PendingTask(end, (channel,), follows=True))
     return tasks, waiting
 
 
