@@ -82,4 +82,5 @@ def test_testers_get_the_ramping_version(headers: dict[str, str], metadata: dict
 def test_a_request_names_a_version_by_header_or_metadata() -> None:
     assert Requested({"x-slipway-version": "2"}, {"slipway_version": "1"}).named == ("2", "x-slipway-version")
     assert Requested({}, {"slipway_version": "1"}).named == ("1", "metadata.slipway_version")
+    assert Requested({}, {"slipway_version": 2}).named == ("2", "metadata.slipway_version")
     assert Requested({}, {}).named is None

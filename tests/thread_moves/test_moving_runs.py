@@ -8,6 +8,7 @@ import pytest
 
 from slipway.commands.threads import Selection, move_all
 from slipway.errors import Conflict, InvalidRequest, NotFound
+from slipway.health.index_checks import IndexChecks
 from slipway.health.layout_upgrades import UPGRADES
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
@@ -89,7 +90,8 @@ async def test_a_run_whose_retries_are_used_up_pauses_and_continues_on_another_v
     assert run.reason == "the retries of node 'second' are used up: no connection"
     assert run.held is not None
     assert run.held.why == "exhausted"
-
+    checks = IndexChecks(deployment.services.pipeline, deployment.services.keys, repair=False)
+    assert await checks.records("run", [run.run_id]) == [], "it has not failed, although it has an error"
     await deployment.services.run_operations.resume(run.run_id, Operator("ann"), "2")
     async with deployment.worker("new"):
         run = await deployment.ended(run.run_id, Phase.COMPLETED)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from slipway.graphs.served_version import Moves
 from slipway.graphs.version_choice import NO_CHOICE, VersionChoice
 from slipway.rollouts.record import WHOLE, Ramp, Rollout
+from slipway.serialization.json_encoding import dumps
 
 VERSION_HEADER: Final = "x-slipway-version"
 VERSION_METADATA: Final = "slipway_version"
@@ -35,11 +36,14 @@ class Requested:
 
     @property
     def named(self) -> tuple[str, str] | None:
-        """The version that the request names for its run, and the field in which it does."""
+        """The version that the request names for its run, and the field in which it does. The JSON of a value that is
+        not a text counts: 2 is version 2."""
         if (version := self.headers.get(VERSION_HEADER)) is not None:
             return version, VERSION_HEADER
         version = self.metadata.get(VERSION_METADATA)
-        return (version, f"metadata.{VERSION_METADATA}") if isinstance(version, str) else None
+        if version is None:
+            return None
+        return version if isinstance(version, str) else dumps(version).decode(), f"metadata.{VERSION_METADATA}"
 
     def names_by_rule(self, ramp: Ramp) -> bool:
         """Whether it names the ramping version in a field that a rule for testers permits."""

@@ -49,16 +49,17 @@ class RunIndexReads(ReadStubs):
     async def index_records(self, run_ids: Sequence[str]) -> list[tuple[str, str, str, str]]:
         """What `IndexCheck` compares: id, `updated_us`, index terms, and that of the error, of each that
         exists."""
-        names = ("updated_us", "assistant_id", "graph_id", "user", "error")
+        names = ("updated_us", "assistant_id", "graph_id", "user", "error", "phase")
         reads = (self._pipeline.send("HMGET", self._keys.run(each), *names, repeatable=True) for each in run_ids)
         records = []
         for run_id, stored in zip(run_ids, await asyncio.gather(*reads), strict=True):
-            updated_us, assistant_id, graph_id, user, error = stored
+            updated_us, assistant_id, graph_id, user, error, phase = stored
             if updated_us is not None:
                 terms = run_terms(
                     assistant_id.decode(), graph_id.decode(), None if user is None else orjson.loads(user)
                 )
-                code = None if error is None else orjson.loads(error).get("code")
+                has_failed = error is not None and phase != b"paused"  # one that is paused may have an error too
+                code = orjson.loads(error).get("code") if has_failed else None
                 records.append((run_id, updated_us.decode(), "".join(terms), "" if code is None else error_term(code)))
         return records
 
