@@ -489,7 +489,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     await rollouts.start()
     stack.push_async_callback(rollouts.close)
     if await services.registration.register():
-        services.held_runs.builds_registered()
+        services.held_runs.versions_served()
     executions = OpenExecutions(
         services.scripts,
         services.graphs,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from slipway.graphs.served_version import Moves
+from slipway.graph_versions.scripts import VersionScripts
+from slipway.graphs.served_version import Moves, ServedVersion
 from slipway.graphs.verdict import Reason, Verdict, VerdictKind
 from slipway.graphs.version_choice import VersionChoice
 from slipway.runs.cancel_reasons import Action
@@ -14,6 +15,7 @@ from slipway.runs.operator_pause import OperatorPause
 from slipway.runs.record import Phase, Run
 from slipway.runs.settlement import Release
 from tests.runs.conftest import Stores
+from tests.runs.versioned_workers import GRAPH, worker_of
 
 VERDICT = Verdict(VerdictKind.HOLD, (Reason("node.removed", "node 'review' is next"),))
 
@@ -50,7 +52,7 @@ async def test_held_runs_are_queued_when_something_has_changed(stores: Stores) -
     held = HeldRuns(stores.scripts, dict)
     assert await held.try_again() == 0
 
-    held.builds_registered()
+    held.versions_served()
     assert await held.try_again() == 3
     assert await held.try_again() == 0
     found = [await stores.reload(run) for run in runs]
@@ -58,6 +60,19 @@ async def test_held_runs_are_queued_when_something_has_changed(stores: Stores) -
         (Phase.QUEUED, None, "other code is served")
     ] * 3
     assert len(await stores.claim()) == 3
+
+
+async def test_code_that_was_served_before_is_newly_served_when_it_comes_back(stores: Stores) -> None:
+    """As when the key that a held run misses is put back: the build is known, but no live worker serves it."""
+    scripts = VersionScripts(stores.pipeline, stores.keys)
+    known, changed = ([ServedVersion(GRAPH, "1", "", build, True)] for build in ("build-1", "build-2"))
+    worker = await worker_of(stores, "1")
+    assert await scripts.register(known, serves=worker.serves, group="again") == 0
+    assert await scripts.register(changed, serves=worker.serves, group="changed") == 1
+
+    await worker.leave()
+    assert await scripts.register(known, serves=worker.serves, group="again") == 1
+    assert await scripts.register(known) == 0
 
 
 async def test_a_run_that_an_operator_has_paused_too_stays_paused(stores: Stores) -> None:
@@ -108,7 +123,7 @@ async def test_a_held_run_gets_its_version_anew(stores: Stores, moves: Moves, ve
     held = await hold(stores)
     choice = VersionChoice(new="3", current="3", moves=moves, rolled_out=True)
     retried = HeldRuns(stores.scripts, lambda: {run.graph_id: choice})
-    retried.builds_registered()
+    retried.versions_served()
 
     assert await retried.try_again() == 1
     assert (held.version, (await stores.reload(run)).version) == ("2", version)
@@ -118,7 +133,7 @@ async def test_a_held_run_keeps_the_version_that_an_operator_named(stores: Store
     run = await stores.create_run(version=VersionChoice(new="1", current="1", explicit="2"))
     await hold(stores)
     retried = HeldRuns(stores.scripts, lambda: {run.graph_id: VersionChoice(new="3", current="3", rolled_out=True)})
-    retried.builds_registered()
+    retried.versions_served()
 
     assert await retried.try_again() == 1
     assert (await stores.reload(run)).version == "2"

@@ -60,15 +60,15 @@ class NeedsReads(ReadStubs):
 
     async def _phases(self, run_ids: Sequence[str], graph_id: str, version: str) -> list[str]:
         """The phases of those of the runs that need the version. A run that no worker has claimed yet has the version
-        of its thread."""
+        of its thread. So has one that waits for an answer: its thread may have moved meanwhile."""
         fields = ("phase", "graph_id", "version", "thread_id")
         runs = await self._fields([self._keys.run(run_id) for run_id in run_ids], *fields)
         of_graph = [run for run in runs if run[1] == graph_id.encode()]
-        unclaimed = [run for run in of_graph if not run[2] and run[3]]
-        threads = await self._fields([self._keys.thread(run[3].decode()) for run in unclaimed], "version")
-        versions = {id(run): thread[0] for run, thread in zip(unclaimed, threads, strict=True)}
+        by_thread = [run for run in of_graph if run[3] and (not run[2] or run[0] == b"waiting_for_approval")]
+        threads = await self._fields([self._keys.thread(run[3].decode()) for run in by_thread], "version")
+        versions = {id(run): thread[0] for run, thread in zip(by_thread, threads, strict=True)}
         wanted = version.encode()
-        return [run[0].decode() for run in of_graph if (run[2] or versions.get(id(run))) == wanted]
+        return [run[0].decode() for run in of_graph if (versions.get(id(run)) or run[2]) == wanted]
 
     async def _pinned_threads(self, graph_id: str, version: str) -> int:
         term = metadata_terms({"graph_id": dumps(graph_id)})

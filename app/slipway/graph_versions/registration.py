@@ -23,8 +23,9 @@ class VersionRegistration:
         self._scripts, self._graphs, self.served, self._is_worker = scripts, graphs, served, is_worker
 
     async def register(self) -> int:
-        """Registers the versions with their builds and structures. Returns how many of the builds were not known: then
-        runs that are held may be executable now. Raises `StoreUnavailable`."""
+        """Registers the versions with their builds and structures. Returns how many of the versions no other live
+        worker serves with this code: then runs that are held may be executable now. 0 if this process claims no runs.
+        Raises `StoreUnavailable`."""
         self.served.refresh()
         builds: dict[str, bytes] = {}
         structures: dict[str, bytes] = {}
@@ -33,11 +34,12 @@ class VersionRegistration:
             structure = await self._graphs.structure(version.graph_id, version.name)
             if structure is not None:
                 structures[version.schema] = await asyncio.to_thread(_stored, structure)
-        unknown = await self._scripts.register(
+        newly_served = await self._scripts.register(
             self.served.versions(), serves=self._serves, group=self._group, builds=builds, structures=structures
         )
-        log.info("versions.registered", versions=[str(each) for each in self.served.versions()], new_builds=unknown)
-        return unknown
+        versions = [str(each) for each in self.served.versions()]
+        log.info("versions.registered", versions=versions, newly_served=newly_served)
+        return newly_served
 
     async def renew(self) -> None:
         """Registers the versions again: another process may have forgotten a worker that was suspended for long, and an

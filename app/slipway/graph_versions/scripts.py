@@ -45,7 +45,7 @@ class VersionScripts(ScriptStubs):
     ) -> int:
         """Registers versions, those of a graph from the oldest to the newest. `builds` (JSON by id) and `structures`
         (stored form by schema) may be left out if they were registered before. `group` is that of a worker, which
-        serves `serves`. Returns how many builds were not known."""
+        serves `serves`. Returns how many of the versions no live worker serves with this code; 0 without `group`."""
         members = [
             {
                 "graph_id": version.graph_id,

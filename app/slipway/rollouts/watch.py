@@ -1,20 +1,14 @@
-"""Follows the rollouts, in every process that executes runs or accepts new ones.
-
-A change is published on a channel, and the rollouts are read every `POLL_S` seconds as well, because a message may be
-lost. While Redis is unavailable, the rollouts are those that were read last.
-"""
+"""Follows the rollouts, in every process that executes runs or accepts new ones."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
 
 import structlog
 
-from slipway.errors import StoreUnavailable
+from slipway.redis.change_watch import ChangeWatch
 from slipway.redis.subscriber import Subscriber
 from slipway.rollouts.choice import VERSION_HEADER
 from slipway.rollouts.record import Ramp, Rollout
@@ -32,14 +26,13 @@ class RolloutWatch:
     """The rollouts as this process knows them. Each callable in `on_change` is called after each change."""
 
     def __init__(self, scripts: RolloutScripts, subscriber: Subscriber) -> None:
-        self._scripts, self._subscriber = scripts, subscriber
+        self._scripts = scripts
         self.rollouts: Mapping[str, Rollout] = _NONE
         """By graph. Replaced as a whole by each change, so that any thread may read it."""
         self.header_names: Sequence[str] = (VERSION_HEADER,)
         """The request headers, in lower case, by which the version of a new run is chosen."""
         self.on_change: list[Callable[[], None]] = []
-        self._changed = asyncio.Event()
-        self._watching: asyncio.Task[None] | None = None
+        self._watch = ChangeWatch(subscriber, scripts.changes_channel, self.refresh, records="rollouts", poll_s=POLL_S)
 
     def of(self, graph_id: str) -> Rollout | None:
         """The rollout of a graph."""
@@ -52,17 +45,11 @@ class RolloutWatch:
 
     async def start(self) -> None:
         """Reads the rollouts, and follows them until `close`. Raises `StoreUnavailable`."""
-        subscribed = self._subscriber.subscribe(self._scripts.changes_channel, lambda _: self._changed.set())
-        await self.refresh()
-        self._watching = asyncio.create_task(self._watch(), name="rollout watch")
-        await subscribed
+        await self._watch.start()
 
     async def close(self) -> None:
         """Ends the watch."""
-        if self._watching is not None:
-            self._watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watching
+        await self._watch.close()
 
     async def refresh(self) -> None:
         """Reads the rollouts now. Raises `StoreUnavailable`."""
@@ -73,19 +60,6 @@ class RolloutWatch:
             log.info("rollouts.changed", graphs=sorted(rollouts))
             for callback in self.on_change:
                 callback()
-
-    async def _watch(self) -> None:
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_S):
-                    await self._changed.wait()
-            self._changed.clear()
-            try:
-                await self.refresh()
-            except StoreUnavailable as error:
-                log.debug("rollouts.not_read", problem=str(error))
-            except Exception:
-                log.exception("rollouts.not_read")
 
 
 def _header_names(rollouts: Iterable[Rollout]) -> list[str]:

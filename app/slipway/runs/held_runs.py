@@ -12,7 +12,7 @@ _RUNS_A_CALL: Final = 100
 
 
 class HeldRuns:
-    """The runs whose threads no version may continue. `builds_registered` and `rollout_changed` only note what has
+    """The runs whose threads no version may continue. `versions_served` and `rollout_changed` only note what has
     happened; the duty `paused_runs` calls `try_again`. `choices` returns the choice of each graph that this process
     has: a run gets its version anew, because the one that it had may not be served any more."""
 
@@ -20,8 +20,8 @@ class HeldRuns:
         self._scripts, self._choices = scripts, choices
         self._reason: str | None = None
 
-    def builds_registered(self) -> None:
-        """Code is served that was not known before."""
+    def versions_served(self) -> None:
+        """Code is served that no live worker has served until now."""
         self._reason = self._reason or "other code is served"
 
     def rollout_changed(self) -> None:

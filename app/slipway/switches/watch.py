@@ -1,19 +1,13 @@
-"""Follows the switches, in every process that executes runs or accepts new ones.
-
-A change is published on a channel, and the switches are read every `POLL_S` seconds as well, because a message may be
-lost. While Redis is unavailable, the switches are those that were read last.
-"""
+"""Follows the switches, in every process that executes runs or accepts new ones."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 import structlog
 
-from slipway.errors import StoreUnavailable
+from slipway.redis.change_watch import ChangeWatch
 from slipway.redis.subscriber import Subscriber
 from slipway.switches.record import NONE_OFF, OffSwitches
 from slipway.switches.scripts import SwitchScripts
@@ -28,26 +22,19 @@ class SwitchWatch:
     """The switches that are off, as this process knows them. `on_change` is called after each change."""
 
     def __init__(self, scripts: SwitchScripts, subscriber: Subscriber) -> None:
-        self._scripts, self._subscriber = scripts, subscriber
+        self._scripts = scripts
         self.off: OffSwitches = NONE_OFF
         """Those that are off. Replaced as a whole by each change, so that any thread may read it."""
         self.on_change: Callable[[], None] = lambda: None
-        self._changed = asyncio.Event()
-        self._watching: asyncio.Task[None] | None = None
+        self._watch = ChangeWatch(subscriber, scripts.changes_channel, self.refresh, records="switches", poll_s=POLL_S)
 
     async def start(self) -> None:
         """Reads the switches, and follows them until `close`. Raises `StoreUnavailable`."""
-        subscribed = self._subscriber.subscribe(self._scripts.changes_channel, lambda _: self._changed.set())
-        await self.refresh()
-        self._watching = asyncio.create_task(self._watch(), name="switch watch")
-        await subscribed
+        await self._watch.start()
 
     async def close(self) -> None:
         """Ends the watch."""
-        if self._watching is not None:
-            self._watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watching
+        await self._watch.close()
 
     async def refresh(self) -> None:
         """Reads the switches now. Raises `StoreUnavailable`."""
@@ -56,16 +43,3 @@ class SwitchWatch:
             self.off = off
             log.info("switches.changed", off=[switch.target.key for switch in off.all()])
             self.on_change()
-
-    async def _watch(self) -> None:
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_S):
-                    await self._changed.wait()
-            self._changed.clear()
-            try:
-                await self.refresh()
-            except StoreUnavailable as error:
-                log.debug("switches.not_read", problem=str(error))
-            except Exception:
-                log.exception("switches.not_read")

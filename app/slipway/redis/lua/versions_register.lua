@@ -10,7 +10,7 @@
 --   `declared`; those of a graph from the oldest to the newest), `group` (the id of what the process serves; nil if it
 --   claims no runs); the MessagePack map of what it serves, or ''; then the id and the JSON of each build; then '';
 --   then the schema and the stored form of each structure.
--- Reply: how many of the builds were not known.
+-- Reply: how many of the versions no live worker serves with this code; 0 if the process claims no runs.
 -- Atomic: All of it.
 -- Repeatable: Yes: a version that is registered keeps its number.
 
@@ -54,15 +54,28 @@ local function register(version)
   end
 end
 
-for _, version in ipairs(args.versions) do register(version) end
+-- Whether a live worker serves a version with the same code.
+local function is_served(version)
+  for _, serves in pairs(groups_of_workers()) do
+    local served = serves[version.graph_id] and serves[version.graph_id].versions[version.name]
+    if served and served[2] == version.build then return true end
+  end
+  return false
+end
+
+local newly_served = 0
+for _, version in ipairs(args.versions) do
+  register(version)
+  if args.group and not is_served(version) then newly_served = newly_served + 1 end
+end
 if args.group and redis.call('HGET', key('version_groups'), args.group) ~= ARGV[3] then
   redis.call('HSET', key('version_groups'), args.group, ARGV[3])
 end
 
-local unknown, position = 0, 4
+local position = 4
 while ARGV[position] ~= '' do
-  unknown = unknown + redis.call('HSETNX', key('builds'), ARGV[position], ARGV[position + 1])
+  redis.call('HSETNX', key('builds'), ARGV[position], ARGV[position + 1])
   position = position + 2
 end
 for i = position + 1, #ARGV, 2 do redis.call('HSETNX', key('graph_structures'), ARGV[i], ARGV[i + 1]) end
-return unknown
+return newly_served
