@@ -1,0 +1,11 @@
+"""Carries threads of the graph that pays from version 1 to version 2."""
+
+from __future__ import annotations
+
+from slipway.migrations import StoredState, migration
+
+
+@migration(from_version="1", to_version="2")
+def rename(stored: StoredState) -> StoredState:
+    stored.rename_node("review", "human_review")
+    return stored
