@@ -5,8 +5,8 @@
 -- What a process serves is a map of graph to `versions` (map of name to {schema, build}), `default` (the version of
 -- threads that have none; nil if the process does not serve it), `at_resume` (whether the default may continue threads
 -- of older versions), `undeclared` (whether langgraph.json names no versions), `current` (the version that a
--- rollout names as current, or nil), and `ramping` (the version that a rollout gives a share of the new threads, or nil:
--- no other version takes its threads).
+-- rollout names as current, or nil), and `ramping` (the version that a rollout gives a share of the new threads, or
+-- nil: no other version takes its threads).
 --
 -- A lane holds the due jobs for which a version must be served that the worker which claimed them does not serve. Its
 -- name is `<graph>@<version>`; the version is empty if any will do; `!` at its end says that no other version will do.
