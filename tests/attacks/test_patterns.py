@@ -12,6 +12,8 @@ MATCHING = {"compile", "match", "search", "fullmatch", "sub", "subn", "split", "
 GLOBS = {"fnmatch", "fnmatchcase", "translate", "glob", "rglob", "iglob"}
 PATTERN_COMMAND = re.compile("[\"'](KEYS|H?SCAN|[SZ]SCAN|PSUBSCRIBE)[\"']|loadstring")
 LISTINGS = {
+    "app/slipway/deploy_checks/reads.py": "all members of one key, without a pattern",
+    "app/slipway/graph_versions/needs_reads.py": "all members of one key, without a pattern",
     "app/slipway/health/reads.py": "all keys of one kind under the prefix of the deployment, for operators",
     "app/slipway/checkpoints/reads.py": "all keys of one kind under the prefix of the deployment, for operators",
     "app/slipway/redis/read_stubs.py": "all members of one key, without a pattern",

@@ -17,6 +17,8 @@ UNKNOWN: Final = "01890000-0000-7000-8000-000000000000"
 IDS: Final = dict.fromkeys(("thread_id", "assistant_id", "run_id", "cron_id", "checkpoint_id"), UNKNOWN) | {
     "review_id": f"{UNKNOWN}:{'0' * 32}",
     "node": "say",
+    "version": "2",
+    "build_id": "0" * 12,
 }
 EXISTING_GRAPH: Final = "steps"
 

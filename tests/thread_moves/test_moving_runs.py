@@ -142,6 +142,10 @@ async def test_threads_are_moved_by_a_command_and_go_back(deployment: Deployment
     assert [each["id"] for (each,) in record["interrupts"].values()] == [question]
     assert [each.outcome for each in await moved(deployment, "new", "2", thread)] == ["unchanged"]
 
+    (kept,) = await moved(deployment, "changed", "1", thread)
+    assert kept.outcome == "hold"
+    assert "channel.type_changed" in {each.code for each in kept.reasons}
+
     (back,) = await moved(deployment, "both", "1", thread)
     assert (back.outcome, back.reasons[0].code) == ("moved", "original.restored")
     assert (await deployment.sdk.threads.get(thread))["values"] == {"name": "Ada Lovelace", "log": ["draft 1"]}

@@ -140,6 +140,8 @@ class RolloutStore:
     async def _apply(self, graph_id: str, change_of: Callable[[Rollout | None], Change]) -> Change:
         while True:
             before = await self._scripts.read(graph_id)
+            if before.rollout is None:
+                await self._versions(graph_id)  # raises `NotFound` for an unknown graph
             change = change_of(before.rollout)
             if await self._store(graph_id, before, change):
                 return change

@@ -53,7 +53,7 @@ class MovePlanner:
             return CONTINUES
         goes_back = thread.move.get("from") == version and thread.move.get("to") == old.version
         if goes_back and not thread.move.get("restored"):
-            plan = await self._restored(thread, graph, old, version, before_input)
+            plan = await self._restored(thread, graph_id, graph, old, version, before_input)
         else:
             plan = await self._planned(thread, graph_id, graph, old, version, before_input)
         return replace(plan, newest=thread.root.id)
@@ -101,9 +101,7 @@ class MovePlanner:
         newest: StoredCheckpoint | None = None,
     ) -> MovePlan:
         before = await self._known(old.schema)
-        after = await self.graphs.structure(graph_id, version)
-        if after is None:
-            after = structure_of(graph, self.graphs.spec(graph_id).behaviour)
+        after = await self._structure(graph_id, graph, version)
         reader = PositionReader(self.checkpointer)
         position = await (reader.read(thread.thread_id, before) if found is None else reader.read_at(found, before))
         if before_input:
@@ -124,14 +122,15 @@ class MovePlanner:
             path,
             drops_tasks=before_input,
             after=newest,
+            schema=old.schema,
         )
         return await _rewritten(rewriting, verdict, None if before_input else position)
 
     async def _restored(
-        self, thread: StoredThread, graph: Graph, old: Pin, version: str, before_input: bool
+        self, thread: StoredThread, graph_id: str, graph: Graph, old: Pin, version: str, before_input: bool
     ) -> MovePlan:
         """The plan for a thread that goes back, and has not continued since the migration: its original is stored
-        again as the newest checkpoint."""
+        again as the newest checkpoint, if the code of that version can still continue it."""
         reason = Reason("original.restored", f"the checkpoint from before the migration to {old.version} is continued")
         if not _is_untouched(thread):
             text = f"it has continued on version {old.version} since the migration, and there is no migration back"
@@ -139,9 +138,16 @@ class MovePlanner:
         target = {"thread_id": thread.thread_id, "checkpoint_ns": "", "checkpoint_id": str(thread.move["of"])}
         found = await self.checkpointer.aget_tuple({"configurable": target})
         original = None if found is None else await read_thread(self.checkpointer, thread.thread_id, found)
-        if original is None:
+        if found is None or original is None:
             text = "the checkpoint from before the migration was deleted"
             return MovePlan(Verdict(VerdictKind.HOLD, (Reason("original.deleted", text),)))
+        before = await self._known(str(thread.move.get("schema") or ""))
+        position = await PositionReader(self.checkpointer).read_at(found, before)
+        if before_input:
+            position = position.before_input()
+        verdict = verdict_of(before, await self._structure(graph_id, graph, version), position)
+        if verdict.kind is VerdictKind.HOLD:
+            return MovePlan(verdict)
         calls = sorted(set(_calls(await self._known(old.schema))))
         rewriting = Rewriting(
             original,
@@ -153,6 +159,12 @@ class MovePlanner:
             after=thread.root,
         )
         return await _rewritten(rewriting, Verdict(VerdictKind.CONTINUE, (reason,)), None)
+
+    async def _structure(self, graph_id: str, graph: Graph, version: str) -> GraphStructure:
+        """That of a version of this process, whose opened graph is `graph`."""
+        known = await self.graphs.structure(graph_id, version)
+        spec = self.graphs.spec(graph_id)
+        return structure_of(graph, spec.behaviour, spec.removed_channels) if known is None else known
 
     async def _known(self, schema: str) -> GraphStructure | None:
         return (await self.structures.structures(iter([schema]))).get(schema) if schema else None

@@ -103,6 +103,8 @@ class Rewriting:
     """Whether what is under way is left out, because an input follows."""
     after: StoredCheckpoint | None = None
     """The newest checkpoint of the graph, if `thread` is at an earlier one."""
+    schema: str = ""
+    """The schema of the code that wrote `thread`, for the verdict when it goes back. Empty if it is not known."""
     new_id: Callable[[], str] = lambda: str(uuid6(clock_seq=-2))
     _unstored: UnstoredThread = field(init=False)
     _namespaces: dict[str, str] = field(default_factory=dict)
@@ -221,7 +223,7 @@ class Rewriting:
         if namespace:
             return metadata
         earlier = stored.metadata.get(OF_MOVE) or {}
-        move = {"from": self.versions[0], "to": self.versions[1], "of": stored.id}
+        move = {"from": self.versions[0], "to": self.versions[1], "of": stored.id, "schema": self.schema}
         move["source"] = earlier.get("source", stored.metadata.get("source", "loop"))
         if self.after is not None and not self.path:
             move["restored"] = "1"

@@ -12,7 +12,7 @@ from slipway.rollouts.record import RequestRule
 from slipway.rollouts.weights import header_rule, metadata_rule, weight_of
 
 Name = Annotated[str, Field(min_length=1, max_length=200), WithoutNul]
-Percent = Annotated[float, Field(strict=False)]
+Percent = Annotated[float, Field(strict=True)]
 
 
 class TestersBody(StrictBody):
