@@ -32,6 +32,16 @@ TESTS: Final = {
     "keep_checkpoints": "test_keep_checkpoints_of_a_graph_overrides_the_setting",
     "max_running_runs": "test_max_running_runs_limits_the_runs_of_one_graph",
     "models": "tests/models/test_runs.py::test_each_node_has_its_route",
+    "versions": "tests/registry/test_declared_versions.py::test_versions_are_read_in_their_order",
+    "default": "tests/rollouts/test_choice.py::test_a_rollout_takes_precedence_over_the_default",
+    "moves": "tests/runs/test_held_runs.py::test_a_held_run_gets_its_version_anew",
+    "migrations": "tests/thread_moves/test_moving_runs.py::"
+    "test_a_waiting_thread_is_migrated_when_its_question_is_answered",
+    "on_exhausted": "tests/thread_moves/test_moving_runs.py::"
+    "test_a_run_whose_retries_are_used_up_pauses_and_continues_on_another_version",
+    "behaviour": "tests/registry/test_structures.py::test_the_fingerprint_changes_with_the_declared_behaviour",
+    "removed_channels": "tests/registry/test_verdicts.py::"
+    "test_a_value_that_the_project_has_given_up_holds_only_what_is_under_way",
 }
 
 
@@ -65,7 +75,9 @@ async def test_ceilings_of_all_graphs_and_of_one_graph_are_enforced(load: Load, 
 async def test_the_info_endpoint_returns_the_version_of_each_graph(load: Load, graphs: Registry) -> None:
     async with serving(load(), graphs) as served, httpx.AsyncClient(base_url=served.url) as client:
         graph_info = (await client.get("/info")).json()["graphs"]
-        assert (graph_info["bounded"], graph_info["plain"]) == ({"version": "2.1"}, {"version": "1"})
+        undeclared = graphs.default_version("plain")
+        assert undeclared
+        assert (graph_info["bounded"], graph_info["plain"]) == ({"version": "2.1"}, {"version": undeclared})
 
 
 async def test_a_run_of_a_high_priority_graph_is_queued_first(
