@@ -19,7 +19,8 @@ The state machine. Each line is a change of the phase and the Lua scripts that m
     running               → completed             run_settle
     running               → failed                run_settle, run_reap
     running               → cancelled             run_settle
-    paused                → queued                run_resume, switch_resume, held_retry, run_cancel, run_create, doctor
+    paused                → queued                run_resume, switch_resume, held_retry, thread_move
+    paused                → queued                run_cancel, run_create, doctor
     paused                → cancelled             run_cancel, run_create
     waiting_for_approval  → completed             run_create, run_claim, run_settle, thread_patch, doctor
     waiting_for_approval  → cancelled             run_cancel
