@@ -198,7 +198,7 @@ async def test_every_thread_is_resumed(file: Path, graphs: Registry, request: py
             async def have_ended() -> bool:
                 return await found_in(desk, dump) == expected
 
-            await wait_until(have_ended, within_s=20)
+            await wait_until(have_ended, within_s=45)
         assert await found_in(desk, dump) == expected
         assert await other_records(desk, dump) == ([["second"]], {"n": 1})
 
