@@ -324,7 +324,8 @@ def _stores(
     assistants = AllAssistants(graphs, pipeline, keys, max_checks=settings.search_max_checks)
     version_reads = VersionReads(pipeline, keys)
     planner = MovePlanner(graphs, checkpointer, version_reads, migrations)
-    written_by = CheckpointVersions(MoveReads(pipeline, keys), runs, version_reads)
+    move_reads = MoveReads(pipeline, keys)
+    written_by = CheckpointVersions(move_reads, runs, version_reads)
     health = HealthMonitor(pipeline, keys, settings, clock, graphs.names())
     webhook_urls = UrlPolicy(config.webhooks.url)
     check_webhook = NewRunWebhookCheck(webhook_urls, disabled=config.http.disable_webhooks)
@@ -390,7 +391,7 @@ def _stores(
         checkpointer=checkpointer,
         trash=trash,
         graphs=graphs,
-        mover=ThreadMover(planner, MoveScripts(pipeline, keys), checkpointer, clock, written_by),
+        mover=ThreadMover(planner, MoveScripts(pipeline, keys), move_reads, checkpointer, clock, written_by),
         served=served,
         versions=versions,
         registration=VersionRegistration(versions, graphs, served, is_worker=process == "worker"),

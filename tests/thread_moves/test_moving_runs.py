@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -125,11 +126,21 @@ async def moved(
     return found
 
 
+async def asking_tasks(client: Any, thread: str) -> dict[str, list[str]]:
+    """The ids of the open questions of each task, by task id. Thread and state agree."""
+    record, state = await client.threads.get(thread), await client.threads.get_state(thread)
+    found = {task: [each["id"] for each in asked] for task, asked in record["interrupts"].items()}
+    in_state = {each["id"]: [one["id"] for one in each["interrupts"]] for each in state["tasks"]}
+    assert found == in_state
+    return found
+
+
 async def test_threads_are_moved_by_a_command_and_go_back(deployment: Deployment) -> None:
     async with deployment.worker("old"):
         thread, question = await deployment.asked("Ada Lovelace")
         stays, _ = await deployment.asked("Ada")
 
+    before = await asking_tasks(deployment.old, thread)
     dry = await moved(deployment, "new", "2", dry_run=True)
     assert {each.thread_id: each.outcome for each in dry} == {thread: "migrate", stays: "hold"}
     assert (await deployment.services.threads.get(thread)).version == "1"
@@ -139,7 +150,9 @@ async def test_threads_are_moved_by_a_command_and_go_back(deployment: Deployment
     assert record["version"] == "2"
     assert record["values"] == {"first_name": "Ada", "last_name": "Lovelace", "log": ["draft 1"]}
     assert record["status"] == "interrupted"
-    assert [each["id"] for (each,) in record["interrupts"].values()] == [question]
+    moved_task, asked = (await asking_tasks(deployment.sdk, thread)).popitem()
+    assert asked == [question]
+    assert moved_task not in before
     assert [each.outcome for each in await moved(deployment, "new", "2", thread)] == ["unchanged"]
 
     (kept,) = await moved(deployment, "changed", "1", thread)
@@ -149,8 +162,10 @@ async def test_threads_are_moved_by_a_command_and_go_back(deployment: Deployment
     (back,) = await moved(deployment, "both", "1", thread)
     assert (back.outcome, back.reasons[0].code) == ("moved", "original.restored")
     assert (await deployment.sdk.threads.get(thread))["values"] == {"name": "Ada Lovelace", "log": ["draft 1"]}
+    assert list((await asking_tasks(deployment.old, thread)).values()) == [[question]]
 
     assert [each.outcome for each in await moved(deployment, "new", "2", thread)] == ["moved"]  # migrated again
+    assert list((await asking_tasks(deployment.sdk, thread)).values()) == [[question]]
     async with deployment.worker("new"):
         await deployment.ended(await deployment.answer(thread, question), Phase.COMPLETED)
     assert await deployment.log_of(thread) == ["draft 1", "review 2: yes", "send 2 Lovelace"]

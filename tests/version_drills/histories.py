@@ -16,8 +16,13 @@ from uuid import uuid4
 
 import httpx
 
+from slipway.checkpoints.moved_ids import OF_MOVE
+from slipway.commands.threads import Selection, move_all
 from slipway.graphs.registry import Registry
+from slipway.health.layout_upgrades import UPGRADES
+from slipway.redis.layout import LayoutRecord
 from slipway.settings import Settings
+from slipway.thread_moves.reads import MoveReads
 from slipway_workers.process import WorkerProcess
 from tests.http.conftest import Served, serving
 from tests.waiting import wait_until
@@ -27,6 +32,7 @@ GRAPHS: Final = ("chain", "desk", "pair", "fan", "quiz")
 KINDS: Final = (("1",), ("2",), ("1", "2"))
 """The releases that a worker may serve."""
 MOST_WORKERS: Final = 3
+OPERATOR: Final = "ann"
 JsonObject = dict[str, Any]
 
 LEGAL: Final[Mapping[str, str]] = {
@@ -91,6 +97,7 @@ class History:
 
     async def begin(self) -> None:
         """Release 1 is current, and one of its workers has executed runs that ask."""
+        await LayoutRecord(self.services.pipeline, self.services.keys).check_or_upgrade(UPGRADES)
         for graph in GRAPHS:
             await self.call("POST", f"/ops/rollouts/{graph}/promote", {"version": "1"})
         await self.start_worker(("1",))
@@ -108,6 +115,7 @@ class History:
             (2, self.freeze_worker),
             (3, self.change_rollout),
             (1, self.operate),
+            (3, self.move_thread),
         )
         weights, functions = zip(*actions, strict=True)
         (action,) = self.random.choices(functions, weights)
@@ -206,6 +214,35 @@ class History:
         await self.call("POST", f"/ops/runs/{run['run_id']}/resume", {}, 409)
         return "resumed"
 
+    async def move_thread(self) -> str:
+        """An operator moves one thread, from a checkout of any release. Only a checkout of both has migrations."""
+        thread, kind = self.random.choice(self.threads), self.random.choice(KINDS)
+        selection = Selection(thread.graph, self.random.choice(kind), thread_ids=[thread.thread_id])
+        dry_run = self.random.random() < 0.2
+        outcomes: list[str] = []
+        before = await self.stored_at_rest(thread)
+        settings, _ = self._projects(kind)
+        await move_all(settings, selection, OPERATOR, dry_run, lambda each: outcomes.append(each.outcome))
+        if outcomes != ["moved"] and before is not None:
+            after = await self.stored_at_rest(thread)
+            changed = [name for name in before | (after or {}) if before.get(name) != (after or {}).get(name)]
+            assert not changed, f"{outcomes} has changed {changed} of {thread}: {self.done}"
+        return f"{thread.graph} to {selection.to_version} {outcomes}{' dry' if dry_run else ''}"
+
+    async def stored_at_rest(self, thread: Thread) -> dict[bytes, Any] | None:
+        """All that is stored of a thread and its runs, if nothing changes it by itself; otherwise None."""
+        (newest, *_) = runs = await self.call("GET", f"/threads/{thread.thread_id}/runs?limit=100")
+        if newest["phase"] not in ("completed", "waiting_for_approval", *(() if self.workers else ("paused",))):
+            return None
+        pipeline = self.services.pipeline
+        stored: dict[bytes, Any] = {}
+        for each in (thread.thread_id, *(run["run_id"] for run in runs)):
+            for name in await pipeline.send("KEYS", f"{self.services.keys.prefix}*{each}*", repeatable=True):
+                is_hash = await pipeline.send("TYPE", name, repeatable=True) == b"hash"
+                content = await pipeline.send("HGETALL" if is_hash else "DUMP", name, repeatable=True)
+                stored[name] = set(zip(content[::2], content[1::2], strict=True)) if is_hash else content
+        return stored
+
     async def last_runs(self) -> list[JsonObject]:
         """The newest run of each thread."""
         lists = [await self.call("GET", f"/threads/{each.thread_id}/runs?limit=1") for each in self.threads]
@@ -241,7 +278,25 @@ class History:
         for thread in self.threads:
             state = await self.call("GET", f"/threads/{thread.thread_id}/state")
             found.append(problem_of(thread.graph, state["values"].get("log", []), thread.runs) or "")
+            found.append(await self._problem_of_moves(thread))
         return [problem for problem in found if problem]
+
+    async def _problem_of_moves(self, thread: Thread) -> str:
+        """Each move leads from the version of the one before, and has stored the checkpoint that it names. No other
+        checkpoint is the work of a move. The last move leads to the version of the thread."""
+        stored = await MoveReads(self.services.pipeline, self.services.keys).moves(thread.thread_id)
+        target: Any = {"configurable": {"thread_id": thread.thread_id, "checkpoint_ns": ""}}
+        by_moves = [
+            found.checkpoint["id"]
+            async for found in self.services.checkpointer.alist(target)
+            if OF_MOVE in found.metadata
+        ]
+        named = [move["checkpoint"] for move in stored.moves if "checkpoint" in move]
+        versions = [move["from"] for move in stored.moves] + [stored.pin.version]
+        path = [stored.moves[0]["from"], *(move["to"] for move in stored.moves)] if stored.moves else versions
+        if named == by_moves[::-1] and path == versions:
+            return ""
+        return f"{thread}: {stored}, checkpoints of moves: {by_moves}"
 
     async def close(self) -> None:
         while self.workers:

@@ -22,9 +22,10 @@ from slipway.runs.record import Run
 from slipway.serialization.compression import compressed
 from slipway.serialization.json_encoding import dumps
 from slipway.thread_moves.planning import MovePlanner
-from slipway.thread_moves.reads import IdleThread
+from slipway.thread_moves.questions import moved_questions
+from slipway.thread_moves.reads import IdleThread, MoveReads
 from slipway.thread_moves.record import MovePlan, Pin, move_entry
-from slipway.thread_moves.scripts import MoveResult, MoveScripts, MoveWriter, Owner, ThreadMove
+from slipway.thread_moves.scripts import MovedFields, MoveResult, MoveScripts, MoveWriter, Owner, ThreadMove
 from slipway.thread_moves.storing import store
 from slipway.thread_moves.written_by import CheckpointVersions
 
@@ -61,6 +62,7 @@ class ThreadMover:
 
     planner: MovePlanner
     scripts: MoveScripts
+    reads: MoveReads
     checkpointer: BaseCheckpointer
     clock: Clock
     written_by: CheckpointVersions
@@ -111,7 +113,7 @@ class ThreadMover:
         owner: Owner = {"run_id": run.run_id, "attempt": run.attempt, "incarnation": run.incarnation}
         arguments = self._arguments(run.thread_id, old, new, plan, by="slipway", expected={})
         arguments["owner"] = owner
-        if await self._store(arguments, plan) is not MoveResult.MOVED:
+        if await self._store(arguments, plan, MovedFields()) is not MoveResult.MOVED:
             raise Fenced(f"attempt {run.attempt} of run {run.run_id} no longer owns its run")
         log.info("thread.moved", thread=run.thread_id, old=old.version, new=new.version, verdict=plan.verdict.kind)
 
@@ -119,11 +121,12 @@ class ThreadMover:
         """Moves a thread that no run executes, as `plan` says, which must not hold."""
         arguments = self._arguments(thread.thread_id, thread.pin, new, plan, by=by, expected=thread.expected)
         arguments["incarnation"] = thread.incarnation
-        values = b""
+        fields = MovedFields()
         if plan.values is not None:
             values = dumps(plan.values)
             arguments["value_terms"] = value_terms(plan.values, values)
-        return await self._store(arguments, plan, compressed(values) if values else b"")
+            fields.values = compressed(values)
+        return await self._store(arguments, plan, fields)
 
     def _arguments(
         self, thread_id: str, old: Pin, new: Pin, plan: MovePlan, *, by: str, expected: Mapping[str, str]
@@ -139,10 +142,14 @@ class ThreadMover:
             arguments["original"] = plan.original
         return arguments
 
-    async def _store(self, arguments: ThreadMove, plan: MovePlan, values: bytes = b"") -> MoveResult:
+    async def _store(self, arguments: ThreadMove, plan: MovePlan, fields: MovedFields) -> MoveResult:
         if plan.rewritten is None:
-            return await self.scripts.move(arguments, values, ())
-        writer = MoveWriter(self.scripts, arguments, values)
+            return await self.scripts.move(arguments, fields, ())
+        questions = await self.reads.questions(arguments["thread_id"])
+        if questions:
+            fields.questions_before = questions
+            fields.questions = moved_questions(questions, plan.rewritten.tasks)
+        writer = MoveWriter(self.scripts, arguments, fields)
         collector = CollectingWriter(writer)
         checkpointer: Any = self.checkpointer.for_run(collector)
         await store(checkpointer, arguments["thread_id"], plan.rewritten.checkpoints)

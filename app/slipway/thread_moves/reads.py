@@ -48,6 +48,10 @@ class MoveReads(ReadStubs):
         expected = dict(zip(_EXPECTED, others, strict=True))
         return IdleThread(thread_id, created_us, Pin(expected["version"], schema), expected)
 
+    async def questions(self, thread_id: str) -> bytes:
+        """The open interrupts of a thread in their stored form. Empty if it never had a state."""
+        return await self._pipeline.send("HGET", self._keys.thread(thread_id), "interrupts", repeatable=True) or b""
+
     async def moves(self, thread_id: str) -> ThreadMoves:
         """The pin and the moves of a thread."""
         names = ("version", "schema", "moves")

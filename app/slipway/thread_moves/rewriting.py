@@ -75,6 +75,8 @@ class Rewritten:
     """The tasks that the new checkpoint of the graph starts."""
     values: dict[str, Any] = field(default_factory=dict)
     """The state of the graph."""
+    tasks: Mapping[str, str] = field(default_factory=dict)
+    """The new ids of the tasks of the graph, by those that they have at the newest checkpoint before the move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,9 @@ class Rewriting:
             if namespace is not None:
                 inside.append((await self._rewritten(each, namespace))[0])
         stored = [len(root.writes), *sorted(map(_text_of, inside))]
-        root.metadata[OF_MOVE] |= {**self._moved_ids(), "stored": stored}  # type: ignore[index]
-        return Rewritten([root, *inside], nodes, pending, self._values)
+        ids = self._moved_ids()
+        root.metadata[OF_MOVE] |= {**ids, "stored": stored}  # type: ignore[index]
+        return Rewritten([root, *inside], nodes, pending, self._values, self._renamed_tasks(ids["tasks"]))
 
     def _moved(self, stored: StoredCheckpoint) -> str | None:
         """The new namespace of a subgraph. None if it stays where it is: it has a state of its own, which does not
@@ -237,6 +240,13 @@ class Rewriting:
             "tasks": {new: tasks.get(old, old) for old, new in self._tasks.items()},
             "namespaces": {new: namespaces.get(old, old) for old, new in self._namespaces.items()},
         }
+
+    def _renamed_tasks(self, tasks: Mapping[str, str]) -> dict[str, str]:
+        """The ids at the newest checkpoint, which may be the work of a move as well, to the new ones."""
+        newest = self.thread.root if self.after is None else self.after
+        known: Mapping[str, str] = (newest.metadata.get(OF_MOVE) or {}).get("tasks") or {}
+        new = {old: new for new, old in tasks.items()}
+        return new | {current: new[old] for current, old in known.items() if old in new}
 
     # tasks
 

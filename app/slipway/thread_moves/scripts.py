@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NotRequired, TypedDict
 
@@ -50,26 +51,41 @@ class ThreadMove(TypedDict):
     value_terms: NotRequired[str]
 
 
+@dataclass(slots=True)
+class MovedFields:
+    """Fields of the thread's record in their stored form. Empty: the field stays as it is."""
+
+    values: bytes = b""
+    questions_before: bytes = b""
+    """The interrupts that it must have, so that none is lost that was stored meanwhile."""
+    questions: bytes = b""
+
+
 class MoveScripts(ScriptStubs):
     """Each method takes one round trip."""
 
-    async def move(self, arguments: ThreadMove, values: bytes, commands: Sequence[RedisCommand]) -> MoveResult:
-        """Stores a move. `values` are the new values of the thread's record in their stored form, empty if they
-        stay."""
-        args = [*self._args(**arguments), values, *packed(commands)]
+    async def move(self, arguments: ThreadMove, fields: MovedFields, commands: Sequence[RedisCommand]) -> MoveResult:
+        """Stores a move."""
+        args = [
+            *self._args(**arguments),
+            fields.values,
+            fields.questions_before,
+            fields.questions,
+            *packed(commands),
+        ]
         return MoveResult((await self._pipeline.run(_THREAD_MOVE, [], args)).decode())
 
 
 class MoveWriter(UndividedWriter):
     """Stores what a checkpointer writes together with a move, at once. Then `result` is the outcome."""
 
-    def __init__(self, scripts: MoveScripts, arguments: ThreadMove, values: bytes = b"") -> None:
+    def __init__(self, scripts: MoveScripts, arguments: ThreadMove, fields: MovedFields) -> None:
         super().__init__()
-        self._scripts, self._arguments, self._values = scripts, arguments, values
+        self._scripts, self._arguments, self._fields = scripts, arguments, fields
         self.result: MoveResult | None = None
 
     async def write(self, commands: Sequence[RedisCommand]) -> None:
-        self.result = await self._scripts.move(self._arguments, self._values, commands)
+        self.result = await self._scripts.move(self._arguments, self._fields, commands)
 
     async def flush(self) -> None:
         """Nothing is buffered."""

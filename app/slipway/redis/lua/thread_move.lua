@@ -10,11 +10,12 @@
 --   `incarnation`; nil for an operator), `incarnation` (the creation time of the thread in µs; nil for an attempt),
 --   `expected` (map: fields of the thread that must not have changed; '' for one that must not exist), `version` and
 --   `schema` (the new pin), `move` (JSON: the entry of its moves), `original` (ids of the rewritten checkpoint and of
---   the one it was made from, or nil), `value_terms` (packed, of the new values, or nil); the new values or ''; then
---   the commands that store the checkpoints: each is its count of words, then its words.
+--   the one it was made from, or nil), `value_terms` (packed, of the new values, or nil); the new values or ''; its
+--   interrupts, which must not have changed, and those by the new ids of their tasks, or '' and ''; then the commands
+--   that store the checkpoints: each is its count of words, then its words.
 -- Reply: 'ok'; 'fenced' if the attempt does not own its run; 'deleted' if the thread was deleted, or deleted and
 --   created again; 'busy' if one of its runs executes; 'changed' if a field is not as expected.
--- Atomic: The checks, the pin, the checkpoints, the values, the runs with their jobs, and the entries.
+-- Atomic: The checks, the pin, the checkpoints, the values, the interrupts, the runs with their jobs, the entries.
 -- Repeatable: No: the commands may count bytes.
 
 local args = cmsgpack.unpack(ARGV[2])
@@ -30,6 +31,7 @@ end
 for name, expected in pairs(args.expected) do
   if (redis.call('HGET', thread, name) or '') ~= expected then return 'changed' end
 end
+if ARGV[4] ~= '' and redis.call('HGET', thread, 'interrupts') ~= ARGV[4] then return 'changed' end
 
 -- Lets a run that is not under way continue on the new version.
 local function move_run(run_id, by)
@@ -49,12 +51,13 @@ local function move_run(run_id, by)
   end
 end
 
-execute_commands(4)
+execute_commands(6)
 local moves = cjson.decode(redis.call('HGET', thread, 'moves') or '[]')
 moves[#moves + 1] = cjson.decode(args.move)
 if #moves > MOST_MOVES then table.remove(moves, 1) end
 redis.call('HSET', thread, 'version', args.version, 'schema', args.schema, 'moves', cjson.encode(moves))
 if args.original then redis.call('HSET', thread, 'original', args.original) end
+if ARGV[5] ~= '' then redis.call('HSET', thread, 'interrupts', ARGV[5]) end
 if args.owner then append_audit(args.owner.run_id, 'thread.moved', 'slipway', args.move) end
 for _, run_id in ipairs(args.owner and {} or redis.call('ZRANGE', key('thread_queue', args.thread_id), 0, -1)) do
   move_run(run_id, moves[#moves].by)
