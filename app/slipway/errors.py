@@ -7,6 +7,7 @@ SlipwayError                     error                 base class; its message i
 ├── NotFound                     not_found             no record or graph has this id or name
 ├── Conflict                     conflict              the record exists already, or another run blocks the operation
 │   ├── GraphIsOff               switch.off            the graph is switched off: no new runs
+│   ├── VersionHeld              version.held          the version of the graph must not continue this state
 │   ├── WorkRepeated             operation.repeats     the operation would repeat calls of tools that write
 │   ├── ReviewClosed             review.closed         the question was decided, or nobody can answer it any more
 │   ├── ReviewClaimed            review.claimed        somebody else works on the review
@@ -135,6 +136,13 @@ class GraphIsOff(Conflict):
 
     code = "switch.off"
     retryable = True
+
+
+class VersionHeld(Conflict):
+    """The version of the graph that would continue a state must not, because another one wrote it. The member `reasons`
+    has what does not fit, as in the member `held` of a run."""
+
+    code = "version.held"
 
 
 class WorkRepeated(Conflict):

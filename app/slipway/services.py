@@ -30,6 +30,7 @@ from slipway.event_protocol.protocol_log import ProtocolLog
 from slipway.execution.inline import InlineRuns
 from slipway.execution.open_executions import OpenExecutions
 from slipway.execution.thread_moving import ThreadMoving
+from slipway.graph_versions.command_targets import CommandTargets
 from slipway.graph_versions.needs_reads import NeedsReads
 from slipway.graph_versions.reads import VersionReads
 from slipway.graph_versions.registration import VersionRegistration
@@ -95,6 +96,7 @@ from slipway.thread_moves.mover import ThreadMover, migrations_of
 from slipway.thread_moves.planning import MovePlanner
 from slipway.thread_moves.reads import MoveReads
 from slipway.thread_moves.scripts import MoveScripts
+from slipway.thread_moves.state_write_check import StateWriteCheck
 from slipway.thread_moves.written_by import CheckpointVersions
 from slipway.threads.graph_opener import ThreadGraphOpener
 from slipway.threads.notifications import ThreadNotifications
@@ -331,7 +333,9 @@ def _stores(
     check_webhook = NewRunWebhookCheck(webhook_urls, disabled=config.http.disable_webhooks)
     authorizer = RunAuthorizer(settings, graphs, assistants, threads, check_webhook)
     graph_opener = ThreadGraphOpener(graphs, runs, checkpointer, store)
-    states = ThreadStateStore(graph_opener, threads, checkpointer, pipeline, keys)
+    states = ThreadStateStore(
+        graph_opener, threads, checkpointer, StateWriteCheck(planner, written_by, checkpointer), pipeline, keys
+    )
     submission = RunSubmission(
         settings=settings,
         graphs=graphs,
@@ -345,6 +349,7 @@ def _stores(
         switches=switch_watch,
         rollouts=rollout_watch,
         find_versions=find_versions,
+        targets=CommandTargets(graphs, version_reads, versions.read),
         budgets=Budgets(config.budgets),
     )
     audit = AuditTrail(pipeline, keys, scripts)

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.channels import LastValue
+from langgraph.graph import StateGraph
 from langgraph.pregel import NodeBuilder, Pregel
 from langgraph.types import Command
+from typing_extensions import TypedDict
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StoredWrite
 from slipway.checkpoints.core_checkpointer import CoreCheckpointer
@@ -282,3 +284,44 @@ async def test_a_node_that_has_seen_a_channel_which_keeps_its_value_is_not_next(
     position = await position_of(saver, graph)
     assert position.is_idle
     assert position.channels == {"amount", "total"}
+
+
+class Note(TypedDict, total=False):
+    note: str
+
+
+class Memory(Note, total=False):
+    visits: int
+
+
+def with_memory(saver: BaseCheckpointer, memory: type[Note], found: list[int]) -> Any:
+    """A subgraph that keeps a state of its own, and counts its calls."""
+
+    def visit(state: Any) -> Any:
+        found.append(state.get("visits", 0))
+        return {"visits": found[-1] + 1}
+
+    inner = StateGraph(memory).add_node("visit", visit).add_edge("__start__", "visit")
+    outer = StateGraph(Note).add_node("memory", inner.compile(checkpointer=True)).add_edge("__start__", "memory")
+    return outer.compile(saver)
+
+
+async def test_a_subgraph_is_where_it_was_at_a_checkpoint_that_is_executed_again(saver: BaseCheckpointer) -> None:
+    """A later version does not have the channel to which the subgraph has written only then."""
+    found: list[int] = []
+    graph = with_memory(saver, Memory, found)
+    for note in ("first", "second"):
+        await graph.ainvoke({"note": note}, CONFIG, durability="sync")
+    structure, new = structure_of(graph), structure_of(with_memory(saver, Note, []))
+    verdicts: list[tuple[VerdictKind, ...]] = []
+    starts = [state.config async for state in graph.aget_state_history(CONFIG) if state.next == ("memory",)]
+    for config in reversed(starts):
+        checkpoint = await saver.aget_tuple(config)
+        assert checkpoint is not None
+        read = [
+            await PositionReader(saver).read_at(checkpoint, structure, replays=replays) for replays in (True, False)
+        ]
+        verdicts.append(tuple(verdict_of(structure, new, position).kind for position in read))
+        await graph.ainvoke(None, config)
+    assert found == [0, 1, 0, 1], "LangGraph begins with the state that the subgraph had before the checkpoint"
+    assert verdicts == [(VerdictKind.CONTINUE, VerdictKind.HOLD), (VerdictKind.HOLD, VerdictKind.HOLD)]

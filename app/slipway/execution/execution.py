@@ -38,7 +38,7 @@ from slipway.ceilings import CURRENT_CEILINGS
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.moved_ids import CURRENT_MOVED_IDS, keep_ids_of_questions
 from slipway.current_work import CURRENT_WORK
-from slipway.errors import CODES, CeilingHit, Fenced, StoreUnavailable
+from slipway.errors import CODES, CeilingHit, Fenced, InputRefused, StoreUnavailable
 from slipway.exception_text import is_a, traceback_of
 from slipway.execution.attempt_outcome import CANCELLED, DRAINED, LOST, STOPPED_WITHIN_SUPERSTEP, Outcome, StopReason
 from slipway.execution.ceiling_guard import CeilingGuard, count_retries
@@ -54,6 +54,7 @@ from slipway.execution.stream_observer import StreamObserver
 from slipway.execution.thread_moving import ThreadHeld, ThreadMoving
 from slipway.execution.threads_with_context import carry_context_into_threads
 from slipway.graphs.describe import name_of
+from slipway.graphs.goto_targets import sentence_of
 from slipway.graphs.interface import Graph, Graphs, with_checkpointer
 from slipway.metering.callback_handler import HANDLER, MeteringHandler
 from slipway.metering.meter import Meter, MeterConfig
@@ -263,7 +264,11 @@ class Execution:
         """Moves the thread to the version of the run if it is pinned to another one, if the code of its version has
         changed, or if the run starts from a checkpoint of another version. A run that is to be cancelled executes
         nothing."""
-        if self._moving is None or self._stop is StopReason.CANCEL:
+        if self._stop is StopReason.CANCEL:
+            return
+        if missing := self._plan.missing_targets(graph.nodes):
+            await self._refuse_targets(missing, graph)
+        if self._moving is None:
             return
         start = await self._moving.move(self.run, graph, self._plan)
         if start is not None:
@@ -271,6 +276,15 @@ class Execution:
             self._config = config_of(self.run, self._plan.checkpoint, self._ceilings.steps_left)
         elif self.run.attempt > 1 and self.run.pinned_version is not None:
             self._plan = plan_start(self.run, await self._checkpointer.latest(self.run.thread_id))
+
+    async def _refuse_targets(self, missing: Sequence[str], graph: Graph) -> None:
+        """Raises `ThreadHeld` if the version of the thread has these nodes, else `InputRefused`."""
+        version = self.run.version or ""
+        where = f"{self.run.graph_id}@{version}" if version else f"graph {self.run.graph_id!r}"
+        problem = sentence_of(missing, where, graph.nodes)
+        if self._moving is not None:
+            await self._moving.hold_for_targets(self.run, missing, problem)
+        raise InputRefused(f"command.goto: {problem}")
 
     def _append_limit_notice(self) -> None:
         requested = (self.run.options.config or {}).get("recursion_limit")

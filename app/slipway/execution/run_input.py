@@ -5,7 +5,7 @@ reads the newest checkpoint of the thread."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 from uuid import UUID
@@ -17,6 +17,7 @@ from langgraph.types import Command, Send
 from slipway.access.users import User, user_configurable
 from slipway.checkpoints.interrupt_answers import is_answer_map, is_command_stored, unconsumed_answers
 from slipway.checkpoints.moved_ids import OF_MOVE
+from slipway.graphs.goto_targets import missing_targets
 from slipway.graphs.recursion_limit import default_recursion_limit
 from slipway.runs.record import Run
 
@@ -40,6 +41,16 @@ class StartPlan:
     def has_input(self) -> bool:
         """Whether the graph starts from an input, so that LangGraph drops what was under way."""
         return self.input is not None and not isinstance(self.input, Command)
+
+    @property
+    def replays(self) -> bool:
+        """Whether LangGraph executes the tasks of the named checkpoint again, as it does unless they get answers. Then
+        a subgraph with a state of its own begins with the state that it had at this checkpoint."""
+        return not (isinstance(self.input, Command) and self.input.resume is not None)
+
+    def missing_targets(self, nodes: Collection[str]) -> list[str]:
+        """The nodes to which the command goes and which are not among the `nodes` of the graph."""
+        return missing_targets(self.input.goto, nodes) if isinstance(self.input, Command) else []
 
 
 NO_PLAN: Final = StartPlan(None, {}, False)

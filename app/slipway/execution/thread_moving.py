@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,7 +50,9 @@ class ThreadMoving:
             return None
         new = Pin(run.version, self.graphs.version(run.graph_id, run.version).schema)
         if names_checkpoint:
-            fork = await self.mover.fork_for_attempt(run, graph, new, plan.checkpoint, before_input=plan.has_input)
+            fork = await self.mover.fork_for_attempt(
+                run, graph, new, plan.checkpoint, before_input=plan.has_input, replays=plan.replays
+            )
             if fork.verdict.kind is VerdictKind.HOLD:
                 await self._hold(run, fork.verdict, fork.old.version)
             return fork.start
@@ -57,6 +60,13 @@ class ThreadMoving:
         if verdict.kind is VerdictKind.HOLD:
             await self._hold(run, verdict, run.pinned_version or "")
         return None
+
+    async def hold_for_targets(self, run: Run, missing: Sequence[str], problem: str) -> None:
+        """Raises `ThreadHeld` if the command of the run goes to nodes that the version of its thread has, and the one
+        of the run lacks. `problem` says so."""
+        verdict = await self.mover.verdict_of_targets(run, missing, problem)
+        if verdict is not None:
+            await self._hold(run, verdict, run.pinned_version or "")
 
     async def _hold(self, run: Run, verdict: Verdict, old: str) -> None:
         new = run.version or ""

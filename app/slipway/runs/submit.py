@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from langchain_core.runnables import RunnableConfig
 
@@ -50,6 +50,13 @@ class AnswerCheck(Protocol):
         """The run with `RunBehaviour.checked`. Raises `InvalidRequest`, `Conflict` and `AccessRefused`."""
 
 
+class TargetCheck(Protocol):
+    """Checks where the command of a run goes (`graph_versions/command_targets.py`)."""
+
+    async def check(self, graph_id: str, command: Mapping[str, Any] | None, version: str | None, /) -> None:
+        """Raises `InvalidRequest` if `goto` names a node that the version lacks; without a version, that all lack."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunSubmission:
     """Submits runs. `inline` is None in processes that do not execute inline runs."""
@@ -68,6 +75,7 @@ class RunSubmission:
     rollouts: RolloutWatch
     find_versions: FindVersions
     """For requests that name a version."""
+    targets: TargetCheck
     budgets: Budgets = NO_BUDGETS
     inline: InlineSubmission | None = None
 
@@ -88,7 +96,8 @@ class RunSubmission:
         run writes to the thread. `retain_s` is for a run with a temporary thread, see `RunBehaviour.retain_s`.
 
         Raises `NotFound` for an unknown assistant, thread or checkpoint, `GraphIsOff` if the graph is switched off,
-        `InvalidRequest` also for an unknown version of the graph, `AccessRefused` and `AuthBroken`."""
+        `InvalidRequest` also for an unknown version of the graph and for a command that goes to an unknown node,
+        `AccessRefused` and `AuthBroken`."""
         await self.authorizer.authorize_assistant(permissions, request.assistant_id)
         spec = await self._spec_of(request, ids)
         if retain_s is not None and spec.execution.options.temporary:
@@ -204,7 +213,7 @@ class RunSubmission:
 
     async def _with_version(self, spec: RunSpec, request: RunRequest, permissions: Permissions) -> RunSpec:
         """The run with the versions among which it gets one. Raises `InvalidRequest` if the request names an unknown
-        one, and `AccessRefused` if its user may not name any."""
+        one, or a node that no version has, and `AccessRefused` if its user may not name any version."""
         identity = spec.identity
         choice = self._choice_of(identity, request.version_headers)
         requested = Requested(request.version_headers, identity.metadata)
@@ -213,6 +222,8 @@ class RunSubmission:
             require_operator(permissions.user, OPERATE, f"{field} names a version: ")
             (await self.find_versions(identity.graph_id)).check(field, version)
             choice = replace(choice, explicit=version)
+        if (command := spec.execution.options.command) is not None:
+            await self.targets.check(identity.graph_id, command, choice.explicit)
         return replace(spec, behaviour=replace(spec.behaviour, version=choice)) if choice != NO_CHOICE else spec
 
     def _is_tester(self, graph_id: str, requested: Requested) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,10 +78,11 @@ class ThreadMover:
         return plan.verdict
 
     async def fork_for_attempt(
-        self, run: Run, graph: Graph, new: Pin, checkpoint: Mapping[str, Any], *, before_input: bool
+        self, run: Run, graph: Graph, new: Pin, checkpoint: Mapping[str, Any], *, before_input: bool, replays: bool
     ) -> Fork:
         """The same for a run that starts from the earlier `checkpoint` of its thread: the verdict is about this one,
-        and the version that wrote it."""
+        and the version that wrote it. `replays`: the tasks of the checkpoint are executed again, and get no
+        answers."""
         found = await self.checkpointer.aget_tuple({"configurable": {**checkpoint, "thread_id": run.thread_id}})
         pin = new if run.pinned_version is None else Pin(run.pinned_version, run.pinned_schema or "")
         if found is None:  # it was deleted since the run was created
@@ -95,12 +96,30 @@ class ThreadMover:
         if moved is not None:
             return Fork(Verdict(VerdictKind.CONTINUE), old, moved)
         plan = await self.planner.plan_at(
-            found, run.graph_id, graph, old, new, before_input=before_input, becomes_newest=pin != new
+            found,
+            run.graph_id,
+            graph,
+            old,
+            new,
+            before_input=before_input,
+            replays=replays,
+            becomes_newest=pin != new,
         )
         if not plan.holds and (pin != new or plan.rewritten is not None):
             await self._move_for_attempt(run, pin, new, plan)
         rewritten = plan.rewritten
         return Fork(plan.verdict, old, None if rewritten is None else rewritten.checkpoints[0].checkpoint["id"])
+
+    async def verdict_of_targets(self, run: Run, missing: Sequence[str], problem: str) -> Verdict | None:
+        """The verdict about a run whose command goes to the nodes `missing`, which its version lacks: `hold` if that of
+        its thread is another one and has them, else None. `problem` says what is missing."""
+        if run.pinned_version in (None, run.version):
+            return None
+        nodes = await self.planner.nodes_of(run.pinned_schema or "")
+        if nodes is None or not nodes.issuperset(missing):
+            return None
+        text = f"command.goto: {problem}, so only version {run.pinned_version} can execute it"
+        return Verdict(VerdictKind.HOLD, (Reason("command.node_missing", text),))
 
     async def _moved_before(self, run: Run, new: Pin, checkpoint_id: str) -> str | None:
         """The newest checkpoint, if an earlier attempt of the run has made it of this one."""

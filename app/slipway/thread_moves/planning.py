@@ -67,10 +67,12 @@ class MovePlanner:
         new: Pin,
         *,
         before_input: bool,
+        replays: bool,
         becomes_newest: bool,
     ) -> MovePlan:
-        """The same for a run that starts from this checkpoint of its thread, which version `old` wrote.
-        `becomes_newest`: it is stored again as the newest checkpoint also if it is continued as it is."""
+        """The same for a run that starts from this checkpoint of its thread, which version `old` wrote. `replays`: its
+        tasks are executed again, and get no answers. `becomes_newest`: it is stored again as the newest checkpoint also
+        if it is continued as it is."""
         thread_id = str(found.config["configurable"]["thread_id"])
         newest = await read_thread(self.checkpointer, thread_id)
         thread = await read_thread(self.checkpointer, thread_id, found)
@@ -79,7 +81,10 @@ class MovePlanner:
         after = None if newest.root.id == thread.root.id else newest.root
         plan = CONTINUES
         if old.version != new.version or (old.schema and new.schema and old.schema != new.schema):
-            plan = await self._planned(thread, graph_id, graph, old, new.version, before_input, found, after)
+            position = await PositionReader(self.checkpointer).read_at(
+                found, await self._known(old.schema), replays=replays
+            )
+            plan = await self._planned(thread, graph_id, graph, old, new.version, before_input, position, after)
         if becomes_newest and after is not None and not plan.holds and plan.rewritten is None:
             calls = sorted(set(_calls(await self._known(old.schema))))
             versions = (old.version, new.version)
@@ -89,6 +94,19 @@ class MovePlanner:
             plan = await _rewritten(rewriting, plan.verdict, None)
         return replace(plan, newest=newest.root.id)
 
+    async def verdict_at(self, found: CheckpointTuple, graph_id: str, graph: Graph, old: Pin, version: str) -> Verdict:
+        """Whether this version can continue the state of a checkpoint that `old` wrote. Subgraphs that keep a state of
+        their own do not count."""
+        before = await self._known(old.schema)
+        position = replace(await PositionReader(self.checkpointer).read_at(found, before), subgraphs={})
+        path = self.migrations.get(graph_id, NO_MIGRATIONS).path(old.version, version)
+        return verdict_of(before, await self._structure(graph_id, graph, version), position, path)
+
+    async def nodes_of(self, schema: str) -> frozenset[str] | None:
+        """The nodes of a version, also of one that this process does not have. None if they are not known."""
+        known = await self._known(schema)
+        return None if known is None else frozenset(known.nodes)
+
     async def _planned(
         self,
         thread: StoredThread,
@@ -97,13 +115,14 @@ class MovePlanner:
         old: Pin,
         version: str,
         before_input: bool,
-        found: CheckpointTuple | None = None,
+        position: Position | None = None,
         newest: StoredCheckpoint | None = None,
     ) -> MovePlan:
+        """`position` is that of the newest checkpoint unless it is given."""
         before = await self._known(old.schema)
         after = await self._structure(graph_id, graph, version)
-        reader = PositionReader(self.checkpointer)
-        position = await (reader.read(thread.thread_id, before) if found is None else reader.read_at(found, before))
+        if position is None:
+            position = await PositionReader(self.checkpointer).read(thread.thread_id, before)
         if before_input:
             position = position.before_input()
         migrations = self.migrations.get(graph_id, NO_MIGRATIONS)

@@ -18,6 +18,7 @@ MOVE_REASONS: Final = {
     "subgraph.missing": "A subgraph is under way, and its node has none in the new version.",
     "subgraph.own_state": "A migration names a subgraph that keeps a state of its own over many runs.",
     "checkpoint.of_subgraph": "A run starts from a checkpoint of a subgraph that another version wrote.",
+    "command.node_missing": "The command of a run goes to a node (`goto`) that only the version of the thread has.",
     "checkpoint.deleted": "The checkpoint from which a run starts was deleted.",
     "original.passed": "The thread has continued since the migration, and there is no migration back.",
     "original.deleted": "The checkpoint from before the migration was deleted.",

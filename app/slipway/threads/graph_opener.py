@@ -22,6 +22,7 @@ from slipway.access.users import User, user_configurable
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import GraphUnavailable, NotFound
 from slipway.graphs.interface import AccessContext, Graph, Graphs, with_checkpointer
+from slipway.graphs.served_version import ServedVersion
 from slipway.runs.record import Run
 from slipway.runs.store import RunStore
 from slipway.threads.record import Thread
@@ -56,6 +57,10 @@ class ThreadGraphOpener:
         self._check_pin(thread)
         async with self._open(thread, config, "threads.update", checkpointer) as graph:
             yield graph
+
+    def version(self, thread: Thread) -> ServedVersion:
+        """The version with which the thread's graph is opened."""
+        return self._graphs.version(_graph_id(thread), self._version(thread))
 
     def max_state_bytes(self, thread: Thread) -> int | None:
         """The ceiling that `langgraph.json` sets for the thread's graph; None leaves that of the deployment."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot, StateUpdate
@@ -17,6 +17,8 @@ from slipway.access.users import User
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.fenced_writers import CheckpointWriter, CollectingWriter, IdleThreadWriter, PausedRunWriter
 from slipway.errors import Conflict, RefusedRequest
+from slipway.graphs.interface import Graph
+from slipway.graphs.served_version import ServedVersion
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.audit import AuditEntry
@@ -26,11 +28,18 @@ from slipway.threads.graph_opener import ThreadGraphOpener
 from slipway.threads.protocol_state import CheckpointRef, checkpoint_ref, interrupts_of, public_state, status_of
 from slipway.threads.record import Thread
 from slipway.threads.state_reader import read_history, read_state
-from slipway.threads.state_updates import update_error, update_values
+from slipway.threads.state_updates import require_targets, update_error, update_values
 from slipway.threads.store import ThreadStore
 
 _LATEST: Final[CheckpointRef] = {}
 NO_METADATA: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class VersionCheck(Protocol):
+    """Checks which version wrote a state (`thread_moves/state_write_check.py`)."""
+
+    async def check(self, thread: Thread, graph: Graph, version: ServedVersion, checkpoint: CheckpointRef, /) -> None:
+        """Raises `VersionHeld` if the version must not continue this checkpoint of the thread."""
 
 
 class ThreadStateStore:
@@ -41,10 +50,11 @@ class ThreadStateStore:
         graphs: ThreadGraphOpener,
         threads: ThreadStore,
         checkpointer: BaseCheckpointer,
+        versions: VersionCheck,
         pipeline: Pipeline,
         keys: Keys,
     ) -> None:
-        self._graphs, self._threads, self._checkpointer = graphs, threads, checkpointer
+        self._graphs, self._threads, self._checkpointer, self._versions = graphs, threads, checkpointer, versions
         self._pipeline, self._keys = pipeline, keys
 
     async def get(
@@ -88,7 +98,8 @@ class ThreadStateStore:
         user: User | None = None,
     ) -> dict[str, Any]:
         """Writes `values` as if the node `as_node` had returned them. Returns the new checkpoint. Raises `NotFound`,
-        `Conflict` while a run is active, and `RefusedRequest` when the graph rejects the values."""
+        `Conflict` while a run is active, `VersionHeld` if another version of the graph wrote the checkpoint and that of
+        the thread cannot continue it, and `RefusedRequest` when the graph rejects the values."""
         thread = await self._threads.get(thread_id)
         writer = CollectingWriter(self._idle_writer(thread))
         return await self._write(thread, writer, checkpoint, [[StateUpdate(update_values(values), as_node)]], user)
@@ -140,6 +151,9 @@ class ThreadStateStore:
         checkpointer = self._checkpointer.for_run(writer, max_thread_bytes=self._graphs.max_state_bytes(thread))
         base_config = await self._graphs.config(thread, user)
         async with self._graphs.for_writing(thread, base_config, checkpointer) as graph:
+            version = self._graphs.version(thread)
+            await self._versions.check(thread, graph, version, checkpoint)
+            require_targets(supersteps, str(version), graph.nodes)
             config = _config(thread.thread_id, {**base_config["configurable"], **checkpoint})
             config["metadata"] = {**_checkpoint_metadata(thread), **metadata}
             try:

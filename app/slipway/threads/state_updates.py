@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
 import structlog
 from langgraph.errors import EmptyChannelError, InvalidUpdateError
 from langgraph.types import Command, Send, StateUpdate
 
-from slipway.errors import RefusedRequest, SlipwayError
+from slipway.errors import InvalidRequest, RefusedRequest, SlipwayError
 from slipway.exception_text import class_name, is_a, message_of, traceback_of
+from slipway.graphs.goto_targets import missing_targets, own_nodes, sentence_of
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,14 @@ def update_of(values: Any, command: Mapping[str, Any] | None, as_node: str | Non
         resume=command.get("resume"), update=_pairs(command.get("update")), goto=_goto(command.get("goto"))
     )
     return StateUpdate(cast("dict[str, Any]", langgraph_command), as_node)
+
+
+def require_targets(supersteps: Sequence[Sequence[StateUpdate]], version: str, nodes: Collection[str]) -> None:
+    """Raises `InvalidRequest` if a command goes to a node that the version, `graph@name` with these `nodes`, lacks."""
+    for update in (each for updates in supersteps for each in updates):
+        command: Any = update.values
+        if isinstance(command, Command) and (missing := missing_targets(command.goto, nodes)):
+            raise InvalidRequest("command.goto", sentence_of(missing, version, nodes), own_nodes(nodes))
 
 
 def update_values(values: Any) -> Any:

@@ -105,7 +105,7 @@ async def _write_supersteps(request: Request, thread: Thread, supersteps: Sequen
     ]
     try:
         await services.states.replay(thread.thread_id, steps, user_of(request))
-    except RefusedRequest:
+    except (InvalidRequest, RefusedRequest):
         await services.threads.delete(thread.thread_id, thread.incarnation)
         raise
     return await services.threads.get(thread.thread_id)
