@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from slipway.commands.check_deploy import report_of
 from slipway.graphs.verdict import VerdictKind
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -191,3 +194,22 @@ async def test_a_check_needs_no_permission_to_write(deployment: Deployment, valk
     finally:
         await deployment.pipeline.send("ACL", "DELUSER", "reader")
     assert checked.said("asked") == ("migrate", "2", ["node.removed"])
+
+
+async def test_a_migration_from_a_version_that_nobody_knows_is_a_warning(deployment: Deployment) -> None:
+    """A chain may lead through a version that was never served."""
+    migrations = MIGRATION.replace('"1"', '"frist"').replace('"2"', '"third"') + (
+        MIGRATION.replace("def rename", "def to_second").replace('"1"', '"first"').replace('"2"', '"second"')
+        + MIGRATION.replace("def rename", "def to_third").replace('"1"', '"second"').replace('"2"', '"third"')
+    )
+    new = await deployment.release("new", {"third": RENAMED}, migrations=migrations)
+    assert (await deployment.check(new)).report.warnings == [], "nobody knows the versions of a graph that is new"
+    await deployment.deploy(await deployment.release("old", {"first": code()}))
+    lines, held = await report_of(new.settings, new.graphs, ())
+    (line,) = lines
+    assert held == 0
+    assert line.startswith(f"warning: {deployment.folder}/new/migrations.py:4: migration rename carries no thread: ")
+    assert "version 'frist' of graph 'desk', and no process has ever served it (known: first, third); did you" in line
+    (text,), _ = await report_of(new.settings, new.graphs, (), as_json=True)
+    found = json.loads(text)
+    assert (found["warning"], found["from_version"], found["line"]) == ("migration.version_unknown", "frist", 4)

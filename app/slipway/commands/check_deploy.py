@@ -66,8 +66,8 @@ async def report_of(
     settings: Settings, graphs: Registry, allowed: Collection[str], *, as_json: bool = False
 ) -> tuple[list[str], int]:
     """The lines of the report, and how many threads are held that may not be. With `as_json`, a line for each thread is
-    printed at once and there is no report; nor without threads. Raises `ConfigError` for a code in `allowed` that does
-    not exist, and `StoreUnavailable`."""
+    printed at once, and the lines are the warnings; without threads, too. Raises `ConfigError` for a code in `allowed`
+    that does not exist, and `StoreUnavailable`."""
     from slipway.deploy_checks.run_check import run_check
     from slipway.progress import progress_on_stderr
 
@@ -76,8 +76,10 @@ async def report_of(
         report, check = await run_check(
             settings, graphs, allowed=allowed, receive=_print_json if as_json else lambda checked: None, show=show
         )
-    if as_json or not report.read:
-        return [], report.held
+    if as_json:
+        return [dumps(warning.public()).decode() for warning in report.warnings], report.held
+    if not report.read:
+        return [printable(line) for line in report.warning_lines()], 0
     return [*_differences(report, check), *map(printable, report.lines())], report.held
 
 

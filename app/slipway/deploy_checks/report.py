@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from slipway.deploy_checks.check import CheckedVerdict
+from slipway.deploy_checks.unknown_migrations import UnknownMigration
 from slipway.graphs.verdict import VerdictKind
 
 IDS_SHOWN: Final = 5
@@ -38,6 +39,8 @@ class DeployReport:
     """With which structures the threads were executed, for those that continue on another one."""
     held: int = 0
     """Threads that are held, and are not allowed to be."""
+    warnings: Sequence[UnknownMigration] = ()
+    """What fails no deploy."""
     _reasons: dict[tuple[Versions, VerdictKind, str, str], _Threads] = field(default_factory=dict)
 
     def add(self, checked: CheckedVerdict) -> None:
@@ -67,6 +70,11 @@ class DeployReport:
         yield f"{self.read} threads: {counts}"
         for versions in sorted({versions for versions, _ in self.verdicts}):
             yield from self._lines_of(versions)
+        yield from self.warning_lines()
+
+    def warning_lines(self) -> Iterator[str]:
+        """The warnings for people."""
+        yield from (f"warning: {warning}" for warning in self.warnings)
 
     def _lines_of(self, versions: Versions) -> Iterator[str]:
         counts = [f"{count} {kind.value}" for kind in VerdictKind if (count := self.verdicts[versions, kind])]

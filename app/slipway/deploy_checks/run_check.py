@@ -11,7 +11,9 @@ from slipway.deploy_checks.check import CheckedVerdict, DeployCheck
 from slipway.deploy_checks.new_versions import new_graphs
 from slipway.deploy_checks.reads import DeployCheckReads
 from slipway.deploy_checks.report import DeployReport
+from slipway.deploy_checks.unknown_migrations import unknown_migrations
 from slipway.graph_versions.reads import VersionReads
+from slipway.graph_versions.record import KnownVersions
 from slipway.graph_versions.scripts import VersionScripts
 from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import read
@@ -42,7 +44,8 @@ async def run_check(
     each verdict. `allowed`: see `DeployReport`. Raises `ConfigError` for migrations that cannot be loaded, and
     `StoreUnavailable`."""
     report = DeployReport(allowed)
-    async with _opened(settings, graphs) as check:
+    async with _opened(settings, graphs) as (check, known):
+        report.warnings = list(unknown_migrations(graphs, check.planner.migrations, known))
         total = await check.reads.number_of_threads()
         async for number, verdicts in check.pages():
             report.read += number
@@ -54,7 +57,7 @@ async def run_check(
 
 
 @asynccontextmanager
-async def _opened(settings: Settings, graphs: Graphs) -> AsyncIterator[DeployCheck]:
+async def _opened(settings: Settings, graphs: Graphs) -> AsyncIterator[tuple[DeployCheck, KnownVersions]]:
     migrations = await migrations_of(graphs)
     pipeline, keys = (
         Pipeline(Address(settings.redis), "slipway check-deploy", patience_s=settings.redis_patience_worker_s),
@@ -67,7 +70,7 @@ async def _opened(settings: Settings, graphs: Graphs) -> AsyncIterator[DeployChe
         versions = VersionReads(pipeline, keys)
         known = await VersionScripts(pipeline, keys).read()
         rollouts = await RolloutScripts(pipeline, keys).read_all()
-        yield DeployCheck(
+        check = DeployCheck(
             graphs,
             await new_graphs(graphs, known, rollouts),
             DeployCheckReads(pipeline, keys),
@@ -75,5 +78,6 @@ async def _opened(settings: Settings, graphs: Graphs) -> AsyncIterator[DeployChe
             PositionReader(checkpointer),
             MovePlanner(graphs, checkpointer, versions, migrations),
         )
+        yield check, known
     finally:
         await pipeline.close()
