@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from slipway.commands.rollouts import status_text
 from slipway.rollouts.counts import VersionCounts
 from slipway.rollouts.guard_rounds import RolloutGuard
 from slipway.rollouts.scripts import RolloutScripts
@@ -74,6 +75,36 @@ async def test_nothing_is_counted_without_a_ramp(desk: Desk, worker: WorkerProce
     await eventually(lambda: worker.services.rollout_watch.ramp_of("desk") is None)
     await ended(desk, version="1")
     assert (await desk.served.services.rollouts.counts("desk")).by_version == {}
+
+
+async def test_what_a_ramp_has_seen_stays_visible_until_the_next_one(
+    desk: Desk, worker: WorkerProcess, eventually: Eventually
+) -> None:
+    await ramp(desk, worker, eventually, 20)
+    await ended(desk, version="2", input={"fails_on": "2"})
+    for version in ("2", "1", "1"):
+        await ended(desk, version=version)
+    seen = {each["version"]: each for each in (await desk.send("GET", PATH))["versions"]}
+    await desk.send("POST", f"{PATH}/rollback", json={"reason": "angry clients"})
+    await eventually(lambda: worker.services.rollout_watch.ramp_of("desk") is None)
+    await ended(desk, version="2")
+
+    status = await desk.send("GET", PATH)
+    assert all(each["runs"] == 0 for each in status["versions"])
+    last = status["last_ramp"]
+    for found in last["versions"]:
+        assert seen[found["version"]].items() >= found.items()
+    assert [each["version"] for each in last["versions"]] == ["1", "2"]
+    assert (last["percent"], last["ended"], last["by"], last["reason"]) == (20, "rolled_back", "ann", "angry clients")
+    text = status_text(await desk.served.services.rollouts.status("desk")).splitlines()[-1]
+    assert text.startswith("last rollout: version 2 at 20 % got 2 of 4 new threads from 20")
+    assert "; 1 of 2 runs failed (50.0%), 0 reached a ceiling, p95 " in text
+    assert text.endswith(f"Rolled back at {last['ended_at']} by ann (angry clients)")
+    page = await desk.client.get("/ui/graphs/desk", headers={"x-user": "ann"})
+    assert "version 2 at 20 % got 2 of 4 new threads" in page.text
+
+    await ramp(desk, worker, eventually)
+    assert (await desk.send("GET", PATH))["last_ramp"] is None
 
 
 @pytest.mark.slow

@@ -129,7 +129,7 @@ _COLUMNS: Final = (
 
 
 def status_text(found: RolloutStatus) -> str:
-    """One line about the rollout, and a table of its versions."""
+    """One line about the rollout, a table of its versions, and one line about the last ramp."""
     who = f"{found.rollout.graph_id}: changed by {found.rollout.by} at {found.rollout.changed_at}"
     why = f" ({found.rollout.reason})" if found.rollout.reason else ""
     look = ""
@@ -138,7 +138,8 @@ def status_text(found: RolloutStatus) -> str:
             f"\ncomparisons of the versions: {found.looks}; the next one when {found.next_look_runs} runs of version "
             f"{found.rollout.ramp.version} have ended"
         )
-    return f"{printable(who + why)}\n{text_table([_COLUMNS, *map(_row, found.versions)])}{look}"
+    last = "" if found.last is None else f"\n{printable(str(found.last))}"
+    return f"{printable(who + why)}\n{text_table([_COLUMNS, *map(_row, found.versions)])}{look}{last}"
 
 
 def _row(version: VersionStatus) -> tuple[str, ...]:
@@ -151,9 +152,9 @@ def _row(version: VersionStatus) -> tuple[str, ...]:
         str(counts.threads),
         _share(version.threads_percent),
         str(counts.runs),
-        f"{counts.failed} ({_share(version.errors_percent)})",
-        f"{counts.ceilings} ({_share(version.ceilings_percent)})",
-        "-" if version.p95_ms is None else f"{version.p95_ms:,.0f} ms",
+        f"{counts.failed} ({_share(counts.errors_percent)})",
+        f"{counts.ceilings} ({_share(counts.ceilings_percent)})",
+        "-" if counts.p95_ms is None else f"{counts.p95_ms:,.0f} ms",
     )
 
 

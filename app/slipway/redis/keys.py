@@ -172,6 +172,9 @@ class Keys:
     def rollout_history(self, graph_id: str) -> str:
         return self._of("rollout_history", graph_id)
 
+    def rollout_last(self, graph_id: str) -> str:
+        return self._of("rollout_last", graph_id)
+
     def rollout_counts(self, graph_id: str) -> str:
         return self._of("rollout_counts", graph_id)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from slipway.rollouts.statistics import Durations, Proportion
 
@@ -38,6 +38,37 @@ class VersionCounts:
     def ceiling_hits(self) -> Proportion:
         return Proportion(self.ceilings, self.runs)
 
+    @property
+    def errors_percent(self) -> float | None:
+        return percent(self.failed, self.runs)
+
+    @property
+    def ceilings_percent(self) -> float | None:
+        return percent(self.ceilings, self.runs)
+
+    @property
+    def p95_ms(self) -> float | None:
+        """The 95th percentile of the durations of runs that succeeded, within 10 %. None if there is none."""
+        return self.durations.quantile_ms(0.95)
+
+    def public(self, all_threads: int) -> dict[str, Any]:
+        """The counts as clients receive them. Shares are in percent, that of the new threads of `all_threads`."""
+        return {
+            "threads": self.threads,
+            "threads_percent": percent(self.threads, all_threads),
+            "runs": self.runs,
+            "failed": self.failed,
+            "errors_percent": self.errors_percent,
+            "ceilings": self.ceilings,
+            "ceilings_percent": self.ceilings_percent,
+            "p95_ms": None if self.p95_ms is None else round(self.p95_ms, 2),
+        }
+
+
+def percent(part: int, whole: int) -> float | None:
+    """With two digits behind the point. None if there is nothing of which it is a share."""
+    return round(part / whole * 100, 2) if whole else None
+
 
 NO_COUNTS = VersionCounts()
 
@@ -53,6 +84,11 @@ class RampCounts:
 
     def of(self, version: str) -> VersionCounts:
         return self.by_version.get(version, NO_COUNTS)
+
+    @property
+    def threads(self) -> int:
+        """The new threads of all versions."""
+        return sum(version.threads for version in self.by_version.values())
 
 
 _THREADS: Final = "threads:"

@@ -11,6 +11,7 @@ from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.rollouts.changes import Change
 from slipway.rollouts.counts import RampCounts, counts_from
+from slipway.rollouts.ended_ramp import EndedRamp, end_from, end_of
 from slipway.rollouts.record import HistoryEntry, Rollout, entry_from, rollout_from
 
 _ROLLOUT_CHANGE = load("rollout_change")
@@ -51,12 +52,16 @@ class RolloutScripts(ScriptStubs):
         self, graph_id: str, before: StoredRollout, change: Change, webhook: WebhookToCall | None = None
     ) -> bool:
         """Stores the change, and creates the delivery. Returns False if the rollout is not `before` any more."""
-        after = change.rollout
+        after, ramp = change.rollout, None if before.rollout is None else before.rollout.ramp
+        ended = None
+        if before.rollout is not None and ramp is not None and (after is None or after.ramp is None):
+            ended = end_of(before.rollout, ramp, change.entry).stored()
         args = self._args(
             graph_id=graph_id,
             before=before.text,
             after=None if after is None else after.stored(),
             ramp=None if after is None or after.ramp is None else after.ramp.ramp_id,
+            ended=ended,
             entry=change.entry.stored(),
             webhook=webhook,
         )
@@ -69,10 +74,17 @@ class RolloutScripts(ScriptStubs):
 
     async def counts(self, graph_id: str) -> RampCounts:
         """The counts of the current ramp; empty if no version is ramping."""
-        flat = await self._pipeline.send("HGETALL", self._keys.rollout_counts(graph_id), repeatable=True)
-        fields: Mapping[str, bytes] = {name.decode(): each for name, each in zip(flat[::2], flat[1::2], strict=True)}
-        numbers = {name: int(each) for name, each in fields.items() if name != "ramp"}
-        return counts_from(numbers, fields.get("ramp", b"").decode())
+        return _counts_of(await self._fields(self._keys.rollout_counts(graph_id)))
+
+    async def last_ramp(self, graph_id: str) -> EndedRamp | None:
+        """The last ramp with its counts. None if a version is ramping, or none ever was."""
+        fields = await self._fields(self._keys.rollout_last(graph_id))
+        end = fields.pop("ended", None)
+        return None if end is None else EndedRamp(end_from(end), _counts_of(fields))
+
+    async def _fields(self, key: str) -> dict[str, bytes]:
+        flat = await self._pipeline.send("HGETALL", key, repeatable=True)
+        return {name.decode(): each for name, each in zip(flat[::2], flat[1::2], strict=True)}
 
     async def with_counts(self) -> list[tuple[Rollout, RampCounts]]:
         """All rollouts, with the counts of those of which a version is ramping. Two round trips."""
@@ -90,3 +102,8 @@ class RolloutScripts(ScriptStubs):
     def changes_channel(self) -> str:
         """The channel on which every change of a rollout is published."""
         return self._keys.rollout_changes
+
+
+def _counts_of(fields: Mapping[str, bytes]) -> RampCounts:
+    numbers = {name: int(each) for name, each in fields.items() if name != "ramp"}
+    return counts_from(numbers, fields.get("ramp", b"").decode())

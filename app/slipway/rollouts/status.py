@@ -9,7 +9,8 @@ from typing import Any
 
 from slipway.graphs.rollouts_section import RolloutsSection
 from slipway.rollouts.changes import GraphVersions
-from slipway.rollouts.counts import NO_COUNTS, RampCounts, VersionCounts
+from slipway.rollouts.counts import NO_COUNTS, RampCounts, VersionCounts, percent
+from slipway.rollouts.ended_ramp import EndedRamp
 from slipway.rollouts.guard import runs_until_look
 from slipway.rollouts.record import WHOLE, Rollout, VersionState
 
@@ -22,24 +23,16 @@ class VersionStatus:
     state: VersionState
     weight_percent: float
     """The share of the new threads that it is to get."""
-    threads_percent: float | None
-    """The share that it got since the ramp began."""
     counts: VersionCounts
+    all_threads: int
+    """The new threads of all versions since the ramp began."""
     workers: int
     """How many live workers serve it."""
 
     @property
-    def errors_percent(self) -> float | None:
-        return _percent(self.counts.failed, self.counts.runs)
-
-    @property
-    def ceilings_percent(self) -> float | None:
-        return _percent(self.counts.ceilings, self.counts.runs)
-
-    @property
-    def p95_ms(self) -> float | None:
-        """The 95th percentile of the durations of runs that succeeded, within 10 %."""
-        return self.counts.durations.quantile_ms(0.95)
+    def threads_percent(self) -> float | None:
+        """The share of the new threads that it got since the ramp began."""
+        return percent(self.counts.threads, self.all_threads)
 
     def public(self) -> dict[str, Any]:
         """The version as clients receive it."""
@@ -48,15 +41,7 @@ class VersionStatus:
             "state": self.state.value,
             "workers": self.workers,
             "weight_percent": self.weight_percent,
-            "threads": self.counts.threads,
-            "threads_percent": _rounded(self.threads_percent),
-            "runs": self.counts.runs,
-            "failed": self.counts.failed,
-            "errors_percent": _rounded(self.errors_percent),
-            "ceilings": self.counts.ceilings,
-            "ceilings_percent": _rounded(self.ceilings_percent),
-            "p95_ms": _rounded(self.p95_ms),
-        }
+        } | self.counts.public(self.all_threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +55,8 @@ class RolloutStatus:
     next_look_runs: int | None
     """How many runs of the ramping version must have ended before they are compared again. None if a version is not
     rolled back without an operator, or none is ramping."""
+    last: EndedRamp | None = None
+    """The last ramp, until a version ramps again."""
 
     def public(self) -> dict[str, Any]:
         """The status as clients receive it."""
@@ -78,6 +65,7 @@ class RolloutStatus:
             "versions": versions,
             "looks": self.looks,
             "next_look_runs": self.next_look_runs,
+            "last_ramp": None if self.last is None else self.last.public(),
         }
 
 
@@ -87,12 +75,12 @@ def status_of(
     known: GraphVersions,
     rules: RolloutsSection,
     drained: Collection[str] = (),
+    last: EndedRamp | None = None,
 ) -> RolloutStatus:
     """The status without the versions that are neither part of the rollout nor declared nor served. Nothing needs the
     `drained` versions any more."""
     ramp = rollout.ramp
     of_ramp = counts if ramp is not None and counts.ramp_id == ramp.ramp_id else RampCounts()
-    threads = sum(version.threads for version in of_ramp.by_version.values())
     others = [version for version in reversed(known.names) if version not in known.old - {*rollout.left}]
     first = [rollout.current, *([ramp.version] if ramp is not None else [])]
     versions = [
@@ -100,16 +88,15 @@ def status_of(
             version,
             rollout.state_of(version, is_needed=version not in drained),
             _weight_of(rollout, version) / WHOLE * 100,
-            _percent(of_ramp.of(version).threads, threads),
             of_ramp.of(version) if ramp is not None else NO_COUNTS,
+            of_ramp.threads,
             known.workers.get(version, 0),
         )
         for version in dict.fromkeys([*first, *others])
     ]
     guarded = ramp is not None and rules.automatic
-    return RolloutStatus(
-        rollout, versions, of_ramp.looks, runs_until_look(of_ramp.looks + 1, rules) if guarded else None
-    )
+    next_look = runs_until_look(of_ramp.looks + 1, rules) if guarded else None
+    return RolloutStatus(rollout, versions, of_ramp.looks, next_look, last)
 
 
 def _weight_of(rollout: Rollout, version: str) -> int:
@@ -117,11 +104,3 @@ def _weight_of(rollout: Rollout, version: str) -> int:
     if version == rollout.current:
         return WHOLE - ramping
     return ramping if rollout.ramp is not None and version == rollout.ramp.version else 0
-
-
-def _percent(part: int, whole: int) -> float | None:
-    return part / whole * 100 if whole else None
-
-
-def _rounded(number: float | None) -> float | None:
-    return None if number is None else round(number, 2)

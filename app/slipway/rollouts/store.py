@@ -79,14 +79,16 @@ class RolloutStore:
 
     async def status(self, graph_id: str) -> RolloutStatus:
         """The rollout with its versions. Raises `NotFound` if the graph has none."""
-        rollout, counts = await asyncio.gather(self.get(graph_id), self.counts(graph_id))
+        rollout, counts, last = await asyncio.gather(
+            self.get(graph_id), self.counts(graph_id), self._scripts.last_ramp(graph_id)
+        )
         try:
             known = await self._versions(graph_id)
         except NotFound:  # langgraph.json does not name the graph any more
             known = GraphVersions(graph_id, ())
         needs = await asyncio.gather(*(self._is_needed(graph_id, version) for version in rollout.left))
         drained = {version for version, needed in zip(rollout.left, needs, strict=True) if not needed}
-        return status_of(rollout, counts, known, self.rules, drained)
+        return status_of(rollout, counts, known, self.rules, drained, last)
 
     async def history(self, graph_id: str, limit: int = MOST_ENTRIES) -> list[HistoryEntry]:
         """The last changes, the newest first. Raises `NotFound` for an unknown graph."""

@@ -30,6 +30,11 @@ _COUNT_FIELDS: Final = (
     ),
 )
 
+_LAST_FIELDS: Final = (
+    Field("*", Encoding.INTEGER, "The fields of the counts of the ramp, under their names."),
+    Field("ended", Encoding.JSON, "The versions and the weight of the ramp, and when, how, by whom and why it ended."),
+)
+
 KEY_KINDS: Final = (
     KeyKind(
         "rollouts",
@@ -67,5 +72,15 @@ KEY_KINDS: Final = (
         lifetime="while a version is ramping",
         python_readers=("slipway.rollouts",),
         fields=_COUNT_FIELDS,
+    ),
+    KeyKind(
+        "rollout_last",
+        ":rollouts:last:%s",
+        RedisType.HASH,
+        Shard.THREAD,
+        meaning="By graph: the counts of the last ramp, and how it ended.",
+        lifetime="from the end of a ramp until the next one begins",
+        python_readers=("slipway.rollouts",),
+        fields=_LAST_FIELDS,
     ),
 )

@@ -6,25 +6,33 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `graph_id`; `before` and `after`, the stored forms (see
---   `rollouts/record.py`), each nil for no rollout; `ramp`, the id of the ramp, nil if no version is ramping; `entry`
---   of the history, JSON; `webhook`, nil or the `id`, `queue`, `url` and `body` of the delivery that announces it.
+--   `rollouts/record.py`), each nil for no rollout; `ramp`, the id of the ramp, nil if no version is ramping;
+--   `ended`, the end of the ramp of `before` as JSON, if it ends; `entry` of the history, JSON; `webhook`, nil or the
+--   `id`, `queue`, `url` and `body` of the delivery that announces it.
 -- Reply: {'ok'}; {'changed'} if the rollout is another one: then nothing was changed.
--- Atomic: The rollout, its history, the end or the begin of its counts, and the delivery.
+-- Atomic: The rollout, its history, the end or the begin of its counts, and the delivery. The counts of a ramp that has
+--   ended are kept until the next one begins.
 -- Repeatable: Yes: a rollout that is `after` already is not changed again.
 
 local args = cmsgpack.unpack(ARGV[2])
-local rollouts, counts = key('rollouts'), key('rollout_counts', args.graph_id)
+local rollouts, counts, last = key('rollouts'), key('rollout_counts', args.graph_id), key('rollout_last', args.graph_id)
 local stored = redis.call('HGET', rollouts, args.graph_id)
 if stored == (args.after or false) then return {'ok'} end
 if stored ~= (args.before or false) then return {'changed'} end
 -- the first write must not need memory: a full Redis rejects a script if its first write does
-if redis.call('HGET', counts, 'ramp') ~= (args.ramp or false) then redis.call('DEL', counts) end
+local counted = redis.call('HGET', counts, 'ramp')
+if counted and args.ended then
+  redis.call('RENAME', counts, last)
+elseif counted ~= (args.ramp or false) then
+  redis.call('DEL', counts, last)
+end
 if args.after then
   redis.call('HSET', rollouts, args.graph_id, args.after)
 else
   redis.call('HDEL', rollouts, args.graph_id)
 end
 if args.ramp then redis.call('HSET', counts, 'ramp', args.ramp) end
+if args.ended then redis.call('HSET', last, 'ended', args.ended) end
 redis.call('RPUSH', key('rollout_history', args.graph_id), args.entry)
 redis.call('LTRIM', key('rollout_history', args.graph_id), -1000, -1)
 redis.call('PUBLISH', key('rollout_changes'), args.graph_id)
