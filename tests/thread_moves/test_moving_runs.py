@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from langgraph_sdk.errors import UnprocessableEntityError
 
 from slipway.commands.threads import Selection, move_all
 from slipway.errors import Conflict, InvalidRequest, NotFound
@@ -14,7 +15,7 @@ from slipway.health.layout_upgrades import UPGRADES
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
 from slipway.run_operations.operations import Operator
-from slipway.runs.record import Phase
+from slipway.runs.record import Phase, Run
 from slipway.thread_moves.many import MovedThread
 from tests.thread_moves.deployment import PROJECT, Deployment
 
@@ -113,6 +114,34 @@ async def test_a_run_is_resumed_only_on_a_version_that_was_served(deployment: De
     with pytest.raises(InvalidRequest, match="no process has ever served this version"):
         await operations.resume(run["run_id"], Operator("ann"), "3")
     assert (await deployment.services.runs.find(run["run_id"])).phase is Phase.PAUSED
+
+
+async def test_a_run_is_retried_on_a_version_that_an_operator_names(deployment: Deployment) -> None:
+    """The same verdict decides as for a run that is resumed."""
+    repairs, ann = deployment.services.run_repairs, Operator("ann")
+    cancelled: list[Run] = []
+    async with deployment.worker("old"):
+        for name in ("Ada Lovelace", "Ada"):  # the second name cannot be migrated
+            thread, _ = await deployment.asked(name)
+            (run,) = await deployment.sdk.runs.list(thread)
+            await deployment.services.run_operations.cancel(run["run_id"], ann)
+            cancelled.append(await deployment.ended(run["run_id"], Phase.CANCELLED))
+    migrates, holds = cancelled
+    with pytest.raises(UnprocessableEntityError, match="graph 'desk' has no version '3'"):
+        await deployment.sdk.http.post(f"/ops/runs/{migrates.run_id}/retry", json={"version": "3"})
+    assert (await deployment.services.runs.find(migrates.run_id)).retried_by is None
+
+    async with deployment.worker("new"):
+        retries = [(await repairs.retry(run.run_id, ann, version="2")).run.run_id for run in (migrates, holds)]
+        moved_run = await deployment.ended(retries[0], Phase.WAITING_FOR_APPROVAL)
+        held_run = await deployment.ended(retries[1], Phase.PAUSED)
+    assert moved_run.version == "2"
+    assert str(held_run.reason).startswith("migration 1 → 2 failed: ValueError")
+    assert str(held_run.reason).endswith(f"slipway runs resume {held_run.run_id} --version 1")
+    assert (await deployment.services.threads.get(holds.thread_id)).version == "1"
+    assert not (await repairs.retry(migrates.run_id, ann, version="2")).changed
+    with pytest.raises(Conflict, match=f"on version 1: run {moved_run.run_id} has retried it before"):
+        await repairs.retry(migrates.run_id, ann, version="1")
 
 
 async def moved(

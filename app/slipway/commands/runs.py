@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from slipway.services import Services
 
 Repeat = Annotated[bool, typer.Option("--repeat", help="Permit that tools that write act again.")]
+Version = Annotated[str | None, typer.Option(help="On this version of its graph, and on no other.")]
 
 runs: Final = typer.Typer(invoke_without_command=True, help="Lists runs of all threads, or operates one run.")
 
@@ -89,7 +90,7 @@ def resume(
     run: RunId,
     by: By = None,
     reason: Reason = None,
-    version: Annotated[str | None, typer.Option(help="On this version of its graph, and on no other.")] = None,
+    version: Version = None,
     config: Config = None,
 ) -> None:
     """Continues a paused run."""
@@ -116,10 +117,12 @@ def retry(
     repeat: Repeat = False,
     by: By = None,
     reason: Reason = None,
+    version: Version = None,
     config: Config = None,
 ) -> None:
     """Continues the chain of a run that failed or was cancelled, as a new run."""
-    _repair(config, lambda services: services.run_repairs.retry(run, operator(by, reason), checkpoint, repeat=repeat))
+    who = operator(by, reason)
+    _repair(config, lambda each: each.run_repairs.retry(run, who, checkpoint, repeat=repeat, version=version))
 
 
 @runs.command("skip-node")

@@ -82,17 +82,33 @@ class RunRepairs:
     repetitions: Repetitions
 
     async def retry(
-        self, run_id: str, operator: Operator, checkpoint_id: str | None = None, *, repeat: bool = False
+        self,
+        run_id: str,
+        operator: Operator,
+        checkpoint_id: str | None = None,
+        *,
+        repeat: bool = False,
+        version: str | None = None,
     ) -> OperatedRun:
         """Creates the run that continues the chain of a run that failed or was cancelled, and returns it. Without a
         `checkpoint_id` it continues from the last checkpoint, with state writes that followed, and executes the tasks
-        that have failed again. Raises `NotFound` for an unknown checkpoint, and `WorkRepeated` unless `repeat` permits
-        that tools that write act again."""
+        that have failed again. With `version` it executes on this version of its graph, and on no other. Raises
+        `NotFound` for an unknown checkpoint, `InvalidRequest` for an unknown version, `WorkRepeated` unless `repeat`
+        permits that tools that write act again, and `Conflict` if the run was retried before on another version."""
         run = await self.runs.find(run_id)
         details: dict[str, Any] = {"checkpoint_id": checkpoint_id} if checkpoint_id else {}
         if repeat:
             details["repeat"] = True
-        return await self._retry(run, operator, details, checkpoint_id=checkpoint_id, repeat=repeat)
+        if version is not None:
+            details["version"] = version
+        operated = await self._retry(
+            run, operator, details, checkpoint_id=checkpoint_id, repeat=repeat, version=version
+        )
+        if version is not None and not operated.changed and operated.run.version != version:
+            raise Conflict(
+                f"run {run_id} cannot be retried on version {version}: run {operated.run.run_id} has retried it before"
+            )
+        return operated
 
     async def skip_node(self, run_id: str, operator: Operator, node: str) -> OperatedRun:
         """Continues a run that is paused, has failed or was cancelled, without the result of a node that is next. Also
@@ -193,6 +209,7 @@ class RunRepairs:
         checkpoint_id: str | None = None,
         skipped_tasks: list[str] | None = None,
         repeat: bool = False,
+        version: str | None = None,
     ) -> OperatedRun:
         if run.phase not in (Phase.FAILED, Phase.CANCELLED):
             todo = (
@@ -218,7 +235,7 @@ class RunRepairs:
             named_checkpoint=checkpoint_id is not None,
             skipped_tasks=skipped_tasks or (),
         )
-        created = await self.submission.retry(run, options, retry)
+        created = await self.submission.retry(run, options, retry, version)
         return OperatedRun(created.run, changed=created.is_new)
 
     async def _options_from_last(self, run: Run) -> RunOptions:

@@ -152,12 +152,15 @@ class RunSubmission:
         spec = await self._with_version(spec, request, owner)
         return await self.creator.create(await self._with_checked_answers(self._with_limits(spec)))
 
-    async def retry(self, run: Run, options: RunOptions, retry: Retry) -> CreatedRun:
-        """Creates the run that retries `run` with these `options`, in the same chain. It executes for the same user,
-        whom the auth file authorizes again when it starts. If the run was retried before, returns that run.
+    async def retry(self, run: Run, options: RunOptions, retry: Retry, version: str | None = None) -> CreatedRun:
+        """Creates the run that retries `run` with these `options`, in the same chain; with `version` on this one only.
+        It executes for the same user, whom the auth file authorizes again when it starts. If the run was retried
+        before, returns that run.
 
-        Raises `Conflict`, and what `RunCreator.create` raises."""
+        Raises `Conflict`, `InvalidRequest` for an unknown version, and what `RunCreator.create` raises."""
         self.check_layout()
+        if version is not None:
+            (await self.find_versions(run.graph_id)).check("version", version)
         identity = RunIdentity(
             run_id=new_id(),
             thread_id=run.thread_id,
@@ -171,6 +174,8 @@ class RunSubmission:
         choice = self._choice_of(identity, {})
         if choice.moves == "at-next-run":
             choice = replace(choice, moves="pinned")  # the retry continues a run that has begun
+        if version is not None:
+            choice = replace(choice, explicit=version)
         behaviour = RunBehaviour(priority=self.graphs.spec(run.graph_id).priority, version=choice)
         spec = RunSpec(identity, RunExecution(options=options, ceilings=run.ceilings), behaviour)
         return await self.creator.create(self._with_limits(spec))

@@ -36,10 +36,11 @@ class OperatorCancelBody(OperatorBody):
 
 class RetryBody(OperatorBody):
     """Retries a run from its last checkpoint, or from the one that is named. `repeat` permits that tools that write act
-    again."""
+    again. With `version` the new run executes on this version of its graph, and on no other."""
 
     checkpoint_id: Annotated[str, Field(min_length=1, max_length=200), WithoutNul] | None = None
     repeat: bool = False
+    version: Annotated[str, Field(min_length=1)] | None = None
 
 
 class SkipNodeBody(OperatorBody):

@@ -51,7 +51,8 @@ async def retry(request: Request) -> Response:
     body = await read_optional_body(request, RetryBody)
     run_id, operator = path_id(request, "run_id"), _by(request, body)
     retry = services_of(request).run_repairs.retry
-    return _operated(await retry(run_id, operator, body.checkpoint_id, repeat=body.repeat))
+    operated = await retry(run_id, operator, body.checkpoint_id, repeat=body.repeat, version=body.version)
+    return _operated(operated)
 
 
 async def skip_node(request: Request) -> Response:
