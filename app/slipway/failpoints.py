@@ -15,6 +15,11 @@ An attempt reaches these failpoints, in this order:
     after_settle          the run is settled; this process has not returned from it yet
     release               the graph was drained; the run is not released yet
 
+A move of a thread to another version of its graph, by an attempt before `load` or by an operator, reaches these:
+
+    thread_move           all that it changes is computed; nothing is stored
+    thread_moved          all of it is stored; this process has not returned from it yet
+
 A call of a tool reaches these:
 
     tool_called           it is permitted and its arguments are valid; nothing is stored
@@ -60,6 +65,8 @@ NAMES: Final = (
     "before_settle",
     "after_settle",
     "release",
+    "thread_move",
+    "thread_moved",
     "tool_called",
     "tool_begun",
     "tool_acted",

@@ -20,6 +20,7 @@ from tests.crash.checks import assert_log_is_complete, assert_log_is_consistent,
 from tests.crash.clients import Client, Reader
 from tests.crash.cluster import Cluster, Process
 from tests.crash.effects import repetition
+from tests.crash.moved_threads import answer, assert_moved_once, checkpoints, questions
 from tests.crash.shared_cluster import SharedCluster
 from tests.waiting import wait_until
 
@@ -242,3 +243,49 @@ async def test_answers_by_interrupt_id_are_applied_once(failpoint: str, cluster:
         await following
     answers = (await client.thread(thread_id))["values"]["answers"]
     assert [line.split()[0] for line in answers] == ["first?", "second?"] * 2
+
+
+@pytest.mark.parametrize("failpoint", ["thread_move", "thread_moved"])
+async def test_a_thread_is_moved_once_although_its_worker_was_killed_at(
+    failpoint: str, cluster: Cluster, client: Client
+) -> None:
+    thread_id = str(uuid.uuid4())
+    doomed = await cluster.start_worker(failpoint)
+    first = await client.start("moving", {"log": []}, thread_id, metadata={"slipway_version": "1"})
+    await Reader(first).follow(client.urls, thread_id)
+    before, asked = await checkpoints(client, thread_id), await client.thread(thread_id)
+    question = (await questions(client, thread_id))["b"]
+    claimed = await client.call("POST", f"/ops/reviews/{first}:{question}/claim")
+
+    second = await answer(client, thread_id, "a")
+    await doomed.wait_for_exit()
+    killed = await client.thread(thread_id)
+    if failpoint == "thread_move":
+        assert (killed["version"], killed["interrupts"]) == ("1", asked["interrupts"])
+        assert await checkpoints(client, thread_id) == before
+    else:
+        assert killed["version"] == "2"
+        tasks = (await client.call("GET", f"/threads/{thread_id}/state"))["tasks"]
+        assert killed["interrupts"].keys() == {task["id"] for task in tasks if task["interrupts"]}
+        assert killed["interrupts"].keys().isdisjoint(asked["interrupts"])
+        await assert_moved_once(client, thread_id, before)
+    await cluster.start_worker()
+    await Reader(second).follow(client.urls, thread_id)
+    run = await client.run(thread_id, second)
+    assert (run["phase"], run["version"], run["attempt"]) == ("waiting_for_approval", "2", 2)
+    assert await questions(client, thread_id) == {"b": question}
+    review = await client.call("GET", f"/ops/reviews/{second}:{question}")
+    kept = ("state", "assignee", "due_at")
+    assert [review[name] for name in kept] == [claimed[name] for name in kept]
+    assert (review["state"], review["due_at"] is None) == ("claimed", False)
+
+    third = await answer(client, thread_id, "b")
+    await Reader(third).follow(client.urls, thread_id)
+    thread = await client.thread(thread_id)
+    assert (thread["status"], thread["values"]["log"]) == (
+        "idle",
+        ["plan@1", "a:yes@2", "b:yes@2", "quick@1", "last@2"],
+    )
+    await assert_moved_once(client, thread_id, before)
+    done = sum((cluster.effects.times_done(run_id) for run_id in (first, second, third)), Counter())
+    assert Counter(task for _, task in done.elements()) == Counter(["plan", "quick", "ask a", "ask b", "last"])

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import structlog
 
+from slipway import failpoints
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.fenced_writers import CollectingWriter
 from slipway.checkpoints.moved_ids import OF_MOVE
@@ -25,6 +26,7 @@ from slipway.thread_moves.planning import MovePlanner
 from slipway.thread_moves.questions import moved_questions
 from slipway.thread_moves.reads import IdleThread, MoveReads
 from slipway.thread_moves.record import MovePlan, Pin, move_entry
+from slipway.thread_moves.rewriting import Rewritten
 from slipway.thread_moves.scripts import MovedFields, MoveResult, MoveScripts, MoveWriter, Owner, ThreadMove
 from slipway.thread_moves.storing import store
 from slipway.thread_moves.written_by import CheckpointVersions
@@ -163,15 +165,23 @@ class ThreadMover:
 
     async def _store(self, arguments: ThreadMove, plan: MovePlan, fields: MovedFields) -> MoveResult:
         if plan.rewritten is None:
-            return await self.scripts.move(arguments, fields, ())
+            failpoints.reach("thread_move")
+            result = await self.scripts.move(arguments, fields, ())
+        else:
+            result = await self._store_rewritten(arguments, plan.rewritten, fields)
+        failpoints.reach("thread_moved")
+        return result
+
+    async def _store_rewritten(self, arguments: ThreadMove, rewritten: Rewritten, fields: MovedFields) -> MoveResult:
         questions = await self.reads.questions(arguments["thread_id"])
         if questions:
             fields.questions_before = questions
-            fields.questions = moved_questions(questions, plan.rewritten.tasks)
+            fields.questions = moved_questions(questions, rewritten.tasks)
         writer = MoveWriter(self.scripts, arguments, fields)
         collector = CollectingWriter(writer)
         checkpointer: Any = self.checkpointer.for_run(collector)
-        await store(checkpointer, arguments["thread_id"], plan.rewritten.checkpoints)
+        await store(checkpointer, arguments["thread_id"], rewritten.checkpoints)
+        failpoints.reach("thread_move")
         await collector.flush()
         assert writer.result is not None
         return writer.result

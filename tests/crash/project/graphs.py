@@ -213,3 +213,35 @@ def _poison() -> StateGraph[Any]:
 
 
 poison = _poison().compile()
+
+
+class Moving(TypedDict, total=False):
+    log: Annotated[list[str], add]
+    item: str
+
+
+def _moving(version: str, name: str) -> Any:
+    """Two items are asked about at the same time, beside a node that ends at once. `name` is the node that asks."""
+
+    def node(task: str) -> Any:
+        async def done(state: Moving, config: RunnableConfig) -> Moving:
+            effect(config, "done", task)
+            return {"log": [f"{task}@{version}"]}
+
+        return done
+
+    async def ask(state: Moving, config: RunnableConfig) -> Moving:
+        answer = interrupt(state["item"])
+        effect(config, "done", f"ask {state['item']}")
+        return {"log": [f"{state['item']}:{answer}@{version}"]}
+
+    def items(state: Moving) -> list[Send]:
+        return [Send(name, {"item": "a"}), Send(name, {"item": "b"}), Send("quick", {})]
+
+    graph = StateGraph(Moving).add_node("plan", node("plan")).add_node(name, ask).add_node("quick", node("quick"))
+    graph.add_node("last", node("last")).add_edge(START, "plan").add_edge(name, "last").add_edge("quick", "last")
+    return graph.add_conditional_edges("plan", items, [name, "quick"]).compile()
+
+
+moving_1 = _moving("1", "item")
+moving_2 = _moving("2", "line")
