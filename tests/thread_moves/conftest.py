@@ -21,7 +21,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.thread_moves.rewriting import Rewriting, Rewritten
 from slipway.thread_moves.stored_thread import read_thread
 from slipway.thread_moves.storing import store
-from tests.thread_moves.deployment import deployment
+from tests.thread_moves.deployment import deployment, deployment_settings
 
 THREAD = "t"
 
@@ -30,7 +30,7 @@ THREAD = "t"
 class MovedThread:
     """A thread in Redis, and what its graphs have done."""
 
-    saver: CoreCheckpointer
+    saver: BaseCheckpointer
     done: list[str] = field(default_factory=list)
 
     @property
@@ -89,4 +89,4 @@ def thread(pipeline: Pipeline, keys: Keys) -> MovedThread:
     return MovedThread(CoreCheckpointer(pipeline, keys))
 
 
-__all__ = ["BaseCheckpointer", "MovedThread", "deployment"]
+__all__ = ["BaseCheckpointer", "MovedThread", "deployment", "deployment_settings"]

@@ -13,6 +13,7 @@ from langgraph_sdk import get_client
 
 from slipway.graphs.registry import Registry
 from slipway.health.layout_upgrades import UPGRADES
+from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
 from slipway.runs.record import Phase, Run
 from slipway.services import Services
@@ -52,8 +53,10 @@ class Deployment:
         (questions,) = (await self.sdk.threads.get(thread))["interrupts"].values()
         return thread, questions[0]["id"]
 
-    async def answer(self, thread: str, question: str, value: str = "yes") -> str:
-        run = await self.sdk.runs.create(thread, "desk", command={"resume": {question: value}})
+    async def answer(self, thread: str, question: str, value: str = "yes", *, of_old: bool = False) -> str:
+        """Creates a run with the answer at the web process of the new release, or of the old one."""
+        client = self.old if of_old else self.sdk
+        run = await client.runs.create(thread, "desk", command={"resume": {question: value}})
         return str(run["run_id"])
 
     async def ended(self, run_id: str, phase: Phase) -> Run:
@@ -70,10 +73,15 @@ class Deployment:
 
 
 @pytest.fixture
-async def deployment(valkey_url: str, keys: Any, eventually: Eventually) -> AsyncIterator[Deployment]:
-    settings = Settings.from_values(
+def deployment_settings(valkey_url: str, keys: Keys) -> Settings:
+    return Settings.from_values(
         {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT / "new.json", "reap_every_s": 0.2}
     )
+
+
+@pytest.fixture
+async def deployment(deployment_settings: Settings, eventually: Eventually) -> AsyncIterator[Deployment]:
+    settings = deployment_settings
     async with AsyncExitStack() as stack:
         clients: list[Any] = []
         for release in ("old", "new"):

@@ -12,7 +12,7 @@ from slipway.runs.record import Phase
 from slipway.thread_moves.many import MovedThread
 from slipway.thread_moves.reads import MoveReads
 from slipway.thread_moves.record import MovePlan, Pin
-from slipway.thread_moves.scripts import MoveResult
+from slipway.thread_moves.scripts import MovedFields, MoveResult, ThreadMove
 from tests.thread_moves.deployment import PROJECT, Deployment
 
 BOB = Actor("bob")
@@ -76,6 +76,10 @@ async def test_a_move_by_hand_changes_nothing_once_its_thread_has_changed(deploy
     await services.pipeline.send("HSET", services.keys.thread(thread), "active_run_id", "r")
     assert await services.mover.move_idle(idle, new, plan, by="ann") is MoveResult.BUSY
     await services.pipeline.send("HDEL", services.keys.thread(thread), "active_run_id")
+    asked_meanwhile = MovedFields(questions_before=b"{}", questions=b"{}")
+    arguments: ThreadMove = {"thread_id": thread, "version": "2", "schema": "", "move": "{}", "expected": {}}
+    arguments["incarnation"] = idle.incarnation
+    assert await services.mover.scripts.move(arguments, asked_meanwhile, ()) is MoveResult.CHANGED
     assert (await services.threads.get(thread)).version == "1"
 
     async with deployment.worker("new"):

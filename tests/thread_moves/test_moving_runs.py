@@ -218,13 +218,40 @@ async def test_a_thread_that_has_used_an_answer_since_its_migration_does_not_go_
 
 async def test_a_prune_keeps_the_original_while_the_thread_may_go_back(deployment: Deployment) -> None:
     async with deployment.worker("old"):
-        thread, _ = await deployment.asked("Ada Lovelace")
+        thread, question = await deployment.asked("Ada Lovelace")
     await moved(deployment, "new", "2")
     checkpointer = deployment.services.checkpointer
     assert await checkpointer.prune_thread(thread, (await deployment.services.threads.get(thread)).incarnation)
     assert len(await checkpointer.checkpoint_ids(thread, "")) == 2
 
     assert [each.outcome for each in await moved(deployment, "both", "1")] == ["moved"]
+    assert await checkpointer.prune_thread(thread, (await deployment.services.threads.get(thread)).incarnation)
+    async with deployment.worker("old"):
+        await deployment.ended(await deployment.answer(thread, question, of_old=True), Phase.COMPLETED)
+    assert await deployment.log_of(thread) == ["draft 1", "review 1: yes", "send 1"]
+    assert await checkpointer.prune_thread(thread, (await deployment.services.threads.get(thread)).incarnation)
+    assert len(await checkpointer.checkpoint_ids(thread, "")) == 1, "a thread that has continued needs no original"
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_the_retention_keeps_the_original_while_the_thread_may_go_back(
+    deployment: Deployment, answered: bool
+) -> None:
+    checkpointer = deployment.services.checkpointer
+    async with deployment.worker("old"):
+        thread, question = await deployment.asked("Ada Lovelace")
+        if answered:
+            await deployment.ended(await deployment.answer(thread, question, of_old=True), Phase.COMPLETED)
+    before = (await deployment.old.threads.get_state(thread))["values"]
+    assert await checkpointer.retain(thread, 1)
+    assert [each.outcome for each in await moved(deployment, "new", "2")] == ["moved"]
+    assert await checkpointer.retain(thread, 1)
+    assert (await deployment.sdk.threads.get_state(thread))["values"]["first_name"] == "Ada"
+
+    (back,) = await moved(deployment, "both", "1")
+    assert (back.outcome, back.reasons[0].code) == ("moved", "original.restored")
+    assert await checkpointer.retain(thread, 1)
+    assert (await deployment.old.threads.get_state(thread))["values"] == before
 
 
 async def test_a_version_that_was_never_served_gets_no_threads(deployment: Deployment) -> None:

@@ -37,11 +37,12 @@ from slipway.checkpoints.fenced_writers import CheckpointWriter
 from slipway.checkpoints.langgraph_redis.client import PipelineClient
 from slipway.checkpoints.langgraph_redis.document_reads import DocumentReads
 from slipway.checkpoints.langgraph_redis.documents import Documents, sizes
-from slipway.checkpoints.langgraph_redis.pruning import Head, latest_of, with_ancestors, without_runs
+from slipway.checkpoints.langgraph_redis.pruning import Head, latest_of, latest_with_originals, without_runs
 from slipway.checkpoints.langgraph_redis.scripts import CheckpointEntry, DocumentScripts
 from slipway.checkpoints.langgraph_redis.search import Search
 from slipway.checkpoints.langgraph_redis.write_commands import store_checkpoint, store_writes
 from slipway.checkpoints.metadata import checkpoint_metadata, without_user
+from slipway.checkpoints.moved_ids import OF_MOVE
 from slipway.checkpoints.scripts import CopyResult
 from slipway.checkpoints.thread_storage import StorageCount, ThreadStorage
 from slipway.errors import Conflict, NotFound
@@ -321,8 +322,9 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
         keep_last: int | None = None,
         max_results: int = 0,
     ) -> None:
-        """`keep_latest` keeps the latest checkpoint of each namespace, and the ancestors from which its delta
-        channels are rebuilt; `delete` keeps nothing. Raises `ValueError` for the package's `keep_last`."""
+        """`keep_latest` keeps the latest checkpoint of each namespace, the original of one that is the work of a move,
+        and the ancestors from which their delta channels are rebuilt; `delete` keeps nothing. Raises `ValueError` for
+        the package's `keep_last`."""
         if keep_last is not None:
             raise ValueError("keep_last is not supported; choose the strategy 'keep_latest' or 'delete'")
         if strategy not in ("keep_latest", "delete"):
@@ -336,8 +338,7 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
     async def _keep_latest(self, thread_id: str, incarnation: str | None = None) -> int:
         keys = await self._search.checkpoints(thread_id)
         heads = await self._heads(thread_id, keys)
-        retained = with_ancestors(heads, latest_of(list(heads)).values())
-        return await self._remove(thread_id, keys, retained, incarnation)
+        return await self._remove(thread_id, keys, latest_with_originals(heads), incarnation)
 
     async def _heads(self, thread_id: str, keys: Sequence[CheckpointKey]) -> dict[CheckpointKey, Head]:
         by_at = {checkpoint_at(thread_id, *key): key for key in keys}
@@ -345,8 +346,10 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
         for first in range(0, len(keys), _PAGE):
             page = list(by_at)[first : first + _PAGE]
             for head in await self._scripts.heads(page):
-                deltas = self._documents.deltas(self._documents.metadata(head.metadata))
-                heads[by_at[head.at]] = Head(head.run_id, head.parent_id, deltas, head.channels)
+                metadata: Any = self._documents.metadata(head.metadata)
+                deltas = self._documents.deltas(metadata)
+                original = str((metadata.get(OF_MOVE) or {}).get("of", ""))
+                heads[by_at[head.at]] = Head(head.run_id, head.parent_id, deltas, head.channels, original)
         return heads
 
     async def _remove(

@@ -1,7 +1,8 @@
 """Which checkpoints of a thread must be retained when others are deleted.
 
 A delta channel is rebuilt from the writes of its ancestors, back to the nearest that has a value of it.
-Ancestors that a retained checkpoint needs for that are retained too.
+Ancestors that a retained checkpoint needs for that are retained too. While the latest checkpoint is the work of a move,
+the original is retained as well.
 """
 
 from __future__ import annotations
@@ -21,11 +22,20 @@ class Head:
     parent_id: str
     deltas: Collection[str]
     channels: Collection[str]
+    original: str = ""
+    """The id of the checkpoint that a move has rewritten to this one."""
 
 
 def latest_of(keys: Collection[CheckpointKey]) -> dict[str, CheckpointKey]:
     """The latest checkpoint of each namespace."""
     return {key.namespace: key for key in sorted(keys)}
+
+
+def latest_with_originals(heads: Mapping[CheckpointKey, Head]) -> set[CheckpointKey]:
+    """What is retained of a thread of which only the latest checkpoints are."""
+    latest = set(latest_of(heads).values())
+    originals = {CheckpointKey(key.namespace, heads[key].original) for key in latest}
+    return with_ancestors(heads, latest | originals & heads.keys())
 
 
 def without_runs(heads: Mapping[CheckpointKey, Head], run_ids: Collection[str]) -> set[CheckpointKey]:
