@@ -32,6 +32,7 @@ LAYERS = (
         "sse_frames",
         "stop_times",
         "value_problems",
+        "credential_headers",
         "migrations",
     ),
     ("current_work", "progress"),

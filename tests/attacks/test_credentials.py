@@ -13,7 +13,7 @@ from langgraph_sdk import get_client
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 
-from slipway.api.header_policy import is_credential
+from slipway.credential_headers import is_credential
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline

@@ -50,6 +50,11 @@ async def test_a_version_is_rolled_out_promoted_and_rolled_back(desk: Desk) -> N
         ({"versions": {"2": 1, "3": 1}}, 422, "versions: only one version can ramp"),
         ({"versions": {}}, 422, "versions"),
         ({"versions": {"2": 1}, "testers": [{"value": "x"}]}, 422, "give either header or metadata"),
+        (
+            {"versions": {"2": 1}, "testers": [{"header": "Authorization", "value": "x"}]},
+            422,
+            "header: 'authorization' carries a credential, and the status of the rollout shows",
+        ),
         ({"versions": {"2": 1}, "weight": 3}, 422, "weight: is unknown"),
     ],
 )

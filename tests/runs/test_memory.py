@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from slipway.errors import Overloaded
+from slipway.graphs.version_choice import VersionChoice
 from slipway.redis.keys import Keys
 from slipway.runs.admission import BIG_BYTES, Admission
 from slipway.runs.cancel_reasons import Action
@@ -16,6 +17,7 @@ from slipway.runs.run_sizes import RunSizes
 from slipway.runs.script_results import CancelResult
 from tests.runs.conftest import LEASE_MS, Stores, handover, opened
 from tests.runs.servers import server
+from tests.runs.versioned_workers import worker_of
 from tests.waiting import wait_until
 
 MARK = 0.85
@@ -107,6 +109,27 @@ async def test_a_run_that_waits_counts_the_runs_that_execute(small: Stores) -> N
     _, claimed, _ = await small.scripts.run_claim("w", 9, LEASE_MS, mark=MARK)
     assert claimed == []
     assert (await small.reload(waiting)).reason == "memory pressure"
+
+
+async def test_memory_is_reserved_for_runs_that_wait_in_lanes(small: Stores) -> None:
+    """They start as soon as a worker of their version comes."""
+    other = await worker_of(small, "2")
+    await fill(small, MIB)
+    for _ in range(5):
+        await small.create_run(version=VersionChoice(explicit="1"))
+    assert await other.claim() == []
+    await small.pipeline.send("HDEL", small.keys.memory, "room")  # measures again
+    created = 0
+
+    async def create_all() -> None:
+        nonlocal created
+        while True:
+            await small.create_run()
+            created += 1
+
+    with pytest.raises(Overloaded) as caught:
+        await create_all()
+    assert caught.value.reserved == pytest.approx((5 + created) * 40_000 / (25 * MIB), rel=0.01)
 
 
 async def test_one_run_executes_although_it_is_expected_to_be_too_large(small: Stores) -> None:

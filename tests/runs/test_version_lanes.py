@@ -15,7 +15,7 @@ from slipway.runs.admission import Admission
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.creation import RunCreator
 from slipway.runs.operator_pause import OperatorPause
-from slipway.runs.record import Phase, Run, new_id
+from slipway.runs.record import Phase, Run, new_id, run_from
 from slipway.runs.settlement import Release
 from slipway.runs.suspect_slots import SuspectSlots
 from tests.runs.conftest import LEASE_MS, Stores, handover, new_run
@@ -61,6 +61,7 @@ async def test_a_run_waits_in_the_lane_of_its_version_for_a_worker_that_serves_i
     (claimed,) = await old.claim()
     assert (claimed.run_id, claimed.version) == (run.run_id, "1")
     assert await stores.pipeline.send("EXISTS", stores.keys.version_lanes) == 0
+    assert await stores.pipeline.send("HEXISTS", stores.keys.run(run.run_id), "lane") == 0
     assert await old.tokens() == 0
 
 
@@ -228,6 +229,7 @@ async def test_a_cancelled_run_leaves_its_lane(stores: Stores) -> None:
     await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
     assert await stores.phase_of(run) is Phase.CANCELLED
     assert await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:queue:*") == []
+    assert await stores.pipeline.send("HEXISTS", stores.keys.run(run.run_id), "lane") == 0
 
 
 async def test_any_worker_ends_a_cancelled_run_that_had_started(stores: Stores) -> None:
@@ -411,3 +413,29 @@ async def test_a_copied_thread_keeps_the_version(stores: Stores) -> None:
     thread_id = await pinned_thread(stores, await worker_of(stores, "1", schema=OLD))
     copy = await stores.threads.copy(thread_id, new_id(), token="t")
     assert (copy.version, copy.schema) == ("1", OLD)
+
+
+async def lane_with_runs_that_must_wait(stores: Stores, why: str) -> tuple[VersionedWorker, str]:
+    """A lane with 101 runs, of which the worker may claim only the last. Returns its id."""
+    before = await worker_of(stores, "1", schema=OLD, declared=False)
+    threads = [await pinned_thread(stores, before) for _ in range(101)]
+    await before.leave()
+    runs = [await stores.create_run(thread_id, version=VersionChoice(current="1")) for thread_id in threads]
+    other = await worker_of(stores, "9", declared=False)
+    assert await other.claim(1000) == []
+    for run in runs[:-1]:
+        if why == "crash suspects":
+            await stores.pipeline.send("HSET", stores.keys.run(run.run_id), "crashes", 5, "crashed_worker", "dead")
+        else:  # the version has the schema of the worker, and these threads have not
+            await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "schema", NEW)
+    return await worker_of(stores, "0", schema=OLD, declared=False), runs[-1].run_id
+
+
+@pytest.mark.parametrize("why", ["crash suspects", "another schema"])
+async def test_runs_that_must_wait_hide_no_others_in_their_lane(stores: Stores, why: str) -> None:
+    worker, run_id = await lane_with_runs_that_must_wait(stores, why)
+    slots = SuspectSlots(others=0, alone=False)
+    claimed = await stores.scripts.run_claim("w", 10, LEASE_MS, slots, serves=worker.serves, group=worker.group)
+    assert [run_from(fields).run_id for fields in claimed.runs] == [run_id]
+    (lane,) = (await HealthScripts(stores.pipeline, stores.keys).workload(LEASE_MS)).lanes
+    assert lane.jobs == 100

@@ -280,6 +280,7 @@ async def test_a_run_that_waits_in_the_lane_of_a_version_follows_its_thread(depl
         await deployment.ended(created["run_id"], Phase.COMPLETED)
 
     assert await deployment.log_of(thread) == ["draft 1", "review 2: yes", "send 2 Lovelace"]
+    assert (await deployment.services.versions.read()).lanes == [], "nobody has to serve version 1 for it"
 
 
 async def test_a_held_run_continues_when_its_thread_is_moved(deployment: Deployment) -> None:

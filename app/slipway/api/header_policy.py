@@ -1,37 +1,20 @@
-"""Which request headers are credentials, and which other headers are copied to runs and to the log."""
+"""Which request headers are copied to runs and to the log."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Final
 
 import structlog
 
+from slipway.credential_headers import is_credential
 from slipway.graphs.official_sections import HeadersSection, HttpSection
 
 log = structlog.get_logger(__name__)
 
-_CREDENTIALS: Final = frozenset({"x-tenant-id", "x-service-key", "x-amzn-oidc-data", "x-amzn-oidc-identity"})
-"""Credentials whose names do not match the patterns below."""
-
-_WORDS: Final = re.compile(
-    r"(authorization|cookie2?|tokens?|secrets?|passwords?|passwd|passphrase|passcode|api[-_]?key|access[-_]?key|jwt|"
-    r"credentials?|csrf|xsrf)($|[-_])|"
-    r"(^|[-_])(authentication|bearer|oauth|dpop|t?otp|pass)($|[-_])|"
-    r"(^|[-_])auth$"
-)
-"""Names of headers with credentials: `authorization`, `x-api-key`, `x-amz-security-token`, `x-csrftoken`, …"""
-_KEY: Final = re.compile(r"(?<!idempotency)(?<!cache)(?<!surrogate)(?<!partition)(?<!routing)(?<!shard)[-_]key$")
-"""Names of headers with secret keys: `ocp-apim-subscription-key`, `x-functions-key`, `x-auth-key`, …"""
 _SUBPROTOCOLS: Final = "sec-websocket-protocol"
 """Pages send tokens in it, because they cannot set other headers of a WebSocket. It may be repeated."""
-
-
-def is_credential(name: str) -> bool:
-    """Whether a header has a credential, by its name in lower case."""
-    return name in _CREDENTIALS or _WORDS.search(name) is not None or _KEY.search(name) is not None
 
 
 def forwarded_headers(headers: Iterable[tuple[str, str]], section: HeadersSection) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from slipway.credential_headers import is_credential
 from slipway.errors import InvalidRequest
 from slipway.rollouts.record import WHOLE, RequestRule
 
@@ -20,8 +21,16 @@ def weight_of(field: str, percent: float) -> int:
 
 
 def header_rule(name: str, value: str) -> RequestRule:
-    """Threads whose request has this header get the ramping version."""
-    return RequestRule("header", name.strip().lower(), value.strip())
+    """Threads whose request has this header get the ramping version. Raises `InvalidRequest` for a header with a
+    credential: the rule is stored, and everybody who may read the status sees its value."""
+    header = name.strip().lower()
+    if is_credential(header):
+        raise InvalidRequest(
+            "header",
+            f"{header!r} carries a credential, and the status of the rollout shows the value of a rule: use a header "
+            "of your own such as x-tester, or a member of the metadata",
+        )
+    return RequestRule("header", header, value.strip())
 
 
 def metadata_rule(name: str, value: str) -> RequestRule:

@@ -14,10 +14,10 @@ from typing import Final, NoReturn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from slipway.api.header_policy import is_credential
 from slipway.api.middleware.request_id import request_id_of
 from slipway.api.responses import response_for_error, status_of
 from slipway.api.websocket_close import CLOSED_BY_STATUS, close_reason
+from slipway.credential_headers import is_credential
 from slipway.errors import RefusedRequest
 
 Headers = list[tuple[bytes, bytes]]

@@ -317,8 +317,8 @@ _RUN_FIELDS: Final = (
     Field(
         "lane",
         Encoding.TEXT,
-        "The lane in which its job waits, or has waited last.",
-        absent="it never waited for a worker that serves its version",
+        "The lane in which its job waits.",
+        absent="it does not wait for a worker that serves its version",
         scripts_only=True,
     ),
     Field(

@@ -172,14 +172,14 @@ local function claim_from_other_queues()
     return redis.call('ZCOUNT', key('queue'), '-inf', '(' .. score) >= remaining
   end
 
-  -- Claims the first jobs of a lane, unless they are outranked.
-  local function claim_from_lane(lane)
-    local jobs = redis.call('ZRANGE', key('version_queue', lane), 0, LANE_READ - 1, 'WITHSCORES')
+  -- Claims jobs of a lane from a position on, unless they are outranked. Returns whether more may follow.
+  local function claim_page_of_lane(lane, first)
+    local jobs = redis.call('ZRANGE', key('version_queue', lane), first, first + LANE_READ - 1, 'WITHSCORES')
     for i = 1, #jobs, 2 do
       local job, score = jobs[i], jobs[i + 1]
       if remaining == 0 or is_outranked(score) then
         lanes_have_more = true
-        return
+        return false
       end
       local crashes, crash = crashes_of(job)
       if crashes > 0 and not may_claim_suspect(crashes, crash) or waits_for_memory(job) then
@@ -192,6 +192,19 @@ local function claim_from_other_queues()
         end
       end
     end
+    return #jobs == 2 * LANE_READ
+  end
+
+  -- Claims the first jobs of a lane. If many of them must wait, or go back to the lane, they must not hide the jobs
+  -- behind them for ever: then it also claims from another page, which differs from claim to claim.
+  local function claim_from_lane(lane)
+    local before = remaining
+    if not claim_page_of_lane(lane, 0) then return end
+    local read = LANE_READ - (before - remaining)
+    local pages = math.ceil((redis.call('ZCARD', key('version_queue', lane)) - read) / LANE_READ)
+    if pages <= 0 then return end
+    if remaining > 0 then claim_page_of_lane(lane, read + now_us % pages * LANE_READ) end
+    if remaining < before then lanes_have_more = true else lanes_wait = true end
   end
 
   local function claim_from_lanes()

@@ -41,7 +41,7 @@ local function move_run(run_id, by)
   local phase, lane, held, exhausted, operator_pause = unpack(redis.call('HMGET', run, 'phase', 'lane', 'held',
     'error', 'operator_pause'))
   if phase == 'queued' and lane then
-    redis.call('HDEL', run, 'lane', 'reason')
+    redis.call('HDEL', run, 'reason')
     delete_job(run_id)
     enqueue_next_run(args.thread_id)
   elseif phase == 'paused' and held and not exhausted and not operator_pause then

@@ -2,8 +2,8 @@
 --! rare: admit learn_run_bytes measure_memory expected_by_graph
 -- Admission: whether the memory of Redis has room for what a request stores, and for what the run that it creates will
 -- store. The room is what remains below the high-water mark (`mark`, a part of maxmemory) when the runs that execute,
--- and those whose jobs are due, have stored what runs of their graphs usually store. It is measured with INFO; between
--- two measurements, what is admitted is subtracted from it.
+-- and those whose jobs are due, also in lanes, have stored what runs of their graphs usually store. It is measured with
+-- INFO; between two measurements, what is admitted is subtracted from it.
 
 local NO_LIMIT = 2 ^ 50
 local UNKNOWN_RUN_BYTES = 64 * 1024 -- expected of a run of a graph of which no run has ended yet
@@ -43,6 +43,10 @@ local function measure_memory(mark)
     local running = expected_of_all(redis.call('ZRANGE', key('leases'), 0, READ_RUNS - 1),
       redis.call('ZCARD', key('leases')))
     local due = expected_of_all(redis.call('ZRANGE', key('queue'), 0, READ_RUNS - 1), redis.call('ZCARD', key('queue')))
+    for _, lane in ipairs(redis.call('HKEYS', key('version_lanes'))) do
+      local of_run = expected[string.match(lane, '^(.*)@')] or UNKNOWN_RUN_BYTES -- the runs of a lane have one graph
+      due = due + of_run * redis.call('ZCARD', key('version_queue', lane))
+    end
     reserved = running + due
     startable = math.floor(mark * max - used - running)
     room = math.floor(startable - due)

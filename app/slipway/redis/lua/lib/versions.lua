@@ -1,4 +1,4 @@
---! needs: clock keys
+--! needs: clock jobs keys
 --! rare: choose_version choose_other_version current_of_rollout is_newer_version version_record lane_of lane_text lanes_in_use leave_lane may_execute_lane pinned_fields split_lane wait_in_lane wake_groups
 -- The versions of graphs: on which one a run executes, and which workers may execute it.
 --
@@ -177,6 +177,7 @@ local function wait_in_lane(lane, from, run_id, job, score)
   redis.call('ZADD', key('version_queue', lane), score, job)
   if lane == from then
     redis.call('HSETNX', key('version_lanes'), lane, 1)
+    redis.call('HSET', key('run', run_id), 'lane', lane)
     return
   end
   local is_served = wake_groups(lane)
@@ -186,8 +187,10 @@ end
 
 -- Removes a job from its lane, which is the field of its run or false.
 local function leave_lane(lane, job)
-  if lane and redis.call('ZREM', key('version_queue', lane), job) == 1
-      and redis.call('EXISTS', key('version_queue', lane)) == 0 then
+  if not lane then return end
+  local left = redis.call('ZREM', key('version_queue', lane), job) == 1
+  redis.call('HDEL', key('run', (split_job(job))), 'lane')
+  if left and redis.call('EXISTS', key('version_queue', lane)) == 0 then
     redis.call('HDEL', key('version_lanes'), lane)
   end
 end
