@@ -29,6 +29,7 @@ async def test_a_waiting_thread_is_migrated_when_its_question_is_answered(deploy
 
     assert await deployment.log_of(thread) == ["draft 1", "review 2: yes", "send 2 Lovelace"]
     assert run.version == "2"
+    assert (run.usage["steps"], run.usage["node_visits"]) == (3, {"draft": 1, "review": 1, "send": 1})
     stored = await deployment.services.threads.get(thread)
     assert stored.version == "2"
     (entry,) = [each for each in await deployment.services.audit.read(run_id) if each.action == "thread.moved"]
@@ -312,4 +313,5 @@ async def test_a_thread_is_migrated_while_some_of_its_tasks_have_finished(deploy
         run = await deployment.ended(third["run_id"], Phase.COMPLETED)
 
     assert run.version == "2"
+    assert run.usage["node_visits"]["quick"] == 1
     assert await deployment.log_of(thread) == ["a yes", "b no", "quick", "last"]

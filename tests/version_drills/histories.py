@@ -17,10 +17,8 @@ from uuid import uuid4
 import httpx
 
 from slipway.checkpoints.moved_ids import OF_MOVE
-from slipway.commands.threads import Selection, move_all
+from slipway.commands.threads import Selection, move_selected
 from slipway.graphs.registry import Registry
-from slipway.health.layout_upgrades import UPGRADES
-from slipway.redis.layout import LayoutRecord
 from slipway.settings import Settings
 from slipway.thread_moves.reads import MoveReads
 from slipway_workers.process import WorkerProcess
@@ -86,6 +84,7 @@ class History:
         self.services = served.services
         self.threads: list[Thread] = []
         self.workers: list[Worker] = []
+        self.newest_run = ""
         self.done: list[str] = []
         """What has happened, for people."""
 
@@ -97,7 +96,6 @@ class History:
 
     async def begin(self) -> None:
         """Release 1 is current, and one of its workers has executed runs that ask."""
-        await LayoutRecord(self.services.pipeline, self.services.keys).check_or_upgrade(UPGRADES)
         for graph in GRAPHS:
             await self.call("POST", f"/ops/rollouts/{graph}/promote", {"version": "1"})
         await self.start_worker(("1",))
@@ -114,8 +112,8 @@ class History:
             (1, self.stop_worker),
             (2, self.freeze_worker),
             (3, self.change_rollout),
-            (1, self.operate),
-            (3, self.move_thread),
+            (2, self.operate),
+            (4, self.move_thread),
         )
         weights, functions = zip(*actions, strict=True)
         (action,) = self.random.choices(functions, weights)
@@ -141,7 +139,7 @@ class History:
             idle = self.threads[-1:]
         thread = self.random.choice(idle)
         body = {"assistant_id": thread.graph, "input": {"log": []}, "if_not_exists": "create"}
-        await self.call("POST", f"/threads/{thread.thread_id}/runs", body)
+        self.newest_run = (await self.call("POST", f"/threads/{thread.thread_id}/runs", body))["run_id"]
         thread.runs += 1
         return thread.graph
 
@@ -158,6 +156,7 @@ class History:
         answers = {each["id"]: "yes" for of_task in interrupts.values() for each in of_task}
         body = {"assistant_id": thread.graph, "command": {"resume": answers}}
         created = await self.call("POST", f"/threads/{thread.thread_id}/runs", body, 409)
+        self.newest_run = created["run_id"] if created else self.newest_run
         return f"{thread.graph} {'answered' if created else 'has been answered'}"
 
     async def status(self, thread: Thread) -> str:
@@ -206,28 +205,39 @@ class History:
         return graph
 
     async def operate(self) -> str:
-        """An operator resumes a run that is paused."""
+        """An operator resumes a run that is paused, or pauses one that was just created."""
         paused = await self.runs_in("paused")
-        if not paused:
-            return "nothing"
-        run = self.random.choice(paused)
-        await self.call("POST", f"/ops/runs/{run['run_id']}/resume", {}, 409)
-        return "resumed"
+        act = "resume" if paused and self.random.random() < 0.4 else "pause"
+        if act == "pause":
+            await (self.create_run() if self.random.random() < 0.5 else self.answer())
+        run_id = self.random.choice(paused)["run_id"] if act == "resume" else self.newest_run
+        done = await self.call("POST", f"/ops/runs/{run_id}/{act}", {}, 409)
+        return act if done else f"{act}, too late"
 
     async def move_thread(self) -> str:
         """An operator moves one thread, from a checkout of any release. Only a checkout of both has migrations."""
-        thread, kind = self.random.choice(self.threads), self.random.choice(KINDS)
+        thread, kind = await self.thread_to_move(), self.random.choice(KINDS)
         selection = Selection(thread.graph, self.random.choice(kind), thread_ids=[thread.thread_id])
         dry_run = self.random.random() < 0.2
+        phase = (await self.call("GET", f"/threads/{thread.thread_id}/runs?limit=1"))[0]["phase"]
         outcomes: list[str] = []
         before = await self.stored_at_rest(thread)
-        settings, _ = self._projects(kind)
-        await move_all(settings, selection, OPERATOR, dry_run, lambda each: outcomes.append(each.outcome))
+        await move_selected(
+            *self._projects(kind), selection, OPERATOR, dry_run, lambda each: outcomes.append(each.outcome)
+        )
         if outcomes != ["moved"] and before is not None:
             after = await self.stored_at_rest(thread)
             changed = [name for name in before | (after or {}) if before.get(name) != (after or {}).get(name)]
             assert not changed, f"{outcomes} has changed {changed} of {thread}: {self.done}"
-        return f"{thread.graph} to {selection.to_version} {outcomes}{' dry' if dry_run else ''}"
+        return f"{thread.graph}, {phase}, to {selection.to_version} {outcomes}{' dry' if dry_run else ''}"
+
+    async def thread_to_move(self) -> Thread:
+        """Mostly one whose run is paused, or has not completed, if there is one."""
+        phases = {run["thread_id"]: run["phase"] for run in await self.last_runs()}
+        paused = [each for each in self.threads if phases[each.thread_id] == "paused"]
+        under_way = [each for each in self.threads if phases[each.thread_id] != "completed"]
+        among = self.random.choice((paused, under_way, under_way, self.threads))
+        return self.random.choice(among or self.threads)
 
     async def stored_at_rest(self, thread: Thread) -> dict[bytes, Any] | None:
         """All that is stored of a thread and its runs, if nothing changes it by itself; otherwise None."""

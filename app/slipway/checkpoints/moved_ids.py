@@ -17,6 +17,8 @@ from typing import Any, Final
 from langgraph import types as langgraph_types
 from langgraph.pregel import _algo
 
+from slipway.checkpoints.task_ids import namespace_of_call
+
 OF_MOVE: Final = "slipway_migration"
 """The member of a checkpoint's metadata that says how a move has made it. It exists in the root graph's only."""
 
@@ -38,6 +40,11 @@ class MovedIds:
         if move:
             self._tasks |= move.get("tasks") or {}
             self._namespaces |= move.get("namespaces") or {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether no checkpoint was the work of a move."""
+        return not self._tasks
 
     def task(self, task_id: str) -> str:
         """The id that the task had before its thread was moved; that of any other task is returned unchanged."""
@@ -61,6 +68,21 @@ def known_task(task_id: str) -> str:
     """The id under which records of the current attempt's thread know a task: that from before its thread was moved."""
     moved = CURRENT_MOVED_IDS.get()
     return task_id if moved is None else moved.task(task_id)
+
+
+def known_namespace(namespace: str) -> str:
+    """The same for the namespace of a task, in which its node has the name from before the move as well."""
+    moved = CURRENT_MOVED_IDS.get()
+    return namespace if moved is None else moved.namespace(namespace)
+
+
+def known_node(node: str, task_id: str) -> tuple[str, str]:
+    """The node and the id of a task of the root graph, as they were before its thread was moved."""
+    moved = CURRENT_MOVED_IDS.get()
+    if moved is None or moved.empty:
+        return node, task_id
+    known, _, known_id = moved.namespace(namespace_of_call("", node, task_id)).rpartition(":")
+    return (known, known_id) if known_id != task_id else (node, moved.task(task_id))
 
 
 def keep_ids_of_questions() -> None:

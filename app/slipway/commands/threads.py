@@ -21,6 +21,7 @@ from slipway.settings import Settings
 
 if TYPE_CHECKING:
     from slipway.graphs.interface import Graph
+    from slipway.graphs.registry import Registry
     from slipway.services import Services
     from slipway.thread_moves.many import ManyMoves, MovedThread
 
@@ -109,10 +110,23 @@ async def move_all(
     """Moves the threads; `add` receives the outcome of each. Raises `NotFound` for a version that the project of the
     settings does not have, and `InvalidRequest` for one that no process has ever served."""
     from slipway.graphs.registry import Registry
-    from slipway.services import open_services
 
     await start_checks.check(settings, settings.redis, upgrade=False)
     graphs = await Registry.load(settings.config, release=settings.release)
+    await move_selected(settings, graphs, selection, by, dry_run, add)
+
+
+async def move_selected(
+    settings: Settings,
+    graphs: Registry,
+    selection: Selection,
+    by: str,
+    dry_run: bool,
+    add: Callable[[MovedThread], None],
+) -> None:
+    """The same with the loaded graphs of the project."""
+    from slipway.services import open_services
+
     async with open_services(settings, graphs, "cli") as services:
         await graphs.identify()
         moves = await _moves(services, selection, by, dry_run)

@@ -20,6 +20,7 @@ from langgraph.pregel import Pregel
 from langgraph.types import RetryPolicy
 
 from slipway.accounting.counting import WARNING_AT, Ceilings
+from slipway.checkpoints.moved_ids import known_node
 from slipway.errors import CeilingHit
 from slipway.graphs.interface import Graph
 
@@ -156,8 +157,9 @@ class CeilingGuard:
         return True
 
     def _count(self, count: Callable[[str, str], None], node: str, task_id: str) -> None:
+        """A superstep that is repeated after a move of its thread has other ids and names, and is not counted again."""
         try:
-            count(node, task_id)
+            count(*known_node(node, task_id))
         except CeilingHit as hit:
             self.ceiling_hit = self.ceiling_hit or hit
             raise

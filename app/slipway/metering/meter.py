@@ -26,6 +26,7 @@ import structlog
 from slipway.accounting.counting import Ceilings
 from slipway.accounting.metered_usage import ModelUsage
 from slipway.budgets import Budget, BudgetEntry, Budgets, Counted, budget_owner, entries_of
+from slipway.checkpoints.moved_ids import known_namespace
 from slipway.errors import CeilingHit, Fenced, OutputUnbounded
 from slipway.metering.model_calls import ModelCall, ReportedUsage
 from slipway.metering.scripts import MeterScripts, NoRoom, NotOwned, Reservation, ReserveResult
@@ -138,7 +139,7 @@ class Meter:
         """Counts a task of a subgraph, with its superstep. Raises `CeilingHit`, and then the run ends."""
         with self._lock:
             try:
-                if not self._ceilings.count_nested(namespace, superstep):
+                if not self._ceilings.count_nested(known_namespace(namespace), superstep):
                     return
             except CeilingHit as hit:
                 self._on_hit(hit)
