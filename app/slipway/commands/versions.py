@@ -11,7 +11,6 @@ import typer
 
 from slipway.commands.lists import text_table
 from slipway.commands.operator_commands import NOT_POSSIBLE, Config, execute, opened
-from slipway.errors import NotFound
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
@@ -82,16 +81,14 @@ async def _drained(
     from slipway.graph_versions.needs_reads import NeedsReads
     from slipway.graph_versions.scripts import VersionScripts
     from slipway.graphs.langgraph_json import read
+    from slipway.run_operations.rollout_versions import VersionNeed
 
-    spec = read(settings.config).graphs.get(graph_id)
+    graphs = read(settings.config).graphs
     async with opened(settings, "drain") as (pipeline, keys):
-        known = await VersionScripts(pipeline, keys).read()
-        if known.find(graph_id, version) is None:
-            names = [each.name for each in known.of_graph(graph_id)]
-            raise NotFound("graph version", f"{graph_id}@{version}", known=names or None)
-        reads, before = NeedsReads(pipeline, keys), None
+        (await VersionScripts(pipeline, keys).read()).get(graph_id, version)
+        need, before = VersionNeed(graphs, NeedsReads(pipeline, keys)), None
         while True:
-            needs = await reads.needs(graph_id, version, pinned=spec is not None and spec.moves == "pinned")
+            needs = await need.of(graph_id, version)
             if needs != before:
                 show(needs)
             if not wait or not needs.total:

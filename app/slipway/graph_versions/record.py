@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipway.clock import iso
+from slipway.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,13 @@ class KnownVersions:
     def find(self, graph_id: str, name: str) -> RegisteredVersion | None:
         """One version; None if it was never registered."""
         return next((each for each in self.of_graph(graph_id) if each.name == name), None)
+
+    def get(self, graph_id: str, name: str) -> RegisteredVersion:
+        """One version. Raises `NotFound`, with the names of those that were registered."""
+        if (version := self.find(graph_id, name)) is None:
+            names = [each.name for each in self.of_graph(graph_id)]
+            raise NotFound("graph version", f"{graph_id}@{name}", known=names or None)
+        return version
 
     def workers_of(self, graph_id: str, name: str) -> Sequence[str]:
         """The ids of the live workers that serve a version."""

@@ -12,7 +12,7 @@ from slipway.graphs.factories import Factory
 from slipway.graphs.interface import Graph
 from slipway.graphs.manifest import Manifest
 from slipway.graphs.served_version import ServedVersion
-from slipway.graphs.structure import SCHEMA_DIGITS, GraphStructure
+from slipway.graphs.structure import GraphStructure, schema_of
 
 FINGERPRINT_DIGITS_IN_NAME = 8
 
@@ -60,7 +60,7 @@ class LoadedVersion:
 
     @property
     def schema(self) -> str:
-        return self.fingerprint[:SCHEMA_DIGITS]
+        return schema_of(self.fingerprint)
 
     def set_structure(self, structure: GraphStructure | None) -> None:
         self.structure, self.identified = structure, True

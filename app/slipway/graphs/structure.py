@@ -17,8 +17,12 @@ from typing import Any, Final, Literal
 
 from slipway.canonical_json import canonical_json
 
-SCHEMA_DIGITS: Final = 16
-"""How many hex digits of a fingerprint are the `schema` of a version."""
+_SCHEMA_DIGITS: Final = 16
+
+
+def schema_of(fingerprint: str) -> str:
+    """The `schema` of a version: the first 16 hex digits of its fingerprint. Empty for an empty fingerprint."""
+    return fingerprint[:_SCHEMA_DIGITS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,14 @@ class ChannelStructure:
     """Whether the state class rejects a state without it."""
     reducer: str | None = None
     """The name of the function that combines writes."""
+
+    def __str__(self) -> str:
+        """How it combines writes, for people."""
+        return self.kind if self.reducer is None else f"{self.kind} with reducer {self.reducer}"
+
+    def combines_as(self, other: ChannelStructure) -> bool:
+        """Whether both combine writes in the same way."""
+        return (self.kind, self.reducer) == (other.kind, other.reducer)
 
     def to_json(self) -> dict[str, Any]:
         members: dict[str, Any] = {"kind": self.kind, "type": self.type}

@@ -91,11 +91,10 @@ def _added_channel(name: str, channel: ChannelStructure, where: str) -> Differen
 
 
 def _channel(name: str, before: ChannelStructure, after: ChannelStructure, where: str) -> Iterator[Difference]:
-    if (before.kind, before.reducer) != (after.kind, after.reducer):
+    if not after.combines_as(before):
         yield _threads(
             "channel.reducer_changed",
-            f"channel {name!r}{where} is {_kind(after)} and was {_kind(before)}: threads that have a value of it are "
-            "held",
+            f"channel {name!r}{where} is {after} and was {before}: threads that have a value of it are held",
         )
     if not accepts(after.type, before.type):
         yield _threads(
@@ -220,10 +219,6 @@ def _threads(code: str, text: str) -> Difference:
 
 def _api(graph: GraphStructure) -> str:
     return "an @entrypoint" if graph.api == "functional" else "a graph of nodes"
-
-
-def _kind(channel: ChannelStructure) -> str:
-    return channel.kind if channel.reducer is None else f"{channel.kind} with reducer {channel.reducer}"
 
 
 def _edge(edge: Edge) -> str:

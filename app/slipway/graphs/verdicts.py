@@ -264,10 +264,10 @@ def _in_channels(old: GraphStructure | None, new: GraphStructure, position: Posi
 
 
 def _in_channel(before: ChannelStructure, after: ChannelStructure, name: str, where: str) -> Iterator[Reason]:
-    if (before.kind, before.reducer) != (after.kind, after.reducer):
+    if not after.combines_as(before):
         yield Reason(
             "channel.reducer_changed",
-            f"channel {name!r}{where} has a value and has become {_kind(after)} instead of {_kind(before)}: convert "
+            f"channel {name!r}{where} has a value and has become {after} instead of {before}: convert "
             "the value in a migration, or use a new channel",
         )
     if not accepts(after.type, before.type):
@@ -296,10 +296,6 @@ def _value_lost(old: GraphStructure | None, new: GraphStructure, name: str, wher
 
 def _node(graph: GraphStructure | None, name: str) -> NodeStructure | None:
     return None if graph is None else graph.nodes.get(name)
-
-
-def _kind(channel: ChannelStructure) -> str:
-    return channel.kind if channel.reducer is None else f"{channel.kind} by {channel.reducer}"
 
 
 def _listed(pauses: Sequence[str]) -> str:

@@ -1,11 +1,12 @@
-"""Finds the versions of a graph that can be rolled out, so that a misspelt name is an error and changes nothing."""
+"""Finds the versions of a graph that can be rolled out, so that a misspelt name is an error and changes nothing; and
+what still needs a version."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
 from slipway.errors import NotFound
-from slipway.graph_versions.needs_reads import NeedsReads
+from slipway.graph_versions.needs_reads import NeedsReads, VersionNeeds
 from slipway.graph_versions.record import KnownVersions
 from slipway.graphs.spec import GraphSpec
 from slipway.rollouts.changes import GraphVersions
@@ -35,13 +36,16 @@ class VersionFinder:
 
 
 class VersionNeed:
-    """Whether runs or threads still need a version."""
+    """What still needs a version. `specs` are the graphs of langgraph.json by id."""
 
     def __init__(self, specs: Mapping[str, GraphSpec], reads: NeedsReads) -> None:
         self._specs, self._reads = specs, reads
 
     async def __call__(self, graph_id: str, version: str) -> bool:
-        """Takes one round trip for each 500 runs that have not ended."""
+        """Whether runs or threads still need it."""
+        return (await self.of(graph_id, version)).total > 0
+
+    async def of(self, graph_id: str, version: str) -> VersionNeeds:
+        """What needs it. Takes one round trip for each 500 runs that have not ended."""
         spec = self._specs.get(graph_id)
-        needs = await self._reads.needs(graph_id, version, pinned=spec is not None and spec.moves == "pinned")
-        return needs.total > 0
+        return await self._reads.needs(graph_id, version, pinned=spec is not None and spec.moves == "pinned")

@@ -8,7 +8,7 @@ caller can subscribe to its events, or prepare the other runs of a batch, before
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -171,7 +171,7 @@ class RunSubmission:
             changed_by=run.changed_by,
             retry=retry,
         )
-        choice = self._choice_of(identity, {})
+        choice = self._choice_of(run.graph_id, run.thread_id, Requested({}, run.metadata))
         if choice.moves == "at-next-run":
             choice = replace(choice, moves="pinned")  # the retry continues a run that has begun
         if version is not None:
@@ -220,8 +220,8 @@ class RunSubmission:
         """The run with the versions among which it gets one. Raises `InvalidRequest` if the request names an unknown
         one, or a node that no version has, and `AccessRefused` if its user may not name any version."""
         identity = spec.identity
-        choice = self._choice_of(identity, request.version_headers)
         requested = Requested(request.version_headers, identity.metadata)
+        choice = self._choice_of(identity.graph_id, identity.thread_id, requested)
         if (named := requested.named) is not None and not self._is_tester(identity.graph_id, requested):
             version, field = named
             require_operator(permissions.user, OPERATE, f"{field} names a version: ")
@@ -236,24 +236,14 @@ class RunSubmission:
         ramp = self.rollouts.ramp_of(graph_id)
         return ramp is not None and requested.names_by_rule(ramp)
 
-    def _choice_of(self, identity: RunIdentity, headers: Mapping[str, str]) -> VersionChoice:
-        graph = self.graphs.spec(identity.graph_id)
-        return choice_of(
-            self.rollouts.of(graph.graph_id),
-            DeclaredChoice(graph.default_version, graph.moves),
-            graph.graph_id,
-            identity.thread_id,
-            Requested(headers, identity.metadata),
-        )
+    def _choice_of(self, graph_id: str, thread_id: str, requested: Requested) -> VersionChoice:
+        graph = self.graphs.spec(graph_id)
+        declared = DeclaredChoice(graph.default_version, graph.moves)
+        return choice_of(self.rollouts.of(graph_id), declared, graph_id, thread_id, requested)
 
     def choices(self) -> dict[str, VersionChoice]:
         """By graph, how a run on a thread that has a version gets its own."""
-        found: dict[str, VersionChoice] = {}
-        for graph_id in self.graphs.names():
-            graph = self.graphs.spec(graph_id)
-            declared = DeclaredChoice(graph.default_version, graph.moves)
-            found[graph_id] = choice_of(self.rollouts.of(graph_id), declared, graph_id, "", Requested({}, {}))
-        return found
+        return {graph_id: self._choice_of(graph_id, "", Requested({}, {})) for graph_id in self.graphs.names()}
 
     def _check_switch(self, spec: RunSpec) -> None:
         """A run that is created before this process learns that its graph was switched off is paused when a worker

@@ -71,7 +71,7 @@ class ThreadMover:
 
     async def move_for_attempt(self, run: Run, graph: Graph, new: Pin, *, before_input: bool) -> Verdict:
         """Moves the thread of a run that this process has claimed for another version than that of the thread, or for
-        changed code of the same version, before its graph is opened. `graph` is that of `new`. Nothing changes if the
+        changed code of the same version, before its graph executes. `graph` is that of `new`. Nothing changes if the
         verdict is `hold`. Raises `Fenced`."""
         old = Pin(run.pinned_version or "", run.pinned_schema or "")
         plan = await self.planner.plan(run.thread_id, run.graph_id, graph, old, new.version, before_input=before_input)

@@ -11,7 +11,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from slipway.checkpoints.moved_ids import OF_MOVE
 from slipway.errors import NotFound
 from slipway.graphs.builds import Build
-from slipway.graphs.structure import SCHEMA_DIGITS
+from slipway.graphs.structure import schema_of
 from slipway.runs.store import RunStore
 from slipway.thread_moves.reads import MoveReads
 from slipway.thread_moves.record import Pin
@@ -58,4 +58,4 @@ class CheckpointVersions:
         if run.version is None:
             return None
         build = None if run.build is None else await self.builds.build(run.build)
-        return Pin(run.version, "" if build is None else Build.from_json(build).fingerprint[:SCHEMA_DIGITS])
+        return Pin(run.version, "" if build is None else schema_of(Build.from_json(build).fingerprint))

@@ -15,6 +15,7 @@ from slipway.api.shared_objects import services_of
 from slipway.errors import NotFound
 from slipway.graph_versions.needs_reads import NeedsReads
 from slipway.graph_versions.reads import VersionReads
+from slipway.run_operations.rollout_versions import VersionNeed
 
 
 async def list_all(request: Request) -> Response:
@@ -30,12 +31,8 @@ async def read(request: Request) -> Response:
     services = services_of(request)
     graph_id, name = request.path_params["graph_id"], request.path_params["version"]
     known = await services.versions.read()
-    if (version := known.find(graph_id, name)) is None:
-        names = [each.name for each in known.of_graph(graph_id)]
-        raise NotFound("graph version", f"{graph_id}@{name}", known=names or None)
-    needs = await NeedsReads(services.pipeline, services.keys).needs(
-        graph_id, name, pinned=graph_id in services.graphs.names() and services.graphs.spec(graph_id).moves == "pinned"
-    )
+    version = known.get(graph_id, name)
+    needs = await VersionNeed(services.config.graphs, NeedsReads(services.pipeline, services.keys)).of(graph_id, name)
     found = await VersionReads(services.pipeline, services.keys).build(version.build)
     return JsonResponse(known.public(version) | {"build": found, "needed_by": needs.public()})
 
