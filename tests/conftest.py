@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,20 @@ STARTS_VALKEY = frozenset({"valkey_url", "modules_url"})
 # Hypothesis' default deadline of 200 ms for each example fails correct tests on a loaded machine
 hypothesis.settings.register_profile("without_deadline", deadline=None)
 hypothesis.settings.load_profile("without_deadline")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", metavar="K/N", help="only the files of part K (0 to N-1) of N parts of the test files")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files of other parts are not even imported."""
+    part = config.getoption("--part")
+    if part is None or not collection_path.name.startswith("test_"):
+        return None
+    number, count = map(int, part.split("/"))
+    name = collection_path.relative_to(Path(__file__).parent).as_posix()
+    return zlib.crc32(name.encode()) % count != number or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +26,25 @@ from slipway.settings import Settings
 from tests.compat.dump_format import DIGESTS, DUMPS, Dump, delete_keys, restore, sha256_of
 from tests.compat.make_dumps import PROJECT, Desk
 from tests.http.conftest import serving
-from tests.project_fixtures import graphs_of
 from tests.waiting import wait_until
 from tests.worker import running_worker
 
-graphs = graphs_of(PROJECT)
+
+@pytest.fixture(scope="module")
+def graphs() -> Iterator[Registry]:
+    """The graphs of the dumps. Their modules have the names under which the release stored their classes, although this
+    process has imported modules of other projects under the same names."""
+    names = {file.stem for file in PROJECT.parent.glob("*.py")}
+    others = {name: sys.modules.pop(name) for name in names & {*sys.modules}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            sys, "path", [path for path in sys.path if not any((Path(path) / f"{name}.py").exists() for name in names)]
+        )
+        yield asyncio.run(Registry.load(PROJECT))
+    for name in names:
+        sys.modules.pop(name, None)
+    sys.modules.update(others)
+
 
 FILES: Final = sorted(DUMPS.glob("*/*.json.gz"))
 

@@ -193,7 +193,7 @@ STRUCTURE: Any = {
         ["review", "__end__", "branch", "no"],
         ["review", "send", "branch", "yes"],
     ],
-    "input": "{notes: list[str], question: str}",
+    "input": "{notes?: list[str], question: str}",
     "output": "{notes: list[str]}",
     "context": "{tone: str}",
     "breakpoints": ["after research", "before send"],
@@ -248,9 +248,9 @@ async def test_the_fingerprint_changes_with_the_declared_behaviour(project: Proj
 @pytest.mark.parametrize(
     ("text", "attribute", "expected"),
     [
-        (EVERYTHING, "graph", "29f7aa23a84e81a0"),
-        (NESTED, "graph", "a34d631fd3833f8a"),
-        (MODELS, "graph", "fb9a4d61bb18cec1"),
+        (EVERYTHING, "graph", "dbd36021302cceea"),
+        (NESTED, "graph", "222359952886be15"),
+        (MODELS, "graph", "aaee836b67574aea"),
         (FLOW, "flow", "cdefa8afeabaf71b"),
     ],
 )

@@ -285,6 +285,11 @@ def test_the_codes_that_no_migration_can_remove_exist() -> None:
         ("list[dict{a: int}]", "list[dict{a: None | int}]"),
         ("m.Order{a: int}", "None | m.Order{a: int}"),
         ("dict{}", "dict{}"),
+        ("m.Order{a: int}", "m.Order{a: int, b?: int}"),
+        ("m.Order{a: int}", "m.Order{a?: int | None}"),
+        ("dict{a: int}", "dict{a: int, b?: list[m.Order{c: int}]}"),
+        ("list[m.Order{a: int}]", "list[m.Order{a: int, b?: dict[str, int]}]"),
+        ("m.Shade{DARK='d'}", "m.Shade{DARK='d', LIGHT='l'}"),
     ],
 )
 def test_a_wider_type_accepts_stored_values(old: str, new: str) -> None:
@@ -307,6 +312,13 @@ def test_a_wider_type_accepts_stored_values(old: str, new: str) -> None:
         ("dict[str, int]", "dict{a: int}"),
         ("m.Order{a: int}", "m.Order{a: int, b: int}"),
         ("m.Order{a: int, b: list[int]}", "m.Order{a: int}"),
+        ("m.Order{a: int, b?: int}", "m.Order{a: int}"),
+        ("m.Order{a?: int}", "m.Order{a: int}"),
+        ("m.Order{a: int}", "m.Other{a: int, b?: int}"),
+        ("dict{a?: int}", "dict{a: int}"),
+        ("m.Shade{DARK='d', LIGHT='l'}", "m.Shade{LIGHT='l'}"),
+        ("m.Shade{DARK='d'}", "m.Shade{DARK='D'}"),
+        ("list[m.Order{a: int}]", "list[m.Order{a: int, b: int}]"),
     ],
 )
 def test_a_narrower_or_other_type_does_not(old: str, new: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from slipway.commands.threads import Selection, move_all
+from slipway.graph_versions.pin import Pin
 from slipway.graphs.verdict import Verdict, VerdictKind
 from slipway.reviews.actor import Actor
 from slipway.reviews.record import Review
 from slipway.runs.record import Phase
 from slipway.thread_moves.many import MovedThread
 from slipway.thread_moves.reads import MoveReads
-from slipway.thread_moves.record import MovePlan, Pin
+from slipway.thread_moves.record import MovePlan
 from slipway.thread_moves.scripts import MovedFields, MoveResult, ThreadMove
 from tests.thread_moves.deployment import PROJECT, Deployment
 
@@ -65,7 +66,7 @@ async def test_a_move_by_hand_changes_nothing_once_its_thread_has_changed(deploy
     async with deployment.worker("old"):
         thread, question = await deployment.asked("Ada Lovelace")
     services = deployment.services
-    idle = await MoveReads(services.pipeline, services.keys).idle_thread(thread)
+    idle = await MoveReads(services.pipeline, services.keys).idle_thread(thread, "desk")
     assert idle is not None
     plan, new = MovePlan(Verdict(VerdictKind.CONTINUE)), Pin("2", "")
 
@@ -77,13 +78,20 @@ async def test_a_move_by_hand_changes_nothing_once_its_thread_has_changed(deploy
     assert await services.mover.move_idle(idle, new, plan, by="ann") is MoveResult.BUSY
     await services.pipeline.send("HDEL", services.keys.thread(thread), "active_run_id")
     asked_meanwhile = MovedFields(questions_before=b"{}", questions=b"{}")
-    arguments: ThreadMove = {"thread_id": thread, "version": "2", "schema": "", "move": "{}", "expected": {}}
-    arguments["incarnation"] = idle.incarnation
+    arguments: ThreadMove = {
+        "thread_id": thread,
+        "graph_id": "desk",
+        "incarnation": idle.incarnation,
+        "version": "2",
+        "schema": "",
+        "move": "{}",
+        "expected": {},
+    }
     assert await services.mover.scripts.move(arguments, asked_meanwhile, ()) is MoveResult.CHANGED
     assert (await services.threads.get(thread)).version == "1"
 
     async with deployment.worker("new"):
         await deployment.ended(await deployment.answer(thread, question), Phase.COMPLETED)
-    moves = (await MoveReads(services.pipeline, services.keys).moves(thread)).moves
+    moves = (await MoveReads(services.pipeline, services.keys).moves(thread, "desk")).moves
     assert await services.mover.move_idle(idle, new, plan, by="ann") is MoveResult.CHANGED
-    assert (await MoveReads(services.pipeline, services.keys).moves(thread)).moves == moves
+    assert (await MoveReads(services.pipeline, services.keys).moves(thread, "desk")).moves == moves

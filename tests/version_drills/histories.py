@@ -294,7 +294,7 @@ class History:
     async def _problem_of_moves(self, thread: Thread) -> str:
         """Each move leads from the version of the one before, and has stored the checkpoint that it names. No other
         checkpoint is the work of a move. The last move leads to the version of the thread."""
-        stored = await MoveReads(self.services.pipeline, self.services.keys).moves(thread.thread_id)
+        stored = await MoveReads(self.services.pipeline, self.services.keys).moves(thread.thread_id, thread.graph)
         target: Any = {"configurable": {"thread_id": thread.thread_id, "checkpoint_ns": ""}}
         by_moves = [
             found.checkpoint["id"]

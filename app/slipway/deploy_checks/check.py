@@ -15,6 +15,7 @@ from typing import Final
 from slipway.deploy_checks.new_versions import NewGraph, Target
 from slipway.deploy_checks.reads import CheckedThread, DeployCheckReads
 from slipway.errors import StoredDataError
+from slipway.graph_versions.pin import Pin
 from slipway.graph_versions.reads import VersionReads
 from slipway.graphs.interface import Graphs
 from slipway.graphs.migration_set import NO_MIGRATIONS
@@ -22,7 +23,6 @@ from slipway.graphs.structure import GraphStructure
 from slipway.graphs.verdict import Reason, Verdict, VerdictKind
 from slipway.graphs.verdicts import verdict_of
 from slipway.thread_moves.planning import MovePlanner
-from slipway.thread_moves.record import Pin
 from slipway.thread_positions.reader import PositionReader
 
 CONTINUES: Final = Verdict(VerdictKind.CONTINUE)

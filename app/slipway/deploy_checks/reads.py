@@ -9,13 +9,14 @@ from typing import Final
 
 import orjson
 
+from slipway.graph_versions.pin import PIN_FIELDS, pin_of
 from slipway.redis.hash_fields import METADATA_PREFIX
 from slipway.redis.read_stubs import ReadStubs
 
 PAGE: Final = 500
 """Threads that are read and checked at a time."""
 
-_FIELDS: Final = ("status", f"{METADATA_PREFIX}graph_id", "version", "schema")
+_FIELDS: Final = ("status", f"{METADATA_PREFIX}graph_id", *PIN_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,9 @@ class DeployCheckReads(ReadStubs):
 
     async def _thread(self, thread_id: str) -> CheckedThread | None:
         key = self._keys.thread(thread_id)
-        status, graph_id, version, schema = await self._pipeline.send("HMGET", key, *_FIELDS, repeatable=True)
+        status, graph_id, *pin = await self._pipeline.send("HMGET", key, *_FIELDS, repeatable=True)
         if status is None or graph_id is None:
             return None
-        return CheckedThread(
-            thread_id, str(orjson.loads(graph_id)), status.decode(), (version or b"").decode(), (schema or b"").decode()
-        )
+        name = str(orjson.loads(graph_id))
+        pinned = pin_of(name, *pin)
+        return CheckedThread(thread_id, name, status.decode(), pinned.version, pinned.schema)

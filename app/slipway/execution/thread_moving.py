@@ -8,12 +8,13 @@ from typing import Protocol
 
 from slipway.execution.attempt_outcome import Outcome, StopReason
 from slipway.execution.run_input import StartPlan
+from slipway.graph_versions.pin import Pin
 from slipway.graphs.interface import Graph, Graphs
 from slipway.graphs.verdict import Verdict, VerdictKind
 from slipway.runs.held import OwnPause, held_by
 from slipway.runs.record import Run
 from slipway.thread_moves.mover import ThreadMover
-from slipway.thread_moves.record import Pin, sentence_of
+from slipway.thread_moves.record import sentence_of
 
 
 class LiveWorkers(Protocol):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from slipway.graph_versions.pin import PIN_FIELDS, pin_of
 from slipway.indexes.terms import metadata_terms
 from slipway.redis.read_stubs import ReadStubs
 from slipway.serialization.json_encoding import dumps
@@ -65,17 +66,20 @@ class NeedsReads(ReadStubs):
         runs = await self._fields([self._keys.run(run_id) for run_id in run_ids], *fields)
         of_graph = [run for run in runs if run[1] == graph_id.encode()]
         by_thread = [run for run in of_graph if run[3] and (not run[2] or run[0] == b"waiting_for_approval")]
-        threads = await self._fields([self._keys.thread(run[3].decode()) for run in by_thread], "version")
-        versions = {id(run): thread[0] for run, thread in zip(by_thread, threads, strict=True)}
-        wanted = version.encode()
-        return [run[0].decode() for run in of_graph if (versions.get(id(run)) or run[2]) == wanted]
+        threads = await self._fields([self._keys.thread(run[3].decode()) for run in by_thread], *PIN_FIELDS)
+        pins = {id(run): pin_of(graph_id, *pin) for run, pin in zip(by_thread, threads, strict=True)}
+        return [
+            run[0].decode()
+            for run in of_graph
+            if (((pin := pins.get(id(run))) and pin.version) or (run[2] or b"").decode()) == version
+        ]
 
     async def _pinned_threads(self, graph_id: str, version: str) -> int:
         term = metadata_terms({"graph_id": dumps(graph_id)})
         count = 0
         async for thread_ids in self._members("ZSCAN", self._keys.threads_with(term), _PAGE):
-            threads = await self._fields([self._keys.thread(thread_id) for thread_id in thread_ids], "version")
-            count += sum(thread[0] == version.encode() for thread in threads)
+            threads = await self._fields([self._keys.thread(thread_id) for thread_id in thread_ids], *PIN_FIELDS)
+            count += sum(pin_of(graph_id, *pin).version == version for pin in threads)
         return count
 
     async def _fields(self, keys: Sequence[str], *fields: str) -> list[list[Any]]:

@@ -1,7 +1,8 @@
 """Type annotations as text, for comparing them.
 
-Classes of the project are described by their fields, so that a new field changes the text. Classes of libraries are
-described by their names, so that an update of a library does not change it. Docstrings and defaults do not count.
+Classes of the project are described by their fields, so that a new field changes the text. A field that may be missing
+from a stored value has a question mark. Classes of libraries are described by their names, so that an update of a
+library does not change the text. Docstrings do not count, and of a default only that there is one.
 
 Equal annotations must have equal texts in every process, so nothing here may use `id()`, `hash()` of strings, or the
 order of a set.
@@ -13,12 +14,12 @@ import enum
 import types
 import typing
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NotRequired, Required
 
 from langchain_core.messages import BaseMessage
-from typing_extensions import TypeAliasType, is_typeddict
+from typing_extensions import ReadOnly, TypeAliasType, is_typeddict
 
-from slipway.graphs.annotations import fields_of, from_library, is_record
+from slipway.graphs.annotations import fields_of, from_library, is_record, optional_fields
 
 
 def describe(annotation: object, within: tuple[type, ...] = ()) -> str:
@@ -32,7 +33,7 @@ def describe(annotation: object, within: tuple[type, ...] = ()) -> str:
         assert isinstance(annotation, type)
         return _record(annotation, within)
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Annotated:
+    if origin in (typing.Annotated, NotRequired, Required, ReadOnly):
         return describe(args[0], within)
     if origin is typing.Literal:
         return f"Literal[{', '.join(sorted(map(repr, args)))}]"
@@ -84,9 +85,16 @@ def _record(cls: type, within: tuple[type, ...]) -> str:
     if cls in within or (from_library(cls) and not is_typeddict(cls)):
         return name
     if issubclass(cls, enum.Enum):
-        return f"{name}{{{', '.join(sorted(cls.__members__))}}}"
+        return f"{name}{{{', '.join(sorted(map(_member, cls.__members__.values())))}}}"
     return f"{name}{{{_fields(cls, (*within, cls))}}}"
 
 
 def _fields(cls: type, within: tuple[type, ...]) -> str:
-    return ", ".join(f"{field}: {describe(kind, within)}" for field, kind in sorted(fields_of(cls).items()))
+    optional = optional_fields(cls)
+    fields = sorted(fields_of(cls).items())
+    return ", ".join(f"{name}{'?' * (name in optional)}: {describe(kind, within)}" for name, kind in fields)
+
+
+def _member(member: enum.Enum) -> str:
+    """The value is what is stored."""
+    return f"{member.name}={member.value!r}" if isinstance(member.value, (str, int)) else member.name

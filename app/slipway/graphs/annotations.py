@@ -8,7 +8,7 @@ import sys
 import types
 import typing
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NotRequired, Required
 
 from langgraph.func import _TaskFunction
 from langgraph.pregel import Pregel
@@ -50,6 +50,30 @@ def fields_of(cls: type) -> dict[str, Any]:
         return {name: field.annotation for name, field in cls.model_fields.items()}
     hints = hints_of(cls)
     return hints if names is None else {name: hints.get(name, Any) for name in names}
+
+
+def optional_fields(cls: type) -> set[str]:
+    """The fields of a record that may be missing from a stored value: they have a default, or a typed dict does not
+    require them."""
+    if issubclass(cls, enum.Enum):
+        return set()
+    if issubclass(cls, BaseModel):
+        return {name for name, field in cls.model_fields.items() if not field.is_required()}
+    if dataclasses.is_dataclass(cls):
+        missing = dataclasses.MISSING
+        fields = dataclasses.fields(cls)
+        return {f.name for f in fields if not f.init or (f.default, f.default_factory) != (missing, missing)}
+    if not is_typeddict(cls):
+        return set(getattr(cls, "_field_defaults", ()))
+    return {name for name, hint in hints_of(cls).items() if _is_optional_key(cls, name, hint)}
+
+
+def _is_optional_key(cls: type, name: str, hint: object) -> bool:
+    """Python itself does not see `NotRequired` in a module with `from __future__ import annotations`."""
+    origin = typing.get_origin(hint)
+    if origin in (Required, NotRequired):
+        return origin is NotRequired
+    return name in getattr(cls, "__optional_keys__", ())
 
 
 def hints_of(target: object) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from slipway.graph_versions.pin import Pin
 from slipway.graphs.interface import Graph
 from slipway.graphs.served_version import ServedVersion
 from slipway.graphs.verdict import Reason, Verdict
 from slipway.thread_moves.mover import ThreadMover
 from slipway.thread_moves.reads import IdleThread, MoveReads
-from slipway.thread_moves.record import Pin
 from slipway.thread_moves.scripts import MoveResult
 
 Outcome = Literal["moved", "continue", "migrate", "hold", "busy", "unchanged"]
@@ -58,7 +58,7 @@ class ManyMoves:
         return list(await asyncio.gather(*map(one, thread_ids)))
 
     async def _move(self, thread_id: str) -> MovedThread:
-        thread = await self.reads.idle_thread(thread_id)
+        thread = await self.reads.idle_thread(thread_id, self.target.graph_id)
         if thread is None:
             return MovedThread(thread_id, "", "busy")
         old, new = thread.pin, Pin(self.target.name, self.target.schema)
@@ -70,7 +70,7 @@ class ManyMoves:
 
     async def _planned(self, thread: IdleThread, graph: Graph, new: Pin) -> MovedThread:
         old = thread.pin
-        plan = await self.mover.planner.plan(thread.thread_id, self.target.graph_id, graph, old, new.version)
+        plan = await self.mover.planner.plan(thread.thread_id, thread.graph_id, graph, old, new.version)
         if plan.holds or self.dry_run:
             return MovedThread(thread.thread_id, old.version, _outcome_of(plan.verdict), plan.verdict.reasons)
         result = await self.mover.move_idle(thread, new, plan, by=self.by)

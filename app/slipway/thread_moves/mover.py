@@ -15,6 +15,7 @@ from slipway.checkpoints.fenced_writers import CollectingWriter
 from slipway.checkpoints.moved_ids import OF_MOVE
 from slipway.clock import Clock
 from slipway.errors import Fenced
+from slipway.graph_versions.pin import Pin
 from slipway.graphs.interface import Graph, Graphs
 from slipway.graphs.migration_set import MigrationSet, load_migrations
 from slipway.graphs.verdict import Reason, Verdict, VerdictKind
@@ -25,7 +26,7 @@ from slipway.serialization.json_encoding import dumps
 from slipway.thread_moves.planning import MovePlanner
 from slipway.thread_moves.questions import moved_questions
 from slipway.thread_moves.reads import IdleThread, MoveReads
-from slipway.thread_moves.record import MovePlan, Pin, move_entry
+from slipway.thread_moves.record import MovePlan, move_entry
 from slipway.thread_moves.rewriting import Rewritten
 from slipway.thread_moves.scripts import MovedFields, MoveResult, MoveScripts, MoveWriter, Owner, ThreadMove
 from slipway.thread_moves.storing import store
@@ -53,7 +54,7 @@ class Fork:
 
     verdict: Verdict
     old: Pin
-    """The version that wrote the checkpoint."""
+    """The version that wrote the checkpoint; that of the thread if a run of another graph did."""
     start: str | None = None
     """The id of the checkpoint from which the run starts instead, because it was rewritten or stored again."""
 
@@ -89,7 +90,9 @@ class ThreadMover:
         pin = new if run.pinned_version is None else Pin(run.pinned_version, run.pinned_schema or "")
         if found is None:  # it was deleted since the run was created
             return Fork(Verdict(VerdictKind.HOLD, (Reason("checkpoint.deleted", _DELETED),)), pin)
-        old = await self.written_by.of(run.thread_id, found)
+        old = await self.written_by.of(run.thread_id, run.graph_id, found)
+        if old is None:
+            return Fork(Verdict(VerdictKind.CONTINUE), pin)
         if checkpoint.get("checkpoint_ns"):
             if old == new == pin:
                 return Fork(Verdict(VerdictKind.CONTINUE), old)
@@ -132,7 +135,8 @@ class ThreadMover:
 
     async def _move_for_attempt(self, run: Run, old: Pin, new: Pin, plan: MovePlan) -> None:
         owner: Owner = {"run_id": run.run_id, "attempt": run.attempt, "incarnation": run.incarnation}
-        arguments = self._arguments(run.thread_id, old, new, plan, by="slipway", expected={})
+        expected = {"version": old.version}
+        arguments = self._arguments(run, old, new, plan, by="slipway", expected=expected)
         arguments["owner"] = owner
         if await self._store(arguments, plan, MovedFields()) is not MoveResult.MOVED:
             raise Fenced(f"attempt {run.attempt} of run {run.run_id} no longer owns its run")
@@ -140,7 +144,7 @@ class ThreadMover:
 
     async def move_idle(self, thread: IdleThread, new: Pin, plan: MovePlan, *, by: str) -> MoveResult:
         """Moves a thread that no run executes, as `plan` says, which must not hold."""
-        arguments = self._arguments(thread.thread_id, thread.pin, new, plan, by=by, expected=thread.expected)
+        arguments = self._arguments(thread, thread.pin, new, plan, by=by, expected=thread.expected)
         arguments["incarnation"] = thread.incarnation
         fields = MovedFields()
         if plan.values is not None:
@@ -150,14 +154,15 @@ class ThreadMover:
         return await self._store(arguments, plan, fields)
 
     def _arguments(
-        self, thread_id: str, old: Pin, new: Pin, plan: MovePlan, *, by: str, expected: Mapping[str, str]
+        self, moved: Run | IdleThread, old: Pin, new: Pin, plan: MovePlan, *, by: str, expected: Mapping[str, str]
     ) -> ThreadMove:
         arguments: ThreadMove = {
-            "thread_id": thread_id,
+            "thread_id": moved.thread_id,
+            "graph_id": moved.graph_id,
             "version": new.version,
             "schema": new.schema,
             "move": move_entry(old, new, plan, at=self.clock.now().isoformat(timespec="seconds"), by=by),
-            "expected": {**expected, "version": old.version},
+            "expected": expected,
         }
         if plan.original is not None:
             arguments["original"] = plan.original

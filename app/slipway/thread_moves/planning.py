@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from langgraph.checkpoint.base import CheckpointTuple
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.graph_versions.pin import Pin
 from slipway.graphs.interface import Graph, Graphs
 from slipway.graphs.migration_set import NO_MIGRATIONS, MigrationSet
 from slipway.graphs.read_structure import structure_of
@@ -17,7 +18,7 @@ from slipway.graphs.structure import GraphStructure
 from slipway.graphs.verdict import Position, Reason, Verdict, VerdictKind
 from slipway.graphs.verdicts import verdict_of
 from slipway.thread_moves.errors import CannotMove
-from slipway.thread_moves.record import MovePlan, Pin
+from slipway.thread_moves.record import MovePlan
 from slipway.thread_moves.rewriting import Rewriting, Rewritten
 from slipway.thread_moves.stored_thread import StoredCheckpoint, StoredThread, read_thread
 from slipway.thread_positions.reader import PositionReader

@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
+from slipway.graph_versions.pin import PIN_FIELDS, Pin, pin_of
 from slipway.redis.read_stubs import ReadStubs
-from slipway.thread_moves.record import Pin
 
-_EXPECTED = ("started_runs", "state_us", "version")
+_EXPECTED = ("started_runs", "state_us", "version_graph", "version")
 """Fields that change when a run starts, when a state is written, and when the thread is moved."""
 
 
@@ -20,8 +20,10 @@ class IdleThread:
     """A thread that no run executed when it was read."""
 
     thread_id: str
+    graph_id: str
     incarnation: str
     pin: Pin
+    """How this graph is pinned."""
     expected: Mapping[str, str]
     """Fields of its record that must not have changed when it is moved."""
 
@@ -38,23 +40,26 @@ class ThreadMoves:
 class MoveReads(ReadStubs):
     """Each method takes one round trip."""
 
-    async def idle_thread(self, thread_id: str) -> IdleThread | None:
-        """The thread. None if it does not exist, or if a run of it executes."""
-        names = ("created_us", "active_run_id", "schema", *_EXPECTED)
-        found = await self._pipeline.send("HMGET", self._keys.thread(thread_id), *names, repeatable=True)
-        created_us, active, schema, *others = ("" if value is None else value.decode() for value in found)
-        if not created_us or active:
+    async def idle_thread(self, thread_id: str, graph_id: str) -> IdleThread | None:
+        """The thread, with the pin that it has for this graph. None if it does not exist, or if a run of it
+        executes."""
+        names = ("created_us", "active_run_id", *PIN_FIELDS, *_EXPECTED)
+        created_us, active, *found = await self._pipeline.send(
+            "HMGET", self._keys.thread(thread_id), *names, repeatable=True
+        )
+        if created_us is None or active:
             return None
-        expected = dict(zip(_EXPECTED, others, strict=True))
-        return IdleThread(thread_id, created_us, Pin(expected["version"], schema), expected)
+        pin, values = found[: len(PIN_FIELDS)], found[len(PIN_FIELDS) :]
+        expected = {name: (value or b"").decode() for name, value in zip(_EXPECTED, values, strict=True)}
+        return IdleThread(thread_id, graph_id, created_us.decode(), pin_of(graph_id, *pin), expected)
 
     async def questions(self, thread_id: str) -> bytes:
         """The open interrupts of a thread in their stored form. Empty if it never had a state."""
         return await self._pipeline.send("HGET", self._keys.thread(thread_id), "interrupts", repeatable=True) or b""
 
-    async def moves(self, thread_id: str) -> ThreadMoves:
-        """The pin and the moves of a thread."""
-        names = ("version", "schema", "moves")
-        found = await self._pipeline.send("HMGET", self._keys.thread(thread_id), *names, repeatable=True)
-        version, schema = ("" if value is None else value.decode() for value in found[:2])
-        return ThreadMoves(Pin(version, schema), [] if found[2] is None else orjson.loads(found[2]))
+    async def moves(self, thread_id: str, graph_id: str) -> ThreadMoves:
+        """The pin that a thread has for this graph, and its moves."""
+        *pin, moves = await self._pipeline.send(
+            "HMGET", self._keys.thread(thread_id), *PIN_FIELDS, "moves", repeatable=True
+        )
+        return ThreadMoves(pin_of(graph_id, *pin), [] if moves is None else orjson.loads(moves))

@@ -6,19 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from slipway.graph_versions.pin import Pin
 from slipway.graphs.verdict import Verdict, VerdictKind
 from slipway.serialization.json_encoding import dumps
 from slipway.thread_moves.rewriting import Rewritten
-
-
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """The version to which a thread is pinned."""
-
-    version: str
-    """Empty if it is not known."""
-    schema: str = ""
-    """The first 16 hex digits of its fingerprint. Empty if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ class ThreadMove(TypedDict):
     """The arguments of `thread_move.lua`."""
 
     thread_id: str
+    graph_id: str
     version: str
     schema: str
     move: str

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import VersionHeld
+from slipway.graph_versions.pin import Pin
 from slipway.graphs.interface import Graph
 from slipway.graphs.served_version import ServedVersion
 from slipway.graphs.verdict import Reason, Verdict, VerdictKind
 from slipway.thread_moves.planning import MovePlanner
-from slipway.thread_moves.record import Pin, sentence_of
+from slipway.thread_moves.record import sentence_of
 from slipway.thread_moves.written_by import CheckpointVersions
 from slipway.threads.record import Thread
 
@@ -42,9 +43,10 @@ class StateWriteCheck:
         if found is None:
             return
         if named:
-            old = await self.written_by.of(thread.thread_id, found)
-            if self._is_same(thread.graph_id, old, new):
+            writer = await self.written_by.of(thread.thread_id, version.graph_id, found)
+            if writer is None or self._is_same(thread.graph_id, writer, new):
                 return
+            old = writer
         if namespace:
             verdict = Verdict(VerdictKind.HOLD, (Reason("checkpoint.of_subgraph", _OF_SUBGRAPH),))
         else:

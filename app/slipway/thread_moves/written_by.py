@@ -10,11 +10,12 @@ from langgraph.checkpoint.base import CheckpointTuple
 
 from slipway.checkpoints.moved_ids import OF_MOVE
 from slipway.errors import NotFound
+from slipway.graph_versions.pin import Pin
 from slipway.graphs.builds import Build
 from slipway.graphs.structure import schema_of
+from slipway.runs.record import Run
 from slipway.runs.store import RunStore
 from slipway.thread_moves.reads import MoveReads
-from slipway.thread_moves.record import Pin
 
 
 class Builds(Protocol):
@@ -34,9 +35,10 @@ class CheckpointVersions:
     runs: RunStore
     builds: Builds
 
-    async def of(self, thread_id: str, found: CheckpointTuple) -> Pin:
-        """The version that wrote this checkpoint of the thread. Takes at most three round trips."""
-        thread = await self.reads.moves(thread_id)
+    async def of(self, thread_id: str, graph_id: str, found: CheckpointTuple) -> Pin | None:
+        """The version of this graph that wrote this checkpoint of the thread; None if a run of another graph did. Takes
+        at most three round trips."""
+        thread = await self.reads.moves(thread_id, graph_id)
         metadata: Mapping[str, Any] = found.metadata
         checkpoint_id = found.checkpoint["id"]
         for move in thread.moves:
@@ -46,16 +48,17 @@ class CheckpointVersions:
                 return Pin(move["from"], move.get("from_schema", ""))
         if OF_MOVE in metadata:
             return Pin(metadata[OF_MOVE]["to"])
-        return await self._of_run(metadata.get("run_id")) or thread.pin
+        run = await self._run(metadata.get("run_id"))
+        if run is None or run.version is None:
+            return thread.pin
+        return await self._pin_of(run, run.version) if run.graph_id == graph_id else None
 
-    async def _of_run(self, run_id: object) -> Pin | None:
-        if not isinstance(run_id, str):
-            return None
+    async def _run(self, run_id: object) -> Run | None:
         try:
-            run = await self.runs.find(run_id)
+            return await self.runs.find(run_id) if isinstance(run_id, str) else None
         except NotFound:
             return None
-        if run.version is None:
-            return None
+
+    async def _pin_of(self, run: Run, version: str) -> Pin:
         build = None if run.build is None else await self.builds.build(run.build)
-        return Pin(run.version, "" if build is None else schema_of(Build.from_json(build).fingerprint))
+        return Pin(version, "" if build is None else schema_of(Build.from_json(build).fingerprint))

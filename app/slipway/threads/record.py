@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from slipway.clock import iso
+from slipway.graph_versions.pin import PIN_FIELDS, pin_of
 from slipway.indexes.terms import metadata_terms, value_terms
 from slipway.redis.hash_fields import CONFIG_PREFIX, METADATA_PREFIX, Fields
 from slipway.runs.record import decode_members
@@ -93,20 +94,22 @@ def _parsed(stored: bytes | None) -> Any:
 
 def thread_from(thread_id: str, fields: Fields) -> Thread:
     created_us = int(fields["created_us"])
+    metadata = decode_members(fields, METADATA_PREFIX)
+    pin = pin_of(metadata.get("graph_id"), *(fields.get(name) for name in PIN_FIELDS))
     return Thread(
         thread_id=thread_id,
         incarnation=str(created_us),
         created_at=iso(created_us),
         updated_at=iso(int(fields.get("updated_us", created_us))),
         state_updated_at=iso(int(fields.get("state_us", created_us))),
-        metadata=decode_members(fields, METADATA_PREFIX),
+        metadata=metadata,
         status=fields["status"].decode(),
         config=_config(fields),
         stored_values=fields.get("values"),
         interrupts=_parsed(fields.get("interrupts")) or {},
         error=_parsed(fields.get("error")),
-        version=_text(fields.get("version")),
-        schema=_text(fields.get("schema")),
+        version=pin.version or None,
+        schema=pin.schema or None,
         ttl=_ttl(fields),
     )
 

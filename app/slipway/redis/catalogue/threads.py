@@ -45,6 +45,12 @@ _THREAD_FIELDS: Final = (
         " not known.",
         absent="none of its runs was claimed with a version",
     ),
+    Field(
+        "version_graph",
+        Encoding.TEXT,
+        "The graph whose version this is: that of the run that was claimed last.",
+        absent="the thread is not pinned",
+    ),
     Field("active_run_id", Encoding.TEXT, "The run that executes.", absent="none does"),
     Field("waiting_run_id", Encoding.TEXT, "The run whose interrupt is open.", absent="none is", scripts_only=True),
     Field(

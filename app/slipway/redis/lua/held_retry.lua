@@ -22,7 +22,8 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('held_runs'), '-inf', un
     local choice = args.choices[graph_id]
     if choice and not fixed then
       redis.call('HDEL', run, 'version')
-      local pinned = given(redis.call('HGET', key('thread', thread_id), 'version'))
+      local pinned = pin_for(graph_id, unpack(redis.call('HMGET', key('thread', thread_id), 'version_graph',
+        'version', 'schema')))
       local version = next(choice) and choose_version(graph_id, choice, pinned, {id = thread_id,
         open = continues == '1'})
       if version then redis.call('HSET', run, 'version', version) end

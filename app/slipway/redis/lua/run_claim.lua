@@ -100,9 +100,9 @@ local function claim(job, score, lane)
     offer_concurrency_slots(groups)
     return false
   end
-  local active, waiting, status, started_runs, thread_error, pinned, schema = unpack(redis.call('HMGET',
-    key('thread', thread_id), 'active_run_id', 'waiting_run_id', 'status', 'started_runs', 'error', 'version',
-    'schema'))
+  local active, waiting, status, started_runs, thread_error, pinned_graph, pinned, schema = unpack(redis.call('HMGET',
+    key('thread', thread_id), 'active_run_id', 'waiting_run_id', 'status', 'started_runs', 'error', 'version_graph',
+    'version', 'schema'))
   if active or redis.call('ZRANGE', key('thread_queue', thread_id), 0, 0)[1] ~= run_id then
     offer_concurrency_slots(groups)
     return false
@@ -113,7 +113,8 @@ local function claim(job, score, lane)
     offer_concurrency_slots(groups)
     return false
   end
-  version, pinned, schema = given(version), given(pinned), given(schema)
+  version = given(version)
+  pinned, schema = pin_for(graph_id, pinned_graph, pinned, schema)
   local execution, wanted_lane = {version = version, pinned = pinned, schema = schema}, nil
   if chooses_version then
     execution, wanted_lane = choose_execution(served_graph(graph_id), graph_id,
@@ -136,7 +137,7 @@ local function claim(job, score, lane)
   if continued then inherit_chain(continued, run_id) end
   attempt = acquire_lease(run_id, thread_id, args.worker, args.lease_ms, {attempt = attempt, started_us = started_us,
     ordinal = ordinal, crashes = crashes, groups = groups, status = status, started_runs = started_runs,
-    error = thread_error, execution = execution})
+    error = thread_error, execution = execution, graph_id = graph_id, pinned_graph = pinned_graph})
   if announces == '1' then append_events(run_id, {metadata_event(run_id, attempt)}) end
   local fields = redis.call('HGETALL', run)
   reply[#reply + 1] = execution.moves and joined(fields, pinned_fields(pinned, schema)) or fields

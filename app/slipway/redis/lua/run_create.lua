@@ -30,10 +30,11 @@ local due_time = args.due_time
 local handled = due_time and handled_reply(due_time)
 if handled then return handled end
 
-local thread_created_us, status, active, waiting, answered_by, idle_status, temporary, pinned, schema = unpack(
+local thread_created_us, status, active, waiting, answered_by, idle_status, temporary, pinned_graph, pinned,
+  schema = unpack(
   redis.call('HMGET', thread, 'created_us', 'status', 'active_run_id', 'waiting_run_id', 'answered_by_run_id',
-    'idle_status', 'temporary', 'version', 'schema'))
-pinned, schema = given(pinned), given(schema)
+    'idle_status', 'temporary', 'version_graph', 'version', 'schema'))
+pinned, schema = pin_for(args.expected_graph_id, pinned_graph, pinned, schema)
 local exists = thread_created_us ~= false
 
 -- The thread of a cron may have been deleted, and created again with the same id.
@@ -145,7 +146,7 @@ if args.version then
     version_fields = {'version', version}
     if args.version.explicit then version_fields = {'version', version, 'version_fixed', '1'} end
     if not pinned then
-      pinned, pin = version, {'version', version}
+      pinned, schema, pin = version, false, {'version', version, 'schema', '', 'version_graph', args.expected_graph_id}
       if args.version.ramping then count_new_thread(args.expected_graph_id, version) end
     end
   end
@@ -200,7 +201,8 @@ local inline = may_execute and execution and not concurrency_group_at_limit(grou
 if inline then
   local fields = redis.call('HMGET', thread, 'started_runs', 'error')
   acquire_lease(args.run_id, args.thread_id, args.inline_worker, args.lease_ms,
-    {attempt = 0, groups = groups, started_runs = fields[1], error = fields[2], execution = execution})
+    {attempt = 0, groups = groups, started_runs = fields[1], error = fields[2], execution = execution,
+      graph_id = args.expected_graph_id, pinned_graph = pinned_graph})
   redis.call('HSET', run, 'inline_request', args.inline_request)
 elseif first then
   enqueue(args.run_id, 1, now_ms + after_ms, key('queue'), args.priority_ms)

@@ -19,7 +19,8 @@ if redis.call('EXISTS', thread) == 1 then return {'exists', redis.call('HGETALL'
 if has_leftovers(args.thread_id) then return {'leftovers'} end
 local fields = redis.call('HGETALL', source)
 if #fields == 0 then return {'missing'} end
-local kept = {values = true, value_terms = true, interrupts = true, version = true, schema = true}
+local kept = {values = true, value_terms = true, interrupts = true, version = true, schema = true,
+  version_graph = true}
 local terms
 local rest_status
 for i = 1, #fields, 2 do

@@ -6,7 +6,7 @@
 -- paused runs move with it: one that waits in the lane of another version leaves it, and one that is held is queued.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `thread_id`, `owner` (map of the attempt: `run_id`, `attempt`,
+-- ARGV: the key prefix; a MessagePack map: `thread_id`, `graph_id`, `owner` (map of the attempt: `run_id`, `attempt`,
 --   `incarnation`; nil for an operator), `incarnation` (the creation time of the thread in µs; nil for an attempt),
 --   `expected` (map: fields of the thread that must not have changed; '' for one that must not exist), `version` and
 --   `schema` (the new pin), `move` (JSON: the entry of its moves), `original` (ids of the rewritten checkpoint and of
@@ -33,9 +33,10 @@ for name, expected in pairs(args.expected) do
 end
 if ARGV[4] ~= '' and redis.call('HGET', thread, 'interrupts') ~= ARGV[4] then return 'changed' end
 
--- Lets a run that is not under way continue on the new version.
+-- Lets a run of the graph that is not under way continue on the new version.
 local function move_run(run_id, by)
   local run = key('run', run_id)
+  if redis.call('HGET', run, 'graph_id') ~= args.graph_id then return end
   redis.call('HSET', run, 'version', args.version)
   append_audit(run_id, 'thread.moved', by, args.move)
   local phase, lane, held, exhausted, operator_pause = unpack(redis.call('HMGET', run, 'phase', 'lane', 'held',
@@ -55,7 +56,8 @@ execute_commands(6)
 local moves = cjson.decode(redis.call('HGET', thread, 'moves') or '[]')
 moves[#moves + 1] = cjson.decode(args.move)
 if #moves > MOST_MOVES then table.remove(moves, 1) end
-redis.call('HSET', thread, 'version', args.version, 'schema', args.schema, 'moves', cjson.encode(moves))
+redis.call('HSET', thread, 'version', args.version, 'schema', args.schema, 'version_graph', args.graph_id,
+  'moves', cjson.encode(moves))
 if args.original then redis.call('HSET', thread, 'original', args.original) end
 if ARGV[5] ~= '' then redis.call('HSET', thread, 'interrupts', ARGV[5]) end
 if args.owner then append_audit(args.owner.run_id, 'thread.moved', 'slipway', args.move) end

@@ -4,7 +4,8 @@
 -- Acquires the lease of a queued run for a worker. Returns the number of the attempt. `queued` holds the fields
 -- `attempt`, `started_us`, `ordinal` and `crashes` of the run and its concurrency groups, and of its thread the fields
 -- `status`, `started_runs` and `error`; false or nil for a field that does not exist. Its `execution` says on which
--- version the run executes (`choose_execution`).
+-- version of `graph_id` the run executes (`choose_execution`). If that is not the graph `pinned_graph` of the thread,
+-- its moves are forgotten with its pin.
 local function acquire_lease(run_id, thread_id, worker, lease_ms, queued)
   local run, thread = key('run', run_id), key('thread', thread_id)
   local execution = queued.execution
@@ -20,7 +21,10 @@ local function acquire_lease(run_id, thread_id, worker, lease_ms, queued)
   redis.call('ZADD', key('leases'), now_ms + lease_ms, run_id)
   redis.call('ZREM', key('thread_queue', thread_id), run_id)
   redis.call('HSET', thread, 'active_run_id', run_id, 'started_runs', started_runs, 'version', execution.pinned or '',
-    'schema', execution.schema or '')
+    'schema', execution.schema or '', 'version_graph', queued.graph_id)
+  if queued.pinned_graph and queued.pinned_graph ~= queued.graph_id then
+    redis.call('HDEL', thread, 'moves', 'original')
+  end
   if queued.status ~= 'busy' then set_status(thread_id, 'busy') end
   if queued.error then redis.call('HDEL', thread, 'error') end
   notify_thread(thread_id)
