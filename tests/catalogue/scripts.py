@@ -18,7 +18,7 @@ KEYS: Final = {
     "run_read": ("run",),
     "events_read": ("events",),
     "apply_if_idle": ("thread",),
-    "apply_if_paused": ("run",),
+    "apply_if_paused": ("run", "thread"),
     "trash_remove": ("trash",),
     "checkpoint_copy": (*_CHECKPOINTS, *_CHECKPOINTS, "thread", "thread"),
     "checkpoint_delete": (*_CHECKPOINTS, "thread"),

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from slipway.checkpoints.fenced_writers import IdleThreadWriter
+from slipway.checkpoints.fenced_writers import CheckpointWriter, IdleThreadWriter, PausedRunWriter
 from slipway.errors import Conflict, NotFound
 from slipway.health.scripts import HealthScripts
 from slipway.runs.cancel_reasons import Action
+from slipway.runs.operator_pause import OperatorPause
 from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import AttemptFenced, Settled
 from tests.runs.conftest import Stores, handover
@@ -308,6 +309,37 @@ async def test_a_state_is_not_written_while_a_run_is_pending_or_running(stores: 
     assert await stores.settle(await stores.claim_one(), Phase.FAILED) == Settled()
     await write("after")
     assert await stores.pipeline.send("GET", key) == b"after"
+
+
+@pytest.mark.parametrize("is_paused", [False, True], ids=["idle thread", "paused run"])
+async def test_a_state_is_not_written_after_its_thread_was_moved_to_another_version(
+    stores: Stores, is_paused: bool
+) -> None:
+    """The graph of the earlier version has made it."""
+    thread_id = await stores.create_thread()
+    incarnation = (await stores.threads.get(thread_id)).incarnation
+    key = f"{stores.keys.prefix}:state"
+    run = await stores.create_run(thread_id) if is_paused else None
+    if run is not None:
+        await stores.scripts.run_pause(run.run_id, OperatorPause("ann", "2026-11-30T12:00:00+00:00", None))
+
+    async def write(version: str) -> None:
+        pipeline, keys = stores.pipeline, stores.keys
+        writer: CheckpointWriter = IdleThreadWriter(pipeline, keys, thread_id, incarnation, ("steps", version))
+        if run is not None:
+            writer = PausedRunWriter(pipeline, keys, run.run_id, run.incarnation, thread_id, ("steps", version))
+        await writer.write([("SET", key, version or "none")])
+
+    await write("")
+    await stores.pipeline.send("HSET", stores.keys.thread(thread_id), "version", "2")
+    for earlier in ("", "1"):
+        with pytest.raises(Conflict, match="was moved to another version of its graph at the same time"):
+            await write(earlier)
+    assert await stores.pipeline.send("GET", key) == b"none"
+    await write("2")
+    assert await stores.pipeline.send("GET", key) == b"2"
+    await stores.pipeline.send("HSET", stores.keys.thread(thread_id), "version_graph", "another")
+    await write("")
 
 
 @pytest.mark.parametrize("priority", ["high", "normal", "low"])

@@ -122,16 +122,17 @@ async def test_a_run_is_retried_on_a_version_that_an_operator_names(deployment: 
     repairs, ann = deployment.services.run_repairs, Operator("ann")
     cancelled: list[Run] = []
     async with deployment.worker("old"):
-        for name in ("Ada Lovelace", "Ada"):  # the second name cannot be migrated
+        for name in ("Ada Lovelace", "Ada", "Ada Byron"):  # the second name cannot be migrated
             thread, _ = await deployment.asked(name)
             (run,) = await deployment.sdk.runs.list(thread)
             await deployment.services.run_operations.cancel(run["run_id"], ann)
             cancelled.append(await deployment.ended(run["run_id"], Phase.CANCELLED))
-    migrates, holds = cancelled
+    migrates, holds, stays = cancelled
     with pytest.raises(UnprocessableEntityError, match="graph 'desk' has no version '3'"):
         await deployment.sdk.http.post(f"/ops/runs/{migrates.run_id}/retry", json={"version": "3"})
     assert (await deployment.services.runs.find(migrates.run_id)).retried_by is None
 
+    assert (await repairs.retry(stays.run_id, ann, version="1")).run.version == "1"
     async with deployment.worker("new"):
         retries = [(await repairs.retry(run.run_id, ann, version="2")).run.run_id for run in (migrates, holds)]
         moved_run = await deployment.ended(retries[0], Phase.WAITING_FOR_APPROVAL)

@@ -98,13 +98,16 @@ class UnfencedWriter(UndividedWriter):
 
 
 class IdleThreadWriter:
-    """Writes only while no run of the thread is pending or running, otherwise raises `Conflict`; and only if the thread
-    was created at `incarnation` ("" is a thread without a record), otherwise raises `NotFound`."""
+    """Writes only while no run of the thread is pending or running, and while it is pinned as `pin` says (a graph, and
+    a version of it or ""), otherwise raises `Conflict`; and only if the thread was created at `incarnation` ("" is a
+    thread without a record), otherwise raises `NotFound`. Without a `pin` the version does not matter."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, thread_id: str, incarnation: str) -> None:
+    def __init__(
+        self, pipeline: Pipeline, keys: Keys, thread_id: str, incarnation: str, pin: tuple[str, str] | None = None
+    ) -> None:
         self.encoding = EncodingLock()
         self._scripts = CheckpointScripts(pipeline, keys)
-        self._thread_id, self._incarnation = thread_id, incarnation
+        self._thread_id, self._incarnation, self._pin = thread_id, incarnation, pin
 
     def may_divide(self, namespace: str, task_path: str | None) -> bool:
         """A state write executes one step after the other."""
@@ -113,30 +116,50 @@ class IdleThreadWriter:
     async def write(self, commands: Sequence[RedisCommand]) -> None:
         if not commands:
             return
-        result = await self._scripts.apply_if_idle(self._thread_id, self._incarnation, commands)
+        result = await self._scripts.apply_if_idle(self._thread_id, self._incarnation, commands, self._pin)
         if result is StateWriteResult.THREAD_DELETED:
             raise NotFound("thread", self._thread_id)
         if result is StateWriteResult.BUSY:
             raise Conflict(f"thread {self._thread_id} has a run that is pending or running")
+        if result is StateWriteResult.MOVED:
+            raise _moved(self._thread_id)
 
     async def flush(self) -> None:
         """Nothing is buffered."""
 
 
 class PausedRunWriter(UndividedWriter):
-    """Writes only while the run, which was created at `incarnation`, is paused, otherwise raises `Conflict`."""
+    """Writes only while the run, which was created at `incarnation`, is paused, and its thread is pinned as `pin` says
+    (a graph, and a version of it or ""), otherwise raises `Conflict`."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, run_id: str, incarnation: str) -> None:
+    def __init__(
+        self, pipeline: Pipeline, keys: Keys, run_id: str, incarnation: str, thread_id: str, pin: tuple[str, str]
+    ) -> None:
         super().__init__()
         self._scripts = CheckpointScripts(pipeline, keys)
         self._run_id, self._incarnation = run_id, incarnation
+        self._thread_id, self._pin = thread_id, pin
 
     async def write(self, commands: Sequence[RedisCommand]) -> None:
-        if commands and not await self._scripts.apply_if_paused(self._run_id, self._incarnation, commands):
+        if not commands:
+            return
+        result = await self._scripts.apply_if_paused(
+            self._run_id, self._incarnation, commands, self._thread_id, self._pin
+        )
+        if result is StateWriteResult.BUSY:
             raise Conflict(f"run {self._run_id} is not paused any more, so its state was not changed")
+        if result is StateWriteResult.MOVED:
+            raise _moved(self._thread_id)
 
     async def flush(self) -> None:
         """Nothing is buffered."""
+
+
+def _moved(thread_id: str) -> Conflict:
+    return Conflict(
+        f"thread {thread_id} was moved to another version of its graph at the same time, so its state was not changed: "
+        "read it, and try again"
+    )
 
 
 class CollectingWriter:

@@ -50,7 +50,9 @@ class StateWriteResult(StrEnum):
 
     WRITTEN = "ok"
     BUSY = "busy"
-    """A run of the thread is pending or executes."""
+    """A run of the thread is pending or executes; for the write of a paused run: it is not paused."""
+    MOVED = "moved"
+    """The thread was moved to another version of its graph."""
     THREAD_DELETED = "deleted"
     """The thread was deleted, or deleted and created again."""
 
@@ -253,18 +255,24 @@ class CheckpointScripts(ScriptStubs):
         await self._pipeline.run(_APPLY_UNFENCED, [], packed(commands))
 
     async def apply_if_idle(
-        self, thread_id: str, incarnation: str, commands: Sequence[RedisCommand]
+        self, thread_id: str, incarnation: str, commands: Sequence[RedisCommand], pin: tuple[str, str] | None
     ) -> StateWriteResult:
         """Executes commands if no run of the thread is pending or executes. `incarnation` is the creation time of the
-        thread, "" for a thread without a record."""
+        thread, "" for a thread without a record. `pin` are a graph and the version of it to which the thread must be
+        pinned ("" for none); None if that does not matter."""
         record = thread_record(self._keys, thread_id)
-        reply = await self._pipeline.run(_APPLY_IF_IDLE, [record], [incarnation, *packed(commands)])
+        reply = await self._pipeline.run(
+            _APPLY_IF_IDLE, [record], [incarnation, *(pin or ("", "")), *packed(commands)]
+        )
         return StateWriteResult(reply.decode())
 
-    async def apply_if_paused(self, run_id: str, incarnation: str, commands: Sequence[RedisCommand]) -> bool:
-        """Executes commands if the run, which was created at `incarnation`, is paused. Returns whether it is."""
-        args = [incarnation, *packed(commands)]
-        return bool(await self._pipeline.run(_APPLY_IF_PAUSED, [self._keys.run(run_id)], args) == b"ok")
+    async def apply_if_paused(
+        self, run_id: str, incarnation: str, commands: Sequence[RedisCommand], thread_id: str, pin: tuple[str, str]
+    ) -> StateWriteResult:
+        """Executes commands if the run, which was created at `incarnation`, is paused. `pin`: see `apply_if_idle`."""
+        keys = [self._keys.run(run_id), thread_record(self._keys, thread_id)]
+        reply = await self._pipeline.run(_APPLY_IF_PAUSED, keys, [incarnation, *pin, *packed(commands)])
+        return StateWriteResult(reply.decode())
 
     def _run_threads_affixes(self) -> tuple[str, str]:
         """What precedes and follows a run id in the name of a run's set of threads."""

@@ -119,7 +119,9 @@ class ThreadStateStore:
         entry = append_audit(self._keys, run.run_id, audit.action, audit.actor, audit.details_json)
         thread = await self._threads.get(run.thread_id)
         if run.phase is Phase.PAUSED:
-            writer: CheckpointWriter = PausedRunWriter(self._pipeline, self._keys, run.run_id, run.incarnation)
+            writer: CheckpointWriter = PausedRunWriter(
+                self._pipeline, self._keys, run.run_id, run.incarnation, thread.thread_id, _pin_of(thread)
+            )
         else:
             writer = self._idle_writer(thread)
         updates = [[StateUpdate(update_values(values), as_node)]]
@@ -135,7 +137,7 @@ class ThreadStateStore:
     def _idle_writer(self, thread: Thread) -> IdleThreadWriter:
         if thread.status == "busy":  # the writer checks it again, atomically
             raise Conflict(f"thread {thread.thread_id} has a run that is pending, running or paused")
-        return IdleThreadWriter(self._pipeline, self._keys, thread.thread_id, thread.incarnation)
+        return IdleThreadWriter(self._pipeline, self._keys, thread.thread_id, thread.incarnation, _pin_of(thread))
 
     async def _write(
         self,
@@ -174,6 +176,11 @@ class ThreadStateStore:
             incarnation=thread.incarnation,
         )
         return checkpoint
+
+
+def _pin_of(thread: Thread) -> tuple[str, str]:
+    """The graph of the thread, and the version of it to which it is pinned."""
+    return thread.graph_id or "", thread.version or ""
 
 
 def _config(thread_id: str, checkpoint: CheckpointRef) -> RunnableConfig:
