@@ -30,9 +30,8 @@ local due_time = args.due_time
 local handled = due_time and handled_reply(due_time)
 if handled then return handled end
 
-local thread_created_us, status, active, waiting, answered_by, idle_status, temporary, pinned_graph, pinned,
-  schema = unpack(
-  redis.call('HMGET', thread, 'created_us', 'status', 'active_run_id', 'waiting_run_id', 'answered_by_run_id',
+local thread_created_us, status, active, waiting, answered_by, idle_status, temporary, pinned_graph, pinned, schema =
+  unpack(redis.call('HMGET', thread, 'created_us', 'status', 'active_run_id', 'waiting_run_id', 'answered_by_run_id',
     'idle_status', 'temporary', 'version_graph', 'version', 'schema'))
 pinned, schema = pin_for(args.expected_graph_id, pinned_graph, pinned, schema)
 local exists = thread_created_us ~= false
