@@ -6,11 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
+from langgraph_sdk import get_client
 from langgraph_sdk.errors import ConflictError, NotFoundError, UnprocessableEntityError
 
+from slipway.graphs.registry import Registry
 from slipway.run_operations.operations import Operator
 from slipway.runs.record import Phase, new_id
-from tests.thread_moves.deployment import Deployment
+from tests.http.conftest import serving
+from tests.thread_moves.deployment import PROJECT, Deployment
 from tests.thread_moves.test_earlier_checkpoints import completed_on_both
 
 
@@ -37,6 +40,20 @@ async def test_a_state_is_not_written_on_a_checkpoint_of_another_version(deploym
 
     written = await deployment.sdk.threads.update_state(thread, {"log": ["edited"]})
     assert written["checkpoint"]["checkpoint_id"] > max(before[1])
+
+
+async def test_changed_code_of_the_same_version_writes_no_state_that_it_cannot_continue(deployment: Deployment) -> None:
+    async with deployment.worker("old"):
+        thread, _ = await deployment.asked("Ada Lovelace")
+    before = await state_of(deployment, thread)
+    config = deployment.settings.model_copy(update={"config": PROJECT / "changed.json"})
+    async with (
+        serving(config, await Registry.load(config.config)) as served,
+        get_client(url=served.url, api_key=None) as changed,
+    ):
+        with pytest.raises(ConflictError, match="channel 'name' has a value, and its type is int instead of str"):
+            await changed.threads.update_state(thread, {"log": ["edited"]})
+    assert await state_of(deployment, thread) == before
 
 
 async def test_a_command_that_goes_to_a_node_of_no_version_is_rejected(deployment: Deployment) -> None:
