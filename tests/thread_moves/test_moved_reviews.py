@@ -72,6 +72,9 @@ async def test_a_move_by_hand_changes_nothing_once_its_thread_has_changed(deploy
 
     moved_meanwhile = replace(idle, expected={**idle.expected, "version": "0"}, pin=Pin("0"))
     assert await services.mover.move_idle(moved_meanwhile, new, plan, by="ann") is MoveResult.CHANGED
+    await services.pipeline.send("HSET", services.keys.thread(thread), "original", "moved and back")
+    assert await services.mover.move_idle(idle, new, plan, by="ann") is MoveResult.CHANGED
+    await services.pipeline.send("HDEL", services.keys.thread(thread), "original")
     created_again = replace(idle, incarnation="1")
     assert await services.mover.move_idle(created_again, new, plan, by="ann") is MoveResult.DELETED
     await services.pipeline.send("HSET", services.keys.thread(thread), "active_run_id", "r")

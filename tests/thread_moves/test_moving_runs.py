@@ -222,11 +222,13 @@ async def test_a_prune_keeps_the_original_while_the_thread_may_go_back(deploymen
     async with deployment.worker("old"):
         thread, question = await deployment.asked("Ada Lovelace")
     await moved(deployment, "new", "2")
+    copied = str((await deployment.sdk.threads.copy(thread))["thread_id"])
     checkpointer = deployment.services.checkpointer
-    assert await checkpointer.prune_thread(thread, (await deployment.services.threads.get(thread)).incarnation)
-    assert len(await checkpointer.checkpoint_ids(thread, "")) == 2
+    for each in (thread, copied):
+        assert await checkpointer.prune_thread(each, (await deployment.services.threads.get(each)).incarnation)
+        assert len(await checkpointer.checkpoint_ids(each, "")) == 2
+        assert [done.outcome for done in await moved(deployment, "both", "1", each)] == ["moved"]
 
-    assert [each.outcome for each in await moved(deployment, "both", "1")] == ["moved"]
     assert await checkpointer.prune_thread(thread, (await deployment.services.threads.get(thread)).incarnation)
     async with deployment.worker("old"):
         await deployment.ended(await deployment.answer(thread, question, of_old=True), Phase.COMPLETED)

@@ -22,7 +22,7 @@ from tests.version_drills.projects import project
 
 SEEDS: Final = int(os.environ.get("SLIPWAY_TEST_SEEDS", "3"))
 STEPS: Final = 25
-PATIENCE: Final = {"redis_patience_web_s": 20, "redis_patience_worker_s": 20}
+PATIENCE_S: Final = 20
 """A machine that is busy for seconds is no event of a history."""
 MOVES: Final[tuple[Moves, ...]] = ("at-resume", "at-next-run", "pinned")
 
@@ -50,7 +50,7 @@ async def test_no_order_of_events_executes_a_forbidden_version(
     def projects(kind: tuple[str, ...]) -> tuple[Settings, Registry]:
         config, graphs = registries[kind, MOVES[seed % len(MOVES)]]
         values = {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": config, "max_attempts": 100}
-        return Settings.from_values(values | PATIENCE), graphs
+        return Settings.from_values(values | {"redis_patience_web_s": PATIENCE_S}), graphs
 
     async with history(projects, seed) as lived:
         await lived.begin()

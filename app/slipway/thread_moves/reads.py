@@ -11,8 +11,8 @@ import orjson
 from slipway.graph_versions.pin import PIN_FIELDS, Pin, pin_of
 from slipway.redis.read_stubs import ReadStubs
 
-_EXPECTED = ("started_runs", "state_us", "version_graph", "version")
-"""Fields that change when a run starts, when a state is written, and when the thread is moved."""
+_EXPECTED = ("started_runs", "state_us", "version_graph", "version", "original")
+"""Fields that change when a run starts, when a state is written, and when the thread is moved, also there and back."""
 
 
 @dataclass(frozen=True, slots=True)

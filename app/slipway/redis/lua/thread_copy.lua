@@ -2,7 +2,8 @@
 --! repeatable: yes
 --! shard: thread
 --! threads: 2
--- Creates a thread with the values, interrupts, config, metadata and graph version of another one, without its runs.
+-- Creates a thread with the values, interrupts, config, metadata and graph version of another one, without its runs. A
+-- copy of a thread that may go back to another version may go back as well.
 -- `copied_us` (the creation time of the source) says that its checkpoints are still to be copied.
 --
 -- KEYS: none; the names are made from the prefix.
@@ -20,7 +21,7 @@ if has_leftovers(args.thread_id) then return {'leftovers'} end
 local fields = redis.call('HGETALL', source)
 if #fields == 0 then return {'missing'} end
 local kept = {values = true, value_terms = true, interrupts = true, version = true, schema = true,
-  version_graph = true}
+  version_graph = true, original = true}
 local terms
 local rest_status
 for i = 1, #fields, 2 do
