@@ -15,7 +15,7 @@ from slipway.migrations import Migration, StoredState, migration, migrations_in
 VERSIONS = ["1", "2", "3", "4"]
 
 
-def between(old: str, new: str, subgraph: str = "", *, takes: int = 1) -> Callable[..., StoredState]:
+def between(old: Any, new: Any, subgraph: str = "", *, takes: int = 1) -> Callable[..., StoredState]:
     def migrate(stored: StoredState) -> StoredState:
         return stored
 
@@ -70,6 +70,8 @@ def test_one_function_may_be_several_migrations() -> None:
         ([between("1", "5")], "leads to the unknown version '5'"),
         ([between("1", "2"), between("0", "12")], "leads to the unknown version '12'"),
         ([between("1", "1")], "to itself"),
+        ([between(1, 2)], "from_version: expected the name of a version, such as '1', found 1"),
+        ([between("1", "2 ")], "to_version: '2 ' is not the name of a version"),
         ([between("1", "2"), between("1", "2")], "two migrations from '1' to '2'"),
         ([between("1", "2", "review"), between("1", "2", "review")], "two migrations of subgraph 'review'"),
         ([between("1", "2"), between("2", "3"), between("3", "1")], "in a circle: 1 → 2 → 3 → 1"),

@@ -261,9 +261,7 @@ class CheckpointScripts(ScriptStubs):
         thread, "" for a thread without a record. `pin` are a graph and the version of it to which the thread must be
         pinned ("" for none); None if that does not matter."""
         record = thread_record(self._keys, thread_id)
-        reply = await self._pipeline.run(
-            _APPLY_IF_IDLE, [record], [incarnation, *(pin or ("", "")), *packed(commands)]
-        )
+        reply = await self._pipeline.run(_APPLY_IF_IDLE, [record], [incarnation, *(pin or ("", "")), *packed(commands)])
         return StateWriteResult(reply.decode())
 
     async def apply_if_paused(

@@ -12,6 +12,7 @@ from typing import Final
 
 from slipway.errors import ConfigError
 from slipway.graphs.interface import Graphs
+from slipway.graphs.version_names import checked_version_name
 from slipway.migrations import Migration, migrations_in
 from slipway.value_problems import did_you_mean
 
@@ -107,6 +108,11 @@ def place_of(migration: Migration) -> str:
 
 
 def _check(migration: Migration) -> None:
+    for member in ("from_version", "to_version"):
+        try:
+            checked_version_name(getattr(migration, member))
+        except ValueError as error:
+            raise ConfigError(f"{place_of(migration)}: migration {migration.name}: {member}: {error}") from None
     if migration.from_version == migration.to_version:
         raise ConfigError(
             f"{place_of(migration)}: migration {migration.name} leads from version {migration.from_version!r} to itself"

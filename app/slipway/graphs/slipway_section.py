@@ -6,8 +6,7 @@ An unknown key is rejected, because it would be a setting without effect.
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -22,20 +21,9 @@ from slipway.graphs.served_version import Moves
 from slipway.graphs.spec import ExecutionMode, OnExhausted, Priority
 from slipway.graphs.strict_section import NotNegativeWhole, PositiveNumber, PositiveWhole, StrictSection
 from slipway.graphs.tools_section import ApprovalPolicySection, GrantSection, ToolSection
+from slipway.graphs.version_names import checked_version_name
 
-_VERSION_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
-
-
-def _version_name(text: str) -> str:
-    if not _VERSION_NAME.fullmatch(text):
-        raise ValueError(
-            f"{text!r} is not the name of a version: use up to 64 letters, digits and . _ + -, and begin with a letter "
-            "or a digit"
-        )
-    return text
-
-
-VersionName = Annotated[str, AfterValidator(_version_name)]
+VersionName = Annotated[str, AfterValidator(checked_version_name)]
 
 
 class CeilingsSection(StrictSection):
