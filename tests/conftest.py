@@ -35,7 +35,9 @@ SLOW = frozenset({"attacks"})
 ONE_PYTHON = frozenset(
     {
         *("catalogue", "mutants", "test_boundaries.py", "test_docs.py"),
-        *("dev/test_arq_settings.py", "dev/test_checkpointer.py", "dev/test_cli.py"),
+        *("dev/test_arq_settings.py", "dev/test_checkpointer.py", "dev/test_cli.py", "dev/test_graph_diff.py"),
+        *("auth/test_project_in_dev.py", "deploy_checks/test_commands.py", "redis/test_layout.py"),
+        *("rollouts/test_commands.py", "switches/test_commands.py"),
     }
 )
 """Folders and files whose tests read the source, or check what commands print. Their outcome does not depend on the

@@ -76,7 +76,7 @@ def request_one(operation: Any, url: str, ids: ExistingIds, session: requests.Se
                 case.body["assistant_id"] = ids.assistant_id
             if "graph_id" in case.body:
                 case.body["graph_id"] = ids.graph_id
-        response = case.call(base_url=url, session=session, timeout=10)
+        response = case.call(base_url=url, session=session, timeout=30)
         responses.statuses[response.status_code] += 1
         description = f"{operation.method.upper()} {case.formatted_path} {str(case.body)[:200]}: {response.status_code}"
         if response.status_code not in declared or (response.status_code >= 500 and response.status_code != 503):

@@ -83,8 +83,11 @@ async def test_a_synchronous_call_is_counted_before_it_is_made(
     value = {"how": how, "times": 9}
     run = await execute(stores, graphs, "answer", value, budgets=FOR_OWNERS, metadata={"owner": "ann"})
     (use,) = await budgets_in_use(BudgetScripts(stores.pipeline, stores.keys), Budgets(FOR_OWNERS))
-    assert ((run.error or {})["code"], made_calls(project, run)) == ("ceiling.tokens", 4)
-    assert use.used["tokens"] == 120
+    assert (run.error or {})["code"] == "ceiling.tokens"
+    # The correction of a call that a thread made goes over another connection than the next reservation. If it arrives
+    # later, that reservation does not fit.
+    possible = {(4, 120)} if how == "in the event loop" else {(4, 120), (3, 90)}
+    assert (made_calls(project, run), use.used["tokens"]) in possible
 
 
 async def test_each_reservation_is_in_a_budget_once_in_whatever_order_they_arrive(stores: Stores) -> None:
