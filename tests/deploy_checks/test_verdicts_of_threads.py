@@ -51,6 +51,15 @@ async def test_a_plain_deploy_that_renames_the_node_that_asks_is_held(deployment
     assert "1 threads: asked" in text
 
 
+@pytest.mark.parametrize("moves", ["pinned", "at-next-run", "at-resume"])
+async def test_the_first_declared_version_continues_threads_of_equal_code(deployment: Deployment, moves: str) -> None:
+    old = await deployment.release("old", code())
+    await deployment.deploy(old)
+    await deployment.thread("asked", old)
+    new = await deployment.release("new", {"1": code(), "2": RENAMED}, moves=moves)
+    assert (await deployment.check(new)).said("asked")[:2] == (CONTINUES, "1")
+
+
 async def test_changed_code_under_the_same_name_is_compared(deployment: Deployment) -> None:
     old = await deployment.release("old", {"1": code()})
     await deployment.deploy(old)

@@ -142,6 +142,28 @@ async def test_undeclared_versions_with_equal_schemas_continue_each_others_threa
         await stores.settle(run)
 
 
+async def test_a_version_with_a_name_continues_threads_of_equal_code_from_before_it_had_one(stores: Stores) -> None:
+    before = await worker_of(stores, "a", schema=OLD, declared=False)
+    thread_id = await pinned_thread(stores, before)
+    await before.leave()
+    after = await worker_of(stores, "1", "2", "3", schema={"1": OLD, "2": OLD, "3": NEW})
+    await stores.create_run(thread_id)
+    (run,) = await after.claim()
+    assert (run.version, run.pinned_version, run.pinned_schema) == ("1", "a", OLD), "the oldest of them"
+    known = await VersionScripts(stores.pipeline, stores.keys).read()
+    assert [known.continued_on(GRAPH, name) for name in ("a", "3", "unknown")] == ["1", "3", None]
+
+
+async def test_a_name_is_not_replaced_by_another_one_for_equal_code(stores: Stores) -> None:
+    before = await worker_of(stores, "1", schema=OLD)
+    thread_id = await pinned_thread(stores, before)
+    await before.leave()
+    after = await worker_of(stores, "2", schema=OLD)
+    await stores.create_run(thread_id)
+    assert await after.claim() == []
+    assert (await VersionScripts(stores.pipeline, stores.keys).read()).continued_on(GRAPH, "1") is None
+
+
 async def test_changed_code_under_the_same_name_is_a_move(stores: Stores) -> None:
     before = await worker_of(stores, "1", schema=OLD)
     thread_id = await pinned_thread(stores, before)

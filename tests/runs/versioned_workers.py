@@ -64,7 +64,6 @@ async def worker_of(
         "default": default or names[-1],
     }
     members |= {"at_resume": True} if at_resume else {}
-    members |= {} if declared else {"undeclared": True}
     members |= {"current": current} if current else {}
     members |= {"ramping": ramping} if ramping else {}
     group, serves = "-".join([graph_id, *names]), ormsgpack.packb({graph_id: members})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,7 +43,8 @@ class Target:
     before_input: bool = False
     """Whether it moves only when a run with an input of its own starts."""
     stays: str = ""
-    """The version of the thread, if the new release serves it: the thread stays on it if it cannot move."""
+    """The version of the thread or one that stands for it, if the new release serves it: the thread stays on it if it
+    cannot move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class NewGraph:
     """The version to which a rollout gives a share of the new threads."""
     registered: Sequence[str]
     """The names of all versions that processes have registered, from the oldest to the newest."""
+    without_name: Container[str]
+    """Those of them that langgraph.json did not name."""
 
     def target_of(self, thread: CheckedThread) -> Target | Reason:
         """Where the thread would continue."""
@@ -70,14 +73,20 @@ class NewGraph:
                 return self._target(self.default, thread, before_input=before_input, stays=thread.version)
             return self._target(thread.version, thread)
         default = self.versions[self.default]
+        same = self._same(thread)
         if not default.declared:
-            same = [each.name for each in self.versions.values() if thread.schema and each.schema == thread.schema]
-            return self._target(same[0] if same else default.name, thread)
+            return self._target(same or default.name, thread)
         if thread.version and not self._may_move(thread):
-            return self._unserved(thread)
+            return self._target(same, thread) if same else self._unserved(thread)
         if thread.version and self._would_go_back(thread.version):
-            return self._older(thread)
-        return self._target(default.name, thread, before_input=before_input)
+            return self._target(same, thread) if same else self._older(thread)
+        return self._target(default.name, thread, before_input=before_input, stays=same or "")
+
+    def _same(self, thread: CheckedThread) -> str | None:
+        """The oldest version with the code of the thread, if that of the thread has no name of its own."""
+        if not thread.schema or thread.version not in self.without_name:
+            return None
+        return next((each.name for each in self.versions.values() if each.schema == thread.schema), None)
 
     def _moves(self, thread: CheckedThread) -> bool:
         """Whether a thread, whose version is served, moves to the default version with its next run."""
@@ -144,5 +153,6 @@ async def new_graphs(graphs: Graphs, known: KnownVersions, rollouts: Mapping[str
             current,
             None if rollout is None or rollout.ramp is None else rollout.ramp.version,
             [each.name for each in known.of_graph(graph_id)],
+            {each.name for each in known.of_graph(graph_id) if not each.declared},
         )
     return found

@@ -20,8 +20,8 @@ from slipway.thread_moves.record import sentence_of
 class LiveWorkers(Protocol):
     """Which versions live workers serve."""
 
-    async def is_served(self, graph_id: str, version: str) -> bool:
-        """Whether a live worker serves the version."""
+    async def continued_on(self, graph_id: str, version: str, /) -> str | None:
+        """The version on which live workers continue threads of `version` without a verdict; None if there is none."""
         ...
 
 
@@ -71,7 +71,9 @@ class ThreadMoving:
 
     async def _hold(self, run: Run, verdict: Verdict, old: str) -> None:
         new = run.version or ""
-        if old not in ("", new) and not run.version_fixed and await self.workers.is_served(run.graph_id, old):
-            raise ThreadHeld(f"continues on version {old}: {sentence_of(verdict)}", None, old)
+        if old not in ("", new) and not run.version_fixed:
+            version = await self.workers.continued_on(run.graph_id, old)
+            if version not in (None, new):
+                raise ThreadHeld(f"continues on version {version}: {sentence_of(verdict)}", None, version)
         pause = held_by(verdict, run.run_id, old, new)
         raise ThreadHeld(pause.reason, pause, None)

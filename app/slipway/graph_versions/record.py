@@ -107,6 +107,17 @@ class KnownVersions:
         """The ids of the live workers that serve a version."""
         return self.workers.get((graph_id, name), ())
 
+    def continued_on(self, graph_id: str, name: str) -> str | None:
+        """The version on which live workers continue threads of a version without a verdict: the same or, if it has no
+        name of its own, the oldest one with its fingerprint. None if no live worker serves one."""
+        if self.workers_of(graph_id, name):
+            return name
+        wanted = self.find(graph_id, name)
+        if wanted is None or wanted.declared or not wanted.schema:
+            return None
+        same = (each.name for each in self.of_graph(graph_id) if each.schema == wanted.schema)
+        return next((each for each in same if self.workers_of(graph_id, each)), None)
+
     def lanes_of(self, graph_id: str, name: str | None) -> Sequence[Lane]:
         """The lanes of the runs that wait for a version, or for any version of the graph."""
         return [lane for lane in self.lanes if (lane.graph_id, lane.version) == (graph_id, name)]

@@ -79,9 +79,9 @@ class VersionScripts(ScriptStubs):
                     workers.setdefault((graph_id, name), []).append(worker.decode())
         return KnownVersions(versions, workers, [Lane.from_reply(*lane) for lane in lanes])
 
-    async def is_served(self, graph_id: str, name: str) -> bool:
-        """Whether a live worker serves a version."""
-        return bool((await self.read()).workers_of(graph_id, name))
+    async def continued_on(self, graph_id: str, name: str) -> str | None:
+        """`KnownVersions.continued_on`, read now."""
+        return (await self.read()).continued_on(graph_id, name)
 
     async def refresh_lanes(self) -> list[LaneState]:
         """Checks for each lane whether a live worker serves its version, wakes such workers, and changes the reasons of

@@ -58,6 +58,4 @@ class ServedGraphs:
             members["current"] = current
         if graph_id in self._ramping:
             members["ramping"] = self._ramping[graph_id]
-        if not any(version.declared for version in versions):
-            members["undeclared"] = True
         return members

@@ -23,7 +23,7 @@ class ServedVersion:
     build: str
     """The id of the record that says what a run of this version was built from (`graph_versions/builds.py`)."""
     declared: bool
-    """Whether langgraph.json names it. Undeclared versions with equal schemas continue each other's threads."""
+    """Whether langgraph.json names it. The threads of an undeclared version are continued by any with its schema."""
 
     def __str__(self) -> str:
         return f"{self.graph_id}@{self.name}"

@@ -1,12 +1,11 @@
 --! needs: clock jobs keys
---! rare: choose_version choose_other_version current_of_rollout is_newer_version version_record lane_of lane_text lanes_in_use leave_lane may_execute_lane pin_for pinned_fields split_lane wait_in_lane wake_groups
+--! rare: choose_version choose_other_version current_of_rollout is_newer_version version_record lane_of lane_text lanes_in_use leave_lane may_execute_lane pin_for pinned_fields split_lane version_with_schema wait_in_lane wake_groups
 -- The versions of graphs: on which one a run executes, and which workers may execute it.
 --
 -- What a process serves is a map of graph to `versions` (map of name to {schema, build}), `default` (the version of
 -- threads that have none; nil if the process does not serve it), `at_resume` (whether the default may continue threads
--- of older versions), `undeclared` (whether langgraph.json names no versions), `current` (the version that a
--- rollout names as current, or nil), and `ramping` (the version that a rollout gives a share of the new threads, or
--- nil: no other version takes its threads).
+-- of older versions), `current` (the version that a rollout names as current, or nil), and `ramping` (the version that
+-- a rollout gives a share of the new threads, or nil: no other version takes its threads).
 --
 -- A lane holds the due jobs for which a version must be served that the worker which claimed them does not serve. Its
 -- name is `<graph>@<version>`; the version is empty if any will do; `!` at its end says that no other version will do.
@@ -33,13 +32,21 @@ local function current_of_rollout(graph_id)
   return stored and cjson.decode(stored).current or nil
 end
 
+-- The oldest version of `graph` that has this schema, or nil.
+local function version_with_schema(graph_id, graph, schema)
+  local found = nil
+  for name, served in pairs(graph.versions) do
+    if served[1] == schema and not (found and is_newer_version(graph_id, name, found)) then found = name end
+  end
+  return found
+end
+
 -- The version of `graph`, what a process serves of a graph, with which it may continue a thread of the version
 -- `wanted`, which it does not serve; nil if there is none. `schema` is that of the thread, or false.
 local function choose_other_version(graph_id, graph, wanted, schema)
-  if graph.undeclared and schema and schema ~= '' and not version_record(graph_id, wanted).declared then
-    for name, served in pairs(graph.versions) do
-      if served[1] == schema then return name end
-    end
+  if schema and schema ~= '' and not version_record(graph_id, wanted).declared then
+    local same = version_with_schema(graph_id, graph, schema)
+    if same then return same end
   end
   if not graph.at_resume or wanted == graph.ramping then return nil end
   if graph.current == graph.default or is_newer_version(graph_id, graph.default, wanted) then return graph.default end
