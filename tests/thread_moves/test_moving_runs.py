@@ -174,6 +174,7 @@ async def test_threads_are_moved_by_a_command_and_go_back(deployment: Deployment
     before = await asking_tasks(deployment.old, thread)
     dry = await moved(deployment, "new", "2", dry_run=True)
     assert {each.thread_id: each.outcome for each in dry} == {thread: "migrate", stays: "hold"}
+    assert {each.outcome for each in dry if each.sentence.startswith("migration 1 → 2, because node ")} == {"migrate"}
     assert (await deployment.services.threads.get(thread)).version == "1"
 
     assert [each.outcome for each in await moved(deployment, "new", "2", thread)] == ["moved"]

@@ -77,7 +77,7 @@ def move(
             reasons = [{"code": reason.code, "text": reason.text} for reason in each.reasons]
             members = {"thread_id": each.thread_id, "from": each.old, "to": to, "outcome": each.outcome}
             typer.echo(orjson.dumps(members | {"reasons": reasons}))
-        key = (each.outcome, "; ".join(reason.text for reason in each.reasons))
+        key = (each.outcome, each.sentence)
         counts[key] += 1
         shown = examples.setdefault(key, [])
         if len(shown) < _IDS_SHOWN:

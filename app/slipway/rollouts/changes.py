@@ -158,7 +158,9 @@ def rolled_back(before: Rollout | None, graph_id: str, who: Who) -> Change:
     """Ends the ramp or, if nothing is ramping, makes the version current that was current before. Raises `Conflict` if
     there is neither."""
     if before is None or (before.ramp is None and before.previous is None):
-        raise Conflict(f"graph {graph_id!r} has nothing to roll back: no version is ramping, and none was promoted")
+        raise Conflict(
+            f"graph {graph_id!r} has nothing to roll back: no version is ramping, and no other one was current before"
+        )
     if before.ramp is not None:
         version = before.ramp.version
         left = (*_without(before.left, version), version)

@@ -33,6 +33,17 @@ class MovedThread:
     """The version to which it was pinned; empty if that is not known."""
     outcome: Outcome
     reasons: Sequence[Reason] = ()
+    migrations: Sequence[tuple[str, str]] = ()
+    """The versions from and to which each migration leads that converts its state, in order."""
+
+    @property
+    def sentence(self) -> str:
+        """Its reasons in words. Those of a thread that is migrated say what the migrations are for."""
+        reasons = "; ".join(reason.text for reason in self.reasons)
+        if not self.migrations:
+            return reasons
+        versions = " → ".join([self.migrations[0][0], *(new for _, new in self.migrations)])
+        return f"migration {versions}, because {reasons}" if reasons else f"migration {versions}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +83,14 @@ class ManyMoves:
         old = thread.pin
         plan = await self.mover.planner.plan(thread.thread_id, thread.graph_id, graph, old, new.version)
         if plan.holds or self.dry_run:
-            return MovedThread(thread.thread_id, old.version, _outcome_of(plan.verdict), plan.verdict.reasons)
+            return _moved(thread, _outcome_of(plan.verdict), plan.verdict)
         result = await self.mover.move_idle(thread, new, plan, by=self.by)
         outcome: Outcome = "moved" if result is MoveResult.MOVED else "busy"
-        return MovedThread(thread.thread_id, old.version, outcome, plan.verdict.reasons)
+        return _moved(thread, outcome, plan.verdict)
+
+
+def _moved(thread: IdleThread, outcome: Outcome, verdict: Verdict) -> MovedThread:
+    return MovedThread(thread.thread_id, thread.pin.version, outcome, verdict.reasons, verdict.migrations)
 
 
 def _outcome_of(verdict: Verdict) -> Outcome:
