@@ -52,3 +52,18 @@ async def test_the_state_of_a_version_that_is_not_served_is_read_and_not_written
     with pytest.raises(GraphUnavailable, match="is pinned to desk@1, and this process serves 2: add version 1 to"):
         async with opener.for_writing(thread, {}, checkpointer):
             pass
+
+
+async def test_the_state_of_a_version_without_a_name_is_that_of_the_version_with_equal_code(
+    sdk: LangGraphClient, served: Served, graphs: Registry
+) -> None:
+    """So it is when a project names its versions for the first time."""
+    thread_id = await thread_of_version(sdk, "1")
+    await sdk.threads.update_state(thread_id, {"notes": "kept"})
+    schema = graphs.version("desk", "1").schema
+    await served.services.pipeline.send(
+        "HSET", served.services.keys.thread(thread_id), "version", f"v41.{schema[:8]}", "schema", schema
+    )
+    assert (await sdk.threads.get_state(thread_id))["values"] == {"text": "hello", "notes": "kept"}
+    await sdk.threads.update_state(thread_id, {"notes": "changed"})
+    assert (await sdk.threads.get_state(thread_id))["values"] == {"text": "hello", "notes": "changed"}

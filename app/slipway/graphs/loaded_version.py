@@ -71,3 +71,8 @@ def undeclared_name(release: str, fingerprint: str) -> str:
     """The name of a version that langgraph.json does not name: `RELEASE.FINGERPRINT`, without what is not known."""
     known = [part for part in (release, fingerprint[:FINGERPRINT_DIGITS_IN_NAME]) if part]
     return ".".join(known) or "unknown"
+
+
+def is_undeclared_name(name: str, fingerprint: str) -> bool:
+    """Whether `undeclared_name` has made this name for the fingerprint, of which the first digits are enough."""
+    return bool(fingerprint) and name.rpartition(".")[2] == fingerprint[:FINGERPRINT_DIGITS_IN_NAME]

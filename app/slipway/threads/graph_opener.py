@@ -4,9 +4,9 @@ A factory may return another graph for each config. It therefore receives the co
 the newest run of the thread that a worker has started. Without such a run (the thread is a copy, or its runs were
 deleted) it receives the config of the thread record, which contains the assistant's `configurable`.
 
-The graph has the version to which the thread is pinned. If this process does not serve that version, the state is read
-with the default version. It is written only if langgraph.json declares no versions: LangGraph drops the values of
-channels that a graph does not have.
+The graph has the version to which the thread is pinned or, if that one has no name of its own, the version with the
+same fingerprint. If this process serves neither, the state is read with the default version. It is written only if
+langgraph.json declares no versions: LangGraph drops the values of channels that a graph does not have.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from slipway.access.users import User, user_configurable
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import GraphUnavailable, NotFound
 from slipway.graphs.interface import AccessContext, Graph, Graphs, with_checkpointer
+from slipway.graphs.loaded_version import is_undeclared_name
 from slipway.graphs.served_version import ServedVersion
 from slipway.runs.record import Run
 from slipway.runs.store import RunStore
@@ -106,11 +107,16 @@ class ThreadGraphOpener:
 
     def _version(self, thread: Thread) -> str | None:
         """None stands for the default version."""
-        return thread.version if self._graphs.serves(_graph_id(thread), thread.version) else None
+        graph_id, pin, schema = _graph_id(thread), thread.version, thread.schema or ""
+        if self._graphs.serves(graph_id, pin):
+            return pin
+        if pin is None or not is_undeclared_name(pin, schema):
+            return None
+        return next((each.name for each in self._graphs.versions(graph_id) if each.schema == schema), None)
 
     def _check_pin(self, thread: Thread) -> None:
         graph_id, pin = _graph_id(thread), thread.version
-        if pin is None or self._graphs.serves(graph_id, pin) or self._graphs.spec(graph_id).default_version is None:
+        if pin is None or self._version(thread) or self._graphs.spec(graph_id).default_version is None:
             return
         served = ", ".join(version.name for version in self._graphs.versions(graph_id))
         raise GraphUnavailable(
