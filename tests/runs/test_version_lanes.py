@@ -154,6 +154,20 @@ async def test_a_version_with_a_name_continues_threads_of_equal_code_from_before
     assert [known.continued_on(GRAPH, name) for name in ("a", "3", "unknown")] == ["1", "3", None]
 
 
+async def test_while_a_version_ramps_equal_code_is_not_taken_for_it(stores: Stores) -> None:
+    """Releases without names whose fingerprints are equal may differ in prompts, which is what the ramp compares."""
+    old = await worker_of(stores, "a", schema=OLD, declared=False, current="a", ramping="b")
+    new = await worker_of(stores, "b", schema=OLD, declared=False, current="a", ramping="b")
+    for version, other, own in (("a", new, old), ("b", old, new)):
+        run = await stores.create_run(version=VersionChoice(new=version, current="a", ramping="b"))
+        assert await other.claim() == []
+        assert [(claimed.run_id, claimed.version) for claimed in await own.claim()] == [(run.run_id, version)]
+        await stores.settle(await stores.reload(run))
+        run = await stores.create_run(run.thread_id, version=VersionChoice(new="a", current="a", ramping="b"))
+        assert await other.claim() == []
+        assert [(claimed.run_id, claimed.version) for claimed in await own.claim()] == [(run.run_id, version)]
+
+
 async def test_a_name_is_not_replaced_by_another_one_for_equal_code(stores: Stores) -> None:
     before = await worker_of(stores, "1", schema=OLD)
     thread_id = await pinned_thread(stores, before)

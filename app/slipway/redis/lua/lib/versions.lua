@@ -44,7 +44,8 @@ end
 -- The version of `graph`, what a process serves of a graph, with which it may continue a thread of the version
 -- `wanted`, which it does not serve; nil if there is none. `schema` is that of the thread, or false.
 local function choose_other_version(graph_id, graph, wanted, schema)
-  if schema and schema ~= '' and not version_record(graph_id, wanted).declared then
+  local is_compared = graph.ramping and (wanted == graph.ramping or wanted == graph.current)
+  if not is_compared and schema and schema ~= '' and not version_record(graph_id, wanted).declared then
     local same = version_with_schema(graph_id, graph, schema)
     if same then return same end
   end
