@@ -168,6 +168,19 @@ async def test_while_a_version_ramps_equal_code_is_not_taken_for_it(stores: Stor
         assert [(claimed.run_id, claimed.version) for claimed in await own.claim()] == [(run.run_id, version)]
 
 
+async def test_after_a_rollback_equal_code_is_not_taken_for_the_current_version_while_that_is_served(
+    stores: Stores,
+) -> None:
+    old = await worker_of(stores, "a", schema=OLD, declared=False, current="a")
+    new = await worker_of(stores, "b", schema=OLD, declared=False, current="a")
+    thread_id = await pinned_thread(stores, old)
+    await stores.create_run(thread_id, version=VersionChoice(new="a", current="a"))
+    assert await new.claim() == []
+    await old.leave()
+    assert [lane.is_served for lane in await VersionScripts(stores.pipeline, stores.keys).refresh_lanes()] == [True]
+    assert [claimed.version for claimed in await new.claim()] == ["b"], "no live worker serves the current one"
+
+
 async def test_a_name_is_not_replaced_by_another_one_for_equal_code(stores: Stores) -> None:
     before = await worker_of(stores, "1", schema=OLD)
     thread_id = await pinned_thread(stores, before)

@@ -32,6 +32,30 @@ local function current_of_rollout(graph_id)
   return stored and cjson.decode(stored).current or nil
 end
 
+local read_before = {} -- what this script has read of live workers
+
+-- What each group of live workers serves, by the id of the group.
+local function groups_of_workers()
+  if read_before.groups then return read_before.groups end
+  local groups = {}
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', key('worker_versions'), integer_text(now_ms), '+inf')) do
+    local group = string.match(member, '^%S+')
+    if not groups[group] then
+      local stored = redis.call('HGET', key('version_groups'), group)
+      groups[group] = stored and cmsgpack.unpack(stored) or {}
+    end
+  end
+  read_before.groups = groups
+  return groups
+end
+
+local function is_served(graph_id, name)
+  for _, serves in pairs(groups_of_workers()) do
+    if serves[graph_id] and serves[graph_id].versions[name] then return true end
+  end
+  return false
+end
+
 -- The oldest version of `graph` that has this schema, or nil.
 local function version_with_schema(graph_id, graph, schema)
   local found = nil
@@ -44,8 +68,8 @@ end
 -- The version of `graph`, what a process serves of a graph, with which it may continue a thread of the version
 -- `wanted`, which it does not serve; nil if there is none. `schema` is that of the thread, or false.
 local function choose_other_version(graph_id, graph, wanted, schema)
-  local is_compared = graph.ramping and (wanted == graph.ramping or wanted == graph.current)
-  if not is_compared and schema and schema ~= '' and not version_record(graph_id, wanted).declared then
+  local is_chosen = wanted == graph.ramping or wanted == graph.current and is_served(graph_id, wanted) -- by a rollout
+  if not is_chosen and schema and schema ~= '' and not version_record(graph_id, wanted).declared then
     local same = version_with_schema(graph_id, graph, schema)
     if same then return same end
   end
@@ -148,23 +172,6 @@ local function may_execute_lane(graph, graph_id, version, is_fixed)
   if version == '' or graph.versions[version] then return true end
   if is_fixed then return false end
   return choose_other_version(graph_id, graph, version, version_record(graph_id, version).schema) ~= nil
-end
-
-local read_before = {} -- what this script has read of live workers
-
--- What each group of live workers serves, by the id of the group.
-local function groups_of_workers()
-  if read_before.groups then return read_before.groups end
-  local groups = {}
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', key('worker_versions'), integer_text(now_ms), '+inf')) do
-    local group = string.match(member, '^%S+')
-    if not groups[group] then
-      local stored = redis.call('HGET', key('version_groups'), group)
-      groups[group] = stored and cmsgpack.unpack(stored) or {}
-    end
-  end
-  read_before.groups = groups
-  return groups
 end
 
 -- Wakes a worker of each group that may execute the runs of a lane. Returns whether there is one.
