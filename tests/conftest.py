@@ -76,6 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder in ALONE:
             item.add_marker("processes")
             item.add_marker("alone")
+            item.add_marker(pytest.mark.xdist_group(folder))
         if folder in SLOW:
             item.add_marker("slow")
         if isinstance(item, pytest.Function) and STARTS_VALKEY & set(item.fixturenames):

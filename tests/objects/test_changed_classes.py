@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from slipway.redis.server_modules import module_files
@@ -173,9 +174,10 @@ async def test_old_threads_stay_readable_and_continue(tmp_path: Path, options: d
         held = f"{modelled.path}/runs/{await held_answer(modelled)}"
         await site.call("POST", f"{held}/cancel?wait=true")
         assert (await modelled.state())["next"] == ["wait"]
-        complete = {"name": "n", "customer": "c"}
-        await site.call("POST", f"{modelled.path}/state", {"values": {"nested": complete}, "as_node": "wait"})
-        assert (await modelled.state())["values"]["nested"] == complete
+        update = {"values": {"nested": {"name": "n", "customer": "c"}}, "as_node": "wait"}
+        with pytest.raises(httpx.HTTPStatusError) as caught:
+            await site.call("POST", f"{modelled.path}/state", update)
+        assert caught.value.response.json()["code"] == "version.held"
     lines = [json.loads(line) for line in (data / "dev.log").read_text().splitlines() if line.startswith("{")]
     assert not [line for line in lines if line["level"] == "error"]
     for process in ("web", "worker"):

@@ -97,7 +97,7 @@ async def test_what_a_ramp_has_seen_stays_visible_until_the_next_one(
     assert [each["version"] for each in last["versions"]] == ["1", "2"]
     assert (last["percent"], last["ended"], last["by"], last["reason"]) == (20, "rolled_back", "ann", "angry clients")
     text = status_text(await desk.served.services.rollouts.status("desk")).splitlines()[-1]
-    assert text.startswith("last rollout: version 2 at 20 % got 2 of 4 new threads from 20")
+    assert text.startswith("Last rollout: version 2 at 20 % got 2 of 4 new threads from 20")
     assert "; 1 of 2 runs failed (50.0%), 0 reached a ceiling, p95 " in text
     assert text.endswith(f"Rolled back at {last['ended_at']} by ann (angry clients)")
     page = await desk.client.get("/ui/graphs/desk", headers={"x-user": "ann"})

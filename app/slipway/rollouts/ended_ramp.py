@@ -81,7 +81,7 @@ class EndedRamp:
         new, old = counts.of(end.version), counts.of(end.current)
         reason = f" ({end.reason})" if end.reason else ""
         return (
-            f"last rollout: version {end.version} at {end.weight / 100:g} % got {new.threads:,} of {counts.threads:,} "
+            f"Last rollout: version {end.version} at {end.weight / 100:g} % got {new.threads:,} of {counts.threads:,} "
             f"new threads from {end.since}; {_runs(new)}. Version {end.current}: {_runs(old)}. "
             f"{_HOW.get(end.action, end.action.value).capitalize()} at {end.at} by {end.by}{reason}"
         )
