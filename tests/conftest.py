@@ -27,7 +27,7 @@ ALONE = frozenset(
     {"bench", "browser", "compat", "crash", "deploy", "doctor", "health", "js", "objects", "test_bench.py"}
 )
 """Folders and files whose tests kill and stop servers. They get the markers `processes` and `alone`: `make test`
-executes them one at a time, and all other tests three at a time."""
+executes them two folders at a time, and all other tests three at a time."""
 
 SLOW = frozenset({"attacks"})
 """Folders whose tests send many requests to each route. They need only a Valkey, but minutes."""
