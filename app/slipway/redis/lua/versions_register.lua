@@ -55,7 +55,7 @@ local function register(version)
 end
 
 -- Whether a live worker serves a version with the same code.
-local function is_served(version)
+local function same_code_is_served(version)
   for _, serves in pairs(groups_of_workers()) do
     local served = serves[version.graph_id] and serves[version.graph_id].versions[version.name]
     if served and served[2] == version.build then return true end
@@ -66,7 +66,7 @@ end
 local newly_served = 0
 for _, version in ipairs(args.versions) do
   register(version)
-  if args.group and not is_served(version) then newly_served = newly_served + 1 end
+  if args.group and not same_code_is_served(version) then newly_served = newly_served + 1 end
 end
 if args.group and redis.call('HGET', key('version_groups'), args.group) ~= ARGV[3] then
   redis.call('HSET', key('version_groups'), args.group, ARGV[3])
