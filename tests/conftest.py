@@ -66,6 +66,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return zlib.crc32(name.encode()) % count != number or None
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with its requirements. Tests of `browser` and `js` have further markers in their modules."""
     for item in items:
