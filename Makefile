@@ -35,7 +35,7 @@ test-units: $(VENV)/dev.stamp  ## Run the tests that do not kill whole servers, 
 	@$(call pytest,$(BIN)/python,--numprocesses 3 -m "not alone")
 
 test-processes: $(VENV)/dev.stamp  ## Run the tests that kill whole servers, two folders at a time
-	@$(call pytest,$(BIN)/python,--numprocesses 2 --dist loadgroup -m alone)
+	@$(call pytest,$(BIN)/python,--numprocesses 2 --dist loadscope -m alone)
 
 lint: $(VENV)/dev.stamp  ## Run ruff and mypy
 	$(BIN)/ruff check .

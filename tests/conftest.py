@@ -11,6 +11,8 @@ from typing import Any
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from slipway.processes.valkey_program import valkey_program
 from slipway.redis.connection import Address
@@ -52,8 +54,19 @@ hypothesis.settings.register_profile("without_deadline", deadline=None)
 hypothesis.settings.load_profile("without_deadline")
 
 
+class OneProcessForEachFolder(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type hints
+    """With `--dist loadscope`, the tests of a folder run in one process, one after another."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "/".join(nodeid.split("/")[:2])
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--part", metavar="K/N", help="only the files of part K (0 to N-1) of N parts of the test files")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneProcessForEachFolder | None:
+    return OneProcessForEachFolder(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -66,7 +79,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return zlib.crc32(name.encode()) % count != number or None
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with its requirements. Tests of `browser` and `js` have further markers in their modules."""
     for item in items:
@@ -77,7 +89,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder in ALONE:
             item.add_marker("processes")
             item.add_marker("alone")
-            item.add_marker(pytest.mark.xdist_group(folder))
         if folder in SLOW:
             item.add_marker("slow")
         if isinstance(item, pytest.Function) and STARTS_VALKEY & set(item.fixturenames):
