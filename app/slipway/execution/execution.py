@@ -279,9 +279,7 @@ class Execution:
 
     async def _refuse_targets(self, missing: Sequence[str], graph: Graph) -> None:
         """Raises `ThreadHeld` if the version of the thread has these nodes, else `InputRefused`."""
-        version = self.run.version or ""
-        where = f"{self.run.graph_id}@{version}" if version else f"graph {self.run.graph_id!r}"
-        problem = sentence_of(missing, where, graph.nodes)
+        problem = sentence_of(missing, self.run.graph_id, self.run.version, graph.nodes)
         if self._moving is not None:
             await self._moving.hold_for_targets(self.run, missing, problem)
         raise InputRefused(f"command.goto: {problem}")

@@ -40,8 +40,7 @@ class CommandTargets:
             return
         known = _executed(nodes, version)
         if missing := missing_targets(targets, known):
-            where = f"{graph_id}@{version}" if version else f"graph {graph_id!r}"
-            raise InvalidRequest("command.goto", sentence_of(missing, where, known), own_nodes(known))
+            raise InvalidRequest("command.goto", sentence_of(missing, graph_id, version, known), own_nodes(known))
 
     async def _of_process(self, graph_id: str) -> _NodesOfVersions | None:
         found = {}

@@ -25,8 +25,10 @@ def missing_targets(goto: Any, nodes: Collection[str]) -> list[str]:
     return [name for name in names if name != _END and name not in nodes]
 
 
-def sentence_of(missing: Sequence[str], where: str, nodes: Collection[str]) -> str:
-    """That `where`, a version of a graph, lacks the nodes `missing`, and which `nodes` it has."""
+def sentence_of(missing: Sequence[str], graph_id: str, version: str | None, nodes: Collection[str]) -> str:
+    """That this version of the graph lacks the nodes `missing`, and which `nodes` it has; without a version, that the
+    graph does."""
+    where = f"{graph_id}@{version}" if version else f"graph {graph_id!r}"
     names = ", ".join(repr(name) for name in dict.fromkeys(missing))
     return f"{where} has no node {names}; it has {', '.join(own_nodes(nodes)) or 'none'}"
 

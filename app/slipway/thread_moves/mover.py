@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import structlog
@@ -150,7 +150,7 @@ class ThreadMover:
         if plan.values is not None:
             values = dumps(plan.values)
             arguments["value_terms"] = value_terms(plan.values, values)
-            fields.values = compressed(values)
+            fields = MovedFields(values=compressed(values))
         return await self._store(arguments, plan, fields)
 
     def _arguments(
@@ -180,8 +180,8 @@ class ThreadMover:
     async def _store_rewritten(self, arguments: ThreadMove, rewritten: Rewritten, fields: MovedFields) -> MoveResult:
         questions = await self.reads.questions(arguments["thread_id"])
         if questions:
-            fields.questions_before = questions
-            fields.questions = moved_questions(questions, rewritten.tasks)
+            moved = moved_questions(questions, rewritten.tasks)
+            fields = replace(fields, questions_before=questions, questions=moved)
         writer = MoveWriter(self.scripts, arguments, fields)
         collector = CollectingWriter(writer)
         checkpointer: Any = self.checkpointer.for_run(collector)

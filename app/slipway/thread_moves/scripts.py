@@ -52,7 +52,7 @@ class ThreadMove(TypedDict):
     value_terms: NotRequired[str]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class MovedFields:
     """Fields of the thread's record in their stored form. Empty: the field stays as it is."""
 

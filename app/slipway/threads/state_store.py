@@ -155,7 +155,7 @@ class ThreadStateStore:
         async with self._graphs.for_writing(thread, base_config, checkpointer) as graph:
             version = self._graphs.version(thread)
             await self._versions.check(thread, graph, version, checkpoint)
-            require_targets(supersteps, str(version), graph.nodes)
+            require_targets(supersteps, version, graph.nodes)
             config = _config(thread.thread_id, {**base_config["configurable"], **checkpoint})
             config["metadata"] = {**_checkpoint_metadata(thread), **metadata}
             try:

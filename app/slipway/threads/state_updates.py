@@ -13,6 +13,7 @@ from langgraph.types import Command, Send, StateUpdate
 from slipway.errors import InvalidRequest, RefusedRequest, SlipwayError
 from slipway.exception_text import class_name, is_a, message_of, traceback_of
 from slipway.graphs.goto_targets import missing_targets, own_nodes, sentence_of
+from slipway.graphs.served_version import ServedVersion
 
 log = structlog.get_logger(__name__)
 
@@ -40,12 +41,15 @@ def update_of(values: Any, command: Mapping[str, Any] | None, as_node: str | Non
     return StateUpdate(cast("dict[str, Any]", langgraph_command), as_node)
 
 
-def require_targets(supersteps: Sequence[Sequence[StateUpdate]], version: str, nodes: Collection[str]) -> None:
-    """Raises `InvalidRequest` if a command goes to a node that the version, `graph@name` with these `nodes`, lacks."""
+def require_targets(
+    supersteps: Sequence[Sequence[StateUpdate]], version: ServedVersion, nodes: Collection[str]
+) -> None:
+    """Raises `InvalidRequest` if a command goes to a node that is not among the `nodes` of the version."""
     for update in (each for updates in supersteps for each in updates):
         command: Any = update.values
         if isinstance(command, Command) and (missing := missing_targets(command.goto, nodes)):
-            raise InvalidRequest("command.goto", sentence_of(missing, version, nodes), own_nodes(nodes))
+            problem = sentence_of(missing, version.graph_id, version.name, nodes)
+            raise InvalidRequest("command.goto", problem, own_nodes(nodes))
 
 
 def update_values(values: Any) -> Any:

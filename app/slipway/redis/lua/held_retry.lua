@@ -1,4 +1,4 @@
---! needs: clock events keys pauses versions
+--! needs: clock events keys pauses pins versions
 --! repeatable: yes
 --! shard: thread
 -- Queues the oldest runs that are held, because their threads may be continued now.

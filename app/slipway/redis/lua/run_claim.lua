@@ -1,4 +1,4 @@
---! needs: admission clock concurrency_groups events hashes jobs keys leases pauses queue runs switches versions waiting_runs
+--! needs: admission clock concurrency_groups events hashes jobs keys leases pauses pins queue runs switches versions waiting_runs
 --! repeatable: no
 --! shard: thread
 -- Gives a worker due runs, each with a lease. A job is removed if its run was deleted, ended, or must wait for another

@@ -1,4 +1,4 @@
---! needs: admission budgets cancel cancel_causes clock concurrency_groups due_times events hashes inline_executions keys leases phases queue retries reviews rollouts run_indexes runs threads versions waiting_runs
+--! needs: admission budgets cancel cancel_causes clock concurrency_groups due_times events hashes inline_executions keys leases phases pins queue retries reviews rollouts run_indexes runs threads versions waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.

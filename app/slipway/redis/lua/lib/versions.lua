@@ -1,5 +1,5 @@
---! needs: clock jobs keys
---! rare: choose_version choose_other_version current_of_rollout is_newer_version version_record lane_of lane_text lanes_in_use leave_lane may_execute_lane pin_for pinned_fields split_lane version_with_schema wait_in_lane wake_groups
+--! needs: clock jobs keys pins
+--! rare: choose_version choose_other_version current_of_rollout is_newer_version version_record lane_of lane_text lanes_in_use leave_lane may_execute_lane pinned_fields split_lane version_with_schema wait_in_lane wake_groups
 -- The versions of graphs: on which one a run executes, and which workers may execute it.
 --
 -- What a process serves is a map of graph to `versions` (map of name to {schema, build}), `default` (the version of
@@ -12,9 +12,6 @@
 
 local WAKE_TOKENS_OF_GROUP = 64
 local WAKE_MS = 60000 -- a worker claims without a token long before that
-
--- A field of a record whose value may be empty: then false.
-local function given(text) return text and text ~= '' and text end
 
 -- The record of a registered version. An empty table for one that was never registered.
 local function version_record(graph_id, name)
@@ -90,13 +87,6 @@ local function version_for_run(graph_id, graph, run, thread)
   if graph.versions[wanted] then return wanted, wanted end
   if run.version_fixed then return nil, wanted end
   return choose_other_version(graph_id, graph, wanted, thread.schema), wanted
-end
-
--- The pin of a thread as `graph_id` sees it: version and schema, each false if it is not known. `pinned_graph` is the
--- graph that was pinned. A thread that runs of several graphs share is pinned by the one that was claimed last.
-local function pin_for(graph_id, pinned_graph, version, schema)
-  if pinned_graph and pinned_graph ~= graph_id then return false, false end
-  return given(version), given(schema)
 end
 
 -- The version and the schema that a thread has after a claim of its run for version `name`, and whether it must be
