@@ -197,7 +197,7 @@ class Settings(BaseModel):
     )
     encryption_key: SecretStr | None = Field(
         default=None,
-        description="Encrypts checkpoints at rest: 32 random bytes as base64 or hex; needs the extra `encryption`",
+        description="Encrypts checkpoints at rest: 32 random bytes as base64 or hex",
     )
 
     webhook_secret: SecretStr | None = Field(

@@ -30,10 +30,8 @@ class Encryption:
     """Encrypts with the first of `keys`, each 32 bytes, and decrypts with any of them. Raises `ConfigError`."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        try:
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        except ImportError as error:
-            raise ConfigError("SLIPWAY_ENCRYPTION_KEY needs the package `cryptography`") from error
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         if not keys or any(len(key) != _KEY_BYTES for key in keys):
             raise ConfigError(f"SLIPWAY_ENCRYPTION_KEY: a key is {_KEY_BYTES} bytes")
         self._ciphers: dict[bytes, AESGCM] = {_name(key): AESGCM(key) for key in keys}
