@@ -11,7 +11,7 @@ from typing import Literal
 
 import structlog
 
-from slipway.access.auth_file import AuthFile, load_auth
+from slipway.access.access_control import AccessControl, load_access
 from slipway.arq_jobs.application import ArqApplication, load_arq_application
 from slipway.arq_jobs.current_pool import provide_pool
 from slipway.arq_jobs.redis_pool import ProjectRedis, project_redis
@@ -175,7 +175,7 @@ class Services:
     breakers: Breakers
     event_loop: EventLoopWatch | None
     project_tools: ProjectTools = NONE
-    auth: AuthFile | None = None
+    auth: AccessControl | None = None
     arq: OpenArqApplication | None = None
 
     @property
@@ -513,7 +513,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     )
     services = replace(services, lease_renewer=lease_renewer, executions=executions, event_loop=event_loop)
     if process == "worker":
-        auth = await asyncio.to_thread(load_auth, services.config.auth, services.graphs.load_object)
+        auth = await asyncio.to_thread(load_access, services.config.auth, services.graphs.load_object)
         return replace(services, auth=auth)
     inline = InlineRuns(services.submission.creator, services.graphs, executions, services.settings)
     stack.push_async_callback(inline.close)

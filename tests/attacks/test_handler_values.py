@@ -20,6 +20,7 @@ import httpx
 import pytest
 from langgraph_sdk import Auth
 
+from slipway.access.access_control import AccessControl
 from slipway.access.auth_file import AuthFile
 from slipway.access.handler_values.all_values import VALUES
 from slipway.access.handler_values.assistants import (
@@ -942,6 +943,7 @@ async def test_without_a_handler_nothing_is_copied() -> None:
         return "ann"
 
     value = EXAMPLES[RunsCreate]
-    result, access_filter = await Permissions(AuthFile(auth, AuthSection()), user_from_result("ann")).authorize(value)
+    control = AccessControl(AuthFile(auth, AuthSection()))
+    result, access_filter = await Permissions(control, user_from_result("ann")).authorize(value)
     assert result is value
     assert not access_filter

@@ -16,6 +16,7 @@ from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from slipway.access.access_control import AccessControl
 from slipway.access.auth_file import AuthFile
 from slipway.access.handler_values.threads import ThreadsRead
 from slipway.access.permissions import Permissions
@@ -70,7 +71,7 @@ async def test_an_error_response_needs_no_authorization() -> None:
 
 
 @pytest.fixture
-def auth() -> AuthFile:
+def auth() -> AccessControl:
     """The token is the name of the user. Only ann can read; the handler raises for dan."""
     handlers = Auth()
 
@@ -86,7 +87,7 @@ def auth() -> AuthFile:
             raise KeyError("secret-of-the-directory")
         return ctx.user.identity == "ann"
 
-    return AuthFile(handlers, AuthSection())
+    return AccessControl(AuthFile(handlers, AuthSection()))
 
 
 @pytest.mark.parametrize("status", [400, 403, 500, 503, 599])
@@ -101,7 +102,7 @@ async def test_an_http_exception_of_a_handler_is_the_response(status: int) -> No
     async def deny(ctx: Auth.types.AuthContext, value: Any) -> None:
         raise Auth.exceptions.HTTPException(status, "later", {"retry-after": "7"})
 
-    auth = AuthFile(handlers, AuthSection())
+    auth = AccessControl(AuthFile(handlers, AuthSection()))
     for call in (
         lambda: auth.authenticate({"headers": {}}),
         lambda: auth.authorize(user_from_result("ann"), "threads", "read", {}),
@@ -111,7 +112,7 @@ async def test_an_http_exception_of_a_handler_is_the_response(status: int) -> No
         assert (error.value.status, error.value.headers) == (status, {"retry-after": "7"})
 
 
-def test_a_denied_websocket_is_closed_with_the_http_status(auth: AuthFile) -> None:
+def test_a_denied_websocket_is_closed_with_the_http_status(auth: AccessControl) -> None:
     async def send_welcome(websocket: WebSocket) -> None:
         await authorize(websocket, _A_THREAD)
         await websocket.accept()
@@ -136,7 +137,7 @@ def test_a_denied_websocket_is_closed_with_the_http_status(auth: AuthFile) -> No
 
 
 @pytest.fixture
-def shared_future() -> tuple[AuthFile, dict[str, asyncio.Future[str]]]:
+def shared_future() -> tuple[AccessControl, dict[str, asyncio.Future[str]]]:
     """An auth file whose handlers await one future for all requests, and that future as `directory`."""
     handlers, shared = Auth(), dict[str, asyncio.Future[str]]()
 
@@ -148,11 +149,11 @@ def shared_future() -> tuple[AuthFile, dict[str, asyncio.Future[str]]]:
     async def read(ctx: Auth.types.AuthContext, value: Any) -> bool:
         return bool(await shared["directory"])
 
-    return AuthFile(handlers, AuthSection()), shared
+    return AccessControl(AuthFile(handlers, AuthSection())), shared
 
 
 async def test_a_handler_fails_when_another_request_cancels_their_shared_future(
-    shared_future: tuple[AuthFile, dict[str, asyncio.Future[str]]],
+    shared_future: tuple[AccessControl, dict[str, asyncio.Future[str]]],
 ) -> None:
     """It is not cancelled itself: that would end background work, and leave a stream waiting without end."""
     auth, shared = shared_future
@@ -169,7 +170,7 @@ async def test_a_handler_fails_when_another_request_cancels_their_shared_future(
 
 
 async def test_background_work_stops_waiting_for_a_handler(
-    shared_future: tuple[AuthFile, dict[str, asyncio.Future[str]]],
+    shared_future: tuple[AccessControl, dict[str, asyncio.Future[str]]],
 ) -> None:
     auth, shared = shared_future
     shared["directory"] = asyncio.get_running_loop().create_future()

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
+from slipway.access.access_control import AccessControl
 from slipway.access.auth_file import AuthFile, load_auth
 from slipway.access.filters import parse_filter
 from slipway.access.users import user_from_result
@@ -322,7 +323,7 @@ def test_an_app_that_is_mounted_again_uses_only_the_new_auth_file(
     for name in ("ann", "bob"):
         auth = Auth()
         auth.authenticate(_authenticate_as(name))
-        app = mount_in_host_app(host_app, Starlette(), section, AuthFile(auth, AuthSection()))
+        app = mount_in_host_app(host_app, Starlette(), section, AccessControl(AuthFile(auth, AuthSection())))
         assert TestClient(app).get("/me").text == name
 
 
@@ -339,7 +340,7 @@ def test_a_body_that_the_auth_file_read_reaches_the_host_app() -> None:
 
     host_app = Starlette(routes=[Route("/echo", echo, methods=["POST"])])
     section = HttpSection(enable_custom_route_auth=True)
-    client = TestClient(mount_in_host_app(host_app, Starlette(), section, AuthFile(auth, AuthSection())))
+    client = TestClient(mount_in_host_app(host_app, Starlette(), section, AccessControl(AuthFile(auth, AuthSection()))))
     assert client.post("/echo", json={"user": "ann"}).json() == {"user": "ann"}
 
 

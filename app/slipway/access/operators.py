@@ -12,7 +12,7 @@ from typing import Final, Literal
 from slipway.access.users import User
 from slipway.errors import AccessRefused
 
-OperatorPermission = Literal["slipway:operate", "slipway:review"]
+OperatorPermission = Literal["slipway:operate", "slipway:review", "slipway:administer"]
 
 OPERATE: Final = "slipway:operate"
 """Pause, resume and repair runs, change switches, ceilings and rollouts, name the version of a run, and read audit
@@ -20,6 +20,9 @@ trails."""
 
 REVIEW: Final = "slipway:review"
 """Read the questions of all runs, and decide them."""
+
+ADMINISTER: Final = "slipway:administer"
+"""Create and revoke API keys, and change webhook endpoints: whatever gives access to others."""
 
 ANONYMOUS: Final = "anonymous"
 """The actor of a request if there is no auth file."""

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from slipway.access.auth_file import AuthFile
+from slipway.access.access_control import AccessControl
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.access.handler_values.base import HandlerValue, Operation
 from slipway.access.users import User
@@ -31,7 +31,7 @@ class Permissions:
 
     __slots__ = ("_within_s", "auth", "user")
 
-    def __init__(self, auth: AuthFile | None, user: User | None, within_s: float | None = None) -> None:
+    def __init__(self, auth: AccessControl | None, user: User | None, within_s: float | None = None) -> None:
         self.auth, self.user, self._within_s = auth, user, within_s
 
     async def authorize(self, value: _Value) -> tuple[_Value, AccessFilter]:
@@ -61,14 +61,14 @@ class Permissions:
         access check of a request counts them."""
 
 
-def permissions_of(auth: AuthFile | None, user: Mapping[str, Any] | None) -> Permissions:
+def permissions_of(auth: AccessControl | None, user: Mapping[str, Any] | None) -> Permissions:
     """The permissions for background work. `user` is a stored user (`User.stored`); None if the project's own code
     started the work or the deployment had no auth file then: everything is allowed."""
     return Permissions(None, None) if user is None else Permissions(auth, User(user), HANDLER_TIMEOUT_S)
 
 
 def all_permissions_of(
-    auth: AuthFile | None, user: Mapping[str, Any] | None, changed_by: Sequence[Mapping[str, Any]]
+    auth: AccessControl | None, user: Mapping[str, Any] | None, changed_by: Sequence[Mapping[str, Any]]
 ) -> list[Permissions]:
     """The permissions of every user who must be authorized for a run, its own user first."""
     return [permissions_of(auth, each) for each in (user, *changed_by)]

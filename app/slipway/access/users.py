@@ -10,6 +10,9 @@ import orjson
 
 from slipway.serialization.json_encoding import dumps
 
+RULE: Final = "slipway_access"
+"""The member of a user whom Slipway itself authenticated (by an API key or a token): `scopes`, and `owner` if the user
+is restricted to the records of an owner. Users of an auth file cannot have it."""
 _BASE: Final = ("identity", "display_name", "is_authenticated", "permissions")
 
 
@@ -68,6 +71,18 @@ class User(Mapping[str, Any]):
         return fields
 
 
+def owner_of_user(user: Mapping[str, Any] | None) -> str | None:
+    """The owner to whose records a user, also a stored one, is restricted. None for all others."""
+    rule = None if user is None else user.get(RULE)
+    owner = rule.get("owner") if isinstance(rule, Mapping) else None
+    return None if owner is None else str(owner)
+
+
+def identity_of(user: Mapping[str, Any] | None) -> str | None:
+    """The identity of a stored user; None without a user."""
+    return None if user is None else str(user["identity"])
+
+
 def groups_of(user: User | None) -> Sequence[str]:
     """The groups of a user: the member `groups` of what the authenticate handler returned. Members that are no texts
     are ignored."""
@@ -99,6 +114,8 @@ def user_from_result(result: object) -> User:
     identity = fields.get("identity")
     if not isinstance(identity, str) or not identity:
         raise TypeError(f"the result has no identity: {type(result).__name__}")
+    if RULE in fields:
+        raise TypeError(f"the result has the member {RULE}, which only Slipway sets")
     names = fields.get("permissions") or ()
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise TypeError("permissions must be a list of strings")

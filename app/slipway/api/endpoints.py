@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from slipway.access.auth_file import AuthFile
+from slipway.access.access_control import AccessControl
 from slipway.api.auth.access_check import Handler, RouteAccess, with_access_check, with_probe_response
 from slipway.api.shared_objects import services_of
 
@@ -48,7 +48,7 @@ class Endpoint:
     stores: bool = False
     """Whether a request stores records other than runs, which memory must have room for."""
 
-    def route(self, auth: AuthFile | None) -> Route:
+    def route(self, auth: AccessControl | None) -> Route:
         """The route for Starlette's router, with its access check."""
         handler = with_access_check(with_admission(self.handler) if self.stores else self.handler, self.access, auth)
         return Route(self.path, with_probe_response(handler) if self.access.probe else handler, methods=[self.method])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
+from slipway.access.users import identity_of, owner_of_user
 from slipway.assistants.system import system_id
 from slipway.indexes.terms import Space, scalar_term
 
@@ -35,8 +36,8 @@ def other_assistants_term(graph_id: str) -> str:
     return _term("graph_id", graph_id)
 
 
-def owner_term(identity: str) -> str:
-    return _term("owner", identity)
+def owner_term(owner: str) -> str:
+    return _term("owner", owner)
 
 
 def error_term(code: str) -> str:
@@ -45,8 +46,9 @@ def error_term(code: str) -> str:
 
 
 def owner_of(user: dict[str, Any] | None) -> str | None:
-    """The identity of the stored user of a run."""
-    return None if user is None else str(user["identity"])
+    """To whom a run belongs: the owner of its stored user if the user has one, such as that of an API key, else the
+    identity of the user."""
+    return owner_of_user(user) or identity_of(user)
 
 
 @lru_cache(maxsize=4096)

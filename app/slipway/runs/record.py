@@ -47,6 +47,7 @@ import orjson
 import uuid_utils
 
 from slipway.access.filters import MATCH_ALL, AccessFilter
+from slipway.access.users import identity_of
 from slipway.accounting.limits import Limits, limits_from, stored_limits
 from slipway.accounting.metered_usage import MeteredUsage
 from slipway.accounting.usage import public_usage
@@ -435,13 +436,13 @@ class Run:
 
     @property
     def owner(self) -> str | None:
-        """The identity of `user`."""
+        """To whom the run belongs (`runs.index_terms.owner_of`)."""
         return owner_of(self.user)
 
     @property
     def started_by(self) -> str | None:
         """The identity of the user who started the chain."""
-        return owner_of(self.chain_user or self.user)
+        return identity_of(self.chain_user or self.user)
 
     @property
     def ids(self) -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import httpx
 import structlog
 
-from slipway.access.auth_file import AuthFile
+from slipway.access.access_control import AccessControl
 from slipway.clock import Clock
 from slipway.errors import AuthBroken, StoreUnavailable
 from slipway.graphs.langgraph_json import LangGraphJson
@@ -90,7 +90,7 @@ class DeliveryTries:
         services: DeliveryServices,
         queues: Sequence[DeliveryQueue],
         receivers: Receivers,
-        auth: AuthFile | None,
+        auth: AccessControl | None,
         *,
         on_try_ended: Callable[[], None],
     ) -> None:

@@ -7,7 +7,7 @@ import asyncio
 from typing import Final
 from uuid import UUID
 
-from slipway.access.auth_file import AuthFile
+from slipway.access.access_control import AccessControl
 from slipway.access.handler_values.threads import ThreadsRead
 from slipway.access.permissions import Permissions, all_permissions_of, is_handler_failure
 from slipway.errors import AccessRefused, AuthBroken, NotFound
@@ -22,7 +22,7 @@ AUTHORIZED_WITHIN_S: Final = 10.0
 class ReadPermission:
     """Authorizes deliveries by the auth file. Without one every delivery is authorized."""
 
-    def __init__(self, auth: AuthFile | None, threads: ThreadStore) -> None:
+    def __init__(self, auth: AccessControl | None, threads: ThreadStore) -> None:
         self._auth, self._threads = auth, threads
 
     async def check(self, delivery: Delivery) -> Delivery:

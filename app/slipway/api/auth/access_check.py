@@ -24,12 +24,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketState
 
-from slipway.access.auth_file import AuthFile
+from slipway.access.access_control import AccessControl
 from slipway.access.filters import AccessFilter
 from slipway.access.handler_values.base import HandlerValue, Operation
 from slipway.access.operators import ANONYMOUS, OperatorPermission, require_operator
 from slipway.access.permissions import Permissions
-from slipway.access.users import User
+from slipway.access.users import User, owner_of_user
 from slipway.api.auth.authentication import authenticate_request
 from slipway.api.responses import JsonResponse, status_of
 from slipway.api.websocket_close import CLOSED_BY_STATUS, close_reason
@@ -41,6 +41,7 @@ _Result = TypeVar("_Result")
 _Value = TypeVar("_Value", bound=HandlerValue)
 
 _SCOPE_KEY: Final = "slipway.access_check"
+_FORBIDDEN: Final = 403
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ class RouteAccess:
     operator: str = ""
     """The permission that the user must have, which authorizes the route for all records
     (`slipway.access.operators`). Empty for the routes of the protocol."""
+    owners: bool = False
+    """Whether a user who has an owner may use a route of operators. Its handler then restricts itself to the records of
+    `owner_of`."""
     probe: bool = False
     """Load balancers may request this route without permission. They receive `{"ok": true}`, unless they accept
     HTML."""
@@ -64,9 +68,10 @@ PUBLIC: Final = RouteAccess(frozenset(), public=True)
 """Anybody may send the request. It is not authenticated."""
 
 
-def operators(permission: OperatorPermission) -> RouteAccess:
-    """A route for operators, for the records of all users. Its handler authorizes nothing else."""
-    return RouteAccess(frozenset(), operator=permission)
+def operators(permission: OperatorPermission, *, owners: bool = False) -> RouteAccess:
+    """A route for operators, for the records of all users. Its handler authorizes nothing else. With `owners` users who
+    have an owner may use it too, for the records of `owner_of` only: the record of another owner is 404."""
+    return RouteAccess(frozenset(), operator=permission, owners=owners)
 
 
 def requires(*operations: Operation, optional: tuple[Operation, ...] = (), probe: bool = False) -> RouteAccess:
@@ -79,7 +84,7 @@ class AccessCheck(Permissions):
 
     __slots__ = ("_access", "_authorized")
 
-    def __init__(self, access: RouteAccess, auth: AuthFile | None, user: User | None) -> None:
+    def __init__(self, access: RouteAccess, auth: AccessControl | None, user: User | None) -> None:
         super().__init__(auth, user)
         self._access = access
         self._authorized: set[Operation] = set()
@@ -97,7 +102,7 @@ class AccessCheck(Permissions):
 
 
 def with_access_check(
-    handler: Callable[[_Connection], Awaitable[_Result]], access: RouteAccess, auth: AuthFile | None
+    handler: Callable[[_Connection], Awaitable[_Result]], access: RouteAccess, auth: AccessControl | None
 ) -> Callable[[_Connection], Awaitable[_Result]]:
     """Wraps a handler of requests or of WebSockets. The wrapped handler raises `AccessRefused` when the user cannot be
     authenticated."""
@@ -106,6 +111,7 @@ def with_access_check(
         check = await _open_check(connection, access, auth)
         if access.operator:
             require_operator(check.user, access.operator)
+            _require_no_owner(check.user, access)
         connection.scope[_SCOPE_KEY] = check
         result = await handler(connection)
         if getattr(result, "status_code", 200) < 400:
@@ -116,7 +122,7 @@ def with_access_check(
 
 
 def with_socket_access_check(
-    handler: Callable[[WebSocket], Awaitable[None]], access: RouteAccess, auth: AuthFile | None
+    handler: Callable[[WebSocket], Awaitable[None]], access: RouteAccess, auth: AccessControl | None
 ) -> Callable[[WebSocket], Awaitable[None]]:
     """Wraps a handler for a `WebSocketRoute`. An error closes the socket with the code 4000 plus the HTTP status."""
     checked = with_access_check(handler, access, auth)
@@ -147,7 +153,13 @@ def with_probe_response(handler: Handler) -> Handler:
     return respond
 
 
-async def _open_check(connection: HTTPConnection, access: RouteAccess, auth: AuthFile | None) -> AccessCheck:
+def _require_no_owner(user: User | None, access: RouteAccess) -> None:
+    """Raises `AccessRefused` for a user who has an owner, on a route for the records of all owners."""
+    if not access.owners and (owner := owner_of_user(user)) is not None:
+        raise AccessRefused(_FORBIDDEN, f"the route is for all owners, and the request is restricted to {owner!r}")
+
+
+async def _open_check(connection: HTTPConnection, access: RouteAccess, auth: AccessControl | None) -> AccessCheck:
     if auth is None or access.public:
         return AccessCheck(access, None, None)
     user = await authenticate_request(connection, auth)
@@ -169,6 +181,11 @@ def actor_of(connection: HTTPConnection) -> str:
     """Who sends the request, for audit trails: the identity of the user, or `anonymous`."""
     user = user_of(connection)
     return ANONYMOUS if user is None else user.identity
+
+
+def owner_of(connection: HTTPConnection) -> str | None:
+    """The owner to whose records the request is restricted; None if it may use the records of all owners."""
+    return owner_of_user(user_of(connection))
 
 
 async def authorize(connection: HTTPConnection, value: _Value) -> tuple[_Value, AccessFilter]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
 
-from slipway.access.auth_file import AuthFile
+from slipway.access.access_control import AccessControl
 from slipway.access.users import User
 from slipway.api.request_parsing import parsed
 from slipway.errors import InvalidRequest
@@ -23,7 +23,7 @@ def is_in_process(scope: Scope) -> bool:
     return bool(scope.get(IN_PROCESS_SCOPE_KEY))
 
 
-async def authenticate_request(connection: HTTPConnection, auth: AuthFile) -> User | None:
+async def authenticate_request(connection: HTTPConnection, auth: AccessControl) -> User | None:
     """The user of the request; None for the in-process client, which is not authenticated. Raises `AccessRefused` and
     `AuthBroken`."""
     scope = connection.scope
@@ -35,7 +35,7 @@ async def authenticate_request(connection: HTTPConnection, auth: AuthFile) -> Us
     return user
 
 
-async def _handler_parameters(connection: HTTPConnection, auth: AuthFile) -> dict[str, Any]:
+async def _handler_parameters(connection: HTTPConnection, auth: AccessControl) -> dict[str, Any]:
     """The parameters that an authenticate handler may declare (`auth_handlers.HANDLER_PARAMETERS`)."""
     scope = connection.scope
     return {

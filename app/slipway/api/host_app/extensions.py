@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
 
-from slipway.access.auth_file import AuthFile, load_auth
+from slipway.access.access_control import AccessControl, load_access
 from slipway.api.header_policy import warn_about_credentials
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.graphs.official_sections import HttpSection
@@ -20,7 +20,7 @@ class Extensions:
     """The loaded and validated extensions of one project."""
 
     http: HttpSection = field(default_factory=HttpSection)
-    auth: AuthFile | None = None
+    auth: AccessControl | None = None
     host_app: Starlette | None = None
 
 
@@ -32,7 +32,7 @@ async def load_extensions(config: LangGraphJson, load_object: Callable[[str], ob
 
 def _load(config: LangGraphJson, load_object: Callable[[str], object]) -> Extensions:
     warn_about_credentials(config.http)
-    return Extensions(config.http, load_auth(config.auth, load_object), _load_host_app(config.http, load_object))
+    return Extensions(config.http, load_access(config.auth, load_object), _load_host_app(config.http, load_object))
 
 
 def _load_host_app(section: HttpSection, load_object: Callable[[str], object]) -> Starlette | None:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import httpx
 from starlette.types import ASGIApp
 
-from slipway.access.auth_file import AuthFile
+from slipway.access.access_control import AccessControl
 from slipway.access.users import User
 from slipway.api.in_process_client.app import InProcessApp
 from slipway.api.in_process_client.transport import InProcessTransport
@@ -42,7 +42,7 @@ class InternalWebhooks(Duty):
     name = "internal_webhooks"
 
     def __init__(
-        self, services: Services, app: ASGIApp, state: Mapping[str, Any], auth: AuthFile | None = None
+        self, services: Services, app: ASGIApp, state: Mapping[str, Any], auth: AccessControl | None = None
     ) -> None:
         super().__init__(INTERVAL_S)
         receivers = _InternalReceivers(app, state, services.webhook_urls)

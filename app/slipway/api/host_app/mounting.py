@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from slipway.access.auth_file import AuthFile
+from slipway.access.access_control import AccessControl
 from slipway.api.middleware.authentication import AuthenticateRequests
 from slipway.api.middleware.mount_prefix import path_below
 from slipway.errors import ConfigError, SlipwayError
@@ -46,7 +46,7 @@ class SlipwayRoute(BaseRoute):
 
 
 def mount_in_host_app(
-    host_app: Starlette, slipway_app: Starlette, section: HttpSection, auth: AuthFile | None
+    host_app: Starlette, slipway_app: Starlette, section: HttpSection, auth: AccessControl | None
 ) -> Starlette:
     """Changes and returns the host app. A second call with another Slipway application replaces the first
     application."""

@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from slipway.access.auth_file import AuthFile
+from slipway.access.access_control import AccessControl
 from slipway.api.auth.authentication import authenticate_request
 from slipway.api.middleware.request_id import request_id_of
 from slipway.api.responses import response_for_error, status_of
@@ -24,7 +24,7 @@ class AuthenticateRequests:
     """Rejects requests that the auth file does not accept, except those for which `exempt` returns true. The host app
     finds the user where Starlette stores it: in `request.user` and `request.auth.scopes`."""
 
-    def __init__(self, app: ASGIApp, auth: AuthFile, exempt: Callable[[Scope], bool]) -> None:
+    def __init__(self, app: ASGIApp, auth: AccessControl, exempt: Callable[[Scope], bool]) -> None:
         self._app, self._auth, self._exempt = app, auth, exempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

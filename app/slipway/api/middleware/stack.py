@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from starlette.middleware import Middleware
 
-from slipway.access.auth_file import AuthFile
+from slipway.access.access_control import AccessControl
 from slipway.api.metrics import HttpMetrics
 from slipway.api.middleware.access_log import AccessLog
 from slipway.api.middleware.body_limit import BodyLimit
@@ -41,7 +41,7 @@ class MiddlewareStack(NamedTuple):
 
 
 def middleware_stack(
-    settings: Settings, http: HttpSection, auth: AuthFile | None, metrics: HttpMetrics, *, dev: bool
+    settings: Settings, http: HttpSection, auth: AccessControl | None, metrics: HttpMetrics, *, dev: bool
 ) -> MiddlewareStack:
     """A request passes the middleware from top to bottom."""
     origins = Origins(http.cors, restricted=auth is None)

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from slipway.access.auth_file import AuthFile
+from slipway.access.access_control import AccessControl
 from slipway.access.operators import REVIEW
 from slipway.api.auth.access_check import operators, requires
 from slipway.api.endpoints import Endpoint
@@ -63,7 +63,7 @@ ENDPOINTS: Final = (
 """The pages with data. Styles, scripts and error pages need no authorization."""
 
 
-def routes(auth: AuthFile | None) -> list[BaseRoute]:
+def routes(auth: AccessControl | None) -> list[BaseRoute]:
     """The routes of the pages for Starlette's router. They follow the routes of the API."""
     return [
         *(endpoint.route(auth) for endpoint in ENDPOINTS),
