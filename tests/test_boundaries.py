@@ -20,6 +20,7 @@ SSE_STARTS = ("event: ", "data: ", "id: ", "retry: ")
 LUA_WORDS = ("redis.call(", "redis.pcall(", "KEYS[", "ARGV[")
 
 LAYERS = (
+    ("redaction",),
     (
         "errors",
         "clock",

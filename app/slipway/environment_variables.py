@@ -11,11 +11,16 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from slipway.errors import ConfigError
 
 PREFIX: Final = "SLIPWAY_"
+
+FILE_SUFFIX: Final = "_FILE"
+"""The end of the name of a variable that names the file in which a secret is."""
+LARGEST_SECRET_BYTES: Final = 65_536
 
 REDIS_URL_NAMES: Final = ("REDIS_TLS_URL", "REDIS_URL", "REDISCLOUD_URL")
 """Variables with the address of Redis, read in this order if `SLIPWAY_REDIS_URL` is not set. An add-on that has an
@@ -59,25 +64,56 @@ def variable_of(setting: str) -> str:
 
 
 def settings_of(
-    environment: Mapping[str, str], known: Iterable[str], rejected: Mapping[str, str]
+    environment: Mapping[str, str], known: Iterable[str], rejected: Mapping[str, str], secrets: Collection[str] = ()
 ) -> dict[str, Variable]:
-    """The variables that have a value, by setting. An empty value counts as not set. Raises `ConfigError` for
-    `SLIPWAY_` variables that belong to no setting, because a misspelt setting must not be ignored. The error names all
-    of them, with the reason in `rejected` if it has one."""
+    """The variables that have a value, by setting. An empty value counts as not set. The value of a setting in
+    `secrets` may be in a file that another variable names (`variable_or_file`). Raises `ConfigError` for `SLIPWAY_`
+    variables that belong to no setting, because a misspelt setting must not be ignored. The error names all of them,
+    with the reason in `rejected` if it has one."""
     settings, links = set(known), tuple(_service_links(environment))
+    files = {f"{setting}{FILE_SUFFIX.lower()}": setting for setting in secrets}
     variables: dict[str, Variable] = {}
     unknown = []
     for name, value in environment.items():
         setting = name.upper().removeprefix(PREFIX).lower()
         if not name.upper().startswith(PREFIX) or setting.upper() in _INTERNAL or name.startswith(links):
             continue
-        if setting not in settings:
+        if setting in files:
+            if value.strip() and (text := variable_or_file(environment, name.removesuffix(name[-len(FILE_SUFFIX) :]))):
+                variables[files[setting]] = Variable(name, text)
+        elif setting not in settings:
             unknown.append(f"{name}: {rejected[setting]}" if setting in rejected else _unknown(name, settings))
         elif value.strip():
             variables[setting] = Variable(name, value.strip())
     if unknown:
         raise ConfigError("; ".join(unknown))
     return variables
+
+
+def variable_or_file(environment: Mapping[str, str], name: str) -> str | None:
+    """The value of the variable `name`, or what is in the file that the variable `NAME_FILE` names, as orchestrators
+    mount secrets. None if neither is set. Raises `ConfigError` if both are, and for a file that cannot be read, is
+    empty, or has more than `LARGEST_SECRET_BYTES`. Its message does not have the value."""
+    value, file_variable = environment.get(name), f"{name}{FILE_SUFFIX}"
+    path = environment.get(file_variable, "").strip()
+    if not path:
+        return value
+    if value:
+        raise ConfigError(f"{name} and {file_variable} are both set: remove one of them")
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(LARGEST_SECRET_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{file_variable}: {path} cannot be read: {error.strerror}") from None
+    if len(content) > LARGEST_SECRET_BYTES:
+        raise ConfigError(f"{file_variable}: {path} has more than {LARGEST_SECRET_BYTES} bytes, so it is no secret")
+    try:
+        text = content.decode().strip()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file_variable}: {path} is not a text in UTF-8") from None
+    if not text:
+        raise ConfigError(f"{file_variable}: {path} is empty")
+    return text
 
 
 def platform_settings(environment: Mapping[str, str]) -> dict[str, Variable]:

@@ -6,17 +6,18 @@ without calling metaclasses. Every text is cut to a length that fits into a reco
 another one is described is discarded, including `SystemExit`.
 
 An exception of a provider's package may quote its API key: a key that ends with a line break is in the message of the
-exception that says so. So the values of environment variables that are named as keys are replaced in every text.
+exception that says so. So secrets are replaced in every text (`slipway.redaction`).
 """
 
 from __future__ import annotations
 
-import os
-import re
 import traceback
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final
+
+from slipway.redaction.known_secrets import remember_environment
+from slipway.redaction.redact import redact_message
 
 LONGEST_TEXT: Final = 8192
 """The most characters of a message or a representation. The rest is cut."""
@@ -29,12 +30,6 @@ _LONGEST_CHAIN: Final = 20
 
 _FRAMES: Final = 60
 """The most frames in a traceback."""
-
-_KEY: Final = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
-"""How the name of an environment variable ends that has a key."""
-
-_SHORTEST_KEY: Final = 16
-"""Characters. A shorter value is probably a word, which occurs elsewhere too."""
 
 _name_of: Final = type.__dict__["__name__"].__get__
 _traceback_of: Final = BaseException.__dict__["__traceback__"].__get__
@@ -82,7 +77,7 @@ def traceback_of(error: BaseException) -> str:
         text = ""
     if not text or len(text) > LONGEST_TRACEBACK:
         text = "".join([*traceback.format_tb(raised, -_FRAMES), f"{class_name(error)}: {message_of(error)}"])
-    return _without_keys(text)
+    return _without_secrets(text)
 
 
 def exception_being_handled(error: BaseException, folder: str) -> BaseException | None:
@@ -100,18 +95,15 @@ def exception_being_handled(error: BaseException, folder: str) -> BaseException 
 
 def _describe_safely(describe: Callable[[Any], str], value: object) -> str:
     try:
-        return _without_keys(_bounded(_plain(describe(value))))
+        return _without_secrets(_bounded(_plain(describe(value))))
     except BaseException as error:
         return f"<{class_name(value)}: its {describe.__name__}() raises {class_name(error)}>"
 
 
-def _without_keys(text: str) -> str:
-    """The text with the names of environment variables instead of the keys that they have."""
-    for name in list(os.environ):
-        value = os.environ.get(name, "").strip() if _KEY.search(name) else ""
-        if len(value) >= _SHORTEST_KEY and value in text:
-            text = text.replace(value, f"[{name}]")
-    return text
+def _without_secrets(text: str) -> str:
+    """The text without secrets, also those that the project's code has put into the environment since the start."""
+    remember_environment()
+    return redact_message(text)
 
 
 def _bounded(text: str) -> str:

@@ -1,7 +1,8 @@
 """Logs on standard error: text on a terminal, JSON elsewhere. Standard output is only for the results of commands.
 
 Slipway logs with structlog, and the name of each event is `noun.past_participle` (`run.started`). Libraries log with
-`logging`; their lines are converted to the same form.
+`logging`; their lines are converted to the same form. Secrets are replaced in all of them: fields that are named as
+credentials, and texts (`slipway.redaction`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from typing import Any, Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from slipway.credential_headers import is_credential
 from slipway.exception_text import is_a, traceback_of
+from slipway.redaction.credential_patterns import REDACTED
+from slipway.redaction.known_secrets import remember_environment
+from slipway.redaction.redact import redact_message
 from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
 
@@ -34,7 +39,10 @@ def configure(settings: Settings, process: str) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _ProcessName(process),
+        _without_credentials,
     ]
+    settings.remember_secrets()
+    remember_environment()
     rendering = _rendering(settings.log_format)
     structlog.configure(
         processors=[
@@ -67,8 +75,20 @@ def _rendering(log_format: str) -> list[Processor]:
     """The processors that render a line. `auto` means text if standard error is a terminal, else JSON."""
     terminal = sys.stderr.isatty()
     if log_format == "json" or (log_format == "auto" and not terminal):
-        return [_exception_as_text, structlog.processors.JSONRenderer(serializer=_json)]
-    return [_exception_as_text, structlog.dev.ConsoleRenderer(colors=terminal, pad_event_to=0)]
+        return [_exception_as_text, structlog.processors.JSONRenderer(serializer=_json), _redacted]
+    return [_exception_as_text, structlog.dev.ConsoleRenderer(colors=terminal, pad_event_to=0), _redacted]
+
+
+def _without_credentials(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Replaces the texts of fields that are named as credentials, such as headers that are logged."""
+    for name, value in event.items():
+        if isinstance(value, str | bytes) and is_credential(name.lower().replace("_", "-")):
+            event[name] = REDACTED
+    return event
+
+
+def _redacted(logger: WrappedLogger, method: str, line: Any) -> str:
+    return redact_message(line)
 
 
 class _Rendered(str):

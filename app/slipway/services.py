@@ -51,6 +51,8 @@ from slipway.model_routes.current_routes import provide_routes
 from slipway.model_routes.node_check import check_nodes
 from slipway.model_routes.provider_check import check_providers
 from slipway.model_routes.routes import ModelRoutes
+from slipway.redaction.known_secrets import remember_environment
+from slipway.redaction.redact import use_rules
 from slipway.redis import connection_budget
 from slipway.redis.blocking_calls import BlockingCalls
 from slipway.redis.connection import Address
@@ -199,6 +201,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
     installed and, in a worker, if the auth file cannot be loaded. While Redis is unavailable, a web process and a
     worker wait, and a command raises `StoreUnavailable`."""
     config = read(settings.config)
+    _replace_secrets(settings, config)
     if process == "cli":
         application = None
         connection_budget.check(settings, process)
@@ -251,6 +254,13 @@ async def checked_arq_application(
         application = await load_arq_application(config.arq, graphs.load_object, settings)
     connection_budget.check(settings, process, 0 if application is None else application.connections)
     return application
+
+
+def _replace_secrets(settings: Settings, config: LangGraphJson) -> None:
+    """From now on this process replaces secrets in everything that it writes or sends."""
+    settings.remember_secrets()
+    remember_environment()
+    use_rules(config.redaction)
 
 
 def _open_arq(application: ArqApplication | None, address: Address, stack: AsyncExitStack) -> OpenArqApplication | None:

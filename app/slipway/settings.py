@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from slipway.environment_variables import REDIS_URL_NAMES, RELEASE_NAMES, platform_settings, settings_of, variable_of
 from slipway.errors import ConfigError
 from slipway.model_prices import ModelPrice
+from slipway.redaction.known_secrets import KNOWN
 from slipway.value_problems import problem_of
 
 KIB: Final = 1024
@@ -271,7 +272,7 @@ class Settings(BaseModel):
         process_variables = os.environ if environment is None else environment
         variables_by_setting = platform_settings(process_variables)
         for variables in (project or {}, process_variables):
-            variables_by_setting |= settings_of(variables, cls.model_fields, REMOVED)
+            variables_by_setting |= settings_of(variables, cls.model_fields, REMOVED, cls.secrets())
         values = {setting: variable.value for setting, variable in variables_by_setting.items()}
         values |= {setting: value for setting, value in given.items() if value is not None}
         return cls.from_values(values, {setting: variable.name for setting, variable in variables_by_setting.items()})
@@ -284,6 +285,25 @@ class Settings(BaseModel):
             return cls(**{name: value for name, value in values.items() if name in cls.model_fields})
         except ValidationError as error:
             raise ConfigError("; ".join(_sentence(problem, names or {}) for problem in error.errors())) from None
+
+    @classmethod
+    def secrets(cls) -> frozenset[str]:
+        """The settings whose values are secrets. Each may be in a file, which `SLIPWAY_ENCRYPTION_KEY_FILE` names."""
+        return frozenset(name for name, field in cls.model_fields.items() if "SecretStr" in str(field.annotation))
+
+    def remember_secrets(self) -> None:
+        """Lets this process replace the secrets of these settings in everything that it writes."""
+        for name in self.secrets():
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                self._remember(variable_of(name), value.get_secret_value())
+
+    @staticmethod
+    def _remember(name: str, value: str) -> None:
+        KNOWN.remember_address(name, value)
+        if "://" not in value:
+            for part in value.split(","):
+                KNOWN.remember(name, part)
 
     @field_validator("checkpointer", "log_level", "log_format", mode="before")
     @classmethod

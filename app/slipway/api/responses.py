@@ -32,6 +32,7 @@ from slipway.errors import (
     TooLarge,
     Unavailable,
 )
+from slipway.redaction.redact import redact_json
 from slipway.serialization.json_encoding import dumps, dumps_in_turns
 
 STATUS: Final[Mapping[type[SlipwayError], int]] = {
@@ -54,12 +55,12 @@ _STORE_PATHS: Final = "/store/"
 
 
 class JsonResponse(Response):
-    """Encodes `content` as JSON. Bytes are sent unchanged: they must be JSON already."""
+    """Encodes `content` as JSON. Bytes must be JSON already. Secrets are replaced in both."""
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        return content if isinstance(content, bytes) else dumps(content)
+        return redact_json(content if isinstance(content, bytes) else dumps(content))
 
 
 async def large_response(content: Any) -> JsonResponse:

@@ -15,6 +15,7 @@ from slipway.execution.failure_from_exception import public_error
 from slipway.execution.state_json import StateJson
 from slipway.execution.subgraph_events import SubgraphEvents
 from slipway.execution.tool_events import ToolEvents
+from slipway.redaction.redact import redact_json
 from slipway.serialization.json_encoding import dumps
 from slipway.shown_exceptions import public_repr
 from slipway.sse_frames import encode_frame, event_name
@@ -37,12 +38,13 @@ SECRET_PREFIXES: Final = ("__", "langgraph_auth_")
 
 
 def frame(name: str, data: Any) -> Frame:
-    """The name and the frame of one event with JSON data. `name` may contain names of nodes."""
-    return frame_of_json(name, dumps(data))
+    """The name and the frame of one event with JSON data, in which secrets are replaced. `name` may contain names of
+    nodes."""
+    return frame_of_json(name, redact_json(dumps(data)))
 
 
 def frame_of_json(name: str, data: bytes) -> Frame:
-    """The same for data that is encoded already."""
+    """The same for data that is encoded already, without secrets."""
     name = event_name(name)
     return name, encode_frame(name, data)
 

@@ -8,6 +8,7 @@ from typing import Any
 from langgraph.checkpoint.serde.types import INTERRUPT
 
 from slipway.execution.state_json import StateJson
+from slipway.redaction.redact import redact_json
 from slipway.serialization.json_encoding import dumps_in_turns
 
 
@@ -69,5 +70,5 @@ class StreamObserver:
         values = self.values_without_interrupts()
         if self.pending_interrupts:
             members = values if isinstance(values, dict) else {}
-            return await dumps_in_turns({**members, INTERRUPT: self.pending_interrupts})
+            return redact_json(await dumps_in_turns({**members, INTERRUPT: self.pending_interrupts}))
         return b"{}" if values is None else await self.values_json()

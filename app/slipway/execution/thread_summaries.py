@@ -9,6 +9,7 @@ from langgraph.types import StateSnapshot
 
 from slipway.execution.stream_observer import StreamObserver
 from slipway.indexes.terms import value_terms
+from slipway.redaction.redact import redact_json
 from slipway.runs.settlement import AskedQuestion, ThreadSummary
 from slipway.serialization.json_encoding import dumps, dumps_in_turns
 
@@ -36,7 +37,9 @@ def _summary(
 ) -> ThreadSummary:
     """`nodes` are those of the tasks that asked."""
     questions = [AskedQuestion(each, nodes[task]) for task, asked in interrupts.items() for each in asked]
-    return ThreadSummary(encoded, value_terms(values, encoded), dumps(interrupts), status, questions)
+    return ThreadSummary(
+        redact_json(encoded), value_terms(values, encoded), redact_json(dumps(interrupts)), status, questions
+    )
 
 
 def public_interrupt(item: Any) -> dict[str, Any]:

@@ -56,6 +56,7 @@ from slipway.graphs.spec import GraphSpec
 from slipway.graphs.strict_section import StrictSection
 from slipway.graphs.tools_section import ApprovalPolicySection, GrantSection, ToolSection
 from slipway.model_prices import ModelPrice
+from slipway.redaction.rules import RedactionRules
 from slipway.value_problems import did_you_mean, kind_of
 
 SECTION_VARIABLES = {
@@ -169,6 +170,7 @@ class LangGraphJson:
     mcp: Mapping[str, McpSection]
     """MCP servers by name."""
     rollouts: RolloutsSection
+    redaction: RedactionRules
     text: str = field(default="", repr=False)
     """The text of the file, for the lines in errors."""
 
@@ -227,6 +229,7 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
         tools=ToolsConfig.of(document.slipway),
         mcp=document.slipway.mcp,
         rollouts=document.slipway.rollouts,
+        redaction=document.slipway.redaction.rules(),
         models=models_config(
             name,
             text,

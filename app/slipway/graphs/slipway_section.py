@@ -15,6 +15,7 @@ from slipway.graphs.mcp_section import McpSection, McpServerName
 from slipway.graphs.metering_sections import BudgetsSection, PriceSection
 from slipway.graphs.models_section import RouteOrModels
 from slipway.graphs.project_objects import Source, Text
+from slipway.graphs.redaction_section import RedactionSection
 from slipway.graphs.review_sections import GraphReviewsSection
 from slipway.graphs.rollouts_section import RolloutsSection
 from slipway.graphs.served_version import Moves
@@ -108,4 +109,5 @@ class SlipwaySection(StrictSection):
     grants: list[GrantSection] | None = None
     reviews: dict[Text, GraphReviewsSection] = Field(default_factory=dict)
     rollouts: RolloutsSection = RolloutsSection()
+    redaction: RedactionSection = RedactionSection()
     approval_policies: dict[Text, ApprovalPolicySection] = Field(default_factory=dict)

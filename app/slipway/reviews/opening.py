@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from slipway.graphs.review_policy import ReviewPolicies, ReviewPolicy
+from slipway.redaction.redact import redact_json
 from slipway.redis.hash_fields import flat
 from slipway.reviews.record import APPROVING, review_id_of, terms_of
 from slipway.runs.record import Run
@@ -29,7 +30,7 @@ def opened_reviews(
 def _opened(
     run: Run, question: AskedQuestion, policies: ReviewPolicies, gateway_questions: AbstractSet[str]
 ) -> OpenedReview:
-    interrupt_id, stored = question.interrupt["id"], dumps(question.interrupt)
+    interrupt_id, stored = question.interrupt["id"], redact_json(dumps(question.interrupt))
     value = question.interrupt["value"]
     gateway: Mapping[str, Any] | None = value["slipway"] if question_digest(value) in gateway_questions else None
     policy = policies.of(question.node) if gateway is None else ReviewPolicy.from_stored(gateway)

@@ -15,6 +15,7 @@ import orjson
 
 from slipway.clock import iso
 from slipway.errors import NotFound
+from slipway.redaction.redact import redact_json
 from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -46,8 +47,8 @@ class AuditEntry:
 
     @property
     def details_json(self) -> str:
-        """The details as scripts and write commands receive them."""
-        return dumps(self.details).decode()
+        """The details as scripts and write commands receive them, without secrets."""
+        return redact_json(dumps(self.details)).decode()
 
     def public(self) -> dict[str, Any]:
         """The entry as clients receive it."""

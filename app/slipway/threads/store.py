@@ -15,6 +15,7 @@ from slipway.errors import Conflict, NotFound
 from slipway.indexes.search import DEFAULT_MAX_CHECKS, Count, Found
 from slipway.indexes.terms import value_terms
 from slipway.protocol_types import Strategy
+from slipway.redaction.redact import redact_json
 from slipway.redis.hash_fields import Fields
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -139,9 +140,9 @@ class ThreadStore:
         text = dumps(values)
         fields = await self._scripts.set_state(
             thread_id,
-            values=compressed(text),
+            values=compressed(redact_json(text)),
             value_terms=value_terms(values, text),
-            interrupts=compressed(dumps(interrupts)),
+            interrupts=compressed(redact_json(dumps(interrupts))),
             status=status,
             checkpoint_id=checkpoint_id,
             event_ttl_s=self._event_ttl_s,

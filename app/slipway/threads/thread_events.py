@@ -10,6 +10,7 @@ from typing import Literal
 
 from slipway.access.users import User
 from slipway.errors import NotFound
+from slipway.redaction.redact import redact_json
 from slipway.runs.events import Event
 from slipway.serialization.json_encoding import dumps
 from slipway.sse_frames import encode_block, frame_of, with_id
@@ -57,7 +58,7 @@ class ThreadEvents:
             case StateWritten(checkpoint_id, position):
                 with suppress(NotFound):
                     state = await self._states.get(thread_id, {"checkpoint_id": checkpoint_id}, user=user)
-                    data = dumps({"state": state, "thread_id": thread_id})
+                    data = redact_json(dumps({"state": state, "thread_id": thread_id}))
                     return [ThreadEvent("state", encode_block("state_update", data, str(position)))]
         return []
 

@@ -1,4 +1,5 @@
-"""Secrets of tools: environment variables that only the tool may read that declares them.
+"""Secrets of tools: environment variables, or files that they name (`NAME_FILE`), that only the tool may read that
+declares them.
 
 When the tools are loaded, their secrets are taken out of the environment of the process, so that a node cannot read
 them there and a program that a node starts does not inherit them. Their values are replaced in everything that a tool
@@ -15,7 +16,9 @@ from typing import Any, Final
 from langchain_core.messages import BaseMessage
 from langgraph.types import Command
 
+from slipway.environment_variables import variable_or_file
 from slipway.errors import SecretMissing
+from slipway.redaction.known_secrets import KNOWN
 from slipway.tool_gateway.definition import ToolDefinition
 
 SHORTEST_REPLACED: Final = 4
@@ -26,11 +29,14 @@ _TAKEN: Final[dict[str, str]] = {}
 
 
 def take_secrets(names: Iterable[str]) -> None:
-    """Takes these variables out of the environment. A variable that is set again replaces the value."""
+    """Takes these variables out of the environment. A variable that is set again replaces the value. Raises
+    `ConfigError` if the file of a secret cannot be read."""
     for name in names:
-        value = os.environ.pop(name, None)
+        value = variable_or_file(os.environ, name)
+        os.environ.pop(name, None)
         if value is not None:
             _TAKEN[name] = value
+            KNOWN.remember(name, value)
 
 
 def secret_of(tool: ToolDefinition, name: str) -> str:

@@ -24,6 +24,7 @@ from slipway.api.streams.response_control import Ending, ResponseControl, resolv
 from slipway.api.streams.response_lifetime import UNWATCHED, ResponseLifetime
 from slipway.api.streams.response_timers import Pings
 from slipway.errors import NotFound
+from slipway.redaction.redact import redact_json
 from slipway.runs.record import Run
 from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
@@ -129,8 +130,8 @@ async def _stored_result(services: Services, run: Run) -> bytes:
     try:
         stored = await services.runs.get(run.thread_id, run.run_id)
         if stored.error is not None:
-            return dumps(_error_result(stored.error))
-        return dumps(_thread_result(await services.threads.get(run.thread_id)))
+            return redact_json(dumps(_error_result(stored.error)))
+        return redact_json(dumps(_thread_result(await services.threads.get(run.thread_id))))
     except NotFound:
         return _EMPTY_RESULT  # rolled back or deleted in between
 

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slipway.api.ui.phase_texts import phase_text
+from slipway.redaction.redact import redact_text
 from slipway.serialization.json_encoding import dumps
 
 HERE: Final = Path(__file__).parent
@@ -33,9 +34,9 @@ HEADERS: Final[Mapping[str, str]] = {
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
-    """Renders a template. Its links start with the mount prefix of the server."""
+    """Renders a template. Its links start with the mount prefix of the server. Secrets are replaced."""
     html = _templates().get_template(template).render(values, base=request.scope.get("root_path", ""))
-    return Response(html.encode("utf-8", "replace"), status, dict(HEADERS), "text/html")
+    return Response(redact_text(html).encode("utf-8", "replace"), status, dict(HEADERS), "text/html")
 
 
 @cache

@@ -1,0 +1,47 @@
+"""How credentials look: keys of well-known services, bearer tokens, passwords in addresses, private keys. They are
+replaced in texts of logs and errors, whoever they belong to.
+
+Data of graphs is not searched for them: it may have a text that only looks like one. `slipway.redaction` of
+langgraph.json names what is replaced there (`rules`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+REDACTED: Final = "[redacted]"
+
+_CREDENTIALS: Final = re.compile(
+    r"""
+    \b slipway_ [A-Za-z0-9_-]{24,}                            # keys of Slipway
+    | \b wh(?:sec|sk)_ [A-Za-z0-9+/_-]{24,} =*                # webhook keys, by Standard Webhooks
+    | \b (?: sk | rk | pk )[-_] [A-Za-z0-9_-]{20,}            # keys of model providers and of Stripe
+    | \b gh[opsur]_ [A-Za-z0-9]{30,} | \b github_pat_ [A-Za-z0-9_]{22,}
+    | \b xox[abeprs]- [A-Za-z0-9-]{10,}
+    | \b A(?:KIA|SIA) [0-9A-Z]{16} \b
+    | \b AIza [0-9A-Za-z_-]{35}
+    | \b eyJ [A-Za-z0-9_-]{8,} \. eyJ [A-Za-z0-9_-]{8,} \. [A-Za-z0-9_-]{8,}   # JSON web tokens
+    | (?<= [Bb]earer\ ) [A-Za-z0-9._~+/-]{16,} =*
+    | (?<= :// ) (?P<user> [^\s/:@"']{0,64} ) : [^\s/@"']{1,256} (?= @ )       # user and password of an address
+    | -----BEGIN\ [A-Z\ ]{0,32} PRIVATE\ KEY----- [^-]{0,16384} (?: -----END\ [A-Z\ ]{0,32} PRIVATE\ KEY----- )?
+    """,
+    re.VERBOSE,
+)
+
+
+_MARKS: Final = (
+    *("slipway_", "whsec_", "whsk_", "sk-", "sk_", "rk-", "rk_", "pk-", "pk_", "gho_", "ghp_", "ghs_", "ghu_", "ghr_"),
+    *("github_pat_", "xox", "AKIA", "ASIA", "AIza", "eyJ", "earer ", "://", "-----BEGIN "),
+)
+"""A text with a credential has one of these. To look for them is faster than to match the patterns."""
+
+
+def without_credentials(text: str) -> str:
+    """The text with `[redacted]` instead of what looks like a credential. The user of an address remains."""
+    return _CREDENTIALS.sub(_shown, text) if any(mark in text for mark in _MARKS) else text
+
+
+def _shown(match: re.Match[str]) -> str:
+    user = match["user"]
+    return REDACTED if user is None else f"{user}:{REDACTED}"
