@@ -84,7 +84,7 @@ API_LAYERS = (
         "websocket_close",
         "body_send",
     ),
-    ("shared_objects", "pagination"),
+    ("shared_objects", "pagination", "connections"),
     ("bodies",),
     ("auth",),
     ("endpoints", "idempotent_ids"),

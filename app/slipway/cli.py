@@ -42,10 +42,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-KEEP_ALIVE_S = 75
-"""Seconds. Longer than proxies keep an idle connection, so that no proxy sends a request on a connection that this
-process is closing."""
-
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 checkpoints = typer.Typer(no_args_is_help=True, help="Stored checkpoints.")
@@ -209,11 +205,9 @@ async def _web(settings: Settings, fd: int | None) -> None:
     """Serves until a signal arrives. Requests in progress then have `drain_s` seconds to end."""
     await wait_for_redis(settings.redis, connections=needed("web"))
     await start_checks.check(settings, settings.redis)
-    import uvicorn
-
     from slipway.api.application import create_app
     from slipway.api.host_app.extensions import load_extensions
-    from slipway.api.web_server import WebServer
+    from slipway.api.web_server import WebServer, server_config
     from slipway.graphs.langgraph_json import read
     from slipway.graphs.registry import Registry
     from slipway.services import Services, checked_arq_application, open_services
@@ -228,21 +222,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
         return open_services(settings, graphs, "web")
 
     app = create_app(opener, settings, extensions, dev=fd is not None)
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        http="httptools",
-        ws="websockets-sansio",
-        ws_max_size=settings.max_body_bytes,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=int(settings.drain_s),
-    )
-    server = WebServer(config, app)
+    server = WebServer(server_config(app, settings), app)
     if fd is None:
         log.info(
             "web.starting",

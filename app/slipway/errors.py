@@ -4,6 +4,8 @@ SlipwayError                     error                 base class; its message i
 ├── ConfigError                  config.invalid        settings or langgraph.json are invalid
 ├── InvalidRequest               request.invalid       a field of a request is invalid; the message names it
 ├── RefusedRequest               request.refused       well-formed, but not possible in the current state
+├── MalformedRequest             request.malformed     not HTTP, or two readers could understand it differently
+├── ClientTooSlow                client.too_slow       the request did not arrive in time
 ├── NotFound                     not_found             no record or graph has this id or name
 ├── Conflict                     conflict              the record exists already, or another run blocks the operation
 │   ├── GraphIsOff               switch.off            the graph is switched off: no new runs
@@ -20,8 +22,11 @@ SlipwayError                     error                 base class; its message i
 │   └── ReviewRefused            review.refused        the policy of the review does not let this user decide
 ├── AuthBroken                   auth.broken           the auth file failed; the operation is not authorized
 ├── TooLarge                     too_large             larger than a limit in bytes
+│   ├── RequestLineTooLong       request_line.too_long the path and the query are longer than the limit
+│   └── HeadersTooLarge          headers.too_large     a header, or all together, exceed a limit
 ├── Unavailable                  unavailable           cannot be stored now; has the time to retry after
 │   ├── StoreUnavailable         store.unavailable     Redis does not reply, is loading, read-only or full
+│   ├── TooManyConnections       connections.too_many  the web process has as many connections as it may have
 │   ├── Overloaded               overloaded            Redis is above its high-water mark: no new runs
 │   └── BudgetUsedUp             ceiling.runs          a budget has no room for a further run until it resets
 ├── BreakerOpen                  breaker.open          calls of a model or a tool fail, so none is made for a while
@@ -258,6 +263,43 @@ class TooLarge(SlipwayError):
     code = "too_large"
 
 
+class RequestLineTooLong(TooLarge):
+    """The path and the query of a request are longer than `limit` bytes."""
+
+    code = "request_line.too_long"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the path and the query are longer than {limit} bytes (SLIPWAY_MAX_REQUEST_LINE_BYTES)")
+
+
+class HeadersTooLarge(TooLarge):
+    """A header, the number of headers or all headers together exceed a limit."""
+
+    code = "headers.too_large"
+
+    def __init__(self, count: int, each: int, together: int) -> None:
+        super().__init__(
+            f"the headers exceed a limit: at most {count} headers, {each} bytes for one, {together} bytes together "
+            "(SLIPWAY_MAX_HEADERS, SLIPWAY_MAX_HEADER_BYTES, SLIPWAY_MAX_HEADERS_BYTES)"
+        )
+
+
+class MalformedRequest(SlipwayError):
+    """What a client sent is not HTTP, or two programs could find different requests in it."""
+
+    code = "request.malformed"
+
+
+class ClientTooSlow(SlipwayError):
+    """A part of the request did not arrive in time. `what` names it."""
+
+    code = "client.too_slow"
+    retryable = True
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} did not arrive in time")
+
+
 class Unavailable(SlipwayError):
     """Cannot be stored now. The client may retry after `retry_after_s` seconds."""
 
@@ -267,6 +309,15 @@ class Unavailable(SlipwayError):
     def __init__(self, message: str, retry_after_s: int = 1) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class TooManyConnections(Unavailable):
+    """The web process has `limit` connections, and accepts no more."""
+
+    code = "connections.too_many"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"this process serves {limit} connections, and accepts no more (SLIPWAY_MAX_CONNECTIONS)")
 
 
 class StoreUnavailable(Unavailable):

@@ -26,9 +26,12 @@ _QUIETER: Final = dict.fromkeys(("asyncio", "httpx", "httpx2", "sse_starlette", 
 """Libraries that log too many lines at Slipway's level, with the lowest level of each that is logged. sse-starlette
 would log the content of all streams."""
 
-_INCOMPLETE_RESPONSE: Final = "ASGI callable returned without completing response."
-"""uvicorn logs this when a response is closed without its last chunk. A stopping process closes every open stream in
-this way, so that its client reconnects."""
+_EXPECTED: Final = frozenset(
+    {"ASGI callable returned without completing response.", "Invalid HTTP request received."}
+)
+"""Lines of uvicorn that are left out. It logs the first when a response is closed without its last chunk: a stopping
+process closes every open stream in this way, so that its client reconnects. Instead of the second, the log has
+`http.client_rejected` with the reason."""
 
 
 def configure(settings: Settings, process: str) -> None:
@@ -68,7 +71,7 @@ def configure(settings: Settings, process: str) -> None:
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:
-    return record.msg != _INCOMPLETE_RESPONSE
+    return record.msg not in _EXPECTED
 
 
 def _rendering(log_format: str) -> list[Processor]:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 from urllib.parse import urlencode
@@ -28,6 +29,8 @@ MIB: Final = 1024 * KIB
 
 _HOST_NAME: Final = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]+:[0-9a-f:.]*")
 """A host name, `*.name` for all names below it, an IP address without brackets, or `*`."""
+
+ProxyHeader = Literal["x-forwarded-for", "forwarded"]
 
 REMOVED: Final = {
     "sse_buffer_events": "this setting was removed, because no events wait for a slow client any more; leave it out",
@@ -105,6 +108,66 @@ class Settings(BaseModel):
         "([why](open-server.md#host-names))",
     )
     max_body_bytes: int = Field(default=10 * MIB, ge=1 * KIB, description="Largest request body")
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(),
+        description="Addresses and networks of the proxies in front of this server, separated by commas: "
+        "`10.0.0.0/8,192.0.2.7`. Only on their connections the address of the client and its scheme are read from "
+        "`SLIPWAY_PROXY_HEADER` ([why](network-limits.md#behind-a-proxy))",
+    )
+    proxy_header: ProxyHeader = Field(
+        default="x-forwarded-for",
+        description="The header in which the trusted proxies report the address of the client: `x-forwarded-for` (with "
+        "`x-forwarded-proto` for the scheme) or `forwarded`",
+    )
+    max_connections: int = Field(
+        default=10_000,
+        ge=1,
+        description="Most connections of clients that one web process serves at the same time; a further one gets 503 "
+        "with the code `connections.too_many`",
+    )
+    max_request_line_bytes: int = Field(
+        default=16 * KIB, ge=256, le=1 * MIB, description="Longest path with its query; a longer one gets 414"
+    )
+    max_headers: int = Field(
+        default=100, ge=16, le=1000, description="Most headers of a request; more get 431, as do larger ones"
+    )
+    max_header_bytes: int = Field(
+        default=16 * KIB, ge=256, le=1 * MIB, description="Largest header of a request, name and value together"
+    )
+    max_headers_bytes: int = Field(
+        default=64 * KIB, ge=1 * KIB, le=4 * MIB, description="All headers of a request together"
+    )
+    max_pipelined_requests: int = Field(
+        default=8,
+        ge=0,
+        le=1000,
+        description="Requests that may wait on a connection for the response to an earlier one; more close the "
+        "connection",
+    )
+    request_head_timeout_s: float = Field(
+        default=15,
+        ge=0.5,
+        description="Time in which the request line and the headers of a request must arrive; then 408",
+    )
+    request_body_timeout_s: float = Field(
+        default=30,
+        ge=0.5,
+        description="Time in which the body of a request must arrive, and 1 s more for each KiB that has arrived; then "
+        "408",
+    )
+    response_read_timeout_s: float = Field(
+        default=60,
+        ge=0.5,
+        description="Time in which a client must read some of the response that waits for it; then its connection is "
+        "closed",
+    )
+    keep_alive_s: int = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description="Time after which a connection without a request is closed; longer than proxies keep one, so that "
+        "no proxy sends a request on a connection that is being closed",
+    )
     sse_ping_s: float = Field(default=5, gt=0, lt=55, description="Interval of the comments on an idle event stream")
     inline_budget_s: float = Field(
         default=5,
@@ -305,7 +368,7 @@ class Settings(BaseModel):
             for part in value.split(","):
                 KNOWN.remember(name, part)
 
-    @field_validator("checkpointer", "log_level", "log_format", mode="before")
+    @field_validator("checkpointer", "log_level", "log_format", "proxy_header", mode="before")
     @classmethod
     def _in_any_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
@@ -324,6 +387,19 @@ class Settings(BaseModel):
             return json.loads(value)
         except json.JSONDecodeError as error:
             raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        networks = []
+        for text in filter(None, map(str.strip, value.split(","))):
+            try:
+                networks.append(ip_network(text))
+            except ValueError:
+                raise ValueError(f"{text!r} is not an address or a network: write 192.0.2.7 or 10.0.0.0/8") from None
+        return tuple(networks)
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod
@@ -358,6 +434,11 @@ class Settings(BaseModel):
             raise ConfigError(
                 f"SLIPWAY_KEEP_CHECKPOINTS needs SLIPWAY_CHECKPOINTER=core: {self.checkpointer} cannot delete single "
                 "checkpoints; leave it out, or migrate the threads"
+            )
+        if self.max_header_bytes > self.max_headers_bytes:
+            raise ConfigError(
+                f"SLIPWAY_MAX_HEADER_BYTES ({self.max_header_bytes}) must not be more than SLIPWAY_MAX_HEADERS_BYTES "
+                f"({self.max_headers_bytes}), which limits all headers of a request together"
             )
         if self.max_body_bytes > self.max_state_bytes:
             raise ConfigError(

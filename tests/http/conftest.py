@@ -15,11 +15,10 @@ import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from starlette.applications import Starlette
-from uvicorn import Config
 
 from slipway.api.application import create_app
 from slipway.api.host_app.extensions import load_extensions
-from slipway.api.web_server import WebServer
+from slipway.api.web_server import WebServer, server_config
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.registry import Registry
 from slipway.services import Services, open_services
@@ -70,9 +69,8 @@ async def serving(settings: Settings, graphs: Registry, *, dev: bool = False) ->
 
     extensions = await load_extensions(read(settings.config), graphs.load_object)
     app = create_app(opener, settings, extensions, dev=dev)
-    config = Config(app, http="httptools", ws="websockets-sansio", lifespan="on", log_config=None, access_log=False)
     # with the protocol named, asyncio sends each write at once; otherwise responses wait 40 ms for an acknowledgement
-    server, listener = WebServer(config, app), socket.socket(proto=socket.IPPROTO_TCP)
+    server, listener = WebServer(server_config(app, settings), app), socket.socket(proto=socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     task = asyncio.create_task(server.serve([listener]))
     try:

@@ -55,6 +55,26 @@ TESTED_ELSEWHERE: Final = {
     "arq_connections": "tests/arq/test_pool.py::test_the_connections_are_limited_and_commands_wait",
     "redis_max_connections": "tests/health/test_processes.py::test_a_connection_budget_below_the_minimum_is_rejected",
     "checkpointer": "tests/dev/test_checkpointer.py::test_missing_modules_are_reported_in_one_line",
+    **{
+        name: f"tests/connections/{test}"
+        for name, test in {
+            "trusted_proxies": "test_client_address.py::test_an_address_is_believed_from_trusted_proxies_only",
+            "proxy_header": "test_client_address.py::test_only_the_header_of_the_setting_is_read",
+            "max_connections": "test_slow_clients.py::test_one_connection_above_max_connections_gets_503",
+            "max_request_line_bytes": "test_bounds.py::test_max_request_line_bytes",
+            "max_headers": "test_bounds.py::test_max_headers",
+            "max_header_bytes": "test_bounds.py::test_max_header_bytes",
+            "max_headers_bytes": "test_bounds.py::test_max_headers_bytes",
+            "max_pipelined_requests": "test_bounds.py::"
+            "test_pipelined_requests_are_answered_in_order_up_to_their_limit",
+            "request_head_timeout_s": "test_slow_clients.py::"
+            "test_a_request_must_arrive_within_request_head_timeout_s",
+            "request_body_timeout_s": "test_slow_clients.py::test_a_body_must_arrive_within_request_body_timeout_s",
+            "response_read_timeout_s": "test_slow_clients.py::"
+            "test_a_client_that_does_not_read_its_response_is_closed",
+            "keep_alive_s": "test_slow_clients.py::test_an_idle_connection_is_closed_after_keep_alive_s",
+        }.items()
+    },
     "webhook_secret": "tests/webhooks/test_deliveries.py::test_a_receiver_can_verify_the_signature",
     "log_level": "tests/test_logs.py::test_the_environment_chooses_level_and_format",
     "release": "tests/registry/test_versions.py::test_an_undeclared_version_has_the_release_in_its_name",

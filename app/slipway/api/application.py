@@ -64,6 +64,7 @@ def create_app(
         app.router.redirect_slashes = False
         app.router.default = mount_in_host_app(host_app, slipway_app, http, auth)
     app.state.responses_in_progress, app.state.startup_error = responses_in_progress, None
+    app.state.metrics = metrics
     return app
 
 

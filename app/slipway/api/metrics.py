@@ -46,7 +46,17 @@ class HttpMetrics:
         self.open_streams = Gauge(
             "slipway_http_open_streams", "Open event streams and waiting responses", registry=self.registry
         )
+        self._rejected = Counter(
+            "slipway_http_rejected_clients",
+            "Clients that were rejected before their request reached the application, by the code of the error",
+            ["code"],
+            registry=self.registry,
+        )
         self._store = StoreMetrics(self.registry)
+
+    def count_rejected(self, code: str) -> None:
+        """Counts a client whose request exceeded a limit of its connection."""
+        self._rejected.labels(code).inc()
 
     def name_route(self, handler: object, path: str) -> None:
         """Requests that `handler` serves are counted for `path`."""

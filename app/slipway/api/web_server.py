@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from types import FrameType
-from typing import cast
+from typing import Final, cast
 
 import uvicorn
 from starlette.applications import Starlette
 
+from slipway.api.connections.http_protocol import BoundedHttpProtocol
+from slipway.api.connections.limits import CHECK_EVERY_S
+from slipway.api.connections.open_files import allow_connections
+from slipway.api.connections.server_config import ServerConfig
+from slipway.api.connections.websocket_protocol import BoundedWebSocketProtocol
 from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.processes.readiness import report_ready
+from slipway.settings import Settings
+
+_TICK_S: Final = 0.1
+"""How often uvicorn calls `on_tick`."""
+
+
+def server_config(app: Starlette, settings: Settings) -> ServerConfig:
+    """The config of the server of `app`."""
+    return ServerConfig(app, settings, http=BoundedHttpProtocol, ws=BoundedWebSocketProtocol)
 
 
 class WebServer(uvicorn.Server):
     """Reports readiness to the supervisor, and ends the responses in progress when it stops. uvicorn alone would wait
     for event streams until its shutdown timeout."""
 
-    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+    def __init__(self, config: ServerConfig, app: Starlette) -> None:
         super().__init__(config)
+        self._limits = config.limits
         self._app, self._responses_in_progress = app, cast("ResponsesInProgress", app.state.responses_in_progress)
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Raises `ConfigError` when the host app cannot start."""
+        allow_connections(self._limits.max_connections)
         try:
             await super().startup(sockets)  # type: ignore[arg-type]
         except SystemExit:
@@ -40,6 +57,18 @@ class WebServer(uvicorn.Server):
         else:
             signal.signal(sig, signal.SIG_DFL)
             signal.raise_signal(sig)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % round(CHECK_EVERY_S / _TICK_S) == 0:
+            self._check_deadlines()
+        return await super().on_tick(counter)
+
+    def _check_deadlines(self) -> None:
+        """Closes the connections of clients that take too long."""
+        now = asyncio.get_running_loop().time()
+        for connection in tuple(self.server_state.connections):
+            if isinstance(connection, BoundedHttpProtocol | BoundedWebSocketProtocol):
+                connection.check_deadlines(now)
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Ends the responses in progress before uvicorn stops."""

@@ -10,6 +10,7 @@ from slipway.access.access_control import AccessControl
 from slipway.api.metrics import HttpMetrics
 from slipway.api.middleware.access_log import AccessLog
 from slipway.api.middleware.body_limit import BodyLimit
+from slipway.api.middleware.client_address import ClientAddress
 from slipway.api.middleware.cors import Cors
 from slipway.api.middleware.error_responses import ErrorResponses
 from slipway.api.middleware.foreign_pages import ForeignPages
@@ -53,6 +54,11 @@ def middleware_stack(
         Middleware(RequestId),
         Middleware(AccessLog, metrics=metrics, headers=http.logging_headers),
         Middleware(RepeatedHeaders, names=() if auth is None else auth.cache_headers),
+        *(
+            [Middleware(ClientAddress, settings.trusted_proxies, settings.proxy_header)]
+            if settings.trusted_proxies
+            else []
+        ),
         Middleware(ForeignPages, origins, hosts, http.prefix),
         Middleware(Cors, origins, http.cors, exposed, private_network=private_network),
         *([Middleware(MountPrefix, prefix=http.prefix)] if http.prefix else []),
