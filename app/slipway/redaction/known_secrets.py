@@ -55,7 +55,7 @@ class KnownSecrets:
             for value, name in names.items()
             if len(value) >= SHORTEST
             for form in _forms_of(value)
-            if form not in self._names
+            if self._names.get(form) != name
         }
         if not new:
             return
