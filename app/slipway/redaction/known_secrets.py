@@ -30,7 +30,6 @@ class KnownSecrets:
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
-        self._environment: Mapping[str, str] = {}
         self.texts: tuple[tuple[str, str], ...] = ()
         """The forms of all values with what is shown instead; a form that contains another one comes first."""
         self.encoded: tuple[tuple[bytes, bytes], ...] = ()
@@ -47,7 +46,7 @@ class KnownSecrets:
 
     def remember_environment(self, environment: Mapping[str, str]) -> None:
         """Remembers the values of variables that are named as secrets, and the passwords of addresses."""
-        self._add(dict(_secrets_in(environment)))
+        self._add(dict(reversed(list(_secrets_in(environment)))))  # the first variable names a value
 
     def _add(self, names: Mapping[str, str]) -> None:
         new = {
