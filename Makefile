@@ -15,7 +15,7 @@ pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
-.PHONY: help run pages dumps test test-fast test-units test-processes lint import-graph lock bench big many drill soak soak-operators soak-versions short-runs differential templates mutants clean
+.PHONY: help run pages dumps audit sbom test test-fast test-units test-processes lint import-graph lock bench big many drill soak soak-operators soak-versions short-runs differential templates mutants clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
@@ -53,6 +53,13 @@ dumps: $(VENV)/dev.stamp  ## Store the threads of a deployment of this release a
 lock: $(VENV)/dev.stamp  ## Pin the requirements again (LOCK_ARGS=--upgrade pins newer versions)
 	$(LOCK) --output-file requirements.txt
 	$(LOCK) --output-file requirements-dev.txt --constraint requirements.txt --group dev --all-extras
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(LOCK_ARGS) --group sbom --constraint requirements-dev.txt --output-file requirements-sbom.txt
+
+audit: $(VENV)/dev.stamp  ## Compare the pinned requirements with known vulnerabilities, if a service that lists them can be reached
+	@$(BIN)/python -m tests.supply.audit
+
+sbom: $(VENV)/dev.stamp  ## Write sbom.cdx.json: all requirements in CycloneDX; the image has its own, of what is installed in it
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements requirements.txt --pyproject pyproject.toml --output-reproducible --output-format JSON --output-file sbom.cdx.json
 
 bench: $(VENV)/dev.stamp  ## Measure speed, memory and cost, compared with the bare graph
 	$(BIN)/python -m tests.bench

@@ -75,6 +75,10 @@ def test_dockerignore_includes_exactly_the_copied_files() -> None:
 @pytest.mark.timeout(400)
 async def test_the_image_serves_and_stops(tmp_path: Path) -> None:
     image, port = Image.build(tmp_path), free_port()
+    sbom = json.loads((tmp_path / "sbom.cdx.json").read_text())
+    assert {"slipway", "langgraph", "redis"} <= {
+        each["name"] for each in (*sbom["components"], sbom["metadata"]["component"])
+    }
     with embedded_valkey() as url:
         assert image.env["PORT"] == "8123"
         env = image.checkout.environment | image.env | {"PORT": str(port), "SLIPWAY_REDIS_URL": url}
