@@ -20,6 +20,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import module_files
 from tests.embedded_valkey import embedded_valkey
+from tests.encrypted_process import encrypt_everything
 from tests.quicker_libraries import one_certificate_authority, plain_tracebacks, quick_uvicorn
 from tests.waiting import Eventually, wait_until
 
@@ -63,6 +64,13 @@ class OneProcessForEachFolder(LoadScopeScheduling):  # type: ignore[misc]  # xdi
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--part", metavar="K/N", help="only the files of part K (0 to N-1) of N parts of the test files")
+    parser.addoption("--encrypted", action="store_true", help="with encryption at rest, also of tests without services")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With `--encrypted`, everything in this process is stored as with an encryption key."""
+    if config.getoption("--encrypted"):
+        encrypt_everything()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneProcessForEachFolder | None:

@@ -11,6 +11,9 @@ from typing import Final
 from slipway.access.handler_values.all_values import values_table
 from slipway.deploy_checks.new_versions import DEPLOY_REASONS
 from slipway.graphs.verdicts import NOT_FOR_MIGRATIONS, REASON_CODES
+from slipway.redis.catalogue.at_rest import PARTS as PARTS_OF_VALUES
+from slipway.redis.catalogue.at_rest import how_stored
+from slipway.redis.catalogue.key_kinds import KEY_KINDS
 from slipway.settings import settings_table
 from slipway.thread_moves.reasons import MOVE_REASONS
 from tests.attacks import table as attacks
@@ -48,11 +51,26 @@ def other_reasons_table() -> str:
     return "\n".join(["| code | meaning |", "|---|---|", *rows, ""])
 
 
+def encryption_table() -> str:
+    """How each field is stored with an encryption key."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for kind in KEY_KINDS.values():
+        for name in [field.name for field in kind.fields] or ["*"]:
+            if stored := how_stored(kind.name, name):
+                rows.setdefault((kind.name, stored), []).append(f"`{name}`")
+    lines = []
+    for (name, stored), names in rows.items():
+        inside = PARTS_OF_VALUES.get(name, "") if stored == "encrypted" else ""
+        lines.append(f"| `{name}` | {', '.join(names)} | {stored} | {inside} |")
+    return "\n".join(["| kind | fields | stored | plain inside |", "|---|---|---|---|", *lines, ""])
+
+
 PARTS: Final[tuple[tuple[Path, str, Callable[[], str]], ...]] = (
     (DOCS / "settings.md", "settings", settings_table),
     (DOCS / "auth-and-http.md", "values", values_table),
     (DOCS / "versions.md", "reasons", reasons_table),
     (DOCS / "versions.md", "other reasons", other_reasons_table),
+    (DOCS / "encryption.md", "encryption", encryption_table),
     (ROOT / "ARCHITECTURE.md", "folders", folders_table),
 )
 """Generated parts of pages, between two comments with the name of the part."""

@@ -23,8 +23,9 @@ from slipway.protocol_types import (
     StreamMode,
     Webhook,
 )
-from slipway.serialization.compression import decompressed, decompressed_in_thread
+from slipway.serialization.at_rest import opened, opened_in_thread
 from slipway.serialization.json_slices import loads_in_turns
+from slipway.serialization.places import run_place
 
 
 class RunConfig(BaseModel):
@@ -136,14 +137,14 @@ class RunOptions:
         return {**self.members(), "config": config}
 
 
-async def options_in_turns(stored: bytes) -> RunOptions:
+async def options_in_turns(stored: bytes, run_id: str) -> RunOptions:
     """The same as `options_from`. Large options are parsed in slices, between which the event loop continues."""
-    return RunOptions(**await loads_in_turns(await decompressed_in_thread(stored)))
+    return RunOptions(**await loads_in_turns(await opened_in_thread(stored, run_place(run_id))))
 
 
-def options_from(stored: bytes) -> RunOptions:
-    """The options of a record's field `kwargs`, which is compressed if it is large."""
-    return RunOptions(**orjson.loads(decompressed(stored)))
+def options_from(stored: bytes, run_id: str) -> RunOptions:
+    """The options of the field `kwargs` of a run's record."""
+    return RunOptions(**orjson.loads(opened(stored, run_place(run_id))))
 
 
 _NAMES: Final = tuple(each.name for each in fields(RunOptions))

@@ -26,6 +26,7 @@ from slipway.checkpoints.trash import Trash
 from slipway.circuit_breakers.breakers import BreakerLimits, Breakers, provide_breakers
 from slipway.clock import Clock
 from slipway.crons.store import CronStore
+from slipway.encryption_at_rest.process_keys import process_keys
 from slipway.event_protocol.protocol_log import ProtocolLog
 from slipway.execution.inline import InlineRuns
 from slipway.execution.open_executions import OpenExecutions
@@ -224,6 +225,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         subscriber = Subscriber(address, f"slipway {process} subscriber")
         stack.push_async_callback(subscriber.close)
         await _opened(subscriber.open, process)
+        await stack.enter_async_context(process_keys(settings, pipeline, keys))
         _warn_unused_sections(config)
         store = await _store(settings, config, graphs, pipeline, keys)
         graphs.use_build_parts(build_parts(graphs.names(), config.models, settings.model, tools.registry))

@@ -261,7 +261,8 @@ class Settings(BaseModel):
     )
     encryption_key: SecretStr | None = Field(
         default=None,
-        description="Encrypts checkpoints at rest: 32 random bytes as base64 or hex",
+        description="Encrypts at rest what users put in ([what](encryption.md)): 32 random bytes as base64 or hex. "
+        "Several keys are separated by commas, and the first one encrypts",
     )
 
     webhook_secret: SecretStr | None = Field(

@@ -179,7 +179,7 @@ async def test_one_poll_finds_all_missed_events(
 
 async def test_a_read_before_a_disconnect_does_not_set_the_end_of_the_log(writer: NumberWriter, stores: Stores) -> None:
     for disconnected in (False, True):
-        tail = Tail()
+        tail = Tail("r")
         read = asyncio.create_task(stores.events.read_into_tail(writer.run_id, (0, 0), tail))
         await event_loop_iterations(1)  # the read has started
         if disconnected:
@@ -190,7 +190,7 @@ async def test_a_read_before_a_disconnect_does_not_set_the_end_of_the_log(writer
 
 async def test_a_disconnect_during_a_poll_makes_the_tail_incomplete(writer: NumberWriter, stores: Stores) -> None:
     await writer.write(2)
-    tail, log = Tail(), await stores.log_of(writer.run_id)
+    tail, log = Tail("r"), await stores.log_of(writer.run_id)
     tail.add((0, 0), log[:1])
     poll = asyncio.create_task(stores.events.read_missed(writer.run_id, tail))
     await event_loop_iterations(1)  # the read has started
@@ -396,7 +396,7 @@ async def test_followers_receive_large_events_when_redis_is_away_for_a_moment(
 
 
 def test_a_tail_of_large_events_is_bounded_in_bytes() -> None:
-    tail, block = Tail(), b"x" * (TAIL_BYTES // 4)
+    tail, block = Tail("r"), b"x" * (TAIL_BYTES // 4)
     for number in range(1, 30):
         tail.add((number - 1, 0), [Event(f"{number}-0", (number, 0), "values", block)])
     assert tail.end == (29, 0)
@@ -412,7 +412,7 @@ def _events(*milliseconds: int) -> list[Event]:
 
 
 def test_a_tail_discards_events_before_a_gap() -> None:
-    tail = Tail()
+    tail = Tail("r")
     tail.add((0, 0), _events(1, 2))
     tail.add((4, 0), _events(5))  # 3 and 4 were not received
     assert tail.events_after((2, 0)) is None
@@ -420,14 +420,14 @@ def test_a_tail_discards_events_before_a_gap() -> None:
 
 
 def test_a_tail_returns_an_event_once_that_was_added_twice() -> None:
-    tail = Tail()
+    tail = Tail("r")
     tail.add((0, 0), _events(1, 2))
     tail.add((0, 0), _events(1, 2))
     assert tail.events_after((0, 0)) == _events(1, 2)
 
 
 def test_a_tail_that_discarded_old_events_returns_all_newer_ones_or_none() -> None:
-    tail = Tail()
+    tail = Tail("r")
     positions = range(1, 2 * TAIL_EVENTS + 2)
     for position in positions:
         tail.add((position - 1, 0), _events(position))

@@ -29,7 +29,7 @@ from arq.connections import ArqRedis
 from arq.worker import Worker, func
 
 from slipway import failpoints
-from slipway.errors import StoreUnavailable
+from slipway.errors import StoredDataError, StoreUnavailable
 from slipway.graph_versions.served_graphs import ServedGraphs
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -60,6 +60,9 @@ MEMORY_UNCHECKED_S: Final = 0.05
 
 _ADDED_BY_ARQ_S: Final = 1.0
 """arq stores a record of health for `health_check_interval` and one second."""
+
+UNREADABLE_PAUSE_MS: Final = 5000
+"""Milliseconds after which a run is due again whose record a worker could not read."""
 
 RunHandler = Callable[[dict[str, Any], Run, float], Awaitable[None]]
 """Executes one attempt at a run. The last argument is when the claim of the run was sent (`time.monotonic`)."""
@@ -200,8 +203,13 @@ class ClaimingWorker(Worker):
         if claimed.runs:
             failpoints.reach("claim")
         for fields in sorted(claimed.runs, key=has_large_options):  # the others do not wait for large ones
-            run = await run_in_turns(fields) if has_large_options(fields) else run_from(fields)
-            self._start(run, sent_at)
+            try:
+                run = await run_in_turns(fields) if has_large_options(fields) else run_from(fields)
+            except StoredDataError as error:
+                run_id = await self._scripts.give_back(fields, f"a worker cannot read it: {error}", UNREADABLE_PAUSE_MS)
+                log.error("run.unreadable", run=run_id, problem=str(error), again_ms=UNREADABLE_PAUSE_MS)
+            else:
+                self._start(run, sent_at)
         due_in_s = MAX_WAIT_S if claimed.due_in_ms is None else claimed.due_in_ms / 1000
         return min(MAX_WAIT_S, due_in_s, self.suspects.next_slot_in_s())
 

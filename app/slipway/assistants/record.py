@@ -11,7 +11,8 @@ import orjson
 from slipway.assistants.scripts import AssistantFields, Content, content_of
 from slipway.clock import iso
 from slipway.errors import RefusedRequest
-from slipway.serialization.json_encoding import dumps
+from slipway.serialization.at_rest import opened_json, sealed_json
+from slipway.serialization.places import assistant_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,11 @@ class AssistantChanges:
     context: dict[str, Any] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
-    def content(self) -> Content:
+    def content(self, assistant_id: str) -> Content:
         """The changed members in their stored form, without metadata. Raises `RefusedRequest` as
         `config_and_context`."""
         config, context = config_and_context(self.config, self.context)
+        place = assistant_place(assistant_id)
         content: Content = {}
         if self.graph_id is not None:
             content["graph_id"] = self.graph_id
@@ -74,9 +76,9 @@ class AssistantChanges:
         if self.description is not None:
             content["description"] = self.description
         if config is not None:
-            content["config"] = dumps(config).decode()
+            content["config"] = sealed_json(config, place)
         if context is not None:
-            content["context"] = dumps(context).decode()
+            content["context"] = sealed_json(context, place)
         return content
 
 
@@ -101,7 +103,7 @@ def assistant_from(assistant_id: str, fields: AssistantFields, *, of_version: bo
     assert updated_us is not None
     assert version is not None
     assert packed is not None
-    content = content_of(packed)
+    content, place = content_of(packed), assistant_place(assistant_id)
     return Assistant(
         assistant_id=assistant_id,
         graph_id=content["graph_id"],
@@ -109,8 +111,8 @@ def assistant_from(assistant_id: str, fields: AssistantFields, *, of_version: bo
         description=content.get("description"),
         created_at=iso(int(content["created_us"] if of_version else created_us)),
         updated_at=iso(int(updated_us)),
-        config=orjson.loads(content["config"]),
-        context=orjson.loads(content["context"]),
+        config=opened_json(content["config"].encode(), place),
+        context=opened_json(content["context"].encode(), place),
         metadata={name: orjson.loads(value) for name, value in content["metadata"].items()},
         version=int(version),
     )

@@ -57,7 +57,7 @@ class AssistantStore:
         """Creates an assistant. If one of this id exists, returns it unchanged when it matches the access filter and
         either `exist_ok` is set or it was created with the same `token`. Otherwise raises `Conflict`."""
         metadata = json_members(dict(changes.metadata))
-        content = changes.content() | {"metadata": metadata, "terms": metadata_terms(metadata)}
+        content = changes.content(assistant_id) | {"metadata": metadata, "terms": metadata_terms(metadata)}
         content.setdefault("config", "{}")
         content.setdefault("context", "{}")
         while True:
@@ -72,7 +72,7 @@ class AssistantStore:
     async def patch(self, assistant_id: str, changes: AssistantChanges, *, token: str) -> Assistant:
         """Adds a version and makes it the current one. Raises `NotFound`."""
         metadata = json_members(dict(changes.metadata))
-        fields = await self._scripts.patch(assistant_id, changes.content(), metadata, token)
+        fields = await self._scripts.patch(assistant_id, changes.content(assistant_id), metadata, token)
         if fields is None:
             raise NotFound("assistant", assistant_id)
         return assistant_from(assistant_id, fields)

@@ -16,6 +16,7 @@ from typing import Annotated, Final, TypeVar
 import typer
 
 from slipway import failpoints
+from slipway.encryption_at_rest.process_keys import process_keys
 from slipway.errors import AccessRefused, Conflict, InvalidRequest, NotFound, RefusedRequest, SlipwayError
 from slipway.health import start_checks
 from slipway.processes.settings_and_logs import load_settings_and_logs
@@ -59,9 +60,11 @@ async def opened(settings: Settings, command: str) -> AsyncIterator[tuple[Pipeli
     """A connection to Redis. Raises `StoreUnavailable`, and `ConfigError` if the data have another layout version."""
     await start_checks.check(settings, settings.redis, upgrade=False)
     pipeline = Pipeline(Address(settings.redis), f"slipway {command}", patience_s=settings.redis_patience_web_s)
+    keys = Keys(settings.key_prefix)
     await pipeline.open()
     try:
-        yield pipeline, Keys(settings.key_prefix)
+        async with process_keys(settings, pipeline, keys):
+            yield pipeline, keys
     finally:
         await pipeline.close()
 

@@ -27,7 +27,9 @@ from slipway.errors import InvalidRequest
 from slipway.indexes.terms import Space, metadata_terms, scalar_term
 from slipway.redis.hash_fields import Fields
 from slipway.runs.run_request import RunRequest, run_request_from
+from slipway.serialization.at_rest import opened_json, sealed_json
 from slipway.serialization.json_encoding import dumps, json_members
+from slipway.serialization.places import cron_place
 
 _FORMER_NAMESPACE: Final = UUID("b6f0c9a4-56f4-4c0b-8a35-2d6f0c1f7f0e")
 """For crons that were stored by an earlier release and have no seed."""
@@ -46,9 +48,10 @@ class NewCron:
     metadata: dict[str, Any]
     request: RunRequest
 
-    def fields(self, thread_incarnation: str | None = None) -> dict[str, str]:
+    def fields(self, cron_id: str, thread_incarnation: str | None = None) -> dict[str, str]:
         """The stored fields. None is stored as a missing field. `thread_incarnation` is given when the cron is created,
         and never changes."""
+        place = cron_place(cron_id)
         fields = {
             "assistant_id": self.assistant_id,
             "thread_id": self.thread_id,
@@ -58,9 +61,9 @@ class NewCron:
             "end_ms": None if self.schedule.end_ms is None else str(self.schedule.end_ms),
             "enabled": str(int(self.enabled)),
             "on_run_completed": self.on_run_completed,
-            "payload": dumps(self.payload).decode(),
+            "payload": sealed_json(self.payload, place),
             "metadata": dumps(self.metadata).decode(),
-            "request": dumps(self.request.stored()).decode(),
+            "request": sealed_json(self.request.stored(), place),
         }
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -215,7 +218,7 @@ def cron_from(fields: Fields, now_ms: int) -> Cron:
     def number(name: str) -> int | None:
         return int(fields[name]) if name in fields else None
 
-    enabled = fields["enabled"] == b"1"
+    enabled, place = fields["enabled"] == b"1", cron_place(fields["cron_id"].decode())
     schedule = Schedule(fields["schedule"].decode(), text("timezone"), number("end_ms"))
     return Cron(
         cron_id=fields["cron_id"].decode(),
@@ -228,9 +231,9 @@ def cron_from(fields: Fields, now_ms: int) -> Cron:
         due_if_enabled_ms=None if enabled else _due_if_enabled(schedule, now_ms),
         enabled=enabled,
         on_run_completed=text("on_run_completed"),
-        payload=orjson.loads(fields["payload"]),
+        payload=opened_json(fields["payload"], place),
         metadata=orjson.loads(fields["metadata"]),
-        request=run_request_from(orjson.loads(fields["request"])),
+        request=run_request_from(opened_json(fields["request"], place)),
         created_at=iso(int(fields["created_us"])),
         updated_at=iso(int(fields["updated_us"])),
         last_run_id=text("last_run_id"),

@@ -39,7 +39,7 @@ class CronStore:
         next_ms = new.schedule.after(now_ms) if new.enabled else None
         saved = await self._scripts.save(
             cron_id,
-            new.fields(incarnation),
+            new.fields(cron_id, incarnation),
             json_members(new.metadata),
             new.terms(),
             create=True,
@@ -51,7 +51,7 @@ class CronStore:
     async def change(self, cron_id: str, new: NewCron, now_ms: int, *, reschedule: bool) -> Cron:
         """Replaces the cron. With `reschedule` its next due time is computed again, and after the change no run of its
         earlier due time is created. Raises `NotFound`."""
-        changes = new.fields()
+        changes = new.fields(cron_id)
         next_ms = new.schedule.after(now_ms) if new.enabled else None
         removed_fields = [name for name in OPTIONAL if name not in changes]
         result = await self._scripts.save(

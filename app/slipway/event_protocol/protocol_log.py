@@ -134,7 +134,7 @@ class ProtocolLog:
         start = await self._runs.start(run.run_id)
         if start is None:
             return None
-        options = options_from(start.kwargs)
+        options = options_from(start.kwargs, run.run_id)
         return RunTranslator(
             TranslatedRun(
                 ordinal=run.ordinal,

@@ -19,6 +19,7 @@ import structlog
 
 from slipway.clock import Clock
 from slipway.crons.crons_of_deleted_threads import CronsOfDeletedThreads
+from slipway.encryption_at_rest.process_keys import process_keys
 from slipway.health import start_checks
 from slipway.health.health import HealthMonitor
 from slipway.health.index_checks import IndexChecks, Problems
@@ -257,8 +258,9 @@ async def report(settings: Settings, *, repair: bool) -> tuple[str, bool]:
     try:
         health = await HealthMonitor(pipeline, keys, settings, Clock()).measure()
         doctor = Doctor(pipeline, keys, lease_ms=int(settings.lease_s * 1000), repair=repair)
-        with progress_on_stderr() as show:
-            found = [*await doctor.check_thread_indexes(show), *await doctor.check_all(show)]
+        async with process_keys(settings, pipeline, keys):
+            with progress_on_stderr() as show:
+                found = [*await doctor.check_thread_indexes(show), *await doctor.check_all(show)]
     finally:
         await pipeline.close()
     lines = [f"{finding.level.value:8} {finding.code:22} {finding.detail}" for finding in health.findings]

@@ -13,6 +13,7 @@ import structlog
 
 from slipway.checkpoints import requirements
 from slipway.checkpoints.encryption_check import are_encrypted
+from slipway.encryption_at_rest.process_keys import check_keys, process_keys
 from slipway.environment_variables import variable_of
 from slipway.errors import ConfigError
 from slipway.health.layout_upgrades import UPGRADES
@@ -49,9 +50,14 @@ async def check(
     await pipeline.open()
     try:
         await _check_renamed_prefix(settings, former, pipeline)
-        layout = LayoutRecord(pipeline, Keys(settings.key_prefix))
-        await (layout.check_or_upgrade(UPGRADES, show) if upgrade else layout.check(accept_older=accept_older))
+        keys = Keys(settings.key_prefix)
         await _check_encryption(settings, former, pipeline)
+        layout = LayoutRecord(pipeline, keys)
+        if upgrade:
+            async with process_keys(settings, pipeline, keys):
+                await layout.check_or_upgrade(UPGRADES, show)
+        else:
+            await layout.check(accept_older=accept_older)
     except hiredis.ReplyError as error:  # an older server, or a user that is not authorized to read these keys
         log.warning("settings.not_checked", problem=f"the stored data cannot be read: {error}")
     finally:
@@ -72,6 +78,7 @@ async def _check_renamed_prefix(settings: Settings, former: dict[str, str], pipe
 
 
 async def _check_encryption(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:
+    await check_keys(settings, pipeline, Keys(settings.key_prefix))
     if settings.encryption_key is None and await are_encrypted(pipeline, Keys(settings.key_prefix), settings):
         hint = f". {advice('encryption_key')}" if "encryption_key" in former else ""
         raise ConfigError(

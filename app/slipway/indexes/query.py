@@ -23,6 +23,7 @@ from slipway.indexes.terms import (
     nested_elements_term,
     object_term,
     scalar_term,
+    value_terms_for_search,
 )
 
 AnyOf = tuple[str, ...]
@@ -126,13 +127,21 @@ def _meeting(name: str, expected: Any) -> IndexQuery:
 
 
 def _containing(space: Space, name: str, value: Any) -> IndexQuery:
-    if space is Space.VALUES and (isinstance(value, dict | list) or not has_value_term(value)):
-        return INEXACT
+    if space is Space.VALUES:
+        return _with_value(name, value)
     if isinstance(value, dict):
         return _condition(space, name, [object_term(space, name)], exact=False)
     if isinstance(value, list):
         return _with_elements(space, name, value)
     return _condition(space, name, [scalar_term(space, name, value)])
+
+
+def _with_value(name: str, value: Any) -> IndexQuery:
+    """Threads whose values have a member that equals `value`."""
+    if isinstance(value, dict | list) or not has_value_term(value):
+        return INEXACT
+    terms = value_terms_for_search(name, value)
+    return IndexQuery((((*terms, Space.VALUES.any_term),),)) if terms else INEXACT
 
 
 def _with_elements(space: Space, name: str, elements: Sequence[Any]) -> IndexQuery:
@@ -153,6 +162,6 @@ def _condition(space: Space, name: str, terms: Sequence[str | None], *, exact: b
     """Records with all of these terms, or with a wider one in place of each. None stands for a condition without a
     term."""
     many = (MANY_MEMBERS,) if space is Space.METADATA and name != OWNER else ()
-    wider = (space.any_term,) if space is Space.VALUES else (any_value_term(space, name), *many, space.any_term)
+    wider = (any_value_term(space, name), *many, space.any_term)
     conditions = tuple((term, *(() if space is Space.RECORD else wider)) for term in terms if term is not None)
     return IndexQuery((conditions,), exact and None not in terms and bool(conditions))

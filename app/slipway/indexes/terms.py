@@ -14,6 +14,9 @@ term of its own has a wider one, so that a search by terms never misses a record
     metadata with many terms    any value of any member but `owner`, and the terms of that member
     values with many terms      any value of any member
 
+With an encryption key, the terms of a thread's values are keyed digests (`serialization/at_rest.py`): who can read
+Redis can neither read a value in its term nor check a guess.
+
 By convention the access filters of a server with several tenants name `owner`. So the threads of one tenant, however
 many members their metadata have, do not make the searches of another one slower or incomplete.
 """
@@ -32,6 +35,7 @@ from typing import Any, Final
 import orjson
 from pydantic import BaseModel
 
+from slipway.serialization.at_rest import has_plain_digests, keyed_digest
 from slipway.serialization.json_encoding import dumps
 
 TERM_LENGTH: Final = 20
@@ -58,6 +62,8 @@ _CACHED_JSON: Final = 256
 
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset, deque, BaseModel)
 """Types whose values are no scalars in JSON: encoding them to learn that would take long."""
+
+_VALUE_DIGEST_BYTES: Final = (TERM_LENGTH - MEMBER_LENGTH) * 3 // 4
 
 _ANY_VALUE: Final = "*" * (TERM_LENGTH - MEMBER_LENGTH)
 
@@ -91,6 +97,16 @@ def scalar_term(space: Space, name: str, value: Any) -> str | None:
     """The term of records whose member equals a text, a number, a truth value or null. None for any other value."""
     text = _scalar_text(value)
     return None if text is None else _term(space, name, f"={text}")
+
+
+def value_terms_for_search(name: str, value: Any) -> tuple[str, ...]:
+    """The terms of threads whose values have a member that equals this text, number, truth value or null: with an
+    encryption key a keyed digest, and until all stored terms are keyed also the digest without a key."""
+    text = _scalar_text(value)
+    if text is None:
+        return ()
+    plain = (_plain_term(Space.VALUES, name, f"={text}"),) if has_plain_digests() else ()
+    return tuple(dict.fromkeys((_term(Space.VALUES, name, f"={text}"), *plain)))
 
 
 def element_term(space: Space, name: str, value: Any) -> str | None:
@@ -195,6 +211,13 @@ def _value_terms(space: Space, name: str, value: Any) -> Iterator[str]:
 
 
 def _term(space: Space, name: str, text: str) -> str:
+    keyed = keyed_digest(_encoded(f"{name}\0{text}")) if space is Space.VALUES else None
+    if keyed is None:
+        return _plain_term(space, name, text)
+    return member_digest(space, name) + urlsafe_b64encode(keyed[:_VALUE_DIGEST_BYTES]).decode()
+
+
+def _plain_term(space: Space, name: str, text: str) -> str:
     return member_digest(space, name) + _digest(text, TERM_LENGTH - MEMBER_LENGTH)
 
 

@@ -253,7 +253,9 @@ class RouteCall:
         message = f"{failed.model} did not reply ({failure}); {used.model} is used"
         frame = encode_frame("notice", dumps({"code": ACTION, "message": message} | details))
         entry = AuditEntry(ACTION, "slipway", details)
-        command = append_audit(keys, attempt.run.run_id, entry.action, entry.actor, entry.details_json)
+        command = append_audit(
+            keys, attempt.run.run_id, entry.action, entry.actor, entry.stored_details(attempt.run.run_id)
+        )
 
         def write() -> None:
             attempt.append_beside_stream("notice", frame)

@@ -104,6 +104,10 @@ class Keys:
         return self._of("layout")
 
     @property
+    def encryption(self) -> str:
+        return self._of("encryption")
+
+    @property
     def threads(self) -> str:
         return self._of("threads")
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from slipway.reviews.record import ReviewState, Vote
 from slipway.runs.review_arguments import StoredApproval
+from slipway.serialization.at_rest import sealed_json
 from slipway.serialization.json_encoding import dumps
+from slipway.serialization.places import DECISION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,4 +46,4 @@ def as_json(value: Any) -> str:
 
 
 def stored_votes(votes: Sequence[Vote]) -> str:
-    return as_json([vote.stored() for vote in votes])
+    return sealed_json([vote.stored() for vote in votes], DECISION)

@@ -14,8 +14,9 @@ from slipway.reviews.record import APPROVING, review_id_of, terms_of
 from slipway.runs.record import Run
 from slipway.runs.review_arguments import NewReview, OpenedReview, question_digest
 from slipway.runs.settlement import AskedQuestion
-from slipway.serialization.compression import compressed
+from slipway.serialization.at_rest import sealed
 from slipway.serialization.json_encoding import dumps
+from slipway.serialization.places import question_place
 
 
 def opened_reviews(
@@ -60,4 +61,4 @@ def _opened(
         "asked": {"call": gateway["call"], "hash": gateway["hash"], "approving": APPROVING} if gateway else None,
         "opened": dumps(details | {"policy": policy.stored()}).decode(),
     }
-    return OpenedReview(new, compressed(stored))
+    return OpenedReview(new, sealed(stored, question_place(run.run_id)))

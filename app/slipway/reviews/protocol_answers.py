@@ -27,6 +27,8 @@ from slipway.reviews.record import Review, ReviewState, review_from, review_id_o
 from slipway.reviews.scripts import entry_of
 from slipway.runs.record import RunSpec
 from slipway.runs.review_arguments import CheckedAnswer, CheckedAnswers
+from slipway.serialization.at_rest import sealed_text
+from slipway.serialization.places import DECISION
 
 _PATH = "command.resume"
 
@@ -129,7 +131,7 @@ def _decided(answer: _Answer, actor: Actor, now_us: int) -> CheckedAnswer:
     assert change.answer is not None
     stored = flat(change.fields)
     checked: CheckedAnswer = {
-        "fields": [*stored, "answer", change.answer.decode()],
+        "fields": [*stored, "answer", sealed_text(change.answer.decode(), DECISION)],
         "audit": entry_of(review.review_id, change),
     }
     return checked if change.approval is None else {**checked, "approval": change.approval}

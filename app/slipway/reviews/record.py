@@ -34,7 +34,8 @@ from slipway.indexes.terms import Space, scalar_term
 from slipway.redis.hash_fields import Fields
 from slipway.reviews.answers import Decision, schema_fault
 from slipway.reviews.questions import DecisionKind, Question, question_of
-from slipway.serialization.compression import decompressed
+from slipway.serialization.at_rest import opened_json
+from slipway.serialization.places import DECISION, question_place
 
 
 class ReviewState(StrEnum):
@@ -208,7 +209,7 @@ def _iso(time_us: int | None) -> str | None:
 def review_from(fields: Fields) -> Review:
     """The review of a stored record."""
     run_id, interrupt_id = _text(fields, "run_id") or "", _text(fields, "interrupt_id") or ""
-    call, outcome = _text(fields, "call"), _json(fields, "decision")
+    call, outcome = _text(fields, "call"), _decision(fields, "decision")
     return Review(
         review_id=review_id_of(run_id, interrupt_id),
         run_id=run_id,
@@ -218,7 +219,7 @@ def review_from(fields: Fields) -> Review:
         interrupt_id=interrupt_id,
         state=ReviewState(fields["state"].decode()),
         revision=fields["revision"].decode(),
-        interrupt=orjson.loads(decompressed(fields["question"])),
+        interrupt=opened_json(fields["question"], question_place(run_id)),
         policy=ReviewPolicy.from_stored(orjson.loads(fields.get("policy", b"{}"))),
         gateway_call=None if call is None else GatewayCall(call, fields["hash"].decode(), _text(fields, "edited_by")),
         owner=_text(fields, "owner"),
@@ -231,9 +232,9 @@ def review_from(fields: Fields) -> Review:
         follow_up_us=_time(fields, "follow_up_us"),
         assignee=_text(fields, "assignee"),
         groups=_json(fields, "groups") or [],
-        votes=[Vote(**vote) for vote in _json(fields, "votes") or []],
+        votes=[Vote(**vote) for vote in _decision(fields, "votes") or []],
         outcome=None if outcome is None else Outcome(**outcome),
-        answer=orjson.loads(decompressed(fields["answer"])) if "answer" in fields else None,
+        answer=opened_json(fields["answer"], DECISION) if "answer" in fields else None,
         expires="expires" in fields,
         reminders=int(fields.get("reminders", b"0")),
         reminded_us=_time(fields, "reminded_us"),
@@ -254,6 +255,10 @@ def _time(fields: Fields, name: str) -> int | None:
 
 def _json(fields: Fields, name: str) -> Any:
     return orjson.loads(fields[name]) if name in fields else None
+
+
+def _decision(fields: Fields, name: str) -> Any:
+    return opened_json(fields[name], DECISION) if name in fields else None
 
 
 # the index

@@ -30,7 +30,9 @@ from slipway.reviews.record import (
     terms_of,
 )
 from slipway.runs.review_arguments import StoredApproval
+from slipway.serialization.at_rest import sealed_json
 from slipway.serialization.json_encoding import dumps
+from slipway.serialization.places import DECISION, approval_place
 
 CallHash = Callable[[str, Mapping[str, Any]], str]
 """The hash of a call of a tool, from its name and its arguments."""
@@ -257,7 +259,7 @@ def vote(
 
 def _outcome(people: Sequence[str], members: Sequence[Mapping[str, Any]], now_us: int) -> str:
     outcome = Outcome(people, members, iso(now_us))
-    return as_json(outcome.public())
+    return sealed_json(outcome.public(), DECISION)
 
 
 def _approval(
@@ -280,7 +282,7 @@ def _approval(
         "thread_id": review.thread_id,
         "call": asked.call,
         "asked_hash": asked.hash,
-        "decision": None if instead is None else as_json(instead),
+        "decision": None if instead is None else sealed_json(instead, approval_place(review.thread_id)),
         "hash": approved_hash,
         "count": len(people),
         "by": people,

@@ -16,7 +16,8 @@ from slipway.redis.script_stubs import ScriptStubs
 from slipway.reviews.change import Change, as_json
 from slipway.reviews.record import Review
 from slipway.runs.review_arguments import StoredApproval, StoredEntry
-from slipway.serialization.compression import compressed
+from slipway.serialization.at_rest import sealed, sealed_text
+from slipway.serialization.places import DECISION, audit_place
 
 _REVIEW_CHANGE = load("review_change")
 _REVIEW_SEARCH = load("review_search")
@@ -72,7 +73,7 @@ class ReviewScripts(ScriptStubs):
             "before_due": change.before_due,
             "after_due": change.after_due,
         }
-        answer = b"" if change.answer is None else compressed(change.answer)
+        answer = b"" if change.answer is None else sealed(change.answer, DECISION)
         reply = await self._pipeline.run(_REVIEW_CHANGE, [], [*self._args(**arguments), answer])
         return ChangeOutcome(reply[0].decode())
 
@@ -80,7 +81,8 @@ class ReviewScripts(ScriptStubs):
 def entry_of(review_id: str, change: Change) -> StoredEntry:
     """The entry of the audit trail."""
     details = as_json({"review_id": review_id, **change.details})
-    return {"action": change.action, "actor": change.actor, "details": details}
+    place = audit_place(review_id.partition(":")[0])
+    return {"action": change.action, "actor": change.actor, "details": sealed_text(details, place)}
 
 
 def review_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:

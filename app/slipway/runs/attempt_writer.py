@@ -43,7 +43,8 @@ from slipway.runs.script_results import AttemptFenced, CancelRequested, SettleRe
 from slipway.runs.scripts import RunScripts
 from slipway.runs.settlement import Release, Settlement
 from slipway.runs.write_groups import GroupSender, WriteGroup, fenced_error
-from slipway.serialization.compression import compressed
+from slipway.serialization.at_rest import sealed
+from slipway.serialization.places import log_place
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +109,7 @@ class AttemptWriter:
         limits: SendLimits = DEFAULT_LIMITS,
         sizes: RunSizes | None = None,
     ) -> None:
-        self.run, self.number = run, run.attempt
+        self.run, self.number, self._log_place = run, run.attempt, log_place(run.run_id)
         self.on_stop = on_stop
         self.on_pause: Callable[[], None] | None = None
         self.cancel: Action | None = run.cancel
@@ -172,8 +173,8 @@ class AttemptWriter:
 
     def append(self, name: str, frame: bytes, mark: str = "") -> None:
         """Appends an event to the run's log. `mark` is stored beside it for later attempts (`read_logged_events`). A
-        large frame is compressed here, once; processes that forward it decompress it."""
-        stored = compressed(frame)
+        large frame is compressed here, once, and encrypted if there is a key; processes that forward it open it."""
+        stored = sealed(frame, self._log_place)
         self._appended.add(name, frame, stored)
         self._group.entries.append((f"{name}\n{mark}" if mark else name, stored))
         self._count_bytes(len(stored))
@@ -182,7 +183,7 @@ class AttemptWriter:
     def append_beside_stream(self, name: str, frame: bytes) -> None:
         """Appends an event that is none of the graph's stream, while nodes run: such as a notice. Unlike after
         `append`, what the checkpointer has written still waits for the events of the stream that belong to it."""
-        stored = compressed(frame)
+        stored = sealed(frame, self._log_place)
         self._appended.add(name, frame, stored)
         self._group.entries.append((name, stored))
         self._count_bytes(len(stored))

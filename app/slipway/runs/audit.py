@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from slipway.clock import iso
 from slipway.errors import NotFound
 from slipway.redaction.redact import redact_json
@@ -21,7 +19,9 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.log_reads import LogReads, RawEntry
 from slipway.runs.scripts import RunScripts
+from slipway.serialization.at_rest import opened_json, sealed_text
 from slipway.serialization.json_encoding import dumps
+from slipway.serialization.places import audit_place
 
 MOST_ENTRIES: Final = 1000
 """The most entries that one read returns."""
@@ -45,10 +45,9 @@ class AuditEntry:
         """When it was stored, as ISO 8601."""
         return iso(int(self.entry_id.partition("-")[0]) * 1000)
 
-    @property
-    def details_json(self) -> str:
-        """The details as scripts and write commands receive them, without secrets."""
-        return redact_json(dumps(self.details)).decode()
+    def stored_details(self, run_id: str) -> str:
+        """The details as scripts and write commands receive them, for the trail of this run, without secrets."""
+        return sealed_text(redact_json(dumps(self.details)).decode(), audit_place(run_id))
 
     def public(self) -> dict[str, Any]:
         """The entry as clients receive it."""
@@ -64,17 +63,17 @@ class AuditTrail:
 
     async def append(self, run_id: str, entry: AuditEntry) -> None:
         """Appends an entry that belongs to no other change. Raises `NotFound` for an unknown run."""
-        if not await self._scripts.audit_append(run_id, entry.action, entry.actor, entry.details_json):
+        if not await self._scripts.audit_append(run_id, entry.action, entry.actor, entry.stored_details(run_id)):
             raise NotFound("run", run_id)
 
     async def read(self, run_id: str, *, after: str = "", limit: int = MOST_ENTRIES) -> list[AuditEntry]:
         """Up to `limit` entries, the oldest first; `after` is the id of the last entry that was read. Empty for an
         unknown run."""
-        return [_entry_from(entry) for entry in await self._reads.audit(run_id, after, limit)]
+        return [_entry_from(run_id, entry) for entry in await self._reads.audit(run_id, after, limit)]
 
 
-def _entry_from(entry: RawEntry) -> AuditEntry:
+def _entry_from(run_id: str, entry: RawEntry) -> AuditEntry:
     entry_id, stored = entry
     fields = fields_of(stored)
     action, actor, details = (fields[name] for name in ("action", "actor", "details"))
-    return AuditEntry(action.decode(), actor.decode(), orjson.loads(details), entry_id.decode())
+    return AuditEntry(action.decode(), actor.decode(), opened_json(details, audit_place(run_id)), entry_id.decode())

@@ -44,7 +44,9 @@ from slipway.runs.script_results import (
     ThreadNotFound,
 )
 from slipway.runs.scripts import RetryArguments, RunCreate, RunScripts, StoredTtl
+from slipway.serialization.at_rest import opened, sealed_text
 from slipway.serialization.json_encoding import dumps, json_members
+from slipway.serialization.places import THREAD, run_place
 from slipway.serialization.slices import is_large
 
 EXPECTED_BYTES: Final = 16 * 1024
@@ -161,7 +163,8 @@ class RunCreator:
         graph = _GraphMetadata.of(identity.graph_id, identity.assistant_id)
         fields, kwargs = flat(spec.stored_fields()), await spec.stored_options()
         metadata = prefixed(METADATA_PREFIX, json_members(identity.metadata))
-        config = prefixed(CONFIG_PREFIX, json_members(behaviour.thread_config))
+        members = json_members(behaviour.thread_config)
+        config = prefixed(CONFIG_PREFIX, {name: sealed_text(text, THREAD) for name, text in members.items()})
         return {
             "run_id": identity.run_id,
             "thread_id": identity.thread_id,
@@ -277,6 +280,6 @@ def _busy_conflict(spec: RunSpec, busy_run_id: str) -> Conflict:
 
 
 def _answered_conflict(thread_id: str, run_id: str, options: bytes) -> Conflict:
-    answer = (orjson.loads(options).get("command") or {}).get("resume")
+    answer = (orjson.loads(opened(options, run_place(run_id))).get("command") or {}).get("resume")
     message = f"the interrupt of thread {thread_id} was answered by run {run_id}"
     return Conflict(message, answered_by=run_id, answer=answer)

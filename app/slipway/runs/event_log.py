@@ -89,7 +89,7 @@ class EventLog:
     async def newest(self, run_id: str) -> Event | None:
         """The last event, without its result. None if the log has expired."""
         entries = await self._log.newest(run_id)
-        return Event.from_entry(entries[0]) if entries else None
+        return Event.from_entry(run_id, entries[0]) if entries else None
 
     async def read(self, run_id: str, after: EventPosition = START, count: int = READ_EVENTS) -> list[Event]:
         """Up to `count` events that follow `after`, but at most a page. Empty if none follows."""
@@ -98,7 +98,7 @@ class EventLog:
     async def _read_page(self, run_id: str, after: EventPosition, count: int = READ_EVENTS) -> tuple[list[Event], bool]:
         """The events that follow `after`, and whether none follows them."""
         page = await self._pages.page(run_id, f"({after[0]}-{after[1]}", count)
-        events = await _decoded(page.entries)
+        events = await _decoded(run_id, page.entries)
         return await self._with_result(run_id, events), page.is_last and len(events) == len(page.entries)
 
     async def _with_result(self, run_id: str, events: list[Event]) -> list[Event]:
@@ -111,7 +111,7 @@ class EventLog:
         if distance < len(events):
             found: Event | None = events[-1 - distance]
         else:
-            newest = [Event.from_entry(entry) for entry in await self._log.newest(run_id, distance + 1)]
+            newest = [Event.from_entry(run_id, entry) for entry in await self._log.newest(run_id, distance + 1)]
             found = newest[distance] if len(newest) > distance and newest[0] == events[-1] else None
         return [*events[:-1], events[-1].with_result_of(found)]
 
@@ -144,7 +144,7 @@ class EventLog:
             newest = await self.newest(run_id)
             return None if newest is None or newest.is_end else newest.position
         ends = await self._log.ends(run_id)
-        first, newest = [None if entry is None else Event.from_entry(entry) for entry in ends]
+        first, newest = [None if entry is None else Event.from_entry(run_id, entry) for entry in ends]
         if newest is not None and newest.is_end and newest.position <= event_position(after):
             return None
         if newest is None or first is None or (first.position > event_position(after) and not first.is_first):
@@ -244,7 +244,7 @@ class EventLog:
     def _add_follower(self, run_id: str) -> SharedTail:
         shared = self._tails.get(run_id)
         if shared is None:
-            tail = Tail(partial(self._start_reading, run_id))
+            tail = Tail(run_id, partial(self._start_reading, run_id))
             channel = self._log.channel(run_id)
             shared = SharedTail(self._subscriber.subscribe(channel, tail.on_notification), tail)
             self._tails[run_id] = shared
@@ -261,12 +261,12 @@ class EventLog:
                     work.cancel()
 
 
-async def _decoded(entries: Sequence[RawEntry]) -> list[Event]:
-    """The events of entries, up to `READ_BYTES`. The event loop continues after each large one."""
+async def _decoded(run_id: str, entries: Sequence[RawEntry]) -> list[Event]:
+    """The events of entries of a run's log, up to `READ_BYTES`. The event loop continues after each large one."""
     events: list[Event] = []
     size = 0
     for entry in entries:
-        events.append(Event.from_entry(entry))
+        events.append(Event.from_entry(run_id, entry))
         size += len(events[-1].block)
         if size >= READ_BYTES:
             break

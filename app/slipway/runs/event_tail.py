@@ -10,7 +10,7 @@ from typing import Any, Final
 import ormsgpack
 
 from slipway.runs.events import Event, EventPosition, event_position
-from slipway.serialization.compression import plain_size
+from slipway.serialization.at_rest import opened_size
 from slipway.serialization.slices import LARGE_BYTES
 
 TAIL_EVENTS: Final = 1000
@@ -25,8 +25,8 @@ class Tail:
     and followers read the log. `on_missed` is called when the tail misses events that the log has: it must read them
     once for all followers (`missed`)."""
 
-    def __init__(self, on_missed: Callable[[], None] = lambda: None) -> None:
-        self._on_missed = on_missed
+    def __init__(self, run_id: str, on_missed: Callable[[], None] = lambda: None) -> None:
+        self._run_id, self._on_missed = run_id, on_missed
         self._starts_after: EventPosition | None = None
         self._events: list[Event] = []
         self._positions: list[EventPosition] = []
@@ -61,7 +61,7 @@ class Tail:
         if is_large:
             self.breaks += 1
         else:
-            self.add(event_position(before), [Event.from_notification(entry) for entry in entries])
+            self.add(event_position(before), [Event.from_notification(self._run_id, entry) for entry in entries])
         return self.notify_followers()
 
     def add(self, before: EventPosition, events: list[Event]) -> None:
@@ -129,5 +129,5 @@ def _is_large(entries: Sequence[Any]) -> bool:
     out, or those that are compressed take long to decompress."""
     if not entries:
         return True
-    sizes = (plain_size(part) for entry in entries for part in entry[1:3] if isinstance(part, bytes))
+    sizes = (opened_size(part) for entry in entries for part in entry[1:3] if isinstance(part, bytes))
     return sum(sizes) >= LARGE_BYTES

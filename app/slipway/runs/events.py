@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from slipway.serialization.compression import decompressed
+from slipway.serialization.at_rest import opened
+from slipway.serialization.places import log_place
 from slipway.sse_frames import data_of, encode_frame, with_id
 
 EventPosition = tuple[int, int]
@@ -49,25 +50,26 @@ class Event:
     """The event whose data are the result."""
 
     @classmethod
-    def from_frame(cls, event_id: str, name: str, frame: bytes, result: bytes | None = None) -> Event:
-        """`frame` and `result` as they are stored: large ones are compressed."""
-        block, position = with_id(decompressed(frame), event_id), event_position(event_id)
+    def from_stored(cls, run_id: str, event_id: str, name: str, frame: bytes, result: bytes | None = None) -> Event:
+        """`frame` and `result` as they are stored in the log of the run."""
+        place, position = log_place(run_id), event_position(event_id)
+        block = with_id(opened(frame, place), event_id)
         if result and result[:1] == _SAME_AS_EVENT:
             return cls(event_id, position, name, block, result_distance=int(result[1:]))
-        return cls(event_id, position, name, block, decompressed(result) if result else None)
+        return cls(event_id, position, name, block, opened(result, place) if result else None)
 
     @classmethod
-    def from_entry(cls, entry: Sequence[Any]) -> Event:
-        """From an entry of the stream, as Redis returns it."""
+    def from_entry(cls, run_id: str, entry: Sequence[Any]) -> Event:
+        """From an entry of the stream of a run, as Redis returns it."""
         fields = dict(zip(entry[1][::2], entry[1][1::2], strict=True))
-        return cls.from_frame(entry[0].decode(), fields[b"n"].decode(), fields[b"f"], fields.get(b"r"))
+        return cls.from_stored(run_id, entry[0].decode(), fields[b"n"].decode(), fields[b"f"], fields.get(b"r"))
 
     @classmethod
-    def from_notification(cls, entry: Sequence[Any]) -> Event:
+    def from_notification(cls, run_id: str, entry: Sequence[Any]) -> Event:
         """From an entry of a notification: name, frame, result, id. Frame and result are texts if no frame or result of
-        the notification is compressed."""
+        the notification is compressed or encrypted."""
         name, frame, result, event_id = entry
-        return cls.from_frame(event_id, name, _bytes(frame), _bytes(result))
+        return cls.from_stored(run_id, event_id, name, _bytes(frame), _bytes(result))
 
     @property
     def result(self) -> bytes | None:
@@ -107,4 +109,4 @@ def _bytes(sent: str | bytes) -> bytes:
 def gap_event(missing_after: str) -> Event:
     """The event that informs a client that the log no longer has the events after its position."""
     frame = encode_frame("gap", b'{"missing_after":"%b"}' % missing_after.encode())
-    return Event.from_frame(missing_after, "gap", frame)
+    return Event(missing_after, event_position(missing_after), "gap", with_id(frame, missing_after))

@@ -10,6 +10,8 @@ import orjson
 
 from slipway.graphs.verdict import Reason, Verdict
 from slipway.runs.failure import Failure
+from slipway.serialization.at_rest import sealed_text
+from slipway.serialization.places import run_place
 
 ACTOR: Final = "slipway"
 """Who pauses these runs, in the audit trail."""
@@ -40,7 +42,7 @@ class OwnPause:
     error: str | None = None
     """The error of the run record, as JSON, if its retries were used up."""
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self, run_id: str) -> dict[str, Any]:
         """What `run_release.lua` receives."""
         members = {
             "reason": self.reason,
@@ -48,7 +50,7 @@ class OwnPause:
             "held": orjson.dumps(self.held.public()).decode(),
             "details": {"why": self.held.why, "code": self.held.reasons[0].code if self.held.reasons else ""},
         }
-        return members | ({} if self.error is None else {"error": self.error})
+        return members | ({} if self.error is None else {"error": sealed_text(self.error, run_place(run_id))})
 
 
 def held_from(stored: bytes) -> Held:

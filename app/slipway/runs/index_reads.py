@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final
 
-import orjson
-
 from slipway.indexes.query import AnyOf
 from slipway.redis.read_stubs import ReadStubs
 from slipway.runs.index_terms import UNFINISHED, error_term, run_terms
 from slipway.runs.run_position import RunPosition
+from slipway.serialization.at_rest import opened_json
+from slipway.serialization.places import USER, run_place
 
 _PAGE: Final = 500
 """Members of a set that are read in one round trip."""
@@ -56,10 +56,10 @@ class RunIndexReads(ReadStubs):
             updated_us, assistant_id, graph_id, user, error, phase = stored
             if updated_us is not None:
                 terms = run_terms(
-                    assistant_id.decode(), graph_id.decode(), None if user is None else orjson.loads(user)
+                    assistant_id.decode(), graph_id.decode(), None if user is None else opened_json(user, USER)
                 )
                 has_failed = error is not None and phase != b"paused"  # one that is paused may have an error too
-                code = orjson.loads(error).get("code") if has_failed else None
+                code = opened_json(error, run_place(run_id)).get("code") if has_failed else None
                 records.append((run_id, updated_us.decode(), "".join(terms), "" if code is None else error_term(code)))
         return records
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from slipway.runs.log_reads import LogPage
-from slipway.serialization.compression import decompressed
+from slipway.serialization.at_rest import opened
+from slipway.serialization.places import log_place
 
 PAGE: Final = 500
 """The most entries of one read."""
@@ -30,12 +31,12 @@ class LoggedEvents:
 
 async def read_logged_events(read_page: ReadPage, run_id: str) -> LoggedEvents:
     """Reads the complete log in pages. A first attempt does not need it."""
-    events, start = LoggedEvents(), "-"
+    events, start, place = LoggedEvents(), "-", log_place(run_id)
     while True:
         page = await read_page(run_id, start, PAGE)
         for _, flat in page.entries:
             stored = dict(zip(flat[::2], flat[1::2], strict=True))
-            events.hashes.add(hash(decompressed(stored[b"f"])))
+            events.hashes.add(hash(opened(stored[b"f"], place)))
             if b"m" in stored:
                 events.marks.add(stored[b"m"].decode())
         if page.is_last:

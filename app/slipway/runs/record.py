@@ -66,8 +66,9 @@ from slipway.runs.index_terms import owner_of, run_terms
 from slipway.runs.operator_pause import OperatorPause, operator_pause_from
 from slipway.runs.review_arguments import CheckedAnswers
 from slipway.runs.scripts import DueTime
-from slipway.serialization.compression import compressed_in_thread
+from slipway.serialization.at_rest import opened_json, sealed_in_thread, sealed_json
 from slipway.serialization.json_encoding import dumps, dumps_in_turns, json_members
+from slipway.serialization.places import USER, run_place
 
 
 class Phase(StrEnum):
@@ -243,8 +244,8 @@ class RunSpec:
             "thread_id": identity.thread_id,
             "assistant_id": identity.assistant_id,
             "graph_id": identity.graph_id,
-            "user": None if identity.user is None else _json(identity.user),
-            "changed_by": _json(identity.changed_by) if identity.changed_by else None,
+            "user": None if identity.user is None else sealed_json(identity.user, USER),
+            "changed_by": sealed_json(identity.changed_by, USER) if identity.changed_by else None,
             "continues": "1" if execution.options.continues else None,
             "answers": "1" if execution.options.answers_interrupt else None,
             "ceilings": stored_limits(execution.ceilings),
@@ -275,8 +276,9 @@ class RunSpec:
         return PRIORITY_MS[self.behaviour.priority]
 
     async def stored_options(self) -> bytes:
-        """The field `kwargs`, which `run_create.lua` writes too. It is compressed if it is large."""
-        return await compressed_in_thread(await dumps_in_turns(self.execution.options.stored()))
+        """The field `kwargs`, which `run_create.lua` writes too, in its stored form."""
+        options = await dumps_in_turns(self.execution.options.stored())
+        return await sealed_in_thread(options, run_place(self.identity.run_id))
 
 
 def _json(value: object) -> str:
@@ -544,7 +546,7 @@ def has_large_options(fields: Fields) -> bool:
 
 async def run_in_turns(fields: Fields) -> Run:
     """The same as `run_from`. Large options are parsed in slices, between which the event loop continues."""
-    return run_from(fields, await options_in_turns(fields["kwargs"]))
+    return run_from(fields, await options_in_turns(fields["kwargs"], fields["run_id"].decode()))
 
 
 _LARGE_STORED_BYTES: Final = 16 * 1024
@@ -562,8 +564,9 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
     """The run of a stored record. `options` are those of the record, if they are known; parsing large ones takes
     long."""
     texts = {name: fields[name].decode() for name in _OPTIONAL_TEXTS & fields.keys() if fields[name]}
+    run_id = fields["run_id"].decode()
     return Run(
-        run_id=fields["run_id"].decode(),
+        run_id=run_id,
         thread_id=fields["thread_id"].decode(),
         incarnation=fields["created_us"].decode(),
         assistant_id=fields["assistant_id"].decode(),
@@ -571,11 +574,11 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         phase=Phase(fields["phase"].decode()),
         reason=texts.get("reason"),
         metadata=decode_members(fields, METADATA_PREFIX) | _ids_in_metadata(fields),
-        options=options or options_from(fields["kwargs"]),
+        options=options or options_from(fields["kwargs"], run_id),
         multitask_strategy=fields.get("multitask_strategy", b"enqueue").decode(),
         updated_us=int(fields["updated_us"]),
         attempt=int(fields["attempt"]),
-        error=orjson.loads(fields["error"]) if "error" in fields else None,
+        error=opened_json(fields["error"], run_place(run_id)) if "error" in fields else None,
         usage=public_usage(fields.get("usage", b"[]")),
         metered=fields.get("metered", b""),
         ceilings=limits_from(fields["ceilings"]),
@@ -604,9 +607,9 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         webhook_problem=texts.get("webhook_problem"),
         crashes=int(fields.get("crashes", b"0")),
         crashed_worker=texts.get("crashed_worker", ""),
-        user=orjson.loads(fields["user"]) if "user" in fields else None,
-        changed_by=orjson.loads(fields["changed_by"]) if "changed_by" in fields else (),
-        chain_user=orjson.loads(fields["chain_user"]) if "chain_user" in fields else None,
+        user=opened_json(fields["user"], USER) if "user" in fields else None,
+        changed_by=opened_json(fields["changed_by"], USER) if "changed_by" in fields else (),
+        chain_user=opened_json(fields["chain_user"], USER) if "chain_user" in fields else None,
         reviews=fields["reviews"].decode().split() if "reviews" in fields else (),
         authorized_s_ago=(int(fields["updated_us"]) - int(fields.get("permitted_us", 0))) / 1e6,
     )

@@ -67,8 +67,9 @@ from slipway.runs.script_results import (
     instruction_from,
 )
 from slipway.runs.suspect_slots import ALONE_FROM_CRASHES, ANY_CRASH, SuspectSlots
-from slipway.serialization.compression import decompressed
+from slipway.serialization.at_rest import opened
 from slipway.serialization.json_encoding import dumps
+from slipway.serialization.places import log_place
 
 Entry = tuple[str, bytes]
 """An event as it is appended: its name, with a mark on a second line if it has one, and its frame in its stored
@@ -194,7 +195,7 @@ class RunCreate(TypedDict):
 
 class RunSettle(TypedDict):
     """The arguments of `run_settle.lua`. `entries` are the last events before `end`. `result`, `values` and
-    `interrupts` are in their stored form: large ones are compressed. None leaves the thread's
+    `interrupts` are in their stored form. None leaves the thread's
     values, interrupts or status unchanged."""
 
     run_id: str
@@ -350,7 +351,8 @@ class RunScripts(ScriptStubs):
     async def last_frames(self, run_id: str) -> set[bytes]:
         """The frames of the last `LAST_EVENTS` events of a run's log."""
         entries = await LogReads(self._pipeline, self._keys).newest(run_id, LAST_EVENTS)
-        return {decompressed(dict(zip(flat[::2], flat[1::2], strict=True))[b"f"]) for _, flat in entries}
+        place = log_place(run_id)
+        return {opened(dict(zip(flat[::2], flat[1::2], strict=True))[b"f"], place) for _, flat in entries}
 
     async def logged_events(self, run_id: str) -> LoggedEvents:
         """What all attempts have appended to a run's log."""
@@ -395,6 +397,27 @@ class RunScripts(ScriptStubs):
         args = self._args(**{**arguments, "entries": None, "events": len(entries)})
         reply = await self._pipeline.run(_RUN_RELEASE, [], [*args, *_event_arguments(entries), *packed(commands)])
         return bool(reply[0] == b"ok")
+
+    async def give_back(self, fields: Fields, reason: str, delay_ms: int) -> str:
+        """Gives a claimed run back whose record cannot be read, because this process lacks its encryption key. The
+        attempt does not count. Returns the id of the run."""
+        run_id = fields["run_id"].decode()
+        arguments: RunRelease = {
+            "run_id": run_id,
+            "incarnation": fields["created_us"].decode(),
+            "attempt": int(fields["attempt"]),
+            "seq": 1,
+            "announce": int(fields["attempt"]) > 1,
+            "reason": reason,
+            "delay_ms": delay_ms,
+            "switch": None,
+            "pause": None,
+            "version": None,
+            "usage": fields.get("usage", b"[]").decode(),
+            "entries": [],
+        }
+        await self.run_release(arguments, [])
+        return run_id
 
     async def run_reap(
         self, *, event_ttl_s: int, pause_ms: int, grace: Grace | None = None, worker: str | None = None
@@ -500,7 +523,7 @@ class RunScripts(ScriptStubs):
         )
 
     async def audit_append(self, run_id: str, action: str, actor: str, details: str) -> bool:
-        """Appends an entry to the audit trail; `details` is JSON. False if the run does not exist."""
+        """Appends an entry to the audit trail; `details` are in their stored form. False if the run does not exist."""
         arguments = (self._keys.prefix, run_id, action, actor, details)
         return _status(await self._pipeline.run(_AUDIT_APPEND, [], arguments)) == "ok"
 

@@ -16,7 +16,9 @@ from slipway.runs.index_terms import error_term
 from slipway.runs.record import Phase, Run, status_of
 from slipway.runs.review_arguments import OpenedReview
 from slipway.runs.scripts import Entry, RunRelease, RunSettle
-from slipway.serialization.compression import COMPRESSED_FROM_BYTES, compressed
+from slipway.serialization.at_rest import sealed, sealed_text
+from slipway.serialization.compression import COMPRESSED_FROM_BYTES
+from slipway.serialization.places import THREAD, log_place, run_place
 from slipway.sse_frames import encode_frame
 
 
@@ -83,13 +85,15 @@ class Settlement:
         log: AppendedEvents | None = None,
         learn: Callable[[int], tuple[str, int] | None] | None = None,
     ) -> RunSettle:
-        """The arguments of the script, with large values compressed. `number` and `entries` are those of the last write
-        group. `log` are all events of the attempt: a result that is the last state is not stored again. `learn`
+        """The arguments of the script, with values in their stored form. `number` and `entries` are those of the last
+        write group. `log` are all events of the attempt: a result that is the last state is not stored again. `learn`
         receives the number of bytes of result and values, and returns what `learnt` is to be."""
         error, thread = self.error, self.thread
         code, public = (error.code, error.public) if error else ("", "")
-        result = compressed(b'{"__error__":%b}' % public.encode()) if error else self._stored_result(log)
-        values = compressed(thread.values) if thread and thread.values is not None else None
+        place = log_place(run.run_id)
+        result = sealed(b'{"__error__":%b}' % public.encode(), place) if error else self._stored_result(log, place)
+        values = sealed(thread.values, THREAD) if thread and thread.values is not None else None
+        last = [("error", sealed(encode_frame("error", public.encode()), place))] if error else []
         return {
             "run_id": run.run_id,
             "incarnation": run.incarnation,
@@ -98,16 +102,16 @@ class Settlement:
             "phase": self.phase.value,
             "status": status_of(self.phase, code or None),
             "reason": code,
-            "error": error.record if error else None,
+            "error": sealed_text(error.record, run_place(run.run_id)) if error else None,
             "error_term": error_term(code) if error else None,
             "usage": self.usage,
-            "entries": [*entries, *([("error", encode_frame("error", public.encode()))] if error else [])],
+            "entries": [*entries, *last],
             "result": result,
             "values": values,
             "value_terms": thread.value_terms if thread else "",
-            "interrupts": compressed(thread.interrupts) if thread else None,
+            "interrupts": sealed(thread.interrupts, THREAD) if thread else None,
             "thread_status": ("error" if error else thread.status) if thread else None,
-            "thread_error": public if thread and error else None,
+            "thread_error": sealed_text(public, THREAD) if thread and error else None,
             "reviews": self.reviews,
             "continued": run.resumes,
             "rollback": self.rollback,
@@ -122,9 +126,9 @@ class Settlement:
         outcome = None if self.ramp is None else outcome_of(self.phase, self.error)
         return None if self.ramp is None or outcome is None else (outcome, self.ramp.ramp_id)
 
-    def _stored_result(self, log: AppendedEvents | None) -> bytes:
+    def _stored_result(self, log: AppendedEvents | None, place: bytes) -> bytes:
         distance = log.distance_of_values(self.result) if log and len(self.result) >= COMPRESSED_FROM_BYTES else None
-        return compressed(self.result) if distance is None else same_as_event(distance)
+        return sealed(self.result, place) if distance is None else same_as_event(distance)
 
 
 _NO_FAULT: Final = frozenset({"input.invalid", "tool.rejected"})
@@ -172,7 +176,7 @@ class Release:
             "reason": self.reason,
             "delay_ms": self.delay_ms,
             "switch": self.switch,
-            "pause": None if self.pause is None else self.pause.arguments(),
+            "pause": None if self.pause is None else self.pause.arguments(run.run_id),
             "version": self.version,
             "usage": self.usage,
             "entries": list(entries),

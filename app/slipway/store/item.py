@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
-import orjson
 from langgraph.store.base import Item
 
 from slipway.clock import microseconds_of
-from slipway.serialization.compression import decompressed
+from slipway.serialization.at_rest import opened_json
+from slipway.serialization.places import item_place
 
 _Item = TypeVar("_Item", bound=Item)
 
@@ -35,11 +35,11 @@ def by_namespace(item_keys: Iterable[ItemKey]) -> dict[str, list[str]]:
 
 
 def item_from(item_class: type[_Item], item_key: ItemKey, stored: bytes) -> _Item:
-    """The item of `created|updated|expires|ttl|value`: times in µs since the epoch, the value as JSON,
-    compressed if it is large."""
+    """The item of `created|updated|expires|ttl|value`: times in µs since the epoch, the value in its stored
+    form."""
     created_us, updated_us, _, _, value = stored.split(b"|", 4)
     return item_class(
-        value=orjson.loads(decompressed(value)),
+        value=opened_json(value, item_place(item_key.namespace, item_key.key)),
         key=item_key.key,
         namespace=tuple(item_key.namespace.split(".")),
         created_at=_time(created_us),

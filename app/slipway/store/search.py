@@ -18,6 +18,8 @@ from typing import Final
 from langgraph.store.base import SearchItem, SearchOp
 
 from slipway.errors import RefusedRequest
+from slipway.serialization.at_rest import opened_vectors
+from slipway.serialization.places import vectors_place
 from slipway.store.embedding import VectorIndex, similarity
 from slipway.store.filters import matches
 from slipway.store.item import ItemKey, by_namespace, dotted, item_from
@@ -89,8 +91,9 @@ class ItemSearch:
         for start in range(0, len(item_keys), _PAGE):
             page = by_namespace(item_keys[start : start + _PAGE])
             reads = [self._scripts.vectors(namespace, keys) for namespace, keys in page.items()]
-            vectors: list[bytes | None] = [vector for read in reads for vector in await read]
-            yield [ItemKey(namespace, key) for namespace, keys in page.items() for key in keys], vectors
+            item_keys = [ItemKey(namespace, key) for namespace, keys in page.items() for key in keys]
+            stored: list[bytes | None] = [vector for read in reads for vector in await read]
+            yield item_keys, [_vectors_of(*each) for each in zip(item_keys, stored, strict=True)]
 
     async def _item_keys(self, prefix: str, limit: int | None) -> list[ItemKey]:
         """The items below a prefix, the last put first, then by namespace and key. With a `limit` only as many are
@@ -157,3 +160,7 @@ class ItemSearch:
         for namespace, keys, read in reads:
             stored |= {ItemKey(namespace, key): data for key, data in zip(keys, await read, strict=True)}
         return [item_from(SearchItem, item_key, stored[item_key]) for item_key in item_keys if stored[item_key]]
+
+
+def _vectors_of(item_key: ItemKey, stored: bytes | None) -> bytes | None:
+    return None if stored is None else opened_vectors(stored, vectors_place(*item_key))

@@ -33,8 +33,9 @@ from slipway.errors import InvalidRequest, TooLarge
 from slipway.graphs.official_sections import StoreTtlSection
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.serialization.compression import compressed
+from slipway.serialization.at_rest import sealed, sealed_vectors
 from slipway.serialization.json_encoding import dumps
+from slipway.serialization.places import item_place, vectors_place
 from slipway.store.embedding import VectorIndex
 from slipway.store.filters import check_operators, is_plain_prefix, matches_namespace, required_prefix, required_suffix
 from slipway.store.item import ItemKey, dotted, item_from, version_of
@@ -86,8 +87,8 @@ class RedisStore(BaseStore):
     async def put_if_unchanged(self, op: PutOp, was: Item | None) -> bool:
         """Puts an item if it is still as it was read; None if it did not exist. Returns False if it is not."""
         validate_op_namespace(op)
-        value, (vectors,) = self._encode(op), await self._embed([op])
-        stored = await self._scripts.put(dotted(op.namespace), op.key, value, vectors, _ttl_ms(op), version_of(was))
+        item_key, value, (vectors,) = ItemKey(dotted(op.namespace), op.key), self._encode(op), await self._embed([op])
+        stored = await self._scripts.put(*item_key, value, vectors, _ttl_ms(op), version_of(was))
         return stored == b"ok"
 
     async def sweep(self) -> int:
@@ -120,13 +121,17 @@ class RedisStore(BaseStore):
             raise TooLarge(
                 f"item {op.key!r} has {len(value)} bytes; SLIPWAY_MAX_STORE_ITEM_BYTES is {self._max_item_bytes}"
             )
-        return compressed(value)
+        return sealed(value, item_place(dotted(op.namespace), op.key))
 
     async def _embed(self, puts: Sequence[PutOp]) -> list[bytes]:
         if self._index is None:
             return [b""] * len(puts)
         values = [(dict(op.value or {}), [] if op.index is False else op.index) for op in puts]
-        return await self._index.embed_values(values)
+        embedded = await self._index.embed_values(values)
+        places = (vectors_place(dotted(op.namespace), op.key) for op in puts)
+        return [
+            sealed_vectors(vectors, place) if vectors else b"" for vectors, place in zip(embedded, places, strict=True)
+        ]
 
     async def _read(self, op: Op) -> Result:
         if isinstance(op, GetOp):

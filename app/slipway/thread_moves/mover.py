@@ -21,8 +21,9 @@ from slipway.graphs.migration_set import MigrationSet, load_migrations
 from slipway.graphs.verdict import Reason, Verdict, VerdictKind
 from slipway.indexes.terms import value_terms
 from slipway.runs.record import Run
-from slipway.serialization.compression import compressed
+from slipway.serialization.at_rest import sealed
 from slipway.serialization.json_encoding import dumps
+from slipway.serialization.places import THREAD
 from slipway.thread_moves.planning import MovePlanner
 from slipway.thread_moves.questions import moved_questions
 from slipway.thread_moves.reads import IdleThread, MoveReads
@@ -150,7 +151,7 @@ class ThreadMover:
         if plan.values is not None:
             values = dumps(plan.values)
             arguments["value_terms"] = value_terms(plan.values, values)
-            fields = MovedFields(values=compressed(values))
+            fields = MovedFields(values=sealed(values, THREAD))
         return await self._store(arguments, plan, fields)
 
     def _arguments(

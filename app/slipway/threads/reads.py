@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from slipway.access.filtered_reads import FilteredFields, filtered_fields, read_filtered
 from slipway.access.filters import AccessFilter
 from slipway.redis.hash_fields import METADATA_PREFIX, Fields
 from slipway.redis.keys import Keys
 from slipway.redis.read_stubs import PageOfIds, ReadStubs
-from slipway.serialization.compression import decompressed
+from slipway.serialization.at_rest import opened_json
+from slipway.serialization.places import THREAD
 
 _PAGE: Final = 100
 """Threads that are read at a time when all of them are."""
@@ -171,7 +170,7 @@ def _compared(stored: FilteredFields) -> ComparedThread | None:
     if status is None:
         return None
     return ComparedThread(
-        status.decode(), stored.metadata, orjson.loads(decompressed(values[0])) if values and values[0] else None
+        status.decode(), stored.metadata, opened_json(values[0], THREAD) if values and values[0] else None
     )
 
 

@@ -12,7 +12,8 @@ from slipway.graph_versions.pin import PIN_FIELDS, pin_of
 from slipway.indexes.terms import metadata_terms, value_terms
 from slipway.redis.hash_fields import CONFIG_PREFIX, METADATA_PREFIX, Fields
 from slipway.runs.record import decode_members
-from slipway.serialization.compression import decompressed
+from slipway.serialization.at_rest import opened, opened_json
+from slipway.serialization.places import THREAD
 
 Status = Literal["idle", "busy", "interrupted", "error"]
 STATUSES: Final = ("idle", "busy", "interrupted", "error")
@@ -82,14 +83,14 @@ class Thread:
             "metadata": self.metadata,
             "status": self.status,
             "config": self.config,
-            "values": orjson.Fragment(decompressed(values)) if values else None,
+            "values": orjson.Fragment(opened(values, THREAD)) if values else None,
             "interrupts": self.interrupts,
             "error": self.error,
         } | ({"version": self.version} if self.version else {})
 
 
 def _parsed(stored: bytes | None) -> Any:
-    return orjson.loads(decompressed(stored)) if stored else None
+    return opened_json(stored, THREAD) if stored else None
 
 
 def thread_from(thread_id: str, fields: Fields) -> Thread:
@@ -126,7 +127,7 @@ def indexed_thread(thread_id: str, fields: Fields | None) -> IndexedThread:
     """The terms that follow from the record; empty for an unknown thread."""
     if fields is None:
         return (thread_id, "", "", "")
-    values = decompressed(fields["values"]) if fields.get("values") else b"null"
+    values = opened(fields["values"], THREAD) if fields.get("values") else b"null"
     size = len(METADATA_PREFIX)
     members = {name[size:]: text for name, text in fields.items() if name.startswith(METADATA_PREFIX)}
     return (thread_id, fields.get("updated_us", b"").decode(), metadata_terms(members), value_terms(None, values))
@@ -135,7 +136,8 @@ def indexed_thread(thread_id: str, fields: Fields | None) -> IndexedThread:
 def _config(fields: Fields) -> dict[str, Any]:
     """The config that runs stored. It has `configurable` as soon as there was a run, even if that is empty."""
     default: dict[str, Any] = {"configurable": {}} if f"{METADATA_PREFIX}assistant_id" in fields else {}
-    return default | decode_members(fields, CONFIG_PREFIX)
+    members = {name: stored for name, stored in fields.items() if name.startswith(CONFIG_PREFIX)}
+    return default | {name[len(CONFIG_PREFIX) :]: opened_json(stored, THREAD) for name, stored in members.items()}
 
 
 def _ttl(fields: Fields) -> dict[str, Any] | None:

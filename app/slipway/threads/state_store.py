@@ -116,7 +116,7 @@ class ThreadStateStore:
         """Does the same as `update` at the latest checkpoint, for the operator of a run: while that run is paused, or
         if it has ended, while the thread is idle. `metadata` are members of the checkpoint's metadata; `audit` is
         stored in the run's trail with the write."""
-        entry = append_audit(self._keys, run.run_id, audit.action, audit.actor, audit.details_json)
+        entry = append_audit(self._keys, run.run_id, audit.action, audit.actor, audit.stored_details(run.run_id))
         thread = await self._threads.get(run.thread_id)
         if run.phase is Phase.PAUSED:
             writer: CheckpointWriter = PausedRunWriter(

@@ -20,8 +20,9 @@ from slipway.redis.hash_fields import Fields
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import new_id
-from slipway.serialization.compression import compressed
+from slipway.serialization.at_rest import sealed
 from slipway.serialization.json_encoding import dumps, json_members
+from slipway.serialization.places import THREAD
 from slipway.threads.reads import FilteredThread, ThreadReads
 from slipway.threads.record import Thread, thread_from
 from slipway.threads.scripts import SourceNotFound, TargetInUse, ThreadCreated, ThreadIdInUse, ThreadScripts
@@ -140,9 +141,9 @@ class ThreadStore:
         text = dumps(values)
         fields = await self._scripts.set_state(
             thread_id,
-            values=compressed(redact_json(text)),
+            values=sealed(redact_json(text), THREAD),
             value_terms=value_terms(values, text),
-            interrupts=compressed(redact_json(dumps(interrupts))),
+            interrupts=sealed(redact_json(dumps(interrupts)), THREAD),
             status=status,
             checkpoint_id=checkpoint_id,
             event_ttl_s=self._event_ttl_s,

@@ -58,6 +58,8 @@ from slipway.runs.audit import AuditEntry
 from slipway.runs.review_arguments import question_digest
 from slipway.runs.scripts import RunScripts
 from slipway.runs.write_commands import append_audit
+from slipway.serialization.at_rest import opened
+from slipway.serialization.places import approval_place
 from slipway.switches.attempt_switches import CURRENT_SWITCHES, StoppedAtSwitch
 from slipway.switches.record import Switch
 from slipway.tool_gateway.approval import (
@@ -259,7 +261,9 @@ class Gateway:
     def refuse(self, tool: str, node: str | None, why: str) -> NoReturn:
         """Refuses a call that does not come here, in any thread. Raises `ToolRefused`."""
         entry = AuditEntry("tool.denied", "slipway", {"tool": tool, "node": node, "rule": "", "why": why})
-        command = append_audit(self._services.keys, self._run.run_id, entry.action, entry.actor, entry.details_json)
+        command = append_audit(
+            self._services.keys, self._run.run_id, entry.action, entry.actor, entry.stored_details(self._run.run_id)
+        )
         self.loop.call_soon_threadsafe(self._writer.add_command, command)
         raise ToolRefused(why, tool)
 
@@ -473,7 +477,7 @@ class Gateway:
             "restricted": needed is not None and needed.policy.restricted,
             "fingerprint": (call.original or call).tool.definition.fingerprint,
             "token": random.token_hex(8),
-            "audit": AuditEntry("tool.permitted", "slipway", audit).details_json,
+            "audit": AuditEntry("tool.permitted", "slipway", audit).stored_details(self._run.run_id),
             "peek": peek or None,
         }
         with nullcontext() if meter is None else meter.tool_call_reservation() as reservation:
@@ -501,7 +505,7 @@ class Gateway:
     async def _decided(self, call: _Call, stored: bytes) -> _Call:
         """The call that people want to be made instead of this one, which `begin` must still prove. Raises
         `ToolRejected`."""
-        decision = decision_from(stored)
+        decision = decision_from(opened(stored, approval_place(self._run.thread_id)))
         if isinstance(decision, Edited):
             return await self._edited(call, decision)
         await self._audit("tool.rejected", self._details(call) | {"hash": call.hash})
@@ -560,7 +564,7 @@ class Gateway:
         if error is not None:
             details["error"] = error
         stored = self._stored_result(call, result) if call.is_recorded and state == "done" else _NOT_KEPT
-        audit = AuditEntry(action, "slipway", details).details_json
+        audit = AuditEntry(action, "slipway", details).stored_details(self._run.run_id)
         ended = self._services.scripts.end(
             {**self._identity(call), "state": state, "action": action, "audit": audit, "questions": questions}, stored
         )
@@ -661,7 +665,9 @@ class Gateway:
 
     async def _audit(self, action: str, details: Mapping[str, Any]) -> None:
         entry = AuditEntry(action, "slipway", details)
-        await self._services.runs.audit_append(self._run.run_id, entry.action, entry.actor, entry.details_json)
+        await self._services.runs.audit_append(
+            self._run.run_id, entry.action, entry.actor, entry.stored_details(self._run.run_id)
+        )
 
     def _fenced(self) -> Fenced:
         self._writer.mark_fenced()

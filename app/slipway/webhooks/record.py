@@ -22,8 +22,9 @@ from slipway.redis.hash_fields import Fields
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.record import Run, run_from
-from slipway.serialization.compression import decompressed
+from slipway.serialization.at_rest import opened_json
 from slipway.serialization.json_encoding import dumps
+from slipway.serialization.places import THREAD
 
 _RUN_MEMBERS: Final = (
     "run_id",
@@ -84,8 +85,8 @@ class Delivery:
             "status": status,
             "run_started_at": iso(int(fields["started_us"])) if "started_us" in fields else None,
             "run_ended_at": iso(int(fields.get("ended_us", fields["updated_us"]))),
-            "values": orjson.loads(decompressed(fields.get("body_values", b"null"))),
-            "interrupts": orjson.loads(decompressed(fields["body_interrupts"])),
+            "values": opened_json(fields.get("body_values", b"null"), THREAD),
+            "interrupts": opened_json(fields["body_interrupts"], THREAD),
         }
         if error:
             members["error"] = {"error": error.get("error"), "message": error.get("message")}
@@ -119,6 +120,6 @@ class Delivery:
 def _error(run: Run, status: str, fields: Fields) -> Mapping[str, Any]:
     """The error of a run that failed or was cancelled, as clients are shown it; empty for any other run."""
     if status not in ("interrupted", "rollback"):
-        return orjson.loads(fields["body_error"]) if "body_error" in fields else run.public_error or {}
+        return opened_json(fields["body_error"], THREAD) if "body_error" in fields else run.public_error or {}
     action = Action.ROLLBACK if status == "rollback" else Action.INTERRUPT
     return cancel_reasons.cancel_error(run.cancel_cause, run.cancel_reason, action=action)

@@ -49,6 +49,7 @@ class Shard(StrEnum):
     PROCESSES = "processes"
     MIGRATION = "migration"
     LAYOUT = "layout"
+    ENCRYPTION = "encryption"
 
 
 @dataclass(frozen=True, slots=True)

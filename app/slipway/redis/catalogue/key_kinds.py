@@ -9,6 +9,7 @@ from slipway.redis.catalogue import (
     budgets,
     checkpoints,
     crons,
+    encryption,
     graph_versions,
     processes,
     queue,
@@ -37,6 +38,7 @@ KINDS_BY_SECTION: Final[dict[str, tuple[KeyKind, ...]]] = {
     "Crons": crons.KEY_KINDS,
     "The store": store.KEY_KINDS,
     "Processes": processes.KEY_KINDS,
+    "Encryption at rest": encryption.KEY_KINDS,
 }
 """The key kinds by section of docs/keys.md."""
 

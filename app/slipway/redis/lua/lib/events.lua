@@ -14,14 +14,20 @@ end
 -- An entry with more bytes is not sent with a notification: each subscriber would receive it at once.
 local MOST_NOTIFIED_BYTES = 65536
 
--- The notification: the id before the entries, and the entries with their ids. Compressed frames and results, which
--- begin with a byte below 32, are sent as they are stored. It begins after the last large entry: followers notice that
+-- Whether a frame or a result is a text: compressed ones begin with a byte below 32, encrypted ones with 193.
+local function is_text_form(stored)
+  local first = string.byte(stored)
+  return not first or first >= 32 and first < 128
+end
+
+-- The notification: the id before the entries, and the entries with their ids. Compressed and encrypted frames and
+-- results are sent as they are stored. It begins after the last large entry: followers notice that
 -- entries are missing, and read the log.
 local function packed_notification(previous_id, entries)
   local is_text, last_large = true, 0
   for i, entry in ipairs(entries) do
     if #entry[2] + #entry[3] > MOST_NOTIFIED_BYTES then last_large = i end
-    is_text = is_text and string.byte(entry[2]) >= 32 and (entry[3] == '' or string.byte(entry[3]) >= 32)
+    is_text = is_text and is_text_form(entry[2]) and is_text_form(entry[3])
   end
   if last_large > 0 then
     previous_id = entries[last_large][4]
