@@ -18,6 +18,8 @@ SlipwayError                     error                 base class; its message i
 ├── ForeignHost                  host.refused          no auth file, and the host name is not allowed
 ├── ForeignOrigin                origin.refused        no auth file, and the page's origin is not allowed
 ├── NotJson                      content_type.refused  no auth file, and the body is not declared as JSON
+├── RateLimited                  rate.limited          the client has sent more requests than its rate permits
+├── TooManyStreams               streams.too_many      the user has as many streams open as one may have
 ├── AccessRefused                access.refused        the auth file rejected the user or the operation
 │   └── ReviewRefused            review.refused        the policy of the review does not let this user decide
 ├── AuthBroken                   auth.broken           the auth file failed; the operation is not authorized
@@ -56,7 +58,7 @@ classes to HTTP statuses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 
@@ -298,6 +300,33 @@ class ClientTooSlow(SlipwayError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} did not arrive in time")
+
+
+class RateLimited(SlipwayError):
+    """The client has sent more requests than its rate permits; nothing was done. The next one is permitted in
+    `retry_after_s` seconds. `allowances` say what the client has left of each policy
+    (`rate_limits.allowance.Allowance`)."""
+
+    code = "rate.limited"
+    retryable = True
+
+    def __init__(self, policy: str, retry_after_s: int, allowances: Sequence[Any] = ()) -> None:
+        super().__init__(f"more requests than the rate {policy!r} permits: try again in {retry_after_s} s")
+        self.policy, self.retry_after_s, self.allowances = policy, retry_after_s, allowances
+
+    def details(self) -> dict[str, Any]:
+        return {"code": self.code, "policy": self.policy, "retry_after_s": self.retry_after_s}
+
+
+class TooManyStreams(SlipwayError):
+    """The user has `limit` streams open, and gets no further one; nothing was done."""
+
+    code = "streams.too_many"
+    retryable = True
+    retry_after_s: Final = 5
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"you have {limit} streams open, and may have no more at the same time: close one")
 
 
 class Unavailable(SlipwayError):

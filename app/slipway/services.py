@@ -52,6 +52,9 @@ from slipway.model_routes.current_routes import provide_routes
 from slipway.model_routes.node_check import check_nodes
 from slipway.model_routes.provider_check import check_providers
 from slipway.model_routes.routes import ModelRoutes
+from slipway.rate_limits.limiter import RateLimiter, RatePolicies
+from slipway.rate_limits.scripts import RateScripts
+from slipway.rate_limits.stream_slots import StreamSlots
 from slipway.redaction.known_secrets import remember_environment
 from slipway.redaction.redact import use_rules
 from slipway.redis import connection_budget
@@ -176,6 +179,8 @@ class Services:
     health: HealthMonitor
     admission: Admission
     breakers: Breakers
+    rates: RateLimiter
+    stream_slots: StreamSlots
     event_loop: EventLoopWatch | None
     project_tools: ProjectTools = NONE
     auth: AccessControl | None = None
@@ -369,6 +374,7 @@ def _stores(
     operations = RunOperations(runs, scripts, clock, event_ttl_s=settings.event_ttl_s)
     repetitions = Repetitions(runs, audit, threads, graph_opener)
     repairs = RunRepairs(runs, scripts, submission, threads, states, graph_opener, checkpointer, audit, repetitions)
+    rate_scripts = RateScripts(pipeline, keys)
     return Services(
         settings=settings,
         config=config,
@@ -427,6 +433,8 @@ def _stores(
         health=health,
         admission=admission,
         breakers=Breakers(pipeline, keys, _breaker_limits(settings)),
+        rates=RateLimiter(rate_scripts, _rate_policies(settings), clock),
+        stream_slots=StreamSlots(rate_scripts, settings.max_streams_per_key),
         event_loop=None,
     )
 
@@ -438,6 +446,15 @@ def _model_routes(settings: Settings, config: LangGraphJson, graphs: Graphs, key
         config=config.models,
         load_object=graphs.load_object,
         keys=keys,
+    )
+
+
+def _rate_policies(settings: Settings) -> RatePolicies:
+    return RatePolicies(
+        per_user=settings.rate_per_key,
+        per_user_writes=settings.rate_per_key_writes,
+        per_address=settings.rate_per_address,
+        shadow=settings.rate_shadow,
     )
 
 

@@ -21,6 +21,7 @@ from pydantic_core import ErrorDetails
 from slipway.environment_variables import REDIS_URL_NAMES, RELEASE_NAMES, platform_settings, settings_of, variable_of
 from slipway.errors import ConfigError
 from slipway.model_prices import ModelPrice
+from slipway.rates import Rate, rate_from
 from slipway.redaction.known_secrets import KNOWN
 from slipway.value_problems import problem_of
 
@@ -106,6 +107,30 @@ class Settings(BaseModel):
         description="Host names that the server accepts when there is no auth file, beside those of its machine and "
         "network: `desk.example`, `*.desk.example`, separated by commas; `*` accepts every name "
         "([why](open-server.md#host-names))",
+    )
+    rate_per_key: Rate | None = Field(
+        default=None,
+        description="Requests of one user, so of one API key: `100/s burst 200`, `6000/min`, `5000/h`; more get 429 "
+        "([how](network-limits.md#rates)). No limit when it is not set",
+    )
+    rate_per_key_writes: Rate | None = Field(
+        default=None,
+        description="Those of them that may change something, in addition to `SLIPWAY_RATE_PER_KEY`",
+    )
+    rate_per_address: Rate | None = Field(
+        default=None,
+        description="Requests without valid credentials of one address (of IPv6: one network of 64 bits), so also "
+        "guesses of keys. Without access control: all requests of one address",
+    )
+    rate_shadow: bool = Field(
+        default=False,
+        description="`1`: requests above a rate are counted and logged, but served; for finding the right rates",
+    )
+    max_streams_per_key: int | None = Field(
+        default=None,
+        ge=1,
+        description="Event streams, WebSockets and waiting requests that one user has open in all processes; more get "
+        "429. Without access control: of one address. No limit when it is not set",
     )
     max_body_bytes: int = Field(default=10 * MIB, ge=1 * KIB, description="Largest request body")
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
@@ -388,6 +413,11 @@ class Settings(BaseModel):
             return json.loads(value)
         except json.JSONDecodeError as error:
             raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
+
+    @field_validator("rate_per_key", "rate_per_key_writes", "rate_per_address", mode="before")
+    @classmethod
+    def _rate(cls, value: object) -> object:
+        return rate_from(value) if isinstance(value, str) else value
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

@@ -56,6 +56,16 @@ TESTED_ELSEWHERE: Final = {
     "redis_max_connections": "tests/health/test_processes.py::test_a_connection_budget_below_the_minimum_is_rejected",
     "checkpointer": "tests/dev/test_checkpointer.py::test_missing_modules_are_reported_in_one_line",
     **{
+        name: f"tests/rate_limits/test_two_processes.py::{test}"
+        for name, test in {
+            "rate_per_key": "test_rate_per_key_is_exact_to_one_request_over_two_processes",
+            "rate_per_key_writes": "test_rate_per_key_writes_limits_only_what_may_change_something",
+            "rate_per_address": "test_rate_per_address_limits_guesses_of_keys_exactly_and_not_those_who_have_one",
+            "rate_shadow": "test_rate_shadow_serves_requests_above_the_rate_and_says_so",
+            "max_streams_per_key": "test_max_streams_per_key_counts_all_processes_and_a_killed_one_frees_its_streams",
+        }.items()
+    },
+    **{
         name: f"tests/connections/{test}"
         for name, test in {
             "trusted_proxies": "test_client_address.py::test_an_address_is_believed_from_trusted_proxies_only",

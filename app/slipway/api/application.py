@@ -32,6 +32,7 @@ from slipway.api.routes import event_socket, ops
 from slipway.api.shared_objects import SharedObjects
 from slipway.api.ui import site
 from slipway.errors import ConfigError
+from slipway.rate_limits.stream_slots import StreamSlots
 from slipway.services import Services
 from slipway.settings import Settings
 from slipway.versions import version_of
@@ -92,6 +93,8 @@ def _lifespan(
         async with AsyncExitStack() as stack:
             try:
                 services = await stack.enter_async_context(open_services())
+                services.rates.on_limited = metrics.count_limited
+                await stack.enter_async_context(_running(services.stream_slots))
                 if services.event_loop is not None:
                     metrics.show_event_loop(services.event_loop)
                 state: SharedObjects = {
@@ -115,9 +118,9 @@ def _lifespan(
 
 
 @asynccontextmanager
-async def _running(webhooks: InternalWebhooks) -> AsyncIterator[None]:
-    """Calls internal webhooks inside the block."""
-    task = asyncio.create_task(webhooks.run(), name=webhooks.name)
+async def _running(work: InternalWebhooks | StreamSlots) -> AsyncIterator[None]:
+    """Performs the work inside the block."""
+    task = asyncio.create_task(work.run(), name=work.name)
     try:
         yield
     finally:

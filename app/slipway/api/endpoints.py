@@ -13,8 +13,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from slipway.access.access_control import AccessControl
-from slipway.api.auth.access_check import Handler, RouteAccess, with_access_check, with_probe_response
+from slipway.api.auth.access_check import Handler, RouteAccess, user_of, with_access_check, with_probe_response
+from slipway.api.auth.rates import hold_stream_slot
 from slipway.api.shared_objects import services_of
+
+_LONG: Final = ("/wait", "/join", "/events")
+"""The ends of the paths whose responses are sent when a run has ended, and of event streams of pages."""
 
 RECORD_BYTES: Final = 512
 """What a record is counted as beside the body of its request."""
@@ -48,9 +52,15 @@ class Endpoint:
     stores: bool = False
     """Whether a request stores records other than runs, which memory must have room for."""
 
+    @property
+    def is_long(self) -> bool:
+        """Whether its responses wait for runs, and so count as streams of their user."""
+        return self.media_type == "text/event-stream" or self.path.endswith(_LONG)
+
     def route(self, auth: AccessControl | None) -> Route:
         """The route for Starlette's router, with its access check."""
-        handler = with_access_check(with_admission(self.handler) if self.stores else self.handler, self.access, auth)
+        handler = with_admission(self.handler) if self.stores else self.handler
+        handler = with_access_check(with_stream_slot(handler) if self.is_long else handler, self.access, auth)
         return Route(self.path, with_probe_response(handler) if self.access.probe else handler, methods=[self.method])
 
 
@@ -63,6 +73,17 @@ def with_admission(handler: Handler) -> Handler:
         return await handler(request)
 
     return admitted
+
+
+def with_stream_slot(handler: Handler) -> Handler:
+    """The handler of a route whose responses are long. It raises `TooManyStreams` before anything is done."""
+
+    @wraps(handler)
+    async def counted(request: Request) -> Response | ASGIApp:
+        await hold_stream_slot(request, user_of(request))
+        return await handler(request)
+
+    return counted
 
 
 def bool_param(name: str, about: str = "") -> Query:

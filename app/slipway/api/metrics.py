@@ -52,7 +52,17 @@ class HttpMetrics:
             ["code"],
             registry=self.registry,
         )
+        self._limited = Counter(
+            "slipway_rate_limited_requests",
+            "Requests above a rate, by policy; in shadow mode they were served",
+            ["policy", "shadow"],
+            registry=self.registry,
+        )
         self._store = StoreMetrics(self.registry)
+
+    def count_limited(self, policy: str, shadow: bool) -> None:
+        """Counts a request above a rate."""
+        self._limited.labels(policy, "yes" if shadow else "no").inc()
 
     def count_rejected(self, code: str) -> None:
         """Counts a client whose request exceeded a limit of its connection."""

@@ -30,10 +30,12 @@ from slipway.errors import (
     MalformedRequest,
     NotFound,
     NotJson,
+    RateLimited,
     RefusedRequest,
     RequestLineTooLong,
     SlipwayError,
     TooLarge,
+    TooManyStreams,
     Unavailable,
 )
 from slipway.redaction.redact import redact_json
@@ -54,6 +56,8 @@ STATUS: Final[Mapping[type[SlipwayError], int]] = {
     NotJson: 415,
     ForeignHost: 421,
     BudgetUsedUp: 429,
+    RateLimited: 429,
+    TooManyStreams: 429,
     Unavailable: 503,
     GraphUnavailable: 503,
 }
@@ -89,7 +93,7 @@ def status_of(error: SlipwayError) -> int:
 def error_response(error: SlipwayError, path: str = "") -> Response:
     """The response for an error that Slipway raised on purpose. `path` is the path of the request, without a prefix."""
     headers = error.headers if isinstance(error, AccessRefused) else {}
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | RateLimited | TooManyStreams):
         headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, TooLarge):
         headers["connection"] = "close"  # the rest of the body is not read

@@ -362,3 +362,6 @@ class Keys:
         if not key.startswith(prefix) or not record_id or (kind in ("run", "assistant", "cron") and ":" in record_id):
             return None
         return record_id
+
+    def stream_slots(self, client: str) -> str:
+        return self._of("stream_slots", client)

@@ -9,6 +9,7 @@ from starlette.types import Scope
 
 from slipway.access.access_control import AccessControl
 from slipway.access.users import User
+from slipway.api.auth.rates import count_user, counted_by_address
 from slipway.api.request_parsing import parsed
 from slipway.errors import InvalidRequest
 
@@ -24,15 +25,18 @@ def is_in_process(scope: Scope) -> bool:
 
 
 async def authenticate_request(connection: HTTPConnection, auth: AccessControl) -> User | None:
-    """The user of the request; None for the in-process client, which is not authenticated. Raises `AccessRefused` and
-    `AuthBroken`."""
+    """The user of the request; None for the in-process client, which is not authenticated. The request is counted.
+    Raises `AccessRefused`, `AuthBroken` and `RateLimited`."""
     scope = connection.scope
     if USER_SCOPE_KEY not in scope:
         if is_in_process(scope):
             return None
-        scope[USER_SCOPE_KEY] = await auth.authenticate(await _handler_parameters(connection, auth))
-    user: User = scope[USER_SCOPE_KEY]
-    return user
+        async with counted_by_address(connection):
+            user = await auth.authenticate(await _handler_parameters(connection, auth))
+        await count_user(connection, user)
+        scope[USER_SCOPE_KEY] = user
+    known: User = scope[USER_SCOPE_KEY]
+    return known
 
 
 async def _handler_parameters(connection: HTTPConnection, auth: AccessControl) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from slipway.api.middleware.hosts import Hosts, is_loopback
 from slipway.api.middleware.json_bodies import JsonBodies
 from slipway.api.middleware.mount_prefix import MountPrefix
 from slipway.api.middleware.origins import Origins
+from slipway.api.middleware.rate_limits import RateLimits
 from slipway.api.middleware.repeated_headers import RepeatedHeaders
 from slipway.api.middleware.request_id import RequestId
 from slipway.graphs.official_sections import HttpSection
@@ -26,6 +27,9 @@ from slipway.settings import Settings
 EXPOSED_HEADERS: Final = (
     "content-location",
     "location",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
     "x-pagination-total",
     "x-pagination-next",
     "x-request-id",
@@ -62,6 +66,7 @@ def middleware_stack(
         Middleware(ForeignPages, origins, hosts, http.prefix),
         Middleware(Cors, origins, http.cors, exposed, private_network=private_network),
         *([Middleware(MountPrefix, prefix=http.prefix)] if http.prefix else []),
+        Middleware(RateLimits, counts_addresses=auth is None),
         host_app,
         Middleware(ErrorResponses),
         *([Middleware(JsonBodies)] if auth is None else []),

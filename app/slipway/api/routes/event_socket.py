@@ -15,7 +15,8 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from slipway.access.permissions import is_handler_failure
-from slipway.api.auth.access_check import access_check_of, with_socket_access_check
+from slipway.api.auth.access_check import access_check_of, user_of, with_socket_access_check
+from slipway.api.auth.rates import count_command, hold_stream_slot
 from slipway.api.bodies.events import CommandFrame, SubscribeParams, UnsubscribeParams
 from slipway.api.event_commands import CommandContext, execute_command, params_of
 from slipway.api.host_app.extensions import Extensions
@@ -32,6 +33,7 @@ from slipway.errors import (
     AuthBroken,
     InvalidRequest,
     NotFound,
+    RateLimited,
     RefusedRequest,
     SlipwayError,
     Unavailable,
@@ -46,12 +48,15 @@ log = structlog.get_logger(__name__)
 
 INTERNAL_ERROR: Final = 1011
 MAX_SUBSCRIPTIONS: Final = 100
+_SUBSCRIPTIONS: Final = "subscription."
+"""How the commands that only read begin."""
 
 
 async def connect(websocket: WebSocket) -> None:
     """Serves one client until it disconnects."""
     thread_id = checked_uuid(websocket.path_params["thread_id"], "thread_id")
     check = await authorize_read(websocket, thread_id)
+    await hold_stream_slot(websocket, user_of(websocket))
     await websocket.accept()
     services = services_of(websocket)
     session = SocketSession(websocket, services, thread_id, check)
@@ -129,6 +134,9 @@ class SocketSession:
         except InvalidRequest as error:
             return await self._subscriptions.send(dumps(command_error_response(None, "invalid_argument", str(error))))
         try:
+            await count_command(
+                self._websocket, user_of(self._websocket), may_write=not command.method.startswith(_SUBSCRIPTIONS)
+            )
             if not await self._is_still_authorized():
                 return None
             if command.method in ("subscription.subscribe", "subscription.reconnect"):
@@ -143,7 +151,7 @@ class SocketSession:
             response = command_error_response(
                 command.id, "unknown_error", "The auth file failed, so the operation could not be authorized."
             )
-        except Unavailable as error:
+        except (Unavailable, RateLimited) as error:
             response = command_error_response(command.id, "unknown_error", str(error))
         return await self._subscriptions.send(dumps(response))
 

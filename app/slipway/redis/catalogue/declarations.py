@@ -47,6 +47,8 @@ class Shard(StrEnum):
     STORE = "store"
     IDEMPOTENCY = "idempotency"
     PROCESSES = "processes"
+    CLIENTS = "clients"
+    """How often clients asked, and what they have open."""
     MIGRATION = "migration"
     LAYOUT = "layout"
     ENCRYPTION = "encryption"

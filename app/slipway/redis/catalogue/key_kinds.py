@@ -8,6 +8,7 @@ from slipway.redis.catalogue import (
     assistants,
     budgets,
     checkpoints,
+    clients,
     crons,
     encryption,
     graph_versions,
@@ -37,6 +38,7 @@ KINDS_BY_SECTION: Final[dict[str, tuple[KeyKind, ...]]] = {
     "Assistants": assistants.KEY_KINDS,
     "Crons": crons.KEY_KINDS,
     "The store": store.KEY_KINDS,
+    "Clients": clients.KEY_KINDS,
     "Processes": processes.KEY_KINDS,
     "Encryption at rest": encryption.KEY_KINDS,
 }
