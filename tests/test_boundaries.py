@@ -60,7 +60,7 @@ LAYERS = (
     ("tools", "tool_middleware", "models"),
     ("crons", "store", "webhooks", "reviews", "thread_moves"),
     ("items", "build_parts", "nodes"),
-    ("event_protocol",),
+    ("event_protocol", "webhook_endpoints"),
     ("execution",),
     ("run_operations", "encryption_at_rest"),
     ("health", "deploy_checks"),

@@ -30,6 +30,7 @@ A call of a tool reaches these:
 Operations that need two scripts have a failpoint between them:
 
     due_run_created       the run of a cron's due time is created; the cron still has that due time
+    cron_problem_told     webhook endpoints are told of a problem of a cron, which does not show it yet
     review_answered       the last answer that a run needed is stored; the run is not resumed yet
     switched_on           a switch is on; the runs that paused there are not queued yet
     state_edited          the state of a run is edited; the run is not resumed or retried yet
@@ -72,6 +73,7 @@ NAMES: Final = (
     "tool_acted",
     "tool_ended",
     "due_run_created",
+    "cron_problem_told",
     "review_answered",
     "switched_on",
     "state_edited",

@@ -113,6 +113,9 @@ from slipway.threads.thread_follower import ThreadFollower
 from slipway.threads.ttl import ThreadTtl
 from slipway.tool_gateway.gateway import tool_services
 from slipway.tool_gateway.registry import ToolRegistry
+from slipway.webhook_endpoints.scripts import EndpointScripts
+from slipway.webhook_endpoints.store import EndpointStore
+from slipway.webhook_endpoints.url_check import EndpointUrlCheck
 from slipway.webhooks.new_run_webhook_check import NewRunWebhookCheck
 from slipway.webhooks.urls import UrlPolicy
 
@@ -173,6 +176,7 @@ class Services:
     store: RedisStore
     crons: CronStore
     webhook_urls: UrlPolicy
+    webhook_endpoints: EndpointStore
     lease_renewer: LeaseRenewer | None
     executions: OpenExecutions | None
     inline: InlineRuns | None
@@ -427,6 +431,9 @@ def _stores(
         store=store,
         crons=CronStore(pipeline, keys, clock, max_checks=settings.search_max_checks),
         webhook_urls=webhook_urls,
+        webhook_endpoints=EndpointStore(
+            EndpointScripts(pipeline, keys), clock, EndpointUrlCheck(check_webhook), list(config.graphs)
+        ),
         lease_renewer=None,
         executions=None,
         inline=None,

@@ -85,7 +85,7 @@ COMPUTED: Final = {
     ("create_delivery", "key(delivery_queue(run))"): _DELIVERIES,
     ("delivery_settle_try", "key(delivery_queue(delivery))"): _DELIVERIES,
     ("delivery_claim", "key(queue)"): _DELIVERIES,
-    ("rollout_change", "key(queue)"): _DELIVERIES,
+    ("add_delivery", "due"): _DELIVERIES,
     ("delivery_queue", "run"): ("run", "delivery"),
     ("checkpoint_copy", "ARGV[1] .. member"): _WRITES,
     ("checkpoint_copy", "ARGV[2] .. member"): _WRITES,

@@ -21,6 +21,7 @@ _ADVANCE = load("cron_advance")
 _SKIP = load("cron_skip")
 _POSTPONE = load("cron_postpone")
 _REVOKE = load("due_time_revoke")
+_PROBLEM = load("cron_problem")
 _SEARCH = load("cron_search")
 _INDEX_CHECK = load("cron_index_check")
 
@@ -39,6 +40,19 @@ class DeletedCron:
 
     incarnation: str
     due_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToldProblem:
+    """What webhook endpoints are told about a cron that cannot create a run."""
+
+    problem: str
+    assistant_id: str
+    graph_id: str | None
+    """None if the assistant does not exist any more."""
+    owner: str | None
+    """The member `owner` of its metadata, as JSON."""
+    thread_id: str | None
 
 
 class CronScripts(ScriptStubs):
@@ -95,6 +109,20 @@ class CronScripts(ScriptStubs):
     async def skip(self, due_time: DueTime, *, problem: str) -> bool:
         """Sets the next due time without a run. Returns False if the cron does not have this due time any more."""
         return bool(await self._pipeline.run(_SKIP, [], self._args(**due_time, problem=problem)))
+
+    async def tell_problem(self, due_time: DueTime, told: ToldProblem) -> bool:
+        """Creates the deliveries of `cron.problem`, if the problem is new. Returns whether it is."""
+        arguments = self._args(
+            cron_id=due_time["cron_id"],
+            incarnation=due_time["incarnation"],
+            due_ms=due_time["due_ms"],
+            problem=told.problem,
+            assistant_id=told.assistant_id,
+            graph_id=told.graph_id,
+            owner=told.owner,
+            thread_id=told.thread_id,
+        )
+        return bool(await self._pipeline.run(_PROBLEM, [], arguments))
 
     async def postpone(self, due_time: DueTime, *, problem: str, by_ms: int) -> bool:
         """Makes the cron due again in `by_ms`, for the same due time. Returns False if the cron does not have this due

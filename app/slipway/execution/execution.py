@@ -302,7 +302,7 @@ class Execution:
         code = f"ceiling.{CODES.get(ceiling, ceiling)}"
         message = f"{used:g} of {limit:g} are used of the ceiling max_{ceiling}"
         data = {"code": code, "warning": True, "used": used, "limit": limit, "message": message}
-        self._append_notice(data)
+        self._append_notice(data, f"ceiling:{CODES.get(ceiling, ceiling)}:{used:.15g}:{limit:.15g}")
 
     def _warn_once(self, ceiling: str, used: float) -> None:
         """Warns of a ceiling, once in a chain. That it was done is stored with the event."""
@@ -317,11 +317,11 @@ class Execution:
         message = f"the price of the model {model} is unknown: its tokens are counted, and its costs are not"
         self._append_notice({"code": "model.price_unknown", "warning": True, "model": model, "message": message})
 
-    def _append_notice(self, data: dict[str, Any]) -> None:
+    def _append_notice(self, data: dict[str, Any], mark: str = "") -> None:
         if threading.get_ident() == self._thread:
-            self.writer.append_beside_stream(*frame("notice", data))
+            self.writer.append_beside_stream(*frame("notice", data), mark)
         else:
-            self._loop.call_soon_threadsafe(self._append_notice, data)
+            self._loop.call_soon_threadsafe(self._append_notice, data, mark)
 
     def _on_ceiling_hit(self, hit: CeilingHit) -> None:
         """Ends the run, also if the code of the graph catches the exception. Called by any thread. The cancellation

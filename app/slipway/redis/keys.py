@@ -330,6 +330,13 @@ class Keys:
     def crons_due(self) -> str:
         return self._of("crons_due")
 
+    def webhook_endpoint(self, endpoint_id: str) -> str:
+        return self._of("webhook_endpoint", endpoint_id)
+
+    @property
+    def webhook_endpoints(self) -> str:
+        return self._of("webhook_endpoints")
+
     def delivery(self, run_id: str) -> str:
         return self._of("delivery", run_id)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from slipway.errors import Conflict, InvalidRequest
 from slipway.rollouts.record import WHOLE, Action, HistoryEntry, Ramp, RequestRule, Rollout
@@ -61,6 +61,10 @@ class Change:
     entry: HistoryEntry
     warning: str | None = None
     """What the operator must know, although the change was made."""
+
+    def shown(self) -> dict[str, Any]:
+        """The rollout and the change as receivers of webhooks get them."""
+        return {"rollout": None if self.rollout is None else self.rollout.public(), "change": self.entry.public()}
 
 
 def set_weights(

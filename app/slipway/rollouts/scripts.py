@@ -13,6 +13,7 @@ from slipway.rollouts.changes import Change
 from slipway.rollouts.counts import RampCounts, counts_from
 from slipway.rollouts.ended_ramp import EndedRamp, end_from, end_of
 from slipway.rollouts.record import HistoryEntry, Rollout, entry_from, rollout_from
+from slipway.serialization.json_encoding import dumps
 
 _ROLLOUT_CHANGE = load("rollout_change")
 _ROLLOUT_LOOK = load("rollout_look")
@@ -63,6 +64,8 @@ class RolloutScripts(ScriptStubs):
             ramp=None if after is None or after.ramp is None else after.ramp.ramp_id,
             ended=ended,
             entry=change.entry.stored(),
+            action=change.entry.action.value,
+            shown=dumps(change.shown()).decode(),
             webhook=webhook,
         )
         status, *_ = await self._pipeline.run(_ROLLOUT_CHANGE, [], args)

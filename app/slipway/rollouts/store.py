@@ -38,9 +38,7 @@ class Announcements:
 
     def of(self, graph_id: str, change: Change) -> WebhookToCall:
         """The delivery that announces a change."""
-        rollout = None if change.rollout is None else change.rollout.public()
-        body: dict[str, Any] = {"type": "rollout.changed", "graph": graph_id, "rollout": rollout}
-        body |= {"change": change.entry.public()}
+        body: dict[str, Any] = {"type": "rollout.changed", "graph": graph_id} | change.shown()
         name = f"rollout-{secrets.token_hex(12)}"
         return {"id": name, "queue": self.queue, "url": self.url, "body": dumps(body).decode()}
 

@@ -180,12 +180,13 @@ class AttemptWriter:
         self._count_bytes(len(stored))
         self.chunk_appended()
 
-    def append_beside_stream(self, name: str, frame: bytes) -> None:
+    def append_beside_stream(self, name: str, frame: bytes, mark: str = "") -> None:
         """Appends an event that is none of the graph's stream, while nodes run: such as a notice. Unlike after
-        `append`, what the checkpointer has written still waits for the events of the stream that belong to it."""
+        `append`, what the checkpointer has written still waits for the events of the stream that belong to it. The
+        mark of a warning about a ceiling, `ceiling:NAME:USED:LIMIT`, tells it to webhook endpoints."""
         stored = sealed(frame, self._log_place)
         self._appended.add(name, frame, stored)
-        self._group.entries.append((name, stored))
+        self._group.entries.append((f"{name}\n{mark}" if mark else name, stored))
         self._count_bytes(len(stored))
         self._schedule_delayed_send()
 

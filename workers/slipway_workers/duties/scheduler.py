@@ -25,12 +25,13 @@ from slipway import failpoints
 from slipway.access.permissions import all_permissions_of, is_handler_failure
 from slipway.crons.crons_of_deleted_threads import CronsOfDeletedThreads
 from slipway.crons.record import Cron, cron_from
-from slipway.crons.scripts import CronScripts
+from slipway.crons.scripts import CronScripts, ToldProblem
 from slipway.duties.duty import Duty
 from slipway.errors import AccessRefused, NotFound, Overloaded, SlipwayError, StoreUnavailable
 from slipway.runs.creation import DueTimeTaken
 from slipway.runs.run_request import RunIds
 from slipway.runs.scripts import DueTime
+from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
 
 log = structlog.get_logger(__name__)
@@ -132,6 +133,7 @@ class Scheduler(Duty):
     async def _retry_later(
         self, cron: Cron, due_time: DueTime, error: Exception, problem: str, event: str, *, by_ms: int
     ) -> None:
+        await self._tell(cron, due_time, problem)
         if await self.scripts.postpone(due_time, problem=problem, by_ms=by_ms):
             raised = None if isinstance(error, Overloaded) else error
             details = {"due_ms": due_time["due_ms"], "again_ms": by_ms, "exc_info": raised}
@@ -154,11 +156,27 @@ class Scheduler(Duty):
 
     async def _skip(self, cron: Cron, due_time: DueTime, error: Exception) -> None:
         problem = str(error)[:_PROBLEM_CHARS] if isinstance(error, SlipwayError) else _RUN_NOT_CREATED
+        await self._tell(cron, due_time, problem)
         if await self.scripts.skip(due_time, problem=problem):
             event = "cron.access_denied" if isinstance(error, AccessRefused) else "cron.skipped"
             raised = error if problem is _RUN_NOT_CREATED else None
             details = {"due_ms": due_time["due_ms"], "owner": cron.user_id, "exc_info": raised}
             _log_new_problem(cron, problem, event, **details)
+
+    async def _tell(self, cron: Cron, due_time: DueTime, problem: str) -> None:
+        """Tells webhook endpoints of a problem before the cron shows it: a worker that dies in between leaves the cron
+        due, and the next one finds that they were told."""
+        owner = cron.metadata.get("owner")
+        owner_json = None if owner is None else dumps(owner).decode()
+        told = ToldProblem(problem, cron.assistant_id, await self._graph_of(cron), owner_json, cron.thread_id)
+        await self.scripts.tell_problem(due_time, told)
+        failpoints.reach("cron_problem_told")
+
+    async def _graph_of(self, cron: Cron) -> str | None:
+        try:
+            return (await self._services.assistants.get(cron.assistant_id)).graph_id
+        except NotFound:
+            return None
 
 
 def _with_next(due_time: DueTime, next_ms: int | None) -> DueTime:

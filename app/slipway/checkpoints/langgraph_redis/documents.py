@@ -118,13 +118,13 @@ class Documents:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoredDataError(f"the document of a checkpoint is damaged: {error!r}") from error
 
-    def _checkpoint(self, fields: dict[str, Any]) -> Checkpoint:
-        stored = fields.get("channel_values") or {}
-        if fields.get("type") == TYPE:
-            body = self._value(fields["body"])
+    def _checkpoint(self, members: dict[str, Any]) -> Checkpoint:
+        stored = members.get("channel_values") or {}
+        if members.get("type") == TYPE:
+            body = self._value(members["body"])
             values = {channel: self._value(text) for channel, text in stored.items()}
         else:
-            body = {name: value for name, value in fields.items() if name not in ("type", "pending_sends")}
+            body = {name: value for name, value in members.items() if name not in ("type", "pending_sends")}
             values = self._foreign.revive(stored)
         checkpoint: Checkpoint = body | {"channel_values": values}
         return checkpoint

@@ -14,6 +14,13 @@ _BUDGET_FIELDS: Final = (
         " ended count with the most that they may use.",
         python_writers=("slipway.metering",),
     ),
+    Field(
+        "told:*",
+        Encoding.TEXT,
+        "By what is counted: the state (`warning` or `used_up`) and the limit of which webhook endpoints were told.",
+        absent="no endpoint was subscribed, or there was nothing to tell",
+        scripts_only=True,
+    ),
 )
 
 KEY_KINDS: Final = (

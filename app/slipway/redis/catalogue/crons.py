@@ -89,6 +89,13 @@ _HANDLED_FIELDS: Final = (
         absent="no run was created, because the cron was changed or deleted at the due time",
         scripts_only=True,
     ),
+    Field(
+        "problem",
+        Encoding.TEXT,
+        "The incarnation of the cron, and the problem of which `cron.problem` has told webhook endpoints.",
+        absent="its last due time created a run",
+        scripts_only=True,
+    ),
 )
 
 KEY_KINDS: Final = (

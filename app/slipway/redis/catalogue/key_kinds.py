@@ -20,6 +20,7 @@ from slipway.redis.catalogue import (
     store,
     switches,
     threads,
+    webhook_endpoints,
     webhooks,
 )
 from slipway.redis.catalogue.declarations import KeyKind
@@ -34,6 +35,7 @@ KINDS_BY_SECTION: Final[dict[str, tuple[KeyKind, ...]]] = {
     "Rollouts": rollouts.KEY_KINDS,
     "Budgets": budgets.KEY_KINDS,
     "Webhooks": webhooks.KEY_KINDS,
+    "Webhook endpoints": webhook_endpoints.KEY_KINDS,
     "Checkpoints": checkpoints.KEY_KINDS,
     "Assistants": assistants.KEY_KINDS,
     "Crons": crons.KEY_KINDS,

@@ -1,4 +1,4 @@
---! needs: audit clock keys reviews
+--! needs: audit clock keys reviews webhook_events
 --! repeatable: yes
 --! shard: thread
 -- Changes a review that nobody has changed since it was read.
@@ -49,6 +49,8 @@ local times = args.state ~= 'held' and redis.call('HMGET', record, 'due_us', 're
 set_review_timer(args.review_id, times or {})
 if args.approval then store_approval(args.approval) end
 append_audit(run_id, args.audit.action, args.audit.actor, args.audit.details)
+if args.after_due then emit_review('due', args.review_id) end
+if args.state == 'held' then emit_review(args.after_due and 'expired' or 'decided', args.review_id) end
 notify_reviews(args.review_id)
 local replied = reply()
 if replied[1] == 'answered' then redis.call('ZADD', key('reviews_ready'), integer_text(now_ms), run_id) end

@@ -1,17 +1,17 @@
---! needs: clock keys
+--! needs: deliveries keys webhook_events
 --! repeatable: yes
 --! shard: thread
---! keys: deliveries internal_deliveries
 -- Replaces the rollout of a graph, if it is still the one that the caller has read.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `graph_id`; `before` and `after`, the stored forms (see
 --   `rollouts/record.py`), each nil for no rollout; `ramp`, the id of the ramp, nil if no version is ramping;
---   `ended`, the end of the ramp of `before` as JSON, if it ends; `entry` of the history, JSON; `webhook`, nil or the
---   `id`, `queue`, `url` and `body` of the delivery that announces it.
+--   `ended`, the end of the ramp of `before` as JSON, if it ends; `entry` of the history, JSON; `action` of the
+--   entry; `shown`, the rollout and the change as clients receive them, as a JSON object; `webhook`, nil
+--   or the `id`, `queue`, `url` and `body` of the delivery that announces it to the URL of langgraph.json.
 -- Reply: {'ok'}; {'changed'} if the rollout is another one: then nothing was changed.
--- Atomic: The rollout, its history, the end or the begin of its counts, and the delivery. The counts of a ramp that has
---   ended are kept until the next one begins.
+-- Atomic: The rollout, its history, the end or the begin of its counts, and the deliveries. The counts of a ramp that
+--   has ended are kept until the next one begins.
 -- Repeatable: Yes: a rollout that is `after` already is not changed again.
 
 local args = cmsgpack.unpack(ARGV[2])
@@ -37,9 +37,13 @@ redis.call('RPUSH', key('rollout_history', args.graph_id), args.entry)
 redis.call('LTRIM', key('rollout_history', args.graph_id), -1000, -1)
 redis.call('PUBLISH', key('rollout_changes'), args.graph_id)
 if args.webhook then
-  local delivery, queue = key('delivery', args.webhook.id), args.webhook.queue
-  redis.call('HSET', delivery, 'announcement', args.webhook.body, 'announcement_url', args.webhook.url, 'tries', 0,
-    'webhook_queue', queue)
-  redis.call('ZADD', key(queue), integer_text(now_ms), args.webhook.id)
+  redis.call('HSET', key('delivery', args.webhook.id), 'announcement', args.webhook.body, 'announcement_url',
+    args.webhook.url)
+  add_delivery(args.webhook.id, args.webhook.queue, nil, 'rollout.changed', nil, nil, {'graph_id', args.graph_id})
+end
+if is_anything_subscribed() then
+  local subject = {id = args.graph_id, graph_id = args.graph_id, owner = false, full_data = args.shown}
+  emit('rollout.changed', subject, {'graph_id', args.graph_id, 'action', args.action, 'link', '/ops/rollouts/'
+    .. escaped_segment(args.graph_id)})
 end
 return {'ok'}

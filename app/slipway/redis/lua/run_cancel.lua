@@ -1,4 +1,4 @@
---! needs: after_run audit cancel keys phases reviews waiting_runs
+--! needs: after_run audit cancel keys phases reviews waiting_runs webhook_events
 --! repeatable: yes
 --! shard: thread
 -- Cancels a run: at once if it never started, otherwise by an instruction to the attempt that executes it, or to the
@@ -27,6 +27,7 @@ if args.by and not repeated then
   append_audit(args.run_id, 'run.cancelled', args.by, cjson.encode({action = args.action, reason = args.reason}))
 end
 if waits then
+  if args.overdue then emit_review('due', args.overdue) end
   cancel_waiting_run(args.run_id, args.thread_id, args.cause, args.reason)
 elseif fields[3] == '0' then
   cancel_queued_run(args.run_id, args.thread_id, args.action, args.cause, args.reason, args.event_ttl_s)

@@ -1,4 +1,4 @@
---! needs: admission budgets cancel cancel_causes clock concurrency_groups due_times events hashes inline_executions keys leases phases pins queue retries reviews rollouts run_indexes runs threads versions waiting_runs
+--! needs: admission budgets cancel cancel_causes clock concurrency_groups due_times events hashes inline_executions keys leases phases pins queue retries reviews rollouts run_indexes runs threads versions waiting_runs webhook_events
 --! repeatable: yes
 --! shard: thread
 -- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.
@@ -108,8 +108,17 @@ elseif checked and checked.held then
   return {'unchecked'} -- answers that were held for a run which waits no more
 end
 
+-- The value of a field in a list of names and values, or nil.
+local function member_of(fields, name)
+  for i = 1, #(fields or {}), 2 do
+    if fields[i] == name then return fields[i + 1] end
+  end
+end
+
 if args.budgets then
   local position, used = reserve_in_budgets(args.budgets)
+  local owner = member_of(args.members, 'm:owner') or exists and redis.call('HGET', thread, 'm:owner')
+  emit_budget_states(args.budgets, position, args.run_id, args.expected_graph_id, owner)
   if position then return {'budget', position, used} end
 end
 
@@ -206,6 +215,7 @@ if inline then
 elseif first then
   enqueue(args.run_id, 1, now_ms + after_ms, key('queue'), args.priority_ms)
 end
+if not inline then emit_phase(args.run_id, 'queued') end
 if due_time then set_handled(due_time, due_time.next_ms and integer_text(due_time.next_ms) or '') end
 if inline or continued or args.retry then
   local fields = redis.call('HGETALL', run)

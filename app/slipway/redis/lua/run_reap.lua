@@ -1,4 +1,4 @@
---! needs: after_run ceilings clock deliveries events keys leases outages requeue rollouts run_indexes
+--! needs: after_run ceilings clock deliveries events keys leases outages requeue rollouts run_indexes webhook_events
 --! repeatable: no
 --! shard: thread
 -- Reclaims the runs whose lease has expired. With `worker`, reclaims all runs of the process whose id starts with this
@@ -49,6 +49,7 @@ local function fail(run_id, thread_id, spent)
   })
   redis.call('EXPIRE', key('events', run_id), args.event_ttl_s)
   create_delivery(run_id, thread_id, 'error')
+  emit_phase(run_id, 'failed', {status = 'error'})
   redis.call('HSET', key('thread', thread_id), 'error', public_error)
   start_next_run_or_idle(thread_id, 'error')
 end

@@ -1,4 +1,4 @@
---! needs: admission after_run cancel_causes clock concurrency_groups deliveries events fencing hashes keys redis_commands reviews rollouts run_indexes runs threads waiting_runs
+--! needs: admission after_run cancel_causes clock concurrency_groups deliveries events fencing hashes keys redis_commands reviews rollouts run_indexes runs threads waiting_runs webhook_events
 --! repeatable: yes
 --! shard: thread
 -- Ends a run: phase, error, result, thread state, last events, lease, delivery, and the thread's next run.
@@ -60,9 +60,13 @@ local thread_error = args.phase == 'cancelled' and cancel_error(run) or args.thr
 if thread_error then changes = joined(changes, {'error', thread_error}) end
 local waits = args.phase == 'waiting_for_approval'
 if waits then changes = joined(changes, {'waiting_run_id', args.run_id}) end
+local shown_status = args.rollback and 'rollback' or args.status
 if owned.webhook == 'pending' then
-  create_delivery(args.run_id, owned.thread_id, args.rollback and 'rollback' or args.status, values, interrupts,
-    args.thread_error)
+  create_delivery(args.run_id, owned.thread_id, shown_status, values, interrupts, args.thread_error)
+end
+if is_anything_subscribed() then
+  emit_run(args.run_id, args.phase, {status = shown_status, values = values, interrupts = interrupts,
+    shown_error = args.thread_error})
 end
 if args.delete_calls then
   redis.call('DEL', key('thread_calls', owned.thread_id), key('thread_approvals', owned.thread_id))

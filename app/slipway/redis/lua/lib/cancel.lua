@@ -1,4 +1,4 @@
---! needs: cancel_causes clock concurrency_groups deliveries events keys pauses queue run_indexes runs threads worker_messages
+--! needs: cancel_causes clock concurrency_groups deliveries events keys pauses queue run_indexes runs threads webhook_events worker_messages
 --! rare: cancel_queued_run request_cancel
 -- Cancelling runs.
 
@@ -13,7 +13,9 @@ local function cancel_queued_run(run_id, thread_id, action, cause, reason, event
     'updated_us', integer_text(now_us))
   index_phase(run_id, redis.call('HGET', run, 'created_us'), 'queued', 'cancelled')
   set_cancel_cause(run, cause, reason)
-  create_delivery(run_id, thread_id, action == 'rollback' and 'rollback' or 'interrupted')
+  local status = action == 'rollback' and 'rollback' or 'interrupted'
+  create_delivery(run_id, thread_id, status)
+  emit_phase(run_id, 'cancelled', {status = status})
   append_events(run_id, {end_event(run_id, 'interrupted')})
   notify_thread(thread_id)
   if action == 'rollback' then

@@ -1,6 +1,6 @@
 --! needs: clock keys
 --! keys: internal_deliveries
---! rare: create_delivery
+--! rare: add_delivery create_delivery
 -- Deliveries: webhooks that are to be called.
 
 -- The kind of the queue in which the webhook of this run (or delivery) waits.
@@ -12,6 +12,19 @@ end
 local function delivery_name(run_id, created_us)
   local waiting_created_us = redis.call('HGET', key('delivery', run_id), 'created_us')
   return waiting_created_us and waiting_created_us ~= created_us and run_id .. '@' .. created_us or run_id
+end
+
+-- Creates the delivery `name` of an event, which is due now. `endpoint_id`, `run_id` and `owner` may be nil. `others`
+-- are further fields: names and values.
+local function add_delivery(name, queue, endpoint_id, event_type, run_id, owner, others)
+  local delivery = key('delivery', name)
+  redis.call('HSET', delivery, 'tries', 0, 'enqueued_us', now_us, 'type', event_type, unpack(others))
+  if endpoint_id then redis.call('HSET', delivery, 'endpoint_id', endpoint_id) end
+  if run_id then redis.call('HSET', delivery, 'run_id', run_id) end
+  if owner then redis.call('HSET', delivery, 'owner', owner) end
+  if queue ~= 'deliveries' then redis.call('HSET', delivery, 'webhook_queue', queue) end
+  local due = queue == 'deliveries' and key('deliveries') or key('internal_deliveries')
+  redis.call('ZADD', due, integer_text(now_ms), name)
 end
 
 -- Creates the delivery if the run has a webhook. The delivery is a copy of the run record with what the webhook

@@ -1,5 +1,5 @@
 --! needs: clock keys
---! rare: handled_reply set_handled
+--! rare: handled_reply set_handled set_problem
 -- The due times of crons that are handled. A cron and the runs that it creates may live in different shards, so no
 -- script can create a run and advance its cron. Instead the shard of the run stores, for each cron, the last due time
 -- that was handled there. Due times of a cron only move forward, so this one is enough to recognise a repetition, also
@@ -24,5 +24,16 @@ local function set_handled(due_time, next_ms)
   local handled = key('handled_due_time', due_time.cron_id)
   redis.call('HSET', handled, 'incarnation', due_time.incarnation, 'due_ms', integer_text(due_time.due_ms))
   if next_ms then redis.call('HSET', handled, 'next_ms', next_ms) else redis.call('HDEL', handled, 'next_ms') end
+  redis.call('HDEL', handled, 'problem')
   redis.call('EXPIRE', handled, HANDLED_TTL_S)
+end
+
+-- Stores why no run can be created for a due time. Returns false if that was stored already, for this cron and since
+-- its last run.
+local function set_problem(due_time)
+  local handled, problem = key('handled_due_time', due_time.cron_id), due_time.incarnation .. ' ' .. due_time.problem
+  local is_known = redis.call('HGET', handled, 'problem') == problem
+  redis.call('HSET', handled, 'problem', problem)
+  redis.call('EXPIRE', handled, HANDLED_TTL_S)
+  return not is_known
 end

@@ -1,4 +1,4 @@
---! needs: keys
+--! needs: keys webhook_events
 -- The event log of a run: a stream, and a notification for each append.
 
 -- The bytes of an event in SSE format, without its id.
@@ -46,7 +46,8 @@ end
 -- Appends to the log of a run, and returns the id of the last entry, which the caller stores in the run's field
 -- `last_event`. `previous_id` is what that field holds; false for an empty log. Each entry is {name, frame, result};
 -- only end events have a result, the others have ''. A name may be followed by a line feed and a mark: the mark is
--- stored beside the event, and a later attempt does not append an event whose mark is in the log. The notification
+-- stored beside the event, and a later attempt does not append an event whose mark is in the log. That of a warning
+-- creates the deliveries of `ceiling.warning`. The notification
 -- carries the entries with their ids and the id before them, so that a follower which has read up to that id needs no
 -- read.
 local function append_to_log(run_id, entries, previous_id)
@@ -58,6 +59,7 @@ local function append_to_log(run_id, entries, previous_id)
       local mark = string.sub(entry[1], line_feed + 1)
       entry[1] = string.sub(entry[1], 1, line_feed - 1)
       last_id = redis.call('XADD', log, '*', 'n', entry[1], 'f', entry[2], 'm', mark)
+      if string.sub(mark, 1, 8) == 'ceiling:' then emit_ceiling(run_id, mark) end
     elseif entry[3] ~= '' then
       last_id = redis.call('XADD', log, '*', 'n', entry[1], 'f', entry[2], 'r', entry[3])
     else

@@ -1,4 +1,4 @@
---! needs: clock concurrency_groups keys threads
+--! needs: clock concurrency_groups keys threads webhook_events
 -- The lease of a run: which attempt executes it, and until when.
 
 -- Acquires the lease of a queued run for a worker. Returns the number of the attempt. `queued` holds the fields
@@ -28,6 +28,7 @@ local function acquire_lease(run_id, thread_id, worker, lease_ms, queued)
   if queued.status ~= 'busy' then set_status(thread_id, 'busy') end
   if queued.error then redis.call('HDEL', thread, 'error') end
   notify_thread(thread_id)
+  emit_phase(run_id, 'running')
   return attempt
 end
 

@@ -1,4 +1,4 @@
---! needs: audit clock events keys queue run_indexes
+--! needs: audit clock events keys queue run_indexes webhook_events
 --! rare: operator_pause_of pause_of queue_paused_run set_paused switch_pause
 -- Paused runs. A paused run has no lease and no job. It stays in the queue of its thread, so that later runs of the
 -- thread wait behind it. What pauses a run is a table: `reason` (a sentence), `actor` and `details` for the audit
@@ -48,6 +48,7 @@ local function set_paused(run_id, pause)
   if pause.held and not pause.error then redis.call('ZADD', key('held_runs'), integer_text(now_ms), run_id) end
   append_events(run_id, {notice_event('run.paused', pause.reason)})
   append_audit(run_id, 'run.paused', pause.actor, cjson.encode(pause.details))
+  emit_phase(run_id, 'paused')
 end
 
 -- Queues a paused run. It keeps its rank: it is due when it was before. If its retries were used up, all attempts
@@ -60,6 +61,7 @@ local function queue_paused_run(run_id, thread_id, reason)
   if error then redis.call('HSET', run, 'uncounted_attempts', attempt) end
   redis.call('HDEL', run, 'operator_pause', 'switch', 'held', 'error')
   redis.call('HSET', run, 'phase', 'queued', 'reason', reason, 'updated_us', integer_text(now_us))
+  emit_phase(run_id, 'queued')
   local is_first = redis.call('ZRANGE', key('thread_queue', thread_id), 0, 0)[1] == run_id
   if is_first and not redis.call('HGET', key('thread', thread_id), 'active_run_id') then enqueue_next_run(thread_id) end
 end

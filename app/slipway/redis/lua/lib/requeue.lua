@@ -1,4 +1,4 @@
---! needs: clock keys leases pauses queue
+--! needs: clock keys leases pauses queue webhook_events
 -- The return of a run to the queue.
 
 -- Queues a run again, ahead of the later runs of its thread, or pauses it if an operator has requested that or if
@@ -16,6 +16,7 @@ local function requeue(run_id, thread_id, counts, announce, reason, delay_ms, sw
     set_paused(run_id, pause)
   else
     redis.call('HSET', run, 'phase', 'queued', 'reason', reason, 'updated_us', integer_text(now_us))
+    emit_phase(run_id, 'queued')
   end
   enqueue_next_run(thread_id)
 end

@@ -1,4 +1,4 @@
---! needs: audit clock keys terms
+--! needs: audit clock keys terms webhook_events
 --! rare: are_checked call_approval decision_about delete_reviews forget_approval forget_editor end_reviews is_answered is_overdue open_reviews store_approval
 -- Reviews: the records of the questions that waiting runs ask people. See `reviews/record.py`. The run has the ids of
 -- its interrupts in the field `reviews`, and a review has the id `<run id>:<interrupt id>`.
@@ -166,6 +166,7 @@ local function open_reviews(run_id, thread_id, continued, reviews, first)
       answered = false
     end
     append_audit(run_id, 'review.opened', 'slipway', new.opened)
+    emit_review('opened', id)
     if new.guarded then guarded = 1 end
     ids[i] = new.interrupt_id
     notify_reviews(id)
@@ -199,6 +200,7 @@ local function end_reviews(run_id, reviews, why, next_run, takes_held, answers)
       redis.call('HSET', record, 'state', after, 'was', state, 'reason', why, 'updated_us', now_us)
       if next_run then redis.call('HSET', record, 'resumed_by', next_run) end
       redis.call('HINCRBY', record, 'revision', 1)
+      if answer then emit_review('decided', id) end
       redis.call('ZREM', key('reviews_due'), id)
       index_review_state(id, graph_id, created_us, nil, state, after)
       notify_reviews(id)

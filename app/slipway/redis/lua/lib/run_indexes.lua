@@ -33,7 +33,8 @@ local function unindex_paused(run_id, switch)
   if switch then redis.call('ZREM', key('switch_runs', switch), run_id) end
 end
 
--- Removes a run from all sets, before its record is deleted or expires. Returns the record's field `reviews`.
+-- Removes a run from all sets, before its record is deleted or expires. Returns the record's fields `reviews` and
+-- `phase`.
 local function unindex_run(run_id)
   local fields = redis.call('HMGET', key('run', run_id), 'phase', 'terms', 'error_term', 'switch',
     'reviews')
@@ -45,5 +46,5 @@ local function unindex_run(run_id)
     redis.call('ZREM', key('runs_with', string.sub(terms, first, first + TERM_LENGTH - 1)), run_id)
   end
   if fields[3] then redis.call('ZREM', key('runs_with', fields[3]), run_id) end
-  return fields[5]
+  return fields[5], fields[1]
 end

@@ -1,4 +1,4 @@
---! needs: ceilings keys reviews run_indexes
+--! needs: ceilings keys phases reviews run_indexes webhook_events
 --! rare: delete_run inherit_chain
 -- The run record: its ordinal, its chain, its deletion.
 
@@ -37,9 +37,11 @@ local function inherit_chain(from, to)
   if fields[3] then lower_ceilings(to, fields[3], fields[7]) end
 end
 
--- The event log stays for a minute, so that followers receive the last events.
+-- The event log stays for a minute, so that followers receive the last events. For webhook events, a run that had not
+-- ended is cancelled by its deletion.
 local function delete_run(run_id, thread_id)
-  local reviews = unindex_run(run_id)
+  local reviews, phase = unindex_run(run_id)
+  if phase and not is_final(phase) then emit_phase(run_id, 'cancelled', {status = 'interrupted'}) end
   if reviews then delete_reviews(run_id, reviews) end
   redis.call('DEL', key('run', run_id), key('run_audit', run_id))
   redis.call('ZREM', key('thread_runs', thread_id), run_id)

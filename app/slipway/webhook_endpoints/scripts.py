@@ -1,0 +1,109 @@
+"""The script stubs of webhook endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from slipway.redis.hash_fields import fields_of
+from slipway.redis.script_source import load
+from slipway.redis.script_stubs import ScriptStubs
+from slipway.serialization.json_encoding import dumps
+from slipway.webhook_endpoints.record import Endpoint, State, endpoint_from
+from slipway.webhook_endpoints.signing_keys import stored_keys
+
+_SAVE: Final = load("webhook_endpoint_save")
+_REMOVE: Final = load("webhook_endpoint_remove")
+_TEST: Final = load("webhook_endpoint_test")
+
+MOST_ENDPOINTS: Final = 1000
+MOST_OF_AN_OWNER: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class TooMany:
+    """There are as many endpoints, or endpoints of the owner, as there may be."""
+
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedMeanwhile:
+    """The endpoint is not as it was read."""
+
+
+class EndpointScripts(ScriptStubs):
+    """Each method takes one round trip."""
+
+    async def read(self, endpoint_id: str) -> Endpoint | None:
+        flat = await self._pipeline.send("HGETALL", self._keys.webhook_endpoint(endpoint_id), repeatable=True)
+        return endpoint_from(endpoint_id, fields_of(flat)) if flat else None
+
+    async def ids(self) -> list[str]:
+        """All of them, the oldest first."""
+        members = await self._pipeline.send("ZRANGE", self._keys.webhook_endpoints, 0, -1, repeatable=True)
+        return [member.decode() for member in members]
+
+    async def save(
+        self, endpoint: Endpoint, request: str, *, create: bool
+    ) -> Endpoint | TooMany | ChangedMeanwhile | None:
+        """Adds the endpoint, or stores all its members if it still has its revision. Returns None if it was removed.
+        `request` is a random text, by which the script recognises a repetition."""
+        fields, deleted = _stored(endpoint)
+        enabled = endpoint.state is State.ENABLED
+        arguments = self._args(
+            endpoint_id=endpoint.endpoint_id,
+            create=create,
+            request=request,
+            revision=endpoint.revision,
+            fields=fields,
+            deleted=deleted,
+            for_owner=endpoint.for_owner,
+            entry=endpoint.entry if enabled else None,
+            names=endpoint.names,
+            most=MOST_ENDPOINTS,
+            most_of_owner=MOST_OF_AN_OWNER,
+        )
+        reply = await self._pipeline.run(_SAVE, [], [*arguments, stored_keys(endpoint.keys)])
+        match reply[0]:
+            case b"ok":
+                return endpoint_from(endpoint.endpoint_id, fields_of(reply[1]))
+            case b"most":
+                return TooMany(int(reply[1]))
+            case b"changed":
+                return ChangedMeanwhile()
+        return None
+
+    async def remove(self, endpoint_id: str) -> bool:
+        """Returns False if there is no such endpoint."""
+        return bool(await self._pipeline.run(_REMOVE, [], self._args(endpoint_id=endpoint_id)))
+
+    async def test(self, endpoint: Endpoint, by: str) -> str | None:
+        """Creates the delivery of a test event, and returns its id. None if the endpoint is removed or disabled."""
+        arguments = self._args(endpoint_id=endpoint.endpoint_id, queue=endpoint.queue, by=by)
+        reply = await self._pipeline.run(_TEST, [], arguments)
+        return reply[1].decode() if reply[0] == b"ok" else None
+
+
+def _stored(endpoint: Endpoint) -> tuple[Sequence[str], Sequence[str]]:
+    """The fields of the record but its keys, flat, and those that it does not have."""
+    optional = {
+        "graphs": dumps(list(endpoint.graphs)).decode() if endpoint.graphs else None,
+        "for_owner": endpoint.for_owner,
+        "description": endpoint.description,
+        "disabled_reason": endpoint.disabled_reason,
+    }
+    fields = {
+        "url": endpoint.url,
+        "types": dumps(list(endpoint.types)).decode(),
+        "format": endpoint.format.value,
+        "concurrency": str(endpoint.concurrency),
+        "state": endpoint.state.value,
+        "created_by": endpoint.created_by,
+    }
+    fields |= {name: text for name, text in optional.items() if text is not None}
+    deleted = [name for name, text in optional.items() if text is None]
+    if endpoint.state is State.ENABLED:
+        deleted += ["failures", "failing_since_us", "open_until_us"] if endpoint.failures == 0 else []
+    return [part for pair in fields.items() for part in pair], deleted

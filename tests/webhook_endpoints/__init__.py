@@ -1,0 +1,1 @@
+"""Webhook endpoints: which events create which deliveries, and the endpoints themselves."""
