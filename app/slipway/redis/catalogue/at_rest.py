@@ -35,6 +35,7 @@ ENCRYPTED: Final[Mapping[str, tuple[str, ...]]] = {
     "cron": ("payload", "request"),
     "store_items": ("*",),
     "store_vectors": ("*",),
+    "webhook_endpoint": ("keys",),
     "encryption": ("digest_key",),
 }
 """Encrypted fields by kind. What is plain beside them in one value: `PARTS`."""
@@ -87,6 +88,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "cron": ("cron_id", "seed", "assistant_id", "thread_id", "last_run_id"),
         "breaker": ("failures", "probe"),
         "rollout_counts": ("ramp",),
+        "webhook_endpoint": ("created_by", "request", "subscribed"),
         **_whole(
             "runs_with",
             "checkpoint_threads",
@@ -120,6 +122,8 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "held_runs",
             "deliveries",
             "internal_deliveries",
+            "webhook_endpoints",
+            "webhook_endpoints_of",
             "checkpoints",
             "document_registries",
             "document_pointers",
@@ -139,9 +143,12 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "delivery": ("body_status",),
         "cron": ("schedule", "timezone", "on_run_completed"),
         "encryption": ("position", "digests"),
+        "webhook_endpoint": ("types", "format", "state"),
+        "budget": ("told:*",),
         "layout": ("release",),
         **_whole(
             "thread_notifications",
+            "webhook_subscriptions",
             "document_bytes",
             "worker_health",
             "check_position",
@@ -158,6 +165,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "thread": ("version", "schema", "version_graph", "moves"),
         "review": ("graph_id", "node", "policy"),
         "breaker": ("problem",),
+        "webhook_endpoint": ("graphs",),
         **_whole("graph_versions", "graph_structures", "builds", "version_groups", "reviews_of_graph"),
     },
     "searches and access filters read it": {
@@ -166,6 +174,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "review": ("terms", "owner", "started_by", "assignee", "groups"),
         "assistant": ("m:*",),
         "cron": ("metadata", "m:*", "terms"),
+        "webhook_endpoint": ("for_owner",),
         **_whole(
             "threads_with",
             "reviews_with",
@@ -185,12 +194,14 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "run": ("reason", "cancel_cause", "webhook_problem"),
         "review": ("reason",),
         "cron": ("problem",),
+        "handled_due_time": ("problem",),
     },
     "a short text of whoever cancels or operates; scripts build events from it": {
         "run": ("cancel_reason", "operator_pause"),
         "review": ("edited_by",),
         "delivery": ("announcement", "announcement_url"),
         "rollout_last": ("ended",),
+        "webhook_endpoint": ("url", "description", "disabled_reason"),
         **_whole("switches", "resuming_switches", "rollouts", "rollout_history"),
     },
     "a digest without a key: who can read Redis can check a guess of the complete value": {
