@@ -76,6 +76,9 @@ async def test_every_response_has_the_security_headers(page: Page) -> None:
         response = await page.request.get(path)
         assert response.headers["content-security-policy"] == HEADERS["content-security-policy"], path
         assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["x-frame-options"] == "DENY"
+        assert response.headers["referrer-policy"] == "no-referrer"
+    assert "unsafe" not in HEADERS["content-security-policy"]
 
 
 def test_data_cannot_close_its_script_element() -> None:

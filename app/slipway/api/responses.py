@@ -92,7 +92,9 @@ def status_of(error: SlipwayError) -> int:
 
 def error_response(error: SlipwayError, path: str = "") -> Response:
     """The response for an error that Slipway raised on purpose. `path` is the path of the request, without a prefix."""
-    headers = error.headers if isinstance(error, AccessRefused) else {}
+    headers = {"x-content-type-options": "nosniff"}
+    if isinstance(error, AccessRefused):
+        headers |= error.headers
     if isinstance(error, Unavailable | RateLimited | TooManyStreams):
         headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, TooLarge):

@@ -21,6 +21,7 @@ from slipway.api.middleware.origins import Origins
 from slipway.api.middleware.rate_limits import RateLimits
 from slipway.api.middleware.repeated_headers import RepeatedHeaders
 from slipway.api.middleware.request_id import RequestId
+from slipway.api.middleware.security_headers import SecurityHeaders
 from slipway.graphs.official_sections import HttpSection
 from slipway.settings import Settings
 
@@ -68,6 +69,7 @@ def middleware_stack(
         *([Middleware(MountPrefix, prefix=http.prefix)] if http.prefix else []),
         Middleware(RateLimits, counts_addresses=auth is None),
         host_app,
+        Middleware(SecurityHeaders),
         Middleware(ErrorResponses),
         *([Middleware(JsonBodies)] if auth is None else []),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
