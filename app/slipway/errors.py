@@ -3,6 +3,7 @@
 SlipwayError                     error                 base class; its message is for users
 ├── ConfigError                  config.invalid        settings or langgraph.json are invalid
 ├── InvalidRequest               request.invalid       a field of a request is invalid; the message names it
+│   └── HookMappingFailed        hook.mapping          the mapping of a hook has no result for a delivery
 ├── RefusedRequest               request.refused       well-formed, but not possible in the current state
 ├── MalformedRequest             request.malformed     not HTTP, or two readers could understand it differently
 ├── ClientTooSlow                client.too_slow       the request did not arrive in time
@@ -17,6 +18,8 @@ SlipwayError                     error                 base class; its message i
 │   └── ReviewUndecided          review.quorum         more people must agree before the answer counts
 ├── ForeignHost                  host.refused          no auth file, and the host name is not allowed
 ├── ForeignOrigin                origin.refused        no auth file, and the page's origin is not allowed
+├── HookSignatureRefused         hook.signature        a delivery to a hook has no valid signature of its sender
+├── HookBodyUnknown              hook.content_type     the body of a delivery is neither JSON nor a form
 ├── NotJson                      content_type.refused  no auth file, and the body is not declared as JSON
 ├── RateLimited                  rate.limited          the client has sent more requests than its rate permits
 ├── TooManyStreams               streams.too_many      the user has as many streams open as one may have
@@ -91,6 +94,16 @@ class InvalidRequest(SlipwayError):
 
     def details(self) -> dict[str, Any]:
         return {"code": self.code, "field": self.field} | ({} if self.known is None else {"known": self.known})
+
+
+class HookMappingFailed(InvalidRequest):
+    """An expression of a hook has no result for a delivery, or one that is not possible there. `field` is the key of
+    the hook in langgraph.json, such as `input.title`."""
+
+    code = "hook.mapping"
+
+    def __init__(self, hook: str, field: str, problem: str) -> None:
+        super().__init__(f"slipway.hooks.{hook}.{field}", problem)
 
 
 class RefusedRequest(SlipwayError):
@@ -250,6 +263,19 @@ class NotJson(SlipwayError):
     def __init__(self, content_type: str) -> None:
         has = f"{content_type!r} is not accepted" if content_type else "is missing"
         super().__init__(f"content-type: {has} without an auth file: send application/json")
+
+
+class HookSignatureRefused(SlipwayError):
+    """A delivery to a hook has no valid signature of its sender, or one whose time is outside of the window. Nothing of
+    it is stored."""
+
+    code = "hook.signature"
+
+
+class HookBodyUnknown(SlipwayError):
+    """The body of a delivery to a hook is neither JSON nor a form."""
+
+    code = "hook.content_type"
 
 
 class AuthBroken(SlipwayError):

@@ -31,6 +31,7 @@ Operations that need two scripts have a failpoint between them:
 
     due_run_created       the run of a cron's due time is created; the cron still has that due time
     cron_problem_told     webhook endpoints are told of a problem of a cron, which does not show it yet
+    hook_stored           a delivery to a hook is stored; what it asks for is not done yet
     review_answered       the last answer that a run needed is stored; the run is not resumed yet
     switched_on           a switch is on; the runs that paused there are not queued yet
     state_edited          the state of a run is edited; the run is not resumed or retried yet
@@ -74,6 +75,7 @@ NAMES: Final = (
     "tool_ended",
     "due_run_created",
     "cron_problem_told",
+    "hook_stored",
     "review_answered",
     "switched_on",
     "state_edited",

@@ -42,6 +42,11 @@ from slipway.graphs.langgraph_json import LangGraphJson, read
 from slipway.graphs.migration_set import MigrationSet
 from slipway.health.event_loop_watch import EventLoopWatch
 from slipway.health.health import HealthMonitor
+from slipway.hooks.handling import FINISH_AFTER_MS, DeliveryHandler, StatusOf
+from slipway.hooks.loaded_hooks import LoadedHook
+from slipway.hooks.reads import HookReads
+from slipway.hooks.receiving import HookReceiver
+from slipway.hooks.scripts import HookScripts
 from slipway.mcp_servers.project_registry import NONE, ProjectTools, load_project_tools
 from slipway.mcp_servers.servers import open_servers
 from slipway.metering.callback_handler import executing_runs
@@ -182,6 +187,8 @@ class Services:
     inline: InlineRuns | None
     health: HealthMonitor
     admission: Admission
+    hook_scripts: HookScripts
+    hook_reads: HookReads
     breakers: Breakers
     rates: RateLimiter
     stream_slots: StreamSlots
@@ -189,6 +196,27 @@ class Services:
     project_tools: ProjectTools = NONE
     auth: AccessControl | None = None
     arq: OpenArqApplication | None = None
+
+    def hook_handler(self, access: AccessControl | None, status_of: StatusOf) -> DeliveryHandler:
+        """What handles deliveries to hooks. The users of hooks are authorized by `access`."""
+        return DeliveryHandler(
+            scripts=self.hook_scripts,
+            reads=self.hook_reads,
+            submission=self.submission,
+            runs=self.runs,
+            threads=self.threads,
+            reviews=self.reviews,
+            admission=self.admission,
+            access=access,
+            status_of=status_of,
+            prefix=self.config.http.prefix,
+        )
+
+    def hook_receiver(
+        self, hooks: Mapping[str, LoadedHook], access: AccessControl | None, status_of: StatusOf
+    ) -> HookReceiver:
+        """What receives deliveries to hooks, in web processes."""
+        return HookReceiver(hooks, self.hook_handler(access, status_of), self.hook_scripts, self.clock)
 
     @property
     def tools(self) -> ToolRegistry:
@@ -439,6 +467,10 @@ def _stores(
         inline=None,
         health=health,
         admission=admission,
+        hook_scripts=HookScripts(
+            pipeline, keys, retention_s=settings.hook_retention_s, finish_after_ms=FINISH_AFTER_MS
+        ),
+        hook_reads=HookReads(pipeline, keys),
         breakers=Breakers(pipeline, keys, _breaker_limits(settings)),
         rates=RateLimiter(rate_scripts, _rate_policies(settings), clock),
         stream_slots=StreamSlots(rate_scripts, settings.max_streams_per_key),

@@ -290,6 +290,13 @@ class Settings(BaseModel):
         "Several keys are separated by commas, and the first one encrypts",
     )
 
+    hook_retention_s: int = Field(
+        default=604_800,
+        ge=60,
+        le=366 * 86_400,
+        description="Time that a delivery to a [hook](incoming-webhooks.md) is stored, with its body. A repetition "
+        "within this time gets the first answer",
+    )
     webhook_secret: SecretStr | None = Field(
         default=None,
         description="Signs outgoing webhooks by standardwebhooks.com: `whsec_` and base64, or any text",

@@ -13,8 +13,9 @@ import httpx
 import orjson
 import pytest
 
-from slipway.api.request_parsing import exceeds_depth, parsed
+from slipway.api.request_parsing import parsed
 from slipway.errors import InvalidRequest
+from slipway.serialization.json_depth import exceeds_depth
 from slipway.serialization.json_encoding import DEEPEST
 from tests.attacks.hostile_values import with_literal
 from tests.attacks.rows import ANY_IDS, COMMANDS, WITH_BODY, create_one_of_each, sample_of, send

@@ -64,6 +64,7 @@ def samples(ids: dict[str, str]) -> dict[str, Sample]:
         "POST /ops/rollouts/{graph_id}/promote": Sample({"version": "2"}),
         "POST /ops/rollouts/{graph_id}/rollback": Sample({}),
         "DELETE /ops/rollouts/{graph_id}": Sample({}),
+        "POST /ops/hooks/{hook}/deliveries/{delivery}/replay": Sample({}),
         "POST /ops/reviews/{review_id}/reassign": Sample({"assignee": "bob"}),
         "POST /ops/reviews/{review_id}/comment": Sample({"text": "why?"}),
         "POST /ops/reviews/{review_id}/request-information": Sample({"text": "which one?"}),

@@ -54,7 +54,7 @@ async def test_every_route_hides_the_records_of_another_user(
 
 async def test_public_routes_need_no_user(client: httpx.AsyncClient) -> None:
     for endpoint in ENDPOINTS:
-        if endpoint.access.public:
+        if endpoint.access.public and endpoint.path != "/hooks/{hook}":  # its deliveries need a signature
             assert (await client.get(endpoint.path)).status_code == 200, endpoint.path
     assert (await client.get("/")).json()["ok"] is True
     assert (await client.get("/ui/static/page.css")).status_code == 200

@@ -19,6 +19,7 @@ from langgraph_sdk.errors import NotFoundError
 
 from slipway.errors import StoreUnavailable
 from slipway.graphs.registry import Registry
+from slipway.hooks.scripts import NewDelivery
 from slipway.processes.child_commands import slipway
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -409,6 +410,16 @@ async def test_events_expire_after_event_ttl_s(load: Load, graphs: Registry, pip
         await client.runs.wait(thread_id, "plain", input={})
         (run,) = await client.runs.list(thread_id)
         assert 0 < await pipeline.send("TTL", keys.events(run["run_id"])) <= 600
+
+
+@covers("hook_retention_s")
+async def test_deliveries_to_hooks_expire_after_hook_retention_s(
+    load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys
+) -> None:
+    async with open_services(load(hook_retention_s=600), graphs, "cli") as services:
+        fields = {"hook": "h", "delivery_id": "\"d\"", "kept_headers": "{}", "digest": "\"\"", "size": "0"}
+        await services.hook_scripts.receive(NewDelivery("d", "h", fields, b"", new_id(), new_id(), None))
+        assert 0 < await pipeline.send("TTL", keys.hook_delivery("d")) <= 600
 
 
 @covers("encryption_key")

@@ -18,6 +18,7 @@ from starlette.types import Lifespan
 from slipway.api.body_send import BodySend
 from slipway.api.endpoints import Endpoint
 from slipway.api.host_app.extensions import Extensions
+from slipway.api.host_app.hook_paths import hook_paths
 from slipway.api.host_app.internal_webhooks import InternalWebhooks
 from slipway.api.host_app.mounting import host_app_lifespan, merge_openapi, mount_in_host_app
 from slipway.api.in_process_client.app import InProcessApp
@@ -25,7 +26,7 @@ from slipway.api.in_process_client.sdk_clients import connect_clients
 from slipway.api.metrics import HttpMetrics
 from slipway.api.middleware.stack import middleware_stack
 from slipway.api.openapi import describe
-from slipway.api.responses import on_http_exception
+from slipway.api.responses import on_http_exception, status_of
 from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.route_table import enabled_endpoints
 from slipway.api.routes import event_socket, ops
@@ -50,7 +51,7 @@ def create_app(
     metrics, responses_in_progress = HttpMetrics(), ResponsesInProgress()
     metrics.open_streams.set_function(lambda: len(responses_in_progress))
     endpoints = enabled_endpoints(http)
-    stack = middleware_stack(settings, http, auth, metrics, dev=dev)
+    stack = middleware_stack(settings, http, auth, metrics, hook_paths=hook_paths(extensions), dev=dev)
     lifespan = _lifespan(open_services, extensions, responses_in_progress, metrics)
     app = slipway_app = Starlette(
         routes=_routes(endpoints, extensions, metrics),
@@ -101,6 +102,7 @@ def _lifespan(
                     "services": services,
                     "responses_in_progress": responses_in_progress,
                     "metrics": metrics,
+                    "hooks": services.hook_receiver(extensions.hooks, extensions.auth, status_of),
                 }
                 stack.enter_context(connect_clients(InProcessApp(app, state)))
                 host_app = extensions.host_app

@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from slipway.clock import microseconds
 from slipway.errors import InvalidRequest, NotFound
+from slipway.serialization.json_depth import exceeds_depth
 from slipway.serialization.json_encoding import DEEPEST, clean
 from slipway.serialization.json_slices import loads_in_turns
 from slipway.serialization.slices import LARGE_BYTES
@@ -141,24 +142,6 @@ def _without_lone_surrogates(raw: bytes, error: orjson.JSONDecodeError) -> bytes
         raise _malformed(error) from None
     unescaped = raw.replace(rb"\\", b"\0")  # now every backslash starts an escape; NUL is not legal in JSON
     return _LONE_SURROGATE.sub(rb"\\ufffd", unescaped).replace(b"\0", rb"\\")
-
-
-_ORJSON_LEVELS: Final = 254
-"""The levels of nesting that orjson encodes."""
-
-
-def exceeds_depth(raw: bytes, value: Any, levels: int) -> bool:
-    """Whether a value that was parsed from `raw` is nested deeper than `levels`. orjson counts the levels while it
-    encodes the value: a walk through the values would block the event loop for seconds."""
-    if raw.count(b"[") + raw.count(b"{") <= levels:
-        return False
-    for _ in range(_ORJSON_LEVELS - levels):
-        value = [value]
-    try:
-        orjson.dumps(value)
-    except TypeError:  # orjson encodes everything else that it has parsed
-        return True
-    return False
 
 
 def path_id(request: Request, name: str) -> str:

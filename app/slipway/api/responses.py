@@ -26,6 +26,8 @@ from slipway.errors import (
     ForeignOrigin,
     GraphUnavailable,
     HeadersTooLarge,
+    HookBodyUnknown,
+    HookSignatureRefused,
     InvalidRequest,
     MalformedRequest,
     NotFound,
@@ -54,6 +56,8 @@ STATUS: Final[Mapping[type[SlipwayError], int]] = {
     CeilingHit: 413,  # a state write; a run that hits a ceiling has an error of its own
     ForeignOrigin: 403,
     NotJson: 415,
+    HookBodyUnknown: 415,
+    HookSignatureRefused: 401,
     ForeignHost: 421,
     BudgetUsedUp: 429,
     RateLimited: 429,

@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 
 from slipway.api.metrics import HttpMetrics
 from slipway.api.responses_in_progress import ResponsesInProgress
+from slipway.hooks.receiving import HookReceiver
 from slipway.services import Services
 
 
@@ -18,6 +19,7 @@ class SharedObjects(TypedDict):
     services: Services
     responses_in_progress: ResponsesInProgress
     metrics: HttpMetrics
+    hooks: HookReceiver
 
 
 def services_of(connection: HTTPConnection) -> Services:
@@ -31,3 +33,8 @@ def responses_in_progress_of(connection: HTTPConnection) -> ResponsesInProgress:
 
 def metrics_of(connection: HTTPConnection) -> HttpMetrics:
     return cast(HttpMetrics, connection.scope["state"]["metrics"])
+
+
+def hooks_of(connection: HTTPConnection) -> HookReceiver:
+    """The hooks of this process."""
+    return cast(HookReceiver, connection.scope["state"]["hooks"])

@@ -36,6 +36,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from slipway.graphs.config_errors import at_line, reject, unknown_key, validate
 from slipway.graphs.declared_versions import DeclaredVersions, declared_versions
+from slipway.graphs.hooks_section import HookConfig, hook_configs
 from slipway.graphs.mcp_section import McpSection
 from slipway.graphs.metering_sections import BudgetsSection
 from slipway.graphs.models_section import ModelsConfig, models_config
@@ -171,6 +172,8 @@ class LangGraphJson:
     """MCP servers by name."""
     rollouts: RolloutsSection
     redaction: RedactionRules
+    hooks: Mapping[str, HookConfig]
+    """Incoming webhooks by name."""
     text: str = field(default="", repr=False)
     """The text of the file, for the lines in errors."""
 
@@ -230,6 +233,7 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
         mcp=document.slipway.mcp,
         rollouts=document.slipway.rollouts,
         redaction=document.slipway.redaction.rules(),
+        hooks=hook_configs(name, text, document.slipway.hooks, document.graphs),
         models=models_config(
             name,
             text,

@@ -372,3 +372,19 @@ class Keys:
 
     def stream_slots(self, client: str) -> str:
         return self._of("stream_slots", client)
+
+    def hook_delivery(self, delivery: str) -> str:
+        return self._of("hook_delivery", delivery)
+
+    def hook_deliveries(self, hook: str) -> str:
+        return self._of("hook_deliveries", hook)
+
+    def hook_deliveries_in(self, hook: str, state: str) -> str:
+        return self._of("hook_deliveries_in", f"{hook}:{state}")
+
+    def hook_counts(self, hook: str) -> str:
+        return self._of("hook_counts", hook)
+
+    @property
+    def hook_namespace(self) -> str:
+        return self._of("hook_namespace")

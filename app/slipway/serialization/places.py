@@ -61,3 +61,8 @@ def cron_place(cron_id: str) -> bytes:
 def assistant_place(assistant_id: str) -> bytes:
     """Config and context of an assistant."""
     return b"assistant:" + assistant_id.encode()
+
+
+def hook_place(delivery: str) -> bytes:
+    """What a hook has received, and the answer."""
+    return b"hook:" + delivery.encode()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
@@ -13,6 +14,7 @@ from slipway.api.header_policy import warn_about_credentials
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.graphs.official_sections import HttpSection
 from slipway.graphs.project_objects import load_project_object
+from slipway.hooks.loaded_hooks import LoadedHook, load_hooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Extensions:
     http: HttpSection = field(default_factory=HttpSection)
     auth: AccessControl | None = None
     host_app: Starlette | None = None
+    hooks: Mapping[str, LoadedHook] = field(default_factory=dict)
 
 
 async def load_extensions(config: LangGraphJson, load_object: Callable[[str], object]) -> Extensions:
@@ -32,7 +35,9 @@ async def load_extensions(config: LangGraphJson, load_object: Callable[[str], ob
 
 def _load(config: LangGraphJson, load_object: Callable[[str], object]) -> Extensions:
     warn_about_credentials(config.http)
-    return Extensions(config.http, load_access(config.auth, load_object), _load_host_app(config.http, load_object))
+    hooks = load_hooks(config, os.environ)
+    access = load_access(config.auth, load_object)
+    return Extensions(config.http, access, _load_host_app(config.http, load_object), hooks)
 
 
 def _load_host_app(section: HttpSection, load_object: Callable[[str], object]) -> Starlette | None:

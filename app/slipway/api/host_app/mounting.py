@@ -90,9 +90,10 @@ def _exempt(host_routes: list[BaseRoute], section: HttpSection) -> Callable[[Sco
 
 
 def _is_public(scope: Scope) -> bool:
-    """Slipway's pages and files that need no authentication, and the page that load balancers use as a probe."""
+    """Slipway's pages and files that need no authentication, the page that load balancers use as a probe, and the
+    deliveries to hooks, which their signature authenticates."""
     path = path_below(scope)
-    return path in ("/", "/docs") or path.startswith("/ui/static/")
+    return path in ("/", "/docs") or path.startswith(("/ui/static/", "/hooks/"))
 
 
 def merge_openapi(host_app: Starlette, document: Mapping[str, Any]) -> dict[str, Any]:

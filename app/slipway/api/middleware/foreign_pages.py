@@ -36,18 +36,27 @@ class ForeignPages:
 
     `hosts` is set when there is no auth file. Then requests for a host name that it does not accept are rejected, and
     requests from pages whose origin `origins` does not allow. The probes of the hosting platform are served for every
-    host name, with and without `prefix`."""
+    host name, with and without `prefix`. So are the deliveries to hooks (`hook_paths`), which their signature
+    authenticates: no page can sign one."""
 
-    def __init__(self, app: ASGIApp, origins: Origins, hosts: Hosts | None, prefix: str = "") -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        origins: Origins,
+        hosts: Hosts | None,
+        prefix: str = "",
+        hook_paths: frozenset[str] = frozenset(),
+    ) -> None:
         self._app, self._origins, self._hosts = app, origins, hosts
         self._probes = frozenset((*PROBES, *(f"{prefix}{path}" for path in PROBES)))
+        self._hook_paths = frozenset(f"{prefix}{path}" for path in hook_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in _CHECKED_TYPES or is_in_process(scope):
             return await self._app(scope, receive, send)
         headers = dict(scope["headers"])
         foreign = _foreign_origin(headers)
-        if self._hosts is not None and scope["path"] not in self._probes:
+        if self._hosts is not None and scope["path"] not in self._probes and not self._is_delivery(scope):
             try:
                 self._check(self._hosts, headers, foreign)
             except SlipwayError as error:
@@ -55,6 +64,9 @@ class ForeignPages:
         if foreign is not None and b"cookie" in headers and not self._origins.accepts_cookies_of(foreign):
             scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"cookie"]}
         return await self._app(scope, receive, send)
+
+    def _is_delivery(self, scope: Scope) -> bool:
+        return scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._hook_paths
 
     def _check(self, hosts: Hosts, headers: Headers, foreign: str | None) -> None:
         """Raises a `SlipwayError` if `hosts` does not accept the `Host` header, or if the origins that may call this

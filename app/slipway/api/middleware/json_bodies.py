@@ -12,6 +12,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from slipway.api.auth.authentication import is_in_process
+from slipway.api.middleware.mount_prefix import path_below
 from slipway.errors import ForeignOrigin, NotJson
 
 Headers = Mapping[bytes, bytes]
@@ -29,14 +30,16 @@ class JsonBodies:
 
     Also rejects requests by which a page of another site embeds a page of Slipway. Links to them are allowed."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, hook_paths: frozenset[str] = frozenset()) -> None:
+        """`hook_paths`: deliveries to hooks may be forms, because their signature authenticates them."""
+        self._app, self._hook_paths = app, hook_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not is_in_process(scope):
             headers = dict(scope["headers"])
             if scope["method"] not in _READS:
-                _check_content_type(headers)
+                if path_below(scope) not in self._hook_paths:
+                    _check_content_type(headers)
             elif _is_embedded(headers):
                 raise ForeignOrigin(None)
         return await self._app(scope, receive, send)

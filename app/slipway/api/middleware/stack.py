@@ -47,9 +47,16 @@ class MiddlewareStack(NamedTuple):
 
 
 def middleware_stack(
-    settings: Settings, http: HttpSection, auth: AccessControl | None, metrics: HttpMetrics, *, dev: bool
+    settings: Settings,
+    http: HttpSection,
+    auth: AccessControl | None,
+    metrics: HttpMetrics,
+    *,
+    hook_paths: frozenset[str] = frozenset(),
+    dev: bool,
 ) -> MiddlewareStack:
-    """A request passes the middleware from top to bottom."""
+    """A request passes the middleware from top to bottom. `hook_paths` are those of incoming webhooks, without the
+    prefix of `http`."""
     origins = Origins(http.cors, restricted=auth is None)
     hosts = Hosts(settings.host, settings.allowed_hosts) if auth is None else None
     exposed = list(dict.fromkeys((*EXPOSED_HEADERS, *map(str.lower, http.cors.expose_headers))))
@@ -64,14 +71,14 @@ def middleware_stack(
             if settings.trusted_proxies
             else []
         ),
-        Middleware(ForeignPages, origins, hosts, http.prefix),
+        Middleware(ForeignPages, origins, hosts, http.prefix, hook_paths),
         Middleware(Cors, origins, http.cors, exposed, private_network=private_network),
         *([Middleware(MountPrefix, prefix=http.prefix)] if http.prefix else []),
         Middleware(RateLimits, counts_addresses=auth is None),
         host_app,
         Middleware(SecurityHeaders),
         Middleware(ErrorResponses),
-        *([Middleware(JsonBodies)] if auth is None else []),
+        *([Middleware(JsonBodies, hook_paths)] if auth is None else []),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
     ]
     position = order.index(host_app)

@@ -37,6 +37,7 @@ ENCRYPTED: Final[Mapping[str, tuple[str, ...]]] = {
     "store_vectors": ("*",),
     "webhook_endpoint": ("keys",),
     "encryption": ("digest_key",),
+    "hook_delivery": ("delivery_id", "kept_headers", "digest", "raw_body", "answer"),
 }
 """Encrypted fields by kind. What is plain beside them in one value: `PARTS`."""
 
@@ -89,7 +90,12 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "breaker": ("failures", "probe"),
         "rollout_counts": ("ramp",),
         "webhook_endpoint": ("created_by", "request", "subscribed"),
+        "hook_delivery": ("run_id", "thread_id", "replay_of", "by"),
         **_whole(
+            "hook_deliveries",
+            "hook_deliveries_in",
+            "unanswered_hook_deliveries",
+            "hook_namespace",
             "runs_with",
             "checkpoint_threads",
             "thread_runs",
@@ -144,6 +150,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "cron": ("schedule", "timezone", "on_run_completed"),
         "encryption": ("position", "digests"),
         "webhook_endpoint": ("types", "format", "state"),
+        "hook_delivery": ("state", "event_type"),
         "budget": ("told:*",),
         "layout": ("release",),
         **_whole(
@@ -166,6 +173,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "review": ("graph_id", "node", "policy"),
         "breaker": ("problem",),
         "webhook_endpoint": ("graphs",),
+        "hook_delivery": ("hook",),
         **_whole("graph_versions", "graph_structures", "builds", "version_groups", "reviews_of_graph"),
     },
     "searches and access filters read it": {
@@ -194,6 +202,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "run": ("reason", "cancel_cause", "webhook_problem"),
         "review": ("reason",),
         "cron": ("problem",),
+        "hook_counts": ("refused_why",),
         "handled_due_time": ("problem",),
     },
     "a short text of whoever cancels or operates; scripts build events from it": {

@@ -46,6 +46,7 @@ class Shard(StrEnum):
     CRONS = "crons"
     STORE = "store"
     IDEMPOTENCY = "idempotency"
+    HOOKS = "hooks"
     PROCESSES = "processes"
     CLIENTS = "clients"
     """How often clients asked, and what they have open."""

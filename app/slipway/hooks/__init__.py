@@ -1,0 +1,1 @@
+"""Hooks: incoming webhooks, whose signed deliveries start or resume runs."""
