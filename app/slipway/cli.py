@@ -1,6 +1,6 @@
 """The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway doctor`,
-`slipway runs`, `slipway threads move`, `slipway reviews`, `slipway rollout`, `slipway versions`, `slipway drain`,
-`slipway checkpoints migrate`, `slipway checkpoints prune`, `slipway schema`, `slipway version`."""
+`slipway runs`, `slipway threads move`, `slipway keys`, `slipway reviews`, `slipway rollout`, `slipway versions`,
+`slipway drain`, `slipway checkpoints migrate`, `slipway checkpoints prune`, `slipway schema`, `slipway version`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import typer
 
 from slipway import failpoints
 from slipway.commands import check_deploy, graph_diff, switches, versions
+from slipway.commands.keys import keys
 from slipway.commands.reviews import reviews
 from slipway.commands.rollouts import rollout
 from slipway.commands.runs import runs
@@ -47,6 +48,7 @@ cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 checkpoints = typer.Typer(no_args_is_help=True, help="Stored checkpoints.")
 cli.add_typer(checkpoints, name="checkpoints")
 cli.add_typer(runs, name="runs")
+cli.add_typer(keys, name="keys")
 cli.add_typer(reviews, name="reviews")
 cli.add_typer(rollout, name="rollout")
 cli.add_typer(threads, name="threads")
@@ -206,6 +208,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
     await wait_for_redis(settings.redis, connections=needed("web"))
     await start_checks.check(settings, settings.redis)
     from slipway.api.application import create_app
+    from slipway.api.auth import first_key_check
     from slipway.api.host_app.extensions import load_extensions
     from slipway.api.web_server import WebServer, server_config
     from slipway.graphs.langgraph_json import read
@@ -214,7 +217,8 @@ async def _web(settings: Settings, fd: int | None) -> None:
 
     graphs = await Registry.load(settings.config, release=settings.release)
     project = read(settings.config)
-    extensions = await load_extensions(project, graphs.load_object)
+    extensions = await load_extensions(project, graphs.load_object, settings)
+    await first_key_check.check(settings, project.auth)
     await checked_arq_application(settings, project, graphs, "web")  # uvicorn would log an error of it as a traceback
     freeze_loaded_objects(full_after=FULL_AFTER_UNDER_LOAD)
 
@@ -310,7 +314,7 @@ async def _release(settings: Settings, allowed_holds: Sequence[str]) -> list[str
     config = read(settings.config)
     unloadable += await project_problems(config, graphs, settings.model)
     try:
-        await load_extensions(config, graphs.load_object)
+        await load_extensions(config, graphs.load_object, settings)
     except ConfigError as error:
         unloadable.append(str(error))
     try:

@@ -30,6 +30,7 @@ SlipwayError                     error                 base class; its message i
 │   ├── RequestLineTooLong       request_line.too_long the path and the query are longer than the limit
 │   └── HeadersTooLarge          headers.too_large     a header, or all together, exceed a limit
 ├── Unavailable                  unavailable           cannot be stored now; has the time to retry after
+│   ├── IssuerUnavailable        issuer.unavailable    the keys of the issuer of tokens cannot be read now
 │   ├── StoreUnavailable         store.unavailable     Redis does not reply, is loading, read-only or full
 │   ├── TooManyConnections       connections.too_many  the web process has as many connections as it may have
 │   ├── Overloaded               overloaded            Redis is above its high-water mark: no new runs
@@ -373,6 +374,12 @@ class TooManyConnections(Unavailable):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"this process serves {limit} connections, and accepts no more (SLIPWAY_MAX_CONNECTIONS)")
+
+
+class IssuerUnavailable(Unavailable):
+    """The keys of the issuer of bearer tokens cannot be read now, so no token can be verified."""
+
+    code = "issuer.unavailable"
 
 
 class StoreUnavailable(Unavailable):

@@ -28,8 +28,11 @@ Strategy = Literal["delete", "keep_latest"]
 """What happens to a thread when its time to live ends."""
 MultitaskStrategy = Literal["reject", "interrupt", "rollback", "enqueue"]
 
+SYSTEM_MARK: Final = "slipway_system"
+"""The member of metadata by which access filters find the system assistants. It is not stored, and clients cannot write
+it."""
 RESERVED_METADATA: Final = frozenset(
-    {"thread_id", "assistant_id", "run_id", "cron_id", "counters_since_delta_snapshot"}
+    {"thread_id", "assistant_id", "run_id", "cron_id", "counters_since_delta_snapshot", SYSTEM_MARK}
 )
 RESERVED_CONFIG: Final = (
     "langgraph_auth_",

@@ -11,7 +11,10 @@ from typing import Literal
 
 import structlog
 
-from slipway.access.access_control import AccessControl, load_access
+from slipway.access.access_control import AccessControl
+from slipway.access.auth_file import load_auth
+from slipway.api_keys.scripts import ApiKeyScripts
+from slipway.api_keys.store import ApiKeyStore
 from slipway.arq_jobs.application import ArqApplication, load_arq_application
 from slipway.arq_jobs.current_pool import provide_pool
 from slipway.arq_jobs.redis_pool import ProjectRedis, project_redis
@@ -132,8 +135,8 @@ Process = Literal["web", "worker", "cli"]
 @dataclass(frozen=True, slots=True)
 class Services:
     """The connections and stores of a process. `lease_renewer`, `executions` and `event_loop` exist in web processes
-    and workers; `inline` exists in web processes, and only they measure `health`. `auth` is the project's auth file in
-    workers, which authorize the runs that they create and start. In web processes the auth file is in `Extensions`.
+    and workers; `inline` exists in web processes, and only they measure `health`. `auth` is the access control in
+    workers, which authorize the runs that they create and start. In web processes it is in `Extensions`.
     `arq` is the project's arq application in web processes and workers, if langgraph.json names one. `project_tools`
     are the project's tools in web processes and workers."""
 
@@ -180,6 +183,7 @@ class Services:
     protocol_log: ProtocolLog
     store: RedisStore
     crons: CronStore
+    api_keys: ApiKeyStore
     webhook_urls: UrlPolicy
     webhook_endpoints: EndpointStore
     lease_renewer: LeaseRenewer | None
@@ -457,6 +461,7 @@ def _stores(
         thread_follower=follower,
         protocol_log=ProtocolLog(pipeline, keys, follower, events),
         store=store,
+        api_keys=ApiKeyStore(ApiKeyScripts(pipeline, keys)),
         crons=CronStore(pipeline, keys, clock, max_checks=settings.search_max_checks),
         webhook_urls=webhook_urls,
         webhook_endpoints=EndpointStore(
@@ -581,8 +586,8 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     )
     services = replace(services, lease_renewer=lease_renewer, executions=executions, event_loop=event_loop)
     if process == "worker":
-        auth = await asyncio.to_thread(load_access, services.config.auth, services.graphs.load_object)
-        return replace(services, auth=auth)
+        auth_file = await asyncio.to_thread(load_auth, services.config.auth, services.graphs.load_object)
+        return replace(services, auth=AccessControl(auth_file))
     inline = InlineRuns(services.submission.creator, services.graphs, executions, services.settings)
     stack.push_async_callback(inline.close)
     await services.health.measure()

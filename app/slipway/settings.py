@@ -32,6 +32,8 @@ _HOST_NAME: Final = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-
 """A host name, `*.name` for all names below it, an IP address without brackets, or `*`."""
 
 ProxyHeader = Literal["x-forwarded-for", "forwarded"]
+_URL: Final = re.compile(r"https://[^\s/]+(/\S*)?|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?(/\S*)?")
+"""A URL from which the keys of an issuer of tokens may be read."""
 
 REMOVED: Final = {
     "sse_buffer_events": "this setting was removed, because no events wait for a slow client any more; leave it out",
@@ -131,6 +133,27 @@ class Settings(BaseModel):
         ge=1,
         description="Event streams, WebSockets and waiting requests that one user has open in all processes; more get "
         "429. Without access control: of one address. No limit when it is not set",
+    )
+    require_keys: bool | Literal["auto"] = Field(
+        default="auto",
+        description="Whether each request needs an [API key](access.md), a token or credentials of the auth file; "
+        "`auto`: unless the web process listens on a loopback address; `0`: without an auth file and tokens everybody "
+        "who reaches the port may do everything",
+    )
+    jwt_issuer: str | None = Field(
+        default=None,
+        description="Issuer (`iss`) whose [bearer tokens](access.md#tokens) are accepted: its URL, below which "
+        "`.well-known/openid-configuration` names the keys unless `SLIPWAY_JWT_JWKS_URL` does",
+    )
+    jwt_audience: tuple[str, ...] = Field(
+        default=(), description="Audiences (`aud`), separated by commas, of which a bearer token must name one"
+    )
+    jwt_jwks_url: str | None = Field(default=None, description="Where the keys of the issuer are: a JSON Web Key Set")
+    jwt_owner_claim: str = Field(
+        default="owner", min_length=1, description="Claim of a bearer token that names the owner of its records"
+    )
+    jwt_scopes_claim: str = Field(
+        default="scope", min_length=1, description="Claim of a bearer token with its scopes: a text or a list"
     )
     max_body_bytes: int = Field(default=10 * MIB, ge=1 * KIB, description="Largest request body")
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
@@ -401,7 +424,12 @@ class Settings(BaseModel):
             for part in value.split(","):
                 KNOWN.remember(name, part)
 
-    @field_validator("checkpointer", "log_level", "log_format", "proxy_header", mode="before")
+    @field_validator("jwt_audience", mode="before")
+    @classmethod
+    def _audiences(cls, value: object) -> object:
+        return tuple(each.strip() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
+
+    @field_validator("checkpointer", "log_level", "log_format", "proxy_header", "require_keys", mode="before")
     @classmethod
     def _in_any_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
@@ -478,12 +506,33 @@ class Settings(BaseModel):
                 f"SLIPWAY_MAX_HEADER_BYTES ({self.max_header_bytes}) must not be more than SLIPWAY_MAX_HEADERS_BYTES "
                 f"({self.max_headers_bytes}), which limits all headers of a request together"
             )
+        self._check_tokens()
         if self.max_body_bytes > self.max_state_bytes:
             raise ConfigError(
                 f"SLIPWAY_MAX_BODY_BYTES ({self.max_body_bytes}) must not be more than SLIPWAY_MAX_STATE_BYTES "
                 f"({self.max_state_bytes}): an accepted input could never be stored"
             )
         return self
+
+    def _check_tokens(self) -> None:
+        """Raises `ConfigError` if tokens would be accepted from anybody, or for any application."""
+        if self.jwt_issuer is None:
+            without_issuer = ("jwt_audience", "jwt_jwks_url")
+            if useless := [name for name in without_issuer if getattr(self, name)]:
+                raise ConfigError(f"{variable_of(useless[0])} has no effect without {variable_of('jwt_issuer')}")
+            return
+        if not self.jwt_audience:
+            raise ConfigError(
+                f"{variable_of('jwt_issuer')} needs {variable_of('jwt_audience')}: without it, tokens that the issuer "
+                "made for other applications would be accepted"
+            )
+        for name in ("jwt_issuer", "jwt_jwks_url"):
+            url = getattr(self, name)
+            if url is not None and not _URL.fullmatch(url):
+                raise ConfigError(
+                    f"{variable_of(name)} must be an https:// URL: whoever changes what it returns may sign tokens; "
+                    "http:// is possible for this machine only"
+                )
 
     @property
     def redis(self) -> str:

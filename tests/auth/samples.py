@@ -60,6 +60,7 @@ def samples(ids: dict[str, str]) -> dict[str, Sample]:
         "PUT /ops/graphs/{graph_id}": Sample({}),
         "PUT /ops/tools/{tool}": Sample({}),
         "PUT /ops/pause": Sample({}),
+        "POST /ops/keys": Sample({"scopes": ["runs:read"]}),
         "PUT /ops/rollouts/{graph_id}": Sample({"versions": {"2": 10}}),
         "POST /ops/rollouts/{graph_id}/promote": Sample({"version": "2"}),
         "POST /ops/rollouts/{graph_id}/rollback": Sample({}),

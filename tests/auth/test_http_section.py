@@ -211,7 +211,7 @@ async def test_an_invalid_auth_file_stops_the_start(desk: Desk, tmp_path: Path, 
     file = desk.file(auth={"path": "./bad.py:auth"})
     graphs = await Registry.load(file)
     with pytest.raises(ConfigError, match=r"auth\.path") as error:
-        await load_extensions(read(file), graphs.load_object)
+        await load_extensions(read(file), graphs.load_object, Settings(config=file))
     assert message in str(error.value)
 
 

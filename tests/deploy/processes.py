@@ -71,10 +71,23 @@ async def _is_ready(client: httpx.AsyncClient) -> bool:
     return response.status_code == 200 and "workers.none" not in response.text
 
 
-async def assert_serves(url: str) -> None:
-    """Asserts that a run of an example graph is executed and its events are streamed."""
+async def first_key(line: str, folder: Path, env: Mapping[str, str]) -> str:
+    """The API key that `line`, a command line of Slipway up to its subcommand, creates."""
+    process = await asyncio.create_subprocess_exec(
+        *("/bin/sh", "-c", f"{line} keys create --scope administer"),
+        cwd=folder,
+        env=env,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0
+    return output.decode().strip()
+
+
+async def assert_serves(url: str, key: str | None = None) -> None:
+    """Asserts that a run of an example graph is executed and its events are streamed. `key` is an API key."""
     await wait_ready(url)
-    async with get_client(url=url) as client:
+    async with get_client(url=url, api_key=key) as client:
         thread_id = (await client.threads.create())["thread_id"]
         run_input = {"question": "What has changed?"}
         stream = client.runs.stream(thread_id, "research_assistant", input=run_input, stream_mode=["updates", "values"])

@@ -15,7 +15,7 @@ import pytest
 
 from tests.crash.cluster import ROOT
 from tests.deploy.conftest import Checkout, fresh_environment
-from tests.deploy.processes import assert_serves, command, stop
+from tests.deploy.processes import assert_serves, command, first_key, stop
 from tests.embedded_valkey import embedded_valkey
 from tests.environment import free_port
 
@@ -82,8 +82,9 @@ async def test_the_image_serves_and_stops(tmp_path: Path) -> None:
     with embedded_valkey() as url:
         assert image.env["PORT"] == "8123"
         env = image.checkout.environment | image.env | {"PORT": str(port), "SLIPWAY_REDIS_URL": url}
+        key = await first_key("slipway", tmp_path, env)
         async with command(image.cmd, tmp_path, env) as web, command("slipway worker", tmp_path, env) as worker:
-            await assert_serves(f"http://127.0.0.1:{port}")
+            await assert_serves(f"http://127.0.0.1:{port}", key)
             async with command(health_check(), tmp_path, env) as check:
                 assert await check.wait() == 0
             await stop(web, worker)

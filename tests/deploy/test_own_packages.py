@@ -84,7 +84,7 @@ async def test_the_commands_of_the_procfile_serve_the_project(
     port, lines = free_port(), procfile(checkout.folder)
     two_workers = f"{lines['worker']} --processes 2"
     env = checkout.environment | {"PORT": str(port), "REDIS_URL": platform_redis}
-    env |= {"SLIPWAY_CONFIG": str(project / "langgraph.json")}
+    env |= {"SLIPWAY_CONFIG": str(project / "langgraph.json"), "SLIPWAY_REQUIRE_KEYS": "0"}
     try:
         async with (
             command(lines["web"], checkout.folder, env) as web,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.conftest import Checkout
-from tests.deploy.processes import assert_serves, command, stop
+from tests.deploy.processes import assert_serves, command, first_key, stop
 from tests.environment import free_port
 
 
@@ -26,8 +26,13 @@ async def test_the_processes_serve_and_stop(checkout: Checkout, platform_redis: 
     async with command(lines["release"], folder, env) as release:
         assert await asyncio.wait_for(release.wait(), 60) == 0, checkout.log()
     assert "ready to serve" in checkout.log()
+    async with command(lines["web"], folder, env) as web:
+        assert await asyncio.wait_for(web.wait(), 60) == 2, "others can reach it, and there is no key"
+    (refusal,) = (text for text in checkout.log().splitlines() if text.startswith("slipway: "))
+    assert "slipway keys create --scope administer" in refusal
+    key = await first_key(lines["release"].removesuffix(" release"), folder, env)
     async with command(lines["web"], folder, env) as web, command(lines["worker"], folder, env) as worker:
-        await assert_serves(f"http://127.0.0.1:{port}")
+        await assert_serves(f"http://127.0.0.1:{port}", key)
         await stop(web, worker)
     assert "Traceback" not in checkout.log()
 

@@ -67,7 +67,7 @@ async def serving(settings: Settings, graphs: Registry, *, dev: bool = False) ->
             opened.append(services)
             yield services
 
-    extensions = await load_extensions(read(settings.config), graphs.load_object)
+    extensions = await load_extensions(read(settings.config), graphs.load_object, settings)
     app = create_app(opener, settings, extensions, dev=dev)
     # with the protocol named, asyncio sends each write at once; otherwise responses wait 40 ms for an acknowledgement
     server, listener = WebServer(server_config(app, settings), app), socket.socket(proto=socket.IPPROTO_TCP)

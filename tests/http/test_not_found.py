@@ -19,6 +19,7 @@ IDS: Final = dict.fromkeys(("thread_id", "assistant_id", "run_id", "cron_id", "c
     "node": "say",
     "version": "2",
     "build_id": "0" * 12,
+    "key_id": "a" * 12,
 }
 EXISTING_GRAPH: Final = "steps"
 

@@ -53,8 +53,15 @@ class AccessFilter:
         """Whether there is any condition."""
         return bool(self.conditions)
 
+    @property
+    def matches_nothing(self) -> bool:
+        """Whether `MATCH_NONE` is among the conditions. Then a search needs no reads."""
+        return any(condition in self.conditions for condition in MATCH_NONE.conditions)
+
 
 MATCH_ALL: Final = AccessFilter()
+MATCH_NONE: Final = AccessFilter(({"$or": ()},))
+"""No record matches it."""
 
 
 def parse_filter(condition: Condition) -> AccessFilter:

@@ -43,7 +43,7 @@ class Permissions:
             return value, MATCH_ALL
         assert self.user is not None
         resource, _, action = operation.partition(":")
-        if not self.auth.handles(resource, action):
+        if not self.auth.handles(self.user, resource, action):
             return value, MATCH_ALL
         data = value.to_handler()
         try:

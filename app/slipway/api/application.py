@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 from starlette.types import Lifespan
 
+from slipway.api.auth.access_settings import accepting_credentials
 from slipway.api.body_send import BodySend
 from slipway.api.endpoints import Endpoint
 from slipway.api.host_app.extensions import Extensions
@@ -104,6 +105,7 @@ def _lifespan(
                     "metrics": metrics,
                     "hooks": services.hook_receiver(extensions.hooks, extensions.auth, status_of),
                 }
+                await stack.enter_async_context(accepting_credentials(extensions.auth, services))
                 stack.enter_context(connect_clients(InProcessApp(app, state)))
                 host_app = extensions.host_app
                 host_state = await stack.enter_async_context(host_app_lifespan(host_app)) if host_app else {}

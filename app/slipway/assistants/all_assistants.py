@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableConfig
 
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.access.users import User, user_configurable
-from slipway.assistants.record import Assistant, AssistantChanges
+from slipway.assistants.record import Assistant, AssistantChanges, access_metadata_of_system
 from slipway.assistants.search import AssistantQuery, AssistantSearch
 from slipway.assistants.store import AssistantStore
 from slipway.assistants.system import SystemAssistants, system_id
@@ -42,7 +42,7 @@ class AllAssistants:
             found = await self._stored.get(self.resolve_id(id_or_name), access_filter)
         else:
             system = await self._system.get(graph_id)
-            found = system if access_filter.matches(system.metadata) else None
+            found = system if access_filter.matches(access_metadata_of_system(system)) else None
         if found is None:
             raise self._not_found(id_or_name)
         return found
@@ -96,7 +96,8 @@ class AllAssistants:
         if (graph_id := self._system.graph_of(assistant_id)) is not None:
             if not exist_ok:
                 self._system.check_is_not_system(assistant_id)
-            if not access_filter.matches((system := await self._system.get(graph_id)).metadata):
+            system = await self._system.get(graph_id)
+            if not access_filter.matches(access_metadata_of_system(system)):
                 raise Conflict(f"assistant {assistant_id} exists already")
             return system
         return await self._stored.create(
@@ -160,7 +161,7 @@ class AllAssistants:
         return Count(stored.number + len(await self._matching_system(query)), stored.complete)
 
     async def _matching_system(self, query: AssistantQuery) -> list[Assistant]:
-        return [each async for each in self._system.all(query.graph_id) if query.matches(each)]
+        return [each async for each in self._system.all(query.graph_id) if query.matches(each, is_system=True)]
 
 
 def _canonical_uuid(text: str) -> str | None:

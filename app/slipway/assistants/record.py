@@ -11,6 +11,7 @@ import orjson
 from slipway.assistants.scripts import AssistantFields, Content, content_of
 from slipway.clock import iso
 from slipway.errors import RefusedRequest
+from slipway.protocol_types import SYSTEM_MARK
 from slipway.serialization.at_rest import opened_json, sealed_json
 from slipway.serialization.places import assistant_place
 
@@ -49,6 +50,11 @@ class Assistant:
     def public_version(self) -> dict[str, Any]:
         """This version as clients receive it in a list of versions: an assistant without `updated_at`."""
         return {name: value for name, value in self.public().items() if name != "updated_at"}
+
+
+def access_metadata_of_system(assistant: Assistant) -> dict[str, Any]:
+    """The metadata of a system assistant that access filters check: no assistant of a client can have the mark."""
+    return {**assistant.metadata, SYSTEM_MARK: True}
 
 
 @dataclass(frozen=True, slots=True)

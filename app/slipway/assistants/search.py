@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.assistants.reads import AssistantReads
-from slipway.assistants.record import Assistant, assistant_from
+from slipway.assistants.record import Assistant, access_metadata_of_system, assistant_from
 from slipway.assistants.scripts import GRAPH, assistant_orders, assistant_walk
 from slipway.indexes.query import EVERY_RECORD, IndexQuery, contained, filtered, in_set
 from slipway.indexes.search import Count, Found, IndexSearch
@@ -34,11 +34,12 @@ class AssistantQuery:
     name: str | None = None
     access_filter: AccessFilter = MATCH_ALL
 
-    def matches(self, assistant: Assistant) -> bool:
+    def matches(self, assistant: Assistant, *, is_system: bool = False) -> bool:
+        metadata = access_metadata_of_system(assistant) if is_system else assistant.metadata
         return (
             self.graph_id in (None, assistant.graph_id)
             and contains(assistant.metadata, self.metadata or {})
-            and self.access_filter.matches(assistant.metadata)
+            and self.access_filter.matches(metadata)
             and (self.name or "").casefold() in assistant.name.casefold()
         )
 

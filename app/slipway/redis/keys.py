@@ -337,6 +337,13 @@ class Keys:
     def webhook_endpoints(self) -> str:
         return self._of("webhook_endpoints")
 
+    def api_key(self, key_id: str) -> str:
+        return self._of("api_key", key_id)
+
+    @property
+    def api_key_changes(self) -> str:
+        return self._of("api_key_changes")
+
     def delivery(self, run_id: str) -> str:
         return self._of("delivery", run_id)
 

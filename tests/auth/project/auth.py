@@ -8,7 +8,11 @@ USERS = {
     "ann-token": {"identity": "ann", "permissions": ["desk"], "team": "blue"},
     "bob-token": {"identity": "bob", "permissions": ["desk"], "team": "red"},
     "dan-token": {"identity": "dan", "permissions": []},
-    "eve-token": {"identity": "eve", "permissions": ["slipway:operate", "slipway:review"], "groups": ["support"]},
+    "eve-token": {
+        "identity": "eve",
+        "permissions": ["slipway:operate", "slipway:review", "slipway:administer"],
+        "groups": ["support"],
+    },
 }
 
 auth = Auth()

@@ -1,4 +1,4 @@
-"""What a project adds to the API: its auth file, its host app, and the section `http` of langgraph.json."""
+"""What a project adds to the API: its access control, its host app, and the section `http` of langgraph.json."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
 
-from slipway.access.access_control import AccessControl, load_access
+from slipway.access.access_control import AccessControl
+from slipway.api.auth.access_settings import load_access
 from slipway.api.header_policy import warn_about_credentials
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.graphs.official_sections import HttpSection
 from slipway.graphs.project_objects import load_project_object
 from slipway.hooks.loaded_hooks import LoadedHook, load_hooks
+from slipway.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +29,18 @@ class Extensions:
     hooks: Mapping[str, LoadedHook] = field(default_factory=dict)
 
 
-async def load_extensions(config: LangGraphJson, load_object: Callable[[str], object]) -> Extensions:
+async def load_extensions(
+    config: LangGraphJson, load_object: Callable[[str], object], settings: Settings
+) -> Extensions:
     """Imports the project's code in a thread. `load_object` returns the object for a reference `./file.py:name`. Raises
     `ConfigError` with the key of langgraph.json and the reason."""
-    return await asyncio.to_thread(_load, config, load_object)
+    return await asyncio.to_thread(_load, config, load_object, settings)
 
 
-def _load(config: LangGraphJson, load_object: Callable[[str], object]) -> Extensions:
+def _load(config: LangGraphJson, load_object: Callable[[str], object], settings: Settings) -> Extensions:
     warn_about_credentials(config.http)
     hooks = load_hooks(config, os.environ)
-    access = load_access(config.auth, load_object)
+    access = load_access(settings, config.auth, load_object)
     return Extensions(config.http, access, _load_host_app(config.http, load_object), hooks)
 
 

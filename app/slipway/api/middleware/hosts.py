@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from slipway.api.middleware.header_check_cache import HeaderCheckCache
+from slipway.loopback import is_loopback
 
 LOCAL_NAMES: Final = frozenset({"localhost", "host.docker.internal", "host.containers.internal"})
 """Names of the machine on which the server runs. Containers on this machine use the last two names for it."""
@@ -74,12 +75,6 @@ def is_local(name: str) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         address = address.ipv4_mapped or address
     return address is not None and (address.is_loopback or address.is_unspecified)
-
-
-def is_loopback(bound: str) -> bool:
-    """Whether `bound` is an address that only this machine can reach."""
-    address = _address(bound)
-    return bound.lower() == "localhost" if address is None else address.is_loopback
 
 
 def _address(name: str) -> IpAddress | None:

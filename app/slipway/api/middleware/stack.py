@@ -14,7 +14,7 @@ from slipway.api.middleware.client_address import ClientAddress
 from slipway.api.middleware.cors import Cors
 from slipway.api.middleware.error_responses import ErrorResponses
 from slipway.api.middleware.foreign_pages import ForeignPages
-from slipway.api.middleware.hosts import Hosts, is_loopback
+from slipway.api.middleware.hosts import Hosts
 from slipway.api.middleware.json_bodies import JsonBodies
 from slipway.api.middleware.mount_prefix import MountPrefix
 from slipway.api.middleware.origins import Origins
@@ -23,6 +23,7 @@ from slipway.api.middleware.repeated_headers import RepeatedHeaders
 from slipway.api.middleware.request_id import RequestId
 from slipway.api.middleware.security_headers import SecurityHeaders
 from slipway.graphs.official_sections import HttpSection
+from slipway.loopback import is_loopback
 from slipway.settings import Settings
 
 EXPOSED_HEADERS: Final = (

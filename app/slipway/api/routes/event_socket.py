@@ -25,6 +25,7 @@ from slipway.api.responses import status_of
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import Check
 from slipway.api.streams.command_responses import CommandError, command_error_response, command_response
+from slipway.api.streams.credential_watch import watch_credentials
 from slipway.api.streams.event_access import COMMAND_ACCESS, authorize_read
 from slipway.api.streams.socket_subscriptions import SocketSubscriptions, Subscription
 from slipway.api.websocket_close import CLOSED_BY_STATUS, close_reason
@@ -63,6 +64,7 @@ async def connect(websocket: WebSocket) -> None:
     with ExitStack() as subscription:
         if access_check_of(websocket).auth is not None:
             subscription.enter_context(services.thread_notifications.subscribed(thread_id, session.on_notification))
+        subscription.enter_context(watch_credentials(websocket, session.on_credentials_end))
         try:
             await session.run()
         except WebSocketDisconnect:
@@ -97,6 +99,12 @@ class SocketSession:
             check = asyncio.create_task(self._recheck(), name="access")
             self._checks.add(check)
             check.add_done_callback(self._checks.discard)
+
+    def on_credentials_end(self, error: AccessRefused) -> None:
+        """Closes the socket: the API key or the token of the client was revoked or has expired."""
+        closing = asyncio.create_task(self._close_after_error(error), name="access")
+        self._checks.add(closing)
+        closing.add_done_callback(self._checks.discard)
 
     async def _recheck(self) -> None:
         """Authorizes the client again. Nothing is sent until the result is known."""

@@ -57,6 +57,7 @@ async def stream(request: Request) -> ASGIApp:
             must_be_complete=True,
             check=partial(recheck, check, final_event=_final_event),
             lifetime=ResponseLifetime(watch=watch_thread(request, thread_id, _final_event)),
+            final_event=_final_event,
         ),
     )
 

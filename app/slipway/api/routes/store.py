@@ -74,6 +74,8 @@ async def search(request: Request) -> Response:
         refresh_ttl=body.refresh_ttl,
     )
     value, access_filter = await authorize(request, request_value)
+    if access_filter.matches_nothing:
+        return JsonResponse({"items": []})
     try:
         found = await services_of(request).store.asearch(
             value.namespace,
@@ -97,7 +99,9 @@ async def namespaces(request: Request) -> Response:
         limit=body.limit,
         offset=body.offset,
     )
-    value, _ = await authorize(request, request_value)
+    value, access_filter = await authorize(request, request_value)
+    if access_filter.matches_nothing:
+        return JsonResponse({"namespaces": []})
     found = await services_of(request).store.alist_namespaces(
         prefix=value.namespace,
         suffix=value.suffix,

@@ -53,6 +53,11 @@ def error_event(error: SlipwayError) -> bytes:
     return encode_block("error", dumps(data))
 
 
+def no_event(error: SlipwayError) -> bytes:
+    """For a stream of a page: it ends without an event, and the page learns the error when it reconnects."""
+    return b""
+
+
 def error_value(error: SlipwayError) -> bytes:
     """The error as the result of a run, for a waiting response."""
     return dumps({"__error__": {"error": type(error).__name__, "message": str(error), **error.details()}})

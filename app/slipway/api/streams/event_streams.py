@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -24,6 +24,8 @@ from starlette.types import Message, Receive, Scope, Send
 from slipway.api.body_send import body_send_of
 from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.shared_objects import responses_in_progress_of, services_of
+from slipway.api.streams.access_watch import FinalEvent, error_event
+from slipway.api.streams.credential_watch import while_credentials_last
 from slipway.api.streams.response_control import Ending, ResponseControl, resolve
 from slipway.api.streams.response_lifetime import UNWATCHED, ResponseLifetime
 from slipway.api.streams.response_timers import Pings, StallTimer
@@ -77,11 +79,15 @@ class StreamOptions:
     check: Recheck | None = None
     """Called before a batch with `needs_check` is sent. None: such a batch is sent as any other."""
     lifetime: ResponseLifetime = UNWATCHED
+    final_event: FinalEvent = error_event
+    """Builds the last block for a client whose credentials have ended."""
 
 
 def stream_response(request: Request, batches: AsyncGenerator[Blocks, None], options: StreamOptions) -> EventStream:
     """The response that sends `batches`, complete when the iterator ends."""
     ping_s = services_of(request).settings.sse_ping_s
+    lifetime = while_credentials_last(request, options.lifetime, options.final_event)
+    options = replace(options, lifetime=lifetime)
     return EventStream(batches, options, ping_s=ping_s, responses_in_progress=responses_in_progress_of(request))
 
 

@@ -20,6 +20,8 @@ from starlette.types import Receive, Scope, Send
 
 from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.shared_objects import responses_in_progress_of, services_of
+from slipway.api.streams.access_watch import error_value
+from slipway.api.streams.credential_watch import while_credentials_last
 from slipway.api.streams.response_control import Ending, ResponseControl, resolve
 from slipway.api.streams.response_lifetime import UNWATCHED, ResponseLifetime
 from slipway.api.streams.response_timers import Pings
@@ -44,7 +46,7 @@ def wait_response(request: Request, run: Run, lifetime: ResponseLifetime) -> Wai
         headers=_headers(run),
         ping_s=services.settings.sse_ping_s,
         responses_in_progress=responses_in_progress_of(request),
-        lifetime=lifetime,
+        lifetime=while_credentials_last(request, lifetime, error_value),
     )
 
 

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from slipway.api.request_parsing import path_review_id
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of
+from slipway.api.streams.access_watch import no_event
 from slipway.api.streams.event_streams import STREAM_HEADERS, Blocks, StreamOptions, stream_response
 from slipway.api.ui.rendering import HEADERS
 from slipway.api.ui.review_data import STATE_TEXTS, card_data, for_browsers, title_of
@@ -36,7 +37,7 @@ _CALL_ENDS: Final = frozenset({"tool.called", "tool.failed", "tool.rejected", "t
 async def events(request: Request) -> ASGIApp:
     """The ids of reviews that change."""
     notifications = services_of(request).review_notifications
-    options = StreamOptions(headers={**HEADERS, **STREAM_HEADERS})
+    options = StreamOptions(headers={**HEADERS, **STREAM_HEADERS}, final_event=no_event)
     return stream_response(request, _blocks(notifications), options)
 
 

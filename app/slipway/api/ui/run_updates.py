@@ -22,7 +22,7 @@ from slipway.api.auth.authorization import authorize_read
 from slipway.api.request_parsing import path_id
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of
-from slipway.api.streams.access_watch import watch_run
+from slipway.api.streams.access_watch import no_event, watch_run
 from slipway.api.streams.event_streams import STREAM_HEADERS, Blocks, StreamOptions, stream_response
 from slipway.api.streams.response_lifetime import ResponseLifetime
 from slipway.api.streams.stream_requests import position
@@ -48,8 +48,8 @@ async def events(request: Request) -> ASGIApp:
     """The events of the run from its start, or after the last id of this client, until its end."""
     services, after = services_of(request), _after(request)
     run = await readable_run(request)
-    lifetime = ResponseLifetime(watch=watch_run(request, run, lambda error: b""))
-    options = StreamOptions(headers={**HEADERS, **STREAM_HEADERS}, lifetime=lifetime)
+    lifetime = ResponseLifetime(watch=watch_run(request, run, no_event))
+    options = StreamOptions(headers={**HEADERS, **STREAM_HEADERS}, lifetime=lifetime, final_event=no_event)
     return stream_response(request, _blocks(services, run, after), options)
 
 

@@ -140,6 +140,9 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "workers",
             "duty",
             "control",
+            "api_keys",
+            "api_keys_end",
+            "api_key_changes",
         ),
     },
     "a state or a count that scripts read": {
@@ -152,6 +155,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "webhook_endpoint": ("types", "format", "state"),
         "hook_delivery": ("state", "event_type"),
         "budget": ("told:*",),
+        "api_key": ("scopes",),
         "layout": ("release",),
         **_whole(
             "thread_notifications",
@@ -183,6 +187,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "assistant": ("m:*",),
         "cron": ("metadata", "m:*", "terms"),
         "webhook_endpoint": ("for_owner",),
+        "api_key": ("owner",),
         **_whole(
             "threads_with",
             "reviews_with",
@@ -211,7 +216,11 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "delivery": ("announcement", "announcement_url"),
         "rollout_last": ("ended",),
         "webhook_endpoint": ("url", "description", "disabled_reason"),
+        "api_key": ("name", "created_by", "revoked_by"),
         **_whole("switches", "resuming_switches", "rollouts", "rollout_history"),
+    },
+    "a digest of 256 random bits, and a few characters of them: nobody can guess the complete value": {
+        "api_key": ("digest", "last_characters"),
     },
     "a digest without a key: who can read Redis can check a guess of the complete value": {
         "run": ("edit",),

@@ -45,6 +45,7 @@ class Shard(StrEnum):
     ASSISTANTS = "assistants"
     CRONS = "crons"
     STORE = "store"
+    ACCESS = "access"
     IDEMPOTENCY = "idempotency"
     HOOKS = "hooks"
     PROCESSES = "processes"

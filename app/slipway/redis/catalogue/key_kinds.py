@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from slipway.redis.catalogue import (
+    api_keys,
     assistants,
     budgets,
     checkpoints,
@@ -43,6 +44,7 @@ KINDS_BY_SECTION: Final[dict[str, tuple[KeyKind, ...]]] = {
     "Crons": crons.KEY_KINDS,
     "The store": store.KEY_KINDS,
     "Clients": clients.KEY_KINDS,
+    "API keys": api_keys.KEY_KINDS,
     "Processes": processes.KEY_KINDS,
     "Encryption at rest": encryption.KEY_KINDS,
 }

@@ -1,0 +1,55 @@
+"""Whether a web process controls access, and how it builds its `AccessControl`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from slipway.access.access_control import AccessControl
+from slipway.access.auth_file import load_auth
+from slipway.api_keys.scripts import ApiKeyScripts
+from slipway.api_keys.verification import KeyVerifier
+from slipway.graphs.official_sections import AuthSection
+from slipway.json_web_tokens.key_set import IssuerKeys
+from slipway.json_web_tokens.verification import ClaimNames, TokenVerifier
+from slipway.loopback import is_loopback
+from slipway.services import Services
+from slipway.settings import Settings
+
+
+def keys_are_required(settings: Settings) -> bool:
+    """Whether each request needs an API key, unless a token or the auth file authenticates it: by default if other
+    machines can reach the process, else as `SLIPWAY_REQUIRE_KEYS` says."""
+    if settings.require_keys == "auto":
+        return not is_loopback(settings.host)
+    return settings.require_keys
+
+
+def load_access(settings: Settings, section: AuthSection, load_object: Callable[[str], object]) -> AccessControl | None:
+    """The access control of a web process; None if everybody may do everything: there is no auth file, no issuer of
+    tokens, and no key is required. Raises `ConfigError`."""
+    auth_file = load_auth(section, load_object)
+    if auth_file is None and settings.jwt_issuer is None and not keys_are_required(settings):
+        return None
+    return AccessControl(auth_file)
+
+
+@asynccontextmanager
+async def accepting_credentials(access: AccessControl | None, services: Services) -> AsyncIterator[None]:
+    """Inside the block, `access` authenticates the users of API keys and tokens."""
+    if access is None:
+        yield
+        return
+    settings = services.settings
+    async with AsyncExitStack() as stack:
+        keys = KeyVerifier(ApiKeyScripts(services.pipeline, services.keys), services.subscriber, services.clock)
+        await keys.start()
+        stack.push_async_callback(keys.close)
+        stack.enter_context(access.accepting(keys))
+        if settings.jwt_issuer is not None:
+            issuer_keys = IssuerKeys(settings.jwt_issuer, settings.jwt_jwks_url, services.clock)
+            stack.push_async_callback(issuer_keys.close)
+            claims = ClaimNames(settings.jwt_owner_claim, settings.jwt_scopes_claim)
+            tokens = TokenVerifier(settings.jwt_issuer, settings.jwt_audience, claims, issuer_keys)
+            stack.enter_context(access.accepting(tokens))
+        yield

@@ -1,0 +1,1 @@
+"""Tests of API keys, their scopes and their owners."""

@@ -1,0 +1,1 @@
+"""Tests of bearer tokens of an OpenID Connect issuer."""
