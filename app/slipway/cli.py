@@ -24,6 +24,7 @@ from slipway.commands.rollouts import rollout
 from slipway.commands.runs import runs
 from slipway.commands.threads import threads
 from slipway.commands.tools import tools
+from slipway.commands.webhooks import webhooks
 from slipway.errors import ConfigError
 from slipway.health import start_checks
 from slipway.processes.child_commands import name_process, slipway, watch_parent
@@ -51,6 +52,7 @@ cli.add_typer(runs, name="runs")
 cli.add_typer(keys, name="keys")
 cli.add_typer(reviews, name="reviews")
 cli.add_typer(rollout, name="rollout")
+cli.add_typer(webhooks, name="webhooks")
 cli.add_typer(threads, name="threads")
 cli.add_typer(tools, name="tools")
 switches.add_to(cli)

@@ -20,6 +20,7 @@ IDS: Final = dict.fromkeys(("thread_id", "assistant_id", "run_id", "cron_id", "c
     "version": "2",
     "build_id": "0" * 12,
     "key_id": "a" * 12,
+    "endpoint_id": "we_0",
 }
 EXISTING_GRAPH: Final = "steps"
 

@@ -10,20 +10,15 @@ from typing import Final
 
 import pytest
 
-from slipway.clock import Clock
 from slipway.errors import SlipwayError
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.operator_pause import OperatorPause
 from slipway.runs.record import Phase, Run, RunSpec, new_id
-from slipway.webhook_endpoints.record import Endpoint, Format
-from slipway.webhook_endpoints.scripts import EndpointScripts
-from slipway.webhook_endpoints.store import EndpointChange, EndpointStore
-from tests.runs.conftest import Stores, handover, new_run, stores
+from slipway.webhook_endpoints.record import Format
+from tests.runs.conftest import Stores, handover, new_run
+from tests.webhook_endpoints.conftest import GRAPHS, add
 from tests.webhook_endpoints.phase_changes import created_events, deliveries_of, recorded_phases
 
-__all__ = ["stores"]
-
-GRAPHS: Final = ("steps", "other")
 PHASES: Final = (Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED, Phase.WAITING_FOR_APPROVAL)
 Step = tuple[str, int, int]
 NAMES: Final = (
@@ -32,17 +27,6 @@ NAMES: Final = (
     *("delete_run", "delete_thread", "settle_again"),
 )
 STEPS_OF_A_HISTORY: Final = 120
-
-
-def endpoint_store(stores: Stores) -> EndpointStore:
-    scripts = EndpointScripts(stores.pipeline, stores.keys)
-    return EndpointStore(scripts, Clock(), lambda url: None, GRAPHS)
-
-
-async def add(stores: Stores, *types: str, **members: object) -> Endpoint:
-    """Adds an endpoint that is subscribed to these types."""
-    change = EndpointChange(url="https://hooks.test/", types=types, **members)  # type: ignore[arg-type]
-    return (await endpoint_store(stores).add(change, by="ann")).endpoint
 
 
 @dataclass(slots=True)

@@ -58,6 +58,11 @@ def cron_place(cron_id: str) -> bytes:
     return b"cron:" + cron_id.encode()
 
 
+def endpoint_place(endpoint_id: str) -> bytes:
+    """The signing keys of a webhook endpoint."""
+    return b"endpoint:" + endpoint_id.encode()
+
+
 def assistant_place(assistant_id: str) -> bytes:
     """Config and context of an assistant."""
     return b"assistant:" + assistant_id.encode()

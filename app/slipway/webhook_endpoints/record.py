@@ -115,7 +115,7 @@ def endpoint_from(endpoint_id: str, fields: Fields) -> Endpoint:
         for_owner=_text_of(fields.get("for_owner")),
         format=Format(fields["format"].decode()),
         description=_text_of(fields.get("description")),
-        keys=keys_from(fields["keys"]),
+        keys=keys_from(fields["keys"], endpoint_id),
         concurrency=int(fields["concurrency"]),
         state=State(fields["state"].decode()),
         disabled_reason=_text_of(fields.get("disabled_reason")),

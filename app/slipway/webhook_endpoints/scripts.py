@@ -65,7 +65,7 @@ class EndpointScripts(ScriptStubs):
             most=MOST_ENDPOINTS,
             most_of_owner=MOST_OF_AN_OWNER,
         )
-        reply = await self._pipeline.run(_SAVE, [], [*arguments, stored_keys(endpoint.keys)])
+        reply = await self._pipeline.run(_SAVE, [], [*arguments, stored_keys(endpoint.keys, endpoint.endpoint_id)])
         match reply[0]:
             case b"ok":
                 return endpoint_from(endpoint.endpoint_id, fields_of(reply[1]))

@@ -17,12 +17,13 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
-import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from slipway.clock import iso
 from slipway.errors import InvalidRequest
+from slipway.serialization.at_rest import opened_json, sealed
 from slipway.serialization.json_encoding import dumps
+from slipway.serialization.places import endpoint_place
 
 SHARED_PREFIX: Final = "whsec_"
 PRIVATE_PREFIX: Final = "whsk_"
@@ -104,11 +105,13 @@ def valid_keys(keys: Sequence[EndpointKey], now_us: int) -> tuple[EndpointKey, .
     return tuple(key for key in keys if key.until_us is None or key.until_us > now_us)
 
 
-def stored_keys(keys: Sequence[EndpointKey]) -> bytes:
-    """The stored form, as JSON."""
-    return dumps([{"secret": k.secret, "created_us": k.created_us, "until_us": k.until_us} for k in keys])
+def stored_keys(keys: Sequence[EndpointKey], endpoint_id: str) -> bytes:
+    """The stored form of the keys of an endpoint: JSON, encrypted if there is a key for that."""
+    members = [{"secret": key.secret, "created_us": key.created_us, "until_us": key.until_us} for key in keys]
+    return sealed(dumps(members), endpoint_place(endpoint_id))
 
 
-def keys_from(stored: bytes) -> tuple[EndpointKey, ...]:
-    """The keys of a stored value."""
-    return tuple(EndpointKey(k["secret"], k["created_us"], k["until_us"]) for k in orjson.loads(stored))
+def keys_from(stored: bytes, endpoint_id: str) -> tuple[EndpointKey, ...]:
+    """The keys of a stored value. Raises `StoredDataError` without the key for the encryption."""
+    members = opened_json(stored, endpoint_place(endpoint_id))
+    return tuple(EndpointKey(key["secret"], key["created_us"], key["until_us"]) for key in members)
