@@ -322,7 +322,26 @@ class Settings(BaseModel):
     )
     webhook_secret: SecretStr | None = Field(
         default=None,
-        description="Signs outgoing webhooks by standardwebhooks.com: `whsec_` and base64, or any text",
+        description="Signs outgoing webhooks by standardwebhooks.com: `whsec_` and 24 to 64 bytes in base64, `whsk_` "
+        "and an ed25519 private key in base64, several of these separated by spaces, or any other text",
+    )
+    webhook_concurrency: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="Calls that all processes together make at the same time to one endpoint that has no number of its "
+        "own, and to one origin that runs of one owner name in their webhooks",
+    )
+    webhook_disable_after_s: int = Field(
+        default=432_000,
+        ge=0,
+        description="Time of failures, without a success in between, after which an endpoint is disabled; 0: never",
+    )
+    delivered_keep_s: int = Field(
+        default=604_800, ge=0, description="Time that a delivered webhook is kept, with its body and its tries"
+    )
+    dead_letter_keep_s: int = Field(
+        default=2_592_000, ge=0, description="Time that a webhook which nobody accepted is kept, and can be replayed"
     )
 
     # ceilings: hard stops of a chain of runs

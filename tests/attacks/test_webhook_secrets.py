@@ -13,15 +13,15 @@ from langgraph_sdk.client import LangGraphClient
 from slipway.errors import ConfigError, InvalidRequest
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.official_sections import UrlSection
-from slipway.webhooks.delivery_policy import DeliveryRejected, problem_of, redirect_target
-from slipway.webhooks.urls import Target, UrlPolicy
+from slipway.webhooks.delivery_policy import problem_of
+from slipway.webhooks.urls import UrlPolicy
 from tests.http.conftest import Served
 from tests.waiting import Eventually
 from tests.webhooks.conftest import Receiver, client, graphs, project, receiver, sdk, served, settings, worker
 
 __all__ = ["client", "graphs", "project", "receiver", "sdk", "served", "settings", "worker"]
 
-REDIRECT_PROBLEM = "a redirect leads to another server, or from https to http: name the URL that it leads to"
+REDIRECT_PROBLEM = "HTTP 308 (redirects are not followed)"
 
 
 def write_config(folder: Path, **webhooks: Any) -> Path:
@@ -98,54 +98,31 @@ async def test_a_host_that_is_not_allowed_is_rejected_with_the_run(client: httpx
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_redirect_to_another_host_is_not_followed(
+async def test_a_redirect_is_not_followed(
     sdk: LangGraphClient, served: Served, receiver: Receiver, eventually: Eventually
 ) -> None:
-    """Also if the other host is allowed and can be reached."""
+    """Wherever it leads, also to the same server: what is signed is meant for the URL that was checked."""
     other = receiver.url.replace("localhost", "127.0.0.1")
-    for location in (other, "http://10.0.0.1/", "//10.0.0.1/", "ftp://localhost/", "http://u:p@localhost/", "http://["):
+    for location in (
+        other,
+        "http://10.0.0.1/",
+        "//10.0.0.1/",
+        "ftp://localhost/",
+        "http://u:p@localhost/",
+        "http://[",
+        "/there",
+    ):
         receiver.statuses = [f"308 Moved\r\nlocation: {location}", "200 OK"]
         receiver.headers.clear()
         thread = (await sdk.threads.create())["thread_id"]
         run_id = (await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url))["run_id"]
 
         async def failed(run_id: str = run_id) -> bool:
-            return (await served.services.runs.find(run_id)).webhook_status == "failed"
+            return (await served.services.runs.find(run_id)).webhook_problem is not None
 
         await eventually(failed)
         assert (await served.services.runs.find(run_id)).webhook_problem == REDIRECT_PROBLEM, location
         assert [headers["authorization"] for headers in receiver.headers] == ["Bearer hush"]
-
-
-@pytest.mark.parametrize(
-    ("url", "location", "target"),
-    [
-        ("https://a.example/x", "/y", "https://a.example/y"),
-        ("https://a.example/x", "https://a.example:443/y", "https://a.example:443/y"),
-        ("http://a.example/x", "https://a.example/x", "https://a.example/x"),
-        ("https://a.example/x", "http://a.example/x", None),
-        ("https://a.example/x", "http://a.example:443/x", None),
-        ("http://a.example:8080/x", "https://a.example/x", None),
-        ("https://a.example/x", "https://b.example/x", None),
-        ("https://a.example/x", "//b.example/x", None),
-        ("https://a.example/x", "https://a.example:8443/x", None),
-        ("https://a.example/x", "https://u:p@a.example/x", None),
-    ],
-)
-def test_a_redirect_stays_on_its_server_and_never_leads_to_plain_http(
-    url: str, location: str, target: str | None
-) -> None:
-    if target is not None:
-        assert redirect_target(url, location) == target
-        return
-    with pytest.raises(DeliveryRejected):
-        redirect_target(url, location)
-
-
-def test_a_redirect_may_lead_to_https_but_not_back() -> None:
-    plain, tls = Target("http", "a.example", 80), Target("https", "a.example", 443)
-    assert plain.may_redirect_to(tls)
-    assert not tls.may_redirect_to(plain)
 
 
 def test_the_problem_of_a_failed_delivery_names_no_address() -> None:

@@ -49,6 +49,7 @@ _OTHER_INDEXES: Final = {
 _OTHER_SEARCHES: Final = {
     "run_search": ("runs_with",),
     "assistant_search": _ASSISTANT_INDEXES,
+    "delivery_search": ("deliveries_all", "deliveries_with"),
     "cron_search": _CRON_INDEXES,
 }
 _READS_OF_A_WALK: Final = (
@@ -82,10 +83,17 @@ COMPUTED: Final = {
         for script in scripts
         for function in ("add_entries", "remove_entries", "are_stored")
     },
-    ("create_delivery", "key(delivery_queue(run))"): _DELIVERIES,
-    ("delivery_settle_try", "key(delivery_queue(delivery))"): _DELIVERIES,
+    ("delivery_settle_try", "queue"): _DELIVERIES,
+    ("delivery_replay/replay", "queue"): _DELIVERIES,
+    ("delivery_claim/claim", "key(queue)"): _DELIVERIES,
+    ("delivery_claim/bury", "key(queue)"): _DELIVERIES,
     ("delivery_claim", "key(queue)"): _DELIVERIES,
-    ("add_delivery", "due"): _DELIVERIES,
+    ("queue_delivery", "due"): _DELIVERIES,
+    ("index_delivery", "set"): ("deliveries_with",),
+    ("free_calls", "record"): ("webhook_endpoint", "webhook_origin"),
+    ("target_answered", "record"): ("webhook_endpoint", "webhook_origin"),
+    ("target_failed", "record"): ("webhook_endpoint", "webhook_origin"),
+    ("delete_delivery", "set"): ("deliveries_with",),
     ("delivery_queue", "run"): ("run", "delivery"),
     ("checkpoint_copy", "ARGV[1] .. member"): _WRITES,
     ("checkpoint_copy", "ARGV[2] .. member"): _WRITES,

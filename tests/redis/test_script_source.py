@@ -128,7 +128,7 @@ def test_a_key_that_cannot_be_named_is_an_error(code: str) -> None:
 
 def test_templates_are_sent_to_scripts_that_compute_the_kind_of_a_key() -> None:
     source = load("delivery_claim").source
-    templates = "local TEMPLATES = {deliveries = ':deliveries', internal_deliveries = ':deliveries:internal'}"
+    templates = "local TEMPLATES = {deliveries = ':deliveries', internal_deliveries = ':deliveries:internal'"
     assert source.startswith(templates)
 
 

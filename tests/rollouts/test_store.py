@@ -21,8 +21,9 @@ from slipway.rollouts.scripts import RolloutScripts
 from slipway.rollouts.store import Announcements, RolloutStore
 from slipway.rollouts.watch import RolloutWatch
 from slipway.webhooks.record import Delivery
-from slipway.webhooks.scripts import Delivered, DeliveryScripts
+from slipway.webhooks.scripts import Delivered
 from tests.waiting import Eventually
+from tests.webhooks.delivery_scripts import delivery_scripts, settled
 
 HOOK = Announcements("https://ops.example.com/hook", "deliveries")
 
@@ -142,18 +143,18 @@ async def test_an_automatic_rollback_ends_only_its_own_ramp(store: RolloutStore)
 
 
 async def test_each_change_is_announced(store: RolloutStore, pipeline: Pipeline, keys: Keys) -> None:
-    deliveries = DeliveryScripts(pipeline, keys)
+    deliveries = delivery_scripts(pipeline, keys)
     await ramp(store)
     (claimed,) = await deliveries.claim(["deliveries"], 10, lease_ms=60_000)
-    delivery = Delivery.from_fields(claimed.fields)
+    delivery = Delivery.from_fields(claimed.fields, claimed.endpoint, now_us=0)
     assert delivery.url == "https://ops.example.com/hook"
     assert delivery.delivery_id.startswith("rollout-")
-    body = orjson.loads(delivery.body(Clock().now(), allowed=["values"]))
+    body = orjson.loads(delivery.new_body(Clock().now(), allowed=["values"]))
     assert (body["type"], body["graph"], body["change"]["action"]) == ("rollout.changed", "desk", "set")
     assert body["rollout"]["ramping"]["percent"] == 10
     assert "webhook_sent_at" in body
-    assert await deliveries.settle_try(delivery.delivery_id, 1, Delivered())
-    assert not await deliveries.settle_try(delivery.delivery_id, 1, Delivered()), "the delivery is over"
+    assert (await settled(deliveries, delivery.delivery_id, 1, Delivered())).stored
+    assert await pipeline.send("ZCARD", keys.deliveries) == 0
     assert await deliveries.claim(["deliveries"], 10, lease_ms=60_000) == []
 
 

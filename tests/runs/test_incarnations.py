@@ -37,7 +37,7 @@ from slipway.settings import Settings
 from slipway.threads.scripts import ThreadScripts
 from slipway.threads.store import ThreadStore
 from slipway.threads.ttl import ThreadTtl
-from slipway.webhooks.scripts import Delivered, DeliveryScripts, GivenUp
+from slipway.webhooks.scripts import Delivered, GivenUp
 from tests.checkpoints.conftest import (
     CheckpointerFactory,
     checkpointer_name,
@@ -49,6 +49,7 @@ from tests.checkpoints.conftest import (
 )
 from tests.runs.conftest import LEASE_MS, TTL_S, Stores, handover, new_run, settlement
 from tests.runs.executions import execution_of
+from tests.webhooks.delivery_scripts import delivery_scripts, settled
 
 __all__ = ["checkpointer_name", "checkpointer_pipeline", "make_checkpointer"]
 
@@ -386,16 +387,16 @@ async def test_messages_about_a_deleted_run_do_not_stop_a_later_run_with_its_id(
 
 async def test_the_webhooks_of_a_deleted_run_and_of_a_later_run_with_its_id_are_both_sent(stores: Stores) -> None:
     old, new = await run_and_successor(stores, options={"webhook": "https://receiver.example/"})
-    deliveries = DeliveryScripts(stores.pipeline, stores.keys)
+    deliveries = delivery_scripts(stores.pipeline, stores.keys)
     await stores.settle(new, result='{"mine":1}', values='{"mine":1}')
     first, second = await deliveries.claim([EXTERNAL], 9, LEASE_MS)
-    assert [(delivery.run_id, delivery.fields["body_status"]) for delivery in (first, second)] == [
+    assert [(delivery.fields["run_id"].decode(), delivery.fields["body_status"]) for delivery in (first, second)] == [
         (old.run_id, b"interrupted"),
         (new.run_id, b"success"),
     ]
     assert first.fields["delivery_id"] != second.fields["delivery_id"]
-    assert await deliveries.settle_try(first.fields["delivery_id"].decode(), 1, GivenUp("gone"))
+    assert (await settled(deliveries, first.delivery_id, 1, GivenUp("gone"))).stored
     assert (await stores.reload(new)).webhook_status == "pending"
-    assert await deliveries.settle_try(second.fields["delivery_id"].decode(), 1, Delivered())
+    assert (await settled(deliveries, second.delivery_id, 1, Delivered())).stored
     assert (await stores.reload(new)).webhook_status == "delivered"
     assert await deliveries.claim([EXTERNAL], 9, LEASE_MS) == []

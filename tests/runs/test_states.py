@@ -17,9 +17,9 @@ from slipway.runs.script_results import CancelRequested, Settled, SettleResult
 from slipway.runs.suspect_slots import NO_SUSPECTS
 from slipway.runs.unfinished_runs import UnfinishedRuns
 from slipway.serialization.json_encoding import dumps
-from slipway.webhooks.scripts import DeliveryScripts
 from slipway_workers.start_authorization import AUTHORIZED_FOR_S
 from tests.runs.conftest import LEASE_MS, Stores, handover, new_run, settlement
+from tests.webhooks.delivery_scripts import delivery_scripts
 
 
 async def test_a_run_is_queued_then_running_then_completed(stores: Stores) -> None:
@@ -98,11 +98,11 @@ async def test_the_webhook_of_a_run_without_remaining_attempts_is_sent(stores: S
     options = {"options": {"webhook": "https://example.com/done"}, "ceilings": {"max_attempts": 1}}
     run = await stores.create_run(**options)
     await stores.claim_one()
-    deliveries = DeliveryScripts(stores.pipeline, stores.keys)
+    deliveries = delivery_scripts(stores.pipeline, stores.keys)
     assert await deliveries.claim((EXTERNAL,), 10, 60_000) == []
     assert await stores.reap() == [(run.run_id, 1, "failed")]
     [delivery] = await deliveries.claim((EXTERNAL,), 10, 60_000)
-    assert (delivery.run_id, delivery.fields["body_status"]) == (run.run_id, b"error")
+    assert (delivery.delivery_id, delivery.fields["body_status"]) == (run.run_id, b"error")
     assert b"ceiling.attempts" in delivery.fields["error"]
 
 

@@ -95,6 +95,11 @@ TESTED_ELSEWHERE: Final = {
         }.items()
     },
     "webhook_secret": "tests/webhooks/test_deliveries.py::test_a_receiver_can_verify_the_signature",
+    "webhook_concurrency": "tests/webhooks/test_targets.py::test_a_slow_target_delays_no_other",
+    "webhook_disable_after_s": "tests/webhooks/test_targets.py::test_an_endpoint_that_fails_for_days_is_disabled",
+    "delivered_keep_s": "tests/webhooks/test_retention.py::test_ended_deliveries_are_kept_as_long_as_the_settings_say",
+    "dead_letter_keep_s": "tests/webhooks/test_retention.py::"
+    "test_ended_deliveries_are_kept_as_long_as_the_settings_say",
     "log_level": "tests/test_logs.py::test_the_environment_chooses_level_and_format",
     "release": "tests/registry/test_versions.py::test_an_undeclared_version_has_the_release_in_its_name",
     "log_format": "tests/test_logs.py::test_the_environment_chooses_level_and_format",

@@ -18,12 +18,14 @@ from slipway.runs.delivery_queues import EXTERNAL, INTERNAL
 from slipway.services import Services
 from slipway.webhooks import delivery_tries
 from slipway.webhooks.read_permission import AUTHORIZED_WITHIN_S
-from slipway.webhooks.scripts import DeliveryScripts, GivenUp
+from slipway.webhooks.retry_schedule import RETRY_PAUSES_MS
+from slipway.webhooks.scripts import GivenUp
 from slipway_workers.duties.deliveries import Deliveries
 from slipway_workers.process import WorkerProcess
 from tests.http.conftest import Served
 from tests.waiting import Eventually
 from tests.webhooks.conftest import SECRET, Receiver
+from tests.webhooks.delivery_scripts import delivery_scripts, settled
 from tests.worker import executing
 
 
@@ -32,6 +34,14 @@ async def make_due(pipeline: Pipeline, keys: Keys) -> None:
     waiting = await pipeline.send("ZRANGE", keys.deliveries, 0, -1)
     for run_id in waiting:
         await pipeline.send("ZADD", keys.deliveries, "XX", 0, run_id)
+
+
+async def forget_failures(pipeline: Pipeline, keys: Keys) -> None:
+    """Closes the circuit breakers of all origins, so that their calls are made at once."""
+    for target in await pipeline.send("ZRANGE", keys.parked_targets, 0, -1):
+        await pipeline.send("ZADD", keys.parked_targets, "XX", 0, target)
+    for record in await pipeline.send("KEYS", keys.webhook_origin("*")):
+        await pipeline.send("DEL", record)
 
 
 async def now_ms(pipeline: Pipeline) -> float:
@@ -171,10 +181,10 @@ async def test_the_webhook_of_a_run_with_two_attempts_is_called_once(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_failing_webhook_is_called_three_times(
+async def test_a_failing_webhook_is_called_ten_times_with_the_same_id_and_bytes(
     sdk: LangGraphClient, served: Served, receiver: Receiver, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
-    receiver.statuses = ["503 Busy", "429 Slow down", "500 Broken"]
+    receiver.statuses = ["503 Busy", "429 Slow down", "404 Not Found", "302 Found\r\nlocation: /there", "500 Broken"]
     thread = (await sdk.threads.create())["thread_id"]
     run = await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url)
 
@@ -182,15 +192,18 @@ async def test_a_failing_webhook_is_called_three_times(
 
     async def failed() -> bool:
         await make_due(pipeline, keys)
+        await forget_failures(pipeline, keys)
         now = await public_run(served, run["run_id"])
         outcomes.append((now.get("webhook_status", ""), now.get("webhook_problem", "")))
         return outcomes[-1] == ("failed", "HTTP 500")
 
     await eventually(failed)
     assert {status for status, _ in outcomes[:-1]} <= {"", "pending"}
-    assert len(receiver.bodies) == 3
+    assert len(receiver.bodies) == 10
+    assert {headers[""] for headers in receiver.headers} == {"POST /hook HTTP/1.1"}, "a redirect is not followed"
     assert await pipeline.send("ZCARD", keys.deliveries) == 0
-    assert len({headers["webhook-id"] for headers in receiver.headers}) == 1
+    assert {headers["webhook-id"] for headers in receiver.headers} == {run["run_id"]}
+    assert len(set(receiver.raw_bodies)) == 1
 
 
 async def test_the_pause_between_two_tries_grows(
@@ -198,13 +211,15 @@ async def test_the_pause_between_two_tries_grows(
 ) -> None:
     receiver.statuses = ["500 Broken"]
     run_id, deliveries = await cancelled_run(sdk, receiver.url), Deliveries(served.services)
-    for pause_ms in (2_000, 15_000):
+    for pause_ms in RETRY_PAUSES_MS:
         started_ms = await now_ms(pipeline)
         await deliveries.run_once()
         await eventually(lambda: not deliveries.tries.in_progress)
         assert (await public_run(served, run_id))["webhook_status"] == "pending"
-        assert started_ms + pause_ms <= await due_at(pipeline, keys, run_id) <= await now_ms(pipeline) + pause_ms
+        latest_ms = await now_ms(pipeline) + pause_ms * 1.2
+        assert started_ms + pause_ms <= await due_at(pipeline, keys, run_id) <= latest_ms
         await make_due(pipeline, keys)
+        await forget_failures(pipeline, keys)
     await deliveries.run_once()
     await eventually(lambda: not deliveries.tries.in_progress)
     assert (await public_run(served, run_id))["webhook_status"] == "failed"
@@ -245,18 +260,18 @@ async def test_the_lease_outlasts_the_longest_try(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_redirect_is_followed_and_a_rejection_ends_the_delivery(
+async def test_gone_ends_the_delivery(
     sdk: LangGraphClient, served: Served, receiver: Receiver, eventually: Eventually
 ) -> None:
-    receiver.statuses = ["307 Moved\r\nlocation: /there", "410 Gone"]
+    receiver.statuses = ["410 Gone"]
     run = await sdk.runs.create((await sdk.threads.create())["thread_id"], "steps", input={}, webhook=receiver.url)
 
     async def failed() -> bool:
         return (await public_run(served, run["run_id"])).get("webhook_status") == "failed"
 
     await eventually(failed)
-    assert [headers[""] for headers in receiver.headers] == ["POST /hook HTTP/1.1", "POST /there HTTP/1.1"]
-    assert (await public_run(served, run["run_id"]))["webhook_problem"] == "HTTP 410"
+    problem = (await public_run(served, run["run_id"]))["webhook_problem"]
+    assert problem == "HTTP 410: the receiver wants no further webhook"
 
 
 async def test_a_delivery_of_a_dead_worker_is_claimed_again(
@@ -266,13 +281,13 @@ async def test_a_delivery_of_a_dead_worker_is_claimed_again(
     thread = (await sdk.threads.create())["thread_id"]
     run = await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url)
     await sdk.runs.cancel(thread, run["run_id"])
-    scripts_of_dead_worker, live = DeliveryScripts(pipeline, keys), Deliveries(services)
+    scripts_of_dead_worker, live = delivery_scripts(pipeline, keys), Deliveries(services)
     assert len(await scripts_of_dead_worker.claim((EXTERNAL,), 10, 45_000)) == 1
     assert await live.run_once() == 0  # the lease of the dead worker has not expired
     await make_due(pipeline, keys)
     assert await live.run_once() == 1
     await eventually(lambda: is_delivered(served, run["run_id"]))
-    assert not await scripts_of_dead_worker.settle_try(run["run_id"], 1, GivenUp("late"))
+    assert not (await settled(scripts_of_dead_worker, run["run_id"], 1, GivenUp("late"))).stored
     assert await is_delivered(served, run["run_id"])
 
 
@@ -280,7 +295,7 @@ async def test_a_claim_returns_at_most_the_limit(pipeline: Pipeline, keys: Keys)
     for queue, name in ((keys.deliveries, "a"), (keys.deliveries, "b"), (keys.internal_deliveries, "c")):
         await pipeline.send("HSET", keys.delivery(name), "tries", 0)
         await pipeline.send("ZADD", queue, 0, name)
-    scripts = DeliveryScripts(pipeline, keys)
+    scripts = delivery_scripts(pipeline, keys)
     claims = [await scripts.claim((EXTERNAL, INTERNAL), 2, 45_000) for _ in range(3)]
     ids = [[delivery.fields["delivery_id"] for delivery in claimed] for claimed in claims]
     assert ids == [[b"a", b"b"], [b"c"], []]
@@ -305,10 +320,10 @@ async def test_a_worker_that_stops_completes_its_tries(
 async def test_the_outcome_of_a_webhook_is_not_stored_in_a_later_run_with_the_same_id(
     sdk: LangGraphClient, served: Served, receiver: Receiver, pipeline: Pipeline, keys: Keys
 ) -> None:
-    run_id, scripts = await cancelled_run(sdk, receiver.url), DeliveryScripts(pipeline, keys)
+    run_id, scripts = await cancelled_run(sdk, receiver.url), delivery_scripts(pipeline, keys)
     (claimed,) = await scripts.claim((EXTERNAL,), 1, 45_000)
     await pipeline.send("HSET", keys.run(run_id), "created_us", 1)  # as if it had been deleted and created again
-    assert await scripts.settle_try(run_id, int(claimed.fields["tries"]), GivenUp("HTTP 410"))
+    assert (await settled(scripts, run_id, int(claimed.fields["tries"]), GivenUp("HTTP 410"))).stored
     now = await public_run(served, run_id)
     assert (now["webhook_status"], now.get("webhook_problem")) == ("pending", None)
 

@@ -344,12 +344,39 @@ class Keys:
     def api_key_changes(self) -> str:
         return self._of("api_key_changes")
 
-    def delivery(self, run_id: str) -> str:
-        return self._of("delivery", run_id)
+    def delivery(self, delivery_id: str) -> str:
+        return self._of("delivery", delivery_id)
 
     @property
     def deliveries(self) -> str:
         return self._of("deliveries")
+
+    def delivery_tries(self, delivery_id: str) -> str:
+        return self._of("delivery_tries", delivery_id)
+
+    @property
+    def deliveries_all(self) -> str:
+        return self._of("deliveries_all")
+
+    def deliveries_with(self, value: str) -> str:
+        return self._of("deliveries_with", value)
+
+    @property
+    def deliveries_expiring(self) -> str:
+        return self._of("deliveries_expiring")
+
+    def delivery_calls(self, target: str) -> str:
+        return self._of("delivery_calls", target)
+
+    def parked_deliveries(self, target: str) -> str:
+        return self._of("parked_deliveries", target)
+
+    @property
+    def parked_targets(self) -> str:
+        return self._of("parked_targets")
+
+    def webhook_origin(self, origin: str) -> str:
+        return self._of("webhook_origin", origin)
 
     @property
     def internal_deliveries(self) -> str:

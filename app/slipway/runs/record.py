@@ -60,7 +60,7 @@ from slipway.redis.hash_fields import METADATA_PREFIX, Fields, prefixed
 from slipway.run_options import RunOptions, options_from, options_in_turns
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.delivery_queues import INTERNAL, delivery_queue_of
+from slipway.runs.delivery_queues import EXTERNAL, INTERNAL, delivery_queue_of, webhook_origin
 from slipway.runs.held import Held, held_from
 from slipway.runs.index_terms import owner_of, run_terms
 from slipway.runs.operator_pause import OperatorPause, operator_pause_from
@@ -257,6 +257,7 @@ class RunSpec:
             "retain_s": None if behaviour.retain_s is None else str(behaviour.retain_s),
             "webhook": None if queue is None else "pending",
             "webhook_queue": queue if queue == INTERNAL else None,
+            "webhook_origin": webhook_origin(execution.options.webhook, identity.user) if queue == EXTERNAL else None,
             "terms": "".join(self.terms),
             "retries": ",".join(identity.retry.retries) if identity.retry else None,
             "skipped_tasks": _json(identity.retry.skipped_tasks)

@@ -63,6 +63,11 @@ def endpoint_place(endpoint_id: str) -> bytes:
     return b"endpoint:" + endpoint_id.encode()
 
 
+def delivery_place(delivery_id: str) -> bytes:
+    """The body of a webhook, and the records of the tries to deliver it."""
+    return b"delivery:" + delivery_id.encode()
+
+
 def assistant_place(assistant_id: str) -> bytes:
     """Config and context of an assistant."""
     return b"assistant:" + assistant_id.encode()

@@ -1,47 +1,48 @@
-"""When a webhook is called again, where a redirect may lead, and what clients are shown of a failed call."""
+"""What a failed call of a webhook means, and what clients are shown of it."""
 
 from __future__ import annotations
 
 import ssl
 from typing import Final
-from urllib.parse import urljoin
 
 import httpx
 
-from slipway.errors import InvalidRequest, SlipwayError
-from slipway.webhooks.urls import NoAddress, Target
-
-RETRY_PAUSES_MS: Final = (2_000, 15_000)
-"""The pauses before the second and the third try. There is no fourth."""
+from slipway.errors import SlipwayError
+from slipway.webhooks.urls import NoAddress
 
 _PROBLEM_CHARS: Final = 300
+_GONE: Final = 410
+_SERVER_ERRORS: Final = 500
+_BUSY: Final = frozenset({408, 425, 429})
+"""The server answers, and wants fewer calls."""
 
 
 class DeliveryRejected(Exception):
-    """The delivery failed and is not tried again: the receiver rejected it, or it may not be sent."""
+    """The delivery failed and is not tried again: it may not be sent."""
 
 
-class DeliveryFailed(Exception):
-    """The receiver failed to process the delivery. Another try may succeed."""
+class ReceiverFailed(Exception):
+    """The receiver responded with another status than 2xx. `wish_ms`: for so long it wants no call."""
 
+    def __init__(self, status: int, wish_ms: int | None = None) -> None:
+        super().__init__(f"HTTP {status}{' (redirects are not followed)' if 300 <= status < 400 else ''}")
+        self.status, self.wish_ms = status, wish_ms
 
-def redirect_target(url: str, location: str) -> str:
-    """The absolute URL that a redirect leads to. Raises `DeliveryRejected` unless it is on the same server: the run's
-    state and the headers of langgraph.json are meant for the host that the client named. They are never sent over plain
-    http after https."""
-    try:
-        target = urljoin(url, location)
-        if Target.from_url(url).may_redirect_to(Target.from_url(target)):
-            return target
-    except (InvalidRequest, ValueError):
-        pass
-    raise DeliveryRejected("a redirect leads to another server, or from https to http: name the URL that it leads to")
+    @property
+    def is_gone(self) -> bool:
+        """Whether the receiver wants no further webhook: 410."""
+        return self.status == _GONE
+
+    @property
+    def is_unhealthy(self) -> bool:
+        """Whether the server fails, and not only this request."""
+        return self.status >= _SERVER_ERRORS or self.status in _BUSY
 
 
 def problem_of(error: BaseException) -> str:
     """The problem of a failed call as clients receive it. Clients choose the host, and must receive nothing about
     the network behind it: the texts of network errors go to the log only."""
-    if isinstance(error, DeliveryFailed | DeliveryRejected | NoAddress | SlipwayError):
+    if isinstance(error, ReceiverFailed | DeliveryRejected | NoAddress | SlipwayError):
         return str(error)[:_PROBLEM_CHARS]
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         return "no response in time"

@@ -1,16 +1,20 @@
-"""Calls the webhooks of ended runs. A process claims each delivery with a lease, and executes one try of it.
+"""Calls webhooks. A process claims each delivery with a lease, and executes one try of it.
 
 Two duties use it: workers call webhooks that have a host (`slipway_workers.duties.deliveries`), and web processes call
 those that are a path of this deployment (`slipway.api.host_app.internal_webhooks`).
 
-Each try may take `AUTHORIZED_WITHIN_S` for the authorization and `CALL_TIMEOUT_S` for the call. A try is repeated after
-network errors, 429 and 5xx. Any other status but 2xx ends the delivery, and so does a forbidden address.
+Each try may take `AUTHORIZED_WITHIN_S` for the authorization and `CALL_TIMEOUT_S` for the call, however slowly the
+receiver sends. Any status but 2xx is a failure, also a redirect. A failed delivery is tried again by the schedule of
+`retry_schedule.py`; 410 ends it, and so does a URL that is forbidden.
+
+The body of a delivery is made by its first try and stored before it is sent, so that each try sends the same bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
@@ -18,26 +22,34 @@ import httpx
 import structlog
 
 from slipway.access.access_control import AccessControl
-from slipway.clock import Clock
+from slipway.clock import Clock, microseconds_of
 from slipway.errors import AuthBroken, StoreUnavailable
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.delivery_queues import DeliveryQueue
+from slipway.serialization.at_rest import sealed_in_thread
+from slipway.serialization.places import delivery_place
 from slipway.settings import Settings
 from slipway.threads.store import ThreadStore
-from slipway.webhooks.delivery_policy import (
-    RETRY_PAUSES_MS,
-    DeliveryFailed,
-    DeliveryRejected,
-    problem_for_log,
-    problem_of,
-    redirect_target,
-)
+from slipway.webhooks.call import Response, post
+from slipway.webhooks.delivery_policy import ReceiverFailed, problem_for_log, problem_of
 from slipway.webhooks.read_permission import ReadPermission
 from slipway.webhooks.record import Delivery
-from slipway.webhooks.request_headers import headers_of, secret_of, signature
-from slipway.webhooks.scripts import ClaimedDelivery, Delivered, DeliveryScripts, GivenUp, TriedAgain, TryResult
+from slipway.webhooks.request_headers import headers_of, keys_of
+from slipway.webhooks.retry_schedule import retry_pause_ms, wish_ms_of
+from slipway.webhooks.scripts import (
+    ClaimedDelivery,
+    Delivered,
+    DeliveryScripts,
+    GivenUp,
+    Limits,
+    TargetHealth,
+    TriedAgain,
+    TryResult,
+)
+from slipway.webhooks.signing import signature_headers
+from slipway.webhooks.try_record import TryRecord
 from slipway.webhooks.urls import NoAddress
 
 log = structlog.get_logger(__name__)
@@ -46,13 +58,24 @@ INTERVAL_S: Final = 1.0
 """Seconds between two rounds of a duty that calls webhooks."""
 
 _STOP_TIMEOUT_S: Final = 2.0
-_CONCURRENCY: Final = 16
+_CONCURRENCY: Final = 64
+"""The most tries of one process at once: a multiple of what one target receives, so that slow ones leave room."""
 CALL_TIMEOUT_S: Final = 30.0
 _LEASE_MS: Final = 45_000
 """Longer than `AUTHORIZED_WITHIN_S` and `CALL_TIMEOUT_S` together: no other process claims a delivery during a try."""
-_MAX_REDIRECTS: Final = 3
 _AUTH_FAILED: Final = "the auth file failed, so the permission to read the thread could not be checked"
 _AUTH_RETRY_MS: Final = 15_000
+_FEWEST_SECRET_CHARS: Final = 4
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The settings of deliveries."""
+    return Limits(
+        concurrency=settings.webhook_concurrency,
+        disable_after_s=settings.webhook_disable_after_s,
+        delivered_keep_s=settings.delivered_keep_s,
+        dead_keep_s=settings.dead_letter_keep_s,
+    )
 
 
 class DeliveryServices(Protocol):
@@ -82,6 +105,10 @@ class Receivers(Protocol):
         """The absolute URL of the webhook. Raises `InvalidRequest` for a URL that is forbidden."""
 
 
+class _Overtaken(Exception):
+    """Another process may have claimed the delivery: this try makes no call and stores nothing."""
+
+
 class DeliveryTries:
     """The tries that this process executes, of deliveries in `queues`. `on_try_ended` is called after each try."""
 
@@ -97,11 +124,13 @@ class DeliveryTries:
         self._queues, self._receivers, self._report_ended_try = queues, receivers, on_try_ended
         self._permission = ReadPermission(auth, services.threads)
         self._auth_failed: set[str] = set()
-        self._scripts, self._clock = DeliveryScripts(services.pipeline, services.keys), services.clock
+        self.scripts = DeliveryScripts(services.pipeline, services.keys, limits_of(services.settings))
+        self._clock = services.clock
         self._section = services.config.webhooks
         self._headers = headers_of(self._section)
+        self._secrets = _secrets_in(self._headers)
         secret = services.settings.webhook_secret
-        self._secret = None if secret is None else secret_of(secret.get_secret_value())
+        self._keys = keys_of(None if secret is None else secret.get_secret_value())
         self._tries: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
@@ -118,9 +147,10 @@ class DeliveryTries:
         """Claims due deliveries, at most as many as slots are free, and starts a try of each. Returns their
         number."""
         free_slots = _CONCURRENCY - len(self._tries)
-        claimed = await self._scripts.claim(self._queues, free_slots, _LEASE_MS) if free_slots else []
+        asked_at = self._clock.monotonic()
+        claimed = await self.scripts.claim(self._queues, free_slots, _LEASE_MS) if free_slots else []
         for delivery in claimed:
-            task = asyncio.create_task(self._process(delivery))
+            task = asyncio.create_task(self._process(delivery, asked_at))
             self._tries.add(task)
             task.add_done_callback(self._on_try_ended)
         return len(claimed)
@@ -134,61 +164,117 @@ class DeliveryTries:
         """How many tries this process executes now."""
         return len(self._tries)
 
-    async def _process(self, claimed: ClaimedDelivery) -> None:
+    async def _process(self, claimed: ClaimedDelivery, claimed_at: float) -> None:
         try:
-            await self._deliver(Delivery.from_fields(claimed.fields))
+            now_us = microseconds_of(self._clock.now())
+            await self._deliver(Delivery.from_fields(claimed.fields, claimed.endpoint, now_us), claimed_at)
         except StoreUnavailable as error:
-            log.warning("webhook.outcome_lost", run=claimed.run_id, problem=str(error))
+            log.warning("webhook.outcome_lost", delivery=claimed.delivery_id, problem=str(error))
         except Exception:  # a record that cannot be read must not stop the process
-            log.exception("webhook.crashed", run=claimed.run_id)
+            log.exception("webhook.crashed", delivery=claimed.delivery_id)
 
-    async def _deliver(self, delivery: Delivery) -> None:
-        log_fields = {"run": delivery.run_id, "try": delivery.try_number}
+    async def _deliver(self, delivery: Delivery, claimed_at: float) -> None:
+        log_fields = {"delivery": delivery.delivery_id, "run": delivery.run_id, "try": delivery.try_number}
+        started, started_us = self._clock.monotonic(), microseconds_of(self._clock.now())
+        response: Response | None = None
+        health: TargetHealth | None = None
+        result: TryResult
         try:
             delivery = await self._permission.check(delivery)
             self._auth_failed.discard(delivery.delivery_id)
+            body = await self._stored_body(delivery)
+            if self._clock.monotonic() - claimed_at > _LEASE_MS / 1000 - CALL_TIMEOUT_S:
+                raise _Overtaken
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 async with self._receivers.client_for(delivery) as client:
-                    await self._call(client, delivery)
+                    response = await self._call(client, delivery, body)
+            _require_success(response, wish_ms_of(response.retry_after, self._clock.now()))
         except StoreUnavailable:
             raise
+        except _Overtaken:
+            log.warning("webhook.overtaken", **log_fields)
+            return
         except AuthBroken:
             if delivery.delivery_id not in self._auth_failed:  # log the first failure only
                 log.exception("webhook.auth_failed", retry_ms=_AUTH_RETRY_MS, **log_fields)
             self._auth_failed.add(delivery.delivery_id)
-            await self._settle(delivery, TriedAgain(_AUTH_FAILED, _AUTH_RETRY_MS, delivery.uncounted_tries + 1))
-        except (DeliveryFailed, NoAddress, OSError, TimeoutError, httpx.TransportError) as error:
-            calls = delivery.try_number - delivery.uncounted_tries
-            pause_ms = RETRY_PAUSES_MS[calls - 1] if calls <= len(RETRY_PAUSES_MS) else None
-            log.warning("webhook.failed", problem=problem_for_log(error), retry_ms=pause_ms, **log_fields)
-            problem = problem_of(error)
-            await self._settle(delivery, GivenUp(problem) if pause_ms is None else TriedAgain(problem, pause_ms))
+            result = TriedAgain(_AUTH_FAILED, _AUTH_RETRY_MS, delivery.uncounted_tries + 1)
+        except ReceiverFailed as error:
+            result, health = self._after_status(delivery, error), _health(delivery, error)
+            log.warning("webhook.failed", problem=str(error), retry_ms=_pause_of(result), **log_fields)
+        except (NoAddress, OSError, TimeoutError, httpx.TransportError) as error:
+            result, health = self._again(delivery, problem_of(error), None), TargetHealth(answered=False)
+            log.warning("webhook.failed", problem=problem_for_log(error), retry_ms=_pause_of(result), **log_fields)
         except Exception as error:  # a rejection, a forbidden URL, or one that httpx cannot parse
+            result = GivenUp(problem_of(error))
             log.warning("webhook.rejected", problem=problem_for_log(error), **log_fields)
-            await self._settle(delivery, GivenUp(problem_of(error)))
         else:
+            result, health = Delivered(), TargetHealth(answered=True)
             log.info("webhook.delivered", **log_fields)
-            await self._settle(delivery, Delivered())
+        record = TryRecord(
+            number=delivery.try_number,
+            at_us=started_us,
+            duration_ms=round((self._clock.monotonic() - started) * 1000),
+            status=None if response is None else response.status,
+            problem=None if isinstance(result, Delivered) else result.problem,
+            response=None if response is None else response.excerpt,
+        )
+        await self._settle(delivery, result, record, health)
 
-    async def _settle(self, delivery: Delivery, result: TryResult) -> None:
-        await self._scripts.settle_try(delivery.delivery_id, delivery.try_number, result)
+    async def _settle(
+        self, delivery: Delivery, result: TryResult, record: TryRecord, health: TargetHealth | None
+    ) -> None:
+        settled = await self.scripts.settle_try(delivery.delivery_id, delivery.try_number, result, record, health)
+        if settled.disabled is not None and delivery.recipient is not None:
+            log.error("webhook.endpoint_disabled", endpoint=delivery.recipient.endpoint_id, reason=settled.disabled)
 
-    async def _call(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
-        """Sends the POST, and sends it again where a redirect leads on the same server."""
-        now = self._clock.now()
-        body = delivery.body(now, self._section.allowed_fields)
-        headers = {"content-type": "application/json", "user-agent": "slipway"}
-        if self._secret is not None:
-            headers |= signature(self._secret, delivery.delivery_id, now, body)
-        headers |= self._headers
-        url = self._receivers.url_of(delivery)
-        for _ in range(_MAX_REDIRECTS + 1):
-            async with client.stream("POST", url, content=body, headers=headers) as response:
-                status, location = response.status_code, response.headers.get("location")
-            if not (300 <= status < 400 and location):
-                break
-            url = redirect_target(url, location)
-        if status == 429 or status >= 500:
-            raise DeliveryFailed(f"HTTP {status}")
-        if not 200 <= status < 300:
-            raise DeliveryRejected(f"HTTP {status}")
+    async def _stored_body(self, delivery: Delivery) -> bytes:
+        """The bytes that every try sends. The first try makes and stores them. Raises `_Overtaken` if a later try has
+        started."""
+        if delivery.stored_body is not None:
+            return delivery.stored_body
+        body = delivery.new_body(self._clock.now(), self._section.allowed_fields)
+        stored = await sealed_in_thread(body, delivery_place(delivery.delivery_id))
+        if not await self.scripts.store_body(delivery.delivery_id, delivery.try_number, stored):
+            raise _Overtaken
+        return body
+
+    async def _call(self, client: httpx.AsyncClient, delivery: Delivery, body: bytes) -> Response:
+        keys = self._keys if delivery.recipient is None else delivery.recipient.keys
+        headers = {"content-type": "application/json", "user-agent": "slipway", "accept-encoding": "identity"}
+        headers |= {name.lower(): value for name, value in self._headers.items()}
+        headers |= signature_headers(keys, delivery.delivery_id, self._clock.now(), body)
+        return await post(client, self._receivers.url_of(delivery), body, headers, self._secrets)
+
+    def _after_status(self, delivery: Delivery, error: ReceiverFailed) -> TryResult:
+        if error.is_gone:
+            return GivenUp(f"{error}: the receiver wants no further webhook")
+        return self._again(delivery, str(error), error.wish_ms)
+
+    def _again(self, delivery: Delivery, problem: str, wish_ms: int | None) -> TryResult:
+        pause_ms = retry_pause_ms(delivery.calls, wish_ms, random.random())
+        return GivenUp(problem) if pause_ms is None else TriedAgain(problem, pause_ms)
+
+
+def _require_success(response: Response, wish_ms: int | None) -> None:
+    """Raises `ReceiverFailed` for any other status than 2xx."""
+    if not 200 <= response.status < 300:
+        raise ReceiverFailed(response.status, wish_ms)
+
+
+def _health(delivery: Delivery, error: ReceiverFailed) -> TargetHealth:
+    """An endpoint fails with any status but 2xx. An origin with a path that does not exist is healthy: the next webhook
+    may name another path."""
+    healthy = delivery.recipient is None and not error.is_unhealthy
+    wants_pause_ms = error.wish_ms if error.is_unhealthy else None
+    return TargetHealth(answered=healthy, wants_pause_ms=wants_pause_ms, gone=error.is_gone)
+
+
+def _pause_of(result: TryResult) -> int | None:
+    return result.pause_ms if isinstance(result, TriedAgain) else None
+
+
+def _secrets_in(headers: Mapping[str, str]) -> list[str]:
+    """The values of headers and their words, the longest first: what a receiver may return must not be stored."""
+    words = {word for value in headers.values() for word in (value, *value.split())}
+    return sorted((word for word in words if len(word) >= _FEWEST_SECRET_CHARS), key=len, reverse=True)

@@ -1,19 +1,15 @@
-"""The headers of a webhook call: those of langgraph.json, and the signature of standardwebhooks.com."""
+"""The headers of langgraph.json that each webhook call has, and the keys that sign it."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 import os
 import re
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from slipway.errors import ConfigError
 from slipway.graphs.official_sections import WebhooksSection
+from slipway.webhooks.signing import BadKey, SigningKey, signing_keys
 
 _TEMPLATE: Final = re.compile(r"\$\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
@@ -38,23 +34,10 @@ def headers_of(section: WebhooksSection, environment: Mapping[str, str] | None =
     return filled
 
 
-def secret_of(text: str) -> bytes:
-    """The signing key: `whsec_` and base64 as in standardwebhooks.com, or any other text unchanged. Raises
+def keys_of(secret: str | None) -> Sequence[SigningKey]:
+    """The keys of `SLIPWAY_WEBHOOK_SECRET`, which sign the webhooks that runs and rollouts name. Raises
     `ConfigError`."""
-    if not text.startswith("whsec_"):
-        return text.encode()
     try:
-        return base64.b64decode(text.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
-        raise ConfigError("SLIPWAY_WEBHOOK_SECRET: what follows whsec_ is not base64") from None
-
-
-def signature(secret: bytes, delivery_id: str, now: datetime, body: bytes) -> dict[str, str]:
-    """The headers from which a receiver verifies the sender and the time (standardwebhooks.com, version 1)."""
-    seconds = str(int(now.timestamp()))
-    digest = hmac.new(secret, f"{delivery_id}.{seconds}.".encode() + body, hashlib.sha256).digest()
-    return {
-        "webhook-id": delivery_id,
-        "webhook-timestamp": seconds,
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
-    }
+        return () if secret is None else signing_keys(secret)
+    except BadKey as error:
+        raise ConfigError(f"SLIPWAY_WEBHOOK_SECRET: {error}") from None

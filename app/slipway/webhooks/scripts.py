@@ -1,19 +1,44 @@
-"""The script stubs of deliveries. The scripts that end runs create the deliveries."""
+"""The script stubs of deliveries. The scripts that end runs, and those that change what an event tells, create them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
 
-import ormsgpack
-
+from slipway.indexes.scripts import Index, IndexWalk
 from slipway.redis.hash_fields import Fields, fields_of
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.delivery_queues import DeliveryQueue
+from slipway.webhooks.try_record import MOST_RECORDS, TryRecord
 
 _DELIVERY_CLAIM = load("delivery_claim")
 _DELIVERY_SETTLE_TRY = load("delivery_settle_try")
+_DELIVERY_STORE_BODY = load("delivery_store_body")
+_DELIVERY_REPLAY = load("delivery_replay")
+_DELIVERY_SWEEP = load("delivery_sweep")
+_DELIVERY_SEARCH = load("delivery_search")
+
+_MOST_CHECKS: Final = 1000
+"""How many entries of the queues one claim reads: about 10 ms of Redis, if all must be parked."""
+_DISABLE_FAILURES: Final = 10
+"""An endpoint with fewer failures in a row is not disabled, however long ago the first was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The settings that the scripts need."""
+
+    concurrency: int
+    """Calls of one target at once, if it has no number of its own."""
+    disable_after_s: int
+    """0: never."""
+    delivered_keep_s: int
+    dead_keep_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +68,73 @@ TryResult = Delivered | TriedAgain | GivenUp
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedDelivery:
-    """`run_id` is the run that calls the webhook, and `fields` is the record of the delivery."""
+class TargetHealth:
+    """What a try says about its target. `wants_pause_ms`: for so long the target wants no call."""
 
-    run_id: str
+    answered: bool
+    wants_pause_ms: int | None = None
+    gone: bool = False
+    """Whether the endpoint must be disabled."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedDelivery:
+    """The record of a delivery, and what the claim read of its endpoint (empty if it has none)."""
+
     fields: Fields
+    endpoint: Fields
+
+    @property
+    def delivery_id(self) -> str:
+        return self.fields["delivery_id"].decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """`stored`: False if a later try has started, so that nothing was stored. `disabled`: why the endpoint was disabled
+    now."""
+
+    stored: bool
+    disabled: str | None = None
+
+
+class ReplayOutcome(StrEnum):
+    """`CALLING`: a try is in progress, and its result decides."""
+
+    REPLAYED = "ok"
+    MISSING = "missing"
+    CALLING = "calling"
 
 
 class DeliveryScripts(ScriptStubs):
     """Each method takes one round trip."""
 
+    def __init__(self, pipeline: Pipeline, keys: Keys, limits: Limits) -> None:
+        super().__init__(pipeline, keys)
+        self._limits = limits
+
     async def claim(self, queues: Sequence[DeliveryQueue], limit: int, lease_ms: int) -> list[ClaimedDelivery]:
         """Claims due deliveries for `lease_ms`; then another process may claim them."""
-        arguments = self._args(queues=list(queues), limit=limit, lease_ms=lease_ms)
-        records = [fields_of(delivery) for delivery in await self._pipeline.run(_DELIVERY_CLAIM, [], arguments)]
-        return [ClaimedDelivery(fields.get("run_id", b"").decode(), fields) for fields in records]
+        arguments = self._args(
+            queues=list(queues),
+            limit=limit,
+            checks=_MOST_CHECKS,
+            lease_ms=lease_ms,
+            concurrency=self._limits.concurrency,
+            keep_s=self._limits.dead_keep_s,
+        )
+        reply = await self._pipeline.run(_DELIVERY_CLAIM, [], arguments)
+        return [ClaimedDelivery(fields_of(record), fields_of(endpoint)) for record, endpoint in reply]
 
-    async def settle_try(self, delivery_id: str, number: int, result: TryResult) -> bool:
-        """Stores how the try `number` ended. Returns False if a later try has started."""
+    async def store_body(self, delivery_id: str, number: int, stored: bytes) -> bool:
+        """Stores the body that this and every later try sends. Returns False if a later try has started."""
+        arguments = self._args(**{"delivery_id": delivery_id, "try": number})
+        return bool(await self._pipeline.run(_DELIVERY_STORE_BODY, [], [*arguments, stored]))
+
+    async def settle_try(
+        self, delivery_id: str, number: int, result: TryResult, record: TryRecord, health: TargetHealth | None
+    ) -> Settled:
+        """Stores how the try `number` ended, and what it says about its target (None: nothing)."""
         stored: dict[str, str | int | None]
         match result:
             case Delivered():
@@ -69,5 +143,33 @@ class DeliveryScripts(ScriptStubs):
                 stored = {"outcome": "pending", "problem": problem, "retry_ms": pause_ms, "uncounted": uncounted}
             case GivenUp(problem):
                 stored = {"outcome": "failed", "problem": problem}
-        arguments = stored | {"delivery_id": delivery_id, "try": number}
-        return bool(await self._pipeline.run(_DELIVERY_SETTLE_TRY, [], (self._keys.prefix, ormsgpack.packb(arguments))))
+        limits = self._limits
+        keep_s = limits.delivered_keep_s if isinstance(result, Delivered) else limits.dead_keep_s
+        arguments = self._args(
+            **stored,
+            **{"delivery_id": delivery_id, "try": number},
+            most_records=MOST_RECORDS,
+            keep_s=keep_s,
+            target=None if health is None else "answered" if health.answered else "failed",
+            target_wait_ms=None if health is None else health.wants_pause_ms,
+            gone=health is not None and health.gone,
+            concurrency=limits.concurrency,
+            disable_after_us=limits.disable_after_s * 1_000_000 or None,
+            disable_failures=_DISABLE_FAILURES,
+        )
+        reply = await self._pipeline.run(_DELIVERY_SETTLE_TRY, [], [*arguments, record.stored(delivery_id)])
+        return Settled(bool(reply[0]), reply[1].decode() if len(reply) > 1 else None)
+
+    async def replay(self, delivery_ids: Sequence[str]) -> list[ReplayOutcome]:
+        """Makes deliveries due again, with the same ids and bodies."""
+        reply = await self._pipeline.run(_DELIVERY_REPLAY, [], self._args(delivery_ids=list(delivery_ids)))
+        return [ReplayOutcome(each.decode()) for each in reply]
+
+    async def sweep(self, limit: int) -> int:
+        """Deletes deliveries that were kept long enough. Returns their number."""
+        return int(await self._pipeline.run(_DELIVERY_SWEEP, [], self._args(limit=limit)))
+
+
+def delivery_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:
+    """Walks through the index of deliveries, in the order of creation."""
+    return IndexWalk(pipeline, keys, Index(keys.deliveries_all, keys.deliveries_with), _DELIVERY_SEARCH)

@@ -71,12 +71,6 @@ class Target:
             host = address.compressed
         return cls(parts.scheme, host, _PORTS[parts.scheme] if port is None else port)
 
-    def may_redirect_to(self, other: Target) -> bool:
-        """Whether `other` is the same server: the same origin, or the same host with https instead of http, each on its
-        default port."""
-        upgrade = (self.scheme, self.port, other.scheme, other.port) == ("http", 80, "https", 443)
-        return self == other or (self.host == other.host and upgrade)
-
 
 class UrlPolicy:
     """The rules of `webhooks.url` in langgraph.json. A URL that breaks one raises `InvalidRequest` about `webhook`."""

@@ -2,6 +2,8 @@
 (`slipway.api.host_app.internal_webhooks`). Addresses that `webhooks.url` of langgraph.json does not allow are never
 called.
 
+Deletes deliveries that were kept long enough, once in `SWEEP_EVERY_S`.
+
 Interval: `slipway.webhooks.delivery_tries.INTERVAL_S`; at once when a run with a webhook has ended in this process.
 Who: every worker; a script assigns each delivery to one process at a time, with a lease.
 Logs: `webhook.delivered`, `webhook.failed`, `webhook.rejected` for each try (`slipway.webhooks.delivery_tries`).
@@ -9,11 +11,16 @@ Logs: `webhook.delivered`, `webhook.failed`, `webhook.rejected` for each try (`s
 
 from __future__ import annotations
 
+from typing import Final
+
 from slipway.duties.duty import Duty
 from slipway.runs.delivery_queues import EXTERNAL, INTERNAL
 from slipway.services import Services
 from slipway.webhooks.delivery_tries import INTERVAL_S, DeliveryTries
 from slipway.webhooks.external_receivers import ExternalReceivers
+
+SWEEP_EVERY_S: Final = 60.0
+_SWEEP_BATCH: Final = 100
 
 
 class Deliveries(Duty):
@@ -31,11 +38,17 @@ class Deliveries(Duty):
         queues = (EXTERNAL,) if services.webhook_urls.allows_internal else (INTERNAL, EXTERNAL)
         self._receivers = ExternalReceivers(services.webhook_urls)
         self.tries = DeliveryTries(services, queues, self._receivers, services.auth, on_try_ended=self.run_soon)
+        self._clock, self._sweep_at = services.clock, 0.0
         self.run_soon()  # the first round does not wait
 
     async def run_once(self) -> int:
         """Returns the number of tries that were started."""
-        return await self.tries.start_due()
+        started = await self.tries.start_due()
+        if self._clock.monotonic() >= self._sweep_at:
+            while await self.tries.scripts.sweep(_SWEEP_BATCH) == _SWEEP_BATCH:
+                pass
+            self._sweep_at = self._clock.monotonic() + SWEEP_EVERY_S
+        return started
 
     async def close(self) -> None:
         try:

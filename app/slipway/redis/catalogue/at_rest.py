@@ -26,7 +26,8 @@ ENCRYPTED: Final[Mapping[str, tuple[str, ...]]] = {
     "thread_calls": ("*",),
     "review": ("question", "votes", "decision", "answer"),
     "thread_approvals": ("*",),
-    "delivery": ("*", "body_values", "body_interrupts", "body_error"),
+    "delivery": ("*", "body_values", "body_interrupts", "body_error", "body", "review_*"),
+    "delivery_tries": ("*",),
     "checkpoint_state": ("c*", "b*"),
     "checkpoint_writes": ("*",),
     "documents": ("*",),
@@ -52,7 +53,8 @@ PARTS: Final[Mapping[str, str]] = {
     "run_audit": "the action, the actor, and the details that scripts make. All other details are encrypted",
     "thread_calls": "the record of a call: its tool, hash, state and policy. The result is encrypted",
     "thread_approvals": "who approved a call. What was decided instead is encrypted",
-    "delivery": "the fields that are plain in the record of the run",
+    "delivery": "the fields that are plain in the record of the run, and the thin body of an event: ids and the path "
+    "of the result",
     "checkpoint_state": "the head of a checkpoint's record: names and versions of channels, the ids of its parent and "
     "its run",
     "checkpoint_writes": "the channel and the path of the task of a pending write, and of joined writes the names of "
@@ -128,6 +130,12 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "held_runs",
             "deliveries",
             "internal_deliveries",
+            "deliveries_all",
+            "deliveries_with",
+            "deliveries_expiring",
+            "delivery_calls",
+            "parked_deliveries",
+            "parked_targets",
             "webhook_endpoints",
             "webhook_endpoints_of",
             "checkpoints",
@@ -149,7 +157,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "run": ("phase", "cancel_action", "webhook", "webhook_queue", "multitask_strategy", "lane", "metered"),
         "thread": ("status", "idle_status", "ttl", "ttl_strategy"),
         "review": ("state", "was"),
-        "delivery": ("body_status",),
+        "delivery": ("body_status", "delivery_state", "type"),
         "cron": ("schedule", "timezone", "on_run_completed"),
         "encryption": ("position", "digests"),
         "webhook_endpoint": ("types", "format", "state"),
@@ -188,6 +196,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "cron": ("metadata", "m:*", "terms"),
         "webhook_endpoint": ("for_owner",),
         "api_key": ("owner",),
+        "delivery": ("owner", "endpoint_id"),
         **_whole(
             "threads_with",
             "reviews_with",
@@ -205,6 +214,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "a sentence of the server": {
         "run": ("reason", "cancel_cause", "webhook_problem"),
+        "delivery": ("problem",),
         "review": ("reason",),
         "cron": ("problem",),
         "hook_counts": ("refused_why",),
@@ -213,7 +223,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "a short text of whoever cancels or operates; scripts build events from it": {
         "run": ("cancel_reason", "operator_pause"),
         "review": ("edited_by",),
-        "delivery": ("announcement", "announcement_url"),
+        "delivery": ("announcement", "announcement_url", "full_data"),
         "rollout_last": ("ended",),
         "webhook_endpoint": ("url", "description", "disabled_reason"),
         "api_key": ("name", "created_by", "revoked_by"),
@@ -223,7 +233,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "api_key": ("digest", "last_characters"),
     },
     "a digest without a key: who can read Redis can check a guess of the complete value": {
-        "run": ("edit",),
+        "run": ("edit", "webhook_origin"),
         "review": ("digest", "hash"),
         "idempotency": ("*",),
     },

@@ -153,6 +153,14 @@ _RUN_FIELDS: Final = (
         python_writers=("slipway.runs.record",),
     ),
     Field(
+        "webhook_origin",
+        Encoding.TEXT,
+        "The digest of its owner (or user) and of the scheme, host and port of its webhook: whose calls are limited "
+        "together.",
+        absent="the webhook is a path of this deployment, or there is none",
+        python_writers=("slipway.runs.record",),
+    ),
+    Field(
         "webhook_queue",
         Encoding.TEXT,
         "The key kind of the queue that its delivery waits in, when it is not `deliveries`.",

@@ -6,6 +6,13 @@ from typing import Final
 
 from slipway.redis.catalogue.declarations import Encoding, Field, KeyKind, RedisType, Shard
 
+HEALTH_FIELDS: Final = (
+    Field("failures", Encoding.INTEGER, "How many calls have failed in a row.", absent="the last one succeeded"),
+    Field("failing_since_us", Encoding.TIME_US, "When the first of them failed.", absent="as `failures`"),
+    Field("open_until_us", Encoding.TIME_US, "Until when nothing is called.", absent="calls are made"),
+)
+"""Of an endpoint, and of an origin that runs name in their webhooks."""
+
 _STORE: Final = ("slipway.webhook_endpoints",)
 
 _ENDPOINT_FIELDS: Final = (
@@ -56,6 +63,7 @@ _ENDPOINT_FIELDS: Final = (
         scripts_only=True,
     ),
     Field("request", Encoding.TEXT, "A random text of the last change.", scripts_only=True),
+    *HEALTH_FIELDS,
 )
 
 KEY_KINDS: Final = (
@@ -66,7 +74,7 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning="The record of a webhook endpoint.",
         lifetime="until it is removed",
-        python_readers=_STORE,
+        python_readers=(*_STORE, "slipway.webhooks"),
         fields=_ENDPOINT_FIELDS,
     ),
     KeyKind(

@@ -1,0 +1,119 @@
+"""The operations on deliveries, for routes and commands: read one with its tries and its body, and send some again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from slipway.clock import iso
+from slipway.errors import Conflict, NotFound
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
+from slipway.webhooks.delivery_reads import DeliveryReads, StoredTarget, summary_from
+from slipway.webhooks.delivery_search import DeliveryQuery, DeliverySearch
+from slipway.webhooks.delivery_summary import FIELDS, DeliverySummary
+from slipway.webhooks.record import built_body, own_url
+from slipway.webhooks.scripts import DeliveryScripts, Limits, ReplayOutcome
+from slipway.webhooks.try_record import TryRecord
+
+REPLAY_BATCH: Final = 100
+"""How many deliveries one script sends again."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryDetails:
+    """All that is known about a delivery."""
+
+    summary: DeliverySummary
+    url: str | None
+    """None if the endpoint was deleted."""
+    body: bytes | None
+    """What each try sends; None before the first try has made it."""
+    tries: list[TryRecord]
+    target: StoredTarget | None
+    """None for a webhook that is a path of this deployment."""
+
+    def public(self, *, for_operators: bool) -> dict[str, Any]:
+        """As clients receive it. Only operators receive the responses of receivers."""
+        return self.summary.public() | {
+            "url": self.url,
+            "body": None if self.body is None else _json_or_text(self.body),
+            "target": None if self.target is None else _public_target(self.target),
+            "history": [each.public(with_response=for_operators) for each in self.tries],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPage:
+    """How many deliveries are sent again, how many are not because a try is in progress, and the cursor with which the
+    request continues: None if all were found."""
+
+    replayed: int
+    calling: int
+    next: str | None
+
+
+class DeliveryStore:
+    """Reads and replays deliveries. With `owner` those that this owner may see; None: all."""
+
+    def __init__(self, pipeline: Pipeline, keys: Keys, limits: Limits, search: DeliverySearch) -> None:
+        self._reads, self._search = DeliveryReads(pipeline, keys), search
+        self._scripts = DeliveryScripts(pipeline, keys, limits)
+
+    async def get(self, delivery_id: str, owner: str | None = None) -> DeliveryDetails:
+        """Two round trips. Raises `NotFound`."""
+        fields, tries = await self._reads.with_tries(delivery_id)
+        summary = summary_from(delivery_id, [fields.get(name) for name in FIELDS])
+        if summary is None or owner not in (None, summary.owner):
+            raise NotFound("delivery", delivery_id)
+        target = await self._reads.target(delivery_id, fields)
+        url = own_url(fields) if summary.endpoint_id is None else None if target is None else target.url
+        body = built_body(delivery_id, fields)
+        history = [TryRecord.from_stored(delivery_id, each) for each in tries]
+        return DeliveryDetails(summary, url, body, history, target)
+
+    async def replay(self, delivery_id: str, owner: str | None = None) -> DeliverySummary:
+        """Sends a delivery again now, with the same id and body, and its tries begin from the first. Raises `NotFound`,
+        and `Conflict` while a try is in progress."""
+        await self._require_seen(delivery_id, owner)
+        (outcome,) = await self._scripts.replay([delivery_id])
+        if outcome is ReplayOutcome.CALLING:
+            raise Conflict(f"a try of the delivery {delivery_id!r} is in progress: its result decides")
+        return await self._require_seen(delivery_id, owner)
+
+    async def replay_matching(self, query: DeliveryQuery, *, limit: int, cursor: str | None) -> ReplayPage:
+        """Sends up to `limit` deliveries again, the oldest first. Raises `InvalidRequest` for a cursor of another
+        query."""
+        page = await self._search.page(query, limit=limit, cursor=cursor, oldest_first=True)
+        ids = [each.delivery_id for each in page.deliveries]
+        outcomes: list[ReplayOutcome] = []
+        for first in range(0, len(ids), REPLAY_BATCH):
+            outcomes += await self._scripts.replay(ids[first : first + REPLAY_BATCH])
+        counts = {outcome: outcomes.count(outcome) for outcome in ReplayOutcome}
+        return ReplayPage(counts[ReplayOutcome.REPLAYED], counts[ReplayOutcome.CALLING], page.next)
+
+    async def _require_seen(self, delivery_id: str, owner: str | None) -> DeliverySummary:
+        (summary,) = await self._search.read([delivery_id])
+        if summary is None or owner not in (None, summary.owner):
+            raise NotFound("delivery", delivery_id)
+        return summary
+
+
+def _public_target(target: StoredTarget) -> dict[str, Any]:
+    since_us, until_us = target.failing_since_us, target.open_until_us
+    return {
+        "failures": target.failures,
+        "failing_since": None if since_us is None else iso(since_us),
+        "open_until": None if until_us is None else iso(until_us),
+        "disabled": target.disabled_reason,
+        "delivery_waits": target.parks_delivery,
+    }
+
+
+def _json_or_text(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode(errors="replace")
