@@ -1,6 +1,7 @@
 """The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway doctor`,
-`slipway runs`, `slipway threads move`, `slipway keys`, `slipway reviews`, `slipway rollout`, `slipway versions`,
-`slipway drain`, `slipway checkpoints migrate`, `slipway checkpoints prune`, `slipway schema`, `slipway version`."""
+`slipway runs`, `slipway threads move`, `slipway keys`, `slipway reviews`, `slipway hooks`, `slipway rollout`,
+`slipway versions`, `slipway drain`, `slipway checkpoints migrate`, `slipway checkpoints prune`, `slipway schema`,
+`slipway version`."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ import typer
 
 from slipway import failpoints
 from slipway.commands import check_deploy, graph_diff, switches, versions
+from slipway.commands.hooks import hooks
 from slipway.commands.keys import keys
 from slipway.commands.reviews import reviews
 from slipway.commands.rollouts import rollout
@@ -51,6 +53,7 @@ cli.add_typer(checkpoints, name="checkpoints")
 cli.add_typer(runs, name="runs")
 cli.add_typer(keys, name="keys")
 cli.add_typer(reviews, name="reviews")
+cli.add_typer(hooks, name="hooks")
 cli.add_typer(rollout, name="rollout")
 cli.add_typer(webhooks, name="webhooks")
 cli.add_typer(threads, name="threads")

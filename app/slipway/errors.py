@@ -5,6 +5,7 @@ SlipwayError                     error                 base class; its message i
 ├── InvalidRequest               request.invalid       a field of a request is invalid; the message names it
 │   └── HookMappingFailed        hook.mapping          the mapping of a hook has no result for a delivery
 ├── RefusedRequest               request.refused       well-formed, but not possible in the current state
+│   └── HookBodyUnknown          hook.content_type     the body of a delivery is neither JSON nor a form
 ├── MalformedRequest             request.malformed     not HTTP, or two readers could understand it differently
 ├── ClientTooSlow                client.too_slow       the request did not arrive in time
 ├── NotFound                     not_found             no record or graph has this id or name
@@ -19,7 +20,6 @@ SlipwayError                     error                 base class; its message i
 ├── ForeignHost                  host.refused          no auth file, and the host name is not allowed
 ├── ForeignOrigin                origin.refused        no auth file, and the page's origin is not allowed
 ├── HookSignatureRefused         hook.signature        a delivery to a hook has no valid signature of its sender
-├── HookBodyUnknown              hook.content_type     the body of a delivery is neither JSON nor a form
 ├── NotJson                      content_type.refused  no auth file, and the body is not declared as JSON
 ├── RateLimited                  rate.limited          the client has sent more requests than its rate permits
 ├── TooManyStreams               streams.too_many      the user has as many streams open as one may have
@@ -273,7 +273,7 @@ class HookSignatureRefused(SlipwayError):
     code = "hook.signature"
 
 
-class HookBodyUnknown(SlipwayError):
+class HookBodyUnknown(RefusedRequest):
     """The body of a delivery to a hook is neither JSON nor a form."""
 
     code = "hook.content_type"

@@ -28,6 +28,7 @@ from slipway.api.route_table import ENDPOINTS
 from slipway.api.ui import site
 from slipway.runs.record import new_id
 from slipway.services import Services
+from slipway_workers.duties.hook_deliveries import HookDeliveries
 from slipway_workers.duties.layout_watch import LayoutWatch
 from slipway_workers.duties.paused_runs import PausedRuns
 from slipway_workers.duties.reaper import Reaper
@@ -134,6 +135,12 @@ BACKGROUND: Final[dict[str, Work]] = {
             "Reviews",
             "its default action, reminders and escalation, and the run that has its answers",
             lambda services: Reviews(services).run_once(),
+        ),
+        Work(
+            "a delivery to a hook was not answered",
+            "HookDeliveries",
+            "does what a stored delivery asks for, for the user of its hook",
+            lambda services: HookDeliveries(services).run_once(),
         ),
         Work("a webhook is delivered", "Deliveries", "calls the URL of a run that ended, from a worker"),
         Work(

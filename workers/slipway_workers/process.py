@@ -26,6 +26,7 @@ from slipway_workers.arq_jobs import ArqJobs
 from slipway_workers.background import Background
 from slipway_workers.claims import ClaimingWorker, ignore_reply
 from slipway_workers.duties.deliveries import Deliveries
+from slipway_workers.duties.hook_deliveries import HookDeliveries
 from slipway_workers.duties.layout_watch import LayoutWatch
 from slipway_workers.duties.paused_runs import PausedRuns
 from slipway_workers.duties.reaper import Reaper
@@ -50,6 +51,7 @@ DUTIES: Final[tuple[Callable[[Services], Duty], ...]] = (
     Scheduler,  # creates the runs of crons
     StoreSweeper,  # deletes store items whose time to live has ended
     Deliveries,  # calls webhooks
+    HookDeliveries,  # finishes deliveries to hooks whose web process has died
     Versions,  # says which versions this worker serves, and which lanes have a live worker
     Reviews,  # does what reviews are to do at a time, and resumes runs whose questions have answers
     Rollouts,  # rolls versions back whose runs end worse than those of the current version

@@ -21,6 +21,8 @@ from slipway import failpoints
 from slipway.access.access_control import AccessControl
 from slipway.access.filters import AccessFilter
 from slipway.access.permissions import Permissions
+from slipway.access.scoped_users import scoped_user
+from slipway.access.scopes import Scope
 from slipway.access.users import User
 from slipway.errors import Conflict, HookMappingFailed, NotFound, ReviewClosed, SlipwayError
 from slipway.graphs.hooks_section import HookConfig
@@ -45,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 FINISH_AFTER_MS: Final = 30_000
 """When a worker finishes a delivery that was stored and not answered."""
-PERMISSIONS: Final = ("runs:read", "runs:write")
+SCOPES: Final = (Scope.RUNS_READ, Scope.RUNS_WRITE, Scope.REVIEWS_DECIDE)
 """Of the user of a hook."""
 
 StatusOf = Callable[[SlipwayError], int]
@@ -117,7 +119,12 @@ class DeliveryHandler:
             case ToDo() as todo:
                 failpoints.reach("hook_stored")
                 assert plan.action is not None
-                return await self._do(config, plan.action, delivery, todo)
+                try:
+                    return await self._do(config, plan.action, delivery, todo)
+                except SlipwayError as error:
+                    _log_rejected(config, delivery, error)
+                    await self.scripts.answer(delivery, config.name, self._rejection(error))
+                    raise
         if plan.error is not None:
             _log_rejected(config, delivery, plan.error)
             raise plan.error
@@ -127,7 +134,8 @@ class DeliveryHandler:
         return HookAnswer(answer.status, answer.content, delivery, repeated=False)
 
     async def finish(self, config: HookConfig, record: HookDelivery) -> None:
-        """Does what a stored delivery asks for, which was never answered. Stores the answer, also if it is an error."""
+        """Does what a stored delivery asks for, which was never answered, and stores the answer. Raises a
+        `SlipwayError` if it is not possible."""
         plan = planned(config, Incoming(record.headers, record.body, record.digest))
         todo = ToDo(record.run_id, record.thread_id, repeated=True)
         answer = self._answer_now(plan, record.delivery)
@@ -157,11 +165,9 @@ class DeliveryHandler:
         user = user_of_hook(config)
         try:
             members = await self._done(config, user, action, delivery, todo)
-        except SlipwayError as error:
+        except SlipwayError:
             run = await self._existing_run(todo) if not isinstance(action, DecideReview) else None
             if run is None:
-                _log_rejected(config, delivery, error)
-                await self.scripts.answer(delivery, config.name, self._rejection(error))
                 raise
             members = dict(self._members(run))
         content = dumps({**members, "delivery": delivery})
@@ -287,15 +293,8 @@ class DeliveryHandler:
 def user_of_hook(config: HookConfig) -> User:
     """The user for whom the runs of a hook execute."""
     section = config.section
-    return User(
-        {
-            "identity": f"hook:{config.name}",
-            "display_name": f"hook {config.name}",
-            "owner": section.owner,
-            "groups": list(section.groups) or None,
-            "permissions": list(PERMISSIONS),
-        }
-    )
+    user = scoped_user(f"hook:{config.name}", SCOPES, section.owner, display_name=f"hook {config.name}")
+    return User({**user, "groups": list(section.groups)}) if section.groups else user
 
 
 def _stored_fields(

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from slipway.access.scopes import checked_owner
 from slipway.environment_variables import variable_or_file
-from slipway.errors import ConfigError
+from slipway.errors import ConfigError, InvalidRequest
 from slipway.graphs.hooks_section import HookConfig, VerifySection
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.hooks import standard_webhooks
@@ -34,8 +35,21 @@ class LoadedHook:
 
 def load_hooks(config: LangGraphJson, environment: Mapping[str, str]) -> dict[str, LoadedHook]:
     """All hooks of langgraph.json by name. Raises `ConfigError`, which names file, line and key, for a variable that is
-    not set, a file that cannot be read, and a secret that the scheme cannot use. It never shows a secret."""
+    not set, a file that cannot be read, a secret that the scheme cannot use, and an impossible owner. It never shows a
+    secret."""
+    for hook in config.hooks.values():
+        _check_owner(config, hook)
     return {name: LoadedHook(hook, _scheme(config, hook, environment)) for name, hook in config.hooks.items()}
+
+
+def _check_owner(config: LangGraphJson, hook: HookConfig) -> None:
+    if (owner := hook.section.owner) is None:
+        return
+    path = ("slipway", "hooks", hook.name, "owner")
+    try:
+        checked_owner(owner, ".".join(path))
+    except InvalidRequest as error:
+        raise ConfigError(f"{config.where(*path)}: {error}") from None
 
 
 def _scheme(config: LangGraphJson, hook: HookConfig, environment: Mapping[str, str]) -> SignatureScheme:

@@ -47,7 +47,7 @@ class HookDelivery:
     thread_id: str
     """The id of the new thread, if the mapping names none."""
     status: int | None
-    """Of the response. None while it is `received`."""
+    """Of the response. None while it is `received`, and if there was none."""
     answer: Any
     repetitions: int
     tries: int
@@ -159,7 +159,7 @@ def delivery_from(delivery: str, fields: Fields) -> HookDelivery:
         state=DeliveryState(fields["state"].decode()),
         run_id=fields["run_id"].decode(),
         thread_id=fields["thread_id"].decode(),
-        status=int(fields["answer_status"]) if "answer_status" in fields else None,
+        status=int(fields.get("answer_status", 0)) or None,
         answer=opened_json(fields["answer"], place) if fields.get("answer") else None,
         repetitions=int(fields.get("repetitions", 0)),
         tries=int(fields.get("tries", 0)),
