@@ -53,6 +53,7 @@ LAYERS = (
     ("run_options", "arq"),
     ("access", "rate_limits"),
     ("api_keys", "json_web_tokens"),
+    ("browser_access",),
     ("indexes", "circuit_breakers"),
     ("checkpoints", "assistants"),
     ("switches", "rollouts", "thread_positions", "graph_versions"),

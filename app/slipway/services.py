@@ -19,6 +19,10 @@ from slipway.arq_jobs.application import ArqApplication, load_arq_application
 from slipway.arq_jobs.current_pool import provide_pool
 from slipway.arq_jobs.redis_pool import ProjectRedis, project_redis
 from slipway.assistants.all_assistants import AllAssistants
+from slipway.browser_access.active_keys import ActiveKeys
+from slipway.browser_access.page_sessions import PageSessions
+from slipway.browser_access.scripts import BrowserScripts
+from slipway.browser_access.stream_tickets import StreamTickets
 from slipway.budgets import Budgets
 from slipway.build_parts import build_parts
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
@@ -184,6 +188,8 @@ class Services:
     store: RedisStore
     crons: CronStore
     api_keys: ApiKeyStore
+    page_sessions: PageSessions
+    stream_tickets: StreamTickets
     webhook_urls: UrlPolicy
     webhook_endpoints: EndpointStore
     lease_renewer: LeaseRenewer | None
@@ -411,6 +417,7 @@ def _stores(
     repetitions = Repetitions(runs, audit, threads, graph_opener)
     repairs = RunRepairs(runs, scripts, submission, threads, states, graph_opener, checkpointer, audit, repetitions)
     rate_scripts = RateScripts(pipeline, keys)
+    browser_scripts, active_keys = BrowserScripts(pipeline, keys), ActiveKeys(ApiKeyScripts(pipeline, keys), clock)
     return Services(
         settings=settings,
         config=config,
@@ -462,6 +469,8 @@ def _stores(
         protocol_log=ProtocolLog(pipeline, keys, follower, events),
         store=store,
         api_keys=ApiKeyStore(ApiKeyScripts(pipeline, keys)),
+        page_sessions=PageSessions(browser_scripts, active_keys, lasts_s=settings.page_session_s),
+        stream_tickets=StreamTickets(browser_scripts, active_keys),
         crons=CronStore(pipeline, keys, clock, max_checks=settings.search_max_checks),
         webhook_urls=webhook_urls,
         webhook_endpoints=EndpointStore(

@@ -128,6 +128,13 @@ class Settings(BaseModel):
         default=False,
         description="`1`: requests above a rate are counted and logged, but served; for finding the right rates",
     )
+    page_session_s: int = Field(
+        default=43_200,
+        ge=60,
+        le=30 * 86_400,
+        description="Time after which a person who has signed in to the pages must sign in again "
+        "([how](auth-and-http.md#signing-in-to-the-pages))",
+    )
     max_streams_per_key: int | None = Field(
         default=None,
         ge=1,

@@ -30,6 +30,7 @@ WITHOUT_404: Final = frozenset(
     {
         "POST /threads/{thread_id}/commands",  # responds 200 with an error of the event protocol
         "POST /threads/{thread_id}/stream/events",  # a client can follow a thread before the thread is created
+        "POST /threads/{thread_id}/stream/events/ticket",  # the same
     }
 )
 

@@ -94,6 +94,7 @@ TESTED_ELSEWHERE: Final = {
             "keep_alive_s": "test_slow_clients.py::test_an_idle_connection_is_closed_after_keep_alive_s",
         }.items()
     },
+    "page_session_s": "tests/browser_access/test_page_sessions.py::test_a_session_ends_after_page_session_s",
     "webhook_secret": "tests/webhooks/test_deliveries.py::test_a_receiver_can_verify_the_signature",
     "webhook_concurrency": "tests/webhooks/test_targets.py::test_a_slow_target_delays_no_other",
     "webhook_disable_after_s": "tests/webhooks/test_targets.py::test_an_endpoint_that_fails_for_days_is_disabled",

@@ -29,6 +29,7 @@ from slipway.api.routes import (
     runs,
     stateless_runs,
     store,
+    stream_tickets,
     thread_state,
     thread_stream,
     threads,
@@ -41,6 +42,7 @@ ROUTE_GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "stateless": stateless_runs.ENDPOINTS,
     "threads": threads.ENDPOINTS,
     "thread_stream": thread_stream.ENDPOINTS,
+    "tickets": stream_tickets.ENDPOINTS,
     "events": (*event_commands.ENDPOINTS, *event_stream.ENDPOINTS),
     "state": thread_state.ENDPOINTS,
     "assistants": assistants.ENDPOINTS,
@@ -69,7 +71,7 @@ ENDPOINTS: Final = tuple(endpoint for group in ROUTE_GROUPS.values() for endpoin
 
 DISABLED_BY: Final = {
     "disable_runs": ("crons", "runs", "stateless", "ops"),
-    "disable_threads": ("threads", "thread_stream", "events", "state"),
+    "disable_threads": ("threads", "thread_stream", "tickets", "events", "state"),
     "disable_assistants": ("assistants",),
     "disable_store": ("store",),
     "disable_meta": ("meta",),

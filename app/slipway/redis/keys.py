@@ -422,3 +422,9 @@ class Keys:
     @property
     def hook_namespace(self) -> str:
         return self._of("hook_namespace")
+
+    def page_session(self, digest: str) -> str:
+        return self._of("page_session", digest)
+
+    def stream_ticket(self, digest: str) -> str:
+        return self._of("stream_ticket", digest)

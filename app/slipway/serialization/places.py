@@ -73,6 +73,11 @@ def assistant_place(assistant_id: str) -> bytes:
     return b"assistant:" + assistant_id.encode()
 
 
+def ticket_place(digest: str) -> bytes:
+    """The path and the user of a ticket for a stream."""
+    return b"ticket:" + digest.encode()
+
+
 def hook_place(delivery: str) -> bytes:
     """What a hook has received, and the answer."""
     return b"hook:" + delivery.encode()

@@ -36,12 +36,13 @@ def load_access(settings: Settings, section: AuthSection, load_object: Callable[
 
 @asynccontextmanager
 async def accepting_credentials(access: AccessControl | None, services: Services) -> AsyncIterator[None]:
-    """Inside the block, `access` authenticates the users of API keys and tokens."""
+    """Inside the block, `access` authenticates the users of API keys, tokens, page sessions and stream tickets."""
     if access is None:
         yield
         return
     settings = services.settings
     async with AsyncExitStack() as stack:
+        stack.enter_context(access.accepting(services.stream_tickets))
         keys = KeyVerifier(ApiKeyScripts(services.pipeline, services.keys), services.subscriber, services.clock)
         await keys.start()
         stack.push_async_callback(keys.close)
@@ -52,4 +53,5 @@ async def accepting_credentials(access: AccessControl | None, services: Services
             claims = ClaimNames(settings.jwt_owner_claim, settings.jwt_scopes_claim)
             tokens = TokenVerifier(settings.jwt_issuer, settings.jwt_audience, claims, issuer_keys)
             stack.enter_context(access.accepting(tokens))
+        stack.enter_context(access.accepting(services.page_sessions))
         yield

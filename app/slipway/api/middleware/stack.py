@@ -22,6 +22,7 @@ from slipway.api.middleware.rate_limits import RateLimits
 from slipway.api.middleware.repeated_headers import RepeatedHeaders
 from slipway.api.middleware.request_id import RequestId
 from slipway.api.middleware.security_headers import SecurityHeaders
+from slipway.api.middleware.ticket_parameter import TicketParameter
 from slipway.graphs.official_sections import HttpSection
 from slipway.loopback import is_loopback
 from slipway.settings import Settings
@@ -64,6 +65,7 @@ def middleware_stack(
     private_network = dev and is_loopback(settings.host)
     host_app = None
     order = [
+        Middleware(TicketParameter),
         Middleware(RequestId),
         Middleware(AccessLog, metrics=metrics, headers=http.logging_headers),
         Middleware(RepeatedHeaders, names=() if auth is None else auth.cache_headers),

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slipway.api.ui.phase_texts import phase_text
+from slipway.browser_access.page_sessions import SESSION_KEY, PageSession
 from slipway.redaction.redact import redact_text
 from slipway.serialization.json_encoding import dumps
 
@@ -37,7 +38,12 @@ HEADERS: Final[Mapping[str, str]] = {
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
     """Renders a template. Its links start with the mount prefix of the server. Secrets are replaced."""
-    html = _templates().get_template(template).render(values, base=request.scope.get("root_path", ""))
+    session: PageSession | None = request.scope.get(SESSION_KEY)
+    html = (
+        _templates()
+        .get_template(template)
+        .render(values, base=request.scope.get("root_path", ""), csrf="" if session is None else session.csrf_token)
+    )
     return Response(redact_text(html).encode("utf-8", "replace"), status, dict(HEADERS), "text/html")
 
 

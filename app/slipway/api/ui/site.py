@@ -13,8 +13,9 @@ from slipway.access.access_control import AccessControl
 from slipway.access.operators import REVIEW
 from slipway.api.auth.access_check import operators, requires
 from slipway.api.endpoints import Endpoint
-from slipway.api.ui import review_updates, review_views, run_updates, views
+from slipway.api.ui import review_updates, review_views, run_updates, sign_in, views
 from slipway.api.ui.rendering import HEADERS, HERE
+from slipway.api.ui.sign_in import SIGN_IN, SIGN_OUT, with_sign_in
 
 _RUN: Final = "/ui/threads/{thread_id}/runs/{run_id}"
 
@@ -64,9 +65,19 @@ ENDPOINTS: Final = (
 
 
 def routes(auth: AccessControl | None) -> list[BaseRoute]:
-    """The routes of the pages for Starlette's router. They follow the routes of the API."""
+    """The routes of the pages for Starlette's router. They follow the routes of the API. With access control, people
+    sign in."""
+    routes = [endpoint.route(auth) for endpoint in ENDPOINTS]
+    if auth is not None:
+        opening = [Route(route.path, with_sign_in(route.endpoint)) for route in routes]
+        signing = [
+            Route(SIGN_IN, sign_in.form),
+            Route(SIGN_IN, sign_in.sign_in, methods=["POST"]),
+            Route(SIGN_OUT, sign_in.sign_out, methods=["POST"]),
+        ]
+        routes = [*opening, *signing]
     return [
-        *(endpoint.route(auth) for endpoint in ENDPOINTS),
+        *routes,
         Mount("/ui/static", _Static(directory=HERE / "static")),
         Route("/ui/{rest:path}", views.not_found),
     ]

@@ -38,6 +38,7 @@ ENCRYPTED: Final[Mapping[str, tuple[str, ...]]] = {
     "store_vectors": ("*",),
     "webhook_endpoint": ("keys",),
     "encryption": ("digest_key",),
+    "stream_ticket": ("*",),
     "hook_delivery": ("delivery_id", "kept_headers", "digest", "raw_body", "answer"),
 }
 """Encrypted fields by kind. What is plain beside them in one value: `PARTS`."""
@@ -92,6 +93,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "breaker": ("failures", "probe"),
         "rollout_counts": ("ramp",),
         "webhook_endpoint": ("created_by", "request", "subscribed"),
+        "page_session": ("key_id",),
         "hook_delivery": ("run_id", "thread_id", "replay_of", "by"),
         **_whole(
             "hook_deliveries",
@@ -148,6 +150,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "workers",
             "duty",
             "control",
+            "stream_slots",
             "api_keys",
             "api_keys_end",
             "api_key_changes",
@@ -176,6 +179,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "rollout_changes",
             "switch_changes",
             "breakers",
+            "rate",
         ),
     },
     "limits that scripts compare": {"run": ("ceilings", "raised_ceilings", "usage", "groups")},

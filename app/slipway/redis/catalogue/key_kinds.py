@@ -7,6 +7,7 @@ from typing import Final
 from slipway.redis.catalogue import (
     api_keys,
     assistants,
+    browser_access,
     budgets,
     checkpoints,
     clients,
@@ -43,6 +44,7 @@ KINDS_BY_SECTION: Final[dict[str, tuple[KeyKind, ...]]] = {
     "Assistants": assistants.KEY_KINDS,
     "Crons": crons.KEY_KINDS,
     "The store": store.KEY_KINDS,
+    "Sessions and tickets": browser_access.KEY_KINDS,
     "Clients": clients.KEY_KINDS,
     "API keys": api_keys.KEY_KINDS,
     "Processes": processes.KEY_KINDS,

@@ -8,6 +8,9 @@ export const STREAM = {
 // The prefix of all paths of the server: `http.mount_prefix` of langgraph.json, or empty.
 export const base = document.documentElement.dataset.base ?? "";
 
+// The CSRF token of the session, which requests that may change something must have. Empty without a session.
+const csrf = document.documentElement.dataset.csrf ?? "";
+
 // A request that the server rejected, or that could not be sent (status 0).
 export class RequestFailed extends Error {
   constructor(status, body) {
@@ -20,6 +23,7 @@ export class RequestFailed extends Error {
 
 export async function call(method, path, body) {
   const options = { method, headers: { accept: "application/json" } };
+  if (csrf && method !== "GET") options.headers["x-slipway-csrf"] = csrf;
   if (body !== undefined) {
     options.headers["content-type"] = "application/json";
     options.body = JSON.stringify(body);
@@ -30,6 +34,7 @@ export async function call(method, path, body) {
   } catch {
     throw new RequestFailed(0, { detail: "The server cannot be reached. Try again in a moment." });
   }
+  if (response.status === 401 && csrf) location.reload(); // the session has ended: the server shows the form
   const text = await response.text();
   let value = null;
   try {
