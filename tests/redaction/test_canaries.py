@@ -4,7 +4,9 @@ only in the checkpoints."""
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,13 @@ pytestmark = pytest.mark.processes
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 CANARY = "canary"
 """A part of every secret, and of nothing else."""
+
+
+CREDENTIALS = {
+    "authorization": "Bearer canary-of-a-client",
+    "x-api-key": "canary-of-a-client",
+    "cookie": "session=canary-of-a-client",
+}
 
 
 class Recorder(httpx.AsyncHTTPTransport):
@@ -47,13 +56,29 @@ async def receiver() -> AsyncIterator[WebhookReceiver]:
 
 @pytest.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with leaking_cluster(tmp_path) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def encrypted(tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with leaking_cluster(
+        tmp_path, SLIPWAY_ENCRYPTION_KEY=b64encode(b"canary of the key in 32 bytes...").decode()
+    ) as cluster:
+        yield cluster
+
+
+@asynccontextmanager
+async def leaking_cluster(tmp_path: Path, **more: str) -> AsyncIterator[Cluster]:
+    """A web process and a worker that know several secrets."""
     secret = tmp_path / "webhook_secret"
-    secret.write_text("whsec_" + "canary+of/the+webhooks//canary+=\n")
+    secret.write_text("whsec_canary+of/the+webhooks//canary+of/the+hooks=\n")
     environment = {
         "PROVIDER_API_KEY": 'canary "of" the provider & <more>',
         "DATABASE_URL": "postgres://app:canary-in-an-address@db.inside:5432/app",
         "CHARGE_TOKEN": "canary-of-a-tool",
         "SLIPWAY_WEBHOOK_SECRET_FILE": str(secret),
+        **more,
     }
     async with running(webs=1, workers=1, project=PROJECT, graphs_env=environment) as cluster:
         yield cluster
@@ -61,7 +86,9 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
 
 async def test_no_secret_leaves_the_processes(cluster: Cluster, receiver: WebhookReceiver) -> None:
     recorder = Recorder()
-    async with httpx.AsyncClient(transport=recorder, base_url=cluster.webs[0].url, timeout=30) as client:
+    async with httpx.AsyncClient(
+        transport=recorder, base_url=cluster.webs[0].url, headers=CREDENTIALS, timeout=30
+    ) as client:
         await leak_everywhere(client, receiver)
         webhooks = [await receiver.next_of(graph_id, 30) for graph_id in ("leaks", "asks", "fails", "calls")]
     sent = [*recorder.received, json.dumps(webhooks).encode()]
@@ -70,9 +97,16 @@ async def test_no_secret_leaves_the_processes(cluster: Cluster, receiver: Webhoo
     assert b"graph.leaked" in b"".join(logs)
     assert b"no access with" in b"".join(logs)
     assert [part for part in (*sent, *logs) if CANARY.encode() in part] == []
-    assert await keys_with_canary(cluster.pipeline, cluster.keys) <= {"cp"}, (
-        "only checkpoints keep what the graph needs"
-    )
+    assert await keys_with_canary(cluster.pipeline, cluster.keys) <= {"cp"}, "only checkpoints keep what graphs need"
+
+
+async def test_encrypted_the_store_has_no_secret(encrypted: Cluster, receiver: WebhookReceiver) -> None:
+    async with httpx.AsyncClient(base_url=encrypted.webs[0].url, timeout=30) as client:
+        await leak_everywhere(client, receiver)
+    assert await keys_with_canary(encrypted.pipeline, encrypted.keys) == set()
+    files = [path for path in encrypted.folder.rglob("*") if path.suffix in (".aof", ".rdb")]
+    assert files
+    assert [path.name for path in files if CANARY.encode() in path.read_bytes()] == []
 
 
 async def leak_everywhere(client: httpx.AsyncClient, receiver: WebhookReceiver) -> None:
