@@ -9,12 +9,14 @@ from typing import Final
 
 import httpx
 
+from slipway.redaction.credential_patterns import REDACTED
+from slipway.redaction.redact import redact_message
+
 READ_BYTES: Final = 4096
 """The most bytes of a response that are read; then the connection is closed."""
 READ_WITHIN_S: Final = 2.0
 """The longest time for them. What counts is the status, which has arrived before."""
 EXCERPT_CHARS: Final = 500
-REDACTED: Final = "[redacted]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +59,4 @@ def _excerpt(response: httpx.Response, read: bytes, secrets: Sequence[str]) -> s
     text = read.decode(errors="replace")
     for secret in secrets:
         text = text.replace(secret, REDACTED)
-    return text[:EXCERPT_CHARS]
+    return redact_message(text)[:EXCERPT_CHARS]

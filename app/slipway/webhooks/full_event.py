@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from slipway.redaction.redact import redact_json
 from slipway.serialization.json_encoding import dumps
 
 MOST_BYTES: Final = 20_000
@@ -28,4 +29,4 @@ class FullEvent:
         return self._with({"omitted": f"the full event has {len(full)} bytes, and at most {MOST_BYTES} are sent"})
 
     def _with(self, members: Mapping[str, Any]) -> bytes:
-        return dumps({**self.thin, "data": {**self.thin["data"], **members}})
+        return redact_json(dumps({**self.thin, "data": {**self.thin["data"], **members}}))

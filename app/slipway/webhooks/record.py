@@ -21,6 +21,7 @@ from typing import Any, Final
 import orjson
 
 from slipway.clock import iso
+from slipway.redaction.redact import redact_json
 from slipway.redis.hash_fields import Fields
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
@@ -159,7 +160,7 @@ class Delivery:
         members = {**(self.body_members or {}), "webhook_sent_at": now.isoformat(timespec="microseconds")}
         if allowed is not None and self.run_id:
             members = {name: value for name, value in members.items() if name in allowed}
-        return dumps(members)
+        return redact_json(dumps(members))
 
 
 def built_body(delivery_id: str, fields: Fields) -> bytes | None:
