@@ -166,8 +166,9 @@ async def parts_of(pipeline: Pipeline, name: bytes) -> list[object]:
         b"list": ("LRANGE", name, 0, -1),
         b"stream": ("XRANGE", name, "-", "+"),
     }
-    reply = await pipeline.send(*commands[kind], repeatable=True)
-    return flat(reply)
+    if kind not in commands:  # it has expired meanwhile
+        return []
+    return flat(await pipeline.send(*commands[kind], repeatable=True))
 
 
 def flat(reply: object) -> list[object]:
