@@ -134,6 +134,12 @@ def test_a_costly_expression_ends_soon(text: str) -> None:
     assert time.thread_time() - started < 4 * MAX_CPU_S
 
 
+def test_join_does_not_multiply_two_sizes() -> None:
+    seen = {**SEEN, "body": {"glue": "x" * 100_000, "parts": ["a"] * 1_000}}
+    with pytest.raises(EvaluationError, match="builds a value that is larger than"):
+        compiled("length(join(body.glue, body.parts))", ALL_NAMES).evaluate(seen, Budget())
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
