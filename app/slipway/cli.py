@@ -1,7 +1,7 @@
 """The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway doctor`,
 `slipway runs`, `slipway threads move`, `slipway keys`, `slipway reviews`, `slipway hooks`, `slipway rollout`,
-`slipway versions`, `slipway drain`, `slipway checkpoints migrate`, `slipway checkpoints prune`, `slipway schema`,
-`slipway version`."""
+`slipway versions`, `slipway drain`, `slipway encryption status`, `slipway encryption rotate`,
+`slipway checkpoints migrate`, `slipway checkpoints prune`, `slipway schema`, `slipway version`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import typer
 
 from slipway import failpoints
 from slipway.commands import check_deploy, graph_diff, switches, versions
+from slipway.commands.encryption import encryption
 from slipway.commands.hooks import hooks
 from slipway.commands.keys import keys
 from slipway.commands.reviews import reviews
@@ -50,6 +51,7 @@ cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 checkpoints = typer.Typer(no_args_is_help=True, help="Stored checkpoints.")
 cli.add_typer(checkpoints, name="checkpoints")
+cli.add_typer(encryption, name="encryption")
 cli.add_typer(runs, name="runs")
 cli.add_typer(keys, name="keys")
 cli.add_typer(reviews, name="reviews")

@@ -41,6 +41,11 @@ A check of the indexes of all records of a kind has one after each page except t
 
     index_page_checked
 
+A rotation of encryption keys has one after each page of keys, and one between the copy of a log and its replacement:
+
+    rotate
+    log_copied
+
 The retention of checkpoints has one after each step:
 
     checkpoints_pruned
@@ -81,6 +86,8 @@ NAMES: Final = (
     "state_edited",
     "thread_deleted",
     "index_page_checked",
+    "rotate",
+    "log_copied",
     "checkpoints_pruned",
 )
 

@@ -27,6 +27,7 @@ _WRITES: Final = _FIELD_WRITES | {
     "DECRBY",
     "COPY",
     "RENAME",
+    "PERSIST",
     "XADD",
     "PUBLISH",
 }
@@ -51,6 +52,9 @@ _READS: Final = _FIELD_READS | {
     "SISMEMBER",
     "SMEMBERS",
     "XRANGE",
+    "XREVRANGE",
+    "XLEN",
+    "PTTL",
 }
 _MEMBER_READS: Final = {
     "ZCARD",

@@ -9,8 +9,8 @@ from slipway.redis.catalogue.key_kinds import KEY_KINDS
 from tests.catalogue.lua_use import LuaSource, Use
 from tests.redis.lua_names import LIBRARIES, SCRIPTS
 
-ANY_COMMANDS: Final = frozenset({"apply_unfenced"})
-"""Scripts that only execute the commands in their arguments."""
+ANY_COMMANDS: Final = frozenset({"apply_unfenced", "value_replace"})
+"""Scripts that only execute the commands in their arguments, or work with any hash."""
 
 _CHECKPOINTS: Final = ("checkpoints", "checkpoint_state")
 
@@ -29,6 +29,9 @@ KEYS: Final = {
     "checkpoint_storage": _CHECKPOINTS,
     "checkpoint_prune": (*_CHECKPOINTS, "thread"),
     "checkpoint_retain": (*_CHECKPOINTS, "thread"),
+    "log_copy": ("events_copy",),
+    "log_replace": ("events", "events_copy"),
+    "document_replace": ("documents",),
     "document_copy": ("document_bytes", "document_bytes", "thread", "thread"),
     "document_remove": ("document_bytes", "thread"),
     "document_read": ("document_bytes", "document_pointers"),

@@ -10,13 +10,13 @@ from typing import Final
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.encryption import Encryption
+from slipway.serialization.places import DIGEST_KEY
 
 _KEY: Final = "key:"
 _DIGEST_KEY: Final = "digest_key"
 _DIGESTS: Final = "digests"
 _KEYED: Final = "keyed"
 _POSITION: Final = "position"
-_DIGEST_PLACE: Final = b"digest key"
 _DIGEST_KEY_BYTES: Final = 32
 
 
@@ -34,16 +34,11 @@ class KeyRecord:
     async def digest_key(self, encryption: Encryption) -> bytes:
         """The key of keyed digests, which is created by the first process that needs it; and says that this process
         encrypts with the first key. Raises `StoredDataError` if none of the keys decrypts it."""
-        new = encryption.encrypt(os.urandom(_DIGEST_KEY_BYTES), _DIGEST_PLACE)
+        new = encryption.encrypt(os.urandom(_DIGEST_KEY_BYTES), DIGEST_KEY)
         self._pipeline.send("HSETNX", self._key, _DIGEST_KEY, new, repeatable=True)
         self._pipeline.send("HSETNX", self._key, _KEY + encryption.first_name, int(time.time() * 1000), repeatable=True)
         stored = await self._pipeline.send("HGET", self._key, _DIGEST_KEY, repeatable=True)
-        return encryption.decrypt(stored, _DIGEST_PLACE)
-
-    async def encrypt_digest_key_again(self, encryption: Encryption) -> None:
-        """Encrypts the key of keyed digests with the first key. Two round trips."""
-        digest_key = await self.digest_key(encryption)
-        await self._pipeline.send("HSET", self._key, _DIGEST_KEY, encryption.encrypt(digest_key, _DIGEST_PLACE))
+        return encryption.decrypt(stored, DIGEST_KEY)
 
     async def digests_are_keyed(self) -> bool:
         """Whether every index term of values is a keyed digest."""

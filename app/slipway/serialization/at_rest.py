@@ -36,7 +36,9 @@ from slipway.serialization.slices import LARGE_BYTES
 TEXT_MARK: Final = "~"
 """The first character of an encrypted text."""
 _TEXT_MARK_BYTE: Final = TEXT_MARK.encode()
-_BINARY_MARK: Final = b"\0\0\0\0" + MARK
+BINARY_PREFIX: Final = b"\0\0\0\0"
+"""What encrypted vectors begin with, before the mark."""
+_BINARY_MARK: Final = BINARY_PREFIX + MARK
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def sealed_text(text: str, place: bytes) -> str:
 def sealed_vectors(packed: bytes, place: bytes) -> bytes:
     """The stored form of packed vectors."""
     encryption = provided_encryption()
-    return packed if encryption is None else _BINARY_MARK[:-1] + encryption.encrypt(packed, place)
+    return packed if encryption is None else BINARY_PREFIX + encryption.encrypt(packed, place)
 
 
 def opened_vectors(stored: bytes, place: bytes) -> bytes:
@@ -144,7 +146,7 @@ def is_encrypted(stored: bytes) -> bool:
 def encrypted_bytes(stored: bytes) -> bytes:
     """An encrypted value in the form of bytes. Raises `StoredDataError`."""
     if stored.startswith(_BINARY_MARK):
-        return stored[len(_BINARY_MARK) - len(MARK) :]
+        return stored[len(BINARY_PREFIX) :]
     return stored if stored[:1] == MARK else _encrypted_of(stored)
 
 

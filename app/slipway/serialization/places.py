@@ -16,6 +16,8 @@ USER: Final = b"user"
 """The user of a run."""
 DECISION: Final = b"decision"
 """What people decided in a review."""
+DIGEST_KEY: Final = b"digest key"
+"""The key of keyed digests."""
 
 
 def run_place(run_id: str) -> bytes:

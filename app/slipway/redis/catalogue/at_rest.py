@@ -20,6 +20,7 @@ ENCRYPTED: Final[Mapping[str, tuple[str, ...]]] = {
     "run": ("kwargs", "user", "chain_user", "changed_by", "error"),
     "events": ("*",),
     "events_copy": ("*",),
+    "run_audit_copy": ("*",),
     "run_notifications": ("*",),
     "run_audit": ("*",),
     "thread": ("c:*", "values", "interrupts", "error"),
@@ -50,6 +51,7 @@ PARTS: Final[Mapping[str, str]] = {
     "events": "the name of an event, its mark, and events that scripts make: their beginning, their end, notices of "
     "operators. The frame and the result of every other event are encrypted",
     "events_copy": "as in `events`",
+    "run_audit_copy": "as in `run_audit`",
     "run_notifications": "as in `events`: what is published is what is stored",
     "run_audit": "the action, the actor, and the details that scripts make. All other details are encrypted",
     "thread_calls": "the record of a call: its tool, hash, state and policy. The result is encrypted",

@@ -480,8 +480,8 @@ KEY_KINDS: Final = (
         ":run:%s:events:copy",
         RedisType.STREAM,
         Shard.THREAD,
-        meaning="A copy of an event log without its free space, which replaces the log at once.",
-        lifetime="within one script",
+        meaning="A copy of an event log without its free space, or with a new encryption key. It replaces the log.",
+        lifetime="within one script, or while `slipway encryption rotate` writes it, at most 10 minutes",
     ),
     KeyKind(
         "run_notifications",
@@ -503,6 +503,14 @@ KEY_KINDS: Final = (
         lifetime="deleted with the run; absent until there is an entry",
         python_readers=("slipway.runs",),
         python_writers=("slipway.runs",),
+    ),
+    KeyKind(
+        "run_audit_copy",
+        ":run:%s:audit:copy",
+        RedisType.STREAM,
+        Shard.THREAD,
+        meaning="A copy of an audit trail with a new encryption key, which replaces the trail at once.",
+        lifetime="while `slipway encryption rotate` writes it, at most 10 minutes",
     ),
     KeyKind(
         "checkpoint_threads",
