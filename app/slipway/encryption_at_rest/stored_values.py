@@ -30,6 +30,8 @@ from slipway.serialization.places import (
     assistant_place,
     audit_place,
     cron_place,
+    endpoint_place,
+    hook_place,
     item_place,
     log_place,
     question_place,
@@ -106,7 +108,7 @@ class Values:
 def split(key: EncryptedKey, field: bytes, stored: bytes) -> Values | None:
     """The values of a field of a hash. None if it has none. Raises `StoredDataError` if the field is damaged."""
     try:
-        return _SPLIT[key.kind](key, field.decode(errors="surrogateescape"), stored)
+        return SPLIT[key.kind](key, field.decode(errors="surrogateescape"), stored)
     except (ValueError, TypeError, KeyError, IndexError) as error:
         raise StoredDataError(f"a field is damaged: {error!r}") from error
 
@@ -259,11 +261,22 @@ def _write(key: EncryptedKey, field: str, stored: bytes) -> Values | None:
     return Values([Value(value, CHECKPOINT, Form.SERDE)], lambda new: ormsgpack.packb((channel, path, new[0])))
 
 
+def _endpoint(key: EncryptedKey, field: str, stored: bytes) -> Values | None:
+    return _whole(stored, endpoint_place(key.ids[0]), Form.BYTES) if field == "keys" else None
+
+
+def _hook_delivery(key: EncryptedKey, field: str, stored: bytes) -> Values | None:
+    if field in ("raw_body", "answer"):
+        return _whole(stored, hook_place(key.ids[0]), Form.BYTES)
+    is_text = field in ("delivery_id", "kept_headers", "digest")
+    return _whole(stored, hook_place(key.ids[0]), Form.TEXT) if is_text else None
+
+
 def _digest_key(key: EncryptedKey, field: str, stored: bytes) -> Values | None:
     return _whole(stored, DIGEST_KEY, Form.BYTES) if field == "digest_key" else None
 
 
-_SPLIT: Final[dict[str, Callable[[EncryptedKey, str, bytes], Values | None]]] = {
+SPLIT: Final[dict[str, Callable[[EncryptedKey, str, bytes], Values | None]]] = {
     "run": _run,
     "delivery": _delivery,
     "thread": _thread,
@@ -276,5 +289,7 @@ _SPLIT: Final[dict[str, Callable[[EncryptedKey, str, bytes], Values | None]]] = 
     "store_vectors": _vectors,
     "checkpoint_state": _checkpoint,
     "checkpoint_writes": _write,
+    "webhook_endpoint": _endpoint,
+    "hook_delivery": _hook_delivery,
     "encryption": _digest_key,
 }

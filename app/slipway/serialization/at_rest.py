@@ -28,7 +28,7 @@ from typing import Any, Final
 import orjson
 
 from slipway.errors import StoredDataError
-from slipway.serialization.compression import compressed, decompressed, plain_size
+from slipway.serialization.compression import compressed, decompressed, plain_size, stored_plain
 from slipway.serialization.encryption import MARK, Encryption
 from slipway.serialization.json_encoding import dumps
 from slipway.serialization.slices import LARGE_BYTES
@@ -77,8 +77,10 @@ def provided_encryption() -> Encryption | None:
 def sealed(plain: bytes, place: bytes) -> bytes:
     """The stored form of `plain`: compressed if it is large, then encrypted if there is a key. It takes CPU on the
     calling thread, 1.5 ms per MB; several threads may call it at once."""
-    encryption = provided_encryption()
-    return compressed(plain) if encryption is None else encryption.encrypt(compressed(plain), place)
+    encryption, data = provided_encryption(), compressed(plain)
+    if encryption is not None:
+        return encryption.encrypt(data, place)
+    return stored_plain(data) if is_encrypted(data) else data  # bytes that would be taken for an encrypted value
 
 
 def opened(stored: bytes, place: bytes) -> bytes:

@@ -21,14 +21,12 @@ Level 1 was measured with the values of a run of the research assistant (240 KB)
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from typing import Final
 
 import zstandard
 
 from slipway.errors import StoredDataError
-from slipway.serialization.slices import LARGE_BYTES
 
 COMPRESSED_FROM_BYTES: Final = 1024
 MOST_PLAIN_BYTES: Final = 64 * 1024 * 1024
@@ -136,16 +134,9 @@ def _raw(dictionary: bytes) -> zstandard.ZstdCompressionDict:
     return zstandard.ZstdCompressionDict(dictionary, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
-async def compressed_in_thread(plain: bytes) -> bytes:
-    """The same as `compressed`. Large bytes are compressed in a thread, so that the event loop continues."""
-    return await asyncio.to_thread(compressed, plain) if len(plain) >= LARGE_BYTES else compressed(plain)
-
-
-async def decompressed_in_thread(stored: bytes) -> bytes:
-    """The same as `decompressed`, in a thread if the plain form is large."""
-    if plain_size(stored) >= LARGE_BYTES:
-        return await asyncio.to_thread(decompressed, stored)
-    return decompressed(stored)
+def stored_plain(plain: bytes) -> bytes:
+    """The stored form of bytes that stay plain although they begin like another stored form."""
+    return _PLAIN + plain
 
 
 def plain_size(stored: bytes) -> int:

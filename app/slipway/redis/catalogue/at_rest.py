@@ -174,6 +174,8 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "thread_notifications",
             "webhook_subscriptions",
             "document_bytes",
+            "rate",
+            "stream_slots",
             "worker_health",
             "check_position",
             "probe",
