@@ -41,6 +41,7 @@ _MEMBER_WRITES: Final = {
     "SREM",
     "RPUSH",
     "LTRIM",
+    "LSET",
 }
 _READS: Final = _FIELD_READS | {
     "GET",
@@ -53,6 +54,7 @@ _READS: Final = _FIELD_READS | {
     "SMEMBERS",
     "XRANGE",
     "XREVRANGE",
+    "LINDEX",
     "XLEN",
     "PTTL",
 }

@@ -18,6 +18,7 @@ _VALUE_REPLACE: Final = load("value_replace")
 _LOG_COPY: Final = load("log_copy")
 _LOG_REPLACE: Final = load("log_replace")
 _DOCUMENT_REPLACE: Final = load("document_replace")
+_LIST_ITEM_REPLACE: Final = load("list_item_replace")
 
 KEYS_PER_PAGE: Final = 200
 _FIELDS_PER_READ: Final = 20
@@ -66,6 +67,20 @@ class RotationScripts:
                 return
             yield [(entry[0], entry[1]) for entry in entries]
             after = entries[-1][0]
+
+    async def items(self, key: EncryptedKey) -> list[bytes]:
+        """The entries of a list, which has few."""
+        items: list[bytes] = await self._pipeline.send("LRANGE", key.name, 0, -1, repeatable=True)
+        return items
+
+    async def run_of_delivery(self, key: EncryptedKey) -> str:
+        """The run of the delivery; empty if it has none."""
+        run_id = await self._pipeline.send("HGET", key.name, "run_id", repeatable=True)
+        return "" if run_id is None else str(run_id.decode())
+
+    async def replace_item(self, key: EncryptedKey, index: int, was: bytes, item: bytes) -> bool:
+        """Replaces the entry of a list if it is still `was`."""
+        return bool(await self._pipeline.run(_LIST_ITEM_REPLACE, [key.name], [index, _digest(was), item]))
 
     async def document(self, key: EncryptedKey) -> bytes | None:
         """A JSON document; None if it does not exist any more."""

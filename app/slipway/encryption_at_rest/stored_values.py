@@ -30,6 +30,7 @@ from slipway.serialization.places import (
     assistant_place,
     audit_place,
     cron_place,
+    delivery_place,
     endpoint_place,
     hook_place,
     item_place,
@@ -185,11 +186,23 @@ def _fields_of_run(run_id: str, field: str, stored: bytes) -> Values | None:
 
 
 def _delivery(key: EncryptedKey, field: str, stored: bytes) -> Values | None:
+    """The ids of the key are that of the delivery and that of its run."""
+    delivery_id, run_id = key.ids
+    if field == "body":
+        return _whole(stored, delivery_place(delivery_id), Form.BYTES, by_script=True)
+    if field == "review_question":
+        return _whole(stored, question_place(run_id), Form.BYTES)
+    if field in ("review_answer", "review_decision"):
+        return _whole(stored, DECISION, Form.BYTES)
     if field in ("body_values", "body_interrupts"):
         return _whole(stored, THREAD, Form.BYTES)
     if field == "body_error":
         return _whole(stored, THREAD, Form.TEXT, by_script=True)
-    return _fields_of_run(key.ids[0].partition("@")[0], field, stored)
+    return _fields_of_run(run_id, field, stored)
+
+
+def _try(key: EncryptedKey, field: str, stored: bytes) -> Values | None:
+    return _whole(stored, delivery_place(key.ids[0]), Form.BYTES, by_script=True)
 
 
 def _thread(key: EncryptedKey, field: str, stored: bytes) -> Values | None:
@@ -279,6 +292,7 @@ def _digest_key(key: EncryptedKey, field: str, stored: bytes) -> Values | None:
 SPLIT: Final[dict[str, Callable[[EncryptedKey, str, bytes], Values | None]]] = {
     "run": _run,
     "delivery": _delivery,
+    "delivery_tries": _try,
     "thread": _thread,
     "thread_calls": _thread_call,
     "thread_approvals": _approval,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import hiredis
@@ -72,12 +73,22 @@ class ValueWalk:
                 await self._stream(key)
             elif key.kind in _DOCUMENTS:
                 await self._document(key)
+            elif key.kind == "delivery_tries":
+                await self._list(key)
             else:
                 await self._hash(key)
         except hiredis.ReplyError as error:  # a key of another type, under a name of ours
             self._counts.add_problem(key.kind, f"{key.name}: {error}")
 
+    async def _list(self, key: EncryptedKey) -> None:
+        for index, stored in enumerate(await self._scripts.items(key)):
+            new = await self._new_form(key, f"{key.name} entry {index}", partial(split, key, b"", stored))
+            if new is not None:
+                self._replaced(key, new.number, await self._scripts.replace_item(key, index, stored, new.stored))
+
     async def _hash(self, key: EncryptedKey) -> None:
+        if key.kind == "delivery":
+            key = replace(key, ids=(*key.ids, await self._scripts.run_of_delivery(key)))
         async for fields in self._scripts.fields(key):
             for field, stored in fields:
                 await self._field(key, field, stored)

@@ -18,12 +18,15 @@ _ANY: Final = "(.+)"
 _WITH_COLONS: Final = frozenset({"review", "store_items", "store_vectors"})
 """Kinds whose ids may contain colons."""
 
+SHORT_LIVED: Final = frozenset({"events_copy", "run_audit_copy", "stream_ticket"})
+"""Kinds that exist for a few minutes at most: no rotation needs to look at them."""
+
 KINDS: Final = tuple(
     name
     for name in ENCRYPTED
-    if KEY_KINDS[name].type in (RedisType.HASH, RedisType.STREAM) and not name.endswith("_copy")
+    if KEY_KINDS[name].type in (RedisType.HASH, RedisType.STREAM, RedisType.LIST) and name not in SHORT_LIVED
 )
-"""The kinds of this deployment that hold encrypted values. A copy of a log exists only while it is written."""
+"""The kinds of this deployment that hold encrypted values for longer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,6 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "webhook_subscriptions",
             "document_bytes",
             "rate",
-            "stream_slots",
             "worker_health",
             "check_position",
             "probe",
