@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from slipway.access.users import owner_of_user
 from slipway.graphs.review_policy import ReviewPolicies, ReviewPolicy
 from slipway.redaction.redact import redact_json
 from slipway.redis.hash_fields import flat
@@ -43,6 +44,7 @@ def _opened(
         "interrupt_id": interrupt_id,
         "policy": dumps(policy.stored()).decode(),
         "owner": run.owner,
+        "restricted_to": owner_of_user(run.user),
         "started_by": run.started_by,
         "groups": dumps(list(policy.groups)).decode() if policy.groups else None,
         "call": gateway["call"] if gateway else None,
@@ -55,7 +57,7 @@ def _opened(
         "interrupt_id": interrupt_id,
         "digest": digest,
         "fields": flat({name: value for name, value in fields.items() if value is not None}),
-        "terms": terms_of(run.graph_id, None, policy.groups),
+        "terms": terms_of(run.graph_id, None, policy.groups, owner_of_user(run.user)),
         "delays_ms": {name: int(delay_s * 1000) for name, delay_s in delays_s.items() if delay_s is not None},
         "guarded": policy.guarded or gateway is not None,
         "asked": {"call": gateway["call"], "hash": gateway["hash"], "approving": APPROVING} if gateway else None,

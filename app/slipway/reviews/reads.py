@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from slipway.redis.hash_fields import Fields
 from slipway.redis.keys import Keys
 from slipway.redis.read_stubs import ReadStubs
-from slipway.reviews.record import review_from, terms_of
+from slipway.reviews.record import review_from
 
 _PAGE = 100
 
@@ -34,10 +34,7 @@ class ReviewReads(ReadStubs):
     async def index_records(self, review_ids: Sequence[str]) -> list[tuple[str, str, str]]:
         """What `IndexCheck` compares: id, revision and index terms of each that exists."""
         reviews = [review_from(fields) for fields in await self.records(review_ids) if fields is not None]
-        return [
-            (review.review_id, review.revision, terms_of(review.graph_id, review.assignee, review.groups))
-            for review in reviews
-        ]
+        return [(review.review_id, review.revision, review.terms_now) for review in reviews]
 
     async def with_time(self, review_ids: Sequence[str]) -> tuple[list[Fields | None], int]:
         """The records, and the time of Redis in µs."""

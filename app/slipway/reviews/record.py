@@ -121,7 +121,9 @@ class Review:
     policy: ReviewPolicy
     gateway_call: GatewayCall | None
     owner: str | None
-    """The identity of the user for whom the run executes."""
+    """To whom the run belongs: the owner of the user for whom it executes, else the user's identity."""
+    restricted_to: str | None
+    """The owner of the run's user, if the user has one: the only owner who can see the review (docs/access.md)."""
     started_by: str | None
     """The identity of the user who started the chain."""
     created_us: int
@@ -159,6 +161,11 @@ class Review:
         """The place in the order of due times, which reviews without a due time come last in, as `due_score` of
         `redis/lua/lib/reviews.lua` says it."""
         return _NO_DUE_US + self.created_us if self.due_us is None else min(self.due_us, _NO_DUE_US - 1)
+
+    @property
+    def terms_now(self) -> str:
+        """The packed index terms that the review must have."""
+        return terms_of(self.graph_id, self.assignee, self.groups, self.restricted_to)
 
     @property
     def guarded(self) -> bool:
@@ -223,6 +230,7 @@ def review_from(fields: Fields) -> Review:
         policy=ReviewPolicy.from_stored(orjson.loads(fields.get("policy", b"{}"))),
         gateway_call=None if call is None else GatewayCall(call, fields["hash"].decode(), _text(fields, "edited_by")),
         owner=_text(fields, "owner"),
+        restricted_to=_text(fields, "restricted_to"),
         started_by=_text(fields, "started_by"),
         created_us=int(fields["created_us"]),
         updated_us=int(fields["updated_us"]),
@@ -276,10 +284,16 @@ def group_term(group: str) -> str:
     return _term("group", group)
 
 
-def terms_of(graph_id: str, assignee: str | None, groups: Sequence[str]) -> str:
+def owner_term(owner: str) -> str:
+    """The reviews that are restricted to this owner."""
+    return _term("owner", owner)
+
+
+def terms_of(graph_id: str, assignee: str | None, groups: Sequence[str], restricted_to: str | None) -> str:
     """The packed index terms of a review."""
     assigned = [] if assignee is None else [assignee_term(assignee)]
-    return "".join(dict.fromkeys([graph_term(graph_id), *assigned, *map(group_term, groups)]))
+    owned = [] if restricted_to is None else [owner_term(restricted_to)]
+    return "".join(dict.fromkeys([graph_term(graph_id), *owned, *assigned, *map(group_term, groups)]))
 
 
 def _term(member: str, value: str) -> str:

@@ -140,7 +140,7 @@ def released(review: Review, actor: Actor) -> Change | None:
         actor=actor.identity,
         state=ReviewState.OPEN,
         deleted=["assignee"],
-        terms=terms_of(review.graph_id, None, review.groups),
+        terms=terms_of(review.graph_id, None, review.groups, review.restricted_to),
     )
 
 
@@ -169,7 +169,7 @@ def _assigned(review: Review, actor: Actor, assignee: str, action: str) -> Chang
         details={"assignee": assignee},
         state=ReviewState.CLAIMED,
         fields={"assignee": assignee},
-        terms=terms_of(review.graph_id, assignee, review.groups),
+        terms=terms_of(review.graph_id, assignee, review.groups, review.restricted_to),
     )
 
 
@@ -303,7 +303,7 @@ def escalated(review: Review) -> Change:
         details={"groups": groups},
         fields={"groups": as_json(groups)},
         deleted=["escalate_us"],
-        terms=terms_of(review.graph_id, review.assignee, groups),
+        terms=terms_of(review.graph_id, review.assignee, groups, review.restricted_to),
     )
 
 

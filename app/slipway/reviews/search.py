@@ -24,7 +24,16 @@ from slipway.indexes.search import RECORD_CHECKS, STEP_CHECKS
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.reviews.reads import ReviewReads
-from slipway.reviews.record import UNDECIDED, Review, ReviewState, assignee_term, graph_term, group_term, review_from
+from slipway.reviews.record import (
+    UNDECIDED,
+    Review,
+    ReviewState,
+    assignee_term,
+    graph_term,
+    group_term,
+    owner_term,
+    review_from,
+)
 from slipway.reviews.scripts import order_of_due_times, review_walk
 
 _SCORE: Final = re.compile(r"[0-9]{1,17}")
@@ -51,6 +60,8 @@ class ReviewQuery:
     group: str | None = None
     """Whose members may decide. Reviews that everybody may decide have no group, and do not match."""
     due_before_us: int | None = None
+    owner: str | None = None
+    """Restricted to this owner."""
     created_before_us: int | None = None
     """Only older reviews."""
     created_from_us: int | None = None
@@ -61,6 +72,7 @@ class ReviewQuery:
             (not self.states or review.state in self.states)
             and self.graph_id in (None, review.graph_id)
             and self.assignee in (None, review.assignee)
+            and self.owner in (None, review.restricted_to)
             and (self.group is None or self.group in review.groups)
             and (bound_us is None or (due_us is not None and due_us < bound_us))
             and (self.created_before_us is None or review.created_us < self.created_before_us)
@@ -72,6 +84,7 @@ class ReviewQuery:
         conditions: list[AnyOf] = [
             *([] if self.graph_id is None else [(graph_term(self.graph_id),)]),
             *([] if self.assignee is None else [(assignee_term(self.assignee),)]),
+            *([] if self.owner is None else [(owner_term(self.owner),)]),
             *([] if self.group is None else [(group_term(self.group),)]),
             *([tuple(sorted(self.states))] if self.states else []),
         ]

@@ -1,4 +1,5 @@
-"""Reviews: the questions that waiting runs ask people. For reviewers, who see the questions of all users."""
+"""Reviews: the questions that waiting runs ask people. For reviewers, who see the questions of all users, or of their
+owner."""
 
 from __future__ import annotations
 
@@ -8,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slipway.access.operators import REVIEW
-from slipway.api.auth.access_check import operators, user_of
+from slipway.api.auth.access_check import operators, owner_of, user_of
+from slipway.api.auth.reviews import readable_review_id
 from slipway.api.bodies.body import NoBody
 from slipway.api.bodies.reviews import MAX_DECISION_BYTES, CommentBody, DecisionBody, InformationBody, ReassignBody
 from slipway.api.endpoints import Endpoint, Query, int_param
 from slipway.api.request_parsing import (
-    path_review_id,
     query_choice,
     query_choices,
     query_number,
@@ -49,6 +50,7 @@ async def list_all(request: Request) -> Response:
 def _query(request: Request) -> ReviewQuery:
     texts = request.query_params
     return ReviewQuery(
+        owner=owner_of(request),
         states=frozenset(map(ReviewState, query_choices(request, "state", _STATES))),
         graph_id=texts.get("graph_id") or None,
         assignee=texts.get("assignee") or None,
@@ -62,7 +64,7 @@ def _query(request: Request) -> ReviewQuery:
 async def read(request: Request) -> Response:
     """A review with its history, the oldest entry first."""
     reviews = services_of(request).reviews
-    review = await reviews.get(path_review_id(request))
+    review = await reviews.get(await readable_review_id(request))
     history = [entry.public() for entry in await reviews.history(review)]
     return JsonResponse(review.public() | {"history": history})
 
@@ -70,42 +72,46 @@ async def read(request: Request) -> Response:
 async def claim(request: Request) -> Response:
     """Makes the user the assignee."""
     await read_optional_body(request, NoBody)
-    return _response(await services_of(request).reviews.claim(path_review_id(request), actor(request)))
+    return _response(await services_of(request).reviews.claim(await readable_review_id(request), actor(request)))
 
 
 async def release(request: Request) -> Response:
     """Makes nobody the assignee."""
     await read_optional_body(request, NoBody)
-    return _response(await services_of(request).reviews.release(path_review_id(request), actor(request)))
+    return _response(await services_of(request).reviews.release(await readable_review_id(request), actor(request)))
 
 
 async def reassign(request: Request) -> Response:
     body = await read_body(request, ReassignBody)
     return _response(
-        await services_of(request).reviews.reassign(path_review_id(request), actor(request), body.assignee)
+        await services_of(request).reviews.reassign(await readable_review_id(request), actor(request), body.assignee)
     )
 
 
 async def comment(request: Request) -> Response:
     body = await read_body(request, CommentBody)
-    return _response(await services_of(request).reviews.comment(path_review_id(request), actor(request), body.text))
+    return _response(
+        await services_of(request).reviews.comment(await readable_review_id(request), actor(request), body.text)
+    )
 
 
 async def request_information(request: Request) -> Response:
     body, reviews = await read_body(request, InformationBody), services_of(request).reviews
-    review = await reviews.request_information(path_review_id(request), actor(request), body.text, body.follow_up_s)
+    review = await reviews.request_information(
+        await readable_review_id(request), actor(request), body.text, body.follow_up_s
+    )
     return _response(review)
 
 
 async def remind(request: Request) -> Response:
     await read_optional_body(request, NoBody)
-    return _response(await services_of(request).reviews.remind(path_review_id(request), actor(request)))
+    return _response(await services_of(request).reviews.remind(await readable_review_id(request), actor(request)))
 
 
 async def decide(request: Request) -> Response:
     """Decides the review, or votes if its policy demands that several people agree."""
     body = await read_object(request, most_bytes=MAX_DECISION_BYTES)
-    return _response(await services_of(request).reviews.decide(path_review_id(request), actor(request), body))
+    return _response(await services_of(request).reviews.decide(await readable_review_id(request), actor(request), body))
 
 
 def actor(request: Request) -> Actor:
@@ -117,6 +123,7 @@ def _response(review: Review) -> Response:
     return JsonResponse(review.public())
 
 
+_ACCESS: Final = operators(REVIEW, owners=True)
 _TIME: Final = {"type": "string", "format": "date-time"}
 _TEXT: Final = {"type": "string"}
 _REVIEW: Final = "/ops/reviews/{review_id}"
@@ -127,7 +134,7 @@ ENDPOINTS: Final = (
         "/ops/reviews",
         list_all,
         "List reviews",
-        operators(REVIEW),
+        _ACCESS,
         query=(
             Query("state", {"type": "array", "items": {"type": "string", "enum": list(_STATES)}}, "In these states"),
             Query("graph_id", _TEXT),
@@ -145,21 +152,19 @@ ENDPOINTS: Final = (
             Query("cursor", _TEXT, "The member `next` of the page before"),
         ),
     ),
-    Endpoint("GET", _REVIEW, read, "Read a review and its history", operators(REVIEW)),
-    Endpoint("POST", f"{_REVIEW}/claim", claim, "Claim a review", operators(REVIEW)),
-    Endpoint("POST", f"{_REVIEW}/release", release, "Release a review", operators(REVIEW)),
-    Endpoint(
-        "POST", f"{_REVIEW}/reassign", reassign, "Make another person the assignee", operators(REVIEW), ReassignBody
-    ),
-    Endpoint("POST", f"{_REVIEW}/comment", comment, "Comment on a review", operators(REVIEW), CommentBody),
+    Endpoint("GET", _REVIEW, read, "Read a review and its history", _ACCESS),
+    Endpoint("POST", f"{_REVIEW}/claim", claim, "Claim a review", _ACCESS),
+    Endpoint("POST", f"{_REVIEW}/release", release, "Release a review", _ACCESS),
+    Endpoint("POST", f"{_REVIEW}/reassign", reassign, "Make another person the assignee", _ACCESS, ReassignBody),
+    Endpoint("POST", f"{_REVIEW}/comment", comment, "Comment on a review", _ACCESS, CommentBody),
     Endpoint(
         "POST",
         f"{_REVIEW}/request-information",
         request_information,
         "Ask for more information",
-        operators(REVIEW),
+        _ACCESS,
         InformationBody,
     ),
-    Endpoint("POST", f"{_REVIEW}/remind", remind, "Remind those who may decide", operators(REVIEW)),
-    Endpoint("POST", f"{_REVIEW}/decide", decide, "Decide a review, or vote", operators(REVIEW), DecisionBody),
+    Endpoint("POST", f"{_REVIEW}/remind", remind, "Remind those who may decide", _ACCESS),
+    Endpoint("POST", f"{_REVIEW}/decide", decide, "Decide a review, or vote", _ACCESS, DecisionBody),
 )

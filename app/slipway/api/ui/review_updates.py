@@ -8,14 +8,15 @@ minutes at most. Then the browser opens another one, and the user is authorized 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from slipway.api.request_parsing import path_review_id
+from slipway.api.auth.access_check import owner_of
+from slipway.api.auth.reviews import may_see, readable_review
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import no_event
@@ -35,13 +36,23 @@ _CALL_ENDS: Final = frozenset({"tool.called", "tool.failed", "tool.rejected", "t
 
 
 async def events(request: Request) -> ASGIApp:
-    """The ids of reviews that change."""
-    notifications = services_of(request).review_notifications
+    """The ids of reviews that change, of those that the user may see."""
+    notifications, owner = services_of(request).review_notifications, owner_of(request)
+
+    async def visible(ids: list[str | None]) -> list[str | None]:
+        if owner is None:
+            return ids
+        reviews = await services_of(request).reviews.get_many([each for each in ids if each is not None])
+        seen: list[str | None] = [each.review_id for each in reviews if each is not None and may_see(request, each)]
+        return seen + [each for each in ids if each is None]
+
     options = StreamOptions(headers={**HEADERS, **STREAM_HEADERS}, final_event=no_event)
-    return stream_response(request, _blocks(notifications), options)
+    return stream_response(request, _blocks(notifications, visible), options)
 
 
-async def _blocks(notifications: ReviewNotifications) -> AsyncGenerator[Blocks, None]:
+async def _blocks(
+    notifications: ReviewNotifications, visible: Callable[[list[str | None]], Awaitable[list[str | None]]]
+) -> AsyncGenerator[Blocks, None]:
     ends_at = asyncio.get_running_loop().time() + STREAM_LASTS_S
     changed = _ChangedReviews()
     with notifications.subscribed(changed.add) as subscribed:
@@ -53,7 +64,8 @@ async def _blocks(notifications: ReviewNotifications) -> AsyncGenerator[Blocks, 
                     await changed.wait()
             except TimeoutError:
                 return
-            yield Blocks([encode_block("", dumps({"review_id": review_id})) for review_id in changed.take()])
+            if ids := await visible(changed.take()):
+                yield Blocks([encode_block("", dumps({"review_id": review_id})) for review_id in ids])
 
 
 class _ChangedReviews:
@@ -78,7 +90,7 @@ class _ChangedReviews:
 
 async def review_now(request: Request) -> Response:
     """The review with its history, and the other questions of its run."""
-    review = await services_of(request).reviews.get(path_review_id(request))
+    review = await readable_review(request)
     return JsonResponse(await page_data(request, review), headers=dict(HEADERS))
 
 

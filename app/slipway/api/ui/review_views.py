@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slipway.api.request_parsing import path_review_id
+from slipway.api.auth.access_check import owner_of
+from slipway.api.auth.reviews import readable_review
 from slipway.api.shared_objects import services_of
 from slipway.api.ui.rendering import page
 from slipway.api.ui.review_data import STATE_TEXTS, summary_of, title_of
@@ -96,7 +97,10 @@ async def review_list(request: Request) -> Response:
 async def _list_values(request: Request) -> dict[str, Any]:
     services, filters = services_of(request), Filters.of(request)
     found = await services.review_search.page(
-        filters.query(), limit=_LIMIT, cursor=filters.cursor or None, order=filters.review_order
+        replace(filters.query(), owner=owner_of(request)),
+        limit=_LIMIT,
+        cursor=filters.cursor or None,
+        order=filters.review_order,
     )
     now = services.clock.now()
     return {
@@ -127,5 +131,5 @@ def _row(review: Review) -> dict[str, Any]:
 @as_page
 async def review(request: Request) -> Response:
     """One review."""
-    found = await services_of(request).reviews.get(path_review_id(request))
+    found = await readable_review(request)
     return page(request, "review.html", review=found, data=await page_data(request, found))

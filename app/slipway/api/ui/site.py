@@ -31,6 +31,7 @@ class _Static(StaticFiles):
 
 
 _READS: Final = requires("threads:read")
+_REVIEWERS: Final = operators(REVIEW, owners=True)
 _REVIEW: Final = "/ui/reviews/{review_id}"
 
 ENDPOINTS: Final = (
@@ -55,11 +56,11 @@ ENDPOINTS: Final = (
     Endpoint("GET", _RUN, views.run, "A run", _READS),
     Endpoint("GET", f"{_RUN}/events", run_updates.events, "A run's events", _READS),
     Endpoint("GET", f"{_RUN}/now", run_updates.run_status, "The current state of a run", _READS),
-    Endpoint("GET", "/ui/reviews", review_views.reviews, "The reviews", operators(REVIEW)),
-    Endpoint("GET", "/ui/reviews/list", review_views.review_list, "The list of reviews", operators(REVIEW)),
-    Endpoint("GET", "/ui/reviews/events", review_updates.events, "The reviews that change", operators(REVIEW)),
-    Endpoint("GET", _REVIEW, review_views.review, "A review", operators(REVIEW)),
-    Endpoint("GET", f"{_REVIEW}/now", review_updates.review_now, "The current state of a review", operators(REVIEW)),
+    Endpoint("GET", "/ui/reviews", review_views.reviews, "The reviews", _REVIEWERS),
+    Endpoint("GET", "/ui/reviews/list", review_views.review_list, "The list of reviews", _REVIEWERS),
+    Endpoint("GET", "/ui/reviews/events", review_updates.events, "The reviews that change", _REVIEWERS),
+    Endpoint("GET", _REVIEW, review_views.review, "A review", _REVIEWERS),
+    Endpoint("GET", f"{_REVIEW}/now", review_updates.review_now, "The current state of a review", _REVIEWERS),
 )
 """The pages with data. Styles, scripts and error pages need no authorization."""
 

@@ -198,7 +198,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "searches and access filters read it": {
         "run": ("m:*", "terms", "error_term"),
         "thread": ("m:*", "terms"),
-        "review": ("terms", "owner", "started_by", "assignee", "groups"),
+        "review": ("terms", "owner", "restricted_to", "started_by", "assignee", "groups"),
         "assistant": ("m:*",),
         "cron": ("metadata", "m:*", "terms"),
         "webhook_endpoint": ("for_owner",),

@@ -21,8 +21,15 @@ _REVIEW_FIELDS: Final = (
     Field(
         "owner",
         Encoding.TEXT,
-        "The identity of the user for whom the run executes.",
-        absent="there is no auth file",
+        "To whom the run belongs: the owner of its user, else the user's identity.",
+        absent="access is not controlled",
+        python_writers=_OPENING,
+    ),
+    Field(
+        "restricted_to",
+        Encoding.TEXT,
+        "The owner of the run's user: the only owner who can see the review.",
+        absent="the user has no owner",
         python_writers=_OPENING,
     ),
     Field(
