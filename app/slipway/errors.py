@@ -19,11 +19,11 @@ SlipwayError                     error                 base class; its message i
 │   └── ReviewUndecided          review.quorum         more people must agree before the answer counts
 ├── ForeignHost                  host.refused          no auth file, and the host name is not allowed
 ├── ForeignOrigin                origin.refused        no auth file, and the page's origin is not allowed
-├── HookSignatureRefused         hook.signature        a delivery to a hook has no valid signature of its sender
 ├── NotJson                      content_type.refused  no auth file, and the body is not declared as JSON
 ├── RateLimited                  rate.limited          the client has sent more requests than its rate permits
 ├── TooManyStreams               streams.too_many      the user has as many streams open as one may have
 ├── AccessRefused                access.refused        the auth file rejected the user or the operation
+│   ├── HookSignatureRefused     hook.signature        a delivery to a hook has no valid signature of its sender
 │   └── ReviewRefused            review.refused        the policy of the review does not let this user decide
 ├── AuthBroken                   auth.broken           the auth file failed; the operation is not authorized
 ├── TooLarge                     too_large             larger than a limit in bytes
@@ -184,6 +184,16 @@ class AccessRefused(SlipwayError):
         self.status, self.headers = status, dict(headers or {})
 
 
+class HookSignatureRefused(AccessRefused):
+    """A delivery to a hook has no valid signature of its sender, or one whose time is outside of the window. Nothing of
+    it is stored."""
+
+    code = "hook.signature"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(401, detail)
+
+
 class ReviewClosed(Conflict):
     """The review has its decision, or nobody can answer its question any more. The details have the first decision, or
     say what happened."""
@@ -264,13 +274,6 @@ class NotJson(SlipwayError):
     def __init__(self, content_type: str) -> None:
         has = f"{content_type!r} is not accepted" if content_type else "is missing"
         super().__init__(f"content-type: {has} without an auth file: send application/json")
-
-
-class HookSignatureRefused(SlipwayError):
-    """A delivery to a hook has no valid signature of its sender, or one whose time is outside of the window. Nothing of
-    it is stored."""
-
-    code = "hook.signature"
 
 
 class HookBodyUnknown(RefusedRequest):

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 from tests.hooks.senders import VARIABLES, Headers, encoded, github
 from tests.http.conftest import Served, client, sdk, served, worker
@@ -31,6 +32,17 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def settings(valkey_url: str, keys: Keys, secrets: None) -> Settings:
     return Settings.from_values({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT})
+
+
+async def stored_bytes(pipeline: Pipeline, keys: Keys) -> bytes:
+    """All that is stored about hooks. DUMP would compress it."""
+    reads = {b"hash": ("HGETALL",), b"zset": ("ZRANGE", 0, -1), b"string": ("GET",)}
+    stored = []
+    for key in await pipeline.send("KEYS", f"{keys.prefix}:*hook*"):
+        command, *arguments = reads[await pipeline.send("TYPE", key)]
+        value = await pipeline.send(command, key, *arguments)
+        stored += [key, *(value if isinstance(value, list) else [value])]
+    return b"\n".join(stored)
 
 
 async def deliver(

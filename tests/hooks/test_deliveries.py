@@ -19,7 +19,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import new_id
 from slipway_workers.process import WorkerProcess
 from tests.hooks import senders
-from tests.hooks.conftest import Served, deliver
+from tests.hooks.conftest import Served, deliver, stored_bytes
 from tests.hooks.senders import PUSH, encoded, github
 from tests.waiting import Eventually
 
@@ -67,6 +67,15 @@ async def test_a_repetition_gets_the_first_answer(client: httpx.AsyncClient, sdk
     assert again.headers["slipway-repeated"] == "true"
     assert "slipway-repeated" not in first.headers
     assert len(await sdk.runs.list(first.json()["thread_id"])) == 1
+
+
+async def test_the_first_answer_stays_when_the_run_is_deleted(client: httpx.AsyncClient) -> None:
+    first = await deliver(client, "github", PUSH)
+    path = f"/threads/{first.json()['thread_id']}"
+    assert (await client.delete(path)).status_code == 204
+    again = await deliver(client, "github", PUSH)
+    assert (again.status_code, again.content) == (202, first.content)
+    assert (await client.get(path)).status_code == 404
 
 
 async def test_what_is_not_signed_makes_no_new_delivery(client: httpx.AsyncClient) -> None:
@@ -389,9 +398,8 @@ async def test_no_secret_or_signature_is_shown(
     shown = "".join(capsys.readouterr()) + (await client.get("/ops/hooks")).text
     shown += (await client.get("/ops/hooks/github/deliveries")).text
     shown += repr(served.app.state) + repr(served.services)
-    stored = b""
-    for key in await pipeline.send("KEYS", f"{keys.prefix}:*hook*"):
-        stored += await pipeline.send("DUMP", key)
+    stored = await stored_bytes(pipeline, keys)
+    assert b"x-github-event" in stored
     for secret in (*senders.VARIABLES.values(), senders.SHOP, headers["x-hub-signature-256"].removeprefix("sha256=")):
         assert secret not in shown
         assert secret.encode() not in stored

@@ -16,7 +16,7 @@ from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
-from tests.hooks.conftest import PROJECT, deliver, project_with
+from tests.hooks.conftest import PROJECT, deliver, project_with, stored_bytes
 from tests.hooks.senders import PUSH, encoded, github
 from tests.http.conftest import Served, serving
 from tests.waiting import wait_until
@@ -128,10 +128,7 @@ async def test_what_is_stored_of_a_delivery_is_encrypted(serve: Serve, pipeline:
         answer = await deliver(client, "github", push)
         assert answer.status_code == 202
         assert (await deliver(client, "github", push)).content == answer.content
-        stored = b""
-        for key in await pipeline.send("KEYS", f"{keys.prefix}:*hook*"):
-            stored += key + await pipeline.send("DUMP", key)
-        assert canary.encode() not in stored
+        assert canary.encode() not in await stored_bytes(pipeline, keys)
         delivery = answer.json()["delivery"]
         shown = (await client.get(f"/ops/hooks/github/deliveries/{delivery}")).json()
         assert (shown["body"].encode(), shown["answer"]) == (encoded(push), answer.json())
@@ -159,3 +156,13 @@ async def test_an_assistant_that_does_not_exist_is_404(serve: Serve) -> None:
     async with serve({"github": HOOK | {"assistant": missing}}) as (client, _):
         answer = await deliver(client, "github", PUSH)
         assert (answer.status_code, answer.json()["kind"], answer.json()["id"]) == (404, "assistant", missing)
+
+
+async def test_rates_count_refused_requests_by_address_and_deliveries_by_hook(serve: Serve) -> None:
+    rates = {"rate_per_address": "2/min", "rate_per_key": "3/min"}
+    async with serve({"github": HOOK}, rates, auth={"path": "./auth.py:auth"}) as (client, _):
+        deliveries = [await deliver(client, "github", PUSH | {"after": str(number)}) for number in range(5)]
+        assert [each.status_code for each in deliveries] == [202, 202, 202, 429, 429]
+        assert int(deliveries[-1].headers["retry-after"]) > 0
+        refused = [await deliver(client, "github", PUSH, secret="wrong") for _ in range(4)]
+        assert [each.status_code for each in refused] == [401, 401, 429, 429]

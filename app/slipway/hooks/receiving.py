@@ -40,6 +40,11 @@ class HookReceiver:
     scripts: HookScripts
     clock: Clock
 
+    @property
+    def controls_access(self) -> bool:
+        """Whether the deployment controls access."""
+        return self.handler.access is not None
+
     def hook(self, name: str) -> LoadedHook:
         """Raises `NotFound`."""
         hook = self.hooks.get(name)
@@ -47,26 +52,30 @@ class HookReceiver:
             raise NotFound("hook", clean(name), why="langgraph.json does not have it")
         return hook
 
-    async def receive(self, name: str, headers: Mapping[str, str], body: bytes) -> HookAnswer | Challenge:
-        """Handles a delivery. `headers` have names in lower case. Raises `NotFound` for an unknown hook, `TooLarge`,
-        `HookSignatureRefused`, and what `DeliveryHandler.handle` raises."""
-        hook = self.hook(name)
-        if len(body) > hook.config.section.max_bytes:
+    async def verified(self, hook: LoadedHook, headers: Mapping[str, str], body: bytes) -> Incoming | Challenge:
+        """A delivery whose signature is valid. `headers` have names in lower case. Raises `TooLarge` and
+        `HookSignatureRefused`."""
+        config = hook.config
+        if len(body) > config.section.max_bytes:
             raise too_large(hook)
         try:
             verified = hook.scheme.verify(headers, body, self.clock.now().timestamp())
         except HookSignatureRefused as error:
-            log.warning("hook.refused", hook=name, problem=str(error))
-            await self.scripts.refuse(name, str(error))
+            log.warning("hook.refused", hook=config.name, problem=str(error))
+            await self.scripts.refuse(config.name, str(error))
             raise
-        if hook.config.section.verify.scheme == "slack" and (challenge := _challenge(headers, body)) is not None:
+        if config.section.verify.scheme == "slack" and (challenge := _challenge(headers, body)) is not None:
             return challenge
         kept = {
             header: headers[header][:_MOST_HEADER_CHARACTERS]
-            for header in sorted(hook.config.kept_headers)
+            for header in sorted(config.kept_headers)
             if header in headers
         }
-        return await self.handler.handle(hook.config, Incoming(kept, body, verified.digest))
+        return Incoming(kept, body, verified.digest)
+
+    async def handle(self, hook: LoadedHook, incoming: Incoming) -> HookAnswer:
+        """Handles a verified delivery. Raises what `DeliveryHandler.handle` raises."""
+        return await self.handler.handle(hook.config, incoming)
 
     async def replay(self, name: str, delivery: str, by: str, token: str) -> HookAnswer:
         """Handles a stored delivery again, by the mapping of now, as a new delivery. Raises `NotFound`, and what
