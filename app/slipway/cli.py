@@ -19,6 +19,7 @@ import typer
 
 from slipway import failpoints
 from slipway.commands import check_deploy, graph_diff, switches, versions
+from slipway.commands.deliveries import deliveries
 from slipway.commands.encryption import encryption
 from slipway.commands.hooks import hooks
 from slipway.commands.keys import keys
@@ -57,6 +58,7 @@ cli.add_typer(keys, name="keys")
 cli.add_typer(reviews, name="reviews")
 cli.add_typer(hooks, name="hooks")
 cli.add_typer(rollout, name="rollout")
+cli.add_typer(deliveries, name="deliveries")
 cli.add_typer(webhooks, name="webhooks")
 cli.add_typer(threads, name="threads")
 cli.add_typer(tools, name="tools")

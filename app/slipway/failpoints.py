@@ -27,6 +27,12 @@ A call of a tool reaches these:
     tool_acted            the tool was executed; its result is not stored yet
     tool_ended            its result is stored; the node has not got it yet
 
+A try to deliver a webhook reaches these:
+
+    webhook_claimed       the delivery is claimed; its body is not made yet
+    webhook_stored        its body is stored; nothing is sent
+    webhook_called        the receiver has responded; the result is not stored yet
+
 Operations that need two scripts have a failpoint between them:
 
     due_run_created       the run of a cron's due time is created; the cron still has that due time
@@ -78,6 +84,9 @@ NAMES: Final = (
     "tool_begun",
     "tool_acted",
     "tool_ended",
+    "webhook_claimed",
+    "webhook_stored",
+    "webhook_called",
     "due_run_created",
     "cron_problem_told",
     "hook_stored",

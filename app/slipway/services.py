@@ -128,6 +128,9 @@ from slipway.tool_gateway.registry import ToolRegistry
 from slipway.webhook_endpoints.scripts import EndpointScripts
 from slipway.webhook_endpoints.store import EndpointStore
 from slipway.webhook_endpoints.url_check import EndpointUrlCheck
+from slipway.webhooks.delivery_search import DeliverySearch
+from slipway.webhooks.delivery_store import DeliveryStore
+from slipway.webhooks.limits import limits_of
 from slipway.webhooks.new_run_webhook_check import NewRunWebhookCheck
 from slipway.webhooks.urls import UrlPolicy
 
@@ -192,6 +195,8 @@ class Services:
     stream_tickets: StreamTickets
     webhook_urls: UrlPolicy
     webhook_endpoints: EndpointStore
+    deliveries: DeliveryStore
+    delivery_search: DeliverySearch
     lease_renewer: LeaseRenewer | None
     executions: OpenExecutions | None
     inline: InlineRuns | None
@@ -389,6 +394,7 @@ def _stores(
     written_by = CheckpointVersions(move_reads, runs, version_reads)
     health = HealthMonitor(pipeline, keys, settings, clock, graphs.names())
     webhook_urls = UrlPolicy(config.webhooks.url)
+    delivery_search = DeliverySearch(pipeline, keys, max_checks=settings.search_max_checks)
     check_webhook = NewRunWebhookCheck(webhook_urls, disabled=config.http.disable_webhooks)
     authorizer = RunAuthorizer(settings, graphs, assistants, threads, check_webhook)
     graph_opener = ThreadGraphOpener(graphs, runs, checkpointer, store)
@@ -473,6 +479,8 @@ def _stores(
         stream_tickets=StreamTickets(browser_scripts, active_keys),
         crons=CronStore(pipeline, keys, clock, max_checks=settings.search_max_checks),
         webhook_urls=webhook_urls,
+        deliveries=DeliveryStore(pipeline, keys, limits_of(settings), delivery_search),
+        delivery_search=delivery_search,
         webhook_endpoints=EndpointStore(
             EndpointScripts(pipeline, keys), clock, EndpointUrlCheck(check_webhook), list(config.graphs)
         ),

@@ -85,7 +85,7 @@ PUBLIC_ROUTES: Final = frozenset(name for name, route in ROUTES.items() if route
 ANY_IDS: Final[Ids] = dict.fromkeys(
     (
         *("thread_id", "assistant_id", "run_id", "cron_id", "checkpoint_id", "namespace", "graph_id", "node", "tool"),
-        *("version", "build_id", "hook", "delivery", "key_id", "endpoint_id"),
+        *("version", "build_id", "hook", "delivery", "key_id", "endpoint_id", "delivery_id"),
     ),
     NEW,
 )
@@ -220,7 +220,7 @@ async def create_one_of_each(owner: Client) -> dict[str, str]:
     ids = {"thread_id": thread, "assistant_id": assistant, "run_id": run["run_id"], "cron_id": cron["cron_id"]}
     ids |= {"checkpoint_id": NEW, "namespace": "n", "graph_id": "greet", "node": "say", "tool": "mail"}
     ids |= {"version": "2", "build_id": "0" * 12, "hook": "github", "delivery": "0" * 32, "key_id": "a" * 12}
-    ids |= {"endpoint_id": "we_0"}
+    ids |= {"endpoint_id": "we_0", "delivery_id": "msg_0"}
     return ids | {"review_id": f"{run['run_id']}:{'0' * 32}"}
 
 

@@ -21,6 +21,7 @@ IDS: Final = dict.fromkeys(("thread_id", "assistant_id", "run_id", "cron_id", "c
     "build_id": "0" * 12,
     "key_id": "a" * 12,
     "endpoint_id": "we_0",
+    "delivery_id": "msg_0",
 }
 EXISTING_GRAPH: Final = "steps"
 

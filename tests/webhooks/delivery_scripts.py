@@ -7,7 +7,8 @@ from typing import Final
 
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.webhooks.scripts import DeliveryScripts, Limits, Settled, TargetHealth, TryResult
+from slipway.webhooks.limits import Limits
+from slipway.webhooks.scripts import DeliveryScripts, Settled, TargetHealth, TryResult
 from slipway.webhooks.try_record import TryRecord
 
 LIMITS: Final = Limits(concurrency=4, disable_after_s=432_000, delivered_keep_s=3600, dead_keep_s=7200)

@@ -14,8 +14,9 @@ from slipway.redis.pipeline import Pipeline
 from slipway.webhooks.delivery_reads import DeliveryReads, StoredTarget, summary_from
 from slipway.webhooks.delivery_search import DeliveryQuery, DeliverySearch
 from slipway.webhooks.delivery_summary import FIELDS, DeliverySummary
+from slipway.webhooks.limits import Limits
 from slipway.webhooks.record import built_body, own_url
-from slipway.webhooks.scripts import DeliveryScripts, Limits, ReplayOutcome
+from slipway.webhooks.scripts import DeliveryScripts, ReplayOutcome
 from slipway.webhooks.try_record import TryRecord
 
 REPLAY_BATCH: Final = 100

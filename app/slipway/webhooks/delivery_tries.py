@@ -21,6 +21,7 @@ from typing import Final, Protocol
 import httpx
 import structlog
 
+from slipway import failpoints
 from slipway.access.access_control import AccessControl
 from slipway.clock import Clock, microseconds_of
 from slipway.errors import AuthBroken, StoreUnavailable
@@ -34,6 +35,7 @@ from slipway.settings import Settings
 from slipway.threads.store import ThreadStore
 from slipway.webhooks.call import Response, post
 from slipway.webhooks.delivery_policy import ReceiverFailed, problem_for_log, problem_of
+from slipway.webhooks.limits import limits_of
 from slipway.webhooks.read_permission import ReadPermission
 from slipway.webhooks.record import Delivery
 from slipway.webhooks.request_headers import headers_of, keys_of
@@ -43,7 +45,6 @@ from slipway.webhooks.scripts import (
     Delivered,
     DeliveryScripts,
     GivenUp,
-    Limits,
     TargetHealth,
     TriedAgain,
     TryResult,
@@ -66,16 +67,6 @@ _LEASE_MS: Final = 45_000
 _AUTH_FAILED: Final = "the auth file failed, so the permission to read the thread could not be checked"
 _AUTH_RETRY_MS: Final = 15_000
 _FEWEST_SECRET_CHARS: Final = 4
-
-
-def limits_of(settings: Settings) -> Limits:
-    """The settings of deliveries."""
-    return Limits(
-        concurrency=settings.webhook_concurrency,
-        disable_after_s=settings.webhook_disable_after_s,
-        delivered_keep_s=settings.delivered_keep_s,
-        dead_keep_s=settings.dead_letter_keep_s,
-    )
 
 
 class DeliveryServices(Protocol):
@@ -180,14 +171,17 @@ class DeliveryTries:
         health: TargetHealth | None = None
         result: TryResult
         try:
+            failpoints.reach("webhook_claimed")
             delivery = await self._permission.check(delivery)
             self._auth_failed.discard(delivery.delivery_id)
             body = await self._stored_body(delivery)
+            failpoints.reach("webhook_stored")
             if self._clock.monotonic() - claimed_at > _LEASE_MS / 1000 - CALL_TIMEOUT_S:
                 raise _Overtaken
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 async with self._receivers.client_for(delivery) as client:
                     response = await self._call(client, delivery, body)
+            failpoints.reach("webhook_called")
             _require_success(response, wish_ms_of(response.retry_after, self._clock.now()))
         except StoreUnavailable:
             raise

@@ -14,6 +14,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.delivery_queues import DeliveryQueue
+from slipway.webhooks.limits import Limits
 from slipway.webhooks.try_record import MOST_RECORDS, TryRecord
 
 _DELIVERY_CLAIM = load("delivery_claim")
@@ -27,18 +28,6 @@ _MOST_CHECKS: Final = 1000
 """How many entries of the queues one claim reads: about 10 ms of Redis, if all must be parked."""
 _DISABLE_FAILURES: Final = 10
 """An endpoint with fewer failures in a row is not disabled, however long ago the first was."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The settings that the scripts need."""
-
-    concurrency: int
-    """Calls of one target at once, if it has no number of its own."""
-    disable_after_s: int
-    """0: never."""
-    delivered_keep_s: int
-    dead_keep_s: int
 
 
 @dataclass(frozen=True, slots=True)

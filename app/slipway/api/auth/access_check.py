@@ -27,8 +27,9 @@ from starlette.websockets import WebSocket, WebSocketState
 from slipway.access.access_control import AccessControl
 from slipway.access.filters import AccessFilter
 from slipway.access.handler_values.base import HandlerValue, Operation
-from slipway.access.operators import ANONYMOUS, OperatorPermission, require_operator
+from slipway.access.operators import ANONYMOUS, OperatorPermission, is_operator, require_operator
 from slipway.access.permissions import Permissions
+from slipway.access.scopes import Scope
 from slipway.access.users import User, owner_of_user
 from slipway.api.auth.authentication import authenticate_request
 from slipway.api.responses import JsonResponse, status_of
@@ -59,6 +60,8 @@ class RouteAccess:
     owners: bool = False
     """Whether a user who has an owner may use a route of operators. Its handler then restricts itself to the records of
     `owner_of`."""
+    owner_scopes: tuple[str, ...] = ()
+    """For users who have an owner: one of these scopes authorizes the route instead of the permission of operators."""
     probe: bool = False
     """Load balancers may request this route without permission. They receive `{"ok": true}`, unless they accept
     HTML."""
@@ -68,10 +71,14 @@ PUBLIC: Final = RouteAccess(frozenset(), public=True)
 """Anybody may send the request. It is not authenticated."""
 
 
-def operators(permission: OperatorPermission, *, owners: bool = False) -> RouteAccess:
+def operators(
+    permission: OperatorPermission, *, owners: bool = False, owner_scopes: tuple[Scope, ...] = ()
+) -> RouteAccess:
     """A route for operators, for the records of all users. Its handler authorizes nothing else. With `owners` users who
-    have an owner may use it too, for the records of `owner_of` only: the record of another owner is 404."""
-    return RouteAccess(frozenset(), operator=permission, owners=owners)
+    have an owner may use it too, for the records of `owner_of` only: the record of another owner is 404. They need the
+    permission, or one of `owner_scopes` if there are any."""
+    owners = owners or bool(owner_scopes)
+    return RouteAccess(frozenset(), operator=permission, owners=owners, owner_scopes=owner_scopes)
 
 
 def requires(*operations: Operation, optional: tuple[Operation, ...] = (), probe: bool = False) -> RouteAccess:
@@ -110,8 +117,9 @@ def with_access_check(
     async def checked(connection: _Connection) -> _Result:
         check = await _open_check(connection, access, auth)
         if access.operator:
-            require_operator(check.user, access.operator)
             _require_no_owner(check.user, access)
+            if not _has_owner_scope(check.user, access):
+                require_operator(check.user, access.operator)
         connection.scope[_SCOPE_KEY] = check
         result = await handler(connection)
         if getattr(result, "status_code", 200) < 400:
@@ -157,6 +165,11 @@ def _require_no_owner(user: User | None, access: RouteAccess) -> None:
     """Raises `AccessRefused` for a user who has an owner, on a route for the records of all owners."""
     if not access.owners and (owner := owner_of_user(user)) is not None:
         raise AccessRefused(_FORBIDDEN, f"the route is for all owners, and the request is restricted to {owner!r}")
+
+
+def _has_owner_scope(user: User | None, access: RouteAccess) -> bool:
+    """Whether the user has an owner, and a scope that is enough for the records of this owner."""
+    return owner_of_user(user) is not None and any(is_operator(user, scope) for scope in access.owner_scopes)
 
 
 async def _open_check(connection: HTTPConnection, access: RouteAccess, auth: AccessControl | None) -> AccessCheck:
