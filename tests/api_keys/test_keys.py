@@ -339,3 +339,13 @@ async def test_a_key_with_a_scope_of_a_later_release_has_the_others(
         return await status(ann_key) == 403
 
     await wait_until(is_refused)
+
+
+async def test_an_invalid_assistant_is_the_error_of_the_request_and_not_of_the_rule_of_owners(
+    ann_key: KeyHolder,
+) -> None:
+    both = {"graph_id": "greet", "context": {"a": 1}, "config": {"configurable": {"b": 2}}}
+    async with ann_key.http() as client:
+        response = await client.post("/assistants", json=both)
+    assert response.status_code == 400
+    assert "not both" in response.json()["detail"]

@@ -121,18 +121,23 @@ def _shared_members(body: AssistantPatchBody) -> _SharedMembers:
 def _with_handler_changes(
     request_value: AssistantsCreate | AssistantsUpdate, value: AssistantsCreate | AssistantsUpdate
 ) -> AssistantPatchBody:
-    """The assistant after the authorize handler has changed `request_value` to `value`. Raises `InvalidRequest` and
-    `RefusedRequest` for an invalid assistant if the handler changed nothing, else `AuthBroken`."""
-    members = value.model_dump(include={"graph_id", "name", "description", "config", "context"})
+    """The assistant after the authorize handler has changed `request_value` to `value`. Raises the error of an invalid
+    assistant if the request is invalid without the changes too, else `AuthBroken`."""
     try:
-        body = validated(AssistantPatchBody, members)
-        _check_run_options(body)
-        config_and_context(members["config"], members["context"])
+        body = _checked_body(value)
     except (InvalidRequest, RefusedRequest) as error:
-        if value == request_value:
-            raise
+        _checked_body(request_value)
         raise request_value.handler_error(f"changed the assistant to an invalid one: {error}") from error
     return body.model_copy(update={"metadata": value.metadata})  # with the names that only the server writes
+
+
+def _checked_body(value: AssistantsCreate | AssistantsUpdate) -> AssistantPatchBody:
+    """Raises `InvalidRequest` and `RefusedRequest`."""
+    members = value.model_dump(include={"graph_id", "name", "description", "config", "context"})
+    body = validated(AssistantPatchBody, members)
+    _check_run_options(body)
+    config_and_context(members["config"], members["context"])
+    return body
 
 
 def _check_run_options(body: AssistantPatchBody) -> None:
