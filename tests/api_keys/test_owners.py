@@ -59,6 +59,7 @@ async def stored(pipeline: Pipeline, keys: Keys) -> dict[bytes, bytes]:
     """All records that belong to owners."""
     names = await pipeline.send("KEYS", f"{keys.prefix}:*")
     owned = [name for name in names if name.decode().removeprefix(keys.prefix).startswith(RECORDS)]
+    owned = [name for name in owned if name.decode() != keys.system_assistants]  # those of langgraph.json
     assert len(owned) > 5, "records have other names now"
     return {name: await pipeline.send("DUMP", name) for name in owned}
 
