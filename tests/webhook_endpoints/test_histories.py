@@ -149,3 +149,27 @@ async def test_every_change_of_a_phase_has_exactly_one_delivery(stores: Stores, 
     assert await created_events(stores.pipeline, keys, owned.endpoint_id) == {
         event: count for event, count in changes.expected.items() if owner_of[event[0]] == "acme"
     }
+
+
+async def test_an_inline_run_begins_with_its_execution(stores: Stores) -> None:
+    """It was never queued, unless its process dies. A repeated call tells nothing."""
+    endpoint = await add(stores, "*")
+    spec = new_run(await stores.create_thread(), inline=True)
+    run = (await stores.creator.create(spec, inline_worker="web")).run
+    await stores.creator.create(spec, inline_worker="web")
+    events = {(run.run_id, "run.running"): 1}
+    assert await created_events(stores.pipeline, stores.keys, endpoint.endpoint_id) == events
+    await stores.reap(worker="web")
+    events[run.run_id, "run.queued"] = 1
+    assert await created_events(stores.pipeline, stores.keys, endpoint.endpoint_id) == events
+
+
+async def test_a_temporary_thread_tells_that_its_run_waited_and_was_abandoned(stores: Stores) -> None:
+    endpoint = await add(stores, "*")
+    spec = new_run(new_id(), options={"temporary": True}, create_thread=True, own_thread=True)
+    run = await stores.create(spec)
+    await stores.settle(await stores.claim_one(), Phase.WAITING_FOR_APPROVAL)
+    kinds = ("run.queued", "run.running", "run.waiting_for_approval", "run.completed")
+    assert await created_events(stores.pipeline, stores.keys, endpoint.endpoint_id) == {
+        (run.run_id, kind): 1 for kind in kinds
+    }
