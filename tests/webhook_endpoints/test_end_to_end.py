@@ -75,7 +75,8 @@ async def test_receivers_verify_every_event_of_a_run(
     linked = await sdk.http.get(data["link"])
     assert linked["run_id"] == data["run_id"]
 
-    receiver.headers.clear(), receiver.bodies.clear(), receiver.raw_bodies.clear()
+    for requests in (receiver.headers, receiver.bodies, receiver.raw_bodies):
+        requests.clear()
     made = await store.rotate(shared.endpoint.endpoint_id, by="ann", overlap_s=60)
     assert made.secret is not None
     await store.test(shared.endpoint.endpoint_id, by="ann")
