@@ -117,6 +117,15 @@ async def test_cookies_that_a_page_of_another_site_causes_are_ignored(signed_in:
     ).status_code == 401
 
 
+@pytest.mark.parametrize("other", ['a={"b": "c"}', "a", "=", ";;", "slipway-session-2=x", 'a="', "é=1"])
+async def test_cookies_of_other_applications_do_not_matter(signed_in: Visitor, served: Served, other: str) -> None:
+    [session] = dict(signed_in.http.cookies).values()
+    async with httpx.AsyncClient(base_url=served.url) as http:
+        cookies = HTML | {"cookie": f"{other}; slipway-session={session}".encode().decode("latin-1")}
+        sent = {name.encode(): value.encode("latin-1") for name, value in cookies.items()}
+        assert (await http.get("/", headers=sent)).status_code == 200
+
+
 async def test_signing_out_ends_the_session_also_for_who_has_copied_the_cookie(
     signed_in: Visitor, served: Served
 ) -> None:

@@ -136,7 +136,10 @@ async def test_nothing_after_the_first_middleware_sees_a_ticket() -> None:
     async def nothing(*_: Any) -> Any:
         raise AssertionError
 
-    scope = {"type": "websocket", "path": "/", "query_string": b"a=b&ticket=secret&c=d"}
+    other = {"type": "http", "path": "/sign-in/callback", "query_string": b"ticket=of-the-host-app"}
+    await TicketParameter(app)(other, nothing, nothing)
+    assert seen.pop()["query_string"] == b"ticket=of-the-host-app"
+    scope = {"type": "websocket", "path": "/x/stream/events", "query_string": b"a=b&ticket=secret&c=d"}
     await TicketParameter(app)(scope, nothing, nothing)
     assert seen[0] is scope, "the scope of the server itself, which logs the address of a WebSocket"
     assert (scope["query_string"], scope[TICKET_KEY]) == (b"a=b&c=d", "secret")

@@ -103,7 +103,7 @@ async def test_an_unfinished_request_is_rejected_as_soon_as_it_is_too_large(
         (b"2;name=value\r\n{}\r\n0\r\nx: 1\r\n\r\n", 200),
         (b"2;" + b"a" * 500_000, 400),
         (b"2\r\n{}\r\n0\r\nx: " + b"a" * 500_000, 400),
-        (b"2\r\n{}\r\n0\r\n" + b"".join(b"x-%d: 1\r\n" % number for number in range(10_000)), 431),
+        (b"2\r\n{}\r\n0\r\n" + b"".join(b"x-%d: 1\r\n" % number for number in range(10_000)), 400),
         (b"".join(b"400\r\n%s\r\n" % (b" " * 0x400) for _ in range(250)) + b"2\r\n{}\r\n0\r\n\r\n", 413),
     ],
     ids=["extension and trailer", "endless extension", "endless trailer", "trailers", "body"],
@@ -186,6 +186,16 @@ async def test_pipelined_requests_are_answered_in_order_up_to_their_limit(web: W
     assert responses.count(b"HTTP/1.1 200") == most + 1
     assert responses.index(b'"ok"') < responses.index(b'"version"')
     assert b"HTTP/1.1" not in await response_to(web.url, one * (most + 1) + last), "the connection is closed"
+
+
+async def test_without_pipelining_one_request_is_served_at_a_time() -> None:
+    """`SLIPWAY_MAX_PIPELINED_REQUESTS=0` rejects requests that wait, and no other ones."""
+    async with running(webs=1, max_pipelined_requests=0) as cluster, raw_client(cluster.webs[0].url) as client:
+        for _ in range(3):
+            await client.send(b"GET /ok HTTP/1.1\r\n" + HOST + b"\r\n")
+            assert b"200 OK" in await client.reader.readuntil(b"}}")
+        await client.send(b"GET /ok HTTP/1.1\r\n" + HOST + b"\r\n" + get(b""))
+        assert b"HTTP/1.1" not in await client.all_received()
 
 
 async def test_a_rejected_request_adds_nothing_to_an_earlier_response(web: Web) -> None:

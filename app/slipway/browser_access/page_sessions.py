@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 
 from slipway.access.scoped_users import scoped_user
@@ -53,14 +52,12 @@ def cookie_name(*, is_secure: bool) -> str:
 
 def session_text(headers: Mapping[bytes, bytes], *, is_secure: bool) -> str | None:
     """The id of the session in the cookies of a request."""
-    name, cookie = cookie_name(is_secure=is_secure), headers.get(b"cookie", b"").decode("latin-1")
-    if name not in cookie:
-        return None
-    try:
-        morsel = SimpleCookie(cookie).get(name)
-    except CookieError:
-        return None
-    return morsel.value if morsel is not None and is_text(morsel.value) else None
+    expected = cookie_name(is_secure=is_secure)
+    for part in headers.get(b"cookie", b"").decode("latin-1").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == expected:  # cookies of others may be malformed, and do not matter
+            return value if is_text(value) else None
+    return None
 
 
 class PageSessions:

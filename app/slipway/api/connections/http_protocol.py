@@ -2,8 +2,9 @@
 
 uvicorn and httptools parse requests. Neither limits how long a request line or a header may be, how many there are, or
 how long the client takes, so `BoundedHttpProtocol` counts in the callbacks of the parser, and what the parser has not
-reported yet. A client that is too slow is found by `check_deadlines`, which the server calls for all connections at an
-interval: a timer for each request would cost more.
+reported yet: it reports a header when the next one begins, and nothing between the chunks of a body. A client that is
+too slow is found by `check_deadlines`, which the server calls for all connections at an interval: a timer for each
+request would cost more.
 """
 
 from __future__ import annotations
@@ -58,9 +59,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._reason: SlipwayError | None = None
         self._rejected_at: float | None = None
         self._discarded_bytes = 0
+        self.headers = []
         self._is_in_head = True
         self._has_sent = False
-        self._unreported_bytes = self._header_bytes = self._body_bytes = 0
+        self._now = 0.0
+        self._unreported_bytes = self._body_bytes = 0
+        limits = self._limits
+        self._most_unreported_bytes = limits.max_headers_bytes + limits.max_headers * len(": \r\n")
         self._head_since: float | None = None
         self._body_since: float | None = None
         self._unread: UnreadResponse | None = None
@@ -78,10 +83,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._rejected_at is not None:
             self._discard(len(data))
             return
-        self._has_sent = True
+        self._has_sent, self._now = True, self.loop.time()
         if self._is_in_head and self._head_since is None:
-            self._head_since = self.loop.time()
-        step = self._limits.max_headers_bytes if self._is_in_head else len(data)
+            self._head_since = self._now
+        step = self._limits.max_headers_bytes
+        if len(data) <= step or not self._is_in_head:
+            self._parse(data)
+            return
         for start in range(0, len(data), step):
             self._parse(data[start : start + step])
             if self._rejected_at is not None or self.transport.get_protocol() is not self:
@@ -90,43 +98,38 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _parse(self, data: bytes) -> None:
         self._unreported_bytes += len(data)
         super().data_received(data)
-        if self._rejected_at is None and self._unreported_bytes > self._limits.max_headers_bytes:
-            self._reject(self._headers_too_large() if self._is_in_head else MalformedRequest(_LONG_CHUNK_HEADERS))
+        if self._rejected_at is not None:
+            return
+        if self._is_in_head:
+            if self._unreported_bytes > self._most_unreported_bytes or len(self.headers) > self._limits.max_headers:
+                self._reject(self._headers_too_large())
+        elif self._unreported_bytes > self._most_unreported_bytes:
+            self._reject(MalformedRequest(_LONG_CHUNK_HEADERS))
 
-    # what the parser calls
+    # what the parser calls; each method is called for each request or each header, so they do little
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._is_in_head, self._head_since = True, self.loop.time()
-        self._header_bytes = self._unreported_bytes = 0
+        self._is_in_head, self._head_since = True, self._now
+        self._unreported_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         self._unreported_bytes = 0
-        super().on_url(url)
+        self.url += url
         if len(self.url) > self._limits.max_request_line_bytes:
             self._stop_parsing(RequestLineTooLong(self._limits.max_request_line_bytes))
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._unreported_bytes = 0
-        size = len(name) + len(value)
-        self._header_bytes += size
-        limits = self._limits
-        if size > limits.max_header_bytes or self._header_bytes > limits.max_headers_bytes:
-            self._stop_parsing(self._headers_too_large())
-        if not self._is_in_head:
-            return  # a trailer of a chunked body: nobody reads it, and it must not become a header
-        super().on_header(name, value)
-        if len(self.headers) > limits.max_headers:
-            self._stop_parsing(self._headers_too_large())
-
     def on_headers_complete(self) -> None:
-        if len(self.pipeline) >= self._limits.max_pipelined_requests:
-            self._stop_parsing(MalformedRequest("more pipelined requests than max_pipelined_requests"))
-        self._check_framing()
+        self._check_headers()
         if self.parser.should_upgrade() and self._should_upgrade():
             self._check_websocket_lines()
+        if len(self.pipeline) >= self._limits.max_pipelined_requests and self._is_answering():
+            self._stop_parsing(
+                MalformedRequest("more requests wait on the connection than SLIPWAY_MAX_PIPELINED_REQUESTS")
+            )
         self._unreported_bytes, self._is_in_head, self._head_since = 0, False, None
-        self._body_since, self._body_bytes = self.loop.time(), 0
+        self._body_since, self._body_bytes = self._now, 0
+        self.scope["headers"] = self.headers.copy()  # uvicorn appends trailers, which must not become headers
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -137,6 +140,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._unreported_bytes, self._is_in_head = 0, True
         self._head_since = self._body_since = None
+        self.headers = list(self.scope["headers"])  # without the trailers
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -150,11 +154,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         limits = self._limits
         return HeadersTooLarge(limits.max_headers, limits.max_header_bytes, limits.max_headers_bytes)
 
-    def _check_framing(self) -> None:
-        """Two programs must find the same end of the request (RFC 9112, 3.2 and 6.1). The parser has rejected
+    def _check_headers(self) -> None:
+        """Also that two programs find the same end of the request (RFC 9112, 3.2 and 6.1). The parser has rejected
         different lengths, and a length beside a transfer encoding."""
-        version, names = self.parser.get_http_version(), {name for name, _ in self.headers}
-        if version == "1.1" and b"host" not in names:
+        limits, sizes = self._limits, [len(name) + len(value) for name, value in self.headers]
+        if len(sizes) > limits.max_headers or sum(sizes) > limits.max_headers_bytes:
+            self._stop_parsing(self._headers_too_large())
+        if sizes and max(sizes) > limits.max_header_bytes:
+            self._stop_parsing(self._headers_too_large())
+        version, names = self.parser.get_http_version(), dict(self.headers)
+        if b"host" not in names and version == "1.1":
             self._stop_parsing(MalformedRequest("a request of HTTP/1.1 must have the header host"))
         if b"transfer-encoding" in names:
             encodings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
@@ -228,9 +237,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def _has_response_in_progress(self) -> bool:
         """Whether the client waits for the response to an earlier request, or receives one."""
-        if self.cycle is None or self.cycle.response_complete:
+        if not self._is_answering():
             return False
         return self._is_in_head or self.cycle.response_started or bool(self.pipeline)
 

@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from slipway.browser_access.stream_tickets import TICKET_KEY
 
 _PARAMETER: Final = b"ticket="
+_STREAMS: Final = ("/stream", "/stream/events")
+"""The ends of the paths that tickets open. Elsewhere a parameter of this name belongs to the host app."""
 
 
 class TicketParameter:
@@ -21,7 +23,7 @@ class TicketParameter:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         query: bytes = scope.get("query_string", b"")
-        if _PARAMETER in query:
+        if _PARAMETER in query and scope["path"].endswith(_STREAMS):
             parts = query.split(b"&")
             tickets = [part[len(_PARAMETER) :] for part in parts if part.startswith(_PARAMETER)]
             if tickets:

@@ -25,7 +25,15 @@ from slipway.api.ui.rendering import page
 from slipway.api.ui.run_updates import readable_run as run_of_path
 from slipway.api.ui.run_updates import run_view
 from slipway.api.ui.summaries import duration, input_summary
-from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError
+from slipway.errors import (
+    AccessRefused,
+    AuthBroken,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    SlipwayError,
+    Unavailable,
+)
 from slipway.graphs.spec import GraphSpec
 from slipway.rollouts.status import RolloutStatus
 from slipway.runs.record import Phase, Run
@@ -60,7 +68,10 @@ def as_page(handler: Handler) -> Handler:
             raise
         except SlipwayError as error:
             status = 404 if isinstance(error, InvalidRequest) else status_of(error)
-            return _error_page(request, status, str(error), retryable=error.retryable)
+            response = _error_page(request, status, str(error), retryable=error.retryable)
+            if isinstance(error, RateLimited | Unavailable):
+                response.headers["retry-after"] = str(error.retry_after_s)
+            return response
 
     return handled
 
