@@ -19,18 +19,23 @@ from slipway.encryption_at_rest.counts import KeyCounts
 from slipway.encryption_at_rest.key_record import KeyRecord
 from slipway.encryption_at_rest.process_keys import encryption_of, process_keys
 from slipway.encryption_at_rest.rotation import Rotation, count_values
+from slipway.encryption_at_rest.scripts import RotationScripts
 from slipway.errors import ConfigError
 from slipway.graphs.registry import Registry
 from slipway.health import start_checks
+from slipway.indexes.terms import value_terms
 from slipway.progress import show_nothing
 from slipway.redis.document_keys import DocumentNames
+from slipway.redis.encrypted_keys import EncryptedKey
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.encryption import Encryption
+from slipway.serialization.places import run_place
 from slipway.settings import Settings
 from tests.encryption.conftest import NEW, OLD, OTHER, PROJECT, Canary, settings_for
 from tests.environment import bare_environment
 from tests.http.conftest import serving
+from tests.waiting import wait_until
 from tests.worker import running_worker
 
 TEXT = "put in before the rotation"
@@ -199,6 +204,73 @@ async def test_a_value_that_was_moved_to_another_record_is_not_read(
         response = await canary.client.get(f"/threads/{thread}/runs/{second['run_id']}", headers=canary.headers)
         assert (response.status_code, response.json()["code"]) == (500, "store.data")
         assert TEXT not in response.text
+
+
+async def test_a_run_whose_key_is_missing_is_given_back(
+    valkey_url: str, pipeline: Pipeline, keys: Keys, graphs: Registry
+) -> None:
+    settings = settings_for(valkey_url, keys, NEW, OLD)
+    async with serving(settings, graphs) as served, httpx.AsyncClient(base_url=served.url) as client:
+        canary = Canary(client, TEXT)
+        thread = (await canary.post("/threads", {}))["thread_id"]
+        run = await canary.post(f"/threads/{thread}/runs", {"assistant_id": "waits", "input": {"text": TEXT}})
+        key = keys.run(run["run_id"])
+        encryption = Encryption([OTHER])
+        mine = await pipeline.send("HGET", key, "kwargs")
+        await pipeline.send("HSET", key, "kwargs", encryption.encrypt(b"{}", run_place(run["run_id"])))
+        async with running_worker(settings, graphs):
+
+            async def is_given_back() -> bool:
+                return b"a worker cannot read it" in (await pipeline.send("HGET", key, "reason"))
+
+            await wait_until(is_given_back)
+            assert await pipeline.send("HMGET", key, "phase", "uncounted_attempts") == [b"queued", b"1"]
+            assert f"named {NAMES[OTHER]}".encode() in await pipeline.send("HGET", key, "reason")
+            await pipeline.send("HSET", key, "kwargs", mine)
+
+            async def asks() -> bool:
+                return bool((await canary.get(f"/threads/{thread}"))["status"] == "interrupted")
+
+            await wait_until(asks)
+
+
+async def test_terms_of_values_need_the_digest_key(
+    valkey_url: str, pipeline: Pipeline, keys: Keys, graphs: Registry
+) -> None:
+    async with deployment(settings_for(valkey_url, keys, OLD), graphs) as canary:
+        thread = (await canary.post("/threads", {"metadata": {"graph_id": "secrets"}}))["thread_id"]
+        await canary.post(f"/threads/{thread}/state", {"values": {"text": TEXT}, "as_node": "ask"})
+        terms = await pipeline.send("HGET", keys.thread(thread), "value_terms")
+    assert len(terms) == 20
+    assert terms.decode() != value_terms({"text": TEXT}, b"")
+
+
+async def test_a_changed_value_is_not_replaced(pipeline: Pipeline, keys: Keys) -> None:
+    scripts = RotationScripts(pipeline, keys, DocumentNames("d"))
+    key = EncryptedKey(keys.run("r"), "run", ("r",))
+    assert not await scripts.replace(key, b"kwargs", b"was", b"new")
+    await pipeline.send("HSET", keys.run("r"), "kwargs", "other")
+    assert not await scripts.replace(key, b"kwargs", b"was", b"new")
+    assert await scripts.replace(key, b"kwargs", b"other", b"new")
+    assert await pipeline.send("HGETALL", keys.run("r")) == [b"kwargs", b"new"]
+
+
+async def test_a_log_that_has_grown_is_not_replaced(pipeline: Pipeline, keys: Keys) -> None:
+    scripts = RotationScripts(pipeline, keys, DocumentNames("d"))
+    key, log = EncryptedKey(keys.events("r"), "events", ("r",)), keys.events("r")
+    for number in range(2):
+        await pipeline.send("XADD", log, f"1-{number + 1}", "n", "x", "f", "frame")
+    await pipeline.send("PEXPIRE", log, 100_000)
+    (entries,) = [page async for page in scripts.entries(key)]
+    await scripts.copy_entries(key, entries, first=True)
+    await pipeline.send("XADD", log, "1-3", "n", "x", "f", "newest")
+    assert not await scripts.replace_by_copy(key)
+    await scripts.copy_entries(key, [(b"1-3", [b"n", b"x", b"f", b"again"])], first=False)
+    assert await scripts.replace_by_copy(key)
+    stored = await pipeline.send("XRANGE", log, "-", "+")
+    assert [entry[0] for entry in stored] == [b"1-1", b"1-2", b"1-3"]
+    assert stored[2][1][3] == b"again"
+    assert 0 < await pipeline.send("PTTL", log) <= 100_000
 
 
 # as a command, and killed

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import ormsgpack
 from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, PendingWrite, writes_sort_key
@@ -74,11 +74,13 @@ class CheckpointRecord:
         try:
             versions, parent_id, run_id, _ = ormsgpack.unpackb(data[_HEAD_LENGTH_BYTES:body_at])
             rest, metadata = form.loads(data[body_at:])
+            if not (isinstance(versions, list) and isinstance(rest, dict) and isinstance(metadata, dict)):
+                raise TypeError("it has other parts")
         except (ValueError, TypeError) as error:
             raise StoredDataError(f"the record of a checkpoint is damaged: {error}") from error
         if run_id:
             metadata["run_id"] = run_id
-        return cls(versions, parent_id, rest, metadata)
+        return cls(versions, parent_id, rest, cast("CheckpointMetadata", metadata))
 
     async def checkpoint(self, checkpoint_id: str, blobs: Iterable[bytes | None], form: StoredForm) -> Checkpoint:
         """The complete checkpoint. `blobs` are the stored values in the order of `versions`. The event loop continues

@@ -131,10 +131,11 @@ class Documents:
 
     def metadata(self, stored: Any) -> CheckpointMetadata:
         if isinstance(stored, str) and stored.startswith(_METADATA):
-            metadata: CheckpointMetadata = self._value(stored[len(_METADATA) :])
-            return metadata
-        revived: CheckpointMetadata = self._foreign.revive(orjson.loads(stored) if isinstance(stored, str) else stored)
-        return revived
+            found = self._value(stored[len(_METADATA) :])
+        else:
+            found = self._foreign.revive(orjson.loads(stored) if isinstance(stored, str) else stored)
+        metadata: CheckpointMetadata = _require_object(found)
+        return metadata
 
     def deltas(self, metadata: CheckpointMetadata) -> set[str]:
         """The channels whose value may have to be rebuilt from the checkpoint's ancestors."""
@@ -174,6 +175,12 @@ def sizes(document: bytes, writes: Sequence[bytes]) -> tuple[int, int, dict[str,
 def _require_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{type(value).__name__} instead of text")
+    return value
+
+
+def _require_object(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise TypeError(f"{type(value).__name__} instead of an object")
     return value
 
 
