@@ -94,6 +94,8 @@ COMPUTED: Final = {
     ("delivery_claim", "key(queue)"): _DELIVERIES,
     ("queue_delivery", "due"): _DELIVERIES,
     ("index_delivery", "set"): ("deliveries_with",),
+    ("park_delivery", "queue"): _DELIVERIES,
+    ("unpark_deliveries", "queue"): _DELIVERIES,
     ("free_calls", "record"): ("webhook_endpoint", "webhook_origin"),
     ("target_answered", "record"): ("webhook_endpoint", "webhook_origin"),
     ("target_failed", "record"): ("webhook_endpoint", "webhook_origin"),

@@ -72,7 +72,8 @@ async def test_a_delivery_is_replayed_with_the_same_id_and_bytes(
     await tried(deliveries, eventually)
     assert [each["webhook-id"] for each in receiver.headers] == [run_id, run_id]
     assert receiver.raw_bodies[0] == receiver.raw_bodies[1], "also after the run and its thread are deleted"
-    for path in ("/ops/deliveries/msg_unknown", "/ops/deliveries/%00", f"/ops/deliveries/{'a' * 3000}"):
+    hostile = ("msg_unknown", "%00", "a" * 3000, f"{run_id}:tries", "all", "with:dead", "%2e%2e", "%F0%9F%98%80")
+    for path in (f"/ops/deliveries/{each}" for each in hostile):
         assert (await client.get(path)).status_code == 404
         assert (await client.post(f"{path}/replay")).status_code == 404
 

@@ -9,7 +9,7 @@ import pytest
 
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.delivery_queues import EXTERNAL, webhook_origin
+from slipway.runs.delivery_queues import EXTERNAL, INTERNAL, webhook_origin
 from slipway.webhooks.scripts import (
     Delivered,
     DeliveryScripts,
@@ -68,6 +68,24 @@ async def test_a_slow_target_delays_no_other(pipeline: Pipeline, keys: Keys) -> 
     assert (await settled(first, "s001", 1, Delivered(), ANSWERED)).stored
     assert await claimed(second, 16) == ["s003"], "a call has ended, so the one that waited longest follows"
     assert await claimed(first, 16) == []
+
+
+async def test_deliveries_to_a_path_of_this_deployment_wait_and_return_to_their_own_queue(
+    pipeline: Pipeline, keys: Keys
+) -> None:
+    """Workers could not call them."""
+    scripts = delivery_scripts(pipeline, keys, concurrency=1)
+    await endpoint(pipeline, keys, "e")
+    for name in ("a", "b"):
+        await pipeline.send("HSET", keys.delivery(name), "tries", 0, "endpoint_id", "e", "body", "{}")
+        await pipeline.send("HSET", keys.delivery(name), "webhook_queue", "internal_deliveries")
+        await pipeline.send("ZADD", keys.internal_deliveries, 1, name)
+    assert [each.delivery_id for each in await scripts.claim((INTERNAL,), 9, LEASE_MS)] == ["a"]
+    assert await pipeline.send("ZRANGE", keys.parked_deliveries("e"), 0, -1) == [b"b"]
+    assert await pipeline.send("ZRANGE", keys.internal_deliveries, 0, -1) == [b"a"]
+    await settled(scripts, "a", 1, Delivered(), ANSWERED)
+    assert await claimed(scripts) == []
+    assert [each.delivery_id for each in await scripts.claim((INTERNAL,), 9, LEASE_MS)] == ["b"]
 
 
 async def test_an_endpoint_may_have_its_own_number_of_calls(pipeline: Pipeline, keys: Keys) -> None:

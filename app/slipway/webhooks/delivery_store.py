@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from slipway.clock import iso
 from slipway.errors import Conflict, NotFound
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.serialization.json_encoding import clean
 from slipway.webhooks.delivery_reads import DeliveryReads, StoredTarget, summary_from
 from slipway.webhooks.delivery_search import DeliveryQuery, DeliverySearch
 from slipway.webhooks.delivery_summary import FIELDS, DeliverySummary
@@ -19,6 +21,8 @@ from slipway.webhooks.record import built_body, own_url
 from slipway.webhooks.scripts import DeliveryScripts, ReplayOutcome
 from slipway.webhooks.try_record import TryRecord
 
+_LONGEST_ID: Final = 200
+_ID: Final = re.compile(r"[A-Za-z0-9_@-]{1,200}", re.ASCII)
 REPLAY_BATCH: Final = 100
 """How many deliveries one script sends again."""
 
@@ -65,6 +69,7 @@ class DeliveryStore:
 
     async def get(self, delivery_id: str, owner: str | None = None) -> DeliveryDetails:
         """Two round trips. Raises `NotFound`."""
+        _check_id(delivery_id)
         fields, tries = await self._reads.with_tries(delivery_id)
         summary = summary_from(delivery_id, [fields.get(name) for name in FIELDS])
         if summary is None or owner not in (None, summary.owner):
@@ -96,10 +101,17 @@ class DeliveryStore:
         return ReplayPage(counts[ReplayOutcome.REPLAYED], counts[ReplayOutcome.CALLING], page.next)
 
     async def _require_seen(self, delivery_id: str, owner: str | None) -> DeliverySummary:
+        _check_id(delivery_id)
         (summary,) = await self._search.read([delivery_id])
         if summary is None or owner not in (None, summary.owner):
             raise NotFound("delivery", delivery_id)
         return summary
+
+
+def _check_id(delivery_id: str) -> None:
+    """Raises `NotFound` for a text that is no id, and could be a part of the name of another key."""
+    if not _ID.fullmatch(delivery_id):
+        raise NotFound("delivery", clean(delivery_id[:_LONGEST_ID]))
 
 
 def _public_target(target: StoredTarget) -> dict[str, Any]:

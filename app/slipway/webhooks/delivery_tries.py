@@ -67,6 +67,8 @@ _LEASE_MS: Final = 45_000
 _AUTH_FAILED: Final = "the auth file failed, so the permission to read the thread could not be checked"
 _AUTH_RETRY_MS: Final = 15_000
 _FEWEST_SECRET_CHARS: Final = 4
+_LONGEST_PAUSE_MS: Final = 3_600_000
+"""One delivery cannot postpone the others of its target further."""
 
 
 class DeliveryServices(Protocol):
@@ -260,7 +262,7 @@ def _health(delivery: Delivery, error: ReceiverFailed) -> TargetHealth:
     """An endpoint fails with any status but 2xx. An origin with a path that does not exist is healthy: the next webhook
     may name another path."""
     healthy = delivery.recipient is None and not error.is_unhealthy
-    wants_pause_ms = error.wish_ms if error.is_unhealthy else None
+    wants_pause_ms = None if error.wish_ms is None or not error.is_unhealthy else min(error.wish_ms, _LONGEST_PAUSE_MS)
     return TargetHealth(answered=healthy, wants_pause_ms=wants_pause_ms, gone=error.is_gone)
 
 

@@ -53,7 +53,7 @@ local function claim(queue, name, due_ms)
   local target = fields[2] or fields[3] and 'origin:' .. fields[3]
   if target then
     local free, open_until_ms = free_calls(target, args.concurrency)
-    if free == 0 then return park_delivery(target, name, due_ms, open_until_ms) end
+    if free == 0 then return park_delivery(key(queue), target, name, due_ms, open_until_ms) end
     redis.call('ZADD', key('delivery_calls', target), integer_text(now_ms + args.lease_ms), name)
     redis.call('PEXPIRE', key('delivery_calls', target), args.lease_ms)
   end

@@ -1,4 +1,4 @@
---! needs: clock keys
+--! needs: clock deliveries keys
 -- The targets of deliveries: an endpoint, or the origin that a run's own webhook names. All processes together make few
 -- calls of one target at once, and none while its circuit breaker is open. Deliveries that must wait are parked beside
 -- the queue, so that those of a slow target do not delay others.
@@ -42,20 +42,21 @@ local function free_calls(target, concurrency)
 end
 
 -- Takes a due delivery from the queue until its target has a free call.
-local function park_delivery(target, name, due_ms, look_ms)
-  redis.call('ZREM', key('deliveries'), name)
+local function park_delivery(queue, target, name, due_ms, look_ms)
+  redis.call('ZREM', queue, name)
   redis.call('ZADD', key('parked_deliveries', target), due_ms, name)
   redis.call('ZADD', key('parked_targets'), 'LT', integer_text(look_ms or now_ms + LOOK_AGAIN_MS), target)
 end
 
--- Puts as many parked deliveries of a target into the queue as calls are free. Those that waited longest come first.
+-- Puts as many parked deliveries of a target into their queue as calls are free. Those that waited longest come first.
 local function unpark_deliveries(target, concurrency)
   local parked = key('parked_deliveries', target)
   local free, open_until_ms = free_calls(target, concurrency)
   local waiting = free > 0 and redis.call('ZRANGE', parked, 0, free - 1, 'WITHSCORES') or {}
   for i = 1, #waiting, 2 do
     redis.call('ZREM', parked, waiting[i])
-    redis.call('ZADD', key('deliveries'), waiting[i + 1], waiting[i])
+    local queue = key(delivery_queue(key('delivery', waiting[i])))
+    redis.call('ZADD', queue, waiting[i + 1], waiting[i])
   end
   if redis.call('EXISTS', parked) == 1 then
     redis.call('ZADD', key('parked_targets'), integer_text(open_until_ms or now_ms + LOOK_AGAIN_MS), target)
