@@ -55,6 +55,15 @@ async def test_names_of_graphs_and_owners_are_encoded(stores: Stores, name: str)
     assert abs(datetime.fromisoformat(body["timestamp"]).timestamp() * 1e6 - int(stored.updated_us)) < 1e6
 
 
+@pytest.mark.parametrize("owner", ["x" * 100_000, "\n" * 1990, {"a": ["b"] * 10_000}])
+async def test_a_thin_body_is_small_whatever_clients_send(stores: Stores, owner: object) -> None:
+    endpoint = await add(stores, "*")
+    await stores.create_run(None, metadata={"owner": owner})
+    (delivery,) = await deliveries_of(stores.pipeline, stores.keys, endpoint.endpoint_id)
+    assert len(delivery["body"]) < 1000
+    assert json.loads(delivery["body"])["data"]["owner"] is None
+
+
 async def test_a_full_event_keeps_what_its_body_needs_although_the_thread_is_deleted(stores: Stores) -> None:
     endpoint = await add(stores, "run.completed", format=Format.FULL)
     run = await stores.create_run()

@@ -16,8 +16,8 @@ local args = cmsgpack.unpack(ARGV[2])
 if handled_reply(args) or not set_problem(args) then return 0 end
 if is_anything_subscribed() then
   local subject = {id = args.cron_id, graph_id = args.graph_id, owner = args.owner, thread_id = args.thread_id}
-  emit('cron.problem', subject, {'cron_id', args.cron_id, 'assistant_id', args.assistant_id, 'graph_id', args.graph_id,
-    'thread_id', args.thread_id, 'owner', {args.owner}, 'due_at', iso(args.due_ms * 1000), 'problem', args.problem,
-    'link', '/runs/crons/' .. escaped_segment(args.cron_id)})
+  emit('cron.problem', subject, {'cron_id', args.cron_id, 'assistant_id', args.assistant_id, 'graph_id',
+    args.graph_id or false, 'thread_id', args.thread_id or false, 'owner', {args.owner}, 'due_at',
+    iso(args.due_ms * 1000), 'problem', args.problem, 'link', '/runs/crons/' .. escaped_segment(args.cron_id)})
 end
 return 1

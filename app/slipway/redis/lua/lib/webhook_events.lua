@@ -45,16 +45,18 @@ local function run_link(thread_id, run_id)
   return '/threads/' .. escaped_segment(thread_id) .. '/runs/' .. escaped_segment(run_id)
 end
 
+-- A member with more bytes is null: clients choose some of the texts, and a thin body must stay small.
+local MOST_MEMBER_BYTES = 2000
+
 -- The members of an object as JSON, without braces. `members` is a list of names and values in turn: false leaves a
 -- member out; a text is encoded, and a table {json} is JSON already.
 local function json_members(members)
   local parts = {}
   for i = 1, #members, 2 do
     local name, value = members[i], members[i + 1]
-    if type(value) == 'table' then
-      if value[1] then parts[#parts + 1] = cjson.encode(name) .. ':' .. value[1] end
-    elseif value then
-      parts[#parts + 1] = cjson.encode(name) .. ':' .. cjson.encode(value)
+    local json = type(value) == 'table' and value[1] or type(value) == 'string' and cjson.encode(value)
+    if json then
+      parts[#parts + 1] = cjson.encode(name) .. ':' .. (#json > MOST_MEMBER_BYTES and 'null' or json)
     end
   end
   return table.concat(parts, ',')
