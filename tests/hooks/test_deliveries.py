@@ -260,6 +260,16 @@ async def test_an_error_is_no_first_answer(client: httpx.AsyncClient) -> None:
     assert (await client.get("/ops/hooks/existing/deliveries?state=rejected")).json()["deliveries"] == []
 
 
+async def test_a_repetition_of_an_error_with_another_body_is_stored(client: httpx.AsyncClient) -> None:
+    """A sender may correct what it has sent with this delivery id. A replay handles what created the run."""
+    wrong, right = b"{", encoded({"type": "right"})
+    assert (await deliver(client, "standard", wrong, senders.standard(wrong, "msg_7"))).status_code == 422
+    answer = await deliver(client, "standard", right, senders.standard(right, "msg_7"))
+    assert answer.status_code == 202
+    path = f"/ops/hooks/standard/deliveries/{answer.json()['delivery']}"
+    assert (await client.get(path)).json()["body"].encode() == right
+
+
 async def test_a_hook_with_an_owner_uses_only_its_threads(client: httpx.AsyncClient) -> None:
     mine, other = new_id(), new_id()
     await client.post("/threads", json={"thread_id": other, "metadata": {"owner": "globex"}})

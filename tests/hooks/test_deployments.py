@@ -29,6 +29,8 @@ HOOK: dict[str, Any] = {
     "input": {"repo": "body.repository.full_name"},
 }
 
+ANSWER = {"assistant_id": "asks", "command": {"resume": "no"}}
+
 Serve = Callable[..., AbstractAsyncContextManager[tuple[httpx.AsyncClient, Served]]]
 
 
@@ -166,3 +168,44 @@ async def test_rates_count_refused_requests_by_address_and_deliveries_by_hook(se
         assert int(deliveries[-1].headers["retry-after"]) > 0
         refused = [await deliver(client, "github", PUSH, secret="wrong") for _ in range(4)]
         assert [each.status_code for each in refused] == [401, 401, 429, 429]
+
+
+async def test_a_hook_with_an_owner_does_not_find_runs_and_reviews_of_others(serve: Serve) -> None:
+    """The error is that for records that do not exist, and names nothing of the other owner."""
+    verify = HOOK["verify"]
+    hooks = {
+        "by-run": {"verify": verify, "owner": "acme", "run_id": "body.run", "resume": "'yes'"},
+        "by-thread": {"verify": verify, "owner": "acme", "thread_id": "body.thread", "resume": "'yes'"},
+        "decide": {
+            "verify": verify,
+            "owner": "acme",
+            "decide": {"review": "body.review", "decision": {"kind": "'answer'", "value": "'yes'"}},
+        },
+    }
+    async with serve(hooks) as (client, served):
+        for owner, status in (("globex", 404), ("acme", 202)):
+            thread_id = (await client.post("/threads", json={"metadata": {"owner": owner}})).json()["thread_id"]
+
+            async def ask(thread_id: str = thread_id) -> dict[str, str]:
+                """A waiting run of this thread, and the ids of its records."""
+                body = {"assistant_id": "asks", "input": {}, "multitask_strategy": "reject"}
+                run = (await client.post(f"/threads/{thread_id}/runs", json=body)).json()
+
+                async def waits() -> bool:
+                    return (await served.services.runs.find(run["run_id"])).phase.value == "waiting_for_approval"
+
+                await wait_until(waits)
+                (review,) = (await client.get("/ops/reviews?state=open")).json()["reviews"]
+                return {"run": run["run_id"], "thread": thread_id, "review": review["review_id"]}
+
+            for hook, kind in (("by-run", "run"), ("by-thread", "thread"), ("decide", "review")):
+                ids = await ask()
+                answer = await deliver(client, hook, ids)
+                assert answer.status_code == status, (hook, answer.text)
+                if status == 404:
+                    assert (answer.json()["kind"], answer.json()["id"]) == (kind, ids[kind])
+                    assert not any(ids[other] in answer.json()["detail"] for other in {"thread"} - {kind})
+                    await client.post(f"/threads/{thread_id}/runs/wait", json=ANSWER)
+                else:
+                    resumed = answer.json().get("resumed_by") or answer.json()["run_id"]
+                    await _ended(served, resumed)

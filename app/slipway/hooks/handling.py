@@ -218,6 +218,7 @@ class DeliveryHandler:
         thread_id = await self._thread_id(config, action.thread)
         if action.run_id is not None:
             asking = await self.runs.find(_uuid(config, "run_id", action.run_id))
+            await self._check_owner(config, asking.thread_id, NotFound("run", asking.run_id))
             if asking.phase is not Phase.WAITING_FOR_APPROVAL:
                 raise Conflict(
                     f"run {asking.run_id} does not wait for an answer: it is {asking.phase.value}",
@@ -257,7 +258,7 @@ class DeliveryHandler:
 
     async def _decided(self, config: HookConfig, user: User, action: DecideReview, todo: ToDo) -> Mapping[str, Any]:
         review = await self.reviews.get(clean(action.review_id))
-        await self.threads.check_access(review.thread_id, _owner_filter(config))
+        await self._check_owner(config, review.thread_id, NotFound("review", review.review_id))
         try:
             review = await self.reviews.decide(review.review_id, actor_for(user), action.decision)
         except ReviewClosed:
@@ -272,6 +273,13 @@ class DeliveryHandler:
             "resumed_by": review.resumed_by,
             "status_url": f"{self.prefix}/threads/{review.thread_id}/runs/{review.resumed_by or review.run_id}",
         }
+
+    async def _check_owner(self, config: HookConfig, thread_id: str, hidden: NotFound) -> None:
+        """Raises `hidden`, the error for a record that does not exist, if the thread belongs to another owner."""
+        try:
+            await self.threads.check_access(thread_id, _owner_filter(config))
+        except NotFound:
+            raise hidden from None
 
     async def _thread_id(self, config: HookConfig, name: ThreadName) -> str | None:
         """The id of the named thread; None for a new one."""

@@ -21,6 +21,7 @@ if state then
   redis.call('HINCRBY', record, 'repetitions', 1)
   redis.call('HINCRBY', key('hook_counts', args.hook), 'repeated', 1)
   if ANSWERED_FOR_GOOD[state] then return {'answered', status, answer} end
+  if state == 'rejected' then redis.call('HSET', record, 'raw_body', ARGV[3], unpack(args.fields)) end
   set_hook_state(args.delivery, args.hook, received_us, state, args, ARGV[4])
   if args.state == 'received' then return {'received', run_id, thread_id, 1} end
   return {'stored'}
