@@ -187,3 +187,14 @@ async def test_a_message_of_a_socket_is_bounded(web: Web) -> None:
                 await client.send(message)
             await client.wait_closed()
             assert client.close_code == 1009
+
+
+async def test_json_in_a_message_of_a_socket_has_a_depth(web: Web) -> None:
+    """As in bodies. The socket stays open."""
+    uri = f"ws://{web.url.removeprefix('http://')}/threads/{new_id()}/stream/events"
+    async with websockets.connect(uri) as client:
+        for text in ("[" * 300 + "]" * 300, '{"id": 1, "method": "x", "params": ' + '{"a":' * 300 + "1" + "}" * 301):
+            await client.send(text)
+            assert "nested deeper than 200 levels" in str(await client.recv())
+        await client.send("[" * 50_000)
+        assert "invalid_argument" in str(await client.recv())
