@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from slipway import failpoints
 from slipway.errors import Overloaded
 from slipway.graphs.registry import Registry
-from slipway.hooks.handling import DeliveryHandler
 from slipway.hooks.record import DeliveryState, HookDelivery
 from slipway.runs.submit import RunSubmission
 from slipway.services import Services, open_services
@@ -32,11 +33,12 @@ def dying(monkeypatch: pytest.MonkeyPatch, services: Services, client: httpx.Asy
     delivery is due at once."""
 
     async def deliver_and_die(**change: Any) -> HookDelivery:
-        async def stop(*_: Any) -> None:
-            raise KeyError("the process dies here")
+        def die(failpoint: str) -> None:
+            if failpoint == "hook_stored":
+                raise KeyError("the process dies here")
 
         with monkeypatch.context() as patched:
-            patched.setattr(DeliveryHandler, "_do", stop)
+            patched.setattr(failpoints, "reach", die)
             assert (await deliver(client, "github", PUSH | change)).status_code == 500
         (newest, *_) = (await services.hook_reads.page("github", limit=1)).deliveries
         assert newest.state is DeliveryState.RECEIVED
@@ -102,7 +104,6 @@ async def test_what_has_no_room_now_is_tried_again(
 
 async def test_a_hook_that_is_gone_is_an_error(dying: Any, services: Services) -> None:
     delivery = await dying()
-    duty = HookDeliveries(services)
-    duty._hooks = {}
-    await duty.run_once()
+    without_hooks = replace(services, config=replace(services.config, hooks={}))
+    await HookDeliveries(without_hooks).run_once()
     assert (await _state(services, delivery)).answer["kind"] == "hook"
