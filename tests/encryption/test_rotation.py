@@ -98,6 +98,8 @@ async def test_everything_is_readable_with_the_new_key_alone(
     async with deployment(settings_for(valkey_url, keys, OLD), graphs) as canary:
         await canary.has_ended(await canary.put_everywhere())
         before = await everything(canary)
+    vectors = await pipeline.send("HVALS", keys.store_vectors("notes.all"))
+    assert [each[:5] for each in vectors] == [b"\0\0\0\0\xc1"]
     both = settings_for(valkey_url, keys, NEW, OLD)
     counts = await rotated(pipeline, both, keys)
     assert (counts.left, counts.problems) == (0, [])
@@ -265,6 +267,12 @@ async def test_a_log_that_has_grown_is_not_replaced(pipeline: Pipeline, keys: Ke
     await scripts.copy_entries(key, entries, first=True)
     await pipeline.send("XADD", log, "1-3", "n", "x", "f", "newest")
     assert not await scripts.replace_by_copy(key)
+    await pipeline.send("XDEL", log, "1-1")  # as many entries as the copy has, but others
+    assert not await scripts.replace_by_copy(key)
+    await pipeline.send("DEL", log)
+    for number in range(3):
+        await pipeline.send("XADD", log, f"1-{number + 1}", "n", "x", "f", "frame")
+    await pipeline.send("PEXPIRE", log, 100_000)
     await scripts.copy_entries(key, [(b"1-3", [b"n", b"x", b"f", b"again"])], first=False)
     assert await scripts.replace_by_copy(key)
     stored = await pipeline.send("XRANGE", log, "-", "+")
