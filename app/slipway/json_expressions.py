@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -155,7 +156,13 @@ def compiled(text: str, names: frozenset[str]) -> Expression:
     if not text.strip():
         raise ExpressionError("names nothing: it is empty", 1)
     try:
-        tree: _Node = Parser().parse(text).parsed
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PendingDeprecationWarning)  # of a literal that is no JSON, such as `abc`
+            tree: _Node = Parser().parse(text).parsed
+    except PendingDeprecationWarning:
+        raise ExpressionError(
+            "has a text between backticks that is not JSON: write 'text'", text.find("`") + 1
+        ) from None
     except ParseError as error:
         raise ExpressionError(_parse_problem(error), (error.lex_position or 0) + 1) from None
     except RecursionError:

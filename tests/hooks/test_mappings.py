@@ -36,6 +36,10 @@ BASE: dict[str, Any] = {"assistant": "notes", "verify": GITHUB, "input": "body"}
         ),
         ({"input": {"a": "lenght(body)"}}, "calls the function lenght(), which does not exist (column 1)"),
         ({"input": {"a": "body.a | length(@, @)"}}, "length() takes 1 arguments, found 2 (column 10)"),
+        (
+            {"input": {"a": "body.a || `none`"}},
+            "has a text between backticks that is not JSON: write 'text' (column 11)",
+        ),
         ({"input": {"a": ""}}, "hooks.h.input.a: names nothing: it is empty"),
         ({"input": {}}, "hooks.h.input: names nothing"),
         ({"input": {"a": 1}}, "hooks.h.input: names nothing"),
