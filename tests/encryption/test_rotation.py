@@ -171,6 +171,10 @@ async def test_a_key_that_is_needed_cannot_be_left_out(
     for settings in (settings_for(valkey_url, keys), settings_for(valkey_url, keys, NEW)):
         with pytest.raises(ConfigError, match=f"named {NAMES[OLD]}.*add it at the end of the list.*Nothing is lost"):
             await start_checks.check(settings, valkey_url, upgrade=False)
+    with pytest.raises(ConfigError, match=f"named {NAMES[OLD]}"):
+        async with process_keys(settings_for(valkey_url, keys, OTHER), pipeline, keys):
+            raise AssertionError("a wrong key was accepted")
+    assert await KeyRecord(pipeline, keys).names() == [NAMES[OLD]], "a wrong key is not needed from now on"
     await start_checks.check(settings_for(valkey_url, keys, NEW, OLD), valkey_url, upgrade=False)
     counts = await counted(pipeline, settings_for(valkey_url, keys, NEW), keys)
     assert counts.totals["unreadable"] > 50

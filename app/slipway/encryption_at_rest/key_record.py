@@ -32,13 +32,16 @@ class KeyRecord:
         return sorted(name.decode().removeprefix(_KEY) for name in fields if name.startswith(_KEY.encode()))
 
     async def digest_key(self, encryption: Encryption) -> bytes:
-        """The key of keyed digests, which is created by the first process that needs it; and says that this process
-        encrypts with the first key. Raises `StoredDataError` if none of the keys decrypts it."""
+        """The key of keyed digests, which is created by the first process that needs it. Raises `StoredDataError` if
+        none of the keys decrypts it."""
         new = encryption.encrypt(os.urandom(_DIGEST_KEY_BYTES), DIGEST_KEY)
         self._pipeline.send("HSETNX", self._key, _DIGEST_KEY, new, repeatable=True)
-        self._pipeline.send("HSETNX", self._key, _KEY + encryption.first_name, int(time.time() * 1000), repeatable=True)
         stored = await self._pipeline.send("HGET", self._key, _DIGEST_KEY, repeatable=True)
         return encryption.decrypt(stored, DIGEST_KEY)
+
+    async def add(self, name: str) -> None:
+        """From now on values may be encrypted with the key of this name."""
+        await self._pipeline.send("HSETNX", self._key, _KEY + name, int(time.time() * 1000), repeatable=True)
 
     async def digests_are_keyed(self) -> bool:
         """Whether every index term of values is a keyed digest."""

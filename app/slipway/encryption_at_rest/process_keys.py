@@ -23,8 +23,8 @@ def encryption_of(settings: Settings) -> Encryption | None:
 
 @asynccontextmanager
 async def process_keys(settings: Settings, pipeline: Pipeline, keys: Keys) -> AsyncIterator[None]:
-    """Inside the block, the process seals and opens stored values with the keys of the settings. Two round trips if
-    there are any, none otherwise. Raises `ConfigError` if other keys are needed."""
+    """Inside the block, the process seals and opens stored values with the keys of the settings. Three round trips
+    if there are any, none otherwise. Raises `ConfigError` if other keys are needed."""
     encryption = encryption_of(settings)
     if encryption is None:
         with provide_encryption(None):
@@ -35,6 +35,7 @@ async def process_keys(settings: Settings, pipeline: Pipeline, keys: Keys) -> As
         digest_key = await record.digest_key(encryption)
     except StoredDataError as error:
         raise ConfigError(f"{variable_of('encryption_key')} lacks a key that is needed: {error}") from error
+    await record.add(encryption.first_name)  # not before one of the keys has decrypted something
     with provide_encryption(encryption, digest_key, plain_digests=not await record.digests_are_keyed()):
         yield
 
