@@ -13,6 +13,7 @@ GLOBS = {"fnmatch", "fnmatchcase", "translate", "glob", "rglob", "iglob"}
 PATTERN_COMMAND = re.compile("[\"'](KEYS|H?SCAN|[SZ]SCAN|PSUBSCRIBE)[\"']|loadstring")
 LISTINGS = {
     "app/slipway/deploy_checks/reads.py": "all members of one key, without a pattern",
+    "app/slipway/encryption_at_rest/scripts.py": "all keys and fields, without a pattern, for a rotation",
     "app/slipway/graph_versions/needs_reads.py": "all members of one key, without a pattern",
     "app/slipway/health/reads.py": "all keys of one kind under the prefix of the deployment, for operators",
     "app/slipway/checkpoints/reads.py": "all keys of one kind under the prefix of the deployment, for operators",
@@ -24,6 +25,9 @@ LISTINGS = {
 OTHER_PATTERNS = {
     "app/slipway/api/header_policy.py": "names of headers, by langgraph.json",
     "app/slipway/api/middleware/origins.py": "http.cors.allow_origin_regex of langgraph.json",
+    "app/slipway/graphs/redaction_section.py": "slipway.redaction.patterns of langgraph.json",
+    "app/slipway/redaction/rules.py": "slipway.redaction of langgraph.json",
+    "app/slipway/redis/encrypted_keys.py": "the templates of the names of keys",
     "app/slipway/serialization/standard_types.py": "a pattern in a graph's state, which is compiled and never matched",
     "examples/quick_answer/arithmetic.py": "a table in the same file",
 }

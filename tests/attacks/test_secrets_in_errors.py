@@ -191,7 +191,7 @@ async def call_every_route(client: httpx.AsyncClient, ids: dict[str, str], leaks
     """Without a token, as ann, as dan, for whom the authorize handler raises, and with a token for which the
     authenticate handler raises."""
     all_samples = samples(ids | {"assistant_id": "broken"})
-    ids = ids | {"checkpoint_id": NEW}
+    ids = ids | {"checkpoint_id": NEW, "hook": "github"}
     for name in ROUTES:
         for user in ("", "ann", "dan", "broken"):
             sample = all_samples.get(name, Sample())
@@ -224,7 +224,7 @@ async def test_no_response_has_the_address_of_redis(
         valkey.stop()
         await eventually(lambda: any(each.code == REDIS_UNAVAILABLE for each in served.services.health.latest.findings))
         ids = dict.fromkeys(("thread_id", "run_id", "assistant_id", "cron_id", "checkpoint_id"), NEW)
-        ids |= {"graph_id": "greet", "namespace": "n"}
+        ids |= {"graph_id": "greet", "namespace": "n", "hook": "github"}
         statuses: dict[str, int] = {}
 
         async def check(name: str, endpoint: Endpoint) -> None:

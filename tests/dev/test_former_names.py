@@ -87,11 +87,10 @@ async def test_a_process_without_the_key_of_encrypted_states_does_not_start(
     async with open_services(with_key, graphs, "cli") as services:
         thread, _ = await services.threads.create_or_get("6f4c1c33-6e39-4a7c-8c0c-6b6d3b7b5d11", {})
         assert services.checkpointer.serde.dumps_typed("x")[1][:1] == MARK
-        await start_checks.check(without_key, url)
         await put(services.checkpointer, thread.thread_id, {"note": "x"})
         try:
             await start_checks.check(with_key, url)
-            with pytest.raises(ConfigError, match="SLIPWAY_ENCRYPTION_KEY is not set: set it to the key"):
+            with pytest.raises(ConfigError, match="which SLIPWAY_ENCRYPTION_KEY does not have"):
                 await start_checks.check(without_key, url)
             environment.setenv("ENCRYPTION_KEY", KEY)
             (problem,) = await redis_problems(without_key)

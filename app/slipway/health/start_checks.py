@@ -78,9 +78,14 @@ async def _check_renamed_prefix(settings: Settings, former: dict[str, str], pipe
 
 
 async def _check_encryption(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:
-    await check_keys(settings, pipeline, Keys(settings.key_prefix))
+    """Raises `ConfigError` if values may be encrypted with a key that the setting does not have."""
+    is_renamed = settings.encryption_key is None and "encryption_key" in former
+    hint = f". {advice('encryption_key')}" if is_renamed else ""
+    try:
+        await check_keys(settings, pipeline, Keys(settings.key_prefix))
+    except ConfigError as error:
+        raise ConfigError(f"{error}{hint}") from None
     if settings.encryption_key is None and await are_encrypted(pipeline, Keys(settings.key_prefix), settings):
-        hint = f". {advice('encryption_key')}" if "encryption_key" in former else ""
         raise ConfigError(
             f"the states in Redis are encrypted, and {variable_of('encryption_key')} is not set: set it to the key "
             f"that encrypted them{hint}"
