@@ -14,6 +14,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -139,6 +140,49 @@ async def test_event_commands_find_nothing_of_another_owner(
         await socket.wait_closed()
     assert socket.close_code == 4404
     assert [run["run_id"] for run in await ann.runs.list(ids["thread_id"])] == [ids["run_id"]]
+
+
+TREE = {"id": 1, "method": "agent.getTree", "params": {}}
+
+
+async def test_a_key_that_only_reads_cannot_tell_a_hidden_thread_from_an_unused_id_by_the_event_protocol(
+    served: Served, ann: Client, bob: Client
+) -> None:
+    """The event protocol works before the thread exists, for those who may create it."""
+    hidden, unused = (await ann.threads.create())["thread_id"], new_id()
+    own = (await bob.threads.create())["thread_id"]
+    reader = await new_holder(served, "runs:read", owner="bob")
+    everybodys = await new_holder(served, "runs:read")
+
+    async def answers(holder: KeyHolder, thread_id: str) -> list[object]:
+        found: list[object] = []
+        path = f"/threads/{thread_id}"
+        async with holder.http() as client:
+            for command in (TREE, {"id": 1, "method": "run.start", "params": {"assistant_id": "greet"}}, {}):
+                response = await client.post(f"{path}/commands", json=command)
+                found.append((response.status_code, response.text.replace(thread_id, "")))
+            body = {"channels": ["values"]}
+            async with client.stream("POST", f"{path}/stream/events", json=body) as stream:
+                text = "" if stream.status_code == 200 else (await stream.aread()).decode().replace(thread_id, "")
+                found.append((stream.status_code, text))
+        url = f"{served.url.replace('http', 'ws')}{path}/stream/events"
+        async with connect(url, additional_headers=dict(holder.headers)) as socket:
+            try:
+                await socket.send(json.dumps(TREE))
+                found.append(json.loads(await socket.recv())["type"])
+            except ConnectionClosed:
+                found.append((socket.close_code, (socket.close_reason or "").replace(thread_id, "")))
+        return found
+
+    refused: Any = await answers(reader, hidden)
+    assert [each[0] for each in refused] == [404, 404, 404, 404, 4404]
+    assert await answers(reader, unused) == refused
+    assert [each[0] for each in await answers(everybodys, unused)] == [404, 404, 404, 404, 4404]  # type: ignore[index]
+    existing: Any = await answers(reader, own)
+    assert [each[0] for each in existing[:-1]] == [200, 403, 400, 200]
+    writer = await new_holder(served, "runs:write", owner="bob")
+    async with writer.http() as client:
+        assert (await client.post(f"/threads/{unused}/commands", json=TREE)).status_code == 200
 
 
 @pytest.mark.parametrize(

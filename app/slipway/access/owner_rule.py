@@ -59,6 +59,13 @@ def apply(user: User, resource: str, action: str, value: dict[str, Any]) -> Acce
     return _filter_of(owner, resource, action)
 
 
+def may_create(user: User | None) -> bool:
+    """Whether the scopes of a user permit creating records. Those without scopes, whom an auth file authenticated, and
+    everybody on an open server may."""
+    scopes = None if user is None else scopes_of(user)
+    return scopes is None or permits(scopes, "create")
+
+
 def check_unchanged(user: User, resource: str, action: str, value: Mapping[str, Any]) -> None:
     """Raises `AccessRefused` if `value` names another owner, after an authorize handler has changed it."""
     if (owner := owner_of_user(user)) is None:

@@ -30,7 +30,7 @@ from slipway.api.auth.access_check import access_check_of, authorize
 from slipway.api.auth.authorization import read_value
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.response_control import ResponseControl, Watch
-from slipway.errors import SlipwayError, StoreUnavailable
+from slipway.errors import NotFound, SlipwayError, StoreUnavailable
 from slipway.runs.record import Run, RunSpec
 from slipway.serialization.json_encoding import dumps
 from slipway.sse_frames import encode_block
@@ -116,10 +116,12 @@ async def recheck(check: Check, control: ResponseControl, final_event: FinalEven
 
 
 class ThreadAuthorizer:
-    """Authorizes one operation on a thread for the user of a connection, as often as needed."""
+    """Authorizes one operation on a thread for the user of a connection, as often as needed. With `may_be_new` the
+    thread need not exist."""
 
-    def __init__(self, connection: HTTPConnection, value: ThreadsRead | RunCancel) -> None:
+    def __init__(self, connection: HTTPConnection, value: ThreadsRead | RunCancel, *, may_be_new: bool = True) -> None:
         self._connection, self._thread_id, self._value = connection, str(value.thread_id), value
+        self._may_be_new = may_be_new
 
     @property
     def thread_id(self) -> str:
@@ -131,7 +133,7 @@ class ThreadAuthorizer:
 
     async def check(self) -> None:
         """Raises `NotFound` when the thread does not match the access filter, `AccessRefused` and `AuthBroken`. A
-        thread that does not exist matches."""
+        thread that does not exist matches if it may be new."""
         await self.require_match(await self.authorize())
 
     async def authorize(self) -> AccessFilter:
@@ -140,8 +142,12 @@ class ThreadAuthorizer:
         return access_filter
 
     async def require_match(self, access_filter: AccessFilter) -> None:
-        """Raises `NotFound` when the thread exists and does not match the filter."""
-        await services_of(self._connection).threads.check_access(self._thread_id, access_filter, may_be_new=True)
+        """Raises `NotFound` when the thread exists and does not match the filter, or must exist and does not."""
+        threads = services_of(self._connection).threads
+        if self._may_be_new:
+            await threads.check_access(self._thread_id, access_filter, may_be_new=True)
+        elif await threads.status(self._thread_id, access_filter) is None:
+            raise NotFound("thread", self._thread_id)
 
 
 class AccessWatch:
