@@ -272,10 +272,38 @@ async def test_no_change_replaces_the_owner(client: httpx.AsyncClient, bob: Clie
         kept = await client.patch(path, json={"metadata": {"note": "x"}}, headers=bob_key.headers)
         assert kept.status_code == 200, kept.text
         assert (await client.get(path, headers=bob_key.headers)).status_code == 200
-    configured = RUN | {"config": {"metadata": {"owner": "n"}}}
-    run = await client.post(f"/threads/{thread_id}/runs", json=configured, headers=bob_key.headers)
-    assert run.status_code == 403, "the metadata of the config is that of the run"
-    assert "metadata.owner" in run.json()["detail"]
+
+
+async def test_metadata_of_a_config_cannot_name_another_owner(
+    client: httpx.AsyncClient, bob: Client, bob_key: KeyHolder
+) -> None:
+    """Runs inherit it, so neither a run nor an assistant nor a cron can have it. The error names the member."""
+    thread_id = (await bob.threads.create())["thread_id"]
+    assistant_id = (await bob.assistants.create("greet"))["assistant_id"]
+    cron_id = (await bob.crons.create("greet", schedule="0 0 1 1 *", input={}))["cron_id"]
+    requests: list[tuple[str, str, Any]] = [
+        ("POST", f"/threads/{thread_id}/runs", RUN),
+        ("POST", f"/threads/{thread_id}/runs", RUN | {"metadata": {"owner": "bob"}}),
+        ("POST", "/runs", RUN),
+        ("POST", "/runs/crons", CRON),
+        ("POST", f"/threads/{thread_id}/runs/crons", CRON),
+        ("PATCH", f"/runs/crons/{cron_id}", {}),
+        ("PATCH", f"/runs/crons/{cron_id}", {"enabled": False}),
+        ("POST", "/assistants", GRAPH),
+        ("PATCH", f"/assistants/{assistant_id}", {}),
+        ("PATCH", f"/assistants/{assistant_id}", {"metadata": {"owner": "bob"}}),
+    ]
+    for method, path, body in requests:
+        for owner, status in (("n", 403), (None, 403), ("bob", 200)):
+            configured = body | {"config": {"metadata": {"owner": owner}}}
+            response = await client.request(method, path, json=configured, headers=bob_key.headers)
+            assert response.status_code == status, f"{method} {path} {owner!r}: {response.text}"
+            if status == 403:
+                assert response.json()["detail"].startswith(f"config.metadata.owner: {owner!r}"), response.text
+    command = {"id": 1, "method": "run.start", "params": {"assistant_id": "greet", "input": {}}}
+    command["params"] |= {"config": {"metadata": {"owner": "n"}}}  # type: ignore[operator]
+    started = await client.post(f"/threads/{thread_id}/commands", json=command, headers=bob_key.headers)
+    assert started.status_code == 403, started.text
 
 
 async def test_the_runs_of_a_cron_belong_to_its_owner_and_a_stored_user_is_restricted(

@@ -3,6 +3,7 @@
 The scopes must permit the operation. A user with an owner is restricted to the records of that owner:
 
 - `metadata.owner` of each new thread, run, assistant and cron is the owner, and no change can replace it;
+  `config.metadata`, which runs inherit, cannot name another one;
 - threads, runs, assistants and crons of others are treated as not existing, but for the assistants of langgraph.json;
 - in the long-term store the owner is the first label of each namespace: items of others do not exist, searches and
   lists of their namespaces are empty, and nothing can be stored or deleted there.
@@ -76,9 +77,9 @@ def check_unchanged(user: User, resource: str, action: str, value: Mapping[str, 
         if not labels or labels[0] != owner:
             raise AccessRefused(_FORBIDDEN, _handler_problem("the namespace", owner))
         return
-    for metadata in () if action in _SEARCHES else _metadata_of(value):
+    for path, metadata in () if action in _SEARCHES else _metadata_of(value):
         if metadata.get("owner", owner) != owner:
-            raise AccessRefused(_FORBIDDEN, _handler_problem("metadata.owner", owner))
+            raise AccessRefused(_FORBIDDEN, _handler_problem(f"{path}.owner", owner))
 
 
 def _scope_for(action: str) -> str:
@@ -88,22 +89,28 @@ def _scope_for(action: str) -> str:
 def _set_owner(owner: str, resource: str, action: str, value: dict[str, Any]) -> None:
     if action in _SEARCHES:
         return
-    for metadata in _metadata_of(value):
+    for path, metadata in _metadata_of(value):
         if (named := metadata.get("owner", owner)) != owner:
             raise AccessRefused(
                 _FORBIDDEN,
-                f"metadata.owner: {named!r} is not allowed, the request is restricted to the owner {owner!r}; leave "
+                f"{path}.owner: {named!r} is not allowed, the request is restricted to the owner {owner!r}; leave "
                 "it out",
             )
     if (resource, action) in _STORES_METADATA:
         value["metadata"] = {**(value.get("metadata") or {}), "owner": owner}
 
 
-def _metadata_of(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The metadata of a handler value, and that in the body of a cron."""
-    payload = value.get("payload")
-    places = (value.get("metadata"), payload.get("metadata") if isinstance(payload, Mapping) else None)
-    return [each for each in places if isinstance(each, Mapping)]
+def _metadata_of(value: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """All metadata of a handler value, with the paths of their members in the request: those of the record, and those
+    in `config`, which its runs inherit. The body of a cron is `payload`, the options of a run are `kwargs`. `config` is
+    first, because the metadata of a run already contain its own."""
+    bodies = [each for each in (value, value.get("payload"), value.get("kwargs")) if isinstance(each, Mapping)]
+    configs = [config for each in bodies if isinstance(config := each.get("config"), Mapping)]
+    places = [
+        *(("config.metadata", config.get("metadata")) for config in configs),
+        *(("metadata", each.get("metadata")) for each in bodies),
+    ]
+    return [(path, metadata) for path, metadata in places if isinstance(metadata, Mapping)]
 
 
 def _filter_of(owner: str, resource: str, action: str) -> AccessFilter:
