@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -18,9 +19,12 @@ from slipway.api_keys import verification
 from slipway.api_keys.key_text import KeyText, new_key_text, parse_key
 from slipway.api_keys.store import ApiKeyStore, duration_s
 from slipway.errors import InvalidRequest, NotFound
+from slipway.processes.child_commands import slipway
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.settings import Settings
 from tests.api_keys.conftest import KeyHolder, new_holder
+from tests.environment import bare_environment
 from tests.http.conftest import Served
 from tests.waiting import wait_until
 
@@ -132,6 +136,42 @@ async def test_a_key_that_makes_no_sense_is_refused_with_the_field(
         assert response.status_code == 422, response.text
         assert response.json()["detail"].startswith(field), response.text
         assert len((await client.get("/ops/keys")).json()["keys"]) == 1, "the key of the administrator"
+
+
+async def test_a_whole_key_where_its_id_is_expected_is_not_shown(admin_key: KeyHolder, bob_key: KeyHolder) -> None:
+    """People paste the key itself. The error names the id, and nothing is revoked."""
+    key_id, text = bob_key.key.key.key_id, bob_key.key.text
+    secret = text[-43:]
+    async with admin_key.http() as client:
+        whole = (text, text[:-1], f"{text}x", f" {text}", f"Bearer {text}")
+        for pasted in (*whole, text.upper(), f"{key_id}_{secret}", secret):
+            for method in ("GET", "DELETE"):
+                response = await client.request(method, f"/ops/keys/{quote(pasted)}")
+                assert response.status_code == 422, pasted
+                assert "give the key id" in response.json()["detail"]
+                assert (f"give the key id: {key_id}" in response.text) is (pasted in whole), pasted
+                assert secret[:20].lower() not in response.text.lower()
+        assert (await client.get(f"/ops/keys/{key_id}")).json()["state"] == "active"
+        assert "no such" not in (await client.get("/ops/keys/nothing")).text
+        assert (await client.get("/ops/keys/nothing")).status_code == 404
+
+
+@pytest.mark.processes
+async def test_the_commands_do_not_show_a_whole_key(bob_key: KeyHolder, settings: Settings) -> None:
+    assert settings.redis_url is not None
+    given = {"SLIPWAY_REDIS_URL": settings.redis_url.get_secret_value(), "SLIPWAY_KEY_PREFIX": settings.key_prefix}
+    environment = {**bare_environment(), **given}
+    for command in ("show", "revoke"):
+        process = await asyncio.create_subprocess_exec(
+            *slipway("keys", command, bob_key.key.text),
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output = (await process.communicate())[0].decode()
+        assert process.returncode != 0
+        assert f"give the key id: {bob_key.key.key.key_id}" in output
+        assert bob_key.key.text[-43:] not in output
 
 
 def test_durations() -> None:

@@ -17,11 +17,13 @@ PREFIX: Final = "slipway_"
 _ID_CHARACTERS: Final = "abcdefghijkmnpqrstuvwxyz23456789"
 _ID_LENGTH: Final = 12
 _SECRET_BYTES: Final = 32
+_SECRET_CHARACTERS: Final = 43
 LAST_CHARACTERS: Final = 4
 """How many characters of a key are stored, so that people recognise it."""
 
 _ID: Final = re.compile(rf"[a-z0-9]{{{_ID_LENGTH}}}", re.ASCII)
-_KEY: Final = re.compile(rf"{PREFIX}([a-z0-9]{{{_ID_LENGTH}}})_([A-Za-z0-9_-]{{43}})", re.ASCII)
+_ID_IN_KEY: Final = re.compile(rf"{PREFIX}([a-z0-9]{{{_ID_LENGTH}}})(?![a-z0-9])", re.ASCII)
+_KEY: Final = re.compile(rf"{PREFIX}([a-z0-9]{{{_ID_LENGTH}}})_([A-Za-z0-9_-]{{{_SECRET_CHARACTERS}}})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,17 @@ def new_key_text() -> KeyText:
 def is_key_id(text: str) -> bool:
     """Whether the text has the form of the id of a key."""
     return _ID.fullmatch(text) is not None
+
+
+def has_secret(text: str) -> bool:
+    """Whether a text that should be the id of a key may contain the key itself or its secret: it must not be shown."""
+    return PREFIX in text.lower() or len(text) >= _SECRET_CHARACTERS
+
+
+def id_in(text: str) -> str | None:
+    """The id in a text that contains a key, which need not be complete; None if there is none."""
+    match = _ID_IN_KEY.search(text)
+    return None if match is None else match[1]
 
 
 def parse_key(text: str) -> KeyText | None:

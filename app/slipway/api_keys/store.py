@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from slipway.access.scopes import check_owner_scopes, checked_owner, checked_scopes
-from slipway.api_keys.key_text import is_key_id, new_key_text
+from slipway.api_keys.key_text import PREFIX, has_secret, id_in, is_key_id, new_key_text
 from slipway.api_keys.record import ApiKey, key_from
 from slipway.api_keys.scripts import ApiKeyScripts
 from slipway.errors import InvalidRequest, NotFound
@@ -86,7 +86,8 @@ class ApiKeyStore:
         return NewKey(key, text.text)
 
     async def get(self, key_id: str) -> ApiKey:
-        """Raises `NotFound`. One round trip."""
+        """Raises `NotFound`, and `InvalidRequest` for the text of a key, which it does not show. One round trip."""
+        _reject_secret(key_id)
         fields = await self._scripts.read(key_id) if is_key_id(key_id) else None
         if fields is None:
             raise NotFound("key", key_id)
@@ -103,7 +104,9 @@ class ApiKeyStore:
 
     async def revoke(self, key_id: str, by: str) -> tuple[ApiKey, bool]:
         """Revokes a key: no request with it is accepted any more, and its open responses end. Returns the key, and
-        whether it was not revoked before. Raises `NotFound`. One round trip."""
+        whether it was not revoked before. Raises `NotFound`, and `InvalidRequest` for the text of a key, which it does
+        not show. One round trip."""
+        _reject_secret(key_id)
         revoked = await self._scripts.revoke(key_id, by) if is_key_id(key_id) else None
         if revoked is None:
             raise NotFound("key", key_id)
@@ -121,6 +124,13 @@ def duration_s(text: str, field: str) -> int:
     if not 0 < seconds <= _LONGEST_S:
         raise InvalidRequest(field, f"{text!r} is not a duration such as 30m, 12h, 90d or 52w, of ten years at most")
     return seconds
+
+
+def _reject_secret(key_id: str) -> None:
+    """Raises `InvalidRequest` for a text that may contain the secret of a key."""
+    if has_secret(key_id):
+        found = id_in(key_id) or f"the characters between {PREFIX!r} and the next underscore"
+        raise InvalidRequest("key_id", f"this is a key, which is secret, and not its id; give the key id: {found}")
 
 
 def _checked_name(name: str) -> str:
