@@ -11,12 +11,18 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from langgraph_sdk import Auth
 
+from slipway.access.access_control import AccessControl
+from slipway.access.auth_file import AuthFile
+from slipway.access.auth_handlers import HANDLER_PARAMETERS
 from slipway.clock import Clock
 from slipway.errors import ConfigError, IssuerUnavailable
+from slipway.graphs.official_sections import AuthSection
 from slipway.graphs.registry import Registry
 from slipway.json_web_tokens import key_set
 from slipway.json_web_tokens.key_set import IssuerKeys
+from slipway.json_web_tokens.verification import ClaimNames, TokenVerifier
 from slipway.settings import Settings
 from tests.json_web_tokens.conftest import AUDIENCE, Issuer, signing_key, trusting
 
@@ -96,6 +102,9 @@ async def test_a_token_that_is_not_valid_is_refused(settings: Settings, graphs: 
         "its own key": issuer.token(stranger, headers={"jwk": stranger.public, "jku": f"{issuer.url}/evil"}),
         "critical headers": issuer.token(headers={"crit": ["exp"], "exp": 1}),
         "a time that is not one": issuer.token(exp="soon"),
+        "a time that is a text": issuer.token(exp=str(now + 600)),
+        "a time of issue that is a text": issuer.token(iat=str(now)),
+        "a time that is a boolean": issuer.token(nbf=True),
         "an infinite time": issuer.token().replace(".", ".", 1),
         "another signature": issuer.token()[:-8] + "AAAAAAAA",
     }
@@ -116,6 +125,67 @@ async def test_a_token_that_is_not_valid_is_refused(settings: Settings, graphs: 
         assert accepted == {}
         assert (await server.send(issuer.token(exp=now - 30))).status_code == 200, "clocks may differ"
         assert (await server.send(issuer.token(aud=["x", AUDIENCE]))).status_code == 200
+
+
+async def test_the_error_says_why_a_bearer_token_is_not_accepted(
+    settings: Settings, graphs: Registry, issuer: Issuer
+) -> None:
+    """Also for tokens that nobody recognises as those of the issuer, which is not named."""
+    header, claims, signature = issuer.token().split(".")
+    expected = {
+        issuer.token(iss="https://other.example"): "its claim 'iss' is not the issuer of this deployment",
+        issuer.token(iss=None): "its claim 'iss' is not the issuer of this deployment",
+        "opaque": "it is not a JSON Web Token",
+        f"{header}.{claims}": "it is not a JSON Web Token",
+        f"{header}.%%.{signature}": "it cannot be read: Invalid payload padding",
+        f"x{header}.{claims}.{signature}": "it cannot be read: Invalid header",
+        issuer.token(headers={"crit": ["exp"], "exp": 1}): "it cannot be read: Unsupported critical extension: exp",
+        unsigned(
+            issuer, {"alg": "RS256", "crit": ["\ud800" * 500]}
+        ): "it cannot be read: Unsupported critical extension",
+        unsigned(issuer, {"alg": "RS256", "kid": 7}): "it cannot be read: Key ID header parameter must be a string",
+        issuer.token(exp=str(int(time.time()) + 600)): "the claim 'exp' must be a number",
+        issuer.token(exp=1): "it has expired",
+    }
+    async with trusting(settings, graphs, issuer) as server:
+        for token, problem in expected.items():
+            response = await server.send(token)
+            assert response.status_code == 401, f"{problem}: {response.text}"
+            assert "invalid_token" in response.headers["www-authenticate"], problem
+            detail = response.json()["detail"]
+            assert detail.startswith("the bearer token is not "), detail
+            assert problem in detail
+            assert issuer.url not in detail
+            assert len(detail) < 2000
+        nothing = await server.client.post("/threads", json={})
+        assert "no credentials" in nothing.json()["detail"]
+
+
+async def test_a_token_that_is_not_of_the_issuer_goes_to_the_auth_file(issuer: Issuer) -> None:
+    auth = Auth()
+
+    @auth.authenticate
+    async def authenticate(authorization: str) -> str:
+        return f"the handler saw {len(authorization)}"
+
+    control = AccessControl(AuthFile(auth, AuthSection()))
+    keys = IssuerKeys(issuer.url, None, Clock())
+    verifier = TokenVerifier(issuer.url, (AUDIENCE,), ClaimNames("owner", "scope"), keys)
+    others = (
+        issuer.token(iss="https://other.example"),
+        issuer.token(headers={"crit": ["exp"], "exp": 1}),
+        unsigned(issuer, {"alg": "RS256", "kid": 7}),
+        "opaque",
+    )
+    with control.accepting_tokens(verifier):
+        for token in others:
+            sent = f"Bearer {token}"
+            arguments = dict.fromkeys(HANDLER_PARAMETERS) | {
+                "authorization": sent,
+                "headers": {b"authorization": sent.encode()},
+            }
+            assert (await control.authenticate(arguments)).identity == f"the handler saw {len(sent)}"
+    await keys.close()
 
 
 async def test_malformed_tokens_are_no_faults_of_the_server(

@@ -26,6 +26,8 @@ _UNAUTHENTICATED: Final = 401
 _LONGEST_RESPONSE_S: Final = 30 * 86_400.0
 """A timer of the event loop cannot wait for any number of seconds that a token may name."""
 _CHALLENGE: Final = {"www-authenticate": "Bearer"}
+_INVALID_TOKEN: Final = {"www-authenticate": 'Bearer error="invalid_token"'}
+_BEARER: Final = b"bearer "
 
 
 class Credentials(Protocol):
@@ -40,6 +42,13 @@ class Credentials(Protocol):
         user of other credentials."""
 
 
+class BearerTokens(Credentials, Protocol):
+    """Credentials that are bearer tokens of an issuer."""
+
+    def problem_of(self, headers: Mapping[bytes, bytes]) -> str:
+        """Why the bearer token in these headers is none for which `authenticate` returns a user."""
+
+
 class AccessControl:
     """Authenticates the users of requests, and authorizes their operations. `auth_file` is the project's, if it has
     one."""
@@ -47,6 +56,7 @@ class AccessControl:
     def __init__(self, auth_file: AuthFile | None) -> None:
         self._auth_file = auth_file
         self._credentials: list[Credentials] = []
+        self._tokens: BearerTokens | None = None
 
     @contextmanager
     def accepting(self, credentials: Credentials) -> Iterator[None]:
@@ -57,6 +67,16 @@ class AccessControl:
             yield
         finally:
             self._credentials.remove(credentials)
+
+    @contextmanager
+    def accepting_tokens(self, tokens: BearerTokens) -> Iterator[None]:
+        """As `accepting`. A bearer token that nobody accepts is refused with the reason that `tokens` gives."""
+        with self.accepting(tokens):
+            self._tokens = tokens
+            try:
+                yield
+            finally:
+                self._tokens = None
 
     @property
     def openapi(self) -> dict[str, Any]:
@@ -82,13 +102,24 @@ class AccessControl:
             if (user := await credentials.authenticate(arguments)) is not None:
                 return user
         if self._auth_file is None:
-            raise AccessRefused(
+            raise self._unknown(arguments["headers"])
+        return await self._auth_file.authenticate(arguments)
+
+    def _unknown(self, headers: Mapping[bytes, bytes]) -> AccessRefused:
+        """The error for a request whose credentials are of no kind that the deployment accepts."""
+        if not _has_bearer_token(headers):
+            return AccessRefused(
                 _UNAUTHENTICATED,
                 "the request has no credentials: send an API key in the header x-api-key, or as `Authorization: "
                 "Bearer …`",
                 _CHALLENGE,
             )
-        return await self._auth_file.authenticate(arguments)
+        problem = (
+            "this deployment accepts no bearer tokens other than API keys"
+            if self._tokens is None
+            else self._tokens.problem_of(headers)
+        )
+        return AccessRefused(_UNAUTHENTICATED, f"the bearer token is not accepted: {problem}", _INVALID_TOKEN)
 
     async def authorize(self, user: User, resource: str, action: str, value: dict[str, Any]) -> AccessFilter:
         """The filter that the records of this operation must match. `value` can be changed in place. Raises
@@ -125,6 +156,11 @@ class AccessControl:
                 timer = asyncio.get_running_loop().call_later(remaining_s, end, expired(user))
                 stack.callback(timer.cancel)
             yield
+
+
+def _has_bearer_token(headers: Mapping[bytes, bytes]) -> bool:
+    value = headers.get(b"authorization", b"")
+    return value.lower().startswith(_BEARER) and bool(value[len(_BEARER) :].strip())
 
 
 def expired(user: User) -> AccessRefused:

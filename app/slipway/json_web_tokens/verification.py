@@ -29,6 +29,9 @@ _FORBIDDEN: Final = 403
 _CHALLENGE: Final = {"www-authenticate": 'Bearer error="invalid_token"'}
 _MALFORMED: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 """What PyJWT raises for tokens that are malformed, deeply nested or have numbers out of bounds."""
+_TIMES: Final = ("exp", "nbf", "iat")
+"""Claims that are numbers (RFC 7519, 4.1). PyJWT also reads a number from a text."""
+_PROBLEM_CHARACTERS: Final = 200
 _REQUIRED: Final = ["exp", "iss", "aud", "sub"]
 
 
@@ -54,6 +57,17 @@ class TokenVerifier:
             return None
         return self._user_of(await self._verified(token))
 
+    def problem_of(self, headers: Mapping[bytes, bytes]) -> str:
+        """Why `authenticate` returns None for the bearer token in these headers. Does not name the issuer."""
+        token = _token_in(headers)
+        if token is None:
+            return f"it is not a JSON Web Token of at most {_MOST_CHARACTERS} characters"
+        try:
+            _unverified_claims(token)
+        except _MALFORMED as error:
+            return f"it cannot be read: {ascii(str(error)[:_PROBLEM_CHARACTERS])[1:-1]}"
+        return "its claim 'iss' is not the issuer of this deployment"
+
     def watch(self, user: User, on_end: Callable[[AccessRefused], None]) -> AbstractContextManager[None]:
         """A token cannot be revoked. It expires: see `AccessControl.watch`."""
         return nullcontext()
@@ -62,10 +76,9 @@ class TokenVerifier:
         """Whether the token says that it is of this issuer. This is not verified yet, and decides only who verifies
         it."""
         try:
-            claims = jwt.decode(token, options={"verify_signature": False})
+            return _unverified_claims(token).get("iss") == self._issuer
         except _MALFORMED:
             return False
-        return claims.get("iss") == self._issuer
 
     async def _verified(self, token: str) -> dict[str, Any]:
         """The claims of a valid token."""
@@ -80,7 +93,7 @@ class TokenVerifier:
         if key is None:
             raise _refused("the issuer has no key for it")
         try:
-            return jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
                 algorithms=[algorithm],
@@ -93,6 +106,10 @@ class TokenVerifier:
             raise _refused("it has expired") from None
         except _MALFORMED as error:
             raise _refused(str(error) or type(error).__name__) from None
+        for name in _TIMES:
+            if name in claims and (isinstance(claims[name], bool) or not isinstance(claims[name], int | float)):
+                raise _refused(f"the claim {name!r} must be a number of seconds")
+        return claims
 
     def _user_of(self, claims: Mapping[str, Any]) -> User:
         subject = claims["sub"]
@@ -122,6 +139,12 @@ class TokenVerifier:
             display_name=name if isinstance(name, str) and name.isprintable() else subject,
             until_us=until_us,
         )
+
+
+def _unverified_claims(token: str) -> dict[str, Any]:
+    """Raises one of `_MALFORMED` for a text that is no token, and for a header that PyJWT does not accept."""
+    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return claims
 
 
 def _token_in(headers: Mapping[bytes, bytes]) -> str | None:

@@ -52,6 +52,6 @@ async def accepting_credentials(access: AccessControl | None, services: Services
             stack.push_async_callback(issuer_keys.close)
             claims = ClaimNames(settings.jwt_owner_claim, settings.jwt_scopes_claim)
             tokens = TokenVerifier(settings.jwt_issuer, settings.jwt_audience, claims, issuer_keys)
-            stack.enter_context(access.accepting(tokens))
+            stack.enter_context(access.accepting_tokens(tokens))
         stack.enter_context(access.accepting(services.page_sessions))
         yield
