@@ -19,6 +19,8 @@ from tests.browser_access.conftest import HTML, Visitor
 from tests.http.conftest import Served, serving
 from tests.waiting import wait_until
 
+PAGES = ["/", "/ui/graphs/greet", "/ui/reviews"]
+
 
 async def test_a_browser_without_a_session_is_asked_to_sign_in_and_comes_back(
     visitor: Visitor, holder: KeyHolder
@@ -115,6 +117,83 @@ async def test_cookies_that_a_page_of_another_site_causes_are_ignored(signed_in:
     assert (
         await signed_in.http.get("/threads/" + new_id(), headers={"origin": "https://evil.example"})
     ).status_code == 401
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize(
+    ("mode", "dest"),
+    [("no-cors", "image"), ("no-cors", "script"), ("cors", "empty"), ("navigate", "iframe"), ("navigate", "document")],
+)
+async def test_requests_that_pages_of_other_origins_cause_have_no_session(
+    signed_in: Visitor, site: str, mode: str, dest: str
+) -> None:
+    thread_id = new_id()
+    token = {"x-slipway-csrf": await signed_in.csrf()}
+    created = await signed_in.http.post("/threads", json={"thread_id": thread_id}, headers=token)
+    assert created.status_code == 200
+    sent = {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest}
+    data = f"/threads/{thread_id}"
+    for path in (data, f"{data}/stream", f"{data}/state"):
+        assert (await signed_in.http.get(path, headers=sent)).status_code == 401
+    assert (await signed_in.http.post("/threads", json={}, headers=sent | token)).status_code == 401
+    opened = {path: (await signed_in.http.get(path, headers=HTML | sent)).status_code for path in PAGES}
+    assert opened == dict.fromkeys(PAGES, 200 if (mode, dest) == ("navigate", "document") else 303)
+    for own in ("same-origin", "none"):
+        assert (await signed_in.http.get(data, headers=sent | {"sec-fetch-site": own})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "route", ["threads/{thread}/runs/{run}/stream", "threads/{thread}/runs/{run}/join", "runs/{run}/stream"]
+)
+async def test_cancel_on_disconnect_needs_the_csrf_token(signed_in: Visitor, served: Served, route: str) -> None:
+    token = {"x-slipway-csrf": await signed_in.csrf()}
+    thread = (await signed_in.http.post("/threads", json={}, headers=token)).json()["thread_id"]
+    graph = (await signed_in.http.post("/assistants/search", json={}, headers=token)).json()[0]["assistant_id"]
+    body = {"assistant_id": graph, "input": {}, "after_seconds": 3600}
+    run = (await signed_in.http.post(f"/threads/{thread}/runs", json=body, headers=token)).json()["run_id"]
+    path = "/" + route.format(thread=thread, run=run)
+    query = {"cancel_on_disconnect": "true"}
+
+    async def status() -> str:
+        return str((await signed_in.http.get(f"/threads/{thread}/runs/{run}")).json()["status"])
+
+    for headers in ({}, {"x-slipway-csrf": "0" * 64}, {"sec-fetch-site": "none", "sec-fetch-mode": "navigate"}):
+        async with signed_in.http.stream("GET", path, params=query, headers=headers) as refused:
+            assert refused.status_code == 403
+            assert b"CSRF" in await refused.aread()
+    link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    assert (await signed_in.http.get(path, params=query, headers=link)).status_code == 401
+    async with signed_in.http.stream("GET", path) as response:
+        assert response.status_code == 200, "without the option"
+    await wait_until(lambda: _nobody_follows(served))
+    assert await status() == "pending"
+    async with signed_in.http.stream("GET", path, params=query, headers=token) as response:
+        assert response.status_code == 200
+
+    async def is_cancelled() -> bool:
+        return await status() == "interrupted"
+
+    await wait_until(is_cancelled)
+
+
+async def _nobody_follows(served: Served) -> bool:
+    return not served.app.state.responses_in_progress
+
+
+async def test_cancel_on_disconnect_with_a_key_needs_no_csrf_token(served: Served, holder: KeyHolder) -> None:
+    async with holder.http() as http:
+        thread = (await http.post("/threads", json={})).json()["thread_id"]
+        graph = (await http.post("/assistants/search", json={})).json()[0]["assistant_id"]
+        body = {"assistant_id": graph, "input": {}, "after_seconds": 3600}
+        run = (await http.post(f"/threads/{thread}/runs", json=body)).json()["run_id"]
+        path = f"/threads/{thread}/runs/{run}"
+        async with http.stream("GET", f"{path}/stream?cancel_on_disconnect=true") as response:
+            assert response.status_code == 200
+
+        async def is_cancelled() -> bool:
+            return bool((await http.get(path)).json()["status"] == "interrupted")
+
+        await wait_until(is_cancelled)
 
 
 @pytest.mark.parametrize("other", ['a={"b": "c"}', "a", "=", ";;", "slipway-session-2=x", 'a="', "é=1"])

@@ -127,6 +127,18 @@ async def test_a_ticket_opens_a_websocket_once(served: Served, holder: KeyHolder
         assert again.close_code == 4401
 
 
+async def test_a_ticket_opens_the_websocket_of_a_thread_that_does_not_exist_yet(
+    served: Served, holder: KeyHolder, thread_id: str
+) -> None:
+    ticket = await ticket_for(holder, f"/threads/{new_id()}/stream/events")
+    async with websockets.connect(f"{served.url.replace('http', 'ws')}{ticket['path']}") as socket:
+        await socket.send('{"id": 1, "method": "subscription.subscribe", "params": {"channels": ["values"]}}')
+        assert '"subscription_id"' in str(await socket.recv())
+    bob = await new_holder(served, "runs:read", owner="bob")
+    async with bob.http() as http:
+        assert (await http.post(f"/threads/{thread_id}/stream/events/ticket")).status_code == 404, "it is of another"
+
+
 async def test_nothing_after_the_first_middleware_sees_a_ticket() -> None:
     seen: list[Scope] = []
 

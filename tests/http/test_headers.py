@@ -33,6 +33,7 @@ async def test_responses_that_are_data_cannot_be_shown_as_pages(client: httpx.As
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
     assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
 
 
 async def test_rejections_before_the_application_have_the_type_that_they_name(client: httpx.AsyncClient) -> None:

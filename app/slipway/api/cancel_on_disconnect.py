@@ -15,6 +15,7 @@ from slipway.api.endpoints import bool_param
 from slipway.api.request_parsing import query_flag
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.response_lifetime import OnDisconnect
+from slipway.browser_access.page_sessions import SESSION_KEY, PageSession, check_csrf_token
 from slipway.errors import AccessRefused, AuthBroken, NotFound
 from slipway.runs.cancel_reasons import BY_DISCONNECT, Action
 from slipway.runs.record import Run
@@ -47,5 +48,11 @@ def canceller_from_body(request: Request, run: Run, body: RunBody) -> OnDisconne
 
 
 def canceller_from_query(request: Request, run: Run) -> OnDisconnect | None:
-    """None unless the query has `cancel_on_disconnect=true`."""
-    return canceller(request, run) if query_flag(request, "cancel_on_disconnect") else None
+    """None unless the query has `cancel_on_disconnect=true`. The request is a GET, but may change the run: in a session
+    of the pages it needs the CSRF token. Raises `AccessRefused`."""
+    if not query_flag(request, "cancel_on_disconnect"):
+        return None
+    session: PageSession | None = request.scope.get(SESSION_KEY)
+    if session is not None:
+        check_csrf_token(session, dict(request.scope["headers"]))
+    return canceller(request, run)

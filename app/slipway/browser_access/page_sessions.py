@@ -2,7 +2,8 @@
 
 The cookie has a random id, of which Redis has the hash. A session names the API key, which is read for each request:
 when the key is revoked or expires, the session ends with it. Requests that may change something must also have the CSRF
-token of the session, which only pages of this server know.
+token of the session, which only pages of this server know. Requests that pages of other origins cause have no session,
+except those that open a page by a link.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from slipway.api_keys.record import ApiKey
 from slipway.browser_access.active_keys import ActiveKeys
 from slipway.browser_access.random_texts import csrf_token_of, digest_of, is_csrf_token_of, is_text, new_text
 from slipway.browser_access.scripts import BrowserScripts
+from slipway.browser_access.stream_tickets import path_of
 from slipway.errors import AccessRefused
 
 SESSION_KEY: Final = "slipway.page_session"
@@ -28,6 +30,9 @@ CSRF_HEADER: Final = b"x-slipway-csrf"
 _SECURE_NAME: Final = "__Host-slipway-session"
 _PLAIN_NAME: Final = "slipway-session"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_OTHER_ORIGINS: Final = frozenset({b"cross-site", b"same-site"})
+"""Values of `Sec-Fetch-Site` of requests that a page of another origin causes. Browsers set the header, and pages
+cannot change it: https://www.w3.org/TR/fetch-metadata/"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,27 @@ def session_text(headers: Mapping[bytes, bytes], *, is_secure: bool) -> str | No
     return None
 
 
+def check_csrf_token(session: PageSession, headers: Mapping[bytes, bytes]) -> None:
+    """Raises `AccessRefused` (403) unless a request of this session, which may change something, has its CSRF token."""
+    token = headers.get(CSRF_HEADER, b"").decode("latin-1")
+    if not is_csrf_token_of(session.text, token):
+        raise AccessRefused(
+            403,
+            "the request may change something, and has no valid CSRF token in the header "
+            f"{CSRF_HEADER.decode()}: reload the page and try again",
+        )
+
+
+def _is_of_other_origin(scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a page of another origin causes the request. False if it opens a page of this server by a link."""
+    if headers.get(b"sec-fetch-site") not in _OTHER_ORIGINS:
+        return False
+    path = path_of(scope)
+    is_page = path == "/" or path.startswith("/ui/")
+    fetches = (headers.get(b"sec-fetch-mode"), headers.get(b"sec-fetch-dest"))
+    return not (is_page and fetches == (b"navigate", b"document"))
+
+
 class PageSessions:
     """Creates and verifies sessions. It is one of the `Credentials` of `AccessControl`."""
 
@@ -87,9 +113,12 @@ class PageSessions:
         await self._scripts.delete_session(digest_of(text))
 
     async def authenticate(self, arguments: Mapping[str, Any]) -> User | None:
-        """The user of the API key with which the browser has signed in; None without a session. Raises `AccessRefused`:
-        401 if its key is not valid any more, 403 for a request that may change something without the CSRF token."""
+        """The user of the API key with which the browser has signed in; None without a session, if its key is not valid
+        any more, and for a request that a page of another origin causes. Raises `AccessRefused` (403) for a request
+        whose method may change something without the CSRF token."""
         scope, headers = arguments["scope"], arguments["headers"]
+        if _is_of_other_origin(scope, headers):
+            return None
         text = session_text(headers, is_secure=scope["scheme"] in ("https", "wss"))
         stored = None if text is None else await self._scripts.read_session(digest_of(text))
         if text is None or stored is None:
@@ -98,10 +127,9 @@ class PageSessions:
         if key is None:
             await self._scripts.delete_session(digest_of(text))
             return None
-        token = headers.get(CSRF_HEADER, b"").decode("latin-1")
-        if arguments["method"] not in _SAFE and not is_csrf_token_of(text, token):
-            raise AccessRefused(403, "the request has no valid CSRF token: reload the page and try again")
         session = PageSession(text, stored.until_us)
+        if arguments["method"] not in _SAFE:
+            check_csrf_token(session, headers)
         scope[SESSION_KEY] = session
         return _user_of(key, session)
 

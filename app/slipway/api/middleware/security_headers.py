@@ -12,9 +12,13 @@ SECURITY_HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
 )
 """Of responses that are data. If a browser shows one as a page, it executes nothing, loads nothing and is in no frame;
-no address of this server reaches another one. Pages have a policy of their own (`ui.rendering`)."""
+no address of this server reaches another one. Pages have a policy of their own (`ui.rendering`).
+
+`Cross-Origin-Resource-Policy` applies to requests without CORS only (images, scripts, `no-cors`): a page of another
+origin cannot embed the response, and can still request it where `http.cors` allows that."""
 
 
 class SecurityHeaders:

@@ -13,6 +13,7 @@ from slipway.api.endpoints import Endpoint
 from slipway.api.request_parsing import path_id
 from slipway.api.responses import JsonResponse
 from slipway.api.shared_objects import services_of
+from slipway.api.streams import event_access
 from slipway.browser_access.random_texts import new_text
 from slipway.browser_access.stream_tickets import TICKET_LASTS_S, path_of
 from slipway.errors import NotFound
@@ -41,7 +42,7 @@ async def thread_ticket(request: Request) -> Response:
 
 async def socket_ticket(request: Request) -> Response:
     """A ticket for the WebSocket of a thread, which need not exist yet."""
-    await authorize_read(request, path_id(request, "thread_id"))
+    await event_access.authorize_read(request, path_id(request, "thread_id"))
     return await _ticket(request)
 
 
