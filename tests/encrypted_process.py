@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Final
 
+from pydantic import SecretStr
+
 from slipway.encryption_at_rest import process_keys
 from slipway.serialization.at_rest import provide_encryption
 from slipway.serialization.encryption import Encryption
@@ -23,4 +25,4 @@ def encrypt_everything() -> None:
 
 def settings_with_key(settings: Settings) -> Settings:
     """The same settings with the key."""
-    return settings.model_copy(update={"encryption_key": KEY.hex()})
+    return settings.model_copy(update={"encryption_key": SecretStr(KEY.hex())})

@@ -66,7 +66,7 @@ def samples(ids: dict[str, str]) -> dict[str, Sample]:
         "POST /ops/rollouts/{graph_id}/rollback": Sample({}),
         "DELETE /ops/rollouts/{graph_id}": Sample({}),
         "POST /ops/hooks/{hook}/deliveries/{delivery}/replay": Sample({}),
-        "POST /ops/deliveries/replay": Sample({"endpoint_id": "we_0"}),
+        "POST /ops/deliveries/replay": Sample({"type": "run.failed"}),
         "POST /ops/deliveries/{delivery_id}/replay": Sample({}),
         "POST /ops/webhooks": Sample({"url": "https://hooks.example.com/", "types": ["run.*"]}),
         "PATCH /ops/webhooks/{endpoint_id}": Sample({"types": ["run.failed"]}),

@@ -38,7 +38,10 @@ from slipway.runs.record import Phase, Run, new_id
 from slipway.runs.run_request import RunRequest
 from slipway.runs.script_results import Settled
 from slipway.runs.settlement import AskedQuestion
+from slipway.serialization.encryption import Encryption
+from slipway.serialization.places import THREAD
 from slipway.store.store import RedisStore
+from tests.encrypted_process import KEY
 from tests.environment import bare_environment
 from tests.runs.conftest import LEASE_MS, Stores, handover, settings_of, settlement
 
@@ -163,6 +166,21 @@ async def waiting_run_not_shown(stores: Stores) -> str:
 async def waiting_run_without_interrupts(stores: Stores) -> str:
     run = await waiting_run(stores)
     await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", "{}")
+    return run.run_id
+
+
+async def waiting_run_not_shown_encrypted(stores: Stores) -> str:
+    return await waiting_run_with_encrypted(stores, b'{"":[]}')
+
+
+async def waiting_run_without_interrupts_encrypted(stores: Stores) -> str:
+    return await waiting_run_with_encrypted(stores, b"{}")
+
+
+async def waiting_run_with_encrypted(stores: Stores, interrupts: bytes) -> str:
+    """A waiting run on a thread that is idle, and has these interrupts."""
+    run, stored = await waiting_run(stores), Encryption([KEY]).encrypt(interrupts, THREAD)
+    await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", stored)
     return run.run_id
 
 
@@ -389,6 +407,8 @@ PROBLEM_CASES: list[tuple[str, CreateProblem]] = [
     ("waiting_run_not_named", waiting_run_not_named),
     ("waiting_run_not_shown", waiting_run_not_shown),
     ("waiting_run_not_shown", waiting_run_without_interrupts),
+    ("waiting_run_not_shown", waiting_run_not_shown_encrypted),
+    ("waiting_run_not_shown", waiting_run_without_interrupts_encrypted),
     ("waits_for_run_that_is_over", waits_for_run_that_is_over),
     ("queued_without_job", suspect_without_job),
     ("job_without_run", job_of_a_missing_suspect),
@@ -437,6 +457,23 @@ async def test_a_problem_is_found_and_repaired_once(
     assert [line["problem"] for line in lines if line["event"] == "doctor.problem_found"] == [problem]
     assert (await HealthScripts(stores.pipeline, stores.keys).workload(LEASE_MS)).repairs == {problem: 1}
     assert await doctor(stores, repair=True).check_all() == []
+
+
+@pytest.mark.parametrize(
+    ("create_problem", "phase"),
+    [
+        (waiting_run_not_shown, Phase.WAITING_FOR_APPROVAL),
+        (waiting_run_not_shown_encrypted, Phase.WAITING_FOR_APPROVAL),
+        (waiting_run_without_interrupts, Phase.COMPLETED),
+        (waiting_run_without_interrupts_encrypted, Phase.COMPLETED),
+    ],
+)
+async def test_only_a_run_that_can_be_answered_waits_after_the_repair(
+    stores: Stores, create_problem: CreateProblem, phase: Phase
+) -> None:
+    run_id = await create_problem(stores)
+    await doctor(stores, repair=True).check_all()
+    assert (await stores.runs.find(run_id)).phase is phase
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,10 @@ async def test_an_administrator_adds_rotates_and_removes_an_endpoint(slipway: Co
 async def test_what_is_not_possible_has_an_exit_code(slipway: CommandLine, arguments: tuple[str, ...]) -> None:
     assert (await slipway("webhooks", *arguments))[0] == 1
     assert await slipway("webhooks", "list", "--json") == (0, "")
+
+
+@pytest.mark.parametrize("command", ["list", "replay"])
+async def test_deliveries_of_nothing_that_exists_have_an_exit_code(slipway: CommandLine, command: str) -> None:
+    assert (await slipway("deliveries", command, "--endpoint", "we_nope"))[0] == 1
+    assert (await slipway("deliveries", command, "--run", "zz"))[0] == 1
+    assert (await slipway("deliveries", command, "--run", "0" * 8 + "-0000" * 3 + "-" + "0" * 12))[0] == 0

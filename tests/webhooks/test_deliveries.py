@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import hashlib
 import hmac
 import time
 from typing import Any
 
 import pytest
+from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
+from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.delivery_queues import EXTERNAL, INTERNAL
+from slipway.serialization.encryption import MARK
 from slipway.services import Services
+from slipway.settings import Settings
 from slipway.webhooks import delivery_tries
 from slipway.webhooks.read_permission import AUTHORIZED_WITHIN_S
 from slipway.webhooks.retry_schedule import RETRY_PAUSES_MS
 from slipway.webhooks.scripts import GivenUp
 from slipway_workers.duties.deliveries import Deliveries
 from slipway_workers.process import WorkerProcess
-from tests.http.conftest import Served
+from tests.encrypted_process import settings_with_key
+from tests.http.conftest import Served, serving
 from tests.waiting import Eventually
 from tests.webhooks.conftest import SECRET, Receiver
 from tests.webhooks.delivery_scripts import delivery_scripts, settled
-from tests.worker import executing
+from tests.worker import executing, running_worker
 
 
 async def make_due(pipeline: Pipeline, keys: Keys) -> None:
@@ -92,6 +98,31 @@ async def test_the_body_of_a_successful_run(
     assert headers["content-type"] == "application/json"
     assert headers["authorization"] == "Bearer hush"
     assert headers["host"].startswith("localhost:")
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True], ids=["plain", "encrypted"])
+async def test_the_type_of_a_delivery_is_how_the_run_ended(
+    settings: Settings, graphs: Registry, receiver: Receiver, eventually: Eventually, *, is_encrypted: bool
+) -> None:
+    used = settings_with_key(settings) if is_encrypted else settings
+    async with (
+        serving(used, graphs) as served,
+        get_client(url=served.url, api_key=None) as sdk,
+        running_worker(used, graphs),
+    ):
+        for graph, event_type in (
+            ("steps", "run.completed"),
+            ("ask", "run.waiting_for_approval"),
+            ("fail", "run.failed"),
+        ):
+            thread = await sdk.threads.create()
+            run = await sdk.runs.create(thread["thread_id"], graph, input={}, webhook=receiver.url)
+            await eventually(functools.partial(is_delivered, served, run["run_id"]))
+            stored = (await served.services.deliveries.get(run["run_id"])).summary
+            assert (graph, stored.type) == (graph, event_type)
+            key = served.services.keys.thread(thread["thread_id"])
+            stored_interrupts = await served.services.pipeline.send("HGET", key, "interrupts")
+            assert not is_encrypted or stored_interrupts.startswith(MARK)
 
 
 @pytest.mark.usefixtures("worker")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -12,6 +14,7 @@ from slipway.api.routes import ops_deliveries
 from slipway.clock import iso
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.webhook_endpoints.store import EndpointChange
 from slipway_workers.duties.deliveries import Deliveries
 from tests.http.conftest import Served
 from tests.waiting import Eventually
@@ -111,11 +114,21 @@ async def test_deliveries_are_listed_by_each_condition(
     assert await listed(client, state="dead") == await listed(client, owner="acme") == [owned["run_id"]]
     assert await listed(client, state="pending") == await listed(client, run_id=pending) == [pending]
     assert await listed(client, type="run.cancelled", state="delivered", limit=2) == delivered[::-1]
-    assert await listed(client, type="run.failed") == await listed(client, endpoint_id="we_x") == []
+    assert await listed(client, type="run.failed") == await listed(client, run_id=str(uuid4())) == []
+    assert await listed(client, run_id=pending.upper()) == [pending]
     middle = (await client.get(f"/ops/deliveries/{delivered[1]}")).json()["created_at"]
     assert await listed(client, created_after=middle, state="delivered") == [delivered[2], delivered[1]]
     assert await listed(client, created_before=middle) == [delivered[0]]
-    for query in ("state=gone", "created_after=soon", "cursor=x", "unknown=1", "limit=0", "limit=1001", "order=up"):
+    for query in (
+        "state=gone",
+        "created_after=soon",
+        "cursor=x",
+        "unknown=1",
+        "limit=0",
+        "limit=1001",
+        "order=up",
+        "run_id=zz",
+    ):
         assert (await client.get(f"/ops/deliveries?{query}")).status_code == 422, query
 
     monkeypatch.setattr(ops_deliveries, "owner_of", lambda request: "acme")
@@ -155,5 +168,41 @@ async def test_dead_letters_of_a_time_range_are_replayed(
         await tried(deliveries, eventually)
     statuses = [(await public_run(served, each))["webhook_status"] for each in runs]
     assert statuses == ["failed", "delivered", "delivered", "delivered", "failed"]
-    for wrong in ({"created_after": "soon"}, {"state": "gone"}, {"limit": 0}, {"cursor": "x"}, {"unknown": 1}):
+    for wrong in (
+        {"created_after": "soon"},
+        {"state": "gone"},
+        {"limit": 0},
+        {"cursor": "x"},
+        {"unknown": 1},
+        {"run_id": "zz"},
+    ):
         assert (await client.post("/ops/deliveries/replay", json=wrong)).status_code == 422, wrong
+
+
+async def test_an_endpoint_that_nobody_knows_is_not_found(
+    sdk: LangGraphClient, client: httpx.AsyncClient, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def statuses(endpoint_id: str) -> set[int]:
+        listing = await client.get("/ops/deliveries", params={"endpoint_id": endpoint_id})
+        replay = await client.post("/ops/deliveries/replay", json={"endpoint_id": endpoint_id})
+        return {listing.status_code, replay.status_code}
+
+    change = EndpointChange(url="http://localhost:1/", types=["run.queued"])
+    store = served.services.webhook_endpoints
+    shared, removed, unused, theirs = [
+        (await store.add(replace(change, owner=owner), by="ann")).endpoint.endpoint_id for owner in ("", "", "", "acme")
+    ]
+    await store.update(unused, EndpointChange(types=["run.failed"]), by="ann")
+    await sdk.runs.create((await sdk.threads.create())["thread_id"], "steps", input={})
+    for endpoint_id in (removed, unused):
+        await store.remove(endpoint_id, by="ann")
+    for endpoint_id in (shared, removed, theirs):
+        assert await statuses(endpoint_id) == {200}, endpoint_id
+    for endpoint_id in ("we_nope", unused, f"{shared}:x", "\N{SNOWMAN}"):
+        assert await statuses(endpoint_id) == {404}, endpoint_id
+    answer = await client.get("/ops/deliveries", params={"endpoint_id": "we_nope"})
+    assert "webhook endpoint 'we_nope' not found" in answer.text
+
+    monkeypatch.setattr(ops_deliveries, "owner_of", lambda request: "acme")
+    assert await statuses(theirs) == {200}
+    assert await statuses(shared) == {404}, "as one that does not exist"

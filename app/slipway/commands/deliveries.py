@@ -57,12 +57,13 @@ def list_all(
     settings = load_settings_and_logs("deliveries", config)
     query = _query(state, endpoint, event_type, run, owner, created_after, created_before)
 
-    async def search(_: DeliveryStore, searching: DeliverySearch) -> list[DeliverySummary]:
+    async def search(store: DeliveryStore, searching: DeliverySearch) -> list[DeliverySummary]:
+        checked = await store.checked(query)
         found: list[DeliverySummary] = []
         cursor: str | None = None
         while len(found) < limit:
             missing = min(limit - len(found), _PAGE)
-            page = await searching.page(query, limit=missing, cursor=cursor, oldest_first=oldest)
+            page = await searching.page(checked, limit=missing, cursor=cursor, oldest_first=oldest)
             found, cursor = found + page.deliveries, page.next
             if cursor is None:
                 break
@@ -116,9 +117,10 @@ def replay(
     query = _query(states, endpoint, event_type, run, owner, created_after, created_before)
 
     async def replay_all(store: DeliveryStore, _: DeliverySearch) -> tuple[int, int]:
+        checked = await store.checked(query)
         replayed, calling, cursor = 0, 0, None
         while True:
-            page = await store.replay_matching(query, limit=_PAGE, cursor=cursor)
+            page = await store.replay_matching(checked, limit=_PAGE, cursor=cursor)
             replayed, calling, cursor = replayed + page.replayed, calling + page.calling, page.next
             if cursor is None:
                 return replayed, calling

@@ -10,6 +10,7 @@ from typing import Final
 from slipway.graph_versions.record import Lane
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
+from slipway.serialization.encryption import MARK, OVERHEAD_BYTES
 
 _WORKLOAD = load("workload")
 _WORKER_COUNT = load("worker_count")
@@ -83,7 +84,14 @@ class HealthScripts(ScriptStubs):
         script. `container` has these ids: the key of a queue (`parked` if it is the queue of a concurrency
         group), or the name of a concurrency group."""
         arguments = self._args(
-            kind=kind, ids=list(ids), container=container, parked=parked, repair=repair, lease_ms=lease_ms
+            kind=kind,
+            ids=list(ids),
+            container=container,
+            parked=parked,
+            repair=repair,
+            lease_ms=lease_ms,
+            encryption_mark=MARK[0],
+            encrypted_empty_bytes=OVERHEAD_BYTES + len(b"{}"),
         )
         reply = await self._pipeline.run(_DOCTOR, [], arguments)
         return [(problem.decode(), ident.decode()) for problem, ident in reply]

@@ -42,6 +42,12 @@ class DeliveryReads(ReadStubs):
         )
         return fields_of(record), tries
 
+    async def endpoint_owner(self, endpoint_id: str) -> str | None:
+        """The owner for whom an endpoint is: an empty text if it is for all, None if it does not exist."""
+        key = self._keys.webhook_endpoint(endpoint_id)
+        url, owner = await self._pipeline.send("HMGET", key, "url", "for_owner", repeatable=True)
+        return None if url is None else (owner or b"").decode()
+
     async def target(self, delivery_id: str, fields: Fields) -> StoredTarget | None:
         """The target of a delivery; None if nothing limits its calls."""
         if "endpoint_id" in fields:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 
 from slipway.clock import iso
-from slipway.errors import Conflict, NotFound
+from slipway.errors import Conflict, InvalidRequest, NotFound
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.json_encoding import clean
@@ -89,6 +90,24 @@ class DeliveryStore:
             raise Conflict(f"a try of the delivery {delivery_id!r} is in progress: its result decides")
         return await self._require_seen(delivery_id, owner)
 
+    async def checked(self, query: DeliveryQuery, owner: str | None = None) -> DeliveryQuery:
+        """The query of a client, with its run id in canonical form. An endpoint is known if it exists, and as long as a
+        delivery to it is stored. An owner knows those that are for this owner alone, and those of its deliveries. One
+        round trip if the query names an endpoint that exists, else none, or those of a search. Raises `InvalidRequest`
+        for a run id that is none, and `NotFound` for an endpoint that is not known."""
+        if query.endpoint_id is not None and not await self._is_known(query.endpoint_id, owner):
+            raise NotFound("webhook endpoint", clean(query.endpoint_id[:_LONGEST_ID]))
+        return query if query.run_id is None else replace(query, run_id=_run_id(query.run_id))
+
+    async def _is_known(self, endpoint_id: str, owner: str | None) -> bool:
+        if not _ID.fullmatch(endpoint_id):
+            return False
+        found = await self._reads.endpoint_owner(endpoint_id)
+        if found is not None and owner in (None, found):
+            return True
+        page = await self._search.page(DeliveryQuery(endpoint_id=endpoint_id, owner=owner), limit=1)
+        return bool(page.deliveries) or page.next is not None
+
     async def replay_matching(self, query: DeliveryQuery, *, limit: int, cursor: str | None) -> ReplayPage:
         """Sends up to `limit` deliveries again, the oldest first. Raises `InvalidRequest` for a cursor of another
         query."""
@@ -112,6 +131,16 @@ def _check_id(delivery_id: str) -> None:
     """Raises `NotFound` for a text that is no id, and could be a part of the name of another key."""
     if not _ID.fullmatch(delivery_id):
         raise NotFound("delivery", clean(delivery_id[:_LONGEST_ID]))
+
+
+def _run_id(text: str) -> str:
+    try:
+        canonical = str(UUID(text))
+    except ValueError:
+        canonical = ""
+    if canonical != text.lower():  # `UUID` also reads other forms, for example without hyphens
+        raise InvalidRequest("run_id", f"{clean(text[:_LONGEST_ID])!r} is not a UUID")
+    return canonical
 
 
 def _public_target(target: StoredTarget) -> dict[str, Any]:

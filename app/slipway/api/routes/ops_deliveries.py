@@ -49,7 +49,7 @@ async def list_all(request: Request) -> Response:
         created_before_us=query_time_us(request, "created_before"),
     )
     page = await services_of(request).delivery_search.page(
-        query,
+        await services_of(request).deliveries.checked(query, owner_of(request)),
         limit=query_number(request, "limit", 100, 1, MAX_LIMIT),
         cursor=texts.get("cursor") or None,
         oldest_first=query_choice(request, "order", _ORDERS) == "oldest",
@@ -84,7 +84,9 @@ async def replay_matching(request: Request) -> Response:
         created_from_us=_time_us("created_after", body.created_after),
         created_before_us=_time_us("created_before", body.created_before),
     )
-    page = await services_of(request).deliveries.replay_matching(query, limit=body.limit, cursor=body.cursor)
+    deliveries = services_of(request).deliveries
+    query = await deliveries.checked(query, owner_of(request))
+    page = await deliveries.replay_matching(query, limit=body.limit, cursor=body.cursor)
     return JsonResponse({"replayed": page.replayed, "in_progress": page.calling, "next": page.next})
 
 

@@ -7,7 +7,8 @@
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `kind` ('job', 'lease', 'paused', 'group_slot', 'thread' or 'run'), `ids`,
 --   `container` (the key of the queue, or the name of the concurrency group, that has these ids), `parked` (whether
---   that queue is the one of a concurrency group), `repair`, `lease_ms`.
+--   that queue is the one of a concurrency group), `repair`, `lease_ms`, `encryption_mark` (the first byte of an
+--   encrypted value, as a number), `encrypted_empty_bytes` (the size of an encrypted `{}`).
 -- Reply: {problem, id} for each problem.
 -- Atomic: Each repair, and its count.
 -- Repeatable: Yes: a repaired problem is not found again.
@@ -124,11 +125,18 @@ local function check_running(run_id)
   redis.call('ZADD', key('leases'), integer_text(now_ms + args.lease_ms), run_id)
 end
 
+-- Whether the interrupts of a thread name any, which may be encrypted. An encrypted value is longer than the plain one
+-- by a fixed number of bytes, so only that of `{}` is so short.
+local function has_interrupts(stored)
+  if not stored or stored == '{}' then return false end
+  return string.byte(stored) ~= args.encryption_mark or #stored > args.encrypted_empty_bytes
+end
+
 -- An idle thread whose run waits for approval must have the status `interrupted`. If it has no interrupts, nobody
 -- can answer the run.
 local function check_interrupts(run_id, thread_id, status, interrupts)
   if status == 'interrupted' or status == 'busy' or not record_problem('waiting_run_not_shown', run_id) then return end
-  if interrupts and interrupts ~= '{}' then
+  if has_interrupts(interrupts) then
     redis.call('HSET', key('thread', thread_id), 'idle_status', 'interrupted')
     set_status(thread_id, 'interrupted')
   else

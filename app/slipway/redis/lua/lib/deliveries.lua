@@ -77,11 +77,12 @@ local function add_delivery(name, queue, endpoint_id, event_type, run_id, owner,
   queue_delivery(name, queue)
 end
 
--- The type of the event that the webhook of a run tells, by the status of its body.
-local function delivery_type(status, interrupts)
+-- The type of the event that the webhook of a run tells, by the status of its body and the phase of the run. The
+-- interrupts do not tell whether it waits: they may be encrypted.
+local function delivery_type(status, phase)
   if status == 'interrupted' or status == 'rollback' then return 'run.cancelled' end
   if status ~= 'success' then return 'run.failed' end
-  return interrupts and interrupts ~= '{}' and 'run.waiting_for_approval' or 'run.completed'
+  return phase == 'waiting_for_approval' and 'run.waiting_for_approval' or 'run.completed'
 end
 
 -- Creates the delivery if the run has a webhook. The delivery is a copy of the run record with what the webhook
@@ -89,7 +90,7 @@ end
 -- thread), the final status, and the error as clients receive it if that is not the record's.
 local function create_delivery(run_id, thread_id, status, values, interrupts, shown_error)
   local run = key('run', run_id)
-  local stored = redis.call('HMGET', run, 'webhook', 'created_us', 'm:owner')
+  local stored = redis.call('HMGET', run, 'webhook', 'created_us', 'm:owner', 'phase')
   if stored[1] ~= 'pending' then return end
   local name = delivery_name(run_id, stored[2])
   local delivery = key('delivery', name)
@@ -97,7 +98,7 @@ local function create_delivery(run_id, thread_id, status, values, interrupts, sh
   local thread = redis.call('HMGET', key('thread', thread_id), 'temporary', 'values')
   redis.call('COPY', run, delivery)
   redis.call('HSET', delivery, 'body_status', status, 'body_interrupts', interrupts or '{}', 'type',
-    delivery_type(status, interrupts))
+    delivery_type(status, stored[4]))
   if shown_error then redis.call('HSET', delivery, 'body_error', shown_error) end
   if thread[1] ~= '1' then
     redis.call('HSET', delivery, 'body_values', values or thread[2] or 'null')
