@@ -217,6 +217,8 @@ async def test_supersteps_copies_and_batches_reach_nothing_of_another_owner(
     for path, (body, status) in requests.items():
         response = await client.post(path, json=body, headers=bob_key.headers)
         assert response.status_code == status, f"{path}: {response.text}"
+    unused = await client.post(f"/threads/{new_id()}/copy", json={}, headers=bob_key.headers)
+    assert unused.status_code == 409, "as for the thread of another owner"
     again: dict[str, Any] = {"thread_id": ids["thread_id"], "supersteps": steps, "if_exists": "do_nothing"}
     again["metadata"] = {"graph_id": "greet"}
     assert (await client.post("/threads", json=again, headers=bob_key.headers)).status_code == 409
@@ -413,6 +415,17 @@ async def test_an_idempotency_key_belongs_to_the_owner(
     first = await create(bob_key)
     assert await create(second) == first
     assert await create(ann_key) != first
+
+
+@pytest.mark.parametrize(
+    ("scopes", "status"), [(("operate",), 403), (("operate", "runs:read"), 200), (("administer",), 200)]
+)
+async def test_listing_runs_needs_a_scope_that_reads(served: Served, scopes: tuple[str, ...], status: int) -> None:
+    holder = await new_holder(served, *scopes)
+    async with holder.http() as client:
+        response = await client.get("/ops/runs")
+    assert response.status_code == status, response.text
+    assert status == 200 or "runs:read" in response.json()["detail"]
 
 
 @pytest.mark.parametrize(
