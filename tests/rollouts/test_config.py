@@ -10,6 +10,7 @@ import pytest
 
 from slipway.errors import ConfigError
 from slipway.graphs.langgraph_json import LangGraphJson, read
+from slipway.graphs.official_sections import UrlSection
 from slipway.graphs.rollouts_section import RolloutsSection
 from slipway.rollouts.store import Announcements
 from slipway.run_operations.rollout_announcements import announcements_of
@@ -55,3 +56,13 @@ def test_a_webhook_that_is_not_allowed_stops_the_process(tmp_path: Path) -> None
         "https://ops.example.com/rollouts", "deliveries"
     )
     assert announcements_of(config_of(tmp_path, {}), UrlPolicy(config.webhooks.url)) is None
+
+
+def test_a_webhook_may_be_a_path_of_this_deployment_if_loopback_is_allowed(tmp_path: Path) -> None:
+    """Unlike an endpoint: the project names it, and no client can."""
+    config = config_of(tmp_path, {"webhook": "/own/rollouts"})
+    assert announcements_of(config, UrlPolicy(UrlSection(disable_loopback=False))) == Announcements(
+        "/own/rollouts", "internal_deliveries"
+    )
+    with pytest.raises(ConfigError, match="disable_loopback"):
+        announcements_of(config, UrlPolicy(UrlSection()))

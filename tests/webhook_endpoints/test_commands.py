@@ -80,6 +80,8 @@ async def test_an_administrator_adds_rotates_and_removes_an_endpoint(slipway: Co
         ("add", URL, "--type", "run"),
         ("add", "http://hooks.example.com/", "--type", "*"),
         ("add", URL, "--type", "*", "--secret-env", "NOT_SET"),
+        ("add", URL, "--type", "*", "--owner", ""),
+        ("add", "/threads/t/copy", "--type", "*"),
         ("rotate", "we_0"),
         ("remove", "we_0"),
     ],
@@ -94,3 +96,28 @@ async def test_deliveries_of_nothing_that_exists_have_an_exit_code(slipway: Comm
     assert (await slipway("deliveries", command, "--endpoint", "we_nope"))[0] == 1
     assert (await slipway("deliveries", command, "--run", "zz"))[0] == 1
     assert (await slipway("deliveries", command, "--run", "0" * 8 + "-0000" * 3 + "-" + "0" * 12))[0] == 0
+
+
+async def test_an_endpoint_of_one_owner_gets_the_events_of_all_only_if_that_is_said(slipway: CommandLine) -> None:
+    """`--owner ''` may come from a variable that is not set."""
+    _, text = await slipway("webhooks", "add", URL, "--type", "run.*", "--owner", "acme", "--json")
+    one = json.loads(text)["endpoint_id"]
+    _, before = await slipway("webhooks", "show", one, "--json")
+    code, error = await slipway("webhooks", "update", one, "--owner", "")
+    assert (code, error[:36]) == (1, "slipway: --owner: is empty: name an ")
+    code, error = await slipway("webhooks", "update", one, "--owner", "b", "--all-owners")
+    assert (code, error) == (2, "slipway: --all-owners: is not possible beside --owner")
+    code, error = await slipway("webhooks", "update", one)
+    assert (code, error[:36]) == (2, "slipway: nothing to change is named:")
+    assert (await slipway("webhooks", "show", one, "--json"))[1] == before
+    code, text = await slipway("webhooks", "update", one, "--all-owners", "--json")
+    assert (code, json.loads(text)["owner"]) == (0, None)
+
+
+async def test_errors_name_options(slipway: CommandLine) -> None:
+    _, text = await slipway("webhooks", "add", URL, "--type", "run.*", "--json")
+    one = json.loads(text)["endpoint_id"]
+    code, error = await slipway("webhooks", "rotate", one, "--overlap-h", "721")
+    assert (code, error) == (1, "slipway: --overlap-h: must be between 0 and 2592000 seconds (720 hours)")
+    code, error = await slipway("webhooks", "update", one, "--type", "run")
+    assert (code, error.partition(";")[0]) == (1, "slipway: --type: unknown type 'run'")

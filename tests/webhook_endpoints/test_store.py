@@ -55,7 +55,9 @@ def test_types_are_checked_and_those_that_others_include_are_left_out() -> None:
         ({"concurrency": 65}, "concurrency: must be between 1 and 64"),
         ({"description": "x" * 501}, "description: is longer than 500 characters"),
         ({"description": "a\nb"}, "description: has control characters"),
-        ({"owner": "x" * 201}, "owner: is longer than 200 characters"),
+        ({"owner": "x" * 129}, "owner: must have 1 to 128 characters"),
+        ({"owner": ""}, "owner: is empty: name an owner"),
+        ({"owner": "run.*"}, "owner: must be printable, without spaces at its ends, dots and asterisks"),
         ({"graphs": ["steps"] * 101}, "graphs: names more than 100 graphs"),
     ],
 )
@@ -184,7 +186,7 @@ async def test_a_removed_endpoint_leaves_nothing_behind(stores: Stores) -> None:
     assert await stores.pipeline.send("HLEN", f"{stores.keys.prefix}:webhook_subscriptions") == 1
     for operation in (
         store.get(removed.endpoint_id),
-        store.update(removed.endpoint_id, EndpointChange(), by="ann"),
+        store.update(removed.endpoint_id, EndpointChange(description="d"), by="ann"),
         store.enable(removed.endpoint_id, by="ann"),
         store.disable(removed.endpoint_id, by="ann"),
         store.rotate(removed.endpoint_id, by="ann"),
@@ -207,7 +209,7 @@ async def test_their_number_is_limited(stores: Stores, monkeypatch: pytest.Monke
         await store.update(last.endpoint_id, EndpointChange(owner="acme"), by="ann")
     with pytest.raises(Conflict, match="there are 4 webhook endpoints already"):
         await add(stores, "run.*")
-    await store.update(last.endpoint_id, EndpointChange(owner=""), by="ann")
+    await store.update(last.endpoint_id, EndpointChange(all_owners=True), by="ann")
     assert (await store.get(last.endpoint_id)).for_owner is None
 
 
@@ -223,11 +225,11 @@ async def test_a_test_event_goes_to_one_endpoint(stores: Stores) -> None:
 
 async def test_owners_are_distinct(stores: Stores) -> None:
     """Also those whose names differ in quotes and line feeds only, and a run without an owner is nobody's."""
-    owners = ("acme", "Acme", "acme ", '"acme"', "acm\u00e9", "*", "run.*")
+    owners = ("acme", "Acme", "ac me", '"acme"', "acm\u00e9", "acme\\")
     endpoints = {owner: await add(stores, "run.completed", owner=owner) for owner in owners}
     runs = {owner: await one_run(stores, metadata={"owner": owner}) for owner in owners}
     await one_run(stores)
-    for other in ([], None, 1, {"owner": "acme"}, ["acme"]):
+    for other in ("acme ", "*", "run.*", "", [], None, 1, {"owner": "acme"}, ["acme"]):
         await one_run(stores, metadata={"owner": other})
     for owner, endpoint in endpoints.items():
         assert await created_events(stores.pipeline, stores.keys, endpoint.endpoint_id) == {

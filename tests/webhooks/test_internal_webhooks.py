@@ -17,10 +17,16 @@ from langgraph_sdk.client import LangGraphClient
 
 from slipway.api.application import create_app
 from slipway.api.host_app.extensions import Extensions
+from slipway.clock import Clock
 from slipway.errors import ConfigError, InvalidRequest
 from slipway.graphs.official_sections import UrlSection, WebhooksSection
 from slipway.graphs.registry import Registry
+from slipway.graphs.rollouts_section import RolloutsSection
 from slipway.redis.keys import Keys
+from slipway.rollouts.changes import GraphVersions
+from slipway.rollouts.scripts import RolloutScripts
+from slipway.rollouts.store import Announcements, RolloutStore
+from slipway.runs.delivery_queues import INTERNAL
 from slipway.services import Services
 from slipway.settings import Settings
 from slipway.webhooks.urls import UrlPolicy
@@ -158,6 +164,29 @@ async def test_a_path_of_the_host_app_is_called_in_the_web_process(
     assert received["headers"]["x-from"] == "the file"
     assert received["headers"]["webhook-id"] == run["run_id"]
     assert "authorization" not in received["headers"]
+
+
+async def test_a_rollout_is_announced_to_a_path_of_the_host_app(
+    client: httpx.AsyncClient, served: Served, eventually: Eventually
+) -> None:
+    """`slipway.rollouts.webhook` is named by the project, and no client."""
+
+    async def find_versions(graph_id: str) -> GraphVersions:
+        return GraphVersions(graph_id, ["1", "2"], default="1")
+
+    async def is_needed(graph_id: str, version: str) -> bool:
+        return True
+
+    scripts = RolloutScripts(served.services.pipeline, served.services.keys)
+    announced = Announcements("/own/hook?from=rollout", INTERNAL)
+    store = RolloutStore(scripts, Clock(), find_versions, is_needed, RolloutsSection(), announced)
+    await store.set_weights("desk", {"2": 1000}, by="ann", reason=None)
+
+    async def has_arrived() -> bool:
+        requests = (await client.get("/own/received")).json()
+        return any(each["query"] == {"from": "rollout"} for each in requests)
+
+    await eventually(has_arrived)
 
 
 async def test_a_failing_call_is_tried_again(

@@ -9,7 +9,7 @@ import pytest
 
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.delivery_queues import EXTERNAL, INTERNAL, webhook_origin
+from slipway.runs.delivery_queues import EXTERNAL, INTERNAL, DeliveryQueue, webhook_origin
 from slipway.webhooks.scripts import (
     Delivered,
     DeliveryScripts,
@@ -193,6 +193,26 @@ async def test_what_waits_for_a_deleted_endpoint_becomes_a_dead_letter(pipeline:
     assert await claimed(scripts) == []
     assert await pipeline.send("HGET", keys.delivery("a"), "problem") == b"the endpoint was deleted"
     assert await pipeline.send("EXISTS", keys.webhook_endpoint("e"), keys.deliveries) == 0
+
+
+@pytest.mark.parametrize("queue", [EXTERNAL, INTERNAL])
+async def test_an_endpoint_that_is_a_path_of_this_deployment_is_not_called(
+    pipeline: Pipeline, keys: Keys, queue: DeliveryQueue
+) -> None:
+    """An earlier release has stored it. The call would have no user, and so all rights."""
+    scripts = delivery_scripts(pipeline, keys)
+    await endpoint(pipeline, keys, "e", url="/threads/t/copy", for_owner="acme")
+    await due(pipeline, keys, "e", "a")
+    if queue == INTERNAL:
+        await pipeline.send("HSET", keys.delivery("a"), "webhook_queue", INTERNAL)
+        await pipeline.send("RENAME", keys.deliveries, keys.internal_deliveries)
+    assert await scripts.claim((queue,), 10, LEASE_MS) == []
+    assert await pipeline.send("HMGET", keys.delivery("a"), "delivery_state", "tries", "problem") == [
+        b"dead",
+        b"0",
+        b"the URL of the endpoint is a path of this deployment: an endpoint needs an absolute URL",
+    ]
+    assert await pipeline.send("EXISTS", keys.deliveries, keys.internal_deliveries) == 0
 
 
 def test_an_origin_is_that_of_one_owner() -> None:

@@ -11,7 +11,7 @@ import typer
 
 from slipway.commands.lists import printable, text_table
 from slipway.commands.operator_commands import By, Config, Reason, execute, opened, operator, operator_settings
-from slipway.errors import InvalidRequest
+from slipway.errors import ConfigError, InvalidRequest
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
@@ -32,7 +32,8 @@ Types = Annotated[
 GraphNames = Annotated[
     list[str] | None, typer.Option("--graph", help="Only events of this graph; repeatable. Empty: of all graphs.")
 ]
-Owner = Annotated[str | None, typer.Option(help="Only events of this owner. Empty: of all owners.")]
+Owner = Annotated[str | None, typer.Option(help="Only events of this owner.")]
+AllOwners = Annotated[bool, typer.Option("--all-owners", help="Events of all owners: removes the owner.")]
 BodyFormat = Annotated[Format | None, typer.Option("--format", help="thin: ids and a link; full: the record too.")]
 Description = Annotated[str | None, typer.Option(help="What it is for.")]
 Concurrency = Annotated[int | None, typer.Option(help="How many calls are made at once, over all processes.")]
@@ -45,6 +46,18 @@ SecretEnv = Annotated[
 ]
 Overlap = Annotated[float | None, typer.Option("--overlap-h", help="For so many hours the key before signs too (24).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Prints JSON, one object a line.")]
+
+_OPTIONS: Final = {
+    "types": "--type",
+    "graphs": "--graph",
+    "owner": "--owner",
+    "description": "--description",
+    "concurrency": "--concurrency",
+    "key_kind": "--key-kind",
+    "secret": "--secret-env",
+    "overlap_s": "--overlap-h",
+}
+"""The option of a member: what an error names."""
 
 
 @webhooks.command()
@@ -98,6 +111,7 @@ def update(
     types: Types = None,
     graphs: GraphNames = None,
     owner: Owner = None,
+    all_owners: AllOwners = False,
     body_format: BodyFormat = None,
     description: Description = None,
     concurrency: Concurrency = None,
@@ -105,8 +119,13 @@ def update(
     by: By = None,
     config: Config = None,
 ) -> None:
-    """Changes what is named; an empty --graph, --owner or --description removes it."""
-    change = _change(url, types, graphs, owner, body_format, description, concurrency)
+    """Changes what is named; an empty --graph or --description removes it, and --all-owners the owner."""
+    if owner is not None and all_owners:
+        raise ConfigError("--all-owners: is not possible beside --owner")
+    options = (url, types or None, graphs or None, owner, body_format, description, concurrency)
+    if not all_owners and all(option is None for option in options):
+        raise ConfigError("nothing to change is named: name at least one option, such as --type (see --help)")
+    change = _change(url, types, graphs, owner, body_format, description, concurrency, all_owners=all_owners)
 
     def updated(store: EndpointStore) -> Awaitable[Endpoint]:
         return store.update(endpoint_id, change(), by=operator(by, None).by)
@@ -177,6 +196,8 @@ def _change(
     body_format: Format | None,
     description: str | None,
     concurrency: int | None,
+    *,
+    all_owners: bool = False,
 ) -> Callable[[], EndpointChange]:
     """What the options name. Typer gives an empty list for an option that is not there."""
 
@@ -188,6 +209,7 @@ def _change(
             types=types or None,
             graphs=[graph for graph in graphs if graph] if graphs else None,
             owner=owner,
+            all_owners=all_owners,
             format=body_format,
             description=description,
             concurrency=concurrency,
@@ -261,4 +283,8 @@ async def _with_store(settings: Settings, operation: Callable[[EndpointStore], A
     check = NewRunWebhookCheck(UrlPolicy(project.webhooks.url), disabled=project.http.disable_webhooks)
     async with opened(settings, "webhooks") as (pipeline, keys):
         store = EndpointStore(EndpointScripts(pipeline, keys), Clock(), EndpointUrlCheck(check), list(project.graphs))
-        return await operation(store)
+        try:
+            return await operation(store)
+        except InvalidRequest as error:
+            option = _OPTIONS.get(error.field, error.field)
+            raise InvalidRequest(option, str(error).removeprefix(f"{error.field}: "), error.known) from None

@@ -11,7 +11,6 @@ import orjson
 
 from slipway.clock import iso
 from slipway.redis.hash_fields import Fields
-from slipway.runs.delivery_queues import EXTERNAL, INTERNAL, DeliveryQueue
 from slipway.webhook_endpoints.event_types import subscription_names
 from slipway.webhook_endpoints.signing_keys import EndpointKey, keys_from, valid_keys
 
@@ -65,13 +64,9 @@ class Endpoint:
     """Until when nothing is called, because calls failed."""
 
     @property
-    def queue(self) -> DeliveryQueue:
-        return INTERNAL if self.url.startswith("/") else EXTERNAL
-
-    @property
     def entry(self) -> str:
-        """Its entry in the subscriptions: `id:queue:format`."""
-        return f"{self.endpoint_id}:{'i' if self.queue == INTERNAL else 'e'}:{self.format.value[0]}"
+        """Its entry in the subscriptions: `id:queue:format`. Workers call all endpoints (`e`)."""
+        return f"{self.endpoint_id}:e:{self.format.value[0]}"
 
     @property
     def names(self) -> list[str]:

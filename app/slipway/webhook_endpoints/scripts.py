@@ -9,6 +9,7 @@ from typing import Final
 from slipway.redis.hash_fields import fields_of
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
+from slipway.runs.delivery_queues import EXTERNAL
 from slipway.serialization.json_encoding import dumps
 from slipway.webhook_endpoints.record import Endpoint, State, endpoint_from
 from slipway.webhook_endpoints.signing_keys import stored_keys
@@ -81,7 +82,7 @@ class EndpointScripts(ScriptStubs):
 
     async def test(self, endpoint: Endpoint, by: str) -> str | None:
         """Creates the delivery of a test event, and returns its id. None if the endpoint is removed or disabled."""
-        arguments = self._args(endpoint_id=endpoint.endpoint_id, queue=endpoint.queue, by=by)
+        arguments = self._args(endpoint_id=endpoint.endpoint_id, queue=EXTERNAL, by=by)
         reply = await self._pipeline.run(_TEST, [], arguments)
         return reply[1].decode() if reply[0] == b"ok" else None
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from slipway.access.scopes import checked_owner
 from slipway.clock import Clock, microseconds_of
 from slipway.errors import Conflict, InvalidRequest, NotFound
 from slipway.value_problems import did_you_mean
@@ -23,8 +24,10 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 OVERLAP_S: Final = 24 * 3600.0
 """How long the key before a rotation still signs, by default."""
 LONGEST_OVERLAP_S: Final = 30 * 24 * 3600.0
+_OVERLAP_PROBLEM: Final = (
+    f"must be between 0 and {LONGEST_OVERLAP_S:.0f} seconds ({LONGEST_OVERLAP_S / 3600:.0f} hours)"
+)
 _MOST_CHARS: Final = 500
-_MOST_OWNER_CHARS: Final = 200
 _MOST_GRAPHS: Final = 100
 
 CheckUrl = Callable[[str], None]
@@ -33,12 +36,15 @@ CheckUrl = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointChange:
-    """What an operator sets. None leaves a member as it is; an empty text or list removes what is optional."""
+    """What an operator sets. None leaves a member as it is; an empty `description` or list of graphs removes it. An
+    empty `owner` is an error, and does not stand for all owners: it may come from a variable that is not set."""
 
     url: str | None = None
     types: Sequence[str] | None = None
     graphs: Sequence[str] | None = None
     owner: str | None = None
+    all_owners: bool = False
+    """Removes the owner. Not together with `owner`."""
     format: Format | None = None
     description: str | None = None
     concurrency: int | None = None
@@ -95,8 +101,14 @@ class EndpointStore:
         raise AssertionError("a new endpoint is stored")
 
     async def update(self, endpoint_id: str, change: EndpointChange, *, by: str) -> Endpoint:
-        """Raises `NotFound`, and `InvalidRequest` for members that are not allowed."""
-        endpoint = await self._apply(endpoint_id, lambda before: self._changed(before, change))
+        """Raises `NotFound`, and `InvalidRequest` for members that are not allowed, and if none is named."""
+
+        def updated(before: Endpoint) -> Endpoint:
+            if change == EndpointChange():
+                raise InvalidRequest("", "the body must name at least one member to change")
+            return self._changed(before, change)
+
+        endpoint = await self._apply(endpoint_id, updated)
         log.info("webhook_endpoint.updated", endpoint=endpoint_id, by=by)
         return endpoint
 
@@ -133,7 +145,7 @@ class EndpointStore:
         """Makes a new key, of the kind of the newest one by default. The one before signs too for `overlap_s`. Raises
         `NotFound` and `InvalidRequest`."""
         if not 0 <= overlap_s <= LONGEST_OVERLAP_S:
-            raise InvalidRequest("overlap_s", f"must be between 0 and {LONGEST_OVERLAP_S:.0f} seconds")
+            raise InvalidRequest("overlap_s", _OVERLAP_PROBLEM)
         now_us = self.now_us()
         before = await self.get(endpoint_id)
         wanted = kind or (KeyKind.V1 if secret is not None else before.keys[0].kind)
@@ -193,7 +205,9 @@ class EndpointStore:
         if change.graphs is not None:
             after = replace(after, graphs=self._checked_graphs(change.graphs))
         if change.owner is not None:
-            after = replace(after, for_owner=_short("owner", change.owner, _MOST_OWNER_CHARS) or None)
+            after = replace(after, for_owner=_checked_owner(change.owner))
+        if change.all_owners:
+            after = replace(after, for_owner=None)
         if change.format is not None:
             after = replace(after, format=change.format)
         if change.description is not None:
@@ -214,9 +228,19 @@ class EndpointStore:
         return tuple(dict.fromkeys(graphs))
 
 
-def _short(field: str, text: str, most: int = _MOST_CHARS) -> str:
-    if len(text) > most:
-        raise InvalidRequest(field, f"is longer than {most} characters")
+def _checked_owner(owner: str) -> str:
+    if not owner:
+        raise InvalidRequest(
+            "owner",
+            "is empty: name an owner. A new endpoint without one receives the events of all owners; to change one that "
+            "has an owner, name null (command: --all-owners)",
+        )
+    return checked_owner(owner, "owner")
+
+
+def _short(field: str, text: str) -> str:
+    if len(text) > _MOST_CHARS:
+        raise InvalidRequest(field, f"is longer than {_MOST_CHARS} characters")
     if any(character < " " or character == "\x7f" for character in text):
         raise InvalidRequest(field, "has control characters")
     return text

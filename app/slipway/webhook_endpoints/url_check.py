@@ -1,4 +1,5 @@
-"""Checks the URL of an endpoint by the same rules as the webhook of a run."""
+"""Checks the URL of an endpoint by the same rules as the webhook of a run, except that it cannot be a path of this
+deployment. Such a call has the user of the run; an endpoint has no user, so its call would have all rights."""
 
 from __future__ import annotations
 
@@ -16,6 +17,12 @@ class EndpointUrlCheck:
 
     def __call__(self, url: str) -> None:
         """Raises `InvalidRequest` about `url`."""
+        if url.startswith("/"):
+            raise InvalidRequest(
+                "url",
+                "must be an absolute URL with http or https: a path of this deployment can be the `webhook` of a run, "
+                "not an endpoint",
+            )
         try:
             self.check(url)
         except InvalidRequest as error:

@@ -29,6 +29,8 @@ _PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 _METADATA: Final = ("metadata.google.internal", "metadata.goog", "instance-data", "*.ec2.internal")
 """Hosts from which cloud machines read their own credentials."""
+_THIS_MACHINE: Final = "this machine, which webhooks.url.disable_loopback of langgraph.json forbids"
+_PRIVATE: Final = "private, which webhooks.url.disable_private_ips of langgraph.json forbids"
 
 
 class NoAddress(Exception):
@@ -101,9 +103,9 @@ class UrlPolicy:
         if allowed.allowed_ports is not None and target.port not in allowed.allowed_ports:
             _reject(f"port {target.port} is not among webhooks.url.allowed_ports")
         if allowed.disable_loopback and _within(host, "localhost", "*.localhost"):
-            _reject(f"{host} is this machine")
+            _reject(f"{host} is {_THIS_MACHINE}")
         if allowed.disable_private_ips and _within(host, *_METADATA):
-            _reject(f"{host} is private")
+            _reject(f"{host} is {_PRIVATE}")
         if (address := address_in(host)) is not None and (problem := self._problem(address)) is not None:
             _reject(f"{host} is {problem}")
 
@@ -140,9 +142,9 @@ class UrlPolicy:
         if scope is AddressScope.UNROUTABLE:
             return "not the address of a machine"
         if scope is AddressScope.THIS_MACHINE and self.section.disable_loopback:
-            return "this machine"
+            return _THIS_MACHINE
         if scope is AddressScope.PRIVATE and self.section.disable_private_ips:
-            return "private"
+            return _PRIVATE
         return None
 
 

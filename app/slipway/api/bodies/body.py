@@ -1,7 +1,8 @@
 """The base of all request bodies, and the types that several bodies use.
 
 Unknown members are ignored, but for those of operators' requests. A member that is null is treated as absent; where
-null is a value (`input`, `values`), it is also the default. Types are strict: a number in quotes is not a number.
+null is a value (`input`, `values`), it is also the default, but for the `owner` of a webhook endpoint. Types are
+strict: a number in quotes is not a number.
 """
 
 from __future__ import annotations

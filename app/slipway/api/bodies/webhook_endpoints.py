@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from slipway.api.bodies.body import StrictBody, WithoutNul
 from slipway.webhook_endpoints.record import Format
@@ -17,7 +17,8 @@ Secret = Annotated[str, Field(max_length=200), WithoutNul]
 
 
 class EndpointChangeBody(StrictBody):
-    """What is sent where. Members that are absent stay as they are; an empty text or list removes what is optional."""
+    """What is sent where. Members that are absent stay as they are; an empty `description` or list of `graphs`, and an
+    `owner` that is null, remove what was there. At least one must be named."""
 
     url: Url | None = None
     types: Annotated[list[Text], Field(max_length=100)] | None = None
@@ -25,11 +26,19 @@ class EndpointChangeBody(StrictBody):
     graphs: Annotated[list[Text], Field(max_length=1000)] | None = None
     """Only events of these graphs; an empty list for all."""
     owner: Text | None = None
-    """Only events of this owner; an empty text for all."""
+    """Only events of this owner; null for all."""
     format: Annotated[Format, Field(strict=False)] | None = None
     description: Text | None = None
     concurrency: int | None = None
     """How many calls are made at once, over all processes."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, body: Any) -> Any:
+        """Replaces that of the base: an `owner` that is null is not absent."""
+        if isinstance(body, dict):
+            return {name: value for name, value in body.items() if value is not None or name == "owner"}
+        return body
 
     def change(self) -> EndpointChange:
         return EndpointChange(
@@ -37,6 +46,7 @@ class EndpointChangeBody(StrictBody):
             types=self.types,
             graphs=self.graphs,
             owner=self.owner,
+            all_owners=self.owner is None and "owner" in self.model_fields_set,
             format=self.format,
             description=self.description,
             concurrency=self.concurrency,

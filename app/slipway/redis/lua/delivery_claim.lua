@@ -3,7 +3,8 @@
 --! shard: thread
 --! keys: deliveries internal_deliveries
 -- Claims due deliveries, each for a limited time: if the process dies, they are claimed again. Those whose target has
--- no free call are parked; those of an endpoint that is disabled or deleted become dead letters.
+-- no free call are parked; those of an endpoint that is disabled or deleted become dead letters, and so do those of an
+-- endpoint that an earlier release has stored with a path of this deployment: without a user it would have all rights.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `queues` (key kinds, in the order of reading), `limit`, `checks` (entries of
@@ -15,6 +16,7 @@
 
 local args = cmsgpack.unpack(ARGV[2])
 local claimed, checks = {}, 0
+local PATH_PROBLEM = 'the URL of the endpoint is a path of this deployment: an endpoint needs an absolute URL'
 
 -- Ends a delivery that has no endpoint any more.
 local function bury(queue, name, fields, problem)
@@ -48,6 +50,7 @@ local function claim(queue, name, due_ms)
     local stored = redis.call('HMGET', key('webhook_endpoint', fields[2]), 'state', 'url', 'keys')
     if not stored[2] then return bury(queue, name, fields, 'the endpoint was deleted') end
     if stored[1] ~= 'enabled' then return bury(queue, name, fields, 'the endpoint is disabled') end
+    if string.sub(stored[2], 1, 1) == '/' then return bury(queue, name, fields, PATH_PROBLEM) end
     endpoint = {'url', stored[2], 'keys', stored[3] or '[]'}
   end
   local target = fields[2] or fields[3] and 'origin:' .. fields[3]
