@@ -161,6 +161,8 @@ async def test_a_key_that_only_reads_cannot_tell_a_hidden_thread_from_an_unused_
             for command in (TREE, {"id": 1, "method": "run.start", "params": {"assistant_id": "greet"}}, {}):
                 response = await client.post(f"{path}/commands", json=command)
                 found.append((response.status_code, response.text.replace(thread_id, "")))
+            ticket = await client.post(f"{path}/stream/events/ticket")
+            found.append((ticket.status_code, "" if ticket.is_success else ticket.text.replace(thread_id, "")))
             body = {"channels": ["values"]}
             async with client.stream("POST", f"{path}/stream/events", json=body) as stream:
                 text = "" if stream.status_code == 200 else (await stream.aread()).decode().replace(thread_id, "")
@@ -175,11 +177,11 @@ async def test_a_key_that_only_reads_cannot_tell_a_hidden_thread_from_an_unused_
         return found
 
     refused: Any = await answers(reader, hidden)
-    assert [each[0] for each in refused] == [404, 404, 404, 404, 4404]
+    assert [each[0] for each in refused] == [404, 404, 404, 404, 404, 4404]
     assert await answers(reader, unused) == refused
-    assert [each[0] for each in await answers(everybodys, unused)] == [404, 404, 404, 404, 4404]  # type: ignore[index]
+    assert [each[0] for each in await answers(everybodys, unused)] == [404, 404, 404, 404, 404, 4404]  # type: ignore[index]
     existing: Any = await answers(reader, own)
-    assert [each[0] for each in existing[:-1]] == [200, 403, 400, 200]
+    assert [each[0] for each in existing[:-1]] == [200, 403, 400, 200, 200]
     writer = await new_holder(served, "runs:write", owner="bob")
     async with writer.http() as client:
         assert (await client.post(f"/threads/{unused}/commands", json=TREE)).status_code == 200

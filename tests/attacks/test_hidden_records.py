@@ -30,6 +30,7 @@ GRAPH_ROUTES = {"GET /ui/graphs/{graph_id}"}
 MAY_BE_NEW = {
     "POST /threads/{thread_id}/commands",
     "POST /threads/{thread_id}/stream/events",
+    "POST /threads/{thread_id}/stream/events/ticket",
 }
 """They work before the thread exists, and create it with the first run. As with `POST /threads` and an id, a client can
 find out that an id is in use, because it cannot use it."""
