@@ -22,14 +22,14 @@ def closed_site(node_modules: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """`slipway dev` that demands keys, and a key of `ann` and of `bob`."""
     folder = tmp_path_factory.mktemp("js_keys")
     with running_site(HERE / "project" / "langgraph.json", folder, SLIPWAY_REQUIRE_KEYS="1") as site:
-        socket = next(folder.rglob("valkey.sock"))
-        yield site, [new_key(owner, f"unix://{socket}") for owner in ("ann", "bob")]
+        yield site, [new_key(owner, folder) for owner in ("ann", "bob")]
 
 
-def new_key(owner: str, redis_url: str) -> str:
+def new_key(owner: str, data_dir: Path) -> str:
+    """The command finds the server of `slipway dev` in its data directory."""
     created = subprocess.run(
         slipway("keys", "create", "--scope", "runs:write", "--owner", owner),
-        env={**bare_environment(), "SLIPWAY_REDIS_URL": redis_url},
+        env={**bare_environment(), "SLIPWAY_DATA_DIR": str(data_dir)},
         capture_output=True,
         text=True,
         check=True,

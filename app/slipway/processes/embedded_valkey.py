@@ -54,7 +54,7 @@ class EmbeddedServer:
         self.data_dir = data_dir.resolve()
         self.log_file = self.data_dir / "valkey.log"
         self._pid_file = self.data_dir / "valkey.pid"
-        self._socket = _socket_path(self.data_dir)
+        self._socket = socket_path(self.data_dir)
         self.url = f"unix://{self._socket}"
 
     @contextlib.asynccontextmanager
@@ -152,7 +152,7 @@ class EmbeddedServer:
         return True
 
 
-def _socket_path(data_dir: Path) -> Path:
+def socket_path(data_dir: Path) -> Path:
     """The path of the socket: in the data directory, or in the folder for temporary files if that path is too long."""
     path = data_dir / "valkey.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:

@@ -8,22 +8,41 @@ set them, its children would take the project's own `REDIS_URL` for the address 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import structlog
+from pydantic import SecretStr
 
 from slipway import logs
 from slipway.graphs.langgraph_json import read
+from slipway.processes.embedded_valkey import socket_path
 from slipway.redis import connection_budget
 from slipway.settings import Settings, config_file
+
+log = structlog.get_logger(__name__)
+
+_NEED_AN_ADDRESS: Final = frozenset({"dev", "web", "worker", "release"})
+"""Processes that never use the server of `slipway dev` by accident."""
 
 
 def load_settings_and_logs(process: str, config: Path | None = None, **given: Any) -> Settings:
     """Returns the settings of this process and configures its logs. `given` are the options of the command line; None
-    if an option is not set. Raises `ConfigError`."""
+    if an option is not set. A command that only reads or changes records may find the address of Redis in the data
+    directory of `slipway dev`. Raises `ConfigError`."""
     logs.configure(Settings(), process)
     settings = load_settings(config, **given)
     connection_budget.check(settings, process)
     logs.configure(settings, process)
-    return settings
+    return settings if process in _NEED_AN_ADDRESS else _with_server_of_dev(settings)
+
+
+def _with_server_of_dev(settings: Settings) -> Settings:
+    """A command without an address of Redis uses the server that `slipway dev` has started in the same folder."""
+    socket = socket_path(settings.data_dir.resolve())
+    if settings.redis_url is not None or not socket.exists():
+        return settings
+    log.info("redis.server_of_dev", address=f"unix://{socket}")
+    return settings.model_copy(update={"redis_url": SecretStr(f"unix://{socket}")})
 
 
 def load_settings(config: Path | None = None, **given: Any) -> Settings:
