@@ -488,3 +488,21 @@ async def test_runs_that_must_wait_hide_no_others_in_their_lane(stores: Stores, 
     assert [run_from(fields).run_id for fields in claimed.runs] == [run_id]
     (lane,) = (await HealthScripts(stores.pipeline, stores.keys).workload(LEASE_MS)).lanes
     assert lane.jobs == 100
+
+
+@pytest.mark.parametrize(("fixed", "free"), [("returned", True), ("1", False)])
+async def test_a_run_that_a_worker_has_returned_to_its_version_is_free_when_nobody_serves_that_any_more(
+    stores: Stores, fixed: str, free: bool
+) -> None:
+    """The last worker of the version may exit before it claims the run. What somebody has named stays."""
+    old = await worker_of(stores, "1", schema=OLD)
+    new = await worker_of(stores, "2", schema=NEW, at_resume=True)
+    thread_id = await pinned_thread(stores, old)
+    run = await stores.create_run(thread_id, version=VersionChoice(new="2", current="2"))
+    await stores.pipeline.send("HSET", stores.keys.run(run.run_id), "version", "1", "version_fixed", fixed)
+    assert await new.claim() == []
+    assert (await stores.reload(run)).reason == f"waits for a worker that serves {GRAPH}@1"
+    await old.leave()
+    await VersionScripts(stores.pipeline, stores.keys).refresh_lanes()
+    assert [claimed.run_id for claimed in await new.claim()] == ([run.run_id] if free else [])
+    assert (await stores.reload(run)).version_fixed is not free

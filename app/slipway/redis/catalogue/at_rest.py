@@ -187,7 +187,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "limits that scripts compare": {"run": ("ceilings", "raised_ceilings", "usage", "groups")},
     "names from the project: graphs, nodes, tools, versions": {
-        "run": ("graph_id", "version", "build", "switch", "held"),
+        "run": ("graph_id", "version", "version_fixed", "build", "switch", "held"),
         "thread": ("version", "schema", "version_graph", "moves"),
         "review": ("graph_id", "node", "policy"),
         "breaker": ("problem",),

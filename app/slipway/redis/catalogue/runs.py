@@ -312,8 +312,9 @@ _RUN_FIELDS: Final = (
     ),
     Field(
         "version_fixed",
-        Encoding.FLAG,
-        "It executes on this version and on no other: an operator has named it, or the thread could not be moved.",
+        Encoding.TEXT,
+        "It executes on this version and on no other. `1`: somebody has named it. `returned`: a worker could not move "
+        "the thread; this ends when no live worker serves the version any more.",
         absent="the rule of the graph decides",
     ),
     Field(
