@@ -190,7 +190,8 @@ async def test_an_endpoint_that_nobody_knows_is_not_found(
     change = EndpointChange(url="http://localhost:1/", types=["run.queued"])
     store = served.services.webhook_endpoints
     shared, removed, unused, theirs = [
-        (await store.add(replace(change, owner=owner), by="ann")).endpoint.endpoint_id for owner in ("", "", "", "acme")
+        (await store.add(replace(change, owner=owner), by="ann")).endpoint.endpoint_id
+        for owner in (None, None, None, "acme")
     ]
     await store.update(unused, EndpointChange(types=["run.failed"]), by="ann")
     await sdk.runs.create((await sdk.threads.create())["thread_id"], "steps", input={})

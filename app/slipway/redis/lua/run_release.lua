@@ -20,7 +20,9 @@ redis.call('ZREM', key('leases'), '')
 if new then execute_commands(3 + 2 * args.events) end
 local last_event = append_to_log(args.run_id, event_arguments(3, args.events), owned.last_event)
 redis.call('HSET', key('run', args.run_id), 'usage', args.usage, 'last_group', args.seq, 'last_event', last_event)
-if args.version then redis.call('HSET', key('run', args.run_id), 'version', args.version, 'version_fixed', 'returned') end
+if args.version then
+  redis.call('HSET', key('run', args.run_id), 'version', args.version, 'version_fixed', 'returned')
+end
 if args.pause and args.pause.error then count_run(args.run_id, 'failed') end
 requeue(args.run_id, owned.thread_id, false, args.announce, args.reason, args.delay_ms, args.switch,
   args.pause)
