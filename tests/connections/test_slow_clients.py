@@ -122,7 +122,7 @@ async def test_a_client_that_does_not_read_its_response_is_closed(web: Web) -> N
     async with raw_client(web.url, receive_buffer=4096) as client:
         one = b"GET /threads/%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % thread_id.encode()
         sending = asyncio.create_task(send_without_reading(client, one))
-        await wait_until(lambda: '"client.not_reading"' in web.log.read_text(), 20)
+        await wait_until(lambda: '"client.not_reading"' in web.log.read_text(), 45)
         await asyncio.wait_for(sending, 10)
 
 
