@@ -6,18 +6,13 @@ opened or decided meanwhile do not move the others, so none is skipped or comes 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
-
-import orjson
 
 from slipway.errors import InvalidRequest
+from slipway.indexes.cursor import cursor_of, position_in
 from slipway.indexes.query import AnyOf, IndexQuery
 from slipway.indexes.scripts import Position
 from slipway.indexes.search import RECORD_CHECKS, STEP_CHECKS
@@ -36,7 +31,6 @@ from slipway.reviews.record import (
 )
 from slipway.reviews.scripts import order_of_due_times, review_walk
 
-_SCORE: Final = re.compile(r"[0-9]{1,17}")
 _CANDIDATES = 200
 """How many reviews are read at a time after the first ones were not enough for a page."""
 
@@ -135,7 +129,7 @@ class ReviewSearch:
         state that has no such order."""
         query = query.ordered(order)
         digest = query.digest(order)
-        position = None if cursor is None else _position_in(cursor, digest)
+        position = None if cursor is None else position_in(cursor, digest)
         by_due, terms = order is ReviewOrder.DUE, query.in_terms()
         reviews: list[Review] = []
         checks, wanted = self._max_checks, limit
@@ -165,27 +159,9 @@ class ReviewSearch:
             if position is None or len(reviews) == limit or checks <= 0:
                 break
             wanted = max(limit, _CANDIDATES)
-        return ReviewPage(reviews, None if position is None else _cursor_of(position, digest))
+        return ReviewPage(reviews, None if position is None else cursor_of(position, digest))
 
     async def _matching(self, review_ids: Sequence[str], query: ReviewQuery) -> list[Review]:
         records = await self._reads.records(review_ids) if review_ids else []
         reviews = [review_from(fields) for fields in records if fields is not None]
         return [review for review in reviews if query.matches(review)]
-
-
-def _cursor_of(position: Position, digest: str) -> str:
-    """The position as a text for clients, who must not interpret it."""
-    return base64.urlsafe_b64encode(orjson.dumps([position.score, position.record_id, digest])).decode()
-
-
-def _position_in(cursor: str, digest: str) -> Position:
-    try:
-        parts: Any = orjson.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
-        score, review_id, of = parts
-        if not _SCORE.fullmatch(score):
-            raise ValueError(score)
-    except (binascii.Error, ValueError, TypeError):
-        raise InvalidRequest("cursor", "is not the member `next` of a page") from None
-    if of != digest or not isinstance(review_id, str):
-        raise InvalidRequest("cursor", "belongs to a list with other conditions; a page continues the same list")
-    return Position(score, review_id)

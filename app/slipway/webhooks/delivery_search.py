@@ -6,17 +6,12 @@ others, so none is skipped or comes twice.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import orjson
-
-from slipway.errors import InvalidRequest
+from slipway.indexes.cursor import cursor_of, position_in
 from slipway.indexes.query import AnyOf, IndexQuery
 from slipway.indexes.scripts import Position
 from slipway.indexes.search import RECORD_CHECKS, STEP_CHECKS
@@ -27,7 +22,6 @@ from slipway.webhooks.delivery_reads import DeliveryReads
 from slipway.webhooks.delivery_summary import DeliveryState, DeliverySummary
 from slipway.webhooks.scripts import delivery_walk
 
-_SCORE: Final = re.compile(r"[0-9]{1,17}")
 _CANDIDATES: Final = 200
 """How many deliveries are read at a time after the first ones were not enough for a page."""
 
@@ -99,7 +93,7 @@ class DeliverySearch:
         """`limit` deliveries, the newest first unless `oldest_first`. Usually two round trips. Raises `InvalidRequest`
         for a cursor of another list."""
         digest = query.digest(oldest_first=oldest_first)
-        position = _start(query, oldest_first) if cursor is None else _position_in(cursor, digest)
+        position = _start(query, oldest_first) if cursor is None else position_in(cursor, digest)
         found: list[DeliverySummary] = []
         checks, wanted = self._max_checks, limit
         while True:
@@ -125,7 +119,7 @@ class DeliverySearch:
             if position is None or len(found) == limit or checks <= 0:
                 break
             wanted = max(limit, _CANDIDATES)
-        return DeliveryPage(found, None if position is None else _cursor_of(position, digest))
+        return DeliveryPage(found, None if position is None else cursor_of(position, digest))
 
     async def read(self, delivery_ids: Sequence[str]) -> list[DeliverySummary | None]:
         """In the order of the ids; None for each that does not exist."""
@@ -150,21 +144,3 @@ def _is_beyond(end: Position | None, query: DeliveryQuery, oldest_first: bool) -
     if oldest_first:
         return query.created_before_us is not None and created_us >= query.created_before_us
     return query.created_from_us is not None and created_us < query.created_from_us
-
-
-def _cursor_of(position: Position, digest: str) -> str:
-    """The position as a text for clients, who must not interpret it."""
-    return base64.urlsafe_b64encode(orjson.dumps([position.score, position.record_id, digest])).decode()
-
-
-def _position_in(cursor: str, digest: str) -> Position:
-    try:
-        parts: Any = orjson.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
-        score, delivery_id, of = parts
-        if not _SCORE.fullmatch(score):
-            raise ValueError(score)
-    except (binascii.Error, ValueError, TypeError):
-        raise InvalidRequest("cursor", "is not the member `next` of a page") from None
-    if of != digest or not isinstance(delivery_id, str):
-        raise InvalidRequest("cursor", "belongs to a list with other conditions; a page continues the same list")
-    return Position(score, delivery_id)
