@@ -29,17 +29,15 @@ async def summary_from_snapshot(snapshot: StateSnapshot) -> ThreadSummary:
     status = "interrupted" if snapshot.next else "idle"
     values = None if snapshot.created_at is None else snapshot.values
     nodes = {task.id: task.name for task in interrupted}
-    return _summary(values, await dumps_in_turns(values), interrupts, nodes, status)
+    return _summary(values, redact_json(await dumps_in_turns(values)), interrupts, nodes, status)
 
 
 def _summary(
     values: Any, encoded: bytes, interrupts: Mapping[str, Sequence[Any]], nodes: Mapping[str, str], status: str
 ) -> ThreadSummary:
-    """`nodes` are those of the tasks that asked."""
+    """`encoded` are the values as JSON without secrets, and `nodes` are those of the tasks that asked."""
     questions = [AskedQuestion(each, nodes[task]) for task, asked in interrupts.items() for each in asked]
-    return ThreadSummary(
-        redact_json(encoded), value_terms(values, encoded), redact_json(dumps(interrupts)), status, questions
-    )
+    return ThreadSummary(encoded, value_terms(values, encoded), redact_json(dumps(interrupts)), status, questions)
 
 
 def public_interrupt(item: Any) -> dict[str, Any]:
