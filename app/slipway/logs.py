@@ -18,7 +18,7 @@ from slipway.credential_headers import is_credential
 from slipway.exception_text import is_a, traceback_of
 from slipway.redaction.credential_patterns import REDACTED
 from slipway.redaction.known_secrets import remember_environment
-from slipway.redaction.redact import redact_message
+from slipway.redaction.redact import redact_member, redact_message
 from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
 
@@ -26,9 +26,7 @@ _QUIETER: Final = dict.fromkeys(("asyncio", "httpx", "httpx2", "sse_starlette", 
 """Libraries that log too many lines at Slipway's level, with the lowest level of each that is logged. sse-starlette
 would log the content of all streams."""
 
-_EXPECTED: Final = frozenset(
-    {"ASGI callable returned without completing response.", "Invalid HTTP request received."}
-)
+_EXPECTED: Final = frozenset({"ASGI callable returned without completing response.", "Invalid HTTP request received."})
 """Lines of uvicorn that are left out. It logs the first when a response is closed without its last chunk: a stopping
 process closes every open stream in this way, so that its client reconnects. Instead of the second, the log has
 `http.client_rejected` with the reason."""
@@ -83,10 +81,14 @@ def _rendering(log_format: str) -> list[Processor]:
 
 
 def _without_credentials(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Replaces the texts of fields that are named as credentials, such as headers that are logged."""
+    """Replaces the texts of fields that are named as credentials, such as headers that are logged, and what the project
+    names."""
     for name, value in event.items():
-        if isinstance(value, str | bytes) and is_credential(name.lower().replace("_", "-")):
-            event[name] = REDACTED
+        if name == "exc_info":  # rendered later
+            continue
+        is_text = isinstance(value, str | bytes)
+        is_secret = is_text and is_credential(name.lower().replace("_", "-"))
+        event[name] = REDACTED if is_secret else redact_member(name, value)
     return event
 
 

@@ -8,7 +8,7 @@ what looks like a credential              yes            no: it may be data of a
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from slipway.redaction.credential_patterns import without_credentials
 from slipway.redaction.known_secrets import KNOWN
@@ -32,6 +32,12 @@ def use_rules(rules: RedactionRules) -> None:
 def redact_message(text: str) -> str:
     """For texts of logs and errors."""
     return without_credentials(redact_text(text))
+
+
+def redact_member(name: str, value: Any) -> Any:
+    """For a field of a log line, by the names of the project. Its texts are replaced with the line."""
+    rules = _RULES.current
+    return rules.member(name, value) if rules.names else value
 
 
 def redact_text(text: str) -> str:

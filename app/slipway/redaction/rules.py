@@ -52,15 +52,17 @@ class RedactionRules:
             return _dumps(REDACTED)  # what cannot be searched is not shown
         return data if shown == value else _dumps(shown)
 
+    def member(self, name: Any, value: Any) -> Any:
+        """The same for the value of the member `name`, which is replaced as a whole if it has one of the names."""
+        is_named = value is not None and isinstance(name, str) and _normal(name) in self.names
+        return REDACTED if is_named else self.value(value)
+
     def value(self, value: Any) -> Any:
         """The same for a value of JSON types."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {
-                name: REDACTED if member is not None and _normal(name) in self.names else self.value(member)
-                for name, member in value.items()
-            }
+            return {name: self.member(name, member) for name, member in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(member) for member in value]
         return value

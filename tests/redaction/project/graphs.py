@@ -35,7 +35,13 @@ def secrets() -> dict[str, str]:
 def leak(state: State) -> State:
     found = secrets() | {"cardNumber": "canary-of-a-named-member", "note": "pay with card-4711-canary now"}
     get_stream_writer()(found)
-    structlog.get_logger().warning("graph.leaked", **secrets(), authorization="canary-of-a-log-field")
+    structlog.get_logger().warning(
+        "graph.leaked",
+        **secrets(),
+        authorization="canary-of-a-log-field",
+        card_number="canary-of-a-named-member",
+        bill=found,
+    )
     logging.getLogger("project").error("no access with %s", secrets())
     return {"found": found}
 

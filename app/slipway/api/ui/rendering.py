@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from slipway.api.ui.phase_texts import phase_text
 from slipway.browser_access.page_sessions import SESSION_KEY, PageSession
-from slipway.redaction.redact import redact_text
+from slipway.redaction.redact import redact_json, redact_text
 from slipway.serialization.json_encoding import dumps
 
 HERE: Final = Path(__file__).parent
@@ -64,8 +64,8 @@ def _templates() -> Environment:
 
 
 def as_data(value: Any) -> Markup:
-    """JSON for a script tag, escaped so that no value can end the tag."""
-    text = dumps(value).decode()
+    """JSON for a script tag without secrets, escaped so that no value can end the tag."""
+    text = redact_json(dumps(value)).decode()
     for sign, escaped in (("&", "\\u0026"), ("<", "\\u003c"), (">", "\\u003e")):
         text = text.replace(sign, escaped)
     return Markup(text)
