@@ -38,7 +38,7 @@ LAYERS = (
         "loopback",
         "migrations",
     ),
-    ("current_work", "progress"),
+    ("current_work", "progress", "telemetry"),
     ("blocked_loop",),
     ("asyncio_bridge", "failpoints", "environment_variables", "shown_exceptions"),
     ("model_prices", "rates"),

@@ -1,0 +1,1 @@
+"""Telemetry: what traces, metrics and log lines are made of, without Redis."""
