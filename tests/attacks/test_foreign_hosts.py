@@ -105,6 +105,8 @@ async def test_no_prefixed_or_host_app_route_is_served_under_a_foreign_name(desk
         }
         assert found == dict.fromkeys(found, 421)
         assert [(await client.get(path, headers=foreign)).status_code for path in ("/ok", "/agents/ok")] == [200, 200]
+        probes = ("/healthz", "/agents/healthz", "/readyz", "/agents/readyz")
+        assert [(await client.get(path, headers=foreign)).status_code for path in probes] == [200] * 4
 
 
 async def test_no_websocket_is_opened_under_a_foreign_name(desk: Desk) -> None:

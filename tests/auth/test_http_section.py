@@ -89,6 +89,7 @@ async def test_routes_of_the_host_app_win_except_for_health(desk: Desk) -> None:
         assert (await client.get("/threads/count")).json() == {"host_app": True}
         assert (await client.post("/threads/count", json={}, headers=ANN)).json() == 0
         assert (await client.get("/ok")).json()["ok"]
+        assert (await client.get("/healthz")).json() == {"alive": True}
         missing = await client.get("/nowhere")
         assert (missing.status_code, missing.headers["x-own"]) == (404, "yes")
         assert "nowhere" in missing.json()["detail"]
@@ -120,7 +121,7 @@ async def test_routes_of_the_host_app_can_require_a_user(desk: Desk, order: str)
 async def test_disabled_routes_are_not_found(desk: Desk, key: str, paths: list[str]) -> None:
     async with desk.serves(http={key: True}) as client:
         assert [await status(client, path, "POST", json={}) for path in paths] == [404] * len(paths)
-        assert await status(client, "/ok") == 200
+        assert [await status(client, path) for path in ("/ok", "/healthz", "/readyz")] == [200] * 3
         documented = (await client.get("/openapi.json")).json()["paths"]
         assert not set(paths) & documented.keys()
 
@@ -152,6 +153,8 @@ async def test_every_route_is_below_the_mount_prefix(desk: Desk, app: str | None
         assert f'href="/agents/ui/threads/{thread}/runs/' in page.text
         assert await status(client, "/agents/ui/static/page.css") == 200
         assert [await status(client, path) for path in ("/ok", "/agents/ok", "/agentsok")] == [200, 200, 404]
+        probes = ("/healthz", "/agents/healthz", "/agentshealthz")
+        assert [await status(client, path) for path in probes] == [200, 200, 404]
 
 
 async def test_cors_follows_langgraph_json(desk: Desk) -> None:

@@ -178,7 +178,34 @@ async def test_a_lost_connection_is_reported_at_once(
         assert await levels_by_code(client) == {"redis.unavailable": "error"}
         services = {"redis": "down", "workers": "unknown"}
         assert (await client.get("/ok")).json() == {"ok": True, "services": services}
-        assert (await client.get("/ok?check_db=1")).status_code == 503
+        checked = await client.get("/ok?check_db=1")
+        assert (checked.status_code, checked.headers["retry-after"]) == (503, "1")
+        body = checked.json()
+        assert (body["ok"], body["services"], body["code"]) == (False, services, "store.unavailable")
+
+
+async def test_healthz_asks_nothing_of_redis(
+    server: Cluster, served: Served, client: httpx.AsyncClient, eventually: Eventually
+) -> None:
+    alive = {"alive": True}
+    before = await _commands(server)
+    for _ in range(50):
+        assert (await client.get("/healthz")).json() == alive
+    own = await _commands(server) - before
+    assert own < 50, f"{own} commands, which are those of the health checks"
+    await server.valkey.kill()
+    await eventually(lambda: not served.services.pipeline.connected)
+    response = await client.get("/healthz")
+    assert (response.status_code, response.json()) == (200, alive)
+    assert response.headers["cache-control"] == "no-store"
+
+
+async def _commands(server: Cluster) -> int:
+    """Calls of commands and scripts that the server has executed."""
+    info = (await server.pipeline.send("INFO", "stats")).decode()
+    found = re.search(r"^total_commands_processed:(\d+)", info, re.MULTILINE)
+    assert found is not None
+    return int(found[1])
 
 
 async def test_an_eviction_policy_is_an_error_finding(

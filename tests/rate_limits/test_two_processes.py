@@ -102,6 +102,7 @@ async def test_without_access_control_all_requests_of_an_address_are_counted() -
         assert await send_all(cluster, 256, f"/threads/{new_id()}", {}) == {404: 100, 429: 156}
         async with httpx.AsyncClient(base_url=cluster.webs[0].url) as client:
             assert (await client.get("/ok")).status_code == 200
+            assert (await client.get("/healthz")).status_code == 200
             assert (await client.get("/readyz")).status_code in (200, 503)
             page = {"origin": "http://localhost:3000"}
             limited = await client.get(f"/threads/{new_id()}", headers=page)

@@ -48,6 +48,7 @@ app = Starlette(
         Route("/store/namespaces", shadow, methods=["GET"]),
         Route("/threads/count", shadow, methods=["GET"]),
         Route("/ok", shadow),
+        Route("/healthz", shadow),
     ],
     middleware=[Middleware(HeaderMiddleware)],
     lifespan=lifespan,

@@ -18,13 +18,13 @@ from starlette.types import Receive, Scope, Send
 
 from slipway.access.access_control import AccessControl
 from slipway.api.middleware.authentication import AuthenticateRequests
-from slipway.api.middleware.mount_prefix import path_below
+from slipway.api.middleware.mount_prefix import PROBES, path_below
 from slipway.errors import ConfigError, SlipwayError
 from slipway.graphs.official_sections import HttpSection
 
 _AUTHENTICATION: Final[Any] = AuthenticateRequests  # mypy cannot compare it with `Middleware.cls`
 
-ALWAYS_SLIPWAY: Final = ("/ok", "/info", "/readyz", "/metrics", "/openapi.json")
+ALWAYS_SLIPWAY: Final = (*PROBES, "/info", "/metrics", "/openapi.json")
 """Paths that a host app cannot replace. /openapi.json describes the routes of both."""
 
 

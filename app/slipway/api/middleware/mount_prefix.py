@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketClose
 from slipway.api.auth.authentication import is_in_process
 from slipway.api.responses import JsonResponse
 
-PROBES: Final = ("/ok", "/readyz")
+PROBES: Final = ("/healthz", "/ok", "/readyz")
 """Also served without the prefix, because the hosting platform requests them."""
 
 

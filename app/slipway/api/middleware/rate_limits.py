@@ -12,7 +12,7 @@ from starlette.websockets import WebSocketClose
 
 from slipway.api.auth.authentication import is_in_process
 from slipway.api.auth.rates import ALLOWANCES_KEY, ON_END_KEY, RATES_KEY, count_request_of_address
-from slipway.api.middleware.mount_prefix import path_below
+from slipway.api.middleware.mount_prefix import PROBES, path_below
 from slipway.api.middleware.request_id import request_id_of
 from slipway.api.responses import response_for_error, status_of
 from slipway.api.shared_objects import services_of
@@ -20,7 +20,7 @@ from slipway.api.websocket_close import CLOSED_BY_STATUS
 from slipway.errors import RateLimited
 from slipway.rate_limits.headers import rate_headers
 
-_UNCOUNTED: Final = frozenset({"/ok", "/readyz", "/metrics"})
+_UNCOUNTED: Final = frozenset({*PROBES, "/metrics"})
 """What the hosting platform and Prometheus request at an interval."""
 
 

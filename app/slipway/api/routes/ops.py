@@ -13,19 +13,36 @@ from starlette.responses import Response
 from slipway.api.auth.access_check import PUBLIC
 from slipway.api.endpoints import Endpoint, bool_param
 from slipway.api.request_parsing import query_flag
-from slipway.api.responses import JsonResponse
+from slipway.api.responses import JsonResponse, status_of
 from slipway.api.shared_objects import metrics_of, services_of
 from slipway.api.ui.rendering import page
 from slipway.checkpoints.requirements import PACKAGES
+from slipway.errors import StoreUnavailable
 from slipway.versions import version_of
+
+_NO_STORE: Final = {"cache-control": "no-store"}
+_ALIVE: Final = b'{"alive":true}'
+
+
+async def healthz(request: Request) -> Response:
+    """Responds with 200 as long as the event loop of this process executes requests. Reads nothing but the request, so
+    that a platform which restarts processes by it never restarts one because of Redis."""
+    return Response(_ALIVE, media_type="application/json", headers=_NO_STORE)
 
 
 async def ok(request: Request) -> Response:
-    """Responds with 200 as long as this process runs, with `check_db` only if Redis replies. `services` is a result of
-    the latest health check."""
-    if query_flag(request, "check_db"):
-        await services_of(request).pipeline.send("PING", repeatable=True)
-    return JsonResponse({"ok": True, "services": services_of(request).health.latest.services})
+    """Responds with 200 as long as this process runs, with `check_db` only if Redis replies: otherwise 503 with `ok`
+    false. `services` is a result of the latest health check."""
+    services = services_of(request)
+    found = services.health.latest.services
+    if not query_flag(request, "check_db"):
+        return JsonResponse({"ok": True, "services": found}, headers=_NO_STORE)
+    try:
+        await services.pipeline.send("PING", repeatable=True)
+    except StoreUnavailable as error:
+        down = {"ok": False, "services": found | {"redis": "down"}, "detail": str(error), **error.details()}
+        return JsonResponse(down, status_of(error), _NO_STORE | {"retry-after": str(error.retry_after_s)})
+    return JsonResponse({"ok": True, "services": found | {"redis": "up"}}, headers=_NO_STORE)
 
 
 async def info(request: Request) -> Response:
@@ -64,7 +81,7 @@ def _info() -> dict[str, Any]:
 async def readyz(request: Request) -> Response:
     """Responds 200 if a new run would be stored, else 503. The body lists the findings of the latest health check."""
     health = services_of(request).health.latest
-    return JsonResponse(health.public(), 200 if health.ready else 503)
+    return JsonResponse(health.public(), 200 if health.ready else 503, _NO_STORE)
 
 
 async def metrics(request: Request) -> Response:
@@ -84,6 +101,7 @@ async def docs(request: Request) -> Response:
 
 
 HEALTH: Final = (
+    Endpoint("GET", "/healthz", healthz, "Whether this process is alive; asks nothing of Redis", PUBLIC),
     Endpoint("GET", "/ok", ok, "Whether this process runs", PUBLIC, query=(bool_param("check_db", "Check Redis too"),)),
     Endpoint("GET", "/readyz", readyz, "Whether a new run would be stored, with all findings", PUBLIC),
 )
