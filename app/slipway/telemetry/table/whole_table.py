@@ -7,13 +7,28 @@ from types import MappingProxyType
 from typing import Final
 
 from slipway.telemetry.span import SpanKind
-from slipway.telemetry.table import requests, runs, spans
+from slipway.telemetry.table import (
+    deployment_metrics,
+    people_metrics,
+    requests,
+    run_metrics,
+    runs,
+    spans,
+    version_metrics,
+)
 from slipway.telemetry.table.area import Area
 from slipway.telemetry.table.event_kind import EventKind
 from slipway.telemetry.table.metric_kind import MetricKind
 from slipway.telemetry.table.span_type import SpanType
 
-AREAS: Final[tuple[Area, ...]] = (requests.AREA, runs.AREA)
+AREAS: Final[tuple[Area, ...]] = (
+    requests.AREA,
+    runs.AREA,
+    run_metrics.AREA,
+    people_metrics.AREA,
+    version_metrics.AREA,
+    deployment_metrics.AREA,
+)
 """In the order of docs/telemetry.md."""
 
 EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType({kind.name: kind for area in AREAS for kind in area.events})
