@@ -47,6 +47,7 @@ LAYERS = (
     ("ceilings",),
     ("redis",),
     ("serialization",),
+    ("otlp",),
     ("renamed_settings", "logs", "graphs"),
     ("budgets",),
     ("protocol_types", "arq_jobs"),

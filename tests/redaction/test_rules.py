@@ -67,6 +67,9 @@ def test_a_short_value_is_no_secret() -> None:
         ("lower_case_token", "a-token-of-20-characters", "a-token-of-20-characters"),
         ("DATABASE_URL", "postgres://app:long-password@db/app", "long-password"),
         ("SENTRY_DSN", "https://user:long%2Fpassword@host/1", "long/password"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://user:long-password@host/otlp", "long-password"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "tenant=desk,authorization=Basic%20a-key-of-a-vendor", "a-key-of-a-vendor"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "api-key=another-key-of-a-vendor", "another-key-of-a-vendor"),
     ],
 )
 def test_secrets_of_the_environment_are_known_by_the_names_of_variables(name: str, value: str, secret: str) -> None:

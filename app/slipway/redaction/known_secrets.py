@@ -19,8 +19,10 @@ SHORTEST: Final = 12
 
 _SECRET_NAME: Final = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)S?$")
 """How the name of an environment variable ends that has a secret."""
-_ADDRESS_NAME: Final = re.compile(r"(URL|URI|DSN)$")
+_ADDRESS_NAME: Final = re.compile(r"(URL|URI|DSN|ENDPOINT)$")
 """How the name of an environment variable ends that has an address, which may have a password."""
+_HEADERS_NAME: Final = re.compile(r"^OTEL_EXPORTER_OTLP_(TRACES_|METRICS_|LOGS_)?HEADERS$")
+"""The variables of OpenTelemetry with headers of requests, which have the key of whoever receives them."""
 _SHORTEST_IN_ENVIRONMENT: Final = 16
 """Characters. Only the name of a variable says that its value is a secret, so the value must look like one."""
 
@@ -77,6 +79,17 @@ def _secrets_in(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
                 yield value, name
         elif _ADDRESS_NAME.search(name.upper()) and (password := _password_in(environment.get(name, ""))):
             yield password, name
+        elif _HEADERS_NAME.search(name.upper()):
+            for value in _header_values(environment.get(name, "")):
+                yield value, name
+
+
+def _header_values(headers: str) -> Iterator[str]:
+    """The values in `name=value,name=value`, and each without the scheme before it, such as `Bearer`."""
+    for header in headers.split(","):
+        value = unquote(header.partition("=")[2]).strip()
+        yield value
+        yield value.rpartition(" ")[2]
 
 
 def _password_in(address: str) -> str:

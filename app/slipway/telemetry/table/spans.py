@@ -1,4 +1,8 @@
-"""Spans: what each kind of span is exported as, and its attributes."""
+"""Spans: what each kind of span is exported as, and its attributes.
+
+Names that begin with `gen_ai.` are those of version 0.1.0 of the semantic conventions for generative AI, and `http.…`
+and `server.…` those of the general conventions. What they have no name for is `slipway.…`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,20 @@ from slipway.telemetry.span import SpanKind
 from slipway.telemetry.table.field import Unit
 from slipway.telemetry.table.span_type import ExportedKind, SpanAttribute, SpanType
 
+RUN: Final = SpanAttribute("run", "slipway.run.id", Unit.ID, "the run")
+THREAD: Final = SpanAttribute("thread", "gen_ai.conversation.id", Unit.ID, "the thread of the run")
+GRAPH: Final = SpanAttribute("graph", "gen_ai.agent.name", Unit.NAME, "the graph of the run")
+VERSION: Final = SpanAttribute("version", "gen_ai.agent.version", Unit.NAME, "the version of the graph")
+ASSISTANT: Final = SpanAttribute("assistant", "slipway.assistant.id", Unit.ID, "the assistant of the run")
+
+OF_ALL_SPANS: Final = (RUN, THREAD, GRAPH, VERSION, ASSISTANT)
+"""Every exported span has these attributes beside those of its type, as far as they are known. They are not in
+`Span.attributes`, because all spans of a run have the same."""
+
+PHASE: Final = SpanAttribute("phase", "slipway.run.phase", Unit.CODE, "the phase of the run afterwards")
+NUMBER: Final = SpanAttribute("number", "slipway.attempt.number", Unit.NUMBER, "the number of the attempt, from 1")
+WORKER: Final = SpanAttribute("worker", "slipway.worker", Unit.ID, "the process that executed it")
+PRIORITY: Final = SpanAttribute("priority", "slipway.queue.priority", Unit.CODE, "the priority of the run")
 PROVIDER: Final = SpanAttribute("provider", "gen_ai.provider.name", Unit.NAME, "the provider of the model")
 MODEL: Final = SpanAttribute("model", "gen_ai.request.model", Unit.NAME, "the model that was asked for")
 RESPONDING_MODEL: Final = SpanAttribute(
@@ -15,10 +33,53 @@ RESPONDING_MODEL: Final = SpanAttribute(
 )
 TOKENS_IN: Final = SpanAttribute("tokens_in", "gen_ai.usage.input_tokens", Unit.TOKENS, "tokens of the input")
 TOKENS_OUT: Final = SpanAttribute("tokens_out", "gen_ai.usage.output_tokens", Unit.TOKENS, "tokens of the output")
-COST: Final = SpanAttribute("cost_nano", "slipway.cost", Unit.NANODOLLARS, "what the call cost")
+COST: Final = SpanAttribute("cost_nano", "slipway.cost", Unit.NANODOLLARS, "what the call cost; exported in US dollars")
 TOOL: Final = SpanAttribute("tool", "gen_ai.tool.name", Unit.NAME, "the tool")
+REVIEW: Final = SpanAttribute("review", "slipway.review.id", Unit.ID, "the review that asked")
+REVIEW_STATE: Final = SpanAttribute("review_state", "slipway.review.state", Unit.CODE, "how the review ended")
+METHOD: Final = SpanAttribute("method", "http.request.method", Unit.CODE, "the method of the request")
+ROUTE: Final = SpanAttribute("route", "http.route", Unit.NAME, "the path of the route, with its parameters by name")
+STATUS: Final = SpanAttribute("status", "http.response.status_code", Unit.NUMBER, "the status of the response")
+REQUEST_ID: Final = SpanAttribute("request_id", "slipway.request.id", Unit.ID, "the id of the request")
+HOST: Final = SpanAttribute("host", "server.address", Unit.NAME, "the host that was called")
+TRIES_BEFORE: Final = SpanAttribute(
+    "tries_before", "http.request.resend_count", Unit.NUMBER, "how many tries there were before"
+)
+DELIVERY: Final = SpanAttribute("delivery", "slipway.delivery.id", Unit.ID, "the delivery")
+EVENT: Final = SpanAttribute("event", "slipway.webhook.event", Unit.CODE, "the event of which a webhook tells")
 
 SPAN_TYPES: Final[tuple[SpanType, ...]] = (
+    SpanType(
+        SpanKind.REQUEST,
+        ExportedKind.SERVER,
+        "{name}",
+        "A request that creates, resumes or cancels a run, or decides a review.",
+        (METHOD, ROUTE, STATUS, REQUEST_ID),
+    ),
+    SpanType(
+        SpanKind.RUN,
+        ExportedKind.INTERNAL,
+        "invoke_agent {name}",
+        "A run, from its creation until it ended or waits for people.",
+        (PHASE,),
+        (("gen_ai.operation.name", "invoke_agent"),),
+    ),
+    SpanType(
+        SpanKind.QUEUE,
+        ExportedKind.INTERNAL,
+        "queue",
+        "The run was due, and no worker had claimed it.",
+        (NUMBER, PRIORITY),
+    ),
+    SpanType(
+        SpanKind.ATTEMPT,
+        ExportedKind.CONSUMER,
+        "attempt {name}",
+        "One execution of the run, or of the rest of it, by one process.",
+        (NUMBER, WORKER, PHASE),
+    ),
+    SpanType(SpanKind.SUPERSTEP, ExportedKind.INTERNAL, "superstep {name}", "A superstep of a graph or of a subgraph."),
+    SpanType(SpanKind.NODE, ExportedKind.INTERNAL, "node {name}", "The execution of a node or of a task."),
     SpanType(
         SpanKind.MODEL,
         ExportedKind.CLIENT,
@@ -34,5 +95,19 @@ SPAN_TYPES: Final[tuple[SpanType, ...]] = (
         "A call of a tool.",
         (TOOL, COST),
         (("gen_ai.operation.name", "execute_tool"),),
+    ),
+    SpanType(
+        SpanKind.APPROVAL,
+        ExportedKind.INTERNAL,
+        "approval {name}",
+        "People were asked, and had not answered.",
+        (REVIEW, REVIEW_STATE),
+    ),
+    SpanType(
+        SpanKind.WEBHOOK,
+        ExportedKind.CLIENT,
+        "POST webhook",
+        "One try to send a webhook.",
+        (METHOD, HOST, STATUS, TRIES_BEFORE, DELIVERY, EVENT),
     ),
 )

@@ -9,6 +9,7 @@ from typing import Final
 from slipway.telemetry.span import SpanKind
 from slipway.telemetry.table import (
     deployment_metrics,
+    exports,
     people_metrics,
     requests,
     run_metrics,
@@ -28,6 +29,7 @@ AREAS: Final[tuple[Area, ...]] = (
     people_metrics.AREA,
     version_metrics.AREA,
     deployment_metrics.AREA,
+    exports.AREA,
 )
 """In the order of docs/telemetry.md."""
 

@@ -1,0 +1,1 @@
+"""OpenTelemetry: the spans of sampled runs as other programs receive them (OTLP over HTTP)."""
