@@ -125,6 +125,7 @@ from slipway.threads.thread_follower import ThreadFollower
 from slipway.threads.ttl import ThreadTtl
 from slipway.tool_gateway.gateway import tool_services
 from slipway.tool_gateway.registry import ToolRegistry
+from slipway.waiting_reasons.reasons import WaitingReasons
 from slipway.webhook_endpoints.scripts import EndpointScripts
 from slipway.webhook_endpoints.store import EndpointStore
 from slipway.webhook_endpoints.url_check import EndpointUrlCheck
@@ -161,6 +162,7 @@ class Services:
     submission: RunSubmission
     unfinished_runs: UnfinishedRuns
     run_search: RunSearch
+    waiting_reasons: WaitingReasons
     audit: AuditTrail
     run_operations: RunOperations
     run_repairs: RunRepairs
@@ -459,6 +461,7 @@ def _stores(
         review_search=ReviewSearch(pipeline, keys, max_checks=settings.search_max_checks),
         resumer=resumer,
         run_search=RunSearch(pipeline, keys, max_checks=settings.search_max_checks),
+        waiting_reasons=WaitingReasons(pipeline, keys, settings),
         threads=threads,
         checkpointer=checkpointer,
         trash=trash,

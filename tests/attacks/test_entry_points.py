@@ -346,6 +346,7 @@ ENTRY_POINTS: tuple[EntryPoint, ...] = (
     RouteCall("POST", f"{_RUN}/cancel", query={"action": "rollback"}, variant="and roll back", path_ids=_ON_BUSY),
     RouteCall("DELETE", _RUN),
     RouteCall("GET", "/ops/runs"),
+    RouteCall("GET", "/ops/runs/{run_id}/why"),
     # runs without a thread
     RouteCall("POST", "/runs", DELAYED_RUN),
     RouteCall("POST", "/runs", KEEPING_RUN, variant="keeping the thread"),
@@ -534,6 +535,7 @@ NEEDED_TO_RESPOND = {
     "PATCH /runs/crons/{cron_id}": {"threads:create_run", "threads:read"},
     "POST /threads/{thread_id}/commands agent.getTree": {"threads:read"},
     "socket agent.getTree": {"threads:read"},
+    "GET /ops/runs/{run_id}/why": {"threads:read"},
     "GET /ui/threads/{thread_id}/runs/{run_id}/now": {"threads:read"},
 }
 """Entry points whose only sign of an allowed operation is a response that is not empty."""
@@ -641,6 +643,7 @@ OPERATIONS_OF = {
     "POST /threads/{thread_id}/runs/stream on a new thread": "threads:create threads:create_run",
     "GET /threads/{thread_id}/runs": "threads:read threads:search",
     "GET /ops/runs": "threads:search",
+    "GET /ops/runs/{run_id}/why": "threads:read",
     "GET /threads/{thread_id}/runs/{run_id}": "threads:read",
     "GET /threads/{thread_id}/runs/{run_id}/join": "threads:read",
     "GET /threads/{thread_id}/runs/{run_id}/stream": "threads:read",

@@ -64,6 +64,7 @@ _MEMBER_READS: Final = {
     "ZLEXCOUNT",
     "ZRANGE",
     "ZRANK",
+    "SRANDMEMBER",
     "ZREVRANK",
     "ZRANGEBYLEX",
     "ZRANGEBYSCORE",

@@ -26,6 +26,7 @@ from slipway.api.routes import (
     ops_tools,
     ops_versions,
     ops_webhooks,
+    ops_why,
     reviews,
     runs,
     stateless_runs,
@@ -52,6 +53,7 @@ ROUTE_GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "ops": (
         *ops_runs.ENDPOINTS,
         *ops_audit.ENDPOINTS,
+        *ops_why.ENDPOINTS,
         *ops_budgets.ENDPOINTS,
         *ops_breakers.ENDPOINTS,
         *ops_run_operations.ENDPOINTS,

@@ -30,12 +30,13 @@ from slipway.api.ui.phase_texts import phase_text
 from slipway.api.ui.rendering import HEADERS
 from slipway.api.ui.review_data import card_data
 from slipway.clock import Clock
-from slipway.errors import NotFound, limit_name
+from slipway.errors import NotFound
 from slipway.runs.events import START_ID
 from slipway.runs.record import Phase, Run
 from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
 from slipway.sse_frames import encode_block
+from slipway.waiting_reasons.acts import raise_limit
 
 _EVENT_ID: Final = re.compile(r"\d{1,15}-\d{1,15}")
 _RUN_FIELDS: Final = (
@@ -107,8 +108,8 @@ async def readable_run(request: Request) -> Run:
 
 async def run_view(request: Request, run: Run) -> dict[str, Any]:
     """The data of a run that its page shows: fields of its record, the number of live workers until it has ended, its
-    reviews while it waits for an answer (no reviews at a breakpoint), what pauses it, and the command that lets it
-    continue after a ceiling."""
+    reviews while it waits for an answer (no reviews at a breakpoint), what pauses it, what it waits for until it has
+    ended, and the command that lets it continue after a ceiling."""
     services, public = services_of(request), run.public()
     view: dict[str, Any] = {
         "run": {name: public.get(name) for name in _RUN_FIELDS},
@@ -118,13 +119,25 @@ async def run_view(request: Request, run: Run) -> dict[str, Any]:
         "workers": None,
         "reviews": None,
         "pause": _pause(request, run) if run.phase is Phase.PAUSED else None,
-        "raise_command": _raise_command(run),
+        "raise_command": raised.command if (raised := raise_limit(run)) else None,
+        "why": None,
     }
+    if not run.final:
+        view["why"] = await _why(request, run)
     if run.phase in (Phase.QUEUED, Phase.RUNNING):
         view["workers"] = services.health.latest.workers
     elif run.phase is Phase.WAITING_FOR_APPROVAL:
         view["reviews"] = [card_data(request, review) for review in await services.reviews.of_run(run.run_id)]
     return view
+
+
+async def _why(request: Request, run: Run) -> dict[str, Any] | None:
+    """What the run waits for. None if it was deleted meanwhile."""
+    try:
+        why = await services_of(request).waiting_reasons.why(run.run_id)
+    except NotFound:
+        return None
+    return why.for_reader(operator=is_operator(user_of(request), OPERATE)).public()
 
 
 def _pause(request: Request, run: Run) -> dict[str, Any]:
@@ -138,22 +151,6 @@ def _pause(request: Request, run: Run) -> dict[str, Any]:
         "switch": run.reason if run.switch and not operator else None,
         "resumable": operator is not None and is_operator(user_of(request), OPERATE),
     }
-
-
-def _raise_command(run: Run) -> str | None:
-    """The command that doubles the ceiling that ended the run, and continues it. None if no ceiling did, or if its
-    chain has continued. A budget has no such command."""
-    error = (run.public_error if run.phase is Phase.FAILED and not run.resumed_by else None) or {}
-    kind, _, code = str(error.get("code", "")).partition(".")
-    name = limit_name(code)
-    if kind != "ceiling" or name not in run.ceilings or error.get("scope"):
-        return None
-    limit = run.ceilings[name]
-    return f"slipway runs raise-ceiling {run.run_id} --limit {name}={_plain(max(limit * 2, limit + 1))} --resume"
-
-
-def _plain(number: float) -> str:
-    return str(int(number)) if number == int(number) else repr(number)
 
 
 def _has_ended(run: Run) -> bool:

@@ -8,6 +8,7 @@ import { Progress } from "./progress.js";
 import { ReviewCard } from "./review.js";
 import { keepTimesCurrent, serverNow, setServerTime } from "./times.js";
 import { json, renderState, rendered } from "./values.js";
+import { drawWhy } from "./why.js";
 
 const REFRESH_INTERVAL_MS = 2000;
 const DRAW_DELAY_MS = 60;
@@ -142,6 +143,7 @@ function draw() {
   show(byId("new-run"), isFinal && !view.deleted);
   drawFailure(run);
   drawPause();
+  drawWhy(view.deleted ? null : view.why);
   drawReview(phase);
   drawResult(isFinal);
   drawConversation(isFinal);
