@@ -166,7 +166,7 @@ class _Operations:
         self._created.append(f"{thread}/runs/{run['run_id']}")
 
     async def _claim(self) -> None:
-        _, claimed, _ = await self._stores.scripts.run_claim("bench", _CLAIMED_AT_ONCE, _LEASE_MS)
+        _, claimed, *_ = await self._stores.scripts.run_claim("bench", _CLAIMED_AT_ONCE, _LEASE_MS)
         self._claimed += [run_from(fields) for fields in claimed]
 
     async def _settle_next(self) -> None:

@@ -47,7 +47,7 @@ async def test_a_fenced_attempt_writes_no_checkpoint(settings: Settings, graphs:
     async with open_services(settings, graphs, "cli") as services:
         thread = (await services.threads.create_or_get(new_id(), {}))[0].thread_id
         await services.submission.submit(new_run(thread, graph_id="steps"))
-        _, claimed, _ = await services.scripts.run_claim("w", 1, 60_000)
+        _, claimed, *_ = await services.scripts.run_claim("w", 1, 60_000)
         run = run_from(claimed[0])
         owner = AttemptWriter(services.scripts, run)
         checkpointer = services.checkpointer.for_run(owner, own_thread=thread, is_empty=True)

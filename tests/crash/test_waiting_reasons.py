@@ -81,3 +81,20 @@ async def test_a_run_says_who_executes_it_until_its_worker_is_killed_and_another
     code, text = await cluster.command("why", str(uuid.uuid4()))
     assert code == 1
     assert "not found" in text
+
+
+async def test_a_worker_logs_that_a_run_is_stranded_before_a_switch(cluster: Cluster, client: Client) -> None:
+    (worker,) = cluster.workers
+    async with httpx.AsyncClient(base_url=cluster.webs[0].url, timeout=10) as web:
+        assert (await web.put("/ops/pause", json={"reason": "maintenance"})).status_code == 200
+    run_id = await client.start("steps", {"upto": 1}, str(uuid.uuid4()))
+    await wait_until(lambda: worker.count_logged("run.stranded"))
+    answer = await why(cluster, run_id)
+    assert (answer["waits_for"], answer["detail"]["reason"]) == ("switch", "maintenance")
+    code, text = await cluster.command("unpause")
+    assert code == 0, text
+
+    async def ended() -> bool:
+        return bool((await why(cluster, run_id))["phase"] == "completed")
+
+    await wait_until(ended)

@@ -93,7 +93,7 @@ class Stores:
 
     async def claim(self, limit: int = 100, worker: str = "w", lease_ms: int = LEASE_MS) -> list[Run]:
         """Claims due runs for a worker."""
-        _, claimed, _ = await self.scripts.run_claim(worker, limit, lease_ms)
+        _, claimed, *_ = await self.scripts.run_claim(worker, limit, lease_ms)
         return [run_from(fields) for fields in claimed]
 
     async def claim_one(self, **options: Any) -> Run:

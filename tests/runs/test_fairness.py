@@ -90,7 +90,7 @@ async def test_a_claim_ends_when_all_queued_runs_belong_to_full_groups(stores: S
     graph, owner = ("graph:steps", 1), ("owner:ada", 1)
     for groups in ([graph], [owner], [graph, owner], [owner, graph]):
         await stores.create_run(groups=groups)
-    due_in_ms, claimed, _ = await stores.scripts.run_claim("w", 10, 60_000)
+    due_in_ms, claimed, *_ = await stores.scripts.run_claim("w", 10, 60_000)
     assert (due_in_ms, len(claimed)) == (None, 2)
     for group, _ in (graph, owner):
         assert await stores.pipeline.send("ZCARD", stores.keys.parked_queue(group)) == 1

@@ -86,7 +86,7 @@ async def test_a_run_that_does_not_fit_waits_and_an_attempt_that_was_interrupted
     first, second = await small.create_run(), await small.create_run()
     await fill(small, 300_000, expected=200_000)
 
-    due_in_ms, claimed, near = await small.scripts.run_claim("w", 9, LEASE_MS, mark=MARK)
+    due_in_ms, claimed, near, _ = await small.scripts.run_claim("w", 9, LEASE_MS, mark=MARK)
     assert {run["run_id"].decode() for run in claimed} == {interrupted.run_id, first.run_id}
     assert near
     assert due_in_ms is not None
@@ -106,7 +106,7 @@ async def test_a_run_that_waits_counts_the_runs_that_execute(small: Stores) -> N
     await small.claim_one()
     waiting = await small.create_run()
     await fill(small, 500_000, expected=300_000)
-    _, claimed, _ = await small.scripts.run_claim("w", 9, LEASE_MS, mark=MARK)
+    _, claimed, *_ = await small.scripts.run_claim("w", 9, LEASE_MS, mark=MARK)
     assert claimed == []
     assert (await small.reload(waiting)).reason == "memory pressure"
 
@@ -137,7 +137,7 @@ async def test_one_run_executes_although_it_is_expected_to_be_too_large(small: S
     run = await small.create_run()
     with pytest.raises(Overloaded):
         await small.create_run()
-    _, [claimed], _ = await small.scripts.run_claim("w", 9, LEASE_MS, mark=MARK)
+    _, [claimed], *_ = await small.scripts.run_claim("w", 9, LEASE_MS, mark=MARK)
     assert claimed["run_id"].decode() == run.run_id
 
 

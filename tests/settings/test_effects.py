@@ -496,7 +496,7 @@ async def test_a_run_fails_after_max_attempts(load: Load, graphs: Registry) -> N
     async with serving(load(max_attempts=2), graphs) as served:
         run_id, scripts, attempts = await submit_run(served), served.services.scripts, 0
         while await phase_of(served.services, run_id) is Phase.QUEUED:
-            _, claimed, _ = await scripts.run_claim("worker", 1, 60_000)
+            _, claimed, *_ = await scripts.run_claim("worker", 1, 60_000)
             attempts += len(claimed)
             await scripts.run_reap(event_ttl_s=60, pause_ms=0, worker="worker")
         assert attempts == 2

@@ -459,6 +459,9 @@ class Execution:
         elif outcome.stop is StopReason.LOST:
             log.info("run.lost", problem=outcome.problem, **fields)
         elif outcome.pause is not None:
-            log.warning("run.paused", reason=outcome.pause.reason, **fields)
+            waits_for = "exhausted" if outcome.pause.held.why == "exhausted" else "held_version"
+            log.warning("run.stranded", waits_for=waits_for, reason=outcome.pause.reason, **fields)
         else:
+            if outcome.switch is not None:
+                log.warning("run.stranded", waits_for="switch", reason=f"{outcome.switch} is off", **fields)
             log.info("run.released", switch=outcome.switch, **fields)

@@ -6,6 +6,7 @@ class means that it has written nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -130,13 +131,23 @@ RunCreateResult = (
 # run_claim and run_reap
 
 
+class StrandedRun(NamedTuple):
+    """A run that a claim left waiting for what it cannot get by waiting: a `switch` or a `version`."""
+
+    run_id: str
+    waits_for: str
+    reason: str
+
+
 class ClaimResult(NamedTuple):
     """`due_in_ms` is None if no further job waits. `runs` are the fields of the claimed runs. `near_mark`: memory was
-    checked, and is near the high-water mark."""
+    checked, and is near the high-water mark. `stranded` are runs that were not claimed, and will not be before somebody
+    acts."""
 
     due_in_ms: float | None
     runs: list[Fields]
     near_mark: bool
+    stranded: Sequence[StrandedRun] = ()
 
 
 class ReclaimOutcome(StrEnum):

@@ -56,6 +56,7 @@ from slipway.runs.script_results import (
     RunNotFound,
     Settled,
     SettleResult,
+    StrandedRun,
     SwitchIsOff,
     ThreadBusy,
     ThreadChanged,
@@ -327,8 +328,14 @@ class RunScripts(ScriptStubs):
             "group": group,
         }
         reply = await self._pipeline.run(_RUN_CLAIM, [], [*self._args(**arguments), serves])
-        due_in_ms, near_mark, *runs = reply
-        return ClaimResult(float(due_in_ms) if due_in_ms else None, [fields_of(run) for run in runs], near_mark != b"")
+        due_in_ms, near_mark, stranded, *runs = reply
+        texts = (each.decode() for each in stranded)
+        return ClaimResult(
+            float(due_in_ms) if due_in_ms else None,
+            [fields_of(run) for run in runs],
+            near_mark != b"",
+            [StrandedRun(*each) for each in zip(texts, texts, texts, strict=True)] if stranded else (),
+        )
 
     def run_apply(
         self,

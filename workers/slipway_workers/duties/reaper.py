@@ -3,7 +3,7 @@ all attempts are used up.
 
 Interval: `reap_every_s`, but at most (`lease_s` - `heartbeat_s`) / 4; sooner if the next lease expires sooner.
 Who: every worker; one script reclaims each run once.
-Logs: `reaper.run_reclaimed` for each run.
+Logs: `reaper.run_reclaimed` for each run, and `run.stranded` for one that is paused because its attempts are used up.
 
 After an outage of Redis, leases may have expired although their processes are alive. So after this process has
 connected again, or a round has failed, it waits until all live processes have sent a heartbeat: for
@@ -36,6 +36,7 @@ from slipway.runs.leases import (
     outage_after_s,
 )
 from slipway.runs.queue_reads import QueueReads
+from slipway.runs.script_results import ReclaimOutcome
 from slipway.services import Services
 
 log = structlog.get_logger(__name__)
@@ -92,6 +93,8 @@ class Reaper(Duty):
             self._all_had_contact_at = self._contact_at
         for run in reclaimed:
             log.warning("reaper.run_reclaimed", run=run.run_id, attempt=run.attempt, outcome=run.outcome.value)
+            if run.outcome is ReclaimOutcome.PAUSED:
+                log.warning("run.stranded", run=run.run_id, waits_for="exhausted", reason="its attempts are used up")
         expires_in_s = await self._queue.next_lease_end_in_s()
         # a lease that has expired and was not reclaimed is one of a grace period
         soonest_s = grace_s if grace_s > 0 else math.inf if expires_in_s <= 0 and not reclaimed else expires_in_s

@@ -15,8 +15,8 @@
 --   such a one), `again_ms` (when to claim again if suspects, or runs that do not fit, wait), `mark` (the high-water
 --   mark; nil if memory is not to be checked), `group` (of the worker, by what it serves); a MessagePack map of what
 --   the worker serves (`lib/versions.lua`), or '' if versions do not matter.
--- Reply: {ms until the next job is due ('' if none waits), 'near' if memory is near the mark else '', fields of a run,
---   ...}. The fields of a run whose thread must be moved to the version first end with `pinned_version` and
+-- Reply: {ms until the next job is due ('' if none waits), 'near' if memory is near the mark else '', {a run that began
+--   to wait for somebody, 'switch' or 'version', its reason, ...}, fields of a run, ...}. The fields of a run whose thread must be moved to the version first end with `pinned_version` and
 --   `pinned_schema`, those of the thread.
 -- Atomic: For each run: job, slots, lease, versions, the thread's status, and the waiting run that it answers; or its
 --   pause, or its lane.
@@ -25,7 +25,8 @@
 local args = cmsgpack.unpack(ARGV[2])
 local startable = args.mark and startable_bytes(args.mark) or nil
 local expected = startable and expected_by_graph()
-local reply = {'', startable and 'near' or ''}
+local stranded = {} -- runs that began to wait for what they cannot get by waiting
+local reply = {'', startable and 'near' or '', stranded}
 local remaining = args.limit
 local BATCH = 200
 local SUSPECTS_READ = 100
@@ -87,6 +88,10 @@ local function graph_pause(graph_id)
   end
 end
 
+local function strand(run_id, waits_for, reason)
+  stranded[#stranded + 1], stranded[#stranded + 2], stranded[#stranded + 3] = run_id, waits_for, reason
+end
+
 -- `lane` is the one from which the job was taken, or nil.
 local function claim(job, score, lane)
   local run_id = split_job(job)
@@ -110,6 +115,7 @@ local function claim(job, score, lane)
   local pause = not cancel_action and graph_pause(graph_id)
   if pause then
     set_paused(run_id, pause)
+    strand(run_id, 'switch', pause.reason)
     offer_concurrency_slots(groups)
     return false
   end
@@ -121,7 +127,8 @@ local function claim(job, score, lane)
       {version = version, version_fixed = version_fixed}, {version = pinned, schema = schema}, cancel_action)
   end
   if not execution then
-    wait_in_lane(wanted_lane, lane, run_id, job, score)
+    local unserved = wait_in_lane(wanted_lane, lane, run_id, job, score)
+    if unserved then strand(run_id, 'version', unserved) end
     offer_concurrency_slots(groups)
     return false
   end

@@ -184,7 +184,8 @@ local function lane_reason(lane, is_served)
   return (is_served and 'waits for a worker that serves ' or 'no live worker serves ') .. lane_text(lane)
 end
 
--- Adds a due job to a lane and wakes workers for it. `from` is the lane from which the job was taken, or nil.
+-- Adds a due job to a lane and wakes workers for it. `from` is the lane from which the job was taken, or nil. Returns
+-- the reason if no live worker serves the lane and the job comes from elsewhere.
 local function wait_in_lane(lane, from, run_id, job, score)
   redis.call('ZADD', key('version_queue', lane), score, job)
   if lane == from then
@@ -194,7 +195,9 @@ local function wait_in_lane(lane, from, run_id, job, score)
   end
   local is_served = wake_groups(lane)
   redis.call('HSETNX', key('version_lanes'), lane, is_served and 1 or 0) -- a change is for version_lanes_refresh.lua
-  redis.call('HSET', key('run', run_id), 'lane', lane, 'reason', lane_reason(lane, is_served))
+  local reason = lane_reason(lane, is_served)
+  redis.call('HSET', key('run', run_id), 'lane', lane, 'reason', reason)
+  return not is_served and reason or nil
 end
 
 -- Removes a job from its lane, which is the field of its run or false.
