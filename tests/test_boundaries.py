@@ -57,7 +57,7 @@ LAYERS = (
     ("browser_access",),
     ("indexes", "circuit_breakers"),
     ("checkpoints", "assistants"),
-    ("switches", "rollouts", "thread_positions", "graph_versions"),
+    ("switches", "rollouts", "thread_positions", "graph_versions", "tracing"),
     ("runs",),
     ("metering",),
     ("threads", "tool_gateway", "model_routes"),

@@ -125,6 +125,9 @@ from slipway.threads.thread_follower import ThreadFollower
 from slipway.threads.ttl import ThreadTtl
 from slipway.tool_gateway.gateway import tool_services
 from slipway.tool_gateway.registry import ToolRegistry
+from slipway.tracing.decision import TraceDecision
+from slipway.tracing.recording import TraceRecording
+from slipway.tracing.stored_traces import StoredTraces
 from slipway.waiting_reasons.reasons import WaitingReasons
 from slipway.webhook_endpoints.scripts import EndpointScripts
 from slipway.webhook_endpoints.store import EndpointStore
@@ -164,6 +167,7 @@ class Services:
     run_search: RunSearch
     waiting_reasons: WaitingReasons
     audit: AuditTrail
+    stored_traces: StoredTraces
     run_operations: RunOperations
     run_repairs: RunRepairs
     ceiling_raises: CeilingRaises
@@ -388,6 +392,7 @@ def _stores(
         lease_ms=int(settings.lease_s * 1000),
         thread_ttl=ttl.stored() if ttl else None,
         serves=lambda: served.packed,
+        tracing=TraceDecision(settings.traces, settings.trace_sample_ratio),
     )
     assistants = AllAssistants(graphs, pipeline, keys, max_checks=settings.search_max_checks)
     version_reads = VersionReads(pipeline, keys)
@@ -456,6 +461,7 @@ def _stores(
         rollout_watch=rollout_watch,
         run_operations=operations,
         audit=audit,
+        stored_traces=StoredTraces(pipeline, keys),
         reviews=ReviewStore(pipeline, keys, audit, resumer),
         review_notifications=ReviewNotifications(keys, subscriber),
         review_search=ReviewSearch(pipeline, keys, max_checks=settings.search_max_checks),
@@ -603,6 +609,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
         switches=services.switch_watch,
         rollouts=services.rollout_watch,
         moving=ThreadMoving(services.mover, services.graphs, services.versions),
+        recording=TraceRecording(services.settings.trace_run_max_bytes),
     )
     services = replace(services, lease_renewer=lease_renewer, executions=executions, event_loop=event_loop)
     if process == "worker":

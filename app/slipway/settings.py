@@ -399,6 +399,28 @@ class Settings(BaseModel):
         default=30, gt=0, description="Time that a circuit breaker is open, until it permits one call as a probe"
     )
 
+    # traces
+    traces: bool = Field(
+        default=True, description="Whether the spans of runs are stored in Redis ([traces](traces.md))"
+    )
+    trace_sample_ratio: float = Field(
+        default=1, ge=0, le=1, description="Of which part of the traces the spans are stored in Redis"
+    )
+    trace_retention_s: int = Field(
+        default=604_800, ge=60, le=366 * 86_400, description="Time that the spans of a run are stored"
+    )
+    trace_max_bytes: int = Field(
+        default=64 * MIB,
+        ge=1 * MIB,
+        description="The most bytes that all stored spans use; those of the oldest runs are deleted first",
+    )
+    trace_run_max_bytes: int = Field(
+        default=64 * KIB,
+        ge=4 * KIB,
+        le=4 * MIB,
+        description="The most bytes that the stored spans of one run use; the trace says how many spans were left out",
+    )
+
     # logs
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="`debug`, `info`, `warning` or `error`"

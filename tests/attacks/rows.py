@@ -38,6 +38,7 @@ from slipway_workers.duties.reviews import Reviews
 from slipway_workers.duties.rollouts import Rollouts
 from slipway_workers.duties.scheduler import Scheduler
 from slipway_workers.duties.store_sweeper import StoreSweeper
+from slipway_workers.duties.traces import Traces
 from slipway_workers.duties.trash import TrashCollector
 from slipway_workers.duties.versions import Versions
 from tests.auth.conftest import Client
@@ -183,6 +184,12 @@ BACKGROUND: Final[dict[str, Work]] = {
             "Retention",
             "deletes expired threads, or their older checkpoints",
             lambda services: Retention(services).run_once(),
+        ),
+        Work(
+            "spans of runs are old, or too many",
+            "Traces",
+            "deletes the spans of the oldest runs",
+            lambda services: Traces(services).run_once(),
         ),
         Work(
             "expired store items are deleted",

@@ -25,6 +25,7 @@ _WRITES: Final = _FIELD_WRITES | {
     "PEXPIREAT",
     "SET",
     "DECRBY",
+    "INCRBY",
     "COPY",
     "RENAME",
     "PERSIST",
@@ -45,6 +46,7 @@ _MEMBER_WRITES: Final = {
 }
 _READS: Final = _FIELD_READS | {
     "GET",
+    "LRANGE",
     "EXISTS",
     "HGETALL",
     "HKEYS",

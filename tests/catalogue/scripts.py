@@ -29,7 +29,7 @@ KEYS: Final = {
     "checkpoint_storage": _CHECKPOINTS,
     "checkpoint_prune": (*_CHECKPOINTS, "thread"),
     "checkpoint_retain": (*_CHECKPOINTS, "thread"),
-    "list_item_replace": ("delivery_tries",),
+    "list_item_replace": ("delivery_tries", "trace_bytes"),
     "log_copy": ("events_copy",),
     "log_replace": ("events", "events_copy"),
     "document_replace": ("documents",),

@@ -20,6 +20,7 @@ from slipway.runs.record import Run
 from slipway.runs.script_results import SettleResult
 from slipway.runs.scripts import RunScripts
 from slipway.settings import Settings
+from slipway.tracing.stored_form import NO_SPANS, SpanPart
 from tests.runs.conftest import TTL_S, Stores
 
 DURABILITIES: Final = ("async", "sync", "exit")
@@ -49,6 +50,7 @@ class CrashingScripts(RunScripts):
         entries: Sequence[tuple[str, bytes]],
         commands: Sequence[RedisCommand],
         usage: str = "",
+        spans: SpanPart = NO_SPANS,
     ) -> asyncio.Future[Any]:
         if self._remaining_groups == 0:
             self.crashed = True
@@ -56,13 +58,15 @@ class CrashingScripts(RunScripts):
             reply.set_exception(StoreUnavailable("the worker of this test crashed"))
             return reply
         self._remaining_groups -= 1
-        return super().run_apply(run_id, incarnation, attempt, seq, entries, commands, usage)
+        return super().run_apply(run_id, incarnation, attempt, seq, entries, commands, usage, spans)
 
-    async def run_settle(self, arguments: Any, commands: Sequence[RedisCommand]) -> SettleResult:
+    async def run_settle(
+        self, arguments: Any, commands: Sequence[RedisCommand], spans: SpanPart = NO_SPANS
+    ) -> SettleResult:
         if self._remaining_groups == 0:
             self.crashed = True
             raise StoreUnavailable("the worker of this test crashed")
-        return await super().run_settle(arguments, commands)
+        return await super().run_settle(arguments, commands, spans)
 
 
 def metering_of(

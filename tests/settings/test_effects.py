@@ -94,6 +94,16 @@ TESTED_ELSEWHERE: Final = {
             "keep_alive_s": "test_slow_clients.py::test_an_idle_connection_is_closed_after_keep_alive_s",
         }.items()
     },
+    **{
+        name: f"tests/tracing/test_settings.py::{test}"
+        for name, test in {
+            "traces": "test_nothing_is_stored_with_traces_off",
+            "trace_sample_ratio": "test_trace_sample_ratio_says_of_how_many_traces_spans_are_stored",
+            "trace_retention_s": "test_spans_are_deleted_after_trace_retention_s",
+            "trace_max_bytes": "test_the_spans_of_the_oldest_runs_go_when_all_exceed_trace_max_bytes",
+            "trace_run_max_bytes": "test_a_trace_says_how_many_spans_did_not_fit_into_trace_run_max_bytes",
+        }.items()
+    },
     "page_session_s": "tests/browser_access/test_page_sessions.py::test_a_session_ends_after_page_session_s",
     "webhook_secret": "tests/webhooks/test_deliveries.py::test_a_receiver_can_verify_the_signature",
     "webhook_concurrency": "tests/webhooks/test_targets.py::test_a_slow_target_delays_no_other",

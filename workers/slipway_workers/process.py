@@ -36,6 +36,7 @@ from slipway_workers.duties.reviews import Reviews
 from slipway_workers.duties.rollouts import Rollouts
 from slipway_workers.duties.scheduler import Scheduler
 from slipway_workers.duties.store_sweeper import StoreSweeper
+from slipway_workers.duties.traces import Traces
 from slipway_workers.duties.trash import TrashCollector
 from slipway_workers.duties.versions import Versions
 from slipway_workers.start_authorization import StartAuthorization
@@ -49,6 +50,7 @@ DUTIES: Final[tuple[Callable[[Services], Duty], ...]] = (
     Reconciler,  # repairs records that contradict each other
     Retention,  # deletes or prunes threads whose time to live has ended
     Scheduler,  # creates the runs of crons
+    Traces,  # deletes the spans of runs whose time has passed, or of the oldest ones
     StoreSweeper,  # deletes store items whose time to live has ended
     Deliveries,  # calls webhooks
     HookDeliveries,  # finishes deliveries to hooks whose web process has died

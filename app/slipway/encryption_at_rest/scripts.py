@@ -80,7 +80,9 @@ class RotationScripts:
 
     async def replace_item(self, key: EncryptedKey, index: int, was: bytes, item: bytes) -> bool:
         """Replaces the entry of a list if it is still `was`."""
-        return bool(await self._pipeline.run(_LIST_ITEM_REPLACE, [key.name], [index, _digest(was), item]))
+        counter = self._names.bytes_counter(key)
+        keys = [key.name] if counter is None else [key.name, counter]
+        return bool(await self._pipeline.run(_LIST_ITEM_REPLACE, keys, [index, _digest(was), item]))
 
     async def document(self, key: EncryptedKey) -> bytes | None:
         """A JSON document; None if it does not exist any more."""

@@ -37,6 +37,7 @@ from slipway.serialization.places import (
     log_place,
     question_place,
     run_place,
+    trace_place,
     vectors_place,
 )
 
@@ -205,6 +206,10 @@ def _try(key: EncryptedKey, field: str, stored: bytes) -> Values | None:
     return _whole(stored, delivery_place(key.ids[0]), Form.BYTES, by_script=True)
 
 
+def _trace(key: EncryptedKey, field: str, stored: bytes) -> Values | None:
+    return _whole(stored, trace_place(key.ids[0]), Form.BYTES, by_script=True)
+
+
 def _thread(key: EncryptedKey, field: str, stored: bytes) -> Values | None:
     if field in ("values", "interrupts"):
         return _whole(stored, THREAD, Form.BYTES)
@@ -293,6 +298,7 @@ SPLIT: Final[dict[str, Callable[[EncryptedKey, str, bytes], Values | None]]] = {
     "run": _run,
     "delivery": _delivery,
     "delivery_tries": _try,
+    "run_trace": _trace,
     "thread": _thread,
     "thread_calls": _thread_call,
     "thread_approvals": _approval,

@@ -20,6 +20,7 @@ from slipway.serialization.encryption import Encryption
 from slipway.serialization.slices import LARGE_BYTES
 
 _STREAMS: Final = frozenset({"events", "run_audit"})
+_LISTS: Final = frozenset({"delivery_tries", "run_trace"})
 _DOCUMENTS: Final = frozenset({"documents", "document_writes"})
 _TRIES: Final = 10
 """How often a value is read again that changes in between."""
@@ -73,7 +74,7 @@ class ValueWalk:
                 await self._stream(key)
             elif key.kind in _DOCUMENTS:
                 await self._document(key)
-            elif key.kind == "delivery_tries":
+            elif key.kind in _LISTS:
                 await self._list(key)
             else:
                 await self._hash(key)

@@ -73,6 +73,7 @@ from slipway.tool_gateway.current_call import CURRENT_GATEWAY
 from slipway.tool_gateway.gateway import Gateway, ToolServices
 from slipway.tool_gateway.node_executions import CURRENT_NODE
 from slipway.tool_gateway.target import prepare_tools_in
+from slipway.tracing.current_span import CURRENT_SPAN
 
 log = structlog.get_logger(__name__)
 
@@ -102,6 +103,7 @@ class Execution:
         moving: ThreadMoving | None = None,
     ) -> None:
         self.writer, self.run, self._moving = writer, writer.run, moving
+        self._trace = writer.trace
         self._graphs, self._store = graphs, store
         budget = self.run.ceilings.get("max_state_bytes")
         self._checkpointer = checkpointer.for_run(
@@ -155,6 +157,7 @@ class Execution:
             self._meter.permit_tool = self._gateway.require_registered
         CURRENT_GATEWAY.set(self._gateway)
         CURRENT_NODE.set(None)
+        CURRENT_SPAN.set(None if self._trace is None else self._trace.attempt)
         CURRENT_SWITCHES.set(self.switches)
         CURRENT_CEILINGS.set(self._ceilings)
         HANDLER.set(MeteringHandler(self._meter))
@@ -167,6 +170,8 @@ class Execution:
             if self._gateway is not None:
                 await self._gateway.tools_ended()
             outcome = await self._settler.settle_or_release(self._outcome_of(error), self._graph)
+        if self._trace is not None:
+            self._trace.close("lost" if outcome.stop is StopReason.LOST else "")
         self._report(outcome)
 
     # stopping
@@ -372,15 +377,21 @@ class Execution:
             if self._guard.task_started(payload):
                 self._on_tasks_start()
             self.writer.task_started()
+            if self._trace is not None and self._guard.superstep_starting and self.writer.nodes_wait:
+                self._trace.task_announced(payload["id"], payload["name"])
         elif mode == "tasks":
             if self._guard.task_ended(payload):
                 self.writer.superstep_ended()
+                if self._trace is not None:
+                    self._trace.superstep_ended()
             self._observer.on_task_end(payload)
 
     def _on_tasks_start(self) -> None:
         """Called before the tasks of a superstep, or the tasks that a node calls (`@task`), are executed."""
         if self._guard.superstep_starting:  # tasks that a node calls do not wait until the stream is read
             self.writer.superstep_started()
+            if self._trace is not None and self.writer.nodes_wait:
+                self._trace.superstep_started(self.usage.steps)
         self._suspect_progress.superstep_started()
         failpoints.reach("superstep")
         self._guard.count_time()

@@ -14,6 +14,7 @@ from slipway.graphs.interface import Graphs
 from slipway.metering.meter import MeterConfig
 from slipway.redis.keys import Keys
 from slipway.rollouts.watch import RolloutWatch
+from slipway.runs.attempt_spans import attempt_trace
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.leases import LeaseRenewer
 from slipway.runs.record import Run
@@ -21,6 +22,8 @@ from slipway.runs.run_sizes import RunSizes
 from slipway.runs.scripts import RunScripts
 from slipway.switches.watch import SwitchWatch
 from slipway.tool_gateway.gateway import ToolServices
+from slipway.tool_gateway.node_executions import follow_nodes
+from slipway.tracing.recording import NOT_EXPORTED, TraceRecording
 
 
 class OpenExecutions:
@@ -42,7 +45,9 @@ class OpenExecutions:
         switches: SwitchWatch,
         rollouts: RolloutWatch,
         moving: ThreadMoving | None = None,
+        recording: TraceRecording = NOT_EXPORTED,
     ) -> None:
+        self._recording = recording
         self._scripts, self._graphs, self._checkpointer = scripts, graphs, checkpointer
         self._keys, self._store, self._event_ttl_s = keys, store, event_ttl_s
         self._lease_renewer, self._retention, self._tools = lease_renewer, retention, tools
@@ -64,6 +69,9 @@ class OpenExecutions:
         (`time.monotonic`). `on_cleared` is called if the run is a crash suspect and is cleared. This is not a
         coroutine, because a cancel request that arrives right after the claim must find the attempt."""
         writer = AttemptWriter(self._scripts, run, sizes=self._sizes)
+        writer.trace = attempt_trace(run, self._recording, self.worker_id)
+        if writer.trace is not None:
+            follow_nodes()
         self._lease_renewer.add(writer, claim_sent_at)
         execution = Execution(
             writer,

@@ -57,7 +57,9 @@ class EncryptedKeys:
         return None
 
     def bytes_counter(self, key: EncryptedKey) -> str | None:
-        """The hash that counts the bytes of the thread whose checkpoints this key has."""
+        """The hash that counts the bytes of the thread whose checkpoints this key has, or the counter of spans."""
+        if key.kind == "run_trace":
+            return self._keys.trace_bytes
         return self._keys.checkpoint_state(key.ids[0]) if key.kind.startswith("checkpoint_") else None
 
     def copy_of(self, key: EncryptedKey) -> str:

@@ -60,6 +60,17 @@ class Keys:
     def events(self, run_id: str) -> str:
         return self._of("events", run_id)
 
+    def run_trace(self, run_id: str) -> str:
+        return self._of("run_trace", run_id)
+
+    @property
+    def traces(self) -> str:
+        return self._of("traces")
+
+    @property
+    def trace_bytes(self) -> str:
+        return self._of("trace_bytes")
+
     def run_audit(self, run_id: str) -> str:
         return self._of("run_audit", run_id)
 

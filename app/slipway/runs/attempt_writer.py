@@ -45,6 +45,8 @@ from slipway.runs.settlement import Release, Settlement
 from slipway.runs.write_groups import GroupSender, WriteGroup, fenced_error
 from slipway.serialization.at_rest import sealed
 from slipway.serialization.places import log_place
+from slipway.tracing.attempt_trace import AttemptTrace
+from slipway.tracing.stored_form import NO_SPANS
 
 log = structlog.get_logger(__name__)
 
@@ -122,6 +124,8 @@ class AttemptWriter:
         self.lease_trusted_until = math.inf
         """The time (`time.monotonic`) until which no other process can have reclaimed the run. The thread of the
         `LeaseRenewer` changes it."""
+        self.trace: AttemptTrace | None = None
+        """What records the spans of the attempt. They are sent with its write groups."""
         self._scripts, self._limits, self._sizes = scripts, limits, sizes or RunSizes()
         self._written_bytes = 0
         self._loop = asyncio.get_running_loop()
@@ -432,6 +436,8 @@ class AttemptWriter:
         elif not group:
             group.resolve(None)
         else:
+            if self.trace is not None:
+                group.spans = self.trace.part()
             self._sender.send(group)
 
     def _on_group_complete(self) -> None:
@@ -490,7 +496,9 @@ class AttemptWriter:
             return AttemptFenced()
         learn = self._learn_size if self.number == 1 else None  # a later attempt has written only a part of the run
         arguments = settlement.arguments(self.run, group.number, group.entries, log=self._appended, learn=learn)
-        result = await self._scripts.run_settle(arguments, group.commands)
+        code = settlement.error.code if settlement.error else ""
+        spans = NO_SPANS if self.trace is None else self.trace.last_part(settlement.phase.value, code)
+        result = await self._scripts.run_settle(arguments, group.commands, spans)
         if isinstance(result, CancelRequested):
             self._sender.release_number()
             self._restore_group(group)
@@ -502,7 +510,9 @@ class AttemptWriter:
         group = await self._final_group()
         if group is None:
             return False
-        return await self._scripts.run_release(release.arguments(self.run, group.number, group.entries), group.commands)
+        arguments = release.arguments(self.run, group.number, group.entries)
+        spans = NO_SPANS if self.trace is None else self.trace.last_part("paused" if release.pause else "released", "")
+        return await self._scripts.run_release(arguments, group.commands, spans)
 
     def _learn_size(self, settled_bytes: int) -> tuple[str, int] | None:
         return self._sizes.after_run(self.run.graph_id, self._written_bytes + settled_bytes)

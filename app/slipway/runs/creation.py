@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Final
@@ -48,6 +48,7 @@ from slipway.serialization.at_rest import opened, sealed_text
 from slipway.serialization.json_encoding import dumps, json_members
 from slipway.serialization.places import THREAD, run_place
 from slipway.serialization.slices import is_large
+from slipway.tracing.decision import UNTRACED, TraceDecision
 
 EXPECTED_BYTES: Final = 16 * 1024
 """What a run is counted as when its process uses its credit. Near the high-water mark, where it matters, no process has
@@ -90,11 +91,12 @@ class RunCreator:
         lease_ms: int,
         thread_ttl: StoredTtl | None = None,
         serves: Callable[[], bytes] = lambda: b"",
+        tracing: TraceDecision = UNTRACED,
     ) -> None:
         """`serves` returns what this process serves (`ServedGraphs.packed`), for inline runs."""
         self._reads, self._scripts, self._trash = RunReads(pipeline, keys), scripts, trash
         self._event_ttl_s, self._lease_ms, self._thread_ttl = event_ttl_s, lease_ms, thread_ttl
-        self._admission, self._serves = admission, serves
+        self._admission, self._serves, self._tracing = admission, serves, tracing
 
     async def create(self, spec: RunSpec, *, inline_worker: str | None = None) -> CreatedRun:
         """Stores the run. With `inline_worker`, an inline run may be claimed for that process at once: then its phase
@@ -106,6 +108,8 @@ class RunCreator:
         to be created for the run exists, if the interrupt was answered by another run or its run was cancelled, or if
         the run that is to be retried has not failed, was not cancelled, or was continued."""
         thread_id = spec.identity.thread_id
+        if (trace := self._tracing.new_trace()) is not None:
+            spec = replace(spec, identity=replace(spec.identity, trace=trace))
         try:
             result = await self._call_script(spec, inline_worker)
         except Overloaded as error:

@@ -69,6 +69,7 @@ from slipway.runs.scripts import DueTime
 from slipway.serialization.at_rest import opened_json, sealed_in_thread, sealed_json
 from slipway.serialization.json_encoding import dumps, dumps_in_turns, json_members
 from slipway.serialization.places import USER, run_place
+from slipway.tracing.run_trace import RunTrace, run_trace_from
 
 
 class Phase(StrEnum):
@@ -137,6 +138,8 @@ class RunIdentity:
     """The due time for which a cron creates the run. None for all other runs."""
     retry: Retry | None = None
     """If the run retries another one."""
+    trace: RunTrace | None = None
+    """See `Run.trace`. `RunCreator` decides it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +262,7 @@ class RunSpec:
             "webhook_queue": queue if queue == INTERNAL else None,
             "webhook_origin": webhook_origin(execution.options.webhook, identity.user) if queue == EXTERNAL else None,
             "terms": "".join(self.terms),
+            "trace": None if identity.trace is None else identity.trace.stored(),
             "retries": ",".join(identity.retry.retries) if identity.retry else None,
             "skipped_tasks": _json(identity.retry.skipped_tasks)
             if identity.retry and identity.retry.skipped_tasks
@@ -409,6 +413,11 @@ class Run:
     webhook_problem: str | None = None
     """Why the last try to deliver the webhook failed. None if it succeeded, or was not made yet. Each try changes
     it."""
+    trace: RunTrace | None = None
+    """To which trace the run belongs, and who wants its spans. None if nothing is traced. The script that writes
+    `resumes` replaces it by one in the trace of that run."""
+    trace_bytes: int = 0
+    """How many bytes its attempts have stored as spans. Each attempt adds what it stores."""
     authorized_s_ago: float = 0.0
     """Seconds between the authorization of the run (field `permitted_us`) and the last change of its phase. Very large
     if the run was not authorized."""
@@ -612,6 +621,8 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         changed_by=opened_json(fields["changed_by"], USER) if "changed_by" in fields else (),
         chain_user=opened_json(fields["chain_user"], USER) if "chain_user" in fields else None,
         reviews=fields["reviews"].decode().split() if "reviews" in fields else (),
+        trace=run_trace_from(fields["trace"]) if "trace" in fields else None,
+        trace_bytes=int(fields.get("trace_bytes", b"0")),
         authorized_s_ago=(int(fields["updated_us"]) - int(fields.get("permitted_us", 0))) / 1e6,
     )
 

@@ -71,6 +71,7 @@ from slipway.runs.suspect_slots import ALONE_FROM_CRASHES, ANY_CRASH, SuspectSlo
 from slipway.serialization.at_rest import opened
 from slipway.serialization.json_encoding import dumps
 from slipway.serialization.places import log_place
+from slipway.tracing.stored_form import NO_SPANS, SpanPart
 
 Entry = tuple[str, bytes]
 """An event as it is appended: its name, with a mark on a second line if it has one, and its frame in its stored
@@ -346,11 +347,12 @@ class RunScripts(ScriptStubs):
         entries: Sequence[Entry],
         commands: Sequence[RedisCommand],
         usage: str = "",
+        spans: SpanPart = NO_SPANS,
     ) -> asyncio.Future[Sequence[bytes]]:
         """Sends a write group. `applied` converts the reply. `incarnation` is the creation time of the run. The stored
         usage stays as it is if `usage` is empty. It is not a coroutine, because this path is called most often and a
         coroutine would need a task."""
-        args: list[Arg] = [self._keys.prefix, run_id, attempt, incarnation, seq, usage, len(entries)]
+        args: list[Arg] = [self._keys.prefix, run_id, attempt, incarnation, seq, usage, *spans, len(entries)]
         args.extend(_event_arguments(entries))
         args.extend(packed(commands))
         return self._pipeline.run(_RUN_APPLY, [], args, may_be_overtaken=True)
@@ -376,7 +378,9 @@ class RunScripts(ScriptStubs):
         """See `Pipeline.will_be_executed`."""
         return await self._pipeline.will_be_executed()
 
-    async def run_settle(self, arguments: RunSettle, commands: Sequence[RedisCommand]) -> SettleResult:
+    async def run_settle(
+        self, arguments: RunSettle, commands: Sequence[RedisCommand], spans: SpanPart = NO_SPANS
+    ) -> SettleResult:
         values, interrupts, entries = arguments["values"], arguments["interrupts"], arguments["entries"]
         reviews = arguments["reviews"]
         small = {
@@ -386,9 +390,10 @@ class RunScripts(ScriptStubs):
             "interrupts": None,
             "entries": None,
             "events": len(entries),
+            "trace_bytes": spans[1] or None,
             "reviews": [review.arguments for review in reviews] if reviews else None,
         }
-        args: list[Arg] = [*self._args(**small), arguments["result"], values or b"", interrupts or b""]
+        args: list[Arg] = [*self._args(**small), arguments["result"], values or b"", interrupts or b"", spans[0]]
         args += _event_arguments(entries)
         if reviews:
             args += [review.question for review in reviews]
@@ -398,11 +403,14 @@ class RunScripts(ScriptStubs):
             return CancelRequested(Action(reply[1].decode()))
         return Settled() if reply[0] == b"ok" else AttemptFenced()
 
-    async def run_release(self, arguments: RunRelease, commands: Sequence[RedisCommand]) -> bool:
+    async def run_release(
+        self, arguments: RunRelease, commands: Sequence[RedisCommand], spans: SpanPart = NO_SPANS
+    ) -> bool:
         """Gives the run back to the queue. Returns False if this attempt does not own it."""
         entries = arguments["entries"]
-        args = self._args(**{**arguments, "entries": None, "events": len(entries)})
-        reply = await self._pipeline.run(_RUN_RELEASE, [], [*args, *_event_arguments(entries), *packed(commands)])
+        args = self._args(**{**arguments, "entries": None, "events": len(entries), "trace_bytes": spans[1] or None})
+        words = [*args, spans[0], *_event_arguments(entries), *packed(commands)]
+        reply = await self._pipeline.run(_RUN_RELEASE, [], words)
         return bool(reply[0] == b"ok")
 
     async def give_back(self, fields: Fields, reason: str, delay_ms: int) -> str:

@@ -13,12 +13,13 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.record import Run
 from slipway.runs.script_results import Applied, ApplyResult, WriteGroupMissing
 from slipway.runs.scripts import Entry, RunScripts
+from slipway.tracing.stored_form import NO_SPANS
 
 
 class WriteGroup:
     """Events and commands that Redis stores together or not at all. The events come first."""
 
-    __slots__ = ("commands", "entries", "number", "resend", "size_bytes", "usage", "waiting")
+    __slots__ = ("commands", "entries", "number", "resend", "size_bytes", "spans", "usage", "waiting")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -26,6 +27,8 @@ class WriteGroup:
         self.commands: list[RedisCommand] = []
         self.usage = ""
         """What the chain has used of its ceilings, as JSON; empty if it is not stored with this group."""
+        self.spans = NO_SPANS
+        """Set when the group is sent."""
         self.size_bytes = 0
         self.number = 0
         """Position among the groups of the attempt, from 1; 0 before the group is sent."""
@@ -101,7 +104,14 @@ class GroupSender:
         group.resend = False
         run = self._run
         reply = self._scripts.run_apply(
-            run.run_id, run.incarnation, run.attempt, group.number, group.entries, group.commands, group.usage
+            run.run_id,
+            run.incarnation,
+            run.attempt,
+            group.number,
+            group.entries,
+            group.commands,
+            group.usage,
+            group.spans,
         )
         reply.add_done_callback(partial(self._on_reply, group))
 

@@ -30,6 +30,11 @@ def log_place(run_id: str) -> bytes:
     return b"log:" + run_id.encode()
 
 
+def trace_place(run_id: str) -> bytes:
+    """The spans of a run."""
+    return b"trace:" + run_id.encode()
+
+
 def audit_place(run_id: str) -> bytes:
     """The details in the audit trail of a run."""
     return b"audit:" + run_id.encode()

@@ -13,13 +13,17 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.graph import START
 from langgraph.pregel import _runner
 from langgraph.types import Interrupt, PregelExecutableTask
 
 from slipway.checkpoints.moved_ids import known_task
 from slipway.errors import ToolRefused
+from slipway.telemetry.span import SpanKind
 from slipway.tool_gateway.grants import NodePath
 from slipway.tool_gateway.task_calls import TaskCalls
+from slipway.tracing.current_span import CURRENT_SPAN
+from slipway.tracing.node_span import NodeSpan
 
 _RUN: Final[Any] = vars(_runner)["run_with_retry"]
 _ARUN: Final[Any] = vars(_runner)["arun_with_retry"]
@@ -134,20 +138,27 @@ def node_is_retried() -> None:
     if before is not None:
         before.has_ended = True
         CURRENT_NODE.set(NodeExecution(before.task, before.around))
+        span = CURRENT_SPAN.get()
+        if span is not None and span.kind is SpanKind.NODE:
+            span.retried()
 
 
 class _Following:
-    """Sets `CURRENT_NODE` while a task executes."""
+    """Sets `CURRENT_NODE` while a task executes, and records its span."""
 
-    __slots__ = ("_task", "_token")
+    __slots__ = ("_span", "_task", "_token")
 
     def __init__(self, task: PregelExecutableTask) -> None:
         self._task = task
 
     def __enter__(self) -> None:
         self._token = CURRENT_NODE.set(NodeExecution(self._task, CURRENT_NODE.get()))
+        around = CURRENT_SPAN.get()
+        self._span = None if around is None or self._task.name == START else NodeSpan(around, self._task)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if self._span is not None:
+            self._span.end(error)
         current = CURRENT_NODE.get()
         if current is not None and current.task is self._task:
             current.has_ended = True

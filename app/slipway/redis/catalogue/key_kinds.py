@@ -23,6 +23,7 @@ from slipway.redis.catalogue import (
     store,
     switches,
     threads,
+    traces,
     webhook_endpoints,
     webhooks,
 )
@@ -30,6 +31,7 @@ from slipway.redis.catalogue.declarations import KeyKind
 
 KINDS_BY_SECTION: Final[dict[str, tuple[KeyKind, ...]]] = {
     "Runs": runs.KEY_KINDS,
+    "Traces": traces.KEY_KINDS,
     "Threads": threads.KEY_KINDS,
     "Reviews": reviews.KEY_KINDS,
     "The queue": queue.KEY_KINDS,

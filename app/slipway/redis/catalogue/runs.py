@@ -40,6 +40,22 @@ _RUN_FIELDS: Final = (
         python_writers=("slipway.runs.record",),
     ),
     Field(
+        "trace",
+        Encoding.TEXT,
+        "Its trace (`slipway.tracing.run_trace`): the `traceparent` of its own span, `k` if spans are stored, the id"
+        " of the parent span, and the `traceparent` of the request that answered, separated by commas. A run that"
+        " continues a chain gets the trace of the chain.",
+        absent="nothing is traced, or an earlier release created it",
+        python_writers=("slipway.runs.record",),
+    ),
+    Field(
+        "trace_bytes",
+        Encoding.INTEGER,
+        "How many bytes its attempts have stored as spans.",
+        absent="none",
+        unit="bytes",
+    ),
+    Field(
         "continues",
         Encoding.FLAG,
         "It continues from the thread's last checkpoint: with an answer to an interrupt, or without input.",

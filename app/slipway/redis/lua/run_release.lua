@@ -1,12 +1,12 @@
---! needs: events fencing keys redis_commands requeue rollouts
+--! needs: events fencing keys redis_commands requeue rollouts traces
 --! repeatable: yes
 --! shard: thread
 -- Gives a run back to the queue, with the last writes of its attempt, which does not count towards `max_attempts`. The
 -- run is paused instead if an operator has requested that, or if the attempt has stopped before a `switch` that is off.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunRelease`; name and frame of each of its `events`; then
---   the commands: each is its count of words, then its words.
+-- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunRelease`; a part of the spans, or ''; name and frame of
+--   each of its `events`; then the commands: each is its count of words, then its words.
 -- Reply: {'ok'}; {'fenced'}.
 -- Atomic: Commands, events, lease, job, and the thread's order of runs.
 -- Repeatable: Yes: the attempt owns the run no longer, so nothing changes.
@@ -17,9 +17,13 @@ local new = owned and is_next_write_group(owned, args.seq)
 if new == nil then return {'fenced'} end
 -- the first write must not need memory: a full Redis rejects a script if its first write does
 redis.call('ZREM', key('leases'), '')
-if new then execute_commands(3 + 2 * args.events) end
-local last_event = append_to_log(args.run_id, event_arguments(3, args.events), owned.last_event)
+if new then execute_commands(4 + 2 * args.events) end
+local last_event = append_to_log(args.run_id, event_arguments(4, args.events), owned.last_event)
 redis.call('HSET', key('run', args.run_id), 'usage', args.usage, 'last_group', args.seq, 'last_event', last_event)
+if ARGV[3] ~= '' then
+  redis.call('HSET', key('run', args.run_id), 'trace_bytes', args.trace_bytes)
+  store_spans(args.run_id, ARGV[3], last_event)
+end
 if args.version then
   redis.call('HSET', key('run', args.run_id), 'version', args.version, 'version_fixed', 'returned')
 end

@@ -1,15 +1,16 @@
---! needs: clock keys queue run_indexes thread_deletion threads
+--! needs: clock keys queue run_indexes thread_deletion threads traces
 -- What happens to a thread when one of its runs ended.
 
 -- Runs that must stay readable (`retain_s`) are separated from their temporary thread before it is deleted; they expire
--- later. No index names them any more.
+-- later. No index names them any more, and their spans are deleted.
 local function detach_retained_runs(thread_id)
   for _, run_id in ipairs(redis.call('ZRANGE', key('thread_runs', thread_id), 0, -1)) do
     local run = key('run', run_id)
     local retain_s = redis.call('HGET', run, 'retain_s')
     if retain_s then
       redis.call('EXPIRE', run, retain_s)
-      unindex_run(run_id)
+      local _, _, trace_bytes = unindex_run(run_id)
+      if trace_bytes then delete_spans(run_id) end
       redis.call('ZREM', key('thread_runs', thread_id), run_id)
     end
   end

@@ -33,11 +33,11 @@ local function unindex_paused(run_id, switch)
   if switch then redis.call('ZREM', key('switch_runs', switch), run_id) end
 end
 
--- Removes a run from all sets, before its record is deleted or expires. Returns the record's fields `reviews` and
--- `phase`.
+-- Removes a run from all sets, before its record is deleted or expires. Returns the record's fields `reviews`,
+-- `phase` and `trace_bytes`.
 local function unindex_run(run_id)
   local fields = redis.call('HMGET', key('run', run_id), 'phase', 'terms', 'error_term', 'switch',
-    'reviews')
+    'reviews', 'trace_bytes')
   if not fields[1] then return end
   if fields[1] == 'paused' then unindex_paused(run_id, fields[4]) end
   redis.call('ZREM', key('runs_with', phase_set(fields[1])), run_id)
@@ -46,5 +46,5 @@ local function unindex_run(run_id)
     redis.call('ZREM', key('runs_with', string.sub(terms, first, first + TERM_LENGTH - 1)), run_id)
   end
   if fields[3] then redis.call('ZREM', key('runs_with', fields[3]), run_id) end
-  return fields[5], fields[1]
+  return fields[5], fields[1], fields[6]
 end

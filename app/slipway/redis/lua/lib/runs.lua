@@ -1,4 +1,4 @@
---! needs: ceilings keys phases reviews run_indexes webhook_events
+--! needs: ceilings keys phases reviews run_indexes traces webhook_events
 --! rare: delete_run inherit_chain
 -- The run record: its ordinal, its chain, its deletion.
 
@@ -24,10 +24,10 @@ local function lower_ceilings(to, earlier, raised)
 end
 
 -- Makes the run `to` continue the chain of `from`: it inherits the usage, the id and the user of the chain's first run,
--- every ceiling that is lower than its own, and every ceiling that an operator has raised for the chain.
+-- every ceiling that is lower than its own, every ceiling that an operator has raised for the chain, and the trace.
 local function inherit_chain(from, to)
   local fields = redis.call('HMGET', key('run', from), 'usage', 'chain_id', 'ceilings', 'chain_user', 'user', 'metered',
-    'raised_ceilings')
+    'raised_ceilings', 'trace')
   local run = key('run', to)
   redis.call('HSET', run, 'resumes', from, 'usage', fields[1] or '[]', 'chain_id', fields[2] or from)
   local user = fields[4] or fields[5]
@@ -35,14 +35,17 @@ local function inherit_chain(from, to)
   if fields[6] then redis.call('HSET', run, 'metered', fields[6]) end
   if fields[7] then redis.call('HSET', run, 'raised_ceilings', fields[7]) end
   if fields[3] then lower_ceilings(to, fields[3], fields[7]) end
+  local trace = fields[8] and inherited_trace(fields[8], redis.call('HGET', run, 'trace'))
+  if trace then redis.call('HSET', run, 'trace', trace) end
 end
 
 -- The event log stays for a minute, so that followers receive the last events. For webhook events, a run that had not
 -- ended is cancelled by its deletion.
 local function delete_run(run_id, thread_id)
-  local reviews, phase = unindex_run(run_id)
+  local reviews, phase, trace_bytes = unindex_run(run_id)
   if phase and not is_final(phase) then emit_phase(run_id, 'cancelled', {status = 'interrupted'}) end
   if reviews then delete_reviews(run_id, reviews) end
+  if trace_bytes then delete_spans(run_id) end
   redis.call('DEL', key('run', run_id), key('run_audit', run_id))
   redis.call('ZREM', key('thread_runs', thread_id), run_id)
   redis.call('PEXPIRE', key('events', run_id), 60000)

@@ -1,0 +1,50 @@
+--! needs: keys
+--! rare: delete_spans store_killed_attempt
+-- The traces of runs: which trace a run belongs to, and its stored spans (`slipway.tracing`).
+
+-- The stored trace of a run that continues the chain of a run with the trace `earlier`: the same trace, and as its
+-- parent the span of that run. `own` is what was decided when it was created, or false: of it, the id of its span
+-- stays, and the request that created it becomes a link.
+local function inherited_trace(earlier, own)
+  local trace_id, parent_id, flags, kept = string.match(earlier, '^00%-(%x+)%-(%x+)%-(%x+),(k?),')
+  if not trace_id or not own then return own end
+  local own_trace_id, span_id, own_flags, request = string.match(own, '^00%-(%x+)%-(%x+)%-(%x+),k?,(%x*),')
+  if not own_trace_id then return own end
+  local link = ''
+  if request ~= '' and own_trace_id ~= trace_id then
+    link = '00-' .. own_trace_id .. '-' .. request .. '-' .. own_flags
+  end
+  return '00-' .. trace_id .. '-' .. span_id .. '-' .. flags .. ',' .. kept .. ',' .. parent_id .. ',' .. link
+end
+
+-- What the keys of a trace need besides its spans.
+local BYTES_OF_TRACE = 300
+
+-- Stores a part of the spans of a run. `last_event` is the id of the last event in its log, which begins with the time
+-- of Redis. The caller stores the field `trace_bytes`.
+local function store_spans(run_id, part, last_event)
+  local bytes = #part
+  if redis.call('RPUSH', key('run_trace', run_id), part) == 1 then
+    bytes = bytes + BYTES_OF_TRACE
+    redis.call('ZADD', key('traces'), string.match(last_event, '^%d+'), run_id)
+  end
+  redis.call('INCRBY', key('trace_bytes'), bytes)
+end
+
+-- Stores that an attempt has ended because its process did, if the spans of the run with this `trace` are kept.
+local function store_killed_attempt(run_id, trace, end_of_attempt, last_event)
+  if not trace or string.sub(trace, 56, 57) ~= ',k' then return end
+  local part = cmsgpack.pack(end_of_attempt)
+  store_spans(run_id, part, last_event)
+  redis.call('HINCRBY', key('run', run_id), 'trace_bytes', #part)
+end
+
+-- Deletes the spans of a run.
+local function delete_spans(run_id)
+  local bytes = 0
+  for _, part in ipairs(redis.call('LRANGE', key('run_trace', run_id), 0, -1)) do bytes = bytes + #part end
+  redis.call('ZREM', key('traces'), run_id)
+  if bytes == 0 then return end
+  redis.call('DEL', key('run_trace', run_id))
+  redis.call('DECRBY', key('trace_bytes'), bytes + BYTES_OF_TRACE)
+end

@@ -1,0 +1,371 @@
+"""The recorder of one attempt at a run: its spans, from when they start until Redis has them.
+
+It is on the path of each node, model and tool, so it does little: a span is a small object with a number, in a queue of
+those that have changed since the last write group. No text is made before a group takes the queue (`part`). An id is a
+random number for the attempt plus the number of the span.
+
+Any thread may start and end spans; `part`, `last_part` and `close` are called in the event loop of the attempt.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+import structlog
+
+from slipway.serialization.at_rest import sealed
+from slipway.serialization.places import trace_place
+from slipway.telemetry.span import Attribute, Span, SpanKind
+from slipway.telemetry.trace_context import TraceContext
+from slipway.tracing.sink import SpanSink
+from slipway.tracing.stored_form import KIND_CODES, NO_SPANS, SpanPart, packed_part, span_id, with_number
+from slipway.tracing.traced_run import TracedRun
+
+log = structlog.get_logger(__name__)
+
+LONGEST_NAME: Final = 128
+"""Characters of a name, an error and an attribute that are recorded, except content."""
+
+_NUMBERS: Final = 20
+"""Bits for the numbers of the spans of an attempt."""
+_MOST_WAITING: Final = 4096
+"""How many spans wait for the next write group at most. A superstep of an hour may make more."""
+_BYTES_OF_LAST_PART: Final = 512
+_BYTES_OF_PART: Final = 32
+_BYTES_OF_SPAN: Final = 20
+_BYTES_OF_END: Final = 20 + 64
+"""With an error."""
+_BYTES_OF_ATTRIBUTE: Final = 3
+"""About how many bytes each needs, at most."""
+STOPPED: Final = "stopped"
+"""The error of a span that had not ended when its attempt did."""
+
+
+class OpenSpan:
+    """A span that is being recorded."""
+
+    __slots__ = (
+        "attributes",
+        "children_ended_us",
+        "ended_us",
+        "error",
+        "is_queued",
+        "kind",
+        "name",
+        "number",
+        "parent",
+        "started_us",
+        "step",
+        "stored",
+        "supersteps",
+        "trace",
+    )
+
+    def __init__(self, trace: AttemptTrace, kind: SpanKind, name: str, parent: int, started_us: int) -> None:
+        self.trace, self.kind, self.parent = trace, kind, parent
+        self.name = name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME]
+        self.number = next(trace.numbers)
+        self.started_us, self.ended_us, self.error = started_us, 0, ""
+        self.attributes: dict[str, Attribute] = {}
+        self.is_queued, self.stored = True, _NOT_STORED
+        self.step, self.children_ended_us = 0, 0
+        self.supersteps: dict[str, OpenSpan] | None = None
+        """The current superstep of each graph that the code of this span executes, by checkpoint namespace."""
+
+    @property
+    def context(self) -> TraceContext:
+        """For whoever continues the trace from here."""
+        run = self.trace.run
+        return TraceContext(run.trace_id, span_id(self.trace.id_base, self.number), run.trace.context.sampled)
+
+    def add(self, **attributes: Attribute) -> None:
+        """Adds attributes. They are stored when the span ends."""
+        for name, value in attributes.items():
+            self.attributes[name] = value[:LONGEST_NAME] if isinstance(value, str) else value
+
+    def add_content(self, name: str, text: str) -> None:
+        """Adds an attribute with inputs or outputs, which the caller has redacted and shortened."""
+        self.attributes[name] = text
+
+    def retried(self) -> None:
+        """Counts that what the span measures was tried again."""
+        self.attributes["retries"] = int(self.attributes.get("retries", 0)) + 1
+
+    def end(self, error: str = "", at_us: int = 0, **attributes: Attribute) -> None:
+        """Ends the span now, or at a time before. A second call does nothing."""
+        if self.ended_us:
+            return
+        if attributes:
+            self.add(**attributes)
+        if error:
+            self.error = error[:LONGEST_NAME]
+        if self.supersteps is not None:
+            for superstep in self.supersteps.values():
+                superstep.end(at_us=superstep.children_ended_us)
+        self.ended_us = at_us or self.trace.now_us()
+        self.trace.span_ended(self)
+
+    def as_span(self) -> Span:
+        """The span, for those outside of Redis."""
+        trace = self.trace
+        parent_id = span_id(trace.id_base, self.parent) if self.parent else trace.run.root_id
+        own_id = span_id(trace.id_base, self.number)
+        attributes = with_number(self.kind, self.name, dict(self.attributes))
+        return Span(
+            own_id, parent_id, self.kind, self.name, self.started_us, self.ended_us or None, self.error, attributes
+        )
+
+
+_NOT_STORED: Final = 0
+_STARTED: Final = 1
+_ENDED: Final = 2
+_LEFT_OUT: Final = 3
+
+
+class AttemptTrace:
+    """Records one attempt. `max_bytes` is how many bytes the stored spans of the run may have, `stored_bytes` what
+    they have already, by earlier attempts. `sink` receives the spans when they end; None: nobody does. A `temporary`
+    run is deleted when it ends, so the spans of its end are not stored."""
+
+    def __init__(
+        self,
+        run: TracedRun,
+        *,
+        worker: str,
+        max_bytes: int = 65536,
+        stored_bytes: int = 0,
+        sink: SpanSink | None = None,
+        temporary: bool = False,
+        content: bool = False,
+    ) -> None:
+        self.run, self.records_content = run, content
+        """`records_content`: whether inputs and outputs are recorded."""
+        self._kept, self._sink, self._temporary = run.trace.kept, sink, temporary
+        self._place = trace_place(run.run_id)
+        self.id_base = random.getrandbits(64 - _NUMBERS - 1) + 1 << _NUMBERS
+        self.numbers = itertools.count(1)
+        self._monotonic_ns = time.monotonic_ns()
+        self._base_us = time.time_ns() // 1000
+        self._changed: deque[OpenSpan] = deque()
+        self._open: dict[int, OpenSpan] = {}
+        self._announced: dict[str, OpenSpan] = {}
+        """The spans of tasks that LangGraph is about to start, by task id."""
+        self._lock = threading.Lock()
+        self._bytes, self._max_bytes = stored_bytes, max_bytes
+        self._reserved_bytes = _BYTES_OF_LAST_PART
+        """What is kept free for the ends of spans whose start is stored."""
+        self._left_out = 0
+        self._last: list[Sequence[Any]] | None = None
+        self.attempt = self.start(SpanKind.ATTEMPT, str(run.attempt))
+        self.attempt.add(attempt=run.attempt, worker=worker)
+
+    # spans
+
+    def now_us(self) -> int:
+        """µs since 1970. The durations within an attempt do not depend on changes of the clock."""
+        return self._base_us + (time.monotonic_ns() - self._monotonic_ns) // 1000
+
+    def start(self, kind: SpanKind, name: str, parent: OpenSpan | None = None) -> OpenSpan:
+        """Starts a span now. Without a parent it belongs to the run itself."""
+        span = OpenSpan(self, kind, name, 0 if parent is None else parent.number, self.now_us())
+        self._open[span.number] = span
+        if self._kept:
+            if len(self._changed) < _MOST_WAITING:
+                self._changed.append(span)
+            else:
+                self._left_out += 1
+                span.stored = _LEFT_OUT
+        return span
+
+    def span_ended(self, span: OpenSpan) -> None:
+        """Called by the span."""
+        self._open.pop(span.number, None)
+        if self._kept and not span.is_queued:
+            span.is_queued = True
+            self._changed.append(span)
+        if self._sink is not None and span is not self.attempt:
+            self._export(span)
+
+    def _export(self, span: OpenSpan) -> None:
+        assert self._sink is not None
+        try:
+            self._sink.ended(self.run, span.as_span())
+        except Exception:
+            log.exception("trace.not_exported", run=self.run.run_id)
+
+    # supersteps and nodes
+
+    def superstep_started(self, number: int) -> None:
+        """LangGraph is about to execute a superstep of the root graph: the `number`th of the chain."""
+        self.superstep_ended()
+        superstep = self.start(SpanKind.SUPERSTEP, str(number), self.attempt)
+        self.attempt.supersteps = {"": superstep}
+
+    def task_announced(self, task_id: str, name: str) -> None:
+        """LangGraph is about to start a task of the superstep that has started. What is written from now on says that
+        it executes: a process that is killed leaves that behind."""
+        superstep = self._root_superstep()
+        if superstep is not None:
+            self._announced[task_id] = self.start(SpanKind.NODE, name, superstep)
+
+    def superstep_ended(self) -> None:
+        """All tasks of the superstep of the root graph have ended. Those whose results an earlier attempt has stored
+        were not executed."""
+        self._forget_announced()
+        superstep = self._root_superstep()
+        if superstep is not None:
+            superstep.end()
+
+    def _root_superstep(self) -> OpenSpan | None:
+        return None if self.attempt.supersteps is None else self.attempt.supersteps.get("")
+
+    def _forget_announced(self) -> None:
+        """Drops the spans of tasks that were not executed. Those whose start is stored are ended."""
+        while self._announced:
+            _, span = self._announced.popitem()
+            self._open.pop(span.number, None)
+            if span.stored == _STARTED:
+                span.end(executed=False)
+            else:
+                span.stored = _LEFT_OUT
+
+    def node_started(self, around: OpenSpan, task_id: str, name: str, *, step: int | None, namespace: str) -> OpenSpan:
+        """The code of a node starts. `around` is the current span, `step` LangGraph's number of the superstep, or None
+        for a task that a node has called (`@task`), and `namespace` the checkpoint namespace of the task."""
+        announced = self._announced.pop(task_id, None) if self._announced else None
+        if announced is not None:
+            announced.started_us = self.now_us()
+            return announced
+        parent = around if step is None else self._superstep(around, namespace.rpartition("|")[0], step)
+        return self.start(SpanKind.NODE, name, parent)
+
+    def _superstep(self, around: OpenSpan, namespace: str, step: int) -> OpenSpan:
+        with self._lock:
+            if around.supersteps is None:
+                around.supersteps = {}
+            current = around.supersteps.get(namespace)
+            if current is not None and current.step == step and not current.ended_us:
+                return current
+            if current is not None:
+                current.end(at_us=current.children_ended_us)
+            started = around.supersteps[namespace] = self.start(SpanKind.SUPERSTEP, str(step), around)
+            started.step = step
+            return started
+
+    def node_ended(self, span: OpenSpan, error: str = "") -> None:
+        """Its code has returned, or raised."""
+        span.end(error)
+        superstep = self._open.get(span.parent)
+        if superstep is not None:
+            superstep.children_ended_us = span.ended_us
+
+    # what is stored
+
+    def part(self) -> SpanPart:
+        """What has changed since the last part, to be stored with a write group."""
+        return self._stored(self._arrays()) if self._changed else NO_SPANS
+
+    def last_part(self, outcome: str, error: str) -> SpanPart:
+        """Ends all spans, and returns what the script stores that ends the attempt: `outcome` is the phase of the run
+        afterwards, or `released`. May be called again if that script has stored nothing."""
+        self._forget_announced()
+        for span in list(self._open.values())[::-1]:
+            if span is not self.attempt:
+                span.end("" if span.kind is SpanKind.SUPERSTEP else STOPPED)
+        attempt = self.attempt
+        attempt.attributes["outcome"], attempt.error, attempt.ended_us = outcome, error, self.now_us()
+        self._open.pop(attempt.number, None)
+        if not self._kept or (self._temporary and outcome not in ("released", "paused")):
+            return NO_SPANS
+        if self._last is None:
+            if attempt.is_queued:
+                self._changed.remove(attempt)
+            self._last = self._arrays()
+        was_started = attempt.stored == _STARTED
+        array = _ended(attempt, self._base_us) if was_started else _whole(attempt, self._base_us)
+        return self._stored([*self._last, array])
+
+    def close(self, error: str) -> None:
+        """Nothing is recorded any more. `error` is why the attempt ended if its end is not stored: it has lost its
+        run."""
+        if not self.attempt.ended_us:
+            for span in list(self._open.values())[::-1]:
+                span.end(error)
+        if self._sink is not None:
+            self._export(self.attempt)
+
+    def _arrays(self) -> list[Sequence[Any]]:
+        arrays, changed = list[Sequence[Any]](), self._changed
+        room = self._max_bytes - self._bytes - self._reserved_bytes - _BYTES_OF_PART
+        while changed:
+            span = changed.popleft()
+            span.is_queued = False  # before `ended_us` is read: another thread ends the span in the other order
+            before, has_ended = span.stored, span.ended_us > 0
+            if before == _STARTED:
+                if has_ended:
+                    room += _BYTES_OF_END
+                    self._reserved_bytes -= _BYTES_OF_END
+                    room -= self._end_of(span, room, arrays)
+            elif before == _NOT_STORED:
+                size = _size_of(span) if has_ended else _size_of(span) + _BYTES_OF_END
+                if size > room:
+                    self._left_out += 1
+                    span.stored = _LEFT_OUT
+                    continue
+                room -= size
+                if has_ended:
+                    span.stored = _ENDED
+                    arrays.append(_whole(span, self._base_us))
+                else:
+                    span.stored = _STARTED
+                    self._reserved_bytes += _BYTES_OF_END
+                    arrays.append(_started(span, self._base_us))
+        return arrays
+
+    def _end_of(self, span: OpenSpan, room: int, arrays: list[Sequence[Any]]) -> int:
+        """Adds the end of a span whose start is stored: without its attributes, if they do not fit."""
+        size = _size_of(span) - len(span.name)
+        if size > room:
+            span.attributes, size = {}, _BYTES_OF_END
+        span.stored = _ENDED
+        arrays.append(_ended(span, self._base_us))
+        return size
+
+    def _stored(self, arrays: Sequence[Sequence[Any]]) -> SpanPart:
+        if not arrays:
+            return NO_SPANS
+        stored = sealed(packed_part(self._base_us, self.id_base, self._left_out, arrays), self._place)
+        self._bytes += len(stored)
+        return stored, self._bytes
+
+
+def _size_of(span: OpenSpan) -> int:
+    """About how many bytes it needs, rather more."""
+    size = _BYTES_OF_SPAN + len(span.name) + len(span.error)
+    for name, value in span.attributes.items():
+        size += _BYTES_OF_ATTRIBUTE + len(name) + (len(value) * 2 if type(value) is str else 5)
+    return size
+
+
+def _started(span: OpenSpan, base_us: int) -> Sequence[Any]:
+    return span.number, KIND_CODES[span.kind], span.name, span.parent, span.started_us - base_us
+
+
+def _whole(span: OpenSpan, base_us: int) -> Sequence[Any]:
+    return *_started(span, base_us), span.ended_us - span.started_us, *_details(span)
+
+
+def _ended(span: OpenSpan, base_us: int) -> Sequence[Any]:
+    return -span.number, span.started_us - base_us, span.ended_us - span.started_us, *_details(span)
+
+
+def _details(span: OpenSpan) -> Sequence[Any]:
+    if span.attributes:
+        return span.error, span.attributes
+    return (span.error,) if span.error else ()

@@ -1,0 +1,55 @@
+"""Which runs are traced. Decided once for each chain of runs, when its first run is created."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from slipway.telemetry.current_trace import CURRENT_TRACE
+from slipway.telemetry.trace_context import TraceContext, new_span_id, new_trace_id
+from slipway.tracing.run_trace import RunTrace
+
+Sampler = Callable[[str, TraceContext | None], bool]
+"""Whether a trace is exported: its id, and the context of the caller if there is one."""
+
+_IDS: Final = 1 << 56
+
+
+def never(trace_id: str, parent: TraceContext | None) -> bool:
+    """The sampler without an exporter."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class TraceDecision:
+    """Makes the trace of a new run."""
+
+    keep: bool = False
+    """Whether spans are stored in Redis at all."""
+    keep_ratio: float = 1.0
+    """Of how many traces the spans are stored, between 0 and 1."""
+    sampler: Sampler = field(default=never)
+
+    def new_trace(self) -> RunTrace | None:
+        """The trace of a run that is created in the current context. A run that continues a chain gets the trace of its
+        chain instead, when the script that makes it a part of the chain has executed. None if nothing would use it."""
+        parent = CURRENT_TRACE.get()
+        if parent is None and not self.keep and self.sampler is never:
+            return None
+        trace_id = new_trace_id() if parent is None else parent.trace_id
+        context = TraceContext(trace_id, new_span_id(), self.sampler(trace_id, parent))
+        return RunTrace(context, "" if parent is None else parent.span_id, self._keeps(trace_id))
+
+    def with_sampler(self, sampler: Sampler) -> TraceDecision:
+        """The same, for a process that exports spans."""
+        return replace(self, sampler=sampler)
+
+    def _keeps(self, trace_id: str) -> bool:
+        """The last 56 bits of an id are random (W3C Trace Context, level 2), and the same in each process: so a trace
+        is kept as a whole."""
+        return self.keep and (self.keep_ratio >= 1 or int(trace_id[-14:], 16) < self.keep_ratio * _IDS)
+
+
+UNTRACED: Final = TraceDecision()
+"""No run is traced."""

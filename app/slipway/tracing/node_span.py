@@ -1,0 +1,53 @@
+"""The span of a node while its code executes."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.types import PregelExecutableTask
+
+from slipway.exception_text import is_a
+from slipway.tracing.attempt_trace import OpenSpan
+from slipway.tracing.current_span import CURRENT_SPAN
+from slipway.tracing.span_error import error_of
+
+
+class NodeSpan:
+    """Is the current span from when it is made until `end`."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, around: OpenSpan, task: PregelExecutableTask) -> None:
+        """`around` is the current span."""
+        self._span = around.trace.node_started(
+            around, task.id, task.name, step=_superstep_of(task), namespace=_namespace_of(task)
+        )
+        self._token = CURRENT_SPAN.set(self._span)
+
+    def end(self, error: BaseException | None) -> None:
+        """`error` is what ended the node. A node that asks people has not failed, and neither has one that sends a
+        command to the graph around its own."""
+        with suppress(ValueError):  # a task that is abandoned is closed elsewhere, in another context
+            CURRENT_SPAN.reset(self._token)
+        span = self._span
+        if error is None:
+            span.trace.node_ended(span)
+        elif is_a(error, GraphBubbleUp):
+            if is_a(error, GraphInterrupt):
+                span.attributes["interrupted"] = True
+            span.trace.node_ended(span)
+        else:
+            span.trace.node_ended(span, error_of(error))
+
+
+def _superstep_of(task: PregelExecutableTask) -> int | None:
+    """None for a task that a node has called (`@task`), which LangGraph marks with True at the end of its path."""
+    if task.path and task.path[-1] is True:
+        return None
+    step = task.config.get("metadata", {}).get("langgraph_step")
+    return step if isinstance(step, int) else 0
+
+
+def _namespace_of(task: PregelExecutableTask) -> str:
+    return str(task.config["configurable"].get("checkpoint_ns", ""))

@@ -1,0 +1,27 @@
+"""Chat models for routes."""
+
+from __future__ import annotations
+
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+
+
+class Overloaded(Exception):
+    """As the SDKs of providers raise it."""
+
+    status_code = 529
+
+
+class Refusing(GenericFakeChatModel):
+    """Is overloaded."""
+
+    def _generate(self, *args: object, **kwargs: object) -> None:  # type: ignore[override]
+        raise Overloaded("the secret text of an exception")
+
+
+def refuses() -> GenericFakeChatModel:
+    return Refusing(messages=iter([]))
+
+
+def works() -> GenericFakeChatModel:
+    return GenericFakeChatModel(messages=iter([AIMessage("It works")]))

@@ -1,0 +1,157 @@
+"""Graphs of each kind of work that has spans."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+import os
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.tools import tool
+from langgraph.func import entrypoint, task
+from langgraph.graph import START, StateGraph
+from langgraph.types import RetryPolicy, Send, interrupt
+
+from slipway.graphs.interface import Graph
+from slipway.models import chat_model
+
+tries: Counter[str] = Counter()
+gate = asyncio.Event()
+
+
+class State(TypedDict, total=False):
+    log: Annotated[list[str], operator.add]
+    file: str
+
+
+async def step(state: State) -> dict[str, Any]:
+    return {"log": ["step"]}
+
+
+def sync_step(state: State) -> dict[str, Any]:
+    return {"log": [threading.current_thread().name]}
+
+
+async def fails(state: State) -> dict[str, Any]:
+    raise ValueError("the secret text of an exception")
+
+
+async def fails_twice(state: State) -> dict[str, Any]:
+    tries[state["file"]] += 1
+    if tries[state["file"]] < 3:
+        raise ConnectionError("not yet")
+    return {"log": ["done"]}
+
+
+async def asks(state: State) -> dict[str, Any]:
+    return {"log": [interrupt("how much?")]}
+
+
+async def waits(state: State) -> dict[str, Any]:
+    await gate.wait()
+    return {"log": ["waited"]}
+
+
+async def sleeps(state: State) -> dict[str, Any]:
+    """Says that it executes, then sleeps until its process is killed, unless an earlier attempt did."""
+    file = Path(state["file"])
+    if not file.exists():
+        file.write_text(str(os.getpid()))
+        await asyncio.sleep(600)
+    return {"log": ["slept"]}
+
+
+async def calls_model(state: State) -> dict[str, Any]:
+    message = AIMessage(
+        "yes",
+        usage_metadata={"input_tokens": 7, "output_tokens": 3, "total_tokens": 10},
+        response_metadata={"model_name": "fake-1", "finish_reason": "stop"},
+    )
+    await GenericFakeChatModel(messages=iter([message])).ainvoke("the prompt")
+    return {"log": ["asked"]}
+
+
+def calls_model_in_thread(state: State) -> dict[str, Any]:
+    GenericFakeChatModel(messages=iter([AIMessage("yes")])).invoke("the prompt")
+    return {"log": ["asked"]}
+
+
+async def calls_route(state: State) -> dict[str, Any]:
+    await chat_model().ainvoke("the prompt")
+    return {"log": ["asked"]}
+
+
+@tool
+async def plain_tool(text: str) -> str:
+    """A tool that langgraph.json does not name."""
+    return text.upper()
+
+
+async def calls_plain_tool(state: State) -> dict[str, Any]:
+    return {"log": [await plain_tool.ainvoke({"text": "the argument"})]}
+
+
+async def look_up(text: str) -> str:
+    """A tool that langgraph.json names."""
+    return f"found {text}"
+
+
+async def calls_tool(state: State) -> dict[str, Any]:
+    return {"log": [await look_up(text="the argument")]}
+
+
+def _graph(**nodes: Any) -> Graph:
+    builder, before = StateGraph(State), START
+    for name, node in nodes.items():
+        builder.add_node(name, node)
+        builder.add_edge(before, name)
+        before = name
+    return builder.compile()
+
+
+one = _graph(step=step)
+three = _graph(first=step, second=sync_step, third=step)
+nested = _graph(before=step, inside=_graph(inner=step, last=step))
+failing = _graph(step=step, fails=fails)
+waiting = _graph(step=step, waits=waits)
+killed = _graph(step=step, sleeps=sleeps, last=step)
+asking = _graph(step=step, asks=asks, last=step)
+models = _graph(asks=calls_model, asks_in_thread=calls_model_in_thread)
+routes = _graph(asks=calls_route)
+tools = _graph(plain=calls_plain_tool, registered=calls_tool)
+
+_retried = StateGraph(State)
+_retried.add_node("retried", fails_twice, retry_policy=RetryPolicy(initial_interval=0.01, jitter=False))
+_retried.add_edge(START, "retried")
+retried = _retried.compile()
+
+_parallel = StateGraph(State)
+_parallel.add_node("each", step)
+_parallel.add_conditional_edges(START, lambda state: [Send("each", {}) for _ in range(3)])
+parallel = _parallel.compile()
+
+
+@task
+async def called(number: int) -> int:
+    return number + 1
+
+
+@entrypoint()
+async def functional(input: dict[str, Any]) -> dict[str, Any]:
+    return {"sum": sum(await asyncio.gather(called(1), called(2)))}
+
+
+async def long_loop(state: State) -> dict[str, Any]:
+    return {"log": ["x" * 10]}
+
+
+_loop = StateGraph(State)
+_loop.add_node("turn", long_loop)
+_loop.add_edge(START, "turn")
+_loop.add_conditional_edges("turn", lambda state: "turn" if len(state["log"]) < 200 else "__end__")
+loop = _loop.compile()

@@ -1,0 +1,62 @@
+"""Reads the spans of runs as trees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langgraph_sdk.client import LangGraphClient
+
+from slipway.runs.record import Run
+from slipway.services import Services
+from slipway.telemetry.span import Span
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The stored spans of one run."""
+
+    run: Run
+    spans: Sequence[Span]
+    left_out: int = 0
+
+    @property
+    def root_id(self) -> str:
+        assert self.run.trace is not None
+        return self.run.trace.context.span_id
+
+    def children(self, span_id: str) -> list[Span]:
+        return [span for span in self.spans if span.parent_id == span_id]
+
+    def names_below(self, span_id: str) -> Any:
+        return [(f"{span.kind} {span.name}", self.names_below(span.span_id)) for span in self.children(span_id)]
+
+    @property
+    def names(self) -> Any:
+        return self.names_below(self.root_id)
+
+    def named(self, name: str) -> list[Span]:
+        """Those of this kind and name: `node step`."""
+        return [span for span in self.spans if f"{span.kind} {span.name}" == name]
+
+    def only(self, name: str) -> Span:
+        (span,) = self.named(name)
+        return span
+
+
+async def tree_of(services: Services, thread_id: str, run_id: str) -> Tree:
+    """The stored spans of a run."""
+    run = await services.runs.get(thread_id, run_id)
+    stored = await services.stored_traces.of_run(run_id, run.trace)
+    return Tree(run, stored.spans, stored.left_out)
+
+
+async def run_and_read(
+    sdk: LangGraphClient, services: Services, graph: str, input: dict[str, Any] | None = None, **options: Any
+) -> Tree:
+    """Executes a run on a new thread to its end, and reads its spans."""
+    thread = (await sdk.threads.create())["thread_id"]
+    run: Any = await sdk.runs.create(thread, graph, input=input or {}, **options)
+    await sdk.runs.join(thread, run["run_id"])
+    return await tree_of(services, thread, run["run_id"])

@@ -1,0 +1,110 @@
+"""What the settings of traces do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
+from slipway.settings import Settings
+from slipway_workers.duties.traces import Traces
+from tests.http.conftest import Served, serving
+from tests.tracing.conftest import PROJECT
+from tests.tracing.spans import run_and_read, tree_of
+from tests.worker import running_worker
+
+
+@asynccontextmanager
+async def deployment(
+    valkey_url: str, keys: Keys, graphs: Registry, **values: Any
+) -> AsyncIterator[tuple[LangGraphClient, Served]]:
+    """An application and a worker with these settings."""
+    given: dict[str, Any] = {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT}
+    given |= {"lease_s": 300, "heartbeat_s": 100, "reap_every_s": 300}  # no round of a duty, but those of the test
+    settings = Settings.from_values(given | values)
+    async with (
+        serving(settings, graphs) as served,
+        running_worker(settings, graphs),
+        get_client(url=served.url, api_key=None) as sdk,
+    ):
+        yield sdk, served
+
+
+async def test_nothing_is_stored_with_traces_off(
+    valkey_url: str, keys: Keys, graphs: Registry, pipeline: Pipeline
+) -> None:
+    async with deployment(valkey_url, keys, graphs, traces=False) as (sdk, served):
+        tree = await run_and_read(sdk, served.services, "three")
+        assert tree.run.trace is None
+        assert list(tree.spans) == []
+    assert await pipeline.send("EXISTS", keys.traces, keys.trace_bytes) == 0
+
+
+async def test_trace_sample_ratio_says_of_how_many_traces_spans_are_stored(
+    valkey_url: str, keys: Keys, graphs: Registry
+) -> None:
+    async with deployment(valkey_url, keys, graphs, trace_sample_ratio=0.5) as (sdk, served):
+        trees = await asyncio.gather(*(run_and_read(sdk, served.services, "one") for _ in range(60)))
+    kept = [tree for tree in trees if tree.run.trace and tree.run.trace.kept]
+    assert [tree for tree in trees if tree.spans] == kept
+    assert 8 < len(kept) < 52, "the chance of another number is one in 100 million"
+
+
+async def test_spans_are_deleted_after_trace_retention_s(
+    valkey_url: str, keys: Keys, graphs: Registry, pipeline: Pipeline
+) -> None:
+    async with deployment(valkey_url, keys, graphs, trace_retention_s=60) as (sdk, served):
+        old, new = [await run_and_read(sdk, served.services, "one") for _ in range(2)]
+        stored_ms = float(await pipeline.send("ZSCORE", keys.traces, old.run.run_id))
+        await pipeline.send("ZADD", keys.traces, stored_ms - 60_000, old.run.run_id)
+        trimmed = await Traces(served.services).run_once()
+        assert (trimmed.expired, trimmed.displaced) == (1, 0)
+        assert not (await tree_of(served.services, old.run.thread_id, old.run.run_id)).spans
+        assert (await tree_of(served.services, new.run.thread_id, new.run.run_id)).spans == new.spans
+        assert await stored_bytes(pipeline, keys) == await counted_bytes(pipeline, keys) > 0
+
+
+async def test_the_spans_of_the_oldest_runs_go_when_all_exceed_trace_max_bytes(
+    valkey_url: str, keys: Keys, graphs: Registry, pipeline: Pipeline
+) -> None:
+    async with deployment(valkey_url, keys, graphs, trace_max_bytes=1024 * 1024) as (sdk, served):
+        old, middle, new = [await run_and_read(sdk, served.services, "one") for _ in range(3)]
+        await pipeline.send("RPUSH", keys.run_trace(middle.run.run_id), b"x" * 1024 * 1024)
+        await pipeline.send("INCRBY", keys.trace_bytes, 1024 * 1024)
+        trimmed = await Traces(served.services).run_once()
+        assert (trimmed.expired, trimmed.displaced) == (0, 2)
+        assert not (await tree_of(served.services, old.run.thread_id, old.run.run_id)).spans
+        assert (await tree_of(served.services, new.run.thread_id, new.run.run_id)).spans == new.spans
+        assert await stored_bytes(pipeline, keys) == await counted_bytes(pipeline, keys) > 0
+
+
+async def test_a_trace_says_how_many_spans_did_not_fit_into_trace_run_max_bytes(
+    valkey_url: str, keys: Keys, graphs: Registry, pipeline: Pipeline
+) -> None:
+    async with deployment(valkey_url, keys, graphs, trace_run_max_bytes=4096) as (sdk, served):
+        tree = await run_and_read(sdk, served.services, "loop", config={"recursion_limit": 300})
+        assert await stored_bytes(pipeline, keys) <= 4096 + BYTES_OF_TRACE
+        assert len(tree.spans) + tree.left_out == 401, "an attempt, and 200 supersteps with a node each"
+        assert tree.left_out > 100
+        assert tree.only("attempt 1").ended_us, "the end of an attempt is always stored"
+
+
+BYTES_OF_TRACE = 300
+
+
+async def stored_bytes(pipeline: Pipeline, keys: Keys) -> int:
+    """The bytes of all stored spans, with what each run counts for."""
+    runs = await pipeline.send("ZRANGE", keys.traces, 0, -1)
+    parts = [await pipeline.send("LRANGE", keys.run_trace(run.decode()), 0, -1) for run in runs]
+    return sum(map(len, (part for each in parts for part in each))) + BYTES_OF_TRACE * len(runs)
+
+
+async def counted_bytes(pipeline: Pipeline, keys: Keys) -> int:
+    return int(await pipeline.send("GET", keys.trace_bytes))

@@ -1,0 +1,48 @@
+"""Deletes stored spans: those of runs whose first span is older than `trace_retention_s`, and, while all together have
+more than `trace_max_bytes`, those of the oldest runs.
+
+Interval: `reap_every_s`.
+Who: every worker; deleting the same spans twice changes nothing.
+Logs: `traces.trimmed` with the number of runs, if there were any.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from slipway.duties.duty import Duty
+from slipway.services import Services
+from slipway.tracing.scripts import TraceScripts, Trimmed
+
+log = structlog.get_logger(__name__)
+
+_PAGE: Final = 100
+"""The most runs of one script call."""
+_MOST_PAGES: Final = 50
+"""Of one round: the next one continues."""
+
+
+class Traces(Duty):
+    """One round deletes the spans that are due."""
+
+    name = "traces"
+
+    def __init__(self, services: Services) -> None:
+        settings = services.settings
+        super().__init__(settings.reap_every_s)
+        self._scripts = TraceScripts(services.pipeline, services.keys)
+        self._retention_ms, self._max_bytes = settings.trace_retention_s * 1000, settings.trace_max_bytes
+
+    async def run_once(self) -> Trimmed:
+        """Returns of how many runs it has deleted the spans."""
+        expired, displaced, more = 0, 0, True
+        for _ in range(_MOST_PAGES):
+            page = await self._scripts.trim(retention_ms=self._retention_ms, max_bytes=self._max_bytes, limit=_PAGE)
+            expired, displaced, more = expired + page.expired, displaced + page.displaced, page.more
+            if not more:
+                break
+        if expired or displaced:
+            log.info("traces.trimmed", expired=expired, displaced=displaced)
+        return Trimmed(expired, displaced, more)
