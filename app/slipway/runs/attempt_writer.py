@@ -511,7 +511,7 @@ class AttemptWriter:
         if group is None:
             return False
         arguments = release.arguments(self.run, group.number, group.entries)
-        spans = NO_SPANS if self.trace is None else self.trace.last_part("paused" if release.pause else "released", "")
+        spans = NO_SPANS if self.trace is None else self.trace.last_part("paused" if release.pause else "queued", "")
         return await self._scripts.run_release(arguments, group.commands, spans)
 
     def _learn_size(self, settled_bytes: int) -> tuple[str, int] | None:

@@ -43,6 +43,7 @@ _BYTES_OF_END: Final = 20 + 64
 """With an error."""
 _BYTES_OF_ATTRIBUTE: Final = 3
 """About how many bytes each needs, at most."""
+_NOT_ENDED: Final = ("queued", "paused")
 STOPPED: Final = "stopped"
 """The error of a span that had not ended when its attempt did."""
 
@@ -163,7 +164,7 @@ class AttemptTrace:
         self._left_out = 0
         self._last: list[Sequence[Any]] | None = None
         self.attempt = self.start(SpanKind.ATTEMPT, str(run.attempt))
-        self.attempt.add(attempt=run.attempt, worker=worker)
+        self.attempt.add(number=run.attempt, worker=worker)
 
     # spans
 
@@ -271,17 +272,17 @@ class AttemptTrace:
         """What has changed since the last part, to be stored with a write group."""
         return self._stored(self._arrays()) if self._changed else NO_SPANS
 
-    def last_part(self, outcome: str, error: str) -> SpanPart:
-        """Ends all spans, and returns what the script stores that ends the attempt: `outcome` is the phase of the run
-        afterwards, or `released`. May be called again if that script has stored nothing."""
+    def last_part(self, phase: str, error: str) -> SpanPart:
+        """Ends all spans, and returns what the script stores that ends the attempt: `phase` is that of the run
+        afterwards. May be called again if that script has stored nothing."""
         self._forget_announced()
         for span in list(self._open.values())[::-1]:
             if span is not self.attempt:
                 span.end("" if span.kind is SpanKind.SUPERSTEP else STOPPED)
         attempt = self.attempt
-        attempt.attributes["outcome"], attempt.error, attempt.ended_us = outcome, error, self.now_us()
+        attempt.attributes["phase"], attempt.error, attempt.ended_us = phase, error, self.now_us()
         self._open.pop(attempt.number, None)
-        if not self._kept or (self._temporary and outcome not in ("released", "paused")):
+        if not self._kept or (self._temporary and phase not in _NOT_ENDED):
             return NO_SPANS
         if self._last is None:
             if attempt.is_queued:

@@ -112,7 +112,7 @@ def _with_ending(span: Span, ending: Sequence[Any]) -> Span:
 def _end_killed(end: Mapping[str, Any], root_id: str, spans: dict[str, Span]) -> None:
     """Ends the span of an attempt that was killed. One that had stored nothing gets a span here."""
     number, ended_us = int(end["attempt"]), int(end["ended_us"])
-    attributes: dict[str, Attribute] = {"attempt": number, "worker": str(end["worker"])}
+    attributes: dict[str, Attribute] = {"number": number, "worker": str(end["worker"])}
     name = str(number)
     for span in spans.values():
         if span.kind is SpanKind.ATTEMPT and span.name == name and span.ended_us is None:
