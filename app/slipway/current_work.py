@@ -11,5 +11,5 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Final
 
-CURRENT_WORK: Final[ContextVar[Mapping[str, str]]] = ContextVar("current_work", default=MappingProxyType({}))
+CURRENT_WORK: Final[ContextVar[Mapping[str, str | int]]] = ContextVar("current_work", default=MappingProxyType({}))
 """Empty for tasks of the process itself, such as its duties."""

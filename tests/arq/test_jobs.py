@@ -257,7 +257,7 @@ async def test_a_start_that_raises_is_repeated_after_a_pause(
             assert time.monotonic() - faults[0] >= FIRST_PAUSE_S
     assert project.calls == ["startup", "shutdown None", "startup", "shutdown open"]
     [entry] = [entry for entry in logs if entry["event"] == "arq.failed"]
-    assert (entry["problem"], entry["pause_s"]) == (repr(error), FIRST_PAUSE_S)
+    assert (entry["problem"], entry["retry_in_s"]) == (repr(error), FIRST_PAUSE_S)
     assert events_in(logs).count("arq.recovered") == 1
 
 

@@ -561,7 +561,7 @@ def test_a_strict_serde_restores_only_what_is_declared() -> None:
     strict = ClassAllowlist([Plain])
     with capture_logs() as logs:
         assert Serde(strict).loads(stored) == [Plain(1), {"x": 2, "y": 0}]
-    assert "allowed_msgpack_modules" in logs[0]["why"]
+    assert "allowed_msgpack_modules" in logs[0]["reason"]
 
 
 class Finalized(BaseModel):

@@ -127,7 +127,7 @@ async def test_paused_children_start_when_another_child_is_ready(
         await eventually(lambda: len(log_lines(lines, "child.crash_loop")) == 3)
     exits_of = {name: [line for line in log_lines(lines, "child.exited") if line["child"] == name] for name in names}
     pauses = [
-        line["restart_in_s"]
+        line["retry_in_s"]
         for each in exits_of.values()
         for line in each[: restart_delays.CRASH_LOOP_EXITS_BEFORE_READY]
     ]
@@ -149,7 +149,7 @@ async def test_long_pauses_end_when_another_child_is_ready(
     names, required = ("one", "two", "three"), tmp_path / "required"
 
     def paused() -> set[str]:
-        return {line["child"] for line in log_lines(lines, "child.exited") if line["restart_in_s"]}
+        return {line["child"] for line in log_lines(lines, "child.exited") if line["retry_in_s"]}
 
     with capture_logs() as lines:
         for name in names:

@@ -454,7 +454,7 @@ async def test_a_problem_is_found_and_repaired_once(
     with capture_logs() as lines:
         (repaired,) = await doctor(stores, repair=True).check_all()
     assert (repaired.name, repaired.record_id, repaired.repaired) == (problem, record_id, True)
-    assert [line["problem"] for line in lines if line["event"] == "doctor.problem_found"] == [problem]
+    assert [line["code"] for line in lines if line["event"] == "doctor.problem_found"] == [problem]
     assert (await HealthScripts(stores.pipeline, stores.keys).workload(LEASE_MS)).repairs == {problem: 1}
     assert await doctor(stores, repair=True).check_all() == []
 

@@ -15,7 +15,7 @@ from slipway.telemetry.table.whole_table import AREAS, EVENTS, METRICS, SPAN_TYP
 _SUFFIXES = {Unit.SECONDS: "_seconds", Unit.BYTES: "_bytes", Unit.RATIO: "_ratio"}
 """How the name of a metric with a unit ends. Prometheus asks for base units."""
 
-_DURATIONS = {Unit.SECONDS: "_s", Unit.MILLISECONDS: "_ms", Unit.UNIX_MILLISECONDS: "_ms", Unit.BYTES: "_bytes"}
+_FIELD_SUFFIXES = {Unit.SECONDS: "_s", Unit.MILLISECONDS: "_ms", Unit.UNIX_MILLISECONDS: "_ms", Unit.BYTES: "_bytes"}
 """How the name of a field with a unit ends."""
 
 
@@ -67,10 +67,10 @@ def test_a_field_is_declared_well(each: Field) -> None:
     assert re.fullmatch(r"[a-z][a-z_]*", each.name)
     assert each.about
     assert not each.about.endswith(".")
-    if each.unit in _DURATIONS:
-        assert each.name.endswith(_DURATIONS[each.unit]), "the name ends with the unit"
+    if each.unit in _FIELD_SUFFIXES:
+        assert f"_{each.name}".endswith(_FIELD_SUFFIXES[each.unit]), "the name ends with the unit"
     else:
-        assert not each.name.endswith(tuple(_DURATIONS.values()))
+        assert not f"_{each.name}".endswith(tuple(_FIELD_SUFFIXES.values()))
 
 
 @pytest.mark.parametrize("kind", METRICS.values(), ids=METRICS)

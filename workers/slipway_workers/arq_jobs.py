@@ -96,7 +96,7 @@ class ArqJobs(Worker):
         await self._delete_health_key()
         shutdown_within_s = max(deadline - self.loop.time(), 0) + SHUTDOWN_WITHIN_S
         if not await _ends(self._close(), shutdown_within_s):
-            log.warning("arq.shutdown_unfinished", within_s=shutdown_within_s)
+            log.warning("arq.shutdown_unfinished", after_s=shutdown_within_s)
         log.info("arq.drained", jobs_left=len(self._live))
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
@@ -123,7 +123,7 @@ class ArqJobs(Worker):
                 "arq.job_unfinished",
                 job=job_id,
                 problem=repr_of(error),
-                again_after_s=self.in_progress_timeout_s,
+                retry_in_s=self.in_progress_timeout_s,
                 exc_info=error,
             )
 
@@ -193,7 +193,7 @@ class ArqJobs(Worker):
             log.error(
                 "arq.failed",
                 problem=repr_of(error),
-                pause_s=self._pause_s(),
+                retry_in_s=self._pause_s(),
                 jobs=len(self._live),
                 exc_info=error if self._consecutive_faults == 1 else None,
             )

@@ -127,7 +127,7 @@ class ClaimingWorker(Worker):
             try:
                 wait_s, pause_s = await self._claim(wait_s), _FIRST_PAUSE_S
             except StoreUnavailable as error:
-                log.warning("claim.failed", problem=str(error), pause_s=pause_s)
+                log.warning("claim.failed", problem=str(error), retry_in_s=pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, MAX_WAIT_S)
 
@@ -209,7 +209,7 @@ class ClaimingWorker(Worker):
                 run = await run_in_turns(fields) if has_large_options(fields) else run_from(fields)
             except StoredDataError as error:
                 run_id = await self._scripts.give_back(fields, f"a worker cannot read it: {error}", UNREADABLE_PAUSE_MS)
-                log.error("run.unreadable", run=run_id, problem=str(error), again_ms=UNREADABLE_PAUSE_MS)
+                log.error("run.unreadable", run=run_id, problem=str(error), retry_in_s=UNREADABLE_PAUSE_MS / 1000)
             else:
                 self._start(run, sent_at)
         due_in_s = MAX_WAIT_S if claimed.due_in_ms is None else claimed.due_in_ms / 1000
@@ -230,7 +230,7 @@ class ClaimingWorker(Worker):
             await self._run_attempt(self.ctx, run, claim_sent_at)
             self.jobs_complete += 1
         except Exception:
-            log.exception("attempt.crashed", job=job_id)
+            log.exception("attempt.crashed", run=run.run_id, attempt=run.attempt)
             self.jobs_failed += 1
 
     def _on_end(self, job_id: str, run: Run) -> None:

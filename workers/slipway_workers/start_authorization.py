@@ -61,7 +61,7 @@ class StartAuthorization:
         run = attempt.run
         if run.run_id not in self._auth_failed:
             self._auth_failed.add(run.run_id)
-            log.error("run.auth_failed", run=run.run_id, again_ms=_RETRY_MS, exc_info=error)
+            log.error("run.auth_failed", run=run.run_id, retry_in_s=_RETRY_MS / 1000, exc_info=error)
         await attempt.release(
             Release(reason="the auth file failed", usage=dumps(run.usage).decode(), delay_ms=_RETRY_MS)
         )

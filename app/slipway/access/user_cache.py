@@ -45,7 +45,7 @@ class UserCache:
         self._declared = [name for name in HANDLER_PARAMETERS if reads_all or name in declared]
         self._disabled = bool(declared & _NOT_CACHEABLE)
         if self._disabled:
-            log.warning("auth.cache_not_used", reason="the authenticate handler declares body, user or scopes")
+            log.warning("auth.cache_not_used", problem="the authenticate handler declares body, user or scopes")
         self._ttl_s, self._max_users, self._clock = section.ttl_seconds, section.max_size, clock
         self._users: OrderedDict[_Key, tuple[float, User]] = OrderedDict()
 

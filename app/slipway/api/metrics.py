@@ -72,6 +72,10 @@ class HttpMetrics:
         """Requests that `handler` serves are counted for `path`."""
         self._paths[handler] = path
 
+    def route_of(self, scope: Scope) -> str:
+        """The path of the route of a request, with the names of its parameters; `other` if no route was found."""
+        return self._paths.get(scope.get("endpoint"), "other")
+
     def count_request(self, scope: Scope, status: int, took_s: float) -> None:
         """`status` is 499 when the client disconnected before the response started."""
         handler = scope.get("endpoint")

@@ -52,4 +52,4 @@ class RetentionAfterRuns:
             except StoreUnavailable as error:
                 log.warning("checkpoints.not_pruned", thread=thread_id, problem=str(error))
             except Exception:
-                log.exception("checkpoints.not_pruned", thread=thread_id)
+                log.exception("checkpoints.prune_failed", thread=thread_id)

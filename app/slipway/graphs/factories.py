@@ -186,7 +186,7 @@ class _FactoryContext(AbstractAsyncContextManager[Graph]):
             if is_a(failed, asyncio.CancelledError):
                 raise
             if failed is not error:
-                log.warning("graph.cleanup_failed", graph=self._graph_id, error=repr_of(failed))
+                log.warning("graph.cleanup_failed", graph=self._graph_id, problem=repr_of(failed))
 
     async def _enter(self, manager: AbstractContextManager[object] | AbstractAsyncContextManager[object]) -> object:
         if isinstance(manager, AbstractAsyncContextManager):

@@ -105,8 +105,8 @@ class Registry:
             "graph.unavailable",
             graph=version.graph_id,
             source=version.source,
-            reason=reason,
-            **({} if version.declared is None else {"version": version.declared}),
+            problem=reason,
+            version=version.declared,
         )
 
     def names(self) -> list[str]:
@@ -152,7 +152,7 @@ class Registry:
                     structure = await asyncio.to_thread(self._structure_of, version, graph)
             except (SlipwayError, TimeoutError) as error:
                 structure = None
-                log.info("graph.structure_unknown", graph=version.graph_id, source=version.source, reason=str(error))
+                log.info("graph.structure_not_read", graph=version.graph_id, source=version.source, problem=str(error))
             version.set_structure(structure)
             self._name_versions()
 
@@ -162,7 +162,9 @@ class Registry:
             spec = self._specs[version.graph_id]
             return structure_of(graph, spec.behaviour, spec.removed_channels)
         except Exception as error:
-            log.warning("graph.structure_unknown", graph=version.graph_id, source=version.source, reason=repr_of(error))
+            log.warning(
+                "graph.structure_unknown", graph=version.graph_id, source=version.source, problem=repr_of(error)
+            )
             return None
 
     def versions(self, graph_id: str) -> Sequence[ServedVersion]:

@@ -163,7 +163,7 @@ class Doctor:
             return []
         detected = await self._detect(page)
         for problem, record_id in detected:
-            log.warning("doctor.problem_found", problem=problem, id=record_id, repaired=self._repair)
+            log.warning("doctor.problem_found", code=problem, record=record_id, repaired=self._repair)
         return [Problem(problem, record_id, self._repair) for problem, record_id in detected]
 
     async def check_thread_indexes(self, show: ShowProgress = show_nothing) -> list[Problem]:
@@ -182,7 +182,7 @@ class Doctor:
         if self._repair:
             await self._scripts.count_repairs(problem, len(record_ids))
         for record_id in record_ids:
-            log.warning("doctor.problem_found", problem=problem, id=record_id, repaired=self._repair)
+            log.warning("doctor.problem_found", code=problem, record=record_id, repaired=self._repair)
         return [Problem(problem, record_id, self._repair) for record_id in record_ids]
 
     async def _detect(self, page: IdPage) -> Problems:

@@ -52,7 +52,7 @@ class _Probe:
     answered_at: float | None = None
     suspended_s: float = 0
     """Seconds since then in which the process was suspended."""
-    reported: Mapping[str, str] | None = None
+    reported: Mapping[str, str | int] | None = None
     """What the latest report said about the task and its work. None before the first report."""
 
     def answer(self) -> None:

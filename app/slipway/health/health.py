@@ -160,7 +160,7 @@ class HealthMonitor:
         for finding in self._last.findings:
             if finding.code not in known and finding.level is not Level.OK:
                 log.warning(
-                    "health.finding_raised", code=finding.code, level=finding.level.value, detail=finding.detail
+                    "health.finding_raised", code=finding.code, severity=finding.level.value, problem=finding.detail
                 )
         if cleared := sorted(known - codes - {"health.unknown", "ok"}):
             log.info("health.finding_cleared", codes=cleared)

@@ -36,7 +36,7 @@ class RunningCode:
     the project's own code, then those of libraries; the innermost of each come first."""
 
     task: Mapping[str, str]
-    work: Mapping[str, str]
+    work: Mapping[str, str | int]
     stack: list[str]
 
 
@@ -51,12 +51,12 @@ def running_code(loop: asyncio.AbstractEventLoop, thread_id: int, project: Path)
     return RunningCode(names, _work_of(task), stack)
 
 
-def _work_of(task: asyncio.Task[Any]) -> dict[str, str]:
+def _work_of(task: asyncio.Task[Any]) -> dict[str, str | int]:
     # a context cannot be entered twice, but its copy can
     return context_of(task).copy().run(_work_in_context)
 
 
-def _work_in_context() -> dict[str, str]:
+def _work_in_context() -> dict[str, str | int]:
     work = dict(CURRENT_WORK.get())
     try:
         config = get_config()

@@ -185,9 +185,9 @@ def _usable(key: Mapping[str, Any], algorithm: str) -> jwt.PyJWK | None:
     try:
         usable = jwt.PyJWK(dict(key), algorithm)
     except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
-        log.warning("jwt.key_unusable", key=str(key.get("kid"))[:100], problem=f"{type(error).__name__}: {error}")
+        log.warning("jwt.key_unusable", kid=str(key.get("kid"))[:100], problem=f"{type(error).__name__}: {error}")
         return None
     if isinstance(usable.key, RSAPublicKey) and usable.key.key_size < _SHORTEST_RSA_BITS:
-        log.warning("jwt.key_unusable", key=str(key.get("kid"))[:100], problem="an RSA key of less than 2048 bits")
+        log.warning("jwt.key_unusable", kid=str(key.get("kid"))[:100], problem="an RSA key of less than 2048 bits")
         return None
     return usable

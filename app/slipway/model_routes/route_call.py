@@ -216,7 +216,7 @@ class RouteCall:
         log.warning(
             "model.failed",
             model=spec.model,
-            route=self._route.name,
+            model_route=self._route.name,
             reason=str(failure),
             problem=message_of(cause or error),
             parts=progress.parts,

@@ -47,4 +47,4 @@ async def _reclaim(settings: Settings, ended: ChildExit) -> None:
     except StoreUnavailable as error:
         log.warning("runs.not_reclaimed", child=ended.name, problem=str(error))
     else:
-        log.info("runs.reclaimed", child=ended.name, runs=runs)
+        log.info("runs.reclaimed", child=ended.name, run_ids=runs)

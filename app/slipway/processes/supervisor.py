@@ -169,7 +169,7 @@ class Supervisor:
             if code == exit_codes.CONFIG and not child.served:
                 return self._fail_start(child)
             pause_s, how = self._restart_pause_s(child, ended), ended.description
-            log.warning("child.exited", child=ended.name, pid=ended.pid, how=how, restart_in_s=pause_s)
+            log.warning("child.exited", child=ended.name, pid=ended.pid, how=how, retry_in_s=pause_s)
             if child.restarts.just_became_crash_loop:
                 log.error("child.crash_loop", child=ended.name, exits=child.restarts.consecutive, how=how)
             await _handle_exit(child.spec, ended)

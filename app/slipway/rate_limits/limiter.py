@@ -76,7 +76,8 @@ class RateLimiter:
         try:
             states = await self._scripts.take(buckets, count=tokens)
         except StoreUnavailable as error:
-            self._log_sometimes("rate.unchecked", "", problem=str(error))
+            if self._is_logged_now("rate.unchecked"):
+                log.warning("rate.unchecked", shadow=self.policies.shadow, problem=str(error))
             return []
         allowances = [_allowance(name, rate, state) for (name, rate), state in zip(limited, states, strict=True)]
         for (name, _), state in zip(limited, states, strict=True):
@@ -86,21 +87,22 @@ class RateLimiter:
 
     def _limit(self, client: RateClient, policy: str, state: BucketState, allowances: Sequence[Allowance]) -> None:
         self.on_limited(policy, self.policies.shadow)
-        self._log_sometimes("rate.exceeded", f"{policy} {client.digest}", policy=policy, client=client.name)
+        if self._is_logged_now(f"rate.exceeded {policy} {client.digest}"):
+            log.warning("rate.exceeded", shadow=self.policies.shadow, policy=policy, client=client.name)
         if not self.policies.shadow:
             retry_after_s = max(1, -(-state.token_in_us // _US))
             raise RateLimited(policy, retry_after_s, allowances)
 
-    def _log_sometimes(self, event: str, about: str, **members: str) -> None:
-        """Logs an event about the same client at most once a minute: a client that sends too much must not fill the
-        log."""
-        now, name = self._clock.monotonic(), f"{event} {about}"
+    def _is_logged_now(self, name: str) -> bool:
+        """Whether an event about a client is logged: at most once a minute, because a client that sends too much must
+        not fill the log."""
+        now = self._clock.monotonic()
         if now - self._logged.get(name, -_LOG_EVERY_S) < _LOG_EVERY_S:
-            return
+            return False
         if len(self._logged) >= _MOST_REMEMBERED:
             self._logged.clear()
         self._logged[name] = now
-        log.warning(event, shadow=self.policies.shadow, **members)
+        return True
 
 
 def _allowance(policy: str, rate: Rate, state: BucketState) -> Allowance:

@@ -53,6 +53,6 @@ class ChangeWatch:
             try:
                 await self._read()
             except StoreUnavailable as error:
-                log.debug(f"{self._records}.not_read", problem=str(error))
+                log.debug("records.not_read", records=self._records, problem=str(error))
             except Exception:
-                log.exception(f"{self._records}.not_read")
+                log.exception("records.read_failed", records=self._records)

@@ -40,5 +40,5 @@ class RolloutGuard:
         change = await self.store.roll_back_automatically(rollout.graph_id, ramp.ramp_id, decision.reason)
         if change is None:
             return False
-        log.warning("rollout.rolled_back", graph=rollout.graph_id, version=ramp.version, problem=decision.reason)
+        log.warning("rollout.rolled_back", graph=rollout.graph_id, version=ramp.version, reason=decision.reason)
         return True

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Any, Final
 
@@ -176,13 +176,13 @@ class ClassAllowlist:
             return ".".join(reference)
         return ".".join(ALWAYS[reference]) if 0 <= reference < len(ALWAYS) else f"class number {reference}"
 
-    def warn(self, cls: tuple[str, str] | str, why: str, **more: Any) -> None:
+    def warn(self, cls: tuple[str, str] | str, why: str, attributes: Sequence[str] | None = None) -> None:
         """Logs once for each class and reason that its objects are not restored."""
         key = (cls, why)
         if key not in self._warned and len(self._warned) < MOST_WARNINGS:
             self._warned.add(key)
             name = cls if isinstance(cls, str) else ".".join(cls)
-            log.warning("state.not_restored", type=name, why=why, **more)
+            log.warning("state.not_restored", type=name, reason=why, attributes=attributes)
 
     def _declared(self, reference: Reference, by_name: _Names) -> type | None:
         """A class that a state schema or the deployment names; None for any other."""

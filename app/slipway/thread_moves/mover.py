@@ -141,7 +141,13 @@ class ThreadMover:
         arguments["owner"] = owner
         if await self._store(arguments, plan, MovedFields()) is not MoveResult.MOVED:
             raise Fenced(f"attempt {run.attempt} of run {run.run_id} no longer owns its run")
-        log.info("thread.moved", thread=run.thread_id, old=old.version, new=new.version, verdict=plan.verdict.kind)
+        log.info(
+            "thread.moved",
+            thread=run.thread_id,
+            from_version=old.version,
+            to_version=new.version,
+            verdict=plan.verdict.kind,
+        )
 
     async def move_idle(self, thread: IdleThread, new: Pin, plan: MovePlan, *, by: str) -> MoveResult:
         """Moves a thread that no run executes, as `plan` says, which must not hold."""

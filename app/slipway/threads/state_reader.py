@@ -88,7 +88,7 @@ async def _readable_history(
         try:
             state = await read_state(graph, past)
         except StoredDataError as error:
-            log.error("checkpoint.damaged", thread=target["thread_id"], checkpoint=checkpoint_id, error=str(error))
+            log.error("checkpoint.damaged", thread=target["thread_id"], checkpoint=checkpoint_id, problem=str(error))
             continue
         metadata = state.metadata or {}
         if state.created_at is not None and all(metadata.get(name) == value for name, value in filter.items()):

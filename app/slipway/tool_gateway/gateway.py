@@ -318,7 +318,14 @@ class Gateway:
         if not decision.permitted:
             details = {"tool": tool.name, "node": "/".join(node.path), "rule": decision.rule, "why": decision.why}
             await self._audit("tool.denied", details)
-            log.warning("tool.denied", run=self._run.run_id, **details)
+            log.warning(
+                "tool.denied",
+                run=self._run.run_id,
+                tool=tool.name,
+                node=details["node"],
+                rule=decision.rule,
+                reason=decision.why,
+            )
             raise ToolRefused(decision.why, tool.name)
         return decision
 
@@ -612,7 +619,9 @@ class Gateway:
         """Calls the fallback with the same arguments. If it may not be called or does not accept them, the error of
         the first tool is raised."""
         tool = self._registry.find(name)
-        log.warning("tool.fell_back", run=self._run.run_id, tool=call.tool.name, to=name, error=class_name(failed))
+        log.warning(
+            "tool.fell_back", run=self._run.run_id, tool=call.tool.name, fallback=name, error=class_name(failed)
+        )
         await self._audit("tool.fell_back", self._details(call) | {"to": name, "error": class_name(failed)})
         try:
             names = tool.target.entrance.signature.parameters

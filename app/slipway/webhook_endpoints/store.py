@@ -154,7 +154,7 @@ class EndpointStore:
         endpoint = await self._apply(
             endpoint_id, lambda before: replace(before, keys=rotated(before.keys, key, until_us))
         )
-        log.info("webhook_endpoint.rotated", endpoint=endpoint_id, by=by, kind=wanted.value)
+        log.info("webhook_endpoint.rotated", endpoint=endpoint_id, by=by, key_kind=wanted.value)
         return WithSecret(endpoint, key.secret if secret is None and wanted is KeyKind.V1 else None)
 
     async def test(self, endpoint_id: str, *, by: str) -> str:

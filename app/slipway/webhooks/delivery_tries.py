@@ -192,15 +192,15 @@ class DeliveryTries:
             return
         except AuthBroken:
             if delivery.delivery_id not in self._auth_failed:  # log the first failure only
-                log.exception("webhook.auth_failed", retry_ms=_AUTH_RETRY_MS, **log_fields)
+                log.exception("webhook.auth_failed", retry_in_s=_AUTH_RETRY_MS / 1000, **log_fields)
             self._auth_failed.add(delivery.delivery_id)
             result = TriedAgain(_AUTH_FAILED, _AUTH_RETRY_MS, delivery.uncounted_tries + 1)
         except ReceiverFailed as error:
             result, health = self._after_status(delivery, error), _health(delivery, error)
-            log.warning("webhook.failed", problem=str(error), retry_ms=_pause_of(result), **log_fields)
+            log.warning("webhook.failed", problem=str(error), retry_in_s=_pause_s_of(result), **log_fields)
         except (NoAddress, OSError, TimeoutError, httpx.TransportError) as error:
             result, health = self._again(delivery, problem_of(error), None), TargetHealth(answered=False)
-            log.warning("webhook.failed", problem=problem_for_log(error), retry_ms=_pause_of(result), **log_fields)
+            log.warning("webhook.failed", problem=problem_for_log(error), retry_in_s=_pause_s_of(result), **log_fields)
         except Exception as error:  # a rejection, a forbidden URL, or one that httpx cannot parse
             result = GivenUp(problem_of(error))
             log.warning("webhook.rejected", problem=problem_for_log(error), **log_fields)
@@ -266,8 +266,8 @@ def _health(delivery: Delivery, error: ReceiverFailed) -> TargetHealth:
     return TargetHealth(answered=healthy, wants_pause_ms=wants_pause_ms, gone=error.is_gone)
 
 
-def _pause_of(result: TryResult) -> int | None:
-    return result.pause_ms if isinstance(result, TriedAgain) else None
+def _pause_s_of(result: TryResult) -> float | None:
+    return result.pause_ms / 1000 if isinstance(result, TriedAgain) else None
 
 
 def _secrets_in(headers: Mapping[str, str]) -> list[str]:

@@ -79,7 +79,7 @@ class Reviews(Duty):
             log.warning("review.resume_later", run=run_id, problem=str(error))
         else:
             if resumed is not None:
-                log.info("review.resumed", run=run_id, by=resumed)
+                log.info("review.resumed", run=run_id, new_run=resumed)
 
 
 def _log_change(before: Review, after: Review) -> None:

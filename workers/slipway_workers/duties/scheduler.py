@@ -122,22 +122,32 @@ class Scheduler(Duty):
 
     async def _handle_error(self, cron: Cron, due_time: DueTime, error: Exception) -> None:
         if isinstance(error, Overloaded):
-            await self._retry_later(
-                cron, due_time, error, _NO_MEMORY, "cron.no_memory", by_ms=error.retry_after_s * 1000
-            )
+            by_ms = error.retry_after_s * 1000
+            if await self._retry_later(cron, due_time, _NO_MEMORY, by_ms=by_ms):
+                log.error(
+                    "cron.no_memory",
+                    cron=cron.cron_id,
+                    problem=_NO_MEMORY,
+                    due_ms=due_time["due_ms"],
+                    retry_in_s=by_ms / 1000,
+                )
         elif is_handler_failure(error):
-            await self._retry_later(cron, due_time, error, _AUTH_FAILED, "cron.auth_failed", by_ms=_AUTH_RETRY_MS)
+            if await self._retry_later(cron, due_time, _AUTH_FAILED, by_ms=_AUTH_RETRY_MS):
+                log.error(
+                    "cron.auth_failed",
+                    cron=cron.cron_id,
+                    problem=_AUTH_FAILED,
+                    due_ms=due_time["due_ms"],
+                    retry_in_s=_AUTH_RETRY_MS / 1000,
+                    exc_info=error,
+                )
         elif not await self._delete_if_thread_is_deleted(cron, error):
             await self._skip(cron, due_time, error)
 
-    async def _retry_later(
-        self, cron: Cron, due_time: DueTime, error: Exception, problem: str, event: str, *, by_ms: int
-    ) -> None:
+    async def _retry_later(self, cron: Cron, due_time: DueTime, problem: str, *, by_ms: int) -> bool:
+        """Whether the cron did not show this problem already."""
         await self._tell(cron, due_time, problem)
-        if await self.scripts.postpone(due_time, problem=problem, by_ms=by_ms):
-            raised = None if isinstance(error, Overloaded) else error
-            details = {"due_ms": due_time["due_ms"], "again_ms": by_ms, "exc_info": raised}
-            _log_new_problem(cron, problem, event, **details)
+        return await self.scripts.postpone(due_time, problem=problem, by_ms=by_ms) and cron.problem != problem
 
     async def _delete_if_thread_is_deleted(self, cron: Cron, error: Exception) -> bool:
         """Deletes the cron if its thread was deleted, and returns whether it was. A thread that the owner may no longer
@@ -157,11 +167,13 @@ class Scheduler(Duty):
     async def _skip(self, cron: Cron, due_time: DueTime, error: Exception) -> None:
         problem = str(error)[:_PROBLEM_CHARS] if isinstance(error, SlipwayError) else _RUN_NOT_CREATED
         await self._tell(cron, due_time, problem)
-        if await self.scripts.skip(due_time, problem=problem):
-            event = "cron.access_denied" if isinstance(error, AccessRefused) else "cron.skipped"
-            raised = error if problem is _RUN_NOT_CREATED else None
-            details = {"due_ms": due_time["due_ms"], "owner": cron.user_id, "exc_info": raised}
-            _log_new_problem(cron, problem, event, **details)
+        if not await self.scripts.skip(due_time, problem=problem) or cron.problem == problem:
+            return
+        fields = {"cron": cron.cron_id, "problem": problem, "due_ms": due_time["due_ms"], "owner": cron.user_id}
+        if isinstance(error, AccessRefused):
+            log.error("cron.access_denied", **fields)
+        else:
+            log.error("cron.skipped", exc_info=error if problem is _RUN_NOT_CREATED else None, **fields)
 
     async def _tell(self, cron: Cron, due_time: DueTime, problem: str) -> None:
         """Tells webhook endpoints of a problem before the cron shows it: a worker that dies in between leaves the cron
@@ -181,9 +193,3 @@ class Scheduler(Duty):
 
 def _with_next(due_time: DueTime, next_ms: int | None) -> DueTime:
     return DueTime(**{**due_time, "next_ms": next_ms})
-
-
-def _log_new_problem(cron: Cron, problem: str, event: str, **details: object) -> None:
-    """Logs a problem, unless it is the problem that the cron already shows."""
-    if cron.problem != problem:
-        log.error(event, cron=cron.cron_id, problem=problem, **details)

@@ -222,7 +222,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Sends the response for `reason`, unless another one is in progress, and ends the connection."""
         if self.transport.is_closing():
             return
-        log.info("http.client_rejected", code=reason.code, client=self.client, detail=str(reason))
+        log.info("http.client_rejected", code=reason.code, client=self.client, problem=str(reason))
         self._web_config.count_rejected(reason.code)
         self._rejected_at = self.loop.time()
         self._unset_keepalive_if_required()

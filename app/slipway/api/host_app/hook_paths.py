@@ -21,5 +21,5 @@ def _is_served(path: str, extensions: Extensions) -> bool:
     routes = () if extensions.host_app is None else extensions.host_app.router.routes
     taken = any(route.matches(scope)[0] is Match.FULL for route in routes if not isinstance(route, SlipwayRoute))
     if taken:
-        log.warning("hooks.path_taken", path=path, by="a route of http.app")
+        log.warning("hooks.path_taken", path=path, taken_by="a route of http.app")
     return not taken

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Awaitable
+from typing import Final
 
 import structlog
 from starlette.datastructures import Headers
@@ -16,6 +16,7 @@ from slipway.api.metrics import HttpMetrics
 from slipway.api.middleware.request_id import request_id_of
 from slipway.current_work import CURRENT_WORK
 from slipway.graphs.official_sections import HeadersSection
+from slipway.telemetry.trace_context import parse_traceparent
 
 log = structlog.get_logger(__name__)
 
@@ -51,20 +52,28 @@ class AccessLog:
         finally:
             took_s = time.perf_counter() - started
             self._metrics.count_request(scope, status, took_s)
-            if status >= _LOGGED_FROM_STATUS:
-                self._log(log.info, scope, status, took_s)
-            elif self._verbose:
-                self._log(log.debug, scope, status, took_s)
+            if status >= _LOGGED_FROM_STATUS or self._verbose:
+                self._log(scope, status, took_s)
         return None
 
-    def _log(self, at_level: Callable[..., Any], scope: Scope, status: int, took_s: float) -> None:
-        ms, request_id = round(took_s * 1000, 1), request_id_of(scope)
-        fields = {"method": scope["method"], "path": scope["path"], "status": status, "ms": ms}
-        if headers := forwarded_headers(Headers(scope=scope).items(), self._headers):
-            fields["headers"] = headers
-        at_level("http.request", **fields, request_id=request_id)
+    def _log(self, scope: Scope, status: int, took_s: float) -> None:
+        log.info(
+            "http.request",
+            method=scope["method"],
+            path=scope["path"],
+            route=self._metrics.route_of(scope),
+            status=status,
+            ms=round(took_s * 1000, 1),
+            request_id=request_id_of(scope),
+            headers=forwarded_headers(Headers(scope=scope).items(), self._headers) or None,
+        )
 
 
-def _work_of(scope: Scope) -> dict[str, str]:
-    work = {"method": scope.get("method", "WEBSOCKET"), "path": scope["path"]}
-    return work | {"request_id": request_id} if (request_id := request_id_of(scope)) else work
+def _work_of(scope: Scope) -> dict[str, str | int]:
+    work: dict[str, str | int] = {"method": scope.get("method", "WEBSOCKET"), "path": scope["path"]}
+    if request_id := request_id_of(scope):
+        work["request_id"] = request_id
+    traceparent = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
+    if traceparent and (context := parse_traceparent(traceparent.decode("latin-1"))) is not None:
+        work["trace"] = context.trace_id
+    return work

@@ -26,7 +26,7 @@ class EventKind:
     """A line of the log. Its fields are beside those that `line_fields` describes, which every line may have."""
 
     name: str
-    """`noun.past_participle`."""
+    """`noun.what_happened`, stable."""
     level: Level
     about: str
     """A sentence: what happened, and what follows from it."""
@@ -36,6 +36,21 @@ class EventKind:
     """Whether a line has a traceback in the field `exception`."""
 
 
-def event(level: Level, name: str, about: str, *fields: Field, has_exception: bool = False) -> EventKind:
-    """Declares a kind of event."""
-    return EventKind(name, level, about, fields, has_exception)
+def debug(name: str, about: str, *fields: Field, has_exception: bool = False) -> EventKind:
+    """Declares an event that only developers of Slipway want to know."""
+    return EventKind(name, Level.DEBUG, about, fields, has_exception)
+
+
+def info(name: str, about: str, *fields: Field, has_exception: bool = False) -> EventKind:
+    """Declares an event that is as it should be."""
+    return EventKind(name, Level.INFO, about, fields, has_exception)
+
+
+def warning(name: str, about: str, *fields: Field, has_exception: bool = False) -> EventKind:
+    """Declares a failure with which Slipway or a client goes on."""
+    return EventKind(name, Level.WARNING, about, fields, has_exception)
+
+
+def error(name: str, about: str, *fields: Field, has_exception: bool = False) -> EventKind:
+    """Declares a failure that somebody should look at."""
+    return EventKind(name, Level.ERROR, about, fields, has_exception)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from slipway.telemetry.table.area import Area
-from slipway.telemetry.table.event_kind import Level, event
+from slipway.telemetry.table.event_kind import warning
 from slipway.telemetry.table.field import Field, Unit
 from slipway.telemetry.table.fields import PROBLEM
 
 _EVENTS: Final = (
-    event(
-        Level.WARNING,
+    warning(
         "spans.dropped",
         "Spans did not reach the receiver since the last such line. Runs do not depend on it.",
         Field("spans", Unit.COUNT, "how many were dropped"),

@@ -8,13 +8,23 @@ from typing import Final
 
 from slipway.telemetry.span import SpanKind
 from slipway.telemetry.table import (
+    access,
+    calls,
+    crons,
+    deliveries,
     deployment_metrics,
     exports,
+    graphs,
+    health,
+    people,
     people_metrics,
+    processes,
+    redis,
     requests,
     run_metrics,
     runs,
     spans,
+    threads,
     version_metrics,
 )
 from slipway.telemetry.table.area import Area
@@ -30,6 +40,16 @@ AREAS: Final[tuple[Area, ...]] = (
     version_metrics.AREA,
     deployment_metrics.AREA,
     exports.AREA,
+    people.AREA,
+    calls.AREA,
+    graphs.AREA,
+    threads.AREA,
+    crons.AREA,
+    deliveries.AREA,
+    access.AREA,
+    processes.AREA,
+    redis.AREA,
+    health.AREA,
 )
 """In the order of docs/telemetry.md."""
 
