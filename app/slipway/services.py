@@ -609,7 +609,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
         switches=services.switch_watch,
         rollouts=services.rollout_watch,
         moving=ThreadMoving(services.mover, services.graphs, services.versions),
-        recording=TraceRecording(services.settings.trace_run_max_bytes),
+        recording=TraceRecording(services.settings.trace_run_max_bytes, services.settings.trace_content),
     )
     services = replace(services, lease_renewer=lease_renewer, executions=executions, event_loop=event_loop)
     if process == "worker":

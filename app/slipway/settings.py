@@ -421,6 +421,11 @@ class Settings(BaseModel):
         description="The most bytes that the stored spans of one run use; the trace says how many spans were left out",
     )
 
+    trace_content: bool = Field(
+        default=False,
+        description="Whether spans contain inputs and outputs of nodes, models and tools: redacted, up to 8 KiB each",
+    )
+
     # logs
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="`debug`, `info`, `warning` or `error`"

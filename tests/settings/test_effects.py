@@ -101,6 +101,7 @@ TESTED_ELSEWHERE: Final = {
             "trace_sample_ratio": "test_trace_sample_ratio_says_of_how_many_traces_spans_are_stored",
             "trace_retention_s": "test_spans_are_deleted_after_trace_retention_s",
             "trace_max_bytes": "test_the_spans_of_the_oldest_runs_go_when_all_exceed_trace_max_bytes",
+            "trace_content": "test_trace_content_records_inputs_and_outputs_without_secrets_up_to_8_kib",
             "trace_run_max_bytes": "test_a_trace_says_how_many_spans_did_not_fit_into_trace_run_max_bytes",
         }.items()
     },

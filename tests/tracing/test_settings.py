@@ -11,6 +11,7 @@ from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
 from slipway.graphs.registry import Registry
+from slipway.redaction.known_secrets import KNOWN
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
@@ -108,3 +109,23 @@ async def stored_bytes(pipeline: Pipeline, keys: Keys) -> int:
 
 async def counted_bytes(pipeline: Pipeline, keys: Keys) -> int:
     return int(await pipeline.send("GET", keys.trace_bytes))
+
+
+async def test_trace_content_records_inputs_and_outputs_without_secrets_up_to_8_kib(
+    valkey_url: str, keys: Keys, graphs: Registry
+) -> None:
+    KNOWN.remember("A_SECRET", "argument-of-the-tool")
+    async with deployment(valkey_url, keys, graphs, trace_content=True, trace_run_max_bytes=1 << 20) as (sdk, served):
+        models = await run_and_read(sdk, served.services, "models", {"file": "x" * 20_000})
+        tools = await run_and_read(sdk, served.services, "tools")
+    model = next(span for span in models.spans if span.kind == "model")
+    assert "the prompt" in str(model.attributes["input"])
+    assert "yes" in str(model.attributes["output"])
+    node = models.only("node asks")
+    assert 8000 < len(str(node.attributes["input"]).encode()) <= 8192
+    assert "asked" in str(node.attributes["output"])
+    for name in ("tool look_up", "tool plain_tool"):
+        call = tools.only(name)
+        assert "A_SECRET" in str(call.attributes["input"])
+        assert call.attributes["output"]
+    assert "argument-of-the-tool" not in repr(tools.spans)

@@ -33,6 +33,7 @@ from langchain_core.tracers.context import register_configure_hook
 
 from slipway.current_work import CURRENT_WORK
 from slipway.errors import OutsideRun
+from slipway.metering.call_spans import CallSpans
 from slipway.metering.marks import COUNTED_BY_GATEWAY, TOOL_MARK, calls_marked_function
 from slipway.metering.meter import Meter
 from slipway.metering.model_calls import UNKNOWN_OBJECT, ModelObject, model_call, reported_usage, was_rejected
@@ -76,7 +77,7 @@ class MeteringHandler(BaseCallbackHandler):
 
     def __init__(self, meter: Meter | None) -> None:
         """`meter` None: for code that is not a run's (`OutsideHandler`)."""
-        self._meter = meter
+        self._meter, self._spans = meter, CallSpans()
 
     @property
     def meter(self) -> Meter:
@@ -119,22 +120,27 @@ class MeteringHandler(BaseCallbackHandler):
     def start_chat_model(
         self, serialized: Any, messages: Sequence[Sequence[BaseMessage]], *, run_id: UUID, **details: Any
     ) -> None:
-        self._reserve(messages, run_id, details, _model_in(sys._getframe(_FRAMES_TO_MODEL)))
-        self.meter.store_reservation_blocking(run_id, _node(details))
+        model = _model_in(sys._getframe(_FRAMES_TO_MODEL))
+        with self._refusals(run_id):
+            self._reserve(messages, run_id, details, model)
+            self.meter.store_reservation_blocking(run_id, _node(details))
 
     async def astart_chat_model(
         self, serialized: Any, messages: Sequence[Sequence[BaseMessage]], *, run_id: UUID, **details: Any
     ) -> None:
-        self._reserve(messages, run_id, details, _announced.get())
-        await self.meter.store_reservation(run_id, _node(details))
+        with self._refusals(run_id):
+            self._reserve(messages, run_id, details, _announced.get())
+            await self.meter.store_reservation(run_id, _node(details))
 
     def start_llm(self, serialized: Any, prompts: Sequence[str], *, run_id: UUID, **details: Any) -> None:
-        self._reserve(prompts, run_id, details)
-        self.meter.store_reservation_blocking(run_id, _node(details))
+        with self._refusals(run_id):
+            self._reserve(prompts, run_id, details)
+            self.meter.store_reservation_blocking(run_id, _node(details))
 
     async def astart_llm(self, serialized: Any, prompts: Sequence[str], *, run_id: UUID, **details: Any) -> None:
-        self._reserve(prompts, run_id, details)
-        await self.meter.store_reservation(run_id, _node(details))
+        with self._refusals(run_id):
+            self._reserve(prompts, run_id, details)
+            await self.meter.store_reservation(run_id, _node(details))
 
     def _reserve(
         self,
@@ -145,31 +151,52 @@ class MeteringHandler(BaseCallbackHandler):
     ) -> None:
         """LangChain announces one prompt at a time."""
         prompt, parameters = prompts[0] if prompts else "", details.get("invocation_params")
-        self.meter.reserve(run_id, model_call(prompt, details.get("metadata"), parameters, model), _node(details))
+        call = model_call(prompt, details.get("metadata"), parameters, model)
+        self._spans.model_started(run_id, call, details.get("metadata"), prompt)
+        self.meter.reserve(run_id, call, _node(details))
+
+    @contextmanager
+    def _refusals(self, call_id: UUID) -> Iterator[None]:
+        """LangChain does not announce the end of a call that is refused inside the block."""
+        try:
+            yield
+        except BaseException as error:
+            self._spans.failed(call_id, error)
+            raise
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **details: Any) -> None:
         used = reported_usage(response)
         if used is None:
             self.meter.report_missing_usage(run_id)
-        self.meter.settle(run_id, used)
+        self._spans.model_ended(run_id, response, self.meter.settle(run_id, used))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **details: Any) -> None:
         self.meter.settle(run_id, None, rejected=was_rejected(error, details.get("response")))
+        self._spans.failed(run_id, error)
 
     # tools
 
-    def start_tool(self, serialized: Any, input_str: str, **details: Any) -> None:
+    def start_tool(self, serialized: Any, input_str: str, *, run_id: UUID, **details: Any) -> None:
         if not _is_counted_by_gateway(details):
-            self._count_tool_call(serialized, details)
-            self.meter.store_reservation_blocking(None, _node(details))
+            with self._refusals(run_id):
+                self._count_tool_call(serialized, input_str, run_id, details)
+                self.meter.store_reservation_blocking(None, _node(details))
 
-    async def astart_tool(self, serialized: Any, input_str: str, **details: Any) -> None:
+    async def astart_tool(self, serialized: Any, input_str: str, *, run_id: UUID, **details: Any) -> None:
         if not _is_counted_by_gateway(details):
-            self._count_tool_call(serialized, details)
-            await self.meter.store_reservation(None, _node(details))
+            with self._refusals(run_id):
+                self._count_tool_call(serialized, input_str, run_id, details)
+                await self.meter.store_reservation(None, _node(details))
 
-    def _count_tool_call(self, serialized: Any, details: Mapping[str, Any]) -> None:
+    def on_tool_end(self, output: Any, *, run_id: UUID, **details: Any) -> None:
+        self._spans.tool_ended(run_id, output)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **details: Any) -> None:
+        self._spans.failed(run_id, error)
+
+    def _count_tool_call(self, serialized: Any, input_str: str, run_id: UUID, details: Mapping[str, Any]) -> None:
         node, tool = _node(details), (serialized or {}).get("name") or ""
+        self._spans.tool_started(run_id, tool, lambda: details.get("inputs") or input_str)
         if (switches := CURRENT_SWITCHES.get()) is not None:
             switches.check_tool(tool)
         self.meter.permit_tool(tool, node)

@@ -257,13 +257,14 @@ class Meter:
             self._in_loop(self._write_soon)
             raise self._exhausted(budgets, result.position, result.used, node)
 
-    def settle(self, call_id: UUID, used: ReportedUsage | None, *, rejected: bool = False) -> None:
-        """Counts what a call has used that has ended. `used` None: the provider did not say it, so the call counts with
-        what was reserved. `rejected`: the provider has rejected the call, so it used nothing."""
+    def settle(self, call_id: UUID, used: ReportedUsage | None, *, rejected: bool = False) -> ModelUsage | None:
+        """Counts what a call has used that has ended, and returns it; None for a call that is not open. `used` None:
+        the provider did not say it, so the call counts with what was reserved. `rejected`: the provider has rejected
+        the call, so it used nothing."""
         with self._lock:
             opened = self._open.pop(call_id, None)
             if opened is None:
-                return
+                return None
             actual = ModelUsage(calls=1) if rejected else _actual(opened, used)
             model, priced = opened.call.model, opened.price is not None
             if used is not None:
@@ -275,6 +276,7 @@ class Meter:
         if newly_unpriced:
             self._in_loop(lambda: self._on_unpriced(model))
         self._in_loop(self._write_soon)
+        return actual
 
     def report_missing_usage(self, call_id: UUID) -> None:
         """Logs that a call has ended without saying what it has used, once for each model of the process. Called before

@@ -21,6 +21,7 @@ def attempt_trace(run: Run, recording: TraceRecording, worker: str) -> AttemptTr
         sink=recording.sink if trace.context.sampled else None,
         temporary=run.options.temporary,
         content=recording.content,
+        supersteps=run.usage.get("steps", 0),
     )
 
 

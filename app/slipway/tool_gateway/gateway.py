@@ -101,6 +101,8 @@ from slipway.tool_gateway.secrets import Redaction
 from slipway.tool_gateway.target import BoundCall, ToolTarget
 from slipway.tool_gateway.task_calls import TaskCalls
 from slipway.tool_gateway.thread_calls import Act, act_in_new_thread
+from slipway.tool_gateway.tool_span import ToolSpan, add_input
+from slipway.tracing.current_span import add_to_current_span
 
 log = structlog.get_logger(__name__)
 
@@ -228,15 +230,23 @@ class Gateway:
     async def _entered(self, name: str, call: Coroutine[Any, Any, Any]) -> Any:
         """A call that code of the graph makes, or a tool. An error may end the task of the node: it is raised when the
         other calls with a record have ended."""
+        span = ToolSpan(name)
         try:
-            return await call
-        except GraphBubbleUp:
+            result = await call
+        except GraphBubbleUp as asked:
+            span.ended_by(asked)
             raise
-        except Exception:
+        except Exception as error:
+            span.ended_by(error)
             with suppress(ToolRefused):
                 if CURRENT_CALL.get() is None:
                     await NodeExecution.current(name).calls.others_ended(None, recorded_only=True)
             raise
+        except BaseException as error:
+            span.ended_by(error)
+            raise
+        span.ended(result)
+        return result
 
     @property
     def has_policy(self) -> bool:
@@ -284,6 +294,7 @@ class Gateway:
             tool.target.check(bound.values)
         args = bound.json_args()
         tool.check_args(args)
+        add_input(lambda: redacted(args, tool.definition.redact))
         self._writer.may_have_calls = True
         try:
             digest = call_hash(tool.name, args)
@@ -552,6 +563,7 @@ class Gateway:
                 if number == definition.retries or not _is_fault(error):
                     raise
                 log.info("tool.retried", run=self._run.run_id, tool=definition.name, error=class_name(error))
+                add_to_current_span(retries=number + 1)
             await asyncio.sleep(min(0.2 * 2**number, _LONGEST_RETRY_DELAY_S))
         raise AssertionError
 
@@ -600,6 +612,7 @@ class Gateway:
                 call.tool.name,
             )
         log.info("tool.replayed", run=self._run.run_id, tool=call.tool.name, call=call.key)
+        add_to_current_span(executed=False)
         result = self._services.form.loads(done.result)
         self._check_result(call, result)
         return result
@@ -622,6 +635,7 @@ class Gateway:
         log.warning(
             "tool.fell_back", run=self._run.run_id, tool=call.tool.name, fallback=name, error=class_name(failed)
         )
+        add_to_current_span(fallback=name)
         await self._audit("tool.fell_back", self._details(call) | {"to": name, "error": class_name(failed)})
         try:
             names = tool.target.entrance.signature.parameters

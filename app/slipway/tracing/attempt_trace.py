@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import structlog
 
+from slipway.exception_text import traceback_of
 from slipway.serialization.at_rest import sealed
 from slipway.serialization.places import trace_place
 from slipway.telemetry.span import Attribute, Span, SpanKind
@@ -132,7 +133,7 @@ _LEFT_OUT: Final = 3
 class AttemptTrace:
     """Records one attempt. `max_bytes` is how many bytes the stored spans of the run may have, `stored_bytes` what
     they have already, by earlier attempts. `sink` receives the spans when they end; None: nobody does. A `temporary`
-    run is deleted when it ends, so the spans of its end are not stored."""
+    run is deleted when it ends, so the spans of its end are not stored. `supersteps`: how many the chain had before."""
 
     def __init__(
         self,
@@ -144,6 +145,7 @@ class AttemptTrace:
         sink: SpanSink | None = None,
         temporary: bool = False,
         content: bool = False,
+        supersteps: int = 0,
     ) -> None:
         self.run, self.records_content = run, content
         """`records_content`: whether inputs and outputs are recorded."""
@@ -158,6 +160,7 @@ class AttemptTrace:
         self._announced: dict[str, OpenSpan] = {}
         """The spans of tasks that LangGraph is about to start, by task id."""
         self._lock = threading.Lock()
+        self._supersteps = supersteps
         self._bytes, self._max_bytes = stored_bytes, max_bytes
         self._reserved_bytes = _BYTES_OF_LAST_PART
         """What is kept free for the ends of spans whose start is stored."""
@@ -197,14 +200,15 @@ class AttemptTrace:
         assert self._sink is not None
         try:
             self._sink.ended(self.run, span.as_span())
-        except Exception:
-            log.exception("trace.not_exported", run=self.run.run_id)
+        except Exception as error:
+            log.error("trace.not_exported", run=self.run.run_id, exception=traceback_of(error))
 
     # supersteps and nodes
 
     def superstep_started(self, number: int) -> None:
         """LangGraph is about to execute a superstep of the root graph: the `number`th of the chain."""
         self.superstep_ended()
+        self._supersteps = number
         superstep = self.start(SpanKind.SUPERSTEP, str(number), self.attempt)
         self.attempt.supersteps = {"": superstep}
 
@@ -255,7 +259,10 @@ class AttemptTrace:
                 return current
             if current is not None:
                 current.end(at_us=current.children_ended_us)
-            started = around.supersteps[namespace] = self.start(SpanKind.SUPERSTEP, str(step), around)
+            is_of_root = around is self.attempt
+            self._supersteps += is_of_root
+            name = str(self._supersteps if is_of_root else step)
+            started = around.supersteps[namespace] = self.start(SpanKind.SUPERSTEP, name, around)
             started.step = step
             return started
 

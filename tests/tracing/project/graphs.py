@@ -6,7 +6,7 @@ import asyncio
 import operator
 import os
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -19,9 +19,11 @@ from langgraph.types import RetryPolicy, Send, interrupt
 
 from slipway.graphs.interface import Graph
 from slipway.models import chat_model
+from slipway.tools import tool as registered
 
 tries: Counter[str] = Counter()
-gate = asyncio.Event()
+gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+"""By `file` of the state."""
 
 
 class State(TypedDict, total=False):
@@ -53,7 +55,7 @@ async def asks(state: State) -> dict[str, Any]:
 
 
 async def waits(state: State) -> dict[str, Any]:
-    await gate.wait()
+    await gates[state["file"]].wait()
     return {"log": ["waited"]}
 
 
@@ -88,21 +90,22 @@ async def calls_route(state: State) -> dict[str, Any]:
 
 @tool
 async def plain_tool(text: str) -> str:
-    """A tool that langgraph.json does not name."""
+    """A tool that is not registered."""
     return text.upper()
 
 
 async def calls_plain_tool(state: State) -> dict[str, Any]:
-    return {"log": [await plain_tool.ainvoke({"text": "the argument"})]}
+    return {"log": [await plain_tool.ainvoke({"text": "argument-of-the-tool"})]}
 
 
+@registered(access="read")
 async def look_up(text: str) -> str:
-    """A tool that langgraph.json names."""
+    """A tool that the gateway executes."""
     return f"found {text}"
 
 
 async def calls_tool(state: State) -> dict[str, Any]:
-    return {"log": [await look_up(text="the argument")]}
+    return {"log": [await look_up(text="argument-of-the-tool")]}
 
 
 def _graph(**nodes: Any) -> Graph:

@@ -1,13 +1,13 @@
-"""The export of spans."""
+"""Spans: how they are stored, and their export."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from slipway.telemetry.table.area import Area
-from slipway.telemetry.table.event_kind import warning
+from slipway.telemetry.table.event_kind import error, info, warning
 from slipway.telemetry.table.field import Field, Unit
-from slipway.telemetry.table.fields import PROBLEM
+from slipway.telemetry.table.fields import PROBLEM, RUN
 
 _EVENTS: Final = (
     warning(
@@ -17,6 +17,13 @@ _EVENTS: Final = (
         Field("sent", Unit.COUNT, "how many the receiver has accepted since the process started"),
         PROBLEM,
     ),
+    error("trace.not_exported", "A span was not exported, because of a fault.", RUN, has_exception=True),
+    info(
+        "traces.trimmed",
+        "Stored spans of runs were deleted.",
+        Field("expired", Unit.COUNT, "of how many runs, because of their age"),
+        Field("displaced", Unit.COUNT, "of how many runs, because all spans had too many bytes"),
+    ),
 )
 
-AREA: Final = Area("The export of spans", _EVENTS)
+AREA: Final = Area("Spans", _EVENTS)

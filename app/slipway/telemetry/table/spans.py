@@ -33,6 +33,32 @@ RESPONDING_MODEL: Final = SpanAttribute(
 )
 TOKENS_IN: Final = SpanAttribute("tokens_in", "gen_ai.usage.input_tokens", Unit.TOKENS, "tokens of the input")
 TOKENS_OUT: Final = SpanAttribute("tokens_out", "gen_ai.usage.output_tokens", Unit.TOKENS, "tokens of the output")
+TOKENS_CACHED: Final = SpanAttribute(
+    "tokens_cached",
+    "gen_ai.usage.cache_read.input_tokens",
+    Unit.TOKENS,
+    "tokens of the input that the provider had cached",
+)
+FINISH_REASON: Final = SpanAttribute(
+    "finish_reason", "gen_ai.response.finish_reasons", Unit.NAMES, "why the model stopped"
+)
+FALLBACK_FROM: Final = SpanAttribute(
+    "fallback_from", "slipway.model.fallback_from", Unit.NAME, "the model of the route that has failed before"
+)
+SUPERSTEP: Final = SpanAttribute(
+    "superstep",
+    "slipway.superstep.number",
+    Unit.NUMBER,
+    "the number of the superstep: in the chain of runs, or in the subgraph",
+)
+RETRIES: Final = SpanAttribute("retries", "slipway.retries", Unit.COUNT, "how often it was tried again")
+INTERRUPTED: Final = SpanAttribute("interrupted", "slipway.interrupted", Unit.FLAG, "whether it has asked people")
+EXECUTED: Final = SpanAttribute(
+    "executed", "slipway.executed", Unit.FLAG, "false if the result of an earlier execution was used"
+)
+FALLBACK: Final = SpanAttribute("fallback", "slipway.tool.fallback", Unit.NAME, "the tool that was called instead")
+INPUT: Final = SpanAttribute("input", "slipway.input", Unit.TEXT, "the input, as JSON", is_content=True)
+OUTPUT: Final = SpanAttribute("output", "slipway.output", Unit.TEXT, "the output, as JSON", is_content=True)
 COST: Final = SpanAttribute("cost_nano", "slipway.cost", Unit.NANODOLLARS, "what the call cost; exported in US dollars")
 TOOL: Final = SpanAttribute("tool", "gen_ai.tool.name", Unit.NAME, "the tool")
 REVIEW: Final = SpanAttribute("review", "slipway.review.id", Unit.ID, "the review that asked")
@@ -78,14 +104,38 @@ SPAN_TYPES: Final[tuple[SpanType, ...]] = (
         "One execution of the run, or of the rest of it, by one process.",
         (NUMBER, WORKER, PHASE),
     ),
-    SpanType(SpanKind.SUPERSTEP, ExportedKind.INTERNAL, "superstep {name}", "A superstep of a graph or of a subgraph."),
-    SpanType(SpanKind.NODE, ExportedKind.INTERNAL, "node {name}", "The execution of a node or of a task."),
+    SpanType(
+        SpanKind.SUPERSTEP,
+        ExportedKind.INTERNAL,
+        "superstep {name}",
+        "A superstep of a graph or of a subgraph, with what is written before its nodes start.",
+        (SUPERSTEP,),
+    ),
+    SpanType(
+        SpanKind.NODE,
+        ExportedKind.INTERNAL,
+        "node {name}",
+        "The execution of a node or of a task, with its retries.",
+        (RETRIES, INTERRUPTED, EXECUTED, INPUT, OUTPUT),
+    ),
     SpanType(
         SpanKind.MODEL,
         ExportedKind.CLIENT,
         "chat {name}",
         "A call of a model.",
-        (PROVIDER, MODEL, RESPONDING_MODEL, TOKENS_IN, TOKENS_OUT, COST),
+        (
+            PROVIDER,
+            MODEL,
+            RESPONDING_MODEL,
+            TOKENS_IN,
+            TOKENS_OUT,
+            TOKENS_CACHED,
+            COST,
+            FINISH_REASON,
+            FALLBACK_FROM,
+            INPUT,
+            OUTPUT,
+        ),
         (("gen_ai.operation.name", "chat"),),
     ),
     SpanType(
@@ -93,7 +143,7 @@ SPAN_TYPES: Final[tuple[SpanType, ...]] = (
         ExportedKind.INTERNAL,
         "execute_tool {name}",
         "A call of a tool.",
-        (TOOL, COST),
+        (TOOL, RETRIES, INTERRUPTED, EXECUTED, FALLBACK, INPUT, OUTPUT),
         (("gen_ai.operation.name", "execute_tool"),),
     ),
     SpanType(
