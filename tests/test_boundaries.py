@@ -67,7 +67,7 @@ LAYERS = (
     ("items", "build_parts", "nodes"),
     ("event_protocol", "webhook_endpoints"),
     ("execution",),
-    ("run_operations", "encryption_at_rest", "waiting_reasons"),
+    ("run_operations", "encryption_at_rest", "waiting_reasons", "run_traces"),
     ("hooks",),
     ("health", "deploy_checks"),
     ("services",),

@@ -1,7 +1,8 @@
 """The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway doctor`,
-`slipway runs`, `slipway why`, `slipway threads move`, `slipway keys`, `slipway reviews`, `slipway hooks`,
-`slipway rollout`, `slipway versions`, `slipway drain`, `slipway encryption status`, `slipway encryption rotate`,
-`slipway checkpoints migrate`, `slipway checkpoints prune`, `slipway schema`, `slipway version`."""
+`slipway runs`, `slipway why`, `slipway trace`, `slipway threads move`, `slipway keys`, `slipway reviews`,
+`slipway hooks`, `slipway rollout`, `slipway versions`, `slipway drain`, `slipway encryption status`,
+`slipway encryption rotate`, `slipway checkpoints migrate`, `slipway checkpoints prune`, `slipway schema`,
+`slipway version`."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ import structlog
 import typer
 
 from slipway import failpoints
-from slipway.commands import check_deploy, graph_diff, switches, versions, why
+from slipway.commands import check_deploy, graph_diff, switches, trace, versions, why
 from slipway.commands.deliveries import deliveries
 from slipway.commands.encryption import encryption
 from slipway.commands.hooks import hooks
@@ -67,6 +68,7 @@ versions.add_to(cli)
 graph_diff.add_to(switches.graph)
 check_deploy.add_to(cli)
 why.add_to(cli)
+trace.add_to(cli)
 
 
 class CheckpointerKind(StrEnum):

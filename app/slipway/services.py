@@ -91,6 +91,7 @@ from slipway.run_operations.repairs import RunRepairs
 from slipway.run_operations.repetitions import Repetitions
 from slipway.run_operations.rollout_announcements import announcements_of
 from slipway.run_operations.rollout_versions import VersionFinder, VersionNeed
+from slipway.run_traces.reading import RunTraces
 from slipway.runs.admission import Admission
 from slipway.runs.audit import AuditTrail
 from slipway.runs.authorization import RunAuthorizer
@@ -166,6 +167,7 @@ class Services:
     unfinished_runs: UnfinishedRuns
     run_search: RunSearch
     waiting_reasons: WaitingReasons
+    run_traces: RunTraces
     audit: AuditTrail
     stored_traces: StoredTraces
     run_operations: RunOperations
@@ -468,6 +470,7 @@ def _stores(
         resumer=resumer,
         run_search=RunSearch(pipeline, keys, max_checks=settings.search_max_checks),
         waiting_reasons=WaitingReasons(pipeline, keys, settings),
+        run_traces=RunTraces(pipeline, keys, settings),
         threads=threads,
         checkpointer=checkpointer,
         trash=trash,

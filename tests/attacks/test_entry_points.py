@@ -347,6 +347,7 @@ ENTRY_POINTS: tuple[EntryPoint, ...] = (
     RouteCall("DELETE", _RUN),
     RouteCall("GET", "/ops/runs"),
     RouteCall("GET", "/ops/runs/{run_id}/why"),
+    RouteCall("GET", "/ops/runs/{run_id}/trace", query={"content": "true"}),
     # runs without a thread
     RouteCall("POST", "/runs", DELAYED_RUN),
     RouteCall("POST", "/runs", KEEPING_RUN, variant="keeping the thread"),
@@ -536,6 +537,7 @@ NEEDED_TO_RESPOND = {
     "POST /threads/{thread_id}/commands agent.getTree": {"threads:read"},
     "socket agent.getTree": {"threads:read"},
     "GET /ops/runs/{run_id}/why": {"threads:read"},
+    "GET /ops/runs/{run_id}/trace": {"threads:read"},
     "GET /ui/threads/{thread_id}/runs/{run_id}/now": {"threads:read"},
 }
 """Entry points whose only sign of an allowed operation is a response that is not empty."""
@@ -644,6 +646,7 @@ OPERATIONS_OF = {
     "GET /threads/{thread_id}/runs": "threads:read threads:search",
     "GET /ops/runs": "threads:search",
     "GET /ops/runs/{run_id}/why": "threads:read",
+    "GET /ops/runs/{run_id}/trace": "threads:read",
     "GET /threads/{thread_id}/runs/{run_id}": "threads:read",
     "GET /threads/{thread_id}/runs/{run_id}/join": "threads:read",
     "GET /threads/{thread_id}/runs/{run_id}/stream": "threads:read",

@@ -72,6 +72,10 @@ TRIES_BEFORE: Final = SpanAttribute(
     "tries_before", "http.request.resend_count", Unit.NUMBER, "how many tries there were before"
 )
 DELIVERY: Final = SpanAttribute("delivery", "slipway.delivery.id", Unit.ID, "the delivery")
+DECIDED_BY: Final = SpanAttribute("decided_by", "", Unit.NAME, "who has decided the review")
+DECISION: Final = SpanAttribute("decision", "", Unit.CODE, "what was decided")
+REMINDERS: Final = SpanAttribute("reminders", "", Unit.COUNT, "how often people were reminded")
+PAUSED_BY: Final = SpanAttribute("paused_by", "", Unit.NAME, "who had paused the run, which waited for that")
 EVENT: Final = SpanAttribute("event", "slipway.webhook.event", Unit.CODE, "the event of which a webhook tells")
 
 SPAN_TYPES: Final[tuple[SpanType, ...]] = (
@@ -95,7 +99,7 @@ SPAN_TYPES: Final[tuple[SpanType, ...]] = (
         ExportedKind.INTERNAL,
         "queue",
         "The run was due, and no worker had claimed it.",
-        (NUMBER, PRIORITY),
+        (NUMBER, PRIORITY, PAUSED_BY),
     ),
     SpanType(
         SpanKind.ATTEMPT,
@@ -151,7 +155,7 @@ SPAN_TYPES: Final[tuple[SpanType, ...]] = (
         ExportedKind.INTERNAL,
         "approval {name}",
         "People were asked, and had not answered.",
-        (REVIEW, REVIEW_STATE),
+        (REVIEW, REVIEW_STATE, DECIDED_BY, DECISION, REMINDERS),
     ),
     SpanType(
         SpanKind.WEBHOOK,
