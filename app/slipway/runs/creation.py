@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Final
@@ -108,8 +108,6 @@ class RunCreator:
         to be created for the run exists, if the interrupt was answered by another run or its run was cancelled, or if
         the run that is to be retried has not failed, was not cancelled, or was continued."""
         thread_id = spec.identity.thread_id
-        if (trace := self._tracing.new_trace()) is not None:
-            spec = replace(spec, identity=replace(spec.identity, trace=trace))
         try:
             result = await self._call_script(spec, inline_worker)
         except Overloaded as error:
@@ -166,6 +164,8 @@ class RunCreator:
         )
         graph = _GraphMetadata.of(identity.graph_id, identity.assistant_id)
         fields, kwargs = flat(spec.stored_fields()), await spec.stored_options()
+        if (trace := self._tracing.new_trace()) is not None:
+            fields += ["trace", trace.stored()]
         metadata = prefixed(METADATA_PREFIX, json_members(identity.metadata))
         members = json_members(behaviour.thread_config)
         config = prefixed(CONFIG_PREFIX, {name: sealed_text(text, THREAD) for name, text in members.items()})

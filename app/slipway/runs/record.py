@@ -138,8 +138,6 @@ class RunIdentity:
     """The due time for which a cron creates the run. None for all other runs."""
     retry: Retry | None = None
     """If the run retries another one."""
-    trace: RunTrace | None = None
-    """See `Run.trace`. `RunCreator` decides it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +260,6 @@ class RunSpec:
             "webhook_queue": queue if queue == INTERNAL else None,
             "webhook_origin": webhook_origin(execution.options.webhook, identity.user) if queue == EXTERNAL else None,
             "terms": "".join(self.terms),
-            "trace": None if identity.trace is None else identity.trace.stored(),
             "retries": ",".join(identity.retry.retries) if identity.retry else None,
             "skipped_tasks": _json(identity.retry.skipped_tasks)
             if identity.retry and identity.retry.skipped_tasks

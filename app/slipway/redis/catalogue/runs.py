@@ -46,7 +46,7 @@ _RUN_FIELDS: Final = (
         " of the parent span, and the `traceparent` of the request that answered, separated by commas. A run that"
         " continues a chain gets the trace of the chain.",
         absent="nothing is traced, or an earlier release created it",
-        python_writers=("slipway.runs.record",),
+        python_writers=("slipway.runs.creation",),
     ),
     Field(
         "trace_bytes",
