@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from langgraph_sdk.client import LangGraphClient
@@ -11,20 +11,25 @@ from langgraph_sdk.client import LangGraphClient
 from slipway.runs.record import Run
 from slipway.services import Services
 from slipway.telemetry.span import Span
+from slipway.tracing.run_trace import RunTrace
 
 
 @dataclass(frozen=True)
 class Tree:
     """The stored spans of one run."""
 
-    run: Run
+    trace: RunTrace | None
     spans: Sequence[Span]
     left_out: int = 0
 
     @property
+    def known_trace(self) -> RunTrace:
+        assert self.trace is not None
+        return self.trace
+
+    @property
     def root_id(self) -> str:
-        assert self.run.trace is not None
-        return self.run.trace.context.span_id
+        return self.known_trace.context.span_id
 
     def children(self, span_id: str) -> list[Span]:
         return [span for span in self.spans if span.parent_id == span_id]
@@ -45,16 +50,23 @@ class Tree:
         return span
 
 
-async def tree_of(services: Services, thread_id: str, run_id: str) -> Tree:
+@dataclass(frozen=True)
+class RunTree(Tree):
+    """With the run."""
+
+    run: Run = field(kw_only=True)
+
+
+async def tree_of(services: Services, thread_id: str, run_id: str) -> RunTree:
     """The stored spans of a run."""
     run = await services.runs.get(thread_id, run_id)
     stored = await services.stored_traces.of_run(run_id, run.trace)
-    return Tree(run, stored.spans, stored.left_out)
+    return RunTree(run.trace, stored.spans, stored.left_out, run=run)
 
 
 async def run_and_read(
     sdk: LangGraphClient, services: Services, graph: str, input: dict[str, Any] | None = None, **options: Any
-) -> Tree:
+) -> RunTree:
     """Executes a run on a new thread to its end, and reads its spans."""
     thread = (await sdk.threads.create())["thread_id"]
     run: Any = await sdk.runs.create(thread, graph, input=input or {}, **options)

@@ -12,7 +12,7 @@ from langgraph_sdk.client import LangGraphClient
 from slipway.runs.record import new_id
 from slipway.telemetry.table.whole_table import SPAN_TYPES
 from tests.http.conftest import Served
-from tests.tracing.spans import Tree, run_and_read, tree_of
+from tests.tracing.spans import RunTree, run_and_read, tree_of
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -216,7 +216,7 @@ async def test_every_attribute_is_declared_in_the_table(sdk: LangGraphClient, se
             assert set(span.attributes) <= declared, span
 
 
-async def _end_of(sdk: Any, served: Served, thread: str, run: Any) -> Tree:
+async def _end_of(sdk: Any, served: Served, thread: str, run: Any) -> RunTree:
     await sdk.runs.join(thread, run["run_id"])
     return await tree_of(served.services, thread, run["run_id"])
 
