@@ -131,6 +131,8 @@ slow_steps = (
 )
 talk = StateGraph(MessagesState).add_node("reply", reply).add_edge(START, "reply").compile()
 hostile = StateGraph(Untyped).add_node("write_hostile", write_hostile).add_edge(START, "write_hostile").compile()
+HOSTILE_NODE = "<img src=x onerror=window.pwned=1>" + "n" * 10_000
+hostile_names = StateGraph(Untyped).add_node(HOSTILE_NODE, write_hostile).add_edge(START, HOSTILE_NODE).compile()
 fails = StateGraph(Untyped).add_node("fail", fail).add_edge(START, "fail").compile()
 interrupts = StateGraph(Untyped).add_node("ask", interrupt_with_question).add_edge(START, "ask").compile()
 echo = (

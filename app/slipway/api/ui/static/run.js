@@ -7,6 +7,7 @@ import { Messages } from "./messages.js";
 import { Progress } from "./progress.js";
 import { ReviewCard } from "./review.js";
 import { keepTimesCurrent, serverNow, setServerTime } from "./times.js";
+import { Trace } from "./trace.js";
 import { json, renderState, rendered } from "./values.js";
 import { drawWhy } from "./why.js";
 
@@ -21,6 +22,7 @@ const pagePath = `/ui/threads/${page.view.run.thread_id}/runs/${page.view.run.ru
 const runsPath = `/threads/${page.view.run.thread_id}/runs`;
 const progress = new Progress(byId("progress"));
 const messages = new Messages(byId("messages"));
+const trace = new Trace(page.view.run.run_id);
 const cards = new Map(); // by the id of the review
 
 let view = page.view;
@@ -81,7 +83,9 @@ function refresh() {
   refreshing ??= (async () => {
     try {
       const response = await call("GET", `${pagePath}/now`);
+      const changed = response.run?.updated_at !== view.run.updated_at;
       view = response.deleted ? { ...view, deleted: true } : response;
+      if (changed) trace.changed();
     } catch (error) {
       if (!(error instanceof RequestFailed)) throw error; // the server cannot be reached; the next interval sends the request again
     } finally {

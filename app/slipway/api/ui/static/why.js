@@ -1,7 +1,7 @@
 // The panel that says what a run waits for, since when, and who can act.
 
 import { byId, el, readableName, setText, show } from "./dom.js";
-import { serverNow } from "./times.js";
+import { durationText, serverNow } from "./times.js";
 
 let drawn = "";
 
@@ -10,7 +10,7 @@ export function drawWhy(why) {
   show(byId("why"), Boolean(why));
   if (!why) return;
   setText(byId("why-summary"), why.summary);
-  setText(byId("why-since"), duration((serverNow() - Date.parse(why.since)) / 1000));
+  setText(byId("why-since"), durationText((serverNow() - Date.parse(why.since)) / 1000));
   const key = JSON.stringify([why.notes, why.acts, why.detail]);
   if (key === drawn) return;
   drawn = key;
@@ -34,10 +34,4 @@ function acts(list) {
     act.command && el("pre", {}, act.command),
     act.route && el("pre", {}, act.route),
     act.permission && el("p", { class: "dim" }, `The route needs ${act.permission}.`)))));
-}
-
-function duration(seconds) {
-  if (seconds < 60) return `${Math.max(0, Math.round(seconds))} s`;
-  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
-  return seconds < 172800 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86400)} d`;
 }
