@@ -46,6 +46,13 @@ async def test_a_run_says_who_executes_it_until_its_worker_is_killed_and_another
     assert f":{worker.pid}:" in executing["detail"]["worker"]
     assert executing["detail"]["heartbeat_age_s"] < 2
     assert executing["detail"]["superstep"] >= 1
+
+    async def names_the_node() -> bool:
+        return any(
+            each["name"] == "work" and each["since"] for each in (await why(cluster, run_id))["detail"]["executing"]
+        )
+
+    await wait_until(names_the_node)
     waiting = await why(cluster, behind)
     assert (waiting["waits_for"], waiting["detail"]["blocking_run"]) == ("earlier_run", run_id)
 

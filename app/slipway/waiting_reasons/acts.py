@@ -63,7 +63,7 @@ def serve(graph_id: str, version: str | None) -> Act:
 def continue_on(run: Run, version: str) -> Act:
     """A queued run is paused first, then it continues on the version."""
     command = f"slipway runs pause {run.run_id} && {resume_on(run, version).command}"
-    route = f"{_operation(run.run_id, 'pause')}, then {_operation(run.run_id, 'resume')} {{\"version\": …}}"
+    route = f'{_operation(run.run_id, "pause")}, then {_operation(run.run_id, "resume")} {{"version": …}}'
     return Act(f"let it continue on version {version}, which is served", _OPERATOR, command, route, OPERATE)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from slipway.errors import NotFound
+from slipway.errors import NotFound, StoredDataError
 from slipway.graph_versions.scripts import VersionScripts
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -14,6 +14,8 @@ from slipway.reviews.record import Review, review_from, review_id_of
 from slipway.runs.record import Phase
 from slipway.settings import Settings
 from slipway.switches.scripts import SwitchScripts
+from slipway.telemetry.span import Span, SpanKind
+from slipway.tracing.stored_traces import StoredTraces
 from slipway.waiting_reasons import stopped
 from slipway.waiting_reasons.queued import Blocker, QueuedReasons
 from slipway.waiting_reasons.record import MOST_RUNS, Why
@@ -24,12 +26,13 @@ _MOST_REVIEWS = 4 * MOST_RUNS
 
 
 class WaitingReasons:
-    """Answers what runs wait for. One round trip, and one or two more for a run that waits for another run of its
-    thread, a version, a switch or people."""
+    """Answers what runs wait for. One round trip, and one or two more for a run that executes, or waits for another run
+    of its thread, a version, a switch or people."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings) -> None:
         self._scripts, self._reviews = WaitingReasonScripts(pipeline, keys), ReviewReads(pipeline, keys)
         self._versions, self._switches = VersionScripts(pipeline, keys), SwitchScripts(pipeline, keys)
+        self._traces = StoredTraces(pipeline, keys)
         self._queued = QueuedReasons(settings.reconcile_every_s)
         self._running = RunningReasons(settings.lease_s, settings.reap_every_s)
 
@@ -47,7 +50,7 @@ class WaitingReasons:
                 versions = await self._versions.read() if in_lane and blocker is None else None
                 return self._queued.of(found, versions, blocker)
             case Phase.RUNNING:
-                return self._running.of(found, self._open_work(found))
+                return self._running.of(found, await self._open_work(found))
             case Phase.PAUSED:
                 off = {switch.target.key: switch for switch in (await self._switches.read()).all()}
                 return stopped.paused(found, off.get(found.run.switch or ""))
@@ -69,11 +72,33 @@ class WaitingReasons:
             other = replace(other, active=None)
         return Blocker(other.run, None if other.run.phase is Phase.RUNNING else await self._of(other, blocker=None))
 
-    def _open_work(self, found: Surroundings) -> Sequence[OpenWork]:
-        """What the attempt executes, as far as the records of calls and the usage say it."""
-        nodes = [OpenWork("node", node, None) for node in found.run.usage.get("superstep", {})]
-        return [*nodes, *(OpenWork("tool", tool, None) for tool in found.tools)]
+    async def _open_work(self, found: Surroundings) -> Sequence[OpenWork]:
+        """What the attempt executes: the spans that have started and not ended. Without spans, the nodes of the last
+        superstep that was counted. Tools with a recorded call that has begun are known in both cases."""
+        try:
+            spans = (await self._traces.of_run(found.run.run_id, found.run.trace)).spans
+        except StoredDataError:  # damaged, or encrypted with a missing key
+            spans = ()
+        attempts = [
+            span.span_id for span in spans if span.kind is SpanKind.ATTEMPT and span.name == str(found.run.attempt)
+        ]
+        nodes = _open_below(attempts, spans)
+        tools = [OpenWork("tool", tool, None) for tool in found.tools if tool not in {each.name for each in nodes}]
+        if not attempts:
+            nodes = [OpenWork("node", node, None) for node in found.run.usage.get("superstep", {})]
+        return [*nodes, *tools]
 
     async def _reviews_of(self, found: Surroundings) -> list[Review]:
         ids = [review_id_of(found.run.run_id, interrupt) for interrupt in found.run.reviews[:_MOST_REVIEWS]]
         return [review_from(fields) for fields in await self._reviews.records(ids) if fields is not None] if ids else []
+
+
+def _open_below(attempts: Sequence[str], spans: Sequence[Span]) -> list[OpenWork]:
+    """The nodes and calls below these spans that have not ended. `spans` are in the order of their starts."""
+    within, found = set(attempts), []
+    for span in spans:
+        if span.parent_id in within and span.ended_us is None:
+            within.add(span.span_id)
+            if span.kind in (SpanKind.NODE, SpanKind.MODEL, SpanKind.TOOL):
+                found.append(OpenWork(span.kind.value, span.name, span.started_us))
+    return found
