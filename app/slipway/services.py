@@ -64,6 +64,8 @@ from slipway.model_routes.current_routes import provide_routes
 from slipway.model_routes.node_check import check_nodes
 from slipway.model_routes.provider_check import check_providers
 from slipway.model_routes.routes import ModelRoutes
+from slipway.otlp.current_context import enter_run
+from slipway.otlp.process_export import ProcessExport, process_export
 from slipway.rate_limits.limiter import RateLimiter, RatePolicies
 from slipway.rate_limits.scripts import RateScripts
 from slipway.rate_limits.stream_slots import StreamSlots
@@ -170,6 +172,8 @@ class Services:
     run_traces: RunTraces
     audit: AuditTrail
     stored_traces: StoredTraces
+    export: ProcessExport | None
+    """None: this process exports no spans."""
     run_operations: RunOperations
     run_repairs: RunRepairs
     ceiling_raises: CeilingRaises
@@ -274,6 +278,9 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         await check_nodes(config, graphs)
         await check_review_nodes(config, graphs)
     async with AsyncExitStack() as stack:
+        export, instance = None, worker_id()
+        if process != "cli":
+            export = await stack.enter_async_context(process_export(process, instance, settings.release))
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
         patience_s = _patience_s(settings, process)
         arq_connections = 0 if application is None else application.connections
@@ -295,14 +302,25 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         serde = serde_of(settings, config.checkpointer.serde, graphs)
         checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, keys)
         services = _stores(
-            process, settings, config, graphs, address, keys, pipeline, subscriber, store, checkpointer, migrations
+            process,
+            settings,
+            config,
+            graphs,
+            address,
+            keys,
+            pipeline,
+            subscriber,
+            store,
+            checkpointer,
+            migrations,
+            export,
         )
         stack.enter_context(provide_breakers(services.breakers))
         stack.enter_context(provide_routes(_model_routes(settings, config, graphs, keys)))
         await stack.enter_async_context(open_servers(tools.servers, services.switches))
         if process != "cli":
             services = replace(services, arq=_open_arq(application, address, stack))
-            services = await _executing(replace(services, project_tools=tools), process, stack)
+            services = await _executing(replace(services, project_tools=tools), process, instance, stack)
         yield services
 
 
@@ -362,6 +380,7 @@ def _stores(
     store: RedisStore,
     checkpointer: BaseCheckpointer,
     migrations: Mapping[str, MigrationSet],
+    export: ProcessExport | None,
 ) -> Services:
     scripts, clock = RunScripts(pipeline, keys), Clock()
     switch_scripts = SwitchScripts(pipeline, keys)
@@ -394,7 +413,7 @@ def _stores(
         lease_ms=int(settings.lease_s * 1000),
         thread_ttl=ttl.stored() if ttl else None,
         serves=lambda: served.packed,
-        tracing=TraceDecision(settings.traces, settings.trace_sample_ratio),
+        tracing=_trace_decision(settings, export),
     )
     assistants = AllAssistants(graphs, pipeline, keys, max_checks=settings.search_max_checks)
     version_reads = VersionReads(pipeline, keys)
@@ -464,6 +483,7 @@ def _stores(
         run_operations=operations,
         audit=audit,
         stored_traces=StoredTraces(pipeline, keys),
+        export=export,
         reviews=ReviewStore(pipeline, keys, audit, resumer),
         review_notifications=ReviewNotifications(keys, subscriber),
         review_search=ReviewSearch(pipeline, keys, max_checks=settings.search_max_checks),
@@ -510,6 +530,16 @@ def _stores(
         stream_slots=StreamSlots(rate_scripts, settings.max_streams_per_key),
         event_loop=None,
     )
+
+
+def _trace_decision(settings: Settings, export: ProcessExport | None) -> TraceDecision:
+    decision = TraceDecision(settings.traces, settings.trace_sample_ratio)
+    return decision if export is None else decision.with_sampler(export.samples)
+
+
+def _recording(services: Services) -> TraceRecording:
+    recording = TraceRecording(services.settings.trace_run_max_bytes, services.settings.trace_content)
+    return recording if services.export is None else replace(recording, sink=services.export, enter_trace=enter_run)
 
 
 def _model_routes(settings: Settings, config: LangGraphJson, graphs: Graphs, keys: Keys) -> ModelRoutes:
@@ -572,9 +602,9 @@ def _on_rollout_changed(services: Services) -> None:
     services.held_runs.rollout_changed()
 
 
-async def _executing(services: Services, process: Process, stack: AsyncExitStack) -> Services:
+async def _executing(services: Services, process: Process, instance: str, stack: AsyncExitStack) -> Services:
     """Adds what a process needs to execute runs: the watch of its event loop, heartbeats and, in web processes,
-    `InlineRuns`."""
+    `InlineRuns`. `instance` is the id of the process."""
     event_loop = EventLoopWatch(services.settings.event_loop_limit_s, services.settings.config.resolve().parent)
     stack.enter_context(event_loop.watching())
     stack.enter_context(executing_runs())
@@ -582,7 +612,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     blocking = BlockingCalls(services.address, f"slipway {process} blocking calls", patience_s=patience_s)
     stack.push_async_callback(blocking.close)
     lease_renewer = LeaseRenewer(
-        services.address, services.keys, worker_id(), services.settings, is_worker=process == "worker"
+        services.address, services.keys, instance, services.settings, is_worker=process == "worker"
     )
     await lease_renewer.start()
     stack.push_async_callback(lease_renewer.stop)
@@ -612,7 +642,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
         switches=services.switch_watch,
         rollouts=services.rollout_watch,
         moving=ThreadMoving(services.mover, services.graphs, services.versions),
-        recording=TraceRecording(services.settings.trace_run_max_bytes, services.settings.trace_content),
+        recording=_recording(services),
     )
     services = replace(services, lease_renewer=lease_renewer, executions=executions, event_loop=event_loop)
     if process == "worker":

@@ -20,6 +20,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tests.waiting import wait_until
+
 Answer = Callable[[BaseHTTPRequestHandler], None]
 """Answers a request whose body was read."""
 
@@ -69,6 +71,13 @@ class Received:
 
     def names(self) -> set[str]:
         return {each.name for each in self.spans}
+
+    async def until(self, *names: str) -> None:
+        """Waits until there is a span with each of these names. Two processes send them, so in any order."""
+        try:
+            await wait_until(lambda: set(names) <= self.names(), within_s=5)
+        except AssertionError:
+            raise AssertionError(f"{set(names) - self.names()} not in {sorted(self.names())}") from None
 
     def children_of(self, parent: ReceivedSpan) -> set[str]:
         return {each.name for each in self.spans if each.parent_id == parent.span_id}

@@ -15,10 +15,15 @@ from starlette.types import ASGIApp
 from slipway.access.access_control import AccessControl
 from slipway.api.auth.access_check import Handler, RouteAccess, user_of, with_access_check, with_probe_response
 from slipway.api.auth.rates import hold_stream_slot
+from slipway.api.request_spans import with_request_span
 from slipway.api.shared_objects import services_of
 
 _LONG: Final = ("/wait", "/join", "/events")
 """The ends of the paths whose responses are sent when a run has ended, and of event streams of pages."""
+
+_ON_RUNS: Final = ("/ops/runs/", "/ops/reviews/", "/hooks/")
+_OF_RUNS: Final = ("/cancel", "/commands")
+"""The begins and ends of the paths whose requests act on runs without the operation that creates them."""
 
 RECORD_BYTES: Final = 512
 """What a record is counted as beside the body of its request."""
@@ -57,10 +62,20 @@ class Endpoint:
         """Whether its responses wait for runs, and so count as streams of their user."""
         return self.media_type == "text/event-stream" or self.path.endswith(_LONG)
 
+    @property
+    def acts_on_runs(self) -> bool:
+        """Whether its requests create, resume or cancel runs, or decide reviews. They are parts of traces."""
+        if self.method == "GET" or "crons:create" in self.access.required:
+            return False
+        creates = "threads:create_run" in self.access.required
+        return creates or self.path.startswith(_ON_RUNS) or self.path.endswith(_OF_RUNS)
+
     def route(self, auth: AccessControl | None) -> Route:
         """The route for Starlette's router, with its access check."""
         handler = with_admission(self.handler) if self.stores else self.handler
         handler = with_access_check(with_stream_slot(handler) if self.is_long else handler, self.access, auth)
+        if self.acts_on_runs:
+            handler = with_request_span(handler, self.method, self.path)
         return Route(self.path, with_probe_response(handler) if self.access.probe else handler, methods=[self.method])
 
 

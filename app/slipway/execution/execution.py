@@ -64,15 +64,18 @@ from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.crash_suspects import SuspectProgress
 from slipway.runs.current_attempt import CURRENT_ATTEMPT
+from slipway.runs.derived_spans import run_span
 from slipway.runs.held import exhausted, is_exhausted
 from slipway.runs.record import Phase, Run
 from slipway.switches.attempt_switches import CURRENT_SWITCHES, AttemptSwitches
 from slipway.switches.node_gates import install_gates
 from slipway.switches.record import NONE_OFF, OffSwitches
+from slipway.telemetry.trace_context import TraceContext
 from slipway.tool_gateway.current_call import CURRENT_GATEWAY
 from slipway.tool_gateway.gateway import Gateway, ToolServices
 from slipway.tool_gateway.node_executions import CURRENT_NODE
 from slipway.tool_gateway.target import prepare_tools_in
+from slipway.tracing.attempt_trace import AttemptTrace
 from slipway.tracing.current_span import CURRENT_SPAN
 
 log = structlog.get_logger(__name__)
@@ -84,7 +87,8 @@ _UNPRICED: Final[set[str]] = set()
 class Execution:
     """The execution of one attempt. `drain`, `stop_now` and the writer of the attempt can stop it. `on_cleared` is
     called when the run is a crash suspect and is cleared. `switches` returns those that are off; `on_switches_changed`
-    must be called when they change. `ramp` returns the ramp of the graph, if one of its versions is ramping."""
+    must be called when they change. `ramp` returns the ramp of the graph, if one of its versions is ramping.
+    `enter_trace` makes the trace of the run that of the project's own spans, if spans are exported."""
 
     def __init__(
         self,
@@ -101,8 +105,10 @@ class Execution:
         switches: Callable[[], OffSwitches] = lambda: NONE_OFF,
         ramp: Callable[[], Ramp | None] = lambda: None,
         moving: ThreadMoving | None = None,
+        enter_trace: Callable[[TraceContext], None] | None = None,
     ) -> None:
         self.writer, self.run, self._moving = writer, writer.run, moving
+        self._enter_trace = enter_trace
         self._trace = writer.trace
         self._graphs, self._store = graphs, store
         budget = self.run.ceilings.get("max_state_bytes")
@@ -158,6 +164,8 @@ class Execution:
         CURRENT_GATEWAY.set(self._gateway)
         CURRENT_NODE.set(None)
         CURRENT_SPAN.set(None if self._trace is None else self._trace.attempt)
+        if self._enter_trace is not None and self.run.trace is not None:
+            self._enter_trace(self.run.trace.context)
         CURRENT_SWITCHES.set(self.switches)
         CURRENT_CEILINGS.set(self._ceilings)
         HANDLER.set(MeteringHandler(self._meter))
@@ -172,7 +180,14 @@ class Execution:
             outcome = await self._settler.settle_or_release(self._outcome_of(error), self._graph)
         if self._trace is not None:
             self._trace.close("lost" if outcome.stop is StopReason.LOST else "")
+            self._export_run(self._trace, outcome)
         self._report(outcome)
+
+    def _export_run(self, trace: AttemptTrace, outcome: Outcome) -> None:
+        """Exports the root span of the run if the attempt has settled it."""
+        if outcome.phase is not None and outcome.stop is not StopReason.LOST:
+            error = "" if outcome.failure is None else outcome.failure.code
+            trace.export_also(run_span(trace.run, outcome.phase, error, trace.now_us()))
 
     # stopping
 

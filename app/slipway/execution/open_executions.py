@@ -16,6 +16,7 @@ from slipway.redis.keys import Keys
 from slipway.rollouts.watch import RolloutWatch
 from slipway.runs.attempt_spans import attempt_trace
 from slipway.runs.attempt_writer import AttemptWriter
+from slipway.runs.derived_spans import queue_span
 from slipway.runs.leases import LeaseRenewer
 from slipway.runs.record import Run
 from slipway.runs.run_sizes import RunSizes
@@ -72,6 +73,9 @@ class OpenExecutions:
         writer.trace = attempt_trace(run, self._recording, self.worker_id)
         if writer.trace is not None:
             follow_nodes()
+            if run.attempt == 1:
+                traced = writer.trace.run
+                writer.trace.export_also(queue_span(traced, traced.created_us, writer.trace.attempt.started_us))
         self._lease_renewer.add(writer, claim_sent_at)
         execution = Execution(
             writer,
@@ -86,6 +90,7 @@ class OpenExecutions:
             switches=lambda: self._switches.off,
             ramp=lambda: self._rollouts.ramp_of(run.graph_id),
             moving=self._moving,
+            enter_trace=self._recording.enter_trace,
         )
         execution.on_switches_changed()
         self.current.append(execution)

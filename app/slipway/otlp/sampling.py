@@ -32,10 +32,10 @@ class TraceSampler:
     def __init__(self, sampler: sampling.Sampler) -> None:
         self._sampler = sampler
 
-    def samples(self, trace_id: str, parent: TraceContext | None, name: str) -> bool:
-        """Whether the trace is exported. `parent` is the span of the client, and `name` that of the first span."""
+    def samples(self, trace_id: str, parent: TraceContext | None) -> bool:
+        """Whether the trace is exported. `parent` is the span of the client."""
         context = None if parent is None else set_span_in_context(NonRecordingSpan(span_context(parent)))
-        result = self._sampler.should_sample(context, int(trace_id, 16), name, SpanKind.SERVER)
+        result = self._sampler.should_sample(context, int(trace_id, 16), "run", SpanKind.SERVER)
         return result.decision is sampling.Decision.RECORD_AND_SAMPLE
 
 

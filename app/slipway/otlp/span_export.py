@@ -17,12 +17,9 @@ from contextlib import suppress
 from typing import Final
 
 import structlog
-from opentelemetry.exporter.otlp.proto.http import Compression
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from slipway.otlp.bounded_session import BoundedSession
 from slipway.otlp.variables import ExporterVariables
 
 log = structlog.get_logger(__name__)
@@ -45,6 +42,12 @@ class _CountingExporter(SpanExporter):
     """Counts what leaves the queue, and what the receiver did not accept."""
 
     def __init__(self, variables: ExporterVariables) -> None:
+        # imported here, because it takes a tenth of a second and most processes export nothing
+        from opentelemetry.exporter.otlp.proto.http import Compression
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        from slipway.otlp.bounded_session import BoundedSession
+
         self._session = BoundedSession()
         self._exporter = OTLPSpanExporter(
             endpoint=variables.endpoint,

@@ -194,12 +194,17 @@ class AttemptTrace:
             span.is_queued = True
             self._changed.append(span)
         if self._sink is not None and span is not self.attempt:
+            self._export(span.as_span())
+
+    def export_also(self, span: Span) -> None:
+        """Exports a span of the run that is not recorded, because its record says the same."""
+        if self._sink is not None:
             self._export(span)
 
-    def _export(self, span: OpenSpan) -> None:
+    def _export(self, span: Span) -> None:
         assert self._sink is not None
         try:
-            self._sink.ended(self.run, span.as_span())
+            self._sink.ended(self.run, span)
         except Exception as error:
             log.error("trace.not_exported", run=self.run.run_id, exception=traceback_of(error))
 
@@ -306,7 +311,7 @@ class AttemptTrace:
             for span in list(self._open.values())[::-1]:
                 span.end(error)
         if self._sink is not None:
-            self._export(self.attempt)
+            self._export(self.attempt.as_span())
 
     def _arrays(self) -> list[Sequence[Any]]:
         arrays, changed = list[Sequence[Any]](), self._changed

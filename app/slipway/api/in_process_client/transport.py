@@ -12,8 +12,11 @@ from typing import Any, Final
 
 import httpx
 
+from slipway.otlp.current_context import current_trace
+
 Message = MutableMapping[str, Any]
 
+_TRACEPARENT: Final = "traceparent"
 _MAX_BUFFERED_CHUNKS: Final = 16
 """The application waits in `send` while this many chunks of its response are unread."""
 _TASKS: Final[set[asyncio.Task[None]]] = set()
@@ -25,7 +28,9 @@ class InProcessTransport(httpx.ASGITransport):
     application does not complete raises `httpx.RemoteProtocolError` when it is read."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Returns when the application has sent the headers."""
+        """Returns when the application has sent the headers. A request of a node belongs to the trace of its run."""
+        if _TRACEPARENT not in request.headers and (trace := current_trace()) is not None:
+            request.headers[_TRACEPARENT] = trace.traceparent
         exchange = _Exchange(await request.aread())
         task = asyncio.create_task(exchange.run(self.app(self._scope(request), exchange.receive, exchange.send)))
         _TASKS.add(task)

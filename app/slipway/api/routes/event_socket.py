@@ -21,6 +21,7 @@ from slipway.api.bodies.events import CommandFrame, SubscribeParams, Unsubscribe
 from slipway.api.event_commands import CommandContext, execute_command, params_of
 from slipway.api.host_app.extensions import Extensions
 from slipway.api.request_parsing import checked_uuid, parsed, validated
+from slipway.api.request_spans import follow_client_trace
 from slipway.api.responses import status_of
 from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import Check
@@ -60,6 +61,7 @@ async def connect(websocket: WebSocket) -> None:
     await hold_stream_slot(websocket, user_of(websocket))
     await websocket.accept()
     services = services_of(websocket)
+    follow_client_trace(websocket)
     session = SocketSession(websocket, services, thread_id, check)
     with ExitStack() as subscription:
         if access_check_of(websocket).auth is not None:

@@ -84,7 +84,7 @@ SPAN_TYPES: Final[tuple[SpanType, ...]] = (
         ExportedKind.SERVER,
         "{name}",
         "A request that creates, resumes or cancels a run, or decides a review.",
-        (METHOD, ROUTE, STATUS, REQUEST_ID),
+        (METHOD, ROUTE, STATUS, REQUEST_ID, RUN, THREAD),
     ),
     SpanType(
         SpanKind.RUN,

@@ -1,0 +1,52 @@
+"""The current span of OpenTelemetry while a run executes, so that spans of the project's code join its trace.
+
+Instrumented libraries ask OpenTelemetry for the current span when they start theirs, and when they send a request. The
+answer is the span that Slipway records at that moment: of a tool, of a node, or of the attempt. It is found when it is
+asked for, so an execution without such libraries pays nothing for it.
+"""
+
+from __future__ import annotations
+
+from opentelemetry import context
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    format_span_id,
+    format_trace_id,
+    get_current_span,
+    set_span_in_context,
+)
+
+from slipway.otlp.sampling import span_context
+from slipway.telemetry.trace_context import TraceContext
+from slipway.tracing.current_span import CURRENT_SPAN
+
+
+class _CurrentSpan(NonRecordingSpan):
+    """Stands for the span of Slipway that is current."""
+
+    def __init__(self, run: TraceContext) -> None:
+        super().__init__(span_context(run, is_remote=False))
+        self._run = run
+
+    def get_span_context(self) -> SpanContext:
+        span = CURRENT_SPAN.get()
+        return span_context(self._run if span is None else span.context, is_remote=False)
+
+
+def current_trace() -> TraceContext | None:
+    """The span of the code that executes, for a request that it sends: one that the project's code has made, or that of
+    Slipway. None if there is no trace."""
+    current = get_current_span().get_span_context()
+    if current.is_valid:
+        return TraceContext(
+            format_trace_id(current.trace_id), format_span_id(current.span_id), current.trace_flags.sampled
+        )
+    span = CURRENT_SPAN.get()
+    return None if span is None else span.context
+
+
+def enter_run(run: TraceContext) -> None:
+    """From now on, the spans that the current task starts are parts of the trace of the run whose root span is `run`.
+    They are exported if it is."""
+    context.attach(set_span_in_context(_CurrentSpan(run), context.Context()))
