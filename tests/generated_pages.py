@@ -10,6 +10,8 @@ from typing import Final
 
 from slipway.access.handler_values.all_values import values_table
 from slipway.deploy_checks.new_versions import DEPLOY_REASONS
+from slipway.go_live.checklist import ACCEPT, CODES
+from slipway.go_live.checklist import PARTS as CHECKED_PARTS
 from slipway.graphs.verdicts import NOT_FOR_MIGRATIONS, REASON_CODES
 from slipway.redis.catalogue.at_rest import PARTS as PARTS_OF_VALUES
 from slipway.redis.catalogue.at_rest import how_stored
@@ -65,11 +67,21 @@ def encryption_table() -> str:
     return "\n".join(["| kind | fields | stored | plain inside |", "|---|---|---|---|", *lines, ""])
 
 
+def checklist_table() -> str:
+    """The lines of `slipway doctor`, by part."""
+    rows = [
+        f"| `{part.name}` | `{code}` | {about} |" for part in CHECKED_PARTS for code, about in part.codes.items()
+    ]
+    rows.append(f"| | `{ACCEPT}` | {CODES[ACCEPT]} |")
+    return "\n".join(["| part | code | what the line says |", "|---|---|---|", *rows, ""])
+
+
 PARTS: Final[tuple[tuple[Path, str, Callable[[], str]], ...]] = (
     (DOCS / "settings.md", "settings", settings_table),
     (DOCS / "auth-and-http.md", "values", values_table),
     (DOCS / "versions.md", "reasons", reasons_table),
     (DOCS / "versions.md", "other reasons", other_reasons_table),
+    (DOCS / "go-live.md", "checklist", checklist_table),
     (DOCS / "encryption.md", "encryption", encryption_table),
     (ROOT / "ARCHITECTURE.md", "folders", folders_table),
 )

@@ -21,6 +21,7 @@ import typer
 from slipway import failpoints
 from slipway.commands import check_deploy, graph_diff, switches, trace, versions, why
 from slipway.commands.deliveries import deliveries
+from slipway.commands.doctor import doctor
 from slipway.commands.encryption import encryption
 from slipway.commands.hooks import hooks
 from slipway.commands.keys import keys
@@ -60,6 +61,7 @@ cli.add_typer(reviews, name="reviews")
 cli.add_typer(hooks, name="hooks")
 cli.add_typer(rollout, name="rollout")
 cli.add_typer(deliveries, name="deliveries")
+cli.add_typer(doctor, name="doctor")
 cli.add_typer(webhooks, name="webhooks")
 cli.add_typer(threads, name="threads")
 cli.add_typer(tools, name="tools")
@@ -146,22 +148,6 @@ def release(config: Config = None, allow_hold: check_deploy.AllowHold = None) ->
     if problems:
         raise typer.Exit(1)
     typer.echo("settings, Redis and graphs are ready to serve")
-
-
-@cli.command()
-def doctor(
-    config: Config = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Repair the problems that are found.")] = False,
-) -> None:
-    """Finds stuck runs and threads, and checks Redis; a non-zero exit code means that it found a problem."""
-    failpoints.arm()
-    settings = load_settings_and_logs("doctor", config)
-    from slipway.health.doctor import report
-
-    text, is_healthy = asyncio.run(report(settings, repair=repair))
-    typer.echo(text)
-    if not is_healthy:
-        raise typer.Exit(1)
 
 
 @checkpoints.command()

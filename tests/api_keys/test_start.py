@@ -9,8 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from slipway.access.access_control import AccessControl
+from slipway.access.required_keys import keys_are_required
 from slipway.api.auth import first_key_check
-from slipway.api.auth.access_settings import keys_are_required, load_access
+from slipway.api.auth.access_settings import load_access
 from slipway.api_keys.scripts import ApiKeyScripts
 from slipway.api_keys.store import ApiKeyStore
 from slipway.errors import ConfigError

@@ -252,8 +252,8 @@ class Cluster:
         return await self._execute(self._arq_command("check", None, "--check"))
 
     async def doctor(self) -> tuple[int, str]:
-        """The exit code and the output of `slipway doctor`."""
-        return await self.command("doctor")
+        """The exit code and the output of `slipway doctor`, about the state only."""
+        return await self.command("doctor", "--only", "state")
 
     async def command(self, *arguments: str, project: Path | None = None) -> tuple[int, str]:
         """The exit code and the output of a command of `slipway`."""

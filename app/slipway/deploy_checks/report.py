@@ -34,6 +34,10 @@ class DeployReport:
 
     allowed: Collection[str] = ()
     read: int = 0
+    total: int = 0
+    """How many threads are stored."""
+    complete: bool = True
+    """Whether all of them were read."""
     verdicts: Counter[tuple[Versions, VerdictKind]] = field(default_factory=Counter)
     schemas: dict[Versions, set[str]] = field(default_factory=dict)
     """With which structures the threads were executed, for those that continue on another one."""
@@ -60,6 +64,10 @@ class DeployReport:
     def _is_allowed(self, checked: CheckedVerdict) -> bool:
         codes = {reason.code for reason in checked.verdict.reasons}
         return checked.thread.graph_id in self.allowed or codes <= set(self.allowed)
+
+    def held_reasons(self) -> set[str]:
+        """The codes for which threads are held, also those that are allowed."""
+        return {code for _, kind, code, _ in self._reasons if kind is VerdictKind.HOLD}
 
     def count(self, kind: VerdictKind) -> int:
         return sum(count for (_, each), count in self.verdicts.items() if each is kind)

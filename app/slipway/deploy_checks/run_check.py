@@ -1,7 +1,8 @@
-"""Executes a deploy check of the project of these settings: opens one connection, which only reads."""
+"""Executes a deploy check of the project of these settings, over one connection, which only reads."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Final
@@ -31,6 +32,8 @@ _WORK: Final = "threads checked"
 
 Receive = Callable[[CheckedVerdict], None]
 
+Connection = tuple[Pipeline, Keys]
+
 
 async def run_check(
     settings: Settings,
@@ -39,45 +42,58 @@ async def run_check(
     allowed: Collection[str] = (),
     receive: Receive = lambda checked: None,
     show: ShowProgress = show_nothing,
+    connection: Connection | None = None,
+    most: int | None = None,
+    within_s: float | None = None,
 ) -> tuple[DeployReport, DeployCheck]:
     """The report about all threads, and the check, which knows the structures that it has compared. `receive` gets
-    each verdict. `allowed`: see `DeployReport`. Raises `ConfigError` for migrations that cannot be loaded, and
+    each verdict. `allowed`: see `DeployReport`. Uses `connection`, or opens one. Stops after about `most` threads or
+    `within_s` seconds; then the report is not complete. Raises `ConfigError` for migrations that cannot be loaded, and
     `StoreUnavailable`."""
-    report = DeployReport(allowed)
-    async with _opened(settings, graphs) as (check, known):
+    report, ends = DeployReport(allowed), None if within_s is None else time.monotonic() + within_s
+    async with _connected(settings, connection) as open_connection:
+        check, known = await _check_on(open_connection, settings, graphs)
         report.warnings = list(unknown_migrations(graphs, check.planner.migrations, known))
-        total = await check.reads.number_of_threads()
+        total = report.total = await check.reads.number_of_threads()
         async for number, verdicts in check.pages():
             report.read += number
             for checked in verdicts:
                 report.add(checked)
                 receive(checked)
             show(_WORK, min(report.read, total), total)
+            if (most is not None and report.read >= most) or (ends is not None and time.monotonic() > ends):
+                report.complete = report.read >= total
+                break
     return report, check
 
 
 @asynccontextmanager
-async def _opened(settings: Settings, graphs: Graphs) -> AsyncIterator[tuple[DeployCheck, KnownVersions]]:
-    migrations = await migrations_of(graphs)
-    pipeline, keys = (
-        Pipeline(Address(settings.redis), "slipway check-deploy", patience_s=settings.redis_patience_worker_s),
-        Keys(settings.key_prefix),
-    )
-    serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, preserve_unknown=True)
+async def _connected(settings: Settings, connection: Connection | None) -> AsyncIterator[Connection]:
+    if connection is not None:
+        yield connection
+        return
+    pipeline = Pipeline(Address(settings.redis), "slipway check-deploy", patience_s=settings.redis_patience_worker_s)
     await pipeline.open()
     try:
-        checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, keys)
-        versions = VersionReads(pipeline, keys)
-        known = await VersionScripts(pipeline, keys).read()
-        rollouts = await RolloutScripts(pipeline, keys).read_all()
-        check = DeployCheck(
-            graphs,
-            await new_graphs(graphs, known, rollouts),
-            DeployCheckReads(pipeline, keys),
-            versions,
-            PositionReader(checkpointer),
-            MovePlanner(graphs, checkpointer, versions, migrations),
-        )
-        yield check, known
+        yield pipeline, Keys(settings.key_prefix)
     finally:
         await pipeline.close()
+
+
+async def _check_on(connection: Connection, settings: Settings, graphs: Graphs) -> tuple[DeployCheck, KnownVersions]:
+    pipeline, keys = connection
+    migrations = await migrations_of(graphs)
+    serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, preserve_unknown=True)
+    checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, keys)
+    versions = VersionReads(pipeline, keys)
+    known = await VersionScripts(pipeline, keys).read()
+    rollouts = await RolloutScripts(pipeline, keys).read_all()
+    check = DeployCheck(
+        graphs,
+        await new_graphs(graphs, known, rollouts),
+        DeployCheckReads(pipeline, keys),
+        versions,
+        PositionReader(checkpointer),
+        MovePlanner(graphs, checkpointer, versions, migrations),
+    )
+    return check, known

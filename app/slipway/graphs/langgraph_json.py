@@ -36,6 +36,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from slipway.graphs.config_errors import at_line, reject, unknown_key, validate
 from slipway.graphs.declared_versions import DeclaredVersions, declared_versions
+from slipway.graphs.doctor_section import DoctorSection
 from slipway.graphs.hooks_section import HookConfig, hook_configs
 from slipway.graphs.mcp_section import McpSection
 from slipway.graphs.metering_sections import BudgetsSection
@@ -172,6 +173,7 @@ class LangGraphJson:
     """MCP servers by name."""
     rollouts: RolloutsSection
     redaction: RedactionRules
+    doctor: DoctorSection
     hooks: Mapping[str, HookConfig]
     """Incoming webhooks by name."""
     text: str = field(default="", repr=False)
@@ -233,6 +235,7 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
         mcp=document.slipway.mcp,
         rollouts=document.slipway.rollouts,
         redaction=document.slipway.redaction.rules(),
+        doctor=document.slipway.doctor,
         hooks=hook_configs(name, text, document.slipway.hooks, document.graphs),
         models=models_config(
             name,

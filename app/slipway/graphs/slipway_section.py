@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from slipway.graphs.config_errors import unknown_key
+from slipway.graphs.doctor_section import DoctorSection
 from slipway.graphs.hooks_section import HookName, HookSection
 from slipway.graphs.mcp_section import McpSection, McpServerName
 from slipway.graphs.metering_sections import BudgetsSection, PriceSection
@@ -111,6 +112,7 @@ class SlipwaySection(StrictSection):
     reviews: dict[Text, GraphReviewsSection] = Field(default_factory=dict)
     rollouts: RolloutsSection = RolloutsSection()
     redaction: RedactionSection = RedactionSection()
+    doctor: DoctorSection = DoctorSection()
     approval_policies: dict[Text, ApprovalPolicySection] = Field(default_factory=dict)
     hooks: dict[HookName, HookSection] = Field(default_factory=dict)
     """Incoming webhooks by name."""

@@ -17,25 +17,17 @@ from typing import Final
 
 import structlog
 
-from slipway.clock import Clock
 from slipway.crons.crons_of_deleted_threads import CronsOfDeletedThreads
-from slipway.encryption_at_rest.process_keys import process_keys
-from slipway.health import start_checks
-from slipway.health.health import HealthMonitor
 from slipway.health.index_checks import IndexChecks, Problems
 from slipway.health.reads import INDEXED_KINDS, PAGE, HealthReads, IdPage
 from slipway.health.scripts import HealthScripts
 from slipway.indexes.resumable_check import ResumableCheck
-from slipway.progress import ShowProgress, progress_on_stderr, show_nothing
-from slipway.redis.connection import Address
+from slipway.progress import ShowProgress, show_nothing
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.settings import Settings
 from slipway.threads.index_check import ThreadIndexCheck
 
 log = structlog.get_logger(__name__)
-
-_PATIENCE_S: Final = 10.0
 
 _ENTRY: Final = "_entry"
 """The suffix of the kind of a page of entries of an index."""
@@ -229,39 +221,3 @@ class Doctor:
             crons = [cron for cron in crons if await self._crons.delete(cron)]
             await self._scripts.count_repairs("cron_without_thread", len(crons))
         return [("cron_without_thread", cron.cron_id) for cron in crons]
-
-
-def table(problems: Sequence[Problem]) -> str:
-    """The problems as a table, one row each."""
-    if not problems:
-        return "no run and no thread is stuck"
-    rows = [("problem", "id", "", "description")]
-    for problem in problems:
-        rows.append((problem.name, problem.record_id, "repaired" if problem.repaired else "", PROBLEMS[problem.name]))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = (
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
-
-
-async def report(settings: Settings, *, repair: bool) -> tuple[str, bool]:
-    """Returns what `slipway doctor` prints, and whether no problem remains. Raises `StoreUnavailable`. Raises
-    `ConfigError`, before it reads or changes a record, if the server does not support the checkpointer or if the data
-    in Redis have another layout version."""
-    await start_checks.check(settings, settings.redis, upgrade=False)
-    pipeline, keys = (
-        Pipeline(Address(settings.redis), "slipway doctor", patience_s=_PATIENCE_S),
-        Keys(settings.key_prefix),
-    )
-    await pipeline.open()
-    try:
-        health = await HealthMonitor(pipeline, keys, settings, Clock()).measure()
-        doctor = Doctor(pipeline, keys, lease_ms=int(settings.lease_s * 1000), repair=repair)
-        async with process_keys(settings, pipeline, keys):
-            with progress_on_stderr() as show:
-                found = [*await doctor.check_thread_indexes(show), *await doctor.check_all(show)]
-    finally:
-        await pipeline.close()
-    lines = [f"{finding.level.value:8} {finding.code:22} {finding.detail}" for finding in health.findings]
-    return "\n".join([*lines, table(found)]), health.ready and all(problem.repaired for problem in found)

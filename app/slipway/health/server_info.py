@@ -141,6 +141,23 @@ async def read_server_info(pipeline: Pipeline) -> ServerInfo:
     )
 
 
+async def read_info(pipeline: Pipeline) -> dict[str, str]:
+    """The lines of INFO; empty if the server forbids it. Raises `StoreUnavailable`."""
+    try:
+        return _lines(await pipeline.send("INFO", repeatable=True))
+    except hiredis.ReplyError:
+        return {}
+
+
+async def read_parameter(pipeline: Pipeline, name: str) -> str | None:
+    """A parameter of the server; None if it has none of this name, or forbids CONFIG. Raises `StoreUnavailable`."""
+    try:
+        parameter = _parameter(await pipeline.send("CONFIG", "GET", name, repeatable=True))
+    except hiredis.ReplyError:
+        return None
+    return None if parameter is None else parameter[1]
+
+
 def _reply_or_none(reply: Any) -> Any:
     """The reply. None if the server rejected the command. Raises any other error."""
     if isinstance(reply, hiredis.ReplyError):

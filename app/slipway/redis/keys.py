@@ -300,6 +300,10 @@ class Keys:
     def repairs(self) -> str:
         return self._of("repairs")
 
+    @property
+    def evidence(self) -> str:
+        return self._of("evidence")
+
     def duty(self, duty: str) -> str:
         return self._of("duty", duty)
 

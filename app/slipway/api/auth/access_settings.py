@@ -7,22 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from slipway.access.access_control import AccessControl
 from slipway.access.auth_file import load_auth
+from slipway.access.required_keys import keys_are_required
 from slipway.api_keys.scripts import ApiKeyScripts
 from slipway.api_keys.verification import KeyVerifier
 from slipway.graphs.official_sections import AuthSection
 from slipway.json_web_tokens.key_set import IssuerKeys
 from slipway.json_web_tokens.verification import ClaimNames, TokenVerifier
-from slipway.loopback import is_loopback
 from slipway.services import Services
 from slipway.settings import Settings
-
-
-def keys_are_required(settings: Settings) -> bool:
-    """Whether each request needs an API key, unless a token or the auth file authenticates it: by default if other
-    machines can reach the process, else as `SLIPWAY_REQUIRE_KEYS` says."""
-    if settings.require_keys == "auto":
-        return not is_loopback(settings.host)
-    return settings.require_keys
 
 
 def load_access(settings: Settings, section: AuthSection, load_object: Callable[[str], object]) -> AccessControl | None:

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from slipway.api.auth.access_settings import keys_are_required
+from slipway.access.required_keys import keys_are_required
 from slipway.api_keys.scripts import ApiKeyScripts
 from slipway.api_keys.store import ApiKeyStore
 from slipway.environment_variables import variable_of

@@ -182,6 +182,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "rate",
             "worker_health",
             "check_position",
+            "evidence",
             "probe",
             "arq_fault",
             "rollout_changes",

@@ -44,6 +44,15 @@ _BREAKER_FIELDS: Final = (
     Field("probe_until_ms", Encoding.TIME_MS, "When another call may be the probe.", absent="while there is none"),
 )
 
+_EVIDENCE_FIELDS: Final = (
+    Field(
+        "*",
+        Encoding.JSON,
+        "By kind, such as `load-test`: `at_us`, `recorded_us`, `by` and `note`.",
+        python_writers=("slipway.go_live",),
+    ),
+)
+
 _OPENINGS_FIELDS: Final = (Field("*", Encoding.INTEGER, "By breaker: how often it was opened."),)
 
 KEY_KINDS: Final = (
@@ -88,6 +97,16 @@ KEY_KINDS: Final = (
         lifetime="an hour, or until the end of the repair",
         python_writers=("slipway.indexes",),
         python_readers=("slipway.indexes",),
+    ),
+    KeyKind(
+        "evidence",
+        ":evidence",
+        RedisType.HASH,
+        Shard.PROCESSES,
+        meaning="What operators have recorded about tests and backups, for the checklist of `slipway doctor`.",
+        lifetime="forever; the last of each kind",
+        python_readers=("slipway.go_live",),
+        fields=_EVIDENCE_FIELDS,
     ),
     KeyKind(
         "duty",

@@ -1,0 +1,120 @@
+"""`slipway doctor` prints the go-live checklist and repairs records; `slipway doctor record` stores evidence for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from slipway import failpoints
+from slipway.commands.lists import time_option_us
+from slipway.commands.operator_commands import By, Config, execute, opened, operator
+from slipway.processes.settings_and_logs import load_settings_and_logs
+from slipway.serialization.json_encoding import dumps
+
+if TYPE_CHECKING:
+    from slipway.go_live.checklist import Checklist
+    from slipway.go_live.evidence import Evidence
+    from slipway.settings import Settings
+
+FAILED: Final = 1
+"""The exit code if a line failed or, with `--strict`, a warning is not accepted."""
+
+_COLOURS: Final = {"fail": "red", "warn": "yellow", "accepted": "cyan", "pass": "green"}
+
+doctor: Final = typer.Typer(
+    invoke_without_command=True, help="Prints the go-live checklist, repairs stuck records, and records tests."
+)
+
+
+@doctor.callback()
+def check(
+    context: typer.Context,
+    config: Config = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Repair the problems of records that are found; checks nothing else.")
+    ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="PART", help="Only this part; may be repeated.")
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option("--skip", metavar="PART", help="Not this part; may be repeated.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings that nobody accepted fail too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Prints what must be right before people depend on this deployment: each line with the fix. Changes nothing
+    without --repair. Exit code 1: a line failed."""
+    if context.invoked_subcommand is not None:
+        return
+    failpoints.arm()
+    environment = dict(os.environ)
+    settings = load_settings_and_logs("doctor", config)
+    from slipway.go_live.checklist import chosen_parts
+
+    chosen = chosen_parts(only or (), skip or (), repair=repair)
+    checklist = asyncio.run(_checked(settings, environment, chosen, repair))
+    if json:
+        typer.echo(dumps(checklist.public()).decode())
+    else:
+        from slipway.go_live.report_text import text_of
+
+        # click removes the colours where standard output is no terminal
+        typer.echo(text_of(checklist) if environment.get("NO_COLOR") else text_of(checklist, _paint))
+    if not checklist.is_ready(strict=strict):
+        raise typer.Exit(FAILED)
+
+
+@doctor.command()
+def record(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="load-test, failure-test, backup or restore-test.")],
+    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="When it happened; by default now.")] = None,
+    note: Annotated[str, typer.Option("--note", help="What was done, and the result.")] = "",
+    by: By = None,
+    config: Config = None,
+) -> None:
+    """Records that a test or a backup was made, in Redis: the checklist shows its age. Replaces the last one of its
+    kind."""
+    settings = load_settings_and_logs("doctor", config)
+    at_us = time_option_us("--at", at)
+    stored = execute(lambda: _record(settings, kind, at_us, operator(by, None).by, note))
+    typer.echo(dumps(stored.public()).decode())
+
+
+@doctor.command()
+def evidence(config: Config = None) -> None:
+    """Prints what was recorded, one JSON object a line."""
+    settings = load_settings_and_logs("doctor", config)
+    for each in execute(lambda: _evidence(settings)):
+        typer.echo(dumps(each.public()).decode())
+
+
+async def _checked(settings: Settings, environment: dict[str, str], chosen: list[str], repair: bool) -> Checklist:
+    from slipway.go_live.checklist import run_checklist
+    from slipway.progress import progress_on_stderr
+
+    with progress_on_stderr() as show:
+        return await run_checklist(settings, environment, chosen=chosen, repair=repair, show=show)
+
+
+async def _record(settings: Settings, kind: str, at_us: int | None, by: str, note: str) -> Evidence:
+    from slipway.clock import Clock, microseconds_of
+    from slipway.go_live.evidence import EvidenceStore, new_evidence
+
+    new = new_evidence(kind, at_us, by, note, microseconds_of(Clock().now()))
+    async with opened(settings, "doctor") as (pipeline, keys):
+        await EvidenceStore(pipeline, keys).record(new)
+    return new
+
+
+async def _evidence(settings: Settings) -> list[Evidence]:
+    from slipway.go_live.evidence import EvidenceStore
+
+    async with opened(settings, "doctor") as (pipeline, keys):
+        return list((await EvidenceStore(pipeline, keys).all()).values())
+
+
+def _paint(counts_as: str, text: str) -> str:
+    return typer.style(text, fg=_COLOURS[counts_as], bold=counts_as == "fail")

@@ -1,0 +1,1 @@
+"""The go-live checklist of `slipway doctor`: what a deployment needs before people depend on it."""

@@ -1,0 +1,1 @@
+"""The go-live checklist of `slipway doctor`."""
