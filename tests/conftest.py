@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
 import zlib
@@ -14,6 +15,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from slipway.logs.strict import VARIABLE as STRICT_LOGS
 from slipway.processes.valkey_program import valkey_program
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
@@ -68,7 +70,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With `--encrypted`, everything in this process is stored as with an encryption key."""
+    """With `--encrypted`, everything in this process is stored as with an encryption key. A line of the log that is not
+    declared raises, in this process and in those that tests start."""
+    os.environ[STRICT_LOGS] = "1"
     if config.getoption("--encrypted"):
         encrypt_everything()
 

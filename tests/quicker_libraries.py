@@ -13,6 +13,7 @@ import pytest
 import structlog
 import uvicorn.server
 
+from slipway.logs.strict import logger_class
 from tests.certificates import self_signed
 
 
@@ -20,7 +21,7 @@ from tests.certificates import self_signed
 def plain_tracebacks() -> None:
     """A traceback of structlog with all locals takes a second, which blocks the event loop of a test."""
     renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer], wrapper_class=logger_class())
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,8 +16,8 @@ import sys
 import threading
 from typing import Any
 
-from slipway import logs
 from slipway.cli import main as slipway_main
+from slipway.logs.configuration import configure
 from slipway.processes.child_commands import slipway
 from slipway.processes.exit_codes import exit_on_errors_to_fix
 from slipway.processes.forking import Forker, run_without_threads
@@ -47,6 +47,6 @@ async def supervise(given: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    logs.configure(Settings.from_values({"log_format": "json"}), "supervisor")
+    configure(Settings.from_values({"log_format": "json"}), "supervisor")
     with exit_on_errors_to_fix():
         run_without_threads(supervise(json.loads(sys.argv[1])))

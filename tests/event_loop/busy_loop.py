@@ -11,7 +11,7 @@ from pathlib import Path
 import uvloop
 
 from slipway.health.event_loop_watch import EventLoopWatch
-from slipway.logs import configure
+from slipway.logs.configuration import configure
 from slipway.settings import Settings
 
 

@@ -143,4 +143,4 @@ async def test_stored_data_imports_no_module_that_the_code_does_not_import(proje
         assert Serde(ClassAllowlist(modules=registry.module)).loads(stored) == {"size": 3}
     assert not (project.folder / "imported").exists()
     assert "side_effect" not in sys.modules
-    assert "allowed_msgpack_modules" in logs[0]["why"]
+    assert "allowed_msgpack_modules" in logs[0]["reason"]

@@ -95,6 +95,6 @@ async def test_stored_data_imports_only_listed_modules(project: Project) -> None
         with capture_logs() as logs:
             assert serializer.loads(stored) == {"id": 1}
         assert "unused" not in sys.modules
-        assert "allowed_msgpack_modules" in logs[0]["why"]
+        assert "allowed_msgpack_modules" in logs[0]["reason"]
     _, serializer = await load(project, allowed_msgpack_modules=[["unused", "Order"]])
     assert serializer.loads(stored).id == 1

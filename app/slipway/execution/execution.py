@@ -170,7 +170,7 @@ class Execution:
         CURRENT_CEILINGS.set(self._ceilings)
         HANDLER.set(MeteringHandler(self._meter))
         var_child_runnable_config.set(None)  # a run that the code of another run has started has callbacks of its own
-        CURRENT_WORK.set({"run": self.run.run_id, "graph": self.run.graph_id})
+        CURRENT_WORK.set(self._work())
         async with AsyncExitStack() as resources:
             error = await self._run_graph(resources)
             if self._stop is StopReason.CANCEL and self._graph is None and self.run.attempt > 1:
@@ -188,6 +188,14 @@ class Execution:
         if outcome.phase is not None and outcome.stop is not StopReason.LOST:
             error = "" if outcome.failure is None else outcome.failure.code
             trace.export_also(run_span(trace.run, outcome.phase, error, trace.now_us()))
+
+    def _work(self) -> dict[str, str | int]:
+        run = self.run
+        work: dict[str, str | int] = {"run": run.run_id, "thread": run.thread_id, "attempt": self.writer.number}
+        work["graph"] = run.graph_id
+        if run.trace is not None:
+            work["trace"] = run.trace.context.trace_id
+        return work
 
     # stopping
 

@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from slipway.logs.standard_error import flush_lines
 from slipway.processes.exit_codes import exit_on_errors_to_fix
 from slipway.stop_times import EXIT_WITHIN_S
 
@@ -53,4 +54,5 @@ def _exit_if_late(code: int, error: BaseException | None, tasks: list[asyncio.Ta
     log.warning("process.code_left", left=names[:_MOST_NAMES], count=len(names), exc_info=error)
     sys.stdout.flush()
     sys.stderr.flush()
+    flush_lines()
     os._exit(code)

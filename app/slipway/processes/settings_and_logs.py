@@ -13,8 +13,8 @@ from typing import Any, Final
 import structlog
 from pydantic import SecretStr
 
-from slipway import logs
 from slipway.graphs.langgraph_json import read
+from slipway.logs.configuration import configure
 from slipway.processes.embedded_valkey import socket_path
 from slipway.redis import connection_budget
 from slipway.settings import Settings, config_file
@@ -29,10 +29,10 @@ def load_settings_and_logs(process: str, config: Path | None = None, **given: An
     """Returns the settings of this process and configures its logs. `given` are the options of the command line; None
     if an option is not set. A command that only reads or changes records may find the address of Redis in the data
     directory of `slipway dev`. Raises `ConfigError`."""
-    logs.configure(Settings(), process)
+    configure(Settings(), process)
     settings = load_settings(config, **given)
     connection_budget.check(settings, process)
-    logs.configure(settings, process)
+    configure(settings, process)
     return settings if process in _NEED_AN_ADDRESS else _with_server_of_dev(settings)
 
 

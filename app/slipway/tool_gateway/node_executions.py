@@ -18,6 +18,7 @@ from langgraph.pregel import _runner
 from langgraph.types import Interrupt, PregelExecutableTask
 
 from slipway.checkpoints.moved_ids import known_task
+from slipway.current_work import find_node_with
 from slipway.errors import ToolRefused
 from slipway.telemetry.span import SpanKind
 from slipway.tool_gateway.grants import NodePath
@@ -127,9 +128,15 @@ CURRENT_NODE: Final[ContextVar[NodeExecution | None]] = ContextVar("current_node
 
 
 def follow_nodes() -> None:
-    """From now on, `CURRENT_NODE` is the node that executes. A repeated call does nothing."""
+    """From now on, `CURRENT_NODE` is the node that executes, and log lines name it. A repeated call does nothing."""
+    find_node_with(_current_path)
     setattr(_runner, "run_with_retry", _run)  # noqa: B010  mypy knows no replaced function
     setattr(_runner, "arun_with_retry", _arun)  # noqa: B010
+
+
+def _current_path() -> str | None:
+    current = CURRENT_NODE.get()
+    return None if current is None else "/".join(current.path)
 
 
 def node_is_retried() -> None:

@@ -10,7 +10,7 @@ from slipway.telemetry.table.field import Field, Unit
 from slipway.telemetry.table.fields import ERROR, GRAPH, NODE, PROBLEM, THREAD
 
 _CHECKPOINT: Final = Field("checkpoint", Unit.ID, "the checkpoint")
-_INSIDE: Final = Field("inside", Unit.NAMES, "the subgraphs whose states are not shown")
+_INSIDE: Final = Field("inside", Unit.FLAG, "whether the states of subgraphs in it were to be read as well")
 _ITEMS: Final = Field("items", Unit.COUNT, "how many items were deleted")
 _DELETED: Final = Field("deleted", Unit.COUNT, "how many threads were deleted")
 _PRUNED: Final = Field("pruned", Unit.COUNT, "how many threads lost their older checkpoints")

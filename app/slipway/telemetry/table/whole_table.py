@@ -16,6 +16,7 @@ from slipway.telemetry.table import (
     exports,
     graphs,
     health,
+    log_lines,
     people,
     people_metrics,
     processes,
@@ -50,6 +51,7 @@ AREAS: Final[tuple[Area, ...]] = (
     processes.AREA,
     redis.AREA,
     health.AREA,
+    log_lines.AREA,
 )
 """In the order of docs/telemetry.md."""
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.processes
 
 LOG_SCRIPT = """
 import logging, structlog
-from slipway.logs import configure
+from slipway.logs.configuration import configure
 from slipway.settings import Settings
 configure(Settings(log_format={format!r}), "web")
 log = structlog.get_logger("app.x")
@@ -69,7 +69,7 @@ def test_each_json_log_line_is_one_object(log_format: str) -> None:
 @pytest.mark.parametrize(("level", "shown"), [("WARNING", []), ("info", ["one"]), ("Debug", ["one", "two"])])
 def test_the_environment_chooses_level_and_format(level: str, shown: list[str]) -> None:
     code = (
-        "import structlog; from slipway.logs import configure; from slipway.settings import Settings\n"
+        "import structlog; from slipway.logs.configuration import configure; from slipway.settings import Settings\n"
         "configure(Settings.load(), 'web'); log = structlog.get_logger('x'); log.info('one'); log.debug('two')"
     )
     env = bare_environment() | {"SLIPWAY_LOG_LEVEL": level, "SLIPWAY_LOG_FORMAT": "text"}
@@ -81,7 +81,7 @@ def test_the_environment_chooses_level_and_format(level: str, shown: list[str]) 
 
 def test_logs_of_libraries_follow_the_log_level() -> None:
     code = (
-        "import logging; from slipway.logs import configure; from slipway.settings import Settings\n"
+        "import logging; from slipway.logs.configuration import configure; from slipway.settings import Settings\n"
         "configure(Settings(log_level='error'), 'web'); library = logging.getLogger('httpx')\n"
         "library.warning('a warning'); library.error('an error')"
     )

@@ -1,0 +1,107 @@
+"""Lines: what happened, with the fields of the code that logs it.
+
+`Line` is the first processor of all lines, of Slipway's and of libraries: it adds the fields that are known without
+being passed, orders and bounds all of them, and replaces secrets by the names of fields.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from structlog.typing import EventDict, WrappedLogger
+
+from slipway.credential_headers import is_credential
+from slipway.current_work import current_work
+from slipway.exception_text import LONGEST_TRACEBACK, class_name, is_a, traceback_of
+from slipway.logs.values import Values
+from slipway.redaction.credential_patterns import REDACTED
+from slipway.redaction.redact import redact_member
+from slipway.telemetry.table import line_fields
+
+_LEVELS: Final = {"exception": "error", "warn": "warning", "fatal": "critical"}
+"""Names of methods that are no names of levels."""
+
+_OF_THE_WORK: Final = tuple(each.name for each in line_fields.OF_THE_WORK)
+_KNOWN: Final = frozenset(
+    each.name
+    for each in (
+        *line_fields.OF_EVERY_LINE,
+        *line_fields.OF_THE_WORK,
+        *(line_fields.EXCEPTION, line_fields.CUT, line_fields.LOGGER),
+    )
+)
+"""What these names say is known without being passed. If code passes one all the same, it is shown with `_` at its
+end: a line of the project's code cannot pretend to be one of another run."""
+
+
+class Line:
+    """Makes lines of a process. `release` is that of the project; empty if it is not known."""
+
+    def __init__(self, process: str, release: str) -> None:
+        self._process, self._release = process, release
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        """Never raises, whatever the fields are."""
+        try:
+            return self._line(method, event)
+        except Exception as error:
+            return self._start(method, f"a line of the log was lost: {class_name(error)}")
+
+    def _start(self, method: str, what: object) -> dict[str, Any]:
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        line = {"timestamp": f"{now[:-6]}Z", "level": _LEVELS.get(method, method), "event": what}
+        line["process"] = self._process
+        if self._release:
+            line["release"] = self._release
+        return line
+
+    def _line(self, method: str, event: EventDict) -> dict[str, Any]:
+        values = Values()
+        line = self._start(method, values.of(event.pop("event", "")))
+        raised = event.pop("exc_info", None)
+        traceback = event.pop("exception", None) if raised is None else _traceback(raised)
+        record = event.pop("_record", None)
+        event.pop("_from_structlog", None)
+        event.pop("color_message", None)  # uvicorn adds a second copy of each message
+        if (stack := event.pop("stack_info", None)) is not None:
+            event["stack"] = stack
+        work = current_work()
+        for name in _OF_THE_WORK:
+            value = work.get(name)
+            if record is None:  # what Slipway passes is about the line, and what a library passes is not ours
+                value = event.pop(name, value) or value
+            if value is not None:
+                line[name] = _shown(name, values.of(value))
+        for name, value in event.items():
+            shown = values.text(str(name), 256)
+            line[f"{shown}_" if shown in line or shown in _KNOWN else shown] = _shown(shown, values.of(value))
+        if record is not None:
+            line["logger"] = values.text(record.name, 256)
+        if traceback is not None:
+            line["exception"] = values.text(str(traceback), LONGEST_TRACEBACK)
+        if values.are_cut:
+            line["cut"] = True
+        return line
+
+
+def _traceback(raised: object) -> str | None:
+    """The traceback of what a log call got as `exc_info`."""
+    if isinstance(raised, tuple):
+        raised = raised[1]
+    elif raised is not None and not is_a(raised, BaseException):
+        raised = sys.exc_info()[1] if raised else None
+    return traceback_of(raised) if is_a(raised, BaseException) else None  # type: ignore[arg-type]  # `is_a` says it
+
+
+def _shown(name: str, value: object) -> object:
+    """The value of a field, unless its name says that it is secret: by the names of credentials, such as headers that
+    are logged, and by the names of the project."""
+    return REDACTED if type(value) is str and _is_credential(name) else redact_member(name, value)
+
+
+@lru_cache(maxsize=2048)
+def _is_credential(name: str) -> bool:
+    return is_credential(name.lower().replace("_", "-"))
