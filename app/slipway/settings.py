@@ -412,7 +412,8 @@ class Settings(BaseModel):
     trace_max_bytes: int = Field(
         default=64 * MIB,
         ge=1 * MIB,
-        description="The most bytes that all stored spans use; those of the oldest runs are deleted first",
+        description="The most bytes that all stored spans use, and at most a tenth of the `maxmemory` of Redis; those "
+        "of the oldest runs are deleted first",
     )
     trace_run_max_bytes: int = Field(
         default=64 * KIB,

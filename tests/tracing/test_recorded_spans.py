@@ -191,6 +191,16 @@ async def test_an_inline_run_in_a_web_process(sdk: LangGraphClient, served: Serv
     assert tree.names == [("attempt 1", [("superstep 1", [("node step", [])])])]
 
 
+async def test_a_run_that_a_node_creates_is_below_the_span_of_the_node(sdk: LangGraphClient, served: Served) -> None:
+    tree = await run_and_read(sdk, served.services, "starting")
+    state: Any = await sdk.threads.get_state(tree.run.thread_id)
+    thread, run_id = state["values"]["log"][0].split()
+    created = await tree_of(served.services, thread, run_id)
+    assert created.known_trace.context.trace_id == tree.known_trace.context.trace_id
+    assert created.known_trace.parent_id == tree.only("node starts").span_id
+    assert created.names == [("attempt 1", [("superstep 1", [("node step", [])])])]
+
+
 async def test_the_spans_of_a_run_are_deleted_with_its_thread(
     sdk: LangGraphClient, served: Served, pipeline: Any, keys: Any
 ) -> None:

@@ -12,10 +12,12 @@ from langgraph_sdk.client import LangGraphClient
 
 from slipway.graphs.registry import Registry
 from slipway.redaction.known_secrets import KNOWN
+from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 from slipway_workers.duties.traces import Traces
+from tests.embedded_valkey import embedded_valkey
 from tests.http.conftest import Served, serving
 from tests.tracing.conftest import PROJECT
 from tests.tracing.spans import run_and_read, tree_of
@@ -84,6 +86,22 @@ async def test_the_spans_of_the_oldest_runs_go_when_all_exceed_trace_max_bytes(
         assert not (await tree_of(served.services, old.run.thread_id, old.run.run_id)).spans
         assert (await tree_of(served.services, new.run.thread_id, new.run.run_id)).spans == new.spans
         assert await stored_bytes(pipeline, keys) == await counted_bytes(pipeline, keys) > 0
+
+
+async def test_spans_use_at_most_a_tenth_of_a_small_redis(graphs: Registry) -> None:
+    with embedded_valkey() as url:
+        keys, pipeline = Keys("small"), Pipeline(Address(url), "test", patience_s=5)
+        await pipeline.open()
+        try:
+            await pipeline.send("CONFIG", "SET", "maxmemory", 20 * 1024 * 1024)
+            async with deployment(url, keys, graphs) as (sdk, served):
+                old, new = [await run_and_read(sdk, served.services, "one") for _ in range(2)]
+                await pipeline.send("RPUSH", keys.run_trace(old.run.run_id), b"x" * 2 * 1024 * 1024)
+                await pipeline.send("INCRBY", keys.trace_bytes, 2 * 1024 * 1024)
+                assert (await Traces(served.services).run_once()).displaced == 1
+                assert (await tree_of(served.services, new.run.thread_id, new.run.run_id)).spans == new.spans
+        finally:
+            await pipeline.close()
 
 
 async def test_a_trace_says_how_many_spans_did_not_fit_into_trace_run_max_bytes(

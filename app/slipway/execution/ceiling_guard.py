@@ -100,7 +100,7 @@ class CeilingGuard:
         node calls after another called task has ended. Raises `CeilingHit` if the superstep or the visit would exceed a
         ceiling; no node of the superstep has run then."""
         node, task_id = task["name"], task["id"]
-        if not self.superstep_starting and not self._is_call(task):
+        if not self.superstep_starting and not self.is_call(task):
             self._count(self.ceilings.count_superstep, node, task_id)
             self.superstep_starting = True
             self._running.clear()
@@ -114,7 +114,7 @@ class CeilingGuard:
                 self._step_timer = self._loop.call_at(self._step_due_at, self._on_step_timer)
         return first
 
-    def _is_call(self, task: Mapping[str, Any]) -> bool:
+    def is_call(self, task: Mapping[str, Any]) -> bool:
         """Whether a node of the current superstep called the task (`@task`). Such a task is named after its function,
         and its input is the arguments of the function."""
         if tuple(task["triggers"]) != (PUSH,):

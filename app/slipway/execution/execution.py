@@ -400,7 +400,7 @@ class Execution:
             if self._guard.task_started(payload):
                 self._on_tasks_start()
             self.writer.task_started()
-            if self._trace is not None and self._guard.superstep_starting and self.writer.nodes_wait:
+            if self._trace is not None and self.writer.nodes_wait and not self._guard.is_call(payload):
                 self._trace.task_announced(payload["id"], payload["name"])
         elif mode == "tasks":
             if self._guard.task_ended(payload):

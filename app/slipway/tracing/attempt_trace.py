@@ -251,6 +251,8 @@ class AttemptTrace:
         announced = self._announced.pop(task_id, None) if self._announced else None
         if announced is not None:
             announced.started_us = self.now_us()
+            if step is not None and (superstep := self._root_superstep()) is not None:
+                superstep.step = step
             return announced
         parent = around if step is None else self._superstep(around, namespace.rpartition("|")[0], step)
         return self.start(SpanKind.NODE, name, parent)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
-from slipway.errors import SlipwayError
+from slipway.errors import CeilingHit, SlipwayError
 from slipway.exception_text import class_name, is_a
 
 CANCELLED = "cancelled"
@@ -15,4 +16,6 @@ def error_of(error: BaseException) -> str:
     quote what users have put in."""
     if is_a(error, (asyncio.CancelledError, GeneratorExit)):
         return CANCELLED
-    return error.code if isinstance(error, SlipwayError) else class_name(error)
+    if is_a(error, CeilingHit):
+        return cast(CeilingHit, error).full_code
+    return cast(SlipwayError, error).code if is_a(error, SlipwayError) else class_name(error)

@@ -16,6 +16,7 @@ from langchain_core.tools import tool
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
 from langgraph.types import RetryPolicy, Send, interrupt
+from langgraph_sdk import get_client
 
 from slipway.graphs.interface import Graph
 from slipway.models import chat_model
@@ -108,6 +109,14 @@ async def calls_tool(state: State) -> dict[str, Any]:
     return {"log": [await look_up(text="argument-of-the-tool")]}
 
 
+async def starts_run(state: State) -> dict[str, Any]:
+    client = get_client()
+    thread = await client.threads.create()
+    run: Any = await client.runs.create(thread["thread_id"], "one", input={})
+    await client.runs.join(thread["thread_id"], run["run_id"])
+    return {"log": [f"{thread['thread_id']} {run['run_id']}"]}
+
+
 def _graph(**nodes: Any) -> Graph:
     builder, before = StateGraph(State), START
     for name, node in nodes.items():
@@ -123,6 +132,7 @@ nested = _graph(before=step, inside=_graph(inner=step, last=step))
 failing = _graph(step=step, fails=fails)
 waiting = _graph(step=step, waits=waits)
 killed = _graph(step=step, sleeps=sleeps, asks=asks, last=step)
+starting = _graph(starts=starts_run)
 asking = _graph(step=step, asks=asks, last=step)
 models = _graph(asks=calls_model, asks_in_thread=calls_model_in_thread)
 routes = _graph(asks=calls_route)

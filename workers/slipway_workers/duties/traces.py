@@ -1,5 +1,5 @@
 """Deletes stored spans: those of runs whose first span is older than `trace_retention_s`, and, while all together have
-more than `trace_max_bytes`, those of the oldest runs.
+more than `trace_max_bytes` or a tenth of the memory of Redis, those of the oldest runs.
 
 Interval: `reap_every_s`.
 Who: every worker; deleting the same spans twice changes nothing.
@@ -8,16 +8,20 @@ Logs: `traces.trimmed` with the number of runs, if there were any.
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 import structlog
 
 from slipway.duties.duty import Duty
+from slipway.health.server_info import read_server_info
 from slipway.services import Services
 from slipway.tracing.scripts import TraceScripts, Trimmed
 
 log = structlog.get_logger(__name__)
 
+_PART_OF_REDIS: Final = 10
+_READ_LIMIT_EVERY_S: Final = 60.0
 _PAGE: Final = 100
 """The most runs of one script call."""
 _MOST_PAGES: Final = 50
@@ -33,10 +37,13 @@ class Traces(Duty):
         settings = services.settings
         super().__init__(settings.reap_every_s)
         self._scripts = TraceScripts(services.pipeline, services.keys)
-        self._retention_ms, self._max_bytes = settings.trace_retention_s * 1000, settings.trace_max_bytes
+        self._pipeline = services.pipeline
+        self._retention_ms, self._most_bytes = settings.trace_retention_s * 1000, settings.trace_max_bytes
+        self._max_bytes, self._read_limit_at = self._most_bytes, 0.0
 
     async def run_once(self) -> Trimmed:
         """Returns of how many runs it has deleted the spans."""
+        await self._read_limit()
         expired, displaced, more = 0, 0, True
         for _ in range(_MOST_PAGES):
             page = await self._scripts.trim(retention_ms=self._retention_ms, max_bytes=self._max_bytes, limit=_PAGE)
@@ -46,3 +53,11 @@ class Traces(Duty):
         if expired or displaced:
             log.info("traces.trimmed", expired=expired, displaced=displaced)
         return Trimmed(expired, displaced, more)
+
+    async def _read_limit(self) -> None:
+        """A small Redis must not be filled by spans, whatever the setting says."""
+        if time.monotonic() < self._read_limit_at:
+            return
+        self._read_limit_at = time.monotonic() + _READ_LIMIT_EVERY_S
+        limit = (await read_server_info(self._pipeline)).max_bytes
+        self._max_bytes = min(self._most_bytes, limit // _PART_OF_REDIS) if limit else self._most_bytes

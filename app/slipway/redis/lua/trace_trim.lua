@@ -11,20 +11,25 @@
 -- Repeatable: Yes: what is deleted is not due again.
 
 local args = cmsgpack.unpack(ARGV[2])
-local oldest = redis.call('ZRANGE', key('traces'), 0, args.limit - 1, 'WITHSCORES')
-if #oldest == 0 then
+
+-- Why the spans of a run that were first stored then are due, or nil.
+local function is_due(stored_ms)
+  if tonumber(stored_ms) <= now_ms - args.retention_ms then return 'expired' end
+  if tonumber(redis.call('GET', key('trace_bytes')) or 0) > args.max_bytes then return 'displaced' end
+end
+
+local first = redis.call('ZRANGE', key('traces'), 0, 0, 'WITHSCORES')
+if #first == 0 then
   redis.call('DEL', key('trace_bytes')) -- nothing is stored, whatever was counted
   return {0, 0, '0'}
 end
+if not is_due(first[2]) then return {0, 0, '0'} end
+local oldest = redis.call('ZRANGE', key('traces'), 0, args.limit - 1, 'WITHSCORES')
 local expired, displaced = 0, 0
 for i = 1, #oldest, 2 do
-  if tonumber(oldest[i + 1]) <= now_ms - args.retention_ms then
-    expired = expired + 1
-  elseif tonumber(redis.call('GET', key('trace_bytes')) or 0) > args.max_bytes then
-    displaced = displaced + 1
-  else
-    return {expired, displaced, '0'}
-  end
+  local why = is_due(oldest[i + 1])
+  if not why then return {expired, displaced, '0'} end
+  if why == 'expired' then expired = expired + 1 else displaced = displaced + 1 end
   delete_spans(oldest[i])
 end
 return {expired, displaced, #oldest == 2 * args.limit and '1' or '0'}
