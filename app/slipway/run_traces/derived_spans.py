@@ -138,7 +138,7 @@ def approval_spans(run: Run, root_id: str, times: RunTimes, reviews: Sequence[Re
     if reviews:
         return [_review_span(root_id, review) for review in reviews]
     has_waited = run.phase is Phase.WAITING_FOR_APPROVAL or bool(run.resumed_by)
-    if not has_waited or times.ended_us is None or run.retried_by == run.resumed_by:
+    if not has_waited or times.ended_us is None or (run.retried_by and run.retried_by == run.resumed_by):
         return []
     ended_us = times.updated_us if run.phase is not Phase.WAITING_FOR_APPROVAL else None
     span_id = derived_id(root_id, "answer")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from slipway.errors import NotFound
+from slipway.errors import NotFound, StoredDataError
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.reviews.reads import ReviewReads
@@ -30,7 +30,7 @@ from slipway.runs.record import Run, run_from
 from slipway.runs.scripts import RunScripts
 from slipway.settings import Settings
 from slipway.telemetry.span import Span, SpanKind
-from slipway.tracing.stored_traces import StoredTrace, StoredTraces
+from slipway.tracing.stored_traces import NOT_STORED, StoredTrace, StoredTraces
 from slipway.webhooks.delivery_reads import DeliveryReads
 from slipway.webhooks.delivery_search import DeliveryQuery, DeliverySearch
 from slipway.webhooks.delivery_summary import DeliverySummary
@@ -73,7 +73,7 @@ class RunTraces:
 
     async def of_run(self, run_id: str, may_read: MayRead = everybody, *, operator: bool = True) -> AssembledTrace:
         """The trace of a run, with the runs of its chain that the reader may read. Those who are no operators see only
-        the webhook that the run itself names. Raises `NotFound`, and `StoredDataError` for damaged spans."""
+        the webhook that the run itself names. Raises `NotFound`."""
         asked = await self._record(run_id)
         if asked is None:
             raise NotFound("run", run_id)
@@ -122,8 +122,8 @@ class RunTraces:
 
     async def _run(self, run: Run, now_us: int, *, operator: bool) -> tuple[RunOfTrace, list[Span]]:
         times, root_id = _times_of(run), _root_of(run)
-        stored, reviews, entries, (deliveries, tries) = await asyncio.gather(
-            self._stored.of_run(run.run_id, run.trace),
+        (stored, damage), reviews, entries, (deliveries, tries) = await asyncio.gather(
+            self._spans_of(run),
             self._reviews_of(run),
             self._audit.read(run.run_id, limit=_MOST_PAUSES),
             self._webhooks_of(run, operator=operator),
@@ -139,9 +139,16 @@ class RunTraces:
             *approval_spans(run, root_id, times, reviews),
             *webhook_spans(root_id, deliveries, tries),
         ]
-        return self._summary(run, stored, now_us), spans
+        return self._summary(run, stored, damage, now_us), spans
 
-    def _summary(self, run: Run, stored: StoredTrace, now_us: int) -> RunOfTrace:
+    async def _spans_of(self, run: Run) -> tuple[StoredTrace, str | None]:
+        """The stored spans, or why they cannot be read: the rest of the trace is shown all the same."""
+        try:
+            return await self._stored.of_run(run.run_id, run.trace), None
+        except StoredDataError as error:
+            return NOT_STORED, f"Its spans cannot be read: {error}."
+
+    def _summary(self, run: Run, stored: StoredTrace, damage: str | None, now_us: int) -> RunOfTrace:
         link = None if run.trace is None or run.trace.link is None else run.trace.link.traceparent
         return RunOfTrace(
             run_id=run.run_id,
@@ -153,7 +160,7 @@ class RunTraces:
             ended_us=run.ended_us,
             error_code=run.error_code,
             left_out=stored.left_out,
-            problem=why_no_spans(run, stored, self._settings, now_us),
+            problem=damage or why_no_spans(run, stored, self._settings, now_us),
             link=link,
         )
 

@@ -22,10 +22,10 @@ NARROWEST: Final = 60
 MOST_LINES: Final = 1000
 """Spans of a waterfall; `--json` has all of them."""
 
-_LABEL: Final = 30
+_LABEL: Final = 28
 _LABEL_OF_NARROW: Final = 22
 _DURATION: Final = 8
-_BAR_AT_80: Final = 22
+_BAR_AT_80: Final = 20
 _CONTENT_CHARACTERS: Final = 600
 
 _BARS: Final = {
