@@ -357,7 +357,7 @@ CASES: Final = {
         WaitsFor.VERSION,
         without_its_version,
         "No live worker serves steps@1. Served: 2 by 1 worker.",
-        {"version": "1", "is_served": False, "served": {"2": 1}},
+        {"version": "1", "is_served": False, "served": [{"version": "2", "workers": 1}]},
         ("slipway worker --config", "slipway runs pause RUN && slipway runs resume RUN --version 2", CANCEL),
     ),
     "a thread of a version that is gone": Case(
@@ -371,14 +371,14 @@ CASES: Final = {
         WaitsFor.VERSION,
         with_its_version_elsewhere,
         "A worker that serves steps@1 must claim it",
-        {"is_served": True, "served": {"1": 1, "2": 1}},
+        {"is_served": True, "served": [{"version": "1", "workers": 1}, {"version": "2", "workers": 1}]},
         ("slipway worker --config",),
     ),
     "a graph that nobody serves": Case(
         WaitsFor.VERSION,
         without_any_version,
         "No live worker serves steps. Served: no version of graph steps.",
-        {"version": None, "served": {}},
+        {"version": None, "served": []},
         ("slipway worker --config",),
     ),
     "a crash suspect": Case(

@@ -156,7 +156,7 @@ def _version(found: Surroundings, place: QueuePlace, versions: KnownVersions | N
         Fact("version", name),
         Fact("version_fixed", is_fixed),
         Fact("is_served", found.lane_served),
-        Fact("served", served),
+        Fact("served", [{"version": other, "workers": count} for other, count in served.items()]),
         *_place_facts(place),
     )
     what_to_do: tuple[Act, ...] = (acts.serve(graph_id, name),)
