@@ -16,8 +16,8 @@
 --   mark; nil if memory is not to be checked), `group` (of the worker, by what it serves); a MessagePack map of what
 --   the worker serves (`lib/versions.lua`), or '' if versions do not matter.
 -- Reply: {ms until the next job is due ('' if none waits), 'near' if memory is near the mark else '', {a run that began
---   to wait for somebody, 'switch' or 'version', its reason, ...}, fields of a run, ...}. The fields of a run whose thread must be moved to the version first end with `pinned_version` and
---   `pinned_schema`, those of the thread.
+--   to wait for somebody, 'switch' or 'version', its reason, ...}, fields of a run, ...}. The fields of a run whose
+--   thread must be moved to the version first end with `pinned_version` and `pinned_schema`, those of the thread.
 -- Atomic: For each run: job, slots, lease, versions, the thread's status, and the waiting run that it answers; or its
 --   pause, or its lane.
 -- Repeatable: No: a repetition claims other runs.
