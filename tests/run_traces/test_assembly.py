@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -69,7 +71,7 @@ def test_a_circle_and_an_unknown_parent_lose_no_span() -> None:
 def test_a_deep_tree_is_shown_without_recursion_errors() -> None:
     spans = [span(str(n), str(n - 1) if n else "", SpanKind.NODE, n, n + 1) for n in range(3000)]
     trace = trace_of(spans)
-    assert sum(1 for _ in trace.spans()) == 3000
+    assert sum(1 for _ in trace.spans) == 3000
     assert orjson.dumps(public(trace, "tree", operator=True))
     assert len(text_of(trace)) > 1000
 
@@ -180,6 +182,12 @@ def test_waits_in_the_queue_are_what_lies_between_attempts_and_pauses() -> None:
     found = [(each.name, each.started_us // SECOND, (each.ended_us or 0) // SECOND) for each in spans]
     assert found == [("queue", 0, 1), ("queue", 3, 4), ("paused", 4, 7), ("queue", 7, 9)]
     assert [each.attributes.get("number") for each in spans] == [1, 2, None, 2]
+
+
+def test_the_page_explains_every_kind_of_span() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "traces.md").read_text()
+    table = page.partition("| kind | bar | span |")[2].partition("\n\n")[0]
+    assert {kind.value for kind in SpanKind} <= set(re.findall(r"`([a-z]+)`", table))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ async def trace_of(stores: Stores, run: Run) -> AssembledTrace:
 
 def shown(trace: AssembledTrace) -> list[tuple[str, str, bool]]:
     """Kind, name and whether it has ended, of each span."""
-    return [(each.span.kind.value, each.span.name, each.span.ended_us is not None) for _, each in trace.spans()]
+    return [(each.span.kind.value, each.span.name, each.span.ended_us is not None) for _, each in trace.spans]
 
 
 async def test_a_run_at_a_breakpoint_waits_for_an_answer(stores: Stores) -> None:
@@ -37,7 +37,7 @@ async def test_a_run_at_a_breakpoint_waits_for_an_answer(stores: Stores) -> None
 
 async def test_a_review_that_nobody_has_decided_is_open(stores: Stores) -> None:
     trace = await trace_of(stores, await asks_a_group(stores))
-    (approval,) = [each.span for _, each in trace.spans() if each.span.kind is SpanKind.APPROVAL]
+    (approval,) = [each.span for _, each in trace.spans if each.span.kind is SpanKind.APPROVAL]
     assert (approval.name, approval.ended_us) == ("ask", None)
     assert approval.attributes["review_state"] == ReviewState.OPEN.value
 
@@ -54,7 +54,7 @@ async def test_a_pause_is_a_span_of_its_own(stores: Stores) -> None:
     await stores.scripts.run_pause(run.run_id, OperatorPause("eve", "2026-01-01T00:00:00+00:00"))
     trace = await trace_of(stores, run)
     assert ("queue", "paused", False) in shown(trace)
-    (pause,) = [each.span for _, each in trace.spans() if each.span.name == "paused"]
+    (pause,) = [each.span for _, each in trace.spans if each.span.name == "paused"]
     assert pause.attributes["paused_by"] == "eve"
 
 
@@ -62,7 +62,7 @@ async def test_a_pause_is_a_span_of_its_own(stores: Stores) -> None:
 async def test_every_end_is_shown(stores: Stores, arrange: object) -> None:
     run = await arrange(stores)  # type: ignore[operator]
     trace = await trace_of(stores, run)
-    (of_run,) = [each.span for _, each in trace.spans() if each.span.kind is SpanKind.RUN]
+    (of_run,) = [each.span for _, each in trace.spans if each.span.kind is SpanKind.RUN]
     assert of_run.error == {"failed": "node.failed", "cancelled": "cancelled", "paused": ""}[trace.run.phase]
 
 
@@ -83,6 +83,21 @@ async def test_the_phase_of_a_run_that_executes_has_no_end(stores: Stores) -> No
     trace = await trace_of(stores, run)
     assert (trace.run.phase, trace.ended_us) == (Phase.RUNNING.value, None)
     assert "Nothing was traced" in str(trace.run.problem)
+
+
+async def test_the_runs_of_a_chain_are_one_trace_and_those_next_to_the_asked_one_come_first(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await at_a_breakpoint(stores)
+    second = await stores.create_run(first.thread_id, options={"input": None})
+    await stores.settle(await stores.claim_one())
+    trace = await trace_of(stores, first)
+    assert [run.run_id for run in trace.runs] == [first.run_id, second.run_id]
+    assert ("approval", "answer", True) in shown(trace)
+    monkeypatch.setattr("slipway.run_traces.reading.MOST_SPANS", 1)
+    problems = [str(run.problem) for run in (await trace_of(stores, second)).runs]
+    assert problems[0].startswith("Its spans are not shown")
+    assert not problems[1].startswith("Its spans are not shown")
 
 
 def test_each_try_of_a_webhook_is_a_span() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -509,6 +510,11 @@ async def test_a_run_says_what_it_waits_for(stores: Stores, name: str) -> None:
 
 def test_every_reason_has_a_case() -> None:
     assert {case.waits_for for case in CASES.values()} | {WaitsFor.MEMORY} == set(WaitsFor)
+
+
+def test_the_page_explains_every_reason() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    assert set(re.findall(r"^\| `([a-z_]+)` \| (?:`|ended)", page, re.MULTILINE)) >= {each.value for each in WaitsFor}
 
 
 async def test_a_run_without_room_in_redis_says_how_much_it_needs(keys: Keys) -> None:

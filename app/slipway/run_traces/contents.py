@@ -32,7 +32,7 @@ async def with_contents(
 ) -> AssembledTrace:
     """The trace with what is known of inputs and outputs. `options` are those of each run. If the states of the thread
     cannot be read, for example because its graph is not served here, the trace says so."""
-    contents: dict[str, dict[str, Any]] = {each.span.span_id: {} for _, each in trace.spans()}
+    contents: dict[str, dict[str, Any]] = {each.span.span_id: {} for _, each in trace.spans}
     for run in trace.runs:
         if run.run_id in options and run.root_id in contents:
             given = options[run.run_id]
@@ -58,7 +58,7 @@ def _outputs(trace: AssembledTrace, history: Sequence[Mapping[str, Any]]) -> dic
                 results[task["name"]].append(task["result"])
     runs = {each.run_id for each in trace.runs}
     spans = sorted(
-        (each.span for _, each in trace.spans() if each.run_id in runs and each.span.kind is SpanKind.NODE),
+        (each.span for _, each in trace.spans if each.run_id in runs and each.span.kind is SpanKind.NODE),
         key=lambda span: span.started_us,
     )
     found: dict[str, Any] = {}

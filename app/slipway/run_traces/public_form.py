@@ -29,7 +29,7 @@ def public(trace: AssembledTrace, form: Form, *, operator: bool) -> dict[str, An
     if form == "tree":
         shown = [members.nested(root) for root in trace.roots]
     else:
-        shown = [members.of(each) | {"depth": depth} for depth, each in trace.spans()]
+        shown = [members.of(each) | {"depth": depth} for depth, each in trace.spans]
     return {
         "trace_id": trace.trace_id,
         "run_id": trace.run_id,

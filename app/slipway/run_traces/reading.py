@@ -56,6 +56,10 @@ def _root_of(run: Run) -> str:
     return derived_id(run.run_id) if run.trace is None else run.trace.context.span_id
 
 
+async def _not_read() -> tuple[StoredTrace, str]:
+    return NOT_STORED, f"Its spans are not shown: those of the other runs are more than {MOST_SPANS}."
+
+
 async def everybody(run: Run) -> bool:
     """For operators, and for commands."""
     return True
@@ -79,7 +83,7 @@ class RunTraces:
             raise NotFound("run", run_id)
         chain, more = await self._chain(asked, may_read)
         now_us = await self._now_us()
-        parts = await asyncio.gather(*(self._run(run, now_us, operator=operator) for run in chain))
+        parts = await self._parts(chain, run_id, now_us, operator=operator)
         roots, cut = shortened(tree_of({run.run_id: spans for run, spans in parts}), MOST_SPANS)
         trace = asked.trace
         return AssembledTrace(
@@ -120,26 +124,39 @@ class RunTraces:
             more = more or after is not None
         return chain, more
 
-    async def _run(self, run: Run, now_us: int, *, operator: bool) -> tuple[RunOfTrace, list[Span]]:
+    async def _parts(
+        self, chain: Sequence[Run], asked: str, now_us: int, *, operator: bool
+    ) -> list[tuple[RunOfTrace, list[Span]]]:
+        """The runs with their spans. Those next to the one that was asked for are read first: when there are enough
+        spans, those of the others are left out."""
+        at = [run.run_id for run in chain].index(asked)
+        parts: dict[str, tuple[RunOfTrace, list[Span]]] = {}
+        count = 0
+        for run in sorted(chain, key=lambda each: abs(chain.index(each) - at)):
+            parts[run.run_id] = await self._run(run, now_us, operator=operator, stored=count < MOST_SPANS)
+            count += len(parts[run.run_id][1])
+        return [parts[run.run_id] for run in chain]
+
+    async def _run(self, run: Run, now_us: int, *, operator: bool, stored: bool) -> tuple[RunOfTrace, list[Span]]:
         times, root_id = _times_of(run), _root_of(run)
-        (stored, damage), reviews, entries, (deliveries, tries) = await asyncio.gather(
-            self._spans_of(run),
+        (found, damage), reviews, entries, (deliveries, tries) = await asyncio.gather(
+            self._spans_of(run) if stored else _not_read(),
             self._reviews_of(run),
             self._audit.read(run.run_id, limit=_MOST_PAUSES),
             self._webhooks_of(run, operator=operator),
         )
-        attempts = [span for span in stored.spans if span.kind is SpanKind.ATTEMPT]
+        attempts = [span for span in found.spans if span.kind is SpanKind.ATTEMPT]
         parent_id = "" if run.trace is None else run.trace.parent_id
         requests = [] if run.resumes is not None else request_spans(run, root_id, parent_id, times)
         spans = [
             *requests,
             run_span(run, root_id, parent_id or next((span.span_id for span in requests), ""), times),
             *queue_spans(run, root_id, times, attempts, _pauses(entries), now_us),
-            *with_ends(stored.spans),
+            *with_ends(found.spans),
             *approval_spans(run, root_id, times, reviews),
             *webhook_spans(root_id, deliveries, tries),
         ]
-        return self._summary(run, stored, damage, now_us), spans
+        return self._summary(run, found, damage, now_us), spans
 
     async def _spans_of(self, run: Run) -> tuple[StoredTrace, str | None]:
         """The stored spans, or why they cannot be read: the rest of the trace is shown all the same."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from slipway.accounting.metered_usage import dollars
@@ -106,7 +107,7 @@ class Totals:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AssembledTrace:
     """The trace of a run and of its chain, as it was at the moment of reading."""
 
@@ -130,34 +131,34 @@ class AssembledTrace:
     content_problem: str | None = None
     """A sentence that says why inputs and outputs could not be read."""
 
-    def spans(self) -> Iterator[tuple[int, TreeSpan]]:
+    @cached_property
+    def spans(self) -> Sequence[tuple[int, TreeSpan]]:
         """All spans with their depths, in the order in which they are shown."""
-        for root in self.roots:
-            yield from root.walk()
+        return [found for root in self.roots for found in root.walk()]
 
     @property
     def run(self) -> RunOfTrace:
         """The run that was asked for."""
         return next(run for run in self.runs if run.run_id == self.run_id)
 
-    @property
+    @cached_property
     def started_us(self) -> int:
-        return min((each.span.started_us for _, each in self.spans()), default=self.now_us)
+        return min((each.span.started_us for _, each in self.spans), default=self.now_us)
 
-    @property
+    @cached_property
     def ended_us(self) -> int | None:
         """None while something has not ended."""
-        ends = [each.span.ended_us for _, each in self.spans()]
+        ends = [each.span.ended_us for _, each in self.spans]
         return None if None in ends else max((end for end in ends if end is not None), default=None)
 
-    @property
+    @cached_property
     def last_us(self) -> int:
         """Where the time axis ends."""
         return self.ended_us or max(self.now_us, self.started_us)
 
-    @property
+    @cached_property
     def totals(self) -> Totals:
-        return totals_of([each.span for _, each in self.spans()], self.now_us)
+        return totals_of([each.span for _, each in self.spans], self.now_us)
 
     @property
     def left_out(self) -> int:

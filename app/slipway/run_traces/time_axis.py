@@ -53,7 +53,7 @@ class TimeAxis:
 def axis_of(trace: AssembledTrace) -> TimeAxis:
     """The axis from the first start to the last end, or to now."""
     first, last = trace.started_us, max(trace.last_us, trace.started_us + _LEAST_US)
-    work = _united(_work_of((each.span for _, each in trace.spans()), last), first, last)
+    work = _united(_work_of((each.span for _, each in trace.spans), last), first, last)
     busy = sum(end - start for start, end in work)
     idle = last - first - busy
     shortened = busy > 0 and idle > busy * _SHARE_OF_WAITS / (1 - _SHARE_OF_WAITS)

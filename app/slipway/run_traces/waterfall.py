@@ -6,6 +6,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import orjson
@@ -47,7 +48,7 @@ _FAILED: Final = ("✗", "x")
 _ASCII: Final = str.maketrans({"…": "~", "µ": "u"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Waterfall:
     """`width` is that of the terminal in columns, `unicode` whether it shows other characters than ASCII."""
 
@@ -59,9 +60,9 @@ class Waterfall:
         """All lines. Characters that a terminal would obey are replaced."""
         trace, axis = self.trace, axis_of(self.trace)
         lines = [*self._head(axis), Text(), self._scale(axis)]
-        for number, (depth, each) in enumerate(trace.spans()):
+        for number, (depth, each) in enumerate(trace.spans):
             if number == MOST_LINES:
-                more = sum(1 for _ in trace.spans()) - MOST_LINES
+                more = len(trace.spans) - MOST_LINES
                 lines.append(Text(f"… {more} more spans: --json has them all"))
                 break
             lines.append(self._line(depth, each, axis))
@@ -90,7 +91,7 @@ class Waterfall:
                 f"${dollars(totals.cost_nano):.6g}, {_count(totals.tool_calls, 'tool call')}, "
                 f"{_retries(totals.retries)}, {_count(totals.errors, 'error')}"
             )
-        texts += [f"{letter} = worker {worker}" for worker, letter in self._letters().items()]
+        texts += [f"{letter} = worker {worker}" for worker, letter in self._letters.items()]
         if axis.shortened:
             texts.append("times in which nothing worked are shortened")
         return [self._plain(line) for text in texts for line in self._wrapped(text)]
@@ -114,7 +115,9 @@ class Waterfall:
     def _plain(self, text: str) -> Text:
         return Text(text, no_wrap=True)
 
+    @cached_property
     def _letters(self) -> Mapping[str, str]:
+        """A letter for each worker."""
         workers = self.trace.totals.workers
         return {worker: _letter(number) for number, worker in enumerate(workers)}
 
@@ -169,7 +172,7 @@ class Waterfall:
 
     def _note(self, span: Span) -> str:
         attributes = span.attributes
-        letter = self._letters().get(str(attributes.get("worker", "")))
+        letter = self._letters.get(str(attributes.get("worker", "")))
         parts = [f"on {letter}"] if letter else []
         if span.error:
             parts.append(f"{self._character(_FAILED)} {span.error}")
