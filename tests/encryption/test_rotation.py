@@ -35,6 +35,7 @@ from slipway.settings import Settings
 from tests.encryption.conftest import NEW, OLD, OTHER, PROJECT, Canary, settings_for
 from tests.environment import bare_environment
 from tests.http.conftest import serving
+from tests.tracing.spans import counted_bytes, stored_bytes
 from tests.waiting import wait_until
 from tests.worker import running_worker
 
@@ -104,7 +105,8 @@ async def test_everything_is_readable_with_the_new_key_alone(
     counts = await rotated(pipeline, both, keys)
     assert (counts.left, counts.problems) == (0, [])
     assert set(counts.names) == {NAMES[NEW]}
-    kinds = {"run", "thread", "events", "run_audit", "review", "cron", "assistant", "checkpoint_state"}
+    assert await stored_bytes(pipeline, keys) == await counted_bytes(pipeline, keys)
+    kinds = {"run", "run_trace", "thread", "events", "run_audit", "review", "cron", "assistant", "checkpoint_state"}
     assert kinds | {"checkpoint_writes", "store_items", "store_vectors", "delivery"} <= set(counts.by_kind)
     assert await KeyRecord(pipeline, keys).names() == [NAMES[NEW]]
     async with deployment(settings_for(valkey_url, keys, NEW), graphs) as canary:
@@ -131,6 +133,7 @@ async def test_plain_data_are_encrypted_and_stay_searchable(
         assert (await counted(pipeline, with_key, keys)).totals["plain"] > 50
         counts = await rotated(pipeline, with_key, keys)
         assert (counts.left, counts.problems) == (0, [])
+        assert await stored_bytes(pipeline, keys) == await counted_bytes(pipeline, keys)
         assert await everything(canary) == before
     async with deployment(with_key, graphs) as canary:
         assert await canary.post("/threads/search", search) == found

@@ -8,6 +8,8 @@ from typing import Any
 
 from langgraph_sdk.client import LangGraphClient
 
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import Run
 from slipway.services import Services
 from slipway.telemetry.span import Span
@@ -72,3 +74,18 @@ async def run_and_read(
     run: Any = await sdk.runs.create(thread, graph, input=input or {}, **options)
     await sdk.runs.join(thread, run["run_id"])
     return await tree_of(services, thread, run["run_id"])
+
+
+BYTES_OF_TRACE = 300
+"""What each run counts for, beside its spans."""
+
+
+async def stored_bytes(pipeline: Pipeline, keys: Keys) -> int:
+    """The bytes of all stored spans, with what each run counts for."""
+    runs = await pipeline.send("ZRANGE", keys.traces, 0, -1)
+    parts = [await pipeline.send("LRANGE", keys.run_trace(run.decode()), 0, -1) for run in runs]
+    return sum(map(len, (part for each in parts for part in each))) + BYTES_OF_TRACE * len(runs)
+
+
+async def counted_bytes(pipeline: Pipeline, keys: Keys) -> int:
+    return int(await pipeline.send("GET", keys.trace_bytes))

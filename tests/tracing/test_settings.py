@@ -20,7 +20,7 @@ from slipway_workers.duties.traces import Traces
 from tests.embedded_valkey import embedded_valkey
 from tests.http.conftest import Served, serving
 from tests.tracing.conftest import PROJECT
-from tests.tracing.spans import run_and_read, tree_of
+from tests.tracing.spans import BYTES_OF_TRACE, counted_bytes, run_and_read, stored_bytes, tree_of
 from tests.worker import running_worker
 
 
@@ -113,20 +113,6 @@ async def test_a_trace_says_how_many_spans_did_not_fit_into_trace_run_max_bytes(
         assert len(tree.spans) + tree.left_out == 401, "an attempt, and 200 supersteps with a node each"
         assert tree.left_out > 100
         assert tree.only("attempt 1").ended_us, "the end of an attempt is always stored"
-
-
-BYTES_OF_TRACE = 300
-
-
-async def stored_bytes(pipeline: Pipeline, keys: Keys) -> int:
-    """The bytes of all stored spans, with what each run counts for."""
-    runs = await pipeline.send("ZRANGE", keys.traces, 0, -1)
-    parts = [await pipeline.send("LRANGE", keys.run_trace(run.decode()), 0, -1) for run in runs]
-    return sum(map(len, (part for each in parts for part in each))) + BYTES_OF_TRACE * len(runs)
-
-
-async def counted_bytes(pipeline: Pipeline, keys: Keys) -> int:
-    return int(await pipeline.send("GET", keys.trace_bytes))
 
 
 async def test_trace_content_records_inputs_and_outputs_without_secrets_up_to_8_kib(

@@ -1,0 +1,185 @@
+"""The recorder of an attempt by itself: nothing is lost between threads, everything is bounded."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import ormsgpack
+import pytest
+
+from slipway.errors import StoredDataError
+from slipway.runs.record import new_id
+from slipway.serialization.at_rest import opened
+from slipway.serialization.places import trace_place
+from slipway.telemetry.span import Span, SpanKind
+from slipway.telemetry.trace_context import TraceContext, new_span_id, new_trace_id
+from slipway.tracing.attempt_trace import AttemptTrace
+from slipway.tracing.decision import TraceDecision
+from slipway.tracing.run_trace import RunTrace, run_trace_from
+from slipway.tracing.stored_form import WORKER_DIED, SpanPart, spans_from
+from slipway.tracing.traced_run import TracedRun
+
+
+def traced_run(*, kept: bool = True, sampled: bool = False, attempt: int = 1) -> TracedRun:
+    trace = RunTrace(TraceContext(new_trace_id(), new_span_id(), sampled), kept=kept)
+    return TracedRun(trace, new_id(), new_id(), new_id(), "graph", "v1", attempt, 0)
+
+
+def read(trace: AttemptTrace, parts: Sequence[SpanPart]) -> tuple[list[Span], int]:
+    place = trace_place(trace.run.run_id)
+    return spans_from([opened(part, place) for part, _ in parts if part], trace.run.root_id)
+
+
+class Collected:
+    """A sink that keeps what it receives."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+
+    def ended(self, run: TracedRun, span: Span) -> None:
+        self.spans.append(span)
+
+
+def test_no_span_of_any_thread_is_lost_or_stored_twice() -> None:
+    sink = Collected()
+    trace = AttemptTrace(traced_run(sampled=True), worker="w", max_bytes=1 << 22, sink=sink)
+    parts, ready = [trace.part()], threading.Barrier(5)
+
+    def work(name: str) -> None:
+        ready.wait()
+        for number in range(2000):
+            span = trace.start(SpanKind.TOOL, name, trace.attempt)
+            span.end("Error" if number % 2 else "")
+
+    threads = [threading.Thread(target=work, args=(str(number),)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    while any(thread.is_alive() for thread in threads):
+        parts.append(trace.part())
+    for thread in threads:
+        thread.join()
+    parts.append(trace.last_part("completed", ""))
+    trace.close("")
+    spans, left_out = read(trace, parts)
+    tools = [span for span in spans if span.kind is SpanKind.TOOL]
+    assert len(tools) + left_out == 8000
+    assert all(span.ended_us for span in spans)
+    assert Counter(span.error for span in sink.spans if span.kind is SpanKind.TOOL) == {"": 4000, "Error": 4000}
+    assert {span.span_id for span in spans} <= {span.span_id for span in sink.spans}
+
+
+def test_spans_that_wait_for_a_write_group_are_bounded() -> None:
+    trace = AttemptTrace(traced_run(), worker="w", max_bytes=1 << 30)
+    for _ in range(20_000):
+        trace.start(SpanKind.TOOL, "t", trace.attempt).end()
+    spans, left_out = read(trace, [trace.last_part("completed", "")])
+    assert len(spans) + left_out == 20_001
+    assert len(spans) < 5000
+
+
+def test_names_errors_and_attributes_are_bounded() -> None:
+    trace = AttemptTrace(traced_run(), worker="w" * 10_000)
+    trace.start(SpanKind.NODE, "n" * 10_000, trace.attempt).end("e" * 10_000, model="m" * 10_000)
+    spans, _ = read(trace, [trace.last_part("completed", "c" * 100)])
+    assert (
+        max(len(text) for span in spans for text in (span.name, span.error, *map(str, span.attributes.values()))) == 128
+    )
+
+
+def test_a_settle_that_is_repeated_stores_the_same_spans_with_another_end() -> None:
+    trace = AttemptTrace(traced_run(), worker="w")
+    trace.superstep_started(1)
+    trace.superstep_ended()
+    trace.last_part("completed", "")
+    spans, _ = read(trace, [trace.last_part("cancelled", "")])
+    assert [(str(span.kind), span.attributes.get("phase")) for span in spans] == [
+        ("attempt", "cancelled"),
+        ("superstep", None),
+    ]
+
+
+def test_a_later_attempt_has_the_bytes_that_are_left() -> None:
+    first = AttemptTrace(traced_run(), worker="w", max_bytes=4096)
+    for _ in range(200):
+        first.start(SpanKind.TOOL, "tool", first.attempt).end()
+    _, used = first.last_part("queued", "")
+    second = AttemptTrace(traced_run(attempt=2), worker="w", max_bytes=4096, stored_bytes=used)
+    second.start(SpanKind.TOOL, "tool", second.attempt).end()
+    for _ in range(500):
+        second.start(SpanKind.TOOL, "tool", second.attempt).end()
+    part, total = second.last_part("completed", "")
+    assert used <= 4096
+    assert total == used + len(part) <= 4096 + 200, "the end of an attempt is always stored"
+
+
+def test_a_sink_that_raises_fails_no_node() -> None:
+    class Broken:
+        def ended(self, run: TracedRun, span: Span) -> None:
+            raise RuntimeError("broken")
+
+    trace = AttemptTrace(traced_run(sampled=True), worker="w", sink=Broken())
+    trace.start(SpanKind.NODE, "n", trace.attempt).end()
+    trace.close("")
+
+
+def test_tasks_that_were_announced_and_never_started_leave_nothing() -> None:
+    sink = Collected()
+    trace = AttemptTrace(traced_run(sampled=True), worker="w", sink=sink)
+    trace.superstep_started(1)
+    trace.task_announced("stored", "node")
+    trace.superstep_ended()
+    trace.superstep_started(2)
+    trace.task_announced("stopped", "node")
+    parts = [trace.part(), trace.last_part("queued", "")]
+    spans, _ = read(trace, parts)
+    assert [(span.name, span.attributes) for span in spans if span.kind is SpanKind.NODE] == [
+        ("node", {"executed": False})
+    ]
+    assert all(span.ended_us for span in spans)
+
+
+def test_the_form_of_a_later_release_and_damaged_parts() -> None:
+    later = ormsgpack.packb([99, "anything"])
+    assert spans_from([later], new_span_id()) == ([], 0)
+    for damaged in (b"\xc1", ormsgpack.packb([1, 2]), ormsgpack.packb([1, 0, 1 << 20, 0, [1, 99, "n", 0, 0]])):
+        with pytest.raises(StoredDataError):
+            spans_from([damaged], new_span_id())
+
+
+def test_the_end_of_a_killed_attempt_has_the_same_id_at_each_reading() -> None:
+    root, end = new_span_id(), ormsgpack.packb({"attempt": 3, "worker": "w", "started_us": 5, "ended_us": 9})
+    (first,), (again,) = spans_from([end], root)[0], spans_from([end], root)[0]
+    assert first == again
+    assert (first.name, first.error, first.parent_id, first.started_us, first.ended_us) == (
+        "3",
+        WORKER_DIED,
+        root,
+        5,
+        9,
+    )
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "00-0-0-01,k,,", ",,,", "\udcff"])
+def test_a_trace_that_cannot_be_read_is_none(text: str) -> None:
+    assert run_trace_from(text.encode(errors="surrogateescape")) is None
+
+
+def test_a_trace_is_stored_as_text() -> None:
+    context = TraceContext(new_trace_id(), new_span_id(), True)
+    for trace in (RunTrace(context), RunTrace(context, new_span_id(), True, TraceContext("a" * 32, "b" * 16, False))):
+        assert run_trace_from(trace.stored().encode()) == trace
+
+
+def test_each_process_keeps_the_same_traces() -> None:
+    ids = [new_trace_id() for _ in range(2000)]
+    few, many = TraceDecision(True, 0.1), TraceDecision(True, 0.5)
+    kept_by_few: Any = [trace_id for trace_id in ids if few._keeps(trace_id)]
+    kept_by_many = {trace_id for trace_id in ids if many._keeps(trace_id)}
+    assert 120 < len(kept_by_few) < 290
+    assert set(kept_by_few) < kept_by_many
+    assert not any(TraceDecision(True, 0)._keeps(trace_id) for trace_id in ids)
+    assert all(TraceDecision(True, 1)._keeps(trace_id) for trace_id in ids)
