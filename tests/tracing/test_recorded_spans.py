@@ -186,6 +186,21 @@ async def test_what_executes_is_stored_before_it_has_ended(
     assert all(span.ended_us for span in (await tree_of(served.services, thread, run["run_id"])).spans)
 
 
+async def test_a_tool_that_takes_long_is_stored_while_it_executes(
+    sdk: LangGraphClient, served: Served, project: ModuleType
+) -> None:
+    thread, gate = (await sdk.threads.create())["thread_id"], new_id()
+    run: Any = await sdk.runs.create(thread, "slow_tool", input={"file": gate})
+    await wait_until(lambda: _starts(served, thread, run["run_id"], "tool wait_in_tool"))
+    tree = await tree_of(served.services, thread, run["run_id"])
+    assert tree.only("tool wait_in_tool").ended_us is None
+    project.gates[gate].set()
+    await sdk.runs.join(thread, run["run_id"])
+    ended = await tree_of(served.services, thread, run["run_id"])
+    assert ended.only("tool wait_in_tool").ended_us
+    assert ended.names == [("attempt 1", [("superstep 1", [("node waits", [("tool wait_in_tool", [])])])])]
+
+
 async def test_an_inline_run_in_a_web_process(sdk: LangGraphClient, served: Served) -> None:
     tree = await run_and_read(sdk, served.services, "inline")
     assert tree.names == [("attempt 1", [("superstep 1", [("node step", [])])])]

@@ -70,12 +70,12 @@ class OpenExecutions:
         (`time.monotonic`). `on_cleared` is called if the run is a crash suspect and is cleared. This is not a
         coroutine, because a cancel request that arrives right after the claim must find the attempt."""
         writer = AttemptWriter(self._scripts, run, sizes=self._sizes)
-        writer.trace = attempt_trace(run, self._recording, self.worker_id)
-        if writer.trace is not None:
+        trace = attempt_trace(run, self._recording, self.worker_id)
+        if trace is not None:
             follow_nodes()
+            writer.record_with(trace)
             if run.attempt == 1:
-                traced = writer.trace.run
-                writer.trace.export_also(queue_span(traced, traced.created_us, writer.trace.attempt.started_us))
+                trace.export_also(queue_span(trace.run, trace.run.created_us, trace.attempt.started_us))
         self._lease_renewer.add(writer, claim_sent_at)
         execution = Execution(
             writer,
@@ -100,6 +100,7 @@ class OpenExecutions:
 
     def close(self, execution: Execution) -> None:
         """Stops renewing the lease. A run that was neither settled nor released is reclaimed when its lease expires."""
+        execution.writer.stop_recording()
         self._lease_renewer.remove(execution.writer)
         self.current.remove(execution)
         if self._retention is not None and not execution.run.options.temporary:

@@ -57,6 +57,9 @@ six cost microseconds. Iterations are counted and not time, because a slow machi
 iterations."""
 
 
+SPANS_WITHIN_S: Final = 1.0
+"""Seconds after which spans are sent although the attempt writes nothing else."""
+
 _ITERATIONS_UNTIL_BOUNDARY: Final = 8
 """Event loop iterations after the end of a superstep within which LangGraph starts the next superstep or ends the run,
 unless it has slow work to do. It needs none for a superstep and three for the end. Until then the open group is not
@@ -125,7 +128,8 @@ class AttemptWriter:
         """The time (`time.monotonic`) until which no other process can have reclaimed the run. The thread of the
         `LeaseRenewer` changes it."""
         self.trace: AttemptTrace | None = None
-        """What records the spans of the attempt. They are sent with its write groups."""
+        """What records the spans of the attempt. They are sent with its write groups; see `record_with`."""
+        self._spans_timer: asyncio.TimerHandle | None = None
         self._scripts, self._limits, self._sizes = scripts, limits, sizes or RunSizes()
         self._written_bytes = 0
         self._loop = asyncio.get_running_loop()
@@ -264,6 +268,33 @@ class AttemptWriter:
     async def read_logged_events(self) -> LoggedEvents:
         """What earlier attempts appended to the log."""
         return await self._scripts.logged_events(self.run.run_id)
+
+    # spans
+
+    def record_with(self, trace: AttemptTrace) -> None:
+        """From now on, the spans of this recorder are sent with the write groups. What a node does that writes nothing
+        for long, such as a slow call of a model, is sent in a group of its own within `SPANS_WITHIN_S`: so it is known
+        while it lasts, and after a crash."""
+        self.trace = trace
+        self._spans_timer = self._loop.call_later(SPANS_WITHIN_S, self._send_spans)
+
+    def stop_recording(self) -> None:
+        """No group with spans alone is sent any more."""
+        if self._spans_timer is not None:
+            self._spans_timer.cancel()
+            self._spans_timer = None
+
+    def _send_spans(self) -> None:
+        assert self.trace is not None
+        self._spans_timer = self._loop.call_later(SPANS_WITHIN_S, self._send_spans)
+        others_follow = bool(self._group or self._sender.in_flight) or self._superstep_pending
+        is_encoding = self.encoding.in_use or self._encoding_chunk or self._encoded_writes > 0
+        if self.is_fenced or others_follow or is_encoding:
+            return
+        group = WriteGroup()
+        group.spans = self.trace.part()
+        if group.spans is not NO_SPANS:
+            self._sender.send(group)
 
     # delayed commands
 
@@ -519,6 +550,7 @@ class AttemptWriter:
 
     async def _final_group(self) -> WriteGroup | None:
         """Returns the last group when all other groups are acknowledged. None if the attempt is fenced."""
+        self.stop_recording()
         self._superstep_pending, self._iterations_until_boundary = True, 0
         if self._send_timer is not None:
             self._send_timer.cancel()

@@ -105,6 +105,17 @@ async def look_up(text: str) -> str:
     return f"found {text}"
 
 
+@registered(access="read")
+async def wait_in_tool(file: str) -> str:
+    """Waits until the test opens a gate."""
+    await gates[file].wait()
+    return "done"
+
+
+async def waits_in_tool(state: State) -> dict[str, Any]:
+    return {"log": [await wait_in_tool(file=state["file"])]}
+
+
 async def calls_tool(state: State) -> dict[str, Any]:
     return {"log": [await look_up(text="argument-of-the-tool")]}
 
@@ -136,6 +147,7 @@ starting = _graph(starts=starts_run)
 asking = _graph(step=step, asks=asks, last=step)
 models = _graph(asks=calls_model, asks_in_thread=calls_model_in_thread)
 routes = _graph(asks=calls_route)
+slow_tool = _graph(waits=waits_in_tool)
 tools = _graph(plain=calls_plain_tool, registered=calls_tool)
 
 _retried = StateGraph(State)
