@@ -147,6 +147,20 @@ async def test_a_node_that_asks_people_has_not_failed_and_the_answer_is_in_the_s
     assert answered.only("attempt 1").parent_id == second.context.span_id != first.context.span_id
 
 
+async def test_an_answer_that_was_queued_before_the_question_is_in_the_same_trace(
+    sdk: LangGraphClient, served: Served, project: ModuleType
+) -> None:
+    thread, gate = (await sdk.threads.create())["thread_id"], new_id()
+    first: Any = await sdk.runs.create(thread, "waits_and_asks", input={"file": gate})
+    second: Any = await sdk.runs.create(thread, "waits_and_asks", command={"resume": 5}, multitask_strategy="enqueue")
+    project.gates[gate].set()
+    asked = await _end_of(sdk, served, thread, first)
+    answered = await _end_of(sdk, served, thread, second)
+    assert answered.run.resumes == first["run_id"]
+    assert answered.known_trace.context.trace_id == asked.known_trace.context.trace_id
+    assert answered.known_trace.parent_id == asked.root_id
+
+
 async def test_a_retry_of_a_run_continues_its_trace(sdk: LangGraphClient, served: Served, client: Any) -> None:
     tree = await run_and_read(sdk, served.services, "failing")
     response = await client.post(f"/ops/runs/{tree.run.run_id}/retry", json={})

@@ -90,6 +90,44 @@ def test_names_errors_and_attributes_are_bounded() -> None:
     )
 
 
+def test_what_no_stored_form_has_fails_no_run() -> None:
+    trace = AttemptTrace(traced_run(), worker="w")
+    trace.start(SpanKind.MODEL, "m\udcff", trace.attempt).end("\ud800", model="x\ud800", tokens_in=1 << 100)
+    spans, _ = read(trace, [trace.last_part("completed", "")])
+    assert [(span.name, span.error, dict(span.attributes)) for span in spans if span.kind is SpanKind.MODEL] == [
+        ("m?", "?", {"model": "x?", "tokens_in": (1 << 63) - 1})
+    ]
+
+
+def test_code_that_outlives_its_node_records_nothing_more() -> None:
+    sink = Collected()
+    trace = AttemptTrace(traced_run(sampled=True), worker="w", sink=sink)
+    trace.last_part("completed", "")
+    trace.close("")
+    trace.start(SpanKind.TOOL, "late", trace.attempt).end()
+    assert [str(span.kind) for span in sink.spans] == ["attempt"]
+
+
+def test_attributes_may_be_added_while_a_part_is_made() -> None:
+    trace, ended = AttemptTrace(traced_run(), worker="w", max_bytes=1 << 22), threading.Event()
+
+    def add() -> None:
+        while not ended.is_set():
+            span = trace.start(SpanKind.MODEL, "m", trace.attempt)
+            for number in range(20):
+                span.add(**{f"a{number}": number})
+            span.end()
+
+    thread = threading.Thread(target=add)
+    thread.start()
+    try:
+        for _ in range(2000):
+            trace.part()
+    finally:
+        ended.set()
+        thread.join()
+
+
 def test_a_settle_that_is_repeated_stores_the_same_spans_with_another_end() -> None:
     trace = AttemptTrace(traced_run(), worker="w")
     trace.superstep_started(1)

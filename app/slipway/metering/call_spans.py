@@ -21,7 +21,6 @@ _FALLBACK: Final = "model_fallback_from"
 """In the metadata of a call that a route makes because another model has failed (`model_routes/route_call.py`)."""
 _MODEL_NAMES: Final = ("model_name", "model", "model_id")
 _FINISH_REASONS: Final = ("finish_reason", "stop_reason", "done_reason")
-_LONGEST: Final = 128
 _MOST_OPEN: Final = 10_000
 """Calls whose end LangChain never announces are forgotten then."""
 
@@ -102,6 +101,6 @@ def _add_response(span: OpenSpan, response: LLMResult) -> None:
     for attribute, names in (("responding_model", _MODEL_NAMES), ("finish_reason", _FINISH_REASONS)):
         found = next((value for name in names if isinstance(value := details.get(name), str) and value), None)
         if found is not None:
-            span.attributes[attribute] = found[:_LONGEST]
+            span.add(**{attribute: found})
     if span.trace.records_content:
         span.add_content("output", content_of(message if message is not None else getattr(first, "text", "")))

@@ -35,6 +35,8 @@ LONGEST_NAME: Final = 128
 
 _NUMBERS: Final = 20
 """Bits for the numbers of the spans of an attempt."""
+_LARGEST: Final = (1 << 63) - 1
+"""A provider may report any number of tokens."""
 _MOST_WAITING: Final = 4096
 """How many spans wait for the next write group at most. A superstep of an hour may make more."""
 _BYTES_OF_LAST_PART: Final = 512
@@ -71,7 +73,7 @@ class OpenSpan:
 
     def __init__(self, trace: AttemptTrace, kind: SpanKind, name: str, parent: int, started_us: int) -> None:
         self.trace, self.kind, self.parent = trace, kind, parent
-        self.name = name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME]
+        self.name = _text(name)
         self.number = next(trace.numbers)
         self.started_us, self.ended_us, self.error = started_us, 0, ""
         self.attributes: dict[str, Attribute] = {}
@@ -89,7 +91,7 @@ class OpenSpan:
     def add(self, **attributes: Attribute) -> None:
         """Adds attributes. They are stored when the span ends."""
         for name, value in attributes.items():
-            self.attributes[name] = value[:LONGEST_NAME] if isinstance(value, str) else value
+            self.attributes[name] = _storable(value)
 
     def add_content(self, name: str, text: str) -> None:
         """Adds an attribute with inputs or outputs, which the caller has redacted and shortened."""
@@ -106,7 +108,7 @@ class OpenSpan:
         if attributes:
             self.add(**attributes)
         if error:
-            self.error = error[:LONGEST_NAME]
+            self.error = _text(error)
         if self.supersteps is not None:
             for superstep in self.supersteps.values():
                 superstep.end(at_us=superstep.children_ended_us)
@@ -166,6 +168,7 @@ class AttemptTrace:
         """What is kept free for the ends of spans whose start is stored."""
         self._left_out = 0
         self._last: list[Sequence[Any]] | None = None
+        self._is_closed = False
         self.attempt = self.start(SpanKind.ATTEMPT, str(run.attempt))
         self.attempt.add(number=run.attempt, worker=worker)
 
@@ -183,13 +186,19 @@ class AttemptTrace:
             if len(self._changed) < _MOST_WAITING:
                 self._changed.append(span)
             else:
-                self._left_out += 1
-                span.stored = _LEFT_OUT
+                self._leave_out(span)
         return span
+
+    def _leave_out(self, span: OpenSpan) -> None:
+        with self._lock:
+            self._left_out += 1
+        span.stored = _LEFT_OUT
 
     def span_ended(self, span: OpenSpan) -> None:
         """Called by the span."""
         self._open.pop(span.number, None)
+        if self._is_closed:  # a thread that a node has left behind
+            return
         if self._kept and not span.is_queued:
             span.is_queued = True
             self._changed.append(span)
@@ -314,6 +323,7 @@ class AttemptTrace:
                 span.end(error)
         if self._sink is not None:
             self._export(self.attempt.as_span())
+        self._is_closed = True
 
     def _arrays(self) -> list[Sequence[Any]]:
         arrays, changed = list[Sequence[Any]](), self._changed
@@ -330,8 +340,7 @@ class AttemptTrace:
             elif before == _NOT_STORED:
                 size = _size_of(span) if has_ended else _size_of(span) + _BYTES_OF_END
                 if size > room:
-                    self._left_out += 1
-                    span.stored = _LEFT_OUT
+                    self._leave_out(span)
                     continue
                 room -= size
                 if has_ended:
@@ -355,15 +364,32 @@ class AttemptTrace:
     def _stored(self, arrays: Sequence[Sequence[Any]]) -> SpanPart:
         if not arrays:
             return NO_SPANS
-        stored = sealed(packed_part(self._base_us, self.id_base, self._left_out, arrays), self._place)
+        try:
+            part = packed_part(self._base_us, self.id_base, self._left_out, arrays)
+        except Exception as error:  # spans are never a reason to fail a run
+            log.error("trace.not_stored", run=self.run.run_id, exception=traceback_of(error))
+            return NO_SPANS
+        stored = sealed(part, self._place)
         self._bytes += len(stored)
         return stored, self._bytes
+
+
+def _storable(value: Attribute) -> Attribute:
+    if isinstance(value, str):
+        return _text(value)
+    return value if -_LARGEST <= value <= _LARGEST else _LARGEST
+
+
+def _text(value: str) -> str:
+    """The text without what cannot be stored, and not longer than a name may be."""
+    text = value if len(value) <= LONGEST_NAME else value[:LONGEST_NAME]
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _size_of(span: OpenSpan) -> int:
     """About how many bytes it needs, rather more."""
     size = _BYTES_OF_SPAN + len(span.name) + len(span.error)
-    for name, value in span.attributes.items():
+    for name, value in list(span.attributes.items()):  # another thread may add one meanwhile
         size += _BYTES_OF_ATTRIBUTE + len(name) + (len(value) * 2 if type(value) is str else 5)
     return size
 

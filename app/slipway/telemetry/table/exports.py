@@ -17,6 +17,7 @@ _EVENTS: Final = (
         Field("sent", Unit.COUNT, "how many the receiver has accepted since the process started"),
         PROBLEM,
     ),
+    error("trace.not_stored", "Spans of a run were not stored, because of a fault.", RUN, has_exception=True),
     error("trace.not_exported", "A span was not exported, because of a fault.", RUN, has_exception=True),
     info(
         "traces.trimmed",
