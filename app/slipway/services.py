@@ -93,6 +93,7 @@ from slipway.run_operations.repairs import RunRepairs
 from slipway.run_operations.repetitions import Repetitions
 from slipway.run_operations.rollout_announcements import announcements_of
 from slipway.run_operations.rollout_versions import VersionFinder, VersionNeed
+from slipway.run_traces.late_export import LateExport
 from slipway.run_traces.reading import RunTraces
 from slipway.runs.admission import Admission
 from slipway.runs.audit import AuditTrail
@@ -174,6 +175,7 @@ class Services:
     stored_traces: StoredTraces
     export: ProcessExport | None
     """None: this process exports no spans."""
+    late_export: LateExport | None
     run_operations: RunOperations
     run_repairs: RunRepairs
     ceiling_raises: CeilingRaises
@@ -315,6 +317,8 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
             migrations,
             export,
         )
+        if services.late_export is not None:
+            stack.push_async_callback(services.late_export.close)
         stack.enter_context(provide_breakers(services.breakers))
         stack.enter_context(provide_routes(_model_routes(settings, config, graphs, keys)))
         await stack.enter_async_context(open_servers(tools.servers, services.switches))
@@ -446,6 +450,10 @@ def _stores(
         budgets=Budgets(config.budgets),
     )
     audit = AuditTrail(pipeline, keys, scripts)
+    run_traces = RunTraces(pipeline, keys, settings)
+    late_export = None if export is None else LateExport(run_traces, export)
+    if late_export is not None:
+        runs.on_cancelled = late_export.run_cancelled
     resumer = RunResumer(pipeline, keys, submission, graphs, settings)
     operations = RunOperations(runs, scripts, clock, event_ttl_s=settings.event_ttl_s)
     repetitions = Repetitions(runs, audit, threads, graph_opener)
@@ -484,13 +492,14 @@ def _stores(
         audit=audit,
         stored_traces=StoredTraces(pipeline, keys),
         export=export,
+        late_export=late_export,
         reviews=ReviewStore(pipeline, keys, audit, resumer),
         review_notifications=ReviewNotifications(keys, subscriber),
         review_search=ReviewSearch(pipeline, keys, max_checks=settings.search_max_checks),
         resumer=resumer,
         run_search=RunSearch(pipeline, keys, max_checks=settings.search_max_checks),
         waiting_reasons=WaitingReasons(pipeline, keys, settings),
-        run_traces=RunTraces(pipeline, keys, settings),
+        run_traces=run_traces,
         threads=threads,
         checkpointer=checkpointer,
         trash=trash,
@@ -643,6 +652,7 @@ async def _executing(services: Services, process: Process, instance: str, stack:
         rollouts=services.rollout_watch,
         moving=ThreadMoving(services.mover, services.graphs, services.versions),
         recording=_recording(services),
+        on_opened=(lambda run: None) if services.late_export is None else services.late_export.attempt_started,
     )
     services = replace(services, lease_renewer=lease_renewer, executions=executions, event_loop=event_loop)
     if process == "worker":

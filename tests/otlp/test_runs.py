@@ -123,3 +123,14 @@ async def test_nothing_of_a_rejected_request_is_exported(sdk: LangGraphClient, e
     await executed(sdk, "one")
     await exported.until("invoke_agent one", "attempt 1", CREATE)
     assert len(exported.all_named(CREATE)) == 1
+
+
+async def test_a_run_that_is_cancelled_before_it_starts(exported: Received, sdk: LangGraphClient) -> None:
+    thread = (await sdk.threads.create())["thread_id"]
+    run: Any = await sdk.runs.create(thread, "one", input={}, after_seconds=3600)
+    await sdk.runs.cancel(thread, run["run_id"])
+    await exported.until("invoke_agent one", CREATE, "POST /threads/{thread_id}/runs/{run_id}/cancel")
+    root = exported.named("invoke_agent one")
+    assert (root.attributes["slipway.run.phase"], root.attributes["error.type"]) == ("cancelled", "cancelled")
+    assert root.parent_id == exported.named(CREATE).span_id
+    assert root.started_ns <= root.ended_ns

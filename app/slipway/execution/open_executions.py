@@ -47,7 +47,10 @@ class OpenExecutions:
         rollouts: RolloutWatch,
         moving: ThreadMoving | None = None,
         recording: TraceRecording = NOT_EXPORTED,
+        on_opened: Callable[[Run], None] = lambda run: None,
     ) -> None:
+        """`on_opened` is called for each run whose execution is opened."""
+        self._on_opened = on_opened
         self._recording = recording
         self._scripts, self._graphs, self._checkpointer = scripts, graphs, checkpointer
         self._keys, self._store, self._event_ttl_s = keys, store, event_ttl_s
@@ -96,6 +99,7 @@ class OpenExecutions:
         self.current.append(execution)
         if self._draining:
             execution.drain()
+        self._on_opened(run)
         return execution
 
     def close(self, execution: Execution) -> None:

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.util.types import AttributeValue
 
 from slipway.otlp.global_provider import provide_tracer
 from slipway.otlp.sampling import TraceSampler, sampler_of
@@ -50,14 +49,14 @@ class ProcessExport:
 
 
 def _attributes_of(run: TracedRun) -> RunAttributes:
-    attributes: dict[str, AttributeValue] = {
-        spans.RUN.exported: run.run_id,
-        spans.THREAD.exported: run.thread_id,
-        spans.GRAPH.exported: run.graph_id,
-        spans.ASSISTANT.exported: run.assistant_id,
-    }
-    if run.version:
-        attributes[spans.VERSION.exported] = run.version
+    known = (
+        (spans.RUN, run.run_id),
+        (spans.THREAD, run.thread_id),
+        (spans.GRAPH, run.graph_id),
+        (spans.ASSISTANT, run.assistant_id),
+        (spans.VERSION, run.version),
+    )
+    attributes = {attribute.exported: value for attribute, value in known if value}
     return RunAttributes(int(run.trace_id, 16), attributes)
 
 

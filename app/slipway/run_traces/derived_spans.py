@@ -6,7 +6,6 @@ Their ids are digests of what they are about, so they are the same whenever the 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +13,7 @@ from uuid import UUID
 
 from slipway.reviews.record import UNDECIDED, Review
 from slipway.runs.record import Phase, Run
+from slipway.telemetry.derived_id import derived_id, queue_span_id, webhook_span_id
 from slipway.telemetry.span import Attribute, Span, SpanKind
 from slipway.webhooks.delivery_summary import DeliverySummary
 from slipway.webhooks.try_record import TryRecord
@@ -42,11 +42,6 @@ class PauseOfRun:
     started_us: int
     ended_us: int | None
     by: str
-
-
-def derived_id(*about: object) -> str:
-    """A span id: 16 hexadecimal digits."""
-    return hashlib.sha256("\n".join(map(str, about)).encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def run_span(run: Run, root_id: str, parent_id: str, times: RunTimes) -> Span:
@@ -129,7 +124,7 @@ def _wait(root_id: str, started_us: int, ended_us: int | None, pauses: Sequence[
 
 def _queue(root_id: str, started_us: int, ended_us: int | None, number: int) -> Span:
     attributes: dict[str, Attribute] = {"number": number}
-    span_id = derived_id(root_id, "queue", started_us)
+    span_id = queue_span_id(root_id, started_us)
     return Span(span_id, root_id, SpanKind.QUEUE, "queue", started_us, ended_us, "", attributes)
 
 
@@ -178,6 +173,6 @@ def _try_span(root_id: str, delivery: DeliverySummary, each: TryRecord) -> Span:
         attributes["event"] = delivery.type
     ended_us = None if each.duration_ms is None else each.at_us + each.duration_ms * 1000
     error = (each.problem or "") if ended_us is not None else each.problem or "worker.died"
-    span_id = derived_id(root_id, "webhook", delivery.delivery_id, each.number, each.at_us)
+    span_id = webhook_span_id(root_id, delivery.delivery_id, each.number, each.at_us)
     name = delivery.type or "webhook"
     return Span(span_id, root_id, SpanKind.WEBHOOK, name, each.at_us, ended_us, error, attributes)

@@ -15,7 +15,6 @@ from slipway.run_traces.derived_spans import (
     PauseOfRun,
     RunTimes,
     approval_spans,
-    derived_id,
     queue_spans,
     request_spans,
     run_span,
@@ -29,6 +28,7 @@ from slipway.runs.reads import RunReads
 from slipway.runs.record import Run, run_from
 from slipway.runs.scripts import RunScripts
 from slipway.settings import Settings
+from slipway.telemetry.derived_id import derived_id
 from slipway.telemetry.span import Span, SpanKind
 from slipway.tracing.stored_traces import NOT_STORED, StoredTrace, StoredTraces
 from slipway.webhooks.delivery_reads import DeliveryReads
@@ -96,6 +96,14 @@ class RunTraces:
             more_runs=more,
             cut_spans=cut,
         )
+
+    async def spans_of(self, run_id: str) -> tuple[Run, list[Span]] | None:
+        """The spans of one run, without its chain. None if the run does not exist. Raises `StoredDataError`."""
+        run = await self._record(run_id)
+        if run is None:
+            return None
+        _, spans = await self._run(run, await self._now_us(), operator=True)
+        return run, spans
 
     async def _record(self, run_id: str) -> Run | None:
         fields = await self._runs.record(run_id)

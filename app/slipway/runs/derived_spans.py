@@ -4,8 +4,8 @@ them."""
 from __future__ import annotations
 
 from slipway.runs.record import Phase
+from slipway.telemetry.derived_id import queue_span_id
 from slipway.telemetry.span import Span, SpanKind
-from slipway.telemetry.trace_context import new_span_id
 from slipway.tracing.traced_run import TracedRun
 
 
@@ -25,6 +25,5 @@ def run_span(run: TracedRun, phase: Phase, error: str, ended_us: int) -> Span:
 
 def queue_span(run: TracedRun, queued_us: int, claimed_us: int) -> Span:
     """How long the run waited for the attempt that was claimed."""
-    return Span(
-        new_span_id(), run.root_id, SpanKind.QUEUE, "queue", queued_us, claimed_us, attributes={"number": run.attempt}
-    )
+    span_id = queue_span_id(run.root_id, queued_us)
+    return Span(span_id, run.root_id, SpanKind.QUEUE, "queue", queued_us, claimed_us, "", {"number": run.attempt})

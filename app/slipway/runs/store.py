@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 from slipway.errors import Conflict, NotFound
@@ -24,6 +24,8 @@ class RunStore:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, scripts: RunScripts, *, event_ttl_s: int) -> None:
         self._reads, self._scripts, self._event_ttl_s = RunReads(pipeline, keys), scripts, event_ttl_s
+        self.on_cancelled: Callable[[str], None] = lambda run_id: None
+        """Called with the id of each run for which a cancel request was accepted."""
 
     async def get(self, thread_id: str, run_id: str) -> Run:
         """Raises `NotFound`, also if the run belongs to another thread."""
@@ -102,6 +104,7 @@ class RunStore:
             raise NotFound("run", run_id)
         if result is CancelResult.ALREADY_ENDED:
             raise NotFound("run", run_id, problem="cannot be cancelled", why="it has ended already")
+        self.on_cancelled(run_id)
 
     async def cancel_overdue(self, thread_id: str, run_id: str, review_id: str, cause: str) -> None:
         """Cancels a run that waits for approval, unless the review was decided before its due time."""

@@ -26,6 +26,7 @@ from slipway.access.access_control import AccessControl
 from slipway.clock import Clock, microseconds_of
 from slipway.errors import AuthBroken, StoreUnavailable
 from slipway.graphs.langgraph_json import LangGraphJson
+from slipway.otlp.process_export import ProcessExport
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.delivery_queues import DeliveryQueue
@@ -50,6 +51,7 @@ from slipway.webhooks.scripts import (
     TryResult,
 )
 from slipway.webhooks.signing import signature_headers
+from slipway.webhooks.spans import span_of_try, traced_run_of, webhook_span
 from slipway.webhooks.try_record import TryRecord
 from slipway.webhooks.urls import NoAddress
 
@@ -86,6 +88,8 @@ class DeliveryServices(Protocol):
     def keys(self) -> Keys: ...
     @property
     def threads(self) -> ThreadStore: ...
+    @property
+    def export(self) -> ProcessExport | None: ...
 
 
 class Receivers(Protocol):
@@ -125,6 +129,7 @@ class DeliveryTries:
         secret = services.settings.webhook_secret
         self._keys = keys_of(None if secret is None else secret.get_secret_value())
         self._tries: set[asyncio.Task[None]] = set()
+        self._export = services.export
 
     async def close(self) -> None:
         """Waits until the tries in progress have ended, at most `_STOP_TIMEOUT_S`. Another process repeats those that
@@ -182,7 +187,7 @@ class DeliveryTries:
                 raise _Overtaken
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 async with self._receivers.client_for(delivery) as client:
-                    response = await self._call(client, delivery, body)
+                    response = await self._call(client, delivery, body, started_us)
             failpoints.reach("webhook_called")
             _require_success(response, wish_ms_of(response.retry_after, self._clock.now()))
         except StoreUnavailable:
@@ -216,6 +221,8 @@ class DeliveryTries:
             response=None if response is None else response.excerpt,
         )
         await self._settle(delivery, result, record, health)
+        if self._export is not None and delivery.trace is not None and delivery.trace.context.sampled:
+            self._export.ended(traced_run_of(delivery.trace, delivery), webhook_span(delivery.trace, delivery, record))
 
     async def _settle(
         self, delivery: Delivery, result: TryResult, record: TryRecord, health: TargetHealth | None
@@ -235,9 +242,11 @@ class DeliveryTries:
             raise _Overtaken
         return body
 
-    async def _call(self, client: httpx.AsyncClient, delivery: Delivery, body: bytes) -> Response:
+    async def _call(self, client: httpx.AsyncClient, delivery: Delivery, body: bytes, started_us: int) -> Response:
         keys = self._keys if delivery.recipient is None else delivery.recipient.keys
         headers = {"content-type": "application/json", "user-agent": "slipway", "accept-encoding": "identity"}
+        if delivery.trace is not None:
+            headers["traceparent"] = span_of_try(delivery.trace, delivery, started_us).traceparent
         headers |= {name.lower(): value for name, value in self._headers.items()}
         headers |= signature_headers(keys, delivery.delivery_id, self._clock.now(), body)
         return await post(client, self._receivers.url_of(delivery), body, headers, self._secrets)

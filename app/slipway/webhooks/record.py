@@ -29,6 +29,7 @@ from slipway.runs.record import Run, run_from
 from slipway.serialization.at_rest import opened, opened_json
 from slipway.serialization.json_encoding import dumps
 from slipway.serialization.places import DECISION, THREAD, delivery_place, endpoint_place, question_place
+from slipway.tracing.run_trace import RunTrace, run_trace_from
 from slipway.webhooks.full_event import FullEvent
 from slipway.webhooks.signing import SigningKey, signing_key
 
@@ -89,6 +90,8 @@ class Delivery:
     origin: str | None = None
     """Field `webhook_origin` of the run."""
     event_type: str | None = None
+    trace: RunTrace | None = None
+    """The trace of the run, if it has one."""
     user: dict[str, Any] | None = None
     """The user for whom the run executed."""
     uncounted_tries: int = 0
@@ -119,6 +122,7 @@ class Delivery:
             "uncounted_tries": uncounted,
             "stored_body": stored_body,
             "event_type": fields["type"].decode() if "type" in fields else None,
+            "trace": run_trace_from(fields["trace"]) if "trace" in fields else None,
         }
         if "endpoint_id" in fields:
             recipient = Recipient.from_fields(fields["endpoint_id"].decode(), endpoint, now_us)

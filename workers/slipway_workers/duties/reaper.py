@@ -53,6 +53,7 @@ class Reaper(Duty):
         settings = services.settings
         super().__init__(min(settings.reap_every_s, outage_after_s(settings) / 2))
         self._pipeline, self._scripts = services.pipeline, services.scripts
+        self._late_export = services.late_export
         self._queue = QueueReads(services.pipeline, services.keys)
         self._settings, self._grace = settings, grace_period_of(settings)
         self._next_round_in_s = self.interval_s
@@ -93,6 +94,8 @@ class Reaper(Duty):
             self._all_had_contact_at = self._contact_at
         for run in reclaimed:
             log.warning("reaper.run_reclaimed", run=run.run_id, attempt=run.attempt, outcome=run.outcome.value)
+            if run.outcome is ReclaimOutcome.FAILED and self._late_export is not None:
+                self._late_export.run_reclaimed(run.run_id, run.attempt)
             if run.outcome is ReclaimOutcome.PAUSED:
                 log.warning("run.stranded", run=run.run_id, waits_for="exhausted", reason="its attempts are used up")
         expires_in_s = await self._queue.next_lease_end_in_s()

@@ -35,7 +35,7 @@ end
 local function claim(queue, name, due_ms)
   local delivery = key('delivery', name)
   local fields = redis.call('HMGET', delivery, 'tries', 'endpoint_id', 'webhook_origin', 'called_us', 'enqueued_us',
-    'delivery_state')
+    'delivery_state', 'run_id')
   if not fields[1] then
     redis.call('ZREM', key(queue), name)
     return
@@ -65,6 +65,8 @@ local function claim(queue, name, due_ms)
   redis.call('HSET', delivery, 'called_us', now_us)
   redis.call('ZADD', key(queue), integer_text(now_ms + args.lease_ms), name)
   local record = redis.call('HGETALL', delivery)
+  local trace = fields[2] and fields[7] and redis.call('HGET', key('run', fields[7]), 'trace')
+  if trace then record[#record + 1], record[#record + 2] = 'trace', trace end
   record[#record + 1] = 'delivery_id'
   record[#record + 1] = name
   claimed[#claimed + 1] = {record, endpoint}
