@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -92,7 +93,8 @@ def _of_ended_run(run: Run, spans: Sequence[Span], attempt: int) -> Iterator[Spa
     yield from _approvals(spans)
     yield from _killed_attempt(attempt, spans)
     if run.phase is Phase.FAILED or run.attempt == 0:
-        yield from (span for span in spans if span.kind is SpanKind.RUN)
+        parent_id = "" if run.trace is None else run.trace.parent_id  # without the request that is only derived
+        yield from (replace(span, parent_id=parent_id) for span in spans if span.kind is SpanKind.RUN)
         yield from (span for span in spans if span.kind is SpanKind.QUEUE and span.ended_us and not run.attempt)
 
 

@@ -98,11 +98,11 @@ class RunTraces:
         )
 
     async def spans_of(self, run_id: str) -> tuple[Run, list[Span]] | None:
-        """The spans of one run, without its chain. None if the run does not exist. Raises `StoredDataError`."""
+        """The spans of one run, without its chain. None if the run does not exist."""
         run = await self._record(run_id)
         if run is None:
             return None
-        _, spans = await self._run(run, await self._now_us(), operator=True)
+        _, spans = await self._run(run, await self._now_us(), operator=True, stored=True)
         return run, spans
 
     async def _record(self, run_id: str) -> Run | None:

@@ -1,0 +1,71 @@
+"""Which traces are exported, by the sampler that the variables name."""
+
+from __future__ import annotations
+
+import pytest
+from langgraph_sdk.client import LangGraphClient
+
+from slipway.otlp.sampling import TraceSampler, sampler_of
+from slipway.otlp.variables import exporter_variables
+from slipway.telemetry.trace_context import TraceContext, new_trace_id
+from tests.otlp.receiver import Received
+from tests.otlp.test_runs import CREATE, TRACE, executed
+
+SAMPLED, NOT_SAMPLED = TraceContext(TRACE, "00f067aa0ba902b7", True), TraceContext(TRACE, "00f067aa0ba902b7", False)
+
+
+def sampler(name: str, argument: str = "") -> TraceSampler:
+    variables = exporter_variables(
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
+            "OTEL_TRACES_SAMPLER": name,
+            "OTEL_TRACES_SAMPLER_ARG": argument,
+        }
+    )
+    assert variables is not None
+    return TraceSampler(sampler_of(variables))
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "alone", "with_sampled", "with_unsampled"),
+    [
+        ("", "", True, True, False),
+        ("parentbased_always_on", "", True, True, False),
+        ("parentbased_always_off", "", False, True, False),
+        ("always_on", "", True, True, True),
+        ("always_off", "", False, False, False),
+        ("traceidratio", "0", False, False, False),
+        ("traceidratio", "1", True, True, True),
+        ("traceidratio", "", True, True, True),
+        ("parentbased_traceidratio", "0", False, True, False),
+        ("parentbased_traceidratio", "1", True, True, False),
+    ],
+)
+def test_samplers(name: str, argument: str, alone: bool, with_sampled: bool, with_unsampled: bool) -> None:
+    decides = sampler(name, argument)
+    assert decides.samples(TRACE, None) is alone
+    assert decides.samples(TRACE, SAMPLED) is with_sampled
+    assert decides.samples(TRACE, NOT_SAMPLED) is with_unsampled
+
+
+def test_a_share_of_the_traces_is_exported() -> None:
+    decides = sampler("parentbased_traceidratio", "0.25")
+    share = sum(decides.samples(new_trace_id(), None) for _ in range(4000)) / 4000
+    assert 0.2 < share < 0.3
+
+
+@pytest.fixture
+def shared(exported: Received, monkeypatch: pytest.MonkeyPatch) -> Received:
+    """The receiver, to which only traces of clients that sample are exported."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0")
+    return exported
+
+
+@pytest.mark.usefixtures("shared", "worker")
+async def test_all_spans_of_a_trace_are_exported_or_none(shared: Received, sdk: LangGraphClient) -> None:
+    await executed(sdk, "spans")
+    await executed(sdk, "calls")
+    await executed(sdk, "one", SAMPLED.traceparent)
+    await shared.until("invoke_agent one", "attempt 1", CREATE)
+    assert {each.trace_id for each in shared.spans} == {TRACE}
