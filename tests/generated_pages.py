@@ -20,6 +20,7 @@ from slipway.settings import settings_table
 from slipway.thread_moves.reasons import MOVE_REASONS
 from tests.attacks import table as attacks
 from tests.catalogue import page as keys
+from tests.monitoring import dashboard
 from tests.mutants import page as faults
 
 ROOT: Final = Path(__file__).parent.parent
@@ -89,6 +90,7 @@ PARTS: Final[tuple[tuple[Path, str, Callable[[], str]], ...]] = (
 
 WHOLE: Final[tuple[tuple[Path, Callable[[], str]], ...]] = (
     (DOCS / "attacks.md", attacks.page),
+    (DOCS / "monitoring/grafana-dashboard.json", dashboard.page),
     (DOCS / "keys.md", keys.page),
     (DOCS / "planted-faults.md", faults.page),
 )
