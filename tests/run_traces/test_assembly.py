@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -169,6 +170,15 @@ def test_others_than_operators_see_no_machines() -> None:
     assert "host:" not in shown
     assert '"worker": "worker 2"' in shown
     assert json.loads(shown)["totals"]["workers"] == 2
+
+
+def test_recorded_content_is_shown_only_on_demand() -> None:
+    trace = trace_of([span("n", "", SpanKind.NODE, 0, 1, input='{"text": "hi"}', output='{"cut')])
+    shown = public(trace, "spans", operator=True)["spans"][0]
+    assert (shown["attributes"], "content" in shown) == ({}, False)
+    asked = replace(trace, contents={"n": {}})
+    assert public(asked, "spans", operator=True)["spans"][0]["content"] == {"input": {"text": "hi"}, "output": '{"cut'}
+    assert "input: {" in "\n".join(text_of(asked))
 
 
 def test_waits_in_the_queue_are_what_lies_between_attempts_and_pauses() -> None:

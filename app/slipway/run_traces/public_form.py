@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import orjson
+
 from slipway.clock import iso
 from slipway.run_traces.record import AssembledTrace, Content, TreeSpan
 from slipway.run_traces.time_axis import TimeAxis, axis_of
@@ -99,8 +101,16 @@ def content_of(span: Span, contents: Mapping[str, Content]) -> Content:
     contents were asked for."""
     if span.span_id not in contents:
         return {}
-    recorded = {name: value for name, value in span.attributes.items() if name in CONTENT_ATTRIBUTES}
+    recorded = {name: _decoded(value) for name, value in span.attributes.items() if name in CONTENT_ATTRIBUTES}
     return recorded | dict(contents[span.span_id])
+
+
+def _decoded(recorded: Attribute) -> Any:
+    """A recorded value: JSON, or the begin of it as a text."""
+    try:
+        return orjson.loads(str(recorded))
+    except orjson.JSONDecodeError:
+        return recorded
 
 
 def state_of(span: Span) -> Literal["ok", "error", "open"]:
