@@ -68,6 +68,24 @@ async def test_what_a_managed_server_forbids_is_a_warning(
     assert worst((await deployment.check(config, "redis")).lines, "redis.version").outcome is Outcome.PASS
 
 
+@pytest.mark.parametrize("encryption_key", [None, "A" * 43 + "="])
+async def test_a_user_that_may_only_read_gets_a_checklist(
+    deployment: Deployment, pipeline: Pipeline, encryption_key: str | None
+) -> None:
+    """What needs a script is a warning that says why; everything else is checked, and nothing is written."""
+    rules = ("on", ">secret", "~*", "&*", "+@read", "+@connection", "+info", "+config|get", "+time")
+    await pipeline.send("ACL", "SETUSER", "reader", "reset", *rules)
+    before = await pipeline.send("DBSIZE")
+    url = deployment.url.replace("unix://", "unix://reader:secret@")
+    checklist = await deployment.check(deployment.project(), redis_url=url, encryption_key=encryption_key)
+    found = {line.code: line for line in checklist.lines}
+    assert found["redis.persistence"].outcome is Outcome.PASS
+    for code in ("versions.served", "durability.runs", "access.keys"):
+        assert (found[code].outcome, "NOPERM" in found[code].found) == (Outcome.WARN, True), found[code]
+    assert worst(checklist.lines, "health", "redis.rejects_writes").outcome is Outcome.FAIL
+    assert await pipeline.send("DBSIZE") == before
+
+
 async def test_a_replica_is_counted_and_is_not_written_to(
     deployment: Deployment, tmp_path: Path, eventually: Eventually
 ) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import hiredis
+
 from slipway.errors import SlipwayError, StoreUnavailable
 from slipway.go_live.inputs import Inputs
 from slipway.go_live.line import Line, warned
@@ -27,6 +29,7 @@ class Check:
     async def lines(self, inputs: Inputs) -> list[Line]:
         """The lines, or a warning for each code if the check cannot be made: then nobody knows. Raises
         `StoreUnavailable`."""
+        fix = "run `slipway doctor` again, with SLIPWAY_LOG_LEVEL=debug"
         try:
             async with asyncio.timeout(self.within_s):
                 return list(await self.run(inputs))
@@ -36,9 +39,11 @@ class Check:
             problem = f"not checked: it took more than {self.within_s:g} s"
         except SlipwayError as error:
             problem = f"not checked: {error}"
+        except hiredis.ReplyError as error:
+            problem, fix = f"not checked, because Redis replies: {error}", "a user of Redis that may run this command"
         except Exception as error:  # the project's code, or a server that replies otherwise than any known one
             problem = f"not checked: {type(error).__name__}: {error}"
-        return [warned(code, problem, "run `slipway doctor` again; SLIPWAY_LOG_LEVEL=debug") for code in self.codes]
+        return [warned(code, problem, fix) for code in self.codes]
 
 
 @dataclass(frozen=True, slots=True)

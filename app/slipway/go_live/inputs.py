@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
+
+import hiredis
 
 from slipway.clock import Clock
 from slipway.encryption_at_rest.process_keys import process_keys
@@ -70,7 +72,9 @@ async def open_inputs(settings: Settings, environment: Mapping[str, str], *, wit
     pipeline = Pipeline(Address(settings.redis), "slipway doctor", patience_s=_PATIENCE_S)
     await pipeline.open()
     try:
-        async with process_keys(settings, pipeline, keys):
+        async with AsyncExitStack() as stack:
+            with contextlib.suppress(hiredis.ReplyError):  # a user that may only read: encrypted values stay unread
+                await stack.enter_async_context(process_keys(settings, pipeline, keys))
             health = await HealthMonitor(pipeline, keys, settings, clock, list(project.graphs)).measure()
             server = health.server or await read_server_info(pipeline)
             code = await _loaded(settings, project) if with_code else None
