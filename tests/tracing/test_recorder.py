@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -88,6 +89,23 @@ def test_names_errors_and_attributes_are_bounded() -> None:
     assert (
         max(len(text) for span in spans for text in (span.name, span.error, *map(str, span.attributes.values()))) == 128
     )
+
+
+def test_inputs_and_outputs_are_left_out_before_spans_are() -> None:
+    trace = AttemptTrace(traced_run(), worker="w", max_bytes=20_000, content=True)
+    parts = []
+    for number in range(20):
+        span = trace.start(SpanKind.MODEL, "m", trace.attempt)
+        span.add(tokens_in=number)
+        if number % 2:  # of some spans, the start is stored first
+            parts.append(trace.part())
+        span.add_content("output", secrets.token_hex(1000))
+        span.end()
+        parts.append(trace.part())
+    spans, left_out = read(trace, [*parts, trace.last_part("completed", "")])
+    models = [span for span in spans if span.kind is SpanKind.MODEL]
+    assert ([span.attributes["tokens_in"] for span in models], left_out) == (list(range(20)), 0)
+    assert 0 < sum("output" in span.attributes for span in models) < 20
 
 
 def test_what_no_stored_form_has_fails_no_run() -> None:

@@ -542,7 +542,8 @@ class AttemptWriter:
         if group is None:
             return False
         arguments = release.arguments(self.run, group.number, group.entries)
-        spans = NO_SPANS if self.trace is None else self.trace.last_part("paused" if release.pause else "queued", "")
+        phase = "paused" if release.pause or release.switch else "queued"
+        spans = NO_SPANS if self.trace is None else self.trace.last_part(phase, "")
         return await self._scripts.run_release(arguments, group.commands, spans)
 
     def _learn_size(self, settled_bytes: int) -> tuple[str, int] | None:

@@ -35,6 +35,7 @@ LONGEST_NAME: Final = 128
 
 _NUMBERS: Final = 20
 """Bits for the numbers of the spans of an attempt."""
+_CONTENT: Final = ("input", "output")
 _LARGEST: Final = (1 << 63) - 1
 """A provider may report any number of tokens."""
 _MOST_WAITING: Final = 4096
@@ -338,7 +339,8 @@ class AttemptTrace:
                     self._reserved_bytes -= _BYTES_OF_END
                     room -= self._end_of(span, room, arrays)
             elif before == _NOT_STORED:
-                size = _size_of(span) if has_ended else _size_of(span) + _BYTES_OF_END
+                more = 0 if has_ended else _BYTES_OF_END
+                size = _size_within(span, room - more) + more
                 if size > room:
                     self._leave_out(span)
                     continue
@@ -353,8 +355,9 @@ class AttemptTrace:
         return arrays
 
     def _end_of(self, span: OpenSpan, room: int, arrays: list[Sequence[Any]]) -> int:
-        """Adds the end of a span whose start is stored: without its attributes, if they do not fit."""
-        size = _size_of(span) - len(span.name)
+        """Adds the end of a span whose start is stored, and returns about how many bytes it has. Attributes that do not
+        fit are left out."""
+        size = _size_within(span, room)
         if size > room:
             span.attributes, size = {}, _BYTES_OF_END
         span.stored = _ENDED
@@ -391,6 +394,15 @@ def _size_of(span: OpenSpan) -> int:
     size = _BYTES_OF_SPAN + len(span.name) + len(span.error)
     for name, value in list(span.attributes.items()):  # another thread may add one meanwhile
         size += _BYTES_OF_ATTRIBUTE + len(name) + (len(value) * 2 if type(value) is str else 5)
+    return size
+
+
+def _size_within(span: OpenSpan, room: int) -> int:
+    """The same, without inputs and outputs if the span does not fit with them."""
+    size = _size_of(span)
+    if size > room and any(name in span.attributes for name in _CONTENT):
+        span.attributes = {name: value for name, value in list(span.attributes.items()) if name not in _CONTENT}
+        size = _size_of(span)
     return size
 
 

@@ -26,7 +26,7 @@ local function store_spans(run_id, part, last_event)
   local bytes = #part
   if redis.call('RPUSH', key('run_trace', run_id), part) == 1 then
     bytes = bytes + BYTES_OF_TRACE
-    redis.call('ZADD', key('traces'), string.match(last_event, '^%d+'), run_id)
+    redis.call('ZADD', key('traces'), string.match(last_event or '0', '^%d+'), run_id)
   end
   redis.call('INCRBY', key('trace_bytes'), bytes)
 end
