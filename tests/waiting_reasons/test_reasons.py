@@ -35,7 +35,7 @@ from tests.runs.test_switches import disable, stop_at
 from tests.runs.versioned_workers import worker_of
 
 HOSTILE: Final = "\x1b[2J<script>\n" + "n" * 10_000
-OPERATE: Final = "slipway:operate"
+ACTION: Final = {"name": "pay", "args": {"amount": 20}, "description": "Pays"}
 
 
 @dataclass(frozen=True)
@@ -245,10 +245,10 @@ async def used_up(stores: Stores) -> Run:
     return await stores.reload(run)
 
 
-async def asks(stores: Stores, policy: ReviewPolicy, questions: int = 1) -> Run:
+async def asks(stores: Stores, policy: ReviewPolicy, questions: int = 1, value: Any = "ok?") -> Run:
     await stores.create_run()
     run = await stores.claim_one()
-    asked = [AskedQuestion({"id": f"{number:032x}", "value": "ok?"}, "ask") for number in range(questions)]
+    asked = [AskedQuestion({"id": f"{number:032x}", "value": value}, "ask") for number in range(questions)]
     summary = ThreadSummary(b"{}", "", b"{}", "interrupted", asked)
     opened_ones = opened_reviews(run, asked, ReviewPolicies(policy), set())
     await stores.attempt(run).settle(
@@ -560,12 +560,27 @@ async def test_the_text_has_a_line_for_each_fact_and_each_way_to_act(stores: Sto
     run = await asks_a_group(stores)
     lines = lines_of(await why(stores, run))
     assert re.fullmatch(
-        rf"run {run.run_id} of graph steps is waiting_for_approval since \S+ \S+ UTC \(\d\.\d s\)", lines[0]
+        rf"run {run.run_id} of graph steps is waiting_for_approval, waits for reviews since \S+ \S+ UTC \(\d\.\d s\)",
+        lines[0],
     )
     assert lines[1].startswith("1 question must be decided by 2 more of 2 members of finance")
     assert any(line.startswith("  reviews ") and "groups finance" in line for line in lines)
-    assert f"      slipway reviews decide {run.run_id}:{0:032x} approve" in lines
+    answer = '\'{"kind": "answer", "value": "…"}\''
+    assert f"      slipway reviews decide {run.run_id}:{0:032x} {answer}" in lines
     assert any(line.endswith("(needs slipway:review)") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("question", "argument"),
+    [
+        ("really?", '\'{"kind": "answer", "value": "…"}\''),
+        ({"action_requests": [ACTION], "review_configs": []}, "approve"),
+        ({"action_requests": [ACTION, ACTION], "review_configs": []}, '\'{"decisions": [{"kind": "approve"}, '),
+    ],
+)
+async def test_the_command_that_decides_fits_the_question(stores: Stores, question: Any, argument: str) -> None:
+    answer = await why(stores, await asks(stores, ReviewPolicy(), value=question))
+    assert str(answer.acts[0].command).partition(" decide ")[2].partition(" ")[2].startswith(argument)
 
 
 async def test_it_takes_one_round_trip_for_a_queued_or_running_run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from slipway.errors import NotFound, StoredDataError
@@ -160,7 +161,7 @@ class RunTraces:
             *requests,
             run_span(run, root_id, parent_id or next((span.span_id for span in requests), ""), times),
             *queue_spans(run, root_id, times, attempts, _pauses(entries), now_us),
-            *with_ends(found.spans),
+            *with_ends([_with_worker(span, run) for span in found.spans]),
             *approval_spans(run, root_id, times, reviews),
             *webhook_spans(root_id, deliveries, tries),
         ]
@@ -205,6 +206,14 @@ class RunTraces:
             for each, (_, texts) in zip(shown, stored, strict=True)
         }
         return shown, tries
+
+
+def _with_worker(span: Span, run: Run) -> Span:
+    """The span of an attempt gets its attributes when it ends: until then the record has its worker."""
+    executes = span.kind is SpanKind.ATTEMPT and span.ended_us is None and span.name == str(run.attempt)
+    if not executes or run.worker is None:
+        return span
+    return replace(span, attributes=dict(span.attributes) | {"worker": run.worker})
 
 
 _ENDS_OF_PAUSES: Final = frozenset(

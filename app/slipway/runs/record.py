@@ -336,6 +336,9 @@ class Run:
     run is not the likely cause (`run_reap.lua`). A release or a reclaim adds 1."""
     no_checkpoints: bool
     """Whether the thread had no checkpoint when the attempt started. The script that starts an attempt writes it."""
+    worker: str | None = None
+    """The process that executes it. None while no attempt holds its lease. The script that starts an attempt writes it,
+    and what ends or releases it deletes it."""
     crashes: int = 0
     """How many workers have died while they executed this run, since it last progressed. A reclaim adds 1, and a
     heartbeat of a worker that was alive after all subtracts it. An attempt that starts its second superstep, or that
@@ -565,7 +568,7 @@ _LARGE_STORED_BYTES: Final = 16 * 1024
 
 _OPTIONAL_TEXTS: Final = frozenset(
     {"reason", "resumes", "resumed_by", "cancel_cause", "cancel_reason", "retried_by", "edit", "switch"}
-    | {"webhook", "webhook_problem", "crashed_worker", "version", "build", "pinned_version"}
+    | {"webhook", "webhook_problem", "worker", "crashed_worker", "version", "build", "pinned_version"}
 )
 """Fields of a record that a run may lack, or has empty. Most runs have none of them."""
 
@@ -615,6 +618,7 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         followed="followed" in fields,
         webhook_status=texts.get("webhook"),
         webhook_problem=texts.get("webhook_problem"),
+        worker=texts.get("worker"),
         crashes=int(fields.get("crashes", b"0")),
         crashed_worker=texts.get("crashed_worker", ""),
         user=opened_json(fields["user"], USER) if "user" in fields else None,

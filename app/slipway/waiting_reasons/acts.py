@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from slipway.access.operators import OPERATE, REVIEW
 from slipway.errors import limit_name
+from slipway.reviews.questions import DecisionKind
+from slipway.reviews.record import Review
 from slipway.runs.record import Phase, Run
 from slipway.switches.record import Kind, Target
 from slipway.waiting_reasons.record import Act
@@ -115,10 +118,20 @@ def skip_node(run: Run, node: str) -> Act:
     return Act(f"continue it without node {node}", _OPERATOR, command, _operation(run.run_id, "skip-node"), OPERATE)
 
 
-def decide(review_id: str, who: str) -> Act:
-    """Decides a review, or votes."""
-    command = f"slipway reviews decide {review_id} approve"
-    return Act("decide the review", who, command, f"POST /ops/reviews/{review_id}/decide", REVIEW)
+def decide(review: Review, who: str) -> Act:
+    """Decides a review, or votes, with the first kinds of decisions that its question allows."""
+    question = review.question
+    decisions = [_decision(question.allowed(number)[0]) for number in range(question.decisions)]
+    body = decisions[0] if len(decisions) == 1 else {"decisions": decisions}
+    text = json.dumps(body, ensure_ascii=False)
+    argument = body["kind"] if set(body) == {"kind"} else shlex.quote(text)
+    command = f"slipway reviews decide {review.review_id} {argument}"
+    return Act("decide the review", who, command, f"POST /ops/reviews/{review.review_id}/decide {text}", REVIEW)
+
+
+def _decision(kind: DecisionKind) -> dict[str, Any]:
+    more = {DecisionKind.ANSWER: {"value": "…"}, DecisionKind.RESPOND: {"message": "…"}}
+    return {"kind": kind.value} | more.get(kind, {})
 
 
 def answer(run: Run) -> Act:

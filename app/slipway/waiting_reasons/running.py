@@ -51,13 +51,13 @@ class RunningReasons:
         text = f"Attempt {run.attempt} executes it, in superstep {steps}{f': {executing}' if executing else ''}."
         facts = (
             Fact("attempt", run.attempt),
-            Fact("worker", found.worker, private=True),
+            Fact("worker", run.worker, private=True),
             Fact("lease_until", iso(lease_until_us)),
             Fact("heartbeat_age_s", round(heartbeat_age_s, 3)),
             Fact("superstep", steps),
             Fact("executing", [_work_members(each) for each in work]),
         )
-        private = f"{text[:-1]}. Worker {found.worker}; its last heartbeat was {seconds_text(heartbeat_age_s)} ago."
+        private = f"{text[:-1]}. Worker {run.worker}; its last heartbeat was {seconds_text(heartbeat_age_s)} ago."
         return _why(found, WaitsFor.ATTEMPT, text, facts, (acts.pause(run), acts.cancel(run)), private)
 
     def _expired(self, found: Surroundings, lease_until_us: int | None) -> Why:
@@ -78,13 +78,13 @@ class RunningReasons:
         gone = "Its lease has expired: the process that executed it sends no heartbeats any more."
         facts = (
             Fact("attempt", run.attempt),
-            Fact("worker", found.worker, private=True),
+            Fact("worker", run.worker, private=True),
             Fact("lease_until", None if lease_until_us is None else iso(lease_until_us)),
             Fact("reclaimed_by", "the reaper of a live worker" if found.workers else None),
             Fact("reclaimed_at_latest", iso(reclaim_us) if found.workers else None),
             Fact("live_workers", found.workers),
         )
-        private = f"{gone} It was {found.worker}. {who}" if found.worker else None
+        private = f"{gone} It was {run.worker}. {who}" if run.worker else None
         return _why(found, WaitsFor.RECLAIM, f"{gone} {who}", facts, what_to_do, private, since_us)
 
 

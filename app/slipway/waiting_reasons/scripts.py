@@ -59,7 +59,6 @@ class Surroundings:
     """A run, and what decides when it continues, at one moment."""
 
     run: Run
-    fields: Mapping[str, bytes]
     now_us: int
     workers: int
     """Live workers that claim runs."""
@@ -78,11 +77,6 @@ class Surroundings:
     tools: Sequence[str] = ()
     """With a recorded call that has begun and not ended."""
 
-    @property
-    def worker(self) -> str | None:
-        """The process that executes the run."""
-        return self.fields["worker"].decode() if self.fields.get("worker") else None
-
 
 class WaitingReasonScripts(ScriptStubs):
     """One round trip each."""
@@ -95,7 +89,6 @@ class WaitingReasonScripts(ScriptStubs):
         fields, found = fields_of(reply[0]), ormsgpack.unpackb(reply[1])
         return Surroundings(
             run=run_from(fields),
-            fields=fields,
             now_us=int(found["now_us"]),
             workers=found["workers"],
             active=found.get("active"),

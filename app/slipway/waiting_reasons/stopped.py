@@ -133,7 +133,7 @@ def waiting(found: Surroundings, reviews: Sequence[Review], *, asks: bool) -> Wh
     first = min(undecided, key=lambda review: review.due_score)
     count = len(undecided)
     text = f"{count} question{'s' * (count != 1)} must be decided by {_who(first)}{_times(first, found.now_us)}."
-    what_to_do = tuple(acts.decide(review.review_id, _who(review)) for review in undecided[:MOST_RUNS])
+    what_to_do = tuple(acts.decide(review, _who(review)) for review in undecided[:MOST_RUNS])
     unguarded = () if any(review.guarded for review in undecided) else (acts.answer(run),)
     return _why(
         found,

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slipway.clock import iso
-from slipway.waiting_reasons.record import Act, Fact, Why, seconds_text
+from slipway.waiting_reasons.record import Act, Fact, WaitsFor, Why, seconds_text
 
 
 def lines_of(why: Why) -> list[str]:
     """The lines. Texts of others are in them as they are: the caller escapes what a terminal would obey."""
     since = f"since {_second(iso(why.since_us))} ({seconds_text(why.waited_s)})"
-    lines = [f"run {why.run_id} of graph {why.graph_id} is {why.phase} {since}", why.sentence]
+    waits = "" if why.waits_for is WaitsFor.NOTHING else f", waits for {why.waits_for.value.replace('_', ' ')}"
+    lines = [f"run {why.run_id} of graph {why.graph_id} is {why.phase}{waits} {since}", why.sentence]
     lines += why.notes
     facts = [line for fact in why.facts for line in _fact_lines(fact)]
     return [*lines, *([""] if facts else []), *facts, *_act_lines(why.acts)]

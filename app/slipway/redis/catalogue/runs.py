@@ -221,7 +221,10 @@ _RUN_FIELDS: Final = (
         absent="all count",
     ),
     Field(
-        "worker", Encoding.TEXT, "The process that executes it.", absent="no attempt holds its lease", scripts_only=True
+        "worker",
+        Encoding.TEXT,
+        "The process that executes it.",
+        absent="no attempt holds its lease",
     ),
     Field(
         "inline_request",
