@@ -22,6 +22,7 @@ from tests.attacks import table as attacks
 from tests.catalogue import page as keys
 from tests.monitoring import dashboard
 from tests.mutants import page as faults
+from tests.telemetry.page import page as telemetry_page
 
 ROOT: Final = Path(__file__).parent.parent
 DOCS: Final = ROOT / "docs"
@@ -93,6 +94,7 @@ WHOLE: Final[tuple[tuple[Path, Callable[[], str]], ...]] = (
     (DOCS / "monitoring/grafana-dashboard.json", dashboard.page),
     (DOCS / "keys.md", keys.page),
     (DOCS / "planted-faults.md", faults.page),
+    (DOCS / "telemetry.md", telemetry_page),
 )
 
 

@@ -49,6 +49,33 @@ async def test_a_failed_round_is_logged_and_the_next_round_follows() -> None:
     ]
 
 
+class BrokenDuty(Duty):
+    """Its rounds raise the texts of `faults`, and then succeed."""
+
+    name = "broken_duty"
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__(interval_s=0)
+        self.faults = faults
+
+    async def run_once(self) -> None:
+        if fault := self.faults.pop(0):
+            raise ValueError(fault)
+
+
+async def test_the_same_fault_again_has_no_traceback() -> None:
+    duty = BrokenDuty(["one", "one", "two", "", "two"])
+    with capture_logs() as lines:
+        for _ in range(5):
+            await duty.run_round()
+    assert [(line["problem"], line["exc_info"] is not None) for line in lines] == [
+        ("ValueError: one", True),
+        ("ValueError: one", False),
+        ("ValueError: two", True),
+        ("ValueError: two", True),
+    ]
+
+
 async def test_run_round_returns_whether_the_round_succeeded() -> None:
     duty = FailingDuty()
     with capture_logs():

@@ -20,6 +20,7 @@ from typing import ClassVar
 import structlog
 
 from slipway.errors import StoreUnavailable
+from slipway.exception_text import class_name, message_of
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,8 @@ class Duty(ABC):
         self.finished = False
         """Whether this process needs no further round. A round sets it."""
         self._run_soon = asyncio.Event()
+        self._fault = ""
+        """What the last round raised. Empty if it raised nothing."""
 
     @abstractmethod
     async def run_once(self) -> object:
@@ -59,12 +62,18 @@ class Duty(ABC):
             await self.run_once()
         except StoreUnavailable as error:
             log.warning("duty.skipped", duty=self.name, problem=str(error))
-        except Exception:
-            log.exception("duty.failed", duty=self.name)
+        except Exception as error:
+            self._log_fault(error)
         else:
+            self._fault = ""
             return True
         self.failed_at = time.monotonic()
         return False
+
+    def _log_fault(self, error: Exception) -> None:
+        """The same fault in the next round is logged without its traceback."""
+        before, self._fault = self._fault, f"{class_name(error)}: {message_of(error)}"
+        log.error("duty.failed", duty=self.name, problem=self._fault, exc_info=None if self._fault == before else error)
 
     async def close(self) -> None:  # noqa: B027 (most duties have nothing to end)
         """Ends what rounds have started and closes what stays open between rounds. `run` calls it at its end."""

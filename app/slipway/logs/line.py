@@ -60,7 +60,8 @@ class Line:
 
     def _line(self, method: str, event: EventDict) -> dict[str, Any]:
         values = Values()
-        line = self._start(method, values.of(event.pop("event", "")))
+        what = values.of(event.pop("event", ""))
+        line = self._start(method, what.rstrip() if type(what) is str else what)
         raised = event.pop("exc_info", None)
         traceback = event.pop("exception", None) if raised is None else _traceback(raised)
         record = event.pop("_record", None)

@@ -57,6 +57,7 @@ class AccessLog:
         return None
 
     def _log(self, scope: Scope, status: int, took_s: float) -> None:
+        headers = forwarded_headers(Headers(scope=scope).items(), self._headers)
         log.info(
             "http.request",
             method=scope["method"],
@@ -65,7 +66,7 @@ class AccessLog:
             status=status,
             ms=round(took_s * 1000, 1),
             request_id=request_id_of(scope),
-            headers=forwarded_headers(Headers(scope=scope).items(), self._headers) or None,
+            **({"headers": headers} if headers else {}),
         )
 
 

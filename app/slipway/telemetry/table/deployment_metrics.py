@@ -56,6 +56,7 @@ HTTP_REJECTED_CLIENTS: Final = counter(
     "slipway_http_rejected_clients",
     "Clients that were rejected before their request reached the application, by the code of the error",
     CODE,
+    counts=("http.client_rejected",),
 )
 RATE_LIMITED_REQUESTS: Final = counter(
     "slipway_rate_limited_requests",

@@ -66,7 +66,10 @@ _EVENTS: Final = (
     ),
     warning("duty.skipped", "A round of a duty was left out, because Redis does not answer.", _DUTY, PROBLEM),
     error(
-        "duty.failed", "A round of a duty failed because of a fault. The next round follows.", _DUTY, has_exception=True
+        "duty.failed",
+        "A round of a duty failed because of a fault. The next round follows. The same fault again has no traceback.",
+        *(_DUTY, PROBLEM),
+        has_exception=True,
     ),
     warning("health.not_recorded", "A worker could not record that it works.", PROBLEM),
     info("arq.started", "The project's arq jobs are executed from now on.", _QUEUE, _FUNCTIONS),

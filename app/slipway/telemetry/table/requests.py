@@ -43,7 +43,7 @@ _EVENTS: Final = (
     ),
     error(
         "http.request_failed",
-        "A request failed because of a fault of Slipway, or of the project's routes. The client got the status 500.",
+        "A request failed because of a fault of Slipway or of a handler of the project. The client got the status 500.",
         *(PATH, REQUEST_ID),
         has_exception=True,
     ),
