@@ -3,6 +3,7 @@ no single value does."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import Final
@@ -35,8 +36,10 @@ class KeyRecord:
         """The key of keyed digests, which is created by the first process that needs it. Raises `StoredDataError` if
         none of the keys decrypts it."""
         new = encryption.encrypt(os.urandom(_DIGEST_KEY_BYTES), DIGEST_KEY)
-        self._pipeline.send("HSETNX", self._key, _DIGEST_KEY, new, repeatable=True)
-        stored = await self._pipeline.send("HGET", self._key, _DIGEST_KEY, repeatable=True)
+        _, stored = await asyncio.gather(
+            self._pipeline.send("HSETNX", self._key, _DIGEST_KEY, new, repeatable=True),
+            self._pipeline.send("HGET", self._key, _DIGEST_KEY, repeatable=True),
+        )
         return encryption.decrypt(stored, DIGEST_KEY)
 
     async def add(self, name: str) -> None:
