@@ -11,6 +11,7 @@ import typer
 from slipway.commands.operator_commands import Config, RunId, execute, opened
 from slipway.health import start_checks
 from slipway.processes.settings_and_logs import load_settings_and_logs
+from slipway.redaction.redact import redact_json, redact_text
 from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
 
@@ -40,7 +41,7 @@ def trace(
     if as_json:
         from slipway.run_traces.public_form import public
 
-        typer.echo(dumps(public(found, "tree", operator=True)).decode())
+        typer.echo(redact_json(dumps(public(found, "tree", operator=True))).decode())
         return
     _print(found, width)
 
@@ -54,7 +55,8 @@ def _print(found: AssembledTrace, width: int | None) -> None:
     columns = width or (console.width if sys.stdout.isatty() or "COLUMNS" in os.environ else 80)
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     for line in Waterfall(found, columns, unicode=unicode).lines():
-        console.print(line, soft_wrap=True)
+        shown = redact_text(line.plain)
+        console.print(line if shown == line.plain else shown, soft_wrap=True)
 
 
 async def _read(settings: Settings, run_id: str) -> AssembledTrace:

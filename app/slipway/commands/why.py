@@ -9,6 +9,7 @@ import typer
 from slipway.commands.lists import printable
 from slipway.commands.operator_commands import Config, RunId, execute, opened
 from slipway.processes.settings_and_logs import load_settings_and_logs
+from slipway.redaction.redact import redact_json, redact_text
 from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
 
@@ -30,12 +31,12 @@ def why(
     settings = load_settings_and_logs("why", config)
     found = execute(lambda: _why(settings, run))
     if as_json:
-        typer.echo(dumps(found.public()).decode())
+        typer.echo(redact_json(dumps(found.public())).decode())
         return
     from slipway.waiting_reasons.text import lines_of
 
     for line in lines_of(found):
-        typer.echo(printable(line))
+        typer.echo(printable(redact_text(line)))
 
 
 async def _why(settings: Settings, run_id: str) -> Why:
