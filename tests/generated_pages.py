@@ -20,6 +20,7 @@ from slipway.settings import settings_table
 from slipway.thread_moves.reasons import MOVE_REASONS
 from tests.attacks import table as attacks
 from tests.catalogue import page as keys
+from tests.metrics.page import metrics_table
 from tests.monitoring import dashboard
 from tests.mutants import page as faults
 from tests.telemetry.page import page as telemetry_page
@@ -85,6 +86,7 @@ PARTS: Final[tuple[tuple[Path, str, Callable[[], str]], ...]] = (
     (DOCS / "versions.md", "other reasons", other_reasons_table),
     (DOCS / "go-live.md", "checklist", checklist_table),
     (DOCS / "encryption.md", "encryption", encryption_table),
+    (DOCS / "metrics.md", "metrics", metrics_table),
     (ROOT / "ARCHITECTURE.md", "folders", folders_table),
 )
 """Generated parts of pages, between two comments with the name of the part."""

@@ -23,7 +23,9 @@ def executing(process: WorkerProcess) -> dict[str, Execution]:
 async def running_worker(settings: Settings, graphs: Registry) -> AsyncIterator[tuple[WorkerProcess, Services]]:
     """A worker that runs until the end of the block. Executions that remain are stopped."""
     async with open_services(settings, graphs, "worker") as services:
-        wake = Pipeline(services.address, "test worker wake", patience_s=2)
+        wake = Pipeline(
+            services.address, "test worker wake", patience_s=2, counts_metrics=settings.metrics
+        )
         await wake.open()
         process = WorkerProcess(services, wake)
         task = asyncio.create_task(process.work())

@@ -59,6 +59,9 @@ from slipway.mcp_servers.servers import open_servers
 from slipway.metering.callback_handler import executing_runs
 from slipway.metering.meter import MeterConfig
 from slipway.metering.scripts import MeterScripts
+from slipway.metrics.process_metrics import ProcessMetrics
+from slipway.metrics.publication import MetricsPublication
+from slipway.metrics.scripts import MetricsScripts
 from slipway.model_prices import PriceTable
 from slipway.model_routes.current_routes import provide_routes
 from slipway.model_routes.node_check import check_nodes
@@ -171,6 +174,8 @@ class Services:
     run_search: RunSearch
     waiting_reasons: WaitingReasons
     run_traces: RunTraces
+    metrics: ProcessMetrics
+    metrics_publication: MetricsPublication
     audit: AuditTrail
     stored_traces: StoredTraces
     export: ProcessExport | None
@@ -286,9 +291,17 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
         patience_s = _patience_s(settings, process)
         arq_connections = 0 if application is None else application.connections
-        large = partial(Pipeline, address, f"slipway {process} large", patience_s=patience_s)
+        large = partial(
+            Pipeline, address, f"slipway {process} large", patience_s=patience_s, counts_metrics=settings.metrics
+        )
         permitted = connection_budget.permits_large_commands(settings, process, arq_connections)
-        pipeline = Pipeline(address, f"slipway {process}", patience_s=patience_s, large=large if permitted else None)
+        pipeline = Pipeline(
+            address,
+            f"slipway {process}",
+            patience_s=patience_s,
+            large=large if permitted else None,
+            counts_metrics=settings.metrics,
+        )
         stack.push_async_callback(pipeline.close)
         await _opened(pipeline.open, process)
         subscriber = Subscriber(address, f"slipway {process} subscriber")
@@ -460,6 +473,7 @@ def _stores(
     repairs = RunRepairs(runs, scripts, submission, threads, states, graph_opener, checkpointer, audit, repetitions)
     rate_scripts = RateScripts(pipeline, keys)
     browser_scripts, active_keys = BrowserScripts(pipeline, keys), ActiveKeys(ApiKeyScripts(pipeline, keys), clock)
+    metrics = ProcessMetrics(process, enabled=settings.metrics)
     return Services(
         settings=settings,
         config=config,
@@ -500,6 +514,8 @@ def _stores(
         run_search=RunSearch(pipeline, keys, max_checks=settings.search_max_checks),
         waiting_reasons=WaitingReasons(pipeline, keys, settings),
         run_traces=run_traces,
+        metrics=metrics,
+        metrics_publication=MetricsPublication(metrics, MetricsScripts(pipeline, keys)),
         threads=threads,
         checkpointer=checkpointer,
         trash=trash,
@@ -611,6 +627,16 @@ def _on_rollout_changed(services: Services) -> None:
     services.held_runs.rollout_changed()
 
 
+async def _publish_metrics(services: Services, stack: AsyncExitStack) -> None:
+    """Publishes the metrics of this process until it stops."""
+    if services.event_loop is not None:
+        services.event_loop.count_in(services.metrics)
+    publication = services.metrics_publication
+    stack.push_async_callback(publication.close)
+    task = asyncio.create_task(publication.run(), name="metrics")
+    stack.callback(task.cancel)
+
+
 async def _executing(services: Services, process: Process, instance: str, stack: AsyncExitStack) -> Services:
     """Adds what a process needs to execute runs: the watch of its event loop, heartbeats and, in web processes,
     `InlineRuns`. `instance` is the id of the process."""
@@ -651,10 +677,12 @@ async def _executing(services: Services, process: Process, instance: str, stack:
         switches=services.switch_watch,
         rollouts=services.rollout_watch,
         moving=ThreadMoving(services.mover, services.graphs, services.versions),
+        metrics=services.metrics,
         recording=_recording(services),
         on_opened=(lambda run: None) if services.late_export is None else services.late_export.attempt_started,
     )
     services = replace(services, lease_renewer=lease_renewer, executions=executions, event_loop=event_loop)
+    await _publish_metrics(services, stack)
     if process == "worker":
         auth_file = await asyncio.to_thread(load_auth, services.config.auth, services.graphs.load_object)
         return replace(services, auth=AccessControl(auth_file))

@@ -427,6 +427,13 @@ class Settings(BaseModel):
         description="Whether spans contain inputs and outputs of nodes, models and tools: redacted, up to 8 KiB each",
     )
 
+    # metrics
+    metrics: bool = Field(
+        default=True,
+        description="Whether scripts and processes count for [/metrics](metrics.md). Off only to measure what counting "
+        "costs: afterwards the figures of the queue are wrong until workers have repaired them",
+    )
+
     # logs
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="`debug`, `info`, `warning` or `error`"

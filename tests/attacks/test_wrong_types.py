@@ -18,7 +18,8 @@ from slipway.api.bodies.events import CommandFrame
 from slipway.api.endpoints import Endpoint
 from slipway.api.in_process_client.app import InProcessApp
 from slipway.api.in_process_client.transport import InProcessTransport
-from slipway.api.metrics import HttpMetrics
+from slipway.api.metrics_page import MetricsPage
+from slipway.metrics.scripts import MetricsScripts
 from tests.attacks.rows import COMMANDS, LONG_RESPONSES, ROUTES, create_one_of_each, sample_of, send
 from tests.auth.conftest import Client
 from tests.auth.samples import Sample
@@ -125,7 +126,12 @@ async def requests(served: Served, ann: Client) -> AsyncIterator[Requests]:
     state = {
         "services": served.services,
         "responses_in_progress": served.app.state.responses_in_progress,
-        "metrics": HttpMetrics(),
+        "metrics": MetricsPage(
+            MetricsScripts(served.services.pipeline, served.services.keys),
+            served.services.metrics_publication,
+            served.services.health,
+            (),
+        ),
     }
     app = InProcessApp(served.app, state, User({"identity": "ann", "permissions": ["desk"]}))
     async with httpx.AsyncClient(transport=InProcessTransport(app), base_url="http://api") as client:

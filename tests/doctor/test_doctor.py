@@ -330,6 +330,18 @@ async def paused_run_is_over(stores: Stores) -> str:
     return run.run_id
 
 
+async def queued_not_counted(stores: Stores) -> str:
+    run = await queued_run(stores)
+    await stores.pipeline.send("DEL", stores.keys.queued_runs)
+    return run.run_id
+
+
+async def counted_but_not_queued(stores: Stores) -> str:
+    run = await ended_run(stores)
+    await stores.pipeline.send("ZADD", stores.keys.queued_runs, 0, "\x1f".join(("g", "", "normal", "1", run.run_id)))
+    return run.run_id
+
+
 async def open_review(stores: Stores) -> Review:
     """A review of a waiting run, which is due in an hour."""
     run = await running_run(stores)
@@ -427,6 +439,8 @@ PROBLEM_CASES: list[tuple[str, CreateProblem]] = [
     ("namespace_not_indexed", namespace_indexed_too_early),
     ("paused_not_indexed", paused_not_indexed),
     ("paused_run_is_over", paused_run_is_over),
+    ("queued_not_counted", queued_not_counted),
+    ("counted_but_not_queued", counted_but_not_queued),
     ("review_not_indexed", review_not_indexed),
     ("review_not_indexed", review_without_a_timer),
     ("review_indexed_wrongly", review_indexed_wrongly),

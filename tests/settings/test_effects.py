@@ -105,6 +105,7 @@ TESTED_ELSEWHERE: Final = {
             "trace_run_max_bytes": "test_a_trace_says_how_many_spans_did_not_fit_into_trace_run_max_bytes",
         }.items()
     },
+    "metrics": "tests/metrics/test_off.py::test_without_metrics_nothing_is_counted",
     "page_session_s": "tests/browser_access/test_page_sessions.py::test_a_session_ends_after_page_session_s",
     "webhook_secret": "tests/webhooks/test_deliveries.py::test_a_receiver_can_verify_the_signature",
     "webhook_concurrency": "tests/webhooks/test_targets.py::test_a_slow_target_delays_no_other",

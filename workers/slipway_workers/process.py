@@ -72,7 +72,12 @@ async def run(settings: Settings, serve_in_process: ServeInProcess, on_ready: On
     graphs = await Registry.load(settings.config, release=settings.release)
     freeze_loaded_objects()
     async with open_services(settings, graphs, "worker") as services:
-        wake = Pipeline(services.address, "slipway worker wake", patience_s=settings.redis_patience_web_s)
+        wake = Pipeline(
+            services.address,
+            "slipway worker wake",
+            patience_s=settings.redis_patience_web_s,
+            counts_metrics=settings.metrics,
+        )
         try:
             await open_with_retries(wake.open, services.clock)
             async with serve_in_process(services):

@@ -24,9 +24,10 @@ from slipway.api.host_app.internal_webhooks import InternalWebhooks
 from slipway.api.host_app.mounting import host_app_lifespan, merge_openapi, mount_in_host_app
 from slipway.api.in_process_client.app import InProcessApp
 from slipway.api.in_process_client.sdk_clients import connect_clients
-from slipway.api.metrics import HttpMetrics
+from slipway.api.metrics_page import MetricsPage, count_hook_deliveries, count_openings
 from slipway.api.middleware.stack import middleware_stack
 from slipway.api.openapi import describe
+from slipway.api.request_metrics import RequestMetrics
 from slipway.api.responses import on_http_exception, status_of
 from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.route_table import enabled_endpoints
@@ -34,6 +35,7 @@ from slipway.api.routes import event_socket, ops
 from slipway.api.shared_objects import SharedObjects
 from slipway.api.ui import site
 from slipway.errors import ConfigError
+from slipway.metrics.scripts import MetricsScripts
 from slipway.rate_limits.stream_slots import StreamSlots
 from slipway.services import Services
 from slipway.settings import Settings
@@ -49,8 +51,7 @@ def create_app(
 
     outer middleware ▶ the host app, if there is one ▶ inner middleware ▶ router ▶ access check ▶ handler"""
     http, auth, host_app = extensions.http, extensions.auth, extensions.host_app
-    metrics, responses_in_progress = HttpMetrics(), ResponsesInProgress()
-    metrics.open_streams.set_function(lambda: len(responses_in_progress))
+    metrics, responses_in_progress = RequestMetrics(), ResponsesInProgress()
     endpoints = enabled_endpoints(http)
     stack = middleware_stack(settings, http, auth, metrics, hook_paths=hook_paths(extensions), dev=dev)
     lifespan = _lifespan(open_services, extensions, responses_in_progress, metrics)
@@ -71,7 +72,7 @@ def create_app(
     return app
 
 
-def _routes(endpoints: list[Endpoint], extensions: Extensions, metrics: HttpMetrics) -> list[BaseRoute]:
+def _routes(endpoints: list[Endpoint], extensions: Extensions, metrics: RequestMetrics) -> list[BaseRoute]:
     """Also registers the path of each endpoint with `metrics`."""
     http = extensions.http
     routes = [endpoint.route(extensions.auth) for endpoint in endpoints]
@@ -86,7 +87,7 @@ def _lifespan(
     open_services: OpenServices,
     extensions: Extensions,
     responses_in_progress: ResponsesInProgress,
-    metrics: HttpMetrics,
+    metrics: RequestMetrics,
 ) -> Lifespan[Starlette]:
     """Opens the services and the host app's lifespan. The state of both is in `request.state`."""
 
@@ -97,12 +98,11 @@ def _lifespan(
                 services = await stack.enter_async_context(open_services())
                 services.rates.on_limited = metrics.count_limited
                 await stack.enter_async_context(_running(services.stream_slots))
-                if services.event_loop is not None:
-                    metrics.show_event_loop(services.event_loop)
+                metrics.count_in(services.metrics, lambda: len(responses_in_progress))
                 state: SharedObjects = {
                     "services": services,
                     "responses_in_progress": responses_in_progress,
-                    "metrics": metrics,
+                    "metrics": _metrics_page(services, extensions),
                     "hooks": services.hook_receiver(extensions.hooks, extensions.auth, status_of),
                 }
                 await stack.enter_async_context(accepting_credentials(extensions.auth, services))
@@ -119,6 +119,23 @@ def _lifespan(
             yield whole_state
 
     return lifespan
+
+
+def _metrics_page(services: Services, extensions: Extensions) -> MetricsPage:
+    """Also publishes what only web processes read: of hooks and circuit breakers."""
+    metrics, hooks = services.metrics, list(extensions.hooks)
+
+    async def read() -> None:
+        count_openings(metrics, services.health)
+        await count_hook_deliveries(metrics, services.hook_reads, hooks)
+
+    services.metrics_publication.before_publication = read
+    return MetricsPage(
+        MetricsScripts(services.pipeline, services.keys),
+        services.metrics_publication,
+        services.health,
+        services.graphs.names(),
+    )
 
 
 @asynccontextmanager

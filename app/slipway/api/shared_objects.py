@@ -7,7 +7,7 @@ from typing import TypedDict, cast
 
 from starlette.requests import HTTPConnection
 
-from slipway.api.metrics import HttpMetrics
+from slipway.api.metrics_page import MetricsPage
 from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.hooks.receiving import HookReceiver
 from slipway.services import Services
@@ -18,7 +18,7 @@ class SharedObjects(TypedDict):
 
     services: Services
     responses_in_progress: ResponsesInProgress
-    metrics: HttpMetrics
+    metrics: MetricsPage
     hooks: HookReceiver
 
 
@@ -31,8 +31,8 @@ def responses_in_progress_of(connection: HTTPConnection) -> ResponsesInProgress:
     return cast(ResponsesInProgress, connection.scope["state"]["responses_in_progress"])
 
 
-def metrics_of(connection: HTTPConnection) -> HttpMetrics:
-    return cast(HttpMetrics, connection.scope["state"]["metrics"])
+def metrics_of(connection: HTTPConnection) -> MetricsPage:
+    return cast(MetricsPage, connection.scope["state"]["metrics"])
 
 
 def hooks_of(connection: HTTPConnection) -> HookReceiver:

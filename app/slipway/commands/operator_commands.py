@@ -59,7 +59,12 @@ def operator_settings(command: str, config: Path | None) -> Settings:
 async def opened(settings: Settings, command: str) -> AsyncIterator[tuple[Pipeline, Keys]]:
     """A connection to Redis. Raises `StoreUnavailable`, and `ConfigError` if the data have another layout version."""
     await start_checks.check(settings, settings.redis, upgrade=False)
-    pipeline = Pipeline(Address(settings.redis), f"slipway {command}", patience_s=settings.redis_patience_web_s)
+    pipeline = Pipeline(
+        Address(settings.redis),
+        f"slipway {command}",
+        patience_s=settings.redis_patience_web_s,
+        counts_metrics=settings.metrics,
+    )
     keys = Keys(settings.key_prefix)
     await pipeline.open()
     try:

@@ -12,6 +12,7 @@ from slipway.execution.execution import Execution
 from slipway.execution.thread_moving import ThreadMoving
 from slipway.graphs.interface import Graphs
 from slipway.metering.meter import MeterConfig
+from slipway.metrics.process_metrics import ProcessMetrics
 from slipway.redis.keys import Keys
 from slipway.rollouts.watch import RolloutWatch
 from slipway.runs.attempt_spans import attempt_trace
@@ -48,10 +49,11 @@ class OpenExecutions:
         moving: ThreadMoving | None = None,
         recording: TraceRecording = NOT_EXPORTED,
         on_opened: Callable[[Run], None] = lambda run: None,
+        metrics: ProcessMetrics | None = None,
     ) -> None:
         """`on_opened` is called for each run whose execution is opened."""
         self._on_opened = on_opened
-        self._recording = recording
+        self._recording, self._metrics = recording, metrics
         self._scripts, self._graphs, self._checkpointer = scripts, graphs, checkpointer
         self._keys, self._store, self._event_ttl_s = keys, store, event_ttl_s
         self._lease_renewer, self._retention, self._tools = lease_renewer, retention, tools
@@ -73,6 +75,8 @@ class OpenExecutions:
         (`time.monotonic`). `on_cleared` is called if the run is a crash suspect and is cleared. This is not a
         coroutine, because a cancel request that arrives right after the claim must find the attempt."""
         writer = AttemptWriter(self._scripts, run, sizes=self._sizes)
+        if self._metrics is not None and self._metrics.enabled:
+            writer.count_in(self._metrics)
         trace = attempt_trace(run, self._recording, self.worker_id)
         if trace is not None:
             follow_nodes()

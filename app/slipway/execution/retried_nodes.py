@@ -12,6 +12,7 @@ from typing import Any, Final
 from langchain_core.runnables import RunnableConfig
 from langgraph.pregel import _retry
 
+from slipway.runs.current_attempt import CURRENT_ATTEMPT
 from slipway.tool_gateway.node_executions import node_is_retried
 
 _RESET: Final[Any] = _retry._reset_interrupt_counter
@@ -27,6 +28,9 @@ def count_again_in_retries() -> None:
 def _reset(config: RunnableConfig) -> RunnableConfig:
     """LangGraph calls this between two attempts at a node."""
     node_is_retried()
+    attempt = CURRENT_ATTEMPT.get()
+    if attempt is not None:
+        attempt.node_retried()
     scratchpad: Any = config["configurable"].get(_SCRATCHPAD)
     if scratchpad is not None:
         for counter in (scratchpad.subgraph_counter, scratchpad.call_counter):

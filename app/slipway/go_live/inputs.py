@@ -69,7 +69,9 @@ async def open_inputs(settings: Settings, environment: Mapping[str, str], *, wit
     the data have another layout version."""
     await start_checks.check(settings, settings.redis, upgrade=False)
     project, clock, keys = read(settings.config), Clock(), Keys(settings.key_prefix)
-    pipeline = Pipeline(Address(settings.redis), "slipway doctor", patience_s=_PATIENCE_S)
+    pipeline = Pipeline(
+        Address(settings.redis), "slipway doctor", patience_s=_PATIENCE_S, counts_metrics=settings.metrics
+    )
     await pipeline.open()
     try:
         async with AsyncExitStack() as stack:

@@ -58,6 +58,8 @@ PROBLEMS: Final = {
     "cron_indexed_wrongly": "an index of crons that names a cron which it must not name",
     "paused_not_indexed": "a paused run that the figures of paused runs do not count",
     "paused_run_is_over": "a run that is not paused and that the figures of paused runs count",
+    "queued_not_counted": "a queued run that the figures of the queue do not count",
+    "counted_but_not_queued": "a run that is not queued and that the figures of the queue count",
     "review_not_indexed": "a review that lists do not show, or whose times nobody looks at",
     "review_indexed_wrongly": "an index of reviews that names a review which it must not name",
     "review_without_run": "a review whose run was deleted",

@@ -28,6 +28,8 @@ from typing import Any, Final
 import structlog
 
 from slipway.health.running_code import running_code
+from slipway.metrics.process_metrics import ProcessMetrics
+from slipway.telemetry.table.deployment_metrics import EVENT_LOOP_BLOCKED_SECONDS, EVENT_LOOP_BLOCKS
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +79,18 @@ class EventLoopWatch:
         """How many blocks were reported."""
         self.blocked_s = 0.0
         """How many seconds those took that are over."""
+
+    def count_in(self, metrics: ProcessMetrics) -> None:
+        """From now on, each publication of these metrics has what was counted."""
+        published = {"blocks": 0, "us": 0}
+
+        def count() -> None:
+            blocks, blocked_us = self.blocks, round(self.blocked_s * 1_000_000)
+            metrics.count(EVENT_LOOP_BLOCKS, metrics.process, by=blocks - published["blocks"])
+            metrics.count(EVENT_LOOP_BLOCKED_SECONDS, metrics.process, by=blocked_us - published["us"])
+            published.update(blocks=blocks, us=blocked_us)
+
+        metrics.before_publication(count)
 
     @contextmanager
     def watching(self) -> Iterator[None]:

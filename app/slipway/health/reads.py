@@ -41,8 +41,8 @@ class HealthReads(ReadStubs):
     """Each page is one round trip."""
 
     async def pages_in_progress(self) -> AsyncIterator[IdPage]:
-        """Pages of jobs, also those in lanes, leases and paused runs. Their number depends on the number of unfinished
-        runs."""
+        """Pages of jobs, also those in lanes, leases, paused and queued runs. Their number depends on the number of
+        unfinished runs."""
         lanes = await self._pipeline.send("HKEYS", self._keys.version_lanes, repeatable=True)
         in_lanes = [self._keys.version_queue(lane.decode()) for lane in lanes]
         for queue in (self._keys.queue, self._keys.suspect_queue, self._keys.later_queue, *in_lanes):
@@ -52,6 +52,8 @@ class HealthReads(ReadStubs):
             yield IdPage("lease", runs)
         async for runs in self._members("ZSCAN", self._keys.paused_runs, PAGE):
             yield IdPage("paused", runs)
+        async for members in self._members("ZSCAN", self._keys.queued_runs, PAGE):
+            yield IdPage("queued", members)
 
     async def pages_of_records(self) -> AsyncIterator[IdPage]:
         """Pages of threads, runs, crons, assistants, reviews, entries of indexes, parked jobs, slots of concurrency

@@ -64,6 +64,14 @@ class Keys:
         return self._of("run_trace", run_id)
 
     @property
+    def queued_runs(self) -> str:
+        return self._of("queued_runs")
+
+    @property
+    def metrics(self) -> str:
+        return self._of("metrics")
+
+    @property
     def traces(self) -> str:
         return self._of("traces")
 

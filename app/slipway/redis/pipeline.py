@@ -82,7 +82,7 @@ class Pipeline:
     no reply for `reply_timeout_s`, the connection is closed and opened again, with pauses of up to
     `max_reconnect_pause_s`. An attempt to connect fails after `connect_timeout_s`. `on_connected` is called whenever it
     has connected. `large` returns another pipeline for large commands, which is not open yet; without it, they are sent
-    on the same connection."""
+    on the same connection. Without `counts_metrics`, scripts count nothing for metrics."""
 
     def __init__(
         self,
@@ -95,7 +95,9 @@ class Pipeline:
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         on_connected: Callable[[], object] = lambda: None,
         large: Callable[[], Pipeline] | None = None,
+        counts_metrics: bool = True,
     ) -> None:
+        self._counts_metrics = counts_metrics
         self._large = None if large is None else _LargeCommands(large, self)
         self._connection = Connection(
             address, name, self, max_pause_s=max_reconnect_pause_s, connect_timeout_s=connect_timeout_s
@@ -163,6 +165,8 @@ class Pipeline:
     ) -> asyncio.Future[Any]:
         """Calls a script by its digest. If Redis does not have the script, the call is repeated with the source. With
         `may_be_overtaken`, Redis may execute commands that are sent later before this one, if it is large."""
+        if script.uncounted is not None and not self._counts_metrics:
+            script = script.uncounted
         keys_and_args = (len(keys), *keys, *args)
         packed = pack(("EVALSHA", script.sha, *keys_and_args))
         reply = self._loop.create_future()

@@ -13,3 +13,5 @@ class Script:
     source: str
     sha: str
     repeatable: bool
+    uncounted: Script | None = None
+    """The same without what counts for metrics; None for a script that counts nothing."""

@@ -25,9 +25,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Final
@@ -44,6 +44,9 @@ _NAME_OR_TEXT: Final = re.compile(f"{_TEXT.pattern}|{_NAME.pattern}")
 _STATEMENT: Final = re.compile(r"^(?=(?!end\b|[})])\S)", re.MULTILINE)
 _DEFINED: Final = re.compile(r"local function (\w+)|local ([\w, ]+?) =|function (\w+)\.")
 _KEY_CALL: Final = re.compile(r"(?<![\w.])key\('(\w+)'")
+_COUNTING: Final = "metrics"
+"""The library whose functions count for metrics."""
+
 _FEWEST_RARE: Final = 3
 """The function that creates others is only worth it for so many."""
 _BRACKET: Final = re.compile(r"[()]")
@@ -63,7 +66,16 @@ def load(name: str) -> Script:
     if repeatable not in (["yes"], ["no"]):
         raise BadScript(f"{name}.lua: the line '--! repeatable: yes' (or no) is missing")
     libraries = libraries_of(text)
-    statements = [each for needed in libraries for each in statements_of(needed)]
+    counting = _assembled(name, text, libraries, repeatable == ["yes"], statements_of)
+    if _COUNTING not in libraries:
+        return counting
+    return replace(counting, uncounted=_assembled(name, text, libraries, counting.repeatable, _uncounted_statements_of))
+
+
+def _assembled(
+    name: str, text: str, libraries: Sequence[str], repeatable: bool, read: Callable[[str], Sequence[Statement]]
+) -> Script:
+    statements = [each for needed in libraries for each in read(needed)]
     rare = {each for needed in libraries for each in directives_of(library(needed)).get("rare", [])}
     code = code_to_send(statements, with_key_names(code_of(text)), rare)
     if "TEMPLATES" in _names(code):
@@ -72,7 +84,7 @@ def load(name: str) -> Script:
         templates = ", ".join(f"{kind} = '{TEMPLATES[kind]}'" for kind in sorted(kinds))
         code = f"local TEMPLATES = {{{templates}}}\n{code}"
     digest = hashlib.sha1(code.encode(), usedforsecurity=False).hexdigest()
-    return Script(name, code, digest, repeatable == ["yes"])
+    return Script(name, code, digest, repeatable)
 
 
 @cache
@@ -116,6 +128,19 @@ def statements_of(name: str) -> Sequence[Statement]:
     """The statements of a library. One begins in column 0 and ends before the next line that does, unless that line
     closes it."""
     return [_statement(code) for code in _STATEMENT.split(with_key_names(code_of(library(name)))) if code]
+
+
+def _uncounted_statements_of(name: str) -> Sequence[Statement]:
+    """The same, but the functions that count for metrics do nothing."""
+    statements = statements_of(name)
+    if name != _COUNTING:
+        return statements
+    return [
+        _statement(f"local function {function}() end\n")
+        for each in statements
+        if each.code.startswith("local function")
+        for function in each.defines
+    ]
 
 
 def _statement(code: str) -> Statement:

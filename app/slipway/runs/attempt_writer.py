@@ -27,12 +27,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
 
 from slipway.checkpoints.fenced_writers import EncodingLock
 from slipway.errors import Fenced
+from slipway.metrics.attempt_counts import AttemptCounts
+from slipway.metrics.process_metrics import ProcessMetrics
 from slipway.redis.redis_commands import RedisCommand
 from slipway.runs.appended_events import AppendedEvents
 from slipway.runs.cancel_reasons import Action
@@ -45,6 +48,7 @@ from slipway.runs.settlement import Release, Settlement
 from slipway.runs.write_groups import GroupSender, WriteGroup, fenced_error
 from slipway.serialization.at_rest import sealed
 from slipway.serialization.places import log_place
+from slipway.telemetry.table.run_metrics import CHECKPOINT_WRITE_SECONDS, NODE_RETRIES, RUN_EVENTS, SUPERSTEP_SECONDS
 from slipway.tracing.attempt_trace import AttemptTrace
 from slipway.tracing.stored_form import NO_SPANS
 
@@ -140,6 +144,9 @@ class AttemptWriter:
             on_cancel=self.request_cancel,
             on_complete=self._on_group_complete,
         )
+        self._counts: AttemptCounts | None = None
+        self._superstep_began_at = 0.0
+        """0 while no superstep executes."""
         self._group = WriteGroup()
         """The open write group."""
         self._appended = AppendedEvents()
@@ -352,6 +359,7 @@ class AttemptWriter:
 
     def superstep_started(self) -> None:
         """The reader calls this before the nodes of a superstep run, which they do when `wait_for_capacity` returns."""
+        self._superstep_began_at = time.monotonic()
         self._superstep_pending = self.write_behind
         self._iterations_until_boundary = 0
         self._tasks_of_superstep = 0
@@ -365,6 +373,9 @@ class AttemptWriter:
         or the end of the run sends what they wrote in its own script call, so the last superstep needs no group of its
         own."""
         self._iterations_until_boundary = _ITERATIONS_UNTIL_BOUNDARY
+        if self._counts is not None and self._superstep_began_at:
+            took_s, self._superstep_began_at = time.monotonic() - self._superstep_began_at, 0.0
+            self._counts.observe(SUPERSTEP_SECONDS, took_s, self.run.graph_id)
 
     @property
     def must_wait(self) -> bool:
@@ -467,6 +478,7 @@ class AttemptWriter:
         elif not group:
             group.resolve(None)
         else:
+            self._add_counts(group)
             if self.trace is not None:
                 group.spans = self.trace.part()
             self._sender.send(group)
@@ -494,6 +506,31 @@ class AttemptWriter:
             self._move_delayed_commands(count)
         if self._group:
             self._send_if_possible()
+
+    # metrics
+
+    def count_in(self, metrics: ProcessMetrics) -> None:
+        """Counts what the attempt does. What it stores is counted with its write groups; how long that takes, in the
+        metrics of the process."""
+        self._counts = AttemptCounts(self._scripts.metrics_key)
+        self._sender.on_stored = partial(metrics.observe, CHECKPOINT_WRITE_SECONDS)
+
+    def node_retried(self) -> None:
+        """Counts a repetition of a node by its retry policy. May be called in any thread."""
+        self._loop.call_soon_threadsafe(self._count_retry)
+
+    def _count_retry(self) -> None:
+        if self._counts is not None:
+            self._counts.count(NODE_RETRIES, self.run.graph_id)
+
+    def _add_counts(self, group: WriteGroup) -> None:
+        if self._counts is None:
+            return
+        if group.entries:
+            self._counts.count(RUN_EVENTS, by=len(group.entries))
+        command = self._counts.command()
+        if command is not None:
+            group.commands.append(command)
 
     # being stopped
 
@@ -563,6 +600,7 @@ class AttemptWriter:
             return None
         self._move_delayed_commands(self._command_count)
         group, self._group = self._group, WriteGroup()
+        self._add_counts(group)
         self._sender.assign_number(group)
         return group
 

@@ -258,7 +258,9 @@ def _apply_instruction(attempt: AttemptWriter, instruction: Instruction) -> None
 async def reclaim_process(settings: Settings, pid: int) -> list[str]:
     """Reclaims all leases of a process on this machine that has exited, without a grace period. Returns the ids of the
     runs."""
-    pipeline = Pipeline(Address(settings.redis), "reaper", patience_s=settings.redis_patience_web_s)
+    pipeline = Pipeline(
+        Address(settings.redis), "reaper", patience_s=settings.redis_patience_web_s, counts_metrics=settings.metrics
+    )
     await pipeline.open()
     try:
         reclaimed = await RunScripts(pipeline, Keys(settings.key_prefix)).run_reap(

@@ -201,6 +201,7 @@ class RunSettle(TypedDict):
     values, interrupts or status unchanged."""
 
     run_id: str
+    graph_id: str
     incarnation: str
     attempt: int
     seq: int
@@ -239,6 +240,7 @@ class RunRelease(TypedDict):
     clients have received events already."""
 
     run_id: str
+    graph_id: str
     incarnation: str
     attempt: int
     seq: int
@@ -276,6 +278,11 @@ class LogScripts(ScriptStubs):
 
 class RunScripts(ScriptStubs):
     """Each method takes one round trip."""
+
+    @property
+    def metrics_key(self) -> str:
+        """The hash in which write groups count (`slipway.metrics.attempt_counts`)."""
+        return self._keys.metrics
 
     async def run_create(
         self, arguments: RunCreate, serves: bytes = b""
@@ -419,6 +426,7 @@ class RunScripts(ScriptStubs):
         run_id = fields["run_id"].decode()
         arguments: RunRelease = {
             "run_id": run_id,
+            "graph_id": fields["graph_id"].decode(),
             "incarnation": fields["created_us"].decode(),
             "attempt": int(fields["attempt"]),
             "seq": 1,

@@ -96,6 +96,7 @@ class Settlement:
         last = [("error", sealed(encode_frame("error", public.encode()), place))] if error else []
         return {
             "run_id": run.run_id,
+            "graph_id": run.graph_id,
             "incarnation": run.incarnation,
             "attempt": run.attempt,
             "seq": number,
@@ -169,6 +170,7 @@ class Release:
         """The arguments of the script. `number` and `entries` are those of the last write group."""
         return {
             "run_id": run.run_id,
+            "graph_id": run.graph_id,
             "incarnation": run.incarnation,
             "attempt": run.attempt,
             "seq": number,

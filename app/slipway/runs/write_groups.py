@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -19,7 +20,7 @@ from slipway.tracing.stored_form import NO_SPANS
 class WriteGroup:
     """Events and commands that Redis stores together or not at all. The events come first."""
 
-    __slots__ = ("commands", "entries", "number", "resend", "size_bytes", "spans", "usage", "waiting")
+    __slots__ = ("commands", "entries", "number", "resend", "sent_at", "size_bytes", "spans", "usage", "waiting")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -34,6 +35,8 @@ class WriteGroup:
         """Position among the groups of the attempt, from 1; 0 before the group is sent."""
         self.waiting: list[asyncio.Future[None]] = []
         """A future for each task that waits for the reply of Redis. Cancelling one task does not cancel the others."""
+        self.sent_at = 0.0
+        """The time (`time.monotonic`) when it was sent first."""
         self.resend = False
         """Whether Redis rejected the group because an earlier one had not arrived."""
 
@@ -81,6 +84,8 @@ class GroupSender:
     ) -> None:
         self._scripts, self._run = scripts, run
         self._on_fenced, self._on_cancel, self._on_complete = on_fenced, on_cancel, on_complete
+        self.on_stored: Callable[[float], None] = lambda seconds: None
+        """Called with the time from the call until Redis had stored a group."""
         self.in_flight: list[WriteGroup] = []
         """Sent and not yet acknowledged, in order."""
         self.last_number = 0
@@ -98,6 +103,7 @@ class GroupSender:
     def send(self, group: WriteGroup) -> None:
         self.assign_number(group)
         self.in_flight.append(group)
+        group.sent_at = time.monotonic()
         self._call_script(group)
 
     def _call_script(self, group: WriteGroup) -> None:
@@ -133,6 +139,7 @@ class GroupSender:
             self._on_fenced()
             self._complete(group, fenced_error(self._run))
             return
+        self.on_stored(time.monotonic() - group.sent_at)
         self._complete(group, None)
         if result.cancel is not None:
             self._on_cancel(result.cancel)

@@ -9,7 +9,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from slipway.api.connections.limits import limits_of
-from slipway.api.metrics import HttpMetrics
+from slipway.api.request_metrics import RequestMetrics
 from slipway.settings import Settings
 
 
@@ -35,7 +35,7 @@ class ServerConfig(uvicorn.Config):
             timeout_graceful_shutdown=int(settings.drain_s),
         )
         self.limits = limits_of(settings)
-        self._metrics = cast("HttpMetrics", app.state.metrics)
+        self._metrics = cast("RequestMetrics", app.state.metrics)
 
     def count_rejected(self, code: str) -> None:
         """Counts a client that was rejected before its request reached the application."""

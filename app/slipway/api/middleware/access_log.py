@@ -12,8 +12,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway.api.header_policy import forwarded_headers
-from slipway.api.metrics import HttpMetrics
 from slipway.api.middleware.request_id import request_id_of
+from slipway.api.request_metrics import RequestMetrics
 from slipway.current_work import CURRENT_WORK
 from slipway.graphs.official_sections import HeadersSection
 from slipway.telemetry.trace_context import parse_traceparent
@@ -29,7 +29,7 @@ class AccessLog:
     `SLIPWAY_LOG_LEVEL` is debug, because a line for each poll would hide the lines about runs. `headers` selects the
     request headers that a line contains."""
 
-    def __init__(self, app: ASGIApp, metrics: HttpMetrics, headers: HeadersSection) -> None:
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics, headers: HeadersSection) -> None:
         self._app, self._metrics, self._headers = app, metrics, headers
         self._verbose = logging.getLogger().isEnabledFor(logging.DEBUG)
 

@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 from starlette.middleware import Middleware
 
 from slipway.access.access_control import AccessControl
-from slipway.api.metrics import HttpMetrics
 from slipway.api.middleware.access_log import AccessLog
 from slipway.api.middleware.body_limit import BodyLimit
 from slipway.api.middleware.client_address import ClientAddress
@@ -23,6 +22,7 @@ from slipway.api.middleware.repeated_headers import RepeatedHeaders
 from slipway.api.middleware.request_id import RequestId
 from slipway.api.middleware.security_headers import SecurityHeaders
 from slipway.api.middleware.ticket_parameter import TicketParameter
+from slipway.api.request_metrics import RequestMetrics
 from slipway.graphs.official_sections import HttpSection
 from slipway.loopback import is_loopback
 from slipway.settings import Settings
@@ -52,7 +52,7 @@ def middleware_stack(
     settings: Settings,
     http: HttpSection,
     auth: AccessControl | None,
-    metrics: HttpMetrics,
+    metrics: RequestMetrics,
     *,
     hook_paths: frozenset[str] = frozenset(),
     dev: bool,

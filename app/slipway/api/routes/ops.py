@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slipway.api.auth.access_check import PUBLIC
-from slipway.api.endpoints import Endpoint, bool_param
-from slipway.api.request_parsing import query_flag
+from slipway.api.endpoints import Endpoint, Query, bool_param
+from slipway.api.request_parsing import query_choice, query_flag
 from slipway.api.responses import JsonResponse, status_of
 from slipway.api.shared_objects import metrics_of, services_of
 from slipway.api.ui.rendering import page
 from slipway.checkpoints.requirements import PACKAGES
 from slipway.errors import StoreUnavailable
+from slipway.metrics.exposition import as_json, as_text
 from slipway.versions import version_of
 
 _NO_STORE: Final = {"cache-control": "no-store"}
@@ -85,8 +86,14 @@ async def readyz(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    text = metrics_of(request).page(services_of(request).health.latest)
-    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+    """The figures of the whole deployment: as text for Prometheus, as OpenMetrics by `Accept`, or as JSON by
+    `?format=json`."""
+    as_object = query_choice(request, "format", ("text", "json")) == "json"
+    figures = await metrics_of(request).figures()
+    if as_object:
+        return Response(as_json(figures), media_type="application/json", headers=_NO_STORE)
+    body, media_type = as_text(figures, request.headers.get("accept", ""))
+    return Response(body, headers=_NO_STORE | {"content-type": media_type})
 
 
 async def openapi(request: Request) -> Response:
@@ -107,7 +114,15 @@ HEALTH: Final = (
 )
 META: Final = (
     Endpoint("GET", "/info", info, "Versions, features and graphs", PUBLIC),
-    Endpoint("GET", "/metrics", metrics, "Metrics for Prometheus", PUBLIC, media_type="text/plain"),
+    Endpoint(
+        "GET",
+        "/metrics",
+        metrics,
+        "Metrics of the whole deployment, for Prometheus",
+        PUBLIC,
+        query=(Query("format", {"type": "string", "enum": ["text", "json"], "default": "text"}),),
+        media_type="text/plain",
+    ),
     Endpoint("GET", "/openapi.json", openapi, "The OpenAPI document", PUBLIC),
     Endpoint("GET", "/docs", docs, "The OpenAPI document as a page", PUBLIC, media_type="text/html"),
 )

@@ -15,6 +15,7 @@ from slipway.redis.catalogue import (
     encryption,
     graph_versions,
     hooks,
+    metrics,
     processes,
     queue,
     reviews,
@@ -32,6 +33,7 @@ from slipway.redis.catalogue.declarations import KeyKind
 KINDS_BY_SECTION: Final[dict[str, tuple[KeyKind, ...]]] = {
     "Runs": runs.KEY_KINDS,
     "Traces": traces.KEY_KINDS,
+    "Metrics": metrics.KEY_KINDS,
     "Threads": threads.KEY_KINDS,
     "Reviews": reviews.KEY_KINDS,
     "The queue": queue.KEY_KINDS,

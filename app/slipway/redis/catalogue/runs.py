@@ -40,6 +40,14 @@ _RUN_FIELDS: Final = (
         python_writers=("slipway.runs.record",),
     ),
     Field(
+        "queued_as",
+        Encoding.TEXT,
+        "Its part of its member in the set of queued runs: version, priority, since when it is due; empty while it is "
+        "not queued.",
+        absent="an earlier release created it, or metrics are off",
+        scripts_only=True,
+    ),
+    Field(
         "trace",
         Encoding.TEXT,
         "Its trace (`slipway.tracing.run_trace`): the `traceparent` of its own span, `k` if spans are stored, the id"

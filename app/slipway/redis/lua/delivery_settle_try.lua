@@ -1,4 +1,4 @@
---! needs: clock deliveries delivery_targets keys webhook_subscriptions
+--! needs: clock deliveries delivery_targets keys metrics webhook_subscriptions
 --! repeatable: yes
 --! shard: thread
 -- Stores how a try to deliver a webhook ended.
@@ -42,6 +42,8 @@ end
 
 local queue, enqueued_us, state = key(delivery_queue(delivery)), fields[7] or now_us, fields[6] or 'pending'
 redis.call('HDEL', delivery, 'called_us')
+local ended_as = args.outcome == 'delivered' and 'delivered' or 'dead'
+count_metric('webhook_tries\31' .. (args.retry_ms and 'retried' or ended_as))
 redis.call('HSET', delivery, 'settled_try', args.try)
 redis.call('RPUSH', key('delivery_tries', args.delivery_id), ARGV[3])
 redis.call('LTRIM', key('delivery_tries', args.delivery_id), -args.most_records, -1)
@@ -58,7 +60,7 @@ else
   redis.call('ZREM', queue, args.delivery_id)
   redis.call('HDEL', delivery, 'next_try_us')
   redis.call('HSET', delivery, 'settled_us', now_us)
-  set_delivery_state(args.delivery_id, enqueued_us, state, args.outcome == 'delivered' and 'delivered' or 'dead')
+  set_delivery_state(args.delivery_id, enqueued_us, state, ended_as)
   redis.call('ZADD', key('deliveries_expiring'), integer_text(now_ms + args.keep_s * 1000), args.delivery_id)
 end
 local target = fields[4] or fields[5] and 'origin:' .. fields[5]

@@ -1,11 +1,12 @@
---! needs: after_run clock concurrency_groups jobs keys leases pauses queue threads waiting_runs
+--! needs: after_run clock concurrency_groups jobs keys leases metrics pauses queue threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Checks a page of ids of one kind for inconsistent records, and repairs them on request. All ids are checked and
 -- repaired in one script, so that work in progress does not look like a problem.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `kind` ('job', 'lease', 'paused', 'group_slot', 'thread' or 'run'), `ids`,
+-- ARGV: the key prefix; a MessagePack map: `kind` ('job', 'lease', 'paused', 'queued', 'group_slot', 'thread'
+--   or 'run'), `ids`,
 --   `container` (the key of the queue, or the name of the concurrency group, that has these ids), `parked` (whether
 --   that queue is the one of a concurrency group), `repair`, `lease_ms`, `encryption_mark` (the first byte of an
 --   encrypted value, as a number), `encrypted_empty_bytes` (the size of an encrypted `{}`).
@@ -47,6 +48,18 @@ end
 
 local check = {}
 
+-- A queued run must be in the set of all of them, which metrics count. An earlier release has added none.
+local function check_queued_as(run_id)
+  if not counts_metrics() then return end
+  local run = key('run', run_id)
+  local queued_as, graph_id, version, priority_ms, created_us, due_ms = unpack(redis.call('HMGET', run, 'queued_as',
+    'graph_id', 'version', 'priority_ms', 'created_us', 'due_ms'))
+  if queued_as and is_in_queued(run_id, graph_id, queued_as) then return end
+  if queued_as and not record_problem('queued_not_counted', run_id) or not args.repair then return end
+  local since_us = due_ms and due_ms * 1000 or tonumber(created_us)
+  redis.call('HSET', run, 'queued_as', enter_queued(run_id, graph_id, version, priority_ms, since_us))
+end
+
 -- A job in one of the queues: its run must be queued, and wait for this attempt.
 function check.job(job)
   local run_id, attempt = split_job(job)
@@ -62,6 +75,8 @@ function check.job(job)
       add_to_queue(run_id, job, now_ms)
       wake_worker()
     end
+  else
+    check_queued_as(run_id)
   end
 end
 
@@ -184,9 +199,19 @@ function check.paused(run_id)
   if record_problem('paused_run_is_over', run_id) then redis.call('ZREM', key('paused_runs'), run_id) end
 end
 
+-- A member of that set: its run must be queued, as this member.
+function check.queued(member)
+  if not redis.call('ZSCORE', key('queued_runs'), member) then return end
+  local run_id = string.match(member, '[^\31]*$')
+  local phase, queued_as, graph_id = unpack(redis.call('HMGET', key('run', run_id), 'phase', 'queued_as', 'graph_id'))
+  if phase == 'queued' and queued_as and graph_id .. '\31' .. queued_as .. '\31' .. run_id == member then return end
+  if record_problem('counted_but_not_queued', run_id) then redis.call('ZREM', key('queued_runs'), member) end
+end
+
 function check.run(run_id)
   local fields = redis.call('HMGET', key('run', run_id), 'phase', 'thread_id')
   if fields[1] == 'queued' or fields[1] == 'paused' then check_queued(run_id, fields[2]) end
+  if fields[1] == 'queued' then check_queued_as(run_id) end
   if fields[1] == 'paused' then check_paused(run_id, fields[2]) end
   if fields[1] == 'running' then check_running(run_id) end
   if fields[1] == 'waiting_for_approval' then check_waiting(run_id, fields[2]) end

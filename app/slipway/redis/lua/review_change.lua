@@ -1,4 +1,4 @@
---! needs: audit clock keys reviews webhook_events
+--! needs: audit clock keys metrics reviews webhook_events
 --! repeatable: yes
 --! shard: thread
 -- Changes a review that nobody has changed since it was read.
@@ -39,6 +39,7 @@ end
 redis.call('HINCRBY', record, 'revision', 1)
 if args.state and args.state ~= state then
   redis.call('HSET', record, 'state', args.state)
+  if args.state == 'held' then count_review(graph_id, args.after_due and 'expired' or 'decided', created_us) end
   index_review_state(args.review_id, graph_id, created_us, due_us, state, args.state)
 end
 if args.terms and args.terms ~= terms then

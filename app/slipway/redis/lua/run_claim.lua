@@ -1,4 +1,4 @@
---! needs: admission clock concurrency_groups events hashes jobs keys leases pauses pins queue runs switches versions waiting_runs
+--! needs: admission clock concurrency_groups events hashes jobs keys leases metrics pauses pins queue runs switches versions waiting_runs
 --! repeatable: no
 --! shard: thread
 -- Gives a worker due runs, each with a lease. A job is removed if its run was deleted, ended, or must wait for another
@@ -97,7 +97,8 @@ local function claim(job, score, lane)
   local run_id = split_job(job)
   local run = key('run', run_id)
   local stored = redis.call('HMGET', run, 'phase', 'thread_id', 'announce_attempt', 'continues', 'cancel_action',
-    'groups', 'attempt', 'started_us', 'ordinal', 'crashes', 'graph_id', 'version', 'version_fixed')
+    'groups', 'attempt', 'started_us', 'ordinal', 'crashes', 'graph_id', 'version', 'version_fixed', 'priority_ms',
+    'queued_as', 'trace')
   local phase, thread_id, announces, continues, cancel_action, groups = unpack(stored, 1, 6)
   local attempt, started_us, ordinal, crashes, graph_id, version, version_fixed = unpack(stored, 7, 13)
   groups = decoded_groups(groups)
@@ -145,6 +146,7 @@ local function claim(job, score, lane)
   attempt = acquire_lease(run_id, thread_id, args.worker, args.lease_ms, {attempt = attempt, started_us = started_us,
     ordinal = ordinal, crashes = crashes, groups = groups, status = status, started_runs = started_runs,
     error = thread_error, execution = execution, graph_id = graph_id, pinned_graph = pinned_graph})
+  count_claim(run_id, graph_id, stored[14], stored[15], stored[16])
   if announces == '1' then append_events(run_id, {metadata_event(run_id, attempt)}) end
   local fields = redis.call('HGETALL', run)
   reply[#reply + 1] = execution.moves and joined(fields, pinned_fields(pinned, schema)) or fields

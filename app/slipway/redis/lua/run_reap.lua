@@ -1,4 +1,4 @@
---! needs: after_run ceilings clock deliveries events keys leases outages requeue rollouts run_indexes traces webhook_events
+--! needs: after_run ceilings clock deliveries events keys leases metrics outages requeue rollouts run_indexes traces webhook_events
 --! repeatable: no
 --! shard: thread
 -- Reclaims the runs whose lease has expired. With `worker`, reclaims all runs of the process whose id starts with this
@@ -40,6 +40,7 @@ local function fail(run_id, thread_id, spent)
   redis.call('HSET', key('run', run_id), 'phase', 'failed', 'reason', failure.record.code, 'error', error,
     'updated_us', integer_text(now_us), 'ended_us', integer_text(now_us))
   count_run(run_id, 'failed')
+  count_reclaimed(run_id, 'failed', failure.record.code, not args.worker)
   local created_us = redis.call('HGET', key('run', run_id), 'created_us')
   index_phase(run_id, created_us, 'running', 'failed')
   index_error(run_id, created_us, failure.term)
@@ -61,6 +62,7 @@ local function pause_exhausted(run_id, thread_id, spent)
   local error, code = failure_json(failure.record, spent), failure.record.code
   local reason = failure.record.message
   count_run(run_id, 'failed')
+  count_reclaimed(run_id, 'paused', code, not args.worker)
   requeue(run_id, thread_id, true, true, reason, 0, nil, {reason = reason, actor = 'slipway', error = error,
     details = {why = 'exhausted', code = code},
     held = cjson.encode({why = 'exhausted', reasons = {{code = code, text = reason}}})})
@@ -110,6 +112,7 @@ local function reclaim(run_id, fields, suspects)
     fail(run_id, fields.thread_id, spent)
     return 'failed'
   end
+  count_reclaimed(run_id, 'queued', nil, not args.worker)
   redis.call('HSET', run, 'crashes', crashes + 1, 'crashed_attempt', fields.attempt, 'crashed_worker', fields.worker)
   requeue(run_id, fields.thread_id, counts_attempt, true, 'the worker of attempt ' .. fields.attempt .. ' died',
     args.pause_ms * crashes)

@@ -1,4 +1,4 @@
---! needs: events fencing keys redis_commands requeue rollouts traces
+--! needs: events fencing keys metrics redis_commands requeue rollouts traces
 --! repeatable: yes
 --! shard: thread
 -- Gives a run back to the queue, with the last writes of its attempt, which does not count towards `max_attempts`. The
@@ -27,7 +27,11 @@ end
 if args.version then
   redis.call('HSET', key('run', args.run_id), 'version', args.version, 'version_fixed', 'returned')
 end
-if args.pause and args.pause.error then count_run(args.run_id, 'failed') end
+count_metric('attempts_ended\31' .. args.graph_id .. '\31released')
+if args.pause and args.pause.error then
+  count_run(args.run_id, 'failed')
+  count_metric('ceilings_reached\31' .. args.graph_id .. '\31' .. args.pause.details.code)
+end
 requeue(args.run_id, owned.thread_id, false, args.announce, args.reason, args.delay_ms, args.switch,
   args.pause)
 return {'ok'}

@@ -1,4 +1,4 @@
---! needs: admission after_run cancel_causes clock concurrency_groups deliveries events fencing hashes keys redis_commands reviews rollouts run_indexes runs threads traces waiting_runs webhook_events
+--! needs: admission after_run cancel_causes clock concurrency_groups deliveries events fencing hashes keys metrics redis_commands reviews rollouts run_indexes runs threads traces waiting_runs webhook_events
 --! repeatable: yes
 --! shard: thread
 -- Ends a run: phase, error, result, thread state, last events, lease, delivery, and the thread's next run.
@@ -36,6 +36,7 @@ redis.call('HSET', run, 'phase', args.phase, 'reason', args.reason, 'usage', arg
   'updated_us', now_us, 'ended_us', now_us, 'last_event', last_event,
   unpack(args.trace_bytes and {'trace_bytes', args.trace_bytes} or {}))
 index_phase(args.run_id, args.incarnation, 'running', args.phase)
+count_run_end(args.graph_id, args.phase, args.incarnation, args.error and args.reason, owned.trace)
 if args.counted then count_run(args.run_id, args.counted[1], args.counted[2]) end
 if args.error then
   redis.call('HSET', run, 'error', args.error)

@@ -6,6 +6,7 @@ from typing import Final
 
 from slipway.telemetry.table.area import Area
 from slipway.telemetry.table.buckets import ROUND_TRIPS
+from slipway.telemetry.table.event_kind import warning
 from slipway.telemetry.table.field import Unit
 from slipway.telemetry.table.fields import CODE, LEVEL, POLICY, PROBLEM, PROCESS, SHADOW
 from slipway.telemetry.table.metric_kind import counter, gauge, histogram
@@ -64,8 +65,20 @@ RATE_LIMITED_REQUESTS: Final = counter(
     *(POLICY, SHADOW),
 )
 
+_EVENTS: Final = (
+    warning(
+        "metrics.not_published",
+        "A process that stops could not publish what it had measured since its last publication.",
+        PROBLEM,
+    ),
+    warning(
+        "metrics.not_read", "/metrics shows the figures that were read before, because Redis did not reply.", PROBLEM
+    ),
+)
+
 AREA: Final = Area(
     "Metrics of the deployment",
+    _EVENTS,
     metrics=(
         *(READY, FINDINGS, REPAIRS, PROCESSES, WORKERS, QUEUED_JOBS, LEASES, OLDEST_DUE_JOB_SECONDS),
         *(STORE_PROBE_SECONDS, STORE_MEMORY_RATIO, STORE_MEMORY_BYTES, STORE_MEMORY_LIMIT_BYTES),

@@ -1,4 +1,4 @@
---! needs: cancel_causes clock concurrency_groups deliveries events keys pauses queue run_indexes runs threads webhook_events worker_messages
+--! needs: cancel_causes clock concurrency_groups deliveries events keys metrics pauses queue run_indexes runs threads webhook_events worker_messages
 --! rare: cancel_queued_run request_cancel
 -- Cancelling runs.
 
@@ -9,6 +9,8 @@ local function cancel_queued_run(run_id, thread_id, action, cause, reason, event
   redis.call('ZREM', key('thread_queue', thread_id), run_id)
   unindex_paused(run_id, redis.call('HGET', run, 'switch'))
   delete_job(run_id)
+  leave_queued(run_id)
+  count_idle_run_end(run_id, 'cancelled')
   redis.call('HSET', run, 'phase', 'cancelled', 'reason', '', 'cancel_action', action,
     'updated_us', integer_text(now_us))
   index_phase(run_id, redis.call('HGET', run, 'created_us'), 'queued', 'cancelled')

@@ -15,7 +15,7 @@ local function acquire_lease(run_id, thread_id, worker, lease_ms, queued)
   redis.call('HSET', run, 'phase', 'running', 'reason', '', 'worker', worker, 'attempt', attempt, 'last_group', 0,
     'updated_us', now_us, 'started_us', queued.started_us or now_us, 'ordinal', queued.ordinal or started_runs,
     'no_checkpoints', 1 - redis.call('EXISTS', key('checkpoints', thread_id)), 'version', execution.version or '',
-    'build', execution.build or '')
+    'build', execution.build or '', 'queued_as', '')
   for _, pair in ipairs(queued.groups) do redis.call('SADD', key('group_runs', pair[1]), run_id) end
   if queued.crashes then redis.call('SADD', key('running_suspects'), run_id) end
   redis.call('ZADD', key('leases'), now_ms + lease_ms, run_id)

@@ -1,4 +1,4 @@
---! needs: audit clock events keys queue run_indexes webhook_events
+--! needs: audit clock events keys metrics queue run_indexes webhook_events
 --! rare: operator_pause_of pause_of queue_paused_run set_paused switch_pause
 -- Paused runs. A paused run has no lease and no job. It stays in the queue of its thread, so that later runs of the
 -- thread wait behind it. What pauses a run is a table: `reason` (a sentence), `actor` and `details` for the audit
@@ -37,6 +37,7 @@ end
 -- Pauses a run that has neither a lease nor a job any more.
 local function set_paused(run_id, pause)
   local run = key('run', run_id)
+  leave_queued(run_id)
   redis.call('ZADD', key('paused_runs'), integer_text(now_ms), run_id)
   redis.call('HSET', run, 'phase', 'paused', 'reason', pause.reason, 'updated_us', integer_text(now_us))
   if pause.switch then
@@ -55,12 +56,14 @@ end
 -- before do not count any more.
 local function queue_paused_run(run_id, thread_id, reason)
   local run = key('run', run_id)
-  local switch, held, error, attempt = unpack(redis.call('HMGET', run, 'switch', 'held', 'error', 'attempt'))
+  local switch, held, error, attempt, graph_id, version, priority_ms = unpack(redis.call('HMGET', run, 'switch', 'held',
+    'error', 'attempt', 'graph_id', 'version', 'priority_ms'))
   unindex_paused(run_id, switch)
   if held then redis.call('ZREM', key('held_runs'), run_id) end
   if error then redis.call('HSET', run, 'uncounted_attempts', attempt) end
   redis.call('HDEL', run, 'operator_pause', 'switch', 'held', 'error')
-  redis.call('HSET', run, 'phase', 'queued', 'reason', reason, 'updated_us', integer_text(now_us))
+  redis.call('HSET', run, 'phase', 'queued', 'reason', reason, 'updated_us', integer_text(now_us), 'queued_as',
+    enter_queued(run_id, graph_id, version, priority_ms, now_us) or '')
   emit_phase(run_id, 'queued')
   local is_first = redis.call('ZRANGE', key('thread_queue', thread_id), 0, 0)[1] == run_id
   if is_first and not redis.call('HGET', key('thread', thread_id), 'active_run_id') then enqueue_next_run(thread_id) end

@@ -1,4 +1,4 @@
---! needs: clock keys leases pauses queue webhook_events
+--! needs: clock keys leases metrics pauses queue webhook_events
 -- The return of a run to the queue.
 
 -- Queues a run again, ahead of the later runs of its thread, or pauses it if an operator has requested that or if
@@ -15,7 +15,10 @@ local function requeue(run_id, thread_id, counts, announce, reason, delay_ms, sw
   if pause then
     set_paused(run_id, pause)
   else
-    redis.call('HSET', run, 'phase', 'queued', 'reason', reason, 'updated_us', integer_text(now_us))
+    local graph_id, version, priority_ms = unpack(redis.call('HMGET', run, 'graph_id', 'version', 'priority_ms'))
+    local queued_as = enter_queued(run_id, graph_id, version, priority_ms, (now_ms + delay_ms) * 1000)
+    redis.call('HSET', run, 'phase', 'queued', 'reason', reason, 'updated_us', integer_text(now_us), 'queued_as',
+      queued_as or '')
     emit_phase(run_id, 'queued')
   end
   enqueue_next_run(thread_id)

@@ -1,4 +1,4 @@
---! needs: audit clock keys terms webhook_events
+--! needs: audit clock keys metrics terms webhook_events
 --! rare: are_checked call_approval decision_about delete_reviews forget_approval forget_editor end_reviews is_answered is_overdue open_reviews store_approval
 -- Reviews: the records of the questions that waiting runs ask people. See `reviews/record.py`. The run has the ids of
 -- its interrupts in the field `reviews`, and a review has the id `<run id>:<interrupt id>`.
@@ -197,6 +197,7 @@ local function end_reviews(run_id, reviews, why, next_run, takes_held, answers)
       else
         append_audit(run_id, 'review.superseded', 'slipway', cjson.encode({review_id = id, reason = why}))
       end
+      if UNDECIDED[state] then count_review(graph_id, after, created_us) end
       redis.call('HSET', record, 'state', after, 'was', state, 'reason', why, 'updated_us', now_us)
       if next_run then redis.call('HSET', record, 'resumed_by', next_run) end
       redis.call('HINCRBY', record, 'revision', 1)

@@ -1,4 +1,4 @@
---! needs: ceilings keys phases reviews run_indexes traces webhook_events
+--! needs: ceilings keys metrics phases reviews run_indexes traces webhook_events
 --! rare: delete_run inherit_chain
 -- The run record: its ordinal, its chain, its deletion.
 
@@ -42,8 +42,12 @@ end
 -- The event log stays for a minute, so that followers receive the last events. For webhook events, a run that had not
 -- ended is cancelled by its deletion.
 local function delete_run(run_id, thread_id)
+  leave_queued(run_id)
   local reviews, phase, trace_bytes = unindex_run(run_id)
-  if phase and not is_final(phase) then emit_phase(run_id, 'cancelled', {status = 'interrupted'}) end
+  if phase and not is_final(phase) then
+    emit_phase(run_id, 'cancelled', {status = 'interrupted'})
+    count_idle_run_end(run_id, 'cancelled', phase)
+  end
   if reviews then delete_reviews(run_id, reviews) end
   if trace_bytes then delete_spans(run_id) end
   redis.call('DEL', key('run', run_id), key('run_audit', run_id))

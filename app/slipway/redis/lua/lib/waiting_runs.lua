@@ -1,4 +1,4 @@
---! needs: cancel_causes clock keys reviews run_indexes threads webhook_events
+--! needs: cancel_causes clock keys metrics reviews run_indexes threads webhook_events
 --! rare: abandon_waiting_run cancel_waiting_run complete_waiting_run rejects_answer
 -- The waiting run of a thread: the run whose interrupt the thread shows.
 
@@ -8,6 +8,7 @@ local function abandon_waiting_run(run_id, why)
   redis.call('HSET', run, 'phase', 'completed', 'updated_us', integer_text(now_us), 'reason', 'abandoned: ' .. why)
   local fields = redis.call('HMGET', run, 'created_us', 'reviews')
   index_phase(run_id, fields[1], 'waiting_for_approval', 'completed')
+  count_idle_run_end(run_id, 'completed')
   emit_phase(run_id, 'completed', {status = 'success'})
   if fields[2] then end_reviews(run_id, fields[2], why) end
 end
@@ -25,6 +26,7 @@ local function complete_waiting_run(thread_id, next_run, answered, answers)
   redis.call('HSET', run, 'phase', 'completed', 'resumed_by', next_run, 'updated_us', integer_text(now_us),
     'reason', answered and 'answered' or 'abandoned: the thread continued without an answer')
   index_phase(waiting, fields[2], 'waiting_for_approval', 'completed')
+  count_idle_run_end(waiting, 'completed')
   emit_phase(waiting, 'completed', {status = 'success'})
   if fields[3] then
     local why = answered and 'the thread continued with run ' or 'the thread continued without an answer, with run '
@@ -56,6 +58,7 @@ local function cancel_waiting_run(run_id, thread_id, cause, reason)
   set_cancel_cause(run, cause, reason)
   local fields = redis.call('HMGET', run, 'created_us', 'reviews')
   index_phase(run_id, fields[1], 'waiting_for_approval', 'cancelled')
+  count_idle_run_end(run_id, 'cancelled')
   emit_phase(run_id, 'cancelled', {status = 'interrupted'})
   if redis.call('HGET', thread, 'waiting_run_id') == run_id then
     redis.call('HDEL', thread, 'waiting_run_id')
