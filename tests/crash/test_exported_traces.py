@@ -98,7 +98,7 @@ async def test_a_run_without_attempts_left_is_exported_by_who_reclaims_it(export
         file, thread_id = cluster.gate(), str(uuid.uuid4())
         config = {"configurable": {"ceilings": {"max_attempts": 1}}}
         run_id = await create(cluster, thread_id, "killed", input={"file": str(file)}, config=config)
-        await wait_until(file.exists)
+        await wait_until(lambda: file.exists() and file.read_text())
         owner = next(each for each in cluster.workers if each.pid == int(file.read_text()))
         await owner.kill()
         await wait_until(lambda: phase_is(cluster, run_id, "failed"))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from langgraph_sdk.client import LangGraphClient
+from websockets.asyncio.client import connect
 
 from slipway.otlp.sdk_spans import SCHEMA_URL
 from slipway.versions import version_of
+from tests.http.conftest import Served
 from tests.otlp.receiver import Received
 
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -29,7 +32,7 @@ async def executed(
 
 async def test_one_trace_from_the_request_to_the_end(sdk: LangGraphClient, exported: Received) -> None:
     thread, _ = await executed(sdk, "work", f"00-{TRACE}-{CALLER}-01")
-    await exported.until("invoke_agent work", "attempt 1", CREATE)
+    await exported.until("invoke_agent work", "attempt 1", "inside the tool", CREATE)
     request = exported.named(CREATE)
     assert (request.parent_id, request.kind) == (CALLER, "server")
     assert request.attributes["http.response.status_code"] == 200
@@ -45,9 +48,17 @@ async def test_one_trace_from_the_request_to_the_end(sdk: LangGraphClient, expor
     assert exported.children_of(attempt) == {"superstep 1", "superstep 2"}
     assert exported.children_of(exported.named("superstep 1")) == {"node thinks"}
     assert {each.trace_id for each in exported.spans} == {TRACE}
-    assert {each.attributes.get("gen_ai.conversation.id") for each in exported.spans if each.scope[0] == "slipway"} == {
-        thread
-    }
+    own = [each for each in exported.spans if each.scope[0] == "slipway"]
+    parts = [each for each in own if each.name.startswith(("queue", "superstep", "node"))]
+    assert {each.attributes.get("gen_ai.conversation.id") for each in own if each not in parts} == {thread}
+    assert {each.attributes["slipway.run.id"] for each in parts} == {root.attributes["slipway.run.id"]}
+    assert exported.children_of(exported.named("node thinks")) == {"chat generic-fake-chat-model"}
+    assert exported.children_of(exported.named("node calls_tool")) == {"execute_tool look_up"}
+    assert exported.children_of(exported.named("execute_tool look_up")) == {"inside the tool"}
+    model = exported.named("chat generic-fake-chat-model")
+    assert model.kind == "client"
+    assert model.attributes["gen_ai.operation.name"] == "chat"
+    assert (model.attributes["gen_ai.usage.input_tokens"], model.attributes["gen_ai.usage.output_tokens"]) == (7, 3)
     assert root.started_ns <= attempt.started_ns <= attempt.ended_ns <= root.ended_ns
     assert root.scope == ("slipway", version_of("slipway"), SCHEMA_URL)
 
@@ -81,7 +92,7 @@ async def test_an_inline_run(sdk: LangGraphClient, exported: Received) -> None:
 
 async def test_spans_of_the_project_join_the_trace(sdk: LangGraphClient, exported: Received) -> None:
     _, values = await executed(sdk, "spans")
-    await exported.until("invoke_agent spans", "attempt 1", CREATE)
+    await exported.until("invoke_agent spans", "in a node", "in a thread", CREATE)
     in_node, in_thread = exported.named("in a node"), exported.named("in a thread")
     assert in_node.parent_id == exported.named("node in_loop").span_id
     assert in_thread.parent_id == exported.named("node in_thread").span_id
@@ -134,3 +145,18 @@ async def test_a_run_that_is_cancelled_before_it_starts(exported: Received, sdk:
     assert (root.attributes["slipway.run.phase"], root.attributes["error.type"]) == ("cancelled", "cancelled")
     assert root.parent_id == exported.named(CREATE).span_id
     assert root.started_ns <= root.ended_ns
+
+
+async def test_runs_of_a_websocket_belong_to_the_trace_of_its_handshake(
+    exported: Received, sdk: LangGraphClient, served: Served
+) -> None:
+    thread = (await sdk.threads.create())["thread_id"]
+    url = f"{served.url.replace('http', 'ws')}/threads/{thread}/stream/events"
+    async with connect(url, additional_headers={"traceparent": f"00-{TRACE}-{CALLER}-01"}) as socket:
+        command = {"id": 1, "method": "run.start", "params": {"assistant_id": "one", "input": {}}}
+        await socket.send(json.dumps(command))
+        await exported.until("invoke_agent one")
+    assert (exported.named("invoke_agent one").trace_id, exported.named("invoke_agent one").parent_id) == (
+        TRACE,
+        CALLER,
+    )

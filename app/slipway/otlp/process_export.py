@@ -11,7 +11,7 @@ from opentelemetry.sdk.resources import Resource
 
 from slipway.otlp.global_provider import provide_tracer
 from slipway.otlp.sampling import TraceSampler, sampler_of
-from slipway.otlp.sdk_spans import RunAttributes, SdkSpans
+from slipway.otlp.sdk_spans import ProcessResource, RunAttributes, SdkSpans
 from slipway.otlp.span_export import SpanExport
 from slipway.otlp.variables import ExporterVariables, exporter_variables
 from slipway.telemetry.span import Span, SpanKind
@@ -20,6 +20,9 @@ from slipway.telemetry.trace_context import TraceContext
 from slipway.tracing.traced_run import TracedRun
 from slipway.versions import version_of
 
+_PARTS: Final = frozenset({SpanKind.QUEUE, SpanKind.SUPERSTEP, SpanKind.NODE})
+"""Most spans are of these kinds. Each attribute is a tenth of what a span costs, so they have the id of the run only;
+the others of the trace say the rest."""
 _SERVICE_NAME: Final = "service.name"
 
 
@@ -37,7 +40,8 @@ class ProcessExport:
     def ended(self, run: TracedRun, span: Span) -> None:
         """See `SpanSink`. The root span of a run links to the request that answered or retried the run before."""
         link = run.trace.link if span.kind is SpanKind.RUN else None
-        self.queue.add(self._spans.span(_attributes_of(run), span, () if link is None else (link,)))
+        attributes = _of_parts(run) if span.kind in _PARTS else _attributes_of(run)
+        self.queue.add(self._spans.span(attributes, span, () if link is None else (link,)))
 
     def request_ended(self, trace_id: str, span: Span) -> None:
         """A span of no run."""
@@ -46,6 +50,10 @@ class ProcessExport:
     async def close(self) -> None:
         """Sends what waits, for a bounded time."""
         await self.queue.close()
+
+
+def _of_parts(run: TracedRun) -> RunAttributes:
+    return RunAttributes(int(run.trace_id, 16), {spans.RUN.exported: run.run_id})
 
 
 def _attributes_of(run: TracedRun) -> RunAttributes:
@@ -88,4 +96,4 @@ def _resource(process: str, instance: str, release: str, variables: ExporterVari
         "service.instance.id": instance,
         **({"slipway.release": release} if release else {}),
     }
-    return Resource.create({**own, **variables.resource})
+    return ProcessResource.of(Resource.create({**own, **variables.resource}))

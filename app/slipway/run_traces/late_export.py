@@ -75,10 +75,12 @@ class LateExport:
 
 
 def _before_attempt(number: int, spans: Sequence[Span]) -> Iterator[Span]:
-    yield from _killed_attempt(number - 1, spans)
+    killed = list(_killed_attempt(number - 1, spans))
+    yield from killed
+    numbers = (number - 1, number) if killed else (number,)  # the killed process may not have sent its wait
     for span in spans:
         is_wait = span.kind is SpanKind.QUEUE and span.ended_us is not None
-        if is_wait and (span.name != "queue" or span.attributes.get("number") == number):
+        if is_wait and (span.name != "queue" or span.attributes.get("number") in numbers):
             yield span
 
 

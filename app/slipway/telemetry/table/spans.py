@@ -19,8 +19,8 @@ VERSION: Final = SpanAttribute("version", "gen_ai.agent.version", Unit.NAME, "th
 ASSISTANT: Final = SpanAttribute("assistant", "slipway.assistant.id", Unit.ID, "the assistant of the run")
 
 OF_ALL_SPANS: Final = (RUN, THREAD, GRAPH, VERSION, ASSISTANT)
-"""Every exported span has these attributes beside those of its type, as far as they are known. They are not in
-`Span.attributes`, because all spans of a run have the same."""
+"""Exported spans have these attributes beside those of their type, as far as they are known; waits in the queue,
+supersteps and nodes have only the run. They are not in `Span.attributes`, because all spans of a run have the same."""
 
 PHASE: Final = SpanAttribute("phase", "slipway.run.phase", Unit.CODE, "the phase of the run afterwards")
 NUMBER: Final = SpanAttribute("number", "slipway.attempt.number", Unit.NUMBER, "the number of the attempt, from 1")
