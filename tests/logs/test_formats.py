@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import re
 import subprocess
 import sys
 
@@ -96,3 +100,20 @@ def test_a_text_log_has_pairs_and_a_plain_traceback() -> None:
     assert "run_id=r1" in output
     assert "ZeroDivisionError: division by zero" in output
     assert "never" not in output
+
+
+def test_a_terminal_gets_short_ids_and_the_process() -> None:
+    """In a terminal of its own, as a person sees it."""
+    reading, writing = pty.openpty()
+    code = LOG_SCRIPT.format(format="auto") + "log.info('run.settled', run='019a0af3-0000-7000-8000-0000deadbeef')\n"
+    subprocess.run([sys.executable, "-c", code], stderr=writing, check=True)
+    os.close(writing)
+    output = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while part := os.read(reading, 65_536):
+            output += part
+    os.close(reading)
+    plain = re.sub(r"\x1b\[\d+m", "", output.decode()).replace("\r\n", "\n")
+    last = plain.rstrip("\n").split("\n")[-1]
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} info     web    run.settled              run=…deadbeef", last)
+    assert "    ZeroDivisionError: division by zero" in plain.split("\n")

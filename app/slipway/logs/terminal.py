@@ -1,6 +1,6 @@
 """Lines for a terminal: aligned, in colours, with short ids, and tracebacks below.
 
-    14:03:59.120 info     run.settled            phase=completed steps=3 active_s=0.12 run=…8d41c7e2 graph=agent
+    14:03:59.120 info     worker run.settled              phase=completed steps=3 run=…8d41c7e2 graph=agent
 
 Nothing in a line can pretend to be another line, or control the terminal: control characters are escaped.
 """
@@ -19,6 +19,7 @@ from slipway.telemetry.table.whole_table import EVENTS
 
 _EVENT_WIDTH: Final = 24
 _LEVEL_WIDTH: Final = 8
+_PROCESS_WIDTH: Final = 6
 _SHORT_ID: Final = 8
 """Characters at the end of an id, which are random in all kinds of ids."""
 
@@ -61,6 +62,7 @@ class TerminalLine:
         parts = [
             self._in(_DIM, time),
             self._in(_LEVEL_COLOURS.get(level, ""), level.ljust(_LEVEL_WIDTH)),
+            *([self._in(_DIM, _escaped(str(line["process"])).ljust(_PROCESS_WIDTH))] if self._is_terminal else []),
             self._in(_BOLD, event.ljust(_EVENT_WIDTH) if own or work else event),
             *own,
             *work,
