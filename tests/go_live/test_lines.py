@@ -291,6 +291,7 @@ CASES = (
         World(slipway={"approval_policies": {"boss": POLICY}}),
     ),
     # observation
+    Case("metrics.counted", World(settings={"metrics": False}), WARN, "nothing is counted"),
     Case("traces.kept", World(settings={"traces": False}), WARN, "no trace of a run is stored"),
     Case("traces.kept", World(settings={"trace_sample_ratio": 0.01}), WARN, "1% of the traces"),
     Case("logs.format", World(settings={"log_format": "text"}), WARN, "text for people"),

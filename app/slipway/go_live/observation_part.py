@@ -64,6 +64,13 @@ def _client_certificate(variables: ExporterVariables) -> tuple[str, str] | str |
     return variables.client_certificate, variables.client_key
 
 
+async def _metrics(inputs: Inputs) -> Sequence[Line]:
+    if inputs.settings.metrics:
+        return [passed("metrics.counted", "runs, waits and processes are counted: GET /metrics of any web process")]
+    found = "nothing is counted: alerts about runs, queues and workers never fire"
+    return [warned("metrics.counted", found, "SLIPWAY_METRICS=1")]
+
+
 async def _logs(inputs: Inputs) -> Sequence[Line]:
     code, kind = "logs.format", inputs.settings.log_format
     if kind == "text":
@@ -80,6 +87,7 @@ PART: Final = Part(
     (
         Check({"traces.kept": "Whether what runs did is stored."}, _kept),
         Check({"traces.exported": "Whether the receiver of spans, if one is set, can be reached."}, _exported),
+        Check({"metrics.counted": "Whether runs and processes are counted for Prometheus."}, _metrics),
         Check({"logs.format": "Whether log lines are JSON."}, _logs),
     ),
 )
