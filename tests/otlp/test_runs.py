@@ -13,6 +13,7 @@ from slipway.otlp.sdk_spans import SCHEMA_URL
 from slipway.versions import version_of
 from tests.http.conftest import Served
 from tests.otlp.receiver import Received
+from tests.waiting import wait_until
 
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 CREATE = "POST /threads/{thread_id}/runs"
@@ -103,7 +104,8 @@ async def test_spans_of_the_project_join_the_trace(sdk: LangGraphClient, exporte
 
 async def test_a_run_that_a_node_creates_joins_the_trace(sdk: LangGraphClient, exported: Received) -> None:
     await executed(sdk, "calls")
-    await exported.until("invoke_agent one", "invoke_agent calls", CREATE)
+    await exported.until("invoke_agent one", "invoke_agent calls", "node calls_api")
+    await wait_until(lambda: len(exported.all_named(CREATE)) == 2)
     node = exported.named("node calls_api")
     requests = [each for each in exported.spans if each.parent_id == node.span_id]
     assert [each.name for each in requests] == [CREATE]

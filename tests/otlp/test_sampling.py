@@ -7,6 +7,7 @@ from langgraph_sdk.client import LangGraphClient
 
 from slipway.otlp.sampling import TraceSampler, sampler_of
 from slipway.otlp.variables import exporter_variables
+from slipway.settings import Settings
 from slipway.telemetry.trace_context import TraceContext, new_trace_id
 from tests.otlp.receiver import Received
 from tests.otlp.test_runs import CREATE, TRACE, executed
@@ -69,3 +70,16 @@ async def test_all_spans_of_a_trace_are_exported_or_none(shared: Received, sdk: 
     await executed(sdk, "one", SAMPLED.traceparent)
     await shared.until("invoke_agent one", "attempt 1", CREATE)
     assert {each.trace_id for each in shared.spans} == {TRACE}
+
+
+class TestNotStored:
+    """With `SLIPWAY_TRACES=0`."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"traces": False})
+
+    @pytest.mark.usefixtures("exported", "worker")
+    async def test_spans_that_are_not_stored_are_exported(self, exported: Received, sdk: LangGraphClient) -> None:
+        await executed(sdk, "one")
+        await exported.until("invoke_agent one", "attempt 1", "node step", CREATE)
