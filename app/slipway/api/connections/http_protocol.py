@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from slipway.api.connections.limits import ANSWER_READ_WITHIN_S, LEAST_BYTES_PER_S
-from slipway.api.connections.rejections import raw_response
+from slipway.api.connections.rejections import address_of, raw_response
 from slipway.api.connections.server_config import ServerConfig
 from slipway.api.connections.unread_responses import UnreadResponse
 from slipway.errors import (
@@ -184,7 +184,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def check_deadlines(self, now: float) -> None:
         """Closes the connection if the client takes too long. `now` is the time of the event loop."""
         if self._unread is not None and self._unread.is_stalled(now):
-            log.info("http.client_rejected", code="client.not_reading", client=self.client)
+            log.info("http.client_rejected", code="client.not_reading", client=address_of(self.client))
             self._web_config.count_rejected("client.not_reading")
             self.transport.abort()
         elif self._rejected_at is not None:
@@ -222,7 +222,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Sends the response for `reason`, unless another one is in progress, and ends the connection."""
         if self.transport.is_closing():
             return
-        log.info("http.client_rejected", code=reason.code, client=self.client, problem=str(reason))
+        log.info("http.client_rejected", code=reason.code, client=address_of(self.client), problem=str(reason))
         self._web_config.count_rejected(reason.code)
         self._rejected_at = self.loop.time()
         self._unset_keepalive_if_required()

@@ -16,3 +16,8 @@ def raw_response(reason: SlipwayError, headers: Iterable[tuple[bytes, bytes]] = 
     lines = [f"HTTP/1.1 {response.status_code} {HTTPStatus(response.status_code).phrase}".encode()]
     lines += [name + b": " + value for name, value in (*headers, *closing, (b"connection", b"close"))]
     return b"\r\n".join([*lines, b"", bytes(response.body)])
+
+
+def address_of(client: tuple[str, int] | None) -> str | None:
+    """The address of a client, for the log. None if it is not known, as that of a Unix socket."""
+    return None if client is None else f"{client[0]}:{client[1]}"

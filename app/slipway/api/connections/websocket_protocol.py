@@ -9,6 +9,7 @@ import structlog
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from slipway.api.connections.limits import ANSWER_READ_WITHIN_S
+from slipway.api.connections.rejections import address_of
 from slipway.api.connections.server_config import ServerConfig
 from slipway.api.connections.unread_responses import UnreadResponse
 
@@ -35,6 +36,6 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             if now - self._closing_since > ANSWER_READ_WITHIN_S:
                 self.transport.abort()
         elif self._unread is not None and self._unread.is_stalled(now):
-            log.info("http.client_rejected", code="client.not_reading", client=self.client)
+            log.info("http.client_rejected", code="client.not_reading", client=address_of(self.client))
             cast("ServerConfig", self.config).count_rejected("client.not_reading")
             self.transport.abort()
