@@ -113,9 +113,9 @@ TESTED_ELSEWHERE: Final = {
     "delivered_keep_s": "tests/webhooks/test_retention.py::test_ended_deliveries_are_kept_as_long_as_the_settings_say",
     "dead_letter_keep_s": "tests/webhooks/test_retention.py::"
     "test_ended_deliveries_are_kept_as_long_as_the_settings_say",
-    "log_level": "tests/test_logs.py::test_the_environment_chooses_level_and_format",
+    "log_level": "tests/logs/test_formats.py::test_the_environment_chooses_level_and_format",
     "release": "tests/registry/test_versions.py::test_an_undeclared_version_has_the_release_in_its_name",
-    "log_format": "tests/test_logs.py::test_the_environment_chooses_level_and_format",
+    "log_format": "tests/logs/test_formats.py::test_the_environment_chooses_level_and_format",
 }
 """Settings whose test is in the file of their feature."""
 
