@@ -43,13 +43,14 @@ def configure(settings: Settings, process: str) -> None:
     remember_environment()
     line = Line(process, settings.release)
     rendering = _rendering(settings.log_format)
+    handler = LogHandler(sys.stderr)
     _PROCESSORS[:] = [
         structlog.stdlib.filter_by_level,
         structlog.contextvars.merge_contextvars,
         _with_positional_arguments,
         line,
         *rendering,
-        _as_rendered,
+        _Output(handler),
     ]
     structlog.configure(
         processors=_PROCESSORS,
@@ -58,7 +59,6 @@ def configure(settings: Settings, process: str) -> None:
         cache_logger_on_first_use=True,
     )
     before: list[Processor] = [structlog.contextvars.merge_contextvars, structlog.stdlib.ExtraAdder(), line]
-    handler = LogHandler(sys.stderr)
     handler.setFormatter(_Formatter(foreign_pre_chain=before, processors=rendering))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -106,8 +106,25 @@ def _redacted(logger: WrappedLogger, method: str, line: Any) -> str:
     return redact_message(line)
 
 
-def _as_rendered(logger: WrappedLogger, method: str, line: Any) -> str:
-    return Rendered(line)
+class _Output:
+    """The end of a line of Slipway. It is written at once, which takes two thirds of the time that `logging` needs for
+    it, unless somebody else wants the lines too: then they go through `logging`."""
+
+    def __init__(self, handler: LogHandler) -> None:
+        self._handler = handler
+
+    def __call__(self, logger: WrappedLogger, method: str, line: Any) -> str:
+        if not self._is_only_reader(logger):
+            return Rendered(line)
+        self._handler.write(line)
+        raise structlog.DropEvent
+
+    def _is_only_reader(self, logger: logging.Logger) -> bool:
+        while (parent := logger.parent) is not None:
+            if logger.handlers or logger.filters or not logger.propagate:
+                return False
+            logger = parent
+        return logger.handlers == [self._handler] and not self._handler.filters and not logger.disabled
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):

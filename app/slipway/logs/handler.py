@@ -44,6 +44,10 @@ class LogHandler(logging.Handler):
             _FORMATTING.now = is_inner
         self._output.write(line)
 
+    def write(self, line: str) -> None:
+        """Writes a complete line."""
+        self._output.write(line)
+
     def _plain(self, record: logging.LogRecord, why: str) -> str:
         """The line of a record that cannot be formatted: its message without its arguments."""
         if type(record.msg) is Rendered:

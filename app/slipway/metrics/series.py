@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from slipway.telemetry.table.metric_kind import MetricKind, MetricType
@@ -24,17 +25,20 @@ MAX_SERIES: Final = 500
 """The most series of a metric; further ones are one series, `other`."""
 
 
-def series(kind: MetricKind, labels: Sequence[str]) -> str:
+@lru_cache(maxsize=8192)
+def series(kind: MetricKind, labels: tuple[str, ...]) -> str:
     """The field of a counter, and what the fields of a histogram begin with."""
     return SEPARATOR.join((kind.name.removeprefix(_PREFIX), *labels))
 
 
-def bucket_of(kind: MetricKind, labels: Sequence[str], number: int) -> str:
+@lru_cache(maxsize=8192)
+def bucket_of(kind: MetricKind, labels: tuple[str, ...], number: int) -> str:
     """The field of a bucket; the first one has the number 1."""
     return f"{series(kind, labels)}{SEPARATOR}{number}"
 
 
-def sum_of(kind: MetricKind, labels: Sequence[str]) -> str:
+@lru_cache(maxsize=8192)
+def sum_of(kind: MetricKind, labels: tuple[str, ...]) -> str:
     """The field of the sum of a histogram, in µs."""
     return f"{series(kind, labels)}{SEPARATOR}{_SUM}"
 
