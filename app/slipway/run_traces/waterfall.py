@@ -28,6 +28,8 @@ _LABEL_OF_NARROW: Final = 22
 _DURATION: Final = 8
 _BAR_AT_80: Final = 20
 _CONTENT_CHARACTERS: Final = 600
+_SHOWN_REDIS_S: Final = 0.01
+"""Seconds that an attempt has waited for Redis from which on they are shown."""
 
 _BARS: Final = {
     SpanKind.REQUEST: ("▪", "r", "cyan"),
@@ -187,6 +189,8 @@ class Waterfall:
         if decision := attributes.get("decision") or attributes.get("decided_by"):
             by = attributes.get("decided_by")
             parts.append(f"{decision} by {by}" if by and by != decision else str(decision))
+        if isinstance(redis_s := attributes.get("redis_s"), float) and redis_s >= _SHOWN_REDIS_S:
+            parts.append(f"Redis {duration_text(round(redis_s * 1e6))}")
         if status := attributes.get("status"):
             parts.append(f"HTTP {status}")
         return " ".join(parts)

@@ -389,6 +389,7 @@ class AttemptWriter:
         if not self.must_wait:
             return
         self._reader_running.clear()
+        began = time.monotonic()
         try:
             while self._group.size_bytes > self._limits.max_buffered_bytes:
                 await self._wait_acknowledged(self._group)
@@ -396,6 +397,8 @@ class AttemptWriter:
                 await self._send_before_superstep()
         finally:
             self._reader_running.set()
+            if self.trace is not None:
+                self.trace.redis_s += time.monotonic() - began
 
     async def _send_before_superstep(self) -> None:
         await asyncio.sleep(0)  # LangGraph's task writes the checkpoint of the last superstep in this iteration

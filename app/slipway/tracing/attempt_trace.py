@@ -170,6 +170,8 @@ class AttemptTrace:
         self._left_out = 0
         self._last: list[Sequence[Any]] | None = None
         self._is_closed = False
+        self.redis_s = 0.0
+        """How long the attempt has waited for Redis before its supersteps, in seconds."""
         self.attempt = self.start(SpanKind.ATTEMPT, str(run.attempt))
         self.attempt.add(number=run.attempt, worker=worker)
 
@@ -304,7 +306,8 @@ class AttemptTrace:
             if span is not self.attempt:
                 span.end("" if span.kind is SpanKind.SUPERSTEP else STOPPED)
         attempt = self.attempt
-        attempt.attributes["phase"], attempt.error, attempt.ended_us = phase, error, self.now_us()
+        attempt.attributes["phase"], attempt.attributes["redis_s"] = phase, round(self.redis_s, 6)
+        attempt.error, attempt.ended_us = error, self.now_us()
         self._open.pop(attempt.number, None)
         if not self._kept or (self._temporary and phase not in _NOT_ENDED):
             return NO_SPANS

@@ -25,6 +25,12 @@ supersteps and nodes have only the run. They are not in `Span.attributes`, becau
 PHASE: Final = SpanAttribute("phase", "slipway.run.phase", Unit.CODE, "the phase of the run afterwards")
 NUMBER: Final = SpanAttribute("number", "slipway.attempt.number", Unit.NUMBER, "the number of the attempt, from 1")
 WORKER: Final = SpanAttribute("worker", "slipway.worker", Unit.ID, "the process that executed it")
+REDIS_S: Final = SpanAttribute(
+    "redis_s",
+    "slipway.redis.time",
+    Unit.SECONDS,
+    "how long it has waited for Redis before supersteps, until what was written before them was safe",
+)
 PRIORITY: Final = SpanAttribute("priority", "slipway.queue.priority", Unit.CODE, "the priority of the run")
 PROVIDER: Final = SpanAttribute("provider", "gen_ai.provider.name", Unit.NAME, "the provider of the model")
 MODEL: Final = SpanAttribute("model", "gen_ai.request.model", Unit.NAME, "the model that was asked for")
@@ -106,7 +112,7 @@ SPAN_TYPES: Final[tuple[SpanType, ...]] = (
         ExportedKind.CONSUMER,
         "attempt {name}",
         "One execution of the run, or of the rest of it, by one process.",
-        (NUMBER, WORKER, PHASE),
+        (NUMBER, WORKER, PHASE, REDIS_S),
     ),
     SpanType(
         SpanKind.SUPERSTEP,
