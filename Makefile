@@ -15,7 +15,7 @@ pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
-.PHONY: help run pages dumps audit sbom test test-fast test-units test-processes lint import-graph lock bench big many drill soak soak-operators soak-versions short-runs differential templates mutants clean
+.PHONY: help run pages dumps audit sbom test test-fast test-units test-processes lint import-graph lock bench telemetry big many drill soak soak-operators soak-versions short-runs differential templates mutants clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ soak-versions: $(VENV)/dev.stamp  ## Execute 100 random histories of deploys, re
 drill: $(VENV)/dev.stamp  ## Drill a deploy with 500 threads at pauses, print its table, and create 10,000 threads during a rollout
 	$(BIN)/python -m tests.version_drills.drill $(or $(THREADS_PER_PAUSE),50)
 	SLIPWAY_TEST_THREADS=10000 $(BIN)/python -m pytest -q -o timeout=600 tests/version_drills/test_shares.py
+
+telemetry: $(VENV)/dev.stamp  ## Measure what traces, metrics and log lines cost (TELEMETRY_ARGS="on --pairs 20")
+	$(BIN)/python -m tests.bench.telemetry $(TELEMETRY_ARGS)
 
 small-server: $(VENV)/dev.stamp  ## Fill a Redis of 25 MB with bursts of runs (SMALL_SERVER_ARGS=--seconds 30)
 	$(BIN)/python -m tests.small_server $(SMALL_SERVER_ARGS)

@@ -138,7 +138,7 @@ async def compare(other: Path, names: Sequence[str], pairs: int) -> list[Compari
     async with _both(other) as (before, after):
         comparisons = []
         for name in names:
-            comparisons += await _compare_round(ROUNDS[name], before, after, pairs)
+            comparisons += await compare_round(ROUNDS[name], before, after, pairs)
         idle = [await idle_stream_kib(bench) for bench in (before, after)]
         return [*comparisons, Comparison("memory of an idle stream (USS)", "KiB", idle[:1], idle[1:])]
 
@@ -150,7 +150,8 @@ async def _both(other: Path) -> AsyncIterator[tuple[Bench, Bench]]:
         yield before, after
 
 
-async def _compare_round(measure: Round, before: Bench, after: Bench, pairs: int) -> list[Comparison]:
+async def compare_round(measure: Round, before: Bench, after: Bench, pairs: int) -> list[Comparison]:
+    """Measures `pairs` times each of two servers, alternately. Which one is first alternates as well."""
     measured: dict[str, tuple[Figure, list[float], list[float]]] = {}
     for pair in range(pairs):
         for bench in (before, after) if pair % 2 == 0 else (after, before):
@@ -213,8 +214,13 @@ def main() -> None:
     if unknown := set(arguments.round) - set(ROUNDS):
         parser.error(f"unknown round {sorted(unknown)[0]!r}; choose from {', '.join(ROUNDS)}")
     comparisons = uvloop.run(compare(arguments.other, arguments.round or list(ROUNDS), arguments.pairs))
-    print("| figure | before | after | after / before | quartiles |\n|---|---|---|---|---|")
-    print("\n".join(comparison.line() for comparison in comparisons))
+    print_table(comparisons, "before", "after")
+
+
+def print_table(comparisons: Sequence[Comparison], before: str, after: str) -> None:
+    """Prints a Markdown table. `before` and `after` are the names of the two servers."""
+    print(f"| figure | {before} | {after} | {after} / {before} | quartiles |\n|---|---|---|---|---|")
+    print("\n".join(comparison.line() for comparison in comparisons), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+"""`python -m tests.bench.telemetry` measures what traces, metrics and log lines cost.
+
+A server without any of them and one with some of them run at the same time, and short rounds alternate between the two
+(`compare`). Spans are exported to a receiver in the process that sends the load: it replies and decodes nothing, so
+that it takes little of the two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import Final
+
+import uvloop
+
+from tests.bench.compare import ROUNDS, Comparison, compare_round, print_table
+from tests.bench.setup import serving
+
+OFF: Final[Mapping[str, str]] = MappingProxyType(
+    {"SLIPWAY_TRACES": "0", "SLIPWAY_METRICS": "0", "SLIPWAY_LOG_LEVEL": "error"}
+)
+"""Nothing is recorded, counted or logged."""
+
+EXPORT: Final = "exported"
+
+CASES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "logs": {**OFF, "SLIPWAY_LOG_LEVEL": "info"},
+        "metrics": {**OFF, "SLIPWAY_METRICS": "1"},
+        "traces": {**OFF, "SLIPWAY_TRACES": "1"},
+        "on": {},
+        EXPORT: {},
+        "sampled": {
+            **OFF,
+            "SLIPWAY_TRACES": "1",
+            "SLIPWAY_TRACE_SAMPLE_RATIO": "0.01",
+            "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+            "OTEL_TRACES_SAMPLER_ARG": "0.01",
+        },
+    }
+)
+"""The environment variables of each case. `on` is the default: all three, and nothing is exported. In the last two,
+spans are exported."""
+
+_EXPORTING: Final = (EXPORT, "sampled")
+_OK: Final = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n"
+_ROUNDS: Final = ("waited", "supersteps")
+
+
+@asynccontextmanager
+async def otlp_sink() -> AsyncIterator[str]:
+    """The URL of a server that accepts whatever is exported to it."""
+    server = await asyncio.start_server(_accept, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+
+
+async def _accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            lengths = (line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            await reader.readexactly(int(next(lengths).split(b":")[1]))
+            writer.write(_OK)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+
+async def compare_case(case: str, rounds: Sequence[str], pairs: int) -> list[Comparison]:
+    """Measures a server without telemetry and one with that of `case`."""
+    async with otlp_sink() as endpoint:
+        exporting = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if case in _EXPORTING else {}
+        async with (
+            serving(None, quick=False, env=OFF) as off,
+            serving(None, quick=False, env={**CASES[case], **exporting}) as on,
+        ):
+            found = []
+            for name in rounds:
+                found += await compare_round(ROUNDS[name], off, on, pairs)
+            return found
+
+
+async def _measure(cases: Sequence[str], rounds: Sequence[str], pairs: int) -> None:
+    for case in cases:
+        print_table(await compare_case(case, rounds, pairs), "off", case)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.telemetry", description="Measure what telemetry costs."
+    )
+    parser.add_argument("case", nargs="*", help=f"any of {', '.join(CASES)}; default: all")
+    parser.add_argument("--rounds", nargs="+", choices=list(ROUNDS), default=list(_ROUNDS))
+    parser.add_argument("--pairs", type=int, default=8, help="number of pairs of each round (default: 8)")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.case) - set(CASES):
+        parser.error(f"unknown case {sorted(unknown)[0]!r}; choose from {', '.join(CASES)}")
+    uvloop.run(_measure(arguments.case or list(CASES), arguments.rounds, arguments.pairs))
+
+
+if __name__ == "__main__":
+    main()
