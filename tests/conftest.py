@@ -23,10 +23,10 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import module_files
 from tests.embedded_valkey import embedded_valkey
 from tests.encrypted_process import encrypt_everything
-from tests.quicker_libraries import one_certificate_authority, plain_tracebacks, quick_uvicorn
+from tests.quicker_libraries import logs_of_the_tests, one_certificate_authority, plain_tracebacks, quick_uvicorn
 from tests.waiting import Eventually, wait_until
 
-__all__ = ["one_certificate_authority", "plain_tracebacks", "quick_uvicorn"]
+__all__ = ["logs_of_the_tests", "one_certificate_authority", "plain_tracebacks", "quick_uvicorn"]
 
 ALONE = frozenset(
     {"bench", "browser", "compat", "crash", "deploy", "doctor", "health", "js", "objects", "test_bench.py"}

@@ -1,4 +1,5 @@
-"""Fixtures that replace slow parts of libraries in the process of the tests. What tests start is not affected."""
+"""Fixtures that replace slow parts of libraries, and the logs, in the process of the tests. What tests start is not
+affected."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ import structlog
 import uvicorn.server
 
 from slipway.logs.strict import logger_class
+from slipway.processes import settings_and_logs
 from tests.certificates import self_signed
 
 
@@ -22,6 +24,14 @@ def plain_tracebacks() -> None:
     """A traceback of structlog with all locals takes a second, which blocks the event loop of a test."""
     renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer], wrapper_class=logger_class())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs_of_the_tests() -> Iterator[None]:
+    """Commands that a test executes in this process leave its logs as they are: other tests read them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings_and_logs, "configure", lambda settings, process: None)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from slipway import failpoints, logs
+from slipway import failpoints
 from slipway.errors import ConfigError
 from slipway.processes import readiness
 from slipway.processes.settings_and_logs import load_settings_and_logs
@@ -200,10 +200,6 @@ def test_every_setting_has_help_and_a_row() -> None:
 
 class TestProjectEnvironment:
     """The `env` of langgraph.json."""
-
-    @pytest.fixture(autouse=True)
-    def _logs_stay(self, environment: pytest.MonkeyPatch) -> None:
-        environment.setattr(logs, "configure", lambda settings, process: None)
 
     def test_its_settings_count(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
         config = tmp_path / "langgraph.json"

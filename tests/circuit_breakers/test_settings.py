@@ -52,6 +52,6 @@ async def test_operators_see_the_breakers(client: httpx.AsyncClient, served: Ser
     await served.services.health.measure()
     metrics, labels = (await client.get("/metrics")).text, '{kind="model",name="openai:gpt-5"}'
     assert f"slipway_breaker_open{labels} 1.0" in metrics
-    assert f"slipway_breaker_openings{labels} 1.0" in metrics
+    assert f"slipway_breaker_openings_total{labels} 1.0" in metrics
     findings = {each["code"]: each for each in (await client.get("/readyz")).json()["findings"]}
     assert "gpt-5" not in findings["breakers.open"]["detail"]

@@ -129,9 +129,7 @@ def test_a_connection_budget_below_the_minimum_is_rejected(process: str, too_few
     connection_budget.check(Settings.from_values({"redis_max_connections": too_few + 1}), process)
 
 
-def test_dev_checks_the_connection_budget_before_it_starts_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    # pytest configures the logs of this process
-    monkeypatch.setattr("slipway.processes.settings_and_logs.configure", lambda *arguments: None)
+def test_dev_checks_the_connection_budget_before_it_starts_processes() -> None:
     with pytest.raises(ConfigError, match=r"SLIPWAY_REDIS_MAX_CONNECTIONS \(4\)"):
         load_settings_and_logs("dev", CONFIG, redis_max_connections=4)
     assert load_settings_and_logs("dev", CONFIG, redis_max_connections=5).redis_max_connections == 5

@@ -233,9 +233,9 @@ def test_a_trace_is_stored_as_text() -> None:
 def test_each_process_keeps_the_same_traces() -> None:
     ids = [new_trace_id() for _ in range(2000)]
     few, many = TraceDecision(True, 0.1), TraceDecision(True, 0.5)
-    kept_by_few: Any = [trace_id for trace_id in ids if few._keeps(trace_id)]
-    kept_by_many = {trace_id for trace_id in ids if many._keeps(trace_id)}
+    kept_by_few: Any = [trace_id for trace_id in ids if few.keeps(trace_id)]
+    kept_by_many = {trace_id for trace_id in ids if many.keeps(trace_id)}
     assert 120 < len(kept_by_few) < 290
     assert set(kept_by_few) < kept_by_many
-    assert not any(TraceDecision(True, 0)._keeps(trace_id) for trace_id in ids)
-    assert all(TraceDecision(True, 1)._keeps(trace_id) for trace_id in ids)
+    assert not any(TraceDecision(True, 0).keeps(trace_id) for trace_id in ids)
+    assert all(TraceDecision(True, 1).keeps(trace_id) for trace_id in ids)

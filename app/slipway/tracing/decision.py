@@ -42,13 +42,13 @@ class TraceDecision:
             return None
         trace_id = new_trace_id() if parent is None else parent.trace_id
         context = TraceContext(trace_id, new_span_id(), self.sampler(trace_id, parent))
-        return RunTrace(context, "" if parent is None else parent.span_id, self._keeps(trace_id))
+        return RunTrace(context, "" if parent is None else parent.span_id, self.keeps(trace_id))
 
     def with_sampler(self, sampler: Sampler) -> TraceDecision:
         """The same, for a process that exports spans."""
         return replace(self, sampler=sampler)
 
-    def _keeps(self, trace_id: str) -> bool:
+    def keeps(self, trace_id: str) -> bool:
         """The last 56 bits of an id are random (W3C Trace Context, level 2), and the same in each process: so a trace
         is kept as a whole."""
         return self.keep and (self.keep_ratio >= 1 or int(trace_id[-14:], 16) < self.keep_ratio * _IDS)
