@@ -53,4 +53,6 @@ async def test_graphs_receive_all_variables_and_slipway_uses_none(tmp_path: Path
             for graph in graphs:
                 assert await client.runs.wait(None, graph, input={}) == {"variables": VARIABLES}
     lines = (folder / "dev.log").read_text().splitlines()
-    assert any(json.loads(line)["level"] == "debug" for line in lines if line.startswith("{"))
+    logged = [json.loads(line) for line in lines if line.startswith("{")]
+    requests = [line for line in logged if line["event"] == "http.request"]
+    assert any(line["status"] == 200 for line in requests), "logged with the level `debug` only"
