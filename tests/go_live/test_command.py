@@ -18,6 +18,7 @@ from slipway.go_live.evidence import new_evidence
 from slipway.go_live.inputs import Inputs
 from slipway.go_live.line import Line, Outcome, failed, passed, warned
 from slipway.go_live.report_text import COLUMNS, text_of
+from slipway.health import start_checks
 from slipway.processes.child_commands import slipway
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import new_id
@@ -169,6 +170,17 @@ async def test_the_doctor_changes_nothing_and_asks_little(deployment: Deployment
     assert await stored() == before
     assert await _commands(pipeline) - commands < 200
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.processes
+async def test_looking_with_a_key_does_not_make_the_key_needed(deployment: Deployment, pipeline: Pipeline) -> None:
+    """Processes without the key would not start any more, although nothing is encrypted with it."""
+    config, key = deployment.project(), "A" * 43 + "="
+    await deployment.check(config, encryption_key=key)
+    for arguments in (("record", "backup"), ("evidence",)):
+        assert (await run(deployment, config, *arguments, SLIPWAY_ENCRYPTION_KEY=key)).returncode == 0
+    assert await pipeline.send("EXISTS", deployment.keys.encryption) == 0
+    await start_checks.check(deployment.settings(config), deployment.url)
 
 
 async def _commands(pipeline: Pipeline) -> int:

@@ -60,7 +60,7 @@ def rotate(
 async def _count(settings: Settings, keys: Encryption) -> KeyCounts:
     from slipway.encryption_at_rest.rotation import count_values
 
-    async with opened(settings, "encryption") as (pipeline, names):
+    async with opened(settings, "encryption", seals=False) as (pipeline, names):
         documents = DocumentNames(settings.langgraph_redis_prefix)
         with progress_on_stderr() as show:
             return await count_values(pipeline, names, documents, keys, show)

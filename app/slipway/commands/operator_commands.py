@@ -56,8 +56,9 @@ def operator_settings(command: str, config: Path | None) -> Settings:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, command: str) -> AsyncIterator[tuple[Pipeline, Keys]]:
-    """A connection to Redis. Raises `StoreUnavailable`, and `ConfigError` if the data have another layout version."""
+async def opened(settings: Settings, command: str, *, seals: bool = True) -> AsyncIterator[tuple[Pipeline, Keys]]:
+    """A connection to Redis. `seals`: whether values are stored that are encrypted where there is a key. Raises
+    `StoreUnavailable`, and `ConfigError` if the data have another layout version."""
     await start_checks.check(settings, settings.redis, upgrade=False)
     pipeline = Pipeline(
         Address(settings.redis),
@@ -68,7 +69,7 @@ async def opened(settings: Settings, command: str) -> AsyncIterator[tuple[Pipeli
     keys = Keys(settings.key_prefix)
     await pipeline.open()
     try:
-        async with process_keys(settings, pipeline, keys):
+        async with process_keys(settings, pipeline, keys, writes=seals):
             yield pipeline, keys
     finally:
         await pipeline.close()

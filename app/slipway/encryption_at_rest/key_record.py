@@ -42,6 +42,12 @@ class KeyRecord:
         )
         return encryption.decrypt(stored, DIGEST_KEY)
 
+    async def known_digest_key(self, encryption: Encryption) -> bytes | None:
+        """The key of keyed digests; None if no process has created it. Raises `StoredDataError` if none of the keys
+        decrypts it."""
+        stored = await self._pipeline.send("HGET", self._key, _DIGEST_KEY, repeatable=True)
+        return None if stored is None else encryption.decrypt(stored, DIGEST_KEY)
+
     async def add(self, name: str) -> None:
         """From now on values may be encrypted with the key of this name."""
         await self._pipeline.send("HSETNX", self._key, _KEY + name, int(time.time() * 1000), repeatable=True)

@@ -22,9 +22,12 @@ def encryption_of(settings: Settings) -> Encryption | None:
 
 
 @asynccontextmanager
-async def process_keys(settings: Settings, pipeline: Pipeline, keys: Keys) -> AsyncIterator[None]:
+async def process_keys(
+    settings: Settings, pipeline: Pipeline, keys: Keys, *, writes: bool = True
+) -> AsyncIterator[None]:
     """Inside the block, the process seals and opens stored values with the keys of the settings. Three round trips
-    if there are any, none otherwise. Raises `ConfigError` if other keys are needed."""
+    if there are any, none otherwise. From then on every process needs the keys; without `writes` nothing is recorded,
+    for a process that only opens values. Raises `ConfigError` if other keys are needed."""
     encryption = encryption_of(settings)
     if encryption is None:
         with provide_encryption(None):
@@ -32,10 +35,11 @@ async def process_keys(settings: Settings, pipeline: Pipeline, keys: Keys) -> As
         return
     record = KeyRecord(pipeline, keys)
     try:
-        digest_key = await record.digest_key(encryption)
+        digest_key = await (record.digest_key(encryption) if writes else record.known_digest_key(encryption))
     except StoredDataError as error:
         raise ConfigError(f"{variable_of('encryption_key')} lacks a key that is needed: {error}") from error
-    await record.add(encryption.first_name)  # not before one of the keys has decrypted something
+    if writes:
+        await record.add(encryption.first_name)  # not before one of the keys has decrypted something
     with provide_encryption(encryption, digest_key, plain_digests=not await record.digests_are_keyed()):
         yield
 

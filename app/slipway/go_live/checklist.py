@@ -115,7 +115,8 @@ async def run_checklist(
     `ConfigError` if langgraph.json is wrong or the data have another layout version."""
     state = StateChecks(frozenset(chosen), repair, show)
     parts = [state.part() if part.name == state_part.NAME else part for part in PARTS if part.name in chosen]
-    async with open_inputs(settings, environment, with_code=any(part.needs_code for part in parts)) as inputs:
+    with_code = any(part.needs_code for part in parts)
+    async with open_inputs(settings, environment, with_code=with_code, repair=repair) as inputs:
         accept, results = inputs.project.doctor.accept, []
         for part in parts:
             lines = [line for check in part.checks for line in await check.lines(inputs)]

@@ -63,10 +63,13 @@ class Inputs:
 
 
 @asynccontextmanager
-async def open_inputs(settings: Settings, environment: Mapping[str, str], *, with_code: bool) -> AsyncIterator[Inputs]:
-    """Opens one connection. What the project's code prints while it is imported goes to standard error. Raises
-    `StoreUnavailable`, and `ConfigError` if langgraph.json is wrong, the server does not support the checkpointer or
-    the data have another layout version."""
+async def open_inputs(
+    settings: Settings, environment: Mapping[str, str], *, with_code: bool, repair: bool = False
+) -> AsyncIterator[Inputs]:
+    """Opens one connection. With `repair`, the keys of the settings are recorded, as by every process that writes; not
+    otherwise, because processes without them would not start any more. What the project's code prints while it is
+    imported goes to standard error. Raises `StoreUnavailable`, and `ConfigError` if langgraph.json is wrong, the server
+    does not support the checkpointer or the data have another layout version."""
     await start_checks.check(settings, settings.redis, upgrade=False)
     project, clock, keys = read(settings.config), Clock(), Keys(settings.key_prefix)
     pipeline = Pipeline(
@@ -76,7 +79,7 @@ async def open_inputs(settings: Settings, environment: Mapping[str, str], *, wit
     try:
         async with AsyncExitStack() as stack:
             with contextlib.suppress(hiredis.ReplyError):  # a user that may only read: encrypted values stay unread
-                await stack.enter_async_context(process_keys(settings, pipeline, keys))
+                await stack.enter_async_context(process_keys(settings, pipeline, keys, writes=repair))
             health = await HealthMonitor(pipeline, keys, settings, clock, list(project.graphs)).measure()
             server = health.server or await read_server_info(pipeline)
             code = await _loaded(settings, project) if with_code else None
