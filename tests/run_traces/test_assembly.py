@@ -18,7 +18,7 @@ from slipway.run_traces.record import AssembledTrace, RunOfTrace
 from slipway.run_traces.time_axis import axis_of
 from slipway.run_traces.tree import UNFINISHED, shortened, tree_of, with_ends
 from slipway.run_traces.waterfall import Waterfall, duration_text
-from slipway.runs.record import Run
+from slipway.runs.record import Phase, Run
 from slipway.telemetry.span import Span, SpanKind
 from tests.run_traces.records import run_of
 
@@ -192,6 +192,75 @@ def test_waits_in_the_queue_are_what_lies_between_attempts_and_pauses() -> None:
     found = [(each.name, each.started_us // SECOND, (each.ended_us or 0) // SECOND) for each in spans]
     assert found == [("queue", 0, 1), ("queue", 3, 4), ("paused", 4, 7), ("queue", 7, 9)]
     assert [each.attributes.get("number") for each in spans] == [1, 2, None, 2]
+
+
+def waits_of(run: Run, times: RunTimes, attempts: Sequence[Span] = ()) -> list[tuple[int, int | None]]:
+    spans = queue_spans(run, "root", times, attempts, [], 20 * SECOND)
+    return [(each.started_us // SECOND, each.ended_us and each.ended_us // SECOND) for each in spans]
+
+
+def test_the_first_wait_ends_with_the_claim_and_not_with_the_span_of_the_attempt() -> None:
+    attempts = [span("a1", "root", SpanKind.ATTEMPT, 3, 4, name="1")]
+    assert waits_of(run_of(attempt=1), RunTimes(SECOND, 3 * SECOND, None, 2 * SECOND), attempts) == [(1, 2)]
+
+
+def test_records_tell_the_first_wait_and_the_one_that_lasts_if_nothing_was_traced() -> None:
+    times = RunTimes(SECOND, 9 * SECOND, None, 2 * SECOND)
+    assert waits_of(run_of(attempt=2), times) == [(1, 2)]
+    assert waits_of(run_of(attempt=2, phase=Phase.QUEUED), times) == [(1, 2), (9, None)]
+
+
+def test_a_run_that_is_cancelled_while_it_is_queued_has_waited_until_then() -> None:
+    attempts = [span("a1", "root", SpanKind.ATTEMPT, 2, 4, name="1")]
+    run = run_of(attempt=1, phase=Phase.CANCELLED)
+    assert waits_of(run, RunTimes(SECOND, 9 * SECOND, None, 2 * SECOND), attempts) == [(1, 2), (4, 9)]
+    assert waits_of(run, RunTimes(SECOND, 9 * SECOND, 4 * SECOND, 2 * SECOND), attempts) == [(1, 2)]
+
+
+def test_one_failure_counts_once_and_failures_of_two_runs_are_two() -> None:
+    failed = [
+        span("root", "", SpanKind.RUN, 0, 10, error="node.failed"),
+        span("a1", "root", SpanKind.ATTEMPT, 1, 3, error="worker.died"),
+        span("n1", "a1", SpanKind.NODE, 1, 3, error="worker.died"),
+        span("n2", "a1", SpanKind.NODE, 1, 3, error="worker.died"),
+        span("a2", "root", SpanKind.ATTEMPT, 4, 10, error="node.failed"),
+        span("s", "a2", SpanKind.SUPERSTEP, 4, 10, error="ValueError"),
+        span("n3", "s", SpanKind.NODE, 4, 10, error="ValueError"),
+        span("n4", "s", SpanKind.NODE, 4, 10, error="cancelled"),
+    ]
+    assert trace_of(failed).totals.errors == 2
+    later = span("root2", "root", SpanKind.RUN, 11, 12, error="node.failed")
+    assert trace_of([*failed, later]).totals.errors == 3
+    assert trace_of([failed[0], later]).totals.errors == 2
+
+
+def test_a_cancelled_run_is_one_failure() -> None:
+    spans = [
+        span("root", "", SpanKind.RUN, 0, 10, error="cancelled"),
+        span("a1", "root", SpanKind.ATTEMPT, 1, 10, error="cancelled"),
+        span("s", "a1", SpanKind.SUPERSTEP, 1, 10, error="cancelled"),
+        span("n1", "s", SpanKind.NODE, 1, 10, error="cancelled"),
+        span("n2", "s", SpanKind.NODE, 1, 10, error="cancelled"),
+    ]
+    assert trace_of(spans).totals.errors == 1
+    assert trace_of(spans[:1]).totals.errors == 1
+
+
+def test_attempts_without_spans_are_counted_and_sums_of_an_incomplete_trace_are_at_least() -> None:
+    trace = trace_of([span("root", "", SpanKind.RUN, 0, 10)])
+    assert trace.totals.attempts == 1
+    assert "at least" not in "\n".join(text_of(trace))
+    left_out = replace(trace, runs=[replace(trace.run, left_out=3)])
+    assert any(line.startswith("at least 0 model calls") for line in text_of(left_out))
+
+
+@pytest.mark.parametrize("end_s", [215, 0.4, 121, 7201])
+def test_the_labels_of_the_axis_do_not_touch(end_s: float) -> None:
+    spans = [span("root", "", SpanKind.RUN, 0, end_s), span("a", "root", SpanKind.ATTEMPT, end_s - 0.1, end_s)]
+    (scale,) = [line for line in text_of(trace_of(spans)) if line.lstrip().startswith("0 s")]
+    labels = re.findall(r"[\d.]+ (?:s|min|ms|h)(?= |$)", scale)
+    assert "".join(labels).replace(" ", "") == scale.replace(" ", "")
+    assert len(labels) == len(set(labels)) >= 2
 
 
 def test_the_page_explains_every_kind_of_span() -> None:

@@ -8,6 +8,7 @@ from slipway.reviews.record import ReviewState
 from slipway.run_traces.derived_spans import webhook_spans
 from slipway.run_traces.reading import RunTraces
 from slipway.run_traces.record import AssembledTrace
+from slipway.runs.cancel_reasons import Action
 from slipway.runs.operator_pause import OperatorPause
 from slipway.runs.record import Phase, Run
 from slipway.settings import Settings
@@ -47,6 +48,34 @@ async def test_a_delay_before_a_run_is_due_is_a_span(stores: Stores) -> None:
     names = [name for _, name, _ in shown(trace)]
     assert "delay" in names
     assert "queue" not in names, "it is not due"
+
+
+async def test_nothing_of_the_trace_of_a_delayed_run_is_in_the_future(stores: Stores) -> None:
+    run = await delayed(stores)
+    trace = await trace_of(stores, run)
+    assert ("queue", "delay", False) in shown(trace)
+    assert all((each.span.ended_us or each.span.started_us) <= trace.now_us for _, each in trace.spans)
+    assert trace.last_us == trace.now_us
+    assert trace.totals.queue_us < 300 * 1_000_000
+    await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, reason="not needed")
+    trace = await trace_of(stores, run)
+    assert ("queue", "delay", True) in shown(trace)
+    assert trace.last_us <= trace.now_us
+    assert trace.totals.queue_us < 300 * 1_000_000
+
+
+async def test_a_queued_run_that_is_cancelled_has_waited(stores: Stores) -> None:
+    trace = await trace_of(stores, await cancelled(stores))
+    assert ("queue", "queue", True) in shown(trace)
+    assert trace.totals.queue_us > 0
+
+
+async def test_records_tell_attempts_and_the_first_wait_without_spans(stores: Stores) -> None:
+    trace = await trace_of(stores, await failed(stores))
+    assert "Nothing was traced" in str(trace.run.problem)
+    assert (trace.totals.attempts, trace.totals.errors) == (1, 1)
+    assert ("queue", "queue", True) in shown(trace)
+    assert trace.totals.queue_us > 0
 
 
 async def test_a_pause_is_a_span_of_its_own(stores: Stores) -> None:

@@ -82,7 +82,9 @@ class OpenExecutions:
             follow_nodes()
             writer.record_with(trace)
             if run.attempt == 1:
-                trace.export_also(queue_span(trace.run, trace.run.created_us, trace.attempt.started_us))
+                trace.export_also(
+                    queue_span(trace.run, trace.run.created_us, run.started_us or trace.attempt.started_us)
+                )
         self._lease_renewer.add(writer, claim_sent_at)
         execution = Execution(
             writer,

@@ -33,6 +33,12 @@ class RunTimes:
     updated_us: int
     ended_us: int | None
     """When its last attempt settled it, or a reclaim failed it."""
+    claimed_us: int | None = None
+    """When its first attempt was claimed."""
+
+    def ended_before_claim_us(self, run: Run) -> int | None:
+        """When a run was cancelled that no worker executed then. None for every other run."""
+        return self.updated_us if run.final and self.ended_us is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +50,24 @@ class PauseOfRun:
     by: str
 
 
-def run_span(run: Run, root_id: str, parent_id: str, times: RunTimes) -> Span:
-    """The run, from when it was due until it settled."""
+def run_span(run: Run, root_id: str, parent_id: str, times: RunTimes, now_us: int) -> Span:
+    """The run, from when it was due until it settled. One that is not due yet begins now, so that nothing of a trace
+    is in the future."""
     attributes: dict[str, Attribute] = {"phase": run.phase.value}
     if run.version:
         attributes["version"] = run.version
     ended_us = times.ended_us if run.final or run.phase is Phase.WAITING_FOR_APPROVAL else None
-    if run.final and ended_us is None:  # it was cancelled before it started
-        ended_us = times.updated_us
-    started_us = min(times.created_us, ended_us or times.created_us)
+    if ended_us is None:
+        ended_us = times.ended_before_claim_us(run)
+    started_us = min(times.created_us, now_us if ended_us is None else ended_us)
     error = run.error_code or "" if run.phase is Phase.FAILED else "cancelled" if run.phase is Phase.CANCELLED else ""
     return Span(root_id, parent_id, SpanKind.RUN, run.graph_id, started_us, ended_us, error, attributes)
 
 
-def request_spans(run: Run, root_id: str, parent_id: str, times: RunTimes) -> list[Span]:
+def request_spans(run: Run, root_id: str, parent_id: str, times: RunTimes, now_us: int) -> list[Span]:
     """The request that created the run, from when the web process accepted it until the run was stored, and a delay
-    before the run was due. Empty if the id of the run has no time, because an idempotency key or a cron determines it.
+    before the run was due, which ends early if the run is cancelled, and has no end while it lasts. Empty if the id of
+    the run has no time, because an idempotency key or a cron determines it.
 
     The route and the rest of the request are only exported: no record has them."""
     accepted_us = _time_in(run.run_id)
@@ -70,7 +78,10 @@ def request_spans(run: Run, root_id: str, parent_id: str, times: RunTimes) -> li
     else:
         delay_id = derived_id(root_id, "delay")
         ended_us = accepted_us
-        delay = [Span(delay_id, root_id, SpanKind.QUEUE, "delay", accepted_us, times.created_us, "")]
+        cancelled_us = times.ended_before_claim_us(run)
+        over_us = times.created_us if cancelled_us is None else min(times.created_us, cancelled_us)
+        delay_ended_us = max(over_us, accepted_us) if over_us <= now_us else None
+        delay = [Span(delay_id, root_id, SpanKind.QUEUE, "delay", accepted_us, delay_ended_us, "")]
     own_id = parent_id or derived_id(root_id, "request")
     return [Span(own_id, "", SpanKind.REQUEST, "request", accepted_us, ended_us), *delay]
 
@@ -84,16 +95,36 @@ def _time_in(run_id: str) -> int | None:
 def queue_spans(
     run: Run, root_id: str, times: RunTimes, attempts: Sequence[Span], pauses: Sequence[PauseOfRun], now_us: int
 ) -> list[Span]:
-    """The waits between what happened: before the first attempt, after each one that ended, and while it was paused."""
+    """The waits between what happened: before the first attempt, after each one that ended, and while it was paused.
+
+    The record has the time of the first claim only: the first wait ends then, and each later one with the start of its
+    attempt. If no attempt has spans, later waits are unknown, except the one that lasts."""
     spans: list[Span] = []
     waits_from: int | None = times.created_us
+    if times.claimed_us is not None and not any(_number_of(attempt) == 1 for attempt in attempts):
+        spans += _wait_between(root_id, times.created_us, times.claimed_us, pauses, 1)
+        waits_from = None
     for attempt in sorted(attempts, key=lambda span: span.started_us):
-        if waits_from is not None and attempt.started_us > waits_from:
-            spans += _wait(root_id, waits_from, attempt.started_us, pauses, _number_of(attempt))
+        number = _number_of(attempt)
+        until_us = attempt.started_us if number != 1 or times.claimed_us is None else times.claimed_us
+        if waits_from is not None:
+            spans += _wait_between(root_id, waits_from, until_us, pauses, number)
         waits_from = attempt.ended_us
-    if run.phase in (Phase.QUEUED, Phase.PAUSED) and waits_from is not None and waits_from < now_us:
+    is_waiting = run.phase in (Phase.QUEUED, Phase.PAUSED)
+    if waits_from is None and is_waiting and times.claimed_us is not None:
+        waits_from = times.updated_us  # when its last attempt gave it back
+    cancelled_us = times.ended_before_claim_us(run)
+    if waits_from is not None and is_waiting and waits_from < now_us:
         spans += _wait(root_id, waits_from, None, pauses, run.attempt + 1)
+    elif waits_from is not None and cancelled_us is not None:
+        spans += _wait_between(root_id, waits_from, cancelled_us, pauses, run.attempt + 1)
     return spans
+
+
+def _wait_between(
+    root_id: str, started_us: int, ended_us: int, pauses: Sequence[PauseOfRun], number: int
+) -> list[Span]:
+    return _wait(root_id, started_us, ended_us, pauses, number) if ended_us > started_us else []
 
 
 def _number_of(attempt: Span) -> int:

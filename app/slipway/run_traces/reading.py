@@ -30,7 +30,7 @@ from slipway.runs.record import Run, run_from
 from slipway.runs.scripts import RunScripts
 from slipway.settings import Settings
 from slipway.telemetry.derived_id import derived_id
-from slipway.telemetry.span import Span, SpanKind
+from slipway.telemetry.span import Attribute, Span, SpanKind
 from slipway.tracing.stored_traces import NOT_STORED, StoredTrace, StoredTraces
 from slipway.webhooks.delivery_reads import DeliveryReads
 from slipway.webhooks.delivery_search import DeliveryQuery, DeliverySearch
@@ -49,7 +49,7 @@ MayRead = Callable[[Run], Awaitable[bool]]
 
 
 def _times_of(run: Run) -> RunTimes:
-    return RunTimes(int(run.incarnation), run.updated_us, run.ended_us)
+    return RunTimes(int(run.incarnation), run.updated_us, run.ended_us, run.started_us)
 
 
 def _root_of(run: Run) -> str:
@@ -156,12 +156,12 @@ class RunTraces:
         )
         attempts = [span for span in found.spans if span.kind is SpanKind.ATTEMPT]
         parent_id = "" if run.trace is None else run.trace.parent_id
-        requests = [] if run.resumes is not None else request_spans(run, root_id, parent_id, times)
+        requests = [] if run.resumes is not None else request_spans(run, root_id, parent_id, times, now_us)
         spans = [
             *requests,
-            run_span(run, root_id, parent_id or next((span.span_id for span in requests), ""), times),
+            run_span(run, root_id, parent_id or next((span.span_id for span in requests), ""), times, now_us),
             *queue_spans(run, root_id, times, attempts, _pauses(entries), now_us),
-            *with_ends([_with_worker(span, run) for span in found.spans]),
+            *with_ends([_while_it_lasts(span, run) for span in found.spans]),
             *approval_spans(run, root_id, times, reviews),
             *webhook_spans(root_id, deliveries, tries),
         ]
@@ -208,12 +208,15 @@ class RunTraces:
         return shown, tries
 
 
-def _with_worker(span: Span, run: Run) -> Span:
-    """The span of an attempt gets its attributes when it ends: until then the record has its worker."""
-    executes = span.kind is SpanKind.ATTEMPT and span.ended_us is None and span.name == str(run.attempt)
-    if not executes or run.worker is None:
+def _while_it_lasts(span: Span, run: Run) -> Span:
+    """The span of an attempt gets its attributes when it ends: until then its name is its number, and the record has
+    its worker."""
+    if span.kind is not SpanKind.ATTEMPT or span.ended_us is not None or not span.name.isdecimal():
         return span
-    return replace(span, attributes=dict(span.attributes) | {"worker": run.worker})
+    known: dict[str, Attribute] = {"number": int(span.name)}
+    if span.name == str(run.attempt) and run.worker is not None:
+        known["worker"] = run.worker
+    return replace(span, attributes=known | dict(span.attributes))
 
 
 _ENDS_OF_PAUSES: Final = frozenset(

@@ -10,6 +10,8 @@ from typing import Any, Final
 from slipway.accounting.metered_usage import dollars
 from slipway.clock import iso
 from slipway.telemetry.span import Span, SpanKind
+from slipway.tracing.attempt_trace import STOPPED
+from slipway.tracing.span_error import CANCELLED
 
 MOST_SPANS: Final = 5000
 """The most spans of one response: the first ones by their start."""
@@ -88,7 +90,8 @@ class Totals:
     tokens_out: int
     cost_nano: int
     errors: int
-    """Spans that ended with an error of their own: another one than what they are part of."""
+    """Failures: spans that ended with an error and have no part that did. What ended an attempt and all that it
+    executed, such as the death of its process, counts once."""
 
     def public(self, *, operator: bool) -> dict[str, Any]:
         """`workers` are names of machines: only operators receive them, others how many there were."""
@@ -158,15 +161,15 @@ class AssembledTrace:
 
     @cached_property
     def totals(self) -> Totals:
-        return totals_of([each.span for _, each in self.spans], self.now_us)
+        return totals_of([each.span for _, each in self.spans], self.now_us, sum(run.attempts for run in self.runs))
 
     @property
     def left_out(self) -> int:
         return sum(run.left_out for run in self.runs)
 
 
-def totals_of(spans: Sequence[Span], now_us: int) -> Totals:
-    """What spans add up to."""
+def totals_of(spans: Sequence[Span], now_us: int, known_attempts: int = 0) -> Totals:
+    """What spans add up to. `known_attempts`: how many the records of the runs have, of which some may have no span."""
 
     def time_of(kind: SpanKind) -> int:
         return sum((span.ended_us or now_us) - span.started_us for span in spans if span.kind is kind)
@@ -175,11 +178,10 @@ def totals_of(spans: Sequence[Span], now_us: int) -> Totals:
         return sum(_number(span.attributes.get(name)) for span in spans if span.kind in kinds)
 
     attempts = [span for span in spans if span.kind is SpanKind.ATTEMPT]
-    errors = {span.span_id: span.error for span in spans}
     workers = dict.fromkeys(str(worker) for span in attempts if (worker := span.attributes.get("worker")))
     calls = (SpanKind.MODEL, SpanKind.TOOL)
     return Totals(
-        attempts=len(attempts),
+        attempts=max(len(attempts), known_attempts),
         workers=tuple(workers),
         queue_us=time_of(SpanKind.QUEUE),
         approval_us=time_of(SpanKind.APPROVAL),
@@ -189,8 +191,41 @@ def totals_of(spans: Sequence[Span], now_us: int) -> Totals:
         tokens_in=sum_of("tokens_in", calls),
         tokens_out=sum_of("tokens_out", calls),
         cost_nano=sum_of("cost_nano", calls),
-        errors=sum(bool(span.error) and span.error != errors.get(span.parent_id) for span in spans),
+        errors=_failures(spans),
     )
+
+
+_EXECUTED: Final = (SpanKind.ATTEMPT, SpanKind.SUPERSTEP, SpanKind.NODE, SpanKind.MODEL, SpanKind.TOOL)
+_STOPPED: Final = (CANCELLED, STOPPED)
+_DEEPEST: Final = 100
+
+
+def _failures(spans: Sequence[Span]) -> int:
+    """How many failures the spans tell. A failure shows at the innermost span, and at those around it up to the run:
+    reviews, webhooks and later runs are below a run too, but are no reason for its error."""
+    by_id = {span.span_id: span for span in spans}
+    failed = [span for span in spans if span.error and not _is_consequence(span, by_id)]
+    explained = {span.parent_id for span in failed if span.kind in _EXECUTED}
+    return len({_struck_by(span, by_id) for span in failed if span.span_id not in explained})
+
+
+def _is_consequence(span: Span, by_id: Mapping[str, Span]) -> bool:
+    """Whether something was only stopped, because another part failed or its attempt was to end."""
+    if span.error not in _STOPPED or span.kind not in _EXECUTED or span.kind is SpanKind.ATTEMPT:
+        return False
+    return _struck_by(span, by_id) == span.span_id
+
+
+def _struck_by(span: Span, by_id: Mapping[str, Span]) -> str:
+    """The id of the attempt, if the error of a span is the one that ended its whole attempt; else that of the span."""
+    around: Span | None = span
+    for _ in range(_DEEPEST):
+        if around is None or around.error != span.error:
+            break
+        if around.kind is SpanKind.ATTEMPT:
+            return around.span_id
+        around = by_id.get(around.parent_id)
+    return span.span_id
 
 
 def _number(value: object) -> int:

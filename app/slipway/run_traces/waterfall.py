@@ -87,9 +87,10 @@ class Waterfall:
             f"{_count(len(totals.workers), 'worker')}, {duration}"
             f" (queue {duration_text(totals.queue_us)}, approval {duration_text(totals.approval_us)})",
         ]
-        if totals.model_calls or totals.tool_calls or totals.retries or totals.errors:
+        at_least = "at least " if trace.left_out or trace.cut_spans else ""
+        if at_least or totals.model_calls or totals.tool_calls or totals.retries or totals.errors:
             texts.append(
-                f"{_count(totals.model_calls, 'model call')}, {totals.tokens_in}+{totals.tokens_out} tokens, "
+                f"{at_least}{_count(totals.model_calls, 'model call')}, {totals.tokens_in}+{totals.tokens_out} tokens, "
                 f"${dollars(totals.cost_nano):.6g}, {_count(totals.tool_calls, 'tool call')}, "
                 f"{_retries(totals.retries)}, {_count(totals.errors, 'error')}"
             )
@@ -141,7 +142,9 @@ class Waterfall:
         """The labels of the time axis, at its begin, its middle and its end."""
         width, first = self._bar_width, self.trace.started_us
         texts = [duration_text(axis.time_at(place) - first) for place in (0.0, 0.5, 1.0)]
-        middle = texts[1].center(max(width - len(texts[0]) - len(texts[2]), 0))
+        room = max(width - len(texts[0]) - len(texts[2]), 0)
+        fits = len(texts[1]) + 2 <= room and texts[1] not in (texts[0], texts[2])
+        middle = (texts[1] if fits else "").center(room)
         return Text(f"{'':{self._label_width}} {texts[0]}{middle}{texts[2]}"[: max(self.width, NARROWEST)], style="dim")
 
     def _line(self, depth: int, each: TreeSpan, axis: TimeAxis) -> Text:

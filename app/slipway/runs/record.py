@@ -413,6 +413,8 @@ class Run:
     webhook_problem: str | None = None
     """Why the last try to deliver the webhook failed. None if it succeeded, or was not made yet. Each try changes
     it."""
+    started_us: int | None = None
+    """When its first attempt was claimed, in µs. None before. Never changes after that."""
     ended_us: int | None = None
     """When an attempt settled it, or a reclaim failed it, in µs. None before, and if it was cancelled before it
     started."""
@@ -625,6 +627,7 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         changed_by=opened_json(fields["changed_by"], USER) if "changed_by" in fields else (),
         chain_user=opened_json(fields["chain_user"], USER) if "chain_user" in fields else None,
         reviews=fields["reviews"].decode().split() if "reviews" in fields else (),
+        started_us=int(fields["started_us"]) if "started_us" in fields else None,
         ended_us=int(fields["ended_us"]) if "ended_us" in fields else None,
         trace=run_trace_from(fields["trace"]) if "trace" in fields else None,
         trace_bytes=int(fields.get("trace_bytes", b"0")),
