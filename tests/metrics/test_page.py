@@ -70,6 +70,18 @@ async def test_queued_runs_are_counted_by_graph_and_priority_until_they_are_canc
     assert page.value("slipway_attempts_started_total") == 0
 
 
+async def test_a_run_behind_another_one_of_its_thread_does_not_wait_for_a_worker(served: Served) -> None:
+    """No worker could claim it, so the alert for a late queue does not count it."""
+    async with httpx.AsyncClient(base_url=served.url) as client:
+        for delay in ({"after_seconds": 3600}, {}):
+            body = {"assistant_id": "steps", "input": {"text": "x"}, "if_not_exists": "create", **delay}
+            assert (await client.post(f"/threads/{THREAD}/runs", json=body)).status_code == 200
+    page = await scrape_until(served.url, "slipway_queue_depth", 2)
+    assert page.value("slipway_queue_oldest_seconds", graph="steps") > 0
+    assert page.value("slipway_oldest_due_job_seconds") == 0
+    assert page.value("slipway_version_queue_oldest_seconds") == 0
+
+
 async def test_an_exemplar_of_openmetrics_names_a_trace(served: Served, settings: Settings, graphs: Registry) -> None:
     async with running_worker(settings, graphs):
         for _ in range(80):  # of quick runs, one of 16 has an exemplar

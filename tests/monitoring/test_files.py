@@ -104,7 +104,6 @@ def test_every_metric_is_on_the_dashboard_or_in_a_rule() -> None:
         "slipway_queued_jobs": "the queue depth",
         "slipway_leases": "the stored runs by phase",
         "slipway_store_probe_seconds": "the round trips",
-        "slipway_version_queue_oldest_seconds": "the oldest queued run",
         "slipway_version_new_threads": "the runs since the ramp began",
         "slipway_breaker_openings": "the open circuit breakers",
     }

@@ -19,7 +19,9 @@ WORKERS: Final = gauge("slipway_workers", "Live workers")
 QUEUED_JOBS: Final = gauge("slipway_queued_jobs", "Due and delayed jobs that no worker has claimed")
 LEASES: Final = gauge("slipway_leases", "Leases held by attempts")
 OLDEST_DUE_JOB_SECONDS: Final = gauge(
-    "slipway_oldest_due_job_seconds", "Waiting time of the oldest due job", unit=Unit.SECONDS
+    "slipway_oldest_due_job_seconds",
+    "Waiting time of the oldest due job that any worker could claim; those for a certain version are not counted",
+    unit=Unit.SECONDS,
 )
 STORE_PROBE_SECONDS: Final = gauge(
     "slipway_store_probe_seconds", "Time to write, read back and delete a key", unit=Unit.SECONDS

@@ -18,7 +18,7 @@ QUEUE_DEPTH: Final = gauge(
 )
 QUEUE_OLDEST_SECONDS: Final = gauge(
     "slipway_queue_oldest_seconds",
-    "Time since the oldest of them was due",
+    "Time since the oldest of them was due, also while it waits behind an earlier run of its thread",
     *(GRAPH, VERSION, PRIORITY),
     unit=Unit.SECONDS,
 )
