@@ -20,6 +20,7 @@ SSE_STARTS = ("event: ", "data: ", "id: ", "retry: ")
 LUA_WORDS = ("redis.call(", "redis.pcall(", "KEYS[", "ARGV[")
 
 LAYERS = (
+    ("credential_headers",),
     ("redaction",),
     (
         "errors",
@@ -34,7 +35,6 @@ LAYERS = (
         "sse_frames",
         "stop_times",
         "value_problems",
-        "credential_headers",
         "loopback",
         "migrations",
     ),

@@ -17,7 +17,7 @@ async def test_whoever_may_read_the_run_may_read_its_trace(
     ann: Client, client: httpx.AsyncClient, worker: WorkerProcess
 ) -> None:
     thread = (await ann.threads.create())["thread_id"]
-    run = await ann.runs.create(thread, "greet", input={"text": "hi"})
+    run = await ann.runs.create(thread, "greet", input={"text": "hi", "api_key": "hunter2"})
     await ann.runs.join(thread, run["run_id"])
     path = f"/ops/runs/{run['run_id']}/trace"
 
@@ -34,7 +34,7 @@ async def test_whoever_may_read_the_run_may_read_its_trace(
     assert [span["depth"] for span in flat["spans"]][:3] == [0, 1, 2]
     assert all(0 <= span["offset"] <= 1 and span["offset"] + span["extent"] <= 1.0001 for span in flat["spans"])
     contents = {span["kind"]: span["content"] for span in flat["spans"] if "content" in span}
-    assert contents["run"]["input"] == {"text": "hi"}
+    assert contents["run"]["input"] == {"text": "hi", "api_key": "[redacted]"}
 
     hidden = await client.get(path, headers=as_user("bob"))
     unknown = await client.get(f"/ops/runs/{new_id()}/trace", headers=as_user("bob"))

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Final
 
 from structlog.typing import EventDict, WrappedLogger
 
-from slipway.credential_headers import is_credential
 from slipway.current_work import current_work
 from slipway.exception_text import LONGEST_TRACEBACK, class_name, is_a, traceback_of
 from slipway.logs.values import Values
+from slipway.redaction.credential_names import is_credential_name
 from slipway.redaction.credential_patterns import REDACTED
 from slipway.redaction.redact import redact_member
 from slipway.telemetry.table import line_fields
@@ -100,9 +99,4 @@ def _traceback(raised: object) -> str | None:
 def _shown(name: str, value: object) -> object:
     """The value of a field, unless its name says that it is secret: by the names of credentials, such as headers that
     are logged, and by the names of the project."""
-    return REDACTED if type(value) is str and _is_credential(name) else redact_member(name, value)
-
-
-@lru_cache(maxsize=2048)
-def _is_credential(name: str) -> bool:
-    return is_credential(name.lower().replace("_", "-"))
+    return REDACTED if type(value) is str and is_credential_name(name) else redact_member(name, value)

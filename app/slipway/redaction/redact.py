@@ -4,6 +4,8 @@ what                                      logs, errors   events, results, webhoo
 exact values of known secrets             yes            yes
 names and patterns of the project         yes            yes
 what looks like a credential              yes            no: it may be data of a graph
+
+Inputs and outputs in traces have a rule of their own (`trace_contents`).
 """
 
 from __future__ import annotations

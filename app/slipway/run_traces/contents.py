@@ -5,6 +5,7 @@ Nothing of it is stored with spans, unless `SLIPWAY_TRACE_CONTENT` is set. It is
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ import orjson
 
 from slipway.access.users import User
 from slipway.errors import SlipwayError
-from slipway.redaction.redact import redact_json
+from slipway.redaction.trace_contents import redact_trace_content
 from slipway.run_options import RunOptions
 from slipway.run_traces.record import AssembledTrace
 from slipway.serialization.json_encoding import dumps
@@ -37,13 +38,13 @@ async def with_contents(
         if run.run_id in options and run.root_id in contents:
             given = options[run.run_id]
             value = given.command if given.command is not None else given.input
-            contents[run.root_id]["input"] = bounded(value)
+            contents[run.root_id]["input"] = await asyncio.to_thread(bounded, value)  # it may be large
     problem = None
     try:
         history = await states.history(trace.thread_id, limit=_MOST_STATES, user=user)
     except SlipwayError as error:
         problem, history = f"The states of the thread cannot be read, so outputs are missing: {error}", []
-    for span_id, output in _outputs(trace, history).items():
+    for span_id, output in (await asyncio.to_thread(_outputs, trace, history)).items():
         contents[span_id]["output"] = output
     return replace(trace, contents=contents, content_problem=problem)
 
@@ -71,7 +72,7 @@ def _outputs(trace: AssembledTrace, history: Sequence[Mapping[str, Any]]) -> dic
 
 def bounded(value: Any) -> Any:
     """The value, redacted: as it is if its JSON is short, else the begin of its JSON as a text."""
-    encoded = redact_json(dumps(value))
+    encoded = redact_trace_content(dumps(value))
     if len(encoded) <= MOST_BYTES:
         return orjson.loads(encoded)
     return f"{encoded[:MOST_BYTES].decode(errors='ignore')}… ({len(encoded)} bytes)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from slipway.exception_text import class_name
-from slipway.redaction.redact import redact_json, redact_message
+from slipway.redaction.trace_contents import redact_trace_content
 from slipway.serialization.json_encoding import dumps
 from slipway.serialization.slices import is_large
 
@@ -20,7 +20,7 @@ def content_of(value: object) -> str:
     try:
         if is_large(value):
             return f"<large {class_name(value)}>"
-        text = redact_message(redact_json(dumps(value)).decode())
+        text = redact_trace_content(dumps(value)).decode()
     except Exception:
         return f"<{class_name(value)}>"
     encoded = text.encode()
