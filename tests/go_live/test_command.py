@@ -80,6 +80,15 @@ async def test_evidence_is_recorded_and_shown(deployment: Deployment) -> None:
     assert re.search(r"WARN  evidence.load_test\n +too old: \d+ days ago by ann: 500 runs/s", shown), shown
 
 
+@pytest.mark.processes
+async def test_a_wrong_name_is_a_wrong_command(deployment: Deployment) -> None:
+    config = deployment.project()
+    wrong = await run(deployment, config, "record", "load-testt")
+    assert (wrong.returncode, "did you mean 'load-test'" in wrong.stderr) == (2, True), wrong.stderr
+    part = await run(deployment, config, "--only", "nonsense")
+    assert (part.returncode, part.stderr.count("observation")) == (2, 1), part.stderr
+
+
 @pytest.mark.parametrize(
     ("kind", "at_us", "note", "problem"),
     [

@@ -341,8 +341,26 @@ CASES = (
     Case(
         "access.secrets", World(members={"env": {"SLIPWAY_WEBHOOK_SECRET": "a long and secret text"}}), FAIL, "wherever"
     ),
-    Case("access.secrets", World(environment={"REDIS_URL": "redis://:pass@h:1"}), WARN, "password of Redis"),
+    Case("access.secrets", World(environment={"REDIS_URL": "redis://:pass@h:1"}), WARN, "variable of the environment"),
     Case("encryption.at_rest", NOTHING, WARN, "stored as they are", World(settings={"encryption_key": KEY})),
+    *(
+        Case("access.secrets", World(members={"env": {name: value}}), FAIL, "wherever the code is")
+        for name, value in (
+            ("OPENAI_API_KEY", "sk-1234567890"),
+            ("REDIS_URL", "redis://:pass@h:1"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer x"),
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=Bearer x"),
+            ("DATABASE_URL", "postgres://ann:pass@db/main"),
+        )
+    ),
+    Case("access.secrets", World(members={"env": {"GH": "a secret"}}, slipway=HOOK), FAIL, "wherever the code is"),
+    Case(
+        "access.secrets",
+        World(environment={"ANTHROPIC_API_KEY": "sk-1"}),
+        WARN,
+        "variable of the environment",
+        World(environment={"MAX_TOKENS": "5", "TOKEN_FILE": "/run/x", "REDIS_URL": "redis://h:1", "API_KEY": ""}),
+    ),
     # webhooks
     Case("webhooks.signed", NOTHING, WARN, "not signed", World(settings={"webhook_secret": "a long secret text"})),
     Case("webhooks.signed", NOTHING, WARN, "not signed", World(members={"http": {"disable_webhooks": True}})),

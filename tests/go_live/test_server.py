@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +27,7 @@ from tests.webhooks.delivery_scripts import delivery_scripts
 
 async def test_the_findings_of_readyz_are_lines(deployment: Deployment, pipeline: Pipeline) -> None:
     config = deployment.project()
-    assert worst((await deployment.check(config, "state")).lines, "health", "workers.none").outcome is Outcome.WARN
+    assert worst((await deployment.check(config, "state")).lines, "health", "workers.none").outcome is Outcome.FAIL
     both = await deployment.check(config, "state", "workers")
     assert worst(both.lines, "health").outcome is Outcome.PASS, "a finding with a line of its own is said once"
     breakers = BreakerScripts(pipeline, deployment.keys)
@@ -82,7 +84,9 @@ async def test_a_user_that_may_only_read_gets_a_checklist(
     assert found["redis.persistence"].outcome is Outcome.PASS
     for code in ("versions.served", "durability.runs", "access.keys"):
         assert (found[code].outcome, "NOPERM" in found[code].found) == (Outcome.WARN, True), found[code]
-    assert worst(checklist.lines, "health", "redis.rejects_writes").outcome is Outcome.FAIL
+    line = worst(checklist.lines, "health", "redis.rejects_writes")
+    assert (line.outcome, "may only read" in line.found, "NOPERM" in line.fix) == (Outcome.WARN, True, False)
+    assert worst(checklist.lines, "health").outcome is Outcome.WARN
     assert await pipeline.send("DBSIZE") == before
 
 
@@ -195,4 +199,43 @@ async def test_webhooks_that_nobody_accepts_are_a_warning(deployment: Deployment
     await store.remove(endpoint.endpoint_id, by="ann")
     assert await scripts.claim((EXTERNAL,), 10, 60_000) == []
     line = worst((await deployment.check(config, "webhooks")).lines, "webhooks.dead_letters")
-    assert (line.outcome, line.found.startswith("1 webhooks")) == (Outcome.WARN, True), line
+    assert (line.outcome, "1 webhook of" in line.found) == (Outcome.WARN, True), line
+
+
+@pytest.mark.parametrize(
+    ("status", "sampler", "outcome", "found"),
+    [
+        (200, "", Outcome.PASS, "accepts spans"),
+        (302, "", Outcome.WARN, "answers 302"),
+        (503, "", Outcome.WARN, "answers 503"),
+        (200, "always_off", Outcome.WARN, "always_off sends none"),
+        (200, "parentbased_always_off", Outcome.WARN, "none but those of sampled requests"),
+    ],
+)
+async def test_a_receiver_that_gets_no_spans_is_a_warning(
+    deployment: Deployment, status: int, sampler: str, outcome: Outcome, found: str
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {status} -\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "OTEL_TRACES_SAMPLER": sampler}
+        checklist = await deployment.check(deployment.project(), "observation", environment=environment)
+    line = worst(checklist.lines, "traces.exported")
+    assert (line.outcome, found in line.found) == (outcome, True), line
+
+
+async def test_spend_says_what_is_limited(deployment: Deployment) -> None:
+    worlds: tuple[tuple[dict[str, Any], dict[str, Any], str], ...] = (
+        ({}, {}, "no model and no known package"),
+        ({"graphs": {"desk": {"ceilings": {"max_cost_usd": 5}}}}, {}, "limited for: desk"),
+        ({"budgets": {"graph": {"day": {"cost_usd": 5}}}}, {"model": "openai:gpt-5"}, "limited for: desk"),
+    )
+    for slipway, settings, found in worlds:
+        config = deployment.project(slipway=slipway)
+        line = worst((await deployment.check(config, "ceilings", **settings)).lines, "ceilings.spend")
+        assert (line.outcome, found in line.found) == (Outcome.PASS, True), line

@@ -105,7 +105,7 @@ async def test_an_overdue_review_is_a_warning(
         thread_id = (await client.post("/threads", json={})).json()["thread_id"]
         body = {"assistant_id": "desk", "input": {"text": ""}}
         assert "__interrupt__" in (await client.post(f"/threads/{thread_id}/runs/wait", json=body)).json()
-        assert await line() == (Outcome.PASS, "1 reviews wait for people, none after its due time")
+        assert await line() == (Outcome.PASS, "1 review undecided, none after its due time")
     key = deployment.keys.reviews_of_graph("desk")  # as if its due time had come, and no worker had noticed
     (review_id,) = await pipeline.send("ZRANGE", key, 0, -1)
     await pipeline.send("ZADD", key, 1, review_id)
@@ -128,3 +128,40 @@ async def test_threads_that_could_not_continue_fail(deployment: Deployment, monk
     monkeypatch.setattr(questions_part, "THREADS_WITHIN_S", -1.0)
     line = worst((await deployment.check(config, "questions")).lines, "threads.resume")
     assert line.outcome is Outcome.PASS, "a page has all of them"
+
+
+async def test_two_releases_of_one_version_are_a_warning(deployment: Deployment, eventually: Eventually) -> None:
+    """langgraph.json names the version, of which only the last registered build is stored."""
+    config = deployment.project(slipway={"graphs": {"desk": {"version": "1"}}})
+    first, second = (deployment.settings(config, release=name) for name in ("r1", "r2"))
+    async with deployed(first), deployed(second):
+
+        async def is_mixed() -> bool:
+            found = worst((await deployment.check(config, "workers", release="r2")).lines, "workers.mixed")
+            return "different release: r1, r2" in found.found and found.outcome is Outcome.WARN
+
+        await eventually(is_mixed)
+
+
+async def test_values_that_are_older_than_the_key_are_a_warning(deployment: Deployment) -> None:
+    key, config = "A" * 43 + "=", deployment.project()
+    async with deployed(deployment.settings(config)) as (client, _):
+        body = {"assistant_id": "desk", "input": {"text": "a"}, "on_completion": "keep"}
+        assert (await client.post("/runs/wait", json=body)).status_code == 200
+    line = worst((await deployment.check(config, "access", encryption_key=key)).lines, "encryption.at_rest")
+    assert (line.outcome, "are not encrypted" in line.found) == (Outcome.WARN, True), line
+    assert line.fix == "slipway encryption rotate"
+
+
+async def test_encrypted_values_pass(deployment: Deployment) -> None:
+    key, config = "A" * 43 + "=", deployment.project()
+    async with deployed(deployment.settings(config, encryption_key=key)) as (client, _):
+        body = {"assistant_id": "desk", "input": {"text": "a"}, "on_completion": "keep"}
+        assert (await client.post("/runs/wait", json=body)).status_code == 200
+
+    async def line() -> tuple[Outcome, str]:
+        found = worst((await deployment.check(config, "access", encryption_key=key)).lines, "encryption.at_rest")
+        return found.outcome, found.found
+
+    outcome, found = await line()
+    assert (outcome, "with the first key" in found) == (Outcome.PASS, True), found

@@ -75,11 +75,12 @@ def record(
     by: By = None,
     config: Config = None,
 ) -> None:
-    """Records that a test or a backup was made, in Redis: the checklist shows its age. Replaces the last one of its
-    kind."""
+    """Records that a test or a backup was made, in Redis: the checklist shows its age. Replaces what is stored of its
+    kind, also if that is of a later time. Exit code 2: the kind, the time or a text is wrong."""
     settings = load_settings_and_logs("doctor", config)
     at_us = time_option_us("--at", at)
-    stored = execute(lambda: _record(settings, kind, at_us, operator(by, None).by, note))
+    new = _new_evidence(kind, at_us, operator(by, None).by, note)
+    stored = execute(lambda: _record(settings, new))
     typer.echo(dumps(stored.public()).decode())
 
 
@@ -99,11 +100,20 @@ async def _checked(settings: Settings, environment: dict[str, str], chosen: list
         return await run_checklist(settings, environment, chosen=chosen, repair=repair, show=show)
 
 
-async def _record(settings: Settings, kind: str, at_us: int | None, by: str, note: str) -> Evidence:
+def _new_evidence(kind: str, at_us: int | None, by: str, note: str) -> Evidence:
     from slipway.clock import Clock, microseconds_of
-    from slipway.go_live.evidence import EvidenceStore, new_evidence
+    from slipway.errors import ConfigError, InvalidRequest
+    from slipway.go_live.evidence import new_evidence
 
-    new = new_evidence(kind, at_us, by, note, microseconds_of(Clock().now()))
+    try:
+        return new_evidence(kind, at_us, by, note, microseconds_of(Clock().now()))
+    except InvalidRequest as error:  # a wrong command line, not a state that does not permit it
+        raise ConfigError(str(error)) from error
+
+
+async def _record(settings: Settings, new: Evidence) -> Evidence:
+    from slipway.go_live.evidence import EvidenceStore
+
     async with opened(settings, "doctor", seals=False) as (pipeline, keys):
         await EvidenceStore(pipeline, keys).record(new)
     return new

@@ -21,7 +21,12 @@ MANY_RETRIES: Final = 200
 LONG_S: Final = 24 * 3600.0
 MANY_TOOL_CALLS: Final = 1000
 
-_PROVIDERS: Final = ("langchain_openai", "langchain_anthropic", "langchain_google_genai", "langchain_aws")
+_PROVIDERS: Final = (
+    *("langchain_openai", "langchain_anthropic", "langchain_google_genai", "langchain_google_vertexai"),
+    *("langchain_aws", "langchain_mistralai", "langchain_groq", "langchain_ollama", "langchain_cohere"),
+    *("langchain_deepseek", "langchain_xai", "langchain_fireworks", "langchain_together", "langchain_litellm"),
+    *("openai", "anthropic", "litellm", "google.genai", "mistralai", "groq", "ollama", "cohere"),
+)
 """Packages whose import says that the project's code may call models on its own."""
 
 
@@ -135,16 +140,23 @@ async def _spend(inputs: Inputs) -> Sequence[Line]:
         if limits["max_tool_calls"] > MANY_TOOL_CALLS:
             found = f"a chain of runs may make {limits['max_tool_calls']:g} calls of tools"
             lines.append(warned(code, found, _member(graph_id, "max_tool_calls", 100), graph_id))
-        if "max_tokens" in limits or "max_cost_usd" in limits or _has_budget(inputs, graph_id):
+        if _is_limited(inputs, graph_id):
             continue
         if reason := _models_of(inputs, graph_id):
             found = f"nothing limits what models cost: {reason}"
             lines.append(warned(code, found, _member(graph_id, "max_tokens", 200_000), graph_id))
     if lines:
         return lines
-    limited = [name for name in inputs.project.graphs if "max_tokens" in _limits(inputs, name)]
-    what = "tokens or money are limited" if limited else "no model is configured, and no package of a provider is used"
-    return [passed(code, f"{what}; calls of tools are limited")]
+    limited = [name for name in inputs.project.graphs if _is_limited(inputs, name)]
+    unlimited = [name for name in inputs.project.graphs if name not in limited]
+    what = [f"tokens or money are limited for: {', '.join(limited)}"] if limited else []
+    what += [f"no model and no known package of a provider is used by: {', '.join(unlimited)}"] if unlimited else []
+    return [passed(code, "; ".join([*what, "calls of tools are limited"]))]
+
+
+def _is_limited(inputs: Inputs, graph_id: str) -> bool:
+    limits = _limits(inputs, graph_id)
+    return "max_tokens" in limits or "max_cost_usd" in limits or _has_budget(inputs, graph_id)
 
 
 def _has_budget(inputs: Inputs, graph_id: str) -> bool:

@@ -133,7 +133,7 @@ def chosen_parts(only: Sequence[str], skip: Sequence[str], *, repair: bool) -> l
     for option, given in (("--only", only), ("--skip", skip)):
         for name in given:
             if name not in names:
-                raise ConfigError(f"{option}: there is no part {name!r}{did_you_mean(name, names)}; {', '.join(names)}")
+                raise ConfigError(f"{option}: there is no part {name!r}{did_you_mean(name, names)}")
     wanted = list(only) or ([state_part.NAME] if repair else names)
     if repair and state_part.NAME not in wanted:
         raise ConfigError(f"--repair repairs records, which are a part of {state_part.NAME}: name it in --only")

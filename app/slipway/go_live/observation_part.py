@@ -44,9 +44,13 @@ async def _exported(inputs: Inputs) -> Sequence[Line]:
     except (httpx.HTTPError, OSError) as error:
         found = f"the receiver at {host} cannot be reached: {type(error).__name__}"
         return [warned(code, found, f"{ENDPOINT}, or the network; runs go on, their spans are dropped")]
-    if status >= 400:
+    if not 200 <= status < 300:
         found = f"the receiver at {host} answers {status} to a request without spans"
         return [warned(code, found, f"{ENDPOINT} and OTEL_EXPORTER_OTLP_HEADERS")]
+    if variables.sampler.endswith("always_off") or variables.sampler_ratio == 0:
+        which = "none" if not variables.sampler.startswith("parentbased") else "none but those of sampled requests"
+        found = f"the receiver at {host} accepts spans, but the sampler {variables.sampler} sends {which}"
+        return [warned(code, found, "OTEL_TRACES_SAMPLER=parentbased_always_on, or traceidratio with a share")]
     return [passed(code, f"the receiver at {host} accepts spans; sampler {variables.sampler}")]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from slipway.deploy_checks.run_check import run_check
 from slipway.go_live.check import Check, Part
+from slipway.go_live.counted import counted
 from slipway.go_live.inputs import Inputs
 from slipway.go_live.known_structures import known_structures
 from slipway.go_live.line import Line, failed, passed, warned
@@ -47,7 +48,12 @@ async def _durability(inputs: Inputs) -> Sequence[Line]:
         return [warned(code, "not checked: there is no run yet, and requests choose their durability", "start a run")]
     graphs = sorted({run.graph_id for run in runs if run.options.durability == "exit"})
     if not graphs:
-        return [passed(code, f"the last {len(runs)} runs store a checkpoint after each superstep")]
+        return [
+            passed(
+                code,
+                f"{counted(len(runs), 'run')} looked at, the last ones: a checkpoint is stored after each superstep",
+            )
+        ]
     return [
         warned(
             code,
@@ -116,7 +122,7 @@ async def _overdue(inputs: Inputs) -> Sequence[Line]:
     if overdue:
         names = ", ".join(f"{number} of {name}" for name, number in overdue.items())
         return [warned(code, f"their due time has come, and nobody has decided: {names}", "slipway reviews --due")]
-    return [passed(code, f"{sum(waiting.undecided.values())} reviews wait for people, none after its due time")]
+    return [passed(code, f"{counted(sum(waiting.undecided.values()), 'review')} undecided, none after its due time")]
 
 
 async def _resume(inputs: Inputs) -> Sequence[Line]:
@@ -135,7 +141,7 @@ async def _resume(inputs: Inputs) -> Sequence[Line]:
         return [
             failed(
                 code,
-                f"{report.held} stored threads could not continue with this code: {reasons}",
+                f"{counted(report.held, 'stored thread')} could not continue with this code: {reasons}",
                 "slipway check-deploy",
             )
         ]
@@ -144,7 +150,9 @@ async def _resume(inputs: Inputs) -> Sequence[Line]:
         return [warned(code, found, "slipway check-deploy compares all of them")]
     moved = report.count(VerdictKind.MIGRATE)
     migrates = f", {moved} of them after a migration" if moved else ""
-    return [passed(code, f"all {report.read} stored threads could continue with this code{migrates}")]
+    return [
+        passed(code, f"{counted(report.read, 'stored thread')} compared, all could continue with this code{migrates}")
+    ]
 
 
 def _unread(code: str, graph_id: str) -> Line:

@@ -10,7 +10,7 @@ from slipway.go_live.check import Check, Part
 from slipway.go_live.inputs import Inputs
 from slipway.go_live.line import Line, failed, passed, warned
 from slipway.health.doctor import Doctor, Problem
-from slipway.health.findings import Level
+from slipway.health.findings import Finding, Level
 from slipway.progress import ShowProgress, show_nothing
 
 NAME: Final = "state"
@@ -23,6 +23,25 @@ _ELSEWHERE: Final = {
     "workers": ("workers.none", "versions.unserved"),
 }
 """Health findings that other parts have as lines of their own, by part."""
+
+
+_REJECTS: Final = "redis.rejects_writes"
+_NOT_PERMITTED: Final = ": NOPERM"
+_STRANDS_RUNS: Final = ("workers.none", "versions.unserved")
+"""Findings that are warnings of `GET /readyz`, because runs are stored, and failures here: nobody executes them."""
+
+
+def _line(finding: Finding, *, may_only_read: bool) -> Line:
+    """`may_only_read`: what the user of Redis of this command may not do says nothing about the deployment."""
+    if may_only_read and finding.code in (_REJECTS, "health.broken"):
+        what = "not checked: the user of Redis of this command may only read"
+        fix = "the SLIPWAY_REDIS_URL of the processes, whose user may write and call scripts"
+        return warned("health", what, fix, finding.code)
+    what, _, fix = finding.detail.partition(": ")
+    if finding.code == _REJECTS:
+        what, fix = finding.detail, "what the log says of health.probe_failed; `slipway doctor --only redis`"
+    is_failure = finding.level is Level.ERROR or finding.code in _STRANDS_RUNS
+    return (failed if is_failure else warned)("health", what, fix or "docs/operations.md", finding.code)
 
 
 @dataclass(slots=True)
@@ -52,13 +71,14 @@ class StateChecks:
 
     async def _health(self, inputs: Inputs) -> Sequence[Line]:
         elsewhere = {code for part, codes in _ELSEWHERE.items() if part in self.chosen for code in codes} | {"ok"}
-        lines = []
-        for finding in inputs.health.findings:
-            if finding.code not in elsewhere:
-                make = failed if finding.level is Level.ERROR else warned
-                what, _, fix = finding.detail.partition(": ")
-                lines.append(make("health", what, fix or "docs/operations.md", finding.code))
-        return lines or [passed("health", "a new run would be stored; nothing is switched off, late or broken")]
+        findings = inputs.health.findings
+        may_only_read = any(each.code == _REJECTS and each.detail.endswith(_NOT_PERMITTED) for each in findings)
+        lines = [_line(each, may_only_read=may_only_read) for each in findings if each.code not in elsewhere]
+        if lines:
+            return lines
+        if any(each.level is not Level.OK for each in findings):
+            return [passed("health", "a new run would be stored; what else was found has a line of its own")]
+        return [passed("health", "a new run would be stored; nothing is switched off, late or broken")]
 
     async def _records(self, inputs: Inputs) -> Sequence[Line]:
         lease_ms = int(inputs.settings.lease_s * 1000)

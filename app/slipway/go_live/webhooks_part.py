@@ -8,6 +8,7 @@ from typing import Final
 from slipway.clock import microseconds_of
 from slipway.errors import ConfigError
 from slipway.go_live.check import Check, Part
+from slipway.go_live.counted import counted
 from slipway.go_live.inputs import Inputs
 from slipway.go_live.line import Line, failed, passed, warned
 from slipway.hooks.loaded_hooks import load_hooks
@@ -49,7 +50,7 @@ async def _endpoints(inputs: Inputs) -> Sequence[Line]:
     if len(ids) > MOST:
         lines.append(warned(code, f"only {MOST} of {len(ids)} endpoints were looked at", "slipway webhooks list"))
     return lines or [
-        passed(code, f"{enabled} endpoints, all enabled and signed" if enabled else "there is no endpoint")
+        passed(code, f"{counted(enabled, 'endpoint')}, all enabled and signed" if enabled else "there is no endpoint")
     ]
 
 
@@ -60,9 +61,9 @@ async def _dead(inputs: Inputs) -> Sequence[Line]:
     found = (await search.page(query, limit=MOST)).deliveries
     if not found:
         return [passed(code, "every webhook of the last seven days was received, or is still tried")]
-    number = f"{MOST} or more" if len(found) == MOST else str(len(found))
+    number = f"{MOST} or more webhooks" if len(found) == MOST else counted(len(found), "webhook")
     fix = "slipway deliveries list --state dead, then slipway deliveries replay"
-    return [warned(code, f"{number} webhooks of the last seven days were accepted by nobody", fix)]
+    return [warned(code, f"nobody has accepted {number} of the last seven days", fix)]
 
 
 async def _hooks(inputs: Inputs) -> Sequence[Line]:
@@ -82,7 +83,7 @@ async def _hooks(inputs: Inputs) -> Sequence[Line]:
         )
         for name, hook in hooks.items()
         if not hook.section.verify.has_timestamp and hook.section.id is None and hook.section.verify.scheme == "hmac"
-    ] or [passed(code, f"deliveries to {len(hooks)} hooks are verified")]
+    ] or [passed(code, f"each delivery is verified: {counted(len(hooks), 'hook')}")]
 
 
 PART: Final = Part(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from slipway.go_live.check import Check, Part
+from slipway.go_live.counted import counted
 from slipway.go_live.inputs import Inputs
 from slipway.go_live.line import Line, failed, passed, warned
 from slipway.graph_versions.reads import VersionReads
-from slipway.graph_versions.record import KnownVersions
 from slipway.graph_versions.scripts import VersionScripts
 from slipway.versions import version_of
 
@@ -37,7 +37,7 @@ async def _served(inputs: Inputs) -> Sequence[Line]:
     lines = [
         failed(
             code,
-            f"{lane.jobs} runs wait, and no live worker serves it",
+            f"{counted(lane.jobs, 'run')} waiting, and no live worker serves it",
             f"a worker of the release that has it, or slipway threads move --graph {lane.graph_id}",
             lane.graph_id if lane.version is None else f"{lane.graph_id}@{lane.version}",
         )
@@ -48,16 +48,24 @@ async def _served(inputs: Inputs) -> Sequence[Line]:
     for graph_id, name in wanted:
         if not known.workers_of(graph_id, name) and f"{graph_id}@{name}" not in waiting:
             lines.append(failed(code, "no live worker serves it", _START, f"{graph_id}@{name}"))
-    return lines or [passed(code, f"live workers serve all {len(wanted)} versions of {len(graphs.names())} graphs")]
+    return lines or [
+        passed(
+            code,
+            f"live workers serve {counted(len(wanted), 'version')} of {counted(len(graphs.names()), 'graph')}: all",
+        )
+    ]
 
 
 async def _mixed(inputs: Inputs) -> Sequence[Line]:
     """Compares the builds of the versions that live workers serve with each other and with this process."""
     code = "workers.mixed"
     known = await VersionScripts(inputs.pipeline, inputs.keys).read()
-    builds = await _builds(inputs, known)
-    if not builds:
-        return [warned(code, "not checked: no live worker has registered what it executes", _START)]
+    reads = VersionReads(inputs.pipeline, inputs.keys)
+    found_builds = await asyncio.gather(*(reads.build(each) for each in sorted(known.served_builds)))
+    builds = [build for build in found_builds if build is not None]
+    if not builds or len(builds) < len(found_builds):
+        what = "no live worker has registered" if not found_builds else "not every live worker has registered"
+        return [warned(code, f"not checked: {what} what it executes", _START)]
     lines = []
     for member in _SAME:
         values = sorted({str(build.get(member) or "-") for build in builds})
@@ -72,19 +80,6 @@ async def _mixed(inputs: Inputs) -> Sequence[Line]:
         return lines
     release = builds[0].get("release")
     return [passed(code, f"all execute Slipway {own}, release {release or 'without a name'}")]
-
-
-async def _builds(inputs: Inputs, known: KnownVersions) -> list[Mapping[str, Any]]:
-    reads = VersionReads(inputs.pipeline, inputs.keys)
-    ids = _served_builds(known)
-    found = await asyncio.gather(*(reads.build(each) for each in ids))
-    return [build for build in found if build is not None]
-
-
-def _served_builds(known: KnownVersions) -> Iterable[str]:
-    return dict.fromkeys(
-        each.build for each in known.versions if each.build and known.workers_of(each.graph_id, each.name)
-    )
 
 
 PART: Final = Part(

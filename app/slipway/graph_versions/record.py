@@ -87,6 +87,8 @@ class KnownVersions:
     workers: Mapping[tuple[str, str], Sequence[str]]
     """The live workers that serve a version, by graph and name."""
     lanes: Sequence[Lane]
+    served_builds: frozenset[str] = frozenset()
+    """The ids of the builds that live workers serve. Several workers may serve one version from different builds."""
 
     def of_graph(self, graph_id: str) -> Sequence[RegisteredVersion]:
         """The versions of a graph, from the oldest to the newest. Empty for an unknown graph."""

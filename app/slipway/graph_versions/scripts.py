@@ -72,12 +72,14 @@ class VersionScripts(ScriptStubs):
         versions.sort(key=lambda version: (version.graph_id, version.number))
         serves = {group: ormsgpack.unpackb(stored) for group, stored in zip(groups[::2], groups[1::2], strict=True)}
         workers: dict[tuple[str, str], list[str]] = {}
+        builds: set[str] = set()
         for member in members:
             group, _, worker = member.partition(b" ")
             for graph_id, served in serves.get(group, {}).items():
-                for name in served["versions"]:
+                for name, (_, build) in served["versions"].items():
+                    builds.add(build)
                     workers.setdefault((graph_id, name), []).append(worker.decode())
-        return KnownVersions(versions, workers, [Lane.from_reply(*lane) for lane in lanes])
+        return KnownVersions(versions, workers, [Lane.from_reply(*lane) for lane in lanes], frozenset(builds))
 
     async def continued_on(self, graph_id: str, name: str) -> str | None:
         """`KnownVersions.continued_on`, read now."""
