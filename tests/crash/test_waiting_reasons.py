@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -98,6 +99,10 @@ async def test_a_worker_logs_that_a_run_is_stranded_before_a_switch(cluster: Clu
     await wait_until(lambda: worker.count_logged("run.stranded"))
     answer = await why(cluster, run_id)
     assert (answer["waits_for"], answer["detail"]["reason"]) == ("switch", "maintenance")
+    lines = [json.loads(line) for line in worker.log.read_text().splitlines() if '"run.stranded"' in line]
+    (line,) = [line for line in lines if line["run"] == run_id]
+    assert (line["waits_for"], line["thread"], line["graph"]) == ("switch", answer["thread_id"], "steps")
+    assert re.fullmatch("[0-9a-f]{32}", line["trace"])
     code, text = await cluster.command("unpause")
     assert code == 0, text
 

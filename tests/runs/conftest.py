@@ -109,9 +109,9 @@ class Stores:
         """Settles a claimed run; `differs` are arguments of `settlement`."""
         return await self.attempt(run).settle(settlement(run, phase, **differs))
 
-    async def reap(self, worker: str = "w", pause_ms: int = 0) -> list[ReclaimedRun]:
+    async def reap(self, worker: str = "w", pause_ms: int = 0) -> list[tuple[str, int, str]]:
         """Reclaims all runs of a worker, as the reaper does after the worker's leases expired."""
-        return await self.scripts.run_reap(event_ttl_s=TTL_S, pause_ms=pause_ms, worker=worker)
+        return plain(await self.scripts.run_reap(event_ttl_s=TTL_S, pause_ms=pause_ms, worker=worker))
 
     async def reload(self, run: Run) -> Run:
         """The stored record of a run."""
@@ -218,6 +218,11 @@ def settlement(
         ),
         rollback=rollback,
     )
+
+
+def plain(reclaimed: list[ReclaimedRun]) -> list[tuple[str, int, str]]:
+    """The id of each run, its lost attempt, and what became of it."""
+    return [(each.run_id, each.attempt, each.outcome.value) for each in reclaimed]
 
 
 def handover(run: Run, *, delay_ms: int = 0, usage: str = "{}") -> Release:

@@ -391,7 +391,7 @@ async def test_a_fenced_attempt_changes_nothing_and_is_reported_once(stores: Sto
             attempt.append("values", FRAME % 2)
             await event_loop_iterations(1)  # it would be sent
         assert await attempt.settle(settlement(attempt.run)) == AttemptFenced()
-        assert await attempt.release(handover(attempt.run)) is False
+        assert await attempt.release(handover(attempt.run)) is None
         attempt.mark_fenced()
     assert await stores.dump() == before
     assert stops == [None]

@@ -22,13 +22,13 @@ from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.leases import LeaseRenewer, reclaim_process
 from slipway.runs.record import Phase, Run
-from slipway.runs.script_results import Instruction, ReclaimedRun
+from slipway.runs.script_results import Instruction
 from slipway.runs.scripts import Grace, RunScripts
 from slipway.runs.worker_health import WorkerHealth
 from slipway.stop_times import CLOSE_WITHIN_S
 from slipway_workers.claims import ClaimingWorker, RunHandler
 from tests.proxy import Proxy, proxied
-from tests.runs.conftest import ANY_VERSION, Stores, opened, settings_of
+from tests.runs.conftest import ANY_VERSION, Stores, opened, plain, settings_of
 from tests.runs.servers import server
 from tests.waiting import Eventually, wait_until
 
@@ -54,9 +54,9 @@ async def claimed_attempt(stores: Stores) -> tuple[Run, AttemptWriter]:
     return run, stores.attempt(run)
 
 
-async def reap_expired(stores: Stores) -> list[ReclaimedRun]:
+async def reap_expired(stores: Stores) -> list[tuple[str, int, str]]:
     """One round of the reaper: reclaims the runs whose lease expired."""
-    return await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0)
+    return plain(await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0))
 
 
 async def _lease_end_ms(stores: Stores, run: Run) -> float:
@@ -106,7 +106,7 @@ async def test_a_run_is_not_reclaimed_before_its_lease_expires(stores: Stores) -
     await stores.create_run()
     run = await stores.claim_one(lease_ms=250)
     end_ms = await _lease_end_ms(stores, run)
-    reclaimed: list[ReclaimedRun] = []
+    reclaimed: list[tuple[str, int, str]] = []
     async with asyncio.timeout(30):
         while not reclaimed:
             reclaimed = await reap_expired(stores)
@@ -118,8 +118,8 @@ async def test_after_an_outage_live_workers_have_a_grace_period_to_renew_their_l
     """The test writes the outage into the record of the last contact."""
     grace: Grace = {"silence_ms": 60_000, "lease_ms": 60_000}
 
-    async def reap() -> list[ReclaimedRun]:
-        return await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0, grace=grace)
+    async def reap() -> list[tuple[str, int, str]]:
+        return plain(await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0, grace=grace))
 
     async def run_with_expired_lease() -> Run:
         await stores.create_run()

@@ -249,7 +249,7 @@ async def test_a_deleted_thread_leaves_only_the_logs_of_its_runs(stores: Stores)
     await stores.threads.delete(thread_id)
     assert [await stores.event_names(run) for run in (active, queued)] == [["metadata", "end"]] * 2
     assert await stores.settle(running) == AttemptFenced()
-    assert await stores.attempt(running).release(handover(running)) is False
+    assert await stores.attempt(running).release(handover(running)) is None
     attempt.append("values", b"event: values\r\ndata: 1\r\n")
     attempt.add_command(("SET", f"{stores.keys.prefix}:late", "1"))
     await asyncio.gather(attempt.flush(), return_exceptions=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from slipway.runs.logged_run import LoggedRun
+
 ROOT: Final = Path(__file__).parent.parent.parent
 SOURCES: Final = (ROOT / "app" / "slipway", ROOT / "workers" / "slipway_workers")
 
@@ -20,6 +22,9 @@ _LEVELS: Final = {
     "exception": "error",
 }
 _TRACEBACKS: Final = frozenset({"exc_info", "exception"})
+
+
+_OF_A_RUN: Final = tuple(LoggedRun("run", "thread", "graph", "trace").log_fields())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +78,22 @@ def _call(where: str, node: ast.Call, method: str, around: list[ast.FunctionDef 
     return LogCall(where, _LEVELS[method], event, fields, has_exception, tuple(unknown))
 
 
+def _names_of_part(
+    key: ast.expr | None, value: ast.expr, around: list[ast.FunctionDef | ast.AsyncFunctionDef]
+) -> list[str] | None:
+    """The names that a member of a literal gives, or those of the dictionary after its `**`."""
+    if key is None:
+        return _names_of(value, around)
+    return [str(key.value)] if isinstance(key, ast.Constant) else None
+
+
 def _names_of(value: ast.expr, around: list[ast.FunctionDef | ast.AsyncFunctionDef]) -> list[str] | None:
-    """The keys of a dictionary: of a literal, or of a variable that the function assigns one to."""
+    """The keys of a dictionary: of a literal, of a `LoggedRun`, or of a variable that the function assigns one to."""
     if isinstance(value, ast.Dict):
-        keys = [key.value for key in value.keys if isinstance(key, ast.Constant)]
-        return [str(key) for key in keys] if len(keys) == len(value.keys) else None
+        parts = [_names_of_part(key, each, around) for key, each in zip(value.keys, value.values, strict=True)]
+        return [name for part in parts for name in part or ()] if None not in parts else None
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr == "log_fields":
+        return list(_OF_A_RUN)
     if isinstance(value, ast.IfExp):
         first, second = _names_of(value.body, around), _names_of(value.orelse, around)
         return None if first is None or second is None else [*first, *second]

@@ -201,7 +201,9 @@ class ClaimingWorker(Worker):
         if sent_at >= self._check_memory_at and not claimed.near_mark:
             self._check_memory_at = sent_at + MEMORY_UNCHECKED_S
         for stranded in claimed.stranded:
-            log.warning("run.stranded", run=stranded.run_id, waits_for=stranded.waits_for, reason=stranded.reason)
+            log.warning(
+                "run.stranded", waits_for=stranded.waits_for, reason=stranded.reason, **stranded.run.log_fields()
+            )
         if claimed.runs:
             failpoints.reach("claim")
         for fields in sorted(claimed.runs, key=has_large_options):  # the others do not wait for large ones

@@ -9,6 +9,7 @@ from typing import Final
 from slipway.runs.failure import Failure
 from slipway.runs.held import OwnPause
 from slipway.runs.record import Phase
+from slipway.runs.script_results import Released
 
 
 class StopReason(StrEnum):
@@ -47,6 +48,8 @@ class Outcome:
     """Why the run is paused, if the attempt has decided that."""
     version: str | None = None
     """The only version on which the run is to continue."""
+    released: Released | None = None
+    """What became of the run when it was released."""
 
 
 LOST: Final = Outcome(None, StopReason.LOST)

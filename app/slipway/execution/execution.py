@@ -67,6 +67,7 @@ from slipway.runs.current_attempt import CURRENT_ATTEMPT
 from slipway.runs.derived_spans import run_span
 from slipway.runs.held import exhausted, is_exhausted
 from slipway.runs.record import Phase, Run
+from slipway.runs.script_results import Released
 from slipway.switches.attempt_switches import CURRENT_SWITCHES, AttemptSwitches
 from slipway.switches.node_gates import install_gates
 from slipway.switches.record import NONE_OFF, OffSwitches
@@ -485,17 +486,23 @@ class Execution:
     # report
 
     def _report(self, outcome: Outcome) -> None:
-        fields = {"run": self.run.run_id, "graph": self.run.graph_id, "attempt": self.writer.number}
+        fields = {**self.run.logged.log_fields(), "attempt": self.writer.number}
         if outcome.phase is not None:
             code = outcome.failure.code if outcome.failure else None
             steps, active_s = self.usage.steps, round(self.usage.active_s, 3)
             log.info("run.settled", phase=outcome.phase, code=code, steps=steps, active_s=active_s, **fields)
         elif outcome.stop is StopReason.LOST:
             log.info("run.lost", problem=outcome.problem, **fields)
-        elif outcome.pause is not None:
-            waits_for = "exhausted" if outcome.pause.held.why == "exhausted" else "held_version"
-            log.warning("run.stranded", waits_for=waits_for, reason=outcome.pause.reason, **fields)
         else:
-            if outcome.switch is not None:
-                log.warning("run.stranded", waits_for="switch", reason=f"{outcome.switch} is off", **fields)
-            log.info("run.released", switch=outcome.switch, **fields)
+            released = outcome.released
+            if released is not None and released.paused_by is not None:
+                log.warning("run.stranded", waits_for=_waits_for(outcome, released), reason=released.reason, **fields)
+            if outcome.pause is None:
+                log.info("run.released", switch=outcome.switch, **fields)
+
+
+def _waits_for(outcome: Outcome, released: Released) -> str | None:
+    """What a run waits for whose attempt has ended (`slipway.waiting_reasons.record.WaitsFor`)."""
+    if released.paused_by == "attempt" and outcome.pause is not None:
+        return "exhausted" if outcome.pause.held.why == "exhausted" else "held_version"
+    return released.paused_by

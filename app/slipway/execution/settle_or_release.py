@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from langgraph.types import StateSnapshot
@@ -27,7 +27,7 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.failure import Failure
 from slipway.runs.record import Phase
 from slipway.runs.review_arguments import OpenedReview
-from slipway.runs.script_results import CancelRequested, Settled, SettleResult
+from slipway.runs.script_results import CancelRequested, Released, Settled, SettleResult
 from slipway.runs.settlement import EMPTY_SUMMARY, Release, Settlement, ThreadSummary
 from slipway.threads.state_reader import read_state
 
@@ -79,7 +79,8 @@ class RunSettler:
                 return outcome
             failpoints.reach("release" if outcome.phase is None else "before_settle")
             if outcome.phase is None:
-                return outcome if await self._release(outcome) else LOST
+                released = await self._release(outcome)
+                return LOST if released is None else replace(outcome, released=released)
             ending, result = await self._settle_as(outcome.phase, outcome.failure, graph)
             if isinstance(result, CancelRequested):
                 ending, result = await self._settle_as(Phase.CANCELLED, None, graph)
@@ -98,7 +99,7 @@ class RunSettler:
             return task is not None and task.cancelling() > 0
         return type(error) is StoreUnavailable or (is_a(error, Fenced) and self.writer.is_fenced)
 
-    async def _release(self, outcome: Outcome) -> bool:
+    async def _release(self, outcome: Outcome) -> Released | None:
         return await self.writer.release(
             Release(
                 reason=outcome.problem or "released by a process that stops",

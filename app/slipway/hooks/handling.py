@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 from uuid import UUID, uuid5
 
 import structlog
@@ -34,6 +34,7 @@ from slipway.reviews.actor import actor_for
 from slipway.reviews.store import ReviewStore
 from slipway.run_options import RunOptions
 from slipway.runs.admission import Admission
+from slipway.runs.logged_run import LoggedRun
 from slipway.runs.record import Phase, Run, new_id
 from slipway.runs.run_request import RunIds, RunRequest
 from slipway.runs.store import RunStore
@@ -68,6 +69,14 @@ class HookAnswer:
     content: bytes
     delivery: str
     repeated: bool
+
+
+class _Done(NamedTuple):
+    """What a delivery has done: the members of the answer, and the run that it has created or whose review it has
+    decided."""
+
+    members: Mapping[str, Any]
+    run: LoggedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +173,16 @@ class DeliveryHandler:
     async def _do(self, config: HookConfig, action: Action, delivery: str, todo: ToDo) -> HookAnswer:
         user = user_of_hook(config)
         try:
-            members = await self._done(config, user, action, delivery, todo)
+            done = await self._done(config, user, action, delivery, todo)
         except SlipwayError:
             run = await self._existing_run(todo) if not isinstance(action, DecideReview) else None
             if run is None:
                 raise
-            members = dict(self._members(run))
-        content = dumps({**members, "delivery": delivery})
+            done = self._run_done(run)
+        content = dumps({**done.members, "delivery": delivery})
         stored = StoredAnswer(DeliveryState.ACCEPTED, _ACCEPTED, content)
         answer = await self.scripts.answer(delivery, config.name, stored)
-        log.info("hook.accepted", hook=config.name, delivery=delivery, run=members.get("run_id"))
+        log.info("hook.accepted", hook=config.name, delivery=delivery, **done.run.log_fields())
         return HookAnswer(answer.status, answer.content, delivery, todo.repeated)
 
     async def _existing_run(self, todo: ToDo) -> Run | None:
@@ -183,15 +192,12 @@ class DeliveryHandler:
         except NotFound:
             return None
 
-    async def _done(
-        self, config: HookConfig, user: User, action: Action, delivery: str, todo: ToDo
-    ) -> Mapping[str, Any]:
-        """The members of the answer."""
+    async def _done(self, config: HookConfig, user: User, action: Action, delivery: str, todo: ToDo) -> _Done:
         match action:
             case StartRun():
                 thread_id = await self._thread_id(config, action.thread) or todo.thread_id
                 options = RunOptions(input=action.input, config=dict(_CONFIG))
-                return self._members(
+                return self._run_done(
                     await self._submitted(
                         config,
                         user,
@@ -208,8 +214,8 @@ class DeliveryHandler:
                 )
             case ResumeRun():
                 if todo.repeated and (run := await self._existing_run(todo)) is not None:
-                    return self._members(run)
-                return self._members(await self._resumed(config, user, action, delivery, todo))
+                    return self._run_done(run)
+                return self._run_done(await self._resumed(config, user, action, delivery, todo))
             case DecideReview():
                 return await self._decided(config, user, action, todo)
         raise AssertionError(action)
@@ -256,7 +262,7 @@ class DeliveryHandler:
             replace(spec, behaviour=replace(spec.behaviour, access_filter=access_filter))
         )
 
-    async def _decided(self, config: HookConfig, user: User, action: DecideReview, todo: ToDo) -> Mapping[str, Any]:
+    async def _decided(self, config: HookConfig, user: User, action: DecideReview, todo: ToDo) -> _Done:
         review = await self.reviews.get(clean(action.review_id))
         await self._check_owner(config, review.thread_id, NotFound("review", review.review_id))
         try:
@@ -265,7 +271,7 @@ class DeliveryHandler:
             outcome = review.outcome
             if not todo.repeated or outcome is None or user.identity not in outcome.by:
                 raise
-        return {
+        members = {
             "review_id": review.review_id,
             "state": review.state.value,
             "run_id": review.run_id,
@@ -273,6 +279,7 @@ class DeliveryHandler:
             "resumed_by": review.resumed_by,
             "status_url": f"{self.prefix}/threads/{review.thread_id}/runs/{review.resumed_by or review.run_id}",
         }
+        return _Done(members, LoggedRun(review.run_id, review.thread_id, review.graph_id))
 
     async def _check_owner(self, config: HookConfig, thread_id: str, hidden: NotFound) -> None:
         """Raises `hidden`, the error for a record that does not exist, if the thread belongs to another owner."""
@@ -290,12 +297,13 @@ class DeliveryHandler:
         parts = dumps([config.name, config.section.owner, clean(name.text)]).decode()
         return str(uuid5(await self.reads.namespace(), parts))
 
-    def _members(self, run: Run) -> Mapping[str, Any]:
-        return {
+    def _run_done(self, run: Run) -> _Done:
+        members = {
             "run_id": run.run_id,
             "thread_id": run.thread_id,
             "status_url": f"{self.prefix}/threads/{run.thread_id}/runs/{run.run_id}",
         }
+        return _Done(members, run.logged)
 
 
 def user_of_hook(config: HookConfig) -> User:

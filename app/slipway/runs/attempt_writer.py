@@ -42,7 +42,7 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.logged_events import LoggedEvents
 from slipway.runs.record import Run
 from slipway.runs.run_sizes import RunSizes
-from slipway.runs.script_results import AttemptFenced, CancelRequested, SettleResult
+from slipway.runs.script_results import AttemptFenced, CancelRequested, Released, SettleResult
 from slipway.runs.scripts import RunScripts
 from slipway.runs.settlement import Release, Settlement
 from slipway.runs.write_groups import GroupSender, WriteGroup, fenced_error
@@ -575,12 +575,12 @@ class AttemptWriter:
             self._restore_group(group)
         return result
 
-    async def release(self, release: Release) -> bool:
-        """Gives the run back to the queue and sends everything that was not sent yet, in one script. False if the
-        attempt no longer owns the run."""
+    async def release(self, release: Release) -> Released | None:
+        """Gives the run back to the queue, or pauses it, and sends everything that was not sent yet, in one script.
+        None if the attempt no longer owns the run."""
         group = await self._final_group()
         if group is None:
-            return False
+            return None
         arguments = release.arguments(self.run, group.number, group.entries)
         phase = "paused" if release.pause or release.switch else "queued"
         spans = NO_SPANS if self.trace is None else self.trace.last_part(phase, "")

@@ -63,6 +63,7 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import EXTERNAL, INTERNAL, delivery_queue_of, webhook_origin
 from slipway.runs.held import Held, held_from
 from slipway.runs.index_terms import owner_of, run_terms
+from slipway.runs.logged_run import LoggedRun, trace_id_of
 from slipway.runs.operator_pause import OperatorPause, operator_pause_from
 from slipway.runs.review_arguments import CheckedAnswers
 from slipway.runs.scripts import DueTime
@@ -426,6 +427,11 @@ class Run:
     authorized_s_ago: float = 0.0
     """Seconds between the authorization of the run (field `permitted_us`) and the last change of its phase. Very large
     if the run was not authorized."""
+
+    @property
+    def logged(self) -> LoggedRun:
+        """The run as lines of the log name it."""
+        return LoggedRun(self.run_id, self.thread_id, self.graph_id, trace_id_of(self.trace))
 
     @property
     def created_at(self) -> str:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from slipway.redis.hash_fields import Fields
 from slipway.runs.cancel_reasons import Action
+from slipway.runs.logged_run import LoggedRun
 
 # run_create
 
@@ -134,7 +135,7 @@ RunCreateResult = (
 class StrandedRun(NamedTuple):
     """A run that a claim left waiting for what it cannot get by waiting: a `switch` or a `version`."""
 
-    run_id: str
+    run: LoggedRun
     waits_for: str
     reason: str
 
@@ -162,9 +163,26 @@ class ReclaimedRun(NamedTuple):
     """A run that was taken back from a dead process: by the reaper, or by a supervisor whose child process exited.
     `attempt` is the attempt that lost the run."""
 
-    run_id: str
+    run: LoggedRun
     attempt: int
     outcome: ReclaimOutcome
+
+    @property
+    def run_id(self) -> str:
+        return self.run.run_id
+
+
+# run_release
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The run is not the attempt's any more. It is queued, or paused."""
+
+    paused_by: str | None = None
+    """What has paused it: an `operator`, a `switch`, or the `attempt` itself. None if it is queued."""
+    reason: str = ""
+    """Why it is paused, a sentence."""
 
 
 # lease_renew

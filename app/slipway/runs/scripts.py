@@ -27,6 +27,7 @@ from slipway.runs.failure import ATTEMPTS_USED_UP
 from slipway.runs.index_terms import UNFINISHED, error_term
 from slipway.runs.log_reads import LogPage, LogReads
 from slipway.runs.logged_events import LoggedEvents, read_logged_events
+from slipway.runs.logged_run import run_in_reply
 from slipway.runs.operator_pause import OperatorPause
 from slipway.runs.review_arguments import CheckedAnswers, OpenedReview
 from slipway.runs.script_results import (
@@ -47,6 +48,7 @@ from slipway.runs.script_results import (
     PhaseAfter,
     ReclaimedRun,
     ReclaimOutcome,
+    Released,
     RunCreated,
     RunCreateResult,
     RunExists,
@@ -82,6 +84,9 @@ LAST_EVENTS: Final = 100
 
 SUSPECTS_RETRY_MS: Final = 100
 """Milliseconds after which a worker tries to claim again while crash suspects wait."""
+
+_STRANDED_PARTS: Final = 6
+"""Of each stranded run in the reply of `run_claim.lua`."""
 
 _MEMORY_ADMIT = load("memory_admit")
 _RUN_CREATE = load("run_create")
@@ -337,12 +342,11 @@ class RunScripts(ScriptStubs):
         }
         reply = await self._pipeline.run(_RUN_CLAIM, [], [*self._args(**arguments), serves])
         due_in_ms, near_mark, stranded, *runs = reply
-        texts = (each.decode() for each in stranded)
         return ClaimResult(
             float(due_in_ms) if due_in_ms else None,
             [fields_of(run) for run in runs],
             near_mark != b"",
-            [StrandedRun(*each) for each in zip(texts, texts, texts, strict=True)] if stranded else (),
+            _stranded_runs(stranded) if stranded else (),
         )
 
     def run_apply(
@@ -412,13 +416,13 @@ class RunScripts(ScriptStubs):
 
     async def run_release(
         self, arguments: RunRelease, commands: Sequence[RedisCommand], spans: SpanPart = NO_SPANS
-    ) -> bool:
-        """Gives the run back to the queue. Returns False if this attempt does not own it."""
+    ) -> Released | None:
+        """Gives the run back to the queue, or pauses it. None if this attempt does not own it."""
         entries = arguments["entries"]
         args = self._args(**{**arguments, "entries": None, "events": len(entries), "trace_bytes": spans[1] or None})
         words = [*args, spans[0], *_event_arguments(entries), *packed(commands)]
         reply = await self._pipeline.run(_RUN_RELEASE, [], words)
-        return bool(reply[0] == b"ok")
+        return Released(*(part.decode() for part in reply[1:])) if reply[0] == b"ok" else None
 
     async def give_back(self, fields: Fields, reason: str, delay_ms: int) -> str:
         """Gives a claimed run back whose record cannot be read, because this process lacks its encryption key. The
@@ -462,8 +466,8 @@ class RunScripts(ScriptStubs):
         )
         reply = await self._pipeline.run(_RUN_REAP, [], args)
         return [
-            ReclaimedRun(run.decode(), int(attempt), ReclaimOutcome(outcome.decode()))
-            for run, attempt, outcome in reply
+            ReclaimedRun(run_in_reply(run_id, *run), int(attempt), ReclaimOutcome(outcome.decode()))
+            for run_id, attempt, outcome, *run in reply
         ]
 
     async def run_cancel(
@@ -631,6 +635,14 @@ _CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | ThreadChan
     b"not_ended": lambda phase: RunNotEnded(phase.decode()),
     b"continued": ThreadContinued,
 }
+
+
+def _stranded_runs(reply: Sequence[bytes]) -> list[StrandedRun]:
+    parts = iter(reply)
+    return [
+        StrandedRun(run_in_reply(*run), waits_for.decode(), reason.decode())
+        for *run, waits_for, reason in zip(*[parts] * _STRANDED_PARTS, strict=True)
+    ]
 
 
 def _as_bytes(flat: Sequence[str]) -> Fields:

@@ -172,7 +172,7 @@ class DeliveryTries:
             log.exception("webhook.crashed", delivery=claimed.delivery_id)
 
     async def _deliver(self, delivery: Delivery, claimed_at: float) -> None:
-        log_fields = {"delivery": delivery.delivery_id, "run": delivery.run_id, "try": delivery.try_number}
+        log_fields = {"delivery": delivery.delivery_id, "try": delivery.try_number, **delivery.logged_run.log_fields()}
         started, started_us = self._clock.monotonic(), microseconds_of(self._clock.now())
         response: Response | None = None
         health: TargetHealth | None = None

@@ -25,6 +25,7 @@ from slipway.redaction.redact import redact_json
 from slipway.redis.hash_fields import Fields
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
+from slipway.runs.logged_run import LoggedRun, trace_id_of
 from slipway.runs.record import Run, run_from
 from slipway.serialization.at_rest import opened, opened_json
 from slipway.serialization.json_encoding import dumps
@@ -92,6 +93,8 @@ class Delivery:
     event_type: str | None = None
     trace: RunTrace | None = None
     """The trace of the run, if it has one."""
+    graph_id: str = ""
+    """The graph of a run's own webhook. Else empty."""
     user: dict[str, Any] | None = None
     """The user for whom the run executed."""
     uncounted_tries: int = 0
@@ -102,6 +105,11 @@ class Delivery:
     """Whether the thread was created for this run."""
     permitted_us: int | None = None
     """When the auth file authorized the run, in µs. A thread of this id that was created later is another thread."""
+
+    @property
+    def logged_run(self) -> LoggedRun:
+        """Its run as lines of the log name it. Empty if it belongs to none."""
+        return LoggedRun(self.run_id, self.thread_id, self.graph_id, trace_id_of(self.trace))
 
     @property
     def is_of_run(self) -> bool:
@@ -140,6 +148,7 @@ class Delivery:
             **common,
             run_id=run.run_id,
             thread_id=run.thread_id,
+            graph_id=run.graph_id,
             url=str(run.options.webhook),
             body_members=None if stored_body is not None else _members_of_run(run, fields),
             origin=fields["webhook_origin"].decode() if "webhook_origin" in fields else None,

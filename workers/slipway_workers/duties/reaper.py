@@ -93,11 +93,12 @@ class Reaper(Duty):
         if self._contact_at >= self._all_have_contact_from:
             self._all_had_contact_at = self._contact_at
         for run in reclaimed:
-            log.warning("reaper.run_reclaimed", run=run.run_id, attempt=run.attempt, outcome=run.outcome.value)
+            fields = {**run.run.log_fields(), "attempt": run.attempt}
+            log.warning("reaper.run_reclaimed", outcome=run.outcome.value, **fields)
             if run.outcome is ReclaimOutcome.FAILED and self._late_export is not None:
                 self._late_export.run_reclaimed(run.run_id, run.attempt)
             if run.outcome is ReclaimOutcome.PAUSED:
-                log.warning("run.stranded", run=run.run_id, waits_for="exhausted", reason="its attempts are used up")
+                log.warning("run.stranded", waits_for="exhausted", reason="its attempts are used up", **fields)
         expires_in_s = await self._queue.next_lease_end_in_s()
         # a lease that has expired and was not reclaimed is one of a grace period
         soonest_s = grace_s if grace_s > 0 else math.inf if expires_in_s <= 0 and not reclaimed else expires_in_s

@@ -107,7 +107,9 @@ class Scheduler(Duty):
             await self._advance_handled(due_time, run_id, taken)
             return False
         if created.is_new:
-            log.info("cron.run_created", cron=cron.cron_id, run=run_id, due_ms=due_time["due_ms"])
+            log.info(
+                "cron.run_created", cron=cron.cron_id, due_ms=due_time["due_ms"], **created.run.logged.log_fields()
+            )
         failpoints.reach("due_run_created")
         await self.scripts.advance(due_time, run_id)
         return created.is_new

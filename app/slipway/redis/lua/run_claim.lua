@@ -15,9 +15,10 @@
 --   such a one), `again_ms` (when to claim again if suspects, or runs that do not fit, wait), `mark` (the high-water
 --   mark; nil if memory is not to be checked), `group` (of the worker, by what it serves); a MessagePack map of what
 --   the worker serves (`lib/versions.lua`), or '' if versions do not matter.
--- Reply: {ms until the next job is due ('' if none waits), 'near' if memory is near the mark else '', {a run that began
---   to wait for somebody, 'switch' or 'version', its reason, ...}, fields of a run, ...}. The fields of a run whose
---   thread must be moved to the version first end with `pinned_version` and `pinned_schema`, those of the thread.
+-- Reply: {ms until the next job is due ('' if none waits), 'near' if memory is near the mark else '', {run, thread, graph
+--   and trace ('' if nothing is traced) of a run that began to wait for somebody, 'switch' or 'version', its reason,
+--   ...}, fields of a run, ...}. The fields of a run whose thread must be moved to the version first end with
+--   `pinned_version` and `pinned_schema`, those of the thread.
 -- Atomic: For each run: job, slots, lease, versions, the thread's status, and the waiting run that it answers; or its
 --   pause, or its lane.
 -- Repeatable: No: a repetition claims other runs.
@@ -88,8 +89,9 @@ local function graph_pause(graph_id)
   end
 end
 
-local function strand(run_id, waits_for, reason)
-  stranded[#stranded + 1], stranded[#stranded + 2], stranded[#stranded + 3] = run_id, waits_for, reason
+-- `run` is {id, thread, graph, trace}.
+local function strand(run, waits_for, reason)
+  for _, part in ipairs({run[1], run[2], run[3], run[4] or '', waits_for, reason}) do stranded[#stranded + 1] = part end
 end
 
 -- `lane` is the one from which the job was taken, or nil.
@@ -116,7 +118,7 @@ local function claim(job, score, lane)
   local pause = not cancel_action and graph_pause(graph_id)
   if pause then
     set_paused(run_id, pause)
-    strand(run_id, 'switch', pause.reason)
+    strand({run_id, thread_id, graph_id, stored[16]}, 'switch', pause.reason)
     offer_concurrency_slots(groups)
     return false
   end
@@ -129,7 +131,7 @@ local function claim(job, score, lane)
   end
   if not execution then
     local unserved = wait_in_lane(wanted_lane, lane, run_id, job, score)
-    if unserved then strand(run_id, 'version', unserved) end
+    if unserved then strand({run_id, thread_id, graph_id, stored[16]}, 'version', unserved) end
     offer_concurrency_slots(groups)
     return false
   end

@@ -18,7 +18,7 @@
 --   messages stands for the number of attempts; `term`, the index term of its code), `alone_from` (earlier crashes from
 --   which no other suspect starts beside a run), `grace` (map: `silence_ms`, `lease_ms`, `waits`: the process has a
 --   grace period of its own; or nil).
--- Reply: {run, attempt, 'queued', 'paused' or 'failed'} for each. With `grace`, nothing in the grace period after an
+-- Reply: {run, attempt, 'queued', 'paused' or 'failed', thread, graph, trace or ''} for each. With `grace`, nothing in the grace period after an
 --   outage.
 -- Atomic: All runs of one call.
 -- Repeatable: No: after an outage, live workers must renew their leases before it is sent again.
@@ -135,7 +135,7 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit
   if is_dead(run_id) then
     by_worker = by_worker or suspects_by_worker()
     local values = redis.call('HMGET', key('run', run_id), 'phase', 'thread_id', 'attempt', 'uncounted_attempts',
-      'ceilings', 'worker', 'crashes', 'pauses_exhausted', 'trace', 'updated_us', 'last_event')
+      'ceilings', 'worker', 'crashes', 'pauses_exhausted', 'trace', 'updated_us', 'last_event', 'graph_id')
     local fields = {phase = values[1], thread_id = values[2], attempt = values[3], uncounted_attempts = values[4],
       ceilings = values[5], worker = values[6], crashes = values[7], pauses_exhausted = values[8]}
     if fields.phase ~= 'running' then
@@ -143,7 +143,8 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit
     else
       store_killed_attempt(run_id, values[9], {attempt = tonumber(fields.attempt), worker = fields.worker,
         started_us = tonumber(values[10]), ended_us = now_us}, values[11])
-      reclaimed[#reclaimed + 1] = {run_id, fields.attempt, reclaim(run_id, fields, by_worker[fields.worker])}
+      reclaimed[#reclaimed + 1] = {run_id, fields.attempt, reclaim(run_id, fields, by_worker[fields.worker]),
+        fields.thread_id, values[12], values[9] or ''}
     end
   end
 end

@@ -7,7 +7,8 @@
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunRelease`; a part of the spans, or ''; name and frame of
 --   each of its `events`; then the commands: each is its count of words, then its words.
--- Reply: {'ok'}; {'fenced'}.
+-- Reply: {'ok'}; if the run is paused now, {'ok', by what: 'operator', 'switch' or 'attempt' (its own `pause`), the
+--   reason}; {'fenced'}.
 -- Atomic: Commands, events, lease, job, and the thread's order of runs.
 -- Repeatable: Yes: the attempt owns the run no longer, so nothing changes.
 
@@ -32,6 +33,7 @@ if args.pause and args.pause.error then
   count_run(args.run_id, 'failed')
   count_metric('ceilings_reached\31' .. args.graph_id .. '\31' .. args.pause.details.code)
 end
-requeue(args.run_id, owned.thread_id, false, args.announce, args.reason, args.delay_ms, args.switch,
+local pause = requeue(args.run_id, owned.thread_id, false, args.announce, args.reason, args.delay_ms, args.switch,
   args.pause)
-return {'ok'}
+if not pause then return {'ok'} end
+return {'ok', pause.operator and 'operator' or pause.switch and 'switch' or 'attempt', pause.reason}

@@ -7,7 +7,7 @@ from typing import Final
 from slipway.telemetry.table.area import Area
 from slipway.telemetry.table.event_kind import error, info, warning
 from slipway.telemetry.table.field import Field, Unit
-from slipway.telemetry.table.fields import PROBLEM, RETRY_IN_S, RUN, THREAD
+from slipway.telemetry.table.fields import GRAPH, PROBLEM, RETRY_IN_S, RUN, THREAD, TRACE
 
 _CRON: Final = Field("cron", Unit.ID, "the cron")
 _DUE_MS: Final = Field("due_ms", Unit.UNIX_MILLISECONDS, "the due time")
@@ -15,7 +15,7 @@ _MISSED: Final = Field("missed", Unit.COUNT, "how many due times were missed")
 _OWNER: Final = Field("owner", Unit.ID, "the user of the cron")
 
 _EVENTS: Final = (
-    info("cron.run_created", "The run of a due time was created.", _CRON, RUN, _DUE_MS),
+    info("cron.run_created", "The run of a due time was created.", *(_CRON, RUN, THREAD, GRAPH, TRACE, _DUE_MS)),
     warning("cron.due_times_missed", "No worker was there at due times of a cron.", _CRON, _DUE_MS, _MISSED),
     error("cron.no_memory", "Redis has no memory for the run; it is tried again.", _CRON, PROBLEM, _DUE_MS, RETRY_IN_S),
     error(

@@ -7,7 +7,21 @@ from typing import Final
 from slipway.telemetry.table.area import Area
 from slipway.telemetry.table.event_kind import error, info, warning
 from slipway.telemetry.table.field import Field, Unit
-from slipway.telemetry.table.fields import ADDRESS, BY, CODE, DELIVERY, HOOK, HOST, PROBLEM, REASON, RETRY_IN_S, RUN
+from slipway.telemetry.table.fields import (
+    ADDRESS,
+    BY,
+    CODE,
+    DELIVERY,
+    GRAPH,
+    HOOK,
+    HOST,
+    PROBLEM,
+    REASON,
+    RETRY_IN_S,
+    RUN,
+    THREAD,
+    TRACE,
+)
 
 _TRY: Final = Field("try", Unit.NUMBER, "the try, from 1")
 _ENDPOINT: Final = Field("endpoint", Unit.ID, "the webhook endpoint")
@@ -15,7 +29,7 @@ _TYPES: Final = Field("types", Unit.NAMES, "the types of events that it gets")
 _KEY_KIND: Final = Field("key_kind", Unit.CODE, "the kind of the new key")
 _EVENT_TYPE: Final = Field("event_type", Unit.NAME, "the type of event, as the sender names it")
 
-_OF_A_TRY: Final = (DELIVERY, RUN, _TRY)
+_OF_A_TRY: Final = (DELIVERY, RUN, THREAD, GRAPH, TRACE, _TRY)
 
 _EVENTS: Final = (
     info("webhook.delivered", "The receiver answered with a status below 300.", *_OF_A_TRY),
@@ -43,7 +57,11 @@ _EVENTS: Final = (
     info("webhook_endpoint.disabled", "An endpoint gets no events any more.", _ENDPOINT, BY, REASON),
     info("webhook_endpoint.rotated", "An endpoint has a new key.", _ENDPOINT, BY, _KEY_KIND),
     info("webhook_endpoint.removed", "An endpoint was removed.", _ENDPOINT, BY),
-    info("hook.accepted", "A delivery was accepted, and did what its hook says.", HOOK, DELIVERY, RUN),
+    info(
+        "hook.accepted",
+        "A delivery was accepted, and did what its hook says.",
+        *(HOOK, DELIVERY, RUN, THREAD, GRAPH, TRACE),
+    ),
     info("hook.ignored", "A delivery matched no rule of its hook.", HOOK, DELIVERY, _EVENT_TYPE),
     warning("hook.refused", "The signature of a delivery is wrong or missing.", HOOK, PROBLEM),
     warning("hook.rejected", "A delivery asks for what is not possible.", HOOK, DELIVERY, CODE, PROBLEM),

@@ -21,6 +21,7 @@ from slipway.telemetry.table.fields import (
     ROUTE,
     RUN,
     THREAD,
+    TRACE,
 )
 
 TIMESTAMP: Final = Field("timestamp", Unit.TIME, "when the line was logged")
@@ -31,7 +32,6 @@ RELEASE: Final = Field("release", Unit.NAME, "the release of the project, if it 
 LOGGER: Final = Field(
     "logger", Unit.NAME, "the logger of the library or of the project's code; Slipway's lines have none"
 )
-TRACE: Final = Field("trace", Unit.ID, "the trace of the request or the run: 32 hexadecimal digits")
 EXCEPTION: Final = Field("exception", Unit.TEXT, "the traceback")
 STACK: Final = Field("stack", Unit.TEXT, "the stack, if the code asked for it")
 CUT: Final = Field("cut", Unit.FLAG, "whether parts were left out because the line was too long")

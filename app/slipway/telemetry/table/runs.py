@@ -20,6 +20,7 @@ from slipway.telemetry.table.fields import (
     RUN,
     RUN_IDS,
     THREAD,
+    TRACE,
 )
 
 CHILD: Final = Field("child", Unit.NAME, "the process that a supervisor has started")
@@ -34,13 +35,13 @@ _EVENTS: Final = (
     warning(
         "run.stranded",
         "The run waits for what it cannot get by waiting: a version that no live worker serves or that may continue "
-        "its thread, a switch, or an operator after its retries. `slipway why` says who can act.",
-        *(RUN, GRAPH, ATTEMPT, _WAITS_FOR, REASON),
+        "its thread, a switch, or an operator. One line for each wait. `slipway why` says who can act.",
+        *(RUN, THREAD, GRAPH, TRACE, ATTEMPT, _WAITS_FOR, REASON),
     ),
     info(
         "run.settled",
         "A run ended, or waits for approval. Each run has one such line for each time.",
-        *(PHASE, CODE, _STEPS, _ACTIVE_S, RUN, GRAPH, ATTEMPT),
+        *(PHASE, CODE, _STEPS, _ACTIVE_S, RUN, THREAD, GRAPH, TRACE, ATTEMPT),
     ),
     warning(
         "run.raised",
@@ -51,12 +52,12 @@ _EVENTS: Final = (
     info(
         "run.lost",
         "The attempt ended without writing an outcome: another worker has the run, or Redis was unavailable.",
-        *(PROBLEM, RUN, GRAPH, ATTEMPT),
+        *(PROBLEM, RUN, THREAD, GRAPH, TRACE, ATTEMPT),
     ),
     info(
         "run.released",
         "The attempt ended, and the run is queued again: its worker stops, or a switch is off.",
-        *(_SWITCH, RUN, GRAPH, ATTEMPT),
+        *(_SWITCH, RUN, THREAD, GRAPH, TRACE, ATTEMPT),
     ),
     warning(
         "run.start_denied",
@@ -102,7 +103,7 @@ _EVENTS: Final = (
     warning(
         "reaper.run_reclaimed",
         "The lease of a run had expired: its worker died, or lost Redis. The run is queued again, or failed.",
-        *(RUN, ATTEMPT, OUTCOME),
+        *(RUN, THREAD, GRAPH, TRACE, ATTEMPT, OUTCOME),
     ),
     info("runs.reclaimed", "A child process has exited, and the leases of its runs were released.", CHILD, RUN_IDS),
     warning("runs.not_reclaimed", "Redis did not answer: the leases of a child expire by themselves.", CHILD, PROBLEM),

@@ -2,7 +2,7 @@
 --! rare: operator_pause_of pause_of queue_paused_run set_paused switch_pause
 -- Paused runs. A paused run has no lease and no job. It stays in the queue of its thread, so that later runs of the
 -- thread wait behind it. What pauses a run is a table: `reason` (a sentence), `actor` and `details` for the audit
--- trail, and `switch`, the key of the switch before which it stopped, or nil; or, if its attempt has paused it itself,
+-- trail, and `operator` (true), or `switch`, the key of the switch before which it stopped; or, if its attempt has paused it itself,
 -- `held` (JSON, why) and perhaps `error` (JSON, of what its retries were used up by).
 
 local function notice_event(code, message)
@@ -12,8 +12,8 @@ end
 -- `stored` is the field `operator_pause`.
 local function operator_pause_of(stored)
   local pause = cjson.decode(stored)
-  return {reason = 'paused by ' .. pause.by .. (pause.reason and ': ' .. pause.reason or ''), actor = pause.by,
-    details = {reason = pause.reason, requested_at = pause.at}}
+  return {operator = true, reason = 'paused by ' .. pause.by .. (pause.reason and ': ' .. pause.reason or ''),
+    actor = pause.by, details = {reason = pause.reason, requested_at = pause.at}}
 end
 
 -- `stored` is the switch of this key.

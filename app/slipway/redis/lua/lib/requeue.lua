@@ -22,4 +22,5 @@ local function requeue(run_id, thread_id, counts, announce, reason, delay_ms, sw
     emit_phase(run_id, 'queued')
   end
   enqueue_next_run(thread_id)
+  return pause
 end
