@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from slipway.errors import ConfigError
 from slipway.processes.embedded_valkey import socket_path
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from tests.runs.conftest import PROJECT
@@ -32,6 +33,30 @@ def test_a_command_uses_the_server_of_dev(command: str, data_dir: Path) -> None:
 @pytest.mark.usefixtures("data_dir")
 def test_a_process_of_a_deployment_never_does(process: str) -> None:
     assert load_settings_and_logs(process, PROJECT).redis_url is None
+
+
+@pytest.mark.parametrize("command", ["trace", "why", "reviews"])
+def test_a_command_needs_no_langgraph_json_beside_the_server(
+    command: str, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLIPWAY_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert load_settings_and_logs(command).redis == f"unix://{socket_path(data_dir.resolve())}"
+
+
+@pytest.mark.usefixtures("data_dir")
+def test_a_named_langgraph_json_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--config"):
+        load_settings_and_logs("why", tmp_path / "langgraph.json")
+
+
+def test_a_folder_without_langgraph_json_and_server_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLIPWAY_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="--config"):
+        load_settings_and_logs("why")
 
 
 @pytest.mark.usefixtures("data_dir")

@@ -336,7 +336,7 @@ CASES: Final = {
     "behind a paused run": Case(
         WaitsFor.EARLIER_RUN,
         behind_a_paused_run,
-        "which is paused. That run: eve has paused it: too many refunds.",
+        "which is paused. That run: It was paused by eve: too many refunds.",
         {"blocking_phase": "paused", "blocking_waits_for": "operator"},
         ("slipway runs resume", "/resume"),
     ),
@@ -419,21 +419,21 @@ CASES: Final = {
     "paused by an operator": Case(
         WaitsFor.OPERATOR,
         paused_by_an_operator,
-        "eve has paused it: too many refunds.",
+        "It was paused by eve: too many refunds.",
         {"paused_by": "eve", "reason": "too many refunds", "requested_at": "2026-01-01T00:00:00+00:00"},
         ("slipway runs resume RUN", "POST /ops/runs/RUN/resume"),
     ),
     "before a node": Case(
         WaitsFor.SWITCH,
         paused_before_a_node,
-        "It is paused before node 'pay now' of graph 'steps' is switched off by eve: too many.",
+        "It is paused: node 'pay now' of graph 'steps' is switched off, by eve: too many.",
         {"switch": "node:steps:pay now", "switched_off_by": "eve"},
         ("slipway node enable", "DELETE /ops/graphs/steps/nodes/pay%20now"),
     ),
     "with everything": Case(
         WaitsFor.SWITCH,
         paused_with_everything,
-        "everything is switched off by eve",
+        "everything is switched off, by eve",
         {"switch": "all"},
         ("slipway unpause", "DELETE /ops/pause"),
     ),
@@ -445,7 +445,7 @@ CASES: Final = {
         held,
         "Version 2 of graph steps cannot continue its thread: node 'review' is next.",
         {"refused_by_version": "2", "reasons": [{"code": "node.removed", "text": "node 'review' is next"}]},
-        ("slipway worker --config", "slipway runs resume RUN"),
+        ("slipway worker --config", "slipway runs resume RUN --version "),
     ),
     "exhausted": Case(
         WaitsFor.EXHAUSTED,
@@ -482,7 +482,11 @@ CASES: Final = {
         ("slipway runs raise-ceiling RUN --limit max_attempts=2 --resume", "slipway runs retry RUN"),
     ),
     "cancelled": Case(
-        WaitsFor.NOTHING, cancelled, "It was cancelled: ", {}, ("slipway runs retry RUN", "POST /ops/runs/RUN/retry")
+        WaitsFor.NOTHING,
+        cancelled,
+        "It was cancelled through the API: not needed.",
+        {},
+        ("slipway runs retry RUN", "POST /ops/runs/RUN/retry"),
     ),
 }
 
@@ -560,11 +564,13 @@ async def test_the_text_has_a_line_for_each_fact_and_each_way_to_act(stores: Sto
     run = await asks_a_group(stores)
     lines = lines_of(await why(stores, run))
     assert re.fullmatch(
-        rf"run {run.run_id} of graph steps is waiting_for_approval, waits for reviews since \S+ \S+ UTC \(\d\.\d s\)",
+        rf"run {run.run_id} of graph steps is waiting for approval, waits for reviews since \S+ \S+ UTC \(\d\.\d s\)",
         lines[0],
     )
     assert lines[1].startswith("1 question must be decided by 2 more of 2 members of finance")
-    assert any(line.startswith("  reviews ") and "groups finance" in line for line in lines)
+    assert "  reviews" in lines
+    assert f"    {'groups':<20} finance" in lines
+    assert not any("T" in line and "+00:00" in line for line in lines), "times have one form"
     answer = '\'{"kind": "answer", "value": "…"}\''
     assert f"      slipway reviews decide {run.run_id}:{0:032x} {answer}" in lines
     assert any(line.endswith("(needs slipway:review)") for line in lines)
@@ -597,3 +603,17 @@ async def test_it_takes_one_round_trip_for_a_queued_or_running_run(
     monkeypatch.setattr(stores.pipeline, "run", counted)
     await why(stores, run)
     assert calls == ["waiting_reason"]
+
+
+async def test_somebody_without_a_name_is_named_in_words(stores: Stores) -> None:
+    run = await stores.create_run()
+    await stores.scripts.run_pause(run.run_id, OperatorPause("anonymous", "2026-01-01T00:00:00+00:00"))
+    lines = lines_of(await why(stores, run))
+    assert lines[1] == "It was paused by somebody who is not signed in."
+    assert f"  {'requested at':<22} 2026-01-01 00:00:00 UTC" in lines
+
+
+async def test_a_running_run_does_not_wait_and_its_durations_have_a_unit(stores: Stores) -> None:
+    lines = lines_of(await why(stores, await executing(stores)))
+    assert "is running since" in lines[0]
+    assert any(re.fullmatch(r"  heartbeat age +\d\.\d+ s", line) for line in lines)

@@ -30,10 +30,20 @@ def load_settings_and_logs(process: str, config: Path | None = None, **given: An
     if an option is not set. A command that only reads or changes records may find the address of Redis in the data
     directory of `slipway dev`. Raises `ConfigError`."""
     configure(Settings(), process)
-    settings = load_settings(config, **given)
+    settings = _settings_of_records(config, **given) if process not in _NEED_AN_ADDRESS else None
+    settings = settings or load_settings(config, **given)
     connection_budget.check(settings, process)
     configure(settings, process)
     return settings if process in _NEED_AN_ADDRESS else _with_server_of_dev(settings)
+
+
+def _settings_of_records(config: Path | None, **given: Any) -> Settings | None:
+    """The settings of a command in a folder without langgraph.json, in which `slipway dev --config` was started: what
+    does not need the project needs only its server. None elsewhere."""
+    if config is not None or config_file() != Path(Settings.model_fields["config"].default) or config_file().exists():
+        return None
+    settings = Settings.load(project={}, config=config_file(), **given)
+    return settings if socket_path(settings.data_dir.resolve()).exists() else None
 
 
 def _with_server_of_dev(settings: Settings) -> Settings:

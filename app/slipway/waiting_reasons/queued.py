@@ -9,7 +9,7 @@ from slipway.clock import iso
 from slipway.graph_versions.record import KnownVersions
 from slipway.runs.record import Run
 from slipway.waiting_reasons import acts
-from slipway.waiting_reasons.record import MOST_RUNS, Act, Fact, WaitsFor, Why, bounded, seconds_text
+from slipway.waiting_reasons.record import MOST_RUNS, Act, Fact, WaitsFor, Why, bounded, seconds_text, time_text
 from slipway.waiting_reasons.scripts import MemoryRoom, QueuePlace, Surroundings
 
 _MEMORY: Final = "memory pressure"
@@ -132,7 +132,7 @@ def _due_time(found: Surroundings, place: QueuePlace) -> Why:
     left = seconds_text((until_us - found.now_us) / 1e6)
     first = found.run.attempt == 0
     because = "as its request asks" if first else "a pause after its last attempt"
-    text = f"It starts at {iso(until_us)}, in {left}: {because}."
+    text = f"It starts at {time_text(iso(until_us))}, in {left}: {because}."
     return _why(found, WaitsFor.DUE_TIME, text, (Fact("due_at", iso(until_us)),), ())
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from slipway.access.operators import ADMINISTER, OPERATE, REVIEW
+from slipway.access.operators import ADMINISTER, ANONYMOUS, OPERATE, REVIEW
 from slipway.access.scopes import Scope
 from slipway.clock import iso
 
@@ -63,6 +64,8 @@ class WaitsFor(StrEnum):
 
 NEEDS_SOMEBODY: Final = frozenset({WaitsFor.SWITCH, WaitsFor.HELD_VERSION, WaitsFor.EXHAUSTED, WaitsFor.VERSION})
 """What a run cannot get by waiting: a line of the log says it when it begins."""
+
+_UTC_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)", re.ASCII)
 
 _SCOPE_OF: Final = {OPERATE: Scope.OPERATE, REVIEW: Scope.REVIEWS_DECIDE, ADMINISTER: Scope.ADMINISTER}
 
@@ -165,6 +168,18 @@ class Why:
 def bounded(text: str) -> str:
     """The text with at most `MOST_CHARACTERS` characters."""
     return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
+
+
+def who(name: str) -> str:
+    """Who has done something, for a sentence."""
+    return "somebody who is not signed in" if name == ANONYMOUS else bounded(name)
+
+
+def time_text(time: str) -> str:
+    """A time in ISO 8601 in UTC as sentences and terminals show it, such as `2026-11-30 22:42:44 UTC`. Another text
+    stays as it is."""
+    match = _UTC_TIME.fullmatch(time)
+    return f"{match[1]} {match[2]} UTC" if match else time
 
 
 def seconds_text(seconds: float) -> str:

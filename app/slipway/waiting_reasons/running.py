@@ -8,7 +8,7 @@ from typing import Final
 
 from slipway.clock import iso
 from slipway.waiting_reasons import acts
-from slipway.waiting_reasons.record import MOST_RUNS, Act, Fact, WaitsFor, Why, bounded, seconds_text
+from slipway.waiting_reasons.record import MOST_RUNS, Act, Fact, WaitsFor, Why, bounded, seconds_text, time_text, who
 from slipway.waiting_reasons.scripts import Surroundings
 
 
@@ -70,8 +70,8 @@ class RunningReasons:
             who, what_to_do = "Nobody reclaims it: no live worker is left.", (acts.start_worker(),)
         elif in_grace:
             who = (
-                f"Redis was unavailable, so nothing is reclaimed before {iso(found.grace_until_us)}: live workers "
-                "must be able to renew their leases first."
+                f"Redis was unavailable, so nothing is reclaimed before {time_text(iso(found.grace_until_us))}: "
+                "live workers must be able to renew their leases first."
             )
         else:
             who = f"The reaper of a live worker reclaims it within {seconds_text(self.reap_every_s)}."
@@ -107,7 +107,7 @@ def _why(
             f"A cancel was requested ({bounded(run.cancel_cause or 'by a client')}): it stops as soon as it can."
         )
     elif run.operator_pause is not None:
-        notes.append(f"{_PAUSES} Requested by {bounded(run.operator_pause.by)} at {run.operator_pause.at}.")
+        notes.append(f"{_PAUSES} Requested by {who(run.operator_pause.by)} at {time_text(run.operator_pause.at)}.")
     return Why(
         run_id=run.run_id,
         thread_id=run.thread_id,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from slipway.access.operators import ANONYMOUS
 from slipway.clock import iso
 from slipway.reviews.record import UNDECIDED, Review, ReviewState
 from slipway.runs.record import Phase, Run
 from slipway.switches.record import Switch
 from slipway.waiting_reasons import acts
-from slipway.waiting_reasons.record import MOST_RUNS, Act, Fact, WaitsFor, Why, bounded
+from slipway.waiting_reasons.record import MOST_RUNS, Act, Fact, WaitsFor, Why, bounded, time_text, who
 from slipway.waiting_reasons.scripts import Surroundings
 
 
@@ -59,7 +60,7 @@ def _paused_by_operator(found: Surroundings) -> Why:
     pause = run.operator_pause
     assert pause is not None
     why = f": {bounded(pause.reason)}" if pause.reason else ""
-    text = f"{bounded(pause.by)} has paused it{why}."
+    text = f"It was paused by {who(pause.by)}{why}."
     facts = (
         Fact("paused_by", bounded(pause.by)),
         Fact("requested_at", pause.at),
@@ -79,7 +80,8 @@ def _paused_by_switch(found: Surroundings, switch: Switch | None) -> Why:
         Fact("off_since", switch.off_since),
         Fact("reason", bounded(switch.reason) if switch.reason else None),
     )
-    text = f"It is paused before {bounded(str(switch))}."
+    why = f": {bounded(switch.reason)}" if switch.reason else ""
+    text = f"It is paused: {switch.target} is switched off, by {who(switch.by)}{why}."
     return _why(found, WaitsFor.SWITCH, text, facts, (acts.switch_on(switch.target), acts.cancel(run)))
 
 
@@ -99,8 +101,10 @@ def _held(found: Surroundings) -> Why:
     what_to_do: tuple[Act, ...] = (acts.serve(run.graph_id, None),)
     if run.version and run.version != held.version:
         what_to_do += (acts.resume_on(run, run.version),)
+    else:
+        what_to_do += (acts.resume_on(run, "VERSION"),)
     notes = ("It is tried again as soon as code is served that was not known before.",)
-    return _why(found, WaitsFor.HELD_VERSION, f"{text}.", facts, (*what_to_do, acts.resume(run)), notes=notes)
+    return _why(found, WaitsFor.HELD_VERSION, f"{text}.", facts, (*what_to_do, acts.cancel(run)), notes=notes)
 
 
 def _exhausted(found: Surroundings) -> Why:
@@ -161,9 +165,9 @@ def _times(review: Review, now_us: int) -> str:
         late = " (overdue)" if review.due_us < now_us else ""
         default = review.policy.default
         named = default if isinstance(default, str) else "the default action" if default else "reject"
-        parts.append(f"until {iso(review.due_us)}{late}, else {named}")
+        parts.append(f"until {time_text(iso(review.due_us))}{late}, else {named}")
     if review.escalate_us is not None and review.policy.escalate_to:
-        parts.append(f"from {iso(review.escalate_us)} on also by {', '.join(review.policy.escalate_to)}")
+        parts.append(f"from {time_text(iso(review.escalate_us))} on also by {', '.join(review.policy.escalate_to)}")
     return "".join(f", {part}" for part in parts)
 
 
@@ -213,9 +217,16 @@ def _ending(run: Run, following: str | None) -> str:
         message = bounded(str(error.get("message", ""))) or "the cause is not known"
         return f"It failed{node} with {error.get('code', 'an unknown code')}: {message}.{continued}"
     if run.phase is Phase.CANCELLED:
-        return f"It was cancelled: {bounded(str(error.get('message', 'the cause is not known')))}.{continued}"
+        return f"{_cancellation(str(error.get('message', 'the cause is not known')))}.{continued}"
     how = f" ({bounded(run.reason)})" if run.reason else ""
     return f"It has completed{how}.{continued}"
+
+
+def _cancellation(message: str) -> str:
+    """A sentence without its full stop. The cause of a cancel may say already that it was one."""
+    if not message.startswith("cancelled "):
+        return f"It was cancelled: {bounded(message)}"
+    return f"It was {bounded(message.replace(f'by {ANONYMOUS}', f'by {who(ANONYMOUS)}', 1))}"
 
 
 def _after_the_end(run: Run, following: str | None) -> tuple[Act, ...]:
