@@ -57,7 +57,7 @@ async def test_runs_are_counted_by_outcome_and_attempts_by_result(
 async def test_queued_runs_are_counted_by_graph_and_priority_until_they_are_cancelled(served: Served) -> None:
     for priority in ("high", "high", "normal"):
         await _start(served.url, "steps", {"text": "x"}, config={"configurable": {"priority": priority}})
-    await _start(served.url, "ask", {"text": "x"})
+    await _start(served.url, "ask", {"text": "x"}, on_completion="keep")  # not deleted when it is cancelled
     page = await scrape_until(served.url, "slipway_queue_depth", 4)
     assert page.value("slipway_queue_depth", graph="steps", priority="high") == 2
     assert page.value("slipway_queue_depth", graph="steps", priority="normal") == 1

@@ -1,0 +1,22 @@
+"""The figures of a deployment, as they are in Redis at the moment, and sums of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from slipway.metrics.deployment_figures import deployment_figures
+from slipway.metrics.figures import Figures
+from slipway.metrics.scripts import MetricsScripts
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
+
+
+async def stored_figures(pipeline: Pipeline, keys: Keys) -> Figures:
+    """What is stored now, not what was read within the last second."""
+    await pipeline.send("DEL", f"{keys.metrics}:read")
+    return deployment_figures(await MetricsScripts(pipeline, keys).read(), [])
+
+
+def total(series: Mapping[tuple[str, ...], float], *labels: str) -> float:
+    """The sum of the series with these values of labels."""
+    return sum(value for key, value in series.items() if set(labels) <= set(key))
