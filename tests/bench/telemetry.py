@@ -70,23 +70,34 @@ async def _accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         writer.close()
 
 
-async def compare_case(case: str, rounds: Sequence[str], pairs: int) -> list[Comparison]:
-    """Measures a server without telemetry and one with that of `case`."""
+async def compare_case(case: str, rounds: Sequence[str], pairs: int, starts: int) -> list[Comparison]:
+    """Measures a server without telemetry and one with that of `case`. Two servers of the same code differ by a few
+    percent for as long as they run, so both are started several times, in turns."""
+    measured: list[list[Comparison]] = []
     async with otlp_sink() as endpoint:
         exporting = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if case in _EXPORTING else {}
-        async with (
-            serving(None, quick=False, env=OFF) as off,
-            serving(None, quick=False, env={**CASES[case], **exporting}) as on,
-        ):
-            found = []
-            for name in rounds:
-                found += await compare_round(ROUNDS[name], off, on, pairs)
-            return found
+        both = (OFF, {**CASES[case], **exporting})
+        for start in range(starts):
+            off_first = start % 2 == 0
+            first, second = both if off_first else both[::-1]
+            async with serving(None, quick=False, env=first) as one, serving(None, quick=False, env=second) as other:
+                off, on = (one, other) if off_first else (other, one)
+                measured.append([each for name in rounds for each in await compare_round(ROUNDS[name], off, on, pairs)])
+    return [_joined(each) for each in zip(*measured, strict=True)]
 
 
-async def _measure(cases: Sequence[str], rounds: Sequence[str], pairs: int) -> None:
+def _joined(parts: Sequence[Comparison]) -> Comparison:
+    """One figure of all starts."""
+    before, after = (
+        [value for part in parts for value in part.before],
+        [value for part in parts for value in part.after],
+    )
+    return Comparison(parts[0].name, parts[0].unit, before, after)
+
+
+async def _measure(cases: Sequence[str], rounds: Sequence[str], pairs: int, starts: int) -> None:
     for case in cases:
-        print_table(await compare_case(case, rounds, pairs), "off", case)
+        print_table(await compare_case(case, rounds, pairs, starts), "off", case)
 
 
 def main() -> None:
@@ -95,11 +106,12 @@ def main() -> None:
     )
     parser.add_argument("case", nargs="*", help=f"any of {', '.join(CASES)}; default: all")
     parser.add_argument("--rounds", nargs="+", choices=list(ROUNDS), default=list(_ROUNDS))
-    parser.add_argument("--pairs", type=int, default=8, help="number of pairs of each round (default: 8)")
+    parser.add_argument("--pairs", type=int, default=5, help="number of pairs of each round (default: 5)")
+    parser.add_argument("--starts", type=int, default=6, help="how often both servers are started (default: 6)")
     arguments = parser.parse_args()
     if unknown := set(arguments.case) - set(CASES):
         parser.error(f"unknown case {sorted(unknown)[0]!r}; choose from {', '.join(CASES)}")
-    uvloop.run(_measure(arguments.case or list(CASES), arguments.rounds, arguments.pairs))
+    uvloop.run(_measure(arguments.case or list(CASES), arguments.rounds, arguments.pairs, arguments.starts))
 
 
 if __name__ == "__main__":
