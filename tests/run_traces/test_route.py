@@ -43,6 +43,18 @@ async def test_whoever_may_read_the_run_may_read_its_trace(
     assert (await client.get(path, headers=as_user("ann"))).status_code == 404
 
 
+async def test_with_durability_exit_the_trace_says_why_outputs_are_missing(
+    ann: Client, client: httpx.AsyncClient, worker: WorkerProcess
+) -> None:
+    thread = (await ann.threads.create())["thread_id"]
+    run = await ann.runs.create(thread, "greet", input={"text": "hi"}, durability="exit")
+    await ann.runs.join(thread, run["run_id"])
+    path, headers = f"/ops/runs/{run['run_id']}/trace", as_user("ann")
+    trace = (await client.get(path, params={"content": "1"}, headers=headers)).json()
+    assert "durability `exit`" in trace["content_problem"]
+    assert (await client.get("/ops/runs/zzz/trace", headers=headers)).status_code == 422
+
+
 async def test_a_queued_run_has_a_trace_that_has_not_ended(ann: Client, client: httpx.AsyncClient) -> None:
     run = await ann.runs.create(None, "greet", input={"text": "hi"})
     trace = (await client.get(f"/ops/runs/{run['run_id']}/trace", headers=as_user("ann"))).json()

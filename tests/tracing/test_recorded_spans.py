@@ -10,6 +10,7 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 
 from slipway.runs.record import new_id
+from slipway.telemetry.span import SpanKind
 from slipway.telemetry.table.whole_table import SPAN_TYPES
 from tests.http.conftest import Served
 from tests.tracing.spans import RunTree, run_and_read, tree_of
@@ -183,9 +184,19 @@ async def test_a_cancelled_node(sdk: LangGraphClient, served: Served) -> None:
     await wait_until(lambda: _starts(served, thread, run["run_id"], "node waits"))
     await sdk.runs.cancel(thread, run["run_id"], wait=True)
     tree = await tree_of(served.services, thread, run["run_id"])
-    assert tree.only("node waits").error == "cancelled"
+    assert [tree.only(each).error for each in ("attempt 1", "superstep 2", "node waits")] == ["cancelled"] * 3
     assert tree.only("attempt 1").attributes["phase"] == "cancelled"
     assert all(span.ended_us for span in tree.spans)
+
+
+async def test_a_node_that_a_ceiling_stops_has_the_code_of_the_ceiling(sdk: LangGraphClient, served: Served) -> None:
+    thread = (await sdk.threads.create())["thread_id"]
+    ceilings: Any = {"configurable": {"ceilings": {"max_active_s": 1}}}
+    await sdk.runs.wait(thread, "waiting", input={"file": new_id()}, config=ceilings, raise_error=False)
+    (run,) = await sdk.runs.list(thread)
+    tree = await tree_of(served.services, thread, run["run_id"])
+    found = {tree.only(each).error for each in ("attempt 1", "superstep 2", "node waits")}
+    assert found == {"ceiling.time"}
 
 
 async def test_what_executes_is_stored_before_it_has_ended(
@@ -200,6 +211,10 @@ async def test_what_executes_is_stored_before_it_has_ended(
         "superstep 2",
         "node waits",
     ]
+    shown = await served.services.run_traces.of_run(run["run_id"])
+    (attempt,) = [each.span for _, each in shown.spans if each.span.kind is SpanKind.ATTEMPT]
+    assert attempt.attributes["number"] == 1
+    assert "worker" in attempt.attributes
     project.gates[gate].set()
     await sdk.runs.join(thread, run["run_id"])
     assert all(span.ended_us for span in (await tree_of(served.services, thread, run["run_id"])).spans)

@@ -158,6 +158,35 @@ def test_a_settle_that_is_repeated_stores_the_same_spans_with_another_end() -> N
     ]
 
 
+def test_a_superstep_has_the_error_of_its_node() -> None:
+    trace = AttemptTrace(traced_run(), worker="w")
+    trace.superstep_started(1)
+    trace.task_announced("a", "fails")
+    trace.task_announced("b", "waits")
+    failing = trace.node_started(trace.attempt, "a", "fails", step=1, namespace="")
+    waiting = trace.node_started(trace.attempt, "b", "waits", step=1, namespace="")
+    trace.node_ended(failing, "ValueError")
+    trace.node_ended(waiting, "cancelled")
+    spans, _ = read(trace, [trace.last_part("failed", "node.failed")])
+    assert {f"{span.kind} {span.name}": span.error for span in spans} == {
+        "attempt 1": "node.failed",
+        "superstep 1": "ValueError",
+        "node fails": "ValueError",
+        "node waits": "cancelled",
+    }
+
+
+def test_what_a_ceiling_stops_has_the_code_of_the_ceiling() -> None:
+    trace = AttemptTrace(traced_run(), worker="w")
+    trace.superstep_started(1)
+    trace.task_announced("a", "waits")
+    node = trace.node_started(trace.attempt, "a", "waits", step=1, namespace="")
+    trace.stopped_by = "ceiling.time"
+    trace.node_ended(node, "cancelled")
+    spans, _ = read(trace, [trace.last_part("failed", "ceiling.time")])
+    assert {span.error for span in spans} == {"ceiling.time"}
+
+
 def test_a_later_attempt_has_the_bytes_that_are_left() -> None:
     first = AttemptTrace(traced_run(), worker="w", max_bytes=4096)
     for _ in range(200):

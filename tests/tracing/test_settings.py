@@ -122,6 +122,11 @@ async def test_trace_content_records_inputs_and_outputs_without_secrets_up_to_8_
     async with deployment(valkey_url, keys, graphs, trace_content=True, trace_run_max_bytes=1 << 20) as (sdk, served):
         models = await run_and_read(sdk, served.services, "models", {"file": "x" * 20_000})
         tools = await run_and_read(sdk, served.services, "tools")
+        failing = await run_and_read(sdk, served.services, "failing")
+        asking = await run_and_read(sdk, served.services, "asking")
+    for without in (failing.only("node fails"), asking.only("node asks")):
+        assert "input" in without.attributes
+        assert "output" not in without.attributes
     model = next(span for span in models.spans if span.kind == "model")
     assert "the prompt" in str(model.attributes["input"])
     assert "yes" in str(model.attributes["output"])

@@ -226,6 +226,8 @@ class Execution:
     def _stop_with(self, reason: StopReason) -> None:
         if self._stop is None:
             self._stop = reason
+            if reason is StopReason.CEILING and self._trace is not None and self._guard.ceiling_hit is not None:
+                self._trace.stopped_by = self._guard.ceiling_hit.full_code
         if self._working is not None:
             self._working.cancel()
 

@@ -19,7 +19,7 @@ from slipway.redaction.trace_contents import redact_trace_content
 from slipway.run_options import RunOptions
 from slipway.run_traces.record import AssembledTrace
 from slipway.serialization.json_encoding import dumps
-from slipway.telemetry.span import SpanKind
+from slipway.telemetry.span import Span, SpanKind
 from slipway.threads.state_store import ThreadStateStore
 
 MOST_BYTES: Final = 8 * 1024
@@ -44,8 +44,13 @@ async def with_contents(
         history = await states.history(trace.thread_id, limit=_MOST_STATES, user=user)
     except SlipwayError as error:
         problem, history = f"The states of the thread cannot be read, so outputs are missing: {error}", []
-    for span_id, output in (await asyncio.to_thread(_outputs, trace, history)).items():
+    outputs = await asyncio.to_thread(_outputs, trace, history)
+    for span_id, output in outputs.items():
         contents[span_id]["output"] = output
+    if problem is None and any(given.durability == "exit" for given in options.values()):
+        nodes = [each.span for _, each in trace.spans if each.span.kind is SpanKind.NODE]
+        if any(_has_returned(span) and span.span_id not in outputs for span in nodes):
+            problem = "Outputs of nodes are missing: with durability `exit`, only the last state of a run is stored."
     return replace(trace, contents=contents, content_problem=problem)
 
 
@@ -64,10 +69,13 @@ def _outputs(trace: AssembledTrace, history: Sequence[Mapping[str, Any]]) -> dic
     )
     found: dict[str, Any] = {}
     for span in spans:
-        is_done = span.ended_us is not None and not span.error and not span.attributes.get("interrupted")
-        if is_done and span.attributes.get("executed") is not False and results.get(span.name):
+        if _has_returned(span) and span.attributes.get("executed") is not False and results.get(span.name):
             found[span.span_id] = bounded(results[span.name].popleft())
     return found
+
+
+def _has_returned(span: Span) -> bool:
+    return span.ended_us is not None and not span.error and not span.attributes.get("interrupted")
 
 
 def bounded(value: Any) -> Any:

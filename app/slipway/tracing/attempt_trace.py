@@ -25,6 +25,7 @@ from slipway.serialization.places import trace_place
 from slipway.telemetry.span import Attribute, Span, SpanKind
 from slipway.telemetry.trace_context import TraceContext
 from slipway.tracing.sink import SpanSink
+from slipway.tracing.span_error import CANCELLED
 from slipway.tracing.stored_form import KIND_CODES, NO_SPANS, SpanPart, packed_part, span_id, with_number
 from slipway.tracing.traced_run import TracedRun
 
@@ -172,6 +173,8 @@ class AttemptTrace:
         self._is_closed = False
         self.redis_s = 0.0
         """How long the attempt has waited for Redis before its supersteps, in seconds."""
+        self.stopped_by = ""
+        """The code of the ceiling that has stopped the graph, for the nodes that it cancels. Empty: none has."""
         self.attempt = self.start(SpanKind.ATTEMPT, str(run.attempt))
         self.attempt.add(number=run.attempt, worker=worker)
 
@@ -286,11 +289,15 @@ class AttemptTrace:
             return started
 
     def node_ended(self, span: OpenSpan, error: str = "") -> None:
-        """Its code has returned, or raised."""
+        """Its code has returned, or raised. A superstep has the error of its first node that failed."""
+        if error == CANCELLED:
+            error = self.stopped_by or error
         span.end(error)
         superstep = self._open.get(span.parent)
         if superstep is not None:
             superstep.children_ended_us = span.ended_us
+            if error and superstep.kind is SpanKind.SUPERSTEP and not superstep.error:
+                superstep.error = span.error
 
     # what is stored
 
@@ -302,9 +309,12 @@ class AttemptTrace:
         """Ends all spans, and returns what the script stores that ends the attempt: `phase` is that of the run
         afterwards. May be called again if that script has stored nothing."""
         self._forget_announced()
+        if phase == CANCELLED:
+            error = error or CANCELLED
         for span in list(self._open.values())[::-1]:
             if span is not self.attempt:
-                span.end("" if span.kind is SpanKind.SUPERSTEP else STOPPED)
+                of_superstep = CANCELLED if phase == CANCELLED and not span.error else ""
+                span.end(of_superstep if span.kind is SpanKind.SUPERSTEP else STOPPED)
         attempt = self.attempt
         attempt.attributes["phase"], attempt.attributes["redis_s"] = phase, round(self.redis_s, 6)
         attempt.error, attempt.ended_us = error, self.now_us()

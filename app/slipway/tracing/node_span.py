@@ -40,7 +40,8 @@ class NodeSpan:
         span = self._span
         if span.trace.records_content:
             written = [(name, value) for name, value in self._task.writes if not name.startswith(_OF_LANGGRAPH)]
-            span.add_content("output", content_of(written))
+            if written or error is None:  # a node that raised or asked has no output
+                span.add_content("output", content_of(written))
         if error is None:
             span.trace.node_ended(span)
         elif is_a(error, GraphBubbleUp):
