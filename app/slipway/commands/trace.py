@@ -62,7 +62,7 @@ def _print(found: AssembledTrace, width: int | None) -> None:
 async def _read(settings: Settings, run_id: str) -> AssembledTrace:
     from slipway.run_traces.reading import RunTraces
 
-    async with opened(settings, "trace") as (pipeline, keys):
+    async with opened(settings, "trace", seals=False) as (pipeline, keys):
         return await RunTraces(pipeline, keys, settings).of_run(run_id)
 
 

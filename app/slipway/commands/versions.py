@@ -70,7 +70,7 @@ def drain(
 async def _read(settings: Settings) -> KnownVersions:
     from slipway.graph_versions.scripts import VersionScripts
 
-    async with opened(settings, "versions") as (pipeline, keys):
+    async with opened(settings, "versions", seals=False) as (pipeline, keys):
         return await VersionScripts(pipeline, keys).read()
 
 
@@ -84,7 +84,7 @@ async def _drained(
     from slipway.run_operations.rollout_versions import VersionNeed
 
     graphs = read(settings.config).graphs
-    async with opened(settings, "drain") as (pipeline, keys):
+    async with opened(settings, "drain", seals=False) as (pipeline, keys):
         (await VersionScripts(pipeline, keys).read()).get(graph_id, version)
         need, before = VersionNeed(graphs, NeedsReads(pipeline, keys)), None
         while True:
