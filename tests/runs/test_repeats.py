@@ -134,7 +134,7 @@ async def test_a_write_group_of_an_old_attempt_changes_nothing(stores: Stores) -
     before = await stores.dump()
     assert RunScripts.applied(await _apply(stores, old)) == AttemptFenced()
     assert await _settle(stores, old) == AttemptFenced()
-    assert await _release(stores, old) is False
+    assert await _release(stores, old) is None
     assert await stores.dump() == before
     assert RunScripts.applied(await _apply(stores, new)) == Applied()
 

@@ -15,9 +15,9 @@
 --   such a one), `again_ms` (when to claim again if suspects, or runs that do not fit, wait), `mark` (the high-water
 --   mark; nil if memory is not to be checked), `group` (of the worker, by what it serves); a MessagePack map of what
 --   the worker serves (`lib/versions.lua`), or '' if versions do not matter.
--- Reply: {ms until the next job is due ('' if none waits), 'near' if memory is near the mark else '', {run, thread, graph
---   and trace ('' if nothing is traced) of a run that began to wait for somebody, 'switch' or 'version', its reason,
---   ...}, fields of a run, ...}. The fields of a run whose thread must be moved to the version first end with
+-- Reply: {ms until the next job is due ('' if none waits), 'near' if memory is near the mark else '', {run, thread,
+--   graph and trace ('' if nothing is traced) of a run that began to wait for somebody, 'switch' or 'version', its
+--   reason, ...}, fields of a run, ...}. The fields of a run whose thread must be moved to the version first end with
 --   `pinned_version` and `pinned_schema`, those of the thread.
 -- Atomic: For each run: job, slots, lease, versions, the thread's status, and the waiting run that it answers; or its
 --   pause, or its lane.

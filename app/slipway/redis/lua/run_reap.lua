@@ -18,8 +18,8 @@
 --   messages stands for the number of attempts; `term`, the index term of its code), `alone_from` (earlier crashes from
 --   which no other suspect starts beside a run), `grace` (map: `silence_ms`, `lease_ms`, `waits`: the process has a
 --   grace period of its own; or nil).
--- Reply: {run, attempt, 'queued', 'paused' or 'failed', thread, graph, trace or ''} for each. With `grace`, nothing in the grace period after an
---   outage.
+-- Reply: {run, attempt, 'queued', 'paused' or 'failed', thread, graph, trace or ''} for each. With `grace`, nothing in
+--   the grace period after an outage.
 -- Atomic: All runs of one call.
 -- Repeatable: No: after an outage, live workers must renew their leases before it is sent again.
 

@@ -2,8 +2,8 @@
 --! rare: operator_pause_of pause_of queue_paused_run set_paused switch_pause
 -- Paused runs. A paused run has no lease and no job. It stays in the queue of its thread, so that later runs of the
 -- thread wait behind it. What pauses a run is a table: `reason` (a sentence), `actor` and `details` for the audit
--- trail, and `operator` (true), or `switch`, the key of the switch before which it stopped; or, if its attempt has paused it itself,
--- `held` (JSON, why) and perhaps `error` (JSON, of what its retries were used up by).
+-- trail, and `operator` (true), or `switch`, the key of the switch before which it stopped; or, if its attempt has
+-- paused it itself, `held` (JSON, why) and perhaps `error` (JSON, of what its retries were used up by).
 
 local function notice_event(code, message)
   return {'notice', sse_frame('notice', cjson.encode({code = code, message = message})), ''}
