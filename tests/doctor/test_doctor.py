@@ -694,4 +694,5 @@ async def test_the_doctor_command_reports_and_repairs(stores: Stores, valkey_url
     repaired = await run_doctor("--repair")
     assert (repaired.returncode, "repaired" in repaired.stdout) == (0, True)
     healthy = await run_doctor("--only", "state")
-    assert (healthy.returncode, "no run and no thread is stuck" in healthy.stdout) == (0, True)
+    assert "no run and no thread is stuck" in healthy.stdout
+    assert (healthy.returncode, "no live worker" in healthy.stdout) == (1, True), "nobody would execute a run"

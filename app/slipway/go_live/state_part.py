@@ -31,8 +31,9 @@ _STRANDS_RUNS: Final = ("workers.none", "versions.unserved")
 """Findings that are warnings of `GET /readyz`, because runs are stored, and failures here: nobody executes them."""
 
 
-def _line(finding: Finding, *, may_only_read: bool) -> Line:
-    """`may_only_read`: what the user of Redis of this command may not do says nothing about the deployment."""
+def _line(finding: Finding, *, may_only_read: bool, repair: bool) -> Line:
+    """`may_only_read`: what the user of Redis of this command may not do says nothing about the deployment. `repair`:
+    records may be repaired while nobody executes runs."""
     if may_only_read and finding.code in (_REJECTS, "health.broken"):
         what = "not checked: the user of Redis of this command may only read"
         fix = "the SLIPWAY_REDIS_URL of the processes, whose user may write and call scripts"
@@ -40,7 +41,7 @@ def _line(finding: Finding, *, may_only_read: bool) -> Line:
     what, _, fix = finding.detail.partition(": ")
     if finding.code == _REJECTS:
         what, fix = finding.detail, "what the log says of health.probe_failed; `slipway doctor --only redis`"
-    is_failure = finding.level is Level.ERROR or finding.code in _STRANDS_RUNS
+    is_failure = finding.level is Level.ERROR or (finding.code in _STRANDS_RUNS and not repair)
     return (failed if is_failure else warned)("health", what, fix or "docs/operations.md", finding.code)
 
 
@@ -73,7 +74,8 @@ class StateChecks:
         elsewhere = {code for part, codes in _ELSEWHERE.items() if part in self.chosen for code in codes} | {"ok"}
         findings = inputs.health.findings
         may_only_read = any(each.code == _REJECTS and each.detail.endswith(_NOT_PERMITTED) for each in findings)
-        lines = [_line(each, may_only_read=may_only_read) for each in findings if each.code not in elsewhere]
+        shown = [each for each in findings if each.code not in elsewhere]
+        lines = [_line(each, may_only_read=may_only_read, repair=self.repair) for each in shown]
         if lines:
             return lines
         if any(each.level is not Level.OK for each in findings):
