@@ -181,7 +181,8 @@ class Execution:
             outcome = await self._settler.settle_or_release(self._outcome_of(error), self._graph)
         if self._trace is not None:
             self._trace.close("lost" if outcome.stop is StopReason.LOST else "")
-            self._export_run(self._trace, outcome)
+            if self._trace.is_exported:
+                self._export_run(self._trace, outcome)
         self._report(outcome)
 
     def _export_run(self, trace: AttemptTrace, outcome: Outcome) -> None:

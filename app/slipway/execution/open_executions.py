@@ -81,7 +81,7 @@ class OpenExecutions:
         if trace is not None:
             follow_nodes()
             writer.record_with(trace)
-            if run.attempt == 1:
+            if run.attempt == 1 and trace.is_exported:
                 trace.export_also(
                     queue_span(trace.run, trace.run.created_us, run.started_us or trace.attempt.started_us)
                 )

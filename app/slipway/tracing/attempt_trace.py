@@ -211,10 +211,15 @@ class AttemptTrace:
         if self._sink is not None and span is not self.attempt:
             self._export(span.as_span())
 
+    @property
+    def is_exported(self) -> bool:
+        """Whether spans of the run are exported."""
+        return self._sink is not None
+
     def export_also(self, span: Span) -> None:
-        """Exports a span of the run that is not recorded, because its record says the same."""
-        if self._sink is not None:
-            self._export(span)
+        """Exports a span of the run that is not recorded, because its record says the same. Only for a run whose spans
+        are exported: nobody should make a span for nothing."""
+        self._export(span)
 
     def _export(self, span: Span) -> None:
         assert self._sink is not None

@@ -9,6 +9,7 @@ from slipway.clock import iso
 from slipway.graph_versions.record import KnownVersions
 from slipway.runs.record import Run
 from slipway.waiting_reasons import acts
+from slipway.waiting_reasons.explained import explained
 from slipway.waiting_reasons.record import MOST_RUNS, Act, Fact, WaitsFor, Why, bounded, seconds_text, time_text
 from slipway.waiting_reasons.scripts import MemoryRoom, QueuePlace, Surroundings
 
@@ -71,17 +72,13 @@ def _why(
     private_summary: str | None = None,
 ) -> Why:
     run = found.run
-    return Why(
-        run_id=run.run_id,
-        thread_id=run.thread_id,
-        graph_id=run.graph_id,
-        phase=run.phase.value,
-        waits_for=waits_for,
-        summary=summary,
-        since_us=run.updated_us if since_us is None else max(run.updated_us, since_us),
-        now_us=found.now_us,
-        facts=(*facts, *_attempts(run)),
-        acts=(*what_to_do, acts.cancel(run)),
+    return explained(
+        found,
+        waits_for,
+        summary,
+        (*facts, *_attempts(run)),
+        (*what_to_do, acts.cancel(run)),
+        since_us=None if since_us is None else max(run.updated_us, since_us),
         notes=_notes(run),
         private_summary=private_summary,
     )

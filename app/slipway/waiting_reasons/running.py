@@ -8,6 +8,7 @@ from typing import Final
 
 from slipway.clock import iso
 from slipway.waiting_reasons import acts
+from slipway.waiting_reasons.explained import explained
 from slipway.waiting_reasons.record import MOST_RUNS, Act, Fact, WaitsFor, Why, bounded, seconds_text, time_text, who
 from slipway.waiting_reasons.scripts import Surroundings
 
@@ -108,17 +109,13 @@ def _why(
         )
     elif run.operator_pause is not None:
         notes.append(f"{_PAUSES} Requested by {who(run.operator_pause.by)} at {time_text(run.operator_pause.at)}.")
-    return Why(
-        run_id=run.run_id,
-        thread_id=run.thread_id,
-        graph_id=run.graph_id,
-        phase=run.phase.value,
-        waits_for=waits_for,
-        summary=summary,
-        since_us=run.updated_us if since_us is None else since_us,
-        now_us=found.now_us,
-        facts=facts,
-        acts=what_to_do,
+    return explained(
+        found,
+        waits_for,
+        summary,
+        facts,
+        what_to_do,
+        since_us=since_us,
         notes=notes,
         private_summary=private_summary,
     )

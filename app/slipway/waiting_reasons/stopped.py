@@ -10,6 +10,7 @@ from slipway.reviews.record import UNDECIDED, Review, ReviewState
 from slipway.runs.record import Phase, Run
 from slipway.switches.record import Switch
 from slipway.waiting_reasons import acts
+from slipway.waiting_reasons.explained import explained
 from slipway.waiting_reasons.record import MOST_RUNS, Act, Fact, WaitsFor, Why, bounded, time_text, who
 from slipway.waiting_reasons.scripts import Surroundings
 
@@ -26,33 +27,7 @@ def paused(found: Surroundings, switch: Switch | None) -> Why:
     if run.held is not None:
         return _exhausted(found)
     text = f"It is paused: {bounded(run.reason or 'the reason is not known')}."
-    return _why(found, WaitsFor.OPERATOR, text, (), (acts.resume(run), acts.cancel(run)))
-
-
-def _why(
-    found: Surroundings,
-    waits_for: WaitsFor,
-    summary: str,
-    facts: tuple[Fact, ...],
-    what_to_do: tuple[Act, ...],
-    *,
-    since_us: int | None = None,
-    notes: Sequence[str] = (),
-) -> Why:
-    run = found.run
-    return Why(
-        run_id=run.run_id,
-        thread_id=run.thread_id,
-        graph_id=run.graph_id,
-        phase=run.phase.value,
-        waits_for=waits_for,
-        summary=summary,
-        since_us=run.updated_us if since_us is None else since_us,
-        now_us=found.now_us,
-        facts=facts,
-        acts=what_to_do,
-        notes=notes,
-    )
+    return explained(found, WaitsFor.OPERATOR, text, (), (acts.resume(run), acts.cancel(run)))
 
 
 def _paused_by_operator(found: Surroundings) -> Why:
@@ -66,14 +41,16 @@ def _paused_by_operator(found: Surroundings) -> Why:
         Fact("requested_at", pause.at),
         Fact("reason", bounded(pause.reason) if pause.reason else None),
     )
-    return _why(found, WaitsFor.OPERATOR, text, facts, (acts.resume(run), acts.cancel(run)))
+    return explained(found, WaitsFor.OPERATOR, text, facts, (acts.resume(run), acts.cancel(run)))
 
 
 def _paused_by_switch(found: Surroundings, switch: Switch | None) -> Why:
     run = found.run
     if switch is None:
         text = f"{bounded(run.switch or '')} is switched on again: a worker queues its runs within seconds."
-        return _why(found, WaitsFor.SWITCH, text, (Fact("switch", bounded(run.switch or "")),), (acts.cancel(run),))
+        return explained(
+            found, WaitsFor.SWITCH, text, (Fact("switch", bounded(run.switch or "")),), (acts.cancel(run),)
+        )
     facts = (
         Fact("switch", bounded(switch.target.key)),
         Fact("switched_off_by", bounded(switch.by)),
@@ -82,7 +59,7 @@ def _paused_by_switch(found: Surroundings, switch: Switch | None) -> Why:
     )
     why = f": {bounded(switch.reason)}" if switch.reason else ""
     text = f"It is paused: {switch.target} is switched off, by {who(switch.by)}{why}."
-    return _why(found, WaitsFor.SWITCH, text, facts, (acts.switch_on(switch.target), acts.cancel(run)))
+    return explained(found, WaitsFor.SWITCH, text, facts, (acts.switch_on(switch.target), acts.cancel(run)))
 
 
 def _held(found: Surroundings) -> Why:
@@ -104,7 +81,7 @@ def _held(found: Surroundings) -> Why:
     else:
         what_to_do += (acts.resume_on(run, "VERSION"),)
     notes = ("It is tried again as soon as code is served that was not known before.",)
-    return _why(found, WaitsFor.HELD_VERSION, f"{text}.", facts, (*what_to_do, acts.cancel(run)), notes=notes)
+    return explained(found, WaitsFor.HELD_VERSION, f"{text}.", facts, (*what_to_do, acts.cancel(run)), notes=notes)
 
 
 def _exhausted(found: Surroundings) -> Why:
@@ -119,7 +96,7 @@ def _exhausted(found: Surroundings) -> Why:
     )
     text = f"Its retries are used up, and its graph pauses then: {bounded(run.reason or 'the cause is not known')}."
     what_to_do = (acts.resume(run), *((acts.skip_node(run, node),) if node else ()), acts.cancel(run))
-    return _why(found, WaitsFor.EXHAUSTED, text, facts, what_to_do)
+    return explained(found, WaitsFor.EXHAUSTED, text, facts, what_to_do)
 
 
 def waiting(found: Surroundings, reviews: Sequence[Review], *, asks: bool) -> Why:
@@ -129,17 +106,17 @@ def waiting(found: Surroundings, reviews: Sequence[Review], *, asks: bool) -> Wh
         where = "an interrupt" if asks else "a breakpoint"
         text = f"It stopped at {where}, and continues when a client continues its thread."
         act = acts.answer(run) if asks else acts.continue_from_breakpoint(run)
-        return _why(found, WaitsFor.ANSWER, text, (), (act, acts.cancel(run)))
+        return explained(found, WaitsFor.ANSWER, text, (), (act, acts.cancel(run)))
     undecided = [review for review in reviews if review.state in UNDECIDED]
     if not undecided:
         text = "Its questions have answers: a worker resumes it within seconds."
-        return _why(found, WaitsFor.HELD_ANSWERS, text, (_review_fact(reviews),), (acts.cancel(run),))
+        return explained(found, WaitsFor.HELD_ANSWERS, text, (_review_fact(reviews),), (acts.cancel(run),))
     first = min(undecided, key=lambda review: review.due_score)
     count = len(undecided)
     text = f"{count} question{'s' * (count != 1)} must be decided by {_who(first)}{_times(first, found.now_us)}."
     what_to_do = tuple(acts.decide(review, _who(review)) for review in undecided[:MOST_RUNS])
     unguarded = () if any(review.guarded for review in undecided) else (acts.answer(run),)
-    return _why(
+    return explained(
         found,
         WaitsFor.REVIEWS,
         text,
@@ -206,7 +183,7 @@ def ended(found: Surroundings) -> Why:
         Fact("attempts", run.attempt),
         Fact("continued_by", following),
     )
-    return _why(found, WaitsFor.NOTHING, _ending(run, following), facts, _after_the_end(run, following))
+    return explained(found, WaitsFor.NOTHING, _ending(run, following), facts, _after_the_end(run, following))
 
 
 def _ending(run: Run, following: str | None) -> str:
