@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from slipway.telemetry.table import line_fields
+from slipway.telemetry.table import line_fields, spans
 from slipway.telemetry.table.event_kind import EventKind
 from slipway.telemetry.table.field import Field, Unit
 from slipway.telemetry.table.metric_kind import MetricKind, MetricType
@@ -96,6 +96,12 @@ def _spans() -> Iterator[str]:
         constants = ", ".join(f"`{name}` = `{value}`" for name, value in kind.constants)
         rows.append((f"`{kind.kind}`", kind.about, f"`{kind.exported_name}`", kind.exported_kind, constants))
     yield from _table(("kind", "what it measures", "exported name", "exported kind", "always with"), rows)
+    yield "### Attributes of exported spans\n"
+    yield "All of a run have them, as far as they are known; waits in the queue, supersteps and nodes only the first.\n"
+    yield from _table(
+        ("attribute", "exported as", "unit", "what it is"),
+        [(f"`{each.name}`", f"`{each.exported}`", each.unit, each.about) for each in spans.OF_ALL_SPANS],
+    )
     yield "### Attributes of spans\n"
     used: dict[str, tuple[SpanAttribute, list[str]]] = {}
     for kind in SPAN_TYPES.values():

@@ -18,7 +18,6 @@ from slipway.loopback import is_loopback
 from slipway.redis.connection import Address
 
 MUCH_MEMORY: Final = 0.7
-MANY_CLIENTS: Final = 0.7
 MOST_CLIENTS: Final = 0.9
 SKEW_S: Final = 2.0
 """Seconds that the clock of a process may differ from that of Redis: times of tokens and of signed webhooks are

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,7 +43,3 @@ class StoredTraces:
         place = trace_place(run_id)
         parts = [await opened_in_thread(part, place) for part in await self._reads.parts(run_id)]
         return StoredTrace(*spans_from(parts, trace.context.span_id))
-
-    async def of_runs(self, runs: Sequence[tuple[str, RunTrace | None]]) -> list[StoredTrace]:
-        """The same for several runs, such as those of a chain, at once."""
-        return list(await asyncio.gather(*(self.of_run(run_id, trace) for run_id, trace in runs)))

@@ -62,9 +62,6 @@ class WaitsFor(StrEnum):
     """It has ended."""
 
 
-NEEDS_SOMEBODY: Final = frozenset({WaitsFor.SWITCH, WaitsFor.HELD_VERSION, WaitsFor.EXHAUSTED, WaitsFor.VERSION})
-"""What a run cannot get by waiting: a line of the log says it when it begins."""
-
 _UTC_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)", re.ASCII)
 
 _SCOPE_OF: Final = {OPERATE: Scope.OPERATE, REVIEW: Scope.REVIEWS_DECIDE, ADMINISTER: Scope.ADMINISTER}

@@ -31,7 +31,6 @@ class Unit(StrEnum):
     NANODOLLARS = "billionths of a US dollar"
     RATIO = "ratio"
     """0 to 1."""
-    PERCENT = "percent"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from slipway.telemetry.table.area import Area
+from slipway.telemetry.table.buckets import REQUESTS
 from slipway.telemetry.table.event_kind import error, info, warning
 from slipway.telemetry.table.field import Field, Unit
 from slipway.telemetry.table.fields import (
@@ -91,7 +92,7 @@ HTTP_REQUEST_SECONDS: Final = histogram(
     "slipway_http_request_seconds",
     "Time to the last byte, streams included",
     ROUTE,
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    buckets=REQUESTS,
 )
 
 AREA: Final = Area("HTTP requests", _EVENTS, (HTTP_REQUESTS, HTTP_REQUEST_SECONDS))

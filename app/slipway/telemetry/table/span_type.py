@@ -15,7 +15,6 @@ class ExportedKind(StrEnum):
     INTERNAL = "internal"
     SERVER = "server"
     CLIENT = "client"
-    PRODUCER = "producer"
     CONSUMER = "consumer"
 
 
