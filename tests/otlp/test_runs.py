@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from slipway.otlp.sdk_spans import SCHEMA_URL
 from slipway.versions import version_of
 from tests.http.conftest import Served
-from tests.otlp.receiver import Received
+from tests.otlp.receiver import Received, ReceivedSpan
 from tests.waiting import wait_until
 
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -100,6 +100,24 @@ async def test_spans_of_the_project_join_the_trace(sdk: LangGraphClient, exporte
     assert in_node.scope[0] == "project"
     assert values["log"][0] == f"00-{in_node.trace_id}-{in_node.span_id}-01"
     assert len({each.trace_id for each in exported.spans}) == 1
+
+
+async def test_what_models_do_belongs_to_their_spans(sdk: LangGraphClient, exported: Received) -> None:
+    await executed(sdk, "instrumented_calls")
+    await exported.until("invoke_agent instrumented_calls", "after the model")
+    by_id = {each.span_id: each for each in exported.spans}
+
+    def above(span: ReceivedSpan) -> list[str]:
+        parent = by_id.get(span.parent_id)
+        return [] if parent is None else [parent.name, *above(parent)]
+
+    chat = "chat generic-fake-chat-model"
+    requests = exported.all_named("request of the model")
+    assert [above(each)[:2] for each in requests] == [[chat, "node asks"]] * 3 + [[chat, "node in_thread"]]
+    assert len({each.parent_id for each in requests}) == 4
+    assert above(exported.named("request of the stream"))[:2] == [chat, "node streams"]
+    assert above(exported.named("after the models"))[0] == "node asks"
+    assert above(exported.named("after the model"))[0] == "node in_thread"
 
 
 async def test_a_run_that_a_node_creates_joins_the_trace(sdk: LangGraphClient, exported: Received) -> None:

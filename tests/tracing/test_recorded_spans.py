@@ -122,6 +122,30 @@ async def test_a_fallback_of_a_route_is_a_call_of_its_own(sdk: LangGraphClient, 
     assert used.attributes["fallback_from"] == "./fakes.py:refuses"
 
 
+async def test_a_model_that_cannot_be_created_has_a_span(sdk: LangGraphClient, served: Served) -> None:
+    tree = await run_and_read(sdk, served.services, "uncreated")
+    for node in ("asks", "streams", "asks_in_thread", "streams_in_thread"):
+        missing, used = tree.children(tree.only(f"node {node}").span_id)
+        assert (missing.name, missing.error) == ("./fakes.py:cannot_be_created", "ImportError")
+        assert missing.attributes == {"model": "./fakes.py:cannot_be_created", "executed": False}
+        assert used.error == ""
+        assert used.attributes["fallback_from"] == "./fakes.py:cannot_be_created"
+        assert missing.ended_us is not None
+        assert missing.started_us <= missing.ended_us <= used.started_us
+    shown = await served.services.run_traces.of_run(tree.run.run_id)
+    assert (shown.totals.model_calls, shown.totals.errors) == (4, 4)
+
+
+async def test_a_model_whose_circuit_breaker_is_open_has_a_span(sdk: LangGraphClient, served: Served) -> None:
+    for _ in range(served.services.settings.breaker_failures):
+        await run_and_read(sdk, served.services, "routes")
+    tree = await run_and_read(sdk, served.services, "routes")
+    refused, used = (span for span in tree.spans if span.kind == "model")
+    assert (refused.name, refused.error) == ("./fakes.py:refuses", "breaker.open")
+    assert refused.attributes["executed"] is False
+    assert used.attributes["fallback_from"] == "./fakes.py:refuses"
+
+
 async def test_calls_of_tools_registered_or_not(sdk: LangGraphClient, served: Served) -> None:
     tree = await run_and_read(sdk, served.services, "tools")
     names = tree.names_below(tree.only("attempt 1").span_id)
@@ -132,6 +156,12 @@ async def test_calls_of_tools_registered_or_not(sdk: LangGraphClient, served: Se
     assert tree.only("tool look_up").attributes == {"tool": "look_up"}
     assert tree.only("tool plain_tool").attributes == {"tool": "plain_tool"}
     assert "argument-of-the-tool" not in repr(tree.spans)
+
+
+async def test_the_span_of_a_tool_is_that_of_the_code_which_it_executes(sdk: LangGraphClient, served: Served) -> None:
+    tree = await run_and_read(sdk, served.services, "telling")
+    state: Any = await sdk.threads.get_state(tree.run.thread_id)
+    assert state["values"]["log"] == ["loop tool", "thread tool", "node", "node tool", "node"]
 
 
 async def test_a_node_that_asks_people_has_not_failed_and_the_answer_is_in_the_same_trace(

@@ -14,6 +14,7 @@ from slipway.metering.model_calls import ModelCall
 from slipway.telemetry.span import SpanKind
 from slipway.tracing.attempt_trace import OpenSpan
 from slipway.tracing.content import content_of
+from slipway.tracing.current_call import call_started
 from slipway.tracing.current_span import CURRENT_SPAN
 from slipway.tracing.span_error import error_of
 
@@ -80,16 +81,23 @@ class CallSpans:
             span.end()
 
     def failed(self, call_id: UUID, error: BaseException) -> None:
-        """A call has raised, or was refused before it was made."""
+        """A call has raised."""
         span = self._open.pop(call_id, None)
         if span is not None:
             span.end(error_of(error))
+
+    def refused(self, call_id: UUID, error: BaseException) -> None:
+        """A call was not made."""
+        span = self._open.pop(call_id, None)
+        if span is not None:
+            span.end(error_of(error), executed=False)
 
     def _started(self, call_id: UUID, kind: SpanKind, name: str) -> OpenSpan | None:
         around = CURRENT_SPAN.get()
         if around is None or len(self._open) >= _MOST_OPEN:
             return None
         span = self._open[call_id] = around.trace.start(kind, name, around)
+        call_started(span, around)
         return span
 
 

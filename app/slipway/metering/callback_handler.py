@@ -38,6 +38,7 @@ from slipway.metering.marks import COUNTED_BY_GATEWAY, TOOL_MARK, calls_marked_f
 from slipway.metering.meter import Meter
 from slipway.metering.model_calls import UNKNOWN_OBJECT, ModelObject, model_call, reported_usage, was_rejected
 from slipway.switches.attempt_switches import CURRENT_SWITCHES
+from slipway.tracing.current_call import call_announced
 
 _CALLED_BY_SYNC_MANAGER: Final = handle_event.__code__
 _CALLED_BY_ANNOUNCEMENT: Final = AsyncCallbackManager.on_chat_model_start.__code__
@@ -92,6 +93,7 @@ class MeteringHandler(BaseCallbackHandler):
         if caller.f_code is not _CALLED_BY_ANNOUNCEMENT:
             return True
         _announced.set(_model_in(caller.f_back))  # the tasks that execute the handlers are created after this
+        call_announced()
         return False
 
     @property
@@ -161,7 +163,7 @@ class MeteringHandler(BaseCallbackHandler):
         try:
             yield
         except BaseException as error:
-            self._spans.failed(call_id, error)
+            self._spans.refused(call_id, error)
             raise
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **details: Any) -> None:

@@ -8,6 +8,7 @@ sent: a client would receive the beginning of one reply and the end of another.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, closing
 from typing import Any, Final, TypeVar
@@ -21,11 +22,12 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
 
 from slipway.circuit_breakers.breakers import BREAKERS, PROBE_S
-from slipway.errors import ConfigError, ModelUnavailable
+from slipway.errors import BreakerOpen, ConfigError, ModelUnavailable
 from slipway.exception_text import message_of
 from slipway.graphs.models_section import ModelRoute, ModelSpec
 from slipway.model_routes.current_routes import OpenRoutes, current_routes, find_route
 from slipway.model_routes.model_failures import ModelFailure, judge, model_failure, opening_failure
+from slipway.model_routes.uncalled_models import record_uncalled
 from slipway.runs.audit import AuditEntry
 from slipway.runs.current_attempt import CURRENT_ATTEMPT
 from slipway.runs.write_commands import append_audit
@@ -49,7 +51,8 @@ class Progress(BaseCallbackHandler):
     ignore_chain = ignore_agent = ignore_retriever = ignore_custom_event = ignore_retry = True
 
     def __init__(self, timeout_s: float) -> None:
-        self.parts = 0
+        self.parts, self.tried_at = 0, time.monotonic()
+        """`tried_at`: when the route came to the model."""
         self.deadline: asyncio.Timeout | None = None
         self._timeout_s = timeout_s
 
@@ -177,11 +180,21 @@ class RouteCall:
 
     async def first_model(self) -> BaseChatModel:
         """The first model of the route. Raises what creating it raises."""
-        return await self._opened.routes.open(self._route.models[0])
+        spec, tried_at = self._route.models[0], time.monotonic()
+        try:
+            return await self._opened.routes.open(spec)
+        except Exception as error:
+            record_uncalled(spec, tried_at, error, None)
+            raise
 
     def first_model_sync(self) -> BaseChatModel:
         """The same, and blocks."""
-        return self._opened.routes.open_sync(self._route.models[0])
+        spec, tried_at = self._route.models[0], time.monotonic()
+        try:
+            return self._opened.routes.open_sync(spec)
+        except Exception as error:
+            record_uncalled(spec, tried_at, error, None)
+            raise
 
     def _timeout_s(self, spec: ModelSpec) -> float:
         return spec.timeout_s or self._opened.routes.timeout_s
@@ -201,9 +214,13 @@ class RouteCall:
     def _config_for(self, index: int, progress: Progress) -> RunnableConfig:
         """The config of the call. A trace shows which calls are fallbacks."""
         more: RunnableConfig = {"callbacks": [progress]}
-        if index:
-            more |= {"tags": [ACTION], "metadata": {"model_fallback_from": self._route.models[index - 1].model}}
+        if failed := self._fallback_from(index):
+            more |= {"tags": [ACTION], "metadata": {"model_fallback_from": failed}}
         return merge_configs(self._config, more)
+
+    def _fallback_from(self, index: int) -> str | None:
+        """The model before, which has failed."""
+        return self._route.models[index - 1].model if index else None
 
     def _tries_next(self, index: int, error: Exception, progress: Progress) -> bool:
         """Whether the next model is tried, which is recorded. False: `error` itself is raised. Raises
@@ -213,6 +230,8 @@ class RouteCall:
             return False
         spec, rest = self._route.models[index], self._route.models[index + 1 :]
         cause = error.__cause__ if isinstance(error, _NotCreated) else error
+        if isinstance(error, _NotCreated | BreakerOpen):
+            record_uncalled(spec, progress.tried_at, cause or error, self._fallback_from(index))
         log.warning(
             "model.failed",
             model=spec.model,

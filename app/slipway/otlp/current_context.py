@@ -1,8 +1,8 @@
 """The current span of OpenTelemetry while a run executes, so that spans of the project's code join its trace.
 
 Instrumented libraries ask OpenTelemetry for the current span when they start theirs, and when they send a request. The
-answer is the span that Slipway records at that moment: of a tool, of a node, or of the attempt. It is found when it is
-asked for, so an execution without such libraries pays nothing for it.
+answer is the span that Slipway records at that moment: of a call of a model or a tool, of a node, or of the attempt. It
+is found when it is asked for, so an execution without such libraries pays nothing for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from opentelemetry.trace import (
 
 from slipway.otlp.sampling import span_context
 from slipway.telemetry.trace_context import TraceContext
-from slipway.tracing.current_span import CURRENT_SPAN
+from slipway.tracing.current_call import executing_span
 
 
 class _CurrentSpan(NonRecordingSpan):
@@ -30,7 +30,7 @@ class _CurrentSpan(NonRecordingSpan):
         self._run = run
 
     def get_span_context(self) -> SpanContext:
-        span = CURRENT_SPAN.get()
+        span = executing_span()
         return span_context(self._run if span is None else span.context, is_remote=False)
 
 
@@ -42,7 +42,7 @@ def current_trace() -> TraceContext | None:
         return TraceContext(
             format_trace_id(current.trace_id), format_span_id(current.span_id), current.trace_flags.sampled
         )
-    span = CURRENT_SPAN.get()
+    span = executing_span()
     return None if span is None else span.context
 
 

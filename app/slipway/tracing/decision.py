@@ -8,7 +8,7 @@ from typing import Final
 
 from slipway.telemetry.current_trace import CURRENT_TRACE
 from slipway.telemetry.trace_context import TraceContext, new_span_id, new_trace_id
-from slipway.tracing.current_span import CURRENT_SPAN
+from slipway.tracing.current_call import executing_span
 from slipway.tracing.run_trace import RunTrace
 
 Sampler = Callable[[str, TraceContext | None], bool]
@@ -36,7 +36,7 @@ class TraceDecision:
         """The trace of a run that is created in the current context: of a request, of a node of another run, or of a
         duty. A run that continues a chain gets the trace of its chain instead, from the script that makes it a part of
         the chain. None if nothing would use it."""
-        span = CURRENT_SPAN.get()
+        span = executing_span()
         parent = CURRENT_TRACE.get() if span is None else span.context
         if parent is None and not self.keep and self.sampler is never:
             return None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import operator
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langgraph.graph import START, StateGraph
 from langgraph.types import interrupt
 from langgraph_sdk import get_client
@@ -41,6 +43,45 @@ async def thinks(state: State) -> dict[str, Any]:
     )
     await GenericFakeChatModel(messages=iter([message])).ainvoke(f"the prompt {CANARY}")
     return {"log": ["thought"]}
+
+
+class Instrumented(GenericFakeChatModel):
+    """Makes spans, as the HTTP client of a provider does."""
+
+    def _generate(self, *arguments: Any, **options: Any) -> ChatResult:
+        with trace.get_tracer("http").start_as_current_span("request of the model"):
+            return super()._generate(*arguments, **options)
+
+    def _stream(self, *arguments: Any, **options: Any) -> Iterator[ChatGenerationChunk]:
+        with trace.get_tracer("http").start_as_current_span("request of the stream"):
+            yield ChatGenerationChunk(message=AIMessageChunk(content="the answer"))
+
+
+def instrumented() -> Instrumented:
+    return Instrumented(messages=iter([AIMessage("the answer")]))
+
+
+def _spans_of_node(name: str) -> None:
+    with trace.get_tracer("project").start_as_current_span(name):
+        pass
+
+
+async def asks_models(state: State) -> dict[str, Any]:
+    """Two at the same time, in its own context and in those of tasks."""
+    await asyncio.gather(instrumented().ainvoke("one"), instrumented().ainvoke("two"))
+    await instrumented().ainvoke("three")
+    _spans_of_node("after the models")
+    return {"log": ["asked"]}
+
+
+def asks_in_thread(state: State) -> dict[str, Any]:
+    instrumented().invoke("in a thread")
+    _spans_of_node("after the model")
+    return {"log": ["asked"]}
+
+
+async def streams_model(state: State) -> dict[str, Any]:
+    return {"log": [str(part.content) async for part in instrumented().astream("stream")]}
 
 
 async def look_up(text: str) -> str:
@@ -103,3 +144,4 @@ asking = _graph(step=step, asks=asks, last=step)
 killed = _graph(thinks=thinks, sleeps=sleeps, calls_tool=calls_tool, asks=asks, last=step)
 spans = _graph(in_loop=in_loop, in_thread=in_thread)
 calls = _graph(calls_api=calls_api)
+instrumented_calls = _graph(asks=asks_models, in_thread=asks_in_thread, streams=streams_model)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 
@@ -24,4 +26,8 @@ def refuses() -> GenericFakeChatModel:
 
 
 def works() -> GenericFakeChatModel:
-    return GenericFakeChatModel(messages=iter([AIMessage("It works")]))
+    return GenericFakeChatModel(messages=itertools.repeat(AIMessage("It works")))
+
+
+def cannot_be_created() -> GenericFakeChatModel:
+    raise ImportError("the package of the provider is missing")

@@ -21,6 +21,7 @@ from langgraph_sdk import get_client
 from slipway.graphs.interface import Graph
 from slipway.models import chat_model
 from slipway.tools import tool as registered
+from slipway.tracing.current_call import executing_span
 
 tries: Counter[str] = Counter()
 gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -89,6 +90,18 @@ async def calls_route(state: State) -> dict[str, Any]:
     return {"log": ["asked"]}
 
 
+async def streams_route(state: State) -> dict[str, Any]:
+    return {"log": [str(part.content) async for part in chat_model().astream("the prompt")]}
+
+
+def calls_route_in_thread(state: State) -> dict[str, Any]:
+    return {"log": [str(chat_model().invoke("the prompt").content)]}
+
+
+def streams_route_in_thread(state: State) -> dict[str, Any]:
+    return {"log": [str(part.content) for part in chat_model().stream("the prompt")]}
+
+
 @tool
 async def plain_tool(text: str) -> str:
     """A tool that is not registered."""
@@ -97,6 +110,33 @@ async def plain_tool(text: str) -> str:
 
 async def calls_plain_tool(state: State) -> dict[str, Any]:
     return {"log": [await plain_tool.ainvoke({"text": "argument-of-the-tool"})]}
+
+
+def executing() -> str:
+    """The kind of the span of the code that executes."""
+    span = executing_span()
+    return "" if span is None else str(span.kind)
+
+
+@tool
+async def tells(text: str) -> str:
+    """Says in which span it executes."""
+    return f"{text} {executing()}"
+
+
+@tool
+def tells_in_thread(text: str) -> str:
+    """Says in which span it executes."""
+    return f"{text} {executing()}"
+
+
+async def asks_tools(state: State) -> dict[str, Any]:
+    told = await asyncio.gather(tells.ainvoke({"text": "loop"}), tells_in_thread.ainvoke({"text": "thread"}))
+    return {"log": [*told, executing()]}
+
+
+def asks_tools_in_thread(state: State) -> dict[str, Any]:
+    return {"log": [tells_in_thread.invoke({"text": "node"}), executing()]}
 
 
 @registered(access="read")
@@ -148,7 +188,14 @@ starting = _graph(starts=starts_run)
 asking = _graph(step=step, asks=asks, last=step)
 models = _graph(asks=calls_model, asks_in_thread=calls_model_in_thread)
 routes = _graph(asks=calls_route)
+uncreated = _graph(
+    asks=calls_route,
+    streams=streams_route,
+    asks_in_thread=calls_route_in_thread,
+    streams_in_thread=streams_route_in_thread,
+)
 slow_tool = _graph(waits=waits_in_tool)
+telling = _graph(first=asks_tools, second=asks_tools_in_thread)
 tools = _graph(plain=calls_plain_tool, registered=calls_tool)
 
 _retried = StateGraph(State)

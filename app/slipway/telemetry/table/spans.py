@@ -60,7 +60,10 @@ SUPERSTEP: Final = SpanAttribute(
 RETRIES: Final = SpanAttribute("retries", "slipway.retries", Unit.COUNT, "how often it was tried again")
 INTERRUPTED: Final = SpanAttribute("interrupted", "slipway.interrupted", Unit.FLAG, "whether it has asked people")
 EXECUTED: Final = SpanAttribute(
-    "executed", "slipway.executed", Unit.FLAG, "false if the result of an earlier execution was used"
+    "executed",
+    "slipway.executed",
+    Unit.FLAG,
+    "false if nothing was executed: the result of an earlier execution was used, or the call was not made",
 )
 FALLBACK: Final = SpanAttribute("fallback", "slipway.tool.fallback", Unit.NAME, "the tool that was called instead")
 INPUT: Final = SpanAttribute("input", "slipway.input", Unit.TEXT, "the input, as JSON", is_content=True)
@@ -143,6 +146,7 @@ SPAN_TYPES: Final[tuple[SpanType, ...]] = (
             COST,
             FINISH_REASON,
             FALLBACK_FROM,
+            EXECUTED,
             INPUT,
             OUTPUT,
         ),
