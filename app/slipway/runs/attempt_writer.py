@@ -583,7 +583,8 @@ class AttemptWriter:
             return None
         arguments = release.arguments(self.run, group.number, group.entries)
         phase = "paused" if release.pause or release.switch else "queued"
-        spans = NO_SPANS if self.trace is None else self.trace.last_part(phase, "")
+        code = "" if release.pause is None else release.pause.failure_code
+        spans = NO_SPANS if self.trace is None else self.trace.last_part(phase, code)
         return await self._scripts.run_release(arguments, group.commands, spans)
 
     def _learn_size(self, settled_bytes: int) -> tuple[str, int] | None:

@@ -42,6 +42,11 @@ class OwnPause:
     error: str | None = None
     """The error of the run record, as JSON, if its retries were used up."""
 
+    @property
+    def failure_code(self) -> str:
+        """The code of the failure after which no retries were left. Empty if nothing has failed."""
+        return "" if self.error is None or not self.held.reasons else self.held.reasons[0].code
+
     def arguments(self, run_id: str) -> dict[str, Any]:
         """What `run_release.lua` receives."""
         members = {

@@ -52,6 +52,13 @@ async def fails_twice(state: State) -> dict[str, Any]:
     return {"log": ["done"]}
 
 
+async def fails_in_its_file(state: State) -> dict[str, Any]:
+    """Fails until the file exists."""
+    if not Path(state["file"]).exists():
+        raise ConnectionError("not yet")
+    return {"log": ["done"]}
+
+
 async def asks(state: State) -> dict[str, Any]:
     return {"log": [interrupt("how much?")]}
 
@@ -202,6 +209,11 @@ _retried = StateGraph(State)
 _retried.add_node("retried", fails_twice, retry_policy=RetryPolicy(initial_interval=0.01, jitter=False))
 _retried.add_edge(START, "retried")
 retried = _retried.compile()
+
+_pausing = StateGraph(State)
+_pausing.add_node("fails", fails_in_its_file, retry_policy=RetryPolicy(initial_interval=0.01, jitter=False))
+_pausing.add_edge(START, "fails")
+pausing = _pausing.compile()
 
 _parallel = StateGraph(State)
 _parallel.add_node("each", step)

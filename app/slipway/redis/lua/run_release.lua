@@ -31,7 +31,10 @@ end
 count_metric('attempts_ended\31' .. args.graph_id .. '\31released')
 if args.pause and args.pause.error then
   count_run(args.run_id, 'failed')
-  count_metric('ceilings_reached\31' .. args.graph_id .. '\31' .. args.pause.details.code)
+  local code = args.pause.details.code
+  if string.sub(code, 1, 8) == 'ceiling.' then
+    count_metric('ceilings_reached\31' .. args.graph_id .. '\31' .. code)
+  end
 end
 local pause = requeue(args.run_id, owned.thread_id, false, args.announce, args.reason, args.delay_ms, args.switch,
   args.pause)
