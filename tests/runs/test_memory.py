@@ -30,7 +30,7 @@ async def small(keys: Keys) -> AsyncIterator[Stores]:
     """Stores on a Redis with 25 MB of memory."""
     async with (
         server("--maxmemory", "25mb", "--maxmemory-policy", "noeviction") as valkey,
-        opened(valkey.url, keys, patience_s=0.3) as stores,
+        opened(valkey.url, keys) as stores,
     ):
         yield stores
 
