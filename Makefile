@@ -115,7 +115,13 @@ $(VENV)/runtime.stamp: requirements.txt pyproject.toml | $(BIN)/python
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/runtime.stamp
+# uv needs a third of pip's CPU; it fails where only pip is configured to reach a package index
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/runtime.stamp | $(BIN)/uv
 	@echo "installing what the tests need into $(VENV) …"
-	@$(PIP) install --require-hashes --requirement requirements-dev.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement requirements-dev.txt || \
+		$(PIP) install --require-hashes --requirement requirements-dev.txt
 	@touch $@
+
+$(BIN)/uv: | $(BIN)/python
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.txt >$(VENV)/uv.txt
+	@$(PIP) install --require-hashes --requirement $(VENV)/uv.txt

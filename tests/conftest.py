@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import uuid
+import warnings
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from slipway.redis.server_modules import module_files
 from tests.embedded_valkey import embedded_valkey
 from tests.encrypted_process import encrypt_everything
 from tests.quicker_libraries import logs_of_the_tests, one_certificate_authority, plain_tracebacks, quick_uvicorn
-from tests.waiting import Eventually, wait_until
+from tests.waiting import Eventually, be_patient, wait_until
 
 __all__ = ["logs_of_the_tests", "one_certificate_authority", "plain_tracebacks", "quick_uvicorn"]
 
@@ -66,6 +68,13 @@ class OneProcessForEachFolder(LoadScopeScheduling):  # type: ignore[misc]  # xdi
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--part", metavar="K/N", help="only the files of part K (0 to N-1) of N parts of the test files")
+    parser.addoption(
+        "--patience",
+        metavar="FACTOR",
+        type=float,
+        default=1.0,
+        help="time limits and deadlines are this many times longer, where the suite gets little processor time",
+    )
     parser.addoption("--encrypted", action="store_true", help="with encryption at rest, also of tests without services")
 
 
@@ -73,6 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """With `--encrypted`, everything in this process is stored as with an encryption key. A line of the log that is not
     declared raises, in this process and in those that tests start."""
     os.environ[STRICT_LOGS] = "1"
+    be_patient(config.getoption("--patience"))
     if config.getoption("--encrypted"):
         encrypt_everything()
 
@@ -82,18 +92,28 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneProc
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Files of other parts are not even imported."""
+    """Files of other parts are not even imported, nor those of which `-m` selects no test."""
+    if not collection_path.name.startswith("test_"):
+        return None
+    name = collection_path.relative_to(Path(__file__).parent)
+    alone, expression = name.parts[0] in ALONE, config.getoption("markexpr")
+    if (expression == "alone" and not alone) or (expression.startswith("not alone") and alone):
+        return True
     part = config.getoption("--part")
-    if part is None or not collection_path.name.startswith("test_"):
+    if part is None:
         return None
     number, count = map(int, part.split("/"))
-    name = collection_path.relative_to(Path(__file__).parent).as_posix()
-    return zlib.crc32(name.encode()) % count != number or None
+    return zlib.crc32(name.as_posix().encode()) % count != number or None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark each test with its requirements. Tests of `browser` and `js` have further markers in their modules."""
+    patience = config.getoption("--patience")
     for item in items:
+        if patience != 1:
+            own = item.get_closest_marker("timeout")
+            usual = own.args[0] if own else float(config.getini("timeout"))
+            item.add_marker(pytest.mark.timeout(usual * patience), append=False)
         path = item.path.relative_to(Path(__file__).parent)
         folder = path.parts[0]
         if ONE_PYTHON & {folder, path.as_posix()}:
@@ -119,15 +139,48 @@ def _reject_processes(event: str, arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(_reject_processes)
 
 
+_failed = False
+"""Whether the current test has failed, in its fixtures or itself."""
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """A test without the marker `processes` cannot start a process, so the markers stay correct."""
+    """A test without the marker `processes` cannot start a process, so the markers stay correct. What a failed test
+    leaves is collected at once."""
+    global _failed
+    _failed = False
     if item.get_closest_marker("processes") is None:
         _without_processes.append(item.nodeid)
     try:
         return (yield)
     finally:
         _without_processes.clear()
+        if _failed:
+            _collect_what_a_failed_test_left()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    global _failed
+    report = yield
+    _failed = _failed or report.failed
+    return report
+
+
+def _collect_what_a_failed_test_left() -> None:
+    """Its traceback has references to open sockets, tasks and coroutines, and pytest keeps it. Collected later, their
+    warnings would be errors of another test."""
+    sys.last_value = sys.last_traceback = None
+    if sys.version_info >= (3, 12):
+        sys.last_exc = None
+    reports, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for _ in range(3):  # what a destructor releases is garbage afterwards
+                gc.collect()
+    finally:
+        sys.unraisablehook = reports
 
 
 @pytest.fixture(scope="session")

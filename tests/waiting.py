@@ -8,6 +8,15 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+_patience = 1.0
+"""`wait_until` waits this many times longer."""
+
+
+def be_patient(factor: float) -> None:
+    """From now on, `wait_until` waits this many times longer in this process."""
+    global _patience
+    _patience = factor
+
 
 class Eventually(Protocol):
     """The signature of `wait_until`."""
@@ -27,8 +36,9 @@ async def wait_until(
     *,
     beside: asyncio.Future[Any] | None = None,
 ) -> None:
-    """Poll `predicate` until it is true. Raises `AssertionError` after `within_s` seconds, or when `beside` ends
-    before. The predicate must stay true once it is true, as a poll may be late."""
+    """Poll `predicate` until it is true. Raises `AssertionError` after `within_s` seconds (with `--patience`, that many
+    times longer), or when `beside` ends before. The predicate must stay true once it is true, as a poll may be late."""
+    within_s *= _patience
     deadline = time.monotonic() + within_s
     while True:
         result = predicate()

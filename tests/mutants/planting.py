@@ -67,8 +67,8 @@ class Copy:
                 raise RuntimeError(f"the template of pytest does not start: {line}")
 
     def outcome(self, fault: Fault) -> Outcome:
-        """Runs the tests of a fault without it, as failing tests cannot notice it, and then with the fault. If they fail
-        without it, they run once more: some depend on the load of the machine."""
+        """Runs the tests of a fault without it, as failing tests cannot notice it, and then with the fault. If they
+        fail without it, they run once more: some depend on the load of the machine."""
         started, noticed_by = time.monotonic(), None
         code, printed = self._run(fault.tests)
         if code:
