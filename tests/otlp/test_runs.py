@@ -9,7 +9,7 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 from websockets.asyncio.client import connect
 
-from slipway.otlp.sdk_spans import SCHEMA_URL
+from slipway.otlp.span_encoder import SCHEMA_URL
 from slipway.versions import version_of
 from tests.http.conftest import Served
 from tests.otlp.receiver import Received, ReceivedSpan

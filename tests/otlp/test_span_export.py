@@ -4,27 +4,48 @@ from __future__ import annotations
 
 import os
 import resource
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from functools import partial
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 import pytest
+import requests
+from opentelemetry import context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from structlog.testing import capture_logs
 
-from slipway.otlp.sdk_spans import RunAttributes, SdkSpans
+from slipway.otlp.global_provider import ProcessResource
+from slipway.otlp.queued_span import QueuedSpan
 from slipway.otlp.span_export import CLOSE_WITHIN_S, SpanExport
 from slipway.otlp.variables import exporter_variables
 from slipway.telemetry.span import Attribute, Span, SpanKind
 from slipway.telemetry.trace_context import TraceContext
+from slipway.tracing.run_trace import RunTrace
+from slipway.tracing.traced_run import TracedRun
 from tests.otlp import receiver
 from tests.otlp.receiver import Answer, Received, receiving
 from tests.waiting import wait_until
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-SPANS = SdkSpans(Resource({"service.name": "test"}))
-RUN = RunAttributes(int(TRACE, 16), {"slipway.run.id": "r1"})
+PROCESS = ProcessResource.of(Resource({"service.name": "test"}))
+LINKED = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", sampled=True)
+RUN = TracedRun(
+    RunTrace(TraceContext(TRACE, "b9c7c989f97918e1", sampled=True), link=LINKED),
+    run_id="r1",
+    thread_id="t1",
+    assistant_id="a1",
+    graph_id="g1",
+    version=None,
+    attempt=1,
+    created_us=0,
+)
 
 
 @asynccontextmanager
@@ -33,15 +54,19 @@ async def exporting(url: str, **variables: str) -> AsyncIterator[SpanExport]:
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_BSP_SCHEDULE_DELAY": "20", **variables}
     found = exporter_variables(environment)
     assert found is not None
-    export = SpanExport(found)
+    export = SpanExport(found, PROCESS)
     try:
         yield export
     finally:
         await export.close()
 
 
-def span(number: int = 1, kind: SpanKind = SpanKind.NODE, **attributes: Attribute) -> ReadableSpan:
-    return SPANS.span(RUN, Span(f"{number:016x}", "", kind, "draft", 1_000, 3_500, attributes=attributes))
+def span(number: int = 1, kind: SpanKind = SpanKind.NODE, **attributes: Attribute) -> QueuedSpan:
+    return RUN, Span(f"{number:016x}", "", kind, "draft", 1_000, 3_500, attributes=attributes)
+
+
+def has_sent(export: SpanExport, spans: int) -> bool:
+    return export.sent == spans
 
 
 @pytest.fixture
@@ -61,15 +86,17 @@ async def test_a_span_arrives_as_it_is_declared(received: Received) -> None:
         error="RateLimitError",
         attributes={"provider": "openai", "model": "gpt-5", "tokens_in": 7, "cost_nano": 1_500_000, "unknown": 1},
     )
-    linked = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", sampled=True)
     async with exporting(received.url) as export:
-        export.add(SPANS.span(RUN, made, [linked]))
+        export.add((RUN, made))
         await wait_until(lambda: received.spans)
     (got,) = received.spans
     assert (got.trace_id, got.span_id, got.parent_id) == (TRACE, "00f067aa0ba902b7", "00f067aa0ba902b8")
     assert (got.name, got.kind, got.started_ns, got.ended_ns) == ("chat gpt-5", "client", 1_000_000, 3_500_000)
     assert got.attributes == {
         "slipway.run.id": "r1",
+        "gen_ai.conversation.id": "t1",
+        "gen_ai.agent.name": "g1",
+        "slipway.assistant.id": "a1",
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "gpt-5",
@@ -78,7 +105,6 @@ async def test_a_span_arrives_as_it_is_declared(received: Received) -> None:
         "error.type": "RateLimitError",
     }
     assert got.is_error
-    assert got.links == ((linked.trace_id, linked.span_id),)
     assert got.resource == {"service.name": "test"}
     assert got.scope[0] == "slipway"
     assert got.scope[2] == "https://opentelemetry.io/schemas/gen-ai/0.1.0"
@@ -96,12 +122,48 @@ async def test_headers_and_compression_are_sent(received: Received) -> None:
 
 
 async def test_texts_are_cut_at_the_limit_of_attributes(received: Received) -> None:
-    spans = SdkSpans(Resource({}), value_chars=5)
-    made = Span("1" * 16, "", SpanKind.TOOL, "search", 1, 2, attributes={"tool": "search_everything"})
-    async with exporting(received.url) as export:
-        export.add(spans.span(RUN, made))
+    made = Span("1" * 16, "", SpanKind.TOOL, "search", 1, 2, "GraphRecursionError", {"tool": "search_everything"})
+    async with exporting(received.url, OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT="5") as export:
+        export.add((RUN, made))
         await wait_until(lambda: received.spans)
-    assert received.spans[0].attributes["gen_ai.tool.name"] == "searc"
+    attributes = received.spans[0].attributes
+    assert (attributes["gen_ai.tool.name"], attributes["error.type"]) == ("searc", "Graph")
+
+
+async def test_spans_of_the_project_are_sent_with_those_of_slipway(received: Received) -> None:
+    async with exporting(received.url) as export:
+        provider = TracerProvider(resource=PROCESS)
+        with provider.get_tracer("project").start_as_current_span("query") as made:
+            made.set_attribute("rows", 3)
+        assert isinstance(made, ReadableSpan)
+        export.add(made)
+        export.add(span())
+        await wait_until(lambda: len(received.spans) == 2)
+    assert len(received.requests) == 1
+    query = received.named("query")
+    assert (query.attributes, query.scope[0], query.resource) == ({"rows": 3}, "project", {"service.name": "test"})
+    assert received.named("node draft").scope[0] == "slipway"
+
+
+async def test_a_span_that_cannot_be_encoded_costs_itself_only(received: Received) -> None:
+    with capture_logs() as lines:
+        async with exporting(received.url) as export:
+            export.add((RUN, Span("not hexadecimal", "", SpanKind.NODE, "draft", 1, 2)))
+            export.add(span())
+            await wait_until(lambda: export.sent)
+    assert (export.sent, export.dropped) == (1, 1)
+    assert [(line["event"], line["problem"]) for line in lines] == [("spans.dropped", "ValueError")]
+
+
+async def test_values_that_no_other_program_could_read(received: Received) -> None:
+    """Half of a character of UTF-16, and an integer of more than 64 bits."""
+    made = Span("1" * 16, "", SpanKind.MODEL, "a\ud800", 1, 2, "b\ud800", {"model": "\ud800", "tokens_in": 1 << 70})
+    async with exporting(received.url) as export:
+        export.add((RUN, made))
+        await wait_until(lambda: received.spans)
+    (got,) = received.spans
+    assert (got.name, got.attributes["error.type"], got.attributes["gen_ai.request.model"]) == ("chat a?", "b?", "?")
+    assert got.attributes["gen_ai.usage.input_tokens"] == (1 << 63) - 1
 
 
 async def test_closing_sends_what_waits(received: Received) -> None:
@@ -183,6 +245,80 @@ async def test_a_slow_response_holds_nothing_up() -> None:
             await wait_until(lambda: export.sent, within_s=10)
 
 
+async def test_the_requests_of_the_exporter_are_not_instrumented(
+    received: Received, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the key that `is_instrumentation_enabled` of OpenTelemetry's instrumentations reads."""
+    sent, enabled = requests.Session.send, []
+
+    def send(*arguments: Any, **options: Any) -> requests.Response:
+        enabled.append(not context.get_value("suppress_instrumentation"))
+        return sent(*arguments, **options)
+
+    monkeypatch.setattr(requests.Session, "send", send)
+    async with exporting(received.url) as export:
+        export.add(span())
+        await wait_until(lambda: received.spans)
+    assert enabled == [False]
+
+
+async def test_a_connection_that_the_receiver_has_closed_costs_nothing() -> None:
+    """The receiver ends each connection after its response, without saying so."""
+
+    def close(request: BaseHTTPRequestHandler) -> None:
+        receiver.accept(request)
+        request.close_connection = True
+
+    with receiving(close) as received:
+        async with exporting(received.url) as export:
+            for number in range(1, 4):
+                export.add(span(number))
+                await wait_until(partial(has_sent, export, number))
+    assert (export.sent, export.dropped) == (3, 0)
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+async def test_a_receiver_that_is_busy_gets_the_spans_later(status: int) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        is_first = len(busy.requests) == 1
+        (receiver.answer_with(status, retry_after="0") if is_first else receiver.accept)(request)
+
+    with receiving(answer) as busy:
+        async with exporting(busy.url) as export:
+            export.add(span())
+            await wait_until(lambda: export.sent)
+    assert (len(busy.requests), export.sent, export.dropped) == (2, 1, 0)
+
+
+async def test_a_date_says_when_to_try_again() -> None:
+    past = format_datetime(datetime(2020, 1, 1, tzinfo=UTC), usegmt=True)
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        is_first = len(busy.requests) == 1
+        (receiver.answer_with(503, retry_after=past) if is_first else receiver.accept)(request)
+
+    with receiving(answer) as busy:
+        async with exporting(busy.url) as export:
+            export.add(span())
+            await wait_until(lambda: export.sent)
+    assert len(busy.requests) == 2
+
+
+async def test_threads_that_end_spans_at_the_same_time_lose_none(received: Received) -> None:
+    def add(first: int) -> None:
+        for number in range(first, first + 400):
+            export.add(span(number))
+
+    async with exporting(received.url) as export:
+        threads = [threading.Thread(target=add, args=(1 + 400 * number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert (export.sent, export.dropped) == (1600, 0)
+    assert len({each.span_id for each in received.spans}) == 1600
+
+
 async def test_a_process_that_the_project_forks_sends_its_own_spans_once(received: Received) -> None:
     async with exporting(received.url, OTEL_BSP_SCHEDULE_DELAY="300") as export:
         export.add(span(1))
@@ -196,9 +332,3 @@ async def test_a_process_that_the_project_forks_sends_its_own_spans_once(receive
             os._exit(0)
         await wait_until(lambda: os.waitpid(child, os.WNOHANG)[0] == child)
     assert sorted(each.span_id for each in received.spans) == [f"{1:016x}", f"{2:016x}"]
-
-
-def test_every_kind_of_span_can_be_exported() -> None:
-    for kind in SpanKind:
-        made = span(1, kind)
-        assert "{" not in made.name

@@ -19,6 +19,21 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.sdk.trace.sampling import Sampler
 
 
+class ProcessResource(Resource):
+    """A resource that exists once in its process. The encoder of OpenTelemetry looks up that of each span in a
+    dictionary, and a `Resource` makes JSON of its attributes to be hashed: a fifth of what a span costs."""
+
+    @classmethod
+    def of(cls, resource: Resource) -> ProcessResource:
+        return cls(resource.attributes, resource.schema_url)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
 class _Forwarding(SpanProcessor):
     """Passes spans to the export that is open."""
 

@@ -9,20 +9,15 @@ from typing import Final
 
 from opentelemetry.sdk.resources import Resource
 
-from slipway.otlp.global_provider import provide_tracer
+from slipway.otlp.global_provider import ProcessResource, provide_tracer
 from slipway.otlp.sampling import TraceSampler, sampler_of
-from slipway.otlp.sdk_spans import ProcessResource, RunAttributes, SdkSpans
 from slipway.otlp.span_export import SpanExport
 from slipway.otlp.variables import ExporterVariables, exporter_variables
-from slipway.telemetry.span import Span, SpanKind
-from slipway.telemetry.table import spans
+from slipway.telemetry.span import Span
 from slipway.telemetry.trace_context import TraceContext
 from slipway.tracing.traced_run import TracedRun
 from slipway.versions import version_of
 
-_PARTS: Final = frozenset({SpanKind.QUEUE, SpanKind.SUPERSTEP, SpanKind.NODE})
-"""Most spans are of these kinds. Each attribute is a tenth of what a span costs, so they have the id of the run only;
-the others of the trace say the rest."""
 _SERVICE_NAME: Final = "service.name"
 
 
@@ -31,41 +26,23 @@ class ProcessExport:
 
     def __init__(self, variables: ExporterVariables, resource: Resource) -> None:
         self._sampler = TraceSampler(sampler_of(variables))
-        self._spans, self.queue = SdkSpans(resource, variables.value_chars), SpanExport(variables)
+        self.queue = SpanExport(variables, resource)
 
     def samples(self, trace_id: str, parent: TraceContext | None) -> bool:
         """Whether a new trace is exported. `parent` is the span of the client that has begun it."""
         return self._sampler.samples(trace_id, parent)
 
     def ended(self, run: TracedRun, span: Span) -> None:
-        """See `SpanSink`. The root span of a run links to the request that answered or retried the run before."""
-        link = run.trace.link if span.kind is SpanKind.RUN else None
-        attributes = _of_parts(run) if span.kind in _PARTS else _attributes_of(run)
-        self.queue.add(self._spans.span(attributes, span, () if link is None else (link,)))
+        """See `SpanSink`."""
+        self.queue.add((run, span))
 
     def request_ended(self, trace_id: str, span: Span) -> None:
         """A span of no run."""
-        self.queue.add(self._spans.span(RunAttributes(int(trace_id, 16)), span))
+        self.queue.add((trace_id, span))
 
     async def close(self) -> None:
         """Sends what waits, for a bounded time."""
         await self.queue.close()
-
-
-def _of_parts(run: TracedRun) -> RunAttributes:
-    return RunAttributes(int(run.trace_id, 16), {spans.RUN.exported: run.run_id})
-
-
-def _attributes_of(run: TracedRun) -> RunAttributes:
-    known = (
-        (spans.RUN, run.run_id),
-        (spans.THREAD, run.thread_id),
-        (spans.GRAPH, run.graph_id),
-        (spans.ASSISTANT, run.assistant_id),
-        (spans.VERSION, run.version),
-    )
-    attributes = {attribute.exported: value for attribute, value in known if value}
-    return RunAttributes(int(run.trace_id, 16), attributes)
 
 
 @asynccontextmanager

@@ -1,26 +1,33 @@
 """Sends the spans of this process to the endpoint that the variables of OpenTelemetry name.
 
-Spans wait in a bounded queue, and a thread of OpenTelemetry's library sends them. So nothing that executes ever waits
-for the receiver. What does not fit into the queue, and what the receiver does not accept, is dropped and counted; the
-log says so once a minute.
+Spans wait in a bounded queue, as they are: who ends a span only appends it. A thread encodes and sends them, a batch at
+a time. So nothing that executes ever waits for the receiver. What does not fit into the queue, and what the receiver
+does not accept, is dropped and counted; the log says so once a minute.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextvars
 import os
 import threading
 import time
-from collections.abc import Sequence
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import structlog
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry import context
+from opentelemetry.sdk.resources import Resource
 
+from slipway.otlp.queued_span import QueuedSpan
 from slipway.otlp.variables import ExporterVariables
+
+if TYPE_CHECKING:
+    from slipway.otlp.span_sender import SpanSender
 
 log = structlog.get_logger(__name__)
 
@@ -28,143 +35,161 @@ CLOSE_WITHIN_S: Final = 2.0
 """The longest time for the spans that wait when the process ends."""
 REPORT_EVERY_S: Final = 60.0
 
-_EXPORTER_LOG: Final = logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter")
-_sending: Final = threading.local()
-"""`is_ours` is set in the thread that sends the spans of this module, while it does."""
-
-
-def _is_not_ours(record: logging.LogRecord) -> bool:
-    """The lines of the library about each request are left out: `spans.dropped` says the same once a minute."""
-    return not getattr(_sending, "is_ours", False)
-
-
-class _CountingExporter(SpanExporter):
-    """Counts what leaves the queue, and what the receiver did not accept."""
-
-    def __init__(self, variables: ExporterVariables) -> None:
-        # imported here, because it takes a tenth of a second and most processes export nothing
-        from opentelemetry.exporter.otlp.proto.http import Compression
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-        from slipway.otlp.bounded_session import BoundedSession
-
-        self._session = BoundedSession()
-        self._exporter = OTLPSpanExporter(
-            endpoint=variables.endpoint,
-            certificate_file=variables.certificate,
-            client_key_file=variables.client_key,
-            client_certificate_file=variables.client_certificate,
-            headers=dict(variables.headers),
-            timeout=variables.timeout_s,
-            compression=Compression(variables.compression),
-            session=self._session,
-        )
-        self.taken = 0
-        """Spans that left the queue."""
-        self.sent = 0
-        """Spans that the receiver has accepted."""
-        self.lost = 0
-        """Spans that it did not accept."""
-        self.problem = ""
-        """Why, of the last ones."""
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.taken += len(spans)
-        _sending.is_ours = True
-        try:
-            result = self._exporter.export(spans)
-        finally:
-            _sending.is_ours = False
-        lost = len(spans)
-        if result is SpanExportResult.SUCCESS:
-            lost = min(self._session.rejected_spans, len(spans))
-        self.sent, self.lost = self.sent + len(spans) - lost, self.lost + lost
-        if lost:
-            self.problem = self._session.problem or "the receiver rejected them"
-        return result
-
-    def shutdown(self) -> None:
-        _sending.is_ours = True
-        try:
-            self._exporter.shutdown()  # type: ignore[no-untyped-call]
-        finally:
-            _sending.is_ours = False
+_NOT_INSTRUMENTED: Final = "suppress_instrumentation"
+"""Instrumented HTTP clients make no spans where OpenTelemetry's context has this key. Spans of the requests that send
+spans would never end."""
 
 
 class SpanExport:
     """The queue of one process and the thread that empties it. All methods may be called in any thread."""
 
-    def __init__(self, variables: ExporterVariables) -> None:
-        _EXPORTER_LOG.addFilter(_is_not_ours)
-        limits = variables.batch
-        self._exporter, self._queue_spans = _CountingExporter(variables), limits.queue_spans
-        self._processor = BatchSpanProcessor(
-            self._exporter,
-            max_queue_size=limits.queue_spans,
-            schedule_delay_millis=limits.delay_ms,
-            max_export_batch_size=limits.batch_spans,
-        )
-        self._lock, self._pid = threading.Lock(), os.getpid()
+    def __init__(self, variables: ExporterVariables, resource: Resource) -> None:
+        # imported here, because it takes a tenth of a second and most processes export nothing
+        from slipway.otlp.span_encoder import SpanEncoder
+        from slipway.otlp.span_sender import SpanSender
+
+        self._limits, self._delay_s = variables.batch, variables.batch.delay_ms / 1000
+        self._encoder = SpanEncoder(resource, variables.value_chars)
+        self._new_sender = partial(SpanSender, variables)
         self._closed = False
-        self._queued = 0
-        self._overflow = 0
+        self._begin()
+        begin = weakref.WeakMethod(self._begin)
+
+        def begin_in_fork() -> None:
+            if (method := begin()) is not None:
+                method()
+
+        os.register_at_fork(after_in_child=begin_in_fork)
+
+    def _begin(self) -> None:
+        """Nothing is queued or counted. A process that the project has forked begins anew: what was in the queue is
+        sent by its parent, and the thread and the connections are those of the parent."""
+        self._queue: deque[QueuedSpan] = deque()
+        self._sender: SpanSender | None = None
+        self._thread: threading.Thread | None = None
+        self._lock, self._wake = threading.Lock(), threading.Event()
+        self._on_end: Callable[[], None] = lambda: None
+        self._in_flight = 0
+        self._sent = 0
+        self._dropped = 0
         self._reported = 0
+        self._problem = ""
+        self._gave_up = False
         self._report_at = time.monotonic() + REPORT_EVERY_S
 
-    def add(self, span: ReadableSpan) -> None:
+    def add(self, span: QueuedSpan) -> None:
         """Takes O(1) and never waits for the receiver. Drops the span if the queue is full."""
-        with self._lock:
-            if self._pid != os.getpid():
-                self._begin_in_fork()
-            has_room = not self._closed and self._queued - self._exporter.taken < self._queue_spans
-            self._queued += has_room
-            self._overflow += not has_room
-        if has_room:
-            self._processor.on_end(span)
-        if time.monotonic() >= self._report_at:
-            self._report()
+        queue = self._queue
+        count = len(queue) + 1
+        if count > self._limits.queue_spans or self._closed:
+            self._drop()
+            return
+        queue.append(span)
+        if self._thread is None:
+            self._start()
+        if count >= self._limits.batch_spans and not self._wake.is_set():
+            self._wake.set()
 
     @property
     def sent(self) -> int:
         """How many spans the receiver has accepted."""
-        return self._exporter.sent
+        return self._sent
 
     @property
     def dropped(self) -> int:
         """How many spans did not reach the receiver."""
-        return self._overflow + self._exporter.lost
+        return self._dropped
 
     async def close(self) -> None:
         """Sends what waits, for at most `CLOSE_WITHIN_S`; the rest is dropped. A repeated call does nothing."""
         if self._closed:
             return
-        self._closed = True
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
-        def shut_down() -> None:
-            self._processor.shutdown()  # type: ignore[no-untyped-call]
+        def end() -> None:
             with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(ended.set)
 
-        # a daemon, so that the process does not wait for it at its exit
-        threading.Thread(target=shut_down, name="slipway span export", daemon=True).start()
-        try:
-            await asyncio.wait_for(ended.wait(), CLOSE_WITHIN_S)
-        except TimeoutError:
-            self._exporter.shutdown()
-            with self._lock:
-                self._overflow += self._queued - self._exporter.sent - self._exporter.lost
+        self._on_end, self._closed = end, True
+        if self._thread is not None:
+            self._wake.set()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), CLOSE_WITHIN_S)
+        if self._sender is not None:
+            self._sender.stop()
+        with self._lock:
+            self._gave_up = True
+            self._dropped += self._in_flight + len(self._queue)
         self._report()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                # a daemon, so that the process does not wait for it at its exit
+                self._thread = threading.Thread(target=self._run, name="slipway span export", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        context.attach(context.set_value(_NOT_INSTRUMENTED, True, context.Context()))
+        sender = self._sender = self._new_sender()
+        try:
+            while not self._closed:
+                self._wake.wait(self._delay_s)
+                self._wake.clear()
+                self._send_batch(sender)
+                while len(self._queue) >= self._limits.batch_spans and not self._gave_up:
+                    self._send_batch(sender)
+            while self._queue and not self._gave_up:
+                self._send_batch(sender)
+        finally:
+            self._on_end()
+
+    def _send_batch(self, sender: SpanSender) -> None:
+        with self._lock:
+            if self._gave_up:
+                return
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._limits.batch_spans))]
+            self._in_flight = len(batch)
+        if batch:
+            lost, problem = self._lost_of(batch, sender)
+            self._count(len(batch) - lost, lost, problem)
+
+    def _lost_of(self, batch: Sequence[QueuedSpan], sender: SpanSender) -> tuple[int, str]:
+        """Sends the batch. Returns how many of its spans did not arrive, and why."""
+        try:
+            encoded = self._encoder.encode(batch)
+            if not encoded.body:
+                return encoded.failed_spans, encoded.problem
+            reply = sender.send(encoded.body)
+        except Exception as error:  # the thread has to go on
+            return len(batch), type(error).__name__
+        if reply.problem:
+            return len(batch), reply.problem
+        lost = min(encoded.failed_spans + reply.rejected_spans, len(batch))
+        return lost, "the receiver rejected them" if reply.rejected_spans else encoded.problem
+
+    def _count(self, sent: int, lost: int, problem: str) -> None:
+        with self._lock:
+            if self._gave_up:  # they were counted as dropped
+                return
+            self._in_flight = 0
+            self._sent, self._dropped = self._sent + sent, self._dropped + lost
+            self._problem = problem or self._problem
+        if time.monotonic() >= self._report_at:
+            self._report()
+
+    def _drop(self) -> None:
+        with self._lock:
+            self._dropped += 1
+        if time.monotonic() >= self._report_at:
+            self._report()
 
     def _report(self) -> None:
         """Logs what was dropped since the last time."""
         with self._lock:
             self._report_at = time.monotonic() + REPORT_EVERY_S
-            dropped, self._reported = self.dropped - self._reported, self.dropped
-            problem = self._exporter.problem or "the queue is full"
+            dropped, self._reported = self._dropped - self._reported, self._dropped
+            problem, sent = self._problem or "the queue is full", self._sent
         if dropped:
-            log.warning("spans.dropped", spans=dropped, problem=problem, sent=self._exporter.sent)
-
-    def _begin_in_fork(self) -> None:
-        """The library empties the queue in a process that the project has forked; the parent sends what was in it."""
-        self._pid, self._queued = os.getpid(), self._exporter.taken
+            # not with the fields of the work that has ended a span: they are of others
+            contextvars.Context().run(log.warning, "spans.dropped", spans=dropped, problem=problem, sent=sent)

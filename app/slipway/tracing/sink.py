@@ -13,4 +13,5 @@ class SpanSink(Protocol):
 
     def ended(self, run: TracedRun, span: Span) -> None:
         """A span has ended. Called once for each, in the thread that ended it, which may be the event loop or one of a
-        tool: it must return at once, and must not raise. A node that has started is not announced before it ends."""
+        tool: it must return at once, and must not raise. Neither the span nor its attributes change afterwards. A node
+        that has started is not announced before it ends."""
