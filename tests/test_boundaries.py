@@ -116,7 +116,6 @@ STUBS = {
     "slipway.checkpoints.langgraph_redis.client",
     "slipway.checkpoints.langgraph_redis.search",
     "slipway.encryption_at_rest.key_record",
-    "slipway.go_live.evidence_reads",
     "slipway.indexes.check_positions",
     "slipway.runs.idempotency_keys",
     "slipway.runs.worker_health",

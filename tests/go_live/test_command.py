@@ -14,12 +14,13 @@ import pytest
 from slipway.errors import ConfigError, InvalidRequest
 from slipway.go_live.check import Check
 from slipway.go_live.checklist import CODES, PARTS, chosen_parts
-from slipway.go_live.evidence import new_evidence
+from slipway.go_live.evidence import EvidenceStore, new_evidence
 from slipway.go_live.inputs import Inputs
 from slipway.go_live.line import Line, Outcome, failed, passed, warned
 from slipway.go_live.report_text import COLUMNS, text_of
 from slipway.health import start_checks
 from slipway.processes.child_commands import slipway
+from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import new_id
 from tests.environment import bare_environment
@@ -78,6 +79,30 @@ async def test_evidence_is_recorded_and_shown(deployment: Deployment) -> None:
     assert json.loads(stored.stdout)["at"].startswith("2026-01-01T00:00:00"), stored.stderr
     shown = (await run(deployment, config, "--only", "evidence")).stdout
     assert re.search(r"WARN  evidence.load_test\n +too old: \d+ days ago by ann: 500 runs/s", shown), shown
+
+
+@pytest.mark.processes
+async def test_older_evidence_replaces_no_newer_one_unless_it_is_told_to(deployment: Deployment) -> None:
+    config, backup = deployment.project(), ("record", "backup", "--by", "ann")
+    await run(deployment, config, *backup, "--at", "2026-02-01T00:00:00Z")
+    older = await run(deployment, config, *backup, "--at", "2026-01-01T00:00:00Z")
+    assert (older.returncode, json.loads(older.stdout)["at"][:10]) == (0, "2026-02-01")
+    assert "nothing was recorded: evidence of a later time is on file" in older.stderr
+    replaced = await run(deployment, config, *backup, "--at", "2026-01-01T00:00:00Z", "--replace")
+    assert (json.loads(replaced.stdout)["at"][:10], "nothing was recorded" in replaced.stderr) == ("2026-01-01", False)
+    assert json.loads((await run(deployment, config, "evidence")).stdout)["at"][:10] == "2026-01-01"
+
+
+async def test_evidence_of_the_latest_time_is_kept_whatever_the_order(pipeline: Pipeline, keys: Keys) -> None:
+    store = EvidenceStore(pipeline, keys)
+    now_us = 1_800_000_000_000_000
+    times_us = [now_us - age * 1_000_000 for age in (500, 100, 300, 100, 200)]
+    records = [new_evidence("backup", at_us, "ann", str(number), now_us) for number, at_us in enumerate(times_us)]
+    on_file = [(await store.record(each)).note for each in records]
+    assert on_file == ["0", "1", "1", "3", "3"]
+    await asyncio.gather(*(store.record(each) for each in records))
+    assert (await store.all())["backup"].at_us == max(times_us)
+    assert (await store.record(records[0], replace=True)).note == "0"
 
 
 @pytest.mark.processes

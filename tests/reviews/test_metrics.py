@@ -1,37 +1,48 @@
-"""How long people took, as the metrics tell it."""
+"""How long reviews wait is counted once for each of them, by what became of it."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.metrics.scrape import Scrape, scrape_until
+from slipway.telemetry.table.people_metrics import APPROVAL_WAIT_SECONDS
+from tests.metrics.scrape import scrape_until
+from tests.metrics.stored_figures import stored_figures
 from tests.reviews.conftest import Desk, let_time_come
 
-NAME = "slipway_approval_wait_seconds_count"
+
+async def _decisions(desk: Desk) -> dict[tuple[str, ...], int]:
+    figures = await stored_figures(desk.services.pipeline, desk.services.keys)
+    return {labels: int(waits.count) for labels, waits in figures.distributions(APPROVAL_WAIT_SECONDS).items()}
 
 
-def by_decision(page: Scrape, graph: str) -> dict[str, float]:
-    return {each: page.value(NAME, graph=graph, decision=each) for each in ("decided", "expired", "superseded")}
-
-
-@pytest.mark.parametrize(("graph", "decision"), [("timed", "expired"), ("cancelled", "superseded")])
-async def test_a_review_that_nobody_decided_in_time_counts_once(desk: Desk, graph: str, decision: str) -> None:
-    """With a default answer it has expired. With `cancel` its run is cancelled, so nobody can decide it."""
-    _, (review,) = await desk.ask(graph)
-    for _ in range(3):
-        await let_time_come(desk, review, "due_us")
-    page = await scrape_until(str(desk.client.base_url), NAME, 1, graph=graph, decision=decision)
-    assert by_decision(page, graph) == {"decided": 0, "expired": 0, "superseded": 0} | {decision: 1}
-    assert 0 < page.value("slipway_approval_wait_seconds_sum", graph=graph, decision=decision) < 60
-    assert page.value("slipway_reviews_undecided") == 0
-    assert (await desk.read(review))["state"] == decision
-
-
-async def test_a_decision_and_an_answer_of_the_protocol_count_as_decided(desk: Desk) -> None:
-    _, (review,) = await desk.ask("one")
+async def test_a_decision_and_an_ordinary_answer_are_counted_once(desk: Desk) -> None:
+    thread, [review] = await desk.ask("one")
+    assert await _decisions(desk) == {}
     await desk.decide(review, {"kind": "answer", "value": "yes"})
+    await desk.answers(thread)
+    assert await _decisions(desk) == {("one", "decided"): 1}
     thread, _ = await desk.ask("one")
     await desk.answer(thread, "one", "yes")
     await desk.answers(thread)
-    page = await scrape_until(str(desk.client.base_url), NAME, 2, graph="one", decision="decided")
-    assert by_decision(page, "one") == {"decided": 2, "expired": 0, "superseded": 0}
+    assert await _decisions(desk) == {("one", "decided"): 2}
+
+
+async def test_a_review_that_nobody_can_decide_any_more_is_superseded(desk: Desk) -> None:
+    thread, _ = await desk.ask("one")
+    await desk.post(f"/threads/{thread}/runs/wait", {"assistant_id": "one", "input": {"answers": []}})
+    assert await _decisions(desk) == {("one", "superseded"): 1}
+
+
+@pytest.mark.parametrize(("graph", "becomes"), [("timed", "expired"), ("cancelled", "superseded")])
+async def test_a_review_that_nobody_has_decided_in_time_is_counted_once(desk: Desk, graph: str, becomes: str) -> None:
+    """With a default answer it has expired. With `cancel` its run is cancelled, so nobody can decide it any more."""
+    _, [review] = await desk.ask(graph)
+    for _ in range(3):
+        await let_time_come(desk, review, "due_us")
+    assert (await desk.read(review))["state"] == becomes
+    assert await _decisions(desk) == {(graph, becomes): 1}
+    page = await scrape_until(
+        str(desk.client.base_url), "slipway_approval_wait_seconds_count", 1, graph=graph, decision=becomes
+    )
+    assert 0 < page.value("slipway_approval_wait_seconds_sum", graph=graph, decision=becomes) < 60
+    assert page.value("slipway_reviews_undecided") == 0

@@ -73,15 +73,24 @@ def record(
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="When it happened; by default now.")] = None,
     note: Annotated[str, typer.Option("--note", help="What was done, and the result.")] = "",
     by: By = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also if the evidence on file is of a later time, which was wrong.")
+    ] = False,
     config: Config = None,
 ) -> None:
-    """Records that a test or a backup was made, in Redis: the checklist shows its age. Replaces what is stored of its
-    kind, also if that is of a later time. Exit code 2: the kind, the time or a text is wrong."""
+    """Records that a test or a backup was made, in Redis: the checklist shows its age. Of each kind the evidence of the
+    latest time is kept, and printed. Exit code 2: the kind, the time or a text is wrong."""
     settings = load_settings_and_logs("doctor", config)
     at_us = time_option_us("--at", at)
     new = _new_evidence(kind, at_us, operator(by, None).by, note)
-    stored = execute(lambda: _record(settings, new))
-    typer.echo(dumps(stored.public()).decode())
+    on_file = execute(lambda: _record(settings, new, replace))
+    typer.echo(dumps(on_file.public()).decode())
+    if on_file.at_us > new.at_us:
+        typer.echo(
+            f"nothing was recorded: evidence of a later time is on file; --replace replaces it by that of "
+            f"{new.public()['at']}",
+            err=True,
+        )
 
 
 @doctor.command()
@@ -111,12 +120,11 @@ def _new_evidence(kind: str, at_us: int | None, by: str, note: str) -> Evidence:
         raise ConfigError(str(error)) from error
 
 
-async def _record(settings: Settings, new: Evidence) -> Evidence:
+async def _record(settings: Settings, new: Evidence, replace: bool) -> Evidence:
     from slipway.go_live.evidence import EvidenceStore
 
     async with opened(settings, "doctor", seals=False) as (pipeline, keys):
-        await EvidenceStore(pipeline, keys).record(new)
-    return new
+        return await EvidenceStore(pipeline, keys).record(new, replace=replace)
 
 
 async def _evidence(settings: Settings) -> list[Evidence]:

@@ -1,7 +1,7 @@
 """Evidence: what an operator has recorded about tests and backups, which Slipway cannot see itself.
 
-Of each kind the last one is stored, with its time, the name of the operator and a note. It says what a person said: the
-checklist shows its age, and nothing more follows from it.
+Of each kind the one of the latest time is stored, with its time, the name of the operator and a note. It says what a
+person said: the checklist shows its age, and nothing more follows from it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import orjson
 
 from slipway.clock import iso
 from slipway.errors import InvalidRequest
-from slipway.go_live.evidence_reads import EvidenceStub
+from slipway.go_live.scripts import EvidenceScripts
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.json_encoding import dumps
@@ -35,7 +35,7 @@ _SLACK_US: Final = 300 * 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The last evidence of one kind. Times are in µs since 1970."""
+    """The latest evidence of one kind. Times are in µs since 1970."""
 
     kind: str
     at_us: int
@@ -72,23 +72,26 @@ class EvidenceStore:
     """The stored evidence. Each method takes one round trip."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._stub = EvidenceStub(pipeline, keys)
+        self._scripts = EvidenceScripts(pipeline, keys)
 
-    async def record(self, evidence: Evidence) -> None:
-        """Replaces what is stored of its kind."""
+    async def record(self, evidence: Evidence, *, replace: bool = False) -> Evidence:
+        """Stores it instead of what is on file of its kind, unless that is of a later time (`at_us`) and is not to be
+        replaced, in one script. Returns what is on file then."""
         members = {
             "at_us": evidence.at_us,
             "by": evidence.by,
             "note": evidence.note,
             "recorded_us": evidence.recorded_us,
         }
-        await self._stub.write(evidence.kind, dumps(members))
+        stored = await self._scripts.record(evidence.kind, dumps(members).decode(), replace=replace)
+        return _evidence_from(evidence.kind, stored)
 
     async def all(self) -> dict[str, Evidence]:
         """By kind. Kinds of later releases are left out."""
-        found = {}
-        for kind, stored in (await self._stub.read()).items():
-            if kind in KINDS:
-                members = orjson.loads(stored)
-                found[kind] = Evidence(kind, members["at_us"], members["by"], members["note"], members["recorded_us"])
-        return found
+        stored = await self._scripts.read()
+        return {kind: _evidence_from(kind, members) for kind, members in stored.items() if kind in KINDS}
+
+
+def _evidence_from(kind: str, stored: bytes) -> Evidence:
+    members = orjson.loads(stored)
+    return Evidence(kind, members["at_us"], members["by"], members["note"], members["recorded_us"])

@@ -104,7 +104,7 @@ KEY_KINDS: Final = (
         RedisType.HASH,
         Shard.PROCESSES,
         meaning="What operators have recorded about tests and backups, for the checklist of `slipway doctor`.",
-        lifetime="forever; the last of each kind",
+        lifetime="forever; of each kind that of the latest time",
         python_readers=("slipway.go_live",),
         fields=_EVIDENCE_FIELDS,
     ),
