@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from langgraph_sdk.client import LangGraphClient
+from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 
-from slipway.otlp.sampling import TraceSampler, sampler_of
-from slipway.otlp.variables import exporter_variables
+from slipway.otlp.sampling import TraceSampler, sampler_of, span_context
+from slipway.otlp.variables import ExporterVariables, exporter_variables
 from slipway.settings import Settings
 from slipway.telemetry.trace_context import TraceContext, new_trace_id
 from tests.otlp.receiver import Received
 from tests.otlp.test_runs import CREATE, TRACE, executed
 
+SAMPLERS = (
+    *("always_on", "always_off", "traceidratio"),
+    *("parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"),
+)
 SAMPLED, NOT_SAMPLED = TraceContext(TRACE, "00f067aa0ba902b7", True), TraceContext(TRACE, "00f067aa0ba902b7", False)
 
 
-def sampler(name: str, argument: str = "") -> TraceSampler:
+def variables_of(name: str, argument: str = "") -> ExporterVariables:
     variables = exporter_variables(
         {
             "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
@@ -24,7 +32,11 @@ def sampler(name: str, argument: str = "") -> TraceSampler:
         }
     )
     assert variables is not None
-    return TraceSampler(sampler_of(variables))
+    return variables
+
+
+def sampler(name: str, argument: str = "") -> TraceSampler:
+    return TraceSampler(variables_of(name, argument))
 
 
 @pytest.mark.parametrize(
@@ -47,6 +59,22 @@ def test_samplers(name: str, argument: str, alone: bool, with_sampled: bool, wit
     assert decides.samples(TRACE, None) is alone
     assert decides.samples(TRACE, SAMPLED) is with_sampled
     assert decides.samples(TRACE, NOT_SAMPLED) is with_unsampled
+
+
+@given(
+    st.sampled_from(SAMPLERS),
+    st.sampled_from([0.0, 1.0]) | st.floats(0, 1),
+    st.integers(1, (1 << 128) - 1),
+    st.sampled_from([None, SAMPLED, NOT_SAMPLED]),
+)
+@settings(max_examples=100, deadline=None)
+def test_it_decides_as_the_sampler_of_the_sdk(
+    name: str, ratio: float, number: int, parent: TraceContext | None
+) -> None:
+    variables = variables_of(name, repr(ratio))
+    context = None if parent is None else set_span_in_context(NonRecordingSpan(span_context(parent)))
+    decided = sampler_of(variables).should_sample(context, number, "run").decision
+    assert TraceSampler(variables).samples(f"{number:032x}", parent) is (decided is Decision.RECORD_AND_SAMPLE)
 
 
 def test_a_share_of_the_traces_is_exported() -> None:

@@ -54,15 +54,20 @@ def _continue_from(span: TraceContext) -> None:
 def with_request_span(handler: Handler, method: str, path: str) -> Handler:
     """The handler of a route that acts on runs: with the trace of the client, and with a span if it is exported."""
 
+    name = f"{method} {path}"
+
     @wraps(handler)
     async def traced(request: Request) -> Response | ASGIApp:
         client = follow_client_trace(request)
         export = services_of(request).export
         if export is None:
             return await handler(request)
-        span = _RequestSpan(export, request, client, method, path)
-        if not span.context.sampled:
+        trace_id = new_trace_id() if client is None else client.trace_id
+        context = TraceContext(trace_id, new_span_id(), export.samples(trace_id, client))
+        _continue_from(context)
+        if not context.sampled:
             return await handler(request)
+        span = _RequestSpan(export, request, client, context, name)
         try:
             return span.until_sent(await handler(request))
         except BaseException as error:
@@ -76,21 +81,19 @@ class _RequestSpan:
     """The span of one request, from its handler to the last byte of its response."""
 
     def __init__(
-        self, export: ProcessExport, request: Request, client: TraceContext | None, method: str, path: str
+        self, export: ProcessExport, request: Request, client: TraceContext | None, context: TraceContext, name: str
     ) -> None:
         self._export, self._client, self._started_us = export, client, time.time_ns() // 1000
-        self._started, self._name = time.perf_counter(), f"{method} {path}"
+        self._started, self._context, self._name = time.perf_counter(), context, name
+        method, _, route = name.partition(" ")
         self._attributes: dict[str, Attribute] = {
             "method": method,
-            "route": path,
+            "route": route,
             "request_id": request.scope.get("slipway.request_id", ""),
         }
-        for parameter, name in _PARAMETERS.items():
+        for parameter, attribute in _PARAMETERS.items():
             if parameter in request.path_params:
-                self._attributes[name] = request.path_params[parameter]
-        trace_id = new_trace_id() if client is None else client.trace_id
-        self.context = TraceContext(trace_id, new_span_id(), export.samples(trace_id, client))
-        _continue_from(self.context)
+                self._attributes[attribute] = request.path_params[parameter]
 
     def until_sent(self, response: Response | ASGIApp) -> ASGIApp:
         """The same response, after which the span ends."""
@@ -117,7 +120,7 @@ class _RequestSpan:
             return
         took_us = int((time.perf_counter() - self._started) * 1_000_000)
         span = Span(
-            self.context.span_id,
+            self._context.span_id,
             "" if self._client is None else self._client.span_id,
             SpanKind.REQUEST,
             self._name,
@@ -126,4 +129,4 @@ class _RequestSpan:
             str(status) if status >= 500 else "",
             {**self._attributes, "status": status},
         )
-        self._export.request_ended(self.context.trace_id, span)
+        self._export.request_ended(self._context.trace_id, span)

@@ -14,7 +14,6 @@ from slipway.otlp.sampling import TraceSampler, sampler_of
 from slipway.otlp.span_export import SpanExport
 from slipway.otlp.variables import ExporterVariables, exporter_variables
 from slipway.telemetry.span import Span
-from slipway.telemetry.trace_context import TraceContext
 from slipway.tracing.traced_run import TracedRun
 from slipway.versions import version_of
 
@@ -25,12 +24,9 @@ class ProcessExport:
     """Exports the spans of sampled runs. It is a `SpanSink`."""
 
     def __init__(self, variables: ExporterVariables, resource: Resource) -> None:
-        self._sampler = TraceSampler(sampler_of(variables))
+        self.samples = TraceSampler(variables).samples
+        """Whether a new trace is exported: its id, and the span of the client that has begun it."""
         self.queue = SpanExport(variables, resource)
-
-    def samples(self, trace_id: str, parent: TraceContext | None) -> bool:
-        """Whether a new trace is exported. `parent` is the span of the client that has begun it."""
-        return self._sampler.samples(trace_id, parent)
 
     def ended(self, run: TracedRun, span: Span) -> None:
         """See `SpanSink`."""
