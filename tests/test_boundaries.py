@@ -503,6 +503,7 @@ PRIVATE_NAMES_USED = {
     "_shutdown": "a forked child ends as Python does; only leaving all frames of its parent would do that publicly",
     "_run_exitfuncs": "the same",
     "langchain.chat_models.base._BUILTIN_PROVIDERS": "the package of a provider, which is else said by importing it",
+    "_CONTEXT_VARS": "whether code has bound anything with structlog's context variables, which is slow to look for",
     "_getframe": "LangChain tells a handler in no other way whether it awaits what it calls",
 }
 """Private names of other packages that app and workers use, each with the reason: no public name does the same. A

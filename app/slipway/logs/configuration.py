@@ -19,6 +19,7 @@ from slipway.logs.line import Line
 from slipway.logs.strict import logger_class
 from slipway.logs.terminal import TerminalLine
 from slipway.logs.uncaught import log_uncaught
+from slipway.logs.usual_line import BOUND_TO_CONTEXTS, UsualLine
 from slipway.redaction.known_secrets import remember_environment
 from slipway.redaction.redact import redact_message
 from slipway.serialization.json_encoding import dumps
@@ -41,25 +42,16 @@ def configure(settings: Settings, process: str) -> None:
     """Sends every log line of this process to standard error, with the name of the `process` (web, worker, dev)."""
     settings.remember_secrets()
     remember_environment()
-    line = Line(process, settings.release)
-    rendering = _rendering(settings.log_format)
-    handler = LogHandler(sys.stderr)
-    _PROCESSORS[:] = [
-        structlog.stdlib.filter_by_level,
-        structlog.contextvars.merge_contextvars,
-        _with_positional_arguments,
-        line,
-        *rendering,
-        _Output(handler),
-    ]
+    line, render, handler = Line(process, settings.release), _renderer(settings.log_format), LogHandler(sys.stderr)
+    _PROCESSORS[:] = processors_of(line, render, handler)
     structlog.configure(
         processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=logger_class(),
         cache_logger_on_first_use=True,
     )
-    before: list[Processor] = [structlog.contextvars.merge_contextvars, structlog.stdlib.ExtraAdder(), line]
-    handler.setFormatter(_Formatter(foreign_pre_chain=before, processors=rendering))
+    before: list[Processor] = [_with_bound_to_context, structlog.stdlib.ExtraAdder(), line]
+    handler.setFormatter(_Formatter(foreign_pre_chain=before, processors=[render, _redacted]))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
@@ -68,6 +60,20 @@ def configure(settings: Settings, process: str) -> None:
     logging.getLogger("uvicorn.error").addFilter(_is_unexpected)
     logging.getLogger("langgraph.pregel._retry").addFilter(_without_traceback)
     log_uncaught()
+
+
+def processors_of(line: Line, render: Processor, handler: LogHandler) -> list[Processor]:
+    """Those of Slipway's lines. All behind the first are the long way of a line."""
+    return [
+        UsualLine(line, handler, render.text_of if isinstance(render, TerminalLine) else None),
+        structlog.stdlib.filter_by_level,
+        _with_bound_to_context,
+        _with_positional_arguments,
+        line,
+        render,
+        _redacted,
+        _Output(handler),
+    ]
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:
@@ -80,12 +86,16 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-def _rendering(log_format: str) -> list[Processor]:
-    """The processors that render a line. `auto` means text if standard error is a terminal, else JSON."""
+def _renderer(log_format: str) -> Processor:
+    """The processor that renders a line. `auto` means text if standard error is a terminal, else JSON."""
     terminal = sys.stderr.isatty()
     if log_format == "json" or (log_format == "auto" and not terminal):
-        return [_json, _redacted]
-    return [TerminalLine(is_terminal=terminal), _redacted]
+        return json_line
+    return TerminalLine(is_terminal=terminal)
+
+
+def _with_bound_to_context(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    return structlog.contextvars.merge_contextvars(logger, method, event) if BOUND_TO_CONTEXTS else event
 
 
 _POSITIONAL: Final = structlog.stdlib.PositionalArgumentsFormatter()
@@ -114,17 +124,10 @@ class _Output:
         self._handler = handler
 
     def __call__(self, logger: WrappedLogger, method: str, line: Any) -> str:
-        if not self._is_only_reader(logger):
+        if not self._handler.is_only_reader_of(logger):
             return Rendered(line)
         self._handler.write(line)
         raise structlog.DropEvent
-
-    def _is_only_reader(self, logger: logging.Logger) -> bool:
-        while (parent := logger.parent) is not None:
-            if logger.handlers or logger.filters or not logger.propagate:
-                return False
-            logger = parent
-        return logger.handlers == [self._handler] and not self._handler.filters and not logger.disabled
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
@@ -134,5 +137,5 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
         return record.msg if type(record.msg) is Rendered else super().format(record)
 
 
-def _json(logger: WrappedLogger, method: str, line: EventDict) -> str:
+def json_line(logger: WrappedLogger, method: str, line: EventDict) -> str:
     return dumps(line).decode()

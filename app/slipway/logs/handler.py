@@ -44,6 +44,14 @@ class LogHandler(logging.Handler):
             _FORMATTING.now = is_inner
         self._output.write(line)
 
+    def is_only_reader_of(self, logger: logging.Logger) -> bool:
+        """Whether nobody else wants the lines of this logger, so that they may be written without `logging`."""
+        while (parent := logger.parent) is not None:
+            if logger.handlers or logger.filters or not logger.propagate:
+                return False
+            logger = parent
+        return logger.handlers == [self] and not self.filters and not logger.disabled
+
     def write(self, line: str) -> None:
         """Writes a complete line."""
         self._output.write(line)

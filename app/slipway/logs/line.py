@@ -7,6 +7,7 @@ being passed, orders and bounds all of them, and replaces secrets by the names o
 from __future__ import annotations
 
 import sys
+import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ from slipway.telemetry.table import line_fields
 
 _LEVELS: Final = {"exception": "error", "warn": "warning", "fatal": "critical"}
 """Names of methods that are no names of levels."""
+
+_SECOND_US: Final = 1_000_000
 
 _OF_THE_WORK: Final = tuple(each.name for each in line_fields.OF_THE_WORK)
 _KNOWN: Final = frozenset(
@@ -47,12 +50,16 @@ class Line:
         try:
             return self._line(method, event)
         except Exception as error:
-            return self._start(method, f"a line of the log was lost: {class_name(error)}")
+            return self.start(method, f"a line of the log was lost: {class_name(error)}")
 
-    def _start(self, method: str, what: object) -> dict[str, Any]:
-        now = datetime.now(UTC).isoformat(timespec="microseconds")
-        line = {"timestamp": f"{now[:-6]}Z", "level": _LEVELS.get(method, method), "event": what}
-        line["process"] = self._process
+    def start(self, method: str, what: object) -> dict[str, Any]:
+        """The fields of every line (`line_fields.OF_EVERY_LINE`)."""
+        line = {
+            "timestamp": now_as_text(),
+            "level": _LEVELS.get(method, method),
+            "event": what,
+            "process": self._process,
+        }
         if self._release:
             line["release"] = self._release
         return line
@@ -60,7 +67,7 @@ class Line:
     def _line(self, method: str, event: EventDict) -> dict[str, Any]:
         values = Values()
         what = values.of(event.pop("event", ""))
-        line = self._start(method, what.rstrip() if type(what) is str else what)
+        line = self.start(method, what.rstrip() if type(what) is str else what)
         raised = event.pop("exc_info", None)
         traceback = event.pop("exception", None) if raised is None else _traceback(raised)
         record = event.pop("_record", None)
@@ -85,6 +92,24 @@ class Line:
         if values.are_cut:
             line["cut"] = True
         return line
+
+
+class _Second:
+    """The last second in which a line was logged: to format a date takes longer than to count microseconds."""
+
+    last: tuple[int, str] = (0, "1970-01-01T00:00:00")
+    """Its first microsecond since 1970, and its text."""
+
+
+def now_as_text() -> str:
+    """The time, ISO 8601 with microseconds, UTC."""
+    now_us = time.time_ns() // 1000
+    first_us, text = _Second.last
+    if not 0 <= now_us - first_us < _SECOND_US:
+        first_us = now_us - now_us % _SECOND_US
+        text = datetime.fromtimestamp(first_us // _SECOND_US, UTC).isoformat()[:19]
+        _Second.last = first_us, text  # one assignment, because threads log too
+    return f"{text}.{str(_SECOND_US + now_us - first_us)[1:]}Z"
 
 
 def _traceback(raised: object) -> str | None:

@@ -68,20 +68,26 @@ class StandardError:
 
     def write(self, line: str) -> None:
         """Writes a line, or lets it wait. Never raises."""
-        with contextlib.suppress(OSError, ValueError), self._lock:  # closed, or its reader has ended
-            if not self._is_open:
-                self._target, self._is_open = _target_of(self._stream), True
-            if self._target is None:
-                self._stream.write(f"{line}\n")
-                self._stream.flush()
+        try:
+            with self._lock:
+                self._write(line)
+        except (OSError, ValueError):  # closed, or its reader has ended
+            pass
+
+    def _write(self, line: str) -> None:
+        if not self._is_open:
+            self._target, self._is_open = _target_of(self._stream), True
+        if self._target is None:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+            return
+        data = f"{line}\n".encode("utf-8", "backslashreplace")
+        if not self._waiting:
+            written = self._target.write(data)
+            if written == len(data):
                 return
-            data = f"{line}\n".encode("utf-8", "backslashreplace")
-            if not self._waiting:
-                written = self._target.write(data)
-                if written == len(data):
-                    return
-                data = data[written:]
-            self._let_wait(data)
+            data = data[written:]
+        self._let_wait(data)
 
     def flush(self) -> None:
         """Waits until the reader has got all lines, at most a second."""
@@ -188,10 +194,10 @@ class _Pipe:
                 os.close(self._descriptor)
 
     def write(self, data: bytes) -> int:
+        if self._own and len(data) <= _ATOMIC_BYTES:
+            return self._write_now(data)
         if not self._own:
             return os.write(self._descriptor, data[:_ATOMIC_BYTES]) if self._poll.poll(0) else 0
-        if len(data) <= _ATOMIC_BYTES:
-            return self._write_now(data)
         if not self._locked():
             return 0
         try:

@@ -10,15 +10,17 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-import structlog
 from structlog.typing import EventDict
 
+from slipway.logs.logger import Logger
 from slipway.telemetry.table.field import Unit
 from slipway.telemetry.table.whole_table import EVENTS
 
 VARIABLE: Final = "STRICT_SLIPWAY_LOGS"
 
 _OUR_PACKAGES: Final = ("slipway", "slipway_workers")
+_LOGGERS: Final = ("structlog", Logger.__module__, __name__)
+"""Modules between the code that logs and its line."""
 _TRACEBACKS: Final = frozenset({"exc_info", "exception"})
 
 _NUMBER: Final = (int, float)
@@ -41,29 +43,37 @@ class UndeclaredLine(AssertionError):
     """A line that the table of telemetry does not declare."""
 
 
-class StrictLogger(structlog.stdlib.BoundLogger):
+class StrictLogger(Logger):
     """A logger that compares the lines of Slipway's modules with the table."""
 
+    def _is_done(self, method: str, event: object, args: tuple[object, ...], fields: dict[str, Any]) -> bool:
+        _check_if_ours(method, event, fields)
+        return super()._is_done(method, event, args, fields)
+
     def _process_event(self, method_name: str, event: str | None, event_kw: dict[str, Any]) -> Any:
-        if _caller().partition(".")[0] in _OUR_PACKAGES:
-            _check(method_name, event, event_kw)
+        _check_if_ours(method_name, event, event_kw)
         return super()._process_event(method_name, event, event_kw)
 
 
-def logger_class() -> type[structlog.stdlib.BoundLogger]:
+def logger_class() -> type[Logger]:
     """The class of the loggers of this process."""
-    return StrictLogger if os.environ.get(VARIABLE) else structlog.stdlib.BoundLogger
+    return StrictLogger if os.environ.get(VARIABLE) else Logger
+
+
+def _check_if_ours(method: str, event: object, given: EventDict) -> None:
+    if _caller().partition(".")[0] in _OUR_PACKAGES:
+        _check(method, event, given)
 
 
 def _caller() -> str:
     """The module that logs."""
     frame = sys._getframe(2)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(("structlog", __name__)):
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(_LOGGERS):
         frame = frame.f_back
     return str(frame.f_globals.get("__name__"))
 
 
-def _check(method: str, event: str | None, given: EventDict) -> None:
+def _check(method: str, event: object, given: EventDict) -> None:
     kind = EVENTS.get(str(event))
     if kind is None:
         raise UndeclaredLine(f"the event {event!r} is not declared in slipway.telemetry.table")

@@ -50,6 +50,10 @@ class TerminalLine:
         self._is_terminal = is_terminal
 
     def __call__(self, logger: WrappedLogger, method: str, line: EventDict) -> str:
+        return self.text_of(line)
+
+    def text_of(self, line: EventDict) -> str:
+        """The text of a line, which has several lines if it has a traceback."""
         level, (event, *below) = str(line["level"]), _one_line(line["event"])
         time = str(line["timestamp"])
         if self._is_terminal:

@@ -36,6 +36,17 @@ def redact_message(text: str) -> str:
     return without_credentials(redact_text(text))
 
 
+def redact_plain_message(text: str) -> str:
+    """The same as `redact_message`, for a text that is made of plain texts and of what has no credentials."""
+    shown = redact_text(text)
+    return shown if shown == text else without_credentials(shown)
+
+
+def redacts_members() -> bool:
+    """Whether the project names members, so that `redact_member` may change a value."""
+    return bool(_RULES.current.names)
+
+
 def redact_member(name: str, value: Any) -> Any:
     """For a field of a log line, by the names of the project. Its texts are replaced with the line."""
     rules = _RULES.current
