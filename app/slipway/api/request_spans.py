@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from slipway.api.middleware.raw_headers import header_value
 from slipway.api.responses import status_of
 from slipway.api.shared_objects import services_of
 from slipway.errors import SlipwayError
@@ -28,7 +29,7 @@ from slipway.tracing.current_span import CURRENT_SPAN
 
 Handler = Callable[[Request], Awaitable[Response | ASGIApp]]
 
-_HEADER: Final = "traceparent"
+_HEADER: Final = b"traceparent"
 _DISCONNECTED: Final = 499
 """The status of a response that has not started when the client disconnected, as in the metrics."""
 _PARAMETERS: Final = {"run_id": "run", "thread_id": "thread"}
@@ -38,8 +39,8 @@ _PARAMETERS: Final = {"run_id": "run", "thread_id": "thread"}
 def follow_client_trace(connection: HTTPConnection) -> TraceContext | None:
     """Runs that are created from now on in this task are parts of the client's trace. Returns the span of the client;
     None if the request names none."""
-    value = connection.headers.get(_HEADER)
-    client = None if value is None else parse_traceparent(value.strip())
+    value = header_value(connection.scope, _HEADER)
+    client = parse_traceparent(value.decode("latin-1").strip()) if value else None
     if client is not None:
         _continue_from(client)
     return client

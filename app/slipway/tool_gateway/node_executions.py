@@ -8,8 +8,7 @@ variable, which everything that the task calls inherits, in threads too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import Any, Final
 
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
@@ -23,8 +22,9 @@ from slipway.errors import ToolRefused
 from slipway.telemetry.span import SpanKind
 from slipway.tool_gateway.grants import NodePath
 from slipway.tool_gateway.task_calls import TaskCalls
+from slipway.tracing.attempt_trace import OpenSpan
 from slipway.tracing.current_span import CURRENT_SPAN
-from slipway.tracing.node_span import NodeSpan
+from slipway.tracing.node_span import node_ended, node_started
 
 _RUN: Final[Any] = vars(_runner)["run_with_retry"]
 _ARUN: Final[Any] = vars(_runner)["arun_with_retry"]
@@ -150,44 +150,64 @@ def node_is_retried() -> None:
             span.retried()
 
 
-class _Following:
-    """Sets `CURRENT_NODE` while a task executes, and records its span."""
+class _Followed:
+    """`CURRENT_NODE` while a task executes, and the span of its node. `end` must be called once, when it has ended."""
 
-    __slots__ = ("_span", "_task", "_token")
+    __slots__ = ("_node_before", "_span", "_span_before", "_task")
 
     def __init__(self, task: PregelExecutableTask) -> None:
         self._task = task
-
-    def __enter__(self) -> None:
-        self._token = CURRENT_NODE.set(NodeExecution(self._task, CURRENT_NODE.get()))
+        self._node_before = CURRENT_NODE.set(NodeExecution(task, CURRENT_NODE.get()))
         around = CURRENT_SPAN.get()
-        self._span = None if around is None or self._task.name == START else NodeSpan(around, self._task)
+        if around is None or task.name == START:
+            self._span: OpenSpan | None = None
+        else:
+            self._span = node_started(around, task)
+            self._span_before = CURRENT_SPAN.set(self._span)
 
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+    def returned(self) -> None:
+        """The code of the node has returned. Raises what `NodeExecution.end` raises."""
+        current = CURRENT_NODE.get()
+        if current is not None and current.task is self._task:
+            current.end()
+
+    def end(self, error: BaseException | None) -> None:
+        """`error` is what the task raises, None if it does not."""
         if self._span is not None:
-            self._span.end(error)
+            _reset(CURRENT_SPAN, self._span_before)
+            node_ended(self._span, self._task, error)
         current = CURRENT_NODE.get()
         if current is not None and current.task is self._task:
             current.has_ended = True
-        with suppress(ValueError):  # a task that is abandoned is closed elsewhere, in another context
-            CURRENT_NODE.reset(self._token)
+        _reset(CURRENT_NODE, self._node_before)
+
+
+def _reset(variable: ContextVar[Any], before: Token[Any]) -> None:
+    try:
+        variable.reset(before)
+    except ValueError:
+        return  # a task that is abandoned ends elsewhere, in another context
 
 
 def _run(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Any:
-    with _Following(task):
+    followed = _Followed(task)
+    try:
         result = _RUN(task, *args, **kwargs)
-        _end(task)
-        return result
+        followed.returned()
+    except BaseException as error:
+        followed.end(error)
+        raise
+    followed.end(None)
+    return result
 
 
 async def _arun(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Any:
-    with _Following(task):
+    followed = _Followed(task)
+    try:
         result = await _ARUN(task, *args, **kwargs)
-        _end(task)
-        return result
-
-
-def _end(task: PregelExecutableTask) -> None:
-    current = CURRENT_NODE.get()
-    if current is not None and current.task is task:
-        current.end()
+        followed.returned()
+    except BaseException as error:
+        followed.end(error)
+        raise
+    followed.end(None)
+    return result

@@ -10,7 +10,6 @@ Any thread may start and end spans; `part`, `last_part` and `close` are called i
 from __future__ import annotations
 
 import itertools
-import random
 import threading
 import time
 from collections import deque
@@ -22,6 +21,7 @@ import structlog
 from slipway.exception_text import traceback_of
 from slipway.serialization.at_rest import sealed
 from slipway.serialization.places import trace_place
+from slipway.telemetry.id_source import IDS
 from slipway.telemetry.span import Attribute, Span, SpanKind
 from slipway.telemetry.trace_context import TraceContext
 from slipway.tracing.sink import SpanSink
@@ -52,6 +52,13 @@ _NOT_ENDED: Final = ("queued", "paused")
 STOPPED: Final = "stopped"
 """The error of a span that had not ended when its attempt did."""
 
+_ATTEMPT: Final = SpanKind.ATTEMPT
+_SUPERSTEP: Final = SpanKind.SUPERSTEP
+_NODE: Final = SpanKind.NODE
+_UNKNOWN_STEP: Final = -2
+"""Of a superstep of which no task has started. LangGraph's numbers begin with -1."""
+_monotonic_ns: Final = time.monotonic_ns
+
 
 class OpenSpan:
     """A span that is being recorded."""
@@ -73,14 +80,15 @@ class OpenSpan:
         "trace",
     )
 
-    def __init__(self, trace: AttemptTrace, kind: SpanKind, name: str, parent: int, started_us: int) -> None:
-        self.trace, self.kind, self.parent = trace, kind, parent
-        self.name = _text(name)
-        self.number = next(trace.numbers)
-        self.started_us, self.ended_us, self.error = started_us, 0, ""
+    def __init__(
+        self, trace: AttemptTrace, kind: SpanKind, name: str, parent: int, number: int, started_us: int
+    ) -> None:
+        """`name` can be stored, see `_text`. `parent` and `number` are those of spans of the attempt."""
+        self.trace, self.kind, self.name, self.parent = trace, kind, name, parent
+        self.number, self.started_us, self.ended_us, self.error = number, started_us, 0, ""
         self.attributes: dict[str, Attribute] = {}
         self.is_queued, self.stored = True, _NOT_STORED
-        self.step, self.children_ended_us = 0, 0
+        self.step, self.children_ended_us = _UNKNOWN_STEP, 0
         self.supersteps: dict[str, OpenSpan] | None = None
         """The current superstep of each graph that the code of this span executes, by checkpoint namespace."""
 
@@ -114,8 +122,7 @@ class OpenSpan:
         if self.supersteps is not None:
             for superstep in self.supersteps.values():
                 superstep.end(at_us=superstep.children_ended_us)
-        self.ended_us = at_us or self.trace.now_us()
-        self.trace.span_ended(self)
+        self.trace.end_span(self, at_us)
 
     def as_span(self) -> Span:
         """The span, for those outside of Redis."""
@@ -155,15 +162,17 @@ class AttemptTrace:
         """`records_content`: whether inputs and outputs are recorded."""
         self._kept, self._sink, self._temporary = run.trace.kept, sink, temporary
         self._place = trace_place(run.run_id)
-        self.id_base = random.getrandbits(64 - _NUMBERS - 1) + 1 << _NUMBERS
-        self.numbers = itertools.count(1)
-        self._monotonic_ns = time.monotonic_ns()
-        self._base_us = time.time_ns() // 1000
+        self.id_base = IDS.getrandbits(64 - _NUMBERS - 1) + 1 << _NUMBERS
+        self._numbers = itertools.count(2)
+        self._base_us = started_us = time.time_ns() // 1000
+        self._offset_us = started_us - _monotonic_ns() // 1000
         self._changed: deque[OpenSpan] = deque()
         self._open: dict[int, OpenSpan] = {}
         self._announced: dict[str, OpenSpan] = {}
         """The spans of tasks that LangGraph is about to start, by task id."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # whoever starts a superstep may have to leave it out
+        self._superstep: OpenSpan | None = None
+        """The current superstep of the root graph."""
         self._supersteps = supersteps
         self._bytes, self._max_bytes = stored_bytes, max_bytes
         self._reserved_bytes = _BYTES_OF_LAST_PART
@@ -175,18 +184,24 @@ class AttemptTrace:
         """How long the attempt has waited for Redis before its supersteps, in seconds."""
         self.stopped_by = ""
         """The code of the ceiling that has stopped the graph, for the nodes that it cancels. Empty: none has."""
-        self.attempt = self.start(SpanKind.ATTEMPT, str(run.attempt))
-        self.attempt.add(number=run.attempt, worker=worker)
+        self.attempt = attempt = OpenSpan(self, _ATTEMPT, str(run.attempt), 0, 1, started_us)
+        attempt.attributes = {"number": run.attempt, "worker": _text(worker)}
+        self._open[1] = attempt
+        if self._kept:
+            self._changed.append(attempt)
 
     # spans
 
     def now_us(self) -> int:
         """µs since 1970. The durations within an attempt do not depend on changes of the clock."""
-        return self._base_us + (time.monotonic_ns() - self._monotonic_ns) // 1000
+        return self._offset_us + _monotonic_ns() // 1000
 
     def start(self, kind: SpanKind, name: str, parent: OpenSpan | None = None) -> OpenSpan:
         """Starts a span now. Without a parent it belongs to the run itself."""
-        span = OpenSpan(self, kind, name, 0 if parent is None else parent.number, self.now_us())
+        return self._started(kind, _text(name), 0 if parent is None else parent.number, self.now_us())
+
+    def _started(self, kind: SpanKind, name: str, parent: int, started_us: int) -> OpenSpan:
+        span = OpenSpan(self, kind, name, parent, next(self._numbers), started_us)
         self._open[span.number] = span
         if self._kept:
             if len(self._changed) < _MOST_WAITING:
@@ -200,8 +215,9 @@ class AttemptTrace:
             self._left_out += 1
         span.stored = _LEFT_OUT
 
-    def span_ended(self, span: OpenSpan) -> None:
-        """Called by the span."""
+    def end_span(self, span: OpenSpan, at_us: int = 0) -> None:
+        """Called by a span that has not ended, and ends now, or `at_us`."""
+        span.ended_us = at_us or self._offset_us + _monotonic_ns() // 1000
         self._open.pop(span.number, None)
         if self._is_closed:  # a thread that a node has left behind
             return
@@ -234,26 +250,23 @@ class AttemptTrace:
         """LangGraph is about to execute a superstep of the root graph: the `number`th of the chain."""
         self.superstep_ended()
         self._supersteps = number
-        superstep = self.start(SpanKind.SUPERSTEP, str(number), self.attempt)
-        self.attempt.supersteps = {"": superstep}
+        self._superstep = self._started(_SUPERSTEP, str(number), self.attempt.number, self.now_us())
 
     def task_announced(self, task_id: str, name: str) -> None:
         """LangGraph is about to start a task of the superstep that has started. What is written from now on says that
         it executes: a process that is killed leaves that behind."""
-        superstep = self._root_superstep()
+        superstep = self._superstep
         if superstep is not None:
-            self._announced[task_id] = self.start(SpanKind.NODE, name, superstep)
+            self._announced[task_id] = self._started(_NODE, _text(name), superstep.number, superstep.started_us)
 
     def superstep_ended(self) -> None:
         """All tasks of the superstep of the root graph have ended. Those whose results an earlier attempt has stored
         were not executed."""
-        self._forget_announced()
-        superstep = self._root_superstep()
-        if superstep is not None:
-            superstep.end()
-
-    def _root_superstep(self) -> OpenSpan | None:
-        return None if self.attempt.supersteps is None else self.attempt.supersteps.get("")
+        if self._announced:
+            self._forget_announced()
+        superstep, self._superstep = self._superstep, None
+        if superstep is not None and not superstep.ended_us:
+            self.end_span(superstep)
 
     def _forget_announced(self) -> None:
         """Drops the spans of tasks that were not executed. Those whose start is stored are ended."""
@@ -265,32 +278,37 @@ class AttemptTrace:
             else:
                 span.stored = _LEFT_OUT
 
-    def node_started(self, around: OpenSpan, task_id: str, name: str, *, step: int | None, namespace: str) -> OpenSpan:
+    def announced_node_started(self, task_id: str) -> OpenSpan | None:
+        """The code of a task starts. None if it was not announced; `node_started` makes its span then."""
+        announced = self._announced.pop(task_id, None)
+        if announced is not None:
+            announced.started_us = self._offset_us + _monotonic_ns() // 1000
+        return announced
+
+    def node_started(self, around: OpenSpan, name: str, *, step: int | None, namespace: str) -> OpenSpan:
         """The code of a node starts. `around` is the current span, `step` LangGraph's number of the superstep, or None
         for a task that a node has called (`@task`), and `namespace` the checkpoint namespace of the task."""
-        announced = self._announced.pop(task_id, None) if self._announced else None
-        if announced is not None:
-            announced.started_us = self.now_us()
-            if step is not None and (superstep := self._root_superstep()) is not None:
-                superstep.step = step
-            return announced
-        parent = around if step is None else self._superstep(around, namespace.rpartition("|")[0], step)
-        return self.start(SpanKind.NODE, name, parent)
+        parent = around if step is None else self._superstep_of(around, namespace.rpartition("|")[0], step)
+        return self.start(_NODE, name, parent)
 
-    def _superstep(self, around: OpenSpan, namespace: str, step: int) -> OpenSpan:
+    def _superstep_of(self, around: OpenSpan, namespace: str, step: int) -> OpenSpan:
+        is_of_root = around is self.attempt and not namespace
         with self._lock:
             if around.supersteps is None:
                 around.supersteps = {}
-            current = around.supersteps.get(namespace)
-            if current is not None and current.step == step and not current.ended_us:
-                return current
-            if current is not None:
-                current.end(at_us=current.children_ended_us)
-            is_of_root = around is self.attempt
+            current = self._superstep if is_of_root else around.supersteps.get(namespace)
+            if current is not None and not current.ended_us:
+                if current.step in (step, _UNKNOWN_STEP):
+                    current.step = step
+                    return current
+                self.end_span(current, current.children_ended_us)
             self._supersteps += is_of_root
-            name = str(self._supersteps if is_of_root else step)
-            started = around.supersteps[namespace] = self.start(SpanKind.SUPERSTEP, name, around)
+            started = self.start(_SUPERSTEP, str(self._supersteps if is_of_root else step), around)
             started.step = step
+            if is_of_root:
+                self._superstep = started
+            else:
+                around.supersteps[namespace] = started
             return started
 
     def node_ended(self, span: OpenSpan, error: str = "") -> None:
@@ -301,7 +319,7 @@ class AttemptTrace:
         superstep = self._open.get(span.parent)
         if superstep is not None:
             superstep.children_ended_us = span.ended_us
-            if error and superstep.kind is SpanKind.SUPERSTEP and not superstep.error:
+            if error and superstep.kind is _SUPERSTEP and not superstep.error:
                 superstep.error = span.error
 
     # what is stored
@@ -313,17 +331,16 @@ class AttemptTrace:
     def last_part(self, phase: str, error: str) -> SpanPart:
         """Ends all spans, and returns what the script stores that ends the attempt: `phase` is that of the run
         afterwards. May be called again if that script has stored nothing."""
-        self._forget_announced()
+        if self._announced:
+            self._forget_announced()
         if phase == CANCELLED:
             error = error or CANCELLED
-        for span in list(self._open.values())[::-1]:
-            if span is not self.attempt:
-                of_superstep = CANCELLED if phase == CANCELLED and not span.error else ""
-                span.end(of_superstep if span.kind is SpanKind.SUPERSTEP else STOPPED)
         attempt = self.attempt
+        self._open.pop(attempt.number, None)
+        if self._open:
+            self._stop_open(phase)
         attempt.attributes["phase"], attempt.attributes["redis_s"] = phase, round(self.redis_s, 6)
         attempt.error, attempt.ended_us = error, self.now_us()
-        self._open.pop(attempt.number, None)
         if not self._kept or (self._temporary and phase not in _NOT_ENDED):
             return NO_SPANS
         if self._last is None:
@@ -333,6 +350,11 @@ class AttemptTrace:
         was_started = attempt.stored == _STARTED
         array = _ended(attempt, self._base_us) if was_started else _whole(attempt, self._base_us)
         return self._stored([*self._last, array])
+
+    def _stop_open(self, phase: str) -> None:
+        for span in list(self._open.values())[::-1]:
+            of_superstep = CANCELLED if phase == CANCELLED and not span.error else ""
+            span.end(of_superstep if span.kind is _SUPERSTEP else STOPPED)
 
     def close(self, error: str) -> None:
         """Nothing is recorded any more. `error` is why the attempt ended if its end is not stored: it has lost its
@@ -345,7 +367,7 @@ class AttemptTrace:
         self._is_closed = True
 
     def _arrays(self) -> list[Sequence[Any]]:
-        arrays, changed = list[Sequence[Any]](), self._changed
+        arrays, changed, base_us = list[Sequence[Any]](), self._changed, self._base_us
         room = self._max_bytes - self._bytes - self._reserved_bytes - _BYTES_OF_PART
         while changed:
             span = changed.popleft()
@@ -365,11 +387,11 @@ class AttemptTrace:
                 room -= size
                 if has_ended:
                     span.stored = _ENDED
-                    arrays.append(_whole(span, self._base_us))
+                    arrays.append(_whole(span, base_us))
                 else:
                     span.stored = _STARTED
                     self._reserved_bytes += _BYTES_OF_END
-                    arrays.append(_started(span, self._base_us))
+                    arrays.append(_started(span, base_us))
         return arrays
 
     def _end_of(self, span: OpenSpan, room: int, arrays: list[Sequence[Any]]) -> int:
@@ -403,24 +425,27 @@ def _storable(value: Attribute) -> Attribute:
 
 def _text(value: str) -> str:
     """The text without what cannot be stored, and not longer than a name may be."""
-    text = value if len(value) <= LONGEST_NAME else value[:LONGEST_NAME]
-    return text if text.isascii() else text.encode(errors="replace").decode()
-
-
-def _size_of(span: OpenSpan) -> int:
-    """About how many bytes it needs, rather more."""
-    size = _BYTES_OF_SPAN + len(span.name) + len(span.error)
-    for name, value in list(span.attributes.items()):  # another thread may add one meanwhile
-        size += _BYTES_OF_ATTRIBUTE + len(name) + (len(value) * 2 if type(value) is str else 5)
-    return size
+    if len(value) > LONGEST_NAME:
+        value = value[:LONGEST_NAME]
+    return value if value.isascii() else value.encode(errors="replace").decode()
 
 
 def _size_within(span: OpenSpan, room: int) -> int:
-    """The same, without inputs and outputs if the span does not fit with them."""
-    size = _size_of(span)
-    if size > room and any(name in span.attributes for name in _CONTENT):
+    """About how many bytes it needs, rather more: without inputs and outputs if the span does not fit with them."""
+    size = _BYTES_OF_SPAN + len(span.name) + len(span.error)
+    if not span.attributes:
+        return size
+    of_attributes = _size_of_attributes(span)
+    if size + of_attributes > room and any(name in span.attributes for name in _CONTENT):
         span.attributes = {name: value for name, value in list(span.attributes.items()) if name not in _CONTENT}
-        size = _size_of(span)
+        of_attributes = _size_of_attributes(span)
+    return size + of_attributes
+
+
+def _size_of_attributes(span: OpenSpan) -> int:
+    size = 0
+    for name, value in list(span.attributes.items()):  # another thread may add one meanwhile
+        size += _BYTES_OF_ATTRIBUTE + len(name) + (len(value) * 2 if type(value) is str else 5)
     return size
 
 
@@ -429,14 +454,17 @@ def _started(span: OpenSpan, base_us: int) -> Sequence[Any]:
 
 
 def _whole(span: OpenSpan, base_us: int) -> Sequence[Any]:
-    return *_started(span, base_us), span.ended_us - span.started_us, *_details(span)
+    start_us, took_us = span.started_us - base_us, span.ended_us - span.started_us
+    number, kind, name, parent = span.number, KIND_CODES[span.kind], span.name, span.parent
+    if span.attributes:
+        return number, kind, name, parent, start_us, took_us, span.error, span.attributes
+    if span.error:
+        return number, kind, name, parent, start_us, took_us, span.error
+    return number, kind, name, parent, start_us, took_us
 
 
 def _ended(span: OpenSpan, base_us: int) -> Sequence[Any]:
-    return -span.number, span.started_us - base_us, span.ended_us - span.started_us, *_details(span)
-
-
-def _details(span: OpenSpan) -> Sequence[Any]:
+    start_us, took_us = span.started_us - base_us, span.ended_us - span.started_us
     if span.attributes:
-        return span.error, span.attributes
-    return (span.error,) if span.error else ()
+        return -span.number, start_us, took_us, span.error, span.attributes
+    return (-span.number, start_us, took_us, span.error) if span.error else (-span.number, start_us, took_us)

@@ -38,11 +38,15 @@ class TraceDecision:
         the chain. None if nothing would use it."""
         span = executing_span()
         parent = CURRENT_TRACE.get() if span is None else span.context
-        if parent is None and not self.keep and self.sampler is never:
-            return None
-        trace_id = new_trace_id() if parent is None else parent.trace_id
-        context = TraceContext(trace_id, new_span_id(), self.sampler(trace_id, parent))
-        return RunTrace(context, "" if parent is None else parent.span_id, self.keeps(trace_id))
+        exports = self.sampler is not never
+        if parent is None:
+            if not self.keep and not exports:
+                return None
+            trace_id, parent_id = new_trace_id(), ""
+        else:
+            trace_id, parent_id = parent.trace_id, parent.span_id
+        context = TraceContext(trace_id, new_span_id(), exports and self.sampler(trace_id, parent))
+        return RunTrace(context, parent_id, self.keeps(trace_id))
 
     def with_sampler(self, sampler: Sampler) -> TraceDecision:
         """The same, for a process that exports spans."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from typing import Final, NamedTuple
 
 from slipway.telemetry.trace_context import TraceContext, parse_traceparent
 
-_KEPT = "k"
+_KEPT: Final = "k"
+_USUAL: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-0([01]),(k?),([0-9a-f]*),", re.ASCII)
+"""A stored trace without a link."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunTrace:
+class RunTrace(NamedTuple):
     """The stored form is one text: four members, separated by commas. `inherit_trace` in `redis/lua/lib/traces.lua`
     reads and writes it."""
 
@@ -37,7 +39,16 @@ class RunTrace:
 
 def run_trace_from(stored: bytes) -> RunTrace | None:
     """The trace in a stored field. None for a text that is none: a trace is never a reason to fail."""
-    context_text, _, rest = stored.decode(errors="replace").partition(",")
+    text = stored.decode(errors="replace")
+    usual = _USUAL.fullmatch(text)
+    if usual is None:
+        return _parsed(text)
+    trace_id, span_id, sampled, kept, parent_id = usual.groups()
+    return RunTrace(TraceContext(trace_id, span_id, sampled == "1"), parent_id, kept == _KEPT)
+
+
+def _parsed(text: str) -> RunTrace | None:
+    context_text, _, rest = text.partition(",")
     kept, _, rest = rest.partition(",")
     parent_id, _, link = rest.partition(",")
     context = parse_traceparent(context_text)

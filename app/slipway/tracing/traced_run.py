@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from slipway.tracing.run_trace import RunTrace
 
 
-@dataclass(frozen=True, slots=True)
-class TracedRun:
+class TracedRun(NamedTuple):
     """What spans of one attempt have in common."""
 
     trace: RunTrace
