@@ -85,6 +85,7 @@ and from lower layers only. So there is no cycle between packages; `import_cycle
 API_LAYERS = (
     (
         "responses",
+        "raw_headers",
         "request_parsing",
         "header_policy",
         "request_metrics",

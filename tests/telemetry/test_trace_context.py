@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slipway.telemetry.id_source import IDS
 from slipway.telemetry.trace_context import TraceContext, new_span_id, new_trace_id, parse_traceparent
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -52,3 +56,24 @@ def test_any_text(value: str) -> None:
 def test_new_ids_are_read_back(sampled: bool) -> None:
     context = TraceContext(new_trace_id(), new_span_id(), sampled)
     assert parse_traceparent(context.traceparent) == context
+
+
+def test_ids_do_not_depend_on_the_seed_of_the_project() -> None:
+    made = []
+    for _ in range(2):
+        random.seed(7)
+        made += [new_trace_id(), new_span_id(), f"{IDS.getrandbits(64):x}"]
+    random.seed()
+    assert len(set(made)) == 6
+
+
+def test_a_forked_process_makes_other_ids() -> None:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, new_trace_id().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        assert pipe.read() != new_trace_id()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +19,7 @@ from slipway.serialization.at_rest import opened
 from slipway.serialization.places import trace_place
 from slipway.telemetry.span import Span, SpanKind
 from slipway.telemetry.trace_context import TraceContext, new_span_id, new_trace_id
-from slipway.tracing.attempt_trace import AttemptTrace
+from slipway.tracing.attempt_trace import AttemptTrace, OpenSpan
 from slipway.tracing.decision import TraceDecision
 from slipway.tracing.run_trace import RunTrace, run_trace_from
 from slipway.tracing.stored_form import WORKER_DIED, SpanPart, spans_from
@@ -27,6 +29,14 @@ from slipway.tracing.traced_run import TracedRun
 def traced_run(*, kept: bool = True, sampled: bool = False, attempt: int = 1) -> TracedRun:
     trace = RunTrace(TraceContext(new_trace_id(), new_span_id(), sampled), kept=kept)
     return TracedRun(trace, new_id(), new_id(), new_id(), "graph", "v1", attempt, 0)
+
+
+def recorder(run: TracedRun, **options: Any) -> AttemptTrace:
+    return AttemptTrace(run.trace, run.run_id, run.attempt, lambda: run, **options)
+
+
+def announced(trace: AttemptTrace, task_id: str) -> OpenSpan:
+    return trace.announced.pop(task_id)
 
 
 def read(trace: AttemptTrace, parts: Sequence[SpanPart]) -> tuple[list[Span], int]:
@@ -46,7 +56,7 @@ class Collected:
 
 def test_no_span_of_any_thread_is_lost_or_stored_twice() -> None:
     sink = Collected()
-    trace = AttemptTrace(traced_run(sampled=True), worker="w", max_bytes=1 << 22, sink=sink)
+    trace = recorder(traced_run(sampled=True), worker="w", max_bytes=1 << 22, sink=sink)
     parts, ready = [trace.part()], threading.Barrier(5)
 
     def work(name: str) -> None:
@@ -74,7 +84,7 @@ def test_no_span_of_any_thread_is_lost_or_stored_twice() -> None:
 
 
 def test_spans_that_wait_for_a_write_group_are_bounded() -> None:
-    trace = AttemptTrace(traced_run(), worker="w", max_bytes=1 << 30)
+    trace = recorder(traced_run(), worker="w", max_bytes=1 << 30)
     for _ in range(20_000):
         trace.start(SpanKind.TOOL, "t", trace.attempt).end()
     spans, left_out = read(trace, [trace.last_part("completed", "")])
@@ -83,7 +93,7 @@ def test_spans_that_wait_for_a_write_group_are_bounded() -> None:
 
 
 def test_names_errors_and_attributes_are_bounded() -> None:
-    trace = AttemptTrace(traced_run(), worker="w" * 10_000)
+    trace = recorder(traced_run(), worker="w" * 10_000)
     trace.start(SpanKind.NODE, "n" * 10_000, trace.attempt).end("e" * 10_000, model="m" * 10_000)
     spans, _ = read(trace, [trace.last_part("completed", "c" * 100)])
     assert (
@@ -92,7 +102,7 @@ def test_names_errors_and_attributes_are_bounded() -> None:
 
 
 def test_inputs_and_outputs_are_left_out_before_spans_are() -> None:
-    trace = AttemptTrace(traced_run(), worker="w", max_bytes=20_000, content=True)
+    trace = recorder(traced_run(), worker="w", max_bytes=20_000, content=True)
     parts = []
     for number in range(20):
         span = trace.start(SpanKind.MODEL, "m", trace.attempt)
@@ -109,7 +119,7 @@ def test_inputs_and_outputs_are_left_out_before_spans_are() -> None:
 
 
 def test_what_no_stored_form_has_fails_no_run() -> None:
-    trace = AttemptTrace(traced_run(), worker="w")
+    trace = recorder(traced_run(), worker="w")
     trace.start(SpanKind.MODEL, "m\udcff", trace.attempt).end("\ud800", model="x\ud800", tokens_in=1 << 100)
     spans, _ = read(trace, [trace.last_part("completed", "")])
     assert [(span.name, span.error, dict(span.attributes)) for span in spans if span.kind is SpanKind.MODEL] == [
@@ -119,15 +129,16 @@ def test_what_no_stored_form_has_fails_no_run() -> None:
 
 def test_code_that_outlives_its_node_records_nothing_more() -> None:
     sink = Collected()
-    trace = AttemptTrace(traced_run(sampled=True), worker="w", sink=sink)
+    trace = recorder(traced_run(sampled=True), worker="w", sink=sink)
+    attempt = trace.attempt
     trace.last_part("completed", "")
     trace.close("")
-    trace.start(SpanKind.TOOL, "late", trace.attempt).end()
+    attempt.trace.start(SpanKind.TOOL, "late", attempt).end()
     assert [str(span.kind) for span in sink.spans] == ["attempt"]
 
 
 def test_attributes_may_be_added_while_a_part_is_made() -> None:
-    trace, ended = AttemptTrace(traced_run(), worker="w", max_bytes=1 << 22), threading.Event()
+    trace, ended = recorder(traced_run(), worker="w", max_bytes=1 << 22), threading.Event()
 
     def add() -> None:
         while not ended.is_set():
@@ -147,7 +158,7 @@ def test_attributes_may_be_added_while_a_part_is_made() -> None:
 
 
 def test_a_settle_that_is_repeated_stores_the_same_spans_with_another_end() -> None:
-    trace = AttemptTrace(traced_run(), worker="w")
+    trace = recorder(traced_run(), worker="w")
     trace.superstep_started(1)
     trace.superstep_ended()
     trace.last_part("completed", "")
@@ -159,12 +170,12 @@ def test_a_settle_that_is_repeated_stores_the_same_spans_with_another_end() -> N
 
 
 def test_a_superstep_has_the_error_of_its_node() -> None:
-    trace = AttemptTrace(traced_run(), worker="w")
+    trace = recorder(traced_run(), worker="w")
     trace.superstep_started(1)
     trace.task_announced("a", "fails")
     trace.task_announced("b", "waits")
-    failing = trace.announced_node_started("a")
-    waiting = trace.announced_node_started("b")
+    failing = announced(trace, "a")
+    waiting = announced(trace, "b")
     trace.node_ended(failing, "ValueError")
     trace.node_ended(waiting, "cancelled")
     spans, _ = read(trace, [trace.last_part("failed", "node.failed")])
@@ -177,10 +188,10 @@ def test_a_superstep_has_the_error_of_its_node() -> None:
 
 
 def test_what_a_ceiling_stops_has_the_code_of_the_ceiling() -> None:
-    trace = AttemptTrace(traced_run(), worker="w")
+    trace = recorder(traced_run(), worker="w")
     trace.superstep_started(1)
     trace.task_announced("a", "waits")
-    node = trace.announced_node_started("a")
+    node = announced(trace, "a")
     trace.stopped_by = "ceiling.time"
     trace.node_ended(node, "cancelled")
     spans, _ = read(trace, [trace.last_part("failed", "ceiling.time")])
@@ -188,11 +199,11 @@ def test_what_a_ceiling_stops_has_the_code_of_the_ceiling() -> None:
 
 
 def test_a_later_attempt_has_the_bytes_that_are_left() -> None:
-    first = AttemptTrace(traced_run(), worker="w", max_bytes=4096)
+    first = recorder(traced_run(), worker="w", max_bytes=4096)
     for _ in range(200):
         first.start(SpanKind.TOOL, "tool", first.attempt).end()
     _, used = first.last_part("queued", "")
-    second = AttemptTrace(traced_run(attempt=2), worker="w", max_bytes=4096, stored_bytes=used)
+    second = recorder(traced_run(attempt=2), worker="w", max_bytes=4096, stored_bytes=used)
     second.start(SpanKind.TOOL, "tool", second.attempt).end()
     for _ in range(500):
         second.start(SpanKind.TOOL, "tool", second.attempt).end()
@@ -206,14 +217,14 @@ def test_a_sink_that_raises_fails_no_node() -> None:
         def ended(self, run: TracedRun, span: Span) -> None:
             raise RuntimeError("broken")
 
-    trace = AttemptTrace(traced_run(sampled=True), worker="w", sink=Broken())
+    trace = recorder(traced_run(sampled=True), worker="w", sink=Broken())
     trace.start(SpanKind.NODE, "n", trace.attempt).end()
     trace.close("")
 
 
 def test_tasks_that_were_announced_and_never_started_leave_nothing() -> None:
     sink = Collected()
-    trace = AttemptTrace(traced_run(sampled=True), worker="w", sink=sink)
+    trace = recorder(traced_run(sampled=True), worker="w", sink=sink)
     trace.superstep_started(1)
     trace.task_announced("stored", "node")
     trace.superstep_ended()
@@ -225,6 +236,42 @@ def test_tasks_that_were_announced_and_never_started_leave_nothing() -> None:
         ("node", {"executed": False})
     ]
     assert all(span.ended_us for span in spans)
+
+
+def test_a_superstep_of_a_subgraph_may_be_left_out() -> None:
+    trace = recorder(traced_run(), worker="w")
+    for _ in range(5000):
+        trace.start(SpanKind.TOOL, "t", trace.attempt)
+    node = trace.start(SpanKind.NODE, "n", trace.attempt)
+    done = threading.Event()
+
+    def start() -> None:
+        trace.node_started(node, "inner", step=1, namespace="n:1|inner:2")
+        done.set()
+
+    threading.Thread(target=start, daemon=True).start()
+    assert done.wait(10)
+    trace.last_part("completed", "")
+
+
+def test_a_closed_recorder_is_freed_without_the_garbage_collector() -> None:
+    gc.disable()
+    try:
+        sink = Collected()
+        freed = weakref.ref(sink)
+        trace = recorder(traced_run(sampled=True), worker="w", sink=sink)
+        for number in range(3):
+            trace.superstep_started(number)
+            trace.task_announced("a", "node")
+            node = announced(trace, "a")
+            trace.node_ended(trace.node_started(node, "inner", step=1, namespace="n:1|inner:2"))
+            trace.node_ended(node)
+        trace.last_part("completed", "")
+        trace.close("")
+        del node, trace, sink
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_the_form_of_a_later_release_and_damaged_parts() -> None:

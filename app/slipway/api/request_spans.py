@@ -17,7 +17,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from slipway.api.middleware.raw_headers import header_value
+from slipway.api.raw_headers import header_value
 from slipway.api.responses import status_of
 from slipway.api.shared_objects import services_of
 from slipway.errors import SlipwayError

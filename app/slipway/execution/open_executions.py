@@ -82,9 +82,8 @@ class OpenExecutions:
             follow_nodes()
             writer.record_with(trace)
             if run.attempt == 1 and trace.is_exported:
-                trace.export_also(
-                    queue_span(trace.run, trace.run.created_us, run.started_us or trace.attempt.started_us)
-                )
+                traced = trace.run
+                trace.export_also(queue_span(traced, traced.created_us, run.started_us or trace.now_us()))
         self._lease_renewer.add(writer, claim_sent_at)
         execution = Execution(
             writer,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from slipway.runs.record import Run
 from slipway.tracing.attempt_trace import AttemptTrace
 from slipway.tracing.recording import TraceRecording
@@ -14,7 +16,10 @@ def attempt_trace(run: Run, recording: TraceRecording, worker: str) -> AttemptTr
     if trace is None or not trace.recorded:
         return None
     return AttemptTrace(
-        traced_run(run),
+        trace,
+        run.run_id,
+        run.attempt,
+        partial(traced_run, run),
         worker=worker,
         max_bytes=recording.max_run_bytes,
         stored_bytes=run.trace_bytes,

@@ -28,7 +28,14 @@ from typing import Any, Final
 import orjson
 
 from slipway.errors import StoredDataError
-from slipway.serialization.compression import compressed, decompressed, plain_size, stored_plain
+from slipway.serialization.compression import (
+    CODECS_END,
+    COMPRESSED_FROM_BYTES,
+    compressed,
+    decompressed,
+    plain_size,
+    stored_plain,
+)
 from slipway.serialization.encryption import MARK, Encryption
 from slipway.serialization.json_encoding import dumps
 from slipway.serialization.slices import LARGE_BYTES
@@ -39,6 +46,8 @@ _TEXT_MARK_BYTE: Final = TEXT_MARK.encode()
 BINARY_PREFIX: Final = b"\0\0\0\0"
 """What encrypted vectors begin with, before the mark."""
 _BINARY_MARK: Final = BINARY_PREFIX + MARK
+_PLAIN_FIRST_BYTES: Final = frozenset(range(CODECS_END, 256)) - {MARK[0], _TEXT_MARK_BYTE[0]}
+"""What begins with none of the marks, and is small, is stored as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,10 @@ def provided_encryption() -> Encryption | None:
 def sealed(plain: bytes, place: bytes) -> bytes:
     """The stored form of `plain`: compressed if it is large, then encrypted if there is a key. It takes CPU on the
     calling thread, 1.5 ms per MB; several threads may call it at once."""
-    encryption, data = provided_encryption(), compressed(plain)
+    encryption = provided_encryption() if _PROVIDED else None
+    if encryption is None and 0 < len(plain) < COMPRESSED_FROM_BYTES and plain[0] in _PLAIN_FIRST_BYTES:
+        return plain
+    data = compressed(plain)
     if encryption is not None:
         return encryption.encrypt(data, place)
     return stored_plain(data) if is_encrypted(data) else data  # bytes that would be taken for an encrypted value

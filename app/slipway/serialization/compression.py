@@ -40,7 +40,7 @@ _ZSTD: Final = b"\x01"
 _PLAIN: Final = b"\x02"
 _ZSTD_RECORD: Final = b"\x03"
 _ZSTD_SIMILAR: Final = b"\x04"
-_CODECS_END: Final = 32
+CODECS_END: Final = 32
 """Codecs are the bytes from 1 to 31."""
 
 
@@ -75,7 +75,7 @@ def compressed(plain: bytes) -> bytes:
         smaller = _contexts.compressor.compress(plain)
         if len(smaller) + 1 < size:
             return _ZSTD + smaller
-    return _PLAIN + plain if size > 1 and 0 < plain[0] < _CODECS_END else plain
+    return _PLAIN + plain if size > 1 and 0 < plain[0] < CODECS_END else plain
 
 
 def compressed_record(plain: bytes) -> bytes:
@@ -155,4 +155,4 @@ def is_compressed(stored: bytes) -> bool:
 
 
 def _names_codec(data: bytes) -> bool:
-    return len(data) > 1 and 0 < data[0] < _CODECS_END
+    return len(data) > 1 and 0 < data[0] < CODECS_END

@@ -8,7 +8,7 @@ variable, which everything that the task calls inherits, in threads too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any, Final
 
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
@@ -42,26 +42,27 @@ _MOST_ANSWERS: Final = 100
 class NodeExecution:
     """One execution of a node, or of a function with `@task`. A retry is another one."""
 
-    __slots__ = ("_calls", "around", "has_ended", "task")
+    __slots__ = ("around", "has_ended", "made_calls", "task")
 
     def __init__(self, task: PregelExecutableTask, around: NodeExecution | None) -> None:
         self.task, self.around = task, around
         """LangGraph's task, and the node that executes the graph of the task. None for a node of the root graph."""
         self.has_ended = False
-        self._calls: TaskCalls | None = None
+        self.made_calls: TaskCalls | None = None
+        """None until the node calls a tool."""
 
     @property
     def calls(self) -> TaskCalls:
         """The calls of tools that the node has made. Used in the event loop of the attempt only."""
-        if self._calls is None:
-            self._calls = TaskCalls(known_task(self.task.id))
-        return self._calls
+        if self.made_calls is None:
+            self.made_calls = TaskCalls(known_task(self.task.id))
+        return self.made_calls
 
     def end(self) -> None:
         """The code of the node has returned. If it has caught the exception with which one of its calls asks people, or
         stops before a switch, raises it: otherwise the run would continue as if the call had failed."""
-        asked = None if self._calls is None else self._calls.ends_with
-        stopped = None if self._calls is None else self._calls.stopped
+        asked = None if self.made_calls is None else self.made_calls.ends_with
+        stopped = None if self.made_calls is None else self.made_calls.stopped
         ended_by = stopped if asked is None else GraphInterrupt(*asked.args)
         if ended_by is None:
             return
@@ -168,25 +169,22 @@ class _Followed:
     def returned(self) -> None:
         """The code of the node has returned. Raises what `NodeExecution.end` raises."""
         current = CURRENT_NODE.get()
-        if current is not None and current.task is self._task:
+        if current is not None and current.made_calls is not None and current.task is self._task:
             current.end()
 
     def end(self, error: BaseException | None) -> None:
         """`error` is what the task raises, None if it does not."""
         if self._span is not None:
-            _reset(CURRENT_SPAN, self._span_before)
             node_ended(self._span, self._task, error)
         current = CURRENT_NODE.get()
         if current is not None and current.task is self._task:
             current.has_ended = True
-        _reset(CURRENT_NODE, self._node_before)
-
-
-def _reset(variable: ContextVar[Any], before: Token[Any]) -> None:
-    try:
-        variable.reset(before)
-    except ValueError:
-        return  # a task that is abandoned ends elsewhere, in another context
+        try:
+            CURRENT_NODE.reset(self._node_before)
+            if self._span is not None:
+                CURRENT_SPAN.reset(self._span_before)
+        except ValueError:
+            return  # a task that is abandoned ends elsewhere, in another context
 
 
 def _run(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Any:

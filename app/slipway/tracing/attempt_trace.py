@@ -13,7 +13,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -24,6 +24,7 @@ from slipway.serialization.places import trace_place
 from slipway.telemetry.id_source import IDS
 from slipway.telemetry.span import Attribute, Span, SpanKind
 from slipway.telemetry.trace_context import TraceContext
+from slipway.tracing.run_trace import RunTrace
 from slipway.tracing.sink import SpanSink
 from slipway.tracing.span_error import CANCELLED
 from slipway.tracing.stored_form import KIND_CODES, NO_SPANS, SpanPart, packed_part, span_id, with_number
@@ -55,9 +56,11 @@ STOPPED: Final = "stopped"
 _ATTEMPT: Final = SpanKind.ATTEMPT
 _SUPERSTEP: Final = SpanKind.SUPERSTEP
 _NODE: Final = SpanKind.NODE
+_NUMBER_OF_ATTEMPT: Final = 1
 _UNKNOWN_STEP: Final = -2
 """Of a superstep of which no task has started. LangGraph's numbers begin with -1."""
-_monotonic_ns: Final = time.monotonic_ns
+_monotonic: Final = time.monotonic
+_US: Final = 1_000_000
 
 
 class OpenSpan:
@@ -65,15 +68,15 @@ class OpenSpan:
 
     __slots__ = (
         "attributes",
-        "children_ended_us",
-        "ended_us",
+        "children_ended",
+        "ended",
         "error",
         "is_queued",
         "kind",
         "name",
         "number",
         "parent",
-        "started_us",
+        "started",
         "step",
         "stored",
         "supersteps",
@@ -81,22 +84,23 @@ class OpenSpan:
     )
 
     def __init__(
-        self, trace: AttemptTrace, kind: SpanKind, name: str, parent: int, number: int, started_us: int
+        self, trace: AttemptTrace, kind: SpanKind, name: str, parent: int, number: int, started: float
     ) -> None:
-        """`name` can be stored, see `_text`. `parent` and `number` are those of spans of the attempt."""
+        """`name` can be stored, see `_text`. `parent` and `number` are those of spans of the attempt. Times are those
+        of `time.monotonic`, and 0 for what has not happened."""
         self.trace, self.kind, self.name, self.parent = trace, kind, name, parent
-        self.number, self.started_us, self.ended_us, self.error = number, started_us, 0, ""
+        self.number, self.started, self.ended, self.error = number, started, 0.0, ""
         self.attributes: dict[str, Attribute] = {}
         self.is_queued, self.stored = True, _NOT_STORED
-        self.step, self.children_ended_us = _UNKNOWN_STEP, 0
+        self.step, self.children_ended = _UNKNOWN_STEP, 0.0
         self.supersteps: dict[str, OpenSpan] | None = None
         """The current superstep of each graph that the code of this span executes, by checkpoint namespace."""
 
     @property
     def context(self) -> TraceContext:
         """For whoever continues the trace from here."""
-        run = self.trace.run
-        return TraceContext(run.trace_id, span_id(self.trace.id_base, self.number), run.trace.context.sampled)
+        run = self.trace.run_trace.context
+        return TraceContext(run.trace_id, span_id(self.trace.id_base, self.number), run.sampled)
 
     def add(self, **attributes: Attribute) -> None:
         """Adds attributes. They are stored when the span ends."""
@@ -111,28 +115,24 @@ class OpenSpan:
         """Counts that what the span measures was tried again."""
         self.attributes["retries"] = int(self.attributes.get("retries", 0)) + 1
 
-    def end(self, error: str = "", at_us: int = 0, **attributes: Attribute) -> None:
-        """Ends the span now, or at a time before. A second call does nothing."""
-        if self.ended_us:
+    def end(self, error: str = "", **attributes: Attribute) -> None:
+        """Ends the span now. A second call does nothing."""
+        if self.ended:
             return
         if attributes:
             self.add(**attributes)
         if error:
             self.error = _text(error)
-        if self.supersteps is not None:
-            for superstep in self.supersteps.values():
-                superstep.end(at_us=superstep.children_ended_us)
-        self.trace.end_span(self, at_us)
+        self.trace.end_span(self, _monotonic())
 
     def as_span(self) -> Span:
         """The span, for those outside of Redis."""
         trace = self.trace
-        parent_id = span_id(trace.id_base, self.parent) if self.parent else trace.run.root_id
-        own_id = span_id(trace.id_base, self.number)
+        parent_id = span_id(trace.id_base, self.parent) if self.parent else trace.run_trace.context.span_id
+        started_us, ended_us = trace.us(self.started), trace.us(self.ended) if self.ended else None
         attributes = with_number(self.kind, self.name, dict(self.attributes))
-        return Span(
-            own_id, parent_id, self.kind, self.name, self.started_us, self.ended_us or None, self.error, attributes
-        )
+        own_id = span_id(trace.id_base, self.number)
+        return Span(own_id, parent_id, self.kind, self.name, started_us, ended_us, self.error, attributes)
 
 
 _NOT_STORED: Final = 0
@@ -142,13 +142,47 @@ _LEFT_OUT: Final = 3
 
 
 class AttemptTrace:
-    """Records one attempt. `max_bytes` is how many bytes the stored spans of the run may have, `stored_bytes` what
-    they have already, by earlier attempts. `sink` receives the spans when they end; None: nobody does. A `temporary`
-    run is deleted when it ends, so the spans of its end are not stored. `supersteps`: how many the chain had before."""
+    """Records the attempt with the number `attempt` at a run. `describe` makes what its spans have in common, for the
+    `sink`, which receives the spans when they end; None: nobody does. `max_bytes` is how many bytes the stored spans of
+    the run may have, `stored_bytes` what they have already, by earlier attempts. A `temporary` run is deleted when it
+    ends, so the spans of its end are not stored. `supersteps`: how many the chain had before."""
+
+    __slots__ = (
+        "_attempt",
+        "_base",
+        "_base_us",
+        "_bytes",
+        "_changed",
+        "_describe",
+        "_is_closed",
+        "_kept",
+        "_last",
+        "_left_out",
+        "_lock",
+        "_max_bytes",
+        "_numbers",
+        "_open",
+        "_place",
+        "_reserved_bytes",
+        "_run_id",
+        "_sink",
+        "_superstep",
+        "_supersteps",
+        "_temporary",
+        "announced",
+        "id_base",
+        "records_content",
+        "redis_s",
+        "run_trace",
+        "stopped_by",
+    )
 
     def __init__(
         self,
-        run: TracedRun,
+        trace: RunTrace,
+        run_id: str,
+        attempt: int,
+        describe: Callable[[], TracedRun],
         *,
         worker: str,
         max_bytes: int = 65536,
@@ -158,18 +192,20 @@ class AttemptTrace:
         content: bool = False,
         supersteps: int = 0,
     ) -> None:
-        self.run, self.records_content = run, content
-        """`records_content`: whether inputs and outputs are recorded."""
-        self._kept, self._sink, self._temporary = run.trace.kept, sink, temporary
-        self._place = trace_place(run.run_id)
+        self.run_trace, self._run_id, self._describe = trace, run_id, describe
+        self._place = trace_place(run_id)
+        self.records_content = content
+        """Whether inputs and outputs are recorded."""
+        self._kept, self._sink, self._temporary = trace.kept, sink, temporary
         self.id_base = IDS.getrandbits(64 - _NUMBERS - 1) + 1 << _NUMBERS
         self._numbers = itertools.count(2)
-        self._base_us = started_us = time.time_ns() // 1000
-        self._offset_us = started_us - _monotonic_ns() // 1000
+        self._base, self._base_us = started, _ = _monotonic(), time.time_ns() // 1000
+        """The same moment on both clocks."""
         self._changed: deque[OpenSpan] = deque()
         self._open: dict[int, OpenSpan] = {}
-        self._announced: dict[str, OpenSpan] = {}
-        """The spans of tasks that LangGraph is about to start, by task id."""
+        self.announced: dict[str, OpenSpan] = {}
+        """The spans of tasks that LangGraph is about to start, by task id. Whoever starts the code of one takes its
+        span from here, and sets `started`; `node_started` makes the spans of others."""
         self._lock = threading.RLock()  # whoever starts a superstep may have to leave it out
         self._superstep: OpenSpan | None = None
         """The current superstep of the root graph."""
@@ -184,25 +220,41 @@ class AttemptTrace:
         """How long the attempt has waited for Redis before its supersteps, in seconds."""
         self.stopped_by = ""
         """The code of the ceiling that has stopped the graph, for the nodes that it cancels. Empty: none has."""
-        self.attempt = attempt = OpenSpan(self, _ATTEMPT, str(run.attempt), 0, 1, started_us)
-        attempt.attributes = {"number": run.attempt, "worker": _text(worker)}
-        self._open[1] = attempt
+        self._attempt: OpenSpan | None
+        self._attempt = span = OpenSpan(self, _ATTEMPT, str(attempt), 0, _NUMBER_OF_ATTEMPT, started)
+        span.attributes = {"number": attempt, "worker": _text(worker)}
         if self._kept:
-            self._changed.append(attempt)
+            self._changed.append(span)
+
+    @property
+    def attempt(self) -> OpenSpan:
+        """The span of the attempt itself, until `close`."""
+        assert self._attempt is not None
+        return self._attempt
+
+    @property
+    def run(self) -> TracedRun:
+        """What the spans of the attempt have in common."""
+        return self._describe()
 
     # spans
 
+    def us(self, at: float) -> int:
+        """A time of `time.monotonic` in µs since 1970. The durations within an attempt do not depend on changes of the
+        clock."""
+        return self._base_us + int((at - self._base) * _US)
+
     def now_us(self) -> int:
-        """µs since 1970. The durations within an attempt do not depend on changes of the clock."""
-        return self._offset_us + _monotonic_ns() // 1000
+        """µs since 1970."""
+        return self.us(_monotonic())
 
     def start(self, kind: SpanKind, name: str, parent: OpenSpan | None = None) -> OpenSpan:
         """Starts a span now. Without a parent it belongs to the run itself."""
-        return self._started(kind, _text(name), 0 if parent is None else parent.number, self.now_us())
+        return self._started(kind, _text(name), 0 if parent is None else parent.number, _monotonic())
 
-    def _started(self, kind: SpanKind, name: str, parent: int, started_us: int) -> OpenSpan:
-        span = OpenSpan(self, kind, name, parent, next(self._numbers), started_us)
-        self._open[span.number] = span
+    def _started(self, kind: SpanKind, name: str, parent: int, started: float) -> OpenSpan:
+        number = next(self._numbers)
+        span = self._open[number] = OpenSpan(self, kind, name, parent, number, started)
         if self._kept:
             if len(self._changed) < _MOST_WAITING:
                 self._changed.append(span)
@@ -215,16 +267,20 @@ class AttemptTrace:
             self._left_out += 1
         span.stored = _LEFT_OUT
 
-    def end_span(self, span: OpenSpan, at_us: int = 0) -> None:
-        """Called by a span that has not ended, and ends now, or `at_us`."""
-        span.ended_us = at_us or self._offset_us + _monotonic_ns() // 1000
+    def end_span(self, span: OpenSpan, at: float) -> None:
+        """Ends a span that has not ended, and the supersteps within it."""
+        if span.supersteps is not None:
+            for superstep in span.supersteps.values():
+                if not superstep.ended:
+                    self.end_span(superstep, superstep.children_ended or at)
+        span.ended = at
         self._open.pop(span.number, None)
         if self._is_closed:  # a thread that a node has left behind
             return
         if self._kept and not span.is_queued:
             span.is_queued = True
             self._changed.append(span)
-        if self._sink is not None and span is not self.attempt:
+        if self._sink is not None:
             self._export(span.as_span())
 
     @property
@@ -242,48 +298,42 @@ class AttemptTrace:
         try:
             self._sink.ended(self.run, span)
         except Exception as error:
-            log.error("trace.not_exported", run=self.run.run_id, exception=traceback_of(error))
+            log.error("trace.not_exported", run=self._run_id, exception=traceback_of(error))
 
     # supersteps and nodes
 
     def superstep_started(self, number: int) -> None:
         """LangGraph is about to execute a superstep of the root graph: the `number`th of the chain."""
-        self.superstep_ended()
+        if self._superstep is not None or self.announced:
+            self.superstep_ended()
         self._supersteps = number
-        self._superstep = self._started(_SUPERSTEP, str(number), self.attempt.number, self.now_us())
+        self._superstep = self._started(_SUPERSTEP, str(number), _NUMBER_OF_ATTEMPT, _monotonic())
 
     def task_announced(self, task_id: str, name: str) -> None:
         """LangGraph is about to start a task of the superstep that has started. What is written from now on says that
         it executes: a process that is killed leaves that behind."""
         superstep = self._superstep
         if superstep is not None:
-            self._announced[task_id] = self._started(_NODE, _text(name), superstep.number, superstep.started_us)
+            self.announced[task_id] = self._started(_NODE, _text(name), superstep.number, superstep.started)
 
     def superstep_ended(self) -> None:
         """All tasks of the superstep of the root graph have ended. Those whose results an earlier attempt has stored
         were not executed."""
-        if self._announced:
+        if self.announced:
             self._forget_announced()
         superstep, self._superstep = self._superstep, None
-        if superstep is not None and not superstep.ended_us:
-            self.end_span(superstep)
+        if superstep is not None and not superstep.ended:
+            self.end_span(superstep, _monotonic())
 
     def _forget_announced(self) -> None:
         """Drops the spans of tasks that were not executed. Those whose start is stored are ended."""
-        while self._announced:
-            _, span = self._announced.popitem()
+        while self.announced:
+            _, span = self.announced.popitem()
             self._open.pop(span.number, None)
             if span.stored == _STARTED:
                 span.end(executed=False)
             else:
                 span.stored = _LEFT_OUT
-
-    def announced_node_started(self, task_id: str) -> OpenSpan | None:
-        """The code of a task starts. None if it was not announced; `node_started` makes its span then."""
-        announced = self._announced.pop(task_id, None)
-        if announced is not None:
-            announced.started_us = self._offset_us + _monotonic_ns() // 1000
-        return announced
 
     def node_started(self, around: OpenSpan, name: str, *, step: int | None, namespace: str) -> OpenSpan:
         """The code of a node starts. `around` is the current span, `step` LangGraph's number of the superstep, or None
@@ -292,16 +342,16 @@ class AttemptTrace:
         return self.start(_NODE, name, parent)
 
     def _superstep_of(self, around: OpenSpan, namespace: str, step: int) -> OpenSpan:
-        is_of_root = around is self.attempt and not namespace
+        is_of_root = around is self._attempt and not namespace
         with self._lock:
             if around.supersteps is None:
                 around.supersteps = {}
             current = self._superstep if is_of_root else around.supersteps.get(namespace)
-            if current is not None and not current.ended_us:
+            if current is not None and not current.ended:
                 if current.step in (step, _UNKNOWN_STEP):
                     current.step = step
                     return current
-                self.end_span(current, current.children_ended_us)
+                self.end_span(current, current.children_ended or _monotonic())
             self._supersteps += is_of_root
             started = self.start(_SUPERSTEP, str(self._supersteps if is_of_root else step), around)
             started.step = step
@@ -315,10 +365,15 @@ class AttemptTrace:
         """Its code has returned, or raised. A superstep has the error of its first node that failed."""
         if error == CANCELLED:
             error = self.stopped_by or error
-        span.end(error)
+        if span.ended:
+            return
+        if error:
+            span.error = _text(error)
+        ended = _monotonic()
+        self.end_span(span, ended)
         superstep = self._open.get(span.parent)
         if superstep is not None:
-            superstep.children_ended_us = span.ended_us
+            superstep.children_ended = ended
             if error and superstep.kind is _SUPERSTEP and not superstep.error:
                 superstep.error = span.error
 
@@ -331,24 +386,25 @@ class AttemptTrace:
     def last_part(self, phase: str, error: str) -> SpanPart:
         """Ends all spans, and returns what the script stores that ends the attempt: `phase` is that of the run
         afterwards. May be called again if that script has stored nothing."""
-        if self._announced:
+        if self.announced:
             self._forget_announced()
         if phase == CANCELLED:
             error = error or CANCELLED
         attempt = self.attempt
-        self._open.pop(attempt.number, None)
         if self._open:
             self._stop_open(phase)
         attempt.attributes["phase"], attempt.attributes["redis_s"] = phase, round(self.redis_s, 6)
-        attempt.error, attempt.ended_us = error, self.now_us()
+        attempt.error, attempt.ended = error, _monotonic()
         if not self._kept or (self._temporary and phase not in _NOT_ENDED):
             return NO_SPANS
         if self._last is None:
             if attempt.is_queued:
                 self._changed.remove(attempt)
             self._last = self._arrays()
-        was_started = attempt.stored == _STARTED
-        array = _ended(attempt, self._base_us) if was_started else _whole(attempt, self._base_us)
+        start_us, end_us = int((attempt.started - self._base) * _US), int((attempt.ended - self._base) * _US)
+        array: Sequence[Any] = -attempt.number, start_us, end_us - start_us, error, attempt.attributes
+        if attempt.stored != _STARTED:
+            array = attempt.number, KIND_CODES[_ATTEMPT], attempt.name, 0, *array[1:]
         return self._stored([*self._last, array])
 
     def _stop_open(self, phase: str) -> None:
@@ -359,50 +415,61 @@ class AttemptTrace:
     def close(self, error: str) -> None:
         """Nothing is recorded any more. `error` is why the attempt ended if its end is not stored: it has lost its
         run."""
-        if not self.attempt.ended_us:
+        attempt = self.attempt
+        if not attempt.ended:
             for span in list(self._open.values())[::-1]:
                 span.end(error)
+            attempt.error, attempt.ended = error, _monotonic()
         if self._sink is not None:
-            self._export(self.attempt.as_span())
+            self._export(attempt.as_span())
         self._is_closed = True
+        # spans refer to their recorder: without these cycles, nothing of it waits for the garbage collector
+        self._attempt = self._superstep = None
+        for spans in (self._open, self.announced, self._changed):
+            spans.clear()
 
     def _arrays(self) -> list[Sequence[Any]]:
-        arrays, changed, base_us = list[Sequence[Any]](), self._changed, self._base_us
+        arrays, changed, base = list[Sequence[Any]](), self._changed, self._base
         room = self._max_bytes - self._bytes - self._reserved_bytes - _BYTES_OF_PART
         while changed:
             span = changed.popleft()
-            span.is_queued = False  # before `ended_us` is read: another thread ends the span in the other order
-            before, has_ended = span.stored, span.ended_us > 0
+            span.is_queued = False  # before `ended` is read: another thread ends the span in the other order
+            before, ended = span.stored, span.ended
+            more = 0 if ended else _BYTES_OF_END
             if before == _STARTED:
-                if has_ended:
-                    room += _BYTES_OF_END
-                    self._reserved_bytes -= _BYTES_OF_END
-                    room -= self._end_of(span, room, arrays)
-            elif before == _NOT_STORED:
-                more = 0 if has_ended else _BYTES_OF_END
-                size = _size_within(span, room - more) + more
-                if size > room:
+                if not ended:
+                    continue
+                room += _BYTES_OF_END
+                self._reserved_bytes -= _BYTES_OF_END
+            elif before != _NOT_STORED:
+                continue
+            size = _BYTES_OF_SPAN + len(span.name) + len(span.error) + more
+            if span.attributes:
+                size += _size_of_attributes(span, room - size)
+            if size > room:
+                if before == _NOT_STORED:
                     self._leave_out(span)
                     continue
-                room -= size
-                if has_ended:
-                    span.stored = _ENDED
-                    arrays.append(_whole(span, base_us))
-                else:
-                    span.stored = _STARTED
-                    self._reserved_bytes += _BYTES_OF_END
-                    arrays.append(_started(span, base_us))
+                span.attributes, size = {}, _BYTES_OF_END
+            room -= size
+            start_us = int((span.started - base) * _US)
+            if not ended:
+                span.stored = _STARTED
+                self._reserved_bytes += _BYTES_OF_END
+                arrays.append((span.number, KIND_CODES[span.kind], span.name, span.parent, start_us))
+                continue
+            span.stored = _ENDED
+            took_us = int((ended - base) * _US) - start_us  # rounded once: a span may not end after the one around it
+            if before == _STARTED:
+                array: Sequence[Any] = -span.number, start_us, took_us
+            else:
+                array = span.number, KIND_CODES[span.kind], span.name, span.parent, start_us, took_us
+            if span.attributes:
+                array = *array, span.error, span.attributes
+            elif span.error:
+                array = *array, span.error
+            arrays.append(array)
         return arrays
-
-    def _end_of(self, span: OpenSpan, room: int, arrays: list[Sequence[Any]]) -> int:
-        """Adds the end of a span whose start is stored, and returns about how many bytes it has. Attributes that do not
-        fit are left out."""
-        size = _size_within(span, room)
-        if size > room:
-            span.attributes, size = {}, _BYTES_OF_END
-        span.stored = _ENDED
-        arrays.append(_ended(span, self._base_us))
-        return size
 
     def _stored(self, arrays: Sequence[Sequence[Any]]) -> SpanPart:
         if not arrays:
@@ -410,7 +477,7 @@ class AttemptTrace:
         try:
             part = packed_part(self._base_us, self.id_base, self._left_out, arrays)
         except Exception as error:  # spans are never a reason to fail a run
-            log.error("trace.not_stored", run=self.run.run_id, exception=traceback_of(error))
+            log.error("trace.not_stored", run=self._run_id, exception=traceback_of(error))
             return NO_SPANS
         stored = sealed(part, self._place)
         self._bytes += len(stored)
@@ -430,41 +497,17 @@ def _text(value: str) -> str:
     return value if value.isascii() else value.encode(errors="replace").decode()
 
 
-def _size_within(span: OpenSpan, room: int) -> int:
-    """About how many bytes it needs, rather more: without inputs and outputs if the span does not fit with them."""
-    size = _BYTES_OF_SPAN + len(span.name) + len(span.error)
-    if not span.attributes:
-        return size
-    of_attributes = _size_of_attributes(span)
-    if size + of_attributes > room and any(name in span.attributes for name in _CONTENT):
+def _size_of_attributes(span: OpenSpan, room: int) -> int:
+    """About how many bytes they need, rather more. Removes inputs and outputs if the span does not fit with them."""
+    size = _size_of(span.attributes)
+    if size > room and any(name in span.attributes for name in _CONTENT):
         span.attributes = {name: value for name, value in list(span.attributes.items()) if name not in _CONTENT}
-        of_attributes = _size_of_attributes(span)
-    return size + of_attributes
-
-
-def _size_of_attributes(span: OpenSpan) -> int:
-    size = 0
-    for name, value in list(span.attributes.items()):  # another thread may add one meanwhile
-        size += _BYTES_OF_ATTRIBUTE + len(name) + (len(value) * 2 if type(value) is str else 5)
+        size = _size_of(span.attributes)
     return size
 
 
-def _started(span: OpenSpan, base_us: int) -> Sequence[Any]:
-    return span.number, KIND_CODES[span.kind], span.name, span.parent, span.started_us - base_us
-
-
-def _whole(span: OpenSpan, base_us: int) -> Sequence[Any]:
-    start_us, took_us = span.started_us - base_us, span.ended_us - span.started_us
-    number, kind, name, parent = span.number, KIND_CODES[span.kind], span.name, span.parent
-    if span.attributes:
-        return number, kind, name, parent, start_us, took_us, span.error, span.attributes
-    if span.error:
-        return number, kind, name, parent, start_us, took_us, span.error
-    return number, kind, name, parent, start_us, took_us
-
-
-def _ended(span: OpenSpan, base_us: int) -> Sequence[Any]:
-    start_us, took_us = span.started_us - base_us, span.ended_us - span.started_us
-    if span.attributes:
-        return -span.number, start_us, took_us, span.error, span.attributes
-    return (-span.number, start_us, took_us, span.error) if span.error else (-span.number, start_us, took_us)
+def _size_of(attributes: Mapping[str, Attribute]) -> int:
+    size = 0
+    for name, value in list(attributes.items()):  # another thread may add one meanwhile
+        size += _BYTES_OF_ATTRIBUTE + len(name) + (len(value) * 2 if type(value) is str else 5)
+    return size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
@@ -19,9 +20,11 @@ _OF_LANGGRAPH: Final = ("__", "branch:")
 def node_started(around: OpenSpan, task: PregelExecutableTask) -> OpenSpan:
     """The span of a task whose code starts; `around` is the current span."""
     trace = around.trace
-    span = trace.announced_node_started(task.id)
+    span = trace.announced.pop(task.id, None)
     if span is None:
         span = trace.node_started(around, task.name, step=_superstep_of(task), namespace=_namespace_of(task))
+    else:
+        span.started = time.monotonic()
     if trace.records_content:
         span.add_content("input", content_of(task.input))
     return span

@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from slipway.api.middleware.raw_headers import header_value
+from slipway.api.raw_headers import header_value
 from slipway.errors import TooLarge
 
 _DISCARD_FACTOR: Final = 4

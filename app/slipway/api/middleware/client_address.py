@@ -15,7 +15,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from slipway.api.middleware.raw_headers import header_value
+from slipway.api.raw_headers import header_value
 from slipway.settings import ProxyHeader
 
 Network = IPv4Network | IPv6Network

@@ -8,7 +8,7 @@ from typing import Final
 import uuid_utils
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from slipway.api.middleware.raw_headers import header_value
+from slipway.api.raw_headers import header_value
 
 _MAX_CHARACTERS: Final = 200
 
