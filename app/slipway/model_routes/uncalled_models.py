@@ -6,8 +6,6 @@ not say where the time before a fallback went, or why a node without any call of
 
 from __future__ import annotations
 
-import time
-
 from slipway.graphs.models_section import ModelSpec
 from slipway.telemetry.span import SpanKind
 from slipway.tracing.current_span import CURRENT_SPAN
@@ -22,7 +20,7 @@ def record_uncalled(spec: ModelSpec, tried_at: float, error: BaseException, fall
         return
     provider, model = _names_of(spec)
     span = around.trace.start(SpanKind.MODEL, model, around)
-    span.started_us -= int((time.monotonic() - tried_at) * 1e6)
+    span.started = tried_at
     span.add(model=model)
     if provider:
         span.add(provider=provider)

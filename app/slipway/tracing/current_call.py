@@ -59,6 +59,6 @@ def call_started(span: OpenSpan, around: OpenSpan) -> None:
 
 def _open(call: _AnnouncedCall | None) -> _AnnouncedCall | None:
     """The innermost call that has begun and has not ended."""
-    while call is not None and (call.span is None or call.span.ended_us):
+    while call is not None and (call.span is None or call.span.ended):
         call = call.before
     return call
