@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import ssl
 import threading
 import time
 import zlib
@@ -84,7 +85,7 @@ class Received:
 
 
 @contextmanager
-def receiving(answer: Answer | None = None) -> Iterator[Received]:
+def receiving(answer: Answer | None = None, tls: ssl.SSLContext | None = None) -> Iterator[Received]:
     """Inside the block, a receiver listens on loopback."""
     received, lock = Received(answer=answer), threading.Lock()
 
@@ -108,7 +109,9 @@ def receiving(answer: Answer | None = None) -> Iterator[Received]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    received.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    received.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,12 +25,13 @@ from structlog.testing import capture_logs
 
 from slipway.otlp.global_provider import ProcessResource
 from slipway.otlp.queued_span import QueuedSpan
-from slipway.otlp.span_export import CLOSE_WITHIN_S, SpanExport
+from slipway.otlp.span_export import CLOSE_WITHIN_S, REQUEST_BYTES, SpanExport
 from slipway.otlp.variables import exporter_variables
 from slipway.telemetry.span import Attribute, Span, SpanKind
 from slipway.telemetry.trace_context import TraceContext
 from slipway.tracing.run_trace import RunTrace
 from slipway.tracing.traced_run import TracedRun
+from tests.certificates import self_signed
 from tests.otlp import receiver
 from tests.otlp.receiver import Answer, Received, receiving
 from tests.waiting import wait_until
@@ -119,6 +122,53 @@ async def test_headers_and_compression_are_sent(received: Received) -> None:
         await wait_until(lambda: received.spans)
     assert received.requests[0]["api-key"] == "abc d"
     assert received.requests[0]["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("has_key_file", [False, True])
+async def test_both_sides_show_certificates(
+    tmp_path: Path, has_key_file: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the environment names other authorities for all HTTP requests of the process."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(self_signed(tmp_path).file.rename(tmp_path / "other.pem")))
+    file = self_signed(tmp_path).file
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(file))
+    tls.load_cert_chain(file)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    names = ["CERTIFICATE", "CLIENT_CERTIFICATE", *(["CLIENT_KEY"] if has_key_file else [])]
+    with receiving(tls=tls) as received:
+        async with exporting(received.url, **{f"OTEL_EXPORTER_OTLP_{name}": str(file) for name in names}) as export:
+            export.add(span())
+            await wait_until(lambda: export.sent)
+    assert received.spans
+
+
+async def test_a_receiver_with_an_unknown_certificate_gets_nothing(tmp_path: Path) -> None:
+    with receiving(tls=self_signed(tmp_path).server()) as received, capture_logs() as lines:
+        async with exporting(received.url, OTEL_EXPORTER_OTLP_TIMEOUT="0.5") as export:
+            export.add(span())
+            await wait_until(lambda: export.dropped)
+    assert (received.spans, received.requests) == ([], [])
+    assert [(line["event"], line["problem"]) for line in lines] == [("spans.dropped", "SSLError")]
+
+
+async def test_a_large_batch_is_sent_as_several_requests(received: Received) -> None:
+    text = "x" * (REQUEST_BYTES // 5)
+    async with exporting(received.url, OTEL_BSP_SCHEDULE_DELAY="60000") as export:
+        for number in range(1, 9):
+            export.add((RUN, Span(f"{number:016x}", "", SpanKind.TOOL, "search", 1, 2, attributes={"input": text})))
+    assert (export.sent, export.dropped, len(received.requests)) == (8, 0, 2)
+    assert all(len(body) <= REQUEST_BYTES for body in received.raw)
+
+
+async def test_a_span_that_is_larger_than_a_request_is_dropped(received: Received) -> None:
+    large = Span("1" * 16, "", SpanKind.TOOL, "search", 1, 2, attributes={"input": "x" * (REQUEST_BYTES + 1)})
+    with capture_logs() as lines:
+        async with exporting(received.url) as export:
+            export.add((RUN, large))
+            export.add(span())
+            await wait_until(lambda: export.sent)
+    assert (export.sent, export.dropped, len(received.spans)) == (1, 1, 1)
+    assert [(line["event"], line["problem"]) for line in lines] == [("spans.dropped", "the span is too large")]
 
 
 async def test_texts_are_cut_at_the_limit_of_attributes(received: Received) -> None:

@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 CLOSE_WITHIN_S: Final = 2.0
 """The longest time for the spans that wait when the process ends."""
 REPORT_EVERY_S: Final = 60.0
+REQUEST_BYTES: Final = 16 * 1024 * 1024
+"""The most bytes of one request, before compression. A collector accepts 20 MiB if it is not configured otherwise."""
 
 _NOT_INSTRUMENTED: Final = "suppress_instrumentation"
 """Instrumented HTTP clients make no spans where OpenTelemetry's context has this key. Spans of the requests that send
@@ -158,6 +160,8 @@ class SpanExport:
         """Sends the batch. Returns how many of its spans did not arrive, and why."""
         try:
             encoded = self._encoder.encode(batch)
+            if len(encoded.body) > REQUEST_BYTES:
+                return self._lost_of_large(batch, sender)
             if not encoded.body:
                 return encoded.failed_spans, encoded.problem
             reply = sender.send(encoded.body)
@@ -167,6 +171,14 @@ class SpanExport:
             return len(batch), reply.problem
         lost = min(encoded.failed_spans + reply.rejected_spans, len(batch))
         return lost, "the receiver rejected them" if reply.rejected_spans else encoded.problem
+
+    def _lost_of_large(self, batch: Sequence[QueuedSpan], sender: SpanSender) -> tuple[int, str]:
+        """The same, in two requests."""
+        if len(batch) == 1:
+            return 1, "the span is too large"
+        middle = len(batch) // 2
+        first, second = self._lost_of(batch[:middle], sender), self._lost_of(batch[middle:], sender)
+        return first[0] + second[0], second[1] or first[1]
 
     def _count(self, sent: int, lost: int, problem: str) -> None:
         with self._lock:

@@ -32,7 +32,7 @@ class SpanSender:
     def __init__(self, variables: ExporterVariables) -> None:
         self._url, self._timeout_s = variables.endpoint, variables.timeout_s
         self._session = requests.Session()
-        self._session.verify = variables.certificate or True
+        self._certificate = variables.certificate
         if variables.client_certificate is not None:
             key, certificate = variables.client_key, variables.client_certificate
             self._session.cert = certificate if key is None else (certificate, key)
@@ -64,7 +64,14 @@ class SpanSender:
         remaining_s = max(deadline - time.monotonic(), 0.001)  # `requests` rejects 0
         try:
             response = self._session.post(
-                self._url, body, headers=self._headers, timeout=remaining_s, allow_redirects=False, stream=True
+                self._url,
+                body,
+                headers=self._headers,
+                timeout=remaining_s,
+                allow_redirects=False,
+                stream=True,
+                # of the request: `requests` prefers REQUESTS_CA_BUNDLE to that of a session
+                verify=self._certificate,
             )
             return reply_of(response)
         except Exception as error:
