@@ -15,6 +15,10 @@ CURRENT_WORK: Final[ContextVar[Mapping[str, str | int]]] = ContextVar("current_w
 """Empty for tasks of the process itself, such as its duties."""
 
 
+WEBSOCKET: Final = "WEBSOCKET"
+"""The field `method` of WebSockets."""
+
+
 class _Nodes:
     """Knows the node that executes."""
 
@@ -31,3 +35,12 @@ def current_work() -> Mapping[str, str | int]:
     work = CURRENT_WORK.get()
     node = _Nodes.find()
     return work if node is None else {**work, "node": node}
+
+
+def request_belongs_to(trace_id: str) -> None:
+    """From now on, lines of the current HTTP request have this trace: that of a run which the request has created.
+
+    A WebSocket may create many runs, so its lines do not. Nor do those of a graph whose code creates a run."""
+    work = CURRENT_WORK.get()
+    if work.get("method", WEBSOCKET) != WEBSOCKET and work.get("trace") != trace_id:
+        CURRENT_WORK.set({**work, "trace": trace_id})

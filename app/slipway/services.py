@@ -372,9 +372,9 @@ def _open_arq(application: ArqApplication | None, address: Address, stack: Async
 def _warn_unused_sections(config: LangGraphJson) -> None:
     for name, section in (("store", config.store), ("checkpointer", config.checkpointer)):
         if section.path is not None:
-            log.warning("langgraph_json.not_used", config_key=f"{name}.path", used=f"Slipway's own {name}")
+            log.warning("langgraph_json.not_used", member=f"{name}.path", used=f"Slipway's own {name}")
     if config.checkpointer.serde.pickle_fallback:
-        log.warning("langgraph_json.not_used", config_key="checkpointer.serde.pickle_fallback", used="no pickles")
+        log.warning("langgraph_json.not_used", member="checkpointer.serde.pickle_fallback", used="no pickles")
 
 
 def _patience_s(settings: Settings, process: Process) -> float:

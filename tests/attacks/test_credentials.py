@@ -178,7 +178,7 @@ async def test_including_a_credential_header_logs_a_warning(settings: Settings, 
         async with serving(settings, graphs):
             pass
     warned = {
-        (line["config_key"], line["header"])
+        (line["member"], line["header"])
         for line in lines
         if line["event"] == "langgraph_json.credential_not_passed"
     }

@@ -182,7 +182,7 @@ async def test_a_store_path_that_is_not_used_is_logged(desk: Desk) -> None:
     with capture_logs() as lines:
         async with desk.serves(store={"path": "./graphs.py:store"}):
             pass
-    assert [line["config_key"] for line in lines if line["event"] == "langgraph_json.not_used"] == ["store.path"]
+    assert [line["member"] for line in lines if line["event"] == "langgraph_json.not_used"] == ["store.path"]
 
 
 async def test_openapi_describes_how_to_authenticate(desk: Desk) -> None:

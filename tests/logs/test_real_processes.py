@@ -114,6 +114,27 @@ async def test_a_line_of_a_request_has_the_request(cluster: Cluster) -> None:
     assert tracebacks(lines_of(web.log)) == ["Exception in ASGI application"]
 
 
+async def test_the_line_of_a_request_has_the_trace_of_the_run_that_it_created() -> None:
+    async with (
+        running(webs=1, workers=1, project=PROJECT, log_level="debug") as cluster,
+        httpx.AsyncClient(base_url=url_of(cluster), timeout=60) as client,
+    ):
+        thread = (await client.post("/threads", json={})).json()["thread_id"]
+        body = {"assistant_id": "talks", "input": {"how": ""}}
+        stream, wait = f"/threads/{thread}/runs/stream", f"/threads/{thread}/runs/wait"
+        paths = [stream, "/runs", wait, "/runs/batch"]
+        for path in paths:
+            sent: object = [body] if path.endswith("batch") else body
+            assert (await client.post(path, json=sent)).status_code == 200, path
+        await wait_until(lambda: cluster.workers[0].count_logged("run.settled") == len(paths), 30)
+        web, worker = lines_of(cluster.webs[0].log), lines_of(cluster.workers[0].log)
+    requests = {line["path"]: line for line in web if line["event"] == "http.request"}
+    traces = [line["trace"] for line in worker if line["event"] == "run.settled"]
+    assert len(set(traces)) == len(paths)
+    assert {requests[path]["trace"] for path in paths} == set(traces)
+    assert "trace" not in requests["/threads"]
+
+
 async def test_a_failure_of_a_node_has_one_traceback(cluster: Cluster, sdk: LangGraphClient) -> None:
     runs = {}
     for how in FAILURES:

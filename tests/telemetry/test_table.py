@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from slipway.redaction.credential_names import is_credential_name
 from slipway.telemetry.table.event_kind import EventKind
 from slipway.telemetry.table.field import Field, Unit
 from slipway.telemetry.table.metric_kind import MetricKind, MetricType
@@ -71,6 +72,12 @@ def test_a_field_is_declared_well(each: Field) -> None:
         assert f"_{each.name}".endswith(_FIELD_SUFFIXES[each.unit]), "the name ends with the unit"
     else:
         assert not f"_{each.name}".endswith(tuple(_FIELD_SUFFIXES.values()))
+
+
+def test_no_field_is_named_as_a_credential() -> None:
+    """Its texts would be hidden in every line."""
+    texts = [each.name for kind in EVENTS.values() for each in kind.fields if each.unit is not Unit.FLAG]
+    assert [name for name in texts if is_credential_name(name)] == []
 
 
 @pytest.mark.parametrize("kind", METRICS.values(), ids=METRICS)

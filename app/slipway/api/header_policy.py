@@ -40,7 +40,7 @@ def warn_about_credentials(http: HttpSection) -> None:
         for header in filter(is_credential, map(str.lower, section.includes)):
             log.warning(
                 "langgraph_json.credential_not_passed",
-                config_key=f"http.{name}.includes",
+                member=f"http.{name}.includes",
                 header=header,
                 fix="return the value from the authenticate handler; graphs read it from langgraph_auth_user",
             )

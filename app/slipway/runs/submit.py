@@ -20,6 +20,7 @@ from slipway.access.permissions import Permissions
 from slipway.assistants.all_assistants import AllAssistants
 from slipway.budgets import NO_BUDGETS, Budgets, budget_owner, entries_of
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.current_work import request_belongs_to
 from slipway.errors import GraphIsOff, NotFound
 from slipway.graphs.interface import Graphs
 from slipway.graphs.version_choice import NO_CHOICE, VersionChoice
@@ -115,7 +116,10 @@ class RunSubmission:
         self.check_layout()
         while True:
             try:
-                return await self._submit(await self._with_checked_answers(spec))
+                run = await self._submit(await self._with_checked_answers(spec))
+                if run.trace is not None:
+                    request_belongs_to(run.trace.context.trace_id)
+                return run
             except AnswersChanged:
                 if spec.behaviour.has_held_answers:
                     raise  # the run waits no more

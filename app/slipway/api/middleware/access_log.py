@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from slipway.api.header_policy import forwarded_headers
 from slipway.api.middleware.request_id import request_id_of
 from slipway.api.request_metrics import RequestMetrics
-from slipway.current_work import CURRENT_WORK
+from slipway.current_work import CURRENT_WORK, WEBSOCKET
 from slipway.graphs.official_sections import HeadersSection
 from slipway.telemetry.trace_context import parse_traceparent
 
@@ -71,7 +71,7 @@ class AccessLog:
 
 
 def _work_of(scope: Scope) -> dict[str, str | int]:
-    work: dict[str, str | int] = {"method": scope.get("method", "WEBSOCKET"), "path": scope["path"]}
+    work: dict[str, str | int] = {"method": scope.get("method", WEBSOCKET), "path": scope["path"]}
     if request_id := request_id_of(scope):
         work["request_id"] = request_id
     traceparent = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")

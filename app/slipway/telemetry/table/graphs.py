@@ -7,7 +7,7 @@ from typing import Final
 from slipway.telemetry.table.area import Area
 from slipway.telemetry.table.event_kind import error, info, warning
 from slipway.telemetry.table.field import Field, Unit
-from slipway.telemetry.table.fields import CONFIG_KEY, ERROR, GRAPH, GRAPHS, PROBLEM, REASON, THREAD, VARIABLE, VERSION
+from slipway.telemetry.table.fields import ERROR, GRAPH, GRAPHS, MEMBER, PROBLEM, REASON, THREAD, VARIABLE, VERSION
 
 _SOURCE: Final = Field("source", Unit.TEXT, "the file of the graph and its name there")
 _FILE: Final = Field("file", Unit.TEXT, "the path of the file")
@@ -38,7 +38,7 @@ _EVENTS: Final = (
     ),
     warning("graphs.default_config_unused", "A default config names a graph that does not exist.", VARIABLE, PROBLEM),
     warning("graphs.env_file_missing", "The file of environment variables does not exist.", _FILE),
-    warning("langgraph_json.not_used", "A key of langgraph.json has no effect in Slipway.", CONFIG_KEY, _USED),
+    warning("langgraph_json.not_used", "A key of langgraph.json has no effect in Slipway.", MEMBER, _USED),
     warning("state.module_not_imported", "A module that stored state names could not be imported.", _MODULE, ERROR),
     warning(
         "state.not_restored",

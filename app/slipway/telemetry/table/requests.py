@@ -10,9 +10,9 @@ from slipway.telemetry.table.event_kind import error, info, warning
 from slipway.telemetry.table.field import Field, Unit
 from slipway.telemetry.table.fields import (
     CODE,
-    CONFIG_KEY,
     FIX,
     HOST,
+    MEMBER,
     METHOD,
     PATH,
     POLICY,
@@ -66,7 +66,7 @@ _EVENTS: Final = (
     warning(
         "langgraph_json.credential_not_passed",
         "A header that langgraph.json passes to runs is a credential, so it is not passed.",
-        *(CONFIG_KEY, _HEADER, FIX),
+        *(MEMBER, _HEADER, FIX),
     ),
     warning(
         "rate.exceeded",
