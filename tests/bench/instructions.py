@@ -21,10 +21,11 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import uvloop
@@ -132,8 +133,10 @@ class Servers:
 
 
 @contextlib.asynccontextmanager
-async def serving(python: Path, dumps: Path, names: Sequence[str]) -> AsyncIterator[Servers]:
-    """The processes of the environment of `python`; those in `names` are under valgrind."""
+async def serving(
+    python: Path, dumps: Path, names: Sequence[str], variables: Mapping[str, str]
+) -> AsyncIterator[Servers]:
+    """The processes of the environment of `python`, with further variables; those in `names` are under valgrind."""
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
         server, port = EmbeddedServer(Path(folder)), free_port()
         options = ("--port", "0", "--unixsocket", server.url.removeprefix("unix://"), "--dir", folder)
@@ -143,7 +146,7 @@ async def serving(python: Path, dumps: Path, names: Sequence[str]) -> AsyncItera
             "web": (*slipway, "web", "--config", str(CONFIG), "--port", str(port)),
             "worker": (*slipway, "worker", "--config", str(CONFIG), "--processes", "1"),
         }
-        env = bare_environment() | _SETTINGS | {"SLIPWAY_REDIS_URL": server.url}
+        env = {**bare_environment(), **_SETTINGS, **variables, "SLIPWAY_REDIS_URL": server.url}
         started: list[Counted] = []
         try:
             for name, command in commands.items():
@@ -192,9 +195,16 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def counts_of(checkout: Path, dumps: Path, names: Sequence[str], runs: int) -> dict[str, Counts]:
-    """The instructions of the code in the directory `checkout`."""
-    async with serving(checkout / ".venv" / "bin" / "python", dumps, names) as servers:
+async def counts_of(
+    checkout: Path,
+    dumps: Path,
+    names: Sequence[str],
+    runs: int,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Counts]:
+    """The instructions of the code in the directory `checkout`, whose processes have these environment variables.
+    Needs valgrind; `dumps` is a new or an empty directory."""
+    async with serving(checkout / ".venv" / "bin" / "python", dumps, names, variables) as servers:
         return await servers.measure(runs)
 
 
@@ -202,15 +212,26 @@ async def _print(other: Path | None, names: Sequence[str], runs: int, dumps: Pat
     here = Path(__file__).parent.parent.parent
     after = await counts_of(here, dumps / "this", names, runs)
     before = None if other is None else await counts_of(other, dumps / "other", names, runs)
-    print("| thousands of instructions | other | this | this / other |\n|---|---|---|---|")
-    for title, counts in after.items():
-        for name, count in counts.items():
+    print_counts("other", before, "this", after)
+
+
+def print_counts(before: str, counts: dict[str, Counts] | None, after: str, counts_after: dict[str, Counts]) -> None:
+    """A table of two measurements with these names; without the first one, its columns are empty."""
+    print(f"| thousands of instructions | {before} | {after} | {after} / {before} |\n|---|---|---|---|")
+    for title, by_process in counts_after.items():
+        for name, count in by_process.items():
             row = f"| {title}, {name} |"
-            if before is None:
+            if counts is None:
                 print(f"{row} | {rounded(count / 1000)} | |")
             else:
-                old = before[title][name]
+                old = counts[title][name]
                 print(f"{row} {old / 1000:.0f} | {count / 1000:.0f} | {count / old:.3f} |")
+
+
+def require_valgrind() -> None:
+    """Exits where it is not installed."""
+    if shutil.which("vgdb") is None:
+        sys.exit("this benchmark needs valgrind")
 
 
 def main() -> None:
@@ -222,8 +243,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100, help="number of waited runs (default: 100)")
     parser.add_argument("--dumps", type=Path, help="a new directory for the counts by function")
     arguments = parser.parse_args()
-    if shutil.which("vgdb") is None:
-        sys.exit("this benchmark needs valgrind")
+    require_valgrind()
     names = arguments.process or ["web", "worker"]
     with contextlib.ExitStack() as stack:
         dumps = arguments.dumps or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slipway-counts-")))

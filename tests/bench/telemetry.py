@@ -3,20 +3,25 @@
 A server without any of them and one with some of them run at the same time, and short rounds alternate between the two
 (`compare`). Spans are exported to a receiver in the process that sends the load: it replies and decodes nothing, so
 that it takes little of the two cores.
+
+`--instructions` counts instructions instead (`instructions.py`), which works while the machine has other work.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 import uvloop
 
 from tests.bench.compare import ROUNDS, Comparison, compare_round, print_table
+from tests.bench.instructions import PROCESSES, counts_of, print_counts, require_valgrind
 from tests.bench.setup import serving
 
 OFF: Final[Mapping[str, str]] = MappingProxyType(
@@ -46,6 +51,7 @@ CASES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 spans are exported."""
 
 _EXPORTING: Final = (EXPORT, "sampled")
+_CHECKOUT: Final = Path(__file__).parent.parent.parent
 _OK: Final = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n"
 _ROUNDS: Final = ("waited", "supersteps")
 
@@ -75,8 +81,7 @@ async def compare_case(case: str, rounds: Sequence[str], pairs: int, starts: int
     percent for as long as they run, so both are started several times, in turns."""
     measured: list[list[Comparison]] = []
     async with otlp_sink() as endpoint:
-        exporting = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if case in _EXPORTING else {}
-        both = (OFF, {**CASES[case], **exporting})
+        both = (OFF, _variables_of(case, endpoint))
         for start in range(starts):
             off_first = start % 2 == 0
             first, second = both if off_first else both[::-1]
@@ -84,6 +89,10 @@ async def compare_case(case: str, rounds: Sequence[str], pairs: int, starts: int
                 off, on = (one, other) if off_first else (other, one)
                 measured.append([each for name in rounds for each in await compare_round(ROUNDS[name], off, on, pairs)])
     return [_joined(each) for each in zip(*measured, strict=True)]
+
+
+def _variables_of(case: str, endpoint: str) -> Mapping[str, str]:
+    return {**CASES[case], "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if case in _EXPORTING else CASES[case]
 
 
 def _joined(parts: Sequence[Comparison]) -> Comparison:
@@ -100,6 +109,15 @@ async def _measure(cases: Sequence[str], rounds: Sequence[str], pairs: int, star
         print_table(await compare_case(case, rounds, pairs, starts), "off", case)
 
 
+async def _count(cases: Sequence[str], processes: Sequence[str], runs: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="slipway-counts-") as folder:
+        async with otlp_sink() as endpoint:
+            off = await counts_of(_CHECKOUT, Path(folder) / "off", processes, runs, OFF)
+            for case in cases:
+                counts = await counts_of(_CHECKOUT, Path(folder) / case, processes, runs, _variables_of(case, endpoint))
+                print_counts("off", off, case, counts)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.telemetry", description="Measure what telemetry costs."
@@ -108,10 +126,18 @@ def main() -> None:
     parser.add_argument("--rounds", nargs="+", choices=list(ROUNDS), default=list(_ROUNDS))
     parser.add_argument("--pairs", type=int, default=5, help="number of pairs of each round (default: 5)")
     parser.add_argument("--starts", type=int, default=6, help="how often both servers are started (default: 6)")
+    parser.add_argument("--instructions", action="store_true", help="count instructions; needs valgrind")
+    parser.add_argument("--process", action="append", choices=PROCESSES, help="with --instructions; default: all")
+    parser.add_argument("--runs", type=int, default=60, help="with --instructions: waited runs (default: 60)")
     arguments = parser.parse_args()
     if unknown := set(arguments.case) - set(CASES):
         parser.error(f"unknown case {sorted(unknown)[0]!r}; choose from {', '.join(CASES)}")
-    uvloop.run(_measure(arguments.case or list(CASES), arguments.rounds, arguments.pairs, arguments.starts))
+    cases = arguments.case or list(CASES)
+    if arguments.instructions:
+        require_valgrind()
+        uvloop.run(_count(cases, arguments.process or PROCESSES, arguments.runs))
+    else:
+        uvloop.run(_measure(cases, arguments.rounds, arguments.pairs, arguments.starts))
 
 
 if __name__ == "__main__":
