@@ -34,8 +34,8 @@ test-fast: $(VENV)/dev.stamp  ## Run the tests that need nothing or only a Valke
 test-units: $(VENV)/dev.stamp  ## Run the tests that do not kill whole servers, three at a time
 	@$(call pytest,$(BIN)/python,--numprocesses 3 -m "not alone")
 
-test-processes: $(VENV)/dev.stamp  ## Run the tests that kill whole servers, two folders at a time
-	@$(call pytest,$(BIN)/python,--numprocesses 2 --dist loadscope -m alone)
+test-processes: $(VENV)/dev.stamp  ## Run the tests that kill whole servers, three files at a time
+	@$(call pytest,$(BIN)/python,--numprocesses 3 --dist loadscope --no-loadscope-reorder -m alone)
 
 lint: $(VENV)/dev.stamp  ## Run ruff and mypy
 	$(BIN)/ruff check .

@@ -34,7 +34,7 @@ ALONE = frozenset(
     {"bench", "browser", "compat", "crash", "deploy", "doctor", "health", "js", "objects", "test_bench.py"}
 )
 """Folders and files whose tests kill and stop servers. They get the markers `processes` and `alone`: `make test`
-executes them two folders at a time, and all other tests three at a time."""
+executes them after all others, three files at a time."""
 
 SLOW = frozenset({"attacks"})
 """Folders whose tests send many requests to each route. They need only a Valkey, but minutes."""
@@ -59,11 +59,22 @@ hypothesis.settings.register_profile("without_deadline", deadline=None)
 hypothesis.settings.load_profile("without_deadline")
 
 
-class OneProcessForEachFolder(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type hints
-    """With `--dist loadscope`, the tests of a folder run in one process, one after another."""
+ONE_PROCESS = ("js", "browser", "deploy")
+"""Folders of `ALONE` whose tests share what takes long to make: npm packages, a browser, a checkout with an
+environment."""
+
+LONGEST = (*ONE_PROCESS, "test_bench.py")
+"""What takes longest of `ALONE`. It starts first, so that no process has to wait for it at the end."""
+
+
+class FoldersAndFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type hints
+    """With `--dist loadscope`, the tests of a file run in one process, one after another, and so do those of a folder
+    of `ONE_PROCESS`."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "/".join(nodeid.split("/")[:2])
+        file = nodeid.partition("::")[0]
+        folder = file.split("/")[1]
+        return folder if folder in ONE_PROCESS else file
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,8 +98,8 @@ def pytest_configure(config: pytest.Config) -> None:
         encrypt_everything()
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneProcessForEachFolder | None:
-    return OneProcessForEachFolder(config, log) if config.getoption("dist") == "loadscope" else None
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FoldersAndFiles | None:
+    return FoldersAndFiles(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -125,6 +136,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("slow")
         if isinstance(item, pytest.Function) and STARTS_VALKEY & set(item.fixturenames):
             item.add_marker("valkey")
+    if config.getoption("markexpr") == "alone":
+        items.sort(key=_place_in_line)
+
+
+def _place_in_line(item: pytest.Item) -> int:
+    name = item.path.relative_to(Path(__file__).parent).parts[0]
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+
+def pytest_collection_finish() -> None:
+    """The tests and all that they import stay until the end, so garbage collections need not look at them again."""
+    gc.collect()
+    gc.freeze()
 
 
 _without_processes: list[str] = []

@@ -56,12 +56,11 @@ async def test_a_busy_process_runs_no_full_collection(monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def frozen_objects() -> Iterator[None]:
-    """As in a process that has started."""
+    """As in a process that has started. They stay frozen, as most are since the tests were collected."""
     threshold = gc.get_threshold()
     freeze_loaded_objects()
     yield
     gc.set_threshold(*threshold)
-    gc.unfreeze()
 
 
 @pytest.mark.usefixtures("frozen_objects")
