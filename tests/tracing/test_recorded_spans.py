@@ -122,18 +122,26 @@ async def test_a_fallback_of_a_route_is_a_call_of_its_own(sdk: LangGraphClient, 
     assert used.attributes["fallback_from"] == "./fakes.py:refuses"
 
 
-async def test_a_model_that_cannot_be_created_has_a_span(sdk: LangGraphClient, served: Served) -> None:
+async def test_models_that_cannot_be_created_have_spans(sdk: LangGraphClient, served: Served) -> None:
     tree = await run_and_read(sdk, served.services, "uncreated")
     for node in ("asks", "streams", "asks_in_thread", "streams_in_thread"):
-        missing, used = tree.children(tree.only(f"node {node}").span_id)
+        missing, unset, used = tree.children(tree.only(f"node {node}").span_id)
         assert (missing.name, missing.error) == ("./fakes.py:cannot_be_created", "ImportError")
         assert missing.attributes == {"model": "./fakes.py:cannot_be_created", "executed": False}
+        assert unset.error
+        assert unset.attributes == {
+            "model": "gpt-x",
+            "provider": "azure.ai.openai",
+            "fallback_from": "./fakes.py:cannot_be_created",
+            "executed": False,
+        }
         assert used.error == ""
-        assert used.attributes["fallback_from"] == "./fakes.py:cannot_be_created"
+        assert used.attributes["fallback_from"] == "azure_openai:gpt-x"
         assert missing.ended_us is not None
-        assert missing.started_us <= missing.ended_us <= used.started_us
+        assert unset.ended_us is not None
+        assert missing.started_us <= missing.ended_us <= unset.ended_us <= used.started_us
     shown = await served.services.run_traces.of_run(tree.run.run_id)
-    assert (shown.totals.model_calls, shown.totals.errors) == (4, 4)
+    assert (shown.totals.model_calls, shown.totals.errors) == (4, 8)
 
 
 async def test_a_model_whose_circuit_breaker_is_open_has_a_span(sdk: LangGraphClient, served: Served) -> None:

@@ -11,6 +11,7 @@ from langchain_core.outputs import LLMResult
 
 from slipway.accounting.metered_usage import ModelUsage
 from slipway.metering.model_calls import ModelCall
+from slipway.telemetry.provider_names import provider_name
 from slipway.telemetry.span import SpanKind
 from slipway.tracing.attempt_trace import OpenSpan
 from slipway.tracing.content import content_of
@@ -44,8 +45,8 @@ class CallSpans:
         if span is None:
             return
         span.add(model=call.model)
-        if call.provider:
-            span.add(provider=call.provider)
+        if isinstance(call.provider, str) and call.provider:  # the code of a node may have set it
+            span.add(provider=provider_name(call.provider))
         if metadata and isinstance(failed := metadata.get(_FALLBACK), str):
             span.add(fallback_from=failed)
         if span.trace.records_content:

@@ -7,6 +7,7 @@ not say where the time before a fallback went, or why a node without any call of
 from __future__ import annotations
 
 from slipway.graphs.models_section import ModelSpec
+from slipway.telemetry.provider_names import provider_name
 from slipway.telemetry.span import SpanKind
 from slipway.tracing.current_span import CURRENT_SPAN
 from slipway.tracing.span_error import error_of
@@ -23,7 +24,7 @@ def record_uncalled(spec: ModelSpec, tried_at: float, error: BaseException, fall
     span.started = tried_at
     span.add(model=model)
     if provider:
-        span.add(provider=provider)
+        span.add(provider=provider_name(provider))
     if fallback_from:
         span.add(fallback_from=fallback_from)
     span.end(error_of(error), executed=False)
