@@ -27,6 +27,7 @@ from slipway.redaction.redact import use_rules
 from slipway.redaction.rules import NO_RULES, RedactionRules
 from slipway.telemetry.table import line_fields
 from slipway.telemetry.table.whole_table import EVENTS
+from tests.logs.processes import lines_of
 
 SECRET: Final = 'a "secret" that only this test knows'
 KNOWN.remember("OF_THE_TEST", SECRET)
@@ -162,3 +163,30 @@ def test_both_ways_write_the_same(written: Written, rules: RedactionRules, monke
         assert SECRET not in quick
         assert str(NUMBER) not in quick
     assert quick_lines > LINES / len(RULES) / 2
+
+
+@pytest.mark.processes
+def test_what_the_project_adds_to_the_log_gets_usual_lines_too() -> None:
+    first, bound, unbound, of_logger, handled, seen = lines_of(
+        """
+from structlog.contextvars import bind_contextvars, clear_contextvars
+def fenced(to=log): to.warning("attempt.fenced", attempt=1)
+class Another(logging.Handler):
+    messages = []
+    def emit(self, record): self.messages.append(record.getMessage())
+fenced()
+bind_contextvars(tenant="t1")
+fenced()
+clear_contextvars()
+fenced()
+fenced(log.bind(more=1))
+logging.getLogger().addHandler(Another())
+fenced()
+log.warning("seen", messages=Another.messages)
+"""
+    )
+    assert (bound["tenant"], of_logger["more"]) == ("t1", 1)
+    for each in (first, unbound, handled):
+        assert set(each) == {"timestamp", "level", "event", "process", "attempt"}
+    (message,) = seen["messages"]
+    assert '"event":"attempt.fenced"' in message
