@@ -204,4 +204,8 @@ class SpanExport:
             problem, sent = self._problem or "the queue is full", self._sent
         if dropped:
             # not with the fields of the work that has ended a span: they are of others
-            contextvars.Context().run(log.warning, "spans.dropped", spans=dropped, problem=problem, sent=sent)
+            contextvars.Context().run(_log_dropped, dropped, problem, sent)
+
+
+def _log_dropped(spans: int, problem: str, sent: int) -> None:
+    log.warning("spans.dropped", spans=spans, problem=problem, sent=sent)
