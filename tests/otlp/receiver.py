@@ -40,6 +40,8 @@ class ReceivedSpan:
     started_ns: int
     ended_ns: int
     attributes: Mapping[str, Any]
+    state: str
+    """`tracestate`."""
     links: tuple[tuple[str, str], ...]
     """Trace and span."""
     is_error: bool
@@ -207,6 +209,7 @@ def _span(span: Span, resource: Mapping[str, Any], scope: tuple[str, str, str]) 
         started_ns=span.start_time_unix_nano,
         ended_ns=span.end_time_unix_nano,
         attributes=_attributes(span.attributes),
+        state=span.trace_state,
         links=tuple((each.trace_id.hex(), each.span_id.hex()) for each in span.links),
         is_error=span.status.code == span.status.STATUS_CODE_ERROR,
         resource=resource,

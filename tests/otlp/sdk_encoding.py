@@ -6,7 +6,7 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from opentelemetry.util.types import AttributeValue
 
 from slipway.otlp.span_encoder import SCHEMA_URL
@@ -44,7 +44,7 @@ def encoded_by_the_sdk(run: TracedRun | str, span: slipway.Span, resource: Resou
     ended_us = span.started_us if span.ended_us is None else max(span.started_us, span.ended_us)
     made = ReadableSpan(
         declared.exported_name.replace("{name}", span.name),
-        _context(trace_id, span.span_id),
+        _context(trace_id, span.span_id, state="" if isinstance(run, str) else run.trace.context.state),
         _context(trace_id, span.parent_id, is_remote=is_request) if span.parent_id else None,
         resource,
         {name: value for name, value in attributes.items() if value != ""},
@@ -64,5 +64,7 @@ def _value(declared: SpanAttribute, value: slipway.Attribute) -> AttributeValue:
     return value / 1_000_000_000 if declared.unit is Unit.NANODOLLARS else value
 
 
-def _context(trace_id: str, span_id: str, *, is_remote: bool = False) -> SpanContext:
-    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote, TraceFlags(TraceFlags.SAMPLED))
+def _context(trace_id: str, span_id: str, *, is_remote: bool = False, state: str = "") -> SpanContext:
+    return SpanContext(
+        int(trace_id, 16), int(span_id, 16), is_remote, TraceFlags(TraceFlags.SAMPLED), TraceState.from_header([state])
+    )

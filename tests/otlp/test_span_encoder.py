@@ -24,7 +24,7 @@ ENCODER = SpanEncoder(RESOURCE)
 
 ids = st.integers(1, (1 << 64) - 1).map(lambda number: f"{number:016x}")
 traces = st.integers(1, (1 << 128) - 1).map(lambda number: f"{number:032x}")
-contexts = st.builds(TraceContext, traces, ids, st.just(True))
+contexts = st.builds(TraceContext, traces, ids, st.just(True), st.sampled_from(["", "ot=th:8", "a=1,b=2"]))
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 values = st.one_of(texts, st.booleans(), st.integers(-(1 << 63) + 1, (1 << 63) - 1), st.floats(allow_nan=False))
 kinds_of_runs = st.sampled_from([kind for kind in SpanKind if kind is not SpanKind.REQUEST])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.telemetry.id_source import IDS
-from slipway.telemetry.trace_context import TraceContext, new_span_id, new_trace_id, parse_traceparent
+from slipway.telemetry.trace_context import TraceContext, new_span_id, new_trace_id, parse_traceparent, parse_tracestate
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -77,3 +77,42 @@ def test_a_forked_process_makes_other_ids() -> None:
     os.close(writing)
     with os.fdopen(reading) as pipe:
         assert pipe.read() != new_trace_id()
+
+
+@pytest.mark.parametrize(
+    ("value", "passed_on"),
+    [
+        ("ot=th:8", "ot=th:8"),
+        ("congo=t61rcWkgMzE, rojo=00f067aa0ba902b7 ", "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"),
+        ("fw529a3039@dt=FfAAAAAQ,,\t,a=b c", "fw529a3039@dt=FfAAAAAQ,a=b c"),
+        (",".join(f"a{number}=1" for number in range(32)), ",".join(f"a{number}=1" for number in range(32))),
+    ],
+)
+def test_states(value: str, passed_on: str) -> None:
+    assert parse_tracestate(value) == passed_on
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", ",", "a", "a=", "=b", "A=b", "a=b=c", "a=\u00e9", "a=b\r\nx-header: 1", "a=b,a=c", "a=" + "x" * 257),
+        *("a=\x00", "\u0661=1", "a=b, c", ",".join(f"a{number}=1" for number in range(33)), "x" * 100_000),
+    ],
+)
+def test_a_state_that_is_not_valid_counts_as_not_sent(value: str) -> None:
+    assert parse_tracestate(value) == ""
+
+
+def test_a_state_that_is_too_long_loses_large_members_and_then_the_last_ones() -> None:
+    small = [f"a{number}={'x' * 96}" for number in range(6)]
+    large = "large=" + "x" * 200
+    assert parse_tracestate(",".join([large, *small])) == ",".join(small[:5])
+    assert parse_tracestate(",".join([large, *small[:2]])) == ",".join([large, *small[:2]])
+
+
+@given(st.text(max_size=200) | st.lists(st.from_regex(r"[a-z]{1,3}=[ -~]{1,200}", fullmatch=True)).map(",".join))
+def test_a_state_is_bounded_and_may_be_passed_on_again(value: str) -> None:
+    state = parse_tracestate(value)
+    assert len(state) <= 512
+    assert parse_tracestate(state) == state
+    assert state.isprintable()

@@ -302,7 +302,14 @@ def test_a_trace_that_cannot_be_read_is_none(text: str) -> None:
 
 def test_a_trace_is_stored_as_text() -> None:
     context = TraceContext(new_trace_id(), new_span_id(), True)
-    for trace in (RunTrace(context), RunTrace(context, new_span_id(), True, TraceContext("a" * 32, "b" * 16, False))):
+    link = TraceContext("a" * 32, "b" * 16, False)
+    with_state = context._replace(state="ot=th:8,vendor=a b")
+    for trace in (
+        RunTrace(context),
+        RunTrace(context, new_span_id(), True, link),
+        RunTrace(with_state),
+        RunTrace(with_state, new_span_id(), True, link),
+    ):
         assert run_trace_from(trace.stored().encode()) == trace
 
 

@@ -1,7 +1,8 @@
 """The spans of requests that act on runs, and the traces that clients begin.
 
 The header `traceparent` of a request names the span of the client, and a run that the request creates is a part of its
-trace. If this process exports spans, the request has a span too, and the run is a part of that one.
+trace. `tracestate` is passed on. If this process exports spans, the request has a span too, and the run is a part of
+that one.
 
 https://www.w3.org/TR/trace-context-1/
 """
@@ -24,12 +25,21 @@ from slipway.errors import SlipwayError
 from slipway.otlp.process_export import ProcessExport
 from slipway.telemetry.current_trace import CURRENT_TRACE
 from slipway.telemetry.span import Attribute, Span, SpanKind
-from slipway.telemetry.trace_context import TraceContext, new_span_id, new_trace_id, parse_traceparent
+from slipway.telemetry.trace_context import (
+    TRACEPARENT,
+    TRACESTATE,
+    TraceContext,
+    new_span_id,
+    new_trace_id,
+    parse_traceparent,
+    parse_tracestate,
+)
 from slipway.tracing.current_span import CURRENT_SPAN
 
 Handler = Callable[[Request], Awaitable[Response | ASGIApp]]
 
-_HEADER: Final = b"traceparent"
+_PARENT: Final = TRACEPARENT.encode()
+_STATE: Final = TRACESTATE.encode()
 _DISCONNECTED: Final = 499
 """The status of a response that has not started when the client disconnected, as in the metrics."""
 _PARAMETERS: Final = {"run_id": "run", "thread_id": "thread"}
@@ -39,11 +49,18 @@ _PARAMETERS: Final = {"run_id": "run", "thread_id": "thread"}
 def follow_client_trace(connection: HTTPConnection) -> TraceContext | None:
     """Runs that are created from now on in this task are parts of the client's trace. Returns the span of the client;
     None if the request names none."""
-    value = header_value(connection.scope, _HEADER)
+    value = header_value(connection.scope, _PARENT)
     client = parse_traceparent(value.decode("latin-1").strip()) if value else None
     if client is not None:
+        client = client._replace(state=_state_of(connection))
         _continue_from(client)
     return client
+
+
+def _state_of(connection: HTTPConnection) -> str:
+    """Several headers are one list (RFC 9110, section 5.3)."""
+    values = [value.decode("latin-1") for name, value in connection.scope["headers"] if name == _STATE]
+    return parse_tracestate(",".join(values)) if values else ""
 
 
 def _continue_from(span: TraceContext) -> None:
@@ -64,7 +81,8 @@ def with_request_span(handler: Handler, method: str, path: str) -> Handler:
         if export is None:
             return await handler(request)
         trace_id = new_trace_id() if client is None else client.trace_id
-        context = TraceContext(trace_id, new_span_id(), export.samples(trace_id, client))
+        state = "" if client is None else client.state
+        context = TraceContext(trace_id, new_span_id(), export.samples(trace_id, client), state)
         _continue_from(context)
         if not context.sampled:
             return await handler(request)

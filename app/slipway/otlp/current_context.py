@@ -40,7 +40,10 @@ def current_trace() -> TraceContext | None:
     current = get_current_span().get_span_context()
     if current.is_valid:
         return TraceContext(
-            format_trace_id(current.trace_id), format_span_id(current.span_id), current.trace_flags.sampled
+            format_trace_id(current.trace_id),
+            format_span_id(current.span_id),
+            current.trace_flags.sampled,
+            current.trace_state.to_header(),
         )
     span = executing_span()
     return None if span is None else span.context

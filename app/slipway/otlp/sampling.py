@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from opentelemetry.sdk.trace import sampling
-from opentelemetry.trace import SpanContext, TraceFlags
+from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from slipway.otlp.variables import ExporterVariables
 from slipway.telemetry.trace_context import TraceContext
@@ -50,4 +50,5 @@ class TraceSampler:
 def span_context(context: TraceContext, *, is_remote: bool = True) -> SpanContext:
     """A span as OpenTelemetry names it."""
     flags = TraceFlags(TraceFlags.SAMPLED if context.sampled else TraceFlags.DEFAULT)
-    return SpanContext(int(context.trace_id, 16), int(context.span_id, 16), is_remote=is_remote, trace_flags=flags)
+    state = TraceState.from_header([context.state]) if context.state else None
+    return SpanContext(int(context.trace_id, 16), int(context.span_id, 16), is_remote, flags, state)

@@ -162,7 +162,8 @@ class SpanEncoder:
             return _part(trace_id=bytes.fromhex(run))
         ids = [(table.RUN, run.run_id)] if only_id else [(table.RUN, run.run_id), (table.THREAD, run.thread_id)]
         attributes = [_attribute(each.exported, self._text(value)) for each, value in ids if value]
-        of_run = _part(trace_id=bytes.fromhex(run.trace_id), attributes=attributes)
+        trace = run.trace.context
+        of_run = _part(trace_id=bytes.fromhex(trace.trace_id), trace_state=trace.state, attributes=attributes)
         if only_id:
             return of_run
         shared = ((table.GRAPH, run.graph_id), (table.ASSISTANT, run.assistant_id), (table.VERSION, run.version))

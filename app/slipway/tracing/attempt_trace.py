@@ -100,7 +100,7 @@ class OpenSpan:
     def context(self) -> TraceContext:
         """For whoever continues the trace from here."""
         run = self.trace.run_trace.context
-        return TraceContext(run.trace_id, span_id(self.trace.id_base, self.number), run.sampled)
+        return TraceContext(run.trace_id, span_id(self.trace.id_base, self.number), run.sampled, run.state)
 
     def add(self, **attributes: Attribute) -> None:
         """Adds attributes. They are stored when the span ends."""

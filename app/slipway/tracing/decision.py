@@ -42,10 +42,10 @@ class TraceDecision:
         if parent is None:
             if not self.keep and not exports:
                 return None
-            trace_id, parent_id = new_trace_id(), ""
+            trace_id, parent_id, state = new_trace_id(), "", ""
         else:
-            trace_id, parent_id = parent.trace_id, parent.span_id
-        context = TraceContext(trace_id, new_span_id(), exports and self.sampler(trace_id, parent))
+            trace_id, parent_id, state = parent.trace_id, parent.span_id, parent.state
+        context = TraceContext(trace_id, new_span_id(), exports and self.sampler(trace_id, parent), state)
         return RunTrace(context, parent_id, self.keeps(trace_id))
 
     def with_sampler(self, sampler: Sampler) -> TraceDecision:

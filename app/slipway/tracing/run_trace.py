@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from slipway.telemetry.trace_context import TraceContext, parse_traceparent
+from slipway.telemetry.trace_context import TraceContext, parse_traceparent, parse_tracestate
 
 _KEPT: Final = "k"
 _USUAL: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-0([01]),(k?),([0-9a-f]*),", re.ASCII)
-"""A stored trace without a link."""
+"""A stored trace without a link and without a state."""
 
 
 class RunTrace(NamedTuple):
-    """The stored form is one text: four members, separated by commas. `inherit_trace` in `redis/lua/lib/traces.lua`
-    reads and writes it."""
+    """The stored form is one text: four members, separated by commas, and a fifth if other systems say something about
+    the trace. `inherited_trace` in `redis/lua/lib/traces.lua` reads and writes it."""
 
     context: TraceContext
     """The root span of the run, in the trace of its chain. `sampled`: its spans are exported."""
@@ -34,7 +34,8 @@ class RunTrace(NamedTuple):
     def stored(self) -> str:
         """The text of the field `trace`."""
         link = "" if self.link is None else self.link.traceparent
-        return f"{self.context.traceparent},{_KEPT if self.kept else ''},{self.parent_id},{link}"
+        text = f"{self.context.traceparent},{_KEPT if self.kept else ''},{self.parent_id},{link}"
+        return f"{text},{self.context.state}" if self.context.state else text
 
 
 def run_trace_from(stored: bytes) -> RunTrace | None:
@@ -50,6 +51,10 @@ def run_trace_from(stored: bytes) -> RunTrace | None:
 def _parsed(text: str) -> RunTrace | None:
     context_text, _, rest = text.partition(",")
     kept, _, rest = rest.partition(",")
-    parent_id, _, link = rest.partition(",")
+    parent_id, _, rest = rest.partition(",")
+    link, _, state = rest.partition(",")
     context = parse_traceparent(context_text)
-    return None if context is None else RunTrace(context, parent_id, kept == _KEPT, parse_traceparent(link))
+    if context is None:
+        return None
+    context = context._replace(state=parse_tracestate(state))
+    return RunTrace(context, parent_id, kept == _KEPT, parse_traceparent(link))

@@ -33,6 +33,7 @@ from slipway.runs.delivery_queues import DeliveryQueue
 from slipway.serialization.at_rest import sealed_in_thread
 from slipway.serialization.places import delivery_place
 from slipway.settings import Settings
+from slipway.telemetry.trace_context import TRACEPARENT
 from slipway.threads.store import ThreadStore
 from slipway.webhooks.call import Response, post
 from slipway.webhooks.delivery_policy import ReceiverFailed, problem_for_log, problem_of
@@ -245,9 +246,10 @@ class DeliveryTries:
     async def _call(self, client: httpx.AsyncClient, delivery: Delivery, body: bytes, started_us: int) -> Response:
         keys = self._keys if delivery.recipient is None else delivery.recipient.keys
         headers = {"content-type": "application/json", "user-agent": "slipway", "accept-encoding": "identity"}
-        if delivery.trace is not None:
-            headers["traceparent"] = span_of_try(delivery.trace, delivery, started_us).traceparent
-        headers |= {name.lower(): value for name, value in self._headers.items()}
+        own = {name.lower(): value for name, value in self._headers.items()}
+        if delivery.trace is not None and TRACEPARENT not in own:
+            headers |= span_of_try(delivery.trace, delivery, started_us).headers()
+        headers |= own
         headers |= signature_headers(keys, delivery.delivery_id, self._clock.now(), body)
         return await post(client, self._receivers.url_of(delivery), body, headers, self._secrets)
 

@@ -21,7 +21,7 @@ def span_of_try(trace: RunTrace, delivery: Delivery, started_us: int) -> TraceCo
     """The span of the current try, for its receiver."""
     run = trace.context
     span_id = webhook_span_id(run.span_id, delivery.delivery_id, delivery.try_number, started_us)
-    return TraceContext(run.trace_id, span_id, run.sampled)
+    return TraceContext(run.trace_id, span_id, run.sampled, run.state)
 
 
 def traced_run_of(trace: RunTrace, delivery: Delivery) -> TracedRun:

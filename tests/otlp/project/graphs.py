@@ -116,7 +116,7 @@ async def in_loop(state: State) -> dict[str, Any]:
     with trace.get_tracer("project").start_as_current_span("in a node"):
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
-        return {"log": [carrier["traceparent"]]}
+        return {"log": [carrier["traceparent"], carrier.get("tracestate", "")]}
 
 
 async def calls_api(state: State) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from typing import Any, Final
 import httpx
 
 from slipway.otlp.current_context import current_trace
+from slipway.telemetry.trace_context import TRACEPARENT
 
 Message = MutableMapping[str, Any]
 
-_TRACEPARENT: Final = "traceparent"
 _MAX_BUFFERED_CHUNKS: Final = 16
 """The application waits in `send` while this many chunks of its response are unread."""
 _TASKS: Final[set[asyncio.Task[None]]] = set()
@@ -29,8 +29,8 @@ class InProcessTransport(httpx.ASGITransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Returns when the application has sent the headers. A request of a node belongs to the trace of its run."""
-        if _TRACEPARENT not in request.headers and (trace := current_trace()) is not None:
-            request.headers[_TRACEPARENT] = trace.traceparent
+        if TRACEPARENT not in request.headers and (trace := current_trace()) is not None:
+            request.headers.update(trace.headers())
         exchange = _Exchange(await request.aread())
         task = asyncio.create_task(exchange.run(self.app(self._scope(request), exchange.receive, exchange.send)))
         _TASKS.add(task)

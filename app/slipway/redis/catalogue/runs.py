@@ -51,8 +51,8 @@ _RUN_FIELDS: Final = (
         "trace",
         Encoding.TEXT,
         "Its trace (`slipway.tracing.run_trace`): the `traceparent` of its own span, `k` if spans are stored, the id"
-        " of the parent span, and the `traceparent` of the request that answered, separated by commas. A run that"
-        " continues a chain gets the trace of the chain.",
+        " of the parent span, the `traceparent` of the request that answered, and the `tracestate` if there is one,"
+        " separated by commas. A run that continues a chain gets the trace of the chain.",
         absent="nothing is traced, or an earlier release created it",
         python_writers=("slipway.runs.creation",),
     ),

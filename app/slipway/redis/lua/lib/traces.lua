@@ -4,7 +4,7 @@
 
 -- The stored trace of a run that continues the chain of a run with the trace `earlier`: the same trace, and as its
 -- parent the span of that run. `own` is what was decided when it was created, or false: of it, the id of its span
--- stays, and the request that created it becomes a link.
+-- stays, and the request that created it becomes a link. What other systems say about the trace is that of `earlier`.
 local function inherited_trace(earlier, own)
   local trace_id, parent_id, flags, kept = string.match(earlier, '^00%-(%x+)%-(%x+)%-(%x+),(k?),')
   if not trace_id or not own then return own end
@@ -14,7 +14,8 @@ local function inherited_trace(earlier, own)
   if request ~= '' and own_trace_id ~= trace_id then
     link = '00-' .. own_trace_id .. '-' .. request .. '-' .. own_flags
   end
-  return '00-' .. trace_id .. '-' .. span_id .. '-' .. flags .. ',' .. kept .. ',' .. parent_id .. ',' .. link
+  local state = string.match(earlier, '^[^,]*,[^,]*,[^,]*,[^,]*(,.+)$') or ''
+  return '00-' .. trace_id .. '-' .. span_id .. '-' .. flags .. ',' .. kept .. ',' .. parent_id .. ',' .. link .. state
 end
 
 -- What the keys of a trace need besides its spans.
