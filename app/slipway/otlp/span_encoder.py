@@ -1,7 +1,7 @@
 """Spans as the bytes of a request of OTLP: those of Slipway, and those that the project's code has made.
 
 What the spans of a run have in common is encoded once for each batch and run, and merged into each span as bytes: that
-takes a fifth of the time that is needed to make each attribute again. The messages are those of OpenTelemetry's package
+takes less time than to make each attribute again. The messages are those of OpenTelemetry's package
 `opentelemetry-proto`.
 
 https://opentelemetry.io/docs/specs/otlp/
