@@ -31,6 +31,8 @@ _WRITES: Final = _FIELD_WRITES | {
     "PERSIST",
     "XADD",
     "PUBLISH",
+    "APPEND",
+    "GETDEL",
 }
 _MEMBER_WRITES: Final = {
     "ZADD",

@@ -14,6 +14,7 @@ import pytest
 from tests.crash.cluster import Cluster, running
 from tests.crash.test_exported_traces import CALLER, TRACE, exported
 from tests.crash.test_traces import create, phase_is, spans_of
+from tests.metrics.stored_figures import add_up_counts
 from tests.otlp.receiver import Received
 from tests.waiting import wait_until
 
@@ -91,6 +92,7 @@ async def test_a_running_deployment_deletes_spans_after_their_time() -> None:
         assert len((await spans_of(cluster, old)).spans) == len(kept) == 3
         stored_ms = int(time.time() * 1000) - 60_000
         await cluster.pipeline.send("HSET", cluster.keys.run(old), "updated_us", stored_ms * 1000)
+        await add_up_counts(cluster.pipeline, cluster.keys)
         await cluster.pipeline.send("ZADD", cluster.keys.traces, "XX", stored_ms, old)
 
         async def is_deleted() -> bool:
@@ -100,6 +102,7 @@ async def test_a_running_deployment_deletes_spans_after_their_time() -> None:
         (worker,) = cluster.workers
         await wait_until(lambda: worker.count_logged("traces.trimmed") == 1)
         assert (await spans_of(cluster, new)).spans == kept
+        await add_up_counts(cluster.pipeline, cluster.keys)
         size = await cluster.pipeline.send("GET", cluster.keys.trace_bytes)
         (part,) = await cluster.pipeline.send("LRANGE", cluster.keys.run_trace(new), 0, -1)
         assert int(size) == len(part) + 300

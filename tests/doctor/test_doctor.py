@@ -332,7 +332,7 @@ async def paused_run_is_over(stores: Stores) -> str:
 
 async def queued_not_counted(stores: Stores) -> str:
     run = await queued_run(stores)
-    await stores.pipeline.send("DEL", stores.keys.queued_runs)
+    await stores.pipeline.send("DEL", stores.keys.queued_runs, stores.keys.pending_counts)
     return run.run_id
 
 

@@ -17,6 +17,11 @@ async def stored_figures(pipeline: Pipeline, keys: Keys) -> Figures:
     return deployment_figures(await MetricsScripts(pipeline, keys).read(), [])
 
 
+async def add_up_counts(pipeline: Pipeline, keys: Keys) -> None:
+    """Adds what scripts have counted so far to the keys that it belongs to."""
+    await stored_figures(pipeline, keys)
+
+
 def total(series: Mapping[tuple[str, ...], float], *labels: str) -> float:
     """The sum of the series with these values of labels."""
     return sum(value for key, value in series.items() if set(labels) <= set(key))

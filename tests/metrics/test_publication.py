@@ -92,7 +92,7 @@ def test_fields_of_another_release_are_left_out() -> None:
 
 
 def test_scripts_and_processes_have_the_same_bounds() -> None:
-    bounds = re.findall(r"if us <= (\d+) then return (\d+) end", library("metrics"))
+    bounds = re.findall(r"if us <= (\d+) then return (\d+) end", library("pending_counts"))
     assert [(int(us) / 1_000_000, int(number)) for us, number in bounds] == [
         (bound, number) for number, bound in enumerate(WAITS, 1)
     ]

@@ -51,6 +51,7 @@ class CrashingScripts(RunScripts):
         commands: Sequence[RedisCommand],
         usage: str = "",
         spans: SpanPart = NO_SPANS,
+        counts: bytes = b"",
     ) -> asyncio.Future[Any]:
         if self._remaining_groups == 0:
             self.crashed = True
@@ -58,15 +59,15 @@ class CrashingScripts(RunScripts):
             reply.set_exception(StoreUnavailable("the worker of this test crashed"))
             return reply
         self._remaining_groups -= 1
-        return super().run_apply(run_id, incarnation, attempt, seq, entries, commands, usage, spans)
+        return super().run_apply(run_id, incarnation, attempt, seq, entries, commands, usage, spans, counts)
 
     async def run_settle(
-        self, arguments: Any, commands: Sequence[RedisCommand], spans: SpanPart = NO_SPANS
+        self, arguments: Any, commands: Sequence[RedisCommand], spans: SpanPart = NO_SPANS, counts: bytes = b""
     ) -> SettleResult:
         if self._remaining_groups == 0:
             self.crashed = True
             raise StoreUnavailable("the worker of this test crashed")
-        return await super().run_settle(arguments, commands, spans)
+        return await super().run_settle(arguments, commands, spans, counts)
 
 
 def metering_of(

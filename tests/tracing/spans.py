@@ -14,6 +14,7 @@ from slipway.runs.record import Run
 from slipway.services import Services
 from slipway.telemetry.span import Span
 from slipway.tracing.run_trace import RunTrace
+from tests.metrics.stored_figures import add_up_counts
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,12 @@ BYTES_OF_TRACE = 300
 
 async def stored_bytes(pipeline: Pipeline, keys: Keys) -> int:
     """The bytes of all stored spans, with what each run counts for."""
+    await add_up_counts(pipeline, keys)
     runs = await pipeline.send("ZRANGE", keys.traces, 0, -1)
     parts = [await pipeline.send("LRANGE", keys.run_trace(run.decode()), 0, -1) for run in runs]
     return sum(map(len, (part for each in parts for part in each))) + BYTES_OF_TRACE * len(runs)
 
 
 async def counted_bytes(pipeline: Pipeline, keys: Keys) -> int:
-    return int(await pipeline.send("GET", keys.trace_bytes))
+    await add_up_counts(pipeline, keys)
+    return int(await pipeline.send("GET", keys.trace_bytes) or 0)

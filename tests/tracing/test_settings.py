@@ -19,6 +19,7 @@ from slipway.settings import Settings
 from slipway_workers.duties.traces import Traces
 from tests.embedded_valkey import embedded_valkey
 from tests.http.conftest import Served, serving
+from tests.metrics.stored_figures import add_up_counts
 from tests.tracing.conftest import PROJECT
 from tests.tracing.spans import BYTES_OF_TRACE, counted_bytes, run_and_read, stored_bytes, tree_of
 from tests.worker import running_worker
@@ -47,6 +48,7 @@ async def test_nothing_is_stored_with_traces_off(
         tree = await run_and_read(sdk, served.services, "three")
         assert tree.run.trace is None
         assert list(tree.spans) == []
+    await add_up_counts(pipeline, keys)
     assert await pipeline.send("EXISTS", keys.traces, keys.trace_bytes) == 0
 
 
@@ -65,6 +67,7 @@ async def test_spans_are_deleted_after_trace_retention_s(
 ) -> None:
     async with deployment(valkey_url, keys, graphs, trace_retention_s=60) as (sdk, served):
         old, new = [await run_and_read(sdk, served.services, "one") for _ in range(2)]
+        await add_up_counts(pipeline, keys)
         stored_ms = float(await pipeline.send("ZSCORE", keys.traces, old.run.run_id))
         await pipeline.send("ZADD", keys.traces, stored_ms - 60_000, old.run.run_id)
         trimmed = await Traces(served.services).run_once()

@@ -30,7 +30,7 @@ async def test_ended_deliveries_are_kept_as_long_as_the_settings_say(
     assert await scripts.sweep(10) == 0
     await pipeline.send("ZADD", keys.deliveries_expiring, 1, "a")
     assert await scripts.sweep(10) == 1
-    assert await all_keys(pipeline, keys) - {keys.metrics.encode()} == set(), "nothing is left of it but its count"
+    assert await all_keys(pipeline, keys) - {keys.pending_counts.encode()} == set(), "nothing is left but its count"
 
 
 async def test_a_replayed_delivery_is_kept(pipeline: Pipeline, keys: Keys) -> None:

@@ -4,33 +4,46 @@ counted of it agree, also when its worker is killed."""
 from __future__ import annotations
 
 from bisect import bisect_left
+from typing import Final
 
-from slipway.metrics.series import bucket_of, series, sum_of
-from slipway.redis.redis_commands import RedisCommand
+import ormsgpack
+
+from slipway.metrics.series import bucket_of, series
 from slipway.telemetry.table.metric_kind import MetricKind
+
+COUNTER: Final = 1
+OBSERVATIONS: Final = 2
+"""Kinds of items: see `redis/lua/lib/pending_counts.lua`."""
 
 
 class AttemptCounts:
-    """The counts of one attempt that were not sent yet. `metrics_key` is the hash of the metrics."""
+    """The counts of one attempt that were not sent yet."""
 
-    def __init__(self, metrics_key: str) -> None:
-        self._metrics_key = metrics_key
-        self._counts: dict[str, int] = {}
+    def __init__(self) -> None:
+        self._values: dict[str, tuple[int, int, int]] = {}
+        """By field: the kind of the item, and its two values."""
 
     def count(self, kind: MetricKind, *labels: str, by: int = 1) -> None:
         """Adds to a counter."""
-        field = series(kind, labels)
-        self._counts[field] = self._counts.get(field, 0) + by
+        self._add(series(kind, labels), COUNTER, by, 0)
 
     def observe(self, kind: MetricKind, value_s: float, *labels: str) -> None:
         """Adds an observation, in seconds, to a histogram."""
-        bucket, total = bucket_of(kind, labels, bisect_left(kind.buckets, value_s) + 1), sum_of(kind, labels)
-        self._counts[bucket] = self._counts.get(bucket, 0) + 1
-        self._counts[total] = self._counts.get(total, 0) + round(value_s * 1_000_000)
+        field = bucket_of(kind, labels, bisect_left(kind.buckets, value_s) + 1)
+        self._add(field, OBSERVATIONS, 1, round(value_s * 1_000_000))
 
-    def command(self) -> RedisCommand | None:
-        """What stores the counts, once; None if there are none."""
-        if not self._counts:
-            return None
-        counts, self._counts = self._counts, {}
-        return "COUNT", self._metrics_key, *(part for pair in counts.items() for part in pair)
+    def _add(self, field: str, item: int, value: int, other: int) -> None:
+        earlier = self._values.get(field)
+        self._values[field] = (
+            (item, value, other) if earlier is None else (item, earlier[1] + value, earlier[2] + other)
+        )
+
+    def items(self) -> bytes:
+        """The counts as items of pending counts, once; empty if there are none."""
+        values, self._values = self._values, {}
+        return b"".join([_packed((item, field, value, other)) for field, (item, value, other) in values.items()])
+
+
+def _packed(item: tuple[int, str, int, int]) -> bytes:
+    """MessagePack of four values, without the byte in front of them that says that they are a list."""
+    return ormsgpack.packb(item)[1:]

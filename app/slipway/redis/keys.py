@@ -72,6 +72,10 @@ class Keys:
         return self._of("metrics")
 
     @property
+    def pending_counts(self) -> str:
+        return self._of("pending_counts")
+
+    @property
     def traces(self) -> str:
         return self._of("traces")
 

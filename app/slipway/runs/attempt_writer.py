@@ -515,7 +515,7 @@ class AttemptWriter:
     def count_in(self, metrics: ProcessMetrics) -> None:
         """Counts what the attempt does. What it stores is counted with its write groups; how long that takes, in the
         metrics of the process."""
-        self._counts = AttemptCounts(self._scripts.metrics_key)
+        self._counts = AttemptCounts()
         self._sender.on_stored = partial(metrics.observe, CHECKPOINT_WRITE_SECONDS)
 
     def node_retried(self) -> None:
@@ -531,9 +531,7 @@ class AttemptWriter:
             return
         if group.entries:
             self._counts.count(RUN_EVENTS, by=len(group.entries))
-        command = self._counts.command()
-        if command is not None:
-            group.commands.append(command)
+        group.counts += self._counts.items()
 
     # being stopped
 
@@ -569,7 +567,7 @@ class AttemptWriter:
         arguments = settlement.arguments(self.run, group.number, group.entries, log=self._appended, learn=learn)
         code = settlement.error.code if settlement.error else ""
         spans = NO_SPANS if self.trace is None else self.trace.last_part(settlement.phase.value, code)
-        result = await self._scripts.run_settle(arguments, group.commands, spans)
+        result = await self._scripts.run_settle(arguments, group.commands, spans, group.counts)
         if isinstance(result, CancelRequested):
             self._sender.release_number()
             self._restore_group(group)
@@ -585,7 +583,7 @@ class AttemptWriter:
         phase = "paused" if release.pause or release.switch else "queued"
         code = "" if release.pause is None else release.pause.failure_code
         spans = NO_SPANS if self.trace is None else self.trace.last_part(phase, code)
-        return await self._scripts.run_release(arguments, group.commands, spans)
+        return await self._scripts.run_release(arguments, group.commands, spans, group.counts)
 
     def _learn_size(self, settled_bytes: int) -> tuple[str, int] | None:
         return self._sizes.after_run(self.run.graph_id, self._written_bytes + settled_bytes)
@@ -612,4 +610,5 @@ class AttemptWriter:
         self._group.entries[:0] = group.entries
         self._group.commands[:0] = group.commands
         self._group.usage = self._group.usage or group.usage
+        self._group.counts = group.counts
         self._group.size_bytes += group.size_bytes

@@ -284,11 +284,6 @@ class LogScripts(ScriptStubs):
 class RunScripts(ScriptStubs):
     """Each method takes one round trip."""
 
-    @property
-    def metrics_key(self) -> str:
-        """The hash in which write groups count (`slipway.metrics.attempt_counts`)."""
-        return self._keys.metrics
-
     async def run_create(
         self, arguments: RunCreate, serves: bytes = b""
     ) -> RunCreateResult | ThreadChanged | LeftoversExist:
@@ -359,11 +354,12 @@ class RunScripts(ScriptStubs):
         commands: Sequence[RedisCommand],
         usage: str = "",
         spans: SpanPart = NO_SPANS,
+        counts: bytes = b"",
     ) -> asyncio.Future[Sequence[bytes]]:
         """Sends a write group. `applied` converts the reply. `incarnation` is the creation time of the run. The stored
         usage stays as it is if `usage` is empty. It is not a coroutine, because this path is called most often and a
         coroutine would need a task."""
-        args: list[Arg] = [self._keys.prefix, run_id, attempt, incarnation, seq, usage, *spans, len(entries)]
+        args: list[Arg] = [self._keys.prefix, run_id, attempt, incarnation, seq, usage, *spans, counts, len(entries)]
         args.extend(_event_arguments(entries))
         args.extend(packed(commands))
         return self._pipeline.run(_RUN_APPLY, [], args, may_be_overtaken=True)
@@ -390,7 +386,11 @@ class RunScripts(ScriptStubs):
         return await self._pipeline.will_be_executed()
 
     async def run_settle(
-        self, arguments: RunSettle, commands: Sequence[RedisCommand], spans: SpanPart = NO_SPANS
+        self,
+        arguments: RunSettle,
+        commands: Sequence[RedisCommand],
+        spans: SpanPart = NO_SPANS,
+        counts: bytes = b"",
     ) -> SettleResult:
         values, interrupts, entries = arguments["values"], arguments["interrupts"], arguments["entries"]
         reviews = arguments["reviews"]
@@ -404,7 +404,8 @@ class RunScripts(ScriptStubs):
             "trace_bytes": spans[1] or None,
             "reviews": [review.arguments for review in reviews] if reviews else None,
         }
-        args: list[Arg] = [*self._args(**small), arguments["result"], values or b"", interrupts or b"", spans[0]]
+        args: list[Arg] = [*self._args(**small), arguments["result"], values or b"", interrupts or b""]
+        args += (spans[0], counts)
         args += _event_arguments(entries)
         if reviews:
             args += [review.question for review in reviews]
@@ -415,12 +416,16 @@ class RunScripts(ScriptStubs):
         return Settled() if reply[0] == b"ok" else AttemptFenced()
 
     async def run_release(
-        self, arguments: RunRelease, commands: Sequence[RedisCommand], spans: SpanPart = NO_SPANS
+        self,
+        arguments: RunRelease,
+        commands: Sequence[RedisCommand],
+        spans: SpanPart = NO_SPANS,
+        counts: bytes = b"",
     ) -> Released | None:
         """Gives the run back to the queue, or pauses it. None if this attempt does not own it."""
         entries = arguments["entries"]
         args = self._args(**{**arguments, "entries": None, "events": len(entries), "trace_bytes": spans[1] or None})
-        words = [*args, spans[0], *_event_arguments(entries), *packed(commands)]
+        words = [*args, spans[0], counts, *_event_arguments(entries), *packed(commands)]
         reply = await self._pipeline.run(_RUN_RELEASE, [], words)
         return Released(*(part.decode() for part in reply[1:])) if reply[0] == b"ok" else None
 

@@ -20,7 +20,9 @@ from slipway.tracing.stored_form import NO_SPANS
 class WriteGroup:
     """Events and commands that Redis stores together or not at all. The events come first."""
 
-    __slots__ = ("commands", "entries", "number", "resend", "sent_at", "size_bytes", "spans", "usage", "waiting")
+    __slots__ = (
+        *("commands", "counts", "entries", "number", "resend", "sent_at", "size_bytes", "spans", "usage", "waiting"),
+    )
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -30,6 +32,8 @@ class WriteGroup:
         """What the chain has used of its ceilings, as JSON; empty if it is not stored with this group."""
         self.spans = NO_SPANS
         """Set when the group is sent."""
+        self.counts = b""
+        """Items of pending counts; set when the group is sent."""
         self.size_bytes = 0
         self.number = 0
         """Position among the groups of the attempt, from 1; 0 before the group is sent."""
@@ -118,6 +122,7 @@ class GroupSender:
             group.commands,
             group.usage,
             group.spans,
+            group.counts,
         )
         reply.add_done_callback(partial(self._on_reply, group))
 

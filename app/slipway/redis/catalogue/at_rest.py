@@ -179,6 +179,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "thread_notifications",
             "trace_bytes",
             "metrics",
+            "pending_counts",
             "metrics_processes",
             "metrics_read",
             "webhook_subscriptions",

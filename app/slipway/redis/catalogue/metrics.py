@@ -27,10 +27,19 @@ KEY_KINDS: Final = (
         ":metrics",
         RedisType.HASH,
         Shard.THREAD,
-        meaning="The counters and histograms of the deployment: see `lua/lib/metrics.lua`.",
+        meaning="The counters and histograms of the deployment, without what is pending: see `lua/lib/metrics.lua`.",
         lifetime="forever",
-        python_writers=("slipway.runs",),
         fields=_METRICS_FIELDS,
+    ),
+    KeyKind(
+        "pending_counts",
+        ":pending_counts",
+        RedisType.STRING,
+        Shard.THREAD,
+        meaning="What scripts have counted and nobody has added up yet, in the order in which it happened: "
+        "MessagePack, four values for each item. It belongs to `metrics`, `queued_runs`, `traces` and `trace_bytes`: "
+        "see `lua/lib/pending_counts.lua`.",
+        lifetime="until it is added up: when one of them is read, at the latest when it has 32 KiB",
     ),
     KeyKind(
         "queued_runs",

@@ -1,4 +1,4 @@
---! needs: after_run clock concurrency_groups jobs keys leases metrics pauses queue threads waiting_runs
+--! needs: after_run clock concurrency_groups jobs keys leases metrics pauses pending_counts queue threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Checks a page of ids of one kind for inconsistent records, and repairs them on request. All ids are checked and
@@ -16,6 +16,7 @@
 
 local args = cmsgpack.unpack(ARGV[2])
 local problems = {}
+add_up_counts()
 
 -- Records a problem. Returns whether to repair it.
 local function record_problem(problem, id)

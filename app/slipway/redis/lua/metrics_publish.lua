@@ -1,4 +1,4 @@
---! needs: clock keys
+--! needs: clock keys pending_counts
 --! repeatable: yes
 --! shard: thread
 -- Adds what a process has measured since its last publication to the metrics of the deployment, and replaces its
@@ -19,6 +19,7 @@ local args = cmsgpack.unpack(ARGV[2])
 local record, metrics = key('metrics_process', args.process), key('metrics')
 local number = redis.call('HGET', record, 'number')
 if number and tonumber(number) >= args.number then return 0 end
+add_up_counts()
 for field, by in pairs(args.counts) do redis.call('HINCRBY', metrics, field, by) end
 for field, total in pairs(args.totals) do
   if total > tonumber(redis.call('HGET', metrics, field) or 0) then redis.call('HSET', metrics, field, total) end

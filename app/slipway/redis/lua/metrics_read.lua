@@ -1,4 +1,4 @@
---! needs: clock keys
+--! needs: clock keys pending_counts
 --! repeatable: yes
 --! shard: thread
 -- Reads all figures of the deployment. Those that were read less than `fresh_ms` ago are replied again, so all
@@ -10,11 +10,12 @@
 --   version and priority; runs; ms since the first was due: for each), `phases` (phase, runs, …), `webhooks` (that
 --   wait), `repairs` (problem, count, …), `processes` (the fields of each).
 -- Atomic: All figures are of one moment.
--- Repeatable: Yes: it only reads, and keeps what it has read.
+-- Repeatable: Yes: it changes no figure, and keeps what it has read.
 
 local args = cmsgpack.unpack(ARGV[2])
 local kept = redis.call('GET', key('metrics_read'))
 if kept then return {kept, math.max(redis.call('PTTL', key('metrics_read')), 0)} end
+add_up_counts()
 
 -- The members of a graph, version and priority are neighbours. Each step finds the first of the next ones.
 local function queue_by_labels()

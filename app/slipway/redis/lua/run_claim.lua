@@ -1,4 +1,4 @@
---! needs: admission clock concurrency_groups events hashes jobs keys leases metrics pauses pins queue runs switches versions waiting_runs
+--! needs: admission clock concurrency_groups events hashes jobs keys leases metrics pauses pending_counts pins queue runs switches versions waiting_runs
 --! repeatable: no
 --! shard: thread
 -- Gives a worker due runs, each with a lease. A job is removed if its run was deleted, ended, or must wait for another
@@ -29,6 +29,7 @@ local expected = startable and expected_by_graph()
 local stranded = {} -- runs that began to wait for what they cannot get by waiting
 local reply = {'', startable and 'near' or '', stranded}
 local remaining = args.limit
+local counts = '' -- pending ones
 local BATCH = 200
 local SUSPECTS_READ = 100
 local LANE_READ = 100
@@ -148,7 +149,7 @@ local function claim(job, score, lane)
   attempt = acquire_lease(run_id, thread_id, args.worker, args.lease_ms, {attempt = attempt, started_us = started_us,
     ordinal = ordinal, crashes = crashes, groups = groups, status = status, started_runs = started_runs,
     error = thread_error, execution = execution, graph_id = graph_id, pinned_graph = pinned_graph})
-  count_claim(run_id, graph_id, stored[14], stored[15], stored[16])
+  counts = counts .. (claim_items(run_id, graph_id, stored[14], stored[15], stored[16]) or '')
   if announces == '1' then append_events(run_id, {metadata_event(run_id, attempt)}) end
   local fields = redis.call('HGETALL', run)
   reply[#reply + 1] = execution.moves and joined(fields, pinned_fields(pinned, schema)) or fields
@@ -266,6 +267,7 @@ while remaining > 0 and read_jobs < BATCH and queue_may_have_more do
     end
   end
 end
+store_counts(counts)
 if #held > 0 then redis.call('ZADD', key('queue'), unpack(held)) end
 if startable then redis.call('HSET', key('memory'), 'startable', integer_text(startable)) end
 

@@ -1,4 +1,4 @@
---! needs: admission budgets cancel cancel_causes clock concurrency_groups due_times events hashes inline_executions keys leases metrics phases pins queue retries reviews rollouts run_indexes runs threads versions waiting_runs webhook_events
+--! needs: admission budgets cancel cancel_causes clock concurrency_groups due_times events hashes inline_executions keys leases metrics pending_counts phases pins queue retries reviews rollouts run_indexes runs threads versions waiting_runs webhook_events
 --! repeatable: yes
 --! shard: thread
 -- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.
@@ -171,15 +171,12 @@ local permitted_us = args.authorized and updated_us or '0'
 local members = exists and thread_members() or args.thread_members or {}
 local record = joined(joined(joined(args.fields, members), args.members or {}), version_fields)
 local priority_ms, graph_id = args.priority_ms, args.expected_graph_id
-local function entered_queue()
-  return enter_queued(args.run_id, graph_id, version_fields[2] or given(pinned), priority_ms, now_us + after_ms * 1000)
-end
-local queued_as = not args.inline_worker and entered_queue()
+local queued_as = queued_as_of(version_fields[2] or given(pinned), priority_ms, created_us)
 if run_or_log_exists then redis.call('DEL', log) end
 local last_event = append_to_log(args.run_id, {metadata_event(args.run_id, 1)}, false)
 redis.call('HSET', run, 'kwargs', ARGV[3], 'phase', 'queued', 'reason', reason, 'attempt', 0,
-  'created_us', created_us, 'updated_us', updated_us, 'last_event', last_event, 'queued_as', queued_as or '',
-  unpack(few_fields(run, record)))
+  'created_us', created_us, 'updated_us', updated_us, 'last_event', last_event, 'queued_as',
+  not args.inline_worker and queued_as or '', unpack(few_fields(run, record)))
 if args.authorized then redis.call('HSET', run, 'permitted_us', permitted_us) end
 index_run(args.run_id, created_us, args.terms)
 
@@ -218,15 +215,15 @@ if inline then
     {attempt = 0, groups = groups, started_runs = fields[1], error = fields[2], execution = execution,
       graph_id = args.expected_graph_id, pinned_graph = pinned_graph})
   redis.call('HSET', run, 'inline_request', args.inline_request)
-  count_claim(args.run_id, graph_id, priority_ms, nil, redis.call('HGET', run, 'trace'))
+  count_claim(args.run_id, graph_id, priority_ms, redis.call('HGET', run, 'trace'))
 elseif first then
   enqueue(args.run_id, 1, now_ms + after_ms, key('queue'), args.priority_ms)
 end
 if not inline then
-  if args.inline_worker then redis.call('HSET', run, 'queued_as', entered_queue() or '') end
+  if args.inline_worker then redis.call('HSET', run, 'queued_as', queued_as or '') end
   emit_phase(args.run_id, 'queued')
 end
-count_metric('new_runs\31' .. graph_id)
+store_counts(creation_items(args.run_id, graph_id, not inline and queued_as) or '')
 if due_time then set_handled(due_time, due_time.next_ms and integer_text(due_time.next_ms) or '') end
 if inline or continued or args.retry then
   local fields = redis.call('HGETALL', run)

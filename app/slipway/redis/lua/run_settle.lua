@@ -1,12 +1,12 @@
---! needs: admission after_run cancel_causes clock concurrency_groups deliveries events fencing hashes keys metrics redis_commands reviews rollouts run_indexes runs threads traces waiting_runs webhook_events
+--! needs: admission after_run cancel_causes clock concurrency_groups deliveries events fencing hashes keys metrics pending_counts redis_commands reviews rollouts run_indexes runs threads traces waiting_runs webhook_events
 --! repeatable: yes
 --! shard: thread
 -- Ends a run: phase, error, result, thread state, last events, lease, delivery, and the thread's next run.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunSettle`; result, values, interrupts and a part of the
---   spans, each '' for none; name and frame of each of its `events`; the question of each of its `reviews`; then the
---   attempt's last commands: each is its count of words, then its words.
+-- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunSettle`; result, values, interrupts, a part of the
+--   spans and items of pending counts, each '' for none; name and frame of each of its `events`; the question of each
+--   of its `reviews`; then the attempt's last commands: each is its count of words, then its words.
 -- Reply: {'ok'}; {'fenced'}; {'cancel', action} if a cancel was requested and this is not its settlement.
 -- Atomic: All of it.
 -- Repeatable: Yes: a repetition by the attempt that settled the run replies 'ok'.
@@ -24,19 +24,21 @@ local new = is_next_write_group(owned, args.seq)
 if new == nil then return {'fenced'} end
 -- the first write must not need memory: a full Redis rejects a script if its first write does
 local cleared = redis.call('HDEL', run, 'worker', 'inline_request', 'crashes', 'crashed_attempt', 'crashed_worker')
-local first_question = 7 + 2 * args.events
+local first_question = 8 + 2 * args.events
 local first_command = first_question + (args.reviews and #args.reviews or 0)
 if new then execute_commands(first_command) end
 local values, interrupts = ARGV[4] ~= '' and ARGV[4] or nil, ARGV[5] ~= '' and ARGV[5] or nil
-local entries = event_arguments(7, args.events)
+local entries = event_arguments(8, args.events)
 entries[#entries + 1] = end_event(args.run_id, args.status, ARGV[3], args.phase)
 local last_event = append_to_log(args.run_id, entries, owned.last_event)
-if ARGV[6] ~= '' then store_spans(args.run_id, ARGV[6], last_event) end
+local counts = new and ARGV[7] or ''
+if ARGV[6] ~= '' then counts = counts .. store_spans(args.run_id, ARGV[6], last_event) end
 redis.call('HSET', run, 'phase', args.phase, 'reason', args.reason, 'usage', args.usage, 'settled_by', args.attempt,
   'updated_us', now_us, 'ended_us', now_us, 'last_event', last_event,
   unpack(args.trace_bytes and {'trace_bytes', args.trace_bytes} or {}))
 index_phase(args.run_id, args.incarnation, 'running', args.phase)
-count_run_end(args.graph_id, args.phase, args.incarnation, args.error and args.reason, owned.trace)
+store_counts((end_items(args.graph_id, args.phase, args.incarnation, args.error and args.reason, owned.trace) or '')
+  .. counts)
 if args.counted then count_run(args.run_id, args.counted[1], args.counted[2]) end
 if args.error then
   redis.call('HSET', run, 'error', args.error)

@@ -1,4 +1,4 @@
---! needs: clock keys traces
+--! needs: clock keys pending_counts traces
 --! repeatable: yes
 --! shard: thread
 -- Deletes the spans of runs whose time has passed, and then those of the oldest runs until all spans have at most
@@ -11,11 +11,13 @@
 -- Repeatable: Yes: what is deleted is not due again.
 
 local args = cmsgpack.unpack(ARGV[2])
+add_up_counts()
+local bytes = tonumber(redis.call('GET', key('trace_bytes')) or 0)
 
 -- Why the spans of a run that were first stored then are due, or nil.
 local function is_due(stored_ms)
   if tonumber(stored_ms) <= now_ms - args.retention_ms then return 'expired' end
-  if tonumber(redis.call('GET', key('trace_bytes')) or 0) > args.max_bytes then return 'displaced' end
+  if bytes > args.max_bytes then return 'displaced' end
 end
 
 local first = redis.call('ZRANGE', key('traces'), 0, 0, 'WITHSCORES')
@@ -30,6 +32,6 @@ for i = 1, #oldest, 2 do
   local why = is_due(oldest[i + 1])
   if not why then return {expired, displaced, '0'} end
   if why == 'expired' then expired = expired + 1 else displaced = displaced + 1 end
-  delete_spans(oldest[i])
+  bytes = bytes - delete_spans(oldest[i])
 end
 return {expired, displaced, #oldest == 2 * args.limit and '1' or '0'}

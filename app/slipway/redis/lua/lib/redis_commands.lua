@@ -45,11 +45,6 @@ function own_commands.STORE_METERED(first)
   if revision < tonumber(ARGV[first + 2]) then redis.call('HSET', ARGV[first], 'metered', ARGV[first + 1]) end
 end
 
--- COUNT: hash of the metrics, then for each counter: field, by how much it grows.
-function own_commands.COUNT(first, last)
-  for i = first + 1, last, 2 do redis.call('HINCRBY', ARGV[first], ARGV[i], ARGV[i + 1]) end
-end
-
 -- Executes the commands in ARGV from index `first` to the end. Each command is its count of words, then its words.
 local function execute_commands(first)
   local index = first

@@ -1,4 +1,4 @@
---! needs: keys
+--! needs: keys pending_counts
 --! rare: delete_spans store_killed_attempt
 -- The traces of runs: which trace a run belongs to, and its stored spans (`slipway.tracing`).
 
@@ -21,31 +21,32 @@ end
 -- What the keys of a trace need besides its spans.
 local BYTES_OF_TRACE = 300
 
--- Stores a part of the spans of a run. `last_event` is the id of the last event in its log, which begins with the time
--- of Redis. The caller stores the field `trace_bytes`.
+-- Stores a part of the spans of a run. Returns what the caller adds to the pending counts. `last_event` is the id of
+-- the last event in its log, which begins with the time of Redis. The caller stores the field `trace_bytes`.
 local function store_spans(run_id, part, last_event)
-  local bytes = #part
+  local bytes, first_ms = #part, 0
   if redis.call('RPUSH', key('run_trace', run_id), part) == 1 then
-    bytes = bytes + BYTES_OF_TRACE
-    redis.call('ZADD', key('traces'), string.match(last_event or '0', '^%d+'), run_id)
+    bytes, first_ms = bytes + BYTES_OF_TRACE, tonumber(string.match(last_event or '1', '^%d+'))
   end
-  redis.call('INCRBY', key('trace_bytes'), bytes)
+  return cmsgpack.pack(SPANS, run_id, first_ms, bytes)
 end
 
 -- Stores that an attempt has ended because its process did, if the spans of the run with this `trace` are kept.
 local function store_killed_attempt(run_id, trace, end_of_attempt, last_event)
   if not trace or string.sub(trace, 56, 57) ~= ',k' then return end
   local part = cmsgpack.pack(end_of_attempt)
-  store_spans(run_id, part, last_event)
+  store_counts(store_spans(run_id, part, last_event))
   redis.call('HINCRBY', key('run', run_id), 'trace_bytes', #part)
 end
 
--- Deletes the spans of a run.
+-- Deletes the spans of a run. Returns by how many bytes all spans shrink.
 local function delete_spans(run_id)
   local bytes = 0
   for _, part in ipairs(redis.call('LRANGE', key('run_trace', run_id), 0, -1)) do bytes = bytes + #part end
-  redis.call('ZREM', key('traces'), run_id)
-  if bytes == 0 then return end
-  redis.call('DEL', key('run_trace', run_id))
-  redis.call('DECRBY', key('trace_bytes'), bytes + BYTES_OF_TRACE)
+  if bytes > 0 then
+    redis.call('DEL', key('run_trace', run_id))
+    bytes = bytes + BYTES_OF_TRACE
+  end
+  store_counts(cmsgpack.pack(NO_SPANS, run_id, 0, bytes))
+  return bytes
 end
