@@ -153,10 +153,12 @@ async def test_a_receiver_with_an_unknown_certificate_gets_nothing(tmp_path: Pat
 
 async def test_a_large_batch_is_sent_as_several_requests(received: Received) -> None:
     text = "x" * (REQUEST_BYTES // 5)
-    async with exporting(received.url, OTEL_BSP_SCHEDULE_DELAY="60000") as export:
+    limits = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "8"}
+    async with exporting(received.url, **limits) as export:
         for number in range(1, 9):
             export.add((RUN, Span(f"{number:016x}", "", SpanKind.TOOL, "search", 1, 2, attributes={"input": text})))
-    assert (export.sent, export.dropped, len(received.requests)) == (8, 0, 2)
+        await wait_until(partial(has_sent, export, 8))
+    assert (export.dropped, len(received.requests)) == (0, 2)
     assert all(len(body) <= REQUEST_BYTES for body in received.raw)
 
 
