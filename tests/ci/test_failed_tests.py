@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 PYTEST = f"{sys.executable} -m pytest -q --rootdir ."
 
-pytestmark = [pytest.mark.processes, pytest.mark.one_python]
+pytestmark = [pytest.mark.processes, pytest.mark.one_python, pytest.mark.timeout(180)]
 
 
 def executed(folder: Path, command: str) -> str:
@@ -58,9 +58,10 @@ def test_what_a_failed_test_leaves_breaks_no_other_test(tmp_path: Path) -> None:
 
 def closing_lines(folder: Path, test_file: str) -> list[str]:
     """What `.ci/run` concludes from a suite of one file."""
-    (folder / "pytest.ini").write_text("[pytest]\naddopts = -ra -p no:randomly\n")
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = -ra\n")
     (folder / "test_suite.py").write_text(dedent(test_file))
     command = f"""
+        export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
         mkdir work; work=work; . {ROOT}/.ci/suites.sh
         timed suite {PYTEST}; evaluate suite {PYTEST}
         echo CONCLUSION; printf '%s\\n' "${{closing[@]}}" "failed: ${{failed[*]}}"
