@@ -33,7 +33,7 @@ def encoded_by_the_sdk(run: TracedRun | str, span: slipway.Span, resource: Resou
         attributes["gen_ai.agent.name"] = run.graph_id
         attributes["slipway.assistant.id"] = run.assistant_id
         if run.version:
-            attributes["slipway.graph.version"] = run.version
+            attributes["gen_ai.agent.version"] = run.version
     for each in declared.attributes:
         if each.exported and each.name in span.attributes:
             attributes[each.exported] = _value(each, span.attributes[each.name])

@@ -15,12 +15,9 @@ from slipway.telemetry.table.span_type import ExportedKind, SpanAttribute, SpanT
 RUN: Final = SpanAttribute("run", "slipway.run.id", Unit.ID, "the run")
 THREAD: Final = SpanAttribute("thread", "gen_ai.conversation.id", Unit.ID, "the thread of the run")
 GRAPH: Final = SpanAttribute("graph", "gen_ai.agent.name", Unit.NAME, "the graph of the run")
-VERSION: Final = SpanAttribute("version", "slipway.graph.version", Unit.NAME, "the version of the graph")
-"""The conventions have `gen_ai.agent.version` for calls of remote agents only. Their internal spans have the version of
-the service instead, of which one has several versions of graphs here.
-
-https://github.com/open-telemetry/semantic-conventions-genai/issues/284
-"""
+VERSION: Final = SpanAttribute("version", "gen_ai.agent.version", Unit.NAME, "the version of the graph")
+"""Later drafts of the conventions keep it for remote agents only, because a service usually has one version of an
+agent. Here one service executes several at the same time, and its spans say which."""
 ASSISTANT: Final = SpanAttribute("assistant", "slipway.assistant.id", Unit.ID, "the assistant of the run")
 
 OF_ALL_SPANS: Final = (RUN, THREAD, GRAPH, VERSION, ASSISTANT)
