@@ -200,10 +200,11 @@ async def test_spans_of_the_project_are_sent_with_those_of_slipway(received: Rec
 async def test_a_span_that_cannot_be_encoded_costs_itself_only(received: Received) -> None:
     with capture_logs() as lines:
         async with exporting(received.url) as export:
-            export.add((RUN, Span("not hexadecimal", "", SpanKind.NODE, "draft", 1, 2)))
             export.add(span())
+            export.add((RUN, Span("not hexadecimal", "", SpanKind.NODE, "draft", 1, 2)))
+            export.add(span(2))
             await wait_until(lambda: export.sent)
-    assert (export.sent, export.dropped) == (1, 1)
+    assert (export.sent, export.dropped, len(received.spans)) == (2, 1, 2)
     assert [(line["event"], line["problem"]) for line in lines] == [("spans.dropped", "ValueError")]
 
 
