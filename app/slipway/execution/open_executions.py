@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from langgraph.store.base import BaseStore
@@ -16,7 +17,7 @@ from slipway.metrics.process_metrics import ProcessMetrics
 from slipway.redis.keys import Keys
 from slipway.rollouts.watch import RolloutWatch
 from slipway.runs.attempt_spans import attempt_trace
-from slipway.runs.attempt_writer import AttemptWriter
+from slipway.runs.attempt_writer import SPANS_WITHIN_S, AttemptWriter
 from slipway.runs.derived_spans import queue_span
 from slipway.runs.leases import LeaseRenewer
 from slipway.runs.record import Run
@@ -60,6 +61,8 @@ class OpenExecutions:
         self._switches, self._rollouts, self._moving = switches, rollouts, moving
         switches.on_change = self._on_switches_changed
         self._draining, self._sizes, self._metering = False, RunSizes(), metering
+        self._spans_timer: asyncio.TimerHandle | None = None
+        """Set while executions with a recorder are open. One for all: a timer for each would cost more than a span."""
         self.current: list[Execution] = []
         """The open executions, in the order in which they were opened."""
 
@@ -81,6 +84,8 @@ class OpenExecutions:
         if trace is not None:
             follow_nodes()
             writer.record_with(trace)
+            if self._spans_timer is None:
+                self._send_spans_later()
             if run.attempt == 1 and trace.is_exported:
                 traced = trace.run
                 trace.export_also(queue_span(traced, traced.created_us, run.started_us or trace.now_us()))
@@ -109,11 +114,21 @@ class OpenExecutions:
 
     def close(self, execution: Execution) -> None:
         """Stops renewing the lease. A run that was neither settled nor released is reclaimed when its lease expires."""
-        execution.writer.stop_recording()
         self._lease_renewer.remove(execution.writer)
         self.current.remove(execution)
         if self._retention is not None and not execution.run.options.temporary:
             self._retention.run_ended(execution.run.thread_id, execution.run.graph_id)
+
+    def _send_spans_later(self) -> None:
+        self._spans_timer = asyncio.get_running_loop().call_later(SPANS_WITHIN_S / 2, self._send_spans)
+
+    def _send_spans(self) -> None:
+        self._spans_timer = None
+        recorded = [execution.writer for execution in self.current if execution.writer.trace is not None]
+        if recorded:
+            self._send_spans_later()
+        for writer in recorded:
+            writer.send_spans()
 
     def _on_switches_changed(self) -> None:
         for execution in self.current:

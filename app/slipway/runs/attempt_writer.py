@@ -63,6 +63,9 @@ iterations."""
 
 SPANS_WITHIN_S: Final = 1.0
 """Seconds after which spans are sent although the attempt writes nothing else."""
+_SPANS_EVERY_S: Final = SPANS_WITHIN_S * 0.4
+"""The least time between groups with spans alone, and before the first: an attempt that ends earlier needs none. With
+the time between two calls of `send_spans`, it is less than `SPANS_WITHIN_S`."""
 
 _ITERATIONS_UNTIL_BOUNDARY: Final = 8
 """Event loop iterations after the end of a superstep within which LangGraph starts the next superstep or ends the run,
@@ -133,7 +136,9 @@ class AttemptWriter:
         `LeaseRenewer` changes it."""
         self.trace: AttemptTrace | None = None
         """What records the spans of the attempt. They are sent with its write groups; see `record_with`."""
-        self._spans_timer: asyncio.TimerHandle | None = None
+        self._is_ending = False
+        self._spans_sent_at = 0.0
+        """The time (`time.monotonic`) when a group with spans alone was sent; at first, when the recorder was set."""
         self._scripts, self._limits, self._sizes = scripts, limits, sizes or RunSizes()
         self._written_bytes = 0
         self._loop = asyncio.get_running_loop()
@@ -282,18 +287,12 @@ class AttemptWriter:
         """From now on, the spans of this recorder are sent with the write groups. What a node does that writes nothing
         for long, such as a slow call of a model, is sent in a group of its own within `SPANS_WITHIN_S`: so it is known
         while it lasts, and after a crash."""
-        self.trace = trace
-        self._spans_timer = self._loop.call_later(SPANS_WITHIN_S, self._send_spans)
+        self.trace, self._spans_sent_at = trace, time.monotonic()
 
-    def stop_recording(self) -> None:
-        """No group with spans alone is sent any more."""
-        if self._spans_timer is not None:
-            self._spans_timer.cancel()
-            self._spans_timer = None
-
-    def _send_spans(self) -> None:
-        assert self.trace is not None
-        self._spans_timer = self._loop.call_later(SPANS_WITHIN_S, self._send_spans)
+    def send_spans(self) -> None:
+        """Sends the spans that have changed, if nothing else takes them along. Called every `SPANS_WITHIN_S` / 2."""
+        if self.trace is None or self._is_ending or time.monotonic() - self._spans_sent_at < _SPANS_EVERY_S:
+            return
         others_follow = bool(self._group or self._sender.in_flight) or self._superstep_pending
         is_encoding = self.encoding.in_use or self._encoding_chunk or self._encoded_writes > 0
         if self.is_fenced or others_follow or is_encoding:
@@ -301,6 +300,7 @@ class AttemptWriter:
         group = WriteGroup()
         group.spans = self.trace.part()
         if group.spans is not NO_SPANS:
+            self._spans_sent_at = time.monotonic()
             self._sender.send(group)
 
     # delayed commands
@@ -590,7 +590,7 @@ class AttemptWriter:
 
     async def _final_group(self) -> WriteGroup | None:
         """Returns the last group when all other groups are acknowledged. None if the attempt is fenced."""
-        self.stop_recording()
+        self._is_ending = True  # no group with spans alone may follow the last one
         self._superstep_pending, self._iterations_until_boundary = True, 0
         if self._send_timer is not None:
             self._send_timer.cancel()
