@@ -164,6 +164,7 @@ class AttemptTrace:
         "_open",
         "_place",
         "_reserved_bytes",
+        "_run",
         "_run_id",
         "_sink",
         "_superstep",
@@ -193,6 +194,7 @@ class AttemptTrace:
         supersteps: int = 0,
     ) -> None:
         self.run_trace, self._run_id, self._describe = trace, run_id, describe
+        self._run: TracedRun | None = None
         self._place = trace_place(run_id)
         self.records_content = content
         """Whether inputs and outputs are recorded."""
@@ -235,7 +237,9 @@ class AttemptTrace:
     @property
     def run(self) -> TracedRun:
         """What the spans of the attempt have in common."""
-        return self._describe()
+        if self._run is None:
+            self._run = self._describe()
+        return self._run
 
     # spans
 

@@ -45,8 +45,7 @@ def run_trace_from(stored: bytes) -> RunTrace | None:
     if usual is None:
         return _parsed(text)
     trace_id, span_id, sampled, kept, parent_id = usual.groups()
-    context = TraceContext._make((trace_id, span_id, sampled == "1"))  # half the time of a call of the class
-    return RunTrace._make((context, parent_id, kept == _KEPT, None))
+    return RunTrace(TraceContext(trace_id, span_id, sampled == "1"), parent_id, kept == _KEPT)
 
 
 def _parsed(text: str) -> RunTrace | None:
