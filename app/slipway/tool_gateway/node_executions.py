@@ -7,9 +7,9 @@ variable, which everything that the task calls inherits, in threads too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.graph import START
@@ -130,6 +130,8 @@ CURRENT_NODE: Final[ContextVar[NodeExecution | None]] = ContextVar("current_node
 
 def follow_nodes() -> None:
     """From now on, `CURRENT_NODE` is the node that executes, and log lines name it. A repeated call does nothing."""
+    if vars(_runner)["arun_with_retry"] is _arun:
+        return
     find_node_with(_current_path)
     setattr(_runner, "run_with_retry", _run)  # noqa: B010  mypy knows no replaced function
     setattr(_runner, "arun_with_retry", _arun)  # noqa: B010
@@ -160,7 +162,7 @@ class _Followed:
         self._task = task
         self._node_before = CURRENT_NODE.set(NodeExecution(task, CURRENT_NODE.get()))
         around = CURRENT_SPAN.get()
-        if around is None or task.name == START:
+        if around is None:
             self._span: OpenSpan | None = None
         else:
             self._span = node_started(around, task)
@@ -188,6 +190,8 @@ class _Followed:
 
 
 def _run(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Any:
+    if task.name == START:  # writes the input; has no code of a node
+        return _RUN(task, *args, **kwargs)
     followed = _Followed(task)
     try:
         result = _RUN(task, *args, **kwargs)
@@ -199,7 +203,13 @@ def _run(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Any:
     return result
 
 
-async def _arun(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Any:
+def _arun(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+    if task.name == START:
+        return cast(Coroutine[Any, Any, Any], _ARUN(task, *args, **kwargs))
+    return _arun_followed(task, *args, **kwargs)
+
+
+async def _arun_followed(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Any:
     followed = _Followed(task)
     try:
         result = await _ARUN(task, *args, **kwargs)
