@@ -83,7 +83,7 @@ drill: $(VENV)/dev.stamp  ## Drill a deploy with 500 threads at pauses, print it
 	$(BIN)/python -m tests.version_drills.drill $(or $(THREADS_PER_PAUSE),50)
 	SLIPWAY_TEST_THREADS=10000 $(BIN)/python -m pytest -q -o timeout=600 tests/version_drills/test_shares.py
 
-telemetry: $(VENV)/dev.stamp  ## Measure what traces, metrics and log lines cost (TELEMETRY_ARGS="on --pairs 20")
+telemetry: $(VENV)/dev.stamp  ## Measure what traces, metrics and log lines cost (TELEMETRY_ARGS="on --starts 12")
 	$(BIN)/python -m tests.bench.telemetry $(TELEMETRY_ARGS)
 
 small-server: $(VENV)/dev.stamp  ## Fill a Redis of 25 MB with bursts of runs (SMALL_SERVER_ARGS=--seconds 30)

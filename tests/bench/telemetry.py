@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import statistics
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 import uvloop
 
-from tests.bench.compare import ROUNDS, Comparison, compare_round, print_table
+from tests.bench.compare import ROUNDS, Comparison, compare_round
+from tests.bench.figures import rounded
 from tests.bench.instructions import PROCESSES, counts_of, print_counts, require_valgrind
 from tests.bench.setup import serving
 
@@ -76,37 +79,54 @@ async def _accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         writer.close()
 
 
-async def compare_case(case: str, rounds: Sequence[str], pairs: int, starts: int) -> list[Comparison]:
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One figure of both servers. `before` and `after` have one value for each start."""
+
+    name: str
+    unit: str
+    before: Sequence[float]
+    after: Sequence[float]
+
+    def line(self) -> str:
+        """A row of a Markdown table: what both measured, the mean of the ratios, and its standard error."""
+        ratios = [after / before for before, after in zip(self.before, self.after, strict=True) if before]
+        off, on = (f"{rounded(statistics.mean(values))} {self.unit}" for values in (self.before, self.after))
+        error = statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else 0.0
+        return f"| {self.name} | {off} | {on} | {statistics.mean(ratios):.3f} | {error:.3f} |"
+
+
+async def cost_of(case: str, rounds: Sequence[str], pairs: int, starts: int) -> list[Cost]:
     """Measures a server without telemetry and one with that of `case`. Two servers of the same code differ by a few
-    percent for as long as they run, so both are started several times, in turns."""
+    percent for as long as they run, mostly because of the hash seed of Python: so both have the same one, and both are
+    started several times, in turns, each time with another seed."""
     measured: list[list[Comparison]] = []
     async with otlp_sink() as endpoint:
         both = (OFF, _variables_of(case, endpoint))
         for start in range(starts):
-            off_first = start % 2 == 0
-            first, second = both if off_first else both[::-1]
+            first, second = (
+                {**each, "PYTHONHASHSEED": str(start)} for each in (both if start % 2 == 0 else both[::-1])
+            )
             async with serving(None, quick=False, env=first) as one, serving(None, quick=False, env=second) as other:
-                off, on = (one, other) if off_first else (other, one)
+                off, on = (one, other) if start % 2 == 0 else (other, one)
                 measured.append([each for name in rounds for each in await compare_round(ROUNDS[name], off, on, pairs)])
-    return [_joined(each) for each in zip(*measured, strict=True)]
+    return [_cost(each) for each in zip(*measured, strict=True)]
+
+
+def _cost(starts: Sequence[Comparison]) -> Cost:
+    before = [statistics.mean(each.before) for each in starts]
+    after = [statistics.mean(each.after) for each in starts]
+    return Cost(starts[0].name, starts[0].unit, before, after)
 
 
 def _variables_of(case: str, endpoint: str) -> Mapping[str, str]:
     return {**CASES[case], "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if case in _EXPORTING else CASES[case]
 
 
-def _joined(parts: Sequence[Comparison]) -> Comparison:
-    """One figure of all starts."""
-    before, after = (
-        [value for part in parts for value in part.before],
-        [value for part in parts for value in part.after],
-    )
-    return Comparison(parts[0].name, parts[0].unit, before, after)
-
-
 async def _measure(cases: Sequence[str], rounds: Sequence[str], pairs: int, starts: int) -> None:
     for case in cases:
-        print_table(await compare_case(case, rounds, pairs, starts), "off", case)
+        print(f"| figure | off | {case} | {case} / off | standard error |\n|---|---|---|---|---|")
+        print("\n".join(each.line() for each in await cost_of(case, rounds, pairs, starts)), flush=True)
 
 
 async def _count(cases: Sequence[str], processes: Sequence[str], runs: int) -> None:
@@ -124,14 +144,21 @@ def main() -> None:
     )
     parser.add_argument("case", nargs="*", help=f"any of {', '.join(CASES)}; default: all")
     parser.add_argument("--rounds", nargs="+", choices=list(ROUNDS), default=list(_ROUNDS))
-    parser.add_argument("--pairs", type=int, default=5, help="number of pairs of each round (default: 5)")
-    parser.add_argument("--starts", type=int, default=6, help="how often both servers are started (default: 6)")
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=4,
+        help="number of pairs of each round (default: 4); even, because the first of a pair is slower",
+    )
+    parser.add_argument("--starts", type=int, default=8, help="how often both servers are started (default: 8)")
     parser.add_argument("--instructions", action="store_true", help="count instructions; needs valgrind")
     parser.add_argument("--process", action="append", choices=PROCESSES, help="with --instructions; default: all")
     parser.add_argument("--runs", type=int, default=60, help="with --instructions: waited runs (default: 60)")
     arguments = parser.parse_args()
     if unknown := set(arguments.case) - set(CASES):
         parser.error(f"unknown case {sorted(unknown)[0]!r}; choose from {', '.join(CASES)}")
+    if arguments.pairs % 2:
+        parser.error("--pairs must be even: the first server of a pair is slower")
     cases = arguments.case or list(CASES)
     if arguments.instructions:
         require_valgrind()
