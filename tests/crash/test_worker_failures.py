@@ -137,6 +137,27 @@ async def test_a_run_that_kills_its_workers_fails_and_other_runs_complete() -> N
         await client.close()
 
 
+@pytest.mark.parametrize("before", ["new", "restarted"])
+async def test_a_worker_killed_at_once_repeats_one_superstep_although_redis_had_no_script(before: str) -> None:
+    """The write group of the first superstep is the first call of its script, so Redis would ask for the source, and
+    the process would be killed before it reads that."""
+    async with running(webs=1, workers=2) as cluster:
+        client = Client(cluster.webs[0].url)
+        if before == "restarted":  # the workers have called the script, and Redis has forgotten it
+            thread_id = str(uuid.uuid4())
+            run_id = await client.start("steps", {"upto": 4, "pause_s": 0.1}, thread_id)
+            await Reader(run_id).follow(client.urls, thread_id)
+            await cluster.valkey.kill()
+            await cluster.start_valkey()
+        thread_id, file = str(uuid.uuid4()), cluster.gate()
+        run_id = await client.start("dies_once", {"until": str(file), "upto": 1}, thread_id)
+        await Reader(run_id).follow(client.urls, thread_id)
+        assert (await client.run(thread_id, run_id))["attempt"] == 2
+        assert cluster.effects.times_done(run_id)[1, "work"] == 1
+        assert repetition(cluster.effects.of_run(run_id)).most <= 1
+        await client.close()
+
+
 def _start_exited(cluster: Cluster) -> None:
     """Restarts exited workers, as a supervisor does."""
     for worker in cluster.workers:

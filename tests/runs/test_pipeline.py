@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,6 +16,7 @@ from slipway.errors import StoreUnavailable
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.script import Script
 from slipway.redis.subscriber import Subscriber
 from tests.proxy import Proxy, proxied
 from tests.runs.servers import Server, is_only_client, is_rejecting, server
@@ -141,6 +144,32 @@ async def test_commands_without_a_reply_are_not_certain_while_they_wait_for_a_co
         assert not await pipeline.will_be_executed()
         proxy.rejecting = False
         await reply
+        assert await pipeline.will_be_executed()
+
+
+async def test_a_script_that_redis_may_not_have_is_not_certain(proxy: Proxy) -> None:
+    source = f"return ARGV[1] -- {uuid.uuid4()}"
+    script = Script("echo", source, hashlib.sha1(source.encode()).hexdigest(), repeatable=True)
+    async with open_pipeline(proxy.url) as pipeline:
+        for certain in (False, True):
+            reply = pipeline.run(script, (), ("x",))
+            assert await pipeline.will_be_executed() is certain
+            assert await reply == b"x"
+        proxy.cut()  # the server behind the next connection may be another one
+        await wait_until(lambda: pipeline.connections == 2)
+        reply = pipeline.run(script, (), ("x",))
+        assert not await pipeline.will_be_executed()
+        assert await reply == b"x"
+
+
+async def test_a_command_that_a_full_redis_has_rejected_is_not_certain(own_server: Server, keys: Keys) -> None:
+    async with open_pipeline(own_server.url) as pipeline:
+        await pipeline.send("CONFIG", "SET", "maxmemory", "1")
+        reply = pipeline.send("SET", f"{keys.prefix}:a", "1", repeatable=True)
+        await wait_until(partial(is_rejecting, pipeline, "OOM"))
+        assert not await pipeline.will_be_executed()
+        await pipeline.send("CONFIG", "SET", "maxmemory", "0")
+        assert await reply == b"OK"
         assert await pipeline.will_be_executed()
 
 

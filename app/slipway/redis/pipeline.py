@@ -75,6 +75,8 @@ class _Command:
     sent_at: float = 0.0
     write: int = 0
     """The number of the write in which it was sent last."""
+    rejected: bool = False
+    """Whether Redis could not execute it when it was sent first, for a temporary reason."""
 
 
 class Pipeline:
@@ -106,6 +108,10 @@ class Pipeline:
         self._call_when_connected = on_connected
         self._waiting: list[_Command] = []
         self._in_flight: deque[_Command] = deque()
+        self._paused = 0
+        """How many commands wait until they are sent again, because Redis could not execute them."""
+        self._known_scripts: set[str] = set()
+        """The digests of the scripts that Redis has executed on this connection."""
         self._flush_due = False
         self._bytes_of_last_write = 0
         self._closed = False
@@ -192,16 +198,23 @@ class Pipeline:
         The operating system keeps what was written, but Redis reads only a part of it at a time. After each read it
         executes the complete commands, and if it then cannot send the replies because the process does not exist any
         more, it closes the connection and never reads the rest. So no reply may be due before the last command is
-        read: it is the only one, or Redis reads all of them at once."""
+        read: it is the only one, or Redis reads all of them at once. And Redis must not need this process for a second
+        try: it knows the scripts, and has not rejected one of the commands as long as it is full."""
         await asyncio.sleep(0)  # `_flush` runs; what it writes is sent at once, unless the socket is full
         if self._waiting or not self._connection.write_buffer_empty:
             return False
         if self._large is not None and self._large.in_progress:
             return False  # what is sent here may be executed first, and rejected for that reason
+        if self._paused or not all(map(self._is_accepted, self._in_flight)):
+            return False
         if len(self._in_flight) < 2:
             return True
         in_one_write = self._in_flight[0].write == self.round_trips
         return in_one_write and self._bytes_of_last_write <= _READ_BYTES
+
+    def _is_accepted(self, command: _Command) -> bool:
+        """Whether Redis executes a command when it reads it, as far as can be known."""
+        return not command.rejected and (command.script is None or command.script.sha in self._known_scripts)
 
     def _deadline(self) -> float:
         return self._loop.time() + self._patience_s
@@ -239,6 +252,7 @@ class Pipeline:
 
     def on_lost(self) -> None:
         lost, self._in_flight = list(self._in_flight), deque()
+        self._known_scripts.clear()  # the next server may be another one
         unanswered = [command for command in lost if command.repeatable and not command.reply.done()]
         self._waiting = unanswered + self._waiting
         outcome_unknown = [command for command in lost if not command.repeatable]
@@ -248,6 +262,8 @@ class Pipeline:
         command = self._in_flight.popleft()
         error = reply_error(reply)
         if error is None:
+            if command.script is not None:
+                self._known_scripts.add(command.script.sha)
             if not command.reply.done():
                 command.reply.set_result(reply)
         else:
@@ -258,6 +274,7 @@ class Pipeline:
         if command.reply.done():
             return
         if reason.startswith("NOSCRIPT") and command.script is not None:
+            self._known_scripts.discard(command.script.sha)
             command.packed = pack(("EVAL", command.script.source, *command.keys_and_args))
             self._enqueue(command)
         elif (overloaded := overloaded_from(reason)) is not None:
@@ -265,9 +282,14 @@ class Pipeline:
         elif not is_temporary(reason):
             command.reply.set_exception(error)
         elif command.repeatable and self._loop.time() < command.deadline:
-            self._loop.call_later(_RETRY_PAUSE_S, self._enqueue, command)
+            command.rejected, self._paused = True, self._paused + 1
+            self._loop.call_later(_RETRY_PAUSE_S, self._send_again, command)
         else:
             command.reply.set_exception(StoreUnavailable(f"Redis cannot do this now: {reason}"))
+
+    def _send_again(self, command: _Command) -> None:
+        self._paused -= 1
+        self._enqueue(command)
 
     def _schedule_check(self) -> None:
         self._check_timer = self._loop.call_later(_CHECK_INTERVAL_S, self._check_timeouts)

@@ -215,6 +215,24 @@ def _poison() -> StateGraph[Any]:
 poison = _poison().compile()
 
 
+async def kill_worker_once(state: Steps, config: RunnableConfig) -> Steps:
+    """Kills its process before anything else of it executes, unless the file exists."""
+    effect(config, "begin", "kill_worker_once")
+    file = Path(state["until"])
+    if not file.exists():
+        file.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def _dies_once() -> StateGraph[Any]:
+    graph = StateGraph(Steps).add_node("work", work).add_node("kill_worker_once", kill_worker_once)
+    return graph.add_edge(START, "work").add_edge("work", "kill_worker_once")
+
+
+dies_once = _dies_once().compile()
+
+
 class Moving(TypedDict, total=False):
     log: Annotated[list[str], add]
     item: str
