@@ -165,6 +165,17 @@ def test_both_ways_write_the_same(written: Written, rules: RedactionRules, monke
     assert quick_lines > LINES / len(RULES) / 2
 
 
+@pytest.mark.parametrize("event", ["spans.dropped", "a line of the project"])
+def test_patterns_of_the_project_search_texts_as_they_are(written: Written, event: str) -> None:
+    """Not as a line escapes them: behind a line break that is shown as `\\n`, no word begins."""
+    rules = RedactionRules.of([], [r"\bcust-\d+", r"(?m)^id \d+$"])
+    with doing({}, rules):
+        shown = written.by(written.quick, "info", event, {"problem": "of:\ncust-4711\nid 4711\n"})
+        shown += written.by(written.quick, "info", "of:\n\tcust-4711", {})
+    assert "4711" not in shown
+    assert shown.count("[redacted]") == 3
+
+
 @pytest.mark.processes
 def test_what_the_project_adds_to_the_log_gets_usual_lines_too() -> None:
     first, bound, unbound, of_logger, handled, seen = lines_of(

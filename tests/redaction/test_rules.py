@@ -98,6 +98,18 @@ def test_what_looks_like_a_credential_is_replaced_in_messages(text: str, shown: 
     assert without_credentials(text) == shown
 
 
+@pytest.mark.parametrize("before", [*"\n\r\t\b\f\x1b\x00\u202e", '"', "\\"])
+@pytest.mark.parametrize(
+    "credential", ["sk-" + "b" * 24, "slipway_" + "a" * 40, "AKIAIOSFODNN7EXAMPLE", "ghp_" + "d" * 36]
+)
+def test_a_credential_behind_a_character_that_is_escaped_is_replaced(before: str, credential: str) -> None:
+    text = f"the key is:{before}{credential}"
+    for line in (text, orjson.dumps(text).decode(), json.dumps(text), text.encode("unicode_escape").decode()):
+        shown = without_credentials(line)
+        assert credential not in shown
+        assert "[redacted]" in shown
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -18,7 +18,7 @@ from slipway.exception_text import LONGEST_TRACEBACK, class_name, is_a, tracebac
 from slipway.logs.values import Values
 from slipway.redaction.credential_names import is_credential_name
 from slipway.redaction.credential_patterns import REDACTED
-from slipway.redaction.redact import redact_member
+from slipway.redaction.redact import redact_member, redact_patterns
 from slipway.telemetry.table import line_fields
 
 _LEVELS: Final = {"exception": "error", "warn": "warning", "fatal": "critical"}
@@ -67,7 +67,7 @@ class Line:
     def _line(self, method: str, event: EventDict) -> dict[str, Any]:
         values = Values()
         what = values.of(event.pop("event", ""))
-        line = self.start(method, what.rstrip() if type(what) is str else what)
+        line = self.start(method, redact_patterns(what.rstrip()) if type(what) is str else what)
         raised = event.pop("exc_info", None)
         traceback = event.pop("exception", None) if raised is None else _traceback(raised)
         record = event.pop("_record", None)

@@ -12,16 +12,25 @@ from typing import Final
 
 REDACTED: Final = "[redacted]"
 
+_BEGINS: Final = r"""
+    (?: \b
+    | (?<= \\[bfnrt] )                  # behind a line break or a tab that JSON or a line for people escapes
+    | (?<= \\x[0-9a-f]{2} )
+    | (?<= \\u[0-9a-f]{4} )
+    )
+"""
 _CREDENTIALS: Final = re.compile(
-    r"""
-    \b slipway_ [A-Za-z0-9_-]{24,}                            # keys of Slipway
-    | \b wh(?:sec|sk)_ [A-Za-z0-9+/_-]{24,} =*                # webhook keys, by Standard Webhooks
-    | \b (?: sk | rk | pk )[-_] [A-Za-z0-9_-]{20,}            # keys of model providers and of Stripe
-    | \b gh[opsur]_ [A-Za-z0-9]{30,} | \b github_pat_ [A-Za-z0-9_]{22,}
-    | \b xox[abeprs]- [A-Za-z0-9-]{10,}
-    | \b A(?:KIA|SIA) [0-9A-Z]{16} \b
-    | \b AIza [0-9A-Za-z_-]{35}
-    | \b eyJ [A-Za-z0-9_-]{8,} \. eyJ [A-Za-z0-9_-]{8,} \. [A-Za-z0-9_-]{8,}   # JSON web tokens
+    _BEGINS
+    + r"""
+    (?: slipway_ [A-Za-z0-9_-]{24,}                           # keys of Slipway
+    | wh(?:sec|sk)_ [A-Za-z0-9+/_-]{24,} =*                   # webhook keys, by Standard Webhooks
+    | (?: sk | rk | pk )[-_] [A-Za-z0-9_-]{20,}               # keys of model providers and of Stripe
+    | gh[opsur]_ [A-Za-z0-9]{30,} | github_pat_ [A-Za-z0-9_]{22,}
+    | xox[abeprs]- [A-Za-z0-9-]{10,}
+    | A(?:KIA|SIA) [0-9A-Z]{16} \b
+    | AIza [0-9A-Za-z_-]{35}
+    | eyJ [A-Za-z0-9_-]{8,} \. eyJ [A-Za-z0-9_-]{8,} \. [A-Za-z0-9_-]{8,}   # JSON web tokens
+    )
     | (?<= [Bb]earer\ ) [A-Za-z0-9._~+/-]{16,} =*
     | (?<= :// ) (?P<user> [^\s/:@"']{0,64} ) : [^\s/@"']{1,256} (?= @ )       # user and password of an address
     | -----BEGIN\ [A-Z\ ]{0,32} PRIVATE\ KEY----- [^-]{0,16384} (?: -----END\ [A-Z\ ]{0,32} PRIVATE\ KEY----- )?

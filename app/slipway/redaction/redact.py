@@ -43,14 +43,21 @@ def redact_plain_message(text: str) -> str:
 
 
 def redacts_members() -> bool:
-    """Whether the project names members, so that `redact_member` may change a value."""
-    return bool(_RULES.current.names)
+    """Whether the project names members or patterns, so that `redact_member` may change a value."""
+    rules = _RULES.current
+    return bool(rules.names or rules.patterns)
 
 
 def redact_member(name: str, value: Any) -> Any:
-    """For a field of a log line, by the names of the project. Its texts are replaced with the line."""
-    rules = _RULES.current
-    return rules.member(name, value) if rules.names else value
+    """For a field of a log line, by the names and patterns of the project: these know the text as it is, and not how a
+    line escapes it. The rest is replaced with the line."""
+    return _RULES.current.member(name, value) if redacts_members() else value
+
+
+def redact_patterns(text: str) -> str:
+    """For the message of a log line, by the patterns of the project, if the line will escape something of it. The rest
+    is replaced with the line."""
+    return text if text.isprintable() else _RULES.current.text(text)
 
 
 def redact_text(text: str) -> str:
