@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -75,6 +76,18 @@ async def test_spans_are_deleted_after_trace_retention_s(
         assert not (await tree_of(served.services, old.run.thread_id, old.run.run_id)).spans
         assert (await tree_of(served.services, new.run.thread_id, new.run.run_id)).spans == new.spans
         assert await stored_bytes(pipeline, keys) == await counted_bytes(pipeline, keys) > 0
+
+
+async def test_the_retention_begins_with_the_first_span_and_not_with_the_run(
+    valkey_url: str, keys: Keys, graphs: Registry, pipeline: Pipeline
+) -> None:
+    """Nobody streams an event of the run, so the last event in its log is that of its creation when it has spans."""
+    async with deployment(valkey_url, keys, graphs) as (sdk, served):
+        created = time.time()
+        tree = await run_and_read(sdk, served.services, "three", after_seconds=1, stream_mode="custom")
+        await add_up_counts(pipeline, keys)
+        stored_ms = float(await pipeline.send("ZSCORE", keys.traces, tree.run.run_id))
+        assert stored_ms / 1000 >= created + 0.9
 
 
 async def test_the_spans_of_the_oldest_runs_go_when_all_exceed_trace_max_bytes(

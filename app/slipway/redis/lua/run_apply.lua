@@ -23,7 +23,7 @@ if new then
   execute_commands(11 + 2 * count)
   local last_event = append_to_log(run_id, event_arguments(11, count), owned.last_event)
   if ARGV[7] ~= '' then
-    counts = store_spans(run_id, ARGV[7], last_event) .. counts
+    counts = store_spans(run_id, ARGV[7], count > 0 and last_event) .. counts
     redis.call('HSET', key('run', run_id), 'last_group', seq, 'last_event', last_event, 'trace_bytes', ARGV[8],
       unpack(usage ~= '' and {'usage', usage} or {}))
   elseif usage == '' then

@@ -135,16 +135,16 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit
   if is_dead(run_id) then
     by_worker = by_worker or suspects_by_worker()
     local values = redis.call('HMGET', key('run', run_id), 'phase', 'thread_id', 'attempt', 'uncounted_attempts',
-      'ceilings', 'worker', 'crashes', 'pauses_exhausted', 'trace', 'updated_us', 'last_event', 'graph_id')
+      'ceilings', 'worker', 'crashes', 'pauses_exhausted', 'trace', 'updated_us', 'graph_id')
     local fields = {phase = values[1], thread_id = values[2], attempt = values[3], uncounted_attempts = values[4],
       ceilings = values[5], worker = values[6], crashes = values[7], pauses_exhausted = values[8]}
     if fields.phase ~= 'running' then
       redis.call('ZREM', key('leases'), run_id)
     else
       store_killed_attempt(run_id, values[9], {attempt = tonumber(fields.attempt), worker = fields.worker,
-        started_us = tonumber(values[10]), ended_us = now_us}, values[11])
+        started_us = tonumber(values[10]), ended_us = now_us})
       reclaimed[#reclaimed + 1] = {run_id, fields.attempt, reclaim(run_id, fields, by_worker[fields.worker]),
-        fields.thread_id, values[12], values[9] or ''}
+        fields.thread_id, values[11], values[9] or ''}
     end
   end
 end

@@ -25,7 +25,7 @@ local last_event = append_to_log(args.run_id, event_arguments(5, args.events), o
 redis.call('HSET', key('run', args.run_id), 'usage', args.usage, 'last_group', args.seq, 'last_event', last_event)
 if ARGV[3] ~= '' then
   redis.call('HSET', key('run', args.run_id), 'trace_bytes', args.trace_bytes)
-  counts = store_spans(args.run_id, ARGV[3], last_event) .. counts
+  counts = store_spans(args.run_id, ARGV[3], args.events > 0 and last_event) .. counts
 end
 if args.version then
   redis.call('HSET', key('run', args.run_id), 'version', args.version, 'version_fixed', 'returned')

@@ -21,21 +21,24 @@ end
 -- What the keys of a trace need besides its spans.
 local BYTES_OF_TRACE = 300
 
--- Stores a part of the spans of a run. Returns what the caller adds to the pending counts. `last_event` is the id of
--- the last event in its log, which begins with the time of Redis. The caller stores the field `trace_bytes`.
-local function store_spans(run_id, part, last_event)
+-- Stores a part of the spans of a run. Returns what the caller adds to the pending counts. `new_event` is the id of an
+-- event that the script has appended, which begins with the time of Redis; false if it has appended none. The caller
+-- stores the field `trace_bytes`.
+local function store_spans(run_id, part, new_event)
   local bytes, first_ms = #part, 0
   if redis.call('RPUSH', key('run_trace', run_id), part) == 1 then
-    bytes, first_ms = bytes + BYTES_OF_TRACE, tonumber(string.match(last_event or '1', '^%d+'))
+    local seconds, us = unpack(new_event and {} or redis.call('TIME'))
+    bytes = bytes + BYTES_OF_TRACE
+    first_ms = seconds and seconds * 1000 + math.floor(us / 1000) or tonumber(string.match(new_event, '^%d+'))
   end
   return cmsgpack.pack(SPANS, run_id, first_ms, bytes)
 end
 
 -- Stores that an attempt has ended because its process did, if the spans of the run with this `trace` are kept.
-local function store_killed_attempt(run_id, trace, end_of_attempt, last_event)
+local function store_killed_attempt(run_id, trace, end_of_attempt)
   if not trace or string.sub(trace, 56, 57) ~= ',k' then return end
   local part = cmsgpack.pack(end_of_attempt)
-  store_counts(store_spans(run_id, part, last_event))
+  store_counts(store_spans(run_id, part, false))
   redis.call('HINCRBY', key('run', run_id), 'trace_bytes', #part)
 end
 
