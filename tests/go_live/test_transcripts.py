@@ -24,6 +24,9 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.one_python, pytest.mark.timeout(120)]
 
+_NEEDED: Final = frozenset({"CI", "HOME", "LANG", "PATH", "STRICT_SLIPWAY_LOGS", "TMPDIR"})
+"""Variables of the environment that processes of the test have."""
+
 ROOT: Final = Path(__file__).parent.parent.parent
 PAGE: Final = ROOT / "docs" / "go-live.md"
 
@@ -49,6 +52,14 @@ def same(transcript: str) -> str:
 def transcripts() -> list[str]:
     """Those of the page: red, green."""
     return re.findall(r"^```text\n(State now.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what projects that earlier tests have loaded put into the environment: the doctor names their secrets."""
+    for name in os.environ.keys() - _NEEDED:
+        if not name.startswith("PYTEST"):
+            monkeypatch.delenv(name)
 
 
 async def test_the_red_one() -> None:

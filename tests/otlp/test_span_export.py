@@ -269,6 +269,17 @@ async def test_a_receiver_that_is_not_there_costs_its_spans_only() -> None:
     assert [(line["event"], line["problem"]) for line in lines] == [("spans.dropped", "ConnectionError")]
 
 
+async def test_what_the_receiver_has_not_accepted_when_the_process_ends_is_no_full_queue() -> None:
+    with receiving(receiver.hang) as received, capture_logs() as lines:
+        async with exporting(received.url) as export:
+            export.add(span())
+            await wait_until(lambda: received.requests)
+            export.add(span(2))
+    assert [(line["spans"], line["problem"]) for line in lines] == [
+        (2, "the process ended before the receiver had them")
+    ]
+
+
 @pytest.mark.parametrize("answer", [receiver.hang, receiver.send_slowly, receiver.answer_with(503, retry_after="8")])
 async def test_closing_never_waits_long(answer: Answer) -> None:
     with receiving(answer) as received:

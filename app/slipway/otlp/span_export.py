@@ -121,7 +121,9 @@ class SpanExport:
             self._sender.stop()
         with self._lock:
             self._gave_up = True
-            self._dropped += self._in_flight + len(self._queue)
+            if left := self._in_flight + len(self._queue):
+                self._dropped += left
+                self._problem = "the process ended before the receiver had them"
         self._report()
 
     def _start(self) -> None:
@@ -202,6 +204,7 @@ class SpanExport:
             self._report_at = time.monotonic() + REPORT_EVERY_S
             dropped, self._reported = self._dropped - self._reported, self._dropped
             problem, sent = self._problem or "the queue is full", self._sent
+            self._problem = ""
         if dropped:
             # not with the fields of the work that has ended a span: they are of others
             contextvars.Context().run(_log_dropped, dropped, problem, sent)
