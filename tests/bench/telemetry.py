@@ -15,7 +15,6 @@ import statistics
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -79,24 +78,16 @@ async def _accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         writer.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """One figure of both servers. `before` and `after` have one value for each start."""
-
-    name: str
-    unit: str
-    before: Sequence[float]
-    after: Sequence[float]
-
-    def line(self) -> str:
-        """A row of a Markdown table: what both measured, the mean of the ratios, and its standard error."""
-        ratios = [after / before for before, after in zip(self.before, self.after, strict=True) if before]
-        off, on = (f"{rounded(statistics.mean(values))} {self.unit}" for values in (self.before, self.after))
-        error = statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else 0.0
-        return f"| {self.name} | {off} | {on} | {statistics.mean(ratios):.3f} | {error:.3f} |"
+def row_of(figure: Comparison) -> str:
+    """A row of a Markdown table: what both servers measured, the mean of the ratios of all starts, and its standard
+    error. The figure has one value for each start."""
+    ratios = [after / before for before, after in zip(figure.before, figure.after, strict=True) if before]
+    off, on = (f"{rounded(statistics.mean(values))} {figure.unit}" for values in (figure.before, figure.after))
+    error = statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else 0.0
+    return f"| {figure.name} | {off} | {on} | {statistics.mean(ratios):.3f} | {error:.3f} |"
 
 
-async def cost_of(case: str, rounds: Sequence[str], pairs: int, starts: int) -> list[Cost]:
+async def cost_of(case: str, rounds: Sequence[str], pairs: int, starts: int) -> list[Comparison]:
     """Measures a server without telemetry and one with that of `case`. Two servers of the same code differ by a few
     percent for as long as they run, mostly because of the hash seed of Python: so both have the same one, and both are
     started several times, in turns, each time with another seed."""
@@ -110,13 +101,14 @@ async def cost_of(case: str, rounds: Sequence[str], pairs: int, starts: int) -> 
             async with serving(None, quick=False, env=first) as one, serving(None, quick=False, env=second) as other:
                 off, on = (one, other) if start % 2 == 0 else (other, one)
                 measured.append([each for name in rounds for each in await compare_round(ROUNDS[name], off, on, pairs)])
-    return [_cost(each) for each in zip(*measured, strict=True)]
+    return [_of_starts(each) for each in zip(*measured, strict=True)]
 
 
-def _cost(starts: Sequence[Comparison]) -> Cost:
+def _of_starts(starts: Sequence[Comparison]) -> Comparison:
+    """One figure with a value for each start: the mean of its rounds."""
     before = [statistics.mean(each.before) for each in starts]
     after = [statistics.mean(each.after) for each in starts]
-    return Cost(starts[0].name, starts[0].unit, before, after)
+    return Comparison(starts[0].name, starts[0].unit, before, after)
 
 
 def _variables_of(case: str, endpoint: str) -> Mapping[str, str]:
@@ -126,7 +118,7 @@ def _variables_of(case: str, endpoint: str) -> Mapping[str, str]:
 async def _measure(cases: Sequence[str], rounds: Sequence[str], pairs: int, starts: int) -> None:
     for case in cases:
         print(f"| figure | off | {case} | {case} / off | standard error |\n|---|---|---|---|---|")
-        print("\n".join(each.line() for each in await cost_of(case, rounds, pairs, starts)), flush=True)
+        print("\n".join(row_of(each) for each in await cost_of(case, rounds, pairs, starts)), flush=True)
 
 
 async def _count(cases: Sequence[str], processes: Sequence[str], runs: int) -> None:
