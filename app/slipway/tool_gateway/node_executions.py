@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
 from contextvars import ContextVar
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.graph import START
@@ -154,7 +154,7 @@ def node_is_retried() -> None:
 
 
 class _Followed:
-    """`CURRENT_NODE` while a task executes, and the span of its node. `end` must be called once, when it has ended."""
+    """`CURRENT_NODE` while a task executes, and the span of its node. Ends with the block."""
 
     __slots__ = ("_node_before", "_span", "_span_before", "_task")
 
@@ -168,14 +168,16 @@ class _Followed:
             self._span = node_started(around, task)
             self._span_before = CURRENT_SPAN.set(self._span)
 
+    def __enter__(self) -> Self:
+        return self
+
     def returned(self) -> None:
         """The code of the node has returned. Raises what `NodeExecution.end` raises."""
         current = CURRENT_NODE.get()
         if current is not None and current.made_calls is not None and current.task is self._task:
             current.end()
 
-    def end(self, error: BaseException | None) -> None:
-        """`error` is what the task raises, None if it does not."""
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if self._span is not None:
             node_ended(self._span, self._task, error)
         current = CURRENT_NODE.get()
@@ -192,14 +194,9 @@ class _Followed:
 def _run(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Any:
     if task.name == START:  # writes the input; has no code of a node
         return _RUN(task, *args, **kwargs)
-    followed = _Followed(task)
-    try:
+    with _Followed(task) as followed:
         result = _RUN(task, *args, **kwargs)
         followed.returned()
-    except BaseException as error:
-        followed.end(error)
-        raise
-    followed.end(None)
     return result
 
 
@@ -210,12 +207,7 @@ def _arun(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Coroutine[An
 
 
 async def _arun_followed(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Any:
-    followed = _Followed(task)
-    try:
+    with _Followed(task) as followed:
         result = await _ARUN(task, *args, **kwargs)
         followed.returned()
-    except BaseException as error:
-        followed.end(error)
-        raise
-    followed.end(None)
     return result
