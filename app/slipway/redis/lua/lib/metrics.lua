@@ -30,37 +30,43 @@ local function counts_metrics() return true end
 
 local LONGEST_VERSION = 40
 
+local function priority_name(priority_ms)
+  if not priority_ms or priority_ms == 0 then return 'normal' end
+  return tonumber(priority_ms) < 0 and 'high' or 'low'
+end
+
 -- What the caller stores in the field `queued_as` of a run that is queued: version, priority, and since when it is due
 -- in µs, 16 digits. Redis stores small records without longer values in less memory.
 local function queued_as_of(version, priority_ms, since_us)
-  local priority = (not priority_ms or priority_ms == 0) and 'normal' or tonumber(priority_ms) < 0 and 'high' or 'low'
-  return string.sub(version or '', 1, LONGEST_VERSION) .. '\31' .. priority .. '\31' .. since_us
+  return string.sub(version or '', 1, LONGEST_VERSION) .. '\31' .. priority_name(priority_ms) .. '\31' .. since_us
 end
+
+local function queue_member(graph_id, queued_as, run_id) return graph_id .. '\31' .. queued_as .. '\31' .. run_id end
 
 -- The items for a new run. `queued_as` is what `queued_as_of` has returned, false if the run is not queued.
 local function creation_items(run_id, graph_id, queued_as)
   local counter = 'new_runs\31' .. graph_id
   if not queued_as then return cmsgpack.pack(COUNTER, counter, 1, 0) end
-  return cmsgpack.pack(ENTERS_QUEUE, graph_id .. '\31' .. queued_as .. '\31' .. run_id, 1, counter)
+  return cmsgpack.pack(ENTERS_QUEUE, queue_member(graph_id, queued_as, run_id), 1, counter)
 end
 
 -- Adds a run that is queued again to the set of all of them. Returns what the caller stores in its field `queued_as`.
 local function enter_queued(run_id, graph_id, version, priority_ms, since_us)
   local queued_as = queued_as_of(version, priority_ms, string.format('%016.0f', since_us))
-  store_counts(cmsgpack.pack(ENTERS_QUEUE, graph_id .. '\31' .. queued_as .. '\31' .. run_id, 0, ''))
+  store_counts(cmsgpack.pack(ENTERS_QUEUE, queue_member(graph_id, queued_as, run_id), 0, ''))
   return queued_as
 end
 
 -- Whether a run is in the set as it was added. The script has called `add_up_counts`.
 local function is_in_queued(run_id, graph_id, queued_as)
-  return redis.call('ZSCORE', key('queued_runs'), graph_id .. '\31' .. queued_as .. '\31' .. run_id)
+  return redis.call('ZSCORE', key('queued_runs'), queue_member(graph_id, queued_as, run_id))
 end
 
 -- Removes a run that is not queued any more, unless a claim does.
 local function leave_queued(run_id)
   local queued_as, graph_id = unpack(redis.call('HMGET', key('run', run_id), 'queued_as', 'graph_id'))
   if not queued_as or queued_as == '' then return end
-  store_counts(cmsgpack.pack(LEAVES_QUEUE, graph_id .. '\31' .. queued_as .. '\31' .. run_id, 0, ''))
+  store_counts(cmsgpack.pack(LEAVES_QUEUE, queue_member(graph_id, queued_as, run_id), 0, ''))
   redis.call('HSET', key('run', run_id), 'queued_as', '')
 end
 
@@ -72,14 +78,13 @@ end
 
 -- The items for an attempt. `queued_as` is that field of the run before the claim: nil if it was not queued.
 local function claim_items(run_id, graph_id, priority_ms, queued_as, trace)
-  local priority = (not priority_ms or priority_ms == 0) and 'normal' or tonumber(priority_ms) < 0 and 'high' or 'low'
-  local series = 'queue_wait_seconds\31' .. graph_id .. '\31' .. priority
+  local series = 'queue_wait_seconds\31' .. graph_id .. '\31' .. priority_name(priority_ms)
   if not queued_as or queued_as == '' then
     local waited_us = queued_as ~= nil and claim_wait_us(run_id) or 0
     return cmsgpack.pack(WAIT, series, waited_us, 0) .. exemplar_items(series, waited_us, trace)
   end
   local waited_us = math.max(now_us - string.sub(queued_as, -16), 0)
-  return cmsgpack.pack(LEAVES_QUEUE, graph_id .. '\31' .. queued_as .. '\31' .. run_id, waited_us, series)
+  return cmsgpack.pack(LEAVES_QUEUE, queue_member(graph_id, queued_as, run_id), waited_us, series)
     .. exemplar_items(series, waited_us, trace)
 end
 
