@@ -192,11 +192,10 @@ class Execution:
             trace.export_also(run_span(trace.run, outcome.phase, error, trace.now_us()))
 
     def _work(self) -> dict[str, str | int]:
+        """The fields of log lines, in the order in which lines have them: so they are quickly written."""
         run = self.run
-        work: dict[str, str | int] = {"run": run.run_id, "thread": run.thread_id, "attempt": self.writer.number}
-        work["graph"] = run.graph_id
-        if run.trace is not None:
-            work["trace"] = run.trace.context.trace_id
+        work: dict[str, str | int] = {} if run.trace is None else {"trace": run.trace.context.trace_id}
+        work |= {"run": run.run_id, "thread": run.thread_id, "attempt": self.writer.number, "graph": run.graph_id}
         return work
 
     # stopping
@@ -493,7 +492,7 @@ class Execution:
         if outcome.phase is not None:
             code = outcome.failure.code if outcome.failure else None
             steps, active_s = self.usage.steps, round(self.usage.active_s, 3)
-            log.info("run.settled", phase=outcome.phase, code=code, steps=steps, active_s=active_s, **fields)
+            log.info("run.settled", phase=str(outcome.phase), code=code, steps=steps, active_s=active_s, **fields)
         elif outcome.stop is StopReason.LOST:
             log.info("run.lost", problem=outcome.problem, **fields)
         else:

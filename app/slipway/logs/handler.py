@@ -32,6 +32,8 @@ class LogHandler(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._output = StandardError(stream)
+        self.write = self._output.write
+        """Writes a complete line."""
 
     def emit(self, record: logging.LogRecord) -> None:
         is_inner, _FORMATTING.now = _FORMATTING.now, True
@@ -42,7 +44,7 @@ class LogHandler(logging.Handler):
             line = self._plain(record, class_name(error))
         finally:
             _FORMATTING.now = is_inner
-        self._output.write(line)
+        self.write(line)
 
     def is_only_reader_of(self, logger: logging.Logger) -> bool:
         """Whether nobody else wants the lines of this logger, so that they may be written without `logging`."""
@@ -51,10 +53,6 @@ class LogHandler(logging.Handler):
                 return False
             logger = parent
         return logger.handlers == [self] and not self.filters and not logger.disabled
-
-    def write(self, line: str) -> None:
-        """Writes a complete line."""
-        self._output.write(line)
 
     def _plain(self, record: logging.LogRecord, why: str) -> str:
         """The line of a record that cannot be formatted: its message without its arguments."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 import structlog
@@ -127,17 +127,30 @@ def _fields(event: str, given: Mapping[str, object]) -> dict[str, Any] | None:
     plan = _plan(event, tuple(work), tuple(given))
     if plan is None:
         return None
-    of_the_work, others = plan
-    fields = {name: value for name in of_the_work if (value := given.get(name) or work.get(name)) is not None}
-    for name in others:
+    if plan.is_in_order and all(map(given.get, plan.passed)):
+        return {**work, **given}
+    fields = {name: value for name in plan.of_the_work if (value := given.get(name) or work.get(name)) is not None}
+    for name in plan.others:
         fields[name] = given[name]
     return fields
 
 
+class _Plan(NamedTuple):
+    """The names of the fields of a line, in their order."""
+
+    of_the_work: tuple[str, ...]
+    others: tuple[str, ...]
+    passed: tuple[str, ...]
+    """Those of the work that are passed to the logger."""
+    is_in_order: bool
+    """Whether the work has all names of the work, in their order."""
+
+
 @lru_cache(maxsize=1024)
-def _plan(event: str, work: tuple[str, ...], given: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """The names of the work and all others, in their order."""
+def _plan(event: str, work: tuple[str, ...], given: tuple[str, ...]) -> _Plan | None:
     if event not in _NAMES or not _NAMES[event].issuperset(given):
         return None
     of_the_work = tuple(name for name in _OF_THE_WORK if name in work or name in given)
-    return of_the_work, tuple(name for name in given if name not in _OF_THE_WORK)
+    others = tuple(name for name in given if name not in _OF_THE_WORK)
+    passed = tuple(name for name in given if name in _OF_THE_WORK)
+    return _Plan(of_the_work, others, passed, of_the_work == work)

@@ -15,6 +15,11 @@ COUNTER: Final = 1
 OBSERVATIONS: Final = 2
 """Kinds of items: see `redis/lua/lib/pending_counts.lua`."""
 
+_NOTHING: Final = (0, 0, 0)
+_SHORT_LIST: Final = 15
+"""A list of so many values at most has one byte in front of them, a longer one three: MessagePack specification, array
+format family. An attempt has fewer than 65,536."""
+
 
 class AttemptCounts:
     """The counts of one attempt that were not sent yet."""
@@ -25,25 +30,23 @@ class AttemptCounts:
 
     def count(self, kind: MetricKind, *labels: str, by: int = 1) -> None:
         """Adds to a counter."""
-        self._add(series(kind, labels), COUNTER, by, 0)
+        field = series(kind, labels)
+        _, value, _ = self._values.get(field, _NOTHING)
+        self._values[field] = COUNTER, value + by, 0
 
     def observe(self, kind: MetricKind, value_s: float, *labels: str) -> None:
         """Adds an observation, in seconds, to a histogram."""
         field = bucket_of(kind, labels, bisect_left(kind.buckets, value_s) + 1)
-        self._add(field, OBSERVATIONS, 1, round(value_s * 1_000_000))
-
-    def _add(self, field: str, item: int, value: int, other: int) -> None:
-        earlier = self._values.get(field)
-        self._values[field] = (
-            (item, value, other) if earlier is None else (item, earlier[1] + value, earlier[2] + other)
-        )
+        _, value, sum_us = self._values.get(field, _NOTHING)
+        self._values[field] = OBSERVATIONS, value + 1, sum_us + round(value_s * 1_000_000)
 
     def items(self) -> bytes:
         """The counts as items of pending counts, once; empty if there are none."""
-        values, self._values = self._values, {}
-        return b"".join([_packed((item, field, value, other)) for field, (item, value, other) in values.items()])
-
-
-def _packed(item: tuple[int, str, int, int]) -> bytes:
-    """MessagePack of four values, without the byte in front of them that says that they are a list."""
-    return ormsgpack.packb(item)[1:]
+        if not self._values:
+            return b""
+        flat: list[int | str] = []
+        for field, (item, value, other) in self._values.items():
+            flat += item, field, value, other
+        self._values.clear()
+        # the values without what MessagePack has in front of them: that they are a list, and how long it is
+        return ormsgpack.packb(flat)[1 if len(flat) <= _SHORT_LIST else 3 :]

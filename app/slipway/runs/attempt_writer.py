@@ -566,7 +566,7 @@ class AttemptWriter:
         learn = self._learn_size if self.number == 1 else None  # a later attempt has written only a part of the run
         arguments = settlement.arguments(self.run, group.number, group.entries, log=self._appended, learn=learn)
         code = settlement.error.code if settlement.error else ""
-        spans = NO_SPANS if self.trace is None else self.trace.last_part(settlement.phase.value, code)
+        spans = NO_SPANS if self.trace is None else self.trace.last_part(str(settlement.phase), code)
         result = await self._scripts.run_settle(arguments, group.commands, spans, group.counts)
         if isinstance(result, CancelRequested):
             self._sender.release_number()

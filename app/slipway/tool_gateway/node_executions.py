@@ -7,9 +7,9 @@ variable, which everything that the task calls inherits, in threads too.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.graph import START
@@ -26,8 +26,8 @@ from slipway.tracing.attempt_trace import OpenSpan
 from slipway.tracing.current_span import CURRENT_SPAN
 from slipway.tracing.node_span import node_ended, node_started
 
-_RUN: Final[Any] = vars(_runner)["run_with_retry"]
-_ARUN: Final[Any] = vars(_runner)["arun_with_retry"]
+_RUN: Final[Callable[..., Any]] = vars(_runner)["run_with_retry"]
+_ARUN: Final[Callable[..., Coroutine[Any, Any, Any]]] = vars(_runner)["arun_with_retry"]
 _RUNTIME: Final = "__pregel_runtime"
 _NODE_ERROR: Final = "__pregel_node_error"
 _RESUME: Final = "__resume__"
@@ -40,9 +40,12 @@ _MOST_ANSWERS: Final = 100
 
 
 class NodeExecution:
-    """One execution of a node, or of a function with `@task`. A retry is another one."""
+    """One execution of a node, or of a function with `@task`. A retry is another one.
 
-    __slots__ = ("around", "has_ended", "made_calls", "task")
+    While a task executes, which is a block of the first one, `CURRENT_NODE` is the current one, and the node has a
+    span."""
+
+    __slots__ = ("_before", "_span", "_span_before", "around", "has_ended", "made_calls", "task")
 
     def __init__(self, task: PregelExecutableTask, around: NodeExecution | None) -> None:
         self.task, self.around = task, around
@@ -50,6 +53,34 @@ class NodeExecution:
         self.has_ended = False
         self.made_calls: TaskCalls | None = None
         """None until the node calls a tool."""
+
+    def __enter__(self) -> Self:
+        self._before = CURRENT_NODE.set(self)
+        around = CURRENT_SPAN.get()
+        self._span: OpenSpan | None = None
+        if around is not None:
+            self._span = node_started(around, self.task)
+            self._span_before = CURRENT_SPAN.set(self._span)
+        return self
+
+    def returned(self) -> None:
+        """The code of the node has returned. Raises what `end` raises."""
+        current = CURRENT_NODE.get()
+        if current is not None and current.made_calls is not None and current.task is self.task:
+            current.end()
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if self._span is not None:
+            node_ended(self._span, self.task, error)
+        current = CURRENT_NODE.get()
+        if current is not None and current.task is self.task:
+            current.has_ended = True
+        try:
+            CURRENT_NODE.reset(self._before)
+            if self._span is not None:
+                CURRENT_SPAN.reset(self._span_before)
+        except ValueError:
+            return  # a task that is abandoned ends elsewhere, in another context
 
     @property
     def calls(self) -> TaskCalls:
@@ -153,61 +184,23 @@ def node_is_retried() -> None:
             span.retried()
 
 
-class _Followed:
-    """`CURRENT_NODE` while a task executes, and the span of its node. Ends with the block."""
-
-    __slots__ = ("_node_before", "_span", "_span_before", "_task")
-
-    def __init__(self, task: PregelExecutableTask) -> None:
-        self._task = task
-        self._node_before = CURRENT_NODE.set(NodeExecution(task, CURRENT_NODE.get()))
-        around = CURRENT_SPAN.get()
-        if around is None:
-            self._span: OpenSpan | None = None
-        else:
-            self._span = node_started(around, task)
-            self._span_before = CURRENT_SPAN.set(self._span)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def returned(self) -> None:
-        """The code of the node has returned. Raises what `NodeExecution.end` raises."""
-        current = CURRENT_NODE.get()
-        if current is not None and current.made_calls is not None and current.task is self._task:
-            current.end()
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if self._span is not None:
-            node_ended(self._span, self._task, error)
-        current = CURRENT_NODE.get()
-        if current is not None and current.task is self._task:
-            current.has_ended = True
-        try:
-            CURRENT_NODE.reset(self._node_before)
-            if self._span is not None:
-                CURRENT_SPAN.reset(self._span_before)
-        except ValueError:
-            return  # a task that is abandoned ends elsewhere, in another context
-
-
 def _run(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Any:
     if task.name == START:  # writes the input; has no code of a node
         return _RUN(task, *args, **kwargs)
-    with _Followed(task) as followed:
+    with NodeExecution(task, CURRENT_NODE.get()) as node:
         result = _RUN(task, *args, **kwargs)
-        followed.returned()
+        node.returned()
     return result
 
 
 def _arun(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
     if task.name == START:
-        return cast(Coroutine[Any, Any, Any], _ARUN(task, *args, **kwargs))
+        return _ARUN(task, *args, **kwargs)
     return _arun_followed(task, *args, **kwargs)
 
 
 async def _arun_followed(task: PregelExecutableTask, *args: Any, **kwargs: Any) -> Any:
-    with _Followed(task) as followed:
+    with NodeExecution(task, CURRENT_NODE.get()) as node:
         result = await _ARUN(task, *args, **kwargs)
-        followed.returned()
+        node.returned()
     return result

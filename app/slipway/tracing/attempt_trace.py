@@ -37,6 +37,7 @@ LONGEST_NAME: Final = 128
 
 _NUMBERS: Final = 20
 """Bits for the numbers of the spans of an attempt."""
+_ID_BASES: Final = 1 << 63 - _NUMBERS
 _CONTENT: Final = ("input", "output")
 _LARGEST: Final = (1 << 63) - 1
 """A provider may report any number of tokens."""
@@ -59,7 +60,11 @@ _NODE: Final = SpanKind.NODE
 _NUMBER_OF_ATTEMPT: Final = 1
 _UNKNOWN_STEP: Final = -2
 """Of a superstep of which no task has started. LangGraph's numbers begin with -1."""
+_LOCK: Final = threading.RLock()
+"""For what attempts do rarely: to make one for each attempt would take longer than to wait for another attempt. Whoever
+starts a superstep may have to leave it out."""
 _monotonic: Final = time.monotonic
+_random: Final = IDS.random
 _US: Final = 1_000_000
 
 
@@ -83,18 +88,23 @@ class OpenSpan:
         "trace",
     )
 
-    def __init__(
-        self, trace: AttemptTrace, kind: SpanKind, name: str, parent: int, number: int, started: float
-    ) -> None:
-        """`name` can be stored, see `_text`. `parent` and `number` are those of spans of the attempt. Times are those
-        of `time.monotonic`, and 0 for what has not happened."""
+    def __init__(self, trace: AttemptTrace, kind: SpanKind, name: str, parent: int, started: float) -> None:
+        """`name` can be stored, see `_text`. `parent` is the number of a span of the attempt. Times are those of
+        `time.monotonic`, and 0 for what has not happened."""
         self.trace, self.kind, self.name, self.parent = trace, kind, name, parent
-        self.number, self.started, self.ended, self.error = number, started, 0.0, ""
+        self.started, self.ended, self.error = started, 0.0, ""
         self.attributes: dict[str, Attribute] = {}
         self.is_queued, self.stored = True, _NOT_STORED
         self.step, self.children_ended = _UNKNOWN_STEP, 0.0
         self.supersteps: dict[str, OpenSpan] | None = None
         """The current superstep of each graph that the code of this span executes, by checkpoint namespace."""
+        self.number = number = next(trace.numbers)
+        trace.open[number] = self
+        if trace.is_stored:
+            if len(trace.changed) < _MOST_WAITING:
+                trace.changed.append(self)
+            else:
+                trace.leave_out(self)
 
     @property
     def context(self) -> TraceContext:
@@ -148,21 +158,14 @@ class AttemptTrace:
     ends, so the spans of its end are not stored. `supersteps`: how many the chain had before."""
 
     __slots__ = (
-        "_attempt",
         "_base",
         "_base_us",
         "_bytes",
-        "_changed",
         "_describe",
         "_is_closed",
-        "_kept",
         "_last",
         "_left_out",
-        "_lock",
         "_max_bytes",
-        "_numbers",
-        "_open",
-        "_place",
         "_reserved_bytes",
         "_run",
         "_run_id",
@@ -171,7 +174,12 @@ class AttemptTrace:
         "_supersteps",
         "_temporary",
         "announced",
+        "attempt",
+        "changed",
         "id_base",
+        "is_stored",
+        "numbers",
+        "open",
         "records_content",
         "redis_s",
         "run_trace",
@@ -195,20 +203,22 @@ class AttemptTrace:
     ) -> None:
         self.run_trace, self._run_id, self._describe = trace, run_id, describe
         self._run: TracedRun | None = None
-        self._place = trace_place(run_id)
         self.records_content = content
         """Whether inputs and outputs are recorded."""
-        self._kept, self._sink, self._temporary = trace.kept, sink, temporary
-        self.id_base = IDS.getrandbits(64 - _NUMBERS - 1) + 1 << _NUMBERS
-        self._numbers = itertools.count(2)
+        self._sink, self._temporary = sink, temporary
+        self.id_base = int(_random() * _ID_BASES) + 1 << _NUMBERS
+        self.numbers = itertools.count(_NUMBER_OF_ATTEMPT)
+        """The numbers of the next spans."""
         self._base, self._base_us = started, _ = _monotonic(), time.time_ns() // 1000
         """The same moment on both clocks."""
-        self._changed: deque[OpenSpan] = deque()
-        self._open: dict[int, OpenSpan] = {}
+        self.is_stored = trace.kept
+        self.changed: deque[OpenSpan] = deque()
+        """What the next part has."""
+        self.open: dict[int, OpenSpan] = {}
+        """The spans that have not ended, by number, without that of the attempt."""
         self.announced: dict[str, OpenSpan] = {}
         """The spans of tasks that LangGraph is about to start, by task id. Whoever starts the code of one takes its
         span from here, and sets `started`; `node_started` makes the spans of others."""
-        self._lock = threading.RLock()  # whoever starts a superstep may have to leave it out
         self._superstep: OpenSpan | None = None
         """The current superstep of the root graph."""
         self._supersteps = supersteps
@@ -222,17 +232,10 @@ class AttemptTrace:
         """How long the attempt has waited for Redis before its supersteps, in seconds."""
         self.stopped_by = ""
         """The code of the ceiling that has stopped the graph, for the nodes that it cancels. Empty: none has."""
-        self._attempt: OpenSpan | None
-        self._attempt = span = OpenSpan(self, _ATTEMPT, str(attempt), 0, _NUMBER_OF_ATTEMPT, started)
+        self.attempt = span = OpenSpan(self, _ATTEMPT, str(attempt), 0, started)
+        """The span of the attempt itself, until `close`. Ends last."""
         span.attributes = {"number": attempt, "worker": _text(worker)}
-        if self._kept:
-            self._changed.append(span)
-
-    @property
-    def attempt(self) -> OpenSpan:
-        """The span of the attempt itself, until `close`."""
-        assert self._attempt is not None
-        return self._attempt
+        self.open.clear()
 
     @property
     def run(self) -> TracedRun:
@@ -254,20 +257,11 @@ class AttemptTrace:
 
     def start(self, kind: SpanKind, name: str, parent: OpenSpan | None = None) -> OpenSpan:
         """Starts a span now. Without a parent it belongs to the run itself."""
-        return self._started(kind, _text(name), 0 if parent is None else parent.number, _monotonic())
+        return OpenSpan(self, kind, _text(name), 0 if parent is None else parent.number, _monotonic())
 
-    def _started(self, kind: SpanKind, name: str, parent: int, started: float) -> OpenSpan:
-        number = next(self._numbers)
-        span = self._open[number] = OpenSpan(self, kind, name, parent, number, started)
-        if self._kept:
-            if len(self._changed) < _MOST_WAITING:
-                self._changed.append(span)
-            else:
-                self._leave_out(span)
-        return span
-
-    def _leave_out(self, span: OpenSpan) -> None:
-        with self._lock:
+    def leave_out(self, span: OpenSpan) -> None:
+        """Counts a span that is not stored, because too much is."""
+        with _LOCK:
             self._left_out += 1
         span.stored = _LEFT_OUT
 
@@ -278,12 +272,12 @@ class AttemptTrace:
                 if not superstep.ended:
                     self.end_span(superstep, superstep.children_ended or at)
         span.ended = at
-        self._open.pop(span.number, None)
+        self.open.pop(span.number, None)
         if self._is_closed:  # a thread that a node has left behind
             return
-        if self._kept and not span.is_queued:
+        if self.is_stored and not span.is_queued:
             span.is_queued = True
-            self._changed.append(span)
+            self.changed.append(span)
         if self._sink is not None:
             self._export(span.as_span())
 
@@ -311,14 +305,14 @@ class AttemptTrace:
         if self._superstep is not None or self.announced:
             self.superstep_ended()
         self._supersteps = number
-        self._superstep = self._started(_SUPERSTEP, str(number), _NUMBER_OF_ATTEMPT, _monotonic())
+        self._superstep = OpenSpan(self, _SUPERSTEP, str(number), _NUMBER_OF_ATTEMPT, _monotonic())
 
     def task_announced(self, task_id: str, name: str) -> None:
         """LangGraph is about to start a task of the superstep that has started. What is written from now on says that
         it executes: a process that is killed leaves that behind."""
         superstep = self._superstep
         if superstep is not None:
-            self.announced[task_id] = self._started(_NODE, _text(name), superstep.number, superstep.started)
+            self.announced[task_id] = OpenSpan(self, _NODE, _text(name), superstep.number, superstep.started)
 
     def superstep_ended(self) -> None:
         """All tasks of the superstep of the root graph have ended. Those whose results an earlier attempt has stored
@@ -333,7 +327,7 @@ class AttemptTrace:
         """Drops the spans of tasks that were not executed. Those whose start is stored are ended."""
         while self.announced:
             _, span = self.announced.popitem()
-            self._open.pop(span.number, None)
+            self.open.pop(span.number, None)
             if span.stored == _STARTED:
                 span.end(executed=False)
             else:
@@ -346,8 +340,8 @@ class AttemptTrace:
         return self.start(_NODE, name, parent)
 
     def _superstep_of(self, around: OpenSpan, namespace: str, step: int) -> OpenSpan:
-        is_of_root = around is self._attempt and not namespace
-        with self._lock:
+        is_of_root = around.number == _NUMBER_OF_ATTEMPT and not namespace
+        with _LOCK:
             if around.supersteps is None:
                 around.supersteps = {}
             current = self._superstep if is_of_root else around.supersteps.get(namespace)
@@ -375,7 +369,7 @@ class AttemptTrace:
             span.error = _text(error)
         ended = _monotonic()
         self.end_span(span, ended)
-        superstep = self._open.get(span.parent)
+        superstep = self.open.get(span.parent)
         if superstep is not None:
             superstep.children_ended = ended
             if error and superstep.kind is _SUPERSTEP and not superstep.error:
@@ -385,7 +379,7 @@ class AttemptTrace:
 
     def part(self) -> SpanPart:
         """What has changed since the last part, to be stored with a write group."""
-        return self._stored(self._arrays()) if self._changed else NO_SPANS
+        return self._stored(self._arrays()) if self.changed else NO_SPANS
 
     def last_part(self, phase: str, error: str) -> SpanPart:
         """Ends all spans, and returns what the script stores that ends the attempt: `phase` is that of the run
@@ -394,25 +388,26 @@ class AttemptTrace:
             self._forget_announced()
         if phase == CANCELLED:
             error = error or CANCELLED
-        attempt = self.attempt
-        if self._open:
+        if self.open:
             self._stop_open(phase)
+        attempt = self.attempt
         attempt.attributes["phase"], attempt.attributes["redis_s"] = phase, round(self.redis_s, 6)
         attempt.error, attempt.ended = error, _monotonic()
-        if not self._kept or (self._temporary and phase not in _NOT_ENDED):
+        if not self.is_stored or (self._temporary and phase not in _NOT_ENDED):
             return NO_SPANS
         if self._last is None:
             if attempt.is_queued:
-                self._changed.remove(attempt)
+                self.changed.remove(attempt)
             self._last = self._arrays()
-        start_us, end_us = int((attempt.started - self._base) * _US), int((attempt.ended - self._base) * _US)
-        array: Sequence[Any] = -attempt.number, start_us, end_us - start_us, error, attempt.attributes
-        if attempt.stored != _STARTED:
-            array = attempt.number, KIND_CODES[_ATTEMPT], attempt.name, 0, *array[1:]
+        took_us = int((attempt.ended - self._base) * _US)
+        if attempt.stored == _STARTED:
+            array: Sequence[Any] = -_NUMBER_OF_ATTEMPT, 0, took_us, error, attempt.attributes
+        else:
+            array = _NUMBER_OF_ATTEMPT, KIND_CODES[_ATTEMPT], attempt.name, 0, 0, took_us, error, attempt.attributes
         return self._stored([*self._last, array])
 
     def _stop_open(self, phase: str) -> None:
-        for span in list(self._open.values())[::-1]:
+        for span in list(self.open.values())[::-1]:
             of_superstep = CANCELLED if phase == CANCELLED and not span.error else ""
             span.end(of_superstep if span.kind is _SUPERSTEP else STOPPED)
 
@@ -421,19 +416,21 @@ class AttemptTrace:
         run."""
         attempt = self.attempt
         if not attempt.ended:
-            for span in list(self._open.values())[::-1]:
+            for span in list(self.open.values())[::-1]:
                 span.end(error)
             attempt.error, attempt.ended = error, _monotonic()
         if self._sink is not None:
             self._export(attempt.as_span())
         self._is_closed = True
         # spans refer to their recorder: without these cycles, nothing of it waits for the garbage collector
-        self._attempt = self._superstep = None
-        for spans in (self._open, self.announced, self._changed):
+        del self.attempt
+        self._superstep = None
+        for spans in (self.open, self.announced, self.changed):
             spans.clear()
 
     def _arrays(self) -> list[Sequence[Any]]:
-        arrays, changed, base = list[Sequence[Any]](), self._changed, self._base
+        arrays: list[Sequence[Any]] = []
+        changed, base = self.changed, self._base
         room = self._max_bytes - self._bytes - self._reserved_bytes - _BYTES_OF_PART
         while changed:
             span = changed.popleft()
@@ -452,7 +449,7 @@ class AttemptTrace:
                 size += _size_of_attributes(span, room - size)
             if size > room:
                 if before == _NOT_STORED:
-                    self._leave_out(span)
+                    self.leave_out(span)
                     continue
                 span.attributes, size = {}, _BYTES_OF_END
             room -= size
@@ -483,7 +480,7 @@ class AttemptTrace:
         except Exception as error:  # spans are never a reason to fail a run
             log.error("trace.not_stored", run=self._run_id, exception=traceback_of(error))
             return NO_SPANS
-        stored = sealed(part, self._place)
+        stored = sealed(part, trace_place(self._run_id))
         self._bytes += len(stored)
         return stored, self._bytes
 
