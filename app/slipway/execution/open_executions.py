@@ -65,6 +65,7 @@ class OpenExecutions:
         """Set while executions with a recorder are open. One for all: a timer for each would cost more than a span."""
         self.current: list[Execution] = []
         """The open executions, in the order in which they were opened."""
+        follow_nodes()  # log lines name them, also those of runs without spans
 
     @property
     def worker_id(self) -> str:
@@ -82,7 +83,6 @@ class OpenExecutions:
             writer.count_in(self._metrics)
         trace = attempt_trace(run, self._recording, self.worker_id)
         if trace is not None:
-            follow_nodes()
             writer.record_with(trace)
             if self._spans_timer is None:
                 self._send_spans_later()

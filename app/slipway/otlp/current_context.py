@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from opentelemetry import context
 from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
     NonRecordingSpan,
     SpanContext,
     format_span_id,
@@ -26,7 +27,7 @@ class _CurrentSpan(NonRecordingSpan):
     """Stands for the span of Slipway that is current."""
 
     def __init__(self, run: TraceContext) -> None:
-        super().__init__(span_context(run, is_remote=False))
+        super().__init__(INVALID_SPAN_CONTEXT)  # not used: most executions never ask for it
         self._run = run
 
     def get_span_context(self) -> SpanContext:

@@ -18,6 +18,9 @@ A key whose kind is a literal is sent as an expression, which costs a third of a
 `key('thread_queue', thread_id)` becomes `PREFIX .. ':thread:' .. thread_id .. ':queue'`. Only if a kind is in a
 variable, `key` is sent, with the templates of the kinds that the code names.
 
+A number that a library names, such as `local VALUES_READ = 1000`, is sent in place of its name: a variable would be set
+in each call, and be a part of each function that uses it.
+
 The source is sent whole only to a server that does not have it: otherwise `Pipeline.run` sends its digest.
 """
 
@@ -43,6 +46,7 @@ _NAME: Final = re.compile(r"(?<![\w.:])[A-Za-z_]\w*")
 _NAME_OR_TEXT: Final = re.compile(f"{_TEXT.pattern}|{_NAME.pattern}")
 _STATEMENT: Final = re.compile(r"^(?=(?!end\b|[})])\S)", re.MULTILINE)
 _DEFINED: Final = re.compile(r"local function (\w+)|local ([\w, ]+?) =|function (\w+)\.")
+_NUMBER: Final = re.compile(r"local ([A-Z][A-Z0-9_]*) = (\d+)(?: *--.*)?\n")
 _KEY_CALL: Final = re.compile(r"(?<![\w.])key\('(\w+)'")
 _COUNTING: Final = "metrics"
 """The library whose functions count for metrics."""
@@ -153,6 +157,7 @@ def _statement(code: str) -> Statement:
 def code_to_send(statements: Sequence[Statement], script: str, rare: AbstractSet[str]) -> str:
     """The script, after those statements of its libraries that it needs. Each library follows those that it needs, so a
     name can be used only by what follows its definition."""
+    statements, script = _with_numbers(statements, script)
     needed, usual = _used(statements, _names(script)), _used(statements, _names(script) - rare, rare)
     others = [each for each in needed if each not in usual]
     if len(others) < _FEWEST_RARE:
@@ -163,6 +168,18 @@ def code_to_send(statements: Sequence[Statement], script: str, rare: AbstractSet
     rarely = f"function rarely()\nif not rare then\n{made}rare = {{{members}}}\nend\nreturn rare\nend\n"
     parts = ["local rare, rarely\n", *(_calling_rarely(each.code, called) for each in usual), rarely]
     return "".join([*parts, _calling_rarely(script, called)])
+
+
+def _with_numbers(statements: Sequence[Statement], script: str) -> tuple[Sequence[Statement], str]:
+    """The same without statements that only name a number: the number is in place of each use of the name."""
+    named = {match[1]: match[2] for each in statements if (match := _NUMBER.fullmatch(each.code))}
+
+    def with_numbers(code: str) -> str:
+        return _NAME_OR_TEXT.sub(lambda match: named.get(match[0], match[0]), code)
+
+    others = [each for each in statements if not _NUMBER.fullmatch(each.code)]
+    changed = [_statement(with_numbers(each.code)) if each.uses & named.keys() else each for each in others]
+    return changed, with_numbers(script)
 
 
 def _used(

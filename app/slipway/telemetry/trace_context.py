@@ -10,6 +10,7 @@ from slipway.telemetry.id_source import IDS
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 """The headers of requests."""
+_random_bits: Final = IDS.getrandbits
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
 _SAMPLED: Final = 1
 _LATER_VERSIONS: Final = "ff"
@@ -82,15 +83,9 @@ def parse_tracestate(value: str) -> str:
 
 def new_trace_id() -> str:
     """32 random hexadecimal digits, not all zero."""
-    return _new_id(16, _NO_TRACE)
+    return f"{_random_bits(128) or 1:032x}"
 
 
 def new_span_id() -> str:
     """16 random hexadecimal digits, not all zero."""
-    return _new_id(8, _NO_SPAN)
-
-
-def _new_id(size_bytes: int, invalid: str) -> str:
-    while (made := IDS.randbytes(size_bytes).hex()) == invalid:
-        pass
-    return made
+    return f"{_random_bits(64) or 1:016x}"

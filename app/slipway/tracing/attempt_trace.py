@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import structlog
@@ -177,6 +178,7 @@ class AttemptTrace:
         "attempt",
         "changed",
         "id_base",
+        "is_exported",
         "is_stored",
         "numbers",
         "open",
@@ -206,6 +208,8 @@ class AttemptTrace:
         self.records_content = content
         """Whether inputs and outputs are recorded."""
         self._sink, self._temporary = sink, temporary
+        self.is_exported = sink is not None
+        """Whether spans of the run are exported."""
         self.id_base = int(_random() * _ID_BASES) + 1 << _NUMBERS
         self.numbers = itertools.count(_NUMBER_OF_ATTEMPT)
         """The numbers of the next spans."""
@@ -234,7 +238,7 @@ class AttemptTrace:
         """The code of the ceiling that has stopped the graph, for the nodes that it cancels. Empty: none has."""
         self.attempt = span = OpenSpan(self, _ATTEMPT, str(attempt), 0, started)
         """The span of the attempt itself, until `close`. Ends last."""
-        span.attributes = {"number": attempt, "worker": _text(worker)}
+        span.attributes = {"number": attempt, "worker": _name(worker)}
         self.open.clear()
 
     @property
@@ -281,11 +285,6 @@ class AttemptTrace:
         if self._sink is not None:
             self._export(span.as_span())
 
-    @property
-    def is_exported(self) -> bool:
-        """Whether spans of the run are exported."""
-        return self._sink is not None
-
     def export_also(self, span: Span) -> None:
         """Exports a span of the run that is not recorded, because its record says the same. Only for a run whose spans
         are exported: nobody should make a span for nothing."""
@@ -312,7 +311,7 @@ class AttemptTrace:
         it executes: a process that is killed leaves that behind."""
         superstep = self._superstep
         if superstep is not None:
-            self.announced[task_id] = OpenSpan(self, _NODE, _text(name), superstep.number, superstep.started)
+            self.announced[task_id] = OpenSpan(self, _NODE, _name(name), superstep.number, superstep.started)
 
     def superstep_ended(self) -> None:
         """All tasks of the superstep of the root graph have ended. Those whose results an earlier attempt has stored
@@ -496,6 +495,10 @@ def _text(value: str) -> str:
     if len(value) > LONGEST_NAME:
         value = value[:LONGEST_NAME]
     return value if value.isascii() else value.encode(errors="replace").decode()
+
+
+_name = lru_cache(maxsize=256)(_text)
+"""The same for names of workers and nodes, of which there are few."""
 
 
 def _size_of_attributes(span: OpenSpan, room: int) -> int:

@@ -31,14 +31,13 @@ local values, interrupts = ARGV[4] ~= '' and ARGV[4] or nil, ARGV[5] ~= '' and A
 local entries = event_arguments(8, args.events)
 entries[#entries + 1] = end_event(args.run_id, args.status, ARGV[3], args.phase)
 local last_event = append_to_log(args.run_id, entries, owned.last_event)
-local counts = new and ARGV[7] or ''
-if ARGV[6] ~= '' then counts = counts .. store_spans(args.run_id, ARGV[6], last_event) end
+local spans = ARGV[6] ~= '' and store_spans(args.run_id, ARGV[6], last_event) or ''
 redis.call('HSET', run, 'phase', args.phase, 'reason', args.reason, 'usage', args.usage, 'settled_by', args.attempt,
   'updated_us', now_us, 'ended_us', now_us, 'last_event', last_event,
   unpack(args.trace_bytes and {'trace_bytes', args.trace_bytes} or {}))
 index_phase(args.run_id, args.incarnation, 'running', args.phase)
 store_counts((end_items(args.graph_id, args.phase, args.incarnation, args.error and args.reason, owned.trace) or '')
-  .. counts)
+  .. (new and ARGV[7] or '') .. spans)
 if args.counted then count_run(args.run_id, args.counted[1], args.counted[2]) end
 if args.error then
   redis.call('HSET', run, 'error', args.error)

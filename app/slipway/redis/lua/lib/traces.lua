@@ -27,9 +27,13 @@ local BYTES_OF_TRACE = 300
 local function store_spans(run_id, part, new_event)
   local bytes, first_ms = #part, 0
   if redis.call('RPUSH', key('run_trace', run_id), part) == 1 then
-    local seconds, us = unpack(new_event and {} or redis.call('TIME'))
     bytes = bytes + BYTES_OF_TRACE
-    first_ms = seconds and seconds * 1000 + math.floor(us / 1000) or tonumber(string.match(new_event, '^%d+'))
+    if new_event then
+      first_ms = tonumber(string.match(new_event, '^%d+'))
+    else
+      local seconds, us = unpack(redis.call('TIME'))
+      first_ms = seconds * 1000 + math.floor(us / 1000)
+    end
   end
   return cmsgpack.pack(SPANS, run_id, first_ms, bytes)
 end
