@@ -66,7 +66,8 @@ def _state_of(connection: HTTPConnection) -> str:
 def _continue_from(span: TraceContext) -> None:
     """A request of a node of this process has the node's span as its client's."""
     CURRENT_TRACE.set(span)
-    CURRENT_SPAN.set(None)
+    if CURRENT_SPAN.get() is not None:
+        CURRENT_SPAN.set(None)
 
 
 def with_request_span(handler: Handler, method: str, path: str) -> Handler:

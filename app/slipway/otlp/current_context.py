@@ -7,6 +7,8 @@ is found when it is asked for, so an execution without such libraries pays nothi
 
 from __future__ import annotations
 
+from typing import Final
+
 from opentelemetry import context
 from opentelemetry.trace import (
     INVALID_SPAN_CONTEXT,
@@ -19,20 +21,22 @@ from opentelemetry.trace import (
 )
 
 from slipway.otlp.sampling import span_context
+from slipway.telemetry.current_trace import CURRENT_TRACE
 from slipway.telemetry.trace_context import TraceContext
 from slipway.tracing.current_call import executing_span
 
 
 class _CurrentSpan(NonRecordingSpan):
-    """Stands for the span of Slipway that is current."""
-
-    def __init__(self, run: TraceContext) -> None:
-        super().__init__(INVALID_SPAN_CONTEXT)  # not used: most executions never ask for it
-        self._run = run
+    """Stands for the span of Slipway that is current, or the run if its spans are not recorded."""
 
     def get_span_context(self) -> SpanContext:
         span = executing_span()
-        return span_context(self._run if span is None else span.context, is_remote=False)
+        current = CURRENT_TRACE.get() if span is None else span.context
+        return INVALID_SPAN_CONTEXT if current is None else span_context(current, is_remote=False)
+
+
+_IN_RUNS: Final = set_span_in_context(_CurrentSpan(INVALID_SPAN_CONTEXT), context.Context())
+"""The context of OpenTelemetry in all executions: to make one for each would take longer than to record a span."""
 
 
 def current_trace() -> TraceContext | None:
@@ -52,5 +56,6 @@ def current_trace() -> TraceContext | None:
 
 def enter_run(run: TraceContext) -> None:
     """From now on, the spans that the current task starts are parts of the trace of the run whose root span is `run`.
-    They are exported if it is."""
-    context.attach(set_span_in_context(_CurrentSpan(run), context.Context()))
+    They are exported if it is. Runs that it creates are parts of the trace as well."""
+    CURRENT_TRACE.set(run)
+    context.attach(_IN_RUNS)

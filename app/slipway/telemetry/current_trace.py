@@ -1,4 +1,4 @@
-"""The trace context of the code that executes: that of the request which it answers, or of the node in which it is."""
+"""The trace context of the code that executes: that of the request which it answers, or of the run that it executes."""
 
 from __future__ import annotations
 
