@@ -25,6 +25,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.processes
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
+UNTRACED_PROJECT = Path(__file__).parent / "untraced_project" / "langgraph.json"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACE = TRACEPARENT.split("-")[1]
 FAILURES = ("asynchronous", "plain", "caused", "parallel", "task", "thread", "retries", "subgraph")
@@ -90,6 +91,17 @@ async def test_a_line_has_the_fields_of_the_code_that_logs_it(cluster: Cluster, 
     assert found["said in a plain node"]["run_"] == "forged"
     (settled,) = (line for line in lines if line["event"] == "run.settled")
     assert {name: settled.get(name) for name in of_run} == of_run
+
+
+async def test_a_line_names_its_node_without_traces_and_tools() -> None:
+    async with (
+        running(webs=1, workers=1, project=UNTRACED_PROJECT, traces="0") as cluster,
+        get_client(url=url_of(cluster), api_key=None) as sdk,
+    ):
+        await sdk.runs.wait(None, "talks", input={"text": ""})
+        (line,) = (line for line in lines_of(cluster.workers[0].log) if line["event"] == "said by a node")
+    assert line["node"] == "speak"
+    assert "trace" not in line
 
 
 async def test_a_line_of_a_request_has_the_request(cluster: Cluster) -> None:

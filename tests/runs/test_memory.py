@@ -118,12 +118,12 @@ async def test_memory_is_reserved_for_runs_that_wait_in_lanes(small: Stores) -> 
     for _ in range(5):
         await small.create_run(version=VersionChoice(explicit="1"))
     assert await other.claim() == []
-    await small.pipeline.send("HDEL", small.keys.memory, "room")  # measures again
     created = 0
 
     async def create_all() -> None:
         nonlocal created
         while True:
+            await small.pipeline.send("HDEL", small.keys.memory, "room")  # measures again
             await small.create_run()
             created += 1
 
