@@ -17,7 +17,9 @@ from tests.run_traces.records import run_of
 
 DAY_US: Final = 86_400_000_000
 CONTEXT: Final = TraceContext("a" * 32, "b" * 16, sampled=False)
-KEPT: Final = RunTrace(CONTEXT, kept=True)
+NOT_KEPT: Final = RunTrace(CONTEXT).stored().encode()
+KEPT: Final = RunTrace(CONTEXT, kept=True).stored().encode()
+EXPORTED: Final = RunTrace(CONTEXT._replace(sampled=True)).stored().encode()
 ENDED: Final = {"phase": Phase.COMPLETED, "attempt": 1}
 
 
@@ -25,16 +27,16 @@ ENDED: Final = {"phase": Phase.COMPLETED, "attempt": 1}
     ("run", "now_us", "says"),
     [
         (run_of(**ENDED), 0, "Nothing was traced when the run was created: SLIPWAY_TRACES was off"),
-        (run_of(**ENDED, trace=RunTrace(CONTEXT)), 0, "were not kept: SLIPWAY_TRACES was off, or SLIPWAY_TRACE_SAMPLE"),
-        (run_of(**ENDED, trace=RunTrace(TraceContext("a" * 32, "b" * 16, True))), 0, "were not kept, only exported"),
+        (run_of(**ENDED, stored_trace=NOT_KEPT), 0, "were not kept: SLIPWAY_TRACES was off, or SLIPWAY_TRACE_SAMPLE"),
+        (run_of(**ENDED, stored_trace=EXPORTED), 0, "were not kept, only exported"),
         (
-            run_of(**ENDED, trace=KEPT, trace_bytes=9),
+            run_of(**ENDED, stored_trace=KEPT, trace_bytes=9),
             8 * DAY_US,
             "deleted 7 days after they were stored (SLIPWAY_TRACE",
         ),
-        (run_of(**ENDED, trace=KEPT, trace_bytes=9), DAY_US, "had more bytes than SLIPWAY_TRACE_MAX_BYTES"),
-        (run_of(**ENDED, trace=KEPT), 0, "Its attempts have stored no spans."),
-        (run_of(attempt=1, trace=KEPT), 0, "Its attempt has stored no span yet."),
+        (run_of(**ENDED, stored_trace=KEPT, trace_bytes=9), DAY_US, "had more bytes than SLIPWAY_TRACE_MAX_BYTES"),
+        (run_of(**ENDED, stored_trace=KEPT), 0, "Its attempts have stored no spans."),
+        (run_of(attempt=1, stored_trace=KEPT), 0, "Its attempt has stored no span yet."),
     ],
 )
 def test_a_trace_without_spans_says_why(run: Run, now_us: int, says: str) -> None:

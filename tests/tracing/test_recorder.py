@@ -21,7 +21,7 @@ from slipway.telemetry.span import Span, SpanKind
 from slipway.telemetry.trace_context import TraceContext, new_span_id, new_trace_id
 from slipway.tracing.attempt_trace import AttemptTrace, OpenSpan
 from slipway.tracing.decision import TraceDecision
-from slipway.tracing.run_trace import RunTrace, run_trace_from
+from slipway.tracing.run_trace import RunTrace, is_exported, is_recorded, run_trace_from, trace_id_in
 from slipway.tracing.stored_form import WORKER_DIED, SpanPart, spans_from
 from slipway.tracing.traced_run import TracedRun
 
@@ -297,7 +297,11 @@ def test_the_end_of_a_killed_attempt_has_the_same_id_at_each_reading() -> None:
 
 @pytest.mark.parametrize("text", ["", "nonsense", "00-0-0-01,k,,", ",,,", "\udcff"])
 def test_a_trace_that_cannot_be_read_is_none(text: str) -> None:
-    assert run_trace_from(text.encode(errors="surrogateescape")) is None
+    stored = text.encode(errors="surrogateescape")
+    assert run_trace_from(stored) is None
+    assert trace_id_in(stored) == ""
+    assert not is_exported(stored)
+    assert not is_recorded(stored)
 
 
 def test_a_trace_is_stored_as_text() -> None:
@@ -311,6 +315,18 @@ def test_a_trace_is_stored_as_text() -> None:
         RunTrace(with_state, new_span_id(), True, link),
     ):
         assert run_trace_from(trace.stored().encode()) == trace
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("parent_id", ["", "c" * 16])
+@pytest.mark.parametrize("state", ["", "ot=th:8"])
+def test_what_most_code_needs_of_a_stored_trace(sampled: bool, kept: bool, parent_id: str, state: str) -> None:
+    context = TraceContext(new_trace_id(), new_span_id(), sampled, state)
+    stored = RunTrace(context, parent_id, kept).stored().encode()
+    assert trace_id_in(stored) == context.trace_id
+    assert is_exported(stored) is sampled
+    assert is_recorded(stored) is (sampled or kept)
 
 
 def test_each_process_keeps_the_same_traces() -> None:

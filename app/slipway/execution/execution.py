@@ -165,8 +165,8 @@ class Execution:
         CURRENT_GATEWAY.set(self._gateway)
         CURRENT_NODE.set(None)
         CURRENT_SPAN.set(None if self._trace is None else self._trace.attempt)
-        if self._enter_trace is not None and self.run.trace is not None:
-            self._enter_trace(self.run.trace.context)
+        if self._enter_trace is not None and (trace := self.run.trace) is not None:
+            self._enter_trace(trace.context)
         CURRENT_SWITCHES.set(self.switches)
         CURRENT_CEILINGS.set(self._ceilings)
         HANDLER.set(MeteringHandler(self._meter))
@@ -194,7 +194,7 @@ class Execution:
     def _work(self) -> dict[str, str | int]:
         """The fields of log lines, in the order in which lines have them: so they are quickly written."""
         run = self.run
-        work: dict[str, str | int] = {} if run.trace is None else {"trace": run.trace.context.trace_id}
+        work: dict[str, str | int] = {"trace": run.trace_id} if run.stored_trace else {}
         work |= {"run": run.run_id, "thread": run.thread_id, "attempt": self.writer.number, "graph": run.graph_id}
         return work
 

@@ -18,6 +18,7 @@ from slipway.run_traces.reading import RunTraces
 from slipway.runs.attempt_spans import traced_run
 from slipway.runs.record import Phase, Run
 from slipway.telemetry.span import Span, SpanKind
+from slipway.tracing.run_trace import is_exported
 from slipway.tracing.sink import SpanSink
 from slipway.tracing.stored_form import WORKER_DIED
 
@@ -36,7 +37,7 @@ class LateExport:
     def attempt_started(self, run: Run) -> None:
         """What ended when this process has claimed a run: the attempt before, if its process was killed, the wait for
         this attempt, and the waits for people who have answered."""
-        if run.trace is None or not run.trace.context.sampled:
+        if not is_exported(run.stored_trace):
             return
         if run.attempt > 1:
             self._start(run.run_id, lambda _, spans: _before_attempt(run.attempt, spans))
@@ -64,7 +65,7 @@ class LateExport:
     async def _export(self, run_id: str, select: _Selection) -> None:
         try:
             found = await self._traces.spans_of(run_id)
-            if found is None or found[0].trace is None or not found[0].trace.context.sampled:
+            if found is None or not is_exported(found[0].stored_trace):
                 return
             run, spans = found
             traced = traced_run(run)

@@ -7,13 +7,13 @@ from functools import partial
 from slipway.runs.record import Run
 from slipway.tracing.attempt_trace import AttemptTrace
 from slipway.tracing.recording import TraceRecording
+from slipway.tracing.run_trace import is_recorded
 from slipway.tracing.traced_run import TracedRun
 
 
 def attempt_trace(run: Run, recording: TraceRecording, worker: str) -> AttemptTrace | None:
     """The recorder of the current attempt of a run. None if nobody wants its spans."""
-    trace = run.trace
-    if trace is None or not trace.recorded:
+    if not is_recorded(run.stored_trace) or (trace := run.trace) is None:
         return None
     return AttemptTrace(
         trace,

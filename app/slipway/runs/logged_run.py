@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from slipway.tracing.run_trace import RunTrace, run_trace_from
+from slipway.tracing.run_trace import trace_id_in
 
 
 class LoggedRun(NamedTuple):
@@ -24,9 +24,4 @@ class LoggedRun(NamedTuple):
 
 def run_in_reply(run_id: bytes, thread_id: bytes, graph_id: bytes, trace: bytes) -> LoggedRun:
     """The run in the reply of a script. `trace` is the field of its record; an absent field is empty."""
-    return LoggedRun(run_id.decode(), thread_id.decode(), graph_id.decode(), trace_id_of(run_trace_from(trace)))
-
-
-def trace_id_of(trace: RunTrace | None) -> str:
-    """The id of the trace. Empty if there is none."""
-    return "" if trace is None else trace.context.trace_id
+    return LoggedRun(run_id.decode(), thread_id.decode(), graph_id.decode(), trace_id_in(trace))

@@ -63,14 +63,14 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import EXTERNAL, INTERNAL, delivery_queue_of, webhook_origin
 from slipway.runs.held import Held, held_from
 from slipway.runs.index_terms import owner_of, run_terms
-from slipway.runs.logged_run import LoggedRun, trace_id_of
+from slipway.runs.logged_run import LoggedRun
 from slipway.runs.operator_pause import OperatorPause, operator_pause_from
 from slipway.runs.review_arguments import CheckedAnswers
 from slipway.runs.scripts import DueTime
 from slipway.serialization.at_rest import opened_json, sealed_in_thread, sealed_json
 from slipway.serialization.json_encoding import dumps, dumps_in_turns, json_members
 from slipway.serialization.places import USER, run_place
-from slipway.tracing.run_trace import RunTrace, run_trace_from
+from slipway.tracing.run_trace import RunTrace, run_trace_from, trace_id_in
 
 
 class Phase(StrEnum):
@@ -419,9 +419,8 @@ class Run:
     ended_us: int | None = None
     """When an attempt settled it, or a reclaim failed it, in µs. None before, and if it was cancelled before it
     started."""
-    trace: RunTrace | None = None
-    """To which trace the run belongs, and who wants its spans. None if nothing is traced. The script that writes
-    `resumes` replaces it by one in the trace of that run."""
+    stored_trace: bytes = b""
+    """Field `trace`: see `trace`. Empty if nothing is traced."""
     trace_bytes: int = 0
     """How many bytes its attempts have stored as spans. Each attempt adds what it stores."""
     authorized_s_ago: float = 0.0
@@ -429,9 +428,20 @@ class Run:
     if the run was not authorized."""
 
     @property
+    def trace(self) -> RunTrace | None:
+        """To which trace the run belongs, and who wants its spans. None if nothing is traced. The script that writes
+        `resumes` replaces it by one in the trace of that run. Read each time: most code needs less of it."""
+        return run_trace_from(self.stored_trace) if self.stored_trace else None
+
+    @property
+    def trace_id(self) -> str:
+        """The id of that trace. Empty if nothing is traced."""
+        return trace_id_in(self.stored_trace)
+
+    @property
     def logged(self) -> LoggedRun:
         """The run as lines of the log name it."""
-        return LoggedRun(self.run_id, self.thread_id, self.graph_id, trace_id_of(self.trace))
+        return LoggedRun(self.run_id, self.thread_id, self.graph_id, self.trace_id)
 
     @property
     def created_at(self) -> str:
@@ -635,7 +645,7 @@ def run_from(fields: Fields, options: RunOptions | None = None) -> Run:
         reviews=fields["reviews"].decode().split() if "reviews" in fields else (),
         started_us=int(fields["started_us"]) if "started_us" in fields else None,
         ended_us=int(fields["ended_us"]) if "ended_us" in fields else None,
-        trace=run_trace_from(fields["trace"]) if "trace" in fields else None,
+        stored_trace=fields.get("trace", b""),
         trace_bytes=int(fields.get("trace_bytes", b"0")),
         authorized_s_ago=(int(fields["updated_us"]) - int(fields.get("permitted_us", 0))) / 1e6,
     )

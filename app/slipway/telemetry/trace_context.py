@@ -83,9 +83,9 @@ def parse_tracestate(value: str) -> str:
 
 def new_trace_id() -> str:
     """32 random hexadecimal digits, not all zero."""
-    return f"{_random_bits(128) or 1:032x}"
+    return (_random_bits(128) or 1).to_bytes(16, "big").hex()
 
 
 def new_span_id() -> str:
     """16 random hexadecimal digits, not all zero."""
-    return f"{_random_bits(64) or 1:016x}"
+    return (_random_bits(64) or 1).to_bytes(8, "big").hex()

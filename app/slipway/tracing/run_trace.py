@@ -10,6 +10,8 @@ from slipway.telemetry.trace_context import TraceContext, parse_traceparent, par
 _KEPT: Final = "k"
 _USUAL: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-0([01]),(k?),([0-9a-f]*),", re.ASCII)
 """A stored trace without a link and without a state."""
+_WANTED: Final = frozenset({b"0,k", b"1,k", b"1,,"})
+"""The flag that says whether the trace is exported, and what follows it."""
 
 
 class RunTrace(NamedTuple):
@@ -26,11 +28,6 @@ class RunTrace(NamedTuple):
     link: TraceContext | None = None
     """The request that answered or retried the run before, if that request belongs to another trace."""
 
-    @property
-    def recorded(self) -> bool:
-        """Whether anybody wants the spans of the run."""
-        return self.kept or self.context.sampled
-
     def stored(self) -> str:
         """The text of the field `trace`."""
         link = "" if self.link is None else self.link.traceparent
@@ -46,6 +43,22 @@ def run_trace_from(stored: bytes) -> RunTrace | None:
         return _parsed(text)
     trace_id, span_id, sampled, kept, parent_id = usual.groups()
     return RunTrace(TraceContext(trace_id, span_id, sampled == "1"), parent_id, kept == _KEPT)
+
+
+def trace_id_in(stored: bytes) -> str:
+    """The id of the trace in a stored field, which most code needs of it; empty for a text that is none. It takes a
+    fraction of the time of `run_trace_from`."""
+    return stored[3:35].decode(errors="replace") if stored[35:36] == b"-" else ""
+
+
+def is_exported(stored: bytes) -> bool:
+    """Whether the spans of a run with this stored field are exported."""
+    return stored[54:55] == b"1"
+
+
+def is_recorded(stored: bytes) -> bool:
+    """Whether anybody wants its spans: they are exported, or stored in Redis."""
+    return stored[54:57] in _WANTED
 
 
 def _parsed(text: str) -> RunTrace | None:

@@ -25,7 +25,7 @@ from slipway.redaction.redact import redact_json
 from slipway.redis.hash_fields import Fields
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.logged_run import LoggedRun, trace_id_of
+from slipway.runs.logged_run import LoggedRun
 from slipway.runs.record import Run, run_from
 from slipway.serialization.at_rest import opened, opened_json
 from slipway.serialization.json_encoding import dumps
@@ -109,7 +109,8 @@ class Delivery:
     @property
     def logged_run(self) -> LoggedRun:
         """Its run as lines of the log name it. Empty if it belongs to none."""
-        return LoggedRun(self.run_id, self.thread_id, self.graph_id, trace_id_of(self.trace))
+        trace_id = "" if self.trace is None else self.trace.context.trace_id
+        return LoggedRun(self.run_id, self.thread_id, self.graph_id, trace_id)
 
     @property
     def is_of_run(self) -> bool:

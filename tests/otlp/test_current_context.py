@@ -1,0 +1,31 @@
+"""What OpenTelemetry and new runs are told of a run whose spans nobody records."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+
+import pytest
+from opentelemetry.trace import get_current_span
+
+from slipway.otlp.current_context import current_trace, enter_run
+from slipway.telemetry.trace_context import TraceContext, new_span_id, new_trace_id
+from slipway.tracing.decision import TraceDecision
+
+
+@pytest.mark.parametrize("state", ["", "ot=th:8"])
+def test_spans_and_runs_of_its_nodes_are_parts_of_its_trace(state: str) -> None:
+    runs = [TraceContext(new_trace_id(), new_span_id(), False, state) for _ in range(2)]
+
+    def inside(run: TraceContext) -> None:
+        enter_run(run)
+        span = get_current_span()
+        assert not span.is_recording()
+        assert f"{span.get_span_context().trace_id:032x}" == run.trace_id
+        assert current_trace() == run
+        made = TraceDecision(keep=True, keep_ratio=0, sampler=lambda trace_id, parent: True).new_trace()
+        assert made is not None
+        assert (made.context.trace_id, made.parent_id, made.context.state) == (run.trace_id, run.span_id, state)
+
+    for run in runs:
+        copy_context().run(inside, run)
+    assert current_trace() is None
