@@ -194,7 +194,7 @@ class Execution:
     def _work(self) -> dict[str, str | int]:
         """The fields of log lines, in the order in which lines have them: so they are quickly written."""
         run = self.run
-        work: dict[str, str | int] = {"trace": run.trace_id} if run.stored_trace else {}
+        work: dict[str, str | int] = {"trace": trace_id} if (trace_id := run.trace_id) else {}
         work |= {"run": run.run_id, "thread": run.thread_id, "attempt": self.writer.number, "graph": run.graph_id}
         return work
 

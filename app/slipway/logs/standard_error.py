@@ -60,7 +60,7 @@ class StandardError:
         self._stream = stream
         self._lock = threading.RLock()
         self._target: _Target | None = None
-        """None until the first line."""
+        self._is_open = False
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = self._lost = 0
         self._writer: threading.Thread | None = None
@@ -68,16 +68,26 @@ class StandardError:
 
     def write(self, line: str) -> None:
         """Writes a line, or lets it wait. Never raises."""
-        data = f"{line}\n".encode("utf-8", "backslashreplace")
         try:
             with self._lock:
-                if self._target is None:
-                    self._target = _target_of(self._stream)
-                written = 0 if self._waiting else self._target.write(data)
-                if written < len(data):
-                    self._let_wait(data[written:])
+                self._write(line)
         except (OSError, ValueError):  # closed, or its reader has ended
             pass
+
+    def _write(self, line: str) -> None:
+        if not self._is_open:
+            self._target, self._is_open = _target_of(self._stream), True
+        if self._target is None:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+            return
+        data = f"{line}\n".encode("utf-8", "backslashreplace")
+        if not self._waiting:
+            written = self._target.write(data)
+            if written == len(data):
+                return
+            data = data[written:]
+        self._let_wait(data)
 
     def flush(self) -> None:
         """Waits until the reader has got all lines, at most a second."""
@@ -129,7 +139,7 @@ class StandardError:
         """In a child that was forked: the parent writes what waits, and the child closes its descriptors."""
         self._lock = threading.RLock()
         self._waiting, self._waiting_bytes, self._lost, self._writer = deque(), 0, 0, None
-        self._target = None
+        self._target, self._is_open = None, False
 
 
 _OPEN: Final[weakref.WeakSet[StandardError]] = weakref.WeakSet()
@@ -151,46 +161,16 @@ os.register_at_fork(after_in_child=_forget_all)
 atexit.register(flush_lines)
 
 
-def _target_of(stream: TextIO) -> _Target:
+def _target_of(stream: TextIO) -> _Target | None:
+    """None: a stream to which a plain write is made."""
     try:
         descriptor = stream.fileno()
         mode = os.fstat(descriptor).st_mode
     except (OSError, ValueError):
-        return _Stream(stream)
+        return None
     if stat.S_ISFIFO(mode):
         return _Pipe(descriptor)
-    if stat.S_ISSOCK(mode):
-        return _Socket(descriptor)
-    return _File(descriptor) if stat.S_ISREG(mode) else _Stream(stream)
-
-
-class _Stream:
-    """A terminal, or a stream in memory."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, data: bytes) -> int:
-        self._stream.write(data.decode())
-        self._stream.flush()
-        return len(data)
-
-    def wait(self, within_s: float) -> None:
-        """Never called: each write is whole."""
-
-
-class _File:
-    """A regular file."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def write(self, data: bytes) -> int:
-        return os.write(self._descriptor, data)
-
-    def wait(self, within_s: float) -> None:
-        # a part is written where the disk is full
-        time.sleep(within_s)
+    return _Socket(descriptor) if stat.S_ISSOCK(mode) else None
 
 
 class _Pipe:

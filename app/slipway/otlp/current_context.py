@@ -7,8 +7,6 @@ is found when it is asked for, so an execution without such libraries pays nothi
 
 from __future__ import annotations
 
-from typing import Final
-
 from opentelemetry import context
 from opentelemetry.trace import (
     INVALID_SPAN_CONTEXT,
@@ -27,16 +25,19 @@ from slipway.tracing.current_call import executing_span
 
 
 class _CurrentSpan(NonRecordingSpan):
-    """Stands for the span of Slipway that is current, or the run if its spans are not recorded."""
+    """Stands for the span of Slipway that is current. Code that does not belong to the run, but has the context or the
+    span of it, such as a thread that exports batches, gets the root span of the run."""
+
+    def __init__(self, run: TraceContext) -> None:
+        super().__init__(INVALID_SPAN_CONTEXT)  # not used: to make one takes long, and most executions ask for none
+        self._run = run
 
     def get_span_context(self) -> SpanContext:
         span = executing_span()
-        current = CURRENT_TRACE.get() if span is None else span.context
-        return INVALID_SPAN_CONTEXT if current is None else span_context(current, is_remote=False)
+        return span_context(self._run if span is None else span.context, is_remote=False)
 
-
-_IN_RUNS: Final = set_span_in_context(_CurrentSpan(INVALID_SPAN_CONTEXT), context.Context())
-"""The context of OpenTelemetry in all executions: to make one for each would take longer than to record a span."""
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.get_span_context()!r})"
 
 
 def current_trace() -> TraceContext | None:
@@ -58,4 +59,4 @@ def enter_run(run: TraceContext) -> None:
     """From now on, the spans that the current task starts are parts of the trace of the run whose root span is `run`.
     They are exported if it is. Runs that it creates are parts of the trace as well."""
     CURRENT_TRACE.set(run)
-    context.attach(_IN_RUNS)
+    context.attach(set_span_in_context(_CurrentSpan(run), context.Context()))

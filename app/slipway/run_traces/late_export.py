@@ -65,7 +65,7 @@ class LateExport:
     async def _export(self, run_id: str, select: _Selection) -> None:
         try:
             found = await self._traces.spans_of(run_id)
-            if found is None or not is_exported(found[0].stored_trace):
+            if found is None or found[0].trace is None or not found[0].trace.context.sampled:
                 return
             run, spans = found
             traced = traced_run(run)

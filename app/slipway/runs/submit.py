@@ -117,8 +117,8 @@ class RunSubmission:
         while True:
             try:
                 run = await self._submit(await self._with_checked_answers(spec))
-                if run.stored_trace:
-                    request_belongs_to(run.trace_id)
+                if trace_id := run.trace_id:
+                    request_belongs_to(trace_id)
                 return run
             except AnswersChanged:
                 if spec.behaviour.has_held_answers:

@@ -61,9 +61,6 @@ _NODE: Final = SpanKind.NODE
 _NUMBER_OF_ATTEMPT: Final = 1
 _UNKNOWN_STEP: Final = -2
 """Of a superstep of which no task has started. LangGraph's numbers begin with -1."""
-_LOCK: Final = threading.RLock()
-"""For what attempts do rarely: to make one for each attempt would take longer than to wait for another attempt. Whoever
-starts a superstep may have to leave it out."""
 _monotonic: Final = time.monotonic
 _random: Final = IDS.random
 _US: Final = 1_000_000
@@ -166,6 +163,7 @@ class AttemptTrace:
         "_is_closed",
         "_last",
         "_left_out",
+        "_lock",
         "_max_bytes",
         "_reserved_bytes",
         "_run",
@@ -223,6 +221,7 @@ class AttemptTrace:
         self.announced: dict[str, OpenSpan] = {}
         """The spans of tasks that LangGraph is about to start, by task id. Whoever starts the code of one takes its
         span from here, and sets `started`; `node_started` makes the spans of others."""
+        self._lock = threading.RLock()  # whoever starts a superstep may have to leave it out
         self._superstep: OpenSpan | None = None
         """The current superstep of the root graph."""
         self._supersteps = supersteps
@@ -265,7 +264,7 @@ class AttemptTrace:
 
     def leave_out(self, span: OpenSpan) -> None:
         """Counts a span that is not stored, because too much is."""
-        with _LOCK:
+        with self._lock:
             self._left_out += 1
         span.stored = _LEFT_OUT
 
@@ -340,7 +339,7 @@ class AttemptTrace:
 
     def _superstep_of(self, around: OpenSpan, namespace: str, step: int) -> OpenSpan:
         is_of_root = around.number == _NUMBER_OF_ATTEMPT and not namespace
-        with _LOCK:
+        with self._lock:
             if around.supersteps is None:
                 around.supersteps = {}
             current = self._superstep if is_of_root else around.supersteps.get(namespace)
