@@ -143,7 +143,7 @@ class _Plan(NamedTuple):
     passed: tuple[str, ...]
     """Those of the work that are passed to the logger."""
     is_in_order: bool
-    """Whether the work has all names of the work, in their order."""
+    """Whether `of_the_work` is what the current work has, in the same order: then nothing has to be sorted."""
 
 
 @lru_cache(maxsize=1024)

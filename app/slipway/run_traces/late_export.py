@@ -65,9 +65,11 @@ class LateExport:
     async def _export(self, run_id: str, select: _Selection) -> None:
         try:
             found = await self._traces.spans_of(run_id)
-            if found is None or found[0].trace is None or not found[0].trace.context.sampled:
+            if found is None:
                 return
             run, spans = found
+            if (trace := run.trace) is None or not trace.context.sampled:
+                return
             traced = traced_run(run)
             for span in select(run, spans):
                 self._sink.ended(traced, span)

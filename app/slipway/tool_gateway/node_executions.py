@@ -42,8 +42,8 @@ _MOST_ANSWERS: Final = 100
 class NodeExecution:
     """One execution of a node, or of a function with `@task`. A retry is another one.
 
-    While a task executes, which is a block of the first one, `CURRENT_NODE` is the current one, and the node has a
-    span."""
+    It is a block, in which LangGraph executes the task: `CURRENT_NODE` is this execution, and the node has a span. A
+    retry happens within the block, and replaces `CURRENT_NODE`."""
 
     __slots__ = ("_before", "_span", "_span_before", "around", "has_ended", "made_calls", "task")
 

@@ -87,8 +87,9 @@ class OpenSpan:
     )
 
     def __init__(self, trace: AttemptTrace, kind: SpanKind, name: str, parent: int, started: float) -> None:
-        """`name` can be stored, see `_text`. `parent` is the number of a span of the attempt. Times are those of
-        `time.monotonic`, and 0 for what has not happened."""
+        """Starts a span, which `trace` then knows: it is open, and is stored with the next part. `name` can be stored,
+        see `_text`. `parent` is the number of a span of the attempt. Times are those of `time.monotonic`, and 0 for
+        what has not happened."""
         self.trace, self.kind, self.name, self.parent = trace, kind, name, parent
         self.started, self.ended, self.error = started, 0.0, ""
         self.attributes: dict[str, Attribute] = {}
@@ -214,6 +215,7 @@ class AttemptTrace:
         self._base, self._base_us = started, _ = _monotonic(), time.time_ns() // 1000
         """The same moment on both clocks."""
         self.is_stored = trace.kept
+        """Whether spans of the run are stored in Redis."""
         self.changed: deque[OpenSpan] = deque()
         """What the next part has."""
         self.open: dict[int, OpenSpan] = {}
