@@ -40,7 +40,7 @@ LAYERS = (
     ),
     ("current_work", "progress", "telemetry"),
     ("blocked_loop",),
-    ("asyncio_bridge", "failpoints", "environment_variables", "shown_exceptions"),
+    ("asyncio_bridge", "failpoints", "environment_variables", "shown_exceptions", "weak_callbacks"),
     ("model_prices", "rates"),
     ("settings",),
     ("accounting",),

@@ -21,6 +21,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -78,6 +79,7 @@ from slipway.tool_gateway.node_executions import CURRENT_NODE
 from slipway.tool_gateway.target import prepare_tools_in
 from slipway.tracing.attempt_trace import AttemptTrace
 from slipway.tracing.current_span import CURRENT_SPAN
+from slipway.weak_callbacks import weakly
 
 log = structlog.get_logger(__name__)
 
@@ -89,7 +91,9 @@ class Execution:
     """The execution of one attempt. `drain`, `stop_now` and the writer of the attempt can stop it. `on_cleared` is
     called when the run is a crash suspect and is cleared. `switches` returns those that are off; `on_switches_changed`
     must be called when they change. `ramp` returns the ramp of the graph, if one of its versions is ramping.
-    `enter_trace` makes the trace of the run that of the project's own spans, if spans are exported."""
+    `enter_trace` makes the trace of the run that of the project's own spans, if spans are exported.
+
+    Its parts call it through `weakly`: no cycle keeps an execution in memory that has ended."""
 
     def __init__(
         self,
@@ -122,25 +126,28 @@ class Execution:
         metered = MeteredUsage.from_stored(self.run.metered)
         metered.settle_all_reserved()  # those calls ended with the attempt that made them
         self._ceilings = Ceilings(
-            self.run.ceilings, Usage.from_public(self.run.usage), metered, warn=self._append_warning
+            self.run.ceilings,
+            Usage.from_public(self.run.usage),
+            metered,
+            warn=weakly(self, Execution._append_warning),
         )
-        self._checkpointer.warn_at(WARNING_AT, lambda used: self._warn_once("state_bytes", used))
+        warn_once, stop_with = weakly(self, Execution._warn_once), weakly(self, Execution._stop_with)
+        self._checkpointer.warn_at(WARNING_AT, partial(warn_once, "state_bytes"))
         self._meter = Meter(
             metering,
             writer,
             self._ceilings,
-            on_hit=self._on_ceiling_hit,
-            on_unpriced=self._append_price_notice,
-            store_usage=self._store_usage,
+            on_hit=weakly(self, Execution._on_ceiling_hit),
+            on_unpriced=weakly(self, Execution._append_price_notice),
+            store_usage=weakly(self, Execution._store_usage),
         )
-        self._guard = CeilingGuard(
-            self._ceilings, lambda: self._stop_with(StopReason.CEILING), lambda used: self._warn_once("step_s", used)
-        )
+        self._guard = CeilingGuard(self._ceilings, partial(stop_with, StopReason.CEILING), partial(warn_once, "step_s"))
         self._suspect_progress = SuspectProgress(writer, keys, on_cleared)
         self._observer = StreamObserver()
         self._settler = RunSettler(writer, self._checkpointer, self.usage, self._observer, event_ttl_s, graphs, ramp)
         self._control = RunControl()
-        self.switches = AttemptSwitches(self.run.graph_id, switches, self.drain, self.run.skipped_tasks)
+        drain = weakly(self, Execution.drain)
+        self.switches = AttemptSwitches(self.run.graph_id, switches, drain, self.run.skipped_tasks)
         """What is switched off, as this attempt sees it."""
         self._stop: StopReason | None = StopReason.CANCEL if writer.cancel else None
         self._working: asyncio.Task[Any] | None = None
@@ -150,7 +157,7 @@ class Execution:
         self._plan = NO_PLAN
         self._call_was_refused = False
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
-        writer.on_stop, writer.on_pause = self._on_attempt_stopped, self.drain
+        writer.on_stop, writer.on_pause = weakly(self, Execution._on_attempt_stopped), drain
 
     async def execute(self) -> None:
         """Executes the attempt until it ends. No exception of the graph is raised."""
@@ -160,8 +167,6 @@ class Execution:
         carry_context_into_threads()
         count_again_in_retries()
         CURRENT_ATTEMPT.set(self.writer)
-        if self._gateway is not None:
-            self._meter.permit_tool = self._gateway.require_registered
         CURRENT_GATEWAY.set(self._gateway)
         CURRENT_NODE.set(None)
         CURRENT_SPAN.set(None if self._trace is None else self._trace.attempt)
@@ -169,7 +174,8 @@ class Execution:
             self._enter_trace(trace.context)
         CURRENT_SWITCHES.set(self.switches)
         CURRENT_CEILINGS.set(self._ceilings)
-        HANDLER.set(MeteringHandler(self._meter))
+        permit_tool = None if self._gateway is None else self._gateway.require_registered
+        HANDLER.set(MeteringHandler(self._meter, permit_tool))
         var_child_runnable_config.set(None)  # a run that the code of another run has started has callbacks of its own
         CURRENT_WORK.set(self._work())
         async with AsyncExitStack() as resources:

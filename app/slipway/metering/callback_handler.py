@@ -76,9 +76,11 @@ class MeteringHandler(BaseCallbackHandler):
 
     raise_error = True
 
-    def __init__(self, meter: Meter | None) -> None:
-        """`meter` None: for code that is not a run's (`OutsideHandler`)."""
-        self._meter, self._spans = meter, CallSpans()
+    def __init__(self, meter: Meter | None, permit_tool: Callable[[str, str | None], object] | None = None) -> None:
+        """`meter` None: for code that is not a run's (`OutsideHandler`). `permit_tool` raises if the policy forbids a
+        tool that no registry knows; it is called with the name of the tool and of the node before the call is
+        counted."""
+        self._meter, self._permit_tool, self._spans = meter, permit_tool, CallSpans()
 
     @property
     def meter(self) -> Meter:
@@ -201,7 +203,8 @@ class MeteringHandler(BaseCallbackHandler):
         self._spans.tool_started(run_id, tool, lambda: details.get("inputs") or input_str)
         if (switches := CURRENT_SWITCHES.get()) is not None:
             switches.check_tool(tool)
-        self.meter.permit_tool(tool, node)
+        if self._permit_tool is not None:
+            self._permit_tool(tool, node)
         self.meter.count_tool_call(node)
 
     # subgraphs

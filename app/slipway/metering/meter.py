@@ -102,9 +102,6 @@ class Meter:
         self._ended: list[BudgetEntry] = []
         """Corrections of budgets for calls that have ended, which are not sent yet."""
         self._write_timer: asyncio.TimerHandle | None = None
-        self.permit_tool: Callable[[str, str | None], None] = lambda tool, node: None
-        """Raises if the policy forbids a tool that no registry knows. Called with the name of the tool and of the node
-        before the call is counted."""
 
     @property
     def _counts_money(self) -> bool:

@@ -51,6 +51,7 @@ from slipway.serialization.places import log_place
 from slipway.telemetry.table.run_metrics import CHECKPOINT_WRITE_SECONDS, NODE_RETRIES, RUN_EVENTS, SUPERSTEP_SECONDS
 from slipway.tracing.attempt_trace import AttemptTrace
 from slipway.tracing.stored_form import NO_SPANS
+from slipway.weak_callbacks import weakly
 
 log = structlog.get_logger(__name__)
 
@@ -145,9 +146,9 @@ class AttemptWriter:
         self._sender = GroupSender(
             scripts,
             run,
-            on_fenced=self.mark_fenced,
-            on_cancel=self.request_cancel,
-            on_complete=self._on_group_complete,
+            on_fenced=weakly(self, AttemptWriter.mark_fenced),
+            on_cancel=weakly(self, AttemptWriter.request_cancel),
+            on_complete=weakly(self, AttemptWriter._on_group_complete),
         )
         self._counts: AttemptCounts | None = None
         self._superstep_began_at = 0.0
@@ -174,7 +175,7 @@ class AttemptWriter:
         self._reader_running = asyncio.Event()
         """Not set while the reader of the stream waits in `wait_for_capacity`: then chunks may be unread."""
         self._reader_running.set()
-        self.encoding = EncodingLock(self._on_encoded)
+        self.encoding = EncodingLock(weakly(self, AttemptWriter._on_encoded))
         self.nodes_wait = True
         """Whether the nodes of a superstep run only when `wait_for_capacity` has returned."""
         self._tasks_of_superstep = 0

@@ -1,0 +1,106 @@
+"""An execution that has ended is freed at once, with all its parts: a worker does not need the garbage collector.
+
+The tests use the event loop of workers. That of asyncio keeps a timer that is cancelled, and so what it refers to,
+until it would have been due.
+
+A node that raises, or asks people, leaves a cycle: its traceback refers to frames of LangGraph, which refer to the
+exception. Such runs are rare enough for the collector.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+
+import pytest
+import uvloop
+
+from slipway.execution.execution import Execution
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.runs.attempt_writer import AttemptWriter
+from slipway.runs.cancel_reasons import Action
+from slipway.runs.record import Phase, Run
+from slipway.runs.write_groups import GroupSender
+from slipway.settings import Settings
+from slipway.tracing.attempt_trace import AttemptTrace, OpenSpan
+from tests.runs.conftest import Stores, new_run, opened, settings_of
+from tests.waiting import wait_until
+from tests.worker import running_worker
+
+PARTS = (Execution, AttemptWriter, GroupSender, AttemptTrace, OpenSpan, Run)
+
+
+@pytest.fixture
+def settings(valkey_url: str, keys: Keys) -> Settings:
+    return settings_of(valkey_url, keys)
+
+
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    """Objects are freed by reference counting only."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def existing() -> Counter[str]:
+    """The objects of executions, by class."""
+    return Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, PARTS))
+
+
+Act = Callable[[Stores, Run], Coroutine[None, None, None]]
+
+
+async def nothing(stores: Stores, run: Run) -> None:
+    """The run ends by itself."""
+
+
+async def cancel(stores: Stores, run: Run) -> None:
+    """Cancels the run while a node executes."""
+
+    async def is_running() -> bool:
+        return (await stores.reload(run)).phase is Phase.RUNNING
+
+    await wait_until(is_running)
+    await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
+
+
+async def execute(settings: Settings, graphs: Registry, graph_id: str, phase: Phase, act: Act) -> None:
+    """Runs end in a worker, in this phase, and nothing is left of them."""
+    assert settings.redis_url is not None
+    keys = Keys(settings.key_prefix)
+    async with (
+        opened(settings.redis_url.get_secret_value(), keys) as stores,
+        running_worker(settings, graphs) as (_, services),
+    ):
+        for _ in range(3):
+            spec = new_run(await stores.create_thread(), graph_id=graph_id)
+            run = (await services.submission.creator.create(spec)).run
+            await act(stores, run)
+
+            async def has_ended(run: Run = run) -> bool:
+                return (await stores.reload(run)).phase is phase
+
+            await wait_until(has_ended)
+            assert run.trace is not None
+        del run, has_ended
+        await wait_until(lambda: not existing())
+
+
+@pytest.mark.usefixtures("no_collections")
+@pytest.mark.parametrize(
+    ("graph_id", "phase", "act"),
+    [
+        ("steps", Phase.COMPLETED, nothing),
+        ("wide", Phase.COMPLETED, nothing),
+        ("calls_at_once", Phase.COMPLETED, nothing),
+        ("gate", Phase.CANCELLED, cancel),
+    ],
+)
+def test_an_execution_leaves_nothing(
+    graph_id: str, phase: Phase, act: Act, settings: Settings, graphs: Registry
+) -> None:
+    uvloop.run(execute(settings, graphs, graph_id, phase, act))
