@@ -72,13 +72,14 @@ from slipway.runs.script_results import Released
 from slipway.switches.attempt_switches import CURRENT_SWITCHES, AttemptSwitches
 from slipway.switches.node_gates import install_gates
 from slipway.switches.record import NONE_OFF, OffSwitches
-from slipway.telemetry.trace_context import TraceContext
+from slipway.telemetry.current_trace import FindTrace
 from slipway.tool_gateway.current_call import CURRENT_GATEWAY
 from slipway.tool_gateway.gateway import Gateway, ToolServices
 from slipway.tool_gateway.node_executions import CURRENT_NODE
 from slipway.tool_gateway.target import prepare_tools_in
 from slipway.tracing.attempt_trace import AttemptTrace
 from slipway.tracing.current_span import CURRENT_SPAN
+from slipway.tracing.run_trace import root_span_in
 from slipway.weak_callbacks import weakly
 
 log = structlog.get_logger(__name__)
@@ -110,7 +111,7 @@ class Execution:
         switches: Callable[[], OffSwitches] = lambda: NONE_OFF,
         ramp: Callable[[], Ramp | None] = lambda: None,
         moving: ThreadMoving | None = None,
-        enter_trace: Callable[[TraceContext], None] | None = None,
+        enter_trace: Callable[[FindTrace], None] | None = None,
     ) -> None:
         self.writer, self.run, self._moving = writer, writer.run, moving
         self._enter_trace = enter_trace
@@ -170,8 +171,8 @@ class Execution:
         CURRENT_GATEWAY.set(self._gateway)
         CURRENT_NODE.set(None)
         CURRENT_SPAN.set(None if self._trace is None else self._trace.attempt)
-        if self._enter_trace is not None and (trace := self.run.trace) is not None:
-            self._enter_trace(trace.context)
+        if self._enter_trace is not None and (stored := self.run.stored_trace):
+            self._enter_trace(partial(root_span_in, stored))
         CURRENT_SWITCHES.set(self.switches)
         CURRENT_CEILINGS.set(self._ceilings)
         permit_tool = None if self._gateway is None else self._gateway.require_registered

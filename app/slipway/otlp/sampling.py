@@ -10,6 +10,7 @@ from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from slipway.otlp.variables import ExporterVariables
 from slipway.telemetry.trace_context import TraceContext
+from slipway.telemetry.trace_share import bound_of
 
 _SAMPLERS: Final[dict[str, Callable[[float], sampling.Sampler]]] = {
     "always_on": lambda ratio: sampling.ALWAYS_ON,
@@ -22,7 +23,7 @@ _SAMPLERS: Final[dict[str, Callable[[float], sampling.Sampler]]] = {
 
 _PARENT_BASED: Final = "parentbased_"
 _RATIOS: Final = {"always_on": 1.0, "always_off": 0.0}
-_NUMBERS: Final = 1 << 64
+_DIGITS: Final = 16
 """The last 64 bits of the id of a trace decide, in programs of other languages too."""
 
 
@@ -38,13 +39,13 @@ class TraceSampler:
     def __init__(self, variables: ExporterVariables) -> None:
         self._follows_parent = variables.sampler.startswith(_PARENT_BASED)
         ratio = _RATIOS.get(variables.sampler.removeprefix(_PARENT_BASED), variables.sampler_ratio)
-        self._bound = round(ratio * _NUMBERS)
+        self._bound = bound_of(ratio, _DIGITS)
 
     def samples(self, trace_id: str, parent: TraceContext | None) -> bool:
         """Whether the trace is exported. `parent` is the span of the client."""
         if parent is not None and self._follows_parent:
             return parent.sampled
-        return int(trace_id[16:], 16) < self._bound
+        return trace_id[-_DIGITS:] < self._bound
 
 
 def span_context(context: TraceContext, *, is_remote: bool = True) -> SpanContext:

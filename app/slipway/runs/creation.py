@@ -164,8 +164,8 @@ class RunCreator:
         )
         graph = _GraphMetadata.of(identity.graph_id, identity.assistant_id)
         fields, kwargs = flat(spec.stored_fields()), await spec.stored_options()
-        if (trace := self._tracing.new_trace()) is not None:
-            fields += ["trace", trace.stored()]
+        if trace := self._tracing.new_trace():
+            fields += ["trace", trace]
         metadata = prefixed(METADATA_PREFIX, json_members(identity.metadata))
         members = json_members(behaviour.thread_config)
         config = prefixed(CONFIG_PREFIX, {name: sealed_text(text, THREAD) for name, text in members.items()})

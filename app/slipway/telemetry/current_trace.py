@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final
 
 from slipway.telemetry.trace_context import TraceContext
 
-CURRENT_TRACE: Final[ContextVar[TraceContext | None]] = ContextVar("current_trace", default=None)
-"""A run that is created here continues this trace. None: it begins a new one. Tasks and threads inherit it."""
+FindTrace = Callable[[], TraceContext | None]
+"""Finds the context when somebody needs it, which is seldom while a run executes."""
+
+CURRENT_TRACE: Final[ContextVar[FindTrace]] = ContextVar("current_trace", default=lambda: None)
+"""A run that is created here continues the trace that this finds. None: it begins a new one. Tasks and threads inherit
+it."""

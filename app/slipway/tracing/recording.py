@@ -6,21 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from slipway.telemetry.trace_context import TraceContext
+from slipway.telemetry.current_trace import FindTrace
 from slipway.tracing.sink import SpanSink
 
 
 @dataclass(frozen=True, slots=True)
 class TraceRecording:
-    """`sink` receives the spans of sampled runs; None: nothing is exported. `enter_trace` makes the trace of a run, by
-    its root span, that of the spans which the project's code makes in the current task."""
+    """`sink` receives the spans of sampled runs; None: nothing is exported. `enter_trace` makes the trace of a run that
+    of the spans which the project's code makes in the current task; it gets what finds the root span of the run."""
 
     max_run_bytes: int = 64 * 1024
     """The most bytes that the stored spans of one run have."""
     content: bool = False
     """Whether inputs and outputs are recorded."""
     sink: SpanSink | None = None
-    enter_trace: Callable[[TraceContext], None] | None = None
+    enter_trace: Callable[[FindTrace], None] | None = None
 
 
 NOT_EXPORTED: Final = TraceRecording()

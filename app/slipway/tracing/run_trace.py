@@ -30,9 +30,17 @@ class RunTrace(NamedTuple):
 
     def stored(self) -> str:
         """The text of the field `trace`."""
+        trace_id, span_id, sampled, state = self.context
         link = "" if self.link is None else self.link.traceparent
-        text = f"{self.context.traceparent},{_KEPT if self.kept else ''},{self.parent_id},{link}"
-        return f"{text},{self.context.state}" if self.context.state else text
+        return stored_trace(trace_id, span_id, sampled, state, kept=self.kept, parent_id=self.parent_id, link=link)
+
+
+def stored_trace(
+    trace_id: str, span_id: str, sampled: bool, state: str, *, kept: bool, parent_id: str, link: str = ""
+) -> str:
+    """The text of the field `trace`, for a `RunTrace` with these members that nobody needs as an object."""
+    text = f"00-{trace_id}-{span_id}-0{'1' if sampled else '0'},{_KEPT if kept else ''},{parent_id},{link}"
+    return f"{text},{state}" if state else text
 
 
 def run_trace_from(stored: bytes) -> RunTrace | None:
@@ -43,6 +51,12 @@ def run_trace_from(stored: bytes) -> RunTrace | None:
         return _parsed(text)
     trace_id, span_id, sampled, kept, parent_id = usual.groups()
     return RunTrace(TraceContext(trace_id, span_id, sampled == "1"), parent_id, kept == _KEPT)
+
+
+def root_span_in(stored: bytes) -> TraceContext | None:
+    """The root span of the run with this stored field. None for a text that is no trace."""
+    trace = run_trace_from(stored)
+    return None if trace is None else trace.context
 
 
 def trace_id_in(stored: bytes) -> str:
