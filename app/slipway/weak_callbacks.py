@@ -2,7 +2,8 @@
 
 A part that holds a bound method of its owner makes a reference cycle. Reference counting does not free a cycle, so
 everything that the owner holds would stay in memory until the garbage collector finds it. For the execution of a run
-that is a hundred objects, and the collector takes 3 % of the time of a worker. These callbacks do not hold the owner.
+that would be a hundred objects, and the collector would take 3 % of the time of a worker. These callbacks do not hold
+the owner.
 """
 
 from __future__ import annotations

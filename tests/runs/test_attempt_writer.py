@@ -4,6 +4,7 @@ read-only."""
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -70,6 +71,24 @@ async def test_events_that_arrive_while_a_group_is_sent_share_the_next_group(sto
     await attempt.flush()
     assert stores.pipeline.round_trips - before < 150
     assert await logged_numbers(stores, attempt) == list(range(200))
+
+
+async def test_what_is_written_behind_a_group_in_flight_is_stored_though_nobody_holds_the_writer(
+    stores: Stores, eventually: Eventually
+) -> None:
+    attempt = await claimed_attempt(stores)
+    run_id = attempt.run.run_id
+    attempt.append("values", FRAME % 1)
+    while not attempt.groups_sent:
+        await event_loop_iterations(1)
+    attempt.append("values", FRAME % 2)
+    del attempt
+    gc.collect()
+
+    async def both_are_stored() -> bool:
+        return (await stores.event_names(run_id)).count("values") == 2
+
+    await eventually(both_are_stored)
 
 
 async def test_commands_wait_for_the_events_of_their_superstep(stores: Stores, eventually: Eventually) -> None:

@@ -1,10 +1,11 @@
-"""An execution that has ended is freed at once, with all its parts: a worker does not need the garbage collector.
+"""An execution that has ended is freed at once, with all its parts, without the garbage collector: unless an exception
+has ended its graph, or a node has asked people.
 
 The tests use the event loop of workers. That of asyncio keeps a timer that is cancelled, and so what it refers to,
 until it would have been due.
 
-A node that raises, or asks people, leaves a cycle: its traceback refers to frames of LangGraph, which refer to the
-exception. Such runs are rare enough for the collector.
+Those leave a cycle: a traceback refers to frames of LangGraph, which refer to the exception. They are rare enough for
+the collector.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ from slipway.telemetry.trace_context import (
     TRACEPARENT,
     TRACESTATE,
     TraceContext,
-    new_ids,
     new_span_id,
+    new_trace_id,
     parse_traceparent,
     parse_tracestate,
 )
@@ -81,11 +81,9 @@ def with_request_span(handler: Handler, method: str, path: str) -> Handler:
         export = services_of(request).export
         if export is None:
             return await handler(request)
-        if client is None:
-            (trace_id, span_id), state = new_ids(), ""
-        else:
-            trace_id, span_id, state = client.trace_id, new_span_id(), client.state
-        context = TraceContext(trace_id, span_id, export.samples(trace_id, client), state)
+        trace_id = new_trace_id() if client is None else client.trace_id
+        state = "" if client is None else client.state
+        context = TraceContext(trace_id, new_span_id(), export.samples(trace_id, client), state)
         _continue_from(context)
         if not context.sampled:
             return await handler(request)

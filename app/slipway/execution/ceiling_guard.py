@@ -85,7 +85,7 @@ class CeilingGuard:
         for timer in (self._step_timer, self._active_timer):
             if timer is not None:
                 timer.cancel()
-        self._step_timer = self._active_timer = None  # a timer refers to this guard
+        self._step_timer = self._active_timer = None  # they refer to this guard: a cycle
         self.count_time()
 
     def count_time(self) -> None:

@@ -94,7 +94,8 @@ class Execution:
     must be called when they change. `ramp` returns the ramp of the graph, if one of its versions is ramping.
     `enter_trace` makes the trace of the run that of the project's own spans, if spans are exported.
 
-    Its parts call it through `weakly`: no cycle keeps an execution in memory that has ended."""
+    Its parts call it through `weakly`, so they form no cycle with it, and all are freed when it has ended. Only the
+    traceback of an exception that has ended the graph, or of a question to people, still makes one."""
 
     def __init__(
         self,

@@ -302,7 +302,7 @@ class AttemptWriter:
         group.spans = self.trace.part()
         if group.spans is not NO_SPANS:
             self._spans_sent_at = time.monotonic()
-            self._sender.send(group)
+            self._sender.send(group, self)
 
     # delayed commands
 
@@ -485,7 +485,7 @@ class AttemptWriter:
             self._add_counts(group)
             if self.trace is not None:
                 group.spans = self.trace.part()
-            self._sender.send(group)
+            self._sender.send(group, self)
 
     def _on_group_complete(self) -> None:
         if self._group.entries or self._group.waiting:

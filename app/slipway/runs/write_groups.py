@@ -22,6 +22,7 @@ class WriteGroup:
 
     __slots__ = (
         *("commands", "counts", "entries", "number", "resend", "sent_at", "size_bytes", "spans", "usage", "waiting"),
+        "writer",
     )
 
     def __init__(self) -> None:
@@ -43,6 +44,8 @@ class WriteGroup:
         """The time (`time.monotonic`) when it was sent first."""
         self.resend = False
         """Whether Redis rejected the group because an earlier one had not arrived."""
+        self.writer: object = None
+        """Who has sent it, and may have more to send when Redis has stored it: so it exists until then."""
 
     def __bool__(self) -> bool:
         return bool(self.entries or self.commands or self.usage)
@@ -104,8 +107,10 @@ class GroupSender:
         """Makes the last number available again, because Redis did not store the group."""
         self.last_number -= 1
 
-    def send(self, group: WriteGroup) -> None:
+    def send(self, group: WriteGroup, writer: object) -> None:
+        """`writer` exists at least until Redis has stored the group, or it has failed."""
         self.assign_number(group)
+        group.writer = writer
         self.in_flight.append(group)
         group.sent_at = time.monotonic()
         self._call_script(group)

@@ -89,10 +89,3 @@ def new_trace_id() -> str:
 def new_span_id() -> str:
     """16 random hexadecimal digits, not all zero."""
     return (_random_bits(64) or 1).to_bytes(8, "big").hex()
-
-
-def new_ids() -> tuple[str, str]:
-    """A new id of a trace, and one of a span: in less time than one after the other."""
-    both = _random_bits(192).to_bytes(24, "big").hex()
-    trace_id, span_id = both[:32], both[32:]
-    return (trace_id, span_id) if trace_id != _NO_TRACE and span_id != _NO_SPAN else new_ids()

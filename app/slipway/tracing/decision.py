@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from slipway.telemetry.current_trace import CURRENT_TRACE
-from slipway.telemetry.trace_context import TraceContext, new_ids, new_span_id
+from slipway.telemetry.trace_context import TraceContext, new_span_id, new_trace_id
 from slipway.telemetry.trace_share import bound_of
 from slipway.tracing.current_call import executing_span
 from slipway.tracing.run_trace import stored_trace
@@ -48,18 +48,18 @@ class TraceDecision:
         if parent is None:
             if not self.keep and not exports:
                 return ""
-            (trace_id, span_id), parent_id, state = new_ids(), "", ""
+            trace_id, parent_id, state = new_trace_id(), "", ""
         else:
-            trace_id, span_id, parent_id, state = parent.trace_id, new_span_id(), parent.span_id, parent.state
+            trace_id, parent_id, state = parent.trace_id, parent.span_id, parent.state
         sampled = exports and self.sampler(trace_id, parent)
-        return stored_trace(trace_id, span_id, sampled, state, kept=self.keeps(trace_id), parent_id=parent_id)
+        return stored_trace(trace_id, new_span_id(), sampled, state, kept=self.keeps(trace_id), parent_id=parent_id)
 
     def with_sampler(self, sampler: Sampler) -> TraceDecision:
         """The same, for a process that exports spans."""
         return replace(self, sampler=sampler)
 
     def keeps(self, trace_id: str) -> bool:
-        """The same in each process: so a trace is kept as a whole."""
+        """Whether the spans of the trace are stored. All processes decide the same, so a trace is kept as a whole."""
         return self.keep and trace_id[-_DIGITS:] < self._kept_below
 
 

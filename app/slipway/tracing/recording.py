@@ -13,7 +13,8 @@ from slipway.tracing.sink import SpanSink
 @dataclass(frozen=True, slots=True)
 class TraceRecording:
     """`sink` receives the spans of sampled runs; None: nothing is exported. `enter_trace` makes the trace of a run that
-    of the spans which the project's code makes in the current task; it gets what finds the root span of the run."""
+    of the spans which the project's code makes in the current task; it is called with a function that finds the root
+    span of the run."""
 
     max_run_bytes: int = 64 * 1024
     """The most bytes that the stored spans of one run have."""

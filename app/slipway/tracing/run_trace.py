@@ -38,7 +38,7 @@ class RunTrace(NamedTuple):
 def stored_trace(
     trace_id: str, span_id: str, sampled: bool, state: str, *, kept: bool, parent_id: str, link: str = ""
 ) -> str:
-    """The text of the field `trace`, for a `RunTrace` with these members that nobody needs as an object."""
+    """The text of the field `trace`, from the members of a `RunTrace` that nobody has to make for it."""
     text = f"00-{trace_id}-{span_id}-0{'1' if sampled else '0'},{_KEPT if kept else ''},{parent_id},{link}"
     return f"{text},{state}" if state else text
 
