@@ -95,7 +95,7 @@ class Execution:
     `enter_trace` makes the trace of the run that of the project's own spans, if spans are exported.
 
     Its parts call it through `weakly`, so they form no cycle with it, and all are freed when it has ended. Only the
-    traceback of an exception that has ended the graph, or of a question to people, still makes one."""
+    traceback of an exception or a cancellation that has ended the graph, or of a question to people, makes one."""
 
     def __init__(
         self,
