@@ -23,6 +23,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import module_files
+from slipway.redis.shards import Shards
 from tests.embedded_valkey import embedded_valkey
 from tests.encrypted_process import encrypt_everything
 from tests.quicker_libraries import logs_of_the_tests, one_certificate_authority, plain_tracebacks, quick_uvicorn
@@ -225,9 +226,15 @@ def modules_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def keys() -> Keys:
-    """Key names with a prefix for this test only."""
-    return Keys(f"test-{uuid.uuid4().hex[:12]}")
+def shards() -> Shards:
+    """Shards with a key prefix for this test only. `SLIPWAY_TEST_SHARDS` is their number."""
+    return Shards(f"test-{uuid.uuid4().hex[:12]}", int(os.environ.get("SLIPWAY_TEST_SHARDS", "1")))
+
+
+@pytest.fixture
+def keys(shards: Shards) -> Keys:
+    """Key names with a prefix for this test only, where all keys are in one shard."""
+    return shards.only
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from slipway.api.shared_objects import services_of
 from slipway.errors import RefusedRequest
 from slipway.protocol_types import is_internal_member
 from slipway.runs.idempotency import HEADER, VALID_S
-from slipway.runs.record import Run, RunSpec, new_id
+from slipway.runs.record import Run, RunSpec
 from slipway.runs.run_request import RunIds, RunRequest
 
 CREATE_ACCESS: Final = requires(
@@ -50,7 +50,7 @@ async def prepare_run(
     if thread_id is None:
         check_stateless(body)
     run_request = run_request_from_body(request, body, stateless=thread_id is None)
-    ids = RunIds(run_id=await idempotent_id(request, index), thread_id=thread_id or new_id())
+    ids = RunIds.new(await idempotent_id(request, index), thread_id)
     retain_s = VALID_S if HEADER in request.headers else None
     submission, permissions = services_of(request).submission, access_check_of(request)
     return await submission.prepare(run_request, ids, permissions, reads=reads, retain_s=retain_s)

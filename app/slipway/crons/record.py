@@ -26,6 +26,7 @@ from slipway.crons.schedules import Schedule
 from slipway.errors import InvalidRequest
 from slipway.indexes.terms import Space, metadata_terms, scalar_term
 from slipway.redis.hash_fields import Fields
+from slipway.redis.shard_ids import run_id_on
 from slipway.runs.run_request import RunRequest, run_request_from
 from slipway.serialization.at_rest import opened_json, sealed_json
 from slipway.serialization.json_encoding import dumps, json_members
@@ -195,10 +196,11 @@ class Cron:
         )
 
     def run_ids(self, due_ms: int) -> tuple[str, str]:
-        """The ids of the run of a due time and of the thread that is created for it. Every worker computes the same
-        ids."""
-        run_id = uuid5(_FORMER_NAMESPACE if self.seed is None else UUID(self.seed), f"{self.cron_id}:{due_ms}")
-        return str(run_id), str(uuid5(run_id, "thread"))
+        """The ids of the run of a due time and of its thread, which is created for it if the cron has none. Every
+        worker computes the same ids."""
+        seed = uuid5(_FORMER_NAMESPACE if self.seed is None else UUID(self.seed), f"{self.cron_id}:{due_ms}")
+        thread_id = self.thread_id or str(uuid5(seed, "thread"))
+        return run_id_on(thread_id, str(seed)), thread_id
 
     def run_request(self, due_ms: int, missed: int) -> RunRequest:
         """The request for the run of a due time. `missed` is how many further due times the run replaces."""

@@ -11,6 +11,7 @@ cause is removed. A delivery that was stored and never answered is finished by a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, NoReturn
 from uuid import UUID, uuid5
@@ -30,6 +31,7 @@ from slipway.hooks.plan import Action, DecideReview, Ignore, Incoming, Plan, Res
 from slipway.hooks.reads import HookReads
 from slipway.hooks.record import DeliveryState, HookDelivery, record_id_of, stored_fields
 from slipway.hooks.scripts import FirstAnswer, HookScripts, NewDelivery, StoredAnswer, ToDo
+from slipway.redis.shard_ids import run_id_beside
 from slipway.reviews.actor import actor_for
 from slipway.reviews.store import ReviewStore
 from slipway.run_options import RunOptions
@@ -111,14 +113,15 @@ class DeliveryHandler:
         delivery = record_id_of(
             config.name, plan.delivery_id if replay is None else f"replay {replay.of} {replay.token}"
         )
+        ids = await self._ids(config, plan)
         stored = await self.scripts.receive(
             NewDelivery(
                 delivery=delivery,
                 hook=config.name,
                 fields=_stored_fields(delivery, config, incoming, plan, replay),
                 stored_body=sealed(incoming.body, hook_place(delivery)),
-                run_id=new_id(),
-                thread_id=new_id(),
+                run_id=ids.run_id,
+                thread_id=ids.thread_id,
                 answer=self._answer_now(plan, delivery),
             )
         )
@@ -156,6 +159,16 @@ class DeliveryHandler:
     async def give_up(self, record: HookDelivery, error: SlipwayError) -> None:
         """Stores an error as the answer of a delivery that cannot be finished."""
         await self.scripts.answer(record.delivery, record.hook, self._rejection(error))
+
+    async def _ids(self, config: HookConfig, plan: Plan) -> RunIds:
+        """The ids of the run that a delivery may create, and of the thread that is created for it if it names none."""
+        match plan.action:
+            case ResumeRun(run_id=str() as asking):
+                return RunIds(run_id=run_id_beside(asking, new_id()), thread_id=new_id())
+            case StartRun(thread=name) | ResumeRun(thread=name):
+                with suppress(SlipwayError):  # a bad name: the delivery is stored, and rejected when it is handled
+                    return RunIds.new(new_id(), await self._thread_id(config, name))
+        return RunIds.new(new_id())
 
     def _answer_now(self, plan: Plan, delivery: str) -> StoredAnswer | None:
         """The answer that is known before anything is done. None if something must be done."""

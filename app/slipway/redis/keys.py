@@ -1,4 +1,4 @@
-"""The names of all keys and channels under one prefix. `slipway.redis.catalogue` declares what each of them holds, and
+"""The names of all keys and channels of one shard. `slipway.redis.catalogue` declares what each of them holds, and
 docs/keys.md shows it."""
 
 from __future__ import annotations
@@ -6,17 +6,27 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from slipway.redis.catalogue.key_kinds import TEMPLATES
+from slipway.redis.catalogue.declarations import Shard
+from slipway.redis.catalogue.key_kinds import SHARDS, TEMPLATES
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Names under one prefix. Two deployments may share a server under two prefixes."""
+    """Names under one prefix. Two deployments may share a server under two prefixes. `shard` is the shard that has this
+    prefix for itself; without it, the keys of all shards have the same prefix."""
 
     prefix: str
+    shard: Shard | None = None
 
     def _of(self, kind: str, *ids: str) -> str:
+        if self.shard is not None:
+            self._check(kind)
         return self.prefix + TEMPLATES[kind] % ids
+
+    def _check(self, kind: str) -> None:
+        """A key of another shard under this prefix would never be found again."""
+        belongs_to = SHARDS[kind]
+        assert belongs_to in (self.shard, None), f"{kind} belongs to the shard {belongs_to}, not to {self.prefix}"
 
     def run(self, run_id: str) -> str:
         return self._of("run", run_id)

@@ -18,6 +18,7 @@ from slipway.errors import Conflict, NotFound, SlipwayError
 from slipway.graphs.interface import Graphs
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shard_ids import run_id_on
 from slipway.reviews.reads import ReviewReads
 from slipway.reviews.record import Review, ReviewState, review_from, review_id_of
 from slipway.reviews.write_commands import forget_ready_run
@@ -109,4 +110,4 @@ _SERVER_METADATA: Final = frozenset({"graph_id", "assistant_id"})
 
 def resuming_run_id(run: Run) -> str:
     """The id of the run with the held answers of this one."""
-    return str(uuid5(NAMESPACE_OID, f"{run.run_id} {run.incarnation} reviews"))
+    return run_id_on(run.thread_id, str(uuid5(NAMESPACE_OID, f"{run.run_id} {run.incarnation} reviews")))

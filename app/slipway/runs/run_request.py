@@ -14,6 +14,7 @@ from slipway.accounting.limits import ceilings_of
 from slipway.assistants.record import Assistant
 from slipway.graphs.spec import GraphSpec
 from slipway.protocol_types import MultitaskStrategy
+from slipway.redis.shard_ids import run_id_on
 from slipway.run_options import RunOptions
 from slipway.runs.record import RunBehaviour, RunExecution, RunIdentity, RunSpec
 from slipway.runs.scripts import DueTime
@@ -66,6 +67,13 @@ class RunIds:
     run_id: str
     thread_id: str
     due_time: DueTime | None = None
+
+    @classmethod
+    def new(cls, seed: str, thread_id: str | None = None, due_time: DueTime | None = None) -> RunIds:
+        """The ids of a run on this thread; without it, on a thread that is created for the run. The same `seed`, a
+        UUID, gives the same ids."""
+        thread_id = thread_id or seed
+        return cls(run_id=run_id_on(thread_id, seed), thread_id=thread_id, due_time=due_time)
 
     @property
     def configurable(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from slipway.current_work import request_belongs_to
 from slipway.errors import GraphIsOff, NotFound
 from slipway.graphs.interface import Graphs
 from slipway.graphs.version_choice import NO_CHOICE, VersionChoice
+from slipway.redis.shard_ids import run_id_on
 from slipway.rollouts.choice import DeclaredChoice, Requested, choice_of
 from slipway.rollouts.store import FindVersions
 from slipway.rollouts.watch import RolloutWatch
@@ -166,7 +167,7 @@ class RunSubmission:
         if version is not None:
             (await self.find_versions(run.graph_id)).check("version", version)
         identity = RunIdentity(
-            run_id=new_id(),
+            run_id=run_id_on(run.thread_id, new_id()),
             thread_id=run.thread_id,
             assistant_id=run.assistant_id,
             graph_id=run.graph_id,

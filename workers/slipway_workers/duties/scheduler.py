@@ -97,10 +97,10 @@ class Scheduler(Duty):
 
     async def create_run(self, cron: Cron, due_time: DueTime, missed: int) -> bool:
         """Creates the run of a due time, and advances the cron. Returns whether the run was created here."""
-        run_id, own_thread = cron.run_ids(due_time["due_ms"])
+        run_id, thread_id = cron.run_ids(due_time["due_ms"])
         request = cron.run_request(due_time["due_ms"], missed)
         owner, *changers = all_permissions_of(self._services.auth, request.user, request.changed_by)
-        ids = RunIds(run_id=run_id, thread_id=cron.thread_id or own_thread, due_time=due_time)
+        ids = RunIds(run_id=run_id, thread_id=thread_id, due_time=due_time)
         try:
             created = await self._services.submission.submit_due(request, ids, owner, changers)
         except DueTimeTaken as taken:

@@ -167,7 +167,7 @@ async def _authorize_runs(request: Request, new: NewCron) -> None:
             check.mark_authorized(operation)
         return
     run_request = replace(new.request, metadata=new.metadata | new.request.metadata)
-    ids = RunIds(run_id=new_id(), thread_id=new.thread_id or new_id())
+    ids = RunIds.new(new_id(), new.thread_id)
     await services.submission.check_due(run_request, ids, check)
 
 

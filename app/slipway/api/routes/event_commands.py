@@ -17,6 +17,7 @@ from slipway.api.shared_objects import services_of
 from slipway.api.streams.command_responses import command_error_response
 from slipway.api.streams.event_access import COMMAND_ACCESS, authorize_read
 from slipway.errors import InvalidRequest
+from slipway.redis.shard_ids import run_id_on
 
 
 async def post(request: Request) -> Response:
@@ -28,7 +29,8 @@ async def post(request: Request) -> Response:
         command = validated(CommandFrame, parsed(await request.body()))
     except InvalidRequest as error:
         return JsonResponse(command_error_response(None, "invalid_argument", str(error)) | {"detail": str(error)}, 400)
-    context = CommandContext(request, services, thread_id, await idempotent_id(request))
+    run_id = run_id_on(thread_id, await idempotent_id(request))
+    context = CommandContext(request, services, thread_id, run_id)
     return JsonResponse(await execute_command(context, command))
 
 

@@ -41,6 +41,7 @@ from slipway.errors import (
     Unavailable,
 )
 from slipway.event_protocol.protocol_event import base_number
+from slipway.redis.shard_ids import run_id_on
 from slipway.runs.record import new_id
 from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
@@ -168,7 +169,8 @@ class SocketSession:
     async def _execute(self, command: CommandFrame) -> dict[str, Any]:
         if command.method == "subscription.unsubscribe":
             return await self._unsubscribe(command)
-        context = CommandContext(self._websocket, self._services, self._thread_id, new_id())
+        run_id = run_id_on(self._thread_id, new_id())
+        context = CommandContext(self._websocket, self._services, self._thread_id, run_id)
         return await execute_command(context, command)
 
     async def _subscribe(self, command: CommandFrame) -> None:

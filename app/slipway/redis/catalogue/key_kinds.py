@@ -28,7 +28,7 @@ from slipway.redis.catalogue import (
     webhook_endpoints,
     webhooks,
 )
-from slipway.redis.catalogue.declarations import KeyKind
+from slipway.redis.catalogue.declarations import KeyKind, Shard
 
 KINDS_BY_SECTION: Final[dict[str, tuple[KeyKind, ...]]] = {
     "Runs": runs.KEY_KINDS,
@@ -60,3 +60,6 @@ KEY_KINDS: Final[dict[str, KeyKind]] = {kind.name: kind for section in KINDS_BY_
 
 TEMPLATES: Final[dict[str, str]] = {kind.name: kind.template for kind in KEY_KINDS.values() if kind.is_ours}
 """By name of the kind: what follows the key prefix. The scripts get the same templates."""
+
+SHARDS: Final[dict[str, Shard | None]] = {kind.name: kind.shard for kind in KEY_KINDS.values()}
+"""By name of the kind: the shard of its keys."""
