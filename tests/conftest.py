@@ -23,6 +23,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import module_files
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.redis.shards import Shards
 from tests.embedded_valkey import embedded_valkey
 from tests.encrypted_process import encrypt_everything
@@ -240,7 +241,7 @@ def keys(shards: Shards) -> Keys:
 @pytest.fixture
 async def pipeline(valkey_url: str) -> AsyncIterator[Pipeline]:
     """An open pipeline to the session's Valkey."""
-    pipeline = Pipeline(Address(valkey_url), "test", patience_s=5)
+    pipeline = ServerPipeline(Address(valkey_url), "test", patience_s=5)
     await pipeline.open()
     try:
         yield pipeline

@@ -314,7 +314,11 @@ def scripts_are_called_by_script_stubs(name: str, tree: ast.Module) -> list[str]
     if last == "scripts" or (within(name, "slipway.redis") and last.endswith("_scripts")):
         return []
     loaders = {"slipway.redis.script_source", "slipway.redis.script_source.load", "slipway.redis.script.Script"}
-    allowed = {"slipway.redis.pipeline", "slipway.redis.script_source"} if within(name, "slipway.redis") else set()
+    allowed = (
+        {f"slipway.redis.{each}" for each in ("pipeline", "server_pipeline", "script_source")}
+        if within(name, "slipway.redis")
+        else set()
+    )
     return [] if name in allowed else sorted(loaders.intersection(imports(tree)))
 
 
@@ -324,7 +328,10 @@ def nothing_is_read_or_connected_at_import(name: str, tree: ast.Module) -> list[
         ast.unparse(node)
         for node in nodes
         if (isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv", "asyncio.run"))
-        or (isinstance(node, ast.Call) and ast.unparse(node.func) in ("open", "Settings", "Settings.load", "Pipeline"))
+        or (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func) in ("open", "Settings", "Settings.load", "ServerPipeline", "pipeline_to")
+        )
     ]
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from slipway.execution.execution import Execution
 from slipway.graphs.registry import Registry
-from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.services import Services, open_services
 from slipway.settings import Settings
 from slipway_workers.process import WorkerProcess
@@ -23,9 +23,7 @@ def executing(process: WorkerProcess) -> dict[str, Execution]:
 async def running_worker(settings: Settings, graphs: Registry) -> AsyncIterator[tuple[WorkerProcess, Services]]:
     """A worker that runs until the end of the block. Executions that remain are stopped."""
     async with open_services(settings, graphs, "worker") as services:
-        wake = Pipeline(
-            services.address, "test worker wake", patience_s=2, counts_metrics=settings.metrics
-        )
+        wake = ServerPipeline(services.address, "test worker wake", patience_s=2, counts_metrics=settings.metrics)
         await wake.open()
         process = WorkerProcess(services, wake)
         task = asyncio.create_task(process.work())

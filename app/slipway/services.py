@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
 import structlog
@@ -76,6 +75,7 @@ from slipway.redaction.known_secrets import remember_environment
 from slipway.redaction.redact import use_rules
 from slipway.redis import connection_budget
 from slipway.redis.blocking_calls import BlockingCalls
+from slipway.redis.connect import pipeline_to, subscriber_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -291,20 +291,16 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
         patience_s = _patience_s(settings, process)
         arq_connections = 0 if application is None else application.connections
-        large = partial(
-            Pipeline, address, f"slipway {process} large", patience_s=patience_s, counts_metrics=settings.metrics
-        )
-        permitted = connection_budget.permits_large_commands(settings, process, arq_connections)
-        pipeline = Pipeline(
+        pipeline = pipeline_to(
             address,
             f"slipway {process}",
             patience_s=patience_s,
-            large=large if permitted else None,
+            large_commands=connection_budget.permits_large_commands(settings, process, arq_connections),
             counts_metrics=settings.metrics,
         )
         stack.push_async_callback(pipeline.close)
         await _opened(pipeline.open, process)
-        subscriber = Subscriber(address, f"slipway {process} subscriber")
+        subscriber = subscriber_to(address, f"slipway {process} subscriber")
         stack.push_async_callback(subscriber.close)
         await _opened(subscriber.open, process)
         await stack.enter_async_context(process_keys(settings, pipeline, keys))

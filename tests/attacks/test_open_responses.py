@@ -303,7 +303,7 @@ async def test_a_response_is_authorized_again_after_an_outage(
         assert (await send_command(socket, "agent.getTree"))["id"] == 1
         await wait_until(lambda: services.thread_notifications.is_subscribed(thread_id))
         rules.denied = {"threads:read"}
-        services.subscriber.connection.disconnect()
+        services.subscriber.reconnect()
         assert await wait_closed(socket) == (4403, [])
         assert error_in(THREAD_STREAMS[0], await open_response.text())["code"] == "access.refused"
 

@@ -26,8 +26,8 @@ from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.streams.event_streams import Blocks, EventStream, StreamOptions
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
-from slipway.redis.subscriber import Subscriber
+from slipway.redis.server_pipeline import ServerPipeline
+from slipway.redis.server_subscriber import ServerSubscriber
 from slipway.runs.worker_wake import WorkerWake
 from slipway.serialization.serde import Serde
 from tests.bench.figures import Figure
@@ -97,7 +97,7 @@ async def wake_delays(url: str, times: int) -> list[Figure]:
     await asyncio.gather(working, *worker.tasks.values(), return_exceptions=True)
     await pool.aclose()
 
-    sender, waiter = (Pipeline(Address(url), "bench", patience_s=5) for _ in range(2))
+    sender, waiter = (ServerPipeline(Address(url), "bench", patience_s=5) for _ in range(2))
     await asyncio.gather(sender.open(), waiter.open())
     own_ms = []
     for _ in range(times):
@@ -134,7 +134,7 @@ async def subscribers(url: str, messages: int) -> list[Figure]:
         await pubsub.aclose()
 
     before = await _connections(redis)
-    subscriber = Subscriber(Address(url), "bench")
+    subscriber = ServerSubscriber(Address(url), "bench")
     await subscriber.open()
     queues: list[asyncio.Queue[bytes | None]] = [asyncio.Queue() for _ in range(CLIENTS)]
 

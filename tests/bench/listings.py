@@ -28,6 +28,7 @@ from slipway.crons.store import CronStore
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.run_options import RunOptions
 from slipway.runs.index_terms import assistant_term, error_term
 from slipway.runs.record import Phase, RunExecution, RunIdentity, RunSpec, new_id
@@ -199,7 +200,7 @@ async def _namespace_searches(pipeline: Pipeline, keys: Keys, size: int) -> dict
 
 async def _main(sizes: Sequence[int]) -> None:
     with embedded_valkey() as url:
-        pipeline = Pipeline(Address(url), "benchmark", patience_s=60)
+        pipeline = ServerPipeline(Address(url), "benchmark", patience_s=60)
         await pipeline.open()
         for size in sizes:
             print(table(await _among(pipeline, size, 200)), flush=True)

@@ -21,7 +21,7 @@ from slipway.assistants.system import system_id
 from slipway.indexes.terms import metadata_terms, value_terms
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.settings import Settings
 from tests.bench.client import Connection, connections
 from tests.bench.costs import cpu_ms
@@ -125,7 +125,7 @@ async def _used_memory(bench: Bench) -> int:
 
 async def _send(bench: Bench, first: int, last: int, *, indexes: bool) -> None:
     prefix = Keys(Settings().key_prefix).prefix
-    redis = Pipeline(Address(bench.redis_url), "bench", patience_s=_PATIENCE_S, reply_timeout_s=_PATIENCE_S)
+    redis = ServerPipeline(Address(bench.redis_url), "bench", patience_s=_PATIENCE_S, reply_timeout_s=_PATIENCE_S)
     await redis.open()
     sha = await redis.send("SCRIPT", "LOAD", _SCRIPT)
     waiting: list[Any] = []

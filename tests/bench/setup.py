@@ -17,6 +17,7 @@ import psutil
 from slipway.processes.embedded_valkey import EmbeddedServer
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from tests.bench.client import connections, wait_small
 from tests.environment import bare_environment
 
@@ -85,7 +86,7 @@ async def serving(
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
         async with _dev(Path(folder), env, python, config) as (server, ready_url):
             redis_url = EmbeddedServer(Path(folder) / "data").url
-            pipeline = Pipeline(Address(redis_url), "bench", patience_s=5)
+            pipeline = ServerPipeline(Address(redis_url), "bench", patience_s=5)
             await pipeline.open()
             try:
                 bench = Bench(ready_url, quick, dict(_children(server.pid)), pipeline, redis_url)

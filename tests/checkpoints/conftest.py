@@ -18,6 +18,7 @@ from slipway.checkpoints.langgraph_redis.checkpointer import LangGraphRedisCheck
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 
 CheckpointerFactory = Callable[..., BaseCheckpointer]
 """Creates a checkpointer on the keys of the test, with these options."""
@@ -40,7 +41,7 @@ async def checkpointer_pipeline(request: pytest.FixtureRequest, checkpointer_nam
     """The pipeline of the checkpointers that `make_checkpointer` creates, to a server with the modules that they
     need."""
     url = request.getfixturevalue("valkey_url" if checkpointer_name == "core" else "modules_url")
-    pipeline = Pipeline(Address(url), "test", patience_s=5)
+    pipeline = ServerPipeline(Address(url), "test", patience_s=5)
     await pipeline.open()
     try:
         yield pipeline
@@ -89,7 +90,7 @@ async def corrected(
     modules_url: str, package: AsyncRedisSaver, keys: Keys
 ) -> AsyncIterator[LangGraphRedisCheckpointer]:
     """Slipway's corrected subclass of it."""
-    pipeline = Pipeline(Address(modules_url), "test", patience_s=5)
+    pipeline = ServerPipeline(Address(modules_url), "test", patience_s=5)
     await pipeline.open()
     try:
         yield langgraph_redis_checkpointer(pipeline, keys)

@@ -24,7 +24,7 @@ from slipway.errors import ConfigError, Conflict
 from slipway.processes.child_commands import slipway
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.serialization.class_allowlist import ClassAllowlist
 from slipway.serialization.data_classes import imported_module
 from slipway.serialization.serde import Serde
@@ -44,7 +44,7 @@ both_directions = pytest.mark.parametrize(("source", "target"), DIRECTIONS, ids=
 @pytest.fixture
 async def savers(modules_url: str, keys: Keys) -> AsyncIterator[dict[str, BaseCheckpointer]]:
     """Both checkpointers on one server."""
-    pipeline = Pipeline(Address(modules_url), "test", patience_s=5)
+    pipeline = ServerPipeline(Address(modules_url), "test", patience_s=5)
     await pipeline.open()
     other = langgraph_redis_checkpointer(pipeline, keys)
     await other.asetup()

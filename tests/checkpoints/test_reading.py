@@ -23,6 +23,7 @@ from slipway.redis.checkpoint_keys import blob_field, names_of
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.threads.state_reader import read_history, read_state
 from slipway.threads.subgraph_states import with_subgraphs
 from tests.checkpoints.conftest import config_of, documents_prefix, listed_ids, put
@@ -187,7 +188,7 @@ async def test_a_history_skips_a_damaged_checkpoint_and_logs_it(saver: BaseCheck
 
 
 async def test_an_outage_while_states_of_subgraphs_are_read_is_an_error(valkey_url: str, keys: Keys) -> None:
-    pipeline = Pipeline(Address(valkey_url), "test", patience_s=5)
+    pipeline = ServerPipeline(Address(valkey_url), "test", patience_s=5)
     await pipeline.open()
     graph = refund_graph(CoreCheckpointer(pipeline, keys))
     await graph.ainvoke({"amount": 5, "log": []}, config_of("t"))

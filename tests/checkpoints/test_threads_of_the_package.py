@@ -25,7 +25,7 @@ from slipway.checkpoints.migration import Migration
 from slipway.errors import CeilingHit, ConfigError, StoredDataError
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.serialization.class_allowlist import ClassAllowlist
 from slipway.serialization.data_classes import imported_module
 from slipway.serialization.serde import Serde
@@ -241,7 +241,7 @@ async def test_documents_have_their_time_in_milliseconds_like_those_of_the_packa
 
 
 async def test_an_index_without_a_required_field_raises_config_error(modules_url: str, keys: Keys) -> None:
-    pipeline = Pipeline(Address(modules_url), "test", patience_s=5)
+    pipeline = ServerPipeline(Address(modules_url), "test", patience_s=5)
     await pipeline.open()
     try:
         index = documents_prefix(keys)

@@ -19,6 +19,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.redis_commands import RedisCommand
+from slipway.redis.server_pipeline import ServerPipeline
 from tests.checkpoints.conftest import config_of, put
 
 Step = tuple[str, str, int, int]
@@ -69,7 +70,7 @@ def test_every_write_is_stored_and_counted(valkey_url: str, steps: list[Step]) -
 
 
 async def _execute(url: str, steps: list[Step]) -> None:
-    pipeline, keys = Pipeline(Address(url), "test", patience_s=5), Keys(f"test-{uuid.uuid4().hex[:12]}")
+    pipeline, keys = ServerPipeline(Address(url), "test", patience_s=5), Keys(f"test-{uuid.uuid4().hex[:12]}")
     await pipeline.open()
     try:
         core = CoreCheckpointer(pipeline, keys)

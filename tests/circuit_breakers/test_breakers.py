@@ -14,6 +14,7 @@ from slipway.errors import BreakerOpen
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from tests.waiting import wait_until
 
 NAME = "openai:gpt-5"
@@ -58,7 +59,7 @@ async def half_open(breakers: Breakers) -> None:
 
 @pytest.fixture
 async def other_pipeline(valkey_url: str) -> AsyncIterator[Pipeline]:
-    pipeline = Pipeline(Address(valkey_url), "other process", patience_s=5)
+    pipeline = ServerPipeline(Address(valkey_url), "other process", patience_s=5)
     await pipeline.open()
     try:
         yield pipeline

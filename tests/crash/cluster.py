@@ -33,8 +33,8 @@ from slipway.processes.forking import is_supported
 from slipway.processes.valkey_program import valkey_program
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import module_files
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.serialization.compression import decompressed
 from tests.crash.effects import Effects
 from tests.crash.local_fork_server import ForkedProcess, fork_server
@@ -190,7 +190,7 @@ class Cluster:
             **settings,
         }
         self.valkey = self._valkey()
-        self.pipeline = Pipeline(Address(self.redis_url), "crash test", patience_s=START_WITHIN_S)
+        self.pipeline = ServerPipeline(Address(self.redis_url), "crash test", patience_s=START_WITHIN_S)
 
     def _valkey(self) -> Process:
         options = {
@@ -215,7 +215,7 @@ class Cluster:
         await wait_until(self._valkey_responds, START_WITHIN_S)
 
     async def _valkey_responds(self) -> bool:
-        probe = Pipeline(Address(self.redis_url), "probe", patience_s=1)
+        probe = ServerPipeline(Address(self.redis_url), "probe", patience_s=1)
         try:
             await probe.open()
             return bool(await probe.send("PING", repeatable=True))
@@ -229,9 +229,7 @@ class Cluster:
         [file] = (self.folder / "appendonlydir").glob("*.incr.aof")
         return file
 
-    def add_worker(
-        self, *, redis_url: str | None = None, processes: int = 1, project: Path | None = None
-    ) -> Process:
+    def add_worker(self, *, redis_url: str | None = None, processes: int = 1, project: Path | None = None) -> Process:
         """A worker, or a supervisor of several workers, that is not started yet. `project` is the path of a
         langgraph.json; otherwise it has that of the cluster."""
         number = next(self._numbers)

@@ -20,6 +20,7 @@ from slipway.graphs.registry import Registry
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.runs.record import new_id
 from slipway.runs.scripts import DueTime
 from slipway.services import Services, open_services
@@ -153,7 +154,7 @@ async def test_a_run_that_ended_and_was_deleted_before_the_cron_advanced_is_not_
     cron_id = await create_cron(sdk)
     due_ms = await due_times.make_due(cron_id)
     await create_run_and_die(services, monkeypatch, cron_id, await due_time_of(services, cron_id, due_ms))
-    claims = Pipeline(services.address, "test claims", patience_s=2)
+    claims = ServerPipeline(services.address, "test claims", patience_s=2)
     await claims.open()
     process = WorkerProcess(services, claims)
     work = asyncio.create_task(process.work())

@@ -17,6 +17,7 @@ from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from tests.deploy_checks.conftest import Deployment, Release, code
 from tests.embedded_valkey import embedded_valkey
 
@@ -56,7 +57,7 @@ async def measure(title: str, deployment: Deployment, release: Release) -> None:
 
 async def main(count: int) -> None:
     with tempfile.TemporaryDirectory() as folder, embedded_valkey() as url:
-        pipeline = Pipeline(Address(url), "test", patience_s=30)
+        pipeline = ServerPipeline(Address(url), "test", patience_s=30)
         await pipeline.open()
         try:
             await checks(count, Path(folder), url, pipeline)

@@ -21,6 +21,7 @@ from slipway.processes.supervisor import Supervisor
 from slipway.processes.valkey_program import valkey_program
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from tests.waiting import Eventually
 
 pytestmark = pytest.mark.processes
@@ -49,7 +50,7 @@ async def running(data_dir: Path) -> AsyncIterator[tuple[EmbeddedServer, Supervi
         try:
             await supervisor.start_child(server.spec(lock))
             await server.wait_until_ready()
-            pipeline = Pipeline(Address(server.url), "test", patience_s=5)
+            pipeline = ServerPipeline(Address(server.url), "test", patience_s=5)
             await pipeline.open()
             try:
                 yield server, supervisor, pipeline

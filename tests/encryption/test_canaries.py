@@ -11,7 +11,7 @@ import pytest
 from slipway.graphs.registry import Registry
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from tests.encryption.conftest import NEW, Canary, every_byte, forms_of, settings_for
 from tests.http.conftest import serving
 from tests.worker import running_worker
@@ -21,7 +21,7 @@ CANARY = "canary-Zq7wX9"
 
 async def found(url: str, text: str) -> set[str]:
     """Where the text is: keys, and files of the server."""
-    pipeline = Pipeline(Address(url), "test", patience_s=5)
+    pipeline = ServerPipeline(Address(url), "test", patience_s=5)
     await pipeline.open()
     try:
         await pipeline.send("SAVE")

@@ -16,7 +16,7 @@ from slipway.go_live.line import Line, Outcome
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
-from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.settings import Settings
 from tests.embedded_valkey import embedded_valkey
 
@@ -76,7 +76,7 @@ def own_valkey_url() -> Iterator[str]:
 
 @pytest.fixture
 async def deployment(tmp_path: Path, own_valkey_url: str, keys: Keys) -> Deployment:
-    pipeline = Pipeline(Address(own_valkey_url), "test", patience_s=5)
+    pipeline = ServerPipeline(Address(own_valkey_url), "test", patience_s=5)
     await pipeline.open()
     await LayoutRecord(pipeline, keys).check_or_upgrade()
     await pipeline.close()
@@ -86,7 +86,7 @@ async def deployment(tmp_path: Path, own_valkey_url: str, keys: Keys) -> Deploym
 @pytest.fixture
 async def pipeline(own_valkey_url: str) -> Any:
     """Of the same server."""
-    opened = Pipeline(Address(own_valkey_url), "test", patience_s=5)
+    opened = ServerPipeline(Address(own_valkey_url), "test", patience_s=5)
     await opened.open()
     yield opened
     await opened.close()

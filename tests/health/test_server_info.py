@@ -7,7 +7,7 @@ import pytest
 from slipway.health.findings import Level
 from slipway.health.server_info import ServerInfo, read_server_info, server_info_from
 from slipway.redis.connection import Address
-from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from tests.crash.cluster import Cluster
 
 HEALTHY = {
@@ -86,7 +86,7 @@ def test_memory_that_eviction_does_not_count_is_ignored() -> None:
 
 async def test_a_server_that_denies_info_has_empty_server_info(server: Cluster) -> None:
     await server.pipeline.send("ACL", "SETUSER", "guest", "on", ">secret", "~*", "&*", "+@all", "-config", "-info")
-    pipeline = Pipeline(Address(f"unix://guest:secret@{server.socket}"), "guest", patience_s=2)
+    pipeline = ServerPipeline(Address(f"unix://guest:secret@{server.socket}"), "guest", patience_s=2)
     await pipeline.open()
     try:
         assert await read_server_info(pipeline) == ServerInfo()

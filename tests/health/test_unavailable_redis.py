@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from slipway.redis.pipeline import is_temporary
+from slipway.redis.server_pipeline import is_temporary
 from slipway.runs.record import new_id
 from tests.crash.cluster import Cluster
 from tests.health.test_readiness import create_run, levels_by_code, set_memory_ratio

@@ -16,6 +16,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import library
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.telemetry.table.run_metrics import (
     ATTEMPTS_STARTED,
     NEW_RUNS,
@@ -123,7 +124,7 @@ async def test_a_full_string_of_any_items_is_added_up_quickly(pipeline: Pipeline
 
 async def test_counts_are_added_up_in_a_full_redis() -> None:
     with embedded_valkey() as url:
-        keys, pipeline = Keys("full"), Pipeline(Address(url), "test", patience_s=5)
+        keys, pipeline = Keys("full"), ServerPipeline(Address(url), "test", patience_s=5)
         await pipeline.open()
         try:
             await pipeline.send("APPEND", keys.pending_counts, items(1, "new_runs\x1fg", 3, 0))

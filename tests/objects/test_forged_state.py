@@ -13,7 +13,7 @@ import pytest
 from slipway.redis.checkpoint_keys import names_of
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.settings import Settings
 from tests.embedded_valkey import embedded_valkey
 from tests.objects.test_restored_objects import GraphThread
@@ -123,7 +123,7 @@ async def test_a_forged_state_imports_and_calls_nothing(tmp_path: Path) -> None:
 
 async def _overwrite(url: str, thread_id: str, values: list[Any]) -> None:
     """Replace the stored value of the channel `values`."""
-    pipeline = Pipeline(Address(url), "intruder", patience_s=5)
+    pipeline = ServerPipeline(Address(url), "intruder", patience_s=5)
     await pipeline.open()
     state = names_of(Keys(Settings().key_prefix), thread_id).state
     fields = [field for field in await pipeline.send("HKEYS", state) if field.startswith(b"b\0values\0")]

@@ -17,6 +17,7 @@ from slipway.rates import Rate, rate_from
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.settings import Settings
 
 
@@ -102,7 +103,7 @@ async def test_a_bucket_is_deleted_when_it_is_full(scripts: RateScripts, pipelin
 
 async def test_without_a_rate_nothing_is_sent(keys: Keys) -> None:
     limiter = RateLimiter(
-        RateScripts(Pipeline(Address("unix:///nowhere"), "none", patience_s=1), keys), RatePolicies(), Clock()
+        RateScripts(ServerPipeline(Address("unix:///nowhere"), "none", patience_s=1), keys), RatePolicies(), Clock()
     )
     assert await limiter.count_user(user_client("ann"), writes=True) == []
     assert await limiter.count_address(address_client("192.0.2.1")) == []
@@ -122,7 +123,7 @@ async def test_requests_are_served_while_redis_is_unavailable(keys: Keys) -> Non
         async def take(self, *_: object, **__: object) -> list[object]:  # type: ignore[override]
             raise StoreUnavailable("Redis does not reply")
 
-    pipeline = Pipeline(Address("unix:///nowhere"), "none", patience_s=1)
+    pipeline = ServerPipeline(Address("unix:///nowhere"), "none", patience_s=1)
     limiter = RateLimiter(Unavailable(pipeline, keys), RatePolicies(per_user=rate_from("1/d")), Clock())
     for _ in range(3):
         assert await limiter.count_user(user_client("ann"), writes=False) == []

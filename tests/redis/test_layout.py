@@ -21,6 +21,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.layout import LAYOUT, UNRECORDED, LayoutRecord
 from slipway.redis.layout_scripts import StoredLayout
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.services import open_services
 from slipway.settings import Settings
 from slipway.versions import version_of
@@ -165,7 +166,7 @@ async def test_a_running_worker_of_an_older_release_drains_and_exits(
         {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": config, "heartbeat_s": 0.1}
     )
     async with open_services(settings, await Registry.load(settings.config), "worker") as services:
-        wake = Pipeline(services.address, "test worker wake", patience_s=2)
+        wake = ServerPipeline(services.address, "test worker wake", patience_s=2)
         await wake.open()
         await LayoutRecord(pipeline, keys).check_or_upgrade()
         working = asyncio.create_task(WorkerProcess(services, wake).work())

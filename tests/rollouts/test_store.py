@@ -14,7 +14,7 @@ from slipway.graphs.rollouts_section import RolloutsSection
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.subscriber import Subscriber
+from slipway.redis.server_subscriber import ServerSubscriber
 from slipway.rollouts.changes import GraphVersions
 from slipway.rollouts.record import Action, VersionState
 from slipway.rollouts.scripts import RolloutScripts
@@ -48,7 +48,7 @@ def store(scripts: RolloutScripts) -> RolloutStore:
 
 @pytest.fixture
 async def watch(scripts: RolloutScripts, valkey_url: str) -> AsyncIterator[RolloutWatch]:
-    subscriber = Subscriber(Address(valkey_url), "test subscriber")
+    subscriber = ServerSubscriber(Address(valkey_url), "test subscriber")
     await subscriber.open()
     watch = RolloutWatch(scripts, subscriber)
     await watch.start()

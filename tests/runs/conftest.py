@@ -22,6 +22,8 @@ from slipway.redis.blocking_calls import BlockingCalls
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
+from slipway.redis.server_subscriber import ServerSubscriber
 from slipway.redis.subscriber import Subscriber
 from slipway.reviews.protocol_answers import ProtocolAnswers
 from slipway.run_options import RunOptions
@@ -237,11 +239,11 @@ async def opened(
     *,
     patience_s: float = 5,
     subscriber_url: str | None = None,
-    large: Callable[[], Pipeline] | None = None,
+    large: Callable[[], ServerPipeline] | None = None,
 ) -> AsyncIterator[Stores]:
     """Stores with an own pipeline and an own subscriber, as another process has them."""
-    pipeline = Pipeline(Address(url), "test", patience_s=patience_s, large=large)
-    subscriber = Subscriber(Address(subscriber_url or url), "test subscriber")
+    pipeline = ServerPipeline(Address(url), "test", patience_s=patience_s, large=large)
+    subscriber = ServerSubscriber(Address(subscriber_url or url), "test subscriber")
     blocking = BlockingCalls(Address(url), "test blocking calls", patience_s=patience_s)
     await pipeline.open()
     await subscriber.open()

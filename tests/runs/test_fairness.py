@@ -12,7 +12,7 @@ import pytest
 from slipway.graphs.registry import Registry
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.runs.record import PRIORITY_MS, Phase, Run, new_id
 from slipway.runs.script_results import Settled
 from slipway.runs.worker_health import WorkerHealth
@@ -129,7 +129,7 @@ async def test_a_worker_executes_at_most_max_runs_at_once(
         assert await stores.settle(run) == Settled()
 
     runs = [await stores.create_run() for _ in range(6)]
-    wake = Pipeline(Address(valkey_url), "test worker wake", patience_s=5)
+    wake = ServerPipeline(Address(valkey_url), "test worker wake", patience_s=5)
     await wake.open()
     health = WorkerHealth(stores.pipeline, keys, "w")
     worker = ClaimingWorker(execute, keys, wake, "w", health, ANY_VERSION, lease_ms=60_000, max_runs=2, high_water=0.85)

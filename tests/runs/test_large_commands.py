@@ -10,12 +10,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from slipway.redis import pipeline as pipeline_module
+from slipway.redis import server_pipeline
 from slipway.redis.connection import Address
 from slipway.redis.connection_budget import permits_large_commands
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import LARGE_COMMAND_BYTES, Pipeline
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script import Script
+from slipway.redis.server_pipeline import LARGE_COMMAND_BYTES, ServerPipeline
 from slipway.settings import Settings
 from slipway.sse_frames import encode_frame
 from tests.proxy import Proxy, proxied
@@ -35,13 +36,13 @@ async def proxy(valkey_url: str) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-def to(url: str) -> Callable[[], Pipeline]:
-    return lambda: Pipeline(Address(url), "test large", patience_s=5)
+def to(url: str) -> Callable[[], ServerPipeline]:
+    return lambda: ServerPipeline(Address(url), "test large", patience_s=5)
 
 
 @asynccontextmanager
 async def open_pipeline(url: str, large_url: str) -> AsyncIterator[Pipeline]:
-    pipeline = Pipeline(Address(url), "test", patience_s=5, large=to(large_url))
+    pipeline = ServerPipeline(Address(url), "test", patience_s=5, large=to(large_url))
     await pipeline.open()
     try:
         yield pipeline
@@ -72,7 +73,7 @@ async def test_commands_keep_their_order_unless_they_may_be_overtaken(valkey_url
 async def test_the_connection_for_large_commands_is_closed_when_there_are_none(
     valkey_url: str, proxy: Proxy, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline_module, "LARGE_IDLE_S", 0.01)
+    monkeypatch.setattr(server_pipeline, "LARGE_IDLE_S", 0.01)
     async with open_pipeline(valkey_url, proxy.url) as pipeline:
         for connections in (1, 2):
             assert await pipeline.run(SIZE, [], [LARGE], may_be_overtaken=True) == len(LARGE)

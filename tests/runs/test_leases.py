@@ -16,8 +16,9 @@ from structlog.testing import capture_logs
 
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
-from slipway.redis.subscriber import MessageHandler, Subscriber
+from slipway.redis.server_pipeline import ServerPipeline
+from slipway.redis.server_subscriber import ServerSubscriber
+from slipway.redis.subscriber import MessageHandler
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.leases import LeaseRenewer, reclaim_process
@@ -155,7 +156,7 @@ async def test_a_cancel_is_sent_to_the_worker_at_once(
 @asynccontextmanager
 async def subscribed(url: str, channel: str, handler: MessageHandler) -> AsyncIterator[None]:
     """Subscribes to a channel for the duration of the block."""
-    subscriber = Subscriber(Address(url), "test control")
+    subscriber = ServerSubscriber(Address(url), "test control")
     await subscriber.open()
     try:
         await subscriber.subscribe(channel, handler)
@@ -301,7 +302,7 @@ async def test_a_worker_claims_again_soon_after_a_lost_connection(
 @asynccontextmanager
 async def claiming_worker(proxy: Proxy, stores: Stores, execute: RunHandler) -> AsyncIterator[asyncio.Task[None]]:
     """A worker that sends its claims through a proxy. Yields the task that claims."""
-    wake = Pipeline(Address(proxy.url), "test worker wake", patience_s=5)
+    wake = ServerPipeline(Address(proxy.url), "test worker wake", patience_s=5)
     await wake.open()
     health = WorkerHealth(stores.pipeline, stores.keys, "w")
     worker = ClaimingWorker(

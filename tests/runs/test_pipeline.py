@@ -17,7 +17,8 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.script import Script
-from slipway.redis.subscriber import Subscriber
+from slipway.redis.server_pipeline import ServerPipeline
+from slipway.redis.server_subscriber import ServerSubscriber
 from tests.proxy import Proxy, proxied
 from tests.runs.servers import Server, is_only_client, is_rejecting, server
 from tests.waiting import Eventually, wait_until
@@ -42,7 +43,7 @@ async def open_pipeline(
     url: str, *, patience_s: float = 5, reply_timeout_s: float = 10, max_reconnect_pause_s: float = 1
 ) -> AsyncIterator[Pipeline]:
     """A pipeline to this URL with these timeouts."""
-    pipeline = Pipeline(
+    pipeline = ServerPipeline(
         Address(url),
         "test",
         patience_s=patience_s,
@@ -288,7 +289,7 @@ async def test_commands_that_wait_to_be_sent_again_fail_when_the_pipeline_closes
 
 async def test_the_error_of_a_failed_connection_names_the_address() -> None:
     with pytest.raises(StoreUnavailable, match="nowhere"):
-        await Pipeline(Address("unix:///nowhere.sock"), "test", patience_s=1).open()
+        await ServerPipeline(Address("unix:///nowhere.sock"), "test", patience_s=1).open()
 
 
 async def test_a_wrong_password_fails_the_connection(keys: Keys) -> None:
@@ -296,7 +297,7 @@ async def test_a_wrong_password_fails_the_connection(keys: Keys) -> None:
         async with open_pipeline(locked.url) as pipeline:
             await pipeline.send("CONFIG", "SET", "requirepass", "secret")
         with pytest.raises(StoreUnavailable, match="rejects"):
-            await Pipeline(Address(f"{locked.url}?password=wrong"), "test", patience_s=1).open()
+            await ServerPipeline(Address(f"{locked.url}?password=wrong"), "test", patience_s=1).open()
         async with open_pipeline(f"{locked.url}?password=secret") as pipeline:
             assert await pipeline.send("PING") == b"PONG"
             await pipeline.send("CONFIG", "SET", "requirepass", "")
@@ -306,7 +307,7 @@ async def test_a_handler_receives_none_after_a_disconnect(
     proxy: Proxy, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
     messages: list[bytes | None] = []
-    subscriber = Subscriber(Address(proxy.url), "test")
+    subscriber = ServerSubscriber(Address(proxy.url), "test")
     await subscriber.open()
     channel = f"{keys.prefix}:channel"
     await subscriber.subscribe(channel, messages.append)
@@ -328,7 +329,7 @@ async def test_an_unsubscription_is_sent_with_the_next_subscription_or_soon(
     """In both cases in one write."""
     messages: list[bytes | None] = []
     first, second = f"{keys.prefix}:first", f"{keys.prefix}:second"
-    subscriber = Subscriber(Address(proxy.url), "test")
+    subscriber = ServerSubscriber(Address(proxy.url), "test")
     await subscriber.open()
     try:
         await subscriber.subscribe(first, messages.append)
@@ -351,7 +352,7 @@ async def test_a_subscriber_connection_without_replies_is_replaced(
     proxy: Proxy, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
     """No error is raised: the handler gets None, because it may have missed messages, and new subscriptions work."""
-    subscriber = Subscriber(Address(proxy.url), "test subscriber", ping_every_s=0.3)
+    subscriber = ServerSubscriber(Address(proxy.url), "test subscriber", ping_every_s=0.3)
     await subscriber.open()
     try:
         messages: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -373,7 +374,7 @@ async def test_a_ping_of_a_lost_connection_does_not_replace_the_next_connection(
     proxy: Proxy, keys: Keys, eventually: Eventually
 ) -> None:
     """Without subscriptions, a ping is the only command on the connection."""
-    subscriber = Subscriber(Address(proxy.url), "test subscriber", ping_every_s=3600)
+    subscriber = ServerSubscriber(Address(proxy.url), "test subscriber", ping_every_s=3600)
     await subscriber.open()
     try:
         proxy.dropping_replies = True

@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError
 
 from slipway.errors import ConfigError, StoreUnavailable
 from slipway.redis.connection import CONNECT_TIMEOUT_S, Address, UntrustedCertificate
-from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.redis.wait_for_redis import problem_with
 from slipway.settings import Settings
 from slipway_workers.arq_redis_settings import arq_redis_settings
@@ -34,7 +34,7 @@ async def tls_url(valkey_url: str, certificate: Certificate) -> AsyncIterator[st
 
 
 async def ping(url: str, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> Any:
-    pipeline = Pipeline(Address(url), "test", patience_s=5, connect_timeout_s=connect_timeout_s)
+    pipeline = ServerPipeline(Address(url), "test", patience_s=5, connect_timeout_s=connect_timeout_s)
     try:
         await pipeline.open()
         return await pipeline.send("PING", repeatable=True)

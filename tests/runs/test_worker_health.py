@@ -16,6 +16,7 @@ from slipway.errors import ConfigError
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.runs.record import Run
 from slipway.runs.worker_health import WorkerHealth
 from slipway_workers import claims, settings
@@ -88,7 +89,7 @@ async def test_a_worker_records_while_it_has_no_free_slot_and_while_it_drains(
     for _ in range(2):
         await stores.create_run()
     health = WorkerHealth(stores.pipeline, keys, OWN)
-    wake = Pipeline(Address(valkey_url), "test worker wake", patience_s=5)
+    wake = ServerPipeline(Address(valkey_url), "test worker wake", patience_s=5)
     await wake.open()
     worker = ClaimingWorker(execute, keys, wake, OWN, health, ANY_VERSION, lease_ms=60_000, max_runs=1, high_water=0.85)
     work = asyncio.create_task(worker.async_run())
@@ -113,7 +114,7 @@ async def test_a_worker_whose_health_cannot_be_recorded_claims(
     async def execute(_: dict[str, Any], run: Run, claim_sent_at: float) -> None:
         executed.set()
 
-    wake, closed = (Pipeline(Address(valkey_url), f"test {name}", patience_s=5) for name in ("wake", "health"))
+    wake, closed = (ServerPipeline(Address(valkey_url), f"test {name}", patience_s=5) for name in ("wake", "health"))
     await wake.open()
     await closed.open()
     await closed.close()

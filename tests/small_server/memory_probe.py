@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 
 SAMPLE_EVERY_S = 0.003
 
@@ -44,7 +45,7 @@ class MemoryProbe:
 @asynccontextmanager
 async def probing(url: str) -> AsyncIterator[MemoryProbe]:
     """Samples until the end of the block, over a connection of its own."""
-    pipeline = Pipeline(Address(url), "memory probe", patience_s=30)
+    pipeline = ServerPipeline(Address(url), "memory probe", patience_s=30)
     await pipeline.open()
     probe = MemoryProbe(pipeline)
 

@@ -16,6 +16,7 @@ from slipway.redaction.known_secrets import KNOWN
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
 from slipway.settings import Settings
 from slipway_workers.duties.traces import Traces
 from tests.embedded_valkey import embedded_valkey
@@ -106,7 +107,7 @@ async def test_the_spans_of_the_oldest_runs_go_when_all_exceed_trace_max_bytes(
 
 async def test_spans_use_at_most_a_tenth_of_a_small_redis(graphs: Registry) -> None:
     with embedded_valkey() as url:
-        keys, pipeline = Keys("small"), Pipeline(Address(url), "test", patience_s=5)
+        keys, pipeline = Keys("small"), ServerPipeline(Address(url), "test", patience_s=5)
         await pipeline.open()
         try:
             await pipeline.send("CONFIG", "SET", "maxmemory", 20 * 1024 * 1024)

@@ -14,6 +14,7 @@ from slipway.graphs.registry import Registry
 from slipway.health.write_commands import report_arq_fault
 from slipway.processes.garbage_collection import freeze_loaded_objects
 from slipway.processes.readiness import report_ready
+from slipway.redis.connect import pipeline_to
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.wait_for_redis import open_with_retries
 from slipway.runs.record import Run
@@ -72,7 +73,7 @@ async def run(settings: Settings, serve_in_process: ServeInProcess, on_ready: On
     graphs = await Registry.load(settings.config, release=settings.release)
     freeze_loaded_objects()
     async with open_services(settings, graphs, "worker") as services:
-        wake = Pipeline(
+        wake = pipeline_to(
             services.address,
             "slipway worker wake",
             patience_s=settings.redis_patience_web_s,

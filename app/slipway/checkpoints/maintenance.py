@@ -11,6 +11,7 @@ from slipway.checkpoints.factory import open_checkpointer, serde_of
 from slipway.checkpoints.requirements import CheckpointerName
 from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import read
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
@@ -38,7 +39,7 @@ async def maintenance(settings: Settings, graphs: Graphs, client_name: str) -> A
     """Opens the connection, under this name. Raises `ConfigError` if the data do not have the layout of this release,
     and `StoreUnavailable`."""
     pipeline, keys = (
-        Pipeline(Address(settings.redis), client_name, patience_s=settings.redis_patience_worker_s),
+        pipeline_to(Address(settings.redis), client_name, patience_s=settings.redis_patience_worker_s),
         Keys(settings.key_prefix),
     )
     serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, preserve_unknown=True)

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
-from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import require_modules
 from slipway.settings import Settings
 
@@ -27,7 +27,7 @@ async def check(settings: Settings, url: str) -> None:
     connection, or none for `core`. Raises `StoreUnavailable`."""
     if settings.checkpointer == "core":
         return
-    pipeline = Pipeline(Address(url), "slipway check", patience_s=_TIMEOUT_S)
+    pipeline = pipeline_to(Address(url), "slipway check", patience_s=_TIMEOUT_S)
     await pipeline.open()
     try:
         await require_modules(pipeline)

@@ -20,6 +20,7 @@ from slipway.encryption_at_rest.process_keys import process_keys
 from slipway.errors import AccessRefused, Conflict, InvalidRequest, NotFound, RefusedRequest, SlipwayError
 from slipway.health import start_checks
 from slipway.processes.settings_and_logs import load_settings_and_logs
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -60,7 +61,7 @@ async def opened(settings: Settings, command: str, *, seals: bool = True) -> Asy
     """A connection to Redis. `seals`: whether values are stored that are encrypted where there is a key. Raises
     `StoreUnavailable`, and `ConfigError` if the data have another layout version."""
     await start_checks.check(settings, settings.redis, upgrade=False)
-    pipeline = Pipeline(
+    pipeline = pipeline_to(
         Address(settings.redis),
         f"slipway {command}",
         patience_s=settings.redis_patience_web_s,

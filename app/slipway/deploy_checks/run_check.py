@@ -19,6 +19,7 @@ from slipway.graph_versions.scripts import VersionScripts
 from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import read
 from slipway.progress import ShowProgress, show_nothing
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -72,7 +73,7 @@ async def _connected(settings: Settings, connection: Connection | None) -> Async
     if connection is not None:
         yield connection
         return
-    pipeline = Pipeline(Address(settings.redis), "slipway check-deploy", patience_s=settings.redis_patience_worker_s)
+    pipeline = pipeline_to(Address(settings.redis), "slipway check-deploy", patience_s=settings.redis_patience_worker_s)
     await pipeline.open()
     try:
         yield pipeline, Keys(settings.key_prefix)

@@ -21,6 +21,7 @@ from slipway.health import start_checks
 from slipway.health.health import Health, HealthMonitor
 from slipway.health.server_info import ServerInfo, read_server_info
 from slipway.mcp_servers.project_registry import ProjectTools, load_project_tools
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -72,7 +73,7 @@ async def open_inputs(
     does not support the checkpointer or the data have another layout version."""
     await start_checks.check(settings, settings.redis, upgrade=False)
     project, clock, keys = read(settings.config), Clock(), Keys(settings.key_prefix)
-    pipeline = Pipeline(
+    pipeline = pipeline_to(
         Address(settings.redis), "slipway doctor", patience_s=_PATIENCE_S, counts_metrics=settings.metrics
     )
     await pipeline.open()

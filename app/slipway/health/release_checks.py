@@ -15,8 +15,8 @@ from slipway.mcp_servers.project_registry import load_project_tools
 from slipway.model_routes.node_check import check_nodes
 from slipway.model_routes.provider_check import check_providers
 from slipway.progress import progress_on_stderr
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
-from slipway.redis.pipeline import Pipeline
 from slipway.reviews.node_check import check_review_nodes
 from slipway.settings import Settings
 from slipway.tool_gateway.grant_nodes import check_factories
@@ -27,7 +27,7 @@ _PATIENCE_S: Final = 10.0
 async def redis_problems(settings: Settings, *, upgrade: bool = True) -> list[str]:
     """The problems that a restart would not solve, one sentence each. With `upgrade`, data of an older layout are
     upgraded; processes of the release before then drain and exit, so this is the last step of a release."""
-    pipeline = Pipeline(Address(settings.redis), "release", patience_s=_PATIENCE_S)
+    pipeline = pipeline_to(Address(settings.redis), "release", patience_s=_PATIENCE_S)
     try:
         await pipeline.open()
         server = await read_server_info(pipeline)

@@ -19,6 +19,7 @@ from slipway.errors import ConfigError
 from slipway.health.layout_upgrades import UPGRADES
 from slipway.health.reads import HealthReads
 from slipway.progress import ShowProgress, show_nothing
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
@@ -46,7 +47,7 @@ async def check(
     Raises `StoreUnavailable`."""
     await requirements.check(settings, url)
     former = renamed_settings_in()
-    pipeline = Pipeline(Address(url), "slipway check", patience_s=_PATIENCE_S)
+    pipeline = pipeline_to(Address(url), "slipway check", patience_s=_PATIENCE_S)
     await pipeline.open()
     try:
         await _check_renamed_prefix(settings, former, pipeline)

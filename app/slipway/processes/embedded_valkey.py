@@ -26,8 +26,8 @@ import structlog
 from slipway.errors import ConfigError, StoreUnavailable
 from slipway.processes.supervisor import ChildSpec
 from slipway.processes.valkey_program import valkey_program
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
-from slipway.redis.pipeline import Pipeline
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +110,7 @@ class EmbeddedServer:
             raise ConfigError(f"the embedded Valkey does not start: {self._log_tail()}") from None
 
     async def _ping(self) -> bool:
-        pipeline = Pipeline(Address(self.url), "dev", patience_s=START_WITHIN_S)
+        pipeline = pipeline_to(Address(self.url), "dev", patience_s=START_WITHIN_S)
         try:
             await pipeline.open()
             await pipeline.send("PING", repeatable=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from slipway.errors import StoreUnavailable
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
 
@@ -104,7 +105,7 @@ class BlockingCalls:
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> Pipeline:
-        pipeline = Pipeline(self._address, self._name, patience_s=self._patience_s)
+        pipeline = pipeline_to(self._address, self._name, patience_s=self._patience_s)
         ends_at = asyncio.get_running_loop().time() + self._patience_s
         while True:
             try:

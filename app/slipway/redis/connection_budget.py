@@ -1,7 +1,7 @@
 """How many connections to Redis a process opens. The number is fixed: no request opens another one. The one for
 synchronous calls is opened by the first of them. A project with an
 arq application adds `arq_connections`, which are opened when they are needed. If the budget permits one more, it is
-open while a process sends commands of more than 256 KiB (`redis/pipeline.py`).
+open while a process sends commands of more than 256 KiB (`redis/server_pipeline.py`).
 
 Managed plans limit connections, so every process has a budget (`redis_max_connections`). A process that needs more does
 not start.

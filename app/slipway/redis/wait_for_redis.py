@@ -9,8 +9,8 @@ import structlog
 
 from slipway.clock import Clock
 from slipway.errors import ConfigError, StoreUnavailable
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address, UntrustedCertificate
-from slipway.redis.pipeline import Pipeline
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ async def wait_for_redis(url: str, clock: Clock | None = None, *, connections: i
 async def problem_with(url: str, connections: int = 1) -> str | None:
     """Why Redis at `url` does not accept commands on this number of connections now; None if it does. Raises
     `ConfigError` if its certificate is not accepted, because waiting does not change that."""
-    pipelines = [Pipeline(Address(url), "wait for redis", patience_s=RETRY_PAUSE_S) for _ in range(connections)]
+    pipelines = [pipeline_to(Address(url), "wait for redis", patience_s=RETRY_PAUSE_S) for _ in range(connections)]
     try:
         for pipeline in pipelines:
             await pipeline.open()

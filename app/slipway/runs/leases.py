@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 
 from slipway.errors import StoreUnavailable
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -157,7 +158,7 @@ class LeaseRenewer:
         self._main_loop.call_soon_threadsafe(self._started.set_result, None)
         # these timeouts are one heartbeat interval, so that a broken connection is replaced before leases expire
         timeout_s = self._interval_s
-        pipeline = Pipeline(
+        pipeline = pipeline_to(
             self._address,
             f"lease renewer {self.worker}",
             patience_s=timeout_s,
@@ -258,7 +259,7 @@ def _apply_instruction(attempt: AttemptWriter, instruction: Instruction) -> None
 async def reclaim_process(settings: Settings, pid: int) -> list[str]:
     """Reclaims all leases of a process on this machine that has exited, without a grace period. Returns the ids of the
     runs."""
-    pipeline = Pipeline(
+    pipeline = pipeline_to(
         Address(settings.redis), "reaper", patience_s=settings.redis_patience_web_s, counts_metrics=settings.metrics
     )
     await pipeline.open()

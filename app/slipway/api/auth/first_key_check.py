@@ -13,9 +13,9 @@ from slipway.environment_variables import variable_of
 from slipway.errors import ConfigError
 from slipway.graphs.official_sections import AuthSection
 from slipway.loopback import is_loopback
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ async def check(settings: Settings, section: AuthSection) -> None:
 
 
 async def _has_active_key(settings: Settings) -> bool:
-    pipeline = Pipeline(Address(settings.redis), "slipway keys", patience_s=_PATIENCE_S)
+    pipeline = pipeline_to(Address(settings.redis), "slipway keys", patience_s=_PATIENCE_S)
     await pipeline.open()
     try:
         return await ApiKeyStore(ApiKeyScripts(pipeline, Keys(settings.key_prefix))).has_active()

@@ -1,0 +1,46 @@
+"""The pipelines and subscribers of a process, for the Redis at an address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from slipway.redis.connection import CONNECT_TIMEOUT_S, MAX_RECONNECT_PAUSE_S, Address
+from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import ServerPipeline
+from slipway.redis.server_subscriber import ServerSubscriber
+from slipway.redis.subscriber import Subscriber
+
+
+def pipeline_to(
+    address: Address,
+    name: str,
+    *,
+    patience_s: float,
+    reply_timeout_s: float = 10.0,
+    max_reconnect_pause_s: float = MAX_RECONNECT_PAUSE_S,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    on_connected: Callable[[], object] = lambda: None,
+    large_commands: bool = False,
+    counts_metrics: bool = True,
+) -> Pipeline:
+    """A pipeline that is not open yet. `patience_s` is the timeout of a command while Redis is unavailable. If Redis
+    sends no reply for `reply_timeout_s`, a connection is closed and opened again, with pauses of up to
+    `max_reconnect_pause_s`. An attempt to connect fails after `connect_timeout_s`. `on_connected` is called whenever it
+    has connected. With `large_commands`, large commands have a connection of their own. Without `counts_metrics`,
+    scripts count nothing for metrics."""
+    server = partial(
+        ServerPipeline,
+        patience_s=patience_s,
+        reply_timeout_s=reply_timeout_s,
+        max_reconnect_pause_s=max_reconnect_pause_s,
+        connect_timeout_s=connect_timeout_s,
+        counts_metrics=counts_metrics,
+    )
+    large = partial(server, address, f"{name} large") if large_commands else None
+    return server(address, name, on_connected=on_connected, large=large)
+
+
+def subscriber_to(address: Address, name: str) -> Subscriber:
+    """A subscriber that is not open yet."""
+    return ServerSubscriber(address, name)
