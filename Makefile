@@ -15,7 +15,7 @@ pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
-.PHONY: help run pages dumps audit sbom test test-fast test-units test-processes lint import-graph lock bench telemetry big many drill soak soak-operators soak-versions short-runs differential templates mutants clean
+.PHONY: help run pages dumps audit sbom test test-fast test-units test-processes lint import-graph lock bench telemetry big many clients drill soak soak-operators soak-versions short-runs differential templates mutants clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ big: $(VENV)/dev.stamp  ## Measure long and large threads, and how long they del
 
 many: $(VENV)/dev.stamp  ## Measure what operations cost among 100,000 queued runs, and 500 runs per second
 	$(BIN)/python -m tests.bench many sleepers $(MANY_ARGS)
+
+clients: $(VENV)/dev.stamp  ## Measure 10,000 idle clients, and 1,000 clients of a busy run, on one web process (CLIENTS_ARGS="--repeat 1")
+	$(BIN)/python -m tests.bench clients $(CLIENTS_ARGS)
 
 soak: $(VENV)/dev.stamp  ## Execute 500 runs while a process is killed every second (SOAK_ARGS="--seed 7 --long-runs")
 	$(BIN)/python -m tests.crash.soak $(SOAK_ARGS)

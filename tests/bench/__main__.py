@@ -25,6 +25,7 @@ from tests.bench import (
     libraries,
     listings,
     many,
+    many_clients,
     memory,
     redis_calls,
     searches,
@@ -55,6 +56,7 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {  # measured in this order
     "delays": delays,
     "searches": searches,
     "many": many,
+    "clients": many_clients,
     "sleepers": sleepers,
 }
 

@@ -25,11 +25,13 @@ class Count(TypedDict):
 
 
 class Ticks(TypedDict, total=False):
-    """Input of `ticker`: seconds before the first tick, seconds between ticks, number of ticks."""
+    """Input of `ticker`: seconds before the first tick, seconds between ticks, number of ticks, and what each tick
+    contains."""
 
     wait_s: float
     pause_s: float
     ticks: int
+    text: str
 
 
 async def answer(state: Note) -> Note:
@@ -54,7 +56,7 @@ async def tick(state: Ticks) -> Ticks:
     due = time.monotonic()
     for number in range(state.get("ticks", 1)):
         await asyncio.sleep(max(0, due - time.monotonic()))
-        writer({"tick": number, "at": time.monotonic()})
+        writer({"tick": number, "at": time.monotonic(), "text": state.get("text", "")})
         due += state.get("pause_s", 0.02)
     return {}
 

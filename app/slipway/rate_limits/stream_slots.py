@@ -34,6 +34,11 @@ class StreamSlots:
         self._scripts, self._most = scripts, most
         self._held: dict[str, set[str]] = defaultdict(set)
 
+    @property
+    def are_limited(self) -> bool:
+        """Whether a client may have only a number of streams."""
+        return self._most is not None
+
     @asynccontextmanager
     async def held(self, client: RateClient) -> AsyncIterator[None]:
         """Inside the block the client has one stream more. Raises `TooManyStreams`. When Redis is unavailable, the

@@ -21,7 +21,7 @@ RATES_KEY: Final = "slipway.rates"
 """The member of a request's scope with the `RateLimiter`, which the middleware `RateLimits` sets. Requests that this
 process makes itself do not have it, and are not counted."""
 ON_END_KEY: Final = "slipway.on_end"
-"""The member of a request's scope with the `AsyncExitStack` that is closed when its response has ended."""
+"""The member of a request's scope with what is closed when its response has ended."""
 
 _UNAUTHENTICATED: Final = 401
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -107,8 +107,11 @@ def _allowances_shown(connection: HTTPConnection) -> Iterator[None]:
 async def hold_stream_slot(connection: HTTPConnection, user: User | None) -> None:
     """The request has one of the streams of its user until its response has ended; without a user, of its address.
     Raises `TooManyStreams`."""
-    on_end: AsyncExitStack | None = connection.scope.get(ON_END_KEY)
-    if on_end is None:
-        return  # a request that this process makes itself
+    on_end: list[AsyncExitStack] | None = connection.scope.get(ON_END_KEY)
+    slots = services_of(connection).stream_slots
+    if on_end is None or not slots.are_limited:  # on_end is None for a request that this process makes itself
+        return
     client = client_of(connection) if user is None else user_client(user.identity)
-    await on_end.enter_async_context(services_of(connection).stream_slots.held(client))
+    held = AsyncExitStack()
+    await held.enter_async_context(slots.held(client))
+    on_end.append(held)

@@ -6,7 +6,7 @@ the host app. Requests that this process sends to itself are not checked. docs/o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final
 
 import structlog
@@ -51,19 +51,19 @@ class ForeignPages:
         self._probes = frozenset((*PROBES, *(f"{prefix}{path}" for path in PROBES)))
         self._hook_paths = frozenset(f"{prefix}{path}" for path in hook_paths)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] not in _CHECKED_TYPES or is_in_process(scope):
-            return await self._app(scope, receive, send)
+            return self._app(scope, receive, send)
         headers = dict(scope["headers"])
         foreign = _foreign_origin(headers)
         if self._hosts is not None and scope["path"] not in self._probes and not self._is_delivery(scope):
             try:
                 self._check(self._hosts, headers, foreign)
             except SlipwayError as error:
-                return await _reject(error, scope, receive, send)
+                return _reject(error, scope, receive, send)
         if foreign is not None and b"cookie" in headers and not self._origins.accepts_cookies_of(foreign):
             scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"cookie"]}
-        return await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
     def _is_delivery(self, scope: Scope) -> bool:
         return scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._hook_paths

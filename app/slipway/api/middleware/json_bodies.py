@@ -6,7 +6,7 @@ It wraps Slipway's routes, but not the host app, whose routes may accept forms.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -34,7 +34,7 @@ class JsonBodies:
         """`hook_paths`: deliveries to hooks may be forms, because their signature authenticates them."""
         self._app, self._hook_paths = app, hook_paths
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and not is_in_process(scope):
             headers = dict(scope["headers"])
             if scope["method"] not in _READS:
@@ -42,7 +42,7 @@ class JsonBodies:
                     _check_content_type(headers)
             elif _is_embedded(headers):
                 raise ForeignOrigin(None)
-        return await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
 
 def _check_content_type(headers: Headers) -> None:

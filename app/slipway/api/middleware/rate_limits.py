@@ -49,9 +49,12 @@ class RateLimits:
                 message["headers"] = [*message.get("headers", ()), *rate_headers(allowances)]
             return send(message)
 
-        async with AsyncExitStack() as on_end:
-            scope[ON_END_KEY] = on_end
+        scope[ON_END_KEY] = on_end = list[AsyncExitStack]()
+        try:
             await self._app(scope, receive, send_with_allowances)
+        finally:
+            for held in on_end:
+                await held.aclose()
         return None
 
 

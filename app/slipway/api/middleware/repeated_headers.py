@@ -8,7 +8,7 @@ target of the request must occur once. The values of any other header are joined
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Final, NoReturn
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -32,7 +32,7 @@ class RepeatedHeaders:
     def __init__(self, app: ASGIApp, names: Iterable[str] = ()) -> None:
         self._app, self._names = app, _MUST_OCCUR_ONCE | {name.lower() for name in names}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] in ("http", "websocket"):
             # A copy: uvicorn appends the trailers of a chunked body to its own list later.
             headers: Headers = list(scope["headers"])
@@ -41,8 +41,8 @@ class RepeatedHeaders:
                 try:
                     scope["headers"] = self._joined(headers)
                 except RefusedRequest as error:
-                    return await _reject(error, scope, receive, send)
-        return await self._app(scope, receive, send)
+                    return _reject(error, scope, receive, send)
+        return self._app(scope, receive, send)
 
     def _joined(self, headers: Headers) -> Headers:
         lines = Counter(name for name, _ in headers)

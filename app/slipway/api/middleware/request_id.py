@@ -25,9 +25,9 @@ class RequestId:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            return self._app(scope, receive, send)
         value = header_value(scope, b"x-request-id")
         usable = 0 < len(value) <= _MAX_CHARACTERS and value.isascii() and value.decode("ascii").isprintable()
         scope["slipway.request_id"] = value.decode("ascii") if usable else str(uuid_utils.uuid7())
@@ -38,5 +38,4 @@ class RequestId:
                 message["headers"] = [*message.get("headers", ()), header]
             return send(message)
 
-        await self._app(scope, receive, send_with_id)
-        return None
+        return self._app(scope, receive, send_with_id)

@@ -27,9 +27,9 @@ class SecurityHeaders:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            return self._app(scope, receive, send)
 
         def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
@@ -38,5 +38,4 @@ class SecurityHeaders:
                 message["headers"] = headers + [pair for pair in SECURITY_HEADERS if pair[0] not in names]
             return send(message)
 
-        await self._app(scope, receive, send_with_headers)
-        return None
+        return self._app(scope, receive, send_with_headers)

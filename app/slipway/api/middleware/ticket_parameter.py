@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,7 +22,7 @@ class TicketParameter:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         query: bytes = scope.get("query_string", b"")
         if _PARAMETER in query and scope["path"].endswith(_STREAMS):
             parts = query.split(b"&")
@@ -29,4 +30,4 @@ class TicketParameter:
             if tickets:
                 scope["query_string"] = b"&".join(part for part in parts if not part.startswith(_PARAMETER))
                 scope[TICKET_KEY] = tickets[0].decode("latin-1") if len(tickets) == 1 else ""
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)

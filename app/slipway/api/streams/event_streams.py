@@ -1,17 +1,16 @@
 """Sends an iterator of SSE blocks as a response. Every event stream of the API and of the pages goes through
 `stream_response`; nothing else builds such a response.
 
-sse-starlette's `EventSourceResponse` pulls the blocks, sends them, and detects a client that disconnects. Nothing is
-pulled for a client that does not read; it is disconnected, and can resume after the last id that it received. If a
-stream must be complete but is not, it is closed without its terminating chunk, because older clients treat a proper end
-of the stream as the end of the run.
+sse-starlette's `EventSourceResponse` pulls the blocks and sends them. Nothing is pulled for a client that does not
+read; it is disconnected, and can resume after the last id that it received. If a stream must be complete but is not, it
+is closed without its terminating chunk, because older clients treat a proper end of the stream as the end of the run.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -25,10 +24,12 @@ from slipway.api.body_send import body_send_of
 from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.shared_objects import responses_in_progress_of, services_of
 from slipway.api.streams.access_watch import FinalEvent, error_event
+from slipway.api.streams.client_disconnect import end_when_disconnected
 from slipway.api.streams.credential_watch import while_credentials_last
-from slipway.api.streams.response_control import Ending, ResponseControl, resolve
+from slipway.api.streams.response_control import Ending, ResponseControl
 from slipway.api.streams.response_lifetime import UNWATCHED, ResponseLifetime
 from slipway.api.streams.response_timers import Pings, StallTimer
+from slipway.api.streams.stoppable_content import StoppableContent
 from slipway.serialization.json_encoding import dumps
 from slipway.sse_frames import PING, RETRY, encode_block
 
@@ -57,6 +58,11 @@ class Blocks:
     blocks: list[bytes]
     needs_check: bool = False
     are_last: bool = False
+
+
+_NO_LOCK: Final = nullcontext()
+"""In place of the lock of the library for its pings and the end of the content, which takes 1 KB and `Pings` does not
+need."""
 
 
 Recheck = Callable[[ResponseControl], Awaitable[bool]]
@@ -102,14 +108,10 @@ class EventStream(EventSourceResponse):
         ping_s: float,
         responses_in_progress: ResponsesInProgress,
     ) -> None:
-        self._stopped = asyncio.get_running_loop().create_future()
-        self._control = control = ResponseControl(partial(resolve, self._stopped))
-        super().__init__(
-            _parts(batches, control, options.check, options.prefix),
-            ping=0,  # `Pings` sends them
-            # a method of this object would form a reference cycle, which only the garbage collector would free
-            client_close_handler_callable=partial(_client_disconnected, control),
-        )
+        self._content = StoppableContent()
+        self._control = control = ResponseControl(self._content.stop)
+        super().__init__(_parts(batches, control, options.check, options.prefix))
+        self._send_lock = _NO_LOCK  # type: ignore[assignment]
         self.raw_headers = [
             (name.encode("latin-1"), value.encode("latin-1")) for name, value in options.headers.items()
         ]
@@ -133,12 +135,11 @@ class EventStream(EventSourceResponse):
             elif control.is_complete:
                 pings.stop()
                 await self._send_end(send)
-                resolve(self._stopped)  # costs less CPU than the cancellation by the library
 
         at_shutdown = partial(control.end, self._options.shutdown_event)
         try:
             with lifetime.in_progress(control, self._responses_in_progress, at_shutdown):
-                await super().__call__(scope, receive, send_part)
+                await self._send_content(scope, receive, send_part)
         except Exception:
             log.exception("http.stream_failed")
             control.end()
@@ -161,10 +162,16 @@ class EventStream(EventSourceResponse):
         ends = ending.complete or not self._options.must_be_complete
         await send({"type": "http.response.body", "body": ending.last, "more_body": not ends})
 
-    async def _listen_for_exit_signal_with_grace(self) -> None:
-        """Replaces the method of the library, which watches the signals of the process. The library stops sending when
-        this returns."""
-        await self._stopped
+    async def _send_content(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Replaces the tasks of the library: one for the content, and one for each reason to stop it."""
+        if scope["method"] == "HEAD":
+            return self._control.complete()
+        listening = asyncio.create_task(end_when_disconnected(receive, self._control), name="disconnect")
+        try:
+            await self._content.send(self._stream_response(send))
+        finally:
+            listening.cancel()
+        return None
 
     async def _send_with_timeout(self, send: Send, message: Message) -> None:
         """Replaces the method of the library, which starts a timer for each message."""
@@ -197,11 +204,6 @@ async def _parts(
                 yield part
     await control.wait_while_paused()
     control.complete(last)
-
-
-async def _client_disconnected(control: ResponseControl, message: Message) -> None:
-    """The library also calls this after the end of a stream."""
-    control.client_disconnected()
 
 
 def _joined(blocks: Sequence[bytes]) -> Iterator[bytes]:

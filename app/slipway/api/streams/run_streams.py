@@ -38,6 +38,9 @@ _IN_EVERY_STREAM: Final = frozenset({"error", "end", "gap", "feedback"})
 _EXPIRED_LOG_END_ID: Final = "99999999999999-0"
 """Id of the `end` event that is sent when the log has expired. No event of a log has it."""
 
+_Ids = tuple[str, str]
+"""The id of the thread and the id of the run."""
+
 EventPredicate = Callable[[str], bool]
 """Whether the client receives the events of this name."""
 
@@ -70,7 +73,7 @@ def stream_run(
     `run_path` is the path of the run for the headers, if it is not below its thread."""
     return stream_response(
         request,
-        _run_blocks(services_of(request), run, after, accepts, sends_end),
+        _run_blocks(services_of(request), (run.thread_id, run.run_id), after, accepts, sends_end),
         StreamOptions(
             headers=run_headers(run_path or f"/threads/{run.thread_id}/runs/{run.run_id}"),
             slow_client_event=slow_client_event(run.run_id),
@@ -119,42 +122,45 @@ async def _has_no_event_left(services: Services, run: Run, after: str) -> bool:
 
 
 async def _run_blocks(
-    services: Services, run: Run, after: str, accepts: EventPredicate | None, sends_end: bool
+    services: Services, ids: _Ids, after: str, accepts: EventPredicate | None, sends_end: bool
 ) -> AsyncGenerator[Blocks, None]:
+    """It has the ids and not the run: it lives as long as the stream, and a run takes 2 KB or much more."""
+    _, run_id = ids
     ended = gap_sent = False
-    async with aclosing(services.events.follow(run.run_id, after)) as batches:
+    async with aclosing(services.events.follow(run_id, after)) as batches:
         async for batch in batches:
             ended, gap_sent = batch[-1].is_end, gap_sent or batch[0].name == "gap"
             events = batch if sends_end or not ended else batch[:-1]
             yield Blocks([event.block for event in events if accepts is None or accepts(event.name)], are_last=ended)
     if not ended and after != NEW_ONLY:
-        yield Blocks(await _expired_log_blocks(services, run, sends_gap=not gap_sent, sends_end=sends_end))
+        yield Blocks(await _expired_log_blocks(services, ids, sends_gap=not gap_sent, sends_end=sends_end))
     elif not ended and sends_end:
-        yield Blocks(await _end_before_the_stream(services, run))
+        yield Blocks(await _end_before_the_stream(services, run_id))
 
 
-async def _end_before_the_stream(services: Services, run: Run) -> list[bytes]:
+async def _end_before_the_stream(services: Services, run_id: str) -> list[bytes]:
     """The `end` event of a run that ended after its stream was requested, but before the stream followed new events."""
-    newest = await services.events.newest(run.run_id)
+    newest = await services.events.newest(run_id)
     return [newest.block] if newest is not None and newest.is_end else []
 
 
-async def _expired_log_blocks(services: Services, run: Run, *, sends_gap: bool, sends_end: bool) -> list[bytes]:
+async def _expired_log_blocks(services: Services, ids: _Ids, *, sends_gap: bool, sends_end: bool) -> list[bytes]:
     """The last blocks of a stream whose log had no `end` event. If the log has expired: with `sends_gap` a `gap` event,
     and with `sends_end` an `end` event with the status of the run. Nothing if the log still exists, because the client
     has received its `end` before, and nothing if the run was deleted or has not ended."""
-    if await services.events.exists(run.run_id):
+    thread_id, run_id = ids
+    if await services.events.exists(run_id):
         return []
     try:
-        stored = await services.runs.get(run.thread_id, run.run_id)
+        stored = await services.runs.get(thread_id, run_id)
     except NotFound:
         return []
     if stored.status in ("pending", "running"):
         return []
     blocks: list[bytes] = []
     if sends_gap:
-        blocks.append(server_event("gap", run.run_id, "The events of this run have expired."))
+        blocks.append(server_event("gap", run_id, "The events of this run have expired."))
     if sends_end:
-        end = dumps({"run_id": run.run_id, "status": stored.status})
+        end = dumps({"run_id": run_id, "status": stored.status})
         blocks.append(encode_block("end", end, _EXPIRED_LOG_END_ID))
     return blocks

@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.shared_objects import responses_in_progress_of, services_of
 from slipway.api.streams.access_watch import error_value
+from slipway.api.streams.client_disconnect import end_when_disconnected
 from slipway.api.streams.credential_watch import while_credentials_last
 from slipway.api.streams.response_control import Ending, ResponseControl, resolve
 from slipway.api.streams.response_lifetime import UNWATCHED, ResponseLifetime
@@ -74,7 +75,7 @@ class WaitResponse:
         with self._lifetime.in_progress(control, self._responses_in_progress, control.end):
             helpers = (
                 asyncio.create_task(self._wait_for_result(control, finished)),
-                asyncio.create_task(_wait_for_disconnect(receive, control)),
+                asyncio.create_task(end_when_disconnected(receive, control)),
             )
             try:
                 await send({"type": "http.response.start", "status": 200, "headers": self._headers})
@@ -99,12 +100,6 @@ class WaitResponse:
             log.exception("http.wait_failed")
         finally:
             resolve(finished)
-
-
-async def _wait_for_disconnect(receive: Receive, control: ResponseControl) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    control.client_disconnected()
 
 
 def _headers(run: Run) -> dict[str, str]:
