@@ -234,8 +234,8 @@ def shards() -> Shards:
 
 @pytest.fixture
 def keys(shards: Shards) -> Keys:
-    """Key names with a prefix for this test only, where all keys are in one shard."""
-    return shards.only
+    """The names of the keys of single records, with a prefix for this test only; with one shard, of all keys."""
+    return shards.records
 
 
 @pytest.fixture

@@ -245,7 +245,7 @@ def _names_a_prefix(part: ast.expr) -> bool:
 def records_are_read_and_written_by_stubs(name: str, tree: ast.Module) -> list[str]:
     """Only stubs send or build commands on keys, and only they name keys."""
     last = name.rpartition(".")[2]
-    if last in ("scripts", "reads", "write_commands") or last.endswith("_reads"):
+    if last in ("scripts", "reads", "write_commands") or last.endswith(("_reads", "_scripts")):
         return []
     return [] if within(name, "slipway.redis") or name in STUBS else _uses_of_records(tree)
 
@@ -288,7 +288,7 @@ def fields_are_named_by_stubs_and_records(name: str, tree: ast.Module) -> list[s
     """Only stubs and the modules `record` name the fields of a stored record. Stubs return None for a record that does
     not exist."""
     last = name.rpartition(".")[2]
-    if within(name, "slipway.redis") or last in ("scripts", "reads", "record") or last.endswith("_reads"):
+    if within(name, "slipway.redis") or last in ("scripts", "reads", "record") or last.endswith(("_reads", "_scripts")):
         return []
     return [ast.unparse(node) for node in ast.walk(tree) if _names_a_field(node)]
 
@@ -308,10 +308,9 @@ def _names_a_field(node: ast.AST) -> bool:
 
 
 def scripts_are_called_by_script_stubs(name: str, tree: ast.Module) -> list[str]:
-    """Only `scripts` modules, and `…_scripts` below `slipway.redis`, load scripts. A script that is not loaded cannot
-    be called."""
+    """Only modules named `scripts` or `…_scripts` load scripts. A script that is not loaded cannot be called."""
     last = name.rpartition(".")[2]
-    if last == "scripts" or (within(name, "slipway.redis") and last.endswith("_scripts")):
+    if last == "scripts" or last.endswith("_scripts"):
         return []
     loaders = {"slipway.redis.script_source", "slipway.redis.script_source.load", "slipway.redis.script.Script"}
     allowed = (

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -78,7 +79,9 @@ from slipway.redis.blocking_calls import BlockingCalls
 from slipway.redis.connect import pipeline_to, subscriber_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
+from slipway.redis.per_shard import PerShard
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.redis.subscriber import Subscriber
 from slipway.redis.wait_for_redis import open_with_retries
 from slipway.reviews.node_check import check_review_nodes
@@ -106,6 +109,7 @@ from slipway.runs.event_log import EventLog
 from slipway.runs.held_runs import HeldRuns
 from slipway.runs.idempotency import Idempotency
 from slipway.runs.leases import LeaseRenewer, worker_id
+from slipway.runs.queue_scripts import QueueScripts
 from slipway.runs.scripts import RunScripts
 from slipway.runs.search import RunSearch
 from slipway.runs.store import RunStore
@@ -163,8 +167,10 @@ class Services:
     clock: Clock
     address: Address
     pipeline: Pipeline
+    shards: Shards
     keys: Keys
     scripts: RunScripts
+    queues: PerShard[QueueScripts]
     subscriber: Subscriber
     events: EventLog
     idempotency: Idempotency
@@ -288,7 +294,8 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         export, instance = None, worker_id()
         if process != "cli":
             export = await stack.enter_async_context(process_export(process, instance, settings.release))
-        address, keys = Address(settings.redis), Keys(settings.key_prefix)
+        address, shards = Address(settings.redis), Shards(settings.key_prefix)
+        keys = shards.only
         patience_s = _patience_s(settings, process)
         arq_connections = 0 if application is None else application.connections
         pipeline = pipeline_to(
@@ -303,7 +310,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         subscriber = subscriber_to(address, f"slipway {process} subscriber")
         stack.push_async_callback(subscriber.close)
         await _opened(subscriber.open, process)
-        await stack.enter_async_context(process_keys(settings, pipeline, keys))
+        await stack.enter_async_context(process_keys(settings, pipeline, shards.encryption))
         _warn_unused_sections(config)
         store = await _store(settings, config, graphs, pipeline, keys)
         graphs.use_build_parts(build_parts(graphs.names(), config.models, settings.model, tools.registry))
@@ -311,14 +318,14 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
             await graphs.identify()
         migrations = await migrations_of(graphs)
         serde = serde_of(settings, config.checkpointer.serde, graphs)
-        checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, keys)
+        checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, shards)
         services = _stores(
             process,
             settings,
             config,
             graphs,
             address,
-            keys,
+            shards,
             pipeline,
             subscriber,
             store,
@@ -387,7 +394,7 @@ def _stores(
     config: LangGraphJson,
     graphs: Graphs,
     address: Address,
-    keys: Keys,
+    shards: Shards,
     pipeline: Pipeline,
     subscriber: Subscriber,
     store: RedisStore,
@@ -395,30 +402,32 @@ def _stores(
     migrations: Mapping[str, MigrationSet],
     export: ProcessExport | None,
 ) -> Services:
-    scripts, clock = RunScripts(pipeline, keys), Clock()
+    keys, records = shards.only, shards.records
+    scripts, clock = RunScripts(pipeline, shards), Clock()
+    queues = PerShard(shards, partial(QueueScripts, pipeline))
     switch_scripts = SwitchScripts(pipeline, keys)
     switch_watch = SwitchWatch(switch_scripts, subscriber)
     served, versions = ServedGraphs(graphs), VersionScripts(pipeline, keys)
     rollout_scripts, find_versions = RolloutScripts(pipeline, keys), VersionFinder(config.graphs, versions.read)
     rollout_watch = RolloutWatch(rollout_scripts, subscriber)
-    ttl, events = _thread_ttl(config), EventLog(pipeline, keys, subscriber)
-    trash = Trash(pipeline, keys, checkpointer)
+    ttl, events = _thread_ttl(config), EventLog(pipeline, records, subscriber)
+    trash = Trash(pipeline, shards, checkpointer)
     threads = ThreadStore(
         pipeline,
-        keys,
+        shards,
         checkpointer,
         trash,
         ttl=ttl,
         event_ttl_s=settings.event_ttl_s,
         max_checks=settings.search_max_checks,
     )
-    notifications = ThreadNotifications(keys, subscriber)
-    follower = ThreadFollower(pipeline, keys, notifications, events)
-    runs = RunStore(pipeline, keys, scripts, event_ttl_s=settings.event_ttl_s)
-    admission = Admission(scripts, settings.redis_high_water)
+    notifications = ThreadNotifications(records, subscriber)
+    follower = ThreadFollower(pipeline, records, notifications, events)
+    runs = RunStore(pipeline, records, scripts, event_ttl_s=settings.event_ttl_s)
+    admission = Admission(queues[0], settings.redis_high_water)
     creator = RunCreator(
         pipeline,
-        keys,
+        records,
         scripts,
         trash,
         admission=admission,
@@ -431,16 +440,16 @@ def _stores(
     assistants = AllAssistants(graphs, pipeline, keys, max_checks=settings.search_max_checks)
     version_reads = VersionReads(pipeline, keys)
     planner = MovePlanner(graphs, checkpointer, version_reads, migrations)
-    move_reads = MoveReads(pipeline, keys)
+    move_reads = MoveReads(pipeline, records)
     written_by = CheckpointVersions(move_reads, runs, version_reads)
-    health = HealthMonitor(pipeline, keys, settings, clock, graphs.names())
+    health = HealthMonitor(pipeline, shards, settings, clock, graphs.names())
     webhook_urls = UrlPolicy(config.webhooks.url)
     delivery_search = DeliverySearch(pipeline, keys, max_checks=settings.search_max_checks)
     check_webhook = NewRunWebhookCheck(webhook_urls, disabled=config.http.disable_webhooks)
     authorizer = RunAuthorizer(settings, graphs, assistants, threads, check_webhook)
     graph_opener = ThreadGraphOpener(graphs, runs, checkpointer, store)
     states = ThreadStateStore(
-        graph_opener, threads, checkpointer, StateWriteCheck(planner, written_by, checkpointer), pipeline, keys
+        graph_opener, threads, checkpointer, StateWriteCheck(planner, written_by, checkpointer), pipeline, shards
     )
     submission = RunSubmission(
         settings=settings,
@@ -451,24 +460,25 @@ def _stores(
         authorizer=authorizer,
         creator=creator,
         check_layout=health.check_layout,
-        answers=ProtocolAnswers(pipeline, keys),
+        answers=ProtocolAnswers(pipeline, records),
         switches=switch_watch,
         rollouts=rollout_watch,
         find_versions=find_versions,
         targets=CommandTargets(graphs, version_reads, versions.read),
         budgets=Budgets(config.budgets),
     )
-    audit = AuditTrail(pipeline, keys, scripts)
-    run_traces = RunTraces(pipeline, keys, settings)
+    audit = AuditTrail(pipeline, records, scripts)
+    run_traces = RunTraces(pipeline, shards, settings)
     late_export = None if export is None else LateExport(run_traces, export)
     if late_export is not None:
         runs.on_cancelled = late_export.run_cancelled
-    resumer = RunResumer(pipeline, keys, submission, graphs, settings)
+    resumer = RunResumer(pipeline, records, submission, graphs, settings)
     operations = RunOperations(runs, scripts, clock, event_ttl_s=settings.event_ttl_s)
     repetitions = Repetitions(runs, audit, threads, graph_opener)
     repairs = RunRepairs(runs, scripts, submission, threads, states, graph_opener, checkpointer, audit, repetitions)
-    rate_scripts = RateScripts(pipeline, keys)
-    browser_scripts, active_keys = BrowserScripts(pipeline, keys), ActiveKeys(ApiKeyScripts(pipeline, keys), clock)
+    rate_scripts = RateScripts(pipeline, shards.clients)
+    access, hooks = shards.access, shards.hooks
+    browser_scripts, active_keys = BrowserScripts(pipeline, access), ActiveKeys(ApiKeyScripts(pipeline, access), clock)
     metrics = ProcessMetrics(process, enabled=settings.metrics)
     return Services(
         settings=settings,
@@ -476,17 +486,19 @@ def _stores(
         clock=clock,
         address=address,
         pipeline=pipeline,
+        shards=shards,
         keys=keys,
         scripts=scripts,
+        queues=queues,
         subscriber=subscriber,
         events=events,
-        idempotency=Idempotency(pipeline, keys),
+        idempotency=Idempotency(pipeline, shards.idempotency),
         runs=runs,
         submission=submission,
         unfinished_runs=UnfinishedRuns(pipeline, keys),
         run_repairs=repairs,
         ceiling_raises=CeilingRaises(runs, scripts, operations, repairs),
-        held_runs=HeldRuns(scripts, submission.choices),
+        held_runs=HeldRuns(queues, submission.choices),
         switches=SwitchStore(switch_scripts, clock),
         switch_watch=switch_watch,
         rollouts=RolloutStore(
@@ -500,10 +512,10 @@ def _stores(
         rollout_watch=rollout_watch,
         run_operations=operations,
         audit=audit,
-        stored_traces=StoredTraces(pipeline, keys),
+        stored_traces=StoredTraces(pipeline, records),
         export=export,
         late_export=late_export,
-        reviews=ReviewStore(pipeline, keys, audit, resumer),
+        reviews=ReviewStore(pipeline, shards, audit, resumer),
         review_notifications=ReviewNotifications(keys, subscriber),
         review_search=ReviewSearch(pipeline, keys, max_checks=settings.search_max_checks),
         resumer=resumer,
@@ -516,7 +528,7 @@ def _stores(
         checkpointer=checkpointer,
         trash=trash,
         graphs=graphs,
-        mover=ThreadMover(planner, MoveScripts(pipeline, keys), move_reads, checkpointer, clock, written_by),
+        mover=ThreadMover(planner, MoveScripts(pipeline, shards), move_reads, checkpointer, clock, written_by),
         served=served,
         versions=versions,
         registration=VersionRegistration(versions, graphs, served, is_worker=process == "worker"),
@@ -525,12 +537,12 @@ def _stores(
         thread_notifications=notifications,
         thread_events=ThreadEvents(follower, states),
         thread_follower=follower,
-        protocol_log=ProtocolLog(pipeline, keys, follower, events),
+        protocol_log=ProtocolLog(pipeline, records, follower, events),
         store=store,
-        api_keys=ApiKeyStore(ApiKeyScripts(pipeline, keys)),
+        api_keys=ApiKeyStore(ApiKeyScripts(pipeline, access)),
         page_sessions=PageSessions(browser_scripts, active_keys, lasts_s=settings.page_session_s),
         stream_tickets=StreamTickets(browser_scripts, active_keys),
-        crons=CronStore(pipeline, keys, clock, max_checks=settings.search_max_checks),
+        crons=CronStore(pipeline, shards, clock, max_checks=settings.search_max_checks),
         webhook_urls=webhook_urls,
         deliveries=DeliveryStore(pipeline, keys, limits_of(settings), delivery_search),
         delivery_search=delivery_search,
@@ -543,10 +555,10 @@ def _stores(
         health=health,
         admission=admission,
         hook_scripts=HookScripts(
-            pipeline, keys, retention_s=settings.hook_retention_s, finish_after_ms=FINISH_AFTER_MS
+            pipeline, hooks, retention_s=settings.hook_retention_s, finish_after_ms=FINISH_AFTER_MS
         ),
-        hook_reads=HookReads(pipeline, keys),
-        breakers=Breakers(pipeline, keys, _breaker_limits(settings)),
+        hook_reads=HookReads(pipeline, hooks),
+        breakers=Breakers(pipeline, shards.processes, _breaker_limits(settings)),
         rates=RateLimiter(rate_scripts, _rate_policies(settings), clock),
         stream_slots=StreamSlots(rate_scripts, settings.max_streams_per_key),
         event_loop=None,
@@ -606,9 +618,9 @@ def _thread_ttl(config: LangGraphJson) -> ThreadTtl | None:
 def meter_config(services: Services, blocking: BlockingCalls) -> MeterConfig:
     """How calls of models and tools are counted. Prices of langgraph.json take precedence over the setting."""
     return MeterConfig(
-        scripts=MeterScripts(services.pipeline, services.keys),
+        scripts=MeterScripts(services.pipeline, services.shards),
         blocking=blocking,
-        keys=services.keys,
+        shards=services.shards,
         prices=PriceTable(services.settings.prices | services.config.prices),
         budgets=Budgets(services.config.budgets),
         output_tokens=services.settings.model_output_tokens,
@@ -647,7 +659,7 @@ async def _executing(services: Services, process: Process, instance: str, stack:
     )
     await lease_renewer.start()
     stack.push_async_callback(lease_renewer.stop)
-    channel = services.scripts.control_channel(lease_renewer.worker)
+    channel = services.queues[0].control_channel(lease_renewer.worker)
     await services.subscriber.subscribe(channel, lease_renewer.on_control_message)
     retention = RetentionAfterRuns(services.checkpointer, KeptByGraph(services.settings, services.graphs).keep_of)
     stack.push_async_callback(retention.close)
@@ -663,13 +675,15 @@ async def _executing(services: Services, process: Process, instance: str, stack:
         services.scripts,
         services.graphs,
         services.checkpointer,
-        services.keys,
+        services.shards.records,
         services.store,
         lease_renewer,
         event_ttl_s=services.settings.event_ttl_s,
         metering=meter_config(services, blocking),
         retention=retention,
-        tools=tool_services(services.tools, services.pipeline, services.keys, services.scripts, services.checkpointer),
+        tools=tool_services(
+            services.tools, services.pipeline, services.shards, services.scripts, services.checkpointer
+        ),
         switches=services.switch_watch,
         rollouts=services.rollout_watch,
         moving=ThreadMoving(services.mover, services.graphs, services.versions),
@@ -688,6 +702,6 @@ async def _executing(services: Services, process: Process, instance: str, stack:
     watch = asyncio.create_task(services.health.run(), name="health watch")
     stack.callback(watch.cancel)
     submission = replace(services.submission, inline=inline)
-    resumer = RunResumer(services.pipeline, services.keys, submission, services.graphs, services.settings)
-    reviews = ReviewStore(services.pipeline, services.keys, services.audit, resumer)
+    resumer = RunResumer(services.pipeline, services.shards.records, submission, services.graphs, services.settings)
+    reviews = ReviewStore(services.pipeline, services.shards, services.audit, resumer)
     return replace(services, inline=inline, submission=submission, resumer=resumer, reviews=reviews)

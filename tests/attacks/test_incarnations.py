@@ -42,7 +42,7 @@ async def test_a_thread_with_the_id_of_a_deleted_thread_is_like_any_new_thread(
     cron = await ann.crons.create_for_thread(used, "greet", schedule="0 0 1 1 *", input=RUN["input"])
     ids |= {"run_id": run["run_id"], "checkpoint_id": str(state["checkpoint"]["checkpoint_id"])}
     # the process that deletes it is killed before the checkpoints are deleted, and no worker is alive
-    assert await ThreadScripts(served.services.pipeline, served.services.keys).delete(used) is not None
+    assert await ThreadScripts(served.services.pipeline, served.services.shards).delete(used) is not None
 
     fresh = (await bob.threads.create())["thread_id"]
     assert (await bob.threads.create(thread_id=used))["thread_id"] == used

@@ -128,7 +128,7 @@ async def test_a_run_whose_lease_is_lost_during_authorization_does_not_start(
 ) -> None:
     """Another worker owns the run when the handler returns."""
     await run_clock.make_due(await post_json(ann, f"/threads/{thread}/runs", DELAYED_RUN))
-    _, [fields], *_ = await services.scripts.run_claim("w", 1, 60_000)
+    _, [fields], *_ = await services.queues[0].run_claim("w", 1, 60_000)
     attempt = AttemptWriter(services.scripts, run_from(fields))
     rules.changes["threads:create_run"] = lambda value: attempt.mark_fenced()
     assert not await StartAuthorization(services).check(attempt)

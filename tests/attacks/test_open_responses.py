@@ -153,7 +153,7 @@ def error_in(name: str, text: str) -> Any:
 async def claim_run(served: Served, name: str) -> None:
     """Claim the run for a route that waits until a cancelled run stopped: a queued run would stop at once."""
     if name.endswith("/cancel"):
-        _, claimed, *_ = await served.services.scripts.run_claim("nobody", 1, 60_000)
+        _, claimed, *_ = await served.services.queues[0].run_claim("nobody", 1, 60_000)
         assert len(claimed) == 1
 
 
@@ -281,7 +281,7 @@ async def test_no_event_is_sent_during_the_authorization(
     served: Served, admin: httpx.AsyncClient, ann: httpx.AsyncClient, ids: dict[str, str], rules: Any
 ) -> None:
     """Heartbeats are sent, so that the client waits."""
-    assert (await served.services.scripts.run_claim("nobody", 1, 60_000))[1]
+    assert (await served.services.queues[0].run_claim("nobody", 1, 60_000))[1]
     async with open_long_response(ann, THREAD_STREAMS[0], ids) as open_response:
         await wait_until(lambda: b"event: metadata" in open_response.received)  # is sent after the first authorization
         rules.calls.clear()

@@ -38,6 +38,7 @@ from slipway.store.store import RedisStore
 from tests.bench.figures import Figure, percentile, table
 from tests.bench.setup import Bench
 from tests.embedded_valkey import embedded_valkey
+from tests.shards import shards_of
 
 SIZES: Final = (0, 20_000, 100_000)
 MAX_CHECKS: Final = 20_000
@@ -150,7 +151,7 @@ async def _assistant_searches(pipeline: Pipeline, keys: Keys, size: int) -> dict
 
 
 async def _cron_searches(pipeline: Pipeline, keys: Keys, size: int) -> dict[str, Search]:
-    store, search = CronStore(pipeline, keys, Clock()), CronSearch(pipeline, keys, max_checks=MAX_CHECKS)
+    store, search = CronStore(pipeline, shards_of(keys), Clock()), CronSearch(pipeline, keys, max_checks=MAX_CHECKS)
     assistants = [new_id() for _ in range(max(size // 5, 1))]
     for numbers in _batches(size):
         await asyncio.gather(

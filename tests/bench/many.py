@@ -166,7 +166,7 @@ class _Operations:
         self._created.append(f"{thread}/runs/{run['run_id']}")
 
     async def _claim(self) -> None:
-        _, claimed, *_ = await self._stores.scripts.run_claim("bench", _CLAIMED_AT_ONCE, _LEASE_MS)
+        _, claimed, *_ = await self._stores.queues[0].run_claim("bench", _CLAIMED_AT_ONCE, _LEASE_MS)
         self._claimed += [run_from(fields) for fields in claimed]
 
     async def _settle_next(self) -> None:
@@ -178,7 +178,7 @@ class _Operations:
         await self._client.post(f"{self._created.pop()}/cancel", {})
 
     async def _reap(self) -> None:
-        await self._stores.scripts.run_reap(event_ttl_s=60, pause_ms=RETRY_PAUSE_MS)
+        await self._stores.queues[0].run_reap(event_ttl_s=60, pause_ms=RETRY_PAUSE_MS)
 
     def _doctor(self) -> Doctor:
         return Doctor(self._pipeline, self._keys, lease_ms=_LEASE_MS, repair=False)

@@ -13,7 +13,7 @@ from typing import Final
 from slipway.checkpoints import scripts as checkpoint_scripts
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.script import Script
-from slipway.runs import scripts
+from slipway.runs import queue_scripts, scripts
 
 _LINE: Final = re.compile(rb'^\+[\d.]+ \[\d+ (?P<client>[^\]]*)\] "(?P<command>[^"]*)"(?: "(?P<first>[^"]*)")?')
 _WITHIN_S: Final = 5.0
@@ -30,7 +30,7 @@ class Commands(Counter[str]):
 
 def script_names() -> dict[str, str]:
     """The names of scripts by SHA-1."""
-    modules = (scripts, checkpoint_scripts)
+    modules = (scripts, queue_scripts, checkpoint_scripts)
     return {
         script.sha: script.name for module in modules for script in vars(module).values() if isinstance(script, Script)
     }

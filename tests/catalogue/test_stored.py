@@ -25,8 +25,8 @@ async def stored_kinds(pipeline: Pipeline, keys: Keys) -> set[str]:
 
 async def crash(services: Services) -> None:
     """Claims all due runs for a worker and reclaims them, as after a crash of the worker."""
-    await services.scripts.run_claim("dead-worker", 10, 8000)
-    await services.scripts.run_reap(event_ttl_s=60, pause_ms=0, worker="dead-worker")
+    await services.queues[0].run_claim("dead-worker", 10, 8000)
+    await services.queues[0].run_reap(event_ttl_s=60, pause_ms=0, worker="dead-worker")
 
 
 async def test_keys_of_waiting_and_reclaimed_runs_are_declared(
@@ -43,7 +43,7 @@ async def test_keys_of_waiting_and_reclaimed_runs_are_declared(
     await crash(served.services)
     stored = await stored_kinds(pipeline, keys)
     assert await undeclared(pipeline, keys) == []
-    await served.services.scripts.run_claim("worker", 10, 8000)
+    await served.services.queues[0].run_claim("worker", 10, 8000)
     await sdk.runs.cancel_many(status="pending")
     assert await undeclared(pipeline, keys) == []
     stored |= await stored_kinds(pipeline, keys)

@@ -19,6 +19,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_pipeline import ServerPipeline
+from tests.shards import shards_of
 
 CheckpointerFactory = Callable[..., BaseCheckpointer]
 """Creates a checkpointer on the keys of the test, with these options."""
@@ -27,7 +28,7 @@ CheckpointerFactory = Callable[..., BaseCheckpointer]
 @pytest.fixture
 def core(pipeline: Pipeline, keys: Keys) -> CoreCheckpointer:
     """The default checkpointer."""
-    return CoreCheckpointer(pipeline, keys)
+    return CoreCheckpointer(pipeline, shards_of(keys))
 
 
 @pytest.fixture(params=["core", "langgraph-redis"])
@@ -54,7 +55,7 @@ async def make_checkpointer(
     checkpointer_pipeline: Pipeline, checkpointer_name: str, keys: Keys
 ) -> AsyncIterator[CheckpointerFactory]:
     if checkpointer_name == "core":
-        yield lambda **options: CoreCheckpointer(checkpointer_pipeline, keys, **options)
+        yield lambda **options: CoreCheckpointer(checkpointer_pipeline, shards_of(keys), **options)
         return
     try:
         await langgraph_redis_checkpointer(checkpointer_pipeline, keys).asetup()
@@ -100,7 +101,7 @@ async def corrected(
 
 def langgraph_redis_checkpointer(pipeline: Pipeline, keys: Keys, **options: Any) -> LangGraphRedisCheckpointer:
     """The checkpointer `langgraph-redis`, with an index prefix for this test."""
-    return LangGraphRedisCheckpointer(pipeline, keys, documents_prefix(keys), **options)
+    return LangGraphRedisCheckpointer(pipeline, shards_of(keys), documents_prefix(keys), **options)
 
 
 def documents_prefix(keys: Keys) -> str:

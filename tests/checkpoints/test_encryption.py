@@ -16,6 +16,7 @@ from slipway.serialization.encryption import Encryption
 from slipway.serialization.serde import Serde
 from slipway.settings import Settings
 from tests.checkpoints.conftest import CheckpointerFactory, config_of, documents_prefix, put
+from tests.shards import shards_of
 
 OLD, NEW = b"o" * 32, b"n" * 32
 SECRET = "the patient's name"
@@ -58,10 +59,10 @@ async def test_states_count_as_encrypted_when_the_latest_thread_is(
     for number in range(30):
         await put(plain, f"t{number}", {"a": 1})
         await plain.pipeline.send("ZADD", keys.threads, number, f"t{number}")
-    assert not await are_encrypted(plain.pipeline, keys, settings)
+    assert not await are_encrypted(plain.pipeline, shards_of(keys), settings)
     await put(encrypting, "encrypted", {"a": 1})
     await plain.pipeline.send("ZADD", keys.threads, 30, "encrypted")
-    assert await are_encrypted(plain.pipeline, keys, settings)
+    assert await are_encrypted(plain.pipeline, shards_of(keys), settings)
 
 
 async def test_encryption_keys_can_be_rotated(make_checkpointer: CheckpointerFactory) -> None:

@@ -95,7 +95,7 @@ async def _execute(saver: Any, durability: Any) -> Any:
     def clone() -> Any:
         if isinstance(saver, InMemorySaver):
             return saver
-        return saver.for_run(UnfencedWriter(saver.pipeline, saver.keys))
+        return saver.for_run(UnfencedWriter(saver.pipeline, saver.shards))
 
     graph = survey(clone())
     with pytest.raises(ValueError, match="the first try"):
@@ -147,7 +147,7 @@ async def test_joined_writes_count_as_before_and_need_fewer_bytes(core: CoreChec
     )
     assert await core.thread_bytes("t") >= with_joined.writes.size
     await core.adelete_thread("t")
-    plain = CoreCheckpointer(core.pipeline, core.keys)
+    plain = CoreCheckpointer(core.pipeline, core.shards)
     graph = survey(plain)
     with pytest.raises(ValueError, match="the first try"):
         await graph.ainvoke({"topics": []}, CONFIG)
@@ -159,7 +159,7 @@ async def test_joined_writes_count_as_before_and_need_fewer_bytes(core: CoreChec
 
 async def _with_joined_writes(saver: CoreCheckpointer) -> tuple[CoreCheckpointer, str]:
     """A clone of a run, and a checkpoint whose three pending writes it has joined; its child has a small value."""
-    clone = saver.for_run(UnfencedWriter(saver.pipeline, saver.keys))
+    clone = saver.for_run(UnfencedWriter(saver.pipeline, saver.shards))
     first = await put(clone, "t", {"a": 1}, run_id="r")
     for task in ("one", "two", "three"):
         await clone.aput_writes(config_of("t", first), [("a", f"the result of a task, {task} " * 50)], task)
@@ -171,7 +171,7 @@ async def _with_joined_writes(saver: CoreCheckpointer) -> tuple[CoreCheckpointer
 async def _with_similar_writes(saver: CoreCheckpointer) -> str:
     """A checkpoint with an interrupt and a joined write that is compressed with a value of its child. The newest
     checkpoint has another value."""
-    clone = saver.for_run(UnfencedWriter(saver.pipeline, saver.keys))
+    clone = saver.for_run(UnfencedWriter(saver.pipeline, saver.shards))
     first = await put(clone, "t", {"a": 1}, run_id="r")
     await clone.aput_writes(config_of("t", first), [("a", RANDOM)], "one")
     child = await put(clone, "t", {"a": [RANDOM]}, versions={"a": "2"}, parent=first, run_id="s")
@@ -200,7 +200,7 @@ async def test_writes_that_resemble_a_value_are_read_as_long_as_their_checkpoint
     core: CoreCheckpointer, encrypted: bool, deletion: str
 ) -> None:
     serde = Serde(encryption=Encryption([bytes(32)]) if encrypted else None)
-    saver = CoreCheckpointer(core.pipeline, core.keys, serde=serde)
+    saver = CoreCheckpointer(core.pipeline, core.shards, serde=serde)
     first = await _with_similar_writes(saver)
     thread = "t"
     match deletion:
@@ -278,7 +278,7 @@ async def test_the_byte_counter_equals_the_stored_bytes_of_joined_writes(core: C
 
 
 async def test_the_budget_counts_joined_writes_instead_of_those_that_they_replace(core: CoreCheckpointer) -> None:
-    saver = core.for_run(UnfencedWriter(core.pipeline, core.keys), own_thread="t", max_thread_bytes=20_000)
+    saver = core.for_run(UnfencedWriter(core.pipeline, core.shards), own_thread="t", max_thread_bytes=20_000)
     newest = await put(saver, "t", {"a": 0}, run_id="r")
     for step in range(1, 6):
         for task in ("one", "two", "three"):
@@ -288,10 +288,10 @@ async def test_the_budget_counts_joined_writes_instead_of_those_that_they_replac
 
 
 async def test_only_writes_of_checkpoints_that_the_attempt_stored_are_joined(core: CoreCheckpointer) -> None:
-    earlier = core.for_run(UnfencedWriter(core.pipeline, core.keys))
+    earlier = core.for_run(UnfencedWriter(core.pipeline, core.shards))
     first = await put(earlier, "t", {"a": 1}, run_id="r")
     await earlier.aput_writes(config_of("t", first), [("a", "stored by the first attempt " * 50)], "one")
-    later = core.for_run(UnfencedWriter(core.pipeline, core.keys))
+    later = core.for_run(UnfencedWriter(core.pipeline, core.shards))
     await later.aget_tuple(config_of("t"))
     for task in ("two", "three"):
         await later.aput_writes(config_of("t", first), [("a", "stored by the second " * 50)], task)
@@ -307,7 +307,7 @@ async def test_joined_writes_are_copied_deleted_and_encrypted(core: CoreCheckpoi
     await core.adelete_for_runs(["r"])
     assert await core.thread_bytes("t") == 0
 
-    encrypting = CoreCheckpointer(core.pipeline, core.keys, serde=Serde(encryption=Encryption([bytes(32)])))
+    encrypting = CoreCheckpointer(core.pipeline, core.shards, serde=Serde(encryption=Encryption([bytes(32)])))
     _, first = await _with_joined_writes(encrypting)
     key = names_of(core.keys, "t").writes_prefix + member("", first)
     (joined,) = await core.pipeline.send("HVALS", key, repeatable=True)

@@ -18,6 +18,7 @@ from tests.checkpoints.conftest import (
     listed_ids,
     put,
 )
+from tests.shards import shards_of
 
 Names = Callable[[], Awaitable[list[bytes]]]
 
@@ -192,7 +193,7 @@ async def test_deleting_a_thread_keeps_the_thread_of_another_key_prefix(
 ) -> None:
     """Also if both have their pending writes in one registry of `langgraph-checkpoint-redis`."""
     pipeline, other_keys = saver.pipeline, Keys(f"{keys.prefix}-other")
-    other: BaseCheckpointer = CoreCheckpointer(pipeline, other_keys)
+    other: BaseCheckpointer = CoreCheckpointer(pipeline, shards_of(other_keys))
     if not isinstance(saver, CoreCheckpointer):
         other = langgraph_redis_checkpointer(pipeline, other_keys)
         await other.asetup()

@@ -34,6 +34,7 @@ from tests.checkpoints.sample_graphs import refund_graph, run_journal
 from tests.environment import bare_environment
 from tests.http.conftest import PROJECT
 from tests.proxy import proxied
+from tests.shards import shards_of
 from tests.waiting import wait_until
 
 DIRECTIONS = [("core", "langgraph-redis"), ("langgraph-redis", "core")]
@@ -49,7 +50,7 @@ async def savers(modules_url: str, keys: Keys) -> AsyncIterator[dict[str, BaseCh
     other = langgraph_redis_checkpointer(pipeline, keys)
     await other.asetup()
     try:
-        yield {"core": CoreCheckpointer(pipeline, keys), "langgraph-redis": other}
+        yield {"core": CoreCheckpointer(pipeline, shards_of(keys)), "langgraph-redis": other}
     finally:
         for index in ("", "_write"):
             await pipeline.send("FT.DROPINDEX", documents_prefix(keys) + index)
@@ -58,7 +59,7 @@ async def savers(modules_url: str, keys: Keys) -> AsyncIterator[dict[str, BaseCh
 
 def migration(savers: dict[str, BaseCheckpointer], source: str, target: str, **options: bool) -> Migration:
     one = savers[source]
-    return Migration(one.pipeline, one.keys, one, savers[target].for_run(one.writer), **options)
+    return Migration(one.pipeline, one.shards, one, savers[target].for_run(one.writer), **options)
 
 
 async def all_checkpoints(saver: BaseCheckpointer, thread_id: str) -> list[tuple[CheckpointTuple, Any]]:
@@ -124,7 +125,7 @@ async def test_leftovers_of_a_deleted_thread_are_not_moved(
 ) -> None:
     moving = migration(savers, source, target)
     await put(savers[source], "t", {"a": 1})
-    await moving.pipeline.send("ZADD", moving.keys.trash, 1, "t")
+    await moving.pipeline.send("ZADD", moving.shards.records.trash, 1, "t")
     assert await moving.move("t") == MoveResult("t", 0, "")
     assert await all_checkpoints(savers[target], "t") == []
 
@@ -134,7 +135,7 @@ async def test_a_thread_deleted_while_it_is_moved_is_not_in_the_target(
     savers: dict[str, BaseCheckpointer], source: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moving = migration(savers, source, target)
-    thread = moving.keys.thread("t")
+    thread = moving.shards.records.thread("t")
     await moving.pipeline.send("HSET", thread, "created_us", 1)
     first = await put(savers[source], "t", {"a": 1})
     await put(savers[source], "t", {"a": 2}, parent=first)
@@ -157,7 +158,7 @@ async def test_a_thread_deleted_after_it_was_copied_is_not_moved_again(
 ) -> None:
     """The deletion removed the thread from one of the checkpointers, the one that was in use."""
     moving = migration(savers, "core", "langgraph-redis")
-    thread = moving.keys.thread("t")
+    thread = moving.shards.records.thread("t")
     await moving.pipeline.send("HSET", thread, "created_us", 1)
     await put(savers["core"], "t", {"a": 1})
     for _ in range(2):
@@ -173,7 +174,7 @@ async def test_a_thread_deleted_after_it_was_copied_is_not_moved_again(
 
 async def test_a_thread_recreated_with_the_id_of_a_copied_one_is_reported(savers: dict[str, BaseCheckpointer]) -> None:
     moving = migration(savers, "core", "langgraph-redis", delete_source=True)
-    thread = moving.keys.thread("t")
+    thread = moving.shards.records.thread("t")
     await moving.pipeline.send("HSET", thread, "created_us", 1)
     await put(savers["core"], "t", {"secret": "old"})
     await moving.copy_thread("t", "1")
@@ -391,7 +392,7 @@ class Unknown:
 def _use_serde(saver: BaseCheckpointer, serde: Serde) -> None:
     """Replace the serializer of a checkpointer."""
     if isinstance(saver, CoreCheckpointer):
-        made: BaseCheckpointer = CoreCheckpointer(saver.pipeline, saver.keys, serde=serde)
+        made: BaseCheckpointer = CoreCheckpointer(saver.pipeline, saver.shards, serde=serde)
     else:
         made = langgraph_redis_checkpointer(saver.pipeline, saver.keys, serde=serde)
     saver.__dict__.update(vars(made))

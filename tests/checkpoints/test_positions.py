@@ -38,6 +38,7 @@ from tests.checkpoints.position_graphs import (
     question,
     two_questions,
 )
+from tests.shards import shards_of
 
 CONFIG: RunnableConfig = {"configurable": {"thread_id": "t"}}
 START: Any = {"amount": 5, "log": []}
@@ -244,7 +245,9 @@ KEY = "7d3c4a1f0b2e5968" * 4
 async def test_a_head_without_large_values_says_the_same_as_the_whole_checkpoint(
     pipeline: Pipeline, keys: Keys, graph_of: Any, is_encrypted: bool
 ) -> None:
-    core = CoreCheckpointer(pipeline, keys, serde=Serde(encryption=Encryption.from_text(KEY) if is_encrypted else None))
+    core = CoreCheckpointer(
+        pipeline, shards_of(keys), serde=Serde(encryption=Encryption.from_text(KEY) if is_encrypted else None)
+    )
     graph = graph_of(core)
     await graph.ainvoke({"amount": 5, "log": [], "answer": "", "text": "x" * 5000}, CONFIG)
     namespaces = {key.partition(b"\0")[0].decode() for key in await CheckpointReads(pipeline, keys).members("t")}

@@ -29,6 +29,7 @@ from slipway.threads.subgraph_states import with_subgraphs
 from tests.checkpoints.conftest import config_of, documents_prefix, listed_ids, put
 from tests.checkpoints.sample_graphs import refund_graph
 from tests.incompressible import incompressible
+from tests.shards import shards_of
 
 
 async def test_an_unknown_checkpoint_is_none(saver: BaseCheckpointer) -> None:
@@ -190,7 +191,7 @@ async def test_a_history_skips_a_damaged_checkpoint_and_logs_it(saver: BaseCheck
 async def test_an_outage_while_states_of_subgraphs_are_read_is_an_error(valkey_url: str, keys: Keys) -> None:
     pipeline = ServerPipeline(Address(valkey_url), "test", patience_s=5)
     await pipeline.open()
-    graph = refund_graph(CoreCheckpointer(pipeline, keys))
+    graph = refund_graph(CoreCheckpointer(pipeline, shards_of(keys)))
     await graph.ainvoke({"amount": 5, "log": []}, config_of("t"))
     state = await graph.aget_state(config_of("t"))
     inner: Any = (await with_subgraphs(graph, state)).tasks[0].state

@@ -25,6 +25,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from tests.checkpoints.conftest import config_of, listed_ids, put
 from tests.environment import PYTHON_PATH, bare_environment
+from tests.shards import shards_of
 
 THREAD = "t"
 CREATED_US = "1"
@@ -161,7 +162,9 @@ async def test_a_busy_or_changed_thread_is_left_alone(core: CoreCheckpointer, pi
     assert await core.retain(THREAD, 1, "2") is None, "another thread with the same id"
     assert await core.retain("unknown", 1) is None
     assert (
-        await CheckpointScripts(pipeline, keys).retain(THREAD, CREATED_US, 4, [f"\0{ids[0]}"], [], [], dry_run=False)
+        await CheckpointScripts(pipeline, shards_of(keys)).retain(
+            THREAD, CREATED_US, 4, [f"\0{ids[0]}"], [], [], dry_run=False
+        )
         is None
     )
     assert len(await listed_ids(core, ALL)) == 5

@@ -31,6 +31,7 @@ from slipway.serialization.data_classes import imported_module
 from slipway.serialization.serde import Serde
 from tests.checkpoints.conftest import config_of, documents_prefix, langgraph_redis_checkpointer, listed_ids, put
 from tests.checkpoints.sample_graphs import refund_graph
+from tests.shards import shards_of
 
 
 async def test_values_of_the_package_are_loaded(
@@ -273,8 +274,8 @@ async def test_a_thread_of_the_package_moves_to_core(
     config: Any = {"configurable": {"thread_id": "t"}}
     await refund_graph(package).ainvoke({"amount": 5, "log": []}, config)
     await put(package, "messages", {"messages": [HumanMessage("hi", id="1")], "raw": b"\0"}, customer="a")
-    core = CoreCheckpointer(corrected.pipeline, keys)
-    migration = Migration(corrected.pipeline, keys, corrected, core, delete_source=True)
+    core = CoreCheckpointer(corrected.pipeline, shards_of(keys))
+    migration = Migration(corrected.pipeline, shards_of(keys), corrected, core, delete_source=True)
     moved = [outcome async for outcome in migration.run(await corrected.thread_ids())]
     assert sorted((outcome.thread_id, outcome.problem) for outcome in moved) == [("messages", ""), ("t", "")]
     assert await corrected.thread_ids() == []

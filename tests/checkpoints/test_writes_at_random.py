@@ -21,6 +21,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.redis_commands import RedisCommand
 from slipway.redis.server_pipeline import ServerPipeline
 from tests.checkpoints.conftest import config_of, put
+from tests.shards import shards_of
 
 Step = tuple[str, str, int, int]
 """A kind of step, a task, the age of the checkpoint that it writes to (0 is the newest), and the length of its values.
@@ -48,7 +49,7 @@ class GroupWriter:
 
     def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
         self.encoding = EncodingLock()
-        self._writer = UnfencedWriter(pipeline, keys)
+        self._writer = UnfencedWriter(pipeline, shards_of(keys))
         self._group: list[RedisCommand] = []
 
     def may_divide(self, namespace: str, task_path: str | None) -> bool:
@@ -73,7 +74,7 @@ async def _execute(url: str, steps: list[Step]) -> None:
     pipeline, keys = ServerPipeline(Address(url), "test", patience_s=5), Keys(f"test-{uuid.uuid4().hex[:12]}")
     await pipeline.open()
     try:
-        core = CoreCheckpointer(pipeline, keys)
+        core = CoreCheckpointer(pipeline, shards_of(keys))
         expected = await _write(core, steps)
         for checkpoint_id, writes in expected.items():
             found = await core.stored_writes(config_of("t", checkpoint_id))

@@ -28,7 +28,7 @@ class RecordingWriter(UndividedWriter):
 
     def __init__(self, saver: BaseCheckpointer) -> None:
         super().__init__()
-        self._writer = UnfencedWriter(saver.pipeline, saver.keys)
+        self._writer = UnfencedWriter(saver.pipeline, saver.shards)
         self.groups: list[Sequence[RedisCommand]] = []
 
     async def flush(self) -> None:
@@ -44,7 +44,7 @@ class DelayedWriter(UndividedWriter):
 
     def __init__(self, saver: BaseCheckpointer) -> None:
         super().__init__()
-        self._writer = UnfencedWriter(saver.pipeline, saver.keys)
+        self._writer = UnfencedWriter(saver.pipeline, saver.shards)
         self._waiting: list[RedisCommand] = []
 
     async def write(self, commands: Sequence[RedisCommand]) -> None:
@@ -112,7 +112,7 @@ async def test_a_byte_limit_costs_no_round_trip_after_the_thread_was_read(
     saver = make_checkpointer(max_thread_bytes=100_000)
     pipeline = saver.pipeline
     await put(saver, "t", {"a": 1})
-    clone = saver.for_run(UnfencedWriter(pipeline, saver.keys))
+    clone = saver.for_run(UnfencedWriter(pipeline, saver.shards))
     await clone.latest("t")
     trips = pipeline.round_trips
     await put(clone, "t", {"a": 2})
@@ -287,7 +287,7 @@ async def test_a_write_over_the_byte_limit_of_a_thread_is_rejected(make_checkpoi
     await saver.aput_writes(config_of("t", checkpoint_id), [("a", "x" * 100)], "task")
     await put(saver, "other", {"a": incompressible(1400)})
     with pytest.raises(CeilingHit):
-        await put(saver.for_run(UnfencedWriter(saver.pipeline, saver.keys)), "t", {"a": incompressible(2000)})
+        await put(saver.for_run(UnfencedWriter(saver.pipeline, saver.shards)), "t", {"a": incompressible(2000)})
 
 
 @pytest.mark.parametrize("channel", ["a", ERROR], ids=["stored once", "replaced"])

@@ -34,6 +34,7 @@ from tests.compat.dump_format import DIGESTS, DUMPS, Dump, read_keys, sha256_of
 from tests.embedded_valkey import embedded_valkey
 from tests.environment import PYTHON_PATH, bare_environment
 from tests.http.conftest import serving
+from tests.shards import shards_of
 from tests.waiting import wait_until
 from tests.worker import running_worker
 
@@ -262,7 +263,7 @@ async def make(redis_url: str, variant: str, release: str) -> Dump:
     graphs = await Registry.load(PROJECT)
     module = sys.modules[graphs.load_object("./graphs.py:start").__module__]
     async with serving(settings, graphs) as served, httpx.AsyncClient(base_url=served.url, timeout=30) as client:
-        await LayoutRecord(served.services.pipeline, served.services.keys).check_or_upgrade()
+        await LayoutRecord(served.services.pipeline, shards_of(served.services.keys)).check_or_upgrade()
         desk = Desk(client, module)
         async with running_worker(settings, graphs):
             for pause in PAUSES:

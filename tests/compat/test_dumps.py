@@ -26,6 +26,7 @@ from slipway.settings import Settings
 from tests.compat.dump_format import DIGESTS, DUMPS, Dump, delete_keys, restore, sha256_of
 from tests.compat.make_dumps import PROJECT, Desk
 from tests.http.conftest import serving
+from tests.shards import shards_of
 from tests.waiting import wait_until
 from tests.worker import running_worker
 
@@ -236,7 +237,7 @@ async def deployment(settings: Settings, graphs: Registry) -> AsyncIterator[Desk
     project = sys.modules[graphs.load_object("./graphs.py:start").__module__]
     project.STARTED.clear()
     async with serving(settings, graphs) as served, httpx.AsyncClient(base_url=served.url, timeout=30) as client:
-        await LayoutRecord(served.services.pipeline, served.services.keys).check_or_upgrade(UPGRADES)
+        await LayoutRecord(served.services.pipeline, shards_of(served.services.keys)).check_or_upgrade(UPGRADES)
         await reclaim_runs_of_dead_workers(served.services)
         async with running_worker(settings, graphs):
             yield Desk(client, project)
@@ -246,7 +247,7 @@ async def reclaim_runs_of_dead_workers(services: Services) -> None:
     """What the reaper does when it has waited for a lease."""
     workers = await services.pipeline.send("ZRANGE", services.keys.workers, 0, -1)
     for worker in workers:
-        await services.scripts.run_reap(event_ttl_s=600, pause_ms=0, worker=worker.decode())
+        await services.queues[0].run_reap(event_ttl_s=600, pause_ms=0, worker=worker.decode())
 
 
 async def found_in(desk: Desk, dump: Dump) -> dict[str, tuple[Any, ...]]:

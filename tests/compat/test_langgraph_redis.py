@@ -47,14 +47,14 @@ async def test_a_fenced_attempt_writes_no_checkpoint(settings: Settings, graphs:
     async with open_services(settings, graphs, "cli") as services:
         thread = (await services.threads.create_or_get(new_id(), {}))[0].thread_id
         await services.submission.submit(new_run(thread, graph_id="steps"))
-        _, claimed, *_ = await services.scripts.run_claim("w", 1, 60_000)
+        _, claimed, *_ = await services.queues[0].run_claim("w", 1, 60_000)
         run = run_from(claimed[0])
         owner = AttemptWriter(services.scripts, run)
         checkpointer = services.checkpointer.for_run(owner, own_thread=thread, is_empty=True)
         stored = await put(checkpointer, thread, {"a": 1})
         await checkpointer.aput_writes(config_of(thread, stored), [("a", 2)], "task")
         await owner.flush()
-        await services.scripts.run_reap(event_ttl_s=600, pause_ms=0, worker="w")
+        await services.queues[0].run_reap(event_ttl_s=600, pause_ms=0, worker="w")
         before = await services.pipeline.send("KEYS", f"{settings.langgraph_redis_prefix}*")
         writing = checkpointer.aput_writes(config_of(thread, stored), [("b", 3)], "other")
         for write in (put(checkpointer, thread, {"a": 3}, parent=stored), writing):

@@ -32,9 +32,9 @@ from slipway.processes.child_commands import slipway
 from slipway.processes.forking import is_supported
 from slipway.processes.valkey_program import valkey_program
 from slipway.redis.connection import Address
-from slipway.redis.keys import Keys
 from slipway.redis.server_modules import module_files
 from slipway.redis.server_pipeline import ServerPipeline
+from slipway.redis.shards import Shards
 from slipway.serialization.compression import decompressed
 from tests.crash.effects import Effects
 from tests.crash.local_fork_server import ForkedProcess, fork_server
@@ -176,7 +176,8 @@ class Cluster:
         self.folder, self._project = folder, project
         self.socket = folder / "valkey.sock"
         self.redis_url = f"unix://{self.socket}"
-        self.keys = Keys("crash")
+        self.shards = Shards("crash")
+        self.keys = self.shards.only
         self.effects = Effects(folder / "effects")
         self.webs: list[Web] = []
         self.workers: list[Process] = []

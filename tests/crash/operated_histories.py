@@ -25,7 +25,7 @@ from typing import Any, Final
 import httpx
 import structlog
 
-from slipway.runs.scripts import RunScripts
+from slipway.runs.queue_scripts import QueueScripts
 from tests.crash.cluster import Cluster, Web, running
 from tests.waiting import wait_until
 
@@ -93,10 +93,10 @@ class Disturbances:
         await worker.kill()
         self.kills["worker"] += 1
         if self.random.random() < 0.7:
-            scripts = RunScripts(self.cluster.pipeline, self.cluster.keys)
+            queue = QueueScripts(self.cluster.pipeline, self.cluster.keys)
             for name in names:
                 if f":{worker.pid}:".encode() in name:
-                    await scripts.run_reap(event_ttl_s=600, pause_ms=0, worker=name.decode())
+                    await queue.run_reap(event_ttl_s=600, pause_ms=0, worker=name.decode())
         worker.start()
 
     async def kill_web(self, after_s: float) -> None:

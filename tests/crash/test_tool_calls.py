@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from slipway import failpoints
-from slipway.runs.scripts import RunScripts
+from slipway.runs.queue_scripts import QueueScripts
 from tests.crash.clients import Client, Reader
 from tests.crash.cluster import Cluster
 from tests.crash.operated_histories import histories
@@ -54,7 +54,7 @@ async def run_until_killed(cluster: Cluster, run_id: str, failpoint: str) -> Non
     await doomed.wait_for_exit(30)
     cluster.workers.remove(doomed)
     worker = (await cluster.run(run_id))["worker"]
-    assert await RunScripts(cluster.pipeline, cluster.keys).run_reap(event_ttl_s=600, pause_ms=0, worker=worker)
+    assert await QueueScripts(cluster.pipeline, cluster.keys).run_reap(event_ttl_s=600, pause_ms=0, worker=worker)
 
 
 async def test_a_call_continues_after_its_worker_was_killed_at_each_step(cluster: Cluster, client: Client) -> None:
@@ -113,7 +113,7 @@ async def test_no_call_of_a_model_is_forgotten_when_its_worker_is_killed(
     for killed_in in kills:
         await (await cluster.start_worker()).wait_for_exit(30)
         worker = (await cluster.run(run_id))["worker"]
-        assert await RunScripts(cluster.pipeline, cluster.keys).run_reap(event_ttl_s=600, pause_ms=0, worker=worker)
+        assert await QueueScripts(cluster.pipeline, cluster.keys).run_reap(event_ttl_s=600, pause_ms=0, worker=worker)
         usage = (await client.run(thread_id, run_id))["usage"]
         assert usage["tokens"]["total"] >= max(used, 30 * killed_in)
         used = usage["tokens"]["total"]

@@ -25,6 +25,7 @@ from slipway.run_options import RunOptions
 from slipway.runs.record import new_id
 from slipway.runs.run_request import RunRequest
 from slipway.threads.scripts import ThreadScripts
+from tests.shards import shards_of
 
 ASSISTANTS: Final = [new_id() for _ in range(3)]
 SCHEDULES: Final = ("0 8 * * *", "30 12 1 * *", "0 0 1 1 *")
@@ -90,7 +91,11 @@ async def test_every_search_finds_what_a_comparison_finds(
 ) -> None:
     """With few crons that are sorted after they were read, and with more than those."""
     monkeypatch.setattr(search, "SORTED_HERE", sorted_here)
-    random, store, scripts = Random(sorted_here), CronStore(pipeline, keys, Clock()), ThreadScripts(pipeline, keys)
+    random, store, scripts = (
+        Random(sorted_here),
+        CronStore(pipeline, shards_of(keys), Clock()),
+        ThreadScripts(pipeline, shards_of(keys)),
+    )
     threads = [new_id() for _ in range(3)]
     for thread_id in threads:
         await scripts.create(thread_id, {}, token=new_id(), ttl=None)

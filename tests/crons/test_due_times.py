@@ -324,7 +324,7 @@ async def test_a_cron_whose_thread_was_deleted_creates_no_run_and_is_deleted_whe
 ) -> None:
     thread = (await sdk.threads.create())["thread_id"]
     cron: Any = await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={})
-    await ThreadScripts(services.pipeline, services.keys).delete(thread)  # the process dies after the first script
+    await ThreadScripts(services.pipeline, services.shards).delete(thread)  # the process dies after the first script
     if is_created_again:
         await sdk.threads.create(thread_id=thread)
     await due_times.make_due(cron["cron_id"])
@@ -338,7 +338,7 @@ async def test_the_deletion_of_a_thread_leaves_the_crons_of_a_later_thread_with_
     sdk: LangGraphClient, services: Services
 ) -> None:
     thread = (await sdk.threads.create())["thread_id"]
-    scripts = ThreadScripts(services.pipeline, services.keys)
+    scripts = ThreadScripts(services.pipeline, services.shards)
     deleted = await scripts.delete(thread)
     assert deleted is not None
     await services.trash.empty()

@@ -26,6 +26,7 @@ from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
+from tests.shards import shards_of
 
 GRAPH: Final = """
 from typing import TypedDict
@@ -130,7 +131,7 @@ class Deployment:
         """A thread that this version has executed until it asks, or with an `answer` to its end."""
         served = release.graphs.version("desk", version)
         config: RunnableConfig = {"configurable": {"thread_id": thread_id}}
-        core = CoreCheckpointer(self.pipeline, self.keys)
+        core = CoreCheckpointer(self.pipeline, shards_of(self.keys))
         async with release.graphs.open("desk", config, "threads.create_run", version=served.name) as opened:
             graph = with_checkpointer(opened, core)
             key = next(name for name in ("amount", "total") if name in graph.channels)

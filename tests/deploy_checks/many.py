@@ -20,6 +20,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_pipeline import ServerPipeline
 from tests.deploy_checks.conftest import Deployment, Release, code
 from tests.embedded_valkey import embedded_valkey
+from tests.shards import shards_of
 
 _AT_ONCE: Final = 500
 
@@ -36,7 +37,7 @@ MIGRATION: Final = """
 async def copies(deployment: Deployment, release: Release, prefix: str, count: int) -> None:
     """Threads that are copies of one."""
     await deployment.thread(f"{prefix}first", release)
-    core, served = CoreCheckpointer(deployment.pipeline, deployment.keys), release.graphs.version("desk")
+    core, served = CoreCheckpointer(deployment.pipeline, shards_of(deployment.keys)), release.graphs.version("desk")
 
     async def copy(name: str) -> None:
         await core.acopy_thread(f"{prefix}first", name)

@@ -15,6 +15,7 @@ from slipway.redis.layout_scripts import LayoutScripts
 from tests.deploy_checks.conftest import Deployment, code
 from tests.deploy_checks.test_verdicts_of_threads import MIGRATION, RENAMED
 from tests.environment import PYTHON_PATH, bare_environment
+from tests.shards import shards_of
 
 pytestmark = pytest.mark.processes
 
@@ -35,8 +36,8 @@ async def test_a_release_that_would_strand_a_thread_does_not_go_out_until_a_migr
     old = await deployment.release("old", {"1": code()})
     await deployment.deploy(old)
     await deployment.thread("asked", old)
-    layout = LayoutRecord(deployment.pipeline, deployment.keys)
-    await LayoutScripts(deployment.pipeline, deployment.keys).raise_to(required=1, version=1, release="0.1.0")
+    layout = LayoutRecord(deployment.pipeline, shards_of(deployment.keys))
+    await LayoutScripts(deployment.pipeline, deployment.keys).raise_to(required=1, version=1, release="0.1.0", shards=1)
 
     renamed = deployment.write("renamed", {"1": RENAMED}, moves="at-resume")
     stopped = await slipway(deployment, renamed, "release")
@@ -59,7 +60,9 @@ async def test_holds_are_allowed_by_name_and_json_lists_every_thread(deployment:
     old = await deployment.release("old", {"1": code()})
     await deployment.deploy(old)
     await deployment.thread("asked", old)
-    await LayoutScripts(deployment.pipeline, deployment.keys).raise_to(required=LAYOUT, version=LAYOUT, release="0.2.0")
+    await LayoutScripts(deployment.pipeline, deployment.keys).raise_to(
+        required=LAYOUT, version=LAYOUT, release="0.2.0", shards=1
+    )
     renamed = deployment.write("renamed", {"1": RENAMED})
     allowed = await slipway(deployment, renamed, "check-deploy", "--json", "--allow-hold", "node.removed")
     assert allowed.returncode == 0, allowed.stderr

@@ -12,6 +12,7 @@ from slipway.health.release_checks import redis_problems
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.renamed_settings import renamed_settings_in
 from slipway.serialization.encryption import MARK
 from slipway.services import open_services
@@ -107,7 +108,7 @@ async def test_a_process_does_not_start_if_threads_exist_under_the_former_prefix
     former = f"{keys.prefix}-former"
     environment.setenv("KEY_PREFIX", former)
     await start_checks.check(settings, settings.redis)
-    await LayoutRecord(pipeline, Keys(former)).check_or_upgrade()
+    await LayoutRecord(pipeline, Shards(former)).check_or_upgrade()
     await pipeline.send("ZADD", f"{former}:threads", 1, "a thread")
     with pytest.raises(ConfigError, match="set SLIPWAY_KEY_PREFIX instead"):
         await start_checks.check(settings, settings.redis)

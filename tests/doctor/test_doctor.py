@@ -45,6 +45,7 @@ from tests.encrypted_process import KEY
 from tests.environment import bare_environment
 from tests.metrics.stored_figures import add_up_counts
 from tests.runs.conftest import LEASE_MS, Stores, handover, settlement
+from tests.shards import shards_of
 
 CreateProblem = Callable[[Stores], Awaitable[str]]
 """Creates one problem. Returns the id of the record that the doctor must name."""
@@ -216,7 +217,7 @@ async def create_cron(stores: Stores, thread_id: str) -> str:
         metadata={},
         request=RunRequest(assistant_id="steps", options=RunOptions()),
     )
-    return (await CronStore(stores.pipeline, stores.keys, Clock()).create(new_id(), new, 0)).cron_id
+    return (await CronStore(stores.pipeline, stores.shards, Clock()).create(new_id(), new, 0)).cron_id
 
 
 async def cron_without_thread(stores: Stores) -> str:
@@ -355,7 +356,7 @@ async def open_review(stores: Stores) -> Review:
 
 def reviews_of(stores: Stores) -> ReviewStore:
     audit = AuditTrail(stores.pipeline, stores.keys, stores.scripts)
-    return ReviewStore(stores.pipeline, stores.keys, audit, ResumedByDuty())
+    return ReviewStore(stores.pipeline, stores.shards, audit, ResumedByDuty())
 
 
 async def review_not_indexed(stores: Stores) -> str:
@@ -534,8 +535,8 @@ async def test_a_repaired_lease_stays_with_a_live_worker(stores: Stores) -> None
     run = await running_run(stores)
     await stores.pipeline.send("DEL", stores.keys.leases)
     await doctor(stores, repair=True).check_all()
-    assert await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0) == [], "the repaired lease has not expired"
-    lost = await stores.scripts.renew_leases([(run.run_id, 1, run.incarnation)], lease_ms=LEASE_MS)
+    assert await stores.queues[0].run_reap(event_ttl_s=60, pause_ms=0) == [], "the repaired lease has not expired"
+    lost = await stores.queues[0].renew_leases([(run.run_id, 1, run.incarnation)], lease_ms=LEASE_MS)
     assert lost == []
     assert await stores.settle(run) == Settled()
 
@@ -690,7 +691,7 @@ async def test_the_doctor_command_reports_and_repairs(stores: Stores, valkey_url
             )
         )
 
-    await LayoutRecord(stores.pipeline, stores.keys).check_or_upgrade()
+    await LayoutRecord(stores.pipeline, shards_of(stores.keys)).check_or_upgrade()
     thread_id = await busy_without_run(stores)
     found = await run_doctor("--only", "state")
     assert (found.returncode, thread_id in found.stdout, "repaired" in found.stdout) == (1, True, False), found.stderr

@@ -17,10 +17,11 @@ from slipway.runs.record import Phase
 from slipway.runs.search import RunQuery
 from tests.environment import bare_environment
 from tests.runs.conftest import Stores, settings_of
+from tests.shards import shards_of
 
 
 async def test_runs_are_listed_as_a_table_and_as_json(stores: Stores, valkey_url: str) -> None:
-    await LayoutRecord(stores.pipeline, stores.keys).check_or_upgrade()
+    await LayoutRecord(stores.pipeline, shards_of(stores.keys)).check_or_upgrade()
     ended = await stores.create_run(user={"identity": "ann"})
     await stores.settle(await stores.claim_one(), Phase.FAILED)
     queued = [await stores.create_run() for _ in range(3)]
@@ -42,7 +43,7 @@ async def test_runs_are_listed_as_a_table_and_as_json(stores: Stores, valkey_url
 @pytest.mark.processes
 async def test_the_command_prints_runs(stores: Stores, valkey_url: str, tmp_path: Path) -> None:
     (tmp_path / "langgraph.json").write_text(json.dumps({"graphs": {"a": "./a.py:graph"}}))
-    await LayoutRecord(stores.pipeline, stores.keys).check_or_upgrade()
+    await LayoutRecord(stores.pipeline, shards_of(stores.keys)).check_or_upgrade()
     run = await stores.create_run()
 
     async def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from tests.http.conftest import Served
 async def active_run(client: httpx.AsyncClient, served: Served, thread: str) -> str:
     """Start a run and claim it, so that its record says that it executes."""
     run = await start_run(client, thread, "steps", input={"until": 1})
-    await served.services.scripts.run_claim("w", 1, 60_000)
+    await served.services.queues[0].run_claim("w", 1, 60_000)
     return run
 
 

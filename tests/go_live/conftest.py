@@ -19,6 +19,7 @@ from slipway.redis.layout import LayoutRecord
 from slipway.redis.server_pipeline import ServerPipeline
 from slipway.settings import Settings
 from tests.embedded_valkey import embedded_valkey
+from tests.shards import shards_of
 
 GRAPH = """
 from typing import TypedDict
@@ -78,7 +79,7 @@ def own_valkey_url() -> Iterator[str]:
 async def deployment(tmp_path: Path, own_valkey_url: str, keys: Keys) -> Deployment:
     pipeline = ServerPipeline(Address(own_valkey_url), "test", patience_s=5)
     await pipeline.open()
-    await LayoutRecord(pipeline, keys).check_or_upgrade()
+    await LayoutRecord(pipeline, shards_of(keys)).check_or_upgrade()
     await pipeline.close()
     return Deployment(tmp_path, own_valkey_url, keys)
 

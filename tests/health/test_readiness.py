@@ -19,6 +19,7 @@ from slipway.runs.record import new_id
 from tests.crash.cluster import Cluster
 from tests.health.conftest import settings_of
 from tests.http.conftest import Served
+from tests.shards import shards_of
 from tests.waiting import Eventually
 from tests.worker import running_worker
 
@@ -118,7 +119,7 @@ async def test_a_job_that_has_been_due_for_too_long_is_a_warning(
 async def test_a_finding_is_logged_when_it_is_raised_and_when_it_is_cleared(
     server: Cluster,
 ) -> None:
-    monitor = HealthMonitor(server.pipeline, server.keys, settings_of(server), Clock())
+    monitor = HealthMonitor(server.pipeline, shards_of(server.keys), settings_of(server), Clock())
     await server.pipeline.send("ZADD", server.keys.workers, 1e15, "a worker")
     with capture_logs() as lines:
         for policy in ("noeviction", "allkeys-lru", "allkeys-lru", "noeviction"):
@@ -148,7 +149,7 @@ async def test_memory_near_the_high_water_mark_is_measured_more_often(
     server: Cluster, ratio: float, pause_s: float
 ) -> None:
     clock = FirstPause()
-    monitor = HealthMonitor(server.pipeline, server.keys, settings_of(server, redis_high_water=0.85), clock)
+    monitor = HealthMonitor(server.pipeline, shards_of(server.keys), settings_of(server, redis_high_water=0.85), clock)
     await set_memory_ratio(server, ratio)
     assert (await monitor.measure()).ready
     with contextlib.suppress(asyncio.CancelledError):
@@ -158,7 +159,7 @@ async def test_memory_near_the_high_water_mark_is_measured_more_often(
 
 async def test_a_failed_measurement_is_an_error_finding(server: Cluster) -> None:
     await server.pipeline.send("SET", server.keys.queue, "not a sorted set")
-    measured = await HealthMonitor(server.pipeline, server.keys, settings_of(server), Clock()).measure()
+    measured = await HealthMonitor(server.pipeline, shards_of(server.keys), settings_of(server), Clock()).measure()
     assert {finding.code: finding.level for finding in measured.findings} == {"health.broken": Level.ERROR}
     assert not measured.ready
 

@@ -92,7 +92,7 @@ async def test_a_synchronous_call_is_counted_before_it_is_made(
 
 async def test_each_reservation_is_in_a_budget_once_in_whatever_order_they_arrive(stores: Stores) -> None:
     await stores.create_run()
-    run, scripts = await stores.claim_one(), MeterScripts(stores.pipeline, stores.keys)
+    run, scripts = await stores.claim_one(), MeterScripts(stores.pipeline, stores.shards)
     (budget,) = Budgets(FOR_OWNERS).of_run("ann", "steps", datetime.now(UTC))
 
     def reservation(revision: int, tokens: int, ended: int = 0) -> Reservation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,11 +23,13 @@ from slipway.redis.layout import LAYOUT, UNRECORDED, LayoutRecord
 from slipway.redis.layout_scripts import StoredLayout
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_pipeline import ServerPipeline
+from slipway.redis.shards import Shards
 from slipway.services import open_services
 from slipway.settings import Settings
 from slipway.versions import version_of
 from slipway_workers.process import WorkerProcess
 from tests.environment import bare_environment
+from tests.shards import shards_of
 from tests.waiting import wait_until
 
 THIS_RELEASE = version_of("slipway")
@@ -40,7 +43,7 @@ INDEXES = ("threads", "assistants", "crons", "store_namespaces")
 
 @pytest.fixture
 def record(pipeline: Pipeline, keys: Keys) -> LayoutRecord:
-    return LayoutRecord(pipeline, keys)
+    return LayoutRecord(pipeline, shards_of(keys))
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ async def stored_record(pipeline: Pipeline, keys: Keys) -> dict[str, str]:
 
 
 def expected_record(number: int = LAYOUT, release: str = THIS_RELEASE) -> dict[str, str]:
-    return {"required": str(number), "version": str(number), "release": release}
+    return {"required": str(number), "version": str(number), "release": release, "shards": "1"}
 
 
 async def test_an_empty_database_gets_the_layout_of_the_first_start(
@@ -99,7 +102,7 @@ async def test_an_upgrade_excludes_older_releases_before_it_changes_anything(
     await record.check_or_upgrade()
     during: list[dict[str, str]] = []
 
-    async def upgrade(pipeline: Pipeline, keys: Keys, show: ShowProgress) -> None:
+    async def upgrade(pipeline: Pipeline, shards: Shards, show: ShowProgress) -> None:
         during.append(await stored_record(pipeline, keys))
         if len(during) == 1:
             raise ConnectionError("the first upgrade is interrupted")
@@ -110,7 +113,7 @@ async def test_an_upgrade_excludes_older_releases_before_it_changes_anything(
     with pytest.raises(ConfigError, match="run `slipway release`"):
         await record.check()
     await record.check_or_upgrade({LAYOUT: upgrade})
-    unfinished = {"required": str(LAYOUT + 1), "version": str(LAYOUT), "release": "later"}
+    unfinished = {"required": str(LAYOUT + 1), "version": str(LAYOUT), "release": "later", "shards": "1"}
     assert during == [unfinished, unfinished]
     assert await stored_record(pipeline, keys) == expected_record(LAYOUT + 1, "later")
 
@@ -134,7 +137,7 @@ async def test_a_release_never_lowers_the_layout(
 
     async def read_before_the_newer_release_writes() -> StoredLayout:
         layout_before = await read()
-        await pipeline.send("HSET", keys.layout, "required", 7, "version", 7, "release", "9.1.0")
+        await pipeline.send("HSET", keys.layout, "required", 7, "version", 7, "release", "9.1.0", "shards", 1)
         return layout_before
 
     monkeypatch.setattr(record, "read", read_before_the_newer_release_writes)
@@ -147,7 +150,7 @@ async def test_a_running_web_process_of_an_older_release_rejects_new_runs(
     record: LayoutRecord, pipeline: Pipeline, keys: Keys
 ) -> None:
     await record.check_or_upgrade()
-    health = HealthMonitor(pipeline, keys, Settings(), Clock())
+    health = HealthMonitor(pipeline, shards_of(keys), Settings(), Clock())
     assert NEWER_LAYOUT not in {finding.code for finding in (await health.measure()).findings}
     health.check_layout()
     await pipeline.send("HSET", keys.layout, "required", LAYOUT + 1, "release", "9.1.0")
@@ -168,7 +171,7 @@ async def test_a_running_worker_of_an_older_release_drains_and_exits(
     async with open_services(settings, await Registry.load(settings.config), "worker") as services:
         wake = ServerPipeline(services.address, "test worker wake", patience_s=2)
         await wake.open()
-        await LayoutRecord(pipeline, keys).check_or_upgrade()
+        await LayoutRecord(pipeline, shards_of(keys)).check_or_upgrade()
         working = asyncio.create_task(WorkerProcess(services, wake).work())
         await wait_until(lambda: pipeline.send("ZCARD", keys.workers), beside=working)
         await pipeline.send("HSET", keys.layout, "required", LAYOUT + 1, "release", "9.1.0")
@@ -242,3 +245,32 @@ async def test_the_release_command_fails_on_data_that_cannot_be_upgraded(
     await pipeline.send("ZADD", keys.assistants, 1, "an assistant")
     returned, problem = await commands.run("release")
     assert (returned, "cannot upgrade" in problem) == (1, True)
+
+
+async def test_another_number_of_shards_is_refused(pipeline: Pipeline) -> None:
+    prefix = f"test-{uuid.uuid4().hex[:12]}"
+    eight, four = LayoutRecord(pipeline, Shards(prefix, 8)), LayoutRecord(pipeline, Shards(prefix, 4))
+    await eight.check_or_upgrade()
+    await eight.check()
+    for check in (four.check, four.check_or_upgrade):
+        with pytest.raises(
+            ConfigError, match=r"SLIPWAY_SHARDS is 4, and the data .* were stored with 8"
+        ):
+            await check()
+
+
+async def test_data_of_releases_without_shards_have_one(pipeline: Pipeline) -> None:
+    prefix = f"test-{uuid.uuid4().hex[:12]}"
+    await pipeline.send(
+        "HSET", Shards(prefix).layout.layout, "required", LAYOUT, "version", LAYOUT, "release", "before"
+    )
+    await LayoutRecord(pipeline, Shards(prefix)).check_or_upgrade()
+    with pytest.raises(ConfigError, match="set SLIPWAY_SHARDS=1"):
+        await LayoutRecord(pipeline, Shards(prefix, 8)).check_or_upgrade()
+
+
+async def test_processes_that_start_at_once_agree_on_the_number_of_shards(pipeline: Pipeline) -> None:
+    prefix = f"test-{uuid.uuid4().hex[:12]}"
+    records = [LayoutRecord(pipeline, Shards(prefix, count)) for count in (1, 2, 4, 8)]
+    results = await asyncio.gather(*(each.check_or_upgrade() for each in records), return_exceptions=True)
+    assert [isinstance(each, ConfigError) for each in results].count(False) == 1

@@ -7,7 +7,6 @@ from collections import Counter
 
 import pytest
 
-from slipway.redis.catalogue.declarations import Shard
 from slipway.redis.shard_ids import MOST_SHARDS, hash_in_run_id, run_id_beside, run_id_on, thread_hash
 from slipway.redis.shards import Shards
 from slipway.runs.record import new_id
@@ -54,6 +53,17 @@ def test_both_ids_of_a_stateless_run_follow_from_one_seed() -> None:
     assert thread_hash(ids.thread_id) == hash_in_run_id(ids.run_id)
 
 
+@pytest.mark.parametrize("count", [1, 8, 64, MOST_SHARDS])
+def test_an_id_beside_a_thread_is_in_its_shard(count: int) -> None:
+    shards = Shards("p", count)
+    for _ in range(50):
+        thread_id, seed = new_id(), new_id()
+        beside = shards.id_beside(thread_id, seed)
+        assert shards.of_thread(beside) == shards.of_thread(thread_id)
+        assert beside == shards.id_beside(thread_id, seed)
+        assert beside[:-3] == seed[:-3]
+
+
 def test_threads_are_spread_evenly() -> None:
     shards = Shards("p", 64)
     found = Counter(shards.number_of_thread(new_id()) for _ in range(64_000))
@@ -64,14 +74,14 @@ def test_threads_are_spread_evenly() -> None:
 def test_one_shard_has_the_key_prefix_itself() -> None:
     shards = Shards("p")
     assert {keys.prefix for keys in shards.every} == {"p"}
-    assert shards.of_kind(Shard.CRONS).crons == "p:crons"
+    assert shards.crons.crons == "p:crons"
     assert shards.only.run("r") == "p:run:r"
 
 
 def test_several_shards_have_hash_tags() -> None:
     shards = Shards("p", 2)
     assert [keys.queue for keys in shards.threads] == ["p{0}:queue", "p{1}:queue"]
-    assert shards.of_kind(Shard.CRONS).crons == "p{crons}:crons"
+    assert shards.crons.crons == "p{crons}:crons"
     assert shards.layout.layout == "p:layout"
     assert len({keys.prefix for keys in shards.every}) == len(shards.every)
 

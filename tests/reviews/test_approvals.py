@@ -38,7 +38,7 @@ class Gateway:
 
     async def ask_again(self, **policy: Any) -> Review:
         """The run that has the edit asks about the edited call."""
-        _, (fields,), *_ = await self.services.scripts.run_claim("w", 1, 60_000)
+        _, (fields,), *_ = await self.services.queues[0].run_claim("w", 1, 60_000)
         run = run_from(fields)
         assert run.resumes == self.review.run_id
         question = CALL | {"slipway": {"call": "call-1", "hash": EDITED} | policy}

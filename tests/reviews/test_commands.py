@@ -16,6 +16,7 @@ from slipway.redis.layout import LayoutRecord
 from slipway.settings import Settings
 from slipway_workers.duties.reviews import Reviews
 from tests.reviews.waiting_runs import processes, wait_with_questions
+from tests.shards import shards_of
 
 THREE = '{"kind": "answer", "value": 3}'
 
@@ -34,7 +35,7 @@ async def test_reviews_are_listed_and_decided_with_commands(
         return await asyncio.to_thread(CliRunner().invoke, cli, ["reviews", *arguments])
 
     async with processes(settings, graphs, 1) as (services,):
-        await LayoutRecord(services.pipeline, services.keys).check_or_upgrade()
+        await LayoutRecord(services.pipeline, shards_of(services.keys)).check_or_upgrade()
         (review,) = (await wait_with_questions(services, "How many?")).reviews
         assert (await command("--newest", "--due")).exit_code == 2
         listed = await command("--state", "open", "--due", "--json")

@@ -35,7 +35,7 @@ async def test_pages_in_the_order_of_due_times_miss_and_repeat_nothing(settings:
         asked = [(due_s or 1e9 + position, await ask(services, due_s)) for position, due_s in enumerate(dues_s)]
         decided, claimed = await ask(services, 50), asked[5][1]
         await services.reviews.decide(decided, BOB, YES)
-        await services.scripts.run_claim("w", 1, 60_000)  # the run with the answer
+        await services.queues[0].run_claim("w", 1, 60_000)  # the run with the answer
         listed: list[str] = []
         cursor: str | None = None
         for _ in range(20):

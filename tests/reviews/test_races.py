@@ -113,7 +113,7 @@ class Interleaving:
         """Sometimes of a process that dies when a decision is stored, and so does not resume the run."""
         services = self.services
         if self.random.random() < 0.3:
-            return ReviewStore(services.pipeline, services.keys, services.audit, ResumedByDuty())
+            return ReviewStore(services.pipeline, services.shards, services.audit, ResumedByDuty())
         return services.reviews
 
     def _decide(self, review: Review, body: dict[str, Any]) -> Awaitable[Review]:

@@ -44,7 +44,7 @@ async def wait_with_questions(services: Services, *questions: Any, policy: Revie
     """A run on a new thread that has asked these questions."""
     thread = (await services.threads.create_or_get(new_id(), {}))[0].thread_id
     await services.submission.submit(new_run(thread, graph_id="one"))
-    _, (fields,), *_ = await services.scripts.run_claim("w", 1, 60_000)
+    _, (fields,), *_ = await services.queues[0].run_claim("w", 1, 60_000)
     run = run_from(fields)
     assert run.thread_id == thread
     return await ask(services, run, *questions, policy=policy)

@@ -15,6 +15,7 @@ from slipway.settings import Settings
 from tests.environment import PYTHON_PATH, bare_environment
 from tests.http.conftest import Served
 from tests.rollouts.conftest import PROJECT, Desk
+from tests.shards import shards_of
 from tests.switches.test_commands import EXECUTE, CommandLine
 from tests.waiting import Eventually
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture
 async def slipway(settings: Settings, valkey_url: str, served: Served) -> AsyncIterator[CommandLine]:
-    await LayoutRecord(served.services.pipeline, served.services.keys).check_or_upgrade()
+    await LayoutRecord(served.services.pipeline, shards_of(served.services.keys)).check_or_upgrade()
     env = {"SLIPWAY_REDIS_URL": valkey_url, "SLIPWAY_KEY_PREFIX": settings.key_prefix, "SLIPWAY_CONFIG": str(PROJECT)}
     process = await asyncio.create_subprocess_exec(
         sys.executable,

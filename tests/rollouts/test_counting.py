@@ -168,7 +168,7 @@ async def test_a_run_whose_workers_all_died_counts_as_failed(
 
     async def failed() -> bool:
         """Reclaims the run as if its worker had died, until no attempt is left."""
-        await worker.services.scripts.run_reap(event_ttl_s=60, pause_ms=0, worker=dead)
+        await worker.services.queues[0].run_reap(event_ttl_s=60, pause_ms=0, worker=dead)
         return await phase() == "failed"
 
     await eventually(failed)

@@ -22,7 +22,7 @@ __all__ = ["graphs", "stores"]
 
 
 async def trace_of(stores: Stores, run: Run) -> AssembledTrace:
-    return await RunTraces(stores.pipeline, stores.keys, Settings()).of_run(run.run_id)
+    return await RunTraces(stores.pipeline, stores.shards, Settings()).of_run(run.run_id)
 
 
 def shown(trace: AssembledTrace) -> list[tuple[str, str, bool]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +16,7 @@ import pytest
 from slipway.accounting.limits import ceilings_of
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.core_checkpointer import CoreCheckpointer
+from slipway.checkpoints.scripts import TrashScripts
 from slipway.checkpoints.trash import Trash
 from slipway.graph_versions.served_graphs import ServedGraphs
 from slipway.graphs.interface import Graphs
@@ -21,9 +24,12 @@ from slipway.indexes.terms import value_terms
 from slipway.redis.blocking_calls import BlockingCalls
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
+from slipway.redis.per_shard import PerShard
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_pipeline import ServerPipeline
 from slipway.redis.server_subscriber import ServerSubscriber
+from slipway.redis.shard_ids import run_id_on
+from slipway.redis.shards import Shards
 from slipway.redis.subscriber import Subscriber
 from slipway.reviews.protocol_answers import ProtocolAnswers
 from slipway.run_options import RunOptions
@@ -33,6 +39,7 @@ from slipway.runs.creation import RunCreator
 from slipway.runs.event_log import EventLog
 from slipway.runs.events import Event
 from slipway.runs.failure import RunError
+from slipway.runs.queue_scripts import QueueScripts
 from slipway.runs.record import (
     Phase,
     Run,
@@ -52,6 +59,7 @@ from slipway.threads.record import Thread
 from slipway.threads.scripts import ThreadScripts
 from slipway.threads.store import ThreadStore
 from tests.project_fixtures import graphs_of, module_of
+from tests.shards import shards_of
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 LEASE_MS = 60_000
@@ -68,8 +76,10 @@ class Stores:
 
     pipeline: Pipeline
     blocking: BlockingCalls
+    shards: Shards
     keys: Keys
     scripts: RunScripts
+    queues: PerShard[QueueScripts]
     thread_scripts: ThreadScripts
     runs: RunStore
     creator: RunCreator
@@ -95,8 +105,11 @@ class Stores:
 
     async def claim(self, limit: int = 100, worker: str = "w", lease_ms: int = LEASE_MS) -> list[Run]:
         """Claims due runs for a worker."""
-        _, claimed, *_ = await self.scripts.run_claim(worker, limit, lease_ms)
-        return [run_from(fields) for fields in claimed]
+        claimed: list[Run] = []
+        for queue in self.queues:
+            found = await queue.run_claim(worker, limit - len(claimed), lease_ms) if len(claimed) < limit else None
+            claimed += [] if found is None else map(run_from, found.runs)
+        return claimed
 
     async def claim_one(self, **options: Any) -> Run:
         """Claims the only run that is due."""
@@ -113,7 +126,13 @@ class Stores:
 
     async def reap(self, worker: str = "w", pause_ms: int = 0) -> list[tuple[str, int, str]]:
         """Reclaims all runs of a worker, as the reaper does after the worker's leases expired."""
-        return plain(await self.scripts.run_reap(event_ttl_s=TTL_S, pause_ms=pause_ms, worker=worker))
+        reaped = [await queue.run_reap(event_ttl_s=TTL_S, pause_ms=pause_ms, worker=worker) for queue in self.queues]
+        return plain(list(itertools.chain.from_iterable(reaped)))
+
+    async def trash_entries(self) -> list[tuple[str, bytes]]:
+        """The entries of the trash: thread and time of deletion."""
+        scripts = TrashScripts(self.pipeline, self.shards)
+        return [each for keys in self.shards.threads for each in await scripts.entries(keys, 0, 9)]
 
     async def reload(self, run: Run) -> Run:
         """The stored record of a run."""
@@ -168,7 +187,7 @@ def new_run(thread_id: str, **differs: Any) -> RunSpec:
     other name is a field of the run's identity, execution or behaviour."""
     options = RunOptions(**{"input": {"value": 1}} | differs.pop("options", {}))
     fields: dict[str, Any] = {
-        "run_id": new_id(),
+        "run_id": run_id_on(thread_id, new_id()),
         "thread_id": thread_id,
         "assistant_id": new_id(),
         "graph_id": "steps",
@@ -247,20 +266,29 @@ async def opened(
     blocking = BlockingCalls(Address(url), "test blocking calls", patience_s=patience_s)
     await pipeline.open()
     await subscriber.open()
-    scripts, checkpointer = RunScripts(pipeline, keys), CoreCheckpointer(pipeline, keys)
-    trash = Trash(pipeline, keys, checkpointer)
+    shards = shards_of(keys)
+    scripts, checkpointer = RunScripts(pipeline, shards), CoreCheckpointer(pipeline, shards)
+    trash, queues = Trash(pipeline, shards, checkpointer), PerShard(shards, partial(QueueScripts, pipeline))
     try:
         yield Stores(
             pipeline=pipeline,
             blocking=blocking,
+            shards=shards,
             keys=keys,
             scripts=scripts,
-            thread_scripts=ThreadScripts(pipeline, keys),
+            queues=queues,
+            thread_scripts=ThreadScripts(pipeline, shards),
             runs=RunStore(pipeline, keys, scripts, event_ttl_s=TTL_S),
             creator=RunCreator(
-                pipeline, keys, scripts, trash, admission=Admission(scripts, 0.85), event_ttl_s=TTL_S, lease_ms=LEASE_MS
+                pipeline,
+                keys,
+                scripts,
+                trash,
+                admission=Admission(queues[0], 0.85),
+                event_ttl_s=TTL_S,
+                lease_ms=LEASE_MS,
             ),
-            threads=ThreadStore(pipeline, keys, checkpointer, trash),
+            threads=ThreadStore(pipeline, shards, checkpointer, trash),
             subscriber=subscriber,
             events=EventLog(pipeline, keys, subscriber),
             checkpointer=checkpointer,

@@ -33,7 +33,7 @@ class CrashingScripts(RunScripts):
     """The scripts of a worker that crashes: after `groups` write groups, no further write reaches Redis."""
 
     def __init__(self, stores: Stores, groups: int = UNLIMITED) -> None:
-        super().__init__(stores.pipeline, stores.keys)
+        super().__init__(stores.pipeline, stores.shards)
         self._remaining_groups = groups
         self.crashed = False
 
@@ -75,9 +75,9 @@ def metering_of(
 ) -> MeterConfig:
     """How the runs of a test are metered."""
     return MeterConfig(
-        scripts=MeterScripts(stores.pipeline, stores.keys),
+        scripts=MeterScripts(stores.pipeline, stores.shards),
         blocking=stores.blocking,
-        keys=stores.keys,
+        shards=stores.shards,
         prices=PriceTable(prices or {}),
         budgets=Budgets(budgets or BudgetsSection()),
         output_tokens=Settings().model_output_tokens,

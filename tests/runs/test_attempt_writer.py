@@ -357,7 +357,7 @@ class DelayingScripts(RunScripts):
 
 
 async def test_groups_that_arrive_before_their_predecessor_are_sent_again(stores: Stores) -> None:
-    scripts = DelayingScripts(stores.pipeline, stores.keys)
+    scripts = DelayingScripts(stores.pipeline, stores.shards)
     attempt = await claimed_attempt(replace(stores, scripts=scripts))
     attempt.write_behind = True
     await attempt.write([increment(stores)])

@@ -101,7 +101,7 @@ async def test_records_of_an_earlier_release_are_read_and_executed(stores: Store
 
 
 async def _again(stores: Stores) -> Run:
-    record = await stores.scripts.run_claim("w", 1, 1000)
+    record = await stores.queues[0].run_claim("w", 1, 1000)
     (fields,) = record.runs
     return run_from(fields)
 

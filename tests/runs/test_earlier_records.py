@@ -61,7 +61,7 @@ async def test_its_checkpoints_are_read_and_continued(stores: Stores, run_id: st
     assert found[0].checkpoint["channel_values"]["text"] == LAST["text"]
     assert {channel for _, channel, _ in found[-1].pending_writes or []} == {"text", "branch:to:answer"}
 
-    clone = stores.checkpointer.for_run(UnfencedWriter(stores.pipeline, stores.keys))
+    clone = stores.checkpointer.for_run(UnfencedWriter(stores.pipeline, stores.shards))
     for task in ("one", "two"):
         await clone.aput_writes(found[0].config, [("text", TEXT)], task)
     assert [write.value for write in await stores.checkpointer.stored_writes(found[0].config)] == [TEXT, TEXT]

@@ -19,6 +19,7 @@ from slipway.runs.worker_health import WorkerHealth
 from slipway.services import Services
 from slipway_workers.claims import ClaimingWorker
 from tests.runs.conftest import ANY_VERSION, Stores, new_run, settings_of
+from tests.shards import shards_of
 from tests.waiting import Eventually
 from tests.worker import running_worker
 
@@ -90,7 +91,7 @@ async def test_a_claim_ends_when_all_queued_runs_belong_to_full_groups(stores: S
     graph, owner = ("graph:steps", 1), ("owner:ada", 1)
     for groups in ([graph], [owner], [graph, owner], [owner, graph]):
         await stores.create_run(groups=groups)
-    due_in_ms, claimed, *_ = await stores.scripts.run_claim("w", 10, 60_000)
+    due_in_ms, claimed, *_ = await stores.queues[0].run_claim("w", 10, 60_000)
     assert (due_in_ms, len(claimed)) == (None, 2)
     for group, _ in (graph, owner):
         assert await stores.pipeline.send("ZCARD", stores.keys.parked_queue(group)) == 1
@@ -132,7 +133,9 @@ async def test_a_worker_executes_at_most_max_runs_at_once(
     wake = ServerPipeline(Address(valkey_url), "test worker wake", patience_s=5)
     await wake.open()
     health = WorkerHealth(stores.pipeline, keys, "w")
-    worker = ClaimingWorker(execute, keys, wake, "w", health, ANY_VERSION, lease_ms=60_000, max_runs=2, high_water=0.85)
+    worker = ClaimingWorker(
+        execute, shards_of(keys), wake, "w", health, ANY_VERSION, lease_ms=60_000, max_runs=2, high_water=0.85
+    )
     work = asyncio.create_task(worker.main())
     for _ in runs[1:]:
         await eventually(lambda: len(gates) == 2, beside=work)

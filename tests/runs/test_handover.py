@@ -287,7 +287,7 @@ async def test_a_run_that_a_draining_worker_claimed_is_released(
         process = WorkerProcess(services, pipeline)
         process.executions.drain()
         run = await services.submission.submit(new_run(new_id(), create_thread=True))
-        _, claimed, *_ = await services.scripts.run_claim(services.lease_renewer.worker, 1, LEASE_MS)
+        _, claimed, *_ = await services.queues[0].run_claim(services.lease_renewer.worker, 1, LEASE_MS)
         await process.run_attempt({}, run_from(claimed[0]), time.monotonic())
         record = await services.runs.find(run.run_id)
         assert (record.phase, record.uncounted_attempts) == (Phase.QUEUED, 1)

@@ -49,7 +49,7 @@ async def test_a_held_run_says_why_and_how_to_continue_it(stores: Stores) -> Non
 
 async def test_held_runs_are_queued_when_something_has_changed(stores: Stores) -> None:
     runs = [await held_run(stores) for _ in range(3)]
-    held = HeldRuns(stores.scripts, dict)
+    held = HeldRuns(stores.queues, dict)
     assert await held.try_again() == 0
 
     held.versions_served()
@@ -78,7 +78,7 @@ async def test_code_that_was_served_before_is_newly_served_when_it_comes_back(st
 async def test_a_run_that_an_operator_has_paused_too_stays_paused(stores: Stores) -> None:
     run = await held_run(stores)
     await stores.scripts.run_pause(run.run_id, OperatorPause("ann", "2026-01-01T00:00:00+00:00"))
-    held = HeldRuns(stores.scripts, dict)
+    held = HeldRuns(stores.queues, dict)
     held.rollout_changed()
 
     await held.try_again()
@@ -122,7 +122,7 @@ async def test_a_held_run_gets_its_version_anew(stores: Stores, moves: Moves, ve
     await stores.pipeline.send("HSET", stores.keys.run(run.run_id), "version", "2")
     held = await hold(stores)
     choice = VersionChoice(new="3", current="3", moves=moves, rolled_out=True)
-    retried = HeldRuns(stores.scripts, lambda: {run.graph_id: choice})
+    retried = HeldRuns(stores.queues, lambda: {run.graph_id: choice})
     retried.versions_served()
 
     assert await retried.try_again() == 1
@@ -132,7 +132,7 @@ async def test_a_held_run_gets_its_version_anew(stores: Stores, moves: Moves, ve
 async def test_a_held_run_keeps_the_version_that_an_operator_named(stores: Stores) -> None:
     run = await stores.create_run(version=VersionChoice(new="1", current="1", explicit="2"))
     await hold(stores)
-    retried = HeldRuns(stores.scripts, lambda: {run.graph_id: VersionChoice(new="3", current="3", rolled_out=True)})
+    retried = HeldRuns(stores.queues, lambda: {run.graph_id: VersionChoice(new="3", current="3", rolled_out=True)})
     retried.versions_served()
 
     assert await retried.try_again() == 1

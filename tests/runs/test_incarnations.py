@@ -34,7 +34,7 @@ from slipway.runs.script_results import AttemptFenced, RunLost, Settled
 from slipway.runs.scripts import RunScripts
 from slipway.runs.store import RunStore
 from slipway.settings import Settings
-from slipway.threads.scripts import ThreadScripts
+from slipway.threads.scripts import ThreadScripts, ThreadShardScripts
 from slipway.threads.store import ThreadStore
 from slipway.threads.ttl import ThreadTtl
 from slipway.webhooks.scripts import Delivered, GivenUp
@@ -49,6 +49,7 @@ from tests.checkpoints.conftest import (
 )
 from tests.runs.conftest import LEASE_MS, TTL_S, Stores, handover, new_run, settlement
 from tests.runs.executions import execution_of
+from tests.shards import shards_of
 from tests.webhooks.delivery_scripts import delivery_scripts, settled
 
 __all__ = ["checkpointer_name", "checkpointer_pipeline", "make_checkpointer"]
@@ -60,12 +61,15 @@ async def stores_by_checkpointer(
 ) -> Stores:
     """Stores with each of the checkpointers."""
     saver = make_checkpointer()
-    scripts, trash = RunScripts(checkpointer_pipeline, keys), Trash(checkpointer_pipeline, keys, saver)
+    scripts, trash = (
+        RunScripts(checkpointer_pipeline, shards_of(keys)),
+        Trash(checkpointer_pipeline, shards_of(keys), saver),
+    )
     return replace(
         stores,
         pipeline=checkpointer_pipeline,
         scripts=scripts,
-        thread_scripts=ThreadScripts(checkpointer_pipeline, keys),
+        thread_scripts=ThreadScripts(checkpointer_pipeline, shards_of(keys)),
         checkpointer=saver,
         trash=trash,
         runs=RunStore(checkpointer_pipeline, keys, scripts, event_ttl_s=TTL_S),
@@ -74,11 +78,11 @@ async def stores_by_checkpointer(
             keys,
             scripts,
             trash,
-            admission=Admission(scripts, 0.85),
+            admission=Admission(stores.queues[0], 0.85),
             event_ttl_s=TTL_S,
             lease_ms=LEASE_MS,
         ),
-        threads=ThreadStore(checkpointer_pipeline, keys, saver, trash),
+        threads=ThreadStore(checkpointer_pipeline, shards_of(keys), saver, trash),
     )
 
 
@@ -117,13 +121,13 @@ async def test_a_thread_starts_empty_when_its_id_has_leftovers(
     await create(stores_by_checkpointer, thread_id)
     assert await listed_ids(stores_by_checkpointer.checkpointer, config_of(thread_id, ns=None)) == []
     assert await stores_by_checkpointer.checkpointer.thread_bytes(thread_id) == 0
-    assert await TrashScripts(stores_by_checkpointer.pipeline, stores_by_checkpointer.keys).entries(0, 9) == []
+    assert await stores_by_checkpointer.trash_entries() == []
 
 
 async def test_emptying_the_trash_keeps_the_checkpoints_of_a_new_thread(stores_by_checkpointer: Stores) -> None:
-    thread_id, trash = new_id(), TrashScripts(stores_by_checkpointer.pipeline, stores_by_checkpointer.keys)
+    thread_id = new_id()
     await create_leftovers(stores_by_checkpointer, thread_id)
-    [(_, deleted_us)] = await trash.entries(0, 9)  # a duty has read the trash
+    [(_, deleted_us)] = await stores_by_checkpointer.trash_entries()  # a duty has read the trash
     await stores_by_checkpointer.threads.create_or_get(thread_id, {})
     made = await put(stores_by_checkpointer.checkpointer, thread_id, {"mine": 1})
     await stores_by_checkpointer.checkpointer.aput_writes(config_of(thread_id, made), [("mine", 2)], "task")
@@ -138,26 +142,26 @@ async def test_emptying_the_trash_keeps_the_checkpoints_of_a_new_thread(stores_b
 
 
 async def test_a_late_duty_does_not_remove_the_trash_entry_of_a_later_thread(stores_by_checkpointer: Stores) -> None:
-    thread_id, trash = new_id(), TrashScripts(stores_by_checkpointer.pipeline, stores_by_checkpointer.keys)
+    thread_id, trash = new_id(), TrashScripts(stores_by_checkpointer.pipeline, stores_by_checkpointer.shards)
     await create_leftovers(stores_by_checkpointer, thread_id)
-    [(_, deleted_us)] = await trash.entries(0, 9)
+    [(_, deleted_us)] = await stores_by_checkpointer.trash_entries()
     await create_leftovers(stores_by_checkpointer, thread_id)
     await trash.remove(thread_id, deleted_us)
-    assert [name for name, _ in await trash.entries(0, 9)] == [thread_id]
+    assert [name for name, _ in await stores_by_checkpointer.trash_entries()] == [thread_id]
     await stores_by_checkpointer.trash.empty()
-    assert await trash.entries(0, 9) == []
+    assert await stores_by_checkpointer.trash_entries() == []
     assert await listed_ids(stores_by_checkpointer.checkpointer, config_of(thread_id, ns=None)) == []
 
 
 async def test_creating_a_thread_again_finishes_an_interrupted_deletion(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpointer = CoreCheckpointer(stores.pipeline, stores.keys, deleted_at_once=2)
-    trash = Trash(stores.pipeline, stores.keys, checkpointer)
+    checkpointer = CoreCheckpointer(stores.pipeline, stores.shards, deleted_at_once=2)
+    trash = Trash(stores.pipeline, stores.shards, checkpointer)
     stores = replace(stores, checkpointer=checkpointer, trash=trash)
     thread_id = new_id()
     await create_leftovers(stores, thread_id, ("", *(f"inner:{n}" for n in range(5))))
-    [(_, deleted_us)] = await TrashScripts(stores.pipeline, stores.keys).entries(0, 9)
+    [(_, deleted_us)] = await stores.trash_entries()
     run, remaining_calls = stores.pipeline.run, 1
 
     def run_once(*args: Any) -> Any:
@@ -206,7 +210,7 @@ async def test_leftovers_that_cannot_be_deleted_do_not_block_the_trash(
 
     monkeypatch.setattr(stores.checkpointer, "remove_leftovers", fail_if_stuck)
     await stores.trash.empty()
-    assert [name for name, _ in await TrashScripts(stores.pipeline, stores.keys).entries(0, 9)] == [stuck]
+    assert [name for name, _ in await stores.trash_entries()] == [stuck]
     assert await listed_ids(stores.checkpointer, config_of(other, ns=None)) == []
 
 
@@ -231,7 +235,7 @@ async def test_a_late_state_write_to_a_deleted_thread_is_not_stored(stores_by_ch
     thread_id = new_id()
     old = await create_leftovers(stores_by_checkpointer, thread_id)
     late = stores_by_checkpointer.checkpointer.for_run(
-        IdleThreadWriter(stores_by_checkpointer.pipeline, stores_by_checkpointer.keys, thread_id, old)
+        IdleThreadWriter(stores_by_checkpointer.pipeline, stores_by_checkpointer.shards, thread_id, old)
     )
     with pytest.raises(NotFound):
         await put(late, thread_id, {"secret": "late"})
@@ -255,7 +259,8 @@ async def test_pruning_a_deleted_thread_does_not_change_a_later_thread_with_its_
     made = [await put(stores_by_checkpointer.checkpointer, thread_id, {"n": n}) for n in range(3)]
     assert not await stores_by_checkpointer.checkpointer.prune_thread(thread_id, old)
     assert await listed_ids(stores_by_checkpointer.checkpointer, config_of(thread_id)) == made[::-1]
-    await stores_by_checkpointer.thread_scripts.sweep(0, [(thread_id, old)])
+    sweeps = ThreadShardScripts(stores_by_checkpointer.pipeline, stores_by_checkpointer.shards.of_thread(thread_id))
+    await sweeps.sweep(0, [(thread_id, old)])
     assert (await stores_by_checkpointer.threads.get(thread_id)).ttl == thread.ttl
     assert await stores_by_checkpointer.checkpointer.prune_thread(thread_id, thread.incarnation)
     assert await listed_ids(stores_by_checkpointer.checkpointer, config_of(thread_id)) == made[-1:]
@@ -314,7 +319,7 @@ async def test_an_attempt_of_a_deleted_run_writes_nothing_to_a_later_run_with_it
     old, new = await run_and_successor(stores)
     before = await stores.dump()
     late = AttemptWriter(stores.scripts, old)
-    saver: BaseCheckpointer = CoreCheckpointer(stores.pipeline, stores.keys, writer=late)
+    saver: BaseCheckpointer = CoreCheckpointer(stores.pipeline, stores.shards, writer=late)
     late.append("values", b"event: values\r\ndata: {}\r\n")
     await put(saver, old.thread_id, {"secret": "old"})
     with pytest.raises(Fenced):
@@ -357,12 +362,12 @@ async def test_a_log_has_no_events_of_a_deleted_run_with_the_same_id(stores: Sto
 async def test_the_lease_of_a_deleted_run_is_not_renewed_for_a_later_run_with_its_id(stores: Stores) -> None:
     old, new = await run_and_successor(stores)
     lease = await stores.pipeline.send("ZSCORE", stores.keys.leases, new.run_id)
-    words = await stores.scripts.renew_leases([(old.run_id, old.attempt, old.incarnation)], lease_ms=10 * LEASE_MS)
+    words = await stores.queues[0].renew_leases([(old.run_id, old.attempt, old.incarnation)], lease_ms=10 * LEASE_MS)
     assert words == [(old.run_id, RunLost())]
     assert await stores.pipeline.send("ZSCORE", stores.keys.leases, new.run_id) == lease
     await stores.reap("new")
     assert (await stores.reload(new)).crashes == 1
-    await stores.scripts.renew_leases([(old.run_id, old.attempt, old.incarnation)], lease_ms=LEASE_MS)
+    await stores.queues[0].renew_leases([(old.run_id, old.attempt, old.incarnation)], lease_ms=LEASE_MS)
     assert (
         await stores.reload(new)
     ).crashes == 1  # the heartbeat of the old worker clears nothing: the new worker crashed

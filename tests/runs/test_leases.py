@@ -22,10 +22,11 @@ from slipway.redis.subscriber import MessageHandler
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.leases import LeaseRenewer, reclaim_process
+from slipway.runs.queue_scripts import Grace, QueueScripts
 from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import Instruction
-from slipway.runs.scripts import Grace, RunScripts
 from slipway.runs.worker_health import WorkerHealth
+from slipway.runs.worker_list_scripts import WorkerListScripts
 from slipway.stop_times import CLOSE_WITHIN_S
 from slipway_workers.claims import ClaimingWorker, RunHandler
 from tests.proxy import Proxy, proxied
@@ -57,7 +58,7 @@ async def claimed_attempt(stores: Stores) -> tuple[Run, AttemptWriter]:
 
 async def reap_expired(stores: Stores) -> list[tuple[str, int, str]]:
     """One round of the reaper: reclaims the runs whose lease expired."""
-    return plain(await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0))
+    return plain(await stores.queues[0].run_reap(event_ttl_s=60, pause_ms=0))
 
 
 async def _lease_end_ms(stores: Stores, run: Run) -> float:
@@ -120,7 +121,7 @@ async def test_after_an_outage_live_workers_have_a_grace_period_to_renew_their_l
     grace: Grace = {"silence_ms": 60_000, "lease_ms": 60_000}
 
     async def reap() -> list[tuple[str, int, str]]:
-        return plain(await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0, grace=grace))
+        return plain(await stores.queues[0].run_reap(event_ttl_s=60, pause_ms=0, grace=grace))
 
     async def run_with_expired_lease() -> Run:
         await stores.create_run()
@@ -134,7 +135,7 @@ async def test_after_an_outage_live_workers_have_a_grace_period_to_renew_their_l
     await stores.pipeline.send("HINCRBY", stores.keys.outage_watch, "last_contact_ms", -grace["silence_ms"] - 1)
     assert await reap() == []
     reports = [(alive.run_id, alive.attempt, alive.incarnation)]
-    assert await stores.scripts.renew_leases(reports, lease_ms=60_000, grace=grace) == []
+    assert await stores.queues[0].renew_leases(reports, lease_ms=60_000, grace=grace) == []
     assert await reap() == []
     await stores.pipeline.send("HINCRBY", stores.keys.outage_watch, "grace_until_ms", -grace["lease_ms"])
     assert await reap() == [(dead.run_id, 1, "queued")]
@@ -201,7 +202,7 @@ async def test_only_the_leases_of_a_crashed_process_are_reclaimed(valkey_url: st
     assert await stores.pipeline.send("ZRANGE", keys.leases, 0, -1) == [alive]
 
 
-class SlowScripts(RunScripts):
+class SlowScripts(QueueScripts):
     """The reply to a heartbeat arrives late."""
 
     sent_at = 0.0
@@ -233,7 +234,7 @@ async def test_a_lease_is_trusted_from_the_moment_when_its_heartbeat_was_sent(
     )
     (_, attempt), (_, later) = await claimed_attempt(stores), await claimed_attempt(stores)
     lease_renewer.add(attempt, claim_sent_at=0)
-    heartbeat = asyncio.create_task(lease_renewer.send_heartbeat(scripts))
+    heartbeat = asyncio.create_task(lease_renewer.send_heartbeat(scripts, WorkerListScripts(stores.pipeline, keys)))
     await wait_until(lambda: scripts.sent_at)
     lease_renewer.add(later, claim_sent_at=0)  # the heartbeat did not renew this one
     await heartbeat
@@ -306,7 +307,7 @@ async def claiming_worker(proxy: Proxy, stores: Stores, execute: RunHandler) -> 
     await wake.open()
     health = WorkerHealth(stores.pipeline, stores.keys, "w")
     worker = ClaimingWorker(
-        execute, stores.keys, wake, "w", health, ANY_VERSION, lease_ms=60_000, max_runs=1, high_water=0.85
+        execute, stores.shards, wake, "w", health, ANY_VERSION, lease_ms=60_000, max_runs=1, high_water=0.85
     )
     work = asyncio.create_task(worker.main())
     yield work
@@ -404,16 +405,18 @@ async def test_a_worker_whose_leases_cannot_be_renewed_is_listed_and_does_not_tr
     lease_renewer.add(attempt, claim_sent_at=0)
     before = attempt.lease_trusted_until
     await stores.pipeline.send("SET", keys.outage_watch, "not a hash")
-    await lease_renewer.send_heartbeat(stores.scripts)
+    await lease_renewer.send_heartbeat(stores.queues[0], WorkerListScripts(stores.pipeline, keys))
     assert await _is_listed(stores)
     assert attempt.lease_trusted_until == before
 
 
 async def test_a_heartbeat_takes_one_round_trip(valkey_url: str, keys: Keys, stores: Stores) -> None:
     lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), is_worker=True)
-    await lease_renewer.send_heartbeat(stores.scripts)  # stores the scripts on the server
+    await lease_renewer.send_heartbeat(
+        stores.queues[0], WorkerListScripts(stores.pipeline, keys)
+    )  # stores the scripts on the server
     before = stores.pipeline.round_trips
-    await lease_renewer.send_heartbeat(stores.scripts)
+    await lease_renewer.send_heartbeat(stores.queues[0], WorkerListScripts(stores.pipeline, keys))
     assert stores.pipeline.round_trips == before + 1
 
 

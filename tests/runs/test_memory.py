@@ -86,7 +86,7 @@ async def test_a_run_that_does_not_fit_waits_and_an_attempt_that_was_interrupted
     first, second = await small.create_run(), await small.create_run()
     await fill(small, 300_000, expected=200_000)
 
-    due_in_ms, claimed, near, _ = await small.scripts.run_claim("w", 9, LEASE_MS, mark=MARK)
+    due_in_ms, claimed, near, _ = await small.queues[0].run_claim("w", 9, LEASE_MS, mark=MARK)
     assert {run["run_id"].decode() for run in claimed} == {interrupted.run_id, first.run_id}
     assert near
     assert due_in_ms is not None
@@ -95,7 +95,7 @@ async def test_a_run_that_does_not_fit_waits_and_an_attempt_that_was_interrupted
     await small.pipeline.send("DEL", "filler")
 
     async def starts() -> bool:
-        await small.scripts.run_claim("w", 9, LEASE_MS, mark=MARK)
+        await small.queues[0].run_claim("w", 9, LEASE_MS, mark=MARK)
         return await small.phase_of(second) is Phase.RUNNING
 
     await wait_until(starts)
@@ -106,7 +106,7 @@ async def test_a_run_that_waits_counts_the_runs_that_execute(small: Stores) -> N
     await small.claim_one()
     waiting = await small.create_run()
     await fill(small, 500_000, expected=300_000)
-    _, claimed, *_ = await small.scripts.run_claim("w", 9, LEASE_MS, mark=MARK)
+    _, claimed, *_ = await small.queues[0].run_claim("w", 9, LEASE_MS, mark=MARK)
     assert claimed == []
     assert (await small.reload(waiting)).reason == "memory pressure"
 
@@ -137,7 +137,7 @@ async def test_one_run_executes_although_it_is_expected_to_be_too_large(small: S
     run = await small.create_run()
     with pytest.raises(Overloaded):
         await small.create_run()
-    _, [claimed], *_ = await small.scripts.run_claim("w", 9, LEASE_MS, mark=MARK)
+    _, [claimed], *_ = await small.queues[0].run_claim("w", 9, LEASE_MS, mark=MARK)
     assert claimed["run_id"].decode() == run.run_id
 
 
@@ -163,7 +163,7 @@ async def test_the_learnt_size_is_stored_when_a_run_ends(small: Stores) -> None:
 
 
 async def test_far_below_the_mark_most_requests_are_admitted_without_a_round_trip(small: Stores) -> None:
-    admission = Admission(small.scripts, MARK)
+    admission = Admission(small.queues[0], MARK)
     before = small.pipeline.round_trips
     for _ in range(20):
         await admission.admit(1000)

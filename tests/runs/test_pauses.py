@@ -63,7 +63,7 @@ async def test_a_running_run_is_paused_when_its_attempt_stops(stores: Stores) ->
     requested: list[bool] = []
     attempt.on_pause = lambda: requested.append(True)
     assert (await pause(stores, run)).run.phase is Phase.RUNNING
-    instructions = await stores.scripts.renew_leases([(run.run_id, 1, run.incarnation)], lease_ms=LEASE_MS)
+    instructions = await stores.queues[0].renew_leases([(run.run_id, 1, run.incarnation)], lease_ms=LEASE_MS)
     assert instructions == [(run.run_id, PauseRequested())]
     attempt.request_pause()
     assert requested == [True]

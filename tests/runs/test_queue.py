@@ -14,7 +14,9 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.operator_pause import OperatorPause
 from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import AttemptFenced, Settled
+from slipway.runs.worker_list_scripts import WorkerListScripts
 from tests.runs.conftest import Stores, handover
+from tests.shards import shards_of
 
 
 async def test_the_runs_of_a_thread_execute_one_after_the_other(stores: Stores) -> None:
@@ -294,7 +296,7 @@ async def test_a_state_is_not_written_while_a_run_is_pending_or_running(stores: 
     key = f"{stores.keys.prefix}:state"
 
     async def write(value: str) -> None:
-        await IdleThreadWriter(stores.pipeline, stores.keys, thread_id, incarnation).write([("SET", key, value)])
+        await IdleThreadWriter(stores.pipeline, stores.shards, thread_id, incarnation).write([("SET", key, value)])
 
     await write("before")
     await stores.create_run(thread_id)
@@ -326,9 +328,13 @@ async def test_a_state_is_not_written_after_its_thread_was_moved_to_another_vers
 
     async def write(version: str) -> None:
         pipeline, keys = stores.pipeline, stores.keys
-        writer: CheckpointWriter = IdleThreadWriter(pipeline, keys, thread_id, incarnation, ("steps", version))
+        writer: CheckpointWriter = IdleThreadWriter(
+            pipeline, shards_of(keys), thread_id, incarnation, ("steps", version)
+        )
         if run is not None:
-            writer = PausedRunWriter(pipeline, keys, run.run_id, run.incarnation, thread_id, ("steps", version))
+            writer = PausedRunWriter(
+                pipeline, shards_of(keys), run.run_id, run.incarnation, thread_id, ("steps", version)
+            )
         await writer.write([("SET", key, version or "none")])
 
     await write("")
@@ -372,9 +378,10 @@ async def test_reading_the_workload_takes_one_round_trip(stores: Stores) -> None
 
 
 async def test_only_live_workers_are_counted(stores: Stores) -> None:
-    await stores.scripts.list_worker("live", is_live=True, lease_ms=60_000)
-    await stores.scripts.list_worker("stopped", is_live=True, lease_ms=60_000)
-    await stores.scripts.list_worker("stopped", is_live=False, lease_ms=60_000)
+    workers = WorkerListScripts(stores.pipeline, stores.keys)
+    await workers.list_worker("live", is_live=True, lease_ms=60_000)
+    await workers.list_worker("stopped", is_live=True, lease_ms=60_000)
+    await workers.list_worker("stopped", is_live=False, lease_ms=60_000)
     await stores.pipeline.send("ZADD", stores.keys.workers, 1, "silent since 1970")
     assert (await HealthScripts(stores.pipeline, stores.keys).workload(60_000)).workers == 1
 

@@ -42,7 +42,7 @@ async def _apply(stores: Stores, run: Run, seq: int = 1) -> Any:
 
 
 async def _reap(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.run_reap(event_ttl_s=TTL_S, pause_ms=0, worker="w")
+    return await stores.queues[0].run_reap(event_ttl_s=TTL_S, pause_ms=0, worker="w")
 
 
 async def _cancel(stores: Stores, run: Run) -> Any:

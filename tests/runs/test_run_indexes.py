@@ -24,6 +24,7 @@ from slipway.runs.index_terms import (
 from slipway.runs.record import Phase, Run, new_id
 from tests.runs.conftest import LEASE_MS, Stores, new_run
 from tests.runs.run_history import History, stored_runs
+from tests.shards import shards_of
 
 UNFINISHED_PHASES: Final = frozenset({Phase.QUEUED, Phase.RUNNING, Phase.PAUSED})
 
@@ -101,7 +102,9 @@ async def test_the_upgrade_indexes_the_records_of_the_release_before(stores: Sto
             await stores.pipeline.send("HDEL", key, "terms", "error_term")
     await stores.pipeline.send("HSET", stores.keys.layout, "required", 1, "version", 1, "release", "before")
     shown: set[str] = set()
-    await LayoutRecord(stores.pipeline, stores.keys).check_or_upgrade(UPGRADES, lambda work, *_: shown.add(work))
+    await LayoutRecord(stores.pipeline, shards_of(stores.keys)).check_or_upgrade(
+        UPGRADES, lambda work, *_: shown.add(work)
+    )
     assert await stored_indexes(stores) == expected_indexes(await stored_runs(stores))
     search = AssistantSearch(stores.pipeline, stores.keys, max_checks=1000)
     query = AssistantQuery(metadata={"team": "a"})

@@ -238,7 +238,7 @@ async def test_unfinished_runs_are_listed_wherever_they_wait(stores: Stores) -> 
     await stores.claim_one(worker="v")
     await stores.reap("v")
     running, parked, behind_parked = [await stores.create_run(groups=[("few", 1)]) for _ in range(3)]
-    _, claimed, *_ = await stores.scripts.run_claim("w", 10, LEASE_MS, NO_SUSPECTS)
+    _, claimed, *_ = await stores.queues[0].run_claim("w", 10, LEASE_MS, NO_SUSPECTS)
     assert [run_from(running).run_id for running in claimed] == [running.run_id]
     cancelled = await stores.create_run()
     await stores.runs.cancel(cancelled.thread_id, cancelled.run_id, Action.INTERRUPT)
@@ -327,7 +327,7 @@ async def test_the_next_attempt_of_a_cancelled_run_is_due_at_once(stores: Stores
     assert await stores.claim() == []
     await stores.runs.cancel(run.thread_id, run.run_id, Action.ROLLBACK)
     assert await stores.phase_of(run) is Phase.QUEUED
-    _, claimed, *_ = await stores.scripts.run_claim("w", 9, LEASE_MS, NO_SUSPECTS)
+    _, claimed, *_ = await stores.queues[0].run_claim("w", 9, LEASE_MS, NO_SUSPECTS)
     assert [run_from(fields).cancel for fields in claimed] == [Action.ROLLBACK]
     assert await stores.pipeline.send("ZCARD", stores.keys.later_queue) == 0
 

@@ -38,7 +38,7 @@ class ManualClock(Clock):
 async def _claim(stores: Stores, worker: str, suspects: int | SuspectSlots = ANY_CRASH, limit: int = 100) -> list[Run]:
     """Claims at most that many suspects of each crash."""
     slots = suspects if isinstance(suspects, SuspectSlots) else SuspectSlots(others=suspects)
-    _, claimed, *_ = await stores.scripts.run_claim(worker, limit, LEASE_MS, slots)
+    _, claimed, *_ = await stores.queues[0].run_claim(worker, limit, LEASE_MS, slots)
     return [await stores.runs.find(fields["run_id"].decode()) for fields in claimed]
 
 
@@ -67,7 +67,7 @@ async def test_a_claim_without_suspects_gets_all_other_runs(stores: Stores) -> N
     await stores.reap()
     others = {(await stores.create_run()).run_id for _ in range(5)}
     assert {run.run_id for run in await _claim(stores, "x", 0)} == others
-    due_in_ms, claimed, *_ = await stores.scripts.run_claim("x", 9, LEASE_MS, NO_SUSPECTS)
+    due_in_ms, claimed, *_ = await stores.queues[0].run_claim("x", 9, LEASE_MS, NO_SUSPECTS)
     assert claimed == []
     assert due_in_ms is not None
     assert due_in_ms > 0  # the worker claims again soon
@@ -185,7 +185,7 @@ async def test_a_heartbeat_of_a_reclaimed_worker_clears_its_suspects(stores: Sto
     run = await stores.create_run()
     claimed = await stores.claim_one()
     await stores.reap()
-    instructions = await stores.scripts.renew_leases(
+    instructions = await stores.queues[0].renew_leases(
         [(run.run_id, claimed.attempt, run.incarnation)], lease_ms=LEASE_MS
     )
     assert instructions == [(run.run_id, RunLost())]

@@ -20,10 +20,12 @@ from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import Phase, new_id
 from slipway.threads.index_check import ThreadIndexCheck
 from slipway.threads.record import STATUSES
+from slipway.threads.scripts import ThreadShardScripts
 from slipway.threads.search import ThreadQuery
 from tests.environment import bare_environment
 from tests.runs.conftest import Stores, new_run
 from tests.runs.test_thread_searches import problems
+from tests.shards import shards_of
 
 OWNERS: Final = ("ann", "bo", "cy")
 ORDERS: Final = ("threads_created", "threads_state", "threads_ids")
@@ -61,7 +63,9 @@ async def test_the_upgrade_indexes_the_threads_of_the_release_before(stores: Sto
     await stores.pipeline.send("HSET", stores.keys.layout, "required", 1, "version", 1, "release", "before")
     assert await found(stores, metadata={"owner": "ann"}) == 0
     shown: list[tuple[str, int, int]] = []
-    await LayoutRecord(stores.pipeline, stores.keys).check_or_upgrade(UPGRADES, lambda *args: shown.append(args))
+    await LayoutRecord(stores.pipeline, shards_of(stores.keys)).check_or_upgrade(
+        UPGRADES, lambda *args: shown.append(args)
+    )
     assert await found(stores, metadata={"owner": "ann"}) == 3
     assert await found(stores, values={"topic": "ships"}) == 3
     assert await problems(stores) == []
@@ -83,7 +87,7 @@ async def test_a_repeated_upgrade_checks_what_changed_since_the_first_one_began(
         changes = ("m:owner", '"dora"', "updated_us", now_us)
         await stores.pipeline.send("HSET", stores.keys.thread(thread_id.decode()), *changes)
         await stores.pipeline.send("ZADD", stores.keys.threads, now_us, thread_id)
-    await build_indexes(stores.pipeline, stores.keys, show_nothing)
+    await build_indexes(stores.pipeline, shards_of(stores.keys), show_nothing)
     assert await found(stores, metadata={"owner": "dora"}) == 600
     assert await problems(stores) == []
 
@@ -136,7 +140,7 @@ async def test_a_thread_that_changes_during_the_check_is_not_indexed_by_its_old_
     read_us = str(await stores.pipeline.send("HGET", stores.keys.thread(thread.thread_id), "updated_us"), "ascii")
     await stores.threads.patch(thread.thread_id, {"owner": "bo"})
     old = (thread.thread_id, read_us, metadata_terms({"owner": '"ann"'}), "")
-    result = await stores.thread_scripts.check_indexes([old], repair=True)
+    result = await ThreadShardScripts(stores.pipeline, stores.shards.home).check_indexes([old], repair=True)
     assert (result.wrong, result.changed) == ([], [thread.thread_id])
     assert (await found(stores, metadata={"owner": "bo"}), await problems(stores)) == (1, [])
 
@@ -146,7 +150,7 @@ async def test_a_repair_that_was_killed_continues(
     stores: Stores, valkey_url: str, keys: Keys, pipeline: Pipeline, tmp_path: Path
 ) -> None:
     (tmp_path / "langgraph.json").write_text(json.dumps({"graphs": {"a": "./a.py:graph"}}))
-    await LayoutRecord(pipeline, keys).check_or_upgrade(UPGRADES)
+    await LayoutRecord(pipeline, shards_of(keys)).check_or_upgrade(UPGRADES)
     await store_threads(stores, 600)
     await forget_indexes(stores)
 

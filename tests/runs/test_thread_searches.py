@@ -32,6 +32,7 @@ from slipway.runs.record import Phase, Run, new_id
 from slipway.serialization.json_encoding import dumps
 from slipway.threads.index_check import ThreadIndexCheck
 from slipway.threads.record import SORTABLE, STATUSES, Thread, thread_from
+from slipway.threads.scripts import ThreadShardScripts
 from slipway.threads.search import ThreadQuery, ThreadSearch
 from slipway.threads.ttl import ThreadTtl
 from tests.runs.conftest import Stores, new_run, opened
@@ -133,7 +134,7 @@ class World:
         await self.stores.threads.delete(self._chosen(number))
 
     async def _sweep(self, number: int, metadata: dict[str, Any], values: dict[str, Any]) -> None:
-        await self.stores.thread_scripts.sweep(100)
+        await ThreadShardScripts(self.stores.pipeline, self.stores.shards.home).sweep(100)
 
     async def _hostile(self, number: int, metadata: dict[str, Any], values: dict[str, Any]) -> None:
         await self.stores.threads.patch(self._chosen(number), (MANY["many"], MANY["long_list"])[number % 2])

@@ -8,6 +8,7 @@ import pytest
 
 from slipway.runs.record import new_id
 from slipway.threads import scripts
+from slipway.threads.scripts import ThreadShardScripts
 from slipway.threads.ttl import ThreadTtl
 from tests.runs.conftest import Stores
 
@@ -29,7 +30,9 @@ async def test_the_time_to_live_of_a_thread_is_stored_exactly(stores: Stores, mi
     thread, _ = await stores.threads.create_or_get(new_id(), {}, ttl=ttl)
     assert thread.ttl is not None
     assert thread.ttl["ttl_minutes"] == minutes
-    await stores.thread_scripts.sweep(0, [(thread.thread_id, thread.incarnation)])
+    await ThreadShardScripts(stores.pipeline, stores.shards.of_thread(thread.thread_id)).sweep(
+        0, [(thread.thread_id, thread.incarnation)]
+    )
     expires_us, now = await asyncio.gather(
         stores.pipeline.send("HGET", stores.keys.thread(thread.thread_id), "expires_us"), stores.pipeline.send("TIME")
     )
@@ -41,7 +44,7 @@ async def test_busy_threads_do_not_block_the_retention_of_later_threads(stores: 
     await stores.create_run(busy)
     for thread_id, due_ms in ((busy, 1), (idle, 2)):
         await stores.pipeline.send("ZADD", stores.keys.threads_due, "XX", due_ms, thread_id)
-    rounds = [await stores.thread_scripts.sweep(1) for _ in range(2)]
+    rounds = [await ThreadShardScripts(stores.pipeline, stores.shards.home).sweep(1) for _ in range(2)]
     assert [(each.deleted, each.busy) for each in rounds] == [([], 1), ([idle], 0)]
     assert await stores.pipeline.send("ZRANGE", stores.keys.threads_due, 0, -1) == [busy.encode()]
 

@@ -74,7 +74,7 @@ async def test_the_reason_says_that_no_live_worker_serves_the_version_and_follow
     assert [(lane.is_served, lane.has_changed) for lane in await versions.refresh_lanes()] == [(True, True)]
     assert (await stores.reload(run)).reason == f"waits for a worker that serves {GRAPH}@1"
     assert [lane.has_changed for lane in await versions.refresh_lanes()] == [False]
-    await stores.scripts.run_reap(event_ttl_s=1, pause_ms=0, worker=old.name)  # its process has exited
+    await stores.queues[0].run_reap(event_ttl_s=1, pause_ms=0, worker=old.name)  # its process has exited
     assert [(lane.is_served, lane.has_changed) for lane in await versions.refresh_lanes()] == [(False, True)]
     assert (await stores.reload(run)).reason == f"no live worker serves {GRAPH}@1"
 
@@ -263,7 +263,7 @@ async def test_a_worker_claims_again_at_once_while_its_lane_has_jobs(stores: Sto
     for _ in range(3):
         await run_on(stores, "1")
     assert await new.claim() == []
-    claimed = await stores.scripts.run_claim("w", 2, LEASE_MS, serves=old.serves, group=old.group)
+    claimed = await stores.queues[0].run_claim("w", 2, LEASE_MS, serves=old.serves, group=old.group)
     assert (len(claimed.runs), claimed.due_in_ms) == (2, 0)
     assert await old.tokens() > 0
 
@@ -306,7 +306,7 @@ async def test_suspects_in_a_lane_are_claimed_as_carefully_as_others(stores: Sto
     assert await new.claim() == []
     again = await worker_of(stores, "1")
     slots = SuspectSlots({}, others=1, alone=False)
-    claimed = await stores.scripts.run_claim("w", 9, LEASE_MS, slots, serves=again.serves, group=again.group)
+    claimed = await stores.queues[0].run_claim("w", 9, LEASE_MS, slots, serves=again.serves, group=again.group)
     assert len(claimed.runs) == 1
     assert claimed.due_in_ms == pytest.approx(100, abs=1), "it claims again when a suspect may be claimed"
     assert {(await stores.reload(run)).crashes for run in runs} == {1}
@@ -438,7 +438,7 @@ async def test_an_inline_run_waits_for_a_worker_if_its_process_does_not_serve_it
         stores.keys,
         stores.scripts,
         stores.trash,
-        admission=Admission(stores.scripts, 0.85),
+        admission=Admission(stores.queues[0], 0.85),
         event_ttl_s=60,
         lease_ms=LEASE_MS,
         serves=lambda: old.serves,
@@ -481,7 +481,7 @@ async def lane_with_runs_that_must_wait(stores: Stores, why: str) -> tuple[Versi
 async def test_runs_that_must_wait_hide_no_others_in_their_lane(stores: Stores, why: str) -> None:
     worker, run_id = await lane_with_runs_that_must_wait(stores, why)
     slots = SuspectSlots(others=0, alone=False)
-    claimed = await stores.scripts.run_claim("w", 10, LEASE_MS, slots, serves=worker.serves, group=worker.group)
+    claimed = await stores.queues[0].run_claim("w", 10, LEASE_MS, slots, serves=worker.serves, group=worker.group)
     assert [run_from(fields).run_id for fields in claimed.runs] == [run_id]
     (lane,) = (await HealthScripts(stores.pipeline, stores.keys).workload(LEASE_MS)).lanes
     assert lane.jobs == 100

@@ -22,6 +22,7 @@ from slipway.runs.worker_health import WorkerHealth
 from slipway_workers import claims, settings
 from slipway_workers.claims import ClaimingWorker
 from tests.runs.conftest import ANY_VERSION, Stores
+from tests.shards import shards_of
 from tests.waiting import Eventually
 
 OWN = f"{platform.node()}:1:own"
@@ -91,7 +92,9 @@ async def test_a_worker_records_while_it_has_no_free_slot_and_while_it_drains(
     health = WorkerHealth(stores.pipeline, keys, OWN)
     wake = ServerPipeline(Address(valkey_url), "test worker wake", patience_s=5)
     await wake.open()
-    worker = ClaimingWorker(execute, keys, wake, OWN, health, ANY_VERSION, lease_ms=60_000, max_runs=1, high_water=0.85)
+    worker = ClaimingWorker(
+        execute, shards_of(keys), wake, OWN, health, ANY_VERSION, lease_ms=60_000, max_runs=1, high_water=0.85
+    )
     work = asyncio.create_task(worker.async_run())
     await started.wait()
     await eventually(is_recorded, beside=work)
@@ -120,7 +123,7 @@ async def test_a_worker_whose_health_cannot_be_recorded_claims(
     await closed.close()
     worker = ClaimingWorker(
         execute,
-        keys,
+        shards_of(keys),
         wake,
         OWN,
         WorkerHealth(closed, keys, OWN),

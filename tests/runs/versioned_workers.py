@@ -26,18 +26,20 @@ class VersionedWorker:
 
     async def claim(self, limit: int = 100) -> list[Run]:
         """The runs that it claims now."""
-        claimed = await self.stores.scripts.run_claim(self.name, limit, LEASE_MS, serves=self.serves, group=self.group)
+        claimed = await self.stores.queues[0].run_claim(
+            self.name, limit, LEASE_MS, serves=self.serves, group=self.group
+        )
         return [run_from(fields) for fields in claimed.runs]
 
     async def wait_ms(self) -> float | None:
         """In how many ms its next claim finds a job, as a claim says that finds nothing."""
-        claimed = await self.stores.scripts.run_claim(self.name, 100, LEASE_MS, serves=self.serves, group=self.group)
+        claimed = await self.stores.queues[0].run_claim(self.name, 100, LEASE_MS, serves=self.serves, group=self.group)
         assert claimed.runs == []
         return claimed.due_in_ms
 
     async def leave(self) -> None:
         """The worker claims nothing more."""
-        await self.stores.scripts.renew_leases([], lease_ms=LEASE_MS, stops_as=f"{self.group} {self.name}")
+        await self.stores.queues[0].renew_leases([], lease_ms=LEASE_MS, stops_as=f"{self.group} {self.name}")
 
     async def tokens(self) -> int:
         """How many tokens wake the workers of its group."""
@@ -69,5 +71,5 @@ async def worker_of(
     group, serves = "-".join([graph_id, *names]), ormsgpack.packb({graph_id: members})
     worker = VersionedWorker(stores, f"host:1:{group}", serves, group)
     await VersionScripts(stores.pipeline, stores.keys).register(versions, serves=serves, group=group)
-    await stores.scripts.renew_leases([], lease_ms=LEASE_MS, claims_as=f"{group} {worker.name}")
+    await stores.queues[0].renew_leases([], lease_ms=LEASE_MS, claims_as=f"{group} {worker.name}")
     return worker

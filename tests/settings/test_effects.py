@@ -84,13 +84,10 @@ TESTED_ELSEWHERE: Final = {
             "max_headers": "test_bounds.py::test_max_headers",
             "max_header_bytes": "test_bounds.py::test_max_header_bytes",
             "max_headers_bytes": "test_bounds.py::test_max_headers_bytes",
-            "max_pipelined_requests": "test_bounds.py::"
-            "test_pipelined_requests_are_answered_in_order_up_to_their_limit",
-            "request_head_timeout_s": "test_slow_clients.py::"
-            "test_a_request_must_arrive_within_request_head_timeout_s",
+            "max_pipelined_requests": "test_bounds.py::test_pipelined_requests_are_answered_in_order_up_to_their_limit",
+            "request_head_timeout_s": "test_slow_clients.py::test_a_request_must_arrive_within_request_head_timeout_s",
             "request_body_timeout_s": "test_slow_clients.py::test_a_body_must_arrive_within_request_body_timeout_s",
-            "response_read_timeout_s": "test_slow_clients.py::"
-            "test_a_client_that_does_not_read_its_response_is_closed",
+            "response_read_timeout_s": "test_slow_clients.py::test_a_client_that_does_not_read_its_response_is_closed",
             "keep_alive_s": "test_slow_clients.py::test_an_idle_connection_is_closed_after_keep_alive_s",
         }.items()
     },
@@ -443,7 +440,7 @@ async def test_deliveries_to_hooks_expire_after_hook_retention_s(
     load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys
 ) -> None:
     async with open_services(load(hook_retention_s=600), graphs, "cli") as services:
-        fields = {"hook": "h", "delivery_id": "\"d\"", "kept_headers": "{}", "digest": "\"\"", "size": "0"}
+        fields = {"hook": "h", "delivery_id": '"d"', "kept_headers": "{}", "digest": '""', "size": "0"}
         await services.hook_scripts.receive(NewDelivery("d", "h", fields, b"", new_id(), new_id(), None))
         assert 0 < await pipeline.send("TTL", keys.hook_delivery("d")) <= 600
 
@@ -506,10 +503,10 @@ async def test_the_ceilings_of_the_deployment_are_enforced(
 @covers("max_attempts")
 async def test_a_run_fails_after_max_attempts(load: Load, graphs: Registry) -> None:
     async with serving(load(max_attempts=2), graphs) as served:
-        run_id, scripts, attempts = await submit_run(served), served.services.scripts, 0
+        run_id, queues, attempts = await submit_run(served), served.services.queues, 0
         while await phase_of(served.services, run_id) is Phase.QUEUED:
-            _, claimed, *_ = await scripts.run_claim("worker", 1, 60_000)
+            _, claimed, *_ = await queues[0].run_claim("worker", 1, 60_000)
             attempts += len(claimed)
-            await scripts.run_reap(event_ttl_s=60, pause_ms=0, worker="worker")
+            await queues[0].run_reap(event_ttl_s=60, pause_ms=0, worker="worker")
         assert attempts == 2
         assert await phase_of(served.services, run_id) is Phase.FAILED

@@ -14,6 +14,7 @@ from slipway.redis.layout import LayoutRecord
 from slipway.settings import Settings
 from slipway_workers.process import WorkerProcess
 from tests.environment import PYTHON_PATH, bare_environment
+from tests.shards import shards_of
 from tests.switches.conftest import PROJECT, Desk
 
 pytestmark = pytest.mark.processes
@@ -59,7 +60,7 @@ async def slipway(
     settings: Settings, valkey_url: str, worker: WorkerProcess, request: pytest.FixtureRequest
 ) -> AsyncIterator[CommandLine]:
     """The parameter of a test is the failpoint at which the process is killed."""
-    await LayoutRecord(worker.services.pipeline, worker.services.keys).check_or_upgrade()
+    await LayoutRecord(worker.services.pipeline, shards_of(worker.services.keys)).check_or_upgrade()
     env = {"SLIPWAY_REDIS_URL": valkey_url, "SLIPWAY_KEY_PREFIX": settings.key_prefix, "SLIPWAY_CONFIG": str(PROJECT)}
     failpoint = {"SLIPWAY_FAILPOINT": request.param} if hasattr(request, "param") else {}
     process = await asyncio.create_subprocess_exec(

@@ -21,6 +21,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.thread_moves.rewriting import Rewriting, Rewritten
 from slipway.thread_moves.stored_thread import read_thread
 from slipway.thread_moves.storing import store
+from tests.shards import shards_of
 from tests.thread_moves.deployment import deployment, deployment_settings
 
 THREAD = "t"
@@ -40,7 +41,7 @@ class MovedThread:
     async def run(self, graph: Graph, given: Any, **options: Any) -> dict[str, Any]:
         """Executes the graph as an attempt does: with a checkpointer of its own."""
         keep_ids_of_questions()
-        writer = UnfencedWriter(self.saver.pipeline, self.saver.keys)
+        writer = UnfencedWriter(self.saver.pipeline, self.saver.shards)
         saver = self.saver.for_run(writer, own_thread=THREAD)
         token = CURRENT_MOVED_IDS.set(saver.moved_ids)
         try:
@@ -86,7 +87,7 @@ def _set_of(migrations: Sequence[Callable[..., Any]]) -> MigrationSet:
 
 @pytest.fixture
 def thread(pipeline: Pipeline, keys: Keys) -> MovedThread:
-    return MovedThread(CoreCheckpointer(pipeline, keys))
+    return MovedThread(CoreCheckpointer(pipeline, shards_of(keys)))
 
 
 __all__ = ["BaseCheckpointer", "MovedThread", "deployment", "deployment_settings"]

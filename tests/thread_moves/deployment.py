@@ -19,6 +19,7 @@ from slipway.runs.record import Phase, Run
 from slipway.services import Services
 from slipway.settings import Settings
 from tests.http.conftest import serving
+from tests.shards import shards_of
 from tests.waiting import Eventually
 from tests.worker import running_worker
 
@@ -89,5 +90,5 @@ async def deployment(deployment_settings: Settings, eventually: Eventually) -> A
             served = await stack.enter_async_context(serving(config, await Registry.load(config.config)))
             clients.append(await stack.enter_async_context(get_client(url=served.url, api_key=None)))
         services = served.services
-        await LayoutRecord(services.pipeline, services.keys).check_or_upgrade(UPGRADES)
+        await LayoutRecord(services.pipeline, shards_of(services.keys)).check_or_upgrade(UPGRADES)
         yield Deployment(settings, served.services, clients[0], clients[1], eventually)

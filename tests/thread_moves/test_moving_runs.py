@@ -12,8 +12,8 @@ from slipway.commands.threads import Selection, move_all
 from slipway.errors import Conflict, InvalidRequest, NotFound
 from slipway.health.index_checks import IndexChecks
 from slipway.health.layout_upgrades import UPGRADES
-from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
+from slipway.redis.shards import Shards
 from slipway.run_operations.operations import Operator
 from slipway.runs.record import Phase, Run
 from slipway.thread_moves.many import MovedThread
@@ -264,7 +264,7 @@ async def test_a_version_that_was_never_served_gets_no_threads(deployment: Deplo
         await moved(deployment, "new", "9")
     settings = deployment.settings.model_copy(update={"key_prefix": f"{deployment.settings.key_prefix}-other"})
     services = deployment.services
-    await LayoutRecord(services.pipeline, Keys(settings.key_prefix)).check_or_upgrade(UPGRADES)
+    await LayoutRecord(services.pipeline, Shards(settings.key_prefix)).check_or_upgrade(UPGRADES)
     other = replace(deployment, settings=settings)
     with pytest.raises(InvalidRequest, match="no process has ever served desk@2: deploy it first"):
         await moved(other, "new", "2")

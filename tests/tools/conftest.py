@@ -132,7 +132,7 @@ class Ended:
 @pytest.fixture
 def runs(stores: Stores, graphs: Registry, registry: ToolRegistry, project: ModuleType) -> Runs:
     """Runs on the session's Valkey."""
-    services = tool_services(registry, stores.pipeline, stores.keys, stores.scripts, stores.checkpointer)
+    services = tool_services(registry, stores.pipeline, stores.shards, stores.scripts, stores.checkpointer)
     return Runs(stores, graphs, services, project)
 
 

@@ -17,7 +17,7 @@ class CrashingToolScripts(ToolScripts):
     afterwards, before the worker has the reply, if it is odd."""
 
     def __init__(self, stores: Stores, crash_at: int) -> None:
-        super().__init__(stores.pipeline, stores.keys)
+        super().__init__(stores.pipeline, stores.shards)
         self.run_scripts = CrashingScripts(stores)
         self._left, self._afterwards = crash_at // 2, bool(crash_at % 2)
 

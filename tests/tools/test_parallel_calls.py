@@ -18,7 +18,7 @@ class SlowReplies(ToolScripts):
     """The worker gets the reply that a call may begin when another call has learnt that it needs approval."""
 
     def __init__(self, runs: Runs) -> None:
-        super().__init__(runs.stores.pipeline, runs.stores.keys)
+        super().__init__(runs.stores.pipeline, runs.stores.shards)
         self._asks = asyncio.Event()
 
     async def begin(self, arguments: CallBegin, reservation: Reservation | None) -> BeginResult:

@@ -13,7 +13,7 @@ from tests.runs.versioned_workers import VersionedWorker, worker_of
 
 
 async def stranded_by_a_claim(stores: Stores, worker: VersionedWorker) -> list[StrandedRun]:
-    claimed = await stores.scripts.run_claim(worker.name, 9, LEASE_MS, serves=worker.serves, group=worker.group)
+    claimed = await stores.queues[0].run_claim(worker.name, 9, LEASE_MS, serves=worker.serves, group=worker.group)
     return list(claimed.stranded)
 
 
@@ -73,5 +73,5 @@ async def test_a_release_says_that_an_operator_has_paused_the_run_although_a_swi
 async def test_the_reaper_names_the_thread_and_the_graph_of_a_run(stores: Stores) -> None:
     await stores.create_run()
     run = await stores.claim_one()
-    (reclaimed,) = await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0, worker=run.worker)
+    (reclaimed,) = await stores.queues[0].run_reap(event_ttl_s=60, pause_ms=0, worker=run.worker)
     assert reclaimed.run == run.logged

@@ -154,7 +154,7 @@ async def suspected(stores: Stores) -> Run:
     run = await stores.create_run()
     await stores.claim_one()
     await stores.reap()
-    await stores.scripts.run_claim("w", 9, LEASE_MS, NO_SUSPECTS)
+    await stores.queues[0].run_claim("w", 9, LEASE_MS, NO_SUSPECTS)
     return run
 
 
@@ -529,7 +529,7 @@ async def test_a_run_without_room_in_redis_says_how_much_it_needs(keys: Keys) ->
         await live_worker(small)
         first, run = await small.create_run(), await small.create_run()
         await fill(small, 1000)
-        await small.scripts.run_claim("w", 9, LEASE_MS, mark=MARK)
+        await small.queues[0].run_claim("w", 9, LEASE_MS, mark=MARK)
         answer = await why(small, run)
         assert (first.graph_id, answer.waits_for) == (GRAPH, WaitsFor.MEMORY)
         assert answer.public()["detail"]["expected_bytes"] == 40_000

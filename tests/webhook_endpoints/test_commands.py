@@ -14,6 +14,7 @@ from slipway.redis.layout import LayoutRecord
 from slipway.settings import Settings
 from tests.environment import PYTHON_PATH, bare_environment
 from tests.http.conftest import Served
+from tests.shards import shards_of
 from tests.switches.test_commands import EXECUTE, CommandLine
 from tests.webhook_endpoints.test_routes import URL, client, graphs, project, served, settings
 
@@ -25,7 +26,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 @pytest.fixture
 async def slipway(settings: Settings, valkey_url: str, served: Served, project: Path) -> AsyncIterator[CommandLine]:
-    await LayoutRecord(served.services.pipeline, served.services.keys).check_or_upgrade()
+    await LayoutRecord(served.services.pipeline, shards_of(served.services.keys)).check_or_upgrade()
     env = {"SLIPWAY_REDIS_URL": valkey_url, "SLIPWAY_KEY_PREFIX": settings.key_prefix, "SLIPWAY_CONFIG": str(project)}
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -20,6 +20,7 @@ from slipway.settings import Settings
 from slipway_workers.duties.deliveries import Deliveries
 from tests.environment import PYTHON_PATH, bare_environment
 from tests.http.conftest import Served
+from tests.shards import shards_of
 from tests.waiting import Eventually
 from tests.webhooks.conftest import SECRET, Receiver
 from tests.webhooks.test_deliveries import cancelled_run, is_delivered, make_due
@@ -67,7 +68,7 @@ async def test_a_webhook_survives_its_worker(
     calls: int,
 ) -> None:
     """Without a failpoint the worker is killed while the receiver has the request and has not answered."""
-    await LayoutRecord(pipeline, keys).check_or_upgrade()
+    await LayoutRecord(pipeline, shards_of(keys)).check_or_upgrade()
     received = asyncio.Event()
     hold = asyncio.Event()
 

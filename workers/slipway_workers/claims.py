@@ -31,9 +31,10 @@ from arq.worker import Worker, func
 from slipway import failpoints
 from slipway.errors import StoredDataError, StoreUnavailable
 from slipway.graph_versions.served_graphs import ServedGraphs
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.runs.crash_suspects import CrashSuspects
+from slipway.runs.queue_scripts import QueueScripts
 from slipway.runs.record import Run, has_large_options, run_from, run_in_turns
 from slipway.runs.scripts import RunScripts
 from slipway.runs.worker_health import WorkerHealth
@@ -75,7 +76,7 @@ class ClaimingWorker(Worker):
     def __init__(
         self,
         handler: RunHandler,
-        keys: Keys,
+        shards: Shards,
         wake: Pipeline,
         worker: str,
         health: WorkerHealth,
@@ -85,7 +86,7 @@ class ClaimingWorker(Worker):
         max_runs: int,
         high_water: float,
     ) -> None:
-        self._tokens = WorkerWake(wake, keys)
+        self._tokens = WorkerWake(wake, shards.only)
         super().__init__(
             functions=[func(handler, name="attempt", keep_result=0, max_tries=1)],  # type: ignore[arg-type]
             queue_name=self._tokens.queue_name,
@@ -98,7 +99,8 @@ class ClaimingWorker(Worker):
             health_check_key=health.key,
             health_check_interval=HEALTH_LIFETIME_S - _ADDED_BY_ARQ_S,
         )
-        self._run_attempt, self._scripts = handler, RunScripts(wake, keys)
+        self._run_attempt, self._scripts = handler, RunScripts(wake, shards)
+        self._queue_scripts = QueueScripts(wake, shards.only)
         self._worker_id, self._lease_ms, self._served = worker, lease_ms, served
         self._high_water, self._check_memory_at = high_water, 0.0
         self._slot_free, self._claims_ended = asyncio.Event(), asyncio.Event()
@@ -189,7 +191,7 @@ class ClaimingWorker(Worker):
             self._tokens.wait(wait_s, self._served.group).add_done_callback(ignore_reply)
         free = self.max_jobs - len(self.tasks)
         sent_at = time.monotonic()
-        claimed = await self._scripts.run_claim(
+        claimed = await self._queue_scripts.run_claim(
             self._worker_id,
             free,
             self._lease_ms,

@@ -100,7 +100,7 @@ class WorkerProcess:
         self._stop_requested = asyncio.Event()
         self.claims = ClaimingWorker(
             self.run_attempt,
-            services.keys,
+            services.shards,
             wake,
             self._worker_id,
             WorkerHealth(services.pipeline, services.keys, self._worker_id),
@@ -161,7 +161,7 @@ class WorkerProcess:
             await self.claims.wait_until_idle(RELEASE_WITHIN_S)
 
     def _report_arq_fault(self) -> None:
-        report = report_arq_fault(self.services.pipeline, self.services.keys, self._worker_id)
+        report = report_arq_fault(self.services.pipeline, self.services.shards.processes, self._worker_id)
         report.add_done_callback(ignore_reply)
 
     async def run_attempt(self, ctx: dict[str, Any], run: Run, claim_sent_at: float) -> None:

@@ -36,6 +36,7 @@ from slipway.exception_text import is_a
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.redis_commands import RedisCommand
+from slipway.redis.shards import Shards
 from slipway.serialization.serde import Serde
 from slipway.serialization.slices import is_large
 from slipway.shown_exceptions import public_repr
@@ -81,7 +82,9 @@ class BaseCheckpointer(SyncMethods):
     """
 
     pipeline: Pipeline
+    shards: Shards
     keys: Keys
+    """The names of the keys of single threads and runs."""
     writer: CheckpointWriter
     _answers: InterruptAnswers | None
     results: StoredResults
@@ -92,11 +95,11 @@ class BaseCheckpointer(SyncMethods):
     """The first write that exceeded the budget. LangGraph reports it only at the end of a run."""
 
     def _init_shared(
-        self, pipeline: Pipeline, keys: Keys, writer: CheckpointWriter | None, max_thread_bytes: int | None
+        self, pipeline: Pipeline, shards: Shards, writer: CheckpointWriter | None, max_thread_bytes: int | None
     ) -> None:
         """Initialises the attributes of this class; every constructor calls it."""
-        self.pipeline, self.keys = pipeline, keys
-        self.writer = writer or UnfencedWriter(pipeline, keys)
+        self.pipeline, self.shards, self.keys = pipeline, shards, shards.records
+        self.writer = writer or UnfencedWriter(pipeline, shards)
         self._max_thread_bytes = max_thread_bytes
         self._used_bytes: dict[str, int] = {}
         self._answers, self.results, self.moved_ids = None, StoredResults(), MovedIds()

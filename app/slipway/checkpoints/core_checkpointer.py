@@ -39,9 +39,9 @@ from slipway.checkpoints.thread_storage import StorageCount, ThreadStorage
 from slipway.checkpoints.write_commands import PackedWrite, join_writes, register_run, store_checkpoint, store_writes
 from slipway.errors import Conflict, NotFound
 from slipway.redis.checkpoint_keys import write_field
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.redis_commands import RedisCommand
+from slipway.redis.shards import Shards
 from slipway.serialization.serde import Serde
 
 DELETED_AT_ONCE: Final = 1000
@@ -55,7 +55,7 @@ class CoreCheckpointer(BaseCheckpointer):
     def __init__(
         self,
         pipeline: Pipeline,
-        keys: Keys,
+        shards: Shards,
         *,
         writer: CheckpointWriter | None = None,
         serde: SerializerProtocol | None = None,
@@ -64,12 +64,12 @@ class CoreCheckpointer(BaseCheckpointer):
     ) -> None:
         super().__init__(serde=serde or Serde())
         self._deleted_at_once = deleted_at_once
-        self._init_shared(pipeline, keys, writer, max_thread_bytes)
+        self._init_shared(pipeline, shards, writer, max_thread_bytes)
         self._form = stored_form_of(self.serde)
         self._superstep_writes: SuperstepWrites | None = None
         self._config_metadata = ConfigMetadata()
-        self._reads, self._scripts = CheckpointReads(pipeline, keys), CheckpointScripts(pipeline, keys)
-        self._reader = CheckpointReader(pipeline, keys, self._form)
+        self._reads, self._scripts = CheckpointReads(pipeline, shards.records), CheckpointScripts(pipeline, shards)
+        self._reader = CheckpointReader(pipeline, shards, self._form)
 
     def for_run(
         self,

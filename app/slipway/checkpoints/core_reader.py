@@ -23,8 +23,8 @@ from slipway.checkpoints.similar_values import unpacked_fields
 from slipway.checkpoints.stored_form import StoredForm
 from slipway.redis.checkpoint_keys import DICTIONARY_FIELD, member
 from slipway.redis.connection import Arg
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 
 _PAGE: Final = 32
 PAGE_BYTES: Final = 1 << 20
@@ -36,9 +36,9 @@ _SMALL_BYTES: Final = 64
 class CheckpointReader:
     """Reads the checkpoints under one key prefix."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, form: StoredForm) -> None:
+    def __init__(self, pipeline: Pipeline, shards: Shards, form: StoredForm) -> None:
         self._form, self._empty = form, empty_values(form)
-        self._reads, self._scripts = CheckpointReads(pipeline, keys), CheckpointScripts(pipeline, keys)
+        self._reads, self._scripts = CheckpointReads(pipeline, shards.records), CheckpointScripts(pipeline, shards)
 
     async def read_one(
         self, thread_id: str, namespace: str, checkpoint_id: str | None

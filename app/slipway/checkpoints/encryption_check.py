@@ -13,8 +13,8 @@ from slipway.checkpoints.langgraph_redis.document_reads import DocumentReads
 from slipway.checkpoints.reads import CheckpointReads
 from slipway.checkpoints.scripts import CheckpointScripts
 from slipway.redis.document_keys import DocumentNames
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.serialization.encryption import MARK
 from slipway.settings import Settings
 
@@ -22,14 +22,14 @@ _THREADS: Final = 20
 """How many threads are checked: those that changed last."""
 
 
-async def are_encrypted(pipeline: Pipeline, keys: Keys, settings: Settings) -> bool:
+async def are_encrypted(pipeline: Pipeline, shards: Shards, settings: Settings) -> bool:
     """Whether a value of one of the latest threads is encrypted. Two or three round trips."""
-    threads = await CheckpointReads(pipeline, keys).latest_threads(_THREADS)
+    threads = await CheckpointReads(pipeline, shards.only).latest_threads(_THREADS)
     if not threads:
         return False
     if settings.checkpointer == "core":
-        return await CheckpointScripts(pipeline, keys).has_value_with_mark(threads, MARK)
-    documents = DocumentReads(pipeline, keys, DocumentNames(settings.langgraph_redis_prefix))
+        return await CheckpointScripts(pipeline, shards).has_value_with_mark(threads, MARK)
+    documents = DocumentReads(pipeline, shards.records, DocumentNames(settings.langgraph_redis_prefix))
     return any(await asyncio.gather(*(_is_encrypted(documents, thread_id) for thread_id in threads)))
 
 

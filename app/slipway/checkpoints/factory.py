@@ -10,8 +10,8 @@ from slipway.checkpoints.requirements import CheckpointerName
 from slipway.graphs.interface import Graphs
 from slipway.graphs.modules import any_module
 from slipway.graphs.official_sections import Classes, SerdeSection
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.serialization.class_allowlist import Allowance, ClassAllowlist, Modules
 from slipway.serialization.encryption import Encryption
 from slipway.serialization.serde import Serde
@@ -19,17 +19,17 @@ from slipway.settings import Settings
 
 
 async def open_checkpointer(
-    kind: CheckpointerName, settings: Settings, serde: Serde, pipeline: Pipeline, keys: Keys
+    kind: CheckpointerName, settings: Settings, serde: Serde, pipeline: Pipeline, shards: Shards
 ) -> BaseCheckpointer:
     """Raises `ConfigError` when Redis lacks the modules that the checkpointer needs."""
     budget = settings.max_state_bytes
     if kind == "core":
-        return CoreCheckpointer(pipeline, keys, serde=serde, max_thread_bytes=budget)
+        return CoreCheckpointer(pipeline, shards, serde=serde, max_thread_bytes=budget)
     # imported only when it is chosen: the package and redisvl take 0.3 s and 4 MB in each process
     from slipway.checkpoints.langgraph_redis.checkpointer import LangGraphRedisCheckpointer
 
     checkpointer = LangGraphRedisCheckpointer(
-        pipeline, keys, settings.langgraph_redis_prefix, serde=serde, max_thread_bytes=budget
+        pipeline, shards, settings.langgraph_redis_prefix, serde=serde, max_thread_bytes=budget
     )
     await checkpointer.asetup()
     return checkpointer

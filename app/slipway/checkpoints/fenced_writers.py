@@ -12,9 +12,9 @@ from typing import Protocol
 
 from slipway.checkpoints.scripts import CheckpointScripts, StateWriteResult
 from slipway.errors import Conflict, NotFound
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.redis_commands import RedisCommand
+from slipway.redis.shards import Shards
 
 
 class EncodingLock:
@@ -85,9 +85,9 @@ class UndividedWriter:
 class UnfencedWriter(UndividedWriter):
     """Writes without a condition: for tests and tools."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+    def __init__(self, pipeline: Pipeline, shards: Shards) -> None:
         super().__init__()
-        self._scripts = CheckpointScripts(pipeline, keys)
+        self._scripts = CheckpointScripts(pipeline, shards)
 
     async def write(self, commands: Sequence[RedisCommand]) -> None:
         if commands:
@@ -103,10 +103,10 @@ class IdleThreadWriter:
     thread without a record), otherwise raises `NotFound`. Without a `pin` the version does not matter."""
 
     def __init__(
-        self, pipeline: Pipeline, keys: Keys, thread_id: str, incarnation: str, pin: tuple[str, str] | None = None
+        self, pipeline: Pipeline, shards: Shards, thread_id: str, incarnation: str, pin: tuple[str, str] | None = None
     ) -> None:
         self.encoding = EncodingLock()
-        self._scripts = CheckpointScripts(pipeline, keys)
+        self._scripts = CheckpointScripts(pipeline, shards)
         self._thread_id, self._incarnation, self._pin = thread_id, incarnation, pin
 
     def may_divide(self, namespace: str, task_path: str | None) -> bool:
@@ -133,10 +133,10 @@ class PausedRunWriter(UndividedWriter):
     (a graph, and a version of it or ""), otherwise raises `Conflict`."""
 
     def __init__(
-        self, pipeline: Pipeline, keys: Keys, run_id: str, incarnation: str, thread_id: str, pin: tuple[str, str]
+        self, pipeline: Pipeline, shards: Shards, run_id: str, incarnation: str, thread_id: str, pin: tuple[str, str]
     ) -> None:
         super().__init__()
-        self._scripts = CheckpointScripts(pipeline, keys)
+        self._scripts = CheckpointScripts(pipeline, shards)
         self._run_id, self._incarnation = run_id, incarnation
         self._thread_id, self._pin = thread_id, pin
 

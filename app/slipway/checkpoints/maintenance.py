@@ -13,9 +13,9 @@ from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import read
 from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
-from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.serialization.serde import Serde
 from slipway.settings import Settings
 
@@ -26,26 +26,26 @@ class Maintenance:
 
     settings: Settings
     pipeline: Pipeline
-    keys: Keys
+    shards: Shards
     serde: Serde
 
     async def checkpointer(self, name: CheckpointerName) -> BaseCheckpointer:
         """Raises `ConfigError` when Redis lacks the modules that the checkpointer needs."""
-        return await open_checkpointer(name, self.settings, self.serde, self.pipeline, self.keys)
+        return await open_checkpointer(name, self.settings, self.serde, self.pipeline, self.shards)
 
 
 @asynccontextmanager
 async def maintenance(settings: Settings, graphs: Graphs, client_name: str) -> AsyncIterator[Maintenance]:
     """Opens the connection, under this name. Raises `ConfigError` if the data do not have the layout of this release,
     and `StoreUnavailable`."""
-    pipeline, keys = (
+    pipeline, shards = (
         pipeline_to(Address(settings.redis), client_name, patience_s=settings.redis_patience_worker_s),
-        Keys(settings.key_prefix),
+        Shards(settings.key_prefix),
     )
     serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, preserve_unknown=True)
     await pipeline.open()
     try:
-        await LayoutRecord(pipeline, keys).check()
-        yield Maintenance(settings, pipeline, keys, serde)
+        await LayoutRecord(pipeline, shards).check()
+        yield Maintenance(settings, pipeline, shards, serde)
     finally:
         await pipeline.close()

@@ -31,7 +31,7 @@ async def migrate(
     async with maintenance(settings, graphs, "slipway migrate") as opened:
         migration = Migration(
             opened.pipeline,
-            opened.keys,
+            opened.shards,
             await opened.checkpointer(source),
             await opened.checkpointer(target),
             delete_source,

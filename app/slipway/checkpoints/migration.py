@@ -25,8 +25,8 @@ from slipway.checkpoints.fenced_writers import IdleThreadWriter
 from slipway.checkpoints.reads import MigrationRecords
 from slipway.checkpoints.scripts import TrashScripts
 from slipway.errors import Conflict, NotFound, SlipwayError, StoreUnavailable
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.serialization.objects import codec_of
 from slipway.serialization.serde import UnknownObject
 
@@ -51,7 +51,7 @@ class Migration:
     """Moves threads from `source` to `target`, which use the same server."""
 
     pipeline: Pipeline
-    keys: Keys
+    shards: Shards
     source: BaseCheckpointer
     target: BaseCheckpointer
     delete_source: bool = False
@@ -62,7 +62,7 @@ class Migration:
 
     @property
     def _records(self) -> MigrationRecords:
-        return MigrationRecords(self.pipeline, self.keys)
+        return MigrationRecords(self.pipeline, self.shards)
 
     async def run(self, thread_ids: Sequence[str]) -> AsyncGenerator[MoveResult]:
         """Yields the result of each thread when it was moved or skipped. Raises `StoreUnavailable`; then no data is
@@ -82,7 +82,7 @@ class Migration:
     async def move(self, thread_id: str) -> MoveResult:
         """Moves one thread. A problem with this thread is returned, not raised."""
         try:
-            if await TrashScripts(self.pipeline, self.keys).deleted_us_of(thread_id) is not None:
+            if await TrashScripts(self.pipeline, self.shards).deleted_us_of(thread_id) is not None:
                 # its checkpoints are leftovers, which must not be copied
                 return MoveResult(thread_id, 0, "")
             if await self._records.is_busy(thread_id):
@@ -122,7 +122,7 @@ class Migration:
     async def copy_thread(self, thread_id: str, created_us: str) -> None:
         if created_us:
             await self._records.set_copied(thread_id, created_us)
-        writer = IdleThreadWriter(self.pipeline, self.keys, thread_id, created_us)
+        writer = IdleThreadWriter(self.pipeline, self.shards, thread_id, created_us)
         target = self.target.for_run(writer)
         stored: set[tuple[str, str, Any]] = set()
         async for checkpoint in self.source.alist(_thread(thread_id)):

@@ -35,7 +35,7 @@ async def prune(settings: Settings, graphs: Graphs, options: PruneOptions) -> st
     if options.graph_id is not None and options.graph_id not in graphs.names():
         raise ConfigError(f"--graph {options.graph_id}: langgraph.json names no such graph")
     async with maintenance(settings, graphs, "slipway prune") as opened:
-        reads = CheckpointReads(opened.pipeline, opened.keys)
+        reads = CheckpointReads(opened.pipeline, opened.shards.records)
         return await _prune(await opened.checkpointer("core"), reads, kept, options)
 
 

@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import orjson
 
-from slipway.redis.checkpoint_keys import BYTES_FIELD, all_threads, member, names_of, run_threads, thread_record
+from slipway.redis.checkpoint_keys import BYTES_FIELD, member, names_of, run_threads, thread_of_index, thread_record
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.read_stubs import ReadStubs
+from slipway.redis.shards import Shards
 
 _SCAN_COUNT: Final = 1000
 
@@ -41,14 +43,13 @@ class CheckpointReads(ReadStubs):
 
     async def thread_ids(self) -> list[str]:
         """Every thread that has checkpoints, in order. Scans all keys of the server, in pages."""
-        pattern, before, after = all_threads(self._keys)
         found: set[str] = set()
         cursor: Any = 0
         while True:
             cursor, names = await self._pipeline.send(
-                "SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, repeatable=True
+                "SCAN", cursor, "MATCH", self._keys.pattern("checkpoints"), "COUNT", _SCAN_COUNT, repeatable=True
             )
-            found.update(name.decode()[before:-after] for name in names)
+            found.update(thread_of_index(name.decode()) for name in names)
             if int(cursor) == 0:
                 return sorted(found)
 
@@ -75,14 +76,18 @@ class MigrationRecords(ReadStubs):
     """Which threads a migration copied, and the fields of a thread that decide whether it is moved. One round trip
     each."""
 
+    def __init__(self, pipeline: Pipeline, shards: Shards) -> None:
+        super().__init__(pipeline, shards.records)
+        self._migrated = shards.migration.migrated
+
     async def copied_threads(self) -> list[str]:
         """Threads that were copied and are not deleted from the source yet."""
-        thread_ids = await self._pipeline.send("HKEYS", self._keys.migrated, repeatable=True)
+        thread_ids = await self._pipeline.send("HKEYS", self._migrated, repeatable=True)
         return [thread_id.decode() for thread_id in thread_ids]
 
     async def incarnations(self, thread_id: str) -> tuple[str, str]:
         """The creation time of the thread that was copied, and of the thread that exists now; "" for none."""
-        copied = self._pipeline.send("HGET", self._keys.migrated, thread_id, repeatable=True)
+        copied = self._pipeline.send("HGET", self._migrated, thread_id, repeatable=True)
         current = self._pipeline.send("HGET", self._keys.thread(thread_id), "created_us", repeatable=True)
         return (await copied or b"").decode(), (await current or b"").decode()
 
@@ -92,8 +97,8 @@ class MigrationRecords(ReadStubs):
 
     async def set_copied(self, thread_id: str, incarnation: str) -> None:
         """Records that the thread with this creation time is copied."""
-        await self._pipeline.send("HSET", self._keys.migrated, thread_id, incarnation, repeatable=True)
+        await self._pipeline.send("HSET", self._migrated, thread_id, incarnation, repeatable=True)
 
     async def remove(self, thread_id: str) -> None:
         """Removes the record: the source has no checkpoints of the thread."""
-        await self._pipeline.send("HDEL", self._keys.migrated, thread_id, repeatable=True)
+        await self._pipeline.send("HDEL", self._migrated, thread_id, repeatable=True)

@@ -11,9 +11,10 @@ from typing import Any
 from slipway.checkpoints.thread_storage import StorageCount, ThreadStorage
 from slipway.redis.checkpoint_keys import names_of, run_threads, thread_record
 from slipway.redis.connection import Arg
-from slipway.redis.redis_commands import RedisCommand, packed
+from slipway.redis.keys import Keys
+from slipway.redis.redis_commands import RedisCommand, commands_by_shard, packed
 from slipway.redis.script_source import load
-from slipway.redis.script_stubs import ScriptStubs
+from slipway.redis.script_stubs import RecordScriptStubs
 
 _READ = load("checkpoint_read")
 _HISTORY = load("checkpoint_history")
@@ -112,7 +113,7 @@ class HistoryPage:
     continue_at: str
 
 
-class CheckpointScripts(ScriptStubs):
+class CheckpointScripts(RecordScriptStubs):
     """Each method takes one round trip. A page ends after `page_bytes`, but has at least one checkpoint if any
     exists."""
 
@@ -162,7 +163,7 @@ class CheckpointScripts(ScriptStubs):
         not exist and exists."""
         names = names_of(self._keys, thread_id)
         guards = [thread_record(self._keys, thread_id)] if unless_thread_exists else []
-        arguments: list[Arg] = [names.writes_prefix, thread_id, *self._run_threads_affixes(), limit]
+        arguments: list[Arg] = [names.writes_prefix, thread_id, *self._run_threads_affixes(thread_id), limit]
         return int(await self._pipeline.run(_DELETE, [names.index, names.state, *guards], arguments)) > 0
 
     async def prune(self, thread_id: str, incarnation: str | None = None) -> bool:
@@ -178,7 +179,7 @@ class CheckpointScripts(ScriptStubs):
 
     async def _prune(self, thread_id: str, guards: Sequence[str], mode: str, *rest: str) -> bool:
         names = names_of(self._keys, thread_id)
-        arguments = [names.writes_prefix, thread_id, *self._run_threads_affixes(), mode, *rest]
+        arguments = [names.writes_prefix, thread_id, *self._run_threads_affixes(thread_id), mode, *rest]
         return int(await self._pipeline.run(_PRUNE, [names.index, names.state, *guards], arguments)) >= 0
 
     async def heads(self, thread_id: str, first: int, limit: int) -> tuple[int, list[HeadRow]]:
@@ -216,7 +217,7 @@ class CheckpointScripts(ScriptStubs):
         names = names_of(self._keys, thread_id)
         guards: list[Arg] = [incarnation, count, "" if dry_run else "1"]
         counts: list[Arg] = [len(members), len(values), len(runs)]
-        arguments = [names.writes_prefix, thread_id, *self._run_threads_affixes(), *guards, *counts]
+        arguments = [names.writes_prefix, thread_id, *self._run_threads_affixes(thread_id), *guards, *counts]
         keys = [names.index, names.state, thread_record(self._keys, thread_id)]
         freed = int(await self._pipeline.run(_RETAIN, keys, [*arguments, *members, *values, *runs]))
         return None if freed < 0 else freed
@@ -237,7 +238,7 @@ class CheckpointScripts(ScriptStubs):
         both threads were created then."""
         source, target = names_of(self._keys, source_id), names_of(self._keys, target_id)
         guards = [thread_record(self._keys, name) for name in (source_id, target_id)] if incarnations else []
-        arguments = [source.writes_prefix, target.writes_prefix, target_id, *self._run_threads_affixes()]
+        arguments = [source.writes_prefix, target.writes_prefix, target_id, *self._run_threads_affixes(target_id)]
         reply = await self._pipeline.run(
             _COPY,
             [source.index, source.state, target.index, target.state, *guards],
@@ -251,8 +252,9 @@ class CheckpointScripts(ScriptStubs):
         return bool(await self._pipeline.run(_ENCRYPTED, states, [mark]))
 
     async def apply_unfenced(self, commands: Sequence[RedisCommand]) -> None:
-        """Executes commands without a condition."""
-        await self._pipeline.run(_APPLY_UNFENCED, [], packed(commands))
+        """Executes commands without a condition. Those of each shard are executed together."""
+        for each in commands_by_shard(commands):
+            await self._pipeline.run(_APPLY_UNFENCED, [str(each[0][1])], packed(each))
 
     async def apply_if_idle(
         self, thread_id: str, incarnation: str, commands: Sequence[RedisCommand], pin: tuple[str, str] | None
@@ -272,28 +274,31 @@ class CheckpointScripts(ScriptStubs):
         reply = await self._pipeline.run(_APPLY_IF_PAUSED, keys, [incarnation, *pin, *packed(commands)])
         return StateWriteResult(reply.decode())
 
-    def _run_threads_affixes(self) -> tuple[str, str]:
-        """What precedes and follows a run id in the name of a run's set of threads."""
-        before, _, after = run_threads(self._keys, "\0").partition("\0")
+    def _run_threads_affixes(self, thread_id: str) -> tuple[str, str]:
+        """What precedes and follows a run id in the name of a run's set of threads, in the shard of this thread."""
+        before, _, after = run_threads(self._shards.of_thread(thread_id), "\0").partition("\0")
         return before, after
 
 
-class TrashScripts(ScriptStubs):
+class TrashScripts(RecordScriptStubs):
     """Reads and removes entries of the trash: deleted threads whose checkpoints are not deleted yet. Each method takes
     one round trip."""
 
-    async def entries(self, first: int, limit: int) -> list[tuple[str, bytes]]:
-        """Up to `limit` entries from position `first`: thread id and time of deletion in µs, the oldest first."""
-        trash = self._keys.trash
-        found = await self._pipeline.send("ZRANGE", trash, first, first + limit - 1, "WITHSCORES", repeatable=True)
+    async def entries(self, shard: Keys, first: int, limit: int) -> list[tuple[str, bytes]]:
+        """Up to `limit` entries of a shard from position `first`: thread id and time of deletion in µs, the oldest
+        first."""
+        last = first + limit - 1
+        found = await self._pipeline.send("ZRANGE", shard.trash, first, last, "WITHSCORES", repeatable=True)
         return [(name.decode(), deleted_us) for name, deleted_us in zip(found[::2], found[1::2], strict=True)]
 
     async def deleted_us_of(self, thread_id: str) -> bytes | None:
         """When a thread of this id was deleted, in µs; None if the trash has no entry for it."""
-        deleted_us: bytes | None = await self._pipeline.send("ZSCORE", self._keys.trash, thread_id, repeatable=True)
+        trash = self._shards.of_thread(thread_id).trash
+        deleted_us: bytes | None = await self._pipeline.send("ZSCORE", trash, thread_id, repeatable=True)
         return deleted_us
 
     async def remove(self, thread_id: str, deleted_us: bytes) -> None:
         """Removes the entry, which makes the id usable again. Does nothing if another thread of this id was deleted
         since `deleted_us`."""
-        await self._pipeline.run(_TRASH_REMOVE, [self._keys.trash], [thread_id, deleted_us])
+        trash = self._shards.of_thread(thread_id).trash
+        await self._pipeline.run(_TRASH_REMOVE, [trash], [thread_id, deleted_us])

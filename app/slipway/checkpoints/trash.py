@@ -9,6 +9,8 @@ every thread starts without checkpoints and never loses one of its own, even if 
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -18,8 +20,8 @@ from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.checkpoints.scripts import TrashScripts
 from slipway.errors import StoreUnavailable
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +33,9 @@ _Result = TypeVar("_Result")
 class Trash:
     """The trash of one deployment. Any number of processes may empty it at the same time."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, checkpointer: BaseCheckpointer) -> None:
-        self._scripts, self._checkpointer = TrashScripts(pipeline, keys), checkpointer
+    def __init__(self, pipeline: Pipeline, shards: Shards, checkpointer: BaseCheckpointer) -> None:
+        self._shards, self._scripts = shards, TrashScripts(pipeline, shards)
+        self._checkpointer = checkpointer
 
     async def create_after_emptying(
         self, thread_id: str, create: Callable[[], Awaitable[_Result | LeftoversExist]]
@@ -52,9 +55,10 @@ class Trash:
         await self._scripts.remove(thread_id, deleted_us)
 
     async def empty(self) -> None:
-        """Deletes the checkpoints of the oldest entries. An interrupted deletion is repeated later. A thread that
-        cannot be deleted is logged and skipped."""
-        for thread_id, deleted_us in await self._scripts.entries(0, _AT_ONCE):
+        """Deletes the checkpoints of the oldest entries of each shard. An interrupted deletion is repeated later. A
+        thread that cannot be deleted is logged and skipped."""
+        entries = await asyncio.gather(*(self._scripts.entries(keys, 0, _AT_ONCE) for keys in self._shards.threads))
+        for thread_id, deleted_us in itertools.chain.from_iterable(entries):
             try:
                 await self.remove(thread_id, deleted_us)
             except StoreUnavailable:

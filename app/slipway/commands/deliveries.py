@@ -160,6 +160,6 @@ async def _with_store(
     from slipway.webhooks.delivery_store import DeliveryStore
     from slipway.webhooks.limits import limits_of
 
-    async with opened(settings, "deliveries") as (pipeline, keys):
-        search = DeliverySearch(pipeline, keys, max_checks=settings.search_max_checks)
-        return await operation(DeliveryStore(pipeline, keys, limits_of(settings), search), search)
+    async with opened(settings, "deliveries") as (pipeline, shards):
+        search = DeliverySearch(pipeline, shards.only, max_checks=settings.search_max_checks)
+        return await operation(DeliveryStore(pipeline, shards.only, limits_of(settings), search), search)

@@ -123,15 +123,15 @@ def _new_evidence(kind: str, at_us: int | None, by: str, note: str) -> Evidence:
 async def _record(settings: Settings, new: Evidence, replace: bool) -> Evidence:
     from slipway.go_live.evidence import EvidenceStore
 
-    async with opened(settings, "doctor", seals=False) as (pipeline, keys):
-        return await EvidenceStore(pipeline, keys).record(new, replace=replace)
+    async with opened(settings, "doctor", seals=False) as (pipeline, shards):
+        return await EvidenceStore(pipeline, shards.processes).record(new, replace=replace)
 
 
 async def _evidence(settings: Settings) -> list[Evidence]:
     from slipway.go_live.evidence import EvidenceStore
 
-    async with opened(settings, "doctor", seals=False) as (pipeline, keys):
-        return list((await EvidenceStore(pipeline, keys).all()).values())
+    async with opened(settings, "doctor", seals=False) as (pipeline, shards):
+        return list((await EvidenceStore(pipeline, shards.processes).all()).values())
 
 
 def _paint(counts_as: str, text: str) -> str:

@@ -60,18 +60,18 @@ def rotate(
 async def _count(settings: Settings, keys: Encryption) -> KeyCounts:
     from slipway.encryption_at_rest.rotation import count_values
 
-    async with opened(settings, "encryption", seals=False) as (pipeline, names):
+    async with opened(settings, "encryption", seals=False) as (pipeline, shards):
         documents = DocumentNames(settings.langgraph_redis_prefix)
         with progress_on_stderr() as show:
-            return await count_values(pipeline, names, documents, keys, show)
+            return await count_values(pipeline, shards.only, documents, keys, show)
 
 
 async def _rotate(settings: Settings, keys: Encryption, per_second: float) -> tuple[KeyCounts, int]:
     from slipway.encryption_at_rest.rotation import Rotation
 
-    async with opened(settings, "encryption") as (pipeline, names):
+    async with opened(settings, "encryption") as (pipeline, shards):
         documents = DocumentNames(settings.langgraph_redis_prefix)
-        rotation = Rotation(pipeline, names, documents, keys, values_per_s=per_second)
+        rotation = Rotation(pipeline, shards.only, documents, keys, values_per_s=per_second)
         with progress_on_stderr() as show:
             counts = await rotation.run(show)
     return counts, rotation.renewed

@@ -184,8 +184,8 @@ def _config(settings: Settings, hook: str) -> HookConfig:
 async def _with_reads(settings: Settings, operation: Callable[[HookReads], Awaitable[_Result]]) -> _Result:
     from slipway.hooks.reads import HookReads
 
-    async with opened(settings, "hooks") as (pipeline, keys):
-        return await operation(HookReads(pipeline, keys))
+    async with opened(settings, "hooks") as (pipeline, shards):
+        return await operation(HookReads(pipeline, shards.hooks))
 
 
 async def _replayed(settings: Settings, hook: str, delivery: str, by: str) -> str:

@@ -108,8 +108,8 @@ def revoke(key_id: KeyId, by: By = None, config: Config = None) -> None:
 
 
 async def _with_store(settings: Settings, operation: Callable[[ApiKeyStore], Awaitable[_Result]]) -> _Result:
-    async with opened(settings, "keys") as (pipeline, names):
-        return await operation(ApiKeyStore(ApiKeyScripts(pipeline, names)))
+    async with opened(settings, "keys") as (pipeline, shards):
+        return await operation(ApiKeyStore(ApiKeyScripts(pipeline, shards.access)))
 
 
 def _described(key: ApiKey) -> str:

@@ -22,8 +22,8 @@ from slipway.health import start_checks
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.run_operations.operations import Operator
 from slipway.settings import Settings
 
@@ -57,7 +57,7 @@ def operator_settings(command: str, config: Path | None) -> Settings:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, command: str, *, seals: bool = True) -> AsyncIterator[tuple[Pipeline, Keys]]:
+async def opened(settings: Settings, command: str, *, seals: bool = True) -> AsyncIterator[tuple[Pipeline, Shards]]:
     """A connection to Redis. `seals`: whether values are stored that are encrypted where there is a key. Raises
     `StoreUnavailable`, and `ConfigError` if the data have another layout version."""
     await start_checks.check(settings, settings.redis, upgrade=False)
@@ -67,11 +67,11 @@ async def opened(settings: Settings, command: str, *, seals: bool = True) -> Asy
         patience_s=settings.redis_patience_web_s,
         counts_metrics=settings.metrics,
     )
-    keys = Keys(settings.key_prefix)
+    shards = Shards(settings.key_prefix)
     await pipeline.open()
     try:
-        async with process_keys(settings, pipeline, keys, writes=seals):
-            yield pipeline, keys
+        async with process_keys(settings, pipeline, shards.encryption, writes=seals):
+            yield pipeline, shards
     finally:
         await pipeline.close()
 

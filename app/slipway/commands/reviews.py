@@ -15,8 +15,8 @@ from slipway.commands.lists import check_choices, text_table, time_option_us
 from slipway.commands.operator_commands import By, Config, execute, opened, operator
 from slipway.errors import ConfigError
 from slipway.processes.settings_and_logs import load_settings_and_logs
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
 
@@ -73,11 +73,11 @@ def list_all(
     )
 
     async def search() -> list[Review]:
-        async with opened(settings, "reviews") as (pipeline, keys):
+        async with opened(settings, "reviews") as (pipeline, shards):
             found: list[Review] = []
             cursor: str | None = None
             while len(found) < limit:
-                searching = ReviewSearch(pipeline, keys, max_checks=settings.search_max_checks)
+                searching = ReviewSearch(pipeline, shards.only, max_checks=settings.search_max_checks)
                 missing = limit - len(found)
                 page = await searching.page(query, limit=missing, cursor=cursor, order=order)
                 found, cursor = found + page.reviews, page.next
@@ -189,20 +189,20 @@ def _operate(config: Config, operation: Callable[[ReviewStore], Awaitable[_Resul
     settings = load_settings_and_logs("reviews", config)
 
     async def operated() -> _Result:
-        async with opened(settings, "reviews") as (pipeline, keys):
-            return await operation(_store(settings, pipeline, keys))
+        async with opened(settings, "reviews") as (pipeline, shards):
+            return await operation(_store(settings, pipeline, shards))
 
     return execute(operated)
 
 
-def _store(settings: Settings, pipeline: Pipeline, keys: Keys) -> ReviewStore:
+def _store(settings: Settings, pipeline: Pipeline, shards: Shards) -> ReviewStore:
     from slipway.reviews.resuming import ResumedByDuty
     from slipway.reviews.store import ReviewStore
     from slipway.runs.audit import AuditTrail
     from slipway.runs.scripts import RunScripts
 
-    audit = AuditTrail(pipeline, keys, RunScripts(pipeline, keys))
-    return ReviewStore(pipeline, keys, audit, ResumedByDuty())
+    audit = AuditTrail(pipeline, shards.records, RunScripts(pipeline, shards))
+    return ReviewStore(pipeline, shards, audit, ResumedByDuty())
 
 
 def _print(review: Review) -> None:

@@ -221,12 +221,12 @@ async def _with_store(settings: Settings, operation: Callable[[RolloutStore], Aw
     from slipway.webhooks.urls import UrlPolicy
 
     project = read(settings.config)
-    async with opened(settings, "rollout") as (pipeline, keys):
+    async with opened(settings, "rollout") as (pipeline, shards):
         store = RolloutStore(
-            RolloutScripts(pipeline, keys),
+            RolloutScripts(pipeline, shards.only),
             Clock(),
-            VersionFinder(project.graphs, VersionScripts(pipeline, keys).read),
-            VersionNeed(project.graphs, NeedsReads(pipeline, keys)),
+            VersionFinder(project.graphs, VersionScripts(pipeline, shards.only).read),
+            VersionNeed(project.graphs, NeedsReads(pipeline, shards.only)),
             project.rollouts,
             announcements_of(project, UrlPolicy(project.webhooks.url)),
         )

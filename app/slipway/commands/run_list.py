@@ -25,8 +25,8 @@ def phases_of(names: Sequence[str]) -> frozenset[Phase]:
 async def list_runs(settings: Settings, query: RunQuery, *, limit: int, oldest_first: bool) -> list[Run]:
     """At most `limit` runs, however many entries of the indexes must be read to find them. Raises `StoreUnavailable`,
     and `ConfigError` if the data in Redis have another layout version."""
-    async with opened(settings, "runs", seals=False) as (pipeline, keys):
-        search = RunSearch(pipeline, keys, max_checks=settings.search_max_checks)
+    async with opened(settings, "runs", seals=False) as (pipeline, shards):
+        search = RunSearch(pipeline, shards.only, max_checks=settings.search_max_checks)
         found: list[Run] = []
         after: RunPosition | None = None
         while len(found) < limit:

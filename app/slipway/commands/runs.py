@@ -70,10 +70,10 @@ def audit(run: RunId, config: Config = None) -> None:
     settings = load_settings_and_logs("runs", config)
 
     async def read() -> list[AuditEntry]:
-        async with opened(settings, "runs") as (pipeline, keys):
-            scripts = RunScripts(pipeline, keys)
-            await RunStore(pipeline, keys, scripts, event_ttl_s=settings.event_ttl_s).find(run)
-            return await AuditTrail(pipeline, keys, scripts).read(run)
+        async with opened(settings, "runs") as (pipeline, shards):
+            scripts = RunScripts(pipeline, shards)
+            await RunStore(pipeline, shards.records, scripts, event_ttl_s=settings.event_ttl_s).find(run)
+            return await AuditTrail(pipeline, shards.records, scripts).read(run)
 
     for entry in execute(read):
         typer.echo(dumps(entry.public()).decode())
@@ -208,9 +208,9 @@ def _operate(config: Config, operation: Callable[[RunOperations], Awaitable[Oper
     settings = operator_settings("runs", config)
 
     async def operate() -> OperatedRun | None:
-        async with opened(settings, "runs") as (pipeline, keys):
-            scripts = RunScripts(pipeline, keys)
-            store = RunStore(pipeline, keys, scripts, event_ttl_s=settings.event_ttl_s)
+        async with opened(settings, "runs") as (pipeline, shards):
+            scripts = RunScripts(pipeline, shards)
+            store = RunStore(pipeline, shards.records, scripts, event_ttl_s=settings.event_ttl_s)
             return await operation(RunOperations(store, scripts, Clock(), event_ttl_s=settings.event_ttl_s))
 
     typer.echo(_sentence(execute(operate)))

@@ -155,5 +155,5 @@ def _switch_on(config: Config, find: FindTarget, who: Operator) -> None:
 
 
 async def _with_store(settings: Settings, operation: Callable[[SwitchStore], Awaitable[_Result]]) -> _Result:
-    async with opened(settings, "switches") as (pipeline, keys):
-        return await operation(SwitchStore(SwitchScripts(pipeline, keys), Clock()))
+    async with opened(settings, "switches") as (pipeline, shards):
+        return await operation(SwitchStore(SwitchScripts(pipeline, shards.only), Clock()))

@@ -62,8 +62,8 @@ def _print(found: AssembledTrace, width: int | None) -> None:
 async def _read(settings: Settings, run_id: str) -> AssembledTrace:
     from slipway.run_traces.reading import RunTraces
 
-    async with opened(settings, "trace", seals=False) as (pipeline, keys):
-        return await RunTraces(pipeline, keys, settings).of_run(run_id)
+    async with opened(settings, "trace", seals=False) as (pipeline, shards):
+        return await RunTraces(pipeline, shards, settings).of_run(run_id)
 
 
 async def _with_content(settings: Settings, run_id: str) -> AssembledTrace:

@@ -70,8 +70,8 @@ def drain(
 async def _read(settings: Settings) -> KnownVersions:
     from slipway.graph_versions.scripts import VersionScripts
 
-    async with opened(settings, "versions", seals=False) as (pipeline, keys):
-        return await VersionScripts(pipeline, keys).read()
+    async with opened(settings, "versions", seals=False) as (pipeline, shards):
+        return await VersionScripts(pipeline, shards.only).read()
 
 
 async def _drained(
@@ -84,9 +84,9 @@ async def _drained(
     from slipway.run_operations.rollout_versions import VersionNeed
 
     graphs = read(settings.config).graphs
-    async with opened(settings, "drain", seals=False) as (pipeline, keys):
-        (await VersionScripts(pipeline, keys).read()).get(graph_id, version)
-        need, before = VersionNeed(graphs, NeedsReads(pipeline, keys)), None
+    async with opened(settings, "drain", seals=False) as (pipeline, shards):
+        (await VersionScripts(pipeline, shards.only).read()).get(graph_id, version)
+        need, before = VersionNeed(graphs, NeedsReads(pipeline, shards.only)), None
         while True:
             needs = await need.of(graph_id, version)
             if needs != before:

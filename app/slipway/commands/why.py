@@ -42,5 +42,5 @@ def why(
 async def _why(settings: Settings, run_id: str) -> Why:
     from slipway.waiting_reasons.reasons import WaitingReasons
 
-    async with opened(settings, "why", seals=False) as (pipeline, keys):
-        return await WaitingReasons(pipeline, keys, settings).why(run_id)
+    async with opened(settings, "why", seals=False) as (pipeline, shards):
+        return await WaitingReasons(pipeline, shards.only, settings).why(run_id)

@@ -14,8 +14,8 @@ from slipway.crons.scripts import CronScripts, SavedCron
 from slipway.crons.search import CronQuery, CronSearch
 from slipway.errors import NotFound
 from slipway.indexes.search import DEFAULT_MAX_CHECKS, Count, Found
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.serialization.json_encoding import json_members
 from slipway.threads.scripts import ThreadScripts
 
@@ -24,9 +24,11 @@ PAGE: Final = 200
 
 
 class CronStore:
-    def __init__(self, pipeline: Pipeline, keys: Keys, clock: Clock, *, max_checks: int = DEFAULT_MAX_CHECKS) -> None:
+    def __init__(self, pipeline: Pipeline, shards: Shards, clock: Clock, *, max_checks: int = DEFAULT_MAX_CHECKS
+    ) -> None:
+        keys = shards.only
         self._reads, self._scripts, self._clock = CronReads(pipeline, keys), CronScripts(pipeline, keys), clock
-        self._threads, self._search = ThreadScripts(pipeline, keys), CronSearch(pipeline, keys, max_checks=max_checks)
+        self._threads, self._search = ThreadScripts(pipeline, shards), CronSearch(pipeline, keys, max_checks=max_checks)
 
     async def create(self, cron_id: str, new: NewCron, now_ms: int) -> Cron:
         """Creates a cron, or returns the existing one of this id unchanged. Raises `NotFound` when its thread does not

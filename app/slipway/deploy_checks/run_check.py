@@ -21,8 +21,8 @@ from slipway.graphs.langgraph_json import read
 from slipway.progress import ShowProgress, show_nothing
 from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.rollouts.scripts import RolloutScripts
 from slipway.settings import Settings
 from slipway.thread_moves.mover import migrations_of
@@ -33,7 +33,7 @@ _WORK: Final = "threads checked"
 
 Receive = Callable[[CheckedVerdict], None]
 
-Connection = tuple[Pipeline, Keys]
+Connection = tuple[Pipeline, Shards]
 
 
 async def run_check(
@@ -76,16 +76,17 @@ async def _connected(settings: Settings, connection: Connection | None) -> Async
     pipeline = pipeline_to(Address(settings.redis), "slipway check-deploy", patience_s=settings.redis_patience_worker_s)
     await pipeline.open()
     try:
-        yield pipeline, Keys(settings.key_prefix)
+        yield pipeline, Shards(settings.key_prefix)
     finally:
         await pipeline.close()
 
 
 async def _check_on(connection: Connection, settings: Settings, graphs: Graphs) -> tuple[DeployCheck, KnownVersions]:
-    pipeline, keys = connection
+    pipeline, shards = connection
+    keys = shards.only
     migrations = await migrations_of(graphs)
     serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, preserve_unknown=True)
-    checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, keys)
+    checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, shards)
     versions = VersionReads(pipeline, keys)
     known = await VersionScripts(pipeline, keys).read()
     rollouts = await RolloutScripts(pipeline, keys).read_all()

@@ -23,7 +23,7 @@ class ExclusiveDuty(Duty):
         super().__init__(interval_s)
         assert services.lease_renewer is not None
         self._worker = services.lease_renewer.worker
-        self._election = DutyScripts(services.pipeline, services.keys)
+        self._election = DutyScripts(services.pipeline, services.shards.processes)
 
     async def may_run(self) -> bool:
         return await self._election.acquire(self.name, self._worker, int(KEY_TTL_ROUNDS * self.interval_s * 1000))

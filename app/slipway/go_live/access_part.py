@@ -65,7 +65,7 @@ async def _keys(inputs: Inputs) -> Sequence[Line]:
 
 
 def _store(inputs: Inputs) -> ApiKeyStore:
-    return ApiKeyStore(ApiKeyScripts(inputs.pipeline, inputs.keys))
+    return ApiKeyStore(ApiKeyScripts(inputs.pipeline, inputs.shards.access))
 
 
 async def _secrets(inputs: Inputs) -> Sequence[Line]:

@@ -27,7 +27,10 @@ CODES: Final = {kind: f"evidence.{kind.replace('-', '_')}" for kind in KINDS}
 
 
 async def _tests(inputs: Inputs) -> Sequence[Line]:
-    stored, now_us = await EvidenceStore(inputs.pipeline, inputs.keys).all(), microseconds_of(inputs.clock.now())
+    stored, now_us = (
+        await EvidenceStore(inputs.pipeline, inputs.shards.processes).all(),
+        microseconds_of(inputs.clock.now()),
+    )
     return [_line(kind, stored.get(kind), now_us) for kind in KINDS if kind != "backup"]
 
 
@@ -47,7 +50,7 @@ async def _backup(inputs: Inputs) -> Sequence[Line]:
     """The evidence, or the time of the last snapshot of a server on this machine: a snapshot on the disk of the server
     is no backup before somebody copies it elsewhere."""
     kind, code = "backup", CODES["backup"]
-    evidence, now = (await EvidenceStore(inputs.pipeline, inputs.keys).all()).get(kind), inputs.clock.now()
+    evidence, now = (await EvidenceStore(inputs.pipeline, inputs.shards.processes).all()).get(kind), inputs.clock.now()
     now_us = microseconds_of(now)
     line = _line(kind, evidence, now_us)
     if not line.fix:

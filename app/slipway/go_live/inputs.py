@@ -25,6 +25,7 @@ from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.settings import Settings
 
 _PATIENCE_S: Final = 10.0
@@ -49,6 +50,7 @@ class Inputs:
     project: LangGraphJson
     environment: Mapping[str, str]
     pipeline: Pipeline
+    shards: Shards
     keys: Keys
     health: Health
     server: ServerInfo
@@ -72,7 +74,8 @@ async def open_inputs(
     imported goes to standard error. Raises `StoreUnavailable`, and `ConfigError` if langgraph.json is wrong, the server
     does not support the checkpointer or the data have another layout version."""
     await start_checks.check(settings, settings.redis, upgrade=False)
-    project, clock, keys = read(settings.config), Clock(), Keys(settings.key_prefix)
+    project, clock, shards = read(settings.config), Clock(), Shards(settings.key_prefix)
+    keys = shards.only
     pipeline = pipeline_to(
         Address(settings.redis), "slipway doctor", patience_s=_PATIENCE_S, counts_metrics=settings.metrics
     )
@@ -80,11 +83,11 @@ async def open_inputs(
     try:
         async with AsyncExitStack() as stack:
             with contextlib.suppress(hiredis.ReplyError):  # a user that may only read: encrypted values stay unread
-                await stack.enter_async_context(process_keys(settings, pipeline, keys, writes=repair))
-            health = await HealthMonitor(pipeline, keys, settings, clock, list(project.graphs)).measure()
+                await stack.enter_async_context(process_keys(settings, pipeline, shards.encryption, writes=repair))
+            health = await HealthMonitor(pipeline, shards, settings, clock, list(project.graphs)).measure()
             server = health.server or await read_server_info(pipeline)
             code = await _loaded(settings, project) if with_code else None
-            yield Inputs(settings, project, environment, pipeline, keys, health, server, clock, code)
+            yield Inputs(settings, project, environment, pipeline, shards, keys, health, server, clock, code)
     finally:
         await pipeline.close()
 

@@ -132,7 +132,7 @@ async def _resume(inputs: Inputs) -> Sequence[Line]:
     report, _ = await run_check(
         inputs.settings,
         graphs,
-        connection=(inputs.pipeline, inputs.keys),
+        connection=(inputs.pipeline, inputs.shards),
         most=MOST_THREADS,
         within_s=THREADS_WITHIN_S,
     )

@@ -25,9 +25,9 @@ from slipway.health.reads import HealthReads, Probe
 from slipway.health.scripts import HealthScripts, WaitingForPeople, Workload
 from slipway.health.server_info import ServerInfo, read_server_info
 from slipway.redis.connection import reply_error
-from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.rollouts.counts import RampCounts
 from slipway.rollouts.record import Rollout
 from slipway.rollouts.scripts import RolloutScripts
@@ -124,13 +124,14 @@ class HealthMonitor:
     was called."""
 
     def __init__(
-        self, pipeline: Pipeline, keys: Keys, settings: Settings, clock: Clock, graph_ids: Sequence[str] = ()
+        self, pipeline: Pipeline, shards: Shards, settings: Settings, clock: Clock, graph_ids: Sequence[str] = ()
     ) -> None:
         """`graph_ids` are the graphs whose reviews are counted."""
         self._pipeline, self._clock, self._graph_ids = pipeline, clock, graph_ids
-        self._layout = LayoutRecord(pipeline, keys)
+        keys = shards.only
+        self._layout = LayoutRecord(pipeline, shards)
         self._scripts, self._probe = HealthScripts(pipeline, keys), Probe(pipeline, keys)
-        self._reads, self._breakers = HealthReads(pipeline, keys), BreakerScripts(pipeline, keys)
+        self._reads, self._breakers = HealthReads(pipeline, keys), BreakerScripts(pipeline, shards.processes)
         self._switches, self._rollouts = SwitchScripts(pipeline, keys), RolloutScripts(pipeline, keys)
         self._process = secrets.token_hex(8)
         self._lease_ms, self._high_water = int(settings.lease_s * 1000), settings.redis_high_water

@@ -10,17 +10,18 @@ from slipway.health.index_checks import IndexChecks
 from slipway.health.reads import INDEXED_KINDS, PAGE, HealthReads
 from slipway.indexes.resumable_check import ResumableCheck
 from slipway.progress import ShowProgress
-from slipway.redis.keys import Keys
 from slipway.redis.layout import Upgrade
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.threads.index_check import ThreadIndexCheck
 
 
-async def build_indexes(pipeline: Pipeline, keys: Keys, show: ShowProgress) -> None:
+async def build_indexes(pipeline: Pipeline, shards: Shards, show: ShowProgress) -> None:
     """Layout 2 has indexes of threads, runs, assistants, crons and namespaces. Processes of the release before may
     still end runs meanwhile, without changing the indexes, so the threads that have changed since the start, and the
     runs that had not ended, are checked once more at the end. What they put into the store is repaired by the
     reconciler."""
+    keys = shards.only  # only releases with one shard have stored layout 1
     threads = ThreadIndexCheck(pipeline, keys, repair=True)
     reads, checks = HealthReads(pipeline, keys), IndexChecks(pipeline, keys, repair=True)
     total = await reads.number_of_threads()

@@ -24,6 +24,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.renamed_settings import advice, renamed_settings_in
 from slipway.settings import Settings
 
@@ -51,11 +52,11 @@ async def check(
     await pipeline.open()
     try:
         await _check_renamed_prefix(settings, former, pipeline)
-        keys = Keys(settings.key_prefix)
+        shards = Shards(settings.key_prefix)
         await _check_encryption(settings, former, pipeline)
-        layout = LayoutRecord(pipeline, keys)
+        layout = LayoutRecord(pipeline, shards)
         if upgrade:
-            async with process_keys(settings, pipeline, keys):
+            async with process_keys(settings, pipeline, shards.encryption):
                 await layout.check_or_upgrade(UPGRADES, show)
         else:
             await layout.check(accept_older=accept_older)
@@ -83,10 +84,10 @@ async def _check_encryption(settings: Settings, former: dict[str, str], pipeline
     is_renamed = settings.encryption_key is None and "encryption_key" in former
     hint = f". {advice('encryption_key')}" if is_renamed else ""
     try:
-        await check_keys(settings, pipeline, Keys(settings.key_prefix))
+        await check_keys(settings, pipeline, Shards(settings.key_prefix).encryption)
     except ConfigError as error:
         raise ConfigError(f"{error}{hint}") from None
-    if settings.encryption_key is None and await are_encrypted(pipeline, Keys(settings.key_prefix), settings):
+    if settings.encryption_key is None and await are_encrypted(pipeline, Shards(settings.key_prefix), settings):
         raise ConfigError(
             f"the states in Redis are encrypted, and {variable_of('encryption_key')} is not set: set it to the key "
             f"that encrypted them{hint}"

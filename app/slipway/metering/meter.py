@@ -33,7 +33,7 @@ from slipway.metering.scripts import MeterScripts, NoRoom, NotOwned, Reservation
 from slipway.metering.write_commands import add_to_budgets, store_metered
 from slipway.model_prices import ModelPrice, PriceTable
 from slipway.redis.blocking_calls import BlockingCalls
-from slipway.redis.keys import Keys
+from slipway.redis.shards import Shards
 from slipway.runs.attempt_writer import AttemptWriter
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ class MeterConfig:
     scripts: MeterScripts
     blocking: BlockingCalls
     """For synchronous calls."""
-    keys: Keys
+    shards: Shards
     prices: PriceTable
     budgets: Budgets
     output_tokens: int | None
@@ -212,9 +212,11 @@ class Meter:
 
     def store_reservation_blocking(self, call_id: UUID | None, node: str | None = None) -> None:
         """The same for a synchronous call, in any thread, which it blocks."""
-        budgets, keys, run = self._budgeted(call_id), self._config.keys, self._run
+        budgets, shards, run = self._budgeted(call_id), self._config.shards, self._run
         with self._reservation(budgets, with_ended=True) as reservation:
-            result = self._config.blocking.call(lambda pipeline: MeterScripts(pipeline, keys).reserve(run, reservation))
+            result = self._config.blocking.call(
+                lambda pipeline: MeterScripts(pipeline, shards).reserve(run, reservation)
+            )
         self._check(result, call_id, budgets, reservation, node)
 
     def _budgeted(self, call_id: UUID | None) -> Budgeted:
@@ -315,13 +317,13 @@ class Meter:
         with self._lock:
             ended, self._ended = self._ended, []
         self._add_usage()
-        for command in add_to_budgets(self._config.keys, ended):
+        for command in add_to_budgets(self._config.shards.only, ended):
             self._writer.add_command(command)
 
     def _add_usage(self) -> None:
         with self._lock:
             stored, revision = self._usage.stored(), self._usage.revision
-        self._writer.add_command(store_metered(self._config.keys, self._run.run_id, stored, revision))
+        self._writer.add_command(store_metered(self._config.shards.records, self._run.run_id, stored, revision))
 
     def _in_loop(self, callback: Callable[[], object]) -> None:
         """Calls it now in the event loop, and soon from another thread."""

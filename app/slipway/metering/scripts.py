@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from slipway.budgets import BudgetEntry
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.script_source import load
-from slipway.redis.script_stubs import ScriptStubs
+from slipway.redis.script_stubs import RecordScriptStubs, ScriptStubs
 from slipway.runs.record import Run
 
 _METER_RESERVE = load("meter_reserve")
@@ -73,13 +73,13 @@ class BudgetScripts(ScriptStubs):
         return [(budget_id.decode(), fields_of(flat)) for budget_id, flat in reply]
 
 
-class MeterScripts(ScriptStubs):
+class MeterScripts(RecordScriptStubs):
     """One round trip each."""
 
     async def reserve(self, run: Run, reservation: Reservation) -> ReserveResult:
         """Stores what the chain has used, and what is reserved, before a call is made."""
-        arguments = self._args(
-            run_id=run.run_id, attempt=run.attempt, incarnation=run.incarnation, **reservation.arguments()
+        arguments = self._of_run(
+            run.run_id, attempt=run.attempt, incarnation=run.incarnation, **reservation.arguments()
         )
         reply = await self._pipeline.run(_METER_RESERVE, [], arguments)
         if reply[0] == b"ok":

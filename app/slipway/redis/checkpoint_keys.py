@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from slipway.errors import InvalidRequest
+from slipway.redis.catalogue.key_kinds import TEMPLATES
 from slipway.redis.keys import Keys
 
 BYTES_FIELD = "n"
@@ -40,10 +41,10 @@ def names_of(keys: Keys, thread_id: str) -> CheckpointNames:
     )
 
 
-def all_threads(keys: Keys) -> tuple[str, int, int]:
-    """A glob of every thread's index, and how many characters precede and follow the thread's id in a match."""
-    before, _, after = keys.checkpoints("*").partition("*")
-    return keys.pattern("checkpoints"), len(before), len(after)
+def thread_of_index(name: str) -> str:
+    """The thread of an index, from the name of the key."""
+    before, after = TEMPLATES["checkpoints"].split("%s")
+    return name.partition(before)[2].removesuffix(after)
 
 
 def run_threads(keys: Keys, run_id: str) -> str:

@@ -419,9 +419,9 @@ class Keys:
     def internal_deliveries(self) -> str:
         return self._of("internal_deliveries")
 
-    def named(self, kind: str, record_id: str) -> str:
-        """The key of a kind whose names have one id."""
-        return self._of(kind, record_id)
+    def named(self, kind: str, *ids: str) -> str:
+        """The key of a kind with these ids."""
+        return self._of(kind, *ids)
 
     def owns(self, name: str) -> bool:
         """Whether a key of this name would be among the keys of this deployment."""

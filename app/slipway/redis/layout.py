@@ -5,11 +5,14 @@ newer release would misread raises `LAYOUT` by one and adds an upgrade (`health/
 has two numbers: `version`, the layout of what is stored, and `required`, the layout that a process must have. An
 upgrade first raises `required`, so that processes of older releases no longer start, then changes the records, then
 raises `version`. If it is interrupted, the next start repeats it.
+
+The record also has the number of shards, which never changes: with another number, no thread would be found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -17,9 +20,9 @@ import structlog
 
 from slipway.errors import ConfigError
 from slipway.progress import ShowProgress, show_nothing
-from slipway.redis.keys import Keys
 from slipway.redis.layout_scripts import LayoutScripts, StoredLayout
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.versions import version_of
 
 log = structlog.get_logger(__name__)
@@ -33,7 +36,7 @@ OLDEST: Final = 1
 UNRECORDED: Final = 0
 """The layout of data without a layout record: releases before the first recorded layout wrote them."""
 
-Upgrade = Callable[[Pipeline, Keys, ShowProgress], Awaitable[None]]
+Upgrade = Callable[[Pipeline, Shards, ShowProgress], Awaitable[None]]
 """Changes all records from one layout to the next. It may be repeated, and may run in two processes at once."""
 
 
@@ -41,17 +44,17 @@ NO_UPGRADES: Final[Mapping[int, Upgrade]] = MappingProxyType({})
 
 
 class LayoutRecord:
-    """Checks and changes the layout record of one key prefix."""
+    """Checks and changes the layout record of one deployment."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._pipeline, self._keys = pipeline, keys
-        self._scripts = LayoutScripts(pipeline, keys)
+    def __init__(self, pipeline: Pipeline, shards: Shards) -> None:
+        self._pipeline, self._shards = pipeline, shards
+        self._scripts = LayoutScripts(pipeline, shards.layout)
 
     async def read(self) -> StoredLayout:
         """One round trip; two if there is no layout record: then the indexes show whether there are data."""
         stored = await self._scripts.record()
-        if stored.version is None and await self._scripts.has_data():
-            return StoredLayout(stored.required, UNRECORDED, stored.release)
+        if stored.version is None and await self._scripts.has_data(self._shards):
+            return replace(stored, version=UNRECORDED)
         return stored
 
     async def problem(self) -> str | None:
@@ -64,6 +67,7 @@ class LayoutRecord:
         one that it can upgrade."""
         stored = await self.read()
         _reject_newer(stored)
+        self._reject_other_shards(stored)
         if stored.version is not None and stored.version < LAYOUT:
             self._reject_too_old(stored.version)
             if accept_older:
@@ -76,20 +80,33 @@ class LayoutRecord:
     async def check_or_upgrade(
         self, upgrades: Mapping[int, Upgrade] = NO_UPGRADES, show: ShowProgress = show_nothing
     ) -> None:
-        """Stores the layout of this release if there are no data, and upgrades data of an older layout. `upgrades` are
-        found by the layout that they begin with. Raises `ConfigError` if the data have a newer layout."""
+        """Stores the layout of this release and the number of shards if there are no data, and upgrades data of an
+        older layout. `upgrades` are found by the layout that they begin with. Raises `ConfigError` if the data have a
+        newer layout, or another number of shards."""
         stored = await self.read()
         _reject_newer(stored)
+        self._reject_other_shards(stored)
         if stored.version == LAYOUT:
             return
         if stored.version is not None:
             await self._upgrade(stored.version, upgrades, show)
-        _reject_newer(await self._raise(version=LAYOUT))
+        stored = await self._raise(version=LAYOUT)
+        _reject_newer(stored)
+        self._reject_other_shards(stored)
+
+    def _reject_other_shards(self, stored: StoredLayout) -> None:
+        count = self._shards.count
+        if stored.version is None or stored.shards == count:
+            return
+        raise ConfigError(
+            f"SLIPWAY_SHARDS is {count}, and the data in Redis under the key prefix {self._shards.prefix!r} were "
+            f"stored with {stored.shards}: set SLIPWAY_SHARDS={stored.shards}, or use another key prefix"
+        )
 
     def _reject_too_old(self, version: int) -> None:
         if version < OLDEST:
             raise ConfigError(
-                f"the data in Redis under the key prefix {self._keys.prefix!r} have layout {version}, which this "
+                f"the data in Redis under the key prefix {self._shards.prefix!r} have layout {version}, which this "
                 f"release ({version_of('slipway')}) cannot upgrade: set SLIPWAY_KEY_PREFIX to another prefix, or use "
                 "an empty database"
             )
@@ -99,11 +116,13 @@ class LayoutRecord:
         _reject_newer(await self._raise(version=None))
         for step in range(version, LAYOUT):
             log.info("layout.upgrade_started", from_layout=step, to_layout=step + 1)
-            await upgrades[step](self._pipeline, self._keys, show)
+            await upgrades[step](self._pipeline, self._shards, show)
         log.info("layout.upgraded", layout=LAYOUT)
 
     async def _raise(self, *, version: int | None) -> StoredLayout:
-        return await self._scripts.raise_to(required=LAYOUT, version=version, release=version_of("slipway"))
+        return await self._scripts.raise_to(
+            required=LAYOUT, version=version, release=version_of("slipway"), shards=self._shards.count
+        )
 
 
 def newer_layout_problem(stored: StoredLayout) -> str | None:

@@ -26,6 +26,20 @@ _MAX_ARGUMENTS: Final = 2000
 not separated."""
 
 
+def commands_by_shard(commands: Sequence[RedisCommand]) -> list[list[RedisCommand]]:
+    """The commands, those of each shard together. The key of a command, which names its shard, follows the verb."""
+    found: dict[str, list[RedisCommand]] = {}
+    for command in commands:
+        found.setdefault(shard_in(str(command[1])), []).append(command)
+    return list(found.values())
+
+
+def shard_in(name: str) -> str:
+    """The part of a key's name that says its shard, up to the end of the hash tag; "" without one."""
+    before, brace, _ = name.partition("}")
+    return before if brace and "{" in before else ""
+
+
 def packed(commands: Sequence[RedisCommand]) -> list[Arg]:
     """The commands as one flat list of arguments, each preceded by its count of words. `lua/lib/redis_commands.lua`
     executes them."""

@@ -8,6 +8,7 @@ stays right when a deployment is moved to another number of shards.
 from __future__ import annotations
 
 from binascii import crc_hqx
+from collections.abc import Iterator
 from typing import Final
 from uuid import UUID
 
@@ -41,6 +42,13 @@ def run_id_on(thread_id: str, seed: str) -> str:
     """The id of a run on this thread: the UUID `seed`, whose last digits become the hash of the thread. The same seed
     and thread give the same id."""
     return _ending_with(thread_hash(thread_id), seed)
+
+
+def ids_like(seed: str) -> Iterator[str]:
+    """UUIDs that differ from the UUID `seed` in their last digits only, beginning with the seed itself. Each hash of a
+    thread is that of about one of them."""
+    first = hash_in_run_id(seed)
+    return (_ending_with((first + step) & _MASK, seed) for step in range(_MASK + 1))
 
 
 def _ending_with(hash_: int, seed: str) -> str:

@@ -61,6 +61,11 @@ def review_id_of(run_id: str, interrupt_id: str) -> str:
     return f"{run_id}:{interrupt_id}"
 
 
+def run_of_review(review_id: str) -> str:
+    """The run that asked."""
+    return review_id.partition(":")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Vote:
     """What one person decided, before enough people agree."""

@@ -12,9 +12,9 @@ from slipway.redis.hash_fields import flat
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
-from slipway.redis.script_stubs import ScriptStubs
+from slipway.redis.script_stubs import RecordScriptStubs, arguments_for
 from slipway.reviews.change import Change, as_json
-from slipway.reviews.record import Review
+from slipway.reviews.record import Review, run_of_review
 from slipway.runs.review_arguments import StoredApproval, StoredEntry
 from slipway.serialization.at_rest import sealed, sealed_text
 from slipway.serialization.places import DECISION, audit_place
@@ -54,7 +54,7 @@ class ChangeOutcome(StrEnum):
     OVERDUE = "overdue"
 
 
-class ReviewScripts(ScriptStubs):
+class ReviewScripts(RecordScriptStubs):
     """One round trip each."""
 
     async def change(self, review: Review, change: Change) -> ChangeOutcome:
@@ -74,14 +74,17 @@ class ReviewScripts(ScriptStubs):
             "after_due": change.after_due,
         }
         answer = b"" if change.answer is None else sealed(change.answer, DECISION)
-        reply = await self._pipeline.run(_REVIEW_CHANGE, [], [*self._args(**arguments), answer])
+        reply = await self._pipeline.run(_REVIEW_CHANGE, [], [*self._of_review(arguments), answer])
         return ChangeOutcome(reply[0].decode())
+
+    def _of_review(self, arguments: ReviewChange) -> tuple[str, bytes]:
+        return arguments_for(self._shards.of_run(run_of_review(arguments["review_id"])), arguments)
 
 
 def entry_of(review_id: str, change: Change) -> StoredEntry:
     """The entry of the audit trail."""
     details = as_json({"review_id": review_id, **change.details})
-    place = audit_place(review_id.partition(":")[0])
+    place = audit_place(run_of_review(review_id))
     return {"action": change.action, "actor": change.actor, "details": sealed_text(details, place)}
 
 

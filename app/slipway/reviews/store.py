@@ -10,8 +10,8 @@ from typing import Any
 from slipway import failpoints
 from slipway.canonical_json import call_hash
 from slipway.errors import NotFound
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.reviews import rules
 from slipway.reviews.actor import Actor
 from slipway.reviews.answers import decisions_from, resume_value
@@ -29,8 +29,8 @@ Rule = Callable[[Review, int], Change | None]
 class ReviewStore:
     """Reads and changes reviews. All methods raise `NotFound` for an unknown review, and the errors of the rules."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, audit: AuditTrail, resumer: Resumer) -> None:
-        self._reads, self._scripts = ReviewReads(pipeline, keys), ReviewScripts(pipeline, keys)
+    def __init__(self, pipeline: Pipeline, shards: Shards, audit: AuditTrail, resumer: Resumer) -> None:
+        self._reads, self._scripts = ReviewReads(pipeline, shards.records), ReviewScripts(pipeline, shards)
         self._audit, self._resumer = audit, resumer
 
     async def get(self, review_id: str) -> Review:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 from slipway.errors import NotFound, StoredDataError
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.reviews.reads import ReviewReads
 from slipway.reviews.record import Review, review_from, review_id_of
 from slipway.run_traces.derived_spans import (
@@ -69,12 +69,15 @@ async def everybody(run: Run) -> bool:
 class RunTraces:
     """Assembles traces. What they contain is not checked against users, except the other runs of a chain."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings) -> None:
-        self._pipeline, self._settings = pipeline, settings
+    def __init__(self, pipeline: Pipeline, shards: Shards, settings: Settings) -> None:
+        self._pipeline, self._settings, keys = pipeline, settings, shards.records
         self._runs, self._stored = RunReads(pipeline, keys), StoredTraces(pipeline, keys)
-        self._reviews, self._audit = ReviewReads(pipeline, keys), AuditTrail(pipeline, keys, RunScripts(pipeline, keys))
+        self._reviews, self._audit = (
+            ReviewReads(pipeline, keys),
+            AuditTrail(pipeline, keys, RunScripts(pipeline, shards)),
+        )
         self._deliveries = DeliveryReads(pipeline, keys)
-        self._search = DeliverySearch(pipeline, keys, max_checks=settings.search_max_checks)
+        self._search = DeliverySearch(pipeline, shards.only, max_checks=settings.search_max_checks)
 
     async def of_run(self, run_id: str, may_read: MayRead = everybody, *, operator: bool = True) -> AssembledTrace:
         """The trace of a run, with the runs of its chain that the reader may read. Those who are no operators see only

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from slipway.runs.scripts import RunScripts
+from slipway.runs.queue_scripts import QueueScripts
 
 CREDIT_S: Final = 0.25
 """Seconds for which a credit is valid."""
@@ -26,7 +26,7 @@ STORED_FACTOR: Final = 3
 class Admission:
     """Admits the requests of one process. `mark` is the part of Redis's memory above which requests are rejected."""
 
-    def __init__(self, scripts: RunScripts, mark: float) -> None:
+    def __init__(self, scripts: QueueScripts, mark: float) -> None:
         self._scripts, self.mark = scripts, mark
         self._credit_bytes, self._credit_until = 0, 0.0
 

@@ -227,6 +227,10 @@ class AttemptWriter:
         `Fenced` or `StoreUnavailable`."""
         if self.is_fenced:
             raise fenced_error(self.run)
+        elsewhere = self._scripts.commands_of_other_shards(self.run.run_id, commands)
+        if elsewhere:
+            await self._write_elsewhere(commands, elsewhere)
+            return
         self._delayed_commands.extend(commands)
         if self.write_behind:
             self._schedule_delayed_send()
@@ -235,6 +239,14 @@ class AttemptWriter:
         await self._wait_until_appended()
         self._move_delayed_commands(count)
         await self._wait_acknowledged(self._group)
+
+    async def _write_elsewhere(self, commands: Sequence[RedisCommand], elsewhere: Sequence[RedisCommand]) -> None:
+        """Writes commands of which some change another thread, in another shard: a node has called a graph with the id
+        of that thread. They are executed when Redis has stored everything else, so only if the attempt owned its run
+        until then."""
+        await self.write([command for command in commands if command not in elsewhere])
+        await self.flush()
+        await self._scripts.apply_unfenced(elsewhere)
 
     def may_divide(self, namespace: str, task_path: str | None) -> bool:
         """Whether no node can run before `wait_for_capacity` has waited for `encoding`. While other tasks of the

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from slipway.graphs.version_choice import VersionChoice
-from slipway.runs.scripts import RunScripts
+from slipway.redis.per_shard import PerShard
+from slipway.runs.queue_scripts import QueueScripts
 
 _RUNS_A_CALL: Final = 100
 
@@ -16,8 +18,8 @@ class HeldRuns:
     happened; the duty `paused_runs` calls `try_again`. `choices` returns the choice of each graph that this process
     has: a run gets its version anew, because the one that it had may not be served any more."""
 
-    def __init__(self, scripts: RunScripts, choices: Callable[[], Mapping[str, VersionChoice]]) -> None:
-        self._scripts, self._choices = scripts, choices
+    def __init__(self, queues: PerShard[QueueScripts], choices: Callable[[], Mapping[str, VersionChoice]]) -> None:
+        self._queues, self._choices = queues, choices
         self._reason: str | None = None
 
     def versions_served(self) -> None:
@@ -34,8 +36,12 @@ class HeldRuns:
         if reason is None:
             return 0
         choices = self._choices()
-        total, until = await self._scripts.held_retry(_RUNS_A_CALL, reason, choices=choices)
-        while until is not None:
-            queued, until = await self._scripts.held_retry(_RUNS_A_CALL, reason, choices=choices, until_ms=until)
-            total += queued
-        return total
+        return sum(await asyncio.gather(*(_try_again(queue, reason, choices) for queue in self._queues)))
+
+
+async def _try_again(queue: QueueScripts, reason: str, choices: Mapping[str, VersionChoice]) -> int:
+    total, until = await queue.held_retry(_RUNS_A_CALL, reason, choices=choices)
+    while until is not None:
+        queued, until = await queue.held_retry(_RUNS_A_CALL, reason, choices=choices, until_ms=until)
+        total += queued
+    return total

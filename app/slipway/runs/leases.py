@@ -25,8 +25,9 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
+from slipway.runs.queue_scripts import Grace, QueueScripts
 from slipway.runs.script_results import Instruction, PauseRequested, RunLost, instruction_from
-from slipway.runs.scripts import Grace, RunScripts
+from slipway.runs.worker_list_scripts import WorkerListScripts
 from slipway.settings import Settings
 from slipway.stop_times import LAST_HEARTBEAT_WITHIN_S
 
@@ -168,12 +169,12 @@ class LeaseRenewer:
         )
         if not await self._open_with_retries(pipeline):
             return
-        scripts = RunScripts(pipeline, self._keys)
+        scripts, workers = QueueScripts(pipeline, self._keys), WorkerListScripts(pipeline, self._keys)
         while not self._stopping:
             self._heartbeat_due.clear()
-            replied = await self.send_heartbeat(scripts)
+            replied = await self.send_heartbeat(scripts, workers)
             await self._pause(self._interval_s if replied else _RENEW_AGAIN_S)
-        await self.send_heartbeat(scripts, leaving=True)
+        await self.send_heartbeat(scripts, workers, leaving=True)
         await pipeline.close()
 
     async def _open_with_retries(self, pipeline: Pipeline) -> bool:
@@ -195,7 +196,7 @@ class LeaseRenewer:
             async with asyncio.timeout(seconds):
                 await self._heartbeat_due.wait()
 
-    async def send_heartbeat(self, scripts: RunScripts, *, leaving: bool = False) -> bool:
+    async def send_heartbeat(self, scripts: QueueScripts, workers: WorkerListScripts, *, leaving: bool = False) -> bool:
         """Sends one heartbeat and applies the reply. `leaving` removes a worker from the live workers. Returns False if
         Redis was unavailable.
 
@@ -213,7 +214,7 @@ class LeaseRenewer:
                 claims_as=None if leaving else self._claims_as,
                 stops_as=self._claims_as if leaving else self._stops_as,
             ),
-            self._list(scripts, is_live=not leaving),
+            self._list(workers, is_live=not leaving),
             return_exceptions=True,
         )
         if isinstance(instructions, BaseException):
@@ -228,9 +229,9 @@ class LeaseRenewer:
             self._main_loop.call_soon_threadsafe(self.on_instruction, attempts[run_id], instruction)
         return True
 
-    async def _list(self, scripts: RunScripts, *, is_live: bool) -> None:
+    async def _list(self, workers: WorkerListScripts, *, is_live: bool) -> None:
         if self._is_worker:
-            await scripts.list_worker(self.worker, is_live=is_live, lease_ms=self._lease_ms)
+            await workers.list_worker(self.worker, is_live=is_live, lease_ms=self._lease_ms)
 
     def on_instruction(self, attempt: AttemptWriter, instruction: Instruction) -> None:
         """Applies an instruction for an attempt from the reply to a heartbeat. Ignores it if the process no longer
@@ -264,7 +265,7 @@ async def reclaim_process(settings: Settings, pid: int) -> list[str]:
     )
     await pipeline.open()
     try:
-        reclaimed = await RunScripts(pipeline, Keys(settings.key_prefix)).run_reap(
+        reclaimed = await QueueScripts(pipeline, Keys(settings.key_prefix)).run_reap(
             event_ttl_s=settings.event_ttl_s,
             pause_ms=RETRY_PAUSE_MS,
             worker=f"{platform.node()}:{pid}:",

@@ -9,25 +9,24 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Any, Final, TypedDict
 
 from slipway.budgets import BudgetEntry
 from slipway.checkpoints.leftovers_exist import LeftoversExist
-from slipway.graphs.version_choice import VersionChoice
+from slipway.checkpoints.scripts import CheckpointScripts
 from slipway.indexes.scripts import Index, IndexCheck, IndexWalk, Order
 from slipway.redis.connection import Arg
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.redis_commands import RedisCommand, packed
+from slipway.redis.read_stubs import ReadStubs
+from slipway.redis.redis_commands import RedisCommand, packed, shard_in
 from slipway.redis.script_source import load
-from slipway.redis.script_stubs import ScriptStubs
+from slipway.redis.script_stubs import RecordScriptStubs
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.failure import ATTEMPTS_USED_UP
-from slipway.runs.index_terms import UNFINISHED, error_term
+from slipway.runs.index_terms import UNFINISHED
 from slipway.runs.log_reads import LogPage, LogReads
 from slipway.runs.logged_events import LoggedEvents, read_logged_events
-from slipway.runs.logged_run import run_in_reply
 from slipway.runs.operator_pause import OperatorPause
 from slipway.runs.review_arguments import CheckedAnswers, OpenedReview
 from slipway.runs.script_results import (
@@ -39,15 +38,11 @@ from slipway.runs.script_results import (
     BudgetUsed,
     CancelRequested,
     CancelResult,
-    ClaimResult,
     DeleteResult,
     DueTimeHandled,
-    Instruction,
     InterruptAnswered,
     PauseResult,
     PhaseAfter,
-    ReclaimedRun,
-    ReclaimOutcome,
     Released,
     RunCreated,
     RunCreateResult,
@@ -58,7 +53,6 @@ from slipway.runs.script_results import (
     RunNotFound,
     Settled,
     SettleResult,
-    StrandedRun,
     SwitchIsOff,
     ThreadBusy,
     ThreadChanged,
@@ -67,9 +61,7 @@ from slipway.runs.script_results import (
     ThreadNotFound,
     VersionUnknown,
     WriteGroupMissing,
-    instruction_from,
 )
-from slipway.runs.suspect_slots import ALONE_FROM_CRASHES, ANY_CRASH, SuspectSlots
 from slipway.serialization.at_rest import opened
 from slipway.serialization.json_encoding import dumps
 from slipway.serialization.places import log_place
@@ -82,29 +74,17 @@ form."""
 LAST_EVENTS: Final = 100
 """The most events that a read of the end of a log returns."""
 
-SUSPECTS_RETRY_MS: Final = 100
-"""Milliseconds after which a worker tries to claim again while crash suspects wait."""
-
-_STRANDED_PARTS: Final = 6
-"""Of each stranded run in the reply of `run_claim.lua`."""
-
-_MEMORY_ADMIT = load("memory_admit")
 _RUN_CREATE = load("run_create")
 _RUN_READ = load("run_read")
-_RUN_CLAIM = load("run_claim")
 _RUN_APPLY = load("run_apply")
 _RUN_SETTLE = load("run_settle")
 _RUN_RELEASE = load("run_release")
-_RUN_REAP = load("run_reap")  # not retried automatically: after an outage, live workers must send heartbeats first
 _RUN_CANCEL = load("run_cancel")
 _RUN_PAUSE = load("run_pause")
 _RUN_RESUME = load("run_resume")
-_HELD_RETRY = load("held_retry")
 _RUN_DELETE = load("run_delete")
 _RUN_RAISE_CEILINGS = load("run_raise_ceilings")
 _AUDIT_APPEND = load("audit_append")
-_LEASE_RENEW = load("lease_renew")
-_WORKER_LIST = load("worker_list")
 _EVENTS_READ = load("events_read")
 
 PAGE_BYTES: Final = 1 << 20
@@ -261,16 +241,7 @@ class RunRelease(TypedDict):
     entries: list[Entry]
 
 
-class Grace(TypedDict):
-    """After how long without heartbeats an outage of Redis is assumed, and how long workers then have to send one."""
-
-    silence_ms: int
-    lease_ms: int
-    waits: NotRequired[bool]
-    """Whether the process that reclaims has a grace period of its own now."""
-
-
-class LogScripts(ScriptStubs):
+class LogScripts(ReadStubs):
     """Reads event logs."""
 
     async def page(self, run_id: str, start: str, count: int) -> LogPage:
@@ -281,8 +252,8 @@ class LogScripts(ScriptStubs):
         return LogPage(entries, bool(is_last))
 
 
-class RunScripts(ScriptStubs):
-    """Each method takes one round trip."""
+class RunScripts(RecordScriptStubs):
+    """What is done with one run. Each method takes one round trip."""
 
     async def run_create(
         self, arguments: RunCreate, serves: bytes = b""
@@ -290,7 +261,10 @@ class RunScripts(ScriptStubs):
         """`serves`: what the process with an `inline_worker` serves (`ServedGraphs.packed`)."""
         sent = {name: argument for name, argument in arguments.items() if argument and name != "kwargs"}
         reply = await self._pipeline.run(
-            _RUN_CREATE, [], [*self._args(**sent), arguments["kwargs"], serves], may_be_overtaken=True
+            _RUN_CREATE,
+            [],
+            [*self._of_thread(arguments["thread_id"], **sent), arguments["kwargs"], serves],
+            may_be_overtaken=True,
         )
         if reply[0] == b"created":
             fields = _as_bytes(arguments["fields"]) | {"kwargs": arguments["kwargs"]}
@@ -299,50 +273,11 @@ class RunScripts(ScriptStubs):
             return RunCreated(created, credit_bytes)
         return _CREATE_RESULTS[reply[0]](*reply[1:])
 
-    async def memory_admit(self, mark: float, bytes_to_store: int) -> int:
-        """Subtracts these bytes from the room below the high-water mark. Returns how many bytes this process may store
-        before it asks again. Raises `Overloaded` if there is no room."""
-        return int(await self._pipeline.run(_MEMORY_ADMIT, [], self._args(mark=mark, bytes=bytes_to_store)))
-
     async def run_read(self, run_id: str, thread_id: str) -> Fields | None:
         """The fields of the run. None if the thread has no such run."""
-        fields = fields_of(await self._pipeline.run(_RUN_READ, [self._keys.run(run_id)], [thread_id]))
+        record = self._shards.of_thread(thread_id).run(run_id)
+        fields = fields_of(await self._pipeline.run(_RUN_READ, [record], [thread_id]))
         return fields if "phase" in fields else None
-
-    async def run_claim(
-        self,
-        worker: str,
-        limit: int,
-        lease_ms: int,
-        suspects: SuspectSlots = ANY_CRASH,
-        *,
-        mark: float | None = None,
-        serves: bytes = b"",
-        group: str | None = None,
-    ) -> ClaimResult:
-        """Claims runs. `suspects` says which crash suspects may be among them. With `mark`, the high-water mark
-        of memory, it claims only runs that fit. `serves` says what the worker serves, and `group` is its group
-        (`ServedGraphs`): it claims only runs of versions that it serves. If it is empty, versions do not matter."""
-        arguments = {
-            "worker": worker,
-            "limit": limit,
-            "lease_ms": lease_ms,
-            "suspect_slots": dict(suspects.by_crash),
-            "suspects": suspects.others,
-            "alone": suspects.alone,
-            "alone_from": ALONE_FROM_CRASHES,
-            "again_ms": SUSPECTS_RETRY_MS,
-            "mark": mark,
-            "group": group,
-        }
-        reply = await self._pipeline.run(_RUN_CLAIM, [], [*self._args(**arguments), serves])
-        due_in_ms, near_mark, stranded, *runs = reply
-        return ClaimResult(
-            float(due_in_ms) if due_in_ms else None,
-            [fields_of(run) for run in runs],
-            near_mark != b"",
-            _stranded_runs(stranded) if stranded else (),
-        )
 
     def run_apply(
         self,
@@ -359,10 +294,22 @@ class RunScripts(ScriptStubs):
         """Sends a write group. `applied` converts the reply. `incarnation` is the creation time of the run. The stored
         usage stays as it is if `usage` is empty. It is not a coroutine, because this path is called most often and a
         coroutine would need a task."""
-        args: list[Arg] = [self._keys.prefix, run_id, attempt, incarnation, seq, usage, *spans, counts, len(entries)]
+        prefix = self._shards.of_run(run_id).prefix
+        args: list[Arg] = [prefix, run_id, attempt, incarnation, seq, usage, *spans, counts, len(entries)]
         args.extend(_event_arguments(entries))
         args.extend(packed(commands))
         return self._pipeline.run(_RUN_APPLY, [], args, may_be_overtaken=True)
+
+    def commands_of_other_shards(self, run_id: str, commands: Sequence[RedisCommand]) -> Sequence[RedisCommand]:
+        """Those of the commands whose keys are not in the shard of the run."""
+        if not self._shards.tagged:
+            return ()
+        own = shard_in(self._shards.of_run(run_id).prefix)
+        return [command for command in commands if shard_in(str(command[1])) != own]
+
+    async def apply_unfenced(self, commands: Sequence[RedisCommand]) -> None:
+        """Executes commands of any shards without a condition."""
+        await CheckpointScripts(self._pipeline, self._shards).apply_unfenced(commands)
 
     async def last_frames(self, run_id: str) -> set[bytes]:
         """The frames of the last `LAST_EVENTS` events of a run's log."""
@@ -404,7 +351,12 @@ class RunScripts(ScriptStubs):
             "trace_bytes": spans[1] or None,
             "reviews": [review.arguments for review in reviews] if reviews else None,
         }
-        args: list[Arg] = [*self._args(**small), arguments["result"], values or b"", interrupts or b""]
+        args: list[Arg] = [
+            *self._of_run(arguments["run_id"], **small),
+            arguments["result"],
+            values or b"",
+            interrupts or b"",
+        ]
         args += (spans[0], counts)
         args += _event_arguments(entries)
         if reviews:
@@ -424,7 +376,8 @@ class RunScripts(ScriptStubs):
     ) -> Released | None:
         """Gives the run back to the queue, or pauses it. None if this attempt does not own it."""
         entries = arguments["entries"]
-        args = self._args(**{**arguments, "entries": None, "events": len(entries), "trace_bytes": spans[1] or None})
+        small = {**arguments, "entries": None, "events": len(entries), "trace_bytes": spans[1] or None}
+        args = self._of_run(arguments["run_id"], **small)
         words = [*args, spans[0], counts, *_event_arguments(entries), *packed(commands)]
         reply = await self._pipeline.run(_RUN_RELEASE, [], words)
         return Released(*(part.decode() for part in reply[1:])) if reply[0] == b"ok" else None
@@ -451,30 +404,6 @@ class RunScripts(ScriptStubs):
         await self.run_release(arguments, [])
         return run_id
 
-    async def run_reap(
-        self, *, event_ttl_s: int, pause_ms: int, grace: Grace | None = None, worker: str | None = None
-    ) -> list[ReclaimedRun]:
-        """Reclaims the runs whose lease has expired. With `worker`, reclaims all runs of the process whose id starts
-        with that text, although their leases have not expired. With `grace`, reclaims nothing in the grace period
-        after an outage of Redis."""
-        args = self._args(
-            event_ttl_s=event_ttl_s,
-            pause_ms=pause_ms,
-            worker=worker,
-            grace=grace,
-            alone_from=ALONE_FROM_CRASHES,
-            failure={
-                "record": ATTEMPTS_USED_UP.record(0),
-                "public": ATTEMPTS_USED_UP.public(),
-                "term": error_term(ATTEMPTS_USED_UP.code),
-            },
-        )
-        reply = await self._pipeline.run(_RUN_REAP, [], args)
-        return [
-            ReclaimedRun(run_in_reply(run_id, *run), int(attempt), ReclaimOutcome(outcome.decode()))
-            for run_id, attempt, outcome, *run in reply
-        ]
-
     async def run_cancel(
         self,
         run_id: str,
@@ -490,7 +419,6 @@ class RunScripts(ScriptStubs):
         """`by` is the operator who cancels, for the audit trail. `overdue` is the review whose due time has come."""
         arguments = {
             "run_id": run_id,
-            "thread_id": thread_id,
             "action": action,
             "cause": cause,
             "reason": reason,
@@ -498,10 +426,10 @@ class RunScripts(ScriptStubs):
             "by": by,
             "overdue": overdue,
         }
-        return CancelResult(_status(await self._pipeline.run(_RUN_CANCEL, [], self._args(**arguments))))
+        return CancelResult(_status(await self._pipeline.run(_RUN_CANCEL, [], self._of_thread(thread_id, **arguments))))
 
     async def run_pause(self, run_id: str, pause: OperatorPause) -> PauseResult:
-        return _pause_result(await self._pipeline.run(_RUN_PAUSE, [], self._args(run_id=run_id, pause=pause.stored())))
+        return _pause_result(await self._pipeline.run(_RUN_PAUSE, [], self._of_run(run_id, pause=pause.stored())))
 
     async def run_resume(
         self,
@@ -517,8 +445,8 @@ class RunScripts(ScriptStubs):
     ) -> PauseResult:
         """Queues a paused run, with the tasks to `skip`, or after an `edit` of its state (its digest). With `version`
         it continues on this version of its graph only."""
-        args = self._args(
-            run_id=run_id,
+        args = self._of_run(
+            run_id,
             by=by,
             reason=reason,
             action=action,
@@ -529,61 +457,23 @@ class RunScripts(ScriptStubs):
         )
         return _pause_result(await self._pipeline.run(_RUN_RESUME, [], args))
 
-    async def held_retry(
-        self, limit: int, reason: str, *, choices: Mapping[str, VersionChoice], until_ms: str | None = None
-    ) -> tuple[int, str | None]:
-        """Queues up to `limit` runs that were held before `until_ms` (None: until now). Those of the graphs in
-        `choices` get their versions anew. Returns how many, and the `until_ms` of the next call, None if no more
-        wait."""
-        members = {graph_id: choice.members() for graph_id, choice in choices.items()}
-        args = self._args(limit=limit, reason=reason, choices=members, until_ms=until_ms)
-        queued, more, until = await self._pipeline.run(_HELD_RETRY, [], args)
-        return int(queued), until.decode() if more else None
-
     async def run_raise_ceilings(
         self, run_id: str, limits: Mapping[str, float], *, by: str, reason: str | None
     ) -> tuple[str, str]:
         """Raises ceilings. The outcome (`ok`, `not_found`, `running`, `ended`, `lower`, `unlimited`), and its detail:
         for `ok`, `1` if a limit was raised; for the last two, the name of the ceiling."""
-        arguments = self._args(run_id=run_id, limits=dict(limits), by=by, reason=reason)
+        arguments = self._of_run(run_id, limits=dict(limits), by=by, reason=reason)
         outcome, *detail = await self._pipeline.run(_RUN_RAISE_CEILINGS, [], arguments)
         return outcome.decode(), detail[0].decode() if detail else ""
 
     async def run_delete(self, run_id: str, thread_id: str) -> DeleteResult:
-        return DeleteResult(
-            _status(await self._pipeline.run(_RUN_DELETE, [], self._args(run_id=run_id, thread_id=thread_id)))
-        )
+        arguments = self._of_thread(thread_id, run_id=run_id)
+        return DeleteResult(_status(await self._pipeline.run(_RUN_DELETE, [], arguments)))
 
     async def audit_append(self, run_id: str, action: str, actor: str, details: str) -> bool:
         """Appends an entry to the audit trail; `details` are in their stored form. False if the run does not exist."""
-        arguments = (self._keys.prefix, run_id, action, actor, details)
+        arguments = (self._shards.of_run(run_id).prefix, run_id, action, actor, details)
         return _status(await self._pipeline.run(_AUDIT_APPEND, [], arguments)) == "ok"
-
-    def control_channel(self, worker: str) -> str:
-        """The channel on which a worker or web process receives instructions about its runs."""
-        return self._keys.control(worker)
-
-    async def renew_leases(
-        self,
-        attempts: Sequence[tuple[str, int, str]],
-        *,
-        lease_ms: int,
-        grace: Grace | None = None,
-        claims_as: str | None = None,
-        stops_as: str | None = None,
-    ) -> list[tuple[str, Instruction]]:
-        """Renews the leases of `attempts`, each given as run id, attempt number and creation time of the run in µs.
-        Returns the id and an instruction for each run that was lost or is to be cancelled. A worker that claims runs
-        is listed for `lease_ms` as the member `claims_as`, its group and its id, and no longer as `stops_as`."""
-        arguments = self._args(
-            attempts=list(attempts), lease_ms=lease_ms, grace=grace, claims_as=claims_as, stops_as=stops_as
-        )
-        reply = await self._pipeline.run(_LEASE_RENEW, [], arguments)
-        return [(run.decode(), instruction_from(instruction.decode())) for run, instruction in reply]
-
-    async def list_worker(self, worker: str, *, is_live: bool, lease_ms: int) -> None:
-        """Lists the worker as live for `lease_ms`, or removes it from the list."""
-        await self._pipeline.run(_WORKER_LIST, [], self._args(worker=worker, is_live=is_live, lease_ms=lease_ms))
 
 
 def _pause_result(reply: Sequence[bytes]) -> PauseResult:
@@ -640,14 +530,6 @@ _CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | ThreadChan
     b"not_ended": lambda phase: RunNotEnded(phase.decode()),
     b"continued": ThreadContinued,
 }
-
-
-def _stranded_runs(reply: Sequence[bytes]) -> list[StrandedRun]:
-    parts = iter(reply)
-    return [
-        StrandedRun(run_in_reply(*run), waits_for.decode(), reason.decode())
-        for *run, waits_for, reason in zip(*[parts] * _STRANDED_PARTS, strict=True)
-    ]
 
 
 def _as_bytes(flat: Sequence[str]) -> Fields:

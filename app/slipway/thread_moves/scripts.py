@@ -10,7 +10,7 @@ from typing import NotRequired, TypedDict
 from slipway.checkpoints.fenced_writers import UndividedWriter
 from slipway.redis.redis_commands import RedisCommand, packed
 from slipway.redis.script_source import load
-from slipway.redis.script_stubs import ScriptStubs
+from slipway.redis.script_stubs import RecordScriptStubs, arguments_for
 
 _THREAD_MOVE = load("thread_move")
 
@@ -62,13 +62,13 @@ class MovedFields:
     questions: bytes = b""
 
 
-class MoveScripts(ScriptStubs):
+class MoveScripts(RecordScriptStubs):
     """Each method takes one round trip."""
 
     async def move(self, arguments: ThreadMove, fields: MovedFields, commands: Sequence[RedisCommand]) -> MoveResult:
         """Stores a move."""
         args = [
-            *self._args(**arguments),
+            *arguments_for(self._shards.of_thread(arguments["thread_id"]), arguments),
             fields.values,
             fields.questions_before,
             fields.questions,

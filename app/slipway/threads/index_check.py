@@ -15,7 +15,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.threads.reads import ThreadReads
 from slipway.threads.record import indexed_thread
-from slipway.threads.scripts import ThreadScripts
+from slipway.threads.scripts import ThreadShardScripts
 
 _RECORDS: Final = 25
 """How many records are read at a time. Each may be as large as a state."""
@@ -37,7 +37,7 @@ class ThreadIndexCheck:
     """The indexes of threads. With `repair`, what is wrong is indexed again."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, repair: bool) -> None:
-        self._reads, self._scripts = ThreadReads(pipeline, keys), ThreadScripts(pipeline, keys)
+        self._reads, self._scripts = ThreadReads(pipeline, keys), ThreadShardScripts(pipeline, keys)
         self._repair = repair
         self._all = ResumableCheck(pipeline, keys, "thread", resumes=repair)
 

@@ -14,7 +14,7 @@ from slipway.redis.hash_fields import METADATA_PREFIX, Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
-from slipway.redis.script_stubs import ScriptStubs
+from slipway.redis.script_stubs import RecordScriptStubs, ScriptStubs, arguments_for
 from slipway.runs.scripts import StoredTtl
 from slipway.threads.record import IndexedThread
 
@@ -91,8 +91,8 @@ class DeletedThread:
     has_crons: bool
 
 
-class ThreadScripts(ScriptStubs):
-    """Each method takes one round trip."""
+class ThreadScripts(RecordScriptStubs):
+    """What is done with one thread. Each method takes one round trip."""
 
     async def create(
         self,
@@ -105,15 +105,15 @@ class ThreadScripts(ScriptStubs):
     ) -> ThreadCreated | ThreadIdInUse | LeftoversExist:
         """Creates a thread. A request that is sent again has the same `token`. `members` are the members of the
         metadata that are read if the thread exists."""
-        arguments = {
-            "thread_id": thread_id,
-            "metadata": metadata,
-            "terms": metadata_terms(metadata),
-            "token": token,
-            "ttl": ttl,
-            "existing": ["token", *(METADATA_PREFIX + name for name in members)],
-        }
-        reply = await self._pipeline.run(_CREATE, [], self._args(**arguments))
+        arguments = self._of_thread(
+            thread_id,
+            metadata=metadata,
+            terms=metadata_terms(metadata),
+            token=token,
+            ttl=ttl,
+            existing=["token", *(METADATA_PREFIX + name for name in members)],
+        )
+        reply = await self._pipeline.run(_CREATE, [], arguments)
         if reply[0] == b"leftovers":
             return LeftoversExist()
         if reply[0] == b"ok":
@@ -186,40 +186,35 @@ class ThreadScripts(ScriptStubs):
             "ttl": ttl,
             "incarnation": incarnation,
         }
-        reply = await self._pipeline.run(_PATCH, [], [*self._args(**arguments), *new_state])
+        reply = await self._pipeline.run(_PATCH, [], [*self._of_thread(thread_id, **arguments), *new_state])
         return fields_of(reply[1]) if len(reply) > 1 else None
 
     async def delete(self, thread_id: str, incarnation: str | None = None) -> DeletedThread | None:
         """Deletes a thread. Returns None if no such thread exists, or none that was created at `incarnation`."""
-        arguments = {"thread_id": thread_id, "incarnation": incarnation}
-        reply = await self._pipeline.run(_DELETE, [], self._args(**arguments))
+        reply = await self._pipeline.run(_DELETE, [], self._of_thread(thread_id, incarnation=incarnation))
         return DeletedThread(reply[1], reply[2].decode(), reply[3] is not None) if len(reply) > 1 else None
 
     async def expect_crons(self, thread_id: str) -> str | None:
         """Prepares the thread for a cron: its deletion will delete the cron too. Returns the thread's incarnation; None
         if it does not exist or is the temporary thread of a run."""
-        reply = await self._pipeline.run(_EXPECT_CRONS, [], self._args(thread_id=thread_id))
+        reply = await self._pipeline.run(_EXPECT_CRONS, [], self._of_thread(thread_id))
         return reply[0].decode() if reply else None
 
     async def delete_crons(self, threads: Sequence[tuple[str, str]]) -> int:
         """Deletes the crons of deleted threads, each a thread id and the thread's incarnation. Returns the number of
         deleted crons."""
-        return int(await self._pipeline.run(_DELETE_CRONS, [], self._args(threads=list(threads))))
+        crons = self._shards.crons
+        return int(await self._pipeline.run(_DELETE_CRONS, [], arguments_for(crons, {"threads": list(threads)})))
 
     async def copy(
         self, source: str, thread_id: str, token: str, ttl: StoredTtl | None, metadata: dict[str, str] | None = None
     ) -> ThreadCreated | SourceNotFound | TargetInUse | LeftoversExist:
-        """Creates a thread with the record of `source`. A request that is sent again has the same `token`, and has the
-        result `ThreadCreated` again, with the current fields."""
-        arguments = {
-            "source": source,
-            "thread_id": thread_id,
-            "token": token,
-            "ttl": ttl,
-            "metadata": metadata,
-            "terms": None if metadata is None else metadata_terms(metadata),
-        }
-        reply = await self._pipeline.run(_COPY, [], self._args(**arguments))
+        """Creates a thread with the record of `source`, in the same shard (`Shards.id_beside`). A request that is
+        sent again has the same `token`, and has the result `ThreadCreated` again, with the current fields."""
+        assert self._shards.of_thread(source) == self._shards.of_thread(thread_id), "a copy is in the same shard"
+        terms = None if metadata is None else metadata_terms(metadata)
+        arguments = self._of_thread(thread_id, source=source, token=token, ttl=ttl, metadata=metadata, terms=terms)
+        reply = await self._pipeline.run(_COPY, [], arguments)
         if reply[0] == b"leftovers":
             return LeftoversExist()
         if reply[0] == b"missing":
@@ -229,6 +224,10 @@ class ThreadScripts(ScriptStubs):
             return TargetInUse()
         copied_us = fields.get("copied_us")
         return ThreadCreated(fields, None if copied_us is None else copied_us.decode())
+
+
+class ThreadShardScripts(ScriptStubs):
+    """What is done with the threads of one shard. Each method takes one round trip."""
 
     async def sweep(self, limit: int, pruned: Sequence[tuple[str, str]] = ()) -> SweepResult:
         """Handles up to `limit` expired threads. `pruned` are the threads that were pruned since the last sweep."""

@@ -19,8 +19,8 @@ from slipway.checkpoints.fenced_writers import CheckpointWriter, CollectingWrite
 from slipway.errors import Conflict, RefusedRequest
 from slipway.graphs.interface import Graph
 from slipway.graphs.served_version import ServedVersion
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.runs.audit import AuditEntry
 from slipway.runs.record import Phase, Run
 from slipway.runs.write_commands import append_audit
@@ -52,10 +52,10 @@ class ThreadStateStore:
         checkpointer: BaseCheckpointer,
         versions: VersionCheck,
         pipeline: Pipeline,
-        keys: Keys,
+        shards: Shards,
     ) -> None:
         self._graphs, self._threads, self._checkpointer, self._versions = graphs, threads, checkpointer, versions
-        self._pipeline, self._keys = pipeline, keys
+        self._pipeline, self._shards = pipeline, shards
 
     async def get(
         self, thread_id: str, checkpoint: CheckpointRef = _LATEST, *, subgraphs: bool = False, user: User | None = None
@@ -116,11 +116,17 @@ class ThreadStateStore:
         """Does the same as `update` at the latest checkpoint, for the operator of a run: while that run is paused, or
         if it has ended, while the thread is idle. `metadata` are members of the checkpoint's metadata; `audit` is
         stored in the run's trail with the write."""
-        entry = append_audit(self._keys, run.run_id, audit.action, audit.actor, audit.stored_details(run.run_id))
+        entry = append_audit(
+            self._shards.of_thread(run.thread_id),
+            run.run_id,
+            audit.action,
+            audit.actor,
+            audit.stored_details(run.run_id),
+        )
         thread = await self._threads.get(run.thread_id)
         if run.phase is Phase.PAUSED:
             writer: CheckpointWriter = PausedRunWriter(
-                self._pipeline, self._keys, run.run_id, run.incarnation, thread.thread_id, _pin_of(thread)
+                self._pipeline, self._shards, run.run_id, run.incarnation, thread.thread_id, _pin_of(thread)
             )
         else:
             writer = self._idle_writer(thread)
@@ -137,7 +143,7 @@ class ThreadStateStore:
     def _idle_writer(self, thread: Thread) -> IdleThreadWriter:
         if thread.status == "busy":  # the writer checks it again, atomically
             raise Conflict(f"thread {thread.thread_id} has a run that is pending, running or paused")
-        return IdleThreadWriter(self._pipeline, self._keys, thread.thread_id, thread.incarnation, _pin_of(thread))
+        return IdleThreadWriter(self._pipeline, self._shards, thread.thread_id, thread.incarnation, _pin_of(thread))
 
     async def _write(
         self,

@@ -17,8 +17,8 @@ from slipway.indexes.terms import value_terms
 from slipway.protocol_types import Strategy
 from slipway.redaction.redact import redact_json
 from slipway.redis.hash_fields import Fields
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.runs.record import new_id
 from slipway.serialization.at_rest import sealed
 from slipway.serialization.json_encoding import dumps, json_members
@@ -37,7 +37,7 @@ class ThreadStore:
     def __init__(
         self,
         pipeline: Pipeline,
-        keys: Keys,
+        shards: Shards,
         checkpointer: BaseCheckpointer,
         trash: Trash,
         *,
@@ -45,9 +45,10 @@ class ThreadStore:
         event_ttl_s: int = 0,
         max_checks: int = DEFAULT_MAX_CHECKS,
     ) -> None:
-        self._reads, self._checkpointer = ThreadReads(pipeline, keys), checkpointer
-        self._trash, self._search = trash, ThreadSearch(pipeline, keys, max_checks=max_checks)
-        self._scripts, self._ttl, self._event_ttl_s = ThreadScripts(pipeline, keys), ttl, event_ttl_s
+        self._reads, self._checkpointer = ThreadReads(pipeline, shards.records), checkpointer
+        self._shards = shards
+        self._trash, self._search = trash, ThreadSearch(pipeline, shards.only, max_checks=max_checks)
+        self._scripts, self._ttl, self._event_ttl_s = ThreadScripts(pipeline, shards), ttl, event_ttl_s
 
     async def create_or_get(
         self,
@@ -160,7 +161,10 @@ class ThreadStore:
     async def copy(self, source: str, thread_id: str, *, token: str, metadata: dict[str, Any] | None = None) -> Thread:
         """Creates a thread with the record and all checkpoints of `source`, without its runs. `metadata` replaces that
         of the source. Raises `NotFound` when the source does not exist or is deleted during the copy, and leaves no
-        new thread then. Raises `Conflict` when a thread of this id exists that another request (`token`) created."""
+        new thread then. Raises `Conflict` when a thread of this id exists that another request (`token`) created,
+        or if the two ids are not in one shard (`Shards.id_beside`)."""
+        if self._shards.of_thread(source) != self._shards.of_thread(thread_id):
+            raise Conflict(f"a copy of thread {source} cannot have the id {thread_id}: both must be in one shard")
         ttl = self._ttl.stored() if self._ttl else None
         stored_metadata = None if metadata is None else json_members(metadata)
         result: ThreadCreated | SourceNotFound | TargetInUse = await self._trash.create_after_emptying(

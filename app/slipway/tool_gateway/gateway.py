@@ -53,6 +53,7 @@ from slipway.graphs.interface import Graph
 from slipway.metering.meter import Meter
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.audit import AuditEntry
 from slipway.runs.review_arguments import question_digest
@@ -129,11 +130,11 @@ class ToolServices:
 
 
 def tool_services(
-    registry: ToolRegistry, pipeline: Pipeline, keys: Keys, runs: RunScripts, checkpointer: BaseCheckpointer
+    registry: ToolRegistry, pipeline: Pipeline, shards: Shards, runs: RunScripts, checkpointer: BaseCheckpointer
 ) -> ToolServices:
     """The services of the tools of `registry`. Results are stored as the checkpointer stores values."""
     form = stored_form_of(checkpointer.serde)
-    return ToolServices(registry, keys, ToolScripts(pipeline, keys), runs, checkpointer, form)
+    return ToolServices(registry, shards.records, ToolScripts(pipeline, shards), runs, checkpointer, form)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypedDict
 
 from slipway.metering.scripts import Reservation
 from slipway.redis.script_source import load
-from slipway.redis.script_stubs import ScriptStubs
+from slipway.redis.script_stubs import RecordScriptStubs, arguments_for
 from slipway.runs.cancel_reasons import Action
 from slipway.switches.record import Switch, switch_from
 
@@ -133,13 +133,14 @@ class NotOwned:
 BeginResult = Go | Done | NeedsRule | NeedsApproval | Decided | Ready | NoRoom | SwitchedOff | RunCancelled | NotOwned
 
 
-class ToolScripts(ScriptStubs):
+class ToolScripts(RecordScriptStubs):
     """One round trip each."""
 
     async def begin(self, arguments: CallBegin, reservation: Reservation | None) -> BeginResult:
         """`reservation` counts the call when it begins. None without a meter, and to `peek`."""
         reserved = {} if reservation is None else reservation.arguments()
-        reply = await self._pipeline.run(_BEGIN, [], self._args(**arguments, **reserved))
+        shard = self._shards.of_run(arguments["run_id"])
+        reply = await self._pipeline.run(_BEGIN, [], arguments_for(shard, {**arguments, **reserved}))
         match reply[0]:
             case b"go":
                 return Go(int(reply[1]))
@@ -163,5 +164,6 @@ class ToolScripts(ScriptStubs):
 
     async def end(self, arguments: CallEnd, result: bytes) -> bool:
         """False if the attempt no longer owns its run. Then nothing was stored."""
-        reply = await self._pipeline.run(_END, [], [*self._args(**arguments), result])
+        shard = self._shards.of_run(arguments["run_id"])
+        reply = await self._pipeline.run(_END, [], [*arguments_for(shard, arguments), result])
         return bool(reply[0] == b"ok")

@@ -23,7 +23,7 @@ class LayoutWatch(Duty):
 
     def __init__(self, services: Services) -> None:
         super().__init__(services.settings.heartbeat_s)
-        self._layout = LayoutRecord(services.pipeline, services.keys)
+        self._layout = LayoutRecord(services.pipeline, services.shards)
 
     async def run_once(self) -> None:
         problem = await self._layout.problem()

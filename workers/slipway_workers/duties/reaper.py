@@ -52,7 +52,7 @@ class Reaper(Duty):
     def __init__(self, services: Services) -> None:
         settings = services.settings
         super().__init__(min(settings.reap_every_s, outage_after_s(settings) / 2))
-        self._pipeline, self._scripts = services.pipeline, services.scripts
+        self._pipeline, self._scripts = services.pipeline, services.queues[0]
         self._late_export = services.late_export
         self._queue = QueueReads(services.pipeline, services.keys)
         self._settings, self._grace = settings, grace_period_of(settings)

@@ -17,7 +17,7 @@ import structlog
 from slipway.duties.exclusive_duty import ExclusiveDuty
 from slipway.graphs.official_sections import ThreadTtlSection
 from slipway.services import Services
-from slipway.threads.scripts import ThreadScripts
+from slipway.threads.scripts import ThreadScripts, ThreadShardScripts
 
 log = structlog.get_logger(__name__)
 
@@ -34,20 +34,21 @@ class Retention(ExclusiveDuty):
         section = services.config.checkpointer.ttl or ThreadTtlSection()
         super().__init__(services, section.sweep_interval_minutes * 60)
         self._limit = section.sweep_limit
-        self._scripts, self._checkpointer = ThreadScripts(services.pipeline, services.keys), services.checkpointer
+        self._sweeps = ThreadShardScripts(services.pipeline, services.keys)
+        self._scripts, self._checkpointer = ThreadScripts(services.pipeline, services.shards), services.checkpointer
 
     async def run_once(self) -> tuple[int, int]:
         """Returns how many threads were deleted and how many were pruned."""
         remaining, deleted, pruned = self._limit, 0, 0
         while remaining > 0:
-            swept = await self._scripts.sweep(min(remaining, _PAGE))
+            swept = await self._sweeps.sweep(min(remaining, _PAGE))
             if swept.with_crons:
                 await self._scripts.delete_crons(swept.with_crons)
             for thread_id, incarnation in swept.to_prune:
                 is_pruned = await self._checkpointer.prune_thread(thread_id, incarnation)
                 pruned += is_pruned
                 if is_pruned:
-                    await self._scripts.sweep(0, [(thread_id, incarnation)])
+                    await self._sweeps.sweep(0, [(thread_id, incarnation)])
             deleted += len(swept.deleted)
             handled = len(swept.deleted) + len(swept.to_prune)
             if handled + swept.busy < _PAGE or handled == 0:

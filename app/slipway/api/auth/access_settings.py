@@ -35,7 +35,9 @@ async def accepting_credentials(access: AccessControl | None, services: Services
     settings = services.settings
     async with AsyncExitStack() as stack:
         stack.enter_context(access.accepting(services.stream_tickets))
-        keys = KeyVerifier(ApiKeyScripts(services.pipeline, services.keys), services.subscriber, services.clock)
+        keys = KeyVerifier(
+            ApiKeyScripts(services.pipeline, services.shards.access), services.subscriber, services.clock
+        )
         await keys.start()
         stack.push_async_callback(keys.close)
         stack.enter_context(access.accepting(keys))

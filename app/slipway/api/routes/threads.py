@@ -185,7 +185,8 @@ async def count(request: Request) -> Response:
 
 async def copy(request: Request) -> Response:
     """Creates a thread with the checkpoints of another."""
-    services, source, new_id = services_of(request), path_id(request, "thread_id"), await idempotent_id(request)
+    services, source = services_of(request), path_id(request, "thread_id")
+    new_id = services.shards.id_beside(source, await idempotent_id(request))
     _, read_filter = await authorize(request, read_value(source))
     if access_check_of(request).auth is None:
         access_check_of(request).mark_authorized("threads:create")

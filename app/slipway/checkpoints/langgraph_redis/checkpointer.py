@@ -47,10 +47,10 @@ from slipway.checkpoints.scripts import CopyResult
 from slipway.checkpoints.thread_storage import StorageCount, ThreadStorage
 from slipway.errors import Conflict, NotFound
 from slipway.redis.document_keys import DocumentNames, checkpoint_at, namespace_at
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.redis_commands import RedisCommand
 from slipway.redis.server_modules import require_modules
+from slipway.redis.shards import Shards
 from slipway.serialization.serde import Serde
 
 _PAGE: Final = 32
@@ -67,7 +67,7 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
     def __init__(
         self,
         pipeline: Pipeline,
-        keys: Keys,
+        shards: Shards,
         prefix: str,
         *,
         writer: CheckpointWriter | None = None,
@@ -82,9 +82,9 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
             checkpoint_write_prefix=self._names.writes.removesuffix(":"),
         )
         self.serde = serde or Serde()
-        self._init_shared(pipeline, keys, writer, max_thread_bytes)
-        self._reads = DocumentReads(pipeline, keys, self._names)
-        self._scripts = DocumentScripts(pipeline, keys, self._names)
+        self._init_shared(pipeline, shards, writer, max_thread_bytes)
+        self._reads = DocumentReads(pipeline, self.keys, self._names)
+        self._scripts = DocumentScripts(pipeline, self.keys, self._names)
         self._documents, self._search = Documents(self.serde), Search(pipeline, self._names)
         self._newest: dict[tuple[str, str], str] = {}
 

@@ -19,6 +19,7 @@ _LAYOUT_FIELDS: Final = (
     Field("required", Encoding.INTEGER, "The layout version that a process must have; raised before an upgrade."),
     Field("version", Encoding.INTEGER, "The layout version of what is stored; raised after an upgrade."),
     Field("release", Encoding.TEXT, "The version of Slipway that last raised `required` or `version`."),
+    Field("shards", Encoding.INTEGER, "The number of shards of threads.", absent="an earlier release stored it"),
 )
 
 _BREAKER_FIELDS: Final = (

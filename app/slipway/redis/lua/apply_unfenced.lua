@@ -3,7 +3,7 @@
 --! shard: thread
 -- Executes commands of a caller that has no run, such as a checkpointer used outside Slipway.
 --
--- KEYS: none named; the commands name the keys of one thread.
+-- KEYS: the key of the first command; the others are in the same shard.
 -- ARGV: the commands: each is its count of words, then its words.
 -- Reply: 'ok'.
 -- Atomic: All commands.

@@ -1,0 +1,153 @@
+"""The script stubs of one shard of threads as a whole: claiming, leases, and the room in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NotRequired, TypedDict
+
+from slipway.graphs.version_choice import VersionChoice
+from slipway.redis.hash_fields import fields_of
+from slipway.redis.script_source import load
+from slipway.redis.script_stubs import ScriptStubs
+from slipway.runs.failure import ATTEMPTS_USED_UP
+from slipway.runs.index_terms import error_term
+from slipway.runs.logged_run import run_in_reply
+from slipway.runs.script_results import (
+    ClaimResult,
+    Instruction,
+    ReclaimedRun,
+    ReclaimOutcome,
+    StrandedRun,
+    instruction_from,
+)
+from slipway.runs.suspect_slots import ALONE_FROM_CRASHES, ANY_CRASH, SuspectSlots
+
+SUSPECTS_RETRY_MS: Final = 100
+"""Milliseconds after which a worker tries to claim again while crash suspects wait."""
+
+_STRANDED_PARTS: Final = 6
+"""Of each stranded run in the reply of `run_claim.lua`."""
+
+_MEMORY_ADMIT = load("memory_admit")
+_RUN_CLAIM = load("run_claim")
+_RUN_REAP = load("run_reap")  # not retried automatically: after an outage, live workers must send heartbeats first
+_HELD_RETRY = load("held_retry")
+_LEASE_RENEW = load("lease_renew")
+
+
+class Grace(TypedDict):
+    """After how long without heartbeats an outage of Redis is assumed, and how long workers then have to send one."""
+
+    silence_ms: int
+    lease_ms: int
+    waits: NotRequired[bool]
+    """Whether the process that reclaims has a grace period of its own now."""
+
+
+class QueueScripts(ScriptStubs):
+    """Each method takes one round trip."""
+
+    async def memory_admit(self, mark: float, bytes_to_store: int) -> int:
+        """Subtracts these bytes from the room below the high-water mark. Returns how many bytes this process may store
+        before it asks again. Raises `Overloaded` if there is no room."""
+        return int(await self._pipeline.run(_MEMORY_ADMIT, [], self._args(mark=mark, bytes=bytes_to_store)))
+
+    async def run_claim(
+        self,
+        worker: str,
+        limit: int,
+        lease_ms: int,
+        suspects: SuspectSlots = ANY_CRASH,
+        *,
+        mark: float | None = None,
+        serves: bytes = b"",
+        group: str | None = None,
+    ) -> ClaimResult:
+        """Claims runs. `suspects` says which crash suspects may be among them. With `mark`, the high-water mark
+        of memory, it claims only runs that fit. `serves` says what the worker serves, and `group` is its group
+        (`ServedGraphs`): it claims only runs of versions that it serves. If it is empty, versions do not matter."""
+        arguments = {
+            "worker": worker,
+            "limit": limit,
+            "lease_ms": lease_ms,
+            "suspect_slots": dict(suspects.by_crash),
+            "suspects": suspects.others,
+            "alone": suspects.alone,
+            "alone_from": ALONE_FROM_CRASHES,
+            "again_ms": SUSPECTS_RETRY_MS,
+            "mark": mark,
+            "group": group,
+        }
+        reply = await self._pipeline.run(_RUN_CLAIM, [], [*self._args(**arguments), serves])
+        due_in_ms, near_mark, stranded, *runs = reply
+        return ClaimResult(
+            float(due_in_ms) if due_in_ms else None,
+            [fields_of(run) for run in runs],
+            near_mark != b"",
+            _stranded_runs(stranded) if stranded else (),
+        )
+
+    async def run_reap(
+        self, *, event_ttl_s: int, pause_ms: int, grace: Grace | None = None, worker: str | None = None
+    ) -> list[ReclaimedRun]:
+        """Reclaims the runs whose lease has expired. With `worker`, reclaims all runs of the process whose id starts
+        with that text, although their leases have not expired. With `grace`, reclaims nothing in the grace period
+        after an outage of Redis."""
+        args = self._args(
+            event_ttl_s=event_ttl_s,
+            pause_ms=pause_ms,
+            worker=worker,
+            grace=grace,
+            alone_from=ALONE_FROM_CRASHES,
+            failure={
+                "record": ATTEMPTS_USED_UP.record(0),
+                "public": ATTEMPTS_USED_UP.public(),
+                "term": error_term(ATTEMPTS_USED_UP.code),
+            },
+        )
+        reply = await self._pipeline.run(_RUN_REAP, [], args)
+        return [
+            ReclaimedRun(run_in_reply(run_id, *run), int(attempt), ReclaimOutcome(outcome.decode()))
+            for run_id, attempt, outcome, *run in reply
+        ]
+
+    async def held_retry(
+        self, limit: int, reason: str, *, choices: Mapping[str, VersionChoice], until_ms: str | None = None
+    ) -> tuple[int, str | None]:
+        """Queues up to `limit` runs that were held before `until_ms` (None: until now). Those of the graphs in
+        `choices` get their versions anew. Returns how many, and the `until_ms` of the next call, None if no more
+        wait."""
+        members = {graph_id: choice.members() for graph_id, choice in choices.items()}
+        args = self._args(limit=limit, reason=reason, choices=members, until_ms=until_ms)
+        queued, more, until = await self._pipeline.run(_HELD_RETRY, [], args)
+        return int(queued), until.decode() if more else None
+
+    def control_channel(self, worker: str) -> str:
+        """The channel on which a worker or web process receives instructions about its runs."""
+        return self._keys.control(worker)
+
+    async def renew_leases(
+        self,
+        attempts: Sequence[tuple[str, int, str]],
+        *,
+        lease_ms: int,
+        grace: Grace | None = None,
+        claims_as: str | None = None,
+        stops_as: str | None = None,
+    ) -> list[tuple[str, Instruction]]:
+        """Renews the leases of `attempts`, each given as run id, attempt number and creation time of the run in µs.
+        Returns the id and an instruction for each run that was lost or is to be cancelled. A worker that claims runs
+        is listed for `lease_ms` as the member `claims_as`, its group and its id, and no longer as `stops_as`."""
+        arguments = self._args(
+            attempts=list(attempts), lease_ms=lease_ms, grace=grace, claims_as=claims_as, stops_as=stops_as
+        )
+        reply = await self._pipeline.run(_LEASE_RENEW, [], arguments)
+        return [(run.decode(), instruction_from(instruction.decode())) for run, instruction in reply]
+
+
+def _stranded_runs(reply: Sequence[bytes]) -> list[StrandedRun]:
+    parts = iter(reply)
+    return [
+        StrandedRun(run_in_reply(*run), waits_for.decode(), reason.decode())
+        for *run, waits_for, reason in zip(*[parts] * _STRANDED_PARTS, strict=True)
+    ]
