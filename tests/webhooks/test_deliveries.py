@@ -323,7 +323,7 @@ async def test_a_delivery_of_a_dead_worker_is_claimed_again(
 
 
 async def test_a_claim_returns_at_most_the_limit(pipeline: Pipeline, keys: Keys) -> None:
-    for queue, name in ((keys.deliveries, "a"), (keys.deliveries, "b"), (keys.internal_deliveries, "c")):
+    for queue, name in ((keys.deliveries, "a"), (keys.internal_deliveries, "b"), (keys.internal_deliveries, "c")):
         await pipeline.send("HSET", keys.delivery(name), "tries", 0)
         await pipeline.send("ZADD", queue, 0, name)
     scripts = delivery_scripts(pipeline, keys)
