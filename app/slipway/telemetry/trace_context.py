@@ -40,7 +40,7 @@ class TraceContext(NamedTuple):
     @property
     def traceparent(self) -> str:
         """The value of the header `traceparent`, version 00."""
-        return f"00-{self.trace_id}-{self.span_id}-0{'1' if self.sampled else '0'}"
+        return traceparent_of(self.trace_id, self.span_id, self.sampled)
 
     def headers(self) -> dict[str, str]:
         """The headers of a request that continues the trace."""
@@ -48,6 +48,12 @@ class TraceContext(NamedTuple):
         if self.state:
             headers[TRACESTATE] = self.state
         return headers
+
+
+def traceparent_of(trace_id: str, span_id: str, sampled: bool) -> str:
+    """The value of the header `traceparent`, version 00, from the members of a `TraceContext` that nobody has to make
+    for it."""
+    return f"00-{trace_id}-{span_id}-0{'1' if sampled else '0'}"
 
 
 def parse_traceparent(value: str) -> TraceContext | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from slipway.telemetry.trace_context import TraceContext, parse_traceparent, parse_tracestate
+from slipway.telemetry.trace_context import TraceContext, parse_traceparent, parse_tracestate, traceparent_of
 
 _KEPT: Final = "k"
 _USUAL: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-0([01]),(k?),([0-9a-f]*),", re.ASCII)
@@ -39,7 +39,7 @@ def stored_trace(
     trace_id: str, span_id: str, sampled: bool, state: str, *, kept: bool, parent_id: str, link: str = ""
 ) -> str:
     """The text of the field `trace`, from the members of a `RunTrace` that nobody has to make for it."""
-    text = f"00-{trace_id}-{span_id}-0{'1' if sampled else '0'},{_KEPT if kept else ''},{parent_id},{link}"
+    text = f"{traceparent_of(trace_id, span_id, sampled)},{_KEPT if kept else ''},{parent_id},{link}"
     return f"{text},{state}" if state else text
 
 
