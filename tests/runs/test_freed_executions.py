@@ -24,16 +24,14 @@ from slipway.runs.record import Phase, Run
 from slipway.runs.write_groups import GroupSender
 from slipway.settings import Settings
 from slipway.tracing.attempt_trace import AttemptTrace, OpenSpan
-from tests.runs.conftest import new_run, opened, settings_of
+from tests.project_fixtures import settings_of
+from tests.runs.conftest import PROJECT, new_run, opened
 from tests.waiting import wait_until
 from tests.worker import running_worker
 
 PARTS = (Execution, AttemptWriter, GroupSender, AttemptTrace, OpenSpan, Run)
 
-
-@pytest.fixture
-def settings(valkey_url: str, keys: Keys) -> Settings:
-    return settings_of(valkey_url, keys)
+settings = settings_of(PROJECT)
 
 
 @pytest.fixture
