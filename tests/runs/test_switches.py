@@ -186,6 +186,19 @@ async def test_a_switch_off_run_takes_no_slot_of_its_group(stores: Stores) -> No
     assert await stores.phase_of(off) is Phase.PAUSED
 
 
+async def test_a_run_paused_by_a_claim_leaves_the_slot_of_its_group_to_a_parked_run(stores: Stores) -> None:
+    running, off, other = [
+        await stores.create_run(groups=[("one", 1)], graph_id=graph_id) for graph_id in ("chat", "steps", "chat")
+    ]
+    claimed = await stores.claim_one()
+    assert claimed.run_id == running.run_id
+    assert [(await stores.reload(run)).reason for run in (off, other)] == ["limit of one"] * 2
+    await disable(stores, GRAPH)
+    await stores.settle(claimed)  # offers the slot to the run of the graph that is off
+    assert (await stores.claim_one()).run_id == other.run_id
+    assert await stores.phase_of(off) is Phase.PAUSED
+
+
 async def test_the_stored_switch_has_what_scripts_copy(stores: Stores) -> None:
     await disable(stores, NODE)
     stored = fields_of(await stores.pipeline.send("HGETALL", stores.keys.switches))

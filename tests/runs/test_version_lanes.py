@@ -65,6 +65,20 @@ async def test_a_run_waits_in_the_lane_of_its_version_for_a_worker_that_serves_i
     assert await old.tokens() == 0
 
 
+async def test_a_run_that_moves_to_a_lane_leaves_the_slot_of_its_group_to_a_parked_run(stores: Stores) -> None:
+    old, new = await worker_of(stores, "1"), await worker_of(stores, "2")
+    running, of_old, of_new = [
+        await stores.create_run(version=VersionChoice(explicit=version), groups=[("few", 1)])
+        for version in ("1", "1", "2")
+    ]
+    (claimed,) = await old.claim()
+    assert claimed.run_id == running.run_id
+    assert await new.claim() == []
+    assert [(await stores.reload(run)).reason for run in (of_old, of_new)] == ["limit of few"] * 2
+    await stores.settle(claimed)  # offers the slot to the run of the old version
+    assert [run.run_id for run in await new.claim()] == [of_new.run_id]
+
+
 async def test_the_reason_says_that_no_live_worker_serves_the_version_and_follows_the_workers(stores: Stores) -> None:
     new, versions = await worker_of(stores, "2"), VersionScripts(stores.pipeline, stores.keys)
     run = await run_on(stores, "1")
