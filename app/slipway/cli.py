@@ -317,7 +317,7 @@ async def _release(settings: Settings, allowed_holds: Sequence[str]) -> list[str
         unloadable.append(str(error))
     try:
         arq = await checked_arq_application(settings, config, graphs, "worker")  # needs more connections than "web"
-        if arq is not None and (problem := await problem_with_own_redis(arq, Address(settings.redis))) is not None:
+        if arq is not None and (problem := await problem_with_own_redis(arq, Address(settings.arq_redis))) is not None:
             unloadable.append(problem)
     except ConfigError as error:
         unloadable.append(str(error))

@@ -339,7 +339,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         stack.enter_context(provide_routes(_model_routes(settings, config, graphs, keys)))
         await stack.enter_async_context(open_servers(tools.servers, services.switches))
         if process != "cli":
-            services = replace(services, arq=_open_arq(application, address, stack))
+            services = replace(services, arq=_open_arq(application, Address(settings.arq_redis), stack))
             services = await _executing(replace(services, project_tools=tools), process, instance, stack)
         yield services
 

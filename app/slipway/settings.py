@@ -53,8 +53,19 @@ class Settings(BaseModel):
     # addresses and paths
     redis_url: SecretStr | None = Field(
         default=None,
-        description="Redis or Valkey: `redis://`, `rediss://` or `unix://`. When it is not set, `REDIS_TLS_URL`, "
+        description="Redis or Valkey: `redis://`, `rediss://` or `unix://`; for a cluster several hosts, such as "
+        "`redis://a:6379,b:6379,c:6379`. When it is not set, `REDIS_TLS_URL`, "
         "`REDIS_URL` and `REDISCLOUD_URL` of the process are read. Without an address, `slipway dev` starts a server",
+    )
+    redis_cluster: bool = Field(
+        default=False,
+        description="Whether the server at the address is one of a Redis or Valkey Cluster. An address with several "
+        "hosts is always that of a cluster",
+    )
+    arq_redis_url: SecretStr | None = Field(
+        default=None,
+        description="A Redis or Valkey that is no cluster, for the project's arq application, because arq cannot use a "
+        "cluster. Without it, the application uses the Redis of Slipway",
     )
     redis_tls_verify: bool = Field(
         default=True,
@@ -597,14 +608,23 @@ class Settings(BaseModel):
 
     @property
     def redis(self) -> str:
-        """The address of Redis with its password, and with the settings of its certificate as redis-py expects them in
-        a URL. Raises `ConfigError` if no address is set."""
+        """The address of Redis with its password, with the settings of its certificate as redis-py expects them in a
+        URL, and with `cluster=1` if it is a cluster by setting. Raises `ConfigError` if no address is set."""
         if self.redis_url is None:
             raise ConfigError(
                 f"{variable_of('redis_url')} must be set, or one of {', '.join(REDIS_URL_NAMES)}; "
                 "only `slipway dev` starts a server itself, at unix:///path/to/.slipway/valkey.sock"
             )
-        url = self.redis_url.get_secret_value()
+        url = self._with_checks(self.redis_url.get_secret_value())
+        return f"{url}{'&' if '?' in url else '?'}cluster=1" if self.redis_cluster else url
+
+    @property
+    def arq_redis(self) -> str:
+        """The address of Redis for the project's arq application, in the same form."""
+        return self.redis if self.arq_redis_url is None else self._with_checks(self.arq_redis_url.get_secret_value())
+
+    def _with_checks(self, url: str) -> str:
+        """A URL with the settings of the server's certificate."""
         checks = {"ssl_cert_reqs": None if self.redis_tls_verify else "none", "ssl_ca_certs": self.redis_ca_file}
         if not url.startswith("rediss://"):
             return url

@@ -126,6 +126,18 @@ async def test_without_redis_settings_it_is_slipways_redis(settings: Settings, v
         await client.disconnect()
 
 
+async def test_beside_a_cluster_arq_needs_a_redis_of_its_own(settings: Settings) -> None:
+    application, cluster = await loaded(settings, functions=[work]), {"SLIPWAY_REDIS_URL": "redis://a:1,b:2"}
+    address = Address(Settings.load(cluster).arq_redis)
+    with pytest.raises(ConfigError, match="arq cannot use a Redis Cluster: set SLIPWAY_ARQ_REDIS_URL"):
+        project_redis(application, address)
+    assert "SLIPWAY_ARQ_REDIS_URL" in str(await problem_with_own_redis(application, address))
+    beside = Settings.load({**cluster, "SLIPWAY_ARQ_REDIS_URL": settings.redis})
+    client = project_redis(application, Address(beside.arq_redis))
+    assert await client.ping()
+    await client.disconnect()
+
+
 async def test_an_own_redis_that_does_not_reply_is_a_problem_of_a_release(settings: Settings) -> None:
     address = Address(settings.redis)
     unreachable = await loaded(settings, functions=[work], redis_settings=RedisSettings(port=1))

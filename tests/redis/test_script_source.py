@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -175,6 +176,17 @@ def test_a_script_begins_with_its_contract(name: str) -> None:
 def test_a_library_begins_with_a_description(name: str) -> None:
     first = next(line for line in LIBRARIES[name].splitlines() if not line.startswith("--!"))
     assert first.startswith("-- ")
+
+
+def test_a_script_for_a_cluster_publishes_to_the_servers_of_its_shard() -> None:
+    publishing = [script for script in map(load, SCRIPTS) if "PUBLISH" in script.source]
+    assert publishing
+    for script in publishing:
+        for each in filter(None, (script, script.uncounted)):
+            assert each.sharded is not None
+            assert each.sharded.source == each.source.replace("'PUBLISH'", "'SPUBLISH'")
+            assert each.sharded.sha == hashlib.sha1(each.sharded.source.encode()).hexdigest()
+    assert all(script.sharded is None for script in map(load, SCRIPTS) if "PUBLISH" not in script.source)
 
 
 def test_every_script_is_loaded_by_one_module() -> None:

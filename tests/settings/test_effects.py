@@ -38,6 +38,8 @@ from tests.worker import running_worker
 TESTED_ELSEWHERE: Final = {
     "redis_tls_verify": "tests/runs/test_tls.py::test_any_certificate_is_accepted_without_redis_tls_verify",
     "redis_ca_file": "tests/runs/test_tls.py::test_the_authority_in_redis_ca_file_is_trusted",
+    "redis_cluster": "tests/redis/test_cluster_selection.py::test_a_cluster_that_is_not_set_as_one_is_an_error",
+    "arq_redis_url": "tests/arq/test_pool.py::test_beside_a_cluster_arq_needs_a_redis_of_its_own",
     "config": "tests/dev/test_cli.py::test_config_and_host_are_read_from_the_environment",
     "data_dir": "tests/dev/test_cli.py::test_the_data_directory_is_read_from_the_environment",
     "allowed_hosts": "tests/attacks/test_foreign_hosts.py::test_an_allowed_host_name_is_served",

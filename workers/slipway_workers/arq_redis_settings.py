@@ -7,6 +7,7 @@ from typing import Any
 from arq.connections import RedisSettings
 from redis.asyncio.connection import parse_url
 
+from slipway.errors import ConfigError
 from slipway.redis.connection import Address
 from slipway.settings import Settings
 
@@ -17,6 +18,8 @@ def arq_redis_settings(settings: Settings) -> RedisSettings:
     """The server, the credentials and the checks of the certificate that all processes of the deployment use. Raises
     `ConfigError`."""
     address = Address(settings.redis)
+    if address.is_cluster:
+        raise ConfigError("arq's command line cannot use a Redis Cluster: start workers with `slipway worker`")
     parts: dict[str, Any] = dict(parse_url(settings.redis))
     checks = str(parts.get("ssl_cert_reqs", "required")).lower().removeprefix("cert_")
     return RedisSettings(

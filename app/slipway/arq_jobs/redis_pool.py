@@ -24,11 +24,16 @@ from redis.exceptions import RedisError
 
 from slipway.arq_jobs.application import KEY, ArqApplication
 from slipway.arq_jobs.waiting_pool import WaitingPool
+from slipway.errors import ConfigError
 from slipway.exception_text import repr_of
 from slipway.redis.connection import Address
 
 _CONNECT_TIMEOUT_S: Final = 5.0
 _CLIENT_NAME: Final = "slipway-arq"
+_NO_CLUSTER: Final = (
+    f"{KEY}: arq cannot use a Redis Cluster: set SLIPWAY_ARQ_REDIS_URL to a Redis that is none, or `redis_settings` "
+    "of the application"
+)
 
 
 class ProjectRedis(ArqRedis):
@@ -44,8 +49,10 @@ class ProjectRedis(ArqRedis):
 
 def project_redis(application: ArqApplication, address: Address) -> ProjectRedis:
     """A client with the queue and the serializers of the application, for its own `redis_settings` or else for
-    Slipway's Redis at `address`. It connects when the first command is sent."""
+    the Redis at `address`. It connects when the first command is sent. Raises `ConfigError` if that is a cluster."""
     settings, most = application.redis_settings, application.connections
+    if settings is None and address.is_cluster:
+        raise ConfigError(_NO_CLUSTER)
     pool = _own_pool(address, most) if settings is None else _pool_of(settings, most)
     return ProjectRedis(
         pool,
@@ -58,9 +65,9 @@ def project_redis(application: ArqApplication, address: Address) -> ProjectRedis
 
 async def problem_with_own_redis(application: ArqApplication, address: Address) -> str | None:
     """Why the Redis of the application's `redis_settings` does not reply. None if it does, or if the application uses
-    the Redis of Slipway."""
+    the Redis at `address`, which must not be a cluster."""
     if application.redis_settings is None:
-        return None
+        return _NO_CLUSTER if address.is_cluster else None
     client = project_redis(application, address)
     try:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from slipway.redis.cluster_pipeline import ClusterPipeline
+from slipway.redis.cluster_subscriber import ClusterSubscriber
+from slipway.redis.cluster_topology import ClusterTopology
 from slipway.redis.connection import CONNECT_TIMEOUT_S, MAX_RECONNECT_PAUSE_S, Address
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_pipeline import ServerPipeline
@@ -37,10 +40,22 @@ def pipeline_to(
         connect_timeout_s=connect_timeout_s,
         counts_metrics=counts_metrics,
     )
+    if address.is_cluster:
+        return ClusterPipeline(
+            ClusterTopology(address),
+            name,
+            server,
+            patience_s=patience_s,
+            on_connected=on_connected,
+            large_commands=large_commands,
+            counts_metrics=counts_metrics,
+        )
     large = partial(server, address, f"{name} large") if large_commands else None
     return server(address, name, on_connected=on_connected, large=large)
 
 
 def subscriber_to(address: Address, name: str) -> Subscriber:
     """A subscriber that is not open yet."""
+    if address.is_cluster:
+        return ClusterSubscriber(ClusterTopology(address), name)
     return ServerSubscriber(address, name)

@@ -12,11 +12,12 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable, Iterable
+from copy import copy
 from typing import Any, Final, Protocol, cast
 
 import hiredis
 import structlog
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import SSLConnection, parse_url
 
 from slipway.errors import ConfigError, StoreUnavailable
 
@@ -29,6 +30,7 @@ pack = cast("Callable[[tuple[Arg, ...]], bytes]", hiredis.pack_command)
 """Encodes a command as Redis reads it."""
 
 _NOTHING: Final = object()
+_PORT: Final = 6379
 _FIRST_PAUSE_S: Final = 0.05
 MAX_RECONNECT_PAUSE_S: Final = 1.0
 """The longest pause between two attempts to reconnect."""
@@ -62,26 +64,69 @@ class ConnectionOwner(Protocol):
         """Called when a connection is lost. Replies to commands that were sent on it will not come."""
         ...
 
+    def on_unavailable(self) -> None:
+        """Called when an attempt to connect again has failed."""
+        ...
+
 
 class Address:
-    """The address of Redis and the credentials, from a URL (`redis://`, `rediss://`, `unix://`)."""
+    """The address of Redis and the credentials, from a URL (`redis://`, `rediss://`, `unix://`). It is a cluster if the
+    URL has several hosts (`redis://a:6379,b:6379`), or `cluster=1` among its parameters."""
 
     def __init__(self, url: str) -> None:
+        first, hosts = _hosts_of(url)
         try:
-            parts: dict[str, Any] = dict(parse_url(url))
+            parts: dict[str, Any] = dict(parse_url(first))
         except ValueError as error:
             raise ConfigError(f"SLIPWAY_REDIS_URL or REDIS_URL: {error}") from error
+        self.is_cluster = len(hosts) > 1 or parts.get("cluster") == "1"
         self.path: str | None = parts.get("path")
         self.host: str = parts.get("host") or "localhost"
-        self.port: int = int(parts.get("port") or 6379)
+        self.port: int = int(parts.get("port") or _PORT)
         self.database: int = int(parts.get("db") or 0)
         self.username: str | None = parts.get("username")
         self.password: str | None = parts.get("password")
         self.tls = _tls_context(parts) if url.startswith("rediss://") else None
+        self._ca_file: str | None = parts.get("ssl_ca_certs")
+        self.hosts: tuple[tuple[str, int], ...] = ((self.host, self.port), *map(_host_and_port, hosts[1:]))
+        """The host and the port of each server that the URL names."""
+        if self.is_cluster:
+            self._check_cluster()
+
+    def _check_cluster(self) -> None:
+        """Raises `ConfigError` for what a cluster does not have."""
+        if self.path is not None:
+            raise ConfigError("SLIPWAY_REDIS_URL or REDIS_URL: a cluster has no unix socket; name a host and a port")
+        if self.database:
+            raise ConfigError(
+                f"SLIPWAY_REDIS_URL or REDIS_URL: a cluster has only database 0; leave out /{self.database}, and use "
+                "SLIPWAY_KEY_PREFIX to separate deployments"
+            )
+
+    def at(self, host: str, port: int) -> Address:
+        """The address of one server of the cluster, with the same credentials."""
+        server = copy(self)
+        server.host, server.port, server.hosts, server.is_cluster = host, port, ((host, port),), False
+        return server
+
+    def redis_py_options(self) -> dict[str, Any]:
+        """The credentials, and how certificates are verified, as the connections of redis-py expect them."""
+        options: dict[str, Any] = {"username": self.username, "password": self.password}
+        if self.tls is not None:
+            options |= {
+                "connection_class": SSLConnection,
+                "ssl_cert_reqs": "none" if self.tls.verify_mode is ssl.CERT_NONE else "required",
+                "ssl_check_hostname": self.tls.check_hostname,
+                "ssl_ca_certs": self._ca_file,
+            }
+        return options
 
     def __str__(self) -> str:
         """The address without its secrets."""
-        return self.path or f"{'rediss' if self.tls else 'redis'}://{self.host}:{self.port}/{self.database}"
+        if self.path:
+            return self.path
+        hosts = ",".join(f"{host}:{port}" for host, port in self.hosts)
+        return f"{'rediss' if self.tls else 'redis'}://{hosts}" + ("" if self.is_cluster else f"/{self.database}")
 
     def handshake_commands(self, client_name: str) -> list[bytes]:
         """The commands that must succeed before any other is sent."""
@@ -92,6 +137,28 @@ class Address:
             commands.append(("SELECT", self.database))
         commands.append(("CLIENT", "SETNAME", client_name.replace(" ", "-")))
         return [pack(command) for command in commands]
+
+
+def _hosts_of(url: str) -> tuple[str, list[str]]:
+    """The URL with the first of its hosts alone, and all its hosts with their ports."""
+    scheme, mark, rest = url.partition("://")
+    end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+    credentials, at, hosts = rest[:end].rpartition("@")
+    if scheme == "unix" or "," not in hosts:
+        return url, [hosts]
+    each = hosts.split(",")
+    if not all(each):
+        raise ConfigError("SLIPWAY_REDIS_URL or REDIS_URL: a host is missing beside a comma")
+    return f"{scheme}{mark}{credentials}{at}{each[0]}{rest[end:]}", each
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+    if not colon:
+        host, port = text, str(_PORT)
+    if not port.isdecimal():
+        raise ConfigError(f"SLIPWAY_REDIS_URL or REDIS_URL: {text!r} is not a host and a port")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _tls_context(parts: dict[str, Any]) -> ssl.SSLContext:
@@ -146,6 +213,10 @@ class Connection(asyncio.Protocol):
         """Connects, and reconnects from then on. Raises `StoreUnavailable` if the first attempt fails."""
         await self._connect()
         self._reconnector = asyncio.create_task(self._keep_connected(), name=f"connection {self.name}")
+
+    def start(self) -> None:
+        """Connects in the background, and reconnects from then on."""
+        self._reconnector = asyncio.create_task(self._keep_connected(connect=True), name=f"connection {self.name}")
 
     async def close(self) -> None:
         """Disconnects, without a reconnect."""
@@ -206,7 +277,9 @@ class Connection(asyncio.Protocol):
     def _protocol(self) -> Connection:
         return self
 
-    async def _keep_connected(self) -> None:
+    async def _keep_connected(self, *, connect: bool = False) -> None:
+        if connect:
+            await self._reconnect()
         while not self._closing:
             await self._lost.wait()
             log.warning("redis.disconnected", address=str(self.address), connection=self.name)
@@ -222,6 +295,7 @@ class Connection(asyncio.Protocol):
                 if str(error) != logged:
                     log.warning("redis.still_unavailable", problem=str(error), connection=self.name)
                 logged = str(error)
+                self._owner.on_unavailable()
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, self._max_pause_s)
 

@@ -4,7 +4,8 @@ arq application adds `arq_connections`, which are opened when they are needed. I
 open while a process sends commands of more than 256 KiB (`redis/server_pipeline.py`).
 
 Managed plans limit connections, so every process has a budget (`redis_max_connections`). A process that needs more does
-not start.
+not start. On a cluster the numbers are those of the connections to each primary, and one more is open for a moment
+while a process reads which server has which slots.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ the processes that it starts."""
 
 
 def needed(process: str) -> int:
-    """The number of connections that a process opens; 0 for other names."""
+    """The number of connections that a process opens, to each server; 0 for other names."""
     if process == "dev":
         return max(needed("web"), needed("worker"))
     return len(NEEDED.get(process, ()))

@@ -1,6 +1,7 @@
 """Sends the commands of a process to Redis: what all other modules use, whether Redis is one server or a cluster.
 
-`server_pipeline.ServerPipeline` sends to one server, over one connection.
+`server_pipeline.ServerPipeline` sends to one server, over one connection. `cluster_pipeline.ClusterPipeline` sends each
+command to the server of a cluster that has its key.
 """
 
 from __future__ import annotations
@@ -20,11 +21,6 @@ class Pipeline(Protocol):
     repetition). It is sent again after a connection broke, and while Redis is loading, read-only or full, until its
     timeout. Any other command whose reply is missing when a connection breaks fails with `StoreUnavailable`, because
     it is unknown whether Redis executed it."""
-
-    connections: int
-    """How often it has connected."""
-    round_trips: int
-    """How many writes it has sent."""
 
     async def open(self) -> None:
         """Connects. Raises `StoreUnavailable`."""
@@ -58,8 +54,19 @@ class Pipeline(Protocol):
         """The age of the connection; 0 while there is none."""
         ...
 
-    def send(self, *args: Arg, repeatable: bool = False) -> asyncio.Future[Any]:
-        """Sends one command."""
+    @property
+    def connections(self) -> int:
+        """How often it has connected."""
+        ...
+
+    @property
+    def round_trips(self) -> int:
+        """How many writes it has sent."""
+        ...
+
+    def send(self, *args: Arg, repeatable: bool = False, at: str | None = None) -> asyncio.Future[Any]:
+        """Sends one command. For a command without a key, `at` is the key prefix of the shard whose server executes
+        it."""
         ...
 
     def run(

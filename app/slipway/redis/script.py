@@ -15,3 +15,6 @@ class Script:
     repeatable: bool
     uncounted: Script | None = None
     """The same without what counts for metrics; None for a script that counts nothing."""
+    sharded: Script | None = None
+    """The same for a cluster, where messages stay on the servers of their slot; None for a script that publishes
+    nothing."""

@@ -18,6 +18,9 @@ A key whose kind is a literal is sent as an expression, which costs a third of a
 `key('thread_queue', thread_id)` becomes `PREFIX .. ':thread:' .. thread_id .. ':queue'`. Only if a kind is in a
 variable, `key` is sent, with the templates of the kinds that the code names.
 
+Scripts publish with PUBLISH. For a cluster the loader also makes the script that publishes with SPUBLISH: PUBLISH would
+send each message to all servers.
+
 A number that a library names, such as `local VALUES_READ = 1000`, is sent in place of its name: a variable would be set
 in each call, and be a part of each function that uses it.
 
@@ -50,6 +53,9 @@ _NUMBER: Final = re.compile(r"local ([A-Z][A-Z0-9_]*) = (\d+)(?: *--.*)?\n")
 _KEY_CALL: Final = re.compile(r"(?<![\w.])key\('(\w+)'")
 _COUNTING: Final = "metrics"
 """The library whose functions count for metrics."""
+
+_PUBLISH, _SHARDED = "'PUBLISH'", "'SPUBLISH'"
+"""How a script publishes, and how it does where messages stay on the servers of their slot."""
 
 _FEWEST_RARE: Final = 3
 """The function that creates others is only worth it for so many."""
@@ -87,8 +93,12 @@ def _assembled(
         kinds |= set(_TEXT.findall(code)) & TEMPLATES.keys()
         templates = ", ".join(f"{kind} = '{TEMPLATES[kind]}'" for kind in sorted(kinds))
         code = f"local TEMPLATES = {{{templates}}}\n{code}"
-    digest = hashlib.sha1(code.encode(), usedforsecurity=False).hexdigest()
-    return Script(name, code, digest, repeatable)
+    sharded = Script(name, code.replace(_PUBLISH, _SHARDED), _digest(code.replace(_PUBLISH, _SHARDED)), repeatable)
+    return Script(name, code, _digest(code), repeatable, sharded=sharded if _PUBLISH in code else None)
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha1(code.encode(), usedforsecurity=False).hexdigest()
 
 
 @cache

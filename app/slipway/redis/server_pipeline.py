@@ -22,11 +22,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import hiredis
 
-from slipway.errors import StoreUnavailable
+from slipway.errors import ConfigError, StoreUnavailable
 from slipway.redis.connection import (
     CONNECT_TIMEOUT_S,
     MAX_RECONNECT_PAUSE_S,
@@ -65,7 +65,9 @@ _CHECK_INTERVAL_S: Final = 0.5
 
 
 @dataclass(slots=True)
-class _Command:
+class Command:
+    """One command, until its reply has arrived."""
+
     packed: bytes
     reply: asyncio.Future[Any]
     repeatable: bool
@@ -77,6 +79,26 @@ class _Command:
     """The number of the write in which it was sent last."""
     rejected: bool = False
     """Whether Redis could not execute it when it was sent first, for a temporary reason."""
+    slot: int | None = None
+    """On a cluster: the slot of its keys. None for a command to one particular server."""
+    redirects: int = 0
+    """On a cluster: how often a server has named another one for it."""
+
+
+class Router(Protocol):
+    """Finds the server of a command in a cluster. It has a `ServerPipeline` to each."""
+
+    def on_error(self, command: Command, reason: str) -> bool:
+        """Called for each error reply. Returns whether it sends the command again itself."""
+        ...
+
+    def on_lost(self) -> None:
+        """Called when a connection was lost, or an attempt to connect has failed."""
+        ...
+
+    def route(self, command: Command) -> None:
+        """Sends a command to the server that has its slot now."""
+        ...
 
 
 class ServerPipeline:
@@ -84,7 +106,8 @@ class ServerPipeline:
     no reply for `reply_timeout_s`, the connection is closed and opened again, with pauses of up to
     `max_reconnect_pause_s`. An attempt to connect fails after `connect_timeout_s`. `on_connected` is called whenever it
     has connected. `large` returns another pipeline for large commands, which is not open yet; without it, they are sent
-    on the same connection. Without `counts_metrics`, scripts count nothing for metrics."""
+    on the same connection. Without `counts_metrics`, scripts count nothing for metrics. With a `router`, the
+    server is one of a cluster."""
 
     def __init__(
         self,
@@ -98,16 +121,17 @@ class ServerPipeline:
         on_connected: Callable[[], object] = lambda: None,
         large: Callable[[], ServerPipeline] | None = None,
         counts_metrics: bool = True,
+        router: Router | None = None,
     ) -> None:
-        self._counts_metrics = counts_metrics
+        self._counts_metrics, self._router = counts_metrics, router
         self._large = None if large is None else _LargeCommands(large, self)
         self._connection = Connection(
             address, name, self, max_pause_s=max_reconnect_pause_s, connect_timeout_s=connect_timeout_s
         )
         self._patience_s, self._reply_timeout_s = patience_s, reply_timeout_s
         self._call_when_connected = on_connected
-        self._waiting: list[_Command] = []
-        self._in_flight: deque[_Command] = deque()
+        self._waiting: list[Command] = []
+        self._in_flight: deque[Command] = deque()
         self._paused = 0
         """How many commands wait until they are sent again, because Redis could not execute them."""
         self._known_scripts: set[str] = set()
@@ -126,6 +150,12 @@ class ServerPipeline:
         await self._connection.open()
         self._schedule_check()
 
+    def start(self) -> None:
+        """Connects in the background. Until then, commands wait."""
+        self._loop = asyncio.get_running_loop()
+        self._connection.start()
+        self._schedule_check()
+
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop on which it was opened. Replies arrive on this loop."""
@@ -139,9 +169,15 @@ class ServerPipeline:
         if self._large is not None:
             await self._large.close()
         await self._connection.close()
-        self._fail([*self._in_flight, *self._waiting], "the connection was closed")
+        fail([*self._in_flight, *self._waiting], "the connection was closed")
         self._in_flight.clear()
         self._waiting.clear()
+
+    async def close_when_done(self, within_s: float) -> None:
+        """Waits for the replies that are missing, at most this time, and disconnects."""
+        if self.connected and self._in_flight:
+            await asyncio.wait([command.reply for command in self._in_flight], timeout=within_s)
+        await self.close()
 
     def reconnect(self) -> None:
         """Closes the socket at once and opens a new one. Repeatable commands without a reply are sent again; the others
@@ -162,9 +198,9 @@ class ServerPipeline:
         """The age of the connection; 0 while there is none."""
         return self._loop.time() - self._connected_at if self.connected else 0.0
 
-    def send(self, *args: Arg, repeatable: bool = False) -> asyncio.Future[Any]:
+    def send(self, *args: Arg, repeatable: bool = False, at: str | None = None) -> asyncio.Future[Any]:
         """Sends one command, together with all others of this event loop iteration."""
-        return self._enqueue(_Command(pack(args), self._loop.create_future(), repeatable, self._deadline()))
+        return self._enqueue(Command(pack(args), self._loop.create_future(), repeatable, self._deadline()))
 
     def run(
         self, script: Script, keys: Sequence[str], args: Sequence[Arg], *, may_be_overtaken: bool = False
@@ -173,11 +209,11 @@ class ServerPipeline:
         `may_be_overtaken`, Redis may execute commands that are sent later before this one, if it is large."""
         if script.uncounted is not None and not self._counts_metrics:
             script = script.uncounted
-        keys_and_args = (len(keys), *keys, *args)
-        packed = pack(("EVALSHA", script.sha, *keys_and_args))
-        reply = self._loop.create_future()
-        command = _Command(packed, reply, script.repeatable, self._deadline(), script, keys_and_args)
-        if may_be_overtaken and self._large is not None and len(packed) >= LARGE_COMMAND_BYTES:
+        return self.accept(script_call(script, keys, args, self._loop, self._deadline()), may_be_overtaken)
+
+    def accept(self, command: Command, may_be_overtaken: bool) -> asyncio.Future[Any]:
+        """Sends a command. With `may_be_overtaken`, Redis may execute later ones before it, if it is large."""
+        if may_be_overtaken and self._large is not None and len(command.packed) >= LARGE_COMMAND_BYTES:
             return self._large.send(command)
         return self._enqueue(command)
 
@@ -186,7 +222,16 @@ class ServerPipeline:
         """Whether the reply to a command is missing."""
         return bool(self._waiting or self._in_flight)
 
-    def take_over(self, commands: Sequence[_Command]) -> None:
+    def hand_over(self) -> list[Command]:
+        """The commands of slots that wait for a connection, for another pipeline. They are not sent here any more."""
+        if self._connection.connected:
+            return []
+        waiting = [] if self._large is None else self._large.hand_over()
+        waiting += [command for command in self._waiting if command.slot is not None]
+        self._waiting = [command for command in self._waiting if command.slot is None]
+        return waiting
+
+    def take_over(self, commands: Sequence[Command]) -> None:
         """Sends commands that another pipeline has not sent."""
         for command in commands:
             self._enqueue(command)
@@ -212,16 +257,16 @@ class ServerPipeline:
         in_one_write = self._in_flight[0].write == self.round_trips
         return in_one_write and self._bytes_of_last_write <= _READ_BYTES
 
-    def _is_accepted(self, command: _Command) -> bool:
+    def _is_accepted(self, command: Command) -> bool:
         """Whether Redis executes a command when it reads it, as far as can be known."""
         return not command.rejected and (command.script is None or command.script.sha in self._known_scripts)
 
     def _deadline(self) -> float:
         return self._loop.time() + self._patience_s
 
-    def _enqueue(self, command: _Command) -> asyncio.Future[Any]:
+    def _enqueue(self, command: Command) -> asyncio.Future[Any]:
         if self._closed:
-            self._fail([command], "the connection was closed")
+            fail([command], "the connection was closed")
             return command.reply
         self._waiting.append(command)
         if not self._flush_due:
@@ -256,7 +301,13 @@ class ServerPipeline:
         unanswered = [command for command in lost if command.repeatable and not command.reply.done()]
         self._waiting = unanswered + self._waiting
         outcome_unknown = [command for command in lost if not command.repeatable]
-        self._fail(outcome_unknown, "the connection broke; the outcome is unknown")
+        fail(outcome_unknown, "the connection broke; the outcome is unknown")
+        if self._router is not None:
+            self._router.on_lost()
+
+    def on_unavailable(self) -> None:
+        if self._router is not None:
+            self._router.on_lost()
 
     def on_reply(self, reply: Any) -> None:
         command = self._in_flight.popleft()
@@ -269,7 +320,7 @@ class ServerPipeline:
         else:
             self._on_error(command, error)
 
-    def _on_error(self, command: _Command, error: hiredis.ReplyError) -> None:
+    def _on_error(self, command: Command, error: hiredis.ReplyError) -> None:
         reason = str(error)
         if command.reply.done():
             return
@@ -277,6 +328,10 @@ class ServerPipeline:
             self._known_scripts.discard(command.script.sha)
             command.packed = pack(("EVAL", command.script.source, *command.keys_and_args))
             self._enqueue(command)
+        elif self._router is not None and self._router.on_error(command, reason):
+            pass
+        elif self._router is None and reason.startswith("MOVED "):
+            command.reply.set_exception(ConfigError(cluster_by_setting(self._connection.address)))
         elif (overloaded := overloaded_from(reason)) is not None:
             command.reply.set_exception(overloaded)
         elif not is_temporary(reason):
@@ -287,9 +342,12 @@ class ServerPipeline:
         else:
             command.reply.set_exception(StoreUnavailable(f"Redis cannot do this now: {reason}"))
 
-    def _send_again(self, command: _Command) -> None:
+    def _send_again(self, command: Command) -> None:
         self._paused -= 1
-        self._enqueue(command)
+        if self._router is None or command.slot is None:
+            self._enqueue(command)
+        else:
+            self._router.route(command)
 
     def _schedule_check(self) -> None:
         self._check_timer = self._loop.call_later(_CHECK_INTERVAL_S, self._check_timeouts)
@@ -300,18 +358,12 @@ class ServerPipeline:
         late = [command for command in self._waiting if command.deadline < now]
         if late and not self._connection.connected:
             self._waiting = [command for command in self._waiting if command.deadline >= now]
-            self._fail(late, "it is unavailable")
+            fail(late, "it is unavailable")
         unanswered = [command for command in self._in_flight if command.deadline < now]
-        self._fail(unanswered, "it sent no reply in time; the outcome is unknown")
+        fail(unanswered, "it sent no reply in time; the outcome is unknown")
         if self._in_flight and now - self._in_flight[0].sent_at > self._reply_timeout_s:
             self.reconnect()
         self._schedule_check()
-
-    @staticmethod
-    def _fail(commands: Sequence[_Command], why: str) -> None:
-        for command in commands:
-            if not command.reply.done():
-                command.reply.set_exception(StoreUnavailable(f"Redis: {why}"))
 
 
 class _LargeCommands:
@@ -321,7 +373,7 @@ class _LargeCommands:
     def __init__(self, connect: Callable[[], ServerPipeline], small: ServerPipeline) -> None:
         self._connect, self._small = connect, small
         self._pipeline: ServerPipeline | None = None
-        self._waiting: list[_Command] = []
+        self._waiting: list[Command] = []
         self._serving: asyncio.Task[None] | None = None
 
     @property
@@ -329,7 +381,7 @@ class _LargeCommands:
         """Whether the reply to a large command is missing."""
         return bool(self._waiting) or (self._pipeline is not None and self._pipeline.has_commands)
 
-    def send(self, command: _Command) -> asyncio.Future[Any]:
+    def send(self, command: Command) -> asyncio.Future[Any]:
         if self._pipeline is not None:
             self._pipeline.take_over([command])
         else:
@@ -337,6 +389,13 @@ class _LargeCommands:
             if self._serving is None:
                 self._serving = asyncio.create_task(self._serve(), name="large commands")
         return command.reply
+
+    def hand_over(self) -> list[Command]:
+        """See `ServerPipeline.hand_over`."""
+        if self._pipeline is not None:
+            return self._pipeline.hand_over()
+        waiting, self._waiting = self._waiting, []
+        return waiting
 
     async def close(self) -> None:
         """Commands without a reply fail."""
@@ -366,6 +425,30 @@ class _LargeCommands:
     def _send_waiting(self, pipeline: ServerPipeline) -> None:
         waiting, self._waiting = self._waiting, []
         pipeline.take_over(waiting)
+
+
+def fail(commands: Sequence[Command], why: str) -> None:
+    """The replies to these commands are `StoreUnavailable`, unless they have arrived."""
+    for command in commands:
+        if not command.reply.done():
+            command.reply.set_exception(StoreUnavailable(f"Redis: {why}"))
+
+
+def cluster_by_setting(address: Address) -> str:
+    """The problem that the server of a pipeline for one server belongs to a cluster."""
+    return (
+        f"Redis at {address} belongs to a cluster: set SLIPWAY_REDIS_CLUSTER=1, or name several of its servers in "
+        "SLIPWAY_REDIS_URL or REDIS_URL"
+    )
+
+
+def script_call(
+    script: Script, keys: Sequence[str], args: Sequence[Arg], loop: asyncio.AbstractEventLoop, deadline: float
+) -> Command:
+    """The call of a script by its digest."""
+    keys_and_args = (len(keys), *keys, *args)
+    packed = pack(("EVALSHA", script.sha, *keys_and_args))
+    return Command(packed, loop.create_future(), script.repeatable, deadline, script, keys_and_args)
 
 
 def is_temporary(reason: str) -> bool:

@@ -23,7 +23,8 @@ UNSUBSCRIBE_WITHIN_S: Final = 0.05
 """An unsubscription waits at most this time for a subscription, to be sent in the same write: on a busy web process,
 where each run has a channel, every second write is saved."""
 
-_MESSAGE_PARTS: Final = 3
+MESSAGE_PARTS: Final = 3
+"""A message has its kind, its channel and its payload; a confirmation as many."""
 
 
 class ServerSubscriber:
@@ -116,12 +117,15 @@ class ServerSubscriber:
     def on_lost(self) -> None:
         """Handlers receive `None` when the channel is subscribed again."""
 
+    def on_unavailable(self) -> None:
+        """It stays subscribed to nothing until it is connected."""
+
     def on_reply(self, reply: Any) -> None:
         self._unanswered = False
         if (error := reply_error(reply)) is not None:
             log.error("subscriber.error_received", problem=str(error))
             return
-        if not isinstance(reply, list) or len(reply) != _MESSAGE_PARTS:  # the reply to a ping
+        if not isinstance(reply, list) or len(reply) != MESSAGE_PARTS:  # the reply to a ping
             return
         kind, channel, payload = reply
         if kind == b"message":

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import hiredis
 import structlog
 
 from slipway.clock import Clock
 from slipway.errors import ConfigError, StoreUnavailable
 from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address, UntrustedCertificate
+from slipway.redis.pipeline import Pipeline
+from slipway.redis.server_pipeline import cluster_by_setting
 
 log = structlog.get_logger(__name__)
 
@@ -31,12 +34,16 @@ async def wait_for_redis(url: str, clock: Clock | None = None, *, connections: i
 
 async def problem_with(url: str, connections: int = 1) -> str | None:
     """Why Redis at `url` does not accept commands on this number of connections now; None if it does. Raises
-    `ConfigError` if its certificate is not accepted, because waiting does not change that."""
-    pipelines = [pipeline_to(Address(url), "wait for redis", patience_s=RETRY_PAUSE_S) for _ in range(connections)]
+    `ConfigError` if its certificate is not accepted, if only one of the server and the settings is a cluster, or if a
+    cluster has too few nodes, because waiting does not change that."""
+    address = Address(url)
+    pipelines = [pipeline_to(address, "wait for redis", patience_s=RETRY_PAUSE_S) for _ in range(connections)]
     try:
         for pipeline in pipelines:
             await pipeline.open()
             await pipeline.send("PING", repeatable=True)
+        if not address.is_cluster and await _is_in_cluster(pipelines[0]):
+            raise ConfigError(cluster_by_setting(address))
     except UntrustedCertificate as error:
         raise ConfigError(str(error)) from error
     except StoreUnavailable as error:
@@ -45,6 +52,14 @@ async def problem_with(url: str, connections: int = 1) -> str | None:
         for pipeline in pipelines:
             await pipeline.close()
     return None
+
+
+async def _is_in_cluster(pipeline: Pipeline) -> bool:
+    """Whether the server is one of a cluster. False if this user is not authorized to ask."""
+    try:
+        return b"cluster_enabled:1" in await pipeline.send("INFO", "cluster", repeatable=True)
+    except hiredis.ReplyError:
+        return False
 
 
 async def open_with_retries(opening: Callable[[], Awaitable[None]], clock: Clock) -> None:

@@ -23,6 +23,7 @@ _EVENTS: Final = (
     warning("redis.still_unavailable", "A connection cannot be opened again.", PROBLEM, _CONNECTION),
     info("redis.reconnected", "A connection was opened again.", ADDRESS, _CONNECTION),
     info("redis.server_of_dev", "The command uses the server of `slipway dev` in this folder.", ADDRESS),
+    warning("cluster.not_read", "Which server of the cluster has which slots cannot be read now.", PROBLEM),
     error("subscriber.error_received", "Redis answered a subscription with an error.", PROBLEM),
     info("layout.upgrade_started", "Stored data is being converted.", _FROM_LAYOUT, _TO_LAYOUT),
     info("layout.upgraded", "Stored data has the layout of this release.", _LAYOUT),
