@@ -139,12 +139,14 @@ async def test_a_long_block_is_reported_at_growing_intervals() -> None:
 
 
 async def test_a_function_that_holds_the_interpreter_lock_is_reported() -> None:
-    """The thread of the watch is blocked as well, but the process uses CPU time."""
-    watch = EventLoopWatch(limit_s=0.1, project=Path.cwd())
+    """The thread of the watch is blocked as well, but the process uses CPU time. During the first call, the thread may
+    not have begun to sleep."""
+    watch = EventLoopWatch(limit_s=0.05, project=Path.cwd())
     with capture_logs() as lines, watch.watching():
         started_at = time.monotonic()
-        sum(range(30_000_000))  # one call in C, of at least 0.3 s
-        least_s = (time.monotonic() - started_at) * 0.7
+        for _ in range(4):
+            sum(range(20_000_000))  # one call in C, of at least 0.2 s
+        least_s = (time.monotonic() - started_at) * 0.5
         await wait_until(lambda: any(end["blocked_s"] >= least_s for end in ends_of(lines)), within_s=5)
     assert watch.blocks >= 1
 
