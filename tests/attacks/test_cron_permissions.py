@@ -179,7 +179,9 @@ async def test_a_due_time_waits_while_the_auth_file_fails(
     await due_times.make_due(other)
     assert await scheduler.run_once() == 2
     runs = {run.metadata["cron_id"]: run async for run in services.unfinished_runs.list_all()}
-    assert (await services.crons.get(cron)).run_ids(due_ms)[0] == runs[cron].run_id, "the first due time"
+    assert (await services.crons.get(cron)).run_ids(due_ms, services.shards)[0] == runs[cron].run_id, (
+        "the first due time"
+    )
 
 
 async def test_a_hanging_handler_delays_no_other_cron(

@@ -16,6 +16,7 @@ from slipway.api.openapi import plain_path
 from slipway.errors import Conflict
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.runs.record import new_id
 from tests.attacks.rows import ROUTES, create_one_of_each
 from tests.auth.conftest import Client
@@ -340,8 +341,8 @@ async def test_the_thread_ids_of_a_cron_cannot_be_computed_by_clients(ann: Clien
         created = await ann.crons.create("greet", schedule="0 0 1 1 *", input={})
         crons.append(await served.services.crons.get(created["cron_id"]))
     first, other = crons
-    assert first.run_ids(1) == first.run_ids(1)
-    assert first.run_ids(1) != replace(first, seed=other.seed).run_ids(1)
+    assert first.run_ids(1, Shards("p")) == first.run_ids(1, Shards("p"))
+    assert first.run_ids(1, Shards("p")) != replace(first, seed=other.seed).run_ids(1, Shards("p"))
     assert first.seed
     assert first.seed not in json.dumps(first.public())
 

@@ -8,6 +8,7 @@ import copy
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import httpx
@@ -20,6 +21,7 @@ from slipway.api.in_process_client.app import InProcessApp
 from slipway.api.in_process_client.transport import InProcessTransport
 from slipway.api.metrics_page import MetricsPage
 from slipway.metrics.scripts import MetricsScripts
+from slipway.redis.per_shard import PerShard
 from tests.attacks.rows import COMMANDS, LONG_RESPONSES, ROUTES, create_one_of_each, sample_of, send
 from tests.auth.conftest import Client
 from tests.auth.samples import Sample
@@ -127,7 +129,7 @@ async def requests(served: Served, ann: Client) -> AsyncIterator[Requests]:
         "services": served.services,
         "responses_in_progress": served.app.state.responses_in_progress,
         "metrics": MetricsPage(
-            MetricsScripts(served.services.pipeline, served.services.keys),
+            PerShard(served.services.shards, partial(MetricsScripts, served.services.pipeline)),
             served.services.metrics_publication,
             served.services.health,
             (),

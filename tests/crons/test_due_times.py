@@ -61,7 +61,7 @@ async def test_a_due_time_creates_one_run(sdk: LangGraphClient, services: Servic
     cron = await services.crons.get(cron_id)
     assert cron.next_ms is not None
     assert cron.next_ms > due_ms
-    assert cron.last_run_id == run.run_id == cron.run_ids(due_ms)[0]
+    assert cron.last_run_id == run.run_id == cron.run_ids(due_ms, services.shards)[0]
 
 
 async def test_the_metadata_of_a_cron_cannot_replace_the_due_time_of_its_run(
@@ -159,7 +159,7 @@ async def test_a_run_that_ended_and_was_deleted_before_the_cron_advanced_is_not_
     process = WorkerProcess(services, claims)
     work = asyncio.create_task(process.work())
     cron = await services.crons.get(cron_id)
-    run_id, thread_id = cron.run_ids(due_ms)
+    run_id, thread_id = cron.run_ids(due_ms, services.shards)
 
     async def is_deleted() -> bool:
         return not await pipeline.send("EXISTS", keys.run(run_id), keys.thread(thread_id))
@@ -202,7 +202,7 @@ async def test_the_last_run_of_a_worker_that_died_ends_the_cron(
     await create_run_and_die(services, monkeypatch, cron_id, due_time)
     assert await Scheduler(services).run_once() == 0
     cron = await services.crons.get(cron_id)
-    assert (cron.next_ms, cron.last_run_id) == (None, cron.run_ids(due_ms)[0])
+    assert (cron.next_ms, cron.last_run_id) == (None, cron.run_ids(due_ms, services.shards)[0])
     assert await services.pipeline.send("ZCARD", keys.crons_due) == 0
 
 

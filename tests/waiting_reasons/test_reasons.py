@@ -51,7 +51,7 @@ class Case:
 
 
 def reasons_of(stores: Stores, **differs: Any) -> WaitingReasons:
-    return WaitingReasons(stores.pipeline, stores.keys, Settings.from_values({"lease_s": LEASE_MS / 1000} | differs))
+    return WaitingReasons(stores.pipeline, stores.shards, Settings.from_values({"lease_s": LEASE_MS / 1000} | differs))
 
 
 async def why(stores: Stores, run: Run) -> Why:

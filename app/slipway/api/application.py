@@ -37,6 +37,7 @@ from slipway.api.ui import site
 from slipway.errors import ConfigError
 from slipway.metrics.scripts import MetricsScripts
 from slipway.rate_limits.stream_slots import StreamSlots
+from slipway.redis.per_shard import PerShard
 from slipway.services import Services
 from slipway.settings import Settings
 from slipway.versions import version_of
@@ -131,7 +132,7 @@ def _metrics_page(services: Services, extensions: Extensions) -> MetricsPage:
 
     services.metrics_publication.before_publication = read
     return MetricsPage(
-        MetricsScripts(services.pipeline, services.keys),
+        PerShard(services.shards, partial(MetricsScripts, services.pipeline)),
         services.metrics_publication,
         services.health,
         services.graphs.names(),

@@ -18,6 +18,8 @@ from slipway.metrics.figures import Figures
 from slipway.metrics.process_metrics import ProcessMetrics
 from slipway.metrics.publication import MetricsPublication
 from slipway.metrics.scripts import MetricsScripts, ReadFigures
+from slipway.metrics.shard_figures import together
+from slipway.redis.per_shard import PerShard
 from slipway.telemetry.table.people_metrics import HOOK_DELIVERIES
 from slipway.telemetry.table.version_metrics import BREAKER_OPENINGS
 
@@ -33,9 +35,13 @@ class MetricsPage:
     after a newer one, so it does not matter which of them Prometheus reaches."""
 
     def __init__(
-        self, scripts: MetricsScripts, publication: MetricsPublication, health: HealthMonitor, graphs: Sequence[str]
+        self,
+        shards: PerShard[MetricsScripts],
+        publication: MetricsPublication,
+        health: HealthMonitor,
+        graphs: Sequence[str],
     ) -> None:
-        self._scripts, self._publication, self._health, self._graphs = scripts, publication, health, graphs
+        self._shards, self._publication, self._health, self._graphs = shards, publication, health, graphs
         self._read, self._valid_until, self._reading = _NOTHING, 0.0, asyncio.Lock()
 
     async def figures(self) -> Figures:
@@ -55,7 +61,7 @@ class MetricsPage:
             return
         await self._publication.publish()
         asked_at = time.monotonic()
-        self._read = await self._scripts.read()
+        self._read = together(await asyncio.gather(*(scripts.read() for scripts in self._shards)))
         # counted from before the call, so that these figures are not shown when another process has newer ones
         self._valid_until = asked_at + self._read.left_ms / 1000
 

@@ -43,4 +43,4 @@ async def _why(settings: Settings, run_id: str) -> Why:
     from slipway.waiting_reasons.reasons import WaitingReasons
 
     async with opened(settings, "why", seals=False) as (pipeline, shards):
-        return await WaitingReasons(pipeline, shards.only, settings).why(run_id)
+        return await WaitingReasons(pipeline, shards, settings).why(run_id)

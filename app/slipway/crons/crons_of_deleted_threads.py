@@ -12,17 +12,17 @@ from collections.abc import Sequence
 
 from slipway.crons.reads import CronReads, CronThread
 from slipway.crons.scripts import CronScripts
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.threads.reads import ThreadReads
 
 
 class CronsOfDeletedThreads:
     """Crons that were created for a thread which does not exist any more."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._crons, self._threads = CronReads(pipeline, keys), ThreadReads(pipeline, keys)
-        self._scripts = CronScripts(pipeline, keys)
+    def __init__(self, pipeline: Pipeline, shards: Shards) -> None:
+        self._crons, self._threads = CronReads(pipeline, shards.crons), ThreadReads(pipeline, shards.records)
+        self._scripts = CronScripts(pipeline, shards.crons)
 
     async def find(self, cron_ids: Sequence[str]) -> list[CronThread]:
         """Those of these crons whose thread does not exist. Two round trips; one if none of them has a thread."""

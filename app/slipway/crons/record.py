@@ -27,6 +27,7 @@ from slipway.errors import InvalidRequest
 from slipway.indexes.terms import Space, metadata_terms, scalar_term
 from slipway.redis.hash_fields import Fields
 from slipway.redis.shard_ids import run_id_on
+from slipway.redis.shards import Shards
 from slipway.runs.run_request import RunRequest, run_request_from
 from slipway.serialization.at_rest import opened_json, sealed_json
 from slipway.serialization.json_encoding import dumps, json_members
@@ -195,11 +196,12 @@ class Cron:
             request=self.request,
         )
 
-    def run_ids(self, due_ms: int) -> tuple[str, str]:
+    def run_ids(self, due_ms: int, shards: Shards) -> tuple[str, str]:
         """The ids of the run of a due time and of its thread, which is created for it if the cron has none. Every
-        worker computes the same ids."""
+        worker computes the same ids. All runs of a
+        stateless cron are in one shard, that of its own id (`due_time_scripts`)."""
         seed = uuid5(_FORMER_NAMESPACE if self.seed is None else UUID(self.seed), f"{self.cron_id}:{due_ms}")
-        thread_id = self.thread_id or str(uuid5(seed, "thread"))
+        thread_id = self.thread_id or shards.id_beside(self.cron_id, str(uuid5(seed, "thread")))
         return run_id_on(thread_id, str(seed)), thread_id
 
     def run_request(self, due_ms: int, missed: int) -> RunRequest:

@@ -20,8 +20,6 @@ _DUE = load("cron_due")
 _ADVANCE = load("cron_advance")
 _SKIP = load("cron_skip")
 _POSTPONE = load("cron_postpone")
-_REVOKE = load("due_time_revoke")
-_PROBLEM = load("cron_problem")
 _SEARCH = load("cron_search")
 _INDEX_CHECK = load("cron_index_check")
 
@@ -36,22 +34,10 @@ class SavedCron:
 
 @dataclass(frozen=True, slots=True)
 class DeletedCron:
-    """`due_ms` is a due time that had come: it must be revoked."""
+    """`due_ms` is a due time that had come: it must be revoked. `thread_id` is None for a stateless cron."""
 
     incarnation: str
     due_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ToldProblem:
-    """What webhook endpoints are told about a cron that cannot create a run."""
-
-    problem: str
-    assistant_id: str
-    graph_id: str | None
-    """None if the assistant does not exist any more."""
-    owner: str | None
-    """The member `owner` of its metadata, as JSON."""
     thread_id: str | None
 
 
@@ -89,12 +75,10 @@ class CronScripts(ScriptStubs):
     async def delete(self, cron_id: str, incarnation: str | None = None) -> DeletedCron | None:
         """Returns None if the cron does not exist, or was not created at `incarnation`."""
         reply = await self._pipeline.run(_DELETE, [], self._args(cron_id=cron_id, incarnation=incarnation))
-        return DeletedCron(reply[1].decode(), _number(reply[2])) if len(reply) > 1 else None
-
-    async def revoke(self, cron_id: str, incarnation: str, due_ms: int) -> None:
-        """Prevents that a worker creates the run of a due time that the cron no longer has. A run that exists stays."""
-        arguments = self._args(cron_id=cron_id, incarnation=incarnation, due_ms=due_ms)
-        await self._pipeline.run(_REVOKE, [], arguments)
+        if len(reply) == 1:
+            return None
+        created_us, due_ms, thread_id = reply[1:]
+        return DeletedCron(created_us.decode(), _number(due_ms), thread_id.decode() or None)
 
     async def due(self, limit: int) -> tuple[int, list[Fields]]:
         """The time of Redis in ms, and the fields of due crons."""
@@ -109,20 +93,6 @@ class CronScripts(ScriptStubs):
     async def skip(self, due_time: DueTime, *, problem: str) -> bool:
         """Sets the next due time without a run. Returns False if the cron does not have this due time any more."""
         return bool(await self._pipeline.run(_SKIP, [], self._args(**due_time, problem=problem)))
-
-    async def tell_problem(self, due_time: DueTime, told: ToldProblem) -> bool:
-        """Creates the deliveries of `cron.problem`, if the problem is new. Returns whether it is."""
-        arguments = self._args(
-            cron_id=due_time["cron_id"],
-            incarnation=due_time["incarnation"],
-            due_ms=due_time["due_ms"],
-            problem=told.problem,
-            assistant_id=told.assistant_id,
-            graph_id=told.graph_id,
-            owner=told.owner,
-            thread_id=told.thread_id,
-        )
-        return bool(await self._pipeline.run(_PROBLEM, [], arguments))
 
     async def postpone(self, due_time: DueTime, *, problem: str, by_ms: int) -> bool:
         """Makes the cron due again in `by_ms`, for the same due time. Returns False if the cron does not have this due

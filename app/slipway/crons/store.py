@@ -8,6 +8,7 @@ import orjson
 
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.clock import Clock
+from slipway.crons.due_time_scripts import DueTimeScripts
 from slipway.crons.reads import CronReads
 from slipway.crons.record import OPTIONAL, Cron, NewCron, cron_from
 from slipway.crons.scripts import CronScripts, SavedCron
@@ -24,9 +25,11 @@ PAGE: Final = 200
 
 
 class CronStore:
-    def __init__(self, pipeline: Pipeline, shards: Shards, clock: Clock, *, max_checks: int = DEFAULT_MAX_CHECKS
+    def __init__(
+        self, pipeline: Pipeline, shards: Shards, clock: Clock, *, max_checks: int = DEFAULT_MAX_CHECKS
     ) -> None:
-        keys = shards.only
+        keys = shards.crons
+        self._due_times = DueTimeScripts(pipeline, shards)
         self._reads, self._scripts, self._clock = CronReads(pipeline, keys), CronScripts(pipeline, keys), clock
         self._threads, self._search = ThreadScripts(pipeline, shards), CronSearch(pipeline, keys, max_checks=max_checks)
 
@@ -69,7 +72,7 @@ class CronStore:
         saved = _found(cron_id, result)
         cron = cron_from(saved.fields, now_ms)
         if saved.passed_ms is not None:
-            await self._scripts.revoke(cron_id, cron.incarnation, saved.passed_ms)
+            await self._due_times.revoke(cron_id, cron.thread_id, cron.incarnation, saved.passed_ms)
         return cron
 
     async def get(self, cron_id: str, access_filter: AccessFilter = MATCH_ALL) -> Cron:
@@ -100,7 +103,7 @@ class CronStore:
         """One round trip; two if the cron is due, because a worker may have read it already."""
         deleted = await self._scripts.delete(cron_id)
         if deleted is not None and deleted.due_ms is not None:
-            await self._scripts.revoke(cron_id, deleted.incarnation, deleted.due_ms)
+            await self._due_times.revoke(cron_id, deleted.thread_id, deleted.incarnation, deleted.due_ms)
         return deleted is not None
 
     async def delete_for_assistant(self, assistant_id: str) -> None:

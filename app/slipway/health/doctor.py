@@ -25,6 +25,7 @@ from slipway.indexes.resumable_check import ResumableCheck
 from slipway.progress import ShowProgress, show_nothing
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.threads.index_check import ThreadIndexCheck
 
 log = structlog.get_logger(__name__)
@@ -104,7 +105,10 @@ class Doctor:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, lease_ms: int, repair: bool) -> None:
         self._reads, self._scripts = HealthReads(pipeline, keys), HealthScripts(pipeline, keys)
-        self._crons, self._indexes = CronsOfDeletedThreads(pipeline, keys), IndexChecks(pipeline, keys, repair=repair)
+        self._crons, self._indexes = (
+            CronsOfDeletedThreads(pipeline, Shards(keys.prefix)),
+            IndexChecks(pipeline, keys, repair=repair),
+        )
         self._thread_indexes = ThreadIndexCheck(pipeline, keys, repair=repair)
         self._pipeline, self._keys, self._lease_ms, self._repair = pipeline, keys, lease_ms, repair
         self._in_progress = _Cycle(self._reads.pages_in_progress)

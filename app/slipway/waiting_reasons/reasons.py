@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from slipway.errors import NotFound, StoredDataError
 from slipway.graph_versions.scripts import VersionScripts
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.reviews.reads import ReviewReads
 from slipway.reviews.record import Review, review_from, review_id_of
 from slipway.runs.record import Phase
@@ -29,10 +29,11 @@ class WaitingReasons:
     """Answers what runs wait for. One round trip, and one or two more for a run that executes, or waits for another run
     of its thread, a version, a switch or people."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings) -> None:
-        self._scripts, self._reviews = WaitingReasonScripts(pipeline, keys), ReviewReads(pipeline, keys)
-        self._versions, self._switches = VersionScripts(pipeline, keys), SwitchScripts(pipeline, keys)
-        self._traces = StoredTraces(pipeline, keys)
+    def __init__(self, pipeline: Pipeline, shards: Shards, settings: Settings) -> None:
+        records, home = shards.records, shards.home
+        self._scripts, self._reviews = WaitingReasonScripts(pipeline, shards), ReviewReads(pipeline, records)
+        self._versions, self._switches = VersionScripts(pipeline, home), SwitchScripts(pipeline, home)
+        self._traces = StoredTraces(pipeline, records)
         self._queued = QueuedReasons(settings.reconcile_every_s)
         self._running = RunningReasons(settings.lease_s, settings.reap_every_s)
 

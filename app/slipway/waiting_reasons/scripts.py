@@ -10,7 +10,7 @@ import ormsgpack
 
 from slipway.redis.hash_fields import fields_of
 from slipway.redis.script_source import load
-from slipway.redis.script_stubs import ScriptStubs
+from slipway.redis.script_stubs import RecordScriptStubs
 from slipway.runs.record import Run, run_from
 from slipway.waiting_reasons.record import MOST_RUNS
 
@@ -78,12 +78,12 @@ class Surroundings:
     """With a recorded call that has begun and not ended."""
 
 
-class WaitingReasonScripts(ScriptStubs):
+class WaitingReasonScripts(RecordScriptStubs):
     """One round trip each."""
 
     async def surroundings(self, run_id: str) -> Surroundings | None:
         """None if the run does not exist."""
-        reply = await self._pipeline.run(_WAITING_REASON, [], self._args(run_id=run_id, most=MOST_RUNS))
+        reply = await self._pipeline.run(_WAITING_REASON, [], self._of_run(run_id, most=MOST_RUNS))
         if not reply:
             return None
         fields, found = fields_of(reply[0]), ormsgpack.unpackb(reply[1])

@@ -9,12 +9,15 @@ Logs: `review.default_action` and `review.cancelled` at a due time, `review.remi
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Final
 
 import structlog
 
 from slipway.duties.duty import Duty
 from slipway.errors import NotFound, SlipwayError
+from slipway.redis.per_shard import PerShard
 from slipway.reviews.reads import ReviewReads
 from slipway.reviews.record import Review, ReviewState
 from slipway.runs.cancel_reasons import UNDECIDED_IN_TIME
@@ -33,13 +36,16 @@ class Reviews(Duty):
 
     def __init__(self, services: Services) -> None:
         super().__init__(services.settings.reap_every_s)
-        self._services, self._reads = services, ReviewReads(services.pipeline, services.keys)
+        self._services = services
+        self._reads = PerShard(services.shards, partial(ReviewReads, services.pipeline))
 
     async def run_once(self) -> int:
         """Returns how many reviews and runs were handled."""
         handled, tried = 0, set[str]()
         for _ in range(_MOST_PAGES):
-            reviews, runs = await self._reads.due()
+            due = await asyncio.gather(*(reads.due() for reads in self._reads))
+            reviews = [review_id for each, _ in due for review_id in each]
+            runs = [run_id for _, each in due for run_id in each]
             runs = [run_id for run_id in runs if run_id not in tried]
             for review_id in reviews:
                 await self._pass_time(review_id)

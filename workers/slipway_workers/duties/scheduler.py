@@ -24,8 +24,9 @@ import structlog
 from slipway import failpoints
 from slipway.access.permissions import all_permissions_of, is_handler_failure
 from slipway.crons.crons_of_deleted_threads import CronsOfDeletedThreads
+from slipway.crons.due_time_scripts import DueTimeScripts, ToldProblem
 from slipway.crons.record import Cron, cron_from
-from slipway.crons.scripts import CronScripts, ToldProblem
+from slipway.crons.scripts import CronScripts
 from slipway.duties.duty import Duty
 from slipway.errors import AccessRefused, NotFound, Overloaded, SlipwayError, StoreUnavailable
 from slipway.runs.creation import DueTimeTaken
@@ -56,8 +57,9 @@ class Scheduler(Duty):
 
     def __init__(self, services: Services) -> None:
         super().__init__(INTERVAL_S)
-        self._services, self.scripts = services, CronScripts(services.pipeline, services.keys)
-        self._crons_of_deleted_threads = CronsOfDeletedThreads(services.pipeline, services.keys)
+        self._services, self.scripts = services, CronScripts(services.pipeline, services.shards.crons)
+        self._due_times = DueTimeScripts(services.pipeline, services.shards)
+        self._crons_of_deleted_threads = CronsOfDeletedThreads(services.pipeline, services.shards)
         self._slots = asyncio.Semaphore(_CONCURRENCY)
 
     async def run_once(self) -> int:
@@ -97,7 +99,7 @@ class Scheduler(Duty):
 
     async def create_run(self, cron: Cron, due_time: DueTime, missed: int) -> bool:
         """Creates the run of a due time, and advances the cron. Returns whether the run was created here."""
-        run_id, thread_id = cron.run_ids(due_time["due_ms"])
+        run_id, thread_id = cron.run_ids(due_time["due_ms"], self._services.shards)
         request = cron.run_request(due_time["due_ms"], missed)
         owner, *changers = all_permissions_of(self._services.auth, request.user, request.changed_by)
         ids = RunIds(run_id=run_id, thread_id=thread_id, due_time=due_time)
@@ -183,7 +185,7 @@ class Scheduler(Duty):
         owner = cron.metadata.get("owner")
         owner_json = None if owner is None else dumps(owner).decode()
         told = ToldProblem(problem, cron.assistant_id, await self._graph_of(cron), owner_json, cron.thread_id)
-        await self.scripts.tell_problem(due_time, told)
+        await self._due_times.tell_problem(due_time, told)
         failpoints.reach("cron_problem_told")
 
     async def _graph_of(self, cron: Cron) -> str | None:
