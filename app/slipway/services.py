@@ -76,6 +76,7 @@ from slipway.redaction.known_secrets import remember_environment
 from slipway.redaction.redact import use_rules
 from slipway.redis import connection_budget
 from slipway.redis.blocking_calls import BlockingCalls
+from slipway.redis.cluster_requirements import check_shards
 from slipway.redis.connect import pipeline_to, subscriber_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
@@ -295,6 +296,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         if process != "cli":
             export = await stack.enter_async_context(process_export(process, instance, settings.release))
         address, shards = Address(settings.redis), Shards(settings.key_prefix)
+        check_shards(address, shards)
         keys = shards.only
         patience_s = _patience_s(settings, process)
         arq_connections = 0 if application is None else application.connections
