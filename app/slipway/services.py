@@ -407,10 +407,10 @@ def _stores(
     keys, records = shards.only, shards.records
     scripts, clock = RunScripts(pipeline, shards), Clock()
     queues = PerShard(shards, partial(QueueScripts, pipeline))
-    switch_scripts = SwitchScripts(pipeline, keys)
+    switch_scripts = SwitchScripts(pipeline, shards)
     switch_watch = SwitchWatch(switch_scripts, subscriber)
-    served, versions = ServedGraphs(graphs), VersionScripts(pipeline, keys)
-    rollout_scripts, find_versions = RolloutScripts(pipeline, keys), VersionFinder(config.graphs, versions.read)
+    served, versions = ServedGraphs(graphs), VersionScripts(pipeline, shards)
+    rollout_scripts, find_versions = RolloutScripts(pipeline, shards), VersionFinder(config.graphs, versions.read)
     rollout_watch = RolloutWatch(rollout_scripts, subscriber)
     ttl, events = _thread_ttl(config), EventLog(pipeline, records, subscriber)
     trash = Trash(pipeline, shards, checkpointer)
@@ -440,7 +440,7 @@ def _stores(
         tracing=_trace_decision(settings, export),
     )
     assistants = AllAssistants(graphs, pipeline, keys, max_checks=settings.search_max_checks)
-    version_reads = VersionReads(pipeline, keys)
+    version_reads = VersionReads(pipeline, shards.home)
     planner = MovePlanner(graphs, checkpointer, version_reads, migrations)
     move_reads = MoveReads(pipeline, records)
     written_by = CheckpointVersions(move_reads, runs, version_reads)
@@ -546,10 +546,10 @@ def _stores(
         stream_tickets=StreamTickets(browser_scripts, active_keys),
         crons=CronStore(pipeline, shards, clock, max_checks=settings.search_max_checks),
         webhook_urls=webhook_urls,
-        deliveries=DeliveryStore(pipeline, keys, limits_of(settings), delivery_search),
+        deliveries=DeliveryStore(pipeline, shards, limits_of(settings), delivery_search),
         delivery_search=delivery_search,
         webhook_endpoints=EndpointStore(
-            EndpointScripts(pipeline, keys), clock, EndpointUrlCheck(check_webhook), list(config.graphs)
+            EndpointScripts(pipeline, shards), clock, EndpointUrlCheck(check_webhook), list(config.graphs)
         ),
         lease_renewer=None,
         executions=None,
