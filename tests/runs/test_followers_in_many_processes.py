@@ -75,9 +75,7 @@ async def work_for(stores: Stores, processes: Sequence[EventLog], clients: int) 
 
 
 @asynccontextmanager
-async def following(
-    writer: NumberWriter, processes: Sequence[EventLog], clients: int
-) -> AsyncIterator[list[Follower]]:
+async def following(writer: NumberWriter, processes: Sequence[EventLog], clients: int) -> AsyncIterator[list[Follower]]:
     """Clients that have received the first events."""
     followers = [Follower(events, writer.run_id) for events in processes for _ in range(clients)]
     try:
