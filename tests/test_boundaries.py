@@ -314,7 +314,10 @@ def scripts_are_called_by_script_stubs(name: str, tree: ast.Module) -> list[str]
         return []
     loaders = {"slipway.redis.script_source", "slipway.redis.script_source.load", "slipway.redis.script.Script"}
     allowed = (
-        {f"slipway.redis.{each}" for each in ("pipeline", "server_pipeline", "cluster_pipeline", "script_source")}
+        {
+            f"slipway.redis.{each}"
+            for each in ("pipeline", "server_pipeline", "cluster_pipeline", "replicated_pipeline", "script_source")
+        }
         if within(name, "slipway.redis")
         else set()
     )

@@ -391,6 +391,13 @@ class StoreUnavailable(Unavailable):
     code = "store.unavailable"
 
 
+class NotReplicated(Unavailable):
+    """Replicas of Redis do not confirm what a run with durability `replicated` writes. The message says whether the run
+    is stored all the same."""
+
+    code = "store.not_replicated"
+
+
 class Overloaded(Unavailable):
     """The memory of Redis has no room below the high-water mark. New runs are rejected, and runs in progress continue.
     `ratio` is the used part of the memory, `reserved` the part that runs in progress are expected to use, `limit` the

@@ -23,7 +23,6 @@ StreamMode = Literal[
     "tools",
     "lifecycle",
 ]
-Durability = Literal["sync", "async", "exit"]
 Strategy = Literal["delete", "keep_latest"]
 """What happens to a thread when its time to live ends."""
 MultitaskStrategy = Literal["reject", "interrupt", "rollback", "enqueue"]

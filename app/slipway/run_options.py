@@ -13,9 +13,9 @@ from typing import Annotated, Any, Final, Literal
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict
 
+from slipway.graphs.spec import Durability
 from slipway.protocol_types import (
     CommandBody,
-    Durability,
     JsonObject,
     MaxConcurrency,
     Nodes,
@@ -95,12 +95,18 @@ class RunOptions:
     """The older option for `durability`. True means a durability other than `exit`, and always agrees with it."""
     durability: Durability = "async"
     """When a checkpoint is stored: before the next superstep (`sync`), during it (`async`), or when the run ends
-    (`exit`)."""
+    (`exit`). With `replicated`, replicas of Redis have the run, each checkpoint before the next superstep, and the
+    end."""
     checkpoint: JsonObject | None = None
     """The checkpoint from which the run starts: `checkpoint_id`, `checkpoint_ns`, `checkpoint_map`. None for the latest
     one."""
     strict_resume: Flag = False
     """The run fails if its `resume` matches no open interrupt."""
+
+    @property
+    def is_replicated(self) -> bool:
+        """Whether what the run writes is acknowledged when replicas of Redis have it."""
+        return self.durability == "replicated"
 
     @property
     def answers_interrupt(self) -> bool:

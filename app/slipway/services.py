@@ -34,6 +34,7 @@ from slipway.circuit_breakers.breakers import BreakerLimits, Breakers, provide_b
 from slipway.clock import Clock
 from slipway.crons.store import CronStore
 from slipway.encryption_at_rest.process_keys import process_keys
+from slipway.errors import ConfigError
 from slipway.event_protocol.protocol_log import ProtocolLog
 from slipway.execution.inline import InlineRuns
 from slipway.execution.open_executions import OpenExecutions
@@ -76,12 +77,12 @@ from slipway.redaction.known_secrets import remember_environment
 from slipway.redaction.redact import use_rules
 from slipway.redis import connection_budget
 from slipway.redis.blocking_calls import BlockingCalls
-from slipway.redis.cluster_requirements import check_shards
 from slipway.redis.connect import pipeline_to, subscriber_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.per_shard import PerShard
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.replicated_pipeline import Copies, ReplicatedPipeline
 from slipway.redis.shards import Shards
 from slipway.redis.subscriber import Subscriber
 from slipway.redis.wait_for_redis import open_with_retries
@@ -111,6 +112,7 @@ from slipway.runs.held_runs import HeldRuns
 from slipway.runs.idempotency import Idempotency
 from slipway.runs.leases import LeaseRenewer, worker_id
 from slipway.runs.queue_scripts import QueueScripts
+from slipway.runs.replicated_runs import ReplicatedRuns
 from slipway.runs.scripts import RunScripts
 from slipway.runs.search import RunSearch
 from slipway.runs.store import RunStore
@@ -188,6 +190,7 @@ class Services:
     export: ProcessExport | None
     """None: this process exports no spans."""
     late_export: LateExport | None
+    replicated: ReplicatedRuns
     run_operations: RunOperations
     run_repairs: RunRepairs
     ceiling_raises: CeilingRaises
@@ -296,7 +299,6 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         if process != "cli":
             export = await stack.enter_async_context(process_export(process, instance, settings.release))
         address, shards = Address(settings.redis), Shards(settings.key_prefix)
-        check_shards(address, shards)
         keys = shards.only
         patience_s = _patience_s(settings, process)
         arq_connections = 0 if application is None else application.connections
@@ -319,6 +321,10 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         if process != "cli":
             await graphs.identify()
         migrations = await migrations_of(graphs)
+        replicated = _replicated_runs(settings, process, address, shards, arq_connections)
+        stack.push_async_callback(replicated.close)
+        if process != "cli":
+            await _check_replicated_graphs(graphs, replicated, pipeline)
         serde = serde_of(settings, config.checkpointer.serde, graphs)
         checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, shards)
         services = _stores(
@@ -334,6 +340,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
             checkpointer,
             migrations,
             export,
+            replicated,
         )
         if services.late_export is not None:
             stack.push_async_callback(services.late_export.close)
@@ -344,6 +351,34 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
             services = replace(services, arq=_open_arq(application, Address(settings.arq_redis), stack))
             services = await _executing(replace(services, project_tools=tools), process, instance, stack)
         yield services
+
+
+def _replicated_runs(
+    settings: Settings, process: Process, address: Address, shards: Shards, arq_connections: int
+) -> ReplicatedRuns:
+    """What replicated runs need. Its connection is opened by the first of them."""
+    server = pipeline_to(
+        address,
+        f"slipway {process} replicated",
+        patience_s=settings.redis_patience_worker_s,
+        counts_metrics=settings.metrics,
+    )
+    copies = Copies(settings.replicated_to, settings.replicated_on)
+    pipeline = ReplicatedPipeline(server, shards.threads[0].replication_mark, copies)
+    obstacle = ""
+    if address.is_cluster:
+        obstacle = "it is not possible on a Redis Cluster: choose another durability"
+    elif not connection_budget.permits_replicated_runs(settings, arq_connections):
+        obstacle = connection_budget.no_replicated_runs(settings, arq_connections)
+    return ReplicatedRuns(pipeline, shards, wait_s=settings.replicated_wait_s, obstacle=obstacle)
+
+
+async def _check_replicated_graphs(graphs: Graphs, replicated: ReplicatedRuns, pipeline: Pipeline) -> None:
+    """Raises `ConfigError` if langgraph.json gives a graph the durability `replicated`, and this process or the server
+    cannot do that. Replicas may be missing now: then requests are refused until they are back."""
+    names = [name for name in graphs.names() if graphs.spec(name).durability == "replicated"]
+    if names and (problem := await replicated.obstacle(pipeline)):
+        raise ConfigError(f"langgraph.json: slipway.graphs.{names[0]}.durability is replicated, but {problem}")
 
 
 async def checked_arq_application(
@@ -403,16 +438,17 @@ def _stores(
     checkpointer: BaseCheckpointer,
     migrations: Mapping[str, MigrationSet],
     export: ProcessExport | None,
+    replicated: ReplicatedRuns,
 ) -> Services:
     keys, records = shards.only, shards.records
     scripts, clock = RunScripts(pipeline, shards), Clock()
     queues = PerShard(shards, partial(QueueScripts, pipeline))
-    switch_scripts = SwitchScripts(pipeline, shards)
+    switch_scripts = SwitchScripts(pipeline, keys)
     switch_watch = SwitchWatch(switch_scripts, subscriber)
-    served, versions = ServedGraphs(graphs), VersionScripts(pipeline, shards)
-    rollout_scripts, find_versions = RolloutScripts(pipeline, shards), VersionFinder(config.graphs, versions.read)
+    served, versions = ServedGraphs(graphs), VersionScripts(pipeline, keys)
+    rollout_scripts, find_versions = RolloutScripts(pipeline, keys), VersionFinder(config.graphs, versions.read)
     rollout_watch = RolloutWatch(rollout_scripts, subscriber)
-    ttl, events = _thread_ttl(config), EventLog(pipeline, records, subscriber)
+    ttl, events = _thread_ttl(config), EventLog(pipeline, records, subscriber, replicated)
     trash = Trash(pipeline, shards, checkpointer)
     threads = ThreadStore(
         pipeline,
@@ -438,9 +474,10 @@ def _stores(
         thread_ttl=ttl.stored() if ttl else None,
         serves=lambda: served.packed,
         tracing=_trace_decision(settings, export),
+        replicated=replicated,
     )
     assistants = AllAssistants(graphs, pipeline, keys, max_checks=settings.search_max_checks)
-    version_reads = VersionReads(pipeline, shards.home)
+    version_reads = VersionReads(pipeline, keys)
     planner = MovePlanner(graphs, checkpointer, version_reads, migrations)
     move_reads = MoveReads(pipeline, records)
     written_by = CheckpointVersions(move_reads, runs, version_reads)
@@ -517,6 +554,7 @@ def _stores(
         stored_traces=StoredTraces(pipeline, records),
         export=export,
         late_export=late_export,
+        replicated=replicated,
         reviews=ReviewStore(pipeline, shards, audit, resumer),
         review_notifications=ReviewNotifications(keys, subscriber),
         review_search=ReviewSearch(pipeline, keys, max_checks=settings.search_max_checks),
@@ -546,10 +584,10 @@ def _stores(
         stream_tickets=StreamTickets(browser_scripts, active_keys),
         crons=CronStore(pipeline, shards, clock, max_checks=settings.search_max_checks),
         webhook_urls=webhook_urls,
-        deliveries=DeliveryStore(pipeline, shards, limits_of(settings), delivery_search),
+        deliveries=DeliveryStore(pipeline, keys, limits_of(settings), delivery_search),
         delivery_search=delivery_search,
         webhook_endpoints=EndpointStore(
-            EndpointScripts(pipeline, shards), clock, EndpointUrlCheck(check_webhook), list(config.graphs)
+            EndpointScripts(pipeline, keys), clock, EndpointUrlCheck(check_webhook), list(config.graphs)
         ),
         lease_renewer=None,
         executions=None,
@@ -690,6 +728,7 @@ async def _executing(services: Services, process: Process, instance: str, stack:
         rollouts=services.rollout_watch,
         moving=ThreadMoving(services.mover, services.graphs, services.versions),
         metrics=services.metrics,
+        replicated=services.replicated,
         recording=_recording(services),
         on_opened=(lambda run: None) if services.late_export is None else services.late_export.attempt_started,
     )

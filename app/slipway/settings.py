@@ -282,6 +282,25 @@ class Settings(BaseModel):
     redis_patience_worker_s: float = Field(
         default=90, gt=0, description="Time that a run waits while Redis is unavailable"
     )
+    replicated_to: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="Replicas of Redis that must have a write of a run with durability `replicated` before it is "
+        "acknowledged ([replicated runs](durability.md#replicated-runs))",
+    )
+    replicated_on: Literal["disk", "memory"] = Field(
+        default="disk",
+        description="Where these replicas must have the write: `disk` waits for their append-only files and that of "
+        "the primary (WAITAOF), `memory` for the replicas only (WAIT)",
+    )
+    replicated_wait_s: float = Field(
+        default=10,
+        gt=0,
+        le=60,
+        description="Time that a request for a run with durability `replicated` waits for replicas before it is "
+        "answered with 503. Runs that execute wait as long as it takes",
+    )
     redis_high_water: float = Field(
         default=0.85,
         gt=0,
@@ -289,7 +308,7 @@ class Settings(BaseModel):
         description="New runs are rejected while Redis uses more than this part of its `maxmemory`",
     )
     redis_max_connections: int = Field(
-        default=8, ge=1, description="Most connections to Redis that one process may open"
+        default=9, ge=1, description="Most connections to Redis that one process may open"
     )
     arq_connections: int = Field(
         default=2,

@@ -104,6 +104,14 @@ TESTED_ELSEWHERE: Final = {
             "trace_run_max_bytes": "test_a_trace_says_how_many_spans_did_not_fit_into_trace_run_max_bytes",
         }.items()
     },
+    **{
+        name: f"tests/replication/test_runs.py::{test}"
+        for name, test in {
+            "replicated_to": "test_replicated_to_says_how_many_replicas_confirm",
+            "replicated_on": "test_a_graph_that_needs_it_does_not_start_on_a_server_without_an_append_only_file",
+            "replicated_wait_s": "test_a_request_is_answered_when_the_replica_has_the_run",
+        }.items()
+    },
     "metrics": "tests/metrics/test_off.py::test_without_metrics_nothing_is_counted",
     "page_session_s": "tests/browser_access/test_page_sessions.py::test_a_session_ends_after_page_session_s",
     "webhook_secret": "tests/webhooks/test_deliveries.py::test_a_receiver_can_verify_the_signature",

@@ -39,6 +39,7 @@ TESTS: Final = {
     "test_a_waiting_thread_is_migrated_when_its_question_is_answered",
     "on_exhausted": "tests/thread_moves/test_moving_runs.py::"
     "test_a_run_whose_retries_are_used_up_pauses_and_continues_on_another_version",
+    "durability": "tests/replication/test_runs.py::test_the_graph_says_which_durability_its_runs_have",
     "behaviour": "tests/registry/test_structures.py::test_the_fingerprint_changes_with_the_declared_behaviour",
     "removed_channels": "tests/registry/test_verdicts.py::"
     "test_a_value_that_the_project_has_given_up_holds_only_what_is_under_way",

@@ -86,6 +86,7 @@ def run_request_from_body(connection: HTTPConnection, body: RunBody, *, stateles
     return RunRequest(
         assistant_id=body.assistant_id,
         options=body.options(temporary=stateless and body.on_completion == "delete"),
+        chooses_durability=body.chooses_durability,
         metadata=body.metadata,
         headers=_graph_headers(connection),
         version_headers=_headers_among(connection, services.rollout_watch.header_names),

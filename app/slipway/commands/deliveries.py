@@ -162,4 +162,4 @@ async def _with_store(
 
     async with opened(settings, "deliveries") as (pipeline, shards):
         search = DeliverySearch(pipeline, shards.only, max_checks=settings.search_max_checks)
-        return await operation(DeliveryStore(pipeline, shards, limits_of(settings), search), search)
+        return await operation(DeliveryStore(pipeline, shards.only, limits_of(settings), search), search)

@@ -260,6 +260,7 @@ class Execution:
         return None
 
     async def _load_and_stream(self, resources: AsyncExitStack) -> None:
+        await self.writer.confirm_claim()
         if self._stop is StopReason.CANCEL:
             await self._load(resources)  # the graph is only needed to read the state for the thread record
             return

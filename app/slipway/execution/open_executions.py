@@ -21,6 +21,7 @@ from slipway.runs.attempt_writer import SPANS_WITHIN_S, AttemptWriter
 from slipway.runs.derived_spans import queue_span
 from slipway.runs.leases import LeaseRenewer
 from slipway.runs.record import Run
+from slipway.runs.replicated_runs import ReplicatedRuns
 from slipway.runs.run_sizes import RunSizes
 from slipway.runs.scripts import RunScripts
 from slipway.switches.watch import SwitchWatch
@@ -51,8 +52,11 @@ class OpenExecutions:
         recording: TraceRecording = NOT_EXPORTED,
         on_opened: Callable[[Run], None] = lambda run: None,
         metrics: ProcessMetrics | None = None,
+        replicated: ReplicatedRuns | None = None,
     ) -> None:
-        """`on_opened` is called for each run whose execution is opened."""
+        """`on_opened` is called for each run whose execution is opened. `replicated` is needed for runs with that
+        durability."""
+        self._replicated = replicated
         self._on_opened = on_opened
         self._recording, self._metrics = recording, metrics
         self._scripts, self._graphs, self._checkpointer = scripts, graphs, checkpointer
@@ -78,7 +82,7 @@ class OpenExecutions:
         """Opens the execution of a run that this process has just claimed; the claim was sent at `claim_sent_at`
         (`time.monotonic`). `on_cleared` is called if the run is a crash suspect and is cleared. This is not a
         coroutine, because a cancel request that arrives right after the claim must find the attempt."""
-        writer = AttemptWriter(self._scripts, run, sizes=self._sizes)
+        writer = AttemptWriter(self._scripts_of(run), run, sizes=self._sizes)
         if self._metrics is not None and self._metrics.enabled:
             writer.count_in(self._metrics)
         trace = attempt_trace(run, self._recording, self.worker_id)
@@ -111,6 +115,12 @@ class OpenExecutions:
             execution.drain()
         self._on_opened(run)
         return execution
+
+    def _scripts_of(self, run: Run) -> RunScripts:
+        if not run.options.is_replicated:
+            return self._scripts
+        assert self._replicated is not None, "this process executes no replicated runs"
+        return self._replicated.scripts
 
     def close(self, execution: Execution) -> None:
         """Stops renewing the lease. A run that was neither settled nor released is reclaimed when its lease expires."""

@@ -72,7 +72,8 @@ def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> di
         "interrupt_after": after,
         # the stream has only the channels of the output schema; the record of the thread has all channels
         "output_keys": graph.output_channels,
-        "durability": run.options.durability or "async",
+        # the writer waits for the replicas before a superstep, as it does otherwise for Redis
+        "durability": "async" if run.options.is_replicated else run.options.durability,
         "control": control,
         "subgraphs": streams_subgraphs(run),
     }

@@ -365,6 +365,7 @@ def _spec(
         moves=versions.moves,
         migrations=section.migrations,
         on_exhausted=section.on_exhausted,
+        durability=section.durability,
         behaviour=section.behaviour,
         removed_channels=tuple(section.removed_channels),
         config=config,

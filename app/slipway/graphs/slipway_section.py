@@ -21,7 +21,7 @@ from slipway.graphs.redaction_section import RedactionSection
 from slipway.graphs.review_sections import GraphReviewsSection
 from slipway.graphs.rollouts_section import RolloutsSection
 from slipway.graphs.served_version import Moves
-from slipway.graphs.spec import ExecutionMode, OnExhausted, Priority
+from slipway.graphs.spec import Durability, ExecutionMode, OnExhausted, Priority
 from slipway.graphs.strict_section import NotNegativeWhole, PositiveNumber, PositiveWhole, StrictSection
 from slipway.graphs.tools_section import ApprovalPolicySection, GrantSection, ToolSection
 from slipway.graphs.version_names import checked_version_name
@@ -75,6 +75,7 @@ class GraphSection(StrictSection):
     moves: Moves | None = None
     migrations: Text | None = None
     on_exhausted: OnExhausted = "fail"
+    durability: Durability | None = None
     behaviour: Text = ""
     removed_channels: list[Text] = Field(default_factory=list)
     priority: Priority = "normal"

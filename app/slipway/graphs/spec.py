@@ -12,6 +12,9 @@ Priority = Literal["high", "normal", "low"]
 
 ExecutionMode = Literal["worker", "inline"]
 
+Durability = Literal["sync", "async", "exit", "replicated"]
+"""When a checkpoint is stored (`run_options.RunOptions.durability`)."""
+
 OnExhausted = Literal["fail", "pause"]
 """What becomes of a run whose retries or attempts are used up."""
 
@@ -48,6 +51,8 @@ class GraphSpec:
     migrations: str | None = None
     """`./file.py` with the functions that migrate stored threads from one version to another."""
     on_exhausted: OnExhausted = "fail"
+    durability: Durability | None = None
+    """The durability of runs whose request names none. None means `async`."""
     behaviour: str = ""
     """What the project counts up when code changes so that stored threads must not continue with it, although the
     structure of the graph stays the same."""

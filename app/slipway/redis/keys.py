@@ -67,6 +67,10 @@ class Keys:
     def review_notifications(self) -> str:
         return self._of("review_notifications")
 
+    @property
+    def replication_mark(self) -> str:
+        return self._of("replication_mark")
+
     def events(self, run_id: str) -> str:
         return self._of("events", run_id)
 
@@ -214,10 +218,6 @@ class Keys:
 
     def rollout_counts(self, graph_id: str) -> str:
         return self._of("rollout_counts", graph_id)
-
-    @property
-    def shared_changes(self) -> str:
-        return self._of("shared_changes")
 
     def switch_runs(self, switch: str) -> str:
         return self._of("switch_runs", switch)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
 from slipway.redis.script_source import load
-from slipway.redis.shared_records import SharedRecordStubs
+from slipway.redis.script_stubs import ScriptStubs
 from slipway.rollouts.changes import Change
 from slipway.rollouts.counts import RampCounts, counts_from
 from slipway.rollouts.ended_ramp import EndedRamp, end_from, end_of
@@ -28,14 +27,6 @@ class StoredRollout:
     text: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A change was stored. `pending_shards` are the numbers of the shards that could not be reached: they get it when
-    they can be."""
-
-    pending_shards: Sequence[int] = ()
-
-
 class WebhookToCall(TypedDict):
     """A delivery that is created with a change. `queue` is the kind of its queue, `body` is JSON."""
 
@@ -45,9 +36,8 @@ class WebhookToCall(TypedDict):
     body: str
 
 
-class RolloutScripts(SharedRecordStubs):
-    """The rollouts of the deployment: shared records, which the first shard decides. Each method takes one round trip;
-    a change takes those of the copies too. Each shard counts what its threads and runs do."""
+class RolloutScripts(ScriptStubs):
+    """Each method takes one round trip."""
 
     async def read_all(self) -> dict[str, Rollout]:
         """All rollouts, by graph."""
@@ -61,9 +51,8 @@ class RolloutScripts(SharedRecordStubs):
 
     async def change(
         self, graph_id: str, before: StoredRollout, change: Change, webhook: WebhookToCall | None = None
-    ) -> Stored | None:
-        """Stores the change in all shards, and creates the delivery. Returns None if the rollout is not `before` any
-        more."""
+    ) -> bool:
+        """Stores the change, and creates the delivery. Returns False if the rollout is not `before` any more."""
         after, ramp = change.rollout, None if before.rollout is None else before.rollout.ramp
         ended = None
         if before.rollout is not None and ramp is not None and (after is None or after.ramp is None):
@@ -80,21 +69,20 @@ class RolloutScripts(SharedRecordStubs):
             webhook=webhook,
         )
         status, *_ = await self._pipeline.run(_ROLLOUT_CHANGE, [], args)
-        return Stored(await self._copy()) if status == b"ok" else None
+        return bool(status == b"ok")
 
     async def looked(self, graph_id: str, ramp_id: str, look: int) -> bool:
         """Stores the number of the last look. Returns False if the ramp has ended."""
         return bool(await self._pipeline.run(_ROLLOUT_LOOK, [], [self._keys.prefix, graph_id, ramp_id, look]))
 
     async def counts(self, graph_id: str) -> RampCounts:
-        """The counts of the current ramp in all shards; empty if no version is ramping."""
-        fields = await asyncio.gather(*(self._fields(keys.rollout_counts(graph_id)) for keys in self._shards.threads))
-        return _counts_of(fields)
+        """The counts of the current ramp; empty if no version is ramping."""
+        return _counts_of(await self._fields(self._keys.rollout_counts(graph_id)))
 
     async def last_ramp(self, graph_id: str) -> EndedRamp | None:
         """The last ramp with its counts. None if a version is ramping, or none ever was."""
-        fields = await asyncio.gather(*(self._fields(keys.rollout_last(graph_id)) for keys in self._shards.threads))
-        end = fields[0].pop("ended", None)
+        fields = await self._fields(self._keys.rollout_last(graph_id))
+        end = fields.pop("ended", None)
         return None if end is None else EndedRamp(end_from(end), _counts_of(fields))
 
     async def _fields(self, key: str) -> dict[str, bytes]:
@@ -119,12 +107,6 @@ class RolloutScripts(SharedRecordStubs):
         return self._keys.rollout_changes
 
 
-def _counts_of(of_shards: Sequence[Mapping[str, bytes]]) -> RampCounts:
-    """The sums of the counts of all shards. A shard that still counts another ramp than the first one does not know yet
-    that this one has begun or ended."""
-    ramp_id = of_shards[0].get("ramp", b"")
-    numbers: Counter[str] = Counter()
-    for fields in of_shards:
-        if fields.get("ramp", b"") == ramp_id:
-            numbers.update({name: int(each) for name, each in fields.items() if name != "ramp"})
-    return counts_from(numbers, ramp_id.decode())
+def _counts_of(fields: Mapping[str, bytes]) -> RampCounts:
+    numbers = {name: int(each) for name, each in fields.items() if name != "ramp"}
+    return counts_from(numbers, fields.get("ramp", b"").decode())

@@ -107,7 +107,8 @@ class AttemptWriter:
     acknowledged everything that was written until then, or it will execute it even if this process is killed
     (`Pipeline.will_be_executed`). So a crash of the process loses only the superstep in progress. If Redis is lost at
     the same time, the group before it can be lost too. If the process was suspended long enough that its lease may have
-    expired, the attempt waits for Redis to acknowledge all groups before the next superstep starts.
+    expired, the attempt waits for Redis to acknowledge all groups before the next superstep starts. That of a
+    replicated run always waits: `scripts` are then those of `ReplicatedRuns`.
 
     `on_stop` is called once for each reason to stop: with the cancel action if the run is to be cancelled, with None if
     the attempt is fenced. `on_pause` is called when an operator pauses the run.
@@ -128,6 +129,8 @@ class AttemptWriter:
         self.cancel: Action | None = run.cancel
         self.is_fenced = False
         self.write_behind = True
+        self.is_replicated = run.options.is_replicated
+        """Whether the scripts return when replicas have what they wrote. Then each superstep waits for that."""
         self.may_have_calls = run.attempt > 1 or bool(run.usage)
         """Whether the chain may have records of calls of tools: of this attempt, or of one before."""
         self.gateway_questions: set[str] = set()
@@ -171,7 +174,7 @@ class AttemptWriter:
         """Whether the open group will be sent by `wait_for_capacity`, or with the end of the run."""
         self._first_group_timer: asyncio.TimerHandle | None = None
         """Set while the first group waits for the first superstep to end."""
-        self._first_group_may_wait = not run.followed
+        self._first_group_may_wait = not (run.followed or self.is_replicated)
         self._reader_running = asyncio.Event()
         """Not set while the reader of the stream waits in `wait_for_capacity`: then chunks may be unread."""
         self._reader_running.set()
@@ -289,6 +292,18 @@ class AttemptWriter:
             await self.encoding.wait()
         await self._wait_until_appended()
         await self.flush()
+
+    async def confirm_claim(self) -> None:
+        """Waits until replicas have the claim of a replicated run; does nothing for other runs. Without that, a
+        failover could lose the claim, and another process could get an attempt with the same number. Raises `Fenced` if
+        that has happened, and `StoreUnavailable`."""
+        run = self.run
+        if not self.is_replicated or run.worker is None:
+            return
+        if not await self._scripts.run_owned(run.run_id, run.incarnation, run.attempt, run.worker):
+            self.mark_fenced()
+            await asyncio.sleep(0)  # the execution is cancelled
+            raise fenced_error(run)
 
     async def read_logged_events(self) -> LoggedEvents:
         """What earlier attempts appended to the log."""

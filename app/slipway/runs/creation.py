@@ -17,6 +17,7 @@ from typing import Final
 import orjson
 
 from slipway.access.filters import AccessFilter
+from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.checkpoints.trash import Trash
 from slipway.errors import BudgetUsedUp, Conflict, NotFound, Overloaded
 from slipway.indexes.terms import metadata_digests, metadata_terms
@@ -27,6 +28,7 @@ from slipway.run_options import RunOptions
 from slipway.runs.admission import BIG_BYTES, Admission
 from slipway.runs.reads import FieldSnapshot, RunReads
 from slipway.runs.record import Retry, Run, RunSpec, run_from
+from slipway.runs.replicated_runs import ReplicatedRuns
 from slipway.runs.script_results import (
     AnswersUnchecked,
     AskingRunCancelled,
@@ -92,8 +94,11 @@ class RunCreator:
         thread_ttl: StoredTtl | None = None,
         serves: Callable[[], bytes] = lambda: b"",
         tracing: TraceDecision = UNTRACED,
+        replicated: ReplicatedRuns | None = None,
     ) -> None:
-        """`serves` returns what this process serves (`ServedGraphs.packed`), for inline runs."""
+        """`serves` returns what this process serves (`ServedGraphs.packed`), for inline runs. `replicated` is needed
+        for runs with that durability."""
+        self._replicated = replicated
         self._reads, self._scripts, self._trash = RunReads(pipeline, keys), scripts, trash
         self._event_ttl_s, self._lease_ms, self._thread_ttl = event_ttl_s, lease_ms, thread_ttl
         self._admission, self._serves, self._tracing = admission, serves, tracing
@@ -106,7 +111,8 @@ class RunCreator:
         the access filter; `DueTimeTaken`; `AnswersChanged`; and `Conflict` if the thread is busy and the strategy is
         `reject`, if the user is not authorized to cancel the run that the strategy would cancel, if the thread that was
         to be created for the run exists, if the interrupt was answered by another run or its run was cancelled, or if
-        the run that is to be retried has not failed, was not cancelled, or was continued."""
+        the run that is to be retried has not failed, was not cancelled, or was continued. Raises `NotReplicated` if
+        replicas do not confirm a replicated run in time."""
         thread_id = spec.identity.thread_id
         try:
             result = await self._call_script(spec, inline_worker)
@@ -147,12 +153,23 @@ class RunCreator:
     async def _call_script(self, spec: RunSpec, inline_worker: str | None) -> RunCreateResult:
         while True:
             arguments = await self._arguments(spec, inline_worker if spec.execution.inline else None)
-            create = partial(self._scripts.run_create, arguments, self._serves() if arguments["inline_worker"] else b"")
+            serves = self._serves() if arguments["inline_worker"] else b""
+            create = partial(self._create, spec, arguments, serves)
             result: RunCreateResult | ThreadChanged = await self._trash.create_after_emptying(
                 spec.identity.thread_id, create
             )
             if not isinstance(result, ThreadChanged):  # after a change, the access filter is evaluated again
                 return result
+
+    async def _create(
+        self, spec: RunSpec, arguments: RunCreate, serves: bytes
+    ) -> RunCreateResult | ThreadChanged | LeftoversExist:
+        if not spec.execution.options.is_replicated:
+            return await self._scripts.run_create(arguments, serves)
+        assert self._replicated is not None, "this process creates no replicated runs"
+        return await self._replicated.created(
+            spec.identity.run_id, lambda scripts: scripts.run_create(arguments, serves)
+        )
 
     async def _arguments(self, spec: RunSpec, inline_worker: str | None) -> RunCreate:
         identity, options, behaviour = spec.identity, spec.execution.options, spec.behaviour

@@ -23,6 +23,9 @@ VALUES: Final = "values"
 _SAME_AS_EVENT: Final = b"\x1f"
 """Begins a stored result that is the data of an earlier `values` event of the same log. The number of entries between
 both, plus one, follows. Compression uses other bytes."""
+CONFIRMED_END: Final = b"\x1e"
+"""Begins the stored result of a replicated run, before the result itself, which may be empty. Compression uses other
+bytes."""
 _FIRST_ATTEMPT: Final = b'"attempt":1}'
 
 
@@ -46,6 +49,8 @@ class Event:
     result_distance: int = 0
     """How many entries before this one the event is whose data are the result, if `result_event` is not known yet; else
     0."""
+    needs_confirmation: bool = False
+    """Whether clients receive it when replicas have it: the `end` event of a replicated run."""
     result_event: Event | None = None
     """The event whose data are the result."""
 
@@ -54,9 +59,12 @@ class Event:
         """`frame` and `result` as they are stored in the log of the run."""
         place, position = log_place(run_id), event_position(event_id)
         block = with_id(opened(frame, place), event_id)
-        if result and result[:1] == _SAME_AS_EVENT:
-            return cls(event_id, position, name, block, result_distance=int(result[1:]))
-        return cls(event_id, position, name, block, opened(result, place) if result else None)
+        needs_confirmation = result is not None and result[:1] == CONFIRMED_END
+        if result is not None and needs_confirmation:
+            result = result[1:]
+        distance = int(result[1:]) if result and result[:1] == _SAME_AS_EVENT else 0
+        own_result = opened(result, place) if result and not distance else None
+        return cls(event_id, position, name, block, own_result, distance, needs_confirmation)
 
     @classmethod
     def from_entry(cls, run_id: str, entry: Sequence[Any]) -> Event:

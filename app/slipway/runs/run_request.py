@@ -30,6 +30,9 @@ class RunRequest:
     """An id, or the name of a graph."""
     options: RunOptions
     """The options that the client sent, without the assistant's. `config` always has `configurable` and `metadata`."""
+    chooses_durability: bool = False
+    """Whether the durability in `options` was chosen by the client; otherwise that of the graph applies, if it has
+    one."""
     metadata: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     """Request headers that nodes find in `configurable`."""
@@ -47,11 +50,12 @@ class RunRequest:
     """See `Run.changed_by`."""
 
     def stored(self) -> dict[str, Any]:
-        """What a cron's record stores. An empty `version_headers` is left out: processes of earlier releases, which may
-        still run during a deploy, do not know this member."""
+        """What a cron's record stores. An empty `version_headers` and a durability that was not chosen are left out:
+        processes of earlier releases, which may still run during a deploy, do not know these members."""
         members = asdict(self)
-        if not self.version_headers:
-            del members["version_headers"]
+        for name in ("version_headers", "chooses_durability"):
+            if not members[name]:
+                del members[name]
         return members
 
 
@@ -83,7 +87,7 @@ class RunIds:
 
 def spec_from(request: RunRequest, ids: RunIds, assistant: Assistant, graph: GraphSpec, settings: Settings) -> RunSpec:
     """The run without its concurrency groups. Raises `InvalidRequest` for invalid ceilings and an invalid priority."""
-    options = merged_options(request, assistant, ids.configurable)
+    options = _with_durability(merged_options(request, assistant, ids.configurable), request, graph)
     of_assistant = slipway_options_of(assistant.context, assistant.config.get("configurable", {}))
     requested = slipway_options_of(request.options.context, request.options.configurable).over(of_assistant)
     limits = ceilings_of(settings, graph.ceilings, requested.ceilings)
@@ -124,6 +128,14 @@ def merged_options(request: RunRequest, assistant: Assistant, configurable: dict
         config=assistant.config | requested.config | {"metadata": metadata, "configurable": configured},
         context=context if requested.context else context | configurable,
     )
+
+
+def _with_durability(options: RunOptions, request: RunRequest, graph: GraphSpec) -> RunOptions:
+    """The options with the durability of the graph, if the request names none. Crons that an earlier release has stored
+    do not say whether theirs was chosen: it was if it is not the default."""
+    if request.chooses_durability or graph.durability is None or options.durability != "async":
+        return options
+    return replace(options, durability=graph.durability, checkpoint_during=graph.durability != "exit")
 
 
 def _thread_config(request: RunRequest, assistant: Assistant) -> dict[str, Any]:

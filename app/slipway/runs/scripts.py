@@ -24,7 +24,6 @@ from slipway.redis.redis_commands import RedisCommand, packed, shard_in
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import RecordScriptStubs
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.events import EventPosition
 from slipway.runs.index_terms import UNFINISHED
 from slipway.runs.log_reads import LogPage, LogReads
 from slipway.runs.logged_events import LoggedEvents, read_logged_events
@@ -77,6 +76,7 @@ LAST_EVENTS: Final = 100
 
 _RUN_CREATE = load("run_create")
 _RUN_READ = load("run_read")
+_RUN_OWNED = load("run_owned")
 _RUN_APPLY = load("run_apply")
 _RUN_SETTLE = load("run_settle")
 _RUN_RELEASE = load("run_release")
@@ -87,7 +87,6 @@ _RUN_DELETE = load("run_delete")
 _RUN_RAISE_CEILINGS = load("run_raise_ceilings")
 _AUDIT_APPEND = load("audit_append")
 _EVENTS_READ = load("events_read")
-_EVENTS_BEHIND = load("events_behind")
 
 PAGE_BYTES: Final = 1 << 20
 """Stored bytes after which a page of an event log ends. Neither Redis nor a process holds all large events of a log
@@ -253,14 +252,6 @@ class LogScripts(ReadStubs):
         is_last, entries = await self._pipeline.run(_EVENTS_READ, [self._keys.events(run_id)], arguments)
         return LogPage(entries, bool(is_last))
 
-    async def behind(self, ends: Mapping[str, EventPosition]) -> list[str]:
-        """The runs whose logs have an event after this position, or do not exist. One round trip."""
-        run_ids = list(ends)
-        keys = [self._keys.events(run_id) for run_id in run_ids]
-        arguments: list[Arg] = [f"{milliseconds}-{number}" for milliseconds, number in ends.values()]
-        numbers = await self._pipeline.run(_EVENTS_BEHIND, keys, arguments)
-        return [run_ids[number] for number in numbers]
-
 
 class RunScripts(RecordScriptStubs):
     """What is done with one run. Each method takes one round trip."""
@@ -288,6 +279,11 @@ class RunScripts(RecordScriptStubs):
         record = self._shards.of_thread(thread_id).run(run_id)
         fields = fields_of(await self._pipeline.run(_RUN_READ, [record], [thread_id]))
         return fields if "phase" in fields else None
+
+    async def run_owned(self, run_id: str, incarnation: str, attempt: int, worker: str) -> bool:
+        """Whether this attempt owns the run, and this worker has claimed it."""
+        args: list[Arg] = [self._shards.of_run(run_id).prefix, run_id, attempt, incarnation, worker]
+        return bool(await self._pipeline.run(_RUN_OWNED, [], args))
 
     def run_apply(
         self,

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from slipway.rollouts.record import Ramp
 from slipway.runs.appended_events import AppendedEvents
-from slipway.runs.events import same_as_event
+from slipway.runs.events import CONFIRMED_END, same_as_event
 from slipway.runs.failure import ATTEMPTS_USED_UP, RunError
 from slipway.runs.held import OwnPause
 from slipway.runs.index_terms import error_term
@@ -107,7 +107,7 @@ class Settlement:
             "error_term": error_term(code) if error else None,
             "usage": self.usage,
             "entries": [*entries, *last],
-            "result": result,
+            "result": CONFIRMED_END + result if run.options.is_replicated else result,
             "values": values,
             "value_terms": thread.value_terms if thread else "",
             "interrupts": sealed(thread.interrupts, THREAD) if thread else None,

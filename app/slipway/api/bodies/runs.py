@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from slipway.api.bodies.body import Body, Configurable, Metadata, StreamModes, Uuid
 from slipway.api.bodies.config import CheckpointBody, ConfigBody
-from slipway.protocol_types import CommandBody, DelayS, Durability, JsonObject, MultitaskStrategy, Nodes, Webhook
+from slipway.graphs.spec import Durability
+from slipway.protocol_types import CommandBody, DelayS, JsonObject, MultitaskStrategy, Nodes, Webhook
 from slipway.run_options import RunOptions
 
 
@@ -45,6 +46,11 @@ class RunBody(Body):
         if self.durability is not None:
             return self.durability
         return "exit" if self.checkpoint_during is False else "async"
+
+    @property
+    def chooses_durability(self) -> bool:
+        """Whether the client named a durability; otherwise that of the graph applies."""
+        return self.durability is not None or self.checkpoint_during is not None
 
     @property
     def start_from(self) -> JsonObject | None:

@@ -68,6 +68,18 @@ _MEMORY_FIELDS: Final = (
 
 KEY_KINDS: Final = (
     KeyKind(
+        "replication_mark",
+        ":replication_mark",
+        RedisType.STRING,
+        Shard.THREAD,
+        meaning=(
+            "How many times replicas were asked to confirm the writes of replicated runs. Each question writes it, so "
+            "that it covers all earlier writes."
+        ),
+        lifetime="forever",
+        python_writers=("slipway.redis",),
+    ),
+    KeyKind(
         "queue",
         ":queue",
         RedisType.ZSET,

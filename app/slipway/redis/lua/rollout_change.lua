@@ -1,8 +1,7 @@
---! needs: deliveries keys rollouts shared_records webhook_events
+--! needs: deliveries keys webhook_events
 --! repeatable: yes
 --! shard: thread
--- Replaces the rollout of a graph, if it is still the one that the caller has read. The first shard decides; the others
--- get a copy, and count the runs of the ramp that are theirs.
+-- Replaces the rollout of a graph, if it is still the one that the caller has read.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `graph_id`; `before` and `after`, the stored forms (see
@@ -16,18 +15,24 @@
 -- Repeatable: Yes: a rollout that is `after` already is not changed again.
 
 local args = cmsgpack.unpack(ARGV[2])
-local rollouts = key('rollouts')
+local rollouts, counts, last = key('rollouts'), key('rollout_counts', args.graph_id), key('rollout_last', args.graph_id)
 local stored = redis.call('HGET', rollouts, args.graph_id)
 if stored == (args.after or false) then return {'ok'} end
 if stored ~= (args.before or false) then return {'changed'} end
-count_ramp(args.graph_id, args.ramp)
+-- the first write must not need memory: a full Redis rejects a script if its first write does
+local counted = redis.call('HGET', counts, 'ramp')
+if counted and args.ended then
+  redis.call('RENAME', counts, last)
+elseif counted ~= (args.ramp or false) then
+  redis.call('DEL', counts, last)
+end
 if args.after then
   redis.call('HSET', rollouts, args.graph_id, args.after)
 else
   redis.call('HDEL', rollouts, args.graph_id)
 end
-if args.ended then redis.call('HSET', key('rollout_last', args.graph_id), 'ended', args.ended) end
-note_shared_change('rollout', args.graph_id)
+if args.ramp then redis.call('HSET', counts, 'ramp', args.ramp) end
+if args.ended then redis.call('HSET', last, 'ended', args.ended) end
 redis.call('RPUSH', key('rollout_history', args.graph_id), args.entry)
 redis.call('LTRIM', key('rollout_history', args.graph_id), -1000, -1)
 redis.call('PUBLISH', key('rollout_changes'), args.graph_id)

@@ -1,0 +1,1 @@
+"""Replicated runs: a primary with a replica, which takes its place."""
