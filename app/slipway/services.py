@@ -476,14 +476,14 @@ def _stores(
         tracing=_trace_decision(settings, export),
         replicated=replicated,
     )
-    assistants = AllAssistants(graphs, pipeline, keys, max_checks=settings.search_max_checks)
+    assistants = AllAssistants(graphs, pipeline, shards.assistants, max_checks=settings.search_max_checks)
     version_reads = VersionReads(pipeline, keys)
     planner = MovePlanner(graphs, checkpointer, version_reads, migrations)
     move_reads = MoveReads(pipeline, records)
     written_by = CheckpointVersions(move_reads, runs, version_reads)
     health = HealthMonitor(pipeline, shards, settings, clock, graphs.names())
     webhook_urls = UrlPolicy(config.webhooks.url)
-    delivery_search = DeliverySearch(pipeline, keys, max_checks=settings.search_max_checks)
+    delivery_search = DeliverySearch(pipeline, shards, max_checks=settings.search_max_checks)
     check_webhook = NewRunWebhookCheck(webhook_urls, disabled=config.http.disable_webhooks)
     authorizer = RunAuthorizer(settings, graphs, assistants, threads, check_webhook)
     graph_opener = ThreadGraphOpener(graphs, runs, checkpointer, store)
@@ -534,7 +534,7 @@ def _stores(
         idempotency=Idempotency(pipeline, shards.idempotency),
         runs=runs,
         submission=submission,
-        unfinished_runs=UnfinishedRuns(pipeline, keys),
+        unfinished_runs=UnfinishedRuns(pipeline, shards),
         run_repairs=repairs,
         ceiling_raises=CeilingRaises(runs, scripts, operations, repairs),
         held_runs=HeldRuns(queues, submission.choices),
@@ -557,9 +557,9 @@ def _stores(
         replicated=replicated,
         reviews=ReviewStore(pipeline, shards, audit, resumer),
         review_notifications=ReviewNotifications(keys, subscriber),
-        review_search=ReviewSearch(pipeline, keys, max_checks=settings.search_max_checks),
+        review_search=ReviewSearch(pipeline, shards, max_checks=settings.search_max_checks),
         resumer=resumer,
-        run_search=RunSearch(pipeline, keys, max_checks=settings.search_max_checks),
+        run_search=RunSearch(pipeline, shards, max_checks=settings.search_max_checks),
         waiting_reasons=WaitingReasons(pipeline, shards, settings),
         run_traces=run_traces,
         metrics=metrics,

@@ -79,7 +79,7 @@ async def _elapsed_ms(search: Search) -> float:
 
 async def _run_searches(pipeline: Pipeline, keys: Keys, size: int) -> dict[str, Search]:
     await _create_runs(pipeline, keys, size)
-    search = RunSearch(pipeline, keys, max_checks=MAX_CHECKS)
+    search = RunSearch(pipeline, shards_of(keys), max_checks=MAX_CHECKS)
 
     def page(query: RunQuery) -> Search:
         return lambda: search.page(query, limit=10)

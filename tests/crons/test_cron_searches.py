@@ -101,7 +101,7 @@ async def test_every_search_finds_what_a_comparison_finds(
         await scripts.create(thread_id, {}, token=new_id(), ttl=None)
     crons = await changed_crons(store, random, threads, 150)
     assert len(crons) > 15
-    searches = CronSearch(pipeline, keys, max_checks=20_000)
+    searches = CronSearch(pipeline, shards_of(keys).crons, max_checks=20_000)
     now_ms = int(Clock().now().timestamp() * 1000)
     for query in queries(random, threads):
         matching = [cron for cron in crons if query.matches(cron)]

@@ -231,7 +231,7 @@ async def cron_without_thread(stores: Stores) -> str:
 
 async def cron_of_an_earlier_thread(stores: Stores) -> str:
     cron_id = await cron_without_thread(stores)
-    (cron,) = await CronReads(stores.pipeline, stores.keys).threads([cron_id])
+    (cron,) = await CronReads(stores.pipeline, stores.shards.crons).threads([cron_id])
     await stores.threads.create_or_get(cron.thread_id, {})
     await create_cron(stores, cron.thread_id)
     return cron_id
@@ -272,7 +272,7 @@ async def namespace_indexed_too_early(stores: Stores) -> str:
 
 async def create_assistant(stores: Stores) -> str:
     changes = AssistantChanges(graph_id="steps", name="x", metadata={"team": "a"})
-    store = AssistantStore(stores.pipeline, stores.keys)
+    store = AssistantStore(stores.pipeline, stores.shards.assistants)
     return (await store.create(new_id(), changes, token=new_id(), exist_ok=False)).assistant_id
 
 

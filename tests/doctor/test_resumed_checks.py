@@ -46,7 +46,7 @@ async def _repair_until_half(stores: Stores, work: str) -> None:
 
 @pytest.mark.parametrize("kind", ["run", "assistant"])
 async def test_an_interrupted_repair_continues(stores: Stores, kind: str) -> None:
-    assistants = AssistantStore(stores.pipeline, stores.keys)
+    assistants = AssistantStore(stores.pipeline, stores.shards.assistants)
     for number in range(RECORDS):
         if kind == "run":
             await stores.create_run()

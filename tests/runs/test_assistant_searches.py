@@ -28,7 +28,7 @@ MEMBERS: Final = ("team", "kind")
 
 async def changed_assistants(stores: Stores, random: Random, steps: int) -> list[Assistant]:
     """The assistants after random creations, changes, selections of versions and deletions."""
-    store, assistant_ids = AssistantStore(stores.pipeline, stores.keys), [new_id() for _ in range(30)]
+    store, assistant_ids = AssistantStore(stores.pipeline, stores.shards.assistants), [new_id() for _ in range(30)]
     for _ in range(steps):
         assistant_id = random.choice(assistant_ids)
         changes = AssistantChanges(
@@ -75,7 +75,7 @@ async def test_every_search_finds_what_a_comparison_finds(
     random = Random(sorted_here)
     assistants = await changed_assistants(stores, random, 150)
     assert len(assistants) > 15
-    searches = AssistantSearch(stores.pipeline, stores.keys, max_checks=20_000)
+    searches = AssistantSearch(stores.pipeline, stores.shards.assistants, max_checks=20_000)
     for query in queries(random):
         matching = [each for each in assistants if query.matches(each)]
         sort_by, descending, offset = random.choice(ORDERS), random.random() < 0.5, random.choice([0, 0, 1, 5])
@@ -88,7 +88,7 @@ async def test_every_search_finds_what_a_comparison_finds(
 
 
 async def test_no_index_names_a_deleted_assistant(stores: Stores) -> None:
-    store = AssistantStore(stores.pipeline, stores.keys)
+    store = AssistantStore(stores.pipeline, stores.shards.assistants)
     for assistant in await changed_assistants(stores, Random(3), 60):
         await store.delete(assistant.assistant_id)
     names = {name.decode() for name in await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:*")}
@@ -97,11 +97,11 @@ async def test_no_index_names_a_deleted_assistant(stores: Stores) -> None:
 
 async def test_an_incomplete_search_says_so(stores: Stores) -> None:
     """Nested members have no terms, so each assistant is read."""
-    store = AssistantStore(stores.pipeline, stores.keys)
+    store = AssistantStore(stores.pipeline, stores.shards.assistants)
     for number in range(130):
         changes = AssistantChanges(graph_id="steps", name="x", metadata={"nested": {"number": number}})
         await store.create(new_id(), changes, token=new_id(), exist_ok=False)
-    searches = AssistantSearch(stores.pipeline, stores.keys, max_checks=1000)
+    searches = AssistantSearch(stores.pipeline, stores.shards.assistants, max_checks=1000)
     query = AssistantQuery(metadata={"nested": {"number": 0}})
     found = await searches.page(query, limit=1, offset=0, sort_by="created_at", descending=True)
     assert (found.records, found.complete) == ([], False)

@@ -92,7 +92,7 @@ async def test_no_index_names_a_retained_run(stores: Stores) -> None:
 async def test_the_upgrade_indexes_the_records_of_the_release_before(stores: Stores) -> None:
     await History(stores, 5).take_steps(120)
     changes = AssistantChanges(graph_id="steps", name="x", metadata={"team": "a"})
-    assistants = AssistantStore(stores.pipeline, stores.keys)
+    assistants = AssistantStore(stores.pipeline, stores.shards.assistants)
     assistant = await assistants.create(new_id(), changes, token=new_id(), exist_ok=False)
     for name in await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:*"):
         key = name.decode()
@@ -106,7 +106,7 @@ async def test_the_upgrade_indexes_the_records_of_the_release_before(stores: Sto
         UPGRADES, lambda work, *_: shown.add(work)
     )
     assert await stored_indexes(stores) == expected_indexes(await stored_runs(stores))
-    search = AssistantSearch(stores.pipeline, stores.keys, max_checks=1000)
+    search = AssistantSearch(stores.pipeline, stores.shards.assistants, max_checks=1000)
     query = AssistantQuery(metadata={"team": "a"})
     found = await search.page(query, limit=1, offset=0, sort_by="name", descending=False)
     assert found.records == [assistant]

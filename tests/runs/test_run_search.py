@@ -21,7 +21,7 @@ MAX_CHECKS: Final = 20_000
 
 
 def search_of(stores: Stores, max_checks: int = MAX_CHECKS) -> RunSearch:
-    return RunSearch(stores.pipeline, stores.keys, max_checks=max_checks)
+    return RunSearch(stores.pipeline, stores.shards, max_checks=max_checks)
 
 
 def queries(random: Random, runs: Sequence[Run]) -> Iterator[RunQuery]:

@@ -246,7 +246,7 @@ async def test_unfinished_runs_are_listed_wherever_they_wait(stores: Stores) -> 
     for thread_id, after_s in ((running.thread_id, 0), (parked.thread_id, 0), (await stores.create_thread(), 0)):
         expected.add((await stores.create_run(thread_id, after_s=after_s)).run_id)
     expected.add((await stores.create_run(after_s=60)).run_id)
-    listed = [run.run_id async for run in UnfinishedRuns(stores.pipeline, stores.keys).list_all()]
+    listed = [run.run_id async for run in UnfinishedRuns(stores.pipeline, stores.shards).list_all()]
     assert (set(listed), len(listed)) == (expected, len(expected))
 
 

@@ -207,7 +207,7 @@ async def _check(valkey_url: str, steps: list[Any], searches: list[Search]) -> N
         threads = await world.every_thread()
         assert await problems(stores) == []
         for limits in LIMITS:
-            engine = ThreadSearch(stores.pipeline, stores.keys, max_checks=20_000, limits=limits)
+            engine = ThreadSearch(stores.pipeline, stores.shards, max_checks=20_000, limits=limits)
             for search in searches:
                 expected = search.expected(threads)
                 page = await engine.page(
@@ -270,7 +270,7 @@ async def test_threads_with_many_terms_are_only_in_the_way_of_their_owner(stores
         if number % 3:  # the others become so
             await stores.threads.patch(thread.thread_id, metadata=many)
     anns = [(await stores.threads.create_or_get(new_id(), {"owner": "ann", "n": n}))[0].thread_id for n in (1, 2)]
-    engine = ThreadSearch(stores.pipeline, stores.keys, max_checks=20, limits=Limits(gathered_at_once=0, step=5))
+    engine = ThreadSearch(stores.pipeline, stores.shards, max_checks=20, limits=Limits(gathered_at_once=0, step=5))
     for metadata, expected in (({"owner": "ann"}, anns), ({"owner": "ann", "n": 2}, anns[1:])):
         query = ThreadQuery(metadata=metadata)
         page = await engine.page(query, limit=10, offset=0, sort_by="updated_at", descending=True)
@@ -315,7 +315,7 @@ async def test_the_oldest_threads_are_found_in_another_order(stores: Stores) -> 
     for _ in range(30):
         await stores.threads.create_or_get(new_id(), {"owner": "bo"})
     limits = Limits(gathered_at_once=0, step=5)
-    engine = ThreadSearch(stores.pipeline, stores.keys, max_checks=20, limits=limits)
+    engine = ThreadSearch(stores.pipeline, stores.shards, max_checks=20, limits=limits)
     query = ThreadQuery(metadata={"owner": "ann"})
     page = await engine.page(query, limit=10, offset=1, sort_by="created_at", descending=True)
     assert ([thread.thread_id for thread in page.records], page.complete) == ([old[1], old[0]], True)
@@ -337,7 +337,7 @@ async def test_the_newest_of_many_old_threads_are_found_early(stores: Stores) ->
     for _ in range(30):
         await stores.threads.create_or_get(new_id(), {"owner": "bo"})
     limits = Limits(gathered_at_once=0, gathered=0, step=5)
-    engine = ThreadSearch(stores.pipeline, stores.keys, max_checks=20, limits=limits)
+    engine = ThreadSearch(stores.pipeline, stores.shards, max_checks=20, limits=limits)
     query = ThreadQuery(metadata={"owner": "ann"})
     page = await engine.page(query, limit=3, offset=1, sort_by="created_at", descending=True)
     assert ([thread.thread_id for thread in page.records], page.complete) == (old[-2:-5:-1], True)

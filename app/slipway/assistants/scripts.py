@@ -140,23 +140,24 @@ def assistant_index_check(pipeline: Pipeline, keys: Keys) -> IndexCheck:
 def assistant_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:
     """A walk through the indexes of assistants. The sets have the name of an index term, or of a graph after `GRAPH`,
     and are ordered by `created_at`."""
-
-    def set_of(name: str) -> str:
-        graph_id = name.removeprefix(GRAPH)
-        return keys.assistants_with(name) if graph_id == name else keys.graph_assistants(graph_id)
-
-    return IndexWalk(pipeline, keys, Index(keys.assistants, set_of), _SEARCH)
+    return IndexWalk(pipeline, keys, _ASSISTANT_INDEX, _SEARCH)
 
 
-def assistant_orders(keys: Keys) -> dict[str, Order]:
-    """The set of all assistants in each order by which a search can sort."""
-    return {
-        "created_at": Order(keys.assistants),
-        "updated_at": Order(keys.assistants_by("updated_at")),
-        "assistant_id": Order(keys.assistants_by("assistant_id"), by_id=True),
-        "name": Order(keys.assistants_by("name"), by_text=True),
-        "graph_id": Order(keys.assistants_by("graph_id"), by_text=True),
-    }
+def _set_of(keys: Keys, name: str) -> str:
+    graph_id = name.removeprefix(GRAPH)
+    return keys.assistants_with(name) if graph_id == name else keys.graph_assistants(graph_id)
+
+
+_ASSISTANT_INDEX: Final = Index(lambda keys: keys.assistants, _set_of)
+
+ASSISTANT_ORDERS: Final = {
+    "created_at": _ASSISTANT_INDEX.order,
+    "updated_at": Order(lambda keys: keys.assistants_by("updated_at")),
+    "assistant_id": Order(lambda keys: keys.assistants_by("assistant_id"), by_id=True),
+    "name": Order(lambda keys: keys.assistants_by("name"), by_text=True),
+    "graph_id": Order(lambda keys: keys.assistants_by("graph_id"), by_text=True),
+}
+"""The set of all assistants in each order by which a search can sort."""
 
 
 def content_of(packed: bytes) -> dict[str, Any]:

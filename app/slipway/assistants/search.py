@@ -9,7 +9,7 @@ from typing import Any, Final
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.assistants.reads import AssistantReads
 from slipway.assistants.record import Assistant, access_metadata_of_system, assistant_from
-from slipway.assistants.scripts import GRAPH, assistant_orders, assistant_walk
+from slipway.assistants.scripts import ASSISTANT_ORDERS, GRAPH, assistant_walk
 from slipway.indexes.query import EVERY_RECORD, IndexQuery, contained, filtered, in_set
 from slipway.indexes.search import Count, Found, IndexSearch
 from slipway.indexes.terms import Space
@@ -74,9 +74,7 @@ class AssistantSearch:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, max_checks: int) -> None:
         self._reads, self._max_checks = AssistantReads(pipeline, keys), max_checks
-        self._orders = assistant_orders(keys)
-        self._by_creation = self._orders["created_at"]
-        self._search = IndexSearch(assistant_walk(pipeline, keys), max_checks=max_checks)
+        self._search = IndexSearch([assistant_walk(pipeline, keys)], max_checks=max_checks)
 
     async def page(
         self, query: AssistantQuery, *, limit: int, offset: int, sort_by: str, descending: bool
@@ -89,7 +87,7 @@ class AssistantSearch:
         return await self._search.page(
             [_in_terms(query)],
             _MatchingAssistants(self._reads, query),
-            self._orders[sort_by],
+            ASSISTANT_ORDERS[sort_by],
             descending=descending,
             limit=limit,
             offset=offset,
@@ -104,7 +102,7 @@ class AssistantSearch:
             if query.in_terms() == EVERY_RECORD and (all_named := await self._with_name(query, None)) is not None:
                 return Count(len(all_named))
         records = _MatchingAssistants(self._reads, query)
-        return await self._search.count(_in_terms(query), records, self._by_creation)
+        return await self._search.count(_in_terms(query), records, ASSISTANT_ORDERS["created_at"])
 
     async def _few(self, query: AssistantQuery, sort_by: str) -> list[Assistant] | None:
         """All assistants that match, if they are few and none of the indexes has them in order. None: the order is to
@@ -113,10 +111,15 @@ class AssistantSearch:
         if query.name:
             named = await self._with_name(query, SORTED_HERE)
             return None if named is None else [each for each in await records.read(named) if each is not None]
-        if not self._orders[sort_by].by_text or query.in_terms() == EVERY_RECORD:
+        if not ASSISTANT_ORDERS[sort_by].by_text or query.in_terms() == EVERY_RECORD:
             return None
         found = await self._search.page(
-            [query.in_terms()], records, self._by_creation, descending=True, limit=SORTED_HERE + 1, offset=0
+            [query.in_terms()],
+            records,
+            ASSISTANT_ORDERS["created_at"],
+            descending=True,
+            limit=SORTED_HERE + 1,
+            offset=0,
         )
         return found.records if found.complete and len(found.records) <= SORTED_HERE else None
 

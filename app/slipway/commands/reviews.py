@@ -77,7 +77,7 @@ def list_all(
             found: list[Review] = []
             cursor: str | None = None
             while len(found) < limit:
-                searching = ReviewSearch(pipeline, shards.only, max_checks=settings.search_max_checks)
+                searching = ReviewSearch(pipeline, shards, max_checks=settings.search_max_checks)
                 missing = limit - len(found)
                 page = await searching.page(query, limit=missing, cursor=cursor, order=order)
                 found, cursor = found + page.reviews, page.next

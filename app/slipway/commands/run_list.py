@@ -26,7 +26,7 @@ async def list_runs(settings: Settings, query: RunQuery, *, limit: int, oldest_f
     """At most `limit` runs, however many entries of the indexes must be read to find them. Raises `StoreUnavailable`,
     and `ConfigError` if the data in Redis have another layout version."""
     async with opened(settings, "runs", seals=False) as (pipeline, shards):
-        search = RunSearch(pipeline, shards.only, max_checks=settings.search_max_checks)
+        search = RunSearch(pipeline, shards, max_checks=settings.search_max_checks)
         found: list[Run] = []
         after: RunPosition | None = None
         while len(found) < limit:

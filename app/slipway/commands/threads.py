@@ -165,7 +165,7 @@ async def _pages(services: Services, settings: Settings, selection: Selection) -
     """The ids of the selected threads in pages, each with how many there are."""
     from slipway.threads.search import ThreadQuery, ThreadSearch
 
-    search = ThreadSearch(services.pipeline, services.keys, max_checks=_NO_LIMIT)
+    search = ThreadSearch(services.pipeline, services.shards, max_checks=_NO_LIMIT)
     query = ThreadQuery(
         ids=selection.thread_ids,
         metadata={**selection.metadata, "graph_id": selection.graph_id},

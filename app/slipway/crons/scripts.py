@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import uuid4
 
 from slipway.indexes.scripts import Index, IndexCheck, IndexWalk, Order
@@ -107,21 +108,22 @@ def cron_index_check(pipeline: Pipeline, keys: Keys) -> IndexCheck:
 
 def cron_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:
     """A walk through the indexes of crons. The sets have the name of an index term, and are ordered by `created_at`."""
-    return IndexWalk(pipeline, keys, Index(keys.crons, keys.crons_with), _SEARCH)
+    return IndexWalk(pipeline, keys, _CRON_INDEX, _SEARCH)
 
 
-def cron_orders(keys: Keys) -> dict[str, Order]:
-    """The set of all crons in each order by which a search can sort. A disabled cron is in that of `next_run_date`
-    without its date."""
-    return {
-        "created_at": Order(keys.crons),
-        "updated_at": Order(keys.crons_by("updated_at")),
-        "next_run_date": Order(keys.crons_by("next_run_date")),
-        "end_time": Order(keys.crons_by("end_time")),
-        "cron_id": Order(keys.crons_by("cron_id"), by_id=True),
-        "assistant_id": Order(keys.crons_by("assistant_id"), by_text=True),
-        "thread_id": Order(keys.crons_by("thread_id"), by_text=True),
-    }
+_CRON_INDEX: Final = Index(lambda keys: keys.crons, Keys.crons_with)
+
+CRON_ORDERS: Final = {
+    "created_at": _CRON_INDEX.order,
+    "updated_at": Order(lambda keys: keys.crons_by("updated_at")),
+    "next_run_date": Order(lambda keys: keys.crons_by("next_run_date")),
+    "end_time": Order(lambda keys: keys.crons_by("end_time")),
+    "cron_id": Order(lambda keys: keys.crons_by("cron_id"), by_id=True),
+    "assistant_id": Order(lambda keys: keys.crons_by("assistant_id"), by_text=True),
+    "thread_id": Order(lambda keys: keys.crons_by("thread_id"), by_text=True),
+}
+"""The set of all crons in each order by which a search can sort. A disabled cron is in that of `next_run_date` without
+its date."""
 
 
 def _number(reply: bytes | None) -> int | None:

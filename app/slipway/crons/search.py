@@ -9,7 +9,7 @@ from typing import Any, Final
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.crons.reads import CronReads
 from slipway.crons.record import Cron, cron_from
-from slipway.crons.scripts import cron_orders, cron_walk
+from slipway.crons.scripts import CRON_ORDERS, cron_walk
 from slipway.indexes.query import EVERY_RECORD, IndexQuery, all_of, contained, filtered, member_equals
 from slipway.indexes.search import Count, Found, IndexSearch
 from slipway.indexes.terms import Space
@@ -73,9 +73,8 @@ class CronSearch:
     """Searches crons. The first page usually takes two round trips. `max_checks` bounds a search: see `IndexSearch`."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, max_checks: int) -> None:
-        self._reads, self._orders = CronReads(pipeline, keys), cron_orders(keys)
-        self._by_creation = self._orders["created_at"]
-        self._search = IndexSearch(cron_walk(pipeline, keys), max_checks=max_checks)
+        self._reads = CronReads(pipeline, keys)
+        self._search = IndexSearch([cron_walk(pipeline, keys)], max_checks=max_checks)
 
     async def page(
         self, query: CronQuery, now_ms: int, *, limit: int, offset: int, sort_by: str, descending: bool
@@ -83,7 +82,7 @@ class CronSearch:
         """`limit` matching crons from `offset` on."""
         if sort_by == "next_run_date" and query.enabled is not True:
             return await self._by_next_run(query, now_ms, limit=limit, offset=offset, descending=descending)
-        if self._orders[sort_by].by_text and query.in_terms() != EVERY_RECORD:
+        if CRON_ORDERS[sort_by].by_text and query.in_terms() != EVERY_RECORD:
             few = await self._first(query, now_ms)
             if few.complete and len(few.records) <= SORTED_HERE:
                 return Found(_sorted(few.records, sort_by, descending=descending)[offset : offset + limit])
@@ -92,7 +91,7 @@ class CronSearch:
     async def count(self, query: CronQuery, now_ms: int) -> Count:
         """How many crons match."""
         records = _MatchingCrons(self._reads, query, now_ms)
-        return await self._search.count(query.in_terms(), records, self._by_creation)
+        return await self._search.count(query.in_terms(), records, CRON_ORDERS["created_at"])
 
     async def _ordered(
         self, query: CronQuery, now_ms: int, *, limit: int, offset: int, sort_by: str, descending: bool
@@ -100,7 +99,7 @@ class CronSearch:
         return await self._search.page(
             [query.in_terms()],
             _MatchingCrons(self._reads, query, now_ms),
-            self._orders[sort_by],
+            CRON_ORDERS[sort_by],
             descending=descending,
             limit=limit,
             offset=offset,

@@ -42,7 +42,7 @@ async def _checkpointer(inputs: Inputs) -> Sequence[Line]:
 async def _durability(inputs: Inputs) -> Sequence[Line]:
     """Whether graphs are called with durability `exit`: that is an option of requests, so runs are looked at."""
     code = "durability.runs"
-    search = RunSearch(inputs.pipeline, inputs.keys, max_checks=_CHECKS)
+    search = RunSearch(inputs.pipeline, inputs.shards, max_checks=_CHECKS)
     runs = (await search.page(RunQuery(), limit=RECENT_RUNS)).runs
     if not runs:
         return [warned(code, "not checked: there is no run yet, and requests choose their durability", "start a run")]

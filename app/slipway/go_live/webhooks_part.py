@@ -56,7 +56,7 @@ async def _endpoints(inputs: Inputs) -> Sequence[Line]:
 
 async def _dead(inputs: Inputs) -> Sequence[Line]:
     code, now_us = "webhooks.dead_letters", microseconds_of(inputs.clock.now())
-    search = DeliverySearch(inputs.pipeline, inputs.keys, max_checks=_CHECKS)
+    search = DeliverySearch(inputs.pipeline, inputs.shards, max_checks=_CHECKS)
     query = DeliveryQuery(states=frozenset({DeliveryState.DEAD}), created_from_us=now_us - 7 * _DAY_US)
     found = (await search.page(query, limit=MOST)).deliveries
     if not found:

@@ -11,17 +11,21 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.script import Script
 from slipway.redis.script_stubs import ScriptStubs
 
+KeyName = Callable[[Keys], str]
+"""The name of a key in each shard."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """A sorted set of all records, whose scores are an order. `by_id`: all scores are equal, so ids are the order.
     `earlier`: no record has a higher score than in the order of the index."""
 
-    key: str
+    key: KeyName
     by_id: bool = False
     earlier: bool = False
     by_text: bool = False
-    """Whether all scores are equal, and the members are `<text>\\0<id>`, where each id is a UUID."""
+    """Whether all scores are equal, and the members are `<text>\\0<id>`, where each id is a UUID. Only records that
+    have one shard have such an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +33,47 @@ class Index:
     """The sorted sets of one kind of records. `every` has all records; the sets of the terms have the same scores.
     `set_of` returns the key of the set with a term or a name."""
 
-    every: str
-    set_of: Callable[[str], str]
+    every: KeyName
+    set_of: Callable[[Keys, str], str]
+
+    @property
+    def order(self) -> Order:
+        """The order of all its sets."""
+        return Order(self.every)
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The last entry that a walk has read."""
+    """An entry in an order. A walk continues after the last entry that it has read."""
 
     score: str
     record_id: str
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What a walk looks for, and in which order. In another order than that of the index, up to `gather` records are
+    gathered. `counts`: only the number of records is needed."""
+
+    query: IndexQuery
+    order: Order
+    descending: bool
+    gather: int = 0
+    counts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
-    """What one call of the script found."""
+    """What one step of a walk found."""
 
     ids: list[str]
-    """The matching records, in order; unordered if `gathered`. Empty if only a certain number is wanted."""
+    """The matching records, in order; unordered if `gathered`. Without those of `count`."""
     scores: list[float]
-    """Their scores in the order, if `gathered`."""
+    """Their scores in the order, if `gathered`, or if the script was asked for them."""
     position: Position | None
     """Where to continue; None at the end."""
     count: int
-    """How many records match, without the skipped ones."""
+    """How many records certainly match, if only their number is needed."""
     skipped: int
     checks: int
     """How many entries were read."""
@@ -81,53 +102,51 @@ class IndexCheck(ScriptStubs):
 
 
 class IndexWalk(ScriptStubs):
-    """Walks through one index, with the script of its shard."""
+    """Walks through the part of an index that is in one shard, with the script of this shard."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, index: Index, script: Script) -> None:
         super().__init__(pipeline, keys)
-        self._index, self._script = index, script
-        self.own_order = Order(index.every)
+        self.index, self._script = index, script
 
     async def step(
         self,
-        query: IndexQuery,
-        order: Order,
+        question: Question,
         *,
-        descending: bool,
         after: Position | None,
         limit: int,
         skip: int,
         checks: int,
-        gather: int,
         gathers: bool | None,
-        counts: bool = False,
+        scores: bool = False,
     ) -> Step:
         """One round trip. Finds up to `limit` records after the position, with up to `checks` entries read. `skip`
-        matches are skipped first, if all matches are certain. If the order is not that of the index, up to `gather`
-        records are gathered; `gathers` is what the first step of the walk did. `counts`: only the number is wanted."""
+        matches are skipped first, if all matches are certain. `gathers` is what the first step of the walk did.
+        `scores`: with the scores of the records."""
+        order = question.order
         arguments = {
-            "every": self._index.every,
-            "conjunctions": [[self._keys_of(any_of) for any_of in each] for each in query.conjunctions],
-            "order": order.key,
+            "every": self.index.every(self._keys),
+            "conjunctions": [[self._keys_of(any_of) for any_of in each] for each in question.query.conjunctions],
+            "order": order.key(self._keys),
             "ids_order": order.by_id or order.by_text,
             "texts": order.by_text,
-            "reverse": descending,
-            "gather": 0 if order.by_text else gather,
+            "reverse": question.descending,
+            "gather": 0 if order.by_text else question.gather,
             "gathers": gathers,
             "after": None if after is None else [after.score, after.record_id],
             "skip": skip,
             "limit": limit,
             "checks": checks,
-            "counts": counts,
-            "exact": query.exact,
+            "counts": question.counts,
+            "scores": scores,
+            "exact": question.query.exact,
         }
         reply = await self._pipeline.run(self._script, [], self._args(**arguments))
-        ids, scores, position, count, skipped, used, gathered, certain, members = reply
+        ids, found_scores, position, count, skipped, used, gathered, certain, members = reply
         return Step(
             [record_id.decode() for record_id in ids],
-            [float(score) for score in scores],
+            [float(score) for score in found_scores],
             Position(*(part.decode() for part in position)) if position else None,
-            int(count),
+            int(count) if question.counts and certain else 0,
             int(skipped),
             int(used),
             bool(gathered),
@@ -136,4 +155,4 @@ class IndexWalk(ScriptStubs):
         )
 
     def _keys_of(self, any_of: Sequence[str]) -> list[str]:
-        return [self._index.set_of(name) for name in any_of]
+        return [self.index.set_of(self._keys, name) for name in any_of]

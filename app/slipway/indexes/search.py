@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
 from slipway.indexes.query import IndexQuery
-from slipway.indexes.scripts import IndexWalk, Order, Position, Step
+from slipway.indexes.scripts import IndexWalk, Order, Position, Question, Step
+from slipway.indexes.walks import STEP_CHECKS, Walks
 
 Record = TypeVar("Record")
-
-STEP_CHECKS: Final = 1000
-"""The most entries that one script reads. It blocks Redis for one or two milliseconds."""
 
 DEFAULT_MAX_CHECKS: Final = 20_000
 """The default of the setting `search_max_checks`."""
@@ -138,8 +136,10 @@ class IndexSearch:
     a walk through all records in that order. If its first step does not fill the page, and few records can match, they
     are gathered and sorted instead: see `Limits`."""
 
-    def __init__(self, walk: IndexWalk, *, max_checks: int, limits: Limits | None = None) -> None:
-        self._walk, self._max_checks, self._limits = walk, max_checks, limits or Limits()
+    def __init__(self, shards: Sequence[IndexWalk], *, max_checks: int, limits: Limits | None = None) -> None:
+        """`shards` walk through the parts of the index, one in each shard."""
+        self._max_checks, self._limits = max_checks, limits or Limits()
+        self._walks = Walks(shards, step_checks=self._limits.step)
 
     async def page(
         self,
@@ -164,9 +164,7 @@ class IndexSearch:
         """How many records match."""
         budget, total = _Budget(self._max_checks), 0
         async for step in self._steps(query, order, budget, descending=True, counts=True):
-            if step.certain:
-                total += step.count
-                continue
+            total += step.count
             async for matching in budget.matching(records, step.ids):
                 total += len(matching)
         return Count(total, not budget.exhausted)
@@ -201,32 +199,25 @@ class IndexSearch:
         counts: bool = False,
     ) -> AsyncIterator[Step]:
         """The steps of a walk, until its end or that of the budget."""
-        position: Position | None = None
-        gathers: bool | None = None
+        question = Question(query, order, descending, self._limits.gathered_at_once, counts)
+        walk = self._walks.start(question)
         first = page.mark() if page is not None else None
         certain = query.exact
         while True:
-            step = await self._walk.step(
-                query,
-                order,
-                descending=descending,
-                after=position,
+            step = await walk.step(
                 limit=_step_limit(page, certain=certain),
                 skip=0 if page is None else page.to_skip,
-                checks=min(self._limits.step, max(budget.checks, 1)),
-                gather=self._limits.gathered_at_once,
-                gathers=gathers,
-                counts=counts,
+                checks=max(budget.checks, 1),
             )
             budget.spend(step.checks)
-            position, gathers, certain = step.position, step.gathered, step.certain
+            certain = step.certain
             yield step
-            if position is None:
+            if step.position is None:
                 return
             gather = not step.gathered and self._should_gather(step, order, budget, descending=descending)
             if page is not None and first is not None and gather:
                 page.restore(first)
-                position, gathers = None, True
+                walk = self._walks.start(question, gathers=True)
             first = None
             if budget.stop_if_spent():
                 return
@@ -235,7 +226,7 @@ class IndexSearch:
         """Whether to gather the records after the first step of a walk in another order, which did not fill the page:
         they may be at the end of the order. Many are gathered only if their first ones are known early."""
         few = step.members <= min(self._limits.gathered, budget.checks)
-        return order != self._walk.own_order and (few or (descending and order.earlier and step.certain))
+        return order != self._walks.own_order and (few or (descending and order.earlier and step.certain))
 
 
 def _has_first(gathered: Sequence[tuple[float, str]], position: Position | None, page: _Page[Record]) -> bool:

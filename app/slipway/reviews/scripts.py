@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from slipway.indexes.scripts import Index, IndexCheck, IndexWalk, Order
 from slipway.redis.hash_fields import flat
@@ -89,16 +89,17 @@ def entry_of(review_id: str, change: Change) -> StoredEntry:
 
 
 def review_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:
-    """A walk through the indexes of reviews: the sets have the name of a state or of an index term, and are ordered by
-    `created_at`."""
-    return IndexWalk(pipeline, keys, Index(keys.reviews, keys.reviews_with), _REVIEW_SEARCH)
+    """A walk through the indexes of reviews of one shard: the sets have the name of a state or of an index term, and
+    are ordered by `created_at`."""
+    return IndexWalk(pipeline, keys, _REVIEW_INDEX, _REVIEW_SEARCH)
 
 
 def review_index_check(pipeline: Pipeline, keys: Keys) -> IndexCheck:
     return IndexCheck(pipeline, keys, _INDEX_CHECK)
 
 
-def order_of_due_times(keys: Keys) -> Order:
-    """The order of the set of reviews that are open or claimed; all other sets have that of the creation. Its scores
-    are those of `Review.due_score`."""
-    return Order(keys.reviews_by_due)
+_REVIEW_INDEX: Final = Index(lambda keys: keys.reviews, Keys.reviews_with)
+
+ORDER_OF_DUE_TIMES: Final = Order(lambda keys: keys.reviews_by_due)
+"""The order of the set of reviews that are open or claimed; all other sets have that of the creation. Its scores are
+those of `Review.due_score`."""

@@ -14,10 +14,11 @@ from enum import StrEnum
 from slipway.errors import InvalidRequest
 from slipway.indexes.cursor import cursor_of, position_in
 from slipway.indexes.query import AnyOf, IndexQuery
-from slipway.indexes.scripts import Position
-from slipway.indexes.search import RECORD_CHECKS, STEP_CHECKS
-from slipway.redis.keys import Keys
+from slipway.indexes.scripts import Position, Question
+from slipway.indexes.search import RECORD_CHECKS
+from slipway.indexes.walks import STEP_CHECKS, Walks
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.reviews.reads import ReviewReads
 from slipway.reviews.record import (
     UNDECIDED,
@@ -29,7 +30,7 @@ from slipway.reviews.record import (
     owner_term,
     review_from,
 )
-from slipway.reviews.scripts import order_of_due_times, review_walk
+from slipway.reviews.scripts import ORDER_OF_DUE_TIMES, review_walk
 
 _CANDIDATES = 200
 """How many reviews are read at a time after the first ones were not enough for a page."""
@@ -113,9 +114,9 @@ class ReviewSearch:
     """Searches reviews. `max_checks` bounds a page: the entries of indexes that it reads, and `RECORD_CHECKS` for each
     review that it reads in vain."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, *, max_checks: int) -> None:
-        self._reads, self._walk = ReviewReads(pipeline, keys), review_walk(pipeline, keys)
-        self._due_order, self._max_checks = order_of_due_times(keys), max_checks
+    def __init__(self, pipeline: Pipeline, shards: Shards, *, max_checks: int) -> None:
+        self._reads, self._max_checks = ReviewReads(pipeline, shards.records), max_checks
+        self._walks = Walks([review_walk(pipeline, keys) for keys in shards.threads])
 
     async def page(
         self,
@@ -130,21 +131,14 @@ class ReviewSearch:
         query = query.ordered(order)
         digest = query.digest(order)
         position = None if cursor is None else position_in(cursor, digest)
-        by_due, terms = order is ReviewOrder.DUE, query.in_terms()
+        by_due = order is ReviewOrder.DUE
+        index_order = ORDER_OF_DUE_TIMES if by_due else self._walks.own_order
+        question = Question(query.in_terms(), index_order, descending=order is ReviewOrder.NEWEST)
+        walk = self._walks.start(question, after=position, gathers=False)
         reviews: list[Review] = []
         checks, wanted = self._max_checks, limit
         while True:
-            step = await self._walk.step(
-                terms,
-                self._due_order if by_due else self._walk.own_order,
-                descending=order is ReviewOrder.NEWEST,
-                after=position,
-                limit=wanted,
-                skip=0,
-                checks=STEP_CHECKS,
-                gather=0,
-                gathers=False,
-            )
+            step = await walk.step(limit=wanted, checks=STEP_CHECKS)
             matching = await self._matching(step.ids, query)
             if len(reviews) + len(matching) > limit:
                 reviews += matching[: limit - len(reviews)]

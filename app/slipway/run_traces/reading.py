@@ -77,7 +77,7 @@ class RunTraces:
             AuditTrail(pipeline, keys, RunScripts(pipeline, shards)),
         )
         self._deliveries = DeliveryReads(pipeline, keys)
-        self._search = DeliverySearch(pipeline, shards.only, max_checks=settings.search_max_checks)
+        self._search = DeliverySearch(pipeline, shards, max_checks=settings.search_max_checks)
 
     async def of_run(self, run_id: str, may_read: MayRead = everybody, *, operator: bool = True) -> AssembledTrace:
         """The trace of a run, with the runs of its chain that the reader may read. Those who are no operators see only

@@ -14,7 +14,7 @@ from typing import Any, Final, TypedDict
 from slipway.budgets import BudgetEntry
 from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.checkpoints.scripts import CheckpointScripts
-from slipway.indexes.scripts import Index, IndexCheck, IndexWalk, Order
+from slipway.indexes.scripts import Index, IndexCheck, IndexWalk
 from slipway.redis.connection import Arg
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
@@ -509,14 +509,12 @@ def run_index_check(pipeline: Pipeline, keys: Keys) -> IndexCheck:
 
 
 def run_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:
-    """A walk through the indexes of runs. The sets have the name of a phase or of an index term, and are ordered by
-    `created_at`. None of them has all runs, so a query needs a condition."""
-    return IndexWalk(pipeline, keys, Index(keys.runs_with(UNFINISHED), keys.runs_with), _RUN_SEARCH)
+    """A walk through the indexes of runs of one shard. The sets have the name of a phase or of an index term, and are
+    ordered by `created_at`. None of them has all runs, so a query needs a condition."""
+    return IndexWalk(pipeline, keys, _RUN_INDEX, _RUN_SEARCH)
 
 
-def run_order(keys: Keys) -> Order:
-    """The order of all sets of runs."""
-    return Order(keys.runs_with(UNFINISHED))
+_RUN_INDEX: Final = Index(lambda keys: keys.runs_with(UNFINISHED), Keys.runs_with)
 
 
 _APPLIED: Final = Applied()

@@ -6,22 +6,26 @@ so no run is skipped or comes twice.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from slipway.assistants.system import system_id
 from slipway.indexes.query import AnyOf, IndexQuery
-from slipway.indexes.scripts import Position
-from slipway.indexes.search import RECORD_CHECKS, STEP_CHECKS
-from slipway.redis.keys import Keys
+from slipway.indexes.scripts import Position, Question
+from slipway.indexes.search import RECORD_CHECKS
+from slipway.indexes.walks import STEP_CHECKS, Walks
+from slipway.redis.per_shard import PerShard
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.runs.index_reads import RunIndexReads
 from slipway.runs.index_terms import UNFINISHED, assistant_term, error_term, other_assistants_term, owner_term
 from slipway.runs.reads import RunReads
 from slipway.runs.record import Phase, Run, run_from
 from slipway.runs.run_position import RunPosition
-from slipway.runs.scripts import run_order, run_walk
+from slipway.runs.scripts import run_walk
 
 _UNFINISHED_PHASES: Final = frozenset({Phase.QUEUED, Phase.RUNNING, Phase.PAUSED})
 
@@ -103,9 +107,12 @@ class RunSearch:
     """Searches runs. `max_checks` bounds a page: the entries of indexes that it reads, and `RECORD_CHECKS` for each run
     that it reads in vain."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, *, max_checks: int) -> None:
-        self._reads, self._indexes = RunReads(pipeline, keys), RunIndexReads(pipeline, keys)
-        self._walk, self._order, self._max_checks = run_walk(pipeline, keys), run_order(keys), max_checks
+    def __init__(self, pipeline: Pipeline, shards: Shards, *, max_checks: int) -> None:
+        self._reads, self._indexes = (
+            RunReads(pipeline, shards.records),
+            PerShard(shards, partial(RunIndexReads, pipeline)),
+        )
+        self._walks, self._max_checks = Walks([run_walk(pipeline, keys) for keys in shards.threads]), max_checks
 
     async def page(
         self,
@@ -138,30 +145,29 @@ class RunSearch:
         self, query: RunQuery, position: RunPosition | None, limit: int, *, oldest_first: bool
     ) -> AsyncIterator[_Batch]:
         if query.phases == {Phase.RUNNING}:
-            leased = await self._indexes.leased_in_sets(query.sets(phases=False), _MAX_LEASES)
+            leased = await self._leased(query)
             if leased is not None:
                 for batch in _sorted_batches(leased, position, limit, oldest_first=oldest_first):
                     yield batch
                 return
-        terms = query.in_terms()
+        question = Question(query.in_terms(), self._walks.own_order, descending=not oldest_first)
+        after = None if position is None else Position(str(position.created_us), position.run_id)
+        walk = self._walks.start(question, after=after)
         while True:
-            step = await self._walk.step(
-                terms,
-                self._order,
-                descending=not oldest_first,
-                after=None if position is None else Position(str(position.created_us), position.run_id),
-                limit=limit,
-                skip=0,
-                checks=STEP_CHECKS,
-                gather=0,
-                gathers=False,
-            )
+            step = await walk.step(limit=limit, checks=STEP_CHECKS)
             end = step.position
             position = None if end is None else RunPosition(int(float(end.score)), end.record_id)
             yield _Batch(step.ids, position, step.checks)
             if position is None:
                 return
             limit = max(limit, _CANDIDATES)
+
+    async def _leased(self, query: RunQuery) -> list[RunPosition] | None:
+        """The runs with a lease that may match; None if there are too many leases."""
+        conditions = query.sets(phases=False)
+        found = await asyncio.gather(*(index.leased_in_sets(conditions, _MAX_LEASES) for index in self._indexes))
+        leased = [run for runs in found for run in runs or ()]
+        return None if None in found or len(leased) > _MAX_LEASES else leased
 
     async def _matching(self, run_ids: Sequence[str], query: RunQuery, visible: Visible | None) -> list[Run]:
         """The runs with these ids that match, in the same order."""

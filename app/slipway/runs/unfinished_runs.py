@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
-from slipway.redis.keys import Keys
+from slipway.redis.per_shard import PerShard
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shard_pages import pages_of_all
+from slipway.redis.shards import Shards
 from slipway.runs.index_reads import RunIndexReads
 from slipway.runs.index_terms import UNFINISHED, assistant_term
 from slipway.runs.reads import RunReads
@@ -13,11 +16,14 @@ from slipway.runs.record import Run, run_from
 
 
 class UnfinishedRuns:
-    """Reads the index of unfinished runs: two round trips for a page. A run that is created or ends during the read may
-    be listed or not, so a caller may cancel runs while it reads."""
+    """Reads the index of unfinished runs: two round trips for a page of each shard. A run that is created or ends
+    during the read may be listed or not, so a caller may cancel runs while it reads."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._reads, self._indexes = RunReads(pipeline, keys), RunIndexReads(pipeline, keys)
+    def __init__(self, pipeline: Pipeline, shards: Shards) -> None:
+        self._reads, self._indexes = (
+            RunReads(pipeline, shards.records),
+            PerShard(shards, partial(RunIndexReads, pipeline)),
+        )
 
     async def list_all(self) -> AsyncIterator[Run]:
         """Yields each run once."""
@@ -32,7 +38,7 @@ class UnfinishedRuns:
 
     async def _in_sets(self, *names: str) -> AsyncIterator[Run]:
         listed: set[str] = set()
-        async for run_ids in self._indexes.in_all_sets(names):
+        async for run_ids in pages_of_all(index.in_all_sets(names) for index in self._indexes):
             new = [run_id for run_id in dict.fromkeys(run_ids) if run_id not in listed]
             listed.update(new)
             for fields in await self._reads.records(new):

@@ -247,23 +247,23 @@ class ThreadShardScripts(ScriptStubs):
         )
 
 
+_THREAD_INDEX: Final = Index(lambda keys: keys.threads, Keys.threads_with)
+
+THREAD_ORDERS: Final = {
+    "updated_at": _THREAD_INDEX.order,
+    "status": _THREAD_INDEX.order,
+    "created_at": Order(lambda keys: keys.threads_created, earlier=True),
+    "state_updated_at": Order(lambda keys: keys.threads_state, earlier=True),
+    "thread_id": Order(lambda keys: keys.threads_ids, by_id=True),
+}
+"""The set of all threads in each order by which a search can sort. Threads of one status are ordered by `updated_at`.
+"""
+
+
 def thread_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:
-    """A walk through the indexes of threads. The sets have the name of a status or of an index term, and are ordered by
-    `updated_at`."""
-    return IndexWalk(pipeline, keys, Index(keys.threads, keys.threads_with), _SEARCH)
-
-
-def thread_orders(keys: Keys) -> dict[str, Order]:
-    """The set of all threads in each order by which a search can sort. Threads of one status are ordered by
-    `updated_at`."""
-    by_update = Order(keys.threads)
-    return {
-        "updated_at": by_update,
-        "status": by_update,
-        "created_at": Order(keys.threads_created, earlier=True),
-        "state_updated_at": Order(keys.threads_state, earlier=True),
-        "thread_id": Order(keys.threads_ids, by_id=True),
-    }
+    """A walk through the indexes of threads of one shard. The sets have the name of a status or of an index term, and
+    are ordered by `updated_at`."""
+    return IndexWalk(pipeline, keys, _THREAD_INDEX, _SEARCH)
 
 
 def _texts(reply: Sequence[bytes]) -> list[str]:

@@ -11,11 +11,11 @@ from slipway.indexes.query import EVERY_RECORD, IndexQuery, contained, filtered,
 from slipway.indexes.search import Count, Found, IndexSearch, Limits
 from slipway.indexes.terms import Space
 from slipway.json_comparison import contains
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.threads.reads import ThreadReads
 from slipway.threads.record import STATUSES, Thread, thread_from
-from slipway.threads.scripts import thread_orders, thread_walk
+from slipway.threads.scripts import THREAD_ORDERS, thread_walk
 
 _PAGE: Final = 200
 
@@ -88,10 +88,10 @@ class ThreadSearch:
     """Searches threads. The first page usually takes two round trips: the indexes, and the records. `max_checks` and
     `limits` bound a search: see `IndexSearch`."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, *, max_checks: int, limits: Limits | None = None) -> None:
-        self._reads = ThreadReads(pipeline, keys)
-        self._orders = thread_orders(keys)
-        self._search = IndexSearch(thread_walk(pipeline, keys), max_checks=max_checks, limits=limits)
+    def __init__(self, pipeline: Pipeline, shards: Shards, *, max_checks: int, limits: Limits | None = None) -> None:
+        self._reads = ThreadReads(pipeline, shards.records)
+        walks = [thread_walk(pipeline, keys) for keys in shards.threads]
+        self._search = IndexSearch(walks, max_checks=max_checks, limits=limits)
 
     async def page(
         self, query: ThreadQuery, *, limit: int, offset: int, sort_by: str, descending: bool
@@ -105,7 +105,7 @@ class ThreadSearch:
         return await self._search.page(
             self._queries(query, sort_by, descending),
             _MatchingThreads(self._reads, query),
-            self._orders[sort_by],
+            THREAD_ORDERS[sort_by],
             descending=descending,
             limit=limit,
             offset=offset,
@@ -116,7 +116,7 @@ class ThreadSearch:
         if query.ids is not None:
             return Count(len(await self._with_ids(query.ids, query)))
         return await self._search.count(
-            query.in_terms(), _MatchingThreads(self._reads, query), self._orders["updated_at"]
+            query.in_terms(), _MatchingThreads(self._reads, query), THREAD_ORDERS["updated_at"]
         )
 
     @staticmethod

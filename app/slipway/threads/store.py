@@ -47,7 +47,7 @@ class ThreadStore:
     ) -> None:
         self._reads, self._checkpointer = ThreadReads(pipeline, shards.records), checkpointer
         self._shards = shards
-        self._trash, self._search = trash, ThreadSearch(pipeline, shards.only, max_checks=max_checks)
+        self._trash, self._search = trash, ThreadSearch(pipeline, shards, max_checks=max_checks)
         self._scripts, self._ttl, self._event_ttl_s = ThreadScripts(pipeline, shards), ttl, event_ttl_s
 
     async def create_or_get(

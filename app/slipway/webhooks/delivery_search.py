@@ -13,10 +13,11 @@ from typing import Final
 
 from slipway.indexes.cursor import cursor_of, position_in
 from slipway.indexes.query import AnyOf, IndexQuery
-from slipway.indexes.scripts import Position
-from slipway.indexes.search import RECORD_CHECKS, STEP_CHECKS
-from slipway.redis.keys import Keys
+from slipway.indexes.scripts import Position, Question
+from slipway.indexes.search import RECORD_CHECKS
+from slipway.indexes.walks import STEP_CHECKS, Walks
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.serialization.json_encoding import dumps
 from slipway.webhooks.delivery_reads import DeliveryReads
 from slipway.webhooks.delivery_summary import DeliveryState, DeliverySummary
@@ -83,9 +84,9 @@ class DeliverySearch:
     """Searches deliveries. `max_checks` bounds a page: the entries of the index that it reads, and `RECORD_CHECKS` for
     each record that it reads in vain."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, *, max_checks: int) -> None:
-        self._reads, self._max_checks = DeliveryReads(pipeline, keys), max_checks
-        self._walk = delivery_walk(pipeline, keys)
+    def __init__(self, pipeline: Pipeline, shards: Shards, *, max_checks: int) -> None:
+        self._reads, self._max_checks = DeliveryReads(pipeline, shards.records), max_checks
+        self._walks = Walks([delivery_walk(pipeline, keys) for keys in shards.threads])
 
     async def page(
         self, query: DeliveryQuery, *, limit: int, cursor: str | None = None, oldest_first: bool = False
@@ -94,20 +95,12 @@ class DeliverySearch:
         for a cursor of another list."""
         digest = query.digest(oldest_first=oldest_first)
         position = _start(query, oldest_first) if cursor is None else position_in(cursor, digest)
+        question = Question(query.in_sets(), self._walks.own_order, descending=not oldest_first)
+        walk = self._walks.start(question, after=position)
         found: list[DeliverySummary] = []
         checks, wanted = self._max_checks, limit
         while True:
-            step = await self._walk.step(
-                query.in_sets(),
-                self._walk.own_order,
-                descending=not oldest_first,
-                after=position,
-                limit=wanted,
-                skip=0,
-                checks=STEP_CHECKS,
-                gather=0,
-                gathers=False,
-            )
+            step = await walk.step(limit=wanted, checks=STEP_CHECKS)
             matching = [each for each in await self.read(step.ids) if each is not None and query.matches(each)]
             if len(found) + len(matching) > limit:
                 found += matching[: limit - len(found)]

@@ -160,5 +160,8 @@ class DeliveryScripts(ScriptStubs):
 
 
 def delivery_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:
-    """Walks through the index of deliveries, in the order of creation."""
-    return IndexWalk(pipeline, keys, Index(keys.deliveries_all, keys.deliveries_with), _DELIVERY_SEARCH)
+    """Walks through the index of deliveries of one shard, in the order of creation."""
+    return IndexWalk(pipeline, keys, _DELIVERY_INDEX, _DELIVERY_SEARCH)
+
+
+_DELIVERY_INDEX: Final = Index(lambda keys: keys.deliveries_all, Keys.deliveries_with)

@@ -11,12 +11,13 @@
 --     nil)
 --   `after` ({score, id} of the last entry that an earlier call read, or nil)
 --   `skip` (matches to skip), `limit` (matches to find, unless they are gathered), `checks` (entries to read), `counts`
---     (whether only the number of matches is needed), `exact` (whether the conjunctions are the whole question: else no
---     match is skipped, because the caller must check it first)
+--     (whether only the number of matches is needed), `scores` (whether the scores of the matches are needed), `exact`
+--     (whether the conjunctions are the whole question: else no match is skipped, because the caller must check it
+--     first)
 --
--- Returns {ids, scores in `order` if gathered, {score, id} to continue after or {} at the end, number of matches,
--- number of skipped matches, number of checks, 1 if gathered, 1 if all matches are certain, members of the sets of the
--- terms}.
+-- Returns {ids, scores in `order` if gathered or needed, {score, id} to continue after or {} at the end, number of
+-- matches, number of skipped matches, number of checks, 1 if gathered, 1 if all matches are certain, members of the sets
+-- of the terms}.
 
 local INDEX_BATCH = 100
 local UUID_LENGTH = 36
@@ -56,8 +57,8 @@ local function possible_conjunction(walk, conjunction)
 end
 
 -- A set that is walked through. Its entries match if they meet the other conditions.
-local function new_source(set, conditions)
-  return {set = set, conditions = conditions, batch = {}, position = 1, rank = 0}
+local function new_source(walk, set, conditions)
+  return {set = set, conditions = conditions, batch = {}, size = walk.batch, position = 1, rank = 0}
 end
 
 -- The smallest sets of all conjunctions, and the number of their members.
@@ -69,7 +70,7 @@ local function smallest_sources(walk, conjunctions)
       if i ~= conjunction.smallest then others[#others + 1] = sets end
     end
     for _, set in ipairs(conjunction.conditions[conjunction.smallest] or {walk.query.every}) do
-      sources[#sources + 1] = new_source(set, others)
+      sources[#sources + 1] = new_source(walk, set, others)
       members = members + size_of(walk, set)
     end
   end
@@ -77,8 +78,8 @@ local function smallest_sources(walk, conjunctions)
 end
 
 -- The set that has all records in the order of the query.
-local function ordered_source(query, conjunctions)
-  local source = new_source(query.order, {})
+local function ordered_source(walk, conjunctions)
+  local source = new_source(walk, walk.query.order, {})
   local every_record = #conjunctions == 1 and #conjunctions[1].conditions == 0
   if not every_record then source.any_of = conjunctions end
   return source
@@ -136,8 +137,9 @@ end
 local function peek(walk, source)
   while not source.id and not source.ended do
     if source.position > #source.batch then
-      source.batch = read_entries(source.set, source.rank, source.rank + INDEX_BATCH - 1, walk.query.reverse)
+      source.batch = read_entries(source.set, source.rank, source.rank + source.size - 1, walk.query.reverse)
       source.rank, source.position = source.rank + #source.batch / 2, 1
+      source.size = math.min(source.size * 2, INDEX_BATCH)
       if #source.batch == 0 then source.ended = true end
     end
     if not source.ended then
@@ -193,7 +195,11 @@ local function find_matches(walk, sources, limit, skips, skipped)
       else
         count = count + 1
         if not (walk.certain and query.counts) then ids[#ids + 1] = id end
-        if walk.gathers then scores[#scores + 1] = redis.call('ZSCORE', query.order, id) or '0' end
+        if walk.gathers then
+          scores[#scores + 1] = redis.call('ZSCORE', query.order, id) or '0'
+        elseif query.scores then
+          scores[#scores + 1] = string.format('%.17g', last_score)
+        end
       end
     end
     source = next_source(walk, sources)
@@ -204,6 +210,7 @@ end
 
 local function walk_index(query)
   local walk = {query = query, sizes = {}, certain = query.exact, gathers = false, after_score = nil, after_id = nil}
+  walk.batch = math.min(query.limit + 1, INDEX_BATCH)
   if query.after then walk.after_score, walk.after_id = tonumber(query.after[1]), query.after[2] end
   local conjunctions = {}
   for _, conjunction in ipairs(query.conjunctions) do
@@ -212,7 +219,7 @@ local function walk_index(query)
   local sources, members = smallest_sources(walk, conjunctions)
   if query.order ~= query.every then
     walk.gathers = query.gathers or query.gathers == nil and members <= query.gather
-    if not walk.gathers and #conjunctions > 0 then sources = {ordered_source(query, conjunctions)} end
+    if not walk.gathers and #conjunctions > 0 then sources = {ordered_source(walk, conjunctions)} end
   end
 
   -- one set without other conditions: matches are known by their ranks
