@@ -30,7 +30,7 @@ from tests.bench.setup import Bench
 
 FULL: Final = (0, 20_000, 100_000, 1_000_000)
 QUICK: Final = (0, 500, 2_000)
-_SCRIPT: Final = Path(__file__).with_name("generate_threads.lua").read_text()
+GENERATE_THREADS: Final = Path(__file__).with_name("generate_threads.lua").read_text()
 _BATCH: Final = 200
 _PATIENCE_S: Final = 60.0
 """Valkey saves its append-only file meanwhile, on the same two cores."""
@@ -127,9 +127,9 @@ async def _send(bench: Bench, first: int, last: int, *, indexes: bool) -> None:
     prefix = Keys(Settings().key_prefix).prefix
     redis = ServerPipeline(Address(bench.redis_url), "bench", patience_s=_PATIENCE_S, reply_timeout_s=_PATIENCE_S)
     await redis.open()
-    sha = await redis.send("SCRIPT", "LOAD", _SCRIPT)
+    sha = await redis.send("SCRIPT", "LOAD", GENERATE_THREADS)
     waiting: list[Any] = []
-    threads = _threads(first, last)
+    threads = threads_of(first, last)
     while batch := list(islice(threads, _BATCH)):
         waiting.append(redis.send("EVALSHA", sha, 0, prefix, ormsgpack.packb(batch), int(indexes)))
         if len(waiting) == 8:
@@ -139,7 +139,7 @@ async def _send(bench: Bench, first: int, last: int, *, indexes: bool) -> None:
     await redis.close()
 
 
-def _threads(first: int, last: int) -> Iterator[StoredThread]:
+def threads_of(first: int, last: int) -> Iterator[StoredThread]:
     """The threads with these numbers. The later ones were changed later."""
     values = [orjson.dumps({"messages": _MESSAGES, "topic": f"topic-{i}"}) for i in range(10)]
     topics = [value_terms(None, text) for text in values]
