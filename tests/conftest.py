@@ -19,11 +19,11 @@ from xdist.scheduler import LoadScopeScheduling
 
 from slipway.logs.strict import VARIABLE as STRICT_LOGS
 from slipway.processes.valkey_program import valkey_program
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import module_files
-from slipway.redis.server_pipeline import ServerPipeline
 from slipway.redis.shards import Shards
 from tests.embedded_valkey import embedded_valkey
 from tests.encrypted_process import encrypt_everything
@@ -212,7 +212,12 @@ def _collect_what_a_failed_test_left() -> None:
 
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
-    """The URL of an embedded Valkey for the session. It stores nothing on disk."""
+    """The URL of an embedded Valkey for the session; with `SLIPWAY_TEST_CLUSTER=1`, of a cluster. Nothing is stored on
+    disk."""
+    if os.environ.get("SLIPWAY_TEST_CLUSTER") == "1":
+        with running_cluster() as cluster:
+            yield cluster.url
+        return
     with embedded_valkey() as url:
         yield url
 
@@ -255,7 +260,7 @@ def keys(shards: Shards) -> Keys:
 @pytest.fixture
 async def pipeline(valkey_url: str) -> AsyncIterator[Pipeline]:
     """An open pipeline to the session's Valkey."""
-    pipeline = ServerPipeline(Address(valkey_url), "test", patience_s=5)
+    pipeline = pipeline_to(Address(valkey_url), "test", patience_s=5)
     await pipeline.open()
     try:
         yield pipeline

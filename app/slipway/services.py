@@ -77,6 +77,7 @@ from slipway.redaction.known_secrets import remember_environment
 from slipway.redaction.redact import use_rules
 from slipway.redis import connection_budget
 from slipway.redis.blocking_calls import BlockingCalls
+from slipway.redis.cluster_requirements import check_shards
 from slipway.redis.connect import pipeline_to, subscriber_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
@@ -299,6 +300,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         if process != "cli":
             export = await stack.enter_async_context(process_export(process, instance, settings.release))
         address, shards = Address(settings.redis), Shards(settings.key_prefix)
+        check_shards(address, shards)
         keys = shards.only
         patience_s = _patience_s(settings, process)
         arq_connections = 0 if application is None else application.connections
@@ -443,10 +445,10 @@ def _stores(
     keys, records = shards.only, shards.records
     scripts, clock = RunScripts(pipeline, shards), Clock()
     queues = PerShard(shards, partial(QueueScripts, pipeline))
-    switch_scripts = SwitchScripts(pipeline, keys)
+    switch_scripts = SwitchScripts(pipeline, shards)
     switch_watch = SwitchWatch(switch_scripts, subscriber)
-    served, versions = ServedGraphs(graphs), VersionScripts(pipeline, keys)
-    rollout_scripts, find_versions = RolloutScripts(pipeline, keys), VersionFinder(config.graphs, versions.read)
+    served, versions = ServedGraphs(graphs), VersionScripts(pipeline, shards)
+    rollout_scripts, find_versions = RolloutScripts(pipeline, shards), VersionFinder(config.graphs, versions.read)
     rollout_watch = RolloutWatch(rollout_scripts, subscriber)
     ttl, events = _thread_ttl(config), EventLog(pipeline, records, subscriber, replicated)
     trash = Trash(pipeline, shards, checkpointer)
@@ -476,8 +478,13 @@ def _stores(
         tracing=_trace_decision(settings, export),
         replicated=replicated,
     )
+<<<<<<< ours
     assistants = AllAssistants(graphs, pipeline, shards.assistants, max_checks=settings.search_max_checks)
     version_reads = VersionReads(pipeline, keys)
+=======
+    assistants = AllAssistants(graphs, pipeline, keys, max_checks=settings.search_max_checks)
+    version_reads = VersionReads(pipeline, shards.home)
+>>>>>>> theirs
     planner = MovePlanner(graphs, checkpointer, version_reads, migrations)
     move_reads = MoveReads(pipeline, records)
     written_by = CheckpointVersions(move_reads, runs, version_reads)
@@ -584,10 +591,10 @@ def _stores(
         stream_tickets=StreamTickets(browser_scripts, active_keys),
         crons=CronStore(pipeline, shards, clock, max_checks=settings.search_max_checks),
         webhook_urls=webhook_urls,
-        deliveries=DeliveryStore(pipeline, keys, limits_of(settings), delivery_search),
+        deliveries=DeliveryStore(pipeline, shards, limits_of(settings), delivery_search),
         delivery_search=delivery_search,
         webhook_endpoints=EndpointStore(
-            EndpointScripts(pipeline, keys), clock, EndpointUrlCheck(check_webhook), list(config.graphs)
+            EndpointScripts(pipeline, shards), clock, EndpointUrlCheck(check_webhook), list(config.graphs)
         ),
         lease_renewer=None,
         executions=None,

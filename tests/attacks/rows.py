@@ -37,6 +37,7 @@ from slipway_workers.duties.retention import Retention
 from slipway_workers.duties.reviews import Reviews
 from slipway_workers.duties.rollouts import Rollouts
 from slipway_workers.duties.scheduler import Scheduler
+from slipway_workers.duties.shared_records import SharedRecords
 from slipway_workers.duties.store_sweeper import StoreSweeper
 from slipway_workers.duties.traces import Traces
 from slipway_workers.duties.trash import TrashCollector
@@ -166,6 +167,12 @@ BACKGROUND: Final[dict[str, Work]] = {
             "PausedRuns",
             "queues the runs that paused there",
             lambda services: PausedRuns(services).run_once(),
+        ),
+        Work(
+            "a shard lacks changes of shared records",
+            "SharedRecords",
+            "copies switches, rollouts, versions and webhook endpoints to it",
+            lambda services: SharedRecords(services).run_once(),
         ),
         Work(
             "the trash is emptied",

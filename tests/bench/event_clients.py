@@ -275,8 +275,8 @@ def allow_files(count: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < count:
         raise NotOpened(
-            f"{count} clients need {count} open files in one process, and the system permits {hard}: "
-            f"raise the hard limit (`ulimit -Hn {count}`)"
+            f"the clients need {count} open files in one process, and the system permits {hard}: "
+            f"raise its hard limit (`ulimit -Hn {count}`)"
         )
     if soft != resource.RLIM_INFINITY and soft < count:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))

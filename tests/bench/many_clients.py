@@ -41,10 +41,11 @@ MB: Final = 1e6
 
 async def measure(bench: Bench) -> list[Figure]:
     """Memory, CPU and commands of idle clients; delays of a busy run. Each on a new server."""
+    bench.own()
     idle, busy = bench.size(IDLE_CLIENTS, 100), bench.size(BUSY_CLIENTS, 50)
     figures: list[Figure] = []
     for kind, paths_of in IDLE.items():
-        async with serving_many(bench, idle) as server:
+        async with serving_many(idle, quick=bench.quick) as server:
             figures += (await idle_use(server, idle, paths_of, bench.size(IDLE_S, 1))).figures(kind)
     seconds = bench.size(SECONDS, 1)
     runs = {
@@ -55,18 +56,17 @@ async def measure(bench: Bench) -> list[Figure]:
         ),
     }
     for beside, run in runs.items():
-        async with serving_many(bench, busy) as server:
+        async with serving_many(busy, quick=bench.quick) as server:
             figures += (await busy_use(server, run)).figures(beside)
     return figures
 
 
 @asynccontextmanager
-async def serving_many(bench: Bench, clients: int) -> AsyncIterator[Bench]:
+async def serving_many(clients: int, *, quick: bool) -> AsyncIterator[Bench]:
     """A new server that accepts `clients` and a few more. Raises `NotOpened` if the system does not permit so many."""
-    bench.own()
     allow_files(clients + _SPARE_CONNECTIONS + _OWN_FILES)
     env = {"SLIPWAY_MAX_CONNECTIONS": str(clients + _SPARE_CONNECTIONS)}
-    async with serving(None, quick=bench.quick, env=env) as server:
+    async with serving(None, quick=quick, env=env) as server:
         yield server
 
 

@@ -17,6 +17,7 @@ _CHECKPOINTS: Final = ("checkpoints", "checkpoint_state")
 KEYS: Final = {
     "run_read": ("run",),
     "events_read": ("events",),
+    "events_behind": ("events",),
     "apply_if_idle": ("thread",),
     "apply_if_paused": ("run", "thread"),
     "trash_remove": ("trash",),
@@ -108,6 +109,7 @@ COMPUTED: Final = {
     ("checkpoint_delete", "ARGV[3] .. head[3] .. ARGV[4]"): _RUN_THREADS,
     ("checkpoint_history", r"writes_prefix .. namespace .. '\0' .. at"): _WRITES,
     ("checkpoint_encrypted", "state"): ("checkpoint_state",),
+    ("events_behind", "log"): ("events",),
     ("checkpoint_storage", "name"): _WRITES,
     ("checkpoint_storage", "ARGV[1] .. member"): _WRITES,
     ("checkpoint_heads", "writes_prefix .. member"): _WRITES,

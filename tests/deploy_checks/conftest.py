@@ -114,7 +114,10 @@ class Deployment:
     async def deploy(self, release: Release) -> None:
         """Registers the versions, as the processes of the release do when they start."""
         registration = VersionRegistration(
-            VersionScripts(self.pipeline, self.keys), release.graphs, ServedGraphs(release.graphs), is_worker=False
+            VersionScripts(self.pipeline, shards_of(self.keys)),
+            release.graphs,
+            ServedGraphs(release.graphs),
+            is_worker=False,
         )
         await registration.register()
 

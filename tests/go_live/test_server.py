@@ -21,6 +21,7 @@ from slipway.webhook_endpoints.store import EndpointChange, EndpointStore
 from tests.certificates import self_signed
 from tests.embedded_valkey import embedded_valkey
 from tests.go_live.conftest import Deployment, worst
+from tests.shards import shards_of
 from tests.waiting import Eventually
 from tests.webhooks.delivery_scripts import delivery_scripts
 
@@ -174,7 +175,7 @@ async def test_a_clock_that_is_wrong(
 
 
 def _endpoints(pipeline: Pipeline, keys: Keys) -> EndpointStore:
-    return EndpointStore(EndpointScripts(pipeline, keys), Clock(), lambda url: None, ("desk",))
+    return EndpointStore(EndpointScripts(pipeline, shards_of(keys)), Clock(), lambda url: None, ("desk",))
 
 
 async def test_disabled_endpoints_are_a_warning(deployment: Deployment, pipeline: Pipeline) -> None:
@@ -194,7 +195,7 @@ async def test_webhooks_that_nobody_accepts_are_a_warning(deployment: Deployment
     config, keys = deployment.project(), deployment.keys
     store, scripts = _endpoints(pipeline, keys), delivery_scripts(pipeline, keys)
     endpoint = (await store.add(EndpointChange(url="https://hooks.example.com/", types=["run.*"]), by="ann")).endpoint
-    assert await EndpointScripts(pipeline, keys).test(endpoint, "ann")
+    assert await EndpointScripts(pipeline, shards_of(keys)).test(endpoint, "ann")
     assert worst((await deployment.check(config, "webhooks")).lines, "webhooks.dead_letters").outcome is Outcome.PASS
     await store.remove(endpoint.endpoint_id, by="ann")
     assert await scripts.claim((EXTERNAL,), 10, 60_000) == []

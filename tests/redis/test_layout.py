@@ -253,9 +253,7 @@ async def test_another_number_of_shards_is_refused(pipeline: Pipeline) -> None:
     await eight.check_or_upgrade()
     await eight.check()
     for check in (four.check, four.check_or_upgrade):
-        with pytest.raises(
-            ConfigError, match=r"SLIPWAY_SHARDS is 4, and the data .* were stored with 8"
-        ):
+        with pytest.raises(ConfigError, match=r"SLIPWAY_SHARDS is 4, and the data .* were stored with 8"):
             await check()
 
 

@@ -133,7 +133,7 @@ async def test_the_guard_looks_only_when_runs_have_ended(
     desk: Desk, worker: WorkerProcess, eventually: Eventually
 ) -> None:
     services = desk.served.services
-    guard = RolloutGuard(RolloutScripts(services.pipeline, services.keys), services.rollouts)
+    guard = RolloutGuard(RolloutScripts(services.pipeline, services.shards), services.rollouts)
     await ramp(desk, worker, eventually)
     rollout = await services.rollouts.get("desk")
     assert not await guard.look(rollout)

@@ -15,6 +15,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_subscriber import ServerSubscriber
+from slipway.redis.shards import Shards
 from slipway.rollouts.changes import GraphVersions
 from slipway.rollouts.record import Action, VersionState
 from slipway.rollouts.scripts import RolloutScripts
@@ -37,8 +38,8 @@ async def is_needed(graph_id: str, version: str) -> bool:
 
 
 @pytest.fixture
-def scripts(pipeline: Pipeline, keys: Keys) -> RolloutScripts:
-    return RolloutScripts(pipeline, keys)
+def scripts(pipeline: Pipeline, shards: Shards) -> RolloutScripts:
+    return RolloutScripts(pipeline, shards)
 
 
 @pytest.fixture

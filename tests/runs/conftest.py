@@ -22,12 +22,12 @@ from slipway.graph_versions.served_graphs import ServedGraphs
 from slipway.graphs.interface import Graphs
 from slipway.indexes.terms import value_terms
 from slipway.redis.blocking_calls import BlockingCalls
+from slipway.redis.connect import pipeline_to, subscriber_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.per_shard import PerShard
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_pipeline import ServerPipeline
-from slipway.redis.server_subscriber import ServerSubscriber
 from slipway.redis.shard_ids import run_id_on
 from slipway.redis.shards import Shards
 from slipway.redis.subscriber import Subscriber
@@ -261,8 +261,12 @@ async def opened(
     large: Callable[[], ServerPipeline] | None = None,
 ) -> AsyncIterator[Stores]:
     """Stores with an own pipeline and an own subscriber, as another process has them."""
-    pipeline = ServerPipeline(Address(url), "test", patience_s=patience_s, large=large)
-    subscriber = ServerSubscriber(Address(subscriber_url or url), "test subscriber")
+    pipeline: Pipeline
+    if large is None:
+        pipeline = pipeline_to(Address(url), "test", patience_s=patience_s)
+    else:
+        pipeline = ServerPipeline(Address(url), "test", patience_s=patience_s, large=large)
+    subscriber = subscriber_to(Address(subscriber_url or url), "test subscriber")
     blocking = BlockingCalls(Address(url), "test blocking calls", patience_s=patience_s)
     await pipeline.open()
     await subscriber.open()

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Sequence
 
 from slipway.runs.attempt_writer import AttemptWriter
-from slipway.runs.event_log import POLL_S, EventLog
+from slipway.runs.event_log import EventLog
 from slipway.runs.events import Event
+from slipway.runs.log_polls import POLL_S
 from slipway.runs.record import Run
 from tests.runs.conftest import Stores, settlement
 

@@ -56,7 +56,7 @@ class History:
 
     def __init__(self, stores: Stores, seed: int) -> None:
         self.stores, self.random = stores, Random(seed)
-        self.switches = SwitchStore(SwitchScripts(stores.pipeline, stores.keys), Clock())
+        self.switches = SwitchStore(SwitchScripts(stores.pipeline, stores.shards), Clock())
         self.claimed: list[Run] = []
         self.created: list[Run] = []
 

@@ -11,9 +11,10 @@ import pytest
 
 from slipway.errors import StoreUnavailable
 from slipway.redis.keys import Keys
-from slipway.runs.event_log import POLL_S, READ_EVENTS
+from slipway.runs.event_log import READ_EVENTS
 from slipway.runs.event_tail import TAIL_BYTES, TAIL_EVENTS, Tail
 from slipway.runs.events import Event
+from slipway.runs.log_polls import POLL_S
 from slipway.runs.record import new_id
 from slipway.runs.scripts import LogScripts
 from slipway.sse_frames import encode_frame
@@ -277,9 +278,9 @@ async def test_disconnected_followers_leave_no_task_and_no_subscription(
     writer: NumberWriter, stores: Stores, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def polling_tasks() -> list[asyncio.Task[Any]]:
-        return [task for task in asyncio.all_tasks() if task.get_name().endswith(writer.run_id)]
+        return [task for task in asyncio.all_tasks() if task.get_name() == "poll event logs"]
 
-    monkeypatch.setattr("slipway.runs.event_log.POLL_S", 0.001)
+    monkeypatch.setattr("slipway.runs.log_polls.POLL_S", 0.001)
     followers = [Follower(stores.events, writer.run_id) for _ in range(5)]
     await eventually(lambda: all(follower.events for follower in followers) and polling_tasks())
     for follower in followers:

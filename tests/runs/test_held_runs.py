@@ -64,7 +64,7 @@ async def test_held_runs_are_queued_when_something_has_changed(stores: Stores) -
 
 async def test_code_that_was_served_before_is_newly_served_when_it_comes_back(stores: Stores) -> None:
     """As when the key that a held run misses is put back: the build is known, but no live worker serves it."""
-    scripts = VersionScripts(stores.pipeline, stores.keys)
+    scripts = VersionScripts(stores.pipeline, stores.shards)
     known, changed = ([ServedVersion(GRAPH, "1", "", build, True)] for build in ("build-1", "build-2"))
     worker = await worker_of(stores, "1")
     assert await scripts.register(known, serves=worker.serves, group="again") == 0

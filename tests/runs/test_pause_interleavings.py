@@ -42,7 +42,7 @@ class Fleet:
     def __init__(self, stores: Stores, seed: int) -> None:
         self.stores, self.random = stores, Random(seed)
         self.operations = RunOperations(stores.runs, stores.scripts, Clock(), event_ttl_s=TTL_S)
-        self.switches = SwitchStore(SwitchScripts(stores.pipeline, stores.keys), Clock())
+        self.switches = SwitchStore(SwitchScripts(stores.pipeline, stores.shards), Clock())
         self.created: list[Run] = []
         self.executing: dict[str, Run] = {}
         self.deleted: set[str] = set()
@@ -128,12 +128,12 @@ class Fleet:
 
     async def switch_on_and_die(self) -> None:
         """The process is killed before it has queued any run."""
-        scripts = SwitchScripts(self.stores.pipeline, self.stores.keys)
+        scripts = SwitchScripts(self.stores.pipeline, self.stores.shards)
         await scripts.switch_on(self.random.choice(TARGETS), by="eve")
 
     async def resume_some(self) -> None:
         """The duty of a worker, which is killed after one call."""
-        await SwitchScripts(self.stores.pipeline, self.stores.keys).resume_runs(1)
+        await SwitchScripts(self.stores.pipeline, self.stores.shards).resume_runs(1)
 
     async def finish(self) -> None:
         """Switches everything on, resumes every run, and executes all of them."""

@@ -23,7 +23,7 @@ TARGETS = (GRAPH, NODE, EVERYTHING, Target(Kind.TOOL, "send mail: now"))
 
 
 def switches_of(stores: Stores) -> SwitchStore:
-    return SwitchStore(SwitchScripts(stores.pipeline, stores.keys), Clock())
+    return SwitchStore(SwitchScripts(stores.pipeline, stores.shards), Clock())
 
 
 async def disable(stores: Stores, target: Target) -> None:
@@ -48,8 +48,8 @@ async def test_switches_are_listed_with_who_and_why(stores: Stores, target: Targ
     assert (again.changed, again.switch) == (False, first.switch)
     assert (await switches.all()).all() == [first.switch]
     assert first.switch.target == target
-    assert await switches.switch_on(target, by="bo")
-    assert not await switches.switch_on(target, by="bo")
+    assert (await switches.switch_on(target, by="bo")).changed
+    assert not (await switches.switch_on(target, by="bo")).changed
     assert (await switches.all()).all() == []
 
 
@@ -105,7 +105,7 @@ async def test_runs_are_queued_after_the_process_that_switches_on_has_died(store
     runs = [await stores.create_run() for _ in range(5)]
     await disable(stores, GRAPH)
     await stores.claim()
-    scripts = SwitchScripts(stores.pipeline, stores.keys)
+    scripts = SwitchScripts(stores.pipeline, stores.shards)
     await scripts.switch_on(GRAPH, by="bo")  # and the process dies
     assert await problems(stores) == [], "they will be queued"
     first = await scripts.resume_runs(2)
@@ -119,7 +119,7 @@ async def test_switching_off_again_ends_a_resumption(stores: Stores) -> None:
     runs = [await stores.create_run() for _ in range(3)]
     await disable(stores, GRAPH)
     await stores.claim()
-    scripts = SwitchScripts(stores.pipeline, stores.keys)
+    scripts = SwitchScripts(stores.pipeline, stores.shards)
     await scripts.switch_on(GRAPH, by="bo")
     await scripts.resume_runs(1)
     await disable(stores, GRAPH)

@@ -80,7 +80,7 @@ async def test_a_run_that_moves_to_a_lane_leaves_the_slot_of_its_group_to_a_park
 
 
 async def test_the_reason_says_that_no_live_worker_serves_the_version_and_follows_the_workers(stores: Stores) -> None:
-    new, versions = await worker_of(stores, "2"), VersionScripts(stores.pipeline, stores.keys)
+    new, versions = await worker_of(stores, "2"), VersionScripts(stores.pipeline, stores.shards)
     run = await run_on(stores, "1")
     assert await new.claim() == []
     assert (await stores.reload(run)).reason == f"no live worker serves {GRAPH}@1"
@@ -103,7 +103,7 @@ async def test_the_reasons_of_all_runs_change_although_a_new_run_of_the_lane_say
     await old.leave()
     second = await run_on(stores, "1")
     assert await new.claim() == []
-    await VersionScripts(stores.pipeline, stores.keys).refresh_lanes()
+    await VersionScripts(stores.pipeline, stores.shards).refresh_lanes()
     reasons = [(await stores.reload(run)).reason for run in (first, second)]
     assert reasons == [f"no live worker serves {GRAPH}@1"] * 2
 
@@ -164,7 +164,7 @@ async def test_a_version_with_a_name_continues_threads_of_equal_code_from_before
     await stores.create_run(thread_id)
     (run,) = await after.claim()
     assert (run.version, run.pinned_version, run.pinned_schema) == ("1", "a", OLD), "the oldest of them"
-    known = await VersionScripts(stores.pipeline, stores.keys).read()
+    known = await VersionScripts(stores.pipeline, stores.shards).read()
     assert [known.continued_on(GRAPH, name) for name in ("a", "3", "unknown")] == ["1", "3", None]
 
 
@@ -191,7 +191,7 @@ async def test_after_a_rollback_equal_code_is_not_taken_for_the_current_version_
     await stores.create_run(thread_id, version=VersionChoice(new="a", current="a"))
     assert await new.claim() == []
     await old.leave()
-    assert [lane.is_served for lane in await VersionScripts(stores.pipeline, stores.keys).refresh_lanes()] == [True]
+    assert [lane.is_served for lane in await VersionScripts(stores.pipeline, stores.shards).refresh_lanes()] == [True]
     assert [claimed.version for claimed in await new.claim()] == ["b"], "no live worker serves the current one"
 
 
@@ -202,7 +202,7 @@ async def test_a_name_is_not_replaced_by_another_one_for_equal_code(stores: Stor
     after = await worker_of(stores, "2", schema=OLD)
     await stores.create_run(thread_id)
     assert await after.claim() == []
-    assert (await VersionScripts(stores.pipeline, stores.keys).read()).continued_on(GRAPH, "1") is None
+    assert (await VersionScripts(stores.pipeline, stores.shards).read()).continued_on(GRAPH, "1") is None
 
 
 async def test_changed_code_under_the_same_name_is_a_move(stores: Stores) -> None:
@@ -347,7 +347,7 @@ async def test_the_doctor_removes_the_job_of_a_run_that_is_over_from_its_lane(st
     (page,) = [page for page in pages if page.kind == "job" and page.ids]
     arguments: dict[str, Any] = {"container": page.container, "parked": False, "repair": True, "lease_ms": LEASE_MS}
     assert await health.doctor("job", page.ids, **arguments) == [("job_without_run", f"{run.run_id}:1")]
-    assert await VersionScripts(stores.pipeline, stores.keys).refresh_lanes() == []
+    assert await VersionScripts(stores.pipeline, stores.shards).refresh_lanes() == []
     assert await stores.pipeline.send("EXISTS", stores.keys.version_lanes) == 0
 
 
@@ -382,7 +382,7 @@ async def test_what_needs_a_version_is_counted_by_phase_until_nothing_does(store
 
 
 async def test_versions_are_numbered_as_they_were_registered_and_keep_their_numbers(stores: Stores) -> None:
-    versions = VersionScripts(stores.pipeline, stores.keys)
+    versions = VersionScripts(stores.pipeline, stores.shards)
     for names in (("2", "1"), ("2", "1"), ("1", "3")):
         await worker_of(stores, *names)
     known = await versions.read()
@@ -391,7 +391,7 @@ async def test_versions_are_numbered_as_they_were_registered_and_keep_their_numb
 
 
 async def test_an_undeclared_version_that_is_deployed_again_becomes_the_newest(stores: Stores) -> None:
-    versions = VersionScripts(stores.pipeline, stores.keys)
+    versions = VersionScripts(stores.pipeline, stores.shards)
     old = await worker_of(stores, "a", schema=OLD, declared=False, at_resume=True)
     new = await worker_of(stores, "b", schema=NEW, declared=False, at_resume=True)
     thread_id = await pinned_thread(stores, new)
@@ -514,6 +514,6 @@ async def test_a_run_that_a_worker_has_returned_to_its_version_is_free_when_nobo
     assert await new.claim() == []
     assert (await stores.reload(run)).reason == f"waits for a worker that serves {GRAPH}@1"
     await old.leave()
-    await VersionScripts(stores.pipeline, stores.keys).refresh_lanes()
+    await VersionScripts(stores.pipeline, stores.shards).refresh_lanes()
     assert [claimed.run_id for claimed in await new.claim()] == ([run.run_id] if free else [])
     assert (await stores.reload(run)).version_fixed is not free

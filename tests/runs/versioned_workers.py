@@ -70,6 +70,6 @@ async def worker_of(
     members |= {"ramping": ramping} if ramping else {}
     group, serves = "-".join([graph_id, *names]), ormsgpack.packb({graph_id: members})
     worker = VersionedWorker(stores, f"host:1:{group}", serves, group)
-    await VersionScripts(stores.pipeline, stores.keys).register(versions, serves=serves, group=group)
+    await VersionScripts(stores.pipeline, stores.shards).register(versions, serves=serves, group=group)
     await stores.queues[0].renew_leases([], lease_ms=LEASE_MS, claims_as=f"{group} {worker.name}")
     return worker

@@ -18,7 +18,7 @@ URL: Final = "https://hooks.example.com/"
 
 def endpoint_store(stores: Stores) -> EndpointStore:
     """The store of endpoints. Every URL is allowed."""
-    return EndpointStore(EndpointScripts(stores.pipeline, stores.keys), Clock(), lambda url: None, GRAPHS)
+    return EndpointStore(EndpointScripts(stores.pipeline, stores.shards), Clock(), lambda url: None, GRAPHS)
 
 
 async def add(stores: Stores, *types: str, **members: object) -> Endpoint:

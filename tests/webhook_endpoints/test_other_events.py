@@ -23,6 +23,7 @@ from slipway.webhook_endpoints.scripts import EndpointScripts
 from slipway.webhook_endpoints.store import EndpointChange, EndpointStore
 from slipway_workers.duties.scheduler import Scheduler
 from tests.crons.conftest import DueTimes, client, due_times, graphs, sdk, served, services, settings
+from tests.shards import shards_of
 from tests.webhook_endpoints.conftest import URL
 from tests.webhook_endpoints.phase_changes import deliveries_of
 
@@ -31,7 +32,7 @@ __all__ = ["client", "due_times", "graphs", "sdk", "served", "services", "settin
 
 @pytest.fixture
 async def endpoints(pipeline: Pipeline, keys: Keys) -> EndpointStore:
-    return EndpointStore(EndpointScripts(pipeline, keys), Clock(), lambda url: None, ["steps", "desk"])
+    return EndpointStore(EndpointScripts(pipeline, shards_of(keys)), Clock(), lambda url: None, ["steps", "desk"])
 
 
 async def add(endpoints: EndpointStore, *types: str, **members: Any) -> Endpoint:
@@ -96,7 +97,7 @@ async def test_a_change_of_a_rollout_is_told_in_the_same_script(
     async def is_needed(graph_id: str, version: str) -> bool:
         return True
 
-    scripts = RolloutScripts(pipeline, keys)
+    scripts = RolloutScripts(pipeline, shards_of(keys))
     store = RolloutStore(scripts, Clock(), find_versions, is_needed, RolloutsSection())
     await store.set_weights("desk", {"2": 1000}, by="ann", reason='a "try"')
     await store.roll_back("desk", by="bob", reason=None)

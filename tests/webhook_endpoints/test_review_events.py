@@ -21,7 +21,7 @@ YES = {"kind": "answer", "value": "yes"}
 
 async def add(desk: Desk, *types: str, **members: Any) -> Endpoint:
     services = desk.services
-    scripts = EndpointScripts(services.pipeline, services.keys)
+    scripts = EndpointScripts(services.pipeline, services.shards)
     store = EndpointStore(scripts, Clock(), lambda url: None, ["timed", "one", "two", "cancelled"])
     return (await store.add(EndpointChange(url=URL, types=types, **members), by="ann")).endpoint
 

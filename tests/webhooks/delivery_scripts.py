@@ -10,13 +10,14 @@ from slipway.redis.pipeline import Pipeline
 from slipway.webhooks.limits import Limits
 from slipway.webhooks.scripts import DeliveryScripts, Settled, TargetHealth, TryResult
 from slipway.webhooks.try_record import TryRecord
+from tests.shards import shards_of
 
 LIMITS: Final = Limits(concurrency=4, disable_after_s=432_000, delivered_keep_s=3600, dead_keep_s=7200)
 
 
 def delivery_scripts(pipeline: Pipeline, keys: Keys, **limits: int) -> DeliveryScripts:
     """`limits` replace those of `LIMITS`."""
-    return DeliveryScripts(pipeline, keys, replace(LIMITS, **limits))
+    return DeliveryScripts(pipeline, shards_of(keys), replace(LIMITS, **limits))
 
 
 async def settled(

@@ -177,7 +177,7 @@ async def test_a_rollout_is_announced_to_a_path_of_the_host_app(
     async def is_needed(graph_id: str, version: str) -> bool:
         return True
 
-    scripts = RolloutScripts(served.services.pipeline, served.services.keys)
+    scripts = RolloutScripts(served.services.pipeline, served.services.shards)
     announced = Announcements("/own/hook?from=rollout", INTERNAL)
     store = RolloutStore(scripts, Clock(), find_versions, is_needed, RolloutsSection(), announced)
     await store.set_weights("desk", {"2": 1000}, by="ann", reason=None)

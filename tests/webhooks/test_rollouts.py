@@ -24,7 +24,7 @@ async def test_a_change_is_announced_until_the_receiver_accepts_it(
 ) -> None:
     receiver.statuses = ["503 Service Unavailable", "200 OK"]
     services = worker.services
-    scripts = RolloutScripts(services.pipeline, services.keys)
+    scripts = RolloutScripts(services.pipeline, services.shards)
     hook = Announcements(receiver.url, "deliveries")
     store = RolloutStore(scripts, services.clock, find_versions, is_needed, RolloutsSection(), hook)
     await store.set_weights("steps", {"2": 1000}, by="ann", reason=None)

@@ -36,6 +36,7 @@ from slipway_workers.duties.retention import Retention
 from slipway_workers.duties.reviews import Reviews
 from slipway_workers.duties.rollouts import Rollouts
 from slipway_workers.duties.scheduler import Scheduler
+from slipway_workers.duties.shared_records import SharedRecords
 from slipway_workers.duties.store_sweeper import StoreSweeper
 from slipway_workers.duties.traces import Traces
 from slipway_workers.duties.trash import TrashCollector
@@ -57,6 +58,7 @@ DUTIES: Final[tuple[Callable[[Services], Duty], ...]] = (
     HookDeliveries,  # finishes deliveries to hooks whose web process has died
     Versions,  # says which versions this worker serves, and which lanes have a live worker
     Reviews,  # does what reviews are to do at a time, and resumes runs whose questions have answers
+    SharedRecords,  # copies switches, rollouts, versions and endpoints to the shards that lack changes
     Rollouts,  # rolls versions back whose runs end worse than those of the current version
     LayoutWatch,  # ends this worker when a later release has raised the layout of the data
 )

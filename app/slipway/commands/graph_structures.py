@@ -67,7 +67,7 @@ async def structure_of_version(settings: Settings, graphs: Registry, name: str) 
 async def _registered(settings: Settings, graph_id: str, version: str, unknown: NotFound) -> GraphStructure | None:
     """The structure that a process has registered. Raises `unknown` if there is no such version, too."""
     async with opened(settings, "graph diff", seals=False) as (pipeline, shards):
-        reads = VersionReads(pipeline, shards.only)
+        reads = VersionReads(pipeline, shards.home)
         registered = await reads.version(graph_id, version)
         if registered is None:
             raise unknown

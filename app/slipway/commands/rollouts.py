@@ -223,9 +223,9 @@ async def _with_store(settings: Settings, operation: Callable[[RolloutStore], Aw
     project = read(settings.config)
     async with opened(settings, "rollout") as (pipeline, shards):
         store = RolloutStore(
-            RolloutScripts(pipeline, shards.only),
+            RolloutScripts(pipeline, shards),
             Clock(),
-            VersionFinder(project.graphs, VersionScripts(pipeline, shards.only).read),
+            VersionFinder(project.graphs, VersionScripts(pipeline, shards).read),
             VersionNeed(project.graphs, NeedsReads(pipeline, shards.only)),
             project.rollouts,
             announcements_of(project, UrlPolicy(project.webhooks.url)),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Final, TypeVar
 
 import typer
@@ -138,7 +138,7 @@ def _switch_off(config: Config, find: FindTarget, who: Operator) -> None:
         target = await find(settings)
         result = await _with_store(settings, lambda store: store.switch_off(target, by=who.by, reason=who.reason))
         since = "" if result.changed else f" since {result.switch.off_since}"
-        return f"{result.switch}{since}"
+        return f"{result.switch}{since}{_pending(result.pending_shards, 'pause')}"
 
     typer.echo(execute(switch_off))
 
@@ -148,12 +148,20 @@ def _switch_on(config: Config, find: FindTarget, who: Operator) -> None:
 
     async def switch_on() -> str:
         target = await find(settings)
-        changed = await _with_store(settings, lambda store: store.switch_on(target, by=who.by))
-        return f"{target} is on" if changed else f"{target} was on (nothing to change)"
+        result = await _with_store(settings, lambda store: store.switch_on(target, by=who.by))
+        text = f"{target} is on" if result.changed else f"{target} was on (nothing to change)"
+        return text + _pending(result.pending_shards, "continue")
 
     typer.echo(execute(switch_on))
 
 
+def _pending(shards: Sequence[int], does: str) -> str:
+    """A line about shards that could not be reached, if there are any."""
+    if not shards:
+        return ""
+    return f"\nshards {', '.join(map(str, shards))} could not be reached: their runs {does} when they can be"
+
+
 async def _with_store(settings: Settings, operation: Callable[[SwitchStore], Awaitable[_Result]]) -> _Result:
     async with opened(settings, "switches") as (pipeline, shards):
-        return await operation(SwitchStore(SwitchScripts(pipeline, shards.only), Clock()))
+        return await operation(SwitchStore(SwitchScripts(pipeline, shards), Clock()))

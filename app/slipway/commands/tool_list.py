@@ -42,7 +42,7 @@ async def read_tools(settings: Settings) -> list[ListedTool]:
     graphs = await Registry.load(settings.config, release=settings.release)
     project = await load_project_tools(read(settings.config), graphs)
     async with opened(settings, "tools", seals=False) as (pipeline, shards):
-        off = await SwitchStore(SwitchScripts(pipeline, shards.only), Clock()).all()
+        off = await SwitchStore(SwitchScripts(pipeline, shards), Clock()).all()
         breakers = await BreakerScripts(pipeline, shards.processes).list_all()
     return list_tools(project, off, breakers)
 

@@ -71,7 +71,7 @@ async def _read(settings: Settings) -> KnownVersions:
     from slipway.graph_versions.scripts import VersionScripts
 
     async with opened(settings, "versions", seals=False) as (pipeline, shards):
-        return await VersionScripts(pipeline, shards.only).read()
+        return await VersionScripts(pipeline, shards).read()
 
 
 async def _drained(
@@ -85,7 +85,7 @@ async def _drained(
 
     graphs = read(settings.config).graphs
     async with opened(settings, "drain", seals=False) as (pipeline, shards):
-        (await VersionScripts(pipeline, shards.only).read()).get(graph_id, version)
+        (await VersionScripts(pipeline, shards).read()).get(graph_id, version)
         need, before = VersionNeed(graphs, NeedsReads(pipeline, shards.only)), None
         while True:
             needs = await need.of(graph_id, version)

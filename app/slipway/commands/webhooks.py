@@ -282,9 +282,7 @@ async def _with_store(settings: Settings, operation: Callable[[EndpointStore], A
     project = read(settings.config)
     check = NewRunWebhookCheck(UrlPolicy(project.webhooks.url), disabled=project.http.disable_webhooks)
     async with opened(settings, "webhooks") as (pipeline, shards):
-        store = EndpointStore(
-            EndpointScripts(pipeline, shards.only), Clock(), EndpointUrlCheck(check), list(project.graphs)
-        )
+        store = EndpointStore(EndpointScripts(pipeline, shards), Clock(), EndpointUrlCheck(check), list(project.graphs))
         try:
             return await operation(store)
         except InvalidRequest as error:

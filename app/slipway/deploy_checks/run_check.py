@@ -87,9 +87,9 @@ async def _check_on(connection: Connection, settings: Settings, graphs: Graphs) 
     migrations = await migrations_of(graphs)
     serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, preserve_unknown=True)
     checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, shards)
-    versions = VersionReads(pipeline, keys)
-    known = await VersionScripts(pipeline, keys).read()
-    rollouts = await RolloutScripts(pipeline, keys).read_all()
+    versions = VersionReads(pipeline, shards.home)
+    known = await VersionScripts(pipeline, shards).read()
+    rollouts = await RolloutScripts(pipeline, shards).read_all()
     check = DeployCheck(
         graphs,
         await new_graphs(graphs, known, rollouts),

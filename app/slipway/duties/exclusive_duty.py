@@ -26,4 +26,8 @@ class ExclusiveDuty(Duty):
         self._election = DutyScripts(services.pipeline, services.shards.processes)
 
     async def may_run(self) -> bool:
+        return await self.acquire()
+
+    async def acquire(self) -> bool:
+        """Acquires the duty, or extends its lifetime. Returns whether this worker performs it."""
         return await self._election.acquire(self.name, self._worker, int(KEY_TTL_ROUNDS * self.interval_s * 1000))

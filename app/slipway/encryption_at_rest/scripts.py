@@ -10,6 +10,7 @@ from slipway.redis.checkpoint_keys import BYTES_FIELD
 from slipway.redis.connection import Arg
 from slipway.redis.document_keys import DocumentNames
 from slipway.redis.encrypted_keys import EncryptedKey, EncryptedKeys
+from slipway.redis.key_count import number_of_keys
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
@@ -37,8 +38,8 @@ class RotationScripts:
         self._pipeline, self._names = pipeline, EncryptedKeys(keys, documents)
 
     async def number_of_keys(self) -> int:
-        """All keys of the server, also those of other deployments."""
-        return int(await self._pipeline.send("DBSIZE", repeatable=True))
+        """All keys of Redis, also those of other deployments."""
+        return await number_of_keys(self._pipeline)
 
     async def page_of_keys(self, cursor: str) -> tuple[str, int, list[EncryptedKey]]:
         """The next cursor (`0` after the last page), how many keys were looked at, and those with encrypted values."""

@@ -161,7 +161,7 @@ async def _clock(inputs: Inputs) -> Sequence[Line]:
     code, best = "redis.clock", None
     for _ in range(3):
         sent = time.time()
-        seconds, micros = await inputs.pipeline.send("TIME", repeatable=True)
+        seconds, micros = await inputs.pipeline.send("TIME", at=inputs.settings.key_prefix, repeatable=True)
         took = time.time() - sent
         skew = int(seconds) + int(micros) / 1e6 - (sent + took / 2)
         if best is None or took < best[1]:

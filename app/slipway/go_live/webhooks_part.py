@@ -33,7 +33,7 @@ async def _signed(inputs: Inputs) -> Sequence[Line]:
 
 
 async def _endpoints(inputs: Inputs) -> Sequence[Line]:
-    code, scripts = "webhooks.endpoints", EndpointScripts(inputs.pipeline, inputs.keys)
+    code, scripts = "webhooks.endpoints", EndpointScripts(inputs.pipeline, inputs.shards)
     ids = await scripts.ids()
     lines, enabled = [], 0
     for endpoint_id in ids[:MOST]:

@@ -32,7 +32,7 @@ async def _alive(inputs: Inputs) -> Sequence[Line]:
 
 async def _served(inputs: Inputs) -> Sequence[Line]:
     code, graphs = "versions.served", inputs.loaded.graphs
-    known = await VersionScripts(inputs.pipeline, inputs.keys).read()
+    known = await VersionScripts(inputs.pipeline, inputs.shards).read()
     wanted = [(graph_id, each.name) for graph_id in graphs.names() for each in graphs.versions(graph_id)]
     lines = [
         failed(
@@ -59,8 +59,8 @@ async def _served(inputs: Inputs) -> Sequence[Line]:
 async def _mixed(inputs: Inputs) -> Sequence[Line]:
     """Compares the builds of the versions that live workers serve with each other and with this process."""
     code = "workers.mixed"
-    known = await VersionScripts(inputs.pipeline, inputs.keys).read()
-    reads = VersionReads(inputs.pipeline, inputs.keys)
+    known = await VersionScripts(inputs.pipeline, inputs.shards).read()
+    reads = VersionReads(inputs.pipeline, inputs.shards.home)
     found_builds = await asyncio.gather(*(reads.build(each) for each in sorted(known.served_builds)))
     builds = [build for build in found_builds if build is not None]
     if not builds or len(builds) < len(found_builds):

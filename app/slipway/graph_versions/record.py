@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from slipway.clock import iso
@@ -76,6 +76,26 @@ class Lane:
         graph_id, _, version = lane.decode().rpartition("@")
         is_fixed = version.endswith("!")
         return cls(graph_id, version.rstrip("!") or None, is_fixed, bool(is_served), int(jobs), int(oldest_ms) / 1000)
+
+
+def _joined(lane: Lane, other: Lane) -> Lane:
+    """The same lane of two shards."""
+    return replace(
+        lane,
+        is_served=lane.is_served or other.is_served,
+        jobs=lane.jobs + other.jobs,
+        oldest_s=max(lane.oldest_s, other.oldest_s),
+    )
+
+
+def all_lanes(of_shards: Iterable[Sequence[Lane]]) -> list[Lane]:
+    """The lanes of all shards, each once."""
+    found: dict[tuple[str, str | None, bool], Lane] = {}
+    for lane in (lane for lanes in of_shards for lane in lanes):
+        name = lane.graph_id, lane.version, lane.is_fixed
+        other = found.get(name)
+        found[name] = lane if other is None else _joined(lane, other)
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)

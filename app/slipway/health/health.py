@@ -132,7 +132,7 @@ class HealthMonitor:
         self._layout = LayoutRecord(pipeline, shards)
         self._scripts, self._probe = HealthScripts(pipeline, keys), Probe(pipeline, keys)
         self._reads, self._breakers = HealthReads(pipeline, keys), BreakerScripts(pipeline, shards.processes)
-        self._switches, self._rollouts = SwitchScripts(pipeline, keys), RolloutScripts(pipeline, keys)
+        self._switches, self._rollouts = SwitchScripts(pipeline, shards), RolloutScripts(pipeline, shards)
         self._process = secrets.token_hex(8)
         self._lease_ms, self._high_water = int(settings.lease_s * 1000), settings.redis_high_water
         self._last = Health(clock.now(), (Finding("health.unknown", Level.ERROR, "nothing was measured yet"),))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from slipway.redis.key_count import number_of_keys
 from slipway.redis.read_stubs import PageOfIds, ReadStubs
 from slipway.runs.index_terms import UNFINISHED
 
@@ -108,7 +109,7 @@ class HealthReads(ReadStubs):
 
     async def number_of_keys(self) -> int:
         """How many keys the database has, also those of other deployments."""
-        return int(await self._pipeline.send("DBSIZE", repeatable=True))
+        return await number_of_keys(self._pipeline)
 
     async def number_of_threads(self) -> int:
         return int(await self._pipeline.send("ZCARD", self._keys.threads, repeatable=True))

@@ -7,7 +7,7 @@ A managed server may reject CONFIG or omit lines of INFO. Such a value is None h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -130,7 +130,51 @@ class ServerInfo:
 
 
 async def read_server_info(pipeline: Pipeline) -> ServerInfo:
-    """Takes one round trip. A value that the server does not report is None. Raises `StoreUnavailable`."""
+    """Takes one round trip. A value that the server does not report is None. Of a cluster, each value is that of the
+    server where it is worst. Raises `StoreUnavailable`."""
+    return worst_of(await asyncio.gather(*map(_read_one, pipeline.servers.values())))
+
+
+def worst_of(servers: Sequence[ServerInfo]) -> ServerInfo:
+    """What is worst of these servers in each respect. A value is None if one of them does not report it."""
+    if len(servers) == 1:
+        return servers[0]
+    fullest = max(servers, key=lambda each: each.memory_ratio or 0)
+    slowest = max(servers, key=lambda each: each.lag_s or 0)
+    versions = [each.version for each in servers if each.version is not None]
+    replicas = [each.replicas for each in servers if each.replicas is not None]
+    return ServerInfo(
+        version=min(versions, key=_numbers, default=None),
+        loading=_any(each.loading for each in servers),
+        append_only=_all(each.append_only for each in servers),
+        append_ok=_all(each.append_ok for each in servers),
+        rewrite_ok=_all(each.rewrite_ok for each in servers),
+        snapshots=_all(each.snapshots for each in servers),
+        snapshot_ok=_all(each.snapshot_ok for each in servers),
+        eviction=next((each.eviction for each in servers if each.eviction != "noeviction"), "noeviction"),
+        used_bytes=fullest.used_bytes,
+        max_bytes=fullest.max_bytes,
+        replica=_any(each.replica for each in servers),
+        primary_link=_all(each.primary_link for each in servers),
+        replicas=min(replicas, default=None),
+        lag_s=slowest.lag_s,
+        lag_bytes=slowest.lag_bytes,
+    )
+
+
+def _any(values: Iterable[bool | None]) -> bool | None:
+    """True if one is, else None if one is unknown."""
+    known = list(values)
+    return True if True in known else (None if None in known else False)
+
+
+def _all(values: Iterable[bool | None]) -> bool | None:
+    """False if one is, else None if one is unknown."""
+    known = list(values)
+    return False if False in known else (None if None in known else True)
+
+
+async def _read_one(pipeline: Pipeline) -> ServerInfo:
     replies = [
         pipeline.send("INFO", repeatable=True),
         *(pipeline.send("CONFIG", "GET", name, repeatable=True) for name in _CONFIG),
@@ -142,20 +186,27 @@ async def read_server_info(pipeline: Pipeline) -> ServerInfo:
 
 
 async def read_info(pipeline: Pipeline) -> dict[str, str]:
-    """The lines of INFO; empty if the server forbids it. Raises `StoreUnavailable`."""
+    """The lines of INFO; empty if the server forbids it. Of a cluster, those of one server. Raises
+    `StoreUnavailable`."""
     try:
-        return _lines(await pipeline.send("INFO", repeatable=True))
+        return _lines(await _one_of(pipeline).send("INFO", repeatable=True))
     except hiredis.ReplyError:
         return {}
 
 
 async def read_parameter(pipeline: Pipeline, name: str) -> str | None:
-    """A parameter of the server; None if it has none of this name, or forbids CONFIG. Raises `StoreUnavailable`."""
+    """A parameter of the server; None if it has none of this name, or forbids CONFIG. Of a cluster, that of one server.
+    Raises `StoreUnavailable`."""
     try:
-        parameter = _parameter(await pipeline.send("CONFIG", "GET", name, repeatable=True))
+        parameter = _parameter(await _one_of(pipeline).send("CONFIG", "GET", name, repeatable=True))
     except hiredis.ReplyError:
         return None
     return None if parameter is None else parameter[1]
+
+
+def _one_of(pipeline: Pipeline) -> Pipeline:
+    servers = pipeline.servers
+    return servers[min(servers)]
 
 
 def _reply_or_none(reply: Any) -> Any:

@@ -19,6 +19,7 @@ from slipway.errors import ConfigError
 from slipway.health.layout_upgrades import UPGRADES
 from slipway.health.reads import HealthReads
 from slipway.progress import ShowProgress, show_nothing
+from slipway.redis.cluster_requirements import check_shards
 from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
@@ -48,11 +49,12 @@ async def check(
     Raises `StoreUnavailable`."""
     await requirements.check(settings, url)
     former = renamed_settings_in()
-    pipeline = pipeline_to(Address(url), "slipway check", patience_s=_PATIENCE_S)
+    address, shards = Address(url), Shards(settings.key_prefix)
+    check_shards(address, shards)
+    pipeline = pipeline_to(address, "slipway check", patience_s=_PATIENCE_S)
     await pipeline.open()
     try:
         await _check_renamed_prefix(settings, former, pipeline)
-        shards = Shards(settings.key_prefix)
         await _check_encryption(settings, former, pipeline)
         layout = LayoutRecord(pipeline, shards)
         if upgrade:

@@ -28,7 +28,7 @@ class CheckPositions:
 
     async def start(self) -> CheckPosition:
         """The position before all records."""
-        seconds, microseconds = await self._pipeline.send("TIME", repeatable=True)
+        seconds, microseconds = await self._pipeline.send("TIME", at=self._key, repeatable=True)
         return CheckPosition("0", int(seconds) * 1_000_000 + int(microseconds))
 
     async def stored(self) -> CheckPosition | None:

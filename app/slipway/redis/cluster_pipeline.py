@@ -147,15 +147,16 @@ class ClusterPipeline:
 
     @property
     def servers(self) -> Mapping[str, ServerPipeline]:
-        """A pipeline to each primary, by address: for commands about a server itself."""
+        """A pipeline to each primary, by its address: for commands about servers."""
         return {str(self.topology.address.at(*node)): server for node, server in self._servers.items()}
 
     def send(self, *args: Arg, repeatable: bool = False, at: str | None = None) -> asyncio.Future[Any]:
         """Sends one command to the server of its first key, together with all others of this event loop iteration. For
-        a command without a key, `at` is the key prefix of the shard whose server executes it."""
+        a command without a key, `at` is a key, or the key prefix, of the shard whose server executes it."""
         key = first_key_of(args)
         if key is None:
             assert at is not None or args[0] in ANYWHERE, f"{args[0]!r} has no key: `at` must name a shard"
+            assert args[0] != "SCAN" or shard_in(at or "") is not None, "SCAN finds keys of one server: name a shard"
             key = at or ""
         reply = self._loop.create_future()
         command = Command(pack(args), reply, repeatable, self._loop.time() + self._patience_s, slot=slot_of(key))

@@ -53,10 +53,10 @@ def shard_in(key: str) -> str | None:
 
 
 def guard_keys(shard: str) -> tuple[str, str]:
-    """Two keys that each call of a script declares.
+    """Two keys that each call of a script declares. They never exist.
 
     A script uses more keys of its shard than it declares. While a slot is moved from one server to another key by key,
-    a server executes a command if it has the keys that the command declares, so a script could run where half of its
-    keys are. Of these two keys, the first exists (if anything does) and the second never does. So at every moment of
-    the move, one of them is missing on each server, and both servers reject the command before they execute it."""
-    return f"{shard}:shard", f"{shard}:none"
+    the source executes a command if it has all keys that the command declares, and otherwise names the target (ASK).
+    The target executes a command with several keys only if it has all of them. So neither executes the script while
+    half of its keys may be on the other, and both reject it before it begins."""
+    return f"{shard}:guard:1", f"{shard}:guard:2"

@@ -219,6 +219,10 @@ class Keys:
     def rollout_counts(self, graph_id: str) -> str:
         return self._of("rollout_counts", graph_id)
 
+    @property
+    def shared_changes(self) -> str:
+        return self._of("shared_changes")
+
     def switch_runs(self, switch: str) -> str:
         return self._of("switch_runs", switch)
 

@@ -44,7 +44,7 @@ class LayoutScripts(ScriptStubs):
         """Raises `required`, and `version` unless it is None; neither is ever lowered. Stores the number of shards if
         there is no version yet. Returns the record afterwards. `release` is the release that calls this."""
         arguments = self._args(required=required, version=version, release=release, shards=shards)
-        return StoredLayout.from_reply(await self._pipeline.run(_RAISE, [], arguments))
+        return StoredLayout.from_reply(await self._pipeline.run(_RAISE, [self._keys.layout], arguments))
 
     async def has_data(self, shards: Shards) -> bool:
         """Whether an index of threads, assistants, crons or store items exists."""

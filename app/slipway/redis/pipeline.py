@@ -7,7 +7,7 @@ command to the server of a cluster that has its key.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from slipway.redis.connection import Arg
@@ -65,8 +65,13 @@ class Pipeline(Protocol):
         ...
 
     def send(self, *args: Arg, repeatable: bool = False, at: str | None = None) -> asyncio.Future[Any]:
-        """Sends one command. For a command without a key, `at` is the key prefix of the shard whose server executes
-        it."""
+        """Sends one command. For a command without a key, `at` is a key, or the key prefix, of the shard whose server
+        executes it."""
+        ...
+
+    @property
+    def servers(self) -> Mapping[str, Pipeline]:
+        """A pipeline to each server that has keys, by its address: for commands about servers."""
         ...
 
     def run(

@@ -75,6 +75,7 @@ class ReadStubs:
         first cursor is "0"."""
         following, names = await self._pipeline.send(
             *("SCAN", cursor, "MATCH", self._keys.pattern(kind), "COUNT", SCAN_COUNT, "TYPE", stored_as),
+            at=self._keys.prefix,
             repeatable=True,
         )
         ids = [found for name in names if (found := self._keys.id_in(kind, name.decode())) is not None]

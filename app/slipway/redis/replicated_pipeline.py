@@ -19,7 +19,7 @@ after its disk has the writes, with what the disk had before; to the second one 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
@@ -260,6 +260,10 @@ class ReplicatedPipeline:
     def reconnect(self) -> None:
         """See `Pipeline.reconnect`."""
         self._server.reconnect()
+
+    @property
+    def servers(self) -> Mapping[str, Pipeline]:
+        return self._server.servers
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -201,6 +201,11 @@ class ServerPipeline:
     def send(self, *args: Arg, repeatable: bool = False, at: str | None = None) -> asyncio.Future[Any]:
         """Sends one command, together with all others of this event loop iteration."""
         return self._enqueue(Command(pack(args), self._loop.create_future(), repeatable, self._deadline()))
+
+    @property
+    def servers(self) -> Mapping[str, ServerPipeline]:
+        """This pipeline."""
+        return {str(self._connection.address): self}
 
     def run(
         self, script: Script, keys: Sequence[str], args: Sequence[Arg], *, may_be_overtaken: bool = False

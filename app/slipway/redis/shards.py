@@ -77,6 +77,10 @@ class Shards:
         number = self.number_of_thread(thread_id)
         return next(each for each in ids_like(seed) if self.number_of_thread(each) == number)
 
+    def of_delivery(self, delivery_id: str) -> Keys:
+        """The keys of the shard of a delivery: that of the run in its id, or of the run whose last digits it has."""
+        return self.of_run(delivery_id.partition("@")[0])
+
     def of_kind(self, kind: Shard) -> Keys:
         """The keys of a kind of records that has one shard."""
         assert kind is not Shard.THREAD, "threads have several shards"

@@ -38,7 +38,7 @@ class ReviewReads(ReadStubs):
 
     async def with_time(self, review_ids: Sequence[str]) -> tuple[list[Fields | None], int]:
         """The records, and the time of Redis in µs."""
-        time = self._pipeline.send("TIME", repeatable=True)
+        time = self._pipeline.send("TIME", at=self._keys.prefix, repeatable=True)
         records = await self.records(review_ids)
         seconds, microseconds = await time
         return records, int(seconds) * 1_000_000 + int(microseconds)
@@ -61,7 +61,7 @@ class ReviewReads(ReadStubs):
 
     async def due(self) -> tuple[list[str], list[str]]:
         """The ids of reviews of which a time has come, and of runs whose questions all have answers; some of each."""
-        seconds, microseconds = await self._pipeline.send("TIME", repeatable=True)
+        seconds, microseconds = await self._pipeline.send("TIME", at=self._keys.prefix, repeatable=True)
         now_ms = int(seconds) * 1000 + int(microseconds) // 1000
         reviews, runs = await asyncio.gather(
             *(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 from slipway.redis.script_source import load
-from slipway.redis.script_stubs import ScriptStubs
+from slipway.redis.shared_records import SharedRecordStubs
 from slipway.rollouts.changes import Change
 from slipway.rollouts.counts import RampCounts, counts_from
 from slipway.rollouts.ended_ramp import EndedRamp, end_from, end_of
@@ -27,6 +28,14 @@ class StoredRollout:
     text: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A change was stored. `pending_shards` are the numbers of the shards that could not be reached: they get it when
+    they can be."""
+
+    pending_shards: Sequence[int] = ()
+
+
 class WebhookToCall(TypedDict):
     """A delivery that is created with a change. `queue` is the kind of its queue, `body` is JSON."""
 
@@ -36,8 +45,9 @@ class WebhookToCall(TypedDict):
     body: str
 
 
-class RolloutScripts(ScriptStubs):
-    """Each method takes one round trip."""
+class RolloutScripts(SharedRecordStubs):
+    """The rollouts of the deployment: shared records, which the first shard decides. Each method takes one round trip;
+    a change takes those of the copies too. Each shard counts what its threads and runs do."""
 
     async def read_all(self) -> dict[str, Rollout]:
         """All rollouts, by graph."""
@@ -51,8 +61,9 @@ class RolloutScripts(ScriptStubs):
 
     async def change(
         self, graph_id: str, before: StoredRollout, change: Change, webhook: WebhookToCall | None = None
-    ) -> bool:
-        """Stores the change, and creates the delivery. Returns False if the rollout is not `before` any more."""
+    ) -> Stored | None:
+        """Stores the change in all shards, and creates the delivery. Returns None if the rollout is not `before` any
+        more."""
         after, ramp = change.rollout, None if before.rollout is None else before.rollout.ramp
         ended = None
         if before.rollout is not None and ramp is not None and (after is None or after.ramp is None):
@@ -69,20 +80,21 @@ class RolloutScripts(ScriptStubs):
             webhook=webhook,
         )
         status, *_ = await self._pipeline.run(_ROLLOUT_CHANGE, [], args)
-        return bool(status == b"ok")
+        return Stored(await self._copy()) if status == b"ok" else None
 
     async def looked(self, graph_id: str, ramp_id: str, look: int) -> bool:
         """Stores the number of the last look. Returns False if the ramp has ended."""
         return bool(await self._pipeline.run(_ROLLOUT_LOOK, [], [self._keys.prefix, graph_id, ramp_id, look]))
 
     async def counts(self, graph_id: str) -> RampCounts:
-        """The counts of the current ramp; empty if no version is ramping."""
-        return _counts_of(await self._fields(self._keys.rollout_counts(graph_id)))
+        """The counts of the current ramp in all shards; empty if no version is ramping."""
+        fields = await asyncio.gather(*(self._fields(keys.rollout_counts(graph_id)) for keys in self._shards.threads))
+        return _counts_of(fields)
 
     async def last_ramp(self, graph_id: str) -> EndedRamp | None:
         """The last ramp with its counts. None if a version is ramping, or none ever was."""
-        fields = await self._fields(self._keys.rollout_last(graph_id))
-        end = fields.pop("ended", None)
+        fields = await asyncio.gather(*(self._fields(keys.rollout_last(graph_id)) for keys in self._shards.threads))
+        end = fields[0].pop("ended", None)
         return None if end is None else EndedRamp(end_from(end), _counts_of(fields))
 
     async def _fields(self, key: str) -> dict[str, bytes]:
@@ -107,6 +119,12 @@ class RolloutScripts(ScriptStubs):
         return self._keys.rollout_changes
 
 
-def _counts_of(fields: Mapping[str, bytes]) -> RampCounts:
-    numbers = {name: int(each) for name, each in fields.items() if name != "ramp"}
-    return counts_from(numbers, fields.get("ramp", b"").decode())
+def _counts_of(of_shards: Sequence[Mapping[str, bytes]]) -> RampCounts:
+    """The sums of the counts of all shards. A shard that still counts another ramp than the first one does not know yet
+    that this one has begun or ended."""
+    ramp_id = of_shards[0].get("ramp", b"")
+    numbers: Counter[str] = Counter()
+    for fields in of_shards:
+        if fields.get("ramp", b"") == ramp_id:
+            numbers.update({name: int(each) for name, each in fields.items() if name != "ramp"})
+    return counts_from(numbers, ramp_id.decode())

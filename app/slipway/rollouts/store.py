@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from slipway.clock import Clock
@@ -15,12 +15,15 @@ from slipway.rollouts import changes
 from slipway.rollouts.changes import Change, GraphVersions, Who
 from slipway.rollouts.counts import RampCounts
 from slipway.rollouts.record import HistoryEntry, RequestRule, Rollout
-from slipway.rollouts.scripts import RolloutScripts, StoredRollout, WebhookToCall
+from slipway.rollouts.scripts import RolloutScripts, Stored, StoredRollout, WebhookToCall
 from slipway.rollouts.status import RolloutStatus, status_of
 from slipway.serialization.json_encoding import dumps
 
 MOST_ENTRIES: Final = 1000
 """The most entries of a history that are stored."""
+
+_FIRST_SHARD: Final = "000"
+"""The end of the id of a delivery in the first shard (`Shards.of_delivery`)."""
 
 IsNeeded = Callable[[str, str], Awaitable[bool]]
 """Whether runs or threads still need a version of a graph."""
@@ -39,7 +42,7 @@ class Announcements:
     def of(self, graph_id: str, change: Change) -> WebhookToCall:
         """The delivery that announces a change."""
         body: dict[str, Any] = {"type": "rollout.changed", "graph": graph_id} | change.shown()
-        name = f"rollout-{secrets.token_hex(12)}"
+        name = f"rollout-{secrets.token_hex(10)}{_FIRST_SHARD}"
         return {"id": name, "queue": self.queue, "url": self.url, "body": dumps(body).decode()}
 
 
@@ -134,8 +137,9 @@ class RolloutStore:
             if rollout is None or rollout.ramp is None or rollout.ramp.ramp_id != ramp_id:
                 return None
             change = changes.rolled_back(rollout, graph_id, who)
-            if await self._store(graph_id, before, change):
-                return change
+            stored = await self._store(graph_id, before, change)
+            if stored is not None:
+                return _with_pending(change, stored)
 
     async def _apply(self, graph_id: str, change_of: Callable[[Rollout | None], Change]) -> Change:
         while True:
@@ -143,10 +147,11 @@ class RolloutStore:
             if before.rollout is None:
                 await self._versions(graph_id)  # raises `NotFound` for an unknown graph
             change = change_of(before.rollout)
-            if await self._store(graph_id, before, change):
-                return change
+            stored = await self._store(graph_id, before, change)
+            if stored is not None:
+                return _with_pending(change, stored)
 
-    async def _store(self, graph_id: str, before: StoredRollout, change: Change) -> bool:
+    async def _store(self, graph_id: str, before: StoredRollout, change: Change) -> Stored | None:
         webhook = None if self._announcements is None else self._announcements.of(graph_id, change)
         return await self._scripts.change(graph_id, before, change, webhook)
 
@@ -155,3 +160,12 @@ class RolloutStore:
 
     def _now(self) -> str:
         return self._clock.now().isoformat(timespec="milliseconds")
+
+
+def _with_pending(change: Change, stored: Stored) -> Change:
+    """The change with a warning about shards that could not be reached."""
+    if not stored.pending_shards:
+        return change
+    numbers = ", ".join(map(str, stored.pending_shards))
+    pending = f"shards {numbers} could not be reached, and get the change when they can be"
+    return replace(change, warning=pending if change.warning is None else f"{change.warning}; {pending}")

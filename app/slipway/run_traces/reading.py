@@ -114,7 +114,7 @@ class RunTraces:
         return None if fields is None else run_from(fields)
 
     async def _now_us(self) -> int:
-        seconds, microseconds = await self._pipeline.send("TIME", repeatable=True)
+        seconds, microseconds = await self._pipeline.send("TIME", at=self._settings.key_prefix, repeatable=True)
         return int(seconds) * 1_000_000 + int(microseconds)
 
     async def _chain(self, asked: Run, may_read: MayRead) -> tuple[list[Run], bool]:

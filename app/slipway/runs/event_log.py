@@ -4,8 +4,8 @@ The log is one Redis stream for each run. The script that appends to it also pub
 the new entries and the id of the entry before them. All followers of a run in one process share a `Tail`. If a
 notification follows the end of the tail without a gap, its entries are added to the tail. If one was lost, or has no
 entries because they are large, the process reads what follows the tail once for all followers. In every other case (a
-late follower, a new connection) a follower reads the stream. So a lost notification delays events, but no event is
-lost.
+late follower, a new connection) a follower reads the stream. A process looks at all logs that it follows at an interval
+(`log_polls`). So a lost notification delays events, but no event is lost.
 
 A follower has no queue. A follower that is slower than the tail reads the stream at its own pace.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -27,6 +27,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from slipway.runs.event_tail import Tail
 from slipway.runs.events import NEW_ONLY, START, START_ID, Event, EventPosition, event_position, gap_event
+from slipway.runs.log_polls import LogPolls
 from slipway.runs.log_reads import LogReads, RawEntry
 from slipway.runs.replicated_runs import ReplicatedRuns
 from slipway.runs.scripts import LogScripts
@@ -39,20 +40,16 @@ READ_EVENTS: Final = 500
 """The most events of one read."""
 READ_BYTES: Final = 8 * 1024 * 1024
 """Bytes of decompressed events after which a read ends."""
-POLL_S: Final = 15.0
-"""Interval in seconds at which a followed stream is read even if no notification was received."""
 RETRY_PAUSE_S: Final = 0.5
 
 
 @dataclass(slots=True)
 class SharedTail:
-    """The tail of a run, its subscription, the number of its followers, and what polls the stream: a timer at first,
-    because most runs end before the first poll and a task costs more."""
+    """The tail of a run, its subscription, and the number of its followers."""
 
     subscribed: asyncio.Future[None]
     tail: Tail
     followers: int = 0
-    polling: asyncio.TimerHandle | asyncio.Task[None] | None = None
     reading: asyncio.Task[None] | None = None
     """Reads the events that the tail misses."""
 
@@ -72,6 +69,7 @@ class EventLog:
         self._replicated = replicated
         self._log, self._pages, self._subscriber = LogReads(pipeline, keys), LogScripts(pipeline, keys), subscriber
         self._tails: dict[str, SharedTail] = {}
+        self._polls = LogPolls(self._look_at)
 
     @property
     def followed(self) -> dict[str, SharedTail]:
@@ -126,8 +124,7 @@ class EventLog:
         expired, a `gap` event is all that follows an id, and nothing follows `START_ID` or `NEW_ONLY`. The `end` event
         of a replicated run comes when replicas have it. Call `aclose` to stop before the end."""
         shared = self._add_follower(run_id)
-        if shared.polling is None:
-            shared.polling = asyncio.get_running_loop().call_later(POLL_S, self._start_polling, run_id, shared)
+        self._polls.add(run_id)
         try:
             position = await self._start_position(run_id, after, shared)
             if position is None:
@@ -214,15 +211,17 @@ class EventLog:
             tail.deleted = True
         return events, is_last
 
-    def _start_polling(self, run_id: str, shared: SharedTail) -> None:
-        shared.polling = asyncio.create_task(self._poll(run_id, shared.tail), name=f"poll {run_id}")
-
-    async def _poll(self, run_id: str, tail: Tail) -> None:
-        while True:
-            with suppress(StoreUnavailable):
-                await self.read_missed(run_id, tail)
-            tail.notify_followers()
-            await asyncio.sleep(POLL_S)
+    async def _look_at(self, run_ids: Sequence[str]) -> None:
+        """Reads what the tails of these runs miss. The followers of a tail that is not usable read the log."""
+        followed = {run_id: self._tails[run_id].tail for run_id in run_ids if run_id in self._tails}
+        ends = {run_id: tail.end for run_id, tail in followed.items() if tail.end is not None}
+        for run_id in followed.keys() - ends:
+            followed[run_id].notify_followers()
+        for run_id in await self._pages.behind(ends) if ends else ():
+            shared = self._tails.get(run_id)
+            if shared is not None and shared.tail.end == ends[run_id]:  # no notification has arrived meanwhile
+                shared.tail.missed += 1
+                self._start_reading(run_id)
 
     async def read_missed(self, run_id: str, tail: Tail) -> None:
         """Reads the events that follow the tail and adds them to it. If notifications may have been lost during the
@@ -276,9 +275,9 @@ class EventLog:
         if shared.followers == 0:
             self._subscriber.unsubscribe(self._log.channel(run_id))
             del self._tails[run_id]
-            for work in (shared.polling, shared.reading):
-                if work is not None:
-                    work.cancel()
+            self._polls.remove(run_id)
+            if shared.reading is not None:
+                shared.reading.cancel()
 
 
 async def _decoded(run_id: str, entries: Sequence[RawEntry]) -> list[Event]:

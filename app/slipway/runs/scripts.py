@@ -24,6 +24,7 @@ from slipway.redis.redis_commands import RedisCommand, packed, shard_in
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import RecordScriptStubs
 from slipway.runs.cancel_reasons import Action
+from slipway.runs.events import EventPosition
 from slipway.runs.index_terms import UNFINISHED
 from slipway.runs.log_reads import LogPage, LogReads
 from slipway.runs.logged_events import LoggedEvents, read_logged_events
@@ -87,6 +88,7 @@ _RUN_DELETE = load("run_delete")
 _RUN_RAISE_CEILINGS = load("run_raise_ceilings")
 _AUDIT_APPEND = load("audit_append")
 _EVENTS_READ = load("events_read")
+_EVENTS_BEHIND = load("events_behind")
 
 PAGE_BYTES: Final = 1 << 20
 """Stored bytes after which a page of an event log ends. Neither Redis nor a process holds all large events of a log
@@ -251,6 +253,14 @@ class LogScripts(ReadStubs):
         arguments: list[Arg] = [start, count, PAGE_BYTES]
         is_last, entries = await self._pipeline.run(_EVENTS_READ, [self._keys.events(run_id)], arguments)
         return LogPage(entries, bool(is_last))
+
+    async def behind(self, ends: Mapping[str, EventPosition]) -> list[str]:
+        """The runs whose logs have an event after this position, or do not exist. One round trip."""
+        run_ids = list(ends)
+        keys = [self._keys.events(run_id) for run_id in run_ids]
+        arguments: list[Arg] = [f"{milliseconds}-{number}" for milliseconds, number in ends.values()]
+        numbers = await self._pipeline.run(_EVENTS_BEHIND, keys, arguments)
+        return [run_ids[number] for number in numbers]
 
 
 class RunScripts(RecordScriptStubs):

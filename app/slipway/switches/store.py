@@ -5,7 +5,7 @@ from __future__ import annotations
 from slipway import failpoints
 from slipway.clock import Clock
 from slipway.switches.record import OffSwitches, Switch, Target
-from slipway.switches.scripts import SwitchedOff, SwitchScripts
+from slipway.switches.scripts import SwitchedOff, SwitchedOn, SwitchScripts
 
 _RUNS_A_CALL = 200
 """Runs that one script queues: it takes some milliseconds of Redis."""
@@ -26,13 +26,13 @@ class SwitchStore:
         since = self._clock.now().isoformat(timespec="seconds")
         return await self._scripts.switch_off(Switch(target, by, since, reason))
 
-    async def switch_on(self, target: Target, *, by: str) -> bool:
-        """Switches it on and queues the runs that paused there. Returns False if it was on. If this process dies
-        before all runs are queued, a duty of the workers queues the others."""
-        changed = await self._scripts.switch_on(target, by=by)
+    async def switch_on(self, target: Target, *, by: str) -> SwitchedOn:
+        """Switches it on and queues the runs that paused there. If this process dies before all runs are queued, a duty
+        of the workers queues the others."""
+        switched = await self._scripts.switch_on(target, by=by)
         failpoints.reach("switched_on")
         await self.resume_runs()
-        return changed
+        return switched
 
     async def resume_runs(self) -> int:
         """Queues all runs that paused at switches which are on again. Returns how many this call has queued."""

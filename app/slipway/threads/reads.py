@@ -128,7 +128,7 @@ class ThreadReads(ReadStubs):
 
     async def now_us(self) -> int:
         """The time of Redis."""
-        seconds, microseconds = await self._pipeline.send("TIME", repeatable=True)
+        seconds, microseconds = await self._pipeline.send("TIME", at=self._keys.prefix, repeatable=True)
         return int(seconds) * 1_000_000 + int(microseconds)
 
     async def progress(self, thread_id: str) -> ThreadProgress:

@@ -30,9 +30,9 @@ class WaitingReasons:
     of its thread, a version, a switch or people."""
 
     def __init__(self, pipeline: Pipeline, shards: Shards, settings: Settings) -> None:
-        records, home = shards.records, shards.home
+        records = shards.records
         self._scripts, self._reviews = WaitingReasonScripts(pipeline, shards), ReviewReads(pipeline, records)
-        self._versions, self._switches = VersionScripts(pipeline, home), SwitchScripts(pipeline, home)
+        self._versions, self._switches = VersionScripts(pipeline, shards), SwitchScripts(pipeline, shards)
         self._traces = StoredTraces(pipeline, records)
         self._queued = QueuedReasons(settings.reconcile_every_s)
         self._running = RunningReasons(settings.lease_s, settings.reap_every_s)

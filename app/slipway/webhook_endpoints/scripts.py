@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from slipway.redis.hash_fields import fields_of
 from slipway.redis.script_source import load
-from slipway.redis.script_stubs import ScriptStubs
+from slipway.redis.shared_records import SharedRecordStubs
 from slipway.runs.delivery_queues import EXTERNAL
 from slipway.serialization.json_encoding import dumps
-from slipway.webhook_endpoints.record import Endpoint, State, endpoint_from
+from slipway.webhook_endpoints.record import HEALTH_FIELDS, Endpoint, Health, State, endpoint_from, with_health
 from slipway.webhook_endpoints.signing_keys import stored_keys
 
 _SAVE: Final = load("webhook_endpoint_save")
@@ -34,12 +35,21 @@ class ChangedMeanwhile:
     """The endpoint is not as it was read."""
 
 
-class EndpointScripts(ScriptStubs):
-    """Each method takes one round trip."""
+class EndpointScripts(SharedRecordStubs):
+    """The webhook endpoints of the deployment: shared records, which the first shard decides. Each method takes one
+    round trip; a change takes those of the copies too. Each shard stores how its own calls of an endpoint end."""
 
     async def read(self, endpoint_id: str) -> Endpoint | None:
-        flat = await self._pipeline.send("HGETALL", self._keys.webhook_endpoint(endpoint_id), repeatable=True)
-        return endpoint_from(endpoint_id, fields_of(flat)) if flat else None
+        """The endpoint, with its health in all shards."""
+        flat, *others = await asyncio.gather(
+            self._pipeline.send("HGETALL", self._keys.webhook_endpoint(endpoint_id), repeatable=True),
+            *(self._health(keys.webhook_endpoint(endpoint_id)) for keys in self._shards.threads[1:]),
+        )
+        return with_health(endpoint_from(endpoint_id, fields_of(flat)), others) if flat else None
+
+    async def _health(self, key: str) -> Health:
+        failures, since_us, until_us = await self._pipeline.send("HMGET", key, *HEALTH_FIELDS, repeatable=True)
+        return Health(int(failures or 0), since_us and int(since_us), until_us and int(until_us))
 
     async def ids(self) -> list[str]:
         """All of them, the oldest first."""
@@ -63,12 +73,14 @@ class EndpointScripts(ScriptStubs):
             for_owner=endpoint.for_owner,
             entry=endpoint.entry if enabled else None,
             names=endpoint.names,
+            resets_health=True if enabled and endpoint.failures == 0 else None,
             most=MOST_ENDPOINTS,
             most_of_owner=MOST_OF_AN_OWNER,
         )
         reply = await self._pipeline.run(_SAVE, [], [*arguments, stored_keys(endpoint.keys, endpoint.endpoint_id)])
         match reply[0]:
             case b"ok":
+                await self._copy()
                 return endpoint_from(endpoint.endpoint_id, fields_of(reply[1]))
             case b"most":
                 return TooMany(int(reply[1]))
@@ -78,7 +90,10 @@ class EndpointScripts(ScriptStubs):
 
     async def remove(self, endpoint_id: str) -> bool:
         """Returns False if there is no such endpoint."""
-        return bool(await self._pipeline.run(_REMOVE, [], self._args(endpoint_id=endpoint_id)))
+        if not await self._pipeline.run(_REMOVE, [], self._args(endpoint_id=endpoint_id)):
+            return False
+        await self._copy()
+        return True
 
     async def test(self, endpoint: Endpoint, by: str) -> str | None:
         """Creates the delivery of a test event, and returns its id. None if the endpoint is removed or disabled."""
@@ -105,6 +120,4 @@ def _stored(endpoint: Endpoint) -> tuple[Sequence[str], Sequence[str]]:
     }
     fields |= {name: text for name, text in optional.items() if text is not None}
     deleted = [name for name, text in optional.items() if text is None]
-    if endpoint.state is State.ENABLED:
-        deleted += ["failures", "failing_since_us", "open_until_us"] if endpoint.failures == 0 else []
     return [part for pair in fields.items() for part in pair], deleted

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from slipway.redis.hash_fields import Fields, fields_of
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.read_stubs import ReadStubs
+from slipway.redis.shards import Shards
 from slipway.webhooks.delivery_summary import FIELDS, DeliveryState, DeliverySummary
 
 
@@ -42,24 +44,33 @@ class DeliveryReads(ReadStubs):
         )
         return fields_of(record), tries
 
+
+class TargetReads:
+    """Reads where deliveries are sent. One round trip each."""
+
+    def __init__(self, pipeline: Pipeline, shards: Shards) -> None:
+        self._pipeline, self._shards = pipeline, shards
+
     async def endpoint_owner(self, endpoint_id: str) -> str | None:
         """The owner for whom an endpoint is: an empty text if it is for all, None if it does not exist."""
-        key = self._keys.webhook_endpoint(endpoint_id)
+        key = self._shards.home.webhook_endpoint(endpoint_id)
         url, owner = await self._pipeline.send("HMGET", key, "url", "for_owner", repeatable=True)
         return None if url is None else (owner or b"").decode()
 
     async def target(self, delivery_id: str, fields: Fields) -> StoredTarget | None:
-        """The target of a delivery; None if nothing limits its calls."""
+        """The target of a delivery; None if nothing limits its calls. Its health is that in the shard of the
+        delivery."""
+        keys = self._shards.of_delivery(delivery_id)
         if "endpoint_id" in fields:
             target = fields["endpoint_id"].decode()
-            key = self._keys.webhook_endpoint(target)
+            key = keys.webhook_endpoint(target)
         elif "webhook_origin" in fields:
             origin = fields["webhook_origin"].decode()
-            target, key = f"origin:{origin}", self._keys.webhook_origin(origin)
+            target, key = f"origin:{origin}", keys.webhook_origin(origin)
         else:
             return None
         names = ("url", "disabled_reason", "failures", "failing_since_us", "open_until_us")
-        parked = self._keys.parked_deliveries(target)
+        parked = keys.parked_deliveries(target)
         (url, reason, failures, since, until), score = await asyncio.gather(
             self._pipeline.send("HMGET", key, *names, repeatable=True),
             self._pipeline.send("ZSCORE", parked, delivery_id, repeatable=True),

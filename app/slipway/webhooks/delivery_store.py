@@ -11,10 +11,10 @@ import orjson
 
 from slipway.clock import iso
 from slipway.errors import Conflict, InvalidRequest, NotFound
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.serialization.json_encoding import clean
-from slipway.webhooks.delivery_reads import DeliveryReads, StoredTarget, summary_from
+from slipway.webhooks.delivery_reads import DeliveryReads, StoredTarget, TargetReads, summary_from
 from slipway.webhooks.delivery_search import DeliveryQuery, DeliverySearch
 from slipway.webhooks.delivery_summary import FIELDS, DeliverySummary
 from slipway.webhooks.limits import Limits
@@ -64,9 +64,10 @@ class ReplayPage:
 class DeliveryStore:
     """Reads and replays deliveries. With `owner` those that this owner may see; None: all."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, limits: Limits, search: DeliverySearch) -> None:
-        self._reads, self._search = DeliveryReads(pipeline, keys), search
-        self._scripts = DeliveryScripts(pipeline, keys, limits)
+    def __init__(self, pipeline: Pipeline, shards: Shards, limits: Limits, search: DeliverySearch) -> None:
+        self._reads, self._search = DeliveryReads(pipeline, shards.records), search
+        self._targets = TargetReads(pipeline, shards)
+        self._scripts = DeliveryScripts(pipeline, shards, limits)
 
     async def get(self, delivery_id: str, owner: str | None = None) -> DeliveryDetails:
         """Two round trips. Raises `NotFound`."""
@@ -75,7 +76,7 @@ class DeliveryStore:
         summary = summary_from(delivery_id, [fields.get(name) for name in FIELDS])
         if summary is None or owner not in (None, summary.owner):
             raise NotFound("delivery", delivery_id)
-        target = await self._reads.target(delivery_id, fields)
+        target = await self._targets.target(delivery_id, fields)
         url = own_url(fields) if summary.endpoint_id is None else None if target is None else target.url
         body = built_body(delivery_id, fields)
         history = [TryRecord.from_stored(delivery_id, each) for each in tries]
@@ -102,7 +103,7 @@ class DeliveryStore:
     async def _is_known(self, endpoint_id: str, owner: str | None) -> bool:
         if not _ID.fullmatch(endpoint_id):
             return False
-        found = await self._reads.endpoint_owner(endpoint_id)
+        found = await self._targets.endpoint_owner(endpoint_id)
         if found is not None and owner in (None, found):
             return True
         page = await self._search.page(DeliveryQuery(endpoint_id=endpoint_id, owner=owner), limit=1)

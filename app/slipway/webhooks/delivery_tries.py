@@ -27,8 +27,8 @@ from slipway.clock import Clock, microseconds_of
 from slipway.errors import AuthBroken, StoreUnavailable
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.otlp.process_export import ProcessExport
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.runs.delivery_queues import DeliveryQueue
 from slipway.serialization.at_rest import sealed_in_thread
 from slipway.serialization.places import delivery_place
@@ -86,7 +86,7 @@ class DeliveryServices(Protocol):
     @property
     def pipeline(self) -> Pipeline: ...
     @property
-    def keys(self) -> Keys: ...
+    def shards(self) -> Shards: ...
     @property
     def threads(self) -> ThreadStore: ...
     @property
@@ -122,7 +122,7 @@ class DeliveryTries:
         self._queues, self._receivers, self._report_ended_try = queues, receivers, on_try_ended
         self._permission = ReadPermission(auth, services.threads)
         self._auth_failed: set[str] = set()
-        self.scripts = DeliveryScripts(services.pipeline, services.keys, limits_of(services.settings))
+        self.scripts = DeliveryScripts(services.pipeline, services.shards, limits_of(services.settings))
         self._clock = services.clock
         self._section = services.config.webhooks
         self._headers = headers_of(self._section)

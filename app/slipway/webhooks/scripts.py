@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,8 +12,11 @@ from slipway.indexes.scripts import Index, IndexWalk
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.reachable_shards import from_reachable
 from slipway.redis.script_source import load
-from slipway.redis.script_stubs import ScriptStubs
+from slipway.redis.script_stubs import arguments_for
+from slipway.redis.shards import Shards
+from slipway.redis.shared_records import SharedRecordStubs
 from slipway.runs.delivery_queues import DeliveryQueue
 from slipway.webhooks.limits import Limits
 from slipway.webhooks.try_record import MOST_RECORDS, TryRecord
@@ -22,10 +26,13 @@ _DELIVERY_SETTLE_TRY = load("delivery_settle_try")
 _DELIVERY_STORE_BODY = load("delivery_store_body")
 _DELIVERY_REPLAY = load("delivery_replay")
 _DELIVERY_SWEEP = load("delivery_sweep")
+_WEBHOOK_ENDPOINT_DISABLE = load("webhook_endpoint_disable")
 _DELIVERY_SEARCH = load("delivery_search")
 
 _MOST_CHECKS: Final = 1000
 """How many entries of the queues one claim reads: about 10 ms of Redis, if all must be parked."""
+_FIRST_SHARD_DISABLES: Final = 2
+"""The reply to a settled try after which the first shard must disable the endpoint."""
 _DISABLE_FAILURES: Final = 10
 """An endpoint with fewer failures in a row is not disabled, however long ago the first was."""
 
@@ -95,16 +102,37 @@ class ReplayOutcome(StrEnum):
     CALLING = "calling"
 
 
-class DeliveryScripts(ScriptStubs):
-    """Each method takes one round trip."""
+class DeliveryScripts:
+    """The deliveries of all shards. A method takes one round trip to the shard of its delivery, unless it says more."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, limits: Limits) -> None:
-        super().__init__(pipeline, keys)
-        self._limits = limits
+    def __init__(self, pipeline: Pipeline, shards: Shards, limits: Limits) -> None:
+        self._pipeline, self._shards, self._limits = pipeline, shards, limits
+        self._endpoints = EndpointDisabling(pipeline, shards)
+        self._claimed_shards = 0
 
     async def claim(self, queues: Sequence[DeliveryQueue], limit: int, lease_ms: int) -> list[ClaimedDelivery]:
-        """Claims due deliveries for `lease_ms`; then another process may claim them."""
+        """Claims up to `limit` due deliveries for `lease_ms`; then another process may claim them. One round trip to
+        all shards at once, and more while a shard has more than its part of `limit`. Without the deliveries of shards
+        that do not reply."""
+        if self._shards.count == 1:
+            return await self._claim_in(0, queues, limit, lease_ms)
+        claimed: list[ClaimedDelivery] = []
+        asked = list(range(self._shards.count))
+        while asked and len(claimed) < limit:
+            free = limit - len(claimed)
+            first, part = self._claimed_shards, max(1, free // len(asked))
+            self._claimed_shards += 1  # with few free slots, each call begins with another shard
+            chosen = [asked[(first + i) % len(asked)] for i in range(min(len(asked), free))]
+            found = await from_reachable({number: self._claim_in(number, queues, part, lease_ms) for number in chosen})
+            claimed += [each for of_shard in found.values() for each in of_shard]
+            asked = [number for number, of_shard in found.items() if len(of_shard) == part]
+        return claimed
+
+    async def _claim_in(
+        self, number: int, queues: Sequence[DeliveryQueue], limit: int, lease_ms: int
+    ) -> list[ClaimedDelivery]:
         arguments = self._args(
+            self._shards.threads[number],
             queues=list(queues),
             limit=limit,
             checks=_MOST_CHECKS,
@@ -117,13 +145,14 @@ class DeliveryScripts(ScriptStubs):
 
     async def store_body(self, delivery_id: str, number: int, stored: bytes) -> bool:
         """Stores the body that this and every later try sends. Returns False if a later try has started."""
-        arguments = self._args(**{"delivery_id": delivery_id, "try": number})
+        arguments = self._args(self._shards.of_delivery(delivery_id), **{"delivery_id": delivery_id, "try": number})
         return bool(await self._pipeline.run(_DELIVERY_STORE_BODY, [], [*arguments, stored]))
 
     async def settle_try(
         self, delivery_id: str, number: int, result: TryResult, record: TryRecord, health: TargetHealth | None
     ) -> Settled:
-        """Stores how the try `number` ended, and what it says about its target (None: nothing)."""
+        """Stores how the try `number` ended, and what it says about its target (None: nothing). More round trips if an
+        endpoint must be disabled."""
         stored: dict[str, str | int | None]
         match result:
             case Delivered():
@@ -135,6 +164,7 @@ class DeliveryScripts(ScriptStubs):
         limits = self._limits
         keep_s = limits.delivered_keep_s if isinstance(result, Delivered) else limits.dead_keep_s
         arguments = self._args(
+            self._shards.of_delivery(delivery_id),
             **stored,
             **{"delivery_id": delivery_id, "try": number},
             most_records=MOST_RECORDS,
@@ -147,16 +177,52 @@ class DeliveryScripts(ScriptStubs):
             disable_failures=_DISABLE_FAILURES,
         )
         reply = await self._pipeline.run(_DELIVERY_SETTLE_TRY, [], [*arguments, record.stored(delivery_id)])
+        if reply[0] == _FIRST_SHARD_DISABLES:
+            endpoint_id, reason, revision = (part.decode() for part in reply[1:])
+            return Settled(True, reason if await self._endpoints.disable(endpoint_id, revision, reason) else None)
         return Settled(bool(reply[0]), reply[1].decode() if len(reply) > 1 else None)
 
     async def replay(self, delivery_ids: Sequence[str]) -> list[ReplayOutcome]:
-        """Makes deliveries due again, with the same ids and bodies."""
-        reply = await self._pipeline.run(_DELIVERY_REPLAY, [], self._args(delivery_ids=list(delivery_ids)))
-        return [ReplayOutcome(each.decode()) for each in reply]
+        """Makes deliveries due again, with the same ids and bodies. In the order of the ids."""
+        of_shards: dict[Keys, list[str]] = {}
+        for delivery_id in delivery_ids:
+            of_shards.setdefault(self._shards.of_delivery(delivery_id), []).append(delivery_id)
+        replies = await asyncio.gather(
+            *(
+                self._pipeline.run(_DELIVERY_REPLAY, [], self._args(keys, delivery_ids=ids))
+                for keys, ids in of_shards.items()
+            )
+        )
+        outcomes = {
+            delivery_id: ReplayOutcome(each.decode())
+            for ids, reply in zip(of_shards.values(), replies, strict=True)
+            for delivery_id, each in zip(ids, reply, strict=True)
+        }
+        return [outcomes[delivery_id] for delivery_id in delivery_ids]
 
     async def sweep(self, limit: int) -> int:
-        """Deletes deliveries that were kept long enough. Returns their number."""
-        return int(await self._pipeline.run(_DELIVERY_SWEEP, [], self._args(limit=limit)))
+        """Deletes up to `limit` deliveries of each shard that were kept long enough. Returns the most that were
+        deleted in one shard: there may be more if it is `limit`."""
+        deleted = await asyncio.gather(
+            *(self._pipeline.run(_DELIVERY_SWEEP, [], self._args(keys, limit=limit)) for keys in self._shards.threads)
+        )
+        return max(map(int, deleted))
+
+    def _args(self, keys: Keys, **arguments: object) -> tuple[str, bytes]:
+        return arguments_for(keys, arguments)
+
+
+class EndpointDisabling(SharedRecordStubs):
+    """Disables endpoints whose deliveries fail in another shard than the first, which decides about endpoints."""
+
+    async def disable(self, endpoint_id: str, revision: str, reason: str) -> bool:
+        """Returns False if the endpoint is disabled, removed, or has another revision than the copy in that shard. One
+        round trip, and those of the copies."""
+        arguments = self._args(endpoint_id=endpoint_id, revision=revision, reason=reason)
+        if not await self._pipeline.run(_WEBHOOK_ENDPOINT_DISABLE, [], arguments):
+            return False
+        await self._copy()
+        return True
 
 
 def delivery_walk(pipeline: Pipeline, keys: Keys) -> IndexWalk:

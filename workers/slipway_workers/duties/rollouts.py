@@ -26,7 +26,7 @@ class Rollouts(ExclusiveDuty):
     def __init__(self, services: Services) -> None:
         super().__init__(services, INTERVAL_S)
         self._watch, self._rules = services.rollout_watch, services.rollouts.rules
-        self._guard = RolloutGuard(RolloutScripts(services.pipeline, services.keys), services.rollouts)
+        self._guard = RolloutGuard(RolloutScripts(services.pipeline, services.shards), services.rollouts)
 
     async def may_run(self) -> bool:
         is_ramping = any(rollout.ramp is not None for rollout in self._watch.rollouts.values())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,7 +37,8 @@ def switches_off(find_target: FindTarget) -> Callable[[Request], Awaitable[Respo
             await find_target(request), by=actor_of(request), reason=body.reason
         )
         await services.switch_watch.refresh()
-        return JsonResponse({"switch": result.switch.public(), "changed": result.changed})
+        members = {"switch": result.switch.public(), "changed": result.changed}
+        return JsonResponse(members | _pending(result.pending_shards))
 
     return handler
 
@@ -48,11 +49,16 @@ def switches_on(find_target: FindTarget) -> Callable[[Request], Awaitable[Respon
     async def handler(request: Request) -> Response:
         await read_optional_body(request, NoBody)
         services = services_of(request)
-        changed = await services.switches.switch_on(await find_target(request), by=actor_of(request))
+        result = await services.switches.switch_on(await find_target(request), by=actor_of(request))
         await services.switch_watch.refresh()
-        return JsonResponse({"switch": None, "changed": changed})
+        return JsonResponse({"switch": None, "changed": result.changed} | _pending(result.pending_shards))
 
     return handler
+
+
+def _pending(shards: Sequence[int]) -> dict[str, Any]:
+    """A member for shards that could not be reached, if there are any: the switch is decided, and they get it later."""
+    return {"pending_shards": list(shards)} if shards else {}
 
 
 async def _node(request: Request) -> Target:

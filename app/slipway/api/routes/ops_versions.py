@@ -33,7 +33,7 @@ async def read(request: Request) -> Response:
     known = await services.versions.read()
     version = known.get(graph_id, name)
     needs = await VersionNeed(services.config.graphs, NeedsReads(services.pipeline, services.keys)).of(graph_id, name)
-    found = await VersionReads(services.pipeline, services.keys).build(version.build)
+    found = await VersionReads(services.pipeline, services.shards.home).build(version.build)
     return JsonResponse(known.public(version) | {"build": found, "needed_by": needs.public()})
 
 
@@ -41,7 +41,7 @@ async def read_build(request: Request) -> Response:
     """What the runs with this build were made from."""
     services = services_of(request)
     build_id = request.path_params["build_id"]
-    found: dict[str, Any] | None = await VersionReads(services.pipeline, services.keys).build(build_id)
+    found: dict[str, Any] | None = await VersionReads(services.pipeline, services.shards.home).build(build_id)
     if found is None:
         raise NotFound("build", build_id)
     return JsonResponse(found)

@@ -134,6 +134,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "version_queue",
             "version_wake",
             "switch_runs",
+            "shared_revisions",
             "paused_runs",
             "held_runs",
             "deliveries",
@@ -206,6 +207,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "webhook_endpoint": ("graphs",),
         "hook_delivery": ("hook",),
         **_whole("queued_runs", "graph_versions", "graph_structures", "builds", "version_groups", "reviews_of_graph"),
+        **_whole("shared_changes"),
     },
     "searches and access filters read it": {
         "run": ("m:*", "terms", "error_term"),
@@ -246,7 +248,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "rollout_last": ("ended",),
         "webhook_endpoint": ("url", "description", "disabled_reason"),
         "api_key": ("name", "created_by", "revoked_by"),
-        **_whole("switches", "resuming_switches", "rollouts", "rollout_history"),
+        **_whole("switches", "resuming_switches", "shared_actors", "rollouts", "rollout_history"),
     },
     "a digest of 256 random bits, and a few characters of them: nobody can guess the complete value": {
         "api_key": ("digest", "last_characters"),

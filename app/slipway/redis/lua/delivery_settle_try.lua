@@ -1,4 +1,4 @@
---! needs: clock deliveries delivery_targets keys metrics webhook_subscriptions
+--! needs: clock deliveries delivery_targets keys metrics shared_records webhook_subscriptions
 --! repeatable: yes
 --! shard: thread
 -- Stores how a try to deliver a webhook ended.
@@ -10,7 +10,8 @@
 --   is not tried again), `target` (`answered` or `failed`; nil if the try says nothing about it), `target_wait_ms` (for
 --   so long the target wants no call, or nil), `concurrency`, `gone` (whether the endpoint must be disabled),
 --   `disable_after_us` and `disable_failures` (when a failing endpoint is disabled); the record of the try.
--- Reply: {1}, and if the endpoint was disabled the reason; {0} if a later try has started.
+-- Reply: {1}, and if the endpoint was disabled the reason; {2, the endpoint, the reason, the revision of
+--   this copy} if the first shard must disable it; {0} if a later try has started.
 -- Atomic: The delivery, its queue, its target, and the run's fields about its webhook, if the run still exists.
 -- Repeatable: Yes: the repetition changes nothing.
 
@@ -35,9 +36,16 @@ local function settle_target(target)
     end
   end
   if args.gone then reason = 'it responded 410 Gone' end
-  local disabled = reason and fields[4] and disable_endpoint(fields[4], reason)
+  local revision, disabled
+  if reason and fields[4] and is_first_shard() then
+    disabled = disable_endpoint(fields[4], reason)
+  elseif reason and fields[4] then
+    local state
+    state, revision = unpack(redis.call('HMGET', key('webhook_endpoint', fields[4]), 'state', 'revision'))
+    disabled = state == 'enabled'
+  end
   unpark_deliveries(target, args.concurrency)
-  return disabled and reason
+  return disabled and (revision and {2, fields[4], reason, revision} or {1, reason})
 end
 
 local queue, enqueued_us, state = key(delivery_queue(delivery)), fields[7] or now_us, fields[6] or 'pending'
@@ -76,4 +84,4 @@ if not fields[4] and fields[3] then -- the run's own webhook; else the run is wh
     end
   end
 end
-return {1, disabled or nil}
+return disabled or {1}

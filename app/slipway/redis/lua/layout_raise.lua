@@ -4,7 +4,7 @@
 -- Raises the numbers in the layout record. It never lowers one, so the highest of several releases wins. The number of
 -- shards is stored with the first version, and never changes.
 --
--- KEYS: none; the names are made from the prefix.
+-- KEYS: the record, so that a cluster finds its server; the script makes the name from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `required`, `version` (nil changes nothing), `release` (the version of
 --   Slipway that raises them), `shards` (the number of shards of threads).
 -- Reply: {required, version, release, shards} as they are afterwards; false for what is not stored.

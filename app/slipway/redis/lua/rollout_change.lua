@@ -1,7 +1,8 @@
---! needs: deliveries keys webhook_events
+--! needs: deliveries keys rollouts shared_records webhook_events
 --! repeatable: yes
 --! shard: thread
--- Replaces the rollout of a graph, if it is still the one that the caller has read.
+-- Replaces the rollout of a graph, if it is still the one that the caller has read. The first shard decides; the others
+-- get a copy, and count the runs of the ramp that are theirs.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `graph_id`; `before` and `after`, the stored forms (see
@@ -15,24 +16,18 @@
 -- Repeatable: Yes: a rollout that is `after` already is not changed again.
 
 local args = cmsgpack.unpack(ARGV[2])
-local rollouts, counts, last = key('rollouts'), key('rollout_counts', args.graph_id), key('rollout_last', args.graph_id)
+local rollouts = key('rollouts')
 local stored = redis.call('HGET', rollouts, args.graph_id)
 if stored == (args.after or false) then return {'ok'} end
 if stored ~= (args.before or false) then return {'changed'} end
--- the first write must not need memory: a full Redis rejects a script if its first write does
-local counted = redis.call('HGET', counts, 'ramp')
-if counted and args.ended then
-  redis.call('RENAME', counts, last)
-elseif counted ~= (args.ramp or false) then
-  redis.call('DEL', counts, last)
-end
+count_ramp(args.graph_id, args.ramp)
 if args.after then
   redis.call('HSET', rollouts, args.graph_id, args.after)
 else
   redis.call('HDEL', rollouts, args.graph_id)
 end
-if args.ramp then redis.call('HSET', counts, 'ramp', args.ramp) end
-if args.ended then redis.call('HSET', last, 'ended', args.ended) end
+if args.ended then redis.call('HSET', key('rollout_last', args.graph_id), 'ended', args.ended) end
+note_shared_change('rollout', args.graph_id)
 redis.call('RPUSH', key('rollout_history', args.graph_id), args.entry)
 redis.call('LTRIM', key('rollout_history', args.graph_id), -1000, -1)
 redis.call('PUBLISH', key('rollout_changes'), args.graph_id)

@@ -1,16 +1,17 @@
---! needs: clock keys versions
+--! needs: clock keys shared_records versions
 --! repeatable: yes
 --! shard: thread
 -- Registers the versions of graphs that a process serves, and what they were built from. A new version is the newest
 -- of its graph. So is an undeclared one that was registered before, if no live worker serves a newer one: then its code
--- was deployed again.
+-- was deployed again. The first shard decides; the others get a copy of the versions.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `versions` (a list of maps: `graph_id`, `name`, `schema`, `build`,
 --   `declared`; those of a graph from the oldest to the newest), `group` (the id of what the process serves; nil if it
 --   claims no runs); the MessagePack map of what it serves, or ''; then the id and the JSON of each build; then '';
 --   then the schema and the stored form of each structure.
--- Reply: how many of the versions no live worker serves with this code; 0 if the process claims no runs.
+-- Reply: {how many of the versions no live worker serves with this code, 0 if the process claims no runs; 1 if a record
+--   of a version was changed, else 0}.
 -- Atomic: All of it.
 -- Repeatable: Yes: a version that is registered keeps its number.
 
@@ -37,6 +38,8 @@ local function newer_is_served(graph_id, number)
   return false
 end
 
+local has_changed = 0
+
 local function register(version)
   local field = lane_of(version.graph_id, version.name)
   local record = version_record(version.graph_id, version.name)
@@ -51,6 +54,8 @@ local function register(version)
   local stored = cjson.encode(record)
   if redis.call('HGET', key('graph_versions'), field) ~= stored then
     redis.call('HSET', key('graph_versions'), field, stored)
+    note_shared_change('version', field)
+    has_changed = 1
   end
 end
 
@@ -78,4 +83,4 @@ while ARGV[position] ~= '' do
   position = position + 2
 end
 for i = position + 1, #ARGV, 2 do redis.call('HSETNX', key('graph_structures'), ARGV[i], ARGV[i + 1]) end
-return newly_served
+return {newly_served, has_changed}

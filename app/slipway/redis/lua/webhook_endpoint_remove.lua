@@ -1,7 +1,8 @@
---! needs: keys webhook_subscriptions
+--! needs: keys shared_records webhook_subscriptions
 --! repeatable: yes
 --! shard: thread
--- Removes a webhook endpoint. What is still to be sent to it is not sent any more.
+-- Removes a webhook endpoint. What is still to be sent to it is not sent any more. The first shard decides; the others
+-- remove their copies.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `endpoint_id`.
@@ -14,4 +15,6 @@ local owner = redis.call('HGET', key('webhook_endpoint', id), 'for_owner')
 unsubscribe_endpoint(id)
 if owner then redis.call('SREM', key('webhook_endpoints_of', owner), id) end
 redis.call('ZREM', key('webhook_endpoints'), id)
-return redis.call('DEL', key('webhook_endpoint', id))
+if redis.call('DEL', key('webhook_endpoint', id)) == 0 then return 0 end
+note_shared_change('endpoint', id)
+return 1

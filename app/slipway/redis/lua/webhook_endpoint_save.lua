@@ -1,7 +1,8 @@
---! needs: clock keys webhook_subscriptions
+--! needs: clock keys shared_records webhook_subscriptions
 --! repeatable: yes
 --! shard: thread
--- Adds a webhook endpoint, or changes it if nobody has changed it since it was read.
+-- Adds a webhook endpoint, or changes it if nobody has changed it since it was read. The first shard decides; the
+-- others get a copy of the record.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: see `EndpointScripts.save`; the keys in their stored form.
@@ -27,6 +28,10 @@ unsubscribe_endpoint(id)
 if #args.deleted > 0 then redis.call('HDEL', endpoint, unpack(args.deleted)) end
 redis.call('HSET', endpoint, 'request', args.request, 'updated_us', now_us, 'keys', ARGV[3], unpack(args.fields))
 redis.call('HINCRBY', endpoint, 'revision', 1)
+if args.resets_health then
+  redis.call('HDEL', endpoint, 'failures', 'failing_since_us', 'open_until_us')
+  redis.call('HSET', endpoint, 'health_reset_us', now_us)
+end
 if args.create then
   redis.call('HSET', endpoint, 'created_us', now_us)
   redis.call('ZADD', key('webhook_endpoints'), now_us, id)
@@ -35,5 +40,6 @@ if owner_before and owner_before ~= args.for_owner then
   redis.call('SREM', key('webhook_endpoints_of', owner_before), id)
 end
 if joins_owner then redis.call('SADD', key('webhook_endpoints_of', args.for_owner), id) end
+note_shared_change('endpoint', id)
 if args.entry then subscribe_endpoint(id, args.entry, args.names) end
 return {'ok', redis.call('HGETALL', endpoint)}

@@ -14,6 +14,8 @@ _LAYOUT: Final = Field("layout", Unit.NUMBER, "the version of the layout")
 _FROM_LAYOUT: Final = Field("from_layout", Unit.NUMBER, "the version of the layout before")
 _TO_LAYOUT: Final = Field("to_layout", Unit.NUMBER, "the version of the layout afterwards")
 _CONSEQUENCE: Final = Field("consequence", Unit.TEXT, "what the process does now")
+_SHARDS: Final = Field("shards", Unit.NAMES, "the numbers of shards")
+_RESTATED: Final = Field("restated", Unit.COUNT, "how many records")
 _COPIES: Final = Field("copies", Unit.TEXT, "what must confirm a write")
 _WAITING: Final = Field("waiting", Unit.COUNT, "how many writes wait")
 _RECORDS: Final = Field("records", Unit.NAME, "which records")
@@ -39,6 +41,14 @@ _EVENTS: Final = (
     info("layout.upgraded", "Stored data has the layout of this release.", _LAYOUT),
     error("layout.too_new", "A later release has converted the stored data.", PROBLEM, _CONSEQUENCE),
     debug("records.not_read", "Records that this process follows are read later.", _RECORDS, PROBLEM),
+    warning("shared_records.pending", "A change is decided. These shards get it when they can be reached.", _SHARDS),
+    warning("shared_records.unreachable", "Copies in these shards may be older than the records.", _SHARDS),
+    warning(
+        "shared_records.restated",
+        "The first shard of threads has lost writes. What it has now is copied to the others again.",
+        _RESTATED,
+        _SHARDS,
+    ),
     error("records.read_failed", "Records that this process follows cannot be read.", _RECORDS, has_exception=True),
 )
 

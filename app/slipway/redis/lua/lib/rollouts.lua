@@ -1,5 +1,5 @@
 --! needs: clock keys
---! rare: count_new_thread count_run
+--! rare: count_new_thread count_run count_ramp
 -- What the runs of a graph did while a version of it is ramping. See `rollouts/counts.py`.
 
 -- Counts a new thread that got this version.
@@ -22,4 +22,18 @@ local function count_run(run_id, outcome, ramp)
     local ms = math.max(1, (now_us - started_us) / 1000)
     redis.call('HINCRBY', counts, 'ms:' .. version .. ':' .. math.floor(math.log(ms) / math.log(1.1)), 1)
   end
+end
+
+-- Begins the counts of a ramp in this shard, or ends those of one that has ended: then they are kept until the next
+-- ramp begins. `ramp` is the id of the ramp, or nil if no version is ramping.
+local function count_ramp(graph_id, ramp)
+  local counts, last = key('rollout_counts', graph_id), key('rollout_last', graph_id)
+  -- the first write must not need memory: a full Redis rejects a script if its first write does
+  local counted = redis.call('HGET', counts, 'ramp')
+  if counted and not ramp then
+    redis.call('RENAME', counts, last)
+  elseif counted ~= (ramp or false) then
+    redis.call('DEL', counts, last)
+  end
+  if ramp then redis.call('HSET', counts, 'ramp', ramp) end
 end

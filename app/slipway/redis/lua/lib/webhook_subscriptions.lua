@@ -1,5 +1,5 @@
---! needs: clock keys webhook_events
---! rare: disable_endpoint subscribe_endpoint unsubscribe_endpoint
+--! needs: clock keys shared_records webhook_events
+--! rare: disable_endpoint replace_endpoint shared_endpoint subscribe_endpoint unsubscribe_endpoint
 -- What webhook endpoints are subscribed to. The hash `webhook_subscriptions` has a field for each combination of type,
 -- owner and graph that an enabled endpoint wants, so that an event finds its endpoints with one read, however many
 -- endpoints there are.
@@ -33,8 +33,8 @@ local function unsubscribe_endpoint(id)
   redis.call('HDEL', endpoint, 'subscribed')
 end
 
--- Disables an endpoint because its deliveries fail, and tells the others (`endpoint.disabled`). Returns whether it was
--- enabled.
+-- Disables an endpoint because its deliveries fail, and tells the others (`endpoint.disabled`). Only the first shard
+-- calls it: it decides about endpoints. Returns whether it was enabled.
 local function disable_endpoint(id, reason)
   local endpoint = key('webhook_endpoint', id)
   local state, url, for_owner = unpack(redis.call('HMGET', endpoint, 'state', 'url', 'for_owner'))
@@ -42,9 +42,40 @@ local function disable_endpoint(id, reason)
   unsubscribe_endpoint(id)
   redis.call('HSET', endpoint, 'state', 'disabled', 'disabled_reason', reason, 'updated_us', now_us)
   redis.call('HINCRBY', endpoint, 'revision', 1)
+  note_shared_change('endpoint', id)
   if is_anything_subscribed() then
     emit('endpoint.disabled', {id = id, graph_id = false, owner = for_owner and cjson.encode(for_owner)},
       {'disabled_endpoint_id', id, 'url', url, 'reason', reason, 'link', '/ops/webhooks/' .. escaped_segment(id)})
   end
   return true
+end
+
+-- What each shard stores for itself in the record of an endpoint: how its calls of the endpoint end.
+local HEALTH = {failures = true, failing_since_us = true, open_until_us = true}
+
+-- Replaces the copy of an endpoint in this shard, with its subscriptions. `fields` is the record without its health, a
+-- list of names and values, or false if the endpoint was removed. The health in this shard is deleted if the first
+-- shard has deleted its own since the copy before.
+local function replace_endpoint(id, fields)
+  local endpoint = key('webhook_endpoint', id)
+  unsubscribe_endpoint(id)
+  if not fields then return redis.call('DEL', endpoint) end
+  local before = redis.call('HGET', endpoint, 'health_reset_us')
+  local copy = {}
+  for i = 1, #fields, 2 do copy[fields[i]] = fields[i + 1] end
+  for _, name in ipairs(redis.call('HKEYS', endpoint)) do
+    local is_kept = copy[name] or HEALTH[name] and before == (copy.health_reset_us or false)
+    if not is_kept then redis.call('HDEL', endpoint, name) end
+  end
+  redis.call('HSET', endpoint, unpack(fields))
+  if copy.subscribed then subscribe_endpoint(id, unpack(cmsgpack.unpack(copy.subscribed))) end
+end
+
+-- The record of an endpoint without its health, a list of names and values; false if there is none.
+local function shared_endpoint(id)
+  local fields, shared = redis.call('HGETALL', key('webhook_endpoint', id)), {}
+  for i = 1, #fields, 2 do
+    if not HEALTH[fields[i]] then shared[#shared + 1], shared[#shared + 2] = fields[i], fields[i + 1] end
+  end
+  return #shared > 0 and shared
 end
