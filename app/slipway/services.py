@@ -478,13 +478,8 @@ def _stores(
         tracing=_trace_decision(settings, export),
         replicated=replicated,
     )
-<<<<<<< ours
     assistants = AllAssistants(graphs, pipeline, shards.assistants, max_checks=settings.search_max_checks)
-    version_reads = VersionReads(pipeline, keys)
-=======
-    assistants = AllAssistants(graphs, pipeline, keys, max_checks=settings.search_max_checks)
     version_reads = VersionReads(pipeline, shards.home)
->>>>>>> theirs
     planner = MovePlanner(graphs, checkpointer, version_reads, migrations)
     move_reads = MoveReads(pipeline, records)
     written_by = CheckpointVersions(move_reads, runs, version_reads)

@@ -161,10 +161,5 @@ async def _with_store(
     from slipway.webhooks.limits import limits_of
 
     async with opened(settings, "deliveries") as (pipeline, shards):
-<<<<<<< ours
         search = DeliverySearch(pipeline, shards, max_checks=settings.search_max_checks)
-        return await operation(DeliveryStore(pipeline, shards.only, limits_of(settings), search), search)
-=======
-        search = DeliverySearch(pipeline, shards.only, max_checks=settings.search_max_checks)
         return await operation(DeliveryStore(pipeline, shards, limits_of(settings), search), search)
->>>>>>> theirs
