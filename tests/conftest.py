@@ -28,6 +28,7 @@ from slipway.redis.shards import Shards
 from tests.embedded_valkey import embedded_valkey
 from tests.encrypted_process import encrypt_everything
 from tests.quicker_libraries import logs_of_the_tests, one_certificate_authority, plain_tracebacks, quick_uvicorn
+from tests.redis.shard_watch import watching
 from tests.redis_cluster import RedisCluster, running_cluster
 from tests.waiting import Eventually, be_patient, wait_until
 
@@ -213,13 +214,18 @@ def _collect_what_a_failed_test_left() -> None:
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
     """The URL of an embedded Valkey for the session; with `SLIPWAY_TEST_CLUSTER=1`, of a cluster. Nothing is stored on
-    disk."""
+    disk. With several shards on one server, each command and each script must use keys of one of them only."""
     if os.environ.get("SLIPWAY_TEST_CLUSTER") == "1":
         with running_cluster() as cluster:
             yield cluster.url
         return
     with embedded_valkey() as url:
-        yield url
+        if SHARDS == 1:
+            yield url
+            return
+        with watching(url.removeprefix("unix://")) as watch:
+            yield url
+        assert not watch.problems, "\n".join(["keys of several shards:", *sorted(watch.problems)])
 
 
 @pytest.fixture(scope="session")

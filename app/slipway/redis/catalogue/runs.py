@@ -546,7 +546,7 @@ KEY_KINDS: Final = (
         RedisType.SET,
         Shard.THREAD,
         meaning="Other threads than its own that have checkpoints of a run.",
-        lifetime="until no thread has one",
+        lifetime="until no thread of its shard has one; at most a minute after the run is deleted",
         python_writers=("slipway.checkpoints",),
         python_readers=("slipway.checkpoints",),
     ),

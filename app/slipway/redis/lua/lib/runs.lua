@@ -39,7 +39,8 @@ local function inherit_chain(from, to)
   if trace then redis.call('HSET', run, 'trace', trace) end
 end
 
--- The event log stays for a minute, so that followers receive the last events. For webhook events, a run that had not
+-- The event log stays for a minute, so that followers receive the last events, and so does the list of other threads
+-- that have checkpoints of the run, from which they are deleted next. For webhook events, a run that had not
 -- ended is cancelled by its deletion.
 local function delete_run(run_id, thread_id)
   leave_queued(run_id)
@@ -53,4 +54,5 @@ local function delete_run(run_id, thread_id)
   redis.call('DEL', key('run', run_id), key('run_audit', run_id))
   redis.call('ZREM', key('thread_runs', thread_id), run_id)
   redis.call('PEXPIRE', key('events', run_id), 60000)
+  redis.call('PEXPIRE', key('checkpoint_threads', run_id), 60000)
 end
