@@ -69,6 +69,8 @@ class RedisCluster:
             for number, (port, bus_port) in enumerate(zip(ports[::2], ports[1::2], strict=True))
         ]
         self._count = primaries
+        self.absent: set[int] = set()
+        """The numbers of nodes that are suspended."""
         for node in self.nodes:
             node.folder.mkdir()
             (node.folder / "nodes.conf").write_text(self._configuration(node))
@@ -132,9 +134,21 @@ class RedisCluster:
             node.process.wait(WITHIN_S)
             node.process = None
 
+    @contextlib.contextmanager
+    def suspended(self, node: Node) -> Iterator[None]:
+        """Within the block, a node does nothing, and its connections stay open."""
+        assert node.process is not None
+        node.process.send_signal(signal.SIGSTOP)
+        self.absent.add(node.number)
+        try:
+            yield
+        finally:
+            node.process.send_signal(signal.SIGCONT)
+            self.absent.discard(node.number)
+
     @property
     def running(self) -> list[Node]:
-        return [node for node in self.nodes if node.process is not None]
+        return [node for node in self.nodes if node.process is not None and node.number not in self.absent]
 
     def complete(self) -> bool:
         """Starts nodes that were killed, and waits until the cluster is whole again: all slots stable, each primary

@@ -313,7 +313,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         )
         stack.push_async_callback(pipeline.close)
         await _opened(pipeline.open, process)
-        subscriber = subscriber_to(address, f"slipway {process} subscriber")
+        subscriber = subscriber_to(address, f"slipway {process} subscriber", pipeline)
         stack.push_async_callback(subscriber.close)
         await _opened(subscriber.open, process)
         await stack.enter_async_context(process_keys(settings, pipeline, shards.encryption))

@@ -219,6 +219,21 @@ async def test_repeatable_commands_wait_for_a_failover(
     await wait_until(lambda: to_cluster.connected)
 
 
+async def test_a_primary_that_is_silent_is_left_as_soon_as_it_is_replaced(
+    to_cluster: Pipeline, cluster: RedisCluster, shard: Keys
+) -> None:
+    name = f"{shard.prefix}:x"
+    await to_cluster.send("SET", name, 1)
+    await to_cluster.send("WAIT", 1, 5000, at=name)
+    with cluster.suspended(cluster.primary_of(slot_of(name))):
+        reading, writing = to_cluster.send("GET", name, repeatable=True), to_cluster.send("INCR", name)
+        async with asyncio.timeout(8):  # less than the time after which a connection without replies is closed
+            assert await reading == b"1"
+            with pytest.raises(StoreUnavailable):
+                await writing
+            assert await to_cluster.send("GET", name, repeatable=True) == b"1"
+
+
 async def test_a_planned_failover_loses_and_doubles_nothing(
     to_cluster: Pipeline, cluster: RedisCluster, shard: Keys
 ) -> None:

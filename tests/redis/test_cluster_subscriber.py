@@ -153,6 +153,21 @@ async def test_each_number_arrives_when_the_primary_is_killed(
     await wait_until(lambda: subscriber.connected)
 
 
+async def test_each_number_arrives_when_the_primary_is_silent(
+    to_cluster: Pipeline, cluster: RedisCluster, shard: Keys
+) -> None:
+    subscriber = subscriber_to(Address(cluster.url), "test subscriber", to_cluster)
+    await subscriber.open()
+    follower, slot = Follower(to_cluster, shard), slot_of(shard.prefix)
+    await subscriber.subscribe(f"{shard.prefix}:channel", follower.on_message)
+    await append(to_cluster, shard, range(20))
+    with cluster.suspended(cluster.primary_of(slot)):
+        async with asyncio.timeout(8):  # less than the time after which pings would notice it
+            await append(to_cluster, shard, range(20, 60))
+            await wait_until(lambda: set(range(20, 60)) <= follower.numbers)
+    await subscriber.close()
+
+
 async def test_each_number_arrives_after_a_planned_failover(
     to_cluster: Pipeline, subscriber: Subscriber, cluster: RedisCluster, shard: Keys
 ) -> None:

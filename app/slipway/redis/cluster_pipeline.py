@@ -36,7 +36,8 @@ _REDIRECTS_AT_ONCE: Final = 3
 _IN_A_SCRIPT: Final = " script: "
 """An error with this text comes from inside a script, so a part of the script was executed."""
 _REDIRECT_WORDS: Final = 3
-_CLOSE_WITHIN_S: Final = 30.0
+_LAST_REPLIES_WITHIN_S: Final = 1.0
+"""Seconds in which a server that has no slots any more may reply to what it was sent before."""
 _ASKING: Final = pack(("ASKING",))
 
 
@@ -105,7 +106,7 @@ class ClusterPipeline:
     async def close(self) -> None:
         """Disconnects from all servers. Commands without a reply fail with `StoreUnavailable`."""
         self._closed = True
-        await self.topology.close()
+        await self.topology.close(self._on_topology)
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
@@ -265,12 +266,16 @@ class ClusterPipeline:
         return all(server.connected for server in servers)
 
     def _retire(self, server: ServerPipeline) -> None:
-        """Closes a pipeline as soon as its replies have arrived."""
+        """Closes a pipeline as soon as its replies have arrived, or if they do not arrive any more."""
         self._connections += server.connections
         self._round_trips += server.round_trips
-        task = asyncio.create_task(server.close_when_done(_CLOSE_WITHIN_S), name=f"leave a server of {self._name}")
+        task = asyncio.create_task(self._leave(server), name=f"leave a server of {self._name}")
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
+
+    async def _leave(self, server: ServerPipeline) -> None:
+        for command in await server.leave(_LAST_REPLIES_WITHIN_S):
+            self.route(command)
 
 
 def _text(word: Arg) -> str:

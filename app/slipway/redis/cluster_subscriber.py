@@ -200,7 +200,7 @@ class ClusterSubscriber:
         for timer in (self._flushing, self._pings):
             if timer is not None:
                 timer.cancel()
-        await self.topology.close()
+        await self.topology.close(self._on_topology)
         await asyncio.gather(*(server.connection.close() for server in self._servers.values()), *self._closing)
 
     def reconnect(self) -> None:

@@ -71,8 +71,11 @@ class ClusterTopology:
             await self._read()
             await self._read_abilities()
 
-    async def close(self) -> None:
-        if self._refreshing is not None:
+    async def close(self, listener: IsSettled) -> None:
+        """Ends what it does for a listener. After the last one, nothing is read any more."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+        if not self._listeners and self._refreshing is not None:
             self._refreshing.cancel()
             await asyncio.gather(self._refreshing, return_exceptions=True)
 
@@ -88,7 +91,7 @@ class ClusterTopology:
     def refresh(self) -> None:
         """Reads the topology soon. Calls until then are one."""
         self._stale = True
-        if self._refreshing is None or self._refreshing.done():
+        if self._listeners and (self._refreshing is None or self._refreshing.done()):
             self._refreshing = asyncio.create_task(self._refresh(), name=f"topology of {self.address}")
 
     async def _refresh(self) -> None:

@@ -54,8 +54,10 @@ def pipeline_to(
     return server(address, name, on_connected=on_connected, large=large)
 
 
-def subscriber_to(address: Address, name: str) -> Subscriber:
-    """A subscriber that is not open yet."""
+def subscriber_to(address: Address, name: str, beside: Pipeline | None = None) -> Subscriber:
+    """A subscriber that is not open yet. On a cluster, it follows changes that the pipeline `beside` it notices. That is
+    closed after it."""
     if address.is_cluster:
-        return ClusterSubscriber(ClusterTopology(address), name)
+        topology = beside.topology if isinstance(beside, ClusterPipeline) else ClusterTopology(address)
+        return ClusterSubscriber(topology, name)
     return ServerSubscriber(address, name)

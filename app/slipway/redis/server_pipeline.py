@@ -62,6 +62,8 @@ LARGE_IDLE_S: Final = 20.0
 
 _RETRY_PAUSE_S: Final = 0.1
 _CHECK_INTERVAL_S: Final = 0.5
+_SILENT_S: Final = 1.5
+"""Seconds without a reply after which a server of a cluster may have been replaced."""
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ class Router(Protocol):
         ...
 
     def on_lost(self) -> None:
-        """Called when a connection was lost, or an attempt to connect has failed."""
+        """Called when a connection was lost, an attempt to connect has failed, or a server does not reply."""
         ...
 
     def route(self, command: Command) -> None:
@@ -173,11 +175,17 @@ class ServerPipeline:
         self._in_flight.clear()
         self._waiting.clear()
 
-    async def close_when_done(self, within_s: float) -> None:
-        """Waits for the replies that are missing, at most this time, and disconnects."""
+    async def leave(self, within_s: float) -> list[Command]:
+        """Waits for the replies that are missing, at most this time, and disconnects. Returns the repeatable commands
+        that are still without a reply; the others fail with `StoreUnavailable`."""
         if self.connected and self._in_flight:
             await asyncio.wait([command.reply for command in self._in_flight], timeout=within_s)
+        self.on_lost()
+        left = [] if self._large is None else await self._large.leave(within_s)
+        left += [command for command in self._waiting if command.slot is not None]
+        self._waiting = [command for command in self._waiting if command.slot is None]
         await self.close()
+        return left
 
     def reconnect(self) -> None:
         """Closes the socket at once and opens a new one. Repeatable commands without a reply are sent again; the others
@@ -368,6 +376,8 @@ class ServerPipeline:
         fail(unanswered, "it sent no reply in time; the outcome is unknown")
         if self._in_flight and now - self._in_flight[0].sent_at > self._reply_timeout_s:
             self.reconnect()
+        elif self._router is not None and self._in_flight and now - self._in_flight[0].sent_at > _SILENT_S:
+            self._router.on_lost()  # the cluster may have replaced it; the connection tells nothing
         self._schedule_check()
 
 
@@ -401,6 +411,11 @@ class _LargeCommands:
             return self._pipeline.hand_over()
         waiting, self._waiting = self._waiting, []
         return waiting
+
+    async def leave(self, within_s: float) -> list[Command]:
+        """See `ServerPipeline.leave`."""
+        waiting, self._waiting = self._waiting, []
+        return waiting if self._pipeline is None else [*waiting, *await self._pipeline.leave(within_s)]
 
     async def close(self) -> None:
         """Commands without a reply fail."""
