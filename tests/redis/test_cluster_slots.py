@@ -9,16 +9,17 @@ from typing import Final
 
 import pytest
 
-from slipway.redis.cluster_slots import ANYWHERE, FIRST_KEY_AT, WITHOUT_KEY, first_key_of, guard_keys, shard_in, slot_of
+from slipway.redis.cluster_slots import ANYWHERE, FIRST_KEY_AT, WITHOUT_KEY, first_key_of, guard_keys, slot_of
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shard_ids import shard_in
 from tests.redis_cluster import RedisCluster
 
 ROOT: Final = Path(__file__).parents[2]
 MODULES: Final = [*(ROOT / "app" / "slipway").rglob("*.py"), *(ROOT / "workers" / "slipway_workers").rglob("*.py")]
 OF_ONE_SERVER: Final = {"health/server_info.py", "redis/key_count.py", "redis/wait_for_redis.py"}
 """Modules that send commands without a key to each server."""
-NOT_ON_A_CLUSTER: Final = {"checkpoints/reads.py", "encryption_at_rest/scripts.py"}
-"""Modules that scan the keys of one server."""
+NOT_ON_A_CLUSTER: Final = {"checkpoints/reads.py", "encryption_at_rest/scripts.py", "redis/replicated_pipeline.py"}
+"""Modules that use one server: they scan its keys, or wait for its replicas."""
 
 CONTAINERS: Final = {"MEMORY", "OBJECT"}
 """Commands whose second word says what they do: `MEMORY USAGE key`."""
@@ -49,7 +50,7 @@ def test_a_shard_and_its_guard_keys_have_one_slot() -> None:
     shard = shard_in("slipway{7}:run:1")
     assert shard == "slipway{7}"
     assert {slot_of(key) for key in guard_keys("slipway{7}")} == {slot_of("slipway{7}"), slot_of("{7}")}
-    assert shard_in("slipway:layout") is None
+    assert shard_in("slipway:layout") == shard_in("a}{") == ""
 
 
 async def test_the_position_of_keys_is_that_of_the_server(pipeline: Pipeline) -> None:

@@ -23,11 +23,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
-from slipway.redis.cluster_slots import ANYWHERE, first_key_of, guard_keys, shard_in, slot_of
+from slipway.redis.cluster_slots import ANYWHERE, first_key_of, guard_keys, slot_of
 from slipway.redis.cluster_topology import ClusterTopology, Node, named_in
 from slipway.redis.connection import Address, Arg, pack
 from slipway.redis.script import Script
 from slipway.redis.server_pipeline import Command, Router, ServerPipeline, fail, script_call
+from slipway.redis.shard_ids import shard_in
 
 _TRY_AGAIN_S: Final = 0.05
 """The pause before a command is sent again to a cluster that cannot execute it at this moment."""
@@ -157,7 +158,7 @@ class ClusterPipeline:
         key = first_key_of(args)
         if key is None:
             assert at is not None or args[0] in ANYWHERE, f"{args[0]!r} has no key: `at` must name a shard"
-            assert args[0] != "SCAN" or shard_in(at or "") is not None, "SCAN finds keys of one server: name a shard"
+            assert args[0] != "SCAN" or shard_in(at or ""), "SCAN finds keys of one server: name a shard"
             key = at or ""
         reply = self._loop.create_future()
         command = Command(pack(args), reply, repeatable, self._loop.time() + self._patience_s, slot=slot_of(key))
@@ -185,7 +186,7 @@ class ClusterPipeline:
 
     def _shard(self, key: str) -> _Shard:
         name = shard_in(key)
-        if name is None:  # a record that stands alone, in one key
+        if not name:  # a record that stands alone, in one key
             return _Shard(slot_of(key), ())
         if name not in self._shards:
             self._shards[name] = _Shard(slot_of(name), guard_keys(name))

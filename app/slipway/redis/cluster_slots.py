@@ -45,13 +45,6 @@ def first_key_of(words: tuple[Arg, ...]) -> Arg | None:
     return words[FIRST_KEY_AT.get(name, 1)]
 
 
-def shard_in(key: str) -> str | None:
-    """The prefix of a shard, up to its hash tag, with which a key or a key prefix begins: `slipway{7}`. None for a key
-    without a tag."""
-    end = key.find("}")
-    return None if end < 0 else key[: end + 1]
-
-
 def guard_keys(shard: str) -> tuple[str, str]:
     """Two keys that each call of a script declares. They never exist.
 

@@ -55,8 +55,8 @@ def pipeline_to(
 
 
 def subscriber_to(address: Address, name: str, beside: Pipeline | None = None) -> Subscriber:
-    """A subscriber that is not open yet. On a cluster, it follows changes that the pipeline `beside` it notices. That is
-    closed after it."""
+    """A subscriber that is not open yet. On a cluster, it follows changes that the pipeline `beside` it notices,
+    which is closed after it."""
     if address.is_cluster:
         topology = beside.topology if isinstance(beside, ClusterPipeline) else ClusterTopology(address)
         return ClusterSubscriber(topology, name)

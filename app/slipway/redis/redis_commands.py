@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from slipway.redis.connection import Arg
+from slipway.redis.shard_ids import shard_in
 
 RedisCommand = tuple[Arg, ...]
 
@@ -32,12 +33,6 @@ def commands_by_shard(commands: Sequence[RedisCommand]) -> list[list[RedisComman
     for command in commands:
         found.setdefault(shard_in(str(command[1])), []).append(command)
     return list(found.values())
-
-
-def shard_in(name: str) -> str:
-    """The part of a key's name that says its shard, up to the end of the hash tag; "" without one."""
-    before, brace, _ = name.partition("}")
-    return before if brace and "{" in before else ""
 
 
 def packed(commands: Sequence[RedisCommand]) -> list[Arg]:

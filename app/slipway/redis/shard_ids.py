@@ -19,6 +19,13 @@ _DIGITS: Final = 3
 _MASK: Final = (1 << (4 * _DIGITS)) - 1
 
 
+def shard_in(key: str) -> str:
+    """The prefix of a shard, up to its hash tag, with which a key or a key prefix begins: `slipway{7}`. "" for a key
+    without a tag."""
+    end = key.find("}")
+    return key[: end + 1] if "{" in key[: max(end, 0)] else ""
+
+
 def thread_hash(thread_id: str) -> int:
     """The hash of a thread's id, 12 bits: CRC-16 as Redis Cluster computes it for its slots, without the first bits."""
     return crc_hqx(thread_id.encode(), 0) & _MASK

@@ -20,9 +20,10 @@ from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.read_stubs import ReadStubs
-from slipway.redis.redis_commands import RedisCommand, packed, shard_in
+from slipway.redis.redis_commands import RedisCommand, packed
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import RecordScriptStubs
+from slipway.redis.shard_ids import shard_in
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.events import EventPosition
 from slipway.runs.index_terms import UNFINISHED
