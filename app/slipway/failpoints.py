@@ -39,6 +39,7 @@ Operations that need two scripts have a failpoint between them:
     cron_problem_told     webhook endpoints are told of a problem of a cron, which does not show it yet
     hook_stored           a delivery to a hook is stored; what it asks for is not done yet
     review_answered       the last answer that a run needed is stored; the run is not resumed yet
+    shared_record_decided a shared record is changed in the first of several shards; the others have no copies yet
     switched_on           a switch is on; the runs that paused there are not queued yet
     state_edited          the state of a run is edited; the run is not resumed or retried yet
     thread_deleted        a thread is deleted; its crons and checkpoints are not deleted yet
@@ -91,6 +92,7 @@ NAMES: Final = (
     "cron_problem_told",
     "hook_stored",
     "review_answered",
+    "shared_record_decided",
     "switched_on",
     "state_edited",
     "thread_deleted",

@@ -18,6 +18,7 @@ from itertools import chain
 
 import structlog
 
+from slipway import failpoints
 from slipway.errors import StoreUnavailable
 from slipway.redis.per_shard import PerShard
 from slipway.redis.pipeline import Pipeline
@@ -89,6 +90,8 @@ class SharedRecordStubs(ScriptStubs):
     async def _copy(self) -> Sequence[int]:
         """Copies what was changed. Returns the numbers of the shards that get the change later, because they could not
         be reached: it is decided, and the log names them."""
+        if self._shards.tagged:
+            failpoints.reach("shared_record_decided")
         try:
             pending = await self._copies.copy()
         except StoreUnavailable:
