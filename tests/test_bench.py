@@ -15,7 +15,7 @@ from tests.bench.figures import Figure, merged, percentile, table
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_every_benchmark_prints_its_figures() -> None:
     bench = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.bench", "--quick"),

@@ -33,6 +33,7 @@ _OPENING: Final = 128
 """The most clients that wait for the start of their stream at the same time."""
 _OWN_FILES: Final = 32
 _READ_BYTES: Final = 64 * 1024
+_REST_WITHIN_S: Final = 2.0
 _WRITTEN_AT: Final = re.compile(rb'"at":([0-9.]+)')
 _PING: Final = b": heartbeat"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -66,8 +67,8 @@ class Received:
     spread_p99_ms: float = 0.0
     spread_max_ms: float = 0.0
     cpu_s: float = 0.0
-    unread_ended: int = 0
-    """How many of the clients that read nothing were disconnected."""
+    slow_clients: int = 0
+    """How many of the clients that read nothing were disconnected for that."""
 
 
 class NotOpened(Exception):
@@ -234,7 +235,7 @@ class _Clients:
             clients=len(reading),
             pings=sum(client.pings for client in reading),
             cpu_s=usage.ru_utime + usage.ru_stime,
-            unread_ended=sum(not client.reads and _is_closed(client.connection) for client in everybody),
+            slow_clients=sum(not client.reads and _was_too_slow(client.connection) for client in everybody),
         )
         if not reading:
             return received
@@ -258,16 +259,16 @@ def _percentiles_ms(seconds: Sequence[float]) -> tuple[float, float, float]:
     return percentile(seconds, 50) * 1000, percentile(seconds, 99) * 1000, max(seconds) * 1000
 
 
-def _is_closed(connection: socket.socket) -> bool:
-    """Whether the server has closed the connection. Reads what waits."""
-    try:
-        while connection.recv(_READ_BYTES):
-            pass
-    except BlockingIOError:
-        return False
-    except ConnectionError:
-        pass
-    return True
+def _was_too_slow(connection: socket.socket) -> bool:
+    """Reads the rest of the stream of a client that has read nothing. Whether the server has disconnected it."""
+    connection.settimeout(_REST_WITHIN_S)
+    last = b""
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        while data := connection.recv(_READ_BYTES):
+            last = (last + data)[-_READ_BYTES:]
+            if last.endswith(_LAST_CHUNK):
+                break
+    return b"event: slow_client" in last
 
 
 def allow_files(count: int) -> None:
