@@ -120,7 +120,6 @@ STUBS = {
     "slipway.indexes.check_positions",
     "slipway.runs.idempotency_keys",
     "slipway.runs.worker_health",
-    "slipway.runs.worker_wake",
 }
 """Stub modules beside those whose names say it: `scripts`, `reads`, `…_reads` and `write_commands`."""
 

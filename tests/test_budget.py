@@ -31,7 +31,6 @@ ONCE = {
     "run_create": 1,
     "run_claim": 1,
     "run_settle": 1,
-    "blpop": 1,  # the worker waits for the next wake-up
     "subscribe": 1,  # sent without waiting for the reply
     "unsubscribe": 1,
 }
@@ -108,7 +107,7 @@ async def _run(stage: Stage, steps: int, how: str) -> Counts:
     async with count_commands(stage.redis_url, stage.pipeline) as commands:
         request = run_of("loop", {"count": 0, "until": steps}, config={"recursion_limit": steps + 10})
         await stage.client.post(f"{new_thread()}/runs/{how}", request)
-        await wait_until(lambda: commands["unsubscribe"] and commands["blpop"])
+        await wait_until(lambda: commands["unsubscribe"] and commands["run_settle"])
     return Counts(commands, stage.web.pipeline.round_trips - web, stage.worker.pipeline.round_trips - worker)
 
 
@@ -154,5 +153,5 @@ async def test_the_scripts_of_a_small_run_execute_few_commands(stage: Stage) -> 
 async def _commands_in_scripts(stage: Stage, thread: str) -> int:
     async with count_commands(stage.redis_url, stage.pipeline) as commands:
         await stage.client.post(f"{thread}/runs/wait", run_of("small", {"text": "hello"}))
-        await wait_until(lambda: commands["unsubscribe"] and commands["blpop"])
+        await wait_until(lambda: commands["unsubscribe"] and commands["run_settle"])
     return commands.inner.total()

@@ -23,9 +23,11 @@ def executing(process: WorkerProcess) -> dict[str, Execution]:
 async def running_worker(settings: Settings, graphs: Registry) -> AsyncIterator[tuple[WorkerProcess, Services]]:
     """A worker that runs until the end of the block. Executions that remain are stopped."""
     async with open_services(settings, graphs, "worker") as services:
-        wake = ServerPipeline(services.address, "test worker wake", patience_s=2, counts_metrics=settings.metrics)
-        await wake.open()
-        process = WorkerProcess(services, wake)
+        for_claims = ServerPipeline(
+            services.address, "test worker claims", patience_s=2, counts_metrics=settings.metrics
+        )
+        await for_claims.open()
+        process = WorkerProcess(services, for_claims)
         task = asyncio.create_task(process.work())
         try:
             yield process, services
@@ -33,4 +35,4 @@ async def running_worker(settings: Settings, graphs: Registry) -> AsyncIterator[
             process.executions.stop_now()
             process.request_stop()
             await task
-            await wake.close()
+            await for_claims.close()

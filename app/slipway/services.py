@@ -107,6 +107,7 @@ from slipway.run_traces.reading import RunTraces
 from slipway.runs.admission import Admission
 from slipway.runs.audit import AuditTrail
 from slipway.runs.authorization import RunAuthorizer
+from slipway.runs.control_channels import ControlChannels
 from slipway.runs.creation import RunCreator
 from slipway.runs.event_log import EventLog
 from slipway.runs.held_runs import HeldRuns
@@ -160,9 +161,9 @@ Process = Literal["web", "worker", "cli"]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The connections and stores of a process. `lease_renewer`, `executions` and `event_loop` exist in web processes
-    and workers; `inline` exists in web processes, and only they measure `health`. `auth` is the access control in
-    workers, which authorize the runs that they create and start. In web processes it is in `Extensions`.
+    """The connections and stores of a process. `lease_renewer`, `control_channels`, `executions` and `event_loop` exist
+    in web processes and workers; `inline` exists in web processes, and only they measure `health`. `auth` is the access
+    control in workers, which authorize the runs that they create and start. In web processes it is in `Extensions`.
     `arq` is the project's arq application in web processes and workers, if langgraph.json names one. `project_tools`
     are the project's tools in web processes and workers."""
 
@@ -228,6 +229,7 @@ class Services:
     deliveries: DeliveryStore
     delivery_search: DeliverySearch
     lease_renewer: LeaseRenewer | None
+    control_channels: ControlChannels | None
     executions: OpenExecutions | None
     inline: InlineRuns | None
     health: HealthMonitor
@@ -592,6 +594,7 @@ def _stores(
             EndpointScripts(pipeline, shards), clock, EndpointUrlCheck(check_webhook), list(config.graphs)
         ),
         lease_renewer=None,
+        control_channels=None,
         executions=None,
         inline=None,
         health=health,
@@ -697,12 +700,12 @@ async def _executing(services: Services, process: Process, instance: str, stack:
     blocking = BlockingCalls(services.address, f"slipway {process} blocking calls", patience_s=patience_s)
     stack.push_async_callback(blocking.close)
     lease_renewer = LeaseRenewer(
-        services.address, services.keys, instance, services.settings, is_worker=process == "worker"
+        services.address, services.shards, instance, services.settings, is_worker=process == "worker"
     )
     await lease_renewer.start()
     stack.push_async_callback(lease_renewer.stop)
-    channel = services.queues[0].control_channel(lease_renewer.worker)
-    await services.subscriber.subscribe(channel, lease_renewer.on_control_message)
+    channels = ControlChannels(services.subscriber, services.queues, instance, lease_renewer.on_control_message)
+    await channels.open()
     retention = RetentionAfterRuns(services.checkpointer, KeptByGraph(services.settings, services.graphs).keep_of)
     stack.push_async_callback(retention.close)
     await services.switch_watch.start()
@@ -734,7 +737,9 @@ async def _executing(services: Services, process: Process, instance: str, stack:
         recording=_recording(services),
         on_opened=(lambda run: None) if services.late_export is None else services.late_export.attempt_started,
     )
-    services = replace(services, lease_renewer=lease_renewer, executions=executions, event_loop=event_loop)
+    services = replace(
+        services, lease_renewer=lease_renewer, control_channels=channels, executions=executions, event_loop=event_loop
+    )
     await _publish_metrics(services, stack)
     if process == "worker":
         auth_file = await asyncio.to_thread(load_auth, services.config.auth, services.graphs.load_object)

@@ -14,6 +14,7 @@ from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt_writer import AttemptWriter
+from slipway.runs.queue_scripts import QueueScripts
 from slipway.runs.record import run_from
 from slipway.services import Services
 from slipway.settings import Settings
@@ -65,7 +66,7 @@ class RunClock:
         for job in await self._pipeline.send("ZRANGE", self._keys.later_queue, 0, -1):
             if job.decode().startswith(run["run_id"]):
                 await self._pipeline.send("ZADD", self._keys.later_queue, 0, job)
-        await self._pipeline.send("RPUSH", self._keys.worker_wake, "1")
+        await QueueScripts(self._pipeline, self._keys).watch()
 
 
 @pytest.fixture

@@ -44,10 +44,11 @@ async def test_keys_of_waiting_and_reclaimed_runs_are_declared(
     stored = await stored_kinds(pipeline, keys)
     assert await undeclared(pipeline, keys) == []
     await served.services.queues[0].run_claim("worker", 10, 8000)
+    stored |= await stored_kinds(pipeline, keys)
     await sdk.runs.cancel_many(status="pending")
     assert await undeclared(pipeline, keys) == []
     stored |= await stored_kinds(pipeline, keys)
-    waiting = {"worker_wake", "later_queue", "suspect_queue", "running_suspects", "leases", "thread_queue"}
+    waiting = {"waiting_workers", "later_queue", "suspect_queue", "running_suspects", "leases", "thread_queue"}
     waiting |= {"thread_crons", "idempotency"}
     assert waiting | {"crons", "crons_due", "cron", "threads_due"} <= stored
 

@@ -54,7 +54,8 @@ async def run_until_killed(cluster: Cluster, run_id: str, failpoint: str) -> Non
     await doomed.wait_for_exit(30)
     cluster.workers.remove(doomed)
     worker = (await cluster.run(run_id))["worker"]
-    assert await QueueScripts(cluster.pipeline, cluster.keys).run_reap(event_ttl_s=600, pause_ms=0, worker=worker)
+    scripts = QueueScripts(cluster.pipeline, cluster.keys)
+    assert (await scripts.run_reap(event_ttl_s=600, pause_ms=0, worker=worker)).runs
 
 
 async def test_a_call_continues_after_its_worker_was_killed_at_each_step(cluster: Cluster, client: Client) -> None:
@@ -113,7 +114,8 @@ async def test_no_call_of_a_model_is_forgotten_when_its_worker_is_killed(
     for killed_in in kills:
         await (await cluster.start_worker()).wait_for_exit(30)
         worker = (await cluster.run(run_id))["worker"]
-        assert await QueueScripts(cluster.pipeline, cluster.keys).run_reap(event_ttl_s=600, pause_ms=0, worker=worker)
+        scripts = QueueScripts(cluster.pipeline, cluster.keys)
+        assert (await scripts.run_reap(event_ttl_s=600, pause_ms=0, worker=worker)).runs
         usage = (await client.run(thread_id, run_id))["usage"]
         assert usage["tokens"]["total"] >= max(used, 30 * killed_in)
         used = usage["tokens"]["total"]

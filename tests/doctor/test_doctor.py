@@ -535,7 +535,8 @@ async def test_a_repaired_lease_stays_with_a_live_worker(stores: Stores) -> None
     run = await running_run(stores)
     await stores.pipeline.send("DEL", stores.keys.leases)
     await doctor(stores, repair=True).check_all()
-    assert await stores.queues[0].run_reap(event_ttl_s=60, pause_ms=0) == [], "the repaired lease has not expired"
+    reaped = await stores.queues[0].run_reap(event_ttl_s=60, pause_ms=0)
+    assert reaped.runs == [], "the repaired lease has not expired"
     lost = await stores.queues[0].renew_leases([(run.run_id, 1, run.incarnation)], lease_ms=LEASE_MS)
     assert lost == []
     assert await stores.settle(run) == Settled()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -127,7 +127,7 @@ class Stores:
     async def reap(self, worker: str = "w", pause_ms: int = 0) -> list[tuple[str, int, str]]:
         """Reclaims all runs of a worker, as the reaper does after the worker's leases expired."""
         reaped = [await queue.run_reap(event_ttl_s=TTL_S, pause_ms=pause_ms, worker=worker) for queue in self.queues]
-        return plain(list(itertools.chain.from_iterable(reaped)))
+        return plain(list(itertools.chain.from_iterable(each.runs for each in reaped)))
 
     async def trash_entries(self) -> list[tuple[str, bytes]]:
         """The entries of the trash: thread and time of deletion."""
@@ -165,7 +165,7 @@ async def dump(pipeline: Pipeline, keys: Keys) -> dict[str, Any]:
     for key in await pipeline.send("KEYS", f"{keys.prefix}:*"):
         name = key.decode()
         redis_type = (await pipeline.send("TYPE", key)).decode()
-        if name in (keys.threads, keys.workers, keys.worker_wake):
+        if name in (keys.threads, keys.workers, keys.named("waiting_workers")):
             continue
         if redis_type == "hash":
             flat = await pipeline.send("HGETALL", key)
@@ -241,7 +241,7 @@ def settlement(
     )
 
 
-def plain(reclaimed: list[ReclaimedRun]) -> list[tuple[str, int, str]]:
+def plain(reclaimed: Sequence[ReclaimedRun]) -> list[tuple[str, int, str]]:
     """The id of each run, its lost attempt, and what became of it."""
     return [(each.run_id, each.attempt, each.outcome.value) for each in reclaimed]
 

@@ -10,16 +10,12 @@ from typing import Any
 import pytest
 
 from slipway.graphs.registry import Registry
-from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.server_pipeline import ServerPipeline
 from slipway.runs.record import PRIORITY_MS, Phase, Run, new_id
 from slipway.runs.script_results import Settled
-from slipway.runs.worker_health import WorkerHealth
 from slipway.services import Services
-from slipway_workers.claims import ClaimingWorker
-from tests.runs.conftest import ANY_VERSION, Stores, new_run, settings_of
-from tests.shards import shards_of
+from tests.runs.claiming_workers import claiming_worker
+from tests.runs.conftest import Stores, new_run, settings_of
 from tests.waiting import Eventually
 from tests.worker import running_worker
 
@@ -118,7 +114,7 @@ async def test_deleting_a_thread_frees_the_group_slots_of_its_runs(stores: Store
 
 
 async def test_a_worker_executes_at_most_max_runs_at_once(
-    valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
+    valkey_url: str, stores: Stores, eventually: Eventually
 ) -> None:
     gates: dict[str, asyncio.Event] = {}
     active_counts: list[int] = []
@@ -130,22 +126,11 @@ async def test_a_worker_executes_at_most_max_runs_at_once(
         assert await stores.settle(run) == Settled()
 
     runs = [await stores.create_run() for _ in range(6)]
-    wake = ServerPipeline(Address(valkey_url), "test worker wake", patience_s=5)
-    await wake.open()
-    health = WorkerHealth(stores.pipeline, keys, "w")
-    worker = ClaimingWorker(
-        execute, shards_of(keys), wake, "w", health, ANY_VERSION, lease_ms=60_000, max_runs=2, high_water=0.85
-    )
-    work = asyncio.create_task(worker.main())
-    for _ in runs[1:]:
-        await eventually(lambda: len(gates) == 2, beside=work)
+    async with claiming_worker(valkey_url, stores, execute, max_runs=2) as claiming:
+        for _ in runs[1:]:
+            await eventually(lambda: len(gates) == 2, beside=claiming.task)
+            gates.pop(next(iter(gates))).set()
         gates.pop(next(iter(gates))).set()
-    gates.pop(next(iter(gates))).set()
-    worker.stop_claiming()
-    assert await worker.wait_until_idle(10)
-    work.cancel()
-    await worker.close()
-    await wake.close()
     assert (len(active_counts), max(active_counts)) == (len(runs), 2)
 
 

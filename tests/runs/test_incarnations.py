@@ -378,7 +378,7 @@ async def test_messages_about_a_deleted_run_do_not_stop_a_later_run_with_its_id(
     stores: Stores, valkey_url: str
 ) -> None:
     old, new = await run_and_successor(stores)
-    lease_renewer = LeaseRenewer(Address(valkey_url), stores.keys, "w", Settings(), is_worker=True)
+    lease_renewer = LeaseRenewer(Address(valkey_url), stores.shards, "w", Settings(), is_worker=True)
     attempt = stores.attempt(new)
     lease_renewer.add(attempt, time.monotonic())
     lease_renewer.on_control_message(f"{old.run_id}@{old.incarnation} lost".encode())

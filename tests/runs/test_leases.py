@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.server_pipeline import ServerPipeline
+from slipway.redis.per_shard import PerShard
 from slipway.redis.server_subscriber import ServerSubscriber
 from slipway.redis.subscriber import MessageHandler
 from slipway.runs.attempt_writer import AttemptWriter
@@ -25,13 +25,13 @@ from slipway.runs.leases import LeaseRenewer, reclaim_process
 from slipway.runs.queue_scripts import Grace, QueueScripts
 from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import Instruction
-from slipway.runs.worker_health import WorkerHealth
 from slipway.runs.worker_list_scripts import WorkerListScripts
 from slipway.stop_times import CLOSE_WITHIN_S
-from slipway_workers.claims import ClaimingWorker, RunHandler
-from tests.proxy import Proxy, proxied
-from tests.runs.conftest import ANY_VERSION, Stores, opened, plain, settings_of
+from tests.proxy import proxied
+from tests.runs.claiming_workers import claiming_worker
+from tests.runs.conftest import Stores, opened, plain, settings_of
 from tests.runs.servers import server
+from tests.shards import shards_of
 from tests.waiting import Eventually, wait_until
 
 LEASE_S, HEARTBEAT_S = 2.0, 0.2
@@ -41,7 +41,7 @@ LEASE_S, HEARTBEAT_S = 2.0, 0.2
 async def renewing_leases(url: str, keys: Keys, **differs: Any) -> AsyncIterator[LeaseRenewer]:
     """A started lease renewer of a worker named `w`."""
     values = {"lease_s": LEASE_S, "heartbeat_s": HEARTBEAT_S, "reap_every_s": 0.1} | differs
-    lease_renewer = LeaseRenewer(Address(url), keys, "w", settings_of(url, keys, **values), is_worker=True)
+    lease_renewer = LeaseRenewer(Address(url), shards_of(keys), "w", settings_of(url, keys, **values), is_worker=True)
     await lease_renewer.start()
     try:
         yield lease_renewer
@@ -58,7 +58,7 @@ async def claimed_attempt(stores: Stores) -> tuple[Run, AttemptWriter]:
 
 async def reap_expired(stores: Stores) -> list[tuple[str, int, str]]:
     """One round of the reaper: reclaims the runs whose lease expired."""
-    return plain(await stores.queues[0].run_reap(event_ttl_s=60, pause_ms=0))
+    return plain((await stores.queues[0].run_reap(event_ttl_s=60, pause_ms=0)).runs)
 
 
 async def _lease_end_ms(stores: Stores, run: Run) -> float:
@@ -121,7 +121,7 @@ async def test_after_an_outage_live_workers_have_a_grace_period_to_renew_their_l
     grace: Grace = {"silence_ms": 60_000, "lease_ms": 60_000}
 
     async def reap() -> list[tuple[str, int, str]]:
-        return plain(await stores.queues[0].run_reap(event_ttl_s=60, pause_ms=0, grace=grace))
+        return plain((await stores.queues[0].run_reap(event_ttl_s=60, pause_ms=0, grace=grace)).runs)
 
     async def run_with_expired_lease() -> Run:
         await stores.create_run()
@@ -145,7 +145,7 @@ async def test_a_cancel_is_sent_to_the_worker_at_once(
     valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
 ) -> None:
     lease_renewer = LeaseRenewer(
-        Address(valkey_url), keys, "w", settings_of(valkey_url, keys), is_worker=True
+        Address(valkey_url), stores.shards, "w", settings_of(valkey_url, keys), is_worker=True
     )  # it is not started, so it sends no heartbeats
     _, attempt = await claimed_attempt(stores)
     lease_renewer.add(attempt, time.monotonic())
@@ -217,7 +217,7 @@ class SlowScripts(QueueScripts):
 async def test_it_stops_in_time_while_redis_does_not_reply(keys: Keys) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
-        lease_renewer = LeaseRenewer(Address(url), keys, "w", settings_of(url, keys), is_worker=True)
+        lease_renewer = LeaseRenewer(Address(url), shards_of(keys), "w", settings_of(url, keys), is_worker=True)
         await lease_renewer.start()
         async with asyncio.timeout(CLOSE_WITHIN_S):
             await lease_renewer.stop()
@@ -228,13 +228,12 @@ async def test_a_lease_is_trusted_from_the_moment_when_its_heartbeat_was_sent(
     valkey_url: str, keys: Keys, stores: Stores
 ) -> None:
     settings = settings_of(valkey_url, keys)
-    lease_renewer, scripts = (
-        LeaseRenewer(Address(valkey_url), keys, "w", settings, is_worker=True),
-        SlowScripts(stores.pipeline, keys),
-    )
+    lease_renewer = LeaseRenewer(Address(valkey_url), stores.shards, "w", settings, is_worker=True)
+    scripts = SlowScripts(stores.pipeline, keys)
+    queues: PerShard[QueueScripts] = PerShard(stores.shards, lambda _: scripts)
     (_, attempt), (_, later) = await claimed_attempt(stores), await claimed_attempt(stores)
     lease_renewer.add(attempt, claim_sent_at=0)
-    heartbeat = asyncio.create_task(lease_renewer.send_heartbeat(scripts, WorkerListScripts(stores.pipeline, keys)))
+    heartbeat = asyncio.create_task(lease_renewer.send_heartbeat(queues, WorkerListScripts(stores.pipeline, keys)))
     await wait_until(lambda: scripts.sent_at)
     lease_renewer.add(later, claim_sent_at=0)  # the heartbeat did not renew this one
     await heartbeat
@@ -247,7 +246,7 @@ async def test_a_heartbeat_does_not_extend_the_trust_in_the_lease_of_a_lost_run(
     valkey_url: str, keys: Keys, stores: Stores
 ) -> None:
     settings = settings_of(valkey_url, keys)
-    lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings, is_worker=True)
+    lease_renewer = LeaseRenewer(Address(valkey_url), stores.shards, "w", settings, is_worker=True)
     _, attempt = await claimed_attempt(stores)
     lease_renewer.add(attempt, claim_sent_at=0)
     await stores.reap()
@@ -267,55 +266,38 @@ async def test_the_lease_of_a_claim_is_trusted_from_the_moment_when_the_claim_wa
     async def execute(_: dict[str, Any], run: Run, claim_sent_at: float) -> None:
         claims_sent_at.append(claim_sent_at)
 
-    async with proxied(valkey_url) as proxy, claiming_worker(proxy, stores, execute) as work:
+    async with proxied(valkey_url) as proxy, claiming_worker(proxy.url, stores, execute) as claiming:
         proxy.hold_replies()
         run = await stores.create_run()
 
         async def is_claimed() -> bool:
             return await stores.phase_of(run) is Phase.RUNNING
 
-        await wait_until(is_claimed, beside=work)
+        await wait_until(is_claimed, beside=claiming.task)
         claimed_at = time.monotonic()
         proxy.release_replies()
-        await wait_until(lambda: claims_sent_at, beside=work)
+        await wait_until(lambda: claims_sent_at, beside=claiming.task)
     assert claims_sent_at[0] <= claimed_at
 
 
-async def test_a_worker_claims_again_soon_after_a_lost_connection(
-    valkey_url: str, stores: Stores, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("slipway_workers.claims.MAX_WAIT_S", 60.0)
+async def test_a_worker_claims_again_soon_after_a_lost_connection(valkey_url: str, stores: Stores) -> None:
     claimed: list[str] = []
 
     async def execute(_: dict[str, Any], run: Run, claim_sent_at: float) -> None:
         claimed.append(run.run_id)
 
-    async with proxied(valkey_url) as proxy, claiming_worker(proxy, stores, execute) as work:
+    async with proxied(valkey_url) as proxy, claiming_worker(proxy.url, stores, execute) as claiming:
         first = await stores.create_run()
-        await wait_until(lambda: claimed == [first.run_id], beside=work)
+        await wait_until(lambda: claimed == [first.run_id], beside=claiming.task)
+        await wait_until(lambda: claiming.health.pending() == (), beside=claiming.task)
+        sent_before = claiming.pipeline.round_trips
         with capture_logs() as logs:
-            proxy.cut()
-            await wait_until(lambda: any(entry["event"] == "claim.failed" for entry in logs), beside=work)
+            proxy.drop_data()  # Redis does not receive the next claim
             second = await stores.create_run()
-            await wait_until(lambda: claimed == [first.run_id, second.run_id], beside=work)
-
-
-@asynccontextmanager
-async def claiming_worker(proxy: Proxy, stores: Stores, execute: RunHandler) -> AsyncIterator[asyncio.Task[None]]:
-    """A worker that sends its claims through a proxy. Yields the task that claims."""
-    wake = ServerPipeline(Address(proxy.url), "test worker wake", patience_s=5)
-    await wake.open()
-    health = WorkerHealth(stores.pipeline, stores.keys, "w")
-    worker = ClaimingWorker(
-        execute, stores.shards, wake, "w", health, ANY_VERSION, lease_ms=60_000, max_runs=1, high_water=0.85
-    )
-    work = asyncio.create_task(worker.main())
-    yield work
-    worker.stop_claiming()
-    work.cancel()
-    assert await worker.wait_until_idle(10)
-    await worker.close()
-    await wake.close()
+            await wait_until(lambda: claiming.pipeline.round_trips > sent_before, beside=claiming.task)
+            proxy.cut()
+            await wait_until(lambda: any(entry["event"] == "claim.failed" for entry in logs), beside=claiming.task)
+            await wait_until(lambda: claimed == [first.run_id, second.run_id], beside=claiming.task)
 
 
 @pytest.mark.slow
@@ -400,23 +382,23 @@ async def test_a_worker_that_cannot_be_listed_keeps_its_leases(keys: Keys, event
 async def test_a_worker_whose_leases_cannot_be_renewed_is_listed_and_does_not_trust_them(
     valkey_url: str, keys: Keys, stores: Stores
 ) -> None:
-    lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), is_worker=True)
+    lease_renewer = LeaseRenewer(Address(valkey_url), stores.shards, "w", settings_of(valkey_url, keys), is_worker=True)
     _, attempt = await claimed_attempt(stores)
     lease_renewer.add(attempt, claim_sent_at=0)
     before = attempt.lease_trusted_until
     await stores.pipeline.send("SET", keys.outage_watch, "not a hash")
-    await lease_renewer.send_heartbeat(stores.queues[0], WorkerListScripts(stores.pipeline, keys))
+    await lease_renewer.send_heartbeat(stores.queues, WorkerListScripts(stores.pipeline, keys))
     assert await _is_listed(stores)
     assert attempt.lease_trusted_until == before
 
 
 async def test_a_heartbeat_takes_one_round_trip(valkey_url: str, keys: Keys, stores: Stores) -> None:
-    lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), is_worker=True)
+    lease_renewer = LeaseRenewer(Address(valkey_url), stores.shards, "w", settings_of(valkey_url, keys), is_worker=True)
     await lease_renewer.send_heartbeat(
-        stores.queues[0], WorkerListScripts(stores.pipeline, keys)
+        stores.queues, WorkerListScripts(stores.pipeline, keys)
     )  # stores the scripts on the server
     before = stores.pipeline.round_trips
-    await lease_renewer.send_heartbeat(stores.queues[0], WorkerListScripts(stores.pipeline, keys))
+    await lease_renewer.send_heartbeat(stores.queues, WorkerListScripts(stores.pipeline, keys))
     assert stores.pipeline.round_trips == before + 1
 
 
@@ -427,7 +409,7 @@ async def _is_listed(stores: Stores) -> bool:
 @pytest.mark.parametrize("listed", [True, False])
 async def test_a_worker_is_listed_until_it_stops(valkey_url: str, keys: Keys, stores: Stores, listed: bool) -> None:
     settings = settings_of(valkey_url, keys, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S, reap_every_s=0.1)
-    lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings, is_worker=listed)
+    lease_renewer = LeaseRenewer(Address(valkey_url), stores.shards, "w", settings, is_worker=listed)
     await lease_renewer.start()
     _, attempt = await claimed_attempt(stores)
     lease_renewer.add(attempt, time.monotonic())
@@ -440,7 +422,7 @@ async def test_a_worker_is_listed_until_it_stops(valkey_url: str, keys: Keys, st
 async def test_an_attempt_is_fenced_when_its_process_claims_the_run_again(
     valkey_url: str, keys: Keys, stores: Stores
 ) -> None:
-    lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), is_worker=True)
+    lease_renewer = LeaseRenewer(Address(valkey_url), stores.shards, "w", settings_of(valkey_url, keys), is_worker=True)
     await stores.create_run()
     older = stores.attempt(await stores.claim_one())
     lease_renewer.add(older, time.monotonic())

@@ -260,7 +260,7 @@ async def test_a_deleted_thread_leaves_only_the_logs_of_its_runs(stores: Stores)
     assert await stores.claim() == []
     keys = await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:*")
     logs = {stores.keys.events(run.run_id).encode() for run in (active, queued)}
-    stays = (b":queue:wake", b":trash", b":memory", b":pending_counts")
+    stays = (b":queue:waiting", b":trash", b":memory", b":pending_counts")
     assert {key for key in keys if not key.endswith(stays)} == logs
     assert [await stores.pipeline.send("PTTL", key) > 0 for key in logs] == [True, True]
 

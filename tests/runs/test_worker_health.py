@@ -20,8 +20,8 @@ from slipway.redis.server_pipeline import ServerPipeline
 from slipway.runs.record import Run
 from slipway.runs.worker_health import WorkerHealth
 from slipway_workers import claims, settings
-from slipway_workers.claims import ClaimingWorker
-from tests.runs.conftest import ANY_VERSION, Stores
+from tests.runs.claiming_workers import claiming_worker
+from tests.runs.conftest import Stores
 from tests.shards import shards_of
 from tests.waiting import Eventually
 
@@ -35,7 +35,7 @@ OWN = f"{platform.node()}:1:own"
 async def test_the_last_worker_of_a_host_deletes_the_record(
     pipeline: Pipeline, keys: Keys, live: str, is_kept: bool
 ) -> None:
-    health = WorkerHealth(pipeline, keys, OWN)
+    health = WorkerHealth(pipeline, shards_of(keys), OWN)
     await health.psetex(health.key, 60_000, b"alive")
     await pipeline.send("ZADD", keys.workers, 1, live)
     await health.delete(health.key)
@@ -56,7 +56,7 @@ async def test_arq_finds_the_record_of_this_host(
         return await async_check_health(options["redis_settings"], options["health_check_key"])
 
     assert await exit_code() == 1
-    health = WorkerHealth(pipeline, keys, OWN)
+    health = WorkerHealth(pipeline, shards_of(keys), OWN)
     await health.psetex(health.key, 60_000, b"alive")
     assert await exit_code() == 0
     monkeypatch.delenv(variable_of("redis_url"))
@@ -67,76 +67,65 @@ async def test_arq_finds_the_record_of_this_host(
 async def test_due_jobs_of_both_queues_are_counted(pipeline: Pipeline, keys: Keys) -> None:
     await pipeline.send("ZADD", keys.queue, 1, "a:1", 1, "b:1")
     await pipeline.send("ZADD", keys.suspect_queue, 1, "c:2")
-    assert await WorkerHealth(pipeline, keys, OWN).zcard(keys.queue) == 3
+    assert await WorkerHealth(pipeline, shards_of(keys), OWN).zcard(keys.queue) == 3
 
 
 async def test_a_worker_records_while_it_has_no_free_slot_and_while_it_drains(
-    valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+    valkey_url: str, stores: Stores, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claims, "MAX_WAIT_S", 0.05)
-    monkeypatch.setattr(claims, "HEALTH_EVERY_S", 0.0)
+    monkeypatch.setattr(claims, "HEALTH_EVERY_S", 0.05)
     started, gate = asyncio.Event(), asyncio.Event()
 
     async def execute(_: dict[str, Any], run: Run, claim_sent_at: float) -> None:
         started.set()
         await gate.wait()
 
-    async def record() -> bytes:
-        return bytes(await stores.pipeline.send("GETDEL", health.key) or b"")
-
-    async def is_recorded() -> bool:
-        return b"j_complete=0 j_failed=0 j_retried=0 j_ongoing=1 queued=1" in await record()
-
     for _ in range(2):
         await stores.create_run()
-    health = WorkerHealth(stores.pipeline, keys, OWN)
-    wake = ServerPipeline(Address(valkey_url), "test worker wake", patience_s=5)
-    await wake.open()
-    worker = ClaimingWorker(
-        execute, shards_of(keys), wake, OWN, health, ANY_VERSION, lease_ms=60_000, max_runs=1, high_water=0.85
-    )
-    work = asyncio.create_task(worker.async_run())
-    await started.wait()
-    await eventually(is_recorded, beside=work)
-    worker.stop_claiming()
-    await eventually(is_recorded, beside=work)
-    gate.set()
-    assert await worker.wait_until_idle(10)
-    await eventually(record, beside=work)
-    work.cancel()
-    await worker.close()
-    await wake.close()
+    async with claiming_worker(valkey_url, stores, execute, OWN) as claiming:
+
+        async def record() -> bytes:
+            return bytes(await stores.pipeline.send("GETDEL", claiming.health.key) or b"")
+
+        async def is_recorded() -> bool:
+            return b"j_complete=0 j_failed=0 j_retried=0 j_ongoing=1 queued=1" in await record()
+
+        await started.wait()
+        await eventually(is_recorded, beside=claiming.task)
+        claiming.worker.stop_claiming()
+        await eventually(is_recorded, beside=claiming.task)
+        gate.set()
+        assert await claiming.worker.wait_until_idle(10)
+        await eventually(record, beside=claiming.task)
     assert not await record()
 
 
+async def test_an_idle_worker_counts_no_jobs(valkey_url: str, stores: Stores, eventually: Eventually) -> None:
+    async def execute(_: dict[str, Any], run: Run, claim_sent_at: float) -> None:
+        pass
+
+    async with claiming_worker(valkey_url, stores, execute, OWN) as claiming:
+        await eventually(lambda: claiming.health.pending() == (), beside=claiming.task)
+        before = stores.pipeline.round_trips
+        assert await claiming.health.zcard("") == 0
+        assert stores.pipeline.round_trips == before
+
+
 async def test_a_worker_whose_health_cannot_be_recorded_claims(
-    valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
+    valkey_url: str, stores: Stores, eventually: Eventually
 ) -> None:
     executed = asyncio.Event()
 
     async def execute(_: dict[str, Any], run: Run, claim_sent_at: float) -> None:
         executed.set()
 
-    wake, closed = (ServerPipeline(Address(valkey_url), f"test {name}", patience_s=5) for name in ("wake", "health"))
-    await wake.open()
+    closed = ServerPipeline(Address(valkey_url), "test health", patience_s=5)
     await closed.open()
     await closed.close()
-    worker = ClaimingWorker(
-        execute,
-        shards_of(keys),
-        wake,
-        OWN,
-        WorkerHealth(closed, keys, OWN),
-        ANY_VERSION,
-        lease_ms=60_000,
-        max_runs=1,
-        high_water=0.85,
-    )
     with capture_logs() as lines:
-        work = asyncio.create_task(worker.async_run())
-        await eventually(lambda: any(line["event"] == "health.not_recorded" for line in lines), beside=work)
-        await stores.create_run()
-        await eventually(executed.is_set, beside=work)
-    work.cancel()
-    await worker.close()
-    await wake.close()
+        async with claiming_worker(valkey_url, stores, execute, OWN, health_pipeline=closed) as claiming:
+            await eventually(
+                lambda: any(line["event"] == "health.not_recorded" for line in lines), beside=claiming.task
+            )
+            await stores.create_run()
+            await eventually(executed.is_set, beside=claiming.task)

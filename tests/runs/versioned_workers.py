@@ -11,6 +11,7 @@ from slipway.graph_versions.scripts import VersionScripts
 from slipway.graphs.served_version import ServedVersion
 from slipway.runs.record import Run, run_from
 from tests.runs.conftest import LEASE_MS, Stores
+from tests.waiting import wait_until
 
 GRAPH = "steps"
 
@@ -23,6 +24,7 @@ class VersionedWorker:
     name: str
     serves: bytes
     group: str
+    messages: list[bytes | None]
 
     async def claim(self, limit: int = 100) -> list[Run]:
         """The runs that it claims now."""
@@ -41,9 +43,13 @@ class VersionedWorker:
         """The worker claims nothing more."""
         await self.stores.queues[0].renew_leases([], lease_ms=LEASE_MS, stops_as=f"{self.group} {self.name}")
 
-    async def tokens(self) -> int:
-        """How many tokens wake the workers of its group."""
-        return int(await self.stores.pipeline.send("LLEN", self.stores.keys.version_wake(self.group)))
+    async def wakes(self) -> int:
+        """How often it was woken since it was asked last."""
+        await self.stores.pipeline.send("PUBLISH", self.stores.keys.control(self.name), "end")
+        await wait_until(lambda: b"end" in self.messages)
+        wakes = [each for each in self.messages if each in (b"wake", b"wake last")]
+        self.messages.clear()
+        return len(wakes)
 
 
 async def worker_of(
@@ -69,7 +75,9 @@ async def worker_of(
     members |= {"current": current} if current else {}
     members |= {"ramping": ramping} if ramping else {}
     group, serves = "-".join([graph_id, *names]), ormsgpack.packb({graph_id: members})
-    worker = VersionedWorker(stores, f"host:1:{group}", serves, group)
+    messages: list[bytes | None] = []
+    worker = VersionedWorker(stores, f"host:1:{group}", serves, group, messages)
+    await stores.subscriber.subscribe(stores.keys.control(worker.name), messages.append)
     await VersionScripts(stores.pipeline, stores.shards).register(versions, serves=serves, group=group)
     await stores.queues[0].renew_leases([], lease_ms=LEASE_MS, claims_as=f"{group} {worker.name}")
     return worker

@@ -185,8 +185,8 @@ class History:
             return "nothing"
         renewer = self.random.choice(self.workers).process.services.lease_renewer
         assert renewer is not None
-        reclaimed = await self.services.queues[0].run_reap(event_ttl_s=600, pause_ms=0, worker=renewer.worker)
-        return f"{len(reclaimed)} runs reclaimed"
+        reaped = await self.services.queues[0].run_reap(event_ttl_s=600, pause_ms=0, worker=renewer.worker)
+        return f"{len(reaped.runs)} runs reclaimed"
 
     async def change_rollout(self) -> str:
         graph = self.random.choice(GRAPHS)

@@ -73,5 +73,5 @@ async def test_a_release_says_that_an_operator_has_paused_the_run_although_a_swi
 async def test_the_reaper_names_the_thread_and_the_graph_of_a_run(stores: Stores) -> None:
     await stores.create_run()
     run = await stores.claim_one()
-    (reclaimed,) = await stores.queues[0].run_reap(event_ttl_s=60, pause_ms=0, worker=run.worker)
+    (reclaimed,) = (await stores.queues[0].run_reap(event_ttl_s=60, pause_ms=0, worker=run.worker)).runs
     assert reclaimed.run == run.logged

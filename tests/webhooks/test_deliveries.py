@@ -201,8 +201,8 @@ async def test_the_webhook_of_a_run_with_two_attempts_is_called_once(
     run = await sdk.runs.create(thread, "hold", input={}, webhook=receiver.url)
     await eventually(lambda: run["run_id"] in executing(worker))
     first = executing(worker)[run["run_id"]]
-    reclaimed = await served.services.queues[0].run_reap(event_ttl_s=60, pause_ms=0, worker=worker.executions.worker_id)
-    assert [outcome for _, _, outcome in reclaimed] == ["queued"]
+    reaped = await served.services.queues[0].run_reap(event_ttl_s=60, pause_ms=0, worker=worker.executions.worker_id)
+    assert [outcome for _, _, outcome in reaped.runs] == ["queued"]
     await eventually(lambda: [each.writer.number for each in executing(worker).values()] == [2])
     first.stop_now()  # the attempt is fenced, but here both attempts execute in one worker
     assert receiver.bodies == []

@@ -3,10 +3,11 @@
 It has the life cycle of arq: `async_run` executes `main`, `close` ends it, `ctx` is passed to each attempt, and its
 health is recorded in Redis, where `arq --check` reads it. It replaces how arq takes and executes jobs:
 
-- *Latency*: arq polls the queue. Here, a script that queues a job, due or not, pushes a token to a list. The token
-  wakes exactly one of the workers that wait for the list with a blocking pop.
+- *Latency*: arq polls the queue. Here, a claim that leaves no due job lists the worker as waiting. A script that queues
+  a job, due or not, takes the worker that has waited longest from the list, and wakes it with a message. So an idle
+  worker sends nothing. The duty `queue_watch` finds jobs whose message was lost.
 - *Claims*: arq needs three round trips for a job, and checks only the first jobs of the queue. Here, one script claims
-  as many due runs as the worker has free slots.
+  as many due runs of a shard as the worker has free slots. Shards that may have jobs take turns (`claim_turns`).
 - *Crash*: arq retries a job after its timeout. Here, a run is reclaimed when its lease is no longer renewed (`leases`,
   `duties.reaper`).
 - *Connections*: arq uses a pool of redis-py. Here, commands are sent on the two pipelines of the process.
@@ -18,8 +19,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from signal import Signals
 from typing import Any, Final, cast
 
@@ -31,23 +34,35 @@ from arq.worker import Worker, func
 from slipway import failpoints
 from slipway.errors import StoredDataError, StoreUnavailable
 from slipway.graph_versions.served_graphs import ServedGraphs
+from slipway.redis.hash_fields import Fields
+from slipway.redis.per_shard import PerShard
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.shards import Shards
+from slipway.runs.control_channels import ControlChannels
 from slipway.runs.crash_suspects import CrashSuspects
-from slipway.runs.queue_scripts import QueueScripts
+from slipway.runs.queue_scripts import QueueScripts, waiting_member
 from slipway.runs.record import Run, has_large_options, run_from, run_in_turns
+from slipway.runs.script_results import ClaimResult
 from slipway.runs.scripts import RunScripts
+from slipway.runs.suspect_slots import NO_SUSPECTS, SuspectSlots
 from slipway.runs.worker_health import WorkerHealth
-from slipway.runs.worker_wake import WorkerWake
+from slipway_workers.claim_turns import ClaimTurns
 
 log = structlog.get_logger(__name__)
 
-MAX_WAIT_S: Final = 1.0
-"""Seconds after which a worker claims without a token. A lost token delays a run by at most this time."""
+_MAX_PAUSE_S: Final = 1.0
+"""The longest pause after a failed claim."""
 
 _FIRST_PAUSE_S: Final = 0.05
-"""The pause after a failed claim doubles with each that follows, up to `MAX_WAIT_S`. It is short at first, because a
+"""The pause after a failed claim doubles with each that follows, up to `_MAX_PAUSE_S`. It is short at first, because a
 claim waits for a connection: after a restart of Redis the next one succeeds."""
+
+_HOLDS_SLOTS_S: Final = 1.0
+"""Seconds for which a claim without a reply holds free slots back from other shards: its node may be unavailable."""
+
+LEAVE_WITHIN_S: Final = 0.25
+"""Seconds within which a worker that stops is removed from the workers that wait. Otherwise a script that wakes it
+finds out that it is gone."""
 
 HEALTH_EVERY_S: Final = 2.0
 """Interval at which the claim loop records that it works."""
@@ -69,15 +84,24 @@ RunHandler = Callable[[dict[str, Any], Run, float], Awaitable[None]]
 """Executes one attempt at a run. The last argument is when the claim of the run was sent (`time.monotonic`)."""
 
 
+@dataclass(slots=True)
+class _HeldSlots:
+    """Free slots for which a claim is in progress."""
+
+    slots: int
+    timer: asyncio.TimerHandle | None = None
+
+
 class ClaimingWorker(Worker):
-    """Claims runs of the versions in `served`, and calls `handler` for each in a task. `wake` is a separate pipeline,
-    because the blocking pop blocks it."""
+    """Claims runs of the versions in `served`, and calls `handler` for each in a task. `pipeline` is the connection for
+    claims. `channels` are open: what wakes this worker arrives there."""
 
     def __init__(
         self,
         handler: RunHandler,
         shards: Shards,
-        wake: Pipeline,
+        pipeline: Pipeline,
+        channels: ControlChannels,
         worker: str,
         health: WorkerHealth,
         served: ServedGraphs,
@@ -86,10 +110,8 @@ class ClaimingWorker(Worker):
         max_runs: int,
         high_water: float,
     ) -> None:
-        self._tokens = WorkerWake(wake, shards.only)
         super().__init__(
             functions=[func(handler, name="attempt", keep_result=0, max_tries=1)],  # type: ignore[arg-type]
-            queue_name=self._tokens.queue_name,
             redis_pool=cast(ArqRedis, health),
             handle_signals=False,
             max_jobs=max_runs,
@@ -99,14 +121,30 @@ class ClaimingWorker(Worker):
             health_check_key=health.key,
             health_check_interval=HEALTH_LIFETIME_S - _ADDED_BY_ARQ_S,
         )
-        self._run_attempt, self._scripts = handler, RunScripts(wake, shards)
-        self._queue_scripts = QueueScripts(wake, shards.only)
+        self._run_attempt, self._scripts = handler, RunScripts(pipeline, shards)
+        self._queues = PerShard(shards, partial(QueueScripts, pipeline))
         self._worker_id, self._lease_ms, self._served = worker, lease_ms, served
-        self._high_water, self._check_memory_at = high_water, 0.0
-        self._slot_free, self._claims_ended = asyncio.Event(), asyncio.Event()
+        self._high_water, self._check_memory_at = high_water, [0.0] * shards.count
+        self._turns = ClaimTurns(shards.count)
+        self._held_slots = 0
+        """Free slots for which claims are in progress."""
+        self._claims: set[asyncio.Task[None]] = set()
+        self._passing: set[asyncio.Task[None]] = set()
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        """When the next claim of a shard is due, although nobody wakes this worker."""
+        self._pauses_s: dict[int, float] = {}
+        """The next pause of each shard whose last claim has failed."""
+        self._suspects_claimed = False
+        """Whether a claim in progress may return crash suspects. No other may: they would be too many."""
+        self._without_suspects: set[int] = set()
+        """Shards to claim from again when that claim has ended."""
+        self._fault: BaseException | None = None
+        self._changed, self._claims_ended = asyncio.Event(), asyncio.Event()
         self._recording: asyncio.Task[None] | None = None
         self._record_at = 0.0
         self.suspects = CrashSuspects()
+        health.pending = lambda: self._turns.pending
+        channels.on_wake = self.on_wake
 
     async def main(self) -> None:
         """Claims and executes runs until `stop_claiming` is called. Records its health until it is cancelled, so that a
@@ -117,34 +155,60 @@ class ClaimingWorker(Worker):
             self._claims_ended.set()
         while True:
             self._record_health_if_due()
-            await asyncio.sleep(MAX_WAIT_S)
+            await asyncio.sleep(HEALTH_EVERY_S)
 
     async def _claim_until_stopped(self) -> None:
-        wait_s, pause_s = 0.0, _FIRST_PAUSE_S
         while self.allow_pick_jobs:
             self._record_health_if_due()
-            if len(self.tasks) >= self.max_jobs:
-                await self._wait_for_slot()
-                continue
-            try:
-                wait_s, pause_s = await self._claim(wait_s), _FIRST_PAUSE_S
-            except StoreUnavailable as error:
-                log.warning("claim.failed", problem=str(error), retry_in_s=pause_s)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, MAX_WAIT_S)
+            self._changed.clear()
+            self._start_claims()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEALTH_EVERY_S):
+                    await self._changed.wait()
+            if self._fault is not None:
+                raise self._fault
+        for timer in self._timers.values():
+            timer.cancel()
+        if self._claims:
+            await asyncio.wait(self._claims)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_WITHIN_S):
+                await asyncio.gather(*map(self._leave, range(len(self._queues))))
 
     def stop_claiming(self) -> None:
         """Stops claiming. Runs that a claim in progress returns are started and released at once
         (`OpenExecutions.drain`)."""
         self.allow_pick_jobs = False
-        self._slot_free.set()
+        self._changed.set()
+
+    def on_wake(self, shard: int, others_wait: bool) -> None:
+        """A job of a shard may be due. While this worker claims nothing, it wakes another one instead."""
+        if self.allow_pick_jobs:
+            self._turns.woken(shard, others_wait=others_wait)
+            self._changed.set()
+        elif others_wait:
+            self._pass_wake_on(shard)
+
+    def _pass_wake_on(self, shard: int) -> None:
+        task = self.loop.create_task(self._try(self._queues[shard].pass_wake_on(self._served.group)))
+        self._passing.add(task)
+        task.add_done_callback(self._passing.discard)
+
+    async def _leave(self, shard: int) -> None:
+        member = waiting_member(self._served.group, self._worker_id)
+        await self._try(self._queues[shard].pass_wake_on(self._served.group, leaves=member))
+
+    async def _try(self, call: Awaitable[None]) -> None:
+        """A failure is ignored: the duty `queue_watch` finds jobs that wait."""
+        with suppress(StoreUnavailable):
+            await call
 
     def handle_sig(self, signum: Signals) -> None:
         """Called by `close`, with no signal: stops the attempts that are left after the drain, and does not wait for
         them."""
         if self._recording is not None:
             self._recording.cancel()
-        for task in self.tasks.values():
+        for task in (*self._claims, *self._passing, *self.tasks.values()):
             task.cancel()
         self.tasks.clear()
 
@@ -165,12 +229,6 @@ class ClaimingWorker(Worker):
         self._record_at = self.loop.time() + HEALTH_EVERY_S
         self._recording = self.loop.create_task(self.record_health(), name="record health")
 
-    async def _wait_for_slot(self) -> None:
-        self._slot_free.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(MAX_WAIT_S):
-                await self._slot_free.wait()
-
     async def wait_until_idle(self, within_s: float) -> bool:
         """Waits until the last claim has returned and no run executes. Returns whether that was within this time."""
         with suppress(TimeoutError):
@@ -181,43 +239,108 @@ class ClaimingWorker(Worker):
                 return True
         return False
 
-    async def _claim(self, wait_s: float) -> float:
-        """Waits at most `wait_s` seconds for a token, and claims runs for the free slots. Returns the seconds to wait
-        the next time.
+    def _start_claims(self) -> None:
+        """Claims for the free slots, from the shards whose turn it is. Without a free slot, it wakes other workers for
+        the jobs for which this one was woken."""
+        if len(self.tasks) >= self.max_jobs:
+            for shard in self._turns.take_passable():
+                self._pass_wake_on(shard)
+            return
+        for shard, limit in self._turns.take(max(0, self.max_jobs - len(self.tasks) - self._held_slots)):
+            self._start_claim(shard, limit)
 
-        The pop and the claim are sent together: Redis executes the claim as soon as a token ends the pop, so both need
-        one round trip."""
-        if wait_s > 0:
-            self._tokens.wait(wait_s, self._served.group).add_done_callback(ignore_reply)
-        free = self.max_jobs - len(self.tasks)
+    def _start_claim(self, shard: int, limit: int) -> None:
+        if (timer := self._timers.pop(shard, None)) is not None:
+            timer.cancel()
+        task = self.loop.create_task(self._claim(shard, limit), name=f"claim of shard {shard}")
+        self._claims.add(task)
+        self._held_slots += limit
+        held = _HeldSlots(limit)
+        if len(self._queues) > 1:
+            held.timer = self.loop.call_later(_HOLDS_SLOTS_S, self._let_go, held)
+        task.add_done_callback(partial(self._on_claim_ended, held))
+
+    def _let_go(self, held: _HeldSlots) -> None:
+        """The slots of a claim are free for other claims."""
+        self._held_slots -= held.slots
+        held.slots = 0
+        self._changed.set()
+
+    def _on_claim_ended(self, held: _HeldSlots, claim: asyncio.Task[None]) -> None:
+        self._claims.discard(claim)
+        if held.timer is not None:
+            held.timer.cancel()
+        self._let_go(held)
+        if not claim.cancelled() and (fault := claim.exception()) is not None:
+            self._fault = fault
+
+    async def _claim(self, shard: int, limit: int) -> None:
+        """Claims runs of a shard, starts them, and notes when to claim from this shard again."""
+        with_suspects, self._suspects_claimed = not self._suspects_claimed, True
+        try:
+            claimed, sent_at = await self._send_claim(
+                shard, limit, self.suspects.free_slots() if with_suspects else NO_SUSPECTS
+            )
+            await self._start_all(claimed.runs, sent_at)
+        except StoreUnavailable as error:
+            pause_s = self._pauses_s.get(shard, _FIRST_PAUSE_S)
+            log.warning("claim.failed", problem=str(error), retry_in_s=pause_s)
+            self._pauses_s[shard] = min(2 * pause_s, _MAX_PAUSE_S)
+            self._claim_later(shard, pause_s)
+            return
+        finally:
+            if with_suspects:
+                self._suspects_claimed = False
+                for each in self._without_suspects:
+                    self._turns.add(each)
+                self._without_suspects.clear()
+        self._pauses_s.pop(shard, None)
+        if claimed.due_in_ms is None:
+            return
+        if claimed.due_in_ms == 0 or not (with_suspects or self._suspects_claimed):
+            self._turns.add(shard)
+        elif with_suspects:
+            self._claim_later(shard, min(claimed.due_in_ms / 1000, self.suspects.next_slot_in_s()))
+        else:
+            self._without_suspects.add(shard)
+
+    async def _send_claim(self, shard: int, limit: int, slots: SuspectSlots) -> tuple[ClaimResult, float]:
+        """The reply, and when the claim was sent (`time.monotonic`)."""
         sent_at = time.monotonic()
-        claimed = await self._queue_scripts.run_claim(
+        checks_memory = sent_at >= self._check_memory_at[shard]
+        claimed = await self._queues[shard].run_claim(
             self._worker_id,
-            free,
+            limit,
             self._lease_ms,
-            self.suspects.free_slots(),
-            mark=self._high_water if sent_at >= self._check_memory_at else None,
+            slots,
+            mark=self._high_water if checks_memory else None,
             serves=self._served.packed,
             group=self._served.group,
         )
-        if sent_at >= self._check_memory_at and not claimed.near_mark:
-            self._check_memory_at = sent_at + MEMORY_UNCHECKED_S
+        if checks_memory and not claimed.near_mark:
+            self._check_memory_at[shard] = sent_at + MEMORY_UNCHECKED_S
         for stranded in claimed.stranded:
             log.warning(
                 "run.stranded", waits_for=stranded.waits_for, reason=stranded.reason, **stranded.run.log_fields()
             )
-        if claimed.runs:
+        return claimed, sent_at
+
+    def _claim_later(self, shard: int, seconds: float) -> None:
+        if (timer := self._timers.pop(shard, None)) is not None:
+            timer.cancel()
+        self._timers[shard] = self.loop.call_later(seconds, self.on_wake, shard, False)
+
+    async def _start_all(self, runs: Sequence[Fields], claim_sent_at: float) -> None:
+        if runs:
             failpoints.reach("claim")
-        for fields in sorted(claimed.runs, key=has_large_options):  # the others do not wait for large ones
+        for fields in sorted(runs, key=has_large_options):  # the others do not wait for large ones
             try:
                 run = await run_in_turns(fields) if has_large_options(fields) else run_from(fields)
             except StoredDataError as error:
                 run_id = await self._scripts.give_back(fields, f"a worker cannot read it: {error}", UNREADABLE_PAUSE_MS)
                 log.error("run.unreadable", run=run_id, problem=str(error), retry_in_s=UNREADABLE_PAUSE_MS / 1000)
             else:
-                self._start(run, sent_at)
-        due_in_s = MAX_WAIT_S if claimed.due_in_ms is None else claimed.due_in_ms / 1000
-        return min(MAX_WAIT_S, due_in_s, self.suspects.next_slot_in_s())
+                self._start(run, claim_sent_at)
 
     def _start(self, run: Run, claim_sent_at: float) -> None:
         job_id = f"{run.run_id}:{run.attempt}"
@@ -240,11 +363,4 @@ class ClaimingWorker(Worker):
     def _on_end(self, job_id: str, run: Run) -> None:
         self.tasks.pop(job_id, None)
         self.suspects.remove(run)
-        self._slot_free.set()
-
-
-def ignore_reply(reply: asyncio.Future[Any]) -> None:
-    """The callback for a command whose reply is not needed. If it failed, the claim that follows raises the same
-    error."""
-    if not reply.cancelled():
-        reply.exception()
+        self._changed.set()

@@ -19,17 +19,17 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.wait_for_redis import open_with_retries
 from slipway.runs.record import Run
 from slipway.runs.worker_health import WorkerHealth
-from slipway.runs.worker_wake import WorkerWake
 from slipway.services import Services, open_services
 from slipway.settings import Settings
 from slipway.stop_times import RELEASE_WITHIN_S
 from slipway_workers.arq_jobs import ArqJobs
 from slipway_workers.background import Background
-from slipway_workers.claims import ClaimingWorker, ignore_reply
+from slipway_workers.claims import ClaimingWorker
 from slipway_workers.duties.deliveries import Deliveries
 from slipway_workers.duties.hook_deliveries import HookDeliveries
 from slipway_workers.duties.layout_watch import LayoutWatch
 from slipway_workers.duties.paused_runs import PausedRuns
+from slipway_workers.duties.queue_watch import QueueWatch
 from slipway_workers.duties.reaper import Reaper
 from slipway_workers.duties.reconciler import Reconciler
 from slipway_workers.duties.retention import Retention
@@ -47,6 +47,7 @@ log = structlog.get_logger(__name__)
 
 DUTIES: Final[tuple[Callable[[Services], Duty], ...]] = (
     Reaper,  # reclaims the runs of workers that died
+    QueueWatch,  # wakes a worker for due jobs that nobody claims
     PausedRuns,  # queues the runs that paused at switches which are on again
     TrashCollector,  # deletes the checkpoints of deleted threads
     Reconciler,  # repairs records that contradict each other
@@ -75,27 +76,28 @@ async def run(settings: Settings, serve_in_process: ServeInProcess, on_ready: On
     graphs = await Registry.load(settings.config, release=settings.release)
     freeze_loaded_objects()
     async with open_services(settings, graphs, "worker") as services:
-        wake = pipeline_to(
+        for_claims = pipeline_to(
             services.address,
-            "slipway worker wake",
+            "slipway worker claims",
             patience_s=settings.redis_patience_web_s,
             counts_metrics=settings.metrics,
         )
         try:
-            await open_with_retries(wake.open, services.clock)
+            await open_with_retries(for_claims.open, services.clock)
             async with serve_in_process(services):
-                await WorkerProcess(services, wake).work(on_ready)
+                await WorkerProcess(services, for_claims).work(on_ready)
         finally:
-            await wake.close()
+            await for_claims.close()
 
 
 class WorkerProcess:
     """The background work of one process: the claim loop with its executions, the duties, and the jobs of the project's
-    arq application. `wake` is a separate connection for claims."""
+    arq application. `for_claims` is a separate connection: claims fail soon when Redis is unavailable."""
 
-    def __init__(self, services: Services, wake: Pipeline) -> None:
+    def __init__(self, services: Services, for_claims: Pipeline) -> None:
         assert services.executions is not None
         assert services.lease_renewer is not None
+        assert services.control_channels is not None
         self.services, settings = services, services.settings
         self.executions, self._lease_renewer = services.executions, services.lease_renewer
         self._worker_id = services.lease_renewer.worker
@@ -103,9 +105,10 @@ class WorkerProcess:
         self.claims = ClaimingWorker(
             self.run_attempt,
             services.shards,
-            wake,
+            for_claims,
+            services.control_channels,
             self._worker_id,
-            WorkerHealth(services.pipeline, services.keys, self._worker_id),
+            WorkerHealth(services.pipeline, services.shards, self._worker_id),
             services.served,
             lease_ms=int(settings.lease_s * 1000),
             max_runs=settings.max_runs_per_worker,
@@ -133,7 +136,7 @@ class WorkerProcess:
         background = self.background()
         tasks = [asyncio.create_task(each.run(), name=each.name) for each in background]
         stop_requested = asyncio.create_task(self._stop_requested.wait(), name="stop request")
-        self._lease_renewer.claims_in_group(self.services.served.group)
+        self._lease_renewer.claims_in_group(self.services.served.group, self.services.served.packed)
         on_ready(self)
         report_ready()
         log.info("worker.ready", worker=self._worker_id, graphs=self.services.graphs.names())
@@ -155,8 +158,6 @@ class WorkerProcess:
         stopped within their superstep, and have `RELEASE_WITHIN_S` to release their runs."""
         self.claims.stop_claiming()
         self._lease_renewer.claims_in_group(None)
-        # ends the blocking pop of this worker; if another worker pops the token, it tries to claim and gets nothing
-        WorkerWake(self.services.pipeline, self.services.keys).wake_worker().add_done_callback(ignore_reply)
         self.executions.drain()
         if not await self.claims.wait_until_idle(within_s):
             self.executions.stop_now()
@@ -164,7 +165,7 @@ class WorkerProcess:
 
     def _report_arq_fault(self) -> None:
         report = report_arq_fault(self.services.pipeline, self.services.shards.processes, self._worker_id)
-        report.add_done_callback(ignore_reply)
+        report.add_done_callback(_ignore_reply)
 
     async def run_attempt(self, ctx: dict[str, Any], run: Run, claim_sent_at: float) -> None:
         """Executes a run that was just claimed: see `RunHandler`. If the worker is draining already, the run is
@@ -177,3 +178,8 @@ class WorkerProcess:
             self.executions.close(execution)
             if run.options.webhook:
                 self._duties[Deliveries].run_soon()
+
+
+def _ignore_reply(reply: asyncio.Future[Any]) -> None:
+    if not reply.cancelled():
+        reply.exception()

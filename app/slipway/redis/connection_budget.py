@@ -19,7 +19,7 @@ from slipway.settings import Settings
 
 NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "web": ("commands", "messages", "heartbeat", "synchronous calls"),
-    "worker": ("commands", "messages", "heartbeat", "wake-up", "synchronous calls"),
+    "worker": ("commands", "messages", "heartbeat", "claims", "synchronous calls"),
     "cli": ("commands", "messages"),
     "release": ("commands",),
     "doctor": ("commands",),

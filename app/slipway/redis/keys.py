@@ -248,10 +248,6 @@ class Keys:
     def group_runs(self, group: str) -> str:
         return self._of("group_runs", group)
 
-    @property
-    def worker_wake(self) -> str:
-        return self._of("worker_wake")
-
     def budget(self, budget_id: str) -> str:
         return self._of("budget", budget_id)
 
@@ -296,9 +292,6 @@ class Keys:
 
     def version_queue(self, lane: str) -> str:
         return self._of("version_queue", lane)
-
-    def version_wake(self, group: str) -> str:
-        return self._of("version_wake", group)
 
     @property
     def leases(self) -> str:

@@ -13,7 +13,9 @@ import platform
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import structlog
@@ -21,11 +23,12 @@ import structlog
 from slipway.errors import StoreUnavailable
 from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
-from slipway.redis.keys import Keys
+from slipway.redis.per_shard import PerShard
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.queue_scripts import Grace, QueueScripts
+from slipway.runs.queue_scripts import Grace, QueueScripts, Reaped, Suspect, waiting_member
 from slipway.runs.script_results import Instruction, PauseRequested, RunLost, instruction_from
 from slipway.runs.worker_list_scripts import WorkerListScripts
 from slipway.settings import Settings
@@ -39,6 +42,10 @@ does not stop all workers."""
 
 _RENEW_AGAIN_S: Final = 0.25
 """The longest pause between two tries to connect or to send a heartbeat while Redis is unavailable."""
+
+COPY_LISTED_MS: Final = 60_000
+"""For so long a shard other than the first counts a worker as live, unless its list of live workers is replaced
+(`slipway_workers.duties.queue_watch`)."""
 
 CONTACT_WITHIN_S: Final = 1.0
 """Seconds within which all live processes have sent a heartbeat when Redis is available again after a short outage. It
@@ -84,9 +91,9 @@ class LeaseRenewer:
     suspended before it received the reply.
     """
 
-    def __init__(self, address: Address, keys: Keys, worker: str, settings: Settings, *, is_worker: bool) -> None:
+    def __init__(self, address: Address, shards: Shards, worker: str, settings: Settings, *, is_worker: bool) -> None:
         self.worker = worker
-        self._address, self._keys, self._is_worker = address, keys, is_worker
+        self._address, self._shards, self._is_worker = address, shards, is_worker
         self._lease_ms = int(settings.lease_s * 1000)
         self._interval_s = settings.heartbeat_s
         self._trusted_for_s = settings.lease_s * 7 / 8
@@ -94,6 +101,9 @@ class LeaseRenewer:
         self._attempts: dict[str, AttemptWriter] = {}
         self._claims_as: str | None = None
         self._stops_as: str | None = None
+        self._serves: bytes | None = None
+        self._uninformed: set[int] = set()
+        """The shards, other than the first, that do not know `_claims_as` and `_stops_as` yet."""
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="heartbeat", daemon=True)
 
@@ -121,12 +131,13 @@ class LeaseRenewer:
         if older is not None:
             older.mark_fenced()
 
-    def claims_in_group(self, group: str | None) -> None:
-        """From now on the process claims runs as a worker of this group; with None, it claims none any more. The next
-        heartbeat, which is sent at once, tells others. Until then they may wake it for runs."""
+    def claims_in_group(self, group: str | None, serves: bytes | None = None) -> None:
+        """From now on the process claims runs as a worker of this group, which serves `serves`; with None, it claims
+        none any more. The next heartbeat, which is sent at once, tells others. Until then they may wake it for runs."""
         if self._claims_as is not None:
             self._stops_as = self._claims_as
-        self._claims_as = None if group is None else f"{group} {self.worker}"
+        self._claims_as, self._serves = None if group is None else waiting_member(group, self.worker), serves
+        self._uninformed = set(range(1, self._shards.count))
         self._loop.call_soon_threadsafe(self._heartbeat_due.set)
 
     @property
@@ -169,12 +180,13 @@ class LeaseRenewer:
         )
         if not await self._open_with_retries(pipeline):
             return
-        scripts, workers = QueueScripts(pipeline, self._keys), WorkerListScripts(pipeline, self._keys)
+        queues = PerShard(self._shards, partial(QueueScripts, pipeline))
+        workers = WorkerListScripts(pipeline, self._shards.processes)
         while not self._stopping:
             self._heartbeat_due.clear()
-            replied = await self.send_heartbeat(scripts, workers)
+            replied = await self.send_heartbeat(queues, workers)
             await self._pause(self._interval_s if replied else _RENEW_AGAIN_S)
-        await self.send_heartbeat(scripts, workers, leaving=True)
+        await self.send_heartbeat(queues, workers, leaving=True)
         await pipeline.close()
 
     async def _open_with_retries(self, pipeline: Pipeline) -> bool:
@@ -196,38 +208,55 @@ class LeaseRenewer:
             async with asyncio.timeout(seconds):
                 await self._heartbeat_due.wait()
 
-    async def send_heartbeat(self, scripts: QueueScripts, workers: WorkerListScripts, *, leaving: bool = False) -> bool:
+    async def send_heartbeat(
+        self, queues: PerShard[QueueScripts], workers: WorkerListScripts, *, leaving: bool = False
+    ) -> bool:
         """Sends one heartbeat and applies the reply. `leaving` removes a worker from the live workers. Returns False if
-        Redis was unavailable.
+        a shard was unavailable.
 
-        A heartbeat of a worker is two scripts in one write. They can fail independently: a worker whose leases were
-        renewed keeps its runs, although another worker can take over its duties if it is not listed for one lease. A
-        failure is only logged, because the next heartbeat may succeed."""
+        A heartbeat goes to the first shard, to those in which the process executes attempts, and to those that do not
+        know yet that it claims runs, or has stopped. All scripts are in one write, and can fail independently: a worker
+        whose leases were renewed keeps its runs, although another worker can take over its duties if it is not listed
+        for one lease. A failure is only logged, because the next heartbeat may succeed."""
         with self._lock:
-            attempts = dict(self._attempts)
-        sent_at = time.monotonic()
-        instructions, listed = await asyncio.gather(
-            scripts.renew_leases(
-                [(run_id, attempt.number, attempt.run.incarnation) for run_id, attempt in attempts.items()],
-                lease_ms=self._lease_ms,
-                grace=self._grace,
-                claims_as=None if leaving else self._claims_as,
-                stops_as=self._claims_as if leaving else self._stops_as,
-            ),
+            attempts = list(self._attempts.values())
+        by_shard: dict[int, list[AttemptWriter]] = {0: []}
+        for attempt in attempts:
+            by_shard.setdefault(self._shards.number_of_run(attempt.run.run_id), []).append(attempt)
+        for shard in range(1, self._shards.count) if leaving else self._uninformed:
+            by_shard.setdefault(shard, [])
+        listed, *renewed = await asyncio.gather(
             self._list(workers, is_live=not leaving),
+            *(self._renew(queues[shard], shard, its, leaving=leaving) for shard, its in by_shard.items()),
             return_exceptions=True,
         )
-        if isinstance(instructions, BaseException):
-            _log_failure(instructions)
-            return not isinstance(instructions, StoreUnavailable)
-        if isinstance(listed, BaseException):
+        if listed is not None:
             _log_failure(listed)
+        for failure in filter(None, renewed):
+            _log_failure(failure)
+        return not any(isinstance(failure, StoreUnavailable) for failure in renewed)
+
+    async def _renew(self, queue: QueueScripts, shard: int, attempts: list[AttemptWriter], *, leaving: bool) -> None:
+        """Renews the leases of one shard, and tells it whether the process claims runs."""
+        claims_as, stops_as, informs = self._claims_as, self._stops_as, shard == 0 or shard in self._uninformed
+        sent_at = time.monotonic()
+        by_run = {attempt.run.run_id: attempt for attempt in attempts}
+        instructions = await queue.renew_leases(
+            [(run_id, attempt.number, attempt.run.incarnation) for run_id, attempt in by_run.items()],
+            lease_ms=self._lease_ms,
+            grace=self._grace,
+            claims_as=claims_as if informs and not leaving else None,
+            stops_as=claims_as if leaving else stops_as,
+            listed_ms=None if shard == 0 else COPY_LISTED_MS,
+            serves=None if shard == 0 else self._serves,
+        )
+        if (claims_as, stops_as) == (self._claims_as, self._stops_as):
+            self._uninformed.discard(shard)
         lost = {run_id for run_id, instruction in instructions if isinstance(instruction, RunLost)}
-        for run_id in attempts.keys() - lost:
-            attempts[run_id].lease_trusted_until = sent_at + self._trusted_for_s
+        for run_id in by_run.keys() - lost:
+            by_run[run_id].lease_trusted_until = sent_at + self._trusted_for_s
         for run_id, instruction in instructions:
-            self._main_loop.call_soon_threadsafe(self.on_instruction, attempts[run_id], instruction)
-        return True
+            self._main_loop.call_soon_threadsafe(self.on_instruction, by_run[run_id], instruction)
 
     async def _list(self, workers: WorkerListScripts, *, is_live: bool) -> None:
         if self._is_worker:
@@ -265,11 +294,30 @@ async def reclaim_process(settings: Settings, pid: int) -> list[str]:
     )
     await pipeline.open()
     try:
-        reclaimed = await QueueScripts(pipeline, Keys(settings.key_prefix)).run_reap(
-            event_ttl_s=settings.event_ttl_s,
-            pause_ms=RETRY_PAUSE_MS,
-            worker=f"{platform.node()}:{pid}:",
-        )
+        queues = PerShard(Shards(settings.key_prefix), partial(QueueScripts, pipeline))
+        reaped = await reap(queues, settings, worker=f"{platform.node()}:{pid}:")
     finally:
         await pipeline.close()
-    return [run.run_id for run in reclaimed]
+    return [run.run_id for each in reaped for run in each.runs]
+
+
+async def reap(
+    queues: PerShard[QueueScripts], settings: Settings, *, grace: Grace | None = None, worker: str | None = None
+) -> list[Reaped]:
+    """Reclaims runs in all shards: see `QueueScripts.run_reap`. Two round trips, and one if there is one shard."""
+    others: Sequence[Sequence[Suspect]] = [()]
+    if len(queues) > 1:
+        suspects = await asyncio.gather(*(queue.running_suspects() for queue in queues))
+        others = [[each for j, its in enumerate(suspects) if j != i for each in its] for i in range(len(queues))]
+    return await asyncio.gather(
+        *(
+            queue.run_reap(
+                event_ttl_s=settings.event_ttl_s,
+                pause_ms=RETRY_PAUSE_MS,
+                grace=grace,
+                worker=worker,
+                other_suspects=its_others,
+            )
+            for queue, its_others in zip(queues, others, strict=True)
+        )
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, NotRequired, TypedDict
 
 from slipway.graphs.version_choice import VersionChoice
@@ -33,6 +35,16 @@ _RUN_CLAIM = load("run_claim")
 _RUN_REAP = load("run_reap")  # not retried automatically: after an outage, live workers must send heartbeats first
 _HELD_RETRY = load("held_retry")
 _LEASE_RENEW = load("lease_renew")
+_SUSPECTS_READ = load("suspects_read")
+_WAKE_PASS = load("wake_pass")
+_QUEUE_WATCH = load("queue_watch")
+_LIVE_GROUPS_READ = load("live_groups_read")
+_LIVE_GROUPS_COPY = load("live_groups_copy")
+
+
+def waiting_member(group: str, worker: str) -> str:
+    """A worker in the lists of workers that wait, and that are live."""
+    return f"{group} {worker}"
 
 
 class Grace(TypedDict):
@@ -42,6 +54,29 @@ class Grace(TypedDict):
     lease_ms: int
     waits: NotRequired[bool]
     """Whether the process that reclaims has a grace period of its own now."""
+
+
+Suspect = tuple[str, int]
+"""The worker that executes a crash suspect, and how many workers in a row have died with the suspect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """What a round of the reaper did in one shard."""
+
+    runs: Sequence[ReclaimedRun]
+    next_lease_end_in_s: float
+    """Seconds until the first lease of the shard expires. Negative if it has expired, infinite if no run has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveGroups:
+    """The workers that are live and claim runs, and what they serve."""
+
+    workers: Sequence[str]
+    """`<group> <worker>` of each, in order."""
+    serves: Mapping[str, bytes]
+    """What each group serves, as a MessagePack map."""
 
 
 class QueueScripts(ScriptStubs):
@@ -88,16 +123,23 @@ class QueueScripts(ScriptStubs):
         )
 
     async def run_reap(
-        self, *, event_ttl_s: int, pause_ms: int, grace: Grace | None = None, worker: str | None = None
-    ) -> list[ReclaimedRun]:
+        self,
+        *,
+        event_ttl_s: int,
+        pause_ms: int,
+        grace: Grace | None = None,
+        worker: str | None = None,
+        other_suspects: Sequence[Suspect] = (),
+    ) -> Reaped:
         """Reclaims the runs whose lease has expired. With `worker`, reclaims all runs of the process whose id starts
         with that text, although their leases have not expired. With `grace`, reclaims nothing in the grace period
-        after an outage of Redis."""
+        after an outage of Redis. `other_suspects` are those that execute in other shards."""
         args = self._args(
             event_ttl_s=event_ttl_s,
             pause_ms=pause_ms,
             worker=worker,
             grace=grace,
+            other_suspects=list(other_suspects) or None,
             alone_from=ALONE_FROM_CRASHES,
             failure={
                 "record": ATTEMPTS_USED_UP.record(0),
@@ -105,11 +147,38 @@ class QueueScripts(ScriptStubs):
                 "term": error_term(ATTEMPTS_USED_UP.code),
             },
         )
-        reply = await self._pipeline.run(_RUN_REAP, [], args)
-        return [
+        next_end_ms, reclaimed = await self._pipeline.run(_RUN_REAP, [], args)
+        runs = [
             ReclaimedRun(run_in_reply(run_id, *run), int(attempt), ReclaimOutcome(outcome.decode()))
-            for run_id, attempt, outcome, *run in reply
+            for run_id, attempt, outcome, *run in reclaimed
         ]
+        return Reaped(runs, float(next_end_ms) / 1000 if next_end_ms else math.inf)
+
+    async def running_suspects(self) -> list[Suspect]:
+        """The crash suspects that execute."""
+        reply = await self._pipeline.run(_SUSPECTS_READ, [], [self._keys.prefix])
+        return [(worker.decode(), crashes) for worker, crashes in reply]
+
+    async def pass_wake_on(self, group: str, *, leaves: str | None = None) -> None:
+        """Wakes another worker, if due jobs wait: one of any group, and one of `group` if there are lanes. The worker
+        `leaves` (`waiting_member`) waits no longer."""
+        await self._pipeline.run(_WAKE_PASS, [], self._args(group=group, leaves=leaves))
+
+    async def watch(self) -> bool:
+        """Wakes a worker if a due job waits that nobody has claimed. Returns whether none could be woken for one."""
+        return bool(await self._pipeline.run(_QUEUE_WATCH, [], [self._keys.prefix]))
+
+    async def live_groups(self) -> LiveGroups:
+        """The workers that are live and claim runs."""
+        workers, groups = await self._pipeline.run(_LIVE_GROUPS_READ, [], [self._keys.prefix])
+        serves = {group.decode(): stored for group, stored in zip(groups[::2], groups[1::2], strict=True)}
+        return LiveGroups([member.decode() for member in workers], serves)
+
+    async def copy_live_groups(self, live: LiveGroups, *, for_ms: int) -> None:
+        """Replaces what this shard, which is not the first, knows of live workers. It forgets them after `for_ms`."""
+        await self._pipeline.run(
+            _LIVE_GROUPS_COPY, [], self._args(workers=list(live.workers), groups=dict(live.serves), for_ms=for_ms)
+        )
 
     async def held_retry(
         self, limit: int, reason: str, *, choices: Mapping[str, VersionChoice], until_ms: str | None = None
@@ -134,12 +203,21 @@ class QueueScripts(ScriptStubs):
         grace: Grace | None = None,
         claims_as: str | None = None,
         stops_as: str | None = None,
+        listed_ms: int | None = None,
+        serves: bytes | None = None,
     ) -> list[tuple[str, Instruction]]:
         """Renews the leases of `attempts`, each given as run id, attempt number and creation time of the run in µs.
         Returns the id and an instruction for each run that was lost or is to be cancelled. A worker that claims runs
-        is listed for `lease_ms` as the member `claims_as`, its group and its id, and no longer as `stops_as`."""
+        is listed for `listed_ms` (None: `lease_ms`) as the member `claims_as` (`waiting_member`), and no longer as
+        `stops_as`. `serves` is what its group serves, for a shard that may not know the group."""
         arguments = self._args(
-            attempts=list(attempts), lease_ms=lease_ms, grace=grace, claims_as=claims_as, stops_as=stops_as
+            attempts=list(attempts),
+            lease_ms=lease_ms,
+            grace=grace,
+            claims_as=claims_as,
+            stops_as=stops_as,
+            listed_ms=listed_ms or lease_ms,
+            serves=serves,
         )
         reply = await self._pipeline.run(_LEASE_RENEW, [], arguments)
         return [(run.decode(), instruction_from(instruction.decode())) for run, instruction in reply]

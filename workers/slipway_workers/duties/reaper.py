@@ -30,12 +30,11 @@ import structlog
 from slipway.duties.duty import Duty
 from slipway.runs.leases import (
     CONTACT_WITHIN_S,
-    RETRY_PAUSE_MS,
     certain_for_s,
     grace_period_of,
     outage_after_s,
+    reap,
 )
-from slipway.runs.queue_reads import QueueReads
 from slipway.runs.script_results import ReclaimOutcome
 from slipway.services import Services
 
@@ -52,9 +51,8 @@ class Reaper(Duty):
     def __init__(self, services: Services) -> None:
         settings = services.settings
         super().__init__(min(settings.reap_every_s, outage_after_s(settings) / 2))
-        self._pipeline, self._scripts = services.pipeline, services.queues[0]
+        self._pipeline, self._queues = services.pipeline, services.queues
         self._late_export = services.late_export
-        self._queue = QueueReads(services.pipeline, services.keys)
         self._settings, self._grace = settings, grace_period_of(settings)
         self._next_round_in_s = self.interval_s
         self._contact_at = time.monotonic()
@@ -84,11 +82,8 @@ class Reaper(Duty):
 
     async def run_once(self) -> None:
         grace_s = self.grace_period_s()
-        reclaimed = await self._scripts.run_reap(
-            event_ttl_s=self._settings.event_ttl_s,
-            pause_ms=RETRY_PAUSE_MS,
-            grace={**self._grace, "waits": grace_s > 0},
-        )
+        reaped = await reap(self._queues, self._settings, grace={**self._grace, "waits": grace_s > 0})
+        reclaimed = [run for each in reaped for run in each.runs]
         self._contact_at = time.monotonic()
         if self._contact_at >= self._all_have_contact_from:
             self._all_had_contact_at = self._contact_at
@@ -99,7 +94,7 @@ class Reaper(Duty):
                 self._late_export.run_reclaimed(run.run_id, run.attempt)
             if run.outcome is ReclaimOutcome.PAUSED:
                 log.warning("run.stranded", waits_for="exhausted", reason="its attempts are used up", **fields)
-        expires_in_s = await self._queue.next_lease_end_in_s()
+        expires_in_s = min(each.next_lease_end_in_s for each in reaped)
         # a lease that has expired and was not reclaimed is one of a grace period
         soonest_s = grace_s if grace_s > 0 else math.inf if expires_in_s <= 0 and not reclaimed else expires_in_s
         self._next_round_in_s = min(self.interval_s, max(_MIN_PAUSE_S, soonest_s))

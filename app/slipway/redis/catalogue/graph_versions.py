@@ -112,13 +112,4 @@ KEY_KINDS: Final = (
         lifetime="until they are claimed",
         python_readers=("slipway.health",),
     ),
-    KeyKind(
-        "version_wake",
-        ":queue:wake:%s",
-        RedisType.LIST,
-        Shard.THREAD,
-        meaning="Tokens for idle workers of a group, at most 64: jobs wait in a lane that they serve.",
-        lifetime="until they are taken, or a minute",
-        python_readers=("slipway.runs",),
-    ),
 )

@@ -134,14 +134,15 @@ KEY_KINDS: Final = (
         python_readers=("slipway.health",),
     ),
     KeyKind(
-        "worker_wake",
-        ":queue:wake",
-        RedisType.LIST,
+        "waiting_workers",
+        ":queue:waiting",
+        RedisType.ZSET,
         Shard.THREAD,
-        meaning="One token for each job that was queued, at most 64: idle workers wait for one.",
-        lifetime="until an idle worker takes it",
-        python_writers=("slipway.runs",),
-        python_readers=("slipway.runs",),
+        meaning=(
+            "The workers that wait for a job of this shard, `<group> <worker>`, by the time of their last claim in µs. "
+            "A script that queues a job removes one and wakes it."
+        ),
+        lifetime="until they are woken, or found dead when they are to be woken",
     ),
     KeyKind(
         "leases",

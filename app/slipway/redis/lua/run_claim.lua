@@ -273,10 +273,12 @@ if startable then redis.call('HSET', key('memory'), 'startable', integer_text(st
 
 local may_have_more = lanes_have_more or queue_may_have_more and redis.call('ZCARD', key('queue')) > 0
 if #held == 0 and may_have_more then
+  -- another worker, which has free slots, claims the rest
+  if remaining == 0 and not (lanes_have_more and wake_worker(args.group or '')) then wake_worker() end
   reply[1] = '0'
   return reply
 end
-redis.call('DEL', key('worker_wake'), key('version_wake', args.group or ''))
+redis.call('ZADD', key('waiting_workers'), now_us, (args.group or '') .. ' ' .. args.worker)
 if #held > 0 then
   reply[1] = integer_text(args.again_ms)
 elseif others_wait then

@@ -1,4 +1,4 @@
---! needs: after_run ceilings clock deliveries events keys leases metrics outages requeue rollouts run_indexes traces webhook_events
+--! needs: after_run ceilings clock deliveries events keys leases metrics outages queue requeue rollouts run_indexes suspects traces webhook_events
 --! repeatable: no
 --! shard: thread
 -- Reclaims the runs whose lease has expired. With `worker`, reclaims all runs of the process whose id starts with this
@@ -16,15 +16,15 @@
 -- ARGV: the key prefix; a MessagePack map: `worker` or nil, `event_ttl_s`, `pause_ms` (before a retry, for each
 --   earlier crash), `failure` (map: `record` and `public`, the failure of a run without attempts left; %d in their
 --   messages stands for the number of attempts; `term`, the index term of its code), `alone_from` (earlier crashes from
---   which no other suspect starts beside a run), `grace` (map: `silence_ms`, `lease_ms`, `waits`: the process has a
+--   which no other suspect starts beside a run), `other_suspects` (of other shards, those that execute: {worker,
+--   earlier crashes} of each; or nil), `grace` (map: `silence_ms`, `lease_ms`, `waits`: the process has a
 --   grace period of its own; or nil).
--- Reply: {run, attempt, 'queued', 'paused' or 'failed', thread, graph, trace or ''} for each. With `grace`, nothing in
---   the grace period after an outage.
+-- Reply: {ms until the next lease ends ('' if no run has one), {{run, attempt, 'queued', 'paused' or 'failed', thread,
+--   graph, trace or ''}, ...}}. With `grace`, no run in the grace period after an outage.
 -- Atomic: All runs of one call.
 -- Repeatable: No: after an outage, live workers must renew their leases before it is sent again.
 
 local args = cmsgpack.unpack(ARGV[2])
-local reclaimed = {}
 
 -- A failure of the arguments as JSON, with the number of attempts in its message.
 local function failure_json(failure, attempts)
@@ -68,6 +68,11 @@ local function pause_exhausted(run_id, thread_id, spent)
     held = cjson.encode({why = 'exhausted', reasons = {{code = code, text = reason}}})})
 end
 
+local function ms_until_next_lease_end()
+  local first = redis.call('ZRANGE', key('leases'), 0, 0, 'WITHSCORES')
+  return first[2] and integer_text(first[2] - now_ms) or ''
+end
+
 -- Whether the run is to be reclaimed: always without `worker`, because only expired leases are read then.
 local function is_dead(run_id)
   if not args.worker then return true end
@@ -75,20 +80,19 @@ local function is_dead(run_id)
   return worker and string.sub(worker, 1, #args.worker) == args.worker
 end
 
--- By worker: the number of its suspects, the most earlier crashes of one, and how many have that many.
+-- By worker: the number of its suspects, the most earlier crashes of one, and how many have that many; with those of
+-- other shards.
 local function suspects_by_worker()
   local by_worker = {}
-  for _, run_id in ipairs(redis.call('SMEMBERS', key('running_suspects'))) do
-    local fields = redis.call('HMGET', key('run', run_id), 'worker', 'crashes')
-    local crashes = tonumber(fields[2]) or 0
-    local most = fields[1] and by_worker[fields[1]] or {crashes = 0, runs = 0, all = 0}
-    if fields[1] then
-      by_worker[fields[1]] = most
-      most.all = most.all + 1
-      if crashes > most.crashes then most.crashes, most.runs = crashes, 0 end
-      if crashes == most.crashes then most.runs = most.runs + 1 end
-    end
+  local function add(worker, crashes)
+    local most = by_worker[worker] or {crashes = 0, runs = 0, all = 0}
+    by_worker[worker] = most
+    most.all = most.all + 1
+    if crashes > most.crashes then most.crashes, most.runs = crashes, 0 end
+    if crashes == most.crashes then most.runs = most.runs + 1 end
   end
+  for _, suspect in ipairs(executing_suspects()) do add(suspect[1], suspect[2]) end
+  for _, suspect in ipairs(args.other_suspects or {}) do add(suspect[1], suspect[2]) end
   return by_worker
 end
 
@@ -121,16 +125,26 @@ end
 
 -- the first command must not need memory: a full Redis rejects a script if its first command does
 redis.call('ZREM', key('leases'), '')
-if args.grace and (in_grace_period(args.grace) or args.grace.waits) then return reclaimed end
+if args.grace and (in_grace_period(args.grace) or args.grace.waits) then return {ms_until_next_lease_end(), {}} end
 
--- A process that has exited serves nothing.
-for _, member in ipairs(args.worker and redis.call('ZRANGE', key('worker_versions'), 0, -1) or {}) do
-  local worker = string.match(member, ' (.*)$')
-  if string.sub(worker, 1, #args.worker) == args.worker then redis.call('ZREM', key('worker_versions'), member) end
+-- Whether `<group> <worker>` is the process that has exited.
+local function has_exited(member)
+  return string.sub(string.match(member, ' (.*)$'), 1, #args.worker) == args.worker
+end
+
+-- A process that has exited serves nothing, and waits for nothing.
+if args.worker then
+  for _, member in ipairs(redis.call('ZRANGE', key('worker_versions'), 0, -1)) do
+    if has_exited(member) then redis.call('ZREM', key('worker_versions'), member) end
+  end
+  for _, member in ipairs(redis.call('ZRANGE', key('waiting_workers'), 0, -1)) do
+    if has_exited(member) then redis.call('ZREM', key('waiting_workers'), member) end
+  end
 end
 
 local limit = args.worker and '+inf' or integer_text(now_ms)
 local by_worker
+local reclaimed = {}
 for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit)) do
   if is_dead(run_id) then
     by_worker = by_worker or suspects_by_worker()
@@ -148,4 +162,6 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit
     end
   end
 end
-return reclaimed
+-- the process may have died after it was woken for other jobs
+if args.worker and redis.call('EXISTS', key('queue'), key('suspect_queue')) > 0 then wake_worker() end
+return {ms_until_next_lease_end(), reclaimed}

@@ -2,13 +2,23 @@
 --! rare: add_to_queue
 -- The queues of jobs. A due job is ranked by its due time in ms plus the priority of its run in ms.
 
-local WAKE_TOKENS = 64
-
--- Adds a token that wakes one idle worker. More tokens than these are of no use: a worker claims all jobs that are due.
-local function wake_worker()
-  if redis.call('RPUSH', key('worker_wake'), '1') > WAKE_TOKENS then
-    redis.call('LTRIM', key('worker_wake'), -WAKE_TOKENS, -1)
-  end
+-- Wakes the worker that has waited longest for jobs of this shard; with `group`, the one of this group. A worker waits
+-- as `<group> <worker>` from a claim that has left no due job until it is woken. Returns false if none does.
+local function wake_worker(group)
+  local waiting
+  repeat
+    waiting = redis.call('ZRANGE', key('waiting_workers'), 0, group and -1 or 1)
+    for i, member in ipairs(waiting) do
+      local its_group, worker = string.match(member, '^(%S*) (.*)$')
+      if not group or its_group == group then
+        redis.call('ZREM', key('waiting_workers'), member)
+        -- a full worker passes the wake on, if others wait; a worker without a connection receives nothing
+        local receivers = redis.call('PUBLISH', key('control', worker), waiting[i + 1] and 'wake' or 'wake last')
+        if receivers > 0 then return true end
+      end
+    end
+  until group or not waiting[2]
+  return false
 end
 
 -- The queue for a due job. Crash suspects have a queue of their own, so that a worker which may not start one does not

@@ -12,3 +12,13 @@ local function uncount_crash(run_id, attempt, incarnation)
     redis.call('SREM', key('running_suspects'), run_id)
   end
 end
+
+-- The suspects of this shard that execute: {worker, earlier crashes} of each.
+local function executing_suspects()
+  local suspects = {}
+  for _, run_id in ipairs(redis.call('SMEMBERS', key('running_suspects'))) do
+    local worker, crashes = unpack(redis.call('HMGET', key('run', run_id), 'worker', 'crashes'))
+    if worker then suspects[#suspects + 1] = {worker, tonumber(crashes) or 0} end
+  end
+  return suspects
+end

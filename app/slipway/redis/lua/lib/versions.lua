@@ -1,4 +1,4 @@
---! needs: clock jobs keys pins
+--! needs: clock jobs keys pins queue
 --! rare: choose_version choose_other_version current_of_rollout is_newer_version version_record lane_of lane_text lanes_in_use leave_lane may_execute_lane pinned_fields split_lane version_with_schema wait_in_lane wake_groups
 -- The versions of graphs: on which one a run executes, and which workers may execute it.
 --
@@ -9,9 +9,6 @@
 --
 -- A lane holds the due jobs for which a version must be served that the worker which claimed them does not serve. Its
 -- name is `<graph>@<version>`; the version is empty if any will do; `!` at its end says that no other version will do.
-
-local WAKE_TOKENS_OF_GROUP = 64
-local WAKE_MS = 60000 -- a worker claims without a token long before that
 
 -- The record of a registered version. An empty table for one that was never registered.
 local function version_record(graph_id, name)
@@ -171,9 +168,7 @@ local function wake_groups(lane)
   for group, serves in pairs(groups_of_workers()) do
     local graph = serves[graph_id]
     if graph and may_execute_lane(graph, graph_id, version, is_fixed) then
-      redis.call('RPUSH', key('version_wake', group), '1')
-      redis.call('LTRIM', key('version_wake', group), -WAKE_TOKENS_OF_GROUP, -1)
-      redis.call('PEXPIRE', key('version_wake', group), WAKE_MS)
+      wake_worker(group)
       found = true
     end
   end
