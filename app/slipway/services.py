@@ -720,7 +720,7 @@ async def _executing(services: Services, process: Process, instance: str, stack:
         services.scripts,
         services.graphs,
         services.checkpointer,
-        services.shards.records,
+        services.shards,
         services.store,
         lease_renewer,
         event_ttl_s=services.settings.event_ttl_s,

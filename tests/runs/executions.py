@@ -99,7 +99,7 @@ def execution_of(
         attempt,
         graphs,
         stores.checkpointer,
-        stores.keys,
+        stores.shards.of_thread(run.thread_id),
         event_ttl_s=TTL_S,
         metering=metering or metering_of(stores),
     )

@@ -67,7 +67,7 @@ class Runs:
             writer,
             self.graphs,
             stores.checkpointer,
-            stores.keys,
+            stores.shards.of_thread(run.thread_id),
             event_ttl_s=TTL_S,
             metering=metering_of(stores),
             tools=self.services,

@@ -113,7 +113,7 @@ class History:
                 AttemptWriter(scripts.run_scripts, run),
                 self.runs.graphs,
                 stores.checkpointer,
-                stores.keys,
+                stores.shards.of_thread(run.thread_id),
                 event_ttl_s=TTL_S,
                 metering=metering_of(stores),
                 tools=replace(self.runs.services, scripts=scripts),

@@ -14,7 +14,7 @@ from slipway.execution.thread_moving import ThreadMoving
 from slipway.graphs.interface import Graphs
 from slipway.metering.meter import MeterConfig
 from slipway.metrics.process_metrics import ProcessMetrics
-from slipway.redis.keys import Keys
+from slipway.redis.shards import Shards
 from slipway.rollouts.watch import RolloutWatch
 from slipway.runs.attempt_spans import attempt_trace
 from slipway.runs.attempt_writer import SPANS_WITHIN_S, AttemptWriter
@@ -38,7 +38,7 @@ class OpenExecutions:
         scripts: RunScripts,
         graphs: Graphs,
         checkpointer: BaseCheckpointer,
-        keys: Keys,
+        shards: Shards,
         store: BaseStore,
         lease_renewer: LeaseRenewer,
         *,
@@ -60,7 +60,7 @@ class OpenExecutions:
         self._on_opened = on_opened
         self._recording, self._metrics = recording, metrics
         self._scripts, self._graphs, self._checkpointer = scripts, graphs, checkpointer
-        self._keys, self._store, self._event_ttl_s = keys, store, event_ttl_s
+        self._shards, self._store, self._event_ttl_s = shards, store, event_ttl_s
         self._lease_renewer, self._retention, self._tools = lease_renewer, retention, tools
         self._switches, self._rollouts, self._moving = switches, rollouts, moving
         switches.on_change = self._on_switches_changed
@@ -98,7 +98,7 @@ class OpenExecutions:
             writer,
             self._graphs,
             self._checkpointer,
-            self._keys,
+            self._shards.of_thread(run.thread_id),
             event_ttl_s=self._event_ttl_s,
             metering=self._metering,
             store=self._store,
