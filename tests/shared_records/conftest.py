@@ -27,6 +27,12 @@ def version(name: str) -> ServedVersion:
     return ServedVersion("steps", name, f"schema-{name}", f"build-{name}", True)
 
 
+async def names_in(pipeline: Pipeline, keys: Keys, pattern: str = ":*") -> list[bytes]:
+    """The keys of one shard whose names, without the key prefix, match a pattern."""
+    found: list[bytes] = await pipeline.send("KEYS", keys.prefix + pattern, at=keys.prefix)
+    return found
+
+
 async def records_in(pipeline: Pipeline, keys: Keys) -> dict[str, Any]:
     """The shared records that one shard has, as scripts read them there, and their revisions."""
 
@@ -42,8 +48,8 @@ async def records_in(pipeline: Pipeline, keys: Keys) -> dict[str, Any]:
     }
     subscriptions = await fields(f"{keys.prefix}:webhook_subscriptions")
     found["subscriptions"] = {name: sorted(entries.split()) for name, entries in subscriptions.items()}
-    for key in await pipeline.send("KEYS", keys.webhook_endpoint("we_*")):
-        endpoint = await fields(key)
+    for key in await names_in(pipeline, keys, ":webhook_endpoint:*"):
+        endpoint = await fields(key.decode())
         name = key.decode().removeprefix(keys.prefix)
         found[name] = {field: value for field, value in endpoint.items() if field not in HEALTH}
     return found

@@ -185,6 +185,19 @@ async def _created_and_claimed(runs: ShardedRuns) -> list[Run]:
     return await runs.claim()
 
 
+async def test_what_waits_for_a_removed_endpoint_is_sent_in_no_shard(runs: ShardedRuns) -> None:
+    hooks = Hooks(runs)
+    endpoint = await hooks.add("run.queued")
+    created = await runs.create_in_all()
+    await hooks.store.remove(endpoint.endpoint_id, by="ann")
+    assert await hooks.claim() == []
+    for run in created:
+        keys = runs.shards.of_run(run.run_id)
+        (name,) = await runs.pipeline.send("ZRANGE", keys.deliveries_all, 0, -1)
+        state, problem = await runs.pipeline.send("HMGET", keys.delivery(name.decode()), "delivery_state", "problem")
+        assert (state, problem) == (b"dead", b"the endpoint was deleted")
+
+
 async def test_few_free_slots_are_shared_by_all_shards(runs: ShardedRuns) -> None:
     hooks = Hooks(runs)
     await hooks.add("run.queued")

@@ -42,8 +42,8 @@ class TwoServers:
     second: Pipeline
     shards: Shards
 
-    def send(self, *args: Arg, repeatable: bool = False) -> asyncio.Future[Any]:
-        return self._of(str(args[1])).send(*args, repeatable=repeatable)
+    def send(self, *args: Arg, repeatable: bool = False, at: str | None = None) -> asyncio.Future[Any]:
+        return self._of(at or str(args[1])).send(*args, repeatable=repeatable, at=at)
 
     def run(
         self, script: Script, keys: Sequence[str], args: Sequence[Arg], *, may_be_overtaken: bool = False
