@@ -23,7 +23,8 @@ class Pair:
     replica: Server
 
     def __init__(self, *options: str) -> None:
-        self._port, self._options = free_port(), (*_QUICK, *options)
+        self._port, self._replica_port, self._options = free_port(), free_port(), (*_QUICK, *options)
+        self._primary_port = self._port
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self.primary = Server("--port", str(self._port), *self._options)
         self.link = Proxy(self.primary.url)
@@ -34,7 +35,7 @@ class Pair:
         await self.primary.start()
         await self.link.listen_on_tcp_port(None)
         source = f"127.0.0.1 {Address(self.link.url).port}"
-        self.replica = Server("--port", str(free_port()), "--replicaof", source, *self._options)
+        self.replica = Server("--port", str(self._replica_port), "--replicaof", source, *self._options)
         self.replica_url = self.replica.url
         await self.replica.start()
         async with pipeline_of(self.primary.url) as pipeline:
@@ -58,19 +59,25 @@ class Pair:
         """The replica becomes a primary, at its own address."""
         async with pipeline_of(self.replica_url) as pipeline:
             await pipeline.send("REPLICAOF", "NO", "ONE")
+        self._primary_port = self._replica_port
 
     async def take_over(self) -> None:
         """The replica becomes the primary at the address of the one that was killed. Clients connect to it again."""
         await self.promote()
         async with pipeline_of(self.replica_url) as pipeline:
             await pipeline.send("CONFIG", "SET", "port", self._port)
+        self._primary_port = self._port
 
     @asynccontextmanager
     async def another_replica(self) -> AsyncIterator[Server]:
-        """A further replica of whoever is the primary now, until the end of the block."""
-        further = Server("--port", str(free_port()), "--replicaof", f"127.0.0.1 {self._port}", *_QUICK)
+        """A further replica of whoever is the primary now, which receives what is written, until the end of the
+        block."""
+        further = Server("--port", str(free_port()), "--replicaof", f"127.0.0.1 {self._primary_port}", *_QUICK)
         await further.start()
         try:
+            primary = self.primary if self._primary_port == self._port and not self.link.rejecting else self.replica
+            async with pipeline_of(primary.url) as pipeline:
+                await wait_until(lambda: _replicates(pipeline))
             yield further
         finally:
             await further.stop()

@@ -91,6 +91,22 @@ async def test_what_a_failover_lost_is_called_again_on_the_promoted_replica() ->
         assert len(await written_at(servers.replica_url)) == 4
 
 
+async def test_a_confirmation_counts_for_the_connection_of_the_reply() -> None:
+    """The next server has a replica already, so it confirms the first question. What was called before is not there."""
+    async with pair() as servers, replicated(servers.url, IN_MEMORY) as pipeline:
+        await pipeline.check(10)
+        servers.delay_link()
+        reply = pipeline.run(ADD, [], ["lost"])
+        await wait_until(lambda: pipeline.problem)
+        await servers.kill_primary()
+        await servers.promote()
+        async with servers.another_replica():
+            await wait_until(lambda: not pipeline.connected)
+            await servers.take_over()
+            assert await reply == 1
+        assert await written_at(servers.replica_url) == {b"lost"}
+
+
 async def test_a_script_that_is_not_repeatable_fails_instead() -> None:
     once = replace(ADD, repeatable=False)
     async with pair() as servers, replicated(servers.url, IN_MEMORY) as pipeline:

@@ -11,6 +11,7 @@ import pytest
 
 from slipway.errors import ConfigError, NotReplicated
 from slipway.graphs.registry import Registry
+from slipway.runs.queue_scripts import QueueScripts
 from slipway.runs.record import Phase, new_id
 from slipway.services import Services, open_services
 from tests.http.conftest import serving
@@ -19,7 +20,7 @@ from tests.replication.rounds import one_round
 from tests.replication.services import create_run, events_to_end, settings_of
 from tests.runs.servers import server
 from tests.waiting import wait_until
-from tests.worker import running_worker
+from tests.worker import executing, running_worker
 
 BODY = {"assistant_id": "plain", "input": {"supersteps": 3}, "if_not_exists": "create", "durability": "replicated"}
 
@@ -96,6 +97,33 @@ async def test_a_superstep_begins_when_the_replica_has_all_before_it(graphs: Reg
                 assert (await names)[-1] == "end"
 
 
+async def test_a_claim_that_a_failover_lost_executes_nothing(graphs: Registry, project: ModuleType) -> None:
+    """Another process has an attempt with the same number at the promoted server. The first one notices that it is not
+    the owner, before its first superstep."""
+    async with pair() as servers, open_services(settings_of(servers.url), graphs, "web") as web:
+        run = await create_run(web, "replicated")
+        async with running_worker(settings_of(servers.url), graphs) as (process, worker):
+            servers.delay_link()
+            await wait_until(lambda: executing(process))
+            await wait_until(lambda: worker.replicated.problem)
+            await servers.kill_primary()
+            await servers.promote()
+            await _claim(servers, graphs, run.run_id)
+            await servers.take_over()
+            async with servers.another_replica():
+                await wait_until(lambda: not executing(process))
+            assert run.thread_id not in project.begun
+
+
+async def _claim(servers: Pair, graphs: Registry, run_id: str) -> None:
+    """Another process claims the run at the promoted server."""
+    async with open_services(settings_of(servers.replica_url), graphs, "cli") as services:
+        queue = QueueScripts(services.pipeline, services.shards.only)
+        (claimed,) = (await queue.run_claim("other", 10, 60_000)).runs
+        assert claimed["run_id"].decode() == run_id
+        assert claimed["attempt"] == b"1"
+
+
 async def test_the_end_is_sent_when_the_replica_has_it(graphs: Registry) -> None:
     async with pair() as servers:
         settings = settings_of(servers.url)
@@ -148,7 +176,7 @@ async def test_the_graph_says_which_durability_its_runs_have(graphs: Registry) -
             assert run["kwargs"]["durability"] == stored
 
 
-async def test_without_a_replica_a_request_is_refused_and_nothing_is_stored(graphs: Registry) -> None:
+async def test_without_a_replica_a_request_is_rejected_and_nothing_is_stored(graphs: Registry) -> None:
     async with (
         server() as alone,
         serving(settings_of(alone.url), graphs) as served,
