@@ -19,7 +19,7 @@ import redis
 from slipway.processes.valkey_program import valkey_program
 
 SLOTS: Final = 16384
-NODE_TIMEOUT_MS: Final = 1000
+NODE_TIMEOUT_MS: Final = 1500
 """A primary that its peers do not reach for this time is replaced by its replica."""
 SOCKET: Final = "valkey.sock"
 """The unix socket of each server, in its folder."""

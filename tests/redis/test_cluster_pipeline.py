@@ -9,14 +9,16 @@ import hashlib
 import pytest
 import redis
 
+from slipway.clock import Clock
 from slipway.errors import StoreUnavailable
 from slipway.redis.cluster_slots import guard_keys, slot_of
-from slipway.redis.connect import pipeline_to
+from slipway.redis.connect import pipeline_to, subscriber_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.script import Script
 from slipway.redis.shards import Shards
+from slipway.redis.wait_for_redis import open_with_retries
 from tests.redis_cluster import Node, RedisCluster
 from tests.waiting import wait_until
 
@@ -217,6 +219,19 @@ async def test_repeatable_commands_wait_for_a_failover(
     cluster.kill(cluster.primary_of(slot_of(names[0])))
     assert await asyncio.gather(*(to_cluster.send("GET", name, repeatable=True) for name in names)) == [b"1"] * 8
     await wait_until(lambda: to_cluster.connected)
+
+
+async def test_a_process_starts_when_a_killed_primary_is_replaced(cluster: RedisCluster, sharded: Shards) -> None:
+    cluster.kill(cluster.primaries[0])
+    pipeline = pipeline_to(Address(cluster.url), "test", patience_s=15)
+    subscriber = subscriber_to(Address(cluster.url), "test")
+    with pytest.raises(StoreUnavailable):
+        await pipeline.open()
+    await open_with_retries(pipeline.open, Clock())
+    await open_with_retries(subscriber.open, Clock())
+    assert await asyncio.gather(*(pipeline.run(COUNT, [], [keys.prefix]) for keys in sharded.threads)) == [1] * 8
+    await subscriber.close()
+    await pipeline.close()
 
 
 async def test_a_primary_that_is_silent_is_left_as_soon_as_it_is_replaced(

@@ -100,7 +100,7 @@ class ClusterPipeline:
         problems = [result for result in results if isinstance(result, BaseException)]
         if problems:
             await asyncio.gather(*(server.close() for server in servers.values()))
-            self.topology.slots = []  # a later call reads it again
+            self.topology.refresh()  # for a later call: the cluster may replace the server
             raise problems[0]
         self._servers, self._is_open = servers, True
 

@@ -190,6 +190,7 @@ class ClusterSubscriber:
         problems = [result for result in results if isinstance(result, BaseException)]
         if problems:
             await asyncio.gather(*(server.connection.close() for server in servers.values()))
+            self.topology.refresh()  # for a later call: the cluster may replace the server
             raise problems[0]
         self._servers, self._is_open = servers, True
         self._ping_later()
