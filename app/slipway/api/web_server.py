@@ -21,6 +21,8 @@ from slipway.settings import Settings
 
 _TICK_S: Final = 0.1
 """How often uvicorn calls `on_tick`."""
+_TICKS_OF_A_CHECK: Final = round(CHECK_EVERY_S / _TICK_S)
+_CHECKED: Final = (BoundedHttpProtocol, BoundedWebSocketProtocol)
 
 
 def server_config(app: Starlette, settings: Settings) -> ServerConfig:
@@ -35,6 +37,7 @@ class WebServer(uvicorn.Server):
     def __init__(self, config: ServerConfig, app: Starlette) -> None:
         super().__init__(config)
         self._limits = config.limits
+        self._to_check: tuple[object, ...] = ()
         self._app, self._responses_in_progress = app, cast("ResponsesInProgress", app.state.responses_in_progress)
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
@@ -59,15 +62,18 @@ class WebServer(uvicorn.Server):
             signal.raise_signal(sig)
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % round(CHECK_EVERY_S / _TICK_S) == 0:
-            self._check_deadlines()
+        self._check_deadlines(counter % _TICKS_OF_A_CHECK)
         return await super().on_tick(counter)
 
-    def _check_deadlines(self) -> None:
-        """Closes the connections of clients that take too long."""
+    def _check_deadlines(self, tick: int) -> None:
+        """Closes the connections of clients that take too long. Each tick checks a part of them, because the check of
+        10,000 connections would delay everything else for tens of milliseconds."""
+        connections = self.server_state.connections
+        if tick == 0:
+            self._to_check = tuple(connections)
         now = asyncio.get_running_loop().time()
-        for connection in tuple(self.server_state.connections):
-            if isinstance(connection, BoundedHttpProtocol | BoundedWebSocketProtocol):
+        for connection in self._to_check[tick::_TICKS_OF_A_CHECK]:
+            if isinstance(connection, _CHECKED) and connection in connections:
                 connection.check_deadlines(now)
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
