@@ -24,6 +24,8 @@ class Claiming:
     task: asyncio.Task[None]
     pipeline: ServerPipeline
     health: WorkerHealth
+    wakes: list[int]
+    """The shards for which it was woken by messages, in order."""
 
 
 @asynccontextmanager
@@ -54,9 +56,16 @@ async def claiming_worker(
         max_runs=max_runs,
         high_water=0.85,
     )
+    wakes: list[int] = []
+
+    def on_wake(shard: int, others_wait: bool) -> None:
+        wakes.append(shard)
+        worker.on_wake(shard, others_wait)
+
+    channels.on_wake = on_wake
     task = asyncio.create_task(worker.async_run())
     try:
-        yield Claiming(worker, task, pipeline, health)
+        yield Claiming(worker, task, pipeline, health, wakes)
         worker.stop_claiming()
         assert await worker.wait_until_idle(10)
     finally:

@@ -101,7 +101,7 @@ class LeaseRenewer:
         self._attempts: dict[str, AttemptWriter] = {}
         self._claims_as: str | None = None
         self._stops_as: str | None = None
-        self._serves: bytes | None = None
+        self._serves = b""
         self._uninformed: set[int] = set()
         """The shards, other than the first, that do not know `_claims_as` and `_stops_as` yet."""
         self._lock = threading.Lock()
@@ -131,7 +131,7 @@ class LeaseRenewer:
         if older is not None:
             older.mark_fenced()
 
-    def claims_in_group(self, group: str | None, serves: bytes | None = None) -> None:
+    def claims_in_group(self, group: str | None, serves: bytes = b"") -> None:
         """From now on the process claims runs as a worker of this group, which serves `serves`; with None, it claims
         none any more. The next heartbeat, which is sent at once, tells others. Until then they may wake it for runs."""
         if self._claims_as is not None:
@@ -248,7 +248,7 @@ class LeaseRenewer:
             claims_as=claims_as if informs and not leaving else None,
             stops_as=claims_as if leaving else stops_as,
             listed_ms=None if shard == 0 else COPY_LISTED_MS,
-            serves=None if shard == 0 else self._serves,
+            serves=b"" if shard == 0 else self._serves,
         )
         if (claims_as, stops_as) == (self._claims_as, self._stops_as):
             self._uninformed.discard(shard)

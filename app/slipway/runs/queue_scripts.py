@@ -176,8 +176,9 @@ class QueueScripts(ScriptStubs):
 
     async def copy_live_groups(self, live: LiveGroups, *, for_ms: int) -> None:
         """Replaces what this shard, which is not the first, knows of live workers. It forgets them after `for_ms`."""
+        groups = [part for group in live.serves.items() for part in group]
         await self._pipeline.run(
-            _LIVE_GROUPS_COPY, [], self._args(workers=list(live.workers), groups=dict(live.serves), for_ms=for_ms)
+            _LIVE_GROUPS_COPY, [], [*self._args(workers=list(live.workers), for_ms=for_ms), *groups]
         )
 
     async def held_retry(
@@ -204,7 +205,7 @@ class QueueScripts(ScriptStubs):
         claims_as: str | None = None,
         stops_as: str | None = None,
         listed_ms: int | None = None,
-        serves: bytes | None = None,
+        serves: bytes = b"",
     ) -> list[tuple[str, Instruction]]:
         """Renews the leases of `attempts`, each given as run id, attempt number and creation time of the run in µs.
         Returns the id and an instruction for each run that was lost or is to be cancelled. A worker that claims runs
@@ -217,9 +218,8 @@ class QueueScripts(ScriptStubs):
             claims_as=claims_as,
             stops_as=stops_as,
             listed_ms=listed_ms or lease_ms,
-            serves=serves,
         )
-        reply = await self._pipeline.run(_LEASE_RENEW, [], arguments)
+        reply = await self._pipeline.run(_LEASE_RENEW, [], [*arguments, serves])
         return [(run.decode(), instruction_from(instruction.decode())) for run, instruction in reply]
 
 

@@ -2,7 +2,8 @@
 all attempts are used up.
 
 Interval: `reap_every_s`, but at most (`lease_s` - `heartbeat_s`) / 4; sooner if the next lease expires sooner.
-Who: every worker; one script reclaims each run once.
+Who: every worker, so that runs are reclaimed at once when their leases end; one worker at a time if there are several
+shards, so that idle workers send nothing. One script in each shard reclaims each run once.
 Logs: `reaper.run_reclaimed` for each run, and `run.stranded` for one that is paused because its attempts are used up.
 
 After an outage of Redis, leases may have expired although their processes are alive. So after this process has
@@ -27,7 +28,7 @@ from typing import Final
 
 import structlog
 
-from slipway.duties.duty import Duty
+from slipway.duties.exclusive_duty import ExclusiveDuty
 from slipway.runs.leases import (
     CONTACT_WITHIN_S,
     certain_for_s,
@@ -43,14 +44,14 @@ log = structlog.get_logger(__name__)
 _MIN_PAUSE_S: Final = 0.01
 
 
-class Reaper(Duty):
+class Reaper(ExclusiveDuty):
     """One round reclaims all leases that have expired."""
 
     name = "reaper"
 
     def __init__(self, services: Services) -> None:
         settings = services.settings
-        super().__init__(min(settings.reap_every_s, outage_after_s(settings) / 2))
+        super().__init__(services, min(settings.reap_every_s, outage_after_s(settings) / 2))
         self._pipeline, self._queues = services.pipeline, services.queues
         self._late_export = services.late_export
         self._settings, self._grace = settings, grace_period_of(settings)
@@ -63,7 +64,7 @@ class Reaper(Duty):
         """When all live processes have sent a heartbeat since the last outage."""
 
     async def may_run(self) -> bool:
-        return self._pipeline.connected
+        return self._pipeline.connected and (len(self._queues) == 1 or await self.acquire())
 
     def grace_period_s(self) -> float:
         """Seconds until runs may be reclaimed. 0 without a grace period."""

@@ -6,8 +6,8 @@
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `attempts` ({run, attempt, creation time of the run in µs} of each),
 --   `lease_ms`, `grace` (map: `silence_ms`, `lease_ms`; or nil), `claims_as` and `stops_as` (`<group> <worker>` of a
---   worker that claims runs, and of one that does so no longer; or nil), `listed_ms` (for so long it counts as live),
---   `serves` (what its group serves, for a shard that may not know it; or nil).
+--   worker that claims runs, and of one that does so no longer; or nil), `listed_ms` (for so long it counts as live);
+--   what its group serves, for a shard that may not know it, or ''.
 -- Reply: {run, instruction} for each run that needs attention: 'lost' if another attempt owns it or it ended, the
 --   cancel action, or 'pause' if an operator pauses it.
 -- Atomic: All leases of the process, the versions that it serves, and the detection of outages.
@@ -32,6 +32,6 @@ end
 if args.stops_as then redis.call('ZREM', key('worker_versions'), args.stops_as) end
 if args.claims_as then
   redis.call('ZADD', key('worker_versions'), integer_text(now_ms + args.listed_ms), args.claims_as)
-  if args.serves then redis.call('HSET', key('version_groups'), string.match(args.claims_as, '^%S+'), args.serves) end
+  if ARGV[3] ~= '' then redis.call('HSET', key('version_groups'), string.match(args.claims_as, '^%S+'), ARGV[3]) end
 end
 return instructions

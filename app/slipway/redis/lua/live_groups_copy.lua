@@ -4,8 +4,8 @@
 -- Replaces what a shard other than the first knows of live workers.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `workers` (`<group> <worker>` of each that is live), `groups` (what each
---   group serves), `for_ms` (for so long the workers count as live).
+-- ARGV: the key prefix; a MessagePack map: `workers` (`<group> <worker>` of each that is live), `for_ms` (for so long
+--   they count as live); each group, and what it serves.
 -- Reply: nothing.
 -- Atomic: All of it.
 -- Repeatable: Yes.
@@ -16,4 +16,4 @@ redis.call('DEL', key('worker_versions'), key('version_groups'))
 for _, member in ipairs(args.workers) do
   redis.call('ZADD', key('worker_versions'), integer_text(now_ms + args.for_ms), member)
 end
-for group, serves in pairs(args.groups) do redis.call('HSET', key('version_groups'), group, serves) end
+for i = 3, #ARGV, 2 do redis.call('HSET', key('version_groups'), ARGV[i], ARGV[i + 1]) end
