@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from slipway.redis.wait_for_redis import problem_with
 from slipway.settings import Settings
 from tests.certificates import Certificate, self_signed
 from tests.proxy import tcp_proxied
+from tests.redis.test_cluster_pipeline import COUNT
 from tests.redis_cluster import SOCKET, RedisCluster, running_cluster
 from tests.waiting import wait_until
 
@@ -75,11 +77,13 @@ async def test_a_cluster_that_is_not_set_as_one_is_an_error(cluster: RedisCluste
     assert await problem_with(settings_of(redis_url=url, redis_cluster="1").redis) is None
 
 
-async def test_a_command_to_the_wrong_server_names_the_setting(cluster: RedisCluster) -> None:
+async def test_a_command_to_the_wrong_server_names_the_setting(cluster: RedisCluster, sharded: Shards) -> None:
     pipeline = pipeline_to(Address(f"redis://127.0.0.1:{cluster.nodes[0].port}"), "test", patience_s=5)
     await pipeline.open()
     with pytest.raises(ConfigError, match="belongs to a cluster"):
-        await pipeline.send("GET", "{slot of another server}")
+        await asyncio.gather(*(pipeline.send("GET", keys.prefix) for keys in sharded.threads))
+    with pytest.raises(ConfigError, match="belongs to a cluster"):
+        await asyncio.gather(*(pipeline.run(COUNT, [], [keys.prefix]) for keys in sharded.threads))
     await pipeline.close()
 
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.server_pipeline import ServerPipeline
 from slipway.runs.control_channels import ControlChannels
 from slipway.runs.worker_health import WorkerHealth
 from slipway_workers.claims import ClaimingWorker, RunHandler
@@ -22,7 +22,7 @@ class Claiming:
 
     worker: ClaimingWorker
     task: asyncio.Task[None]
-    pipeline: ServerPipeline
+    pipeline: Pipeline
     health: WorkerHealth
     wakes: list[int]
     """The shards for which it was woken by messages, in order."""
@@ -39,7 +39,7 @@ async def claiming_worker(
     health_pipeline: Pipeline | None = None,
 ) -> AsyncIterator[Claiming]:
     """A worker that claims over a connection to `url` until the end of the block, when its runs must have ended."""
-    pipeline = ServerPipeline(Address(url), f"test claims of {name}", patience_s=5)
+    pipeline = pipeline_to(Address(url), f"test claims of {name}", patience_s=5)
     await pipeline.open()
     channels = ControlChannels(stores.subscriber, stores.queues, name, lambda _: None)
     await channels.open()

@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 
 from slipway.environment_variables import variable_of
 from slipway.errors import ConfigError
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.server_pipeline import ServerPipeline
 from slipway.runs.record import Run
 from slipway.runs.worker_health import WorkerHealth
 from slipway_workers import claims, settings
@@ -119,7 +119,7 @@ async def test_a_worker_whose_health_cannot_be_recorded_claims(
     async def execute(_: dict[str, Any], run: Run, claim_sent_at: float) -> None:
         executed.set()
 
-    closed = ServerPipeline(Address(valkey_url), "test health", patience_s=5)
+    closed = pipeline_to(Address(valkey_url), "test health", patience_s=5)
     await closed.open()
     await closed.close()
     with capture_logs() as lines:

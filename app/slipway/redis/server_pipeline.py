@@ -52,6 +52,9 @@ _TEMPORARY_ERRORS: Final = (
 _SCRIPT_ERROR_PREFIX: Final = "ERR Error running script"
 """How Redis 6 begins the error of a command inside a script. The error itself follows after a dash."""
 
+_OF_ANOTHER_SERVER: Final = "non local key in a cluster node"
+"""In the error of a script without keys that a server of a cluster cannot execute."""
+
 _READ_BYTES: Final = 16 * 1024
 """What Redis and Valkey read from a connection at a time."""
 
@@ -343,7 +346,7 @@ class ServerPipeline:
             self._enqueue(command)
         elif self._router is not None and self._router.on_error(command, reason):
             pass
-        elif self._router is None and reason.startswith("MOVED "):
+        elif self._router is None and (reason.startswith("MOVED ") or _OF_ANOTHER_SERVER in reason):
             command.reply.set_exception(ConfigError(cluster_by_setting(self._connection.address)))
         elif (overloaded := overloaded_from(reason)) is not None:
             command.reply.set_exception(overloaded)
