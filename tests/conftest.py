@@ -35,7 +35,7 @@ from tests.waiting import Eventually, be_patient, wait_until
 __all__ = ["logs_of_the_tests", "one_certificate_authority", "plain_tracebacks", "quick_uvicorn"]
 
 ALONE = frozenset(
-    {"bench", "browser", "compat", "crash", "deploy", "doctor", "health", "js", "objects", "test_bench.py"}
+    {"bench", "browser", "compat", "crash", "deploy", "doctor", "health", "hosts", "js", "objects", "test_bench.py"}
 )
 """Folders and files whose tests kill and stop servers. They get the markers `processes` and `alone`: `make test`
 executes them after all others, three files at a time."""

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 from slipway.accounting.metered_usage import NANO
+from slipway.clock import Clock
 from slipway.errors import CeilingHit
 from slipway.graphs.metering_sections import BudgetPeriods, BudgetsSection
 
@@ -111,10 +112,11 @@ def unit_of(counted: str) -> int:
 
 
 class Budgets:
-    """The budgets of a deployment."""
+    """The budgets of a deployment. `clock` decides in which day and month a run or call counts; without one, that of
+    this host."""
 
-    def __init__(self, section: BudgetsSection) -> None:
-        self._section = section
+    def __init__(self, section: BudgetsSection, clock: Clock | None = None) -> None:
+        self._section, self.clock = section, clock or Clock()
         self.any = any(_limited(each) for each in _all_of(section))
         """Whether there is any budget."""
 

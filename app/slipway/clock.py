@@ -1,7 +1,8 @@
 """The clock of a process, which tests replace.
 
-Times on which processes must agree (leases, due times, order of runs) come from the clock of Redis, in scripts. This
-clock is for times that only one process measures or displays.
+Times on which processes must agree (leases, due times, order of runs) come from the clock of Redis, in scripts. What a
+process decides itself, such as whether a credential has expired, it decides by `redis.redis_clock.RedisClock`. The
+clock of the host is for times that only one process measures or displays.
 """
 
 from __future__ import annotations

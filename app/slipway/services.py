@@ -83,6 +83,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.per_shard import PerShard
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.redis_clock import RedisClock
 from slipway.redis.replicated_pipeline import Copies, ReplicatedPipeline
 from slipway.redis.shards import Shards
 from slipway.redis.subscriber import Subscriber
@@ -315,6 +316,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         )
         stack.push_async_callback(pipeline.close)
         await _opened(pipeline.open, process)
+        clock = await stack.enter_async_context(_redis_clock(pipeline, process))
         subscriber = subscriber_to(address, f"slipway {process} subscriber", pipeline)
         stack.push_async_callback(subscriber.close)
         await _opened(subscriber.open, process)
@@ -345,6 +347,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
             migrations,
             export,
             replicated,
+            clock,
         )
         if services.late_export is not None:
             stack.push_async_callback(services.late_export.close)
@@ -429,6 +432,21 @@ async def _opened(opening: Callable[[], Awaitable[None]], process: Process) -> N
     await (opening() if process == "cli" else open_with_retries(opening, Clock()))
 
 
+@asynccontextmanager
+async def _redis_clock(pipeline: Pipeline, process: Process) -> AsyncIterator[RedisClock]:
+    """The clock of Redis, which is measured again while the block is executed. A command of the CLI measures once."""
+    clock = RedisClock()
+    await _opened(partial(clock.measure, pipeline), process)
+    if process == "cli":
+        yield clock
+        return
+    measuring = asyncio.create_task(clock.keep_measuring(pipeline), name="clock of redis")
+    try:
+        yield clock
+    finally:
+        measuring.cancel()
+
+
 def _stores(
     process: Process,
     settings: Settings,
@@ -443,9 +461,9 @@ def _stores(
     migrations: Mapping[str, MigrationSet],
     export: ProcessExport | None,
     replicated: ReplicatedRuns,
+    clock: Clock,
 ) -> Services:
-    keys, records = shards.only, shards.records
-    scripts, clock = RunScripts(pipeline, shards), Clock()
+    keys, records, scripts = shards.only, shards.records, RunScripts(pipeline, shards)
     queues = PerShard(shards, partial(QueueScripts, pipeline))
     switch_scripts = SwitchScripts(pipeline, shards)
     switch_watch = SwitchWatch(switch_scripts, subscriber)
@@ -479,6 +497,7 @@ def _stores(
         serves=lambda: served.packed,
         tracing=_trace_decision(settings, export),
         replicated=replicated,
+        clock=clock,
     )
     assistants = AllAssistants(graphs, pipeline, shards.assistants, max_checks=settings.search_max_checks)
     version_reads = VersionReads(pipeline, shards.home)
@@ -508,7 +527,7 @@ def _stores(
         rollouts=rollout_watch,
         find_versions=find_versions,
         targets=CommandTargets(graphs, version_reads, versions.read),
-        budgets=Budgets(config.budgets),
+        budgets=Budgets(config.budgets, clock),
     )
     audit = AuditTrail(pipeline, records, scripts)
     run_traces = RunTraces(pipeline, shards, settings)
@@ -667,7 +686,7 @@ def meter_config(services: Services, blocking: BlockingCalls) -> MeterConfig:
         blocking=blocking,
         shards=services.shards,
         prices=PriceTable(services.settings.prices | services.config.prices),
-        budgets=Budgets(services.config.budgets),
+        budgets=Budgets(services.config.budgets, services.clock),
         output_tokens=services.settings.model_output_tokens,
     )
 

@@ -28,6 +28,8 @@ class Reader:
     connections: int = 0
     reconnect_events: int = 0
     ended: bool = False
+    silence_s: float = 15
+    """Seconds without a byte after which it reconnects. Web processes send a ping each `sse_ping_s`."""
     times: list[float] = field(default_factory=list)
 
     def counts(self) -> list[int]:
@@ -47,7 +49,7 @@ class Reader:
     async def _read_response(self, url: str) -> None:
         headers = {"Last-Event-ID": self.ids[-1] if self.ids else "-1"}
         async with (
-            httpx.AsyncClient(timeout=15, verify=False) as client,  # reading the certificates takes long
+            httpx.AsyncClient(timeout=self.silence_s, verify=False) as client,  # reading the certificates takes long
             client.stream("GET", url, headers=headers) as response,
         ):
             response.raise_for_status()
@@ -74,9 +76,10 @@ class Reader:
 class Client:
     """Creates and reads runs at any web process that responds."""
 
-    def __init__(self, *urls: str) -> None:
+    def __init__(self, *urls: str, timeout_s: float = 30) -> None:
+        """Without a response for `timeout_s`, it sends a request again, to the next web process."""
         self.urls = urls
-        self._http = httpx.AsyncClient(timeout=30)
+        self._http = httpx.AsyncClient(timeout=timeout_s)
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -16,11 +16,11 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx
 
@@ -45,6 +45,7 @@ ROOT: Final = Path(__file__).parent.parent.parent
 CONFIG: Final = Path(__file__).with_name("project") / "langgraph.json"
 START_WITHIN_S: Final = 30.0
 LEASE_S: Final = 2.0
+_PORT: Final = 6379
 
 SETTINGS: Final = {
     "SLIPWAY_LEASE_S": f"{LEASE_S}",
@@ -54,6 +55,25 @@ SETTINGS: Final = {
     "SLIPWAY_LOG_FORMAT": "json",
 }
 """Leases are short, so that tests wait only seconds until a lease expires."""
+
+
+class Place(Protocol):
+    """Where a process is executed, if not beside the test: `tests.hosts` has hosts of a network."""
+
+    @property
+    def enter(self) -> tuple[str, ...]:
+        """What a command begins with that is executed there."""
+        ...
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """Environment variables of its processes."""
+        ...
+
+    @property
+    def client_address(self) -> str:
+        """The address at which clients reach its web processes."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +86,12 @@ class Command:
     env: Mapping[str, str]
     log: Path
     forked: tuple[str, ...] = ()
+
+    def at(self, place: Place | None) -> Command:
+        """The command, executed there."""
+        if place is None:
+            return self
+        return replace(self, program=(*place.enter, *self.program), env={**self.env, **place.env}, forked=())
 
 
 class Process:
@@ -172,8 +198,19 @@ class Web(Process):
 class Cluster:
     """The processes of one Valkey and one key prefix. `running` creates it."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str], project: Path = CONFIG) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str],
+        project: Path = CONFIG,
+        *,
+        valkey_place: Place | None = None,
+        valkey_address: str | None = None,
+    ) -> None:
+        """With `valkey_address`, Valkey listens there too, on its usual port, and processes connect to it. Tests
+        connect to its socket."""
         self.folder, self._project = folder, project
+        self._valkey_place, self._valkey_address = valkey_place, valkey_address
         self.socket = folder / "valkey.sock"
         self.redis_url = f"unix://{self.socket}"
         self.shards = Shards("crash")
@@ -183,7 +220,7 @@ class Cluster:
         self.workers: list[Process] = []
         self._numbers = count(1)
         self._env = {
-            "SLIPWAY_REDIS_URL": self.redis_url,
+            "SLIPWAY_REDIS_URL": f"redis://{valkey_address}:{_PORT}" if valkey_address else self.redis_url,
             "SLIPWAY_KEY_PREFIX": self.keys.prefix,
             "EFFECTS": str(self.effects.path),
             "PYTHONPATH": PYTHON_PATH,
@@ -195,7 +232,9 @@ class Cluster:
 
     def _valkey(self) -> Process:
         options = {
-            "port": "0",
+            "port": f"{_PORT}" if self._valkey_address else "0",
+            "bind": self._valkey_address or "127.0.0.1",
+            "protected-mode": "no",
             "unixsocket": str(self.socket),
             "dir": str(self.folder),
             "appendonly": "yes",
@@ -208,7 +247,8 @@ class Cluster:
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         if self._env.get("SLIPWAY_CHECKPOINTER") == "langgraph-redis":
             arguments += [part for file in module_files() or () for part in ("--loadmodule", str(file))]
-        return Process(Command("valkey", (str(valkey_program()), *arguments), {}, self.folder / "valkey.log"))
+        command = Command("valkey", (str(valkey_program()), *arguments), {}, self.folder / "valkey.log")
+        return Process(command.at(self._valkey_place))
 
     async def start_valkey(self) -> None:
         """Start Valkey on the data of the folder, and return when it executes commands."""
@@ -230,12 +270,19 @@ class Cluster:
         [file] = (self.folder / "appendonlydir").glob("*.incr.aof")
         return file
 
-    def add_worker(self, *, redis_url: str | None = None, processes: int = 1, project: Path | None = None) -> Process:
+    def add_worker(
+        self,
+        *,
+        redis_url: str | None = None,
+        processes: int = 1,
+        project: Path | None = None,
+        place: Place | None = None,
+    ) -> Process:
         """A worker, or a supervisor of several workers, that is not started yet. `project` is the path of a
         langgraph.json; otherwise it has that of the cluster."""
         number = next(self._numbers)
         options = ("--processes", str(processes)) if processes > 1 else ()
-        worker = Process(self._command(f"worker-{number}", "worker", redis_url, project, *options))
+        worker = Process(self._command(f"worker-{number}", "worker", redis_url, project, *options).at(place))
         self.workers.append(worker)
         return worker
 
@@ -279,11 +326,12 @@ class Cluster:
         program = (sys.executable, "-m", "arq", "slipway_workers.settings.WorkerSettings", *arguments)
         return Command(name, program, env, self.folder / f"{name}.log")
 
-    def add_web(self, *, redis_url: str | None = None, project: Path | None = None) -> Web:
+    def add_web(self, *, redis_url: str | None = None, project: Path | None = None, place: Place | None = None) -> Web:
         """A web process that is not started yet. It has the same port after each start."""
-        port = free_port()
-        command = self._command(f"web-{len(self.webs) + 1}", "web", redis_url, project, "--port", str(port))
-        web = Web(command, f"http://127.0.0.1:{port}")
+        port, address = free_port(), "127.0.0.1" if place is None else place.client_address
+        options = ("--host", address, "--port", str(port))
+        command = self._command(f"web-{len(self.webs) + 1}", "web", redis_url, project, *options).at(place)
+        web = Web(command, f"http://{address}:{port}")
         self.webs.append(web)
         return web
 

@@ -133,6 +133,8 @@ class Soak:
 
     disturbance_weights: tuple[int, ...] = (5, 2, 2, 2, 1)
     """How often what is done, in the order of `_disturb_once`."""
+    client_timeout_s = 30.0
+    """Seconds after which clients try the next web process."""
 
     def __init__(self, cluster: Cluster, runs: int, seconds: float, seed: int) -> None:
         self.cluster, self.runs, self.seconds = cluster, runs, seconds
@@ -145,7 +147,7 @@ class Soak:
         self.disturbances: list[Disturbance] = []
         self.killed: list[KilledAttempt] = []
         self.reclaims: dict[tuple[str, int], float] = {}
-        self.client = Client(*(web.url for web in cluster.webs))
+        self.client = Client(*(web.url for web in cluster.webs), timeout_s=self.client_timeout_s)
 
     async def run(self) -> Report:
         started = time.monotonic()
@@ -173,7 +175,7 @@ class Soak:
             run = await self._submit_one()
             self.submitted.append(run)
             if number % max(self.runs // READERS, 1) == 0:
-                reader = Reader(run.run_id)
+                reader = Reader(run.run_id, silence_s=min(self.client_timeout_s, 15))
                 self.readers.append(reader)
                 following.append(asyncio.create_task(reader.follow(self.client.urls, run.thread_id)))
             await asyncio.sleep(pause_s)
@@ -313,7 +315,7 @@ class Soak:
             report.problems.append(f"{run.run_id} ({run.graph}): a superstep was skipped")
         if missing := missing_work(run.graph, run.graph_input, effects):
             report.problems.append(f"{run.run_id} ({run.graph}): never done: {missing}")
-        losses = self._losses_of_valkey(effects)
+        losses = self._losses_of_redis(effects)
         if repeated.supersteps > killed_attempts + losses or repeated.most > 1 + min(losses, 1):
             report.problems.append(
                 f"{run.run_id} ({run.graph}): {repeated}, {killed_attempts} attempts were killed"
@@ -327,8 +329,9 @@ class Soak:
         effects = self.effects[run.run_id]
         self.report.recoveries += recoveries_of(killed, effects, claims, self.reclaims, kills_of_valkey)
 
-    def _losses_of_valkey(self, effects: list[Effect]) -> int:
-        """The number of attempts between whose start and the start of the next one Valkey was killed."""
+    def _losses_of_redis(self, effects: list[Effect]) -> int:
+        """The number of attempts between whose start and the start of the next one Valkey was killed: each may have
+        lost one superstep more."""
         starts = sorted({each.attempt: each.at for each in reversed(effects)}.values())
         killed = [each.at for each in self.disturbances if each.name == "kill valkey"]
         return sum(any(start < at < end for at in killed) for start, end in pairwise(starts))

@@ -170,7 +170,7 @@ async def test_a_token_that_is_not_of_the_issuer_goes_to_the_auth_file(issuer: I
 
     control = AccessControl(AuthFile(auth, AuthSection()))
     keys = IssuerKeys(issuer.url, None, Clock())
-    verifier = TokenVerifier(issuer.url, (AUDIENCE,), ClaimNames("owner", "scope"), keys)
+    verifier = TokenVerifier(issuer.url, (AUDIENCE,), ClaimNames("owner", "scope"), keys, Clock())
     others = (
         issuer.token(iss="https://other.example"),
         issuer.token(headers={"crit": ["exp"], "exp": 1}),

@@ -10,7 +10,6 @@ A deployment without access control has no `AccessControl`: everybody may do eve
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Final, Protocol
@@ -20,6 +19,7 @@ from slipway.access.auth_file import AuthFile
 from slipway.access.filters import AccessFilter
 from slipway.access.scoped_users import expires_us, scopes_of
 from slipway.access.users import User
+from slipway.clock import Clock
 from slipway.errors import AccessRefused
 
 _UNAUTHENTICATED: Final = 401
@@ -57,6 +57,8 @@ class AccessControl:
         self._auth_file = auth_file
         self._credentials: list[Credentials] = []
         self._tokens: BearerTokens | None = None
+        self.clock = Clock()
+        """Decides when the credentials of a user have expired. A web process replaces it by the clock of Redis."""
 
     @contextmanager
     def accepting(self, credentials: Credentials) -> Iterator[None]:
@@ -152,7 +154,7 @@ class AccessControl:
             for credentials in self._credentials:
                 stack.enter_context(credentials.watch(user, end))
             if (until_us := expires_us(user)) is not None:
-                remaining_s = min(max(until_us / 1_000_000 - time.time(), 0), _LONGEST_RESPONSE_S)
+                remaining_s = min(max(until_us / 1_000_000 - self.clock.now().timestamp(), 0), _LONGEST_RESPONSE_S)
                 timer = asyncio.get_running_loop().call_later(remaining_s, end, expired(user))
                 stack.callback(timer.cancel)
             yield

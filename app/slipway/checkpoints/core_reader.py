@@ -6,6 +6,7 @@ holds all checkpoints of a long thread, or of a thread with large values, in mem
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from slipway.checkpoints.checkpoint_head import CheckpointHead
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.core_heads import empty_values, head_of_row
 from slipway.checkpoints.core_records import CheckpointRecord, pending_writes, stored_writes
+from slipway.checkpoints.ids_in_order import make_later_than
 from slipway.checkpoints.reads import CheckpointReads
 from slipway.checkpoints.scripts import CheckpointRow, CheckpointScripts, MemberPage, RangePage
 from slipway.checkpoints.similar_values import unpacked_fields
@@ -43,11 +45,15 @@ class CheckpointReader:
     async def read_one(
         self, thread_id: str, namespace: str, checkpoint_id: str | None
     ) -> tuple[CheckpointTuple | None, int]:
-        """One checkpoint (the latest of the namespace without an id), and the stored bytes of its thread."""
+        """One checkpoint (the latest of the namespace without an id), and the stored bytes of its thread. The ids of
+        checkpoints that follow are later than that of the latest (`ids_in_order`)."""
+        page: MemberPage | RangePage
         if checkpoint_id:
-            page: MemberPage | RangePage = await self._read_members(
-                thread_id, [member(namespace, checkpoint_id)], complete=True
+            page, newest_id = await asyncio.gather(
+                self._read_members(thread_id, [member(namespace, checkpoint_id)], complete=True),
+                self._reads.newest_id(thread_id, namespace),
             )
+            make_later_than(newest_id)
         else:
             member(namespace, "")  # rejects NUL
             page = await self._read_range(thread_id, namespace, "", 1, complete=True)
@@ -195,6 +201,7 @@ class CheckpointReader:
     async def _tuple(self, thread_id: str, row: CheckpointRow) -> CheckpointTuple:
         name, data, blobs, writes, similar = row
         namespace, checkpoint_id = _checkpoint_key(name)
+        make_later_than(checkpoint_id)
         record = CheckpointRecord.unpack(data, self._form)
         checkpoint = await record.checkpoint(checkpoint_id, blobs, self._form)
         pending = await pending_writes(writes, similar, self._form)

@@ -24,6 +24,12 @@ class CheckpointReads(ReadStubs):
         members: list[bytes] = await self._pipeline.send("ZRANGE", index, 0, -1, repeatable=True)
         return members
 
+    async def newest_id(self, thread_id: str, namespace: str) -> str:
+        """The id of the newest checkpoint of a namespace, or ""."""
+        index, first, after = names_of(self._keys, thread_id).index, member(namespace, ""), f"({namespace}\1"
+        found = await self._pipeline.send("ZREVRANGEBYLEX", index, after, f"[{first}", "LIMIT", 0, 1, repeatable=True)
+        return found[0].decode().removeprefix(first) if found else ""
+
     async def writes(self, thread_id: str, namespace: str, checkpoint_id: str) -> list[bytes]:
         """The pending writes of one checkpoint as a flat list: task and index, write, …"""
         key = names_of(self._keys, thread_id).writes_prefix + member(namespace, checkpoint_id)

@@ -271,8 +271,8 @@ def _print_made(made: WithSecret, as_json: bool) -> None:
 
 
 async def _with_store(settings: Settings, operation: Callable[[EndpointStore], Awaitable[_Result]]) -> _Result:
-    from slipway.clock import Clock
     from slipway.graphs.langgraph_json import read
+    from slipway.redis.redis_clock import RedisClock
     from slipway.webhook_endpoints.scripts import EndpointScripts
     from slipway.webhook_endpoints.store import EndpointStore
     from slipway.webhook_endpoints.url_check import EndpointUrlCheck
@@ -282,7 +282,9 @@ async def _with_store(settings: Settings, operation: Callable[[EndpointStore], A
     project = read(settings.config)
     check = NewRunWebhookCheck(UrlPolicy(project.webhooks.url), disabled=project.http.disable_webhooks)
     async with opened(settings, "webhooks") as (pipeline, shards):
-        store = EndpointStore(EndpointScripts(pipeline, shards), Clock(), EndpointUrlCheck(check), list(project.graphs))
+        clock = RedisClock()
+        await clock.measure(pipeline)  # the key that a rotation replaces is valid until a time on this clock
+        store = EndpointStore(EndpointScripts(pipeline, shards), clock, EndpointUrlCheck(check), list(project.graphs))
         try:
             return await operation(store)
         except InvalidRequest as error:

@@ -20,8 +20,8 @@ from slipway.redis.connection import Address
 MUCH_MEMORY: Final = 0.7
 MOST_CLIENTS: Final = 0.9
 SKEW_S: Final = 2.0
-"""Seconds that the clock of a process may differ from that of Redis: times of tokens and of signed webhooks are
-compared with the clock of the process."""
+"""Seconds that the clock of this machine may differ from that of Redis, by which times of tokens and of signed webhooks
+are compared. If both differ, one is wrong."""
 LARGE_SKEW_S: Final = 60.0
 _RESOLVE_WITHIN_S: Final = 3.0
 
@@ -170,7 +170,8 @@ async def _clock(inputs: Inputs) -> Sequence[Line]:
     skew = abs(best[0])
     found = f"the clocks of this machine and of Redis differ by {skew:.3f} s"
     if skew > LARGE_SKEW_S:
-        return [failed(code, f"{found}: tokens and signed webhooks are refused", "NTP on both machines")]
+        found += ": if that of Redis is wrong, tokens and signed webhooks are refused"
+        return [failed(code, found, "NTP on both machines")]
     if skew > SKEW_S + best[1]:
         return [warned(code, found, "NTP on both machines")]
     return [passed(code, found)]

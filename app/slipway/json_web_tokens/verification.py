@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
+from jwt.types import Options
 
 from slipway.access.scoped_users import scoped_user
 from slipway.access.scopes import SCOPES, SCOPES_WITH_OWNER, Scope, check_owner_scopes, checked_owner
 from slipway.access.users import User
+from slipway.clock import Clock
 from slipway.errors import AccessRefused, InvalidRequest
 from slipway.json_web_tokens.key_set import ALGORITHMS, IssuerKeys
 
 CLOCK_SKEW_S: Final = 60
-"""How far the clocks of the issuer and of this machine may differ."""
+"""How far the clocks of the issuer and of Redis may differ."""
 IDENTITY_PREFIX: Final = "token:"
 """The identity of the user of a token is this and the claim `sub`. So no token has the identity of an API key."""
 
@@ -31,8 +34,10 @@ _MALFORMED: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, Recur
 """What PyJWT raises for tokens that are malformed, deeply nested or have numbers out of bounds."""
 _TIMES: Final = ("exp", "nbf", "iat")
 """Claims that are numbers (RFC 7519, 4.1). PyJWT also reads a number from a text."""
-_PROBLEM_CHARACTERS: Final = 200
 _REQUIRED: Final = ["exp", "iss", "aud", "sub"]
+_OPTIONS: Final[Options] = {"require": _REQUIRED, "verify_exp": False, "verify_nbf": False, "verify_iat": False}
+"""PyJWT would compare the times with the clock of this host."""
+_PROBLEM_CHARACTERS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +49,13 @@ class ClaimNames:
 
 
 class TokenVerifier:
-    """Authenticates the users of tokens of `issuer` for one of `audiences`."""
+    """Authenticates the users of tokens of `issuer` for one of `audiences`. `clock` decides which have expired."""
 
-    def __init__(self, issuer: str, audiences: tuple[str, ...], claims: ClaimNames, keys: IssuerKeys) -> None:
+    def __init__(
+        self, issuer: str, audiences: tuple[str, ...], claims: ClaimNames, keys: IssuerKeys, clock: Clock
+    ) -> None:
         self._issuer, self._audiences, self._claims, self._keys = issuer, audiences, claims, keys
+        self._clock = clock
 
     async def authenticate(self, arguments: Mapping[str, Any]) -> User | None:
         """The user of the token in a request; None if it has no token of this issuer. Raises `AccessRefused` with the
@@ -99,17 +107,23 @@ class TokenVerifier:
                 algorithms=[algorithm],
                 audience=list(self._audiences),
                 issuer=self._issuer,
-                leeway=CLOCK_SKEW_S,
-                options={"require": _REQUIRED},
+                options=_OPTIONS,
             )
-        except jwt.ExpiredSignatureError:
-            raise _refused("it has expired") from None
         except _MALFORMED as error:
             raise _refused(str(error) or type(error).__name__) from None
         for name in _TIMES:
-            if name in claims and (isinstance(claims[name], bool) or not isinstance(claims[name], int | float)):
+            if name in claims and not _is_number(claims[name]):
                 raise _refused(f"the claim {name!r} must be a number of seconds")
+        self._check_times(claims)
         return claims
+
+    def _check_times(self, claims: Mapping[str, Any]) -> None:
+        now_s = self._clock.now().timestamp()
+        if claims["exp"] <= now_s - CLOCK_SKEW_S:
+            raise _refused("it has expired")
+        for name in ("nbf", "iat"):
+            if claims.get(name, 0) > now_s + CLOCK_SKEW_S:
+                raise _refused(f"the claim {name!r} is in the future")
 
     def _user_of(self, claims: Mapping[str, Any]) -> User:
         subject = claims["sub"]
@@ -139,6 +153,11 @@ class TokenVerifier:
             display_name=name if isinstance(name, str) and name.isprintable() else subject,
             until_us=until_us,
         )
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a claim is a number of JSON; Python also reads NaN and Infinity."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
 def _unverified_claims(token: str) -> dict[str, Any]:

@@ -17,7 +17,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -148,7 +147,8 @@ class Meter:
         if not self._config.budgets.any:
             return ()
         owner = budget_owner(self._run.metadata, self._run.owner)
-        return self._config.budgets.of_run(owner, self._run.graph_id, datetime.now(UTC))
+        budgets = self._config.budgets
+        return budgets.of_run(owner, self._run.graph_id, budgets.clock.now())
 
     def _tool_entries(self) -> Budgeted:
         return entries_of(self._budgets(), {"tool_calls": 1})

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
+import struct
 from collections.abc import Callable, Iterable
 from copy import copy
 from typing import Any, Final, Protocol, cast
@@ -30,6 +32,8 @@ pack = cast("Callable[[tuple[Arg, ...]], bytes]", hiredis.pack_command)
 """Encodes a command as Redis reads it."""
 
 _NOTHING: Final = object()
+_DISCARD: Final = struct.pack("ii", 1, 0)
+"""For the option SO_LINGER: on, for 0 seconds."""
 _PORT: Final = 6379
 _FIRST_PAUSE_S: Final = 0.05
 MAX_RECONNECT_PAUSE_S: Final = 1.0
@@ -228,9 +232,16 @@ class Connection(asyncio.Protocol):
         self.disconnect()
 
     def disconnect(self) -> None:
-        """Closes the socket at once. Reconnects unless `close` was called."""
-        if self._transport is not None:
-            self._transport.abort()
+        """Closes the socket at once. Reconnects unless `close` was called.
+
+        What Redis has not received is discarded. Otherwise the operating system would go on sending it, for minutes
+        while the network is interrupted, and Redis would execute commands long after their callers gave up or repeated
+        them on another connection."""
+        if self._transport is None:
+            return
+        if not self._closing:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD)
+        self._transport.abort()
 
     def write(self, packed: Iterable[bytes]) -> int:
         """Sends encoded commands in one write, and returns the number of bytes. Only allowed while `connected`."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Final
 
@@ -19,6 +18,7 @@ import orjson
 from slipway.access.filters import AccessFilter
 from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.checkpoints.trash import Trash
+from slipway.clock import Clock
 from slipway.errors import BudgetUsedUp, Conflict, NotFound, Overloaded
 from slipway.indexes.terms import metadata_digests, metadata_terms
 from slipway.redis.hash_fields import CONFIG_PREFIX, METADATA_PREFIX, flat, prefixed
@@ -95,10 +95,11 @@ class RunCreator:
         serves: Callable[[], bytes] = lambda: b"",
         tracing: TraceDecision = UNTRACED,
         replicated: ReplicatedRuns | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """`serves` returns what this process serves (`ServedGraphs.packed`), for inline runs. `replicated` is needed
-        for runs with that durability."""
-        self._replicated = replicated
+        for runs with that durability. `clock` says how long a budget that is used up stays so."""
+        self._replicated, self._clock = replicated, clock or Clock()
         self._reads, self._scripts, self._trash = RunReads(pipeline, keys), scripts, trash
         self._event_ttl_s, self._lease_ms, self._thread_ttl = event_ttl_s, lease_ms, thread_ttl
         self._admission, self._serves, self._tracing = admission, serves, tracing
@@ -135,7 +136,7 @@ class RunCreator:
                 raise _answered_conflict(thread_id, run_id, options)
             case BudgetUsed(position, used):
                 budget, _ = spec.behaviour.budgets[position]
-                raise BudgetUsedUp(budget.exhausted("runs", used, 1), budget.period.seconds_left(datetime.now(UTC)))
+                raise BudgetUsedUp(budget.exhausted("runs", used, 1), budget.period.seconds_left(self._clock.now()))
             case AnswersUnchecked():
                 raise AnswersChanged(f"the reviews of thread {thread_id} have changed; send the request again")
             case AskingRunCancelled(run_id):

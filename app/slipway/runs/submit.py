@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from langchain_core.runnables import RunnableConfig
@@ -218,7 +217,7 @@ class RunSubmission:
         if not self.budgets.any or spec.execution.options.continues:
             return spec
         owner = budget_owner(spec.identity.metadata, owner_of(spec.identity.user))
-        budgets = entries_of(self.budgets.of_run(owner, graph.graph_id, datetime.now(UTC)), {"runs": 1})
+        budgets = entries_of(self.budgets.of_run(owner, graph.graph_id, self.budgets.clock.now()), {"runs": 1})
         return replace(spec, behaviour=replace(spec.behaviour, budgets=budgets))
 
     async def _with_version(self, spec: RunSpec, request: RunRequest, permissions: Permissions) -> RunSpec:

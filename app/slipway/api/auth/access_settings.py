@@ -32,7 +32,7 @@ async def accepting_credentials(access: AccessControl | None, services: Services
     if access is None:
         yield
         return
-    settings = services.settings
+    settings, access.clock = services.settings, services.clock
     async with AsyncExitStack() as stack:
         stack.enter_context(access.accepting(services.stream_tickets))
         keys = KeyVerifier(
@@ -45,7 +45,7 @@ async def accepting_credentials(access: AccessControl | None, services: Services
             issuer_keys = IssuerKeys(settings.jwt_issuer, settings.jwt_jwks_url, services.clock)
             stack.push_async_callback(issuer_keys.close)
             claims = ClaimNames(settings.jwt_owner_claim, settings.jwt_scopes_claim)
-            tokens = TokenVerifier(settings.jwt_issuer, settings.jwt_audience, claims, issuer_keys)
+            tokens = TokenVerifier(settings.jwt_issuer, settings.jwt_audience, claims, issuer_keys, services.clock)
             stack.enter_context(access.accepting_tokens(tokens))
         stack.enter_context(access.accepting(services.page_sessions))
         yield

@@ -34,6 +34,7 @@ from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StoredWrite
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.core_reader import config_of
 from slipway.checkpoints.fenced_writers import CheckpointWriter
+from slipway.checkpoints.ids_in_order import make_later_than
 from slipway.checkpoints.langgraph_redis.client import PipelineClient
 from slipway.checkpoints.langgraph_redis.document_reads import DocumentReads
 from slipway.checkpoints.langgraph_redis.documents import Documents, sizes
@@ -158,6 +159,7 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
     def _remember_newest(self, thread_id: str, namespace: str, checkpoint_id: str) -> None:
         if len(self._newest) >= _MAX_CACHED:
             self._newest.clear()
+        make_later_than(checkpoint_id)
         cached = self._newest.get((thread_id, namespace), "")
         self._newest[thread_id, namespace] = max(cached, checkpoint_id)
 
