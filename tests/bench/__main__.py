@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import sys
 import time
 from collections.abc import Sequence
 from importlib import metadata
@@ -35,6 +36,7 @@ from tests.bench import (
     throughput,
     wait_latency,
 )
+from tests.bench.event_clients import NotOpened
 from tests.bench.figures import Figure, merged, table
 from tests.bench.setup import Bench, NeedsOwnServer, serving
 
@@ -106,7 +108,10 @@ def main() -> None:
     if unknown := set(arguments.benchmark) - set(BENCHMARKS):
         parser.error(f"unknown benchmark {sorted(unknown)[0]!r}; choose from {', '.join(BENCHMARKS)}")
     repeat = arguments.repeat or (1 if arguments.quick else 3)
-    uvloop.run(bench(arguments.benchmark or list(BENCHMARKS), arguments.url, quick=arguments.quick, repeat=repeat))
+    try:
+        uvloop.run(bench(arguments.benchmark or list(BENCHMARKS), arguments.url, quick=arguments.quick, repeat=repeat))
+    except NotOpened as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
