@@ -143,7 +143,7 @@ async def test_an_automatic_rollback_ends_only_its_own_ramp(store: RolloutStore)
     assert (await store.get("desk")).ramp is not None
 
 
-async def test_each_change_is_announced(store: RolloutStore, pipeline: Pipeline, keys: Keys) -> None:
+async def test_each_change_is_announced(store: RolloutStore, pipeline: Pipeline, shards: Shards, keys: Keys) -> None:
     deliveries = delivery_scripts(pipeline, keys)
     await ramp(store)
     (claimed,) = await deliveries.claim(["deliveries"], 10, lease_ms=60_000)
@@ -155,7 +155,7 @@ async def test_each_change_is_announced(store: RolloutStore, pipeline: Pipeline,
     assert body["rollout"]["ramping"]["percent"] == 10
     assert "webhook_sent_at" in body
     assert (await settled(deliveries, delivery.delivery_id, 1, Delivered())).stored
-    assert await pipeline.send("ZCARD", keys.deliveries) == 0
+    assert await pipeline.send("ZCARD", shards.home.deliveries) == 0
     assert await deliveries.claim(["deliveries"], 10, lease_ms=60_000) == []
 
 

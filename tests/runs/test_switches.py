@@ -172,7 +172,8 @@ async def test_a_run_that_is_paused_before_a_switch_can_end(stores: Stores, ends
         await stores.runs.delete(run.thread_id, run.run_id)
     else:
         await stores.threads.delete(run.thread_id)
-    assert await stores.pipeline.send("EXISTS", stores.keys.switch_runs(GRAPH.key)) == 0
+    for keys in stores.shards.threads:
+        assert await stores.pipeline.send("EXISTS", keys.switch_runs(GRAPH.key)) == 0
     await enable(stores, GRAPH)
     assert await stores.claim() == []
     assert await problems(stores) == []
@@ -201,7 +202,7 @@ async def test_a_run_paused_by_a_claim_leaves_the_slot_of_its_group_to_a_parked_
 
 async def test_the_stored_switch_has_what_scripts_copy(stores: Stores) -> None:
     await disable(stores, NODE)
-    stored = fields_of(await stores.pipeline.send("HGETALL", stores.keys.switches))
+    stored = fields_of(await stores.pipeline.send("HGETALL", stores.shards.home.switches))
     assert list(stored) == ["node:steps:pay"]
     assert b"slipway node enable steps pay" in stored["node:steps:pay"]
 
@@ -210,7 +211,7 @@ async def test_the_doctor_queues_a_run_that_nothing_pauses(stores: Stores) -> No
     run = await stores.create_run()
     await disable(stores, GRAPH)
     await stores.claim()
-    await stores.pipeline.send("HDEL", stores.keys.switches, GRAPH.key)
+    await stores.pipeline.send("HDEL", stores.shards.of_run(run.run_id).switches, GRAPH.key)
     assert [getattr(each, "name", "") for each in await problems(stores)] == ["paused_by_nothing"]
     await Doctor(stores.pipeline, stores.keys, lease_ms=1000, repair=True).check_all()
     assert (await stores.claim_one()).run_id == run.run_id

@@ -9,6 +9,7 @@ import ormsgpack
 import pytest
 
 from slipway.clock import Clock
+from slipway.crons.due_time_scripts import DueTimeScripts, ToldProblem
 from slipway.graph_versions.scripts import VersionScripts
 from slipway.graphs.rollouts_section import RolloutsSection
 from slipway.graphs.version_choice import VersionChoice
@@ -19,7 +20,8 @@ from slipway.rollouts.guard_rounds import RolloutGuard
 from slipway.rollouts.record import Action
 from slipway.rollouts.scripts import RolloutScripts
 from slipway.rollouts.store import Announcements, RolloutStore
-from slipway.runs.record import Phase, Run
+from slipway.runs.record import Phase, Run, new_id
+from slipway.runs.scripts import DueTime
 from slipway.switches.record import EVERYTHING, Kind, Target
 from slipway.switches.scripts import SwitchScripts
 from slipway.switches.store import SwitchStore
@@ -242,6 +244,20 @@ async def test_enabling_forgets_the_failures_of_all_shards(runs: ShardedRuns) ->
     await hooks.store.enable(endpoint.endpoint_id, by="ann")
     assert (await hooks.store.get(endpoint.endpoint_id)).failures == 0
     await all_records(runs.pipeline, runs.shards)
+
+
+async def test_a_delivery_about_no_run_is_found_by_its_id_in_the_shard_that_created_it(runs: ShardedRuns) -> None:
+    """The problem of a cron is told in the shard of its runs."""
+    hooks, scripts = Hooks(runs), DueTimeScripts(runs.pipeline, runs.shards)
+    await hooks.add("cron.problem")
+    cron_id = next(each for each in iter(new_id, "") if runs.shards.number_of_thread(each) == 5)
+    due_time = DueTime(cron_id=cron_id, incarnation="1", due_ms=1_800_000_000_000, next_ms=None, thread_created_us=None)
+    assert await scripts.tell_problem(due_time, ToldProblem("no worker", new_id(), "steps", None, None))
+    (claimed,) = await hooks.claim()
+    assert runs.shards.of_delivery(claimed.delivery_id) == runs.shards.threads[5]
+    stored = await settled(hooks.deliveries, claimed.delivery_id, 1, Delivered(), TargetHealth(answered=True))
+    assert stored.stored
+    assert await runs.pipeline.send("ZCARD", runs.shards.threads[5].deliveries) == 0
 
 
 async def test_a_test_event_and_an_announcement_are_deliveries_of_the_first_shard(runs: ShardedRuns) -> None:

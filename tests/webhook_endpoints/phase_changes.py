@@ -26,18 +26,17 @@ class PhaseChanges:
     ended."""
 
     def __init__(self, keys: Keys) -> None:
-        self._prefix = keys.run("").encode()
+        self._run = re.compile(re.escape(keys.prefix.encode()) + rb"(?:\{\d+\})?:run:([^:]+)")
         self._phases: dict[bytes, bytes] = {}
         self.expected: Counter[Event] = Counter()
         self._inline: tuple[str, str] | None = None
 
     def read(self, line: bytes) -> None:
         words = _WORD.findall(line)
-        if len(words) < 2 or not words[1].startswith(self._prefix):
+        match = self._run.fullmatch(words[1]) if len(words) > 1 else None
+        if match is None:
             return
-        run = words[1].removeprefix(self._prefix)
-        if b":" in run:
-            return
+        run = match[1]
         if words[0] == b"HSET" and b"phase" in words[2::2]:
             self._change(run, words[3::2][words[2::2].index(b"phase")])
         elif words[0] == b"DEL" and (phase := self._phases.pop(run, None)) is not None and phase.decode() not in FINAL:
@@ -84,10 +83,10 @@ async def recorded_phases(url: str, keys: Keys, pipeline: Pipeline) -> AsyncIter
 async def deliveries_of(pipeline: Pipeline, keys: Keys, endpoint_id: str | None = None) -> Sequence[Fields]:
     """The records of all deliveries to endpoints, or to one of them, in the order of their creation. Each has its id as
     `name`."""
-    names = await pipeline.send("KEYS", f"{keys.delivery('msg_')}*")
+    names = await pipeline.send("KEYS", f"{keys.prefix}*:delivery:msg_*")
     found = []
     for name in names:
-        if name.count(b":") != keys.delivery("x").count(":"):
+        if name.count(b":") != 2:  # the tries of a delivery
             continue
         fields = fields_of(await pipeline.send("HGETALL", name)) | {"name": name}
         if endpoint_id is None or fields["endpoint_id"].decode() == endpoint_id:

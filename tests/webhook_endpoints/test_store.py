@@ -65,7 +65,7 @@ async def test_a_member_that_is_not_allowed_is_an_error(stores: Stores, members:
     with pytest.raises(InvalidRequest, match=problem):
         await add(stores, "run.*", **members)
     assert await endpoint_store(stores).all() == []
-    assert await stores.pipeline.send("EXISTS", stores.keys.webhook_endpoints) == 0
+    assert await stores.pipeline.send("EXISTS", stores.shards.home.webhook_endpoints) == 0
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,8 @@ async def test_a_disabled_endpoint_gets_nothing_also_not_later(stores: Stores) -
     await one_run(stores)
     disabled = await store.disable(endpoint.endpoint_id, by="ann", reason="noise")
     assert (disabled.state, disabled.disabled_reason) == (State.DISABLED, "disabled by ann: noise")
-    assert await stores.pipeline.send("EXISTS", f"{stores.keys.prefix}:webhook_subscriptions") == 0
+    for keys in stores.shards.threads:
+        assert await stores.pipeline.send("EXISTS", f"{keys.prefix}:webhook_subscriptions") == 0
     await one_run(stores)
     with pytest.raises(Conflict, match=r"is disabled \(disabled by ann: noise\): enable it first"):
         await store.test(endpoint.endpoint_id, by="ann")
@@ -181,9 +182,11 @@ async def test_a_removed_endpoint_leaves_nothing_behind(stores: Stores) -> None:
     with pytest.raises(NotFound, match=f"webhook endpoint '{removed.endpoint_id}' not found"):
         await store.remove(removed.endpoint_id, by="ann")
     assert [each.endpoint_id for each in await store.all()] == [kept.endpoint_id]
-    names = await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:webhook*")
-    assert len(names) == 3, "the endpoint, the list and the subscriptions"
-    assert await stores.pipeline.send("HLEN", f"{stores.keys.prefix}:webhook_subscriptions") == 1
+    for keys in stores.shards.threads:
+        names = await stores.pipeline.send("KEYS", f"{keys.prefix}:webhook*")
+        expected = 3 if keys is stores.shards.home else 2
+        assert len(names) == expected, "the endpoint, the subscriptions, and in the first shard the list"
+        assert await stores.pipeline.send("HLEN", f"{keys.prefix}:webhook_subscriptions") == 1
     for operation in (
         store.get(removed.endpoint_id),
         store.update(removed.endpoint_id, EndpointChange(description="d"), by="ann"),

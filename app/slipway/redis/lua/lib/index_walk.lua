@@ -16,8 +16,8 @@
 --     first)
 --
 -- Returns {ids, scores in `order` if gathered or needed, {score, id} to continue after or {} at the end, number of
--- matches, number of skipped matches, number of checks, 1 if gathered, 1 if all matches are certain, members of the sets
--- of the terms}.
+-- matches, number of skipped matches, number of checks, 1 if gathered, 1 if all matches are certain, members of the
+-- sets of the terms}.
 
 local INDEX_BATCH = 100
 local UUID_LENGTH = 36

@@ -131,10 +131,12 @@ end
 
 -- Stores the delivery of an event to one endpoint. `subject` is as for `emit`, `endpoint` as `subscriptions_to` returns
 -- it. Returns its id, which is the `webhook-id`: no other event and no other endpoint has the same. Its last digits
--- name the shard: those of the run, or of the first shard, where all happens that is about no run.
+-- name the shard: those of the run, which is in this shard, or the number of this shard.
 local function create_event_delivery(event_type, subject, body, endpoint)
   local identity = table.concat({event_type, subject.id, integer_text(now_us), emitted_events, endpoint.id}, '\n')
-  local name = 'msg_' .. string.sub(redis.sha1hex(identity), 1, 29) .. string.sub(subject.run_id or '000', -3)
+  local digits = subject.run_id and string.sub(subject.run_id, -3)
+    or string.format('%03x', tonumber(string.match(PREFIX, '{(%d+)}$') or 0))
+  local name = 'msg_' .. string.sub(redis.sha1hex(identity), 1, 29) .. digits
   if endpoint.is_full and store_subject(key('delivery', name), subject) then
     redis.call('HSET', key('delivery', name), 'unbuilt', 1)
   end
