@@ -55,7 +55,7 @@ LAYERS = (
     ("access", "rate_limits"),
     ("api_keys", "json_web_tokens"),
     ("browser_access",),
-    ("indexes", "circuit_breakers"),
+    ("indexes", "circuit_breakers", "budget_counts"),
     ("checkpoints", "assistants"),
     ("switches", "rollouts", "thread_positions", "graph_versions", "tracing"),
     ("otlp",),

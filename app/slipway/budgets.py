@@ -1,7 +1,7 @@
 """Budgets: what all runs of one owner or of one graph may use in a day or a month, in UTC.
 
-`slipway.budgets` in langgraph.json sets them. A call is counted in all budgets of its run by the script that stores its
-reservation, before it is made (`redis/lua/lib/budgets.lua`), so two workers never use the same rest of a budget.
+`slipway.budgets` in langgraph.json sets them. One script counts a call in all budgets of its run, before it is made
+(`redis/lua/budget_reserve.lua`), so two workers never use the same rest of a budget.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from slipway.browser_access.active_keys import ActiveKeys
 from slipway.browser_access.page_sessions import PageSessions
 from slipway.browser_access.scripts import BrowserScripts
 from slipway.browser_access.stream_tickets import StreamTickets
+from slipway.budget_counts.store import BudgetStore
 from slipway.budgets import Budgets
 from slipway.build_parts import build_parts
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
@@ -235,6 +236,7 @@ class Services:
     inline: InlineRuns | None
     health: HealthMonitor
     admission: Admission
+    budgets: BudgetStore
     hook_scripts: HookScripts
     hook_reads: HookReads
     breakers: Breakers
@@ -487,7 +489,7 @@ def _stores(
     admission = Admission(queues[0], settings.redis_high_water)
     creator = RunCreator(
         pipeline,
-        records,
+        shards,
         scripts,
         trash,
         admission=admission,
@@ -618,6 +620,7 @@ def _stores(
         inline=None,
         health=health,
         admission=admission,
+        budgets=BudgetStore(pipeline, shards),
         hook_scripts=HookScripts(
             pipeline, hooks, retention_s=settings.hook_retention_s, finish_after_ms=FINISH_AFTER_MS
         ),
@@ -687,6 +690,7 @@ def meter_config(services: Services, blocking: BlockingCalls) -> MeterConfig:
         shards=services.shards,
         prices=PriceTable(services.settings.prices | services.config.prices),
         budgets=Budgets(services.config.budgets, services.clock),
+        counts=services.budgets,
         output_tokens=services.settings.model_output_tokens,
     )
 
@@ -716,6 +720,7 @@ async def _executing(services: Services, process: Process, instance: str, stack:
     stack.enter_context(event_loop.watching())
     stack.enter_context(executing_runs())
     patience_s = _patience_s(services.settings, process)
+    stack.push_async_callback(services.budgets.close)
     blocking = BlockingCalls(services.address, f"slipway {process} blocking calls", patience_s=patience_s)
     stack.push_async_callback(blocking.close)
     lease_renewer = LeaseRenewer(

@@ -12,12 +12,13 @@ import pytest
 from slipway.accounting.counting import Ceilings
 from slipway.accounting.metered_usage import MeteredUsage
 from slipway.accounting.usage import Usage
+from slipway.budget_counts.budget_use import budgets_in_use
+from slipway.budget_counts.scripts import BudgetedRun, BudgetReservation, BudgetScripts, NoRoom
+from slipway.budget_counts.store import BudgetStore
 from slipway.budgets import Budgets, periods_at
 from slipway.graphs.metering_sections import BudgetsSection
 from slipway.graphs.registry import Registry
-from slipway.metering.budget_use import budgets_in_use
 from slipway.metering.meter import Meter
-from slipway.metering.scripts import BudgetScripts, MeterScripts, NoRoom, Reservation, Reserved
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.record import Phase
 from tests.metering.conftest import PRICES, execute, made_calls
@@ -44,7 +45,7 @@ async def test_all_runs_of_an_owner_share_a_budget(stores: Stores, graphs: Regis
     error = third.error or {}
     assert (error["code"], error["scope"], error["limit"], error["used"]) == ("ceiling.tokens", "owner/day", 150, 120)
     assert error["resets_at"] == periods_at(datetime.now(UTC))[0].resets_at
-    uses = await budgets_in_use(BudgetScripts(stores.pipeline, stores.keys), Budgets(FOR_OWNERS))
+    uses = await budgets_in_use(BudgetScripts(stores.pipeline, stores.shards.limits), Budgets(FOR_OWNERS))
     assert {use.name: (use.public()["scope"], use.used["tokens"], use.limits["tokens"]) for use in uses} == {
         "ann": ("owner/day", 120, 150),
         "bob": ("owner/day", 60, 150),
@@ -82,7 +83,7 @@ async def test_a_synchronous_call_is_counted_before_it_is_made(
 ) -> None:
     value = {"how": how, "times": 9}
     run = await execute(stores, graphs, "answer", value, budgets=FOR_OWNERS, metadata={"owner": "ann"})
-    (use,) = await budgets_in_use(BudgetScripts(stores.pipeline, stores.keys), Budgets(FOR_OWNERS))
+    (use,) = await budgets_in_use(BudgetScripts(stores.pipeline, stores.shards.limits), Budgets(FOR_OWNERS))
     assert (run.error or {})["code"] == "ceiling.tokens"
     # The correction of a call that a thread made goes over another connection than the next reservation. If it arrives
     # later, that reservation does not fit.
@@ -91,28 +92,28 @@ async def test_a_synchronous_call_is_counted_before_it_is_made(
 
 
 async def test_each_reservation_is_in_a_budget_once_in_whatever_order_they_arrive(stores: Stores) -> None:
-    await stores.create_run()
-    run, scripts = await stores.claim_one(), MeterScripts(stores.pipeline, stores.shards)
+    store = BudgetStore(stores.pipeline, stores.shards)
     (budget,) = Budgets(FOR_OWNERS).of_run("ann", "steps", datetime.now(UTC))
 
-    def reservation(revision: int, tokens: int, ended: int = 0) -> Reservation:
+    def reservation(revision: int, tokens: int, ended: int = 0) -> BudgetReservation:
         entry, correction = budget.entry("tokens", tokens), budget.entry("tokens", ended)
         assert entry is not None
         assert correction is not None
-        return Reservation(f"[{revision}]", revision, 5, [entry], [correction] if ended else [])
+        run = BudgetedRun("run-1", "steps", None)
+        return BudgetReservation(run, "attempt", revision, 5, [entry], [correction] if ended else [])
 
     async def used() -> float:
-        (use,) = await budgets_in_use(BudgetScripts(stores.pipeline, stores.keys), Budgets(FOR_OWNERS))
+        (use,) = await budgets_in_use(BudgetScripts(stores.pipeline, stores.shards.limits), Budgets(FOR_OWNERS))
         return use.used["tokens"]
 
     later, earlier = reservation(7, 60), reservation(6, 50)
     for each in (later, earlier, later, earlier):
-        assert await scripts.reserve(run, each) == Reserved()
+        assert await store.reserve(each) is None
     assert await used() == 110
     for _ in range(2):
-        assert await scripts.reserve(run, reservation(8, 60, ended=-10)) == NoRoom(0, 100)
+        assert await store.reserve(reservation(8, 60, ended=-10)) == NoRoom(0, 100)
         assert await used() == 110, "the correction is sent again"
-    assert await scripts.reserve(run, reservation(9, 60, ended=-20)) == Reserved()
+    assert await store.reserve(reservation(9, 60, ended=-20)) is None
     assert await used() == 150
 
 
@@ -132,5 +133,5 @@ async def test_calls_that_are_counted_before_the_first_is_stored_are_all_in_the_
     for _ in range(2):
         meter.count_tool_call()
     await asyncio.gather(meter.store_reservation(None), meter.store_reservation(None))
-    (use,) = await budgets_in_use(BudgetScripts(stores.pipeline, stores.keys), Budgets(FOR_OWNERS))
+    (use,) = await budgets_in_use(BudgetScripts(stores.pipeline, stores.shards.limits), Budgets(FOR_OWNERS))
     assert use.used["tool_calls"] == 2

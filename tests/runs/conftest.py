@@ -285,7 +285,7 @@ async def opened(
             runs=RunStore(pipeline, keys, scripts, event_ttl_s=TTL_S),
             creator=RunCreator(
                 pipeline,
-                keys,
+                shards,
                 scripts,
                 trash,
                 admission=Admission(queues[0], 0.85),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from slipway.budget_counts.store import BudgetStore
 from slipway.budgets import Budgets
 from slipway.errors import StoreUnavailable
 from slipway.execution.execution import Execution
@@ -80,6 +81,7 @@ def metering_of(
         shards=stores.shards,
         prices=PriceTable(prices or {}),
         budgets=Budgets(budgets or BudgetsSection()),
+        counts=BudgetStore(stores.pipeline, stores.shards),
         output_tokens=Settings().model_output_tokens,
     )
 

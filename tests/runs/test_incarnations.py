@@ -75,7 +75,7 @@ async def stores_by_checkpointer(
         runs=RunStore(checkpointer_pipeline, keys, scripts, event_ttl_s=TTL_S),
         creator=RunCreator(
             checkpointer_pipeline,
-            keys,
+            shards_of(keys),
             scripts,
             trash,
             admission=Admission(stores.queues[0], 0.85),

@@ -45,7 +45,7 @@ class Process:
         self.events = EventLog(pipeline, keys, subscriber)
         self._creator = RunCreator(
             pipeline,
-            keys,
+            shards,
             self.scripts,
             Trash(pipeline, shards, CoreCheckpointer(pipeline, shards)),
             admission=Admission(self.queues[0], 0.85),

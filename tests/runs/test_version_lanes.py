@@ -455,7 +455,7 @@ async def test_an_inline_run_waits_for_a_worker_if_its_process_does_not_serve_it
     thread_id = await pinned_thread(stores, new)
     creator = RunCreator(
         stores.pipeline,
-        stores.keys,
+        stores.shards,
         stores.scripts,
         stores.trash,
         admission=Admission(stores.queues[0], 0.85),

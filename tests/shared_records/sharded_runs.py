@@ -41,7 +41,7 @@ class ShardedRuns:
         trash = Trash(pipeline, shards, CoreCheckpointer(pipeline, shards))
         creator = RunCreator(
             pipeline,
-            shards.records,
+            shards,
             scripts,
             trash,
             admission=Admission(queues[0], 0.85),

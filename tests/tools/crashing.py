@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from slipway.errors import StoreUnavailable
-from slipway.metering.scripts import Reservation
 from slipway.tool_gateway.scripts import BeginResult, CallBegin, CallEnd, ToolScripts
 from tests.runs.conftest import Stores
 from tests.runs.executions import CrashingScripts
@@ -32,9 +31,9 @@ class CrashingToolScripts(ToolScripts):
         self.run_scripts.crashed = True
         raise StoreUnavailable("the worker of this test crashed")
 
-    async def begin(self, arguments: CallBegin, reservation: Reservation | None) -> BeginResult:
+    async def begin(self, arguments: CallBegin) -> BeginResult:
         begin = super().begin
-        result: BeginResult = await self._unless_crashed(lambda: begin(arguments, reservation))
+        result: BeginResult = await self._unless_crashed(lambda: begin(arguments))
         return result
 
     async def end(self, arguments: CallEnd, result: bytes) -> bool:

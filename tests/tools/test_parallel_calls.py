@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import ormsgpack
 
-from slipway.metering.scripts import Reservation
 from slipway.runs.record import Run
 from slipway.tool_gateway.scripts import BeginResult, CallBegin, Go, NeedsApproval, ToolScripts
 from tests.tools.conftest import Runs
@@ -21,8 +20,8 @@ class SlowReplies(ToolScripts):
         super().__init__(runs.stores.pipeline, runs.stores.shards)
         self._asks = asyncio.Event()
 
-    async def begin(self, arguments: CallBegin, reservation: Reservation | None) -> BeginResult:
-        result = await super().begin(arguments, reservation)
+    async def begin(self, arguments: CallBegin) -> BeginResult:
+        result = await super().begin(arguments)
         if isinstance(result, NeedsApproval):
             self._asks.set()
         elif isinstance(result, Go):

@@ -25,6 +25,7 @@ from slipway.stop_times import RELEASE_WITHIN_S
 from slipway_workers.arq_jobs import ArqJobs
 from slipway_workers.background import Background
 from slipway_workers.claims import ClaimingWorker
+from slipway_workers.duties.budget_events import BudgetEvents
 from slipway_workers.duties.deliveries import Deliveries
 from slipway_workers.duties.hook_deliveries import HookDeliveries
 from slipway_workers.duties.layout_watch import LayoutWatch
@@ -56,6 +57,7 @@ DUTIES: Final[tuple[Callable[[Services], Duty], ...]] = (
     Traces,  # deletes the spans of runs whose time has passed, or of the oldest ones
     StoreSweeper,  # deletes store items whose time to live has ended
     Deliveries,  # calls webhooks
+    BudgetEvents,  # tells webhook endpoints of budgets, if another process did not
     HookDeliveries,  # finishes deliveries to hooks whose web process has died
     Versions,  # says which versions this worker serves, and which lanes have a live worker
     Reviews,  # does what reviews are to do at a time, and resumes runs whose questions have answers

@@ -2,21 +2,21 @@
 
 **Reserve, then settle.** A call of a model counts with the most that it may use, from before it is made until it ends.
 So parallel calls cannot pass a ceiling together. The reservation is stored before the call is made: after a crash, the
-next attempt counts the call with what was reserved. A call that ends is stored with the next write group.
+next attempt counts the call with what was reserved. A call that ends is stored with the next write group. Only then is
+a call counted in budgets, which are in a shard of their own: an attempt that no longer owns its run uses no budget.
 
 **Any thread.** A coroutine stores a reservation over the pipeline of the process. A synchronous call does so over a
 connection of its own (`BlockingCalls`), so it may block the event loop. The two may arrive in another order than they
-were made in. So each reservation has a revision, and a script that counts it in budgets remembers the revision until
-its reply has arrived (`reserve_once` in `redis/lua/lib/budgets.lua`).
+were made in. So each reservation has a revision, and the script that counts it in budgets remembers the revision until
+its reply has arrived (`redis/lua/budget_reserve.lua`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -24,16 +24,21 @@ import structlog
 
 from slipway.accounting.counting import Ceilings
 from slipway.accounting.metered_usage import ModelUsage
+from slipway.budget_counts.scripts import BudgetedRun, BudgetReservation, NoRoom
+from slipway.budget_counts.store import BudgetStore
 from slipway.budgets import Budget, BudgetEntry, Budgets, Counted, budget_owner, entries_of
 from slipway.checkpoints.moved_ids import known_namespace
 from slipway.errors import CeilingHit, Fenced, OutputUnbounded
 from slipway.metering.model_calls import ModelCall, ReportedUsage
-from slipway.metering.scripts import MeterScripts, NoRoom, NotOwned, Reservation, ReserveResult
-from slipway.metering.write_commands import add_to_budgets, store_metered
+from slipway.metering.scripts import MeterScripts
+from slipway.metering.write_commands import store_metered
 from slipway.model_prices import ModelPrice, PriceTable
 from slipway.redis.blocking_calls import BlockingCalls
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.shards import Shards
 from slipway.runs.attempt_writer import AttemptWriter
+from slipway.runs.record import Run
+from slipway.serialization.json_encoding import dumps
 
 log = structlog.get_logger(__name__)
 
@@ -59,8 +64,20 @@ class MeterConfig:
     shards: Shards
     prices: PriceTable
     budgets: Budgets
+    counts: BudgetStore
     output_tokens: int | None
     """An assumption: what a call generates at most, where nothing else says how much. None: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What is stored before a call is made."""
+
+    metered: str
+    """What the chain has used of models and tools, with what is reserved."""
+    budgets: Budgeted
+    counted: BudgetReservation
+    """What is counted in these budgets, with corrections of calls that have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +127,8 @@ class Meter:
     # tools
 
     def count_tool_call(self, node: str | None = None) -> None:
-        """Counts a call that is about to be made. Raises `CeilingHit`, and then the run ends. The caller stores
-        a `reservation` before the call is made."""
+        """Counts a call that is about to be made. Raises `CeilingHit`, and then the run ends. `reserve_tool_call`
+        must follow before the call is made."""
         with self._lock:
             try:
                 self._ceilings.count_tool_call(node)
@@ -119,17 +136,17 @@ class Meter:
                 self._on_hit(hit)
                 raise
 
-    @contextmanager
-    def tool_call_reservation(self) -> Iterator[Reservation]:
-        """What a script must store before a call of a tool that was counted is made (`store_metered` and
-        `reserve_once` in `redis/lua/lib`). Inside the block the script may be executed again."""
-        with self._reservation(self._tool_entries()) as reservation:
-            yield reservation
+    async def reserve_tool_call(self) -> Reservation:
+        """Counts a call of a tool, which was counted in memory, in the budgets. The caller stores `metered` before the
+        call is made. Raises `CeilingHit` if a budget has no room, and then the run ends; and `StoreUnavailable`."""
+        reservation = self._reservation(self._tool_entries())
+        await self._count(reservation, self._config.counts)
+        return reservation
 
-    def budget_exhausted(self, position: int, used: float) -> CeilingHit:
-        """The error for the reply to a `tool_call_reservation`: the position (from 0) of the entry without room, and
-        what its field has. The run ends with it."""
-        return self._exhausted(self._tool_entries(), position, used)
+    async def release_tool_call(self, reservation: Reservation) -> None:
+        """Takes the call out of the budgets again, because it is not made."""
+        if reservation.budgets:
+            await self._config.counts.release(reservation.counted)
 
     def nested_task(self, namespace: str, superstep: int) -> None:
         """Counts a task of a subgraph, with its superstep. Raises `CeilingHit`, and then the run ends."""
@@ -153,10 +170,10 @@ class Meter:
     def _tool_entries(self) -> Budgeted:
         return entries_of(self._budgets(), {"tool_calls": 1})
 
-    def _exhausted(self, budgets: Budgeted, position: int, used: float, node: str | None = None) -> CeilingHit:
+    def _exhausted(self, budgets: Budgeted, refused: NoRoom, node: str | None = None) -> CeilingHit:
         """The error for the budget that has no room. The run ends with it."""
-        budget, entry = budgets[position]
-        hit = budget.exhausted(entry[1], used, entry[2], node)
+        budget, entry = budgets[refused.position]
+        hit = budget.exhausted(entry[1], refused.used, entry[2], node)
         self._on_hit(hit)
         return hit
 
@@ -204,57 +221,104 @@ class Meter:
 
     async def store_reservation(self, call_id: UUID | None, node: str | None = None) -> None:
         """Stores the usage with all reservations, and counts this call in the budgets. Called in the event loop. Raises
-        `CeilingHit` if a budget has no room, `Fenced`, and `StoreUnavailable`. `call_id` None: a call of a tool."""
-        budgets = self._budgeted(call_id)
-        with self._reservation(budgets, with_ended=True) as reservation:
-            result = await self._config.scripts.reserve(self._run, reservation)
-        self._check(result, call_id, budgets, reservation, node)
+        `CeilingHit` if a budget has no room, `Fenced`, and `StoreUnavailable`. `call_id` None: a call of a tool. One
+        round trip, and another one if there are budgets."""
+        reservation = self._reservation(self._budgeted(call_id), with_ended=True)
+        await self._store(reservation, self._config.scripts, self._config.counts, call_id, node)
 
     def store_reservation_blocking(self, call_id: UUID | None, node: str | None = None) -> None:
         """The same for a synchronous call, in any thread, which it blocks."""
-        budgets, shards, run = self._budgeted(call_id), self._config.shards, self._run
-        with self._reservation(budgets, with_ended=True) as reservation:
-            result = self._config.blocking.call(
-                lambda pipeline: MeterScripts(pipeline, shards).reserve(run, reservation)
-            )
-        self._check(result, call_id, budgets, reservation, node)
+        shards, reservation = self._config.shards, self._reservation(self._budgeted(call_id), with_ended=True)
+
+        def store(pipeline: Pipeline) -> Awaitable[None]:
+            scripts, counts = MeterScripts(pipeline, shards), BudgetStore(pipeline, shards)
+            return self._store(reservation, scripts, counts, call_id, node)
+
+        self._config.blocking.call(store)
 
     def _budgeted(self, call_id: UUID | None) -> Budgeted:
         with self._lock:
             opened = None if call_id is None else self._open.get(call_id)
         return self._tool_entries() if opened is None else opened.budgets
 
-    @contextmanager
-    def _reservation(self, budgets: Budgeted, *, with_ended: bool = False) -> Iterator[Reservation]:
+    def _reservation(self, budgets: Budgeted, *, with_ended: bool = False) -> Reservation:
         """Each reservation has a text and a revision of its own: calls of several threads may be counted before the
-        first of them is stored."""
+        first of them is stored. `_count` must follow, or `_forget`."""
         with self._lock:
-            self._usage.revision += 1
-            revision, ended = self._usage.revision, list[BudgetEntry]()
-            self._in_flight.add(revision)
+            ended = list[BudgetEntry]()
             if with_ended:
                 ended, self._ended = self._ended, ended
-            entries, oldest = [entry for _, entry in budgets], min(self._in_flight)
-            reservation = Reservation(self._usage.stored(), revision, oldest, entries, ended)
-        try:
-            yield reservation
-        finally:
-            with self._lock:
-                self._in_flight.discard(revision)
+            counted = self._counted([entry for _, entry in budgets], ended)
+            return Reservation(self._usage.stored(), budgets, counted)
 
-    def _check(
-        self, result: ReserveResult, call_id: UUID | None, budgets: Budgeted, made: Reservation, node: str | None
+    def _counted(self, entries: Sequence[BudgetEntry], ended: Sequence[BudgetEntry]) -> BudgetReservation:
+        """A reservation with the next revision of the usage."""
+        self._usage.revision += 1
+        run, revision = self._run, self._usage.revision
+        self._in_flight.add(revision)
+        return BudgetReservation(
+            BudgetedRun(run.run_id, run.graph_id, _owner_json(run)),
+            f"{run.run_id}:{run.incarnation}:{run.attempt}",
+            revision,
+            min(self._in_flight),
+            entries,
+            ended,
+        )
+
+    def _forget(self, reservation: Reservation) -> None:
+        """The script of the reservation will not be sent again."""
+        with self._lock:
+            self._in_flight.discard(reservation.counted.revision)
+
+    async def _store(
+        self, made: Reservation, scripts: MeterScripts, counts: BudgetStore, call_id: UUID | None, node: str | None
     ) -> None:
-        if isinstance(result, NotOwned):
+        """Stores a reservation, and then counts it. Raises what `store_reservation` raises."""
+        try:
+            is_owner = await scripts.reserve(self._run, made.metered)
+        except BaseException:
+            self._give_back(made)
+            raise
+        if not is_owner:
+            self._give_back(made)
             self._in_loop(self._writer.mark_fenced)
             raise Fenced(f"attempt {self._run.attempt} of run {self._run.run_id} no longer owns it")
-        if isinstance(result, NoRoom):
+        await self._count(made, counts, call_id, node)
+
+    def _give_back(self, made: Reservation) -> None:
+        """Corrections that were not sent are sent later."""
+        with self._lock:
+            self._in_flight.discard(made.counted.revision)
+            self._ended[:0] = made.counted.ended
+        self._in_loop(self._write_soon)
+
+    async def _count(
+        self, made: Reservation, counts: BudgetStore, call_id: UUID | None = None, node: str | None = None
+    ) -> None:
+        """Counts a reservation in its budgets. Raises `CeilingHit` and `StoreUnavailable`."""
+        counted = made.counted
+        if not counted.entries and not counted.ended:
+            return self._forget(made)
+        try:
+            refused = await counts.reserve(counted)
+        except BaseException:  # it is unknown whether Redis has it
+            self._in_loop(lambda: self._correct(replace(counted, entries=())))  # which has the same revision
+            raise
+        if refused is None:
+            return self._forget(made)
+        self._give_back(made)
+        if call_id is not None:
             with self._lock:
-                self._ended[:0] = made.ended
-                if call_id is not None and (opened := self._open.pop(call_id, None)) is not None:
+                if (opened := self._open.pop(call_id, None)) is not None:
                     self._usage.release(opened.call.model, opened.reserved)
-            self._in_loop(self._write_soon)
-            raise self._exhausted(budgets, result.position, result.used, node)
+        self._in_loop(self._write_soon)
+        raise self._exhausted(made.budgets, refused, node)
+
+    def _correct(self, counted: BudgetReservation) -> None:
+        """Sends corrections in the background. Called in the event loop."""
+        if counted.ended:
+            task = self._config.counts.correct(counted)
+            task.add_done_callback(lambda task: self._in_flight.discard(counted.revision))
 
     def settle(self, call_id: UUID, used: ReportedUsage | None, *, rejected: bool = False) -> ModelUsage | None:
         """Counts what a call has used that has ended, and returns it; None for a call that is not open. `used` None:
@@ -309,16 +373,23 @@ class Meter:
 
     def _write_soon(self) -> None:
         """Stores what has changed with a write group, unless the reservation of another call takes it along before."""
-        if self._write_timer is None and not self._closed:
+        if self._closed:
+            self._send_corrections()
+        elif self._write_timer is None:
             self._write_timer = self._loop.call_later(_WRITE_WITHIN_S, self._write)
 
     def _write(self) -> None:
         self._write_timer = None
+        self._send_corrections()
+        self._add_usage()
+
+    def _send_corrections(self) -> None:
         with self._lock:
             ended, self._ended = self._ended, []
-        self._add_usage()
-        for command in add_to_budgets(self._config.shards.only, ended):
-            self._writer.add_command(command)
+            if not ended:
+                return
+            correction = self._counted((), ended)
+        self._correct(correction)
 
     def _add_usage(self) -> None:
         with self._lock:
@@ -331,6 +402,11 @@ class Meter:
             callback()
         elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(callback)
+
+
+def _owner_json(run: Run) -> str | None:
+    owner = run.metadata.get("owner")
+    return None if owner is None else dumps(owner).decode()
 
 
 def _actual(opened: _Open, used: ReportedUsage | None) -> ModelUsage:

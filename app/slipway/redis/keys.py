@@ -251,6 +251,13 @@ class Keys:
     def budget(self, budget_id: str) -> str:
         return self._of("budget", budget_id)
 
+    def budget_reserver(self, reserver: str) -> str:
+        return self._of("budget_reserver", reserver)
+
+    @property
+    def budget_events(self) -> str:
+        return self._of("budget_events")
+
     @property
     def budgets_used(self) -> str:
         return self._of("budgets_used")

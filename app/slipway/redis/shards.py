@@ -115,6 +115,10 @@ class Shards:
         return self.of_kind(Shard.CLIENTS)
 
     @property
+    def limits(self) -> Keys:
+        return self.of_kind(Shard.LIMITS)
+
+    @property
     def encryption(self) -> Keys:
         return self.of_kind(Shard.ENCRYPTION)
 

@@ -16,14 +16,16 @@ from typing import Final
 import orjson
 
 from slipway.access.filters import AccessFilter
+from slipway.budget_counts.scripts import BudgetedRun, BudgetReservation, NoRoom
+from slipway.budget_counts.store import BudgetStore
 from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.checkpoints.trash import Trash
 from slipway.clock import Clock
-from slipway.errors import BudgetUsedUp, Conflict, NotFound, Overloaded
+from slipway.errors import BudgetUsedUp, Conflict, NotFound, NotReplicated, Overloaded, SlipwayError, StoreUnavailable
 from slipway.indexes.terms import metadata_digests, metadata_terms
 from slipway.redis.hash_fields import CONFIG_PREFIX, METADATA_PREFIX, flat, prefixed
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.run_options import RunOptions
 from slipway.runs.admission import BIG_BYTES, Admission
 from slipway.runs.reads import FieldSnapshot, RunReads
@@ -79,12 +81,13 @@ class CreatedRun:
 
 
 class RunCreator:
-    """Creates runs. Each takes one round trip, and a second one if a script cannot check the access filter."""
+    """Creates runs. Each takes one round trip, and another one each if a script cannot check the access filter, and if
+    budgets limit how many runs there are."""
 
     def __init__(
         self,
         pipeline: Pipeline,
-        keys: Keys,
+        shards: Shards,
         scripts: RunScripts,
         trash: Trash,
         *,
@@ -100,8 +103,9 @@ class RunCreator:
         """`serves` returns what this process serves (`ServedGraphs.packed`), for inline runs. `replicated` is needed
         for runs with that durability. `clock` says how long a budget that is used up stays so."""
         self._replicated, self._clock = replicated, clock or Clock()
-        self._reads, self._scripts, self._trash = RunReads(pipeline, keys), scripts, trash
+        self._reads, self._scripts, self._trash = RunReads(pipeline, shards.records), scripts, trash
         self._event_ttl_s, self._lease_ms, self._thread_ttl = event_ttl_s, lease_ms, thread_ttl
+        self._budgets = BudgetStore(pipeline, shards)
         self._admission, self._serves, self._tracing = admission, serves, tracing
 
     async def create(self, spec: RunSpec, *, inline_worker: str | None = None) -> CreatedRun:
@@ -114,11 +118,24 @@ class RunCreator:
         to be created for the run exists, if the interrupt was answered by another run or its run was cancelled, or if
         the run that is to be retried has not failed, was not cancelled, or was continued. Raises `NotReplicated` if
         replicas do not confirm a replicated run in time."""
-        thread_id = spec.identity.thread_id
+        if not spec.behaviour.budgets:
+            return self._created(spec, await self._call_script(spec, inline_worker), None)
+        reservation = _reservation_of(spec)
+        refused = await self._budgets.reserve(reservation)
         try:
-            result = await self._call_script(spec, inline_worker)
-        except Overloaded as error:
-            raise error.for_answer() if spec.execution.options.continues else error from None
+            result = await self._call_script(spec, inline_worker, no_room=refused is not None)
+        except (StoreUnavailable, NotReplicated):
+            raise  # the run may exist
+        except SlipwayError:
+            await self._budgets.release(reservation)
+            raise
+        if not isinstance(result, RunCreated):
+            await self._budgets.release(reservation)
+        return self._created(spec, result, refused)
+
+    def _created(self, spec: RunSpec, result: RunCreateResult, refused: NoRoom | None) -> CreatedRun:
+        """The run, or the error. `refused`: a budget has no room for it."""
+        thread_id = spec.identity.thread_id
         match result:
             case RunCreated(fields, credit_bytes):
                 if credit_bytes is not None:
@@ -134,9 +151,11 @@ class RunCreator:
                 raise _busy_conflict(spec, run_id)
             case InterruptAnswered(run_id, options):
                 raise _answered_conflict(thread_id, run_id, options)
-            case BudgetUsed(position, used):
-                budget, _ = spec.behaviour.budgets[position]
-                raise BudgetUsedUp(budget.exhausted("runs", used, 1), budget.period.seconds_left(self._clock.now()))
+            case BudgetUsed():
+                assert refused is not None
+                budget, _ = spec.behaviour.budgets[refused.position]
+                used_up = budget.exhausted("runs", refused.used, 1)
+                raise BudgetUsedUp(used_up, budget.period.seconds_left(self._clock.now()))
             case AnswersUnchecked():
                 raise AnswersChanged(f"the reviews of thread {thread_id} have changed; send the request again")
             case AskingRunCancelled(run_id):
@@ -151,9 +170,17 @@ class RunCreator:
             case DueTimeHandled() as handled:
                 raise DueTimeTaken(f"the due time of run {spec.identity.run_id} was handled already", handled)
 
-    async def _call_script(self, spec: RunSpec, inline_worker: str | None) -> RunCreateResult:
+    async def _call_script(self, spec: RunSpec, inline_worker: str | None, *, no_room: bool = False) -> RunCreateResult:
+        try:
+            return await self._call_script_until_unchanged(spec, inline_worker, no_room)
+        except Overloaded as error:
+            raise error.for_answer() if spec.execution.options.continues else error from None
+
+    async def _call_script_until_unchanged(
+        self, spec: RunSpec, inline_worker: str | None, no_room: bool
+    ) -> RunCreateResult:
         while True:
-            arguments = await self._arguments(spec, inline_worker if spec.execution.inline else None)
+            arguments = await self._arguments(spec, inline_worker if spec.execution.inline else None, no_room)
             serves = self._serves() if arguments["inline_worker"] else b""
             create = partial(self._create, spec, arguments, serves)
             result: RunCreateResult | ThreadChanged = await self._trash.create_after_emptying(
@@ -172,7 +199,7 @@ class RunCreator:
             spec.identity.run_id, lambda scripts: scripts.run_create(arguments, serves)
         )
 
-    async def _arguments(self, spec: RunSpec, inline_worker: str | None) -> RunCreate:
+    async def _arguments(self, spec: RunSpec, inline_worker: str | None, no_room: bool) -> RunCreate:
         identity, options, behaviour = spec.identity, spec.execution.options, spec.behaviour
         required, expected = behaviour.access_filter.required_texts(), FieldSnapshot()
         if required is None:
@@ -203,7 +230,7 @@ class RunCreator:
             "continues": options.continues,
             "answers": options.answers_interrupt,
             "checked": behaviour.checked,
-            "budgets": [entry for _, entry in behaviour.budgets],
+            "no_room": no_room,
             "temporary": options.temporary,
             "multitask": behaviour.multitask_strategy,
             "may_cancel": behaviour.may_cancel,
@@ -262,6 +289,15 @@ class _GraphMetadata:
     def terms_with(self, metadata: dict[str, str]) -> str:
         """The packed index terms of a thread with further metadata."""
         return metadata_terms(self.members | metadata | self.members)
+
+
+def _reservation_of(spec: RunSpec) -> BudgetReservation:
+    """Of the budgets of runs, for one request: another request that creates the run with the same id has its own."""
+    identity = spec.identity
+    owner = identity.metadata.get("owner")
+    run = BudgetedRun(identity.run_id, identity.graph_id, None if owner is None else dumps(owner).decode())
+    entries = [entry for _, entry in spec.behaviour.budgets]
+    return BudgetReservation(run, f"{identity.run_id}:{secrets.token_hex(8)}", 1, 1, entries)
 
 
 def _retry_arguments(retry: Retry | None) -> RetryArguments | None:

@@ -60,10 +60,7 @@ class ThreadBusy:
 
 @dataclass(frozen=True, slots=True)
 class BudgetUsed:
-    """A budget has no room for a further run: the position of its entry, from 0, and what it has counted."""
-
-    position: int
-    used: float
+    """Nothing but a budget is against the run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypedDict
 
-from slipway.budgets import BudgetEntry
 from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.checkpoints.scripts import CheckpointScripts
 from slipway.indexes.scripts import Index, IndexCheck, IndexWalk
@@ -151,8 +150,8 @@ class RunCreate(TypedDict):
     continues: bool
     answers: bool
     checked: CheckedAnswers | None
-    budgets: Sequence[BudgetEntry]
-    """The budgets that limit new runs, and what this run adds to each."""
+    no_room: bool
+    """Whether a budget of runs has no room."""
     temporary: bool
     multitask: str
     may_cancel: bool
@@ -538,7 +537,7 @@ _CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | ThreadChan
     b"busy": lambda run_id: ThreadBusy(run_id.decode()),
     b"answered": lambda run_id, options: InterruptAnswered(run_id.decode(), options),
     b"unchecked": AnswersUnchecked,
-    b"budget": lambda position, used: BudgetUsed(int(position) - 1, float(used)),
+    b"budget": BudgetUsed,
     b"cancelled": lambda run_id: AskingRunCancelled(run_id.decode()),
     b"due_time_handled": DueTimeHandled.from_reply,
     b"leftovers": LeftoversExist,

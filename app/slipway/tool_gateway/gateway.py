@@ -20,7 +20,7 @@ import asyncio
 import secrets as random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from os import getpid
 from typing import Any, Final, Literal, NoReturn
@@ -91,7 +91,6 @@ from slipway.tool_gateway.scripts import (
     Go,
     NeedsApproval,
     NeedsRule,
-    NoRoom,
     NotOwned,
     Ready,
     RunCancelled,
@@ -437,9 +436,6 @@ class Gateway:
                 await self._ask(call, result.policy)
             elif isinstance(result, Decided):
                 call = await self._decided(call, result.decision)
-            elif isinstance(result, NoRoom):
-                assert self._meter is not None
-                raise self._meter.budget_exhausted(result.position, result.used)
             elif isinstance(result, SwitchedOff):
                 await self._stop_at(call, result.switch)
             elif isinstance(result, RunCancelled):
@@ -479,12 +475,24 @@ class Gateway:
             result = await self._send_begin(call, needed, evaluated=evaluated, peek=True)
             if not isinstance(result, Ready):
                 return result
-        if self._meter is not None:
-            self._meter.count_tool_call(call.node.name)
-        return await self._send_begin(call, needed, evaluated=evaluated, peek=False)
+        if self._meter is None:
+            return await self._send_begin(call, needed, evaluated=evaluated)
+        self._meter.count_tool_call(call.node.name)
+        reservation = await self._meter.reserve_tool_call()
+        result = await self._send_begin(call, needed, evaluated=evaluated, metered=reservation.metered)
+        if not isinstance(result, Go):
+            await self._meter.release_tool_call(reservation)
+        return result
 
-    async def _send_begin(self, call: _Call, needed: Needed | None, *, evaluated: bool, peek: bool) -> BeginResult:
-        meter = None if peek else self._meter
+    async def _send_begin(
+        self,
+        call: _Call,
+        needed: Needed | None,
+        *,
+        evaluated: bool,
+        metered: str | None = None,
+        peek: bool = False,
+    ) -> BeginResult:
         at = {"checkpoint": call.node.root.checkpoints.get("")}
         audit = self._details(call) | {"rule": call.decision.rule, "hash": call.hash} | at
         asks: Literal["ask"] | None = "ask" if needed is not None or call.is_edited else None
@@ -497,10 +505,10 @@ class Gateway:
             "fingerprint": (call.original or call).tool.definition.fingerprint,
             "token": random.token_hex(8),
             "audit": AuditEntry("tool.permitted", "slipway", audit).stored_details(self._run.run_id),
+            "metered": metered,
             "peek": peek or None,
         }
-        with nullcontext() if meter is None else meter.tool_call_reservation() as reservation:
-            return await self._services.scripts.begin(arguments, reservation)
+        return await self._services.scripts.begin(arguments)
 
     # approval
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypedDict
 
-from slipway.metering.scripts import Reservation
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import RecordScriptStubs, arguments_for
 from slipway.runs.cancel_reasons import Action
@@ -47,6 +46,8 @@ class CallBegin(CallIdentity):
     one, they are asked again."""
     token: str
     audit: str
+    metered: str | None
+    """What the chain has used of models and tools, with this call. None without a meter, and to `peek`."""
     peek: bool | None
     """True only asks whether the call may begin."""
 
@@ -102,16 +103,6 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class NoRoom:
-    """A budget has no room for the call."""
-
-    position: int
-    """Of the entry, from 0."""
-    used: float
-    """What the field of the budget has."""
-
-
-@dataclass(frozen=True, slots=True)
 class SwitchedOff:
     """An operator has switched the tool off."""
 
@@ -130,17 +121,16 @@ class NotOwned:
     """The attempt no longer owns its run."""
 
 
-BeginResult = Go | Done | NeedsRule | NeedsApproval | Decided | Ready | NoRoom | SwitchedOff | RunCancelled | NotOwned
+BeginResult = Go | Done | NeedsRule | NeedsApproval | Decided | Ready | SwitchedOff | RunCancelled | NotOwned
 
 
 class ToolScripts(RecordScriptStubs):
     """One round trip each."""
 
-    async def begin(self, arguments: CallBegin, reservation: Reservation | None) -> BeginResult:
-        """`reservation` counts the call when it begins. None without a meter, and to `peek`."""
-        reserved = {} if reservation is None else reservation.arguments()
+    async def begin(self, arguments: CallBegin) -> BeginResult:
+        """Begins the call, if everything permits it."""
         shard = self._shards.of_run(arguments["run_id"])
-        reply = await self._pipeline.run(_BEGIN, [], arguments_for(shard, {**arguments, **reserved}))
+        reply = await self._pipeline.run(_BEGIN, [], arguments_for(shard, arguments))
         match reply[0]:
             case b"go":
                 return Go(int(reply[1]))
@@ -154,8 +144,6 @@ class ToolScripts(RecordScriptStubs):
                 return Decided(reply[1])
             case b"ready":
                 return Ready()
-            case b"budget":
-                return NoRoom(int(reply[1]) - 1, float(reply[2]))
             case b"off":
                 return SwitchedOff(switch_from(reply[1]))
             case b"cancel":

@@ -88,7 +88,6 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "resumed_by",
             "crashed_worker",
             "reviews",
-            "budgeted",
             "trace",
         ),
         "thread": ("active_run_id", "waiting_run_id", "answered_by_run_id", "original", "token"),
@@ -130,6 +129,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "waiting_workers",
             "leases",
             "group_runs",
+            "budget_reserver",
             "worker_versions",
             "version_queue",
             "switch_runs",
@@ -230,6 +230,7 @@ PLAIN: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "store_changed",
             "store_expiry",
             "budgets_used",
+            "budget_events",
         ),
     },
     "a sentence of the server": {

@@ -12,13 +12,12 @@ _BUDGET_FIELDS: Final = (
         Encoding.INTEGER,
         "What was used in the period: `tokens`, `cost_usd` (in nano-dollars), `tool_calls`, `runs`. Calls that have not"
         " ended count with the most that they may use.",
-        python_writers=("slipway.metering",),
     ),
     Field(
         "told:*",
         Encoding.TEXT,
-        "By what is counted: the state (`warning` or `used_up`) and the limit of which webhook endpoints were told.",
-        absent="no endpoint was subscribed, or there was nothing to tell",
+        "By what is counted: the state (`warning` or `used_up`) and the limit of the last event for webhooks.",
+        absent="there was nothing to tell",
         scripts_only=True,
     ),
 )
@@ -28,22 +27,51 @@ KEY_KINDS: Final = (
         "budget",
         ":budget:%s",
         RedisType.HASH,
-        Shard.THREAD,
+        Shard.LIMITS,
         meaning=(
             "One period of a budget, by its scope, its period, its first day and its name: `owner|day|2026-01-31|ann`."
         ),
         lifetime="until the end of the period",
-        python_writers=("slipway.metering",),
-        python_readers=("slipway.metering",),
+        python_readers=("slipway.budget_counts",),
         fields=_BUDGET_FIELDS,
     ),
     KeyKind(
         "budgets_used",
         ":budgets",
         RedisType.ZSET,
-        Shard.THREAD,
+        Shard.LIMITS,
         meaning="The budgets of which something was used, by the end of the period in ms.",
         lifetime="while there are such budgets",
-        python_readers=("slipway.metering",),
+        python_readers=("slipway.budget_counts",),
+    ),
+    KeyKind(
+        "budget_reserver",
+        ":budget_reserver:%s",
+        RedisType.STRING,
+        Shard.LIMITS,
+        meaning=(
+            "The revisions of the reservations that an attempt, or the creation of a run, made last in budgets,"
+            " separated by commas. A reservation that is sent again is not counted again."
+        ),
+        lifetime="until 10 minutes after the last reservation",
+    ),
+    KeyKind(
+        "budget_events",
+        ":budget_events",
+        RedisType.HASH,
+        Shard.LIMITS,
+        meaning="The new states of budgets of which webhook endpoints were not told.",
+        lifetime="while there are such states",
+        python_writers=("slipway.budget_counts",),
+        python_readers=("slipway.budget_counts",),
+        fields=(
+            Field(
+                "*",
+                Encoding.MSGPACK,
+                "By budget, what is counted, state and limit: the event (see `redis/lua/lib/budgets.lua`). It stays"
+                " while no endpoint is subscribed to anything, until the period ends.",
+                python_writers=("slipway.budget_counts",),
+            ),
+        ),
     ),
 )

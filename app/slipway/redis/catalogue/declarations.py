@@ -51,6 +51,8 @@ class Shard(StrEnum):
     PROCESSES = "processes"
     CLIENTS = "clients"
     """How often clients asked, and what they have open."""
+    LIMITS = "limits"
+    """What the runs of all threads together may use: they share it, so it is counted in one place."""
     MIGRATION = "migration"
     LAYOUT = "layout"
     ENCRYPTION = "encryption"

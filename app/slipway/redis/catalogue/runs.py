@@ -160,14 +160,6 @@ _RUN_FIELDS: Final = (
         python_writers=("slipway.metering",),
     ),
     Field(
-        "budgeted",
-        Encoding.TEXT,
-        "The revisions of `metered` with which calls were counted in budgets, separated by commas: the last one, and"
-        " those whose script may be repeated because its reply is missing.",
-        absent="no budget limits its calls",
-        scripts_only=True,
-    ),
-    Field(
         "retain_s",
         Encoding.INTEGER,
         "How long the record stays after the thread that was created for the run is deleted.",

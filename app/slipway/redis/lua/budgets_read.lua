@@ -1,6 +1,6 @@
 --! needs: clock keys
 --! repeatable: yes
---! shard: thread
+--! shard: limits
 -- Reads the budgets of which something was used in a period that has not ended.
 --
 -- KEYS: none; the names are made from the prefix.

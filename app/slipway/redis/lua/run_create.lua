@@ -1,4 +1,4 @@
---! needs: admission budgets cancel cancel_causes clock concurrency_groups due_times events hashes inline_executions keys leases metrics pending_counts phases pins queue retries reviews rollouts run_indexes runs threads versions waiting_runs webhook_events
+--! needs: admission cancel cancel_causes clock concurrency_groups due_times events hashes inline_executions keys leases metrics pending_counts phases pins queue retries reviews rollouts run_indexes runs threads versions waiting_runs webhook_events
 --! repeatable: yes
 --! shard: thread
 -- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.
@@ -16,9 +16,9 @@
 --   {'unchecked'} if the thread waits with reviews other than the `checked` ones, or they have changed; {'cancelled',
 --   run id} if the run that asked was cancelled; {'due_time_handled', the cron's next due time in ms or ''} if the run
 --   of a cron's due time was created already, without the next due time if the cron no longer has this due time;
---   {'leftovers'} if checkpoints of a deleted thread must be deleted before the thread is created; {'budget', position
---   of the entry of `budgets` without room, what was used}; for a `retry`, what `retry_problem` replies. The classes in
---   `runs.script_results` are the same replies in Python.
+--   {'leftovers'} if checkpoints of a deleted thread must be deleted before the thread is created; {'budget'} if
+--   nothing else is against the run, but a budget has no room (`no_room`); for a `retry`, what `retry_problem` replies.
+--   The classes in `runs.script_results` are the same replies in Python.
 -- Atomic: All of it, the cancelling of earlier runs, and that the due time is handled.
 -- Repeatable: Yes: a run that exists is returned, or that its due time was handled, and nothing changes.
 
@@ -108,19 +108,7 @@ elseif checked and checked.held then
   return {'unchecked'} -- answers that were held for a run which waits no more
 end
 
--- The value of a field in a list of names and values, or nil.
-local function member_of(fields, name)
-  for i = 1, #(fields or {}), 2 do
-    if fields[i] == name then return fields[i + 1] end
-  end
-end
-
-if args.budgets then
-  local position, used = reserve_in_budgets(args.budgets)
-  local owner = member_of(args.members, 'm:owner') or exists and redis.call('HGET', thread, 'm:owner')
-  emit_budget_states(args.budgets, position, args.run_id, args.expected_graph_id, owner)
-  if position then return {'budget', position, used} end
-end
+if args.no_room then return {'budget'} end
 
 if cancels then
   local cause = superseded_cause(args.run_id, args.multitask)

@@ -1,4 +1,4 @@
---! needs: audit budgets fencing metering reviews switches tool_calls
+--! needs: audit fencing metering reviews switches tool_calls
 --! repeatable: yes
 --! shard: thread
 -- Begins a call of a tool, before the tool is executed: whether it may be executed now, with everything that must be
@@ -9,9 +9,8 @@
 -- Reply: {'go', how often the call began before}; {'done', its result, count of questions that its tool asked}: the
 --   call has ended, and must not be executed again; {'rule'}: the rule must be evaluated; {'ask', name of the policy}:
 --   people must approve it first; {'decided', decision as JSON}: they have edited or rejected it; {'off', the switch}:
---   the tool is switched off; {'ready'}: it may begin, and `peek` asked only for that; {'budget', position of the entry
---   without room, what its field has}; {'cancel', action}; {'fenced'}.
--- Atomic: Everything that is checked, the usage of the chain, all budgets, the record of the call, the audit entry.
+--   the tool is switched off; {'ready'}: it may begin, and `peek` asked only for that; {'cancel', action}; {'fenced'}.
+-- Atomic: Everything that is checked, the usage of the chain, the record of the call, the audit entry.
 -- Repeatable: Yes: a repetition changes nothing in the record of a call, and appends a second audit entry at most.
 
 local args = cmsgpack.unpack(ARGV[2])
@@ -56,10 +55,6 @@ if args.recorded then
   end
 end
 if args.peek then return {'ready'} end
-if args.budgets then
-  local position, used = reserve_once(args.run_id, args.revision, args.oldest, args.budgets, {})
-  if position then return {'budget', position, used} end
-end
 if args.metered then store_metered(args.run_id, args.metered) end
 local before = record.begun or 0
 if args.recorded and record.token ~= args.token then

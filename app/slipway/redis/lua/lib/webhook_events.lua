@@ -133,10 +133,12 @@ end
 -- it. Returns its id, which is the `webhook-id`: no other event and no other endpoint has the same. Its last digits
 -- name the shard: those of the run, which is in this shard, or the number of this shard.
 local function create_event_delivery(event_type, subject, body, endpoint)
-  local identity = table.concat({event_type, subject.id, integer_text(now_us), emitted_events, endpoint.id}, '\n')
+  local occurrence = subject.once or integer_text(now_us) .. '\n' .. emitted_events
+  local identity = table.concat({event_type, subject.id, occurrence, endpoint.id}, '\n')
   local digits = subject.run_id and string.sub(subject.run_id, -3)
     or string.format('%03x', tonumber(string.match(PREFIX, '{(%d+)}$') or 0))
   local name = 'msg_' .. string.sub(redis.sha1hex(identity), 1, 29) .. digits
+  if subject.once and redis.call('EXISTS', key('delivery', name)) == 1 then return name end
   if endpoint.is_full and store_subject(key('delivery', name), subject) then
     redis.call('HSET', key('delivery', name), 'unbuilt', 1)
   end
@@ -154,8 +156,9 @@ end
 
 -- Creates the deliveries of an event: one for each endpoint that is subscribed to it. Call it only if
 -- `is_anything_subscribed`. `subject` is a table: `id`, which identifies what has changed; `graph_id` and `owner` (the
--- owner as JSON), or false; `run_id` and `thread_id`, or nil; and what a full body is made
--- of (`store_subject`). `members` are those of the member `data` of the body.
+-- owner as JSON), or false; `run_id` and `thread_id`, or nil; `once`, a text if this may be called again for the same
+-- event, which has the same text then; and what a full body is made of (`store_subject`). `members` are those of the
+-- member `data` of the body.
 local function emit(event_type, subject, members)
   local endpoints = subscriptions_to(event_type, subject.graph_id, subject.owner)
   if #endpoints == 0 then return end

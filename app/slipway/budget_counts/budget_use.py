@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from slipway.accounting.metered_usage import NANO
+from slipway.budget_counts.scripts import BudgetScripts
 from slipway.budgets import COUNTED, Budgets, Period
-from slipway.metering.scripts import BudgetScripts
 
 MOST_BUDGETS: Final = 1000
 """The most budgets that one read returns."""
