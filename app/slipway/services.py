@@ -569,7 +569,7 @@ def _stores(
             rollout_scripts,
             clock,
             find_versions,
-            VersionNeed(config.graphs, NeedsReads(pipeline, keys)),
+            VersionNeed(config.graphs, NeedsReads(pipeline, shards)),
             config.rollouts,
             announcements_of(config, webhook_urls),
         ),

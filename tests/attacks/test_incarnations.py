@@ -56,5 +56,5 @@ async def test_a_thread_with_the_id_of_a_deleted_thread_is_like_any_new_thread(
         if responses[0] != responses[1]:
             different[name] = responses
     assert different == {}
-    await Doctor(served.services.pipeline, served.services.keys, lease_ms=1000, repair=True).check_all()
+    await Doctor(served.services.pipeline, served.services.shards, lease_ms=1000, repair=True).check_all()
     assert cron["cron_id"] not in {each["cron_id"] for each in await ann.crons.search()}

@@ -15,11 +15,14 @@ LISTINGS = {
     "app/slipway/deploy_checks/reads.py": "all members of one key, without a pattern",
     "app/slipway/encryption_at_rest/scripts.py": "all keys and fields, without a pattern, for a rotation",
     "app/slipway/graph_versions/needs_reads.py": "all members of one key, without a pattern",
-    "app/slipway/health/reads.py": "all keys of one kind under the prefix of the deployment, for operators",
+    "app/slipway/health/reads.py": "all members of one key, without a pattern",
     "app/slipway/checkpoints/reads.py": "all keys of one kind under the prefix of the deployment, for operators",
+    "app/slipway/redis/cluster_pipeline.py": "a set of commands, which lists nothing",
+    "app/slipway/redis/cluster_slots.py": "a set of commands, which lists nothing",
+    "app/slipway/redis/key_scan.py": "all keys of one kind under the prefix of the deployment, for operators",
     "app/slipway/redis/read_stubs.py": "all members of one key, without a pattern",
     "app/slipway/runs/index_reads.py": "all members of one key, without a pattern",
-    "app/slipway/threads/reads.py": "all members of one key, without a pattern",
+    "app/slipway/threads/index_reads.py": "all members of one key, without a pattern",
 }
 """The files with commands that could have a pattern, and what they list."""
 OTHER_PATTERNS = {

@@ -26,6 +26,7 @@ from tests.bench.figures import Figure
 from tests.bench.setup import Bench
 from tests.crash.cluster import Cluster, running
 from tests.runs.conftest import Stores, new_run, opened
+from tests.shards import shards_of
 
 QUEUED, WAITING = 100_000, 10_000
 CREATORS: Final = 64
@@ -128,7 +129,7 @@ class _Operations:
         thread = new_thread()
         for _ in range(3):
             await self._create(thread)
-        scripts, doctor = HealthScripts(self._pipeline, self._keys), self._doctor()
+        scripts, doctor = HealthScripts(self._pipeline, shards_of(self._keys)), self._doctor()
         costs = {
             "create a run": await self._measure(self._create_next),
             "create a run on a busy thread": await self._measure(lambda: self._create(thread)),
@@ -181,4 +182,4 @@ class _Operations:
         await self._stores.queues[0].run_reap(event_ttl_s=60, pause_ms=RETRY_PAUSE_MS)
 
     def _doctor(self) -> Doctor:
-        return Doctor(self._pipeline, self._keys, lease_ms=_LEASE_MS, repair=False)
+        return Doctor(self._pipeline, shards_of(self._keys), lease_ms=_LEASE_MS, repair=False)

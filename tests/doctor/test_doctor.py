@@ -52,7 +52,7 @@ CreateProblem = Callable[[Stores], Awaitable[str]]
 
 
 def doctor(stores: Stores, *, repair: bool) -> Doctor:
-    return Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=repair)
+    return Doctor(stores.pipeline, stores.shards, lease_ms=LEASE_MS, repair=repair)
 
 
 async def queued_run(stores: Stores) -> Run:
@@ -472,7 +472,7 @@ async def test_a_problem_is_found_and_repaired_once(
         (repaired,) = await doctor(stores, repair=True).check_all()
     assert (repaired.name, repaired.record_id, repaired.repaired) == (problem, record_id, True)
     assert [line["code"] for line in lines if line["event"] == "doctor.problem_found"] == [problem]
-    assert (await HealthScripts(stores.pipeline, stores.keys).workload(LEASE_MS)).repairs == {problem: 1}
+    assert (await HealthScripts(stores.pipeline, stores.shards).workload(LEASE_MS)).repairs == {problem: 1}
     assert await doctor(stores, repair=True).check_all() == []
 
 

@@ -9,8 +9,8 @@ import pytest
 from slipway.assistants.record import AssistantChanges
 from slipway.assistants.store import AssistantStore
 from slipway.health.doctor import Doctor
-from slipway.indexes.resumable_check import share_read
-from slipway.redis import read_stubs
+from slipway.redis import key_scan
+from slipway.redis.scan_cursors import share_read
 from slipway.runs.record import new_id
 from tests.runs.conftest import LEASE_MS, Stores
 
@@ -22,12 +22,12 @@ class Interrupted(Exception):
 
 
 def doctor(stores: Stores, *, repair: bool = True) -> Doctor:
-    return Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=repair)
+    return Doctor(stores.pipeline, stores.shards, lease_ms=LEASE_MS, repair=repair)
 
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_stubs, "SCAN_COUNT", 8)
+    monkeypatch.setattr(key_scan, "SCAN_COUNT", 8)
 
 
 async def remove_sets(stores: Stores, pattern: str) -> None:

@@ -22,6 +22,7 @@ from tests.checkpoints.conftest import (
     put,
 )
 from tests.encryption.conftest import NEW, OLD
+from tests.shards import shards_of
 
 __all__ = ["checkpointer_name", "checkpointer_pipeline", "make_checkpointer"]
 
@@ -38,7 +39,7 @@ async def test_checkpoints_are_rotated(make_checkpointer: CheckpointerFactory, k
         await put(saver, thread, {"a": "later", "b": LARGE}, versions=later, parent=first)
     both, uncounted = Encryption([NEW, OLD]), await uncounted_bytes(plain, keys)
     names = DocumentNames(documents_prefix(keys))
-    counts = await Rotation(plain.pipeline, keys, names, both, values_per_s=1e9).run(show_nothing)
+    counts = await Rotation(plain.pipeline, shards_of(keys), names, both, values_per_s=1e9).run(show_nothing)
     assert (counts.left, counts.problems, counts.names) == (0, [], [both.first_name])
     new = make_checkpointer(serde=Serde(encryption=Encryption([NEW])))
     for thread in ("p", "o"):

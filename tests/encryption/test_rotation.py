@@ -35,6 +35,7 @@ from slipway.settings import Settings
 from tests.encryption.conftest import NEW, OLD, OTHER, PROJECT, Canary, settings_for
 from tests.environment import bare_environment
 from tests.http.conftest import serving
+from tests.shards import shards_of
 from tests.tracing.spans import counted_bytes, stored_bytes
 from tests.waiting import wait_until
 from tests.worker import running_worker
@@ -83,14 +84,14 @@ async def rotated(pipeline: Pipeline, settings: Settings, keys: Keys) -> KeyCoun
     assert encryption is not None
     documents = DocumentNames(settings.langgraph_redis_prefix)
     async with process_keys(settings, pipeline, keys):
-        return await Rotation(pipeline, keys, documents, encryption, values_per_s=1e9).run(show_nothing)
+        return await Rotation(pipeline, shards_of(keys), documents, encryption, values_per_s=1e9).run(show_nothing)
 
 
 async def counted(pipeline: Pipeline, settings: Settings, keys: Keys) -> KeyCounts:
     encryption = encryption_of(settings)
     assert encryption is not None
     documents = DocumentNames(settings.langgraph_redis_prefix)
-    return await count_values(pipeline, keys, documents, encryption, show_nothing)
+    return await count_values(pipeline, shards_of(keys), documents, encryption, show_nothing)
 
 
 async def test_everything_is_readable_with_the_new_key_alone(
@@ -255,7 +256,7 @@ async def test_terms_of_values_need_the_digest_key(
 
 
 async def test_a_changed_value_is_not_replaced(pipeline: Pipeline, keys: Keys) -> None:
-    scripts = RotationScripts(pipeline, keys, DocumentNames("d"))
+    scripts = RotationScripts(pipeline, shards_of(keys), DocumentNames("d"))
     key = EncryptedKey(keys.run("r"), "run", ("r",))
     assert not await scripts.replace(key, b"kwargs", b"was", b"new")
     await pipeline.send("HSET", keys.run("r"), "kwargs", "other")
@@ -265,7 +266,7 @@ async def test_a_changed_value_is_not_replaced(pipeline: Pipeline, keys: Keys) -
 
 
 async def test_a_log_that_has_grown_is_not_replaced(pipeline: Pipeline, keys: Keys) -> None:
-    scripts = RotationScripts(pipeline, keys, DocumentNames("d"))
+    scripts = RotationScripts(pipeline, shards_of(keys), DocumentNames("d"))
     key, log = EncryptedKey(keys.events("r"), "events", ("r",)), keys.events("r")
     for number in range(2):
         await pipeline.send("XADD", log, f"1-{number + 1}", "n", "x", "f", "frame")

@@ -54,11 +54,11 @@ async def test_each_version_is_executed_by_its_workers_also_after_a_crash(
             os.killpg(first.pid, signal.SIGKILL)
             answers = [await _answer(services, run) for run in asked]
             await eventually(lambda: _reasons(services, answers, "no live worker serves desk@1"))
-            needs = await NeedsReads(services.pipeline, services.keys).needs("desk", "1", pinned=False)
+            needs = await NeedsReads(services.pipeline, services.shards).needs("desk", "1", pinned=False)
             assert needs.queued == THREADS
             async with worker_process(old):
                 await eventually(lambda: phases(answers, Phase.COMPLETED), 30)
-            needs = await NeedsReads(services.pipeline, services.keys).needs("desk", "1", pinned=False)
+            needs = await NeedsReads(services.pipeline, services.shards).needs("desk", "1", pinned=False)
             assert needs.total == 0, "the workers of version 1 can be stopped for good"
         for run in (*answers, *fresh):
             stored, thread = await services.runs.find(run.run_id), await services.threads.get(run.thread_id)

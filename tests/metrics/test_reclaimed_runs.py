@@ -40,7 +40,7 @@ async def test_runs_of_an_earlier_release_are_added_by_the_doctor_without_a_find
     await stores.pipeline.send("HDEL", stores.keys.run(run.run_id), "queued_as")
     await stores.pipeline.send("DEL", stores.keys.queued_runs, stores.keys.pending_counts)
     assert total((await stored_figures(stores.pipeline, stores.keys)).values(QUEUE_DEPTH)) == 0
-    assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=True).check_all() == []
+    assert await Doctor(stores.pipeline, stores.shards, lease_ms=LEASE_MS, repair=True).check_all() == []
     assert total((await stored_figures(stores.pipeline, stores.keys)).values(QUEUE_DEPTH)) == 1
 
 

@@ -156,7 +156,7 @@ async def test_every_run_ends_once(stores: Stores, seed: int) -> None:
     for step in range(STEPS):
         await fleet.act()
         if step % 10 == 9:
-            found = await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).check_all()
+            found = await Doctor(stores.pipeline, stores.shards, lease_ms=LEASE_MS, repair=False).check_all()
             assert found == [], f"after step {step}"
     await fleet.finish()
     for run in fleet.created:

@@ -39,7 +39,7 @@ async def actions_of(stores: Stores, run: Run) -> list[str]:
 
 
 async def problems(stores: Stores) -> list[object]:
-    return [*await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).check_all()]
+    return [*await Doctor(stores.pipeline, stores.shards, lease_ms=LEASE_MS, repair=False).check_all()]
 
 
 async def test_a_queued_run_is_paused_at_once(stores: Stores) -> None:

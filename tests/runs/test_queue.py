@@ -366,11 +366,11 @@ async def test_the_age_of_the_oldest_due_job_is_measured_from_its_due_time(store
 
 
 async def _oldest_due_s(stores: Stores) -> float:
-    return (await HealthScripts(stores.pipeline, stores.keys).workload(60_000)).oldest_due_s
+    return (await HealthScripts(stores.pipeline, stores.shards).workload(60_000)).oldest_due_s
 
 
 async def test_reading_the_workload_takes_one_round_trip(stores: Stores) -> None:
-    scripts = HealthScripts(stores.pipeline, stores.keys)
+    scripts = HealthScripts(stores.pipeline, stores.shards)
     await scripts.workload(60_000)  # stores the scripts on the server
     before = stores.pipeline.round_trips
     await scripts.workload(60_000)
@@ -383,7 +383,7 @@ async def test_only_live_workers_are_counted(stores: Stores) -> None:
     await workers.list_worker("stopped", is_live=True, lease_ms=60_000)
     await workers.list_worker("stopped", is_live=False, lease_ms=60_000)
     await stores.pipeline.send("ZADD", stores.keys.workers, 1, "silent since 1970")
-    assert (await HealthScripts(stores.pipeline, stores.keys).workload(60_000)).workers == 1
+    assert (await HealthScripts(stores.pipeline, stores.shards).workload(60_000)).workers == 1
 
 
 async def test_the_count_of_due_jobs_includes_those_of_suspects(stores: Stores) -> None:
@@ -391,7 +391,7 @@ async def test_the_count_of_due_jobs_includes_those_of_suspects(stores: Stores) 
         await stores.create_run(after_s=after_s)
 
     async def counts() -> Sequence[int]:
-        work = await HealthScripts(stores.pipeline, stores.keys).workload(60_000)
+        work = await HealthScripts(stores.pipeline, stores.shards).workload(60_000)
         return work.due, work.later, work.leases
 
     assert await counts() == (2, 1, 0)

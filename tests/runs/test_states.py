@@ -226,7 +226,7 @@ async def test_deleting_a_waiting_run_removes_it_from_its_thread(stores: Stores)
     await stores.settle(await stores.claim_one(), Phase.WAITING_FOR_APPROVAL)
     await stores.runs.delete(run.thread_id, run.run_id)
     assert await stores.pipeline.send("HEXISTS", stores.keys.thread(run.thread_id), "waiting_run_id") == 0
-    assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).check_all() == []
+    assert await Doctor(stores.pipeline, stores.shards, lease_ms=LEASE_MS, repair=False).check_all() == []
 
 
 async def test_unfinished_runs_are_listed_wherever_they_wait(stores: Stores) -> None:

@@ -394,7 +394,7 @@ async def test_a_harmless_run_loses_at_most_one_attempt_for_each_fatal_run(
             assert record.phase is Phase.COMPLETED
             assert record.attempt - record.uncounted_attempts <= 1 + fatal
     assert fleet.started - processes <= fatal * MOST_CRASHES_OF_ONE_RUN
-    assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).check_all() == []
+    assert await Doctor(stores.pipeline, stores.shards, lease_ms=LEASE_MS, repair=False).check_all() == []
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -457,6 +457,6 @@ async def test_random_claims_crashes_and_releases_keep_all_limits_and_lose_no_ru
         for run in await _claim(stores, "last", 1, 1):
             assert await stores.settle(run) == Settled()
     assert all([(await stores.reload(run)).final for run in created])
-    assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).check_all() == []
+    assert await Doctor(stores.pipeline, stores.shards, lease_ms=LEASE_MS, repair=False).check_all() == []
     keys = stores.keys
     assert await stores.pipeline.send("EXISTS", keys.queue, keys.suspect_queue, keys.running_suspects, keys.leases) == 0

@@ -213,5 +213,5 @@ async def test_the_doctor_queues_a_run_that_nothing_pauses(stores: Stores) -> No
     await stores.claim()
     await stores.pipeline.send("HDEL", stores.shards.of_run(run.run_id).switches, GRAPH.key)
     assert [getattr(each, "name", "") for each in await problems(stores)] == ["paused_by_nothing"]
-    await Doctor(stores.pipeline, stores.keys, lease_ms=1000, repair=True).check_all()
+    await Doctor(stores.pipeline, stores.shards, lease_ms=1000, repair=True).check_all()
     assert (await stores.claim_one()).run_id == run.run_id

@@ -77,7 +77,7 @@ async def test_a_repeated_upgrade_checks_what_changed_since_the_first_one_began(
     """A process of the release before changes a thread between an upgrade that is killed and its repetition."""
     await store_threads(stores, 600)
     await forget_indexes(stores)
-    pages = ThreadIndexCheck(stores.pipeline, stores.keys, repair=True).check_all()
+    pages = ThreadIndexCheck(stores.pipeline, stores.shards, repair=True).check_all()
     await anext(pages)
     await anext(pages)
     await pages.aclose()

@@ -225,7 +225,7 @@ async def _check(valkey_url: str, steps: list[Any], searches: list[Search]) -> N
 
 async def problems(stores: Stores, *, repair: bool = False) -> list[str]:
     """The threads that the indexes do not show as their records are, and those that they show wrongly."""
-    check = ThreadIndexCheck(stores.pipeline, stores.keys, repair=repair)
+    check = ThreadIndexCheck(stores.pipeline, stores.shards, repair=repair)
     wrong = [thread_id async for page in check.check_all() for thread_id in page.wrong]
     return [*wrong, *[thread_id async for stale in check.check_sets() for thread_id in stale]]
 
@@ -288,7 +288,7 @@ async def test_a_thread_with_many_terms_changes_its_owner(stores: Stores) -> Non
         await stores.threads.patch(thread_id, metadata={"owner": owner, "m1": 1})
         assert await _found(stores, metadata={"owner": owner}) == {thread_id}
         assert await _found(stores, metadata={"owner": "ann"}) == set()
-        check = ThreadIndexCheck(stores.pipeline, stores.keys, repair=False)
+        check = ThreadIndexCheck(stores.pipeline, stores.shards, repair=False)
         assert await check.check([thread_id]) == []
     await stores.threads.patch(thread_id, metadata={f"n{number}": number for number in range(MAX_TERMS + 1)})
     assert await _found(stores, metadata={"owner": "dora", "n7": 7}) == {thread_id}

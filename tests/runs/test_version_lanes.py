@@ -333,26 +333,30 @@ async def test_suspects_in_a_lane_are_claimed_as_carefully_as_others(stores: Sto
 
 
 async def test_the_doctor_finds_a_lane_that_workers_do_not_read(stores: Stores) -> None:
-    new, health = await worker_of(stores, "2"), HealthScripts(stores.pipeline, stores.keys)
+    new, health = await worker_of(stores, "2"), HealthScripts(stores.pipeline, stores.shards)
     run = await run_on(stores, "1")
     assert await new.claim() == []
     arguments: dict[str, Any] = {"container": "", "parked": False, "repair": True, "lease_ms": LEASE_MS}
-    assert await health.doctor("thread", [run.thread_id], **arguments) == []
+    assert await health.doctor(stores.shards.home, "thread", [run.thread_id], **arguments) == []
     await stores.pipeline.send("DEL", stores.keys.version_lanes)
-    assert await health.doctor("thread", [run.thread_id], **arguments) == [("queued_without_job", run.run_id)]
+    assert await health.doctor(stores.shards.home, "thread", [run.thread_id], **arguments) == [
+        ("queued_without_job", run.run_id)
+    ]
     old = await worker_of(stores, "1")
     assert [claimed.run_id for claimed in await old.claim()] == [run.run_id]
 
 
 async def test_the_doctor_removes_the_job_of_a_run_that_is_over_from_its_lane(stores: Stores) -> None:
-    new, health = await worker_of(stores, "2"), HealthScripts(stores.pipeline, stores.keys)
+    new, health = await worker_of(stores, "2"), HealthScripts(stores.pipeline, stores.shards)
     run = await run_on(stores, "1")
     assert await new.claim() == []
     await stores.pipeline.send("HSET", stores.keys.run(run.run_id), "phase", "completed")
-    pages = [page async for page in HealthReads(stores.pipeline, stores.keys).pages_in_progress()]
+    pages = [page async for page in HealthReads(stores.pipeline, stores.shards).pages_in_progress()]
     (page,) = [page for page in pages if page.kind == "job" and page.ids]
     arguments: dict[str, Any] = {"container": page.container, "parked": False, "repair": True, "lease_ms": LEASE_MS}
-    assert await health.doctor("job", page.ids, **arguments) == [("job_without_run", f"{run.run_id}:1")]
+    assert await health.doctor(stores.shards.home, "job", page.ids, **arguments) == [
+        ("job_without_run", f"{run.run_id}:1")
+    ]
     assert await VersionScripts(stores.pipeline, stores.shards).refresh_lanes() == []
     assert await stores.pipeline.send("EXISTS", stores.keys.version_lanes) == 0
 
@@ -362,7 +366,7 @@ async def test_the_workload_counts_what_waits_in_lanes(stores: Stores) -> None:
     for version in ("1", "1", "3"):
         await run_on(stores, version)
     assert await new.claim() == []
-    workload = await HealthScripts(stores.pipeline, stores.keys).workload(LEASE_MS)
+    workload = await HealthScripts(stores.pipeline, stores.shards).workload(LEASE_MS)
     assert workload.due == 3
     assert {(lane.graph_id, lane.version, lane.jobs, lane.is_served) for lane in workload.lanes} == {
         (GRAPH, "1", 2, False),
@@ -372,7 +376,7 @@ async def test_the_workload_counts_what_waits_in_lanes(stores: Stores) -> None:
 
 async def test_what_needs_a_version_is_counted_by_phase_until_nothing_does(stores: Stores) -> None:
     old = await worker_of(stores, "1", schema=OLD)
-    reads = NeedsReads(stores.pipeline, stores.keys)
+    reads = NeedsReads(stores.pipeline, stores.shards)
     threads = [await pinned_thread(stores, old) for _ in range(4)]
     assert (await reads.needs(GRAPH, "1", pinned=False)).total == 0
     queued, waiting, running, paused = [await stores.create_run(thread_id) for thread_id in threads]
@@ -503,7 +507,7 @@ async def test_runs_that_must_wait_hide_no_others_in_their_lane(stores: Stores, 
     slots = SuspectSlots(others=0, alone=False)
     claimed = await stores.queues[0].run_claim("w", 10, LEASE_MS, slots, serves=worker.serves, group=worker.group)
     assert [run_from(fields).run_id for fields in claimed.runs] == [run_id]
-    (lane,) = (await HealthScripts(stores.pipeline, stores.keys).workload(LEASE_MS)).lanes
+    (lane,) = (await HealthScripts(stores.pipeline, stores.shards).workload(LEASE_MS)).lanes
     assert lane.jobs == 100
 
 

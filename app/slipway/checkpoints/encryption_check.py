@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import math
 from typing import Final
 
 import orjson
@@ -19,17 +20,19 @@ from slipway.serialization.encryption import MARK
 from slipway.settings import Settings
 
 _THREADS: Final = 20
-"""How many threads are checked: those that changed last."""
+"""How many threads are checked at least: those of each shard that changed last."""
 
 
 async def are_encrypted(pipeline: Pipeline, shards: Shards, settings: Settings) -> bool:
     """Whether a value of one of the latest threads is encrypted. Two or three round trips."""
-    threads = await CheckpointReads(pipeline, shards.only).latest_threads(_THREADS)
-    if not threads:
-        return False
+    each = math.ceil(_THREADS / shards.count)
+    reads = (CheckpointReads(pipeline, keys).latest_threads(each) for keys in shards.threads)
+    latest = [thread_ids for thread_ids in await asyncio.gather(*reads) if thread_ids]
     if settings.checkpointer == "core":
-        return await CheckpointScripts(pipeline, shards).has_value_with_mark(threads, MARK)
+        scripts = CheckpointScripts(pipeline, shards)
+        return any(await asyncio.gather(*(scripts.has_value_with_mark(thread_ids, MARK) for thread_ids in latest)))
     documents = DocumentReads(pipeline, shards.records, DocumentNames(settings.langgraph_redis_prefix))
+    threads = [thread_id for thread_ids in latest for thread_id in thread_ids]
     return any(await asyncio.gather(*(_is_encrypted(documents, thread_id) for thread_id in threads)))
 
 

@@ -247,7 +247,7 @@ class CheckpointScripts(RecordScriptStubs):
         return CopyResult(reply.decode())
 
     async def has_value_with_mark(self, thread_ids: Sequence[str], mark: bytes) -> bool:
-        """Whether one of a few values of these threads begins with `mark`."""
+        """Whether one of a few values of these threads, which are in one shard, begins with `mark`."""
         states = [names_of(self._keys, thread_id).state for thread_id in thread_ids]
         return bool(await self._pipeline.run(_ENCRYPTED, states, [mark]))
 

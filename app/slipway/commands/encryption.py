@@ -63,7 +63,7 @@ async def _count(settings: Settings, keys: Encryption) -> KeyCounts:
     async with opened(settings, "encryption", seals=False) as (pipeline, shards):
         documents = DocumentNames(settings.langgraph_redis_prefix)
         with progress_on_stderr() as show:
-            return await count_values(pipeline, shards.only, documents, keys, show)
+            return await count_values(pipeline, shards, documents, keys, show)
 
 
 async def _rotate(settings: Settings, keys: Encryption, per_second: float) -> tuple[KeyCounts, int]:
@@ -71,7 +71,7 @@ async def _rotate(settings: Settings, keys: Encryption, per_second: float) -> tu
 
     async with opened(settings, "encryption") as (pipeline, shards):
         documents = DocumentNames(settings.langgraph_redis_prefix)
-        rotation = Rotation(pipeline, shards.only, documents, keys, values_per_s=per_second)
+        rotation = Rotation(pipeline, shards, documents, keys, values_per_s=per_second)
         with progress_on_stderr() as show:
             counts = await rotation.run(show)
     return counts, rotation.renewed

@@ -226,7 +226,7 @@ async def _with_store(settings: Settings, operation: Callable[[RolloutStore], Aw
             RolloutScripts(pipeline, shards),
             Clock(),
             VersionFinder(project.graphs, VersionScripts(pipeline, shards).read),
-            VersionNeed(project.graphs, NeedsReads(pipeline, shards.only)),
+            VersionNeed(project.graphs, NeedsReads(pipeline, shards)),
             project.rollouts,
             announcements_of(project, UrlPolicy(project.webhooks.url)),
         )

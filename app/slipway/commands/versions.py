@@ -86,7 +86,7 @@ async def _drained(
     graphs = read(settings.config).graphs
     async with opened(settings, "drain", seals=False) as (pipeline, shards):
         (await VersionScripts(pipeline, shards).read()).get(graph_id, version)
-        need, before = VersionNeed(graphs, NeedsReads(pipeline, shards.only)), None
+        need, before = VersionNeed(graphs, NeedsReads(pipeline, shards)), None
         while True:
             needs = await need.of(graph_id, version)
             if needs != before:

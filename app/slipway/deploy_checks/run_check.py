@@ -83,7 +83,6 @@ async def _connected(settings: Settings, connection: Connection | None) -> Async
 
 async def _check_on(connection: Connection, settings: Settings, graphs: Graphs) -> tuple[DeployCheck, KnownVersions]:
     pipeline, shards = connection
-    keys = shards.only
     migrations = await migrations_of(graphs)
     serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, preserve_unknown=True)
     checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, shards)
@@ -93,7 +92,7 @@ async def _check_on(connection: Connection, settings: Settings, graphs: Graphs) 
     check = DeployCheck(
         graphs,
         await new_graphs(graphs, known, rollouts),
-        DeployCheckReads(pipeline, keys),
+        DeployCheckReads(pipeline, shards),
         versions,
         PositionReader(checkpointer),
         MovePlanner(graphs, checkpointer, versions, migrations),

@@ -13,8 +13,8 @@ from slipway.encryption_at_rest.scripts import RotationScripts
 from slipway.encryption_at_rest.walk import ValueWalk
 from slipway.progress import ShowProgress
 from slipway.redis.document_keys import DocumentNames
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.serialization.encryption import Encryption
 from slipway.threads.index_check import ThreadIndexCheck
 
@@ -27,11 +27,20 @@ class Rotation:
     """One rotation. `values_per_s` bounds how many values it reads in a second."""
 
     def __init__(
-        self, pipeline: Pipeline, keys: Keys, documents: DocumentNames, encryption: Encryption, *, values_per_s: float
+        self,
+        pipeline: Pipeline,
+        shards: Shards,
+        documents: DocumentNames,
+        encryption: Encryption,
+        *,
+        values_per_s: float,
     ) -> None:
-        self._scripts, self._record = RotationScripts(pipeline, keys, documents), KeyRecord(pipeline, keys)
+        self._scripts, self._record = (
+            RotationScripts(pipeline, shards, documents),
+            KeyRecord(pipeline, shards.encryption),
+        )
         self._encryption, self._values_per_s = encryption, values_per_s
-        self._threads = ThreadIndexCheck(pipeline, keys, repair=True)
+        self._threads = ThreadIndexCheck(pipeline, shards, repair=True)
         self.renewed = 0
         """How many values were replaced."""
 
@@ -67,10 +76,10 @@ class Rotation:
 
 
 async def count_values(
-    pipeline: Pipeline, keys: Keys, documents: DocumentNames, encryption: Encryption, show: ShowProgress
+    pipeline: Pipeline, shards: Shards, documents: DocumentNames, encryption: Encryption, show: ShowProgress
 ) -> KeyCounts:
     """Counts all values by kind and key. Changes nothing."""
-    scripts, counts = RotationScripts(pipeline, keys, documents), KeyCounts(encryption.first_name)
+    scripts, counts = RotationScripts(pipeline, shards, documents), KeyCounts(encryption.first_name)
     walk, total = ValueWalk(scripts, encryption, counts, renews=False), await scripts.number_of_keys()
     async for page in walk.pages("0"):
         show("keys", min(page.looked_at, total), total)

@@ -11,9 +11,10 @@ from slipway.redis.connection import Arg
 from slipway.redis.document_keys import DocumentNames
 from slipway.redis.encrypted_keys import EncryptedKey, EncryptedKeys
 from slipway.redis.key_count import number_of_keys
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.scan_cursors import FIRST, next_cursor, split_cursor
 from slipway.redis.script_source import load
+from slipway.redis.shards import Shards
 
 _VALUE_REPLACE: Final = load("value_replace")
 _LOG_COPY: Final = load("log_copy")
@@ -34,8 +35,8 @@ Entry = tuple[bytes, list[bytes]]
 class RotationScripts:
     """One round trip each, unless said otherwise."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, documents: DocumentNames) -> None:
-        self._pipeline, self._names = pipeline, EncryptedKeys(keys, documents)
+    def __init__(self, pipeline: Pipeline, shards: Shards, documents: DocumentNames) -> None:
+        self._pipeline, self._names = pipeline, EncryptedKeys(shards, documents)
 
     async def number_of_keys(self) -> int:
         """All keys of Redis, also those of other deployments."""
@@ -43,9 +44,13 @@ class RotationScripts:
 
     async def page_of_keys(self, cursor: str) -> tuple[str, int, list[EncryptedKey]]:
         """The next cursor (`0` after the last page), how many keys were looked at, and those with encrypted values."""
-        following, names = await self._pipeline.send("SCAN", cursor, "COUNT", KEYS_PER_PAGE, repeatable=True)
+        servers = [server for _, server in sorted(self._pipeline.servers.items())]
+        number, position = split_cursor(cursor)
+        server = servers[min(number, len(servers) - 1)]  # a server may have left the cluster since
+        following, names = await server.send("SCAN", position, "COUNT", KEYS_PER_PAGE, repeatable=True)
         found = (self._names.of(name.decode(errors="replace")) for name in names)
-        return following.decode(), len(names), [key for key in found if key is not None]
+        next_page = next_cursor(number, len(servers), following.decode()) or FIRST
+        return next_page, len(names), [key for key in found if key is not None]
 
     async def fields(self, key: EncryptedKey) -> AsyncIterator[list[tuple[bytes, bytes]]]:
         """The fields of a hash, some at a time; any may come twice. A round trip for each page."""

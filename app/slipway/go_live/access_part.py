@@ -121,7 +121,7 @@ async def _encryption(inputs: Inputs) -> Sequence[Line]:
         ]
     documents = DocumentNames(inputs.settings.langgraph_redis_prefix)
     counts = KeyCounts(encryption.first_name)
-    walk = ValueWalk(RotationScripts(inputs.pipeline, inputs.keys, documents), encryption, counts, renews=False)
+    walk = ValueWalk(RotationScripts(inputs.pipeline, inputs.shards, documents), encryption, counts, renews=False)
     complete, ends = False, time.monotonic() + ENCRYPTION_WITHIN_S
     async for page in walk.pages("0"):
         complete = page.cursor == "0"

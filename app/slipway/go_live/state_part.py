@@ -84,7 +84,7 @@ class StateChecks:
 
     async def _records(self, inputs: Inputs) -> Sequence[Line]:
         lease_ms = int(inputs.settings.lease_s * 1000)
-        doctor = Doctor(inputs.pipeline, inputs.keys, lease_ms=lease_ms, repair=self.repair)
+        doctor = Doctor(inputs.pipeline, inputs.shards, lease_ms=lease_ms, repair=self.repair)
         self.problems += [*await doctor.check_thread_indexes(self.show), *await doctor.check_all(self.show)]
         code, number = "records.consistent", len(self.problems)
         if not number:

@@ -6,11 +6,15 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from slipway.graph_versions.pin import PIN_FIELDS, pin_of
 from slipway.indexes.terms import metadata_terms
+from slipway.redis.per_shard import PerShard
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.read_stubs import ReadStubs
+from slipway.redis.shards import Shards
 from slipway.serialization.json_encoding import dumps
 
 _PAGE: Final = 500
@@ -32,6 +36,16 @@ class VersionNeeds:
     threads: int = 0
     """Threads that stay on the version for ever, because the graph's `moves` is `pinned`."""
 
+    def __add__(self, other: VersionNeeds) -> VersionNeeds:
+        """What both need together."""
+        return VersionNeeds(
+            self.queued + other.queued,
+            self.running + other.running,
+            self.paused + other.paused,
+            self.waiting + other.waiting,
+            self.threads + other.threads,
+        )
+
     @property
     def total(self) -> int:
         return self.queued + self.running + self.paused + self.waiting + self.threads
@@ -41,12 +55,25 @@ class VersionNeeds:
         return {name: getattr(self, name) for name in ("queued", "running", "paused", "waiting", "threads", "total")}
 
 
-class NeedsReads(ReadStubs):
-    """Reads in pages of `_PAGE` records. What is created or ends meanwhile may be missing or counted."""
+class NeedsReads:
+    """Reads all shards at once, each in pages of `_PAGE` records. What is created or ends meanwhile may be missing or
+    counted."""
+
+    def __init__(self, pipeline: Pipeline, shards: Shards) -> None:
+        self._shards = PerShard(shards, partial(_ShardReads, pipeline))
 
     async def needs(self, graph_id: str, version: str, *, pinned: bool) -> VersionNeeds:
         """What needs the version. `pinned`: threads of the graph never move, so that also those without a run need
         it."""
+        found = await asyncio.gather(*(each.needs(graph_id, version, pinned=pinned) for each in self._shards))
+        return sum(found, VersionNeeds())
+
+
+class _ShardReads(ReadStubs):
+    """Reads one shard."""
+
+    async def needs(self, graph_id: str, version: str, *, pinned: bool) -> VersionNeeds:
+        """See `NeedsReads`."""
         phases: Counter[str] = Counter()
         for name in _SETS:
             async for run_ids in self._members("ZSCAN", self._keys.runs_with(name), _PAGE):

@@ -19,11 +19,10 @@ import structlog
 
 from slipway.crons.crons_of_deleted_threads import CronsOfDeletedThreads
 from slipway.health.index_checks import IndexChecks, Problems
-from slipway.health.reads import INDEXED_KINDS, PAGE, HealthReads, IdPage
+from slipway.health.reads import INDEXED_KINDS, HealthReads, IdPage, pages_of_ids
 from slipway.health.scripts import HealthScripts
 from slipway.indexes.resumable_check import ResumableCheck
 from slipway.progress import ShowProgress, show_nothing
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.shards import Shards
 from slipway.threads.index_check import ThreadIndexCheck
@@ -103,14 +102,11 @@ class _Cycle:
 class Doctor:
     """Checks the records of one deployment. With `repair`, each problem is repaired in the script that detects it."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, *, lease_ms: int, repair: bool) -> None:
-        self._reads, self._scripts = HealthReads(pipeline, keys), HealthScripts(pipeline, keys)
-        self._crons, self._indexes = (
-            CronsOfDeletedThreads(pipeline, Shards(keys.prefix)),
-            IndexChecks(pipeline, keys, repair=repair),
-        )
-        self._thread_indexes = ThreadIndexCheck(pipeline, keys, repair=repair)
-        self._pipeline, self._keys, self._lease_ms, self._repair = pipeline, keys, lease_ms, repair
+    def __init__(self, pipeline: Pipeline, shards: Shards, *, lease_ms: int, repair: bool) -> None:
+        self._reads, self._scripts = HealthReads(pipeline, shards), HealthScripts(pipeline, shards)
+        self._crons = CronsOfDeletedThreads(pipeline, shards)
+        self._thread_indexes = ThreadIndexCheck(pipeline, shards, repair=repair)
+        self._pipeline, self._shards, self._lease_ms, self._repair = pipeline, shards, lease_ms, repair
         self._in_progress = _Cycle(self._reads.pages_in_progress)
         self._records = _Cycle(self._reads.pages_of_records)
 
@@ -138,11 +134,11 @@ class Doctor:
 
     async def _check_kind(self, kind: str, show: ShowProgress) -> list[Problem]:
         found: list[Problem] = []
-        check = ResumableCheck(self._pipeline, self._keys, kind, resumes=self._repair)
+        check = ResumableCheck(self._pipeline, self._shards, kind, resumes=self._repair)
         total = await self._reads.number_of_keys()
         async for page in check.pages(partial(self._reads.page_of_kind, kind)):
-            for first in range(0, len(page.ids), PAGE):
-                found += await self._check_page(IdPage(kind, page.ids[first : first + PAGE]))
+            for ids in pages_of_ids(kind, page.found):
+                found += await self._check_page(ids)
             show(f"keys searched for {kind}s", round(page.share_read * total), total)
         return found
 
@@ -189,7 +185,7 @@ class Doctor:
         if page.kind == "run":
             return await self._check_in_script(page) + await self._check_indexes(page)
         if page.kind == "namespace":
-            return await self._counted(await self._indexes.namespaces(page.ids))
+            return await self._counted(await self._indexes_of(page).namespaces(page.ids))
         if page.kind in ("assistant", "review") or page.kind.endswith(_ENTRY):
             return await self._check_indexes(page)
         return await self._check_in_script(page)
@@ -197,10 +193,13 @@ class Doctor:
     async def _check_indexes(self, page: IdPage) -> Problems:
         kind = page.kind.removesuffix(_ENTRY)
         if kind == page.kind:
-            problems = await self._indexes.records(kind, page.ids)
+            problems = await self._indexes_of(page).records(kind, page.ids)
         else:
-            problems = await self._indexes.entries(kind, page.container, page.ids)
+            problems = await self._indexes_of(page).entries(kind, page.container, page.ids)
         return await self._counted(problems)
+
+    def _indexes_of(self, page: IdPage) -> IndexChecks:
+        return IndexChecks(self._pipeline, page.keys, repair=self._repair)
 
     async def _counted(self, problems: Problems) -> Problems:
         if self._repair:
@@ -210,6 +209,7 @@ class Doctor:
 
     async def _check_in_script(self, page: IdPage) -> Problems:
         return await self._scripts.doctor(
+            page.keys,
             page.kind,
             page.ids,
             container=page.container,

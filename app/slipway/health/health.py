@@ -128,10 +128,9 @@ class HealthMonitor:
     ) -> None:
         """`graph_ids` are the graphs whose reviews are counted."""
         self._pipeline, self._clock, self._graph_ids = pipeline, clock, graph_ids
-        keys = shards.only
         self._layout = LayoutRecord(pipeline, shards)
-        self._scripts, self._probe = HealthScripts(pipeline, keys), Probe(pipeline, keys)
-        self._reads, self._breakers = HealthReads(pipeline, keys), BreakerScripts(pipeline, shards.processes)
+        self._scripts, self._probe = HealthScripts(pipeline, shards), Probe(pipeline, shards.processes)
+        self._reads, self._breakers = HealthReads(pipeline, shards), BreakerScripts(pipeline, shards.processes)
         self._switches, self._rollouts = SwitchScripts(pipeline, shards), RolloutScripts(pipeline, shards)
         self._process = secrets.token_hex(8)
         self._lease_ms, self._high_water = int(settings.lease_s * 1000), settings.redis_high_water

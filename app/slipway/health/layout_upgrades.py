@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from slipway.health.index_checks import IndexChecks
-from slipway.health.reads import INDEXED_KINDS, PAGE, HealthReads
+from slipway.health.reads import INDEXED_KINDS, HealthReads, pages_of_ids
 from slipway.indexes.resumable_check import ResumableCheck
 from slipway.progress import ShowProgress
 from slipway.redis.layout import Upgrade
@@ -21,20 +21,19 @@ async def build_indexes(pipeline: Pipeline, shards: Shards, show: ShowProgress) 
     still end runs meanwhile, without changing the indexes, so the threads that have changed since the start, and the
     runs that had not ended, are checked once more at the end. What they put into the store is repaired by the
     reconciler."""
-    keys = shards.only  # only releases with one shard have stored layout 1
-    threads = ThreadIndexCheck(pipeline, keys, repair=True)
-    reads, checks = HealthReads(pipeline, keys), IndexChecks(pipeline, keys, repair=True)
+    threads, reads = ThreadIndexCheck(pipeline, shards, repair=True), HealthReads(pipeline, shards)
+    checks = IndexChecks(pipeline, shards.only, repair=True)  # only releases with one shard have stored layout 1
     total = await reads.number_of_threads()
     async for page in threads.check_all():
         show("indexes of threads", round(page.share_checked * total), total)
     for kind in INDEXED_KINDS:
         # it begins again after an interruption: processes of the release before may have created runs meanwhile
-        check = ResumableCheck(pipeline, keys, kind, resumes=False)
+        check = ResumableCheck(pipeline, shards, kind, resumes=False)
         number_of_keys = await reads.number_of_keys()
-        async for ids in check.pages(partial(reads.page_of_kind, kind)):
-            for first in range(0, len(ids.ids), PAGE):
-                await checks.records(kind, ids.ids[first : first + PAGE])
-            show(f"keys searched for {kind}s", round(ids.share_read * number_of_keys), number_of_keys)
+        async for checked in check.pages(partial(reads.page_of_kind, kind)):
+            for records in pages_of_ids(kind, checked.found):
+                await checks.records(kind, records.ids)
+            show(f"keys searched for {kind}s", round(checked.share_read * number_of_keys), number_of_keys)
     async for names in reads.pages_of_namespaces():
         await checks.namespaces(names.ids)
     async for _ in threads.check_changed():

@@ -22,7 +22,6 @@ from slipway.progress import ShowProgress, show_nothing
 from slipway.redis.cluster_requirements import check_shards
 from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
-from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.shards import Shards
@@ -73,11 +72,11 @@ async def check(
 async def _check_renamed_prefix(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:
     """Raises `ConfigError` if a setting is set only under its former name and would select other data that exists."""
     prefix = former.get("key_prefix", settings.key_prefix)
-    if prefix != settings.key_prefix and await HealthReads(pipeline, Keys(prefix)).has_threads():
+    if prefix != settings.key_prefix and await HealthReads(pipeline, Shards(prefix)).has_threads():
         raise ConfigError(f"{advice('key_prefix')}. Redis holds threads under that prefix")
     names = ("checkpointer",) if settings.checkpointer == "core" else ("langgraph_redis_prefix",)
     without_effect = [name for name in names if former.get(name) not in (None, getattr(settings, name))]
-    if without_effect and await HealthReads(pipeline, Keys(settings.key_prefix)).has_threads():
+    if without_effect and await HealthReads(pipeline, Shards(settings.key_prefix)).has_threads():
         raise ConfigError(f"{advice(without_effect[0])}. The threads in Redis may be stored that way")
 
 

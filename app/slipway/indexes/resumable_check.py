@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
 
 from slipway import failpoints
 from slipway.indexes.check_positions import CheckPosition, CheckPositions
-from slipway.redis.keys import Keys
+from slipway.redis.key_scan import IdsInShard, ScannedPage
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.read_stubs import PageOfIds
-
-_CURSOR_BITS: Final = 64
+from slipway.redis.scan_cursors import share_read
+from slipway.redis.shards import Shards
 
 
 @dataclass(frozen=True, slots=True)
 class IdsToCheck:
     """`share_read` is how much of everything has been read with this page, from 0 to 1."""
 
-    ids: list[str]
+    found: list[IdsInShard]
     share_read: float
 
 
@@ -29,10 +27,10 @@ class ResumableCheck:
     started_us = 0
     """When the check began, before all its interruptions, in µs on the clock of Redis."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, kind: str, *, resumes: bool) -> None:
-        self._positions, self._resumes = CheckPositions(pipeline, keys, kind), resumes
+    def __init__(self, pipeline: Pipeline, shards: Shards, kind: str, *, resumes: bool) -> None:
+        self._positions, self._resumes = CheckPositions(pipeline, shards, kind), resumes
 
-    async def pages(self, read: Callable[[str], Awaitable[PageOfIds]]) -> AsyncGenerator[IdsToCheck, None]:
+    async def pages(self, read: Callable[[str], Awaitable[ScannedPage]]) -> AsyncGenerator[IdsToCheck, None]:
         """All pages, or those after the stored position. `read` reads the page at a cursor. A page is checked when the
         next one is requested."""
         stored = await self._positions.stored() if self._resumes else None
@@ -40,7 +38,7 @@ class ResumableCheck:
         self.started_us = position.started_us
         while True:
             page = await read(position.cursor)
-            yield IdsToCheck(page.ids, share_read(page.cursor))
+            yield IdsToCheck(page.found, share_read(page.cursor))
             following = None if page.cursor is None else CheckPosition(page.cursor, position.started_us)
             if self._resumes:
                 await self._positions.store(following)
@@ -48,11 +46,3 @@ class ResumableCheck:
                 return
             position = following
             failpoints.reach("index_page_checked")
-
-
-def share_read(cursor: str | None) -> float:
-    """How much of a hash table is read at a cursor of SCAN or ZSCAN, from 0 to 1. Redis counts its buckets with the
-    bits of the cursor in reverse order, so that the cursor stays valid when the table grows."""
-    if cursor is None:
-        return 1.0
-    return int(f"{int(cursor):0{_CURSOR_BITS}b}"[::-1], 2) / (1 << _CURSOR_BITS)

@@ -11,7 +11,7 @@ from slipway.redis.catalogue.at_rest import ENCRYPTED
 from slipway.redis.catalogue.declarations import RedisType
 from slipway.redis.catalogue.key_kinds import KEY_KINDS
 from slipway.redis.document_keys import DocumentNames
-from slipway.redis.keys import Keys
+from slipway.redis.shards import Shards
 
 _ID: Final = "([^:]+)"
 _ANY: Final = "(.+)"
@@ -39,11 +39,12 @@ class EncryptedKey:
 
 
 class EncryptedKeys:
-    """Finds them among all keys of a server."""
+    """Finds them among all keys of a server, in all shards."""
 
-    def __init__(self, keys: Keys, documents: DocumentNames) -> None:
-        self._keys, self._documents = keys, documents
-        self._patterns = [(kind, _pattern(keys.prefix, kind)) for kind in KINDS]
+    def __init__(self, shards: Shards, documents: DocumentNames) -> None:
+        self._shards, self._documents = shards, documents
+        prefix = re.escape(shards.prefix) + ("{[^}]*}" if shards.tagged else "")
+        self._patterns = [(kind, _pattern(prefix, kind)) for kind in KINDS]
 
     def of(self, name: str) -> EncryptedKey | None:
         """The key of this name. None if it holds nothing encrypted, or belongs to another deployment."""
@@ -59,18 +60,18 @@ class EncryptedKeys:
     def bytes_counter(self, key: EncryptedKey) -> str | None:
         """The hash that counts the bytes of the thread whose checkpoints this key has, or the counter of spans."""
         if key.kind == "run_trace":
-            return self._keys.trace_bytes
-        return self._keys.checkpoint_state(key.ids[0]) if key.kind.startswith("checkpoint_") else None
+            return self._shards.of_run(key.ids[0]).trace_bytes
+        return self._shards.records.checkpoint_state(key.ids[0]) if key.kind.startswith("checkpoint_") else None
 
     def copy_of(self, key: EncryptedKey) -> str:
         """The key in which a copy of a log or an audit trail is written."""
-        return self._keys.named("events_copy" if key.kind == "events" else "run_audit_copy", key.ids[0])
+        return self._shards.records.named("events_copy" if key.kind == "events" else "run_audit_copy", key.ids[0])
 
 
 def _pattern(prefix: str, kind: str) -> re.Pattern[str]:
     parts: Sequence[str] = KEY_KINDS[kind].template.split("%s")
     ids = [_ANY if kind in _WITH_COLONS or number else _ID for number in range(len(parts) - 1)]
-    text = re.escape(prefix) + re.escape(parts[0])
+    text = prefix + re.escape(parts[0])
     for each, part in zip(ids, parts[1:], strict=True):
         text += each + re.escape(part)
     return re.compile(text, re.DOTALL)

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-
-SCAN_COUNT: Final = 1000
-"""The number of keys that one SCAN examines. Most of them are of other key kinds."""
-
-
-@dataclass(frozen=True, slots=True)
-class PageOfIds:
-    """Some ids, and the cursor with which the next page is read: None after the last one."""
-
-    ids: list[str]
-    cursor: str | None
 
 
 class ReadStubs:
@@ -60,23 +48,3 @@ class ReadStubs:
                 yield names[first : first + page]
             if int(cursor) == 0:
                 return
-
-    async def _ids_of_kind(self, kind: str, stored_as: str, page: int = 100) -> AsyncIterator[list[str]]:
-        """The ids in the names of all keys of a kind, at most `page` at a time."""
-        cursor: str | None = "0"
-        while cursor is not None:
-            found = await self._page_of_kind(kind, stored_as, cursor)
-            cursor = found.cursor
-            for first in range(0, len(found.ids) or 1, page):  # an empty page, so that each page costs one round trip
-                yield found.ids[first : first + page]
-
-    async def _page_of_kind(self, kind: str, stored_as: str, cursor: str) -> PageOfIds:
-        """The ids in the names of those keys of a kind that are among the next `SCAN_COUNT` keys of the database. The
-        first cursor is "0"."""
-        following, names = await self._pipeline.send(
-            *("SCAN", cursor, "MATCH", self._keys.pattern(kind), "COUNT", SCAN_COUNT, "TYPE", stored_as),
-            at=self._keys.prefix,
-            repeatable=True,
-        )
-        ids = [found for name in names if (found := self._keys.id_in(kind, name.decode())) is not None]
-        return PageOfIds(ids, None if following == b"0" else following.decode())

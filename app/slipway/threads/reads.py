@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from slipway.access.filtered_reads import FilteredFields, filtered_fields, read_filtered
 from slipway.access.filters import AccessFilter
 from slipway.redis.hash_fields import METADATA_PREFIX, Fields
 from slipway.redis.keys import Keys
-from slipway.redis.read_stubs import PageOfIds, ReadStubs
+from slipway.redis.read_stubs import ReadStubs
 from slipway.serialization.at_rest import opened_json
 from slipway.serialization.places import THREAD
-
-_PAGE: Final = 100
-"""Threads that are read at a time when all of them are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,36 +84,6 @@ class ThreadReads(ReadStubs):
             for thread_id in thread_ids
         ]
         return [_compared(filtered_fields(await read, len(plain), members)) for read in reads]
-
-    async def page_of_ids(self, cursor: str) -> PageOfIds:
-        """About `_PAGE` threads. Threads that exist during all pages are in one of them; any may come twice."""
-        following, members = await self._pipeline.send(
-            "ZSCAN", self._keys.threads, cursor, "COUNT", _PAGE, repeatable=True
-        )
-        return PageOfIds([name.decode() for name in members[::2]], None if following == b"0" else following.decode())
-
-    async def ids_missing_in_updates(self) -> AsyncIterator[list[str]]:
-        """Threads that are in the order of ids, but not in that of updates."""
-        async for ids in self._members("ZSCAN", self._keys.threads_ids, _PAGE):
-            if ids:
-                scores = await self._pipeline.send("ZMSCORE", self._keys.threads, *ids, repeatable=True)
-                if missing := [thread_id for thread_id, score in zip(ids, scores, strict=True) if score is None]:
-                    yield missing
-
-    async def changed_since(self, since_us: int) -> AsyncIterator[list[str]]:
-        """Threads that have changed since, the last one first."""
-        key, first = self._keys.threads, 0
-        last = int(await self._pipeline.send("ZCOUNT", key, since_us, "+inf", repeatable=True))
-        while first < last:
-            yield await self._ids(key, first, min(first + _PAGE, last) - 1, descending=True)
-            first += _PAGE
-
-    async def members_of_sets(self) -> AsyncIterator[tuple[str, list[str]]]:
-        """Threads in the sets of terms and statuses, some at a time, with the name of the set."""
-        async for names in self._ids_of_kind("threads_with", "zset"):
-            for name in names:
-                async for ids in self._members("ZSCAN", self._keys.threads_with(name), _PAGE):
-                    yield name, ids
 
     async def incarnation(self, thread_id: str) -> str | None:
         """The creation time in µs; None for an unknown thread."""

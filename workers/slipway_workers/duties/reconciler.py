@@ -26,7 +26,7 @@ class Reconciler(ExclusiveDuty):
     def __init__(self, services: Services) -> None:
         super().__init__(services, services.settings.reconcile_every_s)
         lease_ms = int(services.settings.lease_s * 1000)
-        self._doctor = Doctor(services.pipeline, services.keys, lease_ms=lease_ms, repair=True)
+        self._doctor = Doctor(services.pipeline, services.shards, lease_ms=lease_ms, repair=True)
 
     async def run_once(self) -> None:
         await self._doctor.check_next_pages(PAGES, JOB_PAGES)

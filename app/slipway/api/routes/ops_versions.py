@@ -32,7 +32,7 @@ async def read(request: Request) -> Response:
     graph_id, name = request.path_params["graph_id"], request.path_params["version"]
     known = await services.versions.read()
     version = known.get(graph_id, name)
-    needs = await VersionNeed(services.config.graphs, NeedsReads(services.pipeline, services.keys)).of(graph_id, name)
+    needs = await VersionNeed(services.config.graphs, NeedsReads(services.pipeline, services.shards)).of(graph_id, name)
     found = await VersionReads(services.pipeline, services.shards.home).build(version.build)
     return JsonResponse(known.public(version) | {"build": found, "needed_by": needs.public()})
 
