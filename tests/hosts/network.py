@@ -179,6 +179,8 @@ class Network:
         host = Host(next(self._numbers), is_public=is_public)
         self._open.callback(host.close)
         await host.connect()
+        known = ("lladdr", host.hardware_address(), "dev", "private", "nud", "permanent")
+        _ip("neigh", "replace", host.address(), *known)  # otherwise the kernel keeps packets until it is healed
         for other in self._hosts:
             host.know(other)
             other.know(host)

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
 
+from slipway.errors import StoreUnavailable
+from slipway.redis.connection import Address
+from slipway.redis.server_pipeline import ServerPipeline
 from tests.crash.checks import assert_log_is_complete, assert_log_is_consistent
 from tests.crash.clients import Client
 from tests.crash.cluster import LEASE_S, Cluster, Process
 from tests.crash.effects import repetition
 from tests.hosts.clocks import library
-from tests.hosts.deployment import AHEAD_S, Deployment, running
+from tests.hosts.deployment import AHEAD_S, Deployment, Machine, running
 from tests.hosts.drill import drill
-from tests.hosts.network import Host, in_own_namespace, missing_requirement
+from tests.hosts.network import Host, Network, in_own_namespace, missing_requirement
 from tests.waiting import wait_until
 
 NO_NETWORK: Final = missing_requirement()
 NO_CLOCKS: Final = None if library() else "libfaketime is not installed (apt: faketime)"
+_FIN_WAIT_1: Final = "04"
+"""The state of a closed socket whose last bytes are not acknowledged, in /proc/net/tcp."""
 
 pytestmark = [
     pytest.mark.skipif(NO_NETWORK is not None, reason=NO_NETWORK or ""),
@@ -149,6 +157,41 @@ async def _created_by_a_cut_web(deployment: Deployment, client: Client) -> None:
 
 async def _is_accepted(http: httpx.AsyncClient, url: str, body: dict[str, Any], headers: dict[str, str]) -> bool:
     return (await http.post(url, json=body, headers=headers)).status_code == 200
+
+
+def test_what_a_process_gave_up_is_not_executed_when_the_network_is_healed() -> None:
+    in_own_namespace(_given_up)
+
+
+async def _given_up() -> None:
+    network, folder = Network(), Path(tempfile.mkdtemp(prefix="slipway-hosts-"))
+    host = await network.add_host()
+    cluster = Cluster(folder, {}, valkey_place=Machine(host), valkey_address=host.address())
+    given_up = ServerPipeline(
+        Address(f"redis://{host.address()}:6379"), "gives up", patience_s=0.5, reply_timeout_s=0.5
+    )
+    try:
+        await cluster.start_valkey()
+        await cluster.pipeline.open()
+        await given_up.open()
+        with host.cut_off():
+            with pytest.raises(StoreUnavailable):
+                await given_up.send("SET", "value", "old", repeatable=False)
+            await wait_until(lambda: not given_up.connected)
+            await cluster.pipeline.send("SET", "value", "new", repeatable=False)
+        await wait_until(lambda: given_up.connected and not _unsent_sockets())
+        assert await cluster.pipeline.send("GET", "value", repeatable=True) == b"new"
+    finally:
+        await given_up.close()
+        await cluster.close()
+        await asyncio.to_thread(network.close)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unsent_sockets() -> list[str]:
+    """Sockets of this namespace that are closed, while the kernel still sends what was written to them."""
+    lines = Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]
+    return [line for line in lines if line.split()[3] == _FIN_WAIT_1]
 
 
 @with_clocks
