@@ -23,6 +23,9 @@ PRECISE_S: Final = 0.05
 """The largest round trip, in seconds, of a measurement that replaces an earlier one: the error is at most half of
 it."""
 
+_ONE_CLOCK: Final = "clock"
+"""On a cluster, all processes read the clock of the server that has the slot of this text."""
+
 _READINGS: Final = 3
 """How often the first measurement asks at most, until a round trip is short enough."""
 
@@ -45,7 +48,7 @@ class RedisClock(Clock):
         """Reads the clock of Redis. Raises `StoreUnavailable`."""
         for _ in range(_READINGS):
             sent_at = time.monotonic()
-            seconds, micros = await pipeline.send("TIME", repeatable=True)
+            seconds, micros = await pipeline.send("TIME", at=_ONE_CLOCK, repeatable=True)
             took_s = time.monotonic() - sent_at
             if took_s <= PRECISE_S or self._ahead_s is None:
                 self._ahead_s = int(seconds) + int(micros) / 1e6 - (sent_at + took_s / 2)
