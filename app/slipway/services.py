@@ -486,7 +486,7 @@ def _stores(
     notifications = ThreadNotifications(records, subscriber)
     follower = ThreadFollower(pipeline, records, notifications, events)
     runs = RunStore(pipeline, records, scripts, event_ttl_s=settings.event_ttl_s)
-    admission = Admission(queues[0], settings.redis_high_water)
+    admission = Admission(pipeline, queues, settings.redis_high_water)
     creator = RunCreator(
         pipeline,
         shards,

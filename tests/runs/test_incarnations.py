@@ -78,7 +78,7 @@ async def stores_by_checkpointer(
             shards_of(keys),
             scripts,
             trash,
-            admission=Admission(stores.queues[0], 0.85),
+            admission=Admission(stores.pipeline, stores.queues, 0.85),
             event_ttl_s=TTL_S,
             lease_ms=LEASE_MS,
         ),

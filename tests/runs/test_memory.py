@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
 from slipway.errors import Overloaded
 from slipway.graphs.version_choice import VersionChoice
 from slipway.redis.keys import Keys
+from slipway.redis.shards import Shards
 from slipway.runs.admission import BIG_BYTES, Admission
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.record import Phase
@@ -163,7 +165,7 @@ async def test_the_learnt_size_is_stored_when_a_run_ends(small: Stores) -> None:
 
 
 async def test_far_below_the_mark_most_requests_are_admitted_without_a_round_trip(small: Stores) -> None:
-    admission = Admission(small.queues[0], MARK)
+    admission = Admission(small.pipeline, small.queues, MARK)
     before = small.pipeline.round_trips
     for _ in range(20):
         await admission.admit(1000)
@@ -171,6 +173,31 @@ async def test_far_below_the_mark_most_requests_are_admitted_without_a_round_tri
     with pytest.raises(Overloaded):
         await admission.admit(20 * MIB)
     assert BIG_BYTES < MIB
+
+
+async def test_shards_of_one_server_share_its_room(keys: Keys) -> None:
+    """Each may use its part, so all together do not pass the mark, whichever of them a thread is in."""
+    async with (
+        server("--maxmemory", "25mb", "--maxmemory-policy", "noeviction") as valkey,
+        opened(valkey.url, Shards(keys.prefix, 8).records) as small,
+    ):
+        admission = Admission(small.pipeline, small.queues, MARK)
+        assert admission.sharing == 8
+        parts = []
+        for shard in range(8):
+            parts.append(0)
+            with suppress(Overloaded):
+                while True:
+                    await admission.admit(MIB // 12, shard)
+                    await small.pipeline.send("APPEND", f"filler:{shard}", b"x" * (MIB // 4))
+                    parts[-1] += 1
+        assert await used_bytes(small) <= MARK * 25 * MIB
+        assert all(parts), "each shard has some of the room"
+
+
+async def used_bytes(stores: Stores) -> int:
+    text = (await stores.pipeline.send("INFO", "memory")).decode()
+    return int(text.partition("used_memory:")[2].split()[0])
 
 
 async def test_cancels_and_deletions_work_while_redis_is_full(small: Stores) -> None:

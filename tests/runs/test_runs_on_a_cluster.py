@@ -48,7 +48,7 @@ class Process:
             shards,
             self.scripts,
             Trash(pipeline, shards, CoreCheckpointer(pipeline, shards)),
-            admission=Admission(self.queues[0], 0.85),
+            admission=Admission(pipeline, self.queues, 0.85),
             event_ttl_s=TTL_S,
             lease_ms=LEASE_MS,
         )

@@ -462,7 +462,7 @@ async def test_an_inline_run_waits_for_a_worker_if_its_process_does_not_serve_it
         stores.shards,
         stores.scripts,
         stores.trash,
-        admission=Admission(stores.queues[0], 0.85),
+        admission=Admission(stores.pipeline, stores.queues, 0.85),
         event_ttl_s=60,
         lease_ms=LEASE_MS,
         serves=lambda: old.serves,

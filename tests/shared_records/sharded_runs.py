@@ -44,7 +44,7 @@ class ShardedRuns:
             shards,
             scripts,
             trash,
-            admission=Admission(queues[0], 0.85),
+            admission=Admission(pipeline, queues, 0.85),
             event_ttl_s=TTL_S,
             lease_ms=LEASE_MS,
         )

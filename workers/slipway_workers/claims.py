@@ -38,6 +38,7 @@ from slipway.redis.hash_fields import Fields
 from slipway.redis.per_shard import PerShard
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.shards import Shards
+from slipway.runs.admission import shards_on_a_server
 from slipway.runs.control_channels import ControlChannels
 from slipway.runs.crash_suspects import CrashSuspects
 from slipway.runs.queue_scripts import QueueScripts, waiting_member
@@ -122,7 +123,7 @@ class ClaimingWorker(Worker):
             health_check_interval=HEALTH_LIFETIME_S - _ADDED_BY_ARQ_S,
         )
         self._run_attempt, self._scripts = handler, RunScripts(pipeline, shards)
-        self._queues = PerShard(shards, partial(QueueScripts, pipeline))
+        self._pipeline, self._queues = pipeline, PerShard(shards, partial(QueueScripts, pipeline))
         self._worker_id, self._lease_ms, self._served = worker, lease_ms, served
         self._high_water, self._check_memory_at = high_water, [0.0] * shards.count
         self._turns = ClaimTurns(shards.count)
@@ -314,6 +315,7 @@ class ClaimingWorker(Worker):
             self._lease_ms,
             slots,
             mark=self._high_water if checks_memory else None,
+            sharing=shards_on_a_server(self._pipeline, self._queues.shards),
             serves=self._served.packed,
             group=self._served.group,
         )

@@ -105,7 +105,7 @@ class RunCreator:
         self._replicated, self._clock = replicated, clock or Clock()
         self._reads, self._scripts, self._trash = RunReads(pipeline, shards.records), scripts, trash
         self._event_ttl_s, self._lease_ms, self._thread_ttl = event_ttl_s, lease_ms, thread_ttl
-        self._budgets = BudgetStore(pipeline, shards)
+        self._shards, self._budgets = shards, BudgetStore(pipeline, shards)
         self._admission, self._serves, self._tracing = admission, serves, tracing
 
     async def create(self, spec: RunSpec, *, inline_worker: str | None = None) -> CreatedRun:
@@ -139,7 +139,7 @@ class RunCreator:
         match result:
             case RunCreated(fields, credit_bytes):
                 if credit_bytes is not None:
-                    self._admission.add_credit(credit_bytes)
+                    self._admission.add_credit(credit_bytes, self._shards.number_of_thread(thread_id))
                 return CreatedRun(run_from(fields, _large_options(spec)), is_new=True)
             case RunExists(fields):
                 return CreatedRun(run_from(fields), is_new=False)
@@ -222,7 +222,8 @@ class RunCreator:
             "terms": spec.terms,
             "kwargs": kwargs,
             "priority_ms": spec.priority_ms,
-            "mark": await self._mark(sum(map(len, fields)) + len(kwargs)),
+            "mark": await self._mark(sum(map(len, fields)) + len(kwargs), identity.thread_id),
+            "sharing": self._admission.sharing,
             "expected_graph_id": identity.graph_id,
             "authorized": (identity.user is not None or bool(identity.changed_by)) and identity.retry is None,
             "retry": _retry_arguments(identity.retry),
@@ -252,12 +253,13 @@ class RunCreator:
             "event_ttl_s": self._event_ttl_s,
         }
 
-    async def _mark(self, size_bytes: int) -> float | None:
+    async def _mark(self, size_bytes: int, thread_id: str) -> float | None:
         """The high-water mark, if the script is to check memory for a run whose record has this size. Raises
         `Overloaded` for a large one without room."""
+        shard = self._shards.number_of_thread(thread_id)
         if size_bytes > BIG_BYTES:
-            await self._admission.admit(size_bytes)
-        return None if self._admission.spend(size_bytes + EXPECTED_BYTES) else self._admission.mark
+            await self._admission.admit(size_bytes, shard)
+        return None if self._admission.spend(size_bytes + EXPECTED_BYTES, shard) else self._admission.mark
 
     async def _read_filter_fields(self, thread_id: str, access_filter: AccessFilter) -> FieldSnapshot:
         """The fields that the filter reads. Raises `NotFound` if the thread exists and does not match the filter."""

@@ -82,10 +82,12 @@ class LiveGroups:
 class QueueScripts(ScriptStubs):
     """Each method takes one round trip."""
 
-    async def memory_admit(self, mark: float, bytes_to_store: int) -> int:
-        """Subtracts these bytes from the room below the high-water mark. Returns how many bytes this process may store
+    async def memory_admit(self, mark: float, bytes_to_store: int, *, sharing: int = 1) -> int:
+        """Subtracts these bytes from the room below the high-water mark, of which the shard has its part if `sharing`
+        shards share the server. Returns how many bytes this process may store
         before it asks again. Raises `Overloaded` if there is no room."""
-        return int(await self._pipeline.run(_MEMORY_ADMIT, [], self._args(mark=mark, bytes=bytes_to_store)))
+        arguments = self._args(mark=mark, sharing=sharing, bytes=bytes_to_store)
+        return int(await self._pipeline.run(_MEMORY_ADMIT, [], arguments))
 
     async def run_claim(
         self,
@@ -95,12 +97,14 @@ class QueueScripts(ScriptStubs):
         suspects: SuspectSlots = ANY_CRASH,
         *,
         mark: float | None = None,
+        sharing: int = 1,
         serves: bytes = b"",
         group: str | None = None,
     ) -> ClaimResult:
-        """Claims runs. `suspects` says which crash suspects may be among them. With `mark`, the high-water mark
-        of memory, it claims only runs that fit. `serves` says what the worker serves, and `group` is its group
-        (`ServedGraphs`): it claims only runs of versions that it serves. If it is empty, versions do not matter."""
+        """Claims runs. `suspects` says which crash suspects may be among them. With `mark`, the high-water mark of
+        memory, it claims only runs that fit, if `sharing` shards share the server. `serves` says what the worker
+        serves, and `group` is its group (`ServedGraphs`): it claims only runs of versions that it serves. If it is
+        empty, versions do not matter."""
         arguments = {
             "worker": worker,
             "limit": limit,
@@ -111,6 +115,7 @@ class QueueScripts(ScriptStubs):
             "alone_from": ALONE_FROM_CRASHES,
             "again_ms": SUSPECTS_RETRY_MS,
             "mark": mark,
+            "sharing": None if mark is None else sharing,
             "group": group,
         }
         reply = await self._pipeline.run(_RUN_CLAIM, [], [*self._args(**arguments), serves])

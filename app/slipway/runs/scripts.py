@@ -142,6 +142,7 @@ class RunCreate(TypedDict):
     """The stored form of the run options."""
     priority_ms: int
     mark: float | None
+    sharing: int
     """The high-water mark of memory, if memory is to be checked."""
     expected_graph_id: str
     authorized: bool

@@ -64,7 +64,7 @@ end
 local credit
 if args.mark then
   local rejected
-  rejected, credit = admit(args.mark, 2 * (#ARGV[2] + #ARGV[3]), args.expected_graph_id)
+  rejected, credit = admit(args.mark, args.sharing, 2 * (#ARGV[2] + #ARGV[3]), args.expected_graph_id)
   if rejected then return rejected end
 end
 

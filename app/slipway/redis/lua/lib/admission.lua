@@ -4,6 +4,9 @@
 -- store. The room is what remains below the high-water mark (`mark`, a part of maxmemory) when the runs that execute,
 -- and those whose jobs are due, also in lanes, have stored what runs of their graphs usually store. It is measured with
 -- INFO; between two measurements, what is admitted is subtracted from it.
+--
+-- Where several shards share a server, each may use its part of the memory below the mark: `sharing` is how many they
+-- are. Threads are spread evenly.
 
 local NO_LIMIT = 2 ^ 50
 local UNKNOWN_RUN_BYTES = 64 * 1024 -- expected of a run of a graph of which no run has ended yet
@@ -20,9 +23,9 @@ local function expected_by_graph()
   return expected
 end
 
--- Measures the memory. Returns the room; the room if the due jobs do not start (`startable`); the used bytes, those
+-- Measures the memory. `sharing` is 1 or nil if the shard has the server for itself. Returns the room; the room if the due jobs do not start (`startable`); the used bytes, those
 -- that Redis may use (0: no limit), and those that are expected.
-local function measure_memory(mark)
+local function measure_memory(mark, sharing)
   local info = redis.pcall('INFO', 'memory')
   local text = type(info) == 'string' and info or ''
   local used = tonumber(string.match(text, 'used_memory:(%d+)')) or 0
@@ -48,7 +51,7 @@ local function measure_memory(mark)
       due = due + of_run * redis.call('ZCARD', key('version_queue', lane))
     end
     reserved = running + due
-    startable = math.floor(mark * max - used - running)
+    startable = math.floor((mark * max - used) / (sharing or 1) - running)
     room = math.floor(startable - due)
   end
   -- a full Redis rejects this
@@ -61,7 +64,7 @@ end
 -- Subtracts `bytes`, and what a run of `graph_id` (or nil) is expected to store, from the room. Returns nil and the
 -- bytes that the caller may store before it asks again, 0 near the mark; or an error reply if there is no room. A run
 -- is admitted when no other is in progress and memory is below the mark, whatever it is expected to store.
-local function admit(mark, bytes, graph_id)
+local function admit(mark, sharing, bytes, graph_id)
   local fields = redis.call('HMGET', key('memory'), 'room', 'measured_ms', 'used', 'max', 'reserved',
     'run:' .. (graph_id or ''))
   local room, used, max = tonumber(fields[1]), tonumber(fields[3]), tonumber(fields[4])
@@ -69,7 +72,7 @@ local function admit(mark, bytes, graph_id)
   local needed = bytes + (graph_id and (tonumber(fields[6]) or UNKNOWN_RUN_BYTES) or 0)
   if not room or age_ms >= MEASURE_OLD_MS or needed > room and age_ms >= MEASURE_AGAIN_MS then
     local _
-    room, _, used, max, reserved = measure_memory(mark)
+    room, _, used, max, reserved = measure_memory(mark, sharing)
   end
   local is_idle = needed > room and redis.call('ZCARD', key('leases')) + redis.call('ZCARD', key('queue')) == 0
   if needed > room and not (is_idle and graph_id and used + bytes <= mark * max) then
@@ -77,20 +80,22 @@ local function admit(mark, bytes, graph_id)
   end
   if room == NO_LIMIT then return nil, integer_text(NO_LIMIT) end
   redis.call('HINCRBY', key('memory'), 'room', integer_text(-needed))
-  return nil, integer_text(room > max / 4 and math.floor(room / 64) or 0)
+  return nil, integer_text(room > max / 4 / (sharing or 1) and math.floor(room / 64) or 0)
 end
 
 -- Returns how many bytes runs may be expected to store that start now; nil if memory is far from the mark.
-local function startable_bytes(mark)
+local function startable_bytes(mark, sharing)
   local fields = redis.call('HMGET', key('memory'), 'startable', 'measured_ms', 'max', 'room')
   local startable, max = tonumber(fields[1]), tonumber(fields[3])
   local age_ms = now_ms - (tonumber(fields[2]) or 0)
-  local near = not startable or startable <= max / 4
+  local near_from = (max or 0) / 4 / (sharing or 1)
+  local near = not startable or startable <= near_from
   if not fields[4] or age_ms >= MEASURE_OLD_MS or near and age_ms >= MEASURE_AGAIN_MS then
     local _
-    _, startable, _, max = measure_memory(mark)
+    _, startable, _, max = measure_memory(mark, sharing)
+    near_from = max / 4 / (sharing or 1)
   end
-  if startable > max / 4 then return nil end
+  if startable > near_from then return nil end
   return startable
 end
 
