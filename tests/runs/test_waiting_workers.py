@@ -27,6 +27,9 @@ from tests.runs.conftest import Stores, settings_of
 from tests.waiting import Eventually, wait_until
 
 SHARDS = 8
+counts_commands = pytest.mark.skipif(
+    os.environ.get("SLIPWAY_TEST_CLUSTER") == "1", reason="MONITOR shows the commands of one server"
+)
 WAITING = "waiting_workers"
 
 
@@ -96,6 +99,7 @@ async def workers(
         executions.gate.set()
 
 
+@counts_commands
 async def test_a_job_in_any_shard_wakes_one_worker_which_claims_it(
     valkey_url: str, stores: Stores, executions: Executions
 ) -> None:
@@ -121,6 +125,7 @@ async def test_the_worker_that_has_waited_longest_is_woken(
     assert executions.workers[runs[0].run_id] == "a"
 
 
+@counts_commands
 async def test_an_idle_worker_sends_only_its_health(valkey_url: str, stores: Stores, executions: Executions) -> None:
     async with workers(valkey_url, stores, executions, "a", "b"):
         async with count_commands(valkey_url, stores.pipeline) as commands:
@@ -325,6 +330,7 @@ async def test_every_shard_forgets_a_worker_that_has_died(stores: Stores) -> Non
     assert [len((await each.live_groups()).workers) for each in others] == [0] * len(others)
 
 
+@counts_commands
 async def test_a_heartbeat_goes_to_the_first_shard_and_to_those_of_its_attempts(
     valkey_url: str, stores: Stores
 ) -> None:

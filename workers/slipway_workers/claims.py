@@ -127,6 +127,7 @@ class ClaimingWorker(Worker):
         self._worker_id, self._lease_ms, self._served = worker, lease_ms, served
         self._high_water, self._check_memory_at = high_water, [0.0] * shards.count
         self._turns = ClaimTurns(shards.count)
+        self._is_claiming = False
         self._held_slots = 0
         """Free slots for which claims are in progress."""
         self._claims: set[asyncio.Task[None]] = set()
@@ -159,6 +160,7 @@ class ClaimingWorker(Worker):
             await asyncio.sleep(HEALTH_EVERY_S)
 
     async def _claim_until_stopped(self) -> None:
+        self._is_claiming = True
         while self.allow_pick_jobs:
             self._record_health_if_due()
             self._changed.clear()
@@ -186,7 +188,8 @@ class ClaimingWorker(Worker):
         """A job of a shard may be due. While this worker claims nothing, it wakes another one instead."""
         if self.allow_pick_jobs:
             self._turns.woken(shard, others_wait=others_wait)
-            self._changed.set()
+            if self._is_claiming:
+                self._start_claims()
         elif others_wait:
             self._pass_wake_on(shard)
 

@@ -13,10 +13,10 @@ import platform
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -25,6 +25,7 @@ from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
 from slipway.redis.per_shard import PerShard
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.reachable_shards import within_time
 from slipway.redis.shards import Shards
 from slipway.runs.attempt_writer import AttemptWriter
 from slipway.runs.cancel_reasons import Action
@@ -35,6 +36,8 @@ from slipway.settings import Settings
 from slipway.stop_times import LAST_HEARTBEAT_WITHIN_S
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 RETRY_PAUSE_MS: Final = 500
 """After each further crash in a row, the next attempt waits this many ms longer, so that a run that kills its worker
@@ -298,26 +301,51 @@ async def reclaim_process(settings: Settings, pid: int) -> list[str]:
         reaped = await reap(queues, settings, worker=f"{platform.node()}:{pid}:")
     finally:
         await pipeline.close()
-    return [run.run_id for each in reaped for run in each.runs]
+    return [run.run_id for each in reaped.values() if isinstance(each, Reaped) for run in each.runs]
 
 
 async def reap(
-    queues: PerShard[QueueScripts], settings: Settings, *, grace: Grace | None = None, worker: str | None = None
-) -> list[Reaped]:
-    """Reclaims runs in all shards: see `QueueScripts.run_reap`. Two round trips, and one if there is one shard."""
-    others: Sequence[Sequence[Suspect]] = [()]
+    queues: PerShard[QueueScripts],
+    settings: Settings,
+    *,
+    grace_of: Callable[[int], Grace] | None = None,
+    worker: str | None = None,
+) -> dict[int, Reaped | StoreUnavailable]:
+    """Reclaims runs in all shards (see `QueueScripts.run_reap`), by the number of the shard. `grace_of` returns the
+    grace period of a shard. Two round trips, and one if there is one shard. Raises `StoreUnavailable` if no shard
+    replies."""
+    shards = range(len(queues))
+    suspects: Mapping[int, list[Suspect] | StoreUnavailable] = {}
     if len(queues) > 1:
-        suspects = await asyncio.gather(*(queue.running_suspects() for queue in queues))
-        others = [[each for j, its in enumerate(suspects) if j != i for each in its] for i in range(len(queues))]
-    return await asyncio.gather(
-        *(
-            queue.run_reap(
+        suspects = await _from_all([queue.running_suspects() for queue in queues])
+
+    def others(shard: int) -> list[Suspect]:
+        return [each for other, its in suspects.items() if other != shard and isinstance(its, list) for each in its]
+
+    return await _from_all(
+        [
+            queues[shard].run_reap(
                 event_ttl_s=settings.event_ttl_s,
                 pause_ms=RETRY_PAUSE_MS,
-                grace=grace,
+                grace=None if grace_of is None else grace_of(shard),
                 worker=worker,
-                other_suspects=its_others,
+                other_suspects=others(shard),
             )
-            for queue, its_others in zip(queues, others, strict=True)
-        )
+            for shard in shards
+        ]
     )
+
+
+async def _from_all(calls: Sequence[Awaitable[T]]) -> dict[int, T | StoreUnavailable]:
+    """What each shard replied, or that it is unavailable. Raises that error if all are, and other errors."""
+    if len(calls) == 1:
+        return {0: await calls[0]}
+    found: dict[int, T | StoreUnavailable] = {}
+    for shard, result in enumerate(await asyncio.gather(*map(within_time, calls), return_exceptions=True)):
+        if isinstance(result, BaseException) and not isinstance(result, StoreUnavailable):
+            raise result
+        found[shard] = result
+    failures = [each for each in found.values() if isinstance(each, StoreUnavailable)]
+    if len(failures) == len(found):
+        raise failures[0]
+    return found

@@ -15,6 +15,8 @@ There is no grace period if all leases of live processes outlast it (`leases.cer
 when all of them had contact. Outages that follow each other so soon that a process may not have sent a heartbeat in
 between count as one.
 
+A shard that is unavailable while others are not gets a grace period of `lease_s` seconds of its own.
+
 The script applies a grace period of its own to outages that it detects (`leases.grace_period_of`).
 
 The supervisor does not wait for this duty: see `leases.reclaim_process`.
@@ -29,6 +31,7 @@ from typing import Final
 import structlog
 
 from slipway.duties.exclusive_duty import ExclusiveDuty
+from slipway.errors import StoreUnavailable
 from slipway.runs.leases import (
     CONTACT_WITHIN_S,
     certain_for_s,
@@ -36,6 +39,7 @@ from slipway.runs.leases import (
     outage_after_s,
     reap,
 )
+from slipway.runs.queue_scripts import Grace, Reaped
 from slipway.runs.script_results import ReclaimOutcome
 from slipway.services import Services
 
@@ -56,6 +60,8 @@ class Reaper(ExclusiveDuty):
         self._late_export = services.late_export
         self._settings, self._grace = settings, grace_period_of(settings)
         self._next_round_in_s = self.interval_s
+        self._waits_until: dict[int, float] = {}
+        """Until when nothing is reclaimed in a shard that was unavailable while others were not (`time.monotonic`)."""
         self._contact_at = time.monotonic()
         """When the last round succeeded, or this process connected first (`time.monotonic`)."""
         self._all_had_contact_at = self._contact_at
@@ -83,7 +89,12 @@ class Reaper(ExclusiveDuty):
 
     async def run_once(self) -> None:
         grace_s = self.grace_period_s()
-        reaped = await reap(self._queues, self._settings, grace={**self._grace, "waits": grace_s > 0})
+        results = await reap(self._queues, self._settings, grace_of=lambda shard: self._grace_of(shard, grace_s))
+        for shard, result in results.items():
+            if isinstance(result, StoreUnavailable):
+                log.warning("duty.skipped", duty=self.name, problem=str(result))
+                self._waits_until[shard] = time.monotonic() + self._settings.lease_s
+        reaped = [result for result in results.values() if isinstance(result, Reaped)]
         reclaimed = [run for each in reaped for run in each.runs]
         self._contact_at = time.monotonic()
         if self._contact_at >= self._all_have_contact_from:
@@ -99,6 +110,10 @@ class Reaper(ExclusiveDuty):
         # a lease that has expired and was not reclaimed is one of a grace period
         soonest_s = grace_s if grace_s > 0 else math.inf if expires_in_s <= 0 and not reclaimed else expires_in_s
         self._next_round_in_s = min(self.interval_s, max(_MIN_PAUSE_S, soonest_s))
+
+    def _grace_of(self, shard: int, grace_s: float) -> Grace:
+        waits = grace_s > 0 or time.monotonic() < self._waits_until.get(shard, 0.0)
+        return {**self._grace, "waits": waits}
 
     def next_round_in_s(self) -> float:
         return self._next_round_in_s
