@@ -13,8 +13,9 @@
 --   slots for its suspects), `suspects` (the free slots for those of each dead worker that it does not name),
 --   `alone_from` (crashes from which a suspect is claimed as the only suspect), `alone` (whether the worker may claim
 --   such a one), `again_ms` (when to claim again if suspects, or runs that do not fit, wait), `mark` (the high-water
---   mark; nil if memory is not to be checked), `sharing` (how many shards share the server), `group` (of the worker, by what it serves); a MessagePack map of what
---   the worker serves (`lib/versions.lua`), or '' if versions do not matter.
+--   mark; nil if memory is not to be checked), `sharing` (how many shards share the server), `group` (of the worker,
+--   by what it serves); a MessagePack map of what the worker serves (`lib/versions.lua`), or '' if versions do not
+--   matter.
 -- Reply: {ms until the next job is due ('' if none waits), 'near' if memory is near the mark else '', {run, thread,
 --   graph and trace ('' if nothing is traced) of a run that began to wait for somebody, 'switch' or 'version', its
 --   reason, ...}, fields of a run, ...}. The fields of a run whose thread must be moved to the version first end with

@@ -23,8 +23,9 @@ local function expected_by_graph()
   return expected
 end
 
--- Measures the memory. `sharing` is 1 or nil if the shard has the server for itself. Returns the room; the room if the due jobs do not start (`startable`); the used bytes, those
--- that Redis may use (0: no limit), and those that are expected.
+-- Measures the memory. Returns the room; the room if the due jobs do not start (`startable`); the used bytes, those
+-- that Redis may use (0: no limit), and those that are expected. `sharing` is nil if the shard has its server for
+-- itself.
 local function measure_memory(mark, sharing)
   local info = redis.pcall('INFO', 'memory')
   local text = type(info) == 'string' and info or ''
