@@ -15,23 +15,28 @@ from slipway.graph_versions.needs_reads import NeedsReads
 from slipway.health.doctor import Doctor
 from slipway.health.reads import HealthReads
 from slipway.health.scripts import HealthScripts
+from slipway.indexes.search import Count
 from slipway.redis import key_scan
 from slipway.redis.key_scan import KeyScan
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.shards import Shards
 from slipway.runs.record import Phase, new_id
+from slipway.runs.search import RunQuery, RunSearch
 from slipway.runs.unfinished_runs import UnfinishedRuns
+from slipway.threads.search import ThreadQuery, ThreadSearch
 from tests.runs.conftest import LEASE_MS, Stores, opened
 
 SHARDS: Final = 8
 RUNS: Final = 24
 
 
-@pytest.fixture
-async def sharded(valkey_url: str) -> AsyncIterator[Stores]:
-    """Stores of a deployment with several shards, with some unfinished runs."""
-    async with opened(valkey_url, Shards(f"test-{new_id()}", SHARDS).records) as stores:
+@pytest.fixture(params=["server", "cluster"])
+async def sharded(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
+    """Stores of a deployment with several shards, with some unfinished runs: on one server, and on a cluster."""
+    on_cluster = request.param == "cluster"
+    url = request.getfixturevalue("redis_cluster").url if on_cluster else request.getfixturevalue("valkey_url")
+    async with opened(url, Shards(f"test-{new_id()}", SHARDS).records) as stores:
         for _ in range(RUNS):
             await stores.create_run()
         yield stores
@@ -102,6 +107,23 @@ async def test_figures_are_those_of_all_shards(sharded: Stores) -> None:
     threads = [each async for page in checks.pages() for each in page]
     assert len({each.thread_id for each in threads if each is not None}) == RUNS
     assert not await HealthReads(pipeline, Shards(new_id(), SHARDS)).has_threads()
+
+
+async def test_pages_of_a_search_are_in_order_and_complete(sharded: Stores) -> None:
+    search, found = RunSearch(sharded.pipeline, sharded.shards, max_checks=20_000), []
+    page = await search.page(RunQuery(), limit=5)
+    while True:
+        found += page.runs
+        if page.next is None:
+            break
+        page = await search.page(RunQuery(), limit=5, after=page.next)
+    assert [run.incarnation for run in found] == sorted((run.incarnation for run in found), key=int, reverse=True)
+    assert len({run.run_id for run in found}) == len(found) == RUNS
+    threads = ThreadSearch(sharded.pipeline, sharded.shards, max_checks=20_000)
+    listed = await threads.page(ThreadQuery(), limit=RUNS, offset=3, sort_by="created_at", descending=False)
+    assert len(listed.records) == RUNS - 3
+    assert [each.created_at for each in listed.records] == sorted(each.created_at for each in listed.records)
+    assert await threads.count(ThreadQuery()) == Count(RUNS)
 
 
 async def test_what_needs_a_version_is_counted_in_all_shards(sharded: Stores) -> None:
