@@ -188,10 +188,11 @@ def _chosen(runs: Sequence[Run], number: int) -> Run:
 async def stored_runs(stores: Stores) -> list[Run]:
     """All runs whose thread exists."""
     runs = []
-    for key in await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:run:*"):
-        if stores.keys.id_in("run", key.decode()) is None:
-            continue
-        fields = fields_of(await stores.pipeline.send("HGETALL", key))
-        if await stores.pipeline.send("EXISTS", stores.keys.thread(fields["thread_id"].decode())):
-            runs.append(run_from(fields))
+    for shard in stores.shards.threads:
+        for key in await stores.pipeline.send("KEYS", f"{shard.prefix}:run:*"):
+            if shard.id_in("run", key.decode()) is None:
+                continue
+            fields = fields_of(await stores.pipeline.send("HGETALL", key))
+            if await stores.pipeline.send("EXISTS", shard.thread(fields["thread_id"].decode())):
+                runs.append(run_from(fields))
     return runs

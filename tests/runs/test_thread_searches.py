@@ -328,7 +328,8 @@ async def test_no_index_names_a_thread_that_left_it(stores: Stores) -> None:
     counts = {status: (await stores.threads.count(ThreadQuery(status=status))).number for status in STATUSES}
     assert counts == {"idle": 1, "busy": 0, "interrupted": 0, "error": 0}
     await stores.threads.delete(thread_id)
-    assert await stores.pipeline.send("KEYS", f"{stores.keys.threads}*") == []
+    for shard in stores.shards.threads:
+        assert await stores.pipeline.send("KEYS", f"{shard.threads}*") == []
 
 
 async def test_the_newest_of_many_old_threads_are_found_early(stores: Stores) -> None:
