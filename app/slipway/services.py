@@ -81,6 +81,7 @@ from slipway.redis.blocking_calls import BlockingCalls
 from slipway.redis.cluster_requirements import check_shards
 from slipway.redis.connect import pipeline_to, subscriber_to
 from slipway.redis.connection import Address
+from slipway.redis.deployment_shards import shards_of
 from slipway.redis.keys import Keys
 from slipway.redis.per_shard import PerShard
 from slipway.redis.pipeline import Pipeline
@@ -304,9 +305,8 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         export, instance = None, worker_id()
         if process != "cli":
             export = await stack.enter_async_context(process_export(process, instance, settings.release))
-        address, shards = Address(settings.redis), Shards(settings.key_prefix)
+        address, shards = Address(settings.redis), shards_of(settings)
         check_shards(address, shards)
-        keys = shards.only
         patience_s = _patience_s(settings, process)
         arq_connections = 0 if application is None else application.connections
         pipeline = pipeline_to(
@@ -324,7 +324,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         await _opened(subscriber.open, process)
         await stack.enter_async_context(process_keys(settings, pipeline, shards.encryption))
         _warn_unused_sections(config)
-        store = await _store(settings, config, graphs, pipeline, keys)
+        store = await _store(settings, config, graphs, pipeline, shards.store)
         graphs.use_build_parts(build_parts(graphs.names(), config.models, settings.model, tools.registry))
         if process != "cli":
             await graphs.identify()
@@ -354,7 +354,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         if services.late_export is not None:
             stack.push_async_callback(services.late_export.close)
         stack.enter_context(provide_breakers(services.breakers))
-        stack.enter_context(provide_routes(_model_routes(settings, config, graphs, keys)))
+        stack.enter_context(provide_routes(_model_routes(settings, config, graphs, shards.records)))
         await stack.enter_async_context(open_servers(tools.servers, services.switches))
         if process != "cli":
             services = replace(services, arq=_open_arq(application, Address(settings.arq_redis), stack))
@@ -465,7 +465,7 @@ def _stores(
     replicated: ReplicatedRuns,
     clock: Clock,
 ) -> Services:
-    keys, records, scripts = shards.only, shards.records, RunScripts(pipeline, shards)
+    records, scripts = shards.records, RunScripts(pipeline, shards)
     queues = PerShard(shards, partial(QueueScripts, pipeline))
     switch_scripts = SwitchScripts(pipeline, shards)
     switch_watch = SwitchWatch(switch_scripts, subscriber)
@@ -551,7 +551,7 @@ def _stores(
         address=address,
         pipeline=pipeline,
         shards=shards,
-        keys=keys,
+        keys=records,
         scripts=scripts,
         queues=queues,
         subscriber=subscriber,
@@ -581,7 +581,7 @@ def _stores(
         late_export=late_export,
         replicated=replicated,
         reviews=ReviewStore(pipeline, shards, audit, resumer),
-        review_notifications=ReviewNotifications(keys, subscriber),
+        review_notifications=ReviewNotifications(shards, subscriber),
         review_search=ReviewSearch(pipeline, shards, max_checks=settings.search_max_checks),
         resumer=resumer,
         run_search=RunSearch(pipeline, shards, max_checks=settings.search_max_checks),

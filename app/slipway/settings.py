@@ -28,6 +28,11 @@ from slipway.value_problems import problem_of
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
+MOST_SHARDS: Final = 1024
+"""The most shards of threads that a deployment may have."""
+CLUSTER_SHARDS: Final = 64
+"""The shards of threads on a cluster, if no setting says otherwise."""
+
 _HOST_NAME: Final = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]+:[0-9a-f:.]*")
 """A host name, `*.name` for all names below it, an IP address without brackets, or `*`."""
 
@@ -80,6 +85,13 @@ class Settings(BaseModel):
         default="slipway",
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
         description="First part of every key in Redis; deployments with different prefixes can share a server",
+    )
+    shards: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_SHARDS,
+        description="Into how many shards the threads are divided ([why](scale.md#shards)). It cannot be changed "
+        f"later. When it is not set, 1; {CLUSTER_SHARDS} on a cluster, which needs at least 2",
     )
     config: Path = Field(default=Path("langgraph.json"), description="Path of `langgraph.json`, which names the graphs")
     release: str = Field(

@@ -7,10 +7,11 @@ from collections import Counter
 
 import pytest
 
-from slipway.redis.shard_ids import MOST_SHARDS, hash_in_run_id, run_id_beside, run_id_on, thread_hash
+from slipway.redis.shard_ids import hash_in_run_id, run_id_beside, run_id_on, thread_hash
 from slipway.redis.shards import Shards
 from slipway.runs.record import new_id
 from slipway.runs.run_request import RunIds
+from slipway.settings import MOST_SHARDS
 
 THREAD = "018f4e5c-7d1a-7c3e-9b6a-0123456789ab"
 

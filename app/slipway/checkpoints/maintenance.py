@@ -13,6 +13,7 @@ from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import read
 from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
+from slipway.redis.deployment_shards import shards_of
 from slipway.redis.layout import LayoutRecord
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.shards import Shards
@@ -40,7 +41,7 @@ async def maintenance(settings: Settings, graphs: Graphs, client_name: str) -> A
     and `StoreUnavailable`."""
     pipeline, shards = (
         pipeline_to(Address(settings.redis), client_name, patience_s=settings.redis_patience_worker_s),
-        Shards(settings.key_prefix),
+        shards_of(settings),
     )
     serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, preserve_unknown=True)
     await pipeline.open()

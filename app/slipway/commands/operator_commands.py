@@ -22,6 +22,7 @@ from slipway.health import start_checks
 from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
+from slipway.redis.deployment_shards import shards_of
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.shards import Shards
 from slipway.run_operations.operations import Operator
@@ -67,7 +68,7 @@ async def opened(settings: Settings, command: str, *, seals: bool = True) -> Asy
         patience_s=settings.redis_patience_web_s,
         counts_metrics=settings.metrics,
     )
-    shards = Shards(settings.key_prefix)
+    shards = shards_of(settings)
     await pipeline.open()
     try:
         async with process_keys(settings, pipeline, shards.encryption, writes=seals):

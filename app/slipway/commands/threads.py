@@ -157,7 +157,7 @@ async def _moves(services: Services, selection: Selection, by: str, dry_run: boo
             config = await services.run_repairs.graphs.config(await services.threads.get(thread_id), None)
         return services.graphs.open(target.graph_id, config, "threads.update", version=target.name)
 
-    reads = MoveReads(services.pipeline, services.keys)
+    reads = MoveReads(services.pipeline, services.shards.records)
     return ManyMoves(services.mover, reads, target, open_graph, by, selection.from_version, dry_run)
 
 

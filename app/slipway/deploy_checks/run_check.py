@@ -21,6 +21,7 @@ from slipway.graphs.langgraph_json import read
 from slipway.progress import ShowProgress, show_nothing
 from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
+from slipway.redis.deployment_shards import shards_of
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.shards import Shards
 from slipway.rollouts.scripts import RolloutScripts
@@ -76,7 +77,7 @@ async def _connected(settings: Settings, connection: Connection | None) -> Async
     pipeline = pipeline_to(Address(settings.redis), "slipway check-deploy", patience_s=settings.redis_patience_worker_s)
     await pipeline.open()
     try:
-        yield pipeline, Shards(settings.key_prefix)
+        yield pipeline, shards_of(settings)
     finally:
         await pipeline.close()
 

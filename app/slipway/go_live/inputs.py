@@ -23,7 +23,7 @@ from slipway.health.server_info import ServerInfo, read_server_info
 from slipway.mcp_servers.project_registry import ProjectTools, load_project_tools
 from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
-from slipway.redis.keys import Keys
+from slipway.redis.deployment_shards import shards_of
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.shards import Shards
 from slipway.settings import Settings
@@ -51,7 +51,6 @@ class Inputs:
     environment: Mapping[str, str]
     pipeline: Pipeline
     shards: Shards
-    keys: Keys
     health: Health
     server: ServerInfo
     """What the server reports about itself, also where `health` could not be measured because it rejects writes."""
@@ -74,8 +73,7 @@ async def open_inputs(
     imported goes to standard error. Raises `StoreUnavailable`, and `ConfigError` if langgraph.json is wrong, the server
     does not support the checkpointer or the data have another layout version."""
     await start_checks.check(settings, settings.redis, upgrade=False)
-    project, clock, shards = read(settings.config), Clock(), Shards(settings.key_prefix)
-    keys = shards.only
+    project, clock, shards = read(settings.config), Clock(), shards_of(settings)
     pipeline = pipeline_to(
         Address(settings.redis), "slipway doctor", patience_s=_PATIENCE_S, counts_metrics=settings.metrics
     )
@@ -87,7 +85,7 @@ async def open_inputs(
             health = await HealthMonitor(pipeline, shards, settings, clock, list(project.graphs)).measure()
             server = health.server or await read_server_info(pipeline)
             code = await _loaded(settings, project) if with_code else None
-            yield Inputs(settings, project, environment, pipeline, shards, keys, health, server, clock, code)
+            yield Inputs(settings, project, environment, pipeline, shards, health, server, clock, code)
     finally:
         await pipeline.close()
 

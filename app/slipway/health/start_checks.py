@@ -22,6 +22,7 @@ from slipway.progress import ShowProgress, show_nothing
 from slipway.redis.cluster_requirements import check_shards
 from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
+from slipway.redis.deployment_shards import shards_of
 from slipway.redis.layout import LayoutRecord
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.shards import Shards
@@ -48,7 +49,7 @@ async def check(
     Raises `StoreUnavailable`."""
     await requirements.check(settings, url)
     former = renamed_settings_in()
-    address, shards = Address(url), Shards(settings.key_prefix)
+    address, shards = Address(url), shards_of(settings)
     check_shards(address, shards)
     pipeline = pipeline_to(address, "slipway check", patience_s=_PATIENCE_S)
     await pipeline.open()
@@ -76,7 +77,7 @@ async def _check_renamed_prefix(settings: Settings, former: dict[str, str], pipe
         raise ConfigError(f"{advice('key_prefix')}. Redis holds threads under that prefix")
     names = ("checkpointer",) if settings.checkpointer == "core" else ("langgraph_redis_prefix",)
     without_effect = [name for name in names if former.get(name) not in (None, getattr(settings, name))]
-    if without_effect and await HealthReads(pipeline, Shards(settings.key_prefix)).has_threads():
+    if without_effect and await HealthReads(pipeline, shards_of(settings)).has_threads():
         raise ConfigError(f"{advice(without_effect[0])}. The threads in Redis may be stored that way")
 
 
@@ -85,10 +86,10 @@ async def _check_encryption(settings: Settings, former: dict[str, str], pipeline
     is_renamed = settings.encryption_key is None and "encryption_key" in former
     hint = f". {advice('encryption_key')}" if is_renamed else ""
     try:
-        await check_keys(settings, pipeline, Shards(settings.key_prefix).encryption)
+        await check_keys(settings, pipeline, shards_of(settings).encryption)
     except ConfigError as error:
         raise ConfigError(f"{error}{hint}") from None
-    if settings.encryption_key is None and await are_encrypted(pipeline, Shards(settings.key_prefix), settings):
+    if settings.encryption_key is None and await are_encrypted(pipeline, shards_of(settings), settings):
         raise ConfigError(
             f"the states in Redis are encrypted, and {variable_of('encryption_key')} is not set: set it to the key "
             f"that encrypted them{hint}"

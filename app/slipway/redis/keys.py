@@ -433,7 +433,7 @@ class Keys:
 
     def owns(self, name: str) -> bool:
         """Whether a key of this name would be among the keys of this deployment."""
-        return name == self.prefix or name.startswith(f"{self.prefix}:")
+        return name == self.prefix or name.startswith((f"{self.prefix}:", f"{self.prefix}{{"))
 
     def pattern(self, kind: str) -> str:
         """A glob that matches every key of a kind whose names have one id, and longer names."""

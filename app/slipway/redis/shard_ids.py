@@ -12,9 +12,6 @@ from collections.abc import Iterator
 from typing import Final
 from uuid import UUID
 
-MOST_SHARDS: Final = 1024
-"""The most shards of threads that a deployment may have."""
-
 _DIGITS: Final = 3
 _MASK: Final = (1 << (4 * _DIGITS)) - 1
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from slipway.redis.keys import Keys
+from slipway.redis.shards import Shards
 from slipway.redis.subscriber import Subscriber
 from slipway.reviews.reads import notification_channel
 
@@ -15,11 +15,11 @@ ReviewHandler = Callable[[str | None], None]
 
 
 class ReviewNotifications:
-    """Subscribes once, however many handlers there are, and only while there are some. A notification can be lost only
-    together with the connection, and then handlers receive None."""
+    """Subscribes to each shard once, however many handlers there are, and only while there are some. A notification can
+    be lost only together with the connection, and then handlers receive None."""
 
-    def __init__(self, keys: Keys, subscriber: Subscriber) -> None:
-        self._channel, self._subscriber = notification_channel(keys), subscriber
+    def __init__(self, shards: Shards, subscriber: Subscriber) -> None:
+        self._channels, self._subscriber = [*map(notification_channel, shards.threads)], subscriber
         self._handlers: list[ReviewHandler] = []
         self._subscribed: asyncio.Future[None] | None = None
 
@@ -28,17 +28,25 @@ class ReviewNotifications:
         """Calls `handler` for each notification until the block ends. Yields a future that is done when the
         subscription is active."""
         if self._subscribed is None:
-            self._subscribed = self._subscriber.subscribe(self._channel, self._on_message)
+            subscriptions = [self._subscriber.subscribe(channel, self._on_message) for channel in self._channels]
+            self._subscribed = (
+                subscriptions[0] if len(subscriptions) == 1 else asyncio.ensure_future(_all(subscriptions))
+            )
         self._handlers.append(handler)
         try:
             yield asyncio.shield(self._subscribed)  # cancelling one handler must not cancel the others
         finally:
             self._handlers.remove(handler)
             if not self._handlers:
-                self._subscriber.unsubscribe(self._channel)
+                for channel in self._channels:
+                    self._subscriber.unsubscribe(channel)
                 self._subscribed = None
 
     def _on_message(self, message: bytes | None) -> None:
         review_id = None if message is None else message.decode()
         for handler in tuple(self._handlers):
             handler(review_id)
+
+
+async def _all(subscriptions: Sequence[asyncio.Future[None]]) -> None:
+    await asyncio.gather(*subscriptions)

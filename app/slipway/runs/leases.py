@@ -23,6 +23,7 @@ import structlog
 from slipway.errors import StoreUnavailable
 from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
+from slipway.redis.deployment_shards import shards_of
 from slipway.redis.per_shard import PerShard
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.reachable_shards import within_time
@@ -297,7 +298,7 @@ async def reclaim_process(settings: Settings, pid: int) -> list[str]:
     )
     await pipeline.open()
     try:
-        queues = PerShard(Shards(settings.key_prefix), partial(QueueScripts, pipeline))
+        queues = PerShard(shards_of(settings), partial(QueueScripts, pipeline))
         reaped = await reap(queues, settings, worker=f"{platform.node()}:{pid}:")
     finally:
         await pipeline.close()

@@ -15,7 +15,7 @@ from slipway.graphs.official_sections import AuthSection
 from slipway.loopback import is_loopback
 from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
-from slipway.redis.shards import Shards
+from slipway.redis.deployment_shards import shards_of
 from slipway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -55,6 +55,6 @@ async def _has_active_key(settings: Settings) -> bool:
     pipeline = pipeline_to(Address(settings.redis), "slipway keys", patience_s=_PATIENCE_S)
     await pipeline.open()
     try:
-        return await ApiKeyStore(ApiKeyScripts(pipeline, Shards(settings.key_prefix).access)).has_active()
+        return await ApiKeyStore(ApiKeyScripts(pipeline, shards_of(settings).access)).has_active()
     finally:
         await pipeline.close()

@@ -1,0 +1,15 @@
+"""The shards of a deployment, from its settings."""
+
+from __future__ import annotations
+
+from slipway.redis.connection import Address
+from slipway.redis.shards import Shards
+from slipway.settings import CLUSTER_SHARDS, Settings
+
+
+def shards_of(settings: Settings) -> Shards:
+    """The shards of the deployment with these settings. Raises `ConfigError` for an address of Redis that is wrong."""
+    count = settings.shards
+    if count is None:
+        count = CLUSTER_SHARDS if Address(settings.redis).is_cluster else 1
+    return Shards(settings.key_prefix, count)
