@@ -256,10 +256,18 @@ class LogScripts(ReadStubs):
         return LogPage(entries, bool(is_last))
 
     async def behind(self, ends: Mapping[str, EventPosition]) -> list[str]:
-        """The runs whose logs have an event after this position, or do not exist. One round trip."""
-        run_ids = list(ends)
+        """The runs whose logs have an event after this position, or do not exist. One round trip, with a call for
+        each shard."""
+        shards: dict[str, list[str]] = {}
+        for run_id in ends:
+            shards.setdefault(shard_in(self._keys.events(run_id)), []).append(run_id)
+        found = await asyncio.gather(*(self._behind(run_ids, ends) for run_ids in shards.values()))
+        return list(itertools.chain.from_iterable(found))
+
+    async def _behind(self, run_ids: Sequence[str], ends: Mapping[str, EventPosition]) -> list[str]:
+        """Those of the runs of one shard."""
         keys = [self._keys.events(run_id) for run_id in run_ids]
-        arguments: list[Arg] = [f"{milliseconds}-{number}" for milliseconds, number in ends.values()]
+        arguments: list[Arg] = [f"{ends[run_id][0]}-{ends[run_id][1]}" for run_id in run_ids]
         numbers = await self._pipeline.run(_EVENTS_BEHIND, keys, arguments)
         return [run_ids[number] for number in numbers]
 
