@@ -169,6 +169,8 @@ class ClusterSubscriber:
         self._unsent: list[_Channel] = []
         self._left: list[tuple[_Server, bytes]] = []
         self._flushing: asyncio.TimerHandle | None = None
+        self._flush_at = 0.0
+        """When it is due: a timer of uvloop does not say when it is."""
         self._pings: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._is_open = False
@@ -249,10 +251,10 @@ class ClusterSubscriber:
     def _flush_within(self, seconds: float) -> None:
         due_at = self._loop.time() + seconds
         if self._flushing is not None:
-            if self._flushing.when() <= due_at:
+            if self._flush_at <= due_at:
                 return
             self._flushing.cancel()
-        self._flushing = self._loop.call_at(due_at, self._flush)
+        self._flush_at, self._flushing = due_at, self._loop.call_at(due_at, self._flush)
 
     def _flush(self) -> None:
         """Sends what is not sent yet, the unsubscriptions before the subscriptions."""
