@@ -15,7 +15,7 @@ pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
-.PHONY: help run pages dumps audit sbom test test-fast test-units test-processes lint import-graph lock bench telemetry big many clients drill soak hosts soak-operators soak-versions short-runs differential templates mutants clean
+.PHONY: help run pages dumps audit sbom test test-fast test-units test-processes lint import-graph lock bench telemetry big many clients drill soak hosts soak-cluster soak-operators soak-versions short-runs differential templates mutants clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ soak: $(VENV)/dev.stamp  ## Execute 500 runs while a process is killed every sec
 
 hosts: $(VENV)/dev.stamp  ## Cut hosts off and heal them for 2 minutes, with clocks that differ; needs root (HOSTS_ARGS="--seed 7")
 	$(BIN)/python -m tests.hosts.drill $(HOSTS_ARGS)
+
+soak-cluster: $(VENV)/dev.stamp  ## Execute 300 runs on a cluster while processes and primaries are killed and slots move (SOAK_ARGS="--seed 7")
+	$(BIN)/python -m tests.crash.cluster_soak $(SOAK_ARGS)
 
 soak-operators: $(VENV)/dev.stamp  ## Operate and review runs whose tools act, for 3 minutes, while a process is killed every second (SOAK_ARGS="--seed 7")
 	$(BIN)/python -m tests.crash.operated_histories $(SOAK_ARGS)

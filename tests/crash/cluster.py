@@ -31,6 +31,7 @@ from slipway.processes import exec_bound_to_parent
 from slipway.processes.child_commands import slipway
 from slipway.processes.forking import is_supported
 from slipway.processes.valkey_program import valkey_program
+from slipway.redis.connect import pipeline_to
 from slipway.redis.connection import Address
 from slipway.redis.server_modules import module_files
 from slipway.redis.server_pipeline import ServerPipeline
@@ -39,6 +40,7 @@ from slipway.serialization.compression import decompressed
 from tests.crash.effects import Effects
 from tests.crash.local_fork_server import ForkedProcess, fork_server
 from tests.environment import PYTHON_PATH, bare_environment, free_port
+from tests.redis_cluster import RedisCluster
 from tests.waiting import wait_until
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -206,15 +208,18 @@ class Cluster:
         *,
         valkey_place: Place | None = None,
         valkey_address: str | None = None,
+        redis_cluster: RedisCluster | None = None,
+        shards: int = 1,
     ) -> None:
         """With `valkey_address`, Valkey listens there too, on its usual port, and processes connect to it. Tests
-        connect to its socket."""
+        connect to its socket. With a `redis_cluster`, all connect to that one, and Valkey is not started."""
         self.folder, self._project = folder, project
         self._valkey_place, self._valkey_address = valkey_place, valkey_address
         self.socket = folder / "valkey.sock"
-        self.redis_url = f"unix://{self.socket}"
-        self.shards = Shards("crash")
-        self.keys = self.shards.only
+        self.redis_cluster = redis_cluster
+        self.redis_url = f"unix://{self.socket}" if redis_cluster is None else redis_cluster.url
+        self.shards = Shards("crash", shards)
+        self.keys = self.shards.records
         self.effects = Effects(folder / "effects")
         self.webs: list[Web] = []
         self.workers: list[Process] = []
@@ -222,13 +227,14 @@ class Cluster:
         self._env = {
             "SLIPWAY_REDIS_URL": f"redis://{valkey_address}:{_PORT}" if valkey_address else self.redis_url,
             "SLIPWAY_KEY_PREFIX": self.keys.prefix,
+            "SLIPWAY_SHARDS": str(shards),
             "EFFECTS": str(self.effects.path),
             "PYTHONPATH": PYTHON_PATH,
             **SETTINGS,
             **settings,
         }
         self.valkey = self._valkey()
-        self.pipeline = ServerPipeline(Address(self.redis_url), "crash test", patience_s=START_WITHIN_S)
+        self.pipeline = pipeline_to(Address(self.redis_url), "crash test", patience_s=START_WITHIN_S)
 
     def _valkey(self) -> Process:
         options = {
@@ -252,6 +258,8 @@ class Cluster:
 
     async def start_valkey(self) -> None:
         """Start Valkey on the data of the folder, and return when it executes commands."""
+        if self.redis_cluster is not None:
+            return
         self.valkey.start()
         await wait_until(self._valkey_responds, START_WITHIN_S)
 
@@ -375,7 +383,7 @@ class Cluster:
         assert worker.alive, worker.log.read_text()[-2000:]
         if worker.count_starts() == starts_before:
             return False
-        live = await self.pipeline.send("ZRANGE", self.keys.workers, 0, -1, repeatable=True)
+        live = await self.pipeline.send("ZRANGE", self.shards.processes.workers, 0, -1, repeatable=True)
         return any(f":{worker.pid}:".encode() in name for name in live)
 
     async def run(self, run_id: str) -> dict[str, str]:
@@ -428,13 +436,15 @@ async def running(
     arq_workers: int = 0,
     graphs_env: Mapping[str, str] = MappingProxyType({}),
     project: Path = CONFIG,
+    redis_cluster: RedisCluster | None = None,
+    shards: int = 1,
     **settings: Any,
 ) -> AsyncIterator[Cluster]:
     """A cluster in a temporary folder. `settings` are settings by their lower-case names; `graphs_env` are further
     environment variables, which the graphs read; `project` is the path of a langgraph.json."""
     folder = Path(tempfile.mkdtemp(prefix="slipway-crash-"))
     variables = {variable_of(name): str(value) for name, value in settings.items()} | dict(graphs_env)
-    cluster = Cluster(folder, variables, project)
+    cluster = Cluster(folder, variables, project, redis_cluster=redis_cluster, shards=shards)
     try:
         await cluster.start_valkey()
         await cluster.pipeline.open()

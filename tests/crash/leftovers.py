@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from slipway.redis.document_keys import DocumentNames
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from slipway.settings import Settings
 from tests.catalogue.stored import kind_of
 
@@ -25,11 +25,12 @@ _EXPIRING: Final = {"idempotency", "probe", "duty", "handled_due_time"}
 _DOCUMENTS: Final = DocumentNames(Settings.model_fields["langgraph_redis_prefix"].default)
 
 
-async def leftover_problems(pipeline: Pipeline, keys: Keys, runs: set[str], threads: set[str]) -> list[str]:
+async def leftover_problems(pipeline: Pipeline, shards: Shards, runs: set[str], threads: set[str]) -> list[str]:
     """Problems of the keys under the prefix, for a deployment that has exactly these runs and threads and is idle."""
     problems = []
-    for name in await pipeline.send("KEYS", f"{keys.prefix}:*", repeatable=True):
-        declared, record_id = kind_of(name.decode().removeprefix(keys.prefix))
+    for name in await _names(pipeline, f"{shards.prefix}*"):
+        in_shard = name.decode().removeprefix(shards.prefix)
+        declared, record_id = kind_of(in_shard[in_shard.find("}") + 1 :] if shards.tagged else in_shard)
         kind = declared and declared.name
         if declared is None:
             problems.append(f"{name!r} has no key kind in the catalogue")
@@ -39,7 +40,7 @@ async def leftover_problems(pipeline: Pipeline, keys: Keys, runs: set[str], thre
             problems.append(f"{name!r} belongs to no run or thread")
         elif kind in _EXPIRING and await pipeline.send("PTTL", name, repeatable=True) < 0:
             problems.append(f"{name!r} never expires")
-    return problems + await _documents(pipeline, threads) + await _dangling(pipeline, keys, runs, threads)
+    return problems + await _documents(pipeline, threads) + await _dangling(pipeline, shards, runs, threads)
 
 
 async def _documents(pipeline: Pipeline, threads: set[str]) -> list[str]:
@@ -48,19 +49,22 @@ async def _documents(pipeline: Pipeline, threads: set[str]) -> list[str]:
     return [
         f"{name!r} belongs to no thread"
         for prefix in _DOCUMENTS.prefixes
-        for name in await pipeline.send("KEYS", f"{prefix}*", repeatable=True)
+        for name in await _names(pipeline, f"{prefix}*")
         if name.decode().removeprefix(prefix).partition(":")[0] not in threads
     ]
 
 
-async def _dangling(pipeline: Pipeline, keys: Keys, runs: set[str], threads: set[str]) -> list[str]:
+async def _dangling(pipeline: Pipeline, shards: Shards, runs: set[str], threads: set[str]) -> list[str]:
     """Members of permanent keys that name a run or thread that does not exist."""
     problems = []
-    if differing := await _members(pipeline, keys.threads) ^ threads:
-        problems.append(f"{keys.threads} and the threads differ in {differing}")
+    listed_threads: set[str] = set()
+    for keys in shards.threads:
+        listed_threads |= await _members(pipeline, keys.threads)
+    if differing := listed_threads ^ threads:
+        problems.append(f"the listed threads and the threads differ in {differing}")
     listed_runs: set[str] = set()
     for thread_id in threads:
-        listed_runs |= await _members(pipeline, keys.thread_runs(thread_id))
+        listed_runs |= await _members(pipeline, shards.records.thread_runs(thread_id))
     if differing := listed_runs ^ runs:
         problems.append(f"the threads' runs and the runs differ in {differing}")
     return problems
@@ -69,3 +73,12 @@ async def _dangling(pipeline: Pipeline, keys: Keys, runs: set[str], threads: set
 async def _members(pipeline: Pipeline, key: str) -> set[str]:
     members: list[Any] = await pipeline.send("ZRANGE", key, 0, -1, repeatable=True)
     return {member.decode() for member in members}
+
+
+async def _names(pipeline: Pipeline, pattern: str) -> list[bytes]:
+    """The names of all keys, of all servers, that match."""
+    return [
+        name
+        for server in pipeline.servers.values()
+        for name in await server.send("KEYS", pattern, repeatable=True)
+    ]

@@ -7,6 +7,8 @@ is claimed: if that worker is killed too, a new recovery begins.
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import statistics
 from collections import defaultdict
@@ -16,8 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.shards import Shards
 from tests.crash.effects import Effect
 
 SLOW_S: Final = 1.0
@@ -53,11 +55,14 @@ class Recovery:
         return "its lease"
 
 
-async def attempts_of(pipeline: Pipeline, keys: Keys, pid: int, killed_at: float) -> list[KilledAttempt]:
+async def attempts_of(pipeline: Pipeline, shards: Shards, pid: int, killed_at: float) -> list[KilledAttempt]:
     """The attempts whose leases the killed process holds."""
+    leases = await asyncio.gather(
+        *(pipeline.send("ZRANGE", keys.leases, 0, -1, repeatable=True) for keys in shards.threads)
+    )
     killed = []
-    for member in await pipeline.send("ZRANGE", keys.leases, 0, -1, repeatable=True):
-        run_id = member.decode()
+    for member in itertools.chain.from_iterable(leases):
+        run_id, keys = member.decode(), shards.records
         worker, attempt = await pipeline.send("HMGET", keys.run(run_id), "worker", "attempt", repeatable=True)
         if worker is not None and f":{pid}:" in worker.decode():
             killed.append(KilledAttempt(run_id, int(attempt), killed_at))

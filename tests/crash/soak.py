@@ -234,7 +234,7 @@ class Soak:
     async def _kill_worker(self, worker: Process) -> None:
         killed_at = time.time()
         await worker.kill()
-        self.killed += await attempts_of(self.cluster.pipeline, self.cluster.keys, worker.pid, killed_at)
+        self.killed += await attempts_of(self.cluster.pipeline, self.cluster.shards, worker.pid, killed_at)
 
     def _start_exited(self) -> None:
         """Restarts exited processes, as a hosting platform does."""
@@ -266,11 +266,12 @@ class Soak:
                 partial(assert_reader_received_all, reader), reader.run_id, await self.cluster.log_of(reader.run_id)
             )
         runs, threads = {run.run_id for run in self.submitted}, {run.thread_id for run in self.submitted}
-        keys, pipeline = self.cluster.keys, self.cluster.pipeline
-        report.problems += await leftover_problems(pipeline, keys, runs, threads)
-        if repairs := await pipeline.send("HGETALL", keys.repairs, repeatable=True):
-            report.repairs = ", ".join(name.decode() for name in repairs)
-            report.problems.append(f"the doctor repaired: {report.repairs}")
+        shards, pipeline = self.cluster.shards, self.cluster.pipeline
+        report.problems += await leftover_problems(pipeline, shards, runs, threads)
+        for keys in shards.threads:
+            if repairs := await pipeline.send("HGETALL", keys.repairs, repeatable=True):
+                report.repairs = ", ".join(name.decode() for name in repairs)
+                report.problems.append(f"the doctor repaired: {report.repairs}")
 
     async def _check_run(self, run: SubmittedRun) -> None:
         report = self.report

@@ -38,6 +38,7 @@ from tests.worker import running_worker
 TESTED_ELSEWHERE: Final = {
     "redis_tls_verify": "tests/runs/test_tls.py::test_any_certificate_is_accepted_without_redis_tls_verify",
     "redis_ca_file": "tests/runs/test_tls.py::test_the_authority_in_redis_ca_file_is_trusted",
+    "shards": "tests/redis/test_deployment_shards.py::test_another_number_than_the_stored_one_ends_each_command",
     "redis_cluster": "tests/redis/test_cluster_selection.py::test_a_cluster_that_is_not_set_as_one_is_an_error",
     "arq_redis_url": "tests/arq/test_pool.py::test_beside_a_cluster_arq_needs_a_redis_of_its_own",
     "config": "tests/dev/test_cli.py::test_config_and_host_are_read_from_the_environment",
