@@ -21,7 +21,7 @@ from slipway.redis.connection import Address
 from slipway.redis.server_pipeline import ServerPipeline
 from tests.crash.checks import assert_log_is_complete, assert_log_is_consistent
 from tests.crash.clients import Client
-from tests.crash.cluster import LEASE_S, Cluster, Process
+from tests.crash.cluster import Cluster, Process
 from tests.crash.effects import repetition
 from tests.hosts.clocks import library
 from tests.hosts.deployment import AHEAD_S, Deployment, Machine, running
@@ -29,6 +29,8 @@ from tests.hosts.drill import drill
 from tests.hosts.network import Host, Network, in_own_namespace, missing_requirement
 from tests.waiting import wait_until
 
+LONG_LEASE_S: Final = 8.0
+"""A lease that a busy machine has time to renew after a cut."""
 NO_NETWORK: Final = missing_requirement()
 NO_CLOCKS: Final = None if library() else "libfaketime is not installed (apt: faketime)"
 _FIN_WAIT_1: Final = "04"
@@ -115,7 +117,7 @@ async def _is_listed(cluster: Cluster, worker: Process) -> bool:
 
 
 def test_a_worker_that_is_cut_off_for_less_than_its_lease_keeps_its_runs() -> None:
-    on_hosts(_cut_for_less, webs=[0], workers=[0, 0])
+    on_hosts(_cut_for_less, webs=[0], workers=[0, 0], lease_s=LONG_LEASE_S)
 
 
 async def _cut_for_less(deployment: Deployment, client: Client) -> None:
@@ -124,7 +126,7 @@ async def _cut_for_less(deployment: Deployment, client: Client) -> None:
     _, host = await _worker_in_superstep(deployment, run_id, 3)
     reached = len(cluster.effects.of_run(run_id))
     with host.cut_off():
-        await asyncio.sleep(0.4 * LEASE_S)  # the length of the cut is what the test is about
+        await asyncio.sleep(0.2 * LONG_LEASE_S)  # the length of the cut is what the test is about
     await wait_until(lambda: len(cluster.effects.of_run(run_id)) > reached + 8)
     gate.touch()
     assert (await _ended(cluster, run_id))["attempt"] == "1"

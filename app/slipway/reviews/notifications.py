@@ -29,9 +29,7 @@ class ReviewNotifications:
         subscription is active."""
         if self._subscribed is None:
             subscriptions = [self._subscriber.subscribe(channel, self._on_message) for channel in self._channels]
-            self._subscribed = (
-                subscriptions[0] if len(subscriptions) == 1 else asyncio.ensure_future(_all(subscriptions))
-            )
+            self._subscribed = asyncio.ensure_future(_all(subscriptions))
         self._handlers.append(handler)
         try:
             yield asyncio.shield(self._subscribed)  # cancelling one handler must not cancel the others
